@@ -1,0 +1,490 @@
+/* sidecall.h: call machine-learning models that were trained in Python. This header is the manual of the C ABI.
+ *
+ * The smallest program:
+ *
+ *   sidecall_error err = SIDECALL_ERROR_INIT;
+ *   sidecall_model *model; sidecall_call *call; double p;
+ *   if (sidecall_model_open("fraud.onnx", NULL, &model, &err)) { fprintf(stderr, "%s\n", err.message); return 1; }
+ *   int32_t amount = sidecall_model_feature(model, "amount");
+ *   int32_t fraud = sidecall_model_column(model, "probabilities.fraud");
+ *   sidecall_call_open(model, 1, &call, &err);               // a reusable workspace for one row
+ *   sidecall_call_set_f64(call, 0, amount, 12.5, &err);
+ *   sidecall_call_run(call, -1, &err);
+ *   sidecall_call_get_f64(call, 0, fraud, &p, &err);
+ *   sidecall_call_close(call);
+ *   sidecall_model_close(model);
+ *
+ * Rules that hold everywhere, unless a function says otherwise:
+ *
+ * Status      A function that can fail returns sidecall_status: SIDECALL_OK (0) or one of the codes below. On failure
+ *             every out parameter that is a handle or pointer is NULL, nothing needs cleaning up, and the handles passed in stay usable.
+ * Error       `err` may be NULL. It belongs to the caller, is filled on failure only, and holds nothing that must be released.
+ * Strings     UTF-8, without NUL. Those passed in are read during the call only. Those returned live as long as the
+ *             handle that they were asked of and must not be released.
+ * Threads     A `const sidecall_model *` may be used by any number of threads at once. A call belongs to one thread at a
+ *             time; only sidecall_call_cancel may come from another. Use by two threads at once is answered with BUSY where seen.
+ * Fork        After fork() the child may close or go on using models of the in-process route; an asynchronous run that
+ *             was pending in the parent is not pending in the child.
+ * Lifetime    A model lives until it is closed and its last call is closed, in any order. Specs live as long as the model.
+ *             Views live until the next run, start, resize, reshape or bind of their call, or its close.
+ * Structs     A struct that the caller allocates starts with struct_size, set by its init function or macro. The
+ *             library never writes beyond it and refuses non-zero bytes that it does not know.
+ * Time        Nanoseconds in int64_t. -1 waits forever.
+ * Output      The library never prints, exits, aborts or installs a signal handler.
+ */
+#ifndef SIDECALL_SIDECALL_H
+#define SIDECALL_SIDECALL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(SIDECALL_STATIC)
+#define SIDECALL_API
+#else
+#define SIDECALL_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Versions -------------------------------------------------------------------------------------------------- */
+
+#define SIDECALL_VERSION_MAJOR 0
+#define SIDECALL_VERSION_MINOR 1
+#define SIDECALL_VERSION_PATCH 0
+
+/* The number that grows when this header changes. A program built against ABI n runs on any library with ABI >= n and
+ * the same SONAME. */
+#define SIDECALL_ABI_VERSION 1
+
+/* The ABI of the library that was loaded; compare with SIDECALL_ABI_VERSION. Cannot fail.   Since 0.1. */
+SIDECALL_API uint32_t sidecall_abi_version(void);
+
+/* The library's version, "0.1.0". Cannot fail.   Since 0.1. */
+SIDECALL_API const char *sidecall_version(void);
+
+/* ---- Status ---------------------------------------------------------------------------------------------------- */
+
+typedef int32_t sidecall_status;
+
+/* A status divided by ten, times ten, is its family: 10 usage, 20 files, 30 model, 40 data, 50 channel, 60 engine; 99 is our bug. */
+#define SIDECALL_OK 0
+#define SIDECALL_INVALID_ARGUMENT 10    /* NULL, an index or option out of range, a wrong struct_size */
+#define SIDECALL_BUSY 11                /* the call is running, or the queue of asynchronous runs is full; retryable */
+#define SIDECALL_NOT_RUN 12             /* outputs read before a run succeeded; finish without start */
+#define SIDECALL_CANCELLED 13           /* sidecall_call_cancel ended the run */
+#define SIDECALL_FILE_NOT_FOUND 20      /* no such file */
+#define SIDECALL_FILE_UNREADABLE 21     /* a directory, no permission, an I/O error */
+#define SIDECALL_FILE_INVALID 22        /* not an ONNX file, or truncated */
+#define SIDECALL_FILE_TOO_LARGE 23      /* beyond 2 GiB of protobuf, or of address space */
+#define SIDECALL_FILE_FORBIDDEN 24      /* external data outside the model's own folder */
+#define SIDECALL_CONTRACT_INVALID 30    /* the contract in the file does not describe the graph, or is not valid JSON */
+#define SIDECALL_CONTRACT_FORMAT 31     /* a contract of a format that this version does not know */
+#define SIDECALL_NO_CONTRACT 32         /* records need a contract and the file carries none; tensors still work */
+#define SIDECALL_UNSUPPORTED 33         /* sequences, maps and optionals in the graph; a URI scheme of another platform or version */
+#define SIDECALL_VERIFICATION_FAILED 34 /* golden rows gave other answers than at export */
+#define SIDECALL_CONTRACT_CHANGED 35    /* a server came back with another signature */
+#define SIDECALL_DTYPE_MISMATCH 40      /* a value or tensor of another type */
+#define SIDECALL_SHAPE_MISMATCH 41      /* rank, dimensions, number of rows or bytes */
+#define SIDECALL_UNKNOWN_NAME 42        /* no input, output, feature or column of that name */
+#define SIDECALL_MISSING_INPUT 43       /* an input was not given */
+#define SIDECALL_MISSING_VALUE 44       /* a missing value (absent, null, NaN) in a feature that is not nullable */
+#define SIDECALL_UNKNOWN_CATEGORY 45    /* a value that the fitted encoder refuses */
+#define SIDECALL_INVALID_STRING 46      /* invalid UTF-8, or a NUL inside a string */
+#define SIDECALL_INVALID_JSON 47        /* not JSON, nested too deep, a key twice; the message gives the byte */
+#define SIDECALL_OUT_OF_RANGE 48        /* a number that its type cannot hold */
+#define SIDECALL_PEER_DIED 50           /* the process at the other end is gone; retryable */
+#define SIDECALL_TIMEOUT 51             /* the deadline passed; retryable */
+#define SIDECALL_UNREACHABLE 52         /* nobody serves that URI; retryable */
+#define SIDECALL_DENIED 53              /* the server does not admit this user */
+#define SIDECALL_PROTOCOL 54            /* the peer broke the protocol, or speaks no common version */
+#define SIDECALL_FORKED 55              /* a handle of the parent process, used in its child */
+#define SIDECALL_ENGINE 60              /* ONNX Runtime refused the model or failed during the run; its words are in the message */
+#define SIDECALL_ENGINE_NOT_FOUND 61    /* no ONNX Runtime library; the message lists the places that were tried */
+#define SIDECALL_ENGINE_TOO_OLD 62      /* the ONNX Runtime found is older than this library needs */
+#define SIDECALL_OUT_OF_MEMORY 63       /* retryable */
+#define SIDECALL_INTERNAL 99            /* a bug of sidecall: please report it */
+
+/* "DTYPE_MISMATCH" for SIDECALL_DTYPE_MISMATCH; "OK" for 0; "UNKNOWN" for a number that is no status.   Since 0.1. */
+SIDECALL_API const char *sidecall_status_name(sidecall_status status);
+
+/* ---- Errors ---------------------------------------------------------------------------------------------------- */
+
+/* One fault of one value. A run over records finds all faults before it gives up. Texts are cut to their space at a
+ * character boundary and end with NUL. None ever holds a value of the data. */
+typedef struct sidecall_fault {
+  int64_t row;        /* from 0; -1 when no row is concerned */
+  int32_t status;
+  int32_t reserved;
+  char name[128];     /* the feature, input or output; "" when none is concerned */
+  char expected[96];  /* a type, shape, or what else was wanted */
+  char got[96];
+} sidecall_fault;
+
+typedef struct sidecall_error {
+  uint32_t struct_size;
+  int32_t status;
+  int32_t retryable;          /* 1 when the same call may succeed later */
+  uint32_t num_faults;        /* how many were found, also when there was no room for them */
+  int64_t row;                /* row, name, expected and got are those of the first fault */
+  char name[128];
+  char expected[96];
+  char got[96];
+  char message[1024];         /* one line, lower case: "feature 'age': expected float32, got string (row 3)" */
+  sidecall_fault *faults;     /* the caller's array for all faults of a run over records, or NULL */
+  uint32_t faults_capacity;   /* how many fit there */
+  uint32_t reserved;
+} sidecall_error;
+
+#ifdef __cplusplus
+#define SIDECALL_ERROR_INIT { sizeof(sidecall_error), 0, 0, 0, -1, {0}, {0}, {0}, {0}, nullptr, 0, 0 }
+#else
+#define SIDECALL_ERROR_INIT { sizeof(sidecall_error), 0, 0, 0, -1, {0}, {0}, {0}, {0}, NULL, 0, 0 }
+#endif
+
+/* The same as SIDECALL_ERROR_INIT, for languages without macros. NULL is fine.   Since 0.1. */
+SIDECALL_API void sidecall_error_init(sidecall_error *err);
+
+/* ---- Element types --------------------------------------------------------------------------------------------- */
+
+/* The numbers are those of ONNX (TensorProto.DataType). */
+#define SIDECALL_FLOAT32 1
+#define SIDECALL_UINT8 2
+#define SIDECALL_INT8 3
+#define SIDECALL_UINT16 4
+#define SIDECALL_INT16 5
+#define SIDECALL_INT32 6
+#define SIDECALL_INT64 7
+#define SIDECALL_STRING 8
+#define SIDECALL_BOOL 9                 /* one byte, 0 or 1 */
+#define SIDECALL_FLOAT16 10             /* IEEE half, as raw 16 bits */
+#define SIDECALL_FLOAT64 11
+#define SIDECALL_UINT32 12
+#define SIDECALL_UINT64 13
+#define SIDECALL_BFLOAT16 16            /* raw 16 bits */
+#define SIDECALL_FLOAT8E4M3FN 17        /* 8-bit floats: one raw byte each */
+#define SIDECALL_FLOAT8E4M3FNUZ 18
+#define SIDECALL_FLOAT8E5M2 19
+#define SIDECALL_FLOAT8E5M2FNUZ 20
+#define SIDECALL_UINT4 21               /* 4-bit types: two elements in a raw byte, the first in the low half */
+#define SIDECALL_INT4 22
+
+/* "float32", "string", ...: the one spelling of a type in every language and message. "unknown" for other numbers.   Since 0.1. */
+SIDECALL_API const char *sidecall_dtype_name(int32_t dtype);
+
+/* Bits of one element: 32 for float32, 8 for bool, 4 for int4, 0 for string and for other numbers.   Since 0.1. */
+SIDECALL_API int32_t sidecall_dtype_bits(int32_t dtype);
+
+/* ---- Models ---------------------------------------------------------------------------------------------------- */
+
+typedef struct sidecall_model sidecall_model;
+typedef struct sidecall_call sidecall_call;
+
+#define SIDECALL_VERIFY_ERROR 0         /* golden rows that disagree fail the open; the default */
+#define SIDECALL_VERIFY_WARN 1          /* they are reported by sidecall_model_warning */
+#define SIDECALL_VERIFY_OFF 2           /* they do not run */
+
+#define SIDECALL_EXTRA_ERROR 0          /* a record with a feature that the model does not know fails; the default */
+#define SIDECALL_EXTRA_IGNORE 1         /* such features are skipped */
+
+typedef struct sidecall_model_options {
+  uint32_t struct_size;
+  int32_t verify;             /* SIDECALL_VERIFY_*. SIDECALL_VERIFY=error|warn|off in the environment wins. */
+  int32_t extra;              /* SIDECALL_EXTRA_*: how records treat unknown features */
+  int32_t allow_exec;         /* 1 lets a URI start with exec:; leave 0 where URIs may come from outside */
+  int64_t timeout_ns;         /* the deadline of sidecall_predict_json; -1, the default in process, waits forever */
+  int64_t wait_ns;            /* how long open waits for a server that is still starting; 0 does not wait */
+  const char *onnxruntime;    /* path of the ONNX Runtime library; NULL searches (see sidecall_engine_describe) */
+} sidecall_model_options;
+
+/* Fills `options` with the defaults and sets struct_size. NULL is fine.   Since 0.1. */
+SIDECALL_API void sidecall_model_options_init(sidecall_model_options *options);
+
+/* Opens the model that `uri` names: a path ("fraud.onnx"), or file:///m/fraud.onnx (percent-encoded).
+ *
+ * Loads ONNX Runtime if no model was opened before, reads the contract, and runs the golden rows once per process and
+ * file content. Costs milliseconds; open once and keep. The file is not read again afterwards.
+ * Where official builds of ONNX Runtime would send telemetry and no environment of it exists yet, the first open sets
+ * ORT_DISABLE_TELEMETRY=1 if unset; set it yourself before you start threads that read the environment.
+ *
+ * options     NULL for the defaults
+ *
+ * Fails with INVALID_ARGUMENT, FILE_*, CONTRACT_INVALID, CONTRACT_FORMAT, UNSUPPORTED, VERIFICATION_FAILED, ENGINE,
+ * ENGINE_NOT_FOUND, ENGINE_TOO_OLD, OUT_OF_MEMORY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_model_open(const char *uri, const sidecall_model_options *options,
+                                                 sidecall_model **out_model, sidecall_error *err);
+
+/* The same from the file's bytes, which are copied. Such a model cannot have external data.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_model_open_bytes(const void *data, size_t length, const sidecall_model_options *options,
+                                                       sidecall_model **out_model, sidecall_error *err);
+
+/* Gives the handle back. Calls of the model that are still open stay usable. NULL is fine; cannot fail.   Since 0.1. */
+SIDECALL_API void sidecall_model_close(sidecall_model *model);
+
+/* The contract as JSON, exactly as stored in the file (docs/contract.md); NULL for a file without one. `out_length`
+ * may be NULL.   Since 0.1. */
+SIDECALL_API const char *sidecall_model_contract(const sidecall_model *model, size_t *out_length);
+
+/* The model's name and version from the contract, "" without one.   Since 0.1. */
+SIDECALL_API const char *sidecall_model_name(const sidecall_model *model);
+SIDECALL_API const char *sidecall_model_version(const sidecall_model *model);
+
+/* SHA-256 in lower-case hexadecimal of the graph as stored and of its external files: the identity of the numbers. With
+ * a contract it is the id written there (sidecall_model_verify recomputes it); without one it is computed on first use.   Since 0.1. */
+SIDECALL_API const char *sidecall_model_id(const sidecall_model *model);
+
+/* Why verification did not hold, under SIDECALL_VERIFY_WARN; otherwise NULL.   Since 0.1. */
+SIDECALL_API const char *sidecall_model_warning(const sidecall_model *model);
+
+typedef struct sidecall_text {
+  const char *data;           /* UTF-8, followed by a NUL */
+  size_t length;              /* without it */
+} sidecall_text;
+
+/* Releases a text that the library returned through an out parameter. NULL is fine; cannot fail.   Since 0.1. */
+SIDECALL_API void sidecall_text_close(sidecall_text *text);
+
+/* Runs the golden rows now, whatever `verify` says, and recomputes the id. `out` is a JSON report:
+ *   {"id": {"stored": "...", "computed": "..."}, "rows": 12, "outputs": [{"name": "probabilities", "largest": 1.2e-7, "absolute": 1e-6, "relative": 1e-5, "holds": true}, ...],
+ *    "source": "synthetic", "engine": "onnxruntime 1.32.0"}
+ * Rows is 0 where the export left them out. Fails with NO_CONTRACT, VERIFICATION_FAILED (also when the ids differ), ENGINE.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_model_verify(const sidecall_model *model, sidecall_text **out, sidecall_error *err);
+
+/* ---- What a model takes and gives ------------------------------------------------------------------------------ */
+
+/* A tensor of the graph. */
+typedef struct sidecall_tensor_spec {
+  const char *name;
+  const int64_t *dims;        /* rank of them; -1 where the dimension is free */
+  const char *const *dim_names; /* rank of them; "" where the graph names none */
+  int32_t dtype;
+  int32_t rank;
+  int32_t has_rows;           /* 1 when the first dimension is free: it is the number of rows */
+  int32_t reserved;
+} sidecall_tensor_spec;
+
+/* A feature of the contract: what one key of a record means. */
+typedef struct sidecall_feature_spec {
+  const char *name;           /* as the user wrote it */
+  int32_t dtype;              /* FLOAT32, FLOAT64, INT64, BOOL or STRING: what records may hold */
+  int32_t nullable;           /* 1 when the model accepts a missing value */
+  int32_t input;              /* the tensor that it lands in */
+  int32_t column;             /* and the column there */
+} sidecall_feature_spec;
+
+#define SIDECALL_FORM_SCALAR 0          /* {"label": value} */
+#define SIDECALL_FORM_MEMBER 1          /* {"probabilities": {key: value, ...}} */
+#define SIDECALL_FORM_ELEMENT 2         /* {"prediction": [value, ...]} */
+
+/* One flat column of the outputs: "label", "probabilities.fraud", "prediction". The columns of one output stand together, in order. */
+typedef struct sidecall_column_spec {
+  const char *name;
+  const char *key;            /* the class in "probabilities.fraud", the number in "prediction.0"; "" for a scalar */
+  int32_t dtype;              /* FLOAT32, FLOAT64, INT64, BOOL, STRING, ...: what sidecall_call_get_* reads */
+  int32_t output;             /* the tensor that it is read from; its name is the key in the record */
+  int32_t column;             /* and the column there */
+  int32_t form;               /* SIDECALL_FORM_*: where the value stands in a record */
+} sidecall_column_spec;
+
+/* Counts and specs. A spec is NULL when the index is out of range. Files without a contract have no features, and one
+ * column for each output of rank 1, or of rank 2 with a fixed width.   Since 0.1. */
+SIDECALL_API int32_t sidecall_model_num_inputs(const sidecall_model *model);
+SIDECALL_API int32_t sidecall_model_num_outputs(const sidecall_model *model);
+SIDECALL_API int32_t sidecall_model_num_features(const sidecall_model *model);
+SIDECALL_API int32_t sidecall_model_num_columns(const sidecall_model *model);
+SIDECALL_API const sidecall_tensor_spec *sidecall_model_input_spec(const sidecall_model *model, int32_t input);
+SIDECALL_API const sidecall_tensor_spec *sidecall_model_output_spec(const sidecall_model *model, int32_t output);
+SIDECALL_API const sidecall_feature_spec *sidecall_model_feature_spec(const sidecall_model *model, int32_t feature);
+SIDECALL_API const sidecall_column_spec *sidecall_model_column_spec(const sidecall_model *model, int32_t column);
+
+/* The index of a name, or -1. Look it up once, not per call. A -1 passed on is answered with UNKNOWN_NAME; sidecall_model_find
+ * says which name was unknown.   Since 0.1. */
+SIDECALL_API int32_t sidecall_model_input(const sidecall_model *model, const char *name);
+SIDECALL_API int32_t sidecall_model_output(const sidecall_model *model, const char *name);
+SIDECALL_API int32_t sidecall_model_feature(const sidecall_model *model, const char *name);
+SIDECALL_API int32_t sidecall_model_column(const sidecall_model *model, const char *name);
+
+#define SIDECALL_KIND_INPUT 0
+#define SIDECALL_KIND_OUTPUT 1
+#define SIDECALL_KIND_FEATURE 2
+#define SIDECALL_KIND_COLUMN 3
+
+/* The same with an error that names what was asked for and what there is: "unknown input 'y': the model has 'x'". `out_index`
+ * is -1 on failure. Fails with UNKNOWN_NAME, INVALID_ARGUMENT.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_model_find(const sidecall_model *model, int32_t kind, const char *name, size_t length,
+                                                 int32_t *out_index, sidecall_error *err);
+
+/* ---- Records as JSON ------------------------------------------------------------------------------------------- */
+
+/* Predicts for one record, `{"amount": 12.5, "country": "DE"}`, or for a list of them; `out` is a record or a list:
+ * `{"label":"no","probabilities":{"no":0.9,"yes":0.1}}`, classes in the contract's order.
+ *
+ * The order of keys never matters. An absent key and null are missing, and so is NaN where the parser meets it.
+ * Integers are accepted for floats and whole floats for integers; nothing else is coerced. Any number of threads may
+ * call this at once; each finds or makes a call of its own. Takes about one and a half times the bare call.
+ *
+ * Fails with NO_CONTRACT, INVALID_JSON, UNKNOWN_NAME, DTYPE_MISMATCH, MISSING_VALUE, UNKNOWN_CATEGORY, INVALID_STRING,
+ * OUT_OF_RANGE, SHAPE_MISMATCH (an empty list), TIMEOUT, ENGINE. All faults are found before it fails.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_predict_json(const sidecall_model *model, const char *json, size_t length,
+                                                   sidecall_text **out, sidecall_error *err);
+
+/* ---- Calls ----------------------------------------------------------------------------------------------------- */
+
+/* Opens a reusable workspace: buffers that the engine itself reads and writes, bound once.
+ *
+ * rows        1 or more: the first dimension of every input where that is free
+ *
+ * Other free dimensions start at 1 and are set by sidecall_call_reshape. Every input must be given before the first run:
+ * through its view, by copy, by binding, or feature by feature; features start as missing.
+ * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_open(const sidecall_model *model, int64_t rows, sidecall_call **out_call, sidecall_error *err);
+
+/* Cancels a pending run, waits until the engine lets go of the buffers, and releases the call. NULL is fine; cannot fail.   Since 0.1. */
+SIDECALL_API void sidecall_call_close(sidecall_call *call);
+
+/* Changes the number of rows. Values of inputs are lost and must be given again; features are missing again. Does nothing when the
+ * call has that many rows. Fails with INVALID_ARGUMENT, BUSY, OUT_OF_MEMORY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_resize(sidecall_call *call, int64_t rows, sidecall_error *err);
+
+/* The number of rows; 0 for NULL.   Since 0.1. */
+SIDECALL_API int64_t sidecall_call_rows(const sidecall_call *call);
+
+/* Gives one input its own shape, for inputs that vary beyond rows. Values of that input are lost. Inputs that share a number of rows, or
+ * a named dimension, must agree when the run starts.
+ * Fails with UNKNOWN_NAME (input is -1), SHAPE_MISMATCH (against the spec), OUT_OF_RANGE (bytes overflow), BUSY, OUT_OF_MEMORY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_reshape(sidecall_call *call, int32_t input, const int64_t *dims, int32_t rank, sidecall_error *err);
+
+/* A tensor in memory, C order. For strings `data` holds all UTF-8 bytes back to back and `offsets` has one entry more
+ * than there are elements: element k is data[offsets[k]] to data[offsets[k + 1]]. */
+typedef struct sidecall_view {
+  uint32_t struct_size;
+  int32_t dtype;
+  int32_t rank;
+  uint32_t reserved;
+  const int64_t *dims;
+  void *data;
+  uint64_t data_bytes;
+  const int64_t *offsets;     /* strings only, else NULL */
+} sidecall_view;
+
+#ifdef __cplusplus
+#define SIDECALL_VIEW_INIT { sizeof(sidecall_view), 0, 0, 0, nullptr, nullptr, 0, nullptr }
+#else
+#define SIDECALL_VIEW_INIT { sizeof(sidecall_view), 0, 0, 0, NULL, NULL, 0, NULL }
+#endif
+
+/* The memory of input `input`, to be written: the engine reads it in place; the input counts as given. For a string input `data` and
+ * `offsets` are NULL: use sidecall_call_set_strings. Fails with UNKNOWN_NAME, INVALID_ARGUMENT, BUSY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_input(sidecall_call *call, int32_t input, sidecall_view *out_view, sidecall_error *err);
+
+/* The memory of output `output`. Before a run the shape is there and `data` is NULL when the shape follows from the inputs;
+ * rank is -1 when only a run can tell. Contents are valid after a run that succeeded, until the next one.
+ * Fails with UNKNOWN_NAME, INVALID_ARGUMENT, SHAPE_MISMATCH (inputs disagree), BUSY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_output(sidecall_call *call, int32_t output, sidecall_view *out_view, sidecall_error *err);
+
+/* Gives an input a whole tensor, shape included, by copying it. For tensors of a few KiB the fastest way.
+ * Fails with UNKNOWN_NAME, DTYPE_MISMATCH, SHAPE_MISMATCH (against the spec, or data_bytes is not what the shape takes), INVALID_STRING, OUT_OF_RANGE, BUSY, OUT_OF_MEMORY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_copy_input(sidecall_call *call, int32_t input, const sidecall_view *view, sidecall_error *err);
+
+/* Gives an input a whole tensor, shape included, without a copy: the engine reads the caller's memory, from now on, until the input is given in another
+ * way, resized or reshaped. The memory must stay readable, and unchanged while a run is under way. Strings and memory that is not aligned to its element
+ * are copied. Fails as sidecall_call_copy_input.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_bind_input(sidecall_call *call, int32_t input, const sidecall_view *view, sidecall_error *err);
+
+/* Lets the engine write into the caller's memory, from now on, until bound to NULL or the shape of an input changes. `data_bytes` must be
+ * what the output takes. Fails with UNKNOWN_NAME, DTYPE_MISMATCH (a string output), SHAPE_MISMATCH (also where only a run can
+ * tell the shape), INVALID_ARGUMENT (misaligned), BUSY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_bind_output(sidecall_call *call, int32_t output, void *data, uint64_t data_bytes, sidecall_error *err);
+
+/* Fills a string input of the call's present shape: `offsets` has one entry more than the tensor has elements, counted in bytes of `data`. One copy.
+ * Fails with UNKNOWN_NAME, DTYPE_MISMATCH (not a string input), SHAPE_MISMATCH (num_strings is not the tensor's size),
+ * INVALID_ARGUMENT (offsets that fall), INVALID_STRING, BUSY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_set_strings(sidecall_call *call, int32_t input, const char *data, const int64_t *offsets, int64_t num_strings, sidecall_error *err);
+
+/* Makes every input one that was not given: a run then fails with MISSING_INPUT until each is given again. For callers
+ * that get all inputs at once and keep the call.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_reset(sidecall_call *call, sidecall_error *err);
+
+/* ---- One value at a time, by feature and column ----------------------------------------------------------------- */
+
+/* Sets one feature of one row. Values stay for the next run. Once a feature has been set this way, a run first looks
+ * whether every feature that is not nullable has been set in every row, so that none is forgotten in silence. A value that was
+ * refused is remembered too, until the feature is set again or sidecall_call_clear: the run fails and reports all such faults, so that
+ * a program may look at the status of the run alone.
+ *
+ * set_f64     for float32 and float64; for int64 if the value is whole. NaN is missing.
+ * set_i64     for int64; for float32 and float64. Beyond what the type can hold: OUT_OF_RANGE.
+ * set_bool    for bool only; 0 or 1
+ * set_str     for string only
+ * set_missing for any feature that is nullable
+ * set_invalid remembers a value that the caller's language cannot turn into any of these; `got` names its type
+ * set_unknown remembers a name that is no feature; does nothing under SIDECALL_EXTRA_IGNORE
+ *
+ * Fail with UNKNOWN_NAME (feature is -1), INVALID_ARGUMENT (row), DTYPE_MISMATCH, MISSING_VALUE, UNKNOWN_CATEGORY, INVALID_STRING,
+ * OUT_OF_RANGE, NO_CONTRACT, BUSY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_set_f64(sidecall_call *call, int64_t row, int32_t feature, double value, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_i64(sidecall_call *call, int64_t row, int32_t feature, int64_t value, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_bool(sidecall_call *call, int64_t row, int32_t feature, int32_t value, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_str(sidecall_call *call, int64_t row, int32_t feature, const char *value, size_t length, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_missing(sidecall_call *call, int64_t row, int32_t feature, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_invalid(sidecall_call *call, int64_t row, int32_t feature, const char *got, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_set_unknown(sidecall_call *call, int64_t row, const char *name, size_t length, sidecall_error *err);
+
+/* Makes every feature of every row missing again and forgets faults: the start of the next record. Fails with NO_CONTRACT, BUSY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_clear(sidecall_call *call, sidecall_error *err);
+
+/* Reads one column of one row after a run.
+ *
+ * get_f64     any numeric column, bool as 0 or 1; an int64 beyond 2^53 is OUT_OF_RANGE
+ * get_i64     integer and bool columns
+ * get_str     string columns; the text is not NUL-terminated and lives as long as a view
+ *
+ * Fail with UNKNOWN_NAME (column is -1), INVALID_ARGUMENT (row), DTYPE_MISMATCH, NOT_RUN, OUT_OF_RANGE, BUSY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_get_f64(sidecall_call *call, int64_t row, int32_t column, double *out_value, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_get_i64(sidecall_call *call, int64_t row, int32_t column, int64_t *out_value, sidecall_error *err);
+SIDECALL_API sidecall_status sidecall_call_get_str(sidecall_call *call, int64_t row, int32_t column, const char **out_value, size_t *out_length, sidecall_error *err);
+
+/* ---- Running --------------------------------------------------------------------------------------------------- */
+
+/* Runs the call once: reads its inputs, fills its outputs. Missing values in features that are not nullable and values outside
+ * a closed list are looked for first, also in tensors that were written through views.
+ * Every fault of the set functions is reported here again, all together.
+ *
+ * timeout_ns  -1 waits forever and costs nothing. In process a deadline is honoured between graph nodes; a run that
+ *             completes late succeeds.
+ *
+ * Fails with INVALID_ARGUMENT (timeout_ns is 0 or below -1), MISSING_INPUT, SHAPE_MISMATCH (inputs disagree), MISSING_VALUE, UNKNOWN_CATEGORY, TIMEOUT, CANCELLED, PEER_DIED, ENGINE,
+ * OUT_OF_MEMORY, BUSY. Outputs are invalid after a failure. Does not allocate, once output shapes are known.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
+
+/* Starts a run and returns at once. Until sidecall_call_finish has taken its outcome the call is busy and its memory belongs to
+ * the engine. A bounded pool of threads works on all started calls of the process.
+ * Fails as sidecall_call_run for what can be seen beforehand, and with BUSY when the queue is full.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
+
+/* Waits up to `wait_ns` (0 looks only) for the run that was started, and takes its outcome. Answers TIMEOUT when it is
+ * not over yet: then the call stays busy, and finish may be asked again. When the deadline given to start has passed, TIMEOUT
+ * is answered at once even where the engine still runs; the call is then busy until the engine lets go, and the next finish, run or close
+ * waits for that. Fails with NOT_RUN (nothing was started) and as sidecall_call_run.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_finish(sidecall_call *call, int64_t wait_ns, sidecall_error *err);
+
+/* A descriptor that becomes readable when a started run is over or its deadline has passed, for poll, epoll or an event loop. It belongs
+ * to the call: do not read or close it. Made on first use. Fails with BUSY (ask before start), UNSUPPORTED.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd, sidecall_error *err);
+
+/* Asks a run under way, from any thread, to end with CANCELLED. Without one it does nothing. Must not race with close.   Since 0.1. */
+SIDECALL_API void sidecall_call_cancel(sidecall_call *call);
+
+/* ---- The engine ------------------------------------------------------------------------------------------------ */
+
+/* Finds ONNX Runtime and loads it, as the first open would, and tells what was found as JSON:
+ *   {"engine": "onnxruntime", "version": "1.32.0", "api": 21, "path": "...", "found_by": "SIDECALL_ONNXRUNTIME", "telemetry": "off"}
+ * The order: option, SIDECALL_ONNXRUNTIME, a copy already resident in the process, beside libsidecall, beside the package, the loader's path.
+ * `options` may be NULL. Fails with ENGINE_NOT_FOUND, ENGINE_TOO_OLD.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_engine_describe(const sidecall_model_options *options, sidecall_text **out, sidecall_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
