@@ -1,0 +1,13 @@
+# VERSION is the one place; the header repeats it for C programs and must agree.
+set(header "${PROJECT_SOURCE_DIR}/bindings/c/include/sidecall/sidecall.h")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}" "${PROJECT_SOURCE_DIR}/VERSION")
+set(in_header "")
+foreach(part MAJOR MINOR PATCH)
+  file(STRINGS "${header}" line REGEX "^#define SIDECALL_VERSION_${part} [0-9]+")
+  string(REGEX MATCH "[0-9]+$" number "${line}")
+  list(APPEND in_header "${number}")
+endforeach()
+list(JOIN in_header "." in_header)
+if(NOT in_header STREQUAL PROJECT_VERSION)
+  message(FATAL_ERROR "sidecall.h: expected version ${PROJECT_VERSION} as in VERSION, got ${in_header}")
+endif()

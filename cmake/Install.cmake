@@ -1,0 +1,39 @@
+# What `cmake --install` writes: the library, headers, the command, find_package(sidecall) and pkg-config.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS sidecall EXPORT sidecall LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(DIRECTORY bindings/c/include/sidecall DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+if(TARGET sidecall-cli)
+  install(TARGETS sidecall-cli RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+endif()
+
+set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/sidecall")
+install(EXPORT sidecall NAMESPACE sidecall:: FILE sidecallTargets.cmake DESTINATION "${package_dir}")
+configure_package_config_file(cmake/sidecallConfig.cmake.in "${PROJECT_BINARY_DIR}/sidecallConfig.cmake" INSTALL_DESTINATION "${package_dir}")
+# Before 1.0 a minor version may break its users.
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/sidecallConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_BINARY_DIR}/sidecallConfig.cmake" "${PROJECT_BINARY_DIR}/sidecallConfigVersion.cmake" DESTINATION "${package_dir}")
+
+# The prefix is written relative to the .pc file, so that an installed tree can be moved.
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  set(pc_prefix "${CMAKE_INSTALL_PREFIX}")
+  set(pc_libdir "${CMAKE_INSTALL_FULL_LIBDIR}")
+  set(pc_includedir "${CMAKE_INSTALL_FULL_INCLUDEDIR}")
+else()
+  file(RELATIVE_PATH up "/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/")
+  set(pc_prefix "\${pcfiledir}/${up}")
+  string(REGEX REPLACE "/$" "" pc_prefix "${pc_prefix}")
+  set(pc_libdir "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+  set(pc_includedir "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
+configure_file(cmake/sidecall.pc.in sidecall.pc @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/sidecall.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+
+if(SIDECALL_BUNDLE_ONNXRUNTIME)
+  if(NOT EXISTS "${SIDECALL_BUNDLE_ONNXRUNTIME}")
+    message(FATAL_ERROR "SIDECALL_BUNDLE_ONNXRUNTIME: no such file: ${SIDECALL_BUNDLE_ONNXRUNTIME}")
+  endif()
+  get_filename_component(bundled "${SIDECALL_BUNDLE_ONNXRUNTIME}" REALPATH)
+  # In a folder of its own: the loader must never pick it up for another program by its SONAME.
+  install(PROGRAMS "${bundled}" DESTINATION "${CMAKE_INSTALL_LIBDIR}/sidecall" RENAME libonnxruntime.so)
+endif()

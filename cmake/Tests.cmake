@@ -1,0 +1,10 @@
+# The C and C++ tests, the examples, and the checks of the ABI; all run by ctest.
+find_package(Python3 3.11 QUIET COMPONENTS Interpreter)
+if(Python3_FOUND)
+  add_test(NAME abi COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tools/check_abi.py" --library "$<TARGET_FILE:sidecall>")
+endif()
+foreach(folder tests/c examples)
+  if(EXISTS "${PROJECT_SOURCE_DIR}/${folder}/CMakeLists.txt")
+    add_subdirectory(${folder})
+  endif()
+endforeach()
