@@ -3,21 +3,32 @@
 import shutil
 from pathlib import Path
 
-from setuptools import setup
-from setuptools._distutils.command.build_scripts import build_scripts
+from setuptools import Command, setup
 
 
-class BuildCommand(build_scripts):
-    """setuptools reads scripts as text; this one is a program that CMake has linked."""
+class BuildScripts(Command):
+    """Stands in for setuptools' own, which reads scripts as text: this one is a program that CMake has linked."""
 
-    def run(self) -> None:
+    user_options = []
+
+    def initialize_options(self):
+        self.build_dir = None
+
+    def finalize_options(self):
+        self.set_undefined_options("build", ("build_scripts", "build_dir"))
+
+    def run(self):
         self.run_command("build_cmake")
-        program = Path(self.get_finalized_command("build_cmake").build_temp, "_skbuild", "bin", "sidecall")
+        cmake_dir = Path(self.get_finalized_command("build_cmake").build_temp, "_skbuild")
         Path(self.build_dir).mkdir(parents=True, exist_ok=True)
-        shutil.copy2(program, self.build_dir)
+        shutil.copy2(cmake_dir / "bin" / "sidecall", self.build_dir)
 
-    def get_source_files(self) -> list[str]:
+    def get_source_files(self):
         return []
 
 
-setup(scripts=["sidecall"], cmdclass={"build_scripts": BuildCommand})
+setup(
+    scripts=["sidecall"],
+    cmdclass={"build_scripts": BuildScripts},
+    options={"build": {"build_base": "build/python"}},  # build/ itself belongs to CMake
+)
