@@ -1,0 +1,61 @@
+"""Checks who may include whom: core, shm, the C binding, everything else. `make lint` runs it; ARCHITECTURE.md explains the layers."""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+SUFFIXES = {".c", ".cpp", ".h", ".hpp"}
+# The first folder that fits a file names its layer; a layer sees its own folder, the public headers and what is listed.
+LAYERS = {
+    "core": (),
+    "shm": (),
+    "bindings/c/include": (),
+    "bindings/c/src": ("core", "shm"),
+    "bindings/cli": (),
+    "bindings/node": (),
+    "python/src": (),
+    "examples": (),
+    "benchmarks": (),
+    "tests/c": (),
+}
+PUBLIC = "bindings/c/include"
+
+
+def layer_of(path: Path) -> str | None:
+    name = path.relative_to(ROOT).as_posix()
+    return next((layer for layer in LAYERS if name.startswith(layer + "/")), None)
+
+
+def included_layer(source: Path, text: str) -> str | None:
+    """The layer of an included file that is ours; None for headers of others."""
+    candidates = [source.parent / text, ROOT / text, ROOT / PUBLIC / text, *(ROOT / layer / text for layer in LAYERS)]
+    for candidate in candidates:
+        if candidate.is_file():
+            return layer_of(candidate.resolve())
+    return None
+
+
+def check(source: Path) -> list[str]:
+    own = layer_of(source)
+    if own is None:
+        return []
+    allowed = {own, PUBLIC, *LAYERS[own]}
+    faults = []
+    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), 1):
+        match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
+        layer = included_layer(source, match.group(1)) if match else None
+        if match and layer is not None and layer not in allowed:
+            faults.append(f"{source.relative_to(ROOT)}:{number}: {own} must not include {layer} ({match.group(1)})")
+    return faults
+
+
+def main() -> int:
+    sources = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*") if path.suffix in SUFFIXES)
+    faults = [fault for source in sources for fault in check(source)]
+    print("\n".join(faults), file=sys.stderr, end="\n" if faults else "")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
