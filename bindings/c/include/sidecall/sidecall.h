@@ -120,6 +120,7 @@ typedef struct sidecall_fault {
   char name[128];     /* the feature, input or output; "" when none is concerned */
   char expected[96];  /* a type, shape, or what else was wanted */
   char got[96];
+  char message[384];  /* "feature 'age': expected float32, got string", without the row */
 } sidecall_fault;
 
 typedef struct sidecall_error {
@@ -196,6 +197,7 @@ typedef struct sidecall_model_options {
   int64_t timeout_ns;         /* the deadline of sidecall_predict_json; -1, the default in process, waits forever */
   int64_t wait_ns;            /* how long open waits for a server that is still starting; 0 does not wait */
   const char *onnxruntime;    /* path of the ONNX Runtime library; NULL searches (see sidecall_engine_describe) */
+  const char *onnxruntime_package; /* for bindings: where their package manager put one, tried in its place of the search; or NULL */
 } sidecall_model_options;
 
 /* Fills `options` with the defaults and sets struct_size. NULL is fine.   Since 0.1. */
@@ -248,7 +250,8 @@ SIDECALL_API void sidecall_text_close(sidecall_text *text);
 /* Runs the golden rows now, whatever `verify` says, and recomputes the id. `out` is a JSON report:
  *   {"id": {"stored": "...", "computed": "..."}, "rows": 12, "outputs": [{"name": "probabilities", "largest": 1.2e-7, "absolute": 1e-6, "relative": 1e-5, "holds": true}, ...],
  *    "source": "synthetic", "engine": "onnxruntime 1.32.0"}
- * Rows is 0 where the export left them out. Fails with NO_CONTRACT, VERIFICATION_FAILED (also when the ids differ), ENGINE.   Since 0.1. */
+ * Rows is 0 where the export left them out. The report is given with VERIFICATION_FAILED too, and then "failure" holds the reason.
+ * Fails with NO_CONTRACT, VERIFICATION_FAILED (also when the ids differ), ENGINE.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_model_verify(const sidecall_model *model, sidecall_text **out, sidecall_error *err);
 
 /* ---- What a model takes and gives ------------------------------------------------------------------------------ */
@@ -375,11 +378,13 @@ typedef struct sidecall_view {
 #endif
 
 /* The memory of input `input`, to be written: the engine reads it in place; the input counts as given. For a string input `data` and
- * `offsets` are NULL: use sidecall_call_set_strings. Fails with UNKNOWN_NAME, INVALID_ARGUMENT, BUSY.   Since 0.1. */
+ * `offsets` are NULL: use sidecall_call_set_strings. The memory stays where it is until that input is given in another way, reshaped or resized.
+ * Fails with UNKNOWN_NAME, INVALID_ARGUMENT, BUSY.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_input(sidecall_call *call, int32_t input, sidecall_view *out_view, sidecall_error *err);
 
 /* The memory of output `output`. Before a run the shape is there and `data` is NULL when the shape follows from the inputs;
- * rank is -1 when only a run can tell. Contents are valid after a run that succeeded, until the next one.
+ * rank is -1 when only a run can tell. Contents are valid after a run that succeeded, until the next one. Where the shape follows from
+ * the inputs, the memory stays where it is until a shape changes or the output is bound.
  * Fails with UNKNOWN_NAME, INVALID_ARGUMENT, SHAPE_MISMATCH (inputs disagree), BUSY.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_output(sidecall_call *call, int32_t output, sidecall_view *out_view, sidecall_error *err);
 
@@ -391,6 +396,9 @@ SIDECALL_API sidecall_status sidecall_call_copy_input(sidecall_call *call, int32
  * way, resized or reshaped. The memory must stay readable, and unchanged while a run is under way. Strings and memory that is not aligned to its element
  * are copied. Fails as sidecall_call_copy_input.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_bind_input(sidecall_call *call, int32_t input, const sidecall_view *view, sidecall_error *err);
+
+/* For bindings: words the DTYPE_MISMATCH of a tensor whose type has no number here; `got` is its name in the caller's language. Always fails.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_refuse_input(sidecall_call *call, int32_t input, const char *got, sidecall_error *err);
 
 /* Lets the engine write into the caller's memory, from now on, until bound to NULL or the shape of an input changes. `data_bytes` must be
  * what the output takes. Fails with UNKNOWN_NAME, DTYPE_MISMATCH (a string output), SHAPE_MISMATCH (also where only a run can
@@ -463,14 +471,15 @@ SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t time
  * Fails as sidecall_call_run for what can be seen beforehand, and with BUSY when the queue is full.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
 
-/* Waits up to `wait_ns` (0 looks only) for the run that was started, and takes its outcome. Answers TIMEOUT when it is
- * not over yet: then the call stays busy, and finish may be asked again. When the deadline given to start has passed, TIMEOUT
- * is answered at once even where the engine still runs; the call is then busy until the engine lets go, and the next finish, run or close
- * waits for that. Fails with NOT_RUN (nothing was started) and as sidecall_call_run.   Since 0.1. */
+/* Waits up to `wait_ns` (0 only looks and never blocks; -1 waits for ever) for the run that was started, and takes its outcome. Answers
+ * TIMEOUT when it is not over yet: the call stays busy, ask again. A run whose own deadline has passed, or that was cancelled, is over
+ * when the engine lets go of it; until then finish answers TIMEOUT or CANCELLED at once, and so it does once more at the end (or OK
+ * if the run completed all the same). sidecall_call_run, resize and close wait for that moment.
+ * Fails with NOT_RUN (nothing was started) and as sidecall_call_run.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_finish(sidecall_call *call, int64_t wait_ns, sidecall_error *err);
 
-/* A descriptor that becomes readable when a started run is over or its deadline has passed, for poll, epoll or an event loop. It belongs
- * to the call: do not read or close it. Made on first use. Fails with BUSY (ask before start), UNSUPPORTED.   Since 0.1. */
+/* A descriptor that becomes readable when a started run is over, or its deadline has passed, or it was cancelled; finish makes it unreadable. For
+ * poll, epoll or an event loop. It belongs to the call: do not read or close it. Made on first use. Fails with BUSY (ask before start), OUT_OF_MEMORY.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd, sidecall_error *err);
 
 /* Asks a run under way, from any thread, to end with CANCELLED. Without one it does nothing. Must not race with close.   Since 0.1. */
@@ -479,7 +488,7 @@ SIDECALL_API void sidecall_call_cancel(sidecall_call *call);
 /* ---- The engine ------------------------------------------------------------------------------------------------ */
 
 /* Finds ONNX Runtime and loads it, as the first open would, and tells what was found as JSON:
- *   {"engine": "onnxruntime", "version": "1.32.0", "api": 21, "path": "...", "found_by": "SIDECALL_ONNXRUNTIME", "telemetry": "off"}
+ *   {"engine": "onnxruntime", "version": "1.32.0", "api": 21, "path": "...", "found_by": "SIDECALL_ONNXRUNTIME", "telemetry": "off"}   (telemetry: "off", or "host" where ORT_DISABLE_TELEMETRY says otherwise)
  * The order: option, SIDECALL_ONNXRUNTIME, a copy already resident in the process, beside libsidecall, beside the package, the loader's path.
  * `options` may be NULL. Fails with ENGINE_NOT_FOUND, ENGINE_TOO_OLD.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_engine_describe(const sidecall_model_options *options, sidecall_text **out, sidecall_error *err);

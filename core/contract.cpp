@@ -1,0 +1,206 @@
+// Reads features and outputs of a contract and holds them against the graph; used by model.cpp.
+#include "contract.h"
+
+#include <rapidjson/error/en.h>
+
+#include "contract_reader.h"
+#include "error.h"
+
+namespace sidecall {
+namespace {
+
+constexpr int64_t kFormat = 1;
+constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag | rapidjson::kParseValidateEncodingFlag;
+
+bool fits(int32_t feature, int32_t tensor) {
+  const bool is_float = tensor == SIDECALL_FLOAT32 || tensor == SIDECALL_FLOAT64;
+  switch (feature) {
+    case SIDECALL_STRING:
+      return tensor == SIDECALL_STRING;
+    case SIDECALL_BOOL:
+      return tensor == SIDECALL_BOOL || tensor == SIDECALL_INT64 || is_float;
+    case SIDECALL_INT64:
+      return tensor == SIDECALL_INT64 || is_float;
+    case SIDECALL_FLOAT32:
+    case SIDECALL_FLOAT64:
+      return is_float;
+    default:
+      return false;
+  }
+}
+
+int64_t width_of(const TensorSpec& spec) { return spec.dims.size() < 2 ? 1 : spec.dims[1]; }
+
+void read_type(const JsonNode& node, const TensorSpec& tensor, Feature* feature) {
+  const JsonNode type = node.member("type");
+  const std::string name = type.text();
+  feature->dtype = dtype_from_name(name);
+  feature->tensor_dtype = tensor.dtype;
+  if (!fits(feature->dtype, tensor.dtype)) {
+    type.fail("a type that fits input '" + tensor.name + "' of " + dtype_name(tensor.dtype), "'" + name + "'");
+  }
+}
+
+void read_missing(const JsonNode& node, Feature* feature) {
+  feature->nullable = node.member("nullable").boolean();
+  if (!feature->nullable) return;
+  const JsonNode missing = node.member("missing");
+  const bool is_float = feature->tensor_dtype == SIDECALL_FLOAT32 || feature->tensor_dtype == SIDECALL_FLOAT64;
+  if (missing.is_string()) {
+    if (missing.text() != "nan" || !is_float) missing.fail(is_float ? "\"nan\"" : "a reserved value", "another word");
+    return;
+  }
+  const JsonNode value = missing.member("value");
+  if (is_float) missing.fail("\"nan\" for a floating-point tensor", "a reserved value");
+  if (feature->tensor_dtype == SIDECALL_BOOL) missing.fail("a tensor that can hold a reserved value", "a bool tensor");
+  if (feature->tensor_dtype == SIDECALL_STRING) {
+    feature->missing_string = value.text();
+  } else {
+    feature->missing_int = value.integer();
+  }
+}
+
+void read_allowed(const JsonNode& node, Feature* feature) {
+  const JsonNode allowed = node.member("allowed");
+  if (!allowed.exists()) return;
+  feature->is_closed = true;
+  for (const JsonNode& element : allowed.elements()) {
+    if (feature->dtype == SIDECALL_STRING) {
+      feature->allowed_strings.insert(element.text());
+    } else {
+      feature->allowed_numbers.insert(element.is_bool() ? static_cast<double>(element.boolean()) : element.number());
+    }
+  }
+}
+
+Feature read_feature(const JsonNode& node, const Signature& signature) {
+  Feature feature;
+  feature.name = node.member("name").text();
+  if (feature.name.empty() || feature.name.find('\0') != std::string::npos) node.member("name").fail("a name", "an empty one or one with a NUL");
+  const JsonNode input = node.member("input");
+  feature.input = signature.input_names.find(input.text());
+  if (feature.input < 0) input.fail("an input of the graph", "'" + input.text() + "'");
+  const TensorSpec& tensor = signature.inputs[static_cast<size_t>(feature.input)];
+  const bool is_table = tensor.has_rows() && tensor.dims.size() <= 2 && width_of(tensor) > 0;
+  if (!is_table) input.fail("an input of shape [N] or [N,width]", describe_tensor(tensor.dtype, tensor.dims, &tensor.dim_names));
+  feature.width = width_of(tensor);
+  feature.column = node.member("column").integer();
+  if (feature.column < 0 || feature.column >= feature.width) {
+    node.member("column").fail("a column below " + std::to_string(feature.width), std::to_string(feature.column));
+  }
+  read_type(node, tensor, &feature);
+  read_missing(node, &feature);
+  read_allowed(node, &feature);
+  return feature;
+}
+
+// Every place of every input belongs to exactly one feature: otherwise a record could not fill the tensors.
+void check_places(const JsonNode& list, const Signature& signature) {
+  std::vector<std::vector<bool>> taken(signature.inputs.size());
+  for (size_t i = 0; i < signature.inputs.size(); ++i) {
+    const int64_t width = width_of(signature.inputs[i]);
+    taken[i].resize(width > 0 ? static_cast<size_t>(width) : 1);
+  }
+  for (const Feature& feature : signature.features) {
+    auto place = taken[static_cast<size_t>(feature.input)][static_cast<size_t>(feature.column)];
+    if (place) list.fail("one feature per place", "two in column " + std::to_string(feature.column) + " of the input of '" + feature.name + "'");
+    place = true;
+  }
+  for (size_t i = 0; i < taken.size(); ++i) {
+    for (size_t column = 0; column < taken[i].size(); ++column) {
+      if (!taken[i][column]) list.fail("a feature for every place", "none for column " + std::to_string(column) + " of input '" + signature.inputs[i].name + "'");
+    }
+  }
+}
+
+void read_features(const JsonNode& root, Signature* signature) {
+  const JsonNode list = root.member("features");
+  Names seen;
+  std::vector<JsonNode> nodes = list.elements();
+  signature->features.reserve(nodes.size());
+  for (const JsonNode& node : nodes) {
+    signature->features.push_back(read_feature(node, *signature));
+    const std::string& name = signature->features.back().name;
+    if (seen.find(name) >= 0) node.member("name").fail("a name of its own", "'" + name + "' again");
+    seen.add(name);
+  }
+  check_places(list, *signature);
+}
+
+void check_output(const JsonNode& node, const TensorSpec& tensor, int32_t dtype, int64_t width) {
+  const bool bool_label = dtype == SIDECALL_BOOL && tensor.dtype == SIDECALL_INT64;
+  if (dtype != tensor.dtype && !bool_label) node.member("type").fail(std::string("the graph's ") + dtype_name(tensor.dtype), "'" + node.member("type").text() + "'");
+  const bool is_table = tensor.has_rows() && tensor.dims.size() <= 2;
+  const int64_t graph_width = width_of(tensor);
+  if (!is_table || (graph_width >= 0 && graph_width != width)) {
+    node.fail("a tensor of rows by " + std::to_string(width), describe_tensor(tensor.dtype, tensor.dims, &tensor.dim_names));
+  }
+}
+
+void read_output(const JsonNode& node, Signature* signature) {
+  const std::string name = node.member("name").text();
+  const std::string role = node.member("role").text();
+  const int32_t output = signature->output_names.find(name);
+  if (output < 0) node.member("name").fail("an output of the graph", "'" + name + "'");
+  const int32_t dtype = dtype_from_name(node.member("type").text());
+  const bool by_class = role == "probabilities" || role == "scores" || role == "prediction";
+  if (!by_class && role != "label" && role != "transformed") node.member("role").fail("label, probabilities, prediction, scores or transformed", "'" + role + "'");
+  const std::vector<Value> classes = parse_classes(node);
+  const bool has_width = node.member("width").exists();
+  const bool has_members = by_class && !classes.empty();
+  const int64_t width = has_members ? static_cast<int64_t>(classes.size()) : has_width ? node.member("width").integer() : 1;
+  if (width < 1 || width > (1 << 24)) node.member("width").fail("1 to 2^24", std::to_string(width));
+  check_output(node, signature->outputs[static_cast<size_t>(output)], dtype, width);
+  if (!has_members && !has_width) {
+    signature->columns.push_back({name, "", dtype, output, 0, SIDECALL_FORM_SCALAR});
+    return;
+  }
+  for (int64_t column = 0; column < width; ++column) {
+    const std::string key = has_members ? class_text(classes[static_cast<size_t>(column)]) : std::to_string(column);
+    signature->columns.push_back({name + "." + key, key, dtype, output, column, has_members ? SIDECALL_FORM_MEMBER : SIDECALL_FORM_ELEMENT});
+  }
+}
+
+}  // namespace
+
+Contract parse_contract(const std::string& json, const std::string& label, Signature* signature) {
+  rapidjson::Document document;
+  document.Parse<kParseFlags>(json.data(), json.size());
+  if (document.HasParseError()) {
+    throw Error(SIDECALL_CONTRACT_INVALID, "contract: expected JSON, got an error at byte " + std::to_string(document.GetErrorOffset()) + ": " +
+                                               rapidjson::GetParseError_En(document.GetParseError()));
+  }
+  const JsonNode root(&document, "/");
+  const int64_t format = root.member("format").integer();
+  if (format != kFormat) {
+    throw Error(SIDECALL_CONTRACT_FORMAT, "file '" + label + "': expected a contract of format " + std::to_string(kFormat) + ", got " + std::to_string(format));
+  }
+  Contract contract;
+  contract.text = json;
+  const JsonNode model = root.member("model");
+  contract.name = model.member("name").text_or("");
+  contract.version = model.member("version").text_or("");
+  contract.id = model.member("id").text();
+  for (size_t i = 0; i < signature->inputs.size(); ++i) signature->input_names.add(signature->inputs[i].name);
+  for (size_t i = 0; i < signature->outputs.size(); ++i) signature->output_names.add(signature->outputs[i].name);
+  read_features(root, signature);
+  for (const JsonNode& node : root.member("outputs").elements()) read_output(node, signature);
+  contract.golden = parse_golden(root, *signature);
+  return contract;
+}
+
+void add_plain_columns(Signature* signature) {
+  for (size_t i = 0; i < signature->outputs.size(); ++i) {
+    const TensorSpec& spec = signature->outputs[i];
+    const int64_t width = width_of(spec);
+    if (!spec.has_rows() || spec.dims.size() > 2 || width < 1) continue;
+    const auto output = static_cast<int32_t>(i);
+    if (width == 1) signature->columns.push_back({spec.name, "", spec.dtype, output, 0, SIDECALL_FORM_SCALAR});
+    for (int64_t column = 0; width > 1 && column < width; ++column) {
+      const std::string key = std::to_string(column);
+      signature->columns.push_back({spec.name + "." + key, key, spec.dtype, output, column, SIDECALL_FORM_ELEMENT});
+    }
+  }
+}
+
+}  // namespace sidecall

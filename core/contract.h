@@ -1,0 +1,63 @@
+// The contract of docs/contract.md: what the exporter wrote into the file, checked against the graph.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "signature.h"
+
+namespace sidecall {
+
+// A value of a golden row or an expected answer.
+struct Value {
+  enum class Kind { kMissing, kFloat, kInt, kBool, kString };
+  Kind kind = Kind::kMissing;
+  double number = 0;
+  int64_t integer = 0;  // also of a bool
+  std::string text;
+};
+
+// How a label follows from another output, so that a flip at a tie is not called an error.
+struct Decision {
+  enum class Rule { kExact, kArgmax, kThreshold };
+  Rule rule = Rule::kExact;
+  int32_t output = -1;
+  int64_t column = 0;
+  double threshold = 0;
+};
+
+struct GoldenOutput {
+  int32_t output = 0;
+  int64_t width = 1;
+  std::vector<Value> expected;  // rows * width
+  double absolute = 0;
+  double relative = 0;
+  bool is_label = false;
+  Decision decision;
+  std::vector<Value> classes;
+};
+
+struct Golden {
+  std::string source;
+  int64_t rows = 0;
+  std::vector<std::vector<Value>> features;  // one column per feature
+  std::vector<GoldenOutput> outputs;
+};
+
+struct Contract {
+  std::string text;  // as stored
+  std::string name;
+  std::string version;
+  std::string id;
+  Golden golden;
+};
+
+// Reads the contract, and fills features and columns of a signature whose inputs and outputs are those of the graph.
+// Throws CONTRACT_FORMAT, CONTRACT_INVALID; `label` names the file in the message.
+Contract parse_contract(const std::string& json, const std::string& label, Signature* signature);
+
+// Columns of a graph without a contract: one per output of rank 1, or of rank 2 with a fixed width.
+void add_plain_columns(Signature* signature);
+
+}  // namespace sidecall

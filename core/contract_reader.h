@@ -1,0 +1,51 @@
+// Typed access to contract JSON with errors that name the place: "contract: features[2].type: expected a string, got a
+// number". Used by contract.cpp and golden.cpp.
+#pragma once
+
+#include <rapidjson/document.h>
+
+#include <string>
+#include <vector>
+
+#include "contract.h"
+
+namespace sidecall {
+
+class JsonNode {
+ public:
+  JsonNode(const rapidjson::Value* value, std::string path) : value_(value), path_(std::move(path)) {}
+
+  bool exists() const { return value_ != nullptr && !value_->IsNull(); }
+  JsonNode member(const char* key) const;  // throws when this is no object; absent members do not exist
+  std::vector<JsonNode> elements() const;  // throws when this is no array
+
+  std::string text() const;
+  std::string text_or(const char* fallback) const { return exists() ? text() : fallback; }
+  int64_t integer() const;
+  double number() const;  // "nan", "inf" and "-inf" too
+  bool boolean() const;
+  bool is_string() const { return value_ != nullptr && value_->IsString(); }
+  bool is_object() const { return value_ != nullptr && value_->IsObject(); }
+  bool is_bool() const { return value_ != nullptr && value_->IsBool(); }
+  bool is_array() const { return value_ != nullptr && value_->IsArray(); }
+
+  // A value of a feature or output of that type; missing for null.
+  Value value(int32_t dtype) const;
+
+  [[noreturn]] void fail(const std::string& expected, const std::string& got) const;
+
+ private:
+  const char* kind() const;
+
+  const rapidjson::Value* value_;
+  std::string path_;
+};
+
+// The `verification` object. Fills nothing when it is absent or its source is "none".
+Golden parse_golden(const JsonNode& contract, const Signature& signature);
+
+// The type of `classes` and of a label's values: string, int64 or bool.
+std::vector<Value> parse_classes(const JsonNode& output);
+std::string class_text(const Value& value);
+
+}  // namespace sidecall

@@ -1,0 +1,104 @@
+// Texts of errors and names of statuses; used by all of core and by the C ABI.
+#include "error.h"
+
+#include <array>
+
+namespace sidecall {
+namespace {
+
+struct StatusName {
+  int32_t status;
+  const char* name;
+};
+
+#define STATUS(name) StatusName{SIDECALL_##name, #name}
+constexpr std::array kStatusNames = {
+    STATUS(OK),
+    STATUS(INVALID_ARGUMENT),
+    STATUS(BUSY),
+    STATUS(NOT_RUN),
+    STATUS(CANCELLED),
+    STATUS(FILE_NOT_FOUND),
+    STATUS(FILE_UNREADABLE),
+    STATUS(FILE_INVALID),
+    STATUS(FILE_TOO_LARGE),
+    STATUS(FILE_FORBIDDEN),
+    STATUS(CONTRACT_INVALID),
+    STATUS(CONTRACT_FORMAT),
+    STATUS(NO_CONTRACT),
+    STATUS(UNSUPPORTED),
+    STATUS(VERIFICATION_FAILED),
+    STATUS(CONTRACT_CHANGED),
+    STATUS(DTYPE_MISMATCH),
+    STATUS(SHAPE_MISMATCH),
+    STATUS(UNKNOWN_NAME),
+    STATUS(MISSING_INPUT),
+    STATUS(MISSING_VALUE),
+    STATUS(UNKNOWN_CATEGORY),
+    STATUS(INVALID_STRING),
+    STATUS(INVALID_JSON),
+    STATUS(OUT_OF_RANGE),
+    STATUS(PEER_DIED),
+    STATUS(TIMEOUT),
+    STATUS(UNREACHABLE),
+    STATUS(DENIED),
+    STATUS(PROTOCOL),
+    STATUS(FORKED),
+    STATUS(ENGINE),
+    STATUS(ENGINE_NOT_FOUND),
+    STATUS(ENGINE_TOO_OLD),
+    STATUS(OUT_OF_MEMORY),
+    STATUS(INTERNAL),
+};
+#undef STATUS
+
+constexpr size_t kFaultsInMessage = 3;
+
+std::string describe(const char* what, const Fault& fault) {
+  std::string text = std::string(what) + " '" + fault.name + "': expected " + fault.expected + ", got " + fault.got;
+  if (fault.row >= 0) text += " (row " + std::to_string(fault.row) + ")";
+  return text;
+}
+
+std::string describe_all(const std::vector<Fault>& faults, size_t total) {
+  std::string text;
+  for (size_t i = 0; i < faults.size() && i < kFaultsInMessage; ++i) {
+    text += (i == 0 ? "" : "; ") + describe("feature", faults[i]);
+  }
+  if (total > kFaultsInMessage) text += "; and " + std::to_string(total - kFaultsInMessage) + " more";
+  return text;
+}
+
+}  // namespace
+
+Error::Error(const char* what, Fault fault) : status_(fault.status), message_(describe(what, fault)), num_faults_(1) {
+  faults_.push_back(std::move(fault));
+}
+
+Error::Error(std::vector<Fault> feature_faults, size_t total)
+    : status_(feature_faults.front().status),
+      message_(describe_all(feature_faults, total)),
+      faults_(std::move(feature_faults)),
+      num_faults_(total) {}
+
+bool Error::retryable() const noexcept {
+  switch (status_) {
+    case SIDECALL_BUSY:
+    case SIDECALL_PEER_DIED:
+    case SIDECALL_TIMEOUT:
+    case SIDECALL_UNREACHABLE:
+    case SIDECALL_OUT_OF_MEMORY:
+      return true;
+    default:
+      return false;
+  }
+}
+
+const char* status_name(int32_t status) noexcept {
+  for (const StatusName& entry : kStatusNames) {
+    if (entry.status == status) return entry.name;
+  }
+  return "UNKNOWN";
+}
+
+}  // namespace sidecall

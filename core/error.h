@@ -1,0 +1,54 @@
+// The one exception of core: a status, one line of text, and the faults it consists of. Thrown everywhere in core and
+// turned into a sidecall_error at the C ABI.
+#pragma once
+
+#include <sidecall/sidecall.h>
+
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace sidecall {
+
+// What is wrong with one value. `name` is the feature, input or output.
+struct Fault {
+  int32_t status = SIDECALL_INTERNAL;
+  int64_t row = -1;
+  std::string name;
+  std::string expected;
+  std::string got;
+};
+
+class Error : public std::exception {
+ public:
+  Error(int32_t status, std::string message) : status_(status), message_(std::move(message)) {}
+
+  // "input 'x': expected float32, got string (row 3)". `what` is the kind of thing: input, output, feature, column.
+  Error(const char* what, Fault fault);
+
+  // All faults of one run over records, in the order found; at least one. `total` may exceed those kept.
+  Error(std::vector<Fault> feature_faults, size_t total);
+
+  const char* what() const noexcept override { return message_.c_str(); }
+  int32_t status() const noexcept { return status_; }
+  bool retryable() const noexcept;
+  const std::vector<Fault>& faults() const noexcept { return faults_; }
+  size_t num_faults() const noexcept { return num_faults_; }
+
+ private:
+  int32_t status_;
+  std::string message_;
+  std::vector<Fault> faults_;
+  size_t num_faults_ = 0;
+};
+
+const char* status_name(int32_t status) noexcept;
+
+// Throws INVALID_ARGUMENT with the text unless the condition holds.
+inline void require(bool condition, const char* message) {
+  if (!condition) throw Error(SIDECALL_INVALID_ARGUMENT, message);
+}
+
+}  // namespace sidecall

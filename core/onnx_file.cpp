@@ -1,0 +1,261 @@
+// Walks the protobuf wire format of an ONNX model (onnx.proto3 gives the field numbers); used by model.cpp.
+#include "onnx_file.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <functional>
+
+#include "error.h"
+#include "platform.h"
+#include "sha256.h"
+
+namespace sidecall {
+namespace {
+
+constexpr uint64_t kMaxExternalBytes = UINT64_C(1) << 40;
+constexpr int kMaxGraphDepth = 64;
+
+struct Malformed {};
+
+// One field of a message: a number, and its payload where it is length-delimited, or its value.
+struct Field {
+  uint64_t number;
+  bool is_bytes;
+  std::string_view bytes;
+  uint64_t value;
+};
+
+class Reader {
+ public:
+  explicit Reader(std::string_view message) : rest_(message) {}
+
+  bool next(Field* field) {
+    if (rest_.empty()) return false;
+    const uint64_t tag = varint();
+    *field = {tag >> 3, false, {}, 0};
+    if (field->number == 0) throw Malformed{};
+    switch (tag & 7) {
+      case 0:
+        field->value = varint();
+        return true;
+      case 1:
+        take(8);
+        return true;
+      case 2:
+        field->is_bytes = true;
+        field->bytes = take(varint());
+        return true;
+      case 5:
+        take(4);
+        return true;
+      default:
+        throw Malformed{};
+    }
+  }
+
+ private:
+  uint64_t varint() {
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 70; shift += 7) {
+      if (rest_.empty()) throw Malformed{};
+      const auto byte = static_cast<uint8_t>(rest_.front());
+      rest_.remove_prefix(1);
+      if (shift < 64) value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+      if (byte < 0x80) return value;
+    }
+    throw Malformed{};
+  }
+
+  std::string_view take(uint64_t length) {
+    if (length > rest_.size()) throw Malformed{};
+    const std::string_view taken = rest_.substr(0, length);
+    rest_.remove_prefix(length);
+    return taken;
+  }
+
+  std::string_view rest_;
+};
+
+std::pair<std::string, std::string> read_pair(std::string_view message) {
+  std::pair<std::string, std::string> pair;
+  Reader reader(message);
+  for (Field field; reader.next(&field);) {
+    if (field.number == 1) pair.first = field.bytes;
+    if (field.number == 2) pair.second = field.bytes;
+  }
+  return pair;
+}
+
+struct External {
+  std::string location;
+  std::string offset;
+  std::string length;
+};
+
+// Finds every TensorProto with data_location EXTERNAL, in the order of the file. Message by message, only the fields
+// that can hold a tensor further down are entered.
+class ExternalFinder {
+ public:
+  std::vector<External> found;
+
+  void graph(std::string_view message, int depth) {
+    if (depth > kMaxGraphDepth) throw Malformed{};
+    each(message, [&](const Field& field) {
+      if (field.number == 1) node(field.bytes, depth);
+      if (field.number == 5) tensor(field.bytes);
+      if (field.number == 15) sparse(field.bytes);
+    });
+  }
+
+  void function(std::string_view message) {
+    each(message, [&](const Field& field) {
+      if (field.number == 7) node(field.bytes, 0);
+      if (field.number == 11) attribute(field.bytes, 0);
+    });
+  }
+
+ private:
+  template <typename Visit>
+  static void each(std::string_view message, Visit visit) {
+    Reader reader(message);
+    for (Field field; reader.next(&field);) {
+      if (field.is_bytes) visit(field);
+    }
+  }
+
+  void node(std::string_view message, int depth) {
+    each(message, [&](const Field& field) {
+      if (field.number == 5) attribute(field.bytes, depth);
+    });
+  }
+
+  void attribute(std::string_view message, int depth) {
+    each(message, [&](const Field& field) {
+      if (field.number == 5 || field.number == 10) tensor(field.bytes);
+      if (field.number == 6 || field.number == 11) graph(field.bytes, depth + 1);
+      if (field.number == 22 || field.number == 23) sparse(field.bytes);
+    });
+  }
+
+  void sparse(std::string_view message) {
+    each(message, [&](const Field& field) {
+      if (field.number == 1 || field.number == 2) tensor(field.bytes);
+    });
+  }
+
+  void tensor(std::string_view message) {
+    External external;
+    bool is_external = false;
+    Reader reader(message);
+    for (Field field; reader.next(&field);) {
+      if (field.number == 14 && !field.is_bytes && field.value == 1) is_external = true;
+      if (field.number != 13 || !field.is_bytes) continue;
+      // Entries alone count: protobuf merges a message that is given in two parts, and the flag may stand in the other.
+      is_external = true;
+      const auto [key, value] = read_pair(field.bytes);
+      if (key == "location" && !external.location.empty()) throw Malformed{};
+      if (key == "location") external.location = value;
+      if (key == "offset") external.offset = value;
+      if (key == "length") external.length = value;
+    }
+    if (is_external) found.push_back(std::move(external));
+  }
+};
+
+[[noreturn]] void forbid(const std::string& label, const char* why) {
+  throw Error(SIDECALL_FILE_FORBIDDEN, "file '" + label + "': expected external data inside the model's folder, got " + why);
+}
+
+std::string resolve(const External& external, const std::string& folder, const std::string& label) {
+  const std::string& location = external.location;
+  if (folder.empty()) forbid(label, "external data in a model that was opened from bytes");
+  if (location.empty()) forbid(label, "an empty location");
+  if (location.find('\0') != std::string::npos) forbid(label, "a location with a NUL");
+  if (location.front() == '/') forbid(label, "an absolute path");
+  for (size_t start = 0; start <= location.size();) {
+    const size_t end = std::min(location.find('/', start), location.size());
+    if (location.compare(start, end - start, "..") == 0) forbid(label, "a path with '..'");
+    start = end + 1;
+  }
+  const std::string path = platform::real_path(folder + "/" + location);
+  const std::string inside = folder == "/" ? folder : folder + "/";
+  if (path.compare(0, inside.size(), inside) != 0) forbid(label, "a symbolic link that leads out of it");
+  return path;
+}
+
+uint64_t parse_number(const std::string& text, const std::string& label) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty()) return 0;
+  if (error != std::errc() || end != text.data() + text.size() || value > kMaxExternalBytes) {
+    throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected numbers for offset and length of external data, got other text");
+  }
+  return value;
+}
+
+std::vector<ExternalFile> confine(const std::vector<External>& externals, const std::string& folder, const std::string& label) {
+  std::vector<ExternalFile> files;
+  for (const External& external : externals) {
+    const std::string path = resolve(external, folder, label);
+    const uint64_t needed = parse_number(external.offset, label) + parse_number(external.length, label);
+    const uint64_t size = platform::file_state(path).size;
+    if (needed > size) {
+      throw Error(SIDECALL_FILE_INVALID, "file '" + external.location + "': expected at least " + std::to_string(needed) +
+                                             " bytes of external data, got " + std::to_string(size));
+    }
+    const bool known = std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.location == external.location; });
+    if (!known) files.push_back({external.location, path});
+  }
+  return files;
+}
+
+}  // namespace
+
+OnnxFile::OnnxFile(std::string bytes, const std::string& folder, const std::string& label) : bytes_(std::move(bytes)), folder_(folder) {
+  ExternalFinder externals;
+  bool has_graph = false;
+  try {
+    Reader reader(bytes_);
+    for (Field field; reader.next(&field);) {
+      if (!field.is_bytes) continue;
+      if (field.number == 7) {
+        if (has_graph) throw Malformed{};
+        has_graph = true;
+        graph_ = field.bytes;
+        externals.graph(field.bytes, 0);
+      }
+      if (field.number == 14) metadata_.push_back(read_pair(field.bytes));
+      if (field.number == 25) externals.function(field.bytes);
+    }
+  } catch (const Malformed&) {
+    throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected an ONNX model, got other or truncated content");
+  }
+  if (!has_graph) throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected an ONNX model, got content without a graph");
+  external_files_ = confine(externals.found, folder_, label);
+}
+
+const std::string* OnnxFile::metadata(std::string_view key) const {
+  for (const auto& [name, value] : metadata_) {
+    if (name == key) return &value;
+  }
+  return nullptr;
+}
+
+std::string OnnxFile::compute_id() const {
+  Sha256 hash;
+  hash.update(graph_);
+  for (const ExternalFile& file : external_files_) hash.update(platform::read_file(file.path, kMaxExternalBytes));
+  return hash.hex();
+}
+
+std::string OnnxFile::fingerprint() const {
+  std::string text = std::to_string(bytes_.size()) + ":" + std::to_string(std::hash<std::string_view>{}(bytes_));
+  for (const ExternalFile& file : external_files_) {
+    const platform::FileState state = platform::file_state(file.path);
+    text += "|" + file.path + ":" + std::to_string(state.size) + ":" + std::to_string(state.changed_ns);
+  }
+  return text;
+}
+
+}  // namespace sidecall

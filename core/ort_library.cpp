@@ -1,0 +1,125 @@
+// The search for ONNX Runtime in the order of sidecall.h, and its environment; used by ort_engine.cpp.
+#include "ort_library.h"
+
+#define ORT_API_MANUAL_INIT
+#include <onnxruntime_c_api.h>
+
+#include <algorithm>
+#include <charconv>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "error.h"
+#include "platform.h"
+
+namespace sidecall {
+namespace {
+
+constexpr uint32_t kOldestApi = 21;
+static_assert(ORT_API_VERSION >= kOldestApi, "headers of ONNX Runtime 1.21 or newer are needed");
+constexpr const char* kLibraryPrefix = "libonnxruntime.so";
+
+struct Candidate {
+  std::string path;
+  const char* found_by;
+};
+
+void add_files(std::vector<Candidate>* candidates, const std::string& folder, const char* found_by) {
+  for (const std::string& path : platform::list_files(folder, kLibraryPrefix)) candidates->push_back({path, found_by});
+}
+
+// Places where a package manager puts the library relative to our own file: inside site-packages, or in an
+// environment's bin folder.
+void add_packages(std::vector<Candidate>* candidates, const std::string& own_folder) {
+  const char* found_by = "beside the package";
+  add_files(candidates, own_folder + "/../onnxruntime/capi", found_by);
+  for (const std::string& python : platform::list_folders(own_folder + "/../lib", "python3")) {
+    add_files(candidates, python + "/site-packages/onnxruntime/capi", found_by);
+  }
+}
+
+std::vector<Candidate> list_candidates(const char* option) {
+  if (option != nullptr) return {{option, "option"}};
+  if (const char* path = platform::environment("SIDECALL_ONNXRUNTIME"); path != nullptr && *path != '\0') {
+    return {{path, "SIDECALL_ONNXRUNTIME"}};
+  }
+  std::vector<Candidate> candidates;
+  if (const std::string resident = platform::find_resident_library(kLibraryPrefix); !resident.empty()) {
+    candidates.push_back({resident, "resident in the process"});
+  }
+  const std::string folder = platform::folder_of(platform::own_path());
+  add_files(&candidates, folder, "beside libsidecall");
+  add_files(&candidates, folder + "/../lib", "beside libsidecall");
+  add_packages(&candidates, folder);
+  candidates.push_back({kLibraryPrefix, "the loader's path"});
+  candidates.push_back({std::string(kLibraryPrefix) + ".1", "the loader's path"});
+  return candidates;
+}
+
+uint32_t minor_version(const std::string& version) {
+  uint32_t minor = 0;
+  const size_t dot = version.find('.');
+  if (dot == std::string::npos || version.compare(0, dot, "1") != 0) return 0;
+  std::from_chars(version.data() + dot + 1, version.data() + version.size(), minor);
+  return minor;
+}
+
+// The environment is a singleton of the library: a host that made one first keeps its own logger and threads.
+OrtEnv* create_env(const OrtApi* api) {
+  OrtEnv* env = nullptr;
+  platform::set_environment_if_unset("ORT_DISABLE_TELEMETRY", "1");
+  if (OrtStatus* status = api->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "sidecall", &env)) {
+    const std::string text = api->GetErrorMessage(status);
+    api->ReleaseStatus(status);
+    throw Error(SIDECALL_ENGINE, "onnxruntime: " + text);
+  }
+  return env;
+}
+
+std::unique_ptr<OrtLibrary> load(const Candidate& candidate, std::string* why) {
+  void* handle = platform::load_library(candidate.path, why);
+  if (handle == nullptr) return nullptr;
+  const auto get_base = reinterpret_cast<const OrtApiBase* (*)()>(platform::find_symbol(handle, "OrtGetApiBase"));
+  if (get_base == nullptr) {
+    *why = "it has no OrtGetApiBase";
+    return nullptr;
+  }
+  const OrtApiBase* base = get_base();
+  const std::string version = base->GetVersionString();
+  const uint32_t offered = minor_version(version);
+  const std::string wanted = "onnxruntime '" + candidate.path + "': expected version 1." + std::to_string(kOldestApi) + " or newer, got " + version;
+  if (offered < kOldestApi) throw Error(SIDECALL_ENGINE_TOO_OLD, wanted);
+  const uint32_t api_version = std::min<uint32_t>(ORT_API_VERSION, offered);
+  const OrtApi* api = base->GetApi(api_version);
+  if (api == nullptr) throw Error(SIDECALL_ENGINE_TOO_OLD, wanted);
+  return std::make_unique<OrtLibrary>(OrtLibrary{api, create_env(api), candidate.path, candidate.found_by, version, api_version});
+}
+
+std::unique_ptr<OrtLibrary> find(const char* option) {
+  std::string tried;
+  for (const Candidate& candidate : list_candidates(option)) {
+    std::string why;
+    if (auto library = load(candidate, &why)) return library;
+    tried += (tried.empty() ? "" : "; ") + std::string(candidate.found_by) + ": " + why;
+  }
+  throw Error(SIDECALL_ENGINE_NOT_FOUND,
+              "no ONNX Runtime library was found: set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so (tried " + tried + ")");
+}
+
+}  // namespace
+
+const OrtLibrary& load_ort_library(const char* option) {
+  // Never destroyed: sessions may outlive any static, and the library's own destructors must not meet a half-closed one.
+  static auto* mutex = new std::mutex;
+  static auto* loaded = new std::map<std::string, std::unique_ptr<OrtLibrary>>;
+  const char* environment = platform::environment("SIDECALL_ONNXRUNTIME");
+  const std::string key = option != nullptr ? std::string("option:") + option : std::string("env:") + (environment ? environment : "");
+  const std::lock_guard lock(*mutex);
+  std::unique_ptr<OrtLibrary>& library = (*loaded)[key];
+  if (library == nullptr) library = find(option);
+  return *library;
+}
+
+}  // namespace sidecall

@@ -1,0 +1,191 @@
+// Linux and glibc behind platform.h.
+#include "platform.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <link.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+
+#include "error.h"
+
+namespace sidecall::platform {
+namespace {
+
+[[noreturn]] void fail_file(const std::string& path, int error) {
+  const bool absent = error == ENOENT || error == ENOTDIR;
+  const int32_t status = absent ? SIDECALL_FILE_NOT_FOUND : SIDECALL_FILE_UNREADABLE;
+  const char* reason = absent             ? "no such file"
+                       : error == EACCES  ? "permission denied"
+                       : error == EISDIR  ? "it is a directory"
+                       : error == ELOOP   ? "too many symbolic links"
+                       : error == ENAMETOOLONG ? "the name is too long"
+                                          : "it cannot be read";
+  throw Error(status, "file '" + path + "': " + reason);
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+std::vector<std::string> list(const std::string& folder, const std::string& prefix, bool folders) {
+  std::vector<std::string> names;
+  DIR* dir = ::opendir(folder.c_str());
+  if (dir == nullptr) return names;
+  while (const dirent* entry = ::readdir(dir)) {
+    if (std::strncmp(entry->d_name, prefix.c_str(), prefix.size()) == 0) names.emplace_back(entry->d_name);
+  }
+  ::closedir(dir);
+  std::sort(names.begin(), names.end(), [](const auto& a, const auto& b) { return ::strverscmp(a.c_str(), b.c_str()) > 0; });
+  std::vector<std::string> paths;
+  for (const std::string& name : names) {
+    const std::string path = folder + "/" + name;
+    struct stat state {};
+    if (::stat(path.c_str(), &state) == 0 && (S_ISDIR(state.st_mode) != 0) == folders) paths.push_back(path);
+  }
+  return paths;
+}
+
+}  // namespace
+
+std::string read_file(const std::string& path, uint64_t limit) {
+  // Not blocking, so that a FIFO of that name cannot hang the open.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) fail_file(path, errno);
+  struct stat state {};
+  if (::fstat(file.get(), &state) != 0) fail_file(path, errno);
+  if (S_ISDIR(state.st_mode)) fail_file(path, EISDIR);
+  if (!S_ISREG(state.st_mode)) throw Error(SIDECALL_FILE_UNREADABLE, "file '" + path + "': it is not a regular file");
+  const auto size = static_cast<uint64_t>(state.st_size);
+  if (size > limit) {
+    throw Error(SIDECALL_FILE_TOO_LARGE, "file '" + path + "': expected at most " + std::to_string(limit) + " bytes, got " + std::to_string(size));
+  }
+  std::string bytes(size, '\0');
+  size_t filled = 0;
+  while (filled < bytes.size()) {
+    const ssize_t got = ::read(file.get(), bytes.data() + filled, bytes.size() - filled);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_file(path, errno);
+    if (got == 0) break;  // it shrank while it was read: the parser will say that it is cut off
+    filled += static_cast<size_t>(got);
+  }
+  bytes.resize(filled);
+  return bytes;
+}
+
+std::string real_path(const std::string& path) {
+  char* resolved = ::realpath(path.c_str(), nullptr);
+  if (resolved == nullptr) fail_file(path, errno);
+  std::string result = resolved;
+  std::free(resolved);
+  return result;
+}
+
+FileState file_state(const std::string& path) {
+  struct stat state {};
+  if (::stat(path.c_str(), &state) != 0) fail_file(path, errno);
+  if (!S_ISREG(state.st_mode)) throw Error(SIDECALL_FILE_UNREADABLE, "file '" + path + "': it is not a regular file");
+  return {static_cast<uint64_t>(state.st_size), static_cast<int64_t>(state.st_mtim.tv_sec) * 1000000000 + state.st_mtim.tv_nsec};
+}
+
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+bool is_file(const std::string& path) noexcept {
+  struct stat state {};
+  return ::stat(path.c_str(), &state) == 0 && S_ISREG(state.st_mode);
+}
+
+std::vector<std::string> list_files(const std::string& folder, const std::string& prefix) { return list(folder, prefix, false); }
+
+std::vector<std::string> list_folders(const std::string& folder, const std::string& prefix) { return list(folder, prefix, true); }
+
+void* load_library(const std::string& path, std::string* why) noexcept {
+  void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr && why != nullptr) {
+    const char* text = ::dlerror();
+    *why = text != nullptr ? text : "unknown reason";
+  }
+  return library;
+}
+
+void* find_symbol(void* library, const char* name) noexcept { return ::dlsym(library, name); }
+
+std::string find_resident_library(const std::string& prefix) {
+  struct Search {
+    const std::string& prefix;
+    std::string found;
+  } search{prefix, {}};
+  ::dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* data) {
+        auto& wanted = *static_cast<Search*>(data);
+        const std::string path = info->dlpi_name != nullptr ? info->dlpi_name : "";
+        const std::string name = path.substr(path.rfind('/') + 1);
+        if (name.compare(0, wanted.prefix.size(), wanted.prefix) != 0) return 0;
+        wanted.found = path;
+        return 1;
+      },
+      &search);
+  return search.found;
+}
+
+std::string own_path() {
+  Dl_info info{};
+  if (::dladdr(reinterpret_cast<void*>(&own_path), &info) != 0 && info.dli_fname != nullptr) {
+    char* resolved = ::realpath(info.dli_fname, nullptr);  // a program started through PATH has a bare name here
+    if (resolved != nullptr && std::strchr(info.dli_fname, '/') != nullptr) {
+      std::string result = resolved;
+      std::free(resolved);
+      return result;
+    }
+    std::free(resolved);
+  }
+  char path[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
+  return length > 0 ? std::string(path, static_cast<size_t>(length)) : std::string();
+}
+
+const char* environment(const char* name) noexcept { return std::getenv(name); }
+
+void set_environment_if_unset(const char* name, const char* value) noexcept { ::setenv(name, value, 0); }
+
+int32_t process_id() noexcept { return static_cast<int32_t>(::getpid()); }
+
+Event::Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (fd_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "no file descriptor is left for an event");
+}
+
+Event::~Event() { ::close(fd_); }
+
+void Event::signal() noexcept {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = ::write(fd_, &one, sizeof one);  // full means that it is readable already
+}
+
+void Event::drain() noexcept {
+  uint64_t count = 0;
+  [[maybe_unused]] const ssize_t got = ::read(fd_, &count, sizeof count);
+}
+
+}  // namespace sidecall::platform

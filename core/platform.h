@@ -1,0 +1,61 @@
+// All calls of core that are not standard C++: files, shared libraries, events, the process. The one file to port.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sidecall::platform {
+
+// The whole file. Throws FILE_NOT_FOUND, FILE_UNREADABLE, FILE_TOO_LARGE (beyond `limit`).
+std::string read_file(const std::string& path, uint64_t limit);
+
+// Absolute, without links. Throws FILE_NOT_FOUND, FILE_UNREADABLE.
+std::string real_path(const std::string& path);
+
+// Size and time of change of a file, to recognise it. Throws as real_path.
+struct FileState {
+  uint64_t size;
+  int64_t changed_ns;
+};
+FileState file_state(const std::string& path);
+
+std::string folder_of(const std::string& path);  // "." where there is none
+bool is_file(const std::string& path) noexcept;
+
+// Paths that match folder/prefix*, the one that sorts last by version first.
+std::vector<std::string> list_files(const std::string& folder, const std::string& prefix);
+std::vector<std::string> list_folders(const std::string& folder, const std::string& prefix);
+
+// A shared library stays loaded until the process ends. nullptr and `why` when it cannot be loaded.
+void* load_library(const std::string& path, std::string* why) noexcept;
+void* find_symbol(void* library, const char* name) noexcept;
+
+// Path of a loaded library whose file name starts with `prefix`; "" when there is none.
+std::string find_resident_library(const std::string& prefix);
+
+// The file that holds this code: libsidecall, an addon, or the program.
+std::string own_path();
+
+// nullptr when unset.
+const char* environment(const char* name) noexcept;
+void set_environment_if_unset(const char* name, const char* value) noexcept;
+
+int32_t process_id() noexcept;
+
+// A descriptor that becomes readable. Signal and drain never block.
+class Event {
+ public:
+  Event();
+  ~Event();
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  int fd() const noexcept { return fd_; }
+  void signal() noexcept;
+  void drain() noexcept;
+
+ private:
+  int fd_;
+};
+
+}  // namespace sidecall::platform

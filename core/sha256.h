@@ -1,0 +1,25 @@
+// SHA-256 (FIPS 180-4), for model ids. Ours because no header-only or position-independent static library of it is packaged.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace sidecall {
+
+class Sha256 {
+ public:
+  void update(std::string_view bytes);
+  std::string hex();  // finishes; call once
+
+ private:
+  void compress(const uint8_t* block);
+
+  std::array<uint32_t, 8> state_ = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                    0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  std::array<uint8_t, 64> block_{};
+  uint64_t length_ = 0;
+};
+
+}  // namespace sidecall

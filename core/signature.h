@@ -1,0 +1,87 @@
+// What a model takes and gives: immutable after open, shared by all calls. tensors come from the graph, features and
+// columns from the contract.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "dtype.h"
+
+namespace sidecall {
+
+struct TensorSpec {
+  std::string name;
+  int32_t dtype = 0;
+  Dims dims;  // -1 where free
+  std::vector<std::string> dim_names;
+  bool has_rows() const { return !dims.empty() && dims[0] < 0; }
+};
+
+// One key of a record and the place in a tensor where it lands.
+struct Feature {
+  std::string name;
+  int32_t dtype = 0;
+  bool nullable = false;
+  int32_t input = 0;
+  int64_t column = 0;
+
+  int32_t tensor_dtype = 0;
+  int64_t width = 1;  // elements of one row of the tensor
+
+  // How a missing value is written; which one counts follows from tensor_dtype.
+  int64_t missing_int = 0;
+  std::string missing_string;
+
+  // A closed list; values that it lacks are refused. Numbers are compared as the tensor holds them.
+  bool is_closed = false;
+  std::unordered_set<std::string> allowed_strings;
+  std::unordered_set<double> allowed_numbers;
+};
+
+struct Column {
+  std::string name;
+  std::string key;
+  int32_t dtype = 0;
+  int32_t output = 0;
+  int64_t column = 0;
+  int32_t form = 0;  // SIDECALL_FORM_*
+};
+
+// Names to indices, without a copy of the name on look-up.
+class Names {
+ public:
+  void add(const std::string& name) { map_.emplace(name, static_cast<int32_t>(map_.size())); }
+  int32_t find(std::string_view name) const {
+    const auto found = map_.find(name);
+    return found == map_.end() ? -1 : found->second;
+  }
+
+ private:
+  std::unordered_map<std::string_view, int32_t> map_;  // views of names that the signature owns
+};
+
+struct Signature {
+  std::vector<TensorSpec> inputs;
+  std::vector<TensorSpec> outputs;
+  std::vector<Feature> features;
+  std::vector<Column> columns;
+  Names input_names, output_names, feature_names, column_names;
+
+  Signature() = default;
+  Signature(const Signature&) = delete;  // names hold views of it
+  Signature& operator=(const Signature&) = delete;
+  void index_names();
+};
+
+inline void Signature::index_names() {
+  for (const TensorSpec& spec : inputs) input_names.add(spec.name);
+  for (const TensorSpec& spec : outputs) output_names.add(spec.name);
+  for (const Feature& feature : features) feature_names.add(feature.name);
+  for (const Column& column : columns) column_names.add(column.name);
+}
+
+}  // namespace sidecall
