@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import ClassVar
 
 from setuptools import Command, setup
 
@@ -9,7 +10,7 @@ from setuptools import Command, setup
 class BuildScripts(Command):
     """Stands in for setuptools' own, which reads scripts as text: this one is a program that CMake has linked."""
 
-    user_options = []
+    user_options: ClassVar[list] = []
 
     def initialize_options(self):
         self.build_dir = None

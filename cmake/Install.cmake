@@ -34,6 +34,6 @@ if(SIDECALL_BUNDLE_ONNXRUNTIME)
     message(FATAL_ERROR "SIDECALL_BUNDLE_ONNXRUNTIME: no such file: ${SIDECALL_BUNDLE_ONNXRUNTIME}")
   endif()
   get_filename_component(bundled "${SIDECALL_BUNDLE_ONNXRUNTIME}" REALPATH)
-  # In a folder of its own: the loader must never pick it up for another program by its SONAME.
-  install(PROGRAMS "${bundled}" DESTINATION "${CMAKE_INSTALL_LIBDIR}/sidecall" RENAME libonnxruntime.so)
+  # Beside libsidecall, which looks there before the packages of other managers. Under its full name: only libsidecall finds it.
+  install(PROGRAMS "${bundled}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 endif()

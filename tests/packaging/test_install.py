@@ -1,0 +1,105 @@
+"""cmake --install: a C program and a CMake project of somebody else find the library, wherever the tree was moved to."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from .conftest import BUILD, ROOT, VERSION, run
+
+PROGRAM = """
+#include <sidecall/sidecall.h>
+#include <stdio.h>
+int main(void) {
+  sidecall_error err = SIDECALL_ERROR_INIT;
+  sidecall_model *model;
+  sidecall_status status = sidecall_model_open("absent.onnx", NULL, &model, &err);
+  printf("%s %s\\n", sidecall_version(), sidecall_status_name(status));
+  return 0;
+}
+"""
+EXPECTED = f"{VERSION} FILE_NOT_FOUND\n"
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    path = tmp_path / "program.c"
+    path.write_text(PROGRAM, encoding="utf-8")
+    return path
+
+
+def library_dir(tree: Path) -> Path:
+    return next(tree.rglob("libsidecall.so")).parent
+
+
+def test_pkg_config(installed: Path, program: Path, tmp_path: Path) -> None:
+    environment = os.environ | {"PKG_CONFIG_PATH": str(library_dir(installed) / "pkgconfig")}
+    assert run("pkg-config", "--modversion", "sidecall", env=environment).strip() == VERSION
+    flags = run("pkg-config", "--cflags", "--libs", "sidecall", env=environment).split()
+    run("cc", "-std=c99", "-pedantic-errors", "-Werror", program, *flags, "-o", tmp_path / "program")
+    assert run(tmp_path / "program", env=os.environ | {"LD_LIBRARY_PATH": str(library_dir(installed))}) == EXPECTED
+
+
+def cmake_project(folder: Path, version: str) -> Path:
+    text = f"""
+cmake_minimum_required(VERSION 3.25)
+project(consumer C)
+find_package(sidecall {version} REQUIRED)
+add_executable(program program.c)
+target_link_libraries(program PRIVATE sidecall::sidecall)
+"""
+    (folder / "CMakeLists.txt").write_text(text, encoding="utf-8")
+    return folder
+
+
+def test_find_package(installed: Path, program: Path, tmp_path: Path) -> None:
+    project = cmake_project(program.parent, VERSION.rpartition(".")[0])
+    run("cmake", "-S", project, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={installed}")
+    run("cmake", "--build", tmp_path / "build")
+    assert run(tmp_path / "build" / "program") == EXPECTED
+
+
+def test_find_package_of_a_later_version_fails(installed: Path, program: Path, tmp_path: Path) -> None:
+    project = cmake_project(program.parent, "9.0")
+    output = run("cmake", "-S", project, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={installed}", expect=1)
+    assert 'compatible with requested version "9.0"' in " ".join(output.split())
+
+
+def test_command(installed: Path) -> None:
+    assert VERSION in run(installed / "bin" / "sidecall", "--version")
+
+
+def test_nothing_links_onnxruntime(installed: Path) -> None:
+    for path in (library_dir(installed) / "libsidecall.so", installed / "bin" / "sidecall"):
+        dynamic = run("readelf", "-d", path)
+        assert "onnxruntime" not in dynamic
+        assert "RUNPATH" not in dynamic
+    assert "Library soname: [libsidecall.so.0]" in run("readelf", "-d", library_dir(installed) / "libsidecall.so")
+
+
+def test_bundled_library_is_installed_beside_ours(tmp_path: Path) -> None:
+    bundled = tmp_path / "libonnxruntime.so.1.99.0"
+    bundled.write_bytes(b"stands in for the library")
+    run("cmake", "-S", ROOT, "-B", tmp_path / "build", "-DSIDECALL_BUILD_TESTS=OFF", f"-DSIDECALL_BUNDLE_ONNXRUNTIME={bundled}")
+    script = (tmp_path / "build" / "cmake_install.cmake").read_text(encoding="utf-8")
+    assert str(bundled) in script
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("-DSIDECALL_ONNXRUNTIME_INCLUDE=/nonexistent", "expected a folder with onnxruntime_c_api.h"),
+        ("-DSIDECALL_ONNXRUNTIME_INCLUDE=SIDECALL_ONNXRUNTIME_INCLUDE-NOTFOUND", "install Debian's package libonnxruntime-dev"),
+        ("-DSIDECALL_BUNDLE_ONNXRUNTIME=/nonexistent/libonnxruntime.so", "no such file"),
+    ],
+)
+def test_configure_says_what_is_missing(tmp_path: Path, argument: str, message: str) -> None:
+    # An empty root keeps CMake from finding the header of this machine.
+    root = f"-DCMAKE_FIND_ROOT_PATH={tmp_path}" if "NOTFOUND" in argument else "-DSIDECALL_BUILD_TESTS=OFF"
+    mode = "-DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY"
+    output = run("cmake", "-S", ROOT, "-B", tmp_path / "build", argument, root, mode, expect=1)
+    assert message in " ".join(output.split())
+
+
+def test_build_is_the_release_one() -> None:
+    assert "CMAKE_BUILD_TYPE:STRING=Release" in (BUILD / "CMakeCache.txt").read_text(encoding="utf-8")
