@@ -35,5 +35,5 @@ if(SIDECALL_BUNDLE_ONNXRUNTIME)
   endif()
   get_filename_component(bundled "${SIDECALL_BUNDLE_ONNXRUNTIME}" REALPATH)
   # Beside libsidecall, which looks there before the packages of other managers. Under its full name: only libsidecall finds it.
-  install(PROGRAMS "${bundled}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+  install(PROGRAMS "${bundled}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT onnxruntime)
 endif()

@@ -1,4 +1,4 @@
-"""What the packaging tests share: where the build is, how to run a tool, a tree installed from the build and moved."""
+"""What the tests of installation share: where the build is, how to run a tool, a tree installed from the build and moved."""
 
 import os
 import subprocess
