@@ -1,0 +1,74 @@
+// CLI11 with our help texts; used by every native command.
+#include "arguments.hpp"
+
+#include <algorithm>
+
+#include "output.hpp"
+
+namespace sidecall::cli {
+namespace {
+
+// What CLI11 says, in the words of the library: what, expected, got. Always one line.
+std::string plain_message(const CLI::ParseError& error) {
+  std::string text = error.what();
+  text = text.substr(0, text.find('\n'));
+  const std::string name = text.substr(0, text.find(':'));
+  if (dynamic_cast<const CLI::RequiredError*>(&error)) return "expected " + text.substr(0, text.find(' ')) + ", got nothing";
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error)) return name + ": expected a value, got nothing";
+  if (dynamic_cast<const CLI::ExtrasError*>(&error)) return "unexpected argument" + text.substr(text.find(':'));
+  return text;
+}
+
+}  // namespace
+
+Arguments::Arguments(const Command& command, const std::string& notes)
+    : app(std::string("sidecall ") + command.name + ": " + command.summary, std::string("sidecall ") + command.name), command_(command) {
+  app.footer((notes.empty() ? "" : notes + "\n\n") + "Example:\n  " + command.example);
+  app.get_formatter()->column_width(22);
+  app.get_formatter()->label("Positionals", "Arguments");
+  app.get_formatter()->label("OPTIONS", "options");
+  app.set_help_flag("-h,--help", "show this help");
+}
+
+bool Arguments::parse(std::vector<std::string> arguments) {
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes a vector from its end
+  try {
+    app.parse(std::move(arguments));
+  } catch (const CLI::CallForHelp&) {
+    out().write(app.help());
+    return false;
+  } catch (const CLI::ParseError& error) {
+    throw Failure(kNo, std::string(command_.name) + ": " + plain_message(error) + " (see sidecall " + command_.name + " --help)");
+  }
+  return true;
+}
+
+CLI::Validator one_of(std::vector<std::string> choices) {
+  return CLI::Validator(
+      [choices = std::move(choices)](const std::string& given) {
+        std::string expected;
+        for (size_t i = 0; i < choices.size(); ++i) {
+          if (choices[i] == given) return std::string();
+          expected += (i == 0 ? "" : i + 1 == choices.size() ? " or " : ", ") + choices[i];
+        }
+        return "expected " + expected + ", got '" + given + "'";
+      },
+      "");
+}
+
+CLI::Validator positive_seconds() {
+  return CLI::Validator(
+      [](const std::string& given) {
+        double seconds = 0;
+        const bool is_number = CLI::detail::lexical_cast(given, seconds);
+        return is_number && seconds >= 1e-9 && seconds <= 1e9 ? std::string()
+                                                              : "expected a positive number of seconds, got '" + given + "'";
+      },
+      "");
+}
+
+void add_engine_option(CLI::App& app, ModelOptions& options) {
+  app.add_option("--onnxruntime", options.onnxruntime, "this ONNX Runtime library, instead of a search")->option_text("PATH");
+}
+
+}  // namespace sidecall::cli

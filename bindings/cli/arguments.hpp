@@ -1,0 +1,40 @@
+// The command line of one command: CLI11 with our help texts, and the options that several commands share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <string>
+#include <vector>
+
+#include "command.hpp"
+
+namespace sidecall::cli {
+
+// `notes` and the command's example end the help text. Notes are wrapped by hand, at 80 columns.
+class Arguments {
+ public:
+  Arguments(const Command& command, const std::string& notes);
+
+  // False when the help was asked for and printed. A mistake on the command line is a Failure with kNo.
+  bool parse(std::vector<std::string> arguments);
+
+  CLI::App app;
+
+ private:
+  const Command& command_;
+};
+
+// Checks of values that say what was expected.
+CLI::Validator one_of(std::vector<std::string> choices);
+CLI::Validator positive_seconds();
+
+// How a model is opened; the defaults are the library's.
+struct ModelOptions {
+  std::string verify = "error";
+  std::string extra = "error";
+  double timeout_s = -1;
+  std::string onnxruntime;
+};
+
+void add_engine_option(CLI::App& app, ModelOptions& options);
+
+}  // namespace sidecall::cli

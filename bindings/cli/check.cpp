@@ -1,0 +1,9 @@
+// sidecall check: handed over to the Python package, which can load the pipeline.
+#include "command.hpp"
+#include "python.hpp"
+
+namespace sidecall::cli {
+
+int run_check(const Command& self, std::vector<std::string> arguments) { hand_over(self.name, arguments); }
+
+}  // namespace sidecall::cli

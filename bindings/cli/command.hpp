@@ -1,0 +1,37 @@
+// What a command of `sidecall` is: one entry of the table in commands.cpp, defined in a file of its own.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace sidecall::cli {
+
+// The exit codes, in every command. kNo is for the caller's own mistake on the command line and for a question that was
+// answered with no (verify, diff, check).
+enum ExitCode : int { kYes = 0, kNo = 1, kBadInput = 2, kBadModel = 3, kBadMachine = 4 };
+
+struct Command {
+  const char* name;
+  const char* summary;
+  const char* example;
+  int (*run)(const Command& self, std::vector<std::string> arguments);  // answers an ExitCode
+};
+
+const std::vector<Command>& commands();
+
+int run_check(const Command& self, std::vector<std::string> arguments);
+int run_diff(const Command& self, std::vector<std::string> arguments);
+int run_doctor(const Command& self, std::vector<std::string> arguments);
+int run_export(const Command& self, std::vector<std::string> arguments);
+int run_info(const Command& self, std::vector<std::string> arguments);
+int run_predict(const Command& self, std::vector<std::string> arguments);
+int run_verify(const Command& self, std::vector<std::string> arguments);
+
+// Ends the command with one line on stderr; thrown anywhere, caught in main.
+struct Failure : std::runtime_error {
+  Failure(ExitCode code, const std::string& message) : std::runtime_error(message), exit_code(code) {}
+  ExitCode exit_code;
+};
+
+}  // namespace sidecall::cli

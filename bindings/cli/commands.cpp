@@ -1,0 +1,20 @@
+// The table of commands: a new command is a new file and one line here.
+#include "command.hpp"
+
+namespace sidecall::cli {
+
+const std::vector<Command>& commands() {
+  static const std::vector<Command> table = {
+      {"predict", "answer records: JSON Lines in, JSON Lines out", "sidecall predict fraud.onnx rows.jsonl > answers.jsonl", run_predict},
+      {"info", "what a model takes and gives, and how it was made", "sidecall info fraud.onnx", run_info},
+      {"verify", "run the golden rows on this machine", "sidecall verify fraud.onnx churn.onnx", run_verify},
+      {"diff", "would a caller of the old model break with the new one?", "sidecall diff old.onnx new.onnx", run_diff},
+      {"export", "write a model file (by the Python package)", "sidecall export fraud.joblib fraud.onnx --data X.csv --trust-pickle",
+       run_export},
+      {"check", "which steps of a pipeline convert (by the Python package)", "sidecall check fraud.joblib --trust-pickle", run_check},
+      {"doctor", "what was found on this machine: engine, settings, Python", "sidecall doctor", run_doctor},
+  };
+  return table;
+}
+
+}  // namespace sidecall::cli

@@ -1,0 +1,61 @@
+// What changes for a caller between two files of a model: the parts of `sidecall diff`.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "signature.hpp"
+
+namespace sidecall::cli {
+
+// One difference. Records (predict) and tensors (run) break for different reasons: a feature that moved to another column
+// harms only callers that fill tensors.
+struct Change {
+  std::string kind;  // "feature_removed", ...: for programs
+  std::string what;  // "feature 'age' removed"
+  std::string before;
+  std::string after;
+  bool breaks_predict = false;
+  bool breaks_run = false;
+
+  bool breaks() const { return breaks_predict || breaks_run; }
+};
+
+// A model as diff sees it.
+struct Signature {
+  JsonDocument contract;
+  std::vector<Tensor> inputs;
+  std::vector<Tensor> outputs;
+
+  explicit Signature(const sidecall_model* model)
+      : contract(contract_of(model)), inputs(tensors_of(model, Side::kInput)), outputs(tensors_of(model, Side::kOutput)) {}
+  bool has_contract() const { return !contract.ObjectEmpty(); }
+};
+
+// Features that were probably renamed, old name to new: both stand at the same place between features that stayed, with the same type.
+std::map<std::string, std::string> guess_renames(const Signature& before, const Signature& after);
+
+std::vector<Change> compare_signatures(const Signature& before, const Signature& after);
+
+// How far the answers of one output moved on the golden rows.
+struct Movement {
+  std::string output;
+  int64_t moved = 0;  // rows that differ by more than the old file's tolerance
+  double largest = 0;
+  bool is_number = false;
+};
+
+struct Answers {
+  int64_t rows = 0;
+  int64_t refused = 0;  // rows that the new model does not take
+  std::string first_refusal;
+  std::vector<Movement> movements;
+  std::string problem;  // why nothing could be compared, else ""
+};
+
+// Runs the golden rows of the old file through both models.
+Answers compare_answers(const sidecall_model* before, const sidecall_model* after, const Signature& old_signature,
+                        const std::map<std::string, std::string>& renames);
+
+}  // namespace sidecall::cli

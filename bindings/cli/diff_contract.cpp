@@ -1,0 +1,267 @@
+// Compares what two models take and give, and tells which differences break a caller.
+#include <algorithm>
+#include <set>
+
+#include "diff.hpp"
+
+namespace sidecall::cli {
+namespace {
+
+using Changes = std::vector<Change>;
+
+constexpr size_t kMaxListed = 6;
+
+struct Entry {
+  std::string name;
+  const Json* json;
+};
+
+std::vector<Entry> entries_of(const Signature& signature, const char* key) {
+  std::vector<Entry> entries;
+  const Json& array = at(signature.contract, key);
+  if (!array.IsArray()) return entries;
+  for (const auto& item : array.GetArray()) entries.push_back({text_at(item, "name"), &item});
+  return entries;
+}
+
+template <typename Item>
+const Item* find_named(const std::vector<Item>& items, const std::string& name) {
+  const auto found = std::find_if(items.begin(), items.end(), [&](const Item& item) { return item.name == name; });
+  return found == items.end() ? nullptr : &*found;
+}
+
+std::string quoted(const char* noun, const std::string& name) { return std::string(noun) + " '" + name + "'"; }
+
+// The names that both lists have, in the order of the first.
+template <typename Item>
+std::vector<std::string> common_names(const std::vector<Item>& first, const std::vector<Item>& second) {
+  std::vector<std::string> names;
+  for (const auto& item : first) {
+    if (find_named(second, item.name)) names.push_back(item.name);
+  }
+  return names;
+}
+
+template <typename Item>
+bool reordered(const std::vector<Item>& before, const std::vector<Item>& after) {
+  return common_names(before, after) != common_names(after, before);
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < names.size(); ++i) {
+    if (i == kMaxListed) return text + ", ...";
+    text += (i ? ", " : "") + names[i];
+  }
+  return text;
+}
+
+template <typename Item>
+void compare_order(const char* noun, const std::vector<Item>& before, const std::vector<Item>& after, Changes& changes) {
+  if (!reordered(before, after)) return;
+  changes.push_back({std::string(noun) + "s_reordered", std::string(noun) + "s reordered", joined(common_names(before, after)),
+                     joined(common_names(after, before)), false, true});
+}
+
+// Where a feature stands: after which of the features that stayed, and as which of those in between.
+std::map<std::pair<std::string, int>, const Entry*> places_of_others(const std::vector<Entry>& entries,
+                                                                     const std::vector<Entry>& other_side) {
+  std::map<std::pair<std::string, int>, const Entry*> places;
+  std::string anchor;
+  int offset = 0;
+  for (const auto& entry : entries) {
+    if (find_named(other_side, entry.name)) {
+      anchor = entry.name;
+      offset = 0;
+    } else {
+      places[{anchor, offset++}] = &entry;
+    }
+  }
+  return places;
+}
+
+bool record_value_still_accepted(const std::string& before, const std::string& after) {
+  const bool is_number = before == "int64" || before == "float32" || before == "float64";
+  return before == after || (is_number && (after == "float32" || after == "float64"));
+}
+
+std::set<std::string> values_of(const Json& array) {
+  std::set<std::string> values;
+  if (!array.IsArray()) return values;
+  for (const auto& value : array.GetArray()) values.insert(text_of(value));
+  return values;
+}
+
+void compare_allowed(const std::string& subject, const Json& before, const Json& after, Changes& changes) {
+  const Json& was = at(before, "allowed");
+  const Json& is = at(after, "allowed");
+  if (was == is) return;
+  const auto old_values = values_of(was);
+  const auto new_values = values_of(is);
+  const bool shrunk =
+      is.IsArray() && (!was.IsArray() || !std::includes(new_values.begin(), new_values.end(), old_values.begin(), old_values.end()));
+  if (old_values == new_values && was.IsArray() == is.IsArray()) return;
+  const auto describe = [](const Json& list) { return list.IsArray() ? "only " + list_of(list, kMaxListed) : "any value"; };
+  changes.push_back({shrunk ? "allowed_shrunk" : "allowed_grown", subject + (shrunk ? " allows fewer values" : " allows more values"),
+                     describe(was), describe(is), shrunk, shrunk});
+}
+
+void compare_feature(const std::string& subject, const Json& before, const Json& after, Changes& changes) {
+  const std::string old_type = text_at(before, "type");
+  const std::string new_type = text_at(after, "type");
+  if (old_type != new_type) {
+    changes.push_back(
+        {"feature_retyped", subject + " has another type", old_type, new_type, !record_value_still_accepted(old_type, new_type), false});
+  }
+  const bool was_nullable = true_at(before, "nullable");
+  const bool is_nullable = true_at(after, "nullable");
+  if (was_nullable && !is_nullable)
+    changes.push_back({"nullable_tightened", subject + " may no longer be missing", "missing allowed", "missing refused", true, true});
+  if (!was_nullable && is_nullable)
+    changes.push_back({"nullable_loosened", subject + " may be missing", "missing refused", "missing allowed", false, false});
+  if (was_nullable && is_nullable && at(before, "missing") != at(after, "missing"))
+    changes.push_back({"missing_recoded", subject + " has another value for missing", text_at(before, "missing"), text_at(after, "missing"),
+                       false, true});
+  compare_allowed(subject, before, after, changes);
+  const auto place = [](const Json& feature) { return text_at(feature, "input") + "[" + text_at(feature, "column") + "]"; };
+  if (place(before) != place(after))
+    changes.push_back({"feature_moved", subject + " lands elsewhere", place(before), place(after), false, true});
+}
+
+void compare_features(const Signature& before, const Signature& after, Changes& changes) {
+  const auto old_features = entries_of(before, "features");
+  const auto new_features = entries_of(after, "features");
+  const auto renames = guess_renames(before, after);
+  std::set<std::string> explained;
+  for (const auto& feature : old_features) {
+    const auto renamed = renames.find(feature.name);
+    if (const Entry* same = find_named(new_features, feature.name)) {
+      compare_feature(quoted("feature", feature.name), *feature.json, *same->json, changes);
+    } else if (renamed != renames.end()) {
+      explained.insert(renamed->second);
+      changes.push_back({"feature_renamed", quoted("feature", feature.name) + " renamed (a guess: same place, same type)", feature.name,
+                         renamed->second, true, true});
+    } else {
+      changes.push_back({"feature_removed", quoted("feature", feature.name) + " removed", text_at(*feature.json, "type"), "", true, true});
+    }
+  }
+  for (const auto& feature : new_features) {
+    if (find_named(old_features, feature.name) || explained.count(feature.name)) continue;
+    const bool optional = true_at(*feature.json, "nullable");
+    // Even where records may leave it out, its place in the tensors must be filled.
+    changes.push_back({"feature_added", quoted("feature", feature.name) + " added" + (optional ? ", may be missing" : ", required"), "",
+                       text_at(*feature.json, "type"), !optional, true});
+  }
+}
+
+void compare_classes(const std::string& name, const Json& before, const Json& after, Changes& changes) {
+  if (before == after) return;
+  const auto old_classes = values_of(before);
+  const auto new_classes = values_of(after);
+  const bool only_order = old_classes == new_classes && before.IsArray() && after.IsArray();
+  Change change = {only_order ? "classes_reordered" : "classes_changed",
+                   std::string(only_order ? "classes reordered" : "classes changed") + ": " + name,
+                   list_of(before, kMaxListed),
+                   list_of(after, kMaxListed),
+                   !only_order,
+                   true};
+  // label and probabilities share their classes: one line for both.
+  for (auto& known : changes) {
+    if (known.kind == change.kind && known.before == change.before && known.after == change.after) {
+      known.what += ", " + name;
+      return;
+    }
+  }
+  changes.push_back(std::move(change));
+}
+
+void compare_output(const std::string& name, const Json& before, const Json& after, Changes& changes) {
+  const std::string subject = quoted("output", name);
+  const std::string old_type = text_at(before, "type");
+  const std::string new_type = text_at(after, "type");
+  if (old_type != new_type) {
+    const bool both_float = old_type.compare(0, 5, "float") == 0 && new_type.compare(0, 5, "float") == 0;  // the same number in a record
+    changes.push_back({"output_retyped", subject + " has another type", old_type, new_type, !both_float, true});
+  }
+  if (text_at(before, "width") != text_at(after, "width"))
+    changes.push_back({"output_reshaped", subject + " has another width", text_at(before, "width"), text_at(after, "width"), true, true});
+  compare_classes(name, at(before, "classes"), at(after, "classes"), changes);
+  if (at(before, "decision") != at(after, "decision"))
+    changes.push_back({"decision_changed", subject + " is decided by another rule", text_at(before, "decision"), text_at(after, "decision"),
+                       false, false});
+}
+
+void compare_outputs(const Signature& before, const Signature& after, Changes& changes) {
+  const auto old_outputs = entries_of(before, "outputs");
+  const auto new_outputs = entries_of(after, "outputs");
+  for (const auto& output : old_outputs) {
+    if (const Entry* same = find_named(new_outputs, output.name)) compare_output(output.name, *output.json, *same->json, changes);
+    else changes.push_back({"output_removed", quoted("output", output.name) + " removed", text_at(*output.json, "type"), "", true, true});
+  }
+  for (const auto& output : new_outputs) {
+    if (!find_named(old_outputs, output.name))
+      changes.push_back({"output_added", quoted("output", output.name) + " added", "", text_at(*output.json, "type"), false, false});
+  }
+  compare_order("output", old_outputs, new_outputs, changes);
+}
+
+// A free dimension takes every size, whatever it is called.
+bool same_shape(const Tensor& before, const Tensor& after) { return before.dims == after.dims; }
+
+// `noun` is input or output. Where contracts stand on both sides they tell the same better, except for types of inputs.
+void compare_tensors(const char* noun, const std::vector<Tensor>& before, const std::vector<Tensor>& after, bool types_only,
+                     Changes& changes) {
+  const bool inputs = std::string(noun) == "input";
+  for (const auto& tensor : before) {
+    const Tensor* same = find_named(after, tensor.name);
+    if (!same) {
+      if (!types_only)
+        changes.push_back(
+            {std::string(noun) + "_removed", quoted(noun, tensor.name) + " removed", tensor.type_and_shape(), "", false, true});
+    } else if (tensor.type != same->type || (!types_only && !same_shape(tensor, *same))) {
+      const char* what = tensor.type != same->type ? " has another type" : " has another shape";
+      changes.push_back({std::string(noun) + (tensor.type != same->type ? "_retyped" : "_reshaped"), quoted(noun, tensor.name) + what,
+                         tensor.type_and_shape(), same->type_and_shape(), false, true});
+    }
+  }
+  for (const auto& tensor : after) {
+    if (!types_only && !find_named(before, tensor.name))
+      changes.push_back({std::string(noun) + "_added", quoted(noun, tensor.name) + " added", "", tensor.type_and_shape(), false, inputs});
+  }
+  compare_order(noun, before, after, changes);
+}
+
+}  // namespace
+
+std::map<std::string, std::string> guess_renames(const Signature& before, const Signature& after) {
+  const auto old_features = entries_of(before, "features");
+  const auto new_features = entries_of(after, "features");
+  const auto new_places = places_of_others(new_features, old_features);
+  std::map<std::string, std::string> renames;
+  for (const auto& [place, feature] : places_of_others(old_features, new_features)) {
+    const auto candidate = new_places.find(place);
+    if (candidate != new_places.end() && text_at(*feature->json, "type") == text_at(*candidate->second->json, "type"))
+      renames[feature->name] = candidate->second->name;
+  }
+  return renames;
+}
+
+std::vector<Change> compare_signatures(const Signature& before, const Signature& after) {
+  Changes changes;
+  const bool both = before.has_contract() && after.has_contract();
+  if (before.has_contract() && !after.has_contract())
+    changes.push_back({"contract_removed", "contract removed", "format 1", "none", true, false});
+  if (!before.has_contract() && after.has_contract())
+    changes.push_back({"contract_added", "contract added", "none", "format 1", false, false});
+  if (both) {
+    compare_features(before, after, changes);
+    compare_tensors("input", before.inputs, after.inputs, true, changes);
+    compare_outputs(before, after, changes);
+  } else {
+    compare_tensors("input", before.inputs, after.inputs, false, changes);
+    compare_tensors("output", before.outputs, after.outputs, false, changes);
+  }
+  return changes;
+}
+
+}  // namespace sidecall::cli

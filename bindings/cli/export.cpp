@@ -1,0 +1,9 @@
+// sidecall export: handed over to the Python package, which knows the libraries that models are trained with.
+#include "command.hpp"
+#include "python.hpp"
+
+namespace sidecall::cli {
+
+int run_export(const Command& self, std::vector<std::string> arguments) { hand_over(self.name, arguments); }
+
+}  // namespace sidecall::cli

@@ -1,0 +1,51 @@
+// Small readers and writers of JSON for the commands.
+#include "json.hpp"
+
+#include <rapidjson/writer.h>
+
+namespace sidecall::cli {
+
+JsonDocument parse_json(std::string_view text) {
+  JsonDocument document;
+  // Iterative: the depth of a foreign file must not decide over our stack.
+  document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag>(text.data(), text.size());
+  if (document.HasParseError() || !document.IsObject()) document.SetObject();
+  return document;
+}
+
+const Json& at(const Json& value, const char* key) {
+  static const Json nothing;
+  if (!value.IsObject()) return nothing;
+  const auto member = value.FindMember(key);
+  return member == value.MemberEnd() ? nothing : member->value;
+}
+
+std::string text_of(const Json& value) {
+  if (value.IsNull()) return "";
+  if (value.IsString()) return std::string(value.GetString(), value.GetStringLength());
+  rapidjson::StringBuffer buffer;
+  rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
+  value.Accept(writer);
+  return std::string(buffer.GetString(), buffer.GetSize());
+}
+
+std::string text_at(const Json& value, const char* key) { return text_of(at(value, key)); }
+
+bool true_at(const Json& value, const char* key) { return at(value, key).IsTrue(); }
+
+std::string list_of(const Json& array, size_t limit) {
+  if (!array.IsArray()) return "";
+  std::string result;
+  for (rapidjson::SizeType i = 0; i < array.Size(); ++i) {
+    if (i == limit) return result + ", ... (" + std::to_string(array.Size()) + ")";
+    result += (i ? ", " : "") + text_of(array[i]);
+  }
+  return result;
+}
+
+void write_member(JsonWriter& json, const char* key, std::string_view text) {
+  json.Key(key);
+  write_text(json, text);
+}
+
+}  // namespace sidecall::cli

@@ -1,0 +1,55 @@
+// Opens models for the commands.
+#include "model.hpp"
+
+#include "output.hpp"
+
+namespace sidecall::cli {
+
+ExitCode exit_code_of(sidecall_status status) {
+  switch (status / 10 * 10) {
+    case 0:
+      return kYes;
+    case 10:
+      return kNo;
+    case 20:
+    case 30:
+      return kBadModel;
+    case 40:
+      return kBadInput;
+    default:
+      return kBadMachine;
+  }
+}
+
+sidecall_model_options to_options(const ModelOptions& options) {
+  sidecall_model_options result;
+  sidecall_model_options_init(&result);
+  result.verify = options.verify == "off" ? SIDECALL_VERIFY_OFF : options.verify == "warn" ? SIDECALL_VERIFY_WARN : SIDECALL_VERIFY_ERROR;
+  result.extra = options.extra == "ignore" ? SIDECALL_EXTRA_IGNORE : SIDECALL_EXTRA_ERROR;
+  if (options.timeout_s > 0) result.timeout_ns = static_cast<int64_t>(options.timeout_s * 1e9);
+  if (!options.onnxruntime.empty()) result.onnxruntime = options.onnxruntime.c_str();
+  return result;
+}
+
+Model try_open_model(const std::string& uri, const ModelOptions& options, sidecall_error& err) {
+  const sidecall_model_options opened_with = to_options(options);
+  sidecall_model* model = nullptr;
+  sidecall_model_open(uri.c_str(), &opened_with, &model, &err);
+  return Model(model);
+}
+
+Model open_model(const std::string& uri, const ModelOptions& options) {
+  sidecall_error err = SIDECALL_ERROR_INIT;
+  Model model = try_open_model(uri, options, err);
+  if (!model) throw failure_of(uri, err);
+  if (const char* warning = sidecall_model_warning(model.get())) complain("sidecall: warning: " + uri + ": " + warning);
+  return model;
+}
+
+Failure failure_of(const std::string& uri, const sidecall_error& err) {
+  const std::string message = err.message;
+  const bool named = message.find(uri) != std::string::npos;
+  return Failure(exit_code_of(err.status), named ? message : uri + ": " + message);
+}
+
+}  // namespace sidecall::cli

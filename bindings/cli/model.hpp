@@ -1,0 +1,36 @@
+// Models through the C ABI: opened with the command's options, closed by themselves, their errors as Failures.
+#pragma once
+
+#include <sidecall/sidecall.h>
+
+#include <memory>
+#include <string>
+
+#include "arguments.hpp"
+#include "command.hpp"
+
+namespace sidecall::cli {
+
+struct Closer {
+  void operator()(sidecall_model* model) const { sidecall_model_close(model); }
+  void operator()(sidecall_call* call) const { sidecall_call_close(call); }
+  void operator()(sidecall_text* text) const { sidecall_text_close(text); }
+};
+using Model = std::unique_ptr<sidecall_model, Closer>;
+using Call = std::unique_ptr<sidecall_call, Closer>;
+using Text = std::unique_ptr<sidecall_text, Closer>;
+
+// Where a status sends the exit code: data is the caller's input, files and contracts are the model, the rest is the machine.
+ExitCode exit_code_of(sidecall_status status);
+
+sidecall_model_options to_options(const ModelOptions& options);
+
+// Opens or throws Failure; `uri` stands in its message. Under verify=warn a warning goes to stderr.
+Model open_model(const std::string& uri, const ModelOptions& options);
+
+// The same for callers that go on after a failure: NULL, and `err` says why.
+Model try_open_model(const std::string& uri, const ModelOptions& options, sidecall_error& err);
+
+Failure failure_of(const std::string& uri, const sidecall_error& err);
+
+}  // namespace sidecall::cli

@@ -1,0 +1,152 @@
+// The checked stdout, the lines on stderr and the tables of every command.
+#include "output.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+
+#include "command.hpp"
+#include "platform.hpp"
+
+namespace sidecall::cli {
+namespace {
+
+constexpr size_t kBufferBytes = 1 << 16;
+
+// Answers 0, or the errno of the write that failed.
+int write_all(int fd, std::string_view text) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written >= 0) {
+      text.remove_prefix(static_cast<size_t>(written));
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      wait_writable(fd);
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
+}
+
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
+size_t num_characters(std::string_view text) {
+  size_t count = 0;
+  for (char c : text) count += is_continuation(c) ? 0 : 1;
+  return count;
+}
+
+}  // namespace
+
+void Output::write(std::string_view text) {
+  buffer_.append(text);
+  if (buffer_.size() >= kBufferBytes) flush();
+}
+
+bool Output::try_flush() {
+  if (!error_) error_ = write_all(STDOUT_FILENO, buffer_);
+  if (error_ == EPIPE) die_by_signal(SIGPIPE);
+  buffer_.clear();
+  return !error_;
+}
+
+void Output::flush() {
+  if (!try_flush() && !reported_) fail();
+}
+
+void Output::close() {
+  const bool used = !buffer_.empty();
+  flush();
+  if (!reported_ && ::close(STDOUT_FILENO) != 0 && (used || errno != EBADF)) {
+    error_ = errno;
+    fail();
+  }
+}
+
+void Output::fail() {
+  reported_ = true;
+  throw Failure(kBadMachine, std::string("cannot write the output: ") + error_text(error_));
+}
+
+Output& out() {
+  static Output output;
+  return output;
+}
+
+void complain(std::string_view line) {
+  out().try_flush();
+  write_all(STDERR_FILENO, printable(line) + "\n");
+}
+
+std::string error_text(int error) {
+  std::string text = std::strerror(error);
+  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] - 'A' + 'a');
+  return text;
+}
+
+std::string printable(std::string_view text) {
+  std::string result;
+  result.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    // C1 controls (U+0080 to U+009F) steer terminals too; in UTF-8 they are C2 80 to C2 9F.
+    const bool is_c1 = c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
+    if (c >= 0x20 && c != 0x7F && !is_c1) {
+      result += text[i];
+      continue;
+    }
+    char escape[8];
+    std::snprintf(escape, sizeof escape, "\\u%04x", is_c1 ? static_cast<unsigned char>(text[++i]) : c);
+    result += escape;
+  }
+  return result;
+}
+
+std::string shortened(std::string_view text, size_t width) {
+  if (num_characters(text) <= width) return std::string(text);
+  size_t end = 0;
+  for (size_t seen = 0; end < text.size(); ++end) {
+    if (!is_continuation(text[end]) && seen++ == width - 3) break;
+  }
+  return std::string(text.substr(0, end)) + "...";
+}
+
+std::string counted(int64_t number, std::string_view noun) {
+  return std::to_string(number) + " " + std::string(noun) + (number == 1 ? "" : "s");
+}
+
+std::string short_number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", value);
+  return text;
+}
+
+std::string Table::text(std::string_view indent) const {
+  std::vector<std::vector<std::string>> cells = rows_;
+  std::vector<size_t> widths(layout_.size(), 0);
+  for (auto& row : cells) {
+    for (size_t i = 0; i < layout_.size(); ++i) {
+      row[i] = printable(row[i]);
+      widths[i] = std::max(widths[i], num_characters(row[i]));
+    }
+  }
+  std::string result;
+  for (const auto& row : cells) {
+    std::string line(indent);
+    for (size_t i = 0; i < layout_.size(); ++i) {
+      const std::string padding(widths[i] - num_characters(row[i]), ' ');
+      line += layout_[i] == 'r' ? padding + row[i] : row[i] + padding;
+      line += "  ";
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    result += line + "\n";
+  }
+  return result;
+}
+
+}  // namespace sidecall::cli

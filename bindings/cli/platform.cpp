@@ -1,0 +1,124 @@
+// Processes, signals and descriptors for the command. Linux-only: executable_folder.
+#include "platform.hpp"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <climits>
+
+extern char** environ;
+
+namespace sidecall::cli {
+namespace {
+
+volatile sig_atomic_t g_interrupt = 0;
+
+void note(int signal) { g_interrupt = signal; }
+
+std::vector<char*> argument_vector(const std::string& program, const std::vector<std::string>& arguments) {
+  std::vector<char*> vector{const_cast<char*>(program.c_str())};
+  for (const auto& argument : arguments) vector.push_back(const_cast<char*>(argument.c_str()));
+  vector.push_back(nullptr);
+  return vector;
+}
+
+std::string read_to_end(int fd) {
+  std::string text;
+  char chunk[4096];
+  for (;;) {
+    const ssize_t got = ::read(fd, chunk, sizeof chunk);
+    if (got > 0) {
+      text.append(chunk, static_cast<size_t>(got));
+    } else if (got == 0 || errno != EINTR) {
+      return text;
+    }
+  }
+}
+
+}  // namespace
+
+std::string executable_folder() {
+  char path[PATH_MAX];
+  const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
+  if (length <= 0 || static_cast<size_t>(length) == sizeof path) return "";
+  const std::string executable(path, static_cast<size_t>(length));
+  return executable.substr(0, executable.rfind('/'));
+}
+
+void occupy_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
+    // Opened the wrong way round, so that use is still answered with EBADF.
+    if (::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) == -1) return;
+  }
+}
+
+void die_by_signal(int signal) {
+  ::signal(signal, SIG_DFL);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, signal);
+  sigprocmask(SIG_UNBLOCK, &set, nullptr);
+  ::raise(signal);
+  ::_exit(128 + signal);
+}
+
+void note_interrupts() {
+  struct sigaction action = {};
+  action.sa_handler = note;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+int noted_interrupt() { return g_interrupt; }
+
+bool wait_readable(int fd) {
+  // Blocked between the look at the flag and the wait, or a signal in that gap would be noticed only after the next line of input.
+  sigset_t set, before;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGTERM);
+  sigprocmask(SIG_BLOCK, &set, &before);
+  pollfd poll = {fd, POLLIN, 0};
+  while (!g_interrupt && ::ppoll(&poll, 1, nullptr, &before) == -1 && errno == EINTR) {
+  }
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  return !g_interrupt;
+}
+
+void wait_writable(int fd) {
+  pollfd poll = {fd, POLLOUT, 0};
+  ::poll(&poll, 1, -1);
+}
+
+bool capture(const std::string& program, const std::vector<std::string>& arguments, std::string& output) {
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) return false;
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  pid_t child = -1;
+  const int failed = ::posix_spawn(&child, program.c_str(), &actions, nullptr, argument_vector(program, arguments).data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  ::close(ends[1]);
+  output = read_to_end(ends[0]);
+  ::close(ends[0]);
+  int state = 0;
+  while (!failed && ::waitpid(child, &state, 0) == -1 && errno == EINTR) {
+  }
+  return !failed && WIFEXITED(state) && WEXITSTATUS(state) == 0;
+}
+
+void replace_process(const std::string& program, const std::vector<std::string>& arguments) {
+  ::execv(program.c_str(), argument_vector(program, arguments).data());
+}
+
+}  // namespace sidecall::cli

@@ -1,0 +1,92 @@
+// Hands commands over to the Python package: beside the command first (the same environment), then SIDECALL_PYTHON, then PATH.
+#include "python.hpp"
+
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "command.hpp"
+#include "output.hpp"
+#include "platform.hpp"
+
+namespace sidecall::cli {
+namespace {
+
+// Looks without importing. A folder without __init__.py that merely has the name is no package: its origin is None.
+constexpr char kProbe[] =
+    "import importlib.util, importlib.metadata as m\n"
+    "spec = importlib.util.find_spec('sidecall')\n"
+    "if spec and spec.origin:\n"
+    "    print(spec.submodule_search_locations[0])\n"
+    "    try: print(m.version('sidecall'))\n"
+    "    except m.PackageNotFoundError: print('unknown')\n";
+
+std::string search_path(const std::string& program) {
+  if (program.find('/') != std::string::npos) return program;
+  const char* path = std::getenv("PATH");
+  std::string rest = path ? path : "/usr/bin:/bin";
+  while (!rest.empty()) {
+    const size_t colon = rest.find(':');
+    const std::string candidate = rest.substr(0, colon) + "/" + program;
+    if (candidate[0] == '/' && ::access(candidate.c_str(), X_OK) == 0) return candidate;
+    rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
+  }
+  return "";
+}
+
+void probe(PythonCandidate& candidate) {
+  std::string output;
+  candidate.runs = capture(candidate.path, {"-c", kProbe}, output);
+  const size_t first = output.find('\n');
+  if (!candidate.runs || first == std::string::npos) return;
+  candidate.package = output.substr(0, first);
+  candidate.version = output.substr(first + 1, output.find('\n', first + 1) - first - 1);
+}
+
+std::string describe(const PythonCandidate& candidate) {
+  return candidate.path + " (" + candidate.found_by + "): " + (candidate.runs ? "package not installed" : "does not run");
+}
+
+}  // namespace
+
+std::vector<PythonCandidate> find_python() {
+  std::vector<PythonCandidate> result;
+  // True when the search is over.
+  const auto consider = [&](const std::string& path, const char* found_by, bool must_exist) {
+    if (path.empty() || (must_exist && ::access(path.c_str(), X_OK) != 0)) return false;
+    for (const auto& known : result) {
+      if (known.path == path) return false;
+    }
+    result.push_back({path, found_by, false, "", ""});
+    probe(result.back());
+    return !result.back().package.empty();
+  };
+  const std::string folder = executable_folder();
+  if (!folder.empty() && consider(folder + "/python3", "beside the command", true)) return result;
+  const char* setting = std::getenv("SIDECALL_PYTHON");
+  if (setting && *setting) {
+    const std::string named = search_path(setting);
+    if (consider(named.empty() ? setting : named, "SIDECALL_PYTHON", false)) return result;
+  }
+  consider(search_path("python3"), "PATH", true);
+  return result;
+}
+
+void hand_over(const std::string& command, const std::vector<std::string>& arguments) {
+  const auto candidates = find_python();
+  if (candidates.empty() || candidates.back().package.empty()) {
+    std::string tried;
+    for (const auto& candidate : candidates) tried += (tried.empty() ? "; tried " : ", ") + describe(candidate);
+    throw Failure(
+        kBadMachine,
+        command + " needs Python with the package sidecall: pip install sidecall, or name an interpreter in SIDECALL_PYTHON" + tried);
+  }
+  std::vector<std::string> words = {"-m", "sidecall.exporting", command};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  const std::string python = candidates.back().path;
+  replace_process(python, words);
+  throw Failure(kBadMachine, python + ": " + error_text(errno));
+}
+
+}  // namespace sidecall::cli

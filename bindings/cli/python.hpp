@@ -1,0 +1,23 @@
+// Finds a Python that has the sidecall package, for the commands that hand over to it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace sidecall::cli {
+
+struct PythonCandidate {
+  std::string path;
+  std::string found_by;  // "beside the command", "SIDECALL_PYTHON", "PATH"
+  bool runs = false;
+  std::string package;  // the package's folder; "" where it is not installed
+  std::string version;  // of the package
+};
+
+// The interpreters that exist, in order, up to and including the first that has the package.
+std::vector<PythonCandidate> find_python();
+
+// Runs `python3 -m sidecall.exporting COMMAND ARGUMENTS...` in place of this process. Comes back only as a Failure.
+[[noreturn]] void hand_over(const std::string& command, const std::vector<std::string>& arguments);
+
+}  // namespace sidecall::cli
