@@ -1,0 +1,170 @@
+"""Converters of encoders of categories: the fitted encoder is asked once for every category, the graph looks it up."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from .frame import MISSING, Frame
+from .graph import Tensor
+from .registry import Conversion, converts
+
+ENCODERS = "OneHotEncoder OrdinalEncoder TargetEncoder"
+
+
+def is_missing(value: Any) -> bool:
+    # None, NaN, pd.NA and pd.NaT: of these only None equals itself and is not a number.
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+
+
+@converts("sklearn", ENCODERS, "transform")
+def encode(g: Conversion, model: Any, x: Frame) -> Tensor:
+    tables = _tables(g, model)
+    columns = []
+    for k, (categories, table) in enumerate(zip(model.categories_, tables, strict=True)):
+        index = lookup(g, x.column(k), list(categories))
+        if table.shape[1] == 0:
+            continue
+        picked = g.gather(g.const(table), index)
+        picked.width = table.shape[1]
+        columns.append(picked)
+    if not columns:
+        raise g.refuse("it has no output columns")
+    return g.concat(columns)
+
+
+def _tables(g: Conversion, model: Any) -> list[np.ndarray]:
+    """Per feature [categories + 1, columns]: what the encoder answers for each category and for an unknown one."""
+    lists = [list(c) for c in model.categories_]
+    longest = max(len(c) for c in lists)
+    known = [[c[min(i, len(c) - 1)] for i in range(longest)] for c in lists]
+    answers = [_ask(model, known)]
+    accepts = getattr(model, "handle_unknown", "ignore") != "error"
+    if accepts:
+        answers.append(_ask(model, [[_stranger(c)] for c in lists]))
+    widths = _widths(model, lists, answers[0].shape[1])
+    tables = []
+    start = 0
+    for categories, width in zip(lists, widths, strict=True):
+        rows = answers[0][: len(categories), start : start + width]
+        # Where the encoder refuses unknown values, so does the contract: this row is never read.
+        unknown = answers[1][:, start : start + width] if accepts else np.full((1, width), np.nan)
+        tables.append(np.concatenate([rows, unknown]).astype("float64"))
+        start += width
+    return tables
+
+
+def _widths(model: Any, lists: list[list[Any]], total: int) -> list[int]:
+    name = type(model).__name__
+    if name == "OneHotEncoder":
+        widths = [int(n) for n in model._n_features_outs]
+    elif name == "TargetEncoder" and model.target_type_ == "multiclass":
+        widths = [len(model.classes_)] * len(lists)
+    else:
+        widths = [1] * len(lists)
+    if sum(widths) != total:
+        raise ValueError(f"{total} columns where {sum(widths)} were expected")
+    return widths
+
+
+def _stranger(categories: list[Any]) -> Any:
+    """A value of the same kind that is not among the categories."""
+    present = [c for c in categories if not is_missing(c)]
+    if any(isinstance(c, str) for c in present) or not present:
+        return "\ufdd1" + "".join(sorted({str(c)[:1] for c in present}))
+    return max(float(c) for c in present) + 1.5 if any(float(c) % 1 for c in present) else max(int(c) for c in present) + 1
+
+
+def _ask(model: Any, columns: list[list[Any]]) -> np.ndarray:
+    """The encoder's own answers for rows given as columns."""
+    kinds = {np.asarray(c).dtype.kind if np.asarray(c).dtype != object else "O" for c in model.categories_}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if hasattr(model, "feature_names_in_"):
+            import pandas as pd
+
+            data: Any = pd.DataFrame(
+                {name: pd.Series(values, dtype=_dtype_of(c)) for name, values, c in zip(model.feature_names_in_, columns, model.categories_, strict=True)}
+            )
+        else:
+            dtype = object if len(kinds) > 1 or kinds & {"O", "U", "S"} else np.asarray(model.categories_[0]).dtype
+            data = np.empty((len(columns[0]), len(columns)), dtype=dtype if kinds != {"i"} and kinds != {"b"} else "int64")
+            for k, values in enumerate(columns):
+                data[:, k] = values
+        answer: Any = model.transform(data)
+    if hasattr(answer, "toarray"):
+        answer = answer.toarray()
+    return np.asarray(answer, dtype="float64")
+
+
+def _dtype_of(categories: Any) -> Any:
+    dtype = np.asarray(categories).dtype
+    return "float64" if dtype.kind in "iuf" else object
+
+
+def lookup(g: Conversion, x: Tensor, categories: list[Any]) -> Tensor:
+    """The position of x [N, 1] in `categories`, their number if it is none of them; [N]."""
+    missing = [i for i, c in enumerate(categories) if is_missing(c)]
+    if len(missing) > 1:
+        raise g.refuse("None and NaN are two categories here, but a contract knows one kind of missing")
+    present = [(i, c) for i, c in enumerate(categories) if not is_missing(c)]
+    strings = [isinstance(c, str) for _, c in present]
+    if any(strings) and not all(strings):
+        raise g.refuse("its categories are strings and numbers in one column")
+    if x.dtype == "string":
+        if present and not all(strings):
+            raise g.refuse("its categories are numbers, but the column holds strings")
+        return _lookup_strings(g, x, present, missing, len(categories))
+    if any(strings):
+        raise g.refuse("its categories are strings, but the column holds numbers")
+    return _lookup_numbers(g, x, present, missing, len(categories))
+
+
+def _lookup_strings(g: Conversion, x: Tensor, present: list[tuple[int, str]], missing: list[int], count: int) -> Tensor:
+    keys = [str(c) for _, c in present] + [MISSING for _ in missing]
+    values = [i for i, _ in present] + missing
+    if MISSING in keys[: len(present)]:
+        raise g.refuse("U+FDD0, which stands for a missing string, is one of its categories")
+    flat = g.flatten(x)
+    if not keys:
+        keys, values = [MISSING], [count]
+    return g.op(
+        "LabelEncoder", flat, dtype="int64", domain="ai.onnx.ml", keys_strings=keys, values_int64s=values, default_int64=count
+    )
+
+
+def _lookup_numbers(g: Conversion, x: Tensor, present: list[tuple[int, Any]], missing: list[int], count: int) -> Tensor:
+    whole = x.dtype == "int64" and all(float(c) == int(c) for _, c in present)
+    # Compared in double (or as integers): a float32 row equals a category exactly or not at all.
+    value = x if whole else g.cast(x, "float64")
+    offset: Any = None
+    if present:
+        numbers = np.array([[int(c) if whole else float(c) for _, c in present]], dtype=value.dtype)
+        equal = g.cast(value.equals(g.const(numbers, value.dtype)), "float32")
+        steps = np.array([[float(i - count)] for i, _ in present], dtype="float32")
+        offset = equal @ g.const(steps, "float32")
+    if missing and x.dtype in ("float32", "float64"):
+        nan = g.cast(g.isnan(x), "float32") * float(missing[0] - count)
+        offset = nan if offset is None else offset + nan
+    if offset is None:
+        offset = g.cast(value, "float32") * 0.0
+    return g.cast(g.flatten(offset + float(count)), "int64")
+
+
+@converts("sklearn", "LabelBinarizer", "transform")
+def label_binarizer(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.y_type_.startswith("multilabel"):
+        raise g.refuse("several labels per row are not supported")
+    classes = list(model.classes_)
+    index = lookup(g, x.column(0), classes)
+    table = np.full((len(classes) + 1, len(classes)), float(model.neg_label))
+    np.fill_diagonal(table, float(model.pos_label))
+    if len(classes) == 1:
+        table[:] = float(model.neg_label)
+    elif model.y_type_ == "binary":
+        table = table[:, 1:]
+    picked = g.gather(g.const(table), index)
+    picked.width = table.shape[1]
+    return picked

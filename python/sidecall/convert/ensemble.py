@@ -1,0 +1,191 @@
+"""Builds tree ensembles: thresholds that split float32 rows exactly, or in double; used by all tree converters.
+
+In float32, a threshold is rounded down to the next float32: x <= t and x <= down(t) agree for every float32 x. In
+float64, thresholds, weights and sums are double (TreeEnsemble of ai.onnx.ml 5: the older operators return float32).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from onnx import numpy_helper
+
+from .graph import Tensor
+from .registry import Conversion
+
+
+def float32_below(values: np.ndarray) -> np.ndarray:
+    """The largest float32 that is not above each value."""
+    values = np.asarray(values, dtype="float64")
+    with np.errstate(over="ignore"):
+        rounded = values.astype("float32")
+    above = rounded.astype("float64") > values
+    return np.where(above, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+
+
+class Ensemble:
+    """Trees of one model. Leaves carry weights for some targets; scores are sums."""
+
+    def __init__(self, targets: int) -> None:
+        self.targets = targets
+        self.trees: list[dict[str, np.ndarray]] = []
+        self.weights: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def add(
+        self,
+        feature: Any,
+        threshold: Any,
+        left: Any,
+        right: Any,
+        missing_left: Any,
+        leaf: Any,
+        weights: tuple[Any, Any, Any],
+    ) -> None:
+        """A tree as arrays by node, the root first; x[feature] <= threshold goes left.
+
+        `weights` are arrays (node, target, weight), for leaves only.
+        """
+        arrays = {
+            "feature": np.where(leaf, 0, feature).astype("int64"),
+            "threshold": np.where(leaf, 0.0, threshold).astype("float64"),
+            "left": np.where(leaf, 0, left).astype("int64"),
+            "right": np.where(leaf, 0, right).astype("int64"),
+            "missing": np.where(leaf, False, missing_left).astype(bool),
+            "leaf": np.asarray(leaf, dtype=bool),
+        }
+        self.trees.append(arrays)
+        node, target, weight = weights
+        self.weights.append((np.asarray(node, "int64"), np.asarray(target, "int64"), np.asarray(weight, "float64")))
+
+    def add_values(self, feature: Any, threshold: Any, left: Any, right: Any, missing_left: Any, leaf: Any, value: Any) -> None:
+        """A tree whose leaves have a value for every target, `value` [nodes, targets]."""
+        nodes = np.flatnonzero(leaf)
+        node = np.repeat(nodes, self.targets)
+        target = np.tile(np.arange(self.targets), len(nodes))
+        self.add(feature, threshold, left, right, missing_left, leaf, (node, target, np.asarray(value)[nodes].ravel()))
+
+    def scores(self, g: Conversion, x: Tensor, base: Any = None) -> Tensor:
+        """Sums of leaves plus `base`, [N, targets]."""
+        if not self.trees:
+            raise g.refuse("it holds no trees")
+        base = None if base is None or not np.any(base) else np.asarray(base, "float64").reshape(1, -1)
+        if x.dtype == "float64":
+            result = self._double(g, x)
+            return result if base is None else result + base
+        attributes = self._nodes() | self._targets("target")
+        if base is not None:
+            attributes["base_values"] = [float(v) for v in np.broadcast_to(base, (1, self.targets)).ravel()]
+        return g.op("TreeEnsembleRegressor", x, domain="ai.onnx.ml", width=self.targets, n_targets=self.targets, **attributes)
+
+    def classify(self, g: Conversion, x: Tensor, classes: int, transform: str, base: Any = None) -> tuple[Tensor, Tensor]:
+        """Index [N] and probabilities [N, classes] by one node, float32 only.
+
+        With one target and two classes the target is the score of the second one.
+        """
+        attributes = self._nodes() | self._targets("class")
+        if base is not None and np.any(base):
+            attributes["base_values"] = [float(v) for v in np.ravel(base)]
+        index, probabilities = g.ops(
+            "TreeEnsembleClassifier",
+            (x,),
+            [("int64", None), ("float32", classes)],
+            "ai.onnx.ml",
+            classlabels_int64s=list(range(classes)),
+            post_transform=transform,
+            **attributes,
+        )
+        return index, probabilities
+
+    def _all(self, key: str) -> np.ndarray:
+        return np.concatenate([tree[key] for tree in self.trees])
+
+    def _nodes(self) -> dict[str, Any]:
+        sizes = [len(tree["leaf"]) for tree in self.trees]
+        leaf = self._all("leaf")
+        return {
+            "nodes_treeids": np.repeat(np.arange(len(sizes)), sizes).tolist(),
+            "nodes_nodeids": np.concatenate([np.arange(n) for n in sizes]).tolist(),
+            "nodes_featureids": self._all("feature").tolist(),
+            "nodes_modes": np.where(leaf, "LEAF", "BRANCH_LEQ").tolist(),
+            "nodes_values": float32_below(self._all("threshold")).astype("float64").tolist(),
+            "nodes_truenodeids": self._all("left").tolist(),
+            "nodes_falsenodeids": self._all("right").tolist(),
+            "nodes_missing_value_tracks_true": self._all("missing").astype(int).tolist(),
+        }
+
+    def _targets(self, kind: str) -> dict[str, Any]:
+        sizes = [len(node) for node, _, _ in self.weights]
+        with np.errstate(over="ignore"):
+            weights = np.concatenate([w for _, _, w in self.weights]).astype("float32").astype("float64")
+        return {
+            f"{kind}_treeids": np.repeat(np.arange(len(sizes)), sizes).tolist(),
+            f"{kind}_nodeids": np.concatenate([n for n, _, _ in self.weights]).tolist(),
+            f"{kind}_ids": np.concatenate([t for _, t, _ in self.weights]).tolist(),
+            f"{kind}_weights": weights.tolist(),
+        }
+
+    def _double(self, g: Conversion, x: Tensor) -> Tensor:
+        # A leaf of this operator serves one target: a tree is repeated for each of its targets.
+        columns: dict[str, list[Any]] = {k: [] for k in ("feature", "threshold", "missing", "left", "right", "leftleaf", "rightleaf")}
+        roots: list[int] = []
+        leaf_targets: list[int] = []
+        leaf_weights: list[float] = []
+        for tree, (node, target, weight) in zip(self.trees, self.weights, strict=True):
+            for t in np.unique(target):
+                chosen = target == t
+                values = dict(zip(node[chosen].tolist(), weight[chosen].tolist(), strict=True))
+                self._one_double(tree, values, int(t), columns, roots, leaf_targets, leaf_weights)
+        size = len(columns["feature"])
+        return g.op(
+            "TreeEnsemble",
+            x,
+            domain="ai.onnx.ml",
+            width=self.targets,
+            aggregate_function=1,
+            n_targets=self.targets,
+            post_transform=0,
+            tree_roots=roots,
+            nodes_modes=numpy_helper.from_array(np.zeros(size, "uint8")),
+            nodes_featureids=columns["feature"],
+            nodes_splits=numpy_helper.from_array(np.array(columns["threshold"], "float64")),
+            nodes_missing_value_tracks_true=columns["missing"],
+            nodes_truenodeids=columns["left"],
+            nodes_trueleafs=columns["leftleaf"],
+            nodes_falsenodeids=columns["right"],
+            nodes_falseleafs=columns["rightleaf"],
+            leaf_targetids=leaf_targets,
+            leaf_weights=numpy_helper.from_array(np.array(leaf_weights, "float64")),
+        )
+
+    def _one_double(
+        self,
+        tree: dict[str, np.ndarray],
+        values: dict[int, float],
+        target: int,
+        columns: dict[str, list[Any]],
+        roots: list[int],
+        leaf_targets: list[int],
+        leaf_weights: list[float],
+    ) -> None:
+        base = len(columns["feature"])
+        roots.append(base)
+        leaf = tree["leaf"]
+        inner = np.flatnonzero(~leaf)
+        place = np.zeros(len(leaf), "int64")
+        place[inner] = base + np.arange(len(inner))
+        leaves = np.flatnonzero(leaf)
+        place[leaves] = len(leaf_weights) + np.arange(len(leaves))
+        leaf_weights += [values.get(int(n), 0.0) for n in leaves]
+        leaf_targets += [target] * len(leaves)
+        if not len(inner):  # a lone leaf: both branches of a node that any value takes
+            for key, value in zip(columns, (0, 0.0, 0, int(place[0]), int(place[0]), 1, 1), strict=True):
+                columns[key].append(value)
+            return
+        columns["feature"] += tree["feature"][inner].tolist()
+        columns["threshold"] += tree["threshold"][inner].tolist()
+        columns["missing"] += tree["missing"][inner].astype(int).tolist()
+        for side in ("left", "right"):
+            child = tree[side][inner]
+            columns[side] += place[child].tolist()
+            columns[side + "leaf"] += leaf[child].astype(int).tolist()

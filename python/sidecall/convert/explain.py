@@ -1,0 +1,1 @@
+"""Which steps of a model convert, for `sidecall check`."""

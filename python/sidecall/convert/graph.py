@@ -1,0 +1,347 @@
+"""A thin builder of ONNX graphs: tensors with numpy's operators; used by every converter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+# Every onnxruntime since 1.21 runs these. The tree operators of ai.onnx.ml 3 return float32 whatever their input;
+# version 5 has one that returns double, and no longer has the older ones.
+OPSETS = {"": 20, "ai.onnx.ml": 3, "com.microsoft": 1}
+DOUBLE_TREES = 5
+IR_VERSION = 9
+
+ELEMENT_TYPES = {
+    "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+    "bool": TensorProto.BOOL,
+    "string": TensorProto.STRING,
+}
+
+
+class Tensor:
+    """A value of the graph. Arithmetic adds nodes; `width` is its last dimension where known."""
+
+    __slots__ = ("dtype", "graph", "name", "width")
+
+    def __init__(self, graph: Graph, name: str, dtype: str, width: int | None) -> None:
+        self.graph = graph
+        self.name = name
+        self.dtype = dtype
+        self.width = width
+
+    def _binary(self, op: str, left: Any, right: Any, dtype: str | None = None) -> Tensor:
+        left = self.graph.like(left, self)
+        right = self.graph.like(right, self)
+        widths = [t.width for t in (left, right)]
+        width = None if None in widths else max(w for w in widths if w is not None)
+        return self.graph.op(op, left, right, dtype=dtype or self.dtype, width=width)
+
+    def __add__(self, other: Any) -> Tensor:
+        return self._binary("Add", self, other)
+
+    def __radd__(self, other: Any) -> Tensor:
+        return self._binary("Add", other, self)
+
+    def __sub__(self, other: Any) -> Tensor:
+        return self._binary("Sub", self, other)
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return self._binary("Sub", other, self)
+
+    def __mul__(self, other: Any) -> Tensor:
+        return self._binary("Mul", self, other)
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return self._binary("Mul", other, self)
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return self._binary("Div", self, other)
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return self._binary("Div", other, self)
+
+    def __pow__(self, other: Any) -> Tensor:
+        return self._binary("Pow", self, other)
+
+    def __neg__(self) -> Tensor:
+        return self.graph.op("Neg", self, width=self.width)
+
+    def __matmul__(self, other: Any) -> Tensor:
+        other = self.graph.like(other, self)
+        return self.graph.op("MatMul", self, other, width=other.width)
+
+    def __lt__(self, other: Any) -> Tensor:
+        return self._binary("Less", self, other, "bool")
+
+    def __le__(self, other: Any) -> Tensor:
+        return self._binary("LessOrEqual", self, other, "bool")
+
+    def __gt__(self, other: Any) -> Tensor:
+        return self._binary("Greater", self, other, "bool")
+
+    def __ge__(self, other: Any) -> Tensor:
+        return self._binary("GreaterOrEqual", self, other, "bool")
+
+    def equals(self, other: Any) -> Tensor:
+        return self._binary("Equal", self, other, "bool")
+
+    def __and__(self, other: Tensor) -> Tensor:
+        return self._binary("And", self, other)
+
+    def __or__(self, other: Tensor) -> Tensor:
+        return self._binary("Or", self, other)
+
+    def __invert__(self) -> Tensor:
+        return self.graph.op("Not", self, width=self.width)
+
+
+class Graph:
+    """Collects nodes and constants. `real` is the type in which the graph computes, "float32" or "float64"."""
+
+    def __init__(self, real: str, reserved: Sequence[str] = ()) -> None:
+        self.real = real
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: dict[Any, tuple[str, np.ndarray]] = {}
+        self.seen: dict[Any, tuple[Tensor, ...]] = {}
+        self.reserved = set(reserved)
+        self.counter = 0
+
+    def fresh(self, stem: str) -> str:
+        while True:
+            self.counter += 1
+            name = f"{stem}_{self.counter}"
+            if name not in self.reserved:
+                return name
+
+    def const(self, value: Any, dtype: str | None = None) -> Tensor:
+        """A constant; floating-point values take the graph's own type unless `dtype` says otherwise."""
+        array = np.asarray(value)
+        if dtype is None:
+            kinds = {"f": self.real, "i": "int64", "u": "int64", "b": "bool"}
+            dtype = kinds.get(array.dtype.kind, "string")
+        if dtype == "string":
+            array = np.array([str(item) for item in array.ravel()], dtype=object).reshape(array.shape)
+            key: Any = (dtype, array.shape, tuple(array.ravel()))
+        else:
+            array = np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+            key = (dtype, array.shape, array.tobytes())
+        if key not in self.constants:
+            self.constants[key] = (self.fresh("c"), array)
+        width = int(array.shape[-1]) if array.ndim else 1
+        return Tensor(self, self.constants[key][0], dtype, width)
+
+    def like(self, value: Any, partner: Tensor) -> Tensor:
+        return value if isinstance(value, Tensor) else self.const(value, partner.dtype)
+
+    def op(
+        self,
+        op_type: str,
+        *inputs: Tensor | None,
+        dtype: str | None = None,
+        width: int | None = None,
+        domain: str = "",
+        **attributes: Any,
+    ) -> Tensor:
+        first = next(t for t in inputs if t is not None)
+        return self.ops(op_type, inputs, [(dtype or first.dtype, width)], domain, **attributes)[0]
+
+    def ops(
+        self,
+        op_type: str,
+        inputs: Sequence[Tensor | None],
+        outputs: Sequence[tuple[str, int | None]],
+        domain: str = "",
+        **attributes: Any,
+    ) -> tuple[Tensor, ...]:
+        """Adds a node of several outputs; the same node twice is one node."""
+        names = [t.name if t is not None else "" for t in inputs]
+        size = sum(len(v) for v in attributes.values() if isinstance(v, list | str))
+        keyable = size < 256 and not any(isinstance(v, onnx.GraphProto | onnx.TensorProto) for v in attributes.values())
+        key = (op_type, domain, tuple(names), repr(sorted(attributes.items()))) if keyable else None
+        if key in self.seen:
+            return self.seen[key]
+        results = tuple(Tensor(self, self.fresh("t"), dtype, width) for dtype, width in outputs)
+        node = helper.make_node(op_type, names, [t.name for t in results], domain=domain, **attributes)
+        self.nodes.append(node)
+        if key is not None:
+            self.seen[key] = results
+        return results
+
+    # Functions with numpy's names. Tensors are [N, width] unless a converter says otherwise.
+
+    def cast(self, x: Tensor, dtype: str) -> Tensor:
+        if x.dtype == dtype:
+            return x
+        return self.op("Cast", x, dtype=dtype, width=x.width, to=int(ELEMENT_TYPES[dtype]))
+
+    def unary(self, op: str, x: Tensor, dtype: str | None = None, **attributes: Any) -> Tensor:
+        return self.op(op, x, dtype=dtype, width=x.width, **attributes)
+
+    def exp(self, x: Tensor) -> Tensor:
+        return self.unary("Exp", x)
+
+    def log(self, x: Tensor) -> Tensor:
+        return self.unary("Log", x)
+
+    def sqrt(self, x: Tensor) -> Tensor:
+        return self.unary("Sqrt", x)
+
+    def abs(self, x: Tensor) -> Tensor:
+        return self.unary("Abs", x)
+
+    def sigmoid(self, x: Tensor) -> Tensor:
+        if x.dtype == "float64":
+            # onnxruntime's double Sigmoid is only as exact as a float in its tails.
+            return 1.0 / (self.exp(-x) + 1.0)
+        return self.unary("Sigmoid", x)
+
+    def softmax(self, x: Tensor) -> Tensor:
+        return self.unary("Softmax", x, axis=1)
+
+    def isnan(self, x: Tensor) -> Tensor:
+        return self.unary("IsNaN", x, "bool")
+
+    def reduce(self, op: str, x: Tensor, axis: int = 1, keep: bool = True) -> Tensor:
+        axes = [axis]
+        width = 1 if keep and axis in (1, -1) else x.width if axis == 0 else None
+        if op == "ReduceSum":  # the others took axes as an input only at opset 18
+            return self.op(op, x, self.const(axes), width=width, keepdims=int(keep))
+        return self.op(op, x, self.const(axes), width=width, keepdims=int(keep))
+
+    def sum(self, x: Tensor, axis: int = 1, keep: bool = True) -> Tensor:
+        return self.reduce("ReduceSum", x, axis, keep)
+
+    def mean(self, x: Tensor, axis: int = 1, keep: bool = True) -> Tensor:
+        return self.reduce("ReduceMean", x, axis, keep)
+
+    def max(self, x: Tensor, axis: int = 1, keep: bool = True) -> Tensor:
+        return self.reduce("ReduceMax", x, axis, keep)
+
+    def min(self, x: Tensor, axis: int = 1, keep: bool = True) -> Tensor:
+        return self.reduce("ReduceMin", x, axis, keep)
+
+    def logsumexp(self, x: Tensor, axis: int = 1) -> Tensor:
+        largest = self.max(x, axis)
+        return self.log(self.sum(self.exp(x - largest), axis)) + largest
+
+    def argmax(self, x: Tensor, axis: int = 1, keep: bool = False) -> Tensor:
+        return self.op("ArgMax", x, dtype="int64", width=1 if keep else None, axis=axis, keepdims=int(keep))
+
+    def argmin(self, x: Tensor, axis: int = 1, keep: bool = False) -> Tensor:
+        return self.op("ArgMin", x, dtype="int64", width=1 if keep else None, axis=axis, keepdims=int(keep))
+
+    def topk(self, x: Tensor, k: int, largest: bool = False) -> tuple[Tensor, Tensor]:
+        outputs = [(x.dtype, k), ("int64", k)]
+        values, indices = self.ops("TopK", (x, self.const([k])), outputs, axis=-1, largest=int(largest), sorted=1)
+        return values, indices
+
+    def where(self, condition: Tensor, yes: Any, no: Any) -> Tensor:
+        model = yes if isinstance(yes, Tensor) else no
+        if not isinstance(model, Tensor):
+            model = self.const(float(yes))
+        yes, no = self.like(yes, model), self.like(no, model)
+        widths = [t.width for t in (condition, yes, no)]
+        width = None if None in widths else max(w for w in widths if w is not None)
+        return self.op("Where", condition, yes, no, dtype=model.dtype, width=width)
+
+    def maximum(self, x: Tensor, low: Any) -> Tensor:
+        return x._binary("Max", x, low)
+
+    def minimum(self, x: Tensor, high: Any) -> Tensor:
+        return x._binary("Min", x, high)
+
+    def concat(self, parts: Sequence[Tensor], axis: int = 1) -> Tensor:
+        if len(parts) == 1:
+            return parts[0]
+        widths = [p.width for p in parts]
+        width = parts[0].width if axis == 0 else None if None in widths else sum(w for w in widths if w is not None)
+        return self.op("Concat", *parts, width=width, axis=axis)
+
+    def columns(self, x: Tensor, indices: Sequence[int]) -> Tensor:
+        """The chosen columns of a matrix, in this order."""
+        chosen = [int(i) for i in indices]
+        if x.width is not None and chosen == list(range(x.width)):
+            return x
+        return self.op("Gather", x, self.const(np.array(chosen, dtype="int64")), width=len(chosen), axis=1)
+
+    def gather(self, table: Any, index: Tensor, axis: int = 0) -> Tensor:
+        table = table if isinstance(table, Tensor) else self.const(table)
+        return self.op("Gather", table, index, dtype=table.dtype, axis=axis)
+
+    def reshape(self, x: Tensor, shape: Sequence[int]) -> Tensor:
+        width = int(shape[-1]) if shape[-1] > 0 else None
+        if len(shape) == 1:
+            width = None
+        return self.op("Reshape", x, self.const(np.array(shape, dtype="int64")), width=width)
+
+    def transpose(self, x: Tensor, axes: Sequence[int] = (1, 0)) -> Tensor:
+        return self.op("Transpose", x, perm=[int(a) for a in axes])
+
+    def flatten(self, x: Tensor) -> Tensor:
+        """[N, 1] as [N]."""
+        return self.op("Squeeze", x, self.const([1]), width=None)
+
+    def column(self, x: Tensor) -> Tensor:
+        """[N] as [N, 1]."""
+        return self.op("Unsqueeze", x, self.const([1]), width=1)
+
+    def rows_of(self, x: Tensor) -> Tensor:
+        """The number of rows, an int64 tensor of one element."""
+        return self.op("Shape", x, dtype="int64", width=1, start=0, end=1)
+
+    def finish(self, name: str, inputs: Sequence[tuple[Tensor, int]], outputs: Sequence[tuple[str, Tensor, Any]]) -> onnx.ModelProto:
+        """The model. `outputs` are (name, tensor, shape after N)."""
+        names: dict[str, str] = {}
+        taken = {t.name for t, _ in inputs} | {n for n, _ in self.constants.values()}
+        for output, tensor, _ in outputs:
+            if tensor.name in taken:
+                self.nodes.append(helper.make_node("Identity", [tensor.name], [output]))
+            else:
+                names[tensor.name] = output
+                taken.add(tensor.name)
+        nodes = _live(self.nodes, [names.get(t.name, o) if t.name not in names else t.name for o, t, _ in outputs] + [o for o, _, _ in outputs])
+        for node in nodes:
+            node.input[:] = [names.get(n, n) for n in node.input]
+            node.output[:] = [names.get(n, n) for n in node.output]
+        used = {n for node in nodes for n in node.input}
+        initializers = [_tensor_proto(array, n) for n, array in self.constants.values() if n in used]
+        graph = helper.make_graph(
+            nodes,
+            name,
+            [helper.make_tensor_value_info(t.name, ELEMENT_TYPES[t.dtype], ["N", width]) for t, width in inputs],
+            [helper.make_tensor_value_info(o, ELEMENT_TYPES[t.dtype], ["N", *shape]) for o, t, shape in outputs],
+            initializers,
+        )
+        domains = {node.domain for node in nodes} | {""}
+        versions = dict(OPSETS)
+        if any(node.op_type == "TreeEnsemble" for node in nodes):
+            versions["ai.onnx.ml"] = DOUBLE_TREES
+        opsets = [helper.make_opsetid(d, v) for d, v in versions.items() if d in domains]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sidecall")
+
+
+def _tensor_proto(array: np.ndarray, name: str) -> onnx.TensorProto:
+    if array.dtype == object:
+        return helper.make_tensor(name, TensorProto.STRING, array.shape, [s.encode("utf-8") for s in array.ravel()])
+    return numpy_helper.from_array(array, name)
+
+
+def _live(nodes: list[onnx.NodeProto], wanted: Sequence[str]) -> list[onnx.NodeProto]:
+    """The nodes that an output needs; the builder's order is already topological."""
+    needed = set(wanted)
+    kept = []
+    for node in reversed(nodes):
+        if needed.intersection(node.output):
+            kept.append(node)
+            needed.update(node.input)
+            for attribute in node.attribute:
+                if attribute.type == onnx.AttributeProto.GRAPH:
+                    needed.update(n for inner in attribute.g.node for n in inner.input)
+    return kept[::-1]

@@ -1,0 +1,155 @@
+"""Converters of imputers and of the indicators of missing values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .encoders import is_missing
+from .frame import MISSING, Frame, join
+from .graph import Tensor
+from .registry import Conversion, converts
+
+
+def missing_mask(g: Conversion, x: Tensor, missing_values: Any) -> Tensor | None:
+    """Where x is missing in the sense of an imputer; None where its type cannot be."""
+    if x.dtype == "string":
+        return x.equals(g.const(MISSING if is_missing(missing_values) else str(missing_values)))
+    if is_missing(missing_values):
+        return g.isnan(x) if x.dtype in ("float32", "float64") else None
+    if isinstance(missing_values, str):
+        return None
+    return g.cast(x, "float64").equals(float(missing_values))
+
+
+@converts("sklearn", "SimpleImputer", "transform")
+def simple(g: Conversion, model: Any, x: Frame) -> Frame:
+    statistics = list(model.statistics_)
+    kept = [k for k, s in enumerate(statistics) if model.keep_empty_features or not is_missing(s)]
+    if not kept:
+        raise g.refuse("no column had a value when it was fitted, so no column is left")
+    frames = []
+    for dtype, group in _runs(x, kept):
+        part = x.select(group)
+        values = [statistics[k] for k in group]
+        if dtype == "string":
+            if not all(isinstance(v, str) for v in values):
+                raise g.refuse("it fills a column of strings with a number")
+            tensor = part.parts[0] if len(part.parts) == 1 else g.concat(part.parts)
+            fill: Tensor = g.const(np.array([values], dtype=object))
+        else:
+            if any(isinstance(v, str) for v in values):
+                raise g.refuse("it fills a column of numbers with a string")
+            tensor = part.matrix() if dtype.startswith("float") else g.concat(part.parts)
+            fill = g.const(np.array([[float(v) for v in values]]), g.real)
+        mask = missing_mask(g, tensor, model.missing_values)
+        if mask is None:
+            frames.append(g.frame(tensor))
+            continue
+        tensor = tensor if dtype == "string" else g.cast(tensor, g.real)
+        frames.append(g.frame(g.where(mask, fill, tensor)))
+    return _with_indicator(g, model, x, join(g, frames))
+
+
+def _runs(x: Frame, indices: list[int]) -> list[tuple[str, list[int]]]:
+    """Neighbouring columns of one type."""
+    runs: list[tuple[str, list[int]]] = []
+    dtypes = x.dtypes
+    for k in indices:
+        if runs and runs[-1][0] == dtypes[k]:
+            runs[-1][1].append(k)
+        else:
+            runs.append((dtypes[k], [k]))
+    return runs
+
+
+def _with_indicator(g: Conversion, model: Any, x: Frame, filled: Frame) -> Frame:
+    if not model.add_indicator:
+        return filled
+    return join(g, [filled, g.frame(g.call(model.indicator_, "transform", x, "indicator_"))])
+
+
+@converts("sklearn", "MissingIndicator", "transform")
+def indicator(g: Conversion, model: Any, x: Frame) -> Frame:
+    chosen = [int(k) for k in model.features_]
+    frames = []
+    for _, group in _runs(x, chosen):
+        part = x.select(group)
+        tensor = part.parts[0] if len(part.parts) == 1 else g.concat(part.parts)
+        mask = missing_mask(g, tensor, model.missing_values)
+        flags = g.cast(mask, g.real) if mask is not None else g.cast(tensor, g.real) * 0.0
+        frames.append(g.frame(flags))
+    return join(g, frames)
+
+
+@converts("sklearn", "KNNImputer", "transform")
+def nearest(g: Conversion, model: Any, x: Frame) -> Frame:
+    if not is_missing(model.missing_values) or model.metric != "nan_euclidean" or model.weights not in ("uniform", "distance"):
+        raise g.refuse("only missing_values=NaN, metric='nan_euclidean' and named weights are supported")
+    y = x.matrix("float64")
+    fitted = np.asarray(model._fit_X, "float64")
+    distances = _nan_euclidean(g, y, fitted)
+    columns = []
+    for k in range(fitted.shape[1]):
+        value = g.columns(y, [k])
+        if not model._valid_mask[k]:
+            if model.keep_empty_features:
+                columns.append(g.const(np.zeros((1, 1)), "float64") + g.cast(g.isnan(value), "float64") * 0.0)
+            continue
+        columns.append(g.where(g.isnan(value), _neighbours(g, model, distances, fitted[:, k], model._mask_fit_X[:, k]), value))
+    return _with_indicator(g, model, x, g.frame(g.cast(g.concat(columns), g.real)))
+
+
+def _nan_euclidean(g: Conversion, y: Tensor, fitted: np.ndarray) -> Tensor:
+    """Squared distances over the coordinates that both have, scaled up to all; infinite where they share none."""
+    here = ~g.isnan(y)
+    a, there = g.where(here, y, 0.0), ~np.isnan(fitted)
+    b = np.nan_to_num(fitted)
+    present = g.cast(here, "float64")
+    cross = a @ g.const((b.T), "float64")
+    squares = (a * a) @ g.const(there.T.astype(float), "float64") + present @ g.const((b * b).T, "float64")
+    shared = present @ g.const(there.T.astype(float), "float64")
+    distances = g.maximum(squares - cross * 2.0, 0.0) / g.maximum(shared, 1.0) * float(fitted.shape[1])
+    return g.where(shared.equals(0.0), float("inf"), distances)
+
+
+def _neighbours(g: Conversion, model: Any, distances: Tensor, column: np.ndarray, absent: np.ndarray) -> Tensor:
+    donors = np.flatnonzero(~np.asarray(absent, bool))
+    values = np.asarray(column)[donors]
+    k = min(model.n_neighbors, len(donors))
+    near, place = g.topk(g.columns(distances, donors), k)
+    picked = g.gather(g.const(values, "float64"), place)
+    usable = g.cast(near < float("inf"), "float64")
+    if model.weights == "distance":
+        zero = g.cast(near.equals(0.0), "float64")
+        inverse = usable / g.sqrt(g.maximum(near, 1e-300))
+        weights = g.where(g.sum(zero) > 0.0, zero, inverse)
+    else:
+        weights = usable
+    total = g.sum(weights)
+    mean = g.sum(g.where(usable > 0.0, picked, 0.0) * weights) / g.where(total.equals(0.0), 1.0, total)
+    return g.where(total.equals(0.0), float(values.mean()), mean)
+
+
+@converts("sklearn", "IterativeImputer", "transform")
+def iterative(g: Conversion, model: Any, x: Frame) -> Frame:
+    if model.sample_posterior:
+        raise g.refuse("sample_posterior draws at random")
+    y = x.matrix()
+    mask = missing_mask(g, y, model.missing_values)
+    if mask is None or not np.all(model._valid_mask if hasattr(model, "_valid_mask") else True):
+        raise g.refuse("a column without any value when it was fitted is not supported")
+    filled = g.transform(model.initial_imputer_, x, "initial_imputer_").matrix()
+    width = y.width or 0
+    if filled.width != width:
+        raise g.refuse("a column without any value when it was fitted is not supported")
+    columns = [g.columns(filled, [k]) for k in range(width)]
+    low, high = (np.broadcast_to(v, (width,)) for v in (model._min_value, model._max_value))
+    for step in model.imputation_sequence_:
+        k = int(step.feat_idx)
+        inputs = g.concat([columns[int(j)] for j in step.neighbor_feat_idx])
+        guess = g.predict(step.estimator, inputs, f"imputation of column {k}")
+        guess = g.minimum(g.maximum(guess, float(low[k])), float(high[k]))
+        columns[k] = g.where(g.columns(mask, [k]), guess, columns[k])
+    return _with_indicator(g, model, x, g.frame(g.concat(columns)))

@@ -1,0 +1,139 @@
+"""Converters of linear models and of what shares their forms: links, margins, one against the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .frame import Frame
+from .graph import Tensor
+from .registry import Conversion, converts
+
+REGRESSORS = (
+    "LinearRegression Ridge RidgeCV Lasso LassoCV LassoLars LassoLarsCV LassoLarsIC Lars LarsCV ElasticNet ElasticNetCV "
+    "MultiTaskElasticNet MultiTaskElasticNetCV MultiTaskLasso MultiTaskLassoCV BayesianRidge ARDRegression "
+    "HuberRegressor QuantileRegressor TheilSenRegressor OrthogonalMatchingPursuit OrthogonalMatchingPursuitCV "
+    "SGDRegressor PassiveAggressiveRegressor LinearSVR"
+)
+CLASSIFIERS = (
+    "LogisticRegression LogisticRegressionCV SGDClassifier Perceptron PassiveAggressiveClassifier LinearSVC "
+    "RidgeClassifier RidgeClassifierCV"
+)
+
+
+def affine(g: Conversion, x: Tensor, coef: Any, intercept: Any) -> Tensor:
+    """x @ coef.T + intercept, [N, K]."""
+    weights = np.atleast_2d(np.asarray(coef, dtype="float64"))
+    bias = np.broadcast_to(np.asarray(intercept, dtype="float64").reshape(-1), (weights.shape[0],))
+    return g.op("Gemm", x, g.const(weights.T), g.const(bias), width=weights.shape[0])
+
+
+def pair(g: Conversion, positive: Tensor) -> Tensor:
+    """[1 - p, p] of two classes."""
+    return g.concat([1.0 - positive, positive])
+
+
+def normalized(g: Conversion, x: Tensor, classes: int) -> Tensor:
+    """Rows divided by their sum; a row of zeros becomes uniform."""
+    total = g.sum(x)
+    zero = total.equals(0.0)
+    return g.where(zero, 1.0 / classes, x / g.where(zero, 1.0, total))
+
+
+def sign_index(g: Conversion, scores: Tensor, strict: bool = True) -> Tensor:
+    """The class of decision values: above zero, or the largest."""
+    if scores.width == 1:
+        positive = scores > 0.0 if strict else scores >= 0.0
+        return g.cast(g.flatten(positive), "int64")
+    return g.argmax(scores)
+
+
+@converts("sklearn", REGRESSORS, "predict")
+def regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return affine(g, x.matrix(), model.coef_, model.intercept_)
+
+
+@converts("sklearn", CLASSIFIERS, "decision_function")
+def decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return affine(g, x.matrix(), model.coef_, model.intercept_)
+
+
+@converts("sklearn", CLASSIFIERS, "index")
+def linear_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if isinstance(model.classes_, list) or getattr(model, "_label_binarizer", None) is not None and model._label_binarizer.y_type_.startswith("multilabel"):
+        raise g.refuse("several labels per row are not supported by this converter")
+    return sign_index(g, g.call(model, "decision_function", x))
+
+
+@converts("sklearn", "LogisticRegression LogisticRegressionCV", "predict_proba")
+def logistic(g: Conversion, model: Any, x: Frame) -> Tensor:
+    scores = g.call(model, "decision_function", x)
+    if len(model.classes_) <= 2:
+        return pair(g, g.sigmoid(scores))
+    return g.softmax(scores)
+
+
+@converts("sklearn", "SGDClassifier", "predict_proba")
+def sgd_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    scores = g.call(model, "decision_function", x)
+    if model.loss == "log_loss":
+        p = g.sigmoid(scores)
+    else:
+        p = (g.minimum(g.maximum(scores, -1.0), 1.0) + 1.0) / 2.0
+    return pair(g, p) if scores.width == 1 else normalized(g, p, len(model.classes_))
+
+
+@converts("sklearn", "PoissonRegressor GammaRegressor TweedieRegressor", "predict")
+def generalized(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return inverse_link(g, model._base_loss.link, affine(g, x.matrix(), model.coef_, model.intercept_))
+
+
+def inverse_link(g: Conversion, link: Any, raw: Tensor) -> Tensor:
+    name = type(link).__name__
+    if name == "IdentityLink":
+        return raw
+    if name == "LogLink":
+        return g.exp(raw)
+    if name == "LogitLink":
+        return g.sigmoid(raw)
+    raise g.refuse(f"the link {name} is not supported")
+
+
+@converts("sklearn", "RANSACRegressor", "predict")
+def ransac(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.predict(model.estimator_, x, "estimator_")
+
+
+@converts("sklearn", "SGDOneClassSVM", "decision_function")
+def one_class(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return affine(g, x.matrix(), model.coef_, -np.asarray(model.offset_))
+
+
+@converts("sklearn", "DummyClassifier", "predict_proba")
+def dummy_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.strategy not in ("prior", "most_frequent", "constant"):
+        raise g.refuse(f"strategy '{model.strategy}' draws at random")
+    if model.n_outputs_ > 1:
+        raise g.refuse("several outputs are not supported by this converter")
+    row = model.predict_proba(np.zeros((1, 1)))
+    return _rows(g, x, row)
+
+
+@converts("sklearn", "DummyClassifier", "index")
+def dummy_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    g.call(model, "predict_proba", x)
+    label = model.predict(np.zeros((1, 1)))[0]
+    index = int(np.flatnonzero(model.classes_ == label)[0])
+    return g.op("Expand", g.const([index]), g.rows_of(x.parts[0]), dtype="int64")
+
+
+@converts("sklearn", "DummyRegressor", "predict")
+def dummy_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return _rows(g, x, np.atleast_2d(model.constant_))
+
+
+def _rows(g: Conversion, x: Frame, row: np.ndarray) -> Tensor:
+    """The same row for each row of x."""
+    shape = g.concat([g.rows_of(x.parts[0]), g.const([row.shape[1]])], axis=0)
+    return g.op("Expand", g.const(np.asarray(row, "float64")), shape, dtype=g.real, width=row.shape[1])

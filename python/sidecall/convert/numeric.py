@@ -1,0 +1,97 @@
+"""Numeric functions that ONNX lacks, each exact to the last digits of double; used by several families."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .graph import Tensor
+from .registry import Conversion
+
+
+def log1p(g: Conversion, x: Tensor) -> Tensor:
+    """log(1 + x) without the loss near zero (Kahan's correction, as in W. Kahan's HP-15C notes, 1982)."""
+    u = x + 1.0
+    plain = g.log(u)
+    exact = u.equals(1.0)
+    # For an infinite u the quotient is NaN and the plain logarithm is right.
+    infinite = g.unary("IsInf", u, "bool")
+    corrected = plain * (x / g.where(exact, 1.0, u - 1.0))
+    return g.where(exact, x, g.where(infinite, plain, corrected))
+
+
+def expm1(g: Conversion, x: Tensor) -> Tensor:
+    """exp(x) - 1 without the loss near zero: a series below 1e-3, where it is exact in double."""
+    small = g.abs(x) < 1e-3
+    series = x * (x * (x * (x * (1.0 / 24.0) + 1.0 / 6.0) + 0.5) + 1.0)
+    return g.where(small, series, g.exp(x) - 1.0)
+
+
+def interpolate(g: Conversion, x: Tensor, xp: Any, fp: Any) -> Tensor:
+    """np.interp for one column [N, 1] in double; missing stays missing."""
+    xp, fp = np.asarray(xp, "float64"), np.asarray(fp, "float64")
+    x = g.cast(x, "float64")
+    with np.errstate(divide="ignore", invalid="ignore"):
+        slopes = np.append(np.diff(fp) / np.diff(xp), 0.0)
+    slopes[~np.isfinite(slopes)] = 0.0
+    place = index_of(g, x, xp[1:])
+    x0, y0, slope = (g.gather(g.const(t.reshape(-1, 1), "float64"), place) for t in (xp, fp, slopes))
+    result = y0 + slope * g.maximum(x - x0, 0.0)
+    result.width = 1
+    return g.where(g.isnan(x), x, result)
+
+
+def index_of(g: Conversion, x: Tensor, edges: Any) -> Tensor:
+    """How many of the ascending edges are not above x [N, 1], as an index [N]; none for NaN."""
+    edges = np.asarray(edges, "float64").reshape(1, -1)
+    if edges.size == 0:
+        return g.cast(g.flatten(x * 0.0), "int64") if x.dtype != "float64" else _zeros(g, x)
+    reached = x >= g.const(edges, x.dtype)
+    return g.cast(g.sum(g.cast(reached, "float32"), keep=False), "int64")
+
+
+def _zeros(g: Conversion, x: Tensor) -> Tensor:
+    return g.op("Expand", g.const([0]), g.rows_of(x), dtype="int64")
+
+
+# Wichura, Algorithm AS 241 (PPND16), Applied Statistics 37, 1988: relative accuracy about 1e-16.
+_CENTRE = (
+    (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457, 13731.693765509461125,
+     1971.5909503065514427, 133.14166789178437745, 3.387132872796366608),
+    (5226.495278852545925, 28729.085735721942674, 39307.89580009271061, 21213.794301586595867, 5394.1960214247511077,
+     687.1870074920579083, 42.313330701600911252, 1.0),
+)  # fmt: skip
+_MIDDLE = (
+    (7.7454501427834140764e-4, 0.0227238449892691845833, 0.24178072517745061177, 1.27045825245236838258,
+     3.64784832476320460504, 5.7694972214606914055, 4.6303378461565452959, 1.42343711074968357734),
+    (1.05075007164441684324e-9, 5.475938084995344946e-4, 0.0151986665636164571966, 0.14810397642748007459,
+     0.68976733498510000455, 1.6763848301838038494, 2.05319162663775882187, 1.0),
+)  # fmt: skip
+_TAIL = (
+    (2.01033439929228813265e-7, 2.71155556874348757815e-5, 0.0012426609473880784386, 0.026532189526576123093,
+     0.29656057182850489123, 1.7848265399172913358, 5.4637849111641143699, 6.6579046435011037772),
+    (2.04426310338993978564e-15, 1.4215117583164458887e-7, 1.8463183175100546818e-5, 7.868691311456132591e-4,
+     0.0148753612908506148525, 0.13692988092273580531, 0.59983220655588793769, 1.0),
+)  # fmt: skip
+
+
+def _ratio(g: Conversion, r: Tensor, tables: Any) -> Tensor:
+    parts = []
+    for coefficients in tables:
+        value: Any = r * coefficients[0] + coefficients[1]
+        for c in coefficients[2:]:
+            value = value * r + c
+        parts.append(value)
+    return parts[0] / parts[1]
+
+
+def normal_ppf(g: Conversion, p: Tensor) -> Tensor:
+    """The quantile of the normal distribution for 0 < p < 1, in double."""
+    q = p - 0.5
+    centre = q * _ratio(g, 0.180625 - q * q, _CENTRE)
+    tail = g.minimum(p, 1.0 - p)
+    r = g.sqrt(-g.log(g.maximum(tail, 1e-300)))
+    outer = g.where(r <= 5.0, _ratio(g, r - 1.6, _MIDDLE), _ratio(g, r - 5.0, _TAIL))
+    signed = g.where(q < 0.0, -outer, outer)
+    return g.where(g.abs(q) <= 0.425, centre, signed)

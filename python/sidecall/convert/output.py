@@ -1,0 +1,151 @@
+"""Which outputs a model has, and their order; the top of a conversion."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
+
+from .errors import NotConvertible
+from .frame import Frame
+from .graph import Tensor
+from .registry import Conversion
+
+OUTPUTS = ("label", "probabilities", "prediction", "scores", "transformed")
+
+Output = tuple[str, Tensor, list[int]]
+
+
+def to_graph(model: Any, inputs: list[tuple[str, str, int]], *, precision: str = "float32") -> onnx.ModelProto:
+    """The ONNX graph of a fitted model.
+
+    inputs     (name, dtype, width) in the order of the columns that the model was trained on; dtype is float32,
+               float64, int64, bool or string. Tensors are [N, width].
+    precision  "float32" or "float64": the type of thresholds and sums inside the graph, and of its outputs.
+
+    Raises NotConvertible with the step and the reason.
+    """
+    if precision not in ("float32", "float64"):
+        raise ValueError(f"precision: expected 'float32' or 'float64', got {precision!r}")
+    names = [name for name, _, _ in inputs]
+    if clash := set(names) & set(OUTPUTS):
+        raise NotConvertible("", f"the input '{min(clash)}' has the name of an output")
+    g = Conversion(precision, names)
+    tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
+    try:
+        outputs = _outputs(g, model, Frame(g, _ordered(model, tensors)))
+    except NotConvertible:
+        raise
+    except (AttributeError, TypeError, ValueError, NotImplementedError, KeyError, IndexError) as error:
+        # A fitted object in an unknown form: a refusal with the cause, never a graph that might be wrong.
+        raise NotConvertible(type(model).__name__, f"its fitted form is not the expected one ({error})") from error
+    return g.finish(type(model).__name__, [(t, t.width or 1) for t in tensors], outputs)
+
+
+def _ordered(model: Any, tensors: list[Tensor]) -> list[Tensor]:
+    """By name where the names are the model's own, otherwise by position."""
+    expected = list(getattr(model, "feature_names_in_", []))
+    by_name = {t.name: t for t in tensors}
+    if len(tensors) > 1 and expected and set(expected) <= set(by_name):
+        return [by_name[name] for name in expected]
+    return tensors
+
+
+def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
+    kind = final_step(model)
+    if is_classifier(kind) and hasattr(model, "classes_"):
+        return _classifier(g, model, x)
+    if is_outlier_detector(kind) and hasattr(model, "predict"):
+        scores = g.call(model, "decision_function", x)
+        return [("label", _sign(g, scores, getattr(kind, "_sidecall_strict", False)), []), ("scores", scores, [1])]
+    if is_regressor(kind):
+        y = g.predict(model, x)
+        return [("prediction", g.cast(y, g.real), [_width(y)])]
+    if is_clusterer(kind) or (hasattr(model, "predict") and not hasattr(model, "transform")):
+        return _clusterer(g, model, x)
+    if hasattr(model, "predict") and g.handles(kind, "index"):
+        return _clusterer(g, model, x)
+    if not hasattr(model, "transform"):
+        raise NotConvertible(type(kind).__name__, "it has neither predict nor transform: it cannot answer for new rows")
+    y = g.transform(model, x)
+    dtype = "string" if set(y.dtypes) == {"string"} else g.real
+    matrix = y.matrix(dtype)
+    return [("transformed", matrix, [_width(matrix)])]
+
+
+def final_step(model: Any) -> Any:
+    """The step that decides what the whole answers."""
+    while type(model).__module__.startswith("sklearn.") and type(model).__name__ in _HOLDERS:
+        model = _HOLDERS[type(model).__name__](model)
+    return model
+
+
+_HOLDERS = {
+    "Pipeline": lambda m: m.steps[-1][1],
+    "GridSearchCV": lambda m: getattr(m, "best_estimator_", None),
+    "RandomizedSearchCV": lambda m: getattr(m, "best_estimator_", None),
+    "FrozenEstimator": lambda m: m.estimator,
+}
+
+
+def _sign(g: Conversion, scores: Tensor, strict: bool) -> Tensor:
+    inlier = scores > 0.0 if strict else scores >= 0.0
+    return g.flatten(g.where(inlier, g.const(np.int64(1)), g.const(np.int64(-1))))
+
+
+def _width(x: Tensor) -> int:
+    if x.width is None:
+        raise NotConvertible("", "the number of output columns is not known")
+    return x.width
+
+
+def _clusterer(g: Conversion, model: Any, x: Frame) -> list[Output]:
+    label = g.call(model, "index", x)
+    outputs: list[Output] = [("label", label, [])]
+    kind = final_step(model)
+    for method in ("predict_proba", "transform"):
+        if hasattr(model, method) and g.handles(kind, method):
+            scores = g.frame(g.call(model, method, x)).matrix()
+            outputs.append(("scores", scores, [_width(scores)]))
+            break
+    return outputs
+
+
+def _classifier(g: Conversion, model: Any, x: Frame) -> list[Output]:
+    classes = model.classes_
+    if isinstance(classes, list):
+        return _multioutput(g, model, x, classes)
+    index = g.call(model, "index", x)
+    label = class_labels(g, np.asarray(classes), index)
+    outputs: list[Output] = [("label", label, [])]
+    if hasattr(model, "predict_proba"):
+        scores = g.cast(g.call(model, "predict_proba", x), g.real)
+        outputs.append(("probabilities", scores, [_width(scores)]))
+    elif hasattr(model, "decision_function"):
+        scores = g.cast(g.call(model, "decision_function", x), g.real)
+        outputs.append(("scores", scores, [_width(scores)]))
+    return outputs
+
+
+def class_labels(g: Conversion, classes: np.ndarray, index: Tensor) -> Tensor:
+    """The classes at `index`, in the type that the contract has for them."""
+    if classes.dtype.kind == "f" and np.all(classes == np.floor(classes)):
+        classes = classes.astype("int64")
+    kinds = {type(c) for c in classes.tolist()}
+    if len(kinds) != 1 or not kinds <= {str, int, bool}:
+        names = ", ".join(sorted(k.__name__ for k in kinds))
+        raise NotConvertible("", f"classes must be strings, integers or booleans of one type, got {names}")
+    if kinds == {int} and np.array_equal(classes, np.arange(len(classes))):
+        return index
+    if kinds == {str}:
+        return g.gather(g.const(classes.astype(object)), index)
+    return g.gather(g.const(classes.astype("int64" if kinds == {int} else "bool")), index)
+
+
+def _multioutput(g: Conversion, model: Any, x: Frame, classes: list[Any]) -> list[Output]:
+    index = g.call(model, "index", x)
+    columns = [class_labels(g, np.asarray(c), g.columns(index, [k])) for k, c in enumerate(classes)]
+    label = g.concat(columns)
+    return [("label", label, [len(classes)])]

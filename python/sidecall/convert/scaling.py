@@ -1,0 +1,262 @@
+"""Converters of numeric preprocessing: scalers, powers, quantiles, bins, polynomials, splines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .frame import Frame
+from .graph import Tensor
+from .numeric import expm1, index_of, interpolate, log1p, normal_ppf
+from .registry import Conversion, converts
+
+
+@converts("sklearn", "StandardScaler", "transform")
+def standard(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = x.matrix()
+    if model.with_mean:
+        y = y - np.reshape(model.mean_, (1, -1))
+    if model.with_std:
+        y = y / np.reshape(model.scale_, (1, -1))
+    return y
+
+
+@converts("sklearn", "StandardScaler", "inverse_transform")
+def standard_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = x.matrix()
+    if model.with_std:
+        y = y * np.reshape(model.scale_, (1, -1))
+    return y + np.reshape(model.mean_, (1, -1)) if model.with_mean else y
+
+
+@converts("sklearn", "RobustScaler", "transform")
+def robust(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = x.matrix()
+    if model.with_centering:
+        y = y - np.reshape(model.center_, (1, -1))
+    return y / np.reshape(model.scale_, (1, -1)) if model.with_scaling else y
+
+
+@converts("sklearn", "RobustScaler", "inverse_transform")
+def robust_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = x.matrix()
+    if model.with_scaling:
+        y = y * np.reshape(model.scale_, (1, -1))
+    return y + np.reshape(model.center_, (1, -1)) if model.with_centering else y
+
+
+@converts("sklearn", "MinMaxScaler", "transform")
+def min_max(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = x.matrix() * np.reshape(model.scale_, (1, -1)) + np.reshape(model.min_, (1, -1))
+    if model.clip:
+        y = _clip(g, y, *model.feature_range)
+    return y
+
+
+@converts("sklearn", "MinMaxScaler", "inverse_transform")
+def min_max_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return (x.matrix() - np.reshape(model.min_, (1, -1))) / np.reshape(model.scale_, (1, -1))
+
+
+@converts("sklearn", "MaxAbsScaler", "transform")
+def max_abs(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = x.matrix() / np.reshape(model.scale_, (1, -1))
+    return _clip(g, y, -1.0, 1.0) if getattr(model, "clip", False) else y
+
+
+@converts("sklearn", "MaxAbsScaler", "inverse_transform")
+def max_abs_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return x.matrix() * np.reshape(model.scale_, (1, -1))
+
+
+def _clip(g: Conversion, x: Tensor, low: Any, high: Any) -> Tensor:
+    return g.op("Clip", x, g.const(float(low), x.dtype), g.const(float(high), x.dtype), width=x.width)
+
+
+@converts("sklearn", "Normalizer", "transform")
+def normalizer(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = x.matrix()
+    return y / safe_norm(g, y, model.norm)
+
+
+def safe_norm(g: Conversion, x: Tensor, kind: str) -> Tensor:
+    """Norm of each row, one for a row of zeros."""
+    if kind == "l1":
+        norm = g.sum(g.abs(x))
+    elif kind == "l2":
+        norm = g.sqrt(g.sum(x * x))
+    elif kind == "max":
+        norm = g.max(g.abs(x))
+    else:
+        raise g.refuse(f"the norm '{kind}' is not supported")
+    return g.where(norm.equals(0.0), 1.0, norm)
+
+
+@converts("sklearn", "Binarizer", "transform")
+def binarizer(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.cast(x.matrix("float64") > float(model.threshold), g.real)
+
+
+@converts("sklearn", "PowerTransformer", "transform")
+def power(g: Conversion, model: Any, x: Frame) -> Frame | Tensor:
+    y = x.matrix("float64")
+    lambdas = np.asarray(model.lambdas_, "float64").reshape(1, -1)
+    if model.method == "box-cox":
+        y = _power_of(g, g.log(y), lambdas)
+    else:
+        positive = _power_of(g, log1p(g, g.maximum(y, 0.0)), lambdas)
+        negative = -_power_of(g, log1p(g, g.maximum(-y, 0.0)), 2.0 - lambdas)
+        y = g.where(y >= 0.0, positive, g.where(g.isnan(y), y, negative))
+    if model.standardize:
+        scaler = model._scaler
+        y = (y - np.reshape(scaler.mean_, (1, -1))) / np.reshape(scaler.scale_, (1, -1))
+    return g.cast(y, g.real)
+
+
+def _power_of(g: Conversion, log: Tensor, lambdas: np.ndarray) -> Tensor:
+    """(exp(lambda * log) - 1) / lambda, the logarithm itself where lambda is zero."""
+    zero = np.abs(lambdas) < np.spacing(1.0)
+    safe = np.where(zero, 1.0, lambdas)
+    return g.where(g.const(zero), log, expm1(g, log * safe) / safe)
+
+
+@converts("sklearn", "PowerTransformer", "inverse_transform")
+def power_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = x.matrix("float64")
+    if model.standardize:
+        y = y * np.reshape(model._scaler.scale_, (1, -1)) + np.reshape(model._scaler.mean_, (1, -1))
+    lambdas = np.asarray(model.lambdas_, "float64").reshape(1, -1)
+    if model.method == "box-cox":
+        return g.cast(g.exp(_log_of(g, y, lambdas)), g.real)
+    positive = expm1(g, _log_of(g, g.maximum(y, 0.0), lambdas))
+    negative = -expm1(g, _log_of(g, g.maximum(-y, 0.0), 2.0 - lambdas))
+    return g.cast(g.where(y >= 0.0, positive, negative), g.real)
+
+
+def _log_of(g: Conversion, y: Tensor, lambdas: np.ndarray) -> Tensor:
+    zero = np.abs(lambdas) < np.spacing(1.0)
+    safe = np.where(zero, 1.0, lambdas)
+    return g.where(g.const(zero), y, log1p(g, y * safe) / safe)
+
+
+# scikit-learn's BOUNDS_THRESHOLD: nearer to a bound than this counts as on it.
+_BOUND = 1e-7
+
+
+@converts("sklearn", "QuantileTransformer", "transform")
+def quantile(g: Conversion, model: Any, x: Frame) -> Tensor:
+    from scipy import stats
+
+    columns = []
+    normal = model.output_distribution == "normal"
+    references = model.references_
+    for k in range(x.width):
+        q = model.quantiles_[:, k]
+        c = g.cast(x.column(k), "float64")
+        y = (interpolate(g, c, q, references) - interpolate(g, -c, -q[::-1], -references[::-1])) * 0.5
+        upper = c + _BOUND > float(q[-1]) if normal else c.equals(float(q[-1]))
+        lower = c - _BOUND < float(q[0]) if normal else c.equals(float(q[0]))
+        y = g.where(lower, 0.0, g.where(upper, 1.0, y))
+        if normal:
+            low = float(stats.norm.ppf(_BOUND - np.spacing(1)))
+            high = float(stats.norm.ppf(1 - (_BOUND - np.spacing(1))))
+            y = _clip(g, normal_ppf(g, y), low, high)
+            y = g.where(lower, low, g.where(upper, high, y))
+        columns.append(g.where(g.isnan(c), c, y))
+    return g.cast(g.concat(columns), g.real)
+
+
+@converts("sklearn", "QuantileTransformer", "inverse_transform")
+def quantile_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.output_distribution == "normal":
+        raise g.refuse("the inverse of a normal QuantileTransformer is not supported")
+    columns = [interpolate(g, x.column(k), model.references_, model.quantiles_[:, k]) for k in range(x.width)]
+    return g.cast(g.concat(columns), g.real)
+
+
+@converts("sklearn", "KBinsDiscretizer", "transform")
+def bins(g: Conversion, model: Any, x: Frame) -> Tensor:
+    columns = []
+    for k, edges in enumerate(model.bin_edges_):
+        index = index_of(g, g.cast(x.column(k), "float64"), edges[1:-1])
+        if model.encode == "ordinal":
+            columns.append(g.cast(g.column(index), g.real))
+        else:
+            # A bin is one column. Its number is known, so no lookup of categories is needed.
+            categories = np.asarray(model._encoder.categories_[k]).astype(int)
+            columns.append(one_hot(g, index, categories))
+    return g.concat(columns)
+
+
+def one_hot(g: Conversion, index: Tensor, values: np.ndarray) -> Tensor:
+    """[N] against some whole numbers, [N, len(values)]."""
+    return g.cast(g.column(index).equals(g.const(np.asarray(values, "int64").reshape(1, -1))), g.real)
+
+
+@converts("sklearn", "PolynomialFeatures", "transform")
+def polynomial(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = x.matrix()
+    powers = np.asarray(model.powers_)
+    factors = [np.repeat(np.arange(powers.shape[1]), row) for row in powers]
+    degree = max((len(f) for f in factors), default=0)
+    # A column of ones stands for "no more factors".
+    ones = y.width or 0
+    extended = g.concat([y, g.columns(y, [0]) * 0.0 + 1.0])
+    result: Tensor | None = None
+    for d in range(max(degree, 1)):
+        indices = [int(f[d]) if d < len(f) else ones for f in factors]
+        column = g.columns(extended, indices)
+        result = column if result is None else result * column
+    assert result is not None
+    return result
+
+
+@converts("sklearn", "SplineTransformer", "transform")
+def spline(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """Each basis function is one polynomial per interval: pick the interval's coefficients, then Horner."""
+    if getattr(model, "handle_missing", "error") != "error":
+        raise g.refuse("handle_missing is not supported")
+    columns = []
+    for k, basis in enumerate(model.bsplines_):
+        c = g.cast(x.column(k), "float64")
+        degree, knots = basis.k, basis.t
+        low, high = float(knots[degree]), float(knots[-degree - 1])
+        if model.extrapolation == "error":
+            raise g.refuse("extrapolation='error' fails for values outside the knots, which a graph cannot")
+        if model.extrapolation == "periodic":
+            period = high - low
+            c = c - g.unary("Floor", (c - low) / period) * period
+        inside = c if model.extrapolation == "continue" else _clip(g, c, low, high)
+        breaks = np.unique(knots[degree : len(knots) - degree])
+        place = index_of(g, inside, breaks[1:-1])
+        origin = breaks[:-1]
+        coefficients = np.stack([_local(basis, a, b) for a, b in zip(breaks[:-1], breaks[1:], strict=True)])
+        t = inside - g.gather(g.const(origin.reshape(-1, 1), "float64"), place)
+        value = g.gather(g.const(coefficients[:, 0], "float64"), place)
+        for d in range(1, degree + 1):
+            value = value * t + g.gather(g.const(coefficients[:, d], "float64"), place)
+        if model.extrapolation == "linear":
+            slope_low, slope_high = (np.nan_to_num(basis.derivative()(v)) for v in (low, high))
+            beyond = c - inside
+            value = value + g.minimum(beyond, 0.0) * slope_low.reshape(1, -1) + g.maximum(beyond, 0.0) * slope_high.reshape(1, -1)
+        value.width = coefficients.shape[2]
+        if not model.include_bias:
+            value = g.columns(value, range(value.width - 1))
+        columns.append(value)
+    return g.cast(g.concat(columns), g.real)
+
+
+def _local(basis: Any, a: float, b: float) -> np.ndarray:
+    """Coefficients of every basis function on [a, b), highest power first, in t = x - a."""
+    from math import factorial
+
+    middle = (a + b) / 2.0
+    taylor = [np.atleast_1d(basis(middle, nu=d)) / factorial(d) for d in range(basis.k + 1)]
+    # Derivatives at the middle are safe from the knots; shift the polynomial to start at a.
+    shift = a - middle
+    rows = []
+    for splines in np.array(taylor).T:
+        rows.append(np.poly1d(splines[::-1])(np.poly1d([1.0, shift])).coeffs)
+    width = basis.k + 1
+    return np.array([np.pad(r, (width - len(r), 0)) for r in rows]).T

@@ -1,0 +1,304 @@
+"""Converters of scikit-learn's trees, forests and gradient boosting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .ensemble import Ensemble
+from .frame import Frame
+from .graph import Tensor
+from .linear import inverse_link, pair, sign_index
+from .registry import Conversion, converts
+
+TREE_CLASSIFIERS = "DecisionTreeClassifier ExtraTreeClassifier"
+FORESTS = "RandomForestClassifier ExtraTreesClassifier"
+
+
+def rounded(g: Conversion, x: Frame) -> Tensor:
+    """What a tree of scikit-learn compares: the row as float32, in the type of the graph."""
+    matrix = x.matrix()
+    return matrix if matrix.dtype == "float32" else g.cast(g.cast(matrix, "float32"), "float64")
+
+
+def add_tree(ensemble: Ensemble, tree: Any, value: np.ndarray, features: Any = None) -> None:
+    """Adds a fitted sklearn.tree._tree.Tree with leaf values [nodes, targets]."""
+    leaf = tree.children_left == -1
+    feature = tree.feature if features is None else np.where(leaf, 0, np.asarray(features)[tree.feature])
+    ensemble.add_values(feature, tree.threshold, tree.children_left, tree.children_right, missing_left(tree), leaf, value)
+
+
+def missing_left(tree: Any) -> np.ndarray:
+    return tree.__getstate__()["nodes"]["missing_go_to_left"].astype(bool)
+
+
+def _class_ensemble(trees: list[Any], classes: int, output: int = 0, first: int = 0) -> Ensemble:
+    ensemble = Ensemble(classes - first)
+    for tree in trees:
+        value = tree.tree_.value[:, output, :classes]
+        share = value / value.sum(axis=1, keepdims=True) / len(trees)
+        add_tree(ensemble, tree.tree_, share[:, first:])
+    return ensemble
+
+
+def _members(model: Any) -> list[Any]:
+    return list(model.estimators_) if hasattr(model, "estimators_") else [model]
+
+
+@converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "classified")
+def _classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+    classes = len(model.classes_)
+    # Of two classes the second is enough; onnxruntime also labels wrongly when both have weights.
+    ensemble = _class_ensemble(_members(model), classes, first=int(classes == 2))
+    matrix = rounded(g, x)
+    if matrix.dtype == "float32" and classes > 1:
+        return ensemble.classify(g, matrix, classes, "NONE")
+    probabilities = ensemble.scores(g, matrix)
+    if classes == 2:
+        probabilities = pair(g, probabilities)
+    return g.argmax(probabilities), probabilities
+
+
+@converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "predict_proba")
+def tree_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if isinstance(model.classes_, list):
+        raise g.refuse("probabilities of several outputs are not supported")
+    return g.call(model, "classified", x)[1]
+
+
+@converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "index")
+def tree_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if not isinstance(model.classes_, list):
+        return g.call(model, "classified", x)[0]
+    columns = []
+    for k, classes in enumerate(model.classes_):
+        scores = _class_ensemble(_members(model), len(classes), k).scores(g, rounded(g, x))
+        columns.append(g.argmax(scores, keep=True))
+    return g.concat(columns)
+
+
+@converts("sklearn", "DecisionTreeRegressor ExtraTreeRegressor RandomForestRegressor ExtraTreesRegressor", "predict")
+def tree_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    members = _members(model)
+    ensemble = Ensemble(model.n_outputs_)
+    for tree in members:
+        add_tree(ensemble, tree.tree_, tree.tree_.value[:, :, 0] / len(members))
+    return ensemble.scores(g, rounded(g, x))
+
+
+@converts("sklearn", "RandomTreesEmbedding", "transform")
+def embedding(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """One column per leaf of each tree: every leaf is its own target with weight one."""
+    encoder = model.one_hot_encoder_
+    total = sum(len(c) for c in encoder.categories_)
+    ensemble = Ensemble(total)
+    offset = 0
+    for tree, categories in zip(model.estimators_, encoder.categories_, strict=True):
+        nodes = np.asarray(categories, "int64")
+        t = tree.tree_
+        leaf = t.children_left == -1
+        weights = (nodes, offset + np.arange(len(nodes)), np.ones(len(nodes)))
+        ensemble.add(t.feature, t.threshold, t.children_left, t.children_right, missing_left(t), leaf, weights)
+        offset += len(nodes)
+    if g.real == "float64" and total > 512:
+        raise g.refuse(f"{total} leaves are too many for precision float64")
+    return ensemble.scores(g, rounded(g, x))
+
+
+@converts("sklearn", "IsolationForest", "score_samples")
+def isolation(g: Conversion, model: Any, x: Frame) -> Tensor:
+    ensemble = Ensemble(1)
+    lists = (model.estimators_, model.estimators_features_, model._decision_path_lengths, model._average_path_length_per_tree)
+    for tree, features, lengths, averages in zip(*lists, strict=True):
+        add_tree(ensemble, tree.tree_, (lengths + averages - 1.0).reshape(-1, 1), features)
+    depth = ensemble.scores(g, rounded(g, x))
+    size = float(len(model.estimators_) * _average_path_length(model._max_samples))
+    return -(g.const(2.0) ** (depth / -size)) if size else -(depth * 0.0 + 0.5)
+
+
+def _average_path_length(n: int) -> float:
+    """Mean depth of an unsuccessful search in a binary tree of n rows (Liu et al., Isolation Forest, 2008)."""
+    if n <= 1:
+        return 0.0
+    if n == 2:
+        return 1.0
+    return float(2.0 * (np.log(n - 1.0) + np.euler_gamma) - 2.0 * (n - 1.0) / n)
+
+
+@converts("sklearn", "IsolationForest", "decision_function")
+def isolation_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model, "score_samples", x) - float(model.offset_)
+
+
+# Gradient boosting: one regression tree per class and stage.
+
+
+def _boosted(model: Any) -> Ensemble:
+    ensemble = Ensemble(model.estimators_.shape[1])
+    for stage in model.estimators_:
+        for k, tree in enumerate(stage):
+            t = tree.tree_
+            leaf = t.children_left == -1
+            nodes = np.flatnonzero(leaf)
+            weights = (nodes, np.full(len(nodes), k), t.value[nodes, 0, 0] * model.learning_rate)
+            ensemble.add(t.feature, t.threshold, t.children_left, t.children_right, missing_left(t), leaf, weights)
+    return ensemble
+
+
+def _constant_base(model: Any) -> np.ndarray | None:
+    """The start of the sums where it does not depend on the row."""
+    if isinstance(model.init_, str) or type(model.init_).__name__.startswith("Dummy"):
+        zeros = np.zeros((1, model.n_features_in_), dtype="float32")
+        return np.asarray(model._raw_predict_init(zeros), "float64").reshape(-1)
+    return None
+
+
+@converts("sklearn", "GradientBoostingClassifier GradientBoostingRegressor", "raw")
+def boosted_raw(g: Conversion, model: Any, x: Frame) -> Tensor:
+    base = _constant_base(model)
+    scores = _boosted(model).scores(g, rounded(g, x), base)
+    if base is not None:
+        return scores
+    if hasattr(model, "classes_"):
+        raise g.refuse("a classifier that starts from another estimator (init) is not supported")
+    return scores + g.predict(model.init_, x, "init_")
+
+
+@converts("sklearn", "GradientBoostingRegressor", "predict")
+def boosted_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model, "raw", x)
+
+
+@converts("sklearn", "GradientBoostingClassifier", "decision_function")
+def boosted_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model, "raw", x)
+
+
+def _loss_probabilities(g: Conversion, loss: Any, raw: Tensor) -> Tensor:
+    name = type(loss).__name__
+    if name == "HalfBinomialLoss":
+        return pair(g, g.sigmoid(raw))
+    if name == "ExponentialLoss":
+        return pair(g, g.sigmoid(raw * 2.0))
+    if name == "HalfMultinomialLoss":
+        return g.softmax(raw)
+    raise g.refuse(f"the loss {name} is not supported")
+
+
+@converts("sklearn", "GradientBoostingClassifier", "classified")
+def boosted_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+    name = type(model._loss).__name__
+    base = _constant_base(model)
+    if g.real == "float32" and name != "ExponentialLoss" and base is not None:
+        transform = "LOGISTIC" if name == "HalfBinomialLoss" else "SOFTMAX"
+        return _boosted(model).classify(g, rounded(g, x), len(model.classes_), transform, base)
+    raw = g.call(model, "raw", x)
+    return sign_index(g, raw, strict=False), _loss_probabilities(g, model._loss, raw)
+
+
+@converts("sklearn", "GradientBoostingClassifier HistGradientBoostingClassifier", "predict_proba")
+def boosted_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model, "classified", x)[1]
+
+
+@converts("sklearn", "GradientBoostingClassifier HistGradientBoostingClassifier", "index")
+def boosted_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model, "classified", x)[0]
+
+
+# Histogram gradient boosting: raw thresholds, missing values, sets of categories.
+
+
+def _members_of(bits: np.ndarray) -> np.ndarray:
+    """The categories whose bits are set in a bitset of eight 32-bit words."""
+    return np.flatnonzero(np.unpackbits(np.asarray(bits, "<u4").view("uint8"), bitorder="little"))
+
+
+def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor]:
+    if model._preprocessor is not None:
+        x = g.transform(model._preprocessor, x, "preprocessor")
+    matrix = x.matrix()
+    sets = CategoricalSets(g, matrix)
+    known, columns = model._bin_mapper.make_known_categories_bitsets()
+    ensemble = Ensemble(model.n_trees_per_iteration_)
+    for stage in model._predictors:
+        for k, predictor in enumerate(stage):
+            nodes = predictor.nodes
+            leaf = nodes["is_leaf"].astype(bool)
+            feature, threshold = nodes["feature_idx"].copy(), nodes["num_threshold"].astype("float64")
+            missing = nodes["missing_go_to_left"].astype(bool)
+            for i in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~leaf):
+                left = _members_of(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][i]])
+                every = _members_of(known[columns[feature[i]]])
+                feature[i], threshold[i] = sets.split(int(feature[i]), left, every, bool(missing[i])), 0.5
+            leaves = np.flatnonzero(leaf)
+            weights = (leaves, np.full(len(leaves), k), nodes["value"][leaves])
+            ensemble.add(feature, threshold, nodes["left"], nodes["right"], missing, leaf, weights)
+    return ensemble, sets.matrix()
+
+
+class CategoricalSets:
+    """Turns "category in set" into columns of 0 (goes left) and 1 beside the matrix, one per distinct set."""
+
+    def __init__(self, g: Conversion, matrix: Tensor) -> None:
+        self.g = g
+        self.base = matrix
+        self.tables: dict[int, dict[bytes, tuple[int, np.ndarray]]] = {}
+        self.count = 0
+
+    def split(self, feature: int, left: np.ndarray, known: np.ndarray, other_left: bool) -> int:
+        """The column of a split of whole numbers 0..255; others, also missing, go left when `other_left`."""
+        table = np.full(257, 0.0 if other_left else 1.0)
+        table[known] = 1.0
+        table[left] = 0.0
+        found = self.tables.setdefault(feature, {})
+        key = table.tobytes()
+        if key not in found:
+            found[key] = ((self.base.width or 0) + self.count, table)
+            self.count += 1
+        return found[key][0]
+
+    def matrix(self) -> Tensor:
+        g, parts, places = self.g, [self.base], []
+        for feature, found in self.tables.items():
+            x = g.columns(self.base, [feature])
+            inside = (x >= 0.0) & (x < 256.0)
+            code = g.cast(g.flatten(g.where(inside, x, 256.0)), "int64")
+            table = np.stack([t for _, t in found.values()], axis=1)
+            picked = g.gather(g.const(table, self.base.dtype), code)
+            picked.width = len(found)
+            parts.append(picked)
+            places += [column for column, _ in found.values()]
+        if not places:
+            return self.base
+        width = self.base.width or 0
+        order = list(range(width)) + [width + places.index(width + i) for i in range(len(places))]
+        return g.columns(g.concat(parts), order)
+
+
+@converts("sklearn", "HistGradientBoostingClassifier HistGradientBoostingRegressor", "raw")
+def hist_raw(g: Conversion, model: Any, x: Frame) -> Tensor:
+    ensemble, matrix = _hist_ensemble(g, model, x)
+    return ensemble.scores(g, matrix, model._baseline_prediction)
+
+
+@converts("sklearn", "HistGradientBoostingRegressor", "predict")
+def hist_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return inverse_link(g, model._loss.link, g.call(model, "raw", x))
+
+
+@converts("sklearn", "HistGradientBoostingClassifier", "decision_function")
+def hist_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model, "raw", x)
+
+
+@converts("sklearn", "HistGradientBoostingClassifier", "classified")
+def hist_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+    binary = len(model.classes_) == 2
+    if g.real == "float32":
+        ensemble, matrix = _hist_ensemble(g, model, x)
+        transform = "LOGISTIC" if binary else "SOFTMAX"
+        return ensemble.classify(g, matrix, len(model.classes_), transform, model._baseline_prediction)
+    raw = g.call(model, "raw", x)
+    return sign_index(g, raw), _loss_probabilities(g, model._loss, raw)
