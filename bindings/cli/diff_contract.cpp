@@ -154,15 +154,16 @@ void compare_features(const Signature& before, const Signature& after, Changes& 
   }
 }
 
+// By their names, as in probabilities.3: strings that become integers are another type, told elsewhere.
 void compare_classes(const std::string& name, const Json& before, const Json& after, Changes& changes) {
-  if (before == after) return;
-  const auto old_classes = values_of(before);
-  const auto new_classes = values_of(after);
-  const bool only_order = old_classes == new_classes && before.IsArray() && after.IsArray();
+  const std::string was = list_of(before, SIZE_MAX);
+  const std::string is = list_of(after, SIZE_MAX);
+  if (was == is) return;
+  const bool only_order = values_of(before) == values_of(after);
   Change change = {only_order ? "classes_reordered" : "classes_changed",
                    std::string(only_order ? "classes reordered" : "classes changed") + ": " + name,
-                   list_of(before, kMaxListed),
-                   list_of(after, kMaxListed),
+                   was,
+                   is,
                    !only_order,
                    true};
   // label and probabilities share their classes: one line for both.

@@ -49,14 +49,8 @@ class Predictor {
  private:
   void collect_problems() {
     const size_t listed = std::min<size_t>(err_.num_faults, kMaxFaults);
-    if (listed < 2) {
-      problems_ = {err_.message};
-      return;
-    }
-    for (size_t i = 0; i < listed; ++i) {
-      const sidecall_fault& fault = faults_[i];
-      problems_.push_back(std::string("feature '") + fault.name + "': expected " + fault.expected + ", got " + fault.got);
-    }
+    for (size_t i = 0; i < listed; ++i) problems_.emplace_back(faults_[i].message);
+    if (listed == 0) problems_.emplace_back(err_.message);
     if (err_.num_faults > listed) problems_.push_back("and " + counted(err_.num_faults - static_cast<int64_t>(listed), "more fault"));
   }
 

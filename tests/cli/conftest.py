@@ -1,0 +1,91 @@
+"""The command under test and a place for models; every test of the command starts it as a process."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _command_path() -> str:
+    named = os.environ.get("SIDECALL_CLI")
+    beside_python = Path(sys.executable).parent / "sidecall"
+    for candidate in [named] if named else [ROOT / "build/bin/sidecall", beside_python]:
+        if candidate and os.access(candidate, os.X_OK):
+            return str(candidate)
+    raise pytest.UsageError(f"no sidecall command: expected SIDECALL_CLI, build/bin/sidecall or {beside_python}")
+
+
+def engine_path() -> str | None:
+    """The ONNX Runtime of this Python, found without importing it."""
+    from importlib.util import find_spec
+
+    spec = find_spec("onnxruntime")
+    files = sorted(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so*")) if spec else []
+    return str(files[0]) if files else None
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+class Command:
+    def __init__(self, path: str, cwd: Path) -> None:
+        self.path, self.cwd = path, cwd
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("SIDECALL_", "ORT_"))}
+        engine = os.environ.get("SIDECALL_ONNXRUNTIME") or engine_path()
+        if engine:
+            self.env["SIDECALL_ONNXRUNTIME"] = engine
+
+    def __call__(self, *words: Any, stdin: str | bytes = b"", env: dict[str, str | None] | None = None, **options: Any) -> Outcome:
+        """Runs to the end. `env` adds to the environment; None removes."""
+        environment = {k: v for k, v in (self.env | (env or {})).items() if v is not None}
+        stdin = stdin.encode() if isinstance(stdin, str) else stdin
+        options = {"input": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        done = subprocess.run([self.path, *map(str, words)], cwd=self.cwd, env=environment, timeout=60, check=False, **options)
+        return Outcome(done.returncode, (done.stdout or b"").decode(), (done.stderr or b"").decode())
+
+    def start(self, *words: Any, **options: Any) -> subprocess.Popen[bytes]:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        return subprocess.Popen([self.path, *map(str, words)], cwd=self.cwd, env=self.env, **pipes)
+
+
+@pytest.fixture(scope="session")
+def command_path() -> str:
+    return _command_path()
+
+
+@pytest.fixture
+def sidecall(command_path: str, tmp_path: Path) -> Command:
+    """Runs the command in the test's own folder, so that messages show short paths."""
+    return Command(command_path, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def jobs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import models
+
+    return models.classifier(tmp_path_factory.mktemp("jobs") / "jobs.onnx")
+
+
+@pytest.fixture
+def jobs(jobs_file: Path, tmp_path: Path) -> str:
+    """The classifier as `jobs.onnx` in the test's folder."""
+    shutil.copy(jobs_file, tmp_path / "jobs.onnx")
+    return "jobs.onnx"

@@ -1,0 +1,199 @@
+"""sidecall diff: who would break, to the letter for one page, and each kind of change."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import models
+import pytest
+
+AGE, INCOME, KIDS, JOB = models.FEATURES
+
+PAGE = """\
+old.onnx (jobs 1) -> new.onnx (jobs 2)
+
+breaks        what                                                         old                         new
+predict, run  feature 'age' may no longer be missing                       missing allowed             missing refused
+predict, run  feature 'income' renamed (a guess: same place, same type)    income                      salary
+predict, run  feature 'job' allows fewer values                            only clerk, nurse, teacher  only clerk, nurse
+predict, run  feature 'town' added, required                                                           float32
+
+answers on the 3 golden rows of the old file
+  3 rows refused by the new model: {refusal}
+
+4 changes break callers
+"""
+
+
+@pytest.fixture
+def diff(sidecall, tmp_path):
+    """diff(old options, new options) -> the report; the exit code must say the same as the report."""
+
+    def run(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        models.classifier(tmp_path / "old.onnx", **old)
+        models.classifier(tmp_path / "new.onnx", **new)
+        done = sidecall("diff", "old.onnx", "new.onnx", "--json")
+        assert done.err == ""
+        report = json.loads(done.out)
+        assert done.code == int(report["breaks"])
+        return report
+
+    return run
+
+
+def kinds(report: dict[str, Any]) -> dict[str, list[str]]:
+    return {change["kind"]: change["breaks"] for change in report["changes"]}
+
+
+BOTH = ["predict", "run"]
+
+
+def test_the_page(sidecall, tmp_path):
+    models.classifier(tmp_path / "old.onnx")
+    new = [AGE | {"nullable": False}, INCOME | {"name": "salary"}, KIDS, JOB | {"allowed": ["clerk", "nurse"]}, INCOME | {"name": "town"}]
+    rows = [{"age": 1, "salary": 2, "kids": 3, "job": "nurse", "town": 1}]
+    models.classifier(tmp_path / "new.onnx", new, rows=rows, version="2")
+    done = sidecall("diff", "old.onnx", "new.onnx")
+    assert (done.code, done.err) == (1, "")
+    refusal = done.out.split("new model: ")[1].split("\n")[0]
+    assert "feature 'town': expected float32, got a missing value" in refusal
+    assert done.out == PAGE.format(refusal=refusal)
+
+
+def test_the_same_file(sidecall, jobs):
+    done = sidecall("diff", jobs, jobs)
+    assert (done.code, done.err) == (0, "")
+    assert "takes and gives the same\n" in done.out and done.out.endswith("\nno caller breaks\n")
+    assert [line.split() for line in done.lines() if line.startswith("  ")] == [
+        ["output", "rows", "that", "moved", "largest"],
+        ["label", "0"],
+        ["probabilities", "0", "0"],
+    ]
+
+
+def test_a_retrain_moves_answers_and_breaks_nobody(diff):
+    report = diff({}, {"bias": 1.5})
+    assert report["changes"] == [] and not report["breaks"]
+    label, probabilities = report["answers"]["outputs"]
+    before = [models.answer(models.FEATURES, row) for row in models.ROWS]
+    after = [models.answer(models.FEATURES, row, bias=1.5) for row in models.ROWS]
+    moved = sum(x["label"] != y["label"] for x, y in zip(before, after, strict=True))
+    largest = max(abs(x["probabilities"]["yes"] - y["probabilities"]["yes"]) for x, y in zip(before, after, strict=True))
+    assert label == {"name": "label", "moved": moved, "largest": None} and moved > 0
+    assert probabilities == {"name": "probabilities", "moved": 3, "largest": pytest.approx(largest, abs=1e-6)}
+
+
+def test_a_guessed_rename_is_used_for_the_answers(diff):
+    rows = [{("salary" if k == "income" else k): v for k, v in row.items()} for row in models.ROWS]
+    report = diff({}, {"features": [AGE, INCOME | {"name": "salary"}, KIDS, JOB], "rows": rows})
+    assert kinds(report) == {"feature_renamed": BOTH}
+    assert [(change["old"], change["new"]) for change in report["changes"]] == [("income", "salary")]
+    assert [output["moved"] for output in report["answers"]["outputs"]] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param([AGE, KIDS], [AGE], {"feature_removed": BOTH}, id="removed"),
+        pytest.param([AGE], [AGE, KIDS], {"feature_added": BOTH}, id="added_required"),
+        pytest.param([KIDS], [KIDS, AGE], {"feature_added": ["run"]}, id="added_nullable"),
+        pytest.param([KIDS, AGE], [AGE, KIDS], {"inputs_reordered": ["run"]}, id="inputs_reordered"),
+        pytest.param([AGE, INCOME], [AGE, KIDS], {"feature_removed": BOTH, "feature_added": BOTH}, id="another_type_is_no_rename"),
+        pytest.param([KIDS], [KIDS | {"type": "float64"}], {"feature_retyped": [], "input_retyped": ["run"]}, id="int64_to_float64"),
+        pytest.param([KIDS | {"type": "float64"}], [KIDS], {"feature_retyped": ["predict"], "input_retyped": ["run"]}, id="float64_to_int64"),
+        pytest.param([KIDS], [KIDS | {"type": "bool"}], {"feature_retyped": ["predict"], "input_retyped": ["run"]}, id="int64_to_bool"),
+        pytest.param([AGE], [AGE | {"nullable": False}], {"nullable_tightened": BOTH}, id="nullable_tightened"),
+        pytest.param([INCOME], [INCOME | {"nullable": True}], {"nullable_loosened": []}, id="nullable_loosened"),
+        pytest.param([JOB], [JOB | {"allowed": ["clerk", "nurse"]}], {"allowed_shrunk": BOTH}, id="allowed_shrunk"),
+        pytest.param([JOB], [JOB | {"allowed": ["pilot", "clerk", "nurse", "teacher"]}], {"allowed_grown": []}, id="allowed_grown"),
+        pytest.param([JOB], [JOB | {"allowed": ["teacher", "nurse", "clerk"]}], {}, id="allowed_reordered"),
+        pytest.param([AGE], [AGE | {"seen": {"min": 0, "max": 1}}], {}, id="seen_is_informative"),
+    ],
+)
+def test_features(diff, old, new, expected):
+    def row(features):
+        return [{f["name"]: "nurse" if f["type"] == "string" else f["type"] == "bool" or 1 for f in features}]
+
+    report = diff({"features": old, "rows": row(old)}, {"features": new, "rows": row(new)})
+    assert kinds(report) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param(("no", "yes"), ("yes", "no"), {"classes_reordered": ["run"]}, id="reordered"),
+        pytest.param(("no", "yes"), ("no", "maybe"), {"classes_changed": BOTH}, id="changed"),
+        pytest.param(("0", "1"), (0, 1), {"output_retyped": BOTH}, id="strings_to_integers"),
+    ],
+)
+def test_classes(diff, old, new, expected):
+    report = diff({"classes": old}, {"classes": new})
+    assert kinds(report) == expected
+    assert all(c["what"].endswith(": label, probabilities") for c in report["changes"] if "classes" in c["kind"])  # one line for both
+
+
+def test_reordered_classes_are_compared_by_name(diff):
+    report = diff({"classes": ("no", "yes"), "bias": 0.5}, {"classes": ("yes", "no"), "bias": 0.5})
+    p = [models.answer(models.FEATURES, row, bias=0.5)["probabilities"]["yes"] for row in models.ROWS]
+    assert report["answers"]["outputs"][1]["largest"] == pytest.approx(max(abs(1 - 2 * x) for x in p), abs=1e-5)
+
+
+def test_columns_of_a_matrix_that_move(sidecall, tmp_path):
+    models.regressor(tmp_path / "old.onnx", names=("a", "b"), weights=(1.0, 5.0))
+    models.regressor(tmp_path / "new.onnx", names=("b", "a"), weights=(5.0, 1.0))
+    done = sidecall("diff", "old.onnx", "new.onnx")
+    assert done.code == 1
+    assert [line.split()[:4] for line in done.lines()[3:5]] == [["run", "feature", "'a'", "lands"], ["run", "feature", "'b'", "lands"]]
+    assert done.out.endswith("2 changes break callers of run; callers of predict are safe\n")
+    assert ["prediction", "0", "0"] in [line.split() for line in done.lines()]
+
+
+def test_another_task(sidecall, jobs, tmp_path):
+    models.regressor(tmp_path / "price.onnx")
+    done = sidecall("diff", jobs, "price.onnx", "--json")
+    assert done.code == 1
+    found = {(change["kind"], change["what"]) for change in json.loads(done.out)["changes"]}
+    assert ("output_removed", "output 'label' removed") in found
+    assert ("output_added", "output 'prediction' added") in found
+
+
+def test_files_without_contracts(sidecall, tmp_path):
+    models.bare(tmp_path / "old.onnx")
+    models.bare(tmp_path / "wide.onnx", width=3)
+    models.bare(tmp_path / "double.onnx", dtype=models.TensorProto.DOUBLE)
+    wide = json.loads(sidecall("diff", "old.onnx", "wide.onnx", "--json").out)
+    assert kinds(wide) == {"input_reshaped": ["run"], "output_reshaped": ["run"]}
+    double = json.loads(sidecall("diff", "old.onnx", "double.onnx", "--json").out)
+    assert kinds(double) == {"input_retyped": ["run"], "output_retyped": ["run"]}
+    same = sidecall("diff", "old.onnx", "old.onnx")
+    assert same.code == 0
+    assert "answers not compared: the old file has no golden rows\n" in same.out
+
+
+def test_a_contract_that_is_lost(sidecall, jobs, tmp_path):
+    models.bare(tmp_path / "bare.onnx")
+    report = json.loads(sidecall("diff", jobs, "bare.onnx", "--json").out)
+    assert kinds(report)["contract_removed"] == ["predict"]
+    assert report["answers"]["problem"] == "the new file has no contract"
+
+
+def test_rows_that_the_new_model_refuses_are_counted(diff):
+    rows = copy.deepcopy(models.ROWS)
+    rows[0]["job"] = rows[1]["job"] = rows[2]["job"] = "nurse"
+    report = diff({}, {"features": [AGE, INCOME, KIDS, JOB | {"allowed": ["nurse", "teacher"]}], "rows": rows})
+    assert report["answers"]["refused"] == 1 and report["answers"]["rows"] == 3
+
+
+@pytest.mark.parametrize("names", [("none.onnx", "jobs.onnx"), ("jobs.onnx", "none.onnx")])
+def test_a_missing_file(sidecall, jobs, names):
+    done = sidecall("diff", *names)
+    assert (done.code, done.out) == (3, "")
+    assert "none.onnx" in done.err
+
+
+def test_one_file_only(sidecall, jobs):
+    done = sidecall("diff", jobs)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "sidecall: diff: expected NEW, got nothing (see sidecall diff --help)\n"

@@ -1,0 +1,94 @@
+"""sidecall export and check: handed over to the Python package, word for word."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+ECHO = """\
+import os, sys
+print(sys.argv[1:], sys.stdin.read(), os.environ.get("ORT_DISABLE_TELEMETRY"))
+sys.exit(7)
+"""
+
+
+def make_package(folder: Path, main: str = ECHO) -> Path:
+    exporting = folder / "sidecall/exporting"
+    exporting.mkdir(parents=True)
+    (folder / "sidecall/__init__.py").touch()
+    (exporting / "__init__.py").touch()
+    (exporting / "__main__.py").write_text(main)
+    return folder
+
+
+def make_python(path: Path, package_folder: Path | None) -> Path:
+    """An interpreter that sees the package of that folder, or none at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    line = f'PYTHONPATH="{package_folder}" exec "{sys.executable}" "$@"' if package_folder else f'exec "{sys.executable}" -I -S "$@"'
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def no_neighbour(command_path, sidecall, tmp_path):
+    """The command alone in a folder, so that no Python stands beside it."""
+    (tmp_path / "alone").mkdir()
+    sidecall.path = shutil.copy(command_path, tmp_path / "alone/sidecall")
+    return sidecall
+
+
+@pytest.mark.parametrize("command", ["export", "check"])
+def test_every_word_goes_over(no_neighbour, tmp_path, command):
+    python = make_python(tmp_path / "bin/python3", make_package(tmp_path / "site"))
+    words = ["a b.joblib", "--help", "--data", "", "-", "--trust-pickle", "ö"]
+    done = no_neighbour(command, *words, env={"SIDECALL_PYTHON": str(python)}, stdin="input")
+    assert done.code == 7  # and so does the exit code
+    assert done.out == f"{[command, *words]} input 1\n"
+
+
+def test_beside_the_command_comes_first(no_neighbour, tmp_path):
+    make_python(tmp_path / "alone/python3", make_package(tmp_path / "beside", "print('beside')"))
+    setting = make_python(tmp_path / "bin/python3", make_package(tmp_path / "set", "print('set')"))
+    assert no_neighbour("check", env={"SIDECALL_PYTHON": str(setting)}).out == "beside\n"
+
+
+def test_a_neighbour_without_the_package_is_passed_over(no_neighbour, tmp_path):
+    make_python(tmp_path / "alone/python3", None)
+    setting = make_python(tmp_path / "bin/python3", make_package(tmp_path / "set", "print('set')"))
+    assert no_neighbour("check", env={"SIDECALL_PYTHON": str(setting)}).out == "set\n"
+
+
+def test_path_comes_last(no_neighbour, tmp_path):
+    make_python(tmp_path / "bin/python3", make_package(tmp_path / "path", "print('path')"))
+    path = f"{tmp_path}/bin:{os.environ['PATH']}"
+    assert no_neighbour("check", env={"PATH": path}).out == "path\n"
+    assert no_neighbour("check", env={"PATH": path, "SIDECALL_PYTHON": "python3"}).out == "path\n"
+
+
+def test_no_package(no_neighbour, tmp_path):
+    python = make_python(tmp_path / "bin/python3", None)
+    done = no_neighbour("export", "a", "b", env={"PATH": str(python.parent), "SIDECALL_PYTHON": "/no/python3"})
+    assert (done.code, done.out) == (4, "")
+    assert done.err == (
+        "sidecall: export needs Python with the package sidecall: pip install sidecall, or name an interpreter in SIDECALL_PYTHON; "
+        f"tried /no/python3 (SIDECALL_PYTHON): does not run, {python} (PATH): package not installed\n"
+    )
+
+
+def test_no_python(no_neighbour, tmp_path):
+    done = no_neighbour("check", env={"PATH": str(tmp_path)})
+    assert (done.code, done.out) == (4, "")
+    assert done.err == "sidecall: check needs Python with the package sidecall: pip install sidecall, or name an interpreter in SIDECALL_PYTHON\n"
+
+
+def test_a_folder_of_that_name_is_no_package(no_neighbour, tmp_path):
+    (tmp_path / "sidecall").mkdir()
+    python = make_python(tmp_path / "bin/python3", tmp_path)
+    done = no_neighbour("check", env={"PATH": str(python.parent)})
+    assert (done.code, done.out) == (4, "")
+    assert "package not installed" in done.err

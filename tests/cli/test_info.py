@@ -1,0 +1,136 @@
+"""sidecall info: the page for people, to the letter, and the JSON for programs."""
+
+from __future__ import annotations
+
+import json
+
+import models
+
+PAGE = """\
+file      jobs.onnx
+name      jobs
+version   1
+task      classification
+created   2026-11-24T12:00:00Z
+id        {id}
+metadata  {{"owner":"tests"}}
+
+feature  type     missing  lands in   values
+age      float32  allowed  age[0]     18 to 90
+income   float32  refused  income[0]
+kids     int64    refused  kids[0]
+job      string   refused  job[0]     only clerk, nurse, teacher
+
+output         type     width  classes
+label          string          no, yes
+probabilities  float32         no, yes
+
+tensor  name           type and shape
+input   age            float32[N, 1]
+input   income         float32[N, 1]
+input   kids           int64[N, 1]
+input   job            string[N, 1]
+output  label          string[N]
+output  probabilities  float32[N, 2]
+
+parity with the original, 333 rows (weak: few rows), precision float32
+  probabilities: largest difference 1.5e-07
+  label: 0 disagreements
+
+golden rows: 3 (synthetic)
+made with: sidecall 0.1.0, scikit-learn 1.9.1
+"""
+
+BARE_PAGE = """\
+file      bare.onnx
+id        {id}
+contract  none: run works by tensors, predict needs a contract (export with sidecall)
+
+tensor  name  type and shape
+input   x     float32[N, 2]
+output  y     float32[N, 2]
+"""
+
+
+def test_the_page(sidecall, jobs):
+    done = sidecall("info", jobs)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == PAGE.format(id=json.loads(sidecall("info", jobs, "--json").out)["id"])
+
+
+def test_json(sidecall, jobs):
+    done = sidecall("info", jobs, "--json")
+    assert (done.code, done.err) == (0, "")
+    info = json.loads(done.out)
+    assert list(info) == ["file", "id", "inputs", "outputs", "columns", "contract"]
+    assert info["file"] == "jobs.onnx"
+    assert info["inputs"][2] == {"name": "kids", "type": "int64", "shape": ["N", 1]}
+    assert info["outputs"][0] == {"name": "label", "type": "string", "shape": ["N"]}
+    assert info["columns"] == ["label", "probabilities.no", "probabilities.yes"]
+    assert info["id"] == info["contract"]["model"]["id"]
+    expected = models.classifier_contract(models.FEATURES, ("no", "yes"), 0.0, models.ROWS, "jobs", "1")
+    expected["model"]["id"] = info["id"]
+    assert info["contract"] == expected
+
+
+def test_a_file_without_a_contract(sidecall, tmp_path):
+    models.bare(tmp_path / "bare.onnx")
+    info = json.loads(sidecall("info", "bare.onnx", "--json").out)
+    assert info["contract"] is None
+    done = sidecall("info", "bare.onnx")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == BARE_PAGE.format(id=info["id"])
+
+
+def test_many_classes_are_cut(sidecall, tmp_path):
+    job = models.JOB | {"allowed": [f"job number {i}" for i in range(40)]}
+    models.classifier(tmp_path / "many.onnx", [job], rows=[{"job": "job number 7"}])
+    line = next(line for line in sidecall("info", "many.onnx").lines() if line.startswith("job "))
+    assert line.endswith("...") and len(line) < 120
+
+
+def test_a_model_that_does_not_verify_can_be_looked_at(sidecall, tmp_path):
+    def spoil(contract):
+        contract["verification"]["outputs"]["probabilities"][0] = [0.5, 0.5]
+
+    models.classifier(tmp_path / "wrong.onnx", change=spoil)
+    done = sidecall("info", "wrong.onnx", env={"SIDECALL_VERIFY": "error"})
+    assert (done.code, done.err) == (0, "")
+
+
+def test_names_that_would_steer_the_terminal(sidecall, tmp_path):
+    def spoil(contract):
+        contract["model"]["name"] = "\x1b]0;owned\x07\nid        0000"
+        contract["model"]["version"] = "\u009b2J"
+
+    models.classifier(tmp_path / "evil.onnx", change=spoil)
+    done = sidecall("info", "evil.onnx")
+    assert done.code == 0
+    assert "name      \\u001b]0;owned\\u0007\\u000aid        0000\n" in done.out
+    assert "version   \\u009b2J\n" in done.out
+
+
+def test_names_in_other_scripts_line_up(sidecall, tmp_path):
+    features = [models.KIDS | {"name": "größe"}, models.KIDS | {"name": "kinder"}]
+    models.classifier(tmp_path / "utf8.onnx", features, rows=[{"größe": 1, "kinder": 2}])
+    lines = [line for line in sidecall("info", "utf8.onnx").lines() if line.startswith(("größe", "kinder"))]
+    assert {line.index("int64") for line in lines} == {9}
+
+
+def test_a_missing_file(sidecall):
+    done = sidecall("info", "none.onnx")
+    assert (done.code, done.out) == (3, "")
+    assert "none.onnx" in done.err
+
+
+def test_a_contract_that_is_no_json(sidecall, tmp_path):
+    models.save(tmp_path / "bad.onnx", models.tensor_graph(), None, raw='{"format": 1')
+    done = sidecall("info", "bad.onnx")
+    assert (done.code, done.out) == (3, "")
+
+
+def test_a_contract_of_another_format(sidecall, tmp_path):
+    models.save(tmp_path / "new.onnx", models.tensor_graph(), None, raw='{"format": 2}')
+    done = sidecall("info", "new.onnx")
+    assert (done.code, done.out) == (3, "")
+    assert "format" in done.err

@@ -1,0 +1,377 @@
+"""sidecall predict: answers, order, flushing, and what a line that is wrong leads to."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import models
+import pytest
+
+GOOD = '{"age": 39, "income": 1000, "kids": 0, "job": "nurse"}'
+EXPECTED = models.answer(models.FEATURES, json.loads(GOOD))
+
+
+def check_answer(line: str, expected: dict) -> None:
+    got = json.loads(line)
+    assert list(got) == list(expected)
+    assert got["label"] == expected["label"]
+    assert list(got["probabilities"]) == list(expected["probabilities"])
+    assert got["probabilities"] == pytest.approx(expected["probabilities"], abs=1e-6)
+
+
+def good_with(**changes: object) -> str:
+    return json.dumps({k: v for k, v in (json.loads(GOOD) | changes).items() if v is not ...})
+
+
+# ---- What works ------------------------------------------------------------------------------------------------
+
+
+def test_answers_come_in_the_order_of_the_lines(sidecall, jobs):
+    done = sidecall("predict", jobs, stdin="".join(json.dumps(row) + "\n" for row in models.ROWS))
+    assert (done.code, done.err, len(done.lines())) == (0, "", 3)
+    for line, row in zip(done.lines(), models.ROWS, strict=True):
+        check_answer(line, models.answer(models.FEATURES, row))
+
+
+def test_a_file_and_stdin_give_the_same(sidecall, jobs, tmp_path):
+    (tmp_path / "rows.jsonl").write_text(GOOD + "\n" + good_with(kids=7) + "\n")
+    by_name = sidecall("predict", jobs, "rows.jsonl")
+    by_stdin = sidecall("predict", jobs, "-", stdin=(tmp_path / "rows.jsonl").read_bytes())
+    assert by_name.code == by_stdin.code == 0
+    assert by_name.out == by_stdin.out
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param(GOOD, id="no_newline_at_the_end"),
+        pytest.param(GOOD + "\r\n", id="crlf"),
+        pytest.param("\ufeff" + GOOD + "\n", id="byte_order_mark"),
+        pytest.param("\n  \n" + GOOD + "\n\r\n\n", id="empty_lines"),
+        pytest.param("  \t" + GOOD + "  \n", id="blanks_around"),
+        pytest.param('{"job":"nurse","kids":0,"income":1e3,"age":39.0}\n', id="another_order_of_keys"),
+        pytest.param('{"job":"\\u006eurse","kids":0.0,"income":1000,"age":39}\n', id="escapes_and_a_whole_float"),
+    ],
+)
+def test_ways_to_write_one_record(sidecall, jobs, text):
+    done = sidecall("predict", jobs, stdin=text)
+    assert (done.code, done.err) == (0, "")
+    check_answer(done.out.rstrip("\n"), EXPECTED)
+    assert done.out.count("\n") == 1
+
+
+def test_null_and_an_absent_key_are_missing(sidecall, jobs):
+    done = sidecall("predict", jobs, stdin=good_with(age=None) + "\n" + good_with(age=...) + "\n")
+    assert done.code == 0
+    assert done.lines()[0] == done.lines()[1]
+    check_answer(done.lines()[0], models.answer(models.FEATURES, json.loads(good_with(age=None))))
+
+
+def test_no_input_gives_no_output(sidecall, jobs):
+    done = sidecall("predict", jobs, stdin="")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
+def test_unknown_features_can_be_ignored(sidecall, jobs):
+    done = sidecall("predict", jobs, "--extra", "ignore", stdin=good_with(shoe_size=43))
+    assert (done.code, done.err) == (0, "")
+    check_answer(done.out, EXPECTED)
+
+
+def test_answers_do_not_wait_for_the_end_of_input(sidecall, jobs):
+    with sidecall.start("predict", jobs) as process:
+        for kids in (0, 1):
+            process.stdin.write((good_with(kids=kids) + "\n").encode())
+            process.stdin.flush()
+            check_answer(process.stdout.readline().decode(), models.answer(models.FEATURES, json.loads(good_with(kids=kids))))
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+def test_a_line_that_arrives_in_pieces(sidecall, jobs):
+    with sidecall.start("predict", jobs) as process:
+        for piece in (GOOD[:10], GOOD[10:30], GOOD[30:] + "\n" + GOOD[:5], GOOD[5:] + "\n"):
+            process.stdin.write(piece.encode())
+            process.stdin.flush()
+            time.sleep(0.02)
+        out, err = process.communicate()
+    assert (process.returncode, err, out.count(b"\n")) == (0, b"", 2)
+
+
+def test_many_rows_take_little_memory(sidecall, jobs, tmp_path):
+    few, many = tmp_path / "few.jsonl", tmp_path / "many.jsonl"
+    few.write_text((GOOD + "\n") * 10)
+    many.write_text((GOOD + "\n") * 200_000)
+
+    def peak_kib(file: Path) -> int:
+        with open(tmp_path / "out.jsonl", "wb") as out:
+            process = subprocess.Popen([sidecall.path, "predict", jobs, str(file)], cwd=tmp_path, env=sidecall.env, stdout=out)
+            _, state, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(state)
+        assert process.returncode == 0
+        return usage.ru_maxrss
+
+    small = peak_kib(few)
+    assert peak_kib(many) - small < 4096  # the input alone has 11 MiB, the answers 13
+    assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 200_000
+
+
+def test_a_long_line(sidecall, jobs):
+    done = sidecall("predict", jobs, stdin=" " * 3_000_000 + GOOD + "\n" + GOOD)
+    assert (done.code, done.err, len(done.lines())) == (0, "", 2)
+
+
+def test_a_deadline_that_is_kept(sidecall, jobs):
+    done = sidecall("predict", jobs, "--timeout", "30", stdin=GOOD)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_file_uri(sidecall, jobs, tmp_path):
+    done = sidecall("predict", f"file://{tmp_path}/{jobs}", stdin=GOOD)
+    assert (done.code, done.err) == (0, "")
+
+
+def test_a_model_without_classes(sidecall, tmp_path):
+    models.regressor(tmp_path / "price.onnx")
+    done = sidecall("predict", "price.onnx", stdin='{"x0": 1, "x1": 2.5}\n{"x1": 0, "x0": 0}')
+    assert (done.code, done.err) == (0, "")
+    assert [json.loads(line) for line in done.lines()] == [{"prediction": 8.0}, {"prediction": 1.0}]
+
+
+# ---- Lines that are wrong --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        pytest.param(good_with(age="39"), "feature 'age': expected float32, got string", id="string_for_a_number"),
+        pytest.param(good_with(age=True), "feature 'age': expected float32, got bool", id="bool_for_a_number"),
+        pytest.param(good_with(kids=0.5), "feature 'kids': expected int64, got float64", id="fraction_for_an_integer"),
+        pytest.param(good_with(job=3), "feature 'job': expected string, got int64", id="number_for_a_string"),
+        pytest.param(good_with(job=None), "feature 'job': expected string, got a missing value", id="missing"),
+        pytest.param(good_with(income=...), "feature 'income': expected float32, got a missing value", id="absent"),
+        pytest.param(good_with(income=1e300), "feature 'income': expected float32, got a number beyond its range", id="out_of_range"),
+        pytest.param(good_with(job="pirate"), "feature 'job': expected a known category, got an unknown one", id="unknown_category"),
+        pytest.param(good_with(shoe_size=43), "feature 'shoe_size': expected a feature of the model, got an unknown name", id="unknown_feature"),
+    ],
+)
+def test_a_value_that_is_wrong(sidecall, jobs, tmp_path, line, message):
+    (tmp_path / "rows.jsonl").write_text(f"{GOOD}\n\n{line}\n{GOOD}\n")
+    done = sidecall("predict", jobs, "rows.jsonl")
+    assert done.err == f"rows.jsonl:3: {message}\n"
+    assert (done.code, len(done.lines())) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        pytest.param(b'{"age": 39,', "json", id="cut_off"),
+        pytest.param(b"age=39", "json", id="no_json"),
+        pytest.param(b'{"age": 39} {"age": 40}', "json", id="two_records"),
+        pytest.param(b'{"age": 1, "age": 2, "income": 1, "kids": 0, "job": "nurse"}', "age", id="a_key_twice"),
+        pytest.param(b"[" + GOOD.encode() + b"]", "expected a record, got a list", id="list"),
+        pytest.param(b"39", "", id="number"),
+        pytest.param(b"null", "", id="null"),
+        pytest.param(b"[" * 100_000, "expected a record, got a list", id="deep_lists"),
+        pytest.param(b'{"a":' * 100_000, "", id="deep_records"),
+        pytest.param(b'{"age": NaN, "income": 1, "kids": 0, "job": "nur\xff"}', "", id="invalid_utf8"),
+        pytest.param(b'{"age": 1, "income": 1, "kids": 0, "job": "nur\x00se"}', "", id="nul_byte"),
+        pytest.param(b'{"age": 1, "income": 1, "kids": 0, "job": "nur\\u0000se"}', "job", id="nul_in_a_string"),
+        pytest.param(b"\xff\xfe{\x00}\x00", "", id="utf16"),
+    ],
+)
+def test_a_line_that_is_no_record(sidecall, jobs, line, words):
+    done = sidecall("predict", jobs, stdin=GOOD.encode() + b"\n" + line + b"\n" + GOOD.encode() + b"\n")
+    assert (done.code, len(done.lines())) == (2, 1)
+    assert done.err.startswith("<stdin>:2: ") and words in done.err
+    assert done.err.count("\n") == 1
+    assert "39" not in done.err  # never a value of the data
+
+
+def test_all_faults_of_a_line_are_told(sidecall, jobs):
+    done = sidecall("predict", jobs, stdin='{"age": "old", "kids": true, "job": "nurse"}')
+    assert done.code == 2
+    assert sorted(done.err.splitlines()) == [
+        "<stdin>:1: feature 'age': expected float32, got string",
+        "<stdin>:1: feature 'income': expected float32, got a missing value",
+        "<stdin>:1: feature 'kids': expected int64, got bool",
+    ]
+
+
+def test_keep_going_answers_null(sidecall, jobs):
+    done = sidecall("predict", jobs, "--keep-going", stdin=f"{GOOD}\n{good_with(age='x')}\nnonsense\n\n{GOOD}\n")
+    assert done.code == 2
+    assert [line == "null" for line in done.lines()] == [False, True, True, False]
+    assert [line.split(": ")[0] for line in done.err.splitlines()] == ["<stdin>:2", "<stdin>:3"]
+
+
+def test_a_name_cannot_steer_the_terminal(sidecall, jobs):
+    done = sidecall("predict", jobs, stdin=good_with(**{"\x1b[2J\nfake: all is well": 1}))
+    assert done.code == 2
+    assert "\x1b" not in done.err and done.err.count("\n") == 1
+    assert "\\u001b[2J\\u000afake" in done.err
+
+
+def test_a_line_that_is_too_long(sidecall, jobs):
+    done = sidecall("predict", jobs, stdin=GOOD + "\n" + "x" * (65 << 20))
+    assert (done.code, len(done.lines())) == (2, 1)
+    assert done.err == "sidecall: <stdin>:2: expected a line of at most 64 MiB, got a longer one\n"
+
+
+# ---- Files and models that are wrong ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [("none.jsonl", "sidecall: none.jsonl: no such file or directory\n"), (".", "sidecall: .: is a directory\n")],
+)
+def test_rows_that_cannot_be_read(sidecall, jobs, file, message):
+    done = sidecall("predict", jobs, file)
+    assert (done.code, done.out, done.err) == (2, "", message)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(None, "no such file", id="missing"),
+        pytest.param("directory", "directory", id="directory"),
+        pytest.param(b"", "", id="empty"),
+        pytest.param(b"this is not ONNX at all", "", id="text"),
+        pytest.param("cut", "", id="cut_off"),
+    ],
+)
+def test_a_model_that_cannot_be_opened(sidecall, jobs, tmp_path, content, words):
+    path = tmp_path / "bad.onnx"
+    if content == "directory":
+        path.mkdir()
+    elif content == "cut":
+        path.write_bytes((tmp_path / jobs).read_bytes()[:-700])
+    elif content is not None:
+        path.write_bytes(content)
+    done = sidecall("predict", "bad.onnx", stdin=GOOD)
+    assert (done.code, done.out) == (3, "")
+    assert done.err.startswith("sidecall: ") and "bad.onnx" in done.err and words in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_a_model_without_a_contract(sidecall, tmp_path):
+    models.bare(tmp_path / "bare.onnx")
+    done = sidecall("predict", "bare.onnx", stdin='{"x": 1}')
+    assert (done.code, done.out) == (3, "")
+    assert "contract" in done.err
+
+
+def test_golden_rows_that_differ(sidecall, tmp_path):
+    def spoil(contract):
+        contract["verification"]["outputs"]["probabilities"][1] = [0.25, 0.75]
+
+    models.classifier(tmp_path / "wrong.onnx", change=spoil)
+    refused = sidecall("predict", "wrong.onnx", stdin=GOOD)
+    assert (refused.code, refused.out) == (3, "")
+    assert "wrong.onnx" in refused.err and "probabilities" in refused.err
+    warned = sidecall("predict", "wrong.onnx", "--verify", "warn", stdin=GOOD)
+    assert (warned.code, len(warned.lines())) == (0, 1)
+    assert warned.err.startswith("sidecall: warning: wrong.onnx: ")
+    silent = sidecall("predict", "wrong.onnx", "--verify", "off", stdin=GOOD)
+    assert (silent.code, silent.err) == (0, "")
+    by_operator = sidecall("predict", "wrong.onnx", stdin=GOOD, env={"SIDECALL_VERIFY": "off"})
+    assert (by_operator.code, by_operator.err) == (0, "")
+
+
+def test_no_engine(sidecall, jobs, tmp_path):
+    done = sidecall("predict", jobs, "--onnxruntime", "/no/libonnxruntime.so", stdin=GOOD)
+    assert (done.code, done.out) == (4, "")
+    assert "/no/libonnxruntime.so" in done.err
+
+
+def test_an_engine_that_is_none(sidecall, jobs, tmp_path):
+    (tmp_path / "libfake.so").write_bytes(b"not a library")
+    done = sidecall("predict", jobs, stdin=GOOD, env={"SIDECALL_ONNXRUNTIME": str(tmp_path / "libfake.so")})
+    assert (done.code, done.out) == (4, "")
+
+
+# ---- Pipes, disks and signals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("restore_signals", [True, False], ids=["default", "parent_ignores_sigpipe"])
+def test_a_reader_that_goes_away(sidecall, jobs, restore_signals):
+    with sidecall.start("predict", jobs, restore_signals=restore_signals) as process:
+        process.stdin.write((GOOD + "\n").encode())
+        process.stdin.flush()
+        process.stdout.readline()
+        process.stdout.close()
+        try:
+            for _ in range(1000):
+                process.stdin.write((GOOD + "\n").encode() * 100)
+                process.stdin.flush()
+        except BrokenPipeError:
+            pass
+        process.stdin = None
+        assert process.stderr.read() == b""
+        assert process.wait(30) == -signal.SIGPIPE
+
+
+def test_a_full_disk(sidecall, jobs):
+    with open("/dev/full", "wb") as full:
+        done = sidecall("predict", jobs, stdin=GOOD, stdout=full)
+    assert (done.code, done.err) == (4, "sidecall: cannot write the output: no space left on device\n")
+
+
+def test_a_full_disk_in_the_middle(sidecall, jobs):
+    with open("/dev/full", "wb") as full:
+        done = sidecall("predict", jobs, stdin=(GOOD + "\n") * 5000 + "nonsense", stdout=full)
+    assert (done.code, done.err) == (4, "sidecall: cannot write the output: no space left on device\n")
+
+
+@pytest.mark.parametrize("fd", [0, 1, 2])
+def test_a_closed_standard_stream(sidecall, jobs, tmp_path, fd):
+    before = (tmp_path / jobs).read_bytes()
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'printf \'%s\\n\' "$1" | "$0" predict {jobs} {fd}>&- {"<&-" if fd == 0 else ""}', sidecall.path, GOOD],
+        cwd=tmp_path, env=sidecall.env, capture_output=True, timeout=60, check=False,
+    )
+    assert done.returncode == {0: 2, 1: 4, 2: 0}[fd]
+    assert (tmp_path / jobs).read_bytes() == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_was_answered(sidecall, jobs, number):
+    with sidecall.start("predict", jobs) as process:
+        process.stdin.write((GOOD + "\n").encode())
+        process.stdin.flush()
+        check_answer(process.stdout.readline().decode(), EXPECTED)
+        process.send_signal(number)
+        assert process.wait(30) == -number
+        assert process.stdout.read() == b"" and process.stderr.read() == b""
+
+
+def test_an_interrupt_while_rows_flow(sidecall, jobs, tmp_path):
+    (tmp_path / "rows.jsonl").write_text((GOOD + "\n") * 3_000_000)
+    with open(tmp_path / "out.jsonl", "wb") as out, sidecall.start("predict", jobs, "rows.jsonl", stdout=out) as process:
+        while os.fstat(out.fileno()).st_size == 0:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == -signal.SIGINT
+        assert process.stderr.read() == b""
+    lines = (tmp_path / "out.jsonl").read_bytes()
+    assert lines.endswith(b"}\n")  # whole lines only
+
+
+def test_descriptors_beyond_select(sidecall, jobs):
+    """A parent with many open files hands down high numbers."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if limit < 1100:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    files = [os.open("/dev/null", os.O_RDONLY) for _ in range(1050)]
+    try:
+        done = sidecall("predict", jobs, stdin=GOOD, pass_fds=files)
+    finally:
+        for fd in files:
+            os.close(fd)
+    assert (done.code, done.err) == (0, "")

@@ -1,0 +1,91 @@
+"""sidecall verify: the table, and what differs."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import models
+
+
+def spoil_answer(contract):
+    contract["verification"]["outputs"]["probabilities"][1] = [0.25, 0.75]
+
+
+def spoil_id(contract):
+    contract["model"]["id"] = "0" * 64
+
+
+def drop_rows(contract):
+    contract["verification"] = {"source": "none", "rows": 0, "features": [], "outputs": {}, "tolerance": {}}
+
+
+def test_models_that_hold(sidecall, jobs, tmp_path):
+    models.regressor(tmp_path / "price.onnx")
+    done = sidecall("verify", jobs, "price.onnx")
+    assert (done.code, done.err) == (0, "")
+    header, *lines = done.lines()
+    assert header.split() == ["model", "verdict", "rows", "output", "largest", "tolerance"]
+    assert [line.split()[:4] for line in lines] == [
+        ["jobs.onnx", "ok", "3", "label"],
+        ["jobs.onnx", "ok", "3", "probabilities"],
+        ["price.onnx", "ok", "2", "prediction"],
+    ]
+    assert re.search(r"1e-06 \+ 1e-05 x$", lines[1])
+
+
+def test_json(sidecall, jobs):
+    done = sidecall("verify", jobs, "--json")
+    assert (done.code, done.err) == (0, "")
+    [verdict] = json.loads(done.out)
+    assert (verdict["file"], verdict["holds"], verdict["problem"]) == ("jobs.onnx", True, None)
+    report = verdict["report"]
+    assert report["id"]["stored"] == report["id"]["computed"]
+    assert report["rows"] == 3 and report["source"] == "synthetic"
+    assert report["engine"].startswith("onnxruntime ")
+    assert all(output["holds"] for output in report["outputs"])
+
+
+def test_no_golden_rows(sidecall, tmp_path):
+    models.classifier(tmp_path / "none.onnx", change=drop_rows)
+    done = sidecall("verify", "none.onnx")
+    assert (done.code, done.err) == (0, "")
+    assert "no rows" in done.out
+
+
+def test_an_answer_that_differs(sidecall, jobs, tmp_path):
+    models.classifier(tmp_path / "wrong.onnx", change=spoil_answer)
+    done = sidecall("verify", jobs, "wrong.onnx", env={"SIDECALL_VERIFY": "error"})
+    assert done.code == 1
+    assert [line.split()[1] for line in done.lines()[1:]] == ["ok", "ok", "DIFFERS", "DIFFERS"]
+    assert done.err.startswith("sidecall: wrong.onnx: ") and "probabilities" in done.err
+    [_, verdict] = json.loads(sidecall("verify", jobs, "wrong.onnx", "--json").out)
+    assert not verdict["holds"] and verdict["problem"]
+    assert [output["holds"] for output in verdict["report"]["outputs"] if output["name"] == "probabilities"] == [False]
+
+
+def test_an_id_that_differs(sidecall, tmp_path):
+    models.classifier(tmp_path / "other.onnx", change=spoil_id)
+    done = sidecall("verify", "other.onnx")
+    assert done.code == 1
+    assert "id" in done.err
+
+
+def test_a_missing_file_among_others(sidecall, jobs):
+    done = sidecall("verify", "none.onnx", jobs)
+    assert done.code == 3
+    assert [line.split()[:2] for line in done.lines()[1:]] == [["none.onnx", "error"], ["jobs.onnx", "ok"], ["jobs.onnx", "ok"]]
+    assert done.err.count("\n") == 1 and "none.onnx" in done.err
+
+
+def test_a_file_without_a_contract(sidecall, tmp_path):
+    models.bare(tmp_path / "bare.onnx")
+    done = sidecall("verify", "bare.onnx")
+    assert done.code == 3
+    assert "contract" in done.err
+
+
+def test_no_model_given(sidecall):
+    done = sidecall("verify")
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "sidecall: verify: expected MODEL, got nothing (see sidecall verify --help)\n"
