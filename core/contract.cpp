@@ -68,7 +68,8 @@ void read_allowed(const JsonNode& node, Feature* feature) {
     if (feature->dtype == SIDECALL_STRING) {
       feature->allowed_strings.insert(element.text());
     } else {
-      feature->allowed_numbers.insert(element.is_bool() ? static_cast<double>(element.boolean()) : element.number());
+      const double number = element.is_bool() ? static_cast<double>(element.boolean()) : element.number();
+      feature->allowed_numbers.insert(feature->tensor_dtype == SIDECALL_FLOAT32 ? static_cast<double>(static_cast<float>(number)) : number);
     }
   }
 }
@@ -181,8 +182,9 @@ Contract parse_contract(const std::string& json, const std::string& label, Signa
   contract.name = model.member("name").text_or("");
   contract.version = model.member("version").text_or("");
   contract.id = model.member("id").text();
-  for (size_t i = 0; i < signature->inputs.size(); ++i) signature->input_names.add(signature->inputs[i].name);
-  for (size_t i = 0; i < signature->outputs.size(); ++i) signature->output_names.add(signature->outputs[i].name);
+  const JsonNode engine = root.member("versions").exists() ? root.member("versions").member("onnxruntime") : root.member("versions");
+  contract.engine = engine.text_or("unknown");
+  signature->has_contract = true;
   read_features(root, signature);
   for (const JsonNode& node : root.member("outputs").elements()) read_output(node, signature);
   contract.golden = parse_golden(root, *signature);

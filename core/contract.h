@@ -50,6 +50,7 @@ struct Contract {
   std::string name;
   std::string version;
   std::string id;
+  std::string engine;  // ONNX Runtime's version at export
   Golden golden;
 };
 

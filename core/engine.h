@@ -36,7 +36,8 @@ class Binding {
   virtual void borrow_input(int32_t input, const void* data, const Dims& dims) = 0;
 
   // Tells the shape that an output will have, or that only a run can tell (nullptr). `data` is the caller's memory, or nullptr for own.
-  virtual void shape_output(int32_t output, const Dims* dims, void* data) = 0;
+  // Returns where the engine will write; nullptr for strings and unknown shapes. Outputs are shaped in the order of the signature at first.
+  virtual void* shape_output(int32_t output, const Dims* dims, void* data) = 0;
 
   // Throws ENGINE, OUT_OF_MEMORY.
   virtual Outcome run() = 0;
@@ -45,7 +46,7 @@ class Binding {
   virtual void interrupt() noexcept = 0;
   virtual void rearm() noexcept = 0;
 
-  // After a run that was kDone.
+  // After a run that was kDone. output() is for those whose shape was unknown.
   virtual OutputTensor output(int32_t output) = 0;
   virtual void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) = 0;
 };

@@ -54,16 +54,12 @@ constexpr std::array kStatusNames = {
 
 constexpr size_t kFaultsInMessage = 3;
 
-std::string describe(const char* what, const Fault& fault) {
-  std::string text = std::string(what) + " '" + fault.name + "': expected " + fault.expected + ", got " + fault.got;
-  if (fault.row >= 0) text += " (row " + std::to_string(fault.row) + ")";
-  return text;
-}
+std::string row_text(const Fault& fault) { return fault.row < 0 ? "" : " (row " + std::to_string(fault.row) + ")"; }
 
-std::string describe_all(const std::vector<Fault>& faults, size_t total) {
+std::string describe_all(const std::vector<Fault>& faults, size_t total, bool name_rows) {
   std::string text;
   for (size_t i = 0; i < faults.size() && i < kFaultsInMessage; ++i) {
-    text += (i == 0 ? "" : "; ") + describe("feature", faults[i]);
+    text += (i == 0 ? "" : "; ") + describe("feature", faults[i]) + (name_rows ? row_text(faults[i]) : "");
   }
   if (total > kFaultsInMessage) text += "; and " + std::to_string(total - kFaultsInMessage) + " more";
   return text;
@@ -71,13 +67,18 @@ std::string describe_all(const std::vector<Fault>& faults, size_t total) {
 
 }  // namespace
 
-Error::Error(const char* what, Fault fault) : status_(fault.status), message_(describe(what, fault)), num_faults_(1) {
+std::string describe(const char* what, const Fault& fault) {
+  return std::string(what) + " '" + fault.name + "': expected " + fault.expected + ", got " + fault.got;
+}
+
+Error::Error(const char* what, Fault fault)
+    : status_(fault.status), message_(describe(what, fault) + row_text(fault)), num_faults_(1) {
   faults_.push_back(std::move(fault));
 }
 
-Error::Error(std::vector<Fault> feature_faults, size_t total)
+Error::Error(std::vector<Fault> feature_faults, size_t total, bool name_rows)
     : status_(feature_faults.front().status),
-      message_(describe_all(feature_faults, total)),
+      message_(describe_all(feature_faults, total, name_rows)),
       faults_(std::move(feature_faults)),
       num_faults_(total) {}
 

@@ -28,8 +28,9 @@ class Error : public std::exception {
   // "input 'x': expected float32, got string (row 3)". `what` is the kind of thing: input, output, feature, column.
   Error(const char* what, Fault fault);
 
-  // All faults of one run over records, in the order found; at least one. `total` may exceed those kept.
-  Error(std::vector<Fault> feature_faults, size_t total);
+  // All faults of one run over records, in the order found; at least one. `total` may exceed those kept. Rows are named
+  // in the message only where there are several.
+  Error(std::vector<Fault> feature_faults, size_t total, bool name_rows);
 
   const char* what() const noexcept override { return message_.c_str(); }
   int32_t status() const noexcept { return status_; }
@@ -45,6 +46,9 @@ class Error : public std::exception {
 };
 
 const char* status_name(int32_t status) noexcept;
+
+// "feature 'age': expected float32, got string"
+std::string describe(const char* what, const Fault& fault);
 
 // Throws INVALID_ARGUMENT with the text unless the condition holds.
 inline void require(bool condition, const char* message) {

@@ -91,7 +91,7 @@ class OrtBinding final : public Binding {
   void* input_data(int32_t input) override { return inputs_[static_cast<size_t>(input)].buffer.data(); }
   void set_string(int32_t input, int64_t element, std::string_view value) override;
   void borrow_input(int32_t input, const void* data, const Dims& dims) override;
-  void shape_output(int32_t output, const Dims* dims, void* data) override;
+  void* shape_output(int32_t output, const Dims* dims, void* data) override;
   Outcome run() override;
   void interrupt() noexcept override;
   void rearm() noexcept override;
@@ -102,9 +102,7 @@ class OrtBinding final : public Binding {
   struct Slot {
     Buffer buffer;
     Owned<OrtValue> value = own<OrtValue>(nullptr, nullptr);
-    Dims dims;
-    void* data = nullptr;      // outputs of known shape: what the engine writes
-    bool is_known = true;      // outputs: the shape is known before the run
+    bool is_known = true;  // outputs: the shape is known before the run
   };
 
   Owned<OrtValue> wrap(void* data, int32_t dtype, const Dims& dims) const;
@@ -263,7 +261,7 @@ void OrtBinding::borrow_input(int32_t input, const void* data, const Dims& dims)
   check(api_->BindInput(binding_.get(), spec.name.c_str(), slot.value.get()));
 }
 
-void OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
+void* OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
   Slot& slot = at(outputs_, output);
   const TensorSpec& spec = engine_.output(output);
   num_unknown_ -= slot.is_known ? 0 : 1;
@@ -272,17 +270,17 @@ void OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
     ++num_unknown_;
     slot.value.reset();
     check(api_->BindOutputToDevice(binding_.get(), spec.name.c_str(), engine_.memory()));
-    return;
+    return nullptr;
   }
-  slot.dims = *dims;
+  void* memory = data;
   if (spec.dtype == SIDECALL_STRING) {
     slot.value = make_strings(*dims);
   } else {
-    if (data == nullptr) slot.buffer.reserve(count_bytes(spec.dtype, *dims));
-    slot.data = data != nullptr ? data : slot.buffer.data();
-    slot.value = wrap(slot.data, spec.dtype, *dims);
+    if (data == nullptr) slot.buffer.reserve(count_bytes(spec.dtype, *dims)), memory = slot.buffer.data();
+    slot.value = wrap(memory, spec.dtype, *dims);
   }
   check(api_->BindOutput(binding_.get(), spec.name.c_str(), slot.value.get()));
+  return memory;
 }
 
 Outcome OrtBinding::run() {
@@ -332,7 +330,6 @@ void OrtBinding::rearm() noexcept {
 
 OutputTensor OrtBinding::output(int32_t output) {
   Slot& slot = at(outputs_, output);
-  if (slot.is_known) return {slot.dims, slot.data};
   OrtTensorTypeAndShapeInfo* made = nullptr;
   check(api_->GetTensorTypeAndShape(slot.value.get(), &made));
   const auto info = own(made, api_->ReleaseTensorTypeAndShapeInfo);
@@ -360,8 +357,8 @@ void OrtBinding::read_strings(int32_t output, std::string* bytes, std::vector<in
 
 }  // namespace
 
-std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label, const char* library) {
-  return std::make_unique<OrtEngine>(file, label, load_ort_library(library));
+std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label, const char* library, const char* package) {
+  return std::make_unique<OrtEngine>(file, label, load_ort_library(library, package));
 }
 
 }  // namespace sidecall

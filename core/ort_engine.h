@@ -8,8 +8,9 @@
 
 namespace sidecall {
 
-// Creates a session of its own: one thread, no spinning, silent. `library` is a path or nullptr (ort_library.h).
+// Creates a session of its own: one thread, no spinning, silent. `library` and `package` are those of
+// load_ort_library.
 // Throws ENGINE (the model is refused), UNSUPPORTED (sequences, maps, optionals), ENGINE_NOT_FOUND, ENGINE_TOO_OLD.
-std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label, const char* library);
+std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label, const char* library, const char* package);
 
 }  // namespace sidecall

@@ -3,6 +3,8 @@
 
 #define ORT_API_MANUAL_INIT
 #include <onnxruntime_c_api.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
 
 #include <algorithm>
 #include <charconv>
@@ -40,7 +42,7 @@ void add_packages(std::vector<Candidate>* candidates, const std::string& own_fol
   }
 }
 
-std::vector<Candidate> list_candidates(const char* option) {
+std::vector<Candidate> list_candidates(const char* option, const char* package) {
   if (option != nullptr) return {{option, "option"}};
   if (const char* path = platform::environment("SIDECALL_ONNXRUNTIME"); path != nullptr && *path != '\0') {
     return {{path, "SIDECALL_ONNXRUNTIME"}};
@@ -52,6 +54,7 @@ std::vector<Candidate> list_candidates(const char* option) {
   const std::string folder = platform::folder_of(platform::own_path());
   add_files(&candidates, folder, "beside libsidecall");
   add_files(&candidates, folder + "/../lib", "beside libsidecall");
+  if (package != nullptr) candidates.push_back({package, "beside the package"});
   add_packages(&candidates, folder);
   candidates.push_back({kLibraryPrefix, "the loader's path"});
   candidates.push_back({std::string(kLibraryPrefix) + ".1", "the loader's path"});
@@ -97,9 +100,9 @@ std::unique_ptr<OrtLibrary> load(const Candidate& candidate, std::string* why) {
   return std::make_unique<OrtLibrary>(OrtLibrary{api, create_env(api), candidate.path, candidate.found_by, version, api_version});
 }
 
-std::unique_ptr<OrtLibrary> find(const char* option) {
+std::unique_ptr<OrtLibrary> find(const char* option, const char* package) {
   std::string tried;
-  for (const Candidate& candidate : list_candidates(option)) {
+  for (const Candidate& candidate : list_candidates(option, package)) {
     std::string why;
     if (auto library = load(candidate, &why)) return library;
     tried += (tried.empty() ? "" : "; ") + std::string(candidate.found_by) + ": " + why;
@@ -110,16 +113,36 @@ std::unique_ptr<OrtLibrary> find(const char* option) {
 
 }  // namespace
 
-const OrtLibrary& load_ort_library(const char* option) {
+const OrtLibrary& load_ort_library(const char* option, const char* package) {
   // Never destroyed: sessions may outlive any static, and the library's own destructors must not meet a half-closed one.
   static auto* mutex = new std::mutex;
   static auto* loaded = new std::map<std::string, std::unique_ptr<OrtLibrary>>;
   const char* environment = platform::environment("SIDECALL_ONNXRUNTIME");
-  const std::string key = option != nullptr ? std::string("option:") + option : std::string("env:") + (environment ? environment : "");
+  const std::string key = option != nullptr ? std::string("option:") + option : std::string("env:") + (environment ? environment : "") + "|" + (package ? package : "");
   const std::lock_guard lock(*mutex);
   std::unique_ptr<OrtLibrary>& library = (*loaded)[key];
-  if (library == nullptr) library = find(option);
+  if (library == nullptr) library = find(option, package);
   return *library;
+}
+
+std::string describe_ort_library(const OrtLibrary& library) {
+  const char* telemetry = platform::environment("ORT_DISABLE_TELEMETRY");
+  rapidjson::StringBuffer buffer;
+  rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
+  const auto text = [&](const char* key, const std::string& value) {
+    writer.Key(key);
+    writer.String(value.c_str(), static_cast<rapidjson::SizeType>(value.size()));
+  };
+  writer.StartObject();
+  text("engine", "onnxruntime");
+  text("version", library.version);
+  writer.Key("api");
+  writer.Uint(library.api_version);
+  text("path", library.path);
+  text("found_by", library.found_by);
+  text("telemetry", telemetry != nullptr && std::string(telemetry) == "1" ? "off" : "host");
+  writer.EndObject();
+  return {buffer.GetString(), buffer.GetSize()};
 }
 
 }  // namespace sidecall

@@ -19,8 +19,11 @@ struct OrtLibrary {
   uint32_t api_version;
 };
 
-// `option` is a path, or nullptr to search. The result lives until the process ends.
-// Throws ENGINE_NOT_FOUND, ENGINE_TOO_OLD, ENGINE.
-const OrtLibrary& load_ort_library(const char* option);
+// `option` is a path, or nullptr to search; `package` is one more place of the search, or nullptr. The result lives until
+// the process ends. Throws ENGINE_NOT_FOUND, ENGINE_TOO_OLD, ENGINE.
+const OrtLibrary& load_ort_library(const char* option, const char* package);
+
+// The JSON of sidecall_engine_describe.
+std::string describe_ort_library(const OrtLibrary& library);
 
 }  // namespace sidecall

@@ -5,6 +5,8 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <link.h>
+#include <pthread.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -14,6 +16,7 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 
 #include "error.h"
 
@@ -171,6 +174,34 @@ const char* environment(const char* name) noexcept { return std::getenv(name); }
 void set_environment_if_unset(const char* name, const char* value) noexcept { ::setenv(name, value, 0); }
 
 int32_t process_id() noexcept { return static_cast<int32_t>(::getpid()); }
+
+bool start_thread(void (*body)(void*), void* argument) noexcept {
+  struct Start {
+    void (*body)(void*);
+    void* argument;
+  };
+  auto* start = new (std::nothrow) Start{body, argument};
+  if (start == nullptr) return false;
+  // A new thread inherits the mask: block everything around its birth, so that the host's handlers run on the host's threads.
+  sigset_t all, before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  pthread_t thread{};
+  const auto entry = [](void* data) -> void* {
+    const Start copy = *static_cast<Start*>(data);
+    delete static_cast<Start*>(data);
+    copy.body(copy.argument);
+    return nullptr;
+  };
+  const int error = ::pthread_create(&thread, nullptr, entry, start);
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (error != 0) {
+    delete start;
+    return false;
+  }
+  ::pthread_detach(thread);
+  return true;
+}
 
 Event::Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   if (fd_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "no file descriptor is left for an event");

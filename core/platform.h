@@ -43,6 +43,9 @@ void set_environment_if_unset(const char* name, const char* value) noexcept;
 
 int32_t process_id() noexcept;
 
+// Runs `body` on a thread of its own that takes no signals of the host and is never joined. False when none can be made.
+bool start_thread(void (*body)(void*), void* argument) noexcept;
+
 // A descriptor that becomes readable. Signal and drain never block.
 class Event {
  public:

@@ -64,24 +64,29 @@ class Names {
   std::unordered_map<std::string_view, int32_t> map_;  // views of names that the signature owns
 };
 
+// What must be looked at in an input before each run, because the graph would compute on without a word.
+struct InputCheck {
+  bool has_nan_check = false;            // a floating-point tensor with a feature that is not nullable
+  std::vector<int32_t> closed_features;  // numeric features with a closed list
+  std::vector<int32_t> feature_at;       // by column; empty without a contract
+};
+
 struct Signature {
   std::vector<TensorSpec> inputs;
   std::vector<TensorSpec> outputs;
   std::vector<Feature> features;
   std::vector<Column> columns;
+  std::vector<InputCheck> checks;     // by input
+  std::vector<int64_t> output_width;  // by output: columns of the contract; 0 where it says nothing
+  bool has_contract = false;
   Names input_names, output_names, feature_names, column_names;
 
   Signature() = default;
   Signature(const Signature&) = delete;  // names hold views of it
   Signature& operator=(const Signature&) = delete;
-  void index_names();
-};
 
-inline void Signature::index_names() {
-  for (const TensorSpec& spec : inputs) input_names.add(spec.name);
-  for (const TensorSpec& spec : outputs) output_names.add(spec.name);
-  for (const Feature& feature : features) feature_names.add(feature.name);
-  for (const Column& column : columns) column_names.add(column.name);
-}
+  void index_tensors();  // names of inputs and outputs
+  void index_records();  // the rest, once features and columns are there
+};
 
 }  // namespace sidecall

@@ -323,7 +323,7 @@ SIDECALL_API sidecall_status sidecall_model_find(const sidecall_model *model, in
 /* Predicts for one record, `{"amount": 12.5, "country": "DE"}`, or for a list of them; `out` is a record or a list:
  * `{"label":"no","probabilities":{"no":0.9,"yes":0.1}}`, classes in the contract's order.
  *
- * The order of keys never matters. An absent key and null are missing, and so is NaN where the parser meets it.
+ * The order of keys never matters. An absent key and null are missing; NaN is no JSON. An answer that is NaN or infinite is null.
  * Integers are accepted for floats and whole floats for integers; nothing else is coerced. Any number of threads may
  * call this at once; each finds or makes a call of its own. Takes about one and a half times the bare call.
  *

@@ -1,0 +1,152 @@
+// One reusable workspace: inputs, features, a run, outputs. The steps of a call: give inputs (call.cpp), set features
+// (call_features.cpp), run (call_run.cpp), read columns (call_columns.cpp). Texts of its errors are the same in every language.
+#pragma once
+
+#include <sidecall/sidecall.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "deadline.h"
+#include "engine.h"
+#include "error.h"
+#include "platform.h"
+#include "workers.h"
+
+namespace sidecall {
+
+class Call final : private Watched, private Job {
+ public:
+  // The signature and the engine must outlive the call. `ignore_extra` as SIDECALL_EXTRA_IGNORE.
+  Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows);
+  ~Call() override;
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+
+  const Signature& signature() const { return signature_; }
+
+  int64_t rows() const { return rows_; }
+  void resize(int64_t rows);
+  void reshape(int32_t input, const int64_t* dims, int32_t rank);
+  void view_input(int32_t input, sidecall_view* view);
+  void give_input(int32_t input, const sidecall_view& view, bool borrow);
+  [[noreturn]] void refuse_input(int32_t input, const char* got);
+  void set_strings(int32_t input, const char* data, const int64_t* offsets, int64_t num_strings);
+  void reset();
+  void view_output(int32_t output, sidecall_view* view);
+  void bind_output(int32_t output, void* data, uint64_t data_bytes);
+
+  // Each throws the fault it finds, and remembers it for the run.
+  void set_f64(int64_t row, int32_t feature, double value);
+  void set_i64(int64_t row, int32_t feature, int64_t value);
+  void set_bool(int64_t row, int32_t feature, int32_t value);
+  void set_str(int64_t row, int32_t feature, std::string_view value);
+  void set_missing(int64_t row, int32_t feature);
+  void set_invalid(int64_t row, int32_t feature, int32_t status, const char* got);
+  void set_unknown(int64_t row, std::string_view name);
+  void clear();
+
+  double get_f64(int64_t row, int32_t column);
+  int64_t get_i64(int64_t row, int32_t column);
+  std::string_view get_str(int64_t row, int32_t column);
+
+  void run(int64_t timeout_ns);
+  void start(int64_t timeout_ns);
+  void finish(int64_t wait_ns);
+  int fd();
+  void cancel() noexcept;  // from any thread
+
+ private:
+  struct Input {
+    Dims dims;
+    void* data = nullptr;  // what the engine reads, the call's own or borrowed; nullptr for strings
+    bool is_given = false;
+    bool is_borrowed = false;
+  };
+  struct Output {
+    Dims dims;
+    void* data = nullptr;
+    bool is_known = false;    // the shape follows from the inputs
+    bool is_fetched = false;  // strings were read since the last run
+    std::string bytes;
+    std::vector<int64_t> offsets;
+  };
+  enum class Reason { kNone, kTimedOut, kCancelled };
+
+  // call.cpp
+  void require_idle() const;
+  Input& input_at(int32_t input);
+  Output& output_at(int32_t output);
+  void check_dims(const TensorSpec& spec, const Dims& dims) const;
+  void allocate(int32_t input, Dims dims);
+  void copy_strings(int32_t input, const char* data, const int64_t* offsets, int64_t count);
+  void settle_shapes();
+  int64_t agree_on_rows() const;
+  std::optional<Dims> output_dims(int32_t output, const std::vector<std::pair<std::string_view, int64_t>>& named) const;
+  void fetch(int32_t output);
+
+  // call_features.cpp
+  const Feature& feature_at(int64_t row, int32_t feature);
+  [[noreturn]] void refuse(int64_t row, const Feature& feature, int32_t status, const char* expected, const char* got);
+  void store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer);
+  void write_number(int64_t row, const Feature& feature, double value, int64_t integer);
+  void mark_set(int64_t row, int32_t feature);
+  void forget_records();
+  void write_missing(int64_t row, const Feature& feature);
+  void check_records();
+  void check_values();
+  void check_category(int64_t row, const Feature& feature, const void* data) const;
+
+  // call_columns.cpp
+  const Column& column_at(int64_t row, int32_t column, int64_t* element);
+
+  // call_run.cpp
+  void prepare();
+  void claim();
+  Reason leave() noexcept;
+  void interrupt(Reason reason) noexcept;
+  void run_engine(std::optional<Error>* failure) noexcept;
+  void await_abandoned();
+  void on_deadline() noexcept override;
+  void work() noexcept override;
+  void release_waiter(Reason reason) noexcept;
+
+  const Signature& signature_;
+  const bool ignore_extra_;
+  std::unique_ptr<Binding> binding_;
+  int64_t rows_;
+  std::vector<Input> inputs_;
+  std::vector<Output> outputs_;
+  bool shapes_changed_ = true;
+  bool has_results_ = false;
+
+  bool has_records_ = false;  // a feature was set since the last reset
+  std::vector<uint8_t> is_set_;
+  int64_t num_set_ = 0;
+  std::vector<Fault> faults_;
+  size_t num_faults_ = 0;
+
+  // idle -> running -> idle by the owner or a worker; running -> interrupting -> interrupted by whoever ends it early.
+  enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted };
+  std::atomic<int> phase_{kIdle};
+  Reason reason_ = Reason::kNone;  // written while interrupting, read by leave() after it saw interrupted
+
+  // Asynchronous runs. is_pending_ is the owner's; the rest is guarded by mutex_.
+  std::atomic<bool> is_pending_{false};
+  std::optional<Deadline> deadline_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool is_done_ = false;
+  Reason released_ = Reason::kNone;
+  std::optional<Error> failure_;
+  std::unique_ptr<platform::Event> event_;
+};
+
+}  // namespace sidecall

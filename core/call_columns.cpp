@@ -1,0 +1,100 @@
+// Answers of a call: one value at a time, by column.
+#include <cstring>
+
+#include "call.h"
+
+namespace sidecall {
+namespace {
+
+constexpr int64_t kTwoTo53 = INT64_C(1) << 53;
+
+template <typename T>
+T read_at(const void* data, int64_t index) {
+  T value;
+  std::memcpy(&value, static_cast<const char*>(data) + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
+
+[[noreturn]] void refuse_column(const Column& column, const char* expected) {
+  throw Error("column", {SIDECALL_DTYPE_MISMATCH, -1, column.name, expected, dtype_name(column.dtype)});
+}
+
+bool read_integer(const void* data, int64_t index, int32_t dtype, int64_t* value) {
+  switch (dtype) {
+    case SIDECALL_INT64:
+      *value = read_at<int64_t>(data, index);
+      return true;
+    case SIDECALL_INT32:
+      *value = read_at<int32_t>(data, index);
+      return true;
+    case SIDECALL_INT16:
+      *value = read_at<int16_t>(data, index);
+      return true;
+    case SIDECALL_INT8:
+      *value = read_at<int8_t>(data, index);
+      return true;
+    case SIDECALL_UINT32:
+      *value = read_at<uint32_t>(data, index);
+      return true;
+    case SIDECALL_UINT16:
+      *value = read_at<uint16_t>(data, index);
+      return true;
+    case SIDECALL_BOOL:
+    case SIDECALL_UINT8:
+      *value = read_at<uint8_t>(data, index);
+      return true;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+const Column& Call::column_at(int64_t row, int32_t column, int64_t* element) {
+  require_idle();
+  if (column == -1) throw Error(SIDECALL_UNKNOWN_NAME, "unknown column: the index is that of a name that was not found");
+  require(column >= 0 && static_cast<size_t>(column) < signature_.columns.size(), "column: expected an index of the model, got another number");
+  if (!has_results_) throw Error(SIDECALL_NOT_RUN, "outputs are there after a run that succeeded");
+  const Column& found = signature_.columns[static_cast<size_t>(column)];
+  Output& output = outputs_[static_cast<size_t>(found.output)];
+  const bool is_string = signature_.outputs[static_cast<size_t>(found.output)].dtype == SIDECALL_STRING;
+  if (!output.is_fetched && (is_string || !output.is_known)) fetch(found.output);
+  const int64_t rows = output.dims.empty() ? 0 : output.dims[0];
+  const int64_t width = output.dims.size() < 2 ? 1 : output.dims[1];
+  if (row < 0 || row >= rows) throw Error(SIDECALL_INVALID_ARGUMENT, "row: expected 0 to " + std::to_string(rows - 1) + ", got " + std::to_string(row));
+  *element = row * width + found.column;
+  return found;
+}
+
+double Call::get_f64(int64_t row, int32_t index) {
+  int64_t element = 0;
+  const Column& column = column_at(row, index, &element);
+  const void* data = outputs_[static_cast<size_t>(column.output)].data;
+  const int32_t dtype = signature_.outputs[static_cast<size_t>(column.output)].dtype;
+  if (dtype == SIDECALL_FLOAT32) return static_cast<double>(read_at<float>(data, element));
+  if (dtype == SIDECALL_FLOAT64) return read_at<double>(data, element);
+  int64_t integer = 0;
+  if (!read_integer(data, element, dtype, &integer)) refuse_column(column, "a numeric column");
+  if (integer > kTwoTo53 || integer < -kTwoTo53) throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name, "an integer that a double holds", "a larger one"});
+  return static_cast<double>(integer);
+}
+
+int64_t Call::get_i64(int64_t row, int32_t index) {
+  int64_t element = 0;
+  const Column& column = column_at(row, index, &element);
+  const int32_t dtype = signature_.outputs[static_cast<size_t>(column.output)].dtype;
+  int64_t integer = 0;
+  if (!read_integer(outputs_[static_cast<size_t>(column.output)].data, element, dtype, &integer)) refuse_column(column, "an integer column");
+  return integer;
+}
+
+std::string_view Call::get_str(int64_t row, int32_t index) {
+  int64_t element = 0;
+  const Column& column = column_at(row, index, &element);
+  if (column.dtype != SIDECALL_STRING) refuse_column(column, "a string column");
+  const Output& output = outputs_[static_cast<size_t>(column.output)];
+  const auto at = static_cast<size_t>(element);
+  return std::string_view(output.bytes).substr(static_cast<size_t>(output.offsets[at]), static_cast<size_t>(output.offsets[at + 1] - output.offsets[at]));
+}
+
+}  // namespace sidecall

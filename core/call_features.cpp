@@ -1,0 +1,244 @@
+// Records of a call: one value at a time, by feature. What is refused is remembered, so that a run reports all faults.
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+
+#include "call.h"
+#include "text.h"
+
+namespace sidecall {
+namespace {
+
+constexpr size_t kMaxFaults = 1000;
+constexpr double kTwoTo63 = 9223372036854775808.0;
+
+template <typename T>
+void write_at(void* data, int64_t index, T value) {
+  std::memcpy(static_cast<char*>(data) + index * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
+}
+
+template <typename T>
+int64_t find_nan(const void* data, int64_t count) {
+  const T* values = static_cast<const T*>(data);
+  bool any = false;
+  for (int64_t i = 0; i < count; ++i) any |= values[i] != values[i];  // branch-free, so that it vectorises
+  for (int64_t i = 0; any && i < count; ++i) {
+    if (values[i] != values[i]) return i;
+  }
+  return count;
+}
+
+}  // namespace
+
+const Feature& Call::feature_at(int64_t row, int32_t feature) {
+  require_idle();
+  if (!signature_.has_contract) throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
+  if (feature == -1) throw Error(SIDECALL_UNKNOWN_NAME, "unknown feature: the index is that of a name that was not found");
+  require(feature >= 0 && static_cast<size_t>(feature) < signature_.features.size(), "feature: expected an index of the model, got another number");
+  if (row < 0 || row >= rows_) throw Error(SIDECALL_INVALID_ARGUMENT, "row: expected 0 to " + std::to_string(rows_ - 1) + ", got " + std::to_string(row));
+  if (!has_records_) {
+    is_set_.assign(static_cast<size_t>(rows_) * signature_.features.size(), 0);
+    has_records_ = true;
+  }
+  const Feature& found = signature_.features[static_cast<size_t>(feature)];
+  const Input& input = inputs_[static_cast<size_t>(found.input)];
+  if (input.is_borrowed) throw Error(SIDECALL_INVALID_ARGUMENT, "feature '" + found.name + "': its input is bound to the caller's memory");
+  return found;
+}
+
+void Call::refuse(int64_t row, const Feature& feature, int32_t status, const char* expected, const char* got) {
+  Fault fault{status, row, feature.name, expected, got};
+  ++num_faults_;
+  if (faults_.size() < kMaxFaults) faults_.push_back(fault);
+  throw Error({fault}, 1, rows_ > 1);
+}
+
+void Call::mark_set(int64_t row, int32_t feature) {
+  uint8_t& bit = is_set_[static_cast<size_t>(row) * signature_.features.size() + static_cast<size_t>(feature)];
+  num_set_ += 1 - bit;
+  bit = 1;
+  if (num_faults_ == 0) return;
+  // The caller corrected itself.
+  for (size_t i = 0; i < faults_.size(); ++i) {
+    if (faults_[i].row != row || faults_[i].name != signature_.features[static_cast<size_t>(feature)].name) continue;
+    faults_.erase(faults_.begin() + static_cast<std::ptrdiff_t>(i--));
+    --num_faults_;
+  }
+}
+
+void Call::write_number(int64_t row, const Feature& feature, double value, int64_t integer) {
+  void* data = inputs_[static_cast<size_t>(feature.input)].data;
+  const int64_t index = row * feature.width + feature.column;
+  switch (feature.tensor_dtype) {
+    case SIDECALL_FLOAT32:
+      return write_at(data, index, static_cast<float>(value));
+    case SIDECALL_FLOAT64:
+      return write_at(data, index, value);
+    case SIDECALL_INT64:
+      return write_at(data, index, integer);
+    default:  // bool: the contract allows nothing else
+      return write_at(data, index, static_cast<uint8_t>(integer));
+  }
+}
+
+void Call::store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer) {
+  const bool is_float32 = feature.tensor_dtype == SIDECALL_FLOAT32;
+  if (is_float32 && std::fabs(value) > static_cast<double>(FLT_MAX) && !std::isinf(value)) refuse(row, feature, SIDECALL_OUT_OF_RANGE, "float32", "a number beyond its range");
+  if (feature.tensor_dtype == SIDECALL_INT64 && feature.nullable && integer == feature.missing_int) {
+    refuse(row, feature, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype), "the number reserved for missing values");
+  }
+  if (feature.is_closed && feature.allowed_numbers.count(is_float32 ? static_cast<double>(static_cast<float>(value)) : value) == 0) {
+    refuse(row, feature, SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one");
+  }
+  write_number(row, feature, value, integer);
+  mark_set(row, index);
+}
+
+void Call::set_f64(int64_t row, int32_t index, double value) {
+  const Feature& feature = feature_at(row, index);
+  if (std::isnan(value) && feature.dtype != SIDECALL_STRING && feature.dtype != SIDECALL_BOOL) return set_missing(row, index);
+  if (feature.dtype == SIDECALL_INT64) {
+    if (std::trunc(value) != value || std::isinf(value)) refuse(row, feature, SIDECALL_DTYPE_MISMATCH, "int64", "float64");
+    if (value < -kTwoTo63 || value >= kTwoTo63) refuse(row, feature, SIDECALL_OUT_OF_RANGE, "int64", "a number beyond its range");
+    return store(row, index, feature, value, static_cast<int64_t>(value));
+  }
+  if (feature.dtype == SIDECALL_BOOL || feature.dtype == SIDECALL_STRING) refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "float64");
+  store(row, index, feature, value, 0);
+}
+
+void Call::set_i64(int64_t row, int32_t index, int64_t value) {
+  const Feature& feature = feature_at(row, index);
+  if (feature.dtype == SIDECALL_BOOL || feature.dtype == SIDECALL_STRING) refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "int64");
+  store(row, index, feature, static_cast<double>(value), value);
+}
+
+void Call::set_bool(int64_t row, int32_t index, int32_t value) {
+  const Feature& feature = feature_at(row, index);
+  require(value == 0 || value == 1, "value: expected 0 or 1, got another number");
+  if (feature.dtype != SIDECALL_BOOL) refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "bool");
+  store(row, index, feature, value, value);
+}
+
+void Call::set_str(int64_t row, int32_t index, std::string_view value) {
+  const Feature& feature = feature_at(row, index);
+  if (feature.dtype != SIDECALL_STRING) refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "string");
+  if (const char* fault = string_fault(value)) refuse(row, feature, SIDECALL_INVALID_STRING, "string", fault);
+  if (feature.nullable && value == feature.missing_string) return set_missing(row, index);
+  if (feature.is_closed && feature.allowed_strings.count(std::string(value)) == 0) refuse(row, feature, SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one");
+  binding_->set_string(feature.input, row * feature.width + feature.column, value);
+  mark_set(row, index);
+}
+
+void Call::set_missing(int64_t row, int32_t index) {
+  const Feature& feature = feature_at(row, index);
+  if (!feature.nullable) refuse(row, feature, SIDECALL_MISSING_VALUE, dtype_name(feature.dtype), "a missing value");
+  write_missing(row, feature);
+  mark_set(row, index);
+}
+
+void Call::set_invalid(int64_t row, int32_t index, int32_t status, const char* got) {
+  const Feature& feature = feature_at(row, index);
+  refuse(row, feature, status, dtype_name(feature.dtype), got);
+}
+
+void Call::set_unknown(int64_t row, std::string_view name) {
+  if (signature_.features.empty()) feature_at(row, 0);
+  feature_at(row, 0);
+  if (ignore_extra_) return;
+  Feature unknown;
+  unknown.name = is_utf8(name) ? std::string(name) : "?";
+  refuse(row, unknown, SIDECALL_UNKNOWN_NAME, "a feature of the model", "an unknown name");
+}
+
+void Call::write_missing(int64_t row, const Feature& feature) {
+  if (feature.tensor_dtype == SIDECALL_STRING) {
+    binding_->set_string(feature.input, row * feature.width + feature.column, feature.missing_string);
+  } else {
+    write_number(row, feature, std::nan(""), feature.missing_int);
+  }
+}
+
+void Call::clear() {
+  require_idle();
+  if (!signature_.has_contract) throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
+  reset();
+  is_set_.assign(static_cast<size_t>(rows_) * signature_.features.size(), 0);
+  has_records_ = true;
+}
+
+void Call::forget_records() {
+  has_records_ = false;
+  num_set_ = 0;
+  faults_.clear();
+  num_faults_ = 0;
+}
+
+// Before a run over features: those that were not set become missing, where that is allowed.
+void Call::check_records() {
+  const size_t num_features = signature_.features.size();
+  const bool is_complete = num_set_ == rows_ * static_cast<int64_t>(num_features);
+  std::vector<Fault> faults = faults_;
+  size_t num_faults = num_faults_;
+  for (int64_t row = 0; !is_complete && row < rows_; ++row) {
+    for (size_t i = 0; i < num_features; ++i) {
+      const Feature& feature = signature_.features[i];
+      const bool is_tensor = inputs_[static_cast<size_t>(feature.input)].is_given;
+      if (is_tensor || is_set_[static_cast<size_t>(row) * num_features + i] != 0) continue;
+      if (feature.nullable) {
+        write_missing(row, feature);
+        continue;
+      }
+      const auto is_same = [&](const Fault& fault) { return fault.row == row && fault.name == feature.name; };
+      bool known = false;
+      for (const Fault& fault : faults_) known = known || is_same(fault);
+      if (known) continue;
+      ++num_faults;
+      if (faults.size() < kMaxFaults) faults.push_back({SIDECALL_MISSING_VALUE, row, feature.name, dtype_name(feature.dtype), "a missing value"});
+    }
+  }
+  if (num_faults > 0) throw Error(std::move(faults), num_faults, rows_ > 1);
+}
+
+// Tensors may have been written through views: look for what the graph would take without a word.
+void Call::check_values() {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const InputCheck& check = signature_.checks[i];
+    const auto width = static_cast<int64_t>(check.feature_at.size());
+    const void* data = inputs_[i].data;
+    const bool is_float32 = signature_.inputs[i].dtype == SIDECALL_FLOAT32;
+    const int64_t count = rows_ * width;
+    for (int64_t at = 0; check.has_nan_check && at < count; ++at) {
+      at += is_float32 ? find_nan<float>(static_cast<const float*>(data) + at, count - at) : find_nan<double>(static_cast<const double*>(data) + at, count - at);
+      if (at >= count) break;
+      const Feature& feature = signature_.features[static_cast<size_t>(check.feature_at[static_cast<size_t>(at % width)])];
+      if (!feature.nullable) throw Error({{SIDECALL_MISSING_VALUE, at / width, feature.name, dtype_name(feature.dtype), "a missing value"}}, 1, rows_ > 1);
+    }
+    for (const int32_t index : check.closed_features) {
+      const Feature& feature = signature_.features[static_cast<size_t>(index)];
+      for (int64_t row = 0; row < rows_; ++row) check_category(row, feature, data);
+    }
+  }
+}
+
+void Call::check_category(int64_t row, const Feature& feature, const void* data) const {
+  const int64_t at = row * feature.width + feature.column;
+  double value = 0;
+  switch (feature.tensor_dtype) {
+    case SIDECALL_FLOAT32:
+      value = static_cast<double>(static_cast<const float*>(data)[at]);
+      break;
+    case SIDECALL_FLOAT64:
+      value = static_cast<const double*>(data)[at];
+      break;
+    case SIDECALL_INT64:
+      if (feature.nullable && static_cast<const int64_t*>(data)[at] == feature.missing_int) return;
+      value = static_cast<double>(static_cast<const int64_t*>(data)[at]);
+      break;
+    default:
+      value = static_cast<double>(static_cast<const uint8_t*>(data)[at]);
+  }
+  if (std::isnan(value) || feature.allowed_numbers.count(value) != 0) return;  // NaN is governed by nullable alone
+  throw Error({{SIDECALL_UNKNOWN_CATEGORY, row, feature.name, "a known category", "an unknown one"}}, 1, rows_ > 1);
+}
+
+}  // namespace sidecall

@@ -1,0 +1,184 @@
+// Runs of a call: synchronous, asynchronous, with deadlines and cancellation.
+#include <thread>
+
+#include "call.h"
+
+namespace sidecall {
+namespace {
+
+void require_timeout(int64_t timeout_ns) {
+  if (timeout_ns == 0 || timeout_ns < -1) {
+    throw Error(SIDECALL_INVALID_ARGUMENT, "timeout_ns: expected more than 0, or -1 for no deadline, got " + std::to_string(timeout_ns));
+  }
+}
+
+Error timed_out() { return {SIDECALL_TIMEOUT, "the deadline passed before the run was over"}; }
+Error cancelled() { return {SIDECALL_CANCELLED, "the run was cancelled"}; }
+
+}  // namespace
+
+// Everything that can be refused before the engine is asked.
+void Call::prepare() {
+  has_results_ = false;
+  if (shapes_changed_) settle_shapes();
+  if (has_records_) check_records();
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const bool from_records = has_records_ && !signature_.checks[i].feature_at.empty();
+    if (inputs_[i].is_given || from_records) continue;
+    const TensorSpec& spec = signature_.inputs[i];
+    throw Error("input", {SIDECALL_MISSING_INPUT, -1, spec.name, describe_tensor(spec.dtype, spec.dims, &spec.dim_names), "nothing"});
+  }
+  if (signature_.has_contract) check_values();
+  for (Output& output : outputs_) output.is_fetched = false;
+}
+
+// Takes the call for one run, or says that it is taken.
+void Call::claim() {
+  int idle = kIdle;
+  if (is_pending_.load(std::memory_order_relaxed) || !phase_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel)) {
+    throw Error(SIDECALL_BUSY, "the call is running");
+  }
+}
+
+// Ends the run. Whoever wanted to end it early has either come before, and is waited for, or comes too late and does nothing: the
+// engine's flag is sticky, and a late one would kill the next run.
+Call::Reason Call::leave() noexcept {
+  int running = kRunning;
+  if (phase_.compare_exchange_strong(running, kIdle, std::memory_order_acq_rel)) return Reason::kNone;
+  while (phase_.load(std::memory_order_acquire) == kInterrupting) std::this_thread::yield();
+  const Reason reason = reason_;
+  binding_->rearm();
+  phase_.store(kIdle, std::memory_order_release);
+  return reason;
+}
+
+void Call::interrupt(Reason reason) noexcept {
+  int running = kRunning;
+  if (!phase_.compare_exchange_strong(running, kInterrupting, std::memory_order_acq_rel)) return;
+  reason_ = reason;
+  binding_->interrupt();
+  phase_.store(kInterrupted, std::memory_order_release);
+}
+
+// Runs the engine and leaves the phase. A run that completes although it was told to end counts as done.
+void Call::run_engine(std::optional<Error>* failure) noexcept {
+  Outcome outcome = Outcome::kInterrupted;
+  try {
+    if (phase_.load(std::memory_order_acquire) == kRunning) outcome = binding_->run();
+  } catch (const Error& error) {
+    outcome = Outcome::kDone;
+    failure->emplace(error);
+  } catch (const std::exception& error) {
+    outcome = Outcome::kDone;
+    failure->emplace(SIDECALL_INTERNAL, error.what());
+  }
+  deadline_.reset();
+  const Reason reason = leave();
+  if (outcome == Outcome::kInterrupted) failure->emplace(reason == Reason::kCancelled ? cancelled() : timed_out());
+}
+
+void Call::run(int64_t timeout_ns) {
+  require_timeout(timeout_ns);
+  await_abandoned();
+  claim();
+  std::optional<Error> failure;
+  try {
+    prepare();
+    if (timeout_ns > 0) deadline_.emplace(deadline_after(timeout_ns), static_cast<Watched*>(this));
+  } catch (...) {
+    leave();
+    throw;
+  }
+  run_engine(&failure);
+  if (failure) throw *failure;
+  has_results_ = true;
+}
+
+void Call::start(int64_t timeout_ns) {
+  require_timeout(timeout_ns);
+  await_abandoned();
+  claim();
+  try {
+    prepare();
+    is_done_ = false;
+    released_ = Reason::kNone;
+    failure_.reset();
+    is_pending_.store(true, std::memory_order_relaxed);
+    if (timeout_ns > 0) deadline_.emplace(deadline_after(timeout_ns), static_cast<Watched*>(this));
+    if (!submit_job(this)) throw Error(SIDECALL_BUSY, "the queue of asynchronous runs is full");
+  } catch (...) {
+    deadline_.reset();
+    is_pending_.store(false, std::memory_order_relaxed);
+    leave();
+    throw;
+  }
+}
+
+// On a thread of the pool. The owner may destroy the call as soon as the lock is released.
+void Call::work() noexcept {
+  std::optional<Error> failure;
+  run_engine(&failure);
+  const std::lock_guard lock(mutex_);
+  failure_ = std::move(failure);
+  is_done_ = true;
+  if (event_) event_->signal();
+  changed_.notify_all();
+}
+
+// Lets a waiter go although the engine may still run.
+void Call::release_waiter(Reason reason) noexcept {
+  if (!is_pending_.load(std::memory_order_relaxed)) return;
+  const std::lock_guard lock(mutex_);
+  if (is_done_ || released_ != Reason::kNone) return;
+  released_ = reason;
+  if (event_) event_->signal();
+  changed_.notify_all();
+}
+
+void Call::on_deadline() noexcept {
+  interrupt(Reason::kTimedOut);
+  release_waiter(Reason::kTimedOut);
+}
+
+void Call::cancel() noexcept {
+  interrupt(Reason::kCancelled);
+  release_waiter(Reason::kCancelled);
+}
+
+void Call::finish(int64_t wait_ns) {
+  if (wait_ns < -1) throw Error(SIDECALL_INVALID_ARGUMENT, "wait_ns: expected 0 or more, or -1, got " + std::to_string(wait_ns));
+  if (!is_pending_.load(std::memory_order_relaxed)) throw Error(SIDECALL_NOT_RUN, "finish: no run was started");
+  std::unique_lock lock(mutex_);
+  const auto is_ready = [&] { return is_done_ || released_ != Reason::kNone; };
+  if (wait_ns < 0) {
+    changed_.wait(lock, is_ready);
+  } else if (!is_ready()) {
+    changed_.wait_until(lock, deadline_after(wait_ns), is_ready);
+  }
+  if (!is_ready()) throw Error(SIDECALL_TIMEOUT, "the run is not over yet");
+  if (event_) event_->drain();
+  if (!is_done_) throw released_ == Reason::kCancelled ? cancelled() : timed_out();
+  is_pending_.store(false, std::memory_order_relaxed);
+  if (failure_) throw *failure_;
+  has_results_ = true;
+}
+
+// A run that its owner was released from still has the buffers: waits until the engine lets go, and drops its outcome.
+void Call::await_abandoned() {
+  if (!is_pending_.load(std::memory_order_relaxed)) return;
+  std::unique_lock lock(mutex_);
+  if (released_ == Reason::kNone) return;  // not abandoned: the caller will hear that it is busy
+  changed_.wait(lock, [&] { return is_done_; });
+  if (event_) event_->drain();
+  is_pending_.store(false, std::memory_order_relaxed);
+}
+
+int Call::fd() {
+  if (!event_) {
+    require_idle();
+    event_ = std::make_unique<platform::Event>();
+  }
+  return event_->fd();
+}
+
+}  // namespace sidecall

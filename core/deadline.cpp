@@ -1,0 +1,98 @@
+// The watching thread behind deadline.h; used by call_run.cpp.
+#include "deadline.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <limits>
+#include <map>
+#include <mutex>
+
+#include "error.h"
+#include "platform.h"
+
+namespace sidecall {
+namespace {
+
+class Watcher {
+ public:
+  // The watcher of this process. A child of fork() has the memory of its parent's but not its thread: it gets another.
+  static Watcher& get() {
+    static std::atomic<Watcher*> current{nullptr};
+    Watcher* watcher = current.load(std::memory_order_acquire);
+    const int32_t pid = platform::process_id();
+    while (watcher == nullptr || watcher->pid_ != pid) {
+      auto* fresh = new Watcher(pid);
+      if (current.compare_exchange_strong(watcher, fresh, std::memory_order_acq_rel)) {
+        fresh->start();
+        return *fresh;
+      }
+      delete fresh;
+    }
+    return *watcher;
+  }
+
+  uint64_t add(Clock::time_point when, Watched* watched) {
+    const std::lock_guard lock(mutex_);
+    const uint64_t id = ++last_id_;
+    const auto added = armed_.emplace(Key{when, id}, watched).first;
+    if (added == armed_.begin()) changed_.notify_one();
+    return id;
+  }
+
+  void remove(Clock::time_point when, uint64_t id) noexcept {
+    const std::lock_guard lock(mutex_);
+    armed_.erase(Key{when, id});
+  }
+
+ private:
+  using Key = std::pair<Clock::time_point, uint64_t>;
+
+  explicit Watcher(int32_t pid) : pid_(pid) {}
+
+  void start() {
+    const bool started = platform::start_thread([](void* self) { static_cast<Watcher*>(self)->watch(); }, this);
+    if (!started) throw Error(SIDECALL_OUT_OF_MEMORY, "no thread is left to watch deadlines");
+  }
+
+  void watch() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      if (armed_.empty()) {
+        changed_.wait(lock);
+        continue;
+      }
+      const auto first = armed_.begin();
+      if (first->first.first > Clock::now()) {
+        changed_.wait_until(lock, first->first.first);
+        continue;
+      }
+      Watched* watched = first->second;
+      armed_.erase(first);
+      watched->on_deadline();  // under the lock: remove() must not return while this runs
+    }
+  }
+
+  const int32_t pid_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<Key, Watched*> armed_;
+  uint64_t last_id_ = 0;
+};
+
+}  // namespace
+
+Clock::time_point deadline_after(int64_t ns) noexcept {
+  const Clock::time_point now = Clock::now();
+  const auto left = std::numeric_limits<int64_t>::max() - now.time_since_epoch().count();
+  return now + std::chrono::nanoseconds(ns < left ? ns : left);
+}
+
+Deadline::Deadline(Clock::time_point when, Watched* watched) : when_(when) {
+  Watcher& watcher = Watcher::get();
+  watcher_ = &watcher;
+  id_ = watcher.add(when, watched);
+}
+
+Deadline::~Deadline() { static_cast<Watcher*>(watcher_)->remove(when_, id_); }
+
+}  // namespace sidecall

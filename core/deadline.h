@@ -1,0 +1,35 @@
+// One thread that watches the deadlines of all runs of the process. Started by the first run that has one.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace sidecall {
+
+using Clock = std::chrono::steady_clock;
+
+// Now plus `ns`, or the end of time where that overflows.
+Clock::time_point deadline_after(int64_t ns) noexcept;
+
+// What a deadline interrupts.
+class Watched {
+ public:
+  virtual ~Watched() = default;
+  virtual void on_deadline() noexcept = 0;  // on the watching thread; must be quick
+};
+
+// Arms a deadline; disarms when destroyed, after which on_deadline() neither runs nor will run.
+class Deadline {
+ public:
+  Deadline(Clock::time_point when, Watched* watched);
+  ~Deadline();
+  Deadline(const Deadline&) = delete;
+  Deadline& operator=(const Deadline&) = delete;
+
+ private:
+  uint64_t id_;
+  Clock::time_point when_;
+  void* watcher_;
+};
+
+}  // namespace sidecall

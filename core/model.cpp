@@ -1,0 +1,183 @@
+// Opens models and predicts for records; used by the C ABI.
+#include "model.h"
+
+#include <set>
+
+#include "error.h"
+#include "ort_engine.h"
+#include "platform.h"
+#include "records.h"
+#include "verify.h"
+
+namespace sidecall {
+namespace {
+
+constexpr uint64_t kMaxModelBytes = (UINT64_C(1) << 31) - 1;  // of one protobuf message
+constexpr size_t kMaxKeptCalls = 64;
+constexpr int64_t kMaxKeptRows = 1024;
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+std::string percent_decode(const std::string& text) {
+  std::string decoded;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] != '%') {
+      decoded += text[i];
+      continue;
+    }
+    const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
+    const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
+    const int byte = high * 16 + low;
+    if (high < 0 || low < 0 || byte == 0) throw Error(SIDECALL_INVALID_ARGUMENT, "uri '" + text + "': expected %XX, got other text");
+    decoded += static_cast<char>(byte);
+    i += 2;
+  }
+  return decoded;
+}
+
+// A scheme is letters and a colon; a file of such a name is opened as ./name.
+std::string path_of(const std::string& uri) {
+  const size_t colon = uri.find(':');
+  const bool has_scheme = colon != std::string::npos && colon > 1 && uri.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+-.") == colon;
+  if (!has_scheme) return uri;
+  const std::string scheme = uri.substr(0, colon);
+  if (scheme != "file") throw Error(SIDECALL_UNSUPPORTED, "uri '" + uri + "': expected a path or file:, got the scheme '" + scheme + "'");
+  const std::string rest = uri.substr(colon + 1);
+  const std::string localhost = "//localhost/";
+  if (rest.compare(0, localhost.size(), localhost) == 0) return percent_decode(rest.substr(localhost.size() - 1));
+  if (rest.compare(0, 3, "///") == 0) return percent_decode(rest.substr(2));
+  if (rest.compare(0, 2, "//") != 0 && rest.compare(0, 1, "/") == 0) return percent_decode(rest);
+  throw Error(SIDECALL_INVALID_ARGUMENT, "uri '" + uri + "': expected file:///path, got another form");
+}
+
+int32_t verify_mode(int32_t option) {
+  const char* text = platform::environment("SIDECALL_VERIFY");
+  if (text == nullptr || *text == '\0') return option;
+  const std::string word = text;
+  if (word == "error") return SIDECALL_VERIFY_ERROR;
+  if (word == "warn") return SIDECALL_VERIFY_WARN;
+  if (word == "off") return SIDECALL_VERIFY_OFF;
+  throw Error(SIDECALL_INVALID_ARGUMENT, "SIDECALL_VERIFY: expected error, warn or off, got another word");
+}
+
+// What was verified in this process, by content and engine.
+class Verified {
+ public:
+  static bool contains(const std::string& key) {
+    const std::lock_guard lock(mutex());
+    return keys().count(key) != 0;
+  }
+  static void add(const std::string& key) {
+    const std::lock_guard lock(mutex());
+    keys().insert(key);
+  }
+
+ private:
+  static std::mutex& mutex() {
+    static auto* mutex = new std::mutex;
+    return *mutex;
+  }
+  static std::set<std::string>& keys() {
+    static auto* keys = new std::set<std::string>;
+    return *keys;
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const Model> Model::open(const std::string& uri, const sidecall_model_options& options) {
+  require(!uri.empty(), "uri: expected a path or a URI, got an empty string");
+  const std::string path = path_of(uri);
+  std::string bytes = platform::read_file(path, kMaxModelBytes);
+  const std::string folder = platform::folder_of(platform::real_path(path));
+  return open_file(OnnxFile(std::move(bytes), folder, uri), uri, options);
+}
+
+std::shared_ptr<const Model> Model::open_bytes(std::string bytes, const sidecall_model_options& options) {
+  if (bytes.size() > kMaxModelBytes) throw Error(SIDECALL_FILE_TOO_LARGE, "bytes: expected at most 2 GiB, got more");
+  return open_file(OnnxFile(std::move(bytes), "", "bytes"), "bytes", options);
+}
+
+std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& label, const sidecall_model_options& options) {
+  std::shared_ptr<Model> model(new Model(std::move(file), label, options));
+  model->verify_once(verify_mode(options.verify));
+  return model;
+}
+
+Model::Model(OnnxFile file, const std::string& label, const sidecall_model_options& options)
+    : file_(std::move(file)),
+      engine_(open_ort_engine(file_, label, options.onnxruntime, options.onnxruntime_package)),
+      ignores_extra_(options.extra == SIDECALL_EXTRA_IGNORE),
+      timeout_ns_(options.timeout_ns) {
+  read_contract(label);
+}
+
+void Model::read_contract(const std::string& label) {
+  engine_->describe(&signature_.inputs, &signature_.outputs);
+  signature_.index_tensors();
+  const std::string* json = file_.metadata("sidecall.contract");
+  if (json != nullptr) {
+    contract_ = parse_contract(*json, label, &signature_);
+    has_contract_ = true;
+  } else {
+    add_plain_columns(&signature_);
+  }
+  signature_.index_records();
+}
+
+void Model::verify_once(int32_t mode) {
+  if (!has_contract_ || mode == SIDECALL_VERIFY_OFF || contract_.golden.rows == 0) return;
+  const std::string key = file_.fingerprint() + "|" + engine_->version();
+  if (Verified::contains(key)) return;
+  const Verification result = run_golden_rows(*this);
+  if (result.failure.empty()) return Verified::add(key);
+  if (mode == SIDECALL_VERIFY_ERROR) throw Error(SIDECALL_VERIFICATION_FAILED, result.failure);
+  warning_ = result.failure;
+}
+
+const std::string& Model::id() const {
+  if (has_contract_) return contract_.id;
+  std::call_once(id_once_, [&] { id_ = file_.compute_id(); });
+  return id_;
+}
+
+std::unique_ptr<Call> Model::borrow_call() const {
+  {
+    const std::lock_guard lock(calls_mutex_);
+    if (!calls_.empty()) {
+      std::unique_ptr<Call> call = std::move(calls_.back());
+      calls_.pop_back();
+      return call;
+    }
+  }
+  return std::make_unique<Call>(signature_, *engine_, ignores_extra_, 1);
+}
+
+void Model::return_call(std::unique_ptr<Call> call) const {
+  if (call->rows() > kMaxKeptRows) return;  // its memory is worth more than the time to make another
+  const std::lock_guard lock(calls_mutex_);
+  if (calls_.size() < kMaxKeptCalls) calls_.push_back(std::move(call));
+}
+
+std::string Model::predict_json(std::string_view json) const {
+  if (!has_contract_) throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
+  const int64_t rows = count_records(json);
+  if (rows == 0) throw Error(SIDECALL_SHAPE_MISMATCH, "records: expected at least 1 row, got 0 rows");
+  std::unique_ptr<Call> call = borrow_call();
+  call->resize(rows);
+  call->clear();
+  read_records(json, call.get());
+  call->run(timeout_ns_);
+  std::string out;
+  const size_t first = json.find_first_not_of(" \t\r\n");
+  write_records(call.get(), first != std::string_view::npos && json[first] == '[', &out);
+  return_call(std::move(call));
+  return out;
+}
+
+}  // namespace sidecall

@@ -1,0 +1,61 @@
+// An opened model: file, signature, contract and engine, immutable and shared by all threads.
+#pragma once
+
+#include <sidecall/sidecall.h>
+
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "call.h"
+#include "contract.h"
+#include "engine.h"
+#include "onnx_file.h"
+#include "signature.h"
+
+namespace sidecall {
+
+class Model {
+ public:
+  // A path or a file: URI. Throws what sidecall_model_open answers.
+  static std::shared_ptr<const Model> open(const std::string& uri, const sidecall_model_options& options);
+  static std::shared_ptr<const Model> open_bytes(std::string bytes, const sidecall_model_options& options);
+
+  const Signature& signature() const { return signature_; }
+  const Engine& engine() const { return *engine_; }
+  const Contract* contract() const { return has_contract_ ? &contract_ : nullptr; }
+  const std::string& warning() const { return warning_; }
+  const OnnxFile& file() const { return file_; }
+  const std::string& id() const;
+  bool ignores_extra() const { return ignores_extra_; }
+
+  std::string predict_json(std::string_view json) const;
+
+  // A call for a while: a kept one of any number of rows, or a new one.
+  std::unique_ptr<Call> borrow_call() const;
+  void return_call(std::unique_ptr<Call> call) const;
+
+ private:
+  Model(OnnxFile file, const std::string& label, const sidecall_model_options& options);
+  static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& label, const sidecall_model_options& options);
+  void read_contract(const std::string& label);
+  void verify_once(int32_t mode);
+
+  OnnxFile file_;
+  std::unique_ptr<Engine> engine_;
+  Signature signature_;
+  bool has_contract_ = false;
+  Contract contract_;
+  bool ignores_extra_ = false;
+  int64_t timeout_ns_ = -1;
+  std::string warning_;
+
+  mutable std::once_flag id_once_;
+  mutable std::string id_;
+  mutable std::mutex calls_mutex_;
+  mutable std::vector<std::unique_ptr<Call>> calls_;
+};
+
+}  // namespace sidecall

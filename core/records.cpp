@@ -1,0 +1,263 @@
+// The JSON reader and writer behind records.h; used by model.cpp. Parsing is RapidJSON's, numbers are the standard library's.
+#include "records.h"
+
+#include <rapidjson/error/en.h>
+#include <rapidjson/memorystream.h>
+#include <rapidjson/reader.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <limits>
+
+#include "error.h"
+
+namespace sidecall {
+namespace {
+
+constexpr unsigned kParseFlags = rapidjson::kParseNumbersAsStringsFlag | rapidjson::kParseValidateEncodingFlag;
+constexpr int kMaxDepth = 64;
+
+// Receives RapidJSON's events. Depth 0 is outside, 1 a list or the record, 2 a record of a list, deeper what no feature takes.
+class Handler {
+ public:
+  Handler(Call* call, bool is_list) : call_(call), signature_(call->signature()), record_depth_(is_list ? 2 : 1), seen_(signature_.features.size(), -1) {}
+
+  bool Null() {
+    return value("null", [&](int32_t feature) { call_->set_missing(row_, feature); });
+  }
+  bool Bool(bool flag) {
+    return value("bool", [&](int32_t feature) { call_->set_bool(row_, feature, flag ? 1 : 0); });
+  }
+  bool RawNumber(const char* text, rapidjson::SizeType length, bool) {
+    return value("a number", [&](int32_t feature) { set_number(feature, std::string_view(text, length)); });
+  }
+  bool String(const char* text, rapidjson::SizeType length, bool) {
+    return value("string", [&](int32_t feature) { call_->set_str(row_, feature, std::string_view(text, length)); });
+  }
+  // Numbers come as text, so RapidJSON never calls these.
+  bool Double(double) { return false; }
+  bool Int(int) { return false; }
+  bool Uint(unsigned) { return false; }
+  bool Int64(int64_t) { return false; }
+  bool Uint64(uint64_t) { return false; }
+
+  bool StartObject() { return enter("object"); }
+  bool EndObject(rapidjson::SizeType) { return leave(); }
+  bool StartArray() { return enter("array"); }
+  bool EndArray(rapidjson::SizeType) { return leave(); }
+  bool Key(const char* text, rapidjson::SizeType length, bool);
+
+  const std::string& complaint() const { return complaint_; }
+
+ private:
+  template <typename Set>
+  bool value(const char* got, Set set);
+  bool enter(const char* got);
+  bool leave();
+  bool complain(std::string text) {
+    complaint_ = std::move(text);
+    return false;
+  }
+  void set_number(int32_t feature, std::string_view text);
+
+  Call* call_;
+  const Signature& signature_;
+  const int record_depth_;
+  int depth_ = 0;
+  int64_t row_ = -1;
+  int32_t feature_ = -1;  // of the last key; -1 for one that is no feature
+  size_t guess_ = 0;      // records usually come in the order of the features
+  std::vector<int64_t> seen_;  // by feature: the row where its key was last seen
+  std::string complaint_;
+};
+
+// The call remembers what it refuses; only what it does not remember must stop the parser.
+template <typename Set>
+bool Handler::value(const char* got, Set set) {
+  if (depth_ < record_depth_) return complain(std::string("expected a record, got ") + got);
+  if (depth_ > record_depth_ || feature_ < 0) return true;
+  try {
+    set(feature_);
+  } catch (const Error& error) {
+    if (error.faults().empty()) throw;
+  }
+  return true;
+}
+
+bool Handler::enter(const char* got) {
+  ++depth_;
+  if (depth_ > kMaxDepth) return complain("expected at most " + std::to_string(kMaxDepth) + " levels, got more");
+  const bool is_object = *got == 'o';
+  if (depth_ < record_depth_) return is_object ? complain("expected a list, got an object") : true;
+  if (depth_ == record_depth_) {
+    ++row_;
+    guess_ = 0;
+    return is_object ? true : complain("expected a record, got an array");
+  }
+  if (depth_ == record_depth_ + 1 && feature_ >= 0) {
+    try {
+      call_->set_invalid(row_, feature_, SIDECALL_DTYPE_MISMATCH, got);
+    } catch (const Error& error) {
+      if (error.faults().empty()) throw;
+    }
+  }
+  return true;
+}
+
+bool Handler::leave() {
+  --depth_;
+  return true;
+}
+
+bool Handler::Key(const char* text, rapidjson::SizeType length, bool) {
+  if (depth_ != record_depth_) return true;
+  const std::string_view name(text, length);
+  const bool guessed = guess_ < signature_.features.size() && signature_.features[guess_].name == name;
+  feature_ = guessed ? static_cast<int32_t>(guess_) : signature_.feature_names.find(name);
+  if (feature_ < 0) {
+    try {
+      call_->set_unknown(row_, name);
+    } catch (const Error& error) {
+      if (error.faults().empty()) throw;
+    }
+    return true;
+  }
+  guess_ = static_cast<size_t>(feature_) + 1;
+  int64_t& last = seen_[static_cast<size_t>(feature_)];
+  if (last == row_) return complain("expected each key once, got '" + std::string(name) + "' twice in a record");
+  last = row_;
+  return true;
+}
+
+void Handler::set_number(int32_t feature, std::string_view text) {
+  const char* end = text.data() + text.size();
+  int64_t integer = 0;
+  const auto whole = std::from_chars(text.data(), end, integer);
+  if (whole.ptr == end && whole.ec == std::errc()) return call_->set_i64(row_, feature, integer);
+  double number = 0;
+  const auto real = std::from_chars(text.data(), end, number);
+  if (real.ec == std::errc::result_out_of_range) {
+    number = std::strtod(std::string(text).c_str(), nullptr);  // tells too small, which is zero, from too large
+    if (std::isinf(number)) call_->set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE, "a number beyond its range");
+  }
+  call_->set_f64(row_, feature, number);
+}
+
+void append_string(std::string_view text, std::string* out) {
+  out->push_back('"');
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      out->push_back('\\');
+      out->push_back(c);
+    } else if (byte < 0x20) {
+      static constexpr char kHex[] = "0123456789abcdef";
+      *out += "\\u00";
+      out->push_back(kHex[byte >> 4]);
+      out->push_back(kHex[byte & 15]);
+    } else {
+      out->push_back(c);
+    }
+  }
+  out->push_back('"');
+}
+
+// JSON has no NaN and no infinity: null.
+void append_number(double number, std::string* out) {
+  if (!std::isfinite(number)) {
+    *out += "null";
+    return;
+  }
+  char text[32];
+  const auto end = std::to_chars(text, text + sizeof text, number).ptr;
+  out->append(text, end);
+}
+
+void append_value(Call* call, int64_t row, int32_t index, const Column& column, std::string* out) {
+  if (column.dtype == SIDECALL_STRING) return append_string(call->get_str(row, index), out);
+  if (column.dtype == SIDECALL_BOOL) {
+    *out += call->get_i64(row, index) != 0 ? "true" : "false";
+    return;
+  }
+  if (column.dtype == SIDECALL_FLOAT32 || column.dtype == SIDECALL_FLOAT64) return append_number(call->get_f64(row, index), out);
+  *out += std::to_string(call->get_i64(row, index));
+}
+
+void append_record(Call* call, int64_t row, std::string* out) {
+  const Signature& signature = call->signature();
+  char close = 0;
+  int32_t output = -1;
+  out->push_back('{');
+  for (size_t i = 0; i < signature.columns.size(); ++i) {
+    const Column& column = signature.columns[i];
+    if (column.output != output) {
+      if (close != 0) out->push_back(close);
+      if (output >= 0) out->push_back(',');
+      append_string(signature.outputs[static_cast<size_t>(column.output)].name, out);
+      out->push_back(':');
+      close = column.form == SIDECALL_FORM_MEMBER ? '}' : column.form == SIDECALL_FORM_ELEMENT ? ']' : 0;
+      if (close != 0) out->push_back(close == '}' ? '{' : '[');
+      output = column.output;
+    } else {
+      out->push_back(',');
+    }
+    if (column.form == SIDECALL_FORM_MEMBER) append_string(column.key, out), out->push_back(':');
+    append_value(call, row, static_cast<int32_t>(i), column, out);
+  }
+  if (close != 0) out->push_back(close);
+  out->push_back('}');
+}
+
+bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
+
+}  // namespace
+
+int64_t count_records(std::string_view json) {
+  size_t at = 0;
+  while (at < json.size() && is_space(json[at])) ++at;
+  if (at >= json.size() || json[at] != '[') return 1;
+  int64_t commas = 0;
+  int depth = 0;
+  bool in_string = false, any = false;
+  for (; at < json.size(); ++at) {
+    const char c = json[at];
+    if (in_string) {
+      if (c == '\\') ++at;
+      in_string = c != '"' && at < json.size();
+      continue;
+    }
+    if (depth == 1 && !is_space(c) && c != ']') any = true;
+    if (c == '"') in_string = true;
+    if (c == '[' || c == '{') ++depth;
+    if ((c == ']' || c == '}') && --depth == 0) break;
+    if (c == ',' && depth == 1) ++commas;
+  }
+  return any ? commas + 1 : 0;
+}
+
+void read_records(std::string_view json, Call* call) {
+  size_t at = 0;
+  while (at < json.size() && is_space(json[at])) ++at;
+  const bool is_list = at < json.size() && json[at] == '[';
+  Handler handler(call, is_list);
+  rapidjson::MemoryStream bytes(json.data(), json.size());
+  rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(bytes);
+  rapidjson::Reader reader;
+  const rapidjson::ParseResult result = reader.Parse<kParseFlags>(stream, handler);
+  if (!result.IsError()) return;
+  const std::string where = " (byte " + std::to_string(result.Offset()) + ")";
+  if (!handler.complaint().empty()) throw Error(SIDECALL_INVALID_JSON, "records: " + handler.complaint() + where);
+  throw Error(SIDECALL_INVALID_JSON, std::string("records: expected JSON, got an error: ") + rapidjson::GetParseError_En(result.Code()) + where);
+}
+
+void write_records(Call* call, bool as_list, std::string* out) {
+  if (as_list) out->push_back('[');
+  for (int64_t row = 0; row < call->rows(); ++row) {
+    if (row > 0) out->push_back(',');
+    append_record(call, row, out);
+  }
+  if (as_list) out->push_back(']');
+}
+
+}  // namespace sidecall

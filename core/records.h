@@ -1,0 +1,21 @@
+// Records as JSON text: a record or a list of them in, the same out.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "call.h"
+
+namespace sidecall {
+
+// Counts the records of a JSON text: 1 for an object, its elements for an array. Only an estimate where the text is not JSON.
+int64_t count_records(std::string_view json);
+
+// Sets the call's features from the text; the call has count_records rows and was cleared. Faults of values are remembered by the call.
+// Throws INVALID_JSON.
+void read_records(std::string_view json, Call* call);
+
+// Appends the answers of the call's last run: a list, or the one record.
+void write_records(Call* call, bool as_list, std::string* out);
+
+}  // namespace sidecall

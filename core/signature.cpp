@@ -1,0 +1,32 @@
+// Derived parts of a signature; see signature.h.
+#include "signature.h"
+
+#include <sidecall/sidecall.h>
+
+namespace sidecall {
+
+void Signature::index_tensors() {
+  for (const TensorSpec& spec : inputs) input_names.add(spec.name);
+  for (const TensorSpec& spec : outputs) output_names.add(spec.name);
+  checks.resize(inputs.size());
+  output_width.resize(outputs.size());
+}
+
+void Signature::index_records() {
+  for (size_t i = 0; i < features.size(); ++i) {
+    const Feature& feature = features[i];
+    feature_names.add(feature.name);
+    InputCheck& check = checks[static_cast<size_t>(feature.input)];
+    check.feature_at.resize(static_cast<size_t>(feature.width));
+    check.feature_at[static_cast<size_t>(feature.column)] = static_cast<int32_t>(i);
+    const bool is_float = feature.tensor_dtype == SIDECALL_FLOAT32 || feature.tensor_dtype == SIDECALL_FLOAT64;
+    if (is_float && !feature.nullable) check.has_nan_check = true;
+    if (feature.is_closed && feature.tensor_dtype != SIDECALL_STRING) check.closed_features.push_back(static_cast<int32_t>(i));
+  }
+  for (const Column& column : columns) {
+    column_names.add(column.name);
+    if (has_contract) ++output_width[static_cast<size_t>(column.output)];
+  }
+}
+
+}  // namespace sidecall

@@ -1,0 +1,52 @@
+// UTF-8 after RFC 3629, section 4; see text.h.
+#include "text.h"
+
+#include <cstdint>
+#include <cstring>
+
+namespace sidecall {
+namespace {
+
+// Length of the character at `at`, 0 when it is none: no overlong forms, no surrogates, nothing above U+10FFFF.
+size_t character_length(std::string_view text, size_t at) noexcept {
+  const auto byte = [&](size_t offset) { return at + offset < text.size() ? static_cast<uint8_t>(text[at + offset]) : uint8_t{0}; };
+  const auto is_tail = [&](size_t offset) { return (byte(offset) & 0xc0) == 0x80; };
+  const uint8_t first = byte(0), second = byte(1);
+  if (first < 0x80) return 1;
+  if (first < 0xc2) return 0;
+  if (first < 0xe0) return is_tail(1) ? 2 : 0;
+  if (first < 0xf0) {
+    if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return 0;
+    return is_tail(1) && is_tail(2) ? 3 : 0;
+  }
+  if (first > 0xf4 || (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return 0;
+  return is_tail(1) && is_tail(2) && is_tail(3) ? 4 : 0;
+}
+
+}  // namespace
+
+bool is_utf8(std::string_view text) noexcept {
+  size_t at = 0;
+  while (at < text.size()) {
+    uint64_t eight = 0;
+    if (at + 8 <= text.size()) {
+      std::memcpy(&eight, text.data() + at, 8);
+      if ((eight & UINT64_C(0x8080808080808080)) == 0) {
+        at += 8;
+        continue;
+      }
+    }
+    const size_t length = character_length(text, at);
+    if (length == 0) return false;
+    at += length;
+  }
+  return true;
+}
+
+const char* string_fault(std::string_view text) noexcept {
+  if (!is_utf8(text)) return "a string that is not UTF-8";
+  if (text.find('\0') != std::string_view::npos) return "a string with a NUL";
+  return nullptr;
+}
+
+}  // namespace sidecall

@@ -1,0 +1,14 @@
+// Checks of text that comes from outside.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace sidecall {
+
+bool is_utf8(std::string_view text) noexcept;
+
+// What is wrong with a string value, for "got ...": nullptr when nothing is. ONNX Runtime's own strings end at a NUL.
+const char* string_fault(std::string_view text) noexcept;
+
+}  // namespace sidecall

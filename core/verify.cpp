@@ -1,0 +1,183 @@
+// Runs golden rows and compares; used by model.cpp at open and by the C ABI.
+#include "verify.h"
+
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include <charconv>
+#include <cmath>
+
+#include "error.h"
+#include "model.h"
+
+namespace sidecall {
+namespace {
+
+std::string number_text(double number) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, number).ptr};
+}
+
+void set_value(Call* call, int64_t row, int32_t feature, const Value& value) {
+  switch (value.kind) {
+    case Value::Kind::kMissing:
+      return call->set_missing(row, feature);
+    case Value::Kind::kFloat:
+      return call->set_f64(row, feature, value.number);
+    case Value::Kind::kInt:
+      return call->set_i64(row, feature, value.integer);
+    case Value::Kind::kBool:
+      return call->set_bool(row, feature, static_cast<int32_t>(value.integer));
+    case Value::Kind::kString:
+      return call->set_str(row, feature, value.text);
+  }
+}
+
+// Compares what a run gave with what the contract holds.
+class Comparison {
+ public:
+  Comparison(const Model& model, Call* call) : model_(model), signature_(model.signature()), golden_(model.contract()->golden), call_(call) {}
+
+  Verification compare() {
+    for (const GoldenOutput& output : golden_.outputs) {
+      OutputCheck check{signature_.outputs[static_cast<size_t>(output.output)].name, 0, output.absolute, output.relative, true};
+      for (int64_t row = 0; row < golden_.rows; ++row) compare_row(output, row, &check);
+      result_.outputs.push_back(check);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  void compare_row(const GoldenOutput& output, int64_t row, OutputCheck* check) {
+    for (size_t i = 0; i < signature_.columns.size(); ++i) {
+      const Column& column = signature_.columns[i];
+      if (column.output != output.output) continue;
+      const Value& expected = output.expected[static_cast<size_t>(row * output.width + column.column)];
+      if (expected.kind == Value::Kind::kFloat) {
+        compare_number(output, row, static_cast<int32_t>(i), expected.number, check);
+      } else {
+        compare_exact(output, row, static_cast<int32_t>(i), expected, check);
+      }
+    }
+  }
+
+  void compare_number(const GoldenOutput& output, int64_t row, int32_t index, double expected, OutputCheck* check) {
+    const double got = call_->get_f64(row, index);
+    if (got == expected || (std::isnan(got) && std::isnan(expected))) return;
+    const double difference = std::fabs(got - expected);
+    const double allowed = output.absolute + output.relative * std::fabs(expected);
+    if (!(difference <= check->largest)) check->largest = difference;
+    if (difference <= allowed) return;
+    fail(row, index, number_text(expected), number_text(got), number_text(allowed), check);
+  }
+
+  void compare_exact(const GoldenOutput& output, int64_t row, int32_t index, const Value& expected, OutputCheck* check) {
+    const bool is_text = expected.kind == Value::Kind::kString;
+    const std::string got = is_text ? std::string(call_->get_str(row, index)) : std::to_string(call_->get_i64(row, index));
+    const std::string wanted = is_text ? expected.text : std::to_string(expected.integer);
+    if (got == wanted || (output.is_label && output.width == 1 && is_tie(output, row, wanted, got))) return;
+    check->largest = 1;
+    fail(row, index, is_text ? "'" + wanted + "'" : wanted, is_text ? "'" + got + "'" : got, "0", check);
+  }
+
+  // The scores that the label follows from were so close that either label is right within the tolerance.
+  bool is_tie(const GoldenOutput& label, int64_t row, const std::string& wanted, const std::string& got) const {
+    for (const GoldenOutput& scores : golden_.outputs) {
+      if (scores.output != label.decision.output || scores.is_label) continue;
+      const auto score = [&](int64_t column) { return scores.expected[static_cast<size_t>(row * scores.width + column)].number; };
+      if (label.decision.rule == Decision::Rule::kThreshold) {
+        const double value = score(label.decision.column);
+        return std::fabs(value - label.decision.threshold) <= scores.absolute + scores.relative * std::fabs(value);
+      }
+      const int64_t first = class_index(label, wanted), second = class_index(label, got);
+      if (first < 0 || second < 0 || first >= scores.width || second >= scores.width) return false;
+      return std::fabs(score(first) - score(second)) <= scores.absolute + scores.relative * std::fabs(score(first));
+    }
+    return false;
+  }
+
+  static int64_t class_index(const GoldenOutput& label, const std::string& text) {
+    for (size_t i = 0; i < label.classes.size(); ++i) {
+      const Value& value = label.classes[i];
+      if ((value.kind == Value::Kind::kString ? value.text : std::to_string(value.integer)) == text) return static_cast<int64_t>(i);
+    }
+    return -1;
+  }
+
+  void fail(int64_t row, int32_t index, const std::string& expected, const std::string& got, const std::string& tolerance, OutputCheck* check) {
+    check->holds = false;
+    if (!result_.failure.empty()) return;
+    result_.failure = "verification: golden row " + std::to_string(row) + ", column '" + signature_.columns[static_cast<size_t>(index)].name + "': expected " +
+                      expected + ", got " + got + " (tolerance " + tolerance + "; exported with onnxruntime " + model_.contract()->engine + ", running on " +
+                      model_.engine().version() + ")";
+  }
+
+  const Model& model_;
+  const Signature& signature_;
+  const Golden& golden_;
+  Call* call_;
+  Verification result_;
+};
+
+}  // namespace
+
+Verification run_golden_rows(const Model& model) {
+  const Golden& golden = model.contract()->golden;
+  Call call(model.signature(), model.engine(), false, golden.rows);
+  try {
+    for (size_t i = 0; i < golden.features.size(); ++i) {
+      for (int64_t row = 0; row < golden.rows; ++row) set_value(&call, row, static_cast<int32_t>(i), golden.features[i][static_cast<size_t>(row)]);
+    }
+    call.run(-1);
+  } catch (const Error& error) {
+    return {{}, "verification: the golden rows do not run: " + std::string(error.what())};
+  }
+  return Comparison(model, &call).compare();
+}
+
+std::string verification_report(const Model& model, std::string* failure) {
+  const Contract& contract = *model.contract();
+  const std::string computed = model.file().compute_id();
+  const Verification result = contract.golden.rows > 0 ? run_golden_rows(model) : Verification{};
+  *failure = result.failure;
+  if (failure->empty() && computed != contract.id) *failure = "verification: the graph is not the one that was exported: expected id " + contract.id + ", got " + computed;
+
+  rapidjson::StringBuffer buffer;
+  rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
+  const auto text = [&](const char* key, const std::string& value) {
+    writer.Key(key);
+    writer.String(value.c_str(), static_cast<rapidjson::SizeType>(value.size()));
+  };
+  const auto number = [&](const char* key, double value) {
+    writer.Key(key);
+    std::isfinite(value) ? writer.Double(value) : writer.Null();
+  };
+  writer.StartObject();
+  writer.Key("id");
+  writer.StartObject();
+  text("stored", contract.id);
+  text("computed", computed);
+  writer.EndObject();
+  writer.Key("rows");
+  writer.Int64(contract.golden.rows);
+  writer.Key("outputs");
+  writer.StartArray();
+  for (const OutputCheck& check : result.outputs) {
+    writer.StartObject();
+    text("name", check.name);
+    number("largest", check.largest);
+    number("absolute", check.absolute);
+    number("relative", check.relative);
+    writer.Key("holds");
+    writer.Bool(check.holds);
+    writer.EndObject();
+  }
+  writer.EndArray();
+  text("source", contract.golden.source);
+  text("engine", model.engine().version());
+  if (!failure->empty()) text("failure", *failure);
+  writer.EndObject();
+  return {buffer.GetString(), buffer.GetSize()};
+}
+
+}  // namespace sidecall

@@ -1,0 +1,81 @@
+// The pool behind workers.h; used by call_run.cpp.
+#include "workers.h"
+
+#include <algorithm>
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "platform.h"
+
+namespace sidecall {
+namespace {
+
+constexpr size_t kMaxQueue = 4096;
+
+class Pool {
+ public:
+  // As for the watcher of deadlines: a child of fork() has none of its parent's threads and gets a pool of its own.
+  static Pool& get() {
+    static std::atomic<Pool*> current{nullptr};
+    Pool* pool = current.load(std::memory_order_acquire);
+    const int32_t pid = platform::process_id();
+    while (pool == nullptr || pool->pid_ != pid) {
+      auto* fresh = new Pool(pid);
+      if (current.compare_exchange_strong(pool, fresh, std::memory_order_acq_rel)) return *fresh;
+      delete fresh;
+    }
+    return *pool;
+  }
+
+  bool submit(Job* job) {
+    const std::lock_guard lock(mutex_);
+    if (queue_.size() >= kMaxQueue) return false;
+    queue_.push_back(job);
+    if (queue_.size() > idle_ && threads_ < max_threads_) {
+      const bool started = platform::start_thread([](void* self) { static_cast<Pool*>(self)->loop(); }, this);
+      if (started) ++threads_;
+      if (threads_ == 0) {
+        queue_.pop_back();
+        return false;
+      }
+    }
+    filled_.notify_one();
+    return true;
+  }
+
+ private:
+  explicit Pool(int32_t pid) : pid_(pid), max_threads_(std::max(2U, std::thread::hardware_concurrency())) {}
+
+  void loop() {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      ++idle_;
+      filled_.wait(lock, [&] { return !queue_.empty(); });
+      --idle_;
+      Job* job = queue_.front();
+      queue_.pop_front();
+      lock.unlock();
+      job->work();
+      lock.lock();
+    }
+  }
+
+  const int32_t pid_;
+  const size_t max_threads_;
+  std::mutex mutex_;
+  std::condition_variable filled_;
+  std::deque<Job*> queue_;
+  size_t threads_ = 0;
+  size_t idle_ = 0;
+};
+
+}  // namespace
+
+bool submit_job(Job* job) { return Pool::get().submit(job); }
+
+}  // namespace sidecall
