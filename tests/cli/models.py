@@ -63,8 +63,13 @@ def _column(feature: Feature) -> list[onnx.NodeProto]:
         keys = feature["allowed"]
         return [
             helper.make_node(
-                "LabelEncoder", [name], [result], domain="ai.onnx.ml",
-                keys_strings=keys, values_floats=[float(i) for i in range(len(keys))], default_float=-1.0,
+                "LabelEncoder",
+                [name],
+                [result],
+                domain="ai.onnx.ml",
+                keys_strings=keys,
+                values_floats=[float(i) for i in range(len(keys))],
+                default_float=-1.0,
             )
         ]
     if feature["type"] != "float32":
@@ -82,8 +87,14 @@ def _classifier_graph(features: list[Feature], classes: tuple[Any, Any], bias: f
     nodes.append(helper.make_node("Concat", [f"{f['name']}__column" for f in features], ["__X"], axis=1))
     nodes.append(
         helper.make_node(
-            "LinearClassifier", ["__X"], ["label", "probabilities"], domain="ai.onnx.ml", post_transform="SOFTMAX",
-            coefficients=[-w for w in weights] + weights, intercepts=[-bias, bias], **labels,
+            "LinearClassifier",
+            ["__X"],
+            ["label", "probabilities"],
+            domain="ai.onnx.ml",
+            post_transform="SOFTMAX",
+            coefficients=[-w for w in weights] + weights,
+            intercepts=[-bias, bias],
+            **labels,
         )
     )
     label_type = TensorProto.STRING if isinstance(classes[0], str) else TensorProto.INT64
@@ -127,12 +138,19 @@ def classifier_contract(
     return {
         "format": 1,
         "model": {
-            "name": name, "version": version, "created": "2026-11-24T12:00:00Z", "task": "classification", "metadata": {"owner": "tests"},
+            "name": name,
+            "version": version,
+            "created": "2026-11-24T12:00:00Z",
+            "task": "classification",
+            "metadata": {"owner": "tests"},
         },
         "features": [_contract_feature(f) for f in features],
         "outputs": [
             {
-                "name": "label", "role": "label", "type": label_type, "classes": list(classes),
+                "name": "label",
+                "role": "label",
+                "type": label_type,
+                "classes": list(classes),
                 "decision": {"rule": "argmax", "output": "probabilities"},
             },
             {"name": "probabilities", "role": "probabilities", "type": "float32", "classes": list(classes)},
@@ -148,8 +166,13 @@ def classifier_contract(
             "tolerance": {"probabilities": {"absolute": 1e-6, "relative": 1e-5}},
         },
         "parity": {
-            "rows": 333, "weak": True, "precision": "float32",
-            "outputs": [{"name": "probabilities", "largest": 1.5e-7, "at_row": 17}, {"name": "label", "disagreements": 0, "closest_margin": None}],
+            "rows": 333,
+            "weak": True,
+            "precision": "float32",
+            "outputs": [
+                {"name": "probabilities", "largest": 1.5e-7, "at_row": 17},
+                {"name": "label", "disagreements": 0, "closest_margin": None},
+            ],
         },
         "versions": {"sidecall": "0.1.0", "scikit-learn": "1.9.1"},
     }

@@ -102,7 +102,9 @@ def test_a_guessed_rename_is_used_for_the_answers(diff):
         pytest.param([KIDS, AGE], [AGE, KIDS], {"inputs_reordered": ["run"]}, id="inputs_reordered"),
         pytest.param([AGE, INCOME], [AGE, KIDS], {"feature_removed": BOTH, "feature_added": BOTH}, id="another_type_is_no_rename"),
         pytest.param([KIDS], [KIDS | {"type": "float64"}], {"feature_retyped": [], "input_retyped": ["run"]}, id="int64_to_float64"),
-        pytest.param([KIDS | {"type": "float64"}], [KIDS], {"feature_retyped": ["predict"], "input_retyped": ["run"]}, id="float64_to_int64"),
+        pytest.param(
+            [KIDS | {"type": "float64"}], [KIDS], {"feature_retyped": ["predict"], "input_retyped": ["run"]}, id="float64_to_int64"
+        ),
         pytest.param([KIDS], [KIDS | {"type": "bool"}], {"feature_retyped": ["predict"], "input_retyped": ["run"]}, id="int64_to_bool"),
         pytest.param([AGE], [AGE | {"nullable": False}], {"nullable_tightened": BOTH}, id="nullable_tightened"),
         pytest.param([INCOME], [INCOME | {"nullable": True}], {"nullable_loosened": []}, id="nullable_loosened"),

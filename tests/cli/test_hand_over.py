@@ -83,7 +83,10 @@ def test_no_package(no_neighbour, tmp_path):
 def test_no_python(no_neighbour, tmp_path):
     done = no_neighbour("check", env={"PATH": str(tmp_path)})
     assert (done.code, done.out) == (4, "")
-    assert done.err == "sidecall: check needs Python with the package sidecall: pip install sidecall, or name an interpreter in SIDECALL_PYTHON\n"
+    assert (
+        done.err
+        == "sidecall: check needs Python with the package sidecall: pip install sidecall, or name an interpreter in SIDECALL_PYTHON\n"
+    )
 
 
 def test_a_folder_of_that_name_is_no_package(no_neighbour, tmp_path):

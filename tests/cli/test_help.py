@@ -71,10 +71,22 @@ def test_the_version(sidecall):
         (["predict", "m", "--extra"], "predict: --extra: expected a value, got nothing (see sidecall predict --help)"),
         (["predict", "m", "--extra", "drop"], "predict: --extra: expected error or ignore, got 'drop' (see sidecall predict --help)"),
         (["predict", "m", "--verify=no"], "predict: --verify: expected error, warn or off, got 'no' (see sidecall predict --help)"),
-        (["predict", "m", "--timeout", "0"], "predict: --timeout: expected a positive number of seconds, got '0' (see sidecall predict --help)"),
-        (["predict", "m", "--timeout", "-1"], "predict: --timeout: expected a positive number of seconds, got '-1' (see sidecall predict --help)"),
-        (["predict", "m", "--timeout", "nan"], "predict: --timeout: expected a positive number of seconds, got 'nan' (see sidecall predict --help)"),
-        (["predict", "m", "--timeout", "1s"], "predict: --timeout: expected a positive number of seconds, got '1s' (see sidecall predict --help)"),
+        (
+            ["predict", "m", "--timeout", "0"],
+            "predict: --timeout: expected a positive number of seconds, got '0' (see sidecall predict --help)",
+        ),
+        (
+            ["predict", "m", "--timeout", "-1"],
+            "predict: --timeout: expected a positive number of seconds, got '-1' (see sidecall predict --help)",
+        ),
+        (
+            ["predict", "m", "--timeout", "nan"],
+            "predict: --timeout: expected a positive number of seconds, got 'nan' (see sidecall predict --help)",
+        ),
+        (
+            ["predict", "m", "--timeout", "1s"],
+            "predict: --timeout: expected a positive number of seconds, got '1s' (see sidecall predict --help)",
+        ),
         (["info", "a", "b"], "info: unexpected argument: b (see sidecall info --help)"),
     ],
 )
@@ -96,6 +108,6 @@ def test_only_the_c_library_is_linked(command_path):
 
 @pytest.mark.parametrize("words", [["--help"], ["doctor", "--help"], ["--version"]])
 def test_a_full_disk(sidecall, words):
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         done = sidecall(*words, stdout=full)
     assert (done.code, done.err) == (4, "sidecall: cannot write the output: no space left on device\n")

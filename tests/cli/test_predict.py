@@ -110,7 +110,7 @@ def test_many_rows_take_little_memory(sidecall, jobs, tmp_path):
     many.write_text((GOOD + "\n") * 200_000)
 
     def peak_kib(file: Path) -> int:
-        with open(tmp_path / "out.jsonl", "wb") as out:
+        with (tmp_path / "out.jsonl").open("wb") as out:
             process = subprocess.Popen([sidecall.path, "predict", jobs, str(file)], cwd=tmp_path, env=sidecall.env, stdout=out)
             _, state, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(state)
@@ -158,7 +158,9 @@ def test_a_model_without_classes(sidecall, tmp_path):
         pytest.param(good_with(income=...), "feature 'income': expected float32, got a missing value", id="absent"),
         pytest.param(good_with(income=1e300), "feature 'income': expected float32, got a number beyond its range", id="out_of_range"),
         pytest.param(good_with(job="pirate"), "feature 'job': expected a known category, got an unknown one", id="unknown_category"),
-        pytest.param(good_with(shoe_size=43), "feature 'shoe_size': expected a feature of the model, got an unknown name", id="unknown_feature"),
+        pytest.param(
+            good_with(shoe_size=43), "feature 'shoe_size': expected a feature of the model, got an unknown name", id="unknown_feature"
+        ),
     ],
 )
 def test_a_value_that_is_wrong(sidecall, jobs, tmp_path, line, message):
@@ -318,13 +320,13 @@ def test_a_reader_that_goes_away(sidecall, jobs, restore_signals):
 
 
 def test_a_full_disk(sidecall, jobs):
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         done = sidecall("predict", jobs, stdin=GOOD, stdout=full)
     assert (done.code, done.err) == (4, "sidecall: cannot write the output: no space left on device\n")
 
 
 def test_a_full_disk_in_the_middle(sidecall, jobs):
-    with open("/dev/full", "wb") as full:
+    with Path("/dev/full").open("wb") as full:
         done = sidecall("predict", jobs, stdin=(GOOD + "\n") * 5000 + "nonsense", stdout=full)
     assert (done.code, done.err) == (4, "sidecall: cannot write the output: no space left on device\n")
 
@@ -334,7 +336,11 @@ def test_a_closed_standard_stream(sidecall, jobs, tmp_path, fd):
     before = (tmp_path / jobs).read_bytes()
     done = subprocess.run(
         ["/bin/sh", "-c", f'printf \'%s\\n\' "$1" | "$0" predict {jobs} {fd}>&- {"<&-" if fd == 0 else ""}', sidecall.path, GOOD],
-        cwd=tmp_path, env=sidecall.env, capture_output=True, timeout=60, check=False,
+        cwd=tmp_path,
+        env=sidecall.env,
+        capture_output=True,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == {0: 2, 1: 4, 2: 0}[fd]
     assert (tmp_path / jobs).read_bytes() == before
@@ -353,7 +359,7 @@ def test_an_interrupt_keeps_what_was_answered(sidecall, jobs, number):
 
 def test_an_interrupt_while_rows_flow(sidecall, jobs, tmp_path):
     (tmp_path / "rows.jsonl").write_text((GOOD + "\n") * 3_000_000)
-    with open(tmp_path / "out.jsonl", "wb") as out, sidecall.start("predict", jobs, "rows.jsonl", stdout=out) as process:
+    with (tmp_path / "out.jsonl").open("wb") as out, sidecall.start("predict", jobs, "rows.jsonl", stdout=out) as process:
         while os.fstat(out.fileno()).st_size == 0:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
