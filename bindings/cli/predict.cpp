@@ -91,6 +91,7 @@ int run_predict(const Command& self, std::vector<std::string> words) {
                       "An absent key or null is a missing value. Empty lines are skipped.\n"
                       "A line of the output is its answer:\n"
                       "  {\"label\": \"yes\", \"probabilities\": {\"no\": 0.2, \"yes\": 0.8}}\n"
+                      "SIDECALL_VERIFY in the environment wins over --verify.\n"
                       "The first line with a fault ends the run with exit code 2, after the answers\n"
                       "of the lines before it.");
   ModelOptions options;
