@@ -1,4 +1,5 @@
 // Records of a call: one value at a time, by feature. What is refused is remembered, so that a run reports all faults.
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 #include <cstring>
@@ -196,7 +197,9 @@ void Call::check_records() {
       if (faults.size() < kMaxFaults) faults.push_back({SIDECALL_MISSING_VALUE, row, feature.name, dtype_name(feature.dtype), "a missing value"});
     }
   }
-  if (num_faults > 0) throw Error(std::move(faults), num_faults, rows_ > 1);
+  if (num_faults == 0) return;
+  std::stable_sort(faults.begin(), faults.end(), [](const Fault& a, const Fault& b) { return a.row < b.row; });
+  throw Error(std::move(faults), num_faults, rows_ > 1);
 }
 
 // Tensors may have been written through views: look for what the graph would take without a word.
