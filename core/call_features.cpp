@@ -11,6 +11,7 @@ namespace sidecall {
 namespace {
 
 constexpr size_t kMaxFaults = 1000;
+constexpr int32_t kNoRecord = -1;
 constexpr double kTwoTo63 = 9223372036854775808.0;
 
 template <typename T>
@@ -138,6 +139,7 @@ void Call::set_missing(int64_t row, int32_t index) {
 }
 
 void Call::set_invalid(int64_t row, int32_t index, int32_t status, const char* got) {
+  if (index == kNoRecord) throw Error(SIDECALL_DTYPE_MISMATCH, std::string("records: expected a record, got ") + got + " (row " + std::to_string(row) + ")");
   const Feature& feature = feature_at(row, index);
   refuse(row, feature, status, dtype_name(feature.dtype), got);
 }

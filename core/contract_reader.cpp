@@ -42,8 +42,17 @@ std::vector<JsonNode> JsonNode::elements() const {
   if (value_ == nullptr || !value_->IsArray()) fail("an array", kind());
   std::vector<JsonNode> nodes;
   nodes.reserve(value_->Size());
-  for (rapidjson::SizeType i = 0; i < value_->Size(); ++i) nodes.emplace_back(&(*value_)[i], path_ + "[" + std::to_string(i) + "]");
+  for (size_t i = 0; i < value_->Size(); ++i) nodes.push_back(element(i));
   return nodes;
+}
+
+JsonNode JsonNode::element(size_t index) const {
+  return {&(*value_)[static_cast<rapidjson::SizeType>(index)], path_ + "[" + std::to_string(index) + "]"};
+}
+
+size_t JsonNode::size() const {
+  if (value_ == nullptr || !value_->IsArray()) fail("an array", kind());
+  return value_->Size();
 }
 
 std::string JsonNode::text() const {
@@ -72,29 +81,53 @@ bool JsonNode::boolean() const {
   return value_->GetBool();
 }
 
-Value JsonNode::value(int32_t dtype) const {
-  Value value;
-  if (!exists()) return value;
+// The common cases; false where value() must look closer, or refuse.
+bool JsonNode::read(const rapidjson::Value& from, int32_t dtype, Value* to) {
+  if (from.IsNull()) return true;
   switch (dtype) {
     case SIDECALL_STRING:
-      value.kind = Value::Kind::kString;
-      value.text = text();
-      break;
+      to->kind = Value::Kind::kString;
+      if (from.IsString()) to->text.assign(from.GetString(), from.GetStringLength());
+      return from.IsString();
     case SIDECALL_BOOL:
-      value.kind = Value::Kind::kBool;
-      value.integer = boolean() ? 1 : 0;
-      break;
+      to->kind = Value::Kind::kBool;
+      to->integer = from.IsTrue() ? 1 : 0;
+      return from.IsBool();
     case SIDECALL_FLOAT32:
     case SIDECALL_FLOAT64:
     case SIDECALL_FLOAT16:
-      value.kind = Value::Kind::kFloat;
-      value.number = number();
-      break;
+      to->kind = Value::Kind::kFloat;
+      if (from.IsNumber()) to->number = from.GetDouble();
+      return from.IsNumber();
     default:
-      value.kind = Value::Kind::kInt;
-      value.integer = integer();
+      to->kind = Value::Kind::kInt;
+      if (from.IsInt64()) to->integer = from.GetInt64();
+      return from.IsInt64();
+  }
+}
+
+Value JsonNode::value(int32_t dtype) const {
+  Value value;
+  if (value_ == nullptr || read(*value_, dtype, &value)) return value;
+  switch (value.kind) {
+    case Value::Kind::kString:
+      fail("a string", kind());
+    case Value::Kind::kBool:
+      fail("a boolean", kind());
+    case Value::Kind::kInt:
+      fail("an integer", kind());
+    default:
+      value.number = number();
   }
   return value;
+}
+
+std::vector<Value> JsonNode::values(int32_t dtype) const {
+  std::vector<Value> values(size());
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!read((*value_)[static_cast<rapidjson::SizeType>(i)], dtype, &values[i])) values[i] = element(i).value(dtype);
+  }
+  return values;
 }
 
 std::vector<Value> parse_classes(const JsonNode& output) {

@@ -32,10 +32,16 @@ class JsonNode {
   // A value of a feature or output of that type; missing for null.
   Value value(int32_t dtype) const;
 
+  // All of an array, without a node for each: golden rows are most of a contract.
+  std::vector<Value> values(int32_t dtype) const;
+  size_t size() const;  // throws when this is no array
+
   [[noreturn]] void fail(const std::string& expected, const std::string& got) const;
 
  private:
   const char* kind() const;
+  JsonNode element(size_t index) const;
+  static bool read(const rapidjson::Value& from, int32_t dtype, Value* to);
 
   const rapidjson::Value* value_;
   std::string path_;

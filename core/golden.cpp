@@ -35,17 +35,13 @@ Decision parse_decision(const JsonNode& node, const Signature& signature) {
 }
 
 std::vector<Value> parse_expected(const JsonNode& node, int64_t rows, int64_t width, int32_t dtype) {
-  const std::vector<JsonNode> entries = node.elements();
-  if (static_cast<int64_t>(entries.size()) != rows) node.fail(std::to_string(rows) + " rows", std::to_string(entries.size()));
+  if (static_cast<int64_t>(node.size()) != rows) node.fail(std::to_string(rows) + " rows", std::to_string(node.size()));
   std::vector<Value> values;
+  const std::vector<JsonNode> entries = width > 1 || node.elements().front().is_array() ? node.elements() : std::vector<JsonNode>();
+  if (entries.empty()) values = node.values(dtype);
   for (const JsonNode& entry : entries) {
-    if (width == 1 && !entry.is_array()) {
-      values.push_back(entry.value(dtype));
-      continue;
-    }
-    const std::vector<JsonNode> row = entry.elements();
-    if (static_cast<int64_t>(row.size()) != width) entry.fail(std::to_string(width) + " values", std::to_string(row.size()));
-    for (const JsonNode& element : row) values.push_back(element.value(dtype));
+    if (static_cast<int64_t>(entry.size()) != width) entry.fail(std::to_string(width) + " values", std::to_string(entry.size()));
+    for (Value& value : entry.values(dtype)) values.push_back(std::move(value));
   }
   for (const Value& value : values) {
     if (value.kind == Value::Kind::kMissing) node.fail("answers", "null");
@@ -87,8 +83,7 @@ Golden parse_golden(const JsonNode& contract, const Signature& signature) {
     node.member("features").fail(std::to_string(signature.features.size()) + " features", std::to_string(columns.size()));
   }
   for (size_t i = 0; i < columns.size(); ++i) {
-    std::vector<Value> values;
-    for (const JsonNode& element : columns[i].elements()) values.push_back(element.value(signature.features[i].dtype));
+    std::vector<Value> values = columns[i].values(signature.features[i].dtype);
     if (static_cast<int64_t>(values.size()) != golden.rows) columns[i].fail(std::to_string(golden.rows) + " values", std::to_string(values.size()));
     golden.features.push_back(std::move(values));
   }

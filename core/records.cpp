@@ -37,7 +37,7 @@ class Handler {
     return value("bool", [&](int32_t feature) { call_->set_bool(row_, feature, flag ? 1 : 0); });
   }
   bool RawNumber(const char* text, rapidjson::SizeType length, bool) {
-    return value("a number", [&](int32_t feature) { set_number(feature, std::string_view(text, length)); });
+    return value("number", [&](int32_t feature) { set_number(feature, std::string_view(text, length)); });
   }
   bool String(const char* text, rapidjson::SizeType length, bool) {
     return value("string", [&](int32_t feature) { call_->set_str(row_, feature, std::string_view(text, length)); });
@@ -55,14 +55,17 @@ class Handler {
   bool EndArray(rapidjson::SizeType) { return leave(); }
   bool Key(const char* text, rapidjson::SizeType length, bool);
 
+  // Why the parser was stopped; "" when it was not.
   const std::string& complaint() const { return complaint_; }
+  int32_t status() const { return status_; }
 
  private:
   template <typename Set>
   bool value(const char* got, Set set);
   bool enter(const char* got);
   bool leave();
-  bool complain(std::string text) {
+  bool complain(int32_t status, std::string text) {
+    status_ = status;
     complaint_ = std::move(text);
     return false;
   }
@@ -77,12 +80,13 @@ class Handler {
   size_t guess_ = 0;      // records usually come in the order of the features
   std::vector<int64_t> seen_;  // by feature: the row where its key was last seen
   std::string complaint_;
+  int32_t status_ = SIDECALL_INVALID_JSON;
 };
 
 // The call remembers what it refuses; only what it does not remember must stop the parser.
 template <typename Set>
 bool Handler::value(const char* got, Set set) {
-  if (depth_ < record_depth_) return complain(std::string("expected a record, got ") + got);
+  if (depth_ < record_depth_) return complain(SIDECALL_DTYPE_MISMATCH, std::string("expected a record, got ") + got);
   if (depth_ > record_depth_ || feature_ < 0) return true;
   try {
     set(feature_);
@@ -94,13 +98,13 @@ bool Handler::value(const char* got, Set set) {
 
 bool Handler::enter(const char* got) {
   ++depth_;
-  if (depth_ > kMaxDepth) return complain("expected at most " + std::to_string(kMaxDepth) + " levels, got more");
+  if (depth_ > kMaxDepth) return complain(SIDECALL_INVALID_JSON, "expected at most " + std::to_string(kMaxDepth) + " levels, got more");
   const bool is_object = *got == 'o';
-  if (depth_ < record_depth_) return is_object ? complain("expected a list, got an object") : true;
+  if (depth_ < record_depth_) return true;
   if (depth_ == record_depth_) {
     ++row_;
     guess_ = 0;
-    return is_object ? true : complain("expected a record, got an array");
+    return is_object ? true : complain(SIDECALL_DTYPE_MISMATCH, "expected a record, got array");
   }
   if (depth_ == record_depth_ + 1 && feature_ >= 0) {
     try {
@@ -132,7 +136,7 @@ bool Handler::Key(const char* text, rapidjson::SizeType length, bool) {
   }
   guess_ = static_cast<size_t>(feature_) + 1;
   int64_t& last = seen_[static_cast<size_t>(feature_)];
-  if (last == row_) return complain("expected each key once, got '" + std::string(name) + "' twice in a record");
+  if (last == row_) return complain(SIDECALL_INVALID_JSON, "expected each key once, got '" + std::string(name) + "' twice in a record");
   last = row_;
   return true;
 }
@@ -258,7 +262,7 @@ void read_records(std::string_view json, Call* call) {
   const rapidjson::ParseResult result = reader.Parse<kParseFlags>(stream, handler);
   if (!result.IsError()) return;
   const std::string where = " (byte " + std::to_string(result.Offset()) + ")";
-  if (!handler.complaint().empty()) throw Error(SIDECALL_INVALID_JSON, "records: " + handler.complaint() + where);
+  if (!handler.complaint().empty()) throw Error(handler.status(), "records: " + handler.complaint() + where);
   if (result.Code() == rapidjson::kParseErrorNumberTooBig) throw Error(SIDECALL_OUT_OF_RANGE, "records: expected numbers that float64 holds, got a larger one" + where);
   throw Error(SIDECALL_INVALID_JSON, std::string("records: expected JSON, got an error: ") + rapidjson::GetParseError_En(result.Code()) + where);
 }

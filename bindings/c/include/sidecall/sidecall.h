@@ -350,7 +350,7 @@ SIDECALL_API void sidecall_call_close(sidecall_call *call);
  * call has that many rows. Fails with INVALID_ARGUMENT, BUSY, OUT_OF_MEMORY.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_resize(sidecall_call *call, int64_t rows, sidecall_error *err);
 
-/* The number of rows; 0 for NULL.   Since 0.1. */
+/* The number of rows; 0 for NULL. Where inputs are given as whole tensors it follows from them at the next run.   Since 0.1. */
 SIDECALL_API int64_t sidecall_call_rows(const sidecall_call *call);
 
 /* Gives one input its own shape, for inputs that vary beyond rows. Values of that input are lost. Inputs that share a number of rows, or
@@ -426,7 +426,8 @@ SIDECALL_API sidecall_status sidecall_call_reset(sidecall_call *call, sidecall_e
  * set_bool    for bool only; 0 or 1
  * set_str     for string only
  * set_missing for any feature that is nullable
- * set_invalid remembers a value that the caller's language cannot turn into any of these; `got` names its type
+ * set_invalid remembers a value that the caller's language cannot turn into any of these; `got` names its type. With
+ *             feature -1 the row itself is no record: that fails at once.
  * set_unknown remembers a name that is no feature; does nothing under SIDECALL_EXTRA_IGNORE
  *
  * Fail with UNKNOWN_NAME (feature is -1), INVALID_ARGUMENT (row), DTYPE_MISMATCH, MISSING_VALUE, UNKNOWN_CATEGORY, INVALID_STRING,
@@ -445,7 +446,7 @@ SIDECALL_API sidecall_status sidecall_call_clear(sidecall_call *call, sidecall_e
 /* Reads one column of one row after a run.
  *
  * get_f64     any numeric column, bool as 0 or 1; an int64 beyond 2^53 is OUT_OF_RANGE
- * get_i64     integer and bool columns
+ * get_i64     integer columns, and bool as 0 or 1
  * get_str     string columns; the text is not NUL-terminated and lives as long as a view
  *
  * Fail with UNKNOWN_NAME (column is -1), INVALID_ARGUMENT (row), DTYPE_MISMATCH, NOT_RUN, OUT_OF_RANGE, BUSY.   Since 0.1. */
