@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from . import (  # noqa: F401
+    bayes,
+    calibration,
+    committee,
     compose,
+    decomposition,
     encoders,
     functions,
     impute,
+    kernels,
     linear,
+    neighbours,
     scaling,
     trees,
 )

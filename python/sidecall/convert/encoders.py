@@ -29,6 +29,7 @@ def encode(g: Conversion, model: Any, x: Frame) -> Tensor:
             continue
         picked = g.gather(g.const(table), index)
         picked.width = table.shape[1]
+        picked.single = g.real == "float64" and bool(np.all(table == table.astype("float32")))
         columns.append(picked)
     if not columns:
         raise g.refuse("it has no output columns")
@@ -142,6 +143,7 @@ def _lookup_numbers(g: Conversion, x: Tensor, present: list[tuple[int, Any]], mi
     offset: Any = None
     if present:
         numbers = np.array([[int(c) if whole else float(c) for _, c in present]], dtype=value.dtype)
+        numbers = numbers if whole else g.snap(numbers, x.single)
         equal = g.cast(value.equals(g.const(numbers, value.dtype)), "float32")
         steps = np.array([[float(i - count)] for i, _ in present], dtype="float32")
         offset = equal @ g.const(steps, "float32")

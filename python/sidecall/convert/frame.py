@@ -24,6 +24,10 @@ class Frame:
     def dtypes(self) -> list[str]:
         return [p.dtype for p in self.parts for _ in range(p.width or 0)]
 
+    @property
+    def singles(self) -> list[bool]:
+        return [p.single for p in self.parts for _ in range(p.width or 0)]
+
     def select(self, indices: Sequence[int]) -> Frame:
         """The chosen columns in this order; neighbours from one part stay one part."""
         places = [(part, column) for part in self.parts for column in range(part.width or 0)]

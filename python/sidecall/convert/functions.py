@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_array
 
 from .frame import Frame
 from .graph import Tensor
@@ -42,7 +43,8 @@ UNARY: dict[Any, Body] = {
     np.sign: _op("Sign"),
     np.reciprocal: lambda g, x: 1.0 / x,
     np.sin: _op("Sin"),
-    np.cos: _op("Cos"),
+    # onnxruntime has no double cosine before 1.22.
+    np.cos: lambda g, x: g.unary("Sin", x + float(np.pi / 2.0)),
     np.tanh: _op("Tanh"),
     np.floor: _op("Floor"),
     np.ceil: _op("Ceil"),
@@ -92,6 +94,8 @@ def apply(g: Conversion, function: Any, args: dict[str, Any] | None, x: Frame) -
     """function(x, **args) in double, as numpy computes on what pandas and lists hold."""
     args = dict(args or {})
     if function is None:
+        return x
+    if getattr(function, "func", None) is check_array or function is check_array:
         return x
     if isinstance(function, partial) and not function.args:
         return apply(g, function.func, {**function.keywords, **args}, x)

@@ -26,15 +26,19 @@ ELEMENT_TYPES = {
 
 
 class Tensor:
-    """A value of the graph. Arithmetic adds nodes; `width` is its last dimension where known."""
+    """A value of the graph. Arithmetic adds nodes; `width` is its last dimension where known.
 
-    __slots__ = ("dtype", "graph", "name", "width")
+    `single`: its numbers came as float32 from a caller and were not computed with since.
+    """
+
+    __slots__ = ("dtype", "graph", "name", "single", "width")
 
     def __init__(self, graph: Graph, name: str, dtype: str, width: int | None) -> None:
         self.graph = graph
         self.name = name
         self.dtype = dtype
         self.width = width
+        self.single = False
 
     def _binary(self, op: str, left: Any, right: Any, dtype: str | None = None) -> Tensor:
         left = self.graph.like(left, self)
@@ -179,7 +183,9 @@ class Graph:
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         if x.dtype == dtype:
             return x
-        return self.op("Cast", x, dtype=dtype, width=x.width, to=int(ELEMENT_TYPES[dtype]))
+        result = self.op("Cast", x, dtype=dtype, width=x.width, to=int(ELEMENT_TYPES[dtype]))
+        result.single = x.single
+        return result
 
     def unary(self, op: str, x: Tensor, dtype: str | None = None, **attributes: Any) -> Tensor:
         return self.op(op, x, dtype=dtype, width=x.width, **attributes)
@@ -262,14 +268,18 @@ class Graph:
             return parts[0]
         widths = [p.width for p in parts]
         width = parts[0].width if axis == 0 else None if None in widths else sum(w for w in widths if w is not None)
-        return self.op("Concat", *parts, width=width, axis=axis)
+        result = self.op("Concat", *parts, width=width, axis=axis)
+        result.single = all(p.single for p in parts)
+        return result
 
     def columns(self, x: Tensor, indices: Sequence[int]) -> Tensor:
         """The chosen columns of a matrix, in this order."""
         chosen = [int(i) for i in indices]
         if x.width is not None and chosen == list(range(x.width)):
             return x
-        return self.op("Gather", x, self.const(np.array(chosen, dtype="int64")), width=len(chosen), axis=1)
+        result = self.op("Gather", x, self.const(np.array(chosen, dtype="int64")), width=len(chosen), axis=1)
+        result.single = x.single
+        return result
 
     def gather(self, table: Any, index: Tensor, axis: int = 0) -> Tensor:
         table = table if isinstance(table, Tensor) else self.const(table)

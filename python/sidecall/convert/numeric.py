@@ -55,6 +55,31 @@ def _zeros(g: Conversion, x: Tensor) -> Tensor:
     return g.op("Expand", g.const([0]), g.rows_of(x), dtype="int64")
 
 
+def cos(g: Conversion, x: Tensor) -> Tensor:
+    """Cosine; onnxruntime has no double one before 1.22."""
+    return g.unary("Sin", x + float(np.pi / 2.0))
+
+
+def erf(g: Conversion, x: Tensor) -> Tensor:
+    """The error function in double, which onnxruntime lacks: Taylor's series near zero, else a continued fraction."""
+    a = g.minimum(g.abs(x), 6.5)
+    square = a * a
+    # erf(a) = 2/sqrt(pi) exp(-a^2) sum of a (2 a^2)^n / (1 * 3 * ... (2n + 1)): all terms positive, so exact.
+    term: Tensor = a
+    series: Tensor = a
+    for n in range(1, 60):
+        term = term * square * (2.0 / (2 * n + 1))
+        series = series + term
+    near = series * g.exp(-square) * float(2.0 / np.sqrt(np.pi))
+    # erfc(a) = exp(-a^2)/sqrt(pi) / (a + (1/2)/(a + (2/2)/(a + ...))), fast for a > 2.
+    b = g.maximum(a, 2.0)
+    fraction: Tensor = b
+    for n in range(60, 0, -1):
+        fraction = b + (n / 2.0) / fraction
+    far = 1.0 - g.exp(-b * b) / (fraction * float(np.sqrt(np.pi)))
+    return g.unary("Sign", x) * g.where(a > 2.0, far, near)
+
+
 # Wichura, Algorithm AS 241 (PPND16), Applied Statistics 37, 1988: relative accuracy about 1e-16.
 _CENTRE = (
     (2509.0809287301226727, 33430.575583588128105, 67265.770927008700853, 45921.953931549871457, 13731.693765509461125,

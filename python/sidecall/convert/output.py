@@ -18,22 +18,29 @@ OUTPUTS = ("label", "probabilities", "prediction", "scores", "transformed")
 Output = tuple[str, Tensor, list[int]]
 
 
-def to_graph(model: Any, inputs: list[tuple[str, str, int]], *, precision: str = "float32") -> onnx.ModelProto:
+def to_graph(model: Any, inputs: list[tuple[str, str, int]], *, precision: str = "float32", rows: str = "float32") -> onnx.ModelProto:
     """The ONNX graph of a fitted model.
 
     inputs     (name, dtype, width) in the order of the columns that the model was trained on; dtype is float32,
                float64, int64, bool or string. Tensors are [N, width].
     precision  "float32" or "float64": the type of thresholds and sums inside the graph, and of its outputs.
+    rows       what a float32 of an input stands for. "float32": itself, the graph answers like the model for the float32
+               row. "float64": the rounding of a float64 row, the graph answers like the model for that one where
+               thresholds, bin edges or categories are as near.
 
     Raises NotConvertible with the step and the reason.
     """
     if precision not in ("float32", "float64"):
         raise ValueError(f"precision: expected 'float32' or 'float64', got {precision!r}")
+    if rows not in ("float32", "float64"):
+        raise ValueError(f"rows: expected 'float32' or 'float64', got {rows!r}")
     names = [name for name, _, _ in inputs]
     if clash := set(names) & set(OUTPUTS):
         raise NotConvertible("", f"the input '{min(clash)}' has the name of an output")
-    g = Conversion(precision, names)
+    g = Conversion(precision, names, rows)
     tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
+    for tensor in tensors:
+        tensor.single = tensor.dtype == "float32"
     try:
         outputs = _outputs(g, model, Frame(g, _ordered(model, tensors)))
     except NotConvertible:
@@ -105,10 +112,10 @@ def _clusterer(g: Conversion, model: Any, x: Frame) -> list[Output]:
     label = g.call(model, "index", x)
     outputs: list[Output] = [("label", label, [])]
     kind = final_step(model)
-    for method in ("predict_proba", "transform"):
+    for method, name in (("predict_proba", "probabilities"), ("transform", "scores")):
         if hasattr(model, method) and g.handles(kind, method):
             scores = g.frame(g.call(model, method, x)).matrix()
-            outputs.append(("scores", scores, [_width(scores)]))
+            outputs.append((name, scores, [_width(scores)]))
             break
     return outputs
 
@@ -137,11 +144,11 @@ def class_labels(g: Conversion, classes: np.ndarray, index: Tensor) -> Tensor:
     if len(kinds) != 1 or not kinds <= {str, int, bool}:
         names = ", ".join(sorted(k.__name__ for k in kinds))
         raise NotConvertible("", f"classes must be strings, integers or booleans of one type, got {names}")
-    if kinds == {int} and np.array_equal(classes, np.arange(len(classes))):
+    if kinds != {str} and np.array_equal(classes.astype("int64"), np.arange(len(classes))):
         return index
     if kinds == {str}:
         return g.gather(g.const(classes.astype(object)), index)
-    return g.gather(g.const(classes.astype("int64" if kinds == {int} else "bool")), index)
+    return g.gather(g.const(classes.astype("int64")), index)
 
 
 def _multioutput(g: Conversion, model: Any, x: Frame, classes: list[Any]) -> list[Output]:

@@ -43,10 +43,14 @@ def _library(model: object) -> str:
 
 
 class Conversion(Graph):
-    """A graph being built from one model."""
+    """A graph being built from one model.
 
-    def __init__(self, real: str, reserved: list[str]) -> None:
+    `rows` says what a float32 of the caller stands for: itself, or the nearest to the float64 that the model means.
+    """
+
+    def __init__(self, real: str, reserved: list[str], rows: str = "float32") -> None:
         super().__init__(real, reserved)
+        self.rows = rows
         self.path: list[tuple[str, str]] = []
         # Holds the model too: an id may be reused once its object is gone.
         self.memo: dict[tuple[int, str, tuple[str, ...]], tuple[object, Any]] = {}
@@ -64,6 +68,18 @@ class Conversion(Graph):
             yield
         finally:
             self.path.pop()
+
+    def snap(self, values: Any, single: Any) -> np.ndarray:
+        """Values that rows are compared with in double, for columns of which `single` tells the origin.
+
+        Where float32 stands for float64, v and t meet rounded alike: v <= t implies float32(v) <= float32(t), and
+        equality, which is common as edges and categories are data, is kept.
+        """
+        values = np.asarray(values, dtype="float64")
+        if self.rows != "float64":
+            return values
+        with np.errstate(over="ignore"):
+            return np.where(single, values.astype("float32").astype("float64"), values)
 
     def handles(self, model: object, method: str) -> bool:
         return (_library(model), type(model).__name__, method) in _rules

@@ -95,7 +95,8 @@ def safe_norm(g: Conversion, x: Tensor, kind: str) -> Tensor:
 
 @converts("sklearn", "Binarizer", "transform")
 def binarizer(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.cast(x.matrix("float64") > float(model.threshold), g.real)
+    thresholds = g.snap(np.full((1, x.width), model.threshold), x.singles)
+    return g.cast(x.matrix("float64") > thresholds, g.real)
 
 
 @converts("sklearn", "PowerTransformer", "transform")
@@ -179,7 +180,7 @@ def quantile_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
 def bins(g: Conversion, model: Any, x: Frame) -> Tensor:
     columns = []
     for k, edges in enumerate(model.bin_edges_):
-        index = index_of(g, g.cast(x.column(k), "float64"), edges[1:-1])
+        index = index_of(g, g.cast(x.column(k), "float64"), g.snap(edges[1:-1], x.singles[k]))
         if model.encode == "ordinal":
             columns.append(g.cast(g.column(index), g.real))
         else:

@@ -218,8 +218,8 @@ def _members_of(bits: np.ndarray) -> np.ndarray:
 def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor]:
     if model._preprocessor is not None:
         x = g.transform(model._preprocessor, x, "preprocessor")
-    matrix = x.matrix()
-    sets = CategoricalSets(g, matrix)
+    singles = np.array(x.singles)
+    sets = CategoricalSets(g, x.matrix())
     known, columns = model._bin_mapper.make_known_categories_bitsets()
     ensemble = Ensemble(model.n_trees_per_iteration_)
     for stage in model._predictors:
@@ -228,6 +228,7 @@ def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
             leaf = nodes["is_leaf"].astype(bool)
             feature, threshold = nodes["feature_idx"].copy(), nodes["num_threshold"].astype("float64")
             missing = nodes["missing_go_to_left"].astype(bool)
+            threshold = g.snap(threshold, singles[np.where(leaf, 0, feature)])
             for i in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~leaf):
                 left = _members_of(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][i]])
                 every = _members_of(known[columns[feature[i]]])

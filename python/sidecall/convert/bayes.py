@@ -1,0 +1,203 @@
+"""Converters of models of densities: naive Bayes, discriminant analysis, mixtures, covariances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .frame import Frame
+from .graph import Tensor
+from .kernels import squared_distances
+from .linear import affine, pair, sign_index
+from .neighbours import distances
+from .registry import Conversion, converts
+
+NAIVE = "GaussianNB BernoulliNB MultinomialNB ComplementNB CategoricalNB"
+
+
+@converts("sklearn", NAIVE, "joint")
+def joint(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """Log-likelihood of each class, up to what all classes share; in double, as terms are large and cancel."""
+    y = x.matrix("float64")
+    name = type(model).__name__
+    if name == "GaussianNB":
+        terms = []
+        for prior, mean, variance in zip(model.class_prior_, model.theta_, model.var_, strict=True):
+            d = y - mean.reshape(1, -1)
+            constant = float(np.log(prior) - 0.5 * np.sum(np.log(2.0 * np.pi * variance)))
+            terms.append(g.sum(d * d / variance.reshape(1, -1)) * -0.5 + constant)
+        return g.concat(terms)
+    if name == "CategoricalNB":
+        return _categorical(g, model, x)
+    logs = np.asarray(model.feature_log_prob_, "float64")
+    if name == "BernoulliNB":
+        if model.binarize is not None:
+            y = g.cast(y > g.snap(np.full((1, x.width), model.binarize), x.singles), "float64")
+        negative = np.log(1.0 - np.exp(logs))
+        bias = np.asarray(model.class_log_prior_) + negative.sum(axis=1)
+        return (y @ (logs - negative).T) + bias.reshape(1, -1)
+    if name == "ComplementNB" and len(model.classes_) > 1:
+        return y @ logs.T
+    return (y @ logs.T) + np.asarray(model.class_log_prior_).reshape(1, -1)
+
+
+def _categorical(g: Conversion, model: Any, x: Frame) -> Tensor:
+    total: Any = np.asarray(model.class_log_prior_, "float64").reshape(1, -1)
+    for k, logs in enumerate(model.feature_log_prob_):
+        code = g.cast(g.flatten(x.column(k)), "int64")
+        picked = g.gather(g.const(np.asarray(logs).T, "float64"), code)
+        picked.width = len(model.classes_)
+        total = picked + total
+    result: Tensor = total
+    return result
+
+
+@converts("sklearn", NAIVE, "predict_proba")
+def naive_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.cast(g.softmax(g.call(model, "joint", x)), g.real)
+
+
+@converts("sklearn", NAIVE, "index")
+def naive_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.argmax(g.call(model, "joint", x))
+
+
+# Discriminant analysis.
+
+
+@converts("sklearn", "LinearDiscriminantAnalysis", "decision_function")
+def linear_discriminant(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return affine(g, x.matrix(), model.coef_, model.intercept_)
+
+
+@converts("sklearn", "LinearDiscriminantAnalysis", "predict_proba")
+def linear_discriminant_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    scores = g.call(model, "decision_function", x)
+    return pair(g, g.sigmoid(scores)) if len(model.classes_) == 2 else g.softmax(scores)
+
+
+@converts("sklearn", "LinearDiscriminantAnalysis", "index")
+def linear_discriminant_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return sign_index(g, g.call(model, "decision_function", x))
+
+
+@converts("sklearn", "LinearDiscriminantAnalysis", "transform")
+def linear_discriminant_transform(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.solver == "lsqr":
+        raise g.refuse("transform is not available with solver='lsqr'")
+    y = x.matrix()
+    if model.solver == "svd":
+        y = y - np.asarray(model.xbar_).reshape(1, -1)
+    return g.columns(y @ np.asarray(model.scalings_, "float64"), range(model._max_components))
+
+
+@converts("sklearn", "QuadraticDiscriminantAnalysis", "all_scores")
+def quadratic_scores(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = x.matrix("float64")
+    terms = []
+    for rotation, scaling, mean, prior in zip(model.rotations_, model.scalings_, model.means_, model.priors_, strict=True):
+        z = (y - np.asarray(mean).reshape(1, -1)) @ (rotation * scaling**-0.5)
+        terms.append((g.sum(z * z) + float(np.sum(np.log(scaling)))) * -0.5 + float(np.log(prior)))
+    return g.concat(terms)
+
+
+@converts("sklearn", "QuadraticDiscriminantAnalysis NearestCentroid", "decision_function")
+def quadratic_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    scores = g.call(model, "all_scores", x)
+    if len(model.classes_) == 2:
+        scores = g.columns(scores, [1]) - g.columns(scores, [0])
+    return g.cast(scores, g.real)
+
+
+@converts("sklearn", "QuadraticDiscriminantAnalysis NearestCentroid", "predict_proba")
+def quadratic_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.cast(g.softmax(g.call(model, "all_scores", x)), g.real)
+
+
+@converts("sklearn", "QuadraticDiscriminantAnalysis", "index")
+def quadratic_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.argmax(g.call(model, "all_scores", x))
+
+
+@converts("sklearn", "NearestCentroid", "all_scores")
+def centroid_scores(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.metric not in ("euclidean", "l2"):
+        raise g.refuse("decision values exist for the Euclidean metric only")
+    deviation = np.asarray(model.within_class_std_dev_, "float64")
+    scale = np.where(deviation == 0.0, 1.0, deviation)
+    y = x.matrix("float64") / g.const(scale.reshape(1, -1), "float64")
+    d = squared_distances(g, y, np.asarray(model.centroids_) / scale)
+    return -(d - 2.0 * np.log(np.asarray(model.class_prior_, "float64")).reshape(1, -1))
+
+
+@converts("sklearn", "NearestCentroid", "index")
+def centroid_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if np.isclose(model.class_prior_, 1.0 / len(model.classes_)).all():
+        return g.argmin(distances(g, model, x.matrix("float64"), model.centroids_))
+    return g.argmax(g.call(model, "all_scores", x))
+
+
+# Mixtures.
+
+
+@converts("sklearn", "GaussianMixture BayesianGaussianMixture", "weighted")
+def weighted_log(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """Log density of each component times its weight, [N, components]."""
+    y = x.matrix("float64")
+    means = np.asarray(model.means_, "float64")
+    components, features = means.shape
+    cholesky = _cholesky(model, components, features)
+    terms = []
+    for mean, factor in zip(means, cholesky, strict=True):
+        z = (y @ factor) - (mean @ factor).reshape(1, -1)
+        terms.append(g.sum(z * z) * -0.5)
+    determinants = np.array([np.sum(np.log(np.diag(f))) for f in cholesky])
+    constant = determinants - 0.5 * features * np.log(2.0 * np.pi)
+    constant = constant + np.asarray(model._estimate_log_weights(), "float64")
+    if type(model).__name__ == "BayesianGaussianMixture":
+        zero = means[:1]
+        plain = np.asarray(_log_gaussian(cholesky, means, zero))
+        constant = constant + (np.asarray(model._estimate_log_prob(zero))[0] - plain)
+    return g.concat(terms) + constant.reshape(1, -1)
+
+
+def _log_gaussian(cholesky: list[np.ndarray], means: np.ndarray, row: np.ndarray) -> list[float]:
+    features = means.shape[1]
+    return [
+        float(-0.5 * (features * np.log(2 * np.pi) + np.sum((row @ f - m @ f) ** 2)) + np.sum(np.log(np.diag(f))))
+        for f, m in zip(cholesky, means, strict=True)
+    ]
+
+
+def _cholesky(model: Any, components: int, features: int) -> list[np.ndarray]:
+    """Square roots of the precisions, one [features, features] per component."""
+    roots = np.asarray(model.precisions_cholesky_, "float64")
+    if model.covariance_type == "full":
+        return list(roots)
+    if model.covariance_type == "tied":
+        return [roots] * components
+    if model.covariance_type == "diag":
+        return [np.diag(r) for r in roots]
+    return [np.eye(features) * r for r in roots]
+
+
+@converts("sklearn", "GaussianMixture BayesianGaussianMixture", "predict_proba")
+def mixture_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.cast(g.softmax(g.call(model, "weighted", x)), g.real)
+
+
+@converts("sklearn", "GaussianMixture BayesianGaussianMixture", "index")
+def mixture_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.argmax(g.call(model, "weighted", x))
+
+
+# Covariances.
+
+
+@converts("sklearn", "EllipticEnvelope", "decision_function")
+def envelope(g: Conversion, model: Any, x: Frame) -> Tensor:
+    d = x.matrix("float64") - np.asarray(model.location_).reshape(1, -1)
+    distance = g.sum((d @ np.asarray(model.get_precision(), "float64")) * d)
+    # scikit-learn's pairwise distance takes a root and squares it again.
+    return g.cast(-distance - float(model.offset_), g.real)

@@ -1,0 +1,134 @@
+"""Converters of calibration and of decision thresholds; both answer from an inner classifier's raw response."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .frame import Frame
+from .graph import Tensor
+from .linear import normalized, pair
+from .numeric import interpolate
+from .registry import Conversion, converts
+
+
+def response(g: Conversion, model: Any, x: Frame, methods: list[str], step: str) -> tuple[Tensor, str]:
+    """The first response that the fitted object offers, as scikit-learn chooses: [N, 1] for two classes."""
+    for method in methods:
+        if hasattr(model, method):
+            values = g.call(model, method, x, step)
+            if method == "predict_proba" and len(model.classes_) == 2:
+                values = g.columns(values, [1])
+            return values, method
+    raise g.refuse(f"its estimator has none of {', '.join(methods)}")
+
+
+@converts("sklearn", "CalibratedClassifierCV", "predict_proba")
+def calibrated(g: Conversion, model: Any, x: Frame) -> Tensor:
+    members = [_member(g, m, x, i) for i, m in enumerate(model.calibrated_classifiers_)]
+    total = members[0]
+    for member in members[1:]:
+        total = total + member
+    return g.cast(total / float(len(members)) if len(members) > 1 else total, g.real)
+
+
+def _member(g: Conversion, member: Any, x: Frame, number: int) -> Tensor:
+    # Calibrators are fitted on decision values where the classifier has them: probabilities in their place are wrong.
+    scores, method = response(g, member.estimator, x, ["decision_function", "predict_proba"], f"calibrated_classifiers_[{number}]")
+    classes = np.asarray(member.classes)
+    scores = g.cast(scores, "float64")
+    if member.method == "temperature":
+        return _temperature(g, member.calibrators[0], scores, method, len(classes))
+    places = np.searchsorted(classes, member.estimator.classes_)
+    if len(classes) == 2:
+        return _capped(g, pair(g, _calibrate(g, member.calibrators[0], scores)))
+    columns: list[Tensor | None] = [None] * len(classes)
+    for k, calibrator in enumerate(member.calibrators):
+        columns[int(places[k])] = _calibrate(g, calibrator, g.columns(scores, [k]))
+    zero = g.columns(scores, [0]) * 0.0
+    probabilities = g.concat([c if c is not None else zero for c in columns])
+    return _capped(g, normalized(g, probabilities, len(classes)))
+
+
+def _calibrate(g: Conversion, calibrator: Any, t: Tensor) -> Tensor:
+    if type(calibrator).__name__ == "_SigmoidCalibration":
+        p = 1.0 / (g.exp(t * float(calibrator.a_) + float(calibrator.b_)) + 1.0)
+        p.width = 1
+        return p
+    return g.cast(g.call(calibrator, "predict", t, "calibrator"), "float64")
+
+
+def _temperature(g: Conversion, calibrator: Any, scores: Tensor, method: str, classes: int) -> Tensor:
+    """scikit-learn's _convert_to_logits, then a softmax of the logits times beta."""
+    if method == "predict_proba":
+        probabilities = pair(g, scores) if classes == 2 else scores
+        # scikit-learn's own guard against the logarithm of zero.
+        logits = g.log(probabilities + 1e-12)
+    else:
+        logits = g.concat([-scores, scores]) if classes == 2 else scores
+    return g.softmax(logits * float(calibrator.beta_))
+
+
+def _capped(g: Conversion, p: Tensor) -> Tensor:
+    """Sums of rounding errors may exceed one by a little."""
+    return g.minimum(p, 1.0)
+
+
+@converts("sklearn", "IsotonicRegression", "predict", "transform")
+def isotonic(g: Conversion, model: Any, x: Frame) -> Tensor:
+    t = g.cast(x.column(0), "float64")
+    xs, ys = np.asarray(model.X_thresholds_, "float64"), np.asarray(model.y_thresholds_, "float64")
+    if model.out_of_bounds == "raise":
+        raise g.refuse("out_of_bounds='raise' fails for values outside the fitted range, which a graph cannot")
+    y = interpolate(g, t, xs, ys)
+    if model.out_of_bounds == "nan":
+        outside = (t < float(model.X_min_)) | (t > float(model.X_max_))
+        y = g.where(outside, float("nan"), y)
+    return g.cast(y, "float64")
+
+
+# Thresholds.
+
+
+@converts("sklearn", "FixedThresholdClassifier TunedThresholdClassifierCV", "predict_proba")
+def threshold_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(_inner(model), "predict_proba", x, "estimator")
+
+
+@converts("sklearn", "FixedThresholdClassifier TunedThresholdClassifierCV", "decision_function")
+def threshold_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(_inner(model), "decision_function", x, "estimator")
+
+
+@converts("sklearn", "FixedThresholdClassifier TunedThresholdClassifierCV", "index")
+def threshold_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    inner = _inner(model)
+    methods = ["predict_proba", "decision_function"] if model.response_method == "auto" else [model.response_method]
+    classes = np.asarray(model.classes_)
+    positive = _positive(model)
+    at = 1 if positive is None else int(np.flatnonzero(classes == positive)[0])
+    method = next((m for m in methods if hasattr(inner, m)), methods[0])
+    scores = g.call(inner, method, x, "estimator")
+    if method == "predict_proba":
+        scores = g.columns(scores, [at])
+    elif at == 0:
+        scores = -scores
+    threshold = getattr(model, "best_threshold_", None)
+    if threshold is None:
+        threshold = model.threshold
+        if threshold == "auto":
+            threshold = 0.5 if method == "predict_proba" else 0.0
+    # Both sides in the type of the graph: a tuned threshold is itself one of the scores, and equality must hold.
+    index = g.cast(g.flatten(scores >= float(threshold)), "int64")
+    return index if at == 1 else 1 - index
+
+
+def _inner(model: Any) -> Any:
+    return getattr(model, "estimator_", model.estimator)
+
+
+def _positive(model: Any) -> Any:
+    if hasattr(model, "best_threshold_"):
+        return model._curve_scorer._get_pos_label()
+    return model.pos_label

@@ -1,0 +1,349 @@
+"""Converters of models that ask other models: voting, stacking, bagging, boosting, one against another, chains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.base import is_regressor
+
+from .ensemble import Ensemble
+from .frame import Frame, join
+from .graph import Tensor
+from .linear import pair, sign_index
+from .registry import Conversion, converts
+from .trees import add_tree, rounded
+
+
+def _mean(g: Conversion, parts: list[Tensor], weights: Any = None) -> Tensor:
+    shares = np.full(len(parts), 1.0) if weights is None else np.asarray(weights, "float64")
+    total: Tensor | None = None
+    for part, share in zip(parts, shares, strict=True):
+        term = g.cast(part, g.real)
+        term = term if weights is None else term * float(share)
+        total = term if total is None else total + term
+    assert total is not None
+    return total / float(shares.sum())
+
+
+def _names(model: Any) -> list[str]:
+    return [name for name, step in model.estimators if not (isinstance(step, str) and step == "drop")]
+
+
+# Voting.
+
+
+@converts("sklearn", "VotingRegressor", "predict")
+def voting_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    parts = [g.predict(m, x, n) for m, n in zip(model.estimators_, _names(model), strict=True)]
+    return _mean(g, parts, model._weights_not_none)
+
+
+@converts("sklearn", "VotingClassifier", "predict_proba")
+def voting_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    parts = [g.call(m, "predict_proba", x, n) for m, n in zip(model.estimators_, _names(model), strict=True)]
+    return _mean(g, parts, model._weights_not_none)
+
+
+@converts("sklearn", "VotingClassifier", "index")
+def voting_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if isinstance(model.classes_, list):
+        raise g.refuse("several outputs are not supported")
+    if model.voting == "soft":
+        return g.argmax(g.call(model, "predict_proba", x))
+    votes = [
+        one_hot_votes(g, g.call(m, "index", x, n), len(model.classes_))
+        for m, n in zip(model.estimators_, _names(model), strict=True)
+    ]
+    return g.argmax(_mean(g, votes, model._weights_not_none))
+
+
+def one_hot_votes(g: Conversion, index: Tensor, classes: int) -> Tensor:
+    return g.cast(g.column(index).equals(g.const(np.arange(classes).reshape(1, -1))), g.real)
+
+
+# Stacking.
+
+
+@converts("sklearn", "StackingClassifier StackingRegressor", "transform")
+def stacked(g: Conversion, model: Any, x: Frame) -> Frame:
+    parts: list[Frame] = []
+    names = _names(model)
+    if isinstance(getattr(model, "classes_", None), list):
+        raise g.refuse("several outputs are not supported")
+    for member, name, method in zip(model.estimators_, names, model.stack_method_, strict=True):
+        values = g.predict(member, x, name) if method == "predict" else g.call(member, method, x, name)
+        if method == "predict_proba" and len(model.classes_) == 2:
+            values = g.columns(values, [1])
+        parts.append(g.frame(values))
+    if model.passthrough:
+        parts.append(x)
+    return join(g, parts)
+
+
+@converts("sklearn", "StackingRegressor", "predict")
+def stacking_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.predict(model.final_estimator_, g.transform(model, x), "final_estimator_")
+
+
+def _register_stacking(method: str) -> None:
+    @converts("sklearn", "StackingClassifier", method)
+    def stacking_classifier(g: Conversion, model: Any, x: Frame) -> Tensor:
+        result: Tensor = g.call(model.final_estimator_, method, g.transform(model, x), "final_estimator_")
+        return result
+
+
+for _method in ("predict_proba", "decision_function", "index"):
+    _register_stacking(_method)
+
+
+# Bagging and boosting of any estimator.
+
+
+def _plain_trees(members: list[Any], kind: str) -> bool:
+    return all(type(m).__module__.startswith("sklearn.tree") and kind in type(m).__name__ for m in members)
+
+
+@converts("sklearn", "BaggingRegressor", "predict")
+def bagging_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if _plain_trees(model.estimators_, "Regressor"):
+        ensemble = Ensemble(model.estimators_[0].n_outputs_)
+        for tree, features in zip(model.estimators_, model.estimators_features_, strict=True):
+            add_tree(ensemble, tree.tree_, tree.tree_.value[:, :, 0] / len(model.estimators_), features)
+        return ensemble.scores(g, rounded(g, x))
+    parts = [g.predict(m, x.select(f), f"estimators_[{i}]") for i, (m, f) in _bag(model)]
+    return _mean(g, parts)
+
+
+def _bag(model: Any) -> list[tuple[int, tuple[Any, Any]]]:
+    return list(enumerate(zip(model.estimators_, model.estimators_features_, strict=True)))
+
+
+@converts("sklearn", "BaggingClassifier", "predict_proba")
+def bagging_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    parts = []
+    for i, (member, features) in _bag(model):
+        step, chosen = f"estimators_[{i}]", x.select(features)
+        known = np.asarray(member.classes_).astype(int)
+        if hasattr(member, "predict_proba"):
+            part = g.call(member, "predict_proba", chosen, step)
+        else:
+            part = one_hot_votes(g, g.call(member, "index", chosen, step), len(known))
+        if len(known) != model.n_classes_:
+            spread = np.zeros((len(known), model.n_classes_))
+            spread[np.arange(len(known)), known] = 1.0
+            part = g.cast(part, g.real) @ spread
+        parts.append(part)
+    return _mean(g, parts)
+
+
+@converts("sklearn", "AdaBoostClassifier", "decision_function")
+def ada_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    classes = len(model.classes_)
+    if classes < 2:
+        raise g.refuse("it was fitted on one class")
+    weights = np.asarray(model.estimator_weights_[: len(model.estimators_)], "float64") / model.estimator_weights_.sum()
+    if _plain_trees(model.estimators_, "Classifier"):
+        scores = _ada_trees(g, model, weights, rounded(g, x))
+    else:
+        parts = []
+        for i, (member, w) in enumerate(zip(model.estimators_, weights, strict=True)):
+            votes = one_hot_votes(g, g.call(member, "index", x, f"estimators_[{i}]"), classes)
+            parts.append(votes @ _ada_table(model, member, w))
+        scores = _mean(g, parts) * float(len(parts))
+    if classes == 2:
+        return g.columns(scores, [1]) - g.columns(scores, [0])
+    return scores
+
+
+def _ada_table(model: Any, member: Any, weight: float) -> np.ndarray:
+    """What a member adds for each class that it may predict: [classes, classes]."""
+    classes = len(model.classes_)
+    table = np.full((classes, classes), -weight / (classes - 1))
+    for row, label in enumerate(member.classes_):
+        table[row, int(np.flatnonzero(model.classes_ == label)[0])] = weight
+    return table
+
+
+def _ada_trees(g: Conversion, model: Any, weights: np.ndarray, x: Tensor) -> Tensor:
+    ensemble = Ensemble(len(model.classes_))
+    for tree, weight in zip(model.estimators_, weights, strict=True):
+        predicted = np.argmax(tree.tree_.value[:, 0, :], axis=1)
+        add_tree(ensemble, tree.tree_, _ada_table(model, tree, weight)[predicted])
+    return ensemble.scores(g, x)
+
+
+@converts("sklearn", "AdaBoostClassifier", "index")
+def ada_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return sign_index(g, g.call(model, "decision_function", x))
+
+
+@converts("sklearn", "AdaBoostClassifier", "predict_proba")
+def ada_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    scores = g.call(model, "decision_function", x)
+    if len(model.classes_) == 2:
+        return g.softmax(g.concat([-scores, scores]) / 2.0)
+    return g.softmax(scores / float(len(model.classes_) - 1))
+
+
+@converts("sklearn", "AdaBoostRegressor", "predict")
+def ada_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """The weighted median: the smallest answer at which the weights of the answers so far reach one half."""
+    answers = g.concat([g.predict(m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)])
+    count = len(model.estimators_)
+    ordered, place = g.topk(answers, count)
+    weights = np.asarray(model.estimator_weights_[:count], "float64").reshape(-1)
+    picked = g.gather(g.const(weights, "float64"), place)
+    cumulated = g.op("CumSum", picked, g.const(1), width=count)
+    # Half of the sum, with room for its rounding: weights are compared, not answers.
+    reached = cumulated >= float(0.5 * weights.sum() * (1.0 - 1e-12))
+    first = g.argmax(g.cast(reached, "float32"), keep=True)
+    result = g.op("GatherElements", ordered, first, width=1, axis=1)
+    return result
+
+
+# One against the rest, one against one, error-correcting codes.
+
+
+def binary_score(g: Conversion, member: Any, x: Frame, step: str) -> Tensor:
+    """How sure a two-class member is of its second class, as sklearn.multiclass asks it."""
+    if is_regressor(member):
+        return g.predict(member, x, step)
+    if hasattr(member, "decision_function"):
+        return g.call(member, "decision_function", x, step)
+    return g.columns(g.call(member, "predict_proba", x, step), [1])
+
+
+@converts("sklearn", "_ConstantPredictor", "decision_function")
+def constant_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.columns(x.matrix(), [0]) * 0.0 + float(np.asarray(model.y_).ravel()[0])
+
+
+@converts("sklearn", "_ConstantPredictor", "predict_proba")
+def constant_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return pair(g, g.columns(x.matrix(), [0]) * 0.0 + float(np.asarray(model.y_).ravel()[0]))
+
+
+def _each(g: Conversion, model: Any, x: Frame, features: Any = None) -> list[Tensor]:
+    return [binary_score(g, m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)]
+
+
+@converts("sklearn", "OneVsRestClassifier", "decision_function")
+def rest_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.concat([g.call(m, "decision_function", x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)])
+
+
+@converts("sklearn", "OneVsRestClassifier", "predict_proba")
+def rest_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    columns = [g.columns(g.call(m, "predict_proba", x, f"estimators_[{i}]"), [1]) for i, m in enumerate(model.estimators_)]
+    if len(columns) == 1:
+        return pair(g, columns[0])
+    y = g.concat(columns)
+    if model.multilabel_:
+        return y
+    total = g.sum(y)
+    return y / g.where(total.equals(0.0), 1.0, total)
+
+
+@converts("sklearn", "OneVsRestClassifier", "index")
+def rest_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    first = model.estimators_[0]
+    threshold = 0.0 if hasattr(first, "decision_function") and not is_regressor(first) else 0.5
+    scores = g.concat(_each(g, model, x))
+    if model.multilabel_:
+        return g.cast(scores > threshold, "int64")
+    if len(model.estimators_) == 1:
+        return g.cast(g.flatten(scores > threshold), "int64")
+    return g.argmax(scores)
+
+
+@converts("sklearn", "OneVsOneClassifier", "decision_function")
+def pairs_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.pairwise_indices_ is not None:
+        raise g.refuse("an estimator of precomputed kernels needs the rows of its training")
+    votes = [g.labels(m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)]
+    scores = ovr_decision(g, g.concat(votes), g.concat(_each(g, model, x)), len(model.classes_))
+    return g.columns(scores, [1]) if len(model.classes_) == 2 else scores
+
+
+def ovr_decision(g: Conversion, votes: Tensor, confidences: Tensor, classes: int) -> Tensor:
+    """Votes of pairs (0 or 1 each) plus confidences squeezed into one third, as scikit-learn adds them."""
+    pairs = [(i, j) for i in range(classes) for j in range(i + 1, classes)]
+    lose, win, signed = (np.zeros((len(pairs), classes)) for _ in range(3))
+    for k, (i, j) in enumerate(pairs):
+        lose[k, i], win[k, j] = 1.0, 1.0
+        signed[k, i], signed[k, j] = -1.0, 1.0
+    total = confidences @ signed
+    return (1.0 - votes) @ lose + votes @ win + total / (g.abs(total) * 3.0 + 3.0)
+
+
+@converts("sklearn", "OneVsOneClassifier", "index")
+def pairs_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    scores = g.call(model, "decision_function", x)
+    if len(model.classes_) > 2:
+        return g.argmax(scores)
+    first = model.estimators_[0]
+    threshold = 0.0 if hasattr(first, "decision_function") and not is_regressor(first) else 0.5
+    return g.cast(g.flatten(scores > threshold), "int64")
+
+
+@converts("sklearn", "OutputCodeClassifier", "index")
+def codes_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = g.concat(_each(g, model, x))
+    book = np.asarray(model.code_book_, "float64")
+    # |y - b|^2 without |y|^2, which is the same for every class.
+    distances = (y @ (-2.0 * book.T)) + (book * book).sum(axis=1).reshape(1, -1)
+    return g.argmin(distances)
+
+
+# Several outputs.
+
+
+@converts("sklearn", "MultiOutputRegressor", "predict")
+def multi_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.concat([g.cast(g.predict(m, x, f"estimators_[{i}]"), g.real) for i, m in enumerate(model.estimators_)])
+
+
+@converts("sklearn", "MultiOutputClassifier", "index")
+def multi_classifier(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.concat([g.column(g.call(m, "index", x, f"estimators_[{i}]")) for i, m in enumerate(model.estimators_)])
+
+
+def _chain(g: Conversion, model: Any, x: Frame) -> list[tuple[Any, Frame, str]]:
+    """Each link with what it reads: the row, and the answers of the links before it."""
+    method = getattr(model, "chain_method_", "predict")
+    links, frame = [], x
+    for i, member in enumerate(model.estimators_):
+        step = f"estimators_[{i}]"
+        links.append((member, frame, step))
+        if i + 1 < len(model.estimators_):
+            if method == "predict":
+                answer = g.predict(member, frame, step)
+            elif method == "predict_proba":
+                answer = g.columns(g.call(member, method, frame, step), [1])
+            elif method == "decision_function":
+                answer = g.call(member, method, frame, step)
+            else:
+                raise g.refuse(f"chain_method '{method}' is not supported")
+            frame = join(g, [frame, g.frame(answer)])
+    return links
+
+
+def _unordered(g: Conversion, model: Any, columns: list[Tensor]) -> Tensor:
+    order = [int(i) for i in model.order_]
+    return g.concat([columns[order.index(k)] for k in range(len(order))])
+
+
+@converts("sklearn", "RegressorChain", "predict")
+def regressor_chain(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return _unordered(g, model, [g.cast(g.predict(m, f, s), g.real) for m, f, s in _chain(g, model, x)])
+
+
+@converts("sklearn", "ClassifierChain", "index")
+def classifier_chain(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return _unordered(g, model, [g.column(g.call(m, "index", f, s)) for m, f, s in _chain(g, model, x)])
+
+
+@converts("sklearn", "ClassifierChain", "predict_proba")
+def chain_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return _unordered(g, model, [g.columns(g.call(m, "predict_proba", f, s), [1]) for m, f, s in _chain(g, model, x)])

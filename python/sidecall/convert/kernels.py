@@ -1,0 +1,300 @@
+"""Converters of kernel methods: support vectors, kernel ridge and PCA, Gaussian processes. Computed in double."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy.linalg import solve_triangular
+
+from .committee import ovr_decision
+from .frame import Frame
+from .graph import Tensor
+from .linear import pair, sign_index
+from .numeric import erf
+from .registry import Conversion, converts
+
+
+def squared_distances(g: Conversion, x: Tensor, points: Any) -> Tensor:
+    """|x - p|^2 for every point, [N, points]; what rounding leaves of a zero distance is made zero."""
+    points = np.asarray(points, "float64")
+    norms = (points * points).sum(axis=1).reshape(1, -1)
+    size = g.sum(x * x) + norms
+    distance = size - (x @ (2.0 * points.T))
+    return g.where(distance < size * 4e-15, 0.0, distance)
+
+
+def kernel(g: Conversion, name: Any, x: Tensor, points: Any, gamma: Any, coef0: Any, degree: Any) -> Tensor:
+    """scikit-learn's named pairwise kernels between x and fitted points."""
+    points = np.asarray(points.toarray() if hasattr(points, "toarray") else points, "float64")
+    gamma = 1.0 / points.shape[1] if gamma is None else float(gamma)
+    if name == "linear":
+        return x @ points.T
+    if name == "rbf":
+        return g.exp(squared_distances(g, x, points) * -gamma)
+    if name in ("poly", "polynomial"):
+        return _power(g, (x @ points.T) * gamma + float(coef0), degree)
+    if name == "sigmoid":
+        return g.unary("Tanh", (x @ points.T) * gamma + float(coef0))
+    if name == "cosine":
+        norms = np.linalg.norm(points, axis=1)
+        unit = points / np.where(norms == 0, 1.0, norms).reshape(-1, 1)
+        length = g.sqrt(g.sum(x * x))
+        return (x / g.where(length.equals(0.0), 1.0, length)) @ unit.T
+    if name == "laplacian":
+        return g.exp(manhattan(g, x, points) * -gamma)
+    raise g.refuse(f"the kernel {name!r} is not supported" if isinstance(name, str) else "its kernel is a Python function")
+
+
+def _power(g: Conversion, x: Tensor, degree: Any) -> Tensor:
+    if float(degree) != int(degree):
+        return x ** float(degree)
+    result = x
+    for _ in range(int(degree) - 1):
+        result = result * x
+    return result if int(degree) >= 1 else x * 0.0 + 1.0
+
+
+def manhattan(g: Conversion, x: Tensor, points: Any) -> Tensor:
+    return g.sum(g.abs(differences(g, x, points)), axis=2, keep=False)
+
+
+def differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
+    """x - p for every point, [N, points, width]."""
+    row = g.op("Unsqueeze", x, g.const([1]))
+    return row - g.const(np.asarray(points, "float64")[None], x.dtype)
+
+
+# Support vector machines.
+
+
+def _svm_kernel(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.kernel == "precomputed" or callable(model.kernel):
+        raise g.refuse("a precomputed or callable kernel is not supported")
+    return kernel(g, model.kernel, x.matrix("float64"), model.support_vectors_, model._gamma, model.coef0, model.degree)
+
+
+@converts("sklearn", "SVR NuSVR", "predict")
+def svr(g: Conversion, model: Any, x: Frame) -> Tensor:
+    coef = model.dual_coef_.toarray() if hasattr(model.dual_coef_, "toarray") else model.dual_coef_
+    return g.cast(_svm_kernel(g, model, x) @ np.asarray(coef).T + float(model.intercept_[0]), g.real)
+
+
+@converts("sklearn", "OneClassSVM", "decision_function")
+def one_class_svm(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return svr(g, model, x)
+
+
+@converts("sklearn", "SVC NuSVC", "pairs")
+def svc_pairs(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """libsvm's decision of every pair of classes, [N, pairs], positive for the first class of the pair."""
+    coef = model._dual_coef_.toarray() if hasattr(model._dual_coef_, "toarray") else np.asarray(model._dual_coef_)
+    counts = np.asarray(model._n_support)
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    classes = len(counts)
+    columns = []
+    for i in range(classes):
+        for j in range(i + 1, classes):
+            column = np.zeros(coef.shape[1])
+            column[starts[i] : starts[i + 1]] = coef[j - 1, starts[i] : starts[i + 1]]
+            column[starts[j] : starts[j + 1]] = coef[i, starts[j] : starts[j + 1]]
+            columns.append(column)
+    bias = np.asarray(model._intercept_, "float64").reshape(1, -1)
+    return _svm_kernel(g, model, x) @ np.stack(columns, axis=1) + bias
+
+
+@converts("sklearn", "SVC NuSVC", "decision_function")
+def svc_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    pairs = g.call(model, "pairs", x)
+    if len(model.classes_) == 2:
+        return g.cast(-pairs, g.real)
+    if model.decision_function_shape == "ovo":
+        return g.cast(pairs, g.real)
+    votes = g.cast(pairs < 0.0, "float64")
+    return g.cast(ovr_decision(g, votes, -pairs, len(model.classes_)), g.real)
+
+
+@converts("sklearn", "SVC NuSVC", "index")
+def svc_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.break_ties and model.decision_function_shape == "ovr" and len(model.classes_) > 2:
+        return g.argmax(g.call(model, "decision_function", x))
+    pairs = g.call(model, "pairs", x)
+    if len(model.classes_) == 2:
+        return sign_index(g, -pairs, strict=False)
+    # libsvm votes: above zero for the first class, otherwise for the second.
+    first = g.cast(pairs > 0.0, "float64")
+    every = [(i, j) for i in range(len(model.classes_)) for j in range(i + 1, len(model.classes_))]
+    win = np.zeros((len(every), len(model.classes_)))
+    lose = np.zeros_like(win)
+    for k, (i, j) in enumerate(every):
+        win[k, i], lose[k, j] = 1.0, 1.0
+    return g.argmax(first @ win + (1.0 - first) @ lose)
+
+
+@converts("sklearn", "SVC NuSVC", "predict_proba")
+def svc_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    raise g.refuse("probabilities of libsvm come from an iteration of its own; CalibratedClassifierCV converts")
+
+
+@converts("sklearn", "KernelRidge", "predict")
+def kernel_ridge(g: Conversion, model: Any, x: Frame) -> Tensor:
+    k = kernel(g, model.kernel, x.matrix("float64"), model.X_fit_, model.gamma, model.coef0, model.degree)
+    dual = np.asarray(model.dual_coef_)
+    return g.cast(k @ dual.reshape(len(dual), -1), g.real)
+
+
+@converts("sklearn", "KernelPCA", "transform")
+def kernel_pca(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.kernel == "precomputed":
+        k = x.matrix("float64")
+    else:
+        gamma = getattr(model, "gamma_", model.gamma)
+        k = kernel(g, model.kernel, x.matrix("float64"), model.X_fit_, gamma, model.coef0, model.degree)
+    values = np.asarray(model.eigenvalues_, "float64")
+    scaled = np.zeros_like(model.eigenvectors_, dtype="float64")
+    used = np.flatnonzero(values)
+    scaled[:, used] = model.eigenvectors_[:, used] / np.sqrt(values[used])
+    return g.cast(_centred(g, model._centerer, k) @ scaled, g.real)
+
+
+def _centred(g: Conversion, centerer: Any, k: Tensor) -> Tensor:
+    rows = np.asarray(centerer.K_fit_rows_, "float64").reshape(1, -1)
+    return k - rows - g.sum(k) / float(rows.shape[1]) + float(centerer.K_fit_all_)
+
+
+@converts("sklearn", "KernelCenterer", "transform")
+def centerer(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.cast(_centred(g, model, x.matrix("float64")), g.real)
+
+
+@converts("sklearn", "Nystroem", "transform")
+def nystroem(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.kernel_params:
+        raise g.refuse("kernel_params are not supported")
+    default = {"poly": 3, "polynomial": 3}.get(model.kernel, 1)
+    degree = default if model.degree is None else model.degree
+    coef0 = 1.0 if model.coef0 is None else model.coef0
+    k = kernel(g, model.kernel, x.matrix("float64"), model.components_, model.gamma, coef0, degree)
+    return g.cast(k @ np.asarray(model.normalization_, "float64").T, g.real)
+
+
+# Gaussian processes.
+
+
+def process_kernel(g: Conversion, k: Any, x: Tensor, points: np.ndarray) -> Tensor:
+    """k(x, points) for scikit-learn's kernel objects, [N, points]."""
+    name = type(k).__name__
+    if not type(k).__module__.startswith("sklearn."):
+        raise g.refuse(f"the kernel {name} is not scikit-learn's own")
+    if name in ("Sum", "Product"):
+        a, b = process_kernel(g, k.k1, x, points), process_kernel(g, k.k2, x, points)
+        return a + b if name == "Sum" else a * b
+    if name == "Exponentiation":
+        return process_kernel(g, k.kernel, x, points) ** float(k.exponent)
+    if name == "ConstantKernel":
+        return g.columns(x, [0]) * 0.0 + np.full((1, len(points)), float(k.constant_value))
+    if name == "WhiteKernel":
+        return g.columns(x, [0]) * 0.0 + np.zeros((1, len(points)))
+    if name == "DotProduct":
+        return x @ points.T + float(k.sigma_0) ** 2
+    if name in ("RBF", "Matern", "RationalQuadratic", "ExpSineSquared"):
+        return _stationary(g, k, name, x, points)
+    raise g.refuse(f"the kernel {name} is not supported")
+
+
+def _stationary(g: Conversion, k: Any, name: str, x: Tensor, points: np.ndarray) -> Tensor:
+    scale = np.asarray(k.length_scale, "float64")
+    if name == "RationalQuadratic":
+        d = squared_distances(g, x, points) / float(2.0 * k.alpha * scale**2)
+        return (d + 1.0) ** float(-k.alpha)
+    if name == "ExpSineSquared":
+        d = g.sqrt(squared_distances(g, x, points))
+        s = g.unary("Sin", d * float(np.pi / k.periodicity)) / float(scale)
+        return g.exp(s * s * -2.0)
+    # The graph's constants would otherwise be rounded to its own type.
+    d = squared_distances(g, x / g.const(scale.reshape(1, -1), "float64"), points / scale)
+    if name == "RBF" or k.nu == np.inf:
+        return g.exp(d * -0.5)
+    r = g.sqrt(d)
+    if k.nu == 0.5:
+        return g.exp(-r)
+    if k.nu == 1.5:
+        s = r * float(np.sqrt(3.0))
+        return (s + 1.0) * g.exp(-s)
+    if k.nu == 2.5:
+        s = r * float(np.sqrt(5.0))
+        return (s + 1.0 + s * s / 3.0) * g.exp(-s)
+    raise g.refuse(f"Matern with nu={k.nu} needs Bessel functions")
+
+
+@converts("sklearn", "GaussianProcessRegressor", "predict")
+def process_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if not hasattr(model, "X_train_"):
+        raise g.refuse("it is not fitted")
+    k = process_kernel(g, model.kernel_, x.matrix("float64"), np.asarray(model.X_train_, "float64"))
+    alpha = np.asarray(model.alpha_, "float64")
+    mean = k @ alpha.reshape(len(alpha), -1)
+    scale, offset = (np.asarray(v, "float64").reshape(1, -1) for v in (model._y_train_std, model._y_train_mean))
+    return g.cast(mean * scale + offset, g.real)
+
+
+# Of scikit-learn's approximation of the logistic by error functions (Williams and Barber, 1998).
+_LAMBDAS = (0.41, 0.4, 0.37, 0.44, 0.39)
+_COEFS = (-1854.8214151, 3516.89893646, 221.29346712, 128.12323805, -2010.49422654)
+
+
+@converts("sklearn", "_BinaryGaussianProcessClassifierLaplace", "latent")
+def _latent(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+    k = process_kernel(g, model.kernel_, x.matrix("float64"), np.asarray(model.X_train_, "float64"))
+    mean = k @ np.asarray(model.y_train_ - model.pi_, "float64").reshape(-1, 1)
+    return k, mean
+
+
+@converts("sklearn", "_BinaryGaussianProcessClassifierLaplace", "predict_proba")
+def process_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    k, mean = g.call(model, "latent", x)
+    solve = solve_triangular(np.asarray(model.L_), np.diag(np.asarray(model.W_sr_)), lower=True)
+    v = k @ solve.T
+    variance = _diagonal(g, model.kernel_, x.matrix("float64")) - g.sum(v * v)
+    alpha = 1.0 / (variance * 2.0)
+    total: Tensor | None = None
+    for lam, coef in zip(_LAMBDAS, _COEFS, strict=True):
+        argument = mean * lam * g.sqrt(alpha / (alpha + lam**2))
+        # The factors sqrt(pi / alpha) and 1 / (2 sqrt(2 pi variance)) of the paper cancel to one half.
+        integral = erf(g, argument) * 0.5
+        total = integral * coef if total is None else total + integral * coef
+    assert total is not None
+    p = total + 0.5 * sum(_COEFS)
+    p.width = 1
+    return g.cast(pair(g, p), g.real)
+
+
+def _diagonal(g: Conversion, k: Any, x: Tensor) -> Tensor:
+    """k(x, x) of each row, [N, 1]."""
+    name = type(k).__name__
+    if name in ("Sum", "Product"):
+        a, b = _diagonal(g, k.k1, x), _diagonal(g, k.k2, x)
+        return a + b if name == "Sum" else a * b
+    if name == "Exponentiation":
+        return _diagonal(g, k.kernel, x) ** float(k.exponent)
+    if name == "DotProduct":
+        return g.sum(x * x) + float(k.sigma_0) ** 2
+    value = {"ConstantKernel": "constant_value", "WhiteKernel": "noise_level"}.get(name)
+    return g.columns(x, [0]) * 0.0 + float(getattr(k, value) if value else 1.0)
+
+
+@converts("sklearn", "_BinaryGaussianProcessClassifierLaplace", "index")
+def process_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return sign_index(g, g.call(model, "latent", x)[1])
+
+
+@converts("sklearn", "GaussianProcessClassifier", "predict_proba")
+def process_classifier(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.n_classes_ > 2 and model.multi_class == "one_vs_one":
+        raise g.refuse("one_vs_one gives no probabilities")
+    return g.call(model.base_estimator_, "predict_proba", x, "base_estimator_")
+
+
+@converts("sklearn", "GaussianProcessClassifier", "index")
+def process_classifier_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model.base_estimator_, "index", x, "base_estimator_")

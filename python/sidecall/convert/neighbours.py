@@ -1,0 +1,209 @@
+"""Converters of neighbours: all distances in double, the nearest by TopK. Equal distances may order differently."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .frame import Frame
+from .graph import Tensor
+from .kernels import differences, kernel, manhattan, squared_distances
+from .registry import Conversion, converts
+
+
+def distances(g: Conversion, model: Any, x: Tensor, points: Any = None) -> Tensor:
+    """To every fitted row, in the model's metric, [N, rows]."""
+    fitted = model._fit_X if points is None else points
+    if hasattr(fitted, "toarray"):
+        fitted = fitted.toarray()
+    metric = model.effective_metric_ if hasattr(model, "effective_metric_") else model.metric
+    params = getattr(model, "effective_metric_params_", None) or {}
+    p = params.get("p", getattr(model, "p", 2))
+    if metric == "minkowski":
+        metric = {1: "manhattan", 2: "euclidean"}.get(p, "minkowski")
+    if not isinstance(metric, str) or {k for k, v in params.items() if v is not None} - {"p"}:
+        raise g.refuse("a metric with parameters or a Python function is not supported")
+    if metric in ("euclidean", "l2"):
+        return g.sqrt(squared_distances(g, x, fitted))
+    if metric == "sqeuclidean":
+        return squared_distances(g, x, fitted)
+    if metric in ("manhattan", "cityblock", "l1"):
+        return manhattan(g, x, fitted)
+    if metric == "chebyshev":
+        return g.reduce("ReduceMax", g.abs(differences(g, x, fitted)), 2, False)
+    if metric == "minkowski":
+        powers = g.abs(differences(g, x, fitted)) ** float(p)
+        return g.sum(powers, axis=2, keep=False) ** float(1.0 / p)
+    if metric == "cosine":
+        return g.maximum(1.0 - kernel(g, "cosine", x, fitted, None, 0, 1), 0.0)
+    raise g.refuse(f"the metric '{metric}' is not supported")
+
+
+def _nearest(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+    return g.topk(distances(g, model, x.matrix("float64")), int(model.n_neighbors))
+
+
+def _weights(g: Conversion, model: Any, near: Tensor) -> Tensor | None:
+    if model.weights in (None, "uniform"):
+        return None
+    if model.weights != "distance":
+        raise g.refuse("its weights are a Python function")
+    zero = near.equals(0.0)
+    exact = g.cast(zero, "float64")
+    return g.where(g.sum(exact) > 0.0, exact, 1.0 / g.where(zero, 1.0, near))
+
+
+def _targets(model: Any) -> np.ndarray:
+    y = np.asarray(model._y)
+    return y.reshape(len(y), -1)
+
+
+@converts("sklearn", "KNeighborsClassifier", "predict_proba")
+def neighbours_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if isinstance(model.classes_, list):
+        raise g.refuse("several outputs are not supported")
+    near, place = _nearest(g, model, x)
+    weights = _weights(g, model, near)
+    labels = g.gather(g.const(np.asarray(model._y).astype("int64")), place)
+    classes = g.const(np.arange(len(model.classes_)).reshape(1, 1, -1))
+    votes = g.cast(g.op("Unsqueeze", labels, g.const([2])).equals(classes), "float64")
+    if weights is None:
+        result = g.mean(votes, axis=1, keep=False)
+    else:
+        total = g.sum(votes * g.op("Unsqueeze", weights, g.const([2])), axis=1, keep=False)
+        result = total / g.sum(total)
+    result.width = len(model.classes_)
+    result = g.cast(result, g.real)
+    result.width = len(model.classes_)
+    return result
+
+
+@converts("sklearn", "KNeighborsRegressor", "predict")
+def neighbours_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    near, place = _nearest(g, model, x)
+    weights = _weights(g, model, near)
+    targets = _targets(model).astype("float64")
+    columns = []
+    for k in range(targets.shape[1]):
+        picked = g.gather(g.const(targets[:, k], "float64"), place)
+        if weights is None:
+            columns.append(g.mean(picked))
+        else:
+            columns.append(g.sum(picked * weights) / g.sum(weights))
+    return g.cast(g.concat(columns), g.real)
+
+
+def _within(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+    """Weights of all fitted rows (zero outside the radius), and whether any is inside."""
+    d = distances(g, model, x.matrix("float64"))
+    inside = g.cast(d <= float(model.radius), "float64")
+    if model.weights in (None, "uniform"):
+        weights = inside
+    elif model.weights == "distance":
+        zero = d.equals(0.0)
+        exact = g.cast(zero, "float64")
+        weights = g.where(g.sum(exact) > 0.0, exact, inside / g.where(zero, 1.0, d))
+    else:
+        raise g.refuse("its weights are a Python function")
+    return weights, g.sum(inside) > 0.0
+
+
+@converts("sklearn", "RadiusNeighborsRegressor", "predict")
+def radius_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    weights, some = _within(g, model, x)
+    total = g.sum(weights)
+    mean = (weights @ _targets(model).astype("float64")) / g.where(some, total, 1.0)
+    return g.cast(g.where(some, mean, float("nan")), g.real)
+
+
+@converts("sklearn", "RadiusNeighborsClassifier", "predict_proba")
+def radius_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if isinstance(model.classes_, list):
+        raise g.refuse("several outputs are not supported")
+    if model.outlier_label_ is None:
+        raise g.refuse("without an outlier_label it fails for rows that have no neighbour, which a graph cannot")
+    classes = len(model.classes_)
+    weights, some = _within(g, model, x)
+    table = np.zeros((len(model._y), classes))
+    table[np.arange(len(model._y)), np.asarray(model._y).astype(int)] = 1.0
+    votes = weights @ table
+    alone = (np.asarray(model.classes_) == model.outlier_label_[0]).astype("float64").reshape(1, -1)
+    if not alone.any():
+        raise g.refuse("its outlier_label is not one of its classes")
+    votes = g.where(some, votes, g.const(alone, "float64"))
+    total = g.sum(votes)
+    return g.cast(votes / g.where(total.equals(0.0), 1.0, total), g.real)
+
+
+@converts("sklearn", "LocalOutlierFactor", "score_samples")
+def outlier_factor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if not model.novelty:
+        raise g.refuse("without novelty=True it cannot answer for new rows")
+    near, place = g.topk(distances(g, model, x.matrix("float64")), int(model.n_neighbors_))
+    reach = np.asarray(model._distances_fit_X_)[:, model.n_neighbors_ - 1]
+    reached = g.maximum(near, g.gather(g.const(reach, "float64"), place))
+    density = 1.0 / (g.mean(reached) + 1e-10)
+    ratios = g.gather(g.const(np.asarray(model._lrd), "float64"), place) / density
+    ratios.width = int(model.n_neighbors_)
+    return g.cast(-g.mean(ratios), g.real)
+
+
+@converts("sklearn", "LocalOutlierFactor", "decision_function")
+def outlier_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model, "score_samples", x) - float(model.offset_)
+
+
+@converts("sklearn", "KNeighborsTransformer", "transform")
+def neighbours_graph(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """A row of zeros except at the nearest fitted rows."""
+    fitted = model._fit_X
+    # scikit-learn asks for one neighbour more when distances are wanted: a fitted row is its own first.
+    k = int(model.n_neighbors) + int(model.mode == "distance")
+    d = distances(g, model, x.matrix("float64"))
+    near, _ = g.topk(d, k)
+    inside = d <= g.columns(near, [k - 1])
+    result = g.where(inside, d, 0.0) if model.mode == "distance" else g.cast(inside, "float64")
+    result.width = fitted.shape[0]
+    result = g.cast(result, g.real)
+    return result
+
+
+@converts("sklearn", "RadiusNeighborsTransformer", "transform")
+def radius_graph(g: Conversion, model: Any, x: Frame) -> Tensor:
+    d = distances(g, model, x.matrix("float64"))
+    inside = d <= float(model.radius)
+    result = g.where(inside, d, 0.0) if model.mode == "distance" else g.cast(inside, "float64")
+    result.width = model._fit_X.shape[0]
+    return g.cast(result, g.real)
+
+
+@converts("sklearn", "LabelPropagation LabelSpreading", "predict_proba")
+def propagation(g: Conversion, model: Any, x: Frame) -> Tensor:
+    labels = np.asarray(model.label_distributions_, "float64")
+    y = x.matrix("float64")
+    if model.kernel == "rbf":
+        votes = kernel(g, "rbf", y, model.X_, model.gamma, 0, 1) @ labels
+    elif model.kernel == "knn":
+        d = g.sqrt(squared_distances(g, y, model.X_))
+        near, _ = g.topk(d, int(model.n_neighbors))
+        votes = g.cast(d <= g.columns(near, [int(model.n_neighbors) - 1]), "float64") @ labels
+    else:
+        raise g.refuse("its kernel is a Python function")
+    return g.cast(votes / g.sum(votes), g.real)
+
+
+@converts("sklearn", "Isomap", "transform")
+def isomap(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if model.n_neighbors is None:
+        raise g.refuse("neighbours by radius are not supported")
+    near, place = g.topk(distances(g, model.nbrs_, x.matrix("float64")), int(model.n_neighbors))
+    paths = g.gather(g.const(np.asarray(model.dist_matrix_), "float64"), place)
+    shortest = g.min(paths + g.op("Unsqueeze", near, g.const([2])), axis=1, keep=False)
+    shortest.width = len(model.dist_matrix_)
+    return g.call(model.kernel_pca_, "transform", shortest * shortest * -0.5, "kernel_pca_")
+
+
+@converts("sklearn", "KernelDensity", "score_samples")
+def density(g: Conversion, model: Any, x: Frame) -> Tensor:
+    raise g.refuse("its trees approximate the sum within a tolerance; it has neither predict nor transform")

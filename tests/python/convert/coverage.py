@@ -1,0 +1,239 @@
+"""Walks every estimator of scikit-learn: fits, converts, compares; writes docs/coverage.md with `--update`."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from harness import differences
+from sidecall.convert import NotConvertible
+from sklearn import __version__ as sklearn_version
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_iris
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.utils import all_estimators
+
+PAGE = Path(__file__).parents[3] / "docs" / "coverage.md"
+
+# Largest difference relative to 1 + |expected| that counts as agreement.
+FLOAT32_LIMIT = 1e-5
+FLOAT64_LIMIT = 1e-8
+
+
+@dataclass
+class Row:
+    name: str
+    fits: bool
+    converts: bool
+    precision: str
+    difference: float
+    reason: str
+
+
+def data() -> dict[str, Any]:
+    """Training data of each kind and fresh rows, float32 where they are numbers."""
+    rng = np.random.default_rng(7)
+    x, y = load_iris(return_X_y=True)
+    x = np.hstack([x, x[:, :2] * x[:, 2:] + rng.normal(size=(150, 2))])
+    order = rng.permutation(150)
+    x, y = x[order], y[order]
+    mix = rng.random((200, 1))
+    fresh = x[rng.integers(150, size=200)] * mix + x[rng.integers(150, size=200)] * (1 - mix)
+    words = np.array(["red apple", "green pear", "blue plum", "Apple tree", "pear-tree red", "a plum"])
+    text = np.array([" ".join(rng.choice(words, 3)) for _ in range(150)])
+    strings = rng.choice(["a", "b", "c"], size=(150, 2)).astype(object)
+    return {
+        "x": x,
+        "y": y,
+        "target": x @ np.arange(1.0, 7.0) + rng.normal(size=150),
+        "targets": np.c_[x @ np.arange(1.0, 7.0), x[:, 0] ** 2],
+        "labels": np.c_[y == 0, x[:, 0] > 5.8].astype(int),
+        "fresh": fresh.astype("float32"),
+        "positive": np.abs(x),
+        "fresh_positive": np.abs(fresh).astype("float32"),
+        "whole": np.clip(np.round(np.abs(x[:, :4])), 0, 5),
+        "fresh_whole": np.clip(np.round(np.abs(fresh[:, :4])), 0, 5).astype("float32"),
+        "text": text,
+        "fresh_text": text[::-1].copy(),
+        "strings": strings,
+        "fresh_strings": rng.choice(["a", "b", "c"], size=(60, 2)).astype(object),
+    }
+
+
+WHOLE = {"CategoricalNB"}
+STRINGS = {"OneHotEncoder", "OrdinalEncoder", "TargetEncoder"}
+TEXT = {"CountVectorizer", "TfidfVectorizer", "HashingVectorizer"}
+POSITIVE = {
+    "AdditiveChi2Sampler", "SkewedChi2Sampler", "NMF", "MiniBatchNMF", "LatentDirichletAllocation", "MultinomialNB",
+    "ComplementNB", "TfidfTransformer", "PoissonRegressor", "GammaRegressor", "TweedieRegressor",
+}  # fmt: skip
+LABELS = {"MultiOutputClassifier", "ClassifierChain"}
+TARGETS = {
+    "MultiOutputRegressor", "RegressorChain", "MultiTaskElasticNet", "MultiTaskElasticNetCV", "MultiTaskLasso",
+    "MultiTaskLassoCV", "PLSCanonical", "CCA", "PLSSVD",
+}  # fmt: skip
+BINARY = {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
+
+
+def make(cls: Any) -> Any:
+    """An instance with the parameters that have no default, small enough to fit in a moment."""
+    name = cls.__name__
+    classifier, regressor = LogisticRegression(max_iter=200), Ridge()
+    special: dict[str, dict[str, Any]] = {
+        "ColumnTransformer": {"transformers": [("a", KMeans(2, random_state=0), [0, 1]), ("b", "passthrough", [2])]},
+        "FeatureUnion": {"transformer_list": [("a", KMeans(2, random_state=0)), ("b", "passthrough")]},
+        "Pipeline": {"steps": [("a", KMeans(3, random_state=0)), ("b", LinearRegression())]},
+        "VotingClassifier": {"estimators": [("a", classifier), ("b", LogisticRegression(C=0.1))]},
+        "VotingRegressor": {"estimators": [("a", regressor), ("b", LinearRegression())]},
+        "StackingClassifier": {"estimators": [("a", classifier), ("b", LogisticRegression(C=0.1))]},
+        "StackingRegressor": {"estimators": [("a", regressor), ("b", LinearRegression())]},
+        "GridSearchCV": {"estimator": classifier, "param_grid": {"C": [0.1, 1.0]}, "cv": 3},
+        "RandomizedSearchCV": {"estimator": classifier, "param_distributions": {"C": [0.1, 1.0]}, "n_iter": 2, "cv": 3},
+        "HalvingGridSearchCV": {"estimator": classifier, "param_grid": {"C": [0.1, 1.0]}, "cv": 3},
+        "HalvingRandomSearchCV": {"estimator": classifier, "param_distributions": {"C": [0.1, 1.0]}, "cv": 3},
+        "SparseCoder": {"dictionary": np.eye(6)[:4]},
+        "LocalOutlierFactor": {"novelty": True},
+        "RadiusNeighborsClassifier": {"radius": 2.0, "outlier_label": 0},
+        "RadiusNeighborsRegressor": {"radius": 5.0},
+        "SequentialFeatureSelector": {"estimator": regressor, "n_features_to_select": 2, "cv": 2},
+        "SelectKBest": {"k": 3},
+        "DictVectorizer": {},
+        "KernelPCA": {"n_components": 2, "kernel": "rbf"},
+        "TSNE": {"perplexity": 5.0},
+        "QuantileTransformer": {"n_quantiles": 50},
+        "SelfTrainingClassifier": {"estimator": classifier},
+        "GaussianRandomProjection": {"n_components": 3},
+        "SparseRandomProjection": {"n_components": 3},
+        "PatchExtractor": {},
+    }
+    if name in special:
+        params = dict(special[name])
+    else:
+        required = set(getattr(cls, "_required_parameters", [])) | (
+            {"estimator"} if "estimator" in cls.__init__.__code__.co_varnames[1:2] else set()
+        )
+        regresses = "Regressor" in name or name in ("RegressorChain", "MultiOutputRegressor")
+        params = {"estimator": regressor if regresses else classifier} if "estimator" in required else {}
+        if name == "FrozenEstimator":
+            params = {"estimator": None}
+    for key, value in {"random_state": 0, "n_estimators": 10, "max_iter": 100, "n_jobs": None}.items():
+        accepted = cls.__init__.__code__.co_varnames[: cls.__init__.__code__.co_argcount + cls.__init__.__code__.co_kwonlyargcount]
+        if key in accepted and key not in params and not (key == "max_iter" and name in _SLOW_TO_CONVERGE):
+            params[key] = value
+    return cls(**params)
+
+
+_SLOW_TO_CONVERGE = {"ARDRegression", "GaussianMixture"}
+
+
+def fitted(cls: Any, d: dict[str, Any]) -> tuple[Any, Any]:
+    """The fitted estimator and its fresh rows."""
+    name = cls.__name__
+    if name == "FrozenEstimator":
+        return cls(LogisticRegression(max_iter=200).fit(d["x"], d["y"])), d["fresh"]
+    model = make(cls)
+    x, fresh = d["x"], d["fresh"]
+    if name in WHOLE:
+        x, fresh = d["whole"], d["fresh_whole"]
+    elif name in STRINGS:
+        x, fresh = d["strings"], d["fresh_strings"]
+    elif name in TEXT:
+        x, fresh = d["text"], d["fresh_text"]
+    elif name in POSITIVE:
+        x, fresh = d["positive"], d["fresh_positive"]
+    elif name == "IsotonicRegression":
+        x, fresh = x[:, :1], np.clip(fresh[:, :1], x[:, :1].min(), x[:, :1].max()).astype("float32")
+    elif name == "LabelBinarizer":
+        return model.fit(d["y"]), d["y"][::-1].reshape(-1, 1).astype("float32")
+    elif name in ("LabelEncoder", "MultiLabelBinarizer"):
+        return model.fit(d["y"] if name == "LabelEncoder" else [[v] for v in d["y"]]), fresh
+    elif name == "KernelCenterer":
+        return model.fit(x @ x.T), (fresh @ x.T).astype("float32")
+    elif name in ("MissingIndicator", "SimpleImputer", "KNNImputer"):
+        rng = np.random.default_rng(3)
+        x, fresh = x.copy(), fresh.copy()
+        x[rng.random(x.shape) < 0.1] = np.nan
+        fresh[rng.random(fresh.shape) < 0.1] = np.nan
+    return model.fit(x, _target(model, name, d)), fresh
+
+
+def _target(model: Any, name: str, d: dict[str, Any]) -> Any:
+    from sklearn.base import is_classifier
+
+    if name in LABELS:
+        return d["labels"]
+    if name in TARGETS:
+        return d["targets"]
+    if name in BINARY:
+        return (d["y"] == 1).astype(int)
+    if name == "CountVectorizer":
+        return None
+    supervised_by_class = name.startswith("Select") or name in ("RFE", "RFECV", "GenericUnivariateSelect", "TargetEncoder", "NeighborhoodComponentsAnalysis")
+    if name == "SequentialFeatureSelector":
+        return d["target"]
+    return d["y"] if is_classifier(model) or supervised_by_class else d["target"]
+
+
+def look(cls: Any, d: dict[str, Any]) -> Row:
+    name = cls.__name__
+    try:
+        model, fresh = fitted(cls, d)
+    except Exception as error:  # whatever a class of scikit-learn raises on data that is not its kind
+        return Row(name, False, False, "", 0.0, f"{type(error).__name__}: {str(error).splitlines()[0][:80]}")
+    try:
+        for precision, limit in (("float32", FLOAT32_LIMIT), ("float64", FLOAT64_LIMIT)):
+            found = differences(model, fresh, precision)
+            worst = max((v for k, v in found.items() if k != "label"), default=0.0)
+            if worst <= limit and not found.get("label"):
+                return Row(name, True, True, precision, worst, "")
+    except NotConvertible as error:
+        return Row(name, True, False, "", 0.0, str(error))
+    return Row(name, True, True, "WRONG", worst, f"{found}")
+
+
+def walk() -> list[Row]:
+    d = data()
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        return [look(cls, d) for _, cls in all_estimators()]
+
+
+def page(rows: list[Row]) -> str:
+    fits = [r for r in rows if r.fits]
+    good = [r for r in fits if r.converts]
+    lines = [
+        f"{len(good)} of {len(fits)}",
+        "",
+        "# Which estimators convert",
+        "",
+        f"Every estimator of scikit-learn {sklearn_version} that fits on the small data of `tests/python/convert/coverage.py`, converted",
+        "and compared with the original on 200 fresh float32 rows, or refused with the reason below. Written by",
+        "`python tests/python/convert/coverage.py --update`; a test fails when it is stale.",
+        "",
+        f"A difference is relative to 1 + |expected|. Agreement is {FLOAT32_LIMIT:g} with precision float32, otherwise {FLOAT64_LIMIT:g} with",
+        "float64, and no label may differ. Other parameters may be refused: export then says which step and why.",
+        "",
+        "| estimator | outcome | largest difference | reason |",
+        "|---|---|---|---|",
+    ]
+    for r in fits:
+        outcome = f"converts ({r.precision})" if r.converts else "refused"
+        magnitude = f"at most 1e{int(np.ceil(np.log10(r.difference)))}" if r.converts and r.difference > 0 else ("0" if r.converts else "")
+        lines.append(f"| {r.name} | {outcome} | {magnitude} | {r.reason.replace('|', '/')} |")
+    others = ", ".join(r.name for r in rows if not r.fits)
+    lines += ["", f"Not counted, as they do not fit on tables of numbers, strings or texts: {others}.", ""]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    walked = walk()
+    for row in walked:
+        if "-v" in sys.argv and (not row.fits or not row.converts or row.precision != "float32"):
+            print(row)
+    if "--update" in sys.argv:
+        PAGE.write_text(page(walked), encoding="utf-8")
+    print(page(walked).splitlines()[0])

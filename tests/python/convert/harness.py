@@ -1,0 +1,96 @@
+"""Runs a converted graph beside the original model; used by all tests of sidecall.convert."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime
+from sidecall.convert import to_graph
+
+MISSING = "\ufdd0"
+
+onnxruntime.set_default_logger_severity(3)
+
+
+def session(graph: Any) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def layout(rows: Any) -> tuple[list[tuple[str, str, int]], dict[str, np.ndarray]]:
+    """Inputs and their tensors as export lays them out: one matrix X, text, or one input per column."""
+    if hasattr(rows, "columns"):
+        feeds = {str(name): column_tensor(rows[name]) for name in rows.columns}
+        return [(name, dtype_name(t), 1) for name, t in feeds.items()], feeds
+    rows = np.asarray(rows)
+    if rows.ndim == 1:
+        return [("text", "string", 1)], {"text": rows.astype(object).reshape(-1, 1)}
+    if rows.dtype == object or rows.dtype.kind == "U":
+        tensor = np.array([[MISSING if is_missing(v) else v for v in row] for row in rows], dtype=object)
+        return [("X", "string", rows.shape[1])], {"X": tensor}
+    return [("X", dtype_name(rows), rows.shape[1])], {"X": rows}
+
+
+def is_missing(value: Any) -> bool:
+    return value is None or value != value
+
+
+def dtype_name(tensor: np.ndarray) -> str:
+    return "string" if tensor.dtype == object else str(tensor.dtype)
+
+
+def column_tensor(column: Any) -> np.ndarray:
+    if getattr(column.dtype, "kind", "O") in "fib" and isinstance(column.dtype, np.dtype):
+        return column.to_numpy().reshape(-1, 1)
+    return np.array([[MISSING if is_missing(v) else str(v)] for v in column], dtype=object)
+
+
+def run(model: Any, rows: Any, precision: str = "float32", **options: Any) -> dict[str, np.ndarray]:
+    inputs, feeds = layout(rows)
+    loaded = session(to_graph(model, inputs, precision=precision, **options))
+    names = [o.name for o in loaded.get_outputs()]
+    return dict(zip(names, loaded.run(None, feeds), strict=True))
+
+
+def truth(model: Any, rows: Any, output: str) -> np.ndarray:
+    """What the original answers for the very numbers that the graph got, computed in double."""
+    if isinstance(rows, np.ndarray) and rows.dtype == np.float32:
+        rows = rows.astype("float64")
+    methods = {
+        "label": ["predict"],
+        "probabilities": ["predict_proba"],
+        "prediction": ["predict"],
+        "transformed": ["transform"],
+        "scores": ["decision_function", "transform"],
+    }[output]
+    for method in methods:
+        if hasattr(model, method):
+            answer = getattr(model, method)(rows)
+            return np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
+    raise AssertionError(f"the model has none of {methods}")
+
+
+def differences(model: Any, rows: Any, precision: str = "float32", **options: Any) -> dict[str, float]:
+    """Per output the largest difference, relative to 1 + |expected|; for labels and strings the number that differ."""
+    found = {}
+    for name, got in run(model, rows, precision, **options).items():
+        expected = truth(model, rows, name)
+        if got.dtype == object or name == "label":
+            assert got.shape == expected.shape, (name, got.shape, expected.shape)
+            found[name] = float((got != expected).sum())
+            continue
+        expected = expected.astype("float64").reshape(got.shape)
+        assert np.array_equal(np.isnan(got), np.isnan(expected)), f"{name}: missing answers differ"
+        with np.errstate(invalid="ignore"):
+            delta = np.where(got == expected, 0.0, np.abs(got - expected) / (1.0 + np.abs(expected)))
+        found[name] = float(np.nanmax(delta)) if delta.size and not np.isnan(delta).all() else 0.0
+    return found
+
+
+def assert_agrees(model: Any, rows: Any, tolerance: float = 1e-5, exact: float = 1e-9, **options: Any) -> None:
+    """Agreement in both precisions: `tolerance` in float32, `exact` in float64."""
+    for precision, limit in (("float32", tolerance), ("float64", exact)):
+        found = differences(model, rows, precision, **options)
+        assert all(value <= (0 if name == "label" else limit) for name, value in found.items()), (precision, found)
