@@ -36,6 +36,7 @@ std::string answers_table(const Answers& answers) {
   if (answers.refused > 0)
     text += "  " + counted(answers.refused, "row") + " refused by the new model: " + printable(answers.first_refusal) + "\n";
   if (answers.refused == answers.rows) return text;
+  if (answers.movements.empty()) return text + "  no output stands in both files\n";
   Table table("lrr", {"output", "rows that moved", "largest"});
   for (const auto& movement : answers.movements)
     table.add({movement.output, std::to_string(movement.moved), movement.is_number ? short_number(movement.largest) : ""});

@@ -33,7 +33,7 @@ struct Signature {
   bool has_contract() const { return !contract.ObjectEmpty(); }
 };
 
-// Features that were probably renamed, old name to new: both stand at the same place between features that stayed, with the same type.
+// Features that were probably renamed, old name to new: between two features that stayed, as many went as came, of the same types.
 std::map<std::string, std::string> guess_renames(const Signature& before, const Signature& after);
 
 std::vector<Change> compare_signatures(const Signature& before, const Signature& after);

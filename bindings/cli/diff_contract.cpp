@@ -63,21 +63,21 @@ void compare_order(const char* noun, const std::vector<Item>& before, const std:
                      joined(common_names(after, before)), false, true});
 }
 
-// Where a feature stands: after which of the features that stayed, and as which of those in between.
-std::map<std::pair<std::string, int>, const Entry*> places_of_others(const std::vector<Entry>& entries,
+// The features that the other side does not have, by the feature before them that it has.
+std::map<std::string, std::vector<const Entry*>> gaps_between_common(const std::vector<Entry>& entries,
                                                                      const std::vector<Entry>& other_side) {
-  std::map<std::pair<std::string, int>, const Entry*> places;
+  std::map<std::string, std::vector<const Entry*>> gaps;
   std::string anchor;
-  int offset = 0;
   for (const auto& entry : entries) {
-    if (find_named(other_side, entry.name)) {
-      anchor = entry.name;
-      offset = 0;
-    } else {
-      places[{anchor, offset++}] = &entry;
-    }
+    if (find_named(other_side, entry.name)) anchor = entry.name;
+    else gaps[anchor].push_back(&entry);
   }
-  return places;
+  return gaps;
+}
+
+bool same_types(const std::vector<const Entry*>& first, const std::vector<const Entry*>& second) {
+  return std::equal(first.begin(), first.end(), second.begin(), second.end(),
+                    [](const Entry* a, const Entry* b) { return text_at(*a->json, "type") == text_at(*b->json, "type"); });
 }
 
 bool record_value_still_accepted(const std::string& before, const std::string& after) {
@@ -237,12 +237,12 @@ void compare_tensors(const char* noun, const std::vector<Tensor>& before, const 
 std::map<std::string, std::string> guess_renames(const Signature& before, const Signature& after) {
   const auto old_features = entries_of(before, "features");
   const auto new_features = entries_of(after, "features");
-  const auto new_places = places_of_others(new_features, old_features);
+  const auto new_gaps = gaps_between_common(new_features, old_features);
   std::map<std::string, std::string> renames;
-  for (const auto& [place, feature] : places_of_others(old_features, new_features)) {
-    const auto candidate = new_places.find(place);
-    if (candidate != new_places.end() && text_at(*feature->json, "type") == text_at(*candidate->second->json, "type"))
-      renames[feature->name] = candidate->second->name;
+  for (const auto& [anchor, removed] : gaps_between_common(old_features, new_features)) {
+    const auto added = new_gaps.find(anchor);
+    if (added == new_gaps.end() || !same_types(removed, added->second)) continue;
+    for (size_t i = 0; i < removed.size(); ++i) renames[removed[i]->name] = added->second[i]->name;
   }
   return renames;
 }

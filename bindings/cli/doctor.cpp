@@ -45,7 +45,7 @@ std::string page(const Findings& findings) {
     table.add({"", text_at(findings.engine, "path")});
     table.add({"", "found by: " + text_at(findings.engine, "found_by") + "; telemetry " + text_at(findings.engine, "telemetry")});
   } else {
-    table.add({"engine", "NOT FOUND: " + findings.engine_problem});
+    table.add({"engine", "NONE: " + findings.engine_problem});
   }
   if (const PythonCandidate* python = findings.python()) {
     table.add({"python", python->path + " (" + python->found_by + ")"});

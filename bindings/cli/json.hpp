@@ -39,7 +39,6 @@ std::string to_json(Write write) {
   rapidjson::StringBuffer buffer;
   JsonWriter json(buffer);
   json.SetIndent(' ', 2);
-  json.SetFormatOptions(rapidjson::kFormatSingleLineArray);
   write(json);
   return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
 }

@@ -46,10 +46,11 @@ Model open_model(const std::string& uri, const ModelOptions& options) {
   return model;
 }
 
-Failure failure_of(const std::string& uri, const sidecall_error& err) {
+std::string message_about(const std::string& uri, const sidecall_error& err) {
   const std::string message = err.message;
-  const bool named = message.find(uri) != std::string::npos;
-  return Failure(exit_code_of(err.status), named ? message : uri + ": " + message);
+  return message.find(uri) != std::string::npos ? message : uri + ": " + message;
 }
+
+Failure failure_of(const std::string& uri, const sidecall_error& err) { return Failure(exit_code_of(err.status), message_about(uri, err)); }
 
 }  // namespace sidecall::cli

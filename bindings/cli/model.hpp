@@ -31,6 +31,8 @@ Model open_model(const std::string& uri, const ModelOptions& options);
 // The same for callers that go on after a failure: NULL, and `err` says why.
 Model try_open_model(const std::string& uri, const ModelOptions& options, sidecall_error& err);
 
+// The error's message, with the model's name before it where it does not stand in it already.
+std::string message_about(const std::string& uri, const sidecall_error& err);
 Failure failure_of(const std::string& uri, const sidecall_error& err);
 
 }  // namespace sidecall::cli

@@ -61,6 +61,15 @@ class Predictor {
   std::vector<std::string> problems_;
 };
 
+// Records need a contract. The library says so at the first record; without one this must not look like success.
+void require_contract(const std::string& uri, const Model& model) {
+  if (sidecall_model_contract(model.get(), nullptr)) return;
+  sidecall_error err = SIDECALL_ERROR_INIT;
+  sidecall_text* none = nullptr;
+  sidecall_predict_json(model.get(), "{}", 2, &none, &err);
+  throw failure_of(uri, err);
+}
+
 // Answers every line; with `keep_going` a line that fails leaves null in its place.
 int predict_lines(Predictor& predictor, LineReader& lines, bool keep_going) {
   std::string_view line;
@@ -114,6 +123,7 @@ int run_predict(const Command& self, std::vector<std::string> words) {
 
   LineReader lines(file);  // before the model: a wrong name costs no load
   const Model model = open_model(uri, options);
+  require_contract(uri, model);
   if (lines.from_terminal()) complain("sidecall: reading records from the terminal, one JSON object a line; Ctrl-D ends");
   note_interrupts();
   Predictor predictor(model);

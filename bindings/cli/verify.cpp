@@ -29,7 +29,7 @@ Verdict verify(const std::string& uri, const ModelOptions& options) {
   }
   if (err.status) {
     verdict.code = err.status == SIDECALL_VERIFICATION_FAILED ? kNo : exit_code_of(err.status);
-    verdict.problem = err.message;
+    verdict.problem = message_about(uri, err);
   }
   return verdict;
 }
@@ -50,7 +50,7 @@ std::string to_table(const std::vector<Verdict>& verdicts) {
       const Json& relative = at(output, "relative");
       const Json& largest = at(output, "largest");
       std::string tolerance;
-      if (absolute.IsNumber() && relative.IsNumber())
+      if (absolute.IsNumber() && relative.IsNumber() && (absolute.GetDouble() > 0 || relative.GetDouble() > 0))
         tolerance = short_number(absolute.GetDouble()) + " + " + short_number(relative.GetDouble()) + " x";
       table.add({verdict.uri, word, rows, text_at(output, "name"),
                  largest.IsNumber() ? short_number(largest.GetDouble()) : text_of(largest), tolerance});
@@ -103,7 +103,7 @@ int run_verify(const Command& self, std::vector<std::string> words) {
   }
   out().write(json ? as_json(verdicts) : to_table(verdicts));
   for (const auto& verdict : verdicts) {
-    if (!verdict.problem.empty()) complain("sidecall: " + verdict.uri + ": " + verdict.problem);
+    if (!verdict.problem.empty()) complain("sidecall: " + verdict.problem);
   }
   return exit_code;
 }

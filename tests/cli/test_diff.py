@@ -14,11 +14,11 @@ AGE, INCOME, KIDS, JOB = models.FEATURES
 PAGE = """\
 old.onnx (jobs 1) -> new.onnx (jobs 2)
 
-breaks        what                                                         old                         new
-predict, run  feature 'age' may no longer be missing                       missing allowed             missing refused
-predict, run  feature 'income' renamed (a guess: same place, same type)    income                      salary
-predict, run  feature 'job' allows fewer values                            only clerk, nurse, teacher  only clerk, nurse
-predict, run  feature 'town' added, required                                                           float32
+breaks        what                                                       old                         new
+predict, run  feature 'age' may no longer be missing                     missing allowed             missing refused
+predict, run  feature 'income' renamed (a guess: same place, same type)  income                      salary
+predict, run  feature 'job' allows fewer values                          only clerk, nurse, teacher  only clerk, nurse
+predict, run  feature 'town' added, required                                                         float32
 
 answers on the 3 golden rows of the old file
   3 rows refused by the new model: {refusal}
@@ -159,6 +159,16 @@ def test_another_task(sidecall, jobs, tmp_path):
     found = {(change["kind"], change["what"]) for change in json.loads(done.out)["changes"]}
     assert ("output_removed", "output 'label' removed") in found
     assert ("output_added", "output 'prediction' added") in found
+    assert ("feature_removed", "feature 'age' removed") in found  # and not renamed to x0
+
+
+def test_no_output_in_common(sidecall, tmp_path):
+    features = [models.INCOME | {"name": name} for name in ("x0", "x1")]
+    models.classifier(tmp_path / "old.onnx", features, rows=[{"x0": 1, "x1": 2}])
+    models.regressor(tmp_path / "new.onnx")
+    done = sidecall("diff", "old.onnx", "new.onnx")
+    assert done.code == 1
+    assert "answers on the 1 golden row of the old file\n  no output stands in both files\n" in done.out
 
 
 def test_files_without_contracts(sidecall, tmp_path):

@@ -46,7 +46,7 @@ def test_a_setting_of_the_caller_is_left_alone(sidecall):
 def test_no_engine(sidecall):
     done = sidecall("doctor", env={"SIDECALL_ONNXRUNTIME": "/no/libonnxruntime.so"})
     assert (done.code, done.err) == (4, "")
-    assert "engine    NOT FOUND: " in done.out and "/no/libonnxruntime.so" in done.out
+    assert "engine    NONE: " in done.out and "/no/libonnxruntime.so" in done.out
     report = sidecall("doctor", "--json", "--onnxruntime", "/no/libonnxruntime.so")
     assert report.code == 4
     assert json.loads(report.out)["engine"] is None

@@ -173,9 +173,9 @@ def test_a_value_that_is_wrong(sidecall, jobs, tmp_path, line, message):
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        pytest.param(b'{"age": 39,', "json", id="cut_off"),
-        pytest.param(b"age=39", "json", id="no_json"),
-        pytest.param(b'{"age": 39} {"age": 40}', "json", id="two_records"),
+        pytest.param(b'{"age": 39,', "expected JSON", id="cut_off"),
+        pytest.param(b"age=39", "expected JSON", id="no_json"),
+        pytest.param(b'{"age": 39} {"age": 40}', "expected JSON", id="two_records"),
         pytest.param(b'{"age": 1, "age": 2, "income": 1, "kids": 0, "job": "nurse"}', "age", id="a_key_twice"),
         pytest.param(b"[" + GOOD.encode() + b"]", "expected a record, got a list", id="list"),
         pytest.param(b"39", "", id="number"),
@@ -264,9 +264,10 @@ def test_a_model_that_cannot_be_opened(sidecall, jobs, tmp_path, content, words)
 
 def test_a_model_without_a_contract(sidecall, tmp_path):
     models.bare(tmp_path / "bare.onnx")
-    done = sidecall("predict", "bare.onnx", stdin='{"x": 1}')
-    assert (done.code, done.out) == (3, "")
-    assert "contract" in done.err
+    for text in ('{"x": 1}', ""):
+        done = sidecall("predict", "bare.onnx", stdin=text)
+        assert (done.code, done.out) == (3, "")
+        assert done.err.startswith("sidecall: bare.onnx: ") and "contract" in done.err
 
 
 def test_golden_rows_that_differ(sidecall, tmp_path):
