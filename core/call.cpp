@@ -68,7 +68,8 @@ void Call::check_dims(const TensorSpec& spec, const Dims& dims) const {
   bool fits = dims.size() == spec.dims.size();
   for (size_t i = 0; fits && i < dims.size(); ++i) fits = dims[i] >= 0 && (spec.dims[i] < 0 || spec.dims[i] == dims[i]);
   if (fits) return;
-  throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, describe_tensor(spec.dtype, spec.dims, &spec.dim_names), describe_tensor(spec.dtype, dims)});
+  throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, describe_tensor(spec.dtype, spec.dims, &spec.dim_names),
+                        describe_tensor(spec.dtype, dims)});
 }
 
 void Call::allocate(int32_t index, Dims dims) {
@@ -146,7 +147,8 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
   }
   const uint64_t bytes = count_bytes(spec.dtype, dims);
   if (view.data_bytes != bytes) {
-    throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(bytes) + " bytes", std::to_string(view.data_bytes) + " bytes"});
+    throw Error("input",
+                {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(bytes) + " bytes", std::to_string(view.data_bytes) + " bytes"});
   }
   require(bytes == 0 || view.data != nullptr, "data must not be NULL");
   if (borrow && bytes > 0 && is_aligned(view.data, spec.dtype)) {
@@ -168,7 +170,8 @@ void Call::set_strings(int32_t index, const char* data, const int64_t* offsets, 
   if (spec.dtype != SIDECALL_STRING) refuse_input(index, "string");
   const int64_t count = count_elements(input.dims);
   if (num_strings != count) {
-    throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(count) + " strings", std::to_string(num_strings) + " strings"});
+    throw Error("input",
+                {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(count) + " strings", std::to_string(num_strings) + " strings"});
   }
   copy_strings(index, data, offsets, count);
 }
@@ -224,13 +227,16 @@ void Call::bind_output(int32_t index, void* data, uint64_t data_bytes) {
   require_idle();
   Output& output = output_at(index);
   const TensorSpec& spec = signature_.outputs[static_cast<size_t>(index)];
-  if (spec.dtype == SIDECALL_STRING) throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name, "a tensor of fixed size elements", "string"});
+  if (spec.dtype == SIDECALL_STRING)
+    throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name, "a tensor of fixed size elements", "string"});
   if (shapes_changed_) settle_shapes();
-  if (!output.is_known) throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, "a shape that is known before the run", "one that is not"});
+  if (!output.is_known)
+    throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, "a shape that is known before the run", "one that is not"});
   if (data != nullptr) {
     const uint64_t bytes = count_bytes(spec.dtype, output.dims);
     if (bytes != data_bytes) {
-      throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(bytes) + " bytes", std::to_string(data_bytes) + " bytes"});
+      throw Error("output",
+                  {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(bytes) + " bytes", std::to_string(data_bytes) + " bytes"});
     }
     require(is_aligned(data, spec.dtype), "data: expected memory that is aligned to its element, got other memory");
   }
@@ -284,8 +290,9 @@ void Call::settle_shapes() {
       if (found == named.end()) {
         named.emplace_back(spec.dim_names[k], inputs_[i].dims[k]);
       } else if (found->second != inputs_[i].dims[k]) {
-        throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(found->second) + " for dimension '" + spec.dim_names[k] + "'",
-                              std::to_string(inputs_[i].dims[k])});
+        throw Error("input",
+                    {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(found->second) + " for dimension '" + spec.dim_names[k] + "'",
+                     std::to_string(inputs_[i].dims[k])});
       }
     }
   }
@@ -309,7 +316,8 @@ void Call::fetch(int32_t index) {
     output.dims = std::move(tensor.dims);
     output.data = tensor.data;
   }
-  if (signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_STRING) binding_->read_strings(index, &output.bytes, &output.offsets);
+  if (signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_STRING)
+    binding_->read_strings(index, &output.bytes, &output.offsets);
   output.is_fetched = true;
 }
 

@@ -53,7 +53,8 @@ bool read_integer(const void* data, int64_t index, int32_t dtype, int64_t* value
 const Column& Call::column_at(int64_t row, int32_t column, int64_t* element) {
   require_idle();
   if (column == -1) throw Error(SIDECALL_UNKNOWN_NAME, "unknown column: the index is that of a name that was not found");
-  require(column >= 0 && static_cast<size_t>(column) < signature_.columns.size(), "column: expected an index of the model, got another number");
+  require(column >= 0 && static_cast<size_t>(column) < signature_.columns.size(),
+          "column: expected an index of the model, got another number");
   if (!has_results_) throw Error(SIDECALL_NOT_RUN, "outputs are there after a run that succeeded");
   const Column& found = signature_.columns[static_cast<size_t>(column)];
   Output& output = outputs_[static_cast<size_t>(found.output)];
@@ -61,7 +62,8 @@ const Column& Call::column_at(int64_t row, int32_t column, int64_t* element) {
   if (!output.is_fetched && (is_string || !output.is_known)) fetch(found.output);
   const int64_t rows = output.dims.empty() ? 0 : output.dims[0];
   const int64_t width = output.dims.size() < 2 ? 1 : output.dims[1];
-  if (row < 0 || row >= rows) throw Error(SIDECALL_INVALID_ARGUMENT, "row: expected 0 to " + std::to_string(rows - 1) + ", got " + std::to_string(row));
+  if (row < 0 || row >= rows)
+    throw Error(SIDECALL_INVALID_ARGUMENT, "row: expected 0 to " + std::to_string(rows - 1) + ", got " + std::to_string(row));
   *element = row * width + found.column;
   return found;
 }
@@ -75,7 +77,8 @@ double Call::get_f64(int64_t row, int32_t index) {
   if (dtype == SIDECALL_FLOAT64) return read_at<double>(data, element);
   int64_t integer = 0;
   if (!read_integer(data, element, dtype, &integer)) refuse_column(column, "a numeric column");
-  if (integer > kTwoTo53 || integer < -kTwoTo53) throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name, "an integer that a double holds", "a larger one"});
+  if (integer > kTwoTo53 || integer < -kTwoTo53)
+    throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name, "an integer that a double holds", "a larger one"});
   return static_cast<double>(integer);
 }
 
@@ -84,7 +87,8 @@ int64_t Call::get_i64(int64_t row, int32_t index) {
   const Column& column = column_at(row, index, &element);
   const int32_t dtype = signature_.outputs[static_cast<size_t>(column.output)].dtype;
   int64_t integer = 0;
-  if (!read_integer(outputs_[static_cast<size_t>(column.output)].data, element, dtype, &integer)) refuse_column(column, "an integer column");
+  if (!read_integer(outputs_[static_cast<size_t>(column.output)].data, element, dtype, &integer))
+    refuse_column(column, "an integer column");
   return integer;
 }
 
@@ -94,7 +98,8 @@ std::string_view Call::get_str(int64_t row, int32_t index) {
   if (column.dtype != SIDECALL_STRING) refuse_column(column, "a string column");
   const Output& output = outputs_[static_cast<size_t>(column.output)];
   const auto at = static_cast<size_t>(element);
-  return std::string_view(output.bytes).substr(static_cast<size_t>(output.offsets[at]), static_cast<size_t>(output.offsets[at + 1] - output.offsets[at]));
+  return std::string_view(output.bytes)
+      .substr(static_cast<size_t>(output.offsets[at]), static_cast<size_t>(output.offsets[at + 1] - output.offsets[at]));
 }
 
 }  // namespace sidecall

@@ -34,10 +34,13 @@ int64_t find_nan(const void* data, int64_t count) {
 
 const Feature& Call::feature_at(int64_t row, int32_t feature) {
   require_idle();
-  if (!signature_.has_contract) throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
+  if (!signature_.has_contract)
+    throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
   if (feature == -1) throw Error(SIDECALL_UNKNOWN_NAME, "unknown feature: the index is that of a name that was not found");
-  require(feature >= 0 && static_cast<size_t>(feature) < signature_.features.size(), "feature: expected an index of the model, got another number");
-  if (row < 0 || row >= rows_) throw Error(SIDECALL_INVALID_ARGUMENT, "row: expected 0 to " + std::to_string(rows_ - 1) + ", got " + std::to_string(row));
+  require(feature >= 0 && static_cast<size_t>(feature) < signature_.features.size(),
+          "feature: expected an index of the model, got another number");
+  if (row < 0 || row >= rows_)
+    throw Error(SIDECALL_INVALID_ARGUMENT, "row: expected 0 to " + std::to_string(rows_ - 1) + ", got " + std::to_string(row));
   if (!has_records_) {
     is_set_.assign(static_cast<size_t>(rows_) * signature_.features.size(), 0);
     has_records_ = true;
@@ -85,7 +88,8 @@ void Call::write_number(int64_t row, const Feature& feature, double value, int64
 
 void Call::store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer) {
   const bool is_float32 = feature.tensor_dtype == SIDECALL_FLOAT32;
-  if (is_float32 && std::fabs(value) > static_cast<double>(FLT_MAX) && !std::isinf(value)) refuse(row, feature, SIDECALL_OUT_OF_RANGE, "float32", "a number beyond its range");
+  if (is_float32 && std::fabs(value) > static_cast<double>(FLT_MAX) && !std::isinf(value))
+    refuse(row, feature, SIDECALL_OUT_OF_RANGE, "float32", "a number beyond its range");
   if (feature.tensor_dtype == SIDECALL_INT64 && feature.nullable && integer == feature.missing_int) {
     refuse(row, feature, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype), "the number reserved for missing values");
   }
@@ -104,13 +108,15 @@ void Call::set_f64(int64_t row, int32_t index, double value) {
     if (value < -kTwoTo63 || value >= kTwoTo63) refuse(row, feature, SIDECALL_OUT_OF_RANGE, "int64", "a number beyond its range");
     return store(row, index, feature, value, static_cast<int64_t>(value));
   }
-  if (feature.dtype == SIDECALL_BOOL || feature.dtype == SIDECALL_STRING) refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "float64");
+  if (feature.dtype == SIDECALL_BOOL || feature.dtype == SIDECALL_STRING)
+    refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "float64");
   store(row, index, feature, value, 0);
 }
 
 void Call::set_i64(int64_t row, int32_t index, int64_t value) {
   const Feature& feature = feature_at(row, index);
-  if (feature.dtype == SIDECALL_BOOL || feature.dtype == SIDECALL_STRING) refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "int64");
+  if (feature.dtype == SIDECALL_BOOL || feature.dtype == SIDECALL_STRING)
+    refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "int64");
   store(row, index, feature, static_cast<double>(value), value);
 }
 
@@ -126,7 +132,8 @@ void Call::set_str(int64_t row, int32_t index, std::string_view value) {
   if (feature.dtype != SIDECALL_STRING) refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "string");
   if (const char* fault = string_fault(value)) refuse(row, feature, SIDECALL_INVALID_STRING, "string", fault);
   if (feature.nullable && value == feature.missing_string) return set_missing(row, index);
-  if (feature.is_closed && feature.allowed_strings.count(std::string(value)) == 0) refuse(row, feature, SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one");
+  if (feature.is_closed && feature.allowed_strings.count(std::string(value)) == 0)
+    refuse(row, feature, SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one");
   binding_->set_string(feature.input, row * feature.width + feature.column, value);
   mark_set(row, index);
 }
@@ -139,7 +146,8 @@ void Call::set_missing(int64_t row, int32_t index) {
 }
 
 void Call::set_invalid(int64_t row, int32_t index, int32_t status, const char* got) {
-  if (index == kNoRecord) throw Error(SIDECALL_DTYPE_MISMATCH, std::string("records: expected a record, got ") + got + " (row " + std::to_string(row) + ")");
+  if (index == kNoRecord)
+    throw Error(SIDECALL_DTYPE_MISMATCH, std::string("records: expected a record, got ") + got + " (row " + std::to_string(row) + ")");
   const Feature& feature = feature_at(row, index);
   refuse(row, feature, status, dtype_name(feature.dtype), got);
 }
@@ -163,7 +171,8 @@ void Call::write_missing(int64_t row, const Feature& feature) {
 
 void Call::clear() {
   require_idle();
-  if (!signature_.has_contract) throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
+  if (!signature_.has_contract)
+    throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
   reset();
   is_set_.assign(static_cast<size_t>(rows_) * signature_.features.size(), 0);
   has_records_ = true;
@@ -196,7 +205,8 @@ void Call::check_records() {
       for (const Fault& fault : faults_) known = known || is_same(fault);
       if (known) continue;
       ++num_faults;
-      if (faults.size() < kMaxFaults) faults.push_back({SIDECALL_MISSING_VALUE, row, feature.name, dtype_name(feature.dtype), "a missing value"});
+      if (faults.size() < kMaxFaults)
+        faults.push_back({SIDECALL_MISSING_VALUE, row, feature.name, dtype_name(feature.dtype), "a missing value"});
     }
   }
   if (num_faults == 0) return;
@@ -213,10 +223,12 @@ void Call::check_values() {
     const bool is_float32 = signature_.inputs[i].dtype == SIDECALL_FLOAT32;
     const int64_t count = rows_ * width;
     for (int64_t at = 0; check.has_nan_check && at < count; ++at) {
-      at += is_float32 ? find_nan<float>(static_cast<const float*>(data) + at, count - at) : find_nan<double>(static_cast<const double*>(data) + at, count - at);
+      at += is_float32 ? find_nan<float>(static_cast<const float*>(data) + at, count - at)
+                       : find_nan<double>(static_cast<const double*>(data) + at, count - at);
       if (at >= count) break;
       const Feature& feature = signature_.features[static_cast<size_t>(check.feature_at[static_cast<size_t>(at % width)])];
-      if (!feature.nullable) throw Error({{SIDECALL_MISSING_VALUE, at / width, feature.name, dtype_name(feature.dtype), "a missing value"}}, 1, rows_ > 1);
+      if (!feature.nullable)
+        throw Error({{SIDECALL_MISSING_VALUE, at / width, feature.name, dtype_name(feature.dtype), "a missing value"}}, 1, rows_ > 1);
     }
     for (const int32_t index : check.closed_features) {
       const Feature& feature = signature_.features[static_cast<size_t>(index)];

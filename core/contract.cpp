@@ -10,7 +10,8 @@ namespace sidecall {
 namespace {
 
 constexpr int64_t kFormat = 1;
-constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag | rapidjson::kParseValidateEncodingFlag;
+constexpr unsigned kParseFlags =
+    rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag | rapidjson::kParseValidateEncodingFlag;
 
 bool fits(int32_t feature, int32_t tensor) {
   const bool is_float = tensor == SIDECALL_FLOAT32 || tensor == SIDECALL_FLOAT64;
@@ -77,7 +78,8 @@ void read_allowed(const JsonNode& node, Feature* feature) {
 Feature read_feature(const JsonNode& node, const Signature& signature) {
   Feature feature;
   feature.name = node.member("name").text();
-  if (feature.name.empty() || feature.name.find('\0') != std::string::npos) node.member("name").fail("a name", "an empty one or one with a NUL");
+  if (feature.name.empty() || feature.name.find('\0') != std::string::npos)
+    node.member("name").fail("a name", "an empty one or one with a NUL");
   const JsonNode input = node.member("input");
   feature.input = signature.input_names.find(input.text());
   if (feature.input < 0) input.fail("an input of the graph", "'" + input.text() + "'");
@@ -104,12 +106,15 @@ void check_places(const JsonNode& list, const Signature& signature) {
   }
   for (const Feature& feature : signature.features) {
     auto place = taken[static_cast<size_t>(feature.input)][static_cast<size_t>(feature.column)];
-    if (place) list.fail("one feature per place", "two in column " + std::to_string(feature.column) + " of the input of '" + feature.name + "'");
+    if (place)
+      list.fail("one feature per place", "two in column " + std::to_string(feature.column) + " of the input of '" + feature.name + "'");
     place = true;
   }
   for (size_t i = 0; i < taken.size(); ++i) {
     for (size_t column = 0; column < taken[i].size(); ++column) {
-      if (!taken[i][column]) list.fail("a feature for every place", "none for column " + std::to_string(column) + " of input '" + signature.inputs[i].name + "'");
+      if (!taken[i][column])
+        list.fail("a feature for every place",
+                  "none for column " + std::to_string(column) + " of input '" + signature.inputs[i].name + "'");
     }
   }
 }
@@ -130,7 +135,8 @@ void read_features(const JsonNode& root, Signature* signature) {
 
 void check_output(const JsonNode& node, const TensorSpec& tensor, int32_t dtype, int64_t width) {
   const bool bool_label = dtype == SIDECALL_BOOL && tensor.dtype == SIDECALL_INT64;
-  if (dtype != tensor.dtype && !bool_label) node.member("type").fail(std::string("the graph's ") + dtype_name(tensor.dtype), "'" + node.member("type").text() + "'");
+  if (dtype != tensor.dtype && !bool_label)
+    node.member("type").fail(std::string("the graph's ") + dtype_name(tensor.dtype), "'" + node.member("type").text() + "'");
   const bool is_table = tensor.has_rows() && tensor.dims.size() <= 2;
   const int64_t graph_width = width_of(tensor);
   if (!is_table || (graph_width >= 0 && graph_width != width)) {
@@ -145,7 +151,8 @@ void read_output(const JsonNode& node, Signature* signature) {
   if (output < 0) node.member("name").fail("an output of the graph", "'" + name + "'");
   const int32_t dtype = dtype_from_name(node.member("type").text());
   const bool by_class = role == "probabilities" || role == "scores" || role == "prediction";
-  if (!by_class && role != "label" && role != "transformed") node.member("role").fail("label, probabilities, prediction, scores or transformed", "'" + role + "'");
+  if (!by_class && role != "label" && role != "transformed")
+    node.member("role").fail("label, probabilities, prediction, scores or transformed", "'" + role + "'");
   const std::vector<Value> classes = parse_classes(node);
   const bool has_width = node.member("width").exists();
   const bool has_members = by_class && !classes.empty();
@@ -158,7 +165,8 @@ void read_output(const JsonNode& node, Signature* signature) {
   }
   for (int64_t column = 0; column < width; ++column) {
     const std::string key = has_members ? class_text(classes[static_cast<size_t>(column)]) : std::to_string(column);
-    signature->columns.push_back({name + "." + key, key, dtype, output, column, has_members ? SIDECALL_FORM_MEMBER : SIDECALL_FORM_ELEMENT});
+    signature->columns.push_back(
+        {name + "." + key, key, dtype, output, column, has_members ? SIDECALL_FORM_MEMBER : SIDECALL_FORM_ELEMENT});
   }
 }
 
@@ -168,13 +176,14 @@ Contract parse_contract(const std::string& json, const std::string& label, Signa
   rapidjson::Document document;
   document.Parse<kParseFlags>(json.data(), json.size());
   if (document.HasParseError()) {
-    throw Error(SIDECALL_CONTRACT_INVALID, "contract: expected JSON, got an error at byte " + std::to_string(document.GetErrorOffset()) + ": " +
-                                               rapidjson::GetParseError_En(document.GetParseError()));
+    throw Error(SIDECALL_CONTRACT_INVALID, "contract: expected JSON, got an error at byte " + std::to_string(document.GetErrorOffset()) +
+                                               ": " + rapidjson::GetParseError_En(document.GetParseError()));
   }
   const JsonNode root(&document, "/");
   const int64_t format = root.member("format").integer();
   if (format != kFormat) {
-    throw Error(SIDECALL_CONTRACT_FORMAT, "file '" + label + "': expected a contract of format " + std::to_string(kFormat) + ", got " + std::to_string(format));
+    throw Error(SIDECALL_CONTRACT_FORMAT,
+                "file '" + label + "': expected a contract of format " + std::to_string(kFormat) + ", got " + std::to_string(format));
   }
   Contract contract;
   contract.text = json;

@@ -11,7 +11,8 @@ struct StatusName {
   const char* name;
 };
 
-#define STATUS(name) StatusName{SIDECALL_##name, #name}
+#define STATUS(name) \
+  StatusName { SIDECALL_##name, #name }
 constexpr std::array kStatusNames = {
     STATUS(OK),
     STATUS(INVALID_ARGUMENT),
@@ -71,8 +72,7 @@ std::string describe(const char* what, const Fault& fault) {
   return std::string(what) + " '" + fault.name + "': expected " + fault.expected + ", got " + fault.got;
 }
 
-Error::Error(const char* what, Fault fault)
-    : status_(fault.status), message_(describe(what, fault) + row_text(fault)), num_faults_(1) {
+Error::Error(const char* what, Fault fault) : status_(fault.status), message_(describe(what, fault) + row_text(fault)), num_faults_(1) {
   faults_.push_back(std::move(fault));
 }
 

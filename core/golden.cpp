@@ -27,7 +27,8 @@ Decision parse_decision(const JsonNode& node, const Signature& signature) {
     decision.column = node.member("column").integer();
     decision.threshold = node.member("threshold").number();
     const int64_t width = width_of_output(signature, decision.output);
-    if (decision.column < 0 || decision.column >= width) node.member("column").fail("a column below " + std::to_string(width), std::to_string(decision.column));
+    if (decision.column < 0 || decision.column >= width)
+      node.member("column").fail("a column below " + std::to_string(width), std::to_string(decision.column));
   } else {
     node.member("rule").fail("argmax or threshold", "'" + rule + "'");
   }
@@ -84,7 +85,8 @@ Golden parse_golden(const JsonNode& contract, const Signature& signature) {
   }
   for (size_t i = 0; i < columns.size(); ++i) {
     std::vector<Value> values = columns[i].values(signature.features[i].dtype);
-    if (static_cast<int64_t>(values.size()) != golden.rows) columns[i].fail(std::to_string(golden.rows) + " values", std::to_string(values.size()));
+    if (static_cast<int64_t>(values.size()) != golden.rows)
+      columns[i].fail(std::to_string(golden.rows) + " values", std::to_string(values.size()));
     golden.features.push_back(std::move(values));
   }
   for (const JsonNode& output : contract.member("outputs").elements()) {

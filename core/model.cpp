@@ -43,7 +43,8 @@ std::string percent_decode(const std::string& text) {
 // A scheme is letters and a colon; a file of such a name is opened as ./name.
 std::string path_of(const std::string& uri) {
   const size_t colon = uri.find(':');
-  const bool has_scheme = colon != std::string::npos && colon > 1 && uri.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+-.") == colon;
+  const bool has_scheme =
+      colon != std::string::npos && colon > 1 && uri.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+-.") == colon;
   if (!has_scheme) return uri;
   const std::string scheme = uri.substr(0, colon);
   if (scheme != "file") throw Error(SIDECALL_UNSUPPORTED, "uri '" + uri + "': expected a path or file:, got the scheme '" + scheme + "'");
@@ -165,7 +166,8 @@ void Model::return_call(std::unique_ptr<Call> call) const {
 }
 
 std::string Model::predict_json(std::string_view json) const {
-  if (!has_contract_) throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
+  if (!has_contract_)
+    throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
   const int64_t rows = count_records(json);
   if (rows == 0) throw Error(SIDECALL_SHAPE_MISMATCH, "records: expected at least 1 row, got 0 rows");
   std::unique_ptr<Call> call = borrow_call();

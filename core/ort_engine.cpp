@@ -159,19 +159,27 @@ TensorSpec OrtEngine::read_spec(bool is_input, size_t index, const std::string& 
   OrtAllocator* allocator = nullptr;
   check(api(), api()->GetAllocatorWithDefaultOptions(&allocator), "");
   char* name = nullptr;
-  check(api(), is_input ? api()->SessionGetInputName(session(), index, allocator, &name) : api()->SessionGetOutputName(session(), index, allocator, &name), "");
+  check(api(),
+        is_input ? api()->SessionGetInputName(session(), index, allocator, &name)
+                 : api()->SessionGetOutputName(session(), index, allocator, &name),
+        "");
   TensorSpec spec;
   spec.name = name;
   check(api(), api()->AllocatorFree(allocator, name), "");
 
   OrtTypeInfo* type = nullptr;
-  check(api(), is_input ? api()->SessionGetInputTypeInfo(session(), index, &type) : api()->SessionGetOutputTypeInfo(session(), index, &type), "");
+  check(api(),
+        is_input ? api()->SessionGetInputTypeInfo(session(), index, &type) : api()->SessionGetOutputTypeInfo(session(), index, &type), "");
   const auto type_owner = own(type, api()->ReleaseTypeInfo);
   ONNXType kind = ONNX_TYPE_UNKNOWN;
   check(api(), api()->GetOnnxTypeFromTypeInfo(type, &kind), "");
-  const std::string where = std::string(is_input ? "input" : "output") + " '" + spec.name + "' of file '" + label + "': expected a tensor, got ";
+  const std::string where =
+      std::string(is_input ? "input" : "output") + " '" + spec.name + "' of file '" + label + "': expected a tensor, got ";
   if (kind != ONNX_TYPE_TENSOR) {
-    const char* text = kind == ONNX_TYPE_SEQUENCE ? "a sequence" : kind == ONNX_TYPE_MAP ? "a map" : kind == ONNX_TYPE_OPTIONAL ? "an optional" : "another type";
+    const char* text = kind == ONNX_TYPE_SEQUENCE   ? "a sequence"
+                       : kind == ONNX_TYPE_MAP      ? "a map"
+                       : kind == ONNX_TYPE_OPTIONAL ? "an optional"
+                                                    : "another type";
     throw Error(SIDECALL_UNSUPPORTED, where + text + "; export it again with tensors only (skl2onnx: options={'zipmap': False})");
   }
   const OrtTensorTypeAndShapeInfo* tensor = nullptr;
@@ -180,7 +188,8 @@ TensorSpec OrtEngine::read_spec(bool is_input, size_t index, const std::string& 
   check(api(), api()->GetTensorElementType(tensor, &dtype), "");
   spec.dtype = static_cast<int32_t>(dtype);
   if (!dtype_is_supported(spec.dtype)) {
-    throw Error(SIDECALL_UNSUPPORTED, where + "one of element type " + std::to_string(spec.dtype) + "; export it again with a Cast to one of the types in sidecall.h");
+    throw Error(SIDECALL_UNSUPPORTED, where + "one of element type " + std::to_string(spec.dtype) +
+                                          "; export it again with a Cast to one of the types in sidecall.h");
   }
   size_t rank = 0;
   check(api(), api()->GetDimensionsCount(tensor, &rank), "");
@@ -223,7 +232,8 @@ OrtBinding::OrtBinding(const OrtEngine& engine)
 Owned<OrtValue> OrtBinding::wrap(void* data, int32_t dtype, const Dims& dims) const {
   OrtValue* value = nullptr;
   const size_t bytes = count_bytes(dtype, dims);
-  check(api_->CreateTensorWithDataAsOrtValue(engine_.memory(), data, bytes, dims.data(), dims.size(), static_cast<ONNXTensorElementDataType>(dtype), &value));
+  check(api_->CreateTensorWithDataAsOrtValue(engine_.memory(), data, bytes, dims.data(), dims.size(),
+                                             static_cast<ONNXTensorElementDataType>(dtype), &value));
   return own(value, api_->ReleaseValue);
 }
 

@@ -93,7 +93,8 @@ std::unique_ptr<OrtLibrary> load(const Candidate& candidate, std::string* why) {
   const OrtApiBase* base = get_base();
   const std::string version = base->GetVersionString();
   const uint32_t offered = minor_version(version);
-  const std::string wanted = "onnxruntime '" + candidate.path + "': expected version 1." + std::to_string(kOldestVersion) + " or newer, got " + version;
+  const std::string wanted =
+      "onnxruntime '" + candidate.path + "': expected version 1." + std::to_string(kOldestVersion) + " or newer, got " + version;
   if (offered < kOldestVersion) throw Error(SIDECALL_ENGINE_TOO_OLD, wanted);
   const uint32_t api_version = std::min<uint32_t>(ORT_API_VERSION, offered);
   const OrtApi* api = base->GetApi(api_version);
@@ -119,7 +120,8 @@ const OrtLibrary& load_ort_library(const char* option, const char* package) {
   static auto* mutex = new std::mutex;
   static auto* loaded = new std::map<std::string, std::unique_ptr<OrtLibrary>>;
   const char* environment = platform::environment("SIDECALL_ONNXRUNTIME");
-  const std::string key = option != nullptr ? std::string("option:") + option : std::string("env:") + (environment ? environment : "") + "|" + (package ? package : "");
+  const std::string key = option != nullptr ? std::string("option:") + option
+                                            : std::string("env:") + (environment ? environment : "") + "|" + (package ? package : "");
   const std::lock_guard lock(*mutex);
   std::unique_ptr<OrtLibrary>& library = (*loaded)[key];
   if (library == nullptr) library = find(option, package);

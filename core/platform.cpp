@@ -26,12 +26,12 @@ namespace {
 [[noreturn]] void fail_file(const std::string& path, int error) {
   const bool absent = error == ENOENT || error == ENOTDIR;
   const int32_t status = absent ? SIDECALL_FILE_NOT_FOUND : SIDECALL_FILE_UNREADABLE;
-  const char* reason = absent             ? "no such file"
-                       : error == EACCES  ? "permission denied"
-                       : error == EISDIR  ? "it is a directory"
-                       : error == ELOOP   ? "too many symbolic links"
+  const char* reason = absent                  ? "no such file"
+                       : error == EACCES       ? "permission denied"
+                       : error == EISDIR       ? "it is a directory"
+                       : error == ELOOP        ? "too many symbolic links"
                        : error == ENAMETOOLONG ? "the name is too long"
-                                          : "it cannot be read";
+                                               : "it cannot be read";
   throw Error(status, "file '" + path + "': " + reason);
 }
 
@@ -61,7 +61,7 @@ std::vector<std::string> list(const std::string& folder, const std::string& pref
   std::vector<std::string> paths;
   for (const std::string& name : names) {
     const std::string path = folder + "/" + name;
-    struct stat state {};
+    struct stat state{};
     if (::stat(path.c_str(), &state) == 0 && (S_ISDIR(state.st_mode) != 0) == folders) paths.push_back(path);
   }
   return paths;
@@ -73,13 +73,14 @@ std::string read_file(const std::string& path, uint64_t limit) {
   // Not blocking, so that a FIFO of that name cannot hang the open.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) fail_file(path, errno);
-  struct stat state {};
+  struct stat state{};
   if (::fstat(file.get(), &state) != 0) fail_file(path, errno);
   if (S_ISDIR(state.st_mode)) fail_file(path, EISDIR);
   if (!S_ISREG(state.st_mode)) throw Error(SIDECALL_FILE_UNREADABLE, "file '" + path + "': it is not a regular file");
   const auto size = static_cast<uint64_t>(state.st_size);
   if (size > limit) {
-    throw Error(SIDECALL_FILE_TOO_LARGE, "file '" + path + "': expected at most " + std::to_string(limit) + " bytes, got " + std::to_string(size));
+    throw Error(SIDECALL_FILE_TOO_LARGE,
+                "file '" + path + "': expected at most " + std::to_string(limit) + " bytes, got " + std::to_string(size));
   }
   std::string bytes(size, '\0');
   size_t filled = 0;
@@ -103,7 +104,7 @@ std::string real_path(const std::string& path) {
 }
 
 FileState file_state(const std::string& path) {
-  struct stat state {};
+  struct stat state{};
   if (::stat(path.c_str(), &state) != 0) fail_file(path, errno);
   if (!S_ISREG(state.st_mode)) throw Error(SIDECALL_FILE_UNREADABLE, "file '" + path + "': it is not a regular file");
   return {static_cast<uint64_t>(state.st_size), static_cast<int64_t>(state.st_mtim.tv_sec) * 1000000000 + state.st_mtim.tv_nsec};
@@ -116,7 +117,7 @@ std::string folder_of(const std::string& path) {
 }
 
 bool is_file(const std::string& path) noexcept {
-  struct stat state {};
+  struct stat state{};
   return ::stat(path.c_str(), &state) == 0 && S_ISREG(state.st_mode);
 }
 

@@ -28,7 +28,8 @@ constexpr int kMaxDepth = 64;
 // Receives RapidJSON's events. Depth 0 is outside, 1 a list or the record, 2 a record of a list, deeper what no feature takes.
 class Handler {
  public:
-  Handler(Call* call, bool is_list) : call_(call), signature_(call->signature()), record_depth_(is_list ? 2 : 1), seen_(signature_.features.size(), -1) {}
+  Handler(Call* call, bool is_list)
+      : call_(call), signature_(call->signature()), record_depth_(is_list ? 2 : 1), seen_(signature_.features.size(), -1) {}
 
   bool Null() {
     return value("null", [&](int32_t feature) { call_->set_missing(row_, feature); });
@@ -76,8 +77,8 @@ class Handler {
   const int record_depth_;
   int depth_ = 0;
   int64_t row_ = -1;
-  int32_t feature_ = -1;  // of the last key; -1 for one that is no feature
-  size_t guess_ = 0;      // records usually come in the order of the features
+  int32_t feature_ = -1;       // of the last key; -1 for one that is no feature
+  size_t guess_ = 0;           // records usually come in the order of the features
   std::vector<int64_t> seen_;  // by feature: the row where its key was last seen
   std::string complaint_;
   int32_t status_ = SIDECALL_INVALID_JSON;
@@ -263,8 +264,10 @@ void read_records(std::string_view json, Call* call) {
   if (!result.IsError()) return;
   const std::string where = " (byte " + std::to_string(result.Offset()) + ")";
   if (!handler.complaint().empty()) throw Error(handler.status(), "records: " + handler.complaint() + where);
-  if (result.Code() == rapidjson::kParseErrorNumberTooBig) throw Error(SIDECALL_OUT_OF_RANGE, "records: expected numbers that float64 holds, got a larger one" + where);
-  throw Error(SIDECALL_INVALID_JSON, std::string("records: expected JSON, got an error: ") + rapidjson::GetParseError_En(result.Code()) + where);
+  if (result.Code() == rapidjson::kParseErrorNumberTooBig)
+    throw Error(SIDECALL_OUT_OF_RANGE, "records: expected numbers that float64 holds, got a larger one" + where);
+  throw Error(SIDECALL_INVALID_JSON,
+              std::string("records: expected JSON, got an error: ") + rapidjson::GetParseError_En(result.Code()) + where);
 }
 
 void write_records(Call* call, bool as_list, std::string* out) {

@@ -36,7 +36,8 @@ void set_value(Call* call, int64_t row, int32_t feature, const Value& value) {
 // Compares what a run gave with what the contract holds.
 class Comparison {
  public:
-  Comparison(const Model& model, Call* call) : model_(model), signature_(model.signature()), golden_(model.contract()->golden), call_(call) {}
+  Comparison(const Model& model, Call* call)
+      : model_(model), signature_(model.signature()), golden_(model.contract()->golden), call_(call) {}
 
   Verification compare() {
     for (const GoldenOutput& output : golden_.outputs) {
@@ -104,12 +105,14 @@ class Comparison {
     return -1;
   }
 
-  void fail(int64_t row, int32_t index, const std::string& expected, const std::string& got, const std::string& tolerance, OutputCheck* check) {
+  void fail(int64_t row, int32_t index, const std::string& expected, const std::string& got, const std::string& tolerance,
+            OutputCheck* check) {
     check->holds = false;
     if (!result_.failure.empty()) return;
-    result_.failure = "verification: golden row " + std::to_string(row) + ", column '" + signature_.columns[static_cast<size_t>(index)].name + "': expected " +
-                      expected + ", got " + got + " (tolerance " + tolerance + "; exported with onnxruntime " + model_.contract()->engine + ", running on " +
-                      model_.engine().version() + ")";
+    result_.failure = "verification: golden row " + std::to_string(row) + ", column '" +
+                      signature_.columns[static_cast<size_t>(index)].name + "': expected " + expected + ", got " + got + " (tolerance " +
+                      tolerance + "; exported with onnxruntime " + model_.contract()->engine + ", running on " + model_.engine().version() +
+                      ")";
   }
 
   const Model& model_;
@@ -126,7 +129,8 @@ Verification run_golden_rows(const Model& model) {
   Call call(model.signature(), model.engine(), false, golden.rows);
   try {
     for (size_t i = 0; i < golden.features.size(); ++i) {
-      for (int64_t row = 0; row < golden.rows; ++row) set_value(&call, row, static_cast<int32_t>(i), golden.features[i][static_cast<size_t>(row)]);
+      for (int64_t row = 0; row < golden.rows; ++row)
+        set_value(&call, row, static_cast<int32_t>(i), golden.features[i][static_cast<size_t>(row)]);
     }
     call.run(-1);
   } catch (const Error& error) {
@@ -140,7 +144,8 @@ std::string verification_report(const Model& model, std::string* failure) {
   const std::string computed = model.file().compute_id();
   const Verification result = contract.golden.rows > 0 ? run_golden_rows(model) : Verification{};
   *failure = result.failure;
-  if (failure->empty() && computed != contract.id) *failure = "verification: the graph is not the one that was exported: expected id " + contract.id + ", got " + computed;
+  if (failure->empty() && computed != contract.id)
+    *failure = "verification: the graph is not the one that was exported: expected id " + contract.id + ", got " + computed;
 
   rapidjson::StringBuffer buffer;
   rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);

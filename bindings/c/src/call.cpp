@@ -83,7 +83,8 @@ sidecall_status sidecall_call_bind_output(sidecall_call* call, int32_t output, v
   return guard(err, [&] { use(call).bind_output(output, data, data_bytes); });
 }
 
-sidecall_status sidecall_call_set_strings(sidecall_call* call, int32_t input, const char* data, const int64_t* offsets, int64_t num_strings, sidecall_error* err) {
+sidecall_status sidecall_call_set_strings(sidecall_call* call, int32_t input, const char* data, const int64_t* offsets, int64_t num_strings,
+                                          sidecall_error* err) {
   return guard(err, [&] { use(call).set_strings(input, data, offsets, num_strings); });
 }
 
@@ -103,7 +104,8 @@ sidecall_status sidecall_call_set_bool(sidecall_call* call, int64_t row, int32_t
   return guard(err, [&] { use(call).set_bool(row, feature, value); });
 }
 
-sidecall_status sidecall_call_set_str(sidecall_call* call, int64_t row, int32_t feature, const char* value, size_t length, sidecall_error* err) {
+sidecall_status sidecall_call_set_str(sidecall_call* call, int64_t row, int32_t feature, const char* value, size_t length,
+                                      sidecall_error* err) {
   return guard(err, [&] {
     require(value != nullptr || length == 0, "value must not be NULL");
     use(call).set_str(row, feature, {value, length});
@@ -146,7 +148,8 @@ sidecall_status sidecall_call_get_i64(sidecall_call* call, int64_t row, int32_t 
   });
 }
 
-sidecall_status sidecall_call_get_str(sidecall_call* call, int64_t row, int32_t column, const char** out_value, size_t* out_length, sidecall_error* err) {
+sidecall_status sidecall_call_get_str(sidecall_call* call, int64_t row, int32_t column, const char** out_value, size_t* out_length,
+                                      sidecall_error* err) {
   if (out_value != nullptr) *out_value = nullptr;
   return guard(err, [&] {
     require(out_value != nullptr && out_length != nullptr, "out_value and out_length must not be NULL");

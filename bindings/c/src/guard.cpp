@@ -86,7 +86,8 @@ void check_struct(const void* object, uint32_t struct_size, size_t smallest, siz
   const auto* bytes = static_cast<const unsigned char*>(object);
   for (size_t i = known; i < struct_size; ++i) {
     if (bytes[i] != 0) {
-      throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ": expected zeros beyond byte " + std::to_string(known) + ", got a field that this library does not know");
+      throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ": expected zeros beyond byte " + std::to_string(known) +
+                                                 ", got a field that this library does not know");
     }
   }
 }

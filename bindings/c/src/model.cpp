@@ -21,8 +21,10 @@ sidecall_model_options with_defaults(const sidecall_model_options* options) {
   if (options == nullptr) return known;
   sidecall::check_struct(options, options->struct_size, sizeof known, sizeof known, "options");
   known = *options;
-  require(known.verify >= SIDECALL_VERIFY_ERROR && known.verify <= SIDECALL_VERIFY_OFF, "options.verify: expected a SIDECALL_VERIFY_* value, got another number");
-  require(known.extra == SIDECALL_EXTRA_ERROR || known.extra == SIDECALL_EXTRA_IGNORE, "options.extra: expected a SIDECALL_EXTRA_* value, got another number");
+  require(known.verify >= SIDECALL_VERIFY_ERROR && known.verify <= SIDECALL_VERIFY_OFF,
+          "options.verify: expected a SIDECALL_VERIFY_* value, got another number");
+  require(known.extra == SIDECALL_EXTRA_ERROR || known.extra == SIDECALL_EXTRA_IGNORE,
+          "options.extra: expected a SIDECALL_EXTRA_* value, got another number");
   require(known.allow_exec == 0 || known.allow_exec == 1, "options.allow_exec: expected 0 or 1, got another number");
   require(known.timeout_ns == -1 || known.timeout_ns > 0, "options.timeout_ns: expected more than 0, or -1, got another number");
   require(known.wait_ns >= -1, "options.wait_ns: expected 0 or more, or -1, got less");
@@ -80,12 +82,14 @@ int32_t find(const sidecall_model* model, int32_t kind, const char* name) {
   return model == nullptr || name == nullptr ? -1 : names_of(model->model->signature(), kind).find(name);
 }
 
-void add_tensors(const std::vector<sidecall::TensorSpec>& from, std::vector<sidecall_tensor_spec>* to, std::vector<std::vector<const char*>>* dim_names) {
+void add_tensors(const std::vector<sidecall::TensorSpec>& from, std::vector<sidecall_tensor_spec>* to,
+                 std::vector<std::vector<const char*>>* dim_names) {
   for (const sidecall::TensorSpec& spec : from) {
     std::vector<const char*> names;
     for (const std::string& name : spec.dim_names) names.push_back(name.c_str());
     dim_names->push_back(std::move(names));
-    to->push_back({spec.name.c_str(), spec.dims.data(), dim_names->back().data(), spec.dtype, static_cast<int32_t>(spec.dims.size()), spec.has_rows() ? 1 : 0, 0});
+    to->push_back({spec.name.c_str(), spec.dims.data(), dim_names->back().data(), spec.dtype, static_cast<int32_t>(spec.dims.size()),
+                   spec.has_rows() ? 1 : 0, 0});
   }
 }
 
@@ -96,10 +100,12 @@ sidecall_model::sidecall_model(std::shared_ptr<const Model> opened) : model(std:
   add_tensors(signature.inputs, &inputs, &dim_names);
   add_tensors(signature.outputs, &outputs, &dim_names);
   for (const sidecall::Feature& feature : signature.features) {
-    features.push_back({feature.name.c_str(), feature.dtype, feature.nullable ? 1 : 0, feature.input, static_cast<int32_t>(feature.column)});
+    features.push_back(
+        {feature.name.c_str(), feature.dtype, feature.nullable ? 1 : 0, feature.input, static_cast<int32_t>(feature.column)});
   }
   for (const sidecall::Column& column : signature.columns) {
-    columns.push_back({column.name.c_str(), column.key.c_str(), column.dtype, column.output, static_cast<int32_t>(column.column), column.form});
+    columns.push_back(
+        {column.name.c_str(), column.key.c_str(), column.dtype, column.output, static_cast<int32_t>(column.column), column.form});
   }
 }
 
@@ -122,7 +128,8 @@ void sidecall_model_options_init(sidecall_model_options* options) {
   options->timeout_ns = -1;
 }
 
-sidecall_status sidecall_model_open(const char* uri, const sidecall_model_options* options, sidecall_model** out_model, sidecall_error* err) {
+sidecall_status sidecall_model_open(const char* uri, const sidecall_model_options* options, sidecall_model** out_model,
+                                    sidecall_error* err) {
   if (out_model != nullptr) *out_model = nullptr;
   return guard(err, [&] {
     require(uri != nullptr && out_model != nullptr, "uri and out_model must not be NULL");
@@ -130,7 +137,8 @@ sidecall_status sidecall_model_open(const char* uri, const sidecall_model_option
   });
 }
 
-sidecall_status sidecall_model_open_bytes(const void* data, size_t length, const sidecall_model_options* options, sidecall_model** out_model, sidecall_error* err) {
+sidecall_status sidecall_model_open_bytes(const void* data, size_t length, const sidecall_model_options* options,
+                                          sidecall_model** out_model, sidecall_error* err) {
   if (out_model != nullptr) *out_model = nullptr;
   return guard(err, [&] {
     require(data != nullptr && out_model != nullptr, "data and out_model must not be NULL");
@@ -176,7 +184,8 @@ sidecall_status sidecall_model_verify(const sidecall_model* model, sidecall_text
   if (out != nullptr) *out = nullptr;
   return guard(err, [&] {
     require(model != nullptr && out != nullptr, "model and out must not be NULL");
-    if (model->model->contract() == nullptr) throw Error(SIDECALL_NO_CONTRACT, "verification needs a contract and the file carries none: export it with sidecall.export");
+    if (model->model->contract() == nullptr)
+      throw Error(SIDECALL_NO_CONTRACT, "verification needs a contract and the file carries none: export it with sidecall.export");
     std::string failure;
     *out = make_text(sidecall::verification_report(*model->model, &failure));
     if (!failure.empty()) throw Error(SIDECALL_VERIFICATION_FAILED, failure);
@@ -184,21 +193,36 @@ sidecall_status sidecall_model_verify(const sidecall_model* model, sidecall_text
 }
 
 int32_t sidecall_model_num_inputs(const sidecall_model* model) { return model == nullptr ? 0 : static_cast<int32_t>(model->inputs.size()); }
-int32_t sidecall_model_num_outputs(const sidecall_model* model) { return model == nullptr ? 0 : static_cast<int32_t>(model->outputs.size()); }
-int32_t sidecall_model_num_features(const sidecall_model* model) { return model == nullptr ? 0 : static_cast<int32_t>(model->features.size()); }
-int32_t sidecall_model_num_columns(const sidecall_model* model) { return model == nullptr ? 0 : static_cast<int32_t>(model->columns.size()); }
+int32_t sidecall_model_num_outputs(const sidecall_model* model) {
+  return model == nullptr ? 0 : static_cast<int32_t>(model->outputs.size());
+}
+int32_t sidecall_model_num_features(const sidecall_model* model) {
+  return model == nullptr ? 0 : static_cast<int32_t>(model->features.size());
+}
+int32_t sidecall_model_num_columns(const sidecall_model* model) {
+  return model == nullptr ? 0 : static_cast<int32_t>(model->columns.size());
+}
 
-const sidecall_tensor_spec* sidecall_model_input_spec(const sidecall_model* model, int32_t input) { return model == nullptr ? nullptr : at(model->inputs, input); }
-const sidecall_tensor_spec* sidecall_model_output_spec(const sidecall_model* model, int32_t output) { return model == nullptr ? nullptr : at(model->outputs, output); }
-const sidecall_feature_spec* sidecall_model_feature_spec(const sidecall_model* model, int32_t feature) { return model == nullptr ? nullptr : at(model->features, feature); }
-const sidecall_column_spec* sidecall_model_column_spec(const sidecall_model* model, int32_t column) { return model == nullptr ? nullptr : at(model->columns, column); }
+const sidecall_tensor_spec* sidecall_model_input_spec(const sidecall_model* model, int32_t input) {
+  return model == nullptr ? nullptr : at(model->inputs, input);
+}
+const sidecall_tensor_spec* sidecall_model_output_spec(const sidecall_model* model, int32_t output) {
+  return model == nullptr ? nullptr : at(model->outputs, output);
+}
+const sidecall_feature_spec* sidecall_model_feature_spec(const sidecall_model* model, int32_t feature) {
+  return model == nullptr ? nullptr : at(model->features, feature);
+}
+const sidecall_column_spec* sidecall_model_column_spec(const sidecall_model* model, int32_t column) {
+  return model == nullptr ? nullptr : at(model->columns, column);
+}
 
 int32_t sidecall_model_input(const sidecall_model* model, const char* name) { return find(model, SIDECALL_KIND_INPUT, name); }
 int32_t sidecall_model_output(const sidecall_model* model, const char* name) { return find(model, SIDECALL_KIND_OUTPUT, name); }
 int32_t sidecall_model_feature(const sidecall_model* model, const char* name) { return find(model, SIDECALL_KIND_FEATURE, name); }
 int32_t sidecall_model_column(const sidecall_model* model, const char* name) { return find(model, SIDECALL_KIND_COLUMN, name); }
 
-sidecall_status sidecall_model_find(const sidecall_model* model, int32_t kind, const char* name, size_t length, int32_t* out_index, sidecall_error* err) {
+sidecall_status sidecall_model_find(const sidecall_model* model, int32_t kind, const char* name, size_t length, int32_t* out_index,
+                                    sidecall_error* err) {
   if (out_index != nullptr) *out_index = -1;
   return guard(err, [&] {
     require(model != nullptr && name != nullptr && out_index != nullptr, "model, name and out_index must not be NULL");
@@ -208,7 +232,8 @@ sidecall_status sidecall_model_find(const sidecall_model* model, int32_t kind, c
   });
 }
 
-sidecall_status sidecall_predict_json(const sidecall_model* model, const char* json, size_t length, sidecall_text** out, sidecall_error* err) {
+sidecall_status sidecall_predict_json(const sidecall_model* model, const char* json, size_t length, sidecall_text** out,
+                                      sidecall_error* err) {
   if (out != nullptr) *out = nullptr;
   return guard(err, [&] {
     require(model != nullptr && json != nullptr && out != nullptr, "model, json and out must not be NULL");

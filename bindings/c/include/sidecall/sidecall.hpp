@@ -1,0 +1,479 @@
+/* sidecall.hpp: the C ABI as C++17 objects that close themselves and errors that are thrown. Nothing else: sidecall.h is the manual.
+ *
+ *   sidecall::Model model("fraud.onnx");
+ *   const int32_t amount = model.feature("amount"), fraud = model.column("probabilities.fraud");
+ *   sidecall::Call call(model, 1);
+ *   call.set(0, amount, 12.5);
+ *   call.run();
+ *   double p = call.get_f64(0, fraud);
+ *
+ * Every method does what the function of its name in sidecall.h does, with its rules on threads and lifetimes, and throws
+ * sidecall::Error where that function fails. Objects move and do not copy. An object that was moved from may only be assigned or destroyed.
+ * Since 0.1. */
+#ifndef SIDECALL_SIDECALL_HPP
+#define SIDECALL_SIDECALL_HPP
+
+#include <sidecall/sidecall.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace sidecall {
+
+/* ---- Errors ---------------------------------------------------------------------------------------------------- */
+
+/* What a function of the C ABI failed with. Copies share one record, so copying cannot fail. */
+class Error : public std::exception {
+ public:
+  /* `faults` is what the error's own array held; its pointer is not kept. */
+  explicit Error(const sidecall_error &error, std::vector<sidecall_fault> faults = {})
+      : record_(std::make_shared<Record>(Record{error, std::move(faults)})) {}
+
+  /* The whole message, one line. */
+  const char *what() const noexcept override { return record_->error.message; }
+
+  /* SIDECALL_DTYPE_MISMATCH, ... */
+  sidecall_status status() const noexcept { return record_->error.status; }
+
+  /* "DTYPE_MISMATCH", ... */
+  const char *status_name() const noexcept { return sidecall_status_name(status()); }
+
+  /* True when the same call may succeed later. */
+  bool retryable() const noexcept { return record_->error.retryable != 0; }
+
+  /* The feature, input or output of the first fault; "" when none is concerned. */
+  const char *name() const noexcept { return record_->error.name; }
+
+  /* What was expected there, and what was given: types and shapes, never a value. */
+  const char *expected() const noexcept { return record_->error.expected; }
+  const char *got() const noexcept { return record_->error.got; }
+
+  /* The row of the first fault, from 0; -1 when no row is concerned. */
+  int64_t row() const noexcept { return record_->error.row; }
+
+  /* How many faults were found. */
+  uint32_t num_faults() const noexcept { return record_->error.num_faults; }
+
+  /* The faults themselves, at most kMaxFaults of them; filled by run, finish and predict_json. */
+  const std::vector<sidecall_fault> &faults() const noexcept { return record_->faults; }
+
+  static constexpr uint32_t kMaxFaults = 64;
+
+ private:
+  struct Record {
+    sidecall_error error;
+    std::vector<sidecall_fault> faults;
+  };
+  std::shared_ptr<const Record> record_;
+};
+
+/* ---- Spans and views ------------------------------------------------------------------------------------------- */
+
+/* A pointer and a count: std::span of C++20. */
+template <typename T>
+class Span {
+ public:
+  constexpr Span() noexcept = default;
+  constexpr Span(T *data, size_t size) noexcept : data_(data), size_(size) {}
+
+  constexpr T *data() const noexcept { return data_; }
+  constexpr size_t size() const noexcept { return size_; }
+  constexpr bool empty() const noexcept { return size_ == 0; }
+  constexpr T &operator[](size_t index) const noexcept { return data_[index]; }
+  constexpr T *begin() const noexcept { return data_; }
+  constexpr T *end() const noexcept { return data_ + size_; }
+
+ private:
+  T *data_ = nullptr;
+  size_t size_ = 0;
+};
+
+namespace detail {
+
+/* The element type of a C++ type; types that C++ lacks (float16, ...) are read as bytes. */
+template <typename T>
+constexpr int32_t dtype_of() noexcept {
+  using U = std::remove_cv_t<T>;
+  if constexpr (std::is_same_v<U, float>) return SIDECALL_FLOAT32;
+  else if constexpr (std::is_same_v<U, double>) return SIDECALL_FLOAT64;
+  else if constexpr (std::is_same_v<U, bool>) return SIDECALL_BOOL;
+  else if constexpr (std::is_same_v<U, int8_t>) return SIDECALL_INT8;
+  else if constexpr (std::is_same_v<U, int16_t>) return SIDECALL_INT16;
+  else if constexpr (std::is_same_v<U, int32_t>) return SIDECALL_INT32;
+  else if constexpr (std::is_same_v<U, int64_t>) return SIDECALL_INT64;
+  else if constexpr (std::is_same_v<U, uint8_t>) return SIDECALL_UINT8;
+  else if constexpr (std::is_same_v<U, uint16_t>) return SIDECALL_UINT16;
+  else if constexpr (std::is_same_v<U, uint32_t>) return SIDECALL_UINT32;
+  else return SIDECALL_UINT64;
+}
+
+template <typename T>
+inline constexpr bool is_element = std::is_arithmetic_v<T> && !std::is_same_v<std::remove_cv_t<T>, long double>;
+
+/* Runs `body(err)` and throws what it reports. */
+template <typename Body>
+void check(Body body) {
+  sidecall_error error = SIDECALL_ERROR_INIT;
+  if (body(&error) != SIDECALL_OK) throw Error(error);
+}
+
+/* The same with room for the faults of every row. They are asked for on the stack: a run that succeeds allocates nothing. */
+template <typename Body>
+void check_rows(Body body) {
+  sidecall_fault faults[Error::kMaxFaults];
+  sidecall_error error = SIDECALL_ERROR_INIT;
+  error.faults = faults;
+  error.faults_capacity = Error::kMaxFaults;
+  if (body(&error) == SIDECALL_OK) return;
+  const uint32_t kept = error.num_faults < Error::kMaxFaults ? error.num_faults : Error::kMaxFaults;
+  error.faults = nullptr;
+  error.faults_capacity = 0;
+  throw Error(error, std::vector<sidecall_fault>(faults, faults + kept));
+}
+
+/* Takes a text that the library made. */
+class Text {
+ public:
+  Text() noexcept = default;
+  Text(const Text &) = delete;
+  Text &operator=(const Text &) = delete;
+  ~Text() { sidecall_text_close(text_); }
+  sidecall_text **out() noexcept { return &text_; }
+  std::string str() const { return text_ == nullptr ? std::string() : std::string(text_->data, text_->length); }
+
+ private:
+  sidecall_text *text_ = nullptr;
+};
+
+}  // namespace detail
+
+/* A tensor in memory that belongs to someone else: to a call (Call::input, Call::output) or to the caller (View::of). */
+class View {
+ public:
+  View() noexcept = default;
+  explicit View(const sidecall_view &view) noexcept : view_(view) {}
+
+  /* The caller's elements as a tensor, for Call::copy_input and Call::bind_input. `dims` is read as long as the view is in use. */
+  template <typename T>
+  static View of(Span<const T> values, Span<const int64_t> dims) noexcept {
+    static_assert(detail::is_element<T>, "bool, an integer or a floating-point type");
+    return raw(detail::dtype_of<T>(), values.data(), values.size() * sizeof(T), dims);
+  }
+
+  /* The same for any type, by its bytes: float16, int4, ... */
+  static View raw(int32_t dtype, const void *data, size_t bytes, Span<const int64_t> dims) noexcept {
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    view.dtype = dtype;
+    view.rank = static_cast<int32_t>(dims.size());
+    view.dims = dims.data();
+    view.data = const_cast<void *>(data); /* the library only reads what it is given */
+    view.data_bytes = bytes;
+    return View(view);
+  }
+
+  /* Strings: all bytes back to back, and one offset more than there are strings. */
+  static View strings(std::string_view bytes, Span<const int64_t> offsets, Span<const int64_t> dims) noexcept {
+    View view = raw(SIDECALL_STRING, bytes.data(), bytes.size(), dims);
+    view.view_.offsets = offsets.data();
+    return view;
+  }
+
+  int32_t dtype() const noexcept { return view_.dtype; }
+
+  /* -1 for an output whose shape only a run can tell. */
+  int32_t rank() const noexcept { return view_.rank; }
+
+  /* Empty where the rank is -1. */
+  Span<const int64_t> dims() const noexcept { return {view_.dims, view_.rank < 0 ? 0 : static_cast<size_t>(view_.rank)}; }
+
+  /* The number of elements; 1 for a scalar, 0 where the rank is -1. */
+  size_t size() const noexcept {
+    if (view_.rank < 0) return 0;
+    size_t count = 1;
+    for (const int64_t dim : dims()) count *= static_cast<size_t>(dim);
+    return count;
+  }
+
+  /* The memory as bytes, whatever the type; empty before it exists. */
+  Span<unsigned char> bytes() const noexcept { return {static_cast<unsigned char *>(view_.data), view_.data == nullptr ? 0 : static_cast<size_t>(view_.data_bytes)}; }
+
+  /* The elements as T, which must be the view's type: otherwise throws DTYPE_MISMATCH. */
+  template <typename T>
+  Span<T> as() const {
+    static_assert(detail::is_element<T>, "bool, an integer or a floating-point type");
+    if (view_.dtype != detail::dtype_of<T>()) throw mismatch(detail::dtype_of<T>());
+    return {static_cast<T *>(view_.data), view_.data == nullptr ? 0 : static_cast<size_t>(view_.data_bytes) / sizeof(T)};
+  }
+
+  /* Element `index` of a string tensor; the text lives as long as the view. Throws DTYPE_MISMATCH for other tensors. */
+  std::string_view str(size_t index) const {
+    if (view_.dtype != SIDECALL_STRING || view_.offsets == nullptr) throw mismatch(SIDECALL_STRING);
+    return {static_cast<const char *>(view_.data) + view_.offsets[index], static_cast<size_t>(view_.offsets[index + 1] - view_.offsets[index])};
+  }
+
+  const sidecall_view &get() const noexcept { return view_; }
+
+ private:
+  Error mismatch(int32_t wanted) const {
+    sidecall_error error = SIDECALL_ERROR_INIT;
+    error.status = SIDECALL_DTYPE_MISMATCH;
+    const std::string got = sidecall_dtype_name(view_.dtype), asked = sidecall_dtype_name(wanted);
+    const std::string message = "view: expected " + got + ", got " + asked;
+    got.copy(error.expected, sizeof error.expected - 1);
+    asked.copy(error.got, sizeof error.got - 1);
+    message.copy(error.message, sizeof error.message - 1);
+    return Error(error);
+  }
+
+  sidecall_view view_ = SIDECALL_VIEW_INIT;
+};
+
+/* ---- Models ---------------------------------------------------------------------------------------------------- */
+
+/* sidecall_model_options with its defaults filled in. */
+struct Options : sidecall_model_options {
+  Options() noexcept : sidecall_model_options() { sidecall_model_options_init(this); }
+};
+
+/* An open model; any number of threads may use one at once. */
+class Model {
+ public:
+  /* sidecall_model_open */
+  explicit Model(const std::string &uri, const Options &options = Options()) {
+    detail::check([&](sidecall_error *err) { return sidecall_model_open(uri.c_str(), &options, &model_, err); });
+  }
+
+  /* sidecall_model_open_bytes */
+  static Model from_bytes(const void *data, size_t length, const Options &options = Options()) {
+    Model model{nullptr};
+    detail::check([&](sidecall_error *err) { return sidecall_model_open_bytes(data, length, &options, &model.model_, err); });
+    return model;
+  }
+
+  /* Takes over a handle; closes it in the end. */
+  explicit Model(sidecall_model *model) noexcept : model_(model) {}
+  explicit Model(std::nullptr_t) noexcept {}
+
+  Model(Model &&other) noexcept : model_(std::exchange(other.model_, nullptr)) {}
+  Model &operator=(Model &&other) noexcept {
+    std::swap(model_, other.model_);
+    return *this;
+  }
+  Model(const Model &) = delete;
+  Model &operator=(const Model &) = delete;
+  ~Model() { sidecall_model_close(model_); }
+
+  /* The contract's JSON; empty for a file without one. */
+  std::string_view contract() const noexcept {
+    size_t length = 0;
+    const char *text = sidecall_model_contract(model_, &length);
+    return text == nullptr ? std::string_view() : std::string_view(text, length);
+  }
+
+  std::string_view name() const noexcept { return text_of(sidecall_model_name(model_)); }
+  std::string_view version() const noexcept { return text_of(sidecall_model_version(model_)); }
+  std::string_view id() const noexcept { return text_of(sidecall_model_id(model_)); }
+
+  /* Why verification did not hold, under SIDECALL_VERIFY_WARN; otherwise empty. */
+  std::string_view warning() const noexcept { return text_of(sidecall_model_warning(model_)); }
+
+  /* sidecall_model_verify: the report as JSON. Throws where rows disagree; use the C function to get the report then too. */
+  std::string verify() const {
+    detail::Text out;
+    detail::check([&](sidecall_error *err) { return sidecall_model_verify(model_, out.out(), err); });
+    return out.str();
+  }
+
+  int32_t num_inputs() const noexcept { return sidecall_model_num_inputs(model_); }
+  int32_t num_outputs() const noexcept { return sidecall_model_num_outputs(model_); }
+  int32_t num_features() const noexcept { return sidecall_model_num_features(model_); }
+  int32_t num_columns() const noexcept { return sidecall_model_num_columns(model_); }
+
+  /* nullptr when the index is out of range. */
+  const sidecall_tensor_spec *input_spec(int32_t input) const noexcept { return sidecall_model_input_spec(model_, input); }
+  const sidecall_tensor_spec *output_spec(int32_t output) const noexcept { return sidecall_model_output_spec(model_, output); }
+  const sidecall_feature_spec *feature_spec(int32_t feature) const noexcept { return sidecall_model_feature_spec(model_, feature); }
+  const sidecall_column_spec *column_spec(int32_t column) const noexcept { return sidecall_model_column_spec(model_, column); }
+
+  /* The index of a name (sidecall_model_find). Throws UNKNOWN_NAME: look up once, not per call. */
+  int32_t input(std::string_view name) const { return find(SIDECALL_KIND_INPUT, name); }
+  int32_t output(std::string_view name) const { return find(SIDECALL_KIND_OUTPUT, name); }
+  int32_t feature(std::string_view name) const { return find(SIDECALL_KIND_FEATURE, name); }
+  int32_t column(std::string_view name) const { return find(SIDECALL_KIND_COLUMN, name); }
+
+  /* sidecall_predict_json */
+  std::string predict_json(std::string_view json) const {
+    detail::Text out;
+    detail::check_rows([&](sidecall_error *err) { return sidecall_predict_json(model_, json.data(), json.size(), out.out(), err); });
+    return out.str();
+  }
+
+  sidecall_model *get() const noexcept { return model_; }
+
+ private:
+  static std::string_view text_of(const char *text) noexcept { return text == nullptr ? std::string_view() : std::string_view(text); }
+
+  int32_t find(int32_t kind, std::string_view name) const {
+    int32_t index = -1;
+    detail::check([&](sidecall_error *err) { return sidecall_model_find(model_, kind, name.data(), name.size(), &index, err); });
+    return index;
+  }
+
+  sidecall_model *model_ = nullptr;
+};
+
+/* ---- Calls ----------------------------------------------------------------------------------------------------- */
+
+/* A reusable workspace of one model; belongs to one thread at a time. May outlive the model object. */
+class Call {
+ public:
+  /* sidecall_call_open */
+  explicit Call(const Model &model, int64_t rows = 1) {
+    detail::check([&](sidecall_error *err) { return sidecall_call_open(model.get(), rows, &call_, err); });
+  }
+
+  Call(Call &&other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
+  Call &operator=(Call &&other) noexcept {
+    std::swap(call_, other.call_);
+    return *this;
+  }
+  Call(const Call &) = delete;
+  Call &operator=(const Call &) = delete;
+
+  /* Waits for the engine where a run is under way (sidecall_call_close). */
+  ~Call() { sidecall_call_close(call_); }
+
+  int64_t rows() const noexcept { return sidecall_call_rows(call_); }
+  void resize(int64_t rows) {
+    detail::check([&](sidecall_error *err) { return sidecall_call_resize(call_, rows, err); });
+  }
+  void reshape(int32_t input, Span<const int64_t> dims) {
+    detail::check([&](sidecall_error *err) { return sidecall_call_reshape(call_, input, dims.data(), static_cast<int32_t>(dims.size()), err); });
+  }
+
+  /* The memory of an input, to be written. */
+  View input(int32_t input) {
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    detail::check([&](sidecall_error *err) { return sidecall_call_input(call_, input, &view, err); });
+    return View(view);
+  }
+
+  /* The memory of an output; valid until the next run. */
+  View output(int32_t output) {
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    detail::check([&](sidecall_error *err) { return sidecall_call_output(call_, output, &view, err); });
+    return View(view);
+  }
+
+  void copy_input(int32_t input, const View &view) {
+    detail::check([&](sidecall_error *err) { return sidecall_call_copy_input(call_, input, &view.get(), err); });
+  }
+  void bind_input(int32_t input, const View &view) {
+    detail::check([&](sidecall_error *err) { return sidecall_call_bind_input(call_, input, &view.get(), err); });
+  }
+  void bind_output(int32_t output, void *data, size_t bytes) {
+    detail::check([&](sidecall_error *err) { return sidecall_call_bind_output(call_, output, data, bytes, err); });
+  }
+
+  /* Fills a string input; `offsets` has one entry more than there are strings. */
+  void set_strings(int32_t input, std::string_view bytes, Span<const int64_t> offsets) {
+    const int64_t count = static_cast<int64_t>(offsets.size()) - 1;
+    detail::check([&](sidecall_error *err) { return sidecall_call_set_strings(call_, input, bytes.data(), offsets.data(), count, err); });
+  }
+
+  /* Every input must be given again before the next run. */
+  void reset() {
+    detail::check([&](sidecall_error *err) { return sidecall_call_reset(call_, err); });
+  }
+
+  /* One feature of one row: double, any integer up to 64 bits, bool, or text (sidecall_call_set_f64, _i64, _bool, _str). */
+  template <typename T>
+  void set(int64_t row, int32_t feature, const T &value) {
+    static_assert(!std::is_same_v<T, uint64_t>, "convert to int64_t, and decide what happens beyond it");
+    detail::check([&](sidecall_error *err) -> sidecall_status {
+      if constexpr (std::is_same_v<T, bool>) return sidecall_call_set_bool(call_, row, feature, value ? 1 : 0, err);
+      else if constexpr (std::is_floating_point_v<T>) return sidecall_call_set_f64(call_, row, feature, static_cast<double>(value), err);
+      else if constexpr (std::is_integral_v<T>) return sidecall_call_set_i64(call_, row, feature, static_cast<int64_t>(value), err);
+      else return set_text(row, feature, std::string_view(value), err);
+    });
+  }
+  void set_missing(int64_t row, int32_t feature) {
+    detail::check([&](sidecall_error *err) { return sidecall_call_set_missing(call_, row, feature, err); });
+  }
+
+  /* Every feature of every row is missing again. */
+  void clear() {
+    detail::check([&](sidecall_error *err) { return sidecall_call_clear(call_, err); });
+  }
+
+  double get_f64(int64_t row, int32_t column) const {
+    double value = 0;
+    detail::check([&](sidecall_error *err) { return sidecall_call_get_f64(call_, row, column, &value, err); });
+    return value;
+  }
+  int64_t get_i64(int64_t row, int32_t column) const {
+    int64_t value = 0;
+    detail::check([&](sidecall_error *err) { return sidecall_call_get_i64(call_, row, column, &value, err); });
+    return value;
+  }
+
+  /* Lives until the next run. */
+  std::string_view get_str(int64_t row, int32_t column) const {
+    const char *text = nullptr;
+    size_t length = 0;
+    detail::check([&](sidecall_error *err) { return sidecall_call_get_str(call_, row, column, &text, &length, err); });
+    return {text, length};
+  }
+
+  /* Runs once; -1 waits for ever. */
+  void run(int64_t timeout_ns = -1) {
+    detail::check_rows([&](sidecall_error *err) { return sidecall_call_run(call_, timeout_ns, err); });
+  }
+
+  /* Starts a run on a thread of the library. */
+  void start(int64_t timeout_ns = -1) {
+    detail::check_rows([&](sidecall_error *err) { return sidecall_call_start(call_, timeout_ns, err); });
+  }
+
+  /* Waits for it and takes its outcome. Throws TIMEOUT while it is not over. */
+  void finish(int64_t wait_ns = -1) {
+    detail::check_rows([&](sidecall_error *err) { return sidecall_call_finish(call_, wait_ns, err); });
+  }
+
+  /* A descriptor that becomes readable when a started run is over; it belongs to the call. */
+  int32_t fd() {
+    int32_t fd = -1;
+    detail::check([&](sidecall_error *err) { return sidecall_call_fd(call_, &fd, err); });
+    return fd;
+  }
+
+  /* The one method that another thread may use. */
+  void cancel() noexcept { sidecall_call_cancel(call_); }
+
+  sidecall_call *get() const noexcept { return call_; }
+
+ private:
+  sidecall_status set_text(int64_t row, int32_t feature, std::string_view value, sidecall_error *err) {
+    return sidecall_call_set_str(call_, row, feature, value.data(), value.size(), err);
+  }
+
+  sidecall_call *call_ = nullptr;
+};
+
+/* What ONNX Runtime was found, as JSON (sidecall_engine_describe). */
+inline std::string describe_engine(const Options &options = Options()) {
+  detail::Text out;
+  detail::check([&](sidecall_error *err) { return sidecall_engine_describe(&options, out.out(), err); });
+  return out.str();
+}
+
+}  // namespace sidecall
+
+#endif
