@@ -148,8 +148,7 @@ void Handler::set_number(int32_t feature, std::string_view text) {
   const auto whole = std::from_chars(text.data(), end, integer);
   if (whole.ptr == end && whole.ec == std::errc()) return call_->set_i64(row_, feature, integer);
   double number = 0;
-  const auto real = std::from_chars(text.data(), end, number);
-  if (real.ec == std::errc::result_out_of_range) {
+  if (std::from_chars(text.data(), end, number).ec == std::errc::result_out_of_range) {
     number = std::strtod(std::string(text).c_str(), nullptr);  // tells too small, which is zero, from too large
     if (std::isinf(number)) call_->set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE, "a number beyond its range");
   }
@@ -271,6 +270,8 @@ void read_records(std::string_view json, Call* call) {
 }
 
 void write_records(Call* call, bool as_list, std::string* out) {
+  constexpr size_t kTypicalValue = 40;  // bytes of one answer with its key
+  out->reserve(static_cast<size_t>(call->rows()) * (call->signature().columns.size() + 1) * kTypicalValue);
   if (as_list) out->push_back('[');
   for (int64_t row = 0; row < call->rows(); ++row) {
     if (row > 0) out->push_back(',');
