@@ -195,6 +195,7 @@ Contract parse_contract(const std::string& json, const std::string& label, Signa
   contract.engine = engine.text_or("unknown");
   signature->has_contract = true;
   read_features(root, signature);
+  if (root.member("outputs").size() == 0) root.member("outputs").fail("at least one output", "none");
   for (const JsonNode& node : root.member("outputs").elements()) read_output(node, signature);
   contract.golden = parse_golden(root, *signature);
   return contract;

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 
 #include "error.h"
 
@@ -134,10 +135,12 @@ std::vector<Value> parse_classes(const JsonNode& output) {
   std::vector<Value> classes;
   const JsonNode list = output.member("classes");
   if (!list.exists()) return classes;
+  std::set<std::string> texts;
   for (const JsonNode& node : list.elements()) {
     const int32_t dtype = node.is_string() ? SIDECALL_STRING : node.is_bool() ? SIDECALL_BOOL : SIDECALL_INT64;
     classes.push_back(node.value(dtype));
     if (classes.back().kind != classes.front().kind) node.fail("a class of the same type as the first", "another type");
+    if (!texts.insert(class_text(classes.back())).second) node.fail("each class once", "one again");
   }
   return classes;
 }

@@ -1,4 +1,6 @@
 // Reads the `verification` object of a contract; used by contract.cpp.
+#include <cmath>
+
 #include "contract_reader.h"
 #include "error.h"
 
@@ -50,6 +52,12 @@ std::vector<Value> parse_expected(const JsonNode& node, int64_t rows, int64_t wi
   return values;
 }
 
+double parse_tolerance(const JsonNode& node) {
+  const double tolerance = node.number();
+  if (!(tolerance >= 0) || std::isinf(tolerance)) node.fail("a number of 0 or more", "another one");
+  return tolerance;
+}
+
 GoldenOutput parse_output(const JsonNode& output, const JsonNode& verification, int64_t rows, const Signature& signature) {
   const std::string name = output.member("name").text();
   GoldenOutput golden;
@@ -60,10 +68,10 @@ GoldenOutput parse_output(const JsonNode& output, const JsonNode& verification, 
   golden.decision = parse_decision(output.member("decision"), signature);
   const int32_t dtype = dtype_from_name(output.member("type").text());
   golden.expected = parse_expected(verification.member("outputs").member(name.c_str()), rows, golden.width, dtype);
-  const JsonNode tolerance = verification.member("tolerance");
-  if (tolerance.exists() && tolerance.member(name.c_str()).exists()) {
-    golden.absolute = tolerance.member(name.c_str()).member("absolute").number();
-    golden.relative = tolerance.member(name.c_str()).member("relative").number();
+  if (dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64) {
+    const JsonNode tolerance = verification.member("tolerance").member(name.c_str());
+    golden.absolute = parse_tolerance(tolerance.member("absolute"));
+    golden.relative = parse_tolerance(tolerance.member("relative"));
   }
   return golden;
 }

@@ -12,6 +12,7 @@
 
 #include "error.h"
 #include "ort_library.h"
+#include "text.h"
 
 namespace sidecall {
 namespace {
@@ -20,7 +21,7 @@ constexpr size_t kAlignment = 64;  // a cache line, and what ONNX Runtime's own 
 
 void check(const OrtApi* api, OrtStatus* status, const std::string& what) {
   if (status == nullptr) return;
-  const std::string text = api->GetErrorMessage(status);
+  const std::string text = one_line(api->GetErrorMessage(status));
   api->ReleaseStatus(status);
   throw Error(SIDECALL_ENGINE, what + "onnxruntime: " + text);
 }

@@ -82,7 +82,8 @@ OrtEnv* create_env(const OrtApi* api) {
   return env;
 }
 
-std::unique_ptr<OrtLibrary> load(const Candidate& candidate, std::string* why) {
+// nullptr and `why` when this one will not do.
+std::unique_ptr<OrtLibrary> load(const Candidate& candidate, std::string* why, bool* is_too_old) {
   void* handle = platform::load_library(candidate.path, why);
   if (handle == nullptr) return nullptr;
   const auto get_base = reinterpret_cast<const OrtApiBase* (*)()>(platform::find_symbol(handle, "OrtGetApiBase"));
@@ -93,24 +94,27 @@ std::unique_ptr<OrtLibrary> load(const Candidate& candidate, std::string* why) {
   const OrtApiBase* base = get_base();
   const std::string version = base->GetVersionString();
   const uint32_t offered = minor_version(version);
-  const std::string wanted =
-      "onnxruntime '" + candidate.path + "': expected version 1." + std::to_string(kOldestVersion) + " or newer, got " + version;
-  if (offered < kOldestVersion) throw Error(SIDECALL_ENGINE_TOO_OLD, wanted);
   const uint32_t api_version = std::min<uint32_t>(ORT_API_VERSION, offered);
-  const OrtApi* api = base->GetApi(api_version);
-  if (api == nullptr) throw Error(SIDECALL_ENGINE_TOO_OLD, wanted);
+  const OrtApi* api = offered < kOldestVersion ? nullptr : base->GetApi(api_version);
+  if (api == nullptr) {
+    *why = "expected version 1." + std::to_string(kOldestVersion) + " or newer, got " + version;
+    *is_too_old = true;
+    return nullptr;
+  }
   return std::make_unique<OrtLibrary>(OrtLibrary{api, create_env(api), candidate.path, candidate.found_by, version, api_version});
 }
 
 std::unique_ptr<OrtLibrary> find(const char* option, const char* package) {
   std::string tried;
+  bool is_too_old = false;
   for (const Candidate& candidate : list_candidates(option, package)) {
     std::string why;
-    if (auto library = load(candidate, &why)) return library;
-    tried += (tried.empty() ? "" : "; ") + std::string(candidate.found_by) + ": " + why;
+    if (auto library = load(candidate, &why, &is_too_old)) return library;
+    tried += (tried.empty() ? "" : "; ") + std::string(candidate.found_by) + " '" + candidate.path + "': " + why;
   }
-  throw Error(SIDECALL_ENGINE_NOT_FOUND,
-              "no ONNX Runtime library was found: set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so (tried " + tried + ")");
+  const std::string found = is_too_old ? "only an ONNX Runtime library that is too old was found" : "no ONNX Runtime library was found";
+  throw Error(is_too_old ? SIDECALL_ENGINE_TOO_OLD : SIDECALL_ENGINE_NOT_FOUND,
+              found + ": set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so (tried " + tried + ")");
 }
 
 }  // namespace

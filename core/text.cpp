@@ -43,6 +43,14 @@ bool is_utf8(std::string_view text) noexcept {
   return true;
 }
 
+std::string one_line(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
+  for (char& c : text) {
+    if (c == '\n' || c == '\r') c = ' ';
+  }
+  return text;
+}
+
 const char* string_fault(std::string_view text) noexcept {
   if (!is_utf8(text)) return "a string that is not UTF-8";
   if (text.find('\0') != std::string_view::npos) return "a string with a NUL";

@@ -11,4 +11,7 @@ bool is_utf8(std::string_view text) noexcept;
 // What is wrong with a string value, for "got ...": nullptr when nothing is. ONNX Runtime's own strings end at a NUL.
 const char* string_fault(std::string_view text) noexcept;
 
+// Somebody else's message as part of ours: line ends become spaces, those at the end go.
+std::string one_line(std::string text);
+
 }  // namespace sidecall

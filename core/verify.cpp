@@ -66,7 +66,7 @@ class Comparison {
     const double got = call_->get_f64(row, index);
     if (got == expected || (std::isnan(got) && std::isnan(expected))) return;
     const double difference = std::fabs(got - expected);
-    const double allowed = output.absolute + output.relative * std::fabs(expected);
+    const double allowed = std::isinf(expected) ? 0 : output.absolute + output.relative * std::fabs(expected);
     if (!(difference <= check->largest)) check->largest = difference;
     if (difference <= allowed) return;
     fail(row, index, number_text(expected), number_text(got), number_text(allowed), check);
