@@ -80,4 +80,4 @@ def feature_union(g: Conversion, model: Any, x: Frame) -> Frame:
 def transformed_target(g: Conversion, model: Any, x: Frame) -> Any:
     y = g.predict(model.regressor_, x, "regressor_")
     with g.step("transformer_", type(model.transformer_).__name__):
-        return g.call(model.transformer_, "inverse_transform", y)
+        return g.frame(g.call(model.transformer_, "inverse_transform", y)).matrix()

@@ -70,7 +70,7 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
     if is_regressor(kind):
         y = g.predict(model, x)
         return [("prediction", g.cast(y, g.real), [_width(y)])]
-    if is_clusterer(kind) or (hasattr(model, "predict") and not hasattr(model, "transform")):
+    if hasattr(model, "predict") and (is_clusterer(kind) or not hasattr(model, "transform")):
         return _clusterer(g, model, x)
     if hasattr(model, "predict") and g.handles(kind, "index"):
         return _clusterer(g, model, x)

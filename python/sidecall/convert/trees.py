@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .categories import CategoricalSets
 from .ensemble import Ensemble
 from .frame import Frame
 from .graph import Tensor
@@ -18,8 +19,7 @@ FORESTS = "RandomForestClassifier ExtraTreesClassifier"
 
 def rounded(g: Conversion, x: Frame) -> Tensor:
     """What a tree of scikit-learn compares: the row as float32, in the type of the graph."""
-    matrix = x.matrix()
-    return matrix if matrix.dtype == "float32" else g.cast(g.cast(matrix, "float32"), "float64")
+    return g.cast(x.matrix("float32"), g.real)
 
 
 def add_tree(ensemble: Ensemble, tree: Any, value: np.ndarray, features: Any = None) -> None:
@@ -237,45 +237,6 @@ def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
             weights = (leaves, np.full(len(leaves), k), nodes["value"][leaves])
             ensemble.add(feature, threshold, nodes["left"], nodes["right"], missing, leaf, weights)
     return ensemble, sets.matrix()
-
-
-class CategoricalSets:
-    """Turns "category in set" into columns of 0 (goes left) and 1 beside the matrix, one per distinct set."""
-
-    def __init__(self, g: Conversion, matrix: Tensor) -> None:
-        self.g = g
-        self.base = matrix
-        self.tables: dict[int, dict[bytes, tuple[int, np.ndarray]]] = {}
-        self.count = 0
-
-    def split(self, feature: int, left: np.ndarray, known: np.ndarray, other_left: bool) -> int:
-        """The column of a split of whole numbers 0..255; others, also missing, go left when `other_left`."""
-        table = np.full(257, 0.0 if other_left else 1.0)
-        table[known] = 1.0
-        table[left] = 0.0
-        found = self.tables.setdefault(feature, {})
-        key = table.tobytes()
-        if key not in found:
-            found[key] = ((self.base.width or 0) + self.count, table)
-            self.count += 1
-        return found[key][0]
-
-    def matrix(self) -> Tensor:
-        g, parts, places = self.g, [self.base], []
-        for feature, found in self.tables.items():
-            x = g.columns(self.base, [feature])
-            inside = (x >= 0.0) & (x < 256.0)
-            code = g.cast(g.flatten(g.where(inside, x, 256.0)), "int64")
-            table = np.stack([t for _, t in found.values()], axis=1)
-            picked = g.gather(g.const(table, self.base.dtype), code)
-            picked.width = len(found)
-            parts.append(picked)
-            places += [column for column, _ in found.values()]
-        if not places:
-            return self.base
-        width = self.base.width or 0
-        order = list(range(width)) + [width + places.index(width + i) for i in range(len(places))]
-        return g.columns(g.concat(parts), order)
 
 
 @converts("sklearn", "HistGradientBoostingClassifier HistGradientBoostingRegressor", "raw")

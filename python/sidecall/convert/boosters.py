@@ -1,0 +1,247 @@
+"""Converters of LightGBM and XGBoost, from the models' own text: thresholds and leaves as they were trained."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from .categories import CategoricalSets
+from .encoders import lookup
+from .ensemble import Ensemble
+from .frame import Frame, join
+from .graph import Tensor
+from .linear import pair, sign_index
+from .registry import Conversion, converts, refuses
+from .trees import rounded
+
+LIGHTGBM = "LGBMClassifier LGBMRegressor LGBMRanker"
+XGBOOST = "XGBClassifier XGBRegressor XGBRFClassifier XGBRFRegressor XGBRanker"
+
+refuses("lightgbm", "Booster", "wrap it in LGBMClassifier or LGBMRegressor: a bare Booster does not know its classes")
+refuses("xgboost", "Booster", "wrap it in XGBClassifier or XGBRegressor: a bare Booster does not know its classes")
+
+
+# LightGBM.
+
+
+def _codes(g: Conversion, model: Any, categories: list[list[Any]] | None, x: Frame) -> Frame:
+    """Columns of pandas categories as their codes, NaN where unknown or missing."""
+    strings = [k for k, dtype in enumerate(x.dtypes) if dtype == "string"]
+    if not categories and not strings:
+        return x
+    if not categories or len(categories) != len(strings):
+        raise g.refuse("its categories do not belong to the columns of strings: categories of numbers are not supported")
+    frames = []
+    for k in range(x.width):
+        column = x.select([k])
+        if k in strings:
+            values = list(categories[strings.index(k)])
+            table = np.append(np.arange(len(values), dtype="float64"), np.nan).reshape(-1, 1)
+            code = g.gather(g.const(table), lookup(g, column.parts[0], values))
+            code.width = 1
+            column = g.frame(code)
+        frames.append(column)
+    return join(g, frames)
+
+
+@converts("lightgbm", LIGHTGBM, "trees")
+def lightgbm_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor, str]:
+    dump = model.booster_.dump_model()
+    objective = str(dump.get("objective", "custom"))
+    frame = _codes(g, model, dump.get("pandas_categorical"), x)
+    sets = CategoricalSets(g, frame.matrix())
+    singles = np.array(frame.singles)
+    outputs = int(dump["num_tree_per_iteration"])
+    ensemble = Ensemble(outputs)
+    trees = dump["tree_info"]
+    share = 1.0 / (len(trees) / outputs) if dump["average_output"] else 1.0
+    for number, info in enumerate(trees):
+        _add_lightgbm(g, ensemble, info["tree_structure"], number % outputs, share, sets, singles)
+    return ensemble, sets.matrix(), objective
+
+
+def _add_lightgbm(
+    g: Conversion, ensemble: Ensemble, root: dict[str, Any], target: int, share: float, sets: CategoricalSets, singles: np.ndarray
+) -> None:
+    rows: list[list[Any]] = []  # feature, threshold, left, right, missing goes left, leaf, value
+    stack: list[tuple[dict[str, Any], int, int]] = [(root, -1, 0)]
+    while stack:
+        node, parent, side = stack.pop()
+        if parent >= 0:
+            rows[parent][side] = len(rows)
+        if "split_index" not in node:
+            if "leaf_coeff" in node and node["leaf_coeff"]:
+                raise g.refuse("linear trees are not supported")
+            rows.append([0, 0.0, 0, 0, False, True, float(node["leaf_value"]) * share])
+            continue
+        feature, threshold, missing = _split(g, node, sets, singles)
+        stack += [(node["right_child"], len(rows), 3), (node["left_child"], len(rows), 2)]
+        rows.append([feature, threshold, 0, 0, missing, False, 0.0])
+    columns = [np.array(c) for c in zip(*rows, strict=True)]
+    leaves = np.flatnonzero(columns[5])
+    ensemble.add(*columns[:6], (leaves, np.full(len(leaves), target), columns[6][leaves]))
+
+
+def _split(g: Conversion, node: dict[str, Any], sets: CategoricalSets, singles: np.ndarray) -> tuple[int, float, bool]:
+    feature, missing_type = int(node["split_feature"]), node["missing_type"]
+    if node["decision_type"] == "==":
+        # In the set goes left; everything else, also missing and negative, goes right.
+        left = [int(c) for c in str(node["threshold"]).split("||")]
+        return sets.split(feature, left, [], False), 0.5, False
+    if missing_type == "Zero":
+        raise g.refuse("zero_as_missing is not supported")
+    threshold = float(g.snap(node["threshold"], singles[feature]))
+    # Where training saw no missing value, LightGBM reads one as zero.
+    missing = bool(node["default_left"]) if missing_type == "NaN" else threshold >= 0.0
+    return feature, threshold, missing
+
+
+@converts("lightgbm", "LGBMClassifier LGBMRegressor LGBMRanker", "raw")
+def lightgbm_raw(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, str]:
+    ensemble, matrix, objective = g.call(model, "trees", x)
+    return ensemble.scores(g, matrix), objective
+
+
+def _option(objective: str, key: str, default: float) -> float:
+    for part in objective.split()[1:]:
+        name, _, value = part.partition(":")
+        if name == key and value:
+            return float(value)
+    return default
+
+
+@converts("lightgbm", "LGBMRegressor LGBMRanker", "predict")
+def lightgbm_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    raw, objective = g.call(model, "raw", x)
+    name, *options = objective.split()
+    if name in ("regression", "regression_l1", "huber", "fair", "quantile", "mape", "lambdarank", "rank_xendcg"):
+        return raw * g.abs(raw) if "sqrt" in options else raw
+    if name in ("poisson", "gamma", "tweedie"):
+        return g.exp(raw)
+    if name == "cross_entropy":
+        return g.sigmoid(raw)
+    raise g.refuse(f"the objective '{name}' is not supported")
+
+
+@converts("lightgbm", "LGBMClassifier", "decision_function")
+def lightgbm_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    raw: Tensor = g.call(model, "raw", x)[0]
+    return raw
+
+
+@converts("lightgbm", "LGBMClassifier", "classified")
+def lightgbm_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+    ensemble, matrix, objective = g.call(model, "trees", x)
+    name, classes = objective.split()[0], len(model.classes_)
+    sigmoid = _option(objective, "sigmoid", 1.0)
+    if name == "binary" and sigmoid == 1.0 and g.real == "float32":
+        return ensemble.classify(g, matrix, 2, "LOGISTIC")
+    if name == "multiclass" and g.real == "float32":
+        return ensemble.classify(g, matrix, classes, "SOFTMAX")
+    raw = g.call(model, "raw", x)[0]
+    if name == "binary":
+        return sign_index(g, raw), pair(g, g.sigmoid(raw if sigmoid == 1.0 else raw * sigmoid))
+    if name == "multiclass":
+        return g.argmax(raw), g.softmax(raw)
+    if name == "multiclassova":
+        p = g.sigmoid(raw if sigmoid == 1.0 else raw * sigmoid)
+        return g.argmax(p), p
+    raise g.refuse(f"the objective '{name}' is not supported")
+
+
+@converts("lightgbm", "LGBMClassifier", "predict_proba")
+def lightgbm_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model, "classified", x)[1]
+
+
+@converts("lightgbm", "LGBMClassifier", "index")
+def lightgbm_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model, "classified", x)[0]
+
+
+# XGBoost.
+
+
+@converts("xgboost", XGBOOST, "trees")
+def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor, str, np.ndarray]:
+    if model.missing is not None and not np.isnan(model.missing):
+        raise g.refuse("missing other than NaN is not supported")
+    learner = json.loads(model.get_booster().save_raw("json"))["learner"]
+    booster = learner["gradient_booster"]
+    if booster["name"] != "gbtree":
+        raise g.refuse(f"the booster '{booster['name']}' is not supported")
+    trees, targets = booster["model"]["trees"], np.asarray(booster["model"]["tree_info"])
+    best = learner["attributes"].get("best_iteration")
+    if best is not None:
+        trees = trees[: booster["model"]["iteration_indptr"][int(best) + 1]]
+    base = np.atleast_1d(np.array(json.loads(learner["learner_model_param"]["base_score"]), "float64"))
+    outputs = max(int(learner["learner_model_param"]["num_class"]), int(learner["learner_model_param"]["num_target"]), 1)
+    ensemble = Ensemble(outputs)
+    for tree, target in zip(trees, targets, strict=False):
+        _add_xgboost(g, ensemble, tree, int(target))
+    return ensemble, rounded(g, x), learner["objective"]["name"], np.broadcast_to(base, (outputs,))
+
+
+def _add_xgboost(g: Conversion, ensemble: Ensemble, tree: dict[str, Any], target: int) -> None:
+    if int(tree["tree_param"]["size_leaf_vector"]) > 1:
+        raise g.refuse("multi_strategy='multi_output_tree' is not supported")
+    if any(tree["split_type"]) or tree["categories"]:
+        raise g.refuse("splits by category are not supported; encode categories before it")
+    left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
+    leaf = left == -1
+    values = np.array(tree["split_conditions"], "float32")
+    # x < t and x <= the float32 below t agree for the float32 rows that XGBoost reads.
+    below = np.nextafter(values, np.float32(-np.inf)).astype("float64")
+    leaves = np.flatnonzero(leaf)
+    weights = (leaves, np.full(len(leaves), target), values[leaves].astype("float64"))
+    ensemble.add(np.array(tree["split_indices"]), below, left, right, np.array(tree["default_left"], bool), leaf, weights)
+
+
+def _margin(g: Conversion, objective: str, base: np.ndarray) -> np.ndarray:
+    """The start of the sums: base_score is kept in the space of answers."""
+    if objective in ("binary:logistic", "reg:logistic", "binary:logitraw"):
+        return np.asarray(-np.log(1.0 / base - 1.0))
+    if objective in ("count:poisson", "reg:gamma", "reg:tweedie"):
+        return np.asarray(np.log(base))
+    identity = ("reg:squarederror", "reg:squaredlogerror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror")
+    if objective in identity or objective.startswith(("multi:", "rank:")):
+        return base
+    raise g.refuse(f"the objective '{objective}' is not supported")
+
+
+@converts("xgboost", "XGBRegressor XGBRFRegressor XGBRanker", "predict")
+def xgboost_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+    ensemble, matrix, objective, base = g.call(model, "trees", x)
+    raw = ensemble.scores(g, matrix, _margin(g, objective, base))
+    if objective in ("count:poisson", "reg:gamma", "reg:tweedie"):
+        return g.exp(raw)
+    return g.sigmoid(raw) if objective in ("reg:logistic", "binary:logistic") else raw
+
+
+@converts("xgboost", "XGBClassifier XGBRFClassifier", "classified")
+def xgboost_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+    ensemble, matrix, objective, base = g.call(model, "trees", x)
+    margin = _margin(g, objective, base)
+    if objective == "binary:logistic" and ensemble.targets == 1:
+        if g.real == "float32":
+            return ensemble.classify(g, matrix, 2, "LOGISTIC", margin)
+        raw = ensemble.scores(g, matrix, margin)
+        return sign_index(g, raw), pair(g, g.sigmoid(raw))
+    if objective == "multi:softprob" and ensemble.targets == int(model.n_classes_):
+        if g.real == "float32":
+            return ensemble.classify(g, matrix, ensemble.targets, "SOFTMAX", margin)
+        raw = ensemble.scores(g, matrix, margin)
+        return g.argmax(raw), g.softmax(raw)
+    raise g.refuse(f"the objective '{objective}' is not supported for a classifier")
+
+
+@converts("xgboost", "XGBClassifier XGBRFClassifier", "predict_proba")
+def xgboost_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model, "classified", x)[1]
+
+
+@converts("xgboost", "XGBClassifier XGBRFClassifier", "index")
+def xgboost_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return g.call(model, "classified", x)[0]

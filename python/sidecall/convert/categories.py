@@ -1,0 +1,51 @@
+"""Splits of trees by sets of categories; used by histogram gradient boosting and LightGBM."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .graph import Tensor
+from .registry import Conversion
+
+
+class CategoricalSets:
+    """Turns "category in set" into columns of 0 (goes left) and 1 beside the matrix, one per distinct set."""
+
+    def __init__(self, g: Conversion, matrix: Tensor) -> None:
+        self.g = g
+        self.base = matrix
+        self.found: dict[int, dict[tuple[Any, ...], int]] = {}
+        self.count = 0
+
+    def split(self, feature: int, left: Any, right: Any, other_left: bool) -> int:
+        """The column of a split of whole numbers; those in neither list, also missing, go left when `other_left`."""
+        key = (tuple(int(c) for c in left), tuple(int(c) for c in right), other_left)
+        columns = self.found.setdefault(feature, {})
+        if key not in columns:
+            columns[key] = (self.base.width or 0) + self.count
+            self.count += 1
+        return columns[key]
+
+    def matrix(self) -> Tensor:
+        g, parts, places = self.g, [self.base], []
+        for feature, columns in self.found.items():
+            size = 1 + max((c for left, right, _ in columns for c in (*left, *right)), default=0)
+            table = np.zeros((size + 1, len(columns)))
+            for k, (left, right, other_left) in enumerate(columns):
+                table[:, k] = 0.0 if other_left else 1.0
+                table[list(right), k] = 1.0
+                table[list(left), k] = 0.0
+            x = g.columns(self.base, [feature])
+            known = (x > -1.0) & (x < float(size))
+            code = g.cast(g.flatten(g.where(known, x, float(size))), "int64")
+            picked = g.gather(g.const(table, self.base.dtype), code)
+            picked.width = len(columns)
+            parts.append(picked)
+            places += list(columns.values())
+        if not places:
+            return self.base
+        width = self.base.width or 0
+        order = list(range(width)) + [width + places.index(width + i) for i in range(len(places))]
+        return g.columns(g.concat(parts), order)
