@@ -1,0 +1,21 @@
+// Where the tests find their data and libraries; CMake gives the folder of the sources.
+#pragma once
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+namespace test_paths {
+
+inline std::string vectors() { return SIDECALL_TEST_SOURCE_DIR "/tests/vectors"; }
+
+inline std::string model(const std::string& name) { return vectors() + "/models/" + name; }
+
+// The ONNX Runtime to test with. Without one every test fails: none may pass because its engine is missing.
+inline std::string onnxruntime() {
+  const char* path = std::getenv("SIDECALL_ONNXRUNTIME");
+  if (path == nullptr || *path == '\0') throw std::runtime_error("set SIDECALL_ONNXRUNTIME to the ONNX Runtime library that the tests use");
+  return path;
+}
+
+}  // namespace test_paths

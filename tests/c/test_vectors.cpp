@@ -1,0 +1,36 @@
+// Runs every case of tests/vectors over the C ABI and over sidecall.hpp.
+#include <catch2/catch_test_macros.hpp>
+#include <cstdlib>
+
+#include "paths.h"
+#include "vector_runner.h"
+
+namespace {
+
+void run_all(vectors::Backend& backend) {
+  const vectors::Suite suite = vectors::read_suite(test_paths::vectors());
+  size_t negative = 0;
+  for (const vectors::Case& one : suite.cases) {
+    INFO(one.name);
+    CHECK(vectors::run_case(backend, suite, one) == "");
+    negative += one.expect_status.empty() ? 0 : 1;
+  }
+  // A folder that was not found, or lost its cases, must not pass.
+  CHECK(suite.cases.size() >= 400);
+  CHECK(negative * 2 >= suite.cases.size());
+}
+
+}  // namespace
+
+TEST_CASE("vectors over the C ABI", "[vectors]") { run_all(*vectors::c_backend()); }
+
+TEST_CASE("vectors over sidecall.hpp", "[vectors]") { run_all(*vectors::cpp_backend()); }
+
+TEST_CASE("every case of a failure that says what must follow names a case that passes", "[vectors]") {
+  const vectors::Suite suite = vectors::read_suite(test_paths::vectors());
+  for (const vectors::Case& one : suite.cases) {
+    if (one.after.empty()) continue;
+    INFO(one.name);
+    CHECK(suite.at(one.after).expect_status.empty());
+  }
+}

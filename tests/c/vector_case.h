@@ -1,0 +1,58 @@
+// The cases of tests/vectors as C++ values; read by vector_case.cpp, run by vector_runner.cpp over two backends.
+#pragma once
+
+#include <rapidjson/document.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace vectors {
+
+// A tensor by its memory: what a sidecall_view points to.
+struct Tensor {
+  int32_t dtype = 0;
+  std::vector<int64_t> dims;
+  std::vector<unsigned char> bytes;
+  std::vector<int64_t> offsets;  // strings only
+};
+
+using Named = std::vector<std::pair<std::string, Tensor>>;
+
+struct Expected {
+  std::optional<std::string> name, expected, got, message;
+  std::optional<int64_t> row, num_faults;
+};
+
+struct Case {
+  std::string name;
+  std::string uri;  // ready for open
+  bool as_bytes = false;
+  int32_t verify = 0;
+  int32_t extra = 0;
+  std::optional<Named> inputs, outputs;
+  const rapidjson::Value* record = nullptr;  // lives as long as the Suite
+  std::optional<std::string> json;           // `json` as it stands, or `record` as text
+  const rapidjson::Value* result = nullptr;
+  double tolerance = 0;
+  std::string expect_status;  // "" where the case must pass
+  Expected expect_error;
+  std::string after;
+};
+
+struct Suite {
+  std::vector<std::unique_ptr<rapidjson::Document>> documents;
+  std::vector<Case> cases;
+
+  const Case& at(const std::string& name) const;  // throws where there is none
+};
+
+// Reads every file of `folder`/cases. Throws std::runtime_error on a key that it does not know: a typing error must not pass as a test.
+Suite read_suite(const std::string& folder);
+
+std::string read_file(const std::string& path);
+
+}  // namespace vectors

@@ -1,0 +1,44 @@
+// Runs one case of tests/vectors over a backend: the C ABI itself or sidecall.hpp. Used by test_vectors.cpp.
+#pragma once
+
+#include <rapidjson/document.h>
+#include <sidecall/sidecall.h>
+
+#include <memory>
+#include <string>
+
+#include "vector_case.h"
+
+namespace vectors {
+
+// What a backend throws: the error as the library filled it.
+struct Failure {
+  sidecall_error error;
+};
+
+// An open model.
+class Model {
+ public:
+  virtual ~Model() = default;
+  virtual Named run(const Named& inputs) = 0;
+  virtual std::string predict_json(const std::string& json) = 0;
+  // A record or list of records through the typed setters and getters. NaN stays NaN.
+  virtual rapidjson::Document predict(const rapidjson::Value& record) = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual std::unique_ptr<Model> open(const Case& one) = 0;
+};
+
+std::unique_ptr<Backend> c_backend();
+std::unique_ptr<Backend> cpp_backend();
+
+// "" where the case holds, otherwise what is wrong.
+std::string run_case(Backend& backend, const Suite& suite, const Case& one);
+
+// An empty list has no rows, so no workspace to set values in: only JSON can say it.
+bool has_native_form(const rapidjson::Value& record);
+
+}  // namespace vectors
