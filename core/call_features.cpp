@@ -3,6 +3,7 @@
 #include <cfloat>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 #include "call.h"
 #include "text.h"
@@ -31,9 +32,10 @@ bool survives(int64_t integer, int32_t tensor_dtype) {
 template <typename T>
 int64_t find_nan(const void* data, int64_t count) {
   const T* values = static_cast<const T*>(data);
-  bool any = false;
-  for (int64_t i = 0; i < count; ++i) any |= values[i] != values[i];  // branch-free, so that it vectorises
-  for (int64_t i = 0; any && i < count; ++i) {
+  // Branch-free and counted in words of the element's size, so that it vectorises.
+  std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t> num_nans = 0;
+  for (int64_t i = 0; i < count; ++i) num_nans += values[i] != values[i] ? 1 : 0;
+  for (int64_t i = 0; num_nans > 0 && i < count; ++i) {
     if (values[i] != values[i]) return i;
   }
   return count;

@@ -13,7 +13,7 @@ namespace sidecall {
 namespace {
 
 constexpr uint64_t kMaxModelBytes = (UINT64_C(1) << 31) - 1;  // of one protobuf message
-constexpr size_t kMaxKeptCalls = 64;
+constexpr size_t kMaxKeptWorkspaces = 64;
 constexpr int64_t kMaxKeptRows = 1024;
 
 int hex_digit(char c) {
@@ -147,22 +147,22 @@ const std::string& Model::id() const {
   return id_;
 }
 
-std::unique_ptr<Call> Model::borrow_call() const {
+std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
   {
-    const std::lock_guard lock(calls_mutex_);
-    if (!calls_.empty()) {
-      std::unique_ptr<Call> call = std::move(calls_.back());
-      calls_.pop_back();
-      return call;
+    const std::lock_guard lock(workspaces_mutex_);
+    if (!workspaces_.empty()) {
+      std::unique_ptr<Workspace> workspace = std::move(workspaces_.back());
+      workspaces_.pop_back();
+      return workspace;
     }
   }
-  return std::make_unique<Call>(signature_, *engine_, ignores_extra_, 1);
+  return std::unique_ptr<Workspace>(new Workspace{{signature_, *engine_, ignores_extra_, 1}, {}});
 }
 
-void Model::return_call(std::unique_ptr<Call> call) const {
-  if (call->rows() > kMaxKeptRows) return;  // its memory is worth more than the time to make another
-  const std::lock_guard lock(calls_mutex_);
-  if (calls_.size() < kMaxKeptCalls) calls_.push_back(std::move(call));
+void Model::return_workspace(std::unique_ptr<Workspace> workspace) const {
+  if (workspace->call.rows() > kMaxKeptRows) return;  // its memory is worth more than the time to make another
+  const std::lock_guard lock(workspaces_mutex_);
+  if (workspaces_.size() < kMaxKeptWorkspaces) workspaces_.push_back(std::move(workspace));
 }
 
 std::string Model::predict_json(std::string_view json) const {
@@ -170,15 +170,16 @@ std::string Model::predict_json(std::string_view json) const {
     throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
   const int64_t rows = count_records(json);
   if (rows == 0) throw Error(SIDECALL_SHAPE_MISMATCH, "records: expected at least 1 row, got 0 rows");
-  std::unique_ptr<Call> call = borrow_call();
+  std::unique_ptr<Workspace> workspace = borrow_workspace();
+  Call* call = &workspace->call;
   call->resize(rows);
   call->clear();
-  read_records(json, call.get());
+  workspace->reader.read(json, call);
   call->run(timeout_ns_);
   std::string out;
   const size_t first = json.find_first_not_of(" \t\r\n");
-  write_records(call.get(), first != std::string_view::npos && json[first] == '[', &out);
-  return_call(std::move(call));
+  write_records(call, first != std::string_view::npos && json[first] == '[', &out);
+  return_workspace(std::move(workspace));
   return out;
 }
 

@@ -13,6 +13,7 @@
 #include "contract.h"
 #include "engine.h"
 #include "onnx_file.h"
+#include "records.h"
 #include "signature.h"
 
 namespace sidecall {
@@ -33,11 +34,15 @@ class Model {
 
   std::string predict_json(std::string_view json) const;
 
-  // A call for a while: a kept one of any number of rows, or a new one.
-  std::unique_ptr<Call> borrow_call() const;
-  void return_call(std::unique_ptr<Call> call) const;
-
  private:
+  // What one prediction from JSON works with; kept for the next.
+  struct Workspace {
+    Call call;
+    RecordReader reader;
+  };
+  std::unique_ptr<Workspace> borrow_workspace() const;
+  void return_workspace(std::unique_ptr<Workspace> workspace) const;
+
   Model(OnnxFile file, const std::string& label, const sidecall_model_options& options);
   static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& label, const sidecall_model_options& options);
   void read_contract(const std::string& label);
@@ -54,8 +59,8 @@ class Model {
 
   mutable std::once_flag id_once_;
   mutable std::string id_;
-  mutable std::mutex calls_mutex_;
-  mutable std::vector<std::unique_ptr<Call>> calls_;
+  mutable std::mutex workspaces_mutex_;
+  mutable std::vector<std::unique_ptr<Workspace>> workspaces_;
 };
 
 }  // namespace sidecall

@@ -28,8 +28,9 @@ constexpr int kMaxDepth = 64;
 // Receives RapidJSON's events. Depth 0 is outside, 1 a list or the record, 2 a record of a list, deeper what no feature takes.
 class Handler {
  public:
-  Handler(Call* call, bool is_list)
-      : call_(call), signature_(call->signature()), record_depth_(is_list ? 2 : 1), seen_(signature_.features.size(), -1) {}
+  // `seen` has -1 for each feature.
+  Handler(Call* call, bool is_list, std::vector<int64_t>* seen)
+      : call_(call), signature_(call->signature()), record_depth_(is_list ? 2 : 1), seen_(*seen) {}
 
   bool Null() {
     return value("null", [&](int32_t feature) { call_->set_missing(row_, feature); });
@@ -77,9 +78,9 @@ class Handler {
   const int record_depth_;
   int depth_ = 0;
   int64_t row_ = -1;
-  int32_t feature_ = -1;       // of the last key; -1 for one that is no feature
-  size_t guess_ = 0;           // records usually come in the order of the features
-  std::vector<int64_t> seen_;  // by feature: the row where its key was last seen
+  int32_t feature_ = -1;  // of the last key; -1 for one that is no feature
+  size_t guess_ = 0;      // records usually come in the order of the features
+  std::vector<int64_t>& seen_;
   std::string complaint_;
   int32_t status_ = SIDECALL_INVALID_JSON;
 };
@@ -142,12 +143,44 @@ bool Handler::Key(const char* text, rapidjson::SizeType length, bool) {
   return true;
 }
 
+// Most numbers are plain: an optional sign, digits, a point, digits. Up to 2^53 over a power of ten that a double
+// holds exactly, one division rounds as it should (Clinger 1990). False where it is not that simple.
+bool parse_plain(std::string_view text, double* number, bool* is_whole) {
+  static constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8, 1e9,
+                                       1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18};
+  constexpr uint64_t kTwoTo53 = UINT64_C(1) << 53;
+  const bool is_negative = text.front() == '-';
+  uint64_t digits = 0;
+  size_t decimals = 0;
+  *is_whole = true;
+  if (text.size() > 19) return false;
+  for (size_t i = is_negative ? 1 : 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '.') {
+      *is_whole = false;
+    } else if (c >= '0' && c <= '9') {
+      digits = digits * 10 + static_cast<uint64_t>(c - '0');
+      decimals += *is_whole ? 0 : 1;
+    } else {
+      return false;
+    }
+  }
+  if (digits > kTwoTo53) return false;
+  const double magnitude = static_cast<double>(digits) / kPowers[decimals];
+  *number = is_negative ? -magnitude : magnitude;
+  return true;
+}
+
 void Handler::set_number(int32_t feature, std::string_view text) {
+  double number = 0;
+  bool is_whole = false;
+  if (parse_plain(text, &number, &is_whole)) {
+    return is_whole ? call_->set_i64(row_, feature, static_cast<int64_t>(number)) : call_->set_f64(row_, feature, number);
+  }
   const char* end = text.data() + text.size();
   int64_t integer = 0;
   const auto whole = std::from_chars(text.data(), end, integer);
   if (whole.ptr == end && whole.ec == std::errc()) return call_->set_i64(row_, feature, integer);
-  double number = 0;
   if (std::from_chars(text.data(), end, number).ec == std::errc::result_out_of_range) {
     number = std::strtod(std::string(text).c_str(), nullptr);  // tells too small, which is zero, from too large
     if (std::isinf(number)) call_->set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE, "a number beyond its range");
@@ -255,7 +288,7 @@ int64_t count_records(std::string_view json) {
   return any ? commas + 1 : 0;
 }
 
-void read_records(std::string_view json, Call* call) {
+void RecordReader::read(std::string_view json, Call* call) {
   size_t at = 0;
   while (at < json.size() && is_space(json[at])) ++at;
   const bool is_list = at < json.size() && json[at] == '[';
@@ -263,9 +296,10 @@ void read_records(std::string_view json, Call* call) {
     throw Error(SIDECALL_INVALID_JSON, "records: expected JSON, got a NUL (byte " + std::to_string(nul) + ")");
   }
   if (!is_utf8(json)) throw Error(SIDECALL_INVALID_JSON, "records: expected JSON, got bytes that are not UTF-8");
-  std::string scratch(json);
-  Handler handler(call, is_list);
-  rapidjson::InsituStringStream stream(scratch.data());
+  text_.assign(json);
+  seen_.assign(call->signature().features.size(), -1);
+  Handler handler(call, is_list, &seen_);
+  rapidjson::InsituStringStream stream(text_.data());
   rapidjson::Reader reader;
   const rapidjson::ParseResult result = reader.Parse<kParseFlags>(stream, handler);
   if (!result.IsError()) return;

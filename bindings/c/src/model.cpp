@@ -31,14 +31,16 @@ sidecall_model_options with_defaults(const sidecall_model_options* options) {
   return known;
 }
 
-sidecall_text* make_text(const std::string& text) {
-  auto data = std::make_unique<char[]>(text.size() + 1);
-  std::memcpy(data.get(), text.c_str(), text.size() + 1);
-  auto made = std::make_unique<sidecall_text>();
-  made->length = text.size();
-  made->data = data.release();
-  return made.release();
-}
+// What sidecall_text_close releases: the text and the string that holds it.
+struct OwnedText : sidecall_text {
+  explicit OwnedText(std::string&& from) : sidecall_text{}, text(std::move(from)) {
+    data = text.c_str();
+    length = text.size();
+  }
+  const std::string text;
+};
+
+sidecall_text* make_text(std::string&& text) { return new OwnedText(std::move(text)); }
 
 template <typename Spec>
 const Spec* at(const std::vector<Spec>& specs, int32_t index) {
@@ -174,11 +176,7 @@ const char* sidecall_model_warning(const sidecall_model* model) {
   return model == nullptr || model->model->warning().empty() ? nullptr : model->model->warning().c_str();
 }
 
-void sidecall_text_close(sidecall_text* text) {
-  if (text == nullptr) return;
-  delete[] text->data;
-  delete text;
-}
+void sidecall_text_close(sidecall_text* text) { delete static_cast<OwnedText*>(text); }
 
 sidecall_status sidecall_model_verify(const sidecall_model* model, sidecall_text** out, sidecall_error* err) {
   if (out != nullptr) *out = nullptr;
