@@ -16,9 +16,11 @@ from . import (  # noqa: F401
     linear,
     neighbours,
     scaling,
+    text,
     trees,
 )
 from .errors import NotConvertible
+from .explain import Step, explain
 from .output import to_graph
 
-__all__ = ["NotConvertible", "to_graph"]
+__all__ = ["NotConvertible", "Step", "explain", "to_graph"]

@@ -1,1 +1,96 @@
-"""Which steps of a model convert, for `sidecall check`."""
+"""Which steps of a fitted model convert and why others do not; behind `sidecall check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .errors import NotConvertible
+from .frame import Frame
+from .graph import Tensor
+from .output import build
+from .registry import Conversion
+
+
+class Step(NamedTuple):
+    """One row of `explain`: the path of a step, its class, whether it converts, and the reason if it does not."""
+
+    step: str
+    kind: str
+    converts: bool
+    reason: str
+
+
+def explain(model: Any) -> list[Step]:
+    """Tries every step of a fitted pipeline by itself, so that one refusal does not hide the next.
+
+    Steps inside a ColumnTransformer or FeatureUnion are rows of their own; a model that asks others (stacking, voting,
+    calibration, ...) is one row, whose reason names the part that fails.
+    """
+    return [_try(path, step) for path, step in _leaves("", model)]
+
+
+def _leaves(path: str, model: Any) -> Iterator[tuple[str, Any]]:
+    library = type(model).__module__.partition(".")[0]
+    kind = type(model).__name__ if library == "sklearn" else ""
+    if kind == "Pipeline":
+        steps = model.steps
+    elif kind == "ColumnTransformer" and hasattr(model, "transformers_"):
+        steps = [(name, step) for name, step, _ in model.transformers_]
+    elif kind == "FeatureUnion":
+        steps = model.transformer_list
+    elif kind in ("GridSearchCV", "RandomizedSearchCV") and hasattr(model, "best_estimator_"):
+        steps = [("best_estimator_", model.best_estimator_)]
+    else:
+        yield path or type(model).__name__, model
+        return
+    for name, step in steps:
+        if step is not None and not isinstance(step, str):
+            yield from _leaves(f"{path} > {name}" if path else name, step)
+
+
+def _try(path: str, model: Any) -> Step:
+    kind = type(model).__name__
+    g = Conversion("float32", [])
+    try:
+        build(g, model, Frame(g, [Tensor(g, f"x{k}", dtype, width) for k, (dtype, width) in enumerate(_inputs(model))]))
+    except NotConvertible as error:
+        inner = "" if error.step in ("", kind) else f"{error.step}: "
+        return Step(path, kind, False, inner + error.reason)
+    return Step(path, kind, True, "")
+
+
+def _inputs(model: Any) -> list[tuple[str, int]]:
+    """A guess at the types of a step's columns: strings where it holds strings, otherwise float32."""
+    if hasattr(model, "vocabulary_") or hasattr(model, "token_pattern"):
+        return [("string", 1)]
+    if hasattr(model, "categories_"):
+        return [(_dtype(c), 1) for c in model.categories_]
+    if hasattr(model, "statistics_"):
+        return [(_dtype([s]), 1) for s in model.statistics_]
+    width = int(getattr(model, "n_features_in_", 1))
+    strings = _string_columns(model)
+    if strings:
+        return [("string" if k in strings else "float32", 1) for k in range(width)]
+    return [("float32", width)]
+
+
+def _string_columns(model: Any) -> set[int]:
+    """Columns that boosting with categories of its own reads as strings."""
+    inner = getattr(model, "_preprocessor", None)
+    if inner is not None:
+        indices = np.flatnonzero(np.asarray(model.is_categorical_))
+        categories = inner.named_transformers_["encoder"].categories_
+        return {int(k) for k, c in zip(indices, categories, strict=True) if _dtype(c) == "string"}
+    booster = getattr(model, "booster_", None)
+    if getattr(booster, "pandas_categorical", None):
+        infos = booster.dump_model()["feature_infos"]
+        names = booster.feature_name()
+        return {k for k, name in enumerate(names) if infos.get(name, {}).get("values")}
+    return set()
+
+
+def _dtype(values: Any) -> str:
+    return "string" if any(isinstance(v, str) for v in values) else "float32"

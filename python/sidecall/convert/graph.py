@@ -116,6 +116,19 @@ class Graph:
         self.seen: dict[Any, tuple[Tensor, ...]] = {}
         self.reserved = set(reserved)
         self.counter = 0
+        self.inner_domains: set[str] = set()
+
+    def branch(self) -> Graph:
+        """A builder for a graph inside a node: it reads this graph's values, names stay unique over both."""
+        inner = Graph(self.real)
+        inner.constants, inner.reserved = self.constants, self.reserved
+        inner.fresh = self.fresh  # type: ignore[method-assign]
+        return inner
+
+    def body(self, name: str, inputs: Sequence[tuple[Tensor, Sequence[Any]]], outputs: Sequence[tuple[Tensor, Sequence[Any]]]) -> onnx.GraphProto:
+        """What was built on a branch, as a graph; (tensor, shape) each."""
+        values = [[helper.make_tensor_value_info(t.name, ELEMENT_TYPES[t.dtype], s) for t, s in side] for side in (inputs, outputs)]
+        return helper.make_graph(self.nodes, name, *values)
 
     def fresh(self, stem: str) -> str:
         while True:
@@ -320,7 +333,7 @@ class Graph:
         for node in nodes:
             node.input[:] = [names.get(n, n) for n in node.input]
             node.output[:] = [names.get(n, n) for n in node.output]
-        used = {n for node in nodes for n in node.input}
+        used = {n for node in nodes for n in (*node.input, *_captured(node))}
         initializers = [_tensor_proto(array, n) for n, array in self.constants.values() if n in used]
         graph = helper.make_graph(
             nodes,
@@ -329,7 +342,7 @@ class Graph:
             [helper.make_tensor_value_info(o, ELEMENT_TYPES[t.dtype], ["N", *shape]) for o, t, shape in outputs],
             initializers,
         )
-        domains = {node.domain for node in nodes} | {""}
+        domains = {node.domain for node in nodes} | {""} | self.inner_domains
         versions = dict(OPSETS)
         if any(node.op_type == "TreeEnsemble" for node in nodes):
             versions["ai.onnx.ml"] = DOUBLE_TREES
@@ -351,7 +364,14 @@ def _live(nodes: list[onnx.NodeProto], wanted: Sequence[str]) -> list[onnx.NodeP
         if needed.intersection(node.output):
             kept.append(node)
             needed.update(node.input)
-            for attribute in node.attribute:
-                if attribute.type == onnx.AttributeProto.GRAPH:
-                    needed.update(n for inner in attribute.g.node for n in inner.input)
+            needed.update(_captured(node))
     return kept[::-1]
+
+
+def _captured(node: onnx.NodeProto) -> set[str]:
+    """Every name that the graphs inside a node read."""
+    graphs = [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+    inner = [n for graph in graphs for n in graph.node]
+    names = {name for n in inner for name in n.input}
+    names.update(output.name for graph in graphs for output in graph.output)
+    return names.union(*(_captured(n) for n in inner)) if inner else names

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
+from sklearn.exceptions import NotFittedError
 
 from .errors import NotConvertible
 from .frame import Frame
@@ -41,14 +42,23 @@ def to_graph(model: Any, inputs: list[tuple[str, str, int]], *, precision: str =
     tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
     for tensor in tensors:
         tensor.single = tensor.dtype == "float32"
+    outputs = build(g, model, Frame(g, _ordered(model, tensors)))
+    return g.finish(type(model).__name__, [(t, t.width or 1) for t in tensors], outputs)
+
+
+def build(g: Conversion, model: Any, x: Frame) -> list[Output]:
+    """The outputs of a model over the columns x; what fails in an unforeseen way is a refusal too."""
     try:
-        outputs = _outputs(g, model, Frame(g, _ordered(model, tensors)))
+        return _outputs(g, model, x)
     except NotConvertible:
         raise
-    except (AttributeError, TypeError, ValueError, NotImplementedError, KeyError, IndexError) as error:
+    except NotFittedError as error:
+        raise NotConvertible(type(model).__name__, "it is not fitted") from error
+    except (AttributeError, TypeError, ValueError, NotImplementedError, LookupError) as error:
         # A fitted object in an unknown form: a refusal with the cause, never a graph that might be wrong.
-        raise NotConvertible(type(model).__name__, f"its fitted form is not the expected one ({error})") from error
-    return g.finish(type(model).__name__, [(t, t.width or 1) for t in tensors], outputs)
+        fitted = hasattr(model, "n_features_in_") or any(name.endswith("_") for name in vars(model))
+        reason = f"its fitted form is not the expected one ({error})" if fitted else "it is not fitted"
+        raise NotConvertible(type(model).__name__, reason) from error
 
 
 def _ordered(model: Any, tensors: list[Tensor]) -> list[Tensor]:
