@@ -5,6 +5,7 @@
 
 #include "contract_reader.h"
 #include "error.h"
+#include "text.h"
 
 namespace sidecall {
 namespace {
@@ -170,20 +171,20 @@ void read_output(const JsonNode& node, Signature* signature) {
   }
 }
 
-}  // namespace
-
-Contract parse_contract(const std::string& json, const std::string& label, Signature* signature) {
+Contract read_contract(const std::string& json, Signature* signature) {
   rapidjson::Document document;
   document.Parse<kParseFlags>(json.data(), json.size());
   if (document.HasParseError()) {
-    throw Error(SIDECALL_CONTRACT_INVALID, "contract: expected JSON, got an error at byte " + std::to_string(document.GetErrorOffset()) +
-                                               ": " + rapidjson::GetParseError_En(document.GetParseError()));
+    throw Error(SIDECALL_CONTRACT_INVALID,
+                "contract: expected JSON, got other text: " + parser_words(rapidjson::GetParseError_En(document.GetParseError())) +
+                    " (byte " + std::to_string(document.GetErrorOffset()) + ")");
   }
   const JsonNode root(&document, "/");
+  root.require_unique_keys();
   const int64_t format = root.member("format").integer();
   if (format != kFormat) {
-    throw Error(SIDECALL_CONTRACT_FORMAT,
-                "file '" + label + "': expected a contract of format " + std::to_string(kFormat) + ", got " + std::to_string(format));
+    throw Error({SIDECALL_CONTRACT_FORMAT, -1, "format", std::to_string(kFormat), std::to_string(format)},
+                "contract: expected format " + std::to_string(kFormat) + ", got " + std::to_string(format));
   }
   Contract contract;
   contract.text = json;
@@ -199,6 +200,17 @@ Contract parse_contract(const std::string& json, const std::string& label, Signa
   for (const JsonNode& node : root.member("outputs").elements()) read_output(node, signature);
   contract.golden = parse_golden(root, *signature);
   return contract;
+}
+
+}  // namespace
+
+Contract parse_contract(const std::string& json, const std::string& label, Signature* signature) {
+  try {
+    return read_contract(json, signature);
+  } catch (const Error& error) {
+    const Fault fault = error.faults().empty() ? Fault{error.status(), -1, "", "", ""} : error.faults().front();
+    throw Error(fault, "file '" + label + "': " + error.what());
+  }
 }
 
 void add_plain_columns(Signature* signature) {

@@ -29,7 +29,8 @@ const char* JsonNode::kind() const {
 }
 
 void JsonNode::fail(const std::string& expected, const std::string& got) const {
-  throw Error(SIDECALL_CONTRACT_INVALID, "contract: " + path_ + ": expected " + expected + ", got " + got);
+  const Fault fault{SIDECALL_CONTRACT_INVALID, -1, path_, expected, got};
+  throw Error(fault, "contract: " + path_ + ": expected " + expected + ", got " + got);
 }
 
 JsonNode JsonNode::member(const char* key) const {
@@ -54,6 +55,22 @@ JsonNode JsonNode::element(size_t index) const {
 size_t JsonNode::size() const {
   if (value_ == nullptr || !value_->IsArray()) fail("an array", kind());
   return value_->Size();
+}
+
+void JsonNode::require_unique_keys() const {
+  if (value_->IsArray()) {
+    for (size_t i = 0; i < size(); ++i) {
+      const rapidjson::Value& child = (*value_)[static_cast<rapidjson::SizeType>(i)];
+      if (child.IsObject() || child.IsArray()) element(i).require_unique_keys();
+    }
+  }
+  if (!value_->IsObject()) return;
+  std::set<std::string_view> keys;
+  for (const auto& entry : value_->GetObject()) {
+    const std::string_view key(entry.name.GetString(), entry.name.GetStringLength());
+    if (!keys.insert(key).second) fail("each key once", "'" + std::string(key) + "' twice");
+    if (entry.value.IsObject() || entry.value.IsArray()) JsonNode(&entry.value, path_ + "." + std::string(key)).require_unique_keys();
+  }
 }
 
 std::string JsonNode::text() const {

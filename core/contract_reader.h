@@ -36,6 +36,9 @@ class JsonNode {
   std::vector<Value> values(int32_t dtype) const;
   size_t size() const;  // throws when this is no array
 
+  // Of this object and all below: readers differ in which of two equal keys they take.
+  void require_unique_keys() const;
+
   [[noreturn]] void fail(const std::string& expected, const std::string& got) const;
 
  private:

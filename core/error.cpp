@@ -3,6 +3,8 @@
 
 #include <array>
 
+#include "text.h"
+
 namespace sidecall {
 namespace {
 
@@ -72,13 +74,18 @@ std::string describe(const char* what, const Fault& fault) {
   return std::string(what) + " '" + fault.name + "': expected " + fault.expected + ", got " + fault.got;
 }
 
-Error::Error(const char* what, Fault fault) : status_(fault.status), message_(describe(what, fault) + row_text(fault)), num_faults_(1) {
+Error::Error(int32_t status, const std::string& message) : status_(status), message_(printable(message)) {}
+
+Error::Error(Fault fault, const std::string& message) : Error(fault.status, message) {
+  num_faults_ = 1;
   faults_.push_back(std::move(fault));
 }
 
+Error::Error(const char* what, Fault fault) : Error(fault, describe(what, fault) + row_text(fault)) {}
+
 Error::Error(std::vector<Fault> feature_faults, size_t total, bool name_rows)
     : status_(feature_faults.front().status),
-      message_(describe_all(feature_faults, total, name_rows)),
+      message_(printable(describe_all(feature_faults, total, name_rows))),
       faults_(std::move(feature_faults)),
       num_faults_(total) {}
 

@@ -23,7 +23,10 @@ struct Fault {
 
 class Error : public std::exception {
  public:
-  Error(int32_t status, std::string message) : status_(status), message_(std::move(message)) {}
+  Error(int32_t status, const std::string& message);
+
+  // A fault with words of its own instead of "input 'x': expected float32, got string".
+  Error(Fault fault, const std::string& message);
 
   // "input 'x': expected float32, got string (row 3)". `what` is the kind of thing: input, output, feature, column.
   Error(const char* what, Fault fault);

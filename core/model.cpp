@@ -137,7 +137,7 @@ void Model::verify_once(int32_t mode) {
   if (Verified::contains(key)) return;
   const Verification result = run_golden_rows(*this);
   if (result.failure.empty()) return Verified::add(key);
-  if (mode == SIDECALL_VERIFY_ERROR) throw Error(SIDECALL_VERIFICATION_FAILED, result.failure);
+  if (mode == SIDECALL_VERIFY_ERROR) throw Error(result.fault, result.failure);
   warning_ = result.failure;
 }
 

@@ -167,6 +167,16 @@ class ExternalFinder {
   throw Error(SIDECALL_FILE_FORBIDDEN, "file '" + label + "': expected external data inside the model's folder, got " + why);
 }
 
+std::string real_path_of(const std::string& folder, const std::string& location, const std::string& label) {
+  try {
+    return platform::real_path(folder + "/" + location);
+  } catch (const Error& error) {
+    const bool absent = error.status() == SIDECALL_FILE_NOT_FOUND;
+    throw Error(error.status(),
+                "file '" + label + "': external data '" + location + "': " + (absent ? "no such file" : "it cannot be read"));
+  }
+}
+
 std::string resolve(const External& external, const std::string& folder, const std::string& label) {
   const std::string& location = external.location;
   if (folder.empty()) forbid(label, "external data in a model that was opened from bytes");
@@ -178,7 +188,7 @@ std::string resolve(const External& external, const std::string& folder, const s
     if (location.compare(start, end - start, "..") == 0) forbid(label, "a path with '..'");
     start = end + 1;
   }
-  const std::string path = platform::real_path(folder + "/" + location);
+  const std::string path = real_path_of(folder, location, label);
   const std::string inside = folder == "/" ? folder : folder + "/";
   if (path.compare(0, inside.size(), inside) != 0) forbid(label, "a symbolic link that leads out of it");
   return path;
@@ -201,8 +211,8 @@ std::vector<ExternalFile> confine(const std::vector<External>& externals, const 
     const uint64_t needed = parse_number(external.offset, label) + parse_number(external.length, label);
     const uint64_t size = platform::file_state(path).size;
     if (needed > size) {
-      throw Error(SIDECALL_FILE_INVALID, "file '" + external.location + "': expected at least " + std::to_string(needed) +
-                                             " bytes of external data, got " + std::to_string(size));
+      throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': external data '" + external.location + "': expected at least " +
+                                             std::to_string(needed) + " bytes, got " + std::to_string(size));
     }
     const bool known = std::any_of(files.begin(), files.end(), [&](const auto& file) { return file.location == external.location; });
     if (!known) files.push_back({external.location, path});

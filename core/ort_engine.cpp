@@ -174,24 +174,24 @@ TensorSpec OrtEngine::read_spec(bool is_input, size_t index, const std::string& 
   const auto type_owner = own(type, api()->ReleaseTypeInfo);
   ONNXType kind = ONNX_TYPE_UNKNOWN;
   check(api(), api()->GetOnnxTypeFromTypeInfo(type, &kind), "");
-  const std::string where =
-      std::string(is_input ? "input" : "output") + " '" + spec.name + "' of file '" + label + "': expected a tensor, got ";
+  const auto refuse = [&](const std::string& got) {
+    const Fault fault{SIDECALL_UNSUPPORTED, -1, spec.name, "a tensor", got};
+    const std::string where = std::string(is_input ? "input" : "output") + " '" + spec.name + "' of file '" + label + "'";
+    throw Error(fault,
+                where + ": expected a tensor, got " + got + "; export it again with tensors only (skl2onnx: options={'zipmap': False})");
+  };
   if (kind != ONNX_TYPE_TENSOR) {
-    const char* text = kind == ONNX_TYPE_SEQUENCE   ? "a sequence"
-                       : kind == ONNX_TYPE_MAP      ? "a map"
-                       : kind == ONNX_TYPE_OPTIONAL ? "an optional"
-                                                    : "another type";
-    throw Error(SIDECALL_UNSUPPORTED, where + text + "; export it again with tensors only (skl2onnx: options={'zipmap': False})");
+    refuse(kind == ONNX_TYPE_SEQUENCE   ? "a sequence"
+           : kind == ONNX_TYPE_MAP      ? "a map"
+           : kind == ONNX_TYPE_OPTIONAL ? "an optional"
+                                        : "another type");
   }
   const OrtTensorTypeAndShapeInfo* tensor = nullptr;
   check(api(), api()->CastTypeInfoToTensorInfo(type, &tensor), "");
   ONNXTensorElementDataType dtype = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
   check(api(), api()->GetTensorElementType(tensor, &dtype), "");
   spec.dtype = static_cast<int32_t>(dtype);
-  if (!dtype_is_supported(spec.dtype)) {
-    throw Error(SIDECALL_UNSUPPORTED, where + "one of element type " + std::to_string(spec.dtype) +
-                                          "; export it again with a Cast to one of the types in sidecall.h");
-  }
+  if (!dtype_is_supported(spec.dtype)) refuse("a tensor of element type " + std::to_string(spec.dtype));
   size_t rank = 0;
   check(api(), api()->GetDimensionsCount(tensor, &rank), "");
   spec.dims.resize(rank);

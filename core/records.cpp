@@ -253,14 +253,6 @@ void append_record(Call* call, int64_t row, std::string* out) {
   out->push_back('}');
 }
 
-// RapidJSON's words in our style: "Invalid value." becomes "invalid value".
-std::string parser_words(rapidjson::ParseErrorCode code) {
-  std::string words = rapidjson::GetParseError_En(code);
-  if (!words.empty() && words.back() == '.') words.pop_back();
-  if (!words.empty() && words.front() >= 'A' && words.front() <= 'Z') words.front() = static_cast<char>(words.front() - 'A' + 'a');
-  return words;
-}
-
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
 
 }  // namespace
@@ -307,7 +299,8 @@ void RecordReader::read(std::string_view json, Call* call) {
   if (!handler.complaint().empty()) throw Error(handler.status(), "records: " + handler.complaint() + where);
   if (result.Code() == rapidjson::kParseErrorNumberTooBig)
     throw Error(SIDECALL_OUT_OF_RANGE, "records: expected numbers that float64 holds, got a larger one" + where);
-  throw Error(SIDECALL_INVALID_JSON, "records: expected JSON, got other text: " + parser_words(result.Code()) + where);
+  throw Error(SIDECALL_INVALID_JSON,
+              "records: expected JSON, got other text: " + parser_words(rapidjson::GetParseError_En(result.Code())) + where);
 }
 
 void write_records(Call* call, bool as_list, std::string* out) {

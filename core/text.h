@@ -11,6 +11,12 @@ bool is_utf8(std::string_view text) noexcept;
 // What is wrong with a string value, for "got ...": nullptr when nothing is. ONNX Runtime's own strings end at a NUL.
 const char* string_fault(std::string_view text) noexcept;
 
+// Control characters as JSON writes them (\n, \u0007), so that a message stays one line whatever a name holds.
+std::string printable(const std::string& text);
+
+// A parser's words in our style: "Invalid value." becomes "invalid value".
+std::string parser_words(std::string words);
+
 // Somebody else's message as part of ours: line ends become spaces, those at the end go.
 std::string one_line(std::string text);
 

@@ -13,6 +13,12 @@
 namespace sidecall {
 namespace {
 
+// For tolerances: three digits tell enough.
+std::string rough_text(double number) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, number, std::chars_format::general, 3).ptr};
+}
+
 std::string number_text(double number) {
   char text[32];
   return {text, std::to_chars(text, text + sizeof text, number).ptr};
@@ -69,7 +75,7 @@ class Comparison {
     const double allowed = std::isinf(expected) ? 0 : output.absolute + output.relative * std::fabs(expected);
     if (!(difference <= check->largest)) check->largest = difference;
     if (difference <= allowed) return;
-    fail(row, index, number_text(expected), number_text(got), number_text(allowed), check);
+    fail(row, index, number_text(expected), number_text(got), std::isnan(expected) ? "" : "tolerance " + rough_text(allowed) + "; ", check);
   }
 
   void compare_exact(const GoldenOutput& output, int64_t row, int32_t index, const Value& expected, OutputCheck* check) {
@@ -78,7 +84,11 @@ class Comparison {
     const std::string wanted = is_text ? expected.text : std::to_string(expected.integer);
     if (got == wanted || (output.is_label && output.width == 1 && is_tie(output, row, wanted, got))) return;
     check->largest = 1;
-    fail(row, index, is_text ? "'" + wanted + "'" : wanted, is_text ? "'" + got + "'" : got, "0", check);
+    const auto shown = [&](const std::string& text) {
+      if (is_text) return "'" + text + "'";
+      return expected.kind == Value::Kind::kBool ? std::string(text == "0" ? "false" : "true") : text;
+    };
+    fail(row, index, shown(wanted), shown(got), "", check);
   }
 
   // The scores that the label follows from were so close that either label is right within the tolerance.
@@ -109,10 +119,10 @@ class Comparison {
             OutputCheck* check) {
     check->holds = false;
     if (!result_.failure.empty()) return;
-    result_.failure = "verification: golden row " + std::to_string(row) + ", column '" +
-                      signature_.columns[static_cast<size_t>(index)].name + "': expected " + expected + ", got " + got + " (tolerance " +
-                      tolerance + "; exported with onnxruntime " + model_.contract()->engine + ", running on " + model_.engine().version() +
-                      ")";
+    result_.fault = {SIDECALL_VERIFICATION_FAILED, row, signature_.columns[static_cast<size_t>(index)].name, expected, got};
+    result_.failure = "verification: golden row " + std::to_string(row) + ", column '" + result_.fault.name + "': expected " + expected +
+                      ", got " + got + " (" + tolerance + "exported with onnxruntime " + model_.contract()->engine + ", running on " +
+                      model_.engine().version() + ")";
   }
 
   const Model& model_;
@@ -134,19 +144,22 @@ Verification run_golden_rows(const Model& model) {
     }
     call.run(-1);
   } catch (const Error& error) {
-    return {{}, "verification: the golden rows do not run: " + std::string(error.what())};
+    Fault fault = error.faults().empty() ? Fault() : error.faults().front();
+    fault.status = SIDECALL_VERIFICATION_FAILED;
+    return {{}, "verification: the golden rows do not run: " + std::string(error.what()), fault};
   }
   return Comparison(model, &call).compare();
 }
 
-std::string verification_report(const Model& model, std::string* failure) {
+std::string verification_report(const Model& model, Verification* checked) {
   const Contract& contract = *model.contract();
   const std::string computed = model.file().compute_id();
-  const Verification result = contract.golden.rows > 0 ? run_golden_rows(model) : Verification{};
-  *failure = result.failure;
-  if (failure->empty() && computed != contract.id)
-    *failure = "verification: the graph is not the one that was exported: expected id " + contract.id + ", got " + computed;
-
+  Verification& result = *checked;
+  if (contract.golden.rows > 0) result = run_golden_rows(model);
+  if (result.failure.empty() && computed != contract.id) {
+    result.fault = {SIDECALL_VERIFICATION_FAILED, -1, "id", contract.id, computed};
+    result.failure = "verification: the graph is not the one that was exported: expected id " + contract.id + ", got " + computed;
+  }
   rapidjson::StringBuffer buffer;
   rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
   const auto text = [&](const char* key, const std::string& value) {
@@ -180,7 +193,7 @@ std::string verification_report(const Model& model, std::string* failure) {
   writer.EndArray();
   text("source", contract.golden.source);
   text("engine", model.engine().version());
-  if (!failure->empty()) text("failure", *failure);
+  if (!result.failure.empty()) text("failure", result.failure);
   writer.EndObject();
   return {buffer.GetString(), buffer.GetSize()};
 }

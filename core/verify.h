@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "error.h"
+
 namespace sidecall {
 
 class Model;
@@ -19,12 +21,13 @@ struct OutputCheck {
 struct Verification {
   std::vector<OutputCheck> outputs;
   std::string failure;  // one line on the first answer that differs; empty when all hold
+  Fault fault;          // the same in parts
 };
 
 // The model has a contract with golden rows.
 Verification run_golden_rows(const Model& model);
 
-// The report of sidecall_model_verify: golden rows and the id, recomputed. `failure` is empty when all holds.
-std::string verification_report(const Model& model, std::string* failure);
+// The report of sidecall_model_verify: golden rows and the id, recomputed. `failure` of what was checked is empty when all holds.
+std::string verification_report(const Model& model, Verification* checked);
 
 }  // namespace sidecall

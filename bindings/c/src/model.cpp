@@ -184,9 +184,9 @@ sidecall_status sidecall_model_verify(const sidecall_model* model, sidecall_text
     require(model != nullptr && out != nullptr, "model and out must not be NULL");
     if (model->model->contract() == nullptr)
       throw Error(SIDECALL_NO_CONTRACT, "verification needs a contract and the file carries none: export it with sidecall.export");
-    std::string failure;
-    *out = make_text(sidecall::verification_report(*model->model, &failure));
-    if (!failure.empty()) throw Error(SIDECALL_VERIFICATION_FAILED, failure);
+    sidecall::Verification result;
+    *out = make_text(sidecall::verification_report(*model->model, &result));
+    if (!result.failure.empty()) throw Error(result.fault, result.failure);
   });
 }
 

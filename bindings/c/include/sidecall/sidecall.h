@@ -112,7 +112,7 @@ SIDECALL_API const char *sidecall_status_name(sidecall_status status);
 /* ---- Errors ---------------------------------------------------------------------------------------------------- */
 
 /* One fault of one value. A run over records finds all faults before it gives up. Texts are cut to their space at a
- * character boundary and end with NUL. None ever holds a value of the data. */
+ * character boundary and end with NUL. None of ours ever holds a value of the data; what ONNX Runtime says of its own is passed on. */
 typedef struct sidecall_fault {
   int64_t row;        /* from 0; -1 when no row is concerned */
   int32_t status;
