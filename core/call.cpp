@@ -141,6 +141,12 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
   const Dims& dims = same ? input.dims : fresh;
   if (spec.dtype == SIDECALL_STRING) {
     const int64_t count = count_elements(dims);
+    require(view.offsets != nullptr, "offsets must not be NULL");
+    const int64_t used = view.offsets[count];
+    if (used < 0 || static_cast<uint64_t>(used) > view.data_bytes) {
+      throw Error("input",
+                  {SIDECALL_SHAPE_MISMATCH, -1, spec.name, "offsets within " + std::to_string(view.data_bytes) + " bytes", "one beyond"});
+    }
     if (!same) allocate(index, fresh);
     copy_strings(index, static_cast<const char*>(view.data), view.offsets, count);
     return;
