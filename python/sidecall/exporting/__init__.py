@@ -1,0 +1,23 @@
+"""Export of fitted Python models: `sidecall.export`, `sidecall.check` and their errors. Imports nothing heavy until used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from .errors import DataError, ExportError, FileError, ModelError, ParityError, StepError
+
+if TYPE_CHECKING:
+    from .report import CheckReport, Report
+    from .run import check, export
+
+__all__ = ["CheckReport", "DataError", "ExportError", "FileError", "ModelError", "ParityError", "Report", "StepError", "check", "export"]
+
+_LAZY = {"export": "run", "check": "run", "Report": "report", "CheckReport": "report"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,0 +1,115 @@
+"""The file: an ONNX model with its contract in metadata_props. Written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from .errors import FileError
+from .golden import dumps
+
+CONTRACT_KEY = "sidecall.contract"
+MAX_BYTES = 1_900_000_000  # protobuf ends at 2 GiB, and the contract needs room
+_GRAPH_FIELD = 7
+
+
+def graph_id(serialised: bytes) -> str:
+    """SHA-256 of the graph field's payload as stored: docs/contract.md, model."""
+    return hashlib.sha256(_payload(serialised, _GRAPH_FIELD)).hexdigest()
+
+
+def seal(graph: Any, contract: dict[str, Any]) -> bytes:
+    """The file's bytes. Fills in contract["model"]["id"], which does not depend on the contract itself."""
+    if graph.ByteSize() > MAX_BYTES:
+        raise FileError(f"expected a graph of at most {MAX_BYTES} bytes, which one ONNX file holds, got {graph.ByteSize()}")
+    del graph.metadata_props[:]
+    contract["model"]["id"] = graph_id(graph.SerializeToString())
+    entry = graph.metadata_props.add()
+    entry.key, entry.value = CONTRACT_KEY, dumps(contract)
+    content: bytes = graph.SerializeToString()
+    if graph_id(content) != contract["model"]["id"]:
+        raise FileError("the graph's bytes changed while the file was made")
+    return content
+
+
+def write(path: Path, content: bytes) -> None:
+    """Atomic: a reader finds the old file or the new one."""
+    temporary = None
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise FileError(f"cannot write {path.name}: {error.strerror}") from error
+
+
+def versions(model: Any) -> dict[str, str]:
+    """Of every library that had a part in the model or its file."""
+    result = {"sidecall": _own_version(), "python": platform.python_version()}
+    names = ["scikit-learn", "onnx", "onnxruntime", "numpy"]
+    modules = {"pandas": "pandas", "lightgbm": "lightgbm", "xgboost": "xgboost", "skl2onnx": "skl2onnx", "onnxmltools": "onnxmltools"}
+    names += [name for name, module in modules.items() if module in sys.modules]
+    top = type(model).__module__.split(".")[0]
+    if top not in ("sklearn", "builtins", "__main__") and top not in modules:
+        names.append(top)
+    for name in names:
+        try:
+            result[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return result
+
+
+def _own_version() -> str:
+    import sidecall
+
+    version = getattr(sidecall, "__version__", None)
+    if version is not None:
+        return str(version)
+    try:
+        return importlib.metadata.version("sidecall")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _payload(message: bytes, wanted: int) -> memoryview:
+    """The bytes of one length-delimited field at the top level of a protobuf message."""
+    view, position = memoryview(message), 0
+    while position < len(view):
+        tag, position = _varint(view, position)
+        field, wire = tag >> 3, tag & 7
+        if wire == 0:
+            _, position = _varint(view, position)
+        elif wire == 2:
+            length, position = _varint(view, position)
+            if field == wanted:
+                return view[position : position + length]
+            position += length
+        else:
+            position += 8 if wire == 1 else 4
+    raise FileError("expected a model with a graph, got none")
+
+
+def _varint(view: memoryview, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = view[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, position
+        shift += 7

@@ -1,0 +1,115 @@
+"""When a graph's answers count as the model's answers; one rule per output, applied by parity and golden rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .original import Output
+
+# What float32 arithmetic may move and a decision must not depend on. Ten times the relative floor of verification's float32.
+ABSOLUTE = 1e-5
+RELATIVE = 1e-5
+
+
+@dataclass
+class Difference:
+    """Of one output over some rows. `amount` is the largest absolute difference in each row; for labels the margin of a
+    row whose label differs, else 0."""
+
+    output: Output
+    amount: np.ndarray
+    bad: np.ndarray
+    differs: np.ndarray
+
+
+def compare(outputs: list[Output], expected: dict[str, np.ndarray], got: dict[str, np.ndarray]) -> list[Difference]:
+    """One Difference per output that is deterministic."""
+    result = []
+    for output in outputs:
+        if not output.deterministic:
+            continue
+        want, have = as_matrix(expected[output.name]), as_matrix(got[output.name])
+        if want.shape != have.shape:
+            rows = len(want)
+            result.append(Difference(output, np.full(rows, np.inf), np.ones(rows, bool), np.ones(rows, bool)))
+        elif output.is_label:
+            result.append(_compare_labels(output, want, have, expected))
+        elif output.type in ("string", "int64", "bool"):
+            differs = (want.astype(have.dtype) != have).any(axis=1) if output.type != "string" else (_texts(want) != _texts(have)).any(axis=1)
+            result.append(Difference(output, differs.astype(float), differs, differs))
+        else:
+            result.append(_compare_numbers(output, want, have))
+    return result
+
+
+def tolerated(output: Output, expected: np.ndarray) -> np.ndarray:
+    """How far each value may be off. Probabilities have a scale of their own; other numbers are measured by their column's
+    magnitude, so that neither cents nor epoch seconds hide an error."""
+    expected = as_matrix(expected).astype(np.float64)
+    if output.name == "probabilities":
+        return np.full(expected.shape, ABSOLUTE)
+    finite = np.where(np.isfinite(expected), expected, 0.0)
+    columns = np.sqrt(np.mean(finite**2, axis=0, keepdims=True)) if len(finite) else 0.0
+    overall = float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
+    return RELATIVE * np.maximum(np.abs(finite), columns) + 0.1 * ABSOLUTE * min(1.0, overall)
+
+
+def margins(output: Output, expected: dict[str, np.ndarray], got: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Per row how clearly the expected label won over the one that was got, and how much of that is no more than noise."""
+    rule = output.decision
+    if rule is None or output.classes is None:
+        return None
+    scores = as_matrix(expected[rule["output"]]).astype(np.float64)
+    limits = tolerated(Output(rule["output"], ""), scores)
+    if rule["rule"] == "threshold":
+        column = rule["column"]
+        return np.abs(scores[:, column] - rule["threshold"]), limits[:, column]
+    rows = np.arange(len(scores))
+    want, have = positions(output, expected["label"]), positions(output, got)
+    margin = np.where(have >= 0, scores[rows, want] - scores[rows, np.maximum(have, 0)], np.inf)
+    return margin, np.maximum(limits[rows, want], limits[rows, np.maximum(have, 0)])
+
+
+def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray], name: str) -> bool:
+    """Whether two runs gave the very same answers."""
+    if a[name].dtype.kind in "fc":
+        return np.array_equal(a[name], b[name], equal_nan=True)
+    return np.array_equal(a[name], b[name])
+
+
+def _compare_numbers(output: Output, want: np.ndarray, have: np.ndarray) -> Difference:
+    want, have = want.astype(np.float64), have.astype(np.float64)
+    with np.errstate(all="ignore"):
+        amount = np.abs(have - want)
+    equal = (np.isnan(want) & np.isnan(have)) | (want == have)
+    amount = np.where(equal, 0.0, np.where(np.isnan(amount), np.inf, amount))
+    bad = (amount > tolerated(output, want)).any(axis=1)
+    return Difference(output, amount.max(axis=1, initial=0.0), bad, bad)
+
+
+def _compare_labels(output: Output, want: np.ndarray, have: np.ndarray, expected: dict[str, np.ndarray]) -> Difference:
+    left, right = (_texts(want), _texts(have)) if output.type == "string" else (want.astype(np.int64), have.astype(np.int64))
+    differs = (left != right).any(axis=1)
+    measured = margins(output, expected, have[:, 0]) if differs.any() else None
+    if measured is None:
+        return Difference(output, np.where(differs, np.inf, 0.0), differs, differs)
+    margin, limit = measured
+    return Difference(output, np.where(differs, margin, 0.0), differs & (margin > limit), differs)
+
+
+def positions(output: Output, labels: np.ndarray) -> np.ndarray:
+    """Where each label stands in the classes; -1 for a label that is none of them."""
+    index: dict[Any, int] = {(label if isinstance(label, str) else int(label)): i for i, label in enumerate(output.classes or [])}
+    text = output.type == "string"
+    return np.array([index.get(str(label) if text else int(label), -1) for label in labels.tolist()], dtype=np.int64)
+
+
+def as_matrix(array: np.ndarray) -> np.ndarray:
+    return array.reshape(len(array), -1)
+
+
+def _texts(array: np.ndarray) -> np.ndarray:
+    return array.astype(str)

@@ -1,0 +1,259 @@
+"""The user's data in its own container: canonical columns for the schema, original form for the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .columns import Column, column_of_array, is_missing
+from .errors import DataError
+
+
+class Data:
+    """Rows of features. `columns` is the canonical form; `original` and `build` give what the model itself is asked with."""
+
+    columns: list[Column]
+    layout: str  # "array", "frame" or "text"
+    notes: list[str]
+
+    def __init__(self, columns: list[Column]) -> None:
+        self.columns = columns
+        self.notes = []
+        # What stands for a missing value in object columns; a probe may find out that the model wants another one.
+        self.sentinels: list[object] = [np.nan] * len(columns)
+
+    @property
+    def rows(self) -> int:
+        return len(self.columns[0])
+
+    @property
+    def names(self) -> list[str]:
+        return [column.name for column in self.columns]
+
+    def original(self, rows: Any) -> Any:
+        """The user's own rows: a slice or an array of row numbers."""
+        raise NotImplementedError
+
+    def build(self, columns: list[Column]) -> Any:
+        """Other values in the container and types of the user's data."""
+        raise NotImplementedError
+
+    def holds_objects(self, index: int) -> bool:
+        """Whether the column can hold several kinds of missing value."""
+        raise NotImplementedError
+
+
+class ArrayData(Data):
+    layout = "array"
+
+    def __init__(self, array: np.ndarray, names: list[str]) -> None:
+        super().__init__([column_of_array(name, array[:, i]) for i, name in enumerate(names)])
+        self.array = array
+        if array.dtype.kind == "O":
+            self.sentinels = [_first_missing(array[:, i]) for i in range(array.shape[1])]
+
+    def original(self, rows: Any) -> np.ndarray:
+        return self.array[rows]
+
+    def build(self, columns: list[Column]) -> np.ndarray:
+        kind = self.array.dtype.kind
+        if kind in "fiub":
+            missing = any(column.missing.any() for column in columns)
+            values = np.column_stack([column.as_float() if missing or kind == "f" else column.values for column in columns])
+            return values.astype(np.float64 if missing and kind != "f" else self.array.dtype)
+        result = np.empty((len(columns[0]), len(columns)), dtype=object)
+        for i, column in enumerate(columns):
+            result[:, i] = column.as_objects(self.sentinels[i])
+        return result
+
+    def holds_objects(self, index: int) -> bool:
+        return self.array.dtype.kind not in "fiub"
+
+
+class TextData(Data):
+    layout = "text"
+
+    def __init__(self, texts: Any, name: str) -> None:
+        array = np.empty(len(texts), dtype=object)
+        array[:] = list(texts)
+        super().__init__([column_of_array(name, array)])
+        if self.columns[0].kind != "string":
+            raise DataError(f"expected rows of features or a list of text, got a flat list of {self.columns[0].kind} values")
+        self.array = array
+        self.sentinels = [_first_missing(array)]
+
+    def original(self, rows: Any) -> list[Any]:
+        return self.array[rows].tolist()
+
+    def build(self, columns: list[Column]) -> list[Any]:
+        return columns[0].as_objects(self.sentinels[0]).tolist()
+
+    def holds_objects(self, index: int) -> bool:
+        return True
+
+
+class FrameData(Data):
+    layout = "frame"
+
+    def __init__(self, frame: Any, names: list[str]) -> None:
+        super().__init__([_column_of_series(name, frame.iloc[:, i]) for i, name in enumerate(names)])
+        self.frame = frame
+        self.sentinels = [_first_missing(frame.iloc[:, i]) if self.holds_objects(i) else np.nan for i in range(frame.shape[1])]
+
+    def original(self, rows: Any) -> Any:
+        return self.frame.iloc[rows]
+
+    def build(self, columns: list[Column]) -> Any:
+        import pandas
+
+        series = [_series_of(column, dtype, sentinel) for column, dtype, sentinel in zip(columns, self.frame.dtypes, self.sentinels, strict=True)]
+        frame = pandas.concat(series, axis=1)
+        frame.columns = self.frame.columns
+        return frame
+
+    def holds_objects(self, index: int) -> bool:
+        return bool(self.frame.dtypes.iloc[index] == object)
+
+
+def read_data(data: Any, model: Any, feature_names: Sequence[str] | None = None) -> Data:
+    """Any container that a model is trained on. Raises DataError, naming the column where one is at fault."""
+    names = None if feature_names is None else [str(name) for name in feature_names]
+    if data is None:
+        raise DataError("expected data")
+    if hasattr(data, "to_pandas") and not hasattr(data, "iloc"):
+        data = data.to_pandas()
+    if hasattr(data, "iloc") and hasattr(data, "columns"):
+        result: Data = _read_frame(data, model, names)
+    elif hasattr(data, "iloc") or _is_flat_text(data):
+        result = TextData(data.tolist() if hasattr(data, "iloc") else data, names[0] if names else "text")
+    else:
+        result = _read_array(data, model, names)
+    if result.rows == 0:
+        raise DataError("expected at least one row of data, got none")
+    return result
+
+
+def fitted_names(model: Any) -> list[str] | None:
+    """The names that the model was fitted with, or None."""
+    try:
+        names = model.feature_names_in_
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return None if names is None else [str(name) for name in names]
+
+
+def _read_frame(frame: Any, model: Any, names: list[str] | None) -> FrameData:
+    notes = []
+    fitted = fitted_names(model)
+    if names is not None:
+        raise DataError("expected feature_names for an array only, got a DataFrame, which names its own columns")
+    columns = list(frame.columns)
+    if fitted is not None and set(fitted) <= set(columns):
+        ignored = [str(column) for column in columns if column not in set(fitted)]
+        if ignored:
+            notes.append("columns that the model was not trained on were left out: " + ", ".join(ignored))
+        if fitted != columns:
+            _check_names([c for c in columns if c in set(fitted)])
+            frame = frame[fitted]
+        columns = fitted
+    elif fitted is not None and len(fitted) != len(columns):
+        absent = ", ".join(f"'{name}'" for name in fitted if name not in set(columns))
+        raise DataError(f"expected the columns that the model was trained on, got none named {absent}")
+    if all(isinstance(column, str) for column in columns):
+        names = columns
+    else:
+        names = [f"x{i}" for i in range(len(columns))]
+        notes.append("the column names are not text: features are named x0, x1, ...")
+    _check_names(names)
+    result = FrameData(frame, names)
+    result.notes = notes
+    return result
+
+
+def _read_array(data: Any, model: Any, names: list[str] | None) -> ArrayData:
+    if hasattr(data, "toarray"):
+        data = data.toarray()
+    try:
+        array = np.asarray(data) if isinstance(data, np.ndarray) else _array_of_rows(data)
+    except ValueError:
+        raise DataError("expected rows of one length, got rows of several lengths") from None
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise DataError(f"expected data of shape [rows, features], got rank {array.ndim}")
+    if array.dtype.kind == "O" and any(isinstance(value, (dict, list, tuple, set, np.ndarray)) for value in array[0]):
+        raise DataError(f"expected one value per feature, got nested values ({type(array[0, 0]).__name__})")
+    if names is None:
+        names = fitted_names(model) or [f"x{i}" for i in range(array.shape[1])]
+    if len(names) != array.shape[1]:
+        raise DataError(f"expected {array.shape[1]} feature names, got {len(names)}")
+    _check_names(names)
+    return ArrayData(array, names)
+
+
+def _array_of_rows(data: Any) -> np.ndarray:
+    rows = list(data)
+    if rows and isinstance(rows[0], dict):
+        raise DataError("expected a DataFrame, an array or a list of text, got a list of dict")
+    mixed = any(isinstance(value, str) or is_missing(value) for row in rows for value in (row if isinstance(row, (list, tuple)) else ()))
+    return np.array(rows, dtype=object) if mixed else np.array(rows)
+
+
+def _is_flat_text(data: Any) -> bool:
+    if isinstance(data, np.ndarray):
+        return data.ndim == 1 and data.dtype.kind in "UTO"
+    return isinstance(data, (list, tuple)) and any(isinstance(value, str) for value in data)
+
+
+def _check_names(names: list[str]) -> None:
+    seen = set()
+    for name in names:
+        if not name or "\0" in name:
+            raise DataError("expected feature names that are not empty and hold no NUL, got one that " + ("holds NUL" if name else "is empty"))
+        if name in seen:
+            raise DataError(f"column '{name}': expected one column of that name, got several", name)
+        seen.add(name)
+
+
+def _first_missing(values: Any) -> object:
+    return next((value for value in values if is_missing(value)), np.nan)
+
+
+def _column_of_series(name: str, series: Any) -> Column:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return column_of_array(name, series.to_numpy())
+    kind = getattr(dtype, "kind", "O")
+    word = "datetime" if kind in "Mm" else str(dtype)
+    if kind in "Mmc" or "interval" in word or "period" in word:
+        raise DataError(f"column '{name}': expected numbers, strings or booleans, got {word}", name)
+    if kind == "O" or hasattr(dtype, "categories"):
+        return column_of_array(name, series.astype(object).to_numpy())
+    missing = series.isna().to_numpy().astype(bool)
+    if kind == "f":
+        column = column_of_array(name, series.to_numpy(dtype=np.float64, na_value=np.nan))
+        column.narrow = getattr(dtype, "itemsize", 8) <= 4
+        return column
+    dtypes = {"i": np.dtype(np.int64), "u": np.dtype(np.uint64), "b": np.dtype(np.bool_)}
+    column = column_of_array(name, series.fillna(0 if kind != "b" else False).to_numpy(dtype=dtypes[kind]))
+    column.missing = missing
+    return column
+
+
+def _series_of(column: Column, dtype: Any, sentinel: object) -> Any:
+    import pandas
+
+    if isinstance(dtype, pandas.CategoricalDtype):
+        # A value outside the categories would silently become missing.
+        values = column.as_objects()
+        new = [v for v in dict.fromkeys(column.present().tolist()) if v not in set(dtype.categories)]
+        categories = list(dtype.categories) + new
+        return pandas.Series(pandas.Categorical(values, categories=categories if new else None, dtype=None if new else dtype))
+    if not isinstance(dtype, np.dtype):
+        return pandas.Series(pandas.array(column.as_objects(), dtype=dtype))
+    if dtype == object:
+        return pandas.Series(column.as_objects(sentinel), dtype=object)
+    if dtype.kind == "f":
+        return pandas.Series(column.as_float().astype(dtype))
+    # A numpy column of integers or booleans becomes float64 as soon as pandas meets a missing value in it.
+    return pandas.Series(column.as_float() if column.missing.any() else column.values.astype(dtype))

@@ -1,0 +1,46 @@
+"""Runs a converted graph as its users will: ONNX Runtime, one thread. Used by parity and golden rows."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from .errors import StepError
+
+
+class Session:
+    """`run` gives an array per output; [N, 1] becomes [N], as in Original.ask."""
+
+    def __init__(self, graph: Any, step: str) -> None:
+        # Official builds send telemetry unless this stands before the library is loaded.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        try:
+            self._session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise StepError(step, f"onnxruntime does not load the converted graph: {_first_line(error)}") from error
+        self.names = [output.name for output in self._session.get_outputs()]
+        self.types = {output.name: _WORDS.get(output.type, output.type) for output in self._session.get_outputs()}
+        self.inputs = [(spec.name, _WORDS.get(spec.type, spec.type)) for spec in self._session.get_inputs()]
+
+    def run(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        answers = self._session.run(self.names, tensors)
+        return {name: _flat(answer) for name, answer in zip(self.names, answers, strict=True)}
+
+
+_WORDS = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(int64)": "int64", "tensor(bool)": "bool", "tensor(string)": "string"}
+
+
+def _flat(answer: Any) -> np.ndarray:
+    array = np.asarray(answer)
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 else array
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]

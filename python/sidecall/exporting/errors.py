@@ -1,0 +1,48 @@
+"""The errors of export and check; `sidecall.ExportError` is the first of them."""
+
+from __future__ import annotations
+
+SERVE_INSTEAD = (
+    "the same object can be served over shared memory, without conversion:\n"
+    "  sidecall serve pipeline.joblib --at shm:NAME --trust-pickle\n"
+    '  sidecall.serve(obj, at="shm:NAME", data=X)'
+)
+
+
+class ExportError(ValueError):
+    """A model was not exported. Nothing was written; a file that stood at the path is untouched."""
+
+
+class DataError(ExportError):
+    """The data cannot describe the model's features. `name` is the column concerned, or ""."""
+
+    def __init__(self, message: str, name: str = "") -> None:
+        super().__init__(message)
+        self.name = name
+
+
+class ModelError(ExportError):
+    """The object is not a fitted model, or does not answer for the data."""
+
+
+class FileError(ExportError):
+    """The file cannot be written: too large for one ONNX file, or the folder refuses."""
+
+
+class StepError(ExportError):
+    """A step does not convert to the same numbers. `step` is its path, `reason` says why."""
+
+    def __init__(self, step: str, reason: str) -> None:
+        super().__init__(f"cannot export {step}: {reason}\n{SERVE_INSTEAD}")
+        self.step = step
+        self.reason = reason
+
+
+class ParityError(StepError):
+    """The converted graph gives other numbers than the model. `output`, `row` and `largest` are the worst found."""
+
+    def __init__(self, step: str, reason: str, *, output: str, row: int, largest: float) -> None:
+        super().__init__(step, reason)
+        self.output = output
+        self.row = row
+        self.largest = largest

@@ -1,0 +1,107 @@
+"""The few rows with the model's own answers that every reader checks on open: docs/contract.md, verification."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from .columns import Column
+from .compare import as_matrix, compare
+from .original import Output, labels_as_json
+from .parity import Measure
+
+MAX_BYTES = 64 * 1024
+ROWS = 32
+_FLOORS = {"float32": (1e-6, 1e-5), "float64": (1e-12, 1e-9)}
+
+
+def verification(source: str, columns: list[Column], measure: Measure, largest: dict[str, float]) -> dict[str, Any]:
+    """`largest` is what parity measured per output. As many of the rows as fit, from the first on."""
+    kept = _reproducible(columns, measure)
+    columns = [column.take(kept) for column in columns]
+    expected = measure.original.ask(measure.data.build(columns)) if len(kept) else {}
+    count = len(kept)
+    while True:
+        result = _as_json(source, columns, expected, measure.original.outputs, largest, count)
+        size = len(dumps(result).encode())
+        if size <= MAX_BYTES or count == 0:
+            return result
+        count = min(count - 1, int(count * MAX_BYTES / size))
+
+
+def none() -> dict[str, Any]:
+    return {"source": "none", "rows": 0, "features": [], "outputs": {}, "tolerance": {}}
+
+
+def dumps(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def mark_random(columns: list[Column], measure: Measure) -> None:
+    """Two runs of the model and two of the graph: an output that differs is not verified."""
+    rows, tensors = measure.data.build(columns), measure.schema.tensors(columns)
+    pairs = ((measure.original.ask(rows), measure.original.ask(rows)), (measure.session.run(tensors), measure.session.run(tensors)))
+    for output in measure.original.outputs:
+        for first, second in pairs:
+            if not _same(first[output.name], second[output.name]):
+                output.deterministic = False
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.array_equal(a, b, equal_nan=a.dtype.kind == "f"))
+
+
+def _reproducible(columns: list[Column], measure: Measure) -> np.ndarray:
+    """Without rows that lie within float32 rounding of a threshold: on these, two right engines may differ."""
+    if len(columns[0]) == 0:
+        return np.arange(0)
+    got = measure.session.run(measure.schema.tensors(columns))
+    differences = compare(measure.original.outputs, measure.original.ask(measure.data.build(columns)), got)
+    bad = np.any([d.bad for d in differences], axis=0) if differences else np.zeros(len(columns[0]), dtype=bool)
+    return np.flatnonzero(~bad)
+
+
+def _as_json(source: str, columns: list[Column], expected: dict[str, np.ndarray], outputs: list[Output], largest: dict[str, float], count: int) -> dict[str, Any]:
+    if count == 0:
+        return none()
+    verified = [output for output in outputs if output.deterministic]
+    return {
+        "source": source,
+        "rows": count,
+        "features": [[None if m else _number(v) for v, m in zip(c.values[:count].tolist(), c.missing, strict=False)] for c in columns],
+        "outputs": {output.name: _answers(output, expected[output.name][:count]) for output in verified},
+        "tolerance": {output.name: _tolerance(output, largest) for output in verified if output.type in _FLOORS},
+    }
+
+
+def _tolerance(output: Output, largest: dict[str, float]) -> dict[str, float]:
+    absolute, relative = _FLOORS[output.type]
+    return {"absolute": max(absolute, 4 * largest.get(output.name, 0.0)), "relative": relative}
+
+
+def _answers(output: Output, answer: np.ndarray) -> list[Any]:
+    if output.is_label:
+        return labels_as_json(answer)
+    if output.type == "string":
+        return answer.astype(str).tolist()
+    if output.type in ("int64", "bool"):
+        return answer.astype(output.type).tolist()
+    several = output.width is not None or output.name == "probabilities" or output.classes is not None
+    rows = as_matrix(answer) if several else answer
+    if output.type == "float32":
+        return [[_short(v) for v in row] for row in rows] if several else [_short(v) for v in rows]
+    return [[_number(v) for v in row] for row in rows.tolist()] if several else [_number(v) for v in rows.tolist()]
+
+
+def _short(value: Any) -> Any:
+    with np.errstate(over="ignore"):
+        return _number(float(str(np.float32(value))))
+
+
+def _number(value: Any) -> Any:
+    """JSON has no NaN and no infinities."""
+    if isinstance(value, float) and not np.isfinite(value):
+        return "nan" if value != value else "inf" if value > 0 else "-inf"
+    return value

@@ -1,0 +1,199 @@
+"""The fitted model as the one that is right: its task, its outputs, its answers. Read by parity, probes and golden rows."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .errors import ModelError
+
+SERVED_TYPES = ("float32", "float64", "int64", "bool", "string")
+
+
+@dataclass
+class Output:
+    """One output of the contract. `width` is None where the tensor is [N] or [N, 1]."""
+
+    name: str
+    method: str
+    type: str = ""
+    classes: list[Any] | None = None
+    width: int | None = None
+    decision: dict[str, Any] | None = None
+    deterministic: bool = True
+
+    @property
+    def role(self) -> str:
+        return self.name
+
+    @property
+    def is_label(self) -> bool:
+        return self.name == "label"
+
+    def as_json(self) -> dict[str, Any]:
+        entry: dict[str, Any] = {"name": self.name, "role": self.role, "type": self.type}
+        if self.classes is not None:
+            entry["classes"] = self.classes
+        if self.width is not None:
+            entry["width"] = self.width
+        if self.decision is not None:
+            entry["decision"] = self.decision
+        if not self.deterministic:
+            entry["deterministic"] = False
+        return entry
+
+
+class Original:
+    """`ask` gives an array per output: [N], or [N, width] where the output has several columns."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.task = _task_of(model)
+        self.outputs = [Output(name, method) for name, method in _methods_of(model, self.task)]
+
+    def accepts(self, rows: Any) -> bool:
+        return self.refusal(rows) is None
+
+    def refusal(self, rows: Any) -> Exception | None:
+        """Why the model does not answer for these rows, or None."""
+        try:
+            with quiet():
+                getattr(self.model, self.outputs[0].method)(rows)
+        except Exception as error:
+            return error
+        return None
+
+    def ask(self, rows: Any) -> dict[str, np.ndarray]:
+        with quiet():
+            return {output.name: _as_array(getattr(self.model, output.method)(rows)) for output in self.outputs}
+
+    def describe(self, rows: Any) -> None:
+        """Completes the outputs' classes and widths from answers for `rows`; drops those that no contract can hold."""
+        refusal = self.refusal(rows)
+        if refusal is not None:
+            raise ModelError(f"the model does not answer for the data: {type(refusal).__name__} in {self.outputs[0].method}") from refusal
+        answers: dict[str, np.ndarray] = {}
+        for output in list(self.outputs):
+            with quiet():
+                try:
+                    answers[output.name] = _as_array(getattr(self.model, output.method)(rows))
+                except Exception as error:
+                    # probability=False and the like: the method is there and refuses.
+                    if output is self.outputs[0]:
+                        raise ModelError(f"the model does not answer for the data: {type(error).__name__} in {output.method}") from error
+                    self.outputs.remove(output)
+                    continue
+            if answers[output.name].ndim > 2:
+                self.outputs.remove(output)
+                continue
+            _complete(output, answers[output.name], self.task, self.classes(answers))
+
+    def classes(self, answers: dict[str, np.ndarray] | None = None) -> list[Any] | None:
+        """Class labels as JSON values in the model's order, or None (several outputs, regressors, clusters)."""
+        if self.task == "outlier":
+            return [-1, 1]
+        if self.task != "classification" or (answers is not None and "label" in answers and answers["label"].ndim == 2):
+            return None
+        classes = getattr(self.model, "classes_", None)
+        if classes is None or (isinstance(classes, list) and classes and isinstance(classes[0], np.ndarray)):
+            return None
+        return [_json_label(label) for label in np.asarray(classes).tolist()]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Warnings about feature names and extreme values are the probe's own doing."""
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _task_of(model: Any) -> str:
+    from sklearn import base
+
+    if not any(hasattr(model, method) for method in ("predict", "transform")):
+        raise ModelError(f"expected a fitted model with predict or transform, got {type(model).__name__}")
+    tests = (("outlier", base.is_outlier_detector), ("classification", base.is_classifier), ("regression", base.is_regressor), ("clustering", base.is_clusterer))
+    for task, test in tests:
+        try:
+            if test(model) and hasattr(model, "predict"):
+                return task
+        except (AttributeError, TypeError):
+            break
+    if not hasattr(model, "predict"):
+        return "transform"
+    if hasattr(model, "predict_proba"):
+        return "classification" if hasattr(model, "classes_") else "clustering"
+    return "transform" if hasattr(model, "transform") else "regression"
+
+
+def _methods_of(model: Any, task: str) -> list[tuple[str, str]]:
+    if task == "transform":
+        return [("transformed", "transform")]
+    if task == "regression":
+        return [("prediction", "predict")]
+    result = [("label", "predict")]
+    if task == "outlier":
+        second = [("scores", "decision_function")]
+    elif task == "clustering":
+        second = [("probabilities", "predict_proba"), ("scores", "transform")]
+    else:
+        second = [("probabilities", "predict_proba"), ("scores", "decision_function")]
+    return result + next(([pair] for pair in second if hasattr(model, pair[1])), [])
+
+
+def _as_array(answer: Any) -> np.ndarray:
+    if isinstance(answer, list) and answer and getattr(answer[0], "ndim", 0) == 2:
+        return np.empty((0, 0, 0))  # one array per output of a multi-output classifier: no contract holds that
+    if hasattr(answer, "toarray"):
+        answer = answer.toarray()
+    array = np.asarray(answer)
+    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 and array.dtype.kind != "O" else array
+
+
+def _complete(output: Output, answer: np.ndarray, task: str, classes: list[Any] | None) -> None:
+    if answer.ndim == 2:
+        output.width = answer.shape[1]
+    if output.is_label:
+        output.classes = classes
+        output.type = _label_type(classes if classes is not None else answer.ravel().tolist())
+    elif output.name == "probabilities":
+        width = output.width or 1
+        output.classes = classes if classes is not None and len(classes) == width else list(range(width))
+        output.width = None
+    elif output.name == "scores" and classes is not None and output.width == len(classes) and task == "classification":
+        output.classes, output.width = classes, None
+    elif output.name == "transformed" and output.width is None:
+        output.width = 1
+
+
+def _label_type(labels: list[Any]) -> str:
+    labels = [_json_label(label) for label in labels]
+    if all(isinstance(label, bool) for label in labels):
+        return "bool"
+    return "int64" if all(isinstance(label, int) for label in labels) else "string"
+
+
+def _json_label(label: Any) -> Any:
+    """A string, integer or boolean. Whole floats are what a column of integers with missing values leaves behind."""
+    if isinstance(label, (bool, np.bool_)):
+        return bool(label)
+    if isinstance(label, (int, np.integer)):
+        return int(label)
+    if isinstance(label, (float, np.floating)) and float(label).is_integer():
+        return int(label)
+    if isinstance(label, str):
+        return str(label)
+    raise ModelError(f"expected class labels that are strings, integers or booleans, got {type(label).__name__}")
+
+
+def labels_as_json(array: np.ndarray) -> list[Any]:
+    """Labels of one column or of several, as the contract writes them."""
+    if array.ndim == 2:
+        return [[_json_label(label) for label in row] for row in array.tolist()]
+    return [_json_label(label) for label in array.tolist()]

@@ -1,0 +1,50 @@
+"""A bar for exports that take longer than a second; silent without rich or a terminal."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+_PATIENCE_S = 1.0
+
+
+class Progress:
+    """`advance(rows)` after each batch. A refused float32 pass and its float64 repetition are one bar that starts again."""
+
+    def __init__(self, wish: bool | Callable[[int, int], None] | None, total: int) -> None:
+        self._callback = wish if callable(wish) else None
+        self._wanted = wish is True or (wish is None and sys.stderr.isatty())
+        self._total = total
+        self._done = 0
+        self._started = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, rows: int) -> None:
+        self._done = rows if self._done >= self._total else self._done + rows
+        if self._callback is not None:
+            self._callback(self._done, self._total)
+        elif self._wanted and (self._bar is not None or time.monotonic() - self._started > _PATIENCE_S):
+            self._draw()
+
+    def _draw(self) -> None:
+        if self._bar is None:
+            try:
+                from rich.console import Console
+                from rich.progress import Progress as Bar
+            except ImportError:
+                self._wanted = False
+                return
+            self._bar = Bar(console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task("parity", total=self._total)
+            self._bar.start()
+        self._bar.update(self._task, completed=self._done)

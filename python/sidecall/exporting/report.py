@@ -1,0 +1,156 @@
+"""What export and check found, as tables that a data scientist reads; `str(report)` is plain text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+WEAK_ROWS = 1000
+
+
+@dataclass
+class Report:
+    """The outcome of one export. `contract` is what the file carries; `parity` is its part of that name."""
+
+    path: Path | None
+    contract: dict[str, Any]
+    precision: str
+    why: str
+    size_bytes: int = 0
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def parity(self) -> dict[str, Any]:
+        part: dict[str, Any] = self.contract["parity"]
+        return part
+
+    @property
+    def id(self) -> str:
+        return str(self.contract["model"]["id"])
+
+    @property
+    def weak(self) -> bool:
+        return bool(self.parity["weak"])
+
+    def __str__(self) -> str:
+        model = self.contract["model"]
+        head = " ".join(part for part in (model["name"], model["version"], f"({model['task']})") if part)
+        if self.path is not None:
+            head += f" -> {self.path}, {_size(self.size_bytes)}"
+        parts = [head, f"id {model['id']}" if "id" in model else "", "", _features(self.contract["features"]), ""]
+        parts += [_outputs(self.contract, self.parity), "", self._findings()]
+        if self.notes:
+            parts += ["", *(f"note: {note}" for note in self.notes)]
+        parts += ["", "made with " + ", ".join(f"{name} {version}" for name, version in self.contract["versions"].items())]
+        return "\n".join(parts)
+
+    def _findings(self) -> str:
+        parity, verification = self.parity, self.contract["verification"]
+        rows = f"{parity['rows']} rows"
+        strength = f"weak: {rows}" if parity["weak"] else f"measured on {rows}"
+        source = "" if parity.get("source", "data") == "data" else f" ({parity['source']}: no data was given)"
+        golden = f"{verification['rows']} {verification['source']} rows" if verification["rows"] else "none: the file is not verified on open"
+        lines = [("parity", strength + source + f", and {parity['synthetic_rows']} synthetic rows"), ("precision", f"{self.precision}: {self.why}"), ("golden rows", golden)]
+        if parity.get("rounded"):
+            lines.insert(1, ("rounding", f"{parity['rounded']} rows lie within float32 rounding of a threshold and may be answered either way"))
+        if self.seconds:
+            lines.append(("took", f"{self.seconds:.1f} s"))
+        return table(None, lines)
+
+
+@dataclass
+class StepRow:
+    step: str
+    kind: str
+    converts: bool
+    reason: str
+
+
+@dataclass
+class CheckReport:
+    """Which steps convert. `report` is the export's outcome where data was given, `refusal` why there is none."""
+
+    steps: list[StepRow]
+    report: Report | None = None
+    refusal: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.refusal is None and all(step.converts for step in self.steps)
+
+    def __str__(self) -> str:
+        rows = [(step.step or step.kind, step.kind, "yes" if step.converts else "no", step.reason) for step in self.steps]
+        text = table(("step", "class", "converts", "why not"), rows)
+        if self.refusal is not None:
+            text += f"\n\n{self.refusal}"
+        return text if self.report is None else f"{text}\n\n{self.report}"
+
+
+def table(head: tuple[str, ...] | None, rows: list[tuple[str, ...]]) -> str:
+    lines = ([head] if head else []) + rows
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))] if lines else []
+    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    if head:
+        text.insert(1, "  ".join("-" * width for width in widths))
+    return "\n".join(text)
+
+
+def _features(features: list[dict[str, Any]]) -> str:
+    shown = features if len(features) <= 60 else features[:50]
+    rows = []
+    for feature in shown:
+        place = feature["input"] if feature["column"] == 0 and feature["input"] == feature["name"] else f"{feature['input']}[{feature['column']}]"
+        rows.append((feature["name"], feature["type"], "yes" if feature["nullable"] else "no", place, _values(feature)))
+    text = table(("feature", "type", "nullable", "input", "values"), rows)
+    return text if len(shown) == len(features) else f"{text}\n... and {len(features) - len(shown)} more"
+
+
+def _values(feature: dict[str, Any]) -> str:
+    if "allowed" in feature:
+        return _cut("only " + ", ".join(str(value) for value in feature["allowed"]))
+    seen = feature.get("seen")
+    if not seen:
+        return ""
+    if "categories" in seen:
+        return _cut(", ".join(str(value) for value in seen["categories"]))
+    return f"{_number(seen['min'])} to {_number(seen['max'])}"
+
+
+def _outputs(contract: dict[str, Any], parity: dict[str, Any]) -> str:
+    measured = {entry["name"]: entry for entry in parity["outputs"]}
+    rows = []
+    for output in contract["outputs"]:
+        entry = measured.get(output["name"])
+        shape = ", ".join(str(label) for label in output["classes"]) if "classes" in output else str(output.get("width", ""))
+        if entry is None:
+            found, tolerance = "not deterministic, not verified", ""
+        elif "disagreements" in entry:
+            count = entry["disagreements"]
+            margin = entry["closest_margin"]
+            found = "no label differs" if count == 0 else f"{count} labels differ" + ("" if margin is None else f", decided by {margin:.1e}")
+            tolerance = "ties aside"
+        else:
+            found = f"{entry['largest']:.1e}" + ("" if entry["at_row"] is None else f" in row {entry['at_row']}")
+            limits = contract["verification"]["tolerance"].get(output["name"])
+            tolerance = f"{limits['absolute']:.1e} + {limits['relative']:.0e} relative" if limits else ""
+        rows.append((output["name"], output["type"], _cut(shape), found, tolerance))
+    return table(("output", "type", "classes or width", "largest difference", "verified within"), rows)
+
+
+def _cut(text: str, width: int = 48) -> str:
+    text = text.replace("\n", " ")
+    return text if len(text) <= width else text[: width - 3] + "..."
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:.7g}"
+
+
+def _size(size: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"

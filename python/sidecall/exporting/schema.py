@@ -1,0 +1,168 @@
+"""From data and what the model accepts to features and graph inputs: docs/contract.md, features."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .columns import MISSING_STRING, Column
+from .data import Data
+from .errors import DataError
+from .precision import is_short, needs_float64
+from .probe import Acceptance
+
+_EXACT_FLOAT64 = 2**53
+_OUTPUT_NAMES = frozenset({"label", "probabilities", "prediction", "scores", "transformed"})
+_MAX_SEEN_CATEGORIES = 100
+
+
+@dataclass
+class Feature:
+    """One key of a record and its place in the graph. `tensor` is the element type of the input that it lands in."""
+
+    name: str
+    kind: str
+    type: str
+    tensor: str
+    input: str
+    column: int
+    nullable: bool
+    missing: Any
+    allowed: list[Any] | None
+    seen: dict[str, Any] | None
+
+    def as_json(self) -> dict[str, Any]:
+        entry: dict[str, Any] = {"name": self.name, "type": self.type, "nullable": self.nullable, "input": self.input, "column": self.column}
+        if self.nullable:
+            entry["missing"] = self.missing
+        if self.allowed is not None:
+            entry["allowed"] = self.allowed
+        if self.seen is not None:
+            entry["seen"] = self.seen
+        return entry
+
+
+@dataclass
+class Schema:
+    features: list[Feature]
+    inputs: list[tuple[str, str, int]]
+
+    def tensors(self, columns: list[Column]) -> dict[str, np.ndarray]:
+        """What the graph is fed with for these columns, missing values encoded as the contract says."""
+        parts: dict[str, list[np.ndarray]] = {name: [] for name, _, _ in self.inputs}
+        for feature, column in zip(self.features, columns, strict=True):
+            parts[feature.input].append(_encode(column, feature))
+        return {name: np.ascontiguousarray(np.column_stack(parts[name])) if len(parts[name]) > 1 else parts[name][0].reshape(-1, 1) for name in parts}
+
+    def rounds(self, columns: list[Column]) -> list[Column]:
+        """The columns as the graph sees them: full-precision values rounded to float32 where the input is float32."""
+        result = []
+        for feature, column in zip(self.features, columns, strict=True):
+            if feature.kind == "float" and feature.tensor == "float32" and not column.narrow:
+                column = Column(column.name, "float", denoted(column.values), column.missing, column.narrow)
+            result.append(column)
+        return result
+
+
+def denoted(values: np.ndarray) -> np.ndarray:
+    """What a float32 stands for: the short decimal that was written, where there is one, else the float32 itself."""
+    rounded = values.astype(np.float32).astype(np.float64)
+    return np.where(is_short(values), values, rounded)
+
+
+def infer(data: Data, accepts: list[Acceptance], *, dtype: str | Mapping[str, str] | None = None, ranges: bool = True) -> Schema:
+    """Raises DataError, naming the column that no input type can carry."""
+    hints = _hints(data, dtype)
+    matrix = _is_matrix(data)
+    wanted = [_tensor_type(column, a.nullable, hints[column.name], matrix) for column, a in zip(data.columns, accepts, strict=True)]
+    if matrix and wanted[0] != "string":
+        widest = "float64" if "float64" in wanted else "float32"
+        wanted = [widest] * len(wanted)
+    features = []
+    for i, (column, acceptance, tensor) in enumerate(zip(data.columns, accepts, wanted, strict=True)):
+        place = ("X", i) if matrix else ("text" if data.layout == "text" else _input_name(column.name, data.names), 0)
+        features.append(
+            Feature(
+                name=column.name,
+                kind=column.kind,
+                type=tensor if column.kind == "float" else {"int": "int64", "bool": "bool", "string": "string"}[column.kind],
+                tensor=tensor,
+                input=place[0],
+                column=place[1],
+                nullable=acceptance.nullable,
+                missing={"value": MISSING_STRING} if tensor == "string" else "nan",
+                allowed=acceptance.allowed,
+                seen=_seen(column, acceptance) if ranges else None,
+            )
+        )
+    inputs = [("X", wanted[0], len(features))] if matrix else [(f.input, f.tensor, 1) for f in features]
+    return Schema(features, inputs)
+
+
+def _input_name(name: str, taken: list[str]) -> str:
+    """The feature's own, except where an output has it: one name means one tensor in ONNX."""
+    while name in _OUTPUT_NAMES:
+        name += "_input"
+        while name in taken:
+            name += "_"
+    return name
+
+
+def _is_matrix(data: Data) -> bool:
+    kinds = {column.kind for column in data.columns}
+    numeric = "string" not in kinds
+    return data.layout != "text" and (numeric or (data.layout == "array" and kinds == {"string"}))
+
+
+def _hints(data: Data, dtype: str | Mapping[str, str] | None) -> dict[str, str | None]:
+    hints: dict[str, str | None] = dict.fromkeys(data.names, dtype if isinstance(dtype, str) else None)
+    if isinstance(dtype, Mapping):
+        unknown = [name for name in dtype if name not in hints]
+        if unknown:
+            raise DataError(f"dtype names '{unknown[0]}', which is no feature", unknown[0])
+        hints.update(dtype)
+    for name, hint in hints.items():
+        if hint not in (None, "float32", "float64"):
+            raise DataError(f"dtype of '{name}': expected float32 or float64, got {hint}", name)
+    return hints
+
+
+def _tensor_type(column: Column, nullable: bool, hint: str | None, matrix: bool) -> str:
+    if column.kind == "string":
+        return "string"
+    if column.kind == "bool":
+        return "bool" if not nullable and not matrix else hint or "float32"
+    if column.kind == "int":
+        if not nullable and not matrix:
+            return "int64"
+        if len(column) and np.abs(column.present().astype(np.float64)).max(initial=0) > _EXACT_FLOAT64:
+            raise DataError(
+                f"column '{column.name}': expected integers up to 2^53, beyond which no float holds them, got larger ones; "
+                "leave the column out, or turn it into text",
+                column.name,
+            )
+    if hint is not None:
+        return hint
+    return "float64" if needs_float64(column) else "float32"
+
+
+def _encode(column: Column, feature: Feature) -> np.ndarray:
+    if feature.tensor == "string":
+        return column.as_objects(MISSING_STRING)
+    if feature.tensor in ("int64", "bool"):
+        return column.values
+    with np.errstate(over="ignore"):
+        return column.as_float().astype(feature.tensor)
+
+
+def _seen(column: Column, acceptance: Acceptance) -> dict[str, Any] | None:
+    present = column.present()
+    if column.kind in ("string", "bool"):
+        categories = sorted(set(present.tolist()))
+        # A column of free text is no list of categories: its texts do not belong in the file.
+        return {"categories": categories} if 0 < len(categories) <= _MAX_SEEN_CATEGORIES else None
+    present = present[np.isfinite(present)]
+    return {"min": present.min().item(), "max": present.max().item()} if len(present) else None
