@@ -1,5 +1,6 @@
 """What the tests of installation share: where the build is, how to run a tool, a tree installed from the build and moved."""
 
+import importlib.util
 import os
 import subprocess
 from pathlib import Path
@@ -25,3 +26,15 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("install")
     run("cmake", "--install", BUILD, "--prefix", folder / "first")
     return (folder / "first").rename(folder / "moved")
+
+
+@pytest.fixture(scope="session")
+def onnxruntime() -> Path:
+    """The library of PyPI's onnxruntime in this environment, found without importing it."""
+    spec = importlib.util.find_spec("onnxruntime")
+    assert spec is not None and spec.submodule_search_locations, "onnxruntime is not installed here"
+    return next(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so.*"))
+
+
+def library_dir(tree: Path) -> Path:
+    return next(tree.rglob("libsidecall.so")).parent

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import BUILD, ROOT, VERSION, run
+from .conftest import BUILD, ROOT, VERSION, library_dir, run
 
 PROGRAM = """
 #include <sidecall/sidecall.h>
@@ -26,10 +26,6 @@ def program(tmp_path: Path) -> Path:
     path = tmp_path / "program.c"
     path.write_text(PROGRAM, encoding="utf-8")
     return path
-
-
-def library_dir(tree: Path) -> Path:
-    return next(tree.rglob("libsidecall.so")).parent
 
 
 def test_pkg_config(installed: Path, program: Path, tmp_path: Path) -> None:
