@@ -190,7 +190,8 @@ void Call::copy_strings(int32_t index, const char* data, const int64_t* offsets,
   const int64_t width = check.feature_at.empty() ? 1 : static_cast<int64_t>(check.feature_at.size());
   inputs_[static_cast<size_t>(index)].is_given = false;
   for (int64_t i = 0; i < count; ++i) {
-    require(offsets[i] <= offsets[i + 1], "offsets: expected numbers that never fall, got one that does");
+    require(offsets[i] <= offsets[i + 1] && offsets[i + 1] <= offsets[count],
+            "offsets: expected numbers that never fall, got one that does");
     const std::string_view text(data + offsets[i], static_cast<size_t>(offsets[i + 1] - offsets[i]));
     if (const char* fault = string_fault(text)) throw Error("input", {SIDECALL_INVALID_STRING, i / width, spec.name, "string", fault});
     if (!check.feature_at.empty()) {
