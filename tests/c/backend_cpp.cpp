@@ -57,6 +57,7 @@ class CppModel : public Model {
     return translate([&] {
       const int64_t rows = record.IsArray() ? record.Size() : 1;
       sidecall::Call call(model_, rows);
+      call.clear();
       for (int64_t row = 0; row < rows; ++row) set(call, row, record.IsArray() ? record[static_cast<rapidjson::SizeType>(row)] : record);
       call.run();
       rapidjson::Document out;

@@ -70,6 +70,11 @@ def shape_models() -> None:
     write_model("strings.onnx", model([("first", "string", ["N"]), ("second", "string", ["N"])], [("joined", "string", ["N"])], [node("StringConcat", ["first", "second"], ["joined"])], opset=20, ir=9))
     write_model("split.onnx", model([("text", "string", ["N"])], [("words", "string", ["N", "K"]), ("counts", "int64", ["N"])], [node("StringSplit", ["text"], ["words", "counts"], delimiter=" ")], opset=20, ir=9))
     write_model("odd_names.onnx", model([("Größe (cm) / \"x\"", "float32", ["N"])], [("y.0", "float32", ["N"])], [node("Neg", ["Größe (cm) / \"x\""], ["y.0"])]))
+    # Takes as long as asked: n rounds of a few nodes each, between which a run can be interrupted. For the tests of deadlines.
+    body = helper.make_graph([node("Identity", ["go"], ["go_on"]), node("Erf", ["a"], ["b"])], "round",
+                             [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []), helper.make_tensor_value_info("a", 1, ["N"])],
+                             [helper.make_tensor_value_info("go_on", TensorProto.BOOL, []), helper.make_tensor_value_info("b", 1, ["N"])])  # fmt: skip
+    write_model("slow.onnx", model([("x", "float32", ["N"]), ("n", "int64", [])], [("y", "float32", ["N"])], [node("Loop", ["n", "", "x"], ["y"], body=body)]))
     # The width is not in the graph's signature, so it can change from one run to the next.
     write_model("tile.onnx", model([("x", "float32", ["N", "W"])], [value("y", "float32", ["N", "W2"])], [node("Concat", ["x", "x"], ["y"], axis=1)]))
 
@@ -138,6 +143,7 @@ def shapes() -> Cases:
     c.bad("default_of_an_input_given", "optional_input.onnx", "UNKNOWN_NAME", {"name": "scale"}, inputs={"x": f32([1], [2]), "scale": f32([1], [5])}, after="default_of_an_input")
     c.ok("default_of_an_input", "optional_input.onnx", inputs={"x": f32([1], [2])}, outputs={"y": f32([1], [6])})
     c.ok("odd_names", "odd_names.onnx", inputs={"Größe (cm) / \"x\"": f32([1], [2])}, outputs={"y.0": f32([1], [-2])})
+    c.ok("slow_no_rounds", "slow.onnx", inputs={"x": f32([2], [1, 2]), "n": i64([], [0])}, outputs={"y": f32([2], [1, 2])})
     c.ok("tile", "tile.onnx", inputs={"x": f32([1, 1], [3])}, outputs={"y": f32([1, 2], [3, 3])})
     c.ok("tile_wider", "tile.onnx", inputs={"x": f32([1, 2], [3, 4])}, outputs={"y": f32([1, 4], [3, 4, 3, 4])})
     return c

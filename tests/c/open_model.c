@@ -1,0 +1,26 @@
+/* Opens one model and prints the status and message, or the engine: for tests that need a process and an environment of their own.
+ * Usage: open_model MODEL | open_model --engine [ONNXRUNTIME] */
+#include <sidecall/sidecall.h>
+#include <stdio.h>
+#include <string.h>
+
+int main(int argc, char **argv) {
+  sidecall_error error = SIDECALL_ERROR_INIT;
+  sidecall_model *model = NULL;
+  sidecall_model_options options;
+  sidecall_text *text = NULL;
+  sidecall_status status;
+  if (argc < 2) return 2;
+  sidecall_model_options_init(&options);
+  if (strcmp(argv[1], "--engine") == 0) {
+    if (argc > 2) options.onnxruntime = argv[2];
+    status = sidecall_engine_describe(&options, &text, &error);
+    if (status == SIDECALL_OK) printf("%s\n", text->data);
+    sidecall_text_close(text);
+  } else {
+    status = sidecall_model_open(argv[1], &options, &model, &error);
+    sidecall_model_close(model);
+  }
+  printf("%s\n%s\n", sidecall_status_name(status), error.message);
+  return 0;
+}

@@ -1,0 +1,171 @@
+// Statuses, versions, element types, and how errors are filled and cut.
+#include <catch2/catch_test_macros.hpp>
+#include <cstddef>
+#include <cstring>
+#include <set>
+
+#include "support.h"
+
+using support::error;
+using support::last;
+using support::status;
+
+namespace {
+
+bool is_utf8_cut_whole(const char* text) {
+  const size_t length = std::strlen(text);
+  size_t at = 0;
+  while (at < length) {
+    const auto lead = static_cast<unsigned char>(text[at]);
+    const size_t size = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    if (at + size > length) return false;
+    at += size;
+  }
+  return true;
+}
+
+}  // namespace
+
+TEST_CASE("versions agree with the header") {
+  CHECK(sidecall_abi_version() == SIDECALL_ABI_VERSION);
+  const std::string expected = std::to_string(SIDECALL_VERSION_MAJOR) + "." + std::to_string(SIDECALL_VERSION_MINOR) + "." + std::to_string(SIDECALL_VERSION_PATCH);
+  CHECK(sidecall_version() == expected);
+}
+
+TEST_CASE("every status has a name of its own and a family") {
+  const std::set<int32_t> all = {0, 10, 11, 12, 13, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 35, 40, 41, 42, 43, 44, 45, 46, 47, 48, 50, 51, 52, 53, 54, 55, 60, 61, 62, 63, 99};
+  std::set<std::string> names;
+  for (int32_t i = -5; i < 200; ++i) {
+    const std::string name = sidecall_status_name(i);
+    CHECK((name == "UNKNOWN") == (all.count(i) == 0));
+    if (all.count(i) != 0) CHECK(names.insert(name).second);
+  }
+  CHECK(status(SIDECALL_OK) == "OK");
+  CHECK(status(SIDECALL_DTYPE_MISMATCH) == "DTYPE_MISMATCH");
+  CHECK(status(INT32_MIN) == "UNKNOWN");
+}
+
+TEST_CASE("element types have names and sizes") {
+  struct Row {
+    int32_t dtype;
+    const char* name;
+    int32_t bits;
+  };
+  const Row rows[] = {{SIDECALL_FLOAT32, "float32", 32}, {SIDECALL_UINT8, "uint8", 8}, {SIDECALL_INT8, "int8", 8}, {SIDECALL_UINT16, "uint16", 16}, {SIDECALL_INT16, "int16", 16},
+                      {SIDECALL_INT32, "int32", 32}, {SIDECALL_INT64, "int64", 64}, {SIDECALL_STRING, "string", 0}, {SIDECALL_BOOL, "bool", 8}, {SIDECALL_FLOAT16, "float16", 16},
+                      {SIDECALL_FLOAT64, "float64", 64}, {SIDECALL_UINT32, "uint32", 32}, {SIDECALL_UINT64, "uint64", 64}, {SIDECALL_BFLOAT16, "bfloat16", 16}, {SIDECALL_FLOAT8E4M3FN, "float8e4m3fn", 8},
+                      {SIDECALL_FLOAT8E4M3FNUZ, "float8e4m3fnuz", 8}, {SIDECALL_FLOAT8E5M2, "float8e5m2", 8}, {SIDECALL_FLOAT8E5M2FNUZ, "float8e5m2fnuz", 8}, {SIDECALL_UINT4, "uint4", 4}, {SIDECALL_INT4, "int4", 4}};
+  for (const Row& row : rows) {
+    CHECK(sidecall_dtype_name(row.dtype) == std::string(row.name));
+    CHECK(sidecall_dtype_bits(row.dtype) == row.bits);
+  }
+  for (const int32_t other : {-1, 0, 14, 15, 999}) {
+    CHECK(sidecall_dtype_name(other) == std::string("unknown"));
+    CHECK(sidecall_dtype_bits(other) == 0);
+  }
+}
+
+TEST_CASE("an error is filled on failure and untouched on success") {
+  sidecall_error filled = SIDECALL_ERROR_INIT;
+  sidecall_model* model = reinterpret_cast<sidecall_model*>(&filled);
+  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, &filled)) == "FILE_NOT_FOUND");
+  CHECK(model == nullptr);
+  CHECK(filled.status == SIDECALL_FILE_NOT_FOUND);
+  CHECK(filled.retryable == 0);
+  CHECK(filled.row == -1);
+  CHECK(std::string(filled.message).find("no such file.onnx") != std::string::npos);
+  sidecall_error untouched;
+  std::memset(&untouched, 0x5a, sizeof untouched);
+  untouched.struct_size = sizeof untouched;
+  untouched.faults = nullptr;
+  untouched.faults_capacity = untouched.reserved = 0;
+  const sidecall_error before = untouched;
+  REQUIRE(sidecall_model_open(test_paths::model("add.onnx").c_str(), nullptr, &model, &untouched) == SIDECALL_OK);
+  CHECK(std::memcmp(&before, &untouched, sizeof before) == 0);
+  sidecall_model_close(model);
+}
+
+TEST_CASE("an error without its size is left alone, and the status still told") {
+  sidecall_error blank;
+  std::memset(&blank, 0, sizeof blank);
+  sidecall_model* model = nullptr;
+  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, &blank)) == "FILE_NOT_FOUND");
+  CHECK(blank.message[0] == '\0');
+  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, nullptr)) == "FILE_NOT_FOUND");
+}
+
+TEST_CASE("an error of a newer header is filled as far as it is known") {
+  struct Newer {
+    sidecall_error error;
+    unsigned char tail[64];
+  } newer{};
+  newer.error = SIDECALL_ERROR_INIT;
+  newer.error.struct_size = sizeof newer;
+  sidecall_model* model = nullptr;
+  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, &newer.error)) == "FILE_NOT_FOUND");
+  CHECK(newer.error.status == SIDECALL_FILE_NOT_FOUND);
+  for (const unsigned char byte : newer.tail) CHECK(byte == 0);
+}
+
+TEST_CASE("texts are cut at a character") {
+  const sidecall::Model model = support::open("matrix.onnx");
+  // Names of two, three and four bytes a character, shifted by up to three so that every cut falls inside one.
+  for (const char* character : {"é", "€", "🐧"}) {
+    for (size_t shift = 0; shift < 4; ++shift) {
+      std::string name(shift, 'x');
+      while (name.size() < 2000) name += character;
+      int32_t index = 0;
+      CHECK(status(sidecall_model_find(model.get(), SIDECALL_KIND_FEATURE, name.data(), name.size(), &index, error())) == "UNKNOWN_NAME");
+      CHECK(index == -1);
+      for (const char* text : {last().name, last().expected, last().got, last().message}) CHECK(is_utf8_cut_whole(text));
+      CHECK(std::strlen(last().name) > sizeof last().name - 5);
+      CHECK(name.compare(0, std::strlen(last().name), last().name) == 0);
+      CHECK(std::strlen(last().message) < sizeof last().message);
+    }
+  }
+}
+
+TEST_CASE("faults go where there is room for them") {
+  const sidecall::Model model = support::open("kinds.onnx");
+  sidecall_fault faults[3];
+  std::memset(faults, 0x5a, sizeof faults);
+  sidecall_error room = SIDECALL_ERROR_INIT;
+  room.faults = faults;
+  room.faults_capacity = 2;
+  sidecall_text* text = nullptr;
+  const std::string json = R"([{"f32": "x", "flag": 3}, {"word": []}])";
+  CHECK(status(sidecall_predict_json(model.get(), json.data(), json.size(), &text, &room)) == "DTYPE_MISMATCH");
+  CHECK(text == nullptr);
+  CHECK(room.num_faults == 13);  // 3 of a wrong type, and 5 features of each row that must not be missing
+  CHECK(room.faults == faults);
+  CHECK(faults[0].row == 0);
+  CHECK(faults[0].name == std::string("f32"));
+  CHECK(faults[0].expected == std::string("float32"));
+  CHECK(faults[0].got == std::string("string"));
+  CHECK(faults[0].message == std::string("feature 'f32': expected float32, got string"));
+  CHECK(faults[0].status == SIDECALL_DTYPE_MISMATCH);
+  CHECK(faults[1].row == 0);
+  CHECK(reinterpret_cast<unsigned char*>(&faults[2])[0] == 0x5a);  // beyond the capacity: not ours
+  // No value of the data anywhere.
+  CHECK(std::string(room.message).find("\"x\"") == std::string::npos);
+}
+
+TEST_CASE("a C++ error keeps what it was told, and copies share it") {
+  const sidecall::Model model = support::open("kinds.onnx");
+  try {
+    model.predict_json(R"({"f32": "x"})");
+    FAIL("it passed");
+  } catch (const sidecall::Error& first) {
+    const sidecall::Error copy = first;
+    CHECK(copy.what() == first.what());
+    CHECK(copy.status() == SIDECALL_DTYPE_MISMATCH);
+    CHECK(copy.status_name() == std::string("DTYPE_MISMATCH"));
+    CHECK_FALSE(copy.retryable());
+    CHECK(copy.row() == 0);
+    CHECK(copy.num_faults() == 6);
+    REQUIRE(copy.faults().size() == 6);
+    CHECK(copy.faults()[0].name == std::string("f32"));
+  }
+  CHECK_THROWS_AS(sidecall::Model("no such file.onnx"), sidecall::Error);
+  CHECK_THROWS_AS(sidecall::Model("no such file.onnx"), std::exception);
+}

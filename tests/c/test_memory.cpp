@@ -1,0 +1,219 @@
+// Counts allocations of a run beside those of a plain ONNX Runtime program, and watches the process grow. Replaces malloc, so it is a program
+// of its own and is not built with sanitizers.
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <catch2/catch_test_macros.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+#include <stdexcept>
+#define ORT_API_MANUAL_INIT
+#include <onnxruntime_c_api.h>
+
+#include "support.h"
+
+extern "C" {
+void* __libc_malloc(size_t size);
+void* __libc_calloc(size_t count, size_t size);
+void* __libc_realloc(void* old, size_t size);
+void* __libc_memalign(size_t alignment, size_t size);
+}
+
+namespace {
+
+std::atomic<bool> counting{false};
+std::atomic<int64_t> allocations{0};
+
+void count() noexcept {
+  if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
+}
+
+// Allocations of `rounds` times `body`, after some that warm up.
+template <typename Body>
+int64_t allocations_of(int rounds, Body body) {
+  for (int i = 0; i < 10; ++i) body();
+  allocations = 0;
+  counting = true;
+  for (int i = 0; i < rounds; ++i) body();
+  counting = false;
+  return allocations;
+}
+
+}  // namespace
+
+// The process's own: libonnxruntime finds these too.
+extern "C" {
+__attribute__((visibility("default"))) void* malloc(size_t size) {
+  count();
+  return __libc_malloc(size);
+}
+__attribute__((visibility("default"))) void* calloc(size_t number, size_t size) {
+  count();
+  return __libc_calloc(number, size);
+}
+__attribute__((visibility("default"))) void* realloc(void* old, size_t size) {
+  count();
+  return __libc_realloc(old, size);
+}
+__attribute__((visibility("default"))) void* memalign(size_t alignment, size_t size) {
+  count();
+  return __libc_memalign(alignment, size);
+}
+__attribute__((visibility("default"))) void* aligned_alloc(size_t alignment, size_t size) {
+  count();
+  return __libc_memalign(alignment, size);
+}
+__attribute__((visibility("default"))) int posix_memalign(void** out, size_t alignment, size_t size) {
+  count();
+  *out = __libc_memalign(alignment, size);
+  return *out == nullptr ? ENOMEM : 0;
+}
+}
+
+namespace {
+
+// The shortest program over ONNX Runtime's own C API: one session, one kept binding.
+class Raw {
+ public:
+  explicit Raw(const std::string& path) {
+    library_ = dlopen(test_paths::onnxruntime().c_str(), RTLD_NOW | RTLD_LOCAL);
+    if (library_ == nullptr) throw std::runtime_error(dlerror());
+    const auto base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(library_, "OrtGetApiBase"));
+    api_ = base()->GetApi(ORT_API_VERSION);
+    OrtSessionOptions* options = nullptr;
+    check(api_->CreateEnv(ORT_LOGGING_LEVEL_FATAL, "raw", &env_));
+    check(api_->CreateSessionOptions(&options));
+    check(api_->SetIntraOpNumThreads(options, 1));
+    check(api_->DisableCpuMemArena(options));
+    check(api_->CreateSession(env_, path.c_str(), options, &session_));
+    api_->ReleaseSessionOptions(options);
+    check(api_->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeCPU, &memory_));
+    check(api_->CreateIoBinding(session_, &binding_));
+    check(api_->CreateRunOptions(&run_));
+  }
+  Raw(const Raw&) = delete;
+  Raw& operator=(const Raw&) = delete;
+  ~Raw() {
+    for (OrtValue* value : {input_, output_}) api_->ReleaseValue(value);
+    api_->ReleaseRunOptions(run_);
+    api_->ReleaseIoBinding(binding_);
+    api_->ReleaseMemoryInfo(memory_);
+    api_->ReleaseSession(session_);
+    api_->ReleaseEnv(env_);
+  }
+
+  void bind(const char* input, float* x, std::vector<int64_t> x_dims, const char* output, float* y, std::vector<int64_t> y_dims) {
+    input_ = tensor(x, x_dims);
+    output_ = tensor(y, y_dims);
+    check(api_->BindInput(binding_, input, input_));
+    check(api_->BindOutput(binding_, output, output_));
+  }
+
+  void run() { check(api_->RunWithBinding(session_, run_, binding_)); }
+
+ private:
+  void check(OrtStatus* status) {
+    if (status != nullptr) throw std::runtime_error(api_->GetErrorMessage(status));
+  }
+  OrtValue* tensor(float* data, const std::vector<int64_t>& dims) {
+    size_t count = 1;
+    for (const int64_t dim : dims) count *= static_cast<size_t>(dim);
+    OrtValue* out = nullptr;
+    check(api_->CreateTensorWithDataAsOrtValue(memory_, data, count * sizeof(float), dims.data(), dims.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &out));
+    return out;
+  }
+
+  void* library_ = nullptr;
+  const OrtApi* api_ = nullptr;
+  OrtEnv* env_ = nullptr;
+  OrtSession* session_ = nullptr;
+  OrtMemoryInfo* memory_ = nullptr;
+  OrtIoBinding* binding_ = nullptr;
+  OrtRunOptions* run_ = nullptr;
+  OrtValue* input_ = nullptr;
+  OrtValue* output_ = nullptr;
+};
+
+int64_t resident_kib() {
+  std::ifstream file("/proc/self/statm");
+  int64_t total = 0, resident = 0;
+  file >> total >> resident;
+  return resident * sysconf(_SC_PAGESIZE) / 1024;
+}
+
+constexpr int kRounds = 1000;
+
+}  // namespace
+
+TEST_CASE("the hook counts") {
+  CHECK(allocations_of(kRounds, [] { delete new int(3); }) == kRounds);
+  CHECK(allocations_of(kRounds, [] {}) == 0);
+}
+
+TEST_CASE("a run allocates nothing beyond what ONNX Runtime does") {
+  const std::string path = test_paths::model("matrix.onnx");
+  Raw raw(path);
+  alignas(64) float x[4] = {1, 2, 1, 4}, y[1] = {};
+  raw.bind("X", x, {1, 4}, "prediction", y, {1, 1});
+  const int64_t of_engine = allocations_of(kRounds, [&] { raw.run(); });
+  CHECK(y[0] == 4121);
+
+  const sidecall::Model model(path);
+  sidecall::Call call(model);
+  const auto values = call.input(0).as<float>();
+  std::copy(std::begin(x), std::end(x), values.begin());
+  CHECK(allocations_of(kRounds, [&] { call.run(); }) <= of_engine);
+  CHECK(call.get_f64(0, 0) == 4121);
+  // Nor do views, setters, getters and copies of a shape that was there before.
+  const int64_t dims[] = {1, 4};
+  CHECK(allocations_of(kRounds, [&] {
+          call.set(0, 0, 5.0);
+          call.set(0, 2, true);
+          call.set(0, 3, 1);
+          call.run();
+          if (call.get_f64(0, 0) < 0) throw std::runtime_error("wrong");
+        }) <= of_engine);
+  CHECK(allocations_of(kRounds, [&] {
+          call.copy_input(0, sidecall::View::of<float>({x, 4}, {dims, 2}));
+          call.run();
+          if (call.output(0).as<float>()[0] != 4121) throw std::runtime_error("wrong");
+        }) <= of_engine);
+  CHECK(allocations_of(kRounds, [&] {
+          call.bind_input(0, sidecall::View::of<float>({x, 4}, {dims, 2}));
+          call.run();
+        }) <= of_engine);
+}
+
+TEST_CASE("opening and closing 10 000 times does not grow the process") {
+  const std::string path = test_paths::model("matrix.onnx");
+  const auto once = [&] {
+    const sidecall::Model model(path);
+    sidecall::Call call(model);
+    for (float& value : call.input(0).as<float>()) value = 1;
+    call.run();
+  };
+  for (int i = 0; i < 1000; ++i) once();
+  const int64_t before = resident_kib();
+  for (int i = 0; i < 10000; ++i) once();
+  const int64_t growth = resident_kib() - before;
+  std::printf("open_close_growth_kib: %lld\n", static_cast<long long>(growth));
+  CHECK(growth < 1024);
+}
+
+TEST_CASE("failures do not grow the process") {
+  const sidecall::Model model = support::open("kinds.onnx");
+  const std::string json = R"([{"f32":"x"},{"i64":[]},{"nope":1}])";
+  const auto once = [&] {
+    sidecall_text* text = nullptr;
+    sidecall_model* other = nullptr;
+    sidecall_predict_json(model.get(), json.data(), json.size(), &text, support::error());
+    sidecall_model_open(test_paths::model("contracts/format_2.onnx").c_str(), nullptr, &other, support::error());
+    sidecall_model_open(test_paths::model("graphs/zipmap.onnx").c_str(), nullptr, &other, support::error());
+  };
+  for (int i = 0; i < 300; ++i) once();
+  const int64_t before = resident_kib();
+  for (int i = 0; i < 3000; ++i) once();
+  CHECK(resident_kib() - before < 1024);
+}

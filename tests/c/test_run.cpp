@@ -1,0 +1,300 @@
+// Running: deadlines, cancellation, asynchronous runs, and that none of them touches the next run.
+#include <poll.h>
+
+#include <atomic>
+#include <catch2/catch_test_macros.hpp>
+#include <memory>
+#include <thread>
+#include <vector>
+
+#include "support.h"
+
+using sidecall::Call;
+using sidecall::Model;
+using support::error;
+using support::kMillisecond;
+using support::last;
+using support::status;
+using support::Stopwatch;
+
+namespace {
+
+// Rounds of slow.onnx that take well over a second, and the width of its input.
+constexpr int64_t kLong = 500000;
+constexpr int64_t kWidth = 10000;
+
+void require_runs(Call& call) {
+  support::give_rounds(call, 1, kWidth);
+  REQUIRE(status(sidecall_call_run(call.get(), -1, error())) == "OK");
+  CHECK(call.output(0).as<float>()[0] > 0.52F);  // erf(0.5) = 0.5205
+  CHECK(call.output(0).as<float>()[0] < 0.521F);
+}
+
+bool is_readable(int fd, int wait_ms) {
+  pollfd one{fd, POLLIN, 0};
+  return poll(&one, 1, wait_ms) == 1 && (one.revents & POLLIN) != 0;
+}
+
+}  // namespace
+
+TEST_CASE("timeouts out of range") {
+  const Model model = support::open("add.onnx");
+  Call call(model);
+  support::give_x(call, {1, 2});
+  for (const int64_t timeout : {int64_t{0}, int64_t{-2}, INT64_MIN}) {
+    CHECK(status(sidecall_call_run(call.get(), timeout, error())) == "INVALID_ARGUMENT");
+    CHECK(status(sidecall_call_start(call.get(), timeout, error())) == "INVALID_ARGUMENT");
+  }
+  CHECK(status(sidecall_call_run(call.get(), INT64_MAX, error())) == "OK");
+  CHECK(status(sidecall_call_run(call.get(), 3600LL * 1000 * kMillisecond, error())) == "OK");
+  CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");
+}
+
+TEST_CASE("a deadline ends a long run, and the call stays usable") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, kWidth);
+  for (int i = 0; i < 3; ++i) {
+    support::give_rounds(call, kLong, kWidth);
+    const Stopwatch watch;
+    CHECK(status(sidecall_call_run(call.get(), 50 * kMillisecond, error())) == "TIMEOUT");
+    CHECK(last().retryable == 1);
+    CHECK(watch.seconds() > 0.045);
+    CHECK(watch.seconds() < 1.0);
+    double value = 0;
+    CHECK(status(sidecall_call_get_f64(call.get(), 0, 0, &value, error())) == "NOT_RUN");
+    require_runs(call);
+  }
+}
+
+TEST_CASE("a deadline that is not reached changes nothing") {
+  const Model model = support::open("add.onnx");
+  Call call(model);
+  support::give_x(call, {1, 2});
+  for (int i = 0; i < 2000; ++i) REQUIRE(status(sidecall_call_run(call.get(), 10000 * kMillisecond, error())) == "OK");
+  CHECK(call.get_f64(0, 0) == 11);
+}
+
+// A watcher that fires when its run has just ended must not end the next one, which has no deadline.
+TEST_CASE("a late watcher never ends the next run") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, 64);
+  int ended = 0, completed = 0;
+  for (int i = 0; i < 20000; ++i) {
+    // The deadline wanders over the time that a run takes.
+    support::give_rounds(call, 20, 64);
+    const std::string first = status(sidecall_call_run(call.get(), 1000 + (i % 200) * 500, error()));
+    CHECK((first == "OK" || first == "TIMEOUT"));
+    (first == "OK" ? completed : ended) += 1;
+    support::give_rounds(call, 5, 64);
+    REQUIRE(status(sidecall_call_run(call.get(), -1, error())) == "OK");
+  }
+  // Otherwise the race was not tried at all.
+  CHECK(ended > 0);
+  CHECK(completed > 0);
+}
+
+TEST_CASE("another thread cancels a run") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, kWidth);
+  support::give_rounds(call, kLong, kWidth);
+  std::thread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    call.cancel();
+  });
+  const Stopwatch watch;
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "CANCELLED");
+  CHECK(last().retryable == 0);
+  other.join();
+  CHECK(watch.seconds() < 1.0);
+  require_runs(call);
+  // Nothing runs: nothing to cancel, now or later.
+  call.cancel();
+  require_runs(call);
+}
+
+TEST_CASE("cancelling at any moment never harms a run that comes later") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, 64);
+  std::atomic<bool> stop{false};
+  std::atomic<int64_t> round{0};
+  std::thread other([&] {
+    while (!stop) {
+      if (round.load() % 2 == 0) call.cancel();
+    }
+  });
+  for (int i = 0; i < 3000; ++i) {
+    round = 2 * i;
+    support::give_rounds(call, 20, 64);
+    const std::string answer = status(sidecall_call_run(call.get(), -1, error()));
+    CHECK((answer == "OK" || answer == "CANCELLED"));
+  }
+  stop = true;
+  other.join();
+  require_runs(call);
+}
+
+TEST_CASE("a started run ends by itself") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, kWidth);
+  support::give_rounds(call, 2000, kWidth);
+  const int32_t fd = call.fd();
+  CHECK(fd >= 0);
+  CHECK_FALSE(is_readable(fd, 0));
+  call.start();
+  // Until finish has taken the outcome the memory belongs to the engine.
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  const int64_t dims[] = {1};
+  double value = 0;
+  CHECK(status(sidecall_call_input(call.get(), 0, &view, error())) == "BUSY");
+  CHECK(last().retryable == 1);
+  CHECK(status(sidecall_call_output(call.get(), 0, &view, error())) == "BUSY");
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "BUSY");
+  CHECK(status(sidecall_call_start(call.get(), -1, error())) == "BUSY");
+  CHECK(status(sidecall_call_resize(call.get(), 5, error())) == "BUSY");
+  CHECK(status(sidecall_call_reshape(call.get(), 0, dims, 1, error())) == "BUSY");
+  CHECK(status(sidecall_call_reset(call.get(), error())) == "BUSY");
+  CHECK(status(sidecall_call_bind_output(call.get(), 0, nullptr, 0, error())) == "BUSY");
+  CHECK(status(sidecall_call_get_f64(call.get(), 0, 0, &value, error())) == "BUSY");
+  CHECK(is_readable(fd, 10000));
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "BUSY");  // over, but not taken
+  call.finish(0);
+  CHECK_FALSE(is_readable(fd, 0));
+  CHECK(call.output(0).size() == kWidth);
+  CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");
+  CHECK(call.fd() == fd);
+}
+
+TEST_CASE("finish looks, waits and answers") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, kWidth);
+  support::give_rounds(call, 30000, kWidth);
+  call.start();
+  CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "TIMEOUT");
+  const Stopwatch watch;
+  CHECK(status(sidecall_call_finish(call.get(), 20 * kMillisecond, error())) == "TIMEOUT");
+  CHECK(watch.seconds() > 0.015);
+  CHECK(status(sidecall_call_finish(call.get(), -2, error())) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "OK");
+  require_runs(call);
+  int32_t fd = -1;
+  support::give_rounds(call, 30000, kWidth);
+  call.start();
+  CHECK(status(sidecall_call_fd(call.get(), &fd, error())) == "BUSY");
+  call.finish();
+  CHECK(call.fd() >= 0);
+}
+
+TEST_CASE("the deadline of a started run lets its waiter go") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, kWidth);
+  const int32_t fd = call.fd();
+  for (int i = 0; i < 3; ++i) {
+    support::give_rounds(call, kLong, kWidth);
+    const Stopwatch watch;
+    call.start(40 * kMillisecond);
+    CHECK(is_readable(fd, 5000));
+    CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "TIMEOUT");
+    CHECK(watch.seconds() < 1.0);
+    require_runs(call);  // waits until the engine has let go
+    CHECK_FALSE(is_readable(fd, 0));
+  }
+}
+
+TEST_CASE("an event loop gets its call back after a deadline without blocking") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, kWidth);
+  const int32_t fd = call.fd();
+  support::give_rounds(call, kLong, kWidth);
+  call.start(20 * kMillisecond);
+  const Stopwatch watch;
+  std::string answer;
+  do {
+    REQUIRE(is_readable(fd, 5000));
+    answer = status(sidecall_call_finish(call.get(), 0, error()));
+    REQUIRE((answer == "TIMEOUT" || answer == "NOT_RUN"));
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    answer = status(sidecall_call_input(call.get(), 0, &view, error()));
+  } while (answer == "BUSY" && watch.seconds() < 5);
+  CHECK(answer == "OK");
+  require_runs(call);
+}
+
+TEST_CASE("a started run is cancelled") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, kWidth);
+  const int32_t fd = call.fd();
+  support::give_rounds(call, kLong, kWidth);
+  call.start();
+  std::thread([&] { call.cancel(); }).join();
+  CHECK(is_readable(fd, 5000));
+  CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "CANCELLED");
+  require_runs(call);
+}
+
+TEST_CASE("closing waits for the engine") {
+  const Model model = support::open("slow.onnx");
+  for (int i = 0; i < 20; ++i) {
+    Call call(model, kWidth);
+    support::give_rounds(call, kLong, kWidth);
+    call.start();
+    if (i % 2 == 1) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  const Stopwatch watch;
+  {
+    auto last_model = std::make_unique<Model>(support::open("slow.onnx"));
+    Call call(*last_model, kWidth);
+    support::give_rounds(call, kLong, kWidth);
+    call.start();
+    last_model.reset();
+  }
+  CHECK(watch.seconds() < 2.0);
+}
+
+TEST_CASE("what can be seen before a start is told at once") {
+  const Model add = support::open("add.onnx"), kinds = support::open("kinds.onnx"), gather = support::open("gather.onnx");
+  Call call(add), records(kinds), failing(gather);
+  CHECK(status(sidecall_call_start(call.get(), -1, error())) == "MISSING_INPUT");
+  records.set(0, 0, 1.0);
+  CHECK(status(sidecall_call_start(records.get(), -1, error())) == "MISSING_VALUE");
+  CHECK(status(sidecall_call_finish(records.get(), 0, error())) == "NOT_RUN");
+  failing.input(0).as<int64_t>()[0] = 77;
+  failing.start();
+  CHECK(status(sidecall_call_finish(failing.get(), -1, error())) == "ENGINE");
+  failing.input(0).as<int64_t>()[0] = 0;
+  failing.start();
+  failing.finish();
+  CHECK(failing.get_f64(0, 0) == 5);
+}
+
+TEST_CASE("more runs than the pool has threads all end, or are refused as BUSY") {
+  const Model model = support::open("slow.onnx");
+  std::vector<Call> calls;
+  for (int i = 0; i < 64; ++i) {
+    calls.emplace_back(model, 100);
+    support::give_rounds(calls.back(), 100, 100);
+  }
+  size_t started = 0;
+  for (Call& call : calls) {
+    const std::string answer = status(sidecall_call_start(call.get(), -1, error()));
+    REQUIRE((answer == "OK" || answer == "BUSY"));
+    started += answer == "OK" ? 1 : 0;
+  }
+  CHECK(started >= 2);
+  for (Call& call : calls) {
+    const std::string answer = status(sidecall_call_finish(call.get(), -1, error()));
+    CHECK((answer == "OK" || answer == "NOT_RUN"));
+  }
+}
+
+TEST_CASE("records as JSON have the model's deadline") {
+  sidecall::Options options;
+  options.timeout_ns = 1;
+  const Model model(test_paths::model("matrix.onnx"), options);
+  std::string list = "[";
+  for (int i = 0; i < 2000; ++i) list += std::string(i == 0 ? "" : ",") + R"({"c":true,"d":1})";
+  list += "]";
+  sidecall_text* text = nullptr;
+  const std::string answer = status(sidecall_predict_json(model.get(), list.data(), list.size(), &text, error()));
+  CHECK((answer == "TIMEOUT" || answer == "OK"));  // a run that completes late succeeds
+  sidecall_text_close(text);
+}

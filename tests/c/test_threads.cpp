@@ -1,0 +1,165 @@
+// Many threads: one model with a call each, one call by mistake, opening at once, and after fork. Runs under ThreadSanitizer too.
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <catch2/catch_test_macros.hpp>
+#include <thread>
+#include <vector>
+
+#include "support.h"
+
+using sidecall::Call;
+using sidecall::Model;
+using support::status;
+
+namespace {
+
+// Catch2's macros are for one thread: threads count, and the test checks the counts.
+template <typename Body>
+void in_threads(int count, Body body) {
+  std::vector<std::thread> threads;
+  for (int i = 0; i < count; ++i) threads.emplace_back(body, i);
+  for (std::thread& thread : threads) thread.join();
+}
+
+}  // namespace
+
+TEST_CASE("many threads use one model") {
+  const Model model = support::open("matrix.onnx");
+  std::atomic<int> right{0};
+  in_threads(8, [&](int id) {
+    Call call(model);
+    for (int i = 0; i < 500; ++i) {
+      call.set(0, 0, id);
+      call.set(0, 2, i % 2 == 0);
+      call.set(0, 3, i);
+      call.run();
+      const double expected = id - 10 + (i % 2 == 0 ? 100 : 0) + 1000.0 * i;
+      const std::string text = model.predict_json(R"({"a":)" + std::to_string(id) + R"(,"c":true,"d":)" + std::to_string(i) + "}");
+      if (call.get_f64(0, 0) == expected && text == R"({"prediction":)" + std::to_string(id - 10 + 100 + 1000 * i) + "}") ++right;
+    }
+  });
+  CHECK(right == 8 * 500);
+}
+
+TEST_CASE("a call used by two threads answers BUSY, or works, and never breaks") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, 64);
+  support::give_rounds(call, 50, 64);
+  std::atomic<int> done{0}, busy{0}, other{0};
+  in_threads(4, [&](int) {
+    for (int i = 0; i < 500; ++i) {
+      const sidecall_status answer = sidecall_call_run(call.get(), -1, nullptr);
+      (answer == SIDECALL_OK ? done : answer == SIDECALL_BUSY ? busy : other) += 1;
+    }
+  });
+  CHECK(done > 0);
+  CHECK(other == 0);
+  CHECK(done + busy == 4 * 500);
+  support::give_rounds(call, 1, 64);
+  call.run();
+}
+
+TEST_CASE("models are opened from many threads at once") {
+  std::atomic<int> opened{0}, refused{0};
+  in_threads(8, [&](int id) {
+    const char* names[] = {"add.onnx", "matrix.onnx", "kinds.onnx", "verification/first_row.onnx"};
+    for (int i = 0; i < 10; ++i) {
+      sidecall_model* model = nullptr;
+      const sidecall_status answer = sidecall_model_open(test_paths::model(names[(id + i) % 4]).c_str(), nullptr, &model, nullptr);
+      if (answer == SIDECALL_OK) ++opened;
+      if (answer == SIDECALL_VERIFICATION_FAILED && model == nullptr) ++refused;
+      sidecall_model_close(model);
+    }
+  });
+  CHECK(opened == 60);
+  CHECK(refused == 20);
+}
+
+TEST_CASE("errors of threads do not mix") {
+  const Model model = support::open("kinds.onnx");
+  std::atomic<int> right{0};
+  in_threads(4, [&](int id) {
+    const std::string name = "feature_" + std::to_string(id);
+    const std::string json = "{\"" + name + "\": 1}";
+    for (int i = 0; i < 300; ++i) {
+      sidecall_error error = SIDECALL_ERROR_INIT;
+      sidecall_text* text = nullptr;
+      if (sidecall_predict_json(model.get(), json.data(), json.size(), &text, &error) == SIDECALL_UNKNOWN_NAME && error.name == name) ++right;
+    }
+  });
+  CHECK(right == 4 * 300);
+}
+
+TEST_CASE("started calls of many threads") {
+  const Model model = support::open("slow.onnx");
+  std::atomic<int> done{0}, other{0};
+  in_threads(4, [&](int id) {
+    Call call(model, 64);
+    for (int i = 0; i < 100; ++i) {
+      support::give_rounds(call, 20, 64);
+      sidecall_status answer = sidecall_call_start(call.get(), i % 3 == 0 ? 1000000000 : -1, nullptr);
+      if (answer == SIDECALL_OK) {
+        if (i % 5 == id) call.cancel();
+        answer = sidecall_call_finish(call.get(), -1, nullptr);
+        while (answer == SIDECALL_CANCELLED && sidecall_call_finish(call.get(), -1, nullptr) != SIDECALL_NOT_RUN) continue;
+      }
+      (answer == SIDECALL_OK || answer == SIDECALL_BUSY || answer == SIDECALL_CANCELLED ? done : other) += 1;
+    }
+  });
+  CHECK(other == 0);
+  CHECK(done == 400);
+}
+
+// ThreadSanitizer does not follow a child of a process with threads.
+#ifndef __SANITIZE_THREAD__
+TEST_CASE("a child of fork goes on using models, and may close them") {
+  const Model model = support::open("matrix.onnx");
+  Call call(model);
+  const auto use = [](Call* one, const Model& other) {
+    one->set(0, 2, true);
+    one->set(0, 3, 2.0);
+    one->run();
+    return one->get_f64(0, 0) == 2089 && other.predict_json(R"({"c":true,"d":2})") == R"({"prediction":2089})";
+  };
+  REQUIRE(use(&call, model));
+  const pid_t child = fork();
+  if (child == 0) {
+    bool right = use(&call, model);
+    {
+      const Model again = support::open("kinds.onnx");
+      Call second(model);
+      right = right && use(&second, model);
+      Call third(std::move(call));
+      // The pool's threads stayed behind in the parent: the child starts its own.
+      third.start(5000000000);
+      third.finish();
+    }
+    _exit(right ? 0 : 1);
+  }
+  int result = -1;
+  REQUIRE(waitpid(child, &result, 0) == child);
+  CHECK(result == 0);
+  CHECK(use(&call, model));
+}
+
+TEST_CASE("a run pending in the parent is not pending in its child") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, 10000);
+  support::give_rounds(call, 20000, 10000);
+  call.start();
+  const pid_t child = fork();
+  if (child == 0) {
+    // Answers, whatever it is, without waiting for a thread that is not there.
+    alarm(10);
+    const sidecall_status answer = sidecall_call_finish(call.get(), 100 * support::kMillisecond, nullptr);
+    { const Call closing = std::move(call); }
+    _exit(answer == SIDECALL_OK ? 1 : 0);
+  }
+  call.finish();
+  int result = -1;
+  REQUIRE(waitpid(child, &result, 0) == child);
+  CHECK(result == 0);
+}
+#endif
