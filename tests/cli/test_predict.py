@@ -361,7 +361,7 @@ def test_an_interrupt_keeps_what_was_answered(sidecall, jobs, number):
 def test_an_interrupt_while_rows_flow(sidecall, jobs, tmp_path):
     (tmp_path / "rows.jsonl").write_text((GOOD + "\n") * 3_000_000)
     with (tmp_path / "out.jsonl").open("wb") as out, sidecall.start("predict", jobs, "rows.jsonl", stdout=out) as process:
-        while os.fstat(out.fileno()).st_size == 0:
+        while os.fstat(out.fileno()).st_size == 0 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert process.wait(30) == -signal.SIGINT
