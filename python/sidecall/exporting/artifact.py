@@ -75,15 +75,12 @@ def versions(model: Any) -> dict[str, str]:
 
 
 def _own_version() -> str:
-    import sidecall
-
-    version = getattr(sidecall, "__version__", None)
-    if version is not None:
-        return str(version)
     try:
         return importlib.metadata.version("sidecall")
     except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+        import sidecall  # a source tree that is not installed: the library itself knows
+
+        return str(sidecall.__version__)
 
 
 def _payload(message: bytes, wanted: int) -> memoryview:

@@ -38,7 +38,9 @@ def compare(outputs: list[Output], expected: dict[str, np.ndarray], got: dict[st
         elif output.is_label:
             result.append(_compare_labels(output, want, have, expected))
         elif output.type in ("string", "int64", "bool"):
-            differs = (want.astype(have.dtype) != have).any(axis=1) if output.type != "string" else (_texts(want) != _texts(have)).any(axis=1)
+            differs = (
+                (want.astype(have.dtype) != have).any(axis=1) if output.type != "string" else (_texts(want) != _texts(have)).any(axis=1)
+            )
             result.append(Difference(output, differs.astype(float), differs, differs))
         else:
             result.append(_compare_numbers(output, want, have))

@@ -108,7 +108,9 @@ class FrameData(Data):
     def build(self, columns: list[Column]) -> Any:
         import pandas
 
-        series = [_series_of(column, dtype, sentinel) for column, dtype, sentinel in zip(columns, self.frame.dtypes, self.sentinels, strict=True)]
+        series = [
+            _series_of(column, dtype, sentinel) for column, dtype, sentinel in zip(columns, self.frame.dtypes, self.sentinels, strict=True)
+        ]
         frame = pandas.concat(series, axis=1)
         frame.columns = self.frame.columns
         return frame
@@ -209,7 +211,9 @@ def _check_names(names: list[str]) -> None:
     seen = set()
     for name in names:
         if not name or "\0" in name:
-            raise DataError("expected feature names that are not empty and hold no NUL, got one that " + ("holds NUL" if name else "is empty"))
+            raise DataError(
+                "expected feature names that are not empty and hold no NUL, got one that " + ("holds NUL" if name else "is empty")
+            )
         if name in seen:
             raise DataError(f"column '{name}': expected one column of that name, got several", name)
         seen.add(name)

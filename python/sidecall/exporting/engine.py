@@ -34,7 +34,13 @@ class Session:
         return {name: _flat(answer) for name, answer in zip(self.names, answers, strict=True)}
 
 
-_WORDS = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(int64)": "int64", "tensor(bool)": "bool", "tensor(string)": "string"}
+_WORDS = {
+    "tensor(float)": "float32",
+    "tensor(double)": "float64",
+    "tensor(int64)": "int64",
+    "tensor(bool)": "bool",
+    "tensor(string)": "string",
+}
 
 
 def _flat(answer: Any) -> np.ndarray:

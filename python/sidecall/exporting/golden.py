@@ -63,7 +63,9 @@ def _reproducible(columns: list[Column], measure: Measure) -> np.ndarray:
     return np.flatnonzero(~bad)
 
 
-def _as_json(source: str, columns: list[Column], expected: dict[str, np.ndarray], outputs: list[Output], largest: dict[str, float], count: int) -> dict[str, Any]:
+def _as_json(
+    source: str, columns: list[Column], expected: dict[str, np.ndarray], outputs: list[Output], largest: dict[str, float], count: int
+) -> dict[str, Any]:
     if count == 0:
         return none()
     verified = [output for output in outputs if output.deterministic]

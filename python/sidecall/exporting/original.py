@@ -118,7 +118,12 @@ def _task_of(model: Any) -> str:
 
     if not any(hasattr(model, method) for method in ("predict", "transform")):
         raise ModelError(f"expected a fitted model with predict or transform, got {type(model).__name__}")
-    tests = (("outlier", base.is_outlier_detector), ("classification", base.is_classifier), ("regression", base.is_regressor), ("clustering", base.is_clusterer))
+    tests = (
+        ("outlier", base.is_outlier_detector),
+        ("classification", base.is_classifier),
+        ("regression", base.is_regressor),
+        ("clustering", base.is_clusterer),
+    )
     for task, test in tests:
         try:
             if test(model) and hasattr(model, "predict"):

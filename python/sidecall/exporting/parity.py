@@ -56,7 +56,11 @@ class OutputParity:
     def as_json(self) -> dict[str, Any]:
         if self.is_label:
             margin = self.closest_margin
-            return {"name": self.name, "disagreements": self.disagreements, "closest_margin": margin if margin is not None and np.isfinite(margin) else None}
+            return {
+                "name": self.name,
+                "disagreements": self.disagreements,
+                "closest_margin": margin if margin is not None and np.isfinite(margin) else None,
+            }
         return {"name": self.name, "largest": self.largest, "at_row": self.at_row}
 
 
@@ -106,7 +110,9 @@ class Measure:
         return parity
 
     def _new(self) -> Parity:
-        return Parity(outputs={output.name: OutputParity(output.name, output.is_label) for output in self.original.outputs if output.deterministic})
+        return Parity(
+            outputs={output.name: OutputParity(output.name, output.is_label) for output in self.original.outputs if output.deterministic}
+        )
 
     def _batch(self, parity: Parity, rows: Any, columns: list[Column], offset: int) -> None:
         expected = self.original.ask(rows)

@@ -65,3 +65,20 @@ def _survives(values: np.ndarray) -> bool:
         return False
     doubtful = values[~_has_digits(values, _FLOAT32_KEEPS)]
     return all(float(str(np.float32(value))) == value for value in doubtful)
+
+
+def decimals(column: Column) -> int | None:
+    """How many decimals a column of short decimals is written with; None where there is nothing that float32 blurs."""
+    if column.kind != "float" or column.narrow:
+        return None
+    values = np.unique(column.present())
+    values = values[np.isfinite(values)]
+    short = is_short(values) if len(values) else np.zeros(0, dtype=bool)
+    if len(values) == 0 or short.mean() < 0.5:
+        return None
+    written = values[short]
+    for places in range(_SHORT_DIGITS):
+        scale = 10.0**places
+        if (np.rint(written * scale) / scale == written).all():
+            return places or None
+    return None

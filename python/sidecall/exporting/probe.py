@@ -63,7 +63,9 @@ class _Probe:
         raise ModelError(f"the model does not answer for single rows of the data: {name} in {self.original.outputs[0].method}") from refusal
 
     def _rows(self, rows: list[list[Any]]) -> Any:
-        columns = [column_of(c.name, c.kind, values, c.narrow) for c, values in zip(self.data.columns, zip(*rows, strict=True), strict=True)]
+        columns = [
+            column_of(c.name, c.kind, values, c.narrow) for c, values in zip(self.data.columns, zip(*rows, strict=True), strict=True)
+        ]
         return self.data.build(columns)
 
     def _accepts(self, changes: Sequence[list[tuple[int, Any]]]) -> bool:

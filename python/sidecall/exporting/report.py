@@ -51,10 +51,18 @@ class Report:
         rows = f"{parity['rows']} rows"
         strength = f"weak: {rows}" if parity["weak"] else f"measured on {rows}"
         source = "" if parity.get("source", "data") == "data" else f" ({parity['source']}: no data was given)"
-        golden = f"{verification['rows']} {verification['source']} rows" if verification["rows"] else "none: the file is not verified on open"
-        lines = [("parity", strength + source + f", and {parity['synthetic_rows']} synthetic rows"), ("precision", f"{self.precision}: {self.why}"), ("golden rows", golden)]
+        golden = (
+            f"{verification['rows']} {verification['source']} rows" if verification["rows"] else "none: the file is not verified on open"
+        )
+        lines = [
+            ("parity", strength + source + f", and {parity['synthetic_rows']} synthetic rows"),
+            ("precision", f"{self.precision}: {self.why}"),
+            ("golden rows", golden),
+        ]
         if parity.get("rounded"):
-            lines.insert(1, ("rounding", f"{parity['rounded']} rows lie within float32 rounding of a threshold and may be answered either way"))
+            lines.insert(
+                1, ("rounding", f"{parity['rounded']} rows lie within float32 rounding of a threshold and may be answered either way")
+            )
         if self.seconds:
             lines.append(("took", f"{self.seconds:.1f} s"))
         return table(None, lines)
@@ -101,7 +109,11 @@ def _features(features: list[dict[str, Any]]) -> str:
     shown = features if len(features) <= 60 else features[:50]
     rows = []
     for feature in shown:
-        place = feature["input"] if feature["column"] == 0 and feature["input"] == feature["name"] else f"{feature['input']}[{feature['column']}]"
+        place = (
+            feature["input"]
+            if feature["column"] == 0 and feature["input"] == feature["name"]
+            else f"{feature['input']}[{feature['column']}]"
+        )
         rows.append((feature["name"], feature["type"], "yes" if feature["nullable"] else "no", place, _values(feature)))
     text = table(("feature", "type", "nullable", "input", "values"), rows)
     return text if len(shown) == len(features) else f"{text}\n... and {len(features) - len(shown)} more"
@@ -129,7 +141,9 @@ def _outputs(contract: dict[str, Any], parity: dict[str, Any]) -> str:
         elif "disagreements" in entry:
             count = entry["disagreements"]
             margin = entry["closest_margin"]
-            found = "no label differs" if count == 0 else f"{count} labels differ" + ("" if margin is None else f", decided by {margin:.1e}")
+            found = (
+                "no label differs" if count == 0 else f"{count} labels differ" + ("" if margin is None else f", decided by {margin:.1e}")
+            )
             tolerance = "ties aside"
         else:
             found = f"{entry['largest']:.1e}" + ("" if entry["at_row"] is None else f" in row {entry['at_row']}")

@@ -6,13 +6,12 @@ import datetime
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from . import artifact, golden
+from . import artifact, golden, restore
 from .columns import Column
 from .data import Data, read_data
 from .decision import find_decision
@@ -129,29 +128,37 @@ class _Job:
         refusal: StepError | None = None
         why = "parity holds"
         many = self.generator.many(_SYNTHETIC_ROWS)
-        for precision in ("float32", "float64"):
+        restorable = restore.places(self.schema, self.data.columns)
+        attempts: list[tuple[str, dict[str, list[int | None]]]] = [("float32", {}), ("float64", {})]
+        if restorable:
+            attempts.append(("float64", restorable))
+        for precision, places in attempts:
             try:
-                graph, measure = self._graph(precision)
+                graph, measure = self._graph(precision, places)
                 of_data, of_many, of_few = self._measure(measure, many, on_rows)
             except StepError as error:
                 # The reason at the lower precision is the one to act on, unless the higher one gets further.
                 refusal = refusal if refusal is not None and not isinstance(error, ParityError) else error
-                why = f"float32 does not do: {error.reason}"
+                why = f"float32 is not enough: {error.reason}" if precision == "float32" else why
                 continue
+            if places:
+                why += "; the decimals of float32 inputs are restored inside"
             return self._report(precision, why, measure, of_data, of_many, of_few), graph
         assert refusal is not None
         raise refusal
 
-    def _graph(self, precision: str) -> tuple[Any, Measure]:
+    def _graph(self, precision: str, places: dict[str, list[int | None]]) -> tuple[Any, Measure]:
         from sidecall.convert import NotConvertible, to_graph
 
         step = type(self.model).__name__
         # What a float32 input stands for: itself where the data holds nothing finer, else the rounding of a float64.
         narrow = all(column.narrow or column.kind != "float" for column in self.data.columns)
+        inputs = [(name, "float64" if name in places else dtype, width) for name, dtype, width in self.schema.inputs]
         try:
-            graph = to_graph(self.model, self.schema.inputs, precision=precision, rows="float32" if narrow else "float64")
+            graph = to_graph(self.model, inputs, precision=precision, rows="float32" if narrow else "float64")
         except NotConvertible as error:
             raise StepError(error.step or step, error.reason) from error
+        restore.prepend(graph, places)
         session = Session(graph, step)
         wanted = [output.name for output in self.original.outputs]
         if session.names != wanted:

@@ -35,7 +35,13 @@ class Feature:
     seen: dict[str, Any] | None
 
     def as_json(self) -> dict[str, Any]:
-        entry: dict[str, Any] = {"name": self.name, "type": self.type, "nullable": self.nullable, "input": self.input, "column": self.column}
+        entry: dict[str, Any] = {
+            "name": self.name,
+            "type": self.type,
+            "nullable": self.nullable,
+            "input": self.input,
+            "column": self.column,
+        }
         if self.nullable:
             entry["missing"] = self.missing
         if self.allowed is not None:
@@ -55,7 +61,10 @@ class Schema:
         parts: dict[str, list[np.ndarray]] = {name: [] for name, _, _ in self.inputs}
         for feature, column in zip(self.features, columns, strict=True):
             parts[feature.input].append(_encode(column, feature))
-        return {name: np.ascontiguousarray(np.column_stack(parts[name])) if len(parts[name]) > 1 else parts[name][0].reshape(-1, 1) for name in parts}
+        return {
+            name: np.ascontiguousarray(np.column_stack(parts[name])) if len(parts[name]) > 1 else parts[name][0].reshape(-1, 1)
+            for name in parts
+        }
 
     def rounds(self, columns: list[Column]) -> list[Column]:
         """The columns as the graph sees them: full-precision values rounded to float32 where the input is float32."""

@@ -58,7 +58,11 @@ class Source:
         return short if low < short < high else value
 
     def edges(self) -> list[Any]:
-        result = [self.values[0], self.values[-1], self.between()] if self.exact or self.closed or self.kind not in ("float", "int") else [self.between()]
+        result = (
+            [self.values[0], self.values[-1], self.between()]
+            if self.exact or self.closed or self.kind not in ("float", "int")
+            else [self.between()]
+        )
         if self.words:
             result = ["", UNKNOWN, self.draw().upper() if self.words else ""]
         return result + ([self.unknown] if self.unknown is not None and self.kind != "float" else []) + ([None] if self.nullable else [])

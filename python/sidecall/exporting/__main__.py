@@ -1,0 +1,146 @@
+"""`sidecall export` and `sidecall check`: the native command hands both over to `python -m sidecall.exporting`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .errors import DataError, ExportError, FileError, ModelError, StepError
+from .files import FileProblem, load_data, load_model
+
+# Those of every command of sidecall: 1 is also the answer "no".
+OK, NO, BAD_INPUT, BAD_MODEL, BAD_MACHINE = 0, 1, 2, 3, 4
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(NO, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    # A reader that goes away (head, less) ends the command quietly.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    options = _parser().parse_args(arguments)
+    # Classes of a pickled pipeline are mostly looked for beside the caller.
+    sys.path.insert(0, os.getcwd())
+    try:
+        model = load_model(options.pipeline, options.trust_pickle)
+        data = None if options.data is None else load_data(options.data, model, options.trust_pickle, options.drop)
+        return int(options.run(options, model, data))
+    except (FileProblem, DataError) as error:
+        return _fail(options, BAD_INPUT, error)
+    except ModelError as error:
+        return _fail(options, BAD_MODEL, error)
+    except StepError as error:
+        return _fail(options, NO, error)
+    except FileError as error:
+        return _fail(options, BAD_MACHINE, error)
+    except ModuleNotFoundError as error:
+        name = error.name or "a package"
+        return _fail(
+            options,
+            BAD_MACHINE,
+            f"{name} is not installed: pip install 'sidecall[export]' and the libraries that the model was trained with",
+        )
+
+
+def _fail(options: argparse.Namespace, code: int, error: object) -> int:
+    print(f"{options.prog}: {error}", file=sys.stderr)
+    cause = getattr(error, "__cause__", None)
+    if cause is not None and not isinstance(error, StepError):
+        print(f"  caused by {type(cause).__name__}: {cause}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="sidecall", description="Export of fitted Python models.")
+    commands = parser.add_subparsers(required=True, metavar="export|check", parser_class=_Parser)
+    export = commands.add_parser("export", prog="sidecall export", help="write a fitted model as an ONNX file with its contract")
+    check = commands.add_parser("check", prog="sidecall check", help="say which steps of a fitted model convert and which do not")
+    for command in (export, check):
+        command.add_argument("pipeline", help="a fitted model: .joblib, .pkl or .pickle")
+        command.add_argument("--trust-pickle", action="store_true", help="load the pickle: it can run any code of whoever wrote it")
+        command.add_argument("--data", metavar="FILE", help="representative rows: .csv, .parquet, .npy, .txt (a text a line), .joblib")
+        command.add_argument(
+            "--drop", metavar="COLUMN", action="append", default=[], help="a column of the data that is no feature; repeatable"
+        )
+        command.add_argument(
+            "--feature-names", metavar="A,B,...", type=lambda text: text.split(","), help="names for the columns of an array"
+        )
+    export.add_argument("-o", "--output", metavar="FILE", required=True, help="the ONNX file to write")
+    export.add_argument("--name", help="the model's name; the file's stem unless given")
+    export.add_argument("--version", default="", help="the model's version")
+    export.add_argument("--metadata", metavar="JSON", type=_json_object, help="a JSON object of your own")
+    export.add_argument(
+        "--golden", choices=("synthetic", "real", "none"), default="synthetic", help="where the rows verified on open come from"
+    )
+    export.add_argument("--no-ranges", action="store_true", help="leave minimum, maximum and categories seen out of the file")
+    export.add_argument(
+        "--dtype", metavar="[FEATURE=]TYPE", action="append", default=[], help="float32 or float64, for all or for one feature; repeatable"
+    )
+    export.add_argument("--quiet", action="store_true", help="no report and no progress bar")
+    export.set_defaults(run=_export, prog="sidecall export")
+    check.set_defaults(run=_check, prog="sidecall check")
+    return parser
+
+
+def _export(options: argparse.Namespace, model: Any, data: Any) -> int:
+    from .run import export
+
+    report = export(
+        model,
+        options.output,
+        data,
+        name=options.name,
+        version=options.version,
+        metadata=options.metadata,
+        golden=options.golden,
+        ranges=not options.no_ranges,
+        dtype=_dtype(options.dtype),
+        feature_names=options.feature_names,
+        progress=False if options.quiet else None,
+    )
+    if not options.quiet:
+        print(report)
+    return OK
+
+
+def _check(options: argparse.Namespace, model: Any, data: Any) -> int:
+    from .run import check
+
+    report = check(model, data, feature_names=options.feature_names)
+    print(report)
+    return OK if report.ok else NO
+
+
+def _dtype(items: list[str]) -> str | dict[str, str] | None:
+    named = dict(item.rpartition("=")[::2] for item in items if "=" in item)
+    plain = [item for item in items if "=" not in item]
+    if plain and (named or len(plain) > 1):
+        raise DataError("dtype: expected one type for all features, or FEATURE=TYPE for each, got both")
+    return plain[0] if plain else named or None
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("expected a JSON object, got text that is not JSON") from None
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"expected a JSON object, got {type(value).__name__}")
+    return value
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except ExportError as error:
+        sys.exit(f"sidecall: {error}")
