@@ -60,8 +60,14 @@ const Column& Call::column_at(int64_t row, int32_t column, int64_t* element) {
   Output& output = outputs_[static_cast<size_t>(found.output)];
   const bool is_string = signature_.outputs[static_cast<size_t>(found.output)].dtype == SIDECALL_STRING;
   if (!output.is_fetched && (is_string || !output.is_known)) fetch(found.output);
-  const int64_t rows = output.dims.empty() ? 0 : output.dims[0];
+  // A graph may answer another shape than it declares.
   const int64_t width = output.dims.size() < 2 ? 1 : output.dims[1];
+  const TensorSpec& spec = signature_.outputs[static_cast<size_t>(found.output)];
+  if (output.dims.size() != spec.dims.size() || found.column >= width) {
+    throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, describe_tensor(spec.dtype, spec.dims, &spec.dim_names),
+                           describe_tensor(spec.dtype, output.dims)});
+  }
+  const int64_t rows = output.dims[0];
   if (row < 0 || row >= rows)
     throw Error(SIDECALL_INVALID_ARGUMENT, "row: expected 0 to " + std::to_string(rows - 1) + ", got " + std::to_string(row));
   *element = row * width + found.column;

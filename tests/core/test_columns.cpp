@@ -1,0 +1,51 @@
+// Reading answers by column where the graph gave another shape than it declares.
+#include <sidecall/sidecall.h>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "core/call.h"
+#include "core/contract.h"
+#include "core/error.h"
+#include "fake_engine.h"
+
+using sidecall::Call;
+using sidecall::Error;
+using sidecall::Signature;
+
+namespace {
+
+template <typename Body>
+int32_t status_of(Body body) {
+  try {
+    body();
+    return SIDECALL_OK;
+  } catch (const Error& error) {
+    return error.status();
+  }
+}
+
+// A graph that declares [?,5] and answers `shape`.
+int32_t read_last_column(int32_t dtype, const sidecall::Dims& shape) {
+  fake::Engine engine;
+  engine.outputs = {fake::tensor("y", dtype, {-1, 5})};
+  engine.answers = {shape};
+  Signature signature;
+  engine.sign(&signature);
+  sidecall::add_plain_columns(&signature);
+  signature.index_records();
+  Call call(signature, engine, false, 1);
+  call.run(-1);
+  return status_of([&] { dtype == SIDECALL_STRING ? static_cast<void>(call.get_str(0, 4)) : static_cast<void>(call.get_f64(0, 4)); });
+}
+
+}  // namespace
+
+TEST_CASE("a column beyond the answer's own shape is refused") {
+  for (const int32_t dtype : {SIDECALL_FLOAT32, SIDECALL_STRING}) {
+    CHECK(read_last_column(dtype, {1, 5}) == SIDECALL_OK);
+    CHECK(read_last_column(dtype, {1, 1}) == SIDECALL_SHAPE_MISMATCH);
+    CHECK(read_last_column(dtype, {1}) == SIDECALL_SHAPE_MISMATCH);
+    CHECK(read_last_column(dtype, {1, 5, 0}) == SIDECALL_SHAPE_MISMATCH);
+    CHECK(read_last_column(dtype, {}) == SIDECALL_SHAPE_MISMATCH);
+  }
+}
