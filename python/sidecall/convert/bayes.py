@@ -45,7 +45,9 @@ def joint(g: Conversion, model: Any, x: Frame) -> Tensor:
 def _categorical(g: Conversion, model: Any, x: Frame) -> Tensor:
     total: Any = np.asarray(model.class_log_prior_, "float64").reshape(1, -1)
     for k, logs in enumerate(model.feature_log_prob_):
-        code = g.cast(g.flatten(x.column(k)), "int64")
+        # A negative or missing code fails when the graph runs, as it does in scikit-learn: it must not count from the end.
+        column = g.cast(x.column(k), "float64")
+        code = g.cast(g.flatten(g.where(column >= 0.0, column, 1e9)), "int64")
         picked = g.gather(g.const(np.asarray(logs).T, "float64"), code)
         picked.width = len(model.classes_)
         total = picked + total

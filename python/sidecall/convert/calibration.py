@@ -64,7 +64,7 @@ def _temperature(g: Conversion, calibrator: Any, scores: Tensor, method: str, cl
     if method == "predict_proba":
         probabilities = pair(g, scores) if classes == 2 else scores
         # scikit-learn's own guard against the logarithm of zero.
-        logits = g.log(probabilities + 1e-12)
+        logits = g.log(g.maximum(probabilities, 0.0) + 1e-12)
     else:
         logits = g.concat([-scores, scores]) if classes == 2 else scores
     return g.softmax(logits * float(calibrator.beta_))

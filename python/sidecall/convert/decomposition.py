@@ -73,6 +73,8 @@ def pls_svd(g: Conversion, model: Any, x: Frame) -> Tensor:
     return scaled @ np.asarray(model.x_weights_, "float64")
 
 
+refuses("sklearn", "LabelEncoder MultiLabelBinarizer", "it encodes targets, not the columns of a row")
+refuses("sklearn", "PatchExtractor", "it cuts images into patches at random")
 refuses("sklearn", "NMF MiniBatchNMF", "each row is an optimisation that runs until it converges")
 refuses("sklearn", "LatentDirichletAllocation", "each row is an optimisation that runs until it converges")
 refuses("sklearn", "LocallyLinearEmbedding", "each row solves a linear system of its own neighbours")

@@ -41,7 +41,6 @@ UNARY: dict[Any, Body] = {
     np.negative: _op("Neg"),
     np.positive: lambda g, x: x,
     np.sign: _op("Sign"),
-    np.reciprocal: lambda g, x: 1.0 / x,
     np.sin: _op("Sin"),
     # onnxruntime has no double cosine before 1.22.
     np.cos: lambda g, x: g.unary("Sin", x + float(np.pi / 2.0)),

@@ -72,11 +72,14 @@ def _ordered(model: Any, tensors: list[Tensor]) -> list[Tensor]:
 
 def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
     kind = final_step(model)
+    if reason := g.refusal(kind):
+        raise NotConvertible(type(kind).__name__, reason)
     if is_classifier(kind) and hasattr(model, "classes_"):
         return _classifier(g, model, x)
     if is_outlier_detector(kind) and hasattr(model, "predict"):
         scores = g.call(model, "decision_function", x)
-        return [("label", _sign(g, scores, getattr(kind, "_sidecall_strict", False)), []), ("scores", scores, [1])]
+        inlier = g.where(scores >= 0.0, g.const(np.int64(1)), g.const(np.int64(-1)))
+        return [("label", g.flatten(inlier), []), ("scores", scores, [1])]
     if is_regressor(kind):
         y = g.predict(model, x)
         return [("prediction", g.cast(y, g.real), [_width(y)])]
@@ -105,11 +108,6 @@ _HOLDERS = {
     "RandomizedSearchCV": lambda m: getattr(m, "best_estimator_", None),
     "FrozenEstimator": lambda m: m.estimator,
 }
-
-
-def _sign(g: Conversion, scores: Tensor, strict: bool) -> Tensor:
-    inlier = scores > 0.0 if strict else scores >= 0.0
-    return g.flatten(g.where(inlier, g.const(np.int64(1)), g.const(np.int64(-1))))
 
 
 def _width(x: Tensor) -> int:

@@ -84,6 +84,10 @@ class Conversion(Graph):
     def handles(self, model: object, method: str) -> bool:
         return (_library(model), type(model).__name__, method) in _rules
 
+    def refusal(self, model: object) -> str:
+        """Why the class as a whole does not convert, where that is known."""
+        return _refusals.get((_library(model), type(model).__name__), "")
+
     def call(self, model: Any, method: str, x: Frame | Tensor, step: str = "") -> Any:
         """What `model.method(x)` would return, as a tensor (or for transform perhaps a frame)."""
         frame = x if isinstance(x, Frame) else Frame(self, [x])
@@ -110,8 +114,8 @@ class Conversion(Graph):
             return lambda g, m, x: g.argmax(g.call(m, "predict_proba", x))
         if method == "predict_log_proba" and (library, name, "predict_proba") in _rules:
             return lambda g, m, x: g.log(g.call(m, "predict_proba", x))
-        if (library, name) in _refusals:
-            raise self.refuse(_refusals[library, name])
+        if reason := self.refusal(model):
+            raise self.refuse(reason)
         if any(key[:2] == (library, name) for key in _rules):
             raise self.refuse(f"{method} of this class has no converter")
         raise self.refuse(f"there is no converter for the class {type(model).__module__}.{name}")

@@ -47,17 +47,17 @@ def column_tensor(column: Any) -> np.ndarray:
     return np.array([[MISSING if is_missing(v) else str(v)] for v in column], dtype=object)
 
 
-def run(model: Any, rows: Any, precision: str = "float32", **options: Any) -> dict[str, np.ndarray]:
-    inputs, feeds = layout(rows)
+def run(model: Any, table: Any, precision: str = "float32", **options: Any) -> dict[str, np.ndarray]:
+    inputs, feeds = layout(table)
     loaded = session(to_graph(model, inputs, precision=precision, **options))
     names = [o.name for o in loaded.get_outputs()]
     return dict(zip(names, loaded.run(None, feeds), strict=True))
 
 
-def truth(model: Any, rows: Any, output: str) -> np.ndarray:
+def truth(model: Any, table: Any, output: str) -> np.ndarray:
     """What the original answers for the very numbers that the graph got, computed in double."""
-    if isinstance(rows, np.ndarray) and rows.dtype == np.float32:
-        rows = rows.astype("float64")
+    if isinstance(table, np.ndarray) and table.dtype == np.float32:
+        table = table.astype("float64")
     methods = {
         "label": ["predict"],
         "probabilities": ["predict_proba"],
@@ -67,16 +67,16 @@ def truth(model: Any, rows: Any, output: str) -> np.ndarray:
     }[output]
     for method in methods:
         if hasattr(model, method):
-            answer = getattr(model, method)(rows)
+            answer = getattr(model, method)(table)
             return np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
     raise AssertionError(f"the model has none of {methods}")
 
 
-def differences(model: Any, rows: Any, precision: str = "float32", **options: Any) -> dict[str, float]:
+def differences(model: Any, table: Any, precision: str = "float32", **options: Any) -> dict[str, float]:
     """Per output the largest difference, relative to 1 + |expected|; for labels and strings the number that differ."""
     found = {}
-    for name, got in run(model, rows, precision, **options).items():
-        expected = truth(model, rows, name)
+    for name, got in run(model, table, precision, **options).items():
+        expected = truth(model, table, name)
         if got.dtype == object or name == "label":
             assert got.shape == expected.shape, (name, got.shape, expected.shape)
             found[name] = float((got != expected).sum())
@@ -89,8 +89,8 @@ def differences(model: Any, rows: Any, precision: str = "float32", **options: An
     return found
 
 
-def assert_agrees(model: Any, rows: Any, tolerance: float = 1e-5, exact: float = 1e-9, **options: Any) -> None:
+def assert_agrees(model: Any, table: Any, tolerance: float = 1e-5, exact: float = 1e-9, **options: Any) -> None:
     """Agreement in both precisions: `tolerance` in float32, `exact` in float64."""
     for precision, limit in (("float32", tolerance), ("float64", exact)):
-        found = differences(model, rows, precision, **options)
+        found = differences(model, table, precision, **options)
         assert all(value <= (0 if name == "label" else limit) for name, value in found.items()), (precision, found)

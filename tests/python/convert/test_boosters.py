@@ -1,0 +1,146 @@
+"""LightGBM and XGBoost: alone, with missing values and categories, inside other models."""
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost
+from convert_harness import assert_agrees, differences, run
+from sidecall.convert import NotConvertible, to_graph
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.ensemble import StackingClassifier, VotingRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+CANCER, MALIGNANT = load_breast_cancer(return_X_y=True)
+WINE, CULTIVAR = load_wine(return_X_y=True)
+DIABETES, PROGRESS = load_diabetes(return_X_y=True)
+HOLES = np.where(np.random.default_rng(0).random(WINE.shape) < 0.1, np.nan, WINE)
+QUICK = {"n_estimators": 15, "verbose": -1}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"boosting_type": "dart"}, {"boosting_type": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, {"objective": "multiclassova"}],
+    ids=str,
+)
+def test_lightgbm_classifier(params):
+    model = lightgbm.LGBMClassifier(**QUICK, **params)
+    assert_agrees(model.fit(WINE, np.array(["a", "b", "c"])[CULTIVAR]), WINE.astype("float32"))
+    if "objective" not in params:
+        assert_agrees(model.fit(CANCER, MALIGNANT), CANCER.astype("float32"))
+
+
+@pytest.mark.parametrize("objective", ["regression", "l1", "poisson", "gamma", "tweedie", "quantile", "cross_entropy"])
+def test_lightgbm_regressor(objective):
+    y = PROGRESS / PROGRESS.max() if objective == "cross_entropy" else PROGRESS
+    assert_agrees(lightgbm.LGBMRegressor(objective=objective, **QUICK).fit(DIABETES, y), DIABETES.astype("float32"))
+
+
+def test_lightgbm_square_root():
+    assert_agrees(lightgbm.LGBMRegressor(reg_sqrt=True, **QUICK).fit(DIABETES, PROGRESS), DIABETES.astype("float32"))
+
+
+def test_lightgbm_missing_values_seen_and_unseen():
+    assert_agrees(lightgbm.LGBMClassifier(**QUICK).fit(HOLES, CULTIVAR), HOLES.astype("float32"))
+    assert_agrees(lightgbm.LGBMClassifier(**QUICK).fit(WINE, CULTIVAR), HOLES.astype("float32"))
+
+
+def test_lightgbm_thresholds_where_float32_stands_for_float64():
+    model = lightgbm.LGBMClassifier(verbose=-1).fit(CANCER, MALIGNANT)
+    got = run(model, CANCER.astype("float32"), rows="float64")["probabilities"]
+    assert np.abs(got - model.predict_proba(CANCER)).max() < 1e-6
+
+
+def frame(size=400):
+    rng = np.random.default_rng(2)
+    rows = pd.DataFrame({"city": rng.choice(list("abcdefg"), size), "x": rng.normal(size=size), "code": rng.integers(0, 8, size)})
+    y = rows["city"].isin(["a", "d", "g"]).to_numpy() ^ rows["code"].isin([1, 5]).to_numpy()
+    return rows, y.astype(int)
+
+
+SMALL_GROUPS = {"min_child_samples": 3, "min_data_per_group": 2, "cat_smooth": 1}
+
+
+def test_lightgbm_categories_of_pandas():
+    rows, y = frame()
+    model = lightgbm.LGBMClassifier(**QUICK, **SMALL_GROUPS).fit(rows.assign(city=rows["city"].astype("category")), y)
+    rows.loc[:30, "city"] = "unseen"
+    assert_agrees(model, rows.assign(city=rows["city"].astype("category")))
+
+
+def test_lightgbm_categories_of_whole_numbers():
+    rows, y = frame()
+    x = rows[["code", "x"]].to_numpy()
+    model = lightgbm.LGBMClassifier(**QUICK, **SMALL_GROUPS).fit(x, y, categorical_feature=[0])
+    assert_agrees(model, np.vstack([x, [[99, 0.0], [np.nan, 0.0]]]).astype("float32"))
+
+
+@pytest.mark.parametrize("params", [{"linear_tree": True}, {"zero_as_missing": True}], ids=str)
+def test_lightgbm_refusals(params):
+    model = lightgbm.LGBMRegressor(**QUICK, **params).fit(DIABETES, PROGRESS)
+    with pytest.raises(NotConvertible, match="not supported"):
+        to_graph(model, [("X", "float32", 10)], precision="float32")
+
+
+def test_a_bare_booster_is_refused_with_advice():
+    booster = lightgbm.LGBMRegressor(**QUICK).fit(DIABETES, PROGRESS).booster_
+    with pytest.raises(NotConvertible, match="LGBMRegressor"):
+        to_graph(booster, [("X", "float32", 10)], precision="float32")
+
+
+# XGBoost answers in float32 itself: agreement ends there.
+XGB = {"tolerance": 1e-5, "exact": 1e-5}
+
+
+@pytest.mark.parametrize("params", [{}, {"num_parallel_tree": 3}, {"base_score": 0.3}], ids=str)
+def test_xgboost_classifier(params):
+    model = xgboost.XGBClassifier(n_estimators=10, **params)
+    assert_agrees(model.fit(CANCER, MALIGNANT), CANCER.astype("float32"), **XGB)
+    assert_agrees(model.fit(HOLES, CULTIVAR), HOLES.astype("float32"), **XGB)
+
+
+@pytest.mark.parametrize("objective", ["reg:squarederror", "reg:absoluteerror", "count:poisson", "reg:gamma", "reg:tweedie", "reg:logistic"])
+def test_xgboost_regressor(objective):
+    y = PROGRESS / PROGRESS.max() if objective == "reg:logistic" else PROGRESS
+    assert_agrees(xgboost.XGBRegressor(n_estimators=10, objective=objective).fit(DIABETES, y), DIABETES.astype("float32"), **XGB)
+
+
+def test_xgboost_several_targets_and_forests():
+    y = np.c_[PROGRESS, PROGRESS[::-1]]
+    assert_agrees(xgboost.XGBRegressor(n_estimators=5).fit(DIABETES, y), DIABETES.astype("float32"), **XGB)
+    assert_agrees(xgboost.XGBRFClassifier(n_estimators=10).fit(CANCER, MALIGNANT), CANCER.astype("float32"), **XGB)
+
+
+def test_xgboost_stops_at_its_best_iteration():
+    model = xgboost.XGBClassifier(n_estimators=40, early_stopping_rounds=2)
+    model.fit(CANCER[::2], MALIGNANT[::2], eval_set=[(CANCER[1::2], MALIGNANT[1::2])], verbose=False)
+    assert model.best_iteration < 39
+    assert_agrees(model, CANCER.astype("float32"), **XGB)
+
+
+@pytest.mark.parametrize("params", [{"booster": "dart"}, {"booster": "gblinear"}, {"missing": -1.0}, {"objective": "binary:hinge"}], ids=str)
+def test_xgboost_refusals(params):
+    model = xgboost.XGBClassifier(n_estimators=3, **params).fit(CANCER, MALIGNANT)
+    with pytest.raises(NotConvertible, match="not supported"):
+        to_graph(model, [("X", "float32", 30)], precision="float32")
+
+
+def test_xgboost_categories_are_refused():
+    rows, y = frame()
+    model = xgboost.XGBClassifier(n_estimators=3, enable_categorical=True).fit(rows.assign(city=rows["city"].astype("category")), y)
+    with pytest.raises(NotConvertible):
+        to_graph(model, [("city", "string", 1), ("x", "float64", 1), ("code", "int64", 1)], precision="float32")
+    coded = xgboost.XGBClassifier(n_estimators=3, enable_categorical=True, feature_types=["c", "q"], max_cat_to_onehot=1)
+    coded.fit(rows[["code", "x"]].to_numpy("float64"), y)
+    with pytest.raises(NotConvertible, match="splits by category"):
+        to_graph(coded, [("X", "float32", 2)], precision="float32")
+
+
+def test_both_inside_stacking_and_behind_a_scaler():
+    inner = [("l", lightgbm.LGBMClassifier(**QUICK)), ("x", xgboost.XGBClassifier(n_estimators=5))]
+    model = make_pipeline(StandardScaler(), StackingClassifier(inner, LogisticRegression(max_iter=50), cv=2)).fit(CANCER, MALIGNANT)
+    assert differences(model, CANCER, "float64")["probabilities"] < 1e-5
+    voting = VotingRegressor([("l", lightgbm.LGBMRegressor(**QUICK)), ("r", Ridge())], weights=[2, 1]).fit(DIABETES, PROGRESS)
+    assert_agrees(voting, DIABETES.astype("float32"))

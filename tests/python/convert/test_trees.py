@@ -1,0 +1,205 @@
+"""Trees, forests and boosting: thresholds, missing values, categories, types of rows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from convert_harness import assert_agrees, differences, run, session
+from sidecall.convert import NotConvertible, to_graph
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    IsolationForest,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    RandomTreesEmbedding,
+)
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+CANCER, MALIGNANT = load_breast_cancer(return_X_y=True)
+WINE, CULTIVAR = load_wine(return_X_y=True)
+DIABETES, PROGRESS = load_diabetes(return_X_y=True)
+NAMES = np.array(["barolo", "grignolino", "barbera"])[CULTIVAR]
+
+
+def with_holes(x, share=0.1):
+    x = x.copy()
+    x[np.random.default_rng(0).random(x.shape) < share] = np.nan
+    return x
+
+
+def test_histogram_boosting_exports_at_all():
+    model = HistGradientBoostingClassifier(max_iter=20).fit(CANCER, MALIGNANT)
+    assert_agrees(model, CANCER.astype("float32"))
+
+
+def test_histogram_thresholds_round_down_so_that_float32_rows_are_exact():
+    x = with_holes(CANCER)
+    model = HistGradientBoostingClassifier().fit(x, MALIGNANT)
+    rows = x.astype("float32")
+    assert differences(model, rows)["probabilities"] < 1e-6
+    # Rounded to nearest, some of these rows would take another branch: the test would pass for no reason otherwise.
+    assert differences(model, rows, rows="float64")["probabilities"] > 1e-3
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_histogram_thresholds_round_to_nearest_where_float32_stands_for_float64(precision):
+    x = with_holes(CANCER)
+    model = HistGradientBoostingClassifier().fit(x, MALIGNANT)
+    got = run(model, x.astype("float32"), precision, rows="float64")["probabilities"]
+    assert np.abs(got - model.predict_proba(x)).max() < 1e-6
+
+
+def test_histogram_boosting_with_double_inputs_is_exact():
+    x = with_holes(CANCER)
+    model = HistGradientBoostingClassifier(max_iter=30).fit(x, MALIGNANT)
+    assert differences(model, x, "float64")["probabilities"] < 1e-12
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_histogram_regressor_behind_a_scaler(scaled):
+    steps = [StandardScaler()] if scaled else []
+    model = make_pipeline(*steps, HistGradientBoostingRegressor(max_iter=30)).fit(DIABETES, PROGRESS)
+    assert differences(model, DIABETES.astype("float32"), "float64")["prediction"] < 1e-12
+
+
+@pytest.mark.parametrize("loss", ["poisson", "gamma", "absolute_error", "quantile"])
+def test_histogram_losses(loss):
+    extra = {"quantile": 0.7} if loss == "quantile" else {}
+    assert_agrees(HistGradientBoostingRegressor(loss=loss, max_iter=10, **extra).fit(DIABETES, PROGRESS), DIABETES.astype("float32"))
+
+
+def test_histogram_multiclass_with_names():
+    assert_agrees(HistGradientBoostingClassifier(max_iter=10).fit(WINE, NAMES), WINE.astype("float32"))
+
+
+def categories(size=300):
+    rng = np.random.default_rng(1)
+    frame = pd.DataFrame({"job": rng.choice(list("abcdefgh"), size), "age": rng.normal(size=size).astype("float32"), "zip": rng.integers(0, 9, size)})
+    frame.loc[::17, "job"] = None
+    target = frame["job"].isin(list("acf")).to_numpy() ^ (frame["zip"].isin([1, 4, 5]).to_numpy() & (frame["age"].to_numpy() > 0))
+    return frame, target.astype(int)
+
+
+def test_histogram_categories_of_strings_unknown_and_missing():
+    frame, y = categories()
+    typed = frame.assign(job=frame["job"].astype("category"))
+    model = HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=30, min_samples_leaf=5).fit(typed, y)
+    rows = frame.copy()
+    rows.loc[:20, "job"] = "unseen"
+    assert_agrees(model, rows.assign(job=rows["job"].astype("category")))
+
+
+def test_histogram_categories_of_numbers():
+    frame, y = categories()
+    x = frame[["zip", "age"]].to_numpy("float64")
+    model = HistGradientBoostingClassifier(categorical_features=[0], max_iter=30, min_samples_leaf=5).fit(x, y)
+    rows = np.vstack([x, [[77, 0.1], [np.nan, 0.2]]]).astype("float32")
+    assert_agrees(model, rows)
+
+
+MODELS = [
+    GradientBoostingClassifier(n_estimators=20),
+    GradientBoostingClassifier(n_estimators=10, loss="exponential"),
+    RandomForestClassifier(21, random_state=0),
+    ExtraTreesClassifier(11, random_state=0),
+    DecisionTreeClassifier(),
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+def test_classifiers_of_two_classes(model, dtype):
+    assert_agrees(model.fit(CANCER, MALIGNANT), CANCER.astype(dtype))
+
+
+@pytest.mark.parametrize("model", [m for m in MODELS if getattr(m, "loss", "") != "exponential"], ids=lambda m: type(m).__name__)
+def test_classifiers_of_three_names(model):
+    assert_agrees(model.fit(WINE, NAMES), WINE.astype("float32"))
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda m: type(m).__name__)
+def test_trees_behind_a_scaler_have_float64_thresholds(model):
+    pipeline = make_pipeline(StandardScaler(), model).fit(CANCER, MALIGNANT)
+    assert differences(pipeline, CANCER, "float64")["probabilities"] < 1e-12
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GradientBoostingRegressor(n_estimators=20),
+        GradientBoostingRegressor(n_estimators=5, init="zero", loss="huber"),
+        RandomForestRegressor(10),
+        DecisionTreeRegressor(criterion="poisson"),
+    ],
+    ids=str,
+)
+def test_regressors(model):
+    assert_agrees(model.fit(DIABETES, PROGRESS), DIABETES.astype("float32"))
+
+
+def test_boosting_that_starts_from_a_regressor():
+    # scikit-learn hands the rows to the first regressor as float32, which answers in float32.
+    model = GradientBoostingRegressor(n_estimators=5, init=Ridge()).fit(DIABETES, PROGRESS)
+    assert_agrees(model, DIABETES.astype("float32"), exact=1e-6)
+
+
+def test_shares_of_a_forest_never_leave_zero_to_one():
+    for trees in (3, 10, 20, 70):
+        model = RandomForestClassifier(trees, random_state=0, max_depth=4).fit(CANCER, MALIGNANT)
+        got = run(model, CANCER.astype("float32"))["probabilities"]
+        assert got.min() >= 0 and got.max() <= 1
+
+
+def test_forest_with_missing_values():
+    x = with_holes(CANCER)
+    assert_agrees(RandomForestClassifier(10).fit(x, MALIGNANT), x.astype("float32"))
+
+
+def test_a_vote_of_two_classes_is_labelled_by_the_larger_share():
+    model = RandomForestClassifier(9, random_state=0, max_depth=3).fit(CANCER, MALIGNANT)
+    assert differences(model, CANCER.astype("float32"))["label"] == 0
+
+
+def test_forests_of_several_outputs():
+    two = np.c_[MALIGNANT, CANCER[:, 0] > 14]
+    assert_agrees(RandomForestClassifier(5).fit(CANCER, two), CANCER.astype("float32"))
+    assert_agrees(RandomForestRegressor(5).fit(DIABETES, np.c_[PROGRESS, PROGRESS**0.5]), DIABETES.astype("float32"))
+
+
+@pytest.mark.parametrize("features", [1.0, 0.5])
+def test_isolation_forest(features):
+    assert_agrees(IsolationForest(n_estimators=20, max_features=features).fit(DIABETES), DIABETES.astype("float32"))
+
+
+def test_embedding_of_leaves():
+    assert_agrees(RandomTreesEmbedding(5, max_depth=3).fit(DIABETES), DIABETES.astype("float32"))
+
+
+def test_a_single_leaf_is_a_tree():
+    model = GradientBoostingClassifier(n_estimators=3, max_depth=1, min_samples_leaf=400).fit(CANCER, MALIGNANT)
+    assert_agrees(model, CANCER.astype("float32"))
+
+
+def test_gradient_boosting_is_one_node():
+    model = GradientBoostingClassifier(n_estimators=20).fit(CANCER, MALIGNANT)
+    graph = to_graph(model, [("X", "float32", 30)], precision="float32")
+    assert [n.op_type for n in graph.graph.node] == ["TreeEnsembleClassifier"]
+
+
+def test_boosting_that_starts_from_a_classifier_is_refused():
+    model = GradientBoostingClassifier(n_estimators=2, init=LogisticRegression(max_iter=1000, solver="newton-cholesky")).fit(WINE, CULTIVAR)
+    with pytest.raises(NotConvertible, match="starts from another estimator"):
+        to_graph(model, [("X", "float32", 13)], precision="float32")
+
+
+def test_probabilities_of_several_outputs_are_no_output():
+    model = RandomForestClassifier(3).fit(CANCER, np.c_[MALIGNANT, MALIGNANT])
+    graph = to_graph(model, [("X", "float32", 30)], precision="float32")
+    assert [o.name for o in session(graph).get_outputs()] == ["label"]
