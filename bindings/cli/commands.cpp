@@ -9,9 +9,9 @@ const std::vector<Command>& commands() {
       {"info", "what a model takes and gives, and how it was made", "sidecall info fraud.onnx", run_info},
       {"verify", "run the golden rows on this machine", "sidecall verify fraud.onnx churn.onnx", run_verify},
       {"diff", "would a caller of the old model break with the new one?", "sidecall diff old.onnx new.onnx", run_diff},
-      {"export", "write a model file (by the Python package)", "sidecall export fraud.joblib fraud.onnx --data X.csv --trust-pickle",
+      {"export", "write a model file (by the Python package)", "sidecall export m.joblib -o fraud.onnx --data X.csv --trust-pickle",
        run_export},
-      {"check", "which steps of a pipeline convert (by the Python package)", "sidecall check fraud.joblib --trust-pickle", run_check},
+      {"check", "which steps of a pipeline convert (by the Python package)", "sidecall check m.joblib --trust-pickle", run_check},
       {"doctor", "what was found on this machine: engine, settings, Python", "sidecall doctor", run_doctor},
   };
   return table;

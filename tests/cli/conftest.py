@@ -77,6 +77,14 @@ def sidecall(command_path: str, tmp_path: Path) -> Command:
     return Command(command_path, tmp_path)
 
 
+@pytest.fixture
+def no_neighbour(command_path: str, sidecall: Command, tmp_path: Path) -> Command:
+    """The command alone in a folder, so that no Python stands beside it."""
+    (tmp_path / "alone").mkdir()
+    sidecall.path = shutil.copy(command_path, tmp_path / "alone/sidecall")
+    return sidecall
+
+
 @pytest.fixture(scope="session")
 def jobs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import models

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -32,14 +31,6 @@ def make_python(path: Path, package_folder: Path | None) -> Path:
     path.write_text(f"#!/bin/sh\n{line}\n")
     path.chmod(0o755)
     return path
-
-
-@pytest.fixture
-def no_neighbour(command_path, sidecall, tmp_path):
-    """The command alone in a folder, so that no Python stands beside it."""
-    (tmp_path / "alone").mkdir()
-    sidecall.path = shutil.copy(command_path, tmp_path / "alone/sidecall")
-    return sidecall
 
 
 @pytest.mark.parametrize("command", ["export", "check"])
