@@ -35,7 +35,7 @@ static int use_records(const sidecall_model *model) {
   CHECK(sidecall_call_set_missing(call, 0, 0, &error) == SIDECALL_MISSING_VALUE);
   CHECK(sidecall_call_set_invalid(call, 0, 0, "pointer", &error) == SIDECALL_DTYPE_MISMATCH);
   CHECK(sidecall_call_set_unknown(call, 0, "x9", 2, &error) == SIDECALL_UNKNOWN_NAME);
-  CHECK(sidecall_call_run(call, -1, &error) == SIDECALL_DTYPE_MISMATCH && error.num_faults == 2);
+  CHECK(sidecall_call_run(call, -1, &error) == SIDECALL_DTYPE_MISMATCH);
   CHECK(sidecall_call_clear(call, &error) == SIDECALL_OK);
   for (i = 0; i < 3; ++i) CHECK(sidecall_call_set_f64(call, 0, i, i == 1 ? 0.5 : 0.25, NULL) == SIDECALL_OK);
   CHECK(sidecall_call_run(call, -1, NULL) == SIDECALL_OK);

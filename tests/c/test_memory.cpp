@@ -7,6 +7,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <stdexcept>
 #define ORT_API_MANUAL_INIT
@@ -78,6 +79,7 @@ namespace {
 class Raw {
  public:
   explicit Raw(const std::string& path) {
+    setenv("ORT_DISABLE_TELEMETRY", "1", 1);  // its queue would grow with every session
     library_ = dlopen(test_paths::onnxruntime().c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library_ == nullptr) throw std::runtime_error(dlerror());
     const auto base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(library_, "OrtGetApiBase"));
@@ -109,6 +111,13 @@ class Raw {
     output_ = tensor(y, y_dims);
     check(api_->BindInput(binding_, input, input_));
     check(api_->BindOutput(binding_, output, output_));
+  }
+
+  // Another pointer for the same input, as a program does whose data lies elsewhere each time.
+  void rebind(const char* input, float* x, const std::vector<int64_t>& dims) {
+    api_->ReleaseValue(input_);
+    input_ = tensor(x, dims);
+    check(api_->BindInput(binding_, input, input_));
   }
 
   void run() { check(api_->RunWithBinding(session_, run_, binding_)); }
@@ -148,7 +157,9 @@ constexpr int kRounds = 1000;
 }  // namespace
 
 TEST_CASE("the hook counts") {
-  CHECK(allocations_of(kRounds, [] { delete new int(3); }) == kRounds);
+  static void* volatile sink = nullptr;  // or the compiler leaves both out
+  CHECK(allocations_of(kRounds, [] { std::free(sink = std::malloc(8)); }) == kRounds);
+  CHECK(allocations_of(kRounds, [] { delete static_cast<int*>(sink = new int(3)); }) == kRounds);
   CHECK(allocations_of(kRounds, [] {}) == 0);
 }
 
@@ -159,6 +170,10 @@ TEST_CASE("a run allocates nothing beyond what ONNX Runtime does") {
   raw.bind("X", x, {1, 4}, "prediction", y, {1, 1});
   const int64_t of_engine = allocations_of(kRounds, [&] { raw.run(); });
   CHECK(y[0] == 4121);
+  const int64_t of_rebinding = allocations_of(kRounds, [&] {
+    raw.rebind("X", x, {1, 4});
+    raw.run();
+  });
 
   const sidecall::Model model(path);
   sidecall::Call call(model);
@@ -183,7 +198,7 @@ TEST_CASE("a run allocates nothing beyond what ONNX Runtime does") {
   CHECK(allocations_of(kRounds, [&] {
           call.bind_input(0, sidecall::View::of<float>({x, 4}, {dims, 2}));
           call.run();
-        }) <= of_engine);
+        }) <= of_rebinding);
 }
 
 TEST_CASE("opening and closing 10 000 times does not grow the process") {

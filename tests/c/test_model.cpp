@@ -146,7 +146,7 @@ TEST_CASE("names are found with their length") {
   CHECK(std::string(last().message).find("'scores'") != std::string::npos);
   CHECK(std::string(last().message).find("probabilities") != std::string::npos);
   CHECK_THROWS_AS(model.feature("x0"), sidecall::Error);
-  CHECK_THROWS_AS(model.feature(std::string_view("Größe (cm)\0", 12)), sidecall::Error);
+  CHECK_THROWS_AS(model.feature(std::string_view("Größe (cm)\0", 13)), sidecall::Error);
 }
 
 TEST_CASE("verification on demand") {

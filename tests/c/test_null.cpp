@@ -101,7 +101,7 @@ TEST_CASE("NULL instead of what is read or filled") {
   CHECK(status(sidecall_call_get_i64(call.get(), 0, 0, nullptr, error())) == "INVALID_ARGUMENT");
   CHECK(status(sidecall_call_get_str(call.get(), 0, 0, nullptr, &length, error())) == "INVALID_ARGUMENT");
   CHECK(status(sidecall_call_get_str(call.get(), 0, 0, &got, nullptr, error())) == "INVALID_ARGUMENT");
-  CHECK(call.get_f64(0, 0) == 989);
+  CHECK(call.get_f64(0, 0) == 1089);
 }
 
 TEST_CASE("indices out of range") {
