@@ -1,0 +1,73 @@
+"""sidecall: call models that were trained in Python at the speed of a function call.
+
+open    an .onnx file -> Model: `run` for tensors, `predict` for records and DataFrames
+export  a fitted scikit-learn, xgboost or lightgbm model -> an .onnx file with its contract
+check   which steps of a pipeline convert
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+# Official builds of ONNX Runtime send telemetry unless this stands before their environment exists.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+from sidecall import errors
+from sidecall._model import Model, open
+from sidecall.errors import Error
+
+if TYPE_CHECKING:
+    from sidecall._call import Call
+    from sidecall._engine import engine
+    from sidecall._signature import Column, Feature, Signature, Tensor
+    from sidecall.exporting import ExportError, check, export
+
+    __version__: str
+
+__all__ = [
+    "Call",
+    "Column",
+    "Error",
+    "ExportError",
+    "Feature",
+    "Model",
+    "Signature",
+    "Tensor",
+    "check",
+    "engine",
+    "errors",
+    "export",
+    "open",
+]
+
+# Loaded on first use: importing sidecall must not cost what a caller does not need.
+_LAZY = {
+    "Call": "sidecall._call",
+    "Column": "sidecall._signature",
+    "Feature": "sidecall._signature",
+    "Signature": "sidecall._signature",
+    "Tensor": "sidecall._signature",
+    "ExportError": "sidecall.exporting",
+    "check": "sidecall.exporting",
+    "engine": "sidecall._engine",
+    "export": "sidecall.exporting",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from sidecall._engine import version
+
+        return version()
+    if name not in _LAZY:
+        raise AttributeError(f"module 'sidecall' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LAZY})

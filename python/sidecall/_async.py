@@ -1,0 +1,40 @@
+"""Runs that an event loop waits for. A run never blocks the loop: the library works on its own threads and makes a descriptor readable."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sidecall import _backend
+
+
+async def finish(pending: _backend.Pending) -> Any:
+    """The outcome of a run that was started. Cancelling the await cancels the run."""
+    loop = asyncio.get_running_loop()
+    over: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(pending.fd, _wake, over)
+    try:
+        await over
+    except asyncio.CancelledError:
+        pending.cancel()
+        loop.remove_reader(pending.fd)
+        _reap(pending)
+        raise
+    loop.remove_reader(pending.fd)
+    try:
+        return pending.result()
+    except TimeoutError:
+        _reap(pending)
+        raise
+
+
+def _wake(over: asyncio.Future[None]) -> None:
+    if not over.done():
+        over.set_result(None)
+
+
+def _reap(pending: _backend.Pending) -> None:
+    # The engine may still be between two nodes of the graph, and closing waits for it.
+    threading.Thread(target=pending.close, name="sidecall-reap", daemon=True).start()

@@ -1,0 +1,202 @@
+"""The reusable workspace: arrays over the memory that the engine itself reads and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sidecall import _backend, errors
+from sidecall._timeouts import nanoseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+    from numpy.typing import ArrayLike, NDArray
+
+    from sidecall._signature import Signature
+
+
+class _Tensors(Mapping[str, "NDArray[Any]"]):
+    """Arrays by name over one side of a call, made when they are first asked for."""
+
+    def __init__(self, call: Call, names: tuple[str, ...]) -> None:
+        self._native, self._model = call._native, call._model
+        self._names = names
+        self._views: dict[str, NDArray[Any]] = {}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def forget(self, native: _backend.Call) -> None:
+        self._views.clear()
+        self._native = native
+
+
+class Inputs(_Tensors):
+    """Inputs by name. An array is the memory that the engine reads: write into it. Strings are assigned instead."""
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        view = self._views.get(name)
+        if view is None:
+            view = self._views[name] = self._native.input(self._model.find(_backend.KIND_INPUT, name))
+        return view
+
+    def __setitem__(self, name: str, value: ArrayLike) -> None:
+        index = self._model.find(_backend.KIND_INPUT, name)
+        if self._is_string(index):
+            self._native.set_strings(index, np.asarray(value, dtype=object).ravel().tolist())
+        else:
+            self[name][...] = value
+
+    def _is_string(self, index: int) -> bool:
+        tensors: list[tuple[str, str, Any, Any]] = self._model.describe()["inputs"]
+        return tensors[index][1] == "string"
+
+
+class Outputs(_Tensors):
+    """Outputs by name, valid after a run that succeeded and until the next one. Strings and shapes that only a run can tell are copies."""
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        view = self._views.get(name)
+        if view is None:
+            index = self._model.find(_backend.KIND_OUTPUT, name)
+            view = self._native.output(index)
+            if self._native.is_kept(index):
+                self._views[name] = view
+        return view
+
+
+class Call:
+    """A workspace for a number of rows, from `Model.call`. It belongs to one thread at a time and serves any number of runs.
+
+    Arrays of `inputs` and `outputs` stay safe to use after the call is closed or resized; they just no longer belong to it.
+
+    >>> model = getfixture("matrix")
+    >>> with model.call(rows=2) as call:
+    ...     call.inputs["X"][:] = [[1, 2, 1, 0.5], [0, 0, 0, 1]]
+    ...     call.run()
+    ...     call.outputs["prediction"].tolist()
+    [621.0, 1000.0]
+    """
+
+    __slots__ = ("_backend", "_inputs", "_model", "_native", "_outputs", "_run", "_shapes", "_signature", "_timeout_ns")
+
+    def __init__(self, backend: _backend.Backend, model: _backend.Model, signature: Signature, rows: int, timeout_ns: int) -> None:
+        self._backend, self._model, self._signature = backend, model, signature
+        self._timeout_ns = timeout_ns
+        self._shapes: dict[int, tuple[int, ...]] = {}
+        self._native = backend.Call(model, rows)
+        self._run = self._native.runner()
+        self._inputs = Inputs(self, tuple(tensor.name for tensor in signature.inputs))
+        self._outputs = Outputs(self, tuple(tensor.name for tensor in signature.outputs))
+
+    @property
+    def inputs(self) -> Inputs:
+        """Arrays by input name, zero before they are written: `call.inputs["X"][:] = x`."""
+        return self._inputs
+
+    @property
+    def outputs(self) -> Outputs:
+        """Arrays by output name. Raises NotRun before a run succeeded."""
+        return self._outputs
+
+    @property
+    def rows(self) -> int:
+        """The number of rows."""
+        return self._native.rows
+
+    def run(self, timeout: float | None = None) -> None:
+        """Runs once, without the GIL. `timeout` in seconds is honoured between graph nodes; a run that completes late succeeds.
+
+        Raises MissingInput, MissingValue, UnknownCategory, ShapeMismatch, Timeout, Cancelled, Engine, Busy.
+        """
+        try:
+            self._run(self._timeout_ns if timeout is None else nanoseconds(timeout))
+        except errors.Error:
+            self._outputs.forget(self._native)
+            raise
+
+    def cancel(self) -> None:
+        """Asks a run under way in another thread to end with Cancelled."""
+        self._native.cancel()
+
+    def set(self, row: int, feature: str, value: Any) -> None:
+        """Sets one feature of one row; None is missing. The value stays for the next runs.
+
+        Raises UnknownName, DtypeMismatch, MissingValue, UnknownCategory, InvalidString, OutOfRange, InvalidArgument (row), NoContract.
+        """
+        self._native.set(row, self._model.find(_backend.KIND_FEATURE, feature), value)
+
+    def get(self, row: int, column: str) -> Any:
+        """One column of one row after a run: `call.get(0, "probabilities.fraud")`. Raises UnknownName, NotRun, InvalidArgument (row)."""
+        return self._native.get(row, self._model.find(_backend.KIND_COLUMN, column))
+
+    def clear(self) -> None:
+        """Makes every feature of every row missing again. Raises NoContract."""
+        self._native.clear()
+
+    def resize(self, rows: int) -> None:
+        """Changes the number of rows. Values of inputs are lost; arrays taken before no longer belong to the call."""
+        if rows == self._native.rows:
+            return
+        self._forget_views()
+        self._shapes.clear()
+        if self._native.is_shared:
+            self._adopt(self._backend.Call(self._model, rows))
+        else:
+            self._native.resize(rows)
+
+    def reshape(self, name: str, shape: Sequence[int]) -> None:
+        """Gives one input its own shape. Its values are lost; arrays taken before no longer belong to the call.
+
+        Where such arrays are still held, the call moves to new memory: other arrays keep their values, strings and features are to be set again.
+        Raises UnknownName, ShapeMismatch, OutOfRange.
+        """
+        index = self._model.find(_backend.KIND_INPUT, name)
+        self._forget_views()
+        if self._native.is_shared:
+            self._move(index)
+        self._native.reshape(index, list(shape))
+        self._shapes[index] = tuple(shape)
+
+    def close(self) -> None:
+        """Gives the call back. Its memory lives on as long as arrays over it do."""
+        self._forget_views()
+        self._native.close()
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Call cannot be pickled: it is memory of this process")
+
+    def __repr__(self) -> str:
+        return f"<sidecall.Call rows={self._native.rows}>"
+
+    def _forget_views(self) -> None:
+        self._inputs.forget(self._native)
+        self._outputs.forget(self._native)
+
+    def _adopt(self, native: _backend.Call) -> None:
+        self._native.close()
+        self._native = native
+        self._run = native.runner()
+        self._forget_views()
+
+    def _move(self, changing: int) -> None:
+        fresh = self._backend.Call(self._model, self._native.rows)
+        for index, shape in self._shapes.items():
+            fresh.reshape(index, shape)
+        for index, tensor in enumerate(self._signature.inputs):
+            if index != changing and tensor.dtype != "string":
+                fresh.input(index)[...] = self._native.input(index)
+        self._adopt(fresh)

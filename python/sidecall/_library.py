@@ -1,0 +1,35 @@
+"""Where ONNX Runtime and the shared libsidecall lie; found without importing anything heavy."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+def onnxruntime_package() -> str | None:
+    """The library inside the installed `onnxruntime` package, which is not imported for this; None without one."""
+    from importlib.util import find_spec
+
+    try:
+        spec = find_spec("onnxruntime")
+    except (ImportError, ValueError):
+        return None
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for library in sorted(Path(folder, "capi").glob("libonnxruntime.so*")):
+            return os.fspath(library)
+    return None
+
+
+def libsidecall() -> Path:
+    """The shared library beside this file, which both backends use."""
+    found = sorted(PACKAGE.glob("libsidecall-*.so"))
+    if not found:
+        raise ImportError(f"no libsidecall beside {PACKAGE.name}: the package was not built")
+    return found[-1]
+
+
+def header() -> Path:
+    """The header that the library was built with."""
+    return PACKAGE / "include" / "sidecall" / "sidecall.h"

@@ -1,0 +1,293 @@
+"""Models: opening one, running it over tensors, predicting over records and frames."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from sidecall import _backend, errors
+from sidecall._timeouts import nanoseconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from types import TracebackType
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from sidecall._call import Call
+    from sidecall._signature import Column, Feature, Signature, Tensor
+
+    Record = dict[str, Any]
+    Path = str | bytes | bytearray | memoryview | os.PathLike[str] | os.PathLike[bytes]
+
+_VERIFY = {"error": 0, "warn": 1, "off": 2}
+_EXTRA = {"error": 0, "ignore": 1}
+
+
+def open(  # noqa: A001
+    path: Path,
+    *,
+    verify: Literal["error", "warn", "off"] = "error",
+    extra: Literal["error", "ignore"] = "error",
+    onnxruntime: str | os.PathLike[str] | None = None,
+    timeout: float | None = None,
+    backend: Literal["native", "cffi"] | None = None,
+) -> Model:
+    """Opens the model in a file. Costs milliseconds: open once and keep.
+
+    path         a path, a file:// URI, a PathLike, or the bytes of an .onnx file
+    verify       what happens when the golden rows of the file give other answers than at export: "error" raises VerificationFailed, "warn"
+                 sets `Model.warning`, "off" does not run them. SIDECALL_VERIFY in the environment wins.
+    extra        what happens to keys of a record that are no feature: "error" raises UnknownName, "ignore" skips them
+    onnxruntime  path of the ONNX Runtime library; by default SIDECALL_ONNXRUNTIME, else one that this process has loaded, else that of the
+                 installed package, which is not imported
+    timeout      seconds that each call may take unless it says otherwise; None waits forever
+    backend      "native", or "cffi" where the compiled module cannot be used; SIDECALL_PYTHON_BACKEND by default
+
+    Raises FileNotFound, FileInvalid and the other File... errors, ContractInvalid, ContractFormat, Unsupported, VerificationFailed, Engine,
+    EngineNotFound, EngineTooOld.
+
+    >>> model = open(getfixture("models") / "matrix.onnx")
+    >>> model.predict({"a": 1, "b": 2, "c": True, "d": 0.5})
+    {'prediction': 621.0}
+    """
+    from sidecall._library import onnxruntime_package
+
+    source, is_file = _source(path)
+    module = _backend.load(backend)
+    timeout_ns = nanoseconds(timeout)
+    explicit = None if onnxruntime is None else os.fspath(onnxruntime)
+    native = module.open(
+        source, is_file, _choice("verify", _VERIFY, verify), _choice("extra", _EXTRA, extra), timeout_ns, explicit, onnxruntime_package()
+    )
+    return Model(module, native, timeout_ns)
+
+
+class Model:
+    """An open model, from `sidecall.open`. Any number of threads may use it at once.
+
+    >>> with open(getfixture("models") / "matrix.onnx") as model:
+    ...     [feature.name for feature in model.features]
+    ['a', 'b', 'c', 'd']
+    """
+
+    __slots__ = ("__weakref__", "_about", "_backend", "_native", "_predict", "_run", "_signature", "_timeout_ns")
+
+    def __init__(self, backend: _backend.Backend, native: _backend.Model, timeout_ns: int) -> None:
+        self._backend, self._native, self._timeout_ns = backend, native, timeout_ns
+        self._run = native.runner()
+        self._predict = native.predictor()
+        self._about = native.describe()
+        self._signature: Signature | None = None
+
+    def run(
+        self, inputs: Mapping[str, Any] | Any, *, outputs: Sequence[str] | None = None, timeout: float | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Tensors in, tensors out. The GIL is released while the engine runs.
+
+        inputs   arrays by input name, or the array itself where there is one input. The element type must be exactly the input's: float64 is
+                 not silently rounded to float32. Lists take the input's type. Large arrays in C order are read in place and must not change
+                 during the run. bfloat16 is uint16, 8-bit floats are uint8, two 4-bit elements are one uint8.
+        outputs  names of the outputs wanted; all by default
+        timeout  seconds; honoured between graph nodes, and a run that completes late succeeds
+
+        Raises UnknownName, MissingInput, DtypeMismatch, ShapeMismatch, InvalidString, MissingValue, UnknownCategory, Timeout, Engine.
+
+        >>> import numpy as np
+        >>> model = getfixture("matrix")
+        >>> model.run({"X": np.array([[1, 2, 1, 0.5]], dtype=np.float32)})["prediction"]
+        array([621.], dtype=float32)
+        """
+        return self._run(inputs, outputs, self._timeout_ns if timeout is None else nanoseconds(timeout))
+
+    async def arun(
+        self, inputs: Mapping[str, Any] | Any, *, outputs: Sequence[str] | None = None, timeout: float | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """As `run`, for asyncio: the loop goes on while the engine works. Cancelling the await cancels the run.
+
+        Raises Busy too, when more runs wait than the library queues.
+
+        >>> import asyncio
+        >>> model = getfixture("matrix")
+        >>> asyncio.run(model.arun({"X": [[1, 2, 1, 0.5]]}))["prediction"].tolist()
+        [621.0]
+        """
+        from sidecall._async import finish
+
+        timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
+        answer: dict[str, NDArray[Any]] = await finish(self._native.start_run(inputs, outputs, timeout_ns))
+        return answer
+
+    @overload
+    def predict(self, records: Mapping[str, Any], *, timeout: float | None = None) -> Record: ...
+    @overload
+    def predict(self, records: Sequence[Mapping[str, Any]], *, timeout: float | None = None) -> list[Record]: ...
+    @overload
+    def predict(self, records: pd.DataFrame, *, timeout: float | None = None) -> pd.DataFrame: ...
+
+    def predict(self, records: Any, *, timeout: float | None = None) -> Any:
+        """Records in, records out: a dict gives a dict, a list of dicts a list, a DataFrame a DataFrame with the same index and the flat columns
+        of `columns`.
+
+        The order of keys never matters. Absent keys, None, NaN and pandas.NA are missing. Integers pass for floats and whole floats for integers;
+        nothing else is converted. `timeout` in seconds as for `run`.
+
+        Raises DtypeMismatch, MissingValue, UnknownName, UnknownCategory, InvalidString, OutOfRange, ShapeMismatch (no row), NoContract, Timeout,
+        Engine. All faults of a call are found first: see `Error.faults`.
+
+        >>> model = getfixture("matrix")
+        >>> model.predict([{"a": 1, "b": 2, "c": True, "d": 0.5}, {"a": 0, "b": 0, "c": False, "d": 1}])
+        [{'prediction': 621.0}, {'prediction': 1000.0}]
+        """
+        timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
+        if isinstance(records, (dict, list)):
+            return self._predict(records, timeout_ns)
+        from sidecall._frames import is_frame, predict_frame
+
+        if is_frame(records):
+            return predict_frame(self._native, records, timeout_ns)
+        return self._predict(_plain_records(records), timeout_ns)
+
+    @overload
+    async def apredict(self, records: Mapping[str, Any], *, timeout: float | None = None) -> Record: ...
+    @overload
+    async def apredict(self, records: Sequence[Mapping[str, Any]], *, timeout: float | None = None) -> list[Record]: ...
+    @overload
+    async def apredict(self, records: pd.DataFrame, *, timeout: float | None = None) -> pd.DataFrame: ...
+
+    async def apredict(self, records: Any, *, timeout: float | None = None) -> Any:
+        """As `predict`, for asyncio. A DataFrame is handed to a thread.
+
+        >>> import asyncio
+        >>> asyncio.run(getfixture("matrix").apredict({"a": 1, "b": 2, "c": True, "d": 0.5}))
+        {'prediction': 621.0}
+        """
+        from sidecall._async import finish
+        from sidecall._frames import is_frame
+
+        if is_frame(records):
+            import asyncio
+
+            return await asyncio.to_thread(self.predict, records, timeout=timeout)
+        timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
+        return await finish(self._native.start_predict(_plain_records(records), timeout_ns))
+
+    def call(self, rows: int = 1) -> Call:
+        """A reusable workspace for that many rows: the fastest way, because its arrays are the engine's own memory. Raises InvalidArgument."""
+        from sidecall._call import Call
+
+        return Call(self._backend, self._native, self.signature, rows, self._timeout_ns)
+
+    @property
+    def signature(self) -> Signature:
+        """Inputs, outputs, features and columns, as plain data."""
+        if self._signature is None:
+            from sidecall._signature import signature_of
+
+            self._signature = signature_of(self._about)
+        return self._signature
+
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """The tensors that `run` takes."""
+        return self.signature.inputs
+
+    @property
+    def outputs(self) -> tuple[Tensor, ...]:
+        """The tensors that `run` gives."""
+        return self.signature.outputs
+
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """The keys of a record, in the order of the contract; empty without one."""
+        return self.signature.features
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns that `predict` gives for a DataFrame, flat: `label`, `probabilities.fraud`."""
+        return self.signature.columns
+
+    @property
+    def contract(self) -> dict[str, Any] | None:
+        """The contract as it stands in the file; None without one."""
+        text: str | None = self._about["contract"]
+        return None if text is None else json.loads(text)
+
+    @property
+    def name(self) -> str:
+        """The model's name from the contract, "" without one."""
+        return str(self._about["name"])
+
+    @property
+    def version(self) -> str:
+        """The model's version from the contract, "" without one."""
+        return str(self._about["version"])
+
+    @property
+    def id(self) -> str:
+        """SHA-256 of the graph: the identity of the numbers."""
+        return self._native.id()
+
+    @property
+    def warning(self) -> str | None:
+        """Why verification did not hold, under verify="warn"; otherwise None."""
+        warning: str | None = self._about["warning"]
+        return warning
+
+    def verify(self) -> dict[str, Any]:
+        """Runs the golden rows now and recomputes the id. Returns the report; raises VerificationFailed, NoContract, Engine.
+
+        >>> getfixture("matrix").verify()["rows"]
+        2
+        """
+        report: dict[str, Any] = json.loads(self._native.verify())
+        return report
+
+    def close(self) -> None:
+        """Gives the model back. Calls that are still open stay usable; the model itself answers InvalidArgument."""
+        self._native.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a Model cannot be pickled: open the file in each process")
+
+    def __repr__(self) -> str:
+        return f"<sidecall.Model {self.name!r} {self.version!r}>"
+
+
+def _source(path: Path) -> tuple[bytes, bool]:
+    if isinstance(path, (bytes, bytearray, memoryview)):
+        return bytes(path), False
+    text = os.fspath(path)
+    encoded = os.fsencode(text)
+    if b"\0" in encoded:
+        raise errors.InvalidArgument("path: expected text without NUL, got a NUL")
+    # A PathLike is a path even where it looks like a URI.
+    if not isinstance(path, str) and b":" in encoded and not os.path.isabs(encoded):
+        encoded = os.path.join(b".", encoded)
+    return encoded, True
+
+
+def _choice(name: str, known: dict[str, int], value: str) -> int:
+    if value not in known:
+        raise errors.InvalidArgument(f"{name}: expected {', '.join(known)}, got another word")
+    return known[value]
+
+
+def _plain_records(records: Any) -> Any:
+    from collections.abc import Mapping, Sequence
+
+    if isinstance(records, (dict, list)):
+        return records
+    if isinstance(records, Mapping):
+        return dict(records)
+    if isinstance(records, Sequence) and not isinstance(records, (str, bytes)):
+        return [dict(record) if isinstance(record, Mapping) else record for record in records]
+    raise errors.DtypeMismatch(f"records: expected a record, a list of records or a DataFrame, got {type(records).__name__}")

@@ -1,0 +1,62 @@
+"""What a model takes and gives, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of the graph. A dimension is None where it is free; `dim_names` has "" where the graph names none."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+    dim_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One key of a record, and where it lands: the input and the column there."""
+
+    name: str
+    dtype: str
+    nullable: bool
+    input: str
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One flat column of the outputs. `key` is the class in `probabilities.fraud`, the number in `prediction.0`, "" for a scalar."""
+
+    name: str
+    key: str
+    dtype: str
+    output: str
+    column: int
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Inputs and outputs for `run`; features and columns for `predict`, empty for a file without a contract."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    features: tuple[Feature, ...]
+    columns: tuple[Column, ...]
+
+
+def signature_of(about: dict[str, Any]) -> Signature:
+    """The signature from what a backend's Model.describe tells."""
+    return Signature(
+        inputs=tuple(_tensor(*fields) for fields in about["inputs"]),
+        outputs=tuple(_tensor(*fields) for fields in about["outputs"]),
+        features=tuple(Feature(*fields) for fields in about["features"]),
+        columns=tuple(Column(*fields) for fields in about["columns"]),
+    )
+
+
+def _tensor(name: str, dtype: str, dims: tuple[int, ...], dim_names: tuple[str, ...]) -> Tensor:
+    return Tensor(name, dtype, tuple(None if dim < 0 else dim for dim in dims), dim_names)

@@ -1,0 +1,164 @@
+// numpy arrays in and out: types by number, memory in place where its layout allows.
+#include "arrays.h"
+
+#include <array>
+#include <cstring>
+
+namespace sidecall_python {
+namespace {
+
+using Npy = py::detail::npy_api;
+constexpr int kHalf = 23;  // NPY_HALF, which pybind11 does not name
+
+struct Storage {
+  int32_t dtype;
+  int type_num;
+};
+
+// The first entry of a type number is what an array of it is taken for; later ones are raw storage.
+constexpr std::array kStorage = {
+    Storage{SIDECALL_FLOAT32, Npy::NPY_FLOAT_},        Storage{SIDECALL_FLOAT64, Npy::NPY_DOUBLE_},
+    Storage{SIDECALL_INT64, Npy::NPY_INT64_},          Storage{SIDECALL_BOOL, Npy::NPY_BOOL_},
+    Storage{SIDECALL_STRING, Npy::NPY_OBJECT_},        Storage{SIDECALL_UINT8, Npy::NPY_UINT8_},
+    Storage{SIDECALL_INT8, Npy::NPY_INT8_},            Storage{SIDECALL_UINT16, Npy::NPY_UINT16_},
+    Storage{SIDECALL_INT16, Npy::NPY_INT16_},          Storage{SIDECALL_INT32, Npy::NPY_INT32_},
+    Storage{SIDECALL_UINT32, Npy::NPY_UINT32_},        Storage{SIDECALL_UINT64, Npy::NPY_UINT64_},
+    Storage{SIDECALL_FLOAT16, kHalf},                  Storage{SIDECALL_INT64, Npy::NPY_LONGLONG_},
+    Storage{SIDECALL_UINT64, Npy::NPY_ULONGLONG_},     Storage{SIDECALL_STRING, Npy::NPY_UNICODE_},
+    Storage{SIDECALL_BFLOAT16, Npy::NPY_UINT16_},      Storage{SIDECALL_FLOAT8E4M3FN, Npy::NPY_UINT8_},
+    Storage{SIDECALL_FLOAT8E4M3FNUZ, Npy::NPY_UINT8_}, Storage{SIDECALL_FLOAT8E5M2, Npy::NPY_UINT8_},
+    Storage{SIDECALL_FLOAT8E5M2FNUZ, Npy::NPY_UINT8_}, Storage{SIDECALL_UINT4, Npy::NPY_UINT8_},
+    Storage{SIDECALL_INT4, Npy::NPY_UINT8_},
+};
+
+py::object python_helper(const char* name) { return py::module_::import("sidecall._arrays").attr(name); }
+
+void read_strings(PyObject* array, Tensor* tensor) {
+  const auto* items = reinterpret_cast<PyObject* const*>(proxy(array)->data);
+  int64_t count = 1;
+  for (const int64_t dim : tensor->dims) count *= dim;
+  tensor->strings.offsets.reserve(static_cast<size_t>(count) + 1);
+  // An entry of a fresh object array is NULL until it is set; numpy reads it as None.
+  for (int64_t i = 0; i < count; ++i) {
+    PyObject* item = items[i] == nullptr ? Py_None : items[i];
+    if (!tensor->strings.append(item)) {
+      tensor->refused = type_name(item);
+      return;
+    }
+  }
+  tensor->view.data = tensor->strings.bytes.data();
+  tensor->view.data_bytes = tensor->strings.bytes.size();
+  tensor->view.offsets = tensor->strings.offsets.data();
+}
+
+py::object new_array(const TensorSpec& spec, int rank, const int64_t* dims, void* data) {
+  Py_INCREF(spec.descr.ptr());  // the function below takes a reference
+  const auto& npy = Npy::get();
+  return py::reinterpret_steal<py::object>(npy.PyArray_NewFromDescr_(npy.PyArray_Type_, spec.descr.ptr(), rank,
+                                                                     reinterpret_cast<const Py_intptr_t*>(dims), nullptr, data,
+                                                                     data == nullptr ? 0 : Npy::NPY_ARRAY_WRITEABLE_, nullptr));
+}
+
+void fill_strings(const sidecall_view& view, PyObject* array, int64_t count) {
+  auto** items = reinterpret_cast<PyObject**>(proxy(array)->data);
+  const char* bytes = static_cast<const char*>(view.data);
+  for (int64_t i = 0; i < count; ++i) {
+    PyObject* text = PyUnicode_DecodeUTF8(bytes + view.offsets[i], view.offsets[i + 1] - view.offsets[i], "surrogateescape");
+    if (text == nullptr) throw py::error_already_set();
+    Py_XSETREF(items[i], text);
+  }
+}
+
+}  // namespace
+
+int storage_type_num(int32_t dtype) {
+  for (const Storage& entry : kStorage) {
+    if (entry.dtype == dtype) return entry.type_num;
+  }
+  raise_status(SIDECALL_UNSUPPORTED, "this version of the Python package knows no array for element type " + std::to_string(dtype));
+}
+
+bool is_packed(int32_t dtype) { return dtype == SIDECALL_UINT4 || dtype == SIDECALL_INT4; }
+
+int32_t dtype_of(int type_num) {
+  for (const Storage& entry : kStorage) {
+    if (entry.type_num == type_num) return entry.dtype;
+  }
+  return 0;
+}
+
+bool is_plain(PyObject* array) {
+  constexpr int kNeeded = Npy::NPY_ARRAY_C_CONTIGUOUS_ | Npy::NPY_ARRAY_ALIGNED_;
+  const char order = py::detail::array_descriptor_proxy(proxy(array)->descr)->byteorder;
+  return (proxy(array)->flags & kNeeded) == kNeeded && order != '>';
+}
+
+std::string_view utf8_of(PyObject* text, py::object* holder) {
+  Py_ssize_t length = 0;
+  if (const char* bytes = PyUnicode_AsUTF8AndSize(text, &length)) return {bytes, static_cast<size_t>(length)};
+  PyErr_Clear();
+  *holder = py::reinterpret_steal<py::object>(PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass"));
+  if (!*holder) throw py::error_already_set();
+  return {PyBytes_AS_STRING(holder->ptr()), static_cast<size_t>(PyBytes_GET_SIZE(holder->ptr()))};
+}
+
+bool Strings::append(PyObject* value) {
+  if (PyUnicode_Check(value)) {
+    py::object holder;
+    bytes += utf8_of(value, &holder);
+  } else if (PyBytes_Check(value)) {
+    bytes.append(PyBytes_AS_STRING(value), static_cast<size_t>(PyBytes_GET_SIZE(value)));
+  } else {
+    return false;
+  }
+  offsets.push_back(static_cast<int64_t>(bytes.size()));
+  return true;
+}
+
+void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor) {
+  tensor->array = py::reinterpret_borrow<py::object>(value);
+  if (!is_array(value) || is_packed(spec.dtype)) {
+    // Lists, other array-likes, and packed bytes, whose shape only the spec tells.
+    const py::tuple converted = python_helper("from_python")(tensor->array, sidecall_dtype_name(spec.dtype), py::cast(spec.dims));
+    tensor->array = converted[0];
+    tensor->dims = converted[1].cast<std::vector<int64_t>>();
+  } else {
+    if (!is_plain(value) || type_num_of(value) == Npy::NPY_UNICODE_ || dtype_of(type_num_of(value)) == 0) {
+      tensor->array = python_helper("plain")(tensor->array);
+    }
+    const auto* array = proxy(tensor->array.ptr());
+    tensor->dims.assign(array->dimensions, array->dimensions + array->nd);
+  }
+  PyObject* array = tensor->array.ptr();
+  tensor->view.dtype = type_num_of(array) == spec.type_num ? spec.dtype : dtype_of(type_num_of(array));
+  tensor->view.rank = static_cast<int32_t>(tensor->dims.size());
+  tensor->view.dims = tensor->dims.data();
+  if (tensor->view.dtype == 0) {
+    tensor->refused = py::str(tensor->array.attr("dtype").attr("name")).cast<std::string>();
+  } else if (tensor->view.dtype == SIDECALL_STRING && spec.dtype == SIDECALL_STRING) {
+    read_strings(array, tensor);
+  } else if (tensor->view.dtype != SIDECALL_STRING) {
+    tensor->view.data = proxy(array)->data;
+    tensor->view.data_bytes = static_cast<uint64_t>(py::reinterpret_borrow<py::array>(array).nbytes());
+  }
+}
+
+py::object array_of(const sidecall_view& view, const TensorSpec& spec, const py::object& owner) {
+  const int64_t packed = static_cast<int64_t>(view.data_bytes);
+  const int64_t* dims = is_packed(spec.dtype) ? &packed : view.dims;
+  const int rank = is_packed(spec.dtype) ? 1 : view.rank;
+  py::object array = new_array(spec, rank, dims, owner ? view.data : nullptr);
+  if (!array) throw py::error_already_set();
+  if (owner) {
+    if (Npy::get().PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) != 0) throw py::error_already_set();
+  } else if (view.dtype == SIDECALL_STRING) {
+    int64_t count = 1;
+    for (int i = 0; i < rank; ++i) count *= dims[i];
+    fill_strings(view, array.ptr(), count);
+  } else if (view.data_bytes > 0) {
+    std::memcpy(proxy(array.ptr())->data, view.data, view.data_bytes);
+  }
+  return array;
+}
+
+}  // namespace sidecall_python

@@ -1,0 +1,180 @@
+// The reusable workspace as Python sees it: arrays over its memory, values by feature and column.
+#include <utility>
+
+#include "fast.h"
+#include "model.h"
+
+namespace sidecall_python {
+namespace {
+
+using SlotHandle = std::shared_ptr<Slot>;
+
+// Arrays over the call's memory own a share of it, so that it outlives the call where somebody still looks.
+py::object share(const SlotHandle& slot) {
+  return py::capsule(new SlotHandle(slot), [](void* shared) { delete static_cast<SlotHandle*>(shared); });
+}
+
+bool is_integer(int32_t dtype) {
+  switch (dtype) {
+    case SIDECALL_BOOL:
+    case SIDECALL_INT8:
+    case SIDECALL_INT16:
+    case SIDECALL_INT32:
+    case SIDECALL_INT64:
+    case SIDECALL_UINT8:
+    case SIDECALL_UINT16:
+    case SIDECALL_UINT32:
+    case SIDECALL_UINT64:
+      return true;
+    default:
+      return false;
+  }
+}
+
+class Call {
+ public:
+  Call(py::object owner, Model* model, int64_t rows)
+      : owner_(std::move(owner)), model_(model), slot_(std::make_shared<Slot>(model->handle(), rows)) {
+    find_dynamic_outputs();
+  }
+
+  int64_t rows() const { return sidecall_call_rows(slot().call()); }
+  bool is_shared() const noexcept { return slot_ != nullptr && slot_.use_count() > 1; }
+  void close() { slot_.reset(); }
+
+  void run(int64_t timeout_ns) {
+    const SlotHandle slot = slot_;  // lives on when another thread closes meanwhile
+    this->slot().run(timeout_ns);
+  }
+
+  py::object input(int32_t index) const {
+    const TensorSpec& spec = model_->inputs()[static_cast<size_t>(index)];
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    slot().error().check(sidecall_call_input(slot().call(), index, &view, slot().error().get()));
+    if (view.dtype == SIDECALL_STRING) {
+      raise_status(SIDECALL_INVALID_ARGUMENT, "input '" + spec.text + "': strings are assigned, they have no array to be written into");
+    }
+    return array_of(view, spec, share(slot_));
+  }
+
+  // Arrays over the call's memory where it stays from run to run; a copy for strings and for shapes that only a run can tell.
+  py::object output(int32_t index) const {
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    slot().error().check(sidecall_call_output(slot().call(), index, &view, slot().error().get()));
+    if (view.rank < 0 || (view.data == nullptr && view.data_bytes > 0)) {
+      raise_status(SIDECALL_NOT_RUN, "outputs: expected a run that succeeded, got none");
+    }
+    const bool is_copied = view.dtype == SIDECALL_STRING || is_dynamic_[static_cast<size_t>(index)];
+    return array_of(view, model_->outputs()[static_cast<size_t>(index)], is_copied ? py::object() : share(slot_));
+  }
+
+  bool is_kept(int32_t output) const {
+    return !is_dynamic_[static_cast<size_t>(output)] && model_->outputs()[static_cast<size_t>(output)].dtype != SIDECALL_STRING;
+  }
+
+  void set_strings(int32_t index, const py::sequence& values) {
+    Strings strings;
+    for (const py::handle value : values) {
+      if (!strings.append(value.ptr())) {
+        slot().error().check(
+            sidecall_call_refuse_input(slot().call(), index, type_name(value.ptr()).c_str(), slot().error().get()));
+      }
+    }
+    const auto count = static_cast<int64_t>(strings.offsets.size()) - 1;
+    slot().error().check(sidecall_call_set_strings(slot().call(), index, strings.bytes.data(), strings.offsets.data(), count,
+                                                   slot().error().get()));
+  }
+
+  void resize(int64_t rows) {
+    slot().error().check(sidecall_call_resize(slot().call(), rows, slot().error().get()));
+    find_dynamic_outputs();
+  }
+
+  void reshape(int32_t index, const std::vector<int64_t>& dims) {
+    slot().error().check(sidecall_call_reshape(slot().call(), index, dims.data(), static_cast<int32_t>(dims.size()), slot().error().get()));
+    find_dynamic_outputs();
+  }
+
+  void set(int64_t row, int32_t feature, const py::object& value) {
+    slot().error().check(set_value(slot().call(), row, feature, value.ptr(), slot().error().get()));
+  }
+
+  py::object get(int64_t row, int32_t index) const {
+    const Column& column = model_->columns()[static_cast<size_t>(index)];
+    CallError& error = slot().error();
+    if (column.dtype == SIDECALL_STRING) {
+      const char* text = nullptr;
+      size_t length = 0;
+      error.check(sidecall_call_get_str(slot().call(), row, index, &text, &length, error.get()));
+      return py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(text, static_cast<Py_ssize_t>(length), "surrogateescape"));
+    }
+    if (!is_integer(column.dtype)) {
+      double number = 0;
+      error.check(sidecall_call_get_f64(slot().call(), row, index, &number, error.get()));
+      return py::float_(number);
+    }
+    int64_t integer = 0;
+    error.check(sidecall_call_get_i64(slot().call(), row, index, &integer, error.get()));
+    return column.dtype == SIDECALL_BOOL ? py::object(py::bool_(integer != 0)) : py::object(py::int_(integer));
+  }
+
+  void clear() { slot().error().check(sidecall_call_clear(slot().call(), slot().error().get())); }
+  void cancel() const {
+    if (slot_ != nullptr) sidecall_call_cancel(slot_->call());
+  }
+
+ private:
+  Slot& slot() const {
+    if (slot_ == nullptr) raise_status(SIDECALL_INVALID_ARGUMENT, "the call is closed");
+    return *slot_;
+  }
+
+  // Before a run only: after it every output has a shape.
+  void find_dynamic_outputs() {
+    is_dynamic_.assign(model_->outputs().size(), true);
+    for (size_t i = 0; i < is_dynamic_.size(); ++i) {
+      sidecall_view view = SIDECALL_VIEW_INIT;
+      // Inputs may still disagree here; then nothing is known yet, and copies are right whatever comes.
+      if (sidecall_call_output(slot().call(), static_cast<int32_t>(i), &view, nullptr) == SIDECALL_OK) is_dynamic_[i] = view.rank < 0;
+    }
+  }
+
+  py::object owner_;  // keeps the model
+  Model* model_;
+  SlotHandle slot_;
+  std::vector<bool> is_dynamic_;
+};
+
+PyObject* run_call(PyObject* self, PyObject* const* args, Py_ssize_t) {
+  return guard([&] {
+    bound<Call>(self)->run(nanoseconds(args[0]));
+    return py::none();
+  });
+}
+
+}  // namespace
+
+void add_call(py::module_& module) {
+  py::class_<Call>(module, "Call")
+      .def(py::init([](const py::object& model, int64_t rows) { return new Call(model, model.cast<Model*>(), rows); }), py::arg("model"),
+           py::arg("rows"))
+      .def_property_readonly("rows", &Call::rows)
+      .def_property_readonly("is_shared", &Call::is_shared)
+      .def("input", &Call::input, py::arg("index"))
+      .def("output", &Call::output, py::arg("index"))
+      .def("is_kept", &Call::is_kept, py::arg("output"))
+      .def("set_strings", &Call::set_strings, py::arg("index"), py::arg("values"))
+      .def("resize", &Call::resize, py::arg("rows"))
+      .def("reshape", &Call::reshape, py::arg("index"), py::arg("dims"))
+      .def("set", &Call::set, py::arg("row"), py::arg("feature"), py::arg("value"))
+      .def("get", &Call::get, py::arg("row"), py::arg("column"))
+      .def("clear", &Call::clear)
+      .def("cancel", &Call::cancel)
+      .def("close", &Call::close)
+      .def("runner", [](const py::object& self) {
+        static PyMethodDef method = fast_method("run", run_call);
+        return bind<Call>(&method, self);
+      });
+}
+
+}  // namespace sidecall_python

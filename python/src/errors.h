@@ -1,0 +1,42 @@
+// Failures of the library as Python exceptions; used by every file of the module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+#include <sidecall/sidecall.h>
+
+#include <string>
+#include <vector>
+
+namespace sidecall_python {
+
+namespace py = pybind11;
+
+// The error of one call, made once: the library fills it on failure only, so that a run that succeeds does not pay for it.
+class CallError {
+ public:
+  CallError();
+  CallError(const CallError&) = delete;
+  CallError& operator=(const CallError&) = delete;
+
+  sidecall_error* get() noexcept { return &error_; }
+  void check(sidecall_status status) {
+    if (status != SIDECALL_OK) raise();
+  }
+  [[noreturn]] void raise() const;
+
+  // False when faults were found that had no room; there is room for all of them now, and the run may be asked again.
+  bool holds_all_faults();
+
+ private:
+  sidecall_error error_;
+  sidecall_fault few_[4];  // room for what most errors hold
+  std::vector<sidecall_fault> faults_;
+};
+
+// Raises the exception for what only Python can see.
+[[noreturn]] void raise_status(sidecall_status status, const std::string& message);
+
+// "list" for a list: the last part of a type's name.
+std::string type_name(PyObject* value);
+
+}  // namespace sidecall_python

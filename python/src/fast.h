@@ -1,0 +1,55 @@
+// Functions that Python calls without pybind11's dispatch, which costs more than what they do around the engine.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+#include <exception>
+#include <new>
+
+namespace sidecall_python {
+
+namespace py = pybind11;
+
+// A C++ exception as a Python one; every fast function's body runs in here.
+template <typename Body>
+PyObject* guard(Body body) {
+  try {
+    return body().release().ptr();
+  } catch (py::error_already_set& error) {
+    error.restore();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
+}
+
+using FastFunction = PyObject* (*)(PyObject* self, PyObject* const* args, Py_ssize_t num_args);
+
+inline PyMethodDef fast_method(const char* name, FastFunction function) {
+  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)), METH_FASTCALL, nullptr};
+}
+
+// Binds a fast function to an object; the function keeps the object alive. `method` must live for ever.
+template <typename T>
+py::object bind(PyMethodDef* method, const py::object& owner) {
+  const auto self = py::reinterpret_steal<py::object>(PyCapsule_New(owner.cast<T*>(), nullptr, [](PyObject* capsule) {
+    Py_DECREF(static_cast<PyObject*>(PyCapsule_GetContext(capsule)));
+  }));
+  if (!self || PyCapsule_SetContext(self.ptr(), owner.inc_ref().ptr()) != 0) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(PyCFunction_NewEx(method, self.ptr(), nullptr));
+}
+
+template <typename T>
+T* bound(PyObject* self) {
+  return static_cast<T*>(PyCapsule_GetPointer(self, nullptr));
+}
+
+inline int64_t nanoseconds(PyObject* value) {
+  const long long number = PyLong_AsLongLong(value);
+  if (number == -1 && PyErr_Occurred()) throw py::error_already_set();
+  return number;
+}
+
+}  // namespace sidecall_python

@@ -1,0 +1,228 @@
+// The life of a model and runs over tensors.
+#include "model.h"
+
+#include <utility>
+
+namespace sidecall_python {
+namespace {
+
+// Above this an output is handed out with the call's own memory, and the next run opens a new call.
+constexpr uint64_t kShareBytes = 256 * 1024;
+
+py::str interned(const char* text) {
+  PyObject* name = PyUnicode_FromString(text);
+  if (name == nullptr) throw py::error_already_set();
+  PyUnicode_InternInPlace(&name);
+  return py::reinterpret_steal<py::str>(name);
+}
+
+TensorSpec spec_of(const sidecall_tensor_spec& tensor) {
+  TensorSpec spec;
+  spec.name = interned(tensor.name);
+  spec.text = tensor.name;
+  spec.dtype = tensor.dtype;
+  spec.type_num = storage_type_num(tensor.dtype);
+  spec.descr = py::reinterpret_steal<py::object>(py::detail::npy_api::get().PyArray_DescrFromType_(spec.type_num));
+  spec.dims.assign(tensor.dims, tensor.dims + tensor.rank);
+  py::list names;
+  for (int32_t i = 0; i < tensor.rank; ++i) names.append(py::str(tensor.dim_names[i]));
+  spec.dim_names = py::tuple(names);
+  return spec;
+}
+
+}  // namespace
+
+Model::Model(sidecall_model* model) : handle_(model, sidecall_model_close) {
+  for (int32_t i = 0; i < sidecall_model_num_inputs(model); ++i) inputs_.push_back(spec_of(*sidecall_model_input_spec(model, i)));
+  for (int32_t i = 0; i < sidecall_model_num_outputs(model); ++i) outputs_.push_back(spec_of(*sidecall_model_output_spec(model, i)));
+  for (int32_t i = 0; i < sidecall_model_num_features(model); ++i) {
+    const char* name = sidecall_model_feature_spec(model, i)->name;
+    features_.push_back({interned(name), name});
+    feature_index_[features_.back().name] = i;
+  }
+  for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i) {
+    const sidecall_column_spec& spec = *sidecall_model_column_spec(model, i);
+    columns_.push_back({interned(spec.name), interned(spec.key), spec.dtype, spec.output, spec.column, spec.form});
+  }
+}
+
+const ModelHandle& Model::handle() const {
+  if (handle_ == nullptr) raise_status(SIDECALL_INVALID_ARGUMENT, "the model is closed");
+  return handle_;
+}
+
+void Model::close() {
+  tensor_calls_.clear();
+  record_calls_.clear();
+  handle_.reset();
+}
+
+int32_t Model::find(int32_t kind, PyObject* name) const {
+  const py::object text = PyUnicode_Check(name) ? py::reinterpret_borrow<py::object>(name) : py::object(py::str(py::handle(name)));
+  py::object holder;
+  const std::string_view bytes = utf8_of(text.ptr(), &holder);
+  CallError error;
+  int32_t index = -1;
+  error.check(sidecall_model_find(handle().get(), kind, bytes.data(), bytes.size(), &index, error.get()));
+  return index;
+}
+
+py::str Model::verify() const {
+  const ModelHandle model = handle();  // lives on when another thread closes meanwhile
+  CallError error;
+  sidecall_text* report = nullptr;
+  PyThreadState* thread = PyEval_SaveThread();
+  const sidecall_status status = sidecall_model_verify(model.get(), &report, error.get());
+  PyEval_RestoreThread(thread);
+  const std::unique_ptr<sidecall_text, decltype(&sidecall_text_close)> owner(report, sidecall_text_close);
+  error.check(status);
+  return {report->data, report->length};
+}
+
+py::object Model::id() const {
+  const ModelHandle model = handle();
+  PyThreadState* thread = PyEval_SaveThread();
+  const char* id = sidecall_model_id(model.get());
+  PyEval_RestoreThread(thread);
+  return py::str(id);
+}
+
+std::unique_ptr<Slot> Model::give(PyObject* inputs, std::vector<py::object>* keep) {
+  handle();
+  if (std::unique_ptr<Slot> slot = tensor_calls_.take_written(inputs_, inputs)) return slot;
+  std::unique_ptr<Slot> slot = tensor_calls_.take_any(handle_);
+  slot->error().check(sidecall_call_reset(slot->call(), slot->error().get()));
+  try {
+    if (py::isinstance(inputs, py::module_::import("collections.abc").attr("Mapping"))) {
+      PyObject* name = nullptr;
+      PyObject* value = nullptr;
+      // A copy, because converting a value may run code of the caller.
+      const auto items = py::reinterpret_steal<py::dict>(PyDict_Copy(py::dict(py::reinterpret_borrow<py::object>(inputs)).ptr()));
+      for (Py_ssize_t at = 0; PyDict_Next(items.ptr(), &at, &name, &value) != 0;) {
+        const int32_t input = find(SIDECALL_KIND_INPUT, name);
+        slot->give(input, value, inputs_[static_cast<size_t>(input)], keep);
+      }
+    } else if (inputs_.size() == 1) {
+      slot->give(0, inputs, inputs_[0], keep);
+    }  // else nothing was given, and the run says what is missing
+  } catch (...) {
+    put_tensors(std::move(slot), 0);
+    throw;
+  }
+  return slot;
+}
+
+void Model::put_tensors(std::unique_ptr<Slot> slot, uint64_t bytes) {
+  if (!is_closed()) tensor_calls_.put(std::move(slot), bytes);
+}
+
+py::dict Model::describe() const {
+  const auto tensors = [](const std::vector<TensorSpec>& specs) {
+    py::list list;
+    for (const TensorSpec& spec : specs) {
+      list.append(py::make_tuple(spec.name, sidecall_dtype_name(spec.dtype), py::tuple(py::cast(spec.dims)), spec.dim_names));
+    }
+    return list;
+  };
+  py::list features;
+  for (size_t i = 0; i < features_.size(); ++i) {
+    const sidecall_feature_spec& spec = *sidecall_model_feature_spec(handle().get(), static_cast<int32_t>(i));
+    features.append(py::make_tuple(features_[i].name, sidecall_dtype_name(spec.dtype), py::bool_(spec.nullable != 0),
+                                   inputs_[static_cast<size_t>(spec.input)].name, spec.column));
+  }
+  py::list columns;
+  for (const Column& column : columns_) {
+    columns.append(py::make_tuple(column.name, column.key, sidecall_dtype_name(column.dtype),
+                                  outputs_[static_cast<size_t>(column.output)].name, column.column));
+  }
+  size_t length = 0;
+  const char* contract = sidecall_model_contract(handle().get(), &length);
+  const char* warning = sidecall_model_warning(handle().get());
+  py::dict result;
+  result["inputs"] = tensors(inputs_);
+  result["outputs"] = tensors(outputs_);
+  result["features"] = features;
+  result["columns"] = columns;
+  result["name"] = sidecall_model_name(handle().get());
+  result["version"] = sidecall_model_version(handle().get());
+  result["contract"] = contract == nullptr ? py::object(py::none()) : py::object(py::str(contract, length));
+  result["warning"] = warning == nullptr ? py::object(py::none()) : py::object(py::str(warning));
+  return result;
+}
+
+py::object Model::run(PyObject* inputs, PyObject* outputs, int64_t timeout_ns) {
+  std::vector<py::object> keep;
+  std::unique_ptr<Slot> slot = give(inputs, &keep);
+  try {
+    slot->run(timeout_ns);
+  } catch (...) {
+    put_tensors(std::move(slot), 0);
+    throw;
+  }
+  return tensors(std::move(slot), py::reinterpret_borrow<py::object>(outputs));
+}
+
+py::object Model::tensors(std::unique_ptr<Slot> slot, const py::object& wanted) {
+  std::vector<size_t> order;
+  if (!wanted.is_none()) {
+    for (const py::handle name : wanted) order.push_back(static_cast<size_t>(find(SIDECALL_KIND_OUTPUT, name.ptr())));
+  }
+  if (!slot->is_remembered()) slot->remember(inputs_.size());
+  const size_t count = wanted.is_none() ? outputs_.size() : order.size();
+  py::dict result;
+  uint64_t bytes = 0;
+  py::object owner;
+  Slot* const lent = slot.get();
+  for (size_t k = 0; k < count; ++k) {
+    const size_t i = wanted.is_none() ? k : order[k];
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    lent->error().check(sidecall_call_output(lent->call(), static_cast<int32_t>(i), &view, lent->error().get()));
+    const bool is_shared = view.data_bytes > kShareBytes && view.dtype != SIDECALL_STRING;
+    if (is_shared && !owner) owner = py::capsule(slot.release(), [](void* shared) { delete static_cast<Slot*>(shared); });
+    const py::object array = array_of(view, outputs_[i], is_shared ? owner : py::object());
+    if (PyDict_SetItem(result.ptr(), outputs_[i].name.ptr(), array.ptr()) != 0) throw py::error_already_set();
+    bytes += view.data_bytes;
+  }
+  if (slot != nullptr) put_tensors(std::move(slot), bytes);
+  return result;
+}
+
+std::unique_ptr<Pending> Model::start_run(const py::object& self, PyObject* inputs, const py::object& outputs, int64_t timeout_ns) {
+  std::vector<py::object> keep;
+  std::unique_ptr<Slot> slot = give(inputs, &keep);
+  return std::make_unique<Pending>(self, this, std::move(slot), Pending::Kind::kTensors, outputs, std::move(keep), timeout_ns);
+}
+
+py::object Model::collect(std::unique_ptr<Slot> slot, Pending::Kind kind, const py::object& outputs) {
+  if (kind == Pending::Kind::kTensors) return tensors(std::move(slot), outputs);
+  py::object answer = records(slot.get(), kind == Pending::Kind::kRecord);
+  const int64_t rows = sidecall_call_rows(slot->call());
+  put_records(std::move(slot), rows);
+  return answer;
+}
+
+Pending::Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kind kind, py::object outputs, std::vector<py::object> keep,
+                 int64_t timeout_ns)
+    : owner_(std::move(owner)), model_(model), slot_(std::move(slot)), kind_(kind), outputs_(std::move(outputs)), keep_(std::move(keep)) {
+  slot_->error().check(sidecall_call_fd(slot_->call(), &fd_, slot_->error().get()));
+  slot_->start(timeout_ns);
+}
+
+py::object Pending::result() {
+  if (slot_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
+  slot_->error().check(sidecall_call_finish(slot_->call(), 0, slot_->error().get()));
+  return model_->collect(std::move(slot_), kind_, outputs_);
+}
+
+void Pending::cancel() noexcept {
+  if (slot_ != nullptr) sidecall_call_cancel(slot_->call());
+}
+
+void Pending::close() {
+  if (slot_ == nullptr) return;
+  std::unique_ptr<Slot> slot = std::move(slot_);
+  const py::gil_scoped_release release;
+  slot.reset();
+}
+
+}  // namespace sidecall_python

@@ -1,0 +1,128 @@
+// Kept calls: the fast path of a run is a dict look-up, three comparisons and a memcpy per input.
+#include "slot.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace sidecall_python {
+namespace {
+
+// Below this, copying into bound memory costs less than binding the caller's.
+constexpr uint64_t kCopyBytes = 16 * 1024;
+constexpr uint64_t kKeepBytes = 16 * 1024 * 1024;
+constexpr size_t kMostIdle = 8;
+
+}  // namespace
+
+Slot::Slot(const ModelHandle& model, int64_t rows) : model_(model) {
+  error_.check(sidecall_call_open(model.get(), rows, &call_, error_.get()));
+}
+
+void Slot::run(int64_t timeout_ns) {
+  sidecall_status status;
+  do {
+    PyThreadState* thread = PyEval_SaveThread();
+    status = sidecall_call_run(call_, timeout_ns, error_.get());
+    PyEval_RestoreThread(thread);
+  } while (status != SIDECALL_OK && !error_.holds_all_faults());
+  error_.check(status);
+}
+
+void Slot::start(int64_t timeout_ns) {
+  sidecall_status status;
+  do {
+    status = sidecall_call_start(call_, timeout_ns, error_.get());
+  } while (status != SIDECALL_OK && !error_.holds_all_faults());
+  error_.check(status);
+}
+
+bool Slot::write(const std::vector<TensorSpec>& specs, PyObject* inputs) {
+  if (inputs_.empty()) return false;
+  const bool is_dict = PyDict_CheckExact(inputs);
+  if (is_dict ? static_cast<size_t>(PyDict_GET_SIZE(inputs)) != specs.size() : specs.size() != 1) return false;
+  for (size_t i = 0; i < specs.size(); ++i) {
+    PyObject* value = is_dict ? PyDict_GetItemWithError(inputs, specs[i].name.ptr()) : inputs;
+    if (value == nullptr) {
+      if (PyErr_Occurred()) throw py::error_already_set();
+      return false;
+    }
+    if (!is_array(value) || type_num_of(value) != specs[i].type_num || !is_plain(value)) return false;
+    const auto* array = proxy(value);
+    const Place& place = inputs_[i];
+    if (static_cast<size_t>(array->nd) != place.dims.size()) return false;
+    for (size_t d = 0; d < place.dims.size(); ++d) {
+      if (array->dimensions[d] != place.dims[d]) return false;
+    }
+    std::memcpy(place.data, array->data, place.bytes);
+  }
+  return true;
+}
+
+void Slot::give(int32_t input, PyObject* value, const TensorSpec& spec, std::vector<py::object>* keep) {
+  Tensor tensor;
+  read_tensor(value, spec, &tensor);
+  if (!tensor.refused.empty()) error_.check(sidecall_call_refuse_input(call_, input, tensor.refused.c_str(), error_.get()));
+  const bool is_large = tensor.view.data_bytes > kCopyBytes && tensor.view.dtype != SIDECALL_STRING;
+  is_small_ = is_small_ && !is_large && tensor.view.dtype != SIDECALL_STRING;
+  if (is_large) {
+    error_.check(sidecall_call_bind_input(call_, input, &tensor.view, error_.get()));
+    keep->push_back(std::move(tensor.array));
+  } else {
+    error_.check(sidecall_call_copy_input(call_, input, &tensor.view, error_.get()));
+  }
+}
+
+void Slot::remember(size_t num_inputs) {
+  const bool is_small = std::exchange(is_small_, true);
+  if (!is_small) return;
+  std::vector<Place> places;
+  for (size_t i = 0; i < num_inputs; ++i) {
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    error_.check(sidecall_call_input(call_, static_cast<int32_t>(i), &view, error_.get()));
+    if (is_packed(view.dtype)) return;
+    places.push_back({std::vector<int64_t>(view.dims, view.dims + view.rank), view.data, view.data_bytes});
+  }
+  inputs_ = std::move(places);
+}
+
+std::unique_ptr<Slot> Pool::take(size_t index) {
+  std::unique_ptr<Slot> slot = std::move(idle_[index]);
+  idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(index));
+  return slot;
+}
+
+std::unique_ptr<Slot> Pool::take_written(const std::vector<TensorSpec>& specs, PyObject* inputs) {
+  for (size_t i = idle_.size(); i-- > 0;) {
+    if (idle_[i]->write(specs, inputs)) return take(i);
+  }
+  return nullptr;
+}
+
+std::unique_ptr<Slot> Pool::take_any(const ModelHandle& model) {
+  for (size_t i = idle_.size(); i-- > 0;) {
+    if (!idle_[i]->is_remembered()) return take(i);
+  }
+  if (idle_.size() < kMostIdle) return std::make_unique<Slot>(model, 1);
+  std::unique_ptr<Slot> slot = take(0);
+  slot->forget();
+  return slot;
+}
+
+std::unique_ptr<Slot> Pool::take_rows(const ModelHandle& model, int64_t rows) {
+  for (size_t i = idle_.size(); i-- > 0;) {
+    if (sidecall_call_rows(idle_[i]->call()) == rows) return take(i);
+  }
+  if (idle_.size() < kMostIdle) return std::make_unique<Slot>(model, rows);
+  std::unique_ptr<Slot> slot = take(0);
+  slot->error().check(sidecall_call_resize(slot->call(), rows, slot->error().get()));
+  return slot;
+}
+
+void Pool::put(std::unique_ptr<Slot> slot, uint64_t bytes) {
+  if (bytes > kKeepBytes) return;
+  if (idle_.size() >= kMostIdle) idle_.erase(idle_.begin());
+  idle_.push_back(std::move(slot));
+}
+
+}  // namespace sidecall_python

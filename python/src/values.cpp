@@ -1,0 +1,134 @@
+// Python values and records: in through the library's setters, out of its views.
+#include <cmath>
+#include <cstring>
+
+#include "model.h"
+
+namespace sidecall_python {
+namespace {
+
+// numpy's scalar types; a process that has no numpy value never gets here.
+struct ScalarTypes {
+  py::object boolean, integer, floating;
+};
+
+const ScalarTypes& scalar_types() {
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<ScalarTypes> storage;
+  return storage
+      .call_once_and_store_result([] {
+        const py::module_ numpy = py::module_::import("numpy");
+        return ScalarTypes{numpy.attr("bool_"), numpy.attr("integer"), numpy.attr("floating")};
+      })
+      .get_stored();
+}
+
+bool is_a(PyObject* value, const py::object& type) {
+  return PyObject_TypeCheck(value, reinterpret_cast<PyTypeObject*>(type.ptr())) != 0;
+}
+
+// NaN is how pandas writes a missing string or bool, too.
+sidecall_status set_float(sidecall_call* call, int64_t row, int32_t feature, double value, sidecall_error* err) {
+  if (std::isnan(value)) return sidecall_call_set_missing(call, row, feature, err);
+  return sidecall_call_set_f64(call, row, feature, value, err);
+}
+
+sidecall_status set_integer(sidecall_call* call, int64_t row, int32_t feature, PyObject* value, sidecall_error* err) {
+  int overflow = 0;
+  const long long integer = PyLong_AsLongLongAndOverflow(value, &overflow);
+  if (overflow == 0) return sidecall_call_set_i64(call, row, feature, integer, err);
+  const double number = PyLong_AsDouble(value);
+  if (number == -1.0 && PyErr_Occurred()) {
+    PyErr_Clear();
+    return sidecall_call_set_invalid(call, row, feature, "an integer beyond float64", err);
+  }
+  return sidecall_call_set_f64(call, row, feature, number, err);
+}
+
+// What is neither a plain Python value nor a numpy scalar; types are named as JSON names them where it has a name.
+sidecall_status set_other(sidecall_call* call, int64_t row, int32_t feature, PyObject* value, sidecall_error* err) {
+  const ScalarTypes& types = scalar_types();
+  if (is_a(value, types.floating)) {
+    const auto number = py::reinterpret_steal<py::object>(PyNumber_Float(value));
+    if (!number) throw py::error_already_set();
+    return set_float(call, row, feature, PyFloat_AS_DOUBLE(number.ptr()), err);
+  }
+  if (is_a(value, types.integer)) {
+    const auto number = py::reinterpret_steal<py::object>(PyNumber_Index(value));
+    if (!number) throw py::error_already_set();
+    return set_integer(call, row, feature, number.ptr(), err);
+  }
+  if (is_a(value, types.boolean)) return sidecall_call_set_bool(call, row, feature, PyObject_IsTrue(value), err);
+  const std::string name = type_name(value);
+  if (name == "NAType") return sidecall_call_set_missing(call, row, feature, err);  // pandas.NA
+  const bool is_list = PyList_Check(value) || PyTuple_Check(value);
+  return sidecall_call_set_invalid(call, row, feature, is_list ? "array" : PyDict_Check(value) ? "object" : name.c_str(), err);
+}
+
+double half_to_double(uint16_t bits) {
+  char bytes[2];
+  std::memcpy(bytes, &bits, sizeof bits);
+  return PyFloat_Unpack2(bytes, PY_LITTLE_ENDIAN);
+}
+
+template <typename T>
+T element(const sidecall_view& view, int64_t index) {
+  T value;
+  std::memcpy(&value, static_cast<const char*>(view.data) + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
+
+PyObject* number_of(const sidecall_view& view, int64_t at) {
+  switch (view.dtype) {
+    case SIDECALL_FLOAT32: return PyFloat_FromDouble(static_cast<double>(element<float>(view, at)));
+    case SIDECALL_FLOAT64: return PyFloat_FromDouble(element<double>(view, at));
+    case SIDECALL_FLOAT16: return PyFloat_FromDouble(half_to_double(element<uint16_t>(view, at)));
+    case SIDECALL_INT64: return PyLong_FromLongLong(element<int64_t>(view, at));
+    case SIDECALL_INT32: return PyLong_FromLong(element<int32_t>(view, at));
+    case SIDECALL_INT16: return PyLong_FromLong(element<int16_t>(view, at));
+    case SIDECALL_INT8: return PyLong_FromLong(element<int8_t>(view, at));
+    case SIDECALL_UINT64: return PyLong_FromUnsignedLongLong(element<uint64_t>(view, at));
+    case SIDECALL_UINT32: return PyLong_FromUnsignedLong(element<uint32_t>(view, at));
+    case SIDECALL_UINT16: return PyLong_FromLong(element<uint16_t>(view, at));
+    case SIDECALL_UINT8: return PyLong_FromLong(element<uint8_t>(view, at));
+    case SIDECALL_BOOL: return PyBool_FromLong(element<uint8_t>(view, at));
+    case SIDECALL_STRING: {
+      const char* bytes = static_cast<const char*>(view.data);
+      return PyUnicode_DecodeUTF8(bytes + view.offsets[at], view.offsets[at + 1] - view.offsets[at], "surrogateescape");
+    }
+    default: return nullptr;
+  }
+}
+
+}  // namespace
+
+sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, PyObject* value, sidecall_error* err) {
+  if (PyFloat_Check(value)) return set_float(call, row, feature, PyFloat_AS_DOUBLE(value), err);
+  if (PyUnicode_Check(value)) {
+    py::object holder;
+    const std::string_view text = utf8_of(value, &holder);
+    return sidecall_call_set_str(call, row, feature, text.data(), text.size(), err);
+  }
+  if (value == Py_None) return sidecall_call_set_missing(call, row, feature, err);
+  if (PyBool_Check(value)) return sidecall_call_set_bool(call, row, feature, value == Py_True, err);
+  if (PyLong_Check(value)) return set_integer(call, row, feature, value, err);
+  return set_other(call, row, feature, value, err);
+}
+
+py::object value_of(sidecall_call* call, const sidecall_view& view, int64_t row, int32_t index, const Column& column) {
+  int64_t width = 1;
+  for (int32_t i = 1; i < view.rank; ++i) width *= view.dims[i];
+  PyObject* value = number_of(view, row * width + column.column);
+  if (value == nullptr && !PyErr_Occurred()) {
+    // 8-bit floats and bfloat16, which Python has no type for: the library converts.
+    CallError error;
+    double number = 0;
+    error.check(sidecall_call_get_f64(call, row, index, &number, error.get()));
+    value = PyFloat_FromDouble(number);
+  }
+  if (value == nullptr) throw py::error_already_set();
+  auto result = py::reinterpret_steal<py::object>(value);
+  if (column.dtype == SIDECALL_BOOL && !PyBool_Check(value)) result = py::bool_(PyObject_IsTrue(value) != 0);
+  return result;
+}
+
+}  // namespace sidecall_python
