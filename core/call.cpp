@@ -37,14 +37,14 @@ Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, 
 }
 
 Call::~Call() {
-  if (!is_pending_.load(std::memory_order_relaxed)) return;
+  if (!is_pending()) return;
   cancel();
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return is_done_; });
+  std::unique_lock lock(pending_->mutex);
+  pending_->changed.wait(lock, [&] { return pending_->is_done; });
 }
 
-void Call::require_idle() const {
-  if (is_pending_.load(std::memory_order_relaxed) || phase_.load(std::memory_order_acquire) != kIdle) {
+void Call::require_idle() {
+  if (is_pending() || phase_.load(std::memory_order_acquire) != kIdle) {
     throw Error(SIDECALL_BUSY, "the call is running");
   }
 }

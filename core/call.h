@@ -7,11 +7,13 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include "deadline.h"
@@ -81,7 +83,7 @@ class Call final : private Watched, private Job {
   enum class Reason { kNone, kTimedOut, kCancelled };
 
   // call.cpp
-  void require_idle() const;
+  void require_idle();
   Input& input_at(int32_t input);
   Output& output_at(int32_t output);
   void check_dims(const TensorSpec& spec, const Dims& dims) const;
@@ -94,7 +96,8 @@ class Call final : private Watched, private Job {
 
   // call_features.cpp
   const Feature& feature_at(int64_t row, int32_t feature);
-  [[noreturn]] void refuse(int64_t row, const Feature& feature, int32_t status, const char* expected, const char* got);
+  [[noreturn]] void refuse(int64_t row, int32_t index, int32_t status, const char* expected, const char* got);
+  [[noreturn]] void remember(int32_t index, const Fault& fault);
   void store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer);
   void write_number(int64_t row, const Feature& feature, double value, int64_t integer);
   void mark_set(int64_t row, int32_t feature);
@@ -113,6 +116,7 @@ class Call final : private Watched, private Job {
   Reason leave() noexcept;
   void interrupt(Reason reason) noexcept;
   void run_engine(std::optional<Error>* failure) noexcept;
+  bool is_pending() noexcept;
   void await_abandoned();
   void on_deadline() noexcept override;
   void work() noexcept override;
@@ -130,23 +134,28 @@ class Call final : private Watched, private Job {
   bool has_records_ = false;  // a feature was set since the last reset
   std::vector<uint8_t> is_set_;
   int64_t num_set_ = 0;
-  std::vector<Fault> faults_;
-  size_t num_faults_ = 0;
+  // By row, feature (-1 for a name that is none) and that name. The first thousand are kept, the rest is counted.
+  std::map<std::tuple<int64_t, int32_t, std::string>, Fault> faults_;
+  size_t num_dropped_faults_ = 0;
 
   // idle -> running -> idle by the owner or a worker; running -> interrupting -> interrupted by whoever ends it early.
   enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted };
   std::atomic<int> phase_{kIdle};
   Reason reason_ = Reason::kNone;  // written while interrupting, read by leave() after it saw interrupted
 
-  // Asynchronous runs. is_pending_ is the owner's; the rest is guarded by mutex_.
+  // The run that was started: what its owner and the worker share.
+  struct Pending {
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool is_done = false;
+    Reason released = Reason::kNone;  // why the owner was let go before the engine was done
+    std::optional<Error> failure;
+    std::unique_ptr<platform::Event> event;
+    int32_t process = 0;  // that started it
+  };
   std::atomic<bool> is_pending_{false};
   std::optional<Deadline> deadline_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool is_done_ = false;
-  Reason released_ = Reason::kNone;
-  std::optional<Error> failure_;
-  std::unique_ptr<platform::Event> event_;
+  std::unique_ptr<Pending> pending_ = std::make_unique<Pending>();
 };
 
 }  // namespace sidecall

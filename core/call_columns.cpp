@@ -39,6 +39,9 @@ bool read_integer(const void* data, int64_t index, int32_t dtype, int64_t* value
     case SIDECALL_UINT16:
       *value = read_at<uint16_t>(data, index);
       return true;
+    case SIDECALL_UINT64:
+      *value = static_cast<int64_t>(read_at<uint64_t>(data, index));  // below 0 where it does not fit: see get_i64
+      return true;
     case SIDECALL_BOOL:
     case SIDECALL_UINT8:
       *value = read_at<uint8_t>(data, index);
@@ -46,6 +49,11 @@ bool read_integer(const void* data, int64_t index, int32_t dtype, int64_t* value
     default:
       return false;
   }
+}
+
+void refuse_wrapped(const Column& column, int64_t row, int32_t dtype, int64_t integer) {
+  if (dtype != SIDECALL_UINT64 || integer >= 0) return;
+  throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name, "an integer that int64 holds", "a larger one"});
 }
 
 }  // namespace
@@ -83,6 +91,7 @@ double Call::get_f64(int64_t row, int32_t index) {
   if (dtype == SIDECALL_FLOAT64) return read_at<double>(data, element);
   int64_t integer = 0;
   if (!read_integer(data, element, dtype, &integer)) refuse_column(column, "a numeric column");
+  refuse_wrapped(column, row, dtype, integer);
   if (integer > kTwoTo53 || integer < -kTwoTo53)
     throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name, "an integer that a double holds", "a larger one"});
   return static_cast<double>(integer);
@@ -95,6 +104,7 @@ int64_t Call::get_i64(int64_t row, int32_t index) {
   int64_t integer = 0;
   if (!read_integer(outputs_[static_cast<size_t>(column.output)].data, element, dtype, &integer))
     refuse_column(column, "an integer column");
+  refuse_wrapped(column, row, dtype, integer);
   return integer;
 }
 

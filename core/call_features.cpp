@@ -62,10 +62,17 @@ const Feature& Call::feature_at(int64_t row, int32_t feature) {
   return found;
 }
 
-void Call::refuse(int64_t row, const Feature& feature, int32_t status, const char* expected, const char* got) {
-  Fault fault{status, row, feature.name, expected, got};
-  ++num_faults_;
-  if (faults_.size() < kMaxFaults) faults_.push_back(fault);
+void Call::refuse(int64_t row, int32_t index, int32_t status, const char* expected, const char* got) {
+  remember(index, {status, row, signature_.features[static_cast<size_t>(index)].name, expected, got});
+}
+
+void Call::remember(int32_t index, const Fault& fault) {
+  auto key = std::make_tuple(fault.row, index, index < 0 ? fault.name : std::string());
+  if (faults_.size() < kMaxFaults || faults_.count(key) != 0) {
+    faults_.insert_or_assign(std::move(key), fault);
+  } else {
+    ++num_dropped_faults_;
+  }
   throw Error({fault}, 1, rows_ > 1);
 }
 
@@ -73,13 +80,7 @@ void Call::mark_set(int64_t row, int32_t feature) {
   uint8_t& bit = is_set_[static_cast<size_t>(row) * signature_.features.size() + static_cast<size_t>(feature)];
   num_set_ += 1 - bit;
   bit = 1;
-  if (num_faults_ == 0) return;
-  // The caller corrected itself.
-  for (size_t i = 0; i < faults_.size(); ++i) {
-    if (faults_[i].row != row || faults_[i].name != signature_.features[static_cast<size_t>(feature)].name) continue;
-    faults_.erase(faults_.begin() + static_cast<std::ptrdiff_t>(i--));
-    --num_faults_;
-  }
+  if (!faults_.empty()) faults_.erase({row, feature, std::string()});  // the caller corrected itself
 }
 
 void Call::write_number(int64_t row, const Feature& feature, double value, int64_t integer) {
@@ -100,15 +101,15 @@ void Call::write_number(int64_t row, const Feature& feature, double value, int64
 void Call::store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer) {
   const bool is_float32 = feature.tensor_dtype == SIDECALL_FLOAT32;
   if (is_float32 && std::fabs(value) > static_cast<double>(FLT_MAX) && !std::isinf(value))
-    refuse(row, feature, SIDECALL_OUT_OF_RANGE, "float32", "a number beyond its range");
+    refuse(row, index, SIDECALL_OUT_OF_RANGE, "float32", "a number beyond its range");
   if (feature.dtype == SIDECALL_INT64 && !survives(integer, feature.tensor_dtype)) {
-    refuse(row, feature, SIDECALL_OUT_OF_RANGE, "an integer that its tensor holds exactly", "a larger one");
+    refuse(row, index, SIDECALL_OUT_OF_RANGE, "an integer that its tensor holds exactly", "a larger one");
   }
   if (feature.tensor_dtype == SIDECALL_INT64 && feature.nullable && integer == feature.missing_int) {
-    refuse(row, feature, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype), "the number reserved for missing values");
+    refuse(row, index, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype), "the number reserved for missing values");
   }
   if (feature.is_closed && feature.allowed_numbers.count(is_float32 ? static_cast<double>(static_cast<float>(value)) : value) == 0) {
-    refuse(row, feature, SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one");
+    refuse(row, index, SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one");
   }
   write_number(row, feature, value, integer);
   mark_set(row, index);
@@ -118,43 +119,43 @@ void Call::set_f64(int64_t row, int32_t index, double value) {
   const Feature& feature = feature_at(row, index);
   if (std::isnan(value) && feature.dtype != SIDECALL_STRING && feature.dtype != SIDECALL_BOOL) return set_missing(row, index);
   if (feature.dtype == SIDECALL_INT64) {
-    if (std::trunc(value) != value || std::isinf(value)) refuse(row, feature, SIDECALL_DTYPE_MISMATCH, "int64", "float64");
-    if (value < -kTwoTo63 || value >= kTwoTo63) refuse(row, feature, SIDECALL_OUT_OF_RANGE, "int64", "a number beyond its range");
+    if (std::trunc(value) != value || std::isinf(value)) refuse(row, index, SIDECALL_DTYPE_MISMATCH, "int64", "float64");
+    if (value < -kTwoTo63 || value >= kTwoTo63) refuse(row, index, SIDECALL_OUT_OF_RANGE, "int64", "a number beyond its range");
     return store(row, index, feature, value, static_cast<int64_t>(value));
   }
   if (feature.dtype == SIDECALL_BOOL || feature.dtype == SIDECALL_STRING)
-    refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "float64");
+    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "float64");
   store(row, index, feature, value, 0);
 }
 
 void Call::set_i64(int64_t row, int32_t index, int64_t value) {
   const Feature& feature = feature_at(row, index);
   if (feature.dtype == SIDECALL_BOOL || feature.dtype == SIDECALL_STRING)
-    refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "int64");
+    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "int64");
   store(row, index, feature, static_cast<double>(value), value);
 }
 
 void Call::set_bool(int64_t row, int32_t index, int32_t value) {
   const Feature& feature = feature_at(row, index);
   require(value == 0 || value == 1, "value: expected 0 or 1, got another number");
-  if (feature.dtype != SIDECALL_BOOL) refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "bool");
+  if (feature.dtype != SIDECALL_BOOL) refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "bool");
   store(row, index, feature, value, value);
 }
 
 void Call::set_str(int64_t row, int32_t index, std::string_view value) {
   const Feature& feature = feature_at(row, index);
-  if (feature.dtype != SIDECALL_STRING) refuse(row, feature, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "string");
-  if (const char* fault = string_fault(value)) refuse(row, feature, SIDECALL_INVALID_STRING, "string", fault);
+  if (feature.dtype != SIDECALL_STRING) refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "string");
+  if (const char* fault = string_fault(value)) refuse(row, index, SIDECALL_INVALID_STRING, "string", fault);
   if (feature.nullable && value == feature.missing_string) return set_missing(row, index);
   if (feature.is_closed && feature.allowed_strings.count(std::string(value)) == 0)
-    refuse(row, feature, SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one");
+    refuse(row, index, SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one");
   binding_->set_string(feature.input, row * feature.width + feature.column, value);
   mark_set(row, index);
 }
 
 void Call::set_missing(int64_t row, int32_t index) {
   const Feature& feature = feature_at(row, index);
-  if (!feature.nullable) refuse(row, feature, SIDECALL_MISSING_VALUE, dtype_name(feature.dtype), "a missing value");
+  if (!feature.nullable) refuse(row, index, SIDECALL_MISSING_VALUE, dtype_name(feature.dtype), "a missing value");
   write_missing(row, feature);
   mark_set(row, index);
 }
@@ -163,16 +164,14 @@ void Call::set_invalid(int64_t row, int32_t index, int32_t status, const char* g
   if (index == kNoRecord)
     throw Error(SIDECALL_DTYPE_MISMATCH, std::string("records: expected a record, got ") + got + " (row " + std::to_string(row) + ")");
   const Feature& feature = feature_at(row, index);
-  refuse(row, feature, status, dtype_name(feature.dtype), got);
+  refuse(row, index, status, dtype_name(feature.dtype), got);
 }
 
 void Call::set_unknown(int64_t row, std::string_view name) {
   if (signature_.features.empty()) feature_at(row, 0);
   feature_at(row, 0);
   if (ignore_extra_) return;
-  Feature unknown;
-  unknown.name = is_utf8(name) ? std::string(name) : "?";
-  refuse(row, unknown, SIDECALL_UNKNOWN_NAME, "a feature of the model", "an unknown name");
+  remember(-1, {SIDECALL_UNKNOWN_NAME, row, is_utf8(name) ? std::string(name) : "?", "a feature of the model", "an unknown name"});
 }
 
 void Call::write_missing(int64_t row, const Feature& feature) {
@@ -196,15 +195,16 @@ void Call::forget_records() {
   has_records_ = false;
   num_set_ = 0;
   faults_.clear();
-  num_faults_ = 0;
+  num_dropped_faults_ = 0;
 }
 
 // Before a run over features: those that were not set become missing, where that is allowed.
 void Call::check_records() {
   const size_t num_features = signature_.features.size();
   const bool is_complete = num_set_ == rows_ * static_cast<int64_t>(num_features);
-  std::vector<Fault> faults = faults_;
-  size_t num_faults = num_faults_;
+  if (is_complete && faults_.empty()) return;
+  auto faults = faults_;
+  size_t num_dropped = num_dropped_faults_;
   for (int64_t row = 0; !is_complete && row < rows_; ++row) {
     for (size_t i = 0; i < num_features; ++i) {
       const Feature& feature = signature_.features[i];
@@ -212,20 +212,20 @@ void Call::check_records() {
       if (is_tensor || is_set_[static_cast<size_t>(row) * num_features + i] != 0) continue;
       if (feature.nullable) {
         write_missing(row, feature);
-        continue;
+      } else if (faults.size() < kMaxFaults) {
+        // Does nothing where a value was refused: that fault says more.
+        faults.try_emplace({row, static_cast<int32_t>(i), std::string()},
+                           Fault{SIDECALL_MISSING_VALUE, row, feature.name, dtype_name(feature.dtype), "a missing value"});
+      } else {
+        ++num_dropped;
       }
-      const auto is_same = [&](const Fault& fault) { return fault.row == row && fault.name == feature.name; };
-      bool known = false;
-      for (const Fault& fault : faults_) known = known || is_same(fault);
-      if (known) continue;
-      ++num_faults;
-      if (faults.size() < kMaxFaults)
-        faults.push_back({SIDECALL_MISSING_VALUE, row, feature.name, dtype_name(feature.dtype), "a missing value"});
     }
   }
-  if (num_faults == 0) return;
-  std::stable_sort(faults.begin(), faults.end(), [](const Fault& a, const Fault& b) { return a.row < b.row; });
-  throw Error(std::move(faults), num_faults, rows_ > 1);
+  if (faults.empty()) return;
+  std::vector<Fault> found;
+  for (auto& [key, fault] : faults) found.push_back(std::move(fault));
+  const size_t total = found.size() + num_dropped;
+  throw Error(std::move(found), total, rows_ > 1);
 }
 
 // Tensors may have been written through views: look for what the graph would take without a word.

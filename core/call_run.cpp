@@ -1,4 +1,5 @@
 // Runs of a call: synchronous, asynchronous, with deadlines and cancellation.
+#include <new>
 #include <thread>
 
 #include "call.h"
@@ -35,7 +36,7 @@ void Call::prepare() {
 // Takes the call for one run, or says that it is taken.
 void Call::claim() {
   int idle = kIdle;
-  if (is_pending_.load(std::memory_order_relaxed) || !phase_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel)) {
+  if (is_pending() || !phase_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel)) {
     throw Error(SIDECALL_BUSY, "the call is running");
   }
 }
@@ -100,9 +101,10 @@ void Call::start(int64_t timeout_ns) {
   claim();
   try {
     prepare();
-    is_done_ = false;
-    released_ = Reason::kNone;
-    failure_.reset();
+    pending_->is_done = false;
+    pending_->released = Reason::kNone;
+    pending_->failure.reset();
+    pending_->process = platform::process_id();
     is_pending_.store(true, std::memory_order_relaxed);
     if (timeout_ns > 0) deadline_.emplace(deadline_after(timeout_ns), static_cast<Watched*>(this));
     if (!submit_job(this)) throw Error(SIDECALL_BUSY, "the queue of asynchronous runs is full");
@@ -118,21 +120,21 @@ void Call::start(int64_t timeout_ns) {
 void Call::work() noexcept {
   std::optional<Error> failure;
   run_engine(&failure);
-  const std::lock_guard lock(mutex_);
-  failure_ = std::move(failure);
-  is_done_ = true;
-  if (event_) event_->signal();
-  changed_.notify_all();
+  const std::lock_guard lock(pending_->mutex);
+  pending_->failure = std::move(failure);
+  pending_->is_done = true;
+  if (pending_->event) pending_->event->signal();
+  pending_->changed.notify_all();
 }
 
 // Lets a waiter go although the engine may still run.
 void Call::release_waiter(Reason reason) noexcept {
   if (!is_pending_.load(std::memory_order_relaxed)) return;
-  const std::lock_guard lock(mutex_);
-  if (is_done_ || released_ != Reason::kNone) return;
-  released_ = reason;
-  if (event_) event_->signal();
-  changed_.notify_all();
+  const std::lock_guard lock(pending_->mutex);
+  if (pending_->is_done || pending_->released != Reason::kNone) return;
+  pending_->released = reason;
+  if (pending_->event) pending_->event->signal();
+  pending_->changed.notify_all();
 }
 
 void Call::on_deadline() noexcept {
@@ -145,40 +147,57 @@ void Call::cancel() noexcept {
   release_waiter(Reason::kCancelled);
 }
 
+// A child of fork() has a copy of a pending run, but not the thread that works on it, and perhaps a lock that this thread
+// held: the copy is left behind, and the call is idle again.
+bool Call::is_pending() noexcept {
+  if (!is_pending_.load(std::memory_order_relaxed)) return false;
+  if (pending_->process == platform::process_id()) return true;
+  auto* fresh = new (std::nothrow) Pending;
+  if (fresh == nullptr) return true;
+  pending_.release();  // NOLINT(bugprone-unused-return-value): its mutex may be locked for ever
+  pending_.reset(fresh);
+  deadline_.reset();
+  binding_->rearm();
+  is_pending_.store(false, std::memory_order_relaxed);
+  phase_.store(kIdle, std::memory_order_release);
+  return false;
+}
+
 void Call::finish(int64_t wait_ns) {
   if (wait_ns < -1) throw Error(SIDECALL_INVALID_ARGUMENT, "wait_ns: expected 0 or more, or -1, got " + std::to_string(wait_ns));
-  if (!is_pending_.load(std::memory_order_relaxed)) throw Error(SIDECALL_NOT_RUN, "finish: no run was started");
-  std::unique_lock lock(mutex_);
-  const auto is_ready = [&] { return is_done_ || released_ != Reason::kNone; };
+  if (!is_pending()) throw Error(SIDECALL_NOT_RUN, "finish: no run was started");
+  Pending& pending = *pending_;
+  std::unique_lock lock(pending.mutex);
+  const auto is_ready = [&] { return pending.is_done || pending.released != Reason::kNone; };
   if (wait_ns < 0) {
-    changed_.wait(lock, is_ready);
+    pending.changed.wait(lock, is_ready);
   } else if (!is_ready()) {
-    changed_.wait_until(lock, deadline_after(wait_ns), is_ready);
+    pending.changed.wait_until(lock, deadline_after(wait_ns), is_ready);
   }
   if (!is_ready()) throw Error(SIDECALL_TIMEOUT, "the run is not over yet");
-  if (event_) event_->drain();
-  if (!is_done_) throw released_ == Reason::kCancelled ? cancelled() : timed_out();
+  if (pending.event) pending.event->drain();
+  if (!pending.is_done) throw pending.released == Reason::kCancelled ? cancelled() : timed_out();
   is_pending_.store(false, std::memory_order_relaxed);
-  if (failure_) throw *failure_;
+  if (pending.failure) throw *pending.failure;
   has_results_ = true;
 }
 
 // A run that its owner was released from still has the buffers: waits until the engine lets go, and drops its outcome.
 void Call::await_abandoned() {
-  if (!is_pending_.load(std::memory_order_relaxed)) return;
-  std::unique_lock lock(mutex_);
-  if (released_ == Reason::kNone) return;  // not abandoned: the caller will hear that it is busy
-  changed_.wait(lock, [&] { return is_done_; });
-  if (event_) event_->drain();
+  if (!is_pending()) return;
+  std::unique_lock lock(pending_->mutex);
+  if (pending_->released == Reason::kNone) return;  // not abandoned: the caller will hear that it is busy
+  pending_->changed.wait(lock, [&] { return pending_->is_done; });
+  if (pending_->event) pending_->event->drain();
   is_pending_.store(false, std::memory_order_relaxed);
 }
 
 int Call::fd() {
-  if (!event_) {
+  if (!pending_->event) {
     require_idle();
-    event_ = std::make_unique<platform::Event>();
+    pending_->event = std::make_unique<platform::Event>();
   }
-  return event_->fd();
+  return pending_->event->fd();
 }
 
 }  // namespace sidecall

@@ -41,6 +41,7 @@ class Watcher {
   }
 
   void remove(Clock::time_point when, uint64_t id) noexcept {
+    if (platform::process_id() != pid_) return;  // armed before a fork(): the lock may be held by a thread that is not here
     const std::lock_guard lock(mutex_);
     armed_.erase(Key{when, id});
   }

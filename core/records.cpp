@@ -24,6 +24,7 @@ namespace {
 // eight bytes at a time.
 constexpr unsigned kParseFlags = rapidjson::kParseInsituFlag | rapidjson::kParseNumbersAsStringsFlag;
 constexpr int kMaxDepth = 64;
+constexpr size_t kReadAhead = 16;  // RapidJSON looks at whole blocks of this size, beyond the end too
 
 // Receives RapidJSON's events. Depth 0 is outside, 1 a list or the record, 2 a record of a list, deeper what no feature takes.
 class Handler {
@@ -288,6 +289,7 @@ void RecordReader::read(std::string_view json, Call* call) {
     throw Error(SIDECALL_INVALID_JSON, "records: expected JSON, got a NUL (byte " + std::to_string(nul) + ")");
   }
   if (!is_utf8(json)) throw Error(SIDECALL_INVALID_JSON, "records: expected JSON, got bytes that are not UTF-8");
+  text_.reserve(json.size() + kReadAhead);
   text_.assign(json);
   seen_.assign(call->signature().features.size(), -1);
   Handler handler(call, is_list, &seen_);
