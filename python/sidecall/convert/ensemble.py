@@ -6,7 +6,6 @@ float64, thresholds, weights and sums are double (TreeEnsemble of ai.onnx.ml 5: 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -23,11 +22,6 @@ def float32_below(values: np.ndarray) -> np.ndarray:
         rounded = values.astype("float32")
     above = rounded.astype("float64") > values
     return np.where(above, np.nextafter(rounded, np.float32(-np.inf)), rounded)
-
-
-def _float32(values: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        return values.astype("float32")
 
 
 class Ensemble:
@@ -89,8 +83,7 @@ class Ensemble:
 
         With one target and two classes the target is the score of the second one.
         """
-        # Shares are rounded down: their sum must not exceed one, or one minus it would be a negative probability.
-        attributes = self._nodes() | self._targets("class", float32_below if transform == "NONE" else _float32)
+        attributes = self._nodes() | self._targets("class")
         if base is not None and np.any(base):
             attributes["base_values"] = [float(v) for v in np.ravel(base)]
         index, probabilities = g.ops(
@@ -121,9 +114,10 @@ class Ensemble:
             "nodes_missing_value_tracks_true": self._all("missing").astype(int).tolist(),
         }
 
-    def _targets(self, kind: str, rounded: Callable[[np.ndarray], np.ndarray] | None = None) -> dict[str, Any]:
+    def _targets(self, kind: str) -> dict[str, Any]:
         sizes = [len(node) for node, _, _ in self.weights]
-        weights = (rounded or _float32)(np.concatenate([w for _, _, w in self.weights])).astype("float64")
+        with np.errstate(over="ignore"):
+            weights = np.concatenate([w for _, _, w in self.weights]).astype("float32").astype("float64")
         return {
             f"{kind}_treeids": np.repeat(np.arange(len(sizes)), sizes).tolist(),
             f"{kind}_nodeids": np.concatenate([n for n, _, _ in self.weights]).tolist(),

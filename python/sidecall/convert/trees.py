@@ -33,12 +33,12 @@ def missing_left(tree: Any) -> np.ndarray:
     return tree.__getstate__()["nodes"]["missing_go_to_left"].astype(bool)
 
 
-def _class_ensemble(trees: list[Any], classes: int, output: int = 0, first: int = 0) -> Ensemble:
-    ensemble = Ensemble(classes - first)
+def _class_ensemble(trees: list[Any], classes: int, output: int = 0) -> Ensemble:
+    """Shares of the classes, summed over trees and not divided: sums of whole votes are exact, so ties stay ties."""
+    ensemble = Ensemble(classes)
     for tree in trees:
         value = tree.tree_.value[:, output, :classes]
-        share = value / value.sum(axis=1, keepdims=True) / len(trees)
-        add_tree(ensemble, tree.tree_, share[:, first:])
+        add_tree(ensemble, tree.tree_, value / value.sum(axis=1, keepdims=True))
     return ensemble
 
 
@@ -48,16 +48,18 @@ def _members(model: Any) -> list[Any]:
 
 @converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "classified")
 def _classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    classes = len(model.classes_)
-    # Of two classes the second is enough; onnxruntime also labels wrongly when both have weights.
-    ensemble = _class_ensemble(_members(model), classes, first=int(classes == 2))
+    classes, members = len(model.classes_), _members(model)
+    ensemble = _class_ensemble(members, classes)
     matrix = rounded(g, x)
-    if matrix.dtype == "float32" and classes > 1:
-        return ensemble.classify(g, matrix, classes, "NONE")
-    probabilities = ensemble.scores(g, matrix)
-    if classes == 2:
-        probabilities = pair(g, probabilities)
-    return g.argmax(probabilities), probabilities
+    if matrix.dtype == "float64" or classes == 1:
+        total = ensemble.scores(g, matrix)
+        index = g.argmax(total)
+    else:
+        # Of two classes the operator compares the second with one half; a third one that no leaf votes for makes it
+        # take the larger share, the first of equal ones, as scikit-learn does.
+        index, total = ensemble.classify(g, matrix, max(classes, 3), "NONE")
+        total = g.columns(total, range(classes))
+    return index, total / float(len(members)) if len(members) > 1 else total
 
 
 @converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "predict_proba")

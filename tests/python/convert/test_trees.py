@@ -162,9 +162,14 @@ def test_forest_with_missing_values():
     assert_agrees(RandomForestClassifier(10).fit(x, MALIGNANT), x.astype("float32"))
 
 
-def test_a_vote_of_two_classes_is_labelled_by_the_larger_share():
-    model = RandomForestClassifier(9, random_state=0, max_depth=3).fit(CANCER, MALIGNANT)
-    assert differences(model, CANCER.astype("float32"))["label"] == 0
+@pytest.mark.parametrize("trees", [2, 9, 10, 16, 50])
+def test_equal_votes_of_two_classes_stay_equal(trees):
+    model = RandomForestClassifier(trees, random_state=0, max_features=1).fit(CANCER[::4], MALIGNANT[::4])
+    rows = np.repeat(CANCER, 3, axis=0) * np.random.default_rng(0).uniform(0.8, 1.2, size=(3 * len(CANCER), 1))
+    rows = rows.astype("float32")
+    if trees == 10:
+        assert (model.predict_proba(rows)[:, 0] == 0.5).any()
+    assert_agrees(model, rows, exact=1e-12)
 
 
 def test_forests_of_several_outputs():
