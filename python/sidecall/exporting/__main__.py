@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from .errors import DataError, ExportError, FileError, ModelError, StepError
-from .files import FileProblem, load_data, load_model
+from .files import InputError, load_data, load_model
 
 # Those of every command of sidecall: 1 is also the answer "no".
 OK, NO, BAD_INPUT, BAD_MODEL, BAD_MACHINE = 0, 1, 2, 3, 4
@@ -28,12 +28,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     options = _parser().parse_args(arguments)
     # Classes of a pickled pipeline are mostly looked for beside the caller.
-    sys.path.insert(0, os.getcwd())
+    sys.path.insert(0, str(Path.cwd()))
     try:
         model = load_model(options.pipeline, options.trust_pickle)
         data = None if options.data is None else load_data(options.data, model, options.trust_pickle, options.drop)
         return int(options.run(options, model, data))
-    except (FileProblem, DataError) as error:
+    except (InputError, DataError) as error:
         return _fail(options, BAD_INPUT, error)
     except ModelError as error:
         return _fail(options, BAD_MODEL, error)

@@ -32,11 +32,12 @@ class Column:
         return Column(self.name, self.kind, self.values[rows], self.missing[rows], self.narrow)
 
     def present(self) -> np.ndarray:
-        return self.values[~self.missing]
+        result: np.ndarray = self.values[~self.missing]
+        return result
 
     def as_float(self) -> np.ndarray:
         """float64 with NaN for missing. Not for strings."""
-        values = self.values.astype(np.float64)
+        values: np.ndarray = self.values.astype(np.float64)
         values[self.missing] = np.nan
         return values
 
@@ -54,7 +55,7 @@ def column_of(name: str, kind: str, values: Iterable[Any], narrow: bool = False)
     missing = np.array([value is None for value in items], dtype=bool)
     empty = {"float": np.nan, "int": 0, "bool": False, "string": ""}[kind]
     dtype = {"float": np.float64, "int": np.int64, "bool": np.bool_, "string": object}[kind]
-    filled = np.empty(len(items), dtype=dtype)
+    filled: np.ndarray = np.empty(len(items), dtype=dtype)
     for i, value in enumerate(items):
         filled[i] = empty if value is None else value
     return Column(name, kind, filled, missing, narrow)

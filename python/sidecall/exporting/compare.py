@@ -38,7 +38,7 @@ def compare(outputs: list[Output], expected: dict[str, np.ndarray], got: dict[st
         elif output.is_label:
             result.append(_compare_labels(output, want, have, expected))
         elif output.type in ("string", "int64", "bool"):
-            differs = (
+            differs: np.ndarray = (
                 (want.astype(have.dtype) != have).any(axis=1) if output.type != "string" else (_texts(want) != _texts(have)).any(axis=1)
             )
             result.append(Difference(output, differs.astype(float), differs, differs))
@@ -86,9 +86,9 @@ def _compare_numbers(output: Output, want: np.ndarray, have: np.ndarray) -> Diff
     want, have = want.astype(np.float64), have.astype(np.float64)
     with np.errstate(all="ignore"):
         amount = np.abs(have - want)
-    equal = (np.isnan(want) & np.isnan(have)) | (want == have)
-    amount = np.where(equal, 0.0, np.where(np.isnan(amount), np.inf, amount))
-    bad = (amount > tolerated(output, want)).any(axis=1)
+    amount[np.isnan(amount)] = np.inf
+    amount[(np.isnan(want) & np.isnan(have)) | (want == have)] = 0.0
+    bad: np.ndarray = (amount > tolerated(output, want)).any(axis=1)
     return Difference(output, amount.max(axis=1, initial=0.0), bad, bad)
 
 

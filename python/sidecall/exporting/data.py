@@ -55,7 +55,8 @@ class ArrayData(Data):
             self.sentinels = [_first_missing(array[:, i]) for i in range(array.shape[1])]
 
     def original(self, rows: Any) -> np.ndarray:
-        return self.array[rows]
+        result: np.ndarray = self.array[rows]
+        return result
 
     def build(self, columns: list[Column]) -> np.ndarray:
         kind = self.array.dtype.kind
@@ -85,10 +86,10 @@ class TextData(Data):
         self.sentinels = [_first_missing(array)]
 
     def original(self, rows: Any) -> list[Any]:
-        return self.array[rows].tolist()
+        return list(self.array[rows])
 
     def build(self, columns: list[Column]) -> list[Any]:
-        return columns[0].as_objects(self.sentinels[0]).tolist()
+        return list(columns[0].as_objects(self.sentinels[0]))
 
     def holds_objects(self, index: int) -> bool:
         return True
@@ -116,7 +117,7 @@ class FrameData(Data):
         return frame
 
     def holds_objects(self, index: int) -> bool:
-        return bool(self.frame.dtypes.iloc[index] == object)
+        return _is_objects(self.frame.dtypes.iloc[index])
 
 
 def read_data(data: Any, model: Any, feature_names: Sequence[str] | None = None) -> Data:
@@ -219,6 +220,10 @@ def _check_names(names: list[str]) -> None:
         seen.add(name)
 
 
+def _is_objects(dtype: Any) -> bool:
+    return isinstance(dtype, np.dtype) and dtype.kind == "O"
+
+
 def _first_missing(values: Any) -> object:
     return next((value for value in values if is_missing(value)), np.nan)
 
@@ -255,7 +260,7 @@ def _series_of(column: Column, dtype: Any, sentinel: object) -> Any:
         return pandas.Series(pandas.Categorical(values, categories=categories if new else None, dtype=None if new else dtype))
     if not isinstance(dtype, np.dtype):
         return pandas.Series(pandas.array(column.as_objects(), dtype=dtype))
-    if dtype == object:
+    if _is_objects(dtype):
         return pandas.Series(column.as_objects(sentinel), dtype=object)
     if dtype.kind == "f":
         return pandas.Series(column.as_float().astype(dtype))

@@ -18,6 +18,7 @@ class Session:
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
+        self._step = step
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
@@ -30,7 +31,10 @@ class Session:
         self.inputs = [(spec.name, _WORDS.get(spec.type, spec.type)) for spec in self._session.get_inputs()]
 
     def run(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        answers = self._session.run(self.names, tensors)
+        try:
+            answers = self._session.run(self.names, tensors)
+        except Exception as error:
+            raise StepError(self._step, f"the converted graph fails in a run ({type(error).__name__})") from error
         return {name: _flat(answer) for name, answer in zip(self.names, answers, strict=True)}
 
 

@@ -10,7 +10,7 @@ from .data import fitted_names
 _PICKLES = (".joblib", ".pkl", ".pickle")
 
 
-class FileProblem(ValueError):
+class InputError(ValueError):
     """A file that the command cannot use."""
 
 
@@ -36,22 +36,22 @@ def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
 
             data = pandas.read_parquet(file) if suffix == ".parquet" else pandas.read_csv(file, sep="\t" if suffix == ".tsv" else ",")
         else:
-            raise FileProblem(f"{path}: expected .csv, .tsv, .parquet, .npy, .txt, .joblib or .pkl, got '{suffix}'")
+            raise InputError(f"{path}: expected .csv, .tsv, .parquet, .npy, .txt, .joblib or .pkl, got '{suffix}'")
     except (OSError, ValueError) as error:
-        if isinstance(error, FileProblem):
+        if isinstance(error, InputError):
             raise
-        raise FileProblem(f"{path}: expected {suffix[1:]} data, got a file that cannot be read as such ({type(error).__name__})") from error
+        raise InputError(f"{path}: expected {suffix[1:]} data, got a file that cannot be read as such ({type(error).__name__})") from error
     return _shaped(data, path, model, drop)
 
 
 def _shaped(data: Any, path: str, model: Any, drop: list[str]) -> Any:
     if not hasattr(data, "columns"):
         if drop:
-            raise FileProblem(f"{path}: expected columns with names to drop, got {type(data).__name__}")
+            raise InputError(f"{path}: expected columns with names to drop, got {type(data).__name__}")
         return data
     absent = [name for name in drop if name not in data.columns]
     if absent:
-        raise FileProblem(f"{path}: expected a column '{absent[0]}' to drop, got none of that name")
+        raise InputError(f"{path}: expected a column '{absent[0]}' to drop, got none of that name")
     data = data.drop(columns=drop)
     if fitted_names(model) is None and not hasattr(model, "n_features_in_") and data.shape[1] == 1:
         return data.iloc[:, 0]  # a text pipeline: a vectorizer knows no columns
@@ -61,22 +61,22 @@ def _shaped(data: Any, path: str, model: Any, drop: list[str]) -> Any:
 def _existing(path: str) -> Path:
     file = Path(path)
     if not file.exists():
-        raise FileProblem(f"{path}: no such file")
+        raise InputError(f"{path}: no such file")
     if file.is_dir():
-        raise FileProblem(f"{path}: expected a file, got a directory")
+        raise InputError(f"{path}: expected a file, got a directory")
     return file
 
 
 def _unpickle(file: Path, trusted: bool) -> Any:
     if file.suffix.lower() not in _PICKLES:
-        raise FileProblem(f"{file}: expected a fitted model as .joblib, .pkl or .pickle, got '{file.suffix}'")
+        raise InputError(f"{file}: expected a fitted model as .joblib, .pkl or .pickle, got '{file.suffix}'")
     if not trusted:
-        raise FileProblem(f"{file}: loading a pickle runs code of whoever wrote it; say --trust-pickle if that is you")
-    import joblib
+        raise InputError(f"{file}: loading a pickle runs code of whoever wrote it; say --trust-pickle if that is you")
+    import joblib  # type: ignore[import-untyped]
 
     try:
         return joblib.load(file)
     except ModuleNotFoundError:
         raise
     except Exception as error:
-        raise FileProblem(f"{file}: expected a pickled object, got a file that does not load ({type(error).__name__})") from error
+        raise InputError(f"{file}: expected a pickled object, got a file that does not load ({type(error).__name__})") from error

@@ -87,9 +87,9 @@ def _answers(output: Output, answer: np.ndarray) -> list[Any]:
     if output.is_label:
         return labels_as_json(answer)
     if output.type == "string":
-        return answer.astype(str).tolist()
+        return list(answer.astype(str).tolist())
     if output.type in ("int64", "bool"):
-        return answer.astype(output.type).tolist()
+        return list(answer.astype(output.type).tolist())
     several = output.width is not None or output.name == "probabilities" or output.classes is not None
     rows = as_matrix(answer) if several else answer
     if output.type == "float32":

@@ -69,25 +69,27 @@ class Original:
         return None
 
     def ask(self, rows: Any) -> dict[str, np.ndarray]:
-        with quiet():
-            return {output.name: _as_array(getattr(self.model, output.method)(rows)) for output in self.outputs}
+        return {output.name: self._ask(output, rows) for output in self.outputs}
+
+    def _ask(self, output: Output, rows: Any) -> np.ndarray:
+        try:
+            with quiet():
+                return _as_array(getattr(self.model, output.method)(rows))
+        except Exception as error:
+            raise ModelError(f"the model does not answer for the data: {type(error).__name__} in {output.method}") from error
 
     def describe(self, rows: Any) -> None:
         """Completes the outputs' classes and widths from answers for `rows`; drops those that no contract can hold."""
-        refusal = self.refusal(rows)
-        if refusal is not None:
-            raise ModelError(f"the model does not answer for the data: {type(refusal).__name__} in {self.outputs[0].method}") from refusal
         answers: dict[str, np.ndarray] = {}
         for output in list(self.outputs):
-            with quiet():
-                try:
-                    answers[output.name] = _as_array(getattr(self.model, output.method)(rows))
-                except Exception as error:
-                    # probability=False and the like: the method is there and refuses.
-                    if output is self.outputs[0]:
-                        raise ModelError(f"the model does not answer for the data: {type(error).__name__} in {output.method}") from error
-                    self.outputs.remove(output)
-                    continue
+            try:
+                answers[output.name] = self._ask(output, rows)
+            except ModelError:
+                # A method that is there and refuses, such as decision_function over members that have none.
+                if output is self.outputs[0]:
+                    raise
+                self.outputs.remove(output)
+                continue
             if answers[output.name].ndim > 2:
                 self.outputs.remove(output)
                 continue

@@ -138,7 +138,8 @@ class Measure:
         if not self.original.accepts(asked):
             return rows[:0]
         differences = compare(self.original.outputs, self.original.ask(asked), {name: answer[rows] for name, answer in got.items()})
-        return rows[~np.any([difference.bad for difference in differences], axis=0)]
+        kept: np.ndarray = rows[~np.any([difference.bad for difference in differences], axis=0)]
+        return kept
 
 
 def _slices(rows: int) -> Iterator[slice]:

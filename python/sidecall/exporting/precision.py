@@ -47,7 +47,7 @@ def is_short(values: np.ndarray) -> np.ndarray:
 
 def _has_digits(values: np.ndarray, digits: int) -> np.ndarray:
     """True where the value is the double of a decimal of so many significant digits."""
-    result = values == 0
+    result: np.ndarray = values == 0
     rest = np.isfinite(values) & ~result
     magnitude = np.abs(values[rest])
     # Powers of ten up to 10^22 are exact doubles, so that one division rounds as reading the decimal would.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,8 @@ class CheckReport:
         return text if self.report is None else f"{text}\n\n{self.report}"
 
 
-def table(head: tuple[str, ...] | None, rows: list[tuple[str, ...]]) -> str:
-    lines = ([head] if head else []) + rows
+def table(head: tuple[str, ...] | None, rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [*([head] if head else []), *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))] if lines else []
     text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     if head:

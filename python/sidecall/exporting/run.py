@@ -16,7 +16,7 @@ from .columns import Column
 from .data import Data, read_data
 from .decision import find_decision
 from .engine import Session
-from .errors import DataError, ExportError, ParityError, StepError
+from .errors import DataError, ParityError, StepError
 from .invent import invent
 from .original import Original
 from .parity import Measure, Parity
@@ -171,30 +171,20 @@ class _Job:
     def _measure(self, measure: Measure, many: list[Column], on_rows: Callable[[int], None]) -> tuple[Parity, Parity, Parity]:
         if len(self.few[0]):
             golden.mark_random(self.few, measure)
-        found = []
         # What is cheap first: a wrong conversion is mostly wrong on made-up rows already.
-        for where, run in (
-            ("synthetic rows", lambda: measure.of_columns(self.few)),
-            ("synthetic rows", lambda: measure.of_columns(many)),
-            ("synthetic rows" if self.invented else "the data", lambda: measure.of_data(on_rows)),
-        ):
-            try:
-                parity = run()
-            except ExportError:
-                raise
-            except Exception as error:
-                raise StepError(type(self.model).__name__, f"the converted graph fails on {where}: {type(error).__name__}") from error
-            if not parity.holds:
-                raise self._mismatch(parity, where)
-            found.append(parity)
-        return found[2], found[1], found[0]
+        of_few = self._held(measure.of_columns(self.few), "synthetic rows")
+        of_many = self._held(measure.of_columns(many), "synthetic rows")
+        of_data = self._held(measure.of_data(on_rows), "synthetic rows" if self.invented else "the data")
+        return of_data, of_many, of_few
 
-    def _mismatch(self, parity: Parity, where: str) -> ParityError:
+    def _held(self, parity: Parity, where: str) -> Parity:
+        if parity.holds:
+            return parity
         worst = parity.worst()
         reason = f"the converted graph gives other answers: {parity.describe()} of {where}"
         if parity.rounded and any(feature.tensor == "float32" for feature in self.schema.features):
             reason += '; dtype="float64" gives the model inputs that hold these values'
-        return ParityError(type(self.model).__name__, reason, output=worst.name, row=worst.first_bad or 0, largest=worst.worst_bad)
+        raise ParityError(type(self.model).__name__, reason, output=worst.name, row=worst.first_bad or 0, largest=worst.worst_bad)
 
     def _decide(self) -> None:
         label = next((output for output in self.original.outputs if output.is_label), None)

@@ -10,6 +10,7 @@ import xgboost
 from contract_reader import File, check_contract, records
 from export_data import houses, messages, payments
 from palmerpenguins import load_penguins
+from sidecall.exporting import export
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
@@ -29,7 +30,6 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, OneHotEncoder, OrdinalEncoder, StandardScaler, TargetEncoder
 from sklearn.tree import DecisionTreeRegressor
-from sidecall.exporting import export
 
 
 def preprocess(numbers, categories, **encoder):
