@@ -1,0 +1,272 @@
+"""The cffi backend: the same functions as `_native`, in Python over the C ABI. For PyPy, and the proof that the header tells the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sidecall._backend import KIND_INPUT, KIND_OUTPUT
+from sidecall._cffi_call import Call, Pending, Slot, output_view
+from sidecall._cffi_header import DTYPE_NAMES, NULL, CallError, constants, encoded, ffi, lib, text_of
+from sidecall._cffi_values import Spec, array_of, get_value, set_value, spec_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Columns = list[tuple[str, Any, Any, str | None]]
+
+__all__ = ["Call", "Model", "Pending", "abi_version", "describe_engine", "open", "status_name", "version"]
+
+_SCALAR, _MEMBER, _ELEMENT = (constants[f"SIDECALL_FORM_{form}"] for form in ("SCALAR", "MEMBER", "ELEMENT"))
+
+
+def open(  # noqa: A001
+    source: bytes, is_file: bool, verify: int, extra: int, timeout_ns: int, onnxruntime: str | None, package: str | None
+) -> Model:
+    options, keep = _options(onnxruntime, package)
+    options.verify, options.extra, options.timeout_ns = verify, extra, timeout_ns
+    error, model = CallError(), ffi.new("sidecall_model **")
+    if is_file:
+        status = lib.sidecall_model_open(source, options, model, error.struct)
+    else:
+        status = lib.sidecall_model_open_bytes(source, len(source), options, model, error.struct)
+    del keep
+    error.check(status)
+    return Model(model[0])
+
+
+def describe_engine(onnxruntime: str | None, package: str | None) -> str:
+    options, keep = _options(onnxruntime, package)
+    error, text = CallError(), ffi.new("sidecall_text **")
+    status = lib.sidecall_engine_describe(options, text, error.struct)
+    del keep
+    error.check(status)
+    return _taken(text[0])
+
+
+def status_name(status: int) -> str:
+    return text_of(lib.sidecall_status_name(status))
+
+
+def version() -> str:
+    return text_of(lib.sidecall_version())
+
+
+def abi_version() -> int:
+    number: int = lib.sidecall_abi_version()
+    return number
+
+
+class Model:
+    """An open model and its kept calls."""
+
+    def __init__(self, handle: Any) -> None:
+        self._handle = ffi.gc(handle, lib.sidecall_model_close)
+        self._inputs = [spec_of(lib.sidecall_model_input_spec(handle, i)) for i in range(lib.sidecall_model_num_inputs(handle))]
+        self._outputs = [spec_of(lib.sidecall_model_output_spec(handle, i)) for i in range(lib.sidecall_model_num_outputs(handle))]
+        self._columns = [lib.sidecall_model_column_spec(handle, i) for i in range(lib.sidecall_model_num_columns(handle))]
+        self._features = {text_of(lib.sidecall_model_feature_spec(handle, i).name): i for i in range(lib.sidecall_model_num_features(handle))}
+        self._tensor_slots: list[Slot] = []
+        self._record_slots: list[Slot] = []
+
+    @property
+    def handle(self) -> Any:
+        if self._handle is None:
+            from sidecall.errors import InvalidArgument
+
+            raise InvalidArgument("the model is closed")
+        return self._handle
+
+    @property
+    def inputs(self) -> list[Spec]:
+        return self._inputs
+
+    @property
+    def outputs(self) -> list[Spec]:
+        return self._outputs
+
+    def column_dtypes(self) -> list[str]:
+        return [DTYPE_NAMES[column.dtype] for column in self._columns]
+
+    def describe(self) -> dict[str, Any]:
+        length = ffi.new("size_t *")
+        contract = lib.sidecall_model_contract(self.handle, length)
+        warning = lib.sidecall_model_warning(self.handle)
+        return {
+            "inputs": [tuple(spec) for spec in self._inputs],
+            "outputs": [tuple(spec) for spec in self._outputs],
+            "features": [self._feature(i) for i in self._features.values()],
+            "columns": [
+                (text_of(c.name), text_of(c.key), DTYPE_NAMES[c.dtype], self._outputs[c.output].name, c.column) for c in self._columns
+            ],
+            "name": text_of(lib.sidecall_model_name(self.handle)),
+            "version": text_of(lib.sidecall_model_version(self.handle)),
+            "contract": None if contract == NULL else text_of(contract, length[0]),
+            "warning": None if warning == NULL else text_of(warning),
+        }
+
+    def id(self) -> str:
+        return text_of(lib.sidecall_model_id(self.handle))
+
+    def verify(self) -> str:
+        error, text = CallError(), ffi.new("sidecall_text **")
+        status = lib.sidecall_model_verify(self.handle, text, error.struct)
+        report = _taken(text[0])
+        error.check(status)
+        return report
+
+    def close(self) -> None:
+        self._tensor_slots.clear()
+        self._record_slots.clear()
+        self._handle = None
+
+    def find(self, kind: int, name: object) -> int:
+        error, index, text = CallError(), ffi.new("int32_t *"), encoded(name)
+        error.check(lib.sidecall_model_find(self.handle, kind, text, len(text), index, error.struct))
+        found: int = index[0]
+        return found
+
+    def runner(self) -> Callable[[Any, Any, int], dict[str, NDArray[Any]]]:
+        return self.run
+
+    def predictor(self) -> Callable[[Any, int], Any]:
+        return self.predict
+
+    def run(self, inputs: Any, outputs: Any, timeout_ns: int) -> dict[str, NDArray[Any]]:
+        slot, keep = self._give(inputs)
+        slot.run(timeout_ns)
+        del keep
+        return self.tensors(slot, outputs)
+
+    def start_run(self, inputs: Any, outputs: Any, timeout_ns: int) -> Pending:
+        slot, keep = self._give(inputs)
+        return Pending(slot, timeout_ns, lambda: self.tensors(slot, outputs), keep)
+
+    def predict(self, records: Any, timeout_ns: int) -> Any:
+        slot = self._fill(records)
+        slot.run(timeout_ns)
+        return self.records(slot, isinstance(records, dict))
+
+    def start_predict(self, records: Any, timeout_ns: int) -> Pending:
+        slot = self._fill(records)
+        return Pending(slot, timeout_ns, lambda: self.records(slot, isinstance(records, dict)), [])
+
+    def predict_columns(self, columns: Columns, rows: int, timeout_ns: int) -> list[tuple[str, NDArray[Any]]]:
+        slot = self._cleared(rows)
+        for name, values, mask, refused in columns:
+            feature = self._features.get(name, -1)
+            if feature < 0:
+                text = encoded(name)
+                lib.sidecall_call_set_unknown(slot.call, 0, text, len(text), NULL)
+            elif refused is not None:
+                for row in range(rows):
+                    lib.sidecall_call_set_invalid(slot.call, row, feature, encoded(refused), NULL)
+            else:
+                for row, value in enumerate(values.tolist()):
+                    set_value(slot.call, row, feature, None if mask is not None and mask[row] else value)
+        slot.run(timeout_ns)
+        answers = []
+        for index, (column, dtype) in enumerate(zip(self._columns, self.column_dtypes(), strict=True)):
+            is_raw = dtype.startswith(("bfloat", "float8"))
+            array = np.empty(rows, dtype=object if dtype == "string" else "float32" if is_raw else dtype)
+            for row in range(rows):
+                array[row] = get_value(slot.call, row, index, dtype, slot.error)
+            answers.append((text_of(column.name), array))
+        self._keep(self._record_slots, slot)
+        return answers
+
+    def tensors(self, slot: Slot, wanted: Any) -> dict[str, NDArray[Any]]:
+        order = range(len(self._outputs)) if wanted is None else [self.find(KIND_OUTPUT, name) for name in wanted]
+        result = {self._outputs[i].name: array_of(output_view(slot, i), self._outputs[i].dtype) for i in order}
+        self._keep(self._tensor_slots, slot)
+        return result
+
+    def records(self, slot: Slot, single: bool) -> Any:
+        dtypes = self.column_dtypes()
+        answers = []
+        for row in range(lib.sidecall_call_rows(slot.call)):
+            record: dict[str, Any] = {}
+            for index, column in enumerate(self._columns):
+                name, value = self._outputs[column.output].name, get_value(slot.call, row, index, dtypes[index], slot.error)
+                if column.form == _MEMBER:
+                    record.setdefault(name, {})[text_of(column.key)] = value
+                elif column.form == _ELEMENT:
+                    record.setdefault(name, []).append(value)
+                else:
+                    record[name] = value
+            answers.append(record)
+        self._keep(self._record_slots, slot)
+        return answers[0] if single else answers
+
+    def _feature(self, index: int) -> tuple[str, str, bool, str, int]:
+        spec = lib.sidecall_model_feature_spec(self.handle, index)
+        return text_of(spec.name), DTYPE_NAMES[spec.dtype], bool(spec.nullable), self._inputs[spec.input].name, spec.column
+
+    def _give(self, inputs: Any) -> tuple[Slot, list[Any]]:
+        slot = self._idle(self._tensor_slots, 1)
+        slot.error.check(lib.sidecall_call_reset(slot.call, slot.error.struct))
+        keep: list[Any] = []
+        if isinstance(inputs, Mapping):
+            for name, value in inputs.items():
+                index = self.find(KIND_INPUT, name)
+                keep.append(slot.give(index, value, self._inputs[index]))
+        elif len(self._inputs) == 1:
+            keep.append(slot.give(0, inputs, self._inputs[0]))
+        return slot, keep
+
+    def _cleared(self, rows: int) -> Slot:
+        if rows == 0:
+            error, text = CallError(), ffi.new("sidecall_text **")
+            error.check(lib.sidecall_predict_json(self.handle, b"[]", 2, text, error.struct))
+        slot = self._idle(self._record_slots, rows)
+        slot.error.check(lib.sidecall_call_resize(slot.call, rows, slot.error.struct))
+        slot.error.check(lib.sidecall_call_clear(slot.call, slot.error.struct))
+        return slot
+
+    def _fill(self, records: Any) -> Slot:
+        batch = [records] if isinstance(records, dict) else records
+        slot = self._cleared(len(batch))
+        for row, record in enumerate(batch):
+            if not isinstance(record, dict):
+                got = encoded(type(record).__name__)
+                slot.error.check(lib.sidecall_call_set_invalid(slot.call, row, -1, got, slot.error.struct))
+            for name, value in record.items():
+                feature = self._features.get(name, -1)
+                if feature < 0:
+                    text = encoded(name)
+                    lib.sidecall_call_set_unknown(slot.call, row, text, len(text), NULL)
+                else:
+                    set_value(slot.call, row, feature, value)
+        return slot
+
+    def _idle(self, slots: list[Slot], rows: int) -> Slot:
+        handle = self.handle
+        try:
+            return slots.pop()
+        except IndexError:
+            return Slot(handle, rows)
+
+    def _keep(self, slots: list[Slot], slot: Slot) -> None:
+        if self._handle is not None and len(slots) < 4:
+            slots.append(slot)
+
+
+def _options(onnxruntime: str | None, package: str | None) -> tuple[Any, list[Any]]:
+    options = ffi.new("sidecall_model_options *")
+    lib.sidecall_model_options_init(options)
+    keep = [ffi.new("char[]", encoded(path)) if path is not None else NULL for path in (onnxruntime, package)]
+    options.onnxruntime, options.onnxruntime_package = keep
+    return options, keep
+
+
+def _taken(text: Any) -> str:
+    if text == NULL:
+        return ""
+    try:
+        return text_of(text.data, text.length)
+    finally:
+        lib.sidecall_text_close(text)

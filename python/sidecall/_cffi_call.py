@@ -1,0 +1,194 @@
+"""Calls of the cffi backend: the workspace, and runs under way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sidecall import errors
+from sidecall._cffi_header import NULL, CallError, encoded, ffi, lib
+from sidecall._cffi_values import Refused, Spec, array_of, get_value, pack, set_value, view_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from sidecall._cffi import Model
+
+_COPY_BYTES = 16 * 1024  # above this an array is read in place
+
+
+class Slot:
+    """A call of the library with its error; closed when the last owner lets go."""
+
+    def __init__(self, model: Any, rows: int) -> None:
+        self.error = CallError()
+        call = ffi.new("sidecall_call **")
+        self.error.check(lib.sidecall_call_open(model, rows, call, self.error.struct))
+        self.model = model
+        self.call = ffi.gc(call[0], lib.sidecall_call_close)
+        self.leases = 0  # arrays over its memory
+
+    def run(self, timeout_ns: int) -> None:
+        self._until_complete(lambda: lib.sidecall_call_run(self.call, timeout_ns, self.error.struct))
+
+    def start(self, timeout_ns: int) -> None:
+        self._until_complete(lambda: lib.sidecall_call_start(self.call, timeout_ns, self.error.struct))
+
+    def _until_complete(self, ask: Callable[[], int]) -> None:
+        status = ask()
+        if status and not self.error.holds_all_faults():
+            status = ask()
+        self.error.check(status)
+
+    def give(self, index: int, value: Any, spec: Spec) -> list[Any]:
+        try:
+            view, keep = view_of(value, spec)
+        except Refused as refused:
+            self.error.check(lib.sidecall_call_refuse_input(self.call, index, encoded(refused), self.error.struct))
+            raise
+        give = lib.sidecall_call_bind_input if view.data_bytes > _COPY_BYTES and spec.dtype != "string" else lib.sidecall_call_copy_input
+        self.error.check(give(self.call, index, view, self.error.struct))
+        return keep
+
+    def lease(self, data: Any) -> Any:
+        self.leases += 1
+        return ffi.gc(ffi.cast("char *", data), self._end_lease)
+
+    def _end_lease(self, _: Any) -> None:
+        self.leases -= 1
+
+
+def new_view() -> Any:
+    view = ffi.new("sidecall_view *")
+    view.struct_size = ffi.sizeof("sidecall_view")
+    return view
+
+
+def output_view(slot: Slot, index: int) -> Any:
+    view = new_view()
+    slot.error.check(lib.sidecall_call_output(slot.call, index, view, slot.error.struct))
+    return view
+
+
+class Pending:
+    """A run under way on the library's own threads."""
+
+    def __init__(self, slot: Slot, timeout_ns: int, collect: Callable[[], Any], keep: list[Any]) -> None:
+        self._slot: Slot | None = slot
+        self._collect, self._keep = collect, keep
+        fd = ffi.new("int32_t *")
+        slot.error.check(lib.sidecall_call_fd(slot.call, fd, slot.error.struct))
+        self._fd: int = fd[0]
+        slot.start(timeout_ns)
+
+    @property
+    def fd(self) -> int:
+        return self._fd
+
+    def result(self) -> Any:
+        if self._slot is None:
+            raise errors.NotRun("the run has no outcome left")
+        self._slot.error.check(lib.sidecall_call_finish(self._slot.call, 0, self._slot.error.struct))
+        self._slot = None
+        return self._collect()
+
+    def cancel(self) -> None:
+        if self._slot is not None:
+            lib.sidecall_call_cancel(self._slot.call)
+
+    def close(self) -> None:
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            ffi.release(slot.call)
+
+
+class Call:
+    """A workspace; inputs, features and columns by index."""
+
+    def __init__(self, model: Model, rows: int) -> None:
+        self._model = model
+        self._slot: Slot | None = Slot(model.handle, rows)
+        self._find_dynamic_outputs()
+
+    @property
+    def _open(self) -> Slot:
+        if self._slot is None:
+            raise errors.InvalidArgument("the call is closed")
+        return self._slot
+
+    @property
+    def rows(self) -> int:
+        rows: int = lib.sidecall_call_rows(self._open.call)
+        return rows
+
+    @property
+    def is_shared(self) -> bool:
+        return self._slot is not None and self._slot.leases > 0
+
+    def runner(self) -> Callable[[int], None]:
+        return self._run
+
+    def _run(self, timeout_ns: int) -> None:
+        self._open.run(timeout_ns)
+
+    def input(self, index: int) -> NDArray[Any]:
+        slot, spec, view = self._open, self._model.inputs[index], new_view()
+        slot.error.check(lib.sidecall_call_input(slot.call, index, view, slot.error.struct))
+        if spec.dtype == "string":
+            raise errors.InvalidArgument(f"input '{spec.name}': strings are assigned, they have no array to be written into")
+        return array_of(view, spec.dtype, slot.lease(view.data))
+
+    def output(self, index: int) -> NDArray[Any]:
+        slot, spec = self._open, self._model.outputs[index]
+        view = output_view(slot, index)
+        if view.rank < 0 or (view.data == NULL and view.data_bytes > 0):
+            raise errors.NotRun("outputs: expected a run that succeeded, got none")
+        return array_of(view, spec.dtype, slot.lease(view.data) if self.is_kept(index) else None)
+
+    def is_kept(self, output: int) -> bool:
+        return not self._is_dynamic[output] and self._model.outputs[output].dtype != "string"
+
+    def set_strings(self, index: int, values: Sequence[str]) -> None:
+        slot = self._open
+        try:
+            data, offsets = pack(values)
+        except Refused as refused:
+            slot.error.check(lib.sidecall_call_refuse_input(slot.call, index, encoded(refused), slot.error.struct))
+            raise
+        slot.error.check(lib.sidecall_call_set_strings(slot.call, index, data, offsets, len(values), slot.error.struct))
+
+    def resize(self, rows: int) -> None:
+        slot = self._open
+        slot.error.check(lib.sidecall_call_resize(slot.call, rows, slot.error.struct))
+        self._find_dynamic_outputs()
+
+    def reshape(self, index: int, dims: Sequence[int]) -> None:
+        slot = self._open
+        slot.error.check(lib.sidecall_call_reshape(slot.call, index, list(dims), len(dims), slot.error.struct))
+        self._find_dynamic_outputs()
+
+    def set(self, row: int, feature: int, value: Any) -> None:
+        slot = self._open
+        slot.error.check(set_value(slot.call, row, feature, value, slot.error.struct))
+
+    def get(self, row: int, column: int) -> Any:
+        return get_value(self._open.call, row, column, self._model.column_dtypes()[column], self._open.error)
+
+    def clear(self) -> None:
+        self._open.error.check(lib.sidecall_call_clear(self._open.call, self._open.error.struct))
+
+    def cancel(self) -> None:
+        if self._slot is not None:
+            lib.sidecall_call_cancel(self._slot.call)
+
+    def close(self) -> None:
+        self._slot = None
+
+    def _find_dynamic_outputs(self) -> None:
+        # Before a run only: after it every output has a shape. Inputs may still disagree; then copies are right whatever comes.
+        self._is_dynamic = []
+        for index in range(len(self._model.outputs)):
+            view = new_view()
+            status = lib.sidecall_call_output(self._open.call, index, view, NULL)
+            self._is_dynamic.append(status != 0 or view.rank < 0)

@@ -1,0 +1,96 @@
+"""The C ABI for Python without a compiler: cffi reads the real sidecall.h that stands beside the library."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import cffi
+
+from sidecall import errors
+from sidecall._library import header, libsidecall
+
+_DEFINE = re.compile(r"#define (SIDECALL_\w+) (-?\d+)\b")
+
+
+def declarations(text: str) -> tuple[str, dict[str, int]]:
+    """What cffi takes of a C header: declarations without preprocessor lines and C++ branches, and the numbers that are defined."""
+    kept: list[str] = []
+    branches: list[bool] = []  # of the open #if, #ifdef: is this branch C?
+    for line in text.splitlines():
+        if line.startswith("#if"):
+            branches.append("__cplusplus" not in line)
+        elif line.startswith("#else"):
+            branches[-1] = not branches[-1]
+        elif line.startswith("#endif"):
+            branches.pop()
+        elif not line.startswith("#") and all(branches):
+            kept.append(line)
+    return "\n".join(kept).replace("SIDECALL_API ", ""), {name: int(number) for name, number in _DEFINE.findall(text)}
+
+
+ffi = cffi.FFI()
+_source, constants = declarations(header().read_text(encoding="utf-8"))
+ffi.cdef(_source)
+lib: Any = ffi.dlopen(str(libsidecall()))
+
+NULL = ffi.NULL
+DTYPE_NAMES = {number: ffi.string(lib.sidecall_dtype_name(number)).decode() for number in range(1, 23)}
+DTYPES = {name: number for number, name in DTYPE_NAMES.items() if name != "unknown"}
+
+
+def text_of(pointer: Any, length: int | None = None) -> str:
+    """UTF-8 in C memory as str."""
+    raw: bytes = ffi.string(pointer) if length is None else ffi.buffer(pointer, length)[:]
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def encoded(text: object) -> bytes:
+    """A name or string as UTF-8. A lone surrogate passes, for the library to refuse."""
+    return str(text).encode("utf-8", "surrogatepass")
+
+
+class CallError:
+    """A sidecall_error, kept for many calls."""
+
+    MOST_FAULTS = 10_000
+
+    def __init__(self) -> None:
+        self.struct = ffi.new("sidecall_error *")
+        lib.sidecall_error_init(self.struct)
+        self._give_room(4)
+
+    def check(self, status: int) -> None:
+        """Raises unless the status is OK."""
+        if status:
+            raise self.exception()
+
+    def exception(self) -> errors.Error:
+        """The exception for what the library has filled in."""
+        struct = self.struct
+        stored = min(struct.num_faults, struct.faults_capacity)
+        listed = [_fields(fault) for fault in struct.faults[0:stored]]
+        faults = [(fault.status, *fields, _or_none(fault.message)) for fault, fields in zip(struct.faults[0:stored], listed, strict=True)]
+        return errors.make(struct.status, _or_none(struct.message), bool(struct.retryable), *_fields(struct), faults)
+
+    def holds_all_faults(self) -> bool:
+        """False when faults were found that had no room; now there is room, and the run may be asked again."""
+        wanted = min(self.struct.num_faults, self.MOST_FAULTS)
+        if wanted <= self.struct.faults_capacity:
+            return True
+        self._give_room(wanted)
+        return False
+
+    def _give_room(self, count: int) -> None:
+        self._faults = ffi.new("sidecall_fault[]", count)
+        self.struct.faults = self._faults
+        self.struct.faults_capacity = count
+
+
+def _or_none(chars: Any) -> str | None:
+    raw: bytes = ffi.string(chars)
+    return raw.decode("utf-8", "replace") or None
+
+
+def _fields(struct: Any) -> tuple[int | None, str | None, str | None, str | None]:
+    return None if struct.row < 0 else struct.row, _or_none(struct.name), _or_none(struct.expected), _or_none(struct.got)

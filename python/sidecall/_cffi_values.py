@@ -1,0 +1,139 @@
+"""Tensors and values between Python and the C ABI, for the cffi backend."""
+
+from __future__ import annotations
+
+import math
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from sidecall._arrays import PACKED, from_python, plain, storage
+from sidecall._cffi_header import DTYPE_NAMES, DTYPES, NULL, CallError, encoded, ffi, lib, text_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+_INT64 = range(-(2**63), 2**63)
+
+
+class Spec(NamedTuple):
+    """A tensor of the graph."""
+
+    name: str
+    dtype: str
+    dims: tuple[int, ...]
+    dim_names: tuple[str, ...]
+
+
+class Refused(Exception):  # noqa: N818
+    """A type that the library has no number for; the argument is its name in Python."""
+
+
+def spec_of(struct: Any) -> Spec:
+    """A sidecall_tensor_spec."""
+    dims = tuple(struct.dims[0 : struct.rank])
+    return Spec(text_of(struct.name), DTYPE_NAMES[struct.dtype], dims, tuple(text_of(name) for name in struct.dim_names[0 : struct.rank]))
+
+
+def pack(values: Iterable[Any]) -> tuple[bytes, Any]:
+    """Strings back to back, and where each begins. Raises Refused for what is no str; bytes pass as they are."""
+    parts = []
+    for value in values:
+        if not isinstance(value, (str, bytes)):
+            raise Refused(type(value).__name__)
+        parts.append(value if isinstance(value, bytes) else encoded(value))
+    return b"".join(parts), ffi.new("int64_t[]", [0, *accumulate(len(part) for part in parts)])
+
+
+def view_of(value: Any, spec: Spec) -> tuple[Any, list[Any]]:
+    """A sidecall_view of a value for an input, and what must stay alive with it. Raises Refused."""
+    if isinstance(value, np.ndarray) and spec.dtype not in PACKED:
+        array = plain(value)
+        dims = list(array.shape)
+    else:
+        array, dims = from_python(value, spec.dtype, spec.dims)
+    dtype = spec.dtype if array.dtype == storage(spec.dtype) else "string" if array.dtype.kind == "O" else array.dtype.name
+    if dtype not in DTYPES:
+        raise Refused(dtype)
+    view = ffi.new("sidecall_view *")
+    view.struct_size, view.dtype, view.rank = ffi.sizeof("sidecall_view"), DTYPES[dtype], len(dims)
+    keep = [array, ffi.new("int64_t[]", dims)]
+    view.dims = keep[1]
+    if dtype == "string" and spec.dtype == "string":
+        data, view.offsets = packed = pack(array.ravel().tolist())
+        view.data, view.data_bytes = ffi.from_buffer(data), len(data)
+        keep.extend(packed)
+    elif dtype != "string":
+        view.data, view.data_bytes = ffi.cast("void *", array.ctypes.data), array.nbytes
+    return view, keep
+
+
+def array_of(view: Any, dtype: str, owner: Any = None) -> NDArray[Any]:
+    """A copy of a view as an array, or with an owner (the view's memory as a cdata that keeps it) an array over the memory itself."""
+    dims = tuple(view.dims[0 : view.rank])
+    if dtype == "string":
+        count = math.prod(dims)
+        offsets = view.offsets[0 : count + 1]
+        texts = np.empty(count, dtype=object)
+        for k in range(count):
+            texts[k] = text_of(ffi.cast("char *", view.data) + offsets[k], offsets[k + 1] - offsets[k])
+        return texts.reshape(dims)
+    shape = (int(view.data_bytes),) if dtype in PACKED else dims
+    if view.data_bytes == 0:
+        return np.empty(shape, dtype=storage(dtype))
+    memory = np.frombuffer(ffi.buffer(owner if owner is not None else view.data, view.data_bytes), dtype=storage(dtype)).reshape(shape)
+    return memory if owner is not None else memory.copy()
+
+
+def set_value(call: Any, row: int, feature: int, value: Any, err: Any = NULL) -> int:
+    """Hands one Python value to the call; the library judges it and remembers a fault until the run."""
+    status: int
+    if isinstance(value, np.generic):
+        value = value.item() if value.dtype.kind in "biuf" else value
+    if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value)):
+        status = lib.sidecall_call_set_missing(call, row, feature, err)
+    elif isinstance(value, bool):
+        status = lib.sidecall_call_set_bool(call, row, feature, value, err)
+    elif isinstance(value, int):
+        status = _set_integer(call, row, feature, value, err)
+    elif isinstance(value, float):
+        status = lib.sidecall_call_set_f64(call, row, feature, value, err)
+    elif isinstance(value, str):
+        text = encoded(value)
+        status = lib.sidecall_call_set_str(call, row, feature, text, len(text), err)
+    else:
+        got = "array" if isinstance(value, (list, tuple)) else "object" if isinstance(value, dict) else type(value).__name__
+        status = lib.sidecall_call_set_invalid(call, row, feature, encoded(got), err)
+    return status
+
+
+def _set_integer(call: Any, row: int, feature: int, value: int, err: Any) -> int:
+    status: int
+    if value in _INT64:
+        status = lib.sidecall_call_set_i64(call, row, feature, value, err)
+        return status
+    try:
+        number = float(value)
+    except OverflowError:
+        status = lib.sidecall_call_set_invalid(call, row, feature, b"an integer beyond float64", err)
+        return status
+    status = lib.sidecall_call_set_f64(call, row, feature, number, err)
+    return status
+
+
+def get_value(call: Any, row: int, column: int, dtype: str, error: CallError) -> Any:
+    """One value of a column as bool, int, float or str."""
+    if dtype == "string":
+        text, length = ffi.new("char **"), ffi.new("size_t *")
+        error.check(lib.sidecall_call_get_str(call, row, column, text, length, error.struct))
+        return text_of(text[0], length[0])
+    if dtype == "bool" or "int" in dtype:
+        integer = ffi.new("int64_t *")
+        error.check(lib.sidecall_call_get_i64(call, row, column, integer, error.struct))
+        return bool(integer[0]) if dtype == "bool" else integer[0]
+    number = ffi.new("double *")
+    error.check(lib.sidecall_call_get_f64(call, row, column, number, error.struct))
+    return number[0]

@@ -1,0 +1,35 @@
+"""What the Python tests share: the vectors' models, and a backend for every test that asks for one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import sidecall
+from vector_files import BACKENDS, MODELS
+
+
+@pytest.fixture
+def models() -> Path:
+    return MODELS
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def load(backend: str) -> Callable[..., sidecall.Model]:
+    """Opens a model of the vectors with the backend under test."""
+    return lambda name, **options: sidecall.open(MODELS / name, backend=backend, **options)
+
+
+@pytest.fixture
+def matrix(request: pytest.FixtureRequest) -> Iterator[sidecall.Model]:
+    """prediction = a + 10 b + 100 c + 1000 d over one float32 input X: a and b nullable, b int64, c bool."""
+    chosen = request.getfixturevalue("backend") if "backend" in request.fixturenames else None
+    with sidecall.open(MODELS / "matrix.onnx", backend=chosen) as model:
+        yield model

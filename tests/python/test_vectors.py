@@ -1,0 +1,143 @@
+"""Runs the cases of tests/vectors through both backends."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sidecall
+from sidecall import errors
+from sidecall._arrays import PACKED, storage
+from vector_files import BACKENDS, MODELS, VECTORS
+
+Case = dict[str, Any]
+CASES: dict[str, Case] = {case["name"]: case for path in sorted((VECTORS / "cases").glob("*.json")) for case in json.loads(path.read_text("utf-8"))}
+CODES = {kind.code for kind in errors.Error.__subclasses__()}
+
+# Python takes records as values: raw JSON text has no entry point here.
+RUNNABLE = {name: case for name, case in CASES.items() if "json" not in case}
+NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+# Cases that Python cannot express, each with the reason.
+ODD = "an odd number of 4-bit elements along a free dimension: numpy knows the bytes only"
+INEXPRESSIBLE = {"types/from_int4_odd": ODD, "types/from_uint4_odd": ODD}
+
+
+def element(value: Any) -> Any:
+    if isinstance(value, dict):
+        return bytes.fromhex(value["hex"])
+    return value
+
+
+def array_of(tensor: dict[str, Any]) -> np.ndarray:
+    dtype = tensor["dtype"]
+    values = [element(value) for value in tensor["data"]]
+    if dtype == "string":
+        array = np.empty(len(values), dtype=object)
+        array[:] = values
+    elif dtype == "float16" and tensor.get("raw"):
+        array = np.array(values, dtype=np.uint16).view(np.float16)
+    else:
+        array = np.array([NUMBERS.get(value, value) if isinstance(value, str) else value for value in values], dtype=storage(dtype))
+    return array if dtype in PACKED else array.reshape(tensor["shape"])
+
+
+def open_case(case: Case, backend: str) -> sidecall.Model:
+    how = dict(case.get("open", {}))
+    path: Any = MODELS / case["model"]
+    if how.pop("as", None) == "bytes":
+        path = path.read_bytes()
+    elif "uri" in how:
+        path = how.pop("uri").replace("$MODELS", str(MODELS))
+    else:
+        path = str(path)
+    return sidecall.open(path, backend=backend, **how)
+
+
+def answer(case: Case, model: sidecall.Model) -> Any:
+    if "record" in case:
+        return model.predict(case["record"])
+    return model.run({name: array_of(tensor) for name, tensor in case["inputs"].items()}) if "inputs" in case else None
+
+
+def assert_tensors(got: dict[str, np.ndarray], case: Case) -> None:
+    assert set(got) == set(case["outputs"])
+    for name, tensor in case["outputs"].items():
+        expected = array_of(tensor)
+        assert got[name].dtype == expected.dtype, name
+        assert got[name].shape == expected.shape, name
+        if expected.dtype == object:
+            assert got[name].ravel().tolist() == [e.decode() if isinstance(e, bytes) else e for e in expected.ravel()], name
+        elif case.get("tolerance"):
+            np.testing.assert_allclose(got[name], expected, rtol=0, atol=case["tolerance"])
+        else:
+            np.testing.assert_array_equal(got[name], expected)
+
+
+def assert_record(got: Any, expected: Any, tolerance: float) -> None:
+    """JSON on the right: null is NaN or infinity, float32 is written with its own digits."""
+    if isinstance(expected, dict):
+        assert isinstance(got, dict)
+        assert list(got) == list(expected)
+        for key, value in expected.items():
+            assert_record(got[key], value, tolerance)
+    elif isinstance(expected, list):
+        assert isinstance(got, list)
+        assert len(got) == len(expected)
+        for one, value in zip(got, expected, strict=True):
+            assert_record(one, value, tolerance)
+    elif isinstance(expected, str) and isinstance(got, float):
+        np.testing.assert_equal(got, NUMBERS[expected])
+    elif expected is None:
+        assert isinstance(got, float)
+        assert not math.isfinite(got)
+    elif isinstance(expected, (bool, str)):
+        assert got is expected or (isinstance(expected, str) and got == expected)
+    else:
+        assert not isinstance(got, bool)
+        assert abs(got - expected) <= tolerance or np.float32(got) == np.float32(expected)
+
+
+def check(case: Case, model: sidecall.Model) -> None:
+    got = answer(case, model)
+    if "outputs" in case:
+        assert_tensors(got, case)
+    if "result" in case:
+        assert_record(got, case["result"], case.get("tolerance", 0))
+
+
+def assert_error(error: errors.Error, expected: dict[str, Any]) -> None:
+    for key, value in expected.items():
+        got = len(error.faults) if key == "num_faults" else getattr(error, key)
+        assert got == (None if value in ("", -1) else value), f"{key} of {error}"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", [name for name in RUNNABLE if name not in INEXPRESSIBLE])
+def test_case(name: str, backend: str) -> None:
+    case = RUNNABLE[name]
+    status = case.get("expect_status")
+    if status is None:
+        with open_case(case, backend) as model:
+            check(case, model)
+        return
+    assert status in CODES
+    model = None
+    with pytest.raises(errors.Error) as caught:
+        model = open_case(case, backend)
+        answer(case, model)
+    assert caught.value.code == status, caught.value
+    assert "\n" not in str(caught.value)
+    assert_error(caught.value, case.get("expect_error", {}))
+    if "after" in case:
+        assert model is not None
+        check(CASES[case["after"]], model)
+
+
+def test_every_case_is_run_or_named() -> None:
+    assert set(INEXPRESSIBLE) <= set(RUNNABLE)
+    assert len(RUNNABLE) > 300

@@ -1,0 +1,9 @@
+"""Where the vectors stand, and the backends that run them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+VECTORS = Path(__file__).parents[1] / "vectors"
+MODELS = VECTORS / "models"
+BACKENDS = ("native", "cffi")
