@@ -78,6 +78,7 @@ void Call::allocate(int32_t index, Dims dims) {
   input.data = binding_->input_data(index);
   input.is_borrowed = false;
   input.is_given = false;
+  unset_features(index);
   if (input.dims != dims) shapes_changed_ = true;
   input.dims = std::move(dims);
 }
@@ -90,6 +91,8 @@ void Call::resize(int64_t rows) {
   bool same = rows == rows_;
   for (size_t i = 0; same && i < inputs_.size(); ++i) same = fits(i);
   if (same) return;
+  has_results_ = false;
+  forget_records();
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const TensorSpec& spec = signature_.inputs[i];
     Dims dims = inputs_[i].dims.empty() ? spec.dims : inputs_[i].dims;
@@ -99,8 +102,6 @@ void Call::resize(int64_t rows) {
   }
   rows_ = rows;
   shapes_changed_ = true;
-  has_results_ = false;
-  forget_records();
 }
 
 void Call::reshape(int32_t index, const int64_t* dims, int32_t rank) {
@@ -189,6 +190,7 @@ void Call::copy_strings(int32_t index, const char* data, const int64_t* offsets,
   require(offsets[0] >= 0, "offsets: expected numbers of 0 or more, got less");
   const int64_t width = check.feature_at.empty() ? 1 : static_cast<int64_t>(check.feature_at.size());
   inputs_[static_cast<size_t>(index)].is_given = false;
+  unset_features(index);
   for (int64_t i = 0; i < count; ++i) {
     require(offsets[i] <= offsets[i + 1] && offsets[i + 1] <= offsets[count],
             "offsets: expected numbers that never fall, got one that does");
@@ -287,6 +289,7 @@ std::optional<Dims> Call::output_dims(int32_t index, const std::vector<std::pair
 
 // After a change of an input's shape: do they agree, and which outputs follow from them?
 void Call::settle_shapes() {
+  has_results_ = false;  // outputs move
   const int64_t rows = agree_on_rows();
   std::vector<std::pair<std::string_view, int64_t>> named;
   for (size_t i = 0; i < inputs_.size(); ++i) {

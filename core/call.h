@@ -7,6 +7,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
+#include <exception>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -95,12 +96,17 @@ class Call final : private Watched, private Job {
   void fetch(int32_t output);
 
   // call_features.cpp
+  enum class State : uint8_t { kUnset, kSet, kRefused };  // of one feature of one row
+  void require_contract() const;
+  void use_row(int64_t row, int64_t rows);
   const Feature& feature_at(int64_t row, int32_t feature);
+  State& state_at(int64_t row, int32_t feature);
   [[noreturn]] void refuse(int64_t row, int32_t index, int32_t status, const char* expected, const char* got);
   [[noreturn]] void remember(int32_t index, const Fault& fault);
   void store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer);
   void write_number(int64_t row, const Feature& feature, double value, int64_t integer);
   void mark_set(int64_t row, int32_t feature);
+  void unset_features(int32_t input);
   void forget_records();
   void write_missing(int64_t row, const Feature& feature);
   void check_records();
@@ -115,7 +121,7 @@ class Call final : private Watched, private Job {
   void claim();
   Reason leave() noexcept;
   void interrupt(Reason reason) noexcept;
-  void run_engine(std::optional<Error>* failure) noexcept;
+  std::exception_ptr run_engine() noexcept;
   bool is_pending() noexcept;
   void await_abandoned();
   void on_deadline() noexcept override;
@@ -131,12 +137,12 @@ class Call final : private Watched, private Job {
   bool shapes_changed_ = true;
   bool has_results_ = false;
 
-  bool has_records_ = false;  // a feature was set since the last reset
-  std::vector<uint8_t> is_set_;
+  bool has_records_ = false;   // a feature was set since the last reset
+  std::vector<State> states_;  // row by row
   int64_t num_set_ = 0;
-  // By row, feature (-1 for a name that is none) and that name. The first thousand are kept, the rest is counted.
+  // By row, feature (kNoFeature for a name that is none) and that name. The first thousand are kept; what else was refused is seen in states_.
   std::map<std::tuple<int64_t, int32_t, std::string>, Fault> faults_;
-  size_t num_dropped_faults_ = 0;
+  size_t num_dropped_names_ = 0;
 
   // idle -> running -> idle by the owner or a worker; running -> interrupting -> interrupted by whoever ends it early.
   enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted };
@@ -149,7 +155,7 @@ class Call final : private Watched, private Job {
     std::condition_variable changed;
     bool is_done = false;
     Reason released = Reason::kNone;  // why the owner was let go before the engine was done
-    std::optional<Error> failure;
+    std::exception_ptr failure;
     std::unique_ptr<platform::Event> event;
     int32_t process = 0;  // that started it
   };

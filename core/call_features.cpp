@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kMaxFaults = 1000;
 constexpr int32_t kNoRecord = -1;
+constexpr int32_t kNoFeature = INT32_MAX;  // of a name that is none: such faults come last in their row
 constexpr double kTwoTo53 = 9007199254740992.0;
 constexpr double kTwoTo63 = 9223372036854775808.0;
 
@@ -43,44 +44,75 @@ int64_t find_nan(const void* data, int64_t count) {
 
 }  // namespace
 
-const Feature& Call::feature_at(int64_t row, int32_t feature) {
-  require_idle();
+void Call::require_contract() const {
   if (!signature_.has_contract)
     throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
+}
+
+// From here on the call is one over records.
+void Call::use_row(int64_t row, int64_t rows) {
+  if (row < 0 || row >= rows)
+    throw Error(SIDECALL_INVALID_ARGUMENT, "row: expected 0 to " + std::to_string(rows - 1) + ", got " + std::to_string(row));
+  if (has_records_) return;
+  states_.assign(static_cast<size_t>(rows_) * signature_.features.size(), State::kUnset);
+  has_records_ = true;
+}
+
+const Feature& Call::feature_at(int64_t row, int32_t feature) {
+  require_idle();
+  require_contract();
   if (feature == -1) throw Error(SIDECALL_UNKNOWN_NAME, "unknown feature: the index is that of a name that was not found");
   require(feature >= 0 && static_cast<size_t>(feature) < signature_.features.size(),
           "feature: expected an index of the model, got another number");
-  if (row < 0 || row >= rows_)
-    throw Error(SIDECALL_INVALID_ARGUMENT, "row: expected 0 to " + std::to_string(rows_ - 1) + ", got " + std::to_string(row));
-  if (!has_records_) {
-    is_set_.assign(static_cast<size_t>(rows_) * signature_.features.size(), 0);
-    has_records_ = true;
-  }
   const Feature& found = signature_.features[static_cast<size_t>(feature)];
   const Input& input = inputs_[static_cast<size_t>(found.input)];
-  if (input.is_borrowed) throw Error(SIDECALL_INVALID_ARGUMENT, "feature '" + found.name + "': its input is bound to the caller's memory");
+  use_row(row, std::min(rows_, input.dims[0]));  // the tensor may have got another number of rows, which the next run looks at
+  if (!input.is_borrowed) return found;
+  if (input.is_given) throw Error(SIDECALL_INVALID_ARGUMENT, "feature '" + found.name + "': its input is bound to the caller's memory");
+  allocate(found.input, input.dims);  // bound before a reset: that memory is the caller's alone again
   return found;
 }
 
+Call::State& Call::state_at(int64_t row, int32_t feature) {
+  return states_[static_cast<size_t>(row) * signature_.features.size() + static_cast<size_t>(feature)];
+}
+
 void Call::refuse(int64_t row, int32_t index, int32_t status, const char* expected, const char* got) {
+  State& state = state_at(row, index);
+  if (state == State::kSet) --num_set_;
+  state = State::kRefused;
   remember(index, {status, row, signature_.features[static_cast<size_t>(index)].name, expected, got});
 }
 
 void Call::remember(int32_t index, const Fault& fault) {
-  auto key = std::make_tuple(fault.row, index, index < 0 ? fault.name : std::string());
+  auto key = std::make_tuple(fault.row, index, index == kNoFeature ? fault.name : std::string());
   if (faults_.size() < kMaxFaults || faults_.count(key) != 0) {
     faults_.insert_or_assign(std::move(key), fault);
-  } else {
-    ++num_dropped_faults_;
+  } else if (index < 0) {
+    ++num_dropped_names_;
   }
   throw Error({fault}, 1, rows_ > 1);
 }
 
 void Call::mark_set(int64_t row, int32_t feature) {
-  uint8_t& bit = is_set_[static_cast<size_t>(row) * signature_.features.size() + static_cast<size_t>(feature)];
-  num_set_ += 1 - bit;
-  bit = 1;
-  if (!faults_.empty()) faults_.erase({row, feature, std::string()});  // the caller corrected itself
+  State& state = state_at(row, feature);
+  if (state == State::kSet) return;
+  if (state == State::kRefused) faults_.erase({row, feature, std::string()});  // the caller corrected itself
+  state = State::kSet;
+  ++num_set_;
+}
+
+// The values of an input are gone: its features must be set again.
+void Call::unset_features(int32_t input) {
+  for (size_t i = 0; has_records_ && i < signature_.features.size(); ++i) {
+    if (signature_.features[i].input != input) continue;
+    for (int64_t row = 0; row < rows_; ++row) {
+      State& state = state_at(row, static_cast<int32_t>(i));
+      if (state != State::kSet) continue;
+      state = State::kUnset;
+      --num_set_;
+    }
+  }
 }
 
 void Call::write_number(int64_t row, const Feature& feature, double value, int64_t integer) {
@@ -168,10 +200,11 @@ void Call::set_invalid(int64_t row, int32_t index, int32_t status, const char* g
 }
 
 void Call::set_unknown(int64_t row, std::string_view name) {
-  if (signature_.features.empty()) feature_at(row, 0);
-  feature_at(row, 0);
+  require_idle();
+  require_contract();
+  use_row(row, rows_);
   if (ignore_extra_) return;
-  remember(-1, {SIDECALL_UNKNOWN_NAME, row, is_utf8(name) ? std::string(name) : "?", "a feature of the model", "an unknown name"});
+  remember(kNoFeature, {SIDECALL_UNKNOWN_NAME, row, is_utf8(name) ? std::string(name) : "?", "a feature of the model", "an unknown name"});
 }
 
 void Call::write_missing(int64_t row, const Feature& feature) {
@@ -184,10 +217,9 @@ void Call::write_missing(int64_t row, const Feature& feature) {
 
 void Call::clear() {
   require_idle();
-  if (!signature_.has_contract)
-    throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
+  require_contract();
   reset();
-  is_set_.assign(static_cast<size_t>(rows_) * signature_.features.size(), 0);
+  states_.assign(static_cast<size_t>(rows_) * signature_.features.size(), State::kUnset);
   has_records_ = true;
 }
 
@@ -195,36 +227,45 @@ void Call::forget_records() {
   has_records_ = false;
   num_set_ = 0;
   faults_.clear();
-  num_dropped_faults_ = 0;
+  num_dropped_names_ = 0;
 }
 
 // Before a run over features: those that were not set become missing, where that is allowed.
 void Call::check_records() {
-  const size_t num_features = signature_.features.size();
-  const bool is_complete = num_set_ == rows_ * static_cast<int64_t>(num_features);
-  if (is_complete && faults_.empty()) return;
+  const auto num_features = static_cast<int32_t>(signature_.features.size());
+  const bool is_complete = num_set_ == rows_ * num_features;
+  if (is_complete && faults_.empty() && num_dropped_names_ == 0) return;
   auto faults = faults_;
-  size_t num_dropped = num_dropped_faults_;
+  size_t num_dropped = num_dropped_names_;
+  const auto add = [&](int64_t row, int32_t index, int32_t status, const char* got) {
+    const Feature& feature = signature_.features[static_cast<size_t>(index)];
+    std::tuple key(row, index, std::string());
+    if (faults.count(key) != 0) return;
+    if (faults.size() >= kMaxFaults) ++num_dropped;
+    else faults.emplace(std::move(key), Fault{status, row, feature.name, dtype_name(feature.dtype), got});
+  };
   for (int64_t row = 0; !is_complete && row < rows_; ++row) {
-    for (size_t i = 0; i < num_features; ++i) {
-      const Feature& feature = signature_.features[i];
-      const bool is_tensor = inputs_[static_cast<size_t>(feature.input)].is_given;
-      if (is_tensor || is_set_[static_cast<size_t>(row) * num_features + i] != 0) continue;
-      if (feature.nullable) {
-        write_missing(row, feature);
-      } else if (faults.size() < kMaxFaults) {
-        // Does nothing where a value was refused: that fault says more.
-        faults.try_emplace({row, static_cast<int32_t>(i), std::string()},
-                           Fault{SIDECALL_MISSING_VALUE, row, feature.name, dtype_name(feature.dtype), "a missing value"});
+    for (int32_t i = 0; i < num_features; ++i) {
+      const Feature& feature = signature_.features[static_cast<size_t>(i)];
+      const Input& input = inputs_[static_cast<size_t>(feature.input)];
+      const State state = state_at(row, i);
+      if (state == State::kRefused) {
+        add(row, i, SIDECALL_DTYPE_MISMATCH, "a value that was refused");  // where its fault was not kept
+      } else if (state == State::kSet || input.is_given) {
+        continue;
+      } else if (!feature.nullable) {
+        add(row, i, SIDECALL_MISSING_VALUE, "a missing value");
       } else {
-        ++num_dropped;
+        if (input.is_borrowed) allocate(feature.input, input.dims);
+        write_missing(row, feature);
       }
     }
   }
-  if (faults.empty()) return;
+  if (faults.empty() && num_dropped == 0) return;
   std::vector<Fault> found;
   for (auto& [key, fault] : faults) found.push_back(std::move(fault));
   const size_t total = found.size() + num_dropped;
+  if (found.empty()) found.push_back({SIDECALL_UNKNOWN_NAME, -1, "?", "a feature of the model", "an unknown name"});
   throw Error(std::move(found), total, rows_ > 1);
 }
 

@@ -58,31 +58,34 @@ void Call::interrupt(Reason reason) noexcept {
   if (!phase_.compare_exchange_strong(running, kInterrupting, std::memory_order_acq_rel)) return;
   reason_ = reason;
   binding_->interrupt();
+  release_waiter(reason);  // here, where leave() waits for it: later it could hit the waiter of the next run
   phase_.store(kInterrupted, std::memory_order_release);
 }
 
 // Runs the engine and leaves the phase. A run that completes although it was told to end counts as done.
-void Call::run_engine(std::optional<Error>* failure) noexcept {
+std::exception_ptr Call::run_engine() noexcept {
   Outcome outcome = Outcome::kInterrupted;
+  std::exception_ptr failure;
   try {
     if (phase_.load(std::memory_order_acquire) == kRunning) outcome = binding_->run();
-  } catch (const Error& error) {
+  } catch (...) {
     outcome = Outcome::kDone;
-    failure->emplace(error);
-  } catch (const std::exception& error) {
-    outcome = Outcome::kDone;
-    failure->emplace(SIDECALL_INTERNAL, error.what());
+    failure = std::current_exception();
   }
   deadline_.reset();
   const Reason reason = leave();
-  if (outcome == Outcome::kInterrupted) failure->emplace(reason == Reason::kCancelled ? cancelled() : timed_out());
+  if (outcome == Outcome::kDone) return failure;
+  try {
+    throw reason == Reason::kCancelled ? cancelled() : timed_out();
+  } catch (...) {
+    return std::current_exception();
+  }
 }
 
 void Call::run(int64_t timeout_ns) {
   require_timeout(timeout_ns);
   await_abandoned();
   claim();
-  std::optional<Error> failure;
   try {
     prepare();
     if (timeout_ns > 0) deadline_.emplace(deadline_after(timeout_ns), static_cast<Watched*>(this));
@@ -90,8 +93,7 @@ void Call::run(int64_t timeout_ns) {
     leave();
     throw;
   }
-  run_engine(&failure);
-  if (failure) throw *failure;
+  if (const std::exception_ptr failure = run_engine()) std::rethrow_exception(failure);
   has_results_ = true;
 }
 
@@ -101,25 +103,28 @@ void Call::start(int64_t timeout_ns) {
   claim();
   try {
     prepare();
-    pending_->is_done = false;
-    pending_->released = Reason::kNone;
-    pending_->failure.reset();
-    pending_->process = platform::process_id();
-    is_pending_.store(true, std::memory_order_relaxed);
+    {
+      const std::lock_guard lock(pending_->mutex);
+      pending_->is_done = false;
+      pending_->released = Reason::kNone;
+      pending_->failure = nullptr;
+      pending_->process = platform::process_id();
+      is_pending_.store(true, std::memory_order_relaxed);
+    }
     if (timeout_ns > 0) deadline_.emplace(deadline_after(timeout_ns), static_cast<Watched*>(this));
     if (!submit_job(this)) throw Error(SIDECALL_BUSY, "the queue of asynchronous runs is full");
   } catch (...) {
     deadline_.reset();
-    is_pending_.store(false, std::memory_order_relaxed);
     leave();
+    is_pending_.store(false, std::memory_order_relaxed);
+    if (pending_->event) pending_->event->drain();
     throw;
   }
 }
 
 // On a thread of the pool. The owner may destroy the call as soon as the lock is released.
 void Call::work() noexcept {
-  std::optional<Error> failure;
-  run_engine(&failure);
+  std::exception_ptr failure = run_engine();
   const std::lock_guard lock(pending_->mutex);
   pending_->failure = std::move(failure);
   pending_->is_done = true;
@@ -137,15 +142,9 @@ void Call::release_waiter(Reason reason) noexcept {
   pending_->changed.notify_all();
 }
 
-void Call::on_deadline() noexcept {
-  interrupt(Reason::kTimedOut);
-  release_waiter(Reason::kTimedOut);
-}
+void Call::on_deadline() noexcept { interrupt(Reason::kTimedOut); }
 
-void Call::cancel() noexcept {
-  interrupt(Reason::kCancelled);
-  release_waiter(Reason::kCancelled);
-}
+void Call::cancel() noexcept { interrupt(Reason::kCancelled); }
 
 // A child of fork() has a copy of a pending run, but not the thread that works on it, and perhaps a lock that this thread
 // held: the copy is left behind, and the call is idle again.
@@ -178,7 +177,7 @@ void Call::finish(int64_t wait_ns) {
   if (pending.event) pending.event->drain();
   if (!pending.is_done) throw pending.released == Reason::kCancelled ? cancelled() : timed_out();
   is_pending_.store(false, std::memory_order_relaxed);
-  if (pending.failure) throw *pending.failure;
+  if (pending.failure) std::rethrow_exception(pending.failure);
   has_results_ = true;
 }
 

@@ -3,6 +3,9 @@
 
 #include <rapidjson/error/en.h>
 
+#include <string_view>
+#include <unordered_set>
+
 #include "contract_reader.h"
 #include "error.h"
 #include "text.h"
@@ -11,6 +14,7 @@ namespace sidecall {
 namespace {
 
 constexpr int64_t kFormat = 1;
+constexpr int64_t kMaxWidth = 1 << 20;  // of an output that has columns; a graph or contract may claim any
 constexpr unsigned kParseFlags =
     rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag | rapidjson::kParseValidateEncodingFlag;
 
@@ -103,6 +107,11 @@ void check_places(const JsonNode& list, const Signature& signature) {
   std::vector<std::vector<bool>> taken(signature.inputs.size());
   for (size_t i = 0; i < signature.inputs.size(); ++i) {
     const int64_t width = width_of(signature.inputs[i]);
+    // Before memory is taken for what a graph merely claims.
+    if (width > static_cast<int64_t>(signature.features.size())) {
+      list.fail("a feature for each of the " + std::to_string(width) + " columns of input '" + signature.inputs[i].name + "'",
+                std::to_string(signature.features.size()) + " features");
+    }
     taken[i].resize(width > 0 ? static_cast<size_t>(width) : 1);
   }
   for (const Feature& feature : signature.features) {
@@ -129,7 +138,7 @@ void read_features(const JsonNode& root, Signature* signature) {
     signature->features.push_back(read_feature(node, *signature));
     const std::string& name = signature->features.back().name;
     if (seen.find(name) >= 0) node.member("name").fail("a name of its own", "'" + name + "' again");
-    seen.add(name);
+    seen.add(name, signature->features.size());
   }
   check_places(list, *signature);
 }
@@ -158,7 +167,10 @@ void read_output(const JsonNode& node, Signature* signature) {
   const bool has_width = node.member("width").exists();
   const bool has_members = by_class && !classes.empty();
   const int64_t width = has_members ? static_cast<int64_t>(classes.size()) : has_width ? node.member("width").integer() : 1;
-  if (width < 1 || width > (1 << 24)) node.member("width").fail("1 to 2^24", std::to_string(width));
+  if (width < 1 || width > kMaxWidth) node.member("width").fail("1 to " + std::to_string(kMaxWidth), std::to_string(width));
+  for (const Column& column : signature->columns) {
+    if (column.output == output) node.member("name").fail("each output once", "'" + name + "' again");
+  }
   check_output(node, signature->outputs[static_cast<size_t>(output)], dtype, width);
   if (!has_members && !has_width) {
     signature->columns.push_back({name, "", dtype, output, 0, SIDECALL_FORM_SCALAR});
@@ -168,6 +180,14 @@ void read_output(const JsonNode& node, Signature* signature) {
     const std::string key = has_members ? class_text(classes[static_cast<size_t>(column)]) : std::to_string(column);
     signature->columns.push_back(
         {name + "." + key, key, dtype, output, column, has_members ? SIDECALL_FORM_MEMBER : SIDECALL_FORM_ELEMENT});
+  }
+}
+
+// Class 'b' of output 'a' would be found as output 'a.b'.
+void check_columns(const JsonNode& list, const Signature& signature) {
+  std::unordered_set<std::string_view> names;
+  for (const Column& column : signature.columns) {
+    if (!names.insert(column.name).second) list.fail("each column once", "'" + column.name + "' again");
   }
 }
 
@@ -198,6 +218,7 @@ Contract read_contract(const std::string& json, Signature* signature) {
   read_features(root, signature);
   if (root.member("outputs").size() == 0) root.member("outputs").fail("at least one output", "none");
   for (const JsonNode& node : root.member("outputs").elements()) read_output(node, signature);
+  check_columns(root.member("outputs"), *signature);
   contract.golden = parse_golden(root, *signature);
   return contract;
 }
@@ -217,7 +238,7 @@ void add_plain_columns(Signature* signature) {
   for (size_t i = 0; i < signature->outputs.size(); ++i) {
     const TensorSpec& spec = signature->outputs[i];
     const int64_t width = width_of(spec);
-    if (!spec.has_rows() || spec.dims.size() > 2 || width < 1) continue;
+    if (!spec.has_rows() || spec.dims.size() > 2 || width < 1 || width > kMaxWidth) continue;
     const auto output = static_cast<int32_t>(i);
     if (width == 1) signature->columns.push_back({spec.name, "", spec.dtype, output, 0, SIDECALL_FORM_SCALAR});
     for (int64_t column = 0; width > 1 && column < width; ++column) {

@@ -6,8 +6,14 @@
 #include <set>
 
 #include "error.h"
+#include "text.h"
 
 namespace sidecall {
+namespace {
+
+constexpr int kMaxDepth = 64;
+
+}  // namespace
 
 const char* JsonNode::kind() const {
   if (value_ == nullptr) return "nothing";
@@ -57,11 +63,12 @@ size_t JsonNode::size() const {
   return value_->Size();
 }
 
-void JsonNode::require_unique_keys() const {
+void JsonNode::require_unique_keys(int depth) const {
+  if (depth > kMaxDepth) fail("at most " + std::to_string(kMaxDepth) + " levels", "more");
   if (value_->IsArray()) {
     for (size_t i = 0; i < size(); ++i) {
       const rapidjson::Value& child = (*value_)[static_cast<rapidjson::SizeType>(i)];
-      if (child.IsObject() || child.IsArray()) element(i).require_unique_keys();
+      if (child.IsObject() || child.IsArray()) element(i).require_unique_keys(depth + 1);
     }
   }
   if (!value_->IsObject()) return;
@@ -69,13 +76,16 @@ void JsonNode::require_unique_keys() const {
   for (const auto& entry : value_->GetObject()) {
     const std::string_view key(entry.name.GetString(), entry.name.GetStringLength());
     if (!keys.insert(key).second) fail("each key once", "'" + std::string(key) + "' twice");
-    if (entry.value.IsObject() || entry.value.IsArray()) JsonNode(&entry.value, path_ + "." + std::string(key)).require_unique_keys();
+    if (entry.value.IsObject() || entry.value.IsArray())
+      JsonNode(&entry.value, path_ + "." + std::string(key)).require_unique_keys(depth + 1);
   }
 }
 
 std::string JsonNode::text() const {
   if (!is_string()) fail("a string", kind());
-  return {value_->GetString(), value_->GetStringLength()};
+  std::string text(value_->GetString(), value_->GetStringLength());
+  if (!is_utf8(text)) fail("text", "half of a surrogate pair");
+  return text;
 }
 
 int64_t JsonNode::integer() const {

@@ -36,8 +36,8 @@ class JsonNode {
   std::vector<Value> values(int32_t dtype) const;
   size_t size() const;  // throws when this is no array
 
-  // Of this object and all below: readers differ in which of two equal keys they take.
-  void require_unique_keys() const;
+  // Of this object and all below: readers differ in which of two equal keys they take. Not too deep either.
+  void require_unique_keys(int depth = 0) const;
 
   [[noreturn]] void fail(const std::string& expected, const std::string& got) const;
 

@@ -22,10 +22,7 @@ class Watcher {
     const int32_t pid = platform::process_id();
     while (watcher == nullptr || watcher->pid_ != pid) {
       auto* fresh = new Watcher(pid);
-      if (current.compare_exchange_strong(watcher, fresh, std::memory_order_acq_rel)) {
-        fresh->start();
-        return *fresh;
-      }
+      if (current.compare_exchange_strong(watcher, fresh, std::memory_order_acq_rel)) return *fresh;
       delete fresh;
     }
     return *watcher;
@@ -33,6 +30,7 @@ class Watcher {
 
   uint64_t add(Clock::time_point when, Watched* watched) {
     const std::lock_guard lock(mutex_);
+    if (!is_started_) start();
     const uint64_t id = ++last_id_;
     armed_.emplace(Key{when, id}, watched);
     // Runs that end in time leave the watcher asleep until the deadline that it last saw: waking it costs microseconds.
@@ -54,6 +52,7 @@ class Watcher {
   void start() {
     const bool started = platform::start_thread([](void* self) { static_cast<Watcher*>(self)->watch(); }, this);
     if (!started) throw Error(SIDECALL_OUT_OF_MEMORY, "no thread is left to watch deadlines");
+    is_started_ = true;
   }
 
   void watch() {
@@ -82,6 +81,7 @@ class Watcher {
   std::map<Key, Watched*> armed_;
   Clock::time_point wakes_at_ = Clock::time_point::max();
   uint64_t last_id_ = 0;
+  bool is_started_ = false;
 };
 
 }  // namespace

@@ -22,6 +22,8 @@ Decision parse_decision(const JsonNode& node, const Signature& signature) {
   const JsonNode output = node.member("output");
   decision.output = signature.output_names.find(output.text());
   if (decision.output < 0) output.fail("an output of the graph", "'" + output.text() + "'");
+  const TensorSpec& scores = signature.outputs[static_cast<size_t>(decision.output)];
+  if (scores.dtype != SIDECALL_FLOAT32 && scores.dtype != SIDECALL_FLOAT64) output.fail("an output of scores", dtype_name(scores.dtype));
   if (rule == "argmax") {
     decision.rule = Decision::Rule::kArgmax;
   } else if (rule == "threshold") {

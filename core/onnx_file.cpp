@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint64_t kMaxExternalBytes = UINT64_C(1) << 40;
 constexpr int kMaxGraphDepth = 64;
+constexpr std::string_view kMemoryMarker = "*/_ORT_MEM_ADDR_/";  // ONNX Runtime takes the offset behind it for a pointer
 
 struct Malformed {};
 
@@ -33,6 +34,8 @@ class Reader {
   bool next(Field* field) {
     if (rest_.empty()) return false;
     const uint64_t tag = varint();
+    // Protobuf drops the bits above: what is one field here would be another one there.
+    if (tag > UINT32_MAX) throw Malformed{};
     *field = {tag >> 3, false, {}, 0};
     if (field->number == 0) throw Malformed{};
     switch (tag & 7) {
@@ -183,6 +186,7 @@ std::string resolve(const External& external, const std::string& folder, const s
   if (location.empty()) forbid(label, "an empty location");
   if (location.find('\0') != std::string::npos) forbid(label, "a location with a NUL");
   if (location.front() == '/') forbid(label, "an absolute path");
+  if (location.compare(0, kMemoryMarker.size(), kMemoryMarker) == 0) forbid(label, "an address in memory");
   for (size_t start = 0; start <= location.size();) {
     const size_t end = std::min(location.find('/', start), location.size());
     if (location.compare(start, end - start, "..") == 0) forbid(label, "a path with '..'");
@@ -232,7 +236,8 @@ OnnxFile::OnnxFile(std::string bytes, const std::string& folder, const std::stri
       if (field.number == 7) {
         if (has_graph) throw Malformed{};
         has_graph = true;
-        graph_ = field.bytes;
+        graph_at_ = static_cast<size_t>(field.bytes.data() - bytes_.data());
+        graph_bytes_ = field.bytes.size();
         externals.graph(field.bytes, 0);
       }
       if (field.number == 14) metadata_.push_back(read_pair(field.bytes));
@@ -254,7 +259,7 @@ const std::string* OnnxFile::metadata(std::string_view key) const {
 
 std::string OnnxFile::compute_id() const {
   Sha256 hash;
-  hash.update(graph_);
+  hash.update(std::string_view(bytes_).substr(graph_at_, graph_bytes_));
   for (const ExternalFile& file : external_files_) hash.update(platform::read_file(file.path, kMaxExternalBytes));
   return hash.hex();
 }

@@ -36,7 +36,8 @@ class OnnxFile {
  private:
   std::string bytes_;
   std::string folder_;
-  std::string_view graph_;
+  size_t graph_at_ = 0;  // in bytes_; a view would not survive a move of short bytes
+  size_t graph_bytes_ = 0;
   std::vector<std::pair<std::string, std::string>> metadata_;
   std::vector<ExternalFile> external_files_;
 };

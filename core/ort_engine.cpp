@@ -167,6 +167,7 @@ TensorSpec OrtEngine::read_spec(bool is_input, size_t index, const std::string& 
   TensorSpec spec;
   spec.name = name;
   check(api(), api()->AllocatorFree(allocator, name), "");
+  if (!is_utf8(spec.name)) throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected names in UTF-8, got other bytes");
 
   OrtTypeInfo* type = nullptr;
   check(api(),
@@ -202,6 +203,7 @@ TensorSpec OrtEngine::read_spec(bool is_input, size_t index, const std::string& 
   }
   for (size_t i = 0; i < rank; ++i) {
     spec.dim_names.emplace_back(names[i] != nullptr ? names[i] : "");
+    if (!is_utf8(spec.dim_names.back())) spec.dim_names.back().clear();
     if (spec.dims[i] < 0) spec.dims[i] = -1;
   }
   return spec;

@@ -9,9 +9,9 @@
 #include <rapidjson/error/en.h>
 #include <rapidjson/reader.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
 
 #include "error.h"
@@ -172,6 +172,23 @@ bool parse_plain(std::string_view text, double* number, bool* is_whole) {
   return true;
 }
 
+// Of a JSON number that no double holds: is it above 1, and so too large, or too close to zero? Without strtod, which
+// takes the point for the end of the number where the host has set a locale with a comma.
+bool is_large(std::string_view text) {
+  const size_t mantissa_end = std::min(text.find_first_of("eE"), text.size());
+  const std::string_view mantissa = text.substr(0, mantissa_end);
+  const auto first = static_cast<int64_t>(std::min(mantissa.find_first_of("123456789"), mantissa.size()));
+  const auto point = static_cast<int64_t>(std::min(mantissa.find('.'), mantissa.size()));
+  const int64_t exponent_of_first = point > first ? point - first - 1 : point - first;
+  if (mantissa_end == text.size()) return exponent_of_first > 0;
+  std::string_view written = text.substr(mantissa_end + 1);
+  const bool is_negative = written.front() == '-';
+  if (written.front() == '+') written.remove_prefix(1);
+  int64_t exponent = 0;
+  if (std::from_chars(written.data(), written.data() + written.size(), exponent).ec != std::errc()) return !is_negative;
+  return exponent > -exponent_of_first;
+}
+
 void Handler::set_number(int32_t feature, std::string_view text) {
   double number = 0;
   bool is_whole = false;
@@ -183,8 +200,8 @@ void Handler::set_number(int32_t feature, std::string_view text) {
   const auto whole = std::from_chars(text.data(), end, integer);
   if (whole.ptr == end && whole.ec == std::errc()) return call_->set_i64(row_, feature, integer);
   if (std::from_chars(text.data(), end, number).ec == std::errc::result_out_of_range) {
-    number = std::strtod(std::string(text).c_str(), nullptr);  // tells too small, which is zero, from too large
-    if (std::isinf(number)) call_->set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE, "a number beyond its range");
+    if (is_large(text)) call_->set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE, "a number beyond its range");
+    number = text.front() == '-' ? -0.0 : 0.0;
   }
   call_->set_f64(row_, feature, number);
 }
@@ -262,8 +279,8 @@ int64_t count_records(std::string_view json) {
   size_t at = 0;
   while (at < json.size() && is_space(json[at])) ++at;
   if (at >= json.size() || json[at] != '[') return 1;
-  int64_t commas = 0;
-  int depth = 0;
+  int64_t records = 0;
+  int64_t depth = 0;
   bool in_string = false, any = false;
   for (; at < json.size(); ++at) {
     const char c = json[at];
@@ -274,11 +291,11 @@ int64_t count_records(std::string_view json) {
     }
     if (depth == 1 && !is_space(c) && c != ']') any = true;
     if (c == '"') in_string = true;
+    if (c == '{' && depth == 1) ++records;
     if (c == '[' || c == '{') ++depth;
     if ((c == ']' || c == '}') && --depth == 0) break;
-    if (c == ',' && depth == 1) ++commas;
   }
-  return any ? commas + 1 : 0;
+  return any && records == 0 ? 1 : records;  // 1: the reader will say what is wrong
 }
 
 void RecordReader::read(std::string_view json, Call* call) {

@@ -8,7 +8,8 @@
 
 namespace sidecall {
 
-// Counts the records of a JSON text: 1 for an object, its elements for an array. Only an estimate where the text is not JSON.
+// Counts the records of a JSON text: 1 for an object, the objects in an array, 0 for an empty array. Only an estimate where the text is
+// no list of records; then too it asks for no more rows than the text has braces.
 int64_t count_records(std::string_view json);
 
 // Reads records; kept with a call, because its memory is worth keeping too.

@@ -6,8 +6,8 @@
 namespace sidecall {
 
 void Signature::index_tensors() {
-  for (const TensorSpec& spec : inputs) input_names.add(spec.name);
-  for (const TensorSpec& spec : outputs) output_names.add(spec.name);
+  for (size_t i = 0; i < inputs.size(); ++i) input_names.add(inputs[i].name, i);
+  for (size_t i = 0; i < outputs.size(); ++i) output_names.add(outputs[i].name, i);
   checks.resize(inputs.size());
   output_width.resize(outputs.size());
 }
@@ -15,7 +15,7 @@ void Signature::index_tensors() {
 void Signature::index_records() {
   for (size_t i = 0; i < features.size(); ++i) {
     const Feature& feature = features[i];
-    feature_names.add(feature.name);
+    feature_names.add(feature.name, i);
     InputCheck& check = checks[static_cast<size_t>(feature.input)];
     check.feature_at.resize(static_cast<size_t>(feature.width));
     check.feature_at[static_cast<size_t>(feature.column)] = static_cast<int32_t>(i);
@@ -23,9 +23,9 @@ void Signature::index_records() {
     if (is_float && !feature.nullable) check.has_nan_check = true;
     if (feature.is_closed && feature.tensor_dtype != SIDECALL_STRING) check.closed_features.push_back(static_cast<int32_t>(i));
   }
-  for (const Column& column : columns) {
-    column_names.add(column.name);
-    if (has_contract) ++output_width[static_cast<size_t>(column.output)];
+  for (size_t i = 0; i < columns.size(); ++i) {
+    column_names.add(columns[i].name, i);
+    if (has_contract) ++output_width[static_cast<size_t>(columns[i].output)];
   }
 }
 

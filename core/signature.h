@@ -54,7 +54,8 @@ struct Column {
 // Names to indices, without a copy of the name on look-up.
 class Names {
  public:
-  void add(const std::string& name) { map_.emplace(name, static_cast<int32_t>(map_.size())); }
+  // The first of two equal names is the one that is found.
+  void add(const std::string& name, size_t index) { map_.emplace(name, static_cast<int32_t>(index)); }
   int32_t find(std::string_view name) const {
     const auto found = map_.find(name);
     return found == map_.end() ? -1 : found->second;

@@ -45,9 +45,14 @@ bool is_utf8(std::string_view text) noexcept {
 
 std::string printable(const std::string& text) {
   std::string shown;
-  for (const char c : text) {
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
     const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0x20 && byte != 0x7f) {
+    if (byte >= 0x80) {
+      const size_t length = character_length(text, at);
+      shown += length == 0 ? "?" : text.substr(at, length);
+      at += length == 0 ? 0 : length - 1;
+    } else if (byte >= 0x20 && byte != 0x7f) {
       shown += c;
     } else if (c == '\n' || c == '\t' || c == '\r') {
       shown += c == '\n' ? "\\n" : c == '\t' ? "\\t" : "\\r";

@@ -11,7 +11,8 @@ bool is_utf8(std::string_view text) noexcept;
 // What is wrong with a string value, for "got ...": nullptr when nothing is. ONNX Runtime's own strings end at a NUL.
 const char* string_fault(std::string_view text) noexcept;
 
-// Control characters as JSON writes them (\n, \u0007), so that a message stays one line whatever a name holds.
+// Control characters as JSON writes them (\n, \u0007) and a '?' for what is not UTF-8, so that a message stays one line of text
+// whatever a name or path holds.
 std::string printable(const std::string& text);
 
 // A parser's words in our style: "Invalid value." becomes "invalid value".

@@ -143,12 +143,13 @@ Verification run_golden_rows(const Model& model) {
         set_value(&call, row, static_cast<int32_t>(i), golden.features[i][static_cast<size_t>(row)]);
     }
     call.run(-1);
+    return Comparison(model, &call).compare();
   } catch (const Error& error) {
+    if (error.retryable()) throw;
     Fault fault = error.faults().empty() ? Fault() : error.faults().front();
     fault.status = SIDECALL_VERIFICATION_FAILED;
     return {{}, "verification: the golden rows do not run: " + std::string(error.what()), fault};
   }
-  return Comparison(model, &call).compare();
 }
 
 std::string verification_report(const Model& model, Verification* checked) {
