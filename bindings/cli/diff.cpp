@@ -39,7 +39,7 @@ std::string answers_table(const Answers& answers) {
   if (answers.movements.empty()) return text + "  no output stands in both files\n";
   Table table("lrr", {"output", "rows that moved", "largest"});
   for (const auto& movement : answers.movements)
-    table.add({movement.output, std::to_string(movement.moved), movement.is_number ? short_number(movement.largest) : ""});
+    table.add({movement.output, std::to_string(movement.moved), movement.is_number ? short_difference(movement.largest) : ""});
   return text + table.text("  ");
 }
 

@@ -37,7 +37,8 @@ Findings look(const ModelOptions& options) {
 }
 
 std::string page(const Findings& findings) {
-  Table table("ll", {"sidecall", std::string(sidecall_version()) + ", ABI " + std::to_string(sidecall_abi_version())});
+  Table table("ll");
+  table.add({"sidecall", std::string(sidecall_version()) + ", ABI " + std::to_string(sidecall_abi_version())});
   table.add({"command", executable_folder()});
   if (findings.engine_problem.empty()) {
     table.add({"engine", text_at(findings.engine, "engine") + " " + text_at(findings.engine, "version") + ", API " +
@@ -49,7 +50,7 @@ std::string page(const Findings& findings) {
   }
   if (const PythonCandidate* python = findings.python()) {
     table.add({"python", python->path + " (" + python->found_by + ")"});
-    table.add({"", "package sidecall " + python->version + " in " + python->package});
+    table.add({"", "package sidecall " + (python->version.empty() ? "" : python->version + " ") + "in " + python->package});
   } else {
     table.add({"python", "package sidecall not found; export and check need it (pip install sidecall)"});
     for (const auto& tried : findings.pythons) table.add({"", "tried " + tried.path + " (" + tried.found_by + ")"});
@@ -80,7 +81,9 @@ std::string as_json(const Findings& findings) {
       write_member(json, "path", python->path);
       write_member(json, "found_by", python->found_by);
       write_member(json, "package", python->package);
-      write_member(json, "version", python->version);
+      json.Key("version");
+      if (python->version.empty()) json.Null();
+      else write_text(json, python->version);
       json.EndObject();
     } else {
       json.Null();

@@ -21,15 +21,15 @@ std::string describe_seen(const Json& feature) {
   return "";
 }
 
-std::string features_table(const Json& contract) {
+std::string features_table(const sidecall_model* model, const Json& contract) {
   const Json& features = at(contract, "features");
   if (!features.IsArray()) return "";
-  Table table("lllll", {"feature", "type", "missing", "lands in", "values"});
+  Table table("lllll", {"feature", "type", "nullable", "input", "values"});
+  const bool is_matrix = static_cast<size_t>(sidecall_model_num_inputs(model)) < features.Size();
   for (const auto& feature : features.GetArray()) {
-    table.add({shortened(text_at(feature, "name"), kMaxCell), text_at(feature, "type"),
-               true_at(feature, "nullable") ? "allowed" : "refused",
-               shortened(text_at(feature, "input"), kMaxCell) + "[" + text_at(feature, "column") + "]",
-               shortened(describe_seen(feature), kMaxCell)});
+    const std::string column = is_matrix ? "[" + text_at(feature, "column") + "]" : "";
+    table.add({shortened(text_at(feature, "name"), kMaxCell), text_at(feature, "type"), true_at(feature, "nullable") ? "yes" : "no",
+               shortened(text_at(feature, "input"), kMaxCell) + column, shortened(describe_seen(feature), kMaxCell)});
   }
   return table.text() + "\n";
 }
@@ -37,11 +37,11 @@ std::string features_table(const Json& contract) {
 std::string outputs_table(const Json& contract) {
   const Json& outputs = at(contract, "outputs");
   if (!outputs.IsArray()) return "";
-  Table table("llrl", {"output", "type", "width", "classes"});
+  Table table("lll", {"output", "type", "classes or width"});
   for (const auto& output : outputs.GetArray()) {
     const Json& classes = at(output, "classes");
-    table.add({shortened(text_at(output, "name"), kMaxCell), text_at(output, "type"), text_at(output, "width"),
-               shortened(list_of(classes, kMaxClasses), kMaxCell)});
+    const std::string shape = classes.IsArray() ? list_of(classes, kMaxClasses) : text_at(output, "width");
+    table.add({shortened(text_at(output, "name"), kMaxCell), text_at(output, "type"), shortened(shape, kMaxCell)});
   }
   return table.text() + "\n";
 }
@@ -63,8 +63,10 @@ std::string parity_lines(const Json& contract) {
   if (!at(parity, "outputs").IsArray()) return text;
   for (const auto& output : at(parity, "outputs").GetArray()) {
     text += "  " + printable(text_at(output, "name"));
-    if (at(output, "largest").IsNumber()) text += ": largest difference " + short_number(at(output, "largest").GetDouble());
-    if (at(output, "disagreements").IsNumber()) text += ": " + text_at(output, "disagreements") + " disagreements";
+    if (at(output, "largest").IsNumber()) text += ": largest difference " + short_difference(at(output, "largest").GetDouble());
+    const Json& disagreements = at(output, "disagreements");
+    if (disagreements.IsInt64())
+      text += disagreements.GetInt64() == 0 ? ": no label differs" : ": " + text_of(disagreements) + " labels differ";
     text += "\n";
   }
   return text;
@@ -85,7 +87,7 @@ std::string page(const std::string& uri, const sidecall_model* model, const Json
   if (at(about, "metadata").IsObject() && at(about, "metadata").MemberCount() > 0) line("metadata", text_at(about, "metadata"));
   if (!contract.IsObject() || contract.ObjectEmpty())
     line("contract", "none: run works by tensors, predict needs a contract (export with sidecall)");
-  text += "\n" + features_table(contract) + outputs_table(contract) + tensors_table(model) + parity_lines(contract);
+  text += "\n" + features_table(model, contract) + outputs_table(contract) + tensors_table(model) + parity_lines(contract);
   const Json& verification = at(contract, "verification");
   if (verification.IsObject())
     text += "\ngolden rows: " + text_at(verification, "rows") + " (" + printable(text_at(verification, "source")) + ")\n";

@@ -126,14 +126,26 @@ std::string short_number(double value) {
   return text;
 }
 
+std::string short_difference(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.2g", value);
+  return text;
+}
+
 std::string Table::text(std::string_view indent) const {
   std::vector<std::vector<std::string>> cells = rows_;
+  if (!header_.empty()) cells.insert(cells.begin(), header_);
   std::vector<size_t> widths(layout_.size(), 0);
   for (auto& row : cells) {
     for (size_t i = 0; i < layout_.size(); ++i) {
       row[i] = printable(row[i]);
       widths[i] = std::max(widths[i], num_characters(row[i]));
     }
+  }
+  if (!header_.empty()) {
+    std::vector<std::string> rule;
+    for (size_t width : widths) rule.emplace_back(width, '-');
+    cells.insert(cells.begin() + 1, std::move(rule));
   }
   std::string result;
   for (const auto& row : cells) {

@@ -41,18 +41,20 @@ std::string shortened(std::string_view text, size_t width);
 // "1 row", "2 rows".
 std::string counted(int64_t number, std::string_view noun);
 
-// A number as people read it: 1.2e-07, 0.25.
+// A number as people read it, 2007 or 32.1; and a difference, of which two digits say enough: 1.4e-06.
 std::string short_number(double value);
+std::string short_difference(double value);
 
-// Columns as wide as their cells, two spaces apart. `layout` has a letter for each column: l is left, r is right.
+// Columns as wide as their cells, two spaces apart, under a header where one is given. `layout` has a letter for each column: l is left, r is right.
 class Table {
  public:
-  Table(std::string layout, std::vector<std::string> header) : layout_(std::move(layout)), rows_{std::move(header)} {}
+  explicit Table(std::string layout, std::vector<std::string> header = {}) : layout_(std::move(layout)), header_(std::move(header)) {}
   void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   std::string text(std::string_view indent = "") const;
 
  private:
   std::string layout_;
+  std::vector<std::string> header_;
   std::vector<std::vector<std::string>> rows_;
 };
 

@@ -20,7 +20,7 @@ constexpr char kProbe[] =
     "if spec and spec.origin:\n"
     "    print(spec.submodule_search_locations[0])\n"
     "    try: print(m.version('sidecall'))\n"
-    "    except m.PackageNotFoundError: print('unknown')\n";
+    "    except m.PackageNotFoundError: pass\n";
 
 std::string search_path(const std::string& program) {
   if (program.find('/') != std::string::npos) return program;
@@ -41,7 +41,7 @@ void probe(PythonCandidate& candidate) {
   const size_t first = output.find('\n');
   if (!candidate.runs || first == std::string::npos) return;
   candidate.package = output.substr(0, first);
-  candidate.version = output.substr(first + 1, output.find('\n', first + 1) - first - 1);
+  candidate.version = output.substr(first + 1, output.find('\n', first + 1) - first - 1);  // "" where nothing says it
 }
 
 std::string describe(const PythonCandidate& candidate) {

@@ -11,7 +11,7 @@ struct PythonCandidate {
   std::string found_by;  // "beside the command", "SIDECALL_PYTHON", "PATH"
   bool runs = false;
   std::string package;  // the package's folder; "" where it is not installed
-  std::string version;  // of the package
+  std::string version;  // of the package; "" for a source folder that was never installed
 };
 
 // The interpreters that exist, in order, up to and including the first that has the package.

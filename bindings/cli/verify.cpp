@@ -51,9 +51,9 @@ std::string to_table(const std::vector<Verdict>& verdicts) {
       const Json& largest = at(output, "largest");
       std::string tolerance;
       if (absolute.IsNumber() && relative.IsNumber() && (absolute.GetDouble() > 0 || relative.GetDouble() > 0))
-        tolerance = short_number(absolute.GetDouble()) + " + " + short_number(relative.GetDouble()) + " x";
+        tolerance = short_difference(absolute.GetDouble()) + " + " + short_difference(relative.GetDouble()) + " relative";
       table.add({verdict.uri, word, rows, text_at(output, "name"),
-                 largest.IsNumber() ? short_number(largest.GetDouble()) : text_of(largest), tolerance});
+                 largest.IsNumber() ? short_difference(largest.GetDouble()) : text_of(largest), tolerance});
     }
   }
   return table.text();

@@ -15,17 +15,20 @@ created   2026-11-24T12:00:00Z
 id        {id}
 metadata  {{"owner":"tests"}}
 
-feature  type     missing  lands in   values
-age      float32  allowed  age[0]     18 to 90
-income   float32  refused  income[0]
-kids     int64    refused  kids[0]
-job      string   refused  job[0]     only clerk, nurse, teacher
+feature  type     nullable  input   values
+-------  -------  --------  ------  --------------------------
+age      float32  yes       age     18 to 90
+income   float32  no        income
+kids     int64    no        kids
+job      string   no        job     only clerk, nurse, teacher
 
-output         type     width  classes
-label          string          no, yes
-probabilities  float32         no, yes
+output         type     classes or width
+-------------  -------  ----------------
+label          string   no, yes
+probabilities  float32  no, yes
 
 tensor  name           type and shape
+------  -------------  --------------
 input   age            float32[N, 1]
 input   income         float32[N, 1]
 input   kids           int64[N, 1]
@@ -35,7 +38,7 @@ output  probabilities  float32[N, 2]
 
 parity with the original, 333 rows (weak: few rows), precision float32
   probabilities: largest difference 1.5e-07
-  label: 0 disagreements
+  label: no label differs
 
 golden rows: 3 (synthetic)
 made with: sidecall 0.1.0, scikit-learn 1.9.1
@@ -47,6 +50,7 @@ id        {id}
 contract  none: run works by tensors, predict needs a contract (export with sidecall)
 
 tensor  name  type and shape
+------  ----  --------------
 input   x     float32[N, 2]
 output  y     float32[N, 2]
 """

@@ -24,14 +24,14 @@ def test_models_that_hold(sidecall, jobs, tmp_path):
     models.regressor(tmp_path / "price.onnx")
     done = sidecall("verify", jobs, "price.onnx")
     assert (done.code, done.err) == (0, "")
-    header, *lines = done.lines()
+    header, _, *lines = done.lines()
     assert header.split() == ["model", "verdict", "rows", "output", "largest", "tolerance"]
     assert [line.split()[:4] for line in lines] == [
         ["jobs.onnx", "ok", "3", "label"],
         ["jobs.onnx", "ok", "3", "probabilities"],
         ["price.onnx", "ok", "2", "prediction"],
     ]
-    assert re.search(r"1e-06 \+ 1e-05 x$", lines[1])
+    assert re.search(r"1e-06 \+ 1e-05 relative$", lines[1])
 
 
 def test_json(sidecall, jobs):
@@ -57,7 +57,7 @@ def test_an_answer_that_differs(sidecall, jobs, tmp_path):
     models.classifier(tmp_path / "wrong.onnx", change=spoil_answer)
     done = sidecall("verify", jobs, "wrong.onnx", env={"SIDECALL_VERIFY": "error"})
     assert done.code == 1
-    assert [line.split()[1] for line in done.lines()[1:]] == ["ok", "ok", "DIFFERS", "DIFFERS"]
+    assert [line.split()[1] for line in done.lines()[2:]] == ["ok", "ok", "DIFFERS", "DIFFERS"]
     assert done.err.startswith("sidecall: wrong.onnx: ") and "probabilities" in done.err
     [_, verdict] = json.loads(sidecall("verify", jobs, "wrong.onnx", "--json").out)
     assert not verdict["holds"] and verdict["problem"]
@@ -74,7 +74,7 @@ def test_an_id_that_differs(sidecall, tmp_path):
 def test_a_missing_file_among_others(sidecall, jobs):
     done = sidecall("verify", "none.onnx", jobs)
     assert done.code == 3
-    assert [line.split()[:2] for line in done.lines()[1:]] == [["none.onnx", "error"], ["jobs.onnx", "ok"], ["jobs.onnx", "ok"]]
+    assert [line.split()[:2] for line in done.lines()[2:]] == [["none.onnx", "error"], ["jobs.onnx", "ok"], ["jobs.onnx", "ok"]]
     assert done.err.count("\n") == 1 and "none.onnx" in done.err
 
 
