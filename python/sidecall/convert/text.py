@@ -100,7 +100,7 @@ def _tokens(g: Graph, text: Tensor, expression: str) -> Tensor:
     return g.op("Tokenizer", text, domain="com.microsoft", mark=0, mincharnum=1, pad_value="", tokenexp=expression)
 
 
-def _rewrite(g: Conversion, text: Tensor, table: dict[str, str]) -> Tensor:
+def _rewrite(g: Conversion, text: Tensor, table: dict[str, str], ascii_only: bool) -> Tensor:
     """Each text with its characters changed. ASCII is quick; the table is used where a text needs it."""
     special = {c for c in table if ord(c) > 127}
     needs = _tokens(g, text, f"[{character_class(special.__contains__)}]")
@@ -111,14 +111,20 @@ def _rewrite(g: Conversion, text: Tensor, table: dict[str, str]) -> Tensor:
         plain = quick.op("StringNormalizer", text, case_change_action="LOWER", locale="C")
     else:
         plain = quick.op("Identity", text)
-    joined = _join(slow, _map(slow, _tokens(slow, text, "(?s)."), table))
+    joined = _join(slow, _map(slow, _tokens(slow, text, "(?s)."), table, ascii_only))
     g.inner_domains |= {"ai.onnx.ml", "com.microsoft"}
     return g.op(
         "If", some, dtype="string", then_branch=slow.body("any", [], [(joined, [None])]), else_branch=quick.body("ascii", [], [(plain, [None])])
     )
 
 
-def _map(g: Graph, characters: Tensor, table: dict[str, str]) -> Tensor:
+def _map(g: Graph, characters: Tensor, table: dict[str, str], ascii_only: bool) -> Tensor:
+    if ascii_only:
+        # Nearly every character vanishes: the table is of those that leave something.
+        kept = {chr(c): table.get(chr(c), chr(c)) for c in range(128)} | {c: d for c, d in table.items() if d}
+        return g.op(
+            "LabelEncoder", characters, domain="ai.onnx.ml", keys_strings=list(kept), values_strings=list(kept.values()), default_string=""
+        )
     changed = g.op(
         "LabelEncoder",
         characters,
@@ -162,7 +168,7 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
     text = g.op("Concat", g.const(["a"]), g.op("Reshape", x.column(0), g.const([-1])), axis=0)
     table = _changes(model.lowercase, model.strip_accents)
     if table:
-        text = _rewrite(g, text, table)
+        text = _rewrite(g, text, table, model.strip_accents == "ascii")
     terms = {t: int(i) for t, i in model.vocabulary_.items()}
     if model.lowercase and any("σ" in t or "ς" in t for t in terms):
         raise g.refuse("its vocabulary has the Greek letter sigma, whose lower case depends on its neighbours")
