@@ -4,25 +4,12 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include "core/call.h"
-#include "core/contract.h"
-#include "core/error.h"
-#include "fake_engine.h"
+#include "records_model.h"
 
 using sidecall::Call;
-using sidecall::Error;
 using sidecall::Signature;
 
 namespace {
-
-template <typename Body>
-int32_t status_of(Body body) {
-  try {
-    body();
-    return SIDECALL_OK;
-  } catch (const Error& error) {
-    return error.status();
-  }
-}
 
 // A graph that declares [?,5] and answers `shape`.
 int32_t read_last_column(int32_t dtype, const sidecall::Dims& shape) {
@@ -35,7 +22,7 @@ int32_t read_last_column(int32_t dtype, const sidecall::Dims& shape) {
   signature.index_records();
   Call call(signature, engine, false, 1);
   call.run(-1);
-  return status_of([&] { dtype == SIDECALL_STRING ? static_cast<void>(call.get_str(0, 4)) : static_cast<void>(call.get_f64(0, 4)); });
+  return fake::status_of([&] { dtype == SIDECALL_STRING ? static_cast<void>(call.get_str(0, 4)) : static_cast<void>(call.get_f64(0, 4)); });
 }
 
 }  // namespace

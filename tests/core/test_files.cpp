@@ -1,0 +1,108 @@
+// Model files and contracts that claim what is not so.
+#include <catch2/catch_test_macros.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "core/onnx_file.h"
+#include "core/sha256.h"
+#include "records_model.h"
+
+using fake::status_of;
+using sidecall::OnnxFile;
+
+namespace {
+
+using namespace std::string_literals;
+
+std::string bytes_field(const std::string& tag, const std::string& payload) {
+  REQUIRE(payload.size() < 128);
+  return tag + static_cast<char>(payload.size()) + payload;
+}
+
+// A model whose one initializer lies in the file `location`; `tag` introduces its external_data.
+std::string external_model(const std::string& location, const std::string& tag) {
+  const std::string entry = bytes_field("\x0a", "location") + bytes_field("\x12", location);
+  return bytes_field("\x3a", bytes_field("\x2a", bytes_field(tag, entry)));
+}
+
+int32_t parse(const std::string& outputs, const std::string& verification = "null") {
+  fake::Engine engine;
+  engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {-1})};
+  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {-1, -1}), fake::tensor("y.0", SIDECALL_FLOAT32, {-1}),
+                    fake::tensor("n", SIDECALL_INT64, {-1})};
+  sidecall::Signature signature;
+  engine.sign(&signature);
+  const std::string json =
+      R"({"format": 1, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": false, "input": "x", "column": 0}],
+                              "outputs": )" +
+      outputs + R"(, "verification": )" + verification + "}";
+  return status_of([&] { sidecall::parse_contract(json, "test", &signature); });
+}
+
+}  // namespace
+
+TEST_CASE("external data behind a tag that protobuf would cut off is refused") {
+  CHECK(status_of([] { OnnxFile(external_model("../secret", "\x6a"), "/tmp", "m"); }) == SIDECALL_FILE_FORBIDDEN);
+  CHECK(status_of([] { OnnxFile(external_model("../secret", "\xea\x80\x80\x80\x10"), "/tmp", "m"); }) == SIDECALL_FILE_INVALID);
+}
+
+TEST_CASE("external data is no address in memory") {
+  const auto folder = std::filesystem::temp_directory_path() / "sidecall-core-tests";
+  std::filesystem::create_directories(folder / "*" / "_ORT_MEM_ADDR_");
+  std::ofstream(folder / "*" / "_ORT_MEM_ADDR_" / "*") << "0123";
+  CHECK(status_of([&] { OnnxFile(external_model("*/_ORT_MEM_ADDR_/*", "\x6a"), std::filesystem::canonical(folder), "m"); }) ==
+        SIDECALL_FILE_FORBIDDEN);
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("the id of a very short file survives a move") {
+  OnnxFile file("\x3a\x02\x60\x00"s, "", "m");
+  const OnnxFile moved = std::move(file);
+  sidecall::Sha256 hash;
+  hash.update("\x60\x00"s);
+  CHECK(moved.compute_id() == hash.hex());
+}
+
+TEST_CASE("contracts that would mislead are refused") {
+  const std::string y = R"({"name": "y", "role": "scores", "type": "float32", "width": 2})";
+  CHECK(parse("[" + y + "]") == SIDECALL_OK);
+  CHECK(parse("[" + y + "," + y + "]") == SIDECALL_CONTRACT_INVALID);
+  CHECK(parse("[" + y + R"(, {"name": "y.0", "role": "scores", "type": "float32"}])") == SIDECALL_CONTRACT_INVALID);
+  CHECK(parse(R"([{"name": "y", "role": "scores", "type": "float32", "width": 4611686018427387904}])") == SIDECALL_CONTRACT_INVALID);
+  CHECK(parse(R"([{"name": "y", "role": "probabilities", "type": "float32", "classes": ["\udc00"]}])") == SIDECALL_CONTRACT_INVALID);
+  // A label that follows from a tensor without scores would hold whatever it is.
+  CHECK(parse(R"([{"name": "n", "role": "label", "type": "int64", "classes": [0, 1], "decision": {"rule": "argmax", "output": "n"}}])",
+              R"({"source": "real", "rows": 1, "features": [[1]], "outputs": {"n": [1]}, "tolerance": {}})") == SIDECALL_CONTRACT_INVALID);
+}
+
+TEST_CASE("a contract of deep nesting is refused") {
+  constexpr size_t kDepth = 200000;
+  CHECK(parse("[]", std::string(kDepth, '[') + std::string(kDepth, ']')) == SIDECALL_CONTRACT_INVALID);
+}
+
+TEST_CASE("a graph's width takes no memory before it is checked") {
+  fake::Engine engine;
+  engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {-1, INT64_C(1) << 40})};
+  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {-1, INT64_C(1) << 40})};
+  sidecall::Signature signature;
+  engine.sign(&signature);
+  sidecall::add_plain_columns(&signature);
+  CHECK(signature.columns.empty());
+  CHECK(status_of([&] {
+          sidecall::parse_contract(R"({"format": 1, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})", "test", &signature);
+        }) == SIDECALL_CONTRACT_INVALID);
+}
+
+TEST_CASE("of two equal column names the first is found, and the others stay where they are") {
+  fake::Engine engine;
+  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {-1, 2}), fake::tensor("y.1", SIDECALL_FLOAT32, {-1}),
+                    fake::tensor("z", SIDECALL_FLOAT32, {-1})};
+  sidecall::Signature signature;
+  engine.sign(&signature);
+  sidecall::add_plain_columns(&signature);
+  signature.index_records();
+  CHECK(signature.column_names.find("y.1") == 1);
+  CHECK(signature.columns[static_cast<size_t>(signature.column_names.find("z"))].name == "z");
+}
