@@ -116,7 +116,7 @@ bool JsonNode::read(const rapidjson::Value& from, int32_t dtype, Value* to) {
     case SIDECALL_STRING:
       to->kind = Value::Kind::kString;
       if (from.IsString()) to->text.assign(from.GetString(), from.GetStringLength());
-      return from.IsString();
+      return from.IsString() && is_utf8(to->text);
     case SIDECALL_BOOL:
       to->kind = Value::Kind::kBool;
       to->integer = from.IsTrue() ? 1 : 0;
@@ -139,7 +139,8 @@ Value JsonNode::value(int32_t dtype) const {
   if (value_ == nullptr || read(*value_, dtype, &value)) return value;
   switch (value.kind) {
     case Value::Kind::kString:
-      fail("a string", kind());
+      value.text = text();
+      break;
     case Value::Kind::kBool:
       fail("a boolean", kind());
     case Value::Kind::kInt:
