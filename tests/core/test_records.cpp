@@ -1,0 +1,55 @@
+// JSON records against an engine of our own: amounts of memory, numbers at the edges, locales.
+#include <catch2/catch_test_macros.hpp>
+#include <clocale>
+#include <string>
+
+#include "core/records.h"
+#include "records_model.h"
+
+using fake::RecordsModel;
+using fake::status_of;
+
+namespace {
+
+// What the feature `time` (float64) becomes.
+double read_time(const std::string& number) {
+  RecordsModel model;
+  double seen = -1;
+  model.engine.on_run = [&](fake::Binding& binding) {
+    seen = *static_cast<const double*>(binding.inputs[2].data);
+    return sidecall::Outcome::kDone;
+  };
+  const auto call = model.call(1);
+  call->clear();
+  sidecall::RecordReader().read(R"({"amount": 1, "flag": true, "on": true, "sex": "male", "time": )" + number + "}", call.get());
+  call->run(-1);
+  return seen;
+}
+
+}  // namespace
+
+TEST_CASE("rows are counted by records, not by commas") {
+  CHECK(sidecall::count_records("[" + std::string(1000, ',')) == 1);
+  CHECK(sidecall::count_records("[]") == 0);
+  CHECK(sidecall::count_records(" [ ] ") == 0);
+  CHECK(sidecall::count_records("[{}]") == 1);
+  CHECK(sidecall::count_records(R"([{"a": {}}, {"}{": [{}]}, {}])") == 3);
+  CHECK(sidecall::count_records(R"({"a": [{}, {}]})") == 1);
+  CHECK(sidecall::count_records("[5]") == 1);
+}
+
+TEST_CASE("numbers beyond a double are zero or refused, whatever the locale") {
+  // Where the machine has none of these locales the check is the same as in "C".
+  const bool has_comma = std::setlocale(LC_NUMERIC, "de_DE.UTF-8") != nullptr || std::setlocale(LC_NUMERIC, "fr_FR.UTF-8") != nullptr;
+  CHECK(read_time("1.5e-400") == 0);
+  CHECK(read_time("-1.5e-400") == 0);
+  CHECK(read_time("0." + std::string(400, '0') + "1") == 0);
+  CHECK(read_time("123456789" + std::string(10, '0') + "e-500") == 0);
+  CHECK(read_time("1e-99999999999999999999") == 0);
+  CHECK(read_time("1.25e-2") == 0.0125);
+  CHECK(read_time("0." + std::string(400, '0') + "1e401") == 1);
+  CHECK(status_of([] { read_time("1" + std::string(400, '0')); }) == SIDECALL_OUT_OF_RANGE);
+  CHECK(status_of([] { read_time("-1" + std::string(400, '0') + ".5"); }) == SIDECALL_OUT_OF_RANGE);
+  CHECK(status_of([] { read_time("1e400"); }) == SIDECALL_OUT_OF_RANGE);
+  if (has_comma) std::setlocale(LC_NUMERIC, "C");
+}
