@@ -1,0 +1,136 @@
+// Records of a call whose tensors change under it: memory that is not the call's any more, values that are gone.
+#include <catch2/catch_test_macros.hpp>
+#include <vector>
+
+#include "records_model.h"
+
+using fake::RecordsModel;
+using fake::status_of;
+using sidecall::Call;
+using sidecall::Dims;
+
+namespace {
+
+sidecall_view view_of(int32_t dtype, void* data, const Dims& dims) {
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  view.dtype = dtype;
+  view.rank = static_cast<int32_t>(dims.size());
+  view.dims = dims.data();
+  view.data = data;
+  view.data_bytes = sidecall::count_bytes(dtype, dims);
+  return view;
+}
+
+// One input of floats with one nullable feature; the engine's own memory starts with one row.
+struct OneFeature {
+  fake::Engine engine;
+  sidecall::Signature signature;
+
+  OneFeature() {
+    engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {-1, 1})};
+    engine.outputs = {fake::tensor("prediction", SIDECALL_FLOAT32, {-1, 1})};
+    engine.sign(&signature);
+    sidecall::parse_contract(
+        R"({"format": 1, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": true, "input": "x", "column": 0, "missing": "nan"}],
+            "outputs": [{"name": "prediction", "role": "prediction", "type": "float32"}]})",
+        "test", &signature);
+    signature.index_records();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a row beyond the tensor that was given is refused") {
+  const OneFeature model;
+  Call call(model.signature, model.engine, false, 1);
+  constexpr int64_t kRows = 4096;
+  std::vector<float> x(kRows);
+  const Dims dims = {kRows, 1}, one = {1, 1};
+  call.give_input(0, view_of(SIDECALL_FLOAT32, x.data(), dims), true);
+  call.run(-1);
+  REQUIRE(call.rows() == kRows);
+  call.reset();
+  call.reshape(0, one.data(), 2);
+  CHECK(status_of([&] { call.set_f64(kRows - 1, 0, 1); }) == SIDECALL_INVALID_ARGUMENT);
+  call.set_f64(0, 0, 1);
+}
+
+TEST_CASE("memory that was bound before a reset is not written") {
+  const OneFeature model;
+  for (const bool sets : {false, true}) {
+    Call call(model.signature, model.engine, false, 2);
+    std::vector<float> x = {1, 2};
+    const Dims dims = {2, 1};
+    call.give_input(0, view_of(SIDECALL_FLOAT32, x.data(), dims), true);
+    call.run(-1);
+    call.clear();
+    if (sets) call.set_f64(0, 0, 5);
+    call.run(-1);
+    CHECK(x == std::vector<float>{1, 2});
+  }
+}
+
+TEST_CASE("features of an input whose values are gone must be set again") {
+  const RecordsModel model;
+  const auto call = model.call(1);
+  model.fill(call.get(), 0);
+  call->run(-1);
+  const Dims dims = {1, 1};
+  call->reshape(5, dims.data(), 2);  // sex
+  CHECK(status_of([&] { call->run(-1); }) == SIDECALL_MISSING_VALUE);
+  call->set_str(0, model.feature("sex"), "male");
+  call->run(-1);
+  const int64_t offsets[] = {0, 1};
+  CHECK(status_of([&] { call->set_strings(5, "\xff", offsets, 1); }) == SIDECALL_INVALID_STRING);
+  CHECK(status_of([&] { call->run(-1); }) == SIDECALL_MISSING_VALUE);
+}
+
+TEST_CASE("more refused values than are kept, some corrected") {
+  const OneFeature model;
+  constexpr int64_t kRows = 1500;
+  Call call(model.signature, model.engine, false, kRows);
+  for (int64_t row = 0; row < kRows; ++row) CHECK_THROWS(call.set_bool(row, 0, 1));
+  for (int64_t row = 0; row < 1000; ++row) call.set_f64(row, 0, 1);
+  try {
+    call.run(-1);
+    FAIL("refused values were forgotten");
+  } catch (const sidecall::Error& error) {
+    CHECK(error.num_faults() == 500);
+    CHECK(error.faults().front().row == 1000);
+  }
+  for (int64_t row = 1000; row < kRows; ++row) call.set_f64(row, 0, 1);
+  call.run(-1);
+}
+
+TEST_CASE("a value that was set, then refused, is one fault until it is set again") {
+  const OneFeature model;
+  Call call(model.signature, model.engine, false, 1);
+  call.set_f64(0, 0, 1);
+  CHECK_THROWS(call.set_str(0, 0, "text"));
+  CHECK(status_of([&] { call.run(-1); }) == SIDECALL_DTYPE_MISMATCH);
+  call.set_f64(0, 0, 2);
+  call.run(-1);
+}
+
+TEST_CASE("answers are not read after shapes moved") {
+  const OneFeature model;
+  Call call(model.signature, model.engine, false, 1);
+  call.set_f64(0, 0, 1);
+  call.run(-1);
+  std::vector<float> x(3), small(1);
+  const Dims dims = {3, 1};
+  call.give_input(0, view_of(SIDECALL_FLOAT32, x.data(), dims), false);
+  CHECK(status_of([&] { call.bind_output(0, small.data(), 4); }) == SIDECALL_SHAPE_MISMATCH);
+  CHECK(status_of([&] { call.get_f64(2, 0); }) == SIDECALL_NOT_RUN);
+}
+
+TEST_CASE("what the engine throws keeps its kind") {
+  OneFeature model;
+  model.engine.on_run = [](fake::Binding&) -> sidecall::Outcome { throw std::bad_alloc(); };
+  Call call(model.signature, model.engine, false, 1);
+  call.set_f64(0, 0, 1);
+  CHECK_THROWS_AS(call.run(-1), std::bad_alloc);
+  call.start(-1);
+  CHECK_THROWS_AS(call.finish(-1), std::bad_alloc);
+  CHECK(status_of([&] { call.get_f64(0, 0); }) == SIDECALL_NOT_RUN);
+}
