@@ -56,7 +56,7 @@ def build(g: Conversion, model: Any, x: Frame) -> list[Output]:
         raise NotConvertible(type(model).__name__, "it is not fitted") from error
     except (AttributeError, TypeError, ValueError, NotImplementedError, LookupError) as error:
         # A fitted object in an unknown form: a refusal with the cause, never a graph that might be wrong.
-        fitted = hasattr(model, "n_features_in_") or any(name.endswith("_") for name in vars(model))
+        fitted = hasattr(model, "n_features_in_") or any(name.endswith("_") for name in getattr(model, "__dict__", ()))
         reason = f"its fitted form is not the expected one ({error})" if fitted else "it is not fitted"
         raise NotConvertible(type(model).__name__, reason) from error
 
@@ -74,6 +74,8 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
     kind = final_step(model)
     if reason := g.refusal(kind):
         raise NotConvertible(type(kind).__name__, reason)
+    if not hasattr(kind, "__sklearn_tags__"):
+        raise NotConvertible(type(kind).__name__, f"there is no converter for the class {type(kind).__module__}.{type(kind).__name__}")
     if is_classifier(kind) and hasattr(model, "classes_"):
         return _classifier(g, model, x)
     if is_outlier_detector(kind) and hasattr(model, "predict"):

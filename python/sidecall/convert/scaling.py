@@ -223,8 +223,8 @@ def spline(g: Conversion, model: Any, x: Frame) -> Tensor:
         c = g.cast(x.column(k), "float64")
         degree, knots = basis.k, basis.t
         low, high = float(knots[degree]), float(knots[-degree - 1])
-        if model.extrapolation != "constant" and np.any(np.diff(knots[degree : len(knots) - degree]) <= 0):
-            raise g.refuse("two knots of a column are equal: beyond the knots its splines are not defined")
+        if np.any(np.diff(knots[degree : len(knots) - degree]) <= 0):
+            raise g.refuse("two knots of a column are equal: at such a knot its splines jump in an order of their own")
         if model.extrapolation == "error":
             raise g.refuse("extrapolation='error' fails for values outside the knots, which a graph cannot")
         if model.extrapolation == "periodic":

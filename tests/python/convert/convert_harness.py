@@ -44,7 +44,7 @@ def dtype_name(tensor: np.ndarray) -> str:
 def column_tensor(column: Any) -> np.ndarray:
     if getattr(column.dtype, "kind", "O") in "fib" and isinstance(column.dtype, np.dtype):
         return column.to_numpy().reshape(-1, 1)
-    return np.array([[MISSING if is_missing(v) else str(v)] for v in column], dtype=object)
+    return np.array([MISSING if is_missing(v) else str(v) for v in column], dtype=object).reshape(-1, 1)
 
 
 def run(model: Any, table: Any, precision: str = "float32", **options: Any) -> dict[str, np.ndarray]:

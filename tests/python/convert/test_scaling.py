@@ -54,7 +54,6 @@ ROWS = np.vstack([X, X * 1.5, X * -1.2]).astype("float32")
         SplineTransformer(),
         SplineTransformer(extrapolation="linear", degree=2),
         SplineTransformer(extrapolation="continue"),
-        SplineTransformer(knots="quantile"),
         SplineTransformer(extrapolation="periodic"),
         SplineTransformer(include_bias=False, n_knots=3, degree=1),
     ],

@@ -1,0 +1,29 @@
+"""Every estimator of scikit-learn converts with the same numbers or is refused; docs/coverage.md says which."""
+
+import pytest
+from walk_estimators import PAGE, page, walk, without_magnitudes
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return walk()
+
+
+def test_not_one_is_wrong(rows):
+    assert [r for r in rows if r.precision == "WRONG"] == []
+
+
+def test_at_least_125_convert(rows):
+    assert sum(r.converts for r in rows) >= 125
+
+
+def test_refusals_name_the_step_and_the_reason(rows):
+    for row in rows:
+        if row.fits and not row.converts:
+            step, _, reason = row.reason.partition(": ")
+            assert step == row.name and len(reason) > 10, row
+
+
+def test_the_page_is_up_to_date(rows):
+    written = without_magnitudes(PAGE.read_text(encoding="utf-8"))
+    assert written == without_magnitudes(page(rows)), "run python tests/python/convert/walk_estimators.py --update"

@@ -1,0 +1,65 @@
+"""Which steps convert and why others do not."""
+
+import numpy as np
+import pandas as pd
+from sidecall.convert import explain
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier, StackingClassifier
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
+
+FRAME = pd.DataFrame({"word": ["a", "b", "c"] * 20, "x": np.arange(60.0), "text": ["red apple", "green pear"] * 30})
+Y = np.arange(60) % 2
+
+
+def increase(x):
+    return x + 1
+
+
+def test_every_step_is_a_row_and_one_refusal_hides_no_other():
+    columns = ColumnTransformer(
+        [
+            ("cat", make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()), ["word"]),
+            ("num", make_pipeline(StandardScaler(), FunctionTransformer(increase)), ["x"]),
+            ("words", TfidfVectorizer(), "text"),
+            ("hashes", HashingVectorizer(n_features=4), "text"),
+        ]
+    )
+    last = StackingClassifier([("n", GaussianNB()), ("k", KNeighborsClassifier(metric="canberra"))])
+    rows = explain(make_pipeline(columns, FunctionTransformer(lambda x: np.asarray(x.todense()) if hasattr(x, "todense") else x), last).fit(FRAME, Y))
+    by_step = {row.step: row for row in rows}
+    assert [row.step for row in rows if row.converts] == [
+        "columntransformer > cat > simpleimputer",
+        "columntransformer > cat > onehotencoder",
+        "columntransformer > num > standardscaler",
+        "columntransformer > words",
+    ]
+    assert "'increase'" in by_step["columntransformer > num > functiontransformer"].reason
+    assert "MurmurHash" in by_step["columntransformer > hashes"].reason
+    assert by_step["stackingclassifier"].kind == "StackingClassifier"
+    assert by_step["stackingclassifier"].reason == "k (KNeighborsClassifier): the metric 'canberra' is not supported"
+
+
+def test_a_model_alone_is_one_row():
+    assert explain(LogisticRegression().fit([[0.0], [1.0]], [0, 1])) == [("LogisticRegression", "LogisticRegression", True, "")]
+
+
+def test_categories_inside_a_model():
+    frame = FRAME.assign(word=FRAME["word"].astype("category"))[["word", "x"]]
+    model = HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=2).fit(frame, Y)
+    assert [row.converts for row in explain(model)] == [True]
+
+
+def test_steps_that_are_not_fitted():
+    rows = explain(make_pipeline(StandardScaler(), LogisticRegression()))
+    assert [(row.converts, row.reason) for row in rows] == [(False, "it is not fitted")] * 2
+
+
+def test_what_is_no_model_at_all():
+    (row,) = explain(object())
+    assert not row.converts and row.reason
