@@ -178,10 +178,7 @@ def _read_frame(frame: Any, model: Any, names: list[str] | None) -> FrameData:
 def _read_array(data: Any, model: Any, names: list[str] | None) -> ArrayData:
     if hasattr(data, "toarray"):
         data = data.toarray()
-    try:
-        array = np.asarray(data) if isinstance(data, np.ndarray) else _array_of_rows(data)
-    except ValueError:
-        raise DataError("expected rows of one length, got rows of several lengths") from None
+    array = data if isinstance(data, np.ndarray) else _array_of_rows(data)
     if array.ndim != 2 or array.shape[1] == 0:
         raise DataError(f"expected data of shape [rows, features], got rank {array.ndim}")
     if array.dtype.kind == "O" and any(isinstance(value, (dict, list, tuple, set, np.ndarray)) for value in array[0]):
@@ -198,6 +195,8 @@ def _array_of_rows(data: Any) -> np.ndarray:
     rows = list(data)
     if rows and isinstance(rows[0], dict):
         raise DataError("expected a DataFrame, an array or a list of text, got a list of dict")
+    if len({len(row) for row in rows if isinstance(row, (list, tuple))}) > 1:
+        raise DataError("expected rows of one length, got rows of several lengths")
     mixed = any(isinstance(value, str) or is_missing(value) for row in rows for value in (row if isinstance(row, (list, tuple)) else ()))
     return np.array(rows, dtype=object) if mixed else np.array(rows)
 

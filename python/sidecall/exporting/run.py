@@ -153,12 +153,13 @@ class _Job:
         step = type(self.model).__name__
         # What a float32 input stands for: itself where the data holds nothing finer, else the rounding of a float64.
         narrow = all(column.narrow or column.kind != "float" for column in self.data.columns)
-        inputs = [(name, "float64" if name in places else dtype, width) for name, dtype, width in self.schema.inputs]
+        reserved = restore.reserved(self.schema)
+        inputs = [(name, "float64" if name in places or name in reserved else dtype, width) for name, dtype, width in self.schema.inputs]
         try:
             graph = to_graph(self.model, inputs, precision=precision, rows="float32" if narrow else "float64")
         except NotConvertible as error:
             raise StepError(error.step or step, error.reason) from error
-        restore.prepend(graph, places)
+        restore.prepend(graph, places, reserved)
         session = Session(graph, step)
         wanted = [output.name for output in self.original.outputs]
         if session.names != wanted:

@@ -102,13 +102,22 @@ def infer(data: Data, accepts: list[Acceptance], *, dtype: str | Mapping[str, st
                 input=place[0],
                 column=place[1],
                 nullable=acceptance.nullable,
-                missing={"value": MISSING_STRING} if tensor == "string" else "nan",
+                missing=_missing(column, tensor),
                 allowed=acceptance.allowed,
                 seen=_seen(column, acceptance) if ranges else None,
             )
         )
     inputs = [("X", wanted[0], len(features))] if matrix else [(f.input, f.tensor, 1) for f in features]
     return Schema(features, inputs)
+
+
+def _missing(column: Column, tensor: str) -> Any:
+    if tensor == "string":
+        return {"value": MISSING_STRING}
+    if tensor != "int64":
+        return "nan"
+    limits = np.iinfo(np.int64)
+    return {"value": limits.max if limits.min in column.present() else limits.min}
 
 
 def _input_name(name: str, taken: list[str]) -> str:
@@ -148,6 +157,8 @@ def _tensor_type(column: Column, nullable: bool, hint: str | None, matrix: bool)
         if not nullable and not matrix:
             return "int64"
         if len(column) and np.abs(column.present().astype(np.float64)).max(initial=0) > _EXACT_FLOAT64:
+            if not matrix:
+                return "int64"  # a missing value is a reserved one there
             raise DataError(
                 f"column '{column.name}': expected integers up to 2^53, beyond which no float holds them, got larger ones; "
                 "leave the column out, or turn it into text",
@@ -161,6 +172,8 @@ def _tensor_type(column: Column, nullable: bool, hint: str | None, matrix: bool)
 def _encode(column: Column, feature: Feature) -> np.ndarray:
     if feature.tensor == "string":
         return column.as_objects(MISSING_STRING)
+    if feature.tensor == "int64" and feature.nullable:
+        return np.where(column.missing, feature.missing["value"], column.values)
     if feature.tensor in ("int64", "bool"):
         return column.values
     with np.errstate(over="ignore"):
