@@ -1,0 +1,135 @@
+"""What every benchmark shares: the machine, the bars, the table, and the document in results/. Used by */run.py."""
+
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from importlib import metadata
+from pathlib import Path
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+class WrongAnswerError(Exception):
+    """An approach gave another answer than the reference; the benchmark then exits with 1."""
+
+
+class DocumentError(ValueError):
+    """A document is not what benchmarks/README.md promises to its readers."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A figure that somebody asked for: `value` should be at most `limit`."""
+
+    name: str
+    value: float
+    limit: float
+
+    @property
+    def holds(self) -> bool:
+        return self.value <= self.limit
+
+
+@dataclass
+class Report:
+    """One document of results/: rows in the order in which they were measured, bars last."""
+
+    name: str
+    versions: dict[str, str]
+    rows: list[dict] = field(default_factory=list)
+    bars: list[Bar] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def document(self) -> dict:
+        return {
+            "benchmark": self.name,
+            "machine": describe_machine(),
+            "versions": self.versions,
+            "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+            "notes": self.notes,
+            "rows": self.rows,
+            "bars": [{**asdict(bar), "holds": bar.holds} for bar in self.bars],
+        }
+
+    def write(self, path: Path | None = None) -> Path:
+        document = self.document()
+        check_document(document)
+        path = path or RESULTS / f"{self.name}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        return path
+
+    def print_bars(self) -> None:
+        width = max(len(bar.name) for bar in self.bars)
+        print(f"\n{'bar':<{width}}  {'value':>9}  {'limit':>9}")
+        for bar in self.bars:
+            print(f"{bar.name:<{width}}  {bar.value:>9.3f}  {bar.limit:>9.3f}  {'holds' if bar.holds else 'MISSED'}")
+
+
+def describe_machine() -> dict:
+    model = next((line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
+    memory = next((int(line.split()[1]) // 1024 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    return {
+        "cpu": model,
+        "cpus": len(os.sched_getaffinity(0)),
+        "architecture": platform.machine(),
+        "memory_mib": memory,
+        "kernel": platform.release(),
+        "libc": " ".join(platform.libc_ver()),
+        "load_before": os.getloadavg()[0],
+    }
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return []
+
+
+def describe_versions(packages: Iterable[str]) -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+
+
+def check_document(document: dict) -> None:
+    """Raises DocumentError where a key is missing, of another type, or says what cannot be."""
+    expected = {"benchmark": str, "machine": dict, "versions": dict, "command": list, "notes": list, "rows": list, "bars": list}
+    for key, kind in expected.items():
+        if not isinstance(document.get(key), kind):
+            raise DocumentError(f"{key}: expected {kind.__name__}, got {type(document.get(key)).__name__}")
+    for row in document["rows"]:
+        _check_row(row, {"scenario": str, "approach": str, "client": str, "rows": int, "p50_us": float, "p99_us": float, "calls": int})
+        if not 0 < row["p50_us"] <= row["p99_us"]:
+            raise DocumentError(f"{row['scenario']}, {row['approach']}: expected 0 < p50_us <= p99_us")
+    for bar in document["bars"]:
+        _check_row(bar, {"name": str, "value": float, "limit": float, "holds": bool})
+    names = [bar["name"] for bar in document["bars"]]
+    if len(set(names)) != len(names):
+        raise DocumentError("bars: expected each name once")
+
+
+def _check_row(row: dict, kinds: dict[str, type]) -> None:
+    for key, kind in kinds.items():
+        value = row.get(key)
+        fits = (
+            isinstance(value, bool)
+            if kind is bool
+            else isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+        )
+        if not fits or (kind is float and not math.isfinite(value)):
+            raise DocumentError(f"{key}: expected {kind.__name__}, got {value!r}")
+
+
+def print_table(head: list[str], rows: list[list[str]], *, write: Callable[[str], object] = print) -> None:
+    """The first column is text, the others are numbers."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    for row in [head, *rows]:
+        write(
+            "  ".join(
+                cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+        )

@@ -1,0 +1,47 @@
+"""Measurements of benchmarks/inproc beside the calls: opening, import, allocations, memory that stays. Used by run.py."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from rounds import Client
+
+# numpy first: what counts is what sidecall adds to a program that has arrays.
+IMPORT = """
+import sys, time, json
+import numpy
+start = time.perf_counter_ns()
+import sidecall
+spent = time.perf_counter_ns() - start
+print(json.dumps([spent, [name for name in ("onnxruntime", "sklearn", "pandas", "onnx") if name in sys.modules]]))
+"""
+
+
+def time_import(runs: int) -> tuple[np.ndarray, set[str]]:
+    """Times in ns of `import sidecall` after numpy, each in a fresh process, and the heavy packages that came with it."""
+    times, heavy = [], set()
+    for _ in range(runs):
+        run = subprocess.run([sys.executable, "-c", IMPORT], check=True, capture_output=True, text=True)
+        spent, loaded = json.loads(run.stdout)
+        times.append(spent)
+        heavy |= set(loaded)
+    return np.array(times[1:] or times, np.int64), heavy  # the first run reads the files from disk
+
+
+def time_opening(client: Client, variants: Path, count: int) -> np.ndarray:
+    """Times in ns, [count, 3]: sidecall with verification, a session with default options, one with sidecall's options; alternating."""
+    times, _ = client.ask("opening", variants, count)
+    return times.reshape(count, 3)
+
+
+def count_allocations(client: Client, folder: Path, approaches: list[str], calls: int) -> dict[str, float]:
+    """Allocations per call of one row, by approach; the client runs with count_malloc preloaded."""
+    client.ask("load", folder, 1)
+    return {name: int(client.ask("allocations", name, calls)[0][0]) / calls for name in approaches}
+
+
+def measure_growth(client: Client, model: Path, name: str, warm_up: int, count: int) -> int:
+    """KiB of resident memory that `count` opens and closes leave behind, in a process that does nothing else."""
+    return int(client.ask("growth", name, model, warm_up, count)[0][0])

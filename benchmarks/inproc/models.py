@@ -1,0 +1,128 @@
+"""The workloads of benchmarks/inproc: trained, exported and written to folders that every client reads. Used by run.py."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import sidecall
+from sklearn.base import ClassifierMixin
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+RING = 1024  # distinct rows that calls walk over: BENCH_RING of native/bench.h
+TOLERANCE = 1e-5  # float32 sums over 100 trees against float64
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A folder with model.onnx, model.pickle, features.f32, records.jsonl, shape.txt and perhaps a twin."""
+
+    name: str
+    folder: Path
+    expected: np.ndarray  # [rows, classes] probabilities of the original model, for every row
+    twin: np.ndarray | None  # the same of the LightGBM twin
+
+    def check(self, approach: str, first_call: int, rows: int, answers: np.ndarray) -> str | None:
+        """What is wrong with the answers of consecutive calls, [calls, rows, 1 + classes]; None where they agree."""
+        reference = self.twin if approach in ("lightgbm_single_row", "m2cgen") else self.expected
+        calls = len(answers)
+        first_rows = (first_call + np.arange(calls)) % RING
+        expected = reference[first_rows[:, None] + np.arange(rows)]
+        far = ~(np.abs(answers[..., 1:] - expected) <= TOLERANCE)  # NaN is far
+        if far.any():
+            return f"{self.name}, {approach}, {rows} rows: {int(far.any(axis=-1).sum())} answers of {calls * rows} are not those of the original model"
+        labels = answers[..., 0]
+        best = np.sort(expected, axis=-1)
+        is_tie = best[..., -1] - best[..., -2] <= 2 * TOLERANCE
+        if not ((labels == -1) | (labels == expected.argmax(axis=-1)) | is_tie).all():
+            return f"{self.name}, {approach}, {rows} rows: a label is not that of the original model"
+        return None
+
+
+def draw_rows(data: np.ndarray, count: int) -> np.ndarray:
+    """Distinct rows that look like the data: real ones, each value moved by about one percent."""
+    rng = np.random.default_rng(0)
+    picked = data[rng.integers(0, len(data), count)]
+    return (picked * (1 + 0.01 * rng.standard_normal(picked.shape))).astype(np.float32)
+
+
+def write_twin(folder: Path, data: np.ndarray, target: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """LightGBM's own twin of the GBM (100 trees of depth 3), as its text file and as C code compiled with -O2."""
+    import lightgbm
+    import m2cgen
+
+    twin = lightgbm.LGBMClassifier(n_estimators=100, max_depth=3, num_leaves=8, learning_rate=0.1, random_state=0, n_jobs=1, verbose=-1)
+    twin.fit(data, target)
+    twin.booster_.save_model(folder / "twin.txt")
+    (folder / "twin.c").write_text(m2cgen.export_to_c(twin), encoding="utf-8")
+    compiler = os.environ.get("CC", "cc")
+    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", folder / "twin.so", folder / "twin.c", "-lm"], check=True)
+    return twin.booster_.predict(rows, num_threads=1)[:, None] @ [[-1, 1]] + [1, 0]
+
+
+def write_workload(
+    folder: Path, name: str, model: ClassifierMixin, data: np.ndarray, names: list[str], target: np.ndarray, max_rows: int
+) -> Workload:
+    folder.mkdir()
+    model.fit(data, target)
+    sidecall.export(model, folder / "model.onnx", data, feature_names=names)
+    (folder / "model.pickle").write_bytes(pickle.dumps(model))
+    rows = draw_rows(data, RING + max_rows)
+    rows.tofile(folder / "features.f32")
+    # float64 text of a float32 value would be twice as long as anybody sends; nine digits bring the value back.
+    lines = (
+        "{" + ", ".join(f"{json.dumps(key)}: {value:.9g}" for key, value in zip(names, row.tolist(), strict=True)) + "}" for row in rows
+    )
+    (folder / "records.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    expected = model.predict_proba(rows)
+    (folder / "shape.txt").write_text(f"{len(rows)} {rows.shape[1]} {expected.shape[1]}\n", encoding="utf-8")
+    twin = write_twin(folder, data, target, rows) if name == "gbm" else None
+    return Workload(name, folder, expected, twin)
+
+
+def write_workloads(folder: Path, max_rows: int, only: list[str]) -> list[Workload]:
+    cancer, digits = load_breast_cancer(), load_digits()
+    cancer_data, digits_data = cancer.data.astype(np.float32), digits.data.astype(np.float32)
+    cancer_names, pixels = [str(name) for name in cancer.feature_names], [f"pixel{i}" for i in range(digits_data.shape[1])]
+    models = {
+        "gbm": (GradientBoostingClassifier(n_estimators=100, random_state=0), cancer_data, cancer_names, cancer.target),
+        "logistic": (make_pipeline(StandardScaler(), LogisticRegression()), cancer_data, cancer_names, cancer.target),
+        "mlp": (
+            make_pipeline(StandardScaler(), MLPClassifier((64,), max_iter=500, random_state=0)),
+            cancer_data,
+            cancer_names,
+            cancer.target,
+        ),
+        "forest": (RandomForestClassifier(n_estimators=64, random_state=0), digits_data, pixels, digits.target),
+    }
+    workloads = []
+    for name, (model, data, names, target) in models.items():
+        if name in only:
+            print(f"training and exporting {name}", file=sys.stderr)
+            workloads.append(write_workload(folder / name, name, model, data, names, target, max_rows))
+    return workloads
+
+
+def write_variants(folder: Path, model: Path, count: int) -> None:
+    """Copies of a model that differ in what the contract says of its version, so that each is verified anew."""
+    import onnx
+
+    folder.mkdir()
+    proto = onnx.load(model)
+    contract = next(prop for prop in proto.metadata_props if prop.key == "sidecall.contract")
+    parsed = json.loads(contract.value)
+    if parsed["verification"]["rows"] == 0:
+        raise ValueError("opening: expected a model with golden rows, got none")
+    for i in range(count + 1):
+        parsed["model"]["version"] = str(i)
+        contract.value = json.dumps(parsed)
+        onnx.save(proto, folder / f"variant-{i}.onnx")

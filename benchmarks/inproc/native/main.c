@@ -1,0 +1,137 @@
+/* The native side of benchmarks/inproc: answers requests of run.py, one line each on stdin.
+ *
+ *   load FOLDER ROWS                 the workload that the next rounds are about
+ *   round NAME FIRST CALLS WARM_UP   times CALLS calls of an approach, one by one, from call FIRST on
+ *   allocations NAME CALLS           counts allocations during CALLS calls (with count_malloc preloaded)
+ *   opening FOLDER COUNT             bench_time_opening
+ *   growth NAME FILE WARM_UP COUNT   bench_growth_sidecall, bench_growth_raw
+ *
+ * An answer is the line "ok NUMBERS ANSWERS", that many int64 (times in ns, or what was counted), that many float64 (labels and
+ * probabilities, to be checked by run.py); or "error TEXT", and the program ends. */
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench.h"
+
+#define MAX_APPROACHES 16
+
+static bench_workload workload;
+static struct {
+  const bench_approach* approach;
+  bench_state* state;
+} opened[MAX_APPROACHES];
+static int num_opened;
+
+static void answer(const int64_t* numbers, int64_t num_numbers, const double* answers, int64_t num_answers) {
+  printf("ok %" PRId64 " %" PRId64 "\n", num_numbers, num_answers);
+  if (num_numbers > 0) fwrite(numbers, sizeof *numbers, (size_t)num_numbers, stdout);
+  if (num_answers > 0) fwrite(answers, sizeof *answers, (size_t)num_answers, stdout);
+  fflush(stdout);
+}
+
+static void close_all(void) {
+  for (int i = 0; i < num_opened; ++i) opened[i].approach->close(opened[i].state);
+  num_opened = 0;
+}
+
+static const bench_approach* find_in(const bench_approach* list, const char* name) {
+  while (list->name != NULL && strcmp(list->name, name) != 0) ++list;
+  return list->name == NULL ? NULL : list;
+}
+
+/* Opened on first use, kept until another workload is loaded. */
+static int find(const char* name) {
+  for (int i = 0; i < num_opened; ++i) {
+    if (strcmp(opened[i].approach->name, name) == 0) return i;
+  }
+  const bench_approach* lists[] = {bench_raw, bench_calls, bench_generated};
+  const bench_approach* found = NULL;
+  for (size_t i = 0; i < sizeof lists / sizeof *lists && found == NULL; ++i) found = find_in(lists[i], name);
+  if (found == NULL || workload.folder == NULL || num_opened == MAX_APPROACHES) bench_fail("no approach '%s', or nothing is loaded", name);
+  opened[num_opened].approach = found;
+  opened[num_opened].state = found->open(&workload);
+  return num_opened++;
+}
+
+static int64_t time_call(const bench_approach* approach, bench_state* state, int64_t call, void* slot) {
+  const int64_t row = call % BENCH_RING;
+  if (approach->prepare != NULL) approach->prepare(state, row);
+  const int64_t start = bench_now_ns();
+  approach->run(state, row, slot);
+  return bench_now_ns() - start;
+}
+
+static void do_round(const char* name, int64_t first, int64_t calls, int64_t warm_up) {
+  const int at = find(name);
+  const bench_approach* approach = opened[at].approach;
+  bench_state* state = opened[at].state;
+  const int64_t per_call = workload.rows * (1 + workload.classes);
+  int64_t* times = bench_alloc((size_t)calls * sizeof *times);
+  char* slots = bench_alloc((size_t)calls * state->slot_bytes);
+  double* answers = bench_alloc((size_t)(calls * per_call) * sizeof *answers);
+  for (int64_t i = 0; i < warm_up; ++i) time_call(approach, state, first + calls + i, slots);
+  for (int64_t i = 0; i < calls; ++i) times[i] = time_call(approach, state, first + i, slots + (size_t)i * state->slot_bytes);
+  for (int64_t i = 0; i < calls; ++i) approach->decode(state, slots + (size_t)i * state->slot_bytes, answers + i * per_call);
+  answer(times, calls, answers, calls * per_call);
+  free(times);
+  free(slots);
+  free(answers);
+}
+
+static void do_allocations(const char* name, int64_t calls) {
+  int64_t (*counted)(void) = NULL;
+  *(void**)&counted = dlsym(RTLD_DEFAULT, "bench_count_allocations");
+  if (counted == NULL) bench_fail("allocations: expected count_malloc to be preloaded");
+  const int at = find(name);
+  void* slot = bench_alloc(opened[at].state->slot_bytes);
+  for (int64_t i = 0; i < BENCH_RING; ++i) time_call(opened[at].approach, opened[at].state, i, slot);
+  const int64_t before = counted();
+  for (int64_t i = 0; i < calls; ++i) time_call(opened[at].approach, opened[at].state, i, slot);
+  const int64_t during = counted() - before;
+  answer(&during, 1, NULL, 0);
+  free(slot);
+}
+
+static void do_opening(const char* folder, int64_t count) {
+  int64_t* times = bench_alloc((size_t)(3 * count) * sizeof *times);
+  bench_time_opening(folder, count, times);
+  answer(times, 3 * count, NULL, 0);
+  free(times);
+}
+
+static void do_growth(const char* name, const char* file, int64_t warm_up, int64_t count) {
+  const int64_t grown =
+      strcmp(name, "sidecall") == 0 ? bench_growth_sidecall(file, warm_up, count) : bench_growth_raw(file, warm_up, count);
+  answer(&grown, 1, NULL, 0);
+}
+
+int main(void) {
+  char line[4096], first[64], text[2048], name[64];
+  int64_t a = 0, b = 0, c = 0;
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    if (sscanf(line, "load %2047s %" SCNd64, text, &a) == 2) {
+      close_all();
+      bench_free_workload(&workload);
+      bench_load_workload(&workload, text, a);
+      answer(NULL, 0, NULL, 0);
+    } else if (sscanf(line, "round %63s %" SCNd64 " %" SCNd64 " %" SCNd64, name, &a, &b, &c) == 4) {
+      do_round(name, a, b, c);
+    } else if (sscanf(line, "allocations %63s %" SCNd64, name, &a) == 2) {
+      do_allocations(name, a);
+    } else if (sscanf(line, "opening %2047s %" SCNd64, text, &a) == 2) {
+      do_opening(text, a);
+    } else if (sscanf(line, "growth %63s %2047s %" SCNd64 " %" SCNd64, name, text, &a, &b) == 4) {
+      do_growth(name, text, a, b);
+    } else {
+      first[0] = '\0';
+      sscanf(line, "%63s", first);
+      bench_fail("unknown request '%s'", first);
+    }
+  }
+  close_all();
+  bench_free_workload(&workload);
+  return 0;
+}

@@ -1,0 +1,68 @@
+/* What opening a model costs in time and in memory that stays; used by main.c. */
+#include <sidecall/sidecall.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "bench.h"
+
+static sidecall_model* open_model(const char* path) {
+  sidecall_error err = SIDECALL_ERROR_INIT;
+  sidecall_model* model = NULL;
+  if (sidecall_model_open(path, NULL, &model, &err) != SIDECALL_OK) bench_fail("sidecall: %s", err.message);
+  return model;
+}
+
+static int64_t time_sidecall(const char* path) {
+  const int64_t start = bench_now_ns();
+  sidecall_model* model = open_model(path);
+  const int64_t spent = bench_now_ns() - start;
+  sidecall_model_close(model);
+  return spent;
+}
+
+static int64_t time_session(const char* path, int tuned) {
+  const int64_t start = bench_now_ns();
+  void* session = bench_raw_session_open(path, tuned);
+  const int64_t spent = bench_now_ns() - start;
+  bench_raw_session_close(session);
+  return spent;
+}
+
+/* Who comes first changes with each file; before the clock counts, each has opened the first file once: the environment is there. */
+void bench_time_opening(const char* folder, int64_t count, int64_t* out_ns) {
+  for (int64_t i = -1; i < count; ++i) {
+    char name[64];
+    snprintf(name, sizeof name, "variant-%ld.onnx", i + 1);
+    char* path = bench_path(folder, name);
+    int64_t spent[3];
+    for (int64_t turn = 0; turn < 3; ++turn) {
+      const int64_t who = (turn + i + 1) % 3;
+      spent[who] = who == 0 ? time_sidecall(path) : time_session(path, who == 2);
+    }
+    for (int who = 0; who < 3 && i >= 0; ++who) out_ns[3 * i + who] = spent[who];
+    free(path);
+  }
+}
+
+static int64_t resident_kib(void) {
+  long total = 0, resident = 0;
+  FILE* file = fopen("/proc/self/statm", "r");
+  if (file == NULL || fscanf(file, "%ld %ld", &total, &resident) != 2) bench_fail("/proc/self/statm: expected two numbers");
+  fclose(file);
+  return (int64_t)resident * sysconf(_SC_PAGESIZE) / 1024;
+}
+
+int64_t bench_growth_sidecall(const char* path, int64_t warm_up, int64_t count) {
+  for (int64_t i = 0; i < warm_up; ++i) sidecall_model_close(open_model(path));
+  const int64_t before = resident_kib();
+  for (int64_t i = 0; i < count; ++i) sidecall_model_close(open_model(path));
+  return resident_kib() - before;
+}
+
+int64_t bench_growth_raw(const char* path, int64_t warm_up, int64_t count) {
+  for (int64_t i = 0; i < warm_up; ++i) bench_raw_session_close(bench_raw_session_open(path, 1));
+  const int64_t before = resident_kib();
+  for (int64_t i = 0; i < count; ++i) bench_raw_session_close(bench_raw_session_open(path, 1));
+  return resident_kib() - before;
+}

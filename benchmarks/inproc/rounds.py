@@ -1,0 +1,85 @@
+"""Clients in processes of their own, and rounds in which their approaches alternate. Used by run.py."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from models import Workload
+
+
+class Client:
+    """A process that answers the requests of native/main.c; one request at a time, so that nobody runs beside another."""
+
+    def __init__(self, name: str, command: list[str], environment: dict[str, str]):
+        self.name = name
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | environment)
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stdin.close()
+        self._process.wait(timeout=60)
+        self._process.stdout.close()
+
+    def ask(self, *words: object) -> tuple[np.ndarray, np.ndarray]:
+        """The numbers (times in ns) and the answers that the client gives."""
+        self._process.stdin.write((" ".join(map(str, words)) + "\n").encode())
+        self._process.stdin.flush()
+        head = self._process.stdout.readline().decode().split()
+        if not head or head[0] != "ok":
+            raise RuntimeError(f"client {self.name}, request '{words[0]}': {' '.join(head[1:]) or 'the process ended'}")
+        return self._read(int(head[1]), np.int64), self._read(int(head[2]), np.float64)
+
+    def _read(self, count: int, dtype: type) -> np.ndarray:
+        return np.frombuffer(self._process.stdout.read(count * 8), dtype)
+
+
+@dataclass
+class Contender:
+    """An approach in a client; what its rounds gave."""
+
+    client: Client
+    approach: str
+    calls: int = 0
+    next_call: int = 0
+    medians: list[float] = field(default_factory=list)  # one per round, ns
+    times: list[np.ndarray] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.client.name, self.approach
+
+    def percentile_us(self, percent: float) -> float:
+        return float(np.percentile(np.concatenate(self.times), percent)) / 1000
+
+    def ratio_to(self, other: "Contender") -> float:
+        """The median over rounds of the ratio within a round: what disturbs a round disturbs both."""
+        return float(np.median(np.array(self.medians) / np.array(other.medians)))
+
+
+def play(
+    workload: Workload, rows: int, contenders: list[Contender], rounds: int, budget_ns: float, complain: Callable[[str], None]
+) -> None:
+    """Lets each contender time about `budget_ns` of calls in each round; the order turns around with every round."""
+    classes = workload.expected.shape[1]
+
+    def run(contender: Contender, calls: int, warm_up: int) -> np.ndarray:
+        times, answers = contender.client.ask("round", contender.approach, contender.next_call, calls, warm_up)
+        fault = workload.check(contender.approach, contender.next_call, rows, answers.reshape(calls, rows, 1 + classes))
+        if fault:
+            complain(f"{contender.client.name}: {fault}")
+        contender.next_call += calls
+        return times
+
+    for contender in contenders:
+        estimate = float(np.median(run(contender, 3, 2)))
+        contender.calls = int(np.clip(budget_ns / estimate, 1, 1000))
+    for number in range(rounds):
+        for contender in contenders if number % 2 == 0 else reversed(contenders):
+            # The process was asleep: its caches belong to others until a few calls have gone by.
+            times = run(contender, contender.calls, min(contender.calls, 20))
+            contender.medians.append(float(np.median(times)))
+            contender.times.append(times)

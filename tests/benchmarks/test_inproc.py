@@ -1,0 +1,116 @@
+"""benchmarks/inproc gives right answers, notices wrong ones, and writes the document that it promises. Timings are never asserted."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from copy import deepcopy
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
+BARS = {
+    "c_call_vs_raw",
+    "c_call_allocations",
+    "json_vs_call",
+    "py_run_vs_onnxruntime",
+    "py_call_vs_onnxruntime",
+    "import_extra_ms",
+    "import_heavy_packages",
+    "open_vs_session",
+    "open_close_growth_kib",
+}
+
+
+def load(path: str) -> ModuleType:
+    """A module by its file: other tests have modules of the same name."""
+    spec = importlib.util.spec_from_file_location("benchmarks_" + Path(path).stem, ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+common = load("benchmarks/common.py")
+models = load("benchmarks/inproc/models.py")
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    output = tmp_path_factory.mktemp("results") / "inproc.json"
+    command = [sys.executable, ROOT / "benchmarks/inproc/run.py", "--build", BUILD, "--quick", "--output", output]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.rstrip().splitlines()[-1].startswith("open_close_growth_kib"), "the bars come last"
+    return json.loads(output.read_text(encoding="utf-8"))
+
+
+def test_every_approach_was_measured_and_right(document: dict) -> None:
+    common.check_document(document)
+    measured = {(row["client"], row["approach"]) for row in document["rows"] if row["scenario"] == "gbm" and row["rows"] == 1}
+    native = {"raw_run", "raw_run_arena", "raw_kept", "raw_kept_arena", "call", "setters", "json", "m2cgen", "lightgbm_single_row"}
+    python = {"onnxruntime", "run", "call", "call_run", "predict", "predict_proba"}
+    assert measured == {("c", name) for name in native} | {("python", name) for name in python} | {("python-cffi", "call")}
+    assert {row["rows"] for row in document["rows"]} == {0, 1, 100}
+
+
+def test_every_bar_is_there(document: dict) -> None:
+    assert {bar["name"] for bar in document["bars"]} == BARS
+
+
+def test_what_can_be_counted_holds(document: dict) -> None:
+    counted = {bar["name"]: bar["value"] for bar in document["bars"]}
+    assert counted["c_call_allocations"] == 0
+    assert counted["import_heavy_packages"] == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("bars", None), ("rows", [{"scenario": "gbm"}]), ("bars", [{"name": "a", "value": float("nan"), "limit": 1.0, "holds": False}])],
+)
+def test_a_document_with_a_gap_is_refused(document: dict, key: str, value: object) -> None:
+    with pytest.raises(common.DocumentError):
+        common.check_document(deepcopy(document) | {key: value})
+
+
+@pytest.fixture
+def workload() -> object:
+    expected = np.tile([[0.9, 0.1], [0.2, 0.8]], (models.RING, 1))
+    return models.Workload("made", Path(), expected, None)
+
+
+def right_answers(workload: object, rows: int) -> np.ndarray:
+    expected = workload.expected[:rows]
+    return np.column_stack([expected.argmax(axis=1), expected])[None]
+
+
+def test_right_answers_pass(workload: object) -> None:
+    assert workload.check("call", 0, 4, right_answers(workload, 4)) is None
+
+
+def test_answers_without_labels_pass(workload: object) -> None:
+    answers = right_answers(workload, 4)
+    answers[..., 0] = -1
+    assert workload.check("predict_proba", 0, 4, answers) is None
+
+
+@pytest.mark.parametrize("value", [0.9001, np.nan, np.inf])
+def test_a_wrong_probability_is_noticed(workload: object, value: float) -> None:
+    answers = right_answers(workload, 4)
+    answers[0, 2, 1] = value
+    assert "1 answers of 4" in workload.check("call", 0, 4, answers)
+
+
+def test_a_wrong_label_is_noticed(workload: object) -> None:
+    answers = right_answers(workload, 4)
+    answers[0, 3, 0] = 0
+    assert "a label" in workload.check("call", 0, 4, answers)
+
+
+def test_answers_of_other_rows_are_noticed(workload: object) -> None:
+    assert workload.check("call", 1, 4, right_answers(workload, 4)) is not None
