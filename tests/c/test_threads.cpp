@@ -82,7 +82,7 @@ TEST_CASE("errors of threads do not mix") {
   std::atomic<int> right{0};
   in_threads(4, [&](int id) {
     const std::string name = "feature_" + std::to_string(id);
-    const std::string json = "{\"" + name + "\": 1}";
+    const std::string json = R"({"f32_must":1,"f64_must":1,"i64_must":1,"flag_must":true,"word_must":"a",")" + name + "\": 1}";
     for (int i = 0; i < 300; ++i) {
       sidecall_error error = SIDECALL_ERROR_INIT;
       sidecall_text* text = nullptr;
