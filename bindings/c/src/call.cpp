@@ -28,7 +28,7 @@ sidecall_status sidecall_call_open(const sidecall_model* model, int64_t rows, si
   return guard(err, [&] {
     require(model != nullptr && out_call != nullptr, "model and out_call must not be NULL");
     const sidecall::Model& opened = *model->model;
-    *out_call = new sidecall_call{model->model, {opened.signature(), opened.engine(), opened.ignores_extra(), rows}};
+    *out_call = new sidecall_call{model->model, model->specs, {opened.signature(), opened.engine(), opened.ignores_extra(), rows}};
   });
 }
 

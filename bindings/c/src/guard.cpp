@@ -10,6 +10,8 @@
 namespace sidecall {
 namespace {
 
+constexpr uint32_t kLargestStruct = 4096;  // more is memory that was never initialised: do not follow it
+
 // Cuts at a character boundary: a byte 10xxxxxx belongs to the character before it.
 template <size_t kSize>
 void copy_text(char (&out)[kSize], const std::string& text) noexcept {
@@ -82,6 +84,10 @@ void check_struct(const void* object, uint32_t struct_size, size_t smallest, siz
   if (struct_size < smallest) {
     throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ".struct_size: expected at least " + std::to_string(smallest) + ", got " +
                                                std::to_string(struct_size) + "; use its init");
+  }
+  if (struct_size > kLargestStruct) {
+    throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ".struct_size: expected at most " + std::to_string(kLargestStruct) +
+                                               ", got " + std::to_string(struct_size) + "; use its init");
   }
   const auto* bytes = static_cast<const unsigned char*>(object);
   for (size_t i = known; i < struct_size; ++i) {

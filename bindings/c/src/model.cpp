@@ -97,8 +97,7 @@ void add_tensors(const std::vector<sidecall::TensorSpec>& from, std::vector<side
 
 }  // namespace
 
-sidecall_model::sidecall_model(std::shared_ptr<const Model> opened) : model(std::move(opened)) {
-  const Signature& signature = model->signature();
+sidecall::Specs::Specs(const Signature& signature) {
   add_tensors(signature.inputs, &inputs, &dim_names);
   add_tensors(signature.outputs, &outputs, &dim_names);
   for (const sidecall::Feature& feature : signature.features) {
@@ -190,28 +189,30 @@ sidecall_status sidecall_model_verify(const sidecall_model* model, sidecall_text
   });
 }
 
-int32_t sidecall_model_num_inputs(const sidecall_model* model) { return model == nullptr ? 0 : static_cast<int32_t>(model->inputs.size()); }
+int32_t sidecall_model_num_inputs(const sidecall_model* model) {
+  return model == nullptr ? 0 : static_cast<int32_t>(model->specs->inputs.size());
+}
 int32_t sidecall_model_num_outputs(const sidecall_model* model) {
-  return model == nullptr ? 0 : static_cast<int32_t>(model->outputs.size());
+  return model == nullptr ? 0 : static_cast<int32_t>(model->specs->outputs.size());
 }
 int32_t sidecall_model_num_features(const sidecall_model* model) {
-  return model == nullptr ? 0 : static_cast<int32_t>(model->features.size());
+  return model == nullptr ? 0 : static_cast<int32_t>(model->specs->features.size());
 }
 int32_t sidecall_model_num_columns(const sidecall_model* model) {
-  return model == nullptr ? 0 : static_cast<int32_t>(model->columns.size());
+  return model == nullptr ? 0 : static_cast<int32_t>(model->specs->columns.size());
 }
 
 const sidecall_tensor_spec* sidecall_model_input_spec(const sidecall_model* model, int32_t input) {
-  return model == nullptr ? nullptr : at(model->inputs, input);
+  return model == nullptr ? nullptr : at(model->specs->inputs, input);
 }
 const sidecall_tensor_spec* sidecall_model_output_spec(const sidecall_model* model, int32_t output) {
-  return model == nullptr ? nullptr : at(model->outputs, output);
+  return model == nullptr ? nullptr : at(model->specs->outputs, output);
 }
 const sidecall_feature_spec* sidecall_model_feature_spec(const sidecall_model* model, int32_t feature) {
-  return model == nullptr ? nullptr : at(model->features, feature);
+  return model == nullptr ? nullptr : at(model->specs->features, feature);
 }
 const sidecall_column_spec* sidecall_model_column_spec(const sidecall_model* model, int32_t column) {
-  return model == nullptr ? nullptr : at(model->columns, column);
+  return model == nullptr ? nullptr : at(model->specs->columns, column);
 }
 
 int32_t sidecall_model_input(const sidecall_model* model, const char* name) { return find(model, SIDECALL_KIND_INPUT, name); }
