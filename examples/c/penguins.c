@@ -2,20 +2,20 @@
 #include <sidecall/sidecall.h>
 #include <stdio.h>
 
-static int failed(const char *what, const sidecall_error *error) {
+static int failed(const char* what, const sidecall_error* error) {
   fprintf(stderr, "%s: %s (%s)\n", what, error->message, sidecall_status_name(error->status));
   return 1;
 }
 
 /* A kept call: columns are looked up once, values set and read by index. */
-static int ask(const sidecall_model *model, sidecall_call *call) {
+static int ask(const sidecall_model* model, sidecall_call* call) {
   sidecall_error error = SIDECALL_ERROR_INIT;
   const int32_t island = sidecall_model_feature(model, "island"), sex = sidecall_model_feature(model, "sex");
   const int32_t bill = sidecall_model_feature(model, "bill_length_mm"), depth = sidecall_model_feature(model, "bill_depth_mm");
   const int32_t flipper = sidecall_model_feature(model, "flipper_length_mm"), mass = sidecall_model_feature(model, "body_mass_g");
   const int32_t year = sidecall_model_feature(model, "year");
   const int32_t label = sidecall_model_column(model, "label"), gentoo = sidecall_model_column(model, "probabilities.Gentoo");
-  const char *species;
+  const char* species;
   size_t length;
   double probability;
 
@@ -35,12 +35,14 @@ static int ask(const sidecall_model *model, sidecall_call *call) {
 }
 
 /* The same as text, and what is said about a record that is wrong. */
-static int ask_json(const sidecall_model *model) {
-  static const char right[] = "{\"island\": \"Dream\", \"bill_length_mm\": 49.3, \"bill_depth_mm\": 19.9, \"flipper_length_mm\": 203, \"body_mass_g\": 4050, \"sex\": \"male\", \"year\": 2009}";
+static int ask_json(const sidecall_model* model) {
+  static const char right[] =
+      "{\"island\": \"Dream\", \"bill_length_mm\": 49.3, \"bill_depth_mm\": 19.9, \"flipper_length_mm\": 203, \"body_mass_g\": 4050, "
+      "\"sex\": \"male\", \"year\": 2009}";
   static const char wrong[] = "{\"island\": \"Dream\", \"bill_length_mm\": \"long\", \"colour\": \"black\", \"year\": 2009}";
   sidecall_fault faults[8];
   sidecall_error error = SIDECALL_ERROR_INIT;
-  sidecall_text *answer;
+  sidecall_text* answer;
   uint32_t i;
   if (sidecall_predict_json(model, right, sizeof right - 1, &answer, &error)) return failed("predict", &error);
   printf("%s\n", answer->data);
@@ -53,10 +55,10 @@ static int ask_json(const sidecall_model *model) {
   return 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   sidecall_error error = SIDECALL_ERROR_INIT;
-  sidecall_model *model;
-  sidecall_call *call;
+  sidecall_model* model;
+  sidecall_call* call;
   int result;
   if (argc != 2) {
     fprintf(stderr, "usage: %s penguins.onnx\n", argv[0]);

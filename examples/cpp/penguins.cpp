@@ -6,7 +6,7 @@
 namespace {
 
 // A kept call: columns are looked up once, values set and read by index.
-void ask(const sidecall::Model &model) {
+void ask(const sidecall::Model& model) {
   const int32_t label = model.column("label"), gentoo = model.column("probabilities.Gentoo");
   sidecall::Call call(model, 2);
   for (int64_t row = 0; row < call.rows(); ++row) {
@@ -26,17 +26,17 @@ void ask(const sidecall::Model &model) {
 }
 
 // What is wrong comes as one exception that knows every fault.
-void ask_wrongly(const sidecall::Model &model) {
+void ask_wrongly(const sidecall::Model& model) {
   try {
     model.predict_json(R"({"island": "Dream", "bill_length_mm": "long", "colour": "black", "year": 2009})");
-  } catch (const sidecall::Error &error) {
-    for (const sidecall_fault &fault : error.faults()) std::printf("refused: %s\n", fault.message);
+  } catch (const sidecall::Error& error) {
+    for (const sidecall_fault& fault : error.faults()) std::printf("refused: %s\n", fault.message);
   }
 }
 
 }  // namespace
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   if (argc != 2) {
     std::fprintf(stderr, "usage: %s penguins.onnx\n", argv[0]);
     return 2;
@@ -45,10 +45,12 @@ int main(int argc, char **argv) {
     const sidecall::Model model(argv[1]);
     std::printf("%s %s\n", std::string(model.name()).c_str(), std::string(model.version()).c_str());
     ask(model);
-    std::printf("%s\n", model.predict_json(R"({"island": "Dream", "bill_length_mm": 49.3, "bill_depth_mm": 19.9, "flipper_length_mm": 203,
-                                               "body_mass_g": 4050, "sex": "male", "year": 2009})").c_str());
+    std::printf("%s\n", model
+                            .predict_json(R"({"island": "Dream", "bill_length_mm": 49.3, "bill_depth_mm": 19.9, "flipper_length_mm": 203,
+                                               "body_mass_g": 4050, "sex": "male", "year": 2009})")
+                            .c_str());
     ask_wrongly(model);
-  } catch (const sidecall::Error &error) {
+  } catch (const sidecall::Error& error) {
     std::fprintf(stderr, "%s (%s)\n", error.what(), error.status_name());
     return 1;
   }

@@ -135,7 +135,8 @@ Value CModel::get_record(int64_t row, rapidjson::Document::AllocatorType& alloca
       continue;
     }
     const bool is_object = spec->form == SIDECALL_FORM_MEMBER;
-    if (!record.HasMember(name)) record.AddMember(Value(name, allocator), Value(is_object ? rapidjson::kObjectType : rapidjson::kArrayType), allocator);
+    if (!record.HasMember(name))
+      record.AddMember(Value(name, allocator), Value(is_object ? rapidjson::kObjectType : rapidjson::kArrayType), allocator);
     if (is_object) record[name].AddMember(Value(spec->key, allocator), get(row, i, allocator), allocator);
     else record[name].PushBack(get(row, i, allocator), allocator);
   }

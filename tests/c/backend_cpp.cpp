@@ -41,7 +41,8 @@ class CppModel : public Model {
         const sidecall::Span<const int64_t> dims(tensor.dims.data(), tensor.dims.size());
         const std::string_view text(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
         // Bound, not copied: the C backend copies.
-        if (tensor.dtype == SIDECALL_STRING) call.bind_input(model_.input(name), sidecall::View::strings(text, {tensor.offsets.data(), tensor.offsets.size()}, dims));
+        if (tensor.dtype == SIDECALL_STRING)
+          call.bind_input(model_.input(name), sidecall::View::strings(text, {tensor.offsets.data(), tensor.offsets.size()}, dims));
         else call.bind_input(model_.input(name), sidecall::View::raw(tensor.dtype, tensor.bytes.data(), tensor.bytes.size(), dims));
       }
       call.run();
@@ -136,7 +137,8 @@ class CppModel : public Model {
       }
       const Value key = text(output, allocator);
       const bool is_object = spec->form == SIDECALL_FORM_MEMBER;
-      if (!record.HasMember(key)) record.AddMember(text(output, allocator), Value(is_object ? rapidjson::kObjectType : rapidjson::kArrayType), allocator);
+      if (!record.HasMember(key))
+        record.AddMember(text(output, allocator), Value(is_object ? rapidjson::kObjectType : rapidjson::kArrayType), allocator);
       if (is_object) record[key].AddMember(text(spec->key, allocator), value, allocator);
       else record[key].PushBack(value, allocator);
     }

@@ -4,11 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   sidecall_error error = SIDECALL_ERROR_INIT;
-  sidecall_model *model = NULL;
+  sidecall_model* model = NULL;
   sidecall_model_options options;
-  sidecall_text *text = NULL;
+  sidecall_text* text = NULL;
   sidecall_status status;
   if (argc < 2) return 2;
   sidecall_model_options_init(&options);

@@ -3,21 +3,21 @@
 #include <stdio.h>
 #include <string.h>
 
-#define CHECK(condition)                                              \
-  do {                                                                \
-    if (!(condition)) {                                               \
-      printf("%s:%d: %s\n", __FILE__, __LINE__, #condition);          \
-      return 1;                                                       \
-    }                                                                 \
+#define CHECK(condition)                                     \
+  do {                                                       \
+    if (!(condition)) {                                      \
+      printf("%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+      return 1;                                              \
+    }                                                        \
   } while (0)
 
-static int use_records(const sidecall_model *model) {
+static int use_records(const sidecall_model* model) {
   sidecall_error error = SIDECALL_ERROR_INIT;
-  sidecall_call *call = NULL;
-  sidecall_text *text = NULL;
+  sidecall_call* call = NULL;
+  sidecall_text* text = NULL;
   double value = 0;
   int64_t whole = 0;
-  const char *label = NULL;
+  const char* label = NULL;
   size_t length = 0;
   int32_t i = sidecall_model_feature(model, "x0"), index = -1;
   static const char json[] = "{\"x0\": 0.25, \"x1\": 0.5, \"x2\": 0.25}";
@@ -46,9 +46,9 @@ static int use_records(const sidecall_model *model) {
   return 0;
 }
 
-static int use_tensors(const sidecall_model *model) {
+static int use_tensors(const sidecall_model* model) {
   sidecall_error error;
-  sidecall_call *call = NULL;
+  sidecall_call* call = NULL;
   sidecall_view x = SIDECALL_VIEW_INIT, y = SIDECALL_VIEW_INIT, given = SIDECALL_VIEW_INIT;
   static const int64_t dims[] = {2, 2}, offsets[] = {0, 1};
   float values[] = {1, 2, 3, 4}, out[4] = {0, 0, 0, 0};
@@ -77,16 +77,16 @@ static int use_tensors(const sidecall_model *model) {
   CHECK(sidecall_call_start(call, -1, &error) == SIDECALL_OK);
   CHECK(sidecall_call_finish(call, -1, &error) == SIDECALL_OK);
   sidecall_call_cancel(call);
-  CHECK(sidecall_call_output(call, 0, &y, &error) == SIDECALL_OK && ((float *)y.data)[0] == 11);
+  CHECK(sidecall_call_output(call, 0, &y, &error) == SIDECALL_OK && ((float*)y.data)[0] == 11);
   sidecall_call_close(call);
   return 0;
 }
 
-int main(int argc, char **argv) {
+int main(int argc, char** argv) {
   sidecall_error error = SIDECALL_ERROR_INIT;
   sidecall_model_options options;
   sidecall_model *tensors = NULL, *records = NULL, *foreign = NULL;
-  sidecall_text *text = NULL;
+  sidecall_text* text = NULL;
   size_t length = 0;
   char path[4096];
   CHECK(argc == 2);
@@ -110,7 +110,8 @@ int main(int argc, char **argv) {
   CHECK(sidecall_model_num_inputs(records) == 1 && sidecall_model_num_outputs(records) == 2);
   CHECK(sidecall_model_num_features(records) == 3 && sidecall_model_num_columns(records) == 4);
   CHECK(sidecall_model_input(records, "X") == 0 && sidecall_model_output(records, "probabilities") == 1);
-  CHECK(sidecall_model_input_spec(records, 0)->dtype == SIDECALL_FLOAT32 && sidecall_model_output_spec(records, 0)->dtype == SIDECALL_STRING);
+  CHECK(sidecall_model_input_spec(records, 0)->dtype == SIDECALL_FLOAT32 &&
+        sidecall_model_output_spec(records, 0)->dtype == SIDECALL_STRING);
   CHECK(sidecall_model_feature_spec(records, 2)->column == 2 && sidecall_model_column_spec(records, 3)->form == SIDECALL_FORM_MEMBER);
   if (use_records(records) || use_tensors(tensors)) return 1;
   sidecall_model_close(records);

@@ -159,7 +159,8 @@ TEST_CASE("a tensor that does not fit is refused and nothing changes") {
   const float x[] = {1, 2, 3, 4};
   const int64_t dims[] = {1, 2}, flat[] = {2}, negative[] = {-1, 2}, huge[] = {INT64_MAX / 4, 2};
   const auto give = [&](const View& view, bool bind) {
-    return status(bind ? sidecall_call_bind_input(call.get(), 0, &view.get(), error()) : sidecall_call_copy_input(call.get(), 0, &view.get(), error()));
+    return status(bind ? sidecall_call_bind_input(call.get(), 0, &view.get(), error())
+                       : sidecall_call_copy_input(call.get(), 0, &view.get(), error()));
   };
   for (const bool bind : {false, true}) {
     CHECK(give(View::raw(SIDECALL_FLOAT32, x, 4, {dims, 2}), bind) == "SHAPE_MISMATCH");

@@ -28,12 +28,14 @@ bool is_utf8_cut_whole(const char* text) {
 
 TEST_CASE("versions agree with the header") {
   CHECK(sidecall_abi_version() == SIDECALL_ABI_VERSION);
-  const std::string expected = std::to_string(SIDECALL_VERSION_MAJOR) + "." + std::to_string(SIDECALL_VERSION_MINOR) + "." + std::to_string(SIDECALL_VERSION_PATCH);
+  const std::string expected =
+      std::to_string(SIDECALL_VERSION_MAJOR) + "." + std::to_string(SIDECALL_VERSION_MINOR) + "." + std::to_string(SIDECALL_VERSION_PATCH);
   CHECK(sidecall_version() == expected);
 }
 
 TEST_CASE("every status has a name of its own and a family") {
-  const std::set<int32_t> all = {0, 10, 11, 12, 13, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 35, 40, 41, 42, 43, 44, 45, 46, 47, 48, 50, 51, 52, 53, 54, 55, 60, 61, 62, 63, 99};
+  const std::set<int32_t> all = {0,  10, 11, 12, 13, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 35, 40, 41,
+                                 42, 43, 44, 45, 46, 47, 48, 50, 51, 52, 53, 54, 55, 60, 61, 62, 63, 99};
   std::set<std::string> names;
   for (int32_t i = -5; i < 200; ++i) {
     const std::string name = sidecall_status_name(i);
@@ -51,10 +53,26 @@ TEST_CASE("element types have names and sizes") {
     const char* name;
     int32_t bits;
   };
-  const Row rows[] = {{SIDECALL_FLOAT32, "float32", 32}, {SIDECALL_UINT8, "uint8", 8}, {SIDECALL_INT8, "int8", 8}, {SIDECALL_UINT16, "uint16", 16}, {SIDECALL_INT16, "int16", 16},
-                      {SIDECALL_INT32, "int32", 32}, {SIDECALL_INT64, "int64", 64}, {SIDECALL_STRING, "string", 0}, {SIDECALL_BOOL, "bool", 8}, {SIDECALL_FLOAT16, "float16", 16},
-                      {SIDECALL_FLOAT64, "float64", 64}, {SIDECALL_UINT32, "uint32", 32}, {SIDECALL_UINT64, "uint64", 64}, {SIDECALL_BFLOAT16, "bfloat16", 16}, {SIDECALL_FLOAT8E4M3FN, "float8e4m3fn", 8},
-                      {SIDECALL_FLOAT8E4M3FNUZ, "float8e4m3fnuz", 8}, {SIDECALL_FLOAT8E5M2, "float8e5m2", 8}, {SIDECALL_FLOAT8E5M2FNUZ, "float8e5m2fnuz", 8}, {SIDECALL_UINT4, "uint4", 4}, {SIDECALL_INT4, "int4", 4}};
+  const Row rows[] = {{SIDECALL_FLOAT32, "float32", 32},
+                      {SIDECALL_UINT8, "uint8", 8},
+                      {SIDECALL_INT8, "int8", 8},
+                      {SIDECALL_UINT16, "uint16", 16},
+                      {SIDECALL_INT16, "int16", 16},
+                      {SIDECALL_INT32, "int32", 32},
+                      {SIDECALL_INT64, "int64", 64},
+                      {SIDECALL_STRING, "string", 0},
+                      {SIDECALL_BOOL, "bool", 8},
+                      {SIDECALL_FLOAT16, "float16", 16},
+                      {SIDECALL_FLOAT64, "float64", 64},
+                      {SIDECALL_UINT32, "uint32", 32},
+                      {SIDECALL_UINT64, "uint64", 64},
+                      {SIDECALL_BFLOAT16, "bfloat16", 16},
+                      {SIDECALL_FLOAT8E4M3FN, "float8e4m3fn", 8},
+                      {SIDECALL_FLOAT8E4M3FNUZ, "float8e4m3fnuz", 8},
+                      {SIDECALL_FLOAT8E5M2, "float8e5m2", 8},
+                      {SIDECALL_FLOAT8E5M2FNUZ, "float8e5m2fnuz", 8},
+                      {SIDECALL_UINT4, "uint4", 4},
+                      {SIDECALL_INT4, "int4", 4}};
   for (const Row& row : rows) {
     CHECK(sidecall_dtype_name(row.dtype) == std::string(row.name));
     CHECK(sidecall_dtype_bits(row.dtype) == row.bits);

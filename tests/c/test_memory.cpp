@@ -130,7 +130,8 @@ class Raw {
     size_t count = 1;
     for (const int64_t dim : dims) count *= static_cast<size_t>(dim);
     OrtValue* out = nullptr;
-    check(api_->CreateTensorWithDataAsOrtValue(memory_, data, count * sizeof(float), dims.data(), dims.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &out));
+    check(api_->CreateTensorWithDataAsOrtValue(memory_, data, count * sizeof(float), dims.data(), dims.size(),
+                                               ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &out));
     return out;
   }
 

@@ -30,7 +30,8 @@ TEST_CASE("NULL instead of a model") {
   CHECK(sidecall_model_contract(none, &length) == nullptr);
   CHECK(sidecall_model_contract(none, nullptr) == nullptr);
   CHECK(sidecall_model_warning(none) == nullptr);
-  for (const char* text_of : {sidecall_model_name(none), sidecall_model_version(none), sidecall_model_id(none)}) CHECK((text_of == nullptr || *text_of == '\0'));
+  for (const char* text_of : {sidecall_model_name(none), sidecall_model_version(none), sidecall_model_id(none)})
+    CHECK((text_of == nullptr || *text_of == '\0'));
   CHECK(sidecall_model_num_inputs(none) == 0);
   CHECK(sidecall_model_num_outputs(none) == 0);
   CHECK(sidecall_model_num_features(none) == 0);
@@ -58,14 +59,31 @@ TEST_CASE("NULL instead of a call") {
   sidecall_call_cancel(nullptr);
   CHECK(sidecall_call_rows(nullptr) == 0);
   const sidecall_status answers[] = {
-      sidecall_call_resize(nullptr, 1, error()), sidecall_call_reshape(nullptr, 0, dims, 1, error()), sidecall_call_input(nullptr, 0, &view, error()),
-      sidecall_call_output(nullptr, 0, &view, error()), sidecall_call_copy_input(nullptr, 0, &view, error()), sidecall_call_bind_input(nullptr, 0, &view, error()),
-      sidecall_call_refuse_input(nullptr, 0, "x", error()), sidecall_call_bind_output(nullptr, 0, &f64, 8, error()), sidecall_call_set_strings(nullptr, 0, "x", offsets, 1, error()),
-      sidecall_call_reset(nullptr, error()), sidecall_call_set_f64(nullptr, 0, 0, 1, error()), sidecall_call_set_i64(nullptr, 0, 0, 1, error()),
-      sidecall_call_set_bool(nullptr, 0, 0, 1, error()), sidecall_call_set_str(nullptr, 0, 0, "x", 1, error()), sidecall_call_set_missing(nullptr, 0, 0, error()),
-      sidecall_call_set_invalid(nullptr, 0, 0, "x", error()), sidecall_call_set_unknown(nullptr, 0, "x", 1, error()), sidecall_call_clear(nullptr, error()),
-      sidecall_call_get_f64(nullptr, 0, 0, &f64, error()), sidecall_call_get_i64(nullptr, 0, 0, &i64, error()), sidecall_call_get_str(nullptr, 0, 0, &text, &length, error()),
-      sidecall_call_run(nullptr, -1, error()), sidecall_call_start(nullptr, -1, error()), sidecall_call_finish(nullptr, 0, error()), sidecall_call_fd(nullptr, &fd, error()),
+      sidecall_call_resize(nullptr, 1, error()),
+      sidecall_call_reshape(nullptr, 0, dims, 1, error()),
+      sidecall_call_input(nullptr, 0, &view, error()),
+      sidecall_call_output(nullptr, 0, &view, error()),
+      sidecall_call_copy_input(nullptr, 0, &view, error()),
+      sidecall_call_bind_input(nullptr, 0, &view, error()),
+      sidecall_call_refuse_input(nullptr, 0, "x", error()),
+      sidecall_call_bind_output(nullptr, 0, &f64, 8, error()),
+      sidecall_call_set_strings(nullptr, 0, "x", offsets, 1, error()),
+      sidecall_call_reset(nullptr, error()),
+      sidecall_call_set_f64(nullptr, 0, 0, 1, error()),
+      sidecall_call_set_i64(nullptr, 0, 0, 1, error()),
+      sidecall_call_set_bool(nullptr, 0, 0, 1, error()),
+      sidecall_call_set_str(nullptr, 0, 0, "x", 1, error()),
+      sidecall_call_set_missing(nullptr, 0, 0, error()),
+      sidecall_call_set_invalid(nullptr, 0, 0, "x", error()),
+      sidecall_call_set_unknown(nullptr, 0, "x", 1, error()),
+      sidecall_call_clear(nullptr, error()),
+      sidecall_call_get_f64(nullptr, 0, 0, &f64, error()),
+      sidecall_call_get_i64(nullptr, 0, 0, &i64, error()),
+      sidecall_call_get_str(nullptr, 0, 0, &text, &length, error()),
+      sidecall_call_run(nullptr, -1, error()),
+      sidecall_call_start(nullptr, -1, error()),
+      sidecall_call_finish(nullptr, 0, error()),
+      sidecall_call_fd(nullptr, &fd, error()),
   };
   for (const sidecall_status answer : answers) CHECK(status(answer) == "INVALID_ARGUMENT");
   CHECK(text == nullptr);
@@ -80,15 +98,31 @@ TEST_CASE("NULL instead of what is read or filled") {
   sidecall_text* text = nullptr;
   const int64_t offsets[] = {0, 1};
   const sidecall_status answers[] = {
-      sidecall_model_open(nullptr, nullptr, &out, error()), sidecall_model_open("x", nullptr, nullptr, error()), sidecall_model_open_bytes("x", 1, nullptr, nullptr, error()),
-      sidecall_model_open_bytes(nullptr, 1, nullptr, &out, error()), sidecall_call_open(model.get(), 1, nullptr, error()), sidecall_predict_json(model.get(), nullptr, 2, &text, error()),
-      sidecall_predict_json(model.get(), "{}", 2, nullptr, error()), sidecall_model_verify(model.get(), nullptr, error()), sidecall_engine_describe(nullptr, nullptr, error()),
-      sidecall_model_find(model.get(), SIDECALL_KIND_INPUT, nullptr, 1, &index, error()), sidecall_model_find(model.get(), SIDECALL_KIND_INPUT, "X", 1, nullptr, error()),
-      sidecall_model_find(model.get(), 4, "X", 1, &index, error()), sidecall_model_find(model.get(), -1, "X", 1, &index, error()), sidecall_call_input(call.get(), 0, nullptr, error()),
-      sidecall_call_output(call.get(), 0, nullptr, error()), sidecall_call_copy_input(call.get(), 0, nullptr, error()), sidecall_call_bind_input(call.get(), 0, nullptr, error()),
-      sidecall_call_refuse_input(call.get(), 0, nullptr, error()), sidecall_call_reshape(call.get(), 0, nullptr, 2, error()), sidecall_call_set_strings(strings.get(), 0, nullptr, offsets, 1, error()),
-      sidecall_call_set_strings(strings.get(), 0, "x", nullptr, 1, error()), sidecall_call_set_str(call.get(), 0, 0, nullptr, 1, error()), sidecall_call_set_invalid(call.get(), 0, 0, nullptr, error()),
-      sidecall_call_set_unknown(call.get(), 0, nullptr, 1, error()), sidecall_call_fd(call.get(), nullptr, error()),
+      sidecall_model_open(nullptr, nullptr, &out, error()),
+      sidecall_model_open("x", nullptr, nullptr, error()),
+      sidecall_model_open_bytes("x", 1, nullptr, nullptr, error()),
+      sidecall_model_open_bytes(nullptr, 1, nullptr, &out, error()),
+      sidecall_call_open(model.get(), 1, nullptr, error()),
+      sidecall_predict_json(model.get(), nullptr, 2, &text, error()),
+      sidecall_predict_json(model.get(), "{}", 2, nullptr, error()),
+      sidecall_model_verify(model.get(), nullptr, error()),
+      sidecall_engine_describe(nullptr, nullptr, error()),
+      sidecall_model_find(model.get(), SIDECALL_KIND_INPUT, nullptr, 1, &index, error()),
+      sidecall_model_find(model.get(), SIDECALL_KIND_INPUT, "X", 1, nullptr, error()),
+      sidecall_model_find(model.get(), 4, "X", 1, &index, error()),
+      sidecall_model_find(model.get(), -1, "X", 1, &index, error()),
+      sidecall_call_input(call.get(), 0, nullptr, error()),
+      sidecall_call_output(call.get(), 0, nullptr, error()),
+      sidecall_call_copy_input(call.get(), 0, nullptr, error()),
+      sidecall_call_bind_input(call.get(), 0, nullptr, error()),
+      sidecall_call_refuse_input(call.get(), 0, nullptr, error()),
+      sidecall_call_reshape(call.get(), 0, nullptr, 2, error()),
+      sidecall_call_set_strings(strings.get(), 0, nullptr, offsets, 1, error()),
+      sidecall_call_set_strings(strings.get(), 0, "x", nullptr, 1, error()),
+      sidecall_call_set_str(call.get(), 0, 0, nullptr, 1, error()),
+      sidecall_call_set_invalid(call.get(), 0, 0, nullptr, error()),
+      sidecall_call_set_unknown(call.get(), 0, nullptr, 1, error()),
+      sidecall_call_fd(call.get(), nullptr, error()),
   };
   for (const sidecall_status answer : answers) CHECK(status(answer) == "INVALID_ARGUMENT");
   call.clear();
@@ -137,7 +171,8 @@ TEST_CASE("indices out of range") {
     CHECK(status(sidecall_call_set_bool(call.get(), row, 2, 1, error())) == "INVALID_ARGUMENT");
     CHECK(status(sidecall_call_set_missing(call.get(), row, 0, error())) == "INVALID_ARGUMENT");
   }
-  for (const int32_t column : {-2, 1, INT32_MAX}) CHECK(status(sidecall_call_get_f64(call.get(), 0, column, &value, error())) == "INVALID_ARGUMENT");
+  for (const int32_t column : {-2, 1, INT32_MAX})
+    CHECK(status(sidecall_call_get_f64(call.get(), 0, column, &value, error())) == "INVALID_ARGUMENT");
 }
 
 TEST_CASE("-1, the index of a name that was not found") {
@@ -149,9 +184,15 @@ TEST_CASE("-1, the index of a name that was not found") {
   CHECK(sidecall_model_input(model.get(), nullptr) == -1);
   CHECK(sidecall_model_input(model.get(), "") == -1);
   const sidecall_status answers[] = {
-      sidecall_call_input(call.get(), -1, &view, error()), sidecall_call_output(call.get(), -1, &view, error()), sidecall_call_copy_input(call.get(), -1, &view, error()),
-      sidecall_call_bind_input(call.get(), -1, &view, error()), sidecall_call_bind_output(call.get(), -1, nullptr, 0, error()), sidecall_call_set_f64(call.get(), 0, -1, 1, error()),
-      sidecall_call_set_i64(call.get(), 0, -1, 1, error()), sidecall_call_set_bool(call.get(), 0, -1, 1, error()), sidecall_call_set_str(call.get(), 0, -1, "x", 1, error()),
+      sidecall_call_input(call.get(), -1, &view, error()),
+      sidecall_call_output(call.get(), -1, &view, error()),
+      sidecall_call_copy_input(call.get(), -1, &view, error()),
+      sidecall_call_bind_input(call.get(), -1, &view, error()),
+      sidecall_call_bind_output(call.get(), -1, nullptr, 0, error()),
+      sidecall_call_set_f64(call.get(), 0, -1, 1, error()),
+      sidecall_call_set_i64(call.get(), 0, -1, 1, error()),
+      sidecall_call_set_bool(call.get(), 0, -1, 1, error()),
+      sidecall_call_set_str(call.get(), 0, -1, "x", 1, error()),
       sidecall_call_set_missing(call.get(), 0, -1, error()),
   };
   for (const sidecall_status answer : answers) CHECK(status(answer) == "UNKNOWN_NAME");

@@ -86,7 +86,8 @@ TEST_CASE("errors of threads do not mix") {
     for (int i = 0; i < 300; ++i) {
       sidecall_error error = SIDECALL_ERROR_INIT;
       sidecall_text* text = nullptr;
-      if (sidecall_predict_json(model.get(), json.data(), json.size(), &text, &error) == SIDECALL_UNKNOWN_NAME && error.name == name) ++right;
+      if (sidecall_predict_json(model.get(), json.data(), json.size(), &text, &error) == SIDECALL_UNKNOWN_NAME && error.name == name)
+        ++right;
     }
   });
   CHECK(right == 4 * 300);
@@ -154,7 +155,9 @@ TEST_CASE("a run pending in the parent is not pending in its child") {
     // Answers, whatever it is, without waiting for a thread that is not there.
     alarm(10);
     const sidecall_status answer = sidecall_call_finish(call.get(), 100 * support::kMillisecond, nullptr);
-    { const Call closing = std::move(call); }
+    {
+      const Call closing = std::move(call);
+    }
     _exit(answer == SIDECALL_OK ? 1 : 0);
   }
   call.finish();

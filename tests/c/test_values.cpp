@@ -17,9 +17,15 @@ namespace {
 constexpr int32_t kF32 = 0, kF64 = 1, kI64 = 2, kFlag = 3, kWord = 4, kMust = 5;
 
 std::string f64(Call& call, int32_t feature, double value) { return status(sidecall_call_set_f64(call.get(), 0, feature, value, error())); }
-std::string i64(Call& call, int32_t feature, int64_t value) { return status(sidecall_call_set_i64(call.get(), 0, feature, value, error())); }
-std::string boolean(Call& call, int32_t feature, int32_t value) { return status(sidecall_call_set_bool(call.get(), 0, feature, value, error())); }
-std::string str(Call& call, int32_t feature, std::string_view value) { return status(sidecall_call_set_str(call.get(), 0, feature, value.data(), value.size(), error())); }
+std::string i64(Call& call, int32_t feature, int64_t value) {
+  return status(sidecall_call_set_i64(call.get(), 0, feature, value, error()));
+}
+std::string boolean(Call& call, int32_t feature, int32_t value) {
+  return status(sidecall_call_set_bool(call.get(), 0, feature, value, error()));
+}
+std::string str(Call& call, int32_t feature, std::string_view value) {
+  return status(sidecall_call_set_str(call.get(), 0, feature, value.data(), value.size(), error()));
+}
 std::string missing(Call& call, int32_t feature) { return status(sidecall_call_set_missing(call.get(), 0, feature, error())); }
 
 void give_all(Call& call, int64_t row = 0) {
@@ -53,7 +59,10 @@ TEST_CASE("every setter with every feature") {
       INFO(setter);
       CHECK(answers[setter] == row[setter]);
       if (std::string(row[setter]) == "OK") continue;
-      const std::string again = setter == 0 ? f64(call, feature, 1) : setter == 1 ? i64(call, feature, 1) : setter == 2 ? boolean(call, feature, 1) : str(call, feature, "1");
+      const std::string again = setter == 0   ? f64(call, feature, 1)
+                                : setter == 1 ? i64(call, feature, 1)
+                                : setter == 2 ? boolean(call, feature, 1)
+                                              : str(call, feature, "1");
       CHECK(last().name == name);
       CHECK(last().expected == type);
       CHECK(last().got == std::string(got[setter]));
@@ -209,7 +218,8 @@ TEST_CASE("a missing value written through a view is found") {
 }
 
 TEST_CASE("reading a column as another type") {
-  const Model words = support::open("label_string.onnx"), flags = support::open("label_bool.onnx"), numbers = support::open("label_int.onnx"), echo = support::open("identity_int64.onnx");
+  const Model words = support::open("label_string.onnx"), flags = support::open("label_bool.onnx"),
+              numbers = support::open("label_int.onnx"), echo = support::open("identity_int64.onnx");
   double real = 0;
   int64_t whole = 0;
   const char* text = nullptr;

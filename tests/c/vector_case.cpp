@@ -56,18 +56,24 @@ void append(T value, std::vector<unsigned char>* out) {
 
 void append_element(const Value& value, int32_t dtype, Tensor* out) {
   switch (dtype) {
-    case SIDECALL_FLOAT32: return append(static_cast<float>(number_of(value)), &out->bytes);
-    case SIDECALL_FLOAT64: return append(number_of(value), &out->bytes);
-    case SIDECALL_BOOL: return append(static_cast<uint8_t>(value.GetBool() ? 1 : 0), &out->bytes);
-    case SIDECALL_INT64: return append(value.GetInt64(), &out->bytes);
-    case SIDECALL_UINT64: return append(value.GetUint64(), &out->bytes);
+    case SIDECALL_FLOAT32:
+      return append(static_cast<float>(number_of(value)), &out->bytes);
+    case SIDECALL_FLOAT64:
+      return append(number_of(value), &out->bytes);
+    case SIDECALL_BOOL:
+      return append(static_cast<uint8_t>(value.GetBool() ? 1 : 0), &out->bytes);
+    case SIDECALL_INT64:
+      return append(value.GetInt64(), &out->bytes);
+    case SIDECALL_UINT64:
+      return append(value.GetUint64(), &out->bytes);
     case SIDECALL_STRING: {
       const std::string text = bytes_of(value);
       out->bytes.insert(out->bytes.end(), text.begin(), text.end());
       out->offsets.push_back(static_cast<int64_t>(out->bytes.size()));
       return;
     }
-    default: break;
+    default:
+      break;
   }
   // Integers of other widths, and raw types by their bits: the low bytes of a 64-bit number (little-endian).
   const int64_t number = value.GetInt64();

@@ -17,7 +17,8 @@ using rapidjson::Value;
 
 std::string show(const Value& value) {
   rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer, rapidjson::UTF8<>, rapidjson::UTF8<>, rapidjson::CrtAllocator, rapidjson::kWriteNanAndInfFlag> writer(buffer);
+  rapidjson::Writer<rapidjson::StringBuffer, rapidjson::UTF8<>, rapidjson::UTF8<>, rapidjson::CrtAllocator, rapidjson::kWriteNanAndInfFlag>
+      writer(buffer);
   value.Accept(writer);
   return {buffer.GetString(), buffer.GetSize()};
 }
@@ -99,13 +100,16 @@ std::string compare(const Named& expected, const Named& got, double tolerance) {
 std::string check_form(const sidecall_error& error) {
   const std::string message = error.message;
   if (message.empty()) return "no message";
-  if (std::any_of(message.begin(), message.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; })) return "control characters in the message: " + message;
+  if (std::any_of(message.begin(), message.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }))
+    return "control characters in the message: " + message;
   if (std::isupper(static_cast<unsigned char>(message[0]))) return "a message in upper case: " + message;
   if (std::strcmp(sidecall_status_name(error.status), "UNKNOWN") == 0) return "a status without a name";
   if (error.status == SIDECALL_INTERNAL) return "our own bug: " + message;
-  const bool plain_name = std::none_of(error.name, error.name + std::strlen(error.name), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+  const bool plain_name =
+      std::none_of(error.name, error.name + std::strlen(error.name), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
   if (plain_name && message.find(error.name) == std::string::npos) return "a message without the name: " + message;
-  const bool retryable = error.status == SIDECALL_BUSY || error.status == SIDECALL_PEER_DIED || error.status == SIDECALL_TIMEOUT || error.status == SIDECALL_UNREACHABLE || error.status == SIDECALL_OUT_OF_MEMORY;
+  const bool retryable = error.status == SIDECALL_BUSY || error.status == SIDECALL_PEER_DIED || error.status == SIDECALL_TIMEOUT ||
+                         error.status == SIDECALL_UNREACHABLE || error.status == SIDECALL_OUT_OF_MEMORY;
   if (retryable != (error.retryable == 1)) return "retryable is wrong";
   return "";
 }
@@ -118,11 +122,14 @@ std::string differ(const char* what, const std::optional<T>& expected, const U& 
 }
 
 std::string compare(const Case& one, const sidecall_error& error) {
-  if (sidecall_status_name(error.status) != one.expect_status) return std::string("got ") + sidecall_status_name(error.status) + ": " + error.message;
+  if (sidecall_status_name(error.status) != one.expect_status)
+    return std::string("got ") + sidecall_status_name(error.status) + ": " + error.message;
   const Expected& want = one.expect_error;
   std::string problem = check_form(error);
-  problem += differ("name", want.name, std::string(error.name)) + differ("expected", want.expected, std::string(error.expected)) + differ("got", want.got, std::string(error.got));
-  problem += differ("message", want.message, std::string(error.message)) + differ("row", want.row, error.row) + differ("num_faults", want.num_faults, static_cast<int64_t>(error.num_faults));
+  problem += differ("name", want.name, std::string(error.name)) + differ("expected", want.expected, std::string(error.expected)) +
+             differ("got", want.got, std::string(error.got));
+  problem += differ("message", want.message, std::string(error.message)) + differ("row", want.row, error.row) +
+             differ("num_faults", want.num_faults, static_cast<int64_t>(error.num_faults));
   return problem.empty() ? "" : problem + " in: " + error.message;
 }
 
@@ -133,7 +140,8 @@ std::string attempt(const Case& one, const char* way, const std::function<std::s
     problem = ask();
     if (problem.empty() && !one.expect_status.empty()) problem = "expected " + one.expect_status + ", but it passed";
   } catch (const Failure& failure) {
-    problem = one.expect_status.empty() ? std::string(sidecall_status_name(failure.error.status)) + ": " + failure.error.message : compare(one, failure.error);
+    problem = one.expect_status.empty() ? std::string(sidecall_status_name(failure.error.status)) + ": " + failure.error.message
+                                        : compare(one, failure.error);
   }
   return problem.empty() ? "" : std::string(way) + ": " + problem;
 }

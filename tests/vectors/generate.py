@@ -1,7 +1,7 @@
 """Writes models/ and cases/: run it after a change in source/ and commit what it wrote. Needs `onnx`, and for the exported pipelines sidecall's export extra.
 
-    python tests/vectors/generate.py            everything
-    python tests/vectors/generate.py --plain    all but the exported pipelines, which differ with each release of what made them
+python tests/vectors/generate.py            everything
+python tests/vectors/generate.py --plain    all but the exported pipelines, which differ with each release of what made them
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from source import contracts, opening, records, tensors  # noqa: E402
+from source import contracts, element_types, opening, records, tensors
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="leave the exported pipelines as they are")
     options = parser.parse_args()
     contracts.write_all()
-    groups = [tensors.types, tensors.shapes, tensors.strings, records.kinds, records.roles, records.json_texts,
+    groups = [element_types.types, tensors.shapes, tensors.strings, records.kinds, records.roles, records.json_texts,
               opening.files, opening.graphs, opening.external, opening.contracts, opening.verification]  # fmt: skip
     if not options.plain:
         from source import exported

@@ -35,7 +35,13 @@ def contract(name: str, task: str, features: list[Any], outputs: list[Any], gold
     if golden:
         columns, answers = golden
         tolerances = {k: {"absolute": tolerance, "relative": 1e-5} for k, v in answers.items() if k != "label"}
-        out["verification"] = {"source": "synthetic", "rows": len(columns[0]), "features": columns, "outputs": answers, "tolerance": tolerances}
+        out["verification"] = {
+            "source": "synthetic",
+            "rows": len(columns[0]),
+            "features": columns,
+            "outputs": answers,
+            "tolerance": tolerances,
+        }
     return out
 
 
@@ -44,10 +50,19 @@ NAN, FILL = "nan", {"value": "\ufdd0"}
 
 def matrix() -> tuple[onnx.ModelProto, Contract]:
     """prediction = a + 10 b + 100 c + 1000 d, where NaN counts as -1."""
-    nodes = [node("IsNaN", ["X"], ["gone"]), node("Where", ["gone", "minus", "X"], ["filled"]), node("MatMul", ["filled", "weights"], ["prediction"])]
+    nodes = [
+        node("IsNaN", ["X"], ["gone"]),
+        node("Where", ["gone", "minus", "X"], ["filled"]),
+        node("MatMul", ["filled", "weights"], ["prediction"]),
+    ]
     graph = model([("X", "float32", ["N", 4])], [("prediction", "float32", ["N", 1])], nodes,
                   [const("minus", "float32", [1], [-1]), const("weights", "float32", [4, 1], [1, 10, 100, 1000])])  # fmt: skip
-    features = [feature("a", "float32", "X", 0, NAN), feature("b", "int64", "X", 1, NAN), feature("c", "bool", "X", 2), feature("d", "float32", "X", 3)]
+    features = [
+        feature("a", "float32", "X", 0, NAN),
+        feature("b", "int64", "X", 1, NAN),
+        feature("c", "bool", "X", 2),
+        feature("d", "float32", "X", 3),
+    ]
     golden = ([[1.5, None], [2, None], [True, False], [0.25, 4]], {"prediction": [371.5, 3989]})
     return graph, contract("matrix", "regression", features, [{"name": "prediction", "role": "prediction", "type": "float32"}], golden)
 
@@ -55,7 +70,13 @@ def matrix() -> tuple[onnx.ModelProto, Contract]:
 def kinds() -> tuple[onnx.ModelProto, Contract]:
     """One input per feature, of every type, nullable or not. `transformed` echoes each as float64; strings by a table."""
     table = {"keys_strings": ["a", "b", "Größe", "\ufdd0"], "values_floats": [1.0, 2.0, 3.0, -1.0], "default_float": 0.0}
-    columns = [("f32", "float32", NAN), ("f64", "float64", NAN), ("i64", "int64", {"value": -999}), ("flag", "bool", NAN), ("word", "string", FILL)]
+    columns = [
+        ("f32", "float32", NAN),
+        ("f64", "float64", NAN),
+        ("i64", "int64", {"value": -999}),
+        ("flag", "bool", NAN),
+        ("word", "string", FILL),
+    ]
     columns += [(name + "_must", dtype, None) for name, dtype, _ in columns]
     inputs, nodes, features = [], [], []
     for name, dtype, missing in columns:
@@ -69,7 +90,9 @@ def kinds() -> tuple[onnx.ModelProto, Contract]:
     graph = model(inputs, [("transformed", "float64", ["N", 10])], nodes, ml=True)
     golden = ([[0.5, None], [0.1, None], [7, None], [True, None], ["a", None], [0.5, 2], [0.1, 1e300], [9007199254740993, -5], [True, False], ["Größe", "zzz"]],
               {"transformed": [[0.5, 0.1, 7, 1, 1, 0.5, 0.1, 9007199254740992, 1, 3], ["nan", "nan", -999, "nan", -1, 2, 1e300, -5, 0, 0]]})  # fmt: skip
-    return graph, contract("kinds", "transform", features, [{"name": "transformed", "role": "transformed", "type": "float64", "width": 10}], golden, 0)
+    return graph, contract(
+        "kinds", "transform", features, [{"name": "transformed", "role": "transformed", "type": "float64", "width": 10}], golden, 0
+    )
 
 
 def closed() -> tuple[onnx.ModelProto, Contract]:
@@ -79,13 +102,23 @@ def closed() -> tuple[onnx.ModelProto, Contract]:
         node("Cast", ["level"], ["level_f"], to=1), node("Cast", ["door"], ["door_f"], to=1), node("Mul", ["door_f", "hundred"], ["door_h"]),
         node("Sum", ["code", "level_f", "door_h"], ["prediction"]),
     ]  # fmt: skip
-    graph = model([("size", "string", ["N", 1]), ("level", "int64", ["N", 1]), ("door", "bool", ["N", 1])], [("prediction", "float32", ["N", 1])], nodes, [const("hundred", "float32", [1], [100])], ml=True)
-    features = [feature("size", "string", missing=FILL, allowed=["S", "M", "L"]), feature("level", "int64", allowed=[10, 20]), feature("door", "bool", allowed=[True])]
+    graph = model(
+        [("size", "string", ["N", 1]), ("level", "int64", ["N", 1]), ("door", "bool", ["N", 1])],
+        [("prediction", "float32", ["N", 1])],
+        nodes,
+        [const("hundred", "float32", [1], [100])],
+        ml=True,
+    )
+    features = [
+        feature("size", "string", missing=FILL, allowed=["S", "M", "L"]),
+        feature("level", "int64", allowed=[10, 20]),
+        feature("door", "bool", allowed=[True]),
+    ]
     golden = ([["S", None], [10, 20], [True, True]], {"prediction": [111, 119]})
     return graph, contract("closed", "regression", features, [{"name": "prediction", "role": "prediction", "type": "float32"}], golden)
 
 
-LABELS = {"string": ["no", "yes", "don't \"know\""], "int64": [3, 5, -7], "bool": [False, True]}
+LABELS = {"string": ["no", "yes", 'don\'t "know"'], "int64": [3, 5, -7], "bool": [False, True]}
 
 
 def classifier(label_type: str, tensor_type: str | None = None, threshold: float | None = None) -> tuple[onnx.ModelProto, Contract]:
@@ -100,7 +133,12 @@ def classifier(label_type: str, tensor_type: str | None = None, threshold: float
         nodes.append(node("ArgMax", ["X"], ["best"], axis=1, keepdims=0))
     else:
         init += [const("one", "int64", [1], [1]), const("cut", "float32", [1], [threshold])]
-        nodes += [node("Gather", ["X", "one"], ["second"], axis=1), node("Squeeze", ["second", "one"], ["flat"]), node("Greater", ["flat", "cut"], ["above"]), node("Cast", ["above"], ["best"], to=7)]
+        nodes += [
+            node("Gather", ["X", "one"], ["second"], axis=1),
+            node("Squeeze", ["second", "one"], ["flat"]),
+            node("Greater", ["flat", "cut"], ["above"]),
+            node("Cast", ["above"], ["best"], to=7),
+        ]
     nodes.append(node("Gather", ["classes", "best"], ["label"]))
     graph = model([("X", "float32", ["N", n])], [("label", tensor_type, ["N"]), ("probabilities", "float32", ["N", n])], nodes, init)
     decision: dict[str, Any] = {"rule": "argmax", "output": "probabilities"}
@@ -113,12 +151,23 @@ def classifier(label_type: str, tensor_type: str | None = None, threshold: float
     return graph, contract("classifier", "classification", [feature(f"x{i}", "float32", "X", i) for i in range(n)], outputs, golden)
 
 
-def wide(role: str, dtype: str = "float32", classes: list[Any] | None = None, width: int | None = 2, rank1: bool = False) -> tuple[onnx.ModelProto, Contract]:
+def wide(
+    role: str, dtype: str = "float32", classes: list[Any] | None = None, width: int | None = 2, rank1: bool = False
+) -> tuple[onnx.ModelProto, Contract]:
     """Output `role` is x0 and x1 (or their sum alone, without a width), in `dtype`."""
     shape: list[Any] = ["N", width] if width and width > 1 else ["N"] if rank1 else ["N", 1]
-    nodes = [node("Identity", ["X"], ["values"])] if width and width > 1 else [node("ReduceSum", ["X", "axis"], ["values"], keepdims=0 if rank1 else 1)]
+    nodes = (
+        [node("Identity", ["X"], ["values"])]
+        if width and width > 1
+        else [node("ReduceSum", ["X", "axis"], ["values"], keepdims=0 if rank1 else 1)]
+    )
     nodes.append(node("Cast", ["values"], [role], to={"float32": 1, "float64": 11, "int64": 7}[dtype]))
-    graph = model([("X", "float32", ["N", 2])], [(role, dtype, shape)], nodes, [const("axis", "int64", [1], [1])] if nodes[0].op_type == "ReduceSum" else [])
+    graph = model(
+        [("X", "float32", ["N", 2])],
+        [(role, dtype, shape)],
+        nodes,
+        [const("axis", "int64", [1], [1])] if nodes[0].op_type == "ReduceSum" else [],
+    )
     output: dict[str, Any] = {"name": role, "role": role, "type": dtype}
     if classes:
         output["classes"] = classes
@@ -133,14 +182,20 @@ def text() -> tuple[onnx.ModelProto, Contract]:
     """A text pipeline: one string input of rank 1. prediction = number of words."""
     nodes = [node("StringSplit", ["text"], ["words", "counts"]), node("Cast", ["counts"], ["prediction"], to=1)]
     graph = model([("text", "string", ["N"])], [("prediction", "float32", ["N"])], nodes, opset=20, ir=9)
-    return graph, contract("text", "regression", [feature("text", "string")], [{"name": "prediction", "role": "prediction", "type": "float32"}], ([["one two", ""]], {"prediction": [2, 0]}))
+    return graph, contract(
+        "text",
+        "regression",
+        [feature("text", "string")],
+        [{"name": "prediction", "role": "prediction", "type": "float32"}],
+        ([["one two", ""]], {"prediction": [2, 0]}),
+    )
 
 
 def names() -> tuple[onnx.ModelProto, Contract]:
     """Names and classes that no identifier could hold, and that JSON must escape."""
     graph, made = classifier("string")
-    features = ["Größe (cm)", "a.b \"c\" \\ /", "tab\tnew\nline 🐧"]
-    classes = ["", "dotted.class", "quote \" back \\ tab \t é"]
+    features = ["Größe (cm)", 'a.b "c" \\ /', "tab\tnew\nline 🐧"]
+    classes = ["", "dotted.class", 'quote " back \\ tab \t é']
     for i, one in enumerate(made["features"]):
         one["name"] = features[i]
     for output in made["outputs"]:

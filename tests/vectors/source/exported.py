@@ -29,14 +29,20 @@ def answers(model: Any, frame: Any) -> list[dict[str, Any]]:
     labels, probabilities = model.predict(frame), model.predict_proba(frame)
     classes = [c.item() if isinstance(c, np.generic) else c for c in model.classes_]
     return [
-        {"label": label.item() if isinstance(label, np.generic) else label, "probabilities": {str(c): float(p) for c, p in zip(classes, row)}}
-        for label, row in zip(labels, probabilities)
+        {
+            "label": label.item() if isinstance(label, np.generic) else label,
+            "probabilities": {str(c): float(p) for c, p in zip(classes, row, strict=False)},
+        }
+        for label, row in zip(labels, probabilities, strict=False)
     ]
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as a caller would write them: plain values, null where missing."""
-    return [{k: None if pd.isna(v) else v.item() if isinstance(v, np.generic) else v for k, v in row.items()} for row in frame.to_dict("records")]
+    return [
+        {k: None if pd.isna(v) else v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
+        for row in frame.to_dict("records")
+    ]
 
 
 def penguins(c: Cases) -> None:
@@ -62,9 +68,30 @@ def penguins(c: Cases) -> None:
     c.ok("penguins_mostly_missing", "penguins.onnx", record={"year": 2008}, result=answers(model, gone)[0], tolerance=TOLERANCE)
     c.bad("penguins_text_for_number", "penguins.onnx", "DTYPE_MISMATCH", {"name": "bill_length_mm", "got": "string", "row": 0, "num_faults": 1},
           record={**rows[0], "bill_length_mm": "39.1"}, after="penguins")  # fmt: skip
-    c.bad("penguins_number_for_text", "penguins.onnx", "DTYPE_MISMATCH", {"name": "island", "expected": "string", "got": "int64", "row": 0}, record={**rows[0], "island": 3}, after="penguins")
-    c.bad("penguins_species_given", "penguins.onnx", "UNKNOWN_NAME", {"name": "species", "row": 0}, record={**rows[0], "species": "Adelie"}, after="penguins")
-    c.bad("penguins_second_row_wrong", "penguins.onnx", "DTYPE_MISMATCH", {"name": "sex", "row": 1, "num_faults": 1}, record=[rows[0], {**rows[0], "sex": True}], after="penguins")
+    c.bad(
+        "penguins_number_for_text",
+        "penguins.onnx",
+        "DTYPE_MISMATCH",
+        {"name": "island", "expected": "string", "got": "int64", "row": 0},
+        record={**rows[0], "island": 3},
+        after="penguins",
+    )
+    c.bad(
+        "penguins_species_given",
+        "penguins.onnx",
+        "UNKNOWN_NAME",
+        {"name": "species", "row": 0},
+        record={**rows[0], "species": "Adelie"},
+        after="penguins",
+    )
+    c.bad(
+        "penguins_second_row_wrong",
+        "penguins.onnx",
+        "DTYPE_MISMATCH",
+        {"name": "sex", "row": 1, "num_faults": 1},
+        record=[rows[0], {**rows[0], "sex": True}],
+        after="penguins",
+    )
 
 
 def boosting(c: Cases) -> None:
@@ -78,16 +105,42 @@ def boosting(c: Cases) -> None:
     c.ok("gbm", "gbm.onnx", record=rows[0], result=results[0], tolerance=TOLERANCE)
     c.ok("gbm_rows", "gbm.onnx", record=rows, result=results, tolerance=TOLERANCE)
     given = tensor("float32", [4, 30], [float(v) for v in some.ravel()])
-    expected = {"label": tensor("int64", [4], [r["label"] for r in results]), "probabilities": tensor("float32", [4, 2], [p for r in results for p in r["probabilities"].values()])}
+    expected = {
+        "label": tensor("int64", [4], [r["label"] for r in results]),
+        "probabilities": tensor("float32", [4, 2], [p for r in results for p in r["probabilities"].values()]),
+    }
     c.ok("gbm_tensor", "gbm.onnx", inputs={"X": given}, outputs=expected, tolerance=TOLERANCE)
     c.bad("gbm_missing_feature", "gbm.onnx", "MISSING_VALUE", {"name": "x29", "expected": "float32", "row": 0, "num_faults": 1},
           record={k: v for k, v in rows[0].items() if k != "x29"}, after="gbm")  # fmt: skip
-    c.bad("gbm_narrow", "gbm.onnx", "SHAPE_MISMATCH", {"name": "X", "got": "float32[1,29]"}, inputs={"X": tensor("float32", [1, 29], [0.0] * 29)}, after="gbm_tensor")
-    c.bad("gbm_float64", "gbm.onnx", "DTYPE_MISMATCH", {"name": "X", "expected": "float32", "got": "float64"}, inputs={"X": tensor("float64", [1, 30], [0.0] * 30)}, after="gbm_tensor")
+    c.bad(
+        "gbm_narrow",
+        "gbm.onnx",
+        "SHAPE_MISMATCH",
+        {"name": "X", "got": "float32[1,29]"},
+        inputs={"X": tensor("float32", [1, 29], [0.0] * 29)},
+        after="gbm_tensor",
+    )
+    c.bad(
+        "gbm_float64",
+        "gbm.onnx",
+        "DTYPE_MISMATCH",
+        {"name": "X", "expected": "float32", "got": "float64"},
+        inputs={"X": tensor("float64", [1, 30], [0.0] * 30)},
+        after="gbm_tensor",
+    )
 
 
 def words(c: Cases) -> None:
-    texts = ["free money now", "win a prize now", "meeting at noon", "lunch tomorrow?", "free lunch", "prize money", "notes of the meeting", "see you at noon"]
+    texts = [
+        "free money now",
+        "win a prize now",
+        "meeting at noon",
+        "lunch tomorrow?",
+        "free lunch",
+        "prize money",
+        "notes of the meeting",
+        "see you at noon",
+    ]
     labels = ["spam", "spam", "ham", "ham", "ham", "spam", "ham", "ham"]
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels)
     sidecall.export(model, MODELS / "spam.onnx", texts, name="spam", version="1")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import struct
 import zlib
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 import onnx
 from onnx import TensorProto, helper
@@ -28,7 +28,12 @@ def files() -> Cases:
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(pixel, 9)) + chunk(b"IEND", b"")
+    png = (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(pixel, 9))
+        + chunk(b"IEND", b"")
+    )
     foreign = {
         "empty": b"", "text": b"This is not a model.\n", "json": b'{"format": 1}\n', "png": png, "elf": b"\x7fELF\x02\x01\x01" + bytes(57), "zeros": bytes(64),
         "pickle": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00K\x01K\x02\x86\x94.", "zip": b"PK\x05\x06" + bytes(18), "no_graph": onnx.ModelProto(ir_version=8, producer_name="x").SerializeToString(),
@@ -59,10 +64,30 @@ def graphs() -> Cases:
     sequence = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
     write_model("graphs/sequence_out.onnx", model([x], [sequence], [node("SequenceConstruct", ["x"], ["y"])]))
     c.bad("sequence_out", "graphs/sequence_out.onnx", "UNSUPPORTED", {"name": "y"})
-    write_model("graphs/sequence_in.onnx", model([helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, None)], [("y", "float32", None)], [node("ConcatFromSequence", ["x"], ["y"], axis=0)]))
+    write_model(
+        "graphs/sequence_in.onnx",
+        model(
+            [helper.make_tensor_sequence_value_info("x", TensorProto.FLOAT, None)],
+            [("y", "float32", None)],
+            [node("ConcatFromSequence", ["x"], ["y"], axis=0)],
+        ),
+    )
     c.bad("sequence_in", "graphs/sequence_in.onnx", "UNSUPPORTED", {"name": "x"})
-    maps = helper.make_value_info("y", helper.make_sequence_type_proto(helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, []))))
-    write_model("graphs/zipmap.onnx", model([("x", "float32", ["N", 2])], [maps], [node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_strings=["a", "b"])], ml=True))
+    maps = helper.make_value_info(
+        "y",
+        helper.make_sequence_type_proto(
+            helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+        ),
+    )
+    write_model(
+        "graphs/zipmap.onnx",
+        model(
+            [("x", "float32", ["N", 2])],
+            [maps],
+            [node("ZipMap", ["x"], ["y"], domain="ai.onnx.ml", classlabels_strings=["a", "b"])],
+            ml=True,
+        ),
+    )
     c.bad("zipmap", "graphs/zipmap.onnx", "UNSUPPORTED", {"name": "y"})
     optional = helper.make_value_info("y", helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, ["N"])))
     write_model("graphs/optional_out.onnx", model([x], [optional], [node("Optional", ["x"], ["y"])]))
@@ -77,7 +102,10 @@ def graphs() -> Cases:
         write_model(f"graphs/{what}.onnx", proto)
         c.bad(what, f"graphs/{what}.onnx", "ENGINE")
     complex64 = helper.make_tensor_value_info("x", TensorProto.COMPLEX64, ["N"])
-    write_model("graphs/complex.onnx", model([complex64], [helper.make_tensor_value_info("y", TensorProto.COMPLEX64, ["N"])], [node("Identity", ["x"], ["y"])]))
+    write_model(
+        "graphs/complex.onnx",
+        model([complex64], [helper.make_tensor_value_info("y", TensorProto.COMPLEX64, ["N"])], [node("Identity", ["x"], ["y"])]),
+    )
     c.bad("complex", "graphs/complex.onnx", "ENGINE")
     return c
 
@@ -90,12 +118,34 @@ def external_model(location: str | bytes | None, offset: Any = 0, length: Any = 
             weight.external_data.add(key=key, value=str(value))
     if nested == "branch":
         inner = helper.make_graph([node("Add", ["x", "w"], ["z"])], "inner", [], [helper.make_tensor_value_info("z", 1, ["N"])], [weight])
-        proto = model([("x", "float32", ["N"])], [("y", "float32", ["N"])], [node("If", ["yes"], ["y"], then_branch=inner, else_branch=inner)], [const("yes", "bool", [], [True])])
+        proto = model(
+            [("x", "float32", ["N"])],
+            [("y", "float32", ["N"])],
+            [node("If", ["yes"], ["y"], then_branch=inner, else_branch=inner)],
+            [const("yes", "bool", [], [True])],
+        )
     elif nested == "attribute":
-        proto = model([("x", "float32", ["N"])], [("y", "float32", ["N"])], [node("Constant", [], ["w"], value=weight), node("Add", ["x", "w"], ["y"])])
+        proto = model(
+            [("x", "float32", ["N"])],
+            [("y", "float32", ["N"])],
+            [node("Constant", [], ["w"], value=weight), node("Add", ["x", "w"], ["y"])],
+        )
     elif nested == "function":
-        body = helper.make_function("local", "AddW", ["a"], ["b"], [node("Constant", [], ["w"], value=weight), node("Add", ["a", "w"], ["b"])], [helper.make_opsetid("", 17)])
-        proto = model([("x", "float32", ["N"])], [("y", "float32", ["N"])], [node("AddW", ["x"], ["y"], domain="local")], functions=[body], domains=("local",))
+        body = helper.make_function(
+            "local",
+            "AddW",
+            ["a"],
+            ["b"],
+            [node("Constant", [], ["w"], value=weight), node("Add", ["a", "w"], ["b"])],
+            [helper.make_opsetid("", 17)],
+        )
+        proto = model(
+            [("x", "float32", ["N"])],
+            [("y", "float32", ["N"])],
+            [node("AddW", ["x"], ["y"], domain="local")],
+            functions=[body],
+            domains=("local",),
+        )
     else:
         proto = model([("x", "float32", ["N"])], [("y", "float32", ["N"])], [node("Add", ["x", "w"], ["y"])], [weight])
     return data_of(proto)
@@ -109,7 +159,7 @@ def external() -> Cases:
     write_model("outside.bin", struct.pack("<2f", 1, 1))
     for link, target in (("link_inside.bin", "weights.bin"), ("link_outside.bin", "../outside.bin"), ("link_folder", "..")):
         (folder / link).unlink(missing_ok=True)
-        os.symlink(target, folder / link)
+        (folder / link).symlink_to(target)
     out = {"y": {"dtype": "float32", "shape": [2], "data": [11, 22]}}
     good: dict[str, tuple[bytes, list[int]]] = {
         "inside": (external_model("weights.bin"), [11, 22]), "offset": (external_model("weights.bin", 8), [31, 42]), "no_length": (external_model("weights.bin", None, None), [11, 22]),
@@ -220,7 +270,7 @@ def verification() -> Cases:
     """Golden rows that disagree, and those that look so and hold."""
     c = Cases("verification")
     record, result = {"a": 1, "b": 2, "c": True, "d": 0.5}, {"prediction": 621}
-    x3, r3 = {"x0": 0, "x1": 1, "x2": 0}, {"label": "yes", "probabilities": {"no": 0, "yes": 1, "don't \"know\"": 0}}
+    x3, r3 = {"x0": 0, "x1": 1, "x2": 0}, {"label": "yes", "probabilities": {"no": 0, "yes": 1, 'don\'t "know"': 0}}
     x2 = {"x0": 0.5, "x1": 0.5}
     # base, place, value, holds
     rows: dict[str, tuple[str, str, Any, bool]] = {
@@ -239,8 +289,11 @@ def verification() -> Cases:
         if holds:
             c.ok(what, f"verification/{what}.onnx", record=record, result=result)
             continue
-        columns = {"probability": "probabilities.don't \"know\"", "wide_second_column": "prediction.1", "label_wide": "label.1"}
-        error = {"name": columns.get(what, path.split(".")[-1]), "row": 1 if what in ("last_row", "probability", "wide_second_column", "integer", "label_wide") else 0}
+        columns = {"probability": 'probabilities.don\'t "know"', "wide_second_column": "prediction.1", "label_wide": "label.1"}
+        error = {
+            "name": columns.get(what, path.split(".")[-1]),
+            "row": 1 if what in ("last_row", "probability", "wide_second_column", "integer", "label_wide") else 0,
+        }
         c.bad(what, f"verification/{what}.onnx", "VERIFICATION_FAILED", error)
     c.bad("first_row_bytes", "verification/first_row.onnx", "VERIFICATION_FAILED", {"name": "prediction", "row": 0}, open={"as": "bytes"})
     c.ok("first_row_warn", "verification/first_row.onnx", open={"verify": "warn"}, record=record, result=result)

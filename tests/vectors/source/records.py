@@ -6,7 +6,18 @@ from typing import Any
 
 from .build import Cases
 
-KINDS = {"f32": 0.5, "f64": 0.1, "i64": 7, "flag": True, "word": "a", "f32_must": 2, "f64_must": 3, "i64_must": 4, "flag_must": False, "word_must": "b"}
+KINDS = {
+    "f32": 0.5,
+    "f64": 0.1,
+    "i64": 7,
+    "flag": True,
+    "word": "a",
+    "f32_must": 2,
+    "f64_must": 3,
+    "i64_must": 4,
+    "flag_must": False,
+    "word_must": "b",
+}
 KINDS_OUT = [0.5, 0.1, 7, 1, 1, 2, 3, 4, 0, 2]
 MUST = {key: value for key, value in KINDS.items() if key.endswith("_must")}
 TYPE = {"f32": "float32", "f64": "float64", "i64": "int64", "flag": "bool", "word": "string"}
@@ -23,16 +34,31 @@ def kinds() -> Cases:
     missing = {0: "nan", 1: "nan", 2: -999, 3: "nan", 4: -1}
     ok("absent_is_missing", {}, missing, MUST)
     ok("null_is_missing", dict.fromkeys(TYPE), missing)
-    ok("integers_for_floats", {"f32": 3, "f64": 4, "f32_must": -16777216, "f64_must": 9007199254740992}, {0: 3, 1: 4, 5: -16777216, 6: 9007199254740992})
+    ok(
+        "integers_for_floats",
+        {"f32": 3, "f64": 4, "f32_must": -16777216, "f64_must": 9007199254740992},
+        {0: 3, 1: 4, 5: -16777216, 6: 9007199254740992},
+    )
     ok("whole_floats_for_integers", {"i64": 3.0, "i64_must": -4.0}, {2: 3, 7: -4})
     ok("ends_of_int64", {"i64": 9223372036854775807, "i64_must": -9223372036854775808}, {2: 9223372036854775807, 7: -9223372036854775808})
     ok("negative_zero", {"f32": -0.0, "f64": -0.0}, {0: 0.0, 1: 0.0})
     ok("unknown_word", {"word": "zzz", "word_must": ""}, {4: 0, 9: 0})
     ok("word_of_unicode", {"word": "Größe"}, {4: 3})
     ok("smallest_float", {"f64": 5e-324, "f32": 1.401298464324817e-45}, {1: 5e-324, 0: 1.401298464324817e-45})
-    c.ok("list", "kinds.onnx", record=[KINDS, MUST], result=[{"transformed": KINDS_OUT}, {"transformed": [missing.get(i, v) for i, v in enumerate(KINDS_OUT)]}])
+    c.ok(
+        "list",
+        "kinds.onnx",
+        record=[KINDS, MUST],
+        result=[{"transformed": KINDS_OUT}, {"transformed": [missing.get(i, v) for i, v in enumerate(KINDS_OUT)]}],
+    )
     c.ok("list_of_one", "kinds.onnx", record=[KINDS], result=[{"transformed": KINDS_OUT}])
-    c.ok("extra_ignored", "kinds.onnx", open={"extra": "ignore"}, record={**KINDS, "more": 1, "": None, "X": {"a": [1]}}, result={"transformed": KINDS_OUT})
+    c.ok(
+        "extra_ignored",
+        "kinds.onnx",
+        open={"extra": "ignore"},
+        record={**KINDS, "more": 1, "": None, "X": {"a": [1]}},
+        result={"transformed": KINDS_OUT},
+    )
 
     def bad(what: str, change: dict[str, Any], status: str, **error: Any) -> None:
         c.bad(what, "kinds.onnx", status, {"row": 0, "num_faults": 1, **error}, record={**KINDS, **change}, after="all")
@@ -42,7 +68,7 @@ def kinds() -> Cases:
         bad(f"null_in_{name}", {name: None}, "MISSING_VALUE", name=name, expected=dtype, got="a missing value")
         c.bad(f"absent_{name}", "kinds.onnx", "MISSING_VALUE", {"name": name, "expected": dtype, "got": "a missing value", "row": 0, "num_faults": 1},
               record={key: value for key, value in KINDS.items() if key != name}, after="all")  # fmt: skip
-    for name, wrong in (("f32", "text"), ("f64", "text"), ("i64", "text"), ("flag", "text")):
+    for name, _wrong in (("f32", "text"), ("f64", "text"), ("i64", "text"), ("flag", "text")):
         bad(f"string_in_{name}", {name: "1"}, "DTYPE_MISMATCH", name=name, expected=TYPE[name], got="string")
     for name in ("f32", "f64", "i64", "word"):
         bad(f"bool_in_{name}", {name: True}, "DTYPE_MISMATCH", name=name, expected=TYPE[name], got="bool")
@@ -80,36 +106,131 @@ def roles() -> Cases:
         ("scores_classes", {"scores": {"in": 1, "out": 2}}), ("transformed", {"transformed": [1, 2]}),
     ):  # fmt: skip
         c.ok(name, f"{name}.onnx", record=x2, result=result)
-        c.bad(f"{name}_missing", f"{name}.onnx", "MISSING_VALUE", {"name": "x1", "expected": "float32", "got": "a missing value", "row": 0}, record={"x0": 1}, after=name)
+        c.bad(
+            f"{name}_missing",
+            f"{name}.onnx",
+            "MISSING_VALUE",
+            {"name": "x1", "expected": "float32", "got": "a missing value", "row": 0},
+            record={"x0": 1},
+            after=name,
+        )
     x3 = {"x0": 0.25, "x1": 0.5, "x2": 0.25}
-    c.ok("label_string", "label_string.onnx", record=x3, result={"label": "yes", "probabilities": {"no": 0.25, "yes": 0.5, "don't \"know\"": 0.25}})
+    c.ok(
+        "label_string",
+        "label_string.onnx",
+        record=x3,
+        result={"label": "yes", "probabilities": {"no": 0.25, "yes": 0.5, 'don\'t "know"': 0.25}},
+    )
     c.ok("label_int", "label_int.onnx", record=x3, result={"label": 5, "probabilities": {"3": 0.25, "5": 0.5, "-7": 0.25}})
-    c.ok("label_bool", "label_bool.onnx", record={"x0": 0.25, "x1": 0.75}, result={"label": True, "probabilities": {"false": 0.25, "true": 0.75}})
-    c.ok("label_bool_int", "label_bool_int.onnx", record={"x0": 0.75, "x1": 0.25}, result={"label": False, "probabilities": {"false": 0.75, "true": 0.25}})
-    c.ok("threshold_below", "threshold.onnx", record={"x0": 0.625, "x1": 0.375}, result={"label": "no", "probabilities": {"no": 0.625, "yes": 0.375}})
-    c.ok("threshold_above", "threshold.onnx", record={"x0": 0.5, "x1": 0.5}, result={"label": "yes", "probabilities": {"no": 0.5, "yes": 0.5}})
+    c.ok(
+        "label_bool",
+        "label_bool.onnx",
+        record={"x0": 0.25, "x1": 0.75},
+        result={"label": True, "probabilities": {"false": 0.25, "true": 0.75}},
+    )
+    c.ok(
+        "label_bool_int",
+        "label_bool_int.onnx",
+        record={"x0": 0.75, "x1": 0.25},
+        result={"label": False, "probabilities": {"false": 0.75, "true": 0.25}},
+    )
+    c.ok(
+        "threshold_below",
+        "threshold.onnx",
+        record={"x0": 0.625, "x1": 0.375},
+        result={"label": "no", "probabilities": {"no": 0.625, "yes": 0.375}},
+    )
+    c.ok(
+        "threshold_above",
+        "threshold.onnx",
+        record={"x0": 0.5, "x1": 0.5},
+        result={"label": "yes", "probabilities": {"no": 0.5, "yes": 0.5}},
+    )
     c.ok("names", "names.onnx", record={"Größe (cm)": 0, "a.b \"c\" \\ /": 1, "tab\tnew\nline 🐧": 0},
          result={"label": "dotted.class", "probabilities": {"": 0, "dotted.class": 1, "quote \" back \\ tab \t é": 0}})  # fmt: skip
     c.bad("names_missing", "names.onnx", "MISSING_VALUE", {"name": "Größe (cm)", "num_faults": 3, "row": 0}, record={}, after="names")
-    c.ok("text", "text.onnx", record=[{"text": "one two  three"}, {"text": ""}, {"text": "🐧"}], result=[{"prediction": 3}, {"prediction": 0}, {"prediction": 1}])
-    c.bad("text_number", "text.onnx", "DTYPE_MISMATCH", {"name": "text", "expected": "string", "got": "int64"}, record={"text": 1}, after="text")
+    c.ok(
+        "text",
+        "text.onnx",
+        record=[{"text": "one two  three"}, {"text": ""}, {"text": "🐧"}],
+        result=[{"prediction": 3}, {"prediction": 0}, {"prediction": 1}],
+    )
+    c.bad(
+        "text_number",
+        "text.onnx",
+        "DTYPE_MISMATCH",
+        {"name": "text", "expected": "string", "got": "int64"},
+        record={"text": 1},
+        after="text",
+    )
     c.ok("matrix", "matrix.onnx", record={"a": 1, "b": 2, "c": True, "d": 0.5}, result={"prediction": 621})
     c.ok("matrix_missing", "matrix.onnx", record={"c": False, "d": 1}, result={"prediction": 989})
-    c.ok("matrix_tensor", "matrix.onnx", inputs={"X": {"dtype": "float32", "shape": [2, 4], "data": [1, 2, 1, 0.5, "nan", "nan", 0, 1]}}, outputs={"prediction": {"dtype": "float32", "shape": [2, 1], "data": [621, 989]}})
-    c.bad("matrix_c_missing", "matrix.onnx", "MISSING_VALUE", {"name": "c", "expected": "bool", "got": "a missing value", "row": 0}, record={"a": 1, "b": 2, "d": 1}, after="matrix")
-    c.bad("matrix_c_number", "matrix.onnx", "DTYPE_MISMATCH", {"name": "c", "expected": "bool", "got": "int64"}, record={"a": 1, "c": 1, "d": 1}, after="matrix")
+    c.ok(
+        "matrix_tensor",
+        "matrix.onnx",
+        inputs={"X": {"dtype": "float32", "shape": [2, 4], "data": [1, 2, 1, 0.5, "nan", "nan", 0, 1]}},
+        outputs={"prediction": {"dtype": "float32", "shape": [2, 1], "data": [621, 989]}},
+    )
+    c.bad(
+        "matrix_c_missing",
+        "matrix.onnx",
+        "MISSING_VALUE",
+        {"name": "c", "expected": "bool", "got": "a missing value", "row": 0},
+        record={"a": 1, "b": 2, "d": 1},
+        after="matrix",
+    )
+    c.bad(
+        "matrix_c_number",
+        "matrix.onnx",
+        "DTYPE_MISMATCH",
+        {"name": "c", "expected": "bool", "got": "int64"},
+        record={"a": 1, "c": 1, "d": 1},
+        after="matrix",
+    )
     # 2^24 + 1 does not survive in a float32 column.
-    c.bad("matrix_b_inexact", "matrix.onnx", "OUT_OF_RANGE", {"name": "b", "row": 0}, record={"b": 16777217, "c": True, "d": 1}, after="matrix")
+    c.bad(
+        "matrix_b_inexact",
+        "matrix.onnx",
+        "OUT_OF_RANGE",
+        {"name": "b", "row": 0},
+        record={"b": 16777217, "c": True, "d": 1},
+        after="matrix",
+    )
     c.bad("matrix_tensor_missing", "matrix.onnx", "MISSING_VALUE", {"name": "d", "expected": "float32", "got": "a missing value", "row": 1},
           inputs={"X": {"dtype": "float32", "shape": [2, 4], "data": [1, 2, 1, 0.5, 1, 1, 1, "nan"]}}, after="matrix_tensor")  # fmt: skip
     closed = {"size": "M", "level": 20, "door": True}
     c.ok("closed", "closed.onnx", record=closed, result={"prediction": 122})
     c.ok("closed_missing", "closed.onnx", record={"level": 10, "door": True}, result={"prediction": 109})
-    for name, wrong, dtype in (("size", "XL", "string"), ("level", 15, "int64"), ("door", False, "bool")):
-        c.bad(f"closed_{name}", "closed.onnx", "UNKNOWN_CATEGORY", {"name": name, "row": 0, "num_faults": 1}, record={**closed, name: wrong}, after="closed")
-    c.bad("closed_all", "closed.onnx", "UNKNOWN_CATEGORY", {"name": "size", "row": 1, "num_faults": 3}, record=[closed, {"size": "", "level": 0, "door": False}], after="closed")
-    c.bad("closed_level_missing", "closed.onnx", "MISSING_VALUE", {"name": "level", "row": 0}, record={"size": "M", "door": True}, after="closed")
-    one = {"size": {"dtype": "string", "shape": [1, 1], "data": ["XL"]}, "level": {"dtype": "int64", "shape": [1, 1], "data": [10]}, "door": {"dtype": "bool", "shape": [1, 1], "data": [True]}}
+    for name, wrong, _dtype in (("size", "XL", "string"), ("level", 15, "int64"), ("door", False, "bool")):
+        c.bad(
+            f"closed_{name}",
+            "closed.onnx",
+            "UNKNOWN_CATEGORY",
+            {"name": name, "row": 0, "num_faults": 1},
+            record={**closed, name: wrong},
+            after="closed",
+        )
+    c.bad(
+        "closed_all",
+        "closed.onnx",
+        "UNKNOWN_CATEGORY",
+        {"name": "size", "row": 1, "num_faults": 3},
+        record=[closed, {"size": "", "level": 0, "door": False}],
+        after="closed",
+    )
+    c.bad(
+        "closed_level_missing",
+        "closed.onnx",
+        "MISSING_VALUE",
+        {"name": "level", "row": 0},
+        record={"size": "M", "door": True},
+        after="closed",
+    )
+    one = {
+        "size": {"dtype": "string", "shape": [1, 1], "data": ["XL"]},
+        "level": {"dtype": "int64", "shape": [1, 1], "data": [10]},
+        "door": {"dtype": "bool", "shape": [1, 1], "data": [True]},
+    }
     c.bad("closed_tensor_string", "closed.onnx", "UNKNOWN_CATEGORY", {"name": "size", "row": 0}, inputs=one, after="closed")
     c.bad("closed_tensor_integer", "closed.onnx", "UNKNOWN_CATEGORY", {"name": "level", "row": 0},
           inputs={**one, "size": {**one["size"], "data": ["S"]}, "level": {**one["level"], "data": [11]}}, after="closed")  # fmt: skip
@@ -141,7 +262,7 @@ def json_texts() -> Cases:
         c.bad(what, "matrix.onnx", "INVALID_JSON", json=value, after="plain")
     c.bad("nul_at_end", "matrix.onnx", "INVALID_JSON", json={"hex": good.encode().hex() + "00"}, after="plain")
     c.bad("utf16", "matrix.onnx", "INVALID_JSON", json={"hex": good.encode("utf-16-le").hex()}, after="plain")
-    for what, hexed in (("not_utf8", '{"word": "'.encode().hex() + "ff" + b'"}'.hex()), ("overlong", '{"word": "'.encode().hex() + "c0af" + b'"}'.hex())):
+    for what, hexed in (("not_utf8", b'{"word": "'.hex() + "ff" + b'"}'.hex()), ("overlong", b'{"word": "'.hex() + "c0af" + b'"}'.hex())):
         c.bad(what, "kinds.onnx", "INVALID_JSON", json={"hex": hexed}, after="kinds/all")
     c.bad("lone_surrogate", "kinds.onnx", "INVALID_JSON", json='{"word": "\\ud800"}', after="kinds/all")
     for what, value in (("number", "3"), ("string", '"a"'), ("null", "null"), ("true", "true")):

@@ -210,7 +210,9 @@ class View {
   }
 
   /* The memory as bytes, whatever the type; empty before it exists. */
-  Span<unsigned char> bytes() const noexcept { return {static_cast<unsigned char *>(view_.data), view_.data == nullptr ? 0 : static_cast<size_t>(view_.data_bytes)}; }
+  Span<unsigned char> bytes() const noexcept {
+    return {static_cast<unsigned char *>(view_.data), view_.data == nullptr ? 0 : static_cast<size_t>(view_.data_bytes)};
+  }
 
   /* The elements as T, which must be the view's type: otherwise throws DTYPE_MISMATCH. */
   template <typename T>
@@ -223,7 +225,8 @@ class View {
   /* Element `index` of a string tensor; the text lives as long as the view. Throws DTYPE_MISMATCH for other tensors. */
   std::string_view str(size_t index) const {
     if (view_.dtype != SIDECALL_STRING || view_.offsets == nullptr) throw mismatch(SIDECALL_STRING);
-    return {static_cast<const char *>(view_.data) + view_.offsets[index], static_cast<size_t>(view_.offsets[index + 1] - view_.offsets[index])};
+    return {static_cast<const char *>(view_.data) + view_.offsets[index],
+            static_cast<size_t>(view_.offsets[index + 1] - view_.offsets[index])};
   }
 
   const sidecall_view &get() const noexcept { return view_; }
@@ -363,7 +366,8 @@ class Call {
     detail::check([&](sidecall_error *err) { return sidecall_call_resize(call_, rows, err); });
   }
   void reshape(int32_t input, Span<const int64_t> dims) {
-    detail::check([&](sidecall_error *err) { return sidecall_call_reshape(call_, input, dims.data(), static_cast<int32_t>(dims.size()), err); });
+    detail::check(
+        [&](sidecall_error *err) { return sidecall_call_reshape(call_, input, dims.data(), static_cast<int32_t>(dims.size()), err); });
   }
 
   /* The memory of an input, to be written. */

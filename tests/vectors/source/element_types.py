@@ -1,0 +1,100 @@
+"""One model per element type and the cases of `run` that carry each through. Used by ../generate.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from onnx import TensorProto
+
+from .build import DTYPES, Cases, model, node, tensor, write_model
+
+# Three elements of each type that reach the ends of its range, and for raw types the bits.
+SAMPLES: dict[str, list[Any]] = {
+    "float32": [1.5, -3.4028234663852886e38, 1.401298464324817e-45],
+    "float64": [1.5, -1.7976931348623157e308, 5e-324],
+    "int8": [0, -128, 127], "int16": [1, -32768, 32767], "int32": [1, -2147483648, 2147483647],
+    "int64": [1, -9223372036854775808, 9223372036854775807], "uint8": [0, 1, 255], "uint16": [0, 1, 65535],
+    "uint32": [0, 1, 4294967295], "uint64": [0, 1, 18446744073709551615], "bool": [True, False, True],
+    "string": ["", "plain", "Grüße 🐧"],
+}  # fmt: skip
+RAW: dict[str, list[int]] = {
+    "float16": [0x3C00, 0xFBFF, 0x7E00], "bfloat16": [0x3F80, 0xFF7F, 0x0001], "float8e4m3fn": [0x38, 0xFE, 0x01],
+    "float8e4m3fnuz": [0x38, 0xFF, 0x01], "float8e5m2": [0x3C, 0xFB, 0x01], "float8e5m2fnuz": [0x3C, 0xFF, 0x01],
+}  # fmt: skip
+
+
+def types() -> Cases:
+    cases = Cases("types")
+    for dtype in [*SAMPLES, *RAW]:
+        name, raw = f"identity_{dtype}.onnx", dtype in RAW
+        write_model(name, model([("x", dtype, ["N"])], [("y", dtype, ["N"])], [node("Identity", ["x"], ["y"])], opset=19, ir=9))
+        given = tensor(dtype, [3], RAW[dtype] if raw else SAMPLES[dtype], raw)
+        cases.ok(f"identity_{dtype}", name, inputs={"x": given}, outputs={"y": given})
+        wrong = "int32" if dtype != "int32" else "float32"
+        cases.bad(f"identity_{dtype}_given_{wrong}", name, "DTYPE_MISMATCH", {"name": "x", "expected": dtype, "got": wrong, "num_faults": 1},
+                  inputs={"x": tensor(wrong, [3], [1, 2, 3])}, after=f"identity_{dtype}")  # fmt: skip
+    for dtype, packed, back in (("int4", [0x21, 0x87], [1, 2, 7, -8]), ("uint4", [0x21, 0xF7], [1, 2, 7, 15])):
+        write_model(
+            f"from_{dtype}.onnx",
+            model([("x", dtype, ["N"])], [("y", "int8", ["N"])], [node("Cast", ["x"], ["y"], to=TensorProto.INT8)], opset=21, ir=10),
+        )
+        write_model(
+            f"to_{dtype}.onnx",
+            model([("x", "int8", ["N"])], [("y", dtype, ["N"])], [node("Cast", ["x"], ["y"], to=DTYPES[dtype])], opset=21, ir=10),
+        )
+        cases.ok(
+            f"from_{dtype}", f"from_{dtype}.onnx", inputs={"x": tensor(dtype, [4], packed, True)}, outputs={"y": tensor("int8", [4], back)}
+        )
+        cases.ok(
+            f"to_{dtype}", f"to_{dtype}.onnx", inputs={"x": tensor("int8", [4], back)}, outputs={"y": tensor(dtype, [4], packed, True)}
+        )
+        # Three elements fill one byte and a half: the upper half of the last byte belongs to nobody.
+        cases.ok(
+            f"from_{dtype}_odd",
+            f"from_{dtype}.onnx",
+            inputs={"x": tensor(dtype, [3], [packed[0], packed[1] & 15], True)},
+            outputs={"y": tensor("int8", [3], back[:3])},
+        )
+        cases.bad(f"from_{dtype}_given_int8", f"from_{dtype}.onnx", "DTYPE_MISMATCH", {"name": "x", "expected": dtype, "got": "int8"},
+                  inputs={"x": tensor("int8", [4], back)}, after=f"from_{dtype}")  # fmt: skip
+    cases.ok(
+        "float32_not_finite",
+        "identity_float32.onnx",
+        inputs={"x": tensor("float32", [3], ["nan", "inf", "-inf"])},
+        outputs={"y": tensor("float32", [3], ["nan", "inf", "-inf"])},
+    )
+    cases.ok(
+        "float64_not_finite",
+        "identity_float64.onnx",
+        inputs={"x": tensor("float64", [3], ["nan", "inf", "-inf"])},
+        outputs={"y": tensor("float64", [3], ["nan", "inf", "-inf"])},
+    )
+    cases.bad(
+        "float32_given_float64",
+        "identity_float32.onnx",
+        "DTYPE_MISMATCH",
+        {"name": "x", "expected": "float32", "got": "float64"},
+        inputs={"x": tensor("float64", [1], [1])},
+    )
+    cases.bad(
+        "float32_given_string",
+        "identity_float32.onnx",
+        "DTYPE_MISMATCH",
+        {"name": "x", "expected": "float32", "got": "string"},
+        inputs={"x": tensor("string", [1], ["1"])},
+    )
+    cases.bad(
+        "string_given_uint8",
+        "identity_string.onnx",
+        "DTYPE_MISMATCH",
+        {"name": "x", "expected": "string", "got": "uint8"},
+        inputs={"x": tensor("uint8", [1], [65])},
+    )
+    cases.bad(
+        "bool_given_uint8",
+        "identity_bool.onnx",
+        "DTYPE_MISMATCH",
+        {"name": "x", "expected": "bool", "got": "uint8"},
+        inputs={"x": tensor("uint8", [1], [1])},
+    )
+    return cases

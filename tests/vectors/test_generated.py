@@ -1,0 +1,51 @@
+"""Holds models/ and cases/ against their sources: what is committed is what generate.py writes. Exported pipelines differ with each release and are left out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from source import build, contracts, element_types, opening, records, tensors  # noqa: E402
+
+MAKERS = [
+    element_types.types,
+    tensors.shapes,
+    tensors.strings,
+    records.kinds,
+    records.roles,
+    records.json_texts,
+    opening.files,
+    opening.graphs,
+    opening.external,
+    opening.contracts,
+    opening.verification,
+]
+EXPORTED = {"penguins.onnx", "gbm.onnx", "spam.onnx"}
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_committed_files_are_what_the_sources_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (build, opening):
+        monkeypatch.setattr(module, "MODELS", tmp_path / "models")
+    monkeypatch.setattr(build, "CASES", tmp_path / "cases")
+    contracts.write_all()
+    count = negative = 0
+    for make in MAKERS:
+        cases = make()
+        count += cases.write()
+        negative += sum("expect_status" in case for case in cases.list)
+    written = files(tmp_path / "models")
+    committed = {name: data for name, data in files(HERE / "models").items() if name not in EXPORTED}
+    assert sorted(written) == sorted(committed)
+    assert [name for name in written if written[name] != committed[name]] == []
+    assert files(tmp_path / "cases") == {name: data for name, data in files(HERE / "cases").items() if name != "exported.json"}
+    assert count >= 400
+    assert negative * 2 >= count
