@@ -1,7 +1,7 @@
 #!/bin/sh
 # sanitize.sh BUILD_FOLDER SANITIZERS JOBS [LABEL]: builds with the sanitizers and runs the C tests (those with LABEL). `make sanitize` runs it.
 set -eu
-folder="$1/$2"
+folder="$1/$(echo "$2" | tr , -)"  # a comma in a path breaks the linker's -Wl,-rpath
 suppressions="$(pwd)/tools/sanitize"
 tools/quietly.sh "$1/log" "configure-$2" "configuring with -fsanitize=$2" \
   cmake -S . -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSIDECALL_WERROR=ON "-DSIDECALL_SANITIZE=$2"
