@@ -1,0 +1,226 @@
+"""`make demo`: trains two models on real data, exports them, and gets the same answers from Python, C, C++ and the shell."""
+
+import argparse
+import importlib.util
+import json
+import math
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sidecall
+from palmerpenguins import load_penguins
+from sklearn.base import ClassifierMixin
+from sklearn.compose import make_column_transformer
+from sklearn.datasets import load_breast_cancer
+from sklearn.ensemble import GradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+CALLS = 5000  # timed in each language; the best of five times as many
+
+
+@dataclass
+class Answer:
+    label: object
+    probabilities: list[float]
+
+    def __str__(self) -> str:
+        return f"{self.label}, {max(self.probabilities):.6f}"
+
+
+@dataclass
+class Asked:
+    """What one way of calling answered, and what a call took."""
+
+    way: str
+    answers: list[Answer]
+    microseconds: float
+
+
+def train_penguins() -> tuple[ClassifierMixin, pd.DataFrame, pd.DataFrame, list[str]]:
+    data = load_penguins().dropna(subset=["species"])
+    features, species = data.drop(columns="species"), data["species"]
+    words = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
+    numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
+    encode = make_column_transformer(
+        (words, ["island", "sex"]), (numbers, ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g", "year"])
+    )
+    pipeline = make_pipeline(encode, LogisticRegression(max_iter=1000)).fit(features, species)
+    asked = features.iloc[[0, 271, 280]].copy()
+    asked.iloc[2, asked.columns.get_loc("island")] = "Elba"
+    return pipeline, features, asked, ["a bird of the data", "all but island, year missing", "an island never seen"]
+
+
+def train_cancer() -> tuple[ClassifierMixin, pd.DataFrame, pd.DataFrame, list[str]]:
+    data = load_breast_cancer(as_frame=True)
+    features = data.data.astype(np.float32)
+    model = GradientBoostingClassifier(n_estimators=100, random_state=0).fit(features, data.target_names[data.target])
+    return model, features, features.iloc[[0, 40, 541]], ["row 0", "row 40", "row 541"]
+
+
+def records_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """As a caller in another language holds them: what is missing is absent."""
+    return [{name: value for name, value in row.items() if not pd.isna(value)} for row in rows.to_dict("records")]
+
+
+def best_time(call: Callable[[int], object], calls: int) -> float:
+    """Microseconds per call, the best of five times."""
+    times = []
+    for _ in range(5):
+        start = time.perf_counter()
+        for i in range(calls):
+            call(i)
+        times.append(time.perf_counter() - start)
+    return min(times) / calls * 1e6
+
+
+def answers_of(records: list[dict[str, Any]]) -> list[Answer]:
+    return [Answer(record["label"], list(record["probabilities"].values())) for record in records]
+
+
+def ask_scikit_learn(model: ClassifierMixin, rows: pd.DataFrame) -> Asked:
+    singles = [rows.iloc[[i]] for i in range(len(rows))]
+    answers = [Answer(model.predict(row)[0], model.predict_proba(row)[0].tolist()) for row in singles]
+    return Asked("scikit-learn", answers, best_time(lambda i: model.predict_proba(singles[i % len(rows)]), 50))
+
+
+def ask_python(path: Path, records: list[dict[str, Any]]) -> Asked:
+    model = sidecall.open(path)
+    answers = answers_of([model.predict(record) for record in records])
+    return Asked("Python", answers, best_time(lambda i: model.predict(records[i % len(records)]), CALLS))
+
+
+class Programs:
+    """The native programs, started with the ONNX Runtime of this Python."""
+
+    def __init__(self, build: Path):
+        self.bin = build / "bin"
+        spec = importlib.util.find_spec("onnxruntime")
+        library = next(Path(spec.origin).parent.glob("capi/libonnxruntime.so.*"))
+        self.environment = os.environ | {"SIDECALL_ONNXRUNTIME": str(library)}
+
+    def run(self, name: str, *words: object, text: str | None = None) -> list[str]:
+        command = [str(self.bin / name), *map(str, words)]
+        done = subprocess.run(command, input=text, env=self.environment, check=False, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"{name}: {done.stderr.strip()}")
+        return done.stdout.splitlines()
+
+    def ask_c(self, path: Path, names: list[str], records: list[dict[str, Any]]) -> Asked:
+        table = path.with_suffix(".tsv")
+        lines = ["\t".join(names)] + ["\t".join(str(record.get(name, "")) for name in names) for record in records]
+        table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        *lines, microseconds = self.run("demo-c", path, table, CALLS)
+        cells = [line.split("\t") for line in lines]
+        return Asked("C", [Answer(label, [float(cell) for cell in rest]) for label, *rest in cells], float(microseconds))
+
+    def ask_cpp(self, path: Path, text: str) -> Asked:
+        lines = path.with_suffix(".jsonl")
+        lines.write_text(text, encoding="utf-8")
+        *answers, microseconds = self.run("demo-cpp", path, lines, CALLS)
+        return Asked("C++", answers_of([json.loads(line) for line in answers]), float(microseconds))
+
+    def ask_shell(self, path: Path, text: str) -> Asked:
+        answers = self.run("sidecall", "predict", path, text=text)
+        return Asked(
+            "shell",
+            answers_of([json.loads(line) for line in answers]),
+            best_time(lambda _: self.run("sidecall", "predict", path, text=text), 2),
+        )
+
+
+def ask_onnxruntime(path: Path, frame: pd.DataFrame) -> list[Answer]:
+    """The file is an ordinary one: no part of sidecall is needed to run it, if one knows how it wants missing values."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    types = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(string)": object}
+    given = {}
+    for spec in session.get_inputs():
+        column = frame if spec.name == "X" else frame[[spec.name]]
+        column = column.fillna("\ufdd0") if spec.type == "tensor(string)" else column
+        given[spec.name] = column.to_numpy().astype(types[spec.type])
+    labels, probabilities = session.run(["label", "probabilities"], given)
+    return [Answer(label, row.tolist()) for label, row in zip(labels, probabilities, strict=True)]
+
+
+def largest_difference(asked: list[list[Answer]]) -> float:
+    """Over all ways, from the first; infinite where a label differs."""
+    first, *others = asked
+    largest = 0.0
+    for answers in others:
+        for wanted, got in zip(first, answers, strict=True):
+            if wanted.label != got.label:
+                return math.inf
+            largest = max(largest, *(abs(a - b) for a, b in zip(wanted.probabilities, got.probabilities, strict=True)))
+    return largest
+
+
+def print_table(head: list[str], rows: list[list[str]]) -> None:
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    for row in [head, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_report(report: object, with_features: bool) -> None:
+    """The export's own report; a model of thirty plain numbers needs no list of them."""
+    parts = str(report).split("\n\n")
+    print("\n\n".join(part for part in parts if not part.startswith("made with") and (with_features or not part.startswith("feature "))))
+
+
+def show(title: str, file: Path, trained: tuple, programs: Programs) -> bool:
+    model, features, rows, names = trained
+    print(f"{title}\n")
+    print_report(sidecall.export(model, file, features, progress=False), with_features=len(features.columns) < 10)
+    records = records_of(rows)
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    ways = [
+        ask_scikit_learn(model, rows),
+        ask_python(file, records),
+        programs.ask_c(file, list(features.columns), records),
+        programs.ask_cpp(file, text),
+        programs.ask_shell(file, text),
+    ]
+    print()
+    lines = [[name, *(str(way.answers[i]) for way in ways)] for i, name in enumerate(names)]
+    times = [f"{way.microseconds:.1f} us" if way.microseconds < 1000 else f"{way.microseconds / 1000:.1f} ms" for way in ways]
+    print_table(["", *(way.way for way in ways)], [*lines, ["time per call", *times]])
+    difference = largest_difference([way.answers for way in ways] + [ask_onnxruntime(file, rows)])
+    agree = difference <= 1e-5
+    print(f"{'all agree' if agree else 'THEY DIFFER'}, and so does plain onnxruntime with the file: largest difference {difference:.1e}\n")
+    return agree
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", type=Path, required=True, help="CMake's build folder")
+    options = parser.parse_args()
+    programs = Programs(options.build.resolve())
+    folder = options.build / "demo"
+    folder.mkdir(exist_ok=True)
+    agree = [
+        show(
+            "Penguins: imputers, one-hot encoder, scaler, logistic regression; strings and missing values",
+            folder / "penguins.onnx",
+            train_penguins(),
+            programs,
+        ),
+        show("Breast cancer: gradient boosting, 100 trees, 30 numbers", folder / "cancer.onnx", train_cancer(), programs),
+    ]
+    print("Shell: one process per call. Python and C fill a record, C++ sends JSON; the programs are in examples/demo. Now try:")
+    print(f"""  echo '{{"island": "Biscoe", "bill_length_mm": 48.2}}' | {options.build}/bin/sidecall predict {folder}/penguins.onnx""")
+    return 0 if all(agree) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
