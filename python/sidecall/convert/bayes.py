@@ -17,7 +17,7 @@ NAIVE = "GaussianNB BernoulliNB MultinomialNB ComplementNB CategoricalNB"
 
 
 @converts("sklearn", NAIVE, "joint")
-def joint(g: Conversion, model: Any, x: Frame) -> Tensor:
+def joint(g: Conversion, model: Any, x: Frame) -> Any:
     """Log-likelihood of each class, up to what all classes share; in double, as terms are large and cancel."""
     y = x.matrix("float64")
     name = type(model).__name__
@@ -123,7 +123,7 @@ def quadratic_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("sklearn", "NearestCentroid", "all_scores")
-def centroid_scores(g: Conversion, model: Any, x: Frame) -> Tensor:
+def centroid_scores(g: Conversion, model: Any, x: Frame) -> Any:
     if model.metric not in ("euclidean", "l2"):
         raise g.refuse("decision values exist for the Euclidean metric only")
     deviation = np.asarray(model.within_class_std_dev_, "float64")
@@ -144,7 +144,7 @@ def centroid_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("sklearn", "GaussianMixture BayesianGaussianMixture", "weighted")
-def weighted_log(g: Conversion, model: Any, x: Frame) -> Tensor:
+def weighted_log(g: Conversion, model: Any, x: Frame) -> Any:
     """Log density of each component times its weight, [N, components]."""
     y = x.matrix("float64")
     means = np.asarray(model.means_, "float64")

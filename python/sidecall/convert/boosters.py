@@ -72,16 +72,16 @@ def _add_lightgbm(
         if parent >= 0:
             rows[parent][side] = len(rows)
         if "split_index" not in node:
-            if "leaf_coeff" in node and node["leaf_coeff"]:
+            if node.get("leaf_coeff"):
                 raise g.refuse("linear trees are not supported")
             rows.append([0, 0.0, 0, 0, False, True, float(node["leaf_value"]) * share])
             continue
         feature, threshold, missing = _split(g, node, sets, singles)
         stack += [(node["right_child"], len(rows), 3), (node["left_child"], len(rows), 2)]
         rows.append([feature, threshold, 0, 0, missing, False, 0.0])
-    columns = [np.array(c) for c in zip(*rows, strict=True)]
-    leaves = np.flatnonzero(columns[5])
-    ensemble.add(*columns[:6], (leaves, np.full(len(leaves), target), columns[6][leaves]))
+    features, thresholds, left, right, directions, leaf, values = (np.array(c) for c in zip(*rows, strict=True))
+    leaves = np.flatnonzero(leaf)
+    ensemble.add(features, thresholds, left, right, directions, leaf, (leaves, np.full(len(leaves), target), values[leaves]))
 
 
 def _split(g: Conversion, node: dict[str, Any], sets: CategoricalSets, singles: np.ndarray) -> tuple[int, float, bool]:
@@ -113,7 +113,7 @@ def _option(objective: str, key: str, default: float) -> float:
 
 
 @converts("lightgbm", "LGBMRegressor LGBMRanker", "predict")
-def lightgbm_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+def lightgbm_regressor(g: Conversion, model: Any, x: Frame) -> Any:
     raw, objective = g.call(model, "raw", x)
     name, *options = objective.split()
     if name in ("regression", "regression_l1", "huber", "fair", "quantile", "mape", "lambdarank", "rank_xendcg"):
@@ -132,7 +132,7 @@ def lightgbm_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("lightgbm", "LGBMClassifier", "classified")
-def lightgbm_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+def lightgbm_classified(g: Conversion, model: Any, x: Frame) -> Any:
     ensemble, matrix, objective = g.call(model, "trees", x)
     name, classes = objective.split()[0], len(model.classes_)
     sigmoid = _option(objective, "sigmoid", 1.0)
@@ -152,12 +152,12 @@ def lightgbm_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Te
 
 
 @converts("lightgbm", "LGBMClassifier", "predict_proba")
-def lightgbm_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+def lightgbm_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "classified", x)[1]
 
 
 @converts("lightgbm", "LGBMClassifier", "index")
-def lightgbm_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+def lightgbm_index(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "classified", x)[0]
 
 
@@ -221,7 +221,7 @@ def xgboost_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("xgboost", "XGBClassifier XGBRFClassifier", "classified")
-def xgboost_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+def xgboost_classified(g: Conversion, model: Any, x: Frame) -> Any:
     ensemble, matrix, objective, base = g.call(model, "trees", x)
     margin = _margin(g, objective, base)
     if objective == "binary:logistic" and ensemble.targets == 1:
@@ -238,10 +238,10 @@ def xgboost_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Ten
 
 
 @converts("xgboost", "XGBClassifier XGBRFClassifier", "predict_proba")
-def xgboost_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+def xgboost_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "classified", x)[1]
 
 
 @converts("xgboost", "XGBClassifier XGBRFClassifier", "index")
-def xgboost_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+def xgboost_index(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "classified", x)[0]

@@ -92,12 +92,12 @@ def isotonic(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("sklearn", "FixedThresholdClassifier TunedThresholdClassifierCV", "predict_proba")
-def threshold_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+def threshold_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(_inner(model), "predict_proba", x, "estimator")
 
 
 @converts("sklearn", "FixedThresholdClassifier TunedThresholdClassifierCV", "decision_function")
-def threshold_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+def threshold_decision(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(_inner(model), "decision_function", x, "estimator")
 
 

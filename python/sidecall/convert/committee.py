@@ -51,10 +51,7 @@ def voting_index(g: Conversion, model: Any, x: Frame) -> Tensor:
         raise g.refuse("several outputs are not supported")
     if model.voting == "soft":
         return g.argmax(g.call(model, "predict_proba", x))
-    votes = [
-        one_hot_votes(g, g.call(m, "index", x, n), len(model.classes_))
-        for m, n in zip(model.estimators_, _names(model), strict=True)
-    ]
+    votes = [one_hot_votes(g, g.call(m, "index", x, n), len(model.classes_)) for m, n in zip(model.estimators_, _names(model), strict=True)]
     return g.argmax(_mean(g, votes, model._weights_not_none))
 
 
@@ -195,17 +192,15 @@ def ada_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
     weights = np.asarray(model.estimator_weights_[:count], "float64").reshape(-1)
     picked = g.gather(g.const(weights, "float64"), place)
     cumulated = g.op("CumSum", picked, g.const(1), width=count)
-    # Half of the sum, with room for its rounding: weights are compared, not answers.
-    reached = cumulated >= float(0.5 * weights.sum() * (1.0 - 1e-12))
+    reached = cumulated >= g.columns(cumulated, [count - 1]) * 0.5
     first = g.argmax(g.cast(reached, "float32"), keep=True)
-    result = g.op("GatherElements", ordered, first, width=1, axis=1)
-    return result
+    return g.op("GatherElements", ordered, first, width=1, axis=1)
 
 
 # One against the rest, one against one, error-correcting codes.
 
 
-def binary_score(g: Conversion, member: Any, x: Frame, step: str) -> Tensor:
+def binary_score(g: Conversion, member: Any, x: Frame, step: str) -> Any:
     """How sure a two-class member is of its second class, as sklearn.multiclass asks it."""
     if is_regressor(member):
         return g.predict(member, x, step)

@@ -20,7 +20,7 @@ def _through(g: Conversion, pipeline: Any, x: Frame) -> Frame:
 def _register_pipeline(method: str) -> None:
     @converts("sklearn", "Pipeline", method)
     def pipeline(g: Conversion, model: Any, x: Frame) -> Any:
-        if model.transform_input:
+        if getattr(model, "transform_input", None):
             raise g.refuse("transform_input sends fitting data through the steps")
         x = _through(g, model, x)
         name, last = model.steps[-1]
@@ -52,7 +52,7 @@ def column_transformer(g: Conversion, model: Any, x: Frame) -> Frame:
     frames = []
     for name, step, _ in model.transformers_:
         indices = model._transformer_to_input_indices[name]
-        if isinstance(step, str) and step == "drop" or not len(indices):
+        if (isinstance(step, str) and step == "drop") or not len(indices):
             continue
         chosen = x.select(indices)
         if isinstance(step, str) and step == "passthrough":

@@ -32,7 +32,7 @@ def projection(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("sklearn", "FactorAnalysis", "transform")
-def factors(g: Conversion, model: Any, x: Frame) -> Tensor:
+def factors(g: Conversion, model: Any, x: Frame) -> Any:
     w = np.asarray(model.components_, "float64")
     scaled = w / model.noise_variance_
     covariance = np.linalg.inv(np.eye(len(w)) + scaled @ w.T)
@@ -221,7 +221,7 @@ def _activate(g: Conversion, name: str, y: Tensor) -> Tensor:
 
 
 @converts("sklearn", "MLPRegressor", "predict")
-def mlp_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+def mlp_regressor(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "forward", x)
 
 

@@ -87,7 +87,10 @@ def _ask(model: Any, columns: list[list[Any]]) -> np.ndarray:
             import pandas as pd
 
             data: Any = pd.DataFrame(
-                {name: pd.Series(values, dtype=_dtype_of(c)) for name, values, c in zip(model.feature_names_in_, columns, model.categories_, strict=True)}
+                {
+                    name: pd.Series(values, dtype=_dtype_of(c))
+                    for name, values, c in zip(model.feature_names_in_, columns, model.categories_, strict=True)
+                }
             )
         else:
             dtype = object if len(kinds) > 1 or kinds & {"O", "U", "S"} else np.asarray(model.categories_[0]).dtype
@@ -131,9 +134,7 @@ def _lookup_strings(g: Conversion, x: Tensor, present: list[tuple[int, str]], mi
     flat = g.flatten(x)
     if not keys:
         keys, values = [MISSING], [count]
-    return g.op(
-        "LabelEncoder", flat, dtype="int64", domain="ai.onnx.ml", keys_strings=keys, values_int64s=values, default_int64=count
-    )
+    return g.op("LabelEncoder", flat, dtype="int64", domain="ai.onnx.ml", keys_strings=keys, values_int64s=values, default_int64=count)
 
 
 def _lookup_numbers(g: Conversion, x: Tensor, present: list[tuple[int, Any]], missing: list[int], count: int) -> Tensor:

@@ -85,7 +85,7 @@ def _string_columns(model: Any) -> set[int]:
         categories = inner.named_transformers_["encoder"].categories_
         return {int(k) for k, c in zip(indices, categories, strict=True) if _dtype(c) == "string"}
     booster = getattr(model, "booster_", None)
-    if getattr(booster, "pandas_categorical", None):
+    if booster is not None and getattr(booster, "pandas_categorical", None):
         infos = booster.dump_model()["feature_infos"]
         names = booster.feature_name()
         return {k for k, name in enumerate(names) if infos.get(name, {}).get("values")}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
+from typing import Any
 
 from .graph import Graph, Tensor
 
@@ -28,7 +29,7 @@ class Frame:
     def singles(self) -> list[bool]:
         return [p.single for p in self.parts for _ in range(p.width or 0)]
 
-    def select(self, indices: Sequence[int]) -> Frame:
+    def select(self, indices: Iterable[Any]) -> Frame:
         """The chosen columns in this order; neighbours from one part stay one part."""
         places = [(part, column) for part in self.parts for column in range(part.width or 0)]
         chosen = [places[int(i)] for i in indices]

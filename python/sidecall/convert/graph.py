@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -125,10 +125,12 @@ class Graph:
         inner.fresh = self.fresh  # type: ignore[method-assign]
         return inner
 
-    def body(self, name: str, inputs: Sequence[tuple[Tensor, Sequence[Any]]], outputs: Sequence[tuple[Tensor, Sequence[Any]]]) -> onnx.GraphProto:
+    def body(
+        self, name: str, inputs: Sequence[tuple[Tensor, Sequence[Any]]], outputs: Sequence[tuple[Tensor, Sequence[Any]]]
+    ) -> onnx.GraphProto:
         """What was built on a branch, as a graph; (tensor, shape) each."""
         values = [[helper.make_tensor_value_info(t.name, ELEMENT_TYPES[t.dtype], s) for t, s in side] for side in (inputs, outputs)]
-        return helper.make_graph(self.nodes, name, *values)
+        return helper.make_graph(self.nodes, name, values[0], values[1])
 
     def fresh(self, stem: str) -> str:
         while True:
@@ -151,7 +153,7 @@ class Graph:
             key = (dtype, array.shape, array.tobytes())
         if key not in self.constants:
             self.constants[key] = (self.fresh("c"), array)
-        width = int(array.shape[-1]) if array.ndim else 1
+        width = int(array.shape[array.ndim - 1]) if array.ndim else 1
         return Tensor(self, self.constants[key][0], dtype, width)
 
     def like(self, value: Any, partner: Tensor) -> Tensor:
@@ -282,7 +284,7 @@ class Graph:
         result.single = all(p.single for p in parts)
         return result
 
-    def columns(self, x: Tensor, indices: Sequence[int]) -> Tensor:
+    def columns(self, x: Tensor, indices: Iterable[Any]) -> Tensor:
         """The chosen columns of a matrix, in this order."""
         chosen = [int(i) for i in indices]
         if x.width is not None and chosen == list(range(x.width)):
@@ -326,7 +328,9 @@ class Graph:
             else:
                 names[tensor.name] = output
                 taken.add(tensor.name)
-        nodes = _live(self.nodes, [names.get(t.name, o) if t.name not in names else t.name for o, t, _ in outputs] + [o for o, _, _ in outputs])
+        nodes = _live(
+            self.nodes, [names.get(t.name, o) if t.name not in names else t.name for o, t, _ in outputs] + [o for o, _, _ in outputs]
+        )
         for node in nodes:
             node.input[:] = [names.get(n, n) for n in node.input]
             node.output[:] = [names.get(n, n) for n in node.output]

@@ -24,7 +24,7 @@ def squared_distances(g: Conversion, x: Tensor, points: Any) -> Tensor:
     return g.where(distance < size * 4e-15, 0.0, distance)
 
 
-def kernel(g: Conversion, name: Any, x: Tensor, points: Any, gamma: Any, coef0: Any, degree: Any) -> Tensor:
+def kernel(g: Conversion, name: Any, x: Tensor, points: Any, gamma: Any, coef0: Any, degree: Any) -> Any:
     """scikit-learn's named pairwise kernels between x and fitted points."""
     points = np.asarray(points.toarray() if hasattr(points, "toarray") else points, "float64")
     gamma = 1.0 / points.shape[1] if gamma is None else float(gamma)
@@ -68,20 +68,20 @@ def differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
 # Support vector machines.
 
 
-def _svm_kernel(g: Conversion, model: Any, x: Frame) -> Tensor:
+def _svm_kernel(g: Conversion, model: Any, x: Frame) -> Any:
     if model.kernel == "precomputed" or callable(model.kernel):
         raise g.refuse("a precomputed or callable kernel is not supported")
     return kernel(g, model.kernel, x.matrix("float64"), model.support_vectors_, model._gamma, model.coef0, model.degree)
 
 
 @converts("sklearn", "SVR NuSVR", "predict")
-def svr(g: Conversion, model: Any, x: Frame) -> Tensor:
+def svr(g: Conversion, model: Any, x: Frame) -> Any:
     coef = model.dual_coef_.toarray() if hasattr(model.dual_coef_, "toarray") else model.dual_coef_
     return g.cast(_svm_kernel(g, model, x) @ np.asarray(coef).T + float(model.intercept_[0]), g.real)
 
 
 @converts("sklearn", "OneClassSVM", "decision_function")
-def one_class_svm(g: Conversion, model: Any, x: Frame) -> Tensor:
+def one_class_svm(g: Conversion, model: Any, x: Frame) -> Any:
     return svr(g, model, x)
 
 
@@ -289,12 +289,12 @@ def process_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("sklearn", "GaussianProcessClassifier", "predict_proba")
-def process_classifier(g: Conversion, model: Any, x: Frame) -> Tensor:
+def process_classifier(g: Conversion, model: Any, x: Frame) -> Any:
     if model.n_classes_ > 2 and model.multi_class == "one_vs_one":
         raise g.refuse("one_vs_one gives no probabilities")
     return g.call(model.base_estimator_, "predict_proba", x, "base_estimator_")
 
 
 @converts("sklearn", "GaussianProcessClassifier", "index")
-def process_classifier_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+def process_classifier_index(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model.base_estimator_, "index", x, "base_estimator_")

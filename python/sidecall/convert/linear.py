@@ -61,9 +61,11 @@ def decision(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", CLASSIFIERS, "index")
 def linear_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    if isinstance(model.classes_, list) or getattr(model, "_label_binarizer", None) is not None and model._label_binarizer.y_type_.startswith("multilabel"):
-        raise g.refuse("several labels per row are not supported by this converter")
-    return sign_index(g, g.call(model, "decision_function", x))
+    binarizer = getattr(model, "_label_binarizer", None)
+    scores = g.call(model, "decision_function", x)
+    if binarizer is not None and binarizer.y_type_.startswith("multilabel"):
+        return g.cast(scores > 0.0, "int64")
+    return sign_index(g, scores)
 
 
 @converts("sklearn", "LogisticRegression LogisticRegressionCV", "predict_proba")
@@ -77,10 +79,7 @@ def logistic(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "SGDClassifier", "predict_proba")
 def sgd_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     scores = g.call(model, "decision_function", x)
-    if model.loss == "log_loss":
-        p = g.sigmoid(scores)
-    else:
-        p = (g.minimum(g.maximum(scores, -1.0), 1.0) + 1.0) / 2.0
+    p = g.sigmoid(scores) if model.loss == "log_loss" else (g.minimum(g.maximum(scores, -1.0), 1.0) + 1.0) / 2.0
     return pair(g, p) if scores.width == 1 else normalized(g, p, len(model.classes_))
 
 

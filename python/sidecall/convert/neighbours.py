@@ -150,7 +150,7 @@ def outlier_factor(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("sklearn", "LocalOutlierFactor", "decision_function")
-def outlier_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+def outlier_decision(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "score_samples", x) - float(model.offset_)
 
 
@@ -165,8 +165,7 @@ def neighbours_graph(g: Conversion, model: Any, x: Frame) -> Tensor:
     inside = d <= g.columns(near, [k - 1])
     result = g.where(inside, d, 0.0) if model.mode == "distance" else g.cast(inside, "float64")
     result.width = fitted.shape[0]
-    result = g.cast(result, g.real)
-    return result
+    return g.cast(result, g.real)
 
 
 @converts("sklearn", "RadiusNeighborsTransformer", "transform")
@@ -194,7 +193,7 @@ def propagation(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("sklearn", "Isomap", "transform")
-def isomap(g: Conversion, model: Any, x: Frame) -> Tensor:
+def isomap(g: Conversion, model: Any, x: Frame) -> Any:
     if model.n_neighbors is None:
         raise g.refuse("neighbours by radius are not supported")
     near, place = g.topk(distances(g, model.nbrs_, x.matrix("float64")), int(model.n_neighbors))

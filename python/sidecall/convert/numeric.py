@@ -102,7 +102,7 @@ _TAIL = (
 
 
 def _ratio(g: Conversion, r: Tensor, tables: Any) -> Tensor:
-    parts = []
+    parts: list[Tensor] = []
     for coefficients in tables:
         value: Any = r * coefficients[0] + coefficients[1]
         for c in coefficients[2:]:

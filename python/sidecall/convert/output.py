@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -91,9 +92,9 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
         return _clusterer(g, model, x)
     if not hasattr(model, "transform"):
         raise NotConvertible(type(kind).__name__, "it has neither predict nor transform: it cannot answer for new rows")
-    y = g.transform(model, x)
-    dtype = "string" if set(y.dtypes) == {"string"} else g.real
-    matrix = y.matrix(dtype)
+    answer = g.transform(model, x)
+    dtype = "string" if set(answer.dtypes) == {"string"} else g.real
+    matrix = answer.matrix(dtype)
     return [("transformed", matrix, [_width(matrix)])]
 
 
@@ -104,10 +105,12 @@ def final_step(model: Any) -> Any:
     return model
 
 
-_HOLDERS = {
+_HOLDERS: dict[str, Callable[[Any], Any]] = {
     "Pipeline": lambda m: m.steps[-1][1],
     "GridSearchCV": lambda m: getattr(m, "best_estimator_", None),
     "RandomizedSearchCV": lambda m: getattr(m, "best_estimator_", None),
+    "HalvingGridSearchCV": lambda m: getattr(m, "best_estimator_", None),
+    "HalvingRandomSearchCV": lambda m: getattr(m, "best_estimator_", None),
     "FrozenEstimator": lambda m: m.estimator,
 }
 

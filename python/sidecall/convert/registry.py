@@ -69,7 +69,7 @@ class Conversion(Graph):
         finally:
             self.path.pop()
 
-    def snap(self, values: Any, single: Any) -> np.ndarray:
+    def snap(self, values: Any, single: Any) -> Any:
         """Values that rows are compared with in double, for columns of which `single` tells the origin.
 
         Where float32 stands for float64, v and t meet rounded alike: v <= t implies float32(v) <= float32(t), and

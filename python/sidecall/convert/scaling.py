@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -234,7 +235,7 @@ def spline(g: Conversion, model: Any, x: Frame) -> Tensor:
         breaks = np.unique(knots[degree : len(knots) - degree])
         place = index_of(g, inside, breaks[1:-1])
         origin = breaks[:-1]
-        coefficients = np.stack([_local(basis, a, b) for a, b in zip(breaks[:-1], breaks[1:], strict=True)])
+        coefficients = np.stack([_local(basis, a, b) for a, b in pairwise(breaks)])
         t = inside - g.gather(g.const(origin.reshape(-1, 1), "float64"), place)
         value = g.gather(g.const(coefficients[:, 0], "float64"), place)
         for d in range(1, degree + 1):

@@ -114,7 +114,11 @@ def _rewrite(g: Conversion, text: Tensor, table: dict[str, str], ascii_only: boo
     joined = _join(slow, _map(slow, _tokens(slow, text, "(?s)."), table, ascii_only))
     g.inner_domains |= {"ai.onnx.ml", "com.microsoft"}
     return g.op(
-        "If", some, dtype="string", then_branch=slow.body("any", [], [(joined, [None])]), else_branch=quick.body("ascii", [], [(plain, [None])])
+        "If",
+        some,
+        dtype="string",
+        then_branch=slow.body("any", [], [(joined, [None])]),
+        else_branch=quick.body("ascii", [], [(plain, [None])]),
     )
 
 
@@ -170,12 +174,12 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
     if table:
         text = _rewrite(g, text, table, model.strip_accents == "ascii")
     terms = {t: int(i) for t, i in model.vocabulary_.items()}
-    if model.lowercase and any("σ" in t or "ς" in t for t in terms):
+    if model.lowercase and any("\u03c3" in t or "\u03c2" in t for t in terms):
         raise g.refuse("its vocabulary has the Greek letter sigma, whose lower case depends on its neighbours")
     if model.analyzer == "char":
-        tokens, split = _char_tokens(g, text), list
+        tokens, split = _char_tokens(g, text), _letters
     else:
-        tokens, split = _word_tokens(g, model, text, terms), str.split
+        tokens, split = _word_tokens(g, model, text, terms), _words
     counts = _count(g, tokens, [(split(t), i) for t, i in terms.items()])
     counts = g.op("Slice", counts, g.const([1]), g.const([np.iinfo("int64").max]), g.const([0]), width=len(terms))
     if model.binary:
@@ -183,6 +187,14 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
     if type(model).__name__ == "TfidfVectorizer":
         return g.transform(model._tfidf, counts, "").matrix()
     return g.cast(counts, g.real)
+
+
+def _letters(term: str) -> list[str]:
+    return list(term)
+
+
+def _words(term: str) -> list[str]:
+    return term.split()
 
 
 def _check(g: Conversion, model: Any) -> None:
@@ -215,7 +227,13 @@ def _word_tokens(g: Conversion, model: Any, text: Tensor, terms: dict[str, int])
     if model.ngram_range[1] == 1:
         return tokens
     flags = g.op(
-        "LabelEncoder", tokens, dtype="int64", domain="ai.onnx.ml", keys_strings=sorted(stop), values_int64s=[1] * len(stop), default_int64=0
+        "LabelEncoder",
+        tokens,
+        dtype="int64",
+        domain="ai.onnx.ml",
+        keys_strings=sorted(stop),
+        values_int64s=[1] * len(stop),
+        default_int64=0,
     )
     return _dropped(g, tokens, flags)
 
@@ -243,7 +261,13 @@ def _char_tokens(g: Conversion, text: Tensor) -> Tensor:
     characters = _padded(g, _tokens(g, text, "(?s)."))
     spaces = [c for c in _characters() if re.match(r"\s", c)]
     space = g.op(
-        "LabelEncoder", characters, dtype="int64", domain="ai.onnx.ml", keys_strings=spaces, values_int64s=[1] * len(spaces), default_int64=0
+        "LabelEncoder",
+        characters,
+        dtype="int64",
+        domain="ai.onnx.ml",
+        keys_strings=spaces,
+        values_int64s=[1] * len(spaces),
+        default_int64=0,
     )
     zeros = g.op("Expand", g.const([[0]]), g.op("Concat", g.rows_of(space), g.const([1]), axis=0), dtype="int64")
     axis, last = g.const([1]), g.const([np.iinfo("int64").max])

@@ -29,7 +29,7 @@ def add_tree(ensemble: Ensemble, tree: Any, value: np.ndarray, features: Any = N
     ensemble.add_values(feature, tree.threshold, tree.children_left, tree.children_right, missing_left(tree), leaf, value)
 
 
-def missing_left(tree: Any) -> np.ndarray:
+def missing_left(tree: Any) -> Any:
     return tree.__getstate__()["nodes"]["missing_go_to_left"].astype(bool)
 
 
@@ -63,14 +63,14 @@ def _classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
 
 
 @converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "predict_proba")
-def tree_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+def tree_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
     if isinstance(model.classes_, list):
         raise g.refuse("probabilities of several outputs are not supported")
     return g.call(model, "classified", x)[1]
 
 
 @converts("sklearn", f"{TREE_CLASSIFIERS} {FORESTS}", "index")
-def tree_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+def tree_index(g: Conversion, model: Any, x: Frame) -> Any:
     if not isinstance(model.classes_, list):
         return g.call(model, "classified", x)[0]
     columns = []
@@ -129,7 +129,7 @@ def _average_path_length(n: int) -> float:
 
 
 @converts("sklearn", "IsolationForest", "decision_function")
-def isolation_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+def isolation_decision(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "score_samples", x) - float(model.offset_)
 
 
@@ -168,12 +168,12 @@ def boosted_raw(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("sklearn", "GradientBoostingRegressor", "predict")
-def boosted_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
+def boosted_regressor(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "raw", x)
 
 
 @converts("sklearn", "GradientBoostingClassifier", "decision_function")
-def boosted_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+def boosted_decision(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "raw", x)
 
 
@@ -200,12 +200,12 @@ def boosted_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Ten
 
 
 @converts("sklearn", "GradientBoostingClassifier HistGradientBoostingClassifier", "predict_proba")
-def boosted_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
+def boosted_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "classified", x)[1]
 
 
 @converts("sklearn", "GradientBoostingClassifier HistGradientBoostingClassifier", "index")
-def boosted_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+def boosted_index(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "classified", x)[0]
 
 
@@ -253,7 +253,7 @@ def hist_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("sklearn", "HistGradientBoostingClassifier", "decision_function")
-def hist_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+def hist_decision(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "raw", x)
 
 

@@ -101,7 +101,9 @@ def test_xgboost_classifier(params):
     assert_agrees(model.fit(HOLES, CULTIVAR), HOLES.astype("float32"), **XGB)
 
 
-@pytest.mark.parametrize("objective", ["reg:squarederror", "reg:absoluteerror", "count:poisson", "reg:gamma", "reg:tweedie", "reg:logistic"])
+@pytest.mark.parametrize(
+    "objective", ["reg:squarederror", "reg:absoluteerror", "count:poisson", "reg:gamma", "reg:tweedie", "reg:logistic"]
+)
 def test_xgboost_regressor(objective):
     y = PROGRESS / PROGRESS.max() if objective == "reg:logistic" else PROGRESS
     assert_agrees(xgboost.XGBRegressor(n_estimators=10, objective=objective).fit(DIABETES, y), DIABETES.astype("float32"), **XGB)
@@ -120,7 +122,9 @@ def test_xgboost_stops_at_its_best_iteration():
     assert_agrees(model, CANCER.astype("float32"), **XGB)
 
 
-@pytest.mark.parametrize("params", [{"booster": "dart"}, {"booster": "gblinear"}, {"missing": -1.0}, {"objective": "binary:hinge"}], ids=str)
+@pytest.mark.parametrize(
+    "params", [{"booster": "dart"}, {"booster": "gblinear"}, {"missing": -1.0}, {"objective": "binary:hinge"}], ids=str
+)
 def test_xgboost_refusals(params):
     model = xgboost.XGBClassifier(n_estimators=3, **params).fit(CANCER, MALIGNANT)
     with pytest.raises(NotConvertible, match="not supported"):

@@ -72,7 +72,9 @@ def test_isotonic_regression_that_raises_is_refused():
 
 
 @pytest.mark.parametrize("positive", [None, 0, 1])
-@pytest.mark.parametrize("inner", [LogisticRegression(solver="newton-cholesky"), GradientBoostingClassifier(n_estimators=10)], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "inner", [LogisticRegression(solver="newton-cholesky"), GradientBoostingClassifier(n_estimators=10)], ids=lambda m: type(m).__name__
+)
 def test_fixed_threshold(inner, positive):
     model = FixedThresholdClassifier(inner, threshold=0.3, pos_label=positive).fit(CANCER, MALIGNANT)
     assert_agrees(model, ROWS)

@@ -32,7 +32,12 @@ WINE, CULTIVAR = load_wine(return_X_y=True)
 DIABETES, PROGRESS = load_diabetes(return_X_y=True)
 CANCER, WINE = StandardScaler().fit_transform(CANCER).round(3), StandardScaler().fit_transform(WINE).round(3)
 NAMES = np.array(["a", "b", "c"])[CULTIVAR]
-MEMBERS = [("l", LogisticRegression()), ("f", RandomForestClassifier(7, random_state=0)), ("d", "drop"), ("h", HistGradientBoostingClassifier(max_iter=5))]
+MEMBERS = [
+    ("l", LogisticRegression()),
+    ("f", RandomForestClassifier(7, random_state=0)),
+    ("d", "drop"),
+    ("h", HistGradientBoostingClassifier(max_iter=5)),
+]
 
 
 def on_both(model, **limits):
@@ -55,7 +60,9 @@ def test_voting_regressor():
 @pytest.mark.parametrize("passthrough", [False, True])
 @pytest.mark.parametrize("method", ["auto", "predict"])
 def test_stacking(passthrough, method):
-    model = StackingClassifier([*MEMBERS, ("r", RidgeClassifier())], LogisticRegression(), passthrough=passthrough, stack_method=method, cv=2)
+    model = StackingClassifier(
+        [*MEMBERS, ("r", RidgeClassifier())], LogisticRegression(), passthrough=passthrough, stack_method=method, cv=2
+    )
     on_both(model)
 
 

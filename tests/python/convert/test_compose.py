@@ -37,7 +37,9 @@ FRESH.loc[FRESH.index[:10], "a b"] = "unseen"
 
 
 def columns(remainder="drop", **kwargs):
-    words = make_pipeline(SimpleImputer(strategy="most_frequent", add_indicator=True), OneHotEncoder(handle_unknown="ignore", sparse_output=False))
+    words = make_pipeline(
+        SimpleImputer(strategy="most_frequent", add_indicator=True), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    )
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     return ColumnTransformer(
         [("words", words, ["a b"]), ("numbers", numbers, make_column_selector(dtype_include="number")), ("gone", "drop", ["ok"])],
@@ -46,7 +48,9 @@ def columns(remainder="drop", **kwargs):
     )
 
 
-@pytest.mark.parametrize("last", [LogisticRegression(), HistGradientBoostingClassifier(max_iter=10), RandomForestClassifier(7)], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "last", [LogisticRegression(), HistGradientBoostingClassifier(max_iter=10), RandomForestClassifier(7)], ids=lambda m: type(m).__name__
+)
 def test_a_frame_of_mixed_types(last):
     model = make_pipeline(columns(), last).fit(TRAINED, LABELS)
     # The tree models see scaled numbers: only double is sure to take the same branch.
@@ -63,7 +67,15 @@ def assert_exact(model):
 
 @pytest.mark.parametrize(
     "chosen",
-    [["größe.cm", "n"], [1, 2], slice(1, 3), slice("größe.cm", "n"), [False, True, True, False, False], make_column_selector("g|n"), lambda f: ["n"]],
+    [
+        ["größe.cm", "n"],
+        [1, 2],
+        slice(1, 3),
+        slice("größe.cm", "n"),
+        [False, True, True, False, False],
+        make_column_selector("g|n"),
+        lambda f: ["n"],
+    ],
     ids=lambda v: str(v)[:40],
 )
 @pytest.mark.parametrize("remainder", ["drop", StandardScaler()], ids=str)
@@ -90,7 +102,9 @@ def test_pandas_output_between_steps():
 
 def test_union_of_features_with_weights():
     x = load_diabetes().data
-    union = FeatureUnion([("pca", PCA(3)), ("best", SelectKBest(k=4)), ("all", "passthrough"), ("none", "drop")], transformer_weights={"pca": 10.0})
+    union = FeatureUnion(
+        [("pca", PCA(3)), ("best", SelectKBest(k=4)), ("all", "passthrough"), ("none", "drop")], transformer_weights={"pca": 10.0}
+    )
     assert_agrees(make_pipeline(union, Ridge()).fit(x, load_diabetes().target), x.astype("float32"))
 
 
@@ -126,7 +140,9 @@ def test_names_are_never_mangled():
     model = make_pipeline(columns(), LogisticRegression()).fit(TRAINED, LABELS)
     inputs = [("a b", "string", 1), ("größe.cm", "float64", 1), ("n", "int64", 1), ("ok", "bool", 1), ("weight", "float32", 1)]
     graph = to_graph(model, inputs, precision="float32")
-    assert [(i.name, [d.dim_param or d.dim_value for d in i.type.tensor_type.shape.dim]) for i in graph.graph.input] == [(n, ["N", 1]) for n, _, _ in inputs]
+    assert [(i.name, [d.dim_param or d.dim_value for d in i.type.tensor_type.shape.dim]) for i in graph.graph.input] == [
+        (n, ["N", 1]) for n, _, _ in inputs
+    ]
     assert [o.name for o in graph.graph.output] == ["label", "probabilities"]
     assert not graph.metadata_props
     onnx.checker.check_model(graph)
@@ -149,7 +165,9 @@ def test_an_input_may_not_have_the_name_of_an_output(name):
 
 def test_columns_that_no_step_reads_stay_inputs():
     model = make_column_transformer((StandardScaler(), ["weight"])).fit(TRAINED)
-    assert [i.name for i in session(to_graph(model, [(c, "float32", 1) for c in TRAINED], precision="float32")).get_inputs()] == list(TRAINED)
+    assert [i.name for i in session(to_graph(model, [(c, "float32", 1) for c in TRAINED], precision="float32")).get_inputs()] == list(
+        TRAINED
+    )
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,14 @@ FRESH.loc[5:9, "c.d"] = 77.0
 @pytest.mark.parametrize("unknown", ["ignore", "infrequent_if_exist", "warn"])
 @pytest.mark.parametrize(
     "params",
-    [{}, {"min_frequency": 20}, {"max_categories": 3}, {"drop": "first"}, {"drop": "if_binary", "min_frequency": 15}, {"sparse_output": False}],
+    [
+        {},
+        {"min_frequency": 20},
+        {"max_categories": 3},
+        {"drop": "first"},
+        {"drop": "if_binary", "min_frequency": 15},
+        {"sparse_output": False},
+    ],
     ids=str,
 )
 @pytest.mark.filterwarnings("ignore:Found unknown categories")

@@ -31,7 +31,9 @@ def test_every_step_is_a_row_and_one_refusal_hides_no_other():
         ]
     )
     last = StackingClassifier([("n", GaussianNB()), ("k", KNeighborsClassifier(metric="canberra"))])
-    rows = explain(make_pipeline(columns, FunctionTransformer(lambda x: np.asarray(x.todense()) if hasattr(x, "todense") else x), last).fit(FRAME, Y))
+    rows = explain(
+        make_pipeline(columns, FunctionTransformer(lambda x: np.asarray(x.todense()) if hasattr(x, "todense") else x), last).fit(FRAME, Y)
+    )
     by_step = {row.step: row for row in rows}
     assert [row.step for row in rows if row.converts] == [
         "columntransformer > cat > simpleimputer",

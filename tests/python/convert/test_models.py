@@ -15,7 +15,7 @@ from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessR
 from sklearn.gaussian_process import kernels as k
 from sklearn.kernel_approximation import AdditiveChi2Sampler, Nystroem, PolynomialCountSketch
 from sklearn.kernel_ridge import KernelRidge
-from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB
 from sklearn.neighbors import (
@@ -84,7 +84,10 @@ def test_gaussian_processes(kernel):
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan", "chebyshev", "minkowski", "cosine"])
 def test_neighbours(metric, weights):
     p = 3 if metric == "minkowski" else 2
-    for model in (KNeighborsClassifier(4, weights=weights, metric=metric, p=p).fit(X, CULTIVAR), KNeighborsRegressor(3, weights=weights, metric=metric, p=p).fit(X, np.c_[Y, Y**2])):
+    for model in (
+        KNeighborsClassifier(4, weights=weights, metric=metric, p=p).fit(X, CULTIVAR),
+        KNeighborsRegressor(3, weights=weights, metric=metric, p=p).fit(X, np.c_[Y, Y**2]),
+    ):
         assert_agrees(model, ROWS, exact=1e-8)
 
 
@@ -134,7 +137,7 @@ def test_naive_bayes_of_counts_and_codes():
 @pytest.mark.parametrize("value", [-1.0, 9.0, np.nan])
 def test_a_code_that_naive_bayes_never_saw_fails_and_is_no_number(value):
     codes = RNG.integers(0, 4, size=X.shape)
-    with pytest.raises(Exception, match="out of (data )?bounds"):
+    with pytest.raises(Exception, match=r"out of (data )?bounds"):
         run(CategoricalNB().fit(codes, CULTIVAR), np.full((1, 13), value, dtype="float32"))
 
 
@@ -149,6 +152,10 @@ def test_networks(activation):
 def test_stochastic_gradient(loss):
     for y in (TWO, CULTIVAR):
         assert_agrees(SGDClassifier(loss=loss, random_state=0).fit(X, y), ROWS, tolerance=1e-4)
+
+
+def test_several_labels_by_ridge():
+    assert_agrees(RidgeClassifier().fit(X, np.c_[TWO, CULTIVAR == 2, TWO]), ROWS)
 
 
 def test_projections():

@@ -81,7 +81,9 @@ def test_histogram_multiclass_with_names():
 
 def categories(size=300):
     rng = np.random.default_rng(1)
-    frame = pd.DataFrame({"job": rng.choice(list("abcdefgh"), size), "age": rng.normal(size=size).astype("float32"), "zip": rng.integers(0, 9, size)})
+    frame = pd.DataFrame(
+        {"job": rng.choice(list("abcdefgh"), size), "age": rng.normal(size=size).astype("float32"), "zip": rng.integers(0, 9, size)}
+    )
     frame.loc[::17, "job"] = None
     target = frame["job"].isin(list("acf")).to_numpy() ^ (frame["zip"].isin([1, 4, 5]).to_numpy() & (frame["age"].to_numpy() > 0))
     return frame, target.astype(int)

@@ -14,6 +14,7 @@ from sidecall.convert import NotConvertible
 from sklearn import __version__ as sklearn_version
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris
+from sklearn.experimental import enable_halving_search_cv, enable_iterative_imputer  # noqa: F401 - part of the walk
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.utils import all_estimators
 
@@ -100,6 +101,7 @@ def make(cls: Any) -> Any:
         "SparseCoder": {"dictionary": np.eye(6)[:4]},
         "LatentDirichletAllocation": {"max_iter": 3},
         "DictionaryLearning": {"max_iter": 20},
+        "IterativeImputer": {"max_iter": 5},
         "LocalOutlierFactor": {"novelty": True},
         "RadiusNeighborsClassifier": {"radius": 2.0, "outlier_label": 0},
         "RadiusNeighborsRegressor": {"radius": 5.0},
@@ -161,7 +163,7 @@ def fitted(cls: Any, d: dict[str, Any]) -> tuple[Any, Any]:
         return model.fit(d["y"] if name == "LabelEncoder" else [[v] for v in d["y"]]), fresh
     elif name == "KernelCenterer":
         return model.fit(x @ x.T), (fresh @ x.T).astype("float32")
-    elif name in ("MissingIndicator", "SimpleImputer", "KNNImputer"):
+    elif name in ("MissingIndicator", "SimpleImputer", "KNNImputer", "IterativeImputer"):
         rng = np.random.default_rng(3)
         x, fresh = x.copy(), fresh.copy()
         x[rng.random(x.shape) < 0.1] = np.nan
@@ -180,7 +182,13 @@ def _target(model: Any, name: str, d: dict[str, Any]) -> Any:
         return (d["y"] == 1).astype(int)
     if name == "CountVectorizer":
         return None
-    supervised_by_class = name.startswith("Select") or name in ("RFE", "RFECV", "GenericUnivariateSelect", "TargetEncoder", "NeighborhoodComponentsAnalysis")
+    supervised_by_class = name.startswith("Select") or name in (
+        "RFE",
+        "RFECV",
+        "GenericUnivariateSelect",
+        "TargetEncoder",
+        "NeighborhoodComponentsAnalysis",
+    )
     if name == "SequentialFeatureSelector":
         return d["target"]
     return d["y"] if is_classifier(model) or supervised_by_class else d["target"]
