@@ -18,6 +18,8 @@ LAYERS = {
     "examples": (),
     "benchmarks": (),
     "tests/c": (),
+    "tests/core": ("core",),
+    "tests/fuzz": ("core", "tests/core"),
 }
 PUBLIC = "bindings/c/include"
 
