@@ -63,7 +63,7 @@ def graphs() -> Cases:
     x, y = ("x", "float32", ["N"]), ("y", "float32", ["N"])
     sequence = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
     write_model("graphs/sequence_out.onnx", model([x], [sequence], [node("SequenceConstruct", ["x"], ["y"])]))
-    c.bad("sequence_out", "graphs/sequence_out.onnx", "UNSUPPORTED", {"name": "y"})
+    c.bad("sequence_out", "graphs/sequence_out.onnx", "UNSUPPORTED", {"name": "y", "expected": "a tensor", "got": "a sequence"})
     write_model(
         "graphs/sequence_in.onnx",
         model(
@@ -253,7 +253,13 @@ def contracts() -> Cases:
     for what, (status, data) in unreadable_contracts().items():
         write_model(f"contracts/{what}.onnx", data)
         c.bad(what, f"contracts/{what}.onnx", status)
-    c.bad("format_2_bytes", "contracts/format_2.onnx", "CONTRACT_FORMAT", open={"as": "bytes"})
+    c.bad(
+        "format_2_bytes",
+        "contracts/format_2.onnx",
+        "CONTRACT_FORMAT",
+        {"expected": "1", "got": "2", "message": "file 'bytes': contract: expected format 1, got 2"},
+        open={"as": "bytes"},
+    )
     c.bad("format_2_without_verification", "contracts/format_2.onnx", "CONTRACT_FORMAT", open={"verify": "off"})
     for what, (base, path, value) in LIES.items():
         write_model(f"contracts/{what}.onnx", changed(base, put(path, value)))
@@ -295,7 +301,13 @@ def verification() -> Cases:
             "row": 1 if what in ("last_row", "probability", "wide_second_column", "integer", "label_wide") else 0,
         }
         c.bad(what, f"verification/{what}.onnx", "VERIFICATION_FAILED", error)
-    c.bad("first_row_bytes", "verification/first_row.onnx", "VERIFICATION_FAILED", {"name": "prediction", "row": 0}, open={"as": "bytes"})
+    c.bad(
+        "first_row_bytes",
+        "verification/first_row.onnx",
+        "VERIFICATION_FAILED",
+        {"name": "prediction", "row": 0, "expected": "371.6", "got": "371.5"},
+        open={"as": "bytes"},
+    )
     c.ok("first_row_warn", "verification/first_row.onnx", open={"verify": "warn"}, record=record, result=result)
     c.ok("first_row_off", "verification/first_row.onnx", open={"verify": "off"}, record=record, result=result)
 

@@ -61,6 +61,8 @@ def kinds() -> Cases:
     )
 
     def bad(what: str, change: dict[str, Any], status: str, **error: Any) -> None:
+        if "expected" in error and "got" in error:
+            error["message"] = f"feature '{error['name']}': expected {error['expected']}, got {error['got']}"
         c.bad(what, "kinds.onnx", status, {"row": 0, "num_faults": 1, **error}, record={**KINDS, **change}, after="all")
 
     for name in MUST:
@@ -85,7 +87,13 @@ def kinds() -> Cases:
     # As a text the float converts to an integer one above the range.
     bad("float_two_to_63", {"i64": 9223372036854775808.0}, "OUT_OF_RANGE", name="i64", expected="int64")
     bad("nul_in_word", {"word": "a\u0000b"}, "INVALID_STRING", name="word", expected="string")
-    bad("unknown_feature", {"wrod": "a"}, "UNKNOWN_NAME", name="wrod")
+    bad(
+        "unknown_feature",
+        {"wrod": "a"},
+        "UNKNOWN_NAME",
+        name="wrod",
+        message="feature 'wrod': expected a feature of the model, got an unknown name",
+    )
     bad("other_case", {"Word": "a"}, "UNKNOWN_NAME", name="Word")
     bad("empty_name", {"": "a"}, "UNKNOWN_NAME", name="")
     c.bad("many_faults", "kinds.onnx", "DTYPE_MISMATCH", {"num_faults": 4, "row": 0, "name": "f32", "expected": "float32", "got": "string"},
@@ -206,7 +214,7 @@ def roles() -> Cases:
             f"closed_{name}",
             "closed.onnx",
             "UNKNOWN_CATEGORY",
-            {"name": name, "row": 0, "num_faults": 1},
+            {"name": name, "row": 0, "num_faults": 1, "message": f"feature '{name}': expected a known category, got an unknown one"},
             record={**closed, name: wrong},
             after="closed",
         )
@@ -234,7 +242,14 @@ def roles() -> Cases:
     c.bad("closed_tensor_string", "closed.onnx", "UNKNOWN_CATEGORY", {"name": "size", "row": 0}, inputs=one, after="closed")
     c.bad("closed_tensor_integer", "closed.onnx", "UNKNOWN_CATEGORY", {"name": "level", "row": 0},
           inputs={**one, "size": {**one["size"], "data": ["S"]}, "level": {**one["level"], "data": [11]}}, after="closed")  # fmt: skip
-    c.bad("no_contract", "add.onnx", "NO_CONTRACT", record={"x": 1}, after="shapes/add")
+    c.bad(
+        "no_contract",
+        "add.onnx",
+        "NO_CONTRACT",
+        {"message": "records need a contract and the file carries none: export it with sidecall.export"},
+        record={"x": 1},
+        after="shapes/add",
+    )
     return c
 
 
