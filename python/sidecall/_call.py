@@ -16,22 +16,27 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    from sidecall._signature import Signature
+    from sidecall._signature import Signature, Tensor
 
 
 class _Tensors(Mapping[str, "NDArray[Any]"]):
     """Arrays by name over one side of a call, made when they are first asked for."""
 
-    def __init__(self, call: Call, names: tuple[str, ...]) -> None:
-        self._native, self._model = call._native, call._model
-        self._names = names
+    def __init__(self, call: Call, kind: int, tensors: tuple[Tensor, ...]) -> None:
+        self._native, self._model, self._kind = call._native, call._model, kind
+        self._tensors = tensors
+        self._index = {tensor.name: i for i, tensor in enumerate(tensors)}
         self._views: dict[str, NDArray[Any]] = {}
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
+        return iter(self._index)
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._index)
+
+    def index(self, name: str) -> int:
+        found = self._index.get(name)
+        return self._model.find(self._kind, name) if found is None else found  # which says what there is
 
     def forget(self, native: _backend.Call) -> None:
         self._views.clear()
@@ -44,19 +49,15 @@ class Inputs(_Tensors):
     def __getitem__(self, name: str) -> NDArray[Any]:
         view = self._views.get(name)
         if view is None:
-            view = self._views[name] = self._native.input(self._model.find(_backend.KIND_INPUT, name))
+            view = self._views[name] = self._native.input(self.index(name))
         return view
 
     def __setitem__(self, name: str, value: ArrayLike) -> None:
-        index = self._model.find(_backend.KIND_INPUT, name)
-        if self._is_string(index):
+        index = self.index(name)
+        if self._tensors[index].dtype == "string":
             self._native.set_strings(index, np.asarray(value, dtype=object).ravel().tolist())
         else:
             self[name][...] = value
-
-    def _is_string(self, index: int) -> bool:
-        tensors: list[tuple[str, str, Any, Any]] = self._model.describe()["inputs"]
-        return tensors[index][1] == "string"
 
 
 class Outputs(_Tensors):
@@ -65,7 +66,7 @@ class Outputs(_Tensors):
     def __getitem__(self, name: str) -> NDArray[Any]:
         view = self._views.get(name)
         if view is None:
-            index = self._model.find(_backend.KIND_OUTPUT, name)
+            index = self.index(name)
             view = self._native.output(index)
             if self._native.is_kept(index):
                 self._views[name] = view
@@ -85,16 +86,18 @@ class Call:
     [621.0, 1000.0]
     """
 
-    __slots__ = ("_backend", "_inputs", "_model", "_native", "_outputs", "_run", "_shapes", "_signature", "_timeout_ns")
+    __slots__ = ("_columns", "_features", "_inputs", "_model", "_native", "_outputs", "_run", "_shapes", "_signature", "_timeout_ns")
 
     def __init__(self, backend: _backend.Backend, model: _backend.Model, signature: Signature, rows: int, timeout_ns: int) -> None:
-        self._backend, self._model, self._signature = backend, model, signature
+        self._model, self._signature = model, signature
         self._timeout_ns = timeout_ns
         self._shapes: dict[int, tuple[int, ...]] = {}
         self._native = backend.Call(model, rows)
         self._run = self._native.runner()
-        self._inputs = Inputs(self, tuple(tensor.name for tensor in signature.inputs))
-        self._outputs = Outputs(self, tuple(tensor.name for tensor in signature.outputs))
+        self._inputs = Inputs(self, _backend.KIND_INPUT, signature.inputs)
+        self._outputs = Outputs(self, _backend.KIND_OUTPUT, signature.outputs)
+        self._features = {feature.name: i for i, feature in enumerate(signature.features)}
+        self._columns = {column.name: i for i, column in enumerate(signature.columns)}
 
     @property
     def inputs(self) -> Inputs:
@@ -131,11 +134,13 @@ class Call:
 
         Raises UnknownName, DtypeMismatch, MissingValue, UnknownCategory, InvalidString, OutOfRange, InvalidArgument (row), NoContract.
         """
-        self._native.set(row, self._model.find(_backend.KIND_FEATURE, feature), value)
+        index = self._features.get(feature)
+        self._native.set(row, self._model.find(_backend.KIND_FEATURE, feature) if index is None else index, value)
 
     def get(self, row: int, column: str) -> Any:
         """One column of one row after a run: `call.get(0, "probabilities.fraud")`. Raises UnknownName, NotRun, InvalidArgument (row)."""
-        return self._native.get(row, self._model.find(_backend.KIND_COLUMN, column))
+        index = self._columns.get(column)
+        return self._native.get(row, self._model.find(_backend.KIND_COLUMN, column) if index is None else index)
 
     def clear(self) -> None:
         """Makes every feature of every row missing again. Raises NoContract."""
@@ -148,7 +153,7 @@ class Call:
         self._forget_views()
         self._shapes.clear()
         if self._native.is_shared:
-            self._adopt(self._backend.Call(self._model, rows))
+            self._adopt(self._native.fresh(rows))
         else:
             self._native.resize(rows)
 
@@ -158,7 +163,7 @@ class Call:
         Where such arrays are still held, the call moves to new memory: other arrays keep their values, strings and features are to be set again.
         Raises UnknownName, ShapeMismatch, OutOfRange.
         """
-        index = self._model.find(_backend.KIND_INPUT, name)
+        index = self._inputs.index(name)
         self._forget_views()
         if self._native.is_shared:
             self._move(index)
@@ -193,7 +198,7 @@ class Call:
         self._forget_views()
 
     def _move(self, changing: int) -> None:
-        fresh = self._backend.Call(self._model, self._native.rows)
+        fresh = self._native.fresh(self._native.rows)
         for index, shape in self._shapes.items():
             fresh.reshape(index, shape)
         for index, tensor in enumerate(self._signature.inputs):

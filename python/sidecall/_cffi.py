@@ -231,7 +231,7 @@ class Model:
         batch = [records] if isinstance(records, dict) else records
         slot = self._cleared(len(batch))
         for row, record in enumerate(batch):
-            if not isinstance(record, dict):
+            if not isinstance(record, Mapping):
                 got = encoded(type(record).__name__)
                 slot.error.check(lib.sidecall_call_set_invalid(slot.call, row, -1, got, slot.error.struct))
             for name, value in record.items():

@@ -106,10 +106,13 @@ class Pending:
 class Call:
     """A workspace; inputs, features and columns by index."""
 
-    def __init__(self, model: Model, rows: int) -> None:
+    def __init__(self, model: Model, rows: int, handle: Any = None) -> None:
         self._model = model
-        self._slot: Slot | None = Slot(model.handle, rows)
+        self._slot: Slot | None = Slot(handle or model.handle, rows)
         self._find_dynamic_outputs()
+
+    def fresh(self, rows: int) -> Call:
+        return Call(self._model, rows, self._open.model)
 
     @property
     def _open(self) -> Slot:

@@ -38,6 +38,12 @@ class Call {
     find_dynamic_outputs();
   }
 
+  // Another call of the same model, which may be closed by now.
+  Call(const Call& other, int64_t rows)
+      : owner_(other.owner_), model_(other.model_), slot_(std::make_shared<Slot>(other.slot().model(), rows)) {
+    find_dynamic_outputs();
+  }
+
   int64_t rows() const { return sidecall_call_rows(slot().call()); }
   bool is_shared() const noexcept { return slot_ != nullptr && slot_.use_count() > 1; }
   void close() { slot_.reset(); }
@@ -160,6 +166,7 @@ void add_call(py::module_& module) {
            py::arg("rows"))
       .def_property_readonly("rows", &Call::rows)
       .def_property_readonly("is_shared", &Call::is_shared)
+      .def("fresh", [](const Call& call, int64_t rows) { return std::make_unique<Call>(call, rows); }, py::arg("rows"))
       .def("input", &Call::input, py::arg("index"))
       .def("output", &Call::output, py::arg("index"))
       .def("is_kept", &Call::is_kept, py::arg("output"))

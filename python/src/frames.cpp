@@ -97,7 +97,7 @@ py::list Model::predict_columns(const py::list& columns, int64_t rows, int64_t t
   sidecall_call* const call = slot->call();
   slot->error().check(sidecall_call_clear(call, slot->error().get()));
   for (const py::handle item : columns) {
-    const auto [name, values, mask, refused] = item.cast<std::tuple<py::str, py::array, py::object, py::object>>();
+    const auto [name, values, mask, refused] = item.cast<std::tuple<py::str, py::object, py::object, py::object>>();
     const int32_t feature = feature_of(name.ptr());
     py::object holder;
     const std::string_view text = utf8_of(name.ptr(), &holder);

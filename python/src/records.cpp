@@ -18,6 +18,9 @@ int32_t Model::feature_of(PyObject* name) const {
 // The library remembers what it refuses and the run reports it, so statuses are looked at only where it does not.
 void Model::set_record(Slot* slot, int64_t row, PyObject* record) const {
   sidecall_call* const call = slot->call();
+  if (!PyDict_Check(record) && py::isinstance(record, py::module_::import("collections.abc").attr("Mapping"))) {
+    return set_record(slot, row, py::dict(py::reinterpret_borrow<py::object>(record)).ptr());
+  }
   if (!PyDict_Check(record)) {
     slot->error().check(sidecall_call_set_invalid(call, row, -1, type_name(record).c_str(), slot->error().get()));
   }

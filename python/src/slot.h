@@ -20,6 +20,7 @@ class Slot {
 
   sidecall_call* call() const noexcept { return call_; }
   CallError& error() noexcept { return error_; }
+  const ModelHandle& model() const noexcept { return model_; }
 
   // Runs without the GIL. Asks again when there were more faults than room, so that all are reported.
   void run(int64_t timeout_ns);

@@ -1,0 +1,108 @@
+"""arun and apredict: the loop goes on, deadlines and cancelling end a run, and its memory comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sidecall
+from sidecall import errors
+
+ENDLESS = {"x": np.ones(2, dtype=np.float32), "n": np.array(1 << 40, dtype=np.int64)}
+Load = Callable[..., sidecall.Model]
+
+
+def test_answers(matrix: sidecall.Model, backend: str) -> None:
+    async def main() -> None:
+        record = {"a": 1, "b": 2, "c": True, "d": 0.5}
+        assert (await matrix.arun({"X": [[1, 2, 1, 0.5]]}))["prediction"].tolist() == [[621]]
+        assert await matrix.apredict(record) == {"prediction": 621}
+        assert await matrix.apredict([record] * 2) == [{"prediction": 621}] * 2
+        assert (await matrix.apredict(pd.DataFrame([record])))["prediction"].tolist() == [621]
+        large = np.ones((100_000, 4), dtype=np.float32)
+        assert ((await matrix.arun({"X": large}, outputs=["prediction"]))["prediction"] == 1111).all()
+
+    asyncio.run(main())
+
+
+def test_many_at_once(matrix: sidecall.Model, backend: str) -> None:
+    async def one(i: int) -> float:
+        while True:
+            try:
+                return float((await matrix.arun({"X": np.full((1, 4), i, dtype=np.float32)}))["prediction"][0, 0])
+            except errors.Busy:
+                await asyncio.sleep(0.001)
+
+    async def main() -> list[float]:
+        return await asyncio.gather(*(one(i) for i in range(200)))
+
+    assert asyncio.run(main()) == [1111 * i for i in range(200)]
+
+
+def test_the_loop_is_never_blocked(load: Load) -> None:
+    model = load("slow.onnx")
+
+    async def main() -> int:
+        task = asyncio.create_task(model.arun(ENDLESS, timeout=0.3))
+        turns = 0
+        while not task.done():
+            await asyncio.sleep(0.001)
+            turns += 1
+        with pytest.raises(errors.Timeout):
+            task.result()
+        return turns
+
+    assert asyncio.run(main()) > 30
+
+
+def test_cancelling_ends_the_run(load: Load) -> None:
+    model = load("slow.onnx")
+
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(model.arun(ENDLESS), timeout=0.05)
+        assert (await model.arun({**ENDLESS, "n": np.array(0, dtype=np.int64)}))["y"].tolist() == [1, 1]
+
+    asyncio.run(main())
+    wait_for_reapers()
+
+
+def test_refused(matrix: sidecall.Model, backend: str) -> None:
+    async def main() -> None:
+        with pytest.raises(errors.DtypeMismatch):
+            await matrix.arun({"X": np.ones((1, 4))})
+        with pytest.raises(errors.MissingInput):
+            await matrix.arun({})
+        with pytest.raises(errors.UnknownName):
+            await matrix.arun({"X": np.ones((1, 4), dtype=np.float32)}, outputs=["nope"])
+        with pytest.raises(errors.Error) as caught:
+            await matrix.apredict([{"a": "x", "b": 0.5}] * 20)
+        assert len(caught.value.faults) == 80
+        assert await matrix.apredict({"a": 0, "b": 0, "c": False, "d": 1}) == {"prediction": 1000}
+
+    asyncio.run(main())
+
+
+def test_a_model_closed_meanwhile(load: Load) -> None:
+    model = load("slow.onnx")
+
+    async def main() -> None:
+        task = asyncio.create_task(model.arun({**ENDLESS, "n": np.array(200_000, dtype=np.int64)}))
+        await asyncio.sleep(0.001)
+        model.close()
+        assert (await task)["y"].shape == (2,)
+
+    asyncio.run(main())
+
+
+def wait_for_reapers() -> None:
+    deadline = time.monotonic() + 10
+    while any(thread.name == "sidecall-reap" for thread in threading.enumerate()):
+        assert time.monotonic() < deadline, "the engine never let go"
+        time.sleep(0.01)

@@ -1,0 +1,189 @@
+"""Records and frames: missing values, numbers, names, and all faults together."""
+
+from __future__ import annotations
+
+import collections
+import types
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import sidecall
+from sidecall import errors
+
+RECORD = {"a": 1, "b": 2, "c": True, "d": 0.5}
+Load = Callable[..., sidecall.Model]
+
+
+def test_a_record_a_list_and_a_tuple(matrix: sidecall.Model, backend: str) -> None:
+    assert matrix.predict(RECORD) == {"prediction": 621.0}
+    assert matrix.predict([RECORD, RECORD]) == [{"prediction": 621.0}] * 2
+    assert matrix.predict((RECORD,)) == [{"prediction": 621.0}]
+
+
+def test_any_order_and_any_mapping(matrix: sidecall.Model, backend: str) -> None:
+    turned = dict(reversed(RECORD.items()))
+    for record in (turned, collections.OrderedDict(turned), types.MappingProxyType(turned)):
+        assert matrix.predict(record) == {"prediction": 621.0}
+    assert matrix.predict([types.MappingProxyType(turned)]) == [{"prediction": 621.0}]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.nan, np.float32("nan"), pd.NA])
+def test_missing(matrix: sidecall.Model, backend: str, missing: object) -> None:
+    assert matrix.predict({**RECORD, "a": missing}) == matrix.predict({k: v for k, v in RECORD.items() if k != "a"})
+    for name in ("c", "d"):
+        with pytest.raises(errors.MissingValue, match=f"feature '{name}'"):
+            matrix.predict({**RECORD, name: missing})
+
+
+@pytest.mark.parametrize("number", [3, 3.0, np.float32(3), np.float64(3), np.int8(3), np.uint64(3), np.int64(3)])
+def test_numbers_pass_for_each_other_where_whole(matrix: sidecall.Model, backend: str, number: object) -> None:
+    assert matrix.predict({**RECORD, "a": number})["prediction"] == 623
+    assert matrix.predict({**RECORD, "b": number})["prediction"] == 631
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind", "got"),
+    [
+        ("a", "1", errors.DtypeMismatch, "string"),
+        ("a", True, errors.DtypeMismatch, "bool"),
+        ("a", np.True_, errors.DtypeMismatch, "bool"),
+        ("a", [1], errors.DtypeMismatch, "array"),
+        ("a", {"x": 1}, errors.DtypeMismatch, "object"),
+        ("a", b"1", errors.DtypeMismatch, "bytes"),
+        ("a", 1 + 2j, errors.DtypeMismatch, "complex"),
+        ("a", 10**400, errors.DtypeMismatch, "an integer beyond float64"),
+        ("a", 1e300, errors.OutOfRange, None),
+        ("b", 2.5, errors.DtypeMismatch, "float64"),
+        ("b", 2**70, errors.OutOfRange, None),
+        ("c", 1, errors.DtypeMismatch, "int64"),
+        ("c", "true", errors.DtypeMismatch, "string"),
+    ],
+)
+def test_refused_values(matrix: sidecall.Model, backend: str, name: str, value: object, kind: type[errors.Error], got: str | None) -> None:
+    with pytest.raises(kind) as caught:
+        matrix.predict({**RECORD, name: value})
+    assert caught.value.name == name
+    assert got in (None, caught.value.got)
+    assert matrix.predict(RECORD) == {"prediction": 621.0}
+
+
+def test_all_faults_of_a_call(matrix: sidecall.Model, backend: str) -> None:
+    with pytest.raises(errors.Error) as caught:
+        matrix.predict([RECORD, {"a": "secret", "b": 0.5, "c": 1, "d": None, "colour": "secret"}, {}])
+    faults = caught.value.faults
+    assert {(fault.row, fault.name) for fault in faults} == {(1, "a"), (1, "b"), (1, "c"), (1, "d"), (1, "colour"), (2, "c"), (2, "d")}
+    assert "secret" not in repr(faults) + str(caught.value)
+    assert (caught.value.row, caught.value.code) == (faults[0].row, faults[0].code)
+
+
+def test_hundreds_of_faults(matrix: sidecall.Model, backend: str) -> None:
+    with pytest.raises(errors.DtypeMismatch) as caught:
+        matrix.predict([{**RECORD, "a": "x"}] * 500)
+    assert [fault.row for fault in caught.value.faults] == list(range(500))
+
+
+def test_unknown_features(load: Load) -> None:
+    with pytest.raises(errors.UnknownName, match="colour"):
+        load("matrix.onnx").predict({**RECORD, "colour": 1})
+    with pytest.raises(errors.UnknownName):
+        load("matrix.onnx").predict({**RECORD, 7: 1})
+    assert load("matrix.onnx", extra="ignore").predict({**RECORD, "colour": object()}) == {"prediction": 621.0}
+
+
+@pytest.mark.parametrize("records", [3, "text", b"bytes", None, {1, 2}])
+def test_what_is_no_record(matrix: sidecall.Model, backend: str, records: object) -> None:
+    with pytest.raises(errors.DtypeMismatch, match="expected a record"):
+        matrix.predict(records)  # type: ignore[call-overload]
+    with pytest.raises(errors.DtypeMismatch, match="expected a record, got"):
+        matrix.predict([RECORD, records])  # type: ignore[list-item]
+
+
+def test_no_rows_and_no_contract(matrix: sidecall.Model, load: Load, backend: str) -> None:
+    for nothing in ([], pd.DataFrame({name: [] for name in RECORD})):
+        with pytest.raises(errors.ShapeMismatch):
+            matrix.predict(nothing)
+    with pytest.raises(errors.NoContract):
+        load("add.onnx").predict({"x": 1})
+
+
+def test_labels_keep_their_type(load: Load) -> None:
+    for file, kind in (("label_bool.onnx", bool), ("label_bool_int.onnx", bool), ("label_int.onnx", int), ("label_string.onnx", str)):
+        model = load(file)
+        record = {feature.name: 1 for feature in model.features}
+        assert type(model.predict(record)["label"]) is kind, file
+        column = model.predict(pd.DataFrame([record]))["label"]
+        assert isinstance(column.iloc[0], (np.bool_, bool) if kind is bool else (np.int64, int) if kind is int else str)
+
+
+def frame() -> pd.DataFrame:
+    return pd.DataFrame({"d": [0.5, 1.0], "c": [True, False], "b": [2, 0], "a": [1.0, 0.0]}, index=["p", "q"])
+
+
+def test_frame_keeps_its_index(matrix: sidecall.Model, backend: str) -> None:
+    answer = matrix.predict(frame())
+    assert answer["prediction"].tolist() == [621.0, 1000.0]
+    assert list(answer.index) == ["p", "q"]
+    assert list(answer.columns) == [column.name for column in matrix.columns]
+    assert answer["prediction"].dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("name", "column"),
+    [
+        ("a", np.array([1, 0], dtype=np.int32)),
+        ("a", np.array([1, 0], dtype=np.float16)),
+        ("a", np.array([1, 0], dtype=np.uint64)),
+        ("a", pd.array([1, 0], dtype="Int64")),
+        ("a", pd.array([1, 0], dtype="UInt8")),
+        ("a", pd.array([1, 0], dtype="Float32")),
+        ("a", np.array([1, 0.0], dtype=object)),
+        ("a", pd.Categorical([1.0, 0.0])),
+        ("b", np.array([2.0, 0.0])),
+        ("c", pd.array([True, False], dtype="boolean")),
+        ("c", np.array([True, False], dtype=object)),
+    ],
+)
+def test_frame_columns_of_every_kind(matrix: sidecall.Model, backend: str, name: str, column: object) -> None:
+    assert matrix.predict(frame().assign(**{name: column}))["prediction"].tolist() == [621.0, 1000.0]
+
+
+@pytest.mark.parametrize("column", [[None, 0.0], pd.array([pd.NA, 0], dtype="Int64"), np.array([pd.NA, 0], dtype=object), [np.nan, 0]])
+def test_frame_missing(matrix: sidecall.Model, backend: str, column: object) -> None:
+    expected = matrix.predict({**RECORD, "a": None})["prediction"]
+    assert matrix.predict(frame().assign(a=column))["prediction"].tolist() == [expected, 1000.0]
+
+
+def test_frame_refused(matrix: sidecall.Model, backend: str) -> None:
+    when = pd.to_datetime(["2026-01-01", "2026-01-02"])
+    for bad, kind in (
+        (frame().assign(a=when), errors.DtypeMismatch),
+        (frame().assign(a=["x", "y"]), errors.DtypeMismatch),
+        (frame().assign(c=[1, 0]), errors.DtypeMismatch),
+        (frame().assign(colour=1), errors.UnknownName),
+        (frame().drop(columns="d"), errors.MissingValue),
+        (pd.concat([frame(), frame()[["a"]]], axis=1), errors.InvalidArgument),
+    ):
+        with pytest.raises(kind):
+            matrix.predict(bad)
+
+
+def test_frame_of_strings(load: Load) -> None:
+    model = load("kinds.onnx")
+    record = {"f32": 0.5, "f64": 0.1, "i64": 7, "flag": True, "word": "a", "f32_must": 2, "f64_must": 3, "i64_must": 4, "flag_must": False, "word_must": "b"}
+    records = [record, {**record, "word": None}]
+    one_by_one = model.predict(records)
+    for dtype in ("object", "string", "category", "str"):
+        whole = pd.DataFrame(records).astype({"word": dtype, "word_must": dtype})
+        assert model.predict(whole).iloc[0].tolist() == one_by_one[0]["transformed"]
+        np.testing.assert_array_equal(model.predict(whole).iloc[1].to_numpy(float), one_by_one[1]["transformed"])
+
+
+def test_large_batches(matrix: sidecall.Model, backend: str) -> None:
+    rows = 3000
+    whole = pd.DataFrame({"a": np.arange(rows) % 10, "b": 1, "c": True, "d": 0.0})
+    expected = (whole["a"] + 110).tolist()
+    assert matrix.predict(whole)["prediction"].tolist() == expected
+    assert [answer["prediction"] for answer in matrix.predict(whole.to_dict("records"))] == expected
