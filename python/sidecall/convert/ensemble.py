@@ -168,20 +168,25 @@ class Ensemble:
         leaf_targets: list[int],
         leaf_weights: list[float],
     ) -> None:
-        base = len(columns["feature"])
-        roots.append(base)
         leaf = tree["leaf"]
-        inner = np.flatnonzero(~leaf)
+        inner, leaves = np.flatnonzero(~leaf), np.flatnonzero(leaf)
+        roots.append(len(columns["feature"]))
         place = np.zeros(len(leaf), "int64")
-        place[inner] = base + np.arange(len(inner))
-        leaves = np.flatnonzero(leaf)
         place[leaves] = len(leaf_weights) + np.arange(len(leaves))
         leaf_weights += [values.get(int(n), 0.0) for n in leaves]
         leaf_targets += [target] * len(leaves)
-        if not len(inner):  # a lone leaf: both branches of a node that any value takes
-            for key, value in zip(columns, (0, 0.0, 0, int(place[0]), int(place[0]), 1, 1), strict=True):
-                columns[key].append(value)
+        if leaf[0] or leaf[tree["left"][0]]:
+            # onnxruntime before 1.24 misreads a tree, unless it is the first, whose root has a leaf on its true side:
+            # such a tree gets a root in front that sends every value, also a missing one, to the real root.
+            leaf_weights.append(0.0)
+            leaf_targets.append(target)
+            _append(columns, 0, np.inf, 1, roots[-1] + 1, len(leaf_weights) - 1, 0, 1)
+        if leaf[0]:  # a lone leaf: both branches of a node, and no leaf has two parents
+            leaf_weights.append(leaf_weights[place[0]])
+            leaf_targets.append(target)
+            _append(columns, 0, 0.0, 0, int(place[0]), len(leaf_weights) - 1, 1, 1)
             return
+        place[inner] = len(columns["feature"]) + np.arange(len(inner))
         columns["feature"] += tree["feature"][inner].tolist()
         columns["threshold"] += tree["threshold"][inner].tolist()
         columns["missing"] += tree["missing"][inner].astype(int).tolist()
@@ -189,3 +194,8 @@ class Ensemble:
             child = tree[side][inner]
             columns[side] += place[child].tolist()
             columns[side + "leaf"] += leaf[child].astype(int).tolist()
+
+
+def _append(columns: dict[str, list[Any]], *values: Any) -> None:
+    for key, value in zip(columns, values, strict=True):
+        columns[key].append(value)

@@ -187,7 +187,8 @@ class Graph:
         if key in self.seen:
             return self.seen[key]
         results = tuple(Tensor(self, self.fresh("t"), dtype, width) for dtype, width in outputs)
-        node = helper.make_node(op_type, names, [t.name for t in results], domain=domain, **attributes)
+        # Named, because onnxruntime before 1.22 gives two fused nodes without names the same one.
+        node = helper.make_node(op_type, names, [t.name for t in results], self.fresh("n"), domain=domain, **attributes)
         self.nodes.append(node)
         if key is not None:
             self.seen[key] = results

@@ -210,3 +210,53 @@ def test_probabilities_of_several_outputs_are_no_output():
     model = RandomForestClassifier(3).fit(CANCER, np.c_[MALIGNANT, MALIGNANT])
     graph = to_graph(model, [("X", "float32", 30)], precision="float32")
     assert [o.name for o in session(graph).get_outputs()] == ["label"]
+
+
+def grow(rng, depth):
+    """A random tree as nested tuples: (feature, threshold, missing goes left, left, right) or a leaf's values."""
+    if depth == 0 or rng.random() < 0.35:
+        return rng.normal(size=2)
+    return int(rng.integers(3)), float(np.float32(rng.normal())), bool(rng.integers(2)), grow(rng, depth - 1), grow(rng, depth - 1)
+
+
+def answer(tree, row):
+    while isinstance(tree, tuple):
+        feature, threshold, missing, left, right = tree
+        tree = left if (missing if np.isnan(row[feature]) else row[feature] <= threshold) else right
+    return tree
+
+
+def flat(tree, rows):
+    """Appends the nodes of a tree to `rows`, the root first; returns the root's number."""
+    place = len(rows)
+    rows.append([0, 0.0, 0, 0, False, True, np.zeros(2)])
+    if isinstance(tree, tuple):
+        feature, threshold, missing, left, right = tree
+        rows[place] = [feature, threshold, flat(left, rows), flat(right, rows), missing, False, np.zeros(2)]
+    else:
+        rows[place][6] = tree
+    return place
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(25))
+def test_trees_of_any_shape(seed, precision):
+    from sidecall.convert.ensemble import Ensemble
+    from sidecall.convert.graph import Tensor
+    from sidecall.convert.registry import Conversion
+
+    rng = np.random.default_rng(seed)
+    trees = [grow(rng, 4) for _ in range(rng.integers(1, 8))]
+    ensemble = Ensemble(2)
+    for tree in trees:
+        rows = []
+        flat(tree, rows)
+        ensemble.add_values(*(np.array(c) for c in zip(*rows, strict=True)))
+    g = Conversion(precision, ["X"])
+    x = Tensor(g, "X", precision, 3)
+    graph = g.finish("trees", [(x, 3)], [("y", ensemble.scores(g, x, [0.5, -0.25]), [2])])
+    table = rng.normal(size=(200, 3)).astype("float32")
+    table[rng.random(table.shape) < 0.1] = np.nan
+    expected = np.array([np.sum([answer(tree, row) for tree in trees], axis=0) for row in table]) + [0.5, -0.25]
+    got = session(graph).run(None, {"X": table.astype(precision)})[0]
+    np.testing.assert_allclose(got, expected, atol=1e-5 if precision == "float32" else 1e-12)
