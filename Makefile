@@ -15,7 +15,7 @@ native_files := CMakeLists.txt VERSION $(wildcard cmake/* core/* bindings/c/abi/
 # The library of .venv, for programs that do not live beside it. The shell looks, when it is there.
 with_onnxruntime := SIDECALL_ONNXRUNTIME="$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)"
 
-.PHONY: help setup build demo test test-c test-python lint format sanitize bench bench-% package clean
+.PHONY: help setup build demo test test-c test-python lint format sanitize fuzz bench bench-% package clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -29,6 +29,10 @@ $(BUILD)/.system: tools/system_packages.sh
 
 $(BUILD)/.system-lint: $(BUILD)/.system
 	@command -v $(CLANG_FORMAT) >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(CLANG_FORMAT)
+	@touch $@
+
+$(BUILD)/.system-fuzz: $(BUILD)/.system
+	@command -v clang++-19 >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log clang-19 libclang-rt-19-dev
 	@touch $@
 
 $(VENV)/.created: | $(BUILD)/.system
@@ -82,6 +86,9 @@ format: $(VENV)/.package $(BUILD)/.system-lint ## let ruff and clang-format rewr
 sanitize: $(BUILD)/.system $(VENV)/.package ## the C and vector tests under AddressSanitizer and UBSan, those with threads under ThreadSanitizer
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) address,undefined $(JOBS)
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) thread $(JOBS) threads
+
+fuzz: $(BUILD)/.system-fuzz ## the contract, records and model files of tests/fuzz, a minute each
+	@tools/fuzz.sh $(BUILD) 60 $(JOBS)
 
 bench: bench-inproc ## all benchmarks
 

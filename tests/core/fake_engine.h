@@ -51,7 +51,7 @@ class Binding final : public sidecall::Binding {
   }
   void* shape_output(int32_t output, const Dims* dims, void* data) override;
   sidecall::Outcome run() override;
-  void interrupt() noexcept override {}
+  void interrupt() noexcept override;
   void rearm() noexcept override {}
   sidecall::OutputTensor output(int32_t output) override {
     return {outputs[static_cast<size_t>(output)].dims, outputs[static_cast<size_t>(output)].data};
@@ -71,6 +71,7 @@ class Engine final : public sidecall::Engine {
   std::vector<sidecall::TensorSpec> outputs;
   std::vector<Dims> answers;  // by output: its shape after a run, where it is not known before; empty for one row of nothing
   std::function<sidecall::Outcome(Binding&)> on_run;
+  std::function<void()> on_interrupt;  // from any thread
 
   void describe(std::vector<sidecall::TensorSpec>* to_inputs, std::vector<sidecall::TensorSpec>* to_outputs) const override {
     *to_inputs = inputs;
@@ -129,6 +130,10 @@ inline sidecall::Outcome Binding::run() {
     if (bytes > 0) std::memset(tensor.data, 0, bytes);
   }
   return engine_.on_run ? engine_.on_run(*this) : sidecall::Outcome::kDone;
+}
+
+inline void Binding::interrupt() noexcept {
+  if (engine_.on_interrupt) engine_.on_interrupt();
 }
 
 inline void Binding::read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) {

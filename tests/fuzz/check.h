@@ -1,0 +1,44 @@
+// What every fuzz target holds: an input ends well or in an Error of a known status, in one line of UTF-8.
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "core/error.h"
+#include "core/text.h"
+
+namespace fuzz {
+
+inline void require(bool condition, const char* what) {
+  if (condition) return;
+  std::fprintf(stderr, "invariant broken: %s\n", what);
+  std::abort();
+}
+
+inline void check(const sidecall::Error& error) {
+  const std::string message = error.what();
+  require(error.status() != SIDECALL_OK && error.status() != SIDECALL_INTERNAL, "a status of its own");
+  require(std::strcmp(sidecall::status_name(error.status()), "UNKNOWN") != 0, "a known status");
+  require(!message.empty() && sidecall::is_utf8(message), "a message in UTF-8");
+  require(message.find('\n') == std::string::npos, "a message of one line");
+  require(error.num_faults() >= error.faults().size(), "no more faults than were counted");
+  for (const sidecall::Fault& fault : error.faults()) {
+    require(sidecall::is_utf8(fault.name) && sidecall::is_utf8(fault.expected) && sidecall::is_utf8(fault.got), "faults in UTF-8");
+  }
+}
+
+// Runs `body`; whatever else than an Error leaves it ends the process. True when nothing was thrown.
+template <typename Body>
+bool run(Body body) {
+  try {
+    body();
+    return true;
+  } catch (const sidecall::Error& error) {
+    check(error);
+    return false;
+  }
+}
+
+}  // namespace fuzz

@@ -1,0 +1,50 @@
+// Fuzzes the contract parser: any text against a fixed graph with tensors of every kind.
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include "check.h"
+#include "core/contract.h"
+#include "fake_engine.h"
+#include "records_model.h"
+
+namespace {
+
+// What a signature promises to those who index by it.
+void check_signature(const sidecall::Signature& signature, const sidecall::Contract& contract) {
+  for (size_t i = 0; i < signature.features.size(); ++i) {
+    const sidecall::Feature& feature = signature.features[i];
+    fuzz::require(feature.input >= 0 && static_cast<size_t>(feature.input) < signature.inputs.size(), "an input of the graph");
+    fuzz::require(feature.column >= 0 && feature.column < feature.width, "a column of the input");
+    fuzz::require(signature.feature_names.find(feature.name) == static_cast<int32_t>(i), "a feature is found by its name");
+  }
+  for (size_t i = 0; i < signature.columns.size(); ++i) {
+    const sidecall::Column& column = signature.columns[i];
+    fuzz::require(column.output >= 0 && static_cast<size_t>(column.output) < signature.outputs.size(), "an output of the graph");
+    fuzz::require(signature.column_names.find(column.name) == static_cast<int32_t>(i), "a column is found by its name");
+  }
+  for (const sidecall::GoldenOutput& golden : contract.golden.outputs) {
+    fuzz::require(golden.expected.size() == static_cast<size_t>(contract.golden.rows * golden.width), "an answer per row and column");
+  }
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  static const fake::RecordsModel model;
+  const std::string json(reinterpret_cast<const char*>(data), size);
+  sidecall::Signature signature;
+  model.engine.sign(&signature);
+  sidecall::Contract contract;
+  if (!fuzz::run([&] { contract = sidecall::parse_contract(json, "fuzz", &signature); })) return 0;
+  signature.index_records();
+  check_signature(signature, contract);
+  fuzz::require(contract.text == json, "the contract as stored");
+  // What was accepted can be called, and refuses or takes golden rows of its own.
+  sidecall::Call call(signature, model.engine, false, 2);
+  fuzz::run([&] {
+    call.clear();
+    call.run(-1);
+  });
+  return 0;
+}
