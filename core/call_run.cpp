@@ -73,6 +73,7 @@ std::exception_ptr Call::run_engine() noexcept {
     failure = std::current_exception();
   }
   deadline_.reset();
+  has_results_ = outcome == Outcome::kDone && failure == nullptr;  // while the call is still this run's
   const Reason reason = leave();
   if (outcome == Outcome::kDone) return failure;
   try {
@@ -94,7 +95,6 @@ void Call::run(int64_t timeout_ns) {
     throw;
   }
   if (const std::exception_ptr failure = run_engine()) std::rethrow_exception(failure);
-  has_results_ = true;
 }
 
 void Call::start(int64_t timeout_ns) {
@@ -178,7 +178,6 @@ void Call::finish(int64_t wait_ns) {
   if (!pending.is_done) throw pending.released == Reason::kCancelled ? cancelled() : timed_out();
   is_pending_.store(false, std::memory_order_relaxed);
   if (pending.failure) std::rethrow_exception(pending.failure);
-  has_results_ = true;
 }
 
 // A run that its owner was released from still has the buffers: waits until the engine lets go, and drops its outcome.
@@ -189,6 +188,7 @@ void Call::await_abandoned() {
   pending_->changed.wait(lock, [&] { return pending_->is_done; });
   if (pending_->event) pending_->event->drain();
   is_pending_.store(false, std::memory_order_relaxed);
+  has_results_ = false;
 }
 
 int Call::fd() {
