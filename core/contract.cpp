@@ -1,22 +1,17 @@
 // Reads features and outputs of a contract and holds them against the graph; used by model.cpp.
 #include "contract.h"
 
-#include <rapidjson/error/en.h>
-
 #include <string_view>
 #include <unordered_set>
 
 #include "contract_reader.h"
 #include "error.h"
-#include "text.h"
 
 namespace sidecall {
 namespace {
 
 constexpr int64_t kFormat = 1;
 constexpr int64_t kMaxWidth = 1 << 20;  // of an output that has columns; a graph or contract may claim any
-constexpr unsigned kParseFlags =
-    rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag | rapidjson::kParseValidateEncodingFlag;
 
 bool fits(int32_t feature, int32_t tensor) {
   const bool is_float = tensor == SIDECALL_FLOAT32 || tensor == SIDECALL_FLOAT64;
@@ -193,12 +188,7 @@ void check_columns(const JsonNode& list, const Signature& signature) {
 
 Contract read_contract(const std::string& json, Signature* signature) {
   rapidjson::Document document;
-  document.Parse<kParseFlags>(json.data(), json.size());
-  if (document.HasParseError()) {
-    throw Error(SIDECALL_CONTRACT_INVALID,
-                "contract: expected JSON, got other text: " + parser_words(rapidjson::GetParseError_En(document.GetParseError())) +
-                    " (byte " + std::to_string(document.GetErrorOffset()) + ")");
-  }
+  parse_json(json, &document);
   const JsonNode root(&document, "/");
   root.require_unique_keys();
   const int64_t format = root.member("format").integer();

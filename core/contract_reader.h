@@ -11,6 +11,9 @@
 
 namespace sidecall {
 
+// Parses the text of a contract. Throws CONTRACT_INVALID.
+void parse_json(const std::string& json, rapidjson::Document* document);
+
 class JsonNode {
  public:
   JsonNode(const rapidjson::Value* value, std::string path) : value_(value), path_(std::move(path)) {}

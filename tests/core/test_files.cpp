@@ -5,6 +5,7 @@
 #include <fstream>
 #include <string>
 
+#include "core/contract_reader.h"
 #include "core/onnx_file.h"
 #include "core/sha256.h"
 #include "records_model.h"
@@ -75,6 +76,19 @@ TEST_CASE("contracts that would mislead are refused") {
   // A label that follows from a tensor without scores would hold whatever it is.
   CHECK(parse(R"([{"name": "n", "role": "label", "type": "int64", "classes": [0, 1], "decision": {"rule": "argmax", "output": "n"}}])",
               R"({"source": "real", "rows": 1, "features": [[1]], "outputs": {"n": [1]}, "tolerance": {}})") == SIDECALL_CONTRACT_INVALID);
+}
+
+TEST_CASE("a zero of a contract is zero however it is written") {
+  rapidjson::Document document;
+  sidecall::parse_json("[0e-300, 0e-92, -0.00000000000000000000000000, 0.0, 0.1, 5e-324, 9007199254740993, 1e5]", &document);
+  for (rapidjson::SizeType i = 0; i < 4; ++i) CHECK(document[i].GetDouble() == 0);
+  CHECK(document[4].GetDouble() == 0.1);
+  CHECK(document[5].GetDouble() == 5e-324);
+  CHECK(document[6].GetInt64() == 9007199254740993);
+  CHECK(document[7].GetDouble() == 1e5);
+  for (const std::string& text : {"[1e-400]"s, "[1e400]"s, "[1]\0"s, "[1"s, "[01]"s}) {
+    CHECK(status_of([&] { sidecall::parse_json(text, &document); }) == SIDECALL_CONTRACT_INVALID);
+  }
 }
 
 TEST_CASE("a contract of deep nesting is refused") {
