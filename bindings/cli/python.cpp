@@ -1,4 +1,4 @@
-// Hands commands over to the Python package: beside the command first (the same environment), then SIDECALL_PYTHON, then PATH.
+// Hands commands over to the Python package: SIDECALL_PYTHON first, then beside the command (the same environment), then PATH.
 #include "python.hpp"
 
 #include <unistd.h>
@@ -62,13 +62,13 @@ std::vector<PythonCandidate> find_python() {
     probe(result.back());
     return !result.back().package.empty();
   };
-  const std::string folder = executable_folder();
-  if (!folder.empty() && consider(folder + "/python3", "beside the command", true)) return result;
   const char* setting = std::getenv("SIDECALL_PYTHON");
   if (setting && *setting) {
     const std::string named = search_path(setting);
     if (consider(named.empty() ? setting : named, "SIDECALL_PYTHON", false)) return result;
   }
+  const std::string folder = executable_folder();
+  if (!folder.empty() && consider(folder + "/python3", "beside the command", true)) return result;
   consider(search_path("python3"), "PATH", true);
   return result;
 }

@@ -8,7 +8,7 @@ namespace sidecall::cli {
 
 struct PythonCandidate {
   std::string path;
-  std::string found_by;  // "beside the command", "SIDECALL_PYTHON", "PATH"
+  std::string found_by;  // "SIDECALL_PYTHON", "beside the command", "PATH"
   bool runs = false;
   std::string package;  // the package's folder; "" where it is not installed
   std::string version;  // of the package; "" for a source folder that was never installed

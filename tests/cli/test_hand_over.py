@@ -42,10 +42,11 @@ def test_every_word_goes_over(no_neighbour, tmp_path, command):
     assert done.out == f"{[command, *words]} input 1\n"
 
 
-def test_beside_the_command_comes_first(no_neighbour, tmp_path):
+def test_the_setting_comes_first_then_beside_the_command(no_neighbour, tmp_path):
     make_python(tmp_path / "alone/python3", make_package(tmp_path / "beside", "print('beside')"))
     setting = make_python(tmp_path / "bin/python3", make_package(tmp_path / "set", "print('set')"))
-    assert no_neighbour("check", env={"SIDECALL_PYTHON": str(setting)}).out == "beside\n"
+    assert no_neighbour("check", env={"SIDECALL_PYTHON": str(setting)}).out == "set\n"
+    assert no_neighbour("check").out == "beside\n"
 
 
 def test_a_neighbour_without_the_package_is_passed_over(no_neighbour, tmp_path):
