@@ -42,6 +42,6 @@ def count_allocations(client: Client, folder: Path, approaches: list[str], calls
     return {name: int(client.ask("allocations", name, calls)[0][0]) / calls for name in approaches}
 
 
-def measure_growth(client: Client, model: Path, name: str, warm_up: int, count: int) -> int:
+def measure_growth(client: Client, model: Path, warm_up: int, count: int) -> int:
     """KiB of resident memory that `count` opens and closes leave behind, in a process that does nothing else."""
-    return int(client.ask("growth", name, model, warm_up, count)[0][0])
+    return int(client.ask("growth", model, warm_up, count)[0][0])

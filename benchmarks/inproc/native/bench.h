@@ -52,8 +52,7 @@ void bench_free_workload(bench_workload* workload);
  * sidecall's options: 3 * count numbers. */
 void bench_time_opening(const char* folder, int64_t count, int64_t* out_ns);
 /* Growth of resident memory in KiB over `count` opens and closes, after `warm_up` of them. */
-int64_t bench_growth_sidecall(const char* path, int64_t warm_up, int64_t count);
-int64_t bench_growth_raw(const char* path, int64_t warm_up, int64_t count);
+int64_t bench_growth(const char* path, int64_t warm_up, int64_t count);
 
 /* raw.c. A session of the raw rival; `tuned` is 0 for default options, 1 for one thread without arena. */
 void* bench_raw_session_open(const char* path, int tuned);

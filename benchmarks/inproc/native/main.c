@@ -4,7 +4,7 @@
  *   round NAME FIRST CALLS WARM_UP   times CALLS calls of an approach, one by one, from call FIRST on
  *   allocations NAME CALLS           counts allocations during CALLS calls (with count_malloc preloaded)
  *   opening FOLDER COUNT             bench_time_opening
- *   growth NAME FILE WARM_UP COUNT   bench_growth_sidecall, bench_growth_raw
+ *   growth FILE WARM_UP COUNT        bench_growth
  *
  * An answer is the line "ok NUMBERS ANSWERS", that many int64 (times in ns, or what was counted), that many float64 (labels and
  * probabilities, to be checked by run.py); or "error TEXT", and the program ends. */
@@ -102,9 +102,8 @@ static void do_opening(const char* folder, int64_t count) {
   free(times);
 }
 
-static void do_growth(const char* name, const char* file, int64_t warm_up, int64_t count) {
-  const int64_t grown =
-      strcmp(name, "sidecall") == 0 ? bench_growth_sidecall(file, warm_up, count) : bench_growth_raw(file, warm_up, count);
+static void do_growth(const char* file, int64_t warm_up, int64_t count) {
+  const int64_t grown = bench_growth(file, warm_up, count);
   answer(&grown, 1, NULL, 0);
 }
 
@@ -123,8 +122,8 @@ int main(void) {
       do_allocations(name, a);
     } else if (sscanf(line, "opening %2047s %" SCNd64, text, &a) == 2) {
       do_opening(text, a);
-    } else if (sscanf(line, "growth %63s %2047s %" SCNd64 " %" SCNd64, name, text, &a, &b) == 4) {
-      do_growth(name, text, a, b);
+    } else if (sscanf(line, "growth %2047s %" SCNd64 " %" SCNd64, text, &a, &b) == 3) {
+      do_growth(text, a, b);
     } else {
       first[0] = '\0';
       sscanf(line, "%63s", first);

@@ -53,16 +53,9 @@ static int64_t resident_kib(void) {
   return (int64_t)resident * sysconf(_SC_PAGESIZE) / 1024;
 }
 
-int64_t bench_growth_sidecall(const char* path, int64_t warm_up, int64_t count) {
+int64_t bench_growth(const char* path, int64_t warm_up, int64_t count) {
   for (int64_t i = 0; i < warm_up; ++i) sidecall_model_close(open_model(path));
   const int64_t before = resident_kib();
   for (int64_t i = 0; i < count; ++i) sidecall_model_close(open_model(path));
-  return resident_kib() - before;
-}
-
-int64_t bench_growth_raw(const char* path, int64_t warm_up, int64_t count) {
-  for (int64_t i = 0; i < warm_up; ++i) bench_raw_session_close(bench_raw_session_open(path, 1));
-  const int64_t before = resident_kib();
-  for (int64_t i = 0; i < count; ++i) bench_raw_session_close(bench_raw_session_open(path, 1));
   return resident_kib() - before;
 }
