@@ -83,7 +83,7 @@ class Call:
     ...     call.inputs["X"][:] = [[1, 2, 1, 0.5], [0, 0, 0, 1]]
     ...     call.run()
     ...     call.outputs["prediction"].tolist()
-    [621.0, 1000.0]
+    [[621.0], [1000.0]]
     """
 
     __slots__ = ("_columns", "_features", "_inputs", "_model", "_native", "_outputs", "_run", "_shapes", "_signature", "_timeout_ns")

@@ -24,9 +24,7 @@ __all__ = ["Call", "Model", "Pending", "abi_version", "describe_engine", "open",
 _SCALAR, _MEMBER, _ELEMENT = (constants[f"SIDECALL_FORM_{form}"] for form in ("SCALAR", "MEMBER", "ELEMENT"))
 
 
-def open(  # noqa: A001
-    source: bytes, is_file: bool, verify: int, extra: int, timeout_ns: int, onnxruntime: str | None, package: str | None
-) -> Model:
+def open(source: bytes, is_file: bool, verify: int, extra: int, timeout_ns: int, onnxruntime: str | None, package: str | None) -> Model:
     options, keep = _options(onnxruntime, package)
     options.verify, options.extra, options.timeout_ns = verify, extra, timeout_ns
     error, model = CallError(), ffi.new("sidecall_model **")
@@ -69,7 +67,9 @@ class Model:
         self._inputs = [spec_of(lib.sidecall_model_input_spec(handle, i)) for i in range(lib.sidecall_model_num_inputs(handle))]
         self._outputs = [spec_of(lib.sidecall_model_output_spec(handle, i)) for i in range(lib.sidecall_model_num_outputs(handle))]
         self._columns = [lib.sidecall_model_column_spec(handle, i) for i in range(lib.sidecall_model_num_columns(handle))]
-        self._features = {text_of(lib.sidecall_model_feature_spec(handle, i).name): i for i in range(lib.sidecall_model_num_features(handle))}
+        self._features = {
+            text_of(lib.sidecall_model_feature_spec(handle, i).name): i for i in range(lib.sidecall_model_num_features(handle))
+        }
         self._tensor_slots: list[Slot] = []
         self._record_slots: list[Slot] = []
 

@@ -28,7 +28,7 @@ class Spec(NamedTuple):
     dim_names: tuple[str, ...]
 
 
-class Refused(Exception):  # noqa: N818
+class Refused(Exception):
     """A type that the library has no number for; the argument is its name in Python."""
 
 

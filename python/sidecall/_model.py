@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -26,7 +25,7 @@ _VERIFY = {"error": 0, "warn": 1, "off": 2}
 _EXTRA = {"error": 0, "ignore": 1}
 
 
-def open(  # noqa: A001
+def open(
     path: Path,
     *,
     verify: Literal["error", "warn", "off"] = "error",
@@ -98,7 +97,7 @@ class Model:
         >>> import numpy as np
         >>> model = getfixture("matrix")
         >>> model.run({"X": np.array([[1, 2, 1, 0.5]], dtype=np.float32)})["prediction"]
-        array([621.], dtype=float32)
+        array([[621.]], dtype=float32)
         """
         return self._run(inputs, outputs, self._timeout_ns if timeout is None else nanoseconds(timeout))
 
@@ -112,7 +111,7 @@ class Model:
         >>> import asyncio
         >>> model = getfixture("matrix")
         >>> asyncio.run(model.arun({"X": [[1, 2, 1, 0.5]]}))["prediction"].tolist()
-        [621.0]
+        [[621.0]]
         """
         from sidecall._async import finish
 
@@ -212,6 +211,8 @@ class Model:
     @property
     def contract(self) -> dict[str, Any] | None:
         """The contract as it stands in the file; None without one."""
+        import json
+
         text: str | None = self._about["contract"]
         return None if text is None else json.loads(text)
 
@@ -242,6 +243,8 @@ class Model:
         >>> getfixture("matrix").verify()["rows"]
         2
         """
+        import json
+
         report: dict[str, Any] = json.loads(self._native.verify())
         return report
 

@@ -82,13 +82,12 @@ class Call {
     Strings strings;
     for (const py::handle value : values) {
       if (!strings.append(value.ptr())) {
-        slot().error().check(
-            sidecall_call_refuse_input(slot().call(), index, type_name(value.ptr()).c_str(), slot().error().get()));
+        slot().error().check(sidecall_call_refuse_input(slot().call(), index, type_name(value.ptr()).c_str(), slot().error().get()));
       }
     }
     const auto count = static_cast<int64_t>(strings.offsets.size()) - 1;
-    slot().error().check(sidecall_call_set_strings(slot().call(), index, strings.bytes.data(), strings.offsets.data(), count,
-                                                   slot().error().get()));
+    slot().error().check(
+        sidecall_call_set_strings(slot().call(), index, strings.bytes.data(), strings.offsets.data(), count, slot().error().get()));
   }
 
   void resize(int64_t rows) {
@@ -161,12 +160,13 @@ PyObject* run_call(PyObject* self, PyObject* const* args, Py_ssize_t) {
 }  // namespace
 
 void add_call(py::module_& module) {
-  py::class_<Call>(module, "Call")
+  py::class_<Call>(module, "Call", plain_type(), py::is_final())
       .def(py::init([](const py::object& model, int64_t rows) { return new Call(model, model.cast<Model*>(), rows); }), py::arg("model"),
            py::arg("rows"))
       .def_property_readonly("rows", &Call::rows)
       .def_property_readonly("is_shared", &Call::is_shared)
-      .def("fresh", [](const Call& call, int64_t rows) { return std::make_unique<Call>(call, rows); }, py::arg("rows"))
+      .def(
+          "fresh", [](const Call& call, int64_t rows) { return std::make_unique<Call>(call, rows); }, py::arg("rows"))
       .def("input", &Call::input, py::arg("index"))
       .def("output", &Call::output, py::arg("index"))
       .def("is_kept", &Call::is_kept, py::arg("output"))

@@ -20,8 +20,8 @@ py::object row_or_none(int64_t row) { return row < 0 ? py::object(py::none()) : 
 
 py::object make_exception(const sidecall_error& error, const py::list& faults) {
   const py::object make = py::module_::import("sidecall.errors").attr("make");
-  return make(error.status, text_or_none(error.message), py::bool_(error.retryable != 0), row_or_none(error.row),
-              text_or_none(error.name), text_or_none(error.expected), text_or_none(error.got), faults);
+  return make(error.status, text_or_none(error.message), py::bool_(error.retryable != 0), row_or_none(error.row), text_or_none(error.name),
+              text_or_none(error.expected), text_or_none(error.got), faults);
 }
 
 }  // namespace

@@ -64,8 +64,7 @@ int column_type_num(const Column& column) {
 }
 
 py::object read_column(sidecall_call* call, const sidecall_view& view, int64_t rows, int32_t index, const Column& column) {
-  const auto descr =
-      py::reinterpret_steal<py::dtype>(py::detail::npy_api::get().PyArray_DescrFromType_(column_type_num(column)));
+  const auto descr = py::reinterpret_steal<py::dtype>(py::detail::npy_api::get().PyArray_DescrFromType_(column_type_num(column)));
   py::array array(descr, std::vector<py::ssize_t>{static_cast<py::ssize_t>(rows)});
   char* to = proxy(array.ptr())->data;
   const auto size = static_cast<int64_t>(array.itemsize());

@@ -60,18 +60,19 @@ PyObject* predict_model(PyObject* self, PyObject* const* args, Py_ssize_t) {
 }  // namespace
 
 void add_model(py::module_& module) {
-  py::class_<Pending>(module, "Pending")
+  py::class_<Pending>(module, "Pending", plain_type(), py::is_final())
       .def_property_readonly("fd", &Pending::fd)
       .def("result", &Pending::result)
       .def("cancel", &Pending::cancel)
       .def("close", &Pending::close);
-  py::class_<Model>(module, "Model")
+  py::class_<Model>(module, "Model", plain_type(), py::is_final())
       .def("describe", &Model::describe)
       .def("id", &Model::id)
       .def("verify", &Model::verify)
       .def("close", &Model::close)
-      .def("find", [](const Model& model, int32_t kind, const py::object& name) { return model.find(kind, name.ptr()); },
-           py::arg("kind"), py::arg("name"))
+      .def(
+          "find", [](const Model& model, int32_t kind, const py::object& name) { return model.find(kind, name.ptr()); }, py::arg("kind"),
+          py::arg("name"))
       .def("runner",
            [](const py::object& self) {
              static PyMethodDef method = fast_method("run", run_model);
@@ -83,16 +84,18 @@ void add_model(py::module_& module) {
              return bind<Model>(&method, self);
            })
       .def("predict_columns", &Model::predict_columns, py::arg("columns"), py::arg("rows"), py::arg("timeout_ns"))
-      .def("start_run",
-           [](const py::object& self, const py::object& inputs, const py::object& outputs, int64_t timeout_ns) {
-             return self.cast<Model*>()->start_run(self, inputs.ptr(), outputs, timeout_ns);
-           },
-           py::arg("inputs"), py::arg("outputs"), py::arg("timeout_ns"))
-      .def("start_predict",
-           [](const py::object& self, const py::object& records, int64_t timeout_ns) {
-             return self.cast<Model*>()->start_predict(self, records.ptr(), timeout_ns);
-           },
-           py::arg("records"), py::arg("timeout_ns"));
+      .def(
+          "start_run",
+          [](const py::object& self, const py::object& inputs, const py::object& outputs, int64_t timeout_ns) {
+            return self.cast<Model*>()->start_run(self, inputs.ptr(), outputs, timeout_ns);
+          },
+          py::arg("inputs"), py::arg("outputs"), py::arg("timeout_ns"))
+      .def(
+          "start_predict",
+          [](const py::object& self, const py::object& records, int64_t timeout_ns) {
+            return self.cast<Model*>()->start_predict(self, records.ptr(), timeout_ns);
+          },
+          py::arg("records"), py::arg("timeout_ns"));
 }
 
 }  // namespace sidecall_python

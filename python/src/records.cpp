@@ -118,7 +118,7 @@ py::object Model::records(Slot* slot, bool single) const {
       const py::object value = value_of(slot->call(), outputs[output], row, static_cast<int32_t>(i), column);
       const bool is_first = i == 0 || columns_[i - 1].output != column.output;
       if (is_first) {
-        inner = column.form == SIDECALL_FORM_SCALAR    ? value
+        inner = column.form == SIDECALL_FORM_SCALAR   ? value
                 : column.form == SIDECALL_FORM_MEMBER ? py::object(py::dict())
                                                       : py::object(py::list());
         if (PyDict_SetItem(record.ptr(), outputs_[output].name.ptr(), inner.ptr()) != 0) throw py::error_already_set();

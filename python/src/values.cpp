@@ -22,9 +22,7 @@ const ScalarTypes& scalar_types() {
       .get_stored();
 }
 
-bool is_a(PyObject* value, const py::object& type) {
-  return PyObject_TypeCheck(value, reinterpret_cast<PyTypeObject*>(type.ptr())) != 0;
-}
+bool is_a(PyObject* value, const py::object& type) { return PyObject_TypeCheck(value, reinterpret_cast<PyTypeObject*>(type.ptr())) != 0; }
 
 // NaN is how pandas writes a missing string or bool, too.
 sidecall_status set_float(sidecall_call* call, int64_t row, int32_t feature, double value, sidecall_error* err) {
@@ -79,23 +77,36 @@ T element(const sidecall_view& view, int64_t index) {
 
 PyObject* number_of(const sidecall_view& view, int64_t at) {
   switch (view.dtype) {
-    case SIDECALL_FLOAT32: return PyFloat_FromDouble(static_cast<double>(element<float>(view, at)));
-    case SIDECALL_FLOAT64: return PyFloat_FromDouble(element<double>(view, at));
-    case SIDECALL_FLOAT16: return PyFloat_FromDouble(half_to_double(element<uint16_t>(view, at)));
-    case SIDECALL_INT64: return PyLong_FromLongLong(element<int64_t>(view, at));
-    case SIDECALL_INT32: return PyLong_FromLong(element<int32_t>(view, at));
-    case SIDECALL_INT16: return PyLong_FromLong(element<int16_t>(view, at));
-    case SIDECALL_INT8: return PyLong_FromLong(element<int8_t>(view, at));
-    case SIDECALL_UINT64: return PyLong_FromUnsignedLongLong(element<uint64_t>(view, at));
-    case SIDECALL_UINT32: return PyLong_FromUnsignedLong(element<uint32_t>(view, at));
-    case SIDECALL_UINT16: return PyLong_FromLong(element<uint16_t>(view, at));
-    case SIDECALL_UINT8: return PyLong_FromLong(element<uint8_t>(view, at));
-    case SIDECALL_BOOL: return PyBool_FromLong(element<uint8_t>(view, at));
+    case SIDECALL_FLOAT32:
+      return PyFloat_FromDouble(static_cast<double>(element<float>(view, at)));
+    case SIDECALL_FLOAT64:
+      return PyFloat_FromDouble(element<double>(view, at));
+    case SIDECALL_FLOAT16:
+      return PyFloat_FromDouble(half_to_double(element<uint16_t>(view, at)));
+    case SIDECALL_INT64:
+      return PyLong_FromLongLong(element<int64_t>(view, at));
+    case SIDECALL_INT32:
+      return PyLong_FromLong(element<int32_t>(view, at));
+    case SIDECALL_INT16:
+      return PyLong_FromLong(element<int16_t>(view, at));
+    case SIDECALL_INT8:
+      return PyLong_FromLong(element<int8_t>(view, at));
+    case SIDECALL_UINT64:
+      return PyLong_FromUnsignedLongLong(element<uint64_t>(view, at));
+    case SIDECALL_UINT32:
+      return PyLong_FromUnsignedLong(element<uint32_t>(view, at));
+    case SIDECALL_UINT16:
+      return PyLong_FromLong(element<uint16_t>(view, at));
+    case SIDECALL_UINT8:
+      return PyLong_FromLong(element<uint8_t>(view, at));
+    case SIDECALL_BOOL:
+      return PyBool_FromLong(element<uint8_t>(view, at));
     case SIDECALL_STRING: {
       const char* bytes = static_cast<const char*>(view.data);
       return PyUnicode_DecodeUTF8(bytes + view.offsets[at], view.offsets[at + 1] - view.offsets[at], "surrogateescape");
     }
-    default: return nullptr;
+    default:
+      return nullptr;
   }
 }
 

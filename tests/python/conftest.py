@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
 import sidecall
 from vector_files import BACKENDS, MODELS
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-
 import sidecall
 from sidecall import errors
 

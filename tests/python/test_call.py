@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
 import sidecall
 from sidecall import errors
 
@@ -191,7 +190,13 @@ def test_a_call_outlives_its_model(load: Load) -> None:
     call.inputs["X"] = [[1, 2, 1, 0.5]]
     call.run()
     assert call.outputs["prediction"][0, 0] == 621
-    for use in (lambda: model.run({"X": np.ones((1, 4), np.float32)}), lambda: model.predict({}), model.call, model.verify, lambda: model.id):
+    for use in (
+        lambda: model.run({"X": np.ones((1, 4), np.float32)}),
+        lambda: model.predict({}),
+        model.call,
+        model.verify,
+        lambda: model.id,
+    ):
         with pytest.raises(errors.InvalidArgument, match="closed"):
             use()
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 import pytest
-
 import sidecall
 from sidecall import errors
 
@@ -172,7 +171,18 @@ def test_frame_refused(matrix: sidecall.Model, backend: str) -> None:
 
 def test_frame_of_strings(load: Load) -> None:
     model = load("kinds.onnx")
-    record = {"f32": 0.5, "f64": 0.1, "i64": 7, "flag": True, "word": "a", "f32_must": 2, "f64_must": 3, "i64_must": 4, "flag_must": False, "word_must": "b"}
+    record = {
+        "f32": 0.5,
+        "f64": 0.1,
+        "i64": 7,
+        "flag": True,
+        "word": "a",
+        "f32_must": 2,
+        "f64_must": 3,
+        "i64_must": 4,
+        "flag_must": False,
+        "word_must": "b",
+    }
     records = [record, {**record, "word": None}]
     one_by_one = model.predict(records)
     for dtype in ("object", "string", "category", "str"):

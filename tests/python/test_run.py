@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-
 import sidecall
 from sidecall import errors
 
@@ -111,12 +110,21 @@ def test_float16_is_numpys_and_bfloat16_is_raw(load: Load) -> None:
 def test_strings_in_every_form(load: Load) -> None:
     model = load("identity_string.onnx")
     words = ["a", "", "Größe", "🐧"]
-    for x in (words, np.array(words), np.array(words, dtype=object), tuple(words), np.array([word.encode() for word in words], dtype=object)):
+    for x in (
+        words,
+        np.array(words),
+        np.array(words, dtype=object),
+        tuple(words),
+        np.array([word.encode() for word in words], dtype=object),
+    ):
         assert model.run({"x": x})["y"].tolist() == words
     assert model.run({"x": words})["y"].dtype == object
 
 
-@pytest.mark.parametrize(("value", "kind"), [("a\0b", errors.InvalidString), ("\ud800", errors.InvalidString), (3, errors.DtypeMismatch), (None, errors.DtypeMismatch)])
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [("a\0b", errors.InvalidString), ("\ud800", errors.InvalidString), (3, errors.DtypeMismatch), (None, errors.DtypeMismatch)],
+)
 def test_strings_refused(load: Load, value: object, kind: type[errors.Error]) -> None:
     with pytest.raises(kind, match="input 'x'"):
         load("identity_string.onnx").run({"x": np.array(["good", value], dtype=object)})

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-
 import sidecall
 from sidecall import errors
 from sidecall._arrays import PACKED, storage
 from vector_files import BACKENDS, MODELS, VECTORS
 
 Case = dict[str, Any]
-CASES: dict[str, Case] = {case["name"]: case for path in sorted((VECTORS / "cases").glob("*.json")) for case in json.loads(path.read_text("utf-8"))}
+CASES: dict[str, Case] = {
+    case["name"]: case for path in sorted((VECTORS / "cases").glob("*.json")) for case in json.loads(path.read_text("utf-8"))
+}
 CODES = {kind.code for kind in errors.Error.__subclasses__()}
 
 # Python takes records as values: raw JSON text has no entry point here.

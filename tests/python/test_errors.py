@@ -1,0 +1,81 @@
+"""Every status of the header has its exception, which is also a standard one, and survives a trip to another process."""
+
+from __future__ import annotations
+
+import builtins
+import copy
+import pickle
+import re
+
+import pytest
+import sidecall
+from sidecall import _backend, _native, errors
+from sidecall._library import header
+from vector_files import BACKENDS
+
+TEXT = header().read_text(encoding="utf-8")
+# The status constants stand between these two headings.
+SECTION = TEXT[TEXT.index("typedef int32_t sidecall_status;") : TEXT.index("sidecall_status_name")]
+STATUSES = {name: int(number) for name, number in re.findall(r"#define SIDECALL_(\w+) (\d+)", SECTION) if name != "OK"}
+KINDS = {kind.status: kind for kind in errors.Error.__subclasses__()}
+
+
+def test_one_class_per_status() -> None:
+    assert len(STATUSES) > 30
+    assert {kind.code: kind.status for kind in KINDS.values()} == STATUSES
+    assert {kind.code.replace("_", "").lower() for kind in KINDS.values()} == {kind.__name__.lower() for kind in KINDS.values()}
+
+
+@pytest.mark.parametrize("code", STATUSES)
+def test_each(code: str) -> None:
+    status = STATUSES[code]
+    error = errors.make(status, "x 'a': expected b, got c", status % 2 == 0, 3, "a", "b", "c", [(40, 3, "a", "b", "c", "text")])
+    assert type(error) is KINDS[status]
+    assert isinstance(error, sidecall.Error)
+    standard = [base for base in type(error).__bases__ if base is not errors.Error]
+    assert len(standard) == 1
+    assert getattr(builtins, standard[0].__name__) is standard[0]
+    assert standard[0] is not Exception
+    assert error.family == (99 if status == 99 else status // 10 * 10)
+    assert str(error) == "x 'a': expected b, got c"
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(twin) is type(error)
+        assert vars(twin) == vars(error)
+        assert str(twin) == str(error)
+    assert error.faults == [errors.Fault("DTYPE_MISMATCH", 3, "a", "b", "c", "text")]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_names_are_the_librarys(backend: str) -> None:
+    module = _backend.load(backend)
+    for code, status in STATUSES.items():
+        assert module.status_name(status) == code
+    assert module.status_name(98) == "UNKNOWN"
+
+
+def test_a_status_of_a_later_library() -> None:
+    error = errors.make(98, "something new")
+    assert type(error) is errors.Error
+    assert str(error) == "something new"
+
+
+def test_both_backends_are_one_library() -> None:
+    versions = {(module.version(), module.abi_version()) for module in map(_backend.load, BACKENDS)}
+    assert versions == {(sidecall.__version__, _native.abi_version())}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_opening(backend: str, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for path, kind in (
+        (tmp_path / "no.onnx", FileNotFoundError),
+        (tmp_path, OSError),
+        (b"junk", ValueError),
+        (b"", ValueError),
+        ("a\0b", ValueError),
+    ):
+        with pytest.raises(sidecall.Error) as caught:
+            sidecall.open(path, backend=backend)
+        assert isinstance(caught.value, kind)
+    for options in ({"verify": "maybe"}, {"extra": "keep"}, {"backend": "rust"}, {"timeout": 0}):
+        with pytest.raises(errors.InvalidArgument):
+            sidecall.open(tmp_path / "no.onnx", **{"backend": backend, **options})

@@ -1,0 +1,85 @@
+"""Importing and calling sidecall costs what it needs and nothing else. Each test is a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from vector_files import BACKENDS, MODELS
+
+HEAVY = ("onnxruntime", "sklearn", "pandas", "asyncio", "onnx", "skl2onnx", "json", "cffi", "lightgbm", "xgboost")
+
+
+def run(code: str, **environment: str) -> str:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SIDECALL_", "ORT_"))}
+    child = subprocess.run([sys.executable, "-c", code], env={**inherited, **environment}, capture_output=True, text=True, timeout=120)
+    assert child.returncode == 0, child.stderr
+    assert child.stderr == ""
+    return child.stdout
+
+
+def test_import_brings_nothing_heavy() -> None:
+    code = f"import numpy, sys; before = set(sys.modules); import sidecall; print([m for m in {HEAVY!r} if m in set(sys.modules) - before])"
+    assert run(code).strip() == "[]"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_calling_brings_no_onnxruntime_package(backend: str) -> None:
+    code = f"""
+import sys, sidecall
+model = sidecall.open({str(MODELS / "matrix.onnx")!r})
+assert model.predict({{"a": 1, "b": 2, "c": True, "d": 0.5}}) == {{"prediction": 621}}
+assert type(model._native).__module__.endswith({"_" + backend!r}), type(model._native)
+print([m for m in ("onnxruntime", "sklearn", "pandas", "asyncio", "onnx") if m in sys.modules])
+"""
+    assert run(code, SIDECALL_PYTHON_BACKEND=backend).strip() == "[]"
+
+
+def test_telemetry_is_off_unless_somebody_decided() -> None:
+    code = "import os, sidecall; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    assert run(code).strip() == "1"
+    assert run(code, ORT_DISABLE_TELEMETRY="0").strip() == "0"
+
+
+def test_which_onnxruntime() -> None:
+    code = "import json, sidecall; print(json.dumps(sidecall.engine()))"
+    found = json.loads(run(code))
+    assert "onnxruntime/capi" in found["path"]
+    assert json.loads(run(code, SIDECALL_ONNXRUNTIME=found["path"]))["found_by"] == "SIDECALL_ONNXRUNTIME"
+    resident = f"import ctypes; ctypes.CDLL({found['path']!r}); {code}"
+    assert "resident" in json.loads(run(resident))["found_by"] or json.loads(run(resident))["path"] == found["path"]
+
+
+def test_no_onnxruntime_is_said_clearly(tmp_path) -> None:
+    code = f"""
+import sidecall
+try:
+    sidecall.open({str(MODELS / "matrix.onnx")!r}, onnxruntime={str(tmp_path / "none.so")!r})
+except ImportError as error:
+    print(type(error).__name__, "none.so" in str(error))
+"""
+    assert run(code).strip() == "EngineNotFound True"
+
+
+def test_unknown_names_and_lazy_ones() -> None:
+    code = """
+import sidecall
+for name in sidecall.__all__: assert name in dir(sidecall)
+for name in ("Call", "Signature", "Tensor", "engine"): getattr(sidecall, name)
+try: sidecall.nothing
+except AttributeError as error: print(error)
+"""
+    assert run(code).strip() == "module 'sidecall' has no attribute 'nothing'"
+
+
+def test_without_pandas() -> None:
+    code = f"""
+import sys
+sys.modules["pandas"] = None
+import sidecall
+print(sidecall.open({str(MODELS / "matrix.onnx")!r}).predict([{{"a": 1, "b": 2, "c": True, "d": 0.5}}]))
+"""
+    assert run(code).strip() == "[{'prediction': 621.0}]"
