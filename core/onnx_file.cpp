@@ -101,6 +101,7 @@ struct External {
 class ExternalFinder {
  public:
   std::vector<External> found;
+  int64_t num_nodes = 0;
 
   void graph(std::string_view message, int depth) {
     if (depth > kMaxGraphDepth) throw Malformed{};
@@ -128,6 +129,7 @@ class ExternalFinder {
   }
 
   void node(std::string_view message, int depth) {
+    ++num_nodes;
     each(message, [&](const Field& field) {
       if (field.number == 5) attribute(field.bytes, depth);
     });
@@ -247,6 +249,7 @@ OnnxFile::OnnxFile(std::string bytes, const std::string& folder, const std::stri
     throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected an ONNX model, got other or truncated content");
   }
   if (!has_graph) throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected an ONNX model, got content without a graph");
+  num_nodes_ = externals.num_nodes;
   external_files_ = confine(externals.found, folder_, label);
 }
 

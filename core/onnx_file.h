@@ -2,6 +2,7 @@
 // external data. Reads protobuf's wire format at the top, no schema.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,7 @@ class OnnxFile {
   const std::string& bytes() const { return bytes_; }
   const std::vector<ExternalFile>& external_files() const { return external_files_; }
   const std::string& folder() const { return folder_; }
+  int64_t num_nodes() const { return num_nodes_; }  // of all graphs in it
 
   // The value of a key of metadata_props; nullptr when there is none.
   const std::string* metadata(std::string_view key) const;
@@ -38,6 +40,7 @@ class OnnxFile {
   std::string folder_;
   size_t graph_at_ = 0;  // in bytes_; a view would not survive a move of short bytes
   size_t graph_bytes_ = 0;
+  int64_t num_nodes_ = 0;
   std::vector<std::pair<std::string, std::string>> metadata_;
   std::vector<ExternalFile> external_files_;
 };
