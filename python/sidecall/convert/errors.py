@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class NotConvertible(ValueError):  # noqa: N818 - the name that export documents
+class NotConvertible(ValueError):
     """A step that cannot become a graph with the same numbers.
 
     `step` is its path, such as "preprocess > cat > encoder (TargetEncoder)"; `reason` says why.

@@ -86,7 +86,7 @@ def one_class_svm(g: Conversion, model: Any, x: Frame) -> Any:
 
 
 @converts("sklearn", "SVC NuSVC", "pairs")
-def svc_pairs(g: Conversion, model: Any, x: Frame) -> Tensor:
+def svc_pairs(g: Conversion, model: Any, x: Frame) -> Any:
     """libsvm's decision of every pair of classes, [N, pairs], positive for the first class of the pair."""
     coef = model._dual_coef_.toarray() if hasattr(model._dual_coef_, "toarray") else np.asarray(model._dual_coef_)
     counts = np.asarray(model._n_support)
