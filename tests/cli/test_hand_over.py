@@ -27,7 +27,7 @@ def make_package(folder: Path, main: str = ECHO) -> Path:
 def make_python(path: Path, package_folder: Path | None) -> Path:
     """An interpreter that sees the package of that folder, or none at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = f'PYTHONPATH="{package_folder}" exec "{sys.executable}" "$@"' if package_folder else f'exec "{sys.executable}" -I -S "$@"'
+    line = f'PYTHONPATH="{package_folder}" exec "{sys.executable}" -S "$@"' if package_folder else f'exec "{sys.executable}" -I -S "$@"'
     path.write_text(f"#!/bin/sh\n{line}\n")
     path.chmod(0o755)
     return path

@@ -68,7 +68,7 @@ def test_programs_say_what_is_wrong_without_a_model(folder: Path, environment: d
 def test_python_calls(folder: Path, environment: dict[str, str]) -> None:
     ending = "print(answer['probabilities']['Gentoo'], len(X['gentoo']) == len(X))"
     label, probability, *rest = run(sys.executable, "-c", EXPORT + CALL + ending, cwd=folder).split()[-4:]
-    record = {"island": "Biscoe", "bill_length_mm": 48.2, "flipper_length_mm": 210}
+    record = {"island": "Biscoe", "bill_length_mm": 48.2, "bill_depth_mm": 14.3, "flipper_length_mm": 215, "body_mass_g": 4900}
     assert label == "Gentoo"
     assert float(probability) == pytest.approx(answer_of_command(record, folder, environment), rel=1e-6)
     assert rest[1:] == ["True"]

@@ -18,6 +18,9 @@ _LAZY = {"export": "run", "check": "run", "Report": "report", "CheckReport": "re
 def __getattr__(name: str) -> Any:
     if name not in _LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
+    import importlib.util
 
+    missing = [package for package in ("sklearn", "onnx") if importlib.util.find_spec(package) is None]
+    if missing:
+        raise ModuleNotFoundError(f"sidecall.{name} needs {' and '.join(missing)}: pip install 'sidecall[export]'", name=missing[0])
     return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
