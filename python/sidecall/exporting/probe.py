@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .columns import Column, column_of, is_missing
+from .columns import Column, is_missing
 from .data import Data
 from .errors import ModelError
 from .original import Original
 
 UNKNOWN = "unknown category"
+_BATCH = 256
+_SAMPLE = 24
+
+Change = tuple[int, Any]  # a feature and its new value, None for missing
 
 
 @dataclass
@@ -41,7 +45,7 @@ class _Probe:
         nullable = self._nullable(everything)
         unknown = {i: _unknown_value(column) for i, column in enumerate(self.data.columns)}
         tried = [i for i in everything if unknown[i] is not None]
-        accepted = dict(zip(tried, self._all_or_split(tried, lambda i: [(i, unknown[i])]), strict=True))
+        accepted = dict(zip(tried, self._accepted([(i, unknown[i]) for i in tried]), strict=True))
         result = []
         for i in everything:
             closed = i in accepted and not accepted[i] and self._refuses_category(i, unknown[i])
@@ -49,62 +53,62 @@ class _Probe:
             result.append(Acceptance(nullable[i], allowed, unknown[i] if accepted.get(i) else None))
         return result
 
-    def _base_row(self) -> list[Any]:
+    def _base_row(self) -> list[Column]:
         """A row that the model answers, without missing values where there is one."""
         missing = np.sum([column.missing for column in self.data.columns], axis=0)
-        order = np.argsort(missing, kind="stable")[:20]
         refusal: Exception | None = None
-        for i in order:
-            row = [None if c.missing[i] else c.values[i] for c in self.data.columns]
-            refusal = self.original.refusal(self._rows([row]))
+        for row in np.argsort(missing, kind="stable")[:20]:
+            base = [column.take([row]) for column in self.data.columns]
+            refusal = self.original.refusal(self.data.build(base))
             if refusal is None:
-                return row
+                return base
         name = type(refusal).__name__
         raise ModelError(f"the model does not answer for single rows of the data: {name} in {self.original.outputs[0].method}") from refusal
 
-    def _rows(self, rows: list[list[Any]]) -> Any:
-        columns = [
-            column_of(c.name, c.kind, values, c.narrow) for c, values in zip(self.data.columns, zip(*rows, strict=True), strict=True)
-        ]
+    def _rows(self, changes: Sequence[Change]) -> Any:
+        """One row per change: the base with one value replaced."""
+        same = np.zeros(len(changes), dtype=np.intp)
+        columns = [column.take(same) for column in self.base]
+        for row, (i, value) in enumerate(changes):
+            columns[i].missing[row] = value is None
+            if value is not None:
+                columns[i].values[row] = value
         return self.data.build(columns)
 
-    def _accepts(self, changes: Sequence[list[tuple[int, Any]]]) -> bool:
-        rows = []
-        for change in changes:
-            row = list(self.base)
-            for i, value in change:
-                row[i] = value
-            rows.append(row)
-        return self.original.accepts(self._rows(rows))
+    def _accepted(self, changes: Sequence[Change]) -> list[bool]:
+        """Whether each change is accepted, in few questions where most are."""
+        result = []
+        for start in range(0, len(changes), _BATCH):
+            result += self._all_or_split(changes[start : start + _BATCH])
+        return result
 
-    def _all_or_split(self, items: Sequence[Any], change: Callable[[Any], list[tuple[int, Any]]]) -> list[bool]:
-        """Whether each item's change is accepted, in few questions where most are."""
-        if not items:
+    def _all_or_split(self, changes: Sequence[Change]) -> list[bool]:
+        if not changes:
             return []
-        if self._accepts([change(item) for item in items]):
-            return [True] * len(items)
-        if len(items) == 1:
+        if self.original.accepts(self._rows(changes)):
+            return [True] * len(changes)
+        if len(changes) == 1:
             return [False]
-        middle = len(items) // 2
-        return self._all_or_split(items[:middle], change) + self._all_or_split(items[middle:], change)
+        middle = len(changes) // 2
+        return self._all_or_split(changes[:middle]) + self._all_or_split(changes[middle:])
 
     def _nullable(self, features: Sequence[int]) -> list[bool]:
-        result = self._all_or_split(features, lambda i: [(i, None)])
+        # Wide models mostly treat all features alike: where none of a sample is accepted, the rest is not tried.
+        sample = np.unique(np.linspace(0, len(features) - 1, _SAMPLE).astype(int)).tolist()
+        if len(features) > _BATCH and not any(self._accepted([(i, None) for i in sample])):
+            return [False] * len(features)
+        result = self._accepted([(i, None) for i in features])
         for i in features:
             if not result[i] and self.data.holds_objects(i) and not self.data.columns[i].missing.any():
                 kept, self.data.sentinels[i] = self.data.sentinels[i], None
-                result[i] = self._accepts([[(i, None)]])
+                (result[i],) = self._accepted([(i, None)])
                 if not result[i]:
                     self.data.sentinels[i] = kept
         return result
 
     def _refuses_category(self, i: int, unknown: Any) -> bool:
         """Text is always a category; a number may be refused for other reasons, such as a range."""
-        if self.data.columns[i].kind == "string":
-            return True
-        row = list(self.base)
-        row[i] = unknown
-        return "categor" in str(self.original.refusal(self._rows([row])))
+        return self.data.columns[i].kind == "string" or "categor" in str(self.original.refusal(self._rows([(i, unknown)])))
 
     def _allowed(self, i: int) -> list[Any]:
         column = self.data.columns[i]
@@ -112,7 +116,7 @@ class _Probe:
         exact = {"string": str, "int": int, "float": float, "bool": bool}[column.kind]
         known = {exact(value) for value in _fitted_categories(self.original.model) if _fits(value, column.kind)}
         candidates = sorted(seen | known)
-        accepted = self._all_or_split(candidates, lambda value: [(i, value)])
+        accepted = self._accepted([(i, value) for value in candidates])
         return [value for value, good in zip(candidates, accepted, strict=True) if good]
 
 

@@ -16,7 +16,7 @@ from .columns import Column
 from .data import Data, read_data
 from .decision import find_decision
 from .engine import Session
-from .errors import DataError, ParityError, StepError
+from .errors import DataError, FileError, ParityError, StepError
 from .invent import invent
 from .original import Original
 from .parity import Measure, Parity
@@ -69,10 +69,11 @@ def export(
     >>> print(report)  # doctest: +SKIP
     """
     target = Path(path)
+    about = _about(name if name is not None else target.stem, version, metadata)
     job = _Job(model, data, feature_names, dtype, ranges, golden)
     with Progress(progress, job.data.rows) as bar:
         report, graph = job.convert(bar.advance)
-    report.contract["model"] = _about(job, name if name is not None else target.stem, version, metadata)
+    report.contract["model"] = about | {"task": job.original.task}
     content = artifact.seal(graph, report.contract)
     artifact.write(target, content)
     report.path, report.size_bytes, report.seconds = target, len(content), time.monotonic() - job.started
@@ -93,7 +94,7 @@ def check(model: Any, data: Any = None, *, feature_names: Sequence[str] | None =
     try:
         job = _Job(model, data, feature_names, None, True, "synthetic")
         report, graph = job.convert(lambda rows: None)
-        report.contract["model"] = _about(job, type(model).__name__, "", None)
+        report.contract["model"] = _about(type(model).__name__, "", None) | {"task": job.original.task}
         artifact.seal(graph, report.contract)
         result.report = report
     except StepError as error:
@@ -220,9 +221,19 @@ class _Job:
         return Report(None, contract, precision, why, notes=list(self.data.notes))
 
 
-def _about(job: _Job, name: str, version: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+def _about(name: str, version: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     created = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    about: dict[str, Any] = {"name": name, "version": version, "created": created, "task": job.original.task, "id": ""}
+    about: dict[str, Any] = {"name": name, "version": version, "created": created, "task": "", "id": ""}
     if metadata is not None:
-        about["metadata"] = dict(metadata)
+        about["metadata"] = _json_object(metadata)
     return about
+
+
+def _json_object(metadata: Any) -> dict[str, Any]:
+    if not isinstance(metadata, Mapping):
+        raise FileError(f"metadata: expected a JSON object, got {type(metadata).__name__}")
+    try:
+        golden.dumps(dict(metadata))
+    except (TypeError, ValueError) as error:
+        raise FileError("metadata: expected a JSON object, got a value that JSON does not hold") from error
+    return dict(metadata)

@@ -15,7 +15,7 @@ _MISSING_SHARE = 0.1
 _UNKNOWN_SHARE = 0.05
 _BETWEEN_SHARE = 0.3
 _BETWEEN = 0.37  # not the middle: that is where trees put their thresholds, and no rounding is right there
-_MAX_FEATURES_WITH_EDGES = 200
+_MAX_VALUES = 200_000  # of one table; wide models get fewer rows
 
 
 class Source:
@@ -84,8 +84,9 @@ class Generator:
 
     def many(self, rows: int) -> list[Column]:
         """Rows drawn at random, and each edge of each feature alone within such a row."""
-        result = [self._draw() for _ in range(rows)]
-        for i, source in enumerate(self.sources[:_MAX_FEATURES_WITH_EDGES]):
+        affordable = max(32, _MAX_VALUES // len(self.sources))
+        result = [self._draw() for _ in range(min(rows, affordable))]
+        for i, source in enumerate(self.sources[: affordable // 4]):
             for value in source.edges():
                 row = self._draw()
                 row[i] = value

@@ -1,0 +1,87 @@
+"""The file: identity, atomicity, permissions, metadata, versions, and limits."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+import numpy as np
+import onnx
+import pytest
+from contract_reader import File, check_contract
+from sidecall.exporting import FileError, artifact, export
+from sklearn.linear_model import LinearRegression
+
+DATA = np.round(np.random.default_rng(0).normal(size=(60, 2)), 2)
+MODEL = LinearRegression().fit(DATA, DATA[:, 0])
+
+
+def test_id_is_of_the_graph_alone(tmp_path):
+    first = export(MODEL, tmp_path / "a.onnx", DATA, version="1")
+    second = export(MODEL, tmp_path / "b.onnx", DATA, version="2", metadata={"x": [1, None, "ü"]}, golden="none")
+    other = export(LinearRegression().fit(DATA, DATA[:, 1]), tmp_path / "c.onnx", DATA)
+    assert first.id == second.id != other.id
+    for name in ("a", "b", "c"):
+        check_contract(File(tmp_path / f"{name}.onnx"))
+    assert File(tmp_path / "b.onnx").contract["model"]["metadata"] == {"x": [1, None, "ü"]}
+
+
+def test_the_contract_can_be_changed_without_the_id(tmp_path):
+    export(MODEL, tmp_path / "a.onnx", DATA)
+    proto = onnx.load(tmp_path / "a.onnx")
+    proto.metadata_props[0].value += " "
+    assert artifact.graph_id(proto.SerializeToString()) == File(tmp_path / "a.onnx").contract["model"]["id"]
+
+
+def test_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "a.onnx"
+    path.write_text("old")
+
+    def fail(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(FileError, match=r"cannot write a\.onnx: No space left on device"):
+        export(MODEL, path, DATA)
+    assert path.read_text() == "old" and [item.name for item in tmp_path.iterdir()] == ["a.onnx"]
+
+
+def test_file_has_ordinary_permissions(tmp_path):
+    mask = os.umask(0o027)
+    try:
+        export(MODEL, tmp_path / "a.onnx", DATA)
+    finally:
+        os.umask(mask)
+    assert stat.S_IMODE((tmp_path / "a.onnx").stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("path", ["missing/a.onnx", "."])
+def test_paths_that_cannot_be_written(tmp_path, path):
+    with pytest.raises(FileError, match="cannot write"):
+        export(MODEL, tmp_path / path, DATA)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_graph_too_large_for_one_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(artifact, "MAX_BYTES", 100)
+    with pytest.raises(FileError, match="expected a graph of at most 100 bytes"):
+        export(MODEL, tmp_path / "a.onnx", DATA)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("metadata", [{"x": float("nan")}, {"x": object()}, {1: {2}}, "text"])
+def test_metadata_that_is_not_json(tmp_path, metadata):
+    with pytest.raises(FileError, match="metadata: expected a JSON object"):
+        export(MODEL, tmp_path / "a.onnx", DATA, metadata=metadata)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_versions_name_what_made_the_file(tmp_path):
+    versions = export(MODEL, tmp_path / "a.onnx", DATA).contract["versions"]
+    assert versions["onnx"] == onnx.__version__ and versions["numpy"] == np.__version__
+
+
+def test_messages_without_a_graph():
+    for content in (b"", b"\x08\x07", onnx.ModelProto(ir_version=8).SerializeToString()):
+        with pytest.raises(FileError, match="expected a model with a graph"):
+            artifact.graph_id(content)

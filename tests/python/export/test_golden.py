@@ -1,0 +1,190 @@
+"""Golden rows: whose answers, how many, how large, and what is left out."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from contract_reader import File, check_contract
+from export_data import houses, messages, payments
+from sidecall.exporting import DataError, export
+from sidecall.exporting.compare import compare, tolerated
+from sidecall.exporting.original import Output
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.multioutput import MultiOutputClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+
+@pytest.fixture
+def paid():
+    frame, target = payments(400)
+    frame = frame[["amount", "age", "country"]]
+    first = make_column_transformer((SimpleImputer(), ["amount", "age"]), (OneHotEncoder(handle_unknown="ignore"), ["country"]))
+    return make_pipeline(first, LogisticRegression(max_iter=500)).fit(frame, target), frame
+
+
+def exported(tmp_path, model, data, **options):
+    export(model, tmp_path / "m.onnx", data, **options)
+    file = File(tmp_path / "m.onnx")
+    check_contract(file)
+    return file
+
+
+def test_synthetic_rows_hold_the_edges(tmp_path, paid):
+    model, frame = paid
+    file = exported(tmp_path, model, frame)
+    part = file.contract["verification"]
+    amount, age, country = part["features"]
+    assert part["source"] == "synthetic" and part["rows"] == 32
+    assert frame["amount"].min() in amount and frame["amount"].max() in amount and None in amount
+    assert "unknown category" in country and None in country and None in age
+
+
+def test_answers_are_those_of_the_original(tmp_path, paid):
+    model, frame = paid
+    part = exported(tmp_path, model, frame).contract["verification"]
+    rows = pd.DataFrame(dict(zip(frame.columns, part["features"], strict=True))).astype(frame.dtypes)
+    rows.loc[rows["country"].isna(), "country"] = np.nan
+    np.testing.assert_allclose(part["outputs"]["probabilities"], model.predict_proba(rows), atol=1e-7)
+    assert part["outputs"]["label"] == model.predict(rows).tolist()
+
+
+def test_real_rows_and_none(tmp_path, paid):
+    model, frame = paid
+    part = exported(tmp_path, model, frame, golden="real").contract["verification"]
+    assert part["source"] == "real" and set(part["features"][0]) <= set(frame["amount"])
+    none = exported(tmp_path, model, frame, golden="none").contract["verification"]
+    assert none["source"] == "none" and none["rows"] == 0
+    with pytest.raises(DataError, match="expected 'synthetic', 'real' or 'none', got 'some'"):
+        export(model, tmp_path / "m.onnx", frame, golden="some")
+    with pytest.raises(DataError, match="expected data for 'real' rows"):
+        export(LinearRegression().fit([[0.0]], [1.0]), tmp_path / "m.onnx", golden="real")
+
+
+def test_without_ranges_no_number_of_the_data_is_in_the_file(tmp_path, paid):
+    model, frame = paid
+    contract = exported(tmp_path, model, frame, ranges=False).contract
+    assert all("seen" not in feature for feature in contract["features"])
+    drawn = {value for value in contract["verification"]["features"][0] if value is not None}
+    assert len(drawn) > 10 and not drawn & set(frame["amount"].tolist())
+
+
+def test_free_text_is_not_copied(tmp_path):
+    texts, labels = messages(300)
+    contract = exported(tmp_path, make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels), texts).contract
+    golden = contract["verification"]["features"][0]
+    assert "" in golden and not {text for text in golden if len(text.split()) > 3} & set(texts)
+    assert "seen" not in contract["features"][0]
+
+
+def test_wide_rows_are_cut_to_the_limit(tmp_path):
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(40, 3000))
+    file = exported(tmp_path, LinearRegression().fit(data, data[:, 0]), data)
+    part = file.contract["verification"]
+    assert 1 <= part["rows"] < 32
+    assert len(json.dumps(part, separators=(",", ":"))) <= 64 * 1024
+
+
+def test_a_single_row_beyond_the_limit_leaves_none(tmp_path):
+    data = np.random.default_rng(0).normal(size=(30, 4500))
+    report = export(LinearRegression().fit(data, data[:, 0]), tmp_path / "m.onnx", data, golden="real")
+    assert report.contract["verification"] == {"source": "none", "rows": 0, "features": [], "outputs": {}, "tolerance": {}}
+    assert "not verified on open" in str(report)
+
+
+def test_tolerance_is_four_times_what_parity_measured(tmp_path):
+    frame, target = houses(1500)
+    numbers = frame[["area", "rooms"]]
+    report = export(make_pipeline(StandardScaler(), LinearRegression()).fit(numbers, target), tmp_path / "m.onnx", numbers)
+    measured = report.parity["outputs"][0]["largest"]
+    tolerance = report.contract["verification"]["tolerance"]["prediction"]
+    assert measured > 0 and tolerance["absolute"] >= 4 * measured and tolerance["relative"] == 1e-5
+    assert not report.weak and "measured on 1500 rows" in str(report)
+
+
+def test_shapes_of_outputs(tmp_path):
+    rng = np.random.default_rng(0)
+    data = np.round(rng.normal(size=(200, 3)), 2)
+    several = LinearRegression().fit(data, data @ rng.normal(size=(3, 2)))
+    assert exported(tmp_path, several, data).contract["outputs"] == [
+        {"name": "prediction", "role": "prediction", "type": "float32", "width": 2}
+    ]
+    (output,) = exported(tmp_path, PCA(2).fit(data), data).contract["outputs"]
+    assert output["role"] == "transformed" and output["width"] == 2
+    marks = (data[:, :2] > 0).astype(int)
+    names = [
+        entry["name"]
+        for entry in exported(tmp_path, MultiOutputClassifier(LogisticRegression()).fit(data, marks), data).contract["outputs"]
+    ]
+    assert names == ["label"]
+    label, probabilities = exported(tmp_path, OneVsRestClassifier(LogisticRegression()).fit(data, marks), data).contract["outputs"]
+    assert label["width"] == 2 and "classes" not in label and probabilities["classes"] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "classes"),
+    [([0.0, 1.0, 2.0], "int64", [0, 1, 2]), (["b", "a", "c"], "string", ["a", "b", "c"]), ([10, -3, 7], "int64", [-3, 7, 10])],
+)
+def test_labels_keep_their_type(tmp_path, labels, kind, classes):
+    data = np.arange(90, dtype=float).reshape(-1, 1)
+    file = exported(tmp_path, RandomForestClassifier(5, random_state=0).fit(data, np.array(labels * 30)), data)
+    label, probabilities = file.contract["outputs"]
+    assert label["type"] == kind and label["classes"] == classes == probabilities["classes"]
+    assert {type(value) for value in file.contract["verification"]["outputs"]["label"]} == {str if kind == "string" else int}
+
+
+class Noisy(LinearRegression):
+    """Answers another number each time."""
+
+    calls = 0
+
+    def predict(self, rows):
+        Noisy.calls += 1
+        return super().predict(rows) + Noisy.calls
+
+
+def test_an_output_that_differs_between_runs_is_marked(tmp_path, monkeypatch):
+    import sidecall.convert
+
+    data = np.round(np.random.default_rng(0).normal(size=(50, 2)), 2)
+    plain = LinearRegression().fit(data, data[:, 0])
+    real = sidecall.convert.to_graph
+    monkeypatch.setattr(sidecall.convert, "to_graph", lambda model, *rest, **options: real(plain, *rest, **options))
+    noisy = Noisy().fit(data, data[:, 0])
+    report = export(noisy, tmp_path / "m.onnx", data)
+    assert report.contract["outputs"][0]["deterministic"] is False
+    assert report.contract["verification"]["outputs"] == {}
+    assert "not deterministic, not verified" in str(report)
+
+
+def test_margins_make_ties_harmless_and_errors_not():
+    label = Output("label", "predict", "string", ["a", "b"], decision={"rule": "argmax", "output": "probabilities"})
+    scores = Output("probabilities", "predict_proba", "float32", ["a", "b"])
+    expected = {"label": np.array(["a", "a"]), "probabilities": np.array([[0.5 + 1e-9, 0.5 - 1e-9], [0.6, 0.4]])}
+    got = {"label": np.array(["b", "b"]), "probabilities": expected["probabilities"].astype(np.float32)}
+    difference = compare([label, scores], expected, got)
+    assert difference[0].bad.tolist() == [False, True] and difference[0].differs.all()
+    assert not difference[1].bad.any()
+    label.decision = None
+    assert compare([label], expected, got)[0].bad.all(), "without a rule labels compare exactly"
+
+
+def test_numbers_are_measured_by_their_own_magnitude():
+    prediction = Output("prediction", "predict", "float32")
+    small = np.full(10, 1e-8)
+    assert tolerated(prediction, small).max() < 1e-12
+    columns = np.column_stack([np.full(10, 1e9), np.full(10, 0.5)])
+    assert tolerated(Output("transformed", "transform", "float32"), columns)[:, 1].max() < 1e-4
+    odd = {"prediction": np.array([np.nan, np.inf, 1.0])}
+    assert not compare([prediction], odd, odd)[0].bad.any()
+    assert compare([prediction], odd, {"prediction": np.array([0.0, -np.inf, np.nan])})[0].bad.all()
