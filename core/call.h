@@ -110,6 +110,7 @@ class Call final : private Watched, private Job {
   void forget_records();
   void write_missing(int64_t row, const Feature& feature);
   void check_records();
+  void check_bools() const;
   void check_values();
   void check_category(int64_t row, const Feature& feature, const void* data) const;
 

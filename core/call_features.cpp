@@ -269,6 +269,19 @@ void Call::check_records() {
   throw Error(std::move(found), total, rows_ > 1);
 }
 
+// Any other byte is neither true nor false to a kernel, but now the one and now the other.
+void Call::check_bools() const {
+  for (size_t i = 0; i < inputs_.size(); ++i) {
+    const TensorSpec& spec = signature_.inputs[i];
+    if (spec.dtype != SIDECALL_BOOL) continue;
+    const auto* bytes = static_cast<const uint8_t*>(inputs_[i].data);
+    const auto count = static_cast<int64_t>(count_bytes(spec.dtype, inputs_[i].dims));
+    uint8_t all = 0;
+    for (int64_t k = 0; k < count; ++k) all = static_cast<uint8_t>(all | bytes[k]);
+    if (all > 1) throw Error("input", {SIDECALL_OUT_OF_RANGE, -1, spec.name, "bytes of 0 or 1", "another"});
+  }
+}
+
 // Tensors may have been written through views: look for what the graph would take without a word.
 void Call::check_values() {
   for (size_t i = 0; i < inputs_.size(); ++i) {

@@ -29,6 +29,7 @@ void Call::prepare() {
     const TensorSpec& spec = signature_.inputs[i];
     throw Error("input", {SIDECALL_MISSING_INPUT, -1, spec.name, describe_tensor(spec.dtype, spec.dims, &spec.dim_names), "nothing"});
   }
+  check_bools();
   if (signature_.has_contract) check_values();
   for (Output& output : outputs_) output.is_fetched = false;
 }

@@ -81,7 +81,7 @@ Error::Error(Fault fault, const std::string& message) : Error(fault.status, mess
   faults_.push_back(std::move(fault));
 }
 
-Error::Error(const char* what, Fault fault) : Error(fault, describe(what, fault) + row_text(fault)) {}
+Error::Error(const char* what, Fault fault) : Error(fault, describe(what, fault) + row_text(fault)) { faults_.front().what = what; }
 
 Error::Error(std::vector<Fault> feature_faults, size_t total, bool name_rows)
     : status_(feature_faults.front().status),

@@ -19,6 +19,7 @@ struct Fault {
   std::string name;
   std::string expected;
   std::string got;
+  const char* what = "feature";  // what `name` is the name of
 };
 
 class Error : public std::exception {

@@ -242,7 +242,7 @@ OnnxFile::OnnxFile(std::string bytes, const std::string& folder, const std::stri
         graph_bytes_ = field.bytes.size();
         externals.graph(field.bytes, 0);
       }
-      if (field.number == 14) metadata_.push_back(read_pair(field.bytes));
+      if (field.number == 14) add_metadata(read_pair(field.bytes), label);
       if (field.number == 25) externals.function(field.bytes);
     }
   } catch (const Malformed&) {
@@ -251,6 +251,13 @@ OnnxFile::OnnxFile(std::string bytes, const std::string& folder, const std::stri
   if (!has_graph) throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected an ONNX model, got content without a graph");
   num_nodes_ = externals.num_nodes;
   external_files_ = confine(externals.found, folder_, label);
+}
+
+void OnnxFile::add_metadata(std::pair<std::string, std::string> entry, const std::string& label) {
+  if (metadata(entry.first) != nullptr) {
+    throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected each key of metadata_props once, got '" + entry.first + "' twice");
+  }
+  metadata_.push_back(std::move(entry));
 }
 
 const std::string* OnnxFile::metadata(std::string_view key) const {

@@ -36,6 +36,8 @@ class OnnxFile {
   std::string fingerprint() const;
 
  private:
+  void add_metadata(std::pair<std::string, std::string> entry, const std::string& label);
+
   std::string bytes_;
   std::string folder_;
   size_t graph_at_ = 0;  // in bytes_; a view would not survive a move of short bytes

@@ -249,6 +249,18 @@ TEST_CASE("strings whose offsets leave their bytes are refused") {
   CHECK((answer == "SHAPE_MISMATCH" || answer == "INVALID_ARGUMENT"));
 }
 
+TEST_CASE("a bool is a byte of 0 or 1") {
+  const Model model = support::open("identity_bool.onnx");
+  Call call(model, 2);
+  const View x = call.input(0);
+  auto* bytes = static_cast<uint8_t*>(const_cast<void*>(static_cast<const void*>(x.bytes().data())));
+  bytes[1] = 2;
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "OUT_OF_RANGE");
+  CHECK(last().name == std::string(model.input_spec(0)->name));
+  bytes[1] = 1;
+  call.run();
+}
+
 TEST_CASE("a failed run leaves no outputs and a usable call") {
   const Model model = support::open("gather.onnx");
   Call call(model);

@@ -58,6 +58,13 @@ TEST_CASE("external data is no address in memory") {
   std::filesystem::remove_all(folder);
 }
 
+TEST_CASE("a key of metadata_props stands once") {
+  const std::string graph = bytes_field("\x3a", "");
+  const std::string entry = bytes_field("\x72", bytes_field("\x0a", "sidecall.contract") + bytes_field("\x12", "{}"));
+  CHECK(*OnnxFile(graph + entry, "", "m").metadata("sidecall.contract") == "{}");
+  CHECK(status_of([&] { OnnxFile(graph + entry + entry, "", "m"); }) == SIDECALL_FILE_INVALID);
+}
+
 TEST_CASE("the id of a very short file survives a move") {
   OnnxFile file("\x3a\x02\x60\x00"s, "", "m");
   const OnnxFile moved = std::move(file);

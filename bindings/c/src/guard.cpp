@@ -30,7 +30,7 @@ void copy_fault(const Fault& fault, sidecall_fault* out) {
   copy_text(out->name, fault.name);
   copy_text(out->expected, fault.expected);
   copy_text(out->got, fault.got);
-  copy_text(out->message, describe("feature", fault));
+  copy_text(out->message, describe(fault.what, fault));
 }
 
 // A caller that did not initialise the struct gets the status alone.

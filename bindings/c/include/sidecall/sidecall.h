@@ -111,7 +111,7 @@ SIDECALL_API const char *sidecall_status_name(sidecall_status status);
 
 /* ---- Errors ---------------------------------------------------------------------------------------------------- */
 
-/* One fault of one value. A run over records finds all faults before it gives up. Texts are cut to their space at a
+/* One fault of one value. This struct keeps its size within a SONAME. A run over records finds all faults before it gives up. Texts are cut to their space at a
  * character boundary and end with NUL. None of ours ever holds a value of the data; what ONNX Runtime says of its own is passed on. */
 typedef struct sidecall_fault {
   int64_t row;        /* from 0; -1 when no row is concerned */
@@ -291,7 +291,7 @@ typedef struct sidecall_column_spec {
 } sidecall_column_spec;
 
 /* Counts and specs. A spec is NULL when the index is out of range. Files without a contract have no features, and one
- * column for each output of rank 1, or of rank 2 with a fixed width.   Since 0.1. */
+ * column for each output of rank 1, or of rank 2 with a fixed width of at most 2^20.   Since 0.1. */
 SIDECALL_API int32_t sidecall_model_num_inputs(const sidecall_model *model);
 SIDECALL_API int32_t sidecall_model_num_outputs(const sidecall_model *model);
 SIDECALL_API int32_t sidecall_model_num_features(const sidecall_model *model);
