@@ -174,7 +174,7 @@ void Call::finish(int64_t wait_ns) {
   } else if (!is_ready()) {
     pending.changed.wait_until(lock, deadline_after(wait_ns), is_ready);
   }
-  if (!is_ready()) throw Error(SIDECALL_TIMEOUT, "the run is not over yet");
+  if (!is_ready()) throw Error(SIDECALL_BUSY, "the run is not over yet");
   if (pending.event) pending.event->drain();
   if (!pending.is_done) throw pending.released == Reason::kCancelled ? cancelled() : timed_out();
   is_pending_.store(false, std::memory_order_relaxed);

@@ -473,7 +473,7 @@ SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t time
 SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
 
 /* Waits up to `wait_ns` (0 only looks and never blocks; -1 waits for ever) for the run that was started, and takes its outcome. Answers
- * TIMEOUT when it is not over yet: the call stays busy, ask again. A run whose own deadline has passed, or that was cancelled, is over
+ * BUSY when it is not over yet: ask again. A run whose own deadline has passed, or that was cancelled, is over
  * when the engine lets go of it; until then finish answers TIMEOUT or CANCELLED at once, and so it does once more at the end (or OK
  * if the run completed all the same). sidecall_call_run, resize and close wait for that moment; everything else answers BUSY until then.
  * Fails with NOT_RUN (nothing was started) and as sidecall_call_run.   Since 0.1. */
