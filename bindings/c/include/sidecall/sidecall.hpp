@@ -454,7 +454,7 @@ class Call {
     detail::check_rows([&](sidecall_error *err) { return sidecall_call_start(call_, timeout_ns, err); });
   }
 
-  /* Waits for it and takes its outcome. Throws TIMEOUT while it is not over. */
+  /* Waits for it and takes its outcome. Throws BUSY while it is not over, TIMEOUT when its deadline passed. */
   void finish(int64_t wait_ns = -1) {
     detail::check_rows([&](sidecall_error *err) { return sidecall_call_finish(call_, wait_ns, err); });
   }
