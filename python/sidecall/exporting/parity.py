@@ -18,6 +18,7 @@ from .schema import Schema
 _BATCH = 10_000
 # Rows whose value lies within float32 rounding of a threshold: no float32 input can tell them apart, and they must be rare.
 _ROUNDED_SHARE = 1e-3
+_ROUNDED_SHARE_SYNTHETIC = 1e-2
 
 
 @dataclass
@@ -68,25 +69,28 @@ class OutputParity:
 class Parity:
     rows: int = 0
     rounded: int = 0
+    rounded_share: float = _ROUNDED_SHARE
     outputs: dict[str, OutputParity] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
-        return not any(output.bad for output in self.outputs.values()) and self.rounded <= _ROUNDED_SHARE * self.rows
+        return not any(output.bad for output in self.outputs.values()) and self.rounded <= self.rounded_share * self.rows
 
     def worst(self) -> OutputParity:
         return max(self.outputs.values(), key=lambda output: (output.bad, output.worst_bad))
 
-    def describe(self) -> str:
+    def describe(self, where: str) -> str:
         """Why it does not hold."""
         worst = self.worst()
         if not worst.bad:
-            return f"{self.rounded} of {self.rows} rows hold values that a float32 input cannot tell from a threshold of the model"
+            return f"{self.rounded} of {self.rows} rows of {where} hold values that a float32 input cannot tell from a threshold"
         rows = f"in {worst.bad} of {self.rows} rows, first in row {worst.first_bad}"
+        rows += f" of {where}"
         if worst.is_label:
-            return f"the labels differ {rows}"
+            return f"the converted graph gives other answers: the labels differ {rows}"
         amount = "by more than any number" if np.isinf(worst.worst_bad) else f"by up to {worst.worst_bad:.3g}"
-        return f"{worst.name} differ {amount} {rows}"
+        verb = "differs" if worst.name == "prediction" else "differ"
+        return f"the converted graph gives other answers: {worst.name} {verb} {amount} {rows}"
 
 
 class Measure:
@@ -104,6 +108,7 @@ class Measure:
 
     def of_columns(self, columns: list[Column]) -> Parity:
         parity = self._new()
+        parity.rounded_share = _ROUNDED_SHARE_SYNTHETIC
         for rows in _slices(len(columns[0])):
             batch = [column.take(rows) for column in columns]
             self._batch(parity, self.data.build(batch), batch, rows.start)

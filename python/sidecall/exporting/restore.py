@@ -12,17 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from .columns import Column
-from .precision import decimals
 from .schema import Schema
 
 
-def places(schema: Schema, columns: list[Column]) -> dict[str, list[int | None]]:
+def places(schema: Schema) -> dict[str, list[int | None]]:
     """Per float32 input that holds decimals: how many, column by column."""
     result: dict[str, list[int | None]] = {name: [] for name, dtype, _ in schema.inputs if dtype == "float32"}
-    for feature, column in zip(schema.features, columns, strict=True):
+    for feature in schema.features:
         if feature.input in result:
-            result[feature.input].append(decimals(column))
+            result[feature.input].append(feature.places)
     return {name: counts for name, counts in result.items() if any(count is not None for count in counts)}
 
 

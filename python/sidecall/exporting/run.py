@@ -129,7 +129,7 @@ class _Job:
         refusal: StepError | None = None
         why = "parity holds"
         many = self.generator.many(_SYNTHETIC_ROWS)
-        restorable = restore.places(self.schema, self.data.columns)
+        restorable = restore.places(self.schema)
         attempts: list[tuple[str, dict[str, list[int | None]]]] = [("float32", {}), ("float64", {})]
         if restorable:
             attempts.append(("float64", restorable))
@@ -183,7 +183,7 @@ class _Job:
         if parity.holds:
             return parity
         worst = parity.worst()
-        reason = f"the converted graph gives other answers: {parity.describe()} of {where}"
+        reason = parity.describe(where)
         if parity.rounded and any(feature.tensor == "float32" for feature in self.schema.features):
             reason += '; dtype="float64" gives the model inputs that hold these values'
         raise ParityError(type(self.model).__name__, reason, output=worst.name, row=worst.first_bad or 0, largest=worst.worst_bad)

@@ -11,7 +11,7 @@ import numpy as np
 from .columns import MISSING_STRING, Column
 from .data import Data
 from .errors import DataError
-from .precision import is_short, needs_float64
+from .precision import decimals, is_short, needs_float64
 from .probe import Acceptance
 
 _EXACT_FLOAT64 = 2**53
@@ -33,6 +33,7 @@ class Feature:
     missing: Any
     allowed: list[Any] | None
     seen: dict[str, Any] | None
+    places: int | None  # decimals that the column is written with, where a float32 blurs them
 
     def as_json(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -71,15 +72,16 @@ class Schema:
         result = []
         for feature, column in zip(self.features, columns, strict=True):
             if feature.kind == "float" and feature.tensor == "float32" and not column.narrow:
-                column = Column(column.name, "float", denoted(column.values), column.missing, column.narrow)
+                values = denoted(column.values, short=feature.places is not None)
+                column = Column(column.name, "float", values, column.missing, column.narrow)
             result.append(column)
         return result
 
 
-def denoted(values: np.ndarray) -> np.ndarray:
-    """What a float32 stands for: the short decimal that was written, where there is one, else the float32 itself."""
+def denoted(values: np.ndarray, *, short: bool) -> np.ndarray:
+    """What a float32 stands for: itself, or in a column of short decimals the one that was written."""
     rounded = values.astype(np.float32).astype(np.float64)
-    return np.where(is_short(values), values, rounded)
+    return np.where(is_short(values), values, rounded) if short else rounded
 
 
 def infer(data: Data, accepts: list[Acceptance], *, dtype: str | Mapping[str, str] | None = None, ranges: bool = True) -> Schema:
@@ -104,7 +106,8 @@ def infer(data: Data, accepts: list[Acceptance], *, dtype: str | Mapping[str, st
                 nullable=acceptance.nullable,
                 missing=_missing(column, tensor),
                 allowed=acceptance.allowed,
-                seen=_seen(column, acceptance) if ranges else None,
+                seen=_seen(column) if ranges else None,
+                places=decimals(column) if tensor == "float32" else None,
             )
         )
     inputs = [("X", wanted[0], len(features))] if matrix else [(f.input, f.tensor, 1) for f in features]
@@ -180,7 +183,7 @@ def _encode(column: Column, feature: Feature) -> np.ndarray:
         return column.as_float().astype(feature.tensor)
 
 
-def _seen(column: Column, acceptance: Acceptance) -> dict[str, Any] | None:
+def _seen(column: Column) -> dict[str, Any] | None:
     present = column.present()
     if column.kind in ("string", "bool"):
         categories = sorted(set(present.tolist()))

@@ -167,6 +167,13 @@ def test_an_output_that_differs_between_runs_is_marked(tmp_path, monkeypatch):
     assert "not deterministic, not verified" in str(report)
 
 
+def test_sums_over_threads_are_verified(tmp_path):
+    data = np.random.default_rng(0).normal(size=(400, 4))
+    model = RandomForestClassifier(60, n_jobs=2, random_state=0).fit(data, data[:, 0] > 0)
+    part = exported(tmp_path, model, data).contract["verification"]
+    assert set(part["outputs"]) == {"label", "probabilities"}
+
+
 def test_margins_make_ties_harmless_and_errors_not():
     label = Output("label", "predict", "string", ["a", "b"], decision={"rule": "argmax", "output": "probabilities"})
     scores = Output("probabilities", "predict_proba", "float32", ["a", "b"])

@@ -62,7 +62,8 @@ def test_short_decimals():
     assert decimals(column_of_array("x", np.array([1.25, 3.5, np.nan]))) == 2
     assert decimals(column_of_array("x", np.array([1.0, 3.0]))) is None
     assert decimals(column_of_array("x", np.array([1.25], dtype=np.float32))) is None
-    assert denoted(np.array([60.4, 1 / 3])).tolist() == [60.4, float(np.float32(1 / 3))]
+    assert denoted(np.array([60.4, 1 / 3]), short=True).tolist() == [60.4, float(np.float32(1 / 3))]
+    assert denoted(np.array([60.4]), short=False).tolist() == [float(np.float32(60.4))]
 
 
 def test_hint_decides(tmp_path):
@@ -228,3 +229,22 @@ def test_an_unrelated_file_at_the_path_survives_a_refusal(tmp_path):
     with pytest.raises(StepError):
         export(model, tmp_path / "m.onnx", pd.DataFrame([[0.0], [1.0]]))
     assert (tmp_path / "m.onnx").read_text() == "mine"
+
+
+def test_values_that_float32_cannot_tell_from_a_threshold(tmp_path):
+    """Bin edges are data values of full precision; behind a scaler half of the rows that equal one would turn."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(3000, 1))
+    model = make_pipeline(StandardScaler(), HistGradientBoostingRegressor(max_iter=40, max_leaf_nodes=200, min_samples_leaf=2)).fit(
+        np.repeat(data, 2, axis=0), rng.normal(size=6000)
+    )
+    try:
+        export(model, tmp_path / "m.onnx", data)
+    except ParityError as error:
+        assert 'dtype="float64"' in str(error)
+    else:
+        raise AssertionError("rows on a bin edge turned in silence")
+    export(model, tmp_path / "m.onnx", data, dtype="float64")
+    file = File(tmp_path / "m.onnx")
+    got = file.ask([{"x0": value} for value in data.ravel().tolist()])["prediction"].ravel()
+    np.testing.assert_allclose(got, model.predict(data), rtol=1e-5, atol=1e-6)
