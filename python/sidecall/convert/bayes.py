@@ -9,7 +9,7 @@ import numpy as np
 from .frame import Frame
 from .graph import Tensor
 from .kernels import squared_distances
-from .linear import affine, pair, sign_index
+from .linear import affine, sides
 from .neighbours import distances
 from .registry import Conversion, converts
 
@@ -75,13 +75,16 @@ def linear_discriminant(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "LinearDiscriminantAnalysis", "predict_proba")
 def linear_discriminant_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    scores = g.call(model, "decision_function", x)
-    return pair(g, g.sigmoid(scores)) if len(model.classes_) == 2 else g.softmax(scores)
+    if len(model.classes_) == 2:
+        return g.sigmoid(sides(g, x.matrix(), model.coef_, model.intercept_))
+    return g.softmax(g.call(model, "decision_function", x))
 
 
 @converts("sklearn", "LinearDiscriminantAnalysis", "index")
 def linear_discriminant_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return sign_index(g, g.call(model, "decision_function", x))
+    if len(model.classes_) == 2:
+        return g.argmax(sides(g, x.matrix(), model.coef_, model.intercept_))
+    return g.argmax(g.call(model, "decision_function", x))
 
 
 @converts("sklearn", "LinearDiscriminantAnalysis", "transform")

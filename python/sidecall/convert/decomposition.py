@@ -9,7 +9,7 @@ import numpy as np
 from .frame import Frame
 from .graph import Tensor
 from .kernels import squared_distances
-from .linear import affine, pair
+from .linear import affine, sides
 from .numeric import cos
 from .registry import Conversion, converts, refuses
 from .scaling import safe_norm
@@ -196,12 +196,19 @@ def tfidf(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "MLPClassifier MLPRegressor", "forward")
 def forward(g: Conversion, model: Any, x: Frame) -> Tensor:
+    y = affine(g, _hidden(g, model, x), np.asarray(model.coefs_[-1]).T, model.intercepts_[-1])
+    return _activate(g, model.out_activation_, y)
+
+
+def _hidden(g: Conversion, model: Any, x: Frame) -> Tensor:
     y = x.matrix()
-    for k, (weights, bias) in enumerate(zip(model.coefs_, model.intercepts_, strict=True)):
-        y = affine(g, y, np.asarray(weights).T, bias)
-        last = k == len(model.coefs_) - 1
-        y = _activate(g, model.out_activation_ if last else model.activation, y)
+    for weights, bias in zip(model.coefs_[:-1], model.intercepts_[:-1], strict=True):
+        y = _activate(g, model.activation, affine(g, y, np.asarray(weights).T, bias))
     return y
+
+
+def _mlp_sides(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return sides(g, _hidden(g, model, x), model.coefs_[-1], model.intercepts_[-1])
 
 
 def _activate(g: Conversion, name: str, y: Tensor) -> Tensor:
@@ -226,17 +233,17 @@ def mlp_regressor(g: Conversion, model: Any, x: Frame) -> Any:
 
 
 @converts("sklearn", "MLPClassifier", "predict_proba")
-def mlp_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = g.call(model, "forward", x)
-    return pair(g, y) if model.n_outputs_ == 1 else y
+def mlp_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
+    if model.n_outputs_ == 1:
+        return g.sigmoid(_mlp_sides(g, model, x))
+    return g.call(model, "forward", x)
 
 
 @converts("sklearn", "MLPClassifier", "index")
 def mlp_index(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = g.call(model, "forward", x)
     if model._label_binarizer.y_type_.startswith("multilabel"):
-        return g.cast(y > 0.5, "int64")
-    return g.cast(g.flatten(y > 0.5), "int64") if model.n_outputs_ == 1 else g.argmax(y)
+        return g.cast(g.call(model, "forward", x) > 0.5, "int64")
+    return g.argmax(_mlp_sides(g, model, x) if model.n_outputs_ == 1 else g.call(model, "forward", x))
 
 
 @converts("sklearn", "BernoulliRBM", "transform")

@@ -29,6 +29,16 @@ def affine(g: Conversion, x: Tensor, coef: Any, intercept: Any) -> Tensor:
     return g.op("Gemm", x, g.const(weights.T), g.const(bias), width=weights.shape[0])
 
 
+def sides(g: Conversion, x: Tensor, coef: Any, intercept: Any) -> Tensor:
+    """[-z, z] of two classes in one node: the logistic of each is its probability, the larger is the class.
+
+    The class is taken here and not from the probabilities, which are both 0.5 for small z. A tie is the first class.
+    """
+    weights = np.asarray(coef, dtype="float64").reshape(1, -1)
+    bias = np.asarray(intercept, dtype="float64").reshape(-1)
+    return affine(g, x, np.vstack([-weights, weights]), np.concatenate([-bias, bias]))
+
+
 def pair(g: Conversion, positive: Tensor) -> Tensor:
     """[1 - p, p] of two classes."""
     return g.concat([1.0 - positive, positive])
@@ -59,8 +69,15 @@ def decision(g: Conversion, model: Any, x: Frame) -> Tensor:
     return affine(g, x.matrix(), model.coef_, model.intercept_)
 
 
+def _two_sided(model: Any) -> bool:
+    """Whether the outputs are a label and probabilities of two classes; decision values would need a node of their own."""
+    return hasattr(model, "predict_proba") and np.shape(model.coef_)[0] == 1
+
+
 @converts("sklearn", CLASSIFIERS, "index")
 def linear_index(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if _two_sided(model):
+        return g.argmax(sides(g, x.matrix(), model.coef_, model.intercept_))
     binarizer = getattr(model, "_label_binarizer", None)
     scores = g.call(model, "decision_function", x)
     if binarizer is not None and binarizer.y_type_.startswith("multilabel"):
@@ -70,17 +87,17 @@ def linear_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "LogisticRegression LogisticRegressionCV", "predict_proba")
 def logistic(g: Conversion, model: Any, x: Frame) -> Tensor:
-    scores = g.call(model, "decision_function", x)
-    if len(model.classes_) <= 2:
-        return pair(g, g.sigmoid(scores))
-    return g.softmax(scores)
+    if _two_sided(model):
+        return g.sigmoid(sides(g, x.matrix(), model.coef_, model.intercept_))
+    return g.softmax(g.call(model, "decision_function", x))
 
 
 @converts("sklearn", "SGDClassifier", "predict_proba")
 def sgd_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    scores = g.call(model, "decision_function", x)
+    two = _two_sided(model)
+    scores = sides(g, x.matrix(), model.coef_, model.intercept_) if two else g.call(model, "decision_function", x)
     p = g.sigmoid(scores) if model.loss == "log_loss" else (g.minimum(g.maximum(scores, -1.0), 1.0) + 1.0) / 2.0
-    return pair(g, p) if scores.width == 1 else normalized(g, p, len(model.classes_))
+    return p if two else normalized(g, p, len(model.classes_))
 
 
 @converts("sklearn", "PoissonRegressor GammaRegressor TweedieRegressor", "predict")
