@@ -30,12 +30,31 @@ class Session:
         self.types = {output.name: _WORDS.get(output.type, output.type) for output in self._session.get_outputs()}
         self.inputs = [(spec.name, _WORDS.get(spec.type, spec.type)) for spec in self._session.get_inputs()]
 
+    def shape(self, name: str, tensors: dict[str, np.ndarray]) -> tuple[int, ...]:
+        return tuple(np.shape(self._answers(tensors)[self.names.index(name)]))
+
     def run(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        answers = self._answers(tensors)
+        return {name: _flat(answer) for name, answer in zip(self.names, answers, strict=True)}
+
+    def _answers(self, tensors: dict[str, np.ndarray]) -> list[Any]:
         try:
-            answers = self._session.run(self.names, tensors)
+            return list(self._session.run(self.names, tensors))
         except Exception as error:
             raise StepError(self._step, f"the converted graph fails in a run ({type(error).__name__})") from error
-        return {name: _flat(answer) for name, answer in zip(self.names, answers, strict=True)}
+
+
+def declare_shapes(graph: Any, session: Session, tensors: dict[str, np.ndarray]) -> None:
+    """Writes each output's shape into the graph where it says less than a run shows; readers rely on rank and width."""
+    for output in graph.graph.output:
+        shape = session.shape(output.name, tensors)
+        dims = output.type.tensor_type.shape.dim
+        if len(dims) == len(shape) and all(dim.dim_value == size for dim, size in zip(dims[1:], shape[1:], strict=True)):
+            continue
+        del dims[:]
+        dims.add().dim_param = "N"
+        for size in shape[1:]:
+            dims.add().dim_value = size
 
 
 _WORDS = {

@@ -15,7 +15,7 @@ from . import artifact, golden, restore
 from .columns import Column
 from .data import Data, read_data
 from .decision import find_decision
-from .engine import Session
+from .engine import Session, declare_shapes
 from .errors import DataError, FileError, ParityError, StepError
 from .invent import invent
 from .original import Original
@@ -136,7 +136,7 @@ class _Job:
         for precision, places in attempts:
             try:
                 graph, measure = self._graph(precision, places)
-                of_data, of_many, of_few = self._measure(measure, many, on_rows)
+                of_data, of_many, of_few = self._measure(graph, measure, many, on_rows)
             except StepError as error:
                 # The reason at the lower precision is the one to act on, unless the higher one gets further.
                 refusal = refusal if refusal is not None and not isinstance(error, ParityError) else error
@@ -170,8 +170,9 @@ class _Job:
                 output.type = session.types[output.name]
         return graph, Measure(self.data, self.schema, self.original, session)
 
-    def _measure(self, measure: Measure, many: list[Column], on_rows: Callable[[int], None]) -> tuple[Parity, Parity, Parity]:
+    def _measure(self, graph: Any, measure: Measure, many: list[Column], on_rows: Callable[[int], None]) -> tuple[Parity, Parity, Parity]:
         if len(self.few[0]):
+            declare_shapes(graph, measure.session, measure.schema.tensors(self.few))
             golden.mark_random(self.few, measure)
         # What is cheap first: a wrong conversion is mostly wrong on made-up rows already.
         of_few = self._held(measure.of_columns(self.few), "synthetic rows")

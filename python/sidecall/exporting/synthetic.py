@@ -9,12 +9,14 @@ import numpy as np
 from .columns import Column, column_of
 from .data import Data
 from .original import Original
+from .precision import decimals
 from .probe import UNKNOWN, Acceptance
 
 _MISSING_SHARE = 0.1
 _UNKNOWN_SHARE = 0.05
 _BETWEEN_SHARE = 0.3
-_BETWEEN = 0.37  # not the middle: that is where trees put their thresholds, and no rounding is right there
+_BETWEEN = 0.37  # where a float32 may round a value, not the middle: trees put their thresholds there, and no rounding is right
+_MIDDLE_SHARE = 0.5  # of the values between, where the middle is a number that a caller may write: it must be answered rightly
 _MAX_VALUES = 200_000  # of one table; wide models get fewer rows
 
 
@@ -32,6 +34,7 @@ class Source:
         if column.kind == "float":
             present = [value for value in present if np.isfinite(value)]
         self.values = sorted(set(present)) or [{"float": 0.0, "int": 0, "bool": False, "string": UNKNOWN}[column.kind]]
+        self.places = _places(column)
         self.words = _words(self.values) if column.kind == "string" and not self.closed else []
 
     def draw(self) -> Any:
@@ -50,12 +53,22 @@ class Source:
             return self.values[self.rng.integers(len(self.values))]
         i = self.rng.integers(len(self.values) - 1)
         low, high = self.values[i], self.values[i + 1]
+        middle = self.middle(low, high)
+        if middle is not None and self.rng.random() < _MIDDLE_SHARE:
+            return middle
         if self.kind == "int":
             return low + int((high - low) * _BETWEEN)
         value = low + (high - low) * _BETWEEN
         # As short as a value that a caller writes: it must mean the same in a float32.
         short = float(np.format_float_positional(np.float32(value), unique=True))
         return short if low < short < high else value
+
+    def middle(self, low: Any, high: Any) -> Any:
+        """Half-way in as many decimals as the data is written with; None where these two have no such number between."""
+        if self.places is None:
+            return None
+        value = (low + high) // 2 if self.kind == "int" else float(np.round((low + high) / 2, self.places))
+        return value if low < value < high else None
 
     def edges(self) -> list[Any]:
         result = (
@@ -112,6 +125,15 @@ class Generator:
     def _columns(self, rows: list[list[Any]]) -> list[Column]:
         by_feature = zip(*rows, strict=True)
         return [column_of(c.name, c.kind, values, c.narrow) for c, values in zip(self.data.columns, by_feature, strict=True)]
+
+
+def _places(column: Column) -> int | None:
+    """The decimals of a column of short numbers, 0 for whole ones; None for full precision."""
+    if column.kind not in ("int", "float"):
+        return None
+    present = column.present()
+    whole = bool(np.all(np.isfinite(present) & (present == np.floor(present)))) and len(present) > 0
+    return 0 if whole else decimals(column)
 
 
 def _words(values: list[str]) -> list[str]:

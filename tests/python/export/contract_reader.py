@@ -165,6 +165,8 @@ def _check_output(output: dict[str, Any], contract: dict[str, Any], file: File) 
         assert shape[1] == several
     if several is None:
         assert len(shape) == 1 or shape[1] == 1
+    assert len(shape) in (1, 2) and not isinstance(shape[0], int), "the number of rows is free"
+    assert len(shape) == 1 or isinstance(shape[1], int), "the width is fixed"
     decision = output.get("decision")
     if decision is not None:
         assert output["role"] == "label" and decision["rule"] in ("argmax", "threshold")
