@@ -14,7 +14,7 @@ from .frame import Frame, join
 from .graph import Tensor
 from .linear import pair, sign_index
 from .registry import Conversion, converts, refuses
-from .trees import rounded
+from .trees import compared, rounded
 
 LIGHTGBM = "LGBMClassifier LGBMRegressor LGBMRanker"
 XGBOOST = "XGBClassifier XGBRegressor XGBRFClassifier XGBRFRegressor XGBRanker"
@@ -51,7 +51,7 @@ def lightgbm_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
     dump = model.booster_.dump_model()
     objective = str(dump.get("objective", "custom"))
     frame = _codes(g, model, dump.get("pandas_categorical"), x)
-    sets = CategoricalSets(g, frame.matrix())
+    sets = CategoricalSets(g, compared(frame))
     singles = np.array(frame.singles)
     outputs = int(dump["num_tree_per_iteration"])
     ensemble = Ensemble(outputs)
@@ -101,7 +101,7 @@ def _split(g: Conversion, node: dict[str, Any], sets: CategoricalSets, singles: 
 @converts("lightgbm", "LGBMClassifier LGBMRegressor LGBMRanker", "raw")
 def lightgbm_raw(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, str]:
     ensemble, matrix, objective = g.call(model, "trees", x)
-    return ensemble.scores(g, matrix), objective
+    return g.cast(ensemble.scores(g, matrix), g.real), objective
 
 
 def _option(objective: str, key: str, default: float) -> float:
@@ -136,9 +136,9 @@ def lightgbm_classified(g: Conversion, model: Any, x: Frame) -> Any:
     ensemble, matrix, objective = g.call(model, "trees", x)
     name, classes = objective.split()[0], len(model.classes_)
     sigmoid = _option(objective, "sigmoid", 1.0)
-    if name == "binary" and sigmoid == 1.0 and g.real == "float32":
+    if name == "binary" and sigmoid == 1.0 and matrix.dtype == "float32":
         return ensemble.classify(g, matrix, 2, "LOGISTIC")
-    if name == "multiclass" and g.real == "float32":
+    if name == "multiclass" and matrix.dtype == "float32":
         return ensemble.classify(g, matrix, classes, "SOFTMAX")
     raw = g.call(model, "raw", x)[0]
     if name == "binary":

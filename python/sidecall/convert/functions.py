@@ -113,7 +113,7 @@ def apply(g: Conversion, function: Any, args: dict[str, Any] | None, x: Frame) -
     if args:
         raise g.refuse(f"the argument '{min(args)}' of '{function.__name__}' is not supported")
     y.width = x.width
-    return g.cast(y, g.real)
+    return g.narrow(y)
 
 
 @converts("sklearn", "FunctionTransformer", "transform")

@@ -29,9 +29,10 @@ class Tensor:
     """A value of the graph. Arithmetic adds nodes; `width` is its last dimension where known.
 
     `single`: its numbers came as float32 from a caller and were not computed with since.
+    `wide`: the same numbers in double, where a graph of float32 has them for steps that split at thresholds.
     """
 
-    __slots__ = ("dtype", "graph", "name", "single", "width")
+    __slots__ = ("dtype", "graph", "name", "single", "wide", "width")
 
     def __init__(self, graph: Graph, name: str, dtype: str, width: int | None) -> None:
         self.graph = graph
@@ -39,6 +40,7 @@ class Tensor:
         self.dtype = dtype
         self.width = width
         self.single = False
+        self.wide: Tensor | None = None
 
     def _binary(self, op: str, left: Any, right: Any, dtype: str | None = None) -> Tensor:
         left = self.graph.like(left, self)
@@ -199,8 +201,17 @@ class Graph:
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         if x.dtype == dtype:
             return x
+        if dtype == "float64" and x.wide is not None:
+            return x.wide
         result = self.op("Cast", x, dtype=dtype, width=x.width, to=int(ELEMENT_TYPES[dtype]))
         result.single = x.single
+        return result
+
+    def narrow(self, x: Tensor) -> Tensor:
+        """A double in the type of the graph; steps that split at thresholds still find the double."""
+        result = self.cast(x, self.real)
+        if result is not x:
+            result.wide = x
         return result
 
     def unary(self, op: str, x: Tensor, dtype: str | None = None, **attributes: Any) -> Tensor:
@@ -283,6 +294,8 @@ class Graph:
         width = parts[0].width if axis == 0 else None if None in widths else sum(w for w in widths if w is not None)
         result = self.op("Concat", *parts, width=width, axis=axis)
         result.single = all(p.single for p in parts)
+        if result.dtype == "float32" and any(p.wide is not None for p in parts):
+            result.wide = self.concat([self.cast(p, "float64") for p in parts], axis)
         return result
 
     def columns(self, x: Tensor, indices: Iterable[Any]) -> Tensor:
@@ -292,6 +305,8 @@ class Graph:
             return x
         result = self.op("Gather", x, self.const(np.array(chosen, dtype="int64")), width=len(chosen), axis=1)
         result.single = x.single
+        if x.wide is not None:
+            result.wide = self.columns(x.wide, chosen)
         return result
 
     def gather(self, table: Any, index: Tensor, axis: int = 0) -> Tensor:

@@ -47,8 +47,10 @@ def simple(g: Conversion, model: Any, x: Frame) -> Frame:
         if mask is None:
             frames.append(g.frame(tensor))
             continue
-        tensor = tensor if dtype == "string" else g.cast(tensor, g.real)
-        frames.append(g.frame(g.where(mask, fill, tensor)))
+        filled = g.where(mask, fill, tensor if dtype == "string" else g.cast(tensor, g.real))
+        if filled.dtype == "float32":
+            filled.wide = g.where(mask, np.array([[float(v) for v in values]]), g.cast(tensor, "float64"))
+        frames.append(g.frame(filled))
     return _with_indicator(g, model, x, join(g, frames))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -13,62 +14,80 @@ from .numeric import expm1, index_of, interpolate, log1p, normal_ppf
 from .registry import Conversion, converts
 
 
+def _both(g: Conversion, x: Frame, compute: Callable[[Tensor], Tensor]) -> Tensor:
+    """Also in double, for trees behind: scikit-learn's tree rounds a double once, and whole numbers often lie on its thresholds."""
+    y = compute(x.matrix())
+    if g.real == "float32":
+        y.wide = compute(x.matrix("float64"))
+    return y
+
+
+def _row(values: Any) -> np.ndarray:
+    return np.reshape(values, (1, -1))
+
+
 @converts("sklearn", "StandardScaler", "transform")
 def standard(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = x.matrix()
-    if model.with_mean:
-        y = y - np.reshape(model.mean_, (1, -1))
-    if model.with_std:
-        y = y / np.reshape(model.scale_, (1, -1))
-    return y
+    def compute(y: Tensor) -> Tensor:
+        if model.with_mean:
+            y = y - _row(model.mean_)
+        return y / _row(model.scale_) if model.with_std else y
+
+    return _both(g, x, compute)
 
 
 @converts("sklearn", "StandardScaler", "inverse_transform")
 def standard_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
     y = x.matrix()
     if model.with_std:
-        y = y * np.reshape(model.scale_, (1, -1))
-    return y + np.reshape(model.mean_, (1, -1)) if model.with_mean else y
+        y = y * _row(model.scale_)
+    return y + _row(model.mean_) if model.with_mean else y
 
 
 @converts("sklearn", "RobustScaler", "transform")
 def robust(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = x.matrix()
-    if model.with_centering:
-        y = y - np.reshape(model.center_, (1, -1))
-    return y / np.reshape(model.scale_, (1, -1)) if model.with_scaling else y
+    def compute(y: Tensor) -> Tensor:
+        if model.with_centering:
+            y = y - _row(model.center_)
+        return y / _row(model.scale_) if model.with_scaling else y
+
+    return _both(g, x, compute)
 
 
 @converts("sklearn", "RobustScaler", "inverse_transform")
 def robust_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
     y = x.matrix()
     if model.with_scaling:
-        y = y * np.reshape(model.scale_, (1, -1))
-    return y + np.reshape(model.center_, (1, -1)) if model.with_centering else y
+        y = y * _row(model.scale_)
+    return y + _row(model.center_) if model.with_centering else y
 
 
 @converts("sklearn", "MinMaxScaler", "transform")
 def min_max(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = x.matrix() * np.reshape(model.scale_, (1, -1)) + np.reshape(model.min_, (1, -1))
-    if model.clip:
-        y = _clip(g, y, *model.feature_range)
-    return y
+    def compute(y: Tensor) -> Tensor:
+        y = y * _row(model.scale_) + _row(model.min_)
+        return _clip(g, y, *model.feature_range) if model.clip else y
+
+    return _both(g, x, compute)
 
 
 @converts("sklearn", "MinMaxScaler", "inverse_transform")
 def min_max_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return (x.matrix() - np.reshape(model.min_, (1, -1))) / np.reshape(model.scale_, (1, -1))
+    return (x.matrix() - _row(model.min_)) / _row(model.scale_)
 
 
 @converts("sklearn", "MaxAbsScaler", "transform")
 def max_abs(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = x.matrix() / np.reshape(model.scale_, (1, -1))
-    return _clip(g, y, -1.0, 1.0) if getattr(model, "clip", False) else y
+    def compute(y: Tensor) -> Tensor:
+        y = y / _row(model.scale_)
+        return _clip(g, y, -1.0, 1.0) if getattr(model, "clip", False) else y
+
+    return _both(g, x, compute)
 
 
 @converts("sklearn", "MaxAbsScaler", "inverse_transform")
 def max_abs_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return x.matrix() * np.reshape(model.scale_, (1, -1))
+    return x.matrix() * _row(model.scale_)
 
 
 def _clip(g: Conversion, x: Tensor, low: Any, high: Any) -> Tensor:
@@ -113,7 +132,7 @@ def power(g: Conversion, model: Any, x: Frame) -> Frame | Tensor:
     if model.standardize:
         scaler = model._scaler
         y = (y - np.reshape(scaler.mean_, (1, -1))) / np.reshape(scaler.scale_, (1, -1))
-    return g.cast(y, g.real)
+    return g.narrow(y)
 
 
 def _power_of(g: Conversion, log: Tensor, lambdas: np.ndarray) -> Tensor:
@@ -166,7 +185,7 @@ def quantile(g: Conversion, model: Any, x: Frame) -> Tensor:
             y = _clip(g, normal_ppf(g, y), low, high)
             y = g.where(lower, low, g.where(upper, high, y))
         columns.append(g.where(g.isnan(c), c, y))
-    return g.cast(g.concat(columns), g.real)
+    return g.narrow(g.concat(columns))
 
 
 @converts("sklearn", "QuantileTransformer", "inverse_transform")

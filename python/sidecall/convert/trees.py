@@ -19,13 +19,19 @@ FORESTS = "RandomForestClassifier ExtraTreesClassifier"
 
 def rounded(g: Conversion, x: Frame) -> Tensor:
     """What a tree of scikit-learn compares: the row as float32, in the type of the graph."""
-    return g.cast(x.matrix("float32"), g.real)
+    exact = [part if part.wide is None else g.cast(part.wide, "float32") for part in x.parts]
+    return g.cast(Frame(g, exact).matrix("float32"), g.real)
+
+
+def compared(x: Frame) -> Tensor:
+    """What boosting by histograms compares: doubles, unless every column came as float32 or was never computed with."""
+    return x.matrix("float64" if any(part.wide is not None for part in x.parts) else None)
 
 
 def add_tree(ensemble: Ensemble, tree: Any, value: np.ndarray, features: Any = None) -> None:
     """Adds a fitted sklearn.tree._tree.Tree with leaf values [nodes, targets]."""
     leaf = tree.children_left == -1
-    feature = tree.feature if features is None else np.where(leaf, 0, np.asarray(features)[tree.feature])
+    feature = tree.feature if features is None else np.where(leaf, 0, np.asarray(features)[np.where(leaf, 0, tree.feature)])
     ensemble.add_values(feature, tree.threshold, tree.children_left, tree.children_right, missing_left(tree), leaf, value)
 
 
@@ -221,7 +227,7 @@ def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
     if model._preprocessor is not None:
         x = g.transform(model._preprocessor, x, "preprocessor")
     singles = np.array(x.singles)
-    sets = CategoricalSets(g, x.matrix())
+    sets = CategoricalSets(g, compared(x))
     known, columns = model._bin_mapper.make_known_categories_bitsets()
     ensemble = Ensemble(model.n_trees_per_iteration_)
     for stage in model._predictors:
@@ -244,7 +250,7 @@ def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
 @converts("sklearn", "HistGradientBoostingClassifier HistGradientBoostingRegressor", "raw")
 def hist_raw(g: Conversion, model: Any, x: Frame) -> Tensor:
     ensemble, matrix = _hist_ensemble(g, model, x)
-    return ensemble.scores(g, matrix, model._baseline_prediction)
+    return g.cast(ensemble.scores(g, matrix, model._baseline_prediction), g.real)
 
 
 @converts("sklearn", "HistGradientBoostingRegressor", "predict")
@@ -260,8 +266,8 @@ def hist_decision(g: Conversion, model: Any, x: Frame) -> Any:
 @converts("sklearn", "HistGradientBoostingClassifier", "classified")
 def hist_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
     binary = len(model.classes_) == 2
-    if g.real == "float32":
-        ensemble, matrix = _hist_ensemble(g, model, x)
+    ensemble, matrix = _hist_ensemble(g, model, x)
+    if matrix.dtype == "float32":
         transform = "LOGISTIC" if binary else "SOFTMAX"
         return ensemble.classify(g, matrix, len(model.classes_), transform, model._baseline_prediction)
     raw = g.call(model, "raw", x)
