@@ -181,7 +181,11 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor
     ensemble = Ensemble(outputs)
     for tree, target in zip(trees, targets, strict=False):
         _add_xgboost(g, ensemble, tree, int(target))
-    return ensemble, rounded(g, x), learner["objective"]["name"], np.broadcast_to(base, (outputs,))
+    matrix = rounded(g, x)
+    if x.sparse:
+        # Zeros are not stored, and what is not stored is missing to XGBoost.
+        matrix = g.where(matrix.equals(0.0), float("nan"), matrix)
+    return ensemble, matrix, learner["objective"]["name"], np.broadcast_to(base, (outputs,))
 
 
 def _add_xgboost(g: Conversion, ensemble: Ensemble, tree: dict[str, Any], target: int) -> None:

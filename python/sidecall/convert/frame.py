@@ -13,10 +13,14 @@ MISSING = "\ufdd0"
 
 
 class Frame:
-    """Tensors [N, width] side by side. Types stay as they came until a step asks for a matrix."""
+    """Tensors [N, width] side by side. Types stay as they came until a step asks for a matrix.
 
-    def __init__(self, graph: Graph, parts: Sequence[Tensor]) -> None:
+    `sparse` tells that scikit-learn holds these columns as a sparse matrix.
+    """
+
+    def __init__(self, graph: Graph, parts: Sequence[Tensor], sparse: bool = False) -> None:
         self.graph = graph
+        self.sparse = sparse
         self.parts = [p for p in parts if p.width != 0]
         self.width = sum(p.width or 0 for p in self.parts)
         self.key = tuple(p.name for p in self.parts)
@@ -37,7 +41,7 @@ class Frame:
         for _, group in groupby(chosen, key=lambda place: place[0].name):
             items = list(group)
             parts.append(self.graph.columns(items[0][0], [column for _, column in items]))
-        return Frame(self.graph, parts)
+        return Frame(self.graph, parts, self.sparse)
 
     def column(self, index: int) -> Tensor:
         """One column, [N, 1], in its own type."""

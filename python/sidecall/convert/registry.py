@@ -11,6 +11,7 @@ import numpy as np
 from .errors import NotConvertible
 from .frame import Frame
 from .graph import Graph, Tensor
+from .sparse import answers_sparse
 
 Rule = Callable[["Conversion", Any, Frame], Any]
 _rules: dict[tuple[str, str, str], Rule] = {}
@@ -124,7 +125,8 @@ class Conversion(Graph):
         return result if isinstance(result, Frame) else Frame(self, [result])
 
     def transform(self, model: Any, x: Frame | Tensor, step: str = "") -> Frame:
-        return self.frame(self.call(model, "transform", x, step))
+        result = self.frame(self.call(model, "transform", x, step))
+        return Frame(self, result.parts, answers_sparse(model, isinstance(x, Frame) and x.sparse))
 
     def labels(self, model: Any, x: Frame | Tensor, step: str = "") -> Tensor:
         """The predicted classes as numbers, [N, 1]: what a step inside another one computes with."""

@@ -7,11 +7,13 @@ import pytest
 import xgboost
 from convert_harness import assert_agrees, differences, run
 from sidecall.convert import NotConvertible, to_graph
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 from sklearn.ensemble import StackingClassifier, VotingRegressor
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import KBinsDiscretizer, MaxAbsScaler, OneHotEncoder, StandardScaler
 
 CANCER, MALIGNANT = load_breast_cancer(return_X_y=True)
 WINE, CULTIVAR = load_wine(return_X_y=True)
@@ -113,6 +115,40 @@ def test_xgboost_several_targets_and_forests():
     y = np.c_[PROGRESS, PROGRESS[::-1]]
     assert_agrees(xgboost.XGBRegressor(n_estimators=5).fit(DIABETES, y), DIABETES.astype("float32"), **XGB)
     assert_agrees(xgboost.XGBRFClassifier(n_estimators=10).fit(CANCER, MALIGNANT), CANCER.astype("float32"), **XGB)
+
+
+def texts(size=300):
+    rng = np.random.default_rng(3)
+    rows = np.array([" ".join(rng.choice(list("abcdefghij"), size=rng.integers(1, 9))) for _ in range(size)], dtype=object)
+    return rows, rng.integers(0, 3, size)
+
+
+@pytest.mark.parametrize("kind", ["XGBClassifier", "XGBRFClassifier", "XGBRegressor", "XGBRFRegressor"])
+@pytest.mark.parametrize("vectorizer", [CountVectorizer, TfidfVectorizer])
+def test_xgboost_reads_zeros_of_a_sparse_matrix_as_missing(kind, vectorizer):
+    rows, y = texts()
+    steps = vectorizer(token_pattern=r"(?u)\b\w+\b"), MaxAbsScaler(), getattr(xgboost, kind)(n_estimators=5)
+    pipeline = make_pipeline(*steps).fit(rows, y)
+    assert_agrees(pipeline, rows, **XGB)
+
+
+@pytest.mark.parametrize("sparse_threshold", [0.0, 1.0])
+def test_xgboost_zeros_of_a_column_transformer_are_missing_only_where_it_is_sparse(sparse_threshold):
+    rng = np.random.default_rng(4)
+    table = pd.DataFrame({"a": rng.integers(-2, 3, 400).astype(float), "b": rng.choice(["x", "y", "z"], 400)})
+    y = (table.a.abs() + (table.b == "x") > 1).astype(int)
+    columns = [("a", "passthrough", ["a"]), ("b", OneHotEncoder(), ["b"])]
+    model = xgboost.XGBClassifier(n_estimators=5)
+    pipeline = make_pipeline(ColumnTransformer(columns, sparse_threshold=sparse_threshold), model).fit(table, y)
+    assert pipeline[0].sparse_output_ == bool(sparse_threshold)
+    assert_agrees(pipeline, table, **XGB)
+
+
+@pytest.mark.parametrize("encode", ["onehot", "onehot-dense"])
+def test_xgboost_behind_bins(encode):
+    rows = np.random.default_rng(5).integers(-3, 9, (300, 4)).astype("float32")
+    bins = KBinsDiscretizer(4, encode=encode, strategy="uniform")
+    assert_agrees(make_pipeline(bins, xgboost.XGBRFClassifier(n_estimators=5)).fit(rows, rows.sum(axis=1) > 9), rows, **XGB)
 
 
 def test_xgboost_stops_at_its_best_iteration():

@@ -1,0 +1,48 @@
+"""Whether scikit-learn hands a sparse matrix on: XGBoost reads what such a matrix does not store as missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_ALWAYS = {"CountVectorizer", "TfidfVectorizer", "TfidfTransformer"}
+_AS_IT_CAME = {
+    "Binarizer",
+    "FunctionTransformer",
+    "GenericUnivariateSelect",
+    "MaxAbsScaler",
+    "Normalizer",
+    "PolynomialFeatures",
+    "RFE",
+    "RFECV",
+    "RobustScaler",
+    "SelectFdr",
+    "SelectFpr",
+    "SelectFromModel",
+    "SelectFwe",
+    "SelectKBest",
+    "SelectPercentile",
+    "SequentialFeatureSelector",
+    "SimpleImputer",
+    "StandardScaler",
+    "VarianceThreshold",
+}
+
+
+def answers_sparse(model: Any, sparse: bool) -> bool:
+    """Of `model.transform`, if what it is given is sparse or not."""
+    kind = type(model).__name__
+    if model is None or isinstance(model, str):
+        return sparse
+    if kind == "Pipeline":
+        for _, step in model.steps:
+            sparse = answers_sparse(step, sparse)
+        return sparse
+    if kind == "ColumnTransformer":
+        return bool(model.sparse_output_)
+    if kind == "FeatureUnion":
+        return any(answers_sparse(step, sparse) for _, step in model.transformer_list if step != "drop")
+    if kind == "KBinsDiscretizer":
+        return bool(model.encode == "onehot")
+    if kind in ("OneHotEncoder", "SplineTransformer", "RandomTreesEmbedding"):
+        return bool(model.sparse_output)
+    return kind in _ALWAYS or (kind in _AS_IT_CAME and sparse)
