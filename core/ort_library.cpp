@@ -19,6 +19,11 @@
 namespace sidecall {
 namespace {
 
+#if defined(__aarch64__)
+constexpr const char* kTriplet = "aarch64-linux-gnu";
+#else
+constexpr const char* kTriplet = "x86_64-linux-gnu";
+#endif
 // Debian 13 ships 1.21, which prints hundreds of lines on stderr and is three times slower to load.
 constexpr uint32_t kOldestVersion = 22;
 static_assert(ORT_API_VERSION >= 21, "headers of ONNX Runtime 1.21 or newer are needed");
@@ -40,6 +45,7 @@ void add_packages(std::vector<Candidate>* candidates, const std::string& own_fol
   add_files(candidates, own_folder + "/../onnxruntime/capi", found_by);
   for (const std::string& python : platform::list_folders(own_folder + "/../lib", "python3")) {
     add_files(candidates, python + "/site-packages/onnxruntime/capi", found_by);
+    add_files(candidates, python + "/dist-packages/onnxruntime/capi", found_by);  // Debian's name, outside of environments
   }
 }
 
@@ -55,6 +61,7 @@ std::vector<Candidate> list_candidates(const char* option, const char* package) 
   const std::string folder = platform::folder_of(platform::own_path());
   add_files(&candidates, folder, "beside libsidecall");
   add_files(&candidates, folder + "/../lib", "beside libsidecall");
+  add_files(&candidates, folder + "/../lib/" + kTriplet, "beside libsidecall");
   if (package != nullptr) candidates.push_back({package, "beside the package"});
   add_packages(&candidates, folder);
   candidates.push_back({kLibraryPrefix, "the loader's path"});

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import sys
 from pathlib import Path
 
@@ -51,6 +52,25 @@ def test_no_engine(sidecall):
     assert report.code == 4
     assert json.loads(report.out)["engine"] is None
     assert "/no/libonnxruntime.so" in json.loads(report.out)["problem"]
+
+
+@pytest.mark.parametrize(
+    ("folder", "found_by"),
+    [
+        ("alone", "beside libsidecall"),
+        ("lib", "beside libsidecall"),
+        (f"lib/{platform.machine()}-linux-gnu", "beside libsidecall"),
+        ("lib/python3.11/site-packages/onnxruntime/capi", "beside the package"),
+        ("lib/python3.13/dist-packages/onnxruntime/capi", "beside the package"),
+    ],
+)
+def test_engine_where_package_managers_put_it(no_neighbour, tmp_path, folder, found_by):
+    library = Path(no_neighbour.env["SIDECALL_ONNXRUNTIME"])
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / folder / library.name).symlink_to(library)
+    engine = json.loads(no_neighbour("doctor", "--json", env={"SIDECALL_ONNXRUNTIME": ""}).out)["engine"]
+    assert engine["found_by"] == found_by
+    assert Path(engine["path"]).resolve() == library.resolve()
 
 
 def test_no_python(no_neighbour, tmp_path):
