@@ -170,8 +170,9 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor
         raise g.refuse("missing other than NaN is not supported")
     learner = json.loads(model.get_booster().save_raw("json"))["learner"]
     booster = learner["gradient_booster"]
-    if booster["name"] != "gbtree":
-        raise g.refuse(f"the booster '{booster['name']}' is not supported")
+    name = model.get_params().get("booster") or booster["name"]  # xgboost 3.4 stores dart under the name of gbtree
+    if name != "gbtree" or booster["name"] != "gbtree":
+        raise g.refuse(f"the booster '{name}' is not supported")
     trees, targets = booster["model"]["trees"], np.asarray(booster["model"]["tree_info"])
     best = learner["attributes"].get("best_iteration")
     if best is not None:
