@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from . import artifact, golden, restore
+from .blame import blame
 from .columns import Column
 from .data import Data, read_data
 from .decision import find_decision
@@ -146,7 +147,14 @@ class _Job:
                 why += "; the decimals of float32 inputs are restored inside"
             return self._report(precision, why, measure, of_data, of_many, of_few), graph
         assert refusal is not None
-        raise refusal
+        raise self._blamed(refusal, many) if isinstance(refusal, ParityError) else refusal
+
+    def _blamed(self, error: ParityError, many: list[Column]) -> ParityError:
+        """The same refusal, of the step that it comes from."""
+        near = np.arange(error.row, min(error.row + _SAMPLE_ROWS, self.data.rows))
+        batches = [self.few, many, [column.take(near) for column in self.data.columns]]
+        step, hint = blame(self.model, self.data, self.schema, batches)
+        return ParityError(step, error.reason + hint, output=error.output, row=error.row, largest=error.largest)
 
     def _graph(self, precision: str, places: dict[str, list[int | None]]) -> tuple[Any, Measure]:
         from sidecall.convert import NotConvertible, to_graph

@@ -16,6 +16,7 @@ from sidecall.exporting.precision import decimals, is_short, needs_float64
 from sidecall.exporting.schema import denoted
 from sklearn.cluster import DBSCAN
 from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.impute import KNNImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -158,8 +159,23 @@ def test_a_wrong_conversion_is_refused(tmp_path, monkeypatch, rows, change, outp
         export(model, tmp_path / "m.onnx", numbers)
     assert caught.value.output == output and caught.value.largest > 0
     text = str(caught.value)
-    assert "Pipeline" in text and " rows, first in row " in text and "sidecall serve pipeline.joblib --at shm:NAME --trust-pickle" in text
+    # The change reaches the beginnings of the pipeline too, if it finds a weight there.
+    assert text.startswith(("cannot export standardscaler (StandardScaler): ", "cannot export logisticregression (LogisticRegression): "))
+    assert " rows, first in row " in text and "sidecall serve pipeline.joblib --at shm:NAME --trust-pickle" in text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refusal_names_the_first_step_that_differs(tmp_path):
+    """Whole numbers have neighbours that are equally near, and scikit-learn takes any of them."""
+    rng = np.random.default_rng(0)
+    data = rng.integers(0, 4, (200, 3)).astype(float)
+    data[rng.random(data.shape) < 0.2] = np.nan
+    inner = make_pipeline(KNNImputer(n_neighbors=3), StandardScaler())
+    model = make_pipeline(inner, LogisticRegression()).fit(data, rng.integers(0, 2, 200))
+    with pytest.raises(ParityError, match="equally near") as caught:
+        export(model, tmp_path / "m.onnx", data)
+    assert caught.value.step == "pipeline > knnimputer (KNNImputer)"
+    assert "sidecall.serve(obj" in str(caught.value) and list(tmp_path.iterdir()) == []
 
 
 def test_a_fault_that_shows_only_on_missing_values(tmp_path, monkeypatch):
