@@ -78,7 +78,7 @@ def describe_machine() -> dict:
         "cpus": len(os.sched_getaffinity(0)),
         "architecture": platform.machine(),
         "memory_mib": memory,
-        "kernel": platform.release(),
+        "kernel": platform.release().split("-")[0],
         "libc": " ".join(platform.libc_ver()),
         "load_before": os.getloadavg()[0],
     }
