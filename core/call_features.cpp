@@ -88,7 +88,7 @@ void Call::remember(int32_t index, const Fault& fault) {
   auto key = std::make_tuple(fault.row, index, index == kNoFeature ? fault.name : std::string());
   if (faults_.size() < kMaxFaults || faults_.count(key) != 0) {
     faults_.insert_or_assign(std::move(key), fault);
-  } else if (index < 0) {
+  } else if (index == kNoFeature) {
     ++num_dropped_names_;
   }
   throw Error({fault}, 1, rows_ > 1);

@@ -32,7 +32,7 @@ class Error : public std::exception {
   // "input 'x': expected float32, got string (row 3)". `what` is the kind of thing: input, output, feature, column.
   Error(const char* what, Fault fault);
 
-  // All faults of one run over records, in the order found; at least one. `total` may exceed those kept. Rows are named
+  // All faults of one run over records, by row and feature, unknown names last; at least one. `total` may exceed those kept. Rows are named
   // in the message only where there are several.
   Error(std::vector<Fault> feature_faults, size_t total, bool name_rows);
 

@@ -143,6 +143,22 @@ TEST_CASE("texts are cut at a character") {
   }
 }
 
+TEST_CASE("faults beyond those that are kept are counted") {
+  const sidecall::Model model = support::open("matrix.onnx");
+  sidecall::Call call(model, 1);
+  for (int32_t feature = 0; feature < sidecall_model_num_features(model.get()); ++feature) {
+    const bool is_bool = model.feature_spec(feature)->dtype == SIDECALL_BOOL;
+    CHECK(status(is_bool ? sidecall_call_set_bool(call.get(), 0, feature, 1, error())
+                         : sidecall_call_set_f64(call.get(), 0, feature, 1, error())) == "OK");
+  }
+  for (int i = 0; i < 1500; ++i) {
+    const std::string name = "unknown_" + std::to_string(i);
+    CHECK(status(sidecall_call_set_unknown(call.get(), 0, name.data(), name.size(), error())) == "UNKNOWN_NAME");
+  }
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "UNKNOWN_NAME");
+  CHECK(last().num_faults == 1500);
+}
+
 TEST_CASE("faults go where there is room for them") {
   const sidecall::Model model = support::open("kinds.onnx");
   sidecall_fault faults[3];
