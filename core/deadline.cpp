@@ -1,13 +1,13 @@
 // The watching thread behind deadline.h; used by call_run.cpp.
 #include "deadline.h"
 
-#include <atomic>
 #include <condition_variable>
 #include <limits>
 #include <map>
 #include <mutex>
 
 #include "error.h"
+#include "per_process.h"
 #include "platform.h"
 
 namespace sidecall {
@@ -15,18 +15,9 @@ namespace {
 
 class Watcher {
  public:
-  // The watcher of this process. A child of fork() has the memory of its parent's but not its thread: it gets another.
-  static Watcher& get() {
-    static std::atomic<Watcher*> current{nullptr};
-    Watcher* watcher = current.load(std::memory_order_acquire);
-    const int32_t pid = platform::process_id();
-    while (watcher == nullptr || watcher->pid_ != pid) {
-      auto* fresh = new Watcher(pid);
-      if (current.compare_exchange_strong(watcher, fresh, std::memory_order_acq_rel)) return *fresh;
-      delete fresh;
-    }
-    return *watcher;
-  }
+  explicit Watcher(int32_t id) : process(id) {}
+
+  const int32_t process;
 
   uint64_t add(Clock::time_point when, Watched* watched) {
     const std::lock_guard lock(mutex_);
@@ -39,15 +30,13 @@ class Watcher {
   }
 
   void remove(Clock::time_point when, uint64_t id) noexcept {
-    if (platform::process_id() != pid_) return;  // armed before a fork(): the lock may be held by a thread that is not here
+    if (platform::process_id() != process) return;  // armed before a fork(): the lock may be held by a thread that is not here
     const std::lock_guard lock(mutex_);
     armed_.erase(Key{when, id});
   }
 
  private:
   using Key = std::pair<Clock::time_point, uint64_t>;
-
-  explicit Watcher(int32_t pid) : pid_(pid) {}
 
   void start() {
     const bool started = platform::start_thread([](void* self) { static_cast<Watcher*>(self)->watch(); }, this);
@@ -75,7 +64,6 @@ class Watcher {
     }
   }
 
-  const int32_t pid_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<Key, Watched*> armed_;
@@ -93,7 +81,7 @@ Clock::time_point deadline_after(int64_t ns) noexcept {
 }
 
 Deadline::Deadline(Clock::time_point when, Watched* watched) : when_(when) {
-  Watcher& watcher = Watcher::get();
+  Watcher& watcher = per_process<Watcher>();
   watcher_ = &watcher;
   id_ = watcher.add(when, watched);
 }

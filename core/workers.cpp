@@ -2,7 +2,6 @@
 #include "workers.h"
 
 #include <algorithm>
-#include <atomic>
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
@@ -10,6 +9,7 @@
 #include <mutex>
 #include <thread>
 
+#include "per_process.h"
 #include "platform.h"
 
 namespace sidecall {
@@ -19,18 +19,9 @@ constexpr size_t kMaxQueue = 4096;
 
 class Pool {
  public:
-  // As for the watcher of deadlines: a child of fork() has none of its parent's threads and gets a pool of its own.
-  static Pool& get() {
-    static std::atomic<Pool*> current{nullptr};
-    Pool* pool = current.load(std::memory_order_acquire);
-    const int32_t pid = platform::process_id();
-    while (pool == nullptr || pool->pid_ != pid) {
-      auto* fresh = new Pool(pid);
-      if (current.compare_exchange_strong(pool, fresh, std::memory_order_acq_rel)) return *fresh;
-      delete fresh;
-    }
-    return *pool;
-  }
+  explicit Pool(int32_t id) : process(id), max_threads_(std::max(2U, std::thread::hardware_concurrency())) {}
+
+  const int32_t process;
 
   bool submit(Job* job) {
     const std::lock_guard lock(mutex_);
@@ -49,8 +40,6 @@ class Pool {
   }
 
  private:
-  explicit Pool(int32_t pid) : pid_(pid), max_threads_(std::max(2U, std::thread::hardware_concurrency())) {}
-
   void loop() {
     std::unique_lock lock(mutex_);
     for (;;) {
@@ -65,7 +54,6 @@ class Pool {
     }
   }
 
-  const int32_t pid_;
   const size_t max_threads_;
   std::mutex mutex_;
   std::condition_variable filled_;
@@ -76,6 +64,6 @@ class Pool {
 
 }  // namespace
 
-bool submit_job(Job* job) { return Pool::get().submit(job); }
+bool submit_job(Job* job) { return per_process<Pool>().submit(job); }
 
 }  // namespace sidecall
