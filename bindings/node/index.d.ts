@@ -1,0 +1,245 @@
+/**
+ * sidecall: call machine-learning models that were trained in Python. This file is the manual of the Node.js package.
+ *
+ * ```js
+ * const { open } = require('sidecall')
+ * const model = await open('fraud.onnx')
+ * const { label, probabilities } = model.predictSync({ amount: 12.5, country: 'DE' })
+ * ```
+ *
+ * Two levels: `predict` takes records by feature name and gives records; `run` takes tensors by input name and gives
+ * tensors. Each has a synchronous twin. `call` opens a reusable workspace, the fastest way for tensors.
+ *
+ * Bad data and failed runs throw (or reject with) a {@link SidecallError}; an argument of a wrong kind throws a TypeError.
+ */
+
+/** What a model takes and gives. `sidecall types fraud.onnx` writes such an interface for one model: `open<Fraud>(...)`. */
+export interface ModelTypes {
+  /** A record: features by name. */
+  features: object
+  /** The record that `predict` gives. */
+  answer: object
+  /** Tensors that `run` takes, by input name. */
+  inputs: object
+  /** Tensors that `run` gives, by output name. */
+  outputs: object
+}
+
+/** Any model, before its types were written. */
+export interface AnyModel extends ModelTypes {
+  features: Record<string, Value>
+  answer: Record<string, any>
+  inputs: Record<string, TensorLike>
+  outputs: Record<string, Tensor>
+}
+
+/** One value of a record. Absent, `null`, `undefined` and NaN are missing. Nothing is coerced: no string becomes a number. */
+export type Value = number | bigint | boolean | string | null | undefined
+
+export type Dtype =
+  | 'float32' | 'float64' | 'float16' | 'bfloat16'
+  | 'int8' | 'int16' | 'int32' | 'int64' | 'uint8' | 'uint16' | 'uint32' | 'uint64'
+  | 'bool' | 'string'
+  | 'float8e4m3fn' | 'float8e4m3fnuz' | 'float8e5m2' | 'float8e5m2fnuz' | 'uint4' | 'int4'
+
+/**
+ * Elements in C order. bool is a Uint8Array of 0 and 1; int64 and uint64 are BigInt64Array and BigUint64Array; float16 is a
+ * Float16Array where Node has it, else a Uint16Array of raw bits, as bfloat16 is; 8-bit and 4-bit types are raw bytes; strings are an array.
+ */
+export type TensorData =
+  | Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array
+  | BigInt64Array | BigUint64Array | string[]
+
+/** A tensor that `run` gave: the data with its shape. Typed arrays are fresh memory that belongs to the caller. */
+export type Tensor<Data extends TensorData = TensorData> = Data & {
+  /** The shape, outermost dimension first; a scalar has none: []. Not enumerable. */
+  readonly dims: readonly number[]
+}
+
+/**
+ * What `run` takes for one input:
+ * - a typed array of the input's type: read in place, not copied. Do not change it before an asynchronous run is over;
+ * - a plain array of numbers, bigints, booleans or strings, also nested by dimension: converted, each value must fit the type;
+ * - `{ data, dims }` with either of them.
+ * Without `dims`, and not nested, the shape follows from the signature where one dimension at most is free.
+ */
+export type TensorLike = TensorData | readonly unknown[] | { data: TensorData | readonly unknown[]; dims?: readonly number[] }
+
+export interface OpenOptions {
+  /** What to do when the golden rows of the file give other answers than at export. SIDECALL_VERIFY in the environment wins. Default 'error'. */
+  verify?: 'error' | 'warn' | 'off'
+  /** What to do with a feature that the model does not know. Default 'error'. */
+  extra?: 'error' | 'ignore'
+  /** The deadline of every run that sets none of its own, in milliseconds; default none in process. */
+  timeoutMs?: number
+  /** How long to wait for a server that is still starting, in milliseconds; default 0. */
+  waitMs?: number
+  /** Lets the URI start with `exec:`. Leave false where URIs may come from outside. */
+  allowExec?: boolean
+  /** Path of the ONNX Runtime library; default: searched, see `engine()`. */
+  onnxruntime?: string
+}
+
+export interface RunOptions {
+  /** In milliseconds, may be fractional. In process a deadline is honoured between graph nodes; a run that completes late succeeds. */
+  timeoutMs?: number
+}
+
+export interface AsyncOptions extends RunOptions {
+  /** Aborting rejects with `signal.reason`, and asks the engine to stop. */
+  signal?: AbortSignal
+}
+
+/**
+ * Opens a model: a path, a `file:` URI or URL, or the file's bytes. Works on a thread of the pool; the event loop goes on.
+ * Open once and keep. Rejects with FILE_*, CONTRACT_*, UNSUPPORTED, VERIFICATION_FAILED, ENGINE* (see {@link SidecallError}).
+ */
+export function open<Types extends ModelTypes = AnyModel>(source: string | URL | Uint8Array, options?: OpenOptions & { signal?: AbortSignal }): Promise<Model<Types>>
+
+/** The same, blocking: for start-up code and scripts. */
+export function openSync<Types extends ModelTypes = AnyModel>(source: string | URL | Uint8Array, options?: OpenOptions): Model<Types>
+
+/** An opened model. Any number of runs may be under way at once. Not transferable: each worker thread opens its own (the golden rows run once per process). */
+export interface Model<Types extends ModelTypes = AnyModel> {
+  /** From the contract; '' without one. */
+  readonly name: string
+  readonly version: string
+  /** SHA-256 of the graph and its external files, in hexadecimal. */
+  readonly id: string
+  /** Why verification did not hold, under `verify: 'warn'`; else null. */
+  readonly warning: string | null
+  /** Tensors, features and columns as plain, frozen objects. */
+  readonly signature: Signature
+  /** The contract as stored in the file (docs/contract.md), parsed and frozen; null for a file without one. */
+  readonly contract: Readonly<Record<string, any>> | null
+
+  /**
+   * Predicts for one record, or for an array of them (one answer each). Never blocks the event loop. All faults of all records
+   * are found before it rejects: see `faults`. The records are read before it returns.
+   */
+  predict(record: Types['features'], options?: AsyncOptions): Promise<Types['answer']>
+  predict(records: readonly Types['features'][], options?: AsyncOptions): Promise<Types['answer'][]>
+  /** The same on the calling thread: for small models the fastest way. */
+  predictSync(record: Types['features'], options?: RunOptions): Types['answer']
+  predictSync(records: readonly Types['features'][], options?: RunOptions): Types['answer'][]
+
+  /**
+   * Runs on tensors, by input name. Never blocks the event loop: a model known to be fast runs at once, others on a bounded pool of
+   * threads; when its queue is full, runs wait their turn. Rejects with UNKNOWN_NAME, MISSING_INPUT, DTYPE_MISMATCH,
+   * SHAPE_MISMATCH, MISSING_VALUE, UNKNOWN_CATEGORY, TIMEOUT, ENGINE.
+   */
+  run(inputs: Types['inputs'], options?: AsyncOptions): Promise<Types['outputs']>
+  runSync(inputs: Types['inputs'], options?: RunOptions): Types['outputs']
+
+  /** Opens a reusable workspace for `rows` rows (default 1): its buffers are what the engine reads and writes. */
+  call(options?: { rows?: number }): Call<Types>
+
+  /** The source of a TypeScript declaration for `open<Name>()`, as `sidecall types` writes it. */
+  types(name?: string): string
+
+  /** Gives the model back. Runs under way end first; what is called afterwards fails with INVALID_ARGUMENT. Closing twice is fine. */
+  close(): void
+  [Symbol.dispose](): void
+}
+
+/**
+ * A reusable workspace. `inputs` and `outputs` are views of its own memory: write, run, read. Memory stays alive as long as any view of it.
+ *
+ * ```js
+ * const call = model.call({ rows: 1 })
+ * call.inputs.X.set(x)
+ * call.runSync()
+ * call.outputs.probabilities[1]
+ * ```
+ */
+export interface Call<Types extends ModelTypes = AnyModel> {
+  readonly rows: number
+  /** Typed arrays to write into, one per numeric input, zeroed at first. For a string input an array is assigned: `call.inputs.city = ['Rome']`. */
+  readonly inputs: { [Name in keyof Types['inputs']]: any }
+  /** Typed arrays that the last run filled; reused by the next. Strings are arrays, read anew after each run. NOT_RUN before the first. */
+  readonly outputs: { [Name in keyof Types['outputs']]: any }
+  /** Runs once, on the calling thread. Outputs are invalid after a failure. */
+  runSync(options?: RunOptions): void
+  /** Runs once, off the event loop. Until it settles the call is busy (BUSY) and its memory belongs to the engine. */
+  run(options?: AsyncOptions): Promise<void>
+  /** Gives one input its own shape, for inputs that vary beyond rows: returns its new view; older views keep the old memory and are no longer read. */
+  reshape(input: string, dims: readonly number[]): any
+  close(): void
+  [Symbol.dispose](): void
+}
+
+export interface TensorSpec {
+  readonly name: string
+  readonly dtype: Dtype
+  /** A number, or null where free. Names of free dimensions are in `dimNames`. */
+  readonly dims: readonly (number | null)[]
+  readonly dimNames: readonly (string | null)[]
+}
+
+export interface FeatureSpec {
+  readonly name: string
+  readonly dtype: Dtype
+  readonly nullable: boolean
+  /** The input and column that it lands in. */
+  readonly input: string
+  readonly column: number
+}
+
+export interface ColumnSpec {
+  /** Flat, as in a table: 'label', 'probabilities.fraud'. */
+  readonly name: string
+  readonly output: string
+  readonly dtype: Dtype
+}
+
+export interface Signature {
+  readonly inputs: readonly TensorSpec[]
+  readonly outputs: readonly TensorSpec[]
+  readonly features: readonly FeatureSpec[]
+  readonly columns: readonly ColumnSpec[]
+}
+
+/** One fault of one value: enough to build an HTTP 400 without parsing text. Never holds a value of the data. */
+export interface Fault {
+  readonly code: ErrorCode
+  /** From 0; null where no row is concerned. */
+  readonly row: number | null
+  /** The feature, input or output; null where none is concerned. */
+  readonly name: string | null
+  readonly expected: string | null
+  readonly got: string | null
+  readonly message: string
+}
+
+/** The names of the C ABI's statuses. INVALID_ARGUMENT is also the use of a model or call that was closed. */
+export type ErrorCode =
+  | 'INVALID_ARGUMENT' | 'BUSY' | 'NOT_RUN' | 'CANCELLED'
+  | 'FILE_NOT_FOUND' | 'FILE_UNREADABLE' | 'FILE_INVALID' | 'FILE_TOO_LARGE' | 'FILE_FORBIDDEN'
+  | 'CONTRACT_INVALID' | 'CONTRACT_FORMAT' | 'NO_CONTRACT' | 'UNSUPPORTED' | 'VERIFICATION_FAILED' | 'CONTRACT_CHANGED'
+  | 'DTYPE_MISMATCH' | 'SHAPE_MISMATCH' | 'UNKNOWN_NAME' | 'MISSING_INPUT' | 'MISSING_VALUE' | 'UNKNOWN_CATEGORY' | 'INVALID_STRING' | 'INVALID_JSON' | 'OUT_OF_RANGE'
+  | 'PEER_DIED' | 'TIMEOUT' | 'UNREACHABLE' | 'DENIED' | 'PROTOCOL' | 'FORKED'
+  | 'ENGINE' | 'ENGINE_NOT_FOUND' | 'ENGINE_TOO_OLD' | 'OUT_OF_MEMORY' | 'INTERNAL'
+
+export type ErrorFamily = 'usage' | 'file' | 'model' | 'data' | 'channel' | 'engine' | 'internal'
+
+/** What every failed operation throws or rejects with. */
+export class SidecallError extends Error {
+  readonly name: 'SidecallError'
+  readonly code: ErrorCode
+  readonly family: ErrorFamily
+  /** The same call may succeed later. */
+  readonly retryable: boolean
+  /** The feature, input or output of the first fault, or null. */
+  readonly feature: string | null
+  readonly row: number | null
+  readonly expected: string | null
+  readonly got: string | null
+  /** All faults of a call, at least one. */
+  readonly faults: readonly Fault[]
+}
+
+/** The version of the package. */
+export const version: string
+
+/** What ONNX Runtime was found, and where. Loads it as the first open would. Throws ENGINE_NOT_FOUND, ENGINE_TOO_OLD. */
+export function engine(options?: { onnxruntime?: string }): { engine: string; version: string; api: number; path: string; found_by: string; telemetry: string }
