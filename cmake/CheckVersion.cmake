@@ -1,4 +1,4 @@
-# VERSION is the one place; the header repeats it for C programs and must agree.
+# VERSION is the one place; the header repeats it for C programs, npm's package.json for npm, and both must agree.
 set(header "${PROJECT_SOURCE_DIR}/bindings/c/include/sidecall/sidecall.h")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}" "${PROJECT_SOURCE_DIR}/VERSION")
 set(in_header "")
@@ -10,4 +10,14 @@ endforeach()
 list(JOIN in_header "." in_header)
 if(NOT in_header STREQUAL PROJECT_VERSION)
   message(FATAL_ERROR "sidecall.h: expected version ${PROJECT_VERSION} as in VERSION, got ${in_header}")
+endif()
+
+set(package "${PROJECT_SOURCE_DIR}/bindings/node/package.json")
+if(EXISTS "${package}")  # a Python sdist comes without it
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${package}")
+  file(READ "${package}" text)
+  string(JSON in_package GET "${text}" version)
+  if(NOT in_package STREQUAL PROJECT_VERSION)
+    message(FATAL_ERROR "bindings/node/package.json: expected version ${PROJECT_VERSION} as in VERSION, got ${in_package}")
+  endif()
 endif()

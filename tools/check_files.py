@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SOURCE = {".c", ".cpp", ".h", ".hpp", ".py", ".pyi", ".sh", ".cmake"}
+SOURCE = {".c", ".cpp", ".h", ".hpp", ".py", ".pyi", ".sh", ".cmake", ".js", ".mjs", ".ts", ".mts"}
 BINARY = {".onnx", ".bin", ".data", ".joblib", ".png"}
 MAX_LINES = 400
 # Longer for a reason: a public header is one file, and a manual.

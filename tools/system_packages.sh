@@ -22,6 +22,8 @@ else
   have_header CLI/CLI.hpp || need libcli11-dev
   have_header catch2/catch_test_macros.hpp || need catch2
 fi
+command -v node >/dev/null || need nodejs
+command -v npm >/dev/null || need npm
 "$python" -c 'import ensurepip, venv' 2>/dev/null || need python3-venv
 "$python" -c 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' 2>/dev/null || need python3-dev
 
@@ -54,5 +56,10 @@ fi
 cmake_version=$(cmake --version | sed -n '1s/[^0-9]*//p')
 if [ "$(printf '%s\n' 3.25 "$cmake_version" | sort -V | head -n 1)" != 3.25 ]; then
   echo "cmake is $cmake_version: sidecall needs 3.25 or newer" >&2
+  exit 1
+fi
+node_version=$(node --version | sed 's/^v//')
+if [ "$(printf '%s\n' 20 "$node_version" | sort -V | head -n 1)" != 20 ]; then
+  echo "node is $node_version: sidecall needs 20 or newer" >&2
   exit 1
 fi

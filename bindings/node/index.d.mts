@@ -1,0 +1,2 @@
+// What `import` sees is what `require` sees.
+export * from './index.js'

@@ -1,0 +1,119 @@
+// `npm run pack -- --build DIR --onnxruntime FILE --out DIR`: writes both tarballs of a release, sidecall and @sidecall/<platform>.
+//
+// DIR is a CMake build folder with the addon and the command; FILE a libonnxruntime.so with its LICENSE and ThirdPartyNotices.txt
+// beside it or in one of the two folders above, as in the packages of PyPI and npm. `make package` and the tests run this.
+'use strict'
+
+const { execFileSync } = require('node:child_process')
+const fs = require('node:fs')
+const path = require('node:path')
+const { parseArgs } = require('node:util')
+
+const source = path.join(__dirname, '..')
+const root = path.join(source, '..', '..')
+const platforms = ['linux-x64', 'linux-arm64']
+
+function parse() {
+  const options = { build: { type: 'string' }, onnxruntime: { type: 'string' }, out: { type: 'string' } }
+  const { values } = parseArgs({ options })
+  for (const name of Object.keys(options)) {
+    if (!values[name]) throw new Error(`--${name}: expected a path, got nothing`)
+    values[name] = path.resolve(values[name])
+  }
+  return values
+}
+
+function readJson(file) {
+  return JSON.parse(fs.readFileSync(file, 'utf8'))
+}
+
+function writeJson(file, value) {
+  fs.writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`)
+}
+
+/** An empty folder that the next `npm pack` reads. */
+function stage(out, name) {
+  const folder = path.join(out, 'stage', name)
+  fs.rmSync(folder, { recursive: true, force: true })
+  fs.mkdirSync(folder, { recursive: true })
+  fs.copyFileSync(path.join(root, 'LICENSE'), path.join(folder, 'LICENSE'))
+  return folder
+}
+
+function pack(folder, out) {
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', out], { cwd: folder, stdio: 'inherit' })
+}
+
+/** The package that people name: JavaScript and types. What only its development needs is left out. */
+function packMain(manifest, out) {
+  const folder = stage(out, 'sidecall')
+  for (const name of manifest.files) fs.cpSync(path.join(source, name), path.join(folder, name), { recursive: true })
+  fs.copyFileSync(path.join(root, 'docs', 'node.md'), path.join(folder, 'README.md'))
+  const { scripts, devDependencies, ...published } = manifest
+  const optionalDependencies = Object.fromEntries(platforms.map(name => [`@sidecall/${name}`, manifest.version]))
+  writeJson(path.join(folder, 'package.json'), { ...published, optionalDependencies })
+  pack(folder, out)
+}
+
+function findNotice(library, name) {
+  const folders = ['.', '..', '../..'].map(up => path.join(path.dirname(library), up))
+  const found = folders.map(folder => path.join(folder, name)).find(file => fs.existsSync(file))
+  if (!found) throw new Error(`${library}: expected ONNX Runtime's ${name} beside it or above, found none`)
+  return found
+}
+
+function copyStripped(from, to) {
+  fs.mkdirSync(path.dirname(to), { recursive: true })
+  fs.copyFileSync(from, to)
+  execFileSync('strip', ['--strip-unneeded', to])
+  fs.chmodSync(to, 0o755)
+}
+
+/** The package with the native files for this machine's platform. */
+function packPlatform(manifest, { build, onnxruntime, out }) {
+  const name = `${process.platform}-${process.arch}`
+  if (!platforms.includes(name)) throw new Error(`expected one of ${platforms.join(', ')}, got ${name}`)
+  const folder = stage(out, name)
+  copyStripped(path.join(build, 'lib', 'sidecall.node'), path.join(folder, 'sidecall.node'))
+  copyStripped(path.join(build, 'bin', 'sidecall'), path.join(folder, 'bin', 'sidecall'))
+  // Not beside the addon, which would then take it before a copy that the application has: index.js decides.
+  const library = fs.realpathSync(onnxruntime)
+  fs.mkdirSync(path.join(folder, 'lib'))
+  fs.copyFileSync(library, path.join(folder, 'lib', 'libonnxruntime.so.1'))
+  fs.copyFileSync(findNotice(library, 'LICENSE'), path.join(folder, 'LICENSE.onnxruntime'))
+  fs.copyFileSync(findNotice(library, 'ThirdPartyNotices.txt'), path.join(folder, 'ThirdPartyNotices.onnxruntime.txt'))
+  const text = `The native part of sidecall for ${name}: addon, command, and Microsoft's ONNX Runtime (MIT).`
+  fs.writeFileSync(path.join(folder, 'README.md'), `# @sidecall/${name}\n\n${text}\n`)
+  writeJson(path.join(folder, 'package.json'), {
+    name: `@sidecall/${name}`,
+    version: manifest.version,
+    description: `The native part of sidecall for ${name}`,
+    license: 'Apache-2.0 AND MIT',
+    author: manifest.author,
+    engines: manifest.engines,
+    os: [process.platform],
+    cpu: [process.arch],
+    libc: ['glibc'],
+    preferUnplugged: true,
+    files: ['sidecall.node', 'bin', 'lib', 'LICENSE.onnxruntime', 'ThirdPartyNotices.onnxruntime.txt']
+  })
+  pack(folder, out)
+}
+
+function main() {
+  const options = parse()
+  const manifest = readJson(path.join(source, 'package.json'))
+  const version = fs.readFileSync(path.join(root, 'VERSION'), 'utf8').trim()
+  if (manifest.version !== version) throw new Error(`package.json: expected version ${version} as in VERSION, got ${manifest.version}`)
+  fs.mkdirSync(options.out, { recursive: true })
+  packMain(manifest, options.out)
+  packPlatform(manifest, options)
+  fs.rmSync(path.join(options.out, 'stage'), { recursive: true })
+}
+
+try {
+  main()
+} catch (error) {
+  process.stderr.write(`sidecall: ${error.message}\n`)
+  process.exit(1)
+}
