@@ -111,7 +111,8 @@ std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& 
 }
 
 Model::Model(OnnxFile file, const std::string& label, const sidecall_model_options& options)
-    : file_(std::move(file)),
+    : label_(label),
+      file_(std::move(file)),
       engine_(open_ort_engine(file_, label, options.onnxruntime, options.onnxruntime_package)),
       ignores_extra_(options.extra == SIDECALL_EXTRA_IGNORE),
       timeout_ns_(options.timeout_ns) {
@@ -145,6 +146,13 @@ const std::string& Model::id() const {
   if (has_contract_) return contract_.id;
   std::call_once(id_once_, [&] { id_ = file_.compute_id(); });
   return id_;
+}
+
+std::string Model::title() const {
+  if (has_contract_ && !contract_.name.empty()) return contract_.name;
+  if (file_.folder().empty()) return "";
+  const std::string name = label_.substr(label_.rfind('/') + 1);
+  return name.substr(0, name.rfind('.'));
 }
 
 std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {

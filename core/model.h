@@ -30,6 +30,7 @@ class Model {
   const std::string& warning() const { return warning_; }
   const OnnxFile& file() const { return file_; }
   const std::string& id() const;
+  std::string title() const;  // its name, or else that of its file without folder and ending; "" for bytes without a contract
   bool ignores_extra() const { return ignores_extra_; }
 
   std::string predict_json(std::string_view json) const;
@@ -48,6 +49,7 @@ class Model {
   void read_contract(const std::string& label);
   void verify_once(int32_t mode);
 
+  const std::string label_;  // the path or URI that was opened
   OnnxFile file_;
   std::unique_ptr<Engine> engine_;
   Signature signature_;

@@ -26,6 +26,7 @@ int run_doctor(const Command& self, std::vector<std::string> arguments);
 int run_export(const Command& self, std::vector<std::string> arguments);
 int run_info(const Command& self, std::vector<std::string> arguments);
 int run_predict(const Command& self, std::vector<std::string> arguments);
+int run_types(const Command& self, std::vector<std::string> arguments);
 int run_verify(const Command& self, std::vector<std::string> arguments);
 
 // Ends the command with one line on stderr; thrown anywhere, caught in main.

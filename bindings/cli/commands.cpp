@@ -9,6 +9,7 @@ const std::vector<Command>& commands() {
       {"info", "what a model takes and gives, and how it was made", "sidecall info fraud.onnx", run_info},
       {"verify", "run the golden rows on this machine", "sidecall verify fraud.onnx churn.onnx", run_verify},
       {"diff", "would a caller of the old model break with the new one?", "sidecall diff old.onnx new.onnx", run_diff},
+      {"types", "the model's types as TypeScript, for open<Fraud>() in Node.js", "sidecall types fraud.onnx > fraud.d.ts", run_types},
       {"export", "write a model file (by the Python package)", "sidecall export m.joblib -o fraud.onnx --data X.csv --trust-pickle",
        run_export},
       {"check", "which steps of a pipeline convert (by the Python package)", "sidecall check m.joblib --trust-pickle", run_check},

@@ -207,6 +207,30 @@ TEST_CASE("verification may warn, and the environment has the last word") {
   CHECK(open_status(bad) == "VERIFICATION_FAILED");
 }
 
+TEST_CASE("types as source") {
+  const sidecall::Model model = support::open("label_string.onnx");
+  const std::string derived = model.types("typescript");
+  CHECK(derived.find("export interface Classifier {") != std::string::npos);
+  CHECK(derived.find(R"(label: 'no' | 'yes' | 'don\'t "know"')") != std::string::npos);
+  CHECK(derived == model.types("typescript", "Classifier"));
+  CHECK(model.types("typescript", "Answer").find("export interface Answer {") != std::string::npos);
+  CHECK(support::open("odd_names.onnx").types("typescript").find("export interface OddNames {") != std::string::npos);
+
+  sidecall_text* text = nullptr;
+  CHECK(status(sidecall_model_types(model.get(), "typescript", "a b", &text, error())) == "INVALID_ARGUMENT");
+  CHECK(text == nullptr);
+  CHECK(status(sidecall_model_types(model.get(), "go", nullptr, &text, error())) == "INVALID_ARGUMENT");
+  CHECK(last().message == std::string("language: expected typescript, got 'go'"));
+  CHECK(status(sidecall_model_types(model.get(), nullptr, nullptr, &text, error())) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_model_types(model.get(), "typescript", nullptr, nullptr, error())) == "INVALID_ARGUMENT");
+}
+
+TEST_CASE("a model of bytes without a contract has a type of some name") {
+  const std::string bytes = vectors::read_file(test_paths::model("add.onnx"));
+  const sidecall::Model model = sidecall::Model::from_bytes(bytes.data(), bytes.size());
+  CHECK(model.types("typescript").find("export interface Model {") != std::string::npos);
+}
+
 TEST_CASE("files that are no files") {
   sidecall_model* model = nullptr;
   CHECK(status(sidecall_model_open("/dev/zero", nullptr, &model, error())) == "FILE_UNREADABLE");

@@ -24,6 +24,9 @@ TEST_CASE("NULL instead of a model") {
   text = reinterpret_cast<sidecall_text*>(&none);
   CHECK(status(sidecall_model_verify(none, &text, error())) == "INVALID_ARGUMENT");
   CHECK(text == nullptr);
+  text = reinterpret_cast<sidecall_text*>(&none);
+  CHECK(status(sidecall_model_types(none, "typescript", nullptr, &text, error())) == "INVALID_ARGUMENT");
+  CHECK(text == nullptr);
   CHECK(status(sidecall_model_find(none, SIDECALL_KIND_INPUT, "x", 1, &index, error())) == "INVALID_ARGUMENT");
   CHECK(index == -1);
   size_t length = 7;

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-NATIVE = ["predict", "info", "verify", "diff", "doctor"]
+NATIVE = ["predict", "info", "verify", "diff", "types", "doctor"]
 HELP = """\
 Usage: sidecall COMMAND [options]
 
@@ -20,6 +20,8 @@ verify   run the golden rows on this machine
          $ sidecall verify fraud.onnx churn.onnx
 diff     would a caller of the old model break with the new one?
          $ sidecall diff old.onnx new.onnx
+types    the model's types as TypeScript, for open<Fraud>() in Node.js
+         $ sidecall types fraud.onnx > fraud.d.ts
 export   write a model file (by the Python package)
          $ sidecall export m.joblib -o fraud.onnx --data X.csv --trust-pickle
 check    which steps of a pipeline convert (by the Python package)

@@ -3,6 +3,7 @@
 
 #include "core/dtype.h"
 #include "core/ort_library.h"
+#include "core/typescript.h"
 #include "core/verify.h"
 #include "guard.h"
 #include "handles.h"
@@ -186,6 +187,19 @@ sidecall_status sidecall_model_verify(const sidecall_model* model, sidecall_text
     sidecall::Verification result;
     *out = make_text(sidecall::verification_report(*model->model, &result));
     if (!result.failure.empty()) throw Error(result.fault, result.failure);
+  });
+}
+
+sidecall_status sidecall_model_types(const sidecall_model* model, const char* language, const char* name, sidecall_text** out,
+                                     sidecall_error* err) {
+  if (out != nullptr) *out = nullptr;
+  return guard(err, [&] {
+    require(model != nullptr && language != nullptr && out != nullptr, "model, language and out must not be NULL");
+    if (std::strcmp(language, "typescript") != 0)
+      throw Error(SIDECALL_INVALID_ARGUMENT, std::string("language: expected typescript, got '") + language + "'");
+    const Model& described = *model->model;
+    const std::string type = name == nullptr ? sidecall::type_name_from(described.title()) : sidecall::checked_type_name(name);
+    *out = make_text(sidecall::typescript_declaration(described.signature(), described.contract(), described.id(), type));
   });
 }
 

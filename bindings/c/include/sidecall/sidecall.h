@@ -56,7 +56,7 @@ extern "C" {
 
 /* The number that grows when this header changes. A program built against ABI n runs on any library with ABI >= n and
  * the same SONAME. */
-#define SIDECALL_ABI_VERSION 1
+#define SIDECALL_ABI_VERSION 2
 
 /* The ABI of the library that was loaded; compare with SIDECALL_ABI_VERSION. Cannot fail.   Since 0.1. */
 SIDECALL_API uint32_t sidecall_abi_version(void);
@@ -253,6 +253,17 @@ SIDECALL_API void sidecall_text_close(sidecall_text *text);
  * Rows is 0 where the export left them out. The report is given with VERIFICATION_FAILED too, and then "failure" holds the reason.
  * Fails with NO_CONTRACT, VERIFICATION_FAILED (also when the ids differ), ENGINE.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_model_verify(const sidecall_model *model, sidecall_text **out, sidecall_error *err);
+
+/* The model's types as source in another language: complete, and the same each time for the same model. What the Node.js package's open<Fraud>()
+ * takes comes from here: an interface whose `features` are exactly the model's and whose `answer` has the labels as a union.
+ *
+ * language    "typescript"; there is no other yet
+ * name        of the interface, an identifier; NULL makes one from the model's name, or else from the file's
+ *
+ * Without a contract only tensors are typed. Fails with INVALID_ARGUMENT (another language, a name that the language does not
+ * leave free), OUT_OF_MEMORY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_model_types(const sidecall_model *model, const char *language, const char *name,
+                                                  sidecall_text **out, sidecall_error *err);
 
 /* ---- What a model takes and gives ------------------------------------------------------------------------------ */
 

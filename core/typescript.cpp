@@ -1,0 +1,215 @@
+// The TypeScript declaration of a model; see typescript.h. Names and classes may hold any text: all of it goes through quoted().
+#include "typescript.h"
+
+#include <rapidjson/document.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <set>
+#include <vector>
+
+#include "contract_reader.h"
+#include "error.h"
+#include "typescript_text.h"
+
+namespace sidecall {
+namespace {
+
+using typescript::array_of;
+using typescript::comment_text;
+using typescript::Members;
+using typescript::quoted;
+using typescript::union_of;
+
+constexpr int64_t kMaxSafeInteger = (INT64_C(1) << 53) - 1;
+
+bool is_safe(int64_t integer) { return integer >= -kMaxSafeInteger && integer <= kMaxSafeInteger; }
+
+std::string number_text(double number) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, number == 0 ? 0 : number).ptr};
+}
+
+// What `run` takes and gives for a tensor of that type.
+const char* data_type(int32_t dtype) {
+  switch (dtype) {
+    case SIDECALL_FLOAT32:
+      return "Float32Array";
+    case SIDECALL_FLOAT64:
+      return "Float64Array";
+    case SIDECALL_FLOAT16:
+      return "Float16Data";
+    case SIDECALL_INT8:
+      return "Int8Array";
+    case SIDECALL_INT16:
+      return "Int16Array";
+    case SIDECALL_INT32:
+      return "Int32Array";
+    case SIDECALL_INT64:
+      return "BigInt64Array";
+    case SIDECALL_UINT16:
+    case SIDECALL_BFLOAT16:
+      return "Uint16Array";
+    case SIDECALL_UINT32:
+      return "Uint32Array";
+    case SIDECALL_UINT64:
+      return "BigUint64Array";
+    case SIDECALL_STRING:
+      return "string[]";
+    default:
+      return "Uint8Array";
+  }
+}
+
+// One value of a record, of a feature or an answer.
+std::string value_type(int32_t dtype) {
+  switch (dtype) {
+    case SIDECALL_STRING:
+      return "string";
+    case SIDECALL_BOOL:
+      return "boolean";
+    case SIDECALL_INT64:
+    case SIDECALL_UINT64:
+      return "number | bigint";
+    default:
+      return "number";
+  }
+}
+
+// An answer's integer is a number where that holds it, else a bigint.
+std::string class_literal(const Value& value) {
+  if (value.kind == Value::Kind::kString) return quoted(value.text);
+  if (value.kind == Value::Kind::kBool) return value.integer != 0 ? "true" : "false";
+  return std::to_string(value.integer) + (is_safe(value.integer) ? "" : "n");
+}
+
+// The values of a closed list as a record may hold them; empty where TypeScript has no literal for one.
+std::vector<std::string> allowed_literals(const JsonNode& allowed, int32_t dtype) {
+  std::vector<std::string> literals;
+  std::vector<std::string> bigints;
+  for (const JsonNode& node : allowed.elements()) {
+    if (dtype == SIDECALL_STRING) {
+      literals.push_back(quoted(node.text()));
+    } else if (dtype == SIDECALL_BOOL) {
+      const bool flag = node.is_bool() ? node.boolean() : node.number() != 0;
+      literals.emplace_back(flag ? "true" : "false");
+    } else {
+      const double number = node.is_bool() ? static_cast<double>(node.boolean()) : node.number();
+      if (!std::isfinite(number)) return {};
+      const bool is_whole = number == std::floor(number) && std::fabs(number) <= static_cast<double>(kMaxSafeInteger);
+      if (dtype == SIDECALL_INT64 && !is_whole) return {};
+      literals.push_back(number_text(number));
+      if (dtype == SIDECALL_INT64) bigints.push_back(std::to_string(static_cast<int64_t>(number)) + "n");
+    }
+  }
+  literals.insert(literals.end(), bigints.begin(), bigints.end());
+  return literals;
+}
+
+std::vector<std::string> feature_types(const Feature& feature, const JsonNode& node) {
+  const JsonNode allowed = node.member("allowed");
+  std::vector<std::string> types;
+  if (allowed.exists() && allowed.size() == 0) types.emplace_back("never");
+  else if (allowed.exists()) types = allowed_literals(allowed, feature.dtype);
+  if (types.empty()) types.push_back(value_type(feature.dtype));
+  if (feature.nullable) types.emplace_back("null");
+  return types;
+}
+
+std::string features_type(const Signature& signature, const JsonNode& contract) {
+  Members members(1);
+  const std::vector<JsonNode> nodes = contract.member("features").elements();
+  for (size_t i = 0; i < signature.features.size(); ++i) {
+    const Feature& feature = signature.features[i];
+    members.add(feature.name, feature.nullable, union_of(feature_types(feature, nodes[i]), 3));
+  }
+  return members.text();
+}
+
+// The classes of an output as literals; empty where it has none, or they are not what its values are.
+std::vector<std::string> class_literals(const JsonNode& contract, const std::string& output, int32_t dtype) {
+  const Value::Kind wanted = dtype == SIDECALL_STRING ? Value::Kind::kString
+                             : dtype == SIDECALL_BOOL ? Value::Kind::kBool
+                                                      : Value::Kind::kInt;
+  for (const JsonNode& node : contract.member("outputs").elements()) {
+    if (node.member("name").text() != output || node.member("role").text() != "label") continue;
+    std::vector<std::string> literals;
+    for (const Value& value : parse_classes(node)) {
+      if (value.kind != wanted) return {};
+      literals.push_back(class_literal(value));
+    }
+    return literals;
+  }
+  return {};
+}
+
+// `first` to `last` are the columns of one output.
+std::string output_type(const Signature& signature, const JsonNode& contract, size_t first, size_t last) {
+  const Column& column = signature.columns[first];
+  const std::string& output = signature.outputs[static_cast<size_t>(column.output)].name;
+  if (column.form == SIDECALL_FORM_MEMBER) {
+    Members members(2);
+    for (size_t i = first; i < last; ++i) members.add(signature.columns[i].key, false, value_type(column.dtype));
+    return members.text();
+  }
+  std::vector<std::string> values = class_literals(contract, output, column.dtype);
+  if (values.empty()) values.push_back(value_type(column.dtype));
+  const std::string type = union_of(std::move(values), 3);
+  return column.form == SIDECALL_FORM_ELEMENT ? array_of(type) : type;
+}
+
+std::string answer_type(const Signature& signature, const JsonNode& contract) {
+  Members members(1);
+  for (size_t first = 0, last = 0; first < signature.columns.size(); first = last) {
+    const int32_t output = signature.columns[first].output;
+    while (last < signature.columns.size() && signature.columns[last].output == output) ++last;
+    members.add(signature.outputs[static_cast<size_t>(output)].name, false, output_type(signature, contract, first, last));
+  }
+  return members.text();
+}
+
+std::string tensors_type(const std::vector<TensorSpec>& specs, const char* generic) {
+  Members members(1);
+  for (const TensorSpec& spec : specs) members.add(spec.name, false, std::string(generic) + "<" + data_type(spec.dtype) + ">");
+  return members.text();
+}
+
+// Only what the declaration uses, so that no linter complains.
+std::string import_line(const Signature& signature) {
+  const auto is_half = [](const TensorSpec& spec) { return spec.dtype == SIDECALL_FLOAT16; };
+  const bool has_half = std::any_of(signature.inputs.begin(), signature.inputs.end(), is_half) ||
+                        std::any_of(signature.outputs.begin(), signature.outputs.end(), is_half);
+  std::string names = has_half ? "Float16Data, Tensor" : "Tensor";
+  if (!signature.inputs.empty()) names += ", TensorLike";
+  return "import type { " + names + " } from 'sidecall'\n\n";
+}
+
+std::string heading(const Contract* contract, const std::string& id, const std::string& name) {
+  std::string text = "/**\n * ";
+  if (contract != nullptr && !contract->name.empty()) text += "Model '" + comment_text(contract->name) + "'";
+  else text += "A model without a name";
+  if (contract != nullptr && !contract->version.empty()) text += ", version " + comment_text(contract->version);
+  text += ", id " + comment_text(id) + ".\n";
+  if (contract == nullptr) text += " * The file carries no contract: `run` takes tensors, `predict` needs one.\n";
+  return text + " * Written by `sidecall types`, for `open<" + name + ">(...)`: write it anew when the model changes.\n */\n";
+}
+
+}  // namespace
+
+std::string typescript_declaration(const Signature& signature, const Contract* contract, const std::string& id, const std::string& name) {
+  rapidjson::Document document;
+  if (contract != nullptr) parse_json(contract->text, &document);
+  const JsonNode root(&document, "/");
+  std::string text = import_line(signature) + heading(contract, id, name) + "export interface " + name + " {\n";
+  const auto member = [&](const char* key, const char* about, const std::string& type) {
+    text += std::string("  /** ") + about + " */\n  " + key + ": " + type + "\n";
+  };
+  member("features", "A record that `predict` takes.", contract == nullptr ? "never" : features_type(signature, root));
+  member("answer", "The record that it gives.", contract == nullptr ? "never" : answer_type(signature, root));
+  member("inputs", "Tensors that `run` takes.", tensors_type(signature.inputs, "TensorLike"));
+  member("outputs", "Tensors that it gives.", tensors_type(signature.outputs, "Tensor"));
+  return text + "}\n";
+}
+
+}  // namespace sidecall

@@ -1,0 +1,123 @@
+"""sidecall types: the declaration to the letter, names, refusals. tests/core has odd names and classes, tests/node compiles."""
+
+from __future__ import annotations
+
+import json
+
+import models
+import pytest
+
+JOBS = """\
+import type {{ Tensor, TensorLike }} from 'sidecall'
+
+/**
+ * Model 'jobs', version 1, id {id}.
+ * Written by `sidecall types`, for `open<Jobs>(...)`: write it anew when the model changes.
+ */
+export interface Jobs {{
+  /** A record that `predict` takes. */
+  features: {{
+    age?: number | null
+    income: number
+    kids: number | bigint
+    job: 'clerk' | 'nurse' | 'teacher'
+  }}
+  /** The record that it gives. */
+  answer: {{
+    label: 'no' | 'yes'
+    probabilities: {{
+      no: number
+      yes: number
+    }}
+  }}
+  /** Tensors that `run` takes. */
+  inputs: {{
+    age: TensorLike<Float32Array>
+    income: TensorLike<Float32Array>
+    kids: TensorLike<BigInt64Array>
+    job: TensorLike<string[]>
+  }}
+  /** Tensors that it gives. */
+  outputs: {{
+    label: Tensor<string[]>
+    probabilities: Tensor<Float32Array>
+  }}
+}}
+"""
+
+
+def test_the_declaration(sidecall, jobs):
+    done = sidecall("types", jobs)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == JOBS.format(id=json.loads(sidecall("info", jobs, "--json").out)["id"])
+    assert sidecall("types", jobs, "--lang", "typescript", "--name", "Jobs").out == done.out
+
+
+def test_a_name_of_ones_own(sidecall, jobs):
+    done = sidecall("types", jobs, "--name", "Applicant")
+    assert (done.code, done.err) == (0, "")
+    assert "export interface Applicant {" in done.out
+    assert "open<Applicant>" in done.out
+
+
+@pytest.mark.parametrize(("file", "name"), [("bare.onnx", "Bare"), ("price model.v2.onnx", "PriceModelV2"), ("7", "Model7")])
+def test_a_file_without_a_contract_is_called_after_itself(sidecall, tmp_path, file, name):
+    models.bare(tmp_path / file)
+    done = sidecall("types", file)
+    assert (done.code, done.err) == (0, "")
+    assert f"export interface {name} {{" in done.out
+    assert "  features: never\n" in done.out
+    assert "    x: TensorLike<Float32Array>\n" in done.out
+
+
+def test_integer_classes_and_a_regressor(sidecall, tmp_path):
+    models.classifier(tmp_path / "ints.onnx", classes=(3, 7))
+    assert "    label: 3 | 7\n" in sidecall("types", "ints.onnx").out
+    models.regressor(tmp_path / "price.onnx", names=("a b", "it's"))
+    text = sidecall("types", "price.onnx").out
+    assert "    'a b': number\n    'it\\'s': number\n" in text
+    assert "    prediction: number\n" in text
+
+
+def test_a_model_that_does_not_verify_has_types(sidecall, tmp_path):
+    def spoil(contract):
+        contract["verification"]["outputs"]["probabilities"][0] = [0.5, 0.5]
+
+    models.classifier(tmp_path / "wrong.onnx", change=spoil)
+    done = sidecall("types", "wrong.onnx", env={"SIDECALL_VERIFY": "error"})
+    assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("", "name: expected letters, digits, _ or $, not beginning with a digit, got other text"),
+        ("a b", "name: expected letters, digits, _ or $, not beginning with a digit, got other text"),
+        ("F{}", "name: expected letters, digits, _ or $, not beginning with a digit, got other text"),
+        ("class", "name: expected one that TypeScript leaves free, got 'class'"),
+        ("Tensor", "name: expected one that TypeScript leaves free, got 'Tensor'"),
+    ],
+)
+def test_a_name_that_is_none(sidecall, jobs, name, message):
+    done = sidecall("types", jobs, "--name", name)
+    assert (done.code, done.out, done.err) == (1, "", f"sidecall: jobs.onnx: {message}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["types"], "types: expected MODEL, got nothing (see sidecall types --help)"),
+        (["types", "m", "--lang", "go"], "types: --lang: expected typescript, got 'go' (see sidecall types --help)"),
+        (["types", "m", "--name"], "types: --name: expected a value, got nothing (see sidecall types --help)"),
+        (["types", "m", "n"], "types: unexpected argument: n (see sidecall types --help)"),
+    ],
+)
+def test_wrong_usage(sidecall, words, message):
+    done = sidecall(*words)
+    assert (done.code, done.out, done.err) == (1, "", f"sidecall: {message}\n")
+
+
+def test_a_missing_file(sidecall):
+    done = sidecall("types", "none.onnx")
+    assert (done.code, done.out) == (3, "")
+    assert "none.onnx" in done.err

@@ -1,0 +1,236 @@
+// The TypeScript declaration of models whose names, classes and lists no file of tests/vectors has. tests/node compiles declarations.
+#include <sidecall/sidecall.h>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "core/typescript.h"
+#include "core/typescript_text.h"
+#include "records_model.h"
+
+using sidecall::checked_type_name;
+using sidecall::Signature;
+using sidecall::type_name_from;
+using sidecall::typescript::comment_text;
+using sidecall::typescript::quoted;
+using sidecall::typescript::union_of;
+
+namespace {
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+// A model with one feature and one output. Both are JSON members besides name and place.
+std::string declare(const std::string& feature, int32_t input_dtype, const std::string& output, int32_t output_dtype, int64_t width = 1,
+                    const std::string& model = R"("name": "m")") {
+  fake::Engine engine;
+  engine.inputs = {fake::tensor("X", input_dtype, {-1, 1})};
+  engine.outputs = {fake::tensor("y", output_dtype, {-1, width})};
+  Signature signature;
+  engine.sign(&signature);
+  const std::string contract = R"({"format": 1, "model": {"id": "00", )" + model +
+                               R"(}, "features": [{"name": "x", "input": "X", "column": 0, )" + feature +
+                               R"(}], "outputs": [{"name": "y", )" + output + "}]}";
+  const sidecall::Contract parsed = sidecall::parse_contract(contract, "test", &signature);
+  signature.index_records();
+  return sidecall::typescript_declaration(signature, &parsed, parsed.id, "M");
+}
+
+std::string feature_line(const std::string& type, int32_t dtype, const std::string& more) {
+  const std::string text =
+      declare(R"("type": ")" + type + "\", " + more, dtype, R"("role": "prediction", "type": "float32")", SIDECALL_FLOAT32);
+  const size_t start = text.find("    x");
+  return text.substr(start + 4, text.find('\n', start) - start - 4);
+}
+
+std::string output_line(const std::string& output, int32_t dtype, int64_t width = 1) {
+  const std::string text = declare(R"("type": "float32", "nullable": false)", SIDECALL_FLOAT32, output, dtype, width);
+  const size_t start = text.find("    y");
+  return text.substr(start + 4, text.find("\n  }", start) - start - 4);
+}
+
+}  // namespace
+
+TEST_CASE("a whole declaration, to the letter") {
+  const fake::RecordsModel model;
+  sidecall::Contract contract;
+  contract.text = fake::kRecordsContract;
+  contract.name = "all types";
+  contract.version = "1";
+  CHECK(sidecall::typescript_declaration(model.signature, &contract, "00", "AllTypes") ==
+        R"(import type { Tensor, TensorLike } from 'sidecall'
+
+/**
+ * Model 'all types', version 1, id 00.
+ * Written by `sidecall types`, for `open<AllTypes>(...)`: write it anew when the model changes.
+ */
+export interface AllTypes {
+  /** A record that `predict` takes. */
+  features: {
+    amount: number
+    count?: number | bigint | null
+    flag: boolean
+    grade?: 1 | 2.5 | null
+    id?: number | bigint | null
+    time?: number | null
+    on: boolean
+    job?: string | null
+    sex: 'female' | 'male'
+  }
+  /** The record that it gives. */
+  answer: {
+    label: 'no' | 'yes'
+    probabilities: {
+      no: number
+      yes: number
+    }
+    prediction: number
+    scores: (number | bigint)[]
+  }
+  /** Tensors that `run` takes. */
+  inputs: {
+    X: TensorLike<Float32Array>
+    id: TensorLike<BigInt64Array>
+    time: TensorLike<Float64Array>
+    on: TensorLike<Uint8Array>
+    job: TensorLike<string[]>
+    sex: TensorLike<string[]>
+  }
+  /** Tensors that it gives. */
+  outputs: {
+    label: Tensor<string[]>
+    probabilities: Tensor<Float32Array>
+    prediction: Tensor<Float64Array>
+    scores: Tensor<BigInt64Array>
+  }
+}
+)");
+}
+
+TEST_CASE("every element type has its array, and a file without a contract no records") {
+  const std::pair<int32_t, const char*> arrays[] = {
+      {SIDECALL_FLOAT32, "Float32Array"},      {SIDECALL_FLOAT64, "Float64Array"},  {SIDECALL_FLOAT16, "Float16Data"},
+      {SIDECALL_BFLOAT16, "Uint16Array"},      {SIDECALL_INT8, "Int8Array"},        {SIDECALL_INT16, "Int16Array"},
+      {SIDECALL_INT32, "Int32Array"},          {SIDECALL_INT64, "BigInt64Array"},   {SIDECALL_UINT8, "Uint8Array"},
+      {SIDECALL_UINT16, "Uint16Array"},        {SIDECALL_UINT32, "Uint32Array"},    {SIDECALL_UINT64, "BigUint64Array"},
+      {SIDECALL_BOOL, "Uint8Array"},           {SIDECALL_STRING, "string[]"},       {SIDECALL_FLOAT8E4M3FN, "Uint8Array"},
+      {SIDECALL_FLOAT8E4M3FNUZ, "Uint8Array"}, {SIDECALL_FLOAT8E5M2, "Uint8Array"}, {SIDECALL_FLOAT8E5M2FNUZ, "Uint8Array"},
+      {SIDECALL_UINT4, "Uint8Array"},          {SIDECALL_INT4, "Uint8Array"},
+  };
+  for (const auto& [dtype, array] : arrays) {
+    Signature signature;
+    signature.inputs = {fake::tensor("x", dtype, {-1})};
+    signature.outputs = {fake::tensor("y", dtype, {})};
+    const std::string text = sidecall::typescript_declaration(signature, nullptr, "00", "M");
+    INFO(text);
+    CHECK(contains(text, std::string("    x: TensorLike<") + array + ">\n"));
+    CHECK(contains(text, std::string("    y: Tensor<") + array + ">\n"));
+    CHECK(contains(text, "features: never\n"));
+    CHECK(contains(text, "answer: never\n"));
+    CHECK(contains(text, "A model without a name, id 00."));
+    CHECK(contains(text, "import type { Float16Data, ") == (dtype == SIDECALL_FLOAT16));
+  }
+}
+
+TEST_CASE("a model without inputs imports what it uses") {
+  Signature signature;
+  signature.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {1})};
+  const std::string text = sidecall::typescript_declaration(signature, nullptr, "00", "M");
+  CHECK(contains(text, "import type { Tensor } from 'sidecall'\n"));
+  CHECK(contains(text, "inputs: Record<string, never>\n"));
+}
+
+TEST_CASE("features by type, nullable, and closed lists") {
+  const std::string must = R"("nullable": false)";
+  const std::string may = R"("nullable": true, "missing": "nan")";
+  CHECK(feature_line("float32", SIDECALL_FLOAT32, must) == "x: number");
+  CHECK(feature_line("float64", SIDECALL_FLOAT64, may) == "x?: number | null");
+  CHECK(feature_line("int64", SIDECALL_INT64, must) == "x: number | bigint");
+  CHECK(feature_line("bool", SIDECALL_BOOL, must) == "x: boolean");
+  CHECK(feature_line("string", SIDECALL_STRING, must) == "x: string");
+  CHECK(feature_line("string", SIDECALL_STRING, must + R"(, "allowed": ["it's", "a\"b", "a\\b", "a", "a"])") ==
+        R"(x: 'it\'s' | 'a"b' | 'a\\b' | 'a')");
+  CHECK(feature_line("string", SIDECALL_STRING, must + R"(, "allowed": [])") == "x: never");
+  CHECK(feature_line("float32", SIDECALL_FLOAT32, may + R"(, "allowed": [])") == "x?: never | null");
+  CHECK(feature_line("int64", SIDECALL_INT64, must + R"(, "allowed": [3, -4])") == "x: 3 | -4 | 3n | -4n");
+  CHECK(feature_line("int64", SIDECALL_FLOAT32, may + R"(, "allowed": [1.0])") == "x?: 1 | 1n | null");
+  CHECK(feature_line("bool", SIDECALL_BOOL, must + R"(, "allowed": [true])") == "x: true");
+  CHECK(feature_line("bool", SIDECALL_FLOAT32, must + R"(, "allowed": [0, 1])") == "x: false | true");
+  CHECK(feature_line("float64", SIDECALL_FLOAT64, must + R"(, "allowed": [-0.0, 1e300, 0.1])") == "x: 0 | 1e+300 | 0.1");
+}
+
+TEST_CASE("lists with values that have no exact literal are not closed in types") {
+  const std::string must = R"("nullable": false, "allowed": )";
+  CHECK(feature_line("float64", SIDECALL_FLOAT64, must + R"([1, "nan"])") == "x: number");
+  CHECK(feature_line("float64", SIDECALL_FLOAT64, must + R"(["-inf"])") == "x: number");
+  CHECK(feature_line("int64", SIDECALL_INT64, must + "[9007199254740993]") == "x: number | bigint");
+  CHECK(feature_line("int64", SIDECALL_INT64, must + "[1.5]") == "x: number | bigint");
+}
+
+TEST_CASE("answers by role and classes") {
+  CHECK(output_line(R"("role": "prediction", "type": "float64")", SIDECALL_FLOAT64) == "y: number");
+  CHECK(output_line(R"("role": "prediction", "type": "float32", "width": 3)", SIDECALL_FLOAT32, 3) == "y: number[]");
+  CHECK(output_line(R"("role": "label", "type": "int64")", SIDECALL_INT64) == "y: number | bigint");
+  CHECK(output_line(R"("role": "label", "type": "string")", SIDECALL_STRING) == "y: string");
+  CHECK(output_line(R"("role": "label", "type": "int64", "classes": [2, 0, -1])", SIDECALL_INT64) == "y: 2 | 0 | -1");
+  CHECK(output_line(R"("role": "label", "type": "int64", "classes": [9007199254740991, 9007199254740992, -9223372036854775808])",
+                    SIDECALL_INT64) == "y: 9007199254740991 | 9007199254740992n | -9223372036854775808n");
+  CHECK(output_line(R"("role": "label", "type": "bool", "classes": [false, true])", SIDECALL_INT64) == "y: false | true");
+  CHECK(output_line(R"("role": "label", "type": "string", "classes": ["a", "b"], "width": 2)", SIDECALL_STRING, 2) == "y: ('a' | 'b')[]");
+  CHECK(output_line(R"("role": "label", "type": "string", "classes": ["a"], "width": 2)", SIDECALL_STRING, 2) == "y: 'a'[]");
+  CHECK(output_line(R"("role": "probabilities", "type": "float32", "classes": [0, 1])", SIDECALL_FLOAT32, 2) ==
+        "y: {\n      '0': number\n      '1': number\n    }");
+  // Classes that are not what the label's type says promise nothing.
+  CHECK(output_line(R"("role": "label", "type": "string", "classes": [0, 1])", SIDECALL_STRING) == "y: string");
+}
+
+TEST_CASE("hundreds of classes stand in lines of their own") {
+  std::string classes;
+  for (int i = 0; i < 300; ++i) classes += (i == 0 ? "\"class " : ", \"class ") + std::to_string(i) + "\"";
+  const std::string line = output_line(R"("role": "label", "type": "string", "classes": [)" + classes + "]", SIDECALL_STRING);
+  CHECK(line.substr(0, 41) == "y:\n      | 'class 0'\n      | 'class 1'\n    ");
+  CHECK(line.substr(line.size() - 20) == "\n      | 'class 299'");
+  CHECK(union_of({"'" + std::string(60, 'a') + "'", "'" + std::string(60, 'b') + "'"}, 0) ==
+        "\n| '" + std::string(60, 'a') + "'\n| '" + std::string(60, 'b') + "'");
+}
+
+TEST_CASE("no text escapes its quotes or its comment") {
+  CHECK(quoted("") == "''");
+  CHECK(quoted("a'b\\c\"d`e") == R"('a\'b\\c"d`e')");
+  CHECK(quoted("line\nand\r\ttab") == R"('line\nand\r\ttab')");
+  CHECK(quoted(std::string("nul\0", 4)) == R"('nul\u0000')");
+  CHECK(quoted("\x7f\xc2\x85") == R"('\u007f\u0085')");
+  CHECK(quoted("\xe2\x80\xa8\xe2\x80\xa9") == R"('\u2028\u2029')");
+  CHECK(quoted("\xe2\x80\xae\xe2\x81\xa6\xd8\x9c\xef\xbb\xbf") == R"('\u202e\u2066\u061c\ufeff')");
+  CHECK(quoted("größe 🐧 日本 \xef\xb7\x90") == "'größe 🐧 日本 \xef\xb7\x90'");
+  CHECK(comment_text("*/ evil /*\n@x") == "*\\/ evil /*\\n@x");
+  CHECK(comment_text("**//") == "**\\//");
+  CHECK(comment_text("\xe2\x80\xa8") == "\\u2028");
+  const std::string text =
+      declare(R"("type": "float32", "nullable": false)", SIDECALL_FLOAT32, R"("role": "prediction", "type": "float32")", SIDECALL_FLOAT32,
+              1, R"("name": "*/ m", "version": "*/\n1")");
+  CHECK(contains(text, " * Model '*\\/ m', version *\\/\\n1, id 00.\n"));
+}
+
+TEST_CASE("names of types are made of any words") {
+  CHECK(type_name_from("fraud") == "Fraud");
+  CHECK(type_name_from("fraud model-v2") == "FraudModelV2");
+  CHECK(type_name_from("XGBoost_model") == "XGBoostModel");
+  CHECK(type_name_from("größe") == "Gre");
+  CHECK(type_name_from("日本") == "Model");
+  CHECK(type_name_from("") == "Model");
+  CHECK(type_name_from("  ") == "Model");
+  CHECK(type_name_from("2024 churn") == "Model2024Churn");
+  CHECK(type_name_from("tensor") == "TensorModel");
+  CHECK(type_name_from("record") == "RecordModel");
+  CHECK(type_name_from("class") == "Class");
+  for (const char* words : {"a b", "*/", "x\ny", "1", "__proto__", "\xff\xfe"})
+    CHECK(checked_type_name(type_name_from(words)) == type_name_from(words));
+}
+
+TEST_CASE("given names are identifiers that TypeScript leaves free") {
+  for (const char* name : {"Fraud", "fraud", "_F1", "$", "Promise"}) CHECK(checked_type_name(name) == name);
+  for (const char* name :
+       {"", "1F", "a b", "a-b", "größe", "F\n", "F{", "class", "any", "undefined", "Tensor", "Record", "Float16Data", "await"}) {
+    INFO(name);
+    CHECK(fake::status_of([&] { checked_type_name(name); }) == SIDECALL_INVALID_ARGUMENT);
+  }
+}
