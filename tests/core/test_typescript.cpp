@@ -186,7 +186,7 @@ TEST_CASE("hundreds of classes stand in lines of their own") {
   std::string classes;
   for (int i = 0; i < 300; ++i) classes += (i == 0 ? "\"class " : ", \"class ") + std::to_string(i) + "\"";
   const std::string line = output_line(R"("role": "label", "type": "string", "classes": [)" + classes + "]", SIDECALL_STRING);
-  CHECK(line.substr(0, 41) == "y:\n      | 'class 0'\n      | 'class 1'\n    ");
+  CHECK(line.rfind("y:\n      | 'class 0'\n      | 'class 1'\n", 0) == 0);
   CHECK(line.substr(line.size() - 20) == "\n      | 'class 299'");
   CHECK(union_of({"'" + std::string(60, 'a') + "'", "'" + std::string(60, 'b') + "'"}, 0) ==
         "\n| '" + std::string(60, 'a') + "'\n| '" + std::string(60, 'b') + "'");
