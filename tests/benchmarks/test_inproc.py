@@ -37,7 +37,7 @@ def load(path: str) -> ModuleType:
 
 
 common = load("benchmarks/common.py")
-models = load("benchmarks/inproc/models.py")
+models = load("benchmarks/models.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,14 @@
-"""The workloads of benchmarks/inproc: trained, exported and written to folders that every client reads. Used by run.py."""
+"""The workloads of the benchmarks: trained, exported and written to folders that every client reads. Used by run.py."""
 
 import json
 import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sidecall
@@ -18,7 +20,10 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-RING = 1024  # distinct rows that calls walk over: BENCH_RING of native/bench.h
+if TYPE_CHECKING:
+    from rounds import Contender
+
+RING = 1024  # distinct rows that calls walk over: BENCH_RING of inproc/native/bench.h
 TOLERANCE = 1e-5  # float32 sums over 100 trees against float64
 
 
@@ -30,6 +35,16 @@ class Workload:
     folder: Path
     expected: np.ndarray  # [rows, classes] probabilities of the original model, for every row
     twin: np.ndarray | None  # the same of the LightGBM twin
+
+    def checker(self, rows: int, complain: Callable[[str], None]) -> Callable[["Contender", int, np.ndarray], None]:
+        """What `play` takes: complains about answers of `rows` rows a call that are wrong."""
+
+        def check(contender: "Contender", first_call: int, answers: np.ndarray) -> None:
+            fault = self.check(contender.approach, first_call, rows, answers.reshape(-1, rows, 1 + self.expected.shape[1]))
+            if fault:
+                complain(f"{contender.client.name}: {fault}")
+
+        return check
 
     def check(self, approach: str, first_call: int, rows: int, answers: np.ndarray) -> str | None:
         """What is wrong with the answers of consecutive calls, [calls, rows, 1 + classes]; None where they agree."""

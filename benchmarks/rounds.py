@@ -1,4 +1,4 @@
-"""Clients in processes of their own, and rounds in which their approaches alternate. Used by run.py."""
+"""Clients in processes of their own, and rounds in which their approaches alternate. Used by */run.py."""
 
 import os
 import subprocess
@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
-from models import Workload
 
 
 class Client:
@@ -48,6 +47,9 @@ class Contender:
     medians: list[float] = field(default_factory=list)  # one per round, ns
     times: list[np.ndarray] = field(default_factory=list)
 
+    def ask_round(self, calls: int, warm_up: int) -> tuple[np.ndarray, np.ndarray]:
+        return self.client.ask("round", self.approach, self.next_call, calls, warm_up)
+
     @property
     def key(self) -> tuple[str, str]:
         return self.client.name, self.approach
@@ -60,17 +62,13 @@ class Contender:
         return float(np.median(np.array(self.medians) / np.array(other.medians)))
 
 
-def play(
-    workload: Workload, rows: int, contenders: list[Contender], rounds: int, budget_ns: float, complain: Callable[[str], None]
-) -> None:
-    """Lets each contender time about `budget_ns` of calls in each round; the order turns around with every round."""
-    classes = workload.expected.shape[1]
+def play(contenders: list[Contender], rounds: int, budget_ns: float, check: Callable[[Contender, int, np.ndarray], None]) -> None:
+    """Lets each contender time about `budget_ns` of calls in each round; the order turns around with every round. `check` gets the
+    contender, the number of its first call and the answers."""
 
     def run(contender: Contender, calls: int, warm_up: int) -> np.ndarray:
-        times, answers = contender.client.ask("round", contender.approach, contender.next_call, calls, warm_up)
-        fault = workload.check(contender.approach, contender.next_call, rows, answers.reshape(calls, rows, 1 + classes))
-        if fault:
-            complain(f"{contender.client.name}: {fault}")
+        times, answers = contender.ask_round(calls, warm_up)
+        check(contender, contender.next_call, answers)
         contender.next_call += calls
         return times
 
