@@ -59,7 +59,8 @@ struct Welcome {
   uint32_t process;
   uint8_t zero1[20];
 };
-static_assert(sizeof(Welcome) == 192 && offsetof(Welcome, signature_digest) == 64 && offsetof(Welcome, instance) == 160, "PROTOCOL.md, WELCOME");
+static_assert(sizeof(Welcome) == 192 && offsetof(Welcome, signature_digest) == 64 && offsetof(Welcome, instance) == 160,
+              "PROTOCOL.md, WELCOME");
 
 struct Refused {
   char magic[8];

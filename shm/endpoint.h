@@ -1,0 +1,36 @@
+// Where a client's connections lead: the socket of a server, or a child that this library starts and supervises. Used by Client.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "socket.h"
+
+namespace sidecall::shm {
+
+// Shared by all channels of an opened model; any thread may connect.
+class Endpoint {
+ public:
+  virtual ~Endpoint() = default;
+
+  // A new connection, before the handshake. Where nobody serves it tries again until `patience`; the deadline ends it too.
+  // Throws UNREACHABLE, TIMEOUT (the deadline), DENIED, OUT_OF_MEMORY.
+  virtual Socket connect(Deadline patience, Deadline deadline) = 0;
+
+  // What the user wrote: "shm:fraud".
+  virtual const std::string& label() const noexcept = 0;
+
+  // What is known about a peer that died: " (exit status 3)", or "".
+  virtual std::string obituary() { return std::string(); }
+};
+
+// `address` is what follows "shm:". Throws INVALID_ARGUMENT.
+std::unique_ptr<Endpoint> make_socket_endpoint(std::string_view address);
+
+// `command` is what follows "exec:": words in the shell's quoting, without expansion. The child starts with the first connect, is started again when
+// it died (waiting 100 ms, doubling to 5 s), and ends with the endpoint: its control socket hangs up, SIGTERM, SIGKILL after 2 s. Throws INVALID_ARGUMENT.
+std::unique_ptr<Endpoint> make_child_endpoint(std::string_view command);
+
+}  // namespace sidecall::shm

@@ -1,0 +1,29 @@
+// The one exception of shm: what went wrong between two processes. Thrown by client and server code; the C ABI turns it into a sidecall_error.
+#pragma once
+
+#include <sidecall/sidecall.h>
+
+#include <cstdint>
+#include <exception>
+#include <string>
+#include <utility>
+
+namespace sidecall::shm {
+
+// `name`, `expected` and `got` are empty where none is concerned. The message is complete by itself.
+struct Error : std::exception {
+  Error(int32_t failed_status, std::string text) : status(failed_status), message(std::move(text)) {}
+  const char* what() const noexcept override { return message.c_str(); }
+
+  int32_t status;
+  int64_t row = -1;
+  std::string name, expected, got, message;
+};
+
+// The peer did what PROTOCOL.md forbids.
+[[noreturn]] void violation(const std::string& what);
+
+// A system call failed: OUT_OF_MEMORY where memory, descriptors or their quotas are short, else `status`. The text is "what: reason".
+[[noreturn]] void system_failure(int32_t status, const std::string& what, int error_number);
+
+}  // namespace sidecall::shm

@@ -1,0 +1,44 @@
+// How long to poll before sleeping: adaptive, never on one CPU, never on the peer's own. Used by the client's wait and the server's engine threads.
+#pragma once
+
+#include <sched.h>
+
+#include <cstdint>
+
+namespace sidecall::shm {
+
+// Between two looks at a word that another core writes.
+inline void relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");
+#endif
+}
+
+// 1 + the CPU that this thread runs on, 0 unknown: what descriptors carry. Costs a few nanoseconds.
+inline uint32_t my_cpu() noexcept { return static_cast<uint32_t>(sched_getcpu() + 1); }
+
+// SIDECALL_SPIN_US, read once: -1 adaptive (not set), 0 never, else always, up to that many microseconds.
+int64_t spin_override_ns() noexcept;
+
+// How many CPUs this process may keep busy: affinity and the cgroups' cpu.max, looked at once. Spinning needs two.
+int usable_cpus() noexcept;
+
+// Polls between two looks at the clock. A look costs as much as a cache line's travel.
+constexpr int kPollsPerClock = 64;
+
+// Remembers how long the peer used to take, and says how long it is worth polling for it. One per channel; not shared by threads.
+class Pace {
+ public:
+  // What came took so long. Smoothed: an eighth of each.
+  void note(int64_t ns) noexcept;
+
+  // 0: sleep at once. `peer_cpu` as in descriptors; when it is this thread's own, polling would keep the peer from answering.
+  int64_t spin_ns(uint32_t peer_cpu) const noexcept;
+
+ private:
+  int64_t typical_ns_ = 0;
+};
+
+}  // namespace sidecall::shm
