@@ -71,7 +71,7 @@ def draw_rows(data: np.ndarray, count: int) -> np.ndarray:
 
 
 def write_twin(folder: Path, data: np.ndarray, target: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """LightGBM's own twin of the GBM (100 trees of depth 3), as its text file and as C code compiled with -O2."""
+    """LightGBM's own twin of the GBM (100 trees of depth 3), as its text file, as C code compiled with -O2, and as JavaScript."""
     import lightgbm
     import m2cgen
 
@@ -79,6 +79,7 @@ def write_twin(folder: Path, data: np.ndarray, target: np.ndarray, rows: np.ndar
     twin.fit(data, target)
     twin.booster_.save_model(folder / "twin.txt")
     (folder / "twin.c").write_text(m2cgen.export_to_c(twin), encoding="utf-8")
+    (folder / "twin.js").write_text(m2cgen.export_to_javascript(twin) + "\nmodule.exports = score;\n", encoding="utf-8")
     compiler = os.environ.get("CC", "cc")
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", folder / "twin.so", folder / "twin.c", "-lm"], check=True)
     return twin.booster_.predict(rows, num_threads=1)[:, None] @ [[-1, 1]] + [1, 0]
