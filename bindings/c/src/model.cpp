@@ -7,9 +7,11 @@
 #include "core/verify.h"
 #include "guard.h"
 #include "handles.h"
+#include "texts.h"
 
 using sidecall::Error;
 using sidecall::guard;
+using sidecall::make_text;
 using sidecall::Model;
 using sidecall::require;
 using sidecall::Signature;
@@ -31,17 +33,6 @@ sidecall_model_options with_defaults(const sidecall_model_options* options) {
   require(known.wait_ns >= -1, "options.wait_ns: expected 0 or more, or -1, got less");
   return known;
 }
-
-// What sidecall_text_close releases: the text and the string that holds it.
-struct OwnedText : sidecall_text {
-  explicit OwnedText(std::string&& from) : sidecall_text{}, text(std::move(from)) {
-    data = text.c_str();
-    length = text.size();
-  }
-  const std::string text;
-};
-
-sidecall_text* make_text(std::string&& text) { return new OwnedText(std::move(text)); }
 
 template <typename Spec>
 const Spec* at(const std::vector<Spec>& specs, int32_t index) {
@@ -176,7 +167,7 @@ const char* sidecall_model_warning(const sidecall_model* model) {
   return model == nullptr || model->model->warning().empty() ? nullptr : model->model->warning().c_str();
 }
 
-void sidecall_text_close(sidecall_text* text) { delete static_cast<OwnedText*>(text); }
+void sidecall_text_close(sidecall_text* text) { delete static_cast<sidecall::OwnedText*>(text); }
 
 sidecall_status sidecall_model_verify(const sidecall_model* model, sidecall_text** out, sidecall_error* err) {
   if (out != nullptr) *out = nullptr;
