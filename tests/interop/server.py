@@ -45,6 +45,8 @@ class Failed(Exception):
 def add(inputs: list[Tensor]) -> list[Tensor]:
     x, text = inputs
     rows = x.dims[0]
+    if text.dims[0] != rows:
+        raise Failed("SHAPE_MISMATCH", "text", f"{rows} rows", f"{text.dims[0]} rows")
     if rows == 0:
         raise Failed("SHAPE_MISMATCH", "x", "at least 1 row", "0 rows")
     values = struct.unpack(f"<{2 * rows}f", x.data)
@@ -221,6 +223,9 @@ class Server:
         self.connections: dict[int, Connection] = {}
         self.poll = select.poll()
         self.draining = False
+        self.waken, self.wake = socket.socketpair()
+        self.wake.setblocking(False)
+        self.poll.register(self.waken, select.POLLIN)
 
     def listen(self) -> None:
         self.lock = Path(f"{self.path}.lock").open("w")  # noqa: SIM115  held while the server lives
@@ -256,7 +261,7 @@ class Server:
         for fd, _ in ready:
             if fd == self.listener.fileno():
                 self._accept()
-            else:
+            elif fd != self.waken.fileno():
                 connection = self.connections[fd]
                 if not self._guarded(connection, connection.hear if connection.slots else connection.greet):
                     self._close(connection)
@@ -297,6 +302,7 @@ def main() -> None:
     options = parser.parse_args()
     server = Server(options.path, options.delay_ms / 1000, options.signature)
     signal.signal(signal.SIGTERM, server.drain)
+    signal.set_wakeup_fd(server.wake.fileno())  # poll goes on after a signal
     server.listen()
     server.run()
 

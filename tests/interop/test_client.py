@@ -322,3 +322,11 @@ def test_descriptors_do_not_leak(toy: Toy) -> None:
         client.status(toy.address)
     del model
     assert open_descriptors() <= before + 2
+
+
+def test_inputs_that_do_not_fit_each_other_are_an_error_and_no_violation(model: Model) -> None:
+    with model.connect() as connection:
+        with pytest.raises(client.Failed) as failure:
+            connection.run({"x": rows((1, 2)), "text": ["a", "b"]})
+        assert failure.value.name == "text"
+        connection.run(inputs_of(1))

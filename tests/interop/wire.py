@@ -164,8 +164,6 @@ def read_table(table: bytes, specs: Sequence[Spec], limit: int) -> list[tuple[Sp
         inside = offset % 64 == 0 and ENTRY.size * len(specs) <= offset <= limit and size <= limit - offset
         require(inside, f"{name}: expected to lie inside of {limit} bytes, got {offset} and {size}")
         layout.append((spec, shape, offset, size))
-    rows = {shape[0] for spec, shape, _, _ in layout if spec.dims[:1] == (-1,)}
-    require(len(rows) <= 1, f"expected one number of rows, got {sorted(rows)}")
     return layout
 
 
