@@ -25,6 +25,7 @@ class ForkAware {
   friend struct ForkList;
   ForkAware* previous_ = nullptr;
   ForkAware* next_ = nullptr;
+  bool is_watched_ = false;
 };
 
 // How often this process was forked off since the library was loaded. A handle remembers it when it is made.

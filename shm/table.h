@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -10,6 +11,14 @@
 #include "layout.h"
 
 namespace sidecall::shm {
+
+// Copies what the peer can write, once: whatever is checked and used afterwards is the copy. The empty statement keeps the compiler from reading the
+// original again in its place.
+template <typename T>
+void snapshot(T* copy, const void* shared) noexcept {
+  std::memcpy(copy, shared, sizeof(T));
+  asm volatile("" : : "r"(copy) : "memory");
+}
 
 // What a tensor must be: an input or output of the signature. -1 in `dims` is free.
 struct TensorSpec {

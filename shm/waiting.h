@@ -28,17 +28,24 @@ int usable_cpus() noexcept;
 // Polls between two looks at the clock. A look costs as much as a cache line's travel.
 constexpr int kPollsPerClock = 64;
 
-// Remembers how long the peer used to take, and says how long it is worth polling for it. One per channel; not shared by threads.
+// Learns whether polling for the peer pays. One per channel; not shared by threads.
+//
+// Polling that did not see the peer's answer within kSpin is skipped the next time, then three times, seven, ... up to a thousand, so that a peer that
+// takes long, or too many of them for the CPUs, cost next to nothing; the first success makes polling the rule again.
 class Pace {
  public:
-  // What came took so long. Smoothed: an eighth of each.
+  static constexpr int64_t kSpin = 100 * 1000;
+
+  // How long to poll this time; 0: sleep at once. `peer_cpu` as in descriptors; when it is this thread's own, polling would keep the peer from answering.
+  int64_t spin_ns(uint32_t peer_cpu) noexcept;
+
+  // What this time was about came after so long; what polling saw came after 0.
   void note(int64_t ns) noexcept;
 
-  // 0: sleep at once. `peer_cpu` as in descriptors; when it is this thread's own, polling would keep the peer from answering.
-  int64_t spin_ns(uint32_t peer_cpu) const noexcept;
-
  private:
-  int64_t typical_ns_ = 0;
+  uint32_t misses_ = 0;
+  uint32_t skip_ = 0;
+  bool did_spin_ = false;
 };
 
 }  // namespace sidecall::shm

@@ -1,0 +1,18 @@
+// The two ways in which shm finds fault with the world outside: a peer that breaks the protocol, and a system call that failed.
+#include "error.h"
+
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+namespace sidecall::shm {
+
+void violation(const std::string& what) { throw Error(SIDECALL_PROTOCOL, "the peer broke the protocol: " + what); }
+
+void system_failure(int32_t status, const std::string& what, int error_number) {
+  const bool is_short =
+      error_number == ENOMEM || error_number == ENFILE || error_number == EMFILE || error_number == ENOSPC || error_number == ENOBUFS;
+  throw Error(is_short ? SIDECALL_OUT_OF_MEMORY : status, what + ": " + std::generic_category().message(error_number));
+}
+
+}  // namespace sidecall::shm

@@ -1,0 +1,62 @@
+// The list of what a forked child must let go, and the handler that does it.
+#include "fork.h"
+
+#include <pthread.h>
+
+#include <atomic>
+#include <mutex>
+
+namespace sidecall::shm {
+
+// Members are touched under the lock, or by the only thread of a fresh child. Constant-initialised, so that it is there before and after all statics.
+struct ForkList {
+  static void link(ForkAware* item) {
+    item->next_ = first;
+    if (first) first->previous_ = item;
+    first = item;
+    item->is_watched_ = true;
+  }
+
+  static void unlink(ForkAware* item) {
+    if (!item->is_watched_) return;
+    (item->previous_ ? item->previous_->next_ : first) = item->next_;
+    if (item->next_) item->next_->previous_ = item->previous_;
+    item->previous_ = item->next_ = nullptr;
+    item->is_watched_ = false;
+  }
+
+  // The lock is held across fork(), so that the child finds the list whole.
+  static void before() { lock.lock(); }
+  static void in_parent() { lock.unlock(); }
+  static void in_child() {
+    generation.fetch_add(1, std::memory_order_relaxed);  // no partner: the child has one thread
+    for (ForkAware* item = first; item; item = item->next_) item->in_child();
+    lock.unlock();
+  }
+
+  static std::mutex lock;
+  static ForkAware* first;
+  static std::atomic<uint64_t> generation;
+};
+
+std::mutex ForkList::lock;
+ForkAware* ForkList::first = nullptr;
+std::atomic<uint64_t> ForkList::generation{0};
+
+void ForkAware::watch() noexcept {
+  static const int registered = pthread_atfork(ForkList::before, ForkList::in_parent, ForkList::in_child);
+  static_cast<void>(registered);
+  const std::lock_guard guard(ForkList::lock);
+  if (!is_watched_) ForkList::link(this);
+}
+
+void ForkAware::unwatch() noexcept {
+  if (!is_watched_) return;
+  const std::lock_guard guard(ForkList::lock);
+  ForkList::unlink(this);
+}
+
+// Relaxed: it changes only while its process has one thread, and threads started later see it.
+uint64_t fork_generation() noexcept { return ForkList::generation.load(std::memory_order_relaxed); }
+
+}  // namespace sidecall::shm

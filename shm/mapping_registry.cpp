@@ -1,0 +1,62 @@
+// The mappings of this process by file; only in builds with ThreadSanitizer.
+#include "mapping_registry.h"
+
+#ifdef SIDECALL_ONE_MAPPING
+
+#include <sys/stat.h>
+
+#include <mutex>
+#include <vector>
+
+namespace sidecall::shm::mapping_registry {
+namespace {
+
+struct Known {
+  dev_t device;
+  ino_t inode;
+  unsigned char* data;
+  uint64_t bytes;
+  int holders;
+};
+
+std::mutex lock;
+std::vector<Known>& all() {
+  static auto* known = new std::vector<Known>;  // never destroyed: mappings of other statics may outlive it
+  return *known;
+}
+
+}  // namespace
+
+unsigned char* find(int fd, uint64_t bytes) {
+  struct stat file{};
+  if (fstat(fd, &file) != 0) return nullptr;
+  const std::lock_guard guard(lock);
+  for (Known& known : all()) {
+    if (known.device != file.st_dev || known.inode != file.st_ino || known.bytes < bytes) continue;
+    ++known.holders;
+    return known.data;
+  }
+  return nullptr;
+}
+
+void add(int fd, unsigned char* data, uint64_t bytes) {
+  struct stat file{};
+  if (fstat(fd, &file) != 0) return;
+  const std::lock_guard guard(lock);
+  all().push_back({file.st_dev, file.st_ino, data, bytes, 1});
+}
+
+bool release(const unsigned char* data) noexcept {
+  const std::lock_guard guard(lock);
+  for (size_t i = 0; i < all().size(); ++i) {
+    if (all()[i].data != data) continue;
+    if (--all()[i].holders > 0) return false;
+    all().erase(all().begin() + static_cast<long>(i));
+    return true;
+  }
+  return true;
+}
+
+}  // namespace sidecall::shm::mapping_registry
+
+#endif

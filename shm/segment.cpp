@@ -1,0 +1,200 @@
+// Memory files: making, sealing, checking, mapping.
+#include "segment.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "error.h"
+#include "layout.h"
+#include "mapping_registry.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8U  // Linux 6.3
+#endif
+#ifndef F_SEAL_FUTURE_WRITE
+#define F_SEAL_FUTURE_WRITE 0x0010  // Linux 5.1
+#endif
+
+namespace sidecall::shm {
+namespace {
+
+constexpr int kFixedSize = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
+
+// Beyond this a child's copy would make every fork() slow; its views then show zeroes.
+constexpr uint64_t kMaxForkCopy = UINT64_C(64) << 20;
+
+void* map_file(int fd, uint64_t bytes, bool writable, void* at) {
+  const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
+  return mmap(at, bytes, protection, MAP_SHARED | MAP_POPULATE | (at ? MAP_FIXED : 0), fd, 0);
+}
+
+// EPERM and EACCES: the file is sealed, or was opened, against what was asked.
+[[noreturn]] void map_failure(int error_number) {
+  if (error_number == EPERM || error_number == EACCES) violation("a memory file cannot be mapped as its kind must be");
+  system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be mapped", error_number);
+}
+
+Fd make_memory_file(uint64_t bytes) {
+  int fd = memfd_create("sidecall", MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+  if (fd < 0 && errno == EINVAL) fd = memfd_create("sidecall", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (fd < 0) system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be made", errno);
+  Fd file(fd);
+  const auto size = static_cast<off_t>(bytes);
+  if (size < 0 || ftruncate(fd, size) != 0)
+    system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be given its size", size < 0 ? ENOMEM : errno);
+  // Now rather than at the first touch, where a shortage would be a signal.
+  while (bytes > 0 && fallocate(fd, 0, 0, size) != 0)
+    if (errno != EINTR) system_failure(SIDECALL_OUT_OF_MEMORY, "memory for a connection is short", errno);
+  return file;
+}
+
+void seal(int fd, int seals) {
+  if (fcntl(fd, F_ADD_SEALS, seals) != 0) system_failure(SIDECALL_UNSUPPORTED, "a memory file cannot be sealed", errno);
+}
+
+}  // namespace
+
+// ---- Mappings ----
+
+Mapping::Mapping(unsigned char* data, uint64_t bytes) noexcept : data_(data), bytes_(bytes) { watch(); }
+
+Mapping::Mapping(Mapping&& other) noexcept { *this = std::move(other); }
+
+Mapping& Mapping::operator=(Mapping&& other) noexcept {
+  if (this == &other) return *this;
+  reset();
+  other.unwatch();
+  data_ = std::exchange(other.data_, nullptr);
+  bytes_ = std::exchange(other.bytes_, 0);
+  if (data_) watch();
+  return *this;
+}
+
+Mapping::~Mapping() { reset(); }
+
+void Mapping::reset() noexcept {
+  if (!data_) return;
+  unwatch();
+  if (mapping_registry::release(data_)) munmap(data_, bytes_);
+  data_ = nullptr;
+  bytes_ = 0;
+}
+
+Mapping Mapping::of(int fd, uint64_t bytes, bool writable) {
+  if (unsigned char* known = mapping_registry::find(fd, bytes)) return Mapping(known, bytes);
+  void* data = map_file(fd, bytes, writable || mapping_registry::kIsUsed, nullptr);
+  if (data == MAP_FAILED && !writable) data = map_file(fd, bytes, false, nullptr);
+  if (data == MAP_FAILED) map_failure(errno);
+  mapping_registry::add(fd, static_cast<unsigned char*>(data), bytes);
+  return Mapping(static_cast<unsigned char*>(data), bytes);
+}
+
+void Mapping::replace(int fd, bool writable) {
+  if (mapping_registry::kIsUsed) throw Error(SIDECALL_INTERNAL, "mappings cannot be replaced under ThreadSanitizer");
+  // MAP_FIXED gives up the old pages even where the new ones then fail: try elsewhere first.
+  const Mapping trial = of(fd, bytes_, writable);
+  if (map_file(fd, bytes_, writable, data_) == MAP_FAILED) {
+    const int error_number = errno;
+    replace_by_zeroes();
+    map_failure(error_number);
+  }
+}
+
+void Mapping::replace_by_zeroes() noexcept {
+  if (data_ && !mapping_registry::kIsUsed)
+    mmap(data_, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+void Mapping::in_child() noexcept {
+  if (bytes_ <= kMaxForkCopy) {
+    void* copy = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (copy != MAP_FAILED) {
+      std::memcpy(copy, data_, bytes_);
+      if (mremap(copy, bytes_, bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, data_) != MAP_FAILED) return;
+      munmap(copy, bytes_);
+    }
+  }
+  mmap(data_, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+// ---- Making ----
+
+Segment make_request_segment(uint64_t bytes) {
+  Segment segment;
+  segment.file = make_memory_file(bytes);
+  seal(segment.file.get(), kFixedSize);
+  segment.memory = Mapping::of(segment.file.get(), bytes, false);
+  return segment;
+}
+
+Segment make_response_segment(uint64_t bytes) {
+  Segment segment = make_file(bytes);
+  seal(segment.file.get(), kFixedSize | F_SEAL_FUTURE_WRITE);  // after our own mapping, which keeps the right to write
+  return segment;
+}
+
+Segment make_file(uint64_t bytes) {
+  Segment segment;
+  segment.file = make_memory_file(bytes);
+  segment.memory = Mapping::of(segment.file.get(), bytes, true);
+  return segment;
+}
+
+Fd seal_file(Segment segment) {
+  segment.memory.reset();
+  seal(segment.file.get(), kFixedSize | F_SEAL_WRITE);  // refused as long as somebody maps it for writing
+  return std::move(segment.file);
+}
+
+Fd make_sealed_file(std::string_view first, std::string_view second, std::string_view third) {
+  Fd file = make_memory_file(first.size() + second.size() + third.size());
+  for (std::string_view part : {first, second, third}) {
+    while (!part.empty()) {
+      const ssize_t written = write(file.get(), part.data(), part.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written <= 0) system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be written", written < 0 ? errno : ENOSPC);
+      part.remove_prefix(static_cast<size_t>(written));
+    }
+  }
+  seal(file.get(), kFixedSize | F_SEAL_WRITE);
+  return file;
+}
+
+// ---- Checking ----
+
+void check_file(int fd, Kind kind, uint64_t bytes) {
+  // Pages of other file systems that know seals (hugetlbfs) may be missing at the first touch, which is a signal.
+  struct statfs system{};
+  if (fstatfs(fd, &system) != 0 || system.f_type != TMPFS_MAGIC) violation("expected a memory file, got another descriptor");
+  const int required = kFixedSize | (kind == Kind::kResponse ? F_SEAL_FUTURE_WRITE : kind == Kind::kSealed ? F_SEAL_WRITE : 0);
+  const int seals = fcntl(fd, F_GET_SEALS);
+  if (seals < 0 || (seals & required) != required) violation("a memory file is not sealed as it must be");
+  struct stat found{};
+  if (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode) || found.st_size < 0 || static_cast<uint64_t>(found.st_size) != bytes)
+    violation("a memory file has another size than was said");
+}
+
+std::string read_sealed_file(int fd, uint64_t bytes, uint64_t limit) {
+  if (bytes > limit) violation("a memory file is larger than its kind may be");
+  check_file(fd, Kind::kSealed, bytes);
+  std::string text(bytes, '\0');
+  size_t done = 0;
+  while (done < text.size()) {
+    const ssize_t got = pread(fd, text.data() + done, text.size() - done, static_cast<off_t>(done));
+    if (got < 0 && errno == EINTR) continue;
+    if (got <= 0) violation("a memory file cannot be read");
+    done += static_cast<size_t>(got);
+  }
+  return text;
+}
+
+}  // namespace sidecall::shm

@@ -1,0 +1,107 @@
+// What this process may keep busy, and when polling pays.
+#include "waiting.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+namespace sidecall::shm {
+namespace {
+
+// CPUs that a quota amounts to, rounded down; `fallback` where there is none.
+int quota_cpus(const std::string& quota, long period, int fallback) {
+  char* end = nullptr;
+  const long value = std::strtol(quota.c_str(), &end, 10);
+  if (end == quota.c_str() || value <= 0 || period <= 0) return fallback;
+  return static_cast<int>(std::min<long>(value / period, fallback));
+}
+
+int cpus_of_folder(const std::string& folder, bool is_v2, int fallback) {
+  std::string quota;
+  long period = 0;
+  if (is_v2) {
+    std::ifstream(folder + "/cpu.max") >> quota >> period;
+  } else {
+    std::ifstream(folder + "/cpu.cfs_quota_us") >> quota;
+    std::ifstream(folder + "/cpu.cfs_period_us") >> period;
+  }
+  return quota_cpus(quota, period, fallback);
+}
+
+// The smallest quota on the way from our own group to the root that we can see.
+int cgroup_cpus(int fallback) {
+  std::ifstream groups("/proc/self/cgroup");
+  std::string line;
+  while (std::getline(groups, line)) {
+    const size_t first = line.find(':');
+    const size_t second = line.find(':', first + 1);
+    if (first == std::string::npos || second == std::string::npos) continue;
+    const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+    const bool is_v2 = controllers == ",,";
+    if (!is_v2 && controllers.find(",cpu,") == std::string::npos) continue;
+    const std::string root = is_v2 ? "/sys/fs/cgroup" : "/sys/fs/cgroup/cpu";
+    std::string path = line.substr(second + 1);
+    while (true) {
+      fallback = cpus_of_folder(root + path, is_v2, fallback);
+      const size_t slash = path.rfind('/');
+      if (path.empty() || slash == std::string::npos) break;
+      path.resize(slash);
+    }
+  }
+  return fallback;
+}
+
+int count_cpus() {
+  cpu_set_t set;
+  const int affinity = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : CPU_SETSIZE;  // fails beyond 1024 CPUs
+  return cgroup_cpus(affinity);
+}
+
+int64_t read_override() {
+  const char* text = std::getenv("SIDECALL_SPIN_US");
+  if (!text || !*text) return -1;
+  char* end = nullptr;
+  const long value = std::strtol(text, &end, 10);
+  return *end != '\0' || value < 0 ? -1 : std::min<int64_t>(value, 1000 * 1000) * 1000;
+}
+
+}  // namespace
+
+int64_t spin_override_ns() noexcept {
+  static const int64_t value = read_override();
+  return value;
+}
+
+int usable_cpus() noexcept {
+  static const int value = [] {
+    try {
+      return count_cpus();
+    } catch (...) {
+      return 1;
+    }
+  }();
+  return value;
+}
+
+int64_t Pace::spin_ns(uint32_t peer_cpu) noexcept {
+  did_spin_ = false;
+  const int64_t override_ns = spin_override_ns();
+  if (override_ns == 0 || (peer_cpu != 0 && peer_cpu == my_cpu())) return 0;
+  if (override_ns > 0) return override_ns;
+  if (usable_cpus() < 2) return 0;
+  if (skip_ > 0) {
+    --skip_;
+    return 0;
+  }
+  did_spin_ = true;
+  return kSpin;
+}
+
+void Pace::note(int64_t ns) noexcept {
+  if (!did_spin_) return;
+  misses_ = ns <= kSpin ? 0 : std::min(misses_ + 1, 10u);
+  skip_ = (1u << misses_) - 1;
+}
+
+}  // namespace sidecall::shm
