@@ -1,0 +1,148 @@
+// The Node side of benchmarks/node: the requests `load` and `round` of benchmarks/inproc, and `concurrent` and `delay`. Started by run.py.
+'use strict'
+
+const fs = require('node:fs')
+const { monitorEventLoopDelay, performance } = require('node:perf_hooks')
+const readline = require('node:readline')
+const { approaches, loadWork, openOnnxRuntime, openSidecall } = require('./approaches.js')
+
+const RING = 1024
+// V8 compiles what is hot: before its first round an approach is called that often, or for that long.
+const WARM_UP_CALLS = 5000
+const WARM_UP_MS = 300
+
+let work
+let made
+
+async function warmUp(approach) {
+  const until = performance.now() + WARM_UP_MS
+  for (let calls = 0; calls < WARM_UP_CALLS && performance.now() < until; calls += 10) {
+    const items = Array.from({ length: 10 }, (_, i) => approach.request((calls + i) % RING))
+    await approach.loop(items, [], [])
+  }
+}
+
+async function approachOf(name) {
+  if (!made.has(name)) {
+    const approach = await approaches[name](work)
+    await warmUp(approach)
+    made.set(name, approach)
+  }
+  return made.get(name)
+}
+
+/** Labels (-1: none) and probabilities, a row of the document each. */
+function writeAnswer(answers, call, [labels, probabilities]) {
+  const { rows, classes } = work
+  for (let row = 0; row < rows; ++row) {
+    const at = (call * rows + row) * (1 + classes)
+    answers[at] = labels === undefined ? -1 : Number(labels[row])
+    for (let i = 0; i < classes; ++i) answers[at + 1 + i] = probabilities[row * classes + i]
+  }
+}
+
+async function round(name, first, calls, warmUpCalls) {
+  const approach = await approachOf(name)
+  const items = Array.from({ length: calls + warmUpCalls }, (_, i) => approach.request((first + i) % RING))
+  const times = new Float64Array(calls)
+  const kept = new Array(calls).fill(null)
+  globalThis.gc()
+  await approach.loop(items.slice(calls), new Float64Array(warmUpCalls), new Array(warmUpCalls).fill(null))
+  await approach.loop(items.slice(0, calls), times, kept)
+  if (name === 'clock') return [times, new Float64Array(0)]
+  const answers = new Float64Array(calls * work.rows * (1 + work.classes))
+  for (let call = 0; call < calls; ++call) writeAnswer(answers, call, approach.read(kept[call]))
+  return [times, answers]
+}
+
+/** `calls` calls, `width` of them under way at any moment: the time of all, then the time of each. */
+async function concurrent(name, width, first, calls) {
+  const { start, request, read } = await approachOf(name)
+  const times = new Float64Array(1 + calls)
+  const kept = new Array(calls).fill(null)
+  let next = 0
+  const serve = async () => {
+    while (next < calls) {
+      const call = next++
+      const begin = performance.now()
+      kept[call] = await start(request((first + call) % RING))
+      times[1 + call] = performance.now() - begin
+    }
+  }
+  globalThis.gc()
+  const begin = performance.now()
+  await Promise.all(Array.from({ length: width }, serve))
+  times[0] = performance.now() - begin
+  const answers = new Float64Array(calls * work.rows * (1 + work.classes))
+  for (let call = 0; call < calls; ++call) writeAnswer(answers, call, read(kept[call]))
+  return [times, answers]
+}
+
+const slow = {
+  async onnxruntime(file, x, dims) {
+    const { session, Tensor } = await openOnnxRuntime(file)
+    return async () => (await session.run({ X: new Tensor('float32', x, dims) })).Y.data
+  },
+  async sidecall(file, x, dims) {
+    const model = await openSidecall(file)
+    return async () => (await model.run({ X: { data: x, dims } })).Y
+  },
+  /** How late the loop is when nothing runs: what the machine adds by itself. */
+  async idle() {
+    return () => new Promise(resolve => setTimeout(resolve, 50))
+  }
+}
+
+/** Runs a slow model again and again; percentiles of the loop's delay as Node measures it, the runs, and the last output. */
+async function delay(name, file, rows, width, milliseconds) {
+  const x = Float32Array.from({ length: rows * width }, (_, i) => ((i % 7) - 3) / 8)
+  const run = await slow[name](file, x, [rows, width])
+  await run()
+  const histogram = monitorEventLoopDelay({ resolution: 1 })
+  const until = performance.now() + milliseconds
+  let runs = 0
+  let last
+  histogram.enable()
+  const begin = performance.now()
+  while (performance.now() < until) {
+    last = await run()
+    ++runs
+  }
+  const each = (performance.now() - begin) / runs
+  histogram.disable()
+  const found = [histogram.percentile(50), histogram.percentile(99), histogram.max].map(ns => ns / 1e6)
+  return [Float64Array.from([...found, each, runs * 1e-6]), Float64Array.from(last ?? [])]
+}
+
+/** One line, then times as int64 in ns and answers as float64; written at once, whatever the pipe takes. */
+function reply(times, answers) {
+  const nanoseconds = BigInt64Array.from(times, time => BigInt(Math.round(time * 1e6)))
+  const head = Buffer.from(`ok ${times.length} ${answers.length}\n`)
+  for (let left = Buffer.concat([head, Buffer.from(nanoseconds.buffer), Buffer.from(answers.buffer)]); left.length > 0; ) {
+    left = left.subarray(fs.writeSync(1, left))
+  }
+}
+
+const requests = {
+  load(folder, rows) {
+    work = loadWork(folder, Number(rows), RING)
+    made = new Map()
+    return [[], new Float64Array(0)]
+  },
+  round: (name, ...numbers) => round(name, ...numbers.map(Number)),
+  concurrent: (name, ...numbers) => concurrent(name, ...numbers.map(Number)),
+  delay: (name, file, ...numbers) => delay(name, file, ...numbers.map(Number))
+}
+
+async function main() {
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const [request, ...words] = line.split(' ')
+    reply(...(await requests[request](...words)))
+  }
+}
+
+main().catch(error => {
+  fs.writeSync(1, `error ${error.message.replaceAll('\n', ' ')}\n`)
+  fs.writeSync(2, `${error.stack}\n`)
+  process.exit(1)
+})

@@ -1,0 +1,236 @@
+"""`make bench-node`: the ways to call a model from Node.js, alternating in one run. Writes results/node.json, prints tables and bars."""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common import Bar, Report, WrongAnswerError, describe_versions, print_table
+from loop import Crowd, measure_delay, play_crowds
+from models import Workload, write_workloads
+from rounds import Client, Contender, play
+
+HERE = Path(__file__).resolve().parent
+# Which approaches a client has; see benchmarks/README.md.
+APPROACHES = {
+    "onnxruntime-node": ["run", "run_kept", "record"],
+    "sidecall": ["run_sync", "run_async", "call", "call_run", "predict_sync", "predict"],
+}
+AT_ONCE = {"onnxruntime-node": ["run"], "sidecall": ["run_async", "predict"]}
+WIDTHS = [1, 4, 16]
+PACKAGES = ["sidecall", "numpy", "scikit-learn", "onnx", "lightgbm", "m2cgen"]
+
+
+class Settings:
+    """How much is measured: the whole, or a quick look that only shows that all of it works."""
+
+    def __init__(self, quick: bool):
+        self.workloads = ["gbm"] if quick else ["gbm", "logistic", "forest"]
+        self.rounds = {1: 2, 100: 2} if quick else {1: 100, 100: 40, 10_000: 5}
+        self.budget_ns = 2e5 if quick else 4e6
+        self.crowds = [("gbm", 1)] if quick else [("gbm", 1), ("forest", 100)]
+        self.crowd_rounds = 2 if quick else 20
+        self.crowd_budget_ns = 1e6 if quick else 5e7
+        self.delay_ms = 200 if quick else 10_000
+
+
+class Clients:
+    """The processes that are measured, one for each rival, so that none shares a heap or a library with another."""
+
+    def __init__(self, build: Path):
+        self.node = shutil.which("node") or "node"
+        self.package = HERE.parents[1] / "bindings" / "node"
+        self.peer = build / "node-peers" / "node_modules" / "onnxruntime-node"
+        self.addon = build / "lib" / "sidecall.node"
+        for path in (self.addon, self.peer):
+            if not path.exists():
+                raise FileNotFoundError(f"expected {path}: make bench-node builds or installs it")
+        library = next(self.peer.glob(f"bin/napi-v*/linux/{self.print_of('process.arch')}/libonnxruntime.so.1"))
+        self.environment = {
+            "BENCH_ONNXRUNTIME_NODE": str(self.peer),
+            "BENCH_SIDECALL": os.environ.get("BENCH_SIDECALL", str(self.package)),  # a test puts a wrong one there
+            "SIDECALL_NODE_ADDON": str(self.addon),
+            "SIDECALL_ONNXRUNTIME": str(library),  # both run the same engine
+            "ORT_DISABLE_TELEMETRY": "1",
+        }
+
+    def open(self, name: str) -> Client:
+        return Client(name, [self.node, "--expose-gc", str(HERE / "client.js")], self.environment)
+
+    def print_of(self, expression: str) -> str:
+        done = subprocess.run([self.node, "-p", expression], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def versions(self) -> dict[str, str]:
+        peer = self.print_of(f"require({str(self.peer / 'package.json')!r}).version")
+        return {"node": self.print_of("process.versions.node"), "v8": self.print_of("process.versions.v8"), "onnxruntime-node": peer}
+
+
+def measure_calls(settings: Settings, clients: Clients, workloads: list[Workload], report: Report, complain: Callable) -> dict:
+    """Rounds of every workload and number of rows; gives the contenders by (scenario, rows)."""
+    measured = {}
+    for workload in workloads:
+        for rows, rounds in settings.rounds.items():
+            print(f"measuring {workload.name}, {rows} rows", file=sys.stderr)
+            with ExitStack() as stack:
+                processes = {name: stack.enter_context(clients.open(name)) for name in APPROACHES}
+                approaches = APPROACHES | ({} if workload.twin is None else {"generated": ["m2cgen"]})
+                if "generated" in approaches:
+                    processes["generated"] = stack.enter_context(clients.open("generated"))
+                for process in processes.values():
+                    process.ask("load", workload.folder, rows)
+                contenders = [Contender(processes[name], approach) for name, names in approaches.items() for approach in names]
+                play(contenders, rounds, settings.budget_ns, workload.checker(rows, complain))
+                clock, _ = processes["sidecall"].ask("round", "clock", 0, 1000, 20)
+            measured[workload.name, rows] = {contender.key: contender for contender in contenders}
+    report.notes.append(f"every time holds the reading of the clock: about {np.median(clock) / 1000:.2f} us")
+    return measured
+
+
+def measure_crowds(settings: Settings, clients: Clients, workloads: list[Workload], report: Report, complain: Callable) -> None:
+    for name, rows in settings.crowds:
+        workload = next(workload for workload in workloads if workload.name == name)
+        print(f"measuring {name}, {rows} rows, many calls at once", file=sys.stderr)
+        with ExitStack() as stack:
+            processes = {client: stack.enter_context(clients.open(client)) for client in AT_ONCE}
+            for process in processes.values():
+                process.ask("load", workload.folder, rows)
+            crowds = [Crowd(processes[c], approach, width) for width in WIDTHS for c, names in AT_ONCE.items() for approach in names]
+            play_crowds(crowds, settings.crowd_rounds, settings.crowd_budget_ns, workload.checker(rows, complain))
+        report.rows += [crowd.row(name, rows) for crowd in crowds]
+
+
+def best_peer(contenders: dict) -> Contender:
+    """The better of onnxruntime-node's two ways to run."""
+    return min((contenders["onnxruntime-node", name] for name in ("run", "run_kept")), key=lambda contender: contender.percentile_us(50))
+
+
+def add_call_rows(report: Report, measured: dict) -> None:
+    for (scenario, rows), contenders in measured.items():
+        peer = best_peer(contenders)
+        for (client, approach), contender in contenders.items():
+            report.rows.append(
+                {
+                    "scenario": scenario,
+                    "rows": rows,
+                    "approach": approach,
+                    "client": client,
+                    "p50_us": contender.percentile_us(50),
+                    "p99_us": contender.percentile_us(99),
+                    "vs_onnxruntime_node": contender.ratio_to(peer),
+                    "calls": sum(len(times) for times in contender.times),
+                    "rounds": len(contender.medians),
+                }
+            )
+
+
+def add_bars(report: Report, contenders: dict, delay_p99: float) -> None:
+    peer = best_peer(contenders)
+    limits = {
+        "node_runsync_vs_ort": ("run_sync", 0.32),
+        "node_call_vs_ort": ("call", 0.28),
+        "node_predict_vs_ort": ("predict_sync", 0.35),
+        "node_run_vs_ort": ("run_async", 0.6),
+    }
+    report.bars += [Bar(name, contenders["sidecall", approach].ratio_to(peer), limit) for name, (approach, limit) in limits.items()]
+    report.bars.append(Bar("node_loop_delay_p99_ms", delay_p99, 2))
+
+
+def print_calls(report: Report) -> None:
+    calls = [row for row in report.rows if "vs_onnxruntime_node" in row]
+    for scenario in dict.fromkeys(row["scenario"] for row in calls):
+        cells = {(row["client"], row["approach"], row["rows"]): row for row in calls if row["scenario"] == scenario}
+        sizes = sorted({rows for *_, rows in cells})
+        names = sorted({name[:2] for name in cells}, key=lambda name: cells[(*name, sizes[0])]["p50_us"])
+        table = []
+        for name in names:
+            row = [" ".join(name)]
+            for size in sizes:
+                cell = cells[(*name, size)]
+                row += [f"{cell['p50_us']:.2f}", *([f"{cell['p99_us']:.2f}"] if size == 1 else []), f"{cell['vs_onnxruntime_node']:.2f}"]
+            table.append(row)
+        head = ["client, approach"]
+        for size in sizes:
+            head += [f"{size} row{'s' if size > 1 else ''}", *(["p99"] if size == 1 else []), "x"]
+        print(f"\n{scenario}: p50 in us, p99 for one row, and the ratio to onnxruntime-node's better way")
+        print_table(head, table)
+
+
+def print_loop(report: Report) -> None:
+    crowds = [row for row in report.rows if "calls_per_second" in row]
+    print()
+    print_table(
+        ["calls at once", "rows", "calls/s", "p50 us", "p99 us"],
+        [
+            [
+                f"{row['scenario']}: {row['client']} {row['approach']}",
+                str(row["rows"]),
+                f"{row['calls_per_second']:.0f}",
+                f"{row['p50_us']:.1f}",
+                f"{row['p99_us']:.1f}",
+            ]
+            for row in crowds
+        ],
+    )
+    delays = [row for row in report.rows if row["scenario"] == "event-loop delay"]
+    print()
+    print_table(
+        ["event-loop delay, a model of 50 ms runs", "p50 ms", "p99 ms", "max ms", "runs"],
+        [
+            [
+                f"{row['client']}: {row['approach']}",
+                *(f"{row[key] / 1000:.2f}" for key in ("p50_us", "p99_us", "max_us")),
+                str(row["calls"]),
+            ]
+            for row in delays
+        ],
+    )
+    print("\n" + "\n".join(report.notes))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", type=Path, required=True, help="CMake's build folder, with the addon and node-peers")
+    parser.add_argument("--output", type=Path, help="where the results go; benchmarks/results/node.json by default")
+    parser.add_argument("--quick", action="store_true", help="few calls: shows that all answers are right, says nothing about time")
+    options = parser.parse_args()
+    settings = Settings(options.quick)
+    clients = Clients(options.build.resolve())
+    faults: list[str] = []
+    report = Report("node", describe_versions(PACKAGES) | clients.versions())
+    with tempfile.TemporaryDirectory(prefix="sidecall-bench-") as name:
+        folder = Path(name)
+        workloads = write_workloads(folder, max(settings.rounds), settings.workloads)
+        measured = measure_calls(settings, clients, workloads, report, faults.append)
+        add_call_rows(report, measured)
+        measure_crowds(settings, clients, workloads, report, faults.append)
+        print("measuring the event loop's delay while a slow model runs", file=sys.stderr)
+        rows, p99, note = measure_delay(clients.open, folder, settings.delay_ms, faults.append)
+        if faults:
+            raise WrongAnswerError("\n".join(dict.fromkeys(faults)))
+        report.rows += rows
+        report.notes.append(note)
+        add_bars(report, measured["gbm", 1], p99["sidecall"])
+    path = report.write(options.output)
+    print_calls(report)
+    print_loop(report)
+    print(f"\nwritten to {path}")
+    report.print_bars()
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except WrongAnswerError as error:
+        print(f"wrong answers:\n{error}", file=sys.stderr)
+        sys.exit(1)
