@@ -30,6 +30,7 @@ Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, 
     : signature_(signature),
       ignore_extra_(ignore_extra),
       binding_(engine.bind()),
+      remote_(binding_->remote()),
       rows_(0),
       inputs_(signature.inputs.size()),
       outputs_(signature.outputs.size()) {
@@ -37,7 +38,7 @@ Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, 
 }
 
 Call::~Call() {
-  if (!is_pending()) return;
+  if (!is_pending() || remote_ != nullptr) return;  // a binding to another process gives its run up by itself
   cancel();
   std::unique_lock lock(pending_->mutex);
   pending_->changed.wait(lock, [&] { return pending_->is_done; });
@@ -93,13 +94,15 @@ void Call::resize(int64_t rows) {
   if (same) return;
   has_results_ = false;
   forget_records();
+  std::vector<Dims> all;
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const TensorSpec& spec = signature_.inputs[i];
-    Dims dims = inputs_[i].dims.empty() ? spec.dims : inputs_[i].dims;
-    for (int64_t& dim : dims) dim = dim < 0 ? 1 : dim;
-    if (spec.has_rows()) dims[0] = rows;
-    allocate(static_cast<int32_t>(i), std::move(dims));
+    all.push_back(inputs_[i].dims.empty() ? spec.dims : inputs_[i].dims);
+    for (int64_t& dim : all.back()) dim = dim < 0 ? 1 : dim;
+    if (spec.has_rows()) all.back()[0] = rows;
   }
+  binding_->expect_inputs(all);
+  for (size_t i = 0; i < inputs_.size(); ++i) allocate(static_cast<int32_t>(i), std::move(all[i]));
   rows_ = rows;
   shapes_changed_ = true;
 }

@@ -1,5 +1,5 @@
 // One reusable workspace: inputs, features, a run, outputs. The steps of a call: give inputs (call.cpp), set features
-// (call_features.cpp), run (call_run.cpp), read columns (call_columns.cpp). Texts of its errors are the same in every language.
+// (call_features.cpp), run (call_run.cpp, call_remote.cpp), read columns (call_columns.cpp). Texts of its errors are the same in every language.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -45,6 +45,7 @@ class Call final : private Watched, private Job {
   void reset();
   void view_output(int32_t output, sidecall_view* view);
   void bind_output(int32_t output, void* data, uint64_t data_bytes);
+  void drop_results() noexcept { has_results_ = false; }  // a server asks for the shapes of the next run before that run
 
   // Each throws the fault it finds, and remembers it for the run.
   void set_f64(int64_t row, int32_t feature, double value);
@@ -118,20 +119,28 @@ class Call final : private Watched, private Job {
   const Column& column_at(int64_t row, int32_t column, int64_t* element);
 
   // call_run.cpp
+  static Error ended_early(Reason reason);
   void prepare();
   void claim();
   Reason leave() noexcept;
   void interrupt(Reason reason) noexcept;
-  std::exception_ptr run_engine() noexcept;
+  std::exception_ptr run_engine(int64_t timeout_ns) noexcept;
+  void start_local(int64_t timeout_ns);
   bool is_pending() noexcept;
   void await_abandoned();
   void on_deadline() noexcept override;
   void work() noexcept override;
   void release_waiter(Reason reason) noexcept;
 
+  // call_remote.cpp
+  void start_remote(int64_t timeout_ns);
+  Progress look_remote(int64_t wait_ns);
+  void finish_remote(int64_t wait_ns);
+
   const Signature& signature_;
   const bool ignore_extra_;
   std::unique_ptr<Binding> binding_;
+  RemoteRun* const remote_;  // of the binding; nullptr where runs happen in this process
   int64_t rows_;
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;
@@ -161,6 +170,7 @@ class Call final : private Watched, private Job {
     int32_t process = 0;  // that started it
   };
   std::atomic<bool> is_pending_{false};
+  Reason given_up_ = Reason::kNone;  // of a pending run in another process: why its owner was let go
   std::optional<Deadline> deadline_;
   std::unique_ptr<Pending> pending_ = std::make_unique<Pending>();
 };

@@ -1,4 +1,5 @@
-// Runs of a call: synchronous, asynchronous, with deadlines and cancellation.
+// Runs of a call: synchronous, asynchronous, with deadlines and cancellation. What differs where they happen in another process is in
+// call_remote.cpp.
 #include <new>
 #include <thread>
 
@@ -13,10 +14,12 @@ void require_timeout(int64_t timeout_ns) {
   }
 }
 
-Error timed_out() { return {SIDECALL_TIMEOUT, "the deadline passed before the run was over"}; }
-Error cancelled() { return {SIDECALL_CANCELLED, "the run was cancelled"}; }
-
 }  // namespace
+
+Error Call::ended_early(Reason reason) {
+  if (reason == Reason::kCancelled) return {SIDECALL_CANCELLED, "the run was cancelled"};
+  return {SIDECALL_TIMEOUT, "the deadline passed before the run was over"};
+}
 
 // Everything that can be refused before the engine is asked.
 void Call::prepare() {
@@ -64,11 +67,11 @@ void Call::interrupt(Reason reason) noexcept {
 }
 
 // Runs the engine and leaves the phase. A run that completes although it was told to end counts as done.
-std::exception_ptr Call::run_engine() noexcept {
+std::exception_ptr Call::run_engine(int64_t timeout_ns) noexcept {
   Outcome outcome = Outcome::kInterrupted;
   std::exception_ptr failure;
   try {
-    if (phase_.load(std::memory_order_acquire) == kRunning) outcome = binding_->run();
+    if (phase_.load(std::memory_order_acquire) == kRunning) outcome = binding_->run(timeout_ns);
   } catch (...) {
     outcome = Outcome::kDone;
     failure = std::current_exception();
@@ -78,7 +81,7 @@ std::exception_ptr Call::run_engine() noexcept {
   const Reason reason = leave();
   if (outcome == Outcome::kDone) return failure;
   try {
-    throw reason == Reason::kCancelled ? cancelled() : timed_out();
+    throw ended_early(reason);
   } catch (...) {
     return std::current_exception();
   }
@@ -90,18 +93,22 @@ void Call::run(int64_t timeout_ns) {
   claim();
   try {
     prepare();
-    if (timeout_ns > 0) deadline_.emplace(deadline_after(timeout_ns), static_cast<Watched*>(this));
+    if (timeout_ns > 0 && remote_ == nullptr) deadline_.emplace(deadline_after(timeout_ns), static_cast<Watched*>(this));
   } catch (...) {
     leave();
     throw;
   }
-  if (const std::exception_ptr failure = run_engine()) std::rethrow_exception(failure);
+  if (const std::exception_ptr failure = run_engine(timeout_ns)) std::rethrow_exception(failure);
 }
 
 void Call::start(int64_t timeout_ns) {
   require_timeout(timeout_ns);
   await_abandoned();
   claim();
+  return remote_ == nullptr ? start_local(timeout_ns) : start_remote(timeout_ns);
+}
+
+void Call::start_local(int64_t timeout_ns) {
   try {
     prepare();
     {
@@ -125,7 +132,7 @@ void Call::start(int64_t timeout_ns) {
 
 // On a thread of the pool. The owner may destroy the call as soon as the lock is released.
 void Call::work() noexcept {
-  std::exception_ptr failure = run_engine();
+  std::exception_ptr failure = run_engine(-1);
   const std::lock_guard lock(pending_->mutex);
   pending_->failure = std::move(failure);
   pending_->is_done = true;
@@ -133,9 +140,9 @@ void Call::work() noexcept {
   pending_->changed.notify_all();
 }
 
-// Lets a waiter go although the engine may still run.
+// Lets a waiter go although the engine may still run. Whoever waits for another process is woken by the binding.
 void Call::release_waiter(Reason reason) noexcept {
-  if (!is_pending_.load(std::memory_order_relaxed)) return;
+  if (remote_ != nullptr || !is_pending_.load(std::memory_order_relaxed)) return;
   const std::lock_guard lock(pending_->mutex);
   if (pending_->is_done || pending_->released != Reason::kNone) return;
   pending_->released = reason;
@@ -158,6 +165,7 @@ bool Call::is_pending() noexcept {
   pending_.reset(fresh);
   deadline_.reset();
   binding_->rearm();
+  given_up_ = Reason::kNone;
   is_pending_.store(false, std::memory_order_relaxed);
   phase_.store(kIdle, std::memory_order_release);
   return false;
@@ -166,6 +174,7 @@ bool Call::is_pending() noexcept {
 void Call::finish(int64_t wait_ns) {
   if (wait_ns < -1) throw Error(SIDECALL_INVALID_ARGUMENT, "wait_ns: expected 0 or more, or -1, got " + std::to_string(wait_ns));
   if (!is_pending()) throw Error(SIDECALL_NOT_RUN, "finish: no run was started");
+  if (remote_ != nullptr) return finish_remote(wait_ns);
   Pending& pending = *pending_;
   std::unique_lock lock(pending.mutex);
   const auto is_ready = [&] { return pending.is_done || pending.released != Reason::kNone; };
@@ -176,7 +185,7 @@ void Call::finish(int64_t wait_ns) {
   }
   if (!is_ready()) throw Error(SIDECALL_BUSY, "the run is not over yet");
   if (pending.event) pending.event->drain();
-  if (!pending.is_done) throw pending.released == Reason::kCancelled ? cancelled() : timed_out();
+  if (!pending.is_done) throw ended_early(pending.released);
   is_pending_.store(false, std::memory_order_relaxed);
   if (pending.failure) std::rethrow_exception(pending.failure);
 }
@@ -184,6 +193,13 @@ void Call::finish(int64_t wait_ns) {
 // A run that its owner was released from still has the buffers: waits until the engine lets go, and drops its outcome.
 void Call::await_abandoned() {
   if (!is_pending()) return;
+  if (remote_ != nullptr) {
+    // The binding itself waits, in the next run and within its deadline.
+    if (given_up_ == Reason::kNone && look_remote(0) != Progress::kInterrupted) return;
+    given_up_ = Reason::kNone;
+    is_pending_.store(false, std::memory_order_relaxed);
+    return;
+  }
   std::unique_lock lock(pending_->mutex);
   if (pending_->released == Reason::kNone) return;  // not abandoned: the caller will hear that it is busy
   pending_->changed.wait(lock, [&] { return pending_->is_done; });
@@ -193,6 +209,7 @@ void Call::await_abandoned() {
 }
 
 int Call::fd() {
+  if (remote_ != nullptr) return remote_->fd();
   if (!pending_->event) {
     require_idle();
     pending_->event = std::make_unique<platform::Event>();

@@ -10,9 +10,6 @@
 namespace sidecall {
 namespace {
 
-constexpr int64_t kFormat = 1;
-constexpr int64_t kMaxWidth = 1 << 20;  // of an output that has columns; a graph or contract may claim any
-
 bool fits(int32_t feature, int32_t tensor) {
   const bool is_float = tensor == SIDECALL_FLOAT32 || tensor == SIDECALL_FLOAT64;
   switch (feature) {
@@ -151,18 +148,10 @@ void check_output(const JsonNode& node, const TensorSpec& tensor, int32_t dtype,
 
 void read_output(const JsonNode& node, Signature* signature) {
   const std::string name = node.member("name").text();
-  const std::string role = node.member("role").text();
   const int32_t output = signature->output_names.find(name);
   if (output < 0) node.member("name").fail("an output of the graph", "'" + name + "'");
   const int32_t dtype = dtype_from_name(node.member("type").text());
-  const bool by_class = role == "probabilities" || role == "scores" || role == "prediction";
-  if (!by_class && role != "label" && role != "transformed")
-    node.member("role").fail("label, probabilities, prediction, scores or transformed", "'" + role + "'");
-  const std::vector<Value> classes = parse_classes(node);
-  const bool has_width = node.member("width").exists();
-  const bool has_members = by_class && !classes.empty();
-  const int64_t width = has_members ? static_cast<int64_t>(classes.size()) : has_width ? node.member("width").integer() : 1;
-  if (width < 1 || width > kMaxWidth) node.member("width").fail("1 to " + std::to_string(kMaxWidth), std::to_string(width));
+  const auto [width, has_members, has_width, classes] = parse_layout(node);
   for (const Column& column : signature->columns) {
     if (column.output == output) node.member("name").fail("each output once", "'" + name + "' again");
   }
@@ -186,22 +175,15 @@ void check_columns(const JsonNode& list, const Signature& signature) {
   }
 }
 
-Contract read_contract(const std::string& json, Signature* signature) {
+Contract read_contract(const std::string& json, bool has_graph, Signature* signature) {
   rapidjson::Document document;
-  parse_json(json, &document);
-  const JsonNode root(&document, "/");
-  root.require_unique_keys();
-  const int64_t format = root.member("format").integer();
-  if (format != kFormat) {
-    throw Error({SIDECALL_CONTRACT_FORMAT, -1, "format", std::to_string(kFormat), std::to_string(format)},
-                "contract: expected format " + std::to_string(kFormat) + ", got " + std::to_string(format));
-  }
+  const JsonNode root = open_contract(json, &document);
   Contract contract;
   contract.text = json;
   const JsonNode model = root.member("model");
   contract.name = model.member("name").text_or("");
   contract.version = model.member("version").text_or("");
-  contract.id = model.member("id").text();
+  contract.id = has_graph ? model.member("id").text() : model.member("id").text_or("");
   const JsonNode engine = root.member("versions").exists() ? root.member("versions").member("onnxruntime") : root.member("versions");
   contract.engine = engine.text_or("unknown");
   signature->has_contract = true;
@@ -215,13 +197,8 @@ Contract read_contract(const std::string& json, Signature* signature) {
 
 }  // namespace
 
-Contract parse_contract(const std::string& json, const std::string& label, Signature* signature) {
-  try {
-    return read_contract(json, signature);
-  } catch (const Error& error) {
-    const Fault fault = error.faults().empty() ? Fault{error.status(), -1, "", "", ""} : error.faults().front();
-    throw Error(fault, "file '" + label + "': " + error.what());
-  }
+Contract parse_contract(const std::string& json, const std::string& where, bool has_graph, Signature* signature) {
+  return at_place(where, [&] { return read_contract(json, has_graph, signature); });
 }
 
 void add_plain_columns(Signature* signature) {

@@ -55,8 +55,12 @@ struct Contract {
 };
 
 // Reads the contract, and fills features and columns of a signature whose inputs and outputs are those of the graph.
-// Throws CONTRACT_FORMAT, CONTRACT_INVALID; `label` names the file in the message.
-Contract parse_contract(const std::string& json, const std::string& label, Signature* signature);
+// `where` begins the message: "file 'fraud.onnx'". Without a graph the contract needs no id. Throws CONTRACT_FORMAT, CONTRACT_INVALID.
+Contract parse_contract(const std::string& json, const std::string& where, bool has_graph, Signature* signature);
+
+// The tensors of a contract that no graph stands behind. Throws as parse_contract.
+void tensors_of_contract(const std::string& json, const std::string& where, std::vector<TensorSpec>* inputs,
+                         std::vector<TensorSpec>* outputs);
 
 // Columns of a graph without a contract: one per output of rank 1, or of rank 2 with a fixed width.
 void add_plain_columns(Signature* signature);

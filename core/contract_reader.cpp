@@ -12,6 +12,7 @@ namespace sidecall {
 namespace {
 
 constexpr int kMaxDepth = 64;
+constexpr int64_t kFormat = 1;
 
 }  // namespace
 
@@ -171,6 +172,34 @@ std::vector<Value> parse_classes(const JsonNode& output) {
     if (!texts.insert(class_text(classes.back())).second) node.fail("each class once", "one again");
   }
   return classes;
+}
+
+JsonNode open_contract(const std::string& json, rapidjson::Document* document) {
+  parse_json(json, document);
+  const JsonNode root(document, "/");
+  root.require_unique_keys();
+  const int64_t format = root.member("format").integer();
+  if (format != kFormat) {
+    throw Error({SIDECALL_CONTRACT_FORMAT, -1, "format", std::to_string(kFormat), std::to_string(format)},
+                "contract: expected format " + std::to_string(kFormat) + ", got " + std::to_string(format));
+  }
+  return root;
+}
+
+OutputLayout parse_layout(const JsonNode& output) {
+  const std::string role = output.member("role").text();
+  const bool by_class = role == "probabilities" || role == "scores" || role == "prediction";
+  if (!by_class && role != "label" && role != "transformed")
+    output.member("role").fail("label, probabilities, prediction, scores or transformed", "'" + role + "'");
+  OutputLayout layout;
+  layout.classes = parse_classes(output);
+  layout.has_width = output.member("width").exists();
+  layout.has_members = by_class && !layout.classes.empty();
+  if (layout.has_members) layout.width = static_cast<int64_t>(layout.classes.size());
+  else if (layout.has_width) layout.width = output.member("width").integer();
+  if (layout.width < 1 || layout.width > kMaxWidth)
+    output.member("width").fail("1 to " + std::to_string(kMaxWidth), std::to_string(layout.width));
+  return layout;
 }
 
 std::string class_text(const Value& value) {

@@ -1,13 +1,15 @@
 // Typed access to contract JSON with errors that name the place: "contract: features[2].type: expected a string, got a
-// number". Used by contract.cpp and golden.cpp.
+// number". Used by contract.cpp, contract_tensors.cpp, golden.cpp and signature_json.cpp.
 #pragma once
 
 #include <rapidjson/document.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "contract.h"
+#include "error.h"
 
 namespace sidecall {
 
@@ -53,11 +55,37 @@ class JsonNode {
   std::string path_;
 };
 
+// The root of a contract of the format that is known, each key once. Throws CONTRACT_INVALID, CONTRACT_FORMAT.
+JsonNode open_contract(const std::string& json, rapidjson::Document* document);
+
+// Runs `body`, whose errors begin with `where`.
+template <typename Body>
+auto at_place(const std::string& where, Body body) {
+  try {
+    return body();
+  } catch (const Error& error) {
+    const Fault fault = error.faults().empty() ? Fault{error.status(), -1, "", "", ""} : error.faults().front();
+    throw Error(fault, where + ": " + error.what());
+  }
+}
+
 // The `verification` object. Fills nothing when it is absent or its source is "none".
 Golden parse_golden(const JsonNode& contract, const Signature& signature);
 
 // The type of `classes` and of a label's values: string, int64 or bool.
 std::vector<Value> parse_classes(const JsonNode& output);
 std::string class_text(const Value& value);
+
+// An output may have so many columns; a graph or contract may claim any.
+constexpr int64_t kMaxWidth = 1 << 20;
+
+// How an output's columns stand in a record.
+struct OutputLayout {
+  int64_t width = 1;
+  bool has_members = false;  // an object by class
+  bool has_width = false;    // "width" was given: an array, unless it has members
+  std::vector<Value> classes;
+};
+OutputLayout parse_layout(const JsonNode& output);
 
 }  // namespace sidecall

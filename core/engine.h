@@ -1,5 +1,5 @@
-// What runs a model: the seam between calls and ONNX Runtime today, other engines and the channel tomorrow. The C ABI
-// picks the route; everything above this file works alike on all of them.
+// What runs a model: the seam between calls and ONNX Runtime, another process behind the channel, other engines. The C ABI picks the
+// route; everything above this file works alike on all of them.
 #pragma once
 
 #include <cstdint>
@@ -13,13 +13,41 @@
 
 namespace sidecall {
 
-// Why a run ended. ENGINE failures are thrown.
+// Why a run ended. Failures are thrown.
 enum class Outcome { kDone, kInterrupted };
+
+// How far a run in another process is.
+enum class Progress { kPending, kDone, kInterrupted };
 
 // A tensor after a run. `data` is nullptr for strings.
 struct OutputTensor {
   Dims dims;
   void* data = nullptr;
+};
+
+// The side of a binding whose runs happen in another process. No thread of this one works on them or watches their deadlines, which are
+// exact: the waiting itself ends. Used by one thread at a time; Binding::interrupt() ends a waiting from any.
+class RemoteRun {
+ public:
+  // Hands the inputs over and returns. Where the peer still works on a run that was given up, waits for it first, within the timeout:
+  // kInterrupted when that passed, or interrupt() came, before anything was sent. Otherwise kPending.
+  virtual Progress begin(int64_t timeout_ns) = 0;
+
+  // Waits until the run is over, its deadline has passed, interrupt() came, or `wait_ns` passed (kPending; 0 only looks, -1 waits for the others).
+  // An answer that is there wins. What is over stays so until the next begin().
+  virtual Progress await(int64_t wait_ns) = 0;
+
+  // Once after kDone: makes outputs readable, or throws what the run ended with.
+  virtual void take() = 0;
+
+  // After kInterrupted: whether the peer has let go of the run's memory. Never blocks.
+  virtual bool is_free() = 0;
+
+  // Readable when await(0) may have news of a run, or is_free() after it was given up; either makes it unreadable. The same for the binding's life.
+  virtual int fd() = 0;
+
+ protected:
+  ~RemoteRun() = default;
 };
 
 // One call's tensors, bound once. Used by one thread at a time, except interrupt().
@@ -39,8 +67,13 @@ class Binding {
   // Returns where the engine will write; nullptr for strings and unknown shapes. Outputs are shaped in the order of the signature at first.
   virtual void* shape_output(int32_t output, const Dims* dims, void* data) = 0;
 
-  // Throws ENGINE, OUT_OF_MEMORY.
-  virtual Outcome run() = 0;
+  // What follows now: all inputs get these shapes, one allocate_input() each. A hint, for engines whose memory is cheaper to get at once.
+  virtual void expect_inputs(const std::vector<Dims>& /*dims*/) {}
+
+  // timeout_ns counts where remote() is not nullptr, with -1 for the route's default: others are interrupted from outside.
+  // Throws ENGINE, OUT_OF_MEMORY, and what belongs to the route.
+  virtual Outcome run(int64_t timeout_ns) = 0;
+  virtual RemoteRun* remote() noexcept { return nullptr; }
 
   // From any thread, while run() is under way: it should end early with kInterrupted. Sticky until rearm().
   virtual void interrupt() noexcept = 0;
@@ -58,6 +91,9 @@ class Engine {
   virtual void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const = 0;
   virtual std::unique_ptr<Binding> bind() const = 0;
   virtual std::string version() const = 0;  // "onnxruntime 1.32.0"
+
+  // The id of what runs now, where the engine alone knows it: a server that is restarted may bring another model. Else "".
+  virtual std::string model_id() const { return {}; }
 };
 
 }  // namespace sidecall

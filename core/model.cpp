@@ -47,7 +47,8 @@ std::string path_of(const std::string& uri) {
       colon != std::string::npos && colon > 1 && uri.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+-.") == colon;
   if (!has_scheme) return uri;
   const std::string scheme = uri.substr(0, colon);
-  if (scheme != "file") throw Error(SIDECALL_UNSUPPORTED, "uri '" + uri + "': expected a path or file:, got the scheme '" + scheme + "'");
+  if (scheme != "file")
+    throw Error(SIDECALL_UNSUPPORTED, "uri '" + uri + "': expected a path, file:, shm: or exec:, got the scheme '" + scheme + "'");
   const std::string rest = uri.substr(colon + 1);
   const std::string localhost = "//localhost/";
   if (rest.compare(0, localhost.size(), localhost) == 0) return percent_decode(rest.substr(localhost.size() - 1));
@@ -104,27 +105,42 @@ std::shared_ptr<const Model> Model::open_bytes(std::string bytes, const sidecall
   return open_file(OnnxFile(std::move(bytes), "", "bytes"), "bytes", options);
 }
 
-std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& label, const sidecall_model_options& options) {
-  std::shared_ptr<Model> model(new Model(std::move(file), label, options));
+std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& name, const sidecall_model_options& options) {
+  std::unique_ptr<Engine> engine = open_ort_engine(file, name, options.onnxruntime, options.onnxruntime_package);
+  Origin origin;
+  origin.label = "file '" + name + "'";
+  if (!file.folder().empty()) {
+    const std::string base = name.substr(name.rfind('/') + 1);
+    origin.title = base.substr(0, base.rfind('.'));
+  }
+  if (const std::string* json = file.metadata("sidecall.contract")) origin.contract = *json;
+  std::shared_ptr<Model> model(new Model(std::move(file), std::move(engine), origin, options));
   model->verify_once(verify_mode(options.verify));
   return model;
 }
 
-Model::Model(OnnxFile file, const std::string& label, const sidecall_model_options& options)
-    : label_(label),
-      file_(std::move(file)),
-      engine_(open_ort_engine(file_, label, options.onnxruntime, options.onnxruntime_package)),
-      ignores_extra_(options.extra == SIDECALL_EXTRA_IGNORE),
-      timeout_ns_(options.timeout_ns) {
-  read_contract(label);
+std::shared_ptr<const Model> Model::open_engine(std::unique_ptr<Engine> engine, const Origin& origin,
+                                                const sidecall_model_options& options) {
+  const int32_t mode = verify_mode(options.verify);
+  std::shared_ptr<Model> model(new Model(std::nullopt, std::move(engine), origin, options));
+  if (!origin.is_verified) model->verify_once(mode);
+  return model;
 }
 
-void Model::read_contract(const std::string& label) {
+Model::Model(std::optional<OnnxFile> file, std::unique_ptr<Engine> engine, const Origin& origin, const sidecall_model_options& options)
+    : title_(origin.title),
+      file_(std::move(file)),
+      engine_(std::move(engine)),
+      ignores_extra_(options.extra == SIDECALL_EXTRA_IGNORE),
+      timeout_ns_(options.timeout_ns) {
+  read_contract(origin);
+}
+
+void Model::read_contract(const Origin& origin) {
   engine_->describe(&signature_.inputs, &signature_.outputs);
   signature_.index_tensors();
-  const std::string* json = file_.metadata("sidecall.contract");
-  if (json != nullptr) {
-    contract_ = parse_contract(*json, label, &signature_);
+  if (origin.contract) {
+    contract_ = parse_contract(*origin.contract, origin.label, file_.has_value(), &signature_);
     has_contract_ = true;
   } else {
     add_plain_columns(&signature_);
@@ -134,26 +150,30 @@ void Model::read_contract(const std::string& label) {
 
 void Model::verify_once(int32_t mode) {
   if (!has_contract_ || mode == SIDECALL_VERIFY_OFF || contract_.golden.rows == 0) return;
-  const std::string key = file_.fingerprint() + "|" + engine_->version();
-  if (Verified::contains(key)) return;
+  const std::string key = file_ ? file_->fingerprint() + "|" + engine_->version() : "";
+  if (file_ && Verified::contains(key)) return;
   const Verification result = run_golden_rows(*this);
-  if (result.failure.empty()) return Verified::add(key);
+  if (result.failure.empty()) {
+    if (file_) Verified::add(key);
+    return;
+  }
   if (mode == SIDECALL_VERIFY_ERROR) throw Error(result.fault, result.failure);
   warning_ = result.failure;
 }
 
 const std::string& Model::id() const {
-  if (has_contract_) return contract_.id;
-  std::call_once(id_once_, [&] { id_ = file_.compute_id(); });
-  return id_;
+  if (file_) {
+    if (has_contract_) return contract_.id;
+    std::call_once(id_once_, [&] { id_ = file_->compute_id(); });
+    return id_;
+  }
+  std::string current = engine_->model_id();
+  if (current.empty()) return contract_.id;
+  const std::lock_guard lock(ids_mutex_);
+  return *ids_.insert(std::move(current)).first;
 }
 
-std::string Model::title() const {
-  if (has_contract_ && !contract_.name.empty()) return contract_.name;
-  if (file_.folder().empty()) return "";
-  const std::string name = label_.substr(label_.rfind('/') + 1);
-  return name.substr(0, name.rfind('.'));
-}
+std::string Model::title() const { return has_contract_ && !contract_.name.empty() ? contract_.name : title_; }
 
 std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
   {

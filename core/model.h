@@ -1,10 +1,12 @@
-// An opened model: file, signature, contract and engine, immutable and shared by all threads.
+// An opened model: signature, contract and engine, and the file where there is one; immutable and shared by all threads.
 #pragma once
 
 #include <sidecall/sidecall.h>
 
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,19 +20,31 @@
 
 namespace sidecall {
 
+// What a model is made of besides its engine.
+struct Origin {
+  std::string label;                    // for messages: "file 'fraud.onnx'", "server 'shm:fraud'"
+  std::string title;                    // a name, where the contract has none; or ""
+  std::optional<std::string> contract;  // its text, where there is one
+  bool is_verified = false;             // the golden rows passed where it runs
+};
+
 class Model {
  public:
   // A path or a file: URI. Throws what sidecall_model_open answers.
   static std::shared_ptr<const Model> open(const std::string& uri, const sidecall_model_options& options);
   static std::shared_ptr<const Model> open_bytes(std::string bytes, const sidecall_model_options& options);
 
+  // A model that is no file here: the engine describes its tensors.
+  static std::shared_ptr<const Model> open_engine(std::unique_ptr<Engine> engine, const Origin& origin,
+                                                  const sidecall_model_options& options);
+
   const Signature& signature() const { return signature_; }
   const Engine& engine() const { return *engine_; }
   const Contract* contract() const { return has_contract_ ? &contract_ : nullptr; }
   const std::string& warning() const { return warning_; }
-  const OnnxFile& file() const { return file_; }
-  const std::string& id() const;
-  std::string title() const;  // its name, or else that of its file without folder and ending; "" for bytes without a contract
+  const OnnxFile* file() const { return file_ ? &*file_ : nullptr; }
+  const std::string& id() const;  // of what runs now; stays valid when that changes
+  std::string title() const;      // its name, or else that of its file (without folder and ending) or server; "" for bytes without a contract
   bool ignores_extra() const { return ignores_extra_; }
 
   std::string predict_json(std::string_view json) const;
@@ -44,13 +58,13 @@ class Model {
   std::unique_ptr<Workspace> borrow_workspace() const;
   void return_workspace(std::unique_ptr<Workspace> workspace) const;
 
-  Model(OnnxFile file, const std::string& label, const sidecall_model_options& options);
-  static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& label, const sidecall_model_options& options);
-  void read_contract(const std::string& label);
+  Model(std::optional<OnnxFile> file, std::unique_ptr<Engine> engine, const Origin& origin, const sidecall_model_options& options);
+  static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& name, const sidecall_model_options& options);
+  void read_contract(const Origin& origin);
   void verify_once(int32_t mode);
 
-  const std::string label_;  // the path or URI that was opened
-  OnnxFile file_;
+  const std::string title_;
+  std::optional<OnnxFile> file_;
   std::unique_ptr<Engine> engine_;
   Signature signature_;
   bool has_contract_ = false;
@@ -60,7 +74,9 @@ class Model {
   std::string warning_;
 
   mutable std::once_flag id_once_;
-  mutable std::string id_;
+  mutable std::string id_;  // computed from the file
+  mutable std::mutex ids_mutex_;
+  mutable std::set<std::string> ids_;  // all that the engine ever gave
   mutable std::mutex workspaces_mutex_;
   mutable std::vector<std::unique_ptr<Workspace>> workspaces_;
 };

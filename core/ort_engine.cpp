@@ -93,7 +93,7 @@ class OrtBinding final : public Binding {
   void set_string(int32_t input, int64_t element, std::string_view value) override;
   void borrow_input(int32_t input, const void* data, const Dims& dims) override;
   void* shape_output(int32_t output, const Dims* dims, void* data) override;
-  Outcome run() override;
+  Outcome run(int64_t timeout_ns) override;
   void interrupt() noexcept override;
   void rearm() noexcept override;
   OutputTensor output(int32_t output) override;
@@ -298,7 +298,7 @@ void* OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
   return memory;
 }
 
-Outcome OrtBinding::run() {
+Outcome OrtBinding::run(int64_t /*timeout_ns*/) {
   if (num_unknown_ > 0) unbind_unknown();
   OrtStatus* status = api_->RunWithBinding(engine_.session(), options_.get(), binding_.get());
   if (status != nullptr && interrupted_.load(std::memory_order_acquire)) {

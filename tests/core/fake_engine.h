@@ -50,7 +50,7 @@ class Binding final : public sidecall::Binding {
     inputs[static_cast<size_t>(input)].dims = dims;
   }
   void* shape_output(int32_t output, const Dims* dims, void* data) override;
-  sidecall::Outcome run() override;
+  sidecall::Outcome run(int64_t timeout_ns) override;
   void interrupt() noexcept override;
   void rearm() noexcept override {}
   sidecall::OutputTensor output(int32_t output) override {
@@ -116,7 +116,7 @@ inline void* Binding::shape_output(int32_t output, const Dims* dims, void* data)
   return tensor.data;
 }
 
-inline sidecall::Outcome Binding::run() {
+inline sidecall::Outcome Binding::run(int64_t /*timeout_ns*/) {
   for (size_t i = 0; i < outputs.size(); ++i) {
     Tensor& tensor = outputs[i];
     const int32_t dtype = engine_.outputs[i].dtype;

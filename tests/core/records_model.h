@@ -46,7 +46,7 @@ struct RecordsModel {
     engine.outputs = {tensor("label", SIDECALL_STRING, {-1}), tensor("probabilities", SIDECALL_FLOAT32, {-1, -1}),
                       tensor("prediction", SIDECALL_FLOAT64, {-1, 1}), tensor("scores", SIDECALL_INT64, {-1, 3})};
     engine.sign(&signature);
-    sidecall::parse_contract(kRecordsContract, "test", &signature);
+    sidecall::parse_contract(kRecordsContract, "test", true, &signature);
     signature.index_records();
   }
 

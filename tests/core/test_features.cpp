@@ -33,7 +33,7 @@ struct OneFeature {
     sidecall::parse_contract(
         R"({"format": 1, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": true, "input": "x", "column": 0, "missing": "nan"}],
             "outputs": [{"name": "prediction", "role": "prediction", "type": "float32"}]})",
-        "test", &signature);
+        "test", true, &signature);
     signature.index_records();
   }
 };

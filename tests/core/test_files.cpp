@@ -39,7 +39,7 @@ int32_t parse(const std::string& outputs, const std::string& verification = "nul
       R"({"format": 1, "model": {"id": ""}, "features": [{"name": "x", "type": "float32", "nullable": false, "input": "x", "column": 0}],
                               "outputs": )" +
       outputs + R"(, "verification": )" + verification + "}";
-  return status_of([&] { sidecall::parse_contract(json, "test", &signature); });
+  return status_of([&] { sidecall::parse_contract(json, "test", true, &signature); });
 }
 
 }  // namespace
@@ -112,7 +112,7 @@ TEST_CASE("a graph's width takes no memory before it is checked") {
   sidecall::add_plain_columns(&signature);
   CHECK(signature.columns.empty());
   CHECK(status_of([&] {
-          sidecall::parse_contract(R"({"format": 1, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})", "test", &signature);
+          sidecall::parse_contract(R"({"format": 1, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})", "test", true, &signature);
         }) == SIDECALL_CONTRACT_INVALID);
 }
 

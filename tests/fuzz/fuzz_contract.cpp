@@ -36,7 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   sidecall::Signature signature;
   model.engine.sign(&signature);
   sidecall::Contract contract;
-  if (!fuzz::run([&] { contract = sidecall::parse_contract(json, "fuzz", &signature); })) return 0;
+  if (!fuzz::run([&] { contract = sidecall::parse_contract(json, "fuzz", true, &signature); })) return 0;
   signature.index_records();
   check_signature(signature, contract);
   fuzz::require(contract.text == json, "the contract as stored");

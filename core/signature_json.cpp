@@ -1,0 +1,175 @@
+// Writes and reads signatures as text; see signature_json.h.
+#include "signature_json.h"
+
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "contract_reader.h"
+#include "error.h"
+
+namespace sidecall {
+namespace {
+
+using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
+
+constexpr size_t kMaxRank = 16;  // of tensors that a channel carries
+
+void write_string(Writer* writer, const std::string& text) { writer->String(text.c_str(), static_cast<rapidjson::SizeType>(text.size())); }
+
+void write_member(Writer* writer, const char* key, const std::string& text) {
+  writer->Key(key);
+  write_string(writer, text);
+}
+
+void write_member(Writer* writer, const char* key, int64_t number) {
+  writer->Key(key);
+  writer->Int64(number);
+}
+
+void write_tensors(Writer* writer, const char* key, const std::vector<TensorSpec>& specs) {
+  writer->Key(key);
+  writer->StartArray();
+  for (const TensorSpec& spec : specs) {
+    writer->StartObject();
+    write_member(writer, "name", spec.name);
+    write_member(writer, "dtype", dtype_name(spec.dtype));
+    writer->Key("dims");
+    writer->StartArray();
+    for (const int64_t dim : spec.dims) writer->Int64(dim);
+    writer->EndArray();
+    writer->Key("dim_names");
+    writer->StartArray();
+    for (const std::string& name : spec.dim_names) write_string(writer, name);
+    writer->EndArray();
+    writer->EndObject();
+  }
+  writer->EndArray();
+}
+
+void write_missing(Writer* writer, const Feature& feature) {
+  writer->Key("missing");
+  if (feature.tensor_dtype == SIDECALL_STRING) write_string(writer, feature.missing_string);
+  else if (feature.tensor_dtype == SIDECALL_INT64) writer->Int64(feature.missing_int);
+  else writer->String("nan");
+}
+
+void write_allowed(Writer* writer, const Feature& feature) {
+  writer->Key("allowed");
+  writer->StartArray();
+  std::vector<std::string> strings(feature.allowed_strings.begin(), feature.allowed_strings.end());
+  std::sort(strings.begin(), strings.end());
+  for (const std::string& text : strings) write_string(writer, text);
+  std::vector<double> numbers;
+  for (const double number : feature.allowed_numbers) {
+    if (!std::isnan(number)) numbers.push_back(number);  // NaN is governed by nullable alone
+  }
+  std::sort(numbers.begin(), numbers.end());
+  for (const double number : numbers) std::isinf(number) ? writer->String(number > 0 ? "inf" : "-inf") : writer->Double(number);
+  writer->EndArray();
+}
+
+void write_feature(Writer* writer, const Feature& feature) {
+  writer->StartObject();
+  write_member(writer, "name", feature.name);
+  write_member(writer, "dtype", dtype_name(feature.dtype));
+  write_member(writer, "input", feature.input);
+  write_member(writer, "column", feature.column);
+  if (feature.nullable) write_missing(writer, feature);
+  if (feature.is_closed) write_allowed(writer, feature);
+  writer->EndObject();
+}
+
+void write_column(Writer* writer, const Column& column) {
+  writer->StartObject();
+  write_member(writer, "name", column.name);
+  write_member(writer, "key", column.key);
+  write_member(writer, "dtype", dtype_name(column.dtype));
+  write_member(writer, "output", column.output);
+  write_member(writer, "column", column.column);
+  write_member(writer, "form", column.form);
+  writer->EndObject();
+}
+
+template <typename Items, typename Write>
+void write_list(Writer* writer, const char* key, const Items& items, Write write) {
+  writer->Key(key);
+  writer->StartArray();
+  for (const auto& item : items) write(writer, item);
+  writer->EndArray();
+}
+
+TensorSpec read_tensor(const JsonNode& node) {
+  TensorSpec spec;
+  const JsonNode name = node.member("name"), dtype = node.member("dtype"), dims = node.member("dims"), dim_names = node.member("dim_names");
+  spec.name = name.text();
+  if (spec.name.find('\0') != std::string::npos) name.fail("a name", "one with a NUL");
+  spec.dtype = dtype_from_name(dtype.text());
+  if (spec.dtype == 0) dtype.fail("an element type", "'" + dtype.text() + "'");
+  if (dims.size() > kMaxRank) dims.fail("at most " + std::to_string(kMaxRank) + " dimensions", std::to_string(dims.size()));
+  for (const JsonNode& dim : dims.elements()) {
+    spec.dims.push_back(dim.integer());
+    if (spec.dims.back() < -1) dim.fail("a dimension, or -1", std::to_string(spec.dims.back()));
+  }
+  spec.dim_names.resize(spec.dims.size());
+  if (!dim_names.exists()) return spec;
+  if (dim_names.size() != spec.dims.size()) dim_names.fail(std::to_string(spec.dims.size()) + " names", std::to_string(dim_names.size()));
+  const std::vector<JsonNode> names = dim_names.elements();
+  for (size_t i = 0; i < names.size(); ++i) {
+    spec.dim_names[i] = names[i].text();
+    if (spec.dim_names[i].find('\0') != std::string::npos) names[i].fail("a name", "one with a NUL");
+  }
+  return spec;
+}
+
+void read_tensors(const JsonNode& list, std::vector<TensorSpec>* specs) {
+  for (const JsonNode& node : list.elements()) {
+    TensorSpec spec = read_tensor(node);
+    const bool is_known = std::any_of(specs->begin(), specs->end(), [&](const TensorSpec& other) { return other.name == spec.name; });
+    if (is_known) node.member("name").fail("a name of its own", "'" + spec.name + "' again");
+    specs->push_back(std::move(spec));
+  }
+}
+
+}  // namespace
+
+std::string signature_text(const Signature& signature) {
+  rapidjson::StringBuffer buffer;
+  Writer tensors(buffer);
+  tensors.StartObject();
+  write_tensors(&tensors, "inputs", signature.inputs);
+  write_tensors(&tensors, "outputs", signature.outputs);
+  tensors.EndObject();
+  buffer.Put('\n');
+  if (signature.has_contract) {
+    Writer records(buffer);
+    records.StartObject();
+    write_list(&records, "features", signature.features, write_feature);
+    write_list(&records, "columns", signature.columns, write_column);
+    records.EndObject();
+  }
+  return {buffer.GetString(), buffer.GetSize()};
+}
+
+void read_signature_text(std::string_view text, const std::string& where, int32_t status, std::vector<TensorSpec>* inputs,
+                         std::vector<TensorSpec>* outputs) {
+  try {
+    rapidjson::Document document;
+    parse_json(std::string(text.substr(0, text.find('\n'))), &document);
+    const JsonNode root(&document, "/");
+    root.require_unique_keys();
+    read_tensors(root.member("inputs"), inputs);
+    read_tensors(root.member("outputs"), outputs);
+  } catch (const Error& error) {
+    Fault fault = error.faults().empty() ? Fault() : error.faults().front();
+    fault.status = status;
+    std::string words = error.what();
+    constexpr std::string_view kContract = "contract: ";  // what JSON of ours otherwise is
+    if (words.compare(0, kContract.size(), kContract) == 0) words = "signature: " + words.substr(kContract.size());
+    throw Error(fault, where + ": " + words);
+  }
+}
+
+}  // namespace sidecall
