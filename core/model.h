@@ -44,7 +44,7 @@ class Model {
   const std::string& warning() const { return warning_; }
   const OnnxFile* file() const { return file_ ? &*file_ : nullptr; }
   const std::string& id() const;  // of what runs now; stays valid when that changes
-  std::string title() const;      // its name, or else that of its file (without folder and ending) or server; "" for bytes without a contract
+  std::string title() const;  // its name, or else that of its file (without folder and ending) or server; "" for bytes without a contract
   bool ignores_extra() const { return ignores_extra_; }
 
   std::string predict_json(std::string_view json) const;

@@ -1,0 +1,282 @@
+// Runs that happen in another process: a peer without a process, which answers when the test says so.
+#include <atomic>
+#include <catch2/catch_test_macros.hpp>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "core/model.h"
+#include "records_model.h"
+
+using fake::status_of;
+using sidecall::Outcome;
+using sidecall::Progress;
+
+namespace {
+
+// What the test and the binding share.
+struct Peer {
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool has_answered = false;
+  bool is_holding = false;  // an abandoned run
+  int32_t failure = 0;
+  int64_t timeout_ns = 0;
+  std::atomic<int> num_runs{0};
+
+  void answer(int32_t status = 0) {
+    const std::lock_guard lock(mutex);
+    has_answered = true;
+    is_holding = false;
+    failure = status;
+    changed.notify_all();
+  }
+};
+
+class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun {
+ public:
+  explicit RemoteBinding(Peer* peer) : peer_(peer) {}
+
+  void allocate_input(int32_t, const sidecall::Dims&) override {}
+  void* input_data(int32_t) override { return &input_; }
+  void set_string(int32_t, int64_t, std::string_view) override {}
+  void borrow_input(int32_t, const void*, const sidecall::Dims&) override {}
+  void* shape_output(int32_t, const sidecall::Dims*, void*) override { return &output_; }
+  sidecall::OutputTensor output(int32_t) override { return {{1}, &output_}; }
+  void read_strings(int32_t, std::string*, std::vector<int64_t>*) override {}
+
+  Outcome run(int64_t timeout_ns) override {
+    if (begin(timeout_ns) == Progress::kInterrupted || await(-1) == Progress::kInterrupted) return Outcome::kInterrupted;
+    take();
+    return Outcome::kDone;
+  }
+  RemoteRun* remote() noexcept override { return this; }
+
+  Progress begin(int64_t timeout_ns) override {
+    std::unique_lock lock(peer_->mutex);
+    deadline_ = std::chrono::steady_clock::now() + std::chrono::nanoseconds(timeout_ns < 0 ? INT64_C(1'000'000'000'000) : timeout_ns);
+    peer_->timeout_ns = timeout_ns;
+    const bool is_let_go = peer_->changed.wait_until(lock, deadline_, [&] { return !peer_->is_holding || is_interrupted_; });
+    if (!is_let_go || is_interrupted_) return Progress::kInterrupted;
+    peer_->has_answered = false;
+    ++peer_->num_runs;
+    return Progress::kPending;
+  }
+
+  Progress await(int64_t wait_ns) override {
+    std::unique_lock lock(peer_->mutex);
+    const auto is_over = [&] { return peer_->has_answered || is_interrupted_; };
+    const auto until = wait_ns < 0 ? deadline_ : std::min(deadline_, std::chrono::steady_clock::now() + std::chrono::nanoseconds(wait_ns));
+    peer_->changed.wait_until(lock, until, is_over);
+    if (peer_->has_answered) return Progress::kDone;
+    if (!is_interrupted_ && std::chrono::steady_clock::now() < deadline_) return Progress::kPending;
+    peer_->is_holding = true;
+    return Progress::kInterrupted;
+  }
+
+  void take() override {
+    if (peer_->failure != 0) throw sidecall::Error(peer_->failure, "the peer says so");
+    output_ = input_ * 2;
+  }
+  bool is_free() override {
+    const std::lock_guard lock(peer_->mutex);
+    return !peer_->is_holding;
+  }
+  int fd() override { return 42; }
+
+  void interrupt() noexcept override {
+    const std::lock_guard lock(peer_->mutex);
+    is_interrupted_ = true;
+    peer_->changed.notify_all();
+  }
+  void rearm() noexcept override {
+    const std::lock_guard lock(peer_->mutex);
+    is_interrupted_ = false;
+  }
+
+ private:
+  Peer* peer_;
+  std::chrono::steady_clock::time_point deadline_;
+  bool is_interrupted_ = false;
+  double input_ = 0;
+  double output_ = 0;
+};
+
+class RemoteEngine final : public sidecall::Engine {
+ public:
+  explicit RemoteEngine(Peer* peer) : peer_(peer) {}
+  void describe(std::vector<sidecall::TensorSpec>* inputs, std::vector<sidecall::TensorSpec>* outputs) const override {
+    inputs->push_back(fake::tensor("x", SIDECALL_FLOAT64, {-1}));
+    outputs->push_back(fake::tensor("y", SIDECALL_FLOAT64, {-1}));
+  }
+  std::unique_ptr<sidecall::Binding> bind() const override { return std::make_unique<RemoteBinding>(peer_); }
+  std::string version() const override { return "a peer"; }
+  std::string model_id() const override { return id; }
+
+  std::string id;
+
+ private:
+  Peer* peer_;
+};
+
+struct Fixture {
+  Peer peer;
+  RemoteEngine engine{&peer};
+  sidecall::Signature signature;
+  std::unique_ptr<sidecall::Call> call;
+  sidecall_view x = SIDECALL_VIEW_INIT;
+
+  Fixture() {
+    engine.describe(&signature.inputs, &signature.outputs);
+    signature.index_tensors();
+    sidecall::add_plain_columns(&signature);
+    signature.index_records();
+    call = std::make_unique<sidecall::Call>(signature, engine, false, 1);
+    call->view_input(0, &x);
+    *static_cast<double*>(x.data) = 21;
+  }
+};
+
+constexpr int64_t kMillisecond = 1'000'000;
+
+}  // namespace
+
+TEST_CASE("a run elsewhere gives its answer, and the timeout goes with it") {
+  Fixture f;
+  std::thread peer([&] {
+    while (f.peer.num_runs == 0) std::this_thread::yield();
+    f.peer.answer();
+  });
+  f.call->run(-1);
+  peer.join();
+  CHECK(f.peer.timeout_ns == -1);
+  CHECK(f.call->get_f64(0, 0) == 42);
+}
+
+TEST_CASE("a run elsewhere that fails says why, and the call goes on") {
+  Fixture f;
+  f.call->start(1000 * kMillisecond);
+  CHECK(f.peer.timeout_ns == 1000 * kMillisecond);
+  f.peer.answer(SIDECALL_PEER_DIED);
+  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_PEER_DIED);
+  CHECK(status_of([&] { f.call->get_f64(0, 0); }) == SIDECALL_NOT_RUN);
+  f.call->start(-1);
+  f.peer.answer();
+  f.call->finish(0);
+  CHECK(f.call->get_f64(0, 0) == 42);
+}
+
+TEST_CASE("until a run elsewhere is over the call is busy") {
+  Fixture f;
+  f.call->start(-1);
+  CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_BUSY);
+  CHECK(status_of([&] { f.call->finish(kMillisecond); }) == SIDECALL_BUSY);
+  CHECK(status_of([&] { f.call->run(-1); }) == SIDECALL_BUSY);
+  CHECK(status_of([&] { f.call->start(-1); }) == SIDECALL_BUSY);
+  CHECK(status_of([&] { f.call->resize(1); }) == SIDECALL_BUSY);
+  CHECK(f.call->fd() == 42);
+  f.peer.answer();
+  CHECK(status_of([&] { f.call->run(-1); }) == SIDECALL_BUSY);  // its outcome was not taken
+  f.call->finish(0);
+  CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_NOT_RUN);
+}
+
+TEST_CASE("a deadline ends the waiting, and once more when the peer lets go") {
+  Fixture f;
+  f.call->start(kMillisecond);
+  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_TIMEOUT);
+  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_TIMEOUT);
+  CHECK(status_of([&] { f.call->reset(); }) == SIDECALL_BUSY);
+  f.peer.answer();
+  CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_TIMEOUT);
+  CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_NOT_RUN);
+}
+
+TEST_CASE("the next run waits for the peer within its own deadline") {
+  Fixture f;
+  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
+  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
+  CHECK(f.peer.num_runs == 1);
+  f.call->reset();  // the call is its owner's meanwhile
+  f.call->view_input(0, &f.x);
+  f.peer.answer();
+  f.call->start(-1);
+  CHECK(f.peer.num_runs == 2);
+  f.peer.answer();
+  f.call->finish(0);
+}
+
+TEST_CASE("a run that was given up does not keep its call busy") {
+  Fixture f;
+  f.call->start(kMillisecond);
+  std::this_thread::sleep_for(std::chrono::milliseconds(3));
+  f.peer.is_holding = true;
+  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);  // nobody had taken the outcome
+  f.peer.answer();
+  std::thread peer([&] {
+    while (f.peer.num_runs == 1) std::this_thread::yield();
+    f.peer.answer();
+  });
+  f.call->run(-1);
+  peer.join();
+}
+
+TEST_CASE("a cancel ends the waiting of another thread") {
+  Fixture f;
+  f.call->start(-1);
+  std::thread other([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    f.call->cancel();
+  });
+  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_CANCELLED);
+  other.join();
+  f.call->cancel();  // nothing runs
+  f.peer.answer();
+  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_CANCELLED);
+  f.call->start(-1);
+  f.peer.answer();
+  f.call->cancel();  // too late: the answer is there
+  f.call->finish(0);
+  f.call->start(-1);
+  CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_BUSY);
+}
+
+TEST_CASE("a call that waits elsewhere may be closed") {
+  Fixture f;
+  f.call->start(-1);
+  f.call.reset();
+  CHECK(f.peer.num_runs == 1);
+}
+
+TEST_CASE("a model without a file follows the id of its engine, and old ids stay readable") {
+  Peer peer;
+  auto engine = std::make_unique<RemoteEngine>(&peer);
+  RemoteEngine* const current = engine.get();
+  current->id = std::string(64, 'a');
+  sidecall_model_options options{};
+  options.timeout_ns = -1;
+  const auto model = sidecall::Model::open_engine(std::move(engine), {"server 'shm:x'", "x", std::nullopt, false}, options);
+  const std::string& first = model->id();
+  CHECK(first == std::string(64, 'a'));
+  current->id = std::string(64, 'b');
+  CHECK(model->id() == std::string(64, 'b'));
+  CHECK(first == std::string(64, 'a'));
+  CHECK(&model->id() == &model->id());
+  CHECK(model->file() == nullptr);
+  CHECK(model->title() == "x");
+  CHECK(model->contract() == nullptr);
+  CHECK(status_of([&] { model->predict_json("{}"); }) == SIDECALL_NO_CONTRACT);
+}
+
+TEST_CASE("a contract that does not fit names the server") {
+  Peer peer;
+  sidecall_model_options options{};
+  try {
+    sidecall::Model::open_engine(std::make_unique<RemoteEngine>(&peer), {"server 'shm:x'", "x", "{\"format\": 2}", false}, options);
+    FAIL("it was taken");
+  } catch (const sidecall::Error& error) {
+    CHECK(error.status() == SIDECALL_CONTRACT_FORMAT);
+    CHECK(std::string(error.what()) == "server 'shm:x': contract: expected format 1, got 2");
+  }
+}
