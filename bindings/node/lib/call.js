@@ -1,0 +1,150 @@
+// The class behind model.call(): one workspace whose views belong to the user.
+'use strict'
+
+const { closed, fail } = require('./errors.js')
+const { readAsync, readTimeout } = require('./options.js')
+const { submit } = require('./tasks.js')
+const { Workspace } = require('./workspace.js')
+
+const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
+const KIND_INPUT = 0
+const notRun = () => fail('NOT_RUN', 'outputs are there after a run that succeeded')
+
+function defineGetter(object, name, get, set) {
+  Object.defineProperty(object, name, { get, set, enumerable: true })
+}
+
+class Call {
+  #workspace
+  #native
+  #timeoutNs
+  #isClosed = false
+  #isBusy = false
+  #hasRun = false
+  #strings = [] // what was assigned to string inputs
+
+  constructor(native, signature, rows, timeoutNs) {
+    const workspace = new Workspace(native, signature, rows)
+    this.#workspace = workspace
+    this.#native = native
+    this.#timeoutNs = timeoutNs
+    this.rows = rows
+    this.inputs = {}
+    this.outputs = {}
+    for (const input of workspace.inputs) {
+      // As core does: dimensions that are free beyond rows are 1 until reshaped.
+      const dims = input.spec.dims.map((dim, i) => dim ?? (i === 0 ? rows : 1))
+      if (input.isString) input.dims = dims
+      else workspace.own(input, dims)
+      defineGetter(this.inputs, input.spec.name, () => this.#input(input), input.isString ? value => this.#assign(input, value) : undefined)
+    }
+    for (const output of workspace.outputs) defineGetter(this.outputs, output.spec.name, () => this.#output(output))
+    Object.freeze(this.inputs)
+    Object.freeze(this.outputs)
+    Object.defineProperty(this, 'rows', { writable: false })
+    Object.defineProperty(this, 'inputs', { writable: false })
+    Object.defineProperty(this, 'outputs', { writable: false })
+  }
+
+  #requireIdle() {
+    if (this.#isClosed) throw closed('call')
+    if (this.#isBusy) this.#workspace.native.requireIdle()
+  }
+
+  #input(input) {
+    if (input.isString) return this.#strings[input.index]
+    // A view that was transferred away is empty for ever, and the engine does not read it: here is another.
+    if (input.view.length === 0 && !this.#isBusy && !this.#isClosed && input.dims.every(dim => dim > 0)) this.#workspace.own(input, input.dims)
+    return input.view
+  }
+
+  #assign(input, value) {
+    this.#requireIdle()
+    this.#workspace.read(input, value)
+    this.#strings[input.index] = value
+    input.wanted ??= input.dims
+    this.#workspace.give(input, false)
+  }
+
+  #output(output) {
+    if (this.#isBusy) this.#workspace.native.requireIdle()
+    if (!this.#hasRun) throw notRun()
+    if (output.view !== null) return output.view
+    if (output.fetched === null) {
+      if (this.#isClosed) throw closed('call')
+      output.fetched = this.#workspace.take(output)
+    }
+    return output.fetched
+  }
+
+  /** Before each run: no view was transferred away, and outputs have memory. */
+  #prepare() {
+    const { inputs, outputs } = this.#workspace
+    for (let i = 0; i < inputs.length; ++i) {
+      const { view, dims, spec } = inputs[i]
+      if (view !== null && view.length === 0 && dims.every(dim => dim > 0)) {
+        this.#workspace.own(inputs[i], dims)
+        throw fail('INVALID_ARGUMENT', `input '${spec.name}': its view was transferred away: take call.inputs anew, and write`, spec.name)
+      }
+    }
+    for (let i = 0; i < outputs.length; ++i) {
+      const { view, dims } = outputs[i]
+      outputs[i].fetched = null
+      if (view !== null && view.length === 0 && dims.every(dim => dim > 0)) this.#workspace.isShapeStale = true
+    }
+  }
+
+  runSync(options) {
+    this.#requireIdle()
+    const timeoutNs = options === undefined ? this.#timeoutNs : readTimeout(options, this.#timeoutNs)
+    this.#hasRun = false
+    this.#prepare()
+    this.#workspace.execute(timeoutNs)
+    this.#hasRun = true
+  }
+
+  run(options) {
+    try {
+      const { timeoutNs, signal } = readAsync(options, this.#timeoutNs)
+      if (signal?.aborted) return Promise.reject(signal.reason)
+      this.#requireIdle()
+      this.#hasRun = false
+      this.#prepare()
+      this.#isBusy = true
+      const read = () => {
+        this.#hasRun = true
+      }
+      const release = () => {
+        this.#isBusy = false
+        if (this.#isClosed) this.#workspace.close()
+      }
+      return submit({ workspace: this.#workspace, timeoutNs, signal, pace: null, size: 0, read, release })
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  reshape(name, dims) {
+    this.#requireIdle()
+    const { inputs } = this.#workspace
+    const input = inputs.find(({ spec }) => spec.name === name)
+    if (input === undefined) this.#native.find(KIND_INPUT, String(name))
+    if (!Array.isArray(dims) || !dims.every(Number.isSafeInteger)) throw new TypeError('dims: expected an array of whole numbers')
+    this.#hasRun = false
+    if (input.isString) {
+      this.#workspace.setDims(input, [...dims])
+      return undefined
+    }
+    return this.#workspace.own(input, [...dims])
+  }
+
+  close() {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    if (this.#isBusy) this.#workspace.native.cancel()
+    else this.#workspace.close()
+  }
+}
+Object.defineProperty(Call.prototype, dispose, { value: Call.prototype.close, configurable: true, writable: true })
+
+module.exports = { Call }

@@ -1,0 +1,60 @@
+// Element types in JavaScript: the typed array of each, and what a typed array is called. Used by everything that meets tensors.
+'use strict'
+
+/** What Node has for half precision: raw bits where it has nothing. */
+const Half = globalThis.Float16Array ?? Uint16Array
+
+const raw8 = { Array: Uint8Array, accepts: ['Uint8Array'], isRaw: true }
+const DTYPES = {
+  float32: { Array: Float32Array, accepts: ['Float32Array'] },
+  float64: { Array: Float64Array, accepts: ['Float64Array'] },
+  float16: { Array: Half, accepts: ['Float16Array', 'Uint16Array'], isRaw: Half === Uint16Array },
+  bfloat16: { Array: Uint16Array, accepts: ['Uint16Array'], isRaw: true },
+  int8: { Array: Int8Array, accepts: ['Int8Array'] },
+  int16: { Array: Int16Array, accepts: ['Int16Array'] },
+  int32: { Array: Int32Array, accepts: ['Int32Array'] },
+  int64: { Array: BigInt64Array, accepts: ['BigInt64Array'] },
+  uint8: { Array: Uint8Array, accepts: ['Uint8Array'] },
+  uint16: { Array: Uint16Array, accepts: ['Uint16Array'] },
+  uint32: { Array: Uint32Array, accepts: ['Uint32Array'] },
+  uint64: { Array: BigUint64Array, accepts: ['BigUint64Array'] },
+  bool: { Array: Uint8Array, accepts: ['Uint8Array'] },
+  string: { Array, accepts: [] },
+  float8e4m3fn: raw8,
+  float8e4m3fnuz: raw8,
+  float8e5m2: raw8,
+  float8e5m2fnuz: raw8,
+  uint4: { ...raw8, perByte: 2 },
+  int4: { ...raw8, perByte: 2 }
+}
+
+// As the library would name a tensor of that class.
+const NAME_OF_CLASS = {
+  Float16Array: 'float16',
+  Float32Array: 'float32',
+  Float64Array: 'float64',
+  Int8Array: 'int8',
+  Int16Array: 'int16',
+  Int32Array: 'int32',
+  BigInt64Array: 'int64',
+  Uint8Array: 'uint8',
+  Uint16Array: 'uint16',
+  Uint32Array: 'uint32',
+  BigUint64Array: 'uint64'
+}
+
+const TypedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype)
+const getter = name => {
+  const { get } = Object.getOwnPropertyDescriptor(TypedArrayPrototype, name)
+  return value => Reflect.apply(get, value, [])
+}
+
+/** 'Float32Array' for one of any realm or subclass, undefined for all that is no typed array. Not fooled by properties. */
+const classOf = getter(Symbol.toStringTag)
+const lengthOf = getter('length')
+const bufferOf = getter('buffer')
+const offsetOf = getter('byteOffset')
+
+const nameOfClass = name => NAME_OF_CLASS[name] ?? name
+
+module.exports = { DTYPES, classOf, lengthOf, bufferOf, offsetOf, nameOfClass }

@@ -1,0 +1,125 @@
+// The class behind open(): checks arguments, the rest is runner.js and call.js.
+'use strict'
+
+const { Call } = require('./call.js')
+const { readAsync, readTimeout, checkNames, wrongType } = require('./options.js')
+const { Runner } = require('./runner.js')
+
+const CALL = new Set(['rows'])
+const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
+
+function freeze(value) {
+  if (value === null || typeof value !== 'object') return value
+  for (const member of Object.values(value)) freeze(member)
+  return Object.freeze(value)
+}
+
+const pick = (object, names) => Object.fromEntries(names.map(name => [name, object[name]]))
+
+/** What index.d.ts promises of the signature; the addon tells more, for ourselves. */
+function publicSignature({ inputs, outputs, features, columns }) {
+  return freeze({
+    inputs: inputs.map(spec => pick(spec, ['name', 'dtype', 'dims', 'dimNames'])),
+    outputs: outputs.map(spec => pick(spec, ['name', 'dtype', 'dims', 'dimNames'])),
+    features: features.map(spec => pick(spec, ['name', 'dtype', 'nullable', 'input', 'column'])),
+    columns: columns.map(spec => pick(spec, ['name', 'output', 'dtype']))
+  })
+}
+
+class Model {
+  #native
+  #runner
+  #timeoutNs
+  #described
+  #signature
+  #contract
+  #id
+
+  constructor(native, options) {
+    this.#native = native
+    this.#timeoutNs = options.timeoutNs
+    const described = native.describe()
+    this.#described = described
+    this.#contract = described.contract === null ? null : JSON.parse(described.contract)
+    const isClosed = described.features.map((_, i) => this.#contract.features[i].allowed !== undefined)
+    this.#runner = new Runner(native, freeze(described), isClosed, options.extra === 1)
+  }
+
+  get name() {
+    return this.#described.name
+  }
+
+  get version() {
+    return this.#described.version
+  }
+
+  get id() {
+    if (this.#id === undefined) this.#runner.requireOpen()
+    this.#id ??= this.#native.id()
+    return this.#id
+  }
+
+  get warning() {
+    return this.#described.warning
+  }
+
+  get signature() {
+    this.#signature ??= publicSignature(this.#described)
+    return this.#signature
+  }
+
+  get contract() {
+    if (!Object.isFrozen(this.#contract)) freeze(this.#contract)
+    return this.#contract
+  }
+
+  runSync(inputs, options) {
+    this.#runner.requireOpen()
+    return this.#runner.runSync(inputs, readTimeout(options, this.#timeoutNs))
+  }
+
+  run(inputs, options) {
+    return this.#start(options, (timeoutNs, signal) => this.#runner.run(inputs, timeoutNs, signal))
+  }
+
+  predictSync(records, options) {
+    this.#runner.requireOpen()
+    return this.#runner.predictSync(records, readTimeout(options, this.#timeoutNs))
+  }
+
+  predict(records, options) {
+    return this.#start(options, (timeoutNs, signal) => this.#runner.predict(records, timeoutNs, signal))
+  }
+
+  /** Everything that goes wrong rejects; an aborted signal rejects before anything is read. */
+  #start(options, run) {
+    try {
+      this.#runner.requireOpen()
+      const { timeoutNs, signal } = readAsync(options, this.#timeoutNs)
+      return signal?.aborted ? Promise.reject(signal.reason) : run(timeoutNs, signal)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  call(options = {}) {
+    this.#runner.requireOpen()
+    checkNames(options, CALL)
+    const { rows = 1 } = options
+    if (typeof rows !== 'number' || !Number.isSafeInteger(rows)) throw wrongType('options.rows', 'a whole number', rows)
+    return new Call(this.#native, this.#runner.signature, rows, this.#timeoutNs)
+  }
+
+  types(name) {
+    this.#runner.requireOpen()
+    if (name !== undefined && typeof name !== 'string') throw wrongType('name', 'a string', name)
+    return this.#native.types(name)
+  }
+
+  close() {
+    this.#runner.close()
+  }
+}
+Object.defineProperty(Model.prototype, dispose, { value: Model.prototype.close, configurable: true, writable: true })
+
+module.exports = { Model, dispose }

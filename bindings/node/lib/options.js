@@ -1,0 +1,105 @@
+// Checks of arguments: misuse is a TypeError, values out of range are the library's to refuse.
+'use strict'
+
+const { fileURLToPath } = require('node:url')
+const { types } = require('node:util')
+const { findOnnxruntime } = require('./addon.js')
+
+const VERIFY = { error: 0, warn: 1, off: 2 }
+const EXTRA = { error: 0, ignore: 1 }
+const LONGEST_NS = 9e18 // what int64 holds, 285 years
+
+const typeName = value => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value)
+
+function wrongType(what, expected, value) {
+  return new TypeError(`${what}: expected ${expected}, got ${typeName(value)}`)
+}
+
+function requireObject(value, what) {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw wrongType(what, 'an object', value)
+}
+
+function checkNames(options, known) {
+  requireObject(options, 'options')
+  for (const name of Object.keys(options)) {
+    if (!known.has(name)) throw new TypeError(`options: expected one of ${[...known].join(', ')}, got '${name}'`)
+  }
+}
+
+/** -1 for none. Zero, negative numbers and NaN pass as 0, for the library to refuse. */
+function toNanoseconds(ms, what) {
+  if (ms === undefined || ms === Infinity) return -1
+  if (typeof ms !== 'number') throw wrongType(what, 'a number of milliseconds', ms)
+  return ms > 0 ? Math.max(1, Math.round(Math.min(ms * 1e6, LONGEST_NS))) : 0
+}
+
+function choose(value, choices, what) {
+  if (value === undefined) return 0
+  if (typeof value === 'string' && Object.hasOwn(choices, value)) return choices[value]
+  const got = typeof value === 'string' ? 'another string' : typeName(value)
+  throw new TypeError(`${what}: expected ${Object.keys(choices).map(name => `'${name}'`).join(', ')}, got ${got}`)
+}
+
+function toPath(value, what) {
+  if (value === undefined) return undefined
+  if (typeof value !== 'string') throw wrongType(what, 'a path', value)
+  if (value.includes('\0')) throw new TypeError(`${what}: expected a path, got a string with a NUL`)
+  return value
+}
+
+const OPEN = new Set(['verify', 'extra', 'timeoutMs', 'waitMs', 'allowExec', 'onnxruntime'])
+const OPEN_ASYNC = new Set([...OPEN, 'signal'])
+const RUN = new Set(['timeoutMs'])
+const RUN_ASYNC = new Set(['timeoutMs', 'signal'])
+
+/** The fields of sidecall_model_options, under the names that src/open.cpp reads. */
+function readOpenOptions(options = {}, isAsync = false) {
+  checkNames(options, isAsync ? OPEN_ASYNC : OPEN)
+  const { verify, extra, timeoutMs, waitMs, allowExec, onnxruntime } = options
+  if (allowExec !== undefined && typeof allowExec !== 'boolean') throw wrongType('options.allowExec', 'a boolean', allowExec)
+  if (waitMs !== undefined && typeof waitMs !== 'number') throw wrongType('options.waitMs', 'a number of milliseconds', waitMs)
+  return {
+    verify: choose(verify, VERIFY, 'options.verify'),
+    extra: choose(extra, EXTRA, 'options.extra'),
+    allowExec: allowExec ? 1 : 0,
+    timeoutNs: toNanoseconds(timeoutMs, 'options.timeoutMs'),
+    waitNs: waitMs === undefined ? 0 : waitMs >= 0 ? Math.round(Math.min(waitMs * 1e6, LONGEST_NS)) : -2,
+    onnxruntime: toPath(onnxruntime, 'options.onnxruntime'),
+    onnxruntimePackage: findOnnxruntime()
+  }
+}
+
+function readSource(source) {
+  if (typeof source === 'string') return toPath(source, 'source')
+  if (source instanceof URL) return source.protocol === 'file:' ? fileURLToPath(source) : source.href
+  if (types.isUint8Array(source)) return source
+  throw wrongType('source', 'a path, a URL or a Uint8Array', source)
+}
+
+/** The deadline of one run in nanoseconds, -1 for none. */
+function readTimeout(options, fallbackNs) {
+  if (options === undefined) return fallbackNs
+  checkNames(options, RUN)
+  return options.timeoutMs === undefined ? fallbackNs : toNanoseconds(options.timeoutMs, 'options.timeoutMs')
+}
+
+const NO_OPTIONS = Object.freeze({})
+
+function readSignal(options) {
+  const { signal } = options
+  if (signal === undefined) return undefined
+  if (signal === null || typeof signal !== 'object' || !('aborted' in signal) || typeof signal.addEventListener !== 'function') {
+    throw wrongType('options.signal', 'an AbortSignal', signal)
+  }
+  return signal
+}
+
+/** {timeoutNs, signal} of an asynchronous run. */
+function readAsync(options = NO_OPTIONS, fallbackNs = -1) {
+  if (options === NO_OPTIONS) return { timeoutNs: fallbackNs, signal: undefined }
+  checkNames(options, RUN_ASYNC)
+  const timeoutNs = options.timeoutMs === undefined ? fallbackNs : toNanoseconds(options.timeoutMs, 'options.timeoutMs')
+  return { timeoutNs, signal: readSignal(options) }
+}
+
+module.exports = { checkNames, readAsync, readOpenOptions, readSignal, readSource, readTimeout, requireObject, typeName, wrongType }

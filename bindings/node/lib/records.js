@@ -1,0 +1,302 @@
+// Reads records into a staging area: every property of the user's once, then either straight into the engine's memory (plain
+// numbers) or through core's setters, which word every fault.
+'use strict'
+
+const { types } = require('node:util')
+const { INVALID } = require('./text.js')
+const { typeName } = require('./options.js')
+
+// As src/call_records.cpp has them.
+const ABSENT = 0
+const NUMBER = 1
+const BIGINT = 2
+const FALSE = 3
+const TRUE = 4
+const MISSING = 5
+const STRING = 6
+const TOLD = 7
+
+const FLT_MAX = 3.4028234663852886e38
+const TWO_TO_53 = 2 ** 53
+const BIG_LOW = -(2n ** 63n)
+const BIG_HIGH = 2n ** 63n - 1n
+const SHORT_TEXT = 64
+
+/** What is an object and yet no record. Objects of a class are: their own enumerable properties count. */
+function isRecord(value) {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return false
+  return !(
+    ArrayBuffer.isView(value) ||
+    types.isAnyArrayBuffer(value) ||
+    types.isMap(value) ||
+    types.isSet(value) ||
+    types.isDate(value) ||
+    types.isRegExp(value) ||
+    types.isPromise(value) ||
+    types.isBoxedPrimitive(value)
+  )
+}
+
+function nameOf(value) {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) return typeName(value)
+  return types.isProxy(value) ? 'object' : (Object.getPrototypeOf(value)?.constructor?.name ?? 'object')
+}
+
+function isPrototypeClean() {
+  for (const _ in Object.prototype) return false
+  return true
+}
+
+/** Values of records on their way in; belongs to one call of predict at a time. */
+class Staging {
+  constructor(layout) {
+    this.layout = layout
+    this.kinds = new Uint8Array(0)
+    this.numbers = new Float64Array(0)
+    this.integers = new BigInt64Array(this.numbers.buffer)
+    this.lengths = new Uint32Array(0)
+    this.text = Buffer.alloc(0)
+    this.reset(1)
+  }
+
+  reset(rows) {
+    const size = rows * this.layout.names.length
+    if (size > this.kinds.length) {
+      this.kinds = new Uint8Array(size)
+      this.numbers = new Float64Array(size)
+      this.integers = new BigInt64Array(this.numbers.buffer)
+      this.lengths = new Uint32Array(size)
+    }
+    this.rows = rows
+    this.isPlain = this.layout.isPlain
+    this.used = 0 // bytes of text
+    this.invalid = null // [row, feature, got], ...
+    this.unknown = null // [row, name], ...
+  }
+
+  addString(at, value) {
+    const length = value.length
+    let used = this.used
+    if (used + length * 3 > this.text.length) this.growText(length * 3)
+    const { text } = this
+    this.kinds[at] = STRING
+    this.numbers[at] = used
+    let i = 0
+    if (length <= SHORT_TEXT) {
+      for (; i < length; ++i) {
+        const code = value.charCodeAt(i)
+        if (code > 127) break
+        text[used + i] = code
+      }
+    }
+    if (i < length || length > SHORT_TEXT) {
+      if (value.isWellFormed()) {
+        used += text.write(value, used)
+      } else {
+        text[used] = INVALID
+        used += 1
+      }
+    } else {
+      used += length
+    }
+    this.lengths[at] = used - this.used
+    this.used = used
+  }
+
+  growText(needed) {
+    const grown = Buffer.allocUnsafeSlow(Math.max(256, (this.used + needed) * 2))
+    this.text.copy(grown, 0, 0, this.used)
+    this.text = grown
+  }
+
+  addBigInt(at, value, row, feature) {
+    this.isPlain = false
+    if (value >= BIG_LOW && value <= BIG_HIGH) {
+      this.kinds[at] = BIGINT
+      this.integers[at] = value
+      return
+    }
+    // Beyond int64: a number that core refuses for int64, and takes for a float where it fits. Rounding must not bring it back inside.
+    const number = Number(value)
+    if (!Number.isFinite(number)) return this.addInvalid(at, row, feature, 'an integer beyond float64')
+    this.kinds[at] = NUMBER
+    this.numbers[at] = this.layout.isInteger[feature] && number === -(2 ** 63) ? number * 2 : number
+  }
+
+  addInvalid(at, row, feature, got) {
+    this.isPlain = false
+    this.kinds[at] = TOLD
+    this.invalid ??= []
+    this.invalid.push([row, feature, got])
+  }
+
+  addUnknown(row, name) {
+    if (this.layout.ignoresExtra) return
+    this.isPlain = false
+    this.unknown ??= []
+    this.unknown.push([row, name])
+  }
+
+  addMissing(at, feature) {
+    this.kinds[at] = MISSING
+    this.numbers[at] = NaN
+    if (!this.layout.isNanMissing[feature]) this.isPlain = false
+  }
+
+  /** Everything but a number in the range of its feature. */
+  addOther(at, value, row, feature) {
+    const { layout } = this
+    switch (typeof value) {
+      case 'number':
+        if (value !== value) return this.addMissing(at, feature)
+        this.kinds[at] = NUMBER
+        this.numbers[at] = value
+        if (!layout.isExactInteger(feature, value)) this.isPlain = false
+        return
+      case 'string':
+        this.isPlain = false
+        return this.addString(at, value)
+      case 'boolean':
+        this.kinds[at] = value ? TRUE : FALSE
+        this.numbers[at] = value ? 1 : 0
+        if (!layout.isPlainBool[feature]) this.isPlain = false
+        return
+      case 'bigint':
+        return this.addBigInt(at, value, row, feature)
+      case 'undefined':
+        return this.addMissing(at, feature)
+      default:
+        if (value === null) return this.addMissing(at, feature)
+        return this.addInvalid(at, row, feature, Array.isArray(value) ? 'array' : typeof value === 'object' ? nameOf(value) : typeof value)
+    }
+  }
+
+  /** Reads one record. Runs code of the user. */
+  read(record, row) {
+    const { layout } = this
+    const { names, low, high } = layout
+    const num = names.length
+    const base = row * num
+    this.kinds.fill(ABSENT, base, base + num)
+    const prototype = Object.getPrototypeOf(record)
+    if ((prototype !== Object.prototype && prototype !== null) || !isPrototypeClean()) return this.readSlowly(record, row)
+    const { kinds, numbers } = this
+    let seen = 0
+    let guess = 0
+    for (const name in record) {
+      let feature = guess
+      if (guess >= num || names[guess] !== name) {
+        feature = layout.index.get(name)
+        if (feature === undefined) {
+          this.addUnknown(row, name)
+          continue
+        }
+      }
+      guess = feature + 1
+      ++seen
+      const value = record[name]
+      const at = base + feature
+      if (typeof value === 'number' && value >= low[feature] && value <= high[feature]) {
+        kinds[at] = NUMBER
+        numbers[at] = value
+      } else {
+        this.addOther(at, value, row, feature)
+      }
+    }
+    if (seen < num) this.fillAbsent(base)
+  }
+
+  readSlowly(record, row) {
+    if (!isRecord(record)) {
+      this.isPlain = false
+      this.invalid ??= []
+      this.invalid.push([row, -1, nameOf(record)])
+      return
+    }
+    const { names, index } = this.layout
+    const base = row * names.length
+    for (const name of Object.keys(record)) {
+      const feature = index.get(name)
+      if (feature === undefined) this.addUnknown(row, name)
+      else this.addOther(base + feature, record[name], row, feature)
+    }
+    this.fillAbsent(base)
+  }
+
+  fillAbsent(base) {
+    const { names, isNanMissing } = this.layout
+    for (let feature = 0; feature < names.length; ++feature) {
+      if (this.kinds[base + feature] !== ABSENT) continue
+      this.numbers[base + feature] = NaN
+      if (!isNanMissing[feature]) this.isPlain = false
+    }
+  }
+
+  /** Writes plain values where the engine reads. */
+  write(inputs) {
+    const { rows, numbers, layout } = this
+    const { names, inputOf, columnOf, widthOf } = layout
+    const num = names.length
+    if (layout.isMatrix) {
+      const { view } = inputs[0]
+      for (let i = 0; i < rows * num; ++i) view[i] = numbers[i]
+      return
+    }
+    for (let feature = 0; feature < num; ++feature) {
+      const { view } = inputs[inputOf[feature]]
+      const width = widthOf[feature]
+      for (let row = 0, at = columnOf[feature]; row < rows; ++row, at += width) view[at] = numbers[row * num + feature]
+    }
+  }
+
+  /** Hands everything to core's setters. */
+  set(native) {
+    native.clear(this.rows)
+    for (const [row, feature, got] of this.invalid ?? []) native.setInvalid(row, feature, got)
+    for (const [row, name] of this.unknown ?? []) native.setUnknown(row, name)
+    native.setRecords(this.rows, this.layout.names.length, this.kinds, this.numbers, this.lengths, this.text)
+  }
+}
+
+/** Where features land, and which values may be written there without asking core. Made once for a model. */
+class Layout {
+  constructor(signature, isClosed, ignoresExtra) {
+    const { features, inputs } = signature
+    const inputIndex = new Map(inputs.map((spec, i) => [spec.name, i]))
+    this.ignoresExtra = ignoresExtra
+    this.names = features.map(feature => feature.name)
+    this.index = new Map(this.names.map((name, i) => [name, i]))
+    this.inputOf = features.map(feature => inputIndex.get(feature.input))
+    this.columnOf = features.map(feature => feature.column)
+    const specs = this.inputOf.map(i => inputs[i])
+    // Every place of an input belongs to exactly one feature.
+    this.widths = inputs.map((_, i) => this.inputOf.filter(input => input === i).length)
+    this.widthOf = this.inputOf.map(i => this.widths[i])
+    const isFloat = specs.map(spec => spec.dtype === 'float32' || spec.dtype === 'float64')
+    const isNumber = features.map(({ dtype }, i) => isFloat[i] && (dtype === 'float32' || dtype === 'float64'))
+    // Empty ranges (NaN) send a number to addOther. Infinity goes there too: it is rare, and core decides.
+    const limit = specs.map((spec, i) => (isNumber[i] ? (spec.dtype === 'float32' ? FLT_MAX : Number.MAX_VALUE) : NaN))
+    this.high = Float64Array.from(limit)
+    this.low = this.high.map(value => -value)
+    this.isNanMissing = features.map((feature, i) => feature.nullable && isFloat[i])
+    this.isPlainBool = features.map((feature, i) => feature.dtype === 'bool' && isFloat[i])
+    this.integerIn = features.map((feature, i) => (feature.dtype === 'int64' && isFloat[i] ? specs[i].dtype : ''))
+    this.isInteger = features.map(feature => feature.dtype === 'int64')
+    // A closed list is looked at by core, which reports all faults of the setters together, but only the first of a tensor.
+    this.isPlain = features.length > 0 && isFloat.every(Boolean) && this.widths.every(width => width > 0) && !isClosed.some(Boolean)
+    this.isMatrix = this.isPlain && inputs.length === 1 && this.columnOf.every((column, i) => column === i)
+  }
+
+  /** The shape of input `i` for that many rows. */
+  dimsOf(spec, i, rows) {
+    return spec.dims.length < 2 ? [rows] : [rows, this.widths[i]]
+  }
+
+  isExactInteger(feature, value) {
+    const dtype = this.integerIn[feature]
+    if (dtype === '' || !Number.isInteger(value) || Math.abs(value) > TWO_TO_53) return false
+    return dtype === 'float64' || Math.fround(value) === value
+  }
+}
+
+module.exports = { Layout, Staging }

@@ -1,0 +1,35 @@
+// AbortSignals: one listener for each signal, however many runs wait for it, and none when they are over.
+'use strict'
+
+const watched = new WeakMap() // signal -> {waiting: a set of callbacks, listener}
+
+function forget(signal, callback) {
+  const entry = watched.get(signal)
+  if (!entry?.waiting.delete(callback) || entry.waiting.size > 0) return
+  signal.removeEventListener('abort', entry.listener)
+  watched.delete(signal)
+}
+
+function watch(signal) {
+  const waiting = new Set()
+  const listener = () => {
+    watched.delete(signal)
+    for (const callback of waiting) callback()
+  }
+  signal.addEventListener('abort', listener, { once: true })
+  const entry = { waiting, listener }
+  watched.set(signal, entry)
+  return entry
+}
+
+const nothing = () => {}
+
+/** Calls `callback` when the signal aborts. Gives a function that forgets it, to be called in any case; undefined signals never abort. */
+function onAbort(signal, callback) {
+  if (signal === undefined) return nothing
+  const entry = watched.get(signal) ?? watch(signal)
+  entry.waiting.add(callback)
+  return () => forget(signal, callback)
+}
+
+module.exports = { onAbort }

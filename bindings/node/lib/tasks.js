@@ -1,0 +1,176 @@
+// Runs that leave this thread: started on the pool of the library, in order, a bounded number at a time; their end comes back over
+// the event loop. Deadlines and AbortSignals of those that wait are honoured here, of those that run by the engine.
+'use strict'
+
+const { fail } = require('./errors.js')
+const { now, turn } = require('./pace.js')
+const { onAbort } = require('./signals.js')
+
+const MAX_STARTED = 64 // of this thread; the library has as many threads as there are cores
+const MAX_WAITING = 16384
+const RETRY_MS = 1
+
+let numStarted = 0
+let retry = null
+const queue = { tasks: [], first: 0 }
+
+class Task {
+  /**
+   * `workspace` has its inputs. `read` makes the answer; `release` is called when the engine has let go of the memory, which after an
+   * abort is later than the promise.
+   */
+  constructor({ workspace, timeoutNs, signal, pace, size, read, release }) {
+    this.workspace = workspace
+    this.timeoutNs = timeoutNs
+    this.signal = signal
+    this.pace = pace
+    this.size = size
+    this.read = read
+    this.release = release
+    this.isStarted = false
+    this.isSettled = false
+    this.begin = now()
+    this.timer = null
+    this.promise = new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+    this.forget = onAbort(signal, () => this.abort())
+    workspace.task = this
+  }
+
+  settle(settle, value) {
+    if (this.isSettled) return
+    this.isSettled = true
+    this.forget()
+    clearTimeout(this.timer)
+    settle(value)
+  }
+
+  over() {
+    this.workspace.task = null
+    this.release(this.workspace)
+  }
+
+  fail(error) {
+    this.settle(this.reject, error)
+    this.over()
+  }
+
+  succeed() {
+    if (!this.isSettled) {
+      let answer
+      try {
+        answer = this.read(this.workspace)
+      } catch (error) {
+        return this.fail(error)
+      }
+      this.settle(this.resolve, answer)
+    }
+    this.over()
+  }
+
+  abort() {
+    this.settle(this.reject, this.signal.reason)
+    if (this.isStarted) this.workspace.native.cancel()
+    else this.over() // whoever comes to it in a queue sees that it is settled
+  }
+
+  /** For those that wait; a deadline counts from the call on. */
+  watchDeadline() {
+    if (this.timeoutNs <= 0) return
+    const ms = Math.min(this.timeoutNs / 1e6, 2 ** 31 - 1)
+    this.timer = setTimeout(() => {
+      if (!this.isStarted) this.fail(fail('TIMEOUT', 'the deadline passed before the run was over'))
+    }, ms)
+  }
+
+  /** 0 is not a deadline but a mistake, which the library refuses. */
+  remainingNs() {
+    return this.timeoutNs <= 0 ? this.timeoutNs : Math.max(1, Math.round(this.timeoutNs - (now() - this.begin)))
+  }
+
+  /** On this thread, in a turn that has time for it. */
+  runHere() {
+    if (this.isSettled) return
+    try {
+      turn.time(this.pace, this.size, () => this.workspace.execute(this.remainingNs()))
+    } catch (error) {
+      return this.fail(error)
+    }
+    this.succeed()
+  }
+
+  /** On a thread; false when the library's queue is full. */
+  start() {
+    try {
+      this.workspace.prepare()
+      if (!this.workspace.native.start(this.remainingNs())) return false
+    } catch (error) {
+      this.fail(error)
+      return true
+    }
+    this.isStarted = true
+    ++numStarted
+    clearTimeout(this.timer)
+    return true
+  }
+
+  /** From the event loop. `isReleasedOnly`: the run was told to end, and the engine has not let go yet. */
+  onFinish(error, isReleasedOnly) {
+    if (isReleasedOnly) return this.settle(this.reject, error)
+    --numStarted
+    if (error === undefined) {
+      this.pace?.observeHop(this.size, now() - this.begin)
+      this.succeed()
+    } else {
+      this.fail(error)
+    }
+    pump()
+  }
+}
+
+function startAll() {
+  while (queue.first < queue.tasks.length && numStarted < MAX_STARTED) {
+    const task = queue.tasks[queue.first]
+    if (!task.isSettled && !task.start()) return false
+    ++queue.first
+  }
+  return true
+}
+
+/** Starts those that wait, while there is room. */
+function pump() {
+  const hasRoom = startAll()
+  if (queue.first > 1024 || queue.first === queue.tasks.length) {
+    queue.tasks = queue.tasks.slice(queue.first)
+    queue.first = 0
+  }
+  // Full of runs of other threads: nobody will tell when there is room.
+  if (!hasRoom && numStarted === 0) {
+    retry ??= setTimeout(() => {
+      retry = null
+      pump()
+    }, RETRY_MS)
+  }
+}
+
+/** The promise of a run off this turn of the event loop. */
+function submit(request) {
+  const task = new Task(request)
+  if (task.pace?.isShort(task.size)) {
+    task.watchDeadline()
+    turn.defer(() => task.runHere())
+    return task.promise
+  }
+  if (queue.tasks.length - queue.first >= MAX_WAITING) {
+    task.fail(fail('BUSY', `the queue of asynchronous runs is full: ${MAX_WAITING} wait`))
+    return task.promise
+  }
+  queue.tasks.push(task)
+  pump()
+  if (!task.isStarted && !task.isSettled) task.watchDeadline()
+  return task.promise
+}
+
+module.exports = { submit }

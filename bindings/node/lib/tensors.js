@@ -1,0 +1,170 @@
+// What `run` takes: checks and converts one input to a typed array (or strings) and dims. Runs code of the user (getters, proxies),
+// so nothing is bound to the engine before all inputs were read.
+'use strict'
+
+const { DTYPES, bufferOf, classOf, lengthOf, nameOfClass, offsetOf } = require('./dtypes.js')
+const { failInput } = require('./errors.js')
+const { typeName } = require('./options.js')
+
+const MAX_DEPTH = 32
+const INTEGERS = {
+  int8: [-128, 127],
+  int16: [-32768, 32767],
+  int32: [-2147483648, 2147483647],
+  uint8: [0, 255],
+  uint16: [0, 65535],
+  uint32: [0, 4294967295],
+  int64: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+  uint64: [0, Number.MAX_SAFE_INTEGER]
+}
+const BIG_INTEGERS = { int64: [-(2n ** 63n), 2n ** 63n - 1n], uint64: [0n, 2n ** 64n - 1n] }
+const LARGEST = { float16: 65504, float32: 3.4028234663852886e38 }
+
+/** What core is to say of a value that is no tensor of this input. Thrown to the workspace, which knows the call. */
+class Refusal {
+  constructor(kind, got) {
+    this.kind = kind // 'dtype' or 'shape'
+    this.got = got
+  }
+}
+
+function outOfRange(spec) {
+  return failInput('OUT_OF_RANGE', spec.name, spec.dtype, 'a number beyond its range')
+}
+
+function toFloat(value, spec) {
+  const number = typeof value === 'bigint' ? Number(value) : value
+  if (typeof number !== 'number') throw new Refusal('dtype', typeName(value))
+  if (Math.abs(number) > (LARGEST[spec.dtype] ?? Number.MAX_VALUE) && Math.abs(value) !== Infinity) throw outOfRange(spec)
+  return number
+}
+
+function toInteger(value, spec) {
+  if (typeof value !== 'number') throw new Refusal('dtype', typeName(value))
+  if (!Number.isInteger(value)) throw new Refusal('dtype', 'float64')
+  const [low, high] = INTEGERS[spec.dtype]
+  if (value < low || value > high) throw outOfRange(spec)
+  return value
+}
+
+function toBigInt(value, spec) {
+  if (typeof value !== 'bigint') return BigInt(toInteger(value, spec))
+  const [low, high] = BIG_INTEGERS[spec.dtype]
+  if (value < low || value > high) throw outOfRange(spec)
+  return value
+}
+
+function toSmallInteger(value, spec) {
+  return toInteger(typeof value === 'bigint' ? Number(value) : value, spec)
+}
+
+function toBool(value) {
+  if (typeof value !== 'boolean') throw new Refusal('dtype', typeName(value))
+  return value ? 1 : 0
+}
+
+function toText(value) {
+  if (typeof value !== 'string') throw new Refusal('dtype', typeName(value))
+  return value
+}
+
+function converterOf(spec) {
+  const { Array: Class, isRaw } = DTYPES[spec.dtype]
+  if (spec.dtype === 'string') return toText
+  if (spec.dtype === 'bool') return toBool
+  if (isRaw) throw new Refusal('dtype', 'array')
+  if (Class === BigInt64Array || Class === BigUint64Array) return toBigInt
+  return spec.dtype in INTEGERS ? toSmallInteger : toFloat
+}
+
+/** Appends the elements of nested arrays to `flat`; `dims` is filled on the way down and compared afterwards. */
+function flatten(array, depth, dims, flat, convert, spec) {
+  const length = array.length
+  if (dims.length === depth) {
+    if (depth === MAX_DEPTH) throw new Refusal('shape', `more than ${MAX_DEPTH} dimensions`)
+    dims.push(length)
+  } else if (dims[depth] !== length) {
+    throw new Refusal('shape', 'a ragged array')
+  }
+  for (let i = 0; i < length; ++i) {
+    const value = array[i]
+    if (Array.isArray(value)) {
+      if (i > 0 && dims.length === depth + 1) throw new Refusal('shape', 'a ragged array')
+      flatten(value, depth + 1, dims, flat, convert, spec)
+    } else {
+      if (dims.length > depth + 1) throw new Refusal('shape', 'a ragged array')
+      if (value === undefined && !(i in array)) throw new Refusal('dtype', 'an array with holes')
+      flat.push(convert(value, spec))
+    }
+  }
+}
+
+function fromArray(array, spec) {
+  const dims = []
+  const flat = []
+  flatten(array, 0, dims, flat, converterOf(spec), spec)
+  const Class = DTYPES[spec.dtype].Array
+  return { data: spec.dtype === 'string' ? flat : Class.from(flat), dims: dims.length > 1 ? dims : undefined }
+}
+
+function readDims(dims, spec) {
+  if (dims === undefined) return undefined
+  if (!Array.isArray(dims)) throw new TypeError(`input '${spec.name}': dims: expected an array of numbers, got ${typeName(dims)}`)
+  return dims.map(dim => {
+    if (Number.isSafeInteger(dim) && dim >= 0) return dim
+    throw new TypeError(`input '${spec.name}': dims: expected whole numbers of 0 or more, got ${Number.isInteger(dim) ? 'less' : typeName(dim)}`)
+  })
+}
+
+/** The shape of `length` elements, where the signature leaves one dimension free at most. */
+function inferDims(spec, length) {
+  const perByte = DTYPES[spec.dtype].perByte ?? 1
+  let fixed = 1
+  let free = -1
+  for (let i = 0; i < spec.dims.length; ++i) {
+    if (spec.dims[i] !== null) fixed *= spec.dims[i]
+    else if (free === -1) free = i
+    else return [length]
+  }
+  if (free === -1) return Math.ceil(fixed / perByte) === length ? spec.dims : [length]
+  const elements = length * perByte
+  if (fixed === 0 || elements % fixed !== 0) return [length]
+  const dims = spec.dims.slice()
+  dims[free] = elements / fixed
+  return dims
+}
+
+function isDetached(buffer) {
+  if (buffer.byteLength > 0) return false
+  try {
+    new Uint8Array(buffer)
+    return false
+  } catch {
+    return true
+  }
+}
+
+/** {data, dims}: data of the class that the input needs; dims undefined where they are to be inferred. Throws a Refusal. */
+function readTensor(value, spec) {
+  const name = classOf(value)
+  if (name !== undefined) {
+    if (!DTYPES[spec.dtype].accepts.includes(name)) throw new Refusal('dtype', nameOfClass(name))
+    if (lengthOf(value) === 0 && isDetached(bufferOf(value))) throw new Refusal('shape', 'a detached array')
+    const Class = DTYPES[spec.dtype].Array
+    // float16 as raw bits: the same bytes, not numbers to convert.
+    const data = name === Class.name ? value : new Class(bufferOf(value), offsetOf(value), lengthOf(value))
+    return { data, dims: readDims(value.dims, spec) }
+  }
+  if (Array.isArray(value)) {
+    const tensor = fromArray(value, spec)
+    return { data: tensor.data, dims: readDims(value.dims, spec) ?? tensor.dims }
+  }
+  if (value === null || typeof value !== 'object') throw new Refusal('dtype', typeName(value))
+  if (ArrayBuffer.isView(value)) throw new Refusal('dtype', 'DataView')
+  const { data, dims } = value
+  if (classOf(data) === undefined && !Array.isArray(data)) throw new Refusal('dtype', 'object')
+  const tensor = readTensor(data, spec)
+  return { data: tensor.data, dims: readDims(dims, spec) ?? tensor.dims }
+}
+
+module.exports = { Refusal, inferDims, readTensor }

@@ -1,0 +1,217 @@
+// One native call with the views of its memory: what runs of a model borrow from its pool, and what a Call owns.
+'use strict'
+
+const { addon } = require('./addon.js')
+const { DTYPES, bufferOf, lengthOf } = require('./dtypes.js')
+const { SidecallError, withGot } = require('./errors.js')
+const { types } = require('node:util')
+const { encodeStrings } = require('./text.js')
+const { Refusal, inferDims, readTensor } = require('./tensors.js')
+
+// Up to here a copy is cheaper than telling the engine of other memory (0.4 us).
+const LARGE_BYTES = 32 * 1024
+
+function isSame(a, b) {
+  if (a.length !== b.length) return false
+  for (let i = 0; i < a.length; ++i) {
+    if (a[i] !== b[i]) return false
+  }
+  return true
+}
+
+function count(dims, perByte = 1) {
+  let product = 1
+  for (let i = 0; i < dims.length; ++i) product *= dims[i]
+  return perByte === 1 ? product : Math.ceil(product / perByte)
+}
+
+/** Gives a tensor its shape. */
+function withDims(data, dims) {
+  return Object.defineProperty(data, 'dims', { value: Object.freeze(dims), configurable: true })
+}
+
+class Input {
+  constructor(spec, index) {
+    this.spec = spec
+    this.index = index
+    this.perByte = DTYPES[spec.dtype].perByte ?? 1
+    this.isString = spec.dtype === 'string'
+    this.dims = null
+    this.view = null // of memory that is ours, for `dims`; null where the engine reads other memory, or has its own copy
+    this.data = null // what the present run gives
+    this.wanted = null
+  }
+}
+
+class Output {
+  constructor(spec, index) {
+    this.spec = spec
+    this.index = index
+    this.isString = spec.dtype === 'string'
+    this.dims = null // where they follow from the inputs
+    this.view = null // of memory that the engine writes; null where only a run tells the shape, and for strings
+    this.fetched = null // the last answer, where there is no view
+  }
+}
+
+class Workspace {
+  constructor(native, signature, rows) {
+    this.task = null // the asynchronous run under way
+    this.native = new addon.Call(native, rows, (error, isReleasedOnly) => this.task.onFinish(error, isReleasedOnly))
+    this.run = this.native.run // takes nothing and gives nothing
+    this.inputs = signature.inputs.map((spec, i) => new Input(spec, i))
+    this.outputs = signature.outputs.map((spec, i) => new Output(spec, i))
+    this.isShapeStale = true
+  }
+
+  /** Memory of ours for an input; what it held is lost. */
+  own(input, dims) {
+    const { Array: Class } = DTYPES[input.spec.dtype]
+    input.view = null
+    const buffer = this.native.ownInput(input.index, input.spec.type, dims)
+    input.view = new Class(buffer, 0, count(dims, input.perByte))
+    this.setDims(input, dims)
+    return input.view
+  }
+
+  setDims(input, dims) {
+    if (input.dims === null || !isSame(input.dims, dims)) this.isShapeStale = true
+    input.dims = dims
+  }
+
+  /** Reads one input without giving it to the engine yet. Runs code of the user. */
+  read(input, value) {
+    try {
+      const { data, dims } = readTensor(value, input.spec)
+      input.data = data
+      input.wanted = dims
+    } catch (refusal) {
+      if (refusal instanceof Refusal) this.refuse(input, refusal)
+      throw refusal
+    }
+  }
+
+  /** Lets core say what it expects. */
+  refuse(input, { kind, got }) {
+    if (kind === 'dtype') this.native.refuseInput(input.index, got)
+    try {
+      const dims = input.spec.dims.concat(1).map(dim => dim ?? 1)
+      this.native.copyInput(input.index, input.spec.type, dims, new Uint8Array(0))
+    } catch (error) {
+      if (!(error instanceof SidecallError)) throw error
+      throw withGot(error, got)
+    }
+  }
+
+  /**
+   * Gives what was read to the engine. No code of the user runs from here to the end of the run, so that borrowed memory stays.
+   * `mayBorrow`: the run is over before anybody else runs.
+   */
+  give(input, mayBorrow) {
+    const { data, spec } = input
+    const length = input.isString ? data.length : lengthOf(data)
+    const dims = input.wanted ?? inferDims(spec, length)
+    input.data = null
+    input.wanted = null
+    if (input.isString) return this.giveStrings(input, data, dims)
+    if (input.view !== null && isSame(input.dims, dims) && length === input.view.length) {
+      input.view.set(data)
+      return
+    }
+    const isFitting = length === count(dims, input.perByte)
+    if (!isFitting || !this.fits(spec, dims)) {
+      input.view = null
+      this.native.copyInput(input.index, spec.type, dims, data) // core says what is wrong
+    } else if (mayBorrow && data.byteLength >= LARGE_BYTES && !types.isSharedArrayBuffer(bufferOf(data))) {
+      input.view = null
+      this.native.borrowInput(input.index, spec.type, dims, data)
+      this.setDims(input, dims)
+    } else {
+      this.own(input, dims).set(data)
+    }
+  }
+
+  fits(spec, dims) {
+    if (dims.length !== spec.dims.length) return false
+    for (let i = 0; i < dims.length; ++i) {
+      if (spec.dims[i] !== null && spec.dims[i] !== dims[i]) return false
+    }
+    return true
+  }
+
+  giveStrings(input, strings, dims) {
+    if (strings.length !== count(dims)) dims = [strings.length]
+    const { bytes, ends } = encodeStrings(strings)
+    this.native.giveStrings(input.index, input.spec.type, dims, bytes, ends)
+    this.setDims(input, dims)
+  }
+
+  /** After shapes of inputs changed: memory for outputs whose shape follows from them. */
+  settle() {
+    const all = this.native.outputDims()
+    for (const output of this.outputs) {
+      const dims = all[output.index]
+      output.view = null
+      output.dims = dims
+      if (dims === null || output.isString) continue
+      const { Array: Class, perByte } = DTYPES[output.spec.dtype]
+      output.view = withDims(new Class(this.native.ownOutput(output.index), 0, count(dims, perByte)), dims)
+    }
+    this.isShapeStale = false
+  }
+
+  /** The last run's tensor of an output, in memory that nobody else has. */
+  take(output) {
+    if (output.view !== null) return withDims(output.view.slice(), output.dims)
+    const [dims, raw] = this.native.readOutput(output.index)
+    const { Array: Class } = DTYPES[output.spec.dtype]
+    return withDims(output.isString ? raw : new Class(raw), dims)
+  }
+
+  takeAll() {
+    const result = {}
+    for (let i = 0; i < this.outputs.length; ++i) {
+      const output = this.outputs[i]
+      const tensor = this.take(output)
+      if (output.spec.name === '__proto__') Object.defineProperty(result, '__proto__', { value: tensor, enumerable: true, configurable: true, writable: true })
+      else result[output.spec.name] = tensor
+    }
+    return result
+  }
+
+  /** The next run sees only what is given from now on. */
+  forget() {
+    this.native.reset()
+    for (const input of this.inputs) input.view = null
+  }
+
+  prepare() {
+    if (this.isShapeStale) this.settle()
+  }
+
+  execute(timeoutNs) {
+    if (this.isShapeStale) this.settle()
+    if (timeoutNs === -1) this.run()
+    else this.native.runUntil(timeoutNs)
+  }
+
+  /** Elements that were read for the next run. */
+  get size() {
+    let size = 0
+    for (const { data } of this.inputs) size += data === null ? 0 : data.length
+    return size
+  }
+
+  get bytes() {
+    let bytes = 0
+    for (const { view } of this.inputs) bytes += view === null ? 0 : view.byteLength
+    for (const { view } of this.outputs) bytes += view === null ? 0 : view.byteLength
+    return bytes
+  }
+
+  close() {
+    this.native.close()
+  }
+}
+
+module.exports = { Workspace, withDims, count }

@@ -1,0 +1,189 @@
+// Life and runs of a call; see call.h. Tensors are in call_tensors.cpp, records in call_records.cpp.
+#include "call.h"
+
+#include <utility>
+
+#include "model.h"
+
+namespace sidecall_node {
+namespace {
+
+// Roughly what a call costs beside its tensors. V8 cannot see it, and would collect too late.
+constexpr int64_t kCallBytes = 16 * 1024;
+
+}  // namespace
+
+void Call::define(Napi::Env env, Napi::Object exports) {
+  const Napi::Function constructor = DefineClass(env, "Call",
+                                                 {
+                                                     InstanceMethod<&Call::run_until>("runUntil"),
+                                                     InstanceMethod<&Call::start>("start"),
+                                                     InstanceMethod<&Call::cancel_run>("cancel"),
+                                                     InstanceMethod<&Call::require_idle>("requireIdle"),
+                                                     InstanceMethod<&Call::close_call>("close"),
+                                                     InstanceMethod<&Call::own_input>("ownInput"),
+                                                     InstanceMethod<&Call::borrow_input>("borrowInput"),
+                                                     InstanceMethod<&Call::copy_input>("copyInput"),
+                                                     InstanceMethod<&Call::give_strings>("giveStrings"),
+                                                     InstanceMethod<&Call::refuse_input>("refuseInput"),
+                                                     InstanceMethod<&Call::reset>("reset"),
+                                                     InstanceMethod<&Call::output_dims>("outputDims"),
+                                                     InstanceMethod<&Call::own_output>("ownOutput"),
+                                                     InstanceMethod<&Call::read_output>("readOutput"),
+                                                     InstanceMethod<&Call::set_records>("setRecords"),
+                                                     InstanceMethod<&Call::set_invalid>("setInvalid"),
+                                                     InstanceMethod<&Call::set_unknown>("setUnknown"),
+                                                     InstanceMethod<&Call::clear>("clear"),
+                                                     InstanceMethod<&Call::refuse_column>("refuseColumn"),
+                                                 });
+  exports.Set("Call", constructor);
+}
+
+// new Call(model, rows, onFinish)
+Call::Call(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), environment_(*info.Env().GetInstanceData<std::shared_ptr<Environment>>()) {
+  const Napi::Env env = info.Env();
+  const sidecall_model* model = Model::Unwrap(info[0].As<Napi::Object>())->handle();
+  const int64_t rows = info[1].As<Napi::Number>().Int64Value();
+  environment_->check(sidecall_call_open(model, rows, &handle_, environment_->error()));
+  environment_->calls.insert(this);
+  inputs_.resize(static_cast<size_t>(sidecall_model_num_inputs(model)));
+  outputs_.resize(static_cast<size_t>(sidecall_model_num_outputs(model)));
+  Napi::MemoryManagement::AdjustExternalMemory(env, kCallBytes);
+
+  // The run alone is a function that takes nothing and finds its call without a look-up: 60 ns instead of 150.
+  napi_value run = nullptr;
+  if (napi_create_function(env, "run", NAPI_AUTO_LENGTH, run_now, this, &run) != napi_ok) throw Napi::Error::New(env);
+  const auto function = Napi::Function(env, run);
+  function.Set("call", info.This());  // whoever holds the function holds the call
+  const auto self = info.This().As<Napi::Object>();
+  self.Set("run", function);
+  self.Set("onFinish", info[2]);
+}
+
+Call::~Call() {
+  if (handle_ != nullptr) close([] {});
+}
+
+void Call::close(std::function<void()> on_closed) {
+  environment_->calls.erase(this);
+  Poll* poll = std::exchange(poll_, nullptr);
+  if (poll != nullptr) poll->close(on_closed);
+  sidecall_call_close(std::exchange(handle_, nullptr));
+  for (Window& window : inputs_) window.close();
+  for (Window& window : outputs_) window.close();
+  if (poll == nullptr) on_closed();
+}
+
+// To be called when no run is under way: it would wait for its end.
+Napi::Value Call::close_call(const Napi::CallbackInfo& info) {
+  if (handle_ == nullptr) return info.Env().Undefined();
+  close([] {});
+  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), -kCallBytes);
+  return info.Env().Undefined();
+}
+
+sidecall_status Call::run(int64_t timeout_ns) {
+  for (const Window& window : inputs_) window.copy_in();
+  const sidecall_status status = sidecall_call_run(handle_, timeout_ns, environment_->error());
+  if (status == SIDECALL_OK && environment_->copies) {
+    for (const Window& window : outputs_) window.copy_out();
+  }
+  return status;
+}
+
+// The hottest function of the addon.
+napi_value Call::run_now(napi_env env, napi_callback_info info) {
+  void* data = nullptr;
+  napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
+  auto* self = static_cast<Call*>(data);
+  Environment& environment = *self->environment_;
+  const sidecall_status status =
+      environment.copies ? self->run(-1) : sidecall_call_run(self->handle_, -1, environment.error());
+  if (status == SIDECALL_OK) return nullptr;
+  try {
+    napi_throw(env, environment.make_error(status));
+  } catch (const Napi::Error& error) {
+    error.ThrowAsJavaScriptException();
+  }
+  return nullptr;
+}
+
+// runUntil(timeoutNs)
+Napi::Value Call::run_until(const Napi::CallbackInfo& info) {
+  environment_->check(run(info[0].As<Napi::Number>().Int64Value()));
+  return info.Env().Undefined();
+}
+
+// start(timeoutNs): false when the queue is full; otherwise onFinish(error, isReleasedOnly) follows, twice where a run was told to end.
+Napi::Value Call::start(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  if (poll_ == nullptr) {
+    int32_t fd = -1;
+    environment_->check(sidecall_call_fd(handle_, &fd, environment_->error()));
+    poll_ = Poll::open(environment_->loop, fd, [this] { on_ready(); });
+    if (poll_ == nullptr) throw Napi::Error::New(env, "libuv refuses to watch a run");
+  }
+  for (const Window& window : inputs_) window.copy_in();
+  const sidecall_status status = sidecall_call_start(handle_, info[0].As<Napi::Number>().Int64Value(), environment_->error());
+  if (status == SIDECALL_BUSY && !is_busy()) return Napi::Boolean::New(env, false);
+  environment_->check(status);
+  is_pending_ = true;
+  poll_->hold();
+  Ref();
+  return Napi::Boolean::New(env, true);
+}
+
+// Has the engine not let go yet? Asks for an input that cannot exist: whether the call is idle is looked at first.
+bool Call::is_busy() {
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  return sidecall_call_input(handle_, -1, &view, nullptr) == SIDECALL_BUSY;
+}
+
+void Call::on_ready() {
+  if (handle_ == nullptr || !is_pending_) return;
+  const sidecall_status status = sidecall_call_finish(handle_, 0, environment_->error());
+  if (status == SIDECALL_BUSY || environment_->is_closing) return;
+  // Told to end, a run is reported at once, and once more when the engine lets go.
+  const bool is_released_only = (status == SIDECALL_TIMEOUT || status == SIDECALL_CANCELLED) && is_busy();
+  if (!is_released_only) {
+    is_pending_ = false;
+    poll_->release();
+  }
+  const Napi::Env env = environment_->env;
+  const Napi::HandleScope scope(env);
+  try {
+    if (status == SIDECALL_OK) {
+      for (const Window& window : outputs_) window.copy_out();
+    }
+    const napi_value error = status == SIDECALL_OK ? env.Undefined() : environment_->make_error(status);
+    const auto on_finish = Value().Get("onFinish").As<Napi::Function>();
+    on_finish.MakeCallback(Value(), {error, Napi::Boolean::New(env, is_released_only)}, environment_->context);
+  } catch (const Napi::Error& error) {
+    napi_fatal_exception(env, error.Value());
+  }
+  if (!is_released_only) Unref();
+}
+
+Napi::Value Call::cancel_run(const Napi::CallbackInfo& info) {
+  cancel();
+  return info.Env().Undefined();
+}
+
+void Call::await() {
+  if (!is_pending_) return;
+  sidecall_call_finish(handle_, -1, nullptr);
+  // Only resize waits for the engine of a run that was told to end; to the number of rows that there are it does nothing else.
+  if (is_busy()) sidecall_call_resize(handle_, sidecall_call_rows(handle_), nullptr);
+  is_pending_ = false;
+}
+
+// Throws BUSY in the words of core.
+Napi::Value Call::require_idle(const Napi::CallbackInfo& info) {
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  const sidecall_status status = sidecall_call_input(handle_, -1, &view, environment_->error());
+  if (status == SIDECALL_BUSY) environment_->check(status);
+  return info.Env().Undefined();
+}
+
+}  // namespace sidecall_node

@@ -1,0 +1,70 @@
+// The native side of a call: one sidecall_call with the memory that JavaScript sees. Checks nothing that lib/*.js has checked
+// already, and lets core word what is wrong.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "environment.h"
+#include "memory.h"
+#include "poll.h"
+
+namespace sidecall_node {
+
+class Call final : public Napi::ObjectWrap<Call> {
+ public:
+  static void define(Napi::Env env, Napi::Object exports);
+
+  explicit Call(const Napi::CallbackInfo& info);
+  ~Call() override;
+
+  // For the end of the environment.
+  void cancel() { sidecall_call_cancel(handle_); }
+  void await();
+  void close(std::function<void()> on_closed);
+
+ private:
+  static napi_value run_now(napi_env env, napi_callback_info info);
+
+  // call.cpp
+  Napi::Value run_until(const Napi::CallbackInfo& info);
+  Napi::Value start(const Napi::CallbackInfo& info);
+  Napi::Value cancel_run(const Napi::CallbackInfo& info);
+  Napi::Value require_idle(const Napi::CallbackInfo& info);
+  Napi::Value close_call(const Napi::CallbackInfo& info);
+
+  // call_tensors.cpp
+  Napi::Value own_input(const Napi::CallbackInfo& info);
+  Napi::Value borrow_input(const Napi::CallbackInfo& info);
+  Napi::Value copy_input(const Napi::CallbackInfo& info);
+  Napi::Value give_strings(const Napi::CallbackInfo& info);
+  Napi::Value refuse_input(const Napi::CallbackInfo& info);
+  Napi::Value reset(const Napi::CallbackInfo& info);
+  Napi::Value output_dims(const Napi::CallbackInfo& info);
+  Napi::Value own_output(const Napi::CallbackInfo& info);
+  Napi::Value read_output(const Napi::CallbackInfo& info);
+
+  // call_records.cpp
+  Napi::Value set_records(const Napi::CallbackInfo& info);
+  Napi::Value set_invalid(const Napi::CallbackInfo& info);
+  Napi::Value set_unknown(const Napi::CallbackInfo& info);
+  Napi::Value clear(const Napi::CallbackInfo& info);
+  Napi::Value refuse_column(const Napi::CallbackInfo& info);
+
+  sidecall_status run(int64_t timeout_ns);
+  void give_tensor(const Napi::CallbackInfo& info, bool borrow);
+  void on_ready();
+  bool is_busy();
+
+  std::shared_ptr<Environment> environment_;
+  sidecall_call* handle_ = nullptr;
+  std::vector<Window> inputs_;
+  std::vector<Window> outputs_;
+  std::vector<int64_t> dims_;  // of the input that is being given
+  Poll* poll_ = nullptr;
+  bool is_pending_ = false;  // started, and the engine has not let go
+  int64_t external_bytes_ = 0;
+};
+
+}  // namespace sidecall_node

@@ -1,0 +1,85 @@
+// Records of a call: values that lib/records.js staged, set one by one, so that core words and remembers every fault; see call.h.
+#include "call.h"
+
+namespace sidecall_node {
+namespace {
+
+// The layout that lib/staging.js writes: per value a kind, a number and a length.
+enum Kind : uint8_t { kAbsent = 0, kNumber = 1, kBigInt = 2, kFalse = 3, kTrue = 4, kMissing = 5, kString = 6, kSkip = 7 };
+
+}  // namespace
+
+// setRecords(rows, numFeatures, kinds, numbers, lengths, text): row by row, a value for each feature. A string is `text` from `number` on.
+// What is refused is remembered by the call, and reported by the run.
+Napi::Value Call::set_records(const Napi::CallbackInfo& info) {
+  const auto rows = info[0].As<Napi::Number>().Int64Value();
+  const int32_t num_features = info[1].As<Napi::Number>().Int32Value();
+  const auto kinds = info[2].As<Napi::Uint8Array>();
+  const auto numbers = info[3].As<Napi::Float64Array>();
+  const auto lengths = info[4].As<Napi::Uint32Array>();
+  const auto text = info[5].As<Napi::Uint8Array>();
+  const uint8_t* kind = kinds.Data();
+  const double* number = numbers.Data();
+  const auto* integer = reinterpret_cast<const int64_t*>(number);
+  int64_t at = 0;
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int32_t feature = 0; feature < num_features; ++feature, ++at) {
+      switch (kind[at]) {
+        case kNumber:
+          sidecall_call_set_f64(handle_, row, feature, number[at], nullptr);
+          break;
+        case kBigInt:
+          sidecall_call_set_i64(handle_, row, feature, integer[at], nullptr);
+          break;
+        case kFalse:
+        case kTrue:
+          sidecall_call_set_bool(handle_, row, feature, kind[at] == kTrue ? 1 : 0, nullptr);
+          break;
+        case kMissing:
+          sidecall_call_set_missing(handle_, row, feature, nullptr);
+          break;
+        case kString:
+          sidecall_call_set_str(handle_, row, feature, reinterpret_cast<const char*>(text.Data()) + static_cast<size_t>(number[at]),
+                                lengths.Data()[at], nullptr);
+          break;
+        default:  // absent, or told by setInvalid
+          break;
+      }
+    }
+  }
+  return info.Env().Undefined();
+}
+
+// setInvalid(row, feature, got): feature -1 is the row itself, and throws.
+Napi::Value Call::set_invalid(const Napi::CallbackInfo& info) {
+  const std::string got = info[2].As<Napi::String>();
+  const int32_t feature = info[1].As<Napi::Number>().Int32Value();
+  const sidecall_status status =
+      sidecall_call_set_invalid(handle_, info[0].As<Napi::Number>().Int64Value(), feature, got.c_str(), environment_->error());
+  if (feature < 0) environment_->check(status);
+  return info.Env().Undefined();
+}
+
+// setUnknown(row, name)
+Napi::Value Call::set_unknown(const Napi::CallbackInfo& info) {
+  const std::string name = info[1].As<Napi::String>();
+  sidecall_call_set_unknown(handle_, info[0].As<Napi::Number>().Int64Value(), name.data(), name.size(), nullptr);
+  return info.Env().Undefined();
+}
+
+// clear(rows): the start of the next records, for that many rows.
+Napi::Value Call::clear(const Napi::CallbackInfo& info) {
+  environment_->check(sidecall_call_resize(handle_, info[0].As<Napi::Number>().Int64Value(), environment_->error()));
+  environment_->check(sidecall_call_clear(handle_, environment_->error()));
+  return info.Env().Undefined();
+}
+
+// refuseColumn(row, column): throws what a getter says of a column that cannot be read.
+Napi::Value Call::refuse_column(const Napi::CallbackInfo& info) {
+  double value = 0;
+  environment_->check(sidecall_call_get_f64(handle_, info[0].As<Napi::Number>().Int64Value(), info[1].As<Napi::Number>().Int32Value(),
+                                            &value, environment_->error()));
+  return info.Env().Undefined();
+}
+
+}  // namespace sidecall_node

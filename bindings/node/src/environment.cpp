@@ -1,0 +1,76 @@
+// Errors and the end of an environment; see environment.h.
+#include "environment.h"
+
+#include "call.h"
+
+namespace sidecall_node {
+namespace {
+
+constexpr uint32_t kMaxFaults = 1000;  // what the library keeps
+
+Napi::Value fault_fields(Napi::Env env, const sidecall_fault& fault) {
+  auto fields = Napi::Array::New(env, 6);
+  fields[0U] = Napi::String::New(env, sidecall_status_name(fault.status));
+  fields[1U] = number_or_null(env, fault.row);
+  fields[2U] = Napi::String::New(env, fault.name);
+  fields[3U] = Napi::String::New(env, fault.expected);
+  fields[4U] = Napi::String::New(env, fault.got);
+  fields[5U] = Napi::String::New(env, fault.message);
+  return fields;
+}
+
+}  // namespace
+
+Environment::Environment(Napi::Env from) : env(from), error_(empty_error()), faults_(new sidecall_fault[kMaxFaults]) {
+  error_.faults = faults_.get();
+  error_.faults_capacity = kMaxFaults;
+}
+
+sidecall_error Environment::empty_error() { return SIDECALL_ERROR_INIT; }
+
+std::shared_ptr<Environment> Environment::open(Napi::Env env) {
+  const std::shared_ptr<Environment> made(new Environment(env));
+  if (napi_get_uv_event_loop(env, &made->loop) != napi_ok) throw Napi::Error::New(env, "this environment has no event loop of libuv");
+  napi_async_init(env, nullptr, Napi::String::New(env, "sidecall"), &made->context);
+  env.SetInstanceData<std::shared_ptr<Environment>>(new std::shared_ptr<Environment>(made));
+  // Asynchronous, because handles of libuv close on the loop. Owns a reference until they are.
+  auto* owner = new std::shared_ptr<Environment>(made);
+  if (napi_add_async_cleanup_hook(env, clean_up, owner, nullptr) != napi_ok) delete owner;
+  return made;
+}
+
+// JavaScript is over and must not be called. Closing waits for the engine, which may still write into memory of a run.
+void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
+  const std::unique_ptr<std::shared_ptr<Environment>> owner(static_cast<std::shared_ptr<Environment>*>(data));
+  const std::shared_ptr<Environment> self = *owner;
+  self->is_closing = true;
+  for (Call* call : self->calls) call->cancel();
+  const std::vector<Call*> open_calls(self->calls.begin(), self->calls.end());
+  const auto remaining = std::make_shared<int>(1);
+  const auto finish_one = [remaining, handle] {
+    if (--*remaining == 0) napi_remove_async_cleanup_hook(handle);
+  };
+  for (Call* call : open_calls) {
+    ++*remaining;
+    call->close(finish_one);
+  }
+  finish_one();
+}
+
+void Environment::drain() {
+  for (Call* call : calls) call->cancel();
+  for (Call* call : calls) call->await();
+}
+
+napi_value Environment::make_error(sidecall_status status, const sidecall_error* from) {
+  const sidecall_error& error = from != nullptr ? *from : error_;
+  auto faults = Napi::Array::New(env);
+  const uint32_t kept = error.faults == nullptr ? 0 : std::min(error.num_faults, error.faults_capacity);
+  for (uint32_t i = 0; i < kept; ++i) faults[i] = fault_fields(env, error.faults[i]);
+  return error_factory.Call({Napi::String::New(env, sidecall_status_name(status)), Napi::Number::New(env, status),
+                             Napi::Boolean::New(env, error.retryable != 0), Napi::String::New(env, error.message),
+                             number_or_null(env, error.row), Napi::String::New(env, error.name), Napi::String::New(env, error.expected),
+                             Napi::String::New(env, error.got), faults});
+}
+
+}  // namespace sidecall_node

@@ -1,0 +1,36 @@
+// The native side of a model: describe and close it; used by open.cpp, which makes it, and call.cpp.
+#pragma once
+
+#include <memory>
+
+#include "environment.h"
+
+namespace sidecall_node {
+
+class Model final : public Napi::ObjectWrap<Model> {
+ public:
+  static void define(Napi::Env env);
+
+  // `bytes`: what the model weighs, for the garbage collector, which sees a tiny object.
+  static Napi::Object make(Environment& environment, sidecall_model* opened, int64_t bytes);
+
+  explicit Model(const Napi::CallbackInfo& info);
+  ~Model() override;
+
+  const sidecall_model* handle() const { return handle_; }
+
+ private:
+  Napi::Value describe(const Napi::CallbackInfo& info);
+  Napi::Value id(const Napi::CallbackInfo& info);
+  Napi::Value find(const Napi::CallbackInfo& info);
+  Napi::Value types(const Napi::CallbackInfo& info);
+  Napi::Value refuse_empty(const Napi::CallbackInfo& info);
+  Napi::Value close(const Napi::CallbackInfo& info);
+  void release();
+
+  std::shared_ptr<Environment> environment_;
+  sidecall_model* handle_ = nullptr;
+  int64_t bytes_ = 0;
+};
+
+}  // namespace sidecall_node

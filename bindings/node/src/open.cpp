@@ -1,0 +1,146 @@
+// Opens models, on this thread or on one of Node's pool; see open.h.
+#include "open.h"
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <utility>
+
+#include "model.h"
+
+namespace sidecall_node {
+namespace {
+
+// Everything that an opening needs, away from JavaScript.
+struct Opening {
+  std::shared_ptr<Environment> environment;
+  std::string source;
+  bool is_bytes = false;
+  std::string onnxruntime, onnxruntime_package;
+  sidecall_model_options options;
+
+  sidecall_status status = SIDECALL_INTERNAL;
+  sidecall_error error = Environment::empty_error();
+  sidecall_model* model = nullptr;
+
+  napi_async_work work = nullptr;
+  napi_ref done = nullptr;
+
+  ~Opening() { sidecall_model_close(model); }
+
+  sidecall_status run(sidecall_error* err) {
+    return is_bytes ? sidecall_model_open_bytes(source.data(), source.size(), &options, &model, err)
+                    : sidecall_model_open(source.c_str(), &options, &model, err);
+  }
+
+  int64_t bytes() const {
+    if (is_bytes) return static_cast<int64_t>(source.size());
+    std::error_code none;
+    const auto size = std::filesystem::file_size(source, none);
+    return none ? 0 : static_cast<int64_t>(size);
+  }
+};
+
+int64_t number_of(const Napi::Object& from, const char* name) { return from.Get(name).As<Napi::Number>().Int64Value(); }
+
+void read_options(const Napi::Object& from, Opening* opening) {
+  sidecall_model_options_init(&opening->options);
+  opening->options.verify = static_cast<int32_t>(number_of(from, "verify"));
+  opening->options.extra = static_cast<int32_t>(number_of(from, "extra"));
+  opening->options.allow_exec = static_cast<int32_t>(number_of(from, "allowExec"));
+  opening->options.timeout_ns = number_of(from, "timeoutNs");
+  opening->options.wait_ns = number_of(from, "waitNs");
+  const auto read_path = [&](const char* name, std::string* to) -> const char* {
+    const Napi::Value value = from.Get(name);
+    if (!value.IsString()) return nullptr;
+    *to = value.As<Napi::String>();
+    return to->c_str();
+  };
+  opening->options.onnxruntime = read_path("onnxruntime", &opening->onnxruntime);
+  opening->options.onnxruntime_package = read_path("onnxruntimePackage", &opening->onnxruntime_package);
+}
+
+std::unique_ptr<Opening> read_arguments(const Napi::CallbackInfo& info) {
+  auto opening = std::make_unique<Opening>();
+  opening->environment = *info.Env().GetInstanceData<std::shared_ptr<Environment>>();
+  if (info[0].IsString()) {
+    opening->source = info[0].As<Napi::String>();
+  } else {
+    const auto bytes = info[0].As<Napi::Uint8Array>();
+    opening->is_bytes = true;
+    opening->source.assign(reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength());
+  }
+  read_options(info[1].As<Napi::Object>(), opening.get());
+  return opening;
+}
+
+Napi::Value take_model(Environment& environment, Opening* opening) {
+  return Model::make(environment, std::exchange(opening->model, nullptr), opening->bytes());
+}
+
+Napi::Value open_sync(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info.Env());
+  const std::unique_ptr<Opening> opening = read_arguments(info);
+  environment.check(opening->run(environment.error()));
+  return take_model(environment, opening.get());
+}
+
+// Plain C here: it runs at the end of an environment too, when JavaScript can no longer be called.
+void complete(napi_env env, napi_status status, void* data) {
+  const std::unique_ptr<Opening> opening(static_cast<Opening*>(data));
+  napi_delete_async_work(env, opening->work);
+  Environment& environment = *opening->environment;
+  napi_value done = nullptr;
+  napi_get_reference_value(env, opening->done, &done);
+  napi_delete_reference(env, opening->done);
+  if (status != napi_ok || environment.is_closing || done == nullptr) return;
+  try {
+    const Napi::Value null = environment.env.Null();
+    if (opening->status == SIDECALL_OK) {
+      Napi::Function(env, done).Call({null, take_model(environment, opening.get())});
+    } else {
+      Napi::Function(env, done).Call({environment.make_error(opening->status, &opening->error), null});
+    }
+  } catch (const Napi::Error& error) {
+    error.ThrowAsJavaScriptException();
+  }
+}
+
+Napi::Value open_async(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::unique_ptr<Opening> opening = read_arguments(info);
+  const auto execute = [](napi_env, void* data) {
+    auto* self = static_cast<Opening*>(data);
+    self->status = self->run(&self->error);
+  };
+  const napi_value name = Napi::String::New(env, "sidecall.open");
+  if (napi_create_reference(env, info[2], 1, &opening->done) != napi_ok ||
+      napi_create_async_work(env, nullptr, name, execute, complete, opening.get(), &opening->work) != napi_ok ||
+      napi_queue_async_work(env, opening->work) != napi_ok) {
+    throw Napi::Error::New(env, "no work can be queued");
+  }
+  opening.release();  // NOLINT(bugprone-unused-return-value): complete() frees it
+  return env.Undefined();
+}
+
+Napi::Value describe_engine(const Napi::CallbackInfo& info) {
+  Environment& environment = Environment::of(info.Env());
+  Opening opening;
+  read_options(info[0].As<Napi::Object>(), &opening);
+  sidecall_text* text = nullptr;
+  environment.check(sidecall_engine_describe(&opening.options, &text, environment.error()));
+  const Napi::Value result = Napi::String::New(info.Env(), text->data, text->length);
+  sidecall_text_close(text);
+  return result;
+}
+
+}  // namespace
+
+void define_open(Napi::Env env, Napi::Object exports) {
+  exports.Set("openSync", Napi::Function::New<open_sync>(env, "openSync"));
+  exports.Set("open", Napi::Function::New<open_async>(env, "open"));
+  exports.Set("describeEngine", Napi::Function::New<describe_engine>(env, "describeEngine"));
+}
+
+}  // namespace sidecall_node

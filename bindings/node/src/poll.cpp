@@ -1,0 +1,45 @@
+// The uv_poll handle behind poll.h.
+#include "poll.h"
+
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+
+#include "uv.h"
+
+namespace sidecall_node {
+
+Poll* Poll::open(uv_loop_s* loop, int fd, std::function<void()> on_ready) {
+  const char* name = uv_handle_type_name(kUvPoll);
+  if (name == nullptr || std::strcmp(name, "poll") != 0) return nullptr;
+  auto* handle = static_cast<uv_handle_s*>(std::calloc(1, uv_handle_size(kUvPoll)));
+  if (handle == nullptr || uv_poll_init(loop, handle, fd) != 0) {
+    std::free(handle);
+    return nullptr;
+  }
+  auto* poll = new Poll;
+  poll->handle_ = handle;
+  poll->on_ready_ = std::move(on_ready);
+  uv_handle_set_data(handle, poll);
+  // Cannot fail after a successful init on a descriptor that is open.
+  uv_poll_start(handle, kUvReadable, [](uv_handle_s* self, int, int) { static_cast<Poll*>(uv_handle_get_data(self))->on_ready_(); });
+  uv_unref(handle);
+  return poll;
+}
+
+void Poll::hold() { uv_ref(handle_); }
+
+void Poll::release() { uv_unref(handle_); }
+
+void Poll::close(std::function<void()> on_closed) {
+  on_closed_ = std::move(on_closed);
+  uv_close(handle_, [](uv_handle_s* handle) {
+    auto* self = static_cast<Poll*>(uv_handle_get_data(handle));
+    const std::function<void()> done = std::move(self->on_closed_);
+    delete self;
+    std::free(handle);
+    done();
+  });
+}
+
+}  // namespace sidecall_node

@@ -1,0 +1,29 @@
+// The handful of libuv functions that poll.cpp needs, declared here: node has them, npm's headers of Node-API do not, and Debian's
+// uv.h is not on every machine that builds. They are part of libuv's stable ABI (docs/decisions/011-waiting-for-runs.md).
+#pragma once
+
+#include <cstddef>
+
+extern "C" {
+
+struct uv_loop_s;
+struct uv_handle_s;
+
+size_t uv_handle_size(int type);
+const char* uv_handle_type_name(int type);
+void uv_handle_set_data(uv_handle_s* handle, void* data);
+void* uv_handle_get_data(const uv_handle_s* handle);
+int uv_poll_init(uv_loop_s* loop, uv_handle_s* handle, int fd);
+int uv_poll_start(uv_handle_s* handle, int events, void (*on_ready)(uv_handle_s* handle, int status, int events));
+void uv_ref(uv_handle_s* handle);
+void uv_unref(uv_handle_s* handle);
+void uv_close(uv_handle_s* handle, void (*on_closed)(uv_handle_s* handle));
+
+}  // extern "C"
+
+namespace sidecall_node {
+
+constexpr int kUvPoll = 8;  // UV_POLL of enum uv_handle_type; Poll's constructor asks libuv for its name
+constexpr int kUvReadable = 1;
+
+}  // namespace sidecall_node
