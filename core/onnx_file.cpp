@@ -1,4 +1,4 @@
-// Walks the protobuf wire format of an ONNX model (onnx.proto3 gives the field numbers); used by model.cpp.
+// Walks an ONNX model (onnx.proto3 gives the field numbers); used by model.cpp.
 #include "onnx_file.h"
 
 #include <algorithm>
@@ -8,77 +8,20 @@
 
 #include "error.h"
 #include "platform.h"
+#include "protobuf.h"
 #include "sha256.h"
 
 namespace sidecall {
+
+using protobuf::Field;
+using protobuf::Malformed;
+using protobuf::Reader;
+
 namespace {
 
 constexpr uint64_t kMaxExternalBytes = UINT64_C(1) << 40;
 constexpr int kMaxGraphDepth = 64;
 constexpr std::string_view kMemoryMarker = "*/_ORT_MEM_ADDR_/";  // ONNX Runtime takes the offset behind it for a pointer
-
-struct Malformed {};
-
-// One field of a message: a number, and its payload where it is length-delimited, or its value.
-struct Field {
-  uint64_t number;
-  bool is_bytes;
-  std::string_view bytes;
-  uint64_t value;
-};
-
-class Reader {
- public:
-  explicit Reader(std::string_view message) : rest_(message) {}
-
-  bool next(Field* field) {
-    if (rest_.empty()) return false;
-    const uint64_t tag = varint();
-    // Protobuf drops the bits above: what is one field here would be another one there.
-    if (tag > UINT32_MAX) throw Malformed{};
-    *field = {tag >> 3, false, {}, 0};
-    if (field->number == 0) throw Malformed{};
-    switch (tag & 7) {
-      case 0:
-        field->value = varint();
-        return true;
-      case 1:
-        take(8);
-        return true;
-      case 2:
-        field->is_bytes = true;
-        field->bytes = take(varint());
-        return true;
-      case 5:
-        take(4);
-        return true;
-      default:
-        throw Malformed{};
-    }
-  }
-
- private:
-  uint64_t varint() {
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 70; shift += 7) {
-      if (rest_.empty()) throw Malformed{};
-      const auto byte = static_cast<uint8_t>(rest_.front());
-      rest_.remove_prefix(1);
-      if (shift < 64) value |= static_cast<uint64_t>(byte & 0x7f) << shift;
-      if (byte < 0x80) return value;
-    }
-    throw Malformed{};
-  }
-
-  std::string_view take(uint64_t length) {
-    if (length > rest_.size()) throw Malformed{};
-    const std::string_view taken = rest_.substr(0, length);
-    rest_.remove_prefix(length);
-    return taken;
-  }
-
-  std::string_view rest_;
-};
 
 std::pair<std::string, std::string> read_pair(std::string_view message) {
   std::pair<std::string, std::string> pair;
