@@ -103,12 +103,14 @@ class OrtBinding final : public Binding {
   struct Slot {
     Buffer buffer;
     Owned<OrtValue> value = own<OrtValue>(nullptr, nullptr);
-    bool is_known = true;  // outputs: the shape is known before the run
+    bool is_known = true;            // outputs: the shape is known before the run
+    std::vector<const char*> empty;  // string outputs of known shape: one "" for each element
   };
 
   Owned<OrtValue> wrap(void* data, int32_t dtype, const Dims& dims) const;
   Owned<OrtValue> make_strings(const Dims& dims) const;
   void unbind_unknown();
+  void clear_strings();
   void fetch_outputs();
   static Slot& at(std::vector<Slot>& slots, int32_t index) { return slots[static_cast<size_t>(index)]; }
   void check(OrtStatus* status) const { sidecall::check(api_, status, ""); }
@@ -290,6 +292,7 @@ void* OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
   void* memory = data;
   if (spec.dtype == SIDECALL_STRING) {
     slot.value = make_strings(*dims);
+    slot.empty.assign(static_cast<size_t>(count_elements(*dims)), "");
   } else {
     if (data == nullptr) slot.buffer.reserve(count_bytes(spec.dtype, *dims)), memory = slot.buffer.data();
     slot.value = wrap(memory, spec.dtype, *dims);
@@ -300,6 +303,7 @@ void* OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
 
 Outcome OrtBinding::run(int64_t /*timeout_ns*/) {
   if (num_unknown_ > 0) unbind_unknown();
+  clear_strings();
   OrtStatus* status = api_->RunWithBinding(engine_.session(), options_.get(), binding_.get());
   if (status != nullptr && interrupted_.load(std::memory_order_acquire)) {
     api_->ReleaseStatus(status);
@@ -315,6 +319,13 @@ void OrtBinding::unbind_unknown() {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     if (outputs_[i].is_known) continue;
     check(api_->BindOutputToDevice(binding_.get(), engine_.output(static_cast<int32_t>(i)).name.c_str(), engine_.memory()));
+  }
+}
+
+// Kernels may append to the strings that they find, as StringConcat does: each run starts from empty ones.
+void OrtBinding::clear_strings() {
+  for (const Slot& slot : outputs_) {
+    if (slot.is_known && !slot.empty.empty()) check(api_->FillStringTensor(slot.value.get(), slot.empty.data(), slot.empty.size()));
   }
 }
 

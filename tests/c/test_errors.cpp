@@ -184,6 +184,19 @@ TEST_CASE("faults go where there is room for them") {
   CHECK(std::string(room.message).find("\"x\"") == std::string::npos);
 }
 
+TEST_CASE("a fault is one line whatever its name holds") {
+  const sidecall::Model model = support::open("names.onnx");
+  sidecall_fault faults[3];
+  sidecall_error room = SIDECALL_ERROR_INIT;
+  room.faults = faults;
+  room.faults_capacity = 3;
+  sidecall_text* text = nullptr;
+  CHECK(status(sidecall_predict_json(model.get(), "{}", 2, &text, &room)) == "MISSING_VALUE");
+  REQUIRE(room.num_faults == 3);
+  CHECK(std::strchr(faults[2].name, '\n') != nullptr);
+  CHECK(faults[2].message == std::string("feature 'tab\\tnew\\nline \xf0\x9f\x90\xa7': expected float32, got a missing value"));
+}
+
 TEST_CASE("a C++ error keeps what it was told, and copies share it") {
   const sidecall::Model model = support::open("kinds.onnx");
   try {

@@ -94,6 +94,19 @@ TEST_CASE("a late watcher never ends the next run") {
   CHECK(completed > 0);
 }
 
+TEST_CASE("strings of one run do not stay for the next") {
+  const sidecall::Model model = support::open("strings.onnx");  // its engine appends to what it finds
+  sidecall::Call call(model, 2);
+  const int64_t offsets[] = {0, 1, 3};
+  call.set_strings(0, "abb", {offsets, 3});
+  call.set_strings(1, "xyy", {offsets, 3});
+  for (int i = 0; i < 3; ++i) {
+    call.run();
+    CHECK(call.output(0).str(0) == "ax");
+    CHECK(call.output(0).str(1) == "bbyy");
+  }
+}
+
 TEST_CASE("another thread cancels a run") {
   const Model model = support::open("slow.onnx");
   Call call(model, kWidth);

@@ -7,6 +7,8 @@
 #include <new>
 #include <stdexcept>
 
+#include "core/text.h"
+
 namespace sidecall {
 namespace {
 
@@ -30,7 +32,7 @@ void copy_fault(const Fault& fault, sidecall_fault* out) {
   copy_text(out->name, fault.name);
   copy_text(out->expected, fault.expected);
   copy_text(out->got, fault.got);
-  copy_text(out->message, describe(fault.what, fault));
+  copy_text(out->message, printable(describe(fault.what, fault)));
 }
 
 // A caller that did not initialise the struct gets the status alone.
