@@ -123,6 +123,7 @@ std::shared_ptr<const Model> Model::open_engine(std::unique_ptr<Engine> engine, 
                                                 const sidecall_model_options& options) {
   const int32_t mode = verify_mode(options.verify);
   std::shared_ptr<Model> model(new Model(std::nullopt, std::move(engine), origin, options));
+  model->is_verified_ = origin.is_verified;
   if (!origin.is_verified) model->verify_once(mode);
   return model;
 }
@@ -151,9 +152,11 @@ void Model::read_contract(const Origin& origin) {
 void Model::verify_once(int32_t mode) {
   if (!has_contract_ || mode == SIDECALL_VERIFY_OFF || contract_.golden.rows == 0) return;
   const std::string key = file_ ? file_->fingerprint() + "|" + engine_->version() : "";
-  if (file_ && Verified::contains(key)) return;
+  is_verified_ = file_ && Verified::contains(key);
+  if (is_verified_) return;
   const Verification result = run_golden_rows(*this);
-  if (result.failure.empty()) {
+  is_verified_ = result.failure.empty();
+  if (is_verified_) {
     if (file_) Verified::add(key);
     return;
   }

@@ -42,6 +42,7 @@ class Model {
   const Engine& engine() const { return *engine_; }
   const Contract* contract() const { return has_contract_ ? &contract_ : nullptr; }
   const std::string& warning() const { return warning_; }
+  bool is_verified() const { return is_verified_; }  // golden rows passed, here or where the model runs
   const OnnxFile* file() const { return file_ ? &*file_ : nullptr; }
   const std::string& id() const;  // of what runs now; stays valid when that changes
   std::string title() const;  // its name, or else that of its file (without folder and ending) or server; "" for bytes without a contract
@@ -72,6 +73,7 @@ class Model {
   bool ignores_extra_ = false;
   int64_t timeout_ns_ = -1;
   std::string warning_;
+  bool is_verified_ = false;
 
   mutable std::once_flag id_once_;
   mutable std::string id_;  // computed from the file
