@@ -30,6 +30,9 @@ target_compile_options(sidecall-flags INTERFACE -Wall -Wextra -Wpedantic -Wshado
 if(SIDECALL_WERROR)
   target_compile_options(sidecall-flags INTERFACE -Werror)
 endif()
+if(SIDECALL_FAULTS)
+  target_compile_definitions(sidecall-flags INTERFACE SIDECALL_FAULTS)
+endif()
 if(SIDECALL_SANITIZE)
   # Whole tree: an uninstrumented test would miss what it does to the library's memory.
   add_compile_options(-fsanitize=${SIDECALL_SANITIZE} -fno-omit-frame-pointer -g -O1)

@@ -96,10 +96,11 @@ class Channel {
   uint64_t response_bytes() const noexcept;
 
   // Sends what is in request(). `same_layout`: the table is what it was at the publish before; the channel knows when the server must read it all the same.
-  // timeout_ns below 0 is none; the clock starts here. Waits first, within the timeout, for a late answer to a call that was given up; then kTimedOut
-  // is the outcome and nothing was sent. Connects again where the server is gone. With `will_poll_fd` the answer will be awaited by fd().
-  // Throws UNREACHABLE, DENIED, BUSY, CONTRACT_CHANGED, PROTOCOL, OUT_OF_MEMORY, OUT_OF_RANGE, FORKED.
-  Outcome publish(bool same_layout, int64_t timeout_ns, bool will_poll_fd = false);
+  // timeout_ns below 0 is none; the clock starts here. Where the late answer to a call that was given up is still to come, sending waits for that, inside
+  // poll() or wait(), within the timeout. Connects again where the server is gone. With `will_poll_fd` the answer will be awaited by fd(), so nothing
+  // here or in poll() blocks for long: a new connection gets 200 ms, and a server that is still starting is not waited for.
+  // Throws UNREACHABLE, TIMEOUT (of a handshake), DENIED, BUSY, CONTRACT_CHANGED, PROTOCOL, OUT_OF_MEMORY, OUT_OF_RANGE, FORKED.
+  void publish(bool same_layout, int64_t timeout_ns, bool will_poll_fd = false);
 
   // Looks, and does not block. kTimedOut and kCancelled give the call up: the server is told, and its late answer will be dropped.
   // Throws PEER_DIED, PROTOCOL, FORKED, and what publish throws: a request that the dead server never took is sent to its successor.

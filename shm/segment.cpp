@@ -32,9 +32,8 @@ constexpr int kFixedSize = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
 // Beyond this a child's copy would make every fork() slow; its views then show zeroes.
 constexpr uint64_t kMaxForkCopy = UINT64_C(64) << 20;
 
-void* map_file(int fd, uint64_t bytes, bool writable, void* at) {
-  const int protection = writable ? PROT_READ | PROT_WRITE : PROT_READ;
-  return mmap(at, bytes, protection, MAP_SHARED | MAP_POPULATE | (at ? MAP_FIXED : 0), fd, 0);
+void* map_file(int fd, uint64_t bytes, bool writable, bool populate) {
+  return mmap(nullptr, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | (populate ? MAP_POPULATE : 0), fd, 0);
 }
 
 // EPERM and EACCES: the file is sealed, or was opened, against what was asked.
@@ -89,24 +88,28 @@ void Mapping::reset() noexcept {
   bytes_ = 0;
 }
 
-Mapping Mapping::of(int fd, uint64_t bytes, bool writable) {
+Mapping Mapping::of(int fd, uint64_t bytes, bool writable, bool populate) {
   if (unsigned char* known = mapping_registry::find(fd, bytes)) return Mapping(known, bytes);
-  void* data = map_file(fd, bytes, writable || mapping_registry::kIsUsed, nullptr);
-  if (data == MAP_FAILED && !writable) data = map_file(fd, bytes, false, nullptr);
+  void* data = map_file(fd, bytes, writable || mapping_registry::kIsUsed, populate);
+  if (data == MAP_FAILED && !writable) data = map_file(fd, bytes, false, populate);
   if (data == MAP_FAILED) map_failure(errno);
   mapping_registry::add(fd, static_cast<unsigned char*>(data), bytes);
   return Mapping(static_cast<unsigned char*>(data), bytes);
 }
 
-void Mapping::replace(int fd, bool writable) {
-  if (mapping_registry::kIsUsed) throw Error(SIDECALL_INTERNAL, "mappings cannot be replaced under ThreadSanitizer");
-  // MAP_FIXED gives up the old pages even where the new ones then fail: try elsewhere first.
-  const Mapping trial = of(fd, bytes_, writable);
-  if (map_file(fd, bytes_, writable, data_) == MAP_FAILED) {
+void Mapping::replace(Mapping fresh) {
+  if (mapping_registry::kIsUsed) {
+    *this = std::move(fresh);
+    return;
+  }
+  if (fresh.bytes_ != bytes_) throw Error(SIDECALL_INTERNAL, "mappings of different sizes");
+  if (mremap(fresh.data_, bytes_, bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, data_) == MAP_FAILED) {
     const int error_number = errno;
-    replace_by_zeroes();
+    replace_by_zeroes();  // the old pages may be gone already
     map_failure(error_number);
   }
+  fresh.unwatch();
+  fresh.data_ = nullptr;
 }
 
 void Mapping::replace_by_zeroes() noexcept {

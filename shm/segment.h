@@ -15,7 +15,7 @@ namespace sidecall::shm {
 // Memory of this process, page-aligned. Owned; in a forked child it becomes private memory at the same address.
 //
 // ThreadSanitizer sees nothing through two mappings of one file. Its builds give a client of the same process the server's own mapping; only
-// there replace() is refused.
+// there replace() takes the other's address.
 class Mapping final : public ForkAware {
  public:
   Mapping() = default;
@@ -23,11 +23,12 @@ class Mapping final : public ForkAware {
   Mapping& operator=(Mapping&& other) noexcept;
   ~Mapping();
 
-  // The first `bytes` of a file, shared. Pages are mapped at once. Throws OUT_OF_MEMORY, PROTOCOL (sealed against what was asked).
-  static Mapping of(int fd, uint64_t bytes, bool writable);
+  // The first `bytes` of a file, shared. With `populate` all pages are mapped at once, which also allocates those that a sparse file does not have yet:
+  // not for a file whose size the peer chose. Throws OUT_OF_MEMORY, PROTOCOL (sealed against what was asked).
+  static Mapping of(int fd, uint64_t bytes, bool writable, bool populate = true);
 
-  // Puts the first bytes() of another file where this mapping is. Addresses keep their meaning; no reader sees a hole.
-  void replace(int fd, bool writable);
+  // Moves another mapping of the same size to this address, in place of what is there. Addresses keep their meaning; no reader sees a hole.
+  void replace(Mapping fresh);
 
   // Puts private zeroes there instead: what views of a memory that is gone may still touch.
   void replace_by_zeroes() noexcept;

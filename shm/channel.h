@@ -1,0 +1,151 @@
+// The inside of a Channel: its connection, what it remembers of the call under way, and who may read which words. Used by channel*.cpp and client.cpp.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "client.h"
+#include "client_handshake.h"
+#include "fork.h"
+#include "layout.h"
+
+namespace sidecall::shm {
+
+struct Client::Shared {
+  std::unique_ptr<Endpoint> endpoint;
+  ClientOptions options;
+  Served served;
+  uint8_t digest[32] = {};
+  std::vector<TensorSpec> outputs;
+  ForkMark fork;
+
+  std::mutex lock;  // of what follows; not touched in a forked child
+  std::string model_id;
+  std::vector<std::unique_ptr<Channel>> idle;
+
+  // The deadline of a handshake.
+  Deadline handshake(Deadline deadline) const noexcept { return Deadline::earlier(deadline, Deadline::after(options.timeout_ns)); }
+};
+
+[[noreturn]] void throw_forked();
+
+// A one-shot result's file between its message and its response.
+struct OneShotFile {
+  Fd file;
+  uint64_t sequence = 0;
+  uint64_t bytes = 0;
+};
+
+struct Channel::State {
+  State(std::shared_ptr<Client::Shared> client, uint64_t request_bytes, uint64_t response_bytes);
+
+  // ---- channel_connect.cpp ----
+
+  // Makes a new connection whose memory takes the place of the old. On failure the old memory stays, harmless. Throws as Channel::publish.
+  void connect(Deadline deadline, Deadline patience);
+  void adopt_request(Mapping fresh);
+  void adopt_response(Mapping fresh);
+  void drop() noexcept;  // hangs up; the memory stays
+
+  // ---- channel.cpp ----
+
+  void publish(bool same_layout, int64_t timeout, bool will_poll_fd);
+  void send();                                      // connects where needed, and publishes
+  bool publish_request();                           // one descriptor, and a ring where the server sleeps; false where it has hung up
+  bool has_news(std::memory_order order) noexcept;  // the word of the response that is awaited has changed
+  Outcome accept();                                 // it has: the answer, or the late answer to a call that was given up
+  Outcome give_up(Outcome why);
+  Outcome on_death(bool is_waiting);  // the server is gone: kPending where the request was sent again
+  void read_socket(bool* is_gone);    // all that is there, without waiting
+  void handle(Received* received, const char* buffer, bool* is_gone);
+  Deadline deadline();       // the clock is read on first use, which short calls never have
+  void end_call() noexcept;  // by an exception
+
+  // ---- channel_wait.cpp ----
+
+  Outcome poll();
+  Outcome wait();
+  bool spin();                           // true when there is news
+  Outcome sleep();                       // until there is an outcome, or kPending after a request was sent again
+  bool wait_for_socket(bool* is_first);  // true when the server is gone
+
+  // ---- channel_fd.cpp ----
+
+  int fd();
+  void watch_connection();  // by the descriptor that fd() gave out
+  void arm();               // after publishing: fd() becomes readable when poll() has news
+  void disarm() noexcept;
+  int cancel_event();  // made on first use
+  void clear_event() noexcept;
+  void cancel() noexcept;
+
+  // ---- channel_answer.cpp ----
+
+  Answer take();
+  void note_layouts();  // what `fields` means for tables. Throws PROTOCOL
+  void read_answer(Answer* answer);
+  Error read_failure() const;
+  void map_one_shot();
+
+  std::shared_ptr<Client::Shared> shared;
+  const uint64_t request_bytes, response_bytes;  // as wanted
+  ForkMark fork;
+
+  // The connection. `request` and `response` outlive it.
+  Socket socket;
+  Fd pidfd;
+  Mapping request, response;
+  std::vector<Mapping> retired;  // responses of other sizes, now zeroes
+  uint64_t granted = 0;          // bytes of the response slot
+
+  // Private copies of our own words, and what was read of the server's.
+  uint64_t sequence = 0;  // of the last request
+  uint64_t sleeping = 0;
+  uint64_t rung = 0;
+  uint32_t peer_cpu = 0;
+  int rings_read = 0;  // since the last request
+
+  // The call under way.
+  bool is_pending = false;       // published, and no response seen
+  bool is_given_up = false;      // its late response is to be dropped
+  bool is_deferred = false;      // not published yet, because of one that was given up; only where fd() is awaited
+  bool is_armed = false;         // fd() is awaited
+  bool is_event_raised = false;  // by arm()
+  bool wants_same_layout = false;
+  int resends = 0;
+  int polls = 0;
+  int64_t timeout_ns = -1;
+  std::optional<Deadline> until;
+  Outcome outcome = Outcome::kTimedOut;
+  Pace pace;
+
+  // What the server may assume of our table, and what it may assume that we know of its table.
+  bool layout_sent = false;
+  bool may_be_same = false;
+  bool is_table_known = false;  // `tensors` is the table in the response slot
+  std::vector<Tensor> tensors;
+  ResponseFields fields{};
+  OneShotFile one_shot_file;
+  Mapping one_shot;
+  std::vector<Tensor> one_shot_tensors;
+
+  // Partners: cancel(), in any thread, stores `is_cancelled` and then looks for the event; its maker stores the event and then looks for
+  // `is_cancelled`. A store-load pair on both sides, so both are seq_cst.
+  std::atomic<bool> is_cancelled{false};
+  std::atomic<int> cancel_number{-1};
+  Fd event, timer, epoll;
+
+  Head* request_head() noexcept { return reinterpret_cast<Head*>(request.data()); }
+  const Head* response_head() const noexcept { return reinterpret_cast<const Head*>(response.data()); }
+  RequestEntry* request_entry() noexcept { return reinterpret_cast<RequestEntry*>(request.data() + sizeof(Head)); }
+  const ResponseEntry* response_entry() const noexcept { return reinterpret_cast<const ResponseEntry*>(response.data() + sizeof(Head)); }
+  unsigned char* request_slot() noexcept { return request.data() + head_bytes(1); }
+  const unsigned char* response_slot() const noexcept { return response.data() + head_bytes(1); }
+};
+
+}  // namespace sidecall::shm

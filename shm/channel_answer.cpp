@@ -1,0 +1,88 @@
+// Answers: copied, checked, and turned into tensors or an Error. Everything read here may be a lie of the server.
+#include <algorithm>
+#include <cstring>
+
+#include "channel.h"
+
+namespace sidecall::shm {
+namespace {
+
+// A text of the error record. It goes into messages and logs of this process.
+std::string text_of(const char* field, size_t capacity) {
+  const auto* end = static_cast<const char*>(std::memchr(field, '\0', capacity));
+  const std::string text = end ? std::string(field, end) : std::string();
+  if (!end || !is_utf8(text)) violation("a text of its error record is not UTF-8 that ends with NUL");
+  return text;
+}
+
+}  // namespace
+
+Answer Channel::State::take() {
+  if (fork.is_forked()) throw_forked();
+  if (outcome != Outcome::kAnswered) throw Error(SIDECALL_INTERNAL, "an answer was taken before it came");
+  outcome = Outcome::kTimedOut;
+  Answer answer;
+  std::optional<Error> failure;
+  try {
+    if (fields.status == SIDECALL_OK) read_answer(&answer);
+    else failure = read_failure();
+  } catch (...) {
+    drop();
+    throw;
+  }
+  if (failure) throw Error(*std::move(failure));
+  return answer;
+}
+
+void Channel::State::note_layouts() {
+  const bool is_same = (fields.flags & kResponseSameLayout) != 0;
+  const bool is_one_shot = (fields.flags & kOneShot) != 0;
+  const bool is_plain = fields.status == SIDECALL_OK && !is_one_shot;
+  if (is_same && !(is_plain && may_be_same)) violation("it claims a layout that it never sent");
+  if (is_one_shot ? fields.status != SIDECALL_OK : fields.one_shot_bytes != 0) violation("its response is malformed");
+  // After a failure or a one-shot result neither side may leave its table out.
+  may_be_same = layout_sent = is_plain;
+  if (!is_same) is_table_known = false;
+}
+
+void Channel::State::read_answer(Answer* answer) {
+  answer->run_ns = fields.run_ns;
+  answer->is_one_shot = (fields.flags & kOneShot) != 0;
+  if (answer->is_one_shot) {
+    map_one_shot();
+    answer->tensors = &one_shot_tensors;
+    answer->slot = one_shot.data();
+    return;
+  }
+  // Not known after an answer that was dropped unread, even where this one has the same layout: the table lies in the slot all the same.
+  if (!is_table_known) read_table(response_slot(), granted, shared->outputs, "output", &tensors);
+  is_table_known = true;
+  answer->tensors = &tensors;
+  answer->slot = response_slot();
+}
+
+Error Channel::State::read_failure() const {
+  ErrorRecord record;
+  snapshot(&record, response_slot());
+  if (record.status != fields.status || record.zero != 0 || record.row < -1) violation("its error record is malformed");
+  Error error(record.status, text_of(record.message, sizeof record.message));
+  error.row = record.row;
+  error.name = text_of(record.name, sizeof record.name);
+  error.expected = text_of(record.expected, sizeof record.expected);
+  error.got = text_of(record.got, sizeof record.got);
+  return error;
+}
+
+void Channel::State::map_one_shot() {
+  bool is_gone = false;
+  read_socket(&is_gone);  // it was sent before the response
+  OneShotFile file = std::move(one_shot_file);
+  one_shot_file = OneShotFile();
+  if (!file.file || file.sequence != sequence || file.bytes != fields.one_shot_bytes || file.bytes == 0)
+    violation("a one-shot result came without its file");
+  check_file(file.file.get(), Kind::kSealed, file.bytes);
+  one_shot = Mapping::of(file.file.get(), file.bytes, false, false);
+  read_table(one_shot.data(), file.bytes, shared->outputs, "output", &one_shot_tensors);
+}
+
+}  // namespace sidecall::shm

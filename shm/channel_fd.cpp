@@ -1,0 +1,99 @@
+// A descriptor for event loops, and ending a call from another thread.
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "channel.h"
+
+namespace sidecall::shm {
+namespace {
+
+void watch(int epoll, int fd) {
+  epoll_event readable{};
+  readable.events = EPOLLIN;
+  if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &readable) != 0) system_failure(SIDECALL_OUT_OF_MEMORY, "a descriptor cannot be watched", errno);
+}
+
+}  // namespace
+
+int Channel::State::fd() {
+  if (fork.is_forked()) throw_forked();
+  if (epoll) return epoll.get();
+  Fd fresh(epoll_create1(EPOLL_CLOEXEC));
+  if (!fresh) system_failure(SIDECALL_OUT_OF_MEMORY, "a descriptor for event loops cannot be made", errno);
+  Fd clock(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+  if (!clock) system_failure(SIDECALL_OUT_OF_MEMORY, "a timer cannot be made", errno);
+  watch(fresh.get(), clock.get());
+  watch(fresh.get(), cancel_event());
+  epoll = std::move(fresh);
+  timer = std::move(clock);
+  if (socket) watch_connection();
+  return epoll.get();
+}
+
+// Descriptors of an earlier connection left the set when they were closed.
+void Channel::State::watch_connection() {
+  watch(epoll.get(), socket.fd());
+  if (pidfd) watch(epoll.get(), pidfd.get());
+}
+
+void Channel::State::arm() {
+  fd();
+  if (outcome == Outcome::kPending && !deadline().is_never()) {
+    itimerspec at{};
+    at.it_value.tv_sec = static_cast<time_t>(deadline().at_ns() / 1000000000);
+    at.it_value.tv_nsec = static_cast<long>(deadline().at_ns() % 1000000000);
+    timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &at, nullptr);
+  }
+  // As in sleep(). What has come already rings nobody.
+  request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
+  if (outcome == Outcome::kPending && !has_news(std::memory_order_seq_cst)) return;
+  const uint64_t one = 1;
+  is_event_raised = write(event.get(), &one, sizeof one) == sizeof one;
+}
+
+void Channel::State::disarm() noexcept {
+  is_armed = false;
+  if (!epoll) return;
+  const itimerspec never{};
+  timerfd_settime(timer.get(), 0, &never, nullptr);
+  if (is_event_raised || is_cancelled.load(std::memory_order_relaxed)) clear_event();
+  try {
+    // A ring that is still to come makes the descriptor readable once for nothing; the next poll() takes it away.
+    bool is_gone = !socket;
+    read_socket(&is_gone);
+  } catch (...) {
+    socket.close();  // the answer stands; the next publish connects again
+  }
+}
+
+int Channel::State::cancel_event() {
+  if (event) return event.get();
+  Fd fresh(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!fresh) system_failure(SIDECALL_OUT_OF_MEMORY, "an event cannot be made", errno);
+  event = std::move(fresh);
+  cancel_number.store(event.get(), std::memory_order_seq_cst);
+  return event.get();
+}
+
+void Channel::State::clear_event() noexcept {
+  uint64_t count = 0;
+  while (read(event.get(), &count, sizeof count) < 0 && errno == EINTR) {
+  }
+  is_event_raised = false;
+}
+
+void Channel::State::cancel() noexcept {
+  if (fork.is_forked()) return;
+  is_cancelled.store(true, std::memory_order_seq_cst);
+  const int number = cancel_number.load(std::memory_order_seq_cst);
+  const uint64_t one = 1;
+  // Full is as good as written: it is readable.
+  while (number >= 0 && write(number, &one, sizeof one) < 0 && errno == EINTR) {
+  }
+}
+
+}  // namespace sidecall::shm

@@ -1,0 +1,117 @@
+// Waiting for an answer: a few hundred nanoseconds of polling where that pays, then sleep on the socket.
+#include "channel.h"
+#include "fault.h"
+
+namespace sidecall::shm {
+namespace {
+
+constexpr int64_t kLookAtSocket = 1000 * 1000;     // while polling
+constexpr int64_t kSliceNeeds = 20 * 1000 * 1000;  // receive_soon is as exact as the kernel's tick, 10 ms at worst
+constexpr int kPollsPerLook = 64;                  // poll() in a program's own loop
+
+Deadline at_once() { return Deadline::after(0); }
+
+}  // namespace
+
+bool Channel::State::spin() {
+  const int64_t budget = pace.spin_ns(peer_cpu);
+  if (budget == 0) return has_news(std::memory_order_acquire);
+  int64_t start = 0, look = 0;
+  while (true) {
+    for (int i = 0; i < kPollsPerClock; ++i) {
+      if (has_news(std::memory_order_acquire)) {
+        pace.note(0);
+        return true;
+      }
+      relax();
+    }
+    const int64_t now = now_ns();
+    if (start == 0) {
+      start = now;
+      look = now + kLookAtSocket;
+    }
+    // Relaxed: a hint, sleep() looks properly.
+    if (now - start >= budget || now >= deadline().at_ns() || is_cancelled.load(std::memory_order_relaxed)) break;
+    if (now < look) continue;
+    const int fds[2] = {socket.fd(), pidfd.get()};
+    if (wait_readable(fds, 2, at_once())) break;
+    look = now + kLookAtSocket;
+  }
+  pace.note(INT64_MAX);
+  return false;
+}
+
+bool Channel::State::wait_for_socket(bool* is_first) {
+  bool is_gone = false;
+  if (*is_first && deadline().left_ns() > kSliceNeeds) {
+    *is_first = false;
+    char buffer[sizeof(FileMessage) + 1];
+    Received received = socket.receive_soon(buffer, sizeof buffer);
+    if (received.kind != Received::kNothing) {
+      *is_first = received.kind == Received::kMessage;
+      handle(&received, buffer, &is_gone);
+    }
+    return is_gone;
+  }
+  const int fds[3] = {socket.fd(), pidfd.get(), cancel_event()};
+  if (is_cancelled.load(std::memory_order_seq_cst)) return false;  // see cancel_number
+  const unsigned ready = wait_readable(fds, 3, deadline());
+  if (ready & 4u) clear_event();
+  if (ready & 3u) read_socket(&is_gone);
+  return is_gone || (ready & 2u) != 0;
+}
+
+Outcome Channel::State::sleep() {
+  bool is_first = true;
+  while (true) {
+    // Raise the word, then look again. Partner: the server stores the sequence, then looks at this word. A store-load pair on both sides: seq_cst.
+    request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
+    fault_point("client.sleeps");
+    if (has_news(std::memory_order_seq_cst)) return accept();
+    if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
+    if (deadline().passed()) return give_up(Outcome::kTimedOut);
+    if (wait_for_socket(&is_first)) return on_death(true);
+    if (has_news(std::memory_order_acquire)) return accept();
+  }
+}
+
+Outcome Channel::State::wait() {
+  if (fork.is_forked()) throw_forked();
+  try {
+    while (outcome == Outcome::kPending) {
+      if (spin()) accept();
+      else sleep();
+    }
+  } catch (...) {
+    end_call();
+    throw;
+  }
+  return outcome;
+}
+
+Outcome Channel::State::poll() {
+  if (fork.is_forked()) throw_forked();
+  if (outcome != Outcome::kPending) {
+    if (is_armed) disarm();
+    return outcome;
+  }
+  try {
+    if (has_news(std::memory_order_acquire)) return accept();
+    if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
+    if (!is_armed && ++polls % kPollsPerLook != 0) return outcome;
+    const int fds[2] = {socket.fd(), pidfd.get()};
+    const unsigned ready = wait_readable(fds, 2, at_once());
+    bool is_gone = false;
+    if (ready) read_socket(&is_gone);
+    if (is_gone || (ready & 2u) != 0) return on_death(true);
+    if (has_news(std::memory_order_acquire)) return accept();
+    if (deadline().passed()) return give_up(Outcome::kTimedOut);
+    if (is_armed) arm();
+    return outcome;
+  } catch (...) {
+    end_call();
+    throw;
+  }
+}
+
+}  // namespace sidecall::shm

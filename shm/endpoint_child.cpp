@@ -1,0 +1,99 @@
+// A child process as an endpoint: exec:. Connections are socket pairs whose other end goes over the control socket; no thread, no SIGCHLD handler.
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+
+#include "child.h"
+#include "endpoint.h"
+#include "error.h"
+#include "fork.h"
+#include "layout.h"
+
+namespace sidecall::shm {
+namespace {
+
+constexpr int64_t kMillisecond = 1000 * 1000;
+constexpr int64_t kFirstPause = 100 * kMillisecond;
+constexpr int64_t kLongestPause = 5000 * kMillisecond;
+constexpr int64_t kLongLife = 10000 * kMillisecond;
+constexpr int64_t kTermination = 2000 * kMillisecond;
+constexpr int64_t kObituary = 5 * kMillisecond;
+
+class ChildEndpoint final : public Endpoint {
+ public:
+  explicit ChildEndpoint(std::string_view command) : label_("exec:" + std::string(command)), words_(split_command(command)) {}
+
+  ~ChildEndpoint() override {
+    if (fork_.is_forked()) {
+      child_.forget();
+      return;
+    }
+    control_.close();
+    child_.end(kTermination);
+  }
+
+  const std::string& label() const noexcept override { return label_; }
+
+  // A child that is starting holds its connections until it serves them, so the handshake's deadline alone limits the waiting.
+  Socket connect(Deadline, Deadline deadline) override {
+    const std::lock_guard guard(lock_);
+    while (true) {
+      if (!child_.is_running()) start(deadline);
+      Socket ours, theirs;
+      Socket::pair(&ours, &theirs);
+      const int descriptor = theirs.fd();
+      switch (control_.send(&kAttach, sizeof kAttach, &descriptor, 1)) {
+        case Sent::kDone:
+          return ours;
+        case Sent::kFull:
+          if (deadline.passed()) throw Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child did not take the connection in time");
+          sleep_until(Deadline::earlier(Deadline::after(2 * kMillisecond), deadline));
+          break;
+        case Sent::kGone:
+          child_.end(kTermination);  // it lives, but does not serve any more
+          break;
+      }
+    }
+  }
+
+  std::string obituary() override {
+    const std::lock_guard guard(lock_);
+    child_.is_over(Deadline::after(kObituary));
+    return child_.obituary();
+  }
+
+ private:
+  // Starts it, after the pause that a child which died costs.
+  void start(Deadline deadline) {
+    if (pause_ > 0) {
+      if (now_ns() - started_ >= kLongLife) pause_ = 0;
+      const Deadline next = Deadline::after(std::max<int64_t>(0, started_ + pause_ - now_ns()));
+      if (deadline.at_ns() < next.at_ns())
+        throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': the child died and is not started again yet" + child_.obituary());
+      sleep_until(next);
+    }
+    pause_ = std::min(std::max(pause_ * 2, kFirstPause), kLongestPause);
+    started_ = now_ns();
+    Socket theirs;
+    Socket::pair(&control_, &theirs);
+    const int error_number = child_.start(words_, theirs.fd());
+    if (error_number == ENOENT || error_number == EACCES || error_number == ENOEXEC)
+      throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': expected a program, found none of that name that can be run");
+    if (error_number != 0) system_failure(SIDECALL_UNREACHABLE, "'" + label_ + "': the child cannot be started", error_number);
+  }
+
+  const std::string label_;
+  const std::vector<std::string> words_;
+  const ForkMark fork_;
+  std::mutex lock_;  // of what follows; not touched in a forked child
+  Child child_;
+  Socket control_;
+  int64_t started_ = 0;
+  int64_t pause_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<Endpoint> make_child_endpoint(std::string_view command) { return std::make_unique<ChildEndpoint>(command); }
+
+}  // namespace sidecall::shm
