@@ -8,14 +8,19 @@ CLANG_FORMAT ?= clang-format-19
 VENV := .venv
 BIN := $(VENV)/bin
 BUILD := build
+NODE := bindings/node
 JOBS ?= $(shell nproc)
 quietly := tools/quietly.sh $(BUILD)/log
 
 native_files := CMakeLists.txt VERSION $(wildcard cmake/* core/* bindings/c/abi/* bindings/c/src/* bindings/c/include/sidecall/* bindings/cli/* python/src/*)
 # The library of .venv, for programs that do not live beside it. The shell looks, when it is there.
-with_onnxruntime := SIDECALL_ONNXRUNTIME="$$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)"
+onnxruntime := $$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
+with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)"
 
-.PHONY: help setup build demo test test-c test-python lint format sanitize fuzz bench bench-% package clean
+# Scripts of packages are never run; what would be downloaded by them is not needed.
+npm_ci := npm ci --ignore-scripts --no-audit --no-fund
+
+.PHONY: help setup build demo test test-c test-python test-node lint format sanitize fuzz verify bench bench-% package clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,6 +40,10 @@ $(BUILD)/.system-fuzz: $(BUILD)/.system
 	@command -v clang++-19 >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log clang-19 libclang-rt-19-dev
 	@touch $@
 
+$(BUILD)/.system-verify: $(BUILD)/.system
+	@command -v spin >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log spin
+	@touch $@
+
 $(VENV)/.created: | $(BUILD)/.system
 	@$(quietly) venv "creating $(VENV)" $(PYTHON) -m venv $(VENV)
 	@touch $@
@@ -48,25 +57,47 @@ $(VENV)/.bench: $(VENV)/.package
 	@$(quietly) pip-bench "installing what the benchmarks compare with" $(BIN)/pip install --disable-pip-version-check -e '.[bench]'
 	@touch $@
 
-$(BUILD)/build.ninja: $(BUILD)/.system
-	@$(quietly) configure "configuring the build" cmake -S . -B $(BUILD) -G Ninja -DSIDECALL_WERROR=ON -DSIDECALL_BUILD_BENCHMARKS=ON
+# The headers that the addon is built with, and the tools that check it.
+$(NODE)/node_modules/.created: $(NODE)/package-lock.json | $(BUILD)/.system
+	@$(quietly) npm "installing what the Node.js addon is built and checked with" $(npm_ci) --prefix $(NODE)
 	@touch $@
 
-build: $(BUILD)/build.ninja ## libsidecall, the command, the C tests and examples, in build/
-	@$(quietly) build "building libsidecall, the command and the C tests" cmake --build $(BUILD) -j $(JOBS)
+# onnxruntime-node, for tests that share a process with it and for the benchmark. Outside of the source tree: it has 291 MB.
+$(BUILD)/node-peers/.created: benchmarks/node/package-lock.json | $(BUILD)/.system
+	@mkdir -p $(@D) && cp benchmarks/node/package.json benchmarks/node/package-lock.json $(@D)
+	@$(quietly) npm-peers "installing onnxruntime-node, for tests and benchmarks" $(npm_ci) --prefix $(@D)
+	@touch $@
 
-setup: build $(VENV)/.package ## everything but the job itself
+examples/node/node_modules/.created: examples/node/package-lock.json | $(BUILD)/.system
+	@$(quietly) npm-examples "installing what the Node.js examples need" $(npm_ci) --prefix examples/node
+	@ln -sfn ../../../$(NODE) $(@D)/sidecall
+	@touch $@
+
+$(BUILD)/build.ninja: $(BUILD)/.system $(NODE)/node_modules/.created
+	@$(quietly) configure "configuring the build" cmake -S . -B $(BUILD) -G Ninja -DSIDECALL_WERROR=ON -DSIDECALL_BUILD_BENCHMARKS=ON -DSIDECALL_BUILD_NODE=ON
+	@touch $@
+
+build: $(BUILD)/build.ninja ## libsidecall, the command, the Node.js addon, the C tests and examples, in build/
+	@$(quietly) build "building libsidecall, the command, the Node.js addon and the C tests" cmake --build $(BUILD) -j $(JOBS)
+	@cmake -E make_directory $(NODE)/build/bin
+	@cmake -E copy_if_different $(BUILD)/lib/sidecall.node $(NODE)/build
+	@cmake -E copy_if_different $(BUILD)/bin/sidecall $(NODE)/build/bin
+
+setup: build $(VENV)/.package $(BUILD)/node-peers/.created examples/node/node_modules/.created ## everything but the job itself
 
 # ---- Jobs --------------------------------------------------------------------------------------------------------
-demo: build $(VENV)/.package ## train, export, then call the model from C, C++, Python and the shell
+demo: build $(VENV)/.package ## train, export, then call the model from C, C++, Node.js, Python and the shell
 	@$(BIN)/python examples/demo/demo.py --build $(BUILD)
 
-test: test-c test-python ## all tests
+test: test-c test-node test-python ## all tests
 
 test-c: build $(VENV)/.package
 	@$(with_onnxruntime) ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) --no-tests=error
 
-test-python: build $(VENV)/.package
+test-node: setup
+	@$(with_onnxruntime) tools/test_node.sh tests/node $(BUILD)
+
+test-python: setup
 	@$(BIN)/python -m pytest
 
 lint: build $(VENV)/.package $(BUILD)/.system-lint ## formatters, types, warnings as errors, boundaries, the ABI
@@ -74,14 +105,17 @@ lint: build $(VENV)/.package $(BUILD)/.system-lint ## formatters, types, warning
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	git ls-files '*.c' '*.cpp' '*.h' '*.hpp' | xargs -r $(CLANG_FORMAT) --dry-run -Werror
+	$(NODE)/node_modules/.bin/biome check --error-on-warnings .
+	$(NODE)/node_modules/.bin/tsc --project $(NODE)
 	$(BIN)/python tools/check_abi.py --library $(BUILD)/lib/libsidecall.so
 	$(BIN)/python tools/check_includes.py
 	$(BIN)/python tools/check_files.py
 
-format: $(VENV)/.package $(BUILD)/.system-lint ## let ruff and clang-format rewrite
+format: $(VENV)/.package $(BUILD)/.system-lint $(NODE)/node_modules/.created ## let ruff, clang-format and biome rewrite
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	git ls-files '*.c' '*.cpp' '*.h' '*.hpp' | xargs -r $(CLANG_FORMAT) -i
+	$(NODE)/node_modules/.bin/biome check --write .
 
 sanitize: $(BUILD)/.system $(VENV)/.package ## the C and vector tests under AddressSanitizer and UBSan, those with threads under ThreadSanitizer
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) address,undefined $(JOBS)
@@ -90,15 +124,20 @@ sanitize: $(BUILD)/.system $(VENV)/.package ## the C and vector tests under Addr
 fuzz: $(BUILD)/.system-fuzz ## the contract, records and model files of tests/fuzz, a minute each
 	@tools/fuzz.sh $(BUILD) 60 $(JOBS)
 
-bench: bench-inproc ## all benchmarks
+verify: $(BUILD)/.system-verify ## the sleep and wake of the channel's ring, explored by SPIN
+	@tests/verify/check.sh $(BUILD)
 
+bench: bench-inproc bench-node ## all benchmarks
+
+bench-node: $(BUILD)/node-peers/.created
 bench-%: build $(VENV)/.bench ## one benchmark, as make bench-inproc
 	@$(BIN)/python benchmarks/$*/run.py --build $(BUILD)
 
-package: $(VENV)/.package ## an sdist and a wheel in dist/
+package: build $(VENV)/.package ## an sdist and a wheel, and the tarballs for npm, in dist/
 	@$(quietly) pip-build "installing build" $(BIN)/pip install --disable-pip-version-check build
 	@$(quietly) package "building sdist and wheel" $(BIN)/python -m build
+	@$(quietly) npm-pack "packing for npm" npm run --prefix $(NODE) pack -- --build $(CURDIR)/$(BUILD) --onnxruntime "$(onnxruntime)" --out $(CURDIR)/dist
 	@ls -1 dist
 
 clean: ## remove everything that make made
-	rm -rf $(BUILD) $(VENV) dist python/sidecall.egg-info python/sidecall/_native*.so python/sidecall/libsidecall-*.so python/sidecall/include
+	rm -rf $(BUILD) $(VENV) dist $(NODE)/build $(NODE)/node_modules examples/node/node_modules python/sidecall.egg-info python/sidecall/_native*.so python/sidecall/libsidecall-*.so python/sidecall/include

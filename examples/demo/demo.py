@@ -1,4 +1,4 @@
-"""`make demo`: trains two models on real data, exports them, and gets the same answers from Python, C, C++ and the shell."""
+"""`make demo`: trains two models on real data, exports them, and gets the same answers from Python, C, C++, Node.js and the shell."""
 
 import argparse
 import importlib.util
@@ -102,41 +102,50 @@ def ask_python(path: Path, records: list[dict[str, Any]]) -> Asked:
 
 
 class Programs:
-    """The native programs, started with the ONNX Runtime of this Python."""
+    """The programs in other languages, started with the ONNX Runtime of this Python."""
 
     def __init__(self, build: Path):
         self.bin = build / "bin"
         spec = importlib.util.find_spec("onnxruntime")
         library = next(Path(spec.origin).parent.glob("capi/libonnxruntime.so.*"))
-        self.environment = os.environ | {"SIDECALL_ONNXRUNTIME": str(library)}
+        addon = build / "lib" / "sidecall.node"
+        self.environment = os.environ | {"SIDECALL_ONNXRUNTIME": str(library), "SIDECALL_NODE_ADDON": str(addon)}
 
-    def run(self, name: str, *words: object, text: str | None = None) -> list[str]:
-        command = [str(self.bin / name), *map(str, words)]
+    def run(self, program: Path | str, *words: object, text: str | None = None) -> list[str]:
+        """A program of the build, or one found in PATH."""
+        command = [str(program), *map(str, words)]
         done = subprocess.run(command, input=text, env=self.environment, check=False, capture_output=True, text=True)
         if done.returncode != 0:
-            sys.exit(f"{name}: {done.stderr.strip()}")
+            sys.exit(f"{command[0]}: {done.stderr.strip()}")
         return done.stdout.splitlines()
 
     def ask_c(self, path: Path, names: list[str], records: list[dict[str, Any]]) -> Asked:
         table = path.with_suffix(".tsv")
         lines = ["\t".join(names)] + ["\t".join(str(record.get(name, "")) for name in names) for record in records]
         table.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        *lines, microseconds = self.run("demo-c", path, table, CALLS)
+        *lines, microseconds = self.run(self.bin / "demo-c", path, table, CALLS)
         cells = [line.split("\t") for line in lines]
         return Asked("C", [Answer(label, [float(cell) for cell in rest]) for label, *rest in cells], float(microseconds))
 
     def ask_cpp(self, path: Path, text: str) -> Asked:
-        lines = path.with_suffix(".jsonl")
+        return self._ask_json("C++", self.bin / "demo-cpp", path, text=text)
+
+    def ask_node(self, path: Path, text: str) -> Asked:
+        return self._ask_json("Node.js", "node", Path(__file__).with_name("ask.js"), path, text=text)
+
+    def _ask_json(self, way: str, *command: Path | str, text: str) -> Asked:
+        """A program that takes a model, a file of records and the number of calls to time."""
+        lines = Path(command[-1]).with_suffix(".jsonl")
         lines.write_text(text, encoding="utf-8")
-        *answers, microseconds = self.run("demo-cpp", path, lines, CALLS)
-        return Asked("C++", answers_of([json.loads(line) for line in answers]), float(microseconds))
+        *answers, microseconds = self.run(*command, lines, CALLS)
+        return Asked(way, answers_of([json.loads(line) for line in answers]), float(microseconds))
 
     def ask_shell(self, path: Path, text: str) -> Asked:
-        answers = self.run("sidecall", "predict", path, text=text)
+        answers = self.run(self.bin / "sidecall", "predict", path, text=text)
         return Asked(
             "shell",
             answers_of([json.loads(line) for line in answers]),
-            best_time(lambda _: self.run("sidecall", "predict", path, text=text), 1, 9),
+            best_time(lambda _: self.run(self.bin / "sidecall", "predict", path, text=text), 1, 9),
         )
 
 
@@ -190,6 +199,7 @@ def show(title: str, file: Path, trained: tuple, programs: Programs) -> bool:
         ask_python(file, records),
         programs.ask_c(file, list(features.columns), records),
         programs.ask_cpp(file, text),
+        programs.ask_node(file, text),
         programs.ask_shell(file, text),
     ]
     print()
@@ -218,7 +228,7 @@ def main() -> int:
         ),
         show("Breast cancer: gradient boosting, 100 trees, 30 numbers", folder / "cancer.onnx", train_cancer(), programs),
     ]
-    print("Shell: one process per call. Python and C fill a record, C++ sends JSON; the programs are in examples/demo. Now try:")
+    print("Shell: one process per call. Python, Node.js and C fill a record, C++ sends JSON; the programs are in examples/demo. Now try:")
     print(f"""  echo '{{"island": "Biscoe", "bill_length_mm": 48.2}}' | {options.build}/bin/sidecall predict {folder}/penguins.onnx""")
     return 0 if all(agree) else 1
 

@@ -3,14 +3,14 @@
 //   curl localhost:8080/predict --json '{"island": "Biscoe", "bill_length_mm": 48.2, "year": 2009}'
 import Fastify from 'fastify'
 import { open } from 'sidecall'
-import { describe, expectRecords, HttpError } from './shared.js'
+import { describe, HttpError } from './errors.js'
 
 const [path, port = '8080'] = process.argv.slice(2)
 const model = await open(path)
 const app = Fastify({ bodyLimit: 64 * 1024 })
 
 app.get('/model', () => ({ name: model.name, version: model.version, features: model.signature.features }))
-app.post('/predict', request => model.predict(expectRecords(request.body), { timeoutMs: 250 }))
+app.post('/predict', request => model.predict(request.body, { timeoutMs: 250 }))
 
 app.setNotFoundHandler(() => {
   throw new HttpError(404, 'NOT_FOUND', 'expected POST /predict or GET /model')
@@ -18,6 +18,10 @@ app.setNotFoundHandler(() => {
 app.setErrorHandler((error, _request, reply) => {
   const { status, body } = describe(error)
   reply.code(status).send(body)
+})
+app.addHook('onSend', async (_request, reply) => {
+  // A connection kept alive would delay the end.
+  if (!app.server.listening) reply.header('connection', 'close')
 })
 app.addHook('onClose', () => model.close())
 

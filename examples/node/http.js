@@ -3,7 +3,7 @@
 //   curl localhost:8080/predict -d '{"island": "Biscoe", "bill_length_mm": 48.2, "year": 2009}'
 import { createServer } from 'node:http'
 import { open } from 'sidecall'
-import { describe, expectRecords, HttpError } from './shared.js'
+import { describe, HttpError } from './errors.js'
 
 const MAX_BYTES = 64 * 1024
 const TIMEOUT_MS = 250
@@ -33,13 +33,12 @@ async function answer(request, response) {
   if (route !== 'POST /predict') throw new HttpError(404, 'NOT_FOUND', 'expected POST /predict or GET /model')
   const gone = new AbortController()
   response.on('close', () => gone.abort())
-  const records = expectRecords(await readJson(request))
-  return model.predict(records, { timeoutMs: TIMEOUT_MS, signal: gone.signal })
+  return model.predict(await readJson(request), { timeoutMs: TIMEOUT_MS, signal: gone.signal })
 }
 
 function send(response, status, body) {
-  // The rest of a body that was not read would be taken for the next request.
-  if (status === 413) response.setHeader('connection', 'close')
+  // The rest of a body that was not read would be taken for the next request; a connection kept alive would delay the end.
+  if (status === 413 || !server.listening) response.setHeader('connection', 'close')
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 }
 

@@ -1,8 +1,10 @@
-"""What the tests of installation share: where the build is, how to run a tool, a tree installed from the build and moved."""
+"""What the tests of installation share: where the build is, how to run a tool, a tree installed from the build and moved, an npm application."""
 
 import importlib.util
 import os
+import shutil
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -38,3 +40,47 @@ def onnxruntime() -> Path:
 
 def library_dir(tree: Path) -> Path:
     return next(tree.rglob("libsidecall.so")).parent
+
+
+@dataclass(frozen=True)
+class Application:
+    """A folder with what `npm install` of tarballs put there, and an environment without compiler, Python, network or any of ours."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *command: object, expect: int = 0, **options: object) -> str:
+        return run(*command, expect=expect, cwd=self.folder, env=self.environment, **options)
+
+    def node(self, program: str, name: str = "program.js", expect: int = 0) -> str:
+        (self.folder / name).write_text(program, encoding="utf-8")
+        return self.run("node", name, expect=expect)
+
+
+@pytest.fixture(scope="session")
+def tarballs(onnxruntime: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """What `make package` gives to npm: the main package and the one of this platform, by "main" and "platform"."""
+    folder = tmp_path_factory.mktemp("npm")
+    run("npm", "run", "pack", "--", "--build", BUILD.resolve(), "--onnxruntime", onnxruntime, "--out", folder, cwd=ROOT / "bindings/node")
+    found = sorted(folder.glob("*.tgz"), key=lambda path: len(path.name))
+    assert len(found) == 2, found
+    return {"main": found[0], "platform": found[1]}
+
+
+def make_application(folder: Path, tarballs: list[Path]) -> Application:
+    tools = folder / "tools"
+    tools.mkdir()
+    for name in ("node", "npm", "sh", "env"):
+        (tools / name).symlink_to(shutil.which(name))
+    assert not any(shutil.which(name, path=str(tools)) for name in ("cc", "c++", "python3", "make", "curl"))
+    environment = {"PATH": str(tools), "HOME": str(folder), "npm_config_cache": str(folder / "cache")}
+    application = Application(folder / "application", environment)
+    application.folder.mkdir()
+    application.run("npm", "init", "-y")
+    application.run("npm", "install", *tarballs, "--offline", "--no-audit", "--no-fund")
+    return application
+
+
+@pytest.fixture(scope="session")
+def application(tarballs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Application:
+    return make_application(tmp_path_factory.mktemp("application"), list(tarballs.values()))

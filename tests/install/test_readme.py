@@ -3,18 +3,20 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from .conftest import ROOT, library_dir, run
+from .conftest import ROOT, Application, library_dir, run
 
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
 EXPORT, CALL = [text for language, text in BLOCKS if language == "python"]
 C_PROGRAM = next(text for language, text in BLOCKS if language == "c")
 CPP_PROGRAM = next(text for language, text in BLOCKS if language == "cpp")
+NODE_PROGRAM = next(text for language, text in BLOCKS if language == "js")
 SHELL = next(text for language, text in BLOCKS if language == "sh" and "sidecall predict" in text)
 
 
@@ -72,6 +74,12 @@ def test_python_calls(folder: Path, environment: dict[str, str]) -> None:
     assert label == "Gentoo"
     assert float(probability) == pytest.approx(answer_of_command(record, folder, environment), rel=1e-6)
     assert rest[1:] == ["True"]
+
+
+def test_node_calls(folder: Path, environment: dict[str, str], application: Application) -> None:
+    shutil.copy(folder / "penguins.onnx", application.folder)
+    expected = answer_of_command({"island": "Biscoe", "bill_length_mm": 48.2}, folder, environment)
+    assert float(application.node(NODE_PROGRAM, "readme.mjs")) == pytest.approx(expected, rel=1e-6)
 
 
 def test_shell(folder: Path, environment: dict[str, str]) -> None:

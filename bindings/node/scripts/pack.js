@@ -94,6 +94,7 @@ function packPlatform(manifest, { build, onnxruntime, out }) {
     os: [process.platform],
     cpu: [process.arch],
     libc: ['glibc'],
+    type: 'commonjs',
     preferUnplugged: true,
     files: ['sidecall.node', 'bin', 'lib', 'LICENSE.onnxruntime', 'ThirdPartyNotices.onnxruntime.txt']
   })

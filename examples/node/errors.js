@@ -1,4 +1,4 @@
-// What both services take, and what they answer when a prediction fails; used by http.js and fastify.js.
+// What a client is told when a prediction fails, built from the error's fields; used by http.js and fastify.js.
 import { SidecallError } from 'sidecall'
 
 /** A request that never reached the model. */
@@ -8,14 +8,6 @@ export class HttpError extends Error {
     this.statusCode = statusCode
     this.code = code
   }
-}
-
-/** Gives back a record, or a list of them. What is wrong inside, the model finds. */
-export function expectRecords(body) {
-  const records = Array.isArray(body) ? body : [body]
-  const areRecords = records.every(record => typeof record === 'object' && record !== null && !Array.isArray(record))
-  if (!areRecords || records.length === 0) throw new HttpError(400, 'INVALID_RECORD', 'expected a record, or a list of records')
-  return body
 }
 
 /** The status and the body of the answer. Faults name features and types, never a value, so they may go out as they are. */
