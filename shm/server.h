@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "error.h"
+#include "fork.h"
 #include "socket.h"
 #include "table.h"
 
@@ -27,19 +28,19 @@ struct Service {
   std::vector<TensorSpec> inputs, outputs;
 
   // By input: whether a handler may be given memory that the client can change under its hands. Those that are false, or beyond the
-  // end of the list, are copied before the handler sees them. Strings always are.
+  // end of the list, are copied before the handler sees them, and the bytes of a bool are then 0 or 1. Strings always are.
   std::vector<bool> in_place;
 };
 
 // ---- What a handler sees of one request ----
 
-// An input as checked: dtype is the signature's, dims fit it, all inputs have the same number of rows.
+// An input as checked: dtype is the signature's, dims fit it, and with a contract all inputs have the same number of rows.
 struct InputView {
   int32_t dtype = 0;
   uint32_t rank = 0;
   const int64_t* dims = nullptr;
   int64_t elements = 0;
-  const void* data = nullptr;  // 64-aligned, C order; of a string tensor its UTF-8 bytes, which are not checked to be UTF-8
+  const void* data = nullptr;  // 64-aligned, C order; of a string tensor its text, checked to be UTF-8 without NUL
   uint64_t bytes = 0;
   const int64_t* offsets = nullptr;  // of a string tensor elements + 1, from 0, never falling, the last is `bytes`; otherwise nullptr
 };
@@ -55,8 +56,8 @@ class Request {
   // it has bound can stay bound. Addresses and contents of strings always change.
   virtual bool is_same_layout() const noexcept = 0;
 
-  // Nanoseconds until the client gives up: at least 0; -1 where it never does.
-  virtual int64_t remaining_ns() const noexcept = 0;
+  // When the client gives up, in nanoseconds of CLOCK_MONOTONIC; -1 where it never does.
+  virtual int64_t deadline_ns() const noexcept = 0;
 
   // Why nobody waits for the answer any more: 0 while somebody does, else TIMEOUT, CANCELLED, PEER_DIED, or UNREACHABLE (a drain ran out of
   // time). May be asked from any thread during handle().
@@ -69,10 +70,10 @@ class Response {
  public:
   virtual ~Response() = default;
 
-  // Memory for output `index` of this request: 64-aligned, sized for dtype and dims, contents unspecified; once per output and request. The same
-  // sequence of (index, dims) gives the same addresses, request after request of a session, as long as all fits the
-  // response slot; what does not fit is kept aside and sent as a one-shot result. Not for strings. Throws INTERNAL (a shape that the
-  // signature does not allow, an output placed twice), OUT_OF_MEMORY.
+  // Memory for output `index` of this request: 64-aligned, sized for dtype and dims, contents unspecified; once per output and
+  // request. The same sequence of (index, dims) gives the same addresses, request after request of a session, as long as all
+  // fits the response slot; what does not fit is kept aside and sent as a one-shot result. Not for strings. Throws INTERNAL (a
+  // shape that the signature does not allow, an output placed twice), OUT_OF_MEMORY.
   virtual void* place(size_t index, const int64_t* dims, uint32_t rank) = 0;
 
   // A string tensor, copied. `offsets` has elements + 1 values from 0, never falling, the last at most bytes.size(). Throws as place().
@@ -86,7 +87,7 @@ class Response {
 };
 
 // One slot of one connection. Keeps what it likes from request to request (a binding). handle() is always called by the same
-// thread, one request at a time.
+// thread, one request at a time; the destructor by another, which nothing else waits for.
 class Session {
  public:
   virtual ~Session() = default;
@@ -125,12 +126,14 @@ struct ServerOptions {
   uint64_t max_one_shot = UINT64_C(2) << 30;
   int64_t hello_ns = INT64_C(2000000000);  // how long a connection may take to say HELLO
 
-  // One event: a word ("connection.opened", "connection.violation", "server.drained") and its facts as a JSON object. Called by any thread of
-  // the server, several at once; must be quick and must not throw. The library prints nothing itself.
+  // One event: a word ("connection.opened", "connection.violation", "server.drained") and its facts as a JSON object. Called by
+  // any thread of the server, several at once; must be quick and must not throw. The library prints nothing itself.
   std::function<void(LogLevel level, const char* event, const std::string& facts)> log;
 };
 
-// Threads start with the first listen(), attach() or control(). All functions may be called from any thread.
+class Control;
+
+// All functions may be called from any thread. A forked child must not use it, but may destroy it.
 class Server {
  public:
   // `handler` must outlive the server. Throws INVALID_ARGUMENT, OUT_OF_MEMORY.
@@ -139,14 +142,15 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Binds and listens at a path (endpoint.h finds that of a NAME). Throws BUSY (a living server is there), DENIED,
-  // INVALID_ARGUMENT, UNREACHABLE (the folder cannot be used).
-  void listen(const std::string& path);
+  // Binds and listens; `address` is what follows "shm:", a NAME or a path. Throws BUSY (a living server is there), DENIED,
+  // INVALID_ARGUMENT, UNREACHABLE (the folder cannot be used, or the server has ended).
+  void listen(std::string_view address);
 
   // Serves a connected SEQPACKET socket as if it had been accepted; takes the descriptor over, also on failure. Throws INVALID_ARGUMENT.
   void attach(int fd);
 
-  // The control socket of SIDECALL_FD: connections come over it, and its hang-up drains with `drain_ns` to spare. Takes the descriptor over.
+  // The control socket of SIDECALL_FD: connections come over it, and its hang-up drains with `drain_ns` to spare. Takes the
+  // descriptor over.
   void control(int fd, int64_t drain_ns);
 
   // Counters and state as one JSON object (docs/serving.md).
@@ -163,8 +167,8 @@ class Server {
   void close() noexcept;
 
  private:
-  class Impl;
-  std::unique_ptr<Impl> impl_;
+  std::unique_ptr<Control> control_;
+  ForkMark mark_;
 };
 
 }  // namespace sidecall::shm

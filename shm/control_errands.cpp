@@ -1,0 +1,38 @@
+// The queue and its thread; see control_errands.h.
+#include "control_errands.h"
+
+#include <utility>
+
+namespace sidecall::shm {
+
+void Errands::run(std::function<void()> errand) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  waiting_.push_back(std::move(errand));
+  if (!thread_.joinable()) thread_ = std::thread(&Errands::work, this);
+  changed_.notify_one();
+}
+
+void Errands::finish() noexcept {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    is_finishing_ = true;
+    changed_.notify_one();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Errands::work() {
+  while (true) {
+    std::function<void()> errand;
+    {
+      std::unique_lock<std::mutex> lock(mutex_);
+      changed_.wait(lock, [&] { return is_finishing_ || !waiting_.empty(); });
+      if (waiting_.empty()) return;
+      errand = std::move(waiting_.front());
+      waiting_.pop_front();
+    }
+    errand();
+  }
+}
+
+}  // namespace sidecall::shm

@@ -1,0 +1,28 @@
+// The door to the control thread; see server.h.
+#include "server.h"
+
+#include <utility>
+
+#include "control.h"
+
+namespace sidecall::shm {
+
+Server::Server(Service service, Handler* handler, ServerOptions options)
+    : control_(std::make_unique<Control>(std::move(service), handler, std::move(options))) {}
+
+// A forked child has none of the threads that it would wait for.
+Server::~Server() {
+  if (mark_.is_forked()) static_cast<void>(control_.release());
+}
+
+void Server::listen(std::string_view address) { control_->listen(address); }
+void Server::attach(int fd) { control_->attach(Fd(fd)); }
+void Server::control(int fd, int64_t drain_ns) { control_->control(Fd(fd), drain_ns); }
+std::string Server::status() const { return control_->status(); }
+bool Server::drain(Deadline deadline) { return control_->drain(deadline); }
+int Server::ended_fd() const noexcept { return control_->ended_fd(); }
+void Server::close() noexcept {
+  if (!mark_.is_forked()) control_->close();
+}
+
+}  // namespace sidecall::shm
