@@ -12,7 +12,7 @@ namespace {
 void fill_view(sidecall_view* view, int32_t dtype, const Dims& dims, void* data, uint64_t bytes, const int64_t* offsets) {
   view->dtype = dtype;
   view->rank = static_cast<int32_t>(dims.size());
-  view->reserved = 0;
+  view->flags = 0;
   view->dims = dims.data();
   view->data = data;
   view->data_bytes = bytes;
@@ -75,6 +75,7 @@ void Call::check_dims(const TensorSpec& spec, const Dims& dims) const {
 
 void Call::allocate(int32_t index, Dims dims) {
   Input& input = inputs_[static_cast<size_t>(index)];
+  if (remote_ != nullptr && input.dims != dims && !input.dims.empty()) announce(index, dims);
   binding_->allocate_input(index, dims);
   input.data = binding_->input_data(index);
   input.is_borrowed = false;
@@ -94,14 +95,13 @@ void Call::resize(int64_t rows) {
   if (same) return;
   has_results_ = false;
   forget_records();
-  std::vector<Dims> all;
+  std::vector<Dims> all = input_dims();
   for (size_t i = 0; i < inputs_.size(); ++i) {
-    const TensorSpec& spec = signature_.inputs[i];
-    all.push_back(inputs_[i].dims.empty() ? spec.dims : inputs_[i].dims);
-    for (int64_t& dim : all.back()) dim = dim < 0 ? 1 : dim;
-    if (spec.has_rows()) all.back()[0] = rows;
+    if (all[i].empty()) all[i] = signature_.inputs[i].dims;
+    for (int64_t& dim : all[i]) dim = dim < 0 ? 1 : dim;
+    if (signature_.inputs[i].has_rows()) all[i][0] = rows;
   }
-  binding_->expect_inputs(all);
+  if (remote_ != nullptr) remote_->expect(all, outputs_for(all, rows));
   for (size_t i = 0; i < inputs_.size(); ++i) allocate(static_cast<int32_t>(i), std::move(all[i]));
   rows_ = rows;
   shapes_changed_ = true;
@@ -232,6 +232,7 @@ void Call::view_output(int32_t index, sidecall_view* view) {
     fill_view(view, dtype, output.dims, output.bytes.data(), output.bytes.size(), output.offsets.data());
   } else {
     fill_view(view, dtype, output.dims, output.data, count_bytes(dtype, output.dims), nullptr);
+    if (binding_->is_read_only(index)) view->flags |= SIDECALL_VIEW_READ_ONLY;
   }
 }
 
@@ -272,7 +273,8 @@ int64_t Call::agree_on_rows() const {
   return rows;
 }
 
-std::optional<Dims> Call::output_dims(int32_t index, const std::vector<std::pair<std::string_view, int64_t>>& named) const {
+// `rows` of the call, and the named dimensions of its inputs.
+std::optional<Dims> Call::output_dims(int32_t index, int64_t rows, const NamedDims& named) const {
   const TensorSpec& spec = signature_.outputs[static_cast<size_t>(index)];
   const int64_t width = signature_.output_width[static_cast<size_t>(index)];
   Dims dims = spec.dims;
@@ -282,7 +284,7 @@ std::optional<Dims> Call::output_dims(int32_t index, const std::vector<std::pair
     if (found != named.end() && !spec.dim_names[i].empty()) {
       dims[i] = found->second;
     } else if (width > 0 && i < 2) {
-      dims[i] = i == 0 ? rows_ : width;
+      dims[i] = i == 0 ? rows : width;
     } else {
       return std::nullopt;
     }
@@ -294,7 +296,7 @@ std::optional<Dims> Call::output_dims(int32_t index, const std::vector<std::pair
 void Call::settle_shapes() {
   has_results_ = false;  // outputs move
   const int64_t rows = agree_on_rows();
-  std::vector<std::pair<std::string_view, int64_t>> named;
+  NamedDims named;
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const TensorSpec& spec = signature_.inputs[i];
     for (size_t k = 0; k < spec.dims.size(); ++k) {
@@ -312,7 +314,7 @@ void Call::settle_shapes() {
   if (rows != rows_) rows_ = rows, forget_records();
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const auto index = static_cast<int32_t>(i);
-    const std::optional<Dims> dims = output_dims(index, named);
+    const std::optional<Dims> dims = output_dims(index, rows_, named);
     outputs_[i].is_known = dims.has_value();
     outputs_[i].dims = dims.value_or(Dims());
     outputs_[i].data = binding_->shape_output(index, dims ? &*dims : nullptr, nullptr);

@@ -93,7 +93,8 @@ class Call final : private Watched, private Job {
   void copy_strings(int32_t input, const char* data, const int64_t* offsets, int64_t count);
   void settle_shapes();
   int64_t agree_on_rows() const;
-  std::optional<Dims> output_dims(int32_t output, const std::vector<std::pair<std::string_view, int64_t>>& named) const;
+  using NamedDims = std::vector<std::pair<std::string_view, int64_t>>;
+  std::optional<Dims> output_dims(int32_t output, int64_t rows, const NamedDims& named) const;
   void fetch(int32_t output);
 
   // call_features.cpp
@@ -133,6 +134,10 @@ class Call final : private Watched, private Job {
   void release_waiter(Reason reason) noexcept;
 
   // call_remote.cpp
+  std::vector<Dims> input_dims() const;
+  std::vector<std::optional<Dims>> outputs_for(const std::vector<Dims>& inputs, int64_t rows) const;
+  void announce(int32_t input, const Dims& dims);
+  void find_outputs();
   void start_remote(int64_t timeout_ns);
   Progress look_remote(int64_t wait_ns);
   void finish_remote(int64_t wait_ns);

@@ -1,7 +1,45 @@
-// Runs of a call that happen in another process: started and finished by their owner alone, without a thread in between.
+// Calls whose runs happen in another process: what memory they will need, and runs that their owner alone starts and finishes.
 #include "call.h"
 
 namespace sidecall {
+
+std::vector<Dims> Call::input_dims() const {
+  std::vector<Dims> all;
+  all.reserve(inputs_.size());
+  for (const Input& input : inputs_) all.push_back(input.dims);
+  return all;
+}
+
+std::vector<std::optional<Dims>> Call::outputs_for(const std::vector<Dims>& inputs, int64_t rows) const {
+  NamedDims named;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TensorSpec& spec = signature_.inputs[i];
+    for (size_t k = 0; k < spec.dims.size(); ++k) {
+      if (spec.dims[k] < 0 && !spec.dim_names[k].empty()) named.emplace_back(spec.dim_names[k], inputs[i][k]);
+    }
+  }
+  std::vector<std::optional<Dims>> all;
+  for (size_t i = 0; i < outputs_.size(); ++i) all.push_back(output_dims(static_cast<int32_t>(i), rows, named));
+  return all;
+}
+
+// One input gets another shape. Those that have rows too will follow, as a rule.
+void Call::announce(int32_t index, const Dims& dims) {
+  std::vector<Dims> all = input_dims();
+  all[static_cast<size_t>(index)] = dims;
+  const bool has_rows = signature_.inputs[static_cast<size_t>(index)].has_rows();
+  for (size_t i = 0; has_rows && i < all.size(); ++i) {
+    if (signature_.inputs[i].has_rows()) all[i][0] = dims[0];
+  }
+  remote_->expect(all, outputs_for(all, has_rows ? dims[0] : rows_));
+}
+
+// Answers lie where the peer put them.
+void Call::find_outputs() {
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    if (outputs_[i].is_known) outputs_[i].data = remote_->known_output(static_cast<int32_t>(i));
+  }
+}
 
 void Call::start_remote(int64_t timeout_ns) {
   Progress progress = Progress::kInterrupted;
@@ -39,6 +77,7 @@ void Call::finish_remote(int64_t wait_ns) {
   leave();
   is_pending_.store(false, std::memory_order_relaxed);
   remote_->take();
+  find_outputs();
   has_results_ = true;
 }
 

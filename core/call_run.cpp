@@ -99,6 +99,7 @@ void Call::run(int64_t timeout_ns) {
     throw;
   }
   if (const std::exception_ptr failure = run_engine(timeout_ns)) std::rethrow_exception(failure);
+  if (remote_ != nullptr) find_outputs();
 }
 
 void Call::start(int64_t timeout_ns) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,10 @@ struct OutputTensor {
 // exact: the waiting itself ends. Used by one thread at a time; Binding::interrupt() ends a waiting from any.
 class RemoteRun {
  public:
+  // The shapes that inputs and outputs (nullopt: only a run can tell) are going to have: one or more allocate_input() follow. A hint, so that
+  // memory of the right size is asked for once.
+  virtual void expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) = 0;
+
   // Hands the inputs over and returns. Where the peer still works on a run that was given up, waits for it first, within the timeout:
   // kInterrupted when that passed, or interrupt() came, before anything was sent. Otherwise kPending.
   virtual Progress begin(int64_t timeout_ns) = 0;
@@ -39,6 +44,9 @@ class RemoteRun {
 
   // Once after kDone: makes outputs readable, or throws what the run ended with.
   virtual void take() = 0;
+
+  // After a run that succeeded: where an output of known shape lies now; nullptr for strings.
+  virtual void* known_output(int32_t output) = 0;
 
   // After kInterrupted: whether the peer has let go of the run's memory. Never blocks.
   virtual bool is_free() = 0;
@@ -67,9 +75,6 @@ class Binding {
   // Returns where the engine will write; nullptr for strings and unknown shapes. Outputs are shaped in the order of the signature at first.
   virtual void* shape_output(int32_t output, const Dims* dims, void* data) = 0;
 
-  // What follows now: all inputs get these shapes, one allocate_input() each. A hint, for engines whose memory is cheaper to get at once.
-  virtual void expect_inputs(const std::vector<Dims>& /*dims*/) {}
-
   // timeout_ns counts where remote() is not nullptr, with -1 for the route's default: others are interrupted from outside.
   // Throws ENGINE, OUT_OF_MEMORY, and what belongs to the route.
   virtual Outcome run(int64_t timeout_ns) = 0;
@@ -82,6 +87,9 @@ class Binding {
   // After a run that was kDone. output() is for those whose shape was unknown.
   virtual OutputTensor output(int32_t output) = 0;
   virtual void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) = 0;
+
+  // Whether an output's memory may be read but not written.
+  virtual bool is_read_only(int32_t /*output*/) const { return false; }
 };
 
 // A loaded model; shared by all threads.

@@ -24,6 +24,8 @@ struct Peer {
   int32_t failure = 0;
   int64_t timeout_ns = 0;
   std::atomic<int> num_runs{0};
+  std::vector<sidecall::Dims> expected_inputs;
+  std::vector<std::optional<sidecall::Dims>> expected_outputs;
 
   void answer(int32_t status = 0) {
     const std::lock_guard lock(mutex);
@@ -52,6 +54,12 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
     return Outcome::kDone;
   }
   RemoteRun* remote() noexcept override { return this; }
+  void expect(const std::vector<sidecall::Dims>& inputs, const std::vector<std::optional<sidecall::Dims>>& outputs) override {
+    peer_->expected_inputs = inputs;
+    peer_->expected_outputs = outputs;
+  }
+  void* known_output(int32_t) override { return &output_; }
+  bool is_read_only(int32_t) const override { return true; }
 
   Progress begin(int64_t timeout_ns) override {
     std::unique_lock lock(peer_->mutex);
@@ -247,6 +255,38 @@ TEST_CASE("a call that waits elsewhere may be closed") {
   f.call->start(-1);
   f.call.reset();
   CHECK(f.peer.num_runs == 1);
+}
+
+TEST_CASE("what shapes will be needed is said beforehand") {
+  Peer peer;
+  fake::Engine described;
+  described.inputs = {
+      {"a", SIDECALL_FLOAT32, {-1, 4}, {"N", ""}}, {"b", SIDECALL_FLOAT32, {-1, -1}, {"N", "K"}}, {"c", SIDECALL_FLOAT32, {}, {}}};
+  described.outputs = {{"y", SIDECALL_FLOAT32, {-1, -1}, {"N", "K"}}, {"z", SIDECALL_FLOAT32, {-1}, {""}}};
+  sidecall::Signature signature;
+  described.sign(&signature);
+  const RemoteEngine engine(&peer);
+  sidecall::Call call(signature, engine, false, 3);
+  using sidecall::Dims;
+  CHECK(peer.expected_inputs == std::vector<Dims>{{3, 4}, {3, 1}, {}});
+  CHECK(peer.expected_outputs == std::vector<std::optional<Dims>>{Dims{3, 1}, std::nullopt});
+  call.resize(7);
+  CHECK(peer.expected_inputs == std::vector<Dims>{{7, 4}, {7, 1}, {}});
+  const Dims dims{5, 9};
+  call.reshape(1, dims.data(), 2);
+  CHECK(peer.expected_inputs == std::vector<Dims>{{5, 4}, {5, 9}, {}});
+  CHECK(peer.expected_outputs == std::vector<std::optional<Dims>>{Dims{5, 9}, std::nullopt});
+}
+
+TEST_CASE("an output in another process's memory says so") {
+  Fixture f;
+  f.call->start(-1);
+  f.peer.answer();
+  f.call->finish(0);
+  sidecall_view y = SIDECALL_VIEW_INIT;
+  f.call->view_output(0, &y);
+  CHECK(y.flags == SIDECALL_VIEW_READ_ONLY);
+  CHECK(f.x.flags == 0);
 }
 
 TEST_CASE("a model without a file follows the id of its engine, and old ids stay readable") {

@@ -375,12 +375,14 @@ typedef struct sidecall_view {
   uint32_t struct_size;
   int32_t dtype;
   int32_t rank;
-  uint32_t reserved;
+  uint32_t flags;             /* SIDECALL_VIEW_*, as the library filled it; ignored in what a caller passes */
   const int64_t *dims;
   void *data;
   uint64_t data_bytes;
   const int64_t *offsets;     /* strings only, else NULL */
 } sidecall_view;
+
+#define SIDECALL_VIEW_READ_ONLY 1       /* an output that lies in another process's memory: a store there is a fault */
 
 #ifdef __cplusplus
 #define SIDECALL_VIEW_INIT { sizeof(sidecall_view), 0, 0, 0, nullptr, nullptr, 0, nullptr }
