@@ -5,7 +5,7 @@ tests=$1
 export SIDECALL_BUILD=$(cd "$2" && pwd)
 log="$2/log/node-test.log"
 mkdir -p "$2/log"
-files=$files
+files=$(find "$tests" -name '*.test.js' -o -name '*.test.mjs' | sort)
 [ -n "$files" ] || { echo "-- failed: no test in $tests"; exit 1; }
 
 # --expose-gc: tests of memory call the collector themselves.
