@@ -1,0 +1,284 @@
+// Calls of the client over an honest server: one outcome each, whatever the waiting, the deadline and the restart.
+#include <fcntl.h>
+#include <poll.h>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "raw_server.h"
+
+using namespace raw;
+
+namespace {
+
+// A client with a channel, and the server's end of it.
+struct Pair {
+  Server server;
+  std::unique_ptr<Client> client;
+  std::unique_ptr<Channel> channel;
+  Peer peer;
+
+  explicit Pair(ClientOptions options = {}) {
+    Beside accepting([this] { peer = server.accept_honest(); });
+    client = open_client(server, options);
+    channel = client->borrow(1, 1, Deadline::after(5 * kSecond));
+    if (!accepting.join().empty()) throw std::runtime_error("no pair");
+    write_request(*channel, 3);
+  }
+
+  Outcome run(int64_t timeout_ns = 5 * kSecond, bool same_layout = false) {
+    channel->publish(same_layout, timeout_ns);
+    return channel->wait();
+  }
+};
+
+bool is_readable(int fd, int milliseconds) {
+  pollfd one{fd, POLLIN, 0};
+  return ::poll(&one, 1, milliseconds) > 0;
+}
+
+}  // namespace
+
+TEST_CASE("what is served is read at open") {
+  Server server;
+  Beside serving([&] {
+    Peer peer = server.accept();
+    peer.read_hello();
+    Server::open(peer, "{}");
+  });
+  const auto client = open_client(server);
+  CHECK(client->served().signature == kSignature);
+  CHECK(client->served().contract == "{}");
+  CHECK(client->served().has_contract);
+  CHECK(client->served().is_verified);
+  CHECK(client->served().model_id == kModelId);
+  CHECK(client->served().max_request_bytes == 1 << 20);
+  CHECK(serving.join().empty());
+}
+
+TEST_CASE("answers come, spinning or asleep") {
+  Pair pair;
+  Beside serving([&] {
+    for (int i = 0; i < 200 && pair.peer.next(); ++i) {
+      if (i % 20 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(i % 40 ? 1 : 7));
+      pair.peer.answer();
+    }
+  });
+  for (int i = 0; i < 200; ++i) {
+    REQUIRE(pair.run(i % 2 ? -1 : 5 * kSecond) == Outcome::kAnswered);
+    REQUIRE(is_right(pair.channel->take(), 3));
+  }
+}
+
+TEST_CASE("the layout is sent once") {
+  Pair pair;
+  std::vector<uint32_t> flags;
+  Beside serving([&] {
+    for (int i = 0; i < 4 && pair.peer.next(); ++i) {
+      flags.push_back(pair.peer.request_entry()->fields.flags);
+      ResponseFields fields{};
+      if (i == 2) {
+        pair.peer.fail(SIDECALL_ENGINE, "no");
+        continue;
+      }
+      if (i == 1) fields.flags = kResponseSameLayout;
+      pair.peer.answer(fields);
+    }
+  });
+  for (int i = 0; i < 4; ++i) {
+    REQUIRE(pair.run(5 * kSecond, true) == Outcome::kAnswered);
+    if (i == 2)
+      CHECK(status_of([&] { pair.channel->take(); }) == SIDECALL_ENGINE);
+    else
+      CHECK(is_right(pair.channel->take(), 3));
+  }
+  CHECK(serving.join().empty());
+  CHECK(flags == std::vector<uint32_t>{0, kSameLayout, kSameLayout, 0});
+}
+
+TEST_CASE("a failure of the server arrives whole") {
+  Pair pair;
+  Beside serving([&] {
+    pair.peer.next();
+    ErrorRecord record{};
+    record.status = SIDECALL_UNKNOWN_CATEGORY;
+    record.row = 2;
+    std::strcpy(record.name, "job");
+    std::strcpy(record.expected, "a known category");
+    std::strcpy(record.got, "another");
+    std::strcpy(record.message, "feature 'job': expected a known category (row 2)");
+    std::memcpy(pair.peer.response_slot(), &record, sizeof record);
+    ResponseFields fields{};
+    fields.status = record.status;
+    pair.peer.publish(fields);
+  });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  try {
+    pair.channel->take();
+    FAIL("expected an error");
+  } catch (const Error& error) {
+    CHECK(error.status == SIDECALL_UNKNOWN_CATEGORY);
+    CHECK(error.row == 2);
+    CHECK(error.name == "job");
+    CHECK(error.expected == "a known category");
+    CHECK(error.got == "another");
+    CHECK(error.message == "feature 'job': expected a known category (row 2)");
+  }
+  CHECK(status_of([&] { pair.channel->take(); }) == SIDECALL_INTERNAL);
+}
+
+TEST_CASE("a deadline ends the call, and its late answer is dropped") {
+  Pair pair;
+  REQUIRE(pair.run(20 * kMillisecond) == Outcome::kTimedOut);
+  CHECK(pair.peer.request_head()->mark.load() == 1);
+  // Within the next deadline the server does not let go either: nothing is sent.
+  REQUIRE(pair.run(20 * kMillisecond) == Outcome::kTimedOut);
+  CHECK(pair.peer.request_entry()->sequence.load() == 1);
+  Beside serving([&] {
+    pair.peer.next();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    pair.peer.fail(SIDECALL_TIMEOUT, "late");
+    pair.peer.serve(2);
+  });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+}
+
+TEST_CASE("a late answer leaves the layout of its table behind") {
+  Pair pair;
+  REQUIRE(pair.run(10 * kMillisecond) == Outcome::kTimedOut);
+  Beside serving([&] {
+    pair.peer.next();
+    pair.peer.answer();
+    pair.peer.next();
+    ResponseFields same{};
+    same.flags = kResponseSameLayout;
+    pair.peer.answer(same);
+  });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+}
+
+TEST_CASE("another thread cancels a call that nobody answers") {
+  Pair pair;
+  Beside cancelling([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    pair.channel->cancel();
+  });
+  CHECK(pair.run(-1) == Outcome::kCancelled);
+  CHECK(cancelling.join().empty());
+  pair.channel->cancel();  // nothing is under way
+  Beside serving([&] { pair.peer.serve(2); });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+}
+
+TEST_CASE("a one-shot result is read from its file") {
+  Pair pair;
+  Beside serving([&] {
+    for (int i = 0; i < 2; ++i) {
+      pair.peer.next();
+      Segment file = make_file(1 << 16);
+      pair.peer.write_answer(file.memory.data());
+      const Fd sealed = seal_file(std::move(file));
+      auto message = with_magic<FileMessage>();
+      message.version = kVersion;
+      message.kind = kOneShotFile;
+      message.first = pair.peer.sequence;
+      message.second = 1 << 16;
+      pair.peer.send(&message, sizeof message, {sealed.get()});
+      ResponseFields fields{};
+      fields.flags = kOneShot;
+      fields.one_shot_bytes = 1 << 16;
+      pair.peer.publish(fields);
+    }
+    pair.peer.serve(1);
+  });
+  for (int i = 0; i < 2; ++i) {
+    REQUIRE(pair.run() == Outcome::kAnswered);
+    const Answer answer = pair.channel->take();
+    CHECK(answer.is_one_shot);
+    CHECK(is_right(answer, 3));
+  }
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(!pair.channel->take().is_one_shot);
+}
+
+TEST_CASE("an event loop waits on the descriptor") {
+  Pair pair;
+  const int fd = pair.channel->fd();
+  CHECK(!is_readable(fd, 0));
+  Beside serving([&] {
+    for (int i = 0; i < 3; ++i) {
+      pair.peer.next();
+      if (i) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      pair.peer.answer();
+    }
+  });
+  for (int i = 0; i < 3; ++i) {
+    pair.channel->publish(false, 5 * kSecond, true);
+    Outcome outcome = Outcome::kPending;
+    while (outcome == Outcome::kPending) {
+      REQUIRE(is_readable(fd, 5000));
+      outcome = pair.channel->poll();
+    }
+    REQUIRE(outcome == Outcome::kAnswered);
+    CHECK(is_right(pair.channel->take(), 3));
+  }
+  CHECK(serving.join().empty());
+  pair.channel->publish(false, 20 * kMillisecond, true);
+  REQUIRE(is_readable(fd, 5000));
+  Outcome outcome = pair.channel->poll();
+  while (outcome == Outcome::kPending) outcome = pair.channel->poll();
+  CHECK(outcome == Outcome::kTimedOut);
+  CHECK(!is_readable(fd, 0));
+  // The next one is not sent before the late answer has come, and the descriptor tells both.
+  pair.channel->publish(false, 5 * kSecond, true);
+  CHECK(pair.channel->poll() == Outcome::kPending);
+  Beside late([&] { pair.peer.serve(2); });
+  outcome = Outcome::kPending;
+  while (outcome == Outcome::kPending) {
+    REQUIRE(is_readable(fd, 5000));
+    outcome = pair.channel->poll();
+  }
+  CHECK(outcome == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+  CHECK(late.join().empty());
+  pair.channel->publish(false, -1, true);
+  pair.channel->cancel();
+  REQUIRE(is_readable(fd, 5000));
+  CHECK(pair.channel->poll() == Outcome::kCancelled);
+  CHECK(!is_readable(fd, 0));
+}
+
+TEST_CASE("idle channels are kept, up to a number, and dead ones are not lent") {
+  ClientOptions options;
+  options.max_idle = 1;
+  Pair pair(options);
+  Peer second;
+  Beside accepting([&] { second = pair.server.accept_honest(); });
+  auto other = pair.client->borrow(1, 1, Deadline::after(5 * kSecond));
+  REQUIRE(accepting.join().empty());
+  const unsigned char* address = pair.channel->request();
+  pair.client->give_back(std::move(pair.channel));
+  pair.client->give_back(std::move(other));  // one too many
+  char byte;
+  CHECK(second.socket.receive(&byte, 1, Deadline::after(5 * kSecond)).kind == Received::kEnd);
+  pair.channel = pair.client->borrow(1, 1, Deadline::after(5 * kSecond));
+  CHECK(pair.channel->request() == address);
+  pair.client->give_back(std::move(pair.channel));
+  pair.peer = Peer();
+  Beside again([&] { pair.peer = pair.server.accept_honest(); });
+  pair.channel = pair.client->borrow(1, 1, Deadline::after(5 * kSecond));
+  CHECK(again.join().empty());
+  CHECK(pair.channel->is_alive());
+}
+
+TEST_CASE("a channel that a late answer occupies is closed instead of lent") {
+  Pair pair;
+  REQUIRE(pair.run(10 * kMillisecond) == Outcome::kTimedOut);
+  pair.client->give_back(std::move(pair.channel));
+  CHECK(pair.peer.next());
+  CHECK(!pair.peer.await_request());
+}
