@@ -1,0 +1,226 @@
+// ArrayBuffers that are detached, resized, shared or given away, before, during and after runs. Never a crash, never foreign memory.
+'use strict'
+
+const assert = require('node:assert/strict')
+const { setTimeout: sleep } = require('node:timers/promises')
+const test = require('node:test')
+const { MessageChannel } = require('node:worker_threads')
+
+const { openSync, SidecallError } = require('../../bindings/node')
+const { modelPath } = require('./support/paths.js')
+const slow = require('./support/slow.js')
+
+const BIG = 4_000_000 // elements: memory that goes back to the system when it is freed
+
+const identity = openSync(modelPath('identity_float32.onnx'))
+const slowModel = openSync(slow.source)
+const rounds = ms => slow.inputsFor(ms).n
+
+function detach(view) {
+  structuredClone(view.buffer, { transfer: [view.buffer] })
+  assert.equal(view.byteLength, 0)
+  return view
+}
+
+// The same for views of a call, which may be protected: then they stay, or structuredClone throws.
+function giveAway(view) {
+  try {
+    structuredClone(view.buffer, { transfer: [view.buffer] })
+  } catch (error) {
+    assert.equal(error.name, 'DataCloneError')
+  }
+}
+
+// Writes over memory that was just freed.
+function overwrite() {
+  globalThis.gc()
+  const other = Array.from({ length: 4 }, () => new Float32Array(BIG).fill(13))
+  return other.length
+}
+
+async function failureOf(action) {
+  try {
+    return await action()
+  } catch (error) {
+    assert.ok(error instanceof SidecallError || error instanceof TypeError, error.stack)
+    return error
+  }
+}
+
+test('a detached input is refused', async () => {
+  for (const input of [
+    () => detach(new Float32Array(3)),
+    () => ({ data: detach(new Float32Array(3)), dims: [3] }),
+    () => ({ data: detach(new Float32Array(3)), dims: [1] })
+  ]) {
+    assert.throws(
+      () => identity.runSync({ x: input() }),
+      error => error instanceof SidecallError || error instanceof TypeError
+    )
+    await assert.rejects(
+      async () => identity.run({ x: input() }),
+      error => error instanceof SidecallError || error instanceof TypeError
+    )
+  }
+  assert.deepEqual([...identity.runSync({ x: Float32Array.of(1) }).y], [1])
+})
+
+test('an input is given away during its run', async () => {
+  for (const size of [10, 10_000, BIG]) {
+    const x = new Float32Array(size).fill(5)
+    const run = slowModel.run({ x, n: rounds(size === BIG ? 0.1 : 20) })
+    detach(x)
+    overwrite()
+    const { y } = await run
+    assert.ok(y.every(value => value === 5))
+  }
+})
+
+test('an input is sent to another thread and freed there during its run', async () => {
+  const { port1, port2 } = new MessageChannel()
+  const x = new Float32Array(BIG).fill(6)
+  const run = slowModel.run({ x, n: rounds(0.1) })
+  port1.postMessage(x.buffer, [x.buffer])
+  await new Promise(resolve => port2.once('message', resolve))
+  overwrite()
+  const { y } = await run
+  assert.ok(y.every(value => value === 6))
+  port1.close()
+})
+
+test('resizable buffers: as they are, and shrunk during a run', async () => {
+  const buffer = new ArrayBuffer(4 * BIG, { maxByteLength: 8 * BIG })
+  const x = new Float32Array(buffer) // tracks the length
+  x.fill(7)
+  assert.ok(identity.runSync({ x }).y.every(value => value === 7))
+  assert.deepEqual([...identity.runSync({ x: new Float32Array(buffer, 8, 2) }).y], [7, 7])
+  const run = slowModel.run({ x, n: rounds(0.1) })
+  buffer.resize(0)
+  overwrite()
+  assert.ok((await run).y.every(value => value === 7))
+  // Zero rows, as the length says now.
+  assert.throws(() => identity.runSync({ x }), { code: 'SHAPE_MISMATCH' })
+  buffer.resize(8)
+  assert.equal(identity.runSync({ x }).y.length, 2)
+})
+
+test('a view that its buffer no longer holds is refused', () => {
+  const buffer = new ArrayBuffer(64, { maxByteLength: 64 })
+  const fixed = new Float32Array(buffer, 0, 16)
+  const tail = new Float32Array(buffer, 32)
+  buffer.resize(16)
+  for (const x of [fixed, tail, { data: fixed, dims: [16] }]) {
+    assert.throws(
+      () => identity.runSync({ x }),
+      error => error instanceof SidecallError || error instanceof TypeError
+    )
+  }
+})
+
+test('a getter shrinks or detaches an input that was read before it', async () => {
+  const attempts = [buffer => buffer.resize(0), buffer => structuredClone(buffer, { transfer: [buffer] })]
+  for (const spoil of attempts) {
+    for (const method of ['runSync', 'run']) {
+      const buffer = new ArrayBuffer(4 * BIG, { maxByteLength: 4 * BIG })
+      const x = new Float32Array(buffer).fill(1)
+      const inputs = {
+        x,
+        get n() {
+          spoil(buffer)
+          overwrite()
+          return rounds(0)
+        }
+      }
+      const answer = await failureOf(async () => slowModel[method](inputs))
+      if (!(answer instanceof Error)) assert.ok(answer.y.every(value => value === 1))
+    }
+  }
+  assert.deepEqual([...identity.runSync({ x: Float32Array.of(1) }).y], [1])
+})
+
+test('shared and growable buffers', async () => {
+  const shared = new Float32Array(new SharedArrayBuffer(12))
+  shared.set([1, 2, 3])
+  assert.deepEqual([...identity.runSync({ x: shared }).y], [1, 2, 3])
+  assert.deepEqual([...(await identity.run({ x: shared })).y], [1, 2, 3])
+  assert.ok(identity.runSync({ x: shared }).y.buffer instanceof ArrayBuffer)
+  const growable = new SharedArrayBuffer(8, { maxByteLength: 4096 })
+  const x = new Float32Array(growable)
+  x.fill(4)
+  assert.deepEqual([...identity.runSync({ x }).y], [4, 4])
+  growable.grow(12)
+  assert.equal(identity.runSync({ x }).y.length, 3)
+})
+
+test('parts of a buffer, at any offset', async () => {
+  const all = Float32Array.from({ length: 100 }, (_, i) => i)
+  for (const offset of [0, 1, 3, 16, 99]) {
+    const part = all.subarray(offset, offset + 2)
+    assert.deepEqual([...identity.runSync({ x: part }).y], [...part])
+    assert.deepEqual([...(await identity.run({ x: part })).y], [...part])
+  }
+  const small = Buffer.from([1, 0, 1]) // lies in Node's pool
+  assert.deepEqual([...openSync(modelPath('identity_uint8.onnx')).runSync({ x: small }).y], [1, 0, 1])
+})
+
+test('a view of a call is given away: its memory stays, the call goes on', async () => {
+  for (const size of [2, 100_000, BIG]) {
+    const call = slowModel.call()
+    call.reshape('x', [size]).fill(2)
+    call.inputs.n[0] = 1n
+    call.runSync()
+    const y = call.outputs.y
+    giveAway(call.inputs.x)
+    giveAway(y)
+    overwrite()
+    // Whatever the call makes of it, it crashes not and answers right or refuses.
+    const again = await failureOf(async () => call.runSync())
+    if (!(again instanceof Error)) assert.equal(call.outputs.y.length, size)
+    call.reshape('x', [size]).fill(3)
+    call.inputs.n[0] = 1n
+    call.runSync()
+    assert.ok(call.outputs.y.every(value => value === 3))
+    call.close()
+  }
+})
+
+test('a view of a call is given away during its run', async () => {
+  const call = slowModel.call()
+  const x = call.reshape('x', [BIG]).fill(2)
+  call.inputs.n[0] = 10n
+  const run = call.run()
+  giveAway(x)
+  overwrite()
+  await run
+  assert.equal(call.outputs.y.length, BIG)
+  await sleep(1)
+  call.reshape('x', [1]).fill(1)
+  call.runSync()
+  assert.deepEqual([...call.outputs.y], [1])
+})
+
+test('outputs of run are plain memory: they can be given away', async () => {
+  const { y } = identity.runSync({ x: Float32Array.of(1, 2) })
+  const moved = structuredClone(y, { transfer: [y.buffer] })
+  assert.deepEqual([...moved], [1, 2])
+  assert.equal(y.length, 0)
+  globalThis.gc()
+  assert.deepEqual([...identity.runSync({ x: Float32Array.of(3) }).y], [3])
+  assert.deepEqual([...moved], [1, 2])
+})
+
+test('bytes of a model are copied: they may change or go afterwards', async () => {
+  const bytes = new Uint8Array(require('node:fs').readFileSync(modelPath('penguins.onnx')))
+  const { open } = require('../../bindings/node')
+  const opening = open(bytes)
+  bytes.fill(0)
+  detach(bytes)
+  overwrite()
+  const model = await opening
+  assert.equal(model.name, 'penguins')
+  assert.equal(model.predictSync({}).label.length > 0, true)
+  await assert.rejects(
+    async () => open(detach(new Uint8Array(10))),
+    error => error instanceof SidecallError || error instanceof TypeError
+  )
+})

@@ -1,0 +1,170 @@
+// Every status of the C header has its name, family and type here; errors hold what an HTTP 400 is built from.
+'use strict'
+
+const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const path = require('node:path')
+const test = require('node:test')
+const { inspect } = require('node:util')
+
+const { engine, open, openSync, SidecallError } = require('../../bindings/node')
+const { assertForm } = require('./support/compare.js')
+const { modelPath, packageFolder, temporaryFolder } = require('./support/paths.js')
+const { runScript } = require('./support/process.js')
+const slow = require('./support/slow.js')
+const { statuses } = require('./support/statuses.js')
+
+const declarations = fs.readFileSync(path.join(packageFolder, 'index.d.ts'), 'utf8')
+
+function unionOf(name) {
+  const [, body] = new RegExp(`export type ${name} =([^/]*?)\\n\\n`).exec(declarations)
+  return new Set([...body.matchAll(/'(\w+)'/g)].map(([, member]) => member))
+}
+
+const FAMILY_OF = { 1: 'usage', 2: 'file', 3: 'model', 4: 'data', 5: 'channel', 6: 'engine', 9: 'internal' }
+
+test('ErrorCode of index.d.ts is exactly the statuses of sidecall.h', () => {
+  assert.ok(statuses.size >= 35)
+  assert.deepEqual([...unionOf('ErrorCode')].sort(), [...statuses.keys()].sort())
+  assert.deepEqual([...unionOf('ErrorFamily')].sort(), Object.values(FAMILY_OF).sort())
+})
+
+test('Dtype of index.d.ts is exactly the element types of sidecall.h', () => {
+  const header = fs.readFileSync(path.join(packageFolder, '..', 'c', 'include', 'sidecall', 'sidecall.h'), 'utf8')
+  const part = header.slice(header.indexOf('#define SIDECALL_FLOAT32 1'), header.indexOf('sidecall_dtype_name'))
+  const names = [...part.matchAll(/#define SIDECALL_(\w+) \d+/g)].map(([, name]) => name.toLowerCase())
+  assert.deepEqual([...unionOf('Dtype')].sort(), names.sort())
+})
+
+// How each status comes about that this process can provoke. The others are the channel's, or need a broken machine.
+const provoked = {
+  INVALID_ARGUMENT: () => openSync(''),
+  BUSY: () => {
+    const call = openSync(slow.source).call()
+    call.inputs.n[0] = 100_000n
+    const run = call.run({ timeoutMs: 200 }).catch(() => {})
+    try {
+      call.runSync()
+    } finally {
+      void run
+    }
+  },
+  NOT_RUN: () => openSync(modelPath('add.onnx')).call().outputs.y,
+  FILE_NOT_FOUND: () => openSync(modelPath('none.onnx')),
+  FILE_UNREADABLE: () => openSync(modelPath('.')),
+  FILE_INVALID: () => openSync(Buffer.from('no model')),
+  FILE_FORBIDDEN: () => openSync(modelPath('external/parent.onnx')),
+  CONTRACT_INVALID: () => openSync(modelPath('contracts/empty.onnx')),
+  CONTRACT_FORMAT: () => openSync(modelPath('contracts/format_2.onnx')),
+  NO_CONTRACT: () => openSync(modelPath('add.onnx')).predictSync({ x: 1 }),
+  UNSUPPORTED: () => openSync('s3://bucket/model.onnx'),
+  DTYPE_MISMATCH: () => openSync(modelPath('add.onnx')).runSync({ x: new Int8Array(2) }),
+  SHAPE_MISMATCH: () => openSync(modelPath('add.onnx')).runSync({ x: { data: new Float32Array(3), dims: [1, 3] } }),
+  UNKNOWN_NAME: () => openSync(modelPath('add.onnx')).runSync({ y: new Float32Array(2) }),
+  MISSING_INPUT: () => openSync(modelPath('two_inputs.onnx')).runSync({}),
+  MISSING_VALUE: () => openSync(modelPath('matrix.onnx')).predictSync({}),
+  UNKNOWN_CATEGORY: () => openSync(modelPath('closed.onnx')).predictSync({ size: 'XL', level: 10, door: true }),
+  INVALID_STRING: () => openSync(modelPath('text.onnx')).predictSync({ text: '\0' }),
+  OUT_OF_RANGE: () => openSync(modelPath('matrix.onnx')).predictSync({ a: 1e300, b: 1, c: true, d: 1 }),
+  TIMEOUT: () => openSync(slow.source).runSync(slow.inputsFor(60_000), { timeoutMs: 1 }),
+  ENGINE: () => openSync(modelPath('gather.onnx')).runSync({ at: [7] }),
+  ENGINE_NOT_FOUND: () => engine({ onnxruntime: '/none/libonnxruntime.so' })
+}
+
+for (const [code, provoke] of Object.entries(provoked)) {
+  test(`${code}, as an error of that code and family`, () => {
+    let failure
+    try {
+      provoke()
+    } catch (error) {
+      failure = error
+    }
+    assert.ok(failure instanceof SidecallError, String(failure?.stack))
+    assert.equal(failure.code, code)
+    assert.equal(failure.family, FAMILY_OF[Math.floor(statuses.get(code) / 10)])
+    assertForm(failure, statuses)
+  })
+}
+
+test('VERIFICATION_FAILED, also from the environment', async () => {
+  const file = fs.readdirSync(modelPath('verification')).find(name => {
+    try {
+      return openSync(modelPath(`verification/${name}`)) && false
+    } catch (error) {
+      return error.code === 'VERIFICATION_FAILED'
+    }
+  })
+  assert.ok(file)
+  const wrong = modelPath(`verification/${file}`)
+  await assert.rejects(open(wrong), { code: 'VERIFICATION_FAILED', family: 'model', retryable: false })
+  assert.equal(typeof openSync(wrong, { verify: 'warn' }).warning, 'string')
+  assert.equal(openSync(wrong, { verify: 'off' }).warning, null)
+  const script = `try { sidecall.openSync(${JSON.stringify(wrong)}, { verify: 'error' }); console.log('opened') } catch (error) { console.log(error.code) }`
+  assert.equal((await runScript(script, { env: { SIDECALL_VERIFY: 'off' } })).out, 'opened\n')
+  assert.equal((await runScript(script, { env: { SIDECALL_VERIFY: 'nonsense' } })).out, 'INVALID_ARGUMENT\n')
+})
+
+test('no ONNX Runtime, or none that opens', async () => {
+  const file = path.join(temporaryFolder(), 'libonnxruntime.so')
+  fs.writeFileSync(file, 'no library')
+  const script = "sidecall.open(modelPath('add.onnx')).catch(error => console.log(error.code, error.family))"
+  for (const library of ['/none/libonnxruntime.so', file]) {
+    const done = await runScript(script, { env: { SIDECALL_ONNXRUNTIME: library } })
+    assert.deepEqual([done.code, done.out, done.err], [0, 'ENGINE_NOT_FOUND engine\n', ''])
+  }
+})
+
+test('an error says all there is to say, without parsing text', () => {
+  let failure
+  try {
+    openSync(modelPath('matrix.onnx')).predictSync([{ a: 1, b: 1, c: true, d: 1 }, { a: 'x', b: 1, c: true, d: 1 }]) // biome-ignore format: one line
+  } catch (error) {
+    failure = error
+  }
+  const { code, family, retryable, feature, row, expected, got } = failure
+  assert.deepEqual(
+    { code, family, retryable, feature, row, expected, got },
+    { code: 'DTYPE_MISMATCH', family: 'data', retryable: false, feature: 'a', row: 1, expected: 'float32', got: 'string' }
+  )
+  assert.deepEqual(failure.faults, [
+    { code: 'DTYPE_MISMATCH', row: 1, name: 'a', expected: 'float32', got: 'string', message: "feature 'a': expected float32, got string" }
+  ])
+  assert.match(failure.message, /^feature 'a': expected float32, got string \(row 1\)$/)
+  assert.match(failure.stack, /^SidecallError: feature 'a'.*\n\s+at /s)
+  assert.ok(failure.stack.includes(path.basename(__filename)), 'the stack leads to the caller')
+  assert.match(inspect(failure), /code: 'DTYPE_MISMATCH'/)
+  assert.ok(Object.isFrozen(failure.faults))
+  assert.equal(JSON.parse(JSON.stringify(failure)).code, 'DTYPE_MISMATCH')
+})
+
+test('an asynchronous failure has a stack that leads to the caller or says what failed', async () => {
+  await assert.rejects(openSync(modelPath('gather.onnx')).run({ at: [9] }), error => /^SidecallError: /.test(error.stack))
+  await assert.rejects(
+    open(modelPath('none.onnx')),
+    error => error.stack.startsWith('SidecallError: ') && error.message.includes('none.onnx')
+  )
+})
+
+test('SidecallError is an Error that instanceof knows and users may throw on', () => {
+  assert.equal(Object.getPrototypeOf(SidecallError), Error)
+  assert.equal(SidecallError.name, 'SidecallError')
+  let failure
+  try {
+    openSync('')
+  } catch (error) {
+    failure = error
+  }
+  const outer = new Error('outer', { cause: failure })
+  assert.equal(outer.cause.code, 'INVALID_ARGUMENT')
+  assert.equal(structuredClone(failure).message, failure.message)
+})
+
+test('engine tells what was found', () => {
+  const found = engine()
+  assert.equal(found.engine, 'onnxruntime')
+  assert.match(found.version, /^\d+\.\d+/)
+  assert.ok(fs.existsSync(found.path))
+  assert.equal(typeof found.api, 'number')
+  assert.throws(() => engine({ onnxruntime: 1 }), TypeError)
+  assert.throws(() => engine({ path: 'x' }), TypeError)
+})

@@ -1,0 +1,122 @@
+// The event loop goes on while models run and open; runs wait their turn; nothing keeps a process alive but work.
+'use strict'
+
+const assert = require('node:assert/strict')
+const test = require('node:test')
+
+const { open, openSync } = require('../../bindings/node')
+const { modelPath } = require('./support/paths.js')
+const { runScript } = require('./support/process.js')
+const slow = require('./support/slow.js')
+
+/** Counts turns of the loop until `promise` settles. */
+async function turnsDuring(promise) {
+  let turns = 0
+  let isOver = false
+  const count = () => {
+    turns += 1
+    if (!isOver) setImmediate(count)
+  }
+  setImmediate(count)
+  try {
+    await promise
+  } finally {
+    isOver = true
+  }
+  return turns
+}
+
+const add = { x: Float32Array.of(1, 2), y: 0 }
+
+test('the loop turns while a slow run is pending', async () => {
+  const model = openSync(slow.source)
+  await model.run(slow.inputsFor(1))
+  const turns = await turnsDuring(model.run(slow.inputsFor(100)))
+  assert.ok(turns >= 20, `${turns} turns`)
+})
+
+test('the loop turns while many slow runs are pending, and timers fire', async () => {
+  const model = openSync(slow.source)
+  let fired = 0
+  const timer = setInterval(() => fired++, 1)
+  const turns = await turnsDuring(Promise.all(Array.from({ length: 20 }, () => model.run(slow.inputsFor(20)))))
+  clearInterval(timer)
+  assert.ok(turns >= 20, `${turns} turns`)
+  assert.ok(fired >= 5, `${fired} timers`)
+})
+
+test('a slow predict does not block either', async () => {
+  const model = openSync(modelPath('gbm.onnx'))
+  const record = Object.fromEntries(model.signature.features.map(({ name }) => [name, 0]))
+  const turns = await turnsDuring(model.predict(Array.from({ length: 100_000 }, () => record)))
+  assert.ok(turns >= 2, `${turns} turns`)
+})
+
+test('a model that turns slow does not block: its speed is not taken from its first runs', async () => {
+  const model = openSync(slow.source)
+  for (let i = 0; i < 200; i++) await model.run(slow.inputsFor(0))
+  const turns = await turnsDuring(Promise.all(Array.from({ length: 10 }, () => model.run(slow.inputsFor(40)))))
+  assert.ok(turns >= 20, `${turns} turns`)
+})
+
+test('fast runs one after the other leave room for timers', async () => {
+  const model = openSync(modelPath('add.onnx'))
+  let fired = false
+  setTimeout(() => (fired = true), 2)
+  let runs = 0
+  while (!fired && runs < 3_000_000) {
+    await model.run({ x: add.x })
+    runs += 1
+  }
+  assert.ok(fired, `no timer in ${runs} runs`)
+})
+
+test('opening does not block', async () => {
+  const turns = await turnsDuring(Promise.all(Array.from({ length: 20 }, () => open(modelPath('penguins.onnx')))))
+  assert.ok(turns >= 2, `${turns} turns`)
+})
+
+test('more runs than the queue holds wait their turn, and each gets its own answer', async () => {
+  const model = openSync(slow.source)
+  const runs = Array.from({ length: 3_000 }, async (_, i) => {
+    const { y } = await model.run(slow.inputsFor(i % 7 === 0 ? 0.5 : 0, Float32Array.of(i, i + 1)))
+    assert.deepEqual([y[0], y[1]], [i, i + 1])
+  })
+  await Promise.all(runs)
+})
+
+test('runs of several models and calls share the pool', async () => {
+  const models = Array.from({ length: 5 }, () => openSync(slow.source))
+  const calls = models.flatMap(model => Array.from({ length: 10 }, () => model.call()))
+  await Promise.all(
+    calls.map(async (call, i) => {
+      call.reshape('x', [1])[0] = i
+      call.inputs.n[0] = BigInt((i % 5) * 20)
+      await call.run()
+      assert.equal(call.outputs.y[0], i)
+      call.close()
+    })
+  )
+})
+
+test('a pending run keeps the process alive until it is over', async () => {
+  const done = await runScript("sidecall.openSync(slow.source).run(slow.inputsFor(50)).then(({ y }) => console.log('done', y.length))")
+  assert.deepEqual(done, { code: 0, signal: null, out: 'done 10000\n', err: '' })
+})
+
+test('models, calls and views alone do not keep it alive', async () => {
+  const done = await runScript(`
+    const model = sidecall.openSync(modelPath('add.onnx'))
+    const call = model.call()
+    globalThis.kept = [model, call, call.inputs.x, call.run().then(() => console.log('ran'))]`)
+  assert.deepEqual(done, { code: 0, signal: null, out: 'ran\n', err: '' })
+})
+
+test('nothing is printed, by a success or a failure', async () => {
+  const done = await runScript(`
+    const model = sidecall.openSync(modelPath('penguins.onnx'))
+    for (const wrong of [{}, { year: 'x' }]) { try { model.predictSync(wrong) } catch {} }
+    sidecall.open(modelPath('none.onnx')).catch(() => {})
+    sidecall.openSync(modelPath('gather.onnx')).run({ at: [3] }).catch(() => {})`)
+  assert.deepEqual(done, { code: 0, signal: null, out: '', err: '' })
+})

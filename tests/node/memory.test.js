@@ -1,0 +1,130 @@
+// Memory stays flat over many opens and many runs. SIDECALL_LONG=1 does ten million runs of each kind instead of a few hundred thousand.
+'use strict'
+
+const assert = require('node:assert/strict')
+const test = require('node:test')
+
+const { open, openSync } = require('../../bindings/node')
+const { modelPath } = require('./support/paths.js')
+
+const isLong = process.env.SIDECALL_LONG === '1'
+const RUNS = isLong ? 10_000_000 : 300_000
+const ASYNC_RUNS = isLong ? 1_000_000 : 30_000
+const OPENS = 10_000
+const SAMPLES = 12
+const ALLOWED = 6 * 1024 * 1024 // bytes; a leak of 20 a run would be as much
+
+async function settle() {
+  for (let i = 0; i < 3; i++) {
+    globalThis.gc()
+    await new Promise(setImmediate)
+  }
+}
+
+const median = values => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
+
+/**
+ * Does `step` so often in equal parts, measuring after each; fails when the last third lies above the third before it. The first is warm-up.
+ * Freed pages may stay with the allocator, so a step down or up alone proves nothing: medians are compared.
+ */
+async function assertFlat(times, step) {
+  const samples = []
+  for (let part = 0; part < SAMPLES; part++) {
+    for (let i = 0; i < times / SAMPLES; i++) await step(i)
+    await settle()
+    samples.push(process.memoryUsage().rss)
+  }
+  const third = SAMPLES / 3
+  const growth = median(samples.slice(2 * third)) - median(samples.slice(third, 2 * third))
+  const shown = samples.map(bytes => (bytes / 2 ** 20).toFixed(1)).join(' ')
+  assert.ok(growth < ALLOWED, `grew by ${growth} bytes; MiB: ${shown}`)
+}
+
+/** For synchronous steps: an await each would be most of the work. */
+const inBlocks = (block, step) => () => {
+  for (let i = 0; i < block; i++) step(i)
+}
+
+const record = { x0: 1, x1: 2 }
+const wide = openSync(modelPath('prediction_wide.onnx'))
+const add = openSync(modelPath('add.onnx'))
+const x = Float32Array.of(1, 2)
+
+test('runs', () =>
+  assertFlat(
+    RUNS / 1000,
+    inBlocks(1000, () => add.runSync({ x }))
+  ))
+
+test('predictions', () =>
+  assertFlat(
+    RUNS / 1000,
+    inBlocks(1000, () => wide.predictSync(record))
+  ))
+
+test('runs of a call', () => {
+  const call = add.call()
+  return assertFlat(
+    RUNS / 1000,
+    inBlocks(1000, () => {
+      call.inputs.x[0] = 1
+      call.runSync()
+      assert.equal(call.outputs.y.length, 2)
+    })
+  )
+})
+
+test('asynchronous runs, one after the other and together', async () => {
+  await assertFlat(ASYNC_RUNS, () => add.run({ x }))
+  await assertFlat(ASYNC_RUNS / 50, () => Promise.all(Array.from({ length: 50 }, () => wide.predict(record))))
+})
+
+test('strings in and out', () => {
+  const model = openSync(modelPath('strings.onnx'))
+  const inputs = { first: ['one', 'zwei'], second: ['größe', ''] }
+  return assertFlat(
+    RUNS / 10_000,
+    inBlocks(1000, () => model.runSync(inputs))
+  )
+})
+
+test('failures', () => {
+  const options = { signal: new AbortController().signal }
+  return assertFlat(RUNS / 50, async () => {
+    assert.throws(() => wide.predictSync({ x0: 'x' }))
+    assert.throws(() => add.runSync({ x: [1] }))
+    await assert.rejects(add.run({ x: new Int8Array(2) }, options))
+  })
+})
+
+test('large tensors: garbage collection keeps up with memory that it does not see', () => {
+  const model = openSync(modelPath('identity_float32.onnx'))
+  const large = new Float32Array(250_000)
+  return assertFlat(isLong ? 6000 : 600, () => model.runSync({ x: large }))
+})
+
+test('calls, closed and forgotten', () =>
+  assertFlat(isLong ? 100_000 : 6000, i => {
+    const call = add.call({ rows: 1000 })
+    call.inputs.x.fill(1)
+    call.runSync()
+    assert.equal(call.outputs.y.length, 2000)
+    if (i % 2 === 0) call.close()
+  }))
+
+test('10 000 opens, closed and forgotten, in both ways', () => {
+  const file = modelPath('add.onnx')
+  return assertFlat(OPENS, async i => {
+    const model = i % 10 === 0 ? await open(file) : openSync(file)
+    if (i % 3 === 0) model.runSync({ x })
+    if (i % 2 === 0) model.close()
+  })
+})
+
+test('opens that fail', () => {
+  const files = ['contracts/format_2.onnx', 'none.onnx', 'contracts/empty.onnx'].map(modelPath)
+  return assertFlat(3000, async i => {
+    assert.throws(() => openSync(files[i % 3]))
+    if (i % 10 === 0) await assert.rejects(open(files[i % 3]))
+  })
+})

@@ -1,0 +1,23 @@
+// How a record fails. Used by the tests of records and values.
+'use strict'
+
+const assert = require('node:assert/strict')
+
+/** Both ways to ask fail alike; gives the error. */
+async function failureOf(model, record) {
+  let first
+  assert.throws(
+    () => model.predictSync(record),
+    error => {
+      first = error
+      return true
+    }
+  )
+  await assert.rejects(
+    async () => model.predict(record),
+    error => error.code === first.code && error.message === first.message
+  )
+  return first
+}
+
+module.exports = { failureOf }

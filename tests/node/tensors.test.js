@@ -1,0 +1,169 @@
+// What `run` takes: types, shapes, names, plain arrays. A wrong tensor is a SidecallError that names its input, whatever code it runs.
+'use strict'
+
+const assert = require('node:assert/strict')
+const test = require('node:test')
+
+const { openSync, SidecallError } = require('../../bindings/node')
+const { identity } = require('./support/models.js')
+const { modelPath } = require('./support/paths.js')
+
+const add = openSync(modelPath('add.onnx'))
+const x = Float32Array.of(1, 2)
+
+/** Fails alike both ways: throws, or rejects where that is asynchronous. */
+async function bothThrow(sync, async, expected) {
+  assert.throws(sync, expected)
+  await assert.rejects(async, expected)
+}
+
+test('tensors that are none, or of another type', async () => {
+  const wrong = [
+    [1, 'DTYPE_MISMATCH'], ['x', 'DTYPE_MISMATCH'], [null, undefined], [undefined, undefined], [{}, 'DTYPE_MISMATCH'], [{ dims: [1, 2] }, 'DTYPE_MISMATCH'],
+    [new Float64Array(2), 'DTYPE_MISMATCH'], [new Int32Array(2), 'DTYPE_MISMATCH'], [new BigInt64Array(2), 'DTYPE_MISMATCH'], [new Uint8ClampedArray(2), 'DTYPE_MISMATCH'],
+    [new DataView(new ArrayBuffer(8)), 'DTYPE_MISMATCH'], [new ArrayBuffer(8), 'DTYPE_MISMATCH'], [['1', '2'], 'DTYPE_MISMATCH'], [[true, false], 'DTYPE_MISMATCH'],
+    [[[1, 2], [3]], 'SHAPE_MISMATCH'], [[1, [2]], 'SHAPE_MISMATCH'], [[1e300, 1], 'OUT_OF_RANGE'], [new Array(2), 'DTYPE_MISMATCH'], [[undefined, 1], 'DTYPE_MISMATCH'],
+    [new Float32Array(3), 'SHAPE_MISMATCH'], [{ data: x, dims: [2] }, 'SHAPE_MISMATCH'], [{ data: x, dims: [2, 2] }, 'SHAPE_MISMATCH'], [{ data: x, dims: [0, 2] }, 'SHAPE_MISMATCH'],
+    [[], 'SHAPE_MISMATCH'], [new Float32Array(0), 'SHAPE_MISMATCH'], [{ data: x, dims: [2 ** 53 - 1, 2] }, undefined], [{ data: x, dims: Array(40).fill(1) }, 'SHAPE_MISMATCH']
+  ] // biome-ignore format: one table
+  for (const [value, code] of wrong) {
+    const expected = error => error instanceof SidecallError && (code === undefined || error.code === code)
+    assert.throws(() => add.runSync({ x: value }), expected)
+    await assert.rejects(async () => add.run({ x: value }), expected)
+    assert.deepEqual(add.runSync({ x }).y.length, 2)
+  }
+  for (const dims of [1, 'x', {}, [1.5, 2], [-1, 2], ['1', 2], [1n, 2]]) {
+    await bothThrow(
+      () => add.runSync({ x: { data: x, dims } }),
+      async () => add.run({ x: { data: x, dims } }),
+      error => error instanceof TypeError || error instanceof SidecallError
+    )
+  }
+})
+
+test('names of inputs', async () => {
+  await bothThrow(
+    () => add.runSync({ x, y: x }),
+    async () => add.run({ x, y: x }),
+    { code: 'UNKNOWN_NAME', feature: 'y' }
+  )
+  await bothThrow(
+    () => add.runSync({}),
+    async () => add.run({}),
+    { code: 'MISSING_INPUT', feature: 'x' }
+  )
+  await bothThrow(
+    () => add.runSync(Object.create({ x })),
+    async () => add.run(Object.create({ x })),
+    { code: 'MISSING_INPUT' }
+  )
+  const proto = openSync(identity({ dims: ['N'], x: '__proto__', y: 'constructor' }))
+  assert.deepEqual([...proto.runSync(JSON.parse('{"__proto__": [1, 2]}')).constructor], [1, 2])
+  assert.throws(() => proto.runSync({}), { code: 'MISSING_INPUT' })
+  const call = proto.call()
+  Object.getOwnPropertyDescriptor(call.inputs, '__proto__').get?.call(call.inputs)
+  assert.ok(Object.keys(call.inputs).includes('__proto__'))
+  const backwards = openSync(identity({ x: 'a', y: '__proto__' }))
+  assert.deepEqual(Object.keys(backwards.runSync({ a: [3] })), ['__proto__'])
+})
+
+test('plain arrays: every type, nested or flat, values that fit alone', () => {
+  const run = (dtype, data) => openSync(modelPath(`identity_${dtype}.onnx`)).runSync({ x: data }).y
+  assert.deepEqual([...run('int64', [1, 2n, -(2n ** 63n)])], [1n, 2n, -(2n ** 63n)])
+  assert.deepEqual([...run('uint64', [2n ** 64n - 1n, 0])], [2n ** 64n - 1n, 0n])
+  assert.deepEqual([...run('bool', [true, false])], [1, 0])
+  assert.deepEqual([...run('string', ['a', ''])], ['a', ''])
+  assert.deepEqual([...run('float64', [Number.NaN, 1, -0])], [Number.NaN, 1, -0])
+  assert.deepEqual([...run('int8', [-128, 127])], [-128, 127])
+  for (const [dtype, value, code] of [
+    ['int8', 128, 'OUT_OF_RANGE'],
+    ['uint8', -1, 'OUT_OF_RANGE'],
+    ['int8', 1.5, 'DTYPE_MISMATCH'],
+    ['int64', 2 ** 53, 'OUT_OF_RANGE'],
+    ['int64', 2n ** 63n, 'OUT_OF_RANGE'],
+    ['uint64', -1n, 'OUT_OF_RANGE'],
+    ['uint32', 2 ** 32, 'OUT_OF_RANGE'],
+    ['bool', 1, 'DTYPE_MISMATCH'],
+    ['string', 1, 'DTYPE_MISMATCH'],
+    ['float32', true, 'DTYPE_MISMATCH'],
+    ['int32', Number.NaN, 'DTYPE_MISMATCH'],
+    ['string', '\0', 'INVALID_STRING'],
+    ['string', '\ud800', 'INVALID_STRING'],
+    ['float32', {}, 'DTYPE_MISMATCH']
+  ]) {
+    // biome-ignore format: one table
+    assert.throws(() => run(dtype, [value]), { name: 'SidecallError', code, feature: 'x' }, `${dtype} ${String(value)}`)
+  }
+})
+
+test('float16 is what Node has for it', () => {
+  const model = openSync(modelPath('identity_float16.onnx'))
+  const { y } = model.runSync({ x: Uint16Array.of(0x3c00, 0xfbff) })
+  const Half = globalThis.Float16Array ?? Uint16Array
+  assert.equal(y.constructor, Half)
+  assert.deepEqual([...new Uint16Array(y.buffer, y.byteOffset, y.length)], [0x3c00, 0xfbff])
+  if (Half !== Uint16Array) {
+    assert.deepEqual([...model.runSync({ x: Half.of(1, -2) }).y], [1, -2])
+    assert.deepEqual([...model.runSync({ x: [0.5] }).y], [0.5])
+  }
+})
+
+test('inputs that are read only once, and in the order of the signature or of the object', async () => {
+  let reads = 0
+  const inputs = {
+    get x() {
+      reads += 1
+      return x
+    }
+  }
+  add.runSync(inputs)
+  await add.run(inputs)
+  assert.equal(reads, 2)
+  const mine = new Error('of the user')
+  const spoilt = {
+    get x() {
+      throw mine
+    }
+  }
+  await bothThrow(
+    () => add.runSync(spoilt),
+    async () => add.run(spoilt),
+    error => error === mine
+  )
+  const array = [1, 2]
+  Object.defineProperty(array, 1, {
+    get() {
+      throw mine
+    }
+  })
+  await bothThrow(
+    () => add.runSync({ x: array }),
+    async () => add.run({ x: array }),
+    error => error === mine
+  )
+})
+
+test('an input whose getter closes the model or runs it', async () => {
+  const closing = openSync(modelPath('add.onnx'))
+  const inputs = {
+    get x() {
+      closing.close()
+      return x
+    }
+  }
+  try {
+    assert.equal(closing.runSync(inputs).y.length, 2)
+  } catch (error) {
+    assert.equal(error.code, 'INVALID_ARGUMENT')
+  }
+  await assert.rejects(async () => closing.run(inputs), { code: 'INVALID_ARGUMENT' })
+  const identityModel = openSync(modelPath('identity_float32.onnx'))
+  const nested = {
+    get x() {
+      assert.deepEqual([...identityModel.runSync({ x: [7, 8, 9] }).y], [7, 8, 9])
+      return [1]
+    }
+  }
+  assert.deepEqual([...identityModel.runSync(nested).y], [1])
+  assert.deepEqual([...(await identityModel.run(nested)).y], [1])
+})
