@@ -52,7 +52,7 @@ void Channel::State::send() {
     const Deadline end = is_armed ? Deadline::earlier(deadline(), Deadline::after(kArmedConnect)) : deadline();
     connect(end, Deadline::after(is_armed ? 0 : shared->options.wait_ns));
   }
-  if (!publish_request()) on_death(false);
+  if (!publish_request()) on_death();
 }
 
 bool Channel::State::publish_request() {
@@ -114,23 +114,17 @@ Outcome Channel::State::give_up(Outcome why) {
   return outcome;
 }
 
-Outcome Channel::State::on_death(bool is_waiting) {
+Outcome Channel::State::on_death() {
   const bool is_owed = is_pending && !is_given_up;
   if (is_owed && has_news(std::memory_order_acquire)) return accept();
   // Acquire: partner of the server's store before it touches the request. Below it, the request was provably never taken.
   const bool was_taken = is_owed && response_head()->mark.load(std::memory_order_acquire) >= sequence;
-  const Error died(SIDECALL_PEER_DIED,
-                   "'" + shared->endpoint->label() + "': the server died before it answered" + shared->endpoint->obituary());
   drop();
-  if (was_taken || ++resends > kMaxResends) throw Error(died);
+  if (was_taken || ++resends > kMaxResends)
+    throw Error(SIDECALL_PEER_DIED,
+                "'" + shared->endpoint->label() + "': the server died before it answered" + shared->endpoint->obituary());
   fault_point("client.resends");
-  try {
-    send();
-  } catch (const Error& error) {
-    if (is_owed && is_waiting && error.status == SIDECALL_UNREACHABLE) throw Error(died);
-    throw;
-  }
-  if (is_armed && is_waiting) arm();
+  send();
   return outcome;
 }
 

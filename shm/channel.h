@@ -60,8 +60,8 @@ struct Channel::State {
   bool has_news(std::memory_order order) noexcept;  // the word of the response that is awaited has changed
   Outcome accept();                                 // it has: the answer, or the late answer to a call that was given up
   Outcome give_up(Outcome why);
-  Outcome on_death(bool is_waiting);  // the server is gone: kPending where the request was sent again
-  void read_socket(bool* is_gone);    // all that is there, without waiting
+  Outcome on_death();               // the server is gone: kPending where the request was sent again
+  void read_socket(bool* is_gone);  // all that is there, without waiting
   void handle(Received* received, const char* buffer, bool* is_gone);
   Deadline deadline();       // the clock is read on first use, which short calls never have
   void end_call() noexcept;  // by an exception

@@ -70,7 +70,7 @@ Outcome Channel::State::sleep() {
     if (has_news(std::memory_order_seq_cst)) return accept();
     if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
     if (deadline().passed()) return give_up(Outcome::kTimedOut);
-    if (wait_for_socket(&is_first)) return on_death(true);
+    if (wait_for_socket(&is_first)) return on_death();
     if (has_news(std::memory_order_acquire)) return accept();
   }
 }
@@ -96,17 +96,21 @@ Outcome Channel::State::poll() {
     return outcome;
   }
   try {
-    if (has_news(std::memory_order_acquire)) return accept();
+    if (has_news(std::memory_order_acquire)) {
+      accept();
+      if (is_armed) arm();  // for a request that was sent just now
+      return outcome;
+    }
     if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
     if (!is_armed && ++polls % kPollsPerLook != 0) return outcome;
     const int fds[2] = {socket.fd(), pidfd.get()};
     const unsigned ready = wait_readable(fds, 2, at_once());
     bool is_gone = false;
     if (ready) read_socket(&is_gone);
-    if (is_gone || (ready & 2u) != 0) return on_death(true);
-    if (has_news(std::memory_order_acquire)) return accept();
-    if (deadline().passed()) return give_up(Outcome::kTimedOut);
-    if (is_armed) arm();
+    if (is_gone || (ready & 2u) != 0) on_death();
+    else if (has_news(std::memory_order_acquire)) accept();
+    else if (deadline().passed()) give_up(Outcome::kTimedOut);
+    if (is_armed) arm();  // still, or for a request that was sent just now
     return outcome;
   } catch (...) {
     end_call();

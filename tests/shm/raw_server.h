@@ -1,6 +1,7 @@
 // A server for tests of the client, written from PROTOCOL.md: it says and stores what a test wants it to, true or not.
 #pragma once
 
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -26,7 +27,9 @@ using namespace sidecall::shm;
 
 constexpr int64_t kSecond = 1000 * 1000 * 1000;
 constexpr int64_t kMillisecond = 1000 * 1000;
-inline const std::string kSignature = R"({"inputs": [{"name": "x", "dtype": "float32", "dims": [-1, 2]}], "outputs": [{"name": "y", "dtype": "float32", "dims": [-1]}]})" "\n";
+inline const std::string kSignature =
+    R"({"inputs": [{"name": "x", "dtype": "float32", "dims": [-1, 2]}], "outputs": [{"name": "y", "dtype": "float32", "dims": [-1]}]})"
+    "\n";
 inline const std::string kModelId(64, 'a');
 
 // What the client expects of answers: y, one float32 per row.
@@ -287,6 +290,27 @@ inline bool is_right(const Answer& answer, int64_t rows) {
   }
   return true;
 }
+
+// A client with a channel, and the server's end of it.
+struct Pair {
+  Server server;
+  std::unique_ptr<Client> client;
+  std::unique_ptr<Channel> channel;
+  Peer peer;
+
+  explicit Pair(const ClientOptions& options = {}) {
+    Beside accepting([this] { peer = server.accept_honest(); });
+    client = open_client(server, options);
+    channel = client->borrow(1, 1, Deadline::after(5 * kSecond));
+    if (!accepting.join().empty()) throw std::runtime_error("no pair");
+    write_request(*channel, 3);
+  }
+
+  Outcome run(int64_t timeout_ns = 5 * kSecond, bool same_layout = false) {
+    channel->publish(same_layout, timeout_ns);
+    return channel->wait();
+  }
+};
 
 // The status that `work` fails with; 0 where it does not.
 inline int32_t status_of(const std::function<void()>& work) {

@@ -10,27 +10,6 @@ using namespace raw;
 
 namespace {
 
-// A client with a channel, and the server's end of it.
-struct Pair {
-  Server server;
-  std::unique_ptr<Client> client;
-  std::unique_ptr<Channel> channel;
-  Peer peer;
-
-  explicit Pair(ClientOptions options = {}) {
-    Beside accepting([this] { peer = server.accept_honest(); });
-    client = open_client(server, options);
-    channel = client->borrow(1, 1, Deadline::after(5 * kSecond));
-    if (!accepting.join().empty()) throw std::runtime_error("no pair");
-    write_request(*channel, 3);
-  }
-
-  Outcome run(int64_t timeout_ns = 5 * kSecond, bool same_layout = false) {
-    channel->publish(same_layout, timeout_ns);
-    return channel->wait();
-  }
-};
-
 bool is_readable(int fd, int milliseconds) {
   pollfd one{fd, POLLIN, 0};
   return ::poll(&one, 1, milliseconds) > 0;
@@ -86,10 +65,8 @@ TEST_CASE("the layout is sent once") {
   });
   for (int i = 0; i < 4; ++i) {
     REQUIRE(pair.run(5 * kSecond, true) == Outcome::kAnswered);
-    if (i == 2)
-      CHECK(status_of([&] { pair.channel->take(); }) == SIDECALL_ENGINE);
-    else
-      CHECK(is_right(pair.channel->take(), 3));
+    if (i == 2) CHECK(status_of([&] { pair.channel->take(); }) == SIDECALL_ENGINE);
+    else CHECK(is_right(pair.channel->take(), 3));
   }
   CHECK(serving.join().empty());
   CHECK(flags == std::vector<uint32_t>{0, kSameLayout, kSameLayout, 0});

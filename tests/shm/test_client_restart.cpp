@@ -1,0 +1,272 @@
+// Servers that die, restart and change under a client, and clients that fork.
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "mapping_registry.h"
+#include "raw_server.h"
+
+using namespace raw;
+
+namespace {
+
+constexpr bool kKeepsAddresses = !mapping_registry::kIsUsed;
+
+// The next server of a pair: accepts the client and answers so many requests.
+void serve_again(Pair& pair, int requests, const std::function<void(Welcome&)>& change = [](Welcome&) {}) {
+  pair.peer = pair.server.accept_connect();
+  Welcome welcome = welcome_to(pair.peer.hello);
+  change(welcome);
+  pair.peer.grant(welcome);
+  pair.peer.serve(requests);
+}
+
+}  // namespace
+
+TEST_CASE("a server that restarted goes unnoticed, and views stay where they are") {
+  Pair pair;
+  Beside first([&] { pair.peer.serve(1); });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  const Answer before = pair.channel->take();
+  REQUIRE(first.join().empty());
+  const unsigned char* request = pair.channel->request();
+  const float* view = reinterpret_cast<const float*>(before.slot + before.tensors->at(0).offset);
+  for (int i = 0; i < 3; ++i) {
+    pair.peer = Peer();
+    CHECK(view[2] == 3);
+    Beside again([&] { serve_again(pair, 1); });
+    REQUIRE(pair.run() == Outcome::kAnswered);
+    CHECK(is_right(pair.channel->take(), 3));  // of the inputs written for the first server
+    CHECK(again.join().empty());
+    if (!kKeepsAddresses) continue;
+    CHECK(pair.channel->request() == request);
+    CHECK(view[2] == 3);
+    CHECK(pair.channel->response() == before.slot);
+  }
+}
+
+TEST_CASE("a view of an answer survives a server that grants another size") {
+  Pair pair;
+  Beside first([&] { pair.peer.serve(1); });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  const Answer before = pair.channel->take();
+  REQUIRE(first.join().empty());
+  const volatile unsigned char* view = before.slot;
+  for (uint64_t size : {16 * kPage, kPage, 64 * kPage}) {
+    pair.peer = Peer();
+    Beside again([&] { serve_again(pair, 1, [&](Welcome& welcome) { welcome.response_bytes = size; }); });
+    REQUIRE(pair.run() == Outcome::kAnswered);
+    CHECK(is_right(pair.channel->take(), 3));
+    CHECK(again.join().empty());
+    CHECK(pair.channel->response_bytes() == size);
+    if (kKeepsAddresses) static_cast<void>(view[0]);
+  }
+}
+
+TEST_CASE("a request that was not taken is sent to the successor") {
+  Pair pair;
+  Beside serving([&] {
+    pair.peer.await_request();
+    pair.peer = Peer();
+    serve_again(pair, 1);
+  });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+}
+
+TEST_CASE("so it is by poll and descriptor") {
+  Pair pair;
+  const int fd = pair.channel->fd();
+  Beside serving([&] {
+    pair.peer.await_request();
+    pair.peer = Peer();
+    serve_again(pair, 1);
+  });
+  pair.channel->publish(false, 5 * kSecond, true);
+  Outcome outcome = Outcome::kPending;
+  while (outcome == Outcome::kPending) {
+    REQUIRE(wait_readable(&fd, 1, Deadline::after(5 * kSecond)));
+    outcome = pair.channel->poll();
+  }
+  REQUIRE(outcome == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+}
+
+TEST_CASE("a request that was taken is not sent again") {
+  Pair pair;
+  Beside serving([&] {
+    pair.peer.next();
+    pair.peer = Peer();
+  });
+  CHECK(status_of([&] { pair.run(); }) == SIDECALL_PEER_DIED);
+  CHECK(serving.join().empty());
+  Beside again([&] { serve_again(pair, 1); });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+}
+
+TEST_CASE("an answer that came just before the death counts") {
+  Pair pair;
+  Beside serving([&] {
+    pair.peer.next();
+    pair.peer.write_answer(pair.peer.response_slot());
+    pair.peer.response_entry()->fields = ResponseFields{};
+    pair.peer.response_entry()->sequence.store(1);  // no ring any more
+    pair.peer.socket.close();
+  });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+}
+
+TEST_CASE("servers that hang up on a request one after the other do not hold a call for ever") {
+  Pair pair;
+  Beside serving([&] {
+    for (int i = 0; i < 4; ++i) {
+      pair.peer.await_request();
+      pair.peer = Peer();
+      if (i < 3) pair.peer = pair.server.accept_honest();
+    }
+  });
+  CHECK(status_of([&] { pair.run(-1); }) == SIDECALL_PEER_DIED);
+}
+
+TEST_CASE("a death is told by the pidfd where a descriptor of the socket lives on") {
+  Server server;
+  Peer peer;
+  const pid_t process = fork();
+  REQUIRE(process >= 0);
+  if (process == 0) {
+    pause();
+    _exit(0);
+  }
+  Beside accepting([&] {
+    peer = server.accept_connect();
+    Welcome welcome = welcome_to(peer.hello);
+    welcome.flags |= kHasPidfd;
+    peer.make_segments(welcome);
+    const Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, process, 0)));
+    peer.send(&welcome, sizeof welcome, {peer.request.file.get(), peer.response.file.get(), pidfd.get()});
+  });
+  const auto client = open_client(server);
+  const auto channel = client->borrow(1, 1, Deadline::after(5 * kSecond));
+  REQUIRE(accepting.join().empty());
+  Beside killing([&] {
+    peer.next();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    kill(process, SIGKILL);
+  });
+  channel->publish(false, -1);
+  CHECK(status_of([&] { channel->wait(); }) == SIDECALL_PEER_DIED);
+  killing.join();
+  CHECK(waitpid(process, nullptr, 0) == process);
+}
+
+TEST_CASE("nobody comes back: the call fails, and the next one may succeed") {
+  Pair pair;
+  pair.peer = Peer();
+  pair.server.stop();
+  CHECK(status_of([&] { pair.run(); }) == SIDECALL_UNREACHABLE);
+  CHECK(status_of([&] { pair.run(); }) == SIDECALL_UNREACHABLE);
+  pair.server.listen();
+  Beside again([&] { serve_again(pair, 1); });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+}
+
+TEST_CASE("a server that is still starting is waited for") {
+  ClientOptions options;
+  options.wait_ns = 5 * kSecond;
+  Server server;
+  server.stop();
+  Beside starting([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));
+    server.listen();
+    for (int i = 0; i < 2; ++i) {  // the first drains, or dies, before it answers
+      Peer peer = server.accept();
+      peer.read_hello();
+      if (i == 1) Server::open(peer);
+    }
+  });
+  CHECK(open_client(server, options)->served().signature == kSignature);
+  options.wait_ns = 10 * kMillisecond;
+  starting.join();
+  server.stop();
+  CHECK(status_of([&] { open_client(server, options); }) == SIDECALL_UNREACHABLE);
+}
+
+TEST_CASE("another signature ends calls until the model is opened again") {
+  Pair pair;
+  pair.peer = Peer();
+  Beside changed([&] {
+    for (int i = 0; i < 3; ++i) {
+      Peer peer = pair.server.accept_connect();
+      Welcome welcome = welcome_to(peer.hello);
+      welcome.signature_digest[0] ^= 1;
+      peer.grant(welcome);
+    }
+  });
+  CHECK(status_of([&] { pair.run(); }) == SIDECALL_CONTRACT_CHANGED);
+  CHECK(status_of([&] { pair.run(); }) == SIDECALL_CONTRACT_CHANGED);
+  CHECK(status_of([&] { pair.client->borrow(1, 1, Deadline::never()); }) == SIDECALL_CONTRACT_CHANGED);
+  CHECK(changed.join().empty());
+}
+
+TEST_CASE("another model with the same signature goes on, and is reported") {
+  Pair pair;
+  CHECK(pair.client->model_id() == kModelId);
+  pair.peer = Peer();
+  Beside again([&] { serve_again(pair, 1, [](Welcome& welcome) { std::memset(welcome.model_id, 'b', sizeof welcome.model_id); }); });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+  CHECK(pair.client->model_id() == std::string(64, 'b'));
+  CHECK(pair.client->served().model_id == kModelId);
+}
+
+TEST_CASE("in a forked child calls are FORKED, views are private, and the parent goes on") {
+  Pair pair;
+  Beside serving([&] { pair.peer.serve(2); });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  const Answer answer = pair.channel->take();
+  const unsigned char* view = answer.slot + answer.tensors->at(0).offset;
+  float before;
+  std::memcpy(&before, view, sizeof before);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    int failures = 0;
+    failures += status_of([&] { pair.channel->publish(false, -1); }) != SIDECALL_FORKED;
+    failures += status_of([&] { pair.channel->wait(); }) != SIDECALL_FORKED;
+    failures += status_of([&] { pair.channel->poll(); }) != SIDECALL_FORKED;
+    failures += status_of([&] { pair.channel->fd(); }) != SIDECALL_FORKED;
+    failures += status_of([&] { pair.client->borrow(1, 1, Deadline::never()); }) != SIDECALL_FORKED;
+    failures += std::memcmp(view, &before, sizeof before) != 0;
+    std::memset(pair.channel->request(), 0xff, pair.channel->request_bytes());  // its own pages
+    pair.channel->cancel();
+    pair.client->give_back(std::move(pair.channel));
+    pair.client.reset();
+    _exit(failures);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+}
+
+TEST_CASE("a forked child holds no connection of its parent open") {
+  Pair pair;
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    pause();
+    _exit(0);
+  }
+  pair.channel.reset();
+  pair.client.reset();
+  char byte;
+  CHECK(pair.peer.socket.receive(&byte, 1, Deadline::after(5 * kSecond)).kind == Received::kEnd);
+  kill(child, SIGKILL);
+  CHECK(waitpid(child, nullptr, 0) == child);
+}
