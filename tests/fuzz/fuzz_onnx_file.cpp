@@ -6,7 +6,10 @@
 #include <string>
 #include <utility>
 
+#include <sidecall/sidecall.h>
+
 #include "check.h"
+#include "core/first_readers.h"
 #include "core/onnx_file.h"
 
 namespace {
@@ -33,6 +36,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     fuzz::require(file.bytes() == bytes, "the bytes as given");
     file.metadata("sidecall.contract");
+    sidecall::readable_in_place(file, {{"x", SIDECALL_FLOAT32, {2}, {}}});
     const std::string id = file.compute_id();
     const std::string fingerprint = file.fingerprint();
     const sidecall::OnnxFile moved = std::move(file);
