@@ -42,12 +42,15 @@ export type Dtype =
   | 'bool' | 'string'
   | 'float8e4m3fn' | 'float8e4m3fnuz' | 'float8e5m2' | 'float8e5m2fnuz' | 'uint4' | 'int4'
 
+/** float16 where the library of TypeScript has a Float16Array; raw bits where not. */
+export type Float16Data = typeof globalThis extends { Float16Array: { prototype: infer Data } } ? Data : Uint16Array
+
 /**
  * Elements in C order. bool is a Uint8Array of 0 and 1; int64 and uint64 are BigInt64Array and BigUint64Array; float16 is a
  * Float16Array where Node has it, else a Uint16Array of raw bits, as bfloat16 is; 8-bit and 4-bit types are raw bytes; strings are an array.
  */
 export type TensorData =
-  | Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array
+  | Float16Data | Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array
   | BigInt64Array | BigUint64Array | string[]
 
 /** A tensor that `run` gave: the data with its shape. Typed arrays are fresh memory that belongs to the caller. */
@@ -58,12 +61,14 @@ export type Tensor<Data extends TensorData = TensorData> = Data & {
 
 /**
  * What `run` takes for one input:
- * - a typed array of the input's type: read in place, not copied. Do not change it before an asynchronous run is over;
- * - a plain array of numbers, bigints, booleans or strings, also nested by dimension: converted, each value must fit the type;
+ * - a typed array of the input's type. A synchronous run reads large ones in place; an asynchronous run has read them when it returns,
+ *   so that they may be changed or transferred at once;
+ * - a plain array of numbers, bigints, booleans or strings, also nested by dimension: converted, each value must fit the type. Not for
+ *   types that JavaScript has no numbers for (bfloat16, 8-bit and 4-bit floats);
  * - `{ data, dims }` with either of them.
- * Without `dims`, and not nested, the shape follows from the signature where one dimension at most is free.
+ * Without `dims` (a tensor that `run` gave has its own), and not nested, the shape follows from the signature where one dimension at most is free.
  */
-export type TensorLike = TensorData | readonly unknown[] | { data: TensorData | readonly unknown[]; dims?: readonly number[] }
+export type TensorLike<Data extends TensorData = TensorData> = Data | readonly unknown[] | { data: Data | readonly unknown[]; dims?: readonly number[] }
 
 export interface OpenOptions {
   /** What to do when the golden rows of the file give other answers than at export. SIDECALL_VERIFY in the environment wins. Default 'error'. */
@@ -115,13 +120,17 @@ export interface Model<Types extends ModelTypes = AnyModel> {
 
   /**
    * Predicts for one record, or for an array of them (one answer each). Never blocks the event loop. All faults of all records
-   * are found before it rejects: see `faults`. The records are read before it returns.
+   * are found before it rejects: see `faults`. The records are read before it returns: own enumerable string keys, of plain objects and of
+   * instances of classes alike. Arrays, Maps, Sets, Dates and typed arrays are no records.
+   *
+   * Whole numbers of int64 answers are numbers within 2^53, bigints beyond. Members keep the contract's order, as far as JavaScript
+   * lets keys that look like array indices keep any.
    */
-  predict(record: Types['features'], options?: AsyncOptions): Promise<Types['answer']>
   predict(records: readonly Types['features'][], options?: AsyncOptions): Promise<Types['answer'][]>
+  predict(record: Types['features'], options?: AsyncOptions): Promise<Types['answer']>
   /** The same on the calling thread: for small models the fastest way. */
-  predictSync(record: Types['features'], options?: RunOptions): Types['answer']
   predictSync(records: readonly Types['features'][], options?: RunOptions): Types['answer'][]
+  predictSync(record: Types['features'], options?: RunOptions): Types['answer']
 
   /**
    * Runs on tensors, by input name. Never blocks the event loop: a model known to be fast runs at once, others on a bounded pool of

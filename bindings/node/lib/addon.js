@@ -10,7 +10,10 @@ const { locate } = require('./platform.js')
 process.env.ORT_DISABLE_TELEMETRY ??= '1'
 
 const file = process.env.SIDECALL_NODE_ADDON || locate('sidecall.node')
-const addon = require(path.resolve(file))
+// Not by require(), which would give a second copy of this package the addon of the first, and with it its class of errors.
+const loaded = { exports: {} }
+process.dlopen(loaded, path.resolve(file))
+const addon = loaded.exports
 // Electron refuses external ArrayBuffers; tests ask for what happens then.
 addon.configure({ makeError, copies: process.env.SIDECALL_NODE_COPIES === '1' })
 // Exit runs destructors of the engine: no run may be under way then.

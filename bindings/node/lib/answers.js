@@ -1,6 +1,8 @@
 // Makes the records that `predict` gives out of the outputs of a run.
 'use strict'
 
+const { compileAnswer } = require('./quick.js')
+
 const SCALAR = 0
 const MEMBER = 1
 
@@ -66,6 +68,7 @@ class Answers {
       this.parts.push(part)
       i += part.columns.length
     }
+    this.quick = compileAnswer(this.parts)
   }
 
   /** One output's data and the width of its rows; core words what does not fit its declaration. */
@@ -81,7 +84,10 @@ class Answers {
 
   /** The answer to one record. */
   one(workspace) {
-    const { parts } = this
+    const { parts, quick } = this
+    if (quick !== null && parts.length === 2)
+      return quick(Answers.take(workspace, parts[0], 1).data, Answers.take(workspace, parts[1], 1).data)
+    if (quick !== null) return quick(...parts.map(part => Answers.take(workspace, part, 1).data))
     const record = {}
     for (let i = 0; i < parts.length; ++i) {
       const part = parts[i]
@@ -96,7 +102,8 @@ class Answers {
     const records = new Array(rows)
     for (let row = 0; row < rows; ++row) {
       const record = {}
-      for (let i = 0; i < taken.length; ++i) defineMember(record, this.parts[i].name, this.parts[i].value(taken[i].data, row * taken[i].width))
+      for (let i = 0; i < taken.length; ++i)
+        defineMember(record, this.parts[i].name, this.parts[i].value(taken[i].data, row * taken[i].width))
       records[row] = record
     }
     return records

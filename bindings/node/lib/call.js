@@ -1,6 +1,7 @@
 // The class behind model.call(): one workspace whose views belong to the user.
 'use strict'
 
+const { addon } = require('./addon.js')
 const { closed, fail } = require('./errors.js')
 const { readAsync, readTimeout } = require('./options.js')
 const { submit } = require('./tasks.js')
@@ -24,6 +25,7 @@ class Call {
   #strings = [] // what was assigned to string inputs
 
   constructor(native, signature, rows, timeoutNs) {
+    if (!(native instanceof addon.Model)) throw new TypeError('calls are opened by model.call()')
     const workspace = new Workspace(native, signature, rows)
     this.#workspace = workspace
     this.#native = native
@@ -54,7 +56,8 @@ class Call {
   #input(input) {
     if (input.isString) return this.#strings[input.index]
     // A view that was transferred away is empty for ever, and the engine does not read it: here is another.
-    if (input.view.length === 0 && !this.#isBusy && !this.#isClosed && input.dims.every(dim => dim > 0)) this.#workspace.own(input, input.dims)
+    if (input.view.length === 0 && !this.#isBusy && !this.#isClosed && input.dims.every(dim => dim > 0))
+      this.#workspace.own(input, input.dims)
     return input.view
   }
 

@@ -1,6 +1,7 @@
 // The class behind open(): checks arguments, the rest is runner.js and call.js.
 'use strict'
 
+const { addon } = require('./addon.js')
 const { Call } = require('./call.js')
 const { readAsync, readTimeout, checkNames, wrongType } = require('./options.js')
 const { Runner } = require('./runner.js')
@@ -36,6 +37,7 @@ class Model {
   #id
 
   constructor(native, options) {
+    if (!(native instanceof addon.Model)) throw new TypeError('models are opened by open()')
     this.#native = native
     this.#timeoutNs = options.timeoutNs
     const described = native.describe()

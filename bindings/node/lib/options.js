@@ -37,7 +37,11 @@ function choose(value, choices, what) {
   if (value === undefined) return 0
   if (typeof value === 'string' && Object.hasOwn(choices, value)) return choices[value]
   const got = typeof value === 'string' ? 'another string' : typeName(value)
-  throw new TypeError(`${what}: expected ${Object.keys(choices).map(name => `'${name}'`).join(', ')}, got ${got}`)
+  throw new TypeError(
+    `${what}: expected ${Object.keys(choices)
+      .map(name => `'${name}'`)
+      .join(', ')}, got ${got}`
+  )
 }
 
 function toPath(value, what) {

@@ -3,6 +3,7 @@
 'use strict'
 
 const { types } = require('node:util')
+const { compileReader } = require('./quick.js')
 const { INVALID } = require('./text.js')
 const { typeName } = require('./options.js')
 
@@ -35,6 +36,12 @@ function isRecord(value) {
     types.isPromise(value) ||
     types.isBoxedPrimitive(value)
   )
+}
+
+function isPlainObject(value) {
+  if (typeof value !== 'object' || value === null) return false
+  const prototype = Object.getPrototypeOf(value)
+  return prototype === Object.prototype || prototype === null
 }
 
 function nameOf(value) {
@@ -148,7 +155,7 @@ class Staging {
     const { layout } = this
     switch (typeof value) {
       case 'number':
-        if (value !== value) return this.addMissing(at, feature)
+        if (Number.isNaN(value)) return this.addMissing(at, feature)
         this.kinds[at] = NUMBER
         this.numbers[at] = value
         if (!layout.isExactInteger(feature, value)) this.isPlain = false
@@ -178,8 +185,7 @@ class Staging {
     const num = names.length
     const base = row * num
     this.kinds.fill(ABSENT, base, base + num)
-    const prototype = Object.getPrototypeOf(record)
-    if ((prototype !== Object.prototype && prototype !== null) || !isPrototypeClean()) return this.readSlowly(record, row)
+    if (!isPlainObject(record) || !isPrototypeClean()) return this.readSlowly(record, row)
     const { kinds, numbers } = this
     let seen = 0
     let guess = 0
@@ -204,6 +210,7 @@ class Staging {
       }
     }
     if (seen < num) this.fillAbsent(base)
+    else if (layout.quick !== null) layout.learnOrder(record)
   }
 
   readSlowly(record, row) {
@@ -285,6 +292,14 @@ class Layout {
     // A closed list is looked at by core, which reports all faults of the setters together, but only the first of a tensor.
     this.isPlain = features.length > 0 && isFloat.every(Boolean) && this.widths.every(width => width > 0) && !isClosed.some(Boolean)
     this.isMatrix = this.isPlain && inputs.length === 1 && this.columnOf.every((column, i) => column === i)
+    this.quick = compileReader(this)
+    this.order = this.names
+  }
+
+  /** Records of one maker have their keys in one order: the compiled reader expects that of the last. */
+  learnOrder(record) {
+    const order = Object.keys(record)
+    if (order.length === this.names.length && order.every(name => this.index.has(name))) this.order = order
   }
 
   /** The shape of input `i` for that many rows. */

@@ -5,13 +5,12 @@
 const { Answers } = require('./answers.js')
 const { closed } = require('./errors.js')
 const { requireObject } = require('./options.js')
-const { Pace, now, turn } = require('./pace.js')
+const { Pace, turn } = require('./pace.js')
 const { Layout, Staging } = require('./records.js')
 const { submit } = require('./tasks.js')
 const { Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 64
-const MAX_KEPT_BYTES = 4 * 1024 * 1024
 const KIND_INPUT = 0
 
 class Runner {
@@ -40,7 +39,7 @@ class Runner {
   }
 
   put(kept, workspace) {
-    if (this.isClosed || kept.length >= MAX_KEPT || workspace.bytes > MAX_KEPT_BYTES) workspace.close()
+    if (this.isClosed || kept.length >= MAX_KEPT || workspace.isBulky) workspace.close()
     else kept.push(workspace)
   }
 
@@ -118,70 +117,94 @@ class Runner {
   // ---- Records -----------------------------------------------------------------------------------------------------
 
   /** A staging with all values of the records in it. */
-  stage(records) {
+  stage(records, isList) {
     const staging = this.stagings.pop() ?? new Staging(this.layout)
-    if (!Array.isArray(records)) {
-      staging.reset(1)
-      staging.read(records, 0)
-    } else {
-      const rows = records.length
-      if (rows === 0) this.native.refuseEmpty()
-      staging.reset(rows)
-      for (let row = 0; row < rows; ++row) staging.read(records[row], row)
-    }
+    const rows = isList ? records.length : 1
+    if (rows === 0) this.native.refuseEmpty()
+    staging.reset(rows)
+    for (let row = 0; row < rows; ++row) staging.read(isList ? records[row] : records, row)
     this.requireOpen()
     return staging
   }
 
   /** A workspace with the records in it. */
   fill(staging) {
-    const kept = staging.isPlain ? this.tensors : this.records
-    const workspace = this.take(kept)
+    const workspace = this.take(staging.isPlain ? this.tensors : this.records)
+    const { rows } = staging
     try {
-      if (staging.isPlain) this.write(staging, workspace)
-      else staging.set(workspace.native), (workspace.isShapeStale ||= workspace.rows !== staging.rows)
-      workspace.rows = staging.rows
+      if (staging.isPlain) {
+        for (let i = 0; i < workspace.inputs.length; ++i) this.ownRows(workspace, i, rows)
+        staging.write(workspace.inputs)
+      } else {
+        staging.set(workspace.native)
+        if (workspace.rows !== rows) workspace.isShapeStale = true
+        workspace.rows = rows
+      }
       return workspace
     } catch (error) {
-      this.put(kept, workspace)
+      this.put(staging.isPlain ? this.tensors : this.records, workspace)
       throw error
     }
   }
 
-  write(staging, workspace) {
-    const { layout } = this
-    const { inputs } = workspace
-    for (let i = 0; i < inputs.length; ++i) {
-      const input = inputs[i]
-      if (input.view !== null && input.dims[0] === staging.rows) continue
-      workspace.own(input, layout.dimsOf(input.spec, i, staging.rows))
-    }
-    staging.write(inputs)
+  ownRows(workspace, i, rows) {
+    const input = workspace.inputs[i]
+    if (input.view === null || input.dims[0] !== rows) workspace.own(input, this.layout.dimsOf(input.spec, i, rows))
+    return input.view
   }
 
-  predictSync(records, timeoutNs) {
-    const isList = Array.isArray(records)
-    const staging = this.stage(records)
-    const kept = staging.isPlain ? this.tensors : this.records
-    const workspace = this.fill(staging)
+  /** The same by the compiled reader; null where there is none or a value is not plain. Runs code of the user. */
+  fillQuickly(records, isList) {
+    const { quick, order, names } = this.layout
+    if (quick === null) return null
+    const workspace = this.take(this.tensors)
+    let isDone = false
     try {
-      workspace.execute(timeoutNs)
-      return isList ? this.answers.many(workspace, staging.rows) : this.answers.one(workspace)
+      const rows = isList ? records.length : 1
+      const view = rows > 0 ? this.ownRows(workspace, 0, rows) : null
+      isDone = rows > 0
+      for (let row = 0; row < rows && isDone; ++row) {
+        const record = isList ? records[row] : records
+        isDone = typeof record === 'object' && record !== null && quick(record, order, view, row * names.length)
+      }
     } finally {
-      this.put(kept, workspace)
+      if (!isDone) this.put(this.tensors, workspace)
+    }
+    return isDone ? workspace : null
+  }
+
+  /** {workspace, rows, kept}: everything of the records is read. */
+  load(records) {
+    const isList = Array.isArray(records)
+    const workspace = this.fillQuickly(records, isList)
+    if (workspace !== null) {
+      if (this.isClosed) this.put(this.tensors, workspace)
+      this.requireOpen()
+      return { workspace, rows: workspace.inputs[0].dims[0], isPlain: true }
+    }
+    const staging = this.stage(records, isList)
+    try {
+      return { workspace: this.fill(staging), rows: staging.rows, isPlain: staging.isPlain }
+    } finally {
       this.stagings.push(staging)
     }
   }
 
+  predictSync(records, timeoutNs) {
+    const { workspace, rows, isPlain } = this.load(records)
+    try {
+      workspace.execute(timeoutNs)
+      return Array.isArray(records) ? this.answers.many(workspace, rows) : this.answers.one(workspace)
+    } finally {
+      this.put(isPlain ? this.tensors : this.records, workspace)
+    }
+  }
+
   predict(records, timeoutNs, signal) {
-    const isList = Array.isArray(records)
-    const staging = this.stage(records)
-    const { rows, isPlain } = staging
-    const size = rows * this.layout.names.length
-    const workspace = this.fill(staging)
-    this.stagings.push(staging)
-    const read = isList ? done => this.answers.many(done, rows) : done => this.answers.one(done)
+    const { workspace, rows, isPlain } = this.load(records)
+    const read = Array.isArray(records) ? done => this.answers.many(done, rows) : done => this.answers.one(done)
     const release = isPlain ? this.putTensors : this.putRecords
+    const size = rows * this.layout.names.length
     if (this.recordPace.isShort(size) && !turn.isOver) {
       try {
         turn.time(this.recordPace, size, () => workspace.execute(timeoutNs))
@@ -194,4 +217,4 @@ class Runner {
   }
 }
 
-module.exports = { Runner, now }
+module.exports = { Runner }

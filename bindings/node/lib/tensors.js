@@ -112,7 +112,9 @@ function readDims(dims, spec) {
   if (!Array.isArray(dims)) throw new TypeError(`input '${spec.name}': dims: expected an array of numbers, got ${typeName(dims)}`)
   return dims.map(dim => {
     if (Number.isSafeInteger(dim) && dim >= 0) return dim
-    throw new TypeError(`input '${spec.name}': dims: expected whole numbers of 0 or more, got ${Number.isInteger(dim) ? 'less' : typeName(dim)}`)
+    throw new TypeError(
+      `input '${spec.name}': dims: expected whole numbers of 0 or more, got ${Number.isInteger(dim) ? 'less' : typeName(dim)}`
+    )
   })
 }
 

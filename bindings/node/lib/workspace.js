@@ -10,6 +10,7 @@ const { Refusal, inferDims, readTensor } = require('./tensors.js')
 
 // Up to here a copy is cheaper than telling the engine of other memory (0.4 us).
 const LARGE_BYTES = 32 * 1024
+const BULKY_BYTES = 1024 * 1024
 
 function isSame(a, b) {
   if (a.length !== b.length) return false
@@ -38,8 +39,9 @@ class Input {
     this.isString = spec.dtype === 'string'
     this.dims = null
     this.view = null // of memory that is ours, for `dims`; null where the engine reads other memory, or has its own copy
+    this.inferred = -1 // the length that `dims` were inferred from
     this.data = null // what the present run gives
-    this.wanted = null
+    this.wanted = undefined
   }
 }
 
@@ -61,7 +63,9 @@ class Workspace {
     this.run = this.native.run // takes nothing and gives nothing
     this.inputs = signature.inputs.map((spec, i) => new Input(spec, i))
     this.outputs = signature.outputs.map((spec, i) => new Output(spec, i))
+    this.rows = rows // of records
     this.isShapeStale = true
+    this.isBulky = false // too much memory to keep when idle
   }
 
   /** Memory of ours for an input; what it held is lost. */
@@ -71,10 +75,12 @@ class Workspace {
     const buffer = this.native.ownInput(input.index, input.spec.type, dims)
     input.view = new Class(buffer, 0, count(dims, input.perByte))
     this.setDims(input, dims)
+    this.isBulky ||= input.view.byteLength > BULKY_BYTES
     return input.view
   }
 
   setDims(input, dims) {
+    input.inferred = -1
     if (input.dims === null || !isSame(input.dims, dims)) this.isShapeStale = true
     input.dims = dims
   }
@@ -110,14 +116,14 @@ class Workspace {
   give(input, mayBorrow) {
     const { data, spec } = input
     const length = input.isString ? data.length : lengthOf(data)
-    const dims = input.wanted ?? inferDims(spec, length)
+    const { wanted, view } = input
     input.data = null
-    input.wanted = null
-    if (input.isString) return this.giveStrings(input, data, dims)
-    if (input.view !== null && isSame(input.dims, dims) && length === input.view.length) {
-      input.view.set(data)
+    if (view !== null && length === view.length && (wanted === undefined ? input.inferred === length : isSame(wanted, input.dims))) {
+      view.set(data)
       return
     }
+    const dims = wanted ?? inferDims(spec, length)
+    if (input.isString) return this.giveStrings(input, data, dims)
     const isFitting = length === count(dims, input.perByte)
     if (!isFitting || !this.fits(spec, dims)) {
       input.view = null
@@ -128,6 +134,7 @@ class Workspace {
       this.setDims(input, dims)
     } else {
       this.own(input, dims).set(data)
+      input.inferred = wanted === undefined ? length : -1
     }
   }
 
@@ -156,6 +163,7 @@ class Workspace {
       if (dims === null || output.isString) continue
       const { Array: Class, perByte } = DTYPES[output.spec.dtype]
       output.view = withDims(new Class(this.native.ownOutput(output.index), 0, count(dims, perByte)), dims)
+      this.isBulky ||= output.view.byteLength > BULKY_BYTES
     }
     this.isShapeStale = false
   }
@@ -173,7 +181,8 @@ class Workspace {
     for (let i = 0; i < this.outputs.length; ++i) {
       const output = this.outputs[i]
       const tensor = this.take(output)
-      if (output.spec.name === '__proto__') Object.defineProperty(result, '__proto__', { value: tensor, enumerable: true, configurable: true, writable: true })
+      if (output.spec.name === '__proto__')
+        Object.defineProperty(result, '__proto__', { value: tensor, enumerable: true, configurable: true, writable: true })
       else result[output.spec.name] = tensor
     }
     return result
@@ -200,13 +209,6 @@ class Workspace {
     let size = 0
     for (const { data } of this.inputs) size += data === null ? 0 : data.length
     return size
-  }
-
-  get bytes() {
-    let bytes = 0
-    for (const { view } of this.inputs) bytes += view === null ? 0 : view.byteLength
-    for (const { view } of this.outputs) bytes += view === null ? 0 : view.byteLength
-    return bytes
   }
 
   close() {

@@ -30,7 +30,7 @@ static Napi::Object define(Napi::Env env, Napi::Object exports) {
   // may be threads that read the environment.
   ::setenv("ORT_DISABLE_TELEMETRY", "1", 0);
   Environment::open(env);
-  Model::define(env);
+  Model::define(env, exports);
   Call::define(env, exports);
   define_open(env, exports);
   exports.Set("configure", Napi::Function::New<configure>(env, "configure"));

@@ -40,8 +40,7 @@ void Call::define(Napi::Env env, Napi::Object exports) {
 }
 
 // new Call(model, rows, onFinish)
-Call::Call(const Napi::CallbackInfo& info)
-    : ObjectWrap(info), environment_(*info.Env().GetInstanceData<std::shared_ptr<Environment>>()) {
+Call::Call(const Napi::CallbackInfo& info) : ObjectWrap(info), environment_(*info.Env().GetInstanceData<std::shared_ptr<Environment>>()) {
   const Napi::Env env = info.Env();
   const sidecall_model* model = Model::Unwrap(info[0].As<Napi::Object>())->handle();
   const int64_t rows = info[1].As<Napi::Number>().Int64Value();
@@ -98,8 +97,7 @@ napi_value Call::run_now(napi_env env, napi_callback_info info) {
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
   auto* self = static_cast<Call*>(data);
   Environment& environment = *self->environment_;
-  const sidecall_status status =
-      environment.copies ? self->run(-1) : sidecall_call_run(self->handle_, -1, environment.error());
+  const sidecall_status status = environment.copies ? self->run(-1) : sidecall_call_run(self->handle_, -1, environment.error());
   if (status == SIDECALL_OK) return nullptr;
   try {
     napi_throw(env, environment.make_error(status));

@@ -1,11 +1,24 @@
 // Records of a call: values that lib/records.js staged, set one by one, so that core words and remembers every fault; see call.h.
+#include <cmath>
+
 #include "call.h"
 
 namespace sidecall_node {
 namespace {
 
 // The layout that lib/staging.js writes: per value a kind, a number and a length.
-enum Kind : uint8_t { kAbsent = 0, kNumber = 1, kBigInt = 2, kFalse = 3, kTrue = 4, kMissing = 5, kString = 6, kSkip = 7 };
+enum Kind : uint8_t { kAbsent = 0, kNumber = 1, kBigInt = 2, kFalse = 3, kTrue = 4, kMissing = 5, kString = 6, kTold = 7 };
+
+constexpr double kTwoTo53 = 9007199254740992.0;
+
+// JavaScript has one kind of number: a whole one goes to the setter of whole numbers, as in JSON. Not -0, which that one would lose.
+void set_number(sidecall_call* call, int64_t row, int32_t feature, double value) {
+  if (std::trunc(value) == value && std::fabs(value) <= kTwoTo53 && !(value == 0 && std::signbit(value))) {
+    sidecall_call_set_i64(call, row, feature, static_cast<int64_t>(value), nullptr);
+  } else {
+    sidecall_call_set_f64(call, row, feature, value, nullptr);
+  }
+}
 
 }  // namespace
 
@@ -26,7 +39,7 @@ Napi::Value Call::set_records(const Napi::CallbackInfo& info) {
     for (int32_t feature = 0; feature < num_features; ++feature, ++at) {
       switch (kind[at]) {
         case kNumber:
-          sidecall_call_set_f64(handle_, row, feature, number[at], nullptr);
+          set_number(handle_, row, feature, number[at]);
           break;
         case kBigInt:
           sidecall_call_set_i64(handle_, row, feature, integer[at], nullptr);

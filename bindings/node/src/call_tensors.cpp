@@ -98,7 +98,8 @@ Napi::Value Call::give_strings(const Napi::CallbackInfo& info) {
   const Bytes bytes = bytes_of(info[3]);
   const auto ends = info[4].As<Napi::Float64Array>();
   std::vector<int64_t> offsets(ends.ElementLength() + 1, 0);
-  std::transform(ends.Data(), ends.Data() + ends.ElementLength(), offsets.begin() + 1, [](double end) { return static_cast<int64_t>(end); });
+  std::transform(ends.Data(), ends.Data() + ends.ElementLength(), offsets.begin() + 1,
+                 [](double end) { return static_cast<int64_t>(end); });
   sidecall_view view = view_of(info[1].As<Napi::Number>().Int32Value(), dims_, bytes.data, bytes.length);
   view.offsets = offsets.data();
   environment_->check(sidecall_call_copy_input(handle_, info[0].As<Napi::Number>().Int32Value(), &view, environment_->error()));
@@ -108,8 +109,7 @@ Napi::Value Call::give_strings(const Napi::CallbackInfo& info) {
 // refuseInput(input, got): throws DTYPE_MISMATCH.
 Napi::Value Call::refuse_input(const Napi::CallbackInfo& info) {
   const std::string got = info[1].As<Napi::String>();
-  environment_->check(
-      sidecall_call_refuse_input(handle_, info[0].As<Napi::Number>().Int32Value(), got.c_str(), environment_->error()));
+  environment_->check(sidecall_call_refuse_input(handle_, info[0].As<Napi::Number>().Int32Value(), got.c_str(), environment_->error()));
   return info.Env().Undefined();
 }
 

@@ -39,7 +39,7 @@ Napi::Value list(Napi::Env env, int32_t count, Spec spec, Describe describe) {
 
 }  // namespace
 
-void Model::define(Napi::Env env) {
+void Model::define(Napi::Env env, Napi::Object exports) {
   const Napi::Function constructor = DefineClass(env, "Model",
                                                  {
                                                      InstanceMethod<&Model::describe>("describe"),
@@ -50,11 +50,13 @@ void Model::define(Napi::Env env) {
                                                      InstanceMethod<&Model::close>("close"),
                                                  });
   Environment::of(env).model_constructor = Napi::Persistent(constructor);
+  exports.Set("Model", constructor);
 }
 
 Napi::Object Model::make(Environment& environment, sidecall_model* opened, int64_t bytes) {
   const Napi::Env env = environment.env;
-  return environment.model_constructor.New({Napi::External<sidecall_model>::New(env, opened), Napi::Number::New(env, static_cast<double>(bytes))});
+  return environment.model_constructor.New(
+      {Napi::External<sidecall_model>::New(env, opened), Napi::Number::New(env, static_cast<double>(bytes))});
 }
 
 Model::Model(const Napi::CallbackInfo& info)
@@ -88,7 +90,8 @@ Napi::Value Model::describe(const Napi::CallbackInfo& info) {
   all.Set("warning", text_or_null(sidecall_model_warning(handle_)));
   all.Set("contract", text_or_null(sidecall_model_contract(handle_, nullptr)));
   const auto tensor = [&](const sidecall_tensor_spec& spec) { return describe_tensor(env, spec); };
-  all.Set("inputs", list(env, sidecall_model_num_inputs(handle_), [&](int32_t i) { return sidecall_model_input_spec(handle_, i); }, tensor));
+  all.Set("inputs",
+          list(env, sidecall_model_num_inputs(handle_), [&](int32_t i) { return sidecall_model_input_spec(handle_, i); }, tensor));
   all.Set("outputs",
           list(env, sidecall_model_num_outputs(handle_), [&](int32_t i) { return sidecall_model_output_spec(handle_, i); }, tensor));
   all.Set("features", list(
@@ -124,8 +127,8 @@ Napi::Value Model::id(const Napi::CallbackInfo& info) { return Napi::String::New
 Napi::Value Model::find(const Napi::CallbackInfo& info) {
   const std::string name = info[1].As<Napi::String>();
   int32_t index = -1;
-  environment_->check(sidecall_model_find(handle_, info[0].As<Napi::Number>().Int32Value(), name.data(), name.size(), &index,
-                                          environment_->error()));
+  environment_->check(
+      sidecall_model_find(handle_, info[0].As<Napi::Number>().Int32Value(), name.data(), name.size(), &index, environment_->error()));
   return Napi::Number::New(info.Env(), index);
 }
 

@@ -9,7 +9,7 @@ namespace sidecall_node {
 
 class Model final : public Napi::ObjectWrap<Model> {
  public:
-  static void define(Napi::Env env);
+  static void define(Napi::Env env, Napi::Object exports);
 
   // `bytes`: what the model weighs, for the garbage collector, which sees a tiny object.
   static Napi::Object make(Environment& environment, sidecall_model* opened, int64_t bytes);
