@@ -15,10 +15,8 @@ import struct
 import time
 from collections.abc import Mapping
 from math import prod
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
-from urllib.parse import unquote
 
 import wire
 from wire import Spec, Tensor, Violation, require
@@ -47,6 +45,12 @@ class Failed(Exception):
         self.expected, self.got, self.message = expected, got, message
 
 
+def raise_failed(status: int, record: bytes) -> None:
+    again, zero, row, *texts = wire.ERROR.unpack(record)
+    require(again == status and zero == 0, f"expected an error record of status {status}, got {again}")
+    raise Failed(status, row, *[text.partition(b"\0")[0].decode() for text in texts])
+
+
 class PeerDied(Exception):
     """The server is gone. `never_taken`: the request may be sent again elsewhere."""
 
@@ -57,35 +61,6 @@ class PeerDied(Exception):
 
 class ContractChanged(Exception):
     """A server came back with another signature."""
-
-
-def path_of(address: str) -> tuple[str, bool]:
-    """The socket's path, and whether it lies in the default folder."""
-    scheme, _, rest = address.partition(":")
-    if scheme != "shm" or not rest:
-        raise ValueError(f"address '{address}': expected shm:NAME or shm:/path")
-    if rest.startswith("/"):
-        return unquote(rest.removeprefix("//")), False
-    return str(wire.default_folder() / f"{rest}.sock"), True
-
-
-def dial(address: str) -> socket.socket:
-    path, is_default = path_of(address)
-    if is_default:
-        folder = Path(path).parent
-        state = folder.lstat()
-        if folder.is_symlink() or not folder.is_dir() or state.st_uid != os.getuid():
-            raise PermissionError(f"{folder}: expected a folder of this user")
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    try:
-        sock.connect(path)
-        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
-        if is_default and uid != os.getuid():
-            raise PermissionError(f"{path}: expected a server of this user")
-    except BaseException:
-        sock.close()
-        raise
-    return sock
 
 
 def hello(kind: int, slots: int = 0, request: int = 0, response: int = 0, *, versions: tuple[int, int] = (1, 1)) -> bytes:
@@ -137,7 +112,7 @@ class Connection:
 
     def __init__(self, model: "Model", slots: int, request_bytes: int, response_bytes: int):
         self.model = model
-        self.sock = dial(model.address)
+        self.sock = wire.dial(model.address)
         self.pidfd = -1
         self.next = 1
         self.gone = False
@@ -147,15 +122,19 @@ class Connection:
         try:
             answer, fds = greet(self.sock, hello(wire.CONNECT, slots, request_bytes, response_bytes))
             try:
-                self._map(read_welcome(answer), slots, fds)
+                self._map(read_welcome(answer), (slots, request_bytes, response_bytes), fds)
             finally:
                 wire.close_all([fd for fd in fds if fd != self.pidfd])
         except BaseException:
             self.sock.close()
             raise
 
-    def _map(self, welcome: Welcome, slots: int, fds: list[int]) -> None:
+    def _map(self, welcome: Welcome, wanted: tuple[int, int, int], fds: list[int]) -> None:
+        slots, *sizes = wanted
         require(welcome.slots == slots and welcome.manifest_bytes == 0, "expected the slots wanted, got others")
+        for size, granted in zip(sizes, (welcome.request_bytes, welcome.response_bytes), strict=True):
+            fits = max(size, 4096) <= granted <= 2 * size + (1 << 20) and granted % 4096 == 0
+            require(fits, f"expected slots of about {size} bytes, got {granted}")
         if welcome.digest != self.model.welcome.digest:
             raise ContractChanged("expected the signature of open, got another")
         require(len(fds) == 2 + bool(welcome.flags & wire.HAS_PIDFD), f"expected the descriptors that WELCOME names, got {len(fds)}")
@@ -227,7 +206,7 @@ class Connection:
         memory = self.response_slot(slot)
         require(zero == 0 and bool(size) == bool(flags & wire.ONE_SHOT), "expected zeros, got others")
         if status != 0:
-            self._fail(status, bytes(memory[: wire.ERROR.size]))
+            raise_failed(status, bytes(memory[: wire.ERROR.size]))
         if flags & wire.ONE_SHOT:
             result = self.one_shots.pop(number, b"")
             require(len(result) == size, f"expected a one-shot file of {size} bytes, got {len(result)}")
@@ -237,12 +216,6 @@ class Connection:
 
     def run(self, inputs: Mapping[str, Any], timeout: float | None = None) -> dict[str, Tensor]:
         return self.finish(self.start(inputs), timeout)
-
-    @staticmethod
-    def _fail(status: int, record: bytes) -> None:
-        again, zero, row, *texts = wire.ERROR.unpack(record)
-        require(again == status and zero == 0, f"expected an error record of status {status}, got {again}")
-        raise Failed(status, row, *[text.partition(b"\0")[0].decode() for text in texts])
 
     def _let_go(self, number: int) -> int:
         self.abandoned.discard(number)
@@ -312,7 +285,7 @@ class Model:
 
     def __init__(self, address: str):
         self.address = address
-        with dial(address) as sock:
+        with wire.dial(address) as sock:
             answer, fds = greet(sock, hello(wire.OPEN))
             try:
                 self.welcome = read_welcome(answer)
@@ -387,7 +360,7 @@ def open(address: str) -> Model:
 
 def status(address: str) -> Any:
     """The counters of a server."""
-    with dial(address) as sock:
+    with wire.dial(address) as sock:
         answer, fds = greet(sock, hello(wire.STATUS))
         try:
             magic, version, zero, kind, size, zeros = wire.STATUS_MESSAGE.unpack(answer)

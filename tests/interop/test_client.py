@@ -32,7 +32,7 @@ class Toy:
         deadline = time.monotonic() + 20
         while time.monotonic() < deadline:
             try:
-                client.dial(self.address).close()
+                wire.dial(self.address).close()
                 return
             except (FileNotFoundError, ConnectionRefusedError):
                 assert self.process.poll() is None, "the server did not start"
@@ -216,12 +216,12 @@ def test_a_second_server_does_not_disturb_the_first(toy: Toy, model: Model) -> N
 # ---- Addresses -------------------------------------------------------------------------------------------------------
 def test_paths_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/somebody")
-    assert client.path_of("shm:fraud") == ("/run/somebody/sidecall/fraud.sock", True)
-    assert client.path_of("shm:///run/app/a%20b.sock") == ("/run/app/a b.sock", False)
-    assert client.path_of("shm:/run/app/fraud.sock") == ("/run/app/fraud.sock", False)
+    assert wire.path_of("shm:fraud") == ("/run/somebody/sidecall/fraud.sock", True)
+    assert wire.path_of("shm:///run/app/a%20b.sock") == ("/run/app/a b.sock", False)
+    assert wire.path_of("shm:/run/app/fraud.sock") == ("/run/app/fraud.sock", False)
     for address in ("fraud", "shm:", "tcp:x"):
         with pytest.raises(ValueError, match="address"):
-            client.path_of(address)
+            wire.path_of(address)
 
 
 def test_a_default_folder_that_is_a_link_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 MAGIC = b"sidecall"
 VERSION = 1
@@ -188,6 +189,35 @@ def default_folder() -> Path:
         return Path(runtime) / "sidecall"
     own = Path(f"/run/user/{os.getuid()}")
     return own / "sidecall" if own.exists() else Path(f"/tmp/sidecall-{os.getuid()}")
+
+
+def path_of(address: str) -> tuple[str, bool]:
+    """The socket's path, and whether it lies in the default folder."""
+    scheme, _, rest = address.partition(":")
+    if scheme != "shm" or not rest:
+        raise ValueError(f"address '{address}': expected shm:NAME or shm:/path")
+    if rest.startswith("/"):
+        return unquote(rest.removeprefix("//")), False
+    return str(default_folder() / f"{rest}.sock"), True
+
+
+def dial(address: str) -> socket.socket:
+    path, is_default = path_of(address)
+    if is_default:
+        folder = Path(path).parent
+        state = folder.lstat()
+        if folder.is_symlink() or not folder.is_dir() or state.st_uid != os.getuid():
+            raise PermissionError(f"{folder}: expected a folder of this user")
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    try:
+        sock.connect(path)
+        _, uid, _ = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if is_default and uid != os.getuid():
+            raise PermissionError(f"{path}: expected a server of this user")
+    except BaseException:
+        sock.close()
+        raise
+    return sock
 
 
 def receive(sock: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
