@@ -10,6 +10,8 @@ const std::vector<Command>& commands() {
       {"verify", "run the golden rows on this machine", "sidecall verify fraud.onnx churn.onnx", run_verify},
       {"diff", "would a caller of the old model break with the new one?", "sidecall diff old.onnx new.onnx", run_diff},
       {"types", "the model's types as TypeScript, for open<Fraud>() in Node.js", "sidecall types fraud.onnx > fraud.d.ts", run_types},
+      {"serve", "let other processes of this host call a model", "sidecall serve fraud.onnx --at shm:fraud", run_serve},
+      {"status", "how a server is doing; --ready for probes", "sidecall status shm:fraud", run_status},
       {"export", "write a model file (by the Python package)", "sidecall export m.joblib -o fraud.onnx --data X.csv --trust-pickle",
        run_export},
       {"check", "which steps of a pipeline convert (by the Python package)", "sidecall check m.joblib --trust-pickle", run_check},

@@ -20,10 +20,10 @@ std::string help() {
   for (const auto& command : commands()) {
     std::string name = command.name;
     name.resize(9, ' ');
-    text += name + command.summary + "\n         $ " + command.example + "\n";
+    text += name + command.summary + "\n";
   }
   return text +
-         "\nsidecall COMMAND --help tells more; sidecall --version; - is stdin.\n"
+         "\nsidecall COMMAND --help tells more, by example; sidecall --version; - is stdin.\n"
          "Exit codes: 0 done, yes; 1 no, or wrong usage; 2 bad input; 3 bad model;\n"
          "4 the engine or the machine\n";
 }

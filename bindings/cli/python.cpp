@@ -73,7 +73,7 @@ std::vector<PythonCandidate> find_python() {
   return result;
 }
 
-void hand_over(const std::string& command, const std::vector<std::string>& arguments) {
+void hand_over(const std::string& module, const std::string& command, const std::vector<std::string>& arguments) {
   const auto candidates = find_python();
   if (candidates.empty() || candidates.back().package.empty()) {
     std::string tried;
@@ -82,7 +82,7 @@ void hand_over(const std::string& command, const std::vector<std::string>& argum
         kBadMachine,
         command + " needs Python with the package sidecall: pip install sidecall, or name an interpreter in SIDECALL_PYTHON" + tried);
   }
-  std::vector<std::string> words = {"-m", "sidecall.exporting", command};
+  std::vector<std::string> words = {"-m", module, command};
   words.insert(words.end(), arguments.begin(), arguments.end());
   const std::string python = candidates.back().path;
   replace_process(python, words);

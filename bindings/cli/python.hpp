@@ -17,7 +17,7 @@ struct PythonCandidate {
 // The interpreters that exist, in order, up to and including the first that has the package.
 std::vector<PythonCandidate> find_python();
 
-// Runs `python3 -m sidecall.exporting COMMAND ARGUMENTS...` in place of this process. Comes back only as a Failure.
-[[noreturn]] void hand_over(const std::string& command, const std::vector<std::string>& arguments);
+// Runs `python3 -m MODULE COMMAND ARGUMENTS...` in place of this process. Comes back only as a Failure.
+[[noreturn]] void hand_over(const std::string& module, const std::string& command, const std::vector<std::string>& arguments);
 
 }  // namespace sidecall::cli

@@ -1,4 +1,4 @@
-"""sidecall export and check: handed over to the Python package, word for word."""
+"""sidecall export, check and serve of Python objects: handed over to the Python package, word for word."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ sys.exit(7)
 
 
 def make_package(folder: Path, main: str = ECHO) -> Path:
-    exporting = folder / "sidecall/exporting"
-    exporting.mkdir(parents=True)
-    (folder / "sidecall/__init__.py").touch()
-    (exporting / "__init__.py").touch()
-    (exporting / "__main__.py").write_text(main)
+    for part in ("exporting", "serving"):
+        package = folder / "sidecall" / part
+        package.mkdir(parents=True)
+        (folder / "sidecall/__init__.py").touch()
+        (package / "__init__.py").touch()
+        (package / "__main__.py").write_text(main)
     return folder
 
 
@@ -33,7 +34,7 @@ def make_python(path: Path, package_folder: Path | None) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["export", "check"])
+@pytest.mark.parametrize("command", ["export", "check", "serve"])
 def test_every_word_goes_over(no_neighbour, tmp_path, command):
     python = make_python(tmp_path / "bin/python3", make_package(tmp_path / "site"))
     words = ["a b.joblib", "--help", "--data", "", "-", "--trust-pickle", "ö"]

@@ -27,17 +27,28 @@ typedef struct sidecall_server sidecall_server;
  * belongs to it, never a value of the data. Called on any thread of the server; must not call back into it. */
 typedef void (*sidecall_log)(void *context, int32_t level, const char *json);
 
+/* A log that is ready-made: writes each event as a line to a descriptor, "2026-11-25T03:10:55.123Z info server.listening path=..." or, as JSON, the
+ * object with "time" and "level" before the rest. `context` is a sidecall_log_lines that lives as long as the server. Lines of several
+ * threads and processes stay whole. A line that cannot be written is lost.   Since 0.1. */
+typedef struct sidecall_log_lines {
+  uint32_t struct_size;
+  int32_t fd;
+  int32_t as_json;            /* 0 or 1 */
+  int32_t least_level;        /* events below it are left out */
+} sidecall_log_lines;
+SIDECALL_API void sidecall_log_line(void *context, int32_t level, const char *json);
+
 typedef struct sidecall_server_options {
   uint32_t struct_size;
   int32_t num_threads;        /* that run the model; 0 is one. Each owns its share of the connections */
   int32_t copy_inputs;        /* SIDECALL_COPY_* */
-  int32_t spin_us;            /* how long an idle thread polls before it sleeps: -1 adapts, 0 never polls. SIDECALL_SPIN_US wins */
   const uint32_t *allow_uids; /* users admitted besides the server's own and root */
   int32_t num_allow_uids;
   int32_t max_connections;    /* 0 is 1024 */
   int64_t group;              /* id of a group whose members are admitted and may reach the socket; -1 for none */
   int32_t max_connections_per_user; /* 0 is 512 */
   int32_t reserved;
+  int64_t drain_ns;           /* what calls that run are given when the parent's control socket hangs up; 0 is 10 s */
   uint64_t max_request_bytes; /* of one call; 0 is 256 MiB */
   uint64_t max_response_bytes;
   uint64_t max_memory_bytes;  /* of all connections; 0 is 4 GiB */
@@ -84,6 +95,13 @@ typedef struct sidecall_service {
 SIDECALL_API sidecall_status sidecall_server_open_service(const char *at, const sidecall_service *service, int32_t verify,
                                                           const sidecall_server_options *options, sidecall_server **out_server, sidecall_error *err);
 
+/* What the signature says of inputs and outputs: the same for every request of a service. A spec is NULL when the index is out of range; it lives as
+ * long as the server.   Since 0.1. */
+SIDECALL_API int32_t sidecall_request_num_inputs(const sidecall_request *request);
+SIDECALL_API int32_t sidecall_request_num_outputs(const sidecall_request *request);
+SIDECALL_API const sidecall_tensor_spec *sidecall_request_input_spec(const sidecall_request *request, int32_t input);
+SIDECALL_API const sidecall_tensor_spec *sidecall_request_output_spec(const sidecall_request *request, int32_t output);
+
 /* The input of that index: checked against the signature, strings checked too. Numeric data lies in memory that the client may change at any
  * moment, unless SIDECALL_COPY_ALWAYS was asked for. Fails with UNKNOWN_NAME.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_request_input(sidecall_request *request, int32_t input, sidecall_view *out_view, sidecall_error *err);
@@ -110,6 +128,14 @@ SIDECALL_API void sidecall_request_fail(sidecall_request *request, sidecall_stat
 /* Counters as JSON; docs/serving.md names the members. Also what `sidecall status` prints.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_server_status(const sidecall_server *server, sidecall_text **out, sidecall_error *err);
 
+/* The same of a server in another process: of all its workers where it has several. Opens no model and loads no engine.
+ *
+ * at          as in sidecall_server_open, but not NULL
+ * wait_ns     how long to wait for a server that is still starting; 0 does not wait
+ *
+ * Fails with INVALID_ARGUMENT, UNREACHABLE, DENIED, PROTOCOL, TIMEOUT (no answer within two seconds), OUT_OF_MEMORY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_server_query(const char *at, int64_t wait_ns, sidecall_text **out, sidecall_error *err);
+
 /* A descriptor that becomes readable when the server has nothing left to serve: drained, or the parent's control socket hung up. It belongs to
  * the server.   Since 0.1. */
 SIDECALL_API int32_t sidecall_server_fd(const sidecall_server *server);
@@ -126,8 +152,8 @@ SIDECALL_API void sidecall_server_close(sidecall_server *server);
 /* Accepts at one address and hands each connection to the worker process that has the fewest. Workers serve with `at` NULL. */
 typedef struct sidecall_supervisor sidecall_supervisor;
 
-/* Binds the address and reserves it; connections are accepted once the first worker is there.
- * Only admission, limits on connections and log of `options` count. Fails as sidecall_server_open.   Since 0.1. */
+/* Starts without workers and without an address. Only admission, max_connections and log of `options` count.
+ * Fails with INVALID_ARGUMENT, BUSY (a living server has that address), OUT_OF_MEMORY.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_supervisor_open(const char *at, const sidecall_server_options *options, sidecall_supervisor **out_supervisor,
                                                       sidecall_error *err);
 
@@ -142,7 +168,11 @@ SIDECALL_API void sidecall_supervisor_remove(sidecall_supervisor *supervisor, in
 /* Workers that are ready.   Since 0.1. */
 SIDECALL_API int32_t sidecall_supervisor_num_ready(const sidecall_supervisor *supervisor);
 
-/* Counters of all workers together as JSON, and of each under "workers".   Since 0.1. */
+/* Waits up to `wait_ns` (-1 for ever) until a worker is ready, and then makes the address appear. Clients that come while no worker is
+ * ready wait. Does nothing when the address is there. Fails with TIMEOUT and as sidecall_server_open.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_supervisor_listen(sidecall_supervisor *supervisor, int64_t wait_ns, sidecall_error *err);
+
+/* Counters of all workers together as JSON, and of each under "each".   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_supervisor_status(sidecall_supervisor *supervisor, sidecall_text **out, sidecall_error *err);
 
 /* Stops accepting, hangs up on every worker and removes the address. NULL is fine; cannot fail.   Since 0.1. */

@@ -1,0 +1,26 @@
+// Errors of core and of the channel, turned into each other; used where both meet on the server's side.
+#pragma once
+
+#include "core/error.h"
+#include "shm/error.h"
+
+namespace sidecall {
+
+// The first fault stands for all; the message names the others.
+shm::Error to_channel(const Error& error);
+Error to_core(const shm::Error& error);
+
+// Why a request ended that nobody waits for any more.
+const char* stop_text(int32_t status) noexcept;
+
+// Runs `body`; what the channel throws leaves as an Error of core.
+template <typename Body>
+auto with_core_errors(Body body) -> decltype(body()) {
+  try {
+    return body();
+  } catch (const shm::Error& error) {
+    throw to_core(error);
+  }
+}
+
+}  // namespace sidecall
