@@ -5,8 +5,6 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
-import time
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -14,47 +12,17 @@ import client
 import pytest
 import wire
 from client import Connection, Model
+from served import ServerProcess, Start, words_of
 from wire import Spec, Tensor, Violation
 
-HERE = Path(__file__).parent
 
-
-class Toy:
-    """The server of server.py, as a process."""
-
-    def __init__(self, folder: Path):
-        self.path = folder / "toy.sock"
-        self.address = f"shm:{self.path}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self, *options: str) -> None:
-        self.process = subprocess.Popen([sys.executable, HERE / "server.py", self.path, *options])
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            try:
-                wire.dial(self.address).close()
-                return
-            except (FileNotFoundError, ConnectionRefusedError):
-                assert self.process.poll() is None, "the server did not start"
-                time.sleep(0.01)
-        raise AssertionError("the server did not listen")
-
-    def end(self, number: int = signal.SIGTERM) -> int:
-        assert self.process is not None
-        self.process.send_signal(number)
-        return self.process.wait(20)
+@pytest.fixture
+def toy(start: Start) -> ServerProcess:
+    return start("toy")
 
 
 @pytest.fixture
-def toy(tmp_path: Path) -> Generator[Toy, None, None]:
-    server = Toy(tmp_path)
-    server.start()
-    yield server
-    server.end(signal.SIGKILL)
-
-
-@pytest.fixture
-def model(toy: Toy) -> Generator[Model, None, None]:
+def model(toy: ServerProcess) -> Generator[Model, None, None]:
     opened = client.open(toy.address)
     yield opened
     opened.close()
@@ -73,10 +41,10 @@ def inputs_of(count: int, text: str = "é") -> dict[str, Tensor | list[str]]:
 
 
 # ---- Calls -----------------------------------------------------------------------------------------------------------
-def test_open_tells_what_is_served(model: Model, toy: Toy) -> None:
+def test_open_tells_what_is_served(model: Model, toy: ServerProcess) -> None:
     assert model.inputs == [Spec("x", "float32", (-1, 2)), Spec("text", "string", (-1,))]
     assert [spec.name for spec in model.outputs] == ["sum", "text"]
-    assert toy.process is not None and model.welcome.pid == toy.process.pid
+    assert model.welcome.pid == toy.process.pid
     assert model.contract is None
 
 
@@ -141,48 +109,37 @@ def test_same_layout_spares_the_table(model: Model) -> None:
         assert connection.finish(number)["text"].strings() == ["ü", "ö"]
 
 
-def test_status(toy: Toy, model: Model) -> None:
+def test_status(toy: ServerProcess, model: Model) -> None:
     model.run(inputs_of(1))
     assert client.status(toy.address)["calls"] == 1
 
 
 # ---- Time and death --------------------------------------------------------------------------------------------------
-def test_a_timeout_gives_up_the_call_and_keeps_the_slot(tmp_path: Path) -> None:
-    toy = Toy(tmp_path)
-    toy.start("--delay-ms", "300")
-    try:
-        with client.open(toy.address).connect() as connection:
-            with pytest.raises(TimeoutError):
-                connection.run(inputs_of(1, "late"), timeout=0.01)
-            assert connection.run(inputs_of(1, "next"))["text"].strings() == ["next"]
-    finally:
-        toy.end(signal.SIGKILL)
+def test_a_timeout_gives_up_the_call_and_keeps_the_slot(start: Start) -> None:
+    with client.open(start("toy", "--delay-ms 300").address).connect() as connection:
+        with pytest.raises(TimeoutError):
+            connection.run(inputs_of(1, "late"), timeout=0.01)
+        assert connection.run(inputs_of(1, "next"))["text"].strings() == ["next"]
 
 
-def test_a_request_behind_a_slow_one_is_cancelled_or_too_late(tmp_path: Path) -> None:
-    toy = Toy(tmp_path)
-    toy.start("--delay-ms", "200")
-    try:
-        with client.open(toy.address).connect(slots=4) as connection:
-            first = connection.start(inputs_of(1))
-            late = connection.start(inputs_of(1), timeout_ns=1)
-            with pytest.raises(TimeoutError):
-                connection.finish(connection.start(inputs_of(1)), timeout=0.001)
-            cancelled = connection.next - 1
-            connection.finish(first)
-            with pytest.raises(client.Failed, match="gave the call up"):  # `cancelled` counts for all before it
-                connection.finish(late)
-            with pytest.raises(client.Failed, match="gave the call up"):
-                connection.finish(cancelled)
-            with pytest.raises(client.Failed, match="deadline"):
-                connection.finish(connection.start(inputs_of(1), timeout_ns=1))
-    finally:
-        toy.end(signal.SIGKILL)
+def test_a_request_behind_a_slow_one_is_cancelled_or_too_late(start: Start) -> None:
+    with client.open(start("toy", "--delay-ms 200").address).connect(slots=4) as connection:
+        first = connection.start(inputs_of(1))
+        late = connection.start(inputs_of(1), timeout_ns=1)
+        with pytest.raises(TimeoutError):
+            connection.finish(connection.start(inputs_of(1)), timeout=0.001)
+        cancelled = connection.next - 1
+        connection.finish(first)
+        with pytest.raises(client.Failed, match="gave the call up"):  # `cancelled` counts for all before it
+            connection.finish(late)
+        with pytest.raises(client.Failed, match="gave the call up"):
+            connection.finish(cancelled)
+        with pytest.raises(client.Failed, match="deadline"):
+            connection.finish(connection.start(inputs_of(1), timeout_ns=1))
 
 
-def test_a_killed_server_ends_the_call_and_a_new_one_serves_the_next(toy: Toy, model: Model) -> None:
+def test_a_killed_server_ends_the_call_and_a_new_one_serves_the_next(start: Start, toy: ServerProcess, model: Model) -> None:
     model.run(inputs_of(1))
-    assert toy.process is not None
     os.kill(toy.process.pid, signal.SIGSTOP)
     assert model.kept is not None
     number = model.kept.start(inputs_of(1))
@@ -190,25 +147,25 @@ def test_a_killed_server_ends_the_call_and_a_new_one_serves_the_next(toy: Toy, m
     with pytest.raises(client.PeerDied) as failure:
         model.kept.finish(number)
     assert failure.value.never_taken
-    toy.start()
+    start("toy")
     assert floats(model.run(inputs_of(1))["sum"]) == [0.5]
 
 
-def test_another_signature_after_a_restart_is_refused(toy: Toy, model: Model) -> None:
+def test_another_signature_after_a_restart_is_refused(start: Start, toy: ServerProcess, model: Model) -> None:
     model.run(inputs_of(1))
     toy.end(signal.SIGKILL)
-    toy.start("--signature", "new")
+    start("toy", "--signature new")
     with pytest.raises(client.ContractChanged):
         model.run(inputs_of(1))
 
 
-def test_a_drained_server_exits_with_0_and_takes_its_path_with_it(toy: Toy, model: Model) -> None:
+def test_a_drained_server_exits_with_0_and_takes_its_path_with_it(toy: ServerProcess, model: Model) -> None:
     model.run(inputs_of(1))
     assert toy.end() == 0 and not toy.path.exists()
 
 
-def test_a_second_server_does_not_disturb_the_first(toy: Toy, model: Model) -> None:
-    second = subprocess.run([sys.executable, HERE / "server.py", toy.path], capture_output=True, timeout=20, check=False)
+def test_a_second_server_does_not_disturb_the_first(toy: ServerProcess, model: Model) -> None:
+    second = subprocess.run(words_of("toy", "", toy.path), capture_output=True, timeout=20, check=False)
     assert second.returncode != 0
     assert floats(model.run(inputs_of(1))["sum"]) == [0.5]
 
@@ -311,7 +268,7 @@ def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-def test_descriptors_do_not_leak(toy: Toy) -> None:
+def test_descriptors_do_not_leak(toy: ServerProcess) -> None:
     before = open_descriptors()
     for _ in range(20):
         model = client.open(toy.address)

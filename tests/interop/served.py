@@ -1,0 +1,68 @@
+"""Servers of the channel as processes; the tests of this folder start them."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+import wire
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+MODELS = ROOT / "tests/vectors/models"
+
+
+class ServerProcess:
+    """A server and the address where it listens."""
+
+    def __init__(self, words: list[str], path: Path, name: str):
+        self.name, self.path, self.address = name, path, f"shm:{path}"
+        self.log = path.with_suffix(".log").open("w+")
+        environment = dict(os.environ)
+        engine = find_spec("onnxruntime")
+        if engine is not None and engine.submodule_search_locations and "SIDECALL_ONNXRUNTIME" not in environment:
+            found = sorted(Path(engine.submodule_search_locations[0]).glob("capi/libonnxruntime.so*"))
+            environment["SIDECALL_ONNXRUNTIME"] = str(found[0])
+        self.process = subprocess.Popen(words, stderr=self.log, env=environment)
+        deadline = time.monotonic() + 60
+        while not self._listens():
+            assert self.process.poll() is None and time.monotonic() < deadline, f"{name} does not listen: {self.said()}"
+            time.sleep(0.01)
+
+    def _listens(self) -> bool:
+        try:
+            wire.dial(self.address).close()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
+
+    def said(self) -> str:
+        self.log.seek(0)
+        return self.log.read()
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.process.wait(30)
+
+
+def command() -> str:
+    named = os.environ.get("SIDECALL_CLI")
+    for candidate in [named] if named else [str(ROOT / "build/bin/sidecall"), str(Path(sys.executable).parent / "sidecall")]:
+        if os.access(candidate, os.X_OK):
+            return candidate
+    raise pytest.UsageError("no sidecall command: expected SIDECALL_CLI, build/bin/sidecall or one beside this Python")
+
+
+def words_of(kind: str, model: str, path: Path) -> list[str]:
+    if kind == "toy":
+        return [sys.executable, str(HERE / "server.py"), str(path), *model.split()]
+    return [command(), "serve", str(MODELS / model), "--at", f"shm:{path}"]
+
+
+Start = Callable[..., ServerProcess]
