@@ -9,7 +9,8 @@ const test = require('node:test')
 
 const { open, openSync } = require('../../bindings/node')
 const oddModels = require('./support/odd_models.js')
-const { command, modelPath, models, packageFolder, temporaryFolder } = require('./support/paths.js')
+const { command, modelPath, packageFolder, temporaryFolder } = require('./support/paths.js')
+const { loadCases } = require('./support/vector_cases.js')
 
 const COMPILER_OPTIONS = {
   strict: true,
@@ -47,13 +48,13 @@ function compile(folder) {
   return done.stdout + done.stderr
 }
 
-/** Every model file of tests/vectors that opens, with a name for its declaration. */
+/** Every model of the vectors that opens, with a name for its declaration. */
 function openedVectors() {
-  const files = fs.readdirSync(models, { recursive: true }).filter(file => file.endsWith('.onnx'))
+  const files = new Set([...loadCases().values()].map(({ model }) => model))
   const opened = []
-  for (const file of files.sort()) {
+  for (const file of files) {
     try {
-      opened.push([`Vector${opened.length}`, openSync(path.join(models, file), { verify: 'off' })])
+      opened.push([`Vector${opened.length}`, openSync(modelPath(file), { verify: 'off' })])
     } catch (error) {
       assert.equal(error.name, 'SidecallError')
     }
@@ -74,6 +75,7 @@ test('declarations of odd models are used as they should, and not otherwise', ()
 
 test('the declaration of every model of the vectors compiles by itself', () => {
   const folder = projectFolder({ noUncheckedIndexedAccess: true, verbatimModuleSyntax: true })
+  fs.writeFileSync(path.join(folder, 'package.json'), '{"type": "module"}')
   const opened = openedVectors()
   assert.ok(opened.length >= 50, `${opened.length} models`)
   for (const [name, model] of opened) {

@@ -36,7 +36,7 @@ function copyPackage({ isShared = false } = {}) {
   const leftOut = ['node_modules', 'src', 'scripts'].map(name => path.join(packageFolder, name))
   fs.cpSync(packageFolder, copy, { recursive: true, filter: from => !leftOut.includes(from) })
   fs.mkdirSync(path.join(copy, 'build'), { recursive: true })
-  const [addon] = Object.keys(require.cache).filter(file => file.endsWith('.node'))
+  const addon = process.env.SIDECALL_NODE_ADDON ?? require('../../bindings/node/lib/platform.js').locate('sidecall.node')
   const place = path.join(copy, 'build', 'sidecall.node')
   fs.rmSync(place, { force: true })
   if (isShared) fs.symlinkSync(addon, place)
