@@ -69,7 +69,9 @@ struct Channel::State {
   // ---- channel_wait.cpp ----
 
   Outcome poll();
-  Outcome wait();
+  Outcome wait(Deadline end);
+  bool is_free(bool will_sleep);
+  bool await_free(Deadline end, const std::atomic<bool>& stop);
   bool spin();                           // true when there is news
   Outcome sleep();                       // until there is an outcome, or kPending after a request was sent again
   bool wait_for_socket(bool* is_first);  // true when the server is gone
@@ -121,6 +123,7 @@ struct Channel::State {
   int polls = 0;
   int64_t timeout_ns = -1;
   std::optional<Deadline> until;
+  Deadline look_until = Deadline::never();  // of the wait() that is under way
   Outcome outcome = Outcome::kTimedOut;
   Pace pace;
 

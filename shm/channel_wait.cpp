@@ -31,7 +31,8 @@ bool Channel::State::spin() {
       look = now + kLookAtSocket;
     }
     // Relaxed: a hint, sleep() looks properly.
-    if (now - start >= budget || now >= deadline().at_ns() || is_cancelled.load(std::memory_order_relaxed)) break;
+    if (now - start >= budget || now >= deadline().at_ns() || now >= look_until.at_ns() || is_cancelled.load(std::memory_order_relaxed))
+      break;
     if (now < look) continue;
     const int fds[2] = {socket.fd(), pidfd.get()};
     if (wait_readable(fds, 2, at_once())) break;
@@ -43,7 +44,8 @@ bool Channel::State::spin() {
 
 bool Channel::State::wait_for_socket(bool* is_first) {
   bool is_gone = false;
-  if (*is_first && deadline().left_ns() > kSliceNeeds) {
+  const Deadline end = Deadline::earlier(deadline(), look_until);
+  if (*is_first && end.left_ns() > kSliceNeeds) {
     *is_first = false;
     char buffer[sizeof(FileMessage) + 1];
     Received received = socket.receive_soon(buffer, sizeof buffer);
@@ -55,7 +57,7 @@ bool Channel::State::wait_for_socket(bool* is_first) {
   }
   const int fds[3] = {socket.fd(), pidfd.get(), cancel_event()};
   if (is_cancelled.load(std::memory_order_seq_cst)) return false;  // see cancel_number
-  const unsigned ready = wait_readable(fds, 3, deadline());
+  const unsigned ready = wait_readable(fds, 3, end);
   if (ready & 4u) clear_event();
   if (ready & 3u) read_socket(&is_gone);
   return is_gone || (ready & 2u) != 0;
@@ -70,17 +72,20 @@ Outcome Channel::State::sleep() {
     if (has_news(std::memory_order_seq_cst)) return accept();
     if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
     if (deadline().passed()) return give_up(Outcome::kTimedOut);
+    if (look_until.passed()) return outcome;
     if (wait_for_socket(&is_first)) return on_death();
     if (has_news(std::memory_order_acquire)) return accept();
   }
 }
 
-Outcome Channel::State::wait() {
+Outcome Channel::State::wait(Deadline end) {
   if (fork.is_forked()) throw_forked();
+  look_until = end;
   try {
     while (outcome == Outcome::kPending) {
       if (spin()) accept();
       else sleep();
+      if (outcome == Outcome::kPending && look_until.passed()) break;
     }
   } catch (...) {
     end_call();
@@ -116,6 +121,34 @@ Outcome Channel::State::poll() {
     end_call();
     throw;
   }
+}
+
+bool Channel::State::is_free(bool will_sleep) {
+  if (fork.is_forked()) throw_forked();
+  if (!is_given_up) return true;
+  try {
+    const int fds[2] = {socket.fd(), pidfd.get()};
+    const unsigned ready = wait_readable(fds, 2, at_once());
+    bool is_gone = (ready & 2u) != 0;
+    if (ready & 1u) read_socket(&is_gone);
+    // As in sleep(): from here on the late answer rings.
+    if (will_sleep) request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
+    if (has_news(std::memory_order_seq_cst)) accept();
+    else if (is_gone) drop();
+  } catch (const Error&) {
+    drop();  // of a call that is over: the next one connects again
+  }
+  return !is_given_up;
+}
+
+bool Channel::State::await_free(Deadline end, const std::atomic<bool>& stop) {
+  const int fds[3] = {socket.fd(), pidfd.get(), cancel_event()};
+  while (!is_free(true)) {
+    // Partner: whoever stops it stores `stop`, then cancel() looks for the event, which is there.
+    if (stop.load(std::memory_order_seq_cst) || end.passed()) return false;
+    if (wait_readable(fds, 3, end) & 4u) clear_event();
+  }
+  return true;
 }
 
 }  // namespace sidecall::shm

@@ -138,7 +138,9 @@ uint64_t Channel::response_bytes() const noexcept { return state_->granted; }
 
 void Channel::publish(bool same_layout, int64_t timeout_ns, bool will_poll_fd) { state_->publish(same_layout, timeout_ns, will_poll_fd); }
 Outcome Channel::poll() { return state_->poll(); }
-Outcome Channel::wait() { return state_->wait(); }
+Outcome Channel::wait(Deadline until) { return state_->wait(until); }
+bool Channel::is_free() { return state_->is_free(static_cast<bool>(state_->epoll)); }
+bool Channel::await_free(Deadline deadline, const std::atomic<bool>& stop) { return state_->await_free(deadline, stop); }
 Answer Channel::take() { return state_->take(); }
 void Channel::cancel() noexcept { state_->cancel(); }
 int Channel::fd() { return state_->fd(); }

@@ -106,8 +106,15 @@ class Channel {
   // Throws PEER_DIED, PROTOCOL, FORKED, and what publish throws: a request that the dead server never took is sent to its successor.
   Outcome poll();
 
-  // Polls for a while, then sleeps, until it is not kPending. Throws as poll.
-  Outcome wait();
+  // Polls for a while, then sleeps, until it is not kPending, or until `until`. Throws as poll.
+  Outcome wait(Deadline until = Deadline::never());
+
+  // Whether nobody reads request() any more: true unless a call was given up and its late answer is still to come. Only then may another table
+  // be written there. Looks, and does not block. While it is false, fd(), if it was made, becomes readable when that may have changed.
+  bool is_free();
+
+  // Waits for that. False when the deadline passes first, or `stop` was set before a cancel().
+  bool await_free(Deadline deadline, const std::atomic<bool>& stop);
 
   // Once, after kAnswered. Throws the Error that the server answered with.
   Answer take();

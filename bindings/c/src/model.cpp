@@ -7,6 +7,7 @@
 #include "core/verify.h"
 #include "guard.h"
 #include "handles.h"
+#include "route_shm.h"
 #include "texts.h"
 
 using sidecall::Error;
@@ -126,7 +127,8 @@ sidecall_status sidecall_model_open(const char* uri, const sidecall_model_option
   if (out_model != nullptr) *out_model = nullptr;
   return guard(err, [&] {
     require(uri != nullptr && out_model != nullptr, "uri and out_model must not be NULL");
-    *out_model = new sidecall_model(Model::open(uri, with_defaults(options)));
+    const sidecall_model_options known = with_defaults(options);
+    *out_model = new sidecall_model(sidecall::is_route(uri) ? sidecall::open_route(uri, known) : Model::open(uri, known));
   });
 }
 

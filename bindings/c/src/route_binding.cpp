@@ -1,0 +1,206 @@
+// Runs over a channel, and the channel that a call needs for its shapes; see route_binding.h.
+#include "route_binding.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/error.h"
+#include "serve_errors.h"
+#include "shm/layout.h"
+
+namespace sidecall {
+namespace {
+
+constexpr int64_t kDefaultTimeout = INT64_C(30) * 1000 * 1000 * 1000;
+constexpr uint64_t kMostRemembered = UINT64_C(1) << 20;  // of an answer's size: larger ones are rather sent aside than kept room for
+
+shm::Deadline deadline_of(int64_t timeout_ns) { return shm::Deadline::after(timeout_ns < 0 ? kDefaultTimeout : timeout_ns); }
+
+// The size of a new slot. One that has to grow gets room to spare: sizes that creep up must not mean a new connection each time.
+uint64_t slot_bytes(uint64_t wanted, uint64_t present, uint64_t limit) {
+  if (wanted <= present) return present;
+  const uint64_t roomy = present == 0 ? wanted : std::max(wanted, std::min(present + present / 2, limit));
+  return shm::align_up(std::max<uint64_t>(roomy, 1), shm::kPage);
+}
+
+}  // namespace
+
+RouteBinding::RouteBinding(RouteShared* shared)
+    : shared_(shared), inputs_(shared->inputs), outputs_(shared->outputs), input_data_(shared->inputs.size(), nullptr) {}
+
+RouteBinding::~RouteBinding() {
+  if (is_under_way_) channel_.reset();  // gives the run up with the connection
+  if (channel_) retire(std::move(channel_));
+  for (auto& channel : retired_) shared_->client.give_back(std::move(channel));
+}
+
+// ---- Shapes and memory ----
+
+void RouteBinding::expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) {
+  inputs_.expect(inputs);
+  outputs_.expect(outputs);
+}
+
+uint64_t RouteBinding::wanted_response() const {
+  const uint64_t wanted = std::max(outputs_.wanted_bytes(), shared_->answer_hint.load(std::memory_order_relaxed));
+  return std::min(wanted, shared_->client.served().max_response_bytes);  // the rest is sent aside
+}
+
+bool RouteBinding::has_room() const { return channel_ != nullptr && wanted_response() <= channel_->response_bytes(); }
+
+void RouteBinding::allocate_input(int32_t input, const Dims& dims) {
+  inputs_.shape(input, dims);
+  if (!has_room() || !inputs_.find_place(input, channel_->request_bytes())) move(deadline_of(-1));
+  input_data_[static_cast<size_t>(input)] = inputs_.settle(input, channel_->request());
+}
+
+void RouteBinding::borrow_input(int32_t input, const void* data, const Dims& dims) {
+  inputs_.shape(input, dims);
+  inputs_.borrow(input, data);
+}
+
+// To a channel with room for everything. Inputs that lie in the old one stay there, for their owner to write, and are copied at each run.
+void RouteBinding::move(shm::Deadline deadline) {
+  const shm::Served& served = shared_->client.served();
+  const uint64_t request = slot_bytes(inputs_.wanted_bytes(), channel_ ? channel_->request_bytes() : 0, served.max_request_bytes);
+  const uint64_t response = slot_bytes(wanted_response(), channel_ ? channel_->response_bytes() : 0, served.max_response_bytes);
+  std::unique_ptr<shm::Channel> fresh = with_core_errors([&] { return shared_->client.borrow(request, response, deadline); });
+  const int fresh_fd = epoll_ ? watch(fresh.get()) : -1;
+  inputs_.move(channel_ ? channel_->request() : nullptr);
+  {
+    const std::lock_guard lock(channel_lock_);
+    std::swap(channel_, fresh);
+  }
+  if (fresh) retire(std::move(fresh));
+  watched_ = fresh_fd;
+}
+
+void RouteBinding::retire(std::unique_ptr<shm::Channel> channel) {
+  if (epoll_) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watched_, nullptr);
+  retired_.push_back(std::move(channel));
+}
+
+// Not before the next run: answers of the last may still be read there.
+void RouteBinding::release_retired() {
+  if (retired_.empty()) return;
+  const auto is_used = [&](const auto& channel) { return inputs_.uses(channel->request(), channel->request_bytes()); };
+  const auto unused = std::stable_partition(retired_.begin(), retired_.end(), is_used);
+  for (auto channel = unused; channel != retired_.end(); ++channel) shared_->client.give_back(std::move(*channel));
+  retired_.erase(unused, retired_.end());
+}
+
+// ---- Runs ----
+
+// What a request needs before it can be written. False when the time is up, or interrupt() came.
+bool RouteBinding::make_ready(shm::Deadline deadline) {
+  if (!has_room() || !inputs_.find_places(channel_->request_bytes())) move(deadline);
+  // A server that still reads the last request must not see another table grow there.
+  return with_core_errors([&] { return channel_->await_free(deadline, is_interrupted_); });
+}
+
+bool RouteBinding::send(int64_t timeout_ns, bool will_poll_fd) {
+  failure_ = nullptr;
+  is_under_way_ = false;
+  release_retired();
+  int64_t timeout = timeout_ns < 0 ? kDefaultTimeout : timeout_ns;
+  const bool is_ready = has_room() && inputs_.find_places(channel_->request_bytes()) &&
+                        (!inputs_.needs_exclusive_write() || with_core_errors([&] { return channel_->is_free(); }));
+  if (!is_ready) {
+    const shm::Deadline deadline = deadline_of(timeout);
+    if (!make_ready(deadline)) return false;
+    timeout = std::max<int64_t>(deadline.left_ns(), 1);
+  }
+  const bool is_same = inputs_.write(channel_->request());
+  try {
+    channel_->publish(is_same, timeout, will_poll_fd);
+  } catch (const shm::Error& error) {
+    inputs_.forget_table();
+    throw to_core(error);
+  }
+  is_under_way_ = true;
+  if (is_interrupted_.load(std::memory_order_seq_cst)) channel_->cancel();
+  return true;
+}
+
+void RouteBinding::interrupt() noexcept {
+  is_interrupted_.store(true, std::memory_order_seq_cst);
+  const std::lock_guard lock(channel_lock_);
+  if (channel_) channel_->cancel();
+}
+
+void RouteBinding::read_answer() {
+  is_under_way_ = false;
+  const shm::Answer answer = with_core_errors([&] { return channel_->take(); });
+  outputs_.read(answer);
+  const uint64_t bytes = outputs_.answer_bytes();
+  if (!answer.is_one_shot || bytes > kMostRemembered) return;
+  uint64_t known = shared_->answer_hint.load(std::memory_order_relaxed);
+  while (known < bytes && !shared_->answer_hint.compare_exchange_weak(known, bytes, std::memory_order_relaxed)) continue;
+}
+
+Outcome RouteBinding::run(int64_t timeout_ns) {
+  if (!send(timeout_ns, false)) return Outcome::kInterrupted;
+  const shm::Outcome outcome = with_core_errors([&] { return channel_->wait(); });
+  is_under_way_ = false;
+  if (outcome != shm::Outcome::kAnswered) return Outcome::kInterrupted;
+  read_answer();
+  return Outcome::kDone;
+}
+
+Progress RouteBinding::begin(int64_t timeout_ns) {
+  progress_ = send(timeout_ns, static_cast<bool>(epoll_)) ? Progress::kPending : Progress::kInterrupted;
+  return progress_;
+}
+
+Progress RouteBinding::await(int64_t wait_ns) {
+  if (progress_ != Progress::kPending) return progress_;
+  try {
+    const shm::Outcome outcome = wait_ns == 0 ? channel_->poll() : channel_->wait(shm::Deadline::after(wait_ns));
+    if (outcome == shm::Outcome::kPending) return progress_;
+    progress_ = outcome == shm::Outcome::kAnswered ? Progress::kDone : Progress::kInterrupted;
+    is_under_way_ = progress_ == Progress::kDone;
+  } catch (const shm::Error& error) {
+    failure_ = std::make_exception_ptr(to_core(error));
+    progress_ = Progress::kDone;
+    is_under_way_ = false;
+  }
+  return progress_;
+}
+
+void RouteBinding::take() {
+  if (failure_) std::rethrow_exception(failure_);
+  read_answer();
+}
+
+bool RouteBinding::is_free() {
+  return with_core_errors([&] { return channel_ == nullptr || channel_->is_free(); });
+}
+
+// ---- The descriptor ----
+
+int RouteBinding::watch(shm::Channel* channel) {
+  epoll_event readable{};
+  readable.events = EPOLLIN;
+  const int fd = with_core_errors([&] { return channel->fd(); });
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &readable) != 0) throw Error(SIDECALL_OUT_OF_MEMORY, "a descriptor cannot be watched");
+  return fd;
+}
+
+int RouteBinding::fd() {
+  if (channel_ == nullptr) move(deadline_of(-1));
+  with_core_errors([&] { channel_->fd(); });  // says FORKED where that is so
+  if (epoll_) return epoll_.get();
+  epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_) throw Error(SIDECALL_OUT_OF_MEMORY, "a descriptor for event loops cannot be made");
+  try {
+    watched_ = watch(channel_.get());
+  } catch (...) {
+    epoll_.reset();
+    throw;
+  }
+  return epoll_.get();
+}
+
+}  // namespace sidecall

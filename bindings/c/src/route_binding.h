@@ -1,0 +1,89 @@
+// A call's tensors and runs in another process: core's Binding over a channel. Made by the engine of route_shm.cpp.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/engine.h"
+#include "core/signature.h"
+#include "route_inputs.h"
+#include "route_outputs.h"
+#include "shm/client.h"
+
+namespace sidecall {
+
+// What all bindings of one opened model share; outlives them.
+struct RouteShared {
+  shm::Client client;
+  std::vector<TensorSpec> inputs, outputs;
+  std::atomic<uint64_t> answer_hint{0};  // bytes of answers that did not fit their slot: later calls make room for them
+
+  RouteShared(std::unique_ptr<shm::Endpoint> endpoint, const shm::ClientOptions& options) : client(std::move(endpoint), options) {}
+};
+
+class RouteBinding final : public Binding, public RemoteRun {
+ public:
+  explicit RouteBinding(RouteShared* shared);
+  ~RouteBinding() override;
+
+  void allocate_input(int32_t input, const Dims& dims) override;
+  void* input_data(int32_t input) override { return input_data_[static_cast<size_t>(input)]; }
+  void set_string(int32_t input, int64_t element, std::string_view value) override { inputs_.set_string(input, element, value); }
+  void borrow_input(int32_t input, const void* data, const Dims& dims) override;
+  void* shape_output(int32_t output, const Dims* dims, void* data) override { return outputs_.shape(output, dims, data); }
+  Outcome run(int64_t timeout_ns) override;
+  RemoteRun* remote() noexcept override { return this; }
+  void interrupt() noexcept override;
+  void rearm() noexcept override { is_interrupted_.store(false, std::memory_order_relaxed); }
+  OutputTensor output(int32_t output) override { return outputs_.tensor(output); }
+  void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) override {
+    outputs_.read_strings(output, bytes, offsets);
+  }
+  bool is_read_only(int32_t output) const override { return outputs_.is_read_only(output); }
+
+  void expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) override;
+  Progress begin(int64_t timeout_ns) override;
+  Progress await(int64_t wait_ns) override;
+  void take() override;
+  void* known_output(int32_t output) override { return outputs_.data(output); }
+  bool is_free() override;
+  int fd() override;
+
+ private:
+  uint64_t wanted_response() const;
+  bool has_room() const;
+  void move(shm::Deadline deadline);
+  void retire(std::unique_ptr<shm::Channel> channel);
+  void release_retired();
+  bool make_ready(shm::Deadline deadline);
+  bool send(int64_t timeout_ns, bool will_poll_fd);
+  void read_answer();
+  int watch(shm::Channel* channel);
+
+  RouteShared* const shared_;
+  RouteInputs inputs_;
+  RouteOutputs outputs_;
+  std::vector<void*> input_data_;
+
+  std::unique_ptr<shm::Channel> channel_;
+  std::mutex channel_lock_;                             // for who interrupts; the owner takes it only to replace the channel
+  std::vector<std::unique_ptr<shm::Channel>> retired_;  // whose memory still holds inputs
+
+  Progress progress_ = Progress::kDone;  // of the run that was begun
+  bool is_under_way_ = false;
+  std::exception_ptr failure_;
+  shm::Fd epoll_;     // of fd(): channels come and go, the descriptor stays
+  int watched_ = -1;  // the present channel's
+
+  // Partners: interrupt(), in any thread, stores this and then cancels the channel; send() publishes, which forgets an earlier cancel, and then looks
+  // here. A store and a look on both sides, so both are seq_cst.
+  std::atomic<bool> is_interrupted_{false};
+};
+
+}  // namespace sidecall
