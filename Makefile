@@ -17,8 +17,8 @@ native_files := CMakeLists.txt VERSION $(wildcard cmake/* core/* bindings/c/abi/
 onnxruntime := $$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
 with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)"
 
-# Scripts of packages are never run; what would be downloaded by them is not needed.
-npm_ci := npm ci --ignore-scripts --no-audit --no-fund
+# npm_ci FOLDER. Scripts of packages are never run. In the folder: npm's --prefix would look for the machine's npmrc there too.
+npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_ci
 
 .PHONY: help setup build demo test test-c test-python test-node lint format sanitize fuzz verify bench bench-% package clean
 .DEFAULT_GOAL := help
@@ -59,17 +59,17 @@ $(VENV)/.bench: $(VENV)/.package
 
 # The headers that the addon is built with, and the tools that check it.
 $(NODE)/node_modules/.created: $(NODE)/package-lock.json | $(BUILD)/.system
-	@$(quietly) npm "installing what the Node.js addon is built and checked with" $(npm_ci) --prefix $(NODE)
+	@$(quietly) npm "installing what the Node.js addon is built and checked with" $(npm_ci) $(NODE)
 	@touch $@
 
 # onnxruntime-node, for tests that share a process with it and for the benchmark. Outside of the source tree: it has 291 MB.
 $(BUILD)/node-peers/.created: benchmarks/node/package-lock.json | $(BUILD)/.system
 	@mkdir -p $(@D) && cp benchmarks/node/package.json benchmarks/node/package-lock.json $(@D)
-	@$(quietly) npm-peers "installing onnxruntime-node, for tests and benchmarks" $(npm_ci) --prefix $(@D)
+	@$(quietly) npm-peers "installing onnxruntime-node, for tests and benchmarks" $(npm_ci) $(@D)
 	@touch $@
 
 examples/node/node_modules/.created: examples/node/package-lock.json | $(BUILD)/.system
-	@$(quietly) npm-examples "installing what the Node.js examples need" $(npm_ci) --prefix examples/node
+	@$(quietly) npm-examples "installing what the Node.js examples need" $(npm_ci) examples/node
 	@ln -sfn ../../../$(NODE) $(@D)/sidecall
 	@touch $@
 
@@ -136,7 +136,7 @@ bench-%: build $(VENV)/.bench ## one benchmark, as make bench-inproc
 package: build $(VENV)/.package ## an sdist and a wheel, and the tarballs for npm, in dist/
 	@$(quietly) pip-build "installing build" $(BIN)/pip install --disable-pip-version-check build
 	@$(quietly) package "building sdist and wheel" $(BIN)/python -m build
-	@$(quietly) npm-pack "packing for npm" npm run --prefix $(NODE) pack -- --build $(CURDIR)/$(BUILD) --onnxruntime "$(onnxruntime)" --out $(CURDIR)/dist
+	@$(quietly) npm-pack "packing for npm" node $(NODE)/scripts/pack.js --build $(CURDIR)/$(BUILD) --onnxruntime "$(onnxruntime)" --out $(CURDIR)/dist
 	@ls -1 dist
 
 clean: ## remove everything that make made
