@@ -215,6 +215,7 @@ class Server {
       throw std::runtime_error("no listener");
   }
   void stop() { listener_.reset(); }
+  int listener() const { return listener_.get(); }
 
   Peer accept() {
     const int fd = listener_.get();
