@@ -1,4 +1,4 @@
-// Runs every case of tests/vectors over the C ABI and over sidecall.hpp.
+// Runs every case of tests/vectors over the C ABI and over sidecall.hpp, in process and over shared memory.
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
 
@@ -25,6 +25,10 @@ void run_all(vectors::Backend& backend) {
 TEST_CASE("vectors over the C ABI", "[vectors]") { run_all(*vectors::c_backend()); }
 
 TEST_CASE("vectors over sidecall.hpp", "[vectors]") { run_all(*vectors::cpp_backend()); }
+
+TEST_CASE("vectors over shm:, by the C ABI", "[vectors][shm]") { run_all(*vectors::over_shm(vectors::c_backend())); }
+
+TEST_CASE("vectors over shm:, by sidecall.hpp", "[vectors][shm]") { run_all(*vectors::over_shm(vectors::cpp_backend())); }
 
 TEST_CASE("every case of a failure that says what must follow names a case that passes", "[vectors]") {
   const vectors::Suite suite = vectors::read_suite(test_paths::vectors());

@@ -34,6 +34,7 @@ class Backend {
 
 std::unique_ptr<Backend> c_backend();
 std::unique_ptr<Backend> cpp_backend();
+std::unique_ptr<Backend> over_shm(std::unique_ptr<Backend> inner);
 
 // "" where the case holds, otherwise what is wrong.
 std::string run_case(Backend& backend, const Suite& suite, const Case& one);

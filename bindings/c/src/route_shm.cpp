@@ -40,7 +40,7 @@ std::unique_ptr<shm::Endpoint> endpoint_of(const std::string& uri, const sidecal
   const std::string_view text = uri;
   if (starts_with(text, kShm)) return shm::make_socket_endpoint(text.substr(kShm.size()));
   if (options.allow_exec == 0) {
-    throw Error(SIDECALL_INVALID_ARGUMENT, "uri 'exec:': expected allow_exec, because opening it starts a program, got a uri without that");
+    throw Error(SIDECALL_INVALID_ARGUMENT, "uri 'exec:': expected allow_exec = 1, because opening it starts a program, got 0");
   }
   return shm::make_child_endpoint(text.substr(kExec.size()));
 }

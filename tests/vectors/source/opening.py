@@ -52,7 +52,7 @@ def files() -> Cases:
     c.bad("uri_percent_nul", "add.onnx", "INVALID_ARGUMENT", open={"uri": "file://$MODELS/add.onnx%00"})
     c.bad("uri_host", "add.onnx", "INVALID_ARGUMENT", open={"uri": "file://elsewhere/add.onnx"})
     c.bad("uri_unknown_scheme", "add.onnx", "UNSUPPORTED", open={"uri": "https://models.example/add.onnx"})
-    c.bad("uri_exec_not_allowed", "add.onnx", "UNSUPPORTED", open={"uri": "exec:true"})
+    c.bad("uri_exec_not_allowed", "add.onnx", "INVALID_ARGUMENT", open={"uri": "exec:true"})
     c.bad("uri_empty", "add.onnx", "INVALID_ARGUMENT", open={"uri": ""})
     return c
 
