@@ -1,0 +1,433 @@
+// Calls over the channel as the server answers them: layouts, strings, errors, deadlines, several slots, results that do not fit.
+#include <catch2/catch_test_macros.hpp>
+
+#include <stdexcept>
+#include <thread>
+
+#include "raw_client.h"
+#include "server_host.h"
+
+using host::FunctionHandler;
+using host::Host;
+using raw::Client;
+
+namespace shm = sidecall::shm;
+
+namespace {
+
+shm::ServerOptions with_threads(uint32_t threads) {
+  shm::ServerOptions options;
+  options.threads = threads;
+  return options;
+}
+
+// Runs until nobody wants the answer.
+void wait_until_stopped(const shm::Request& request, shm::Response&) {
+  while (request.is_wanted()) usleep(200);
+  throw shm::Error(request.stop_status(), "stopped");
+}
+
+// s string[2], b bool[2]
+void write_texts(Client* client, const std::vector<int64_t>& offsets, const std::string& bytes) {
+  const uint64_t at = shm::table_bytes(2);
+  shm::TensorEntry texts{};
+  texts.dtype = host::kText;
+  texts.rank = 1;
+  texts.offset = at;
+  texts.bytes = offsets.size() * 8 + bytes.size();
+  texts.dims[0] = static_cast<int64_t>(offsets.size()) - 1;
+  shm::TensorEntry flags{};
+  flags.dtype = host::kBool;
+  flags.rank = 1;
+  flags.offset = at + 512;
+  flags.bytes = offsets.size() - 1;
+  flags.dims[0] = texts.dims[0];
+  client->entry(0, 0) = texts;
+  client->entry(0, 1) = flags;
+  std::memcpy(client->request_slot() + at, offsets.data(), offsets.size() * 8);
+  std::memcpy(client->request_slot() + at + offsets.size() * 8, bytes.data(), bytes.size());
+  for (size_t i = 0; i < flags.bytes; ++i) client->request_slot()[flags.offset + i] = i == 0 ? 0 : 255;
+}
+
+}  // namespace
+
+TEST_CASE("a request is answered, and again with the same layout") {
+  Host server;
+  Client client(server.path);
+  client.write_numbers(3, 1.0F);
+  client.publish(1);
+  const shm::ResponseFields first = client.await(1);
+  CHECK(first.status == 0);
+  CHECK(first.flags == 0);
+  CHECK(first.run_ns > 0);
+  CHECK(client.output().dtype == host::kFloat);
+  CHECK(client.output().rank == 2);
+  CHECK(client.output().dims[0] == 3);
+  CHECK(client.output().bytes == 48);
+  CHECK(client.value(0) == 1.0F);
+  CHECK(client.value(11) == 12.0F);
+
+  client.write_numbers(3, 50.0F);
+  client.entry().dtype = 77;  // a table that nobody reads
+  client.publish(2, 0, shm::kSameLayout);
+  const shm::ResponseFields second = client.await(2);
+  CHECK(second.status == 0);
+  CHECK(second.flags == shm::kResponseSameLayout);
+  CHECK(client.value(11) == 61.0F);
+  CHECK(client.response_head().mark.load() == 2);
+
+  client.write_numbers(1, 5.0F);
+  client.publish(3);
+  CHECK(client.await(3).flags == 0);
+  CHECK(client.output().dims[0] == 1);
+  CHECK(server.handler.sessions == 1);
+}
+
+TEST_CASE("no rows, and as many as fit") {
+  Host server;
+  Client client(server.path);
+  client.write_numbers(0, 0);
+  client.publish(1);
+  CHECK(client.await(1).status == 0);
+  CHECK(client.output().bytes == 0);
+  const auto most = static_cast<int64_t>((client.welcome.request_bytes - shm::table_bytes(1)) / 16);
+  client.write_numbers(most, 1);
+  client.publish(2);
+  CHECK(client.await(2).status == 0);
+  CHECK(client.value(static_cast<size_t>(most) * 4 - 1) == static_cast<float>(most * 4));
+}
+
+TEST_CASE("many calls of many clients over some engine threads") {
+  Host server(host::numbers(), host::echo, with_threads(3));
+  std::vector<std::thread> threads;
+  std::atomic<int> right{0};
+  for (int t = 0; t < 8; ++t) {
+    threads.emplace_back([&, t] {
+      Client client(server.path);
+      for (uint64_t k = 1; k <= 500; ++k) right += client.echo(k, static_cast<float>(t * 1000) + static_cast<float>(k)) ? 1 : 0;
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(right == 4000);
+  CHECK(host::eventually([&] { return server.number("connections") == 0; }));
+  CHECK(server.number("calls") == 4000);
+  CHECK(server.number("errors") == 0);
+  CHECK(server.number("violations") == 0);
+  CHECK(server.number("bytes_mapped") == 0);
+}
+
+TEST_CASE("a server that sleeps is woken by the ring, and rings a client that sleeps") {
+  Host server;
+  Client client(server.path);
+  for (uint64_t k = 1; k <= 20; ++k) {
+    const uint64_t slept = client.response_head().sleeping.load();
+    REQUIRE(host::eventually([&] { return k < 3 || client.response_head().sleeping.load() > 0; }));
+    usleep(2000);  // longer than it polls
+    // As section 5 has it: announce, look again, wait for the socket.
+    client.request_head().sleeping.store(k);
+    client.write_numbers(1, static_cast<float>(k));
+    client.publish(k);
+    char byte = 0;
+    const shm::Received ring = client.socket.receive(&byte, 1, shm::Deadline::after(10000000000));
+    CHECK(ring.kind == shm::Received::kMessage);
+    CHECK(byte == shm::kRing);
+    CHECK(client.is_answered(k));
+    CHECK(client.response_head().sleeping.load() >= slept);
+  }
+}
+
+TEST_CASE("a client without atomics is rung after every response") {
+  Host server;
+  Client client(server.path, 1, 4096, 4096, shm::kAlwaysRing);
+  for (uint64_t k = 1; k <= 300; ++k) {
+    client.write_numbers(1, static_cast<float>(k));
+    client.request_entry(k).fields = shm::RequestFields{};
+    client.request_entry(k).sequence.store(k);
+    client.socket.ring();
+    char byte = 0;
+    CHECK(client.socket.receive(&byte, 1, shm::Deadline::after(10000000000)).bytes == 1);
+    CHECK(client.is_answered(k));
+    CHECK(client.value(0) == static_cast<float>(k));
+  }
+}
+
+TEST_CASE("strings come as checked copies, bools as 0 and 1") {
+  Host server(host::texts(), [](const shm::Request& request, shm::Response& response) {
+    const shm::InputView& text = request.input(0);
+    if (text.elements != 2 || text.offsets[0] != 0 || text.offsets[2] != static_cast<int64_t>(text.bytes))
+      throw std::runtime_error("offsets");
+    host::echo(request, response);
+  });
+  Client client(server.path);
+  write_texts(&client, {0, 3, 8},
+              "abcd\xc3\xa9"
+              "fg");
+  client.publish(1);
+  CHECK(client.await(1).status == 0);
+  const shm::TensorEntry texts = client.output(0, 0);
+  CHECK(texts.bytes == 3 * 8 + 8);
+  CHECK(std::memcmp(client.response_slot() + texts.offset + 24,
+                    "abcd\xc3\xa9"
+                    "fg",
+                    8) == 0);
+  CHECK(client.response_slot()[client.output(0, 1).offset + 1] == 1);
+
+  // The same table, other contents.
+  write_texts(&client, {0, 0, 8}, "hijklmno");
+  client.publish(2, 0, shm::kSameLayout);
+  CHECK(client.await(2).flags == shm::kResponseSameLayout);
+  CHECK(std::memcmp(client.response_slot() + texts.offset + 24, "hijklmno", 8) == 0);
+}
+
+TEST_CASE("inputs are read in place only where the service says so") {
+  for (const bool in_place : {false, true}) {
+    shm::Service service = host::numbers();
+    service.in_place = {in_place};
+    std::atomic<Client*> its_client{nullptr};
+    Host server(std::move(service), [&](const shm::Request& request, shm::Response& response) {
+      const auto* values = static_cast<const volatile float*>(request.input(0).data);
+      its_client.load()->write_numbers(1, 9.0F);  // under the handler's hands
+      const float seen = values[0];
+      *static_cast<float*>(response.place(0, request.input(0).dims, 2)) = seen;
+    });
+    Client client(server.path);
+    its_client = &client;
+    client.write_numbers(1, 1.0F);
+    client.publish(1);
+    CHECK(client.await(1).status == 0);
+    CHECK(client.value(0) == (in_place ? 9.0F : 1.0F));
+  }
+}
+
+TEST_CASE("the layout is the same only after a success with it, and so are the addresses") {
+  struct Seen {
+    bool same;
+    const void* in;
+    const void* out;
+  };
+  std::vector<Seen> seen;
+  std::atomic<int> calls{0};
+  Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
+    const shm::InputView& x = request.input(0);
+    seen.push_back({request.is_same_layout(), x.data, response.place(0, x.dims, x.rank)});
+    if (++calls == 2) throw std::runtime_error("the second fails");
+  });
+  Client client(server.path);
+  client.write_numbers(2, 1);
+  for (uint64_t k = 1; k <= 4; ++k) {
+    client.publish(k, 0, k > 1 ? uint32_t{shm::kSameLayout} : 0);
+    CHECK(client.await(k).status == (k == 2 ? SIDECALL_INTERNAL : 0));
+  }
+  client.publish(5);  // the same table, but read again
+  client.await(5);
+  REQUIRE(seen.size() == 5);
+  CHECK_FALSE(seen[0].same);
+  CHECK(seen[1].same);
+  CHECK(seen[2].same);
+  CHECK(seen[3].same);
+  CHECK_FALSE(seen[4].same);
+  for (const Seen& one : seen) CHECK((one.in == seen[0].in && one.out == seen[0].out));
+}
+
+TEST_CASE("a request that never ran leaves its table for SAME_LAYOUT") {
+  Host server;
+  Client client(server.path);
+  client.write_numbers(3, 1);
+  client.request_head().mark.store(1);
+  client.publish(1);
+  CHECK(client.await(1).status == SIDECALL_CANCELLED);
+  client.publish(2, 0, shm::kSameLayout);
+  CHECK(client.await(2).status == 0);
+  CHECK(client.output().dims[0] == 3);
+}
+
+TEST_CASE("what a handler throws or leaves out is the answer") {
+  int step = 0;
+  Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
+    const int64_t wrong[] = {1, 5};
+    switch (step) {
+      case 0: {
+        shm::Error error(SIDECALL_UNKNOWN_CATEGORY, "line one\nline two");
+        error.row = 4;
+        error.name = std::string(126, 'n') + "\xc3\xa9";
+        error.expected = "one of them";
+        error.got = "string";
+        throw error;
+      }
+      case 1:
+        throw std::bad_alloc();
+      case 2:
+        throw std::runtime_error("not utf-8: \xff");
+      case 3:
+        throw 5;
+      case 4:
+        return;  // no output
+      case 5:
+        response.place(0, wrong, 2);
+        return;
+      case 6:
+        response.place(0, request.input(0).dims, 2);
+        response.place(0, request.input(0).dims, 2);
+        return;
+      case 7:
+        response.place(1, request.input(0).dims, 2);
+        return;
+      case 8:
+        response.place(0, request.input(0).dims, 2);
+        return response.fail(shm::Error(SIDECALL_ENGINE, "after all"));
+      case 9:
+        throw shm::Error(SIDECALL_PROTOCOL, "a handler's own");
+      case 10:
+        throw shm::Error(0, "an error that says OK");
+      default:
+        return host::echo(request, response);
+    }
+  });
+  const int32_t expected[] = {SIDECALL_UNKNOWN_CATEGORY, SIDECALL_OUT_OF_MEMORY, SIDECALL_INTERNAL, SIDECALL_INTERNAL,
+                              SIDECALL_INTERNAL,         SIDECALL_INTERNAL,      SIDECALL_INTERNAL, SIDECALL_INTERNAL,
+                              SIDECALL_ENGINE,           SIDECALL_PROTOCOL,      SIDECALL_INTERNAL};
+  Client client(server.path);
+  uint64_t k = 0;
+  for (const int32_t status : expected) {
+    client.write_numbers(1, 1);
+    client.publish(++k);
+    INFO("step " << step);
+    CHECK(client.await(k).status == status);
+    const shm::ErrorRecord record = client.failure();
+    CHECK(record.status == status);
+    CHECK(record.row == (step == 0 ? 4 : -1));
+    CHECK(shm::is_utf8(record.message));
+    CHECK(std::string(record.message).find('\n') == std::string::npos);
+    CHECK(record.message[0] != '\0');
+    if (step == 0) CHECK(std::string(record.name) == std::string(126, 'n'));  // cut before the character that does not fit
+    if (step == 0) CHECK(std::string(record.expected) == "one of them");
+    ++step;
+    CHECK(client.echo(++k, 3.0F) == (step == 11));  // steps count on
+  }
+}
+
+TEST_CASE("a deadline that passed before the start, and one that passes while the model runs") {
+  Host server(host::numbers(), [](const shm::Request& request, shm::Response& response) {
+    if (request.deadline_ns() >= 0) return wait_until_stopped(request, response);
+    host::echo(request, response);
+  });
+  Client client(server.path);
+  client.write_numbers(1, 1);
+  client.publish(1, 0, 0, 1);  // a nanosecond
+  CHECK(client.await(1).status == SIDECALL_TIMEOUT);
+  CHECK(server.handler.sessions == 0);
+
+  client.publish(2, 0, 0, 20000000);
+  CHECK(client.await(2).status == SIDECALL_TIMEOUT);
+  CHECK(client.echo(3, 1.0F));
+
+  client.publish(4, 0, 0, UINT64_MAX);  // no moment of the clock
+  client.request_head().mark.store(4);
+  CHECK(client.await(4).status == SIDECALL_CANCELLED);
+}
+
+TEST_CASE("a handler that only listens to interrupt() is reached by deadline and cancel") {
+  for (const bool cancels : {false, true}) {
+    std::atomic<int>* interrupts = nullptr;
+    std::atomic<bool> runs{false};
+    Host server(host::numbers(), [&](const shm::Request& request, shm::Response&) {
+      runs = true;
+      while (*interrupts == 0) usleep(100);
+      throw shm::Error(request.stop_status(), "stopped");
+    });
+    interrupts = &server.handler.interrupts;
+    usleep(150000);  // until the control thread sleeps for good
+    Client client(server.path);
+    client.write_numbers(1, 1);
+    client.publish(1, 0, 0, cancels ? 0 : 10000000);
+    if (cancels) {
+      REQUIRE(host::eventually([&] { return runs.load(); }));
+      client.request_head().mark.store(1);
+    }
+    CHECK(client.await(1).status == (cancels ? SIDECALL_CANCELLED : SIDECALL_TIMEOUT));
+  }
+}
+
+TEST_CASE("several slots are served in the order of their numbers") {
+  std::vector<float> order;
+  Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
+    order.push_back(*static_cast<const float*>(request.input(0).data));
+    host::echo(request, response);
+  });
+  Client client(server.path, 4);
+  uint64_t k = 0;
+  for (int round = 0; round < 5; ++round) {
+    for (uint32_t i = 0; i < 4; ++i) client.write_numbers(1, static_cast<float>(k + i), 3 - i);
+    for (uint32_t i = 0; i < 4; ++i) client.request_entry(k + i + 1).fields = {3 - i, 0, 0, 0, {}};
+    for (uint32_t i = 0; i < 4; ++i) client.publish_sequence(k + i + 1, k + i + 1);
+    for (uint32_t i = 0; i < 4; ++i) {
+      CHECK(client.await(k + i + 1).status == 0);
+      CHECK(client.value(0, 3 - i) == static_cast<float>(k + i));
+    }
+    k += 4;
+  }
+  REQUIRE(order.size() == 20);
+  for (size_t i = 0; i < order.size(); ++i) CHECK(order[i] == static_cast<float>(i));
+  CHECK(server.handler.sessions == 4);
+}
+
+TEST_CASE("a result that does not fit comes as a file of its own") {
+  Host server(host::numbers(), [](const shm::Request& request, shm::Response& response) {
+    const int64_t rows = static_cast<int64_t>(*static_cast<const float*>(request.input(0).data));
+    const int64_t dims[] = {rows, 4};
+    auto* values = static_cast<float*>(response.place(0, dims, 2));
+    for (int64_t i = 0; i < rows * 4; ++i) values[i] = static_cast<float>(i);
+  });
+  Client client(server.path);
+  client.write_numbers(1, 1000.0F);
+  for (uint64_t k = 1; k <= 3; ++k) {
+    client.publish(k);
+    const shm::ResponseFields fields = client.await(k);
+    CHECK(fields.status == 0);
+    CHECK(fields.flags == shm::kOneShot);
+    CHECK(fields.one_shot_bytes == shm::table_bytes(1) + 16000);
+    const raw::Answer answer = raw::receive(&client.socket);
+    REQUIRE(answer.fds.size() == 1);
+    const auto message = answer.as<shm::FileMessage>();
+    CHECK(message.kind == shm::kOneShotFile);
+    CHECK(message.first == k);
+    CHECK(message.second == fields.one_shot_bytes);
+    shm::check_file(answer.fds[0].get(), shm::Kind::kSealed, message.second);
+    const std::string file = shm::read_sealed_file(answer.fds[0].get(), message.second, 1 << 20);
+    shm::TensorEntry table{};
+    std::memcpy(&table, file.data(), sizeof(table));
+    CHECK(table.dims[0] == 1000);
+    float last = 0;
+    std::memcpy(&last, file.data() + table.offset + 15996, 4);
+    CHECK(last == 3999.0F);
+  }
+  client.write_numbers(1, 2.0F);
+  client.publish(4);
+  CHECK(client.await(4).flags == 0);  // a table again
+  CHECK(client.output().dims[0] == 2);
+  CHECK(server.number("one_shots") == 3);
+}
+
+TEST_CASE("results beyond the limit, and results that nobody receives, are refused") {
+  shm::ServerOptions options;
+  options.max_one_shot = 100000;
+  Host server(
+      host::numbers(),
+      [](const shm::Request& request, shm::Response& response) {
+        const int64_t dims[] = {static_cast<int64_t>(*static_cast<const float*>(request.input(0).data)), 4};
+        response.place(0, dims, 2);
+      },
+      options);
+  Client client(server.path);
+  client.write_numbers(1, 10000.0F);  // 160 kB
+  client.publish(1);
+  CHECK(client.await(1).status == SIDECALL_OUT_OF_MEMORY);
+  client.write_numbers(1, 4000.0F);  // 64 kB
+  client.publish(2);
+  CHECK(client.await(2).status == 0);
+  client.publish(3);
+  CHECK(client.await(3).status == SIDECALL_OUT_OF_MEMORY);  // the first lies in the socket
+  CHECK(raw::receive(&client.socket).fds.size() == 1);
+  client.publish(4);
+  CHECK(client.await(4).status == 0);
+}
