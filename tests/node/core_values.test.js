@@ -124,7 +124,7 @@ test('keys: own and enumerable count, whatever their names are', () => {
     () => gbm.predictSync(Object.assign(unseen, { other: 1 })),
     error => error.faults.length === 2
   )
-  // biome-ignore lint/suspicious/noExtendNative: what a polluted process looks like
+  // What a polluted process looks like.
   Object.prototype[names[0]] = 1
   try {
     assert.throws(() => gbm.predictSync(rest), { code: 'MISSING_VALUE', feature: names[0] })

@@ -63,10 +63,11 @@ class Call {
 
   #assign(input, value) {
     this.#requireIdle()
+    this.#strings[input.index] = undefined
     this.#workspace.read(input, value)
-    this.#strings[input.index] = value
     input.wanted ??= input.dims
     this.#workspace.give(input, false)
+    this.#strings[input.index] = value
   }
 
   #output(output) {
@@ -121,7 +122,7 @@ class Call {
         this.#isBusy = false
         if (this.#isClosed) this.#workspace.close()
       }
-      return submit({ workspace: this.#workspace, timeoutNs, signal, pace: null, size: 0, read, release })
+      return submit({ workspace: this.#workspace, timeoutNs, signal, estimate: null, read, release })
     } catch (error) {
       return Promise.reject(error)
     }

@@ -20,12 +20,17 @@ function open(source, options) {
     const from = readSource(source)
     if (signal?.aborted) return reject(signal.reason)
     const forget = onAbort(signal, () => reject(signal.reason))
-    addon.open(from, fields, (error, native) => {
+    const done = (error, native) => {
       forget()
       if (error !== null) reject(error)
       else if (signal?.aborted) native.close()
       else resolve(new Model(native, fields))
-    })
+    }
+    try {
+      addon.open(from, fields, done)
+    } catch (error) {
+      done(error, null)
+    }
   })
 }
 

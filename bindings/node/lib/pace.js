@@ -1,43 +1,78 @@
 // How long runs of a model take, by the size of what they are given: decides which are so short that a thread would cost more.
 'use strict'
 
-const SHORT_NS = 50_000 // a hop to a thread and back takes 20 to 70 us
-const TRIAL_NS = 300_000 // a run that came back from a thread in this time may be short: it is tried once where it harms nobody
-const TURN_NS = 1_000_000 // in one turn of the event loop, all short runs together
+const os = require('node:os')
 
-const bucketOf = size => 32 - Math.clz32(size)
+const SHORT_NS = 50_000 // a hop to a thread and back takes 20 to 70 us
+const TRIAL_NS = 300_000 // runs that took no longer on threads may be short: a few are tried here, where they harm nobody
+const LONG_NS = 2_000_000 // what nobody should wait for again; shorter outliers are mostly the machine's
+const TURN_NS = 1_000_000 // in one turn of the event loop, all short runs together
+const TRIALS = 4 // the first run of a workspace is a slow one
+const MAX_WAIT = 4096 // runs between two trials that failed
+const WINDOW = 64 // runs
+const THREADS = Math.max(2, os.availableParallelism()) // that the library has at most
+
 const now = () => performance.now() * 1e6
 
-class Pace {
+/** What is known of runs of one size. */
+class Estimate {
   constructor() {
-    this.estimates = new Float64Array(33).fill(Number.POSITIVE_INFINITY)
-    this.hops = new Uint32Array(33)
-    this.nextTrial = new Uint32Array(33).fill(1)
-    this.isTrial = new Array(33).fill(false)
+    this.ns = Number.POSITIVE_INFINITY // of a run on this thread
+    this.numTrials = 0 // left of those under way
+    this.numBack = 0 // of this window, from threads
+    this.windowStart = 0
+    this.hops = 0 // since the last trial
+    this.nextTrial = 1
   }
 
-  isShort(size) {
-    const bucket = bucketOf(size)
-    return this.estimates[bucket] < SHORT_NS || this.isTrial[bucket]
+  get isShort() {
+    return this.ns < SHORT_NS || this.numTrials > 0
   }
 
   /** A run took that long on this thread. */
-  observe(size, ns) {
-    const bucket = bucketOf(size)
-    const before = this.estimates[bucket]
-    this.isTrial[bucket] = false
+  observe(ns) {
+    if (this.numTrials > 0) {
+      this.ns = Math.min(this.ns, ns)
+      this.numTrials = ns > TRIAL_NS ? 0 : this.numTrials - 1
+      if (this.ns < SHORT_NS) this.nextTrial = TRIALS
+      return
+    }
     // Slower counts at once, faster by and by.
-    this.estimates[bucket] = before === Number.POSITIVE_INFINITY ? ns : ns > before ? (before + ns) / 2 : before * 0.9 + ns * 0.1
+    if (ns <= this.ns) this.ns = this.ns * 0.9 + ns * 0.1
+    else this.ns = ns >= LONG_NS ? ns : Math.min(ns, this.ns * 4)
   }
 
-  /** A run on a thread of the pool was back after that long. Trials become rarer with every one that fails. */
-  observeHop(size, ns) {
-    const bucket = bucketOf(size)
-    if (++this.hops[bucket] < this.nextTrial[bucket] || ns > TRIAL_NS) return
-    this.hops[bucket] = 0
-    this.nextTrial[bucket] = Math.min(this.nextTrial[bucket] * 4, 4096)
-    this.estimates[bucket] = Number.POSITIVE_INFINITY
-    this.isTrial[bucket] = true
+  /** A run goes to a thread. */
+  noteStart() {
+    if (this.windowStart === 0) this.windowStart = now()
+  }
+
+  /**
+   * A run was back from a thread `ns` after its start, queues included. All that came back since the window began took, together, no
+   * more than the time that the threads had. Trials become rarer with every one that fails.
+   */
+  noteBack(ns) {
+    const mean = ((now() - this.windowStart) * THREADS) / ++this.numBack
+    if (this.numBack === WINDOW) {
+      this.numBack = 0
+      this.windowStart = 0
+    }
+    if (++this.hops < this.nextTrial || Math.min(ns, mean) > TRIAL_NS) return
+    this.hops = 0
+    this.nextTrial = Math.min(this.nextTrial * 4, MAX_WAIT)
+    this.ns = Number.POSITIVE_INFINITY
+    this.numTrials = TRIALS
+  }
+}
+
+/** Estimates of one kind of run of a model, by the power of two that its size lies below. */
+class Pace {
+  constructor() {
+    this.estimates = Array.from({ length: 33 }, () => new Estimate())
+  }
+
+  of(size) {
+    return this.estimates[32 - Math.clz32(size)]
   }
 }
 
@@ -55,14 +90,14 @@ class Turn {
   }
 
   /** Runs now and takes the time. */
-  time(pace, size, run) {
+  time(estimate, workspace, timeoutNs) {
     const start = now()
     try {
-      run()
+      workspace.execute(timeoutNs)
     } finally {
       const ns = now() - start
       this.spent += ns
-      pace.observe(size, ns)
+      estimate.observe(ns)
       this.immediate ??= setImmediate(this.end)
     }
   }
@@ -76,9 +111,10 @@ class Turn {
     this.immediate = null
     this.spent = 0
     const { next } = this
+    this.next = []
     let done = 0
     while (done < next.length && !this.isOver) next[done++]()
-    this.next = next.slice(done)
+    if (done < next.length) this.next = next.slice(done).concat(this.next)
     if (this.next.length > 0) this.immediate ??= setImmediate(this.end)
   }
 }

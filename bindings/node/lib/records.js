@@ -314,4 +314,4 @@ class Layout {
   }
 }
 
-module.exports = { Layout, Staging }
+module.exports = { Layout, Staging, isRecord, nameOf }

@@ -4,13 +4,12 @@
 
 const { Answers } = require('./answers.js')
 const { closed } = require('./errors.js')
-const { requireObject } = require('./options.js')
 const { Pace, turn } = require('./pace.js')
-const { Layout, Staging } = require('./records.js')
+const { Layout, Staging, isRecord, nameOf } = require('./records.js')
 const { submit } = require('./tasks.js')
 const { Workspace } = require('./workspace.js')
 
-const MAX_KEPT = 64
+const MAX_KEPT = 128
 const KIND_INPUT = 0
 
 class Runner {
@@ -57,7 +56,7 @@ class Runner {
 
   /** Reads tensors by name; the engine gets them by giveInputs(). Runs code of the user, which may close the model. */
   readInputs(workspace, tensors) {
-    requireObject(tensors, 'inputs')
+    if (!isRecord(tensors)) throw new TypeError(`inputs: expected an object with tensors by name, got ${nameOf(tensors)}`)
     const { inputs } = workspace
     for (let i = 0; i < inputs.length; ++i) inputs[i].data = null
     let given = 0
@@ -94,14 +93,14 @@ class Runner {
   /** May throw instead of rejecting. */
   run(tensors, timeoutNs, signal) {
     const workspace = this.take(this.tensors)
-    let size = 0
+    let estimate
     try {
       this.readInputs(workspace, tensors)
-      size = workspace.size
-      const isHere = this.tensorPace.isShort(size) && !turn.isOver
+      estimate = this.tensorPace.of(workspace.size)
+      const isHere = estimate.isShort && !turn.isOver
       this.giveInputs(workspace, isHere)
       if (isHere) {
-        turn.time(this.tensorPace, size, () => workspace.execute(timeoutNs))
+        turn.time(estimate, workspace, timeoutNs)
         const answer = workspace.takeAll()
         this.put(this.tensors, workspace)
         return Promise.resolve(answer)
@@ -111,7 +110,7 @@ class Runner {
       throw error
     }
     const read = done => done.takeAll()
-    return submit({ workspace, timeoutNs, signal, pace: this.tensorPace, size, read, release: this.putTensors })
+    return submit({ workspace, timeoutNs, signal, estimate, read, release: this.putTensors })
   }
 
   // ---- Records -----------------------------------------------------------------------------------------------------
@@ -204,16 +203,16 @@ class Runner {
     const { workspace, rows, isPlain } = this.load(records)
     const read = Array.isArray(records) ? done => this.answers.many(done, rows) : done => this.answers.one(done)
     const release = isPlain ? this.putTensors : this.putRecords
-    const size = rows * this.layout.names.length
-    if (this.recordPace.isShort(size) && !turn.isOver) {
+    const estimate = this.recordPace.of(rows * this.layout.names.length)
+    if (estimate.isShort && !turn.isOver) {
       try {
-        turn.time(this.recordPace, size, () => workspace.execute(timeoutNs))
+        turn.time(estimate, workspace, timeoutNs)
         return Promise.resolve(read(workspace))
       } finally {
         release(workspace)
       }
     }
-    return submit({ workspace, timeoutNs, signal, pace: this.recordPace, size, read, release })
+    return submit({ workspace, timeoutNs, signal, estimate, read, release })
   }
 }
 

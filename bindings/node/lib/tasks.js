@@ -11,7 +11,7 @@ const MAX_WAITING = 16384
 const RETRY_MS = 1
 
 let numStarted = 0
-let retry = null
+let isRetrying = false
 const queue = { tasks: [], first: 0 }
 
 class Task {
@@ -19,17 +19,17 @@ class Task {
    * `workspace` has its inputs. `read` makes the answer; `release` is called when the engine has let go of the memory, which after an
    * abort is later than the promise.
    */
-  constructor({ workspace, timeoutNs, signal, pace, size, read, release }) {
+  constructor({ workspace, timeoutNs, signal, estimate, read, release }) {
     this.workspace = workspace
     this.timeoutNs = timeoutNs
     this.signal = signal
-    this.pace = pace
-    this.size = size
+    this.estimate = estimate // null for what is to run on a thread in any case
     this.read = read
     this.release = release
     this.isStarted = false
     this.isSettled = false
     this.begin = now()
+    this.started = 0
     this.timer = null
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve
@@ -90,11 +90,16 @@ class Task {
     return this.timeoutNs <= 0 ? this.timeoutNs : Math.max(1, Math.round(this.timeoutNs - (now() - this.begin)))
   }
 
-  /** On this thread, in a turn that has time for it. */
+  isShort() {
+    return this.estimate?.isShort === true
+  }
+
+  /** On this thread, in a turn that has time for it; unless such runs have turned out to be long since. */
   runHere() {
     if (this.isSettled) return
+    if (!this.isShort()) return enqueue(this)
     try {
-      turn.time(this.pace, this.size, () => this.workspace.execute(this.remainingNs()))
+      turn.time(this.estimate, this.workspace, this.remainingNs())
     } catch (error) {
       return this.fail(error)
     }
@@ -111,6 +116,8 @@ class Task {
       return true
     }
     this.isStarted = true
+    this.started = now()
+    this.estimate?.noteStart()
     ++numStarted
     clearTimeout(this.timer)
     return true
@@ -121,7 +128,7 @@ class Task {
     if (isReleasedOnly) return this.settle(this.reject, error)
     --numStarted
     if (error === undefined) {
-      this.pace?.observeHop(this.size, now() - this.begin)
+      this.estimate?.noteBack(now() - this.started)
       this.succeed()
     } else {
       this.fail(error)
@@ -133,7 +140,8 @@ class Task {
 function startAll() {
   while (queue.first < queue.tasks.length && numStarted < MAX_STARTED) {
     const task = queue.tasks[queue.first]
-    if (!task.isSettled && !task.start()) return false
+    if (task.isShort()) turn.defer(() => task.runHere())
+    else if (!task.isSettled && !task.start()) return false
     ++queue.first
   }
   return true
@@ -147,28 +155,27 @@ function pump() {
     queue.first = 0
   }
   // Full of runs of other threads: nobody will tell when there is room.
-  if (!hasRoom && numStarted === 0) {
-    retry ??= setTimeout(() => {
-      retry = null
-      pump()
-    }, RETRY_MS)
-  }
+  if (hasRoom || numStarted > 0 || isRetrying) return
+  isRetrying = true
+  setTimeout(() => {
+    isRetrying = false
+    pump()
+  }, RETRY_MS)
+}
+
+function enqueue(task) {
+  queue.tasks.push(task)
+  pump()
 }
 
 /** The promise of a run off this turn of the event loop. */
 function submit(request) {
   const task = new Task(request)
-  if (task.pace?.isShort(task.size)) {
-    task.watchDeadline()
-    turn.defer(() => task.runHere())
-    return task.promise
-  }
   if (queue.tasks.length - queue.first >= MAX_WAITING) {
     task.fail(fail('BUSY', `the queue of asynchronous runs is full: ${MAX_WAITING} wait`))
     return task.promise
   }
-  queue.tasks.push(task)
-  pump()
+  enqueue(task)
   if (!task.isStarted && !task.isSettled) task.watchDeadline()
   return task.promise
 }

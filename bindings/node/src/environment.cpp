@@ -1,6 +1,8 @@
 // Errors and the end of an environment; see environment.h.
 #include "environment.h"
 
+#include <algorithm>
+
 #include "call.h"
 
 namespace sidecall_node {
@@ -44,6 +46,9 @@ void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
   const std::unique_ptr<std::shared_ptr<Environment>> owner(static_cast<std::shared_ptr<Environment>*>(data));
   const std::shared_ptr<Environment> self = *owner;
   self->is_closing = true;
+  self->error_factory.Reset();
+  self->model_constructor.Reset();
+  napi_async_destroy(self->env, self->context);
   for (Call* call : self->calls) call->cancel();
   const std::vector<Call*> open_calls(self->calls.begin(), self->calls.end());
   const auto remaining = std::make_shared<int>(1);

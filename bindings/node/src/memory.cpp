@@ -13,14 +13,18 @@ constexpr size_t kAlignment = 64;  // a cache line, and what ONNX Runtime's own 
 }  // namespace
 
 std::shared_ptr<Memory> Memory::allocate(Napi::Env env, uint64_t bytes) {
-  const size_t rounded = (bytes / kAlignment + 1) * kAlignment;
-  void* data = rounded > bytes ? std::aligned_alloc(kAlignment, rounded) : nullptr;
-  if (data == nullptr) throw Napi::RangeError::New(env, "no room for a tensor of " + std::to_string(bytes) + " bytes");
-  std::memset(data, 0, rounded);
-  return std::shared_ptr<Memory>(new Memory(data, bytes));
+  // calloc, because it takes large blocks from the system as they are: zeroed, and not touched before somebody writes.
+  void* block = bytes < SIZE_MAX - kAlignment ? std::calloc(1, bytes + kAlignment) : nullptr;
+  if (block == nullptr) throw Napi::RangeError::New(env, "no room for a tensor of " + std::to_string(bytes) + " bytes");
+  return std::shared_ptr<Memory>(new Memory(block, bytes));
 }
 
-Memory::~Memory() { std::free(data_); }
+Memory::Memory(void* block, size_t bytes) : block_(block), bytes_(bytes) {
+  const auto address = reinterpret_cast<uintptr_t>(block);
+  data_ = static_cast<char*>(block) + (kAlignment - address % kAlignment);
+}
+
+Memory::~Memory() { std::free(block_); }
 
 Napi::ArrayBuffer Window::open(Environment& environment, uint64_t bytes) {
   const Napi::Env env = environment.env;

@@ -22,7 +22,8 @@ class Memory {
   size_t bytes() const { return bytes_; }
 
  private:
-  Memory(void* data, size_t bytes) : data_(data), bytes_(bytes) {}
+  Memory(void* block, size_t bytes);
+  void* block_;
   void* data_;
   size_t bytes_;
 };
