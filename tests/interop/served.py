@@ -45,6 +45,11 @@ class ServerProcess:
         self.log.seek(0)
         return self.log.read()
 
+    def stop(self) -> None:
+        """Returns when no thread of it runs any more."""
+        self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
+
     def end(self, number: int = signal.SIGTERM) -> int:
         if self.process.poll() is None:
             self.process.send_signal(number)

@@ -42,6 +42,14 @@ class Failed(Exception):
         self.texts = [name, expected, got, message or f"input '{name}': expected {expected}, got {got}"]
 
 
+def check_text(tensor: Tensor) -> None:
+    try:
+        texts = tensor.strings()
+    except UnicodeDecodeError as error:
+        raise Violation("expected UTF-8, got other bytes") from error
+    require(not any("\0" in text for text in texts), "expected text without NUL, got one")
+
+
 def add(inputs: list[Tensor]) -> list[Tensor]:
     x, text = inputs
     rows = x.dims[0]
@@ -179,6 +187,7 @@ class Connection:
         begin = self.head + slot * self.request_bytes
         try:
             inputs = wire.read_tensors(self.request[begin : begin + self.request_bytes], INPUTS)
+            check_text(inputs[1])
             if self.request_words[8] >= self.next:
                 raise Failed("CANCELLED", message="the client gave the call up")
             if deadline_ns is not None and time.monotonic_ns() > deadline_ns:
