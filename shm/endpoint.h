@@ -22,6 +22,9 @@ class Endpoint {
   // What the user wrote: "shm:fraud".
   virtual const std::string& label() const noexcept = 0;
 
+  // After a hang-up during the handshake: the process that the last connection led to was already ending, and another attempt starts a new one.
+  virtual bool has_successor() { return false; }
+
   // What is known about a peer that died: " (exit status 3)", or "".
   virtual std::string obituary() { return std::string(); }
 };

@@ -17,7 +17,7 @@ constexpr int64_t kFirstPause = 100 * kMillisecond;
 constexpr int64_t kLongestPause = 5000 * kMillisecond;
 constexpr int64_t kLongLife = 10000 * kMillisecond;
 constexpr int64_t kTermination = 2000 * kMillisecond;
-constexpr int64_t kObituary = 5 * kMillisecond;
+constexpr int64_t kObituary = 20 * kMillisecond;  // between its sockets' hang-up and its end
 
 class ChildEndpoint final : public Endpoint {
  public:
@@ -37,8 +37,13 @@ class ChildEndpoint final : public Endpoint {
   // A child that is starting holds its connections until it serves them, so the handshake's deadline alone limits the waiting.
   Socket connect(Deadline, Deadline deadline) override {
     const std::lock_guard guard(lock_);
+    is_fresh_ = false;
     while (true) {
-      if (!child_.is_running()) start(deadline);
+      if (!child_.is_running()) {
+        if (is_fresh_) throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': the child ended as soon as it was started" + child_.obituary());
+        is_fresh_ = true;
+        start(deadline);
+      }
       Socket ours, theirs;
       Socket::pair(&ours, &theirs);
       const int descriptor = theirs.fd();
@@ -54,6 +59,11 @@ class ChildEndpoint final : public Endpoint {
           break;
       }
     }
+  }
+
+  bool has_successor() override {
+    const std::lock_guard guard(lock_);
+    return !is_fresh_ && child_.is_over(Deadline::after(kObituary));
   }
 
   std::string obituary() override {
@@ -90,6 +100,7 @@ class ChildEndpoint final : public Endpoint {
   Socket control_;
   int64_t started_ = 0;
   int64_t pause_ = 0;
+  bool is_fresh_ = false;  // the last connection is the first of its child
 };
 
 }  // namespace

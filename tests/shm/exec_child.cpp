@@ -1,0 +1,73 @@
+// The program that the tests of exec: start: serves over SIDECALL_FD, or misbehaves as its first argument says.
+#include <dirent.h>
+#include <signal.h>
+#include <sys/stat.h>
+
+#include <list>
+
+#include "raw_server.h"
+
+using namespace raw;
+
+namespace {
+
+// Descriptors beyond 0, 1, 2 and 3, signals that are blocked or ignored, what standard input holds, and an output that is not the error output.
+int count_inherited() {
+  int count = 0;
+  DIR* folder = opendir("/proc/self/fd");
+  while (const dirent* entry = readdir(folder)) count += std::atoi(entry->d_name) > 3 && std::atoi(entry->d_name) != dirfd(folder);
+  closedir(folder);
+  sigset_t blocked;
+  pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
+  for (int number = 1; number < 32; ++number) {
+    struct sigaction now{};
+    sigaction(number, nullptr, &now);
+    count += sigismember(&blocked, number) == 1 || now.sa_handler != SIG_DFL;
+  }
+  char byte;
+  count += read(0, &byte, 1) != 0;
+  struct stat out{}, err{};
+  fstat(1, &out);
+  fstat(2, &err);
+  return count + (out.st_ino != err.st_ino || out.st_dev != err.st_dev);
+}
+
+void serve(Peer* peer, int requests) {
+  peer->read_hello();
+  if (peer->hello.kind == kOpen) {
+    Server::open(*peer);
+    return;
+  }
+  peer->grant(welcome_to(peer->hello));
+  peer->serve(requests);
+  if (requests == 1) _exit(5);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string mode = argc > 1 ? argv[1] : "serve";
+  if (mode == "die") return 3;
+  if (mode == "inherit" && count_inherited() > 0) return 4;
+  if (mode == "words" && (argc != 4 || std::string(argv[2]) != "two words" || std::string(argv[3]) != "$HOME*")) return 6;
+  if (mode == "stubborn") signal(SIGTERM, SIG_IGN);
+  const char* number = std::getenv("SIDECALL_FD");
+  Socket control(Fd(number ? std::atoi(number) : -1));
+  std::list<Peer> peers;
+  std::list<Beside> serving;
+  std::list<Received> unanswered;
+  while (true) {
+    char byte;
+    Received received = control.receive(&byte, 1, Deadline::never());
+    if (mode == "stubborn") {
+      if (received.kind == Received::kEnd) pause();
+      unanswered.push_back(std::move(received));
+      continue;
+    }
+    if (received.kind != Received::kMessage || received.num_fds != 1 || byte != static_cast<char>(kAttach)) _exit(0);
+    peers.emplace_back();
+    peers.back().socket = Socket(std::move(received.fds[0]));
+    Peer* peer = &peers.back();
+    serving.emplace_back([peer, mode] { serve(peer, mode == "once" ? 1 : 1000); });
+  }
+}

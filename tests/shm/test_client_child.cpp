@@ -1,0 +1,121 @@
+// exec: programs that serve, die, hang or do not exist; none is left behind.
+#include <signal.h>
+#include <sys/wait.h>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include "child.h"
+#include "mapping_registry.h"
+#include "raw_server.h"
+
+using namespace raw;
+
+namespace {
+
+std::unique_ptr<Client> open_child(const std::string& arguments, int64_t timeout_ns = 5 * kSecond,
+                                   const std::string& program = SIDECALL_EXEC_CHILD) {
+  ClientOptions options;
+  options.timeout_ns = timeout_ns;
+  auto client = std::make_unique<Client>(make_child_endpoint("'" + program + "' " + arguments), options);
+  client->set_outputs(outputs());
+  return client;
+}
+
+int32_t status_of_open(const std::string& arguments, std::string* message, int64_t timeout_ns = 5 * kSecond,
+                       const std::string& program = SIDECALL_EXEC_CHILD) {
+  try {
+    open_child(arguments, timeout_ns, program);
+  } catch (const Error& error) {
+    *message = error.message;
+    return error.status;
+  }
+  return SIDECALL_OK;
+}
+
+bool has_children() { return waitpid(-1, nullptr, WNOHANG) >= 0 || errno != ECHILD; }
+
+}  // namespace
+
+TEST_CASE("a child serves, on several connections, and ends with its endpoint") {
+  const int before = count_descriptors();
+  {
+    const auto client = open_child("serve");
+    CHECK(client->served().signature == kSignature);
+    auto one = client->borrow(1, 1, Deadline::after(5 * kSecond));
+    auto two = client->borrow(1, 1, Deadline::after(5 * kSecond));
+    for (Channel* channel : {one.get(), two.get(), one.get()}) {
+      write_request(*channel, 4);
+      channel->publish(false, 5 * kSecond);
+      REQUIRE(channel->wait() == Outcome::kAnswered);
+      CHECK(is_right(channel->take(), 4));
+    }
+  }
+  CHECK(!has_children());
+  CHECK(count_descriptors() == before);
+}
+
+TEST_CASE("a child inherits nothing but its socket") {
+  const int open_one = fcntl(0, F_DUPFD, 100);  // not close-on-exec
+  void (*handler)(int) = signal(SIGPIPE, SIG_IGN);
+  std::string message;
+  CHECK(status_of_open("inherit", &message) == SIDECALL_OK);
+  signal(SIGPIPE, handler);
+  close(open_one);
+}
+
+TEST_CASE("words are split as a shell splits them, and nothing is expanded") {
+  std::string message;
+  CHECK(status_of_open("words 'two words' \"\\$HOME*\"", &message) == SIDECALL_OK);
+  using Words = std::vector<std::string>;
+  CHECK(split_command("a  b\tc\n") == Words{"a", "b", "c"});
+  CHECK(split_command("a'b c'\"d\"\\ e") == Words{"ab cd e"});
+  CHECK(split_command("a '' \"\"") == Words{"a", "", ""});
+  CHECK(split_command("a '\\' \"\\n\\\"\"") == Words{"a", "\\", "\\n\""});
+  CHECK(split_command("a $HOME ~ * ;|&") == Words{"a", "$HOME", "~", "*", ";|&"});
+  for (const std::string& wrong : {std::string(), std::string("  "), std::string("''"), std::string("a 'b"), std::string("a \"b"),
+                                   std::string("a\\"), std::string("a\0b", 3), std::string("a\\\0", 3)})
+    CHECK(status_of([&] { make_child_endpoint(wrong); }) == SIDECALL_INVALID_ARGUMENT);
+}
+
+TEST_CASE("a child that dies at once, does not exist or never answers fails the open") {
+  std::string message;
+  CHECK(status_of_open("die", &message) == SIDECALL_UNREACHABLE);
+  CHECK(message.find("exit status 3") != std::string::npos);
+  CHECK(status_of_open("", &message, 5 * kSecond, "/no/such/program") == SIDECALL_UNREACHABLE);
+  CHECK(status_of_open("", &message, 5 * kSecond, "no-such-program-anywhere") == SIDECALL_UNREACHABLE);
+  if (!mapping_registry::kIsUsed) CHECK(message.find("expected a program") != std::string::npos);
+  CHECK(status_of_open("", &message, 5 * kSecond, "/dev/null") == SIDECALL_UNREACHABLE);
+  CHECK(status_of_open("-c 'kill -9 $$'", &message, 5 * kSecond, "/bin/sh") == SIDECALL_UNREACHABLE);
+  CHECK(message.find("signal 9") != std::string::npos);
+  CHECK(status_of_open("stubborn", &message, 300 * kMillisecond) == SIDECALL_TIMEOUT);
+  CHECK(!has_children());
+}
+
+TEST_CASE("a child that died is started again, with a pause") {
+  const auto client = open_child("once");
+  const auto channel = client->borrow(1, 1, Deadline::after(5 * kSecond));
+  write_request(*channel, 2);
+  for (int i = 0; i < 3; ++i) {
+    channel->publish(false, 5 * kSecond);
+    REQUIRE(channel->wait() == Outcome::kAnswered);
+    CHECK(is_right(channel->take(), 2));
+  }
+  // Too short for the pause.
+  channel->publish(false, 5 * kSecond);
+  CHECK(channel->wait() == Outcome::kAnswered);
+  const int32_t status = status_of([&] {
+    channel->publish(false, kMillisecond);
+    if (channel->wait() == Outcome::kTimedOut) throw Error(SIDECALL_TIMEOUT, "");
+  });
+  CHECK((status == SIDECALL_UNREACHABLE || status == SIDECALL_TIMEOUT || status == SIDECALL_PEER_DIED));
+}
+
+TEST_CASE("a child of a program with a handler that reaps everything is known to have ended") {
+  struct sigaction ignore{}, before{};
+  ignore.sa_handler = SIG_IGN;
+  sigaction(SIGCHLD, &ignore, &before);
+  std::string message;
+  CHECK(status_of_open("die", &message) == SIDECALL_UNREACHABLE);
+  CHECK(status_of_open("serve", &message) == SIDECALL_OK);
+  sigaction(SIGCHLD, &before, nullptr);
+}
