@@ -24,9 +24,10 @@ def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def server(start: Start, kind: str) -> ServerProcess:
-    return start(kind, "strings.onnx" if kind == "native" else "")
+@pytest.fixture(scope="module")
+def server(start_for_all: Start, kind: str) -> ServerProcess:
+    """One for all lies of this file: it has to survive them all."""
+    return start_for_all(kind, "strings.onnx" if kind == "native" else "", name=kind)
 
 
 @pytest.fixture
