@@ -1,0 +1,32 @@
+// client.js ADDRESS CALLS TIMEOUT_MS: as client.c, on the event loop; with "sync" behind it, on the thread
+const { setTimeout: sleep } = require('node:timers/promises')
+const { open } = require('../../bindings/node')
+
+async function main(address, calls, timeoutMs, way) {
+  const model = await open(address)
+  const call = model.call({ rows: 2 })
+  console.log('open OK')
+  for (let number = 0; number < calls; number++) {
+    const x = call.inputs.X
+    for (let i = 0; i < 8; i++) x[i] = number + i
+    let outcome = 'OK'
+    try {
+      if (way === 'sync') call.runSync({ timeoutMs })
+      else await call.run({ timeoutMs })
+      const y = call.outputs.Y
+      for (let i = 0; i < 8; i++) if (y[i] !== 2 * (number + i)) outcome = 'WRONG'
+    } catch (error) {
+      if (!error.code) throw error
+      outcome = error.code
+    }
+    console.log(`${number} ${outcome}`)
+    await sleep(2)
+  }
+  model.close()
+}
+
+const [address, calls, timeoutMs, way] = process.argv.slice(2)
+main(address, Number(calls), Number(timeoutMs), way).catch((error) => {
+  console.log(`open ${error.code ?? error}`)
+  process.exitCode = 1
+})

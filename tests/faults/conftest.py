@@ -1,0 +1,13 @@
+"""The fault tests share fault_peers.py, and a slot for sockets."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    return f"shm:{tmp_path}/twice.sock"

@@ -1,0 +1,118 @@
+"""Processes of the fault tests: servers and clients over a library with fault points, read line by line. Used by test_*.py here."""
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
+FAULTS = BUILD / "faults"
+HERE = Path(__file__).resolve().parent
+
+# `make faults` runs every combination and ten thousand deaths; `make test` each step once per language.
+IS_LONG = os.environ.get("SIDECALL_LONG") == "1"
+
+CLIENTS = {
+    "c": [str(FAULTS / "client")],
+    "python": [sys.executable, str(HERE / "client.py")],
+    "node": ["node", str(HERE / "client.js")],
+    "node-sync": ["node", str(HERE / "client.js")],
+}
+
+
+def fault_points(side: str) -> list[str]:
+    """Every point that the channel's source names: none can be added without being tested."""
+    found = {name for path in sorted((ROOT / "shm").glob("*.cpp")) for name in re.findall(r'fault_point\("([^"]+)"\)', path.read_text())}
+    return sorted(name for name in found if name.startswith(side + "."))
+
+
+class Peer:
+    """A process whose stdout is collected; killed at the end of its with block."""
+
+    def __init__(self, command: list[str], fault: str | None = None, **environment: str):
+        env = {key: value for key, value in os.environ.items() if not key.startswith("SIDECALL_")} | environment
+        env |= {"LD_LIBRARY_PATH": str(FAULTS), "SIDECALL_NODE_ADDON": str(FAULTS / "sidecall.node")}
+        if fault:
+            env["SIDECALL_FAULT"] = fault
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True)
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self._lines.put(line.strip())
+        self._lines.put("")
+
+    def __enter__(self) -> "Peer":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(timeout=10)
+        self._reader.join(timeout=10)
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def line(self, timeout: float = 30) -> str:
+        """The next line; "" at the end. Raises where none comes: somebody hangs."""
+        return self._lines.get(timeout=timeout)
+
+    def lines(self, timeout: float = 60) -> list[str]:
+        """All lines until the end."""
+        deadline = time.monotonic() + timeout
+        found = []
+        while line := self.line(deadline - time.monotonic()):
+            found.append(line)
+        self.process.wait(timeout=10)
+        return found
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def is_stopped(self) -> bool:
+        state = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        return state == "T"
+
+    def holdings(self) -> tuple[int, int]:
+        """Open descriptors, and mappings of memory files."""
+        maps = Path(f"/proc/{self.pid}/maps").read_text()
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir()), maps.count("/memfd:")
+
+    def resident_kib(self) -> int:
+        lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))
+
+
+def start_server(address: str, fault: str | None = None, **environment: str) -> Peer:
+    return Peer([str(FAULTS / "server"), address], fault, **environment)
+
+
+def start_client(language: str, address: str, calls: int, timeout_ms: int = 500, fault: str | None = None, **environment: str) -> Peer:
+    return Peer([*CLIENTS[language], address, str(calls), str(timeout_ms), *language.split("-")[1:]], fault, **environment)
+
+
+def outcomes(lines: list[str]) -> list[str]:
+    """What each call ended with, in order; one line per call, none missing."""
+    numbered = [line.split() for line in lines if line.split()[0].isdigit()]
+    assert [int(number) for number, _ in numbered] == list(range(len(numbered)))
+    return [outcome for _, outcome in numbered]
+
+
+def wait_until(condition, seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "expected it to become true, it did not"
+        time.sleep(0.005)

@@ -1,0 +1,33 @@
+/* server ADDRESS: doubles X, a row of four numbers, over the channel; says "ready", ends in good order when stdin does. The server of the fault tests. */
+#include <sidecall/server.h>
+#include <stdio.h>
+#include <string.h>
+
+static sidecall_status twice(void* context, sidecall_request* request) {
+  (void)context;
+  sidecall_view in = SIDECALL_VIEW_INIT, out = SIDECALL_VIEW_INIT;
+  sidecall_status status = sidecall_request_input(request, 0, &in, NULL);
+  if (status == SIDECALL_OK) status = sidecall_request_output(request, 0, in.dims, in.rank, &out, NULL);
+  if (status != SIDECALL_OK) return status;
+  for (uint64_t i = 0; i < in.data_bytes / sizeof(float); ++i) ((float*)out.data)[i] = 2 * ((const float*)in.data)[i];
+  return SIDECALL_OK;
+}
+
+int main(int argc, char** argv) {
+  static const char signature[] =
+      "{\"inputs\":[{\"name\":\"X\",\"dtype\":\"float32\",\"dims\":[-1,4],\"dim_names\":[\"N\",\"\"]}],"
+      "\"outputs\":[{\"name\":\"Y\",\"dtype\":\"float32\",\"dims\":[-1,4],\"dim_names\":[\"N\",\"\"]}]}";
+  sidecall_error err = SIDECALL_ERROR_INIT;
+  sidecall_server* server = NULL;
+  sidecall_service service = {sizeof service, 0, signature, sizeof signature - 1, NULL, 0, twice, NULL};
+  if (argc != 2) return 2;
+  if (sidecall_server_open_service(argv[1], &service, SIDECALL_VERIFY_ERROR, NULL, &server, &err)) {
+    fprintf(stderr, "%s\n", err.message);
+    return 1;
+  }
+  puts("ready");
+  fflush(stdout);
+  while (getchar() != EOF) continue;
+  sidecall_server_close(server);
+  return 0;
+}

@@ -1,0 +1,147 @@
+"""Either side is killed, stopped or exits at each step of the protocol: one outcome per call, nothing left behind, nobody else disturbed."""
+
+import signal
+import time
+from itertools import product
+from random import Random
+
+import pytest
+from fault_peers import CLIENTS, IS_LONG, Peer, fault_points, outcomes, start_client, start_server, wait_until
+
+CALLS = 40
+ENDS = ["kill", "exit"]
+ON_FAILURE = {"client.resends", "client.given_up"}  # reached only when the server dies, or does not answer
+ON_THE_WAY = [point for point in fault_points("client") if point not in ON_FAILURE]
+
+
+# Of handshakes the one in which memory is handed out counts: it comes after the one that only asks what is served. Else the third call.
+HANDSHAKE = {"server.hello": 2, "client.hello": 2, "client.welcomed": 2, "server.welcome": 1, "client.connected": 1}
+
+
+def choose(points: list[str], actions: list[str]) -> list[tuple[str, str, str]]:
+    """All combinations in the long run; else every point and language with one action, and C with all."""
+    # An event loop sleeps for Node.js's asynchronous calls, not the channel.
+    pairs = [pair for pair in product(CLIENTS, points) if pair != ("node", "client.sleeps")]
+    chosen = []
+    for i, (language, point) in enumerate(pairs):
+        wanted = actions if IS_LONG or language == "c" else [actions[i % len(actions)]]
+        chosen += [(language, point, action) for action in wanted]
+    return chosen
+
+
+def nth(point: str) -> str:
+    return f"{point}@{1 if point == 'client.sleeps' else HANDSHAKE.get(point, 3)}"
+
+
+def ready(server: Peer) -> Peer:
+    assert server.line() == "ready"
+    return server
+
+
+def test_every_side_has_points() -> None:
+    assert len(fault_points("client")) >= 5
+    assert len(fault_points("server")) >= 5
+
+
+@pytest.mark.parametrize(("language", "point", "action"), choose(fault_points("server"), ENDS))
+def test_a_server_that_dies_is_replaced(address: str, language: str, point: str, action: str) -> None:
+    with ready(start_server(address, f"{nth(point)}:{action}")) as first, start_client(language, address, CALLS) as client:
+        said = client.line()
+        first.process.wait(timeout=30)
+        with ready(start_server(address)):
+            ended = outcomes(client.lines())
+    if said != "open OK":  # it died in the handshake of this client
+        assert said.split()[1] in ("PEER_DIED", "UNREACHABLE")
+        return
+    assert len(ended) == CALLS
+    assert set(ended) <= {"OK", "PEER_DIED", "UNREACHABLE"}
+    assert ended.count("PEER_DIED") <= 1, "one server died once"
+    assert ended[-3:] == ["OK"] * 3
+
+
+@pytest.mark.parametrize(("language", "point", "action"), choose(fault_points("server"), ["stop"]))
+def test_a_server_that_stands_still_costs_deadlines_only(address: str, language: str, point: str, action: str) -> None:
+    with ready(start_server(address, f"{nth(point)}:{action}")) as server, start_client(language, address, CALLS, timeout_ms=100) as client:
+        wait_until(server.is_stopped)
+        said = []
+        if point not in HANDSHAKE:
+            said.append(client.line())
+            while said[-1].endswith("OK"):
+                said.append(client.line())
+        server.signal(signal.SIGCONT)
+        said += client.lines()
+    assert said[0] == "open OK"
+    ended = outcomes(said[1:])
+    assert len(ended) == CALLS
+    assert set(ended) <= {"OK", "TIMEOUT"}
+    assert "TIMEOUT" in ended or point in HANDSHAKE
+    assert ended[-3:] == ["OK"] * 3
+
+
+@pytest.mark.parametrize(("language", "point", "action"), choose(ON_THE_WAY, [*ENDS, "stop"]))
+def test_a_client_that_dies_disturbs_nobody(address: str, language: str, point: str, action: str) -> None:
+    # Where a client must fall asleep: an answer is often there before, also where nobody polls.
+    waiting, calls = ({"SIDECALL_SPIN_US": "0"}, 100 * CALLS) if point == "client.sleeps" else ({}, CALLS)
+    with ready(start_server(address, **waiting)) as server:
+        with start_client("c", address, 1) as first:
+            assert outcomes(first.lines()) == ["OK"]
+        wait_until(lambda: server.holdings()[1] == 0)
+        before = server.holdings()
+        fault = f"{nth(point)}:{action}"
+        with start_client("c", address, CALLS) as honest, start_client(language, address, calls, fault=fault, **waiting) as victim:
+            if action == "stop":
+                wait_until(victim.is_stopped, 30)
+                victim.signal(signal.SIGKILL)
+            victim.lines()
+            assert victim.process.returncode == (7 if action == "exit" else -signal.SIGKILL), "the point was reached"
+            assert outcomes(honest.lines()) == ["OK"] * CALLS
+        wait_until(lambda: server.holdings() == before)
+
+
+@pytest.mark.parametrize("language", CLIENTS)
+@pytest.mark.parametrize("action", ENDS)
+def test_a_client_that_dies_while_it_gives_up(address: str, language: str, action: str) -> None:
+    with ready(start_server(address, "server.running@3:stop")) as server:
+        with start_client(language, address, CALLS, timeout_ms=50, fault=f"client.given_up:{action}") as victim:
+            victim.lines()
+            assert victim.process.returncode == (7 if action == "exit" else -signal.SIGKILL)
+        server.signal(signal.SIGCONT)
+        with start_client("c", address, CALLS) as honest:
+            assert outcomes(honest.lines()) == ["OK"] * CALLS
+        wait_until(lambda: server.holdings()[1] == 0)
+
+
+@pytest.mark.parametrize("language", CLIENTS)
+@pytest.mark.parametrize("action", ENDS)
+def test_a_client_that_dies_while_it_sends_again(address: str, language: str, action: str) -> None:
+    with (
+        ready(start_server(address, "server.seen@3:kill")) as first,
+        start_client(language, address, CALLS, fault=f"client.resends:{action}") as victim,
+    ):
+        first.process.wait(timeout=30)
+        with ready(start_server(address)) as second, start_client("c", address, CALLS) as honest:
+            victim.lines()
+            assert outcomes(honest.lines()) == ["OK"] * CALLS
+            wait_until(lambda: second.holdings()[1] == 0)
+
+
+def test_deaths_leave_nothing_behind(address: str) -> None:
+    """Clients are killed at random moments; the server's descriptors, mappings and memory are what they were."""
+    deaths = 10_000 if IS_LONG else 60
+    random = Random(0)
+    with ready(start_server(address)) as server, start_client("c", address, 10_000_000) as honest:
+        with start_client("c", address, 1) as first:
+            first.lines()
+        wait_until(lambda: server.holdings()[1] == 2)
+        before, memory = server.holdings(), 0
+        for death in range(deaths):
+            with start_client("c", address, 1_000_000) as victim:
+                victim.line()
+                time.sleep(random.random() * 0.005)
+                victim.signal(signal.SIGKILL)
+            if death == deaths // 5:
+                memory = server.resident_kib()
+        wait_until(lambda: server.holdings() == before)
+        assert server.resident_kib() - memory < 1024
+        honest.signal(signal.SIGKILL)
+        assert set(outcomes(honest.lines()[1:])) == {"OK"}
