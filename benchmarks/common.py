@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 
@@ -23,15 +23,19 @@ class DocumentError(ValueError):
 
 @dataclass(frozen=True)
 class Bar:
-    """A figure that somebody asked for: `value` should be at most `limit`."""
+    """A figure that somebody asked for: `value` should be at most `limit`, or at least where that is said."""
 
     name: str
     value: float
     limit: float
+    at_least: bool = False
 
     @property
     def holds(self) -> bool:
-        return self.value <= self.limit
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def document(self) -> dict:
+        return {"name": self.name, "value": self.value, "limit": self.limit, "holds": self.holds}
 
 
 @dataclass
@@ -52,7 +56,7 @@ class Report:
             "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
             "notes": self.notes,
             "rows": self.rows,
-            "bars": [{**asdict(bar), "holds": bar.holds} for bar in self.bars],
+            "bars": [bar.document() for bar in self.bars],
         }
 
     def write(self, path: Path | None = None) -> Path:

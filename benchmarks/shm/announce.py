@@ -1,0 +1,16 @@
+"""announce.py SOCKET COMMAND...: becomes COMMAND, and a child says "ready" on stdout once SOCKET is there. Used by servers.py."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+socket, *command = sys.argv[1:]
+if os.fork() == 0:
+    deadline = time.monotonic() + 30
+    while not Path(socket).is_socket() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if Path(socket).is_socket():
+        print("ready", flush=True)
+    os._exit(0)
+os.execv(command[0], command)

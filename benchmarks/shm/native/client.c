@@ -1,0 +1,90 @@
+/* The native client of benchmarks/shm: answers requests of run.py, one line each on stdin. Which waiting mode it has is in its environment.
+ *
+ *   open NAME KIND URI ELEMENTS           a call over URI; KIND is echo, scalar, copy or gbm
+ *   load FOLDER                           the rows of gbm (features.f32 and shape.txt, as benchmarks/inproc writes them)
+ *   round NAME FIRST CALLS WARM_UP        times CALLS calls one by one; gbm also gives its answers
+ *   ping KIND CPU PEER CALLS WARM_UP      a floor: KIND is cacheline or socket
+ *   throughput URI CLIENTS SECONDS_TENTHS gbm by that many threads with a call each: calls a second, p50 and p99 in ns
+ *   idle URI CLIENTS                      opens that many calls, and keeps them until the next request
+ *
+ * Answers as those of benchmarks/inproc: "ok NUMBERS ANSWERS", int64s, float64s; or "error TEXT", and the program ends. */
+#include <inttypes.h>
+#include <sidecall/sidecall.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "peer.h"
+
+#define MAX_CALLS 64
+
+static bench_call opened[MAX_CALLS];
+static int num_opened;
+static bench_rows rows;
+
+static bench_call* find(const char* name) {
+  for (int i = 0; i < num_opened; ++i) {
+    if (strcmp(opened[i].name, name) == 0) return &opened[i];
+  }
+  peer_fail("no call '%s'", name);
+}
+
+static void do_open(const char* name, const char* kind, const char* uri, int64_t elements) {
+  if (num_opened == MAX_CALLS) peer_fail("expected at most %d calls", MAX_CALLS);
+  bench_call_open(&opened[num_opened++], name, kind, uri, elements);
+  peer_answer(NULL, 0, NULL, 0);
+}
+
+static void do_round(const char* name, int64_t first, int64_t calls, int64_t warm_up) {
+  bench_call* call = find(name);
+  const int64_t per_call = bench_call_answers(call);
+  int64_t* times = peer_alloc((size_t)calls * sizeof *times);
+  double* answers = peer_alloc((size_t)(calls * per_call) * sizeof *answers);
+  for (int64_t i = 0; i < warm_up; ++i) bench_call_run(call, &rows, first + calls + i, answers);
+  for (int64_t i = 0; i < calls; ++i) times[i] = bench_call_run(call, &rows, first + i, answers + i * per_call);
+  peer_answer(times, calls, answers, calls * per_call);
+  free(times);
+  free(answers);
+}
+
+static void do_ping(const char* kind, int cpu, int peer_cpu, int64_t calls, int64_t warm_up) {
+  int64_t* times = peer_alloc((size_t)calls * sizeof *times);
+  (strcmp(kind, "socket") == 0 ? peer_ping_socket : peer_ping_cacheline)(cpu, peer_cpu, calls, warm_up, times);
+  peer_answer(times, calls, NULL, 0);
+  free(times);
+}
+
+static void do_throughput(const char* uri, int64_t clients, int64_t tenths) {
+  int64_t numbers[3];
+  bench_throughput(uri, &rows, clients, tenths * 100000000, numbers);
+  peer_answer(numbers, 3, NULL, 0);
+}
+
+int main(void) {
+  char line[4096], name[64], kind[64], text[2048];
+  int64_t a = 0, b = 0, c = 0;
+  int cpu = 0, peer_cpu = 0;
+  while (fgets(line, sizeof line, stdin) != NULL) {
+    bench_idle_end();
+    if (sscanf(line, "open %63s %63s %2047s %" SCNd64, name, kind, text, &a) == 4) {
+      do_open(name, kind, text, a);
+    } else if (sscanf(line, "load %2047s", text) == 1) {
+      bench_rows_load(&rows, text);
+      peer_answer(NULL, 0, NULL, 0);
+    } else if (sscanf(line, "round %63s %" SCNd64 " %" SCNd64 " %" SCNd64, name, &a, &b, &c) == 4) {
+      do_round(name, a, b, c);
+    } else if (sscanf(line, "ping %63s %d %d %" SCNd64 " %" SCNd64, kind, &cpu, &peer_cpu, &a, &b) == 5) {
+      do_ping(kind, cpu, peer_cpu, a, b);
+    } else if (sscanf(line, "throughput %2047s %" SCNd64 " %" SCNd64, text, &a, &b) == 3) {
+      do_throughput(text, a, b);
+    } else if (sscanf(line, "idle %2047s %" SCNd64, text, &a) == 2) {
+      bench_idle_begin(text, a);
+      peer_answer(NULL, 0, NULL, 0);
+    } else {
+      peer_fail("unknown request '%.40s'", line);
+    }
+  }
+  for (int i = 0; i < num_opened; ++i) bench_call_close(&opened[i]);
+  return 0;
+}

@@ -1,0 +1,326 @@
+"""`make bench-shm`: the channel beside the machine's floors, iceoryx and in-process calls, alternating in one run. Writes results/shm.json, prints the table and bars."""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib import util
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common import Bar, Report, WrongAnswerError, describe_versions, print_table
+from models import Workload, write_workloads
+from rounds import Client, Contender, play
+from servers import MODES, Server, Servers
+
+HERE = Path(__file__).resolve().parent
+SIZES = [64, 1024, 16 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20]
+CROWD = [1, 2, 4, 8, 16, 32, 64]
+
+
+class Settings:
+    """How much is measured: the whole, or a quick look that only shows that all of it works."""
+
+    def __init__(self, quick: bool):
+        self.rounds = 2 if quick else 40
+        self.budget_ns = 2e5 if quick else 4e6
+        self.sizes = [64, 4 << 20] if quick else SIZES
+        self.crowd = [1, 4] if quick else CROWD
+        self.crowd_tenths = 1 if quick else 10
+        self.idle = 20 if quick else 1000
+        self.idle_s = 0.5 if quick else 10.0
+
+
+@dataclass
+class Place:
+    """Where the two ends run: their own CPUs, or one for both."""
+
+    name: str
+    client_cpu: int | None
+    server_cpu: int | None
+
+
+@dataclass
+class Paired(Contender):
+    """A contender with a process at the other end, which runs only while it is its turn."""
+
+    server: Server | None = None
+    scenario: str = ""
+    place: str = ""
+
+    def ask_round(self, calls: int, warm_up: int) -> tuple[np.ndarray, np.ndarray]:
+        if self.server is None:
+            return super().ask_round(calls, warm_up)
+        with self.server.awake():
+            return super().ask_round(calls, warm_up)
+
+
+@dataclass
+class Ping(Contender):
+    """A floor: its child lives for the round only."""
+
+    kind: str = ""
+    place: Place | None = None
+
+    def ask_round(self, calls: int, warm_up: int) -> tuple[np.ndarray, np.ndarray]:
+        ends = [-1 if cpu is None else cpu for cpu in (self.place.client_cpu, self.place.server_cpu)]
+        return self.client.ask("ping", self.kind, *ends, calls, max(warm_up, 200))
+
+
+@dataclass
+class Run:
+    """One run: its processes, and what was measured so far."""
+
+    settings: Settings
+    build: Path
+    folder: Path
+    stack: ExitStack
+    report: Report
+    servers: Servers
+    places: dict[str, Place]
+    environment: dict[str, str]
+    faults: list[str] = field(default_factory=list)
+    clients: dict[tuple, Client] = field(default_factory=dict)
+
+    def program(self, *command: str, mode: str, cpu: int | None) -> Client:
+        """A client process, one per program, mode and CPU."""
+        key = (*command, mode, cpu)
+        if key not in self.clients:
+            pinned = list(command) if cpu is None else ["taskset", "-c", str(cpu), *command]
+            client = Client("python" if "python" in Path(command[0]).name else "c", pinned, self.environment | MODES[mode])
+            self.clients[key] = self.stack.enter_context(client)
+        return self.clients[key]
+
+    def native(self, mode: str, cpu: int | None) -> Client:
+        return self.program(str(self.build / "bin" / "bench-shm-client"), mode=mode, cpu=cpu)
+
+    def channel(self, name: str, kind: str, mode: str, place: Place, served: tuple[Server, str], elements: int = 1) -> Paired:
+        server, at = served
+        client = self.native(mode, place.client_cpu)
+        with server.awake():
+            client.ask("open", name, kind, at, elements)
+        return Paired(client, name, server=server, place=place.name)
+
+    def play(self, scenario: str, contenders: list[Contender], check=lambda *_: None, rounds: int | None = None) -> None:
+        print(f"measuring {scenario}", file=sys.stderr)
+        play(contenders, rounds or self.settings.rounds, self.settings.budget_ns, check)
+        for contender in contenders:
+            self.add_row(scenario, contender)
+
+    def add_row(self, scenario: str, contender: Contender, **more: object) -> None:
+        self.report.rows.append(
+            {
+                "scenario": scenario,
+                "rows": 1,
+                "approach": contender.approach,
+                "client": contender.client.name,
+                "p50_us": contender.percentile_us(50),
+                "p99_us": contender.percentile_us(99),
+                "calls": sum(len(times) for times in contender.times),
+                "rounds": len(contender.medians),
+                **more,
+            }
+        )
+
+
+def measure_echo(run: Run) -> None:
+    """A row in and an answer out, in each waiting mode, beside what the machine itself takes."""
+    measured: dict[str, Contender] = {}
+    for place in run.places.values():
+        modes = ["spin", "adaptive", "sleep"] if place.name == "two cores" else ["adaptive", "sleep"]
+        contenders = [
+            run.channel(
+                f"sidecall_{mode}_{place.name.replace(' ', '_')}", "echo", mode, place, run.servers.bare("echo", mode, place.server_cpu)
+            )
+            for mode in modes
+        ]
+        floor = run.native("sleep", place.client_cpu)
+        kinds = ["cacheline", "socket"] if place.name == "two cores" else ["socket"]
+        contenders += [Ping(floor, f"bare_{kind}_{place.name.replace(' ', '_')}", kind=kind, place=place) for kind in kinds]
+        if place.name == "two cores":
+            for mode in ("spin", "sleep"):
+                server = run.servers.iceoryx(mode, place.server_cpu)
+                with server.awake():
+                    client = run.program(str(run.build / "bin" / "bench-shm-iceoryx-client"), mode, mode=mode, cpu=place.client_cpu)
+                    client.ask("round", "echo", 0, 1, 0)
+                contenders.append(Paired(client, f"iceoryx_{mode}_two_cores", server=server, place=place.name))
+        run.play(f"echo, {place.name}", contenders)
+        measured |= {contender.approach: contender for contender in contenders}
+    bars = run.report.bars
+    if "sidecall_spin_two_cores" in measured:
+        bars.append(Bar("echo_spin_vs_cacheline", measured["sidecall_spin_two_cores"].ratio_to(measured["bare_cacheline_two_cores"]), 2.5))
+    bars.append(Bar("echo_sleep_vs_socket", measured["sidecall_sleep_one_core"].ratio_to(measured["bare_socket_one_core"]), 1.1))
+    ratios = [
+        measured[f"sidecall_{mode}_two_cores"].ratio_to(measured[f"iceoryx_{mode}_two_cores"])
+        for mode in ("spin", "sleep")
+        if f"iceoryx_{mode}_two_cores" in measured
+    ]
+    if ratios:
+        bars.append(Bar("echo_vs_iceoryx", max(ratios), 0.5))
+
+
+def measure_payload(run: Run, place: Place) -> None:
+    """In place: one element is written and read. Copied: all of it, on both sides, both ways."""
+    for kind, label in (("scalar", "in place"), ("copy", "copied")):
+        served = run.servers.bare(kind, "spin", place.server_cpu)
+        contenders = [run.channel(f"{kind}_{size}", kind, "spin", place, served, size // 4) for size in run.settings.sizes]
+        run.play(f"payload, {label}", contenders, rounds=max(2, run.settings.rounds // (2 if kind == "scalar" else 4)))
+        if kind == "scalar":
+            by_name = {contender.approach: contender for contender in contenders}
+            run.report.bars.append(Bar("payload_4m_vs_64b", by_name[f"scalar_{4 << 20}"].ratio_to(by_name["scalar_64"]), 1.1))
+
+
+def measure_gbm(run: Run, gbm: Workload, place: Place) -> None:
+    contenders: list[Contender] = []
+    for mode in ("spin", "adaptive"):
+        client = run.native(mode, place.client_cpu)
+        client.ask("load", gbm.folder)
+        native = run.servers.native(gbm.folder / "model.onnx", mode, place.server_cpu)
+        contenders.append(run.channel(f"native_{mode}", "gbm", mode, place, native))
+        python = run.servers.python(gbm.folder / "model.pickle", gbm.folder / "features.f32", mode, place.server_cpu)
+        contenders.append(run.channel(f"python_{mode}", "gbm", mode, place, python))
+    client = run.native("spin", place.client_cpu)
+    client.ask("open", "in_process", "gbm", gbm.folder / "model.onnx", 1)
+    contenders.append(Paired(client, "in_process", place=place.name))
+    sklearn = run.program(sys.executable, str(HERE / "python_client.py"), mode="adaptive", cpu=place.client_cpu)
+    sklearn.ask("load", gbm.folder)
+    contenders.append(Paired(sklearn, "predict_proba", place=place.name))
+    run.play("gbm", contenders, gbm.checker(1, run.faults.append))
+    by_name = {contender.approach: contender for contender in contenders}
+
+    def extra_us(slow: str, fast: str) -> float:
+        return float(np.median(np.array(by_name[slow].medians) - np.array(by_name[fast].medians))) / 1000
+
+    run.report.bars.append(Bar("gbm_shm_extra_us", extra_us("native_spin", "in_process"), 1.0))
+    run.report.bars.append(Bar("python_server_extra_us", extra_us("python_spin", "predict_proba"), 10.0))
+
+
+def measure_crowd(run: Run, gbm: Workload) -> None:
+    """Throughput by number of clients, all of them threads of one process, in the waiting mode that users have."""
+    print("measuring many clients", file=sys.stderr)
+    server, at = run.servers.native(gbm.folder / "model.onnx", "adaptive", None)
+    client = run.native("adaptive", None)
+    client.ask("load", gbm.folder)
+    rates: dict[int, list[int]] = {count: [] for count in run.settings.crowd}
+    with server.awake():
+        for _ in range(1 if run.settings.rounds < 5 else 5):
+            for count in run.settings.crowd:
+                (rate, p50, p99), _ = client.ask("throughput", at, count, run.settings.crowd_tenths)
+                rates[count].append(int(rate))
+                run.report.rows.append(
+                    {
+                        "scenario": "crowd",
+                        "rows": 1,
+                        "approach": f"native_adaptive_{count}_clients",
+                        "client": "c",
+                        "p50_us": p50 / 1000,
+                        "p99_us": p99 / 1000,
+                        "calls": int(rate * run.settings.crowd_tenths / 10),
+                        "calls_per_s": int(rate),
+                    }
+                )
+    median = {count: float(np.median(values)) for count, values in rates.items()}
+    most = max(median)
+    best = max(rate for count, rate in median.items() if count < most)
+    run.report.bars.append(Bar("throughput_64_vs_best", median[most] / best, 0.9, at_least=True))
+
+
+def server_cost(pid: int) -> tuple[float, int, int]:
+    """CPU seconds, resident KiB, open descriptors."""
+    user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    resident = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Rss:"))
+    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK"), resident, sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def measure_idle(run: Run) -> None:
+    """What clients that do nothing cost the server."""
+    print("measuring idle clients", file=sys.stderr)
+    server, at = run.servers.bare("echo", "adaptive", None)
+    client = run.native("adaptive", None)
+    count = run.settings.idle
+    with server.awake():
+        _, memory_before, descriptors_before = server_cost(server.pid)
+        client.ask("idle", at, count)
+        time.sleep(0.5)
+        cpu, memory, descriptors = server_cost(server.pid)
+        time.sleep(run.settings.idle_s)
+        used = server_cost(server.pid)[0] - cpu
+        client.ask("load", run.folder / "gbm")  # ends the idle ones
+    run.report.notes.append(f"{count} idle clients: {used:.3f} CPU seconds in {run.settings.idle_s:g} s")
+    run.report.bars.append(Bar("idle_1000_cpu_percent", 100 * used / run.settings.idle_s, 1.0))
+    run.report.bars.append(Bar("idle_client_kib", (memory - memory_before) / count, 64.0))
+    run.report.bars.append(Bar("idle_client_descriptors", (descriptors - descriptors_before) / count, 2.0))
+
+
+def print_report(report: Report) -> None:
+    for scenario in dict.fromkeys(row["scenario"] for row in report.rows):
+        rows = [row for row in report.rows if row["scenario"] == scenario]
+        print(f"\n{scenario}: us")
+        print_table(
+            ["approach", "p50", "p99", "calls/s"],
+            [[row["approach"], f"{row['p50_us']:.2f}", f"{row['p99_us']:.2f}", str(row.get("calls_per_s", ""))] for row in rows],
+        )
+    print("\n" + "\n".join(report.notes))
+
+
+def find_onnxruntime() -> str:
+    spec = util.find_spec("onnxruntime")
+    return str(sorted(Path(spec.origin).parent.glob("capi/libonnxruntime.so.*"))[-1])
+
+
+def find_places() -> dict[str, Place]:
+    cpus = sorted(os.sched_getaffinity(0))
+    places = {"one core": Place("one core", cpus[0], cpus[0])}
+    if len(cpus) > 1:
+        places = {"two cores": Place("two cores", cpus[0], cpus[1])} | places
+    return places
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", type=Path, required=True, help="CMake's build folder, with the benchmarks built")
+    parser.add_argument("--output", type=Path, help="where the results go; benchmarks/results/shm.json by default")
+    parser.add_argument("--quick", action="store_true", help="few calls: shows that all answers are right, says nothing about time")
+    options = parser.parse_args()
+    report = Report("shm", describe_versions(["sidecall", "numpy", "onnxruntime", "scikit-learn"]) | {"iceoryx": iceoryx_version()})
+    environment = {"SIDECALL_ONNXRUNTIME": find_onnxruntime(), "ORT_DISABLE_TELEMETRY": "1"}
+    places = find_places()
+    with tempfile.TemporaryDirectory(prefix="sidecall-") as name, ExitStack() as stack:
+        folder = Path(name)
+        (gbm,) = write_workloads(folder, 1, ["gbm"])
+        servers = stack.enter_context(Servers(options.build.resolve(), folder, environment))
+        run = Run(Settings(options.quick), options.build.resolve(), folder, stack, report, servers, places, environment)
+        place = next(iter(places.values()))
+        measure_echo(run)
+        measure_payload(run, place)
+        measure_gbm(run, gbm, place)
+        measure_crowd(run, gbm)
+        measure_idle(run)
+        if run.faults:
+            raise WrongAnswerError("\n".join(dict.fromkeys(run.faults)))
+    path = report.write(options.output)
+    print_report(report)
+    print(f"\nwritten to {path}")
+    report.print_bars()
+    return 0
+
+
+def iceoryx_version() -> str:
+    done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "iceoryx"], capture_output=True, text=True, check=False)
+    return done.stdout or "unknown"
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except WrongAnswerError as error:
+        print(f"wrong answers:\n{error}", file=sys.stderr)
+        sys.exit(1)
