@@ -22,8 +22,9 @@ function detach(view) {
   return view
 }
 
-// The same for views of a call, which may be protected: then they stay, or structuredClone throws.
+// The same for views of a call, which Node protects from being sent away; newer ones can be detached all the same.
 function giveAway(view) {
+  if (view.buffer.transfer !== undefined) return void view.buffer.transfer()
   try {
     structuredClone(view.buffer, { transfer: [view.buffer] })
   } catch (error) {
