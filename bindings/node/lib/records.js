@@ -18,7 +18,6 @@ const STRING = 6
 const TOLD = 7
 
 const FLT_MAX = 3.4028234663852886e38
-const TWO_TO_53 = 2 ** 53
 const BIG_LOW = -(2n ** 63n)
 const BIG_HIGH = 2n ** 63n - 1n
 const SHORT_TEXT = 64
@@ -46,7 +45,17 @@ function isPlainObject(value) {
 
 function nameOf(value) {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return typeName(value)
-  return types.isProxy(value) ? 'object' : (Object.getPrototypeOf(value)?.constructor?.name ?? 'object')
+  if (types.isProxy(value) || isPlainObject(value)) return 'object'
+  try {
+    const { name } = Object.getPrototypeOf(value).constructor
+    return typeof name === 'string' && name !== '' ? name : 'object'
+  } catch {
+    return 'object'
+  }
+}
+
+function isUnsafe(value) {
+  return Math.abs(value) > Number.MAX_SAFE_INTEGER
 }
 
 function isPrototypeClean() {
@@ -157,7 +166,8 @@ class Staging {
       case 'number':
         if (Number.isNaN(value)) return this.addMissing(at, feature)
         this.kinds[at] = NUMBER
-        this.numbers[at] = value
+        // A whole number beyond 2^53 may have been another one before it came here: core is to say that it is out of range.
+        this.numbers[at] = layout.isInteger[feature] && isUnsafe(value) ? Math.sign(value) * Number.MAX_VALUE : value
         if (!layout.isExactInteger(feature, value)) this.isPlain = false
         return
       case 'string':
@@ -309,7 +319,7 @@ class Layout {
 
   isExactInteger(feature, value) {
     const dtype = this.integerIn[feature]
-    if (dtype === '' || !Number.isInteger(value) || Math.abs(value) > TWO_TO_53) return false
+    if (dtype === '' || !Number.isSafeInteger(value)) return false
     return dtype === 'float64' || Math.fround(value) === value
   }
 }

@@ -123,11 +123,12 @@ class Workspace {
       return
     }
     const dims = wanted ?? inferDims(spec, length)
-    if (input.isString) return this.giveStrings(input, data, dims)
+    if (input.isString) return this.giveStrings(input, data, dims, wanted)
     const isFitting = length === count(dims, input.perByte)
     if (!isFitting || !this.fits(spec, dims)) {
       input.view = null
       this.native.copyInput(input.index, spec.type, dims, data) // core says what is wrong
+      this.setDims(input, dims)
     } else if (mayBorrow && data.byteLength >= LARGE_BYTES && !types.isSharedArrayBuffer(bufferOf(data))) {
       input.view = null
       this.native.borrowInput(input.index, spec.type, dims, data)
@@ -146,8 +147,8 @@ class Workspace {
     return true
   }
 
-  giveStrings(input, strings, dims) {
-    if (strings.length !== count(dims)) dims = [strings.length]
+  giveStrings(input, strings, dims, wanted) {
+    if (wanted !== undefined && strings.length !== count(wanted)) this.refuse(input, new Refusal('shape', `${strings.length} strings`))
     const { bytes, ends } = encodeStrings(strings)
     this.native.giveStrings(input.index, input.spec.type, dims, bytes, ends)
     this.setDims(input, dims)

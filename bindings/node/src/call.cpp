@@ -39,16 +39,17 @@ void Call::define(Napi::Env env, Napi::Object exports) {
   exports.Set("Call", constructor);
 }
 
-// new Call(model, rows, onFinish)
+// new Call(model, rows, onFinish). Anything of Node-API may throw where a worker is being terminated, and then there is no destructor: the
+// handle is taken last.
 Call::Call(const Napi::CallbackInfo& info) : ObjectWrap(info), environment_(*info.Env().GetInstanceData<std::shared_ptr<Environment>>()) {
   const Napi::Env env = info.Env();
   const sidecall_model* model = Model::Unwrap(info[0].As<Napi::Object>())->handle();
   const int64_t rows = info[1].As<Napi::Number>().Int64Value();
-  environment_->check(sidecall_call_open(model, rows, &handle_, environment_->error()));
-  environment_->calls.insert(this);
+  sidecall_call* opened = nullptr;
+  environment_->check(sidecall_call_open(model, rows, &opened, environment_->error()));
+  std::unique_ptr<sidecall_call, void (*)(sidecall_call*)> handle(opened, sidecall_call_close);
   inputs_.resize(static_cast<size_t>(sidecall_model_num_inputs(model)));
   outputs_.resize(static_cast<size_t>(sidecall_model_num_outputs(model)));
-  Napi::MemoryManagement::AdjustExternalMemory(env, kCallBytes);
 
   // The run alone is a function that takes nothing and finds its call without a look-up: 60 ns instead of 150.
   napi_value run = nullptr;
@@ -58,6 +59,9 @@ Call::Call(const Napi::CallbackInfo& info) : ObjectWrap(info), environment_(*inf
   const auto self = info.This().As<Napi::Object>();
   self.Set("run", function);
   self.Set("onFinish", info[2]);
+  Napi::MemoryManagement::AdjustExternalMemory(env, kCallBytes);
+  environment_->calls.insert(this);
+  handle_ = handle.release();
 }
 
 Call::~Call() {

@@ -53,18 +53,19 @@ void Model::define(Napi::Env env, Napi::Object exports) {
   exports.Set("Model", constructor);
 }
 
-Napi::Object Model::make(Environment& environment, sidecall_model* opened, int64_t bytes) {
+Napi::Object Model::make(Environment& environment, sidecall_model** opened, int64_t bytes) {
   const Napi::Env env = environment.env;
   return environment.model_constructor.New(
-      {Napi::External<sidecall_model>::New(env, opened), Napi::Number::New(env, static_cast<double>(bytes))});
+      {Napi::External<sidecall_model*>::New(env, opened), Napi::Number::New(env, static_cast<double>(bytes))});
 }
 
+// The handle is taken last: before, anything may throw, and then it stays its owner's.
 Model::Model(const Napi::CallbackInfo& info)
     : ObjectWrap(info),
       environment_(*info.Env().GetInstanceData<std::shared_ptr<Environment>>()),
-      handle_(info[0].As<Napi::External<sidecall_model>>().Data()),
       bytes_(kSessionBytes + info[1].As<Napi::Number>().Int64Value()) {
   Napi::MemoryManagement::AdjustExternalMemory(info.Env(), bytes_);
+  handle_ = std::exchange(*info[0].As<Napi::External<sidecall_model*>>().Data(), nullptr);
 }
 
 Model::~Model() { release(); }

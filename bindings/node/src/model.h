@@ -11,8 +11,8 @@ class Model final : public Napi::ObjectWrap<Model> {
  public:
   static void define(Napi::Env env, Napi::Object exports);
 
-  // `bytes`: what the model weighs, for the garbage collector, which sees a tiny object.
-  static Napi::Object make(Environment& environment, sidecall_model* opened, int64_t bytes);
+  // Takes the handle out of `opened`. `bytes`: what the model weighs, for the garbage collector, which sees a tiny object.
+  static Napi::Object make(Environment& environment, sidecall_model** opened, int64_t bytes);
 
   explicit Model(const Napi::CallbackInfo& info);
   ~Model() override;

@@ -5,7 +5,6 @@
 #include <memory>
 #include <string>
 #include <system_error>
-#include <utility>
 
 #include "model.h"
 
@@ -75,9 +74,7 @@ std::unique_ptr<Opening> read_arguments(const Napi::CallbackInfo& info) {
   return opening;
 }
 
-Napi::Value take_model(Environment& environment, Opening* opening) {
-  return Model::make(environment, std::exchange(opening->model, nullptr), opening->bytes());
-}
+Napi::Value take_model(Environment& environment, Opening* opening) { return Model::make(environment, &opening->model, opening->bytes()); }
 
 Napi::Value open_sync(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
