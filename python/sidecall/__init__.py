@@ -3,6 +3,7 @@
 open    an .onnx file -> Model: `run` for tensors, `predict` for records and DataFrames
 export  a fitted scikit-learn, xgboost or lightgbm model -> an .onnx file with its contract
 check   which steps of a pipeline convert
+serve   a Python object, a function or a file -> a server that other processes of this host call
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sidecall._engine import engine
     from sidecall._signature import Column, Feature, Signature, Tensor
     from sidecall.exporting import ExportError, check, export
+    from sidecall.serving import Server, serve
 
     __version__: str
 
@@ -32,6 +34,7 @@ __all__ = [
     "ExportError",
     "Feature",
     "Model",
+    "Server",
     "Signature",
     "Tensor",
     "check",
@@ -39,6 +42,7 @@ __all__ = [
     "errors",
     "export",
     "open",
+    "serve",
 ]
 
 # Loaded on first use: importing sidecall must not cost what a caller does not need.
@@ -52,6 +56,8 @@ _LAZY = {
     "check": "sidecall.exporting",
     "engine": "sidecall._engine",
     "export": "sidecall.exporting",
+    "Server": "sidecall.serving",
+    "serve": "sidecall.serving",
 }
 
 

@@ -16,6 +16,8 @@ py::str interned(const char* text) {
   return py::reinterpret_steal<py::str>(name);
 }
 
+}  // namespace
+
 TensorSpec spec_of(const sidecall_tensor_spec& tensor) {
   TensorSpec spec;
   spec.name = interned(tensor.name);
@@ -29,8 +31,6 @@ TensorSpec spec_of(const sidecall_tensor_spec& tensor) {
   spec.dim_names = py::tuple(names);
   return spec;
 }
-
-}  // namespace
 
 Model::Model(sidecall_model* model) : handle_(model, sidecall_model_close) {
   for (int32_t i = 0; i < sidecall_model_num_inputs(model); ++i) inputs_.push_back(spec_of(*sidecall_model_input_spec(model, i)));

@@ -109,6 +109,8 @@ sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, PyO
 // One value of an output as Python knows it: bool, int, float or str.
 py::object value_of(sidecall_call* call, const sidecall_view& view, int64_t row, int32_t index, const Column& column);
 
+TensorSpec spec_of(const sidecall_tensor_spec& tensor);
+
 // Adds Model, Pending and Call to the module.
 void add_model(py::module_& module);
 void add_call(py::module_& module);

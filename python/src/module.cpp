@@ -4,6 +4,7 @@
 
 #include "fast.h"
 #include "model.h"
+#include "server.h"
 
 namespace sidecall_python {
 namespace {
@@ -105,6 +106,7 @@ PYBIND11_MODULE(_native, module) {
   module.doc() = "The native backend of sidecall; use the package, not this module.";
   add_model(module);
   add_call(module);
+  add_server(module);
   module.def("open", &open, py::arg("source"), py::arg("is_file"), py::arg("verify"), py::arg("extra"), py::arg("timeout_ns"),
              py::arg("onnxruntime"), py::arg("package"));
   module.def("describe_engine", &describe_engine, py::arg("onnxruntime"), py::arg("package"));

@@ -70,11 +70,11 @@ def export(
     >>> print(report)  # doctest: +SKIP
     """
     target = Path(path)
-    about = _about(name if name is not None else target.stem, version, metadata)
-    job = _Job(model, data, feature_names, dtype, ranges, golden)
+    described = about(name if name is not None else target.stem, version, metadata)
+    job = Job(model, data, feature_names, dtype, ranges, golden)
     with Progress(progress, job.data.rows) as bar:
         report, graph = job.convert(bar.advance)
-    report.contract["model"] = about | {"task": job.original.task}
+    report.contract["model"] = described | {"task": job.original.task}
     content = artifact.seal(graph, report.contract)
     artifact.write(target, content)
     report.path, report.size_bytes, report.seconds = target, len(content), time.monotonic() - job.started
@@ -93,9 +93,9 @@ def check(model: Any, data: Any = None, *, feature_names: Sequence[str] | None =
     if data is None:
         return result
     try:
-        job = _Job(model, data, feature_names, None, True, "synthetic")
+        job = Job(model, data, feature_names, None, True, "synthetic")
         report, graph = job.convert(lambda rows: None)
-        report.contract["model"] = _about(type(model).__name__, "", None) | {"task": job.original.task}
+        report.contract["model"] = about(type(model).__name__, "", None) | {"task": job.original.task}
         artifact.seal(graph, report.contract)
         result.report = report
     except StepError as error:
@@ -103,8 +103,8 @@ def check(model: Any, data: Any = None, *, feature_names: Sequence[str] | None =
     return result
 
 
-class _Job:
-    """Everything that is known of one model and its data on the way to a file."""
+class Job:
+    """Everything that is known of one model and its data on the way to a file, or to a server that keeps the model as it is."""
 
     def __init__(self, model: Any, data: Any, feature_names: Sequence[str] | None, dtype: Any, ranges: bool, golden_source: str) -> None:
         self.started = time.monotonic()
@@ -120,10 +120,27 @@ class _Job:
         self.data: Data = invent(self.original, feature_names) if data is None else read_data(data, model, feature_names)
         self.original.describe(self.data.original(slice(0, _SAMPLE_ROWS)))
         self.accepts: list[Acceptance] = probe(self.data, self.original)
-        self.schema: Schema = infer(self.data, self.accepts, dtype=dtype, ranges=self.ranges)
+        self.schema: Schema
+        self.infer(dtype)
         self.generator = Generator(self.data, self.accepts, self.original)
         self.few = Generator(self.data, self.accepts, self.original, seed=1, exact=ranges).golden(golden.ROWS)
         self._decide()
+
+    def infer(self, dtype: Any) -> None:
+        """Features and inputs; `dtype` where the values do not tell."""
+        self.schema = infer(self.data, self.accepts, dtype=dtype, ranges=self.ranges)
+
+    def serve(self, session: Any) -> Report:
+        """The report of a model that is served as it is; `session` answers tensors as its callers will see it. Raises ParityError where what
+        float32 inputs lose changes answers."""
+        measure = Measure(self.data, self.schema, self.original, session)
+        if len(self.few[0]):
+            golden.mark_random(self.few, measure)
+        rows = np.unique(np.linspace(0, self.data.rows - 1, _SAMPLE_ROWS).astype(int))
+        of_few = self._held(measure.of_columns(self.few), "synthetic rows")
+        of_many = self._held(measure.of_columns(self.generator.many(_SYNTHETIC_ROWS)), "synthetic rows")
+        of_data = self._held(measure.of_columns([column.take(rows) for column in self.data.columns]), "the data")
+        return self._report("original", "not converted", measure, of_data, of_many, of_few)
 
     def convert(self, on_rows: Callable[[int], None]) -> tuple[Report, Any]:
         """The graph of the lowest precision at which parity holds. Raises StepError."""
@@ -230,7 +247,7 @@ class _Job:
         return Report(None, contract, precision, why, notes=list(self.data.notes))
 
 
-def _about(name: str, version: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
+def about(name: str, version: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     created = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     about: dict[str, Any] = {"name": name, "version": version, "created": created, "task": "", "id": ""}
     if metadata is not None:

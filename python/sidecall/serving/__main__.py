@@ -1,0 +1,129 @@
+"""`sidecall serve` of Python objects and pickles: the native command hands over to `python -m sidecall.serving serve`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from sidecall import errors
+
+# Those of every command of sidecall: 1 is also wrong usage.
+OK, NO, BAD_INPUT, BAD_MODEL, BAD_MACHINE = 0, 1, 2, 3, 4
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(NO, f"sidecall: serve: {message} (see sidecall serve app:model --help)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    from .run import serve
+
+    try:
+        serve(
+            options.target,
+            options.at,
+            workers=options.workers,
+            threads=options.threads,
+            data=_data(options),
+            contract=options.contract,
+            name=options.name,
+            version=options.version,
+            golden=options.golden,
+            ranges=not options.no_ranges,
+            feature_names=options.feature_names,
+            trust_pickle=options.trust_pickle,
+            copy=options.copy,
+            allow_uids=options.allow_uid,
+            group=options.group,
+            max_connections=options.max_connections,
+            max_call_bytes=int(options.max_call * (1 << 20)),
+            max_memory_bytes=int(options.max_memory * (1 << 20)),
+            drain_timeout=options.drain_timeout,
+            log="json" if options.json_log else "text",
+            log_level=options.log_level,
+        )
+    except errors.Error as error:
+        return _fail(_code_of(error), error)
+    except ModuleNotFoundError as error:
+        return _fail(BAD_MACHINE, f"{error.name or 'a package'} is not installed")
+    except Exception as error:
+        code = _code_of_export(error)
+        if code is None:
+            raise
+        return _fail(code, error)
+    return OK
+
+
+def _data(options: argparse.Namespace) -> Any:
+    if options.data is None:
+        return None
+    from sidecall.exporting.files import InputError, load_data
+
+    from .targets import resolve
+
+    target, _ = resolve(options.target, trust_pickle=options.trust_pickle)
+    try:
+        return load_data(options.data, target, options.trust_pickle, options.drop)
+    except InputError as error:
+        raise errors.InvalidArgument(str(error)) from error
+
+
+def _code_of(error: errors.Error) -> int:
+    if isinstance(error, errors.Busy):
+        return BAD_MACHINE
+    return {10: NO, 20: BAD_MODEL, 30: BAD_MODEL, 40: BAD_INPUT}.get(error.family, BAD_MACHINE)
+
+
+def _code_of_export(error: Exception) -> int | None:
+    """What describing a model by data raises."""
+    if "sidecall.exporting.errors" not in sys.modules:
+        return None
+    from sidecall.exporting.errors import DataError, ExportError
+
+    return BAD_INPUT if isinstance(error, DataError) else BAD_MODEL if isinstance(error, ExportError) else None
+
+
+def _fail(code: int, error: object) -> int:
+    print(f"sidecall: {error}", file=sys.stderr)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="sidecall", description="Serving of Python objects.")
+    commands = parser.add_subparsers(required=True, metavar="serve", parser_class=_Parser)
+    serve = commands.add_parser("serve", prog="sidecall serve", help="let other processes of this host call a Python object")
+    add = serve.add_argument
+    add("target", metavar="APP", help="module:object, or a fitted model as .joblib, .pkl or .pickle")
+    add("--at", metavar="ADDRESS", help="shm:NAME or shm:/path; without it SIDECALL_FD")
+    add("--workers", metavar="N", type=int, help="processes that serve, replaced when they die; without it this process serves")
+    add("--threads", metavar="N", type=int, default=1, help="of each process that run the object; 1")
+    add("--trust-pickle", action="store_true", help="load the pickle: it can run any code of whoever wrote it")
+    add("--data", metavar="FILE", help="representative rows: .csv, .parquet, .npy, .txt (a text a line), .joblib")
+    add("--drop", metavar="COLUMN", action="append", default=[], help="a column of the data that is no feature; repeatable")
+    add("--feature-names", metavar="A,B,...", type=lambda text: text.split(","), help="names for the columns of an array")
+    add("--contract", metavar="FILE", help="a .contract.json, in place of data")
+    add("--name", help="the model's name")
+    add("--version", default="", help="the model's version")
+    add("--golden", choices=("synthetic", "real", "none"), default="synthetic", help="where the rows verified at start come from")
+    add("--no-ranges", action="store_true", help="leave minimum, maximum and categories seen out of the contract")
+    add("--allow-uid", metavar="UID", type=int, action="append", default=[], help="admit this user too; repeatable")
+    add("--group", help="admit this group too")
+    add("--copy", choices=("auto", "always"), default="auto", help="always: inputs are never read in place")
+    add("--max-connections", metavar="N", type=int, default=1024, help="1024")
+    add("--max-call", metavar="MIB", type=float, default=256, help="MiB of a request or answer; 256")
+    add("--max-memory", metavar="MIB", type=float, default=4096, help="MiB of all connections; 4096")
+    add("--drain-timeout", metavar="S", type=float, default=10, help="seconds for running calls at the end; 10")
+    add("--json-log", action="store_true", help="log lines as JSON")
+    add("--log-level", choices=("debug", "info", "warning", "error"), default="info", help="of the log")
+    return parser
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,170 @@
+"""The contract of an estimator that stays in Python: made as at export, without a conversion; the answers of the golden rows are its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sidecall.exporting.data import Data
+from sidecall.exporting.errors import ParityError
+from sidecall.exporting.run import Job, about
+from sidecall.exporting.schema import Feature, Schema
+
+from . import rows
+from .estimators import Answer, Estimator
+from .service import Service
+
+
+def service_of(
+    model: Any,
+    data: Any,
+    *,
+    name: str,
+    version: str = "",
+    metadata: Mapping[str, Any] | None = None,
+    golden: str = "synthetic",
+    ranges: bool = True,
+    dtype: Any = None,
+    feature_names: Sequence[str] | None = None,
+) -> Service:
+    """Raises what `sidecall.export` raises, except for steps that do not convert.
+
+    Inputs are float32 where export would have them so and the model answers alike, so that a program can go to the converted file and back.
+    """
+    job = Job(model, data, feature_names, dtype, ranges, golden)
+    try:
+        report, served = _served(job)
+    except ParityError:
+        job.infer("float64")
+        report, served = _served(job)
+    contract = report.contract
+    contract["model"] = about(name, version, metadata) | {"task": job.original.task}
+    contract["model"]["id"] = _identity(model, contract)
+    return Service(served.estimator, signature_text(job.schema, served.estimator.answers), json.dumps(contract, ensure_ascii=False))
+
+
+def _served(job: Job) -> tuple[Any, _Served]:
+    sample = job.original.ask(job.data.original(slice(0, 100)))
+    for output in job.original.outputs:
+        if not output.is_label:
+            output.type = _type_of(sample[output.name])
+    served = _Served(job)
+    return job.serve(served), served
+
+
+class _Served:
+    """Stands where export has a session over the converted graph: what callers of the server will get."""
+
+    def __init__(self, job: Job) -> None:
+        answers = [_answer(output) for output in job.original.outputs]
+        label = job.original.outputs[0]
+        if label.decision == {"rule": "argmax", "output": "probabilities"} and _decides_by_probability(job.model):
+            answers[0].classes = label.classes
+        self.estimator = Estimator(job.model, row_builder(job.data, job.schema), answers)
+        self.inputs = [name for name, _, _ in job.schema.inputs]
+
+    def run(self, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        from sidecall.exporting.original import quiet
+
+        with quiet():
+            results = self.estimator(*(tensors[name] for name in self.inputs))
+        return {
+            answer.name: result[:, 0] if result.ndim == 2 and result.shape[1] == 1 else result
+            for answer, result in zip(self.estimator.answers, results, strict=True)
+        }
+
+
+def row_builder(data: Data, schema: Schema) -> Any:
+    """What turns a request's tensors into rows of the container that the model was trained on."""
+    inputs = [name for name, _, _ in schema.inputs]
+    places = [_place(feature, inputs) for feature in schema.features]
+    if data.layout == "text":
+        return rows.Text(places[0], data.sentinels[0])
+    if data.layout == "frame":
+        from .frames import Frame
+
+        return Frame(places, data.original(slice(0, 0)), list(data.sentinels))
+    array: Any = data.original(slice(0, 0))
+    if array.dtype.kind in "fiub":
+        return rows.Matrix(array.dtype, [place.decimals for place in places])
+    return rows.Objects(places, list(data.sentinels))
+
+
+def _place(feature: Feature, inputs: list[str]) -> rows.Place:
+    missing = feature.missing if feature.nullable else None
+    reserved = missing["value"] if isinstance(missing, dict) else None
+    return rows.Place(feature.name, feature.kind, inputs.index(feature.input), feature.column, reserved, feature.places)
+
+
+def _answer(output: Any) -> Answer:
+    by_class = output.name != "label" and output.classes is not None
+    width = len(output.classes) if by_class else output.width
+    return Answer(output.name, output.method, output.type, width)
+
+
+# Classifiers whose `predict` is the class of the largest probability. Others, such as SVC, may decide otherwise in rows that no sample shows.
+_BY_PROBABILITY = {
+    "sklearn": {
+        "DecisionTreeClassifier",
+        "ExtraTreeClassifier",
+        "ExtraTreesClassifier",
+        "GaussianNB",
+        "GradientBoostingClassifier",
+        "HistGradientBoostingClassifier",
+        "KNeighborsClassifier",
+        "LogisticRegression",
+        "LogisticRegressionCV",
+        "MLPClassifier",
+        "RandomForestClassifier",
+    },
+    "lightgbm": {"LGBMClassifier"},
+    "xgboost": {"XGBClassifier"},
+}
+
+
+def _decides_by_probability(model: Any) -> bool:
+    while type(model).__module__.startswith("sklearn."):
+        if type(model).__name__ == "Pipeline":
+            model = model.steps[-1][1]
+        elif type(model).__name__ in ("GridSearchCV", "RandomizedSearchCV"):
+            model = model.best_estimator_
+        else:
+            break
+    return type(model).__name__ in _BY_PROBABILITY.get(type(model).__module__.split(".")[0], ())
+
+
+def _type_of(answer: np.ndarray) -> str:
+    kind = answer.dtype.kind
+    if kind == "f":
+        return "float32" if answer.dtype.itemsize <= 4 else "float64"
+    return {"i": "int64", "u": "int64", "b": "bool"}.get(kind, "string")
+
+
+def signature_text(schema: Schema, answers: list[Answer]) -> str:
+    """The tensors as shm/PROTOCOL.md writes them in the first line of a signature."""
+    inputs = [{"name": name, "dtype": dtype, "dims": [-1, width], "dim_names": ["N", ""]} for name, dtype, width in schema.inputs]
+    outputs = [
+        {
+            "name": answer.name,
+            "dtype": answer.dtype,
+            "dims": [-1] if answer.width is None else [-1, answer.width],
+            "dim_names": ["N"] if answer.width is None else ["N", ""],
+        }
+        for answer in answers
+    ]
+    return json.dumps({"inputs": inputs, "outputs": outputs}, ensure_ascii=False)
+
+
+def _identity(model: Any, contract: dict[str, Any]) -> str:
+    """The numbers' identity: of the pickled model, or of its answers where it cannot be pickled."""
+    import pickle
+
+    try:
+        content = pickle.dumps(model)
+    except Exception:  # whatever an object raises when it is pickled
+        content = json.dumps([contract["features"], contract["outputs"], contract["verification"]], sort_keys=True).encode()
+    return hashlib.sha256(content).hexdigest()

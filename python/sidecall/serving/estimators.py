@@ -1,0 +1,85 @@
+"""A fitted estimator as a function over tensors. Its methods are asked with rows as they were in training; answers take the contract's types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class Answer:
+    """One output: the method that gives it, and its tensor."""
+
+    name: str
+    method: str
+    dtype: str
+    width: int | None  # columns of an [N, width] tensor; None for [N]
+    classes: list[Any] | None = None  # of a label that is the class of the largest probability
+
+
+class Estimator:
+    """Called with a tensor for each input; gives a tuple with an array for each output. Can be pickled, for workers.
+
+    `predict` of a classifier mostly computes what `predict_proba` gave before: where the contract says that the label is the class of the largest
+    probability it is looked up, and asked for only where two probabilities tie.
+    """
+
+    def __init__(self, model: Any, rows: Callable[[Any], Any], answers: list[Answer]) -> None:
+        self.model, self.rows, self.answers = model, rows, answers
+        self._bind()
+
+    def __call__(self, *tensors: np.ndarray) -> tuple[np.ndarray, ...]:
+        rows = self.rows(tensors)
+        if self._classes is None:
+            return tuple([tensor_of(method(rows), answer) for method, answer in self._bound])
+        (predict, label), (predict_proba, answer) = self._bound
+        probabilities = tensor_of(predict_proba(rows), answer)
+        best = probabilities.argmax(axis=1)
+        if np.count_nonzero(probabilities == probabilities.max(axis=1, keepdims=True)) == len(probabilities):
+            return self._classes[best], probabilities
+        return tensor_of(predict(rows), label), probabilities
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"model": self.model, "rows": self.rows, "answers": self.answers}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._bind()
+
+    def _bind(self) -> None:
+        self._bound = [(getattr(self.model, answer.method), answer) for answer in self.answers]
+        first = self.answers[0]
+        looked_up = first.classes is not None and [answer.name for answer in self.answers] == ["label", "probabilities"]
+        self._classes = np.array(first.classes, dtype="object" if first.dtype == "string" else first.dtype) if looked_up else None
+
+
+def tensor_of(value: Any, answer: Answer) -> np.ndarray:
+    """What a method gave, as the output's tensor. Raises sidecall.errors.Engine where it does not fit."""
+    if type(value) is not np.ndarray:
+        value = np.asarray(value.toarray() if hasattr(value, "toarray") else value)
+    if answer.dtype == "string":
+        value = value.astype(object)
+    elif value.dtype.name != answer.dtype:
+        value = _converted(value, answer)
+    array: np.ndarray = value
+    if answer.width is None:
+        return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
+    return array.reshape(-1, 1) if array.ndim == 1 and answer.width == 1 else array
+
+
+def _converted(value: np.ndarray, answer: Answer) -> np.ndarray:
+    from sidecall import errors
+
+    if value.dtype.kind not in "fiubO":
+        raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got {value.dtype}")
+    try:
+        converted: np.ndarray = value.astype(answer.dtype)
+    except (TypeError, ValueError) as error:
+        raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got {type(error).__name__} in its conversion") from error
+    # A label that is 1.0 stands for 1; a number that would be cut does not.
+    if value.dtype.kind == "f" and converted.dtype.kind in "iub" and (converted != value).any():
+        raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got numbers with a fraction")
+    return converted

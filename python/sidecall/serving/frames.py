@@ -1,0 +1,75 @@
+"""DataFrames over a request's tensors, with the columns and dtypes of training; built for one row at a time as cheaply as pandas allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .rows import Place, Tensors, restored
+
+
+class Frame:
+    """Rows as a DataFrame. `template` is an empty frame with the columns and dtypes wanted."""
+
+    def __init__(self, places: list[Place], template: Any, sentinels: list[object]) -> None:
+        self.places, self.template, self.sentinels = places, template, sentinels
+        self.columns = template.columns
+        dtypes = list(template.dtypes)
+        self.dtypes = dtypes
+        same = all(isinstance(dtype, np.dtype) and dtype == dtypes[0] and dtype.kind == "f" for dtype in dtypes)
+        in_order = all(place.input == 0 and place.column == i for i, place in enumerate(places))
+        self.is_matrix = same and in_order and all(place.reserved is None for place in places)
+        self.decimals = np.array([-1 if place.decimals is None else place.decimals for place in places])
+
+    def __call__(self, tensors: Tensors) -> Any:
+        import pandas
+
+        if self.is_matrix:
+            values = tensors[0]
+            if values.dtype == np.float32 and self.dtypes[0] == np.float64 and (self.decimals >= 0).any():
+                values = restored(values, self.decimals)
+            return pandas.DataFrame(values.astype(self.dtypes[0], copy=False), columns=self.columns, copy=False)
+        series = [
+            self._column(place, dtype, sentinel, tensors)
+            for place, dtype, sentinel in zip(self.places, self.dtypes, self.sentinels, strict=True)
+        ]
+        frame = pandas.DataFrame(dict(enumerate(series)), copy=False)
+        frame.columns = self.columns
+        return frame
+
+    def _column(self, place: Place, dtype: Any, sentinel: object, tensors: Tensors) -> Any:
+        if not isinstance(dtype, np.dtype):
+            return self._extension(place, dtype, tensors)
+        if dtype.kind == "O":
+            values = np.empty(len(tensors[0]), dtype=object)
+            values[:] = place.objects(tensors, sentinel)
+            return values
+        values, missing = place.values(tensors)
+        if dtype.kind == "f" or missing is not None:
+            # A numpy column of integers or booleans is float64 as soon as a value is missing in it.
+            wide = place.floats(values)
+            if missing is not None and place.reserved is not None:
+                wide[missing] = np.nan
+            return wide.astype(dtype, copy=False) if dtype.kind == "f" else wide
+        return values.astype(dtype, copy=False)
+
+    def _extension(self, place: Place, dtype: Any, tensors: Tensors) -> Any:
+        import pandas
+
+        items = place.objects(tensors, None)
+        if isinstance(dtype, pandas.CategoricalDtype):
+            # A value outside the categories would silently become missing.
+            new = [value for value in dict.fromkeys(items) if value is not None and value not in set(dtype.categories)]
+            if new:
+                return pandas.Categorical(items, categories=[*dtype.categories, *new])
+            return pandas.Categorical(items, dtype=dtype)
+        return pandas.array(items, dtype=dtype)
+
+
+def template(features: list[dict[str, Any]]) -> Any:
+    """An empty frame for a contract's features, with the widest dtype of each type; text as objects."""
+    import pandas
+
+    dtypes = {"float32": "float64", "float64": "float64", "int64": "int64", "bool": "bool", "string": "object"}
+    return pandas.DataFrame({feature["name"]: pandas.Series(dtype=dtypes[feature["type"]]) for feature in features})

@@ -1,0 +1,200 @@
+"""Functions as services: over records, one at a time or many, or over arrays. What they take and give follows from type hints, data, a contract
+or shapes that are written out."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sidecall import errors
+
+from .hints import Answers, Features, answers_of_hints, features_of_hints, is_over_arrays, is_over_many
+from .rows import Records, places_of
+from .samples import answers_of_sample, features_of_records, golden_rows
+from .service import Service
+
+_TENSOR = re.compile(r"(?P<dtype>\w+)\[(?P<dims>[^\]]*)\]")
+
+
+class RecordFunction:
+    """A function over records as one over tensors."""
+
+    def __init__(self, function: Callable[..., Any], form: str, features: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+        self.function, self.form, self.outputs = function, form, outputs
+        self.rows = Records(places_of(features, input_names(features)))
+
+    def __call__(self, *tensors: np.ndarray) -> tuple[np.ndarray, ...]:
+        return self.answer(self.rows(tensors))
+
+    def answer(self, records: list[dict[str, Any]]) -> tuple[np.ndarray, ...]:
+        if self.form == "many":
+            answers = list(self.function(records))
+            if len(answers) != len(records):
+                raise errors.Engine(f"the served function: expected an answer for each of {len(records)} records, got {len(answers)}")
+        elif self.form == "keywords":
+            answers = [self.function(**record) for record in records]
+        else:
+            answers = [self.function(record) for record in records]
+        return tuple(_column(output, answers, only=len(self.outputs) == 1) for output in self.outputs)
+
+
+class ArrayFunction:
+    """A function over arrays whose tensors are written out; a dict answers by name."""
+
+    def __init__(self, function: Callable[..., Any], outputs: dict[str, str]) -> None:
+        self.function, self.outputs = function, outputs
+
+    def __call__(self, *tensors: np.ndarray) -> tuple[Any, ...]:
+        answer: Any = self.function(*tensors)
+        if isinstance(answer, Mapping):
+            absent = [name for name in self.outputs if name not in answer]
+            if absent:
+                raise errors.Engine(f"output '{absent[0]}': expected an array, got nothing")
+            answer = tuple(answer[name] for name in self.outputs)
+        elif not isinstance(answer, tuple):
+            answer = (answer,)
+        given = list(answer)
+        if len(given) != len(self.outputs):
+            raise errors.Engine(f"the served function: expected {len(self.outputs)} outputs, got {len(given)}")
+        return tuple(_cast(value, dtype, name) for value, (name, dtype) in zip(given, self.outputs.items(), strict=True))
+
+
+def service_of_function(
+    function: Callable[..., Any],
+    *,
+    data: Any = None,
+    contract: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, str] | None = None,
+    outputs: Mapping[str, str] | None = None,
+    about: Mapping[str, Any],
+) -> Service:
+    """Raises sidecall.errors.ContractInvalid where nothing tells what the function takes or gives."""
+    if inputs is not None or outputs is not None:
+        return _over_arrays(function, inputs, outputs)
+    if is_over_arrays(function):
+        raise errors.ContractInvalid(
+            'a function over arrays: expected its tensors, as in inputs={"X": "float32[N,30]"}, outputs={"y": "float32[N]"}, got none'
+        )
+    if contract is not None:
+        return Service(RecordFunction(function, _form(function), contract["features"], contract["outputs"]), None, json.dumps(contract))
+    records = None if data is None else records_of(data)
+    hinted = features_of_hints(function)
+    features = hinted if hinted is not None else features_of_records(records)
+    form = _form(function)
+    answers: Answers | None = answers_of_hints(function)
+    if answers is None:
+        answers = answers_of_sample(function, form, records)
+    for name in {feature["input"] for feature in features} & {output["name"] for output in answers}:
+        _rename_input(features, name, answers)
+    served = RecordFunction(function, form, features, answers)
+    made = {"format": 1, "model": dict(about), "features": features, "outputs": answers}
+    if records is not None:
+        made["verification"] = golden_rows(served, features, answers, records)
+    return Service(served, None, json.dumps(made, ensure_ascii=False, allow_nan=False))
+
+
+def input_names(features: list[dict[str, Any]]) -> list[str]:
+    """The tensors' names, in the order in which the features first name them."""
+    return list(dict.fromkeys(feature["input"] for feature in features))
+
+
+def records_of(data: Any) -> list[dict[str, Any]]:
+    """A list of dicts, from one or from a DataFrame."""
+    if hasattr(data, "to_dict") and hasattr(data, "columns"):
+        data = data.to_dict("records")
+    if isinstance(data, Sequence) and data and all(isinstance(record, Mapping) for record in data):
+        return [dict(record) for record in data]
+    raise errors.ContractInvalid("data: expected records (dicts) or a DataFrame for a function over records, got something else")
+
+
+def _form(function: Callable[..., Any]) -> str:
+    if is_over_many(function):
+        return "many"
+    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    needed = [p for p in parameters if p.default is p.empty]
+    return "one" if len(needed) == 1 and len(parameters) == 1 and not _is_scalar(needed[0].annotation) else "keywords"
+
+
+def _is_scalar(annotation: Any) -> bool:
+    from .hints import scalar_of
+
+    return scalar_of(annotation) is not None
+
+
+def _rename_input(features: Features, name: str, answers: Answers) -> None:
+    taken = {feature["name"] for feature in features} | {output["name"] for output in answers}
+    fresh = name + "_input"
+    while fresh in taken:
+        fresh += "_"
+    for feature in features:
+        if feature["input"] == name:
+            feature["input"] = fresh
+
+
+def _over_arrays(function: Callable[..., Any], inputs: Mapping[str, str] | None, outputs: Mapping[str, str] | None) -> Service:
+    if not inputs or not outputs:
+        raise errors.ContractInvalid("expected inputs and outputs, both with at least one tensor, got one without the other")
+    signature = {
+        "inputs": [_tensor(name, text) for name, text in inputs.items()],
+        "outputs": [_tensor(name, text) for name, text in outputs.items()],
+    }
+    dtypes = {entry["name"]: entry["dtype"] for entry in signature["outputs"]}
+    return Service(ArrayFunction(function, dtypes), json.dumps(signature, ensure_ascii=False), None, in_place=False)
+
+
+def _tensor(name: str, text: str) -> dict[str, Any]:
+    """ "float32[N,30]": free dimensions are names or "?"."""
+    match = _TENSOR.fullmatch(text.replace(" ", ""))
+    if match is None:
+        raise errors.ContractInvalid(f"tensor '{name}': expected a type and dimensions such as float32[N,30], got other text")
+    parts = [part for part in match["dims"].split(",") if part]
+    dims = [int(part) if part.isdigit() else -1 for part in parts]
+    names = ["" if part.isdigit() or part == "?" else part for part in parts]
+    return {"name": name, "dtype": match["dtype"], "dims": dims, "dim_names": names}
+
+
+def _column(output: dict[str, Any], answers: list[Any], only: bool) -> np.ndarray:
+    """One output of all answers as its tensor."""
+    name, keys = output["name"], output.get("classes") if output["role"] != "label" else None
+    values = [_member(answer, name, only) for answer in answers]
+    if keys is not None:
+        values = [[_entry(value, name, key) for key in keys] for value in values]
+    return _cast(np.array(values, dtype=object if output["type"] == "string" else None), output["type"], name)
+
+
+def _member(answer: Any, name: str, only: bool) -> Any:
+    if isinstance(answer, Mapping):
+        if name in answer:
+            return answer[name]
+    elif hasattr(answer, "__dataclass_fields__") or hasattr(answer, "_fields"):
+        return getattr(answer, name)
+    elif only:
+        return answer
+    raise errors.Engine(f"output '{name}': expected a value in every answer, got none")
+
+
+def _entry(value: Any, name: str, key: Any) -> Any:
+    if isinstance(value, Mapping) and key in value:
+        return value[key]
+    raise errors.Engine(f"output '{name}': expected a value for each class, got none for one")
+
+
+def _cast(value: Any, dtype: str, name: str = "") -> np.ndarray:
+    from .estimators import Answer, tensor_of
+
+    array = np.asarray(value)
+    if dtype == "string":
+        bad = next((item for item in array.reshape(-1).tolist() if not isinstance(item, str)), None)
+        if bad is not None:
+            raise errors.Engine(f"output '{name}': expected string, got {type(bad).__name__}")
+        return array.astype(object)
+    if array.dtype.kind == "O" or array.dtype.name == dtype:
+        return array if array.dtype.kind != "O" else tensor_of(array, Answer(name, "", dtype, None))
+    if array.dtype.kind not in "fiub":
+        raise errors.Engine(f"output '{name}': expected {dtype}, got {array.dtype.name}")
+    return tensor_of(array, Answer(name, "", dtype, None)) if array.ndim < 2 else array.astype(dtype)

@@ -1,0 +1,91 @@
+"""What `serve` was asked for, checked once and handed to every process that serves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sidecall import errors
+
+LEVELS = ("debug", "info", "warning", "error")
+
+
+@dataclass
+class Log:
+    """Lines on a descriptor; None in its place logs nothing."""
+
+    fd: int = 2
+    as_json: bool = False
+    least_level: int = 1
+
+    def native(self) -> tuple[int, bool, int]:
+        return self.fd, self.as_json, self.least_level
+
+    def write(self, level: int, event: str, **facts: Any) -> None:
+        if level < self.least_level:
+            return
+        import json
+
+        from sidecall import _backend
+
+        text = json.dumps({"event": event, **facts}, ensure_ascii=False, separators=(",", ":"))
+        _backend.load(None).log_line(self.fd, self.as_json, level, text)
+
+
+@dataclass
+class Options:
+    """`native` are the fields of sidecall_server_options."""
+
+    at: str | None
+    verify: int = 0
+    drain_ns: int = 10_000_000_000
+    native: dict[str, Any] = field(default_factory=dict)
+    log: Log | None = None
+
+
+def native_options(
+    *,
+    threads: int,
+    copy: str,
+    allow_uids: Sequence[int],
+    group: int | str | None,
+    max_connections: int,
+    max_call_bytes: int,
+    max_memory_bytes: int,
+    drain_ns: int,
+) -> dict[str, Any]:
+    if copy not in ("auto", "always"):
+        raise errors.InvalidArgument("copy: expected auto or always, got another word")
+    return {
+        "num_threads": threads,
+        "copy_inputs": 1 if copy == "always" else 0,
+        "allow_uids": list(allow_uids),
+        "group": _group_id(group),
+        "max_connections": max_connections,
+        "max_request_bytes": max_call_bytes,
+        "max_response_bytes": max_call_bytes,
+        "max_memory_bytes": max_memory_bytes,
+        "drain_ns": drain_ns,
+    }
+
+
+def log_of(log: str | None, level: str) -> Log | None:
+    if level not in LEVELS:
+        raise errors.InvalidArgument("log_level: expected debug, info, warning or error, got another word")
+    if log not in (None, "text", "json"):
+        raise errors.InvalidArgument("log: expected text, json or None, got another word")
+    return None if log is None else Log(2, log == "json", LEVELS.index(level))
+
+
+def _group_id(group: int | str | None) -> int:
+    if group is None:
+        return -1
+    if isinstance(group, int) or group.isdigit():
+        return int(group)
+    import grp
+
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        raise errors.InvalidArgument("group: expected the name or number of a group, got another word") from None

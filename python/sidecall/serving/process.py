@@ -1,0 +1,88 @@
+"""One process that serves: opens the native server over a service or a model file, and waits for its end. Used by `serve` itself and by workers."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import traceback
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any
+
+from sidecall import _backend
+
+from .options import Log, Options
+from .service import ModelFile, Service
+
+if TYPE_CHECKING:
+    from sidecall._protocols import Server as NativeServer
+
+
+def open_server(served: Service | ModelFile, options: Options) -> NativeServer:
+    """Golden rows pass before the address appears. Raises sidecall.errors.Error."""
+    backend = _backend.load(None)
+    log = None if options.log is None else options.log.native()
+    if isinstance(served, ModelFile):
+        from sidecall._library import onnxruntime_package
+
+        source = os.fsencode(served.path)
+        model = backend.open(source, True, options.verify, 0, -1, served.onnxruntime, onnxruntime_package())
+        return backend.serve_model(options.at, model, options.native, log)
+    in_place = served.in_place and options.native.get("copy_inputs") != 1
+    report = _Report(options.log)
+    return backend.serve_function(
+        options.at, served.signature, served.contract, served.function, report, in_place, options.verify, options.native, log
+    )
+
+
+class _Report:
+    """Tells the log, and not the caller, where an object failed."""
+
+    def __init__(self, log: Log | None) -> None:
+        self.log = log
+
+    def __call__(self, error: BaseException) -> None:
+        if self.log is not None:
+            text = "".join(traceback.format_exception(error))
+            self.log.write(3, "object.failed", type=type(error).__name__, traceback=text)
+
+
+class Signals:
+    """The first SIGTERM or SIGINT is seen by `wait`; the next one ends the process as it would without us. Only the main thread may use it."""
+
+    def __init__(self, ignored: tuple[signal.Signals, ...] = ()) -> None:
+        self._ignored = ignored
+
+    def __enter__(self) -> Signals:
+        self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        for number in self._ignored:
+            signal.signal(number, signal.SIG_IGN)
+        self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        signal.set_wakeup_fd(self._wakeup)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        os.close(self._read)
+        os.close(self._write)
+
+    @property
+    def fd(self) -> int:
+        """Readable once a signal came."""
+        return self._read
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        for each in self._before:
+            if each not in self._ignored:
+                signal.signal(each, signal.SIG_DFL)
+
+
+def readable(fds: list[int], timeout: float | None = None) -> set[int]:
+    """Those of the descriptors that are readable or hung up."""
+    poll = select.poll()
+    for fd in fds:
+        poll.register(fd, select.POLLIN)
+    ready: list[Any] = poll.poll(None if timeout is None else timeout * 1000)
+    return {fd for fd, _ in ready}

@@ -1,0 +1,128 @@
+"""From a request's tensors to rows as the served object was trained on or takes them: arrays, DataFrames, text, records. Numpy alone, unless
+frames are wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Tensors = Sequence[np.ndarray]
+
+_KINDS = {"float32": "float", "float64": "float", "int64": "int", "bool": "bool", "string": "string"}
+
+
+@dataclass
+class Place:
+    """Where one feature lies in the tensors, and how a missing value is written there."""
+
+    name: str
+    kind: str  # float, int, bool, string
+    input: int
+    column: int
+    reserved: Any = None  # what stands for a missing value, where that is not NaN
+    decimals: int | None = None  # that the column was written with, where a float32 blurs them
+
+    def values(self, tensors: Tensors) -> tuple[np.ndarray, np.ndarray | None]:
+        """The values, and which are missing; None where none is."""
+        tensor = tensors[self.input]
+        values = tensor[:, self.column] if tensor.ndim == 2 else tensor
+        if values.dtype.kind == "f":
+            missing = np.isnan(values)
+        elif self.reserved is None:
+            return values, None
+        else:
+            missing = values == self.reserved
+        return values, missing if missing.any() else None
+
+    def objects(self, tensors: Tensors, nothing: object) -> list[Any]:
+        """Python values of the feature's own type, `nothing` for missing ones."""
+        values, missing = self.values(tensors)
+        items: list[Any] = values.tolist()
+        if missing is not None:
+            items = [nothing if gone else item for item, gone in zip(items, missing.tolist(), strict=True)]
+        if self.kind in ("int", "bool") and values.dtype.kind in "fi" and (values.dtype.kind == "f" or self.kind == "bool"):
+            exact = int if self.kind == "int" else bool
+            items = [item if item is nothing else exact(item) for item in items]
+        elif self.kind == "float" and self.decimals is not None and values.dtype == np.float32:
+            items = [item if item is nothing else exact for item, exact in zip(items, self.floats(values).tolist(), strict=True)]
+        return items
+
+    def floats(self, values: np.ndarray) -> np.ndarray:
+        """float64; a float32 that is the nearest to a decimal of so many places stands for that decimal."""
+        return restored(values, self.decimals) if self.decimals is not None and values.dtype == np.float32 else values.astype(np.float64)
+
+
+def restored(values: np.ndarray, decimals: Any) -> np.ndarray:
+    """float32 as the decimals that they are nearest to, where they are, else as they are. `decimals` may be an array, -1 for columns without."""
+    wide = values.astype(np.float64)
+    scale = 10.0 ** np.maximum(decimals, 0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        written = np.rint(wide * scale) / scale
+        is_written = (written.astype(np.float32) == values) & (np.asarray(decimals) >= 0)
+    result: np.ndarray = np.where(is_written, written, wide)
+    return result
+
+
+def places_of(features: list[dict[str, Any]], inputs: list[str]) -> list[Place]:
+    """Of a contract's features; `inputs` are the names of the tensors in order."""
+    result = []
+    for feature in features:
+        missing = feature.get("missing") if feature["nullable"] else None
+        reserved = missing["value"] if isinstance(missing, dict) else None
+        result.append(Place(feature["name"], _KINDS[feature["type"]], inputs.index(feature["input"]), feature["column"], reserved))
+    return result
+
+
+class Matrix:
+    """One tensor as the array that the object was trained on."""
+
+    def __init__(self, dtype: np.dtype[Any], decimals: list[int | None]) -> None:
+        self.dtype = dtype
+        self.decimals = np.array([-1 if count is None else count for count in decimals])
+        self.restores = bool((self.decimals >= 0).any()) and dtype == np.float64
+
+    def __call__(self, tensors: Tensors) -> np.ndarray:
+        tensor = tensors[0]
+        if self.restores and tensor.dtype == np.float32:
+            return restored(tensor, self.decimals)
+        if self.dtype.kind in "iub" and tensor.dtype.kind == "f" and np.isnan(tensor).any():
+            return tensor.astype(np.float64)
+        return tensor.astype(self.dtype, copy=False)
+
+
+class Objects:
+    """An array of Python objects: text and numbers in one, or with missing values of another kind than NaN."""
+
+    def __init__(self, places: list[Place], sentinels: list[object]) -> None:
+        self.places, self.sentinels = places, sentinels
+
+    def __call__(self, tensors: Tensors) -> np.ndarray:
+        result = np.empty((len(tensors[0]), len(self.places)), dtype=object)
+        for i, (place, sentinel) in enumerate(zip(self.places, self.sentinels, strict=True)):
+            result[:, i] = place.objects(tensors, sentinel)
+        return result
+
+
+class Text:
+    """A list of strings, as vectorizers take them."""
+
+    def __init__(self, place: Place, sentinel: object) -> None:
+        self.place, self.sentinel = place, sentinel
+
+    def __call__(self, tensors: Tensors) -> list[Any]:
+        return self.place.objects(tensors, self.sentinel)
+
+
+class Records:
+    """A list of dicts by feature name, None for missing."""
+
+    def __init__(self, places: list[Place]) -> None:
+        self.places = places
+
+    def __call__(self, tensors: Tensors) -> list[dict[str, Any]]:
+        names = [place.name for place in self.places]
+        columns = [place.objects(tensors, None) for place in self.places]
+        return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]

@@ -1,0 +1,242 @@
+"""`sidecall.serve`: from a Python object or a path to a running server."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from sidecall import errors
+
+from .options import Options, log_of, native_options
+from .process import Signals, open_server, readable
+from .service import ModelFile, Service
+from .targets import resolve, service_of
+from .workers import Workers
+
+if TYPE_CHECKING:
+    from sidecall._protocols import Server as NativeServer
+
+_VERIFY = {"error": 0, "warn": 1, "off": 2}
+_MIB = 1 << 20
+
+Verify = Literal["error", "warn", "off"]
+LogForm = Literal["text", "json"]
+
+
+def serve(
+    target: Any,
+    at: str | None = None,
+    *,
+    workers: int | None = None,
+    threads: int = 1,
+    data: Any = None,
+    contract: Mapping[str, Any] | str | os.PathLike[str] | None = None,
+    inputs: Mapping[str, str] | None = None,
+    outputs: Mapping[str, str] | None = None,
+    name: str | None = None,
+    version: str = "",
+    metadata: Mapping[str, Any] | None = None,
+    verify: Verify = "error",
+    golden: Literal["synthetic", "real", "none"] = "synthetic",
+    ranges: bool = True,
+    dtype: str | Mapping[str, str] | None = None,
+    feature_names: Sequence[str] | None = None,
+    trust_pickle: bool = False,
+    copy: Literal["auto", "always"] = "auto",
+    allow_uids: Sequence[int] = (),
+    group: int | str | None = None,
+    max_connections: int = 1024,
+    max_call_bytes: int = 256 * _MIB,
+    max_memory_bytes: int = 4096 * _MIB,
+    drain_timeout: float = 10.0,
+    log: LogForm | None = "text",
+    log_level: str = "info",
+    block: bool = True,
+) -> Any:
+    """Lets other processes of this host call an object: `sidecall.open("shm:NAME")` in any language.
+
+    target         a fitted estimator or pipeline; a function over records or arrays; "module:object"; the path of an .onnx file (served without
+                   Python) or of a .joblib or .pkl (with trust_pickle)
+    at             "shm:NAME" or "shm:///path"; None takes the control socket that a parent process gives (`exec:`)
+    workers        processes that serve, each with a copy of the object; they are replaced when they die. None serves in this process
+    threads        of each process that run the object; more than one is for what releases the GIL
+    data           rows as the object takes them; they give the contract of an estimator, as at export, and of a function without type hints
+    contract       the contract itself, or the path of a .contract.json, in place of data
+    inputs,        for a function over arrays: its tensors by name, {"X": "float32[N,30]"}; it is called with copies in this order and gives an
+    outputs        array, a tuple or a dict
+    verify         what happens when the golden rows give other answers: "error", "warn" or "off"; SIDECALL_VERIFY wins
+    golden, ranges, dtype, feature_names, metadata, name, version   as for `sidecall.export`
+    copy           "always" gives estimators copies of what callers send, too
+    allow_uids,    users and a group that are admitted besides this user and root
+    group
+    drain_timeout  seconds that running calls are given at the end
+    log            lines on stderr, as "text" or "json"; None for none
+    block          True serves until SIGTERM or SIGINT, drains and returns; a second signal ends the process. False returns a `Server`
+
+    A function over records is annotated (one TypedDict or dataclass, a list of them, or a parameter for each feature), or `data` shows what it takes.
+    Whatever it raises is answered with Engine, its type and message; the traceback goes to the log alone. Errors of `sidecall.errors` go to the caller as they are.
+
+    Raises Busy (a living server is there), Denied, InvalidArgument, ContractInvalid, VerificationFailed, PeerDied (no worker started); for data and models
+    that no contract describes what `sidecall.export` raises.
+
+    >>> def double(amount: float) -> float:
+    ...     return 2 * amount
+    >>> with serve(double, "shm:double", block=False, log=None) as server:
+    ...     sidecall.open("shm:double").predict({"amount": 21})
+    {'prediction': 42.0}
+    """
+    if verify not in _VERIFY:
+        raise errors.InvalidArgument("verify: expected error, warn or off, got another word")
+    if workers is not None and workers < 1:
+        raise errors.InvalidArgument(f"workers: expected 1 or more, or None, got {workers}")
+    if drain_timeout <= 0:
+        raise errors.InvalidArgument("drain_timeout: expected more than 0 seconds, got less")
+    drain_ns = int(drain_timeout * 1e9)
+    native = native_options(
+        threads=threads,
+        copy=copy,
+        allow_uids=allow_uids,
+        group=group,
+        max_connections=max_connections,
+        max_call_bytes=max_call_bytes,
+        max_memory_bytes=max_memory_bytes,
+        drain_ns=drain_ns,
+    )
+    options = Options(at, _VERIFY[verify], drain_ns, native, log_of(log, log_level))
+    found, found_name = resolve(target, trust_pickle=trust_pickle)
+    served: Service | ModelFile
+    if isinstance(found, ModelFile):
+        served = found
+    else:
+        served = service_of(
+            found,
+            data=data,
+            contract=contract,
+            inputs=inputs,
+            outputs=outputs,
+            name=name if name is not None else found_name or "",
+            version=version,
+            metadata=metadata,
+            golden=golden,
+            ranges=ranges,
+            dtype=dtype,
+            feature_names=feature_names,
+        )
+    if not block:
+        return Server(served, workers, options)
+    with Signals() as signals:
+        server = Server(served, workers, options)
+        server._until(signals.fd)
+    return None
+
+
+def status(at: str, *, wait: float = 0.0) -> dict[str, Any]:
+    """The counters of a server in another process, of all its workers together; docs/serving.md names them.
+
+    wait  seconds to wait for a server that is still starting
+
+    Raises Unreachable, Denied, Timeout, Protocol.
+    """
+    from sidecall import _backend
+
+    answer: dict[str, Any] = json.loads(_backend.load(None).query(at, int(wait * 1e9)))
+    return answer
+
+
+class Server:
+    """A running server, from `serve(..., block=False)`. Closes by itself as a context manager."""
+
+    def __init__(self, served: Service | ModelFile, workers: int | None, options: Options) -> None:
+        self._options = options
+        self._native: NativeServer | None = None
+        self._workers: Workers | None = None
+        self._watcher: threading.Thread | None = None
+        self._wake: tuple[int, int] | None = None
+        if workers is None:
+            self._native = open_server(served, options)
+        else:
+            self._workers = Workers(served, workers, options)
+        self._log("serve.ready", at=options.at or "SIDECALL_FD", workers=workers, process=os.getpid())
+
+    @property
+    def at(self) -> str | None:
+        """The address."""
+        return self._options.at
+
+    def status(self) -> dict[str, Any]:
+        """Counters, of all workers together; docs/serving.md names them. Raises InvalidArgument once closed."""
+        text = self._opened().status() if self._workers is None else self._workers.status()
+        answer: dict[str, Any] = json.loads(text)
+        return answer
+
+    def watch(self) -> None:
+        """Replaces workers that die, on a thread of its own. Without workers nothing has to be watched."""
+        if self._workers is None or self._watcher is not None:
+            return
+        self._wake = os.pipe2(os.O_CLOEXEC)
+        self._watcher = threading.Thread(target=self._workers.watch, args=(self._wake[0],), name="sidecall-workers", daemon=True)
+        self._watcher.start()
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Accepts nothing more, answers what was taken, and ends. False where calls were still running after `timeout` seconds (those of
+        `serve` by default)."""
+        seconds = self._options.drain_ns / 1e9 if timeout is None else timeout
+        self._stop_watching()
+        if self._workers is not None:
+            return self._workers.end(seconds)
+        return self._opened().drain(int(seconds * 1e9))
+
+    def close(self) -> None:
+        """Ends everything at once; waits for what runs. Doing it twice is fine."""
+        self._stop_watching()
+        if self._workers is not None:
+            self._workers.end(0.0)
+        if self._native is not None:
+            native, self._native = self._native, None
+            native.close()
+
+    def __enter__(self) -> Server:
+        self.watch()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _until(self, wake: int) -> None:
+        """Serves until `wake` is readable or a parent process hangs up; then drains."""
+        if self._workers is not None:
+            self._workers.watch(wake)
+        elif wake not in readable([wake, self._opened().fd]):
+            self.close()
+            self._log("serve.ended")
+            return
+        self._log("serve.draining")
+        started = time.monotonic()
+        if not self.drain():
+            self._log("serve.cut", level=2, reason="calls were still running at the drain timeout", seconds=time.monotonic() - started)
+            os._exit(4)  # closing would wait for them
+        self.close()
+        self._log("serve.ended")
+
+    def _stop_watching(self) -> None:
+        if self._watcher is None or self._wake is None:
+            return
+        os.write(self._wake[1], b"\0")
+        self._watcher.join()
+        self._watcher = None
+        for fd in self._wake:
+            os.close(fd)
+
+    def _opened(self) -> NativeServer:
+        if self._native is None:
+            raise errors.InvalidArgument("the server is closed")
+        return self._native
+
+    def _log(self, event: str, level: int = 1, **facts: Any) -> None:
+        if self._options.log is not None:
+            self._options.log.write(level, event, **facts)

@@ -1,0 +1,179 @@
+"""From what `serve` is given to a service: a model file, a pickle, module:object, an estimator, a function."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sidecall import errors
+
+from .service import ModelFile, Service
+
+_PICKLES = (".joblib", ".pkl", ".pickle")
+_METHODS = {
+    "label": "predict",
+    "probabilities": "predict_proba",
+    "prediction": "predict",
+    "scores": "decision_function",
+    "transformed": "transform",
+}
+
+
+def is_estimator(target: Any) -> bool:
+    """Something with methods of a fitted model, and no class or function."""
+    return not isinstance(target, type) and any(callable(getattr(target, name, None)) for name in ("predict", "transform", "predict_proba"))
+
+
+def resolve(target: Any, *, trust_pickle: bool) -> tuple[Any, str | None]:
+    """The object itself, or a ModelFile, and a name where the target has one. Raises InvalidArgument, FileNotFound."""
+    if not isinstance(target, (str, os.PathLike)):
+        return target, getattr(target, "__name__", None) or type(target).__name__
+    text = os.fspath(target)
+    suffix = Path(text).suffix.lower()
+    if suffix in _PICKLES:
+        return _unpickled(Path(text), trust_pickle), Path(text).stem
+    module, _, name = text.partition(":")
+    if isinstance(target, str) and name and "/" not in text and suffix != ".onnx" and module != "file":
+        return _imported(module, name), name.rsplit(".", 1)[-1]
+    return ModelFile(text), None
+
+
+def service_of(
+    target: Any,
+    *,
+    data: Any,
+    contract: Any,
+    inputs: Mapping[str, str] | None,
+    outputs: Mapping[str, str] | None,
+    name: str,
+    version: str,
+    metadata: Mapping[str, Any] | None,
+    golden: str,
+    ranges: bool,
+    dtype: Any,
+    feature_names: Sequence[str] | None,
+) -> Service:
+    """Raises sidecall.errors.Error, and what `sidecall.export` raises for data and models that it cannot describe."""
+    written = None if contract is None else read_contract(contract)
+    if inputs is None and outputs is None and is_estimator(target):
+        if written is not None:
+            return _by_contract(target, written)
+        from .contracts import service_of as service_of_estimator
+
+        return service_of_estimator(
+            target,
+            data,
+            name=name,
+            version=version,
+            metadata=metadata,
+            golden=golden,
+            ranges=ranges,
+            dtype=dtype,
+            feature_names=feature_names,
+        )
+    function = target if callable(target) else getattr(target, "predict", None)
+    if function is None:
+        raise errors.InvalidArgument(f"expected an estimator, a function or a path, got {type(target).__name__}")
+    from .functions import service_of_function
+
+    about: dict[str, Any] = {"name": name, "version": version}
+    if metadata is not None:
+        about["metadata"] = dict(metadata)
+    return service_of_function(function, data=data, contract=written, inputs=inputs, outputs=outputs, about=about)
+
+
+def read_contract(contract: Any) -> dict[str, Any]:
+    """A dict, or the path of a .contract.json. Raises FileNotFound, ContractInvalid."""
+    if isinstance(contract, Mapping):
+        return dict(contract)
+    try:
+        value = json.loads(Path(contract).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise errors.FileNotFound(f"file '{os.fspath(contract)}': no such file") from None
+    except (OSError, ValueError) as error:
+        raise errors.ContractInvalid(f"file '{os.fspath(contract)}': expected JSON, got {type(error).__name__}") from error
+    if not isinstance(value, dict) or not isinstance(value.get("features"), list) or not isinstance(value.get("outputs"), list):
+        raise errors.ContractInvalid(f"file '{os.fspath(contract)}': expected a contract with features and outputs, got other JSON")
+    return value
+
+
+def _by_contract(model: Any, contract: dict[str, Any]) -> Service:
+    """An estimator that a contract describes: a DataFrame where it was trained with names, else an array or text."""
+    import numpy as np
+
+    from . import rows
+    from .estimators import Answer, Estimator
+    from .functions import input_names
+
+    features = contract["features"]
+    places = rows.places_of(features, input_names(features))
+    answers = []
+    for output in contract["outputs"]:
+        by_class = output["role"] != "label" and "classes" in output
+        width = len(output["classes"]) if by_class else output.get("width")
+        answers.append(Answer(output["name"], _method(model, output), output["type"], width))
+    builder: Any
+    if getattr(model, "feature_names_in_", None) is not None:
+        from .frames import Frame, template
+
+        builder = Frame(places, template(features), [np.nan] * len(places))
+    elif len(places) == 1 and places[0].kind == "string":
+        builder = rows.Text(places[0], None)
+    elif any(place.kind == "string" for place in places):
+        builder = rows.Objects(places, [np.nan] * len(places))
+    else:
+        builder = rows.Matrix(np.dtype(np.float64), [None] * len(places))
+    return Service(Estimator(model, builder, answers), None, json.dumps(contract, ensure_ascii=False))
+
+
+def _method(model: Any, output: dict[str, Any]) -> str:
+    method = _METHODS.get(output["role"], "predict")
+    if method == "decision_function" and not hasattr(model, method):
+        method = "transform"
+    if not callable(getattr(model, method, None)):
+        raise errors.ContractInvalid(f"output '{output['name']}': expected a model with {method}, got {type(model).__name__}")
+    return method
+
+
+def _unpickled(path: Path, trusted: bool) -> Any:
+    if not path.is_file():
+        raise errors.FileNotFound(f"file '{path}': no such file")
+    if not trusted:
+        raise errors.InvalidArgument(
+            f"file '{path}': loading a pickle runs code of whoever wrote it; say trust_pickle=True (--trust-pickle)"
+        )
+    try:
+        if path.suffix.lower() == ".joblib":
+            import joblib  # type: ignore[import-untyped]
+
+            return joblib.load(path)
+        import pickle
+
+        return pickle.loads(path.read_bytes())
+    except ModuleNotFoundError:
+        raise
+    except Exception as error:
+        raise errors.FileInvalid(f"file '{path}': expected a pickled object, got {type(error).__name__} in its loading") from error
+
+
+def _imported(module: str, name: str) -> Any:
+    from importlib import import_module
+
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found: Any = import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and module.split(".")[0] == error.name.split(".")[0]:
+            raise errors.InvalidArgument(f"'{module}:{name}': expected a module, got none of that name") from error
+        raise
+    for part in name.split("."):
+        if not hasattr(found, part):
+            raise errors.InvalidArgument(f"'{module}:{name}': expected an object of that name in the module, got none")
+        found = getattr(found, part)
+    return found

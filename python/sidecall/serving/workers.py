@@ -1,0 +1,172 @@
+"""Worker processes behind one address: started as fresh interpreters, replaced when they die, drained together."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sidecall import _backend, errors
+
+from .options import Options
+from .process import readable
+from .service import ModelFile, Service
+from .worker import pack
+
+if TYPE_CHECKING:
+    from sidecall._protocols import Supervisor as NativeSupervisor
+
+_SHORT_LIFE = 2.0  # seconds; a worker that died sooner is started again with growing patience
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_GRACE = 2.0  # beyond the drain timeout, before a worker is killed
+_LOOK = 0.05
+
+
+@dataclass
+class _Worker:
+    number: int
+    process: subprocess.Popen[bytes]
+    pidfd: int
+    started: float
+
+
+class Workers:
+    """Starts them all and waits for the first to be ready. Raises sidecall.errors.Error where none gets so far."""
+
+    def __init__(self, served: Service | ModelFile, count: int, options: Options) -> None:
+        if options.at is None:
+            raise errors.InvalidArgument("at: expected an address for workers, got none")
+        self.options = options
+        self._parcel = pack(_pickled(served), _of_worker(options))
+        self._running: dict[int, _Worker] = {}
+        self._due: list[tuple[float, int]] = []  # when a worker is to be started again, and its place
+        self._pauses: dict[int, float] = {}
+        self._next = 0
+        self._supervisor: NativeSupervisor | None = None
+        log = None if options.log is None else options.log.native()
+        try:
+            self._supervisor = _backend.load(None).supervise(options.at, options.native, log)
+            for place in range(count):
+                self._start(place)
+            self._await_first()
+        except BaseException:
+            self.end(0.0)
+            raise
+
+    def status(self) -> str:
+        return self._native().status()
+
+    def watch(self, wake: int) -> None:
+        """Replaces workers that end, until `wake` is readable."""
+        while True:
+            pause = max(0.0, min((due for due, _ in self._due), default=float("inf")) - time.monotonic())
+            fds = [wake, *(worker.pidfd for worker in self._running.values())]
+            ready = readable(fds, None if pause == float("inf") else pause)
+            if wake in ready:
+                return
+            for place, worker in list(self._running.items()):
+                if worker.pidfd in ready:
+                    self._bury(place, worker)
+            now = time.monotonic()
+            for due, place in [entry for entry in self._due if entry[0] <= now]:
+                self._due.remove((due, place))
+                self._start(place)
+
+    def end(self, drain: float) -> bool:
+        """Hangs up, waits for the workers to drain, kills what is left. True where nothing had to be killed."""
+        if self._supervisor is not None:
+            self._supervisor.close()
+            self._supervisor = None
+        deadline = time.monotonic() + drain + (_GRACE if drain else 0.0)
+        all_ended = True
+        for worker in self._running.values():
+            try:
+                worker.process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                worker.process.kill()
+                worker.process.wait()
+                all_ended = False
+            os.close(worker.pidfd)
+        self._running.clear()
+        if self._parcel >= 0:
+            os.close(self._parcel)
+            self._parcel = -1
+        return all_ended
+
+    def _native(self) -> NativeSupervisor:
+        if self._supervisor is None:
+            raise errors.InvalidArgument("the server is closed")
+        return self._supervisor
+
+    def _start(self, place: int) -> None:
+        number, self._next = self._next, self._next + 1
+        control = self._native().add(number)
+        environment = {**os.environ, "SIDECALL_FD": str(control)}
+        environment.setdefault("OMP_NUM_THREADS", "1")  # workers are the parallelism
+        try:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "sidecall.serving.worker", str(self._parcel)],
+                env=environment,
+                pass_fds=(control, self._parcel),
+                stdin=subprocess.DEVNULL,
+            )
+        finally:
+            os.close(control)
+        self._running[place] = _Worker(number, process, os.pidfd_open(process.pid), time.monotonic())
+
+    def _bury(self, place: int, worker: _Worker) -> None:
+        status = worker.process.wait()
+        os.close(worker.pidfd)
+        del self._running[place]
+        self._native().remove(worker.number)
+        is_short = time.monotonic() - worker.started < _SHORT_LIFE
+        pause = min(_LONGEST_PAUSE, 2 * self._pauses.get(place, _FIRST_PAUSE / 2)) if is_short else 0.0
+        self._pauses[place] = pause if is_short else _FIRST_PAUSE / 2
+        self._due.append((time.monotonic() + pause, place))
+        self._log(2, "worker.ended", worker=worker.number, process=worker.process.pid, reason=_reason(status), restart_in=pause)
+
+    def _await_first(self) -> None:
+        while not self._native().listen(int(_LOOK * 1e9)):
+            for worker in self._running.values():
+                status = worker.process.poll()
+                if status is not None:
+                    raise errors.PeerDied(f"a worker ended before it was ready: {_reason(status)}; its log says why")
+
+    def _log(self, level: int, event: str, **facts: Any) -> None:
+        if self.options.log is not None:
+            self.options.log.write(level, event, **facts)
+
+
+def _of_worker(options: Options) -> Options:
+    return Options(None, options.verify, options.drain_ns, options.native, options.log)
+
+
+def _reason(status: int) -> str:
+    return f"signal {-status}" if status < 0 else f"exit status {status}"
+
+
+def _pickled(served: Service | ModelFile) -> bytes:
+    """By value where a program's own module cannot be imported again. Raises InvalidArgument."""
+    try:
+        dumps: Any = _by_value() or pickle.dumps
+        content: bytes = dumps(served)
+        return content
+    except Exception as error:
+        raise errors.InvalidArgument(
+            f"workers: expected an object that can be pickled, got {type(error).__name__}; serve it from a module, as app:object"
+        ) from error
+
+
+def _by_value() -> Any:
+    for name in ("cloudpickle", "joblib.externals.cloudpickle"):
+        try:
+            from importlib import import_module
+
+            return import_module(name).dumps
+        except ImportError:
+            continue
+    return None

@@ -1,0 +1,219 @@
+// The classes Server and Supervisor of the module, over server.h. The GIL is never held while the library waits.
+#include "fast.h"
+#include "server.h"
+
+namespace sidecall_python {
+
+py::object remaining_seconds();  // server_function.cpp
+
+namespace {
+
+const char* c_str(const std::optional<std::string>& text) { return text ? text->c_str() : nullptr; }
+
+py::str taken(sidecall_text* text) {
+  const std::unique_ptr<sidecall_text, decltype(&sidecall_text_close)> owner(text, sidecall_text_close);
+  return {text->data, text->length};
+}
+
+template <typename Number>
+void read(const py::dict& values, const char* key, Number* out) {
+  if (values.contains(key)) *out = values[key].cast<Number>();
+}
+
+py::str query(const std::string& at, int64_t wait_ns) {
+  CallError error;
+  sidecall_text* text = nullptr;
+  sidecall_status status = SIDECALL_OK;
+  {
+    const py::gil_scoped_release release;
+    status = sidecall_server_query(at.c_str(), wait_ns, &text, error.get());
+  }
+  error.check(status);
+  return taken(text);
+}
+
+void log_line(int32_t fd, bool as_json, int32_t level, const std::string& json) {
+  sidecall_log_lines lines{sizeof lines, fd, as_json ? 1 : 0, 0};
+  sidecall_log_line(&lines, level, json.c_str());
+}
+
+}  // namespace
+
+ServerOptions::ServerOptions(const py::dict& values, const py::object& log) : log_{sizeof log_, 2, 0, 1} {
+  sidecall_server_options_init(&options_);
+  read(values, "num_threads", &options_.num_threads);
+  read(values, "copy_inputs", &options_.copy_inputs);
+  read(values, "allow_uids", &allow_uids_);
+  read(values, "max_connections", &options_.max_connections);
+  read(values, "group", &options_.group);
+  read(values, "max_connections_per_user", &options_.max_connections_per_user);
+  read(values, "max_request_bytes", &options_.max_request_bytes);
+  read(values, "max_response_bytes", &options_.max_response_bytes);
+  read(values, "max_memory_bytes", &options_.max_memory_bytes);
+  read(values, "drain_ns", &options_.drain_ns);
+  options_.allow_uids = allow_uids_.data();
+  options_.num_allow_uids = static_cast<int32_t>(allow_uids_.size());
+  if (log.is_none()) return;
+  const auto [fd, as_json, level] = log.cast<std::tuple<int32_t, bool, int32_t>>();
+  log_ = {sizeof log_, fd, as_json ? 1 : 0, level};
+  options_.log = sidecall_log_line;
+  options_.log_context = &log_;
+}
+
+std::unique_ptr<Server> Server::of_model(const std::optional<std::string>& at, const Model& model, const py::dict& options,
+                                         const py::object& log) {
+  auto server = std::make_unique<Server>(std::make_unique<ServerOptions>(options, log), nullptr);
+  const ModelHandle handle = model.handle();
+  CallError error;
+  sidecall_status status = SIDECALL_OK;
+  {
+    const py::gil_scoped_release release;
+    status = sidecall_server_open(c_str(at), handle.get(), server->options_->get(), &server->server_, error.get());
+  }
+  error.check(status);
+  return server;
+}
+
+std::unique_ptr<Server> Server::of_function(const std::optional<std::string>& at, const std::optional<std::string>& signature,
+                                            const std::optional<std::string>& contract, py::object function, py::object on_error,
+                                            bool in_place, int32_t verify, const py::dict& options, const py::object& log) {
+  auto server = std::make_unique<Server>(std::make_unique<ServerOptions>(options, log),
+                                         std::make_unique<ServedFunction>(std::move(function), std::move(on_error), in_place));
+  sidecall_service service{};
+  service.struct_size = sizeof service;
+  service.signature = c_str(signature);
+  service.signature_length = signature ? signature->size() : 0;
+  service.contract = c_str(contract);
+  service.contract_length = contract ? contract->size() : 0;
+  service.handler = ServedFunction::handle;
+  service.context = server->function_.get();
+  CallError error;
+  sidecall_status status = SIDECALL_OK;
+  {
+    const py::gil_scoped_release release;
+    status = sidecall_server_open_service(c_str(at), &service, verify, server->options_->get(), &server->server_, error.get());
+  }
+  error.check(status);
+  return server;
+}
+
+sidecall_server* Server::handle() const {
+  if (server_ == nullptr) raise_status(SIDECALL_INVALID_ARGUMENT, "the server is closed");
+  return server_;
+}
+
+py::str Server::status() const {
+  CallError error;
+  sidecall_text* text = nullptr;
+  error.check(sidecall_server_status(handle(), &text, error.get()));
+  return taken(text);
+}
+
+int Server::fd() const { return sidecall_server_fd(handle()); }
+
+bool Server::drain(int64_t timeout_ns) {
+  sidecall_server* server = handle();
+  CallError error;
+  sidecall_status status = SIDECALL_OK;
+  {
+    const py::gil_scoped_release release;
+    status = sidecall_server_drain(server, timeout_ns, error.get());
+  }
+  if (status == SIDECALL_TIMEOUT) return false;
+  error.check(status);
+  return true;
+}
+
+void Server::close() {
+  sidecall_server* server = std::exchange(server_, nullptr);
+  if (server == nullptr) return;
+  const py::gil_scoped_release release;  // handlers that run need it to end
+  sidecall_server_close(server);
+}
+
+Supervisor::Supervisor(const std::string& at, const py::dict& options, const py::object& log)
+    : options_(std::make_unique<ServerOptions>(options, log)) {
+  CallError error;
+  sidecall_status status = SIDECALL_OK;
+  {
+    const py::gil_scoped_release release;
+    status = sidecall_supervisor_open(at.c_str(), options_->get(), &supervisor_, error.get());
+  }
+  error.check(status);
+}
+
+sidecall_supervisor* Supervisor::handle() const {
+  if (supervisor_ == nullptr) raise_status(SIDECALL_INVALID_ARGUMENT, "the supervisor is closed");
+  return supervisor_;
+}
+
+int Supervisor::add(int32_t worker) {
+  CallError error;
+  int32_t fd = -1;
+  error.check(sidecall_supervisor_add(handle(), worker, &fd, error.get()));
+  return fd;
+}
+
+void Supervisor::remove(int32_t worker) { sidecall_supervisor_remove(handle(), worker); }
+
+int32_t Supervisor::num_ready() const { return sidecall_supervisor_num_ready(handle()); }
+
+bool Supervisor::listen(int64_t wait_ns) {
+  sidecall_supervisor* supervisor = handle();
+  CallError error;
+  sidecall_status status = SIDECALL_OK;
+  {
+    const py::gil_scoped_release release;
+    status = sidecall_supervisor_listen(supervisor, wait_ns, error.get());
+  }
+  if (status == SIDECALL_TIMEOUT) return false;
+  error.check(status);
+  return true;
+}
+
+py::str Supervisor::status() {
+  sidecall_supervisor* supervisor = handle();
+  CallError error;
+  sidecall_text* text = nullptr;
+  sidecall_status status = SIDECALL_OK;
+  {
+    const py::gil_scoped_release release;
+    status = sidecall_supervisor_status(supervisor, &text, error.get());
+  }
+  error.check(status);
+  return taken(text);
+}
+
+void Supervisor::close() {
+  sidecall_supervisor* supervisor = std::exchange(supervisor_, nullptr);
+  if (supervisor == nullptr) return;
+  const py::gil_scoped_release release;
+  sidecall_supervisor_close(supervisor);
+}
+
+void add_server(py::module_& module) {
+  py::class_<Server>(module, "Server", plain_type(), py::is_final())
+      .def("status", &Server::status)
+      .def_property_readonly("fd", &Server::fd)
+      .def("drain", &Server::drain, py::arg("timeout_ns"))
+      .def("close", &Server::close);
+  py::class_<Supervisor>(module, "Supervisor", plain_type(), py::is_final())
+      .def("add", &Supervisor::add, py::arg("worker"))
+      .def("remove", &Supervisor::remove, py::arg("worker"))
+      .def_property_readonly("num_ready", &Supervisor::num_ready)
+      .def("listen", &Supervisor::listen, py::arg("wait_ns"))
+      .def("status", &Supervisor::status)
+      .def("close", &Supervisor::close);
+  module.def("serve_model", &Server::of_model, py::arg("at"), py::arg("model"), py::arg("options"), py::arg("log"));
+  module.def("serve_function", &Server::of_function, py::arg("at"), py::arg("signature"), py::arg("contract"), py::arg("function"),
+             py::arg("on_error"), py::arg("in_place"), py::arg("verify"), py::arg("options"), py::arg("log"));
+  module.def(
+      "supervise",
+      [](const std::string& at, const py::dict& options, const py::object& log) { return std::make_unique<Supervisor>(at, options, log); },
+      py::arg("at"), py::arg("options"), py::arg("log"));
+  module.def("query", &query, py::arg("at"), py::arg("wait_ns"));
+  module.def("remaining", &remaining_seconds);
+  module.def("log_line", &log_line, py::arg("fd"), py::arg("as_json"), py::arg("level"), py::arg("json"));
+}
+
+}  // namespace sidecall_python

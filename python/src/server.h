@@ -1,0 +1,108 @@
+// Servers and supervisors as Python sees them, and Python functions as what a server calls.
+#pragma once
+
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+#include <sidecall/server.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "model.h"
+
+namespace sidecall_python {
+
+// Options with what they point to.
+class ServerOptions {
+ public:
+  // Keys are the fields of sidecall_server_options. `log` is None or (descriptor, as JSON, least level).
+  ServerOptions(const py::dict& values, const py::object& log);
+  ServerOptions(const ServerOptions&) = delete;
+  ServerOptions& operator=(const ServerOptions&) = delete;
+  const sidecall_server_options* get() const noexcept { return &options_; }
+
+ private:
+  sidecall_server_options options_;
+  sidecall_log_lines log_;
+  std::vector<uint32_t> allow_uids_;
+};
+
+// A Python function that takes an array for each input and gives one for each output.
+class ServedFunction {
+ public:
+  // `on_error` is called with an exception of the function that is none of sidecall's own. `in_place` gives arrays over memory of the request, which
+  // the function must not keep; otherwise it gets copies.
+  ServedFunction(py::object function, py::object on_error, bool in_place)
+      : function_(std::move(function)), on_error_(std::move(on_error)), in_place_(in_place) {}
+
+  static sidecall_status handle(void* context, sidecall_request* request);
+
+ private:
+  void answer(sidecall_request* request);
+  void learn(const sidecall_request* request);
+  py::object input(sidecall_request* request, size_t index);
+  void give(sidecall_request* request, size_t index, PyObject* value);
+  sidecall_status fail(sidecall_request* request, py::error_already_set& error);
+
+  py::object function_;
+  py::object on_error_;
+  bool in_place_;
+  bool is_ready_ = false;  // the specs below are there
+  std::vector<TensorSpec> inputs_;
+  std::vector<TensorSpec> outputs_;
+};
+
+class Server {
+ public:
+  Server(std::unique_ptr<ServerOptions> options, std::unique_ptr<ServedFunction> function)
+      : options_(std::move(options)), function_(std::move(function)) {}
+  ~Server() { close(); }
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  static std::unique_ptr<Server> of_model(const std::optional<std::string>& at, const Model& model, const py::dict& options,
+                                          const py::object& log);
+  static std::unique_ptr<Server> of_function(const std::optional<std::string>& at, const std::optional<std::string>& signature,
+                                             const std::optional<std::string>& contract, py::object function, py::object on_error,
+                                             bool in_place, int32_t verify, const py::dict& options, const py::object& log);
+
+  py::str status() const;
+  int fd() const;
+  bool drain(int64_t timeout_ns);
+  void close();
+
+ private:
+  sidecall_server* handle() const;
+
+  std::unique_ptr<ServerOptions> options_;
+  std::unique_ptr<ServedFunction> function_;
+  sidecall_server* server_ = nullptr;
+};
+
+class Supervisor {
+ public:
+  Supervisor(const std::string& at, const py::dict& options, const py::object& log);
+  ~Supervisor() { close(); }
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+
+  int add(int32_t worker);
+  void remove(int32_t worker);
+  int32_t num_ready() const;
+  bool listen(int64_t wait_ns);
+  py::str status();
+  void close();
+
+ private:
+  sidecall_supervisor* handle() const;
+
+  std::unique_ptr<ServerOptions> options_;
+  sidecall_supervisor* supervisor_ = nullptr;
+};
+
+void add_server(py::module_& module);
+
+}  // namespace sidecall_python
