@@ -175,6 +175,7 @@ class Call final : private Watched, private Job {
     int32_t process = 0;  // that started it
   };
   std::atomic<bool> is_pending_{false};
+  bool has_remote_fd_ = false;
   Reason given_up_ = Reason::kNone;  // of a pending run in another process: why its owner was let go
   std::optional<Deadline> deadline_;
   std::unique_ptr<Pending> pending_ = std::make_unique<Pending>();

@@ -210,7 +210,12 @@ void Call::await_abandoned() {
 }
 
 int Call::fd() {
-  if (remote_ != nullptr) return remote_->fd();
+  if (remote_ != nullptr) {
+    if (!has_remote_fd_) require_idle();  // a run that nobody meant to poll for may be over already
+    const int fd = remote_->fd();
+    has_remote_fd_ = true;
+    return fd;
+  }
   if (!pending_->event) {
     require_idle();
     pending_->event = std::make_unique<platform::Event>();

@@ -58,14 +58,14 @@ class JsonNode {
 // The root of a contract of the format that is known, each key once. Throws CONTRACT_INVALID, CONTRACT_FORMAT.
 JsonNode open_contract(const std::string& json, rapidjson::Document* document);
 
-// Runs `body`, whose errors begin with `where`.
+// Runs `body`, whose errors begin with `where`, unless that is "".
 template <typename Body>
 auto at_place(const std::string& where, Body body) {
   try {
     return body();
   } catch (const Error& error) {
     const Fault fault = error.faults().empty() ? Fault{error.status(), -1, "", "", ""} : error.faults().front();
-    throw Error(fault, where + ": " + error.what());
+    throw Error(fault, (where.empty() ? "" : where + ": ") + error.what());
   }
 }
 

@@ -6,18 +6,15 @@
 #include <onnxruntime_session_options_config_keys.h>
 
 #include <atomic>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 
+#include "buffer.h"
 #include "error.h"
 #include "ort_library.h"
 #include "text.h"
 
 namespace sidecall {
 namespace {
-
-constexpr size_t kAlignment = 64;  // a cache line, and what ONNX Runtime's own allocator gives
 
 void check(const OrtApi* api, OrtStatus* status, const std::string& what) {
   if (status == nullptr) return;
@@ -34,30 +31,6 @@ template <typename T>
 Owned<T> own(T* object, void (*release)(T*)) {
   return Owned<T>(object, release);
 }
-
-// Memory of one tensor; grows, never shrinks.
-class Buffer {
- public:
-  void reserve(uint64_t bytes) {
-    if (bytes <= capacity_ && data_) return;
-    const uint64_t rounded = (bytes / kAlignment + 1) * kAlignment;
-    void* fresh = std::aligned_alloc(kAlignment, rounded);
-    if (fresh == nullptr) {
-      throw Error(SIDECALL_OUT_OF_MEMORY, "expected room for a tensor of " + std::to_string(bytes) + " bytes, got none");
-    }
-    std::memset(fresh, 0, rounded);
-    data_.reset(fresh);
-    capacity_ = rounded;
-  }
-  void* data() const { return data_.get(); }
-
- private:
-  struct Free {
-    void operator()(void* memory) const { std::free(memory); }
-  };
-  std::unique_ptr<void, Free> data_;
-  uint64_t capacity_ = 0;
-};
 
 class OrtEngine final : public Engine {
  public:

@@ -157,7 +157,7 @@ void read_signature_text(std::string_view text, const std::string& where, int32_
                          std::vector<TensorSpec>* outputs) {
   try {
     rapidjson::Document document;
-    parse_json(std::string(text.substr(0, text.find('\n'))), &document);
+    parse_json(std::string(text), &document);
     const JsonNode root(&document, "/");
     root.require_unique_keys();
     read_tensors(root.member("inputs"), inputs);
@@ -168,7 +168,7 @@ void read_signature_text(std::string_view text, const std::string& where, int32_
     std::string words = error.what();
     constexpr std::string_view kContract = "contract: ";  // what JSON of ours otherwise is
     if (words.compare(0, kContract.size(), kContract) == 0) words = "signature: " + words.substr(kContract.size());
-    throw Error(fault, where + ": " + words);
+    throw Error(fault, where.empty() ? words : where + ": " + words);
   }
 }
 

@@ -13,7 +13,7 @@ namespace sidecall {
 // signatures give equal texts, so that a hash of it tells whether a caller would have to be prepared anew.
 std::string signature_text(const Signature& signature);
 
-// The tensors of the first line. Throws `status` with a message that begins with `where`.
+// The tensors of that line, which may be spread over several. Throws `status` with a message that begins with `where`, where that is not "".
 void read_signature_text(std::string_view text, const std::string& where, int32_t status, std::vector<TensorSpec>* inputs,
                          std::vector<TensorSpec>* outputs);
 

@@ -1,8 +1,15 @@
 /* Opens one model and prints the status and message, or the engine: for tests that need a process and an environment of their own.
- * Usage: open_model MODEL | open_model --engine [ONNXRUNTIME] */
+ * Usage: open_model [--maps] MODEL | open_model --engine [ONNXRUNTIME]; --maps prints what the process has mapped while the model is open. */
 #include <sidecall/sidecall.h>
 #include <stdio.h>
 #include <string.h>
+
+static void print_maps(void) {
+  char line[4096];
+  FILE* maps = fopen("/proc/self/maps", "r");
+  while (maps != NULL && fgets(line, sizeof line, maps) != NULL) fputs(line, stdout);
+  if (maps != NULL) fclose(maps);
+}
 
 int main(int argc, char** argv) {
   sidecall_error error = SIDECALL_ERROR_INIT;
@@ -18,7 +25,9 @@ int main(int argc, char** argv) {
     if (status == SIDECALL_OK) printf("%s\n", text->data);
     sidecall_text_close(text);
   } else {
-    status = sidecall_model_open(argv[1], &options, &model, &error);
+    const int with_maps = strcmp(argv[1], "--maps") == 0;
+    status = sidecall_model_open(argv[argc - 1], &options, &model, &error);
+    if (with_maps) print_maps();
     sidecall_model_close(model);
   }
   printf("%s\n%s\n", sidecall_status_name(status), error.message);

@@ -1,10 +1,14 @@
 // What the tests of the C ABI share: an error to pass on, statuses as text, inputs of the models they use.
 #pragma once
 
+#include <sidecall/server.h>
+#include <unistd.h>
 #include <sidecall/sidecall.hpp>
 
 #include <chrono>
 #include <cstdint>
+#include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -26,7 +30,27 @@ inline sidecall_error* error() {
 // The name of a status, and its message when that was no success: what a failed check prints.
 inline std::string status(sidecall_status status) { return sidecall_status_name(status); }
 
-inline sidecall::Model open(const std::string& name) { return sidecall::Model(test_paths::model(name)); }
+// SIDECALL_TEST_ROUTE=shm opens models through servers in this process: the same tests, another route.
+inline bool is_shm() {
+  const char* route = std::getenv("SIDECALL_TEST_ROUTE");
+  return route != nullptr && std::string(route) == "shm";
+}
+
+// Serves one model as long as the process lives. At its end the server's threads end with it.
+inline std::string serve(const std::string& name) {
+  static std::map<std::string, std::string> served;
+  std::string& address = served[name];
+  if (!address.empty()) return address;
+  const sidecall::Model model(test_paths::model(name));
+  address = "shm:/tmp/sidecall-tests-" + std::to_string(getpid()) + "-" + std::to_string(served.size()) + ".sock";
+  sidecall_server* server = nullptr;
+  sidecall_error failure = SIDECALL_ERROR_INIT;
+  if (sidecall_server_open(address.c_str(), model.get(), nullptr, &server, &failure) != SIDECALL_OK)
+    throw std::runtime_error(failure.message);
+  return address;
+}
+
+inline sidecall::Model open(const std::string& name) { return sidecall::Model(is_shm() ? serve(name) : test_paths::model(name)); }
 
 // Sets the input of add.onnx, [N,2] float32.
 inline void give_x(sidecall::Call& call, const std::vector<float>& x) {

@@ -116,7 +116,7 @@ TEST_CASE("started calls of many threads") {
 // ThreadSanitizer does not follow a child of a process with threads.
 #ifndef __SANITIZE_THREAD__
 TEST_CASE("a child of fork goes on using models, and may close them") {
-  const Model model = support::open("matrix.onnx");
+  const Model model(test_paths::model("matrix.onnx"));  // in process: what a server's handles answer is in test_shm.cpp
   Call call(model);
   const auto use = [](Call* one, const Model& other) {
     one->set(0, 2, true);
@@ -129,7 +129,7 @@ TEST_CASE("a child of fork goes on using models, and may close them") {
   if (child == 0) {
     bool right = use(&call, model);
     {
-      const Model again = support::open("kinds.onnx");
+      const Model again(test_paths::model("kinds.onnx"));
       Call second(model);
       right = right && use(&second, model);
       Call third(std::move(call));

@@ -178,6 +178,11 @@ TEST_CASE("a run elsewhere that fails says why, and the call goes on") {
 TEST_CASE("until a run elsewhere is over the call is busy") {
   Fixture f;
   f.call->start(-1);
+  CHECK(status_of([&] { f.call->fd(); }) == SIDECALL_BUSY);  // nobody meant to poll for this run
+  f.peer.answer();
+  f.call->finish(0);
+  CHECK(f.call->fd() == 42);
+  f.call->start(-1);
   CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_BUSY);
   CHECK(status_of([&] { f.call->finish(kMillisecond); }) == SIDECALL_BUSY);
   CHECK(status_of([&] { f.call->run(-1); }) == SIDECALL_BUSY);

@@ -18,7 +18,8 @@ struct Tensors {
 
 Tensors read(const std::string& text) {
   Tensors tensors;
-  sidecall::read_signature_text(text, "server 'shm:x'", SIDECALL_PROTOCOL, &tensors.inputs, &tensors.outputs);
+  sidecall::read_signature_text(text.find("}\n") == std::string::npos ? text : text.substr(0, text.find("}\n") + 1), "server 'shm:x'",
+                                SIDECALL_PROTOCOL, &tensors.inputs, &tensors.outputs);
   return tensors;
 }
 
@@ -69,6 +70,21 @@ TEST_CASE("without a contract the text has one line") {
   CHECK(text ==
         "{\"inputs\":[{\"name\":\"x \\\"\\n\xc3\xa4\",\"dtype\":\"string\",\"dims\":[-1,3],\"dim_names\":[\"N\",\"\"]}],\"outputs\":[]}\n");
   CHECK(read(text).inputs[0].name == signature.inputs[0].name);
+}
+
+TEST_CASE("a signature may be written over several lines, and fail without a place") {
+  std::vector<TensorSpec> inputs, outputs;
+  sidecall::read_signature_text("{\n \"inputs\": [],\n \"outputs\": [{\"name\": \"y\", \"dtype\": \"int8\", \"dims\": [2]}]\n}", "",
+                                SIDECALL_CONTRACT_INVALID, &inputs, &outputs);
+  CHECK(inputs.empty());
+  CHECK(outputs.at(0).dims == Dims{2});
+  try {
+    sidecall::read_signature_text("{\"inputs\": []}", "", SIDECALL_CONTRACT_INVALID, &inputs, &outputs);
+    FAIL("it was taken");
+  } catch (const sidecall::Error& error) {
+    CHECK(error.status() == SIDECALL_CONTRACT_INVALID);
+    CHECK(std::string(error.what()) == "signature: outputs: expected an array, got nothing");
+  }
 }
 
 TEST_CASE("whatever callers depend on changes the text") {

@@ -41,6 +41,7 @@ RouteBinding::~RouteBinding() {
 void RouteBinding::expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) {
   inputs_.expect(inputs);
   outputs_.expect(outputs);
+  is_laid_out_ = false;
 }
 
 uint64_t RouteBinding::wanted_response() const {
@@ -51,12 +52,14 @@ uint64_t RouteBinding::wanted_response() const {
 bool RouteBinding::has_room() const { return channel_ != nullptr && wanted_response() <= channel_->response_bytes(); }
 
 void RouteBinding::allocate_input(int32_t input, const Dims& dims) {
+  is_laid_out_ = false;
   inputs_.shape(input, dims);
   if (!has_room() || !inputs_.find_place(input, channel_->request_bytes())) move(deadline_of(-1));
   input_data_[static_cast<size_t>(input)] = inputs_.settle(input, channel_->request());
 }
 
 void RouteBinding::borrow_input(int32_t input, const void* data, const Dims& dims) {
+  is_laid_out_ = false;
   inputs_.shape(input, dims);
   inputs_.borrow(input, data);
 }
@@ -93,9 +96,14 @@ void RouteBinding::release_retired() {
 
 // ---- Runs ----
 
+bool RouteBinding::is_laid_out() {
+  if (!is_laid_out_) is_laid_out_ = has_room() && inputs_.find_places(channel_->request_bytes());
+  return is_laid_out_;
+}
+
 // What a request needs before it can be written. False when the time is up, or interrupt() came.
 bool RouteBinding::make_ready(shm::Deadline deadline) {
-  if (!has_room() || !inputs_.find_places(channel_->request_bytes())) move(deadline);
+  if (!is_laid_out()) move(deadline);
   // A server that still reads the last request must not see another table grow there.
   return with_core_errors([&] { return channel_->await_free(deadline, is_interrupted_); });
 }
@@ -105,8 +113,7 @@ bool RouteBinding::send(int64_t timeout_ns, bool will_poll_fd) {
   is_under_way_ = false;
   release_retired();
   int64_t timeout = timeout_ns < 0 ? kDefaultTimeout : timeout_ns;
-  const bool is_ready = has_room() && inputs_.find_places(channel_->request_bytes()) &&
-                        (!inputs_.needs_exclusive_write() || with_core_errors([&] { return channel_->is_free(); }));
+  const bool is_ready = is_laid_out() && (!inputs_.needs_exclusive_write() || with_core_errors([&] { return channel_->is_free(); }));
   if (!is_ready) {
     const shm::Deadline deadline = deadline_of(timeout);
     if (!make_ready(deadline)) return false;
@@ -134,8 +141,10 @@ void RouteBinding::read_answer() {
   is_under_way_ = false;
   const shm::Answer answer = with_core_errors([&] { return channel_->take(); });
   outputs_.read(answer);
+  if (!answer.is_one_shot) return;
   const uint64_t bytes = outputs_.answer_bytes();
-  if (!answer.is_one_shot || bytes > kMostRemembered) return;
+  if (bytes > kMostRemembered) return;
+  is_laid_out_ = false;
   uint64_t known = shared_->answer_hint.load(std::memory_order_relaxed);
   while (known < bytes && !shared_->answer_hint.compare_exchange_weak(known, bytes, std::memory_order_relaxed)) continue;
 }

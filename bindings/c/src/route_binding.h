@@ -34,9 +34,15 @@ class RouteBinding final : public Binding, public RemoteRun {
 
   void allocate_input(int32_t input, const Dims& dims) override;
   void* input_data(int32_t input) override { return input_data_[static_cast<size_t>(input)]; }
-  void set_string(int32_t input, int64_t element, std::string_view value) override { inputs_.set_string(input, element, value); }
+  void set_string(int32_t input, int64_t element, std::string_view value) override {
+    inputs_.set_string(input, element, value);
+    is_laid_out_ = false;
+  }
   void borrow_input(int32_t input, const void* data, const Dims& dims) override;
-  void* shape_output(int32_t output, const Dims* dims, void* data) override { return outputs_.shape(output, dims, data); }
+  void* shape_output(int32_t output, const Dims* dims, void* data) override {
+    is_laid_out_ = false;
+    return outputs_.shape(output, dims, data);
+  }
   Outcome run(int64_t timeout_ns) override;
   RemoteRun* remote() noexcept override { return this; }
   void interrupt() noexcept override;
@@ -61,6 +67,7 @@ class RouteBinding final : public Binding, public RemoteRun {
   void move(shm::Deadline deadline);
   void retire(std::unique_ptr<shm::Channel> channel);
   void release_retired();
+  bool is_laid_out();
   bool make_ready(shm::Deadline deadline);
   bool send(int64_t timeout_ns, bool will_poll_fd);
   void read_answer();
@@ -75,6 +82,7 @@ class RouteBinding final : public Binding, public RemoteRun {
   std::mutex channel_lock_;                             // for who interrupts; the owner takes it only to replace the channel
   std::vector<std::unique_ptr<shm::Channel>> retired_;  // whose memory still holds inputs
 
+  bool is_laid_out_ = false;             // the channel has room for the present shapes, and every input its place
   Progress progress_ = Progress::kDone;  // of the run that was begun
   bool is_under_way_ = false;
   std::exception_ptr failure_;

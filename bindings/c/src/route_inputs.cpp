@@ -59,7 +59,10 @@ void RouteInputs::set_string(int32_t index, int64_t element, std::string_view va
   text.assign(value);
 }
 
-void RouteInputs::borrow(int32_t input, const void* data) { at(input).outside = data; }
+void RouteInputs::borrow(int32_t input, const void* data) {
+  at(input).outside = data;
+  has_outside_ = true;
+}
 
 uint64_t RouteInputs::bytes_of(const Input& input) noexcept {
   return input.is_string ? shm::string_bytes(input.tensor.elements, input.text_bytes) : input.tensor.bytes;
@@ -108,6 +111,7 @@ void RouteInputs::move(const unsigned char* old_slot) {
   for (Input& input : inputs_) {
     const bool is_in_place = !input.is_string && input.outside == nullptr && input.capacity > 0 && !input.is_new;
     if (is_in_place && old_slot != nullptr) input.outside = old_slot + input.tensor.offset;
+    has_outside_ = has_outside_ || input.outside != nullptr;
     input.tensor.offset = used_;
     input.capacity = room_for(std::max(bytes_of(input), input.expected));
     input.is_new = true;
@@ -123,7 +127,8 @@ bool RouteInputs::uses(const unsigned char* slot, uint64_t bytes) const noexcept
 }
 
 bool RouteInputs::write(unsigned char* slot) {
-  for (Input& input : inputs_) {
+  for (size_t i = 0; (has_strings_ || has_outside_) && i < inputs_.size(); ++i) {
+    Input& input = inputs_[i];
     if (input.is_string) write_strings(&input, slot);
     else if (input.outside != nullptr) std::memcpy(slot + input.tensor.offset, input.outside, input.tensor.bytes);
   }

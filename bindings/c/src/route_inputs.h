@@ -64,6 +64,7 @@ class RouteInputs {
   std::vector<Input> inputs_;
   uint64_t used_;  // of the slot: table and places
   bool has_strings_ = false;
+  bool has_outside_ = false;  // something may lie outside
   bool is_table_written_ = false;
 };
 

@@ -57,16 +57,20 @@ uint64_t RouteOutputs::wanted_bytes() const {
 
 void RouteOutputs::read(const shm::Answer& answer) {
   slot_ = answer.slot;
-  answer_bytes_ = shm::table_bytes(outputs_.size());
   for (size_t i = 0; i < outputs_.size(); ++i) {
     Output& output = outputs_[i];
     output.answer = &(*answer.tensors)[i];
-    answer_bytes_ = std::max(answer_bytes_, output.answer->offset + output.answer->bytes);
     check_shape(output);
     if (output.spec.dtype == SIDECALL_STRING) continue;
     if (answer.is_one_shot && output.dims && output.place == nullptr) output.is_copied = true;  // it lies elsewhere every time
     take(&output, answer.slot + output.answer->offset);
   }
+}
+
+uint64_t RouteOutputs::answer_bytes() const {
+  uint64_t bytes = shm::table_bytes(outputs_.size());
+  for (const Output& output : outputs_) bytes = std::max(bytes, output.answer->offset + output.answer->bytes);
+  return bytes;
 }
 
 void RouteOutputs::check_shape(const Output& output) const {

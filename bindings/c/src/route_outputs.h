@@ -30,7 +30,7 @@ class RouteOutputs {
   // Takes an answer. Throws SHAPE_MISMATCH, OUT_OF_MEMORY, and once PEER_DIED: a large answer lies elsewhere than before, so addresses that
   // the caller has are stale; it is copied from then on.
   void read(const shm::Answer& answer);
-  uint64_t answer_bytes() const noexcept { return answer_bytes_; }  // of the last one, as a slot
+  uint64_t answer_bytes() const;  // of the last one, as a slot
 
   void* data(int32_t output) const { return at(output).data; }
   bool is_read_only(int32_t output) const { return at(output).is_read_only; }
@@ -60,7 +60,6 @@ class RouteOutputs {
   std::vector<Output> outputs_;
   bool all_known_ = false;
   const unsigned char* slot_ = nullptr;  // of the last answer
-  uint64_t answer_bytes_ = 0;
 };
 
 }  // namespace sidecall

@@ -70,7 +70,8 @@ std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_m
     origin.title = title_of(uri);
     origin.is_verified = served.is_verified;
     if (served.has_contract) origin.contract = served.contract;
-    read_signature_text(served.signature, origin.label, SIDECALL_PROTOCOL, &shared->inputs, &shared->outputs);
+    const std::string_view signature = served.signature;
+    read_signature_text(signature.substr(0, signature.find('\n')), origin.label, SIDECALL_PROTOCOL, &shared->inputs, &shared->outputs);
     std::vector<shm::TensorSpec> outputs;
     for (const TensorSpec& spec : shared->outputs) outputs.push_back({spec.name, spec.dtype, spec.dims});
     shared->client.set_outputs(std::move(outputs));
