@@ -134,9 +134,10 @@ bench-%: build $(VENV)/.bench ## one benchmark, as make bench-inproc
 	@$(BIN)/python benchmarks/$*/run.py --build $(BUILD)
 
 package: build $(VENV)/.package ## an sdist and a wheel, and the tarballs for npm, in dist/
-	@$(quietly) pip-build "installing build" $(BIN)/pip install --disable-pip-version-check build
+	@$(quietly) pip-build "installing build and ziglang" $(BIN)/pip install --disable-pip-version-check build ziglang==0.17.1
 	@$(quietly) package "building sdist and wheel" $(BIN)/python -m build
-	@$(quietly) npm-pack "packing for npm" node $(NODE)/scripts/pack.js --build $(CURDIR)/$(BUILD) --onnxruntime "$(onnxruntime)" --out $(CURDIR)/dist
+	@$(quietly) portable "building addon and command for glibc 2.28" tools/portable_build.sh $(BIN)/python $(CURDIR)/$(BUILD)/portable $(JOBS)
+	@$(quietly) npm-pack "packing for npm" node $(NODE)/scripts/pack.js --build $(BUILD)/portable --onnxruntime "$(onnxruntime)" --out dist
 	@ls -1 dist
 
 clean: ## remove everything that make made
