@@ -28,7 +28,7 @@ struct Group {
   std::vector<std::string_view> ops;
 };
 
-// The list. Kernels are named by the folder of ONNX Runtime's sources where their Compute was read: core/providers/cpu/... Whatever is not
+// The list. Each line tells where in ONNX Runtime's core/providers/cpu the kernels stand, and why their addresses are safe. Whatever is not
 // here is copied first: Gather, GatherND, ScatterND, OneHot, NonZero, TopK and others check a value, then read it again as an index; integer Div and
 // Mod look for zeros, then divide; LabelEncoder and CategoryMapper look keys up; DequantizeLinear may be fused into kernels with tables.
 const std::vector<Group>& groups() {
