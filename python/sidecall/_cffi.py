@@ -10,6 +10,7 @@ import numpy as np
 from sidecall._backend import KIND_INPUT, KIND_OUTPUT
 from sidecall._cffi_call import Call, Pending, Slot, output_view
 from sidecall._cffi_header import DTYPE_NAMES, NULL, CallError, constants, encoded, ffi, lib, text_of
+from sidecall._cffi_server import Server, Supervisor, log_line, query, remaining, serve_function, serve_model, supervise
 from sidecall._cffi_values import Spec, array_of, get_value, set_value, spec_of
 
 if TYPE_CHECKING:
@@ -19,7 +20,24 @@ if TYPE_CHECKING:
 
     Columns = list[tuple[str, Any, Any, str | None]]
 
-__all__ = ["Call", "Model", "Pending", "abi_version", "describe_engine", "open", "status_name", "version"]
+__all__ = [
+    "Call",
+    "Model",
+    "Pending",
+    "Server",
+    "Supervisor",
+    "abi_version",
+    "describe_engine",
+    "log_line",
+    "open",
+    "query",
+    "remaining",
+    "serve_function",
+    "serve_model",
+    "status_name",
+    "supervise",
+    "version",
+]
 
 _SCALAR, _MEMBER, _ELEMENT = (constants[f"SIDECALL_FORM_{form}"] for form in ("SCALAR", "MEMBER", "ELEMENT"))
 

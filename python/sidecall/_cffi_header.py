@@ -1,4 +1,4 @@
-"""The C ABI for Python without a compiler: cffi reads the real sidecall.h that stands beside the library."""
+"""The C ABI for Python without a compiler: cffi reads the real headers that stand beside the library."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ def declarations(text: str) -> tuple[str, dict[str, int]]:
 
 
 ffi = cffi.FFI()
-_source, constants = declarations(header().read_text(encoding="utf-8"))
+_parts = [declarations(header(name).read_text(encoding="utf-8")) for name in ("sidecall.h", "server.h")]
+_source = "\n".join(part for part, _ in _parts)
+constants = {name: number for _, numbers in _parts for name, number in numbers.items()}
 ffi.cdef(_source)
 lib: Any = ffi.dlopen(str(libsidecall()))
 

@@ -30,6 +30,6 @@ def libsidecall() -> Path:
     return found[-1]
 
 
-def header() -> Path:
-    """The header that the library was built with."""
-    return PACKAGE / "include" / "sidecall" / "sidecall.h"
+def header(name: str = "sidecall.h") -> Path:
+    """A header that the library was built with."""
+    return PACKAGE / "include" / "sidecall" / name

@@ -1,6 +1,6 @@
 // The classes Server and Supervisor of the module, over server.h. The GIL is never held while the library waits.
-#include "fast.h"
 #include "server.h"
+#include "fast.h"
 
 namespace sidecall_python {
 

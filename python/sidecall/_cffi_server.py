@@ -1,0 +1,268 @@
+"""Servers of the cffi backend: the same functions as `_native` has over server.h."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from sidecall import errors
+from sidecall._cffi_header import NULL, CallError, encoded, ffi, lib, text_of
+from sidecall._cffi_values import Refused, Spec, array_of, spec_of, view_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from sidecall._cffi import Model
+
+    LogLines = tuple[int, bool, int] | None
+
+_ENGINE = errors.Engine.status
+_current = threading.local()
+
+
+def serve_model(at: str | None, model: Model, options: dict[str, Any], log: LogLines) -> Server:
+    native = _Options(options, log)
+    error, server = CallError(), ffi.new("sidecall_server **")
+    error.check(lib.sidecall_server_open(_text(at), model.handle, native.struct, server, error.struct))
+    return Server(server[0], native)
+
+
+def serve_function(
+    at: str | None,
+    signature: str | None,
+    contract: str | None,
+    function: Callable[..., Any],
+    on_error: Callable[[BaseException], None],
+    in_place: bool,
+    verify: int,
+    options: dict[str, Any],
+    log: LogLines,
+) -> Server:
+    native, served = _Options(options, log), _Served(function, on_error, in_place)
+    service = ffi.new("sidecall_service *")
+    service.struct_size = ffi.sizeof("sidecall_service")
+    texts = [_text(signature), _text(contract)]
+    service.signature, service.contract = texts
+    service.signature_length, service.contract_length = (0 if text == NULL else len(text) - 1 for text in texts)
+    service.handler, service.context = served.callback, NULL
+    error, server = CallError(), ffi.new("sidecall_server **")
+    error.check(lib.sidecall_server_open_service(_text(at), service, verify, native.struct, server, error.struct))
+    return Server(server[0], native, served)
+
+
+def supervise(at: str, options: dict[str, Any], log: LogLines) -> Supervisor:
+    native = _Options(options, log)
+    error, supervisor = CallError(), ffi.new("sidecall_supervisor **")
+    error.check(lib.sidecall_supervisor_open(_text(at), native.struct, supervisor, error.struct))
+    return Supervisor(supervisor[0], native)
+
+
+def query(at: str, wait_ns: int) -> str:
+    error, text = CallError(), ffi.new("sidecall_text **")
+    error.check(lib.sidecall_server_query(_text(at), wait_ns, text, error.struct))
+    return _taken(text[0])
+
+
+def remaining() -> float | None:
+    request = getattr(_current, "request", None)
+    left = -1 if request is None else lib.sidecall_request_remaining(request)
+    return None if left < 0 else left / 1e9
+
+
+def log_line(fd: int, as_json: bool, level: int, json: str) -> None:
+    lines = ffi.new("sidecall_log_lines *", (ffi.sizeof("sidecall_log_lines"), fd, as_json, 0))
+    lib.sidecall_log_line(lines, level, encoded(json))
+
+
+class Server:
+    """A running server of this process."""
+
+    def __init__(self, handle: Any, *keep: Any) -> None:
+        self._handle, self._keep = handle, keep
+
+    def status(self) -> str:
+        error, text = CallError(), ffi.new("sidecall_text **")
+        error.check(lib.sidecall_server_status(self._opened(), text, error.struct))
+        return _taken(text[0])
+
+    @property
+    def fd(self) -> int:
+        fd: int = lib.sidecall_server_fd(self._opened())
+        return fd
+
+    def drain(self, timeout_ns: int) -> bool:
+        error = CallError()
+        return _in_time(error, lib.sidecall_server_drain(self._opened(), timeout_ns, error.struct))
+
+    def close(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            lib.sidecall_server_close(handle)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _opened(self) -> Any:
+        if self._handle is None:
+            raise errors.InvalidArgument("the server is closed")
+        return self._handle
+
+
+class Supervisor:
+    """One address in front of worker processes."""
+
+    def __init__(self, handle: Any, *keep: Any) -> None:
+        self._handle, self._keep = handle, keep
+
+    def add(self, worker: int) -> int:
+        error, fd = CallError(), ffi.new("int32_t *")
+        error.check(lib.sidecall_supervisor_add(self._opened(), worker, fd, error.struct))
+        number: int = fd[0]
+        return number
+
+    def remove(self, worker: int) -> None:
+        lib.sidecall_supervisor_remove(self._opened(), worker)
+
+    @property
+    def num_ready(self) -> int:
+        number: int = lib.sidecall_supervisor_num_ready(self._opened())
+        return number
+
+    def listen(self, wait_ns: int) -> bool:
+        error = CallError()
+        return _in_time(error, lib.sidecall_supervisor_listen(self._opened(), wait_ns, error.struct))
+
+    def status(self) -> str:
+        error, text = CallError(), ffi.new("sidecall_text **")
+        error.check(lib.sidecall_supervisor_status(self._opened(), text, error.struct))
+        return _taken(text[0])
+
+    def close(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is not None:
+            lib.sidecall_supervisor_close(handle)
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _opened(self) -> Any:
+        if self._handle is None:
+            raise errors.InvalidArgument("the supervisor is closed")
+        return self._handle
+
+
+class _Options:
+    """A sidecall_server_options with what it points to."""
+
+    def __init__(self, values: dict[str, Any], log: LogLines) -> None:
+        self.struct = ffi.new("sidecall_server_options *")
+        lib.sidecall_server_options_init(self.struct)
+        uids: Iterable[int] = values.get("allow_uids", ())
+        self._uids = ffi.new("uint32_t[]", list(uids))
+        for name, value in values.items():
+            if name != "allow_uids":
+                setattr(self.struct, name, value)
+        self.struct.allow_uids, self.struct.num_allow_uids = self._uids, len(self._uids)
+        if log is not None:
+            fd, as_json, level = log
+            self._lines = ffi.new("sidecall_log_lines *", (ffi.sizeof("sidecall_log_lines"), fd, as_json, level))
+            self.struct.log, self.struct.log_context = ffi.addressof(lib, "sidecall_log_line"), self._lines
+
+
+class _Served:
+    """A Python function as a sidecall_handler."""
+
+    def __init__(self, function: Callable[..., Any], on_error: Callable[[BaseException], None], in_place: bool) -> None:
+        self.function, self.on_error, self.in_place = function, on_error, in_place
+        self.inputs: list[Spec] = []
+        self.outputs: list[Spec] = []
+        self.callback = ffi.callback("sidecall_handler", self._handle, error=errors.Internal.status)
+
+    def _handle(self, _: Any, request: Any) -> int:
+        _current.request = request
+        try:
+            self._answer(request)
+            return 0
+        except errors.Error as error:
+            return self._fail(request, error.status, error)
+        except BaseException as error:  # a sys.exit() of the object must not end the server
+            text = str(error).partition("\n")[0][:300]
+            message = f"the served object failed with {type(error).__name__}" + (f": {text}" if text else "")
+            status = self._fail(request, _ENGINE, errors.Engine(message))
+            self.on_error(error)
+            return status
+        finally:
+            _current.request = None
+
+    def _answer(self, request: Any) -> None:
+        if not self.outputs:
+            self.inputs = [spec_of(lib.sidecall_request_input_spec(request, i)) for i in range(lib.sidecall_request_num_inputs(request))]
+            self.outputs = [spec_of(lib.sidecall_request_output_spec(request, i)) for i in range(lib.sidecall_request_num_outputs(request))]
+        result = self.function(*(self._input(request, i, spec) for i, spec in enumerate(self.inputs)))
+        if not isinstance(result, tuple):
+            if len(self.outputs) != 1:
+                raise errors.Engine(f"the served function: expected a tuple of {len(self.outputs)} outputs, got {type(result).__name__}")
+            result = (result,)
+        if len(result) != len(self.outputs):
+            raise errors.Engine(f"the served function: expected {len(self.outputs)} outputs, got {len(result)}")
+        for i, (value, spec) in enumerate(zip(result, self.outputs, strict=True)):
+            self._give(request, i, value, spec)
+
+    def _input(self, request: Any, index: int, spec: Spec) -> NDArray[Any]:
+        error, view = CallError(), _new_view()
+        error.check(lib.sidecall_request_input(request, index, view, error.struct))
+        if not self.in_place or spec.dtype == "string":
+            return array_of(view, spec.dtype)
+        array = array_of(view, spec.dtype, ffi.cast("char *", view.data))
+        array.flags.writeable = False
+        return array
+
+    def _give(self, request: Any, index: int, value: Any, spec: Spec) -> None:
+        try:
+            view, keep = view_of(value, spec)
+        except Refused as refused:
+            raise errors.Engine(f"output '{spec.name}': expected {spec.dtype}, got {refused}") from None
+        got = text_of(lib.sidecall_dtype_name(view.dtype))
+        if got != spec.dtype:
+            raise errors.Engine(f"output '{spec.name}': expected {spec.dtype}, got {got}")
+        error = CallError()
+        if spec.dtype == "string":
+            error.check(
+                lib.sidecall_request_set_strings(
+                    request, index, view.dims, view.rank, ffi.cast("char *", view.data), view.offsets, error.struct
+                )
+            )
+        else:
+            target = _new_view()
+            error.check(lib.sidecall_request_output(request, index, view.dims, view.rank, target, error.struct))
+            ffi.memmove(target.data, ffi.cast("char *", view.data), view.data_bytes)
+        del keep
+
+    def _fail(self, request: Any, status: int, error: errors.Error) -> int:
+        texts = [_text(text) for text in (error.name, error.expected, error.got, str(error))]
+        lib.sidecall_request_fail(request, status, -1 if error.row is None else error.row, *texts)
+        return status
+
+
+def _new_view() -> Any:
+    view = ffi.new("sidecall_view *")
+    view.struct_size = ffi.sizeof("sidecall_view")
+    return view
+
+
+def _in_time(error: CallError, status: int) -> bool:
+    if status == errors.Timeout.status:
+        return False
+    error.check(status)
+    return True
+
+
+def _text(text: str | None) -> Any:
+    return NULL if text is None else ffi.new("char[]", encoded(text))
+
+
+def _taken(text: Any) -> str:
+    result = text_of(text.data, text.length)
+    lib.sidecall_text_close(text)
+    return result
