@@ -19,7 +19,7 @@ from wire import Tensor
 GRACE = 10  # seconds until a connection counts as not closed
 
 
-@pytest.fixture(scope="module", params=["native", "toy"])
+@pytest.fixture(scope="module", params=["native", "python", "toy"])
 def kind(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
