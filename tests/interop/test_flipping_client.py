@@ -1,0 +1,117 @@
+"""A client that flips its inputs while the server reads them, before kernels that take places from values: these must work on a copy.
+
+Without the copy ONNX Runtime is gone within seconds: Gather and TopK read foreign memory, an integer Div traps.
+"""
+
+import os
+import struct
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import client
+import numpy as np
+import onnx
+import pytest
+import wire
+from onnx import TensorProto, helper
+from served import Start
+from wire import Tensor
+
+SIZE = 4096
+FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+SECONDS = 20 if os.environ.get("SIDECALL_LONG") == "1" else 0.4
+# What flips: element type, tame value, wild value.
+INDEX = (INT64, 0, 1 << 40)
+NEGATIVE = (INT64, 0, -(1 << 40))
+DIVISOR = (INT64, 1, 0)
+NUMBER = (FLOAT, 1.0, float("nan"))
+FLAG = (BOOL, 1, 255)
+
+DATA = helper.make_tensor("data", FLOAT, [8, SIZE], [1.0] * 8 * SIZE)
+MODELS = {
+    "Gather": (INDEX, ["data", "x"], [SIZE], {}),
+    "GatherElements": (INDEX, ["data", "x"], [1, SIZE], {}),
+    "GatherND": (NEGATIVE, ["data", "x"], [SIZE // 2, 2], {}),
+    "ScatterElements": (INDEX, ["data", "x", "ones"], [1, SIZE], {}),
+    "ScatterND": (INDEX, ["line", "x", "line"], [SIZE, 1], {}),
+    "OneHot": (INDEX, ["x", "depth", "on_off"], [SIZE], {}),
+    "TopK": (NUMBER, ["x", "k"], [SIZE], {}),
+    "NonZero": (NUMBER, ["x"], [SIZE], {}),
+    "ArgMax": (NUMBER, ["x"], [SIZE], {"axis": 0}),
+    "Unique": (NUMBER, ["x"], [SIZE], {}),
+    "Compress": (FLAG, ["line", "x"], [SIZE], {}),
+    "Div": (DIVISOR, ["whole", "x"], [SIZE], {}),
+    "Mod": (DIVISOR, ["whole", "x"], [SIZE], {}),
+    "ReverseSequence": (INDEX, ["data", "x"], [SIZE], {"batch_axis": 1, "time_axis": 0}),
+    "Reshape": (NEGATIVE, ["data", "x"], [2], {}),
+    "LabelEncoder": (INDEX, ["x"], [SIZE], {"keys_int64s": list(range(100)), "values_floats": [0.5] * 100}),
+}
+
+
+def write_model(op: str, path: Path) -> None:
+    (dtype, _, _), inputs, dims, attributes = MODELS[op]
+    domain = "ai.onnx.ml" if op == "LabelEncoder" else ""
+    constants = [
+        DATA,
+        helper.make_tensor("ones", FLOAT, [1, SIZE], [1.0] * SIZE),
+        helper.make_tensor("line", FLOAT, [SIZE], [1.0] * SIZE),
+        helper.make_tensor("whole", INT64, [SIZE], [7] * SIZE),
+        helper.make_tensor("depth", INT64, [1], [3]),
+        helper.make_tensor("on_off", FLOAT, [2], [0.0, 1.0]),
+        helper.make_tensor("k", INT64, [1], [SIZE // 2]),
+    ]
+    outputs = ["first", "second"] if op == "TopK" else ["first"]
+    graph = helper.make_graph(
+        [helper.make_node(op, inputs, outputs, domain=domain, **attributes)],
+        "flipped",
+        [helper.make_tensor_value_info("x", dtype, dims)],
+        [helper.make_empty_tensor_value_info("first")],
+        [constant for constant in constants if constant.name in inputs],
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)])
+    model = onnx.shape_inference.infer_shapes(model)
+    path.write_bytes(model.SerializeToString())
+
+
+def flip(memory: memoryview, blocks: list[bytes], stop: threading.Event) -> None:
+    while not stop.is_set():
+        for block in blocks:
+            memory[:] = block
+
+
+@pytest.mark.parametrize("op", MODELS)
+def test_flipping_before(start: Start, op: str, tmp_path: Path) -> None:
+    write_model(op, tmp_path / "flipped.onnx")
+    (dtype, tame, wild), _, dims, _ = MODELS[op]
+    letter = {FLOAT: "f4", INT64: "i8", BOOL: "u1"}[dtype]
+    server = start("native", str(tmp_path / "flipped.onnx"))
+    model = client.open(server.address)
+    mixed = np.full(dims, tame, letter)
+    mixed.flat[5::7] = wild
+    blocks = [np.full(dims, tame, letter).tobytes(), mixed.tobytes(), np.full(dims, wild, letter).tobytes()]
+    given = {"x": Tensor(model.inputs[0].dtype, tuple(dims), blocks[0])}
+    with model.connect(1, 1 << 16, 1 << 20) as honest, model.connect(1, 1 << 16, 1 << 20) as liar:
+        expected = honest.run(given)
+        begin = wire.align(wire.ENTRY.size, 64)
+        stop = threading.Event()
+        peer = threading.Thread(target=flip, args=(liar.request_slot(0)[begin : begin + len(blocks[0])], blocks, stop))
+        peer.start()
+        until = time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            with suppress(client.Failed):
+                liar.run(given)
+            assert honest.run(given) == expected
+        stop.set()
+        peer.join()
+    assert server.process.poll() is None
+
+
+def test_the_wild_values_alone_are_refused(start: Start, tmp_path: Path) -> None:
+    """Whoever sends them gets them checked: by ONNX Runtime, on memory that stays as it is."""
+    write_model("Gather", tmp_path / "flipped.onnx")
+    model = client.open(start("native", str(tmp_path / "flipped.onnx")).address)
+    with model.connect(1, 1 << 16) as connection, pytest.raises(client.Failed) as failure:
+        connection.run({"x": Tensor("int64", (SIZE,), struct.pack("<q", 1 << 40) * SIZE)})
+    assert failure.value.status == "ENGINE"
