@@ -1,10 +1,12 @@
-"""Runs that an event loop waits for. A run never blocks the loop: the library works on its own threads and makes a descriptor readable."""
+"""Runs that an event loop waits for. A run never blocks the loop: the library's own threads, or another process, make a descriptor readable."""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
+
+from sidecall import errors
 
 if TYPE_CHECKING:
     from sidecall import _backend
@@ -13,21 +15,24 @@ if TYPE_CHECKING:
 async def finish(pending: _backend.Pending) -> Any:
     """The outcome of a run that was started. Cancelling the await cancels the run."""
     loop = asyncio.get_running_loop()
-    over: asyncio.Future[None] = loop.create_future()
-    loop.add_reader(pending.fd, _wake, over)
-    try:
-        await over
-    except asyncio.CancelledError:
-        pending.cancel()
+    while True:
+        over: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(pending.fd, _wake, over)
+        try:
+            await over
+        except asyncio.CancelledError:
+            pending.cancel()
+            loop.remove_reader(pending.fd)
+            _reap(pending)
+            raise
         loop.remove_reader(pending.fd)
-        _reap(pending)
-        raise
-    loop.remove_reader(pending.fd)
-    try:
-        return pending.result()
-    except TimeoutError:
-        _reap(pending)
-        raise
+        try:
+            return pending.result()
+        except errors.Busy:
+            continue  # another process may ring for nothing
+        except TimeoutError:
+            _reap(pending)
+            raise
 
 
 def _wake(over: asyncio.Future[None]) -> None:

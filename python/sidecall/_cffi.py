@@ -42,9 +42,19 @@ __all__ = [
 _SCALAR, _MEMBER, _ELEMENT = (constants[f"SIDECALL_FORM_{form}"] for form in ("SCALAR", "MEMBER", "ELEMENT"))
 
 
-def open(source: bytes, is_file: bool, verify: int, extra: int, timeout_ns: int, onnxruntime: str | None, package: str | None) -> Model:
+def open(
+    source: bytes,
+    is_file: bool,
+    verify: int,
+    extra: int,
+    timeout_ns: int,
+    onnxruntime: str | None,
+    package: str | None,
+    wait_ns: int = 0,
+    allow_exec: bool = False,
+) -> Model:
     options, keep = _options(onnxruntime, package)
-    options.verify, options.extra, options.timeout_ns = verify, extra, timeout_ns
+    options.verify, options.extra, options.timeout_ns, options.wait_ns, options.allow_exec = verify, extra, timeout_ns, wait_ns, allow_exec
     error, model = CallError(), ffi.new("sidecall_model **")
     if is_file:
         status = lib.sidecall_model_open(source, options, model, error.struct)

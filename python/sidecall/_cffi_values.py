@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sidecall._arrays import PACKED, from_python, plain, storage
-from sidecall._cffi_header import DTYPE_NAMES, DTYPES, NULL, CallError, encoded, ffi, lib, text_of
+from sidecall._cffi_header import DTYPE_NAMES, DTYPES, NULL, CallError, constants, encoded, ffi, lib, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _INT64 = range(-(2**63), 2**63)
+_READ_ONLY = constants["SIDECALL_VIEW_READ_ONLY"]
 
 
 class Spec(NamedTuple):
@@ -85,6 +86,8 @@ def array_of(view: Any, dtype: str, owner: Any = None) -> NDArray[Any]:
     if view.data_bytes == 0:
         return np.empty(shape, dtype=storage(dtype))
     memory = np.frombuffer(ffi.buffer(owner if owner is not None else view.data, view.data_bytes), dtype=storage(dtype)).reshape(shape)
+    if view.flags & _READ_ONLY:
+        memory.flags.writeable = False
     return memory if owner is not None else memory.copy()
 
 

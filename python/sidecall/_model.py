@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from sidecall import _backend, errors
-from sidecall._timeouts import nanoseconds
+from sidecall._timeouts import nanoseconds, waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,21 +32,26 @@ def open(
     extra: Literal["error", "ignore"] = "error",
     onnxruntime: str | os.PathLike[str] | None = None,
     timeout: float | None = None,
+    wait: float | None = 0,
+    allow_exec: bool = False,
     backend: Literal["native", "cffi"] | None = None,
 ) -> Model:
-    """Opens the model in a file. Costs milliseconds: open once and keep.
+    """Opens the model in a file, or in another process. Costs milliseconds: open once and keep.
 
-    path         a path, a file:// URI, a PathLike, or the bytes of an .onnx file
+    path         a path, a file:// URI, a PathLike, or the bytes of an .onnx file; "shm:NAME" or "shm:/run/app/fraud.sock" for what a server of
+                 this host serves; "exec:COMMAND" for a program that is started as the server
     verify       what happens when the golden rows of the file give other answers than at export: "error" raises VerificationFailed, "warn"
                  sets `Model.warning`, "off" does not run them. SIDECALL_VERIFY in the environment wins.
     extra        what happens to keys of a record that are no feature: "error" raises UnknownName, "ignore" skips them
     onnxruntime  path of the ONNX Runtime library; by default SIDECALL_ONNXRUNTIME, else one that this process has loaded, else that of the
                  installed package, which is not imported
-    timeout      seconds that each call may take unless it says otherwise; None waits forever
+    timeout      seconds that each call may take unless it says otherwise; None waits forever, and 30 seconds for another process
+    wait         seconds to wait for a server that is still starting; None waits forever
+    allow_exec   True lets `path` start with exec:; leave it where paths may come from outside
     backend      "native", or "cffi" where the compiled module cannot be used; SIDECALL_PYTHON_BACKEND by default
 
     Raises FileNotFound, FileInvalid and the other File... errors, ContractInvalid, ContractFormat, Unsupported, VerificationFailed, Engine,
-    EngineNotFound, EngineTooOld.
+    EngineNotFound, EngineTooOld; for another process Unreachable, Timeout, Denied, Protocol, Busy.
 
     >>> model = open(getfixture("models") / "matrix.onnx")
     >>> model.predict({"a": 1, "b": 2, "c": True, "d": 0.5})
@@ -59,7 +64,15 @@ def open(
     timeout_ns = nanoseconds(timeout)
     explicit = None if onnxruntime is None else os.fspath(onnxruntime)
     native = module.open(
-        source, is_file, _choice("verify", _VERIFY, verify), _choice("extra", _EXTRA, extra), timeout_ns, explicit, onnxruntime_package()
+        source,
+        is_file,
+        _choice("verify", _VERIFY, verify),
+        _choice("extra", _EXTRA, extra),
+        timeout_ns,
+        explicit,
+        onnxruntime_package(),
+        waiting(wait),
+        bool(allow_exec),
     )
     return Model(module, native, timeout_ns)
 

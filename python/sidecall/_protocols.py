@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Pending(Protocol):
-    """A run under way on the library's own threads."""
+    """A run under way: on the library's own threads, or in another process."""
 
     @property
     def fd(self) -> int: ...
@@ -85,7 +85,16 @@ class Backend(Protocol):
     """The module of a backend."""
 
     def open(
-        self, source: bytes, is_file: bool, verify: int, extra: int, timeout_ns: int, onnxruntime: str | None, package: str | None
+        self,
+        source: bytes,
+        is_file: bool,
+        verify: int,
+        extra: int,
+        timeout_ns: int,
+        onnxruntime: str | None,
+        package: str | None,
+        wait_ns: int = 0,
+        allow_exec: bool = False,
     ) -> Model: ...
     def Call(self, model: Model, rows: int) -> Call: ...  # noqa: N802
     def describe_engine(self, onnxruntime: str | None, package: str | None) -> str: ...

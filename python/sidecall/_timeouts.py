@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 FOREVER = -1
+_REFUSED = -2
 _LONGEST = 9e18  # nanoseconds; what int64 holds, 285 years
 
 
@@ -15,3 +16,10 @@ def nanoseconds(timeout: float | None) -> int:
     if not timeout > 0:
         return 0
     return max(1, int(min(timeout * 1e9, _LONGEST)))
+
+
+def waiting(wait: float | None) -> int:
+    """-1 for None and infinity, 0 for not at all. Negative numbers and NaN are left for the library to refuse."""
+    if wait is None or wait == math.inf:
+        return FOREVER
+    return int(min(wait * 1e9, _LONGEST)) if wait >= 0 else _REFUSED

@@ -62,12 +62,12 @@ void read_strings(PyObject* array, Tensor* tensor) {
   tensor->view.offsets = tensor->strings.offsets.data();
 }
 
-py::object new_array(const TensorSpec& spec, int rank, const int64_t* dims, void* data) {
+py::object new_array(const TensorSpec& spec, int rank, const int64_t* dims, void* data, bool is_writeable) {
   Py_INCREF(spec.descr.ptr());  // the function below takes a reference
   const auto& npy = Npy::get();
   return py::reinterpret_steal<py::object>(npy.PyArray_NewFromDescr_(npy.PyArray_Type_, spec.descr.ptr(), rank,
                                                                      reinterpret_cast<const Py_intptr_t*>(dims), nullptr, data,
-                                                                     data == nullptr ? 0 : Npy::NPY_ARRAY_WRITEABLE_, nullptr));
+                                                                     data != nullptr && is_writeable ? Npy::NPY_ARRAY_WRITEABLE_ : 0, nullptr));
 }
 
 void fill_strings(const sidecall_view& view, PyObject* array, int64_t count) {
@@ -158,7 +158,7 @@ py::object array_of(const sidecall_view& view, const TensorSpec& spec, const py:
   const int64_t packed = static_cast<int64_t>(view.data_bytes);
   const int64_t* dims = is_packed(spec.dtype) ? &packed : view.dims;
   const int rank = is_packed(spec.dtype) ? 1 : view.rank;
-  py::object array = new_array(spec, rank, dims, owner ? view.data : nullptr);
+  py::object array = new_array(spec, rank, dims, owner ? view.data : nullptr, (view.flags & SIDECALL_VIEW_READ_ONLY) == 0);
   if (!array) throw py::error_already_set();
   if (owner) {
     if (Npy::get().PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) != 0) throw py::error_already_set();

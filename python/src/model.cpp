@@ -177,7 +177,8 @@ py::object Model::tensors(std::unique_ptr<Slot> slot, const py::object& wanted) 
     const size_t i = wanted.is_none() ? k : order[k];
     sidecall_view view = SIDECALL_VIEW_INIT;
     lent->error().check(sidecall_call_output(lent->call(), static_cast<int32_t>(i), &view, lent->error().get()));
-    const bool is_shared = view.data_bytes > kShareBytes && view.dtype != SIDECALL_STRING;
+    // What lies in another process's memory is copied: an array over it would keep the connection.
+    const bool is_shared = view.data_bytes > kShareBytes && view.dtype != SIDECALL_STRING && (view.flags & SIDECALL_VIEW_READ_ONLY) == 0;
     if (is_shared && !owner) owner = py::capsule(slot.release(), [](void* shared) { delete static_cast<Slot*>(shared); });
     const py::object array = array_of(view, outputs_[i], is_shared ? owner : py::object());
     if (PyDict_SetItem(result.ptr(), outputs_[i].name.ptr(), array.ptr()) != 0) throw py::error_already_set();

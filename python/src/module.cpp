@@ -9,12 +9,9 @@
 namespace sidecall_python {
 namespace {
 
-sidecall_model_options options_of(int32_t verify, int32_t extra, int64_t timeout_ns, const char* onnxruntime, const char* package) {
+sidecall_model_options options_of(const char* onnxruntime, const char* package) {
   sidecall_model_options options;
   sidecall_model_options_init(&options);
-  options.verify = verify;
-  options.extra = extra;
-  options.timeout_ns = timeout_ns;
   options.onnxruntime = onnxruntime;
   options.onnxruntime_package = package;
   return options;
@@ -25,8 +22,13 @@ using Text = std::optional<std::string>;
 const char* c_str(const Text& text) { return text ? text->c_str() : nullptr; }
 
 std::unique_ptr<Model> open(const py::bytes& source, bool is_file, int32_t verify, int32_t extra, int64_t timeout_ns,
-                            const Text& onnxruntime, const Text& package) {
-  const sidecall_model_options options = options_of(verify, extra, timeout_ns, c_str(onnxruntime), c_str(package));
+                            const Text& onnxruntime, const Text& package, int64_t wait_ns, bool allow_exec) {
+  sidecall_model_options options = options_of(c_str(onnxruntime), c_str(package));
+  options.verify = verify;
+  options.extra = extra;
+  options.timeout_ns = timeout_ns;
+  options.wait_ns = wait_ns;
+  options.allow_exec = allow_exec ? 1 : 0;
   const char* const data = PyBytes_AS_STRING(source.ptr());
   const auto length = static_cast<size_t>(PyBytes_GET_SIZE(source.ptr()));
   CallError error;
@@ -40,7 +42,7 @@ std::unique_ptr<Model> open(const py::bytes& source, bool is_file, int32_t verif
 }
 
 py::str describe_engine(const Text& onnxruntime, const Text& package) {
-  const sidecall_model_options options = options_of(SIDECALL_VERIFY_ERROR, SIDECALL_EXTRA_ERROR, -1, c_str(onnxruntime), c_str(package));
+  const sidecall_model_options options = options_of(c_str(onnxruntime), c_str(package));
   CallError error;
   sidecall_text* text = nullptr;
   error.check(sidecall_engine_describe(&options, &text, error.get()));
@@ -108,7 +110,7 @@ PYBIND11_MODULE(_native, module) {
   add_call(module);
   add_server(module);
   module.def("open", &open, py::arg("source"), py::arg("is_file"), py::arg("verify"), py::arg("extra"), py::arg("timeout_ns"),
-             py::arg("onnxruntime"), py::arg("package"));
+             py::arg("onnxruntime"), py::arg("package"), py::arg("wait_ns") = 0, py::arg("allow_exec") = false);
   module.def("describe_engine", &describe_engine, py::arg("onnxruntime"), py::arg("package"));
   module.def("status_name", &sidecall_status_name, py::arg("status"));
   module.def("version", &sidecall_version);

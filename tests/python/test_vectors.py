@@ -1,15 +1,17 @@
-"""Runs the cases of tests/vectors through both backends."""
+"""Runs the cases of tests/vectors through both backends, in process and over shared memory."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 import sidecall
 from sidecall import errors
+from vector_servers import Servers, reason_to_leave_out
 from sidecall._arrays import PACKED, storage
 from vector_files import BACKENDS, MODELS, VECTORS
 
@@ -22,6 +24,9 @@ CODES = {kind.code for kind in errors.Error.__subclasses__()}
 # Python takes records as values: raw JSON text has no entry point here.
 RUNNABLE = {name: case for name, case in CASES.items() if "json" not in case}
 NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+
+# What a server can be asked; the reasons for the others are in vector_servers.py.
+SERVED = {name: case for name, case in RUNNABLE.items() if reason_to_leave_out(case) is None}
 
 # Cases that Python cannot express, each with the reason.
 ODD = "an odd number of 4-bit elements along a free dimension: numpy knows the bytes only"
@@ -121,15 +126,34 @@ def assert_error(error: errors.Error, expected: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", [name for name in RUNNABLE if name not in INEXPRESSIBLE])
 def test_case(name: str, backend: str) -> None:
     case = RUNNABLE[name]
+    run_case(case, lambda: open_case(case, backend))
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    started = Servers()
+    yield started
+    started.close()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", [name for name in SERVED if name not in INEXPRESSIBLE])
+def test_case_over_shm(name: str, backend: str, servers: Servers) -> None:
+    case = SERVED[name]
+    address = servers.address(case["model"], case.get("open", {}).get("verify", "error"))
+    run_case(case, lambda: sidecall.open(address, backend=backend, wait=30, **case.get("open", {})))
+
+
+def run_case(case: Case, opening: Callable[[], sidecall.Model]) -> None:
     status = case.get("expect_status")
     if status is None:
-        with open_case(case, backend) as model:
+        with opening() as model:
             check(case, model)
         return
     assert status in CODES
     model = None
     with pytest.raises(errors.Error) as caught:
-        model = open_case(case, backend)
+        model = opening()
         answer(case, model)
     assert caught.value.code == status, caught.value
     assert "\n" not in str(caught.value)
@@ -142,3 +166,5 @@ def test_case(name: str, backend: str) -> None:
 def test_every_case_is_run_or_named() -> None:
     assert set(INEXPRESSIBLE) <= set(RUNNABLE)
     assert len(RUNNABLE) > 300
+    assert len(SERVED) > 200
+    assert len([case for case in SERVED.values() if "expect_status" in case]) > 80

@@ -1,0 +1,82 @@
+"""Models of the vectors behind servers of this host: each is served by the native command when it is first asked for. Used by tests/python and tests/cli."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+MODELS = Path(__file__).parent / "models"
+Case = dict[str, Any]
+
+
+def command_path() -> str:
+    """The sidecall command: named, built, or beside this Python."""
+    named = os.environ.get("SIDECALL_CLI")
+    beside_python = Path(sys.executable).parent / "sidecall"
+    for candidate in [named] if named else [Path(__file__).parents[2] / "build/bin/sidecall", beside_python]:
+        if candidate and os.access(candidate, os.X_OK):
+            return str(candidate)
+    raise RuntimeError(f"no sidecall command: expected SIDECALL_CLI, build/bin/sidecall or {beside_python}")
+
+
+def reason_to_leave_out(case: Case) -> str | None:
+    """Why a case cannot be asked of a server."""
+    how = case.get("open", {})
+    if how.get("as") == "bytes":
+        return "opened as bytes: a server takes a path"
+    if "uri" in how:
+        return "another URI: the server's is tested instead"
+    if "expect_status" in case and not {"inputs", "record", "json"} & set(case):
+        return "refused when it is opened: nothing is served"
+    return None
+
+
+class Servers:
+    """Addresses by model. A few processes live at a time; `close` ends the last of them."""
+
+    MOST = 8
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="sidecall-"))
+        self._served: dict[tuple[str, str], tuple[str, subprocess.Popen[bytes]]] = {}
+        self._num_started = 0
+
+    def address(self, model: str, verify: str = "error") -> str:
+        """Where a model of the vectors is served. Open it with a `wait`: the server may still be starting."""
+        known = self._served.pop((model, verify), None)
+        if known is None:
+            while len(self._served) >= self.MOST:
+                self._end(next(iter(self._served)))
+            known = self._start(model, verify)
+        self._served[model, verify] = known
+        return known[0]
+
+    def close(self) -> None:
+        for key in list(self._served):
+            self._end(key)
+        shutil.rmtree(self._folder)
+
+    def _start(self, model: str, verify: str) -> tuple[str, subprocess.Popen[bytes]]:
+        self._num_started += 1
+        address = f"shm:{self._folder}/{self._num_started}.sock"
+        environment = {"SIDECALL_ONNXRUNTIME": _engine()} | os.environ | {"SIDECALL_VERIFY": verify}
+        words = [command_path(), "serve", str(MODELS / model), "--at", address]
+        with (self._folder / "log").open("ab") as log:
+            return address, subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def _end(self, key: tuple[str, str]) -> None:
+        _, process = self._served.pop(key)
+        process.terminate()
+        process.wait(30)
+
+
+def _engine() -> str:
+    spec = find_spec("onnxruntime")
+    files = sorted(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so*")) if spec and spec.submodule_search_locations else []
+    return str(files[0]) if files else ""
