@@ -2,6 +2,8 @@
 'use strict'
 
 const os = require('node:os')
+const { performance } = require('node:perf_hooks')
+const { setImmediate } = require('node:timers') // the real one, when tests replace the global
 
 const SHORT_NS = 50_000 // a hop to a thread and back takes 20 to 70 us
 const TRIAL_NS = 300_000 // runs that took no longer on threads may be short: a few are tried here, where they harm nobody
@@ -12,7 +14,8 @@ const MAX_WAIT = 4096 // runs between two trials that failed
 const WINDOW = 64 // runs
 const THREADS = Math.max(2, os.availableParallelism()) // that the library has at most
 
-const now = () => performance.now() * 1e6
+const clock = performance.now.bind(performance)
+const now = () => clock() * 1e6
 
 /** What is known of runs of one size. */
 class Estimate {

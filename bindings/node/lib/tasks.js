@@ -2,6 +2,7 @@
 // the event loop. Deadlines and AbortSignals of those that wait are honoured here, of those that run by the engine.
 'use strict'
 
+const { clearTimeout, setTimeout } = require('node:timers')
 const { fail } = require('./errors.js')
 const { now, turn } = require('./pace.js')
 const { onAbort } = require('./signals.js')

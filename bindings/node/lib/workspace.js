@@ -26,9 +26,9 @@ function count(dims, perByte = 1) {
   return perByte === 1 ? product : Math.ceil(product / perByte)
 }
 
-/** Gives a tensor its shape. */
+/** Gives a tensor its shape, which is frozen. */
 function withDims(data, dims) {
-  return Object.defineProperty(data, 'dims', { value: Object.freeze(dims), configurable: true })
+  return Object.defineProperty(data, 'dims', { value: dims, configurable: true })
 }
 
 class Input {
@@ -50,6 +50,8 @@ class Output {
     this.spec = spec
     this.index = index
     this.isString = spec.dtype === 'string'
+    this.Class = DTYPES[spec.dtype].Array
+    this.perByte = DTYPES[spec.dtype].perByte ?? 1
     this.dims = null // where they follow from the inputs
     this.view = null // of memory that the engine writes; null where only a run tells the shape, and for strings
     this.fetched = null // the last answer, where there is no view
@@ -158,11 +160,11 @@ class Workspace {
   settle() {
     const all = this.native.outputDims()
     for (const output of this.outputs) {
-      const dims = all[output.index]
+      const dims = all[output.index] && Object.freeze(all[output.index])
       output.view = null
       output.dims = dims
       if (dims === null || output.isString) continue
-      const { Array: Class, perByte } = DTYPES[output.spec.dtype]
+      const { Class, perByte } = output
       output.view = withDims(new Class(this.native.ownOutput(output.index), 0, count(dims, perByte)), dims)
       this.isBulky ||= output.view.byteLength > BULKY_BYTES
     }
@@ -171,10 +173,10 @@ class Workspace {
 
   /** The last run's tensor of an output, in memory that nobody else has. */
   take(output) {
-    if (output.view !== null) return withDims(output.view.slice(), output.dims)
+    if (output.view !== null) return withDims(new output.Class(output.view), output.dims)
     const [dims, raw] = this.native.readOutput(output.index)
-    const { Array: Class } = DTYPES[output.spec.dtype]
-    return withDims(output.isString ? raw : new Class(raw), dims)
+    const { Class } = output
+    return withDims(output.isString ? raw : new Class(raw), Object.freeze(dims))
   }
 
   takeAll() {
@@ -217,4 +219,4 @@ class Workspace {
   }
 }
 
-module.exports = { Workspace, withDims, count }
+module.exports = { Workspace }

@@ -64,25 +64,21 @@ Call::Call(const Napi::CallbackInfo& info) : ObjectWrap(info), environment_(*inf
   handle_ = handle.release();
 }
 
-Call::~Call() {
-  if (handle_ != nullptr) close([] {});
-}
+Call::~Call() { close(); }
 
-void Call::close(std::function<void()> on_closed) {
+void Call::close() {
+  if (handle_ == nullptr) return;
   environment_->calls.erase(this);
-  Poll* poll = std::exchange(poll_, nullptr);
-  if (poll != nullptr) poll->close(on_closed);
+  if (poll_ != nullptr) std::exchange(poll_, nullptr)->close([environment = environment_] { environment->poll_closed(); });
   sidecall_call_close(std::exchange(handle_, nullptr));
   for (Window& window : inputs_) window.close();
   for (Window& window : outputs_) window.close();
-  if (poll == nullptr) on_closed();
+  if (!environment_->is_closing) Napi::MemoryManagement::AdjustExternalMemory(environment_->env, -kCallBytes);
 }
 
 // To be called when no run is under way: it would wait for its end.
 Napi::Value Call::close_call(const Napi::CallbackInfo& info) {
-  if (handle_ == nullptr) return info.Env().Undefined();
-  close([] {});
-  Napi::MemoryManagement::AdjustExternalMemory(info.Env(), -kCallBytes);
+  close();
   return info.Env().Undefined();
 }
 
@@ -125,6 +121,7 @@ Napi::Value Call::start(const Napi::CallbackInfo& info) {
     environment_->check(sidecall_call_fd(handle_, &fd, environment_->error()));
     poll_ = Poll::open(environment_->loop, fd, [this] { on_ready(); });
     if (poll_ == nullptr) throw Napi::Error::New(env, "libuv refuses to watch a run");
+    environment_->poll_opened();
   }
   for (const Window& window : inputs_) window.copy_in();
   const sidecall_status status = sidecall_call_start(handle_, info[0].As<Napi::Number>().Int64Value(), environment_->error());

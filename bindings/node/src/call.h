@@ -2,7 +2,6 @@
 // already, and lets core word what is wrong.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <vector>
 
@@ -22,7 +21,7 @@ class Call final : public Napi::ObjectWrap<Call> {
   // For the end of the environment.
   void cancel() { sidecall_call_cancel(handle_); }
   void await();
-  void close(std::function<void()> on_closed);
+  void close();
 
  private:
   static napi_value run_now(napi_env env, napi_callback_info info);

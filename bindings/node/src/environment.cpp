@@ -2,6 +2,7 @@
 #include "environment.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "call.h"
 
@@ -51,15 +52,15 @@ void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
   napi_async_destroy(self->env, self->context);
   for (Call* call : self->calls) call->cancel();
   const std::vector<Call*> open_calls(self->calls.begin(), self->calls.end());
-  const auto remaining = std::make_shared<int>(1);
-  const auto finish_one = [remaining, handle] {
-    if (--*remaining == 0) napi_remove_async_cleanup_hook(handle);
-  };
-  for (Call* call : open_calls) {
-    ++*remaining;
-    call->close(finish_one);
-  }
-  finish_one();
+  self->hook_ = handle;
+  ++self->num_polls_;  // one more, so that the last to close does not end this loop
+  for (Call* call : open_calls) call->close();
+  self->poll_closed();
+}
+
+void Environment::poll_closed() {
+  --num_polls_;
+  if (num_polls_ == 0 && hook_ != nullptr) napi_remove_async_cleanup_hook(std::exchange(hook_, nullptr));
 }
 
 void Environment::drain() {

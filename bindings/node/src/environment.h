@@ -33,6 +33,10 @@ class Environment {
   sidecall_error* error() { return &error_; }
   static sidecall_error empty_error();
 
+  // Handles of libuv that are open or closing: the loop must not end before they are closed.
+  void poll_opened() { ++num_polls_; }
+  void poll_closed();
+
   // Ends all runs under way and waits until the engine lets go of their memory: before the process exits.
   void drain();
 
@@ -41,15 +45,16 @@ class Environment {
   napi_async_context context = nullptr;
   Napi::FunctionReference error_factory;
   Napi::FunctionReference model_constructor;
-  bool copies = false;      // external ArrayBuffers are refused here, as in Electron: views are copies
-  bool is_closing = false;  // JavaScript is over
-  int num_polls = 0;
+  bool copies = false;              // external ArrayBuffers are refused here, as in Electron: views are copies
+  bool is_closing = false;          // JavaScript is over
   std::unordered_set<Call*> calls;  // those that hold a sidecall_call
 
  private:
   explicit Environment(Napi::Env from);
   static void clean_up(napi_async_cleanup_hook_handle handle, void* data);
 
+  int num_polls_ = 0;
+  napi_async_cleanup_hook_handle hook_ = nullptr;  // while the environment waits for them
   sidecall_error error_;
   std::unique_ptr<sidecall_fault[]> faults_;
 };
