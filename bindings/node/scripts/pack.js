@@ -48,7 +48,7 @@ function pack(folder, out) {
 function packMain(manifest, out) {
   const folder = stage(out, 'sidecall')
   for (const name of manifest.files) fs.cpSync(path.join(source, name), path.join(folder, name), { recursive: true })
-  fs.copyFileSync(path.join(root, 'docs', 'node.md'), path.join(folder, 'README.md'))
+  fs.copyFileSync(path.join(source, 'README.md'), path.join(folder, 'README.md'))
   const { scripts, devDependencies, ...published } = manifest
   const optionalDependencies = Object.fromEntries(platforms.map(name => [`@sidecall/${name}`, manifest.version]))
   writeJson(path.join(folder, 'package.json'), { ...published, optionalDependencies })
