@@ -6,6 +6,7 @@
 namespace sidecall::cli {
 
 ExitCode exit_code_of(sidecall_status status) {
+  if (status == SIDECALL_BUSY) return kBadMachine;  // of its family the one that is nobody's mistake
   switch (status / 10 * 10) {
     case 0:
       return kYes;
@@ -27,6 +28,8 @@ sidecall_model_options to_options(const ModelOptions& options) {
   result.verify = options.verify == "off" ? SIDECALL_VERIFY_OFF : options.verify == "warn" ? SIDECALL_VERIFY_WARN : SIDECALL_VERIFY_ERROR;
   result.extra = options.extra == "ignore" ? SIDECALL_EXTRA_IGNORE : SIDECALL_EXTRA_ERROR;
   if (options.timeout_s > 0) result.timeout_ns = static_cast<int64_t>(options.timeout_s * 1e9);
+  if (options.wait_s > 0) result.wait_ns = static_cast<int64_t>(options.wait_s * 1e9);
+  result.allow_exec = options.allow_exec ? 1 : 0;
   if (!options.onnxruntime.empty()) result.onnxruntime = options.onnxruntime.c_str();
   return result;
 }

@@ -138,11 +138,6 @@ std::string listening_event(const ServeOptions& options, const sidecall_model* m
   return {buffer.GetString(), buffer.GetSize()};
 }
 
-Failure server_failure(const ServeOptions& options, const sidecall_error& err) {
-  if (err.status == SIDECALL_BUSY) return Failure(kBadMachine, err.message);
-  return failure_of(options.at.empty() ? options.uri : options.at, err);
-}
-
 // Until a signal, or until a parent process hangs up and everything is drained. True when it was a signal.
 bool wait_for_the_end(const sidecall_server* server) { return !wait_readable(sidecall_server_fd(server)); }
 
@@ -161,7 +156,7 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   sidecall_server* opened = nullptr;
   sidecall_server_open(options.at.empty() ? nullptr : options.at.c_str(), model.get(), &known, &opened, &err);
   Server server(opened);
-  if (!server) throw server_failure(options, err);
+  if (!server) throw failure_of(options.at.empty() ? options.uri : options.at, err);
   sidecall_log_line(&log, 1, listening_event(options, model.get()).c_str());
   if (wait_for_the_end(server.get())) {
     sidecall_log_line(&log, 1, "{\"event\":\"serve.draining\"}");

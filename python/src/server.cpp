@@ -43,6 +43,7 @@ ServerOptions::ServerOptions(const py::dict& values, const py::object& log) : lo
   sidecall_server_options_init(&options_);
   read(values, "num_threads", &options_.num_threads);
   read(values, "copy_inputs", &options_.copy_inputs);
+  read(values, "spin_us", &options_.spin_us);
   read(values, "allow_uids", &allow_uids_);
   read(values, "max_connections", &options_.max_connections);
   read(values, "group", &options_.group);

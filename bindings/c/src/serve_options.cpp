@@ -32,6 +32,7 @@ sidecall_server_options checked_options(const sidecall_server_options* options) 
   require(known.num_threads >= 0 && known.num_threads <= 1024, "options.num_threads: expected 0 to 1024, got another number");
   require(known.copy_inputs == SIDECALL_COPY_AUTO || known.copy_inputs == SIDECALL_COPY_ALWAYS,
           "options.copy_inputs: expected a SIDECALL_COPY_* value, got another number");
+  require(known.spin_us >= -1, "options.spin_us: expected 0 or more, or -1, got less");
   require(known.num_allow_uids >= 0 && (known.num_allow_uids == 0 || known.allow_uids != nullptr),
           "options.allow_uids: expected num_allow_uids numbers, got none");
   require(known.max_connections >= 0 && known.max_connections_per_user >= 0, "options.max_connections: expected 0 or more, got less");
@@ -41,7 +42,7 @@ sidecall_server_options checked_options(const sidecall_server_options* options) 
   return known;
 }
 
-shm::ServerOptions channel_options(const sidecall_server_options& options) {
+shm::ServerOptions channel_options(const sidecall_server_options& options, const LogGate& is_logging) {
   shm::ServerOptions result;
   if (options.num_threads > 0) result.threads = static_cast<uint32_t>(options.num_threads);
   result.allowed_uids.assign(options.allow_uids, options.allow_uids + options.num_allow_uids);
@@ -52,7 +53,9 @@ shm::ServerOptions channel_options(const sidecall_server_options& options) {
   if (options.max_response_bytes > 0) result.max_response_bytes = options.max_response_bytes;
   if (options.max_memory_bytes > 0) result.max_memory = options.max_memory_bytes;
   if (options.log != nullptr) {
-    result.log = [options](shm::LogLevel level, const char* event, const std::string& facts) { forward_log(options, level, event, facts); };
+    result.log = [options, is_logging](shm::LogLevel level, const char* event, const std::string& facts) {
+      if (is_logging->load(std::memory_order_relaxed)) forward_log(options, level, event, facts);
+    };
   }
   return result;
 }
@@ -86,6 +89,7 @@ void sidecall_server_options_init(sidecall_server_options* options) {
   if (options == nullptr) return;
   *options = {};
   options->struct_size = sizeof *options;
+  options->spin_us = -1;
   options->group = -1;
 }
 

@@ -79,11 +79,18 @@ sidecall_server* open_server(const char* at, const std::shared_ptr<const Model>&
   return with_core_errors([&] {
     const std::string address = at == nullptr ? "" : address_of(at);
     const int control = at == nullptr ? inherited_control_socket() : -1;
-    auto server = std::make_unique<sidecall_server>(model, describe_service(*model, std::move(in_place)), channel_options(options));
-    if (at == nullptr) {
-      server->server.control(control, options.drain_ns == 0 ? kDefaultDrainNs : options.drain_ns);
-    } else {
-      server->server.listen(address);
+    const auto is_logging = std::make_shared<std::atomic<bool>>(true);
+    auto server =
+        std::make_unique<sidecall_server>(model, describe_service(*model, std::move(in_place)), channel_options(options, is_logging));
+    try {
+      if (at == nullptr) {
+        server->server.control(control, options.drain_ns == 0 ? kDefaultDrainNs : options.drain_ns);
+      } else {
+        server->server.listen(address);
+      }
+    } catch (...) {
+      is_logging->store(false, std::memory_order_relaxed);
+      throw;
     }
     return server.release();
   });

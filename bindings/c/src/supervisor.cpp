@@ -36,7 +36,9 @@ sidecall_status sidecall_supervisor_open(const char* at, const sidecall_server_o
   return guard(err, [&] {
     require(at != nullptr && out_supervisor != nullptr, "at and out_supervisor must not be NULL");
     const sidecall_server_options known = sidecall::checked_options(options);
-    *out_supervisor = with_core_errors([&] { return new sidecall_supervisor(sidecall::address_of(at), sidecall::channel_options(known)); });
+    *out_supervisor = with_core_errors([&] {
+      return new sidecall_supervisor(sidecall::address_of(at), sidecall::channel_options(known, std::make_shared<std::atomic<bool>>(true)));
+    });
   });
 }
 

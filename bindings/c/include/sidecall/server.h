@@ -47,7 +47,7 @@ typedef struct sidecall_server_options {
   int32_t max_connections;    /* 0 is 1024 */
   int64_t group;              /* id of a group whose members are admitted and may reach the socket; -1 for none */
   int32_t max_connections_per_user; /* 0 is 512 */
-  int32_t reserved;
+  int32_t spin_us;            /* how long an idle thread polls before it sleeps: -1 adapts, 0 never polls. SIDECALL_SPIN_US wins */
   int64_t drain_ns;           /* what calls that run are given when the parent's control socket hangs up; 0 is 10 s */
   uint64_t max_request_bytes; /* of one call; 0 is 256 MiB */
   uint64_t max_response_bytes;

@@ -1,0 +1,322 @@
+// server.h and server.hpp: functions and models behind an address, what they may answer, options, refusals, the end.
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <catch2/catch_all.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <sidecall/server.hpp>
+#include <thread>
+
+#include "function_server.h"
+#include "support.h"
+
+using support::error;
+using support::fresh_address;
+using support::FunctionServer;
+using support::last;
+
+namespace {
+
+const char kTwice[] = R"({"inputs": [{"name": "x", "dtype": "float64", "dims": [-1, 2], "dim_names": ["N", ""]}],)"
+                      R"( "outputs": [{"name": "y", "dtype": "float64", "dims": [-1, 2], "dim_names": ["N", ""]}]})";
+const char kText[] =
+    R"({"inputs": [{"name": "x", "dtype": "string", "dims": [-1], "dim_names": ["N"]}],)"
+    R"( "outputs": [{"name": "y", "dtype": "string", "dims": [-1], "dim_names": ["N"]}, {"name": "n", "dtype": "int64", "dims": [-1]}]})";
+
+sidecall::Service twice() {
+  sidecall::Service service;
+  service.signature = kTwice;
+  service.handler = [](sidecall::Request& request) {
+    const sidecall::View x = request.input(0);
+    const sidecall::View y = request.output(0, x.dims());
+    for (size_t i = 0; i < x.size(); ++i) y.as<double>()[i] = 2 * x.as<const double>()[i];
+  };
+  return service;
+}
+
+std::string call_twice(const std::string& address) {
+  const sidecall::Model model(address);
+  sidecall::Call call(model, 1);
+  const double x[] = {1.5, -2};
+  const int64_t dims[] = {1, 2};
+  call.copy_input(0, sidecall::View::of<double>({x, 2}, {dims, 2}));
+  call.run();
+  const sidecall::Span<const double> y = call.output(0).as<const double>();
+  return std::to_string(y[0]) + " " + std::to_string(y[1]);
+}
+
+// What a caller of a function server that answers with `answer` hears.
+std::string heard(support::Answer answer) {
+  const FunctionServer server(fresh_address(), kTwice, std::move(answer));
+  try {
+    return call_twice(server.address());
+  } catch (const sidecall::Error& failure) {
+    return std::string(failure.status_name()) + ": " + failure.what();
+  }
+}
+
+}  // namespace
+
+TEST_CASE("a C++ function is served, and its server moves") {
+  const std::string address = fresh_address();
+  sidecall::Server first(address, twice());
+  sidecall::Server server(std::move(first));
+  CHECK(call_twice(address) == "3.000000 -4.000000");
+  CHECK(server.status().find("\"calls\":1") != std::string::npos);
+  server.drain(1000000000);
+  CHECK_THROWS_AS(call_twice(address), sidecall::Error);
+}
+
+TEST_CASE("a model is served, and its handle may be closed at once") {
+  const std::string address = fresh_address();
+  const sidecall::Server server(address, sidecall::Model(test_paths::model("add.onnx")));
+  const sidecall::Model model(address);
+  sidecall::Call call(model, 2);
+  support::give_x(call, {1, 2, 3, 4});
+  call.run();
+  CHECK(call.output(0).dims().size() == 2);
+}
+
+TEST_CASE("exceptions of a handler become errors of the caller") {
+  const std::string address = fresh_address();
+  sidecall::Service service = twice();
+  service.handler = [](sidecall::Request&) { throw std::runtime_error("out of\nluck"); };
+  const sidecall::Server server(address, service);
+  CHECK_THROWS_WITH(call_twice(address), Catch::Matchers::ContainsSubstring("out of luck"));
+}
+
+TEST_CASE("what a handler says is what its caller hears") {
+  CHECK(heard([](sidecall_request* request) {
+          sidecall_request_fail(request, SIDECALL_UNKNOWN_CATEGORY, 0, "x", "a known one", "another", "no such thing");
+          return sidecall_status{SIDECALL_UNKNOWN_CATEGORY};
+        }) == "UNKNOWN_CATEGORY: no such thing");
+  CHECK(heard([](sidecall_request*) { return sidecall_status{SIDECALL_ENGINE}; }) == "ENGINE: the served function failed with ENGINE");
+  // Said, and then another status returned: the status counts.
+  CHECK(heard([](sidecall_request* request) {
+          sidecall_request_fail(request, SIDECALL_ENGINE, -1, nullptr, nullptr, nullptr, "first");
+          return sidecall_status{SIDECALL_OUT_OF_RANGE};
+        }) == "OUT_OF_RANGE: the served function failed with OUT_OF_RANGE");
+  CHECK(heard([](sidecall_request*) { return sidecall_status{SIDECALL_OK}; }) == "ENGINE: output 'y': expected float64[N,2], got nothing");
+}
+
+TEST_CASE("a handler cannot give what the signature does not allow") {
+  heard([](sidecall_request* request) {
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    const int64_t dims[] = {1, 2};
+    const int64_t wide[] = {1, 3};
+    const int64_t many[] = {2, 2};
+    CHECK(sidecall_request_num_inputs(request) == 1);
+    CHECK(sidecall_request_num_outputs(request) == 1);
+    CHECK(std::string(sidecall_request_output_spec(request, 0)->name) == "y");
+    CHECK(sidecall_request_output_spec(request, 1) == nullptr);
+    CHECK(sidecall_request_input_spec(request, -1) == nullptr);
+    CHECK(sidecall_request_input(request, 1, &view, error()) == SIDECALL_UNKNOWN_NAME);
+    CHECK(sidecall_request_input(request, 0, nullptr, error()) == SIDECALL_INVALID_ARGUMENT);
+    CHECK(sidecall_request_output(request, 1, dims, 2, &view, error()) == SIDECALL_UNKNOWN_NAME);
+    CHECK(sidecall_request_output(request, 0, wide, 2, &view, error()) == SIDECALL_SHAPE_MISMATCH);
+    CHECK(std::string(last().message) == "output 'y': expected float64[1,2], got float64[1,3]");
+    CHECK(sidecall_request_output(request, 0, many, 2, &view, error()) == SIDECALL_SHAPE_MISMATCH);
+    CHECK(sidecall_request_output(request, 0, dims, 1, &view, error()) == SIDECALL_SHAPE_MISMATCH);
+    CHECK(sidecall_request_output(request, 0, nullptr, 2, &view, error()) == SIDECALL_INVALID_ARGUMENT);
+    const int64_t offsets[] = {0, 0, 0};
+    CHECK(sidecall_request_set_strings(request, 0, dims, 2, "", offsets, error()) == SIDECALL_DTYPE_MISMATCH);
+    return sidecall_status{SIDECALL_ENGINE};
+  });
+}
+
+TEST_CASE("strings go in and out") {
+  const FunctionServer server(fresh_address(), kText, [](sidecall_request* request) {
+    sidecall_view x = SIDECALL_VIEW_INIT, n = SIDECALL_VIEW_INIT;
+    sidecall_request_input(request, 0, &x, nullptr);
+    const int64_t falling[] = {0, 2, 1}, beyond_utf8[] = {0, 1, 1};
+    CHECK(sidecall_request_set_strings(request, 0, x.dims, 1, "ab", falling, error()) == SIDECALL_INVALID_ARGUMENT);
+    CHECK(sidecall_request_set_strings(request, 0, x.dims, 1, "\xff", beyond_utf8, error()) == SIDECALL_INVALID_STRING);
+    CHECK(sidecall_request_set_strings(request, 0, x.dims, 1, static_cast<const char*>(x.data), x.offsets, error()) == SIDECALL_OK);
+    CHECK(sidecall_request_output(request, 1, x.dims, 1, &n, error()) == SIDECALL_OK);
+    for (int64_t i = 0; i < x.dims[0]; ++i) static_cast<int64_t*>(n.data)[i] = x.offsets[i + 1] - x.offsets[i];
+    return sidecall_status{SIDECALL_OK};
+  });
+  const sidecall::Model model(server.address());
+  sidecall::Call call(model, 2);
+  for (int round = 0; round < 3; ++round) {
+    const int64_t offsets[] = {0, 2, 2 + round};
+    REQUIRE(sidecall_call_set_strings(call.get(), 0, "\xc3\xa9xyz", offsets, 2, error()) == SIDECALL_OK);
+    call.run();
+    CHECK(call.output(1).as<const int64_t>()[0] == 2);
+    CHECK(call.output(1).as<const int64_t>()[1] == round);
+  }
+}
+
+TEST_CASE("a handler is told when nobody waits any more") {
+  std::atomic<bool> was_told{false};
+  const FunctionServer server(fresh_address(), kTwice, [&](sidecall_request* request) {
+    const int64_t left = sidecall_request_remaining(request);
+    CHECK(left > 0);
+    CHECK(left <= 50000000);
+    for (int i = 0; i < 5000 && sidecall_request_remaining(request) != 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    was_told = sidecall_request_remaining(request) == 0;
+    return sidecall_status{SIDECALL_ENGINE};
+  });
+  const sidecall::Model model(server.address());
+  sidecall::Call call(model, 1);
+  const double x[] = {1, 2};
+  const int64_t dims[] = {1, 2};
+  call.copy_input(0, sidecall::View::of<double>({x, 2}, {dims, 2}));
+  CHECK(sidecall_call_run(call.get(), 50000000, error()) == SIDECALL_TIMEOUT);
+  for (int i = 0; i < 5000 && !was_told; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  CHECK(was_told);
+}
+
+TEST_CASE("options are checked") {
+  const sidecall::Model model(test_paths::model("add.onnx"));
+  const auto opened_with = [&](auto change) {
+    sidecall_server_options options;
+    sidecall_server_options_init(&options);
+    change(&options);
+    sidecall_server* server = nullptr;
+    const sidecall_status status = sidecall_server_open(fresh_address().c_str(), model.get(), &options, &server, error());
+    sidecall_server_close(server);
+    return status;
+  };
+  CHECK(opened_with([](auto*) {}) == SIDECALL_OK);
+  CHECK(opened_with([](auto* options) { options->num_threads = 4; }) == SIDECALL_OK);
+  CHECK(opened_with([](auto* options) { options->num_threads = -1; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_with([](auto* options) { options->copy_inputs = 2; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_with([](auto* options) { options->spin_us = -2; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_with([](auto* options) { options->num_allow_uids = 1; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_with([](auto* options) { options->group = -2; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_with([](auto* options) { options->struct_size = 8; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_with([](auto* options) { options->max_request_bytes = 1; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_with([](auto* options) { options->drain_ns = -1; }) == SIDECALL_INVALID_ARGUMENT);
+}
+
+TEST_CASE("addresses are checked") {
+  const sidecall::Model model(test_paths::model("add.onnx"));
+  const auto opened_at = [&](const char* at) {
+    sidecall_server* server = nullptr;
+    const sidecall_status status = sidecall_server_open(at, model.get(), nullptr, &server, error());
+    CHECK((status == SIDECALL_OK) == (server != nullptr));
+    sidecall_server_close(server);
+    return status;
+  };
+  for (const char* at : {"", "shm", "shm:", "shm:a/b", "shm:.hidden", "add.onnx", "exec:true", "tcp://x"})
+    CHECK(opened_at(at) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_at("shm:/nowhere/at/all.sock") == SIDECALL_UNREACHABLE);
+  CHECK(opened_at(nullptr) == SIDECALL_INVALID_ARGUMENT);  // no SIDECALL_FD here
+  const std::string address = fresh_address();
+  const sidecall::Server living(address, twice());
+  CHECK(opened_at(address.c_str()) == SIDECALL_BUSY);
+  CHECK(call_twice(address) == "3.000000 -4.000000");
+}
+
+TEST_CASE("services are checked") {
+  const auto opened = [&](sidecall_service service, int32_t verify = SIDECALL_VERIFY_ERROR) {
+    sidecall_server* server = nullptr;
+    const sidecall_status status = sidecall_server_open_service(fresh_address().c_str(), &service, verify, nullptr, &server, error());
+    sidecall_server_close(server);
+    return status;
+  };
+  sidecall_service good{};
+  good.struct_size = sizeof good;
+  good.signature = kTwice;
+  good.signature_length = sizeof kTwice - 1;
+  good.handler = [](void*, sidecall_request*) { return sidecall_status{SIDECALL_ENGINE}; };
+  CHECK(opened(good) == SIDECALL_OK);
+  CHECK(opened(good, 3) == SIDECALL_INVALID_ARGUMENT);
+  sidecall_service bad = good;
+  bad.handler = nullptr;
+  CHECK(opened(bad) == SIDECALL_INVALID_ARGUMENT);
+  bad = good;
+  bad.signature = nullptr;
+  CHECK(opened(bad) == SIDECALL_INVALID_ARGUMENT);
+  bad = good;
+  bad.signature_length = 5;
+  CHECK(opened(bad) == SIDECALL_CONTRACT_INVALID);
+  bad = good;
+  bad.contract = "{\"format\": 99}";
+  bad.contract_length = 14;
+  CHECK(opened(bad) == SIDECALL_CONTRACT_FORMAT);
+}
+
+TEST_CASE("golden rows run through a function before anybody can connect") {
+  const std::string contract =
+      R"({"format": 1, "model": {"name": "twice"}, "features": [{"name": "a", "type": "float64", "nullable": false, "input": "x", "column": 0}],)"
+      R"( "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}],)"
+      R"( "verification": {"source": "synthetic", "rows": 2, "features": [[1, 4]], "outputs": {"prediction": [2, 8]},)"
+      R"( "tolerance": {"prediction": {"absolute": 1e-12, "relative": 1e-9}}}})";
+  const auto times = [&](double factor, const std::string& address) {
+    sidecall::Service service;
+    service.contract = contract;
+    service.handler = [factor](sidecall::Request& request) {
+      const sidecall::View x = request.input(0);
+      const int64_t rows = x.dims()[0];
+      const sidecall::View y = request.output(0, {&rows, 1});
+      for (int64_t i = 0; i < rows; ++i) y.as<double>()[i] = factor * x.as<const double>()[i];
+    };
+    return sidecall::Server(address, service);
+  };
+  const std::string address = fresh_address();
+  CHECK_THROWS_WITH(times(2.5, address), Catch::Matchers::ContainsSubstring("verification: golden row 0, column 'prediction'"));
+  CHECK_FALSE(std::filesystem::exists(address.substr(4)));
+  const sidecall::Server server = times(2, address);
+  CHECK(sidecall::Model(address).predict_json(R"({"a": 21})") == R"({"prediction":42})");
+  CHECK_THROWS_WITH(sidecall::Model(address).predict_json(R"({"a": null})"), Catch::Matchers::ContainsSubstring("feature 'a'"));
+  CHECK(server.status().find("\"verified\":true") != std::string::npos);
+}
+
+TEST_CASE("a server's counters are asked for from outside") {
+  const std::string address = fresh_address();
+  sidecall_text* text = nullptr;
+  CHECK(sidecall_server_query(address.c_str(), 0, &text, error()) == SIDECALL_UNREACHABLE);
+  CHECK(text == nullptr);
+  CHECK(sidecall_server_query("add.onnx", 0, &text, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_server_query(address.c_str(), -2, &text, error()) == SIDECALL_INVALID_ARGUMENT);
+  const sidecall::Server server(address, twice());
+  REQUIRE(sidecall_server_query(address.c_str(), 0, &text, error()) == SIDECALL_OK);
+  CHECK(std::string(text->data).find("\"ready\":true") != std::string::npos);
+  sidecall_text_close(text);
+}
+
+TEST_CASE("NULL is refused, and closed without harm") {
+  sidecall_server* server = nullptr;
+  sidecall_supervisor* supervisor = nullptr;
+  sidecall_text* text = nullptr;
+  CHECK(sidecall_server_open("shm:x", nullptr, nullptr, &server, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_server_open_service("shm:x", nullptr, 0, nullptr, &server, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_server_status(nullptr, &text, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_server_drain(nullptr, 0, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_server_fd(nullptr) == -1);
+  CHECK(sidecall_supervisor_open(nullptr, nullptr, &supervisor, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_supervisor_status(nullptr, &text, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_supervisor_num_ready(nullptr) == 0);
+  sidecall_supervisor_remove(nullptr, 0);
+  sidecall_server_options_init(nullptr);
+  sidecall_request_fail(nullptr, 0, 0, nullptr, nullptr, nullptr, nullptr);
+  sidecall_log_line(nullptr, 0, nullptr);
+  sidecall_server_close(nullptr);
+  sidecall_supervisor_close(nullptr);
+}
+
+TEST_CASE("log lines, for people and as JSON") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const auto line_of = [&](int32_t as_json, int32_t level, const char* json) {
+    sidecall_log_lines lines = {sizeof lines, ends[1], as_json, 1};
+    sidecall_log_line(&lines, level, json);
+    sidecall_log_line(&lines, 1, "{\"event\":\"end\"}");
+    char buffer[512];
+    const ssize_t got = read(ends[0], buffer, sizeof buffer);
+    return std::string(buffer, got > 0 ? static_cast<size_t>(got) : 0);
+  };
+  CHECK(line_of(0, 2, R"({"event":"a.b","n":3,"text":"two words","e":""})")
+            .substr(25)
+            .rfind("warning a.b n=3 text=\"two words\" e=\"\"\n", 0) == 0);
+  CHECK(line_of(0, 1, "{\"event\":\"x\",\"t\":\"line\\nbreak\"}").find("t=line\\u000abreak") == std::string::npos);
+  CHECK(line_of(1, 3, R"({"event":"a"})").find("\",\"level\":\"error\",\"event\":\"a\"}\n") != std::string::npos);
+  CHECK(line_of(0, 0, R"({"event":"debug"})").find("debug") == std::string::npos);
+  CHECK(line_of(0, 9, R"({"event":"none"})").find("none") == std::string::npos);
+  close(ends[0]);
+  close(ends[1]);
+}

@@ -1,0 +1,205 @@
+// Workers behind one address: connections go to the one with the fewest, who is not ready waits, who is gone is forgotten.
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <catch2/catch_all.hpp>
+#include <cstdlib>
+#include <cstring>
+#include <sidecall/server.hpp>
+#include <thread>
+
+#include "function_server.h"
+#include "support.h"
+
+using support::error;
+using support::fresh_address;
+using support::last;
+
+namespace {
+
+const char kWho[] = R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1], "dim_names": ["N"]}],)"
+                    R"( "outputs": [{"name": "who", "dtype": "int64", "dims": [-1], "dim_names": ["N"]}]})";
+
+class Supervisor {
+ public:
+  explicit Supervisor(const std::string& address) {
+    if (sidecall_supervisor_open(address.c_str(), nullptr, &supervisor_, error()) != SIDECALL_OK) throw std::runtime_error(last().message);
+  }
+  Supervisor(const Supervisor&) = delete;
+  Supervisor& operator=(const Supervisor&) = delete;
+  ~Supervisor() { sidecall_supervisor_close(supervisor_); }
+  sidecall_supervisor* get() const { return supervisor_; }
+
+  int add(int32_t worker) {
+    int32_t fd = -1;
+    REQUIRE(sidecall_supervisor_add(supervisor_, worker, &fd, error()) == SIDECALL_OK);
+    return fd;
+  }
+  std::string status() {
+    sidecall_text* text = nullptr;
+    REQUIRE(sidecall_supervisor_status(supervisor_, &text, error()) == SIDECALL_OK);
+    std::string result(text->data, text->length);
+    sidecall_text_close(text);
+    return result;
+  }
+  void close() { sidecall_supervisor_close(std::exchange(supervisor_, nullptr)); }
+
+ private:
+  sidecall_supervisor* supervisor_ = nullptr;
+};
+
+// A worker in this process: it answers with its own number.
+sidecall::Server worker(int fd, int64_t who) {
+  setenv("SIDECALL_FD", std::to_string(fd).c_str(), 1);
+  sidecall::Service service;
+  service.signature = kWho;
+  service.handler = [who](sidecall::Request& request) {
+    const int64_t rows = request.input(0).dims()[0];
+    const sidecall::View answer = request.output(0, {&rows, 1});
+    for (int64_t i = 0; i < rows; ++i) answer.as<int64_t>()[i] = who;
+  };
+  sidecall::Server server("", service);
+  unsetenv("SIDECALL_FD");
+  return server;
+}
+
+int64_t who_answers(sidecall::Call& call) {
+  const int64_t x[] = {0}, dims[] = {1};
+  call.copy_input(0, sidecall::View::of<int64_t>({x, 1}, {dims, 1}));
+  call.run();
+  return call.output(0).as<const int64_t>()[0];
+}
+
+template <typename Condition>
+bool eventually(Condition holds) {
+  for (int i = 0; i < 5000; ++i) {
+    if (holds()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+}  // namespace
+
+TEST_CASE("connections are spread over the workers, and the sum of their counters is told") {
+  const std::string address = fresh_address();
+  Supervisor supervisor(address);
+  CHECK(sidecall_supervisor_listen(supervisor.get(), 0, error()) == SIDECALL_TIMEOUT);
+  CHECK(access(address.substr(4).c_str(), F_OK) != 0);  // no worker is ready: no address
+  const sidecall::Server one = worker(supervisor.add(1), 1);
+  const sidecall::Server two = worker(supervisor.add(2), 2);
+  REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
+  REQUIRE(eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 2; }));
+  const sidecall::Model model(address);
+  std::vector<std::unique_ptr<sidecall::Call>> calls;
+  int64_t answered[3] = {0, 0, 0};
+  for (int i = 0; i < 4; ++i) {
+    calls.push_back(std::make_unique<sidecall::Call>(model, 1));
+    ++answered[who_answers(*calls.back())];
+  }
+  CHECK(answered[1] == 2);
+  CHECK(answered[2] == 2);
+  const std::string status = supervisor.status();
+  CHECK(status.find("\"calls\":4,") != std::string::npos);
+  CHECK(status.find("\"workers\":2,") != std::string::npos);
+  CHECK(status.find("\"each\":[{\"worker\":1,") != std::string::npos);
+  sidecall_text* text = nullptr;
+  REQUIRE(sidecall_server_query(address.c_str(), 0, &text, error()) == SIDECALL_OK);
+  CHECK(std::string(text->data).find("\"calls\":4,") != std::string::npos);
+  sidecall_text_close(text);
+}
+
+TEST_CASE("a worker that is gone is forgotten, and its clients go to another") {
+  const std::string address = fresh_address();
+  Supervisor supervisor(address);
+  auto one = std::make_unique<sidecall::Server>(worker(supervisor.add(1), 1));
+  REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
+  const sidecall::Model model(address);
+  sidecall::Call call(model, 1);
+  CHECK(who_answers(call) == 1);
+  one.reset();
+  REQUIRE(eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
+  // Nobody is ready: the next call waits for the next worker.
+  std::unique_ptr<sidecall::Server> two;
+  std::thread later([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    two = std::make_unique<sidecall::Server>(worker(supervisor.add(2), 2));
+  });
+  int64_t who = 0;
+  try {
+    who = who_answers(call);
+  } catch (const sidecall::Error& failure) {  // the connection that died may end one call
+    CHECK(failure.retryable());
+    who = who_answers(call);
+  }
+  later.join();
+  CHECK(who == 2);
+}
+
+TEST_CASE("a worker that is removed drains and ends") {
+  const std::string address = fresh_address();
+  Supervisor supervisor(address);
+  const sidecall::Server one = worker(supervisor.add(1), 1);
+  REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
+  sidecall_supervisor_remove(supervisor.get(), 7);  // unknown: nothing
+  sidecall_supervisor_remove(supervisor.get(), 1);
+  CHECK(sidecall_supervisor_num_ready(supervisor.get()) == 0);
+  CHECK(eventually([&] {
+    fd_set set;
+    FD_ZERO(&set);
+    FD_SET(one.fd(), &set);
+    timeval none = {0, 0};
+    return select(one.fd() + 1, &set, nullptr, nullptr, &none) == 1;
+  }));
+}
+
+TEST_CASE("a supervisor that ends refuses whoever waits and removes its address") {
+  const std::string address = fresh_address();
+  Supervisor supervisor(address);
+  {
+    const sidecall::Server one = worker(supervisor.add(1), 1);
+    REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
+  }
+  REQUIRE(eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
+  std::string heard;
+  std::thread client([&] {
+    try {
+      const sidecall::Model model(address);
+    } catch (const sidecall::Error& failure) {
+      heard = failure.status_name();
+    }
+  });
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  supervisor.close();
+  client.join();
+  CHECK(heard == "UNREACHABLE");
+  CHECK(access(address.substr(4).c_str(), F_OK) != 0);
+}
+
+TEST_CASE("supervisors check what they are asked") {
+  const std::string address = fresh_address();
+  Supervisor supervisor(address);
+  int32_t fd = -1;
+  CHECK(sidecall_supervisor_add(supervisor.get(), -1, &fd, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(fd == -1);
+  const int first = supervisor.add(1);
+  CHECK(sidecall_supervisor_add(supervisor.get(), 1, &fd, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_supervisor_listen(supervisor.get(), -2, error()) == SIDECALL_INVALID_ARGUMENT);
+  // What is no LOAD is the end of that worker.
+  REQUIRE(send(first, "hello", 5, MSG_NOSIGNAL) == 5);
+  char byte = 0;
+  CHECK(recv(first, &byte, 1, 0) == 0);
+  close(first);
+  const sidecall::Server living(fresh_address(), sidecall::Model(test_paths::model("add.onnx")));
+  sidecall_supervisor* second = nullptr;
+  CHECK(sidecall_supervisor_open("jobs", nullptr, &second, error()) == SIDECALL_INVALID_ARGUMENT);
+}
+
+TEST_CASE("a living server keeps its address") {
+  const std::string address = fresh_address();
+  const sidecall::Server living(address, sidecall::Model(test_paths::model("add.onnx")));
+  sidecall_supervisor* second = nullptr;
+  CHECK(sidecall_supervisor_open(address.c_str(), nullptr, &second, error()) == SIDECALL_BUSY);
+  CHECK(second == nullptr);
+}

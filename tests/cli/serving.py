@@ -1,0 +1,56 @@
+"""A `sidecall serve` under test: started, waited for, ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+class Served:
+    def __init__(self, command: Any, at: str, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.command, self.at, self.process, self.log_file = command, at, process, log
+
+    def wait_ready(self, seconds: float = 20.0) -> Served:
+        deadline = time.monotonic() + seconds
+        while self.command("status", self.at, "--ready").code != 0:
+            assert self.process.poll() is None, self.log()
+            assert time.monotonic() < deadline, self.log()
+            time.sleep(0.02)
+        return self
+
+    def log(self) -> str:
+        return self.log_file.read_text()
+
+    def events(self) -> list[dict[str, Any]]:
+        """Of a log in JSON."""
+        return [json.loads(line) for line in self.log().splitlines()]
+
+    def status(self) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(self.command("status", self.at, "--json").out)
+        return answer
+
+    def end(self, number: int = signal.SIGTERM) -> int:
+        self.process.send_signal(number)
+        return self.process.wait(20)
+
+
+@contextmanager
+def serving(command: Any, model: str, at: str, *options: Any, ready: bool = True, env: dict[str, str] | None = None) -> Iterator[Served]:
+    log = command.cwd / f"log-{os.urandom(4).hex()}"
+    words = [command.path, "serve", model, "--at", at, *map(str, options)]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(words, cwd=command.cwd, env=command.env | (env or {}), stderr=stderr, stdin=subprocess.DEVNULL)
+    served = Served(command, at, process, log)
+    try:
+        yield served.wait_ready() if ready else served
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
