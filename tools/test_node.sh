@@ -16,10 +16,10 @@ if [ "$code" != 0 ]; then
   echo "-- failed: node --test $tests; all of it is in $log"
   exit "$code"
 fi
-summary=$(sed -n 's/^. \(tests\|pass\|skipped\|todo\|duration_ms\) /\1 /p' "$log" | tail -n 5 | tr '\n' ' ')
+summary=$(sed -n 's/^[^ ]* \(tests\|pass\|skipped\|todo\|duration_ms\) /\1 /p' "$log" | tail -n 5 | tr '\n' ' ')
 echo "-- node --test $tests: $summary"
 case "$summary" in
-  *"tests 0 "*) echo "-- failed: no test ran"; exit 1 ;;
+  "tests 0 "* | "") echo "-- failed: no test ran"; exit 1 ;;
   *"skipped 0 todo 0 "*) ;;
   *) [ "$SIDECALL_REQUIRE" != all ] || { grep -nE '# (SKIP|TO.O)' "$log"; echo "-- failed: SIDECALL_REQUIRE=all"; exit 1; } ;;
 esac
