@@ -1,0 +1,107 @@
+"""A parent that holds a server's control socket (section 1 of the page), in pure Python: what `exec:` and supervisors do."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+from collections.abc import Generator
+
+import client
+import pytest
+import wire
+from served import MODELS, command
+from wire import Tensor
+
+ATTACH, LOAD = b"\2", 3
+
+
+class Parent:
+    """A server without an address."""
+
+    def __init__(self) -> None:
+        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control.settimeout(20)
+        environment = os.environ | {"SIDECALL_FD": str(theirs.fileno())}
+        words = [command(), "serve", str(MODELS / "add.onnx")]
+        self.process = subprocess.Popen(words, env=environment, pass_fds=[theirs.fileno()])
+        theirs.close()
+
+    def load(self) -> int:
+        """The next number of connections that it tells."""
+        message = self.control.recv(100)
+        assert len(message) == 5 and message[0] == LOAD
+        return int(struct.unpack_from("<I", message, 1)[0])
+
+    def attach(self, _address: str = "") -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        wire.send(self.control, ATTACH, [theirs.fileno()])
+        theirs.close()
+        return ours
+
+
+@pytest.fixture
+def parent(monkeypatch: pytest.MonkeyPatch) -> Generator[Parent, None, None]:
+    made = Parent()
+    monkeypatch.setattr(wire, "dial", made.attach)
+    yield made
+    made.process.kill()
+    made.process.wait()
+    made.control.close()
+
+
+def rows() -> dict[str, Tensor]:
+    return {"x": Tensor("float32", (1, 2), struct.pack("<2f", 1, 2))}
+
+
+def test_the_first_load_says_that_it_is_ready(parent: Parent) -> None:
+    assert parent.load() == 0
+    model = client.open("")
+    with model.connect() as first, model.connect() as second:
+        assert first.run(rows()) == second.run(rows())
+
+
+def test_load_follows_the_connections(parent: Parent) -> None:
+    assert parent.load() == 0
+    model = client.open("")
+    connections = [model.connect() for _ in range(3)]
+    while parent.load() != 3:
+        pass
+    for connection in connections:
+        connection.run(rows())
+        connection.close()
+    while parent.load() != 0:
+        pass
+
+
+def test_it_ends_with_its_parent(parent: Parent) -> None:
+    assert parent.load() == 0
+    with client.open("").connect() as connection:
+        connection.run(rows())
+        parent.control.shutdown(socket.SHUT_RDWR)
+        assert parent.process.wait(20) == 0
+
+
+def test_it_drains_on_sigterm(parent: Parent) -> None:
+    assert parent.load() == 0
+    with client.open("").connect() as connection:
+        connection.run(rows())
+        parent.process.send_signal(signal.SIGTERM)
+        assert parent.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("message", [b"\7", b"\2\2", ATTACH])
+def test_messages_that_attach_nothing_do_no_harm(parent: Parent, message: bytes) -> None:
+    assert parent.load() == 0
+    with client.open("").connect() as connection:
+        wire.send(parent.control, message)
+        connection.run(rows())
+
+
+def test_a_descriptor_that_is_no_socket(parent: Parent) -> None:
+    assert parent.load() == 0
+    fd = os.open("/dev/null", os.O_RDONLY)
+    wire.send(parent.control, ATTACH, [fd])
+    os.close(fd)
+    with client.open("").connect() as connection:
+        connection.run(rows())
