@@ -56,19 +56,18 @@ void Channel::State::send() {
 }
 
 bool Channel::State::publish_request() {
-  RequestFields request_fields{};
-  request_fields.flags = wants_same_layout && layout_sent ? uint32_t{kSameLayout} : 0;
-  if (timeout_ns >= 0) request_fields.timeout_ns = static_cast<uint64_t>(std::max<int64_t>(1, until ? until->left_ns() : timeout_ns));
-  request_fields.cpu = my_cpu();
+  // Bytes that never change stay zero. Each field by itself: a copy of the whole would wait for its parts.
   RequestEntry* entry = request_entry();
-  entry->fields = request_fields;
+  entry->fields.flags = wants_same_layout && layout_sent ? uint32_t{kSameLayout} : 0;
+  entry->fields.timeout_ns = timeout_ns < 0 ? 0 : static_cast<uint64_t>(std::max<int64_t>(1, until ? until->left_ns() : timeout_ns));
+  entry->fields.cpu = my_cpu();
   fault_point("client.written");
-  one_shot_file = OneShotFile();
+  if (one_shot_file.file) one_shot_file = OneShotFile();
   is_pending = true;
   ++sequence;
   // Publish, then look for a sleeper. Partner: the server raises `server_sleeping`, then looks at this sequence again. A store-load pair on both sides, so it
   // needs seq_cst: release/acquire could lose the wake-up. The server's acquire load of the sequence also sees the fields and the slot.
-  entry->sequence.store(sequence, std::memory_order_seq_cst);
+  store_before_looking(&entry->sequence, sequence);
   fault_point("client.published");
   const uint64_t asleep = response_head()->sleeping.load(std::memory_order_seq_cst);
   if (asleep == rung) return true;
@@ -77,9 +76,6 @@ bool Channel::State::publish_request() {
   fault_point("client.rung");
   return is_there;
 }
-
-// Acquire: partner of the server's store of this sequence, which comes after the fields and the slot. Going to sleep it must be seq_cst, see sleep().
-bool Channel::State::has_news(std::memory_order order) noexcept { return response_entry()->sequence.load(order) != sequence - 1; }
 
 Outcome Channel::State::accept() {
   // Once more with acquire: the value decides, and has_news() may have seen an older one.

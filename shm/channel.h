@@ -55,10 +55,10 @@ struct Channel::State {
   // ---- channel.cpp ----
 
   void publish(bool same_layout, int64_t timeout, bool will_poll_fd);
-  void send();                                      // connects where needed, and publishes
-  bool publish_request();                           // one descriptor, and a ring where the server sleeps; false where it has hung up
-  bool has_news(std::memory_order order) noexcept;  // the word of the response that is awaited has changed
-  Outcome accept();                                 // it has: the answer, or the late answer to a call that was given up
+  void send();                                            // connects where needed, and publishes
+  bool publish_request();                                 // one descriptor, and a ring where the server sleeps; false where it has hung up
+  bool has_news(std::memory_order order) const noexcept;  // the word of the response that is awaited has changed
+  Outcome accept();                                       // it has: the answer, or the late answer to a call that was given up
   Outcome give_up(Outcome why);
   Outcome on_death();               // the server is gone: kPending where the request was sent again
   void read_socket(bool* is_gone);  // all that is there, without waiting
@@ -91,7 +91,8 @@ struct Channel::State {
   Answer take();
   void note_layouts();  // what `fields` means for tables. Throws PROTOCOL
   void read_answer(Answer* answer);
-  Error read_failure() const;
+  [[noreturn]] void throw_failure() const;
+  void fetch_inputs() noexcept;
   void map_one_shot();
 
   std::shared_ptr<Client::Shared> shared;
@@ -150,5 +151,10 @@ struct Channel::State {
   unsigned char* request_slot() noexcept { return request.data() + head_bytes(1); }
   const unsigned char* response_slot() const noexcept { return response.data() + head_bytes(1); }
 };
+
+// Acquire: partner of the server's store of this sequence, which comes after the fields and the slot. Going to sleep it must be seq_cst, see sleep().
+inline bool Channel::State::has_news(std::memory_order order) const noexcept {
+  return response_entry()->sequence.load(order) != sequence - 1;
+}
 
 }  // namespace sidecall::shm

@@ -7,6 +7,8 @@
 namespace sidecall::shm {
 namespace {
 
+constexpr uint64_t kLinesFetched = 4;
+
 // A text of the error record. It goes into messages and logs of this process.
 std::string text_of(const char* field, size_t capacity) {
   const auto* end = static_cast<const char*>(std::memchr(field, '\0', capacity));
@@ -22,16 +24,21 @@ Answer Channel::State::take() {
   if (outcome != Outcome::kAnswered) throw Error(SIDECALL_INTERNAL, "an answer was taken before it came");
   outcome = Outcome::kTimedOut;
   Answer answer;
-  std::optional<Error> failure;
   try {
-    if (fields.status == SIDECALL_OK) read_answer(&answer);
-    else failure = read_failure();
-  } catch (...) {
-    drop();
+    if (fields.status != SIDECALL_OK) throw_failure();
+    read_answer(&answer);
+  } catch (const Error& error) {
+    if (error.status == SIDECALL_PROTOCOL) drop();
     throw;
   }
-  if (failure) throw Error(*std::move(failure));
+  fetch_inputs();
   return answer;
+}
+
+// The server has read them, so their lines lie at its CPU: the next request is written without waiting for each.
+void Channel::State::fetch_inputs() noexcept {
+  const uint64_t offset = reinterpret_cast<const TensorEntry*>(request_slot())->offset;  // ours, or anything
+  for (uint64_t i = 0; i < kLinesFetched; ++i) fetch_to_write(request_slot() + offset + i * kLine);
 }
 
 void Channel::State::note_layouts() {
@@ -61,7 +68,7 @@ void Channel::State::read_answer(Answer* answer) {
   answer->slot = response_slot();
 }
 
-Error Channel::State::read_failure() const {
+void Channel::State::throw_failure() const {
   ErrorRecord record;
   snapshot(&record, response_slot());
   if (record.status != fields.status || record.zero != 0 || record.row < -1) violation("its error record is malformed");
@@ -70,7 +77,7 @@ Error Channel::State::read_failure() const {
   error.name = text_of(record.name, sizeof record.name);
   error.expected = text_of(record.expected, sizeof record.expected);
   error.got = text_of(record.got, sizeof record.got);
-  return error;
+  throw Error(std::move(error));
 }
 
 void Channel::State::map_one_shot() {

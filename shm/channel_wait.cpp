@@ -20,6 +20,7 @@ bool Channel::State::spin() {
   while (true) {
     for (int i = 0; i < kPollsPerClock; ++i) {
       if (has_news(std::memory_order_acquire)) {
+        if (is_table_known && !tensors.empty()) fetch_to_read(response_slot() + tensors[0].offset);
         pace.note(0);
         return true;
       }

@@ -29,19 +29,17 @@ struct ForkList {
   static void before() { lock.lock(); }
   static void in_parent() { lock.unlock(); }
   static void in_child() {
-    generation.fetch_add(1, std::memory_order_relaxed);  // no partner: the child has one thread
+    fork_generation.fetch_add(1, std::memory_order_relaxed);
     for (ForkAware* item = first; item; item = item->next_) item->in_child();
     lock.unlock();
   }
 
   static std::mutex lock;
   static ForkAware* first;
-  static std::atomic<uint64_t> generation;
 };
 
 std::mutex ForkList::lock;
 ForkAware* ForkList::first = nullptr;
-std::atomic<uint64_t> ForkList::generation{0};
 
 void ForkAware::watch() noexcept {
   static const int registered = pthread_atfork(ForkList::before, ForkList::in_parent, ForkList::in_child);
@@ -55,8 +53,5 @@ void ForkAware::unwatch() noexcept {
   const std::lock_guard guard(ForkList::lock);
   ForkList::unlink(this);
 }
-
-// Relaxed: it changes only while its process has one thread, and threads started later see it.
-uint64_t fork_generation() noexcept { return ForkList::generation.load(std::memory_order_relaxed); }
 
 }  // namespace sidecall::shm

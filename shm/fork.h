@@ -2,6 +2,7 @@
 // every holder of either, and by handles that answer FORKED.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 
 namespace sidecall::shm {
@@ -28,15 +29,17 @@ class ForkAware {
   bool is_watched_ = false;
 };
 
-// How often this process was forked off since the library was loaded. A handle remembers it when it is made.
-uint64_t fork_generation() noexcept;
+// How often this process was forked off since the library was loaded; only the handler of a fresh child changes it. A handle remembers it when it
+// is made.
+inline std::atomic<uint64_t> fork_generation{0};
 
+// Relaxed: the generation changes only while its process has one thread, and threads started later see it.
 class ForkMark {
  public:
-  bool is_forked() const noexcept { return generation_ != fork_generation(); }
+  bool is_forked() const noexcept { return generation_ != fork_generation.load(std::memory_order_relaxed); }
 
  private:
-  uint64_t generation_ = fork_generation();
+  uint64_t generation_ = fork_generation.load(std::memory_order_relaxed);
 };
 
 }  // namespace sidecall::shm

@@ -90,6 +90,18 @@ static_assert(sizeof(FileMessage) == 32, "PROTOCOL.md, STATUS and one-shot resul
 using Word = std::atomic<uint64_t>;
 static_assert(sizeof(Word) == 8 && Word::is_always_lock_free, "words of the segments are plain memory");
 
+// Stores, so that no later load of the thread comes before it: what publishing and announcing sleep need of each other. A release store with
+// a fence behind it leaves the line of the word no moment to the peer between the bytes before the word and the word, as a locked
+// store does. ThreadSanitizer knows no fences.
+inline void store_before_looking(Word* word, uint64_t value) noexcept {
+#if defined(__SANITIZE_THREAD__)
+  word->store(value, std::memory_order_seq_cst);
+#else
+  word->store(value, std::memory_order_release);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+#endif
+}
+
 enum RequestFlags : uint32_t { kSameLayout = 1 };
 enum ResponseFlags : uint32_t { kResponseSameLayout = 1, kOneShot = 2 };
 

@@ -16,6 +16,18 @@ inline void relax() noexcept {
 #endif
 }
 
+// Ask for a line ahead of its use, to read it or to write it. Any address is harmless.
+inline void fetch_to_read(const void* at) noexcept { __builtin_prefetch(at, 0, 3); }
+inline void fetch_to_write(const void* at) noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+  asm volatile("prefetchw %0"
+               :
+               : "m"(*static_cast<const char*>(at)));  // the builtin asks for it to read, unless told that every CPU has this
+#else
+  __builtin_prefetch(at, 1, 3);
+#endif
+}
+
 // 1 + the CPU that this thread runs on, 0 unknown: what descriptors carry. Costs a few nanoseconds.
 inline uint32_t my_cpu() noexcept { return static_cast<uint32_t>(sched_getcpu() + 1); }
 
