@@ -36,7 +36,7 @@ class Model {
   #contract
   #id
 
-  constructor(native, options) {
+  constructor(native, options, isRemote) {
     if (!(native instanceof addon.Model)) throw new TypeError('models are opened by open()')
     this.#native = native
     this.#timeoutNs = options.timeoutNs
@@ -44,7 +44,7 @@ class Model {
     this.#described = described
     this.#contract = described.contract === null ? null : JSON.parse(described.contract)
     const isClosed = described.features.map((_, i) => this.#contract.features[i].allowed !== undefined)
-    this.#runner = new Runner(native, freeze(described), isClosed, options.extra === 1)
+    this.#runner = new Runner(native, freeze(described), isClosed, options.extra === 1, isRemote)
   }
 
   get name() {

@@ -8,9 +8,13 @@ const { onAbort } = require('./signals.js')
 
 const ENGINE = new Set(['onnxruntime'])
 
+/** Runs go to another process, which may stall. */
+const isRemote = source => typeof source === 'string' && /^(shm|exec):/.test(source)
+
 function openSync(source, options) {
   const fields = readOpenOptions(options)
-  return new Model(addon.openSync(readSource(source), fields), fields)
+  const from = readSource(source)
+  return new Model(addon.openSync(from, fields), fields, isRemote(from))
 }
 
 function open(source, options) {
@@ -24,7 +28,7 @@ function open(source, options) {
       forget()
       if (error !== null) reject(error)
       else if (signal?.aborted) native.close()
-      else resolve(new Model(native, fields))
+      else resolve(new Model(native, fields, isRemote(from)))
     }
     try {
       addon.open(from, fields, done)

@@ -19,7 +19,8 @@ const now = () => clock() * 1e6
 
 /** What is known of runs of one size. */
 class Estimate {
-  constructor() {
+  constructor(isLocal) {
+    this.isLocal = isLocal
     this.ns = Number.POSITIVE_INFINITY // of a run on this thread
     this.numTrials = 0 // left of those under way
     this.numBack = 0 // of this window, from threads
@@ -60,7 +61,7 @@ class Estimate {
       this.numBack = 0
       this.windowStart = 0
     }
-    if (++this.hops < this.nextTrial || Math.min(ns, mean) > TRIAL_NS) return
+    if (!this.isLocal || ++this.hops < this.nextTrial || Math.min(ns, mean) > TRIAL_NS) return
     this.hops = 0
     this.nextTrial = Math.min(this.nextTrial * 4, MAX_WAIT)
     this.ns = Number.POSITIVE_INFINITY
@@ -70,8 +71,9 @@ class Estimate {
 
 /** Estimates of one kind of run of a model, by the power of two that its size lies below. */
 class Pace {
-  constructor() {
-    this.estimates = Array.from({ length: 33 }, () => new Estimate())
+  /** `isLocal`: another process may keep a short run waiting for ever, so that none of its runs is short. */
+  constructor(isLocal) {
+    this.estimates = Array.from({ length: 33 }, () => new Estimate(isLocal))
   }
 
   of(size) {

@@ -13,7 +13,7 @@ const MAX_KEPT = 128
 const KIND_INPUT = 0
 
 class Runner {
-  constructor(native, signature, isClosedFeature, ignoresExtra) {
+  constructor(native, signature, isClosedFeature, ignoresExtra, isRemote) {
     this.native = native
     this.signature = signature
     this.isClosed = false
@@ -23,8 +23,8 @@ class Runner {
     this.tensors = [] // idle workspaces whose inputs are memory that views write
     this.records = [] // and those whose inputs belong to core, written by its setters
     this.stagings = []
-    this.tensorPace = new Pace()
-    this.recordPace = new Pace()
+    this.tensorPace = new Pace(!isRemote)
+    this.recordPace = new Pace(!isRemote)
     this.putTensors = workspace => this.put(this.tensors, workspace)
     this.putRecords = workspace => this.put(this.records, workspace)
   }
