@@ -12,7 +12,7 @@ NODE := bindings/node
 JOBS ?= $(shell nproc)
 quietly := tools/quietly.sh $(BUILD)/log
 
-native_files := CMakeLists.txt VERSION $(wildcard cmake/* core/* bindings/c/abi/* bindings/c/src/* bindings/c/include/sidecall/* bindings/cli/* python/src/*)
+native_files := CMakeLists.txt VERSION $(wildcard cmake/* core/* shm/* bindings/c/abi/* bindings/c/src/* bindings/c/include/sidecall/* bindings/cli/* python/src/*)
 # The library of .venv, for programs that do not live beside it. The shell looks, when it is there.
 onnxruntime := $$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
 with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)"
@@ -20,7 +20,7 @@ with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)"
 # npm_ci FOLDER. Scripts of packages are never run. In the folder: npm's --prefix would look for the machine's npmrc there too.
 npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_ci
 
-.PHONY: help setup build demo test test-c test-python test-node lint format sanitize fuzz verify bench bench-% package clean
+.PHONY: help setup build demo test test-c test-python test-node lint format sanitize fuzz verify faults bench bench-% package clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -42,6 +42,13 @@ $(BUILD)/.system-fuzz: $(BUILD)/.system
 
 $(BUILD)/.system-verify: $(BUILD)/.system
 	@command -v spin >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log spin
+	@touch $@
+
+# iceoryx, a rival of the channel. The build has its program once it finds the headers.
+$(BUILD)/.system-bench-shm: | build
+	@command -v iox-roudi >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log iceoryx libiceoryx-posh-dev
+	@$(quietly) configure "configuring the build again" cmake -S . -B $(BUILD)
+	@$(quietly) build "building the benchmark of the channel" cmake --build $(BUILD) -j $(JOBS)
 	@touch $@
 
 $(VENV)/.created: | $(BUILD)/.system
@@ -127,9 +134,13 @@ fuzz: $(BUILD)/.system-fuzz ## the contract, records and model files of tests/fu
 verify: $(BUILD)/.system-verify ## the sleep and wake of the channel's ring, explored by SPIN
 	@tests/verify/check.sh $(BUILD)
 
-bench: bench-inproc bench-node ## all benchmarks
+faults: setup ## deaths at each step of the channel, ten thousand of them
+	@SIDECALL_LONG=1 $(BIN)/python -m pytest tests/faults
+
+bench: bench-inproc bench-node bench-shm ## all benchmarks
 
 bench-node: $(BUILD)/node-peers/.created
+bench-shm: $(BUILD)/.system-bench-shm
 bench-%: build $(VENV)/.bench ## one benchmark, as make bench-inproc
 	@$(BIN)/python benchmarks/$*/run.py --build $(BUILD)
 
