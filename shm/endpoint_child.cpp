@@ -1,4 +1,4 @@
-// A child process as an endpoint: exec:. Connections are socket pairs whose other end goes over the control socket; no thread, no SIGCHLD handler.
+// A child process as an endpoint: exec:. Connections are socket pairs whose other end goes over the control socket of PROTOCOL.md, section 1; no thread, no SIGCHLD handler.
 #include <algorithm>
 #include <cerrno>
 #include <mutex>
@@ -12,6 +12,7 @@
 namespace sidecall::shm {
 namespace {
 
+constexpr size_t kLoadBytes = 5;
 constexpr int64_t kMillisecond = 1000 * 1000;
 constexpr int64_t kFirstPause = 100 * kMillisecond;
 constexpr int64_t kLongestPause = 5000 * kMillisecond;
@@ -34,9 +35,9 @@ class ChildEndpoint final : public Endpoint {
 
   const std::string& label() const noexcept override { return label_; }
 
-  // A child that is starting holds its connections until it serves them, so the handshake's deadline alone limits the waiting.
   Socket connect(Deadline, Deadline deadline) override {
-    const std::lock_guard guard(lock_);
+    const Holding holding(&lock_, deadline);
+    if (!holding.is_held) throw Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child was not ready in time");
     is_fresh_ = false;
     while (true) {
       if (!child_.is_running()) {
@@ -44,6 +45,7 @@ class ChildEndpoint final : public Endpoint {
         is_fresh_ = true;
         start(deadline);
       }
+      if (!await_ready(deadline)) continue;
       Socket ours, theirs;
       Socket::pair(&ours, &theirs);
       const int descriptor = theirs.fd();
@@ -73,6 +75,39 @@ class ChildEndpoint final : public Endpoint {
   }
 
  private:
+  // The lock, unless the deadline passes while another thread starts the child.
+  struct Holding {
+    Holding(std::mutex* mutex, Deadline deadline) : lock(mutex) {
+      while (!(is_held = lock->try_lock()) && !deadline.passed()) sleep_until(Deadline::earlier(Deadline::after(kMillisecond), deadline));
+    }
+    ~Holding() {
+      if (is_held) lock->unlock();
+    }
+    std::mutex* const lock;
+    bool is_held = false;
+  };
+
+  // Reads the child's LOAD messages, and waits for the first. False where it ended instead.
+  bool await_ready(Deadline deadline) {
+    while (true) {
+      char message[8];
+      const Received received = is_ready_ ? control_.receive(message, sizeof message) : control_.receive(message, sizeof message, deadline);
+      if (received.kind == Received::kEnd) {
+        child_.end(kTermination);
+        return false;
+      }
+      if (received.kind == Received::kNothing) {
+        if (is_ready_) return true;
+        throw Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child was not ready in time");
+      }
+      if (received.bytes != kLoadBytes || message[0] != static_cast<char>(kLoad) || received.num_fds != 0) {
+        child_.end(kTermination);
+        violation("the child sent something else than its load");
+      }
+      is_ready_ = true;
+    }
+  }
+
   // Starts it, after the pause that a child which died costs.
   void start(Deadline deadline) {
     if (pause_ > 0) {
@@ -84,6 +119,7 @@ class ChildEndpoint final : public Endpoint {
     }
     pause_ = std::min(std::max(pause_ * 2, kFirstPause), kLongestPause);
     started_ = now_ns();
+    is_ready_ = false;
     Socket theirs;
     Socket::pair(&control_, &theirs);
     const int error_number = child_.start(words_, theirs.fd());
@@ -100,6 +136,7 @@ class ChildEndpoint final : public Endpoint {
   Socket control_;
   int64_t started_ = 0;
   int64_t pause_ = 0;
+  bool is_ready_ = false;  // its first LOAD has come
   bool is_fresh_ = false;  // the last connection is the first of its child
 };
 

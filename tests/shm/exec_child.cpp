@@ -55,12 +55,14 @@ int main(int argc, char** argv) {
   if (mode == "stubborn") signal(SIGTERM, SIG_IGN);
   const char* number = std::getenv("SIDECALL_FD");
   Socket control(Fd(number ? std::atoi(number) : -1));
+  if (mode == "liar") control.send("\x03 load", 6);
+  if (mode != "late") control.send("\x03\0\0\0\0", 5);
   std::list<Peer> peers;
   std::list<Received> unanswered;
   while (true) {
     char byte;
     Received received = control.receive(&byte, 1, Deadline::never());
-    if (mode == "stubborn") {
+    if (mode == "stubborn" || mode == "late") {
       if (received.kind == Received::kEnd) pause();
       unanswered.push_back(std::move(received));
       continue;

@@ -88,6 +88,9 @@ TEST_CASE("a child that dies at once, does not exist or never answers fails the 
   CHECK(status_of_open("-c 'kill -9 $$'", &message, 5 * kSecond, "/bin/sh") == SIDECALL_UNREACHABLE);
   CHECK(message.find("signal 9") != std::string::npos);
   CHECK(status_of_open("stubborn", &message, 300 * kMillisecond) == SIDECALL_TIMEOUT);
+  CHECK(status_of_open("late", &message, 300 * kMillisecond) == SIDECALL_TIMEOUT);
+  CHECK(message.find("not ready") != std::string::npos);
+  CHECK(status_of_open("liar", &message) == SIDECALL_PROTOCOL);
   CHECK(!has_children());
 }
 
