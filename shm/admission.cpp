@@ -62,7 +62,7 @@ Grant judge_hello(const void* data, size_t bytes, const Limits& limits) {
   grant.kind = static_cast<HelloKind>(hello.kind);
   grant.always_ring = (hello.flags & kAlwaysRing) != 0;
   if (grant.kind != kConnect) {
-    if (hello.slots != 0) malformed("expected 0 slots, got " + std::to_string(hello.slots));
+    if (hello.slots != 0 || hello.request_bytes != 0 || hello.response_bytes != 0) malformed("memory is granted with CONNECT only");
     return grant;
   }
   if (hello.slots == 0 || (hello.slots & (hello.slots - 1)) != 0) {

@@ -27,6 +27,9 @@ constexpr int64_t kTick = 5 * 1000 * 1000;
 // After so many ticks without a call the thread sleeps until an engine thread wakes up.
 constexpr int kQuietTicks = 20;
 
+// How soon a parent is told again that did not read.
+constexpr int64_t kTellAgain = 20 * 1000 * 1000;
+
 constexpr unsigned kSourceShift = 56;
 
 [[noreturn]] void refuse_argument(const std::string& text) { throw Error(SIDECALL_INVALID_ARGUMENT, text); }
@@ -121,7 +124,7 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
   manifest_ = make_manifest(service_);
   welcome_ = make_welcome(service_, limits_, instance_, static_cast<bool>(own_pidfd_));
   watch(alarm_.get(), EPOLLIN, Source::kAlarm, 0);
-  for (uint32_t i = 0; i < options_.threads; ++i) engines_.push_back(std::make_unique<EngineThread>(this));
+  for (uint32_t i = 0; i < options_.threads; ++i) engines_.push_back(std::make_unique<EngineThread>(this, options_.spin_us));
   const SignalsBlocked blocked;
   for (const auto& engine : engines_) engine->start();
   thread_ = std::thread(&Control::run, this);
@@ -245,6 +248,7 @@ void Control::run() {
     if (is_paused_ && now >= paused_until_ns_) pause_listeners(false);
     tick(now);
     bury_retired();
+    tell_load();
     look_after_drain(now);
   }
 }
@@ -279,6 +283,7 @@ int Control::wait_ms(int64_t now) {
   if (is_active()) until = std::max(next_tick_ns_, now);
   if (!half_open_.empty()) until = std::min(until, half_open_.begin()->second.deadline_ns);
   if (is_paused_) until = std::min(until, paused_until_ns_);
+  if (control_ && told_load_ != num_connections_) until = std::min(until, now + kTellAgain);
   if (is_draining_ && !is_cut_off_ && num_connections_ > 0) until = std::min(until, drain_deadline_.at_ns());
   if (until == INT64_MAX) return -1;
   return static_cast<int>(std::clamp<int64_t>((until - now + 999999) / 1000000, 0, 60000));

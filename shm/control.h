@@ -103,6 +103,7 @@ class Control final : public EngineOwner {
   void send_status(Socket* socket);
   void check_quotas(const PeerCredentials& peer, const Grant& grant) const;
   void hear_control();
+  void tell_load() noexcept;
 
   // ---- The control thread: control_connections.cpp ----
   void connect(Socket socket, const PeerCredentials& peer, const Grant& grant);
@@ -158,6 +159,7 @@ class Control final : public EngineOwner {
   int64_t paused_until_ns_ = 0;
   Socket control_;
   int64_t control_drain_ns_ = 0;
+  uint64_t told_load_ = UINT64_MAX;         // what the parent knows; none
   std::map<uint64_t, HalfOpen> half_open_;  // the oldest first
   std::map<uint32_t, uint32_t> per_user_;
   uint64_t next_id_ = 1;

@@ -179,6 +179,15 @@ void Control::check_quotas(const PeerCredentials& peer, const Grant& grant) cons
 
 // ---- The control socket ----
 
+// The number of connections, which a supervisor shares out by. What does not go out now does later.
+void Control::tell_load() noexcept {
+  if (!control_ || told_load_ == num_connections_) return;
+  unsigned char message[1 + sizeof(uint32_t)] = {kLoad};
+  const auto load = static_cast<uint32_t>(num_connections_);
+  std::memcpy(message + 1, &load, sizeof(load));
+  if (control_.send(message, sizeof(message)) == Sent::kDone) told_load_ = num_connections_;
+}
+
 void Control::hear_control() {
   if (!control_) return;
   char buffer[2];

@@ -26,8 +26,8 @@ constexpr int64_t kCoolAfter = 1000 * 1000;
 
 }  // namespace
 
-EngineThread::EngineThread(EngineOwner* owner)
-    : owner_(owner), epoll_(epoll_create1(EPOLL_CLOEXEC)), alarm_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+EngineThread::EngineThread(EngineOwner* owner, int32_t spin_us)
+    : owner_(owner), spin_us_(spin_us), epoll_(epoll_create1(EPOLL_CLOEXEC)), alarm_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.ptr = nullptr;
@@ -176,7 +176,7 @@ void EngineThread::serve(ServerConnection* connection) {
   std::string text;
   bool goes_on = false;
   try {
-    goes_on = connection->serve(&watch_, &counters_);
+    goes_on = connection->serve(&watch_, &counters_, &clock_);
   } catch (const Error& error) {
     ending = error.status == SIDECALL_PROTOCOL ? Ending::kViolation : Ending::kFailed;
     text = error.message;
@@ -195,18 +195,24 @@ void EngineThread::idle() {
   if (!is_idle_) {
     is_idle_ = true;
     has_slept_ = false;
-    polls_ = 0;
-    idle_since_ns_ = now_ns();
-    const int64_t spin_ns = hot_.empty() ? 0 : pace_.spin_ns(peer_cpu_);
-    if (spin_ns == 0) return sleep();
-    spin_until_ns_ = idle_since_ns_ + spin_ns;
+    idle_since_ns_ = clock_.now();
+    spin_until_ns_ = idle_since_ns_ + (hot_.empty() ? 0 : spin_ns());
+    if (spin_until_ns_ == idle_since_ns_) return sleep();
   }
-  relax();
-  if (++polls_ < kPollsPerClock) return;
-  polls_ = 0;
-  const int64_t now = now_ns();
+  for (int i = 0; i < kPollsPerClock; ++i) {
+    for (const ServerConnection* const connection : hot_) {
+      if (connection->has_news()) return;
+    }
+    relax();
+  }
+  const int64_t now = clock_.now();
   if (now >= spin_until_ns_) return sleep();
   if (now - last_poll_ns_ > kLookEvery) look_around(now);
+}
+
+int64_t EngineThread::spin_ns() noexcept {
+  if (spin_us_ < 0 || spin_override_ns() >= 0) return pace_.spin_ns(peer_cpu_);
+  return peer_cpu_ != 0 && peer_cpu_ == my_cpu() ? 0 : int64_t{spin_us_} * 1000;
 }
 
 void EngineThread::sleep() {
@@ -220,7 +226,7 @@ void EngineThread::sleep() {
   if (!has_letters_.load(std::memory_order_seq_cst)) poll_sockets(-1);
   is_asleep_.store(false, std::memory_order_seq_cst);
   owner_->note_awake();
-  last_poll_ns_ = now_ns();
+  last_poll_ns_ = clock_.now();
   has_slept_ = true;
 }
 
@@ -263,7 +269,7 @@ void EngineThread::heat(ServerConnection* connection) {
   if (connection->is_hot) return;
   hot_.push_back(connection);
   connection->is_hot = true;
-  connection->last_ns = now_ns();
+  connection->last_ns = clock_.now();
 }
 
 void EngineThread::cool(ServerConnection* connection) noexcept {

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "server_clock.h"
 #include "server_connection.h"
 #include "socket.h"
 #include "status.h"
@@ -35,7 +36,7 @@ class EngineOwner {
 
 class EngineThread {
  public:
-  explicit EngineThread(EngineOwner* owner);  // throws OUT_OF_MEMORY; start() follows
+  EngineThread(EngineOwner* owner, int32_t spin_us);  // throws OUT_OF_MEMORY; start() follows
   ~EngineThread() { stop(); }
   void start();
 
@@ -71,6 +72,7 @@ class EngineThread {
   bool serve_hot();
   void serve(ServerConnection* connection);
   void idle();
+  int64_t spin_ns() noexcept;
   void sleep();
   void poll_sockets(int timeout_ms);
   void hear(ServerConnection* connection);
@@ -83,6 +85,7 @@ class EngineThread {
   void let_go(ServerConnection* connection, Ending ending, const std::string& text);
 
   EngineOwner* const owner_;
+  const int32_t spin_us_;
   std::thread thread_;
   Fd epoll_, alarm_;
   RunWatch watch_;
@@ -99,6 +102,7 @@ class EngineThread {
   ServerConnection* running_ = nullptr;  // whose request is under way
   bool has_gaps_ = false;                // in hot_
   bool is_draining_ = false, is_stopping_ = false;
+  QuickClock clock_;
   Pace pace_;
   int64_t last_work_ns_ = 0, last_poll_ns_ = 0;
   uint32_t peer_cpu_ = 0;
@@ -106,7 +110,6 @@ class EngineThread {
   // Since the last round with work.
   bool is_idle_ = false, has_slept_ = false;
   int64_t idle_since_ns_ = 0, spin_until_ns_ = 0;
-  int polls_ = 0;
 };
 
 }  // namespace sidecall::shm

@@ -34,7 +34,7 @@ struct Service {
 
 // ---- What a handler sees of one request ----
 
-// An input as checked: dtype is the signature's, dims fit it, and with a contract all inputs have the same number of rows.
+// An input as checked: dtype is the signature's, and dims fit it. Whether inputs fit each other is for the handler.
 struct InputView {
   int32_t dtype = 0;
   uint32_t rank = 0;
@@ -76,7 +76,8 @@ class Response {
   // shape that the signature does not allow, an output placed twice), OUT_OF_MEMORY.
   virtual void* place(size_t index, const int64_t* dims, uint32_t rank) = 0;
 
-  // A string tensor, copied. `offsets` has elements + 1 values from 0, never falling, the last at most bytes.size(). Throws as place().
+  // A string tensor, copied; any bytes. `offsets` has elements + 1 values from 0, never falling, the last at most bytes.size().
+  // Throws as place().
   virtual void place_strings(size_t index, const int64_t* dims, uint32_t rank, const int64_t* offsets, std::string_view bytes) = 0;
 
   // Answers with this error instead; what was placed is forgotten.
@@ -114,6 +115,7 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 
 struct ServerOptions {
   uint32_t threads = 1;  // that call the handler
+  int32_t spin_us = -1;  // how long they poll before they sleep: -1 adapts, 0 never; SIDECALL_SPIN_US wins
   std::vector<uint32_t> allowed_uids;
   int64_t group = -1;  // members whose primary group it is are admitted, and the socket's folder and file are opened to it
   uint32_t max_connections = 1024;

@@ -21,6 +21,10 @@ namespace {
 
 constexpr uint32_t kMaxIdleRings = 4096;
 
+// Timeouts that copying, or a turn of the thread, may outlast; bytes of a slot that take long to copy.
+constexpr uint64_t kShort = 1000 * 1000;
+constexpr uint64_t kMuch = 1 << 20;
+
 // The compiler may not look at shared memory again in place of the copy.
 void copy_once(void* to, const void* from, size_t bytes) noexcept {
   std::memcpy(to, from, bytes);
@@ -30,9 +34,8 @@ void copy_once(void* to, const void* from, size_t bytes) noexcept {
 void check(const RequestFields& fields, uint32_t slots) {
   if (fields.slot >= slots) violation("request: expected a slot below " + std::to_string(slots) + ", got " + std::to_string(fields.slot));
   if ((fields.flags & ~uint32_t{kSameLayout}) != 0) violation("request: unknown flags");
-  if (std::any_of(std::begin(fields.zero), std::end(fields.zero), [](uint8_t byte) { return byte != 0; })) {
-    violation("request: bytes that must be zero");
-  }
+  static constexpr uint8_t kZero[sizeof(fields.zero)] = {};
+  if (std::memcmp(fields.zero, kZero, sizeof(kZero)) != 0) violation("request: bytes that must be zero");
 }
 
 int64_t deadline_of(int64_t seen_ns, uint64_t timeout_ns) noexcept {
@@ -134,14 +137,15 @@ ServerSlot& ServerConnection::slot(uint32_t index) {
 
 // ---- A call ----
 
-ServerConnection::Taken ServerConnection::take() {
+ServerConnection::Taken ServerConnection::take(QuickClock* clock) {
   const RequestEntry& entry = *awaited_;
   if (entry.sequence.load(std::memory_order_acquire) != next_) violation("request: a sequence out of turn");
-  Taken taken{next_, {}, now_ns()};
+  Taken taken{next_, {}, clock->now()};
   copy_once(&taken.fields, &entry.fields, sizeof(taken.fields));
   fault_point("server.seen");
-  // Before anything that a dead server could have left half done. Partner: the client's look after a hang-up.
-  response_head().mark.store(next_, std::memory_order_seq_cst);
+  // Before anything that a dead server could have left half done. Partner: the client's look after a hang-up, which the kernel puts after
+  // all that this process did.
+  response_head().mark.store(next_, std::memory_order_release);
   fault_point("server.taken");
   unchanged_ = ++next_ > slots_ ? next_ - slots_ : 0;
   awaited_ = &request_entry(next_);
@@ -150,45 +154,48 @@ ServerConnection::Taken ServerConnection::take() {
   return taken;
 }
 
-bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters) {
-  const Taken taken = take();
+bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters, QuickClock* clock) {
+  const Taken taken = take(clock);
   peer_cpu = taken.fields.cpu;
   ServerSlot& state = slot(taken.fields.slot);
-  // The table also of a request that will not run: the next one may say SAME_LAYOUT.
   state.begin(taken.sequence, (taken.fields.flags & kSameLayout) != 0, deadline_of(taken.seen_ns, taken.fields.timeout_ns));
-  if (const int32_t stopped = state.stop_status(); stopped != 0) {
-    state.fail(Error(stopped,
-                     stopped == SIDECALL_TIMEOUT ? "the deadline passed before the model started" : "cancelled before the model started"));
-  } else {
-    run(&state, watch);
-  }
-  ServerSlot::Answer answer = state.finish();
-  if (answer.one_shot && !send_one_shot(taken.sequence, answer)) {
-    state.fail(Error(SIDECALL_OUT_OF_MEMORY, "earlier one-shot results were not received"));
-    answer = state.finish();
+  // Longer ones cannot have passed before the start, unless there is much to copy.
+  const bool may_be_late = taken.fields.timeout_ns != 0 && (taken.fields.timeout_ns < kShort || request_bytes_ > kMuch);
+  run(&state, watch, may_be_late);
+  last_ns = clock->now();
+  if (state.run_ns() == 0) state.set_run_ns(static_cast<uint64_t>(last_ns - taken.seen_ns));
+  ResponseFields fields;
+  state.finish(&fields);
+  if ((fields.flags & kOneShot) != 0) {
+    if (send_one_shot(taken.sequence, fields.one_shot_bytes, state.take_one_shot())) {
+      counters->one_shots.add(1);
+    } else {
+      state.fail(Error(SIDECALL_OUT_OF_MEMORY, "earlier one-shot results were not received"));
+      state.finish(&fields);
+    }
   }
   if (slots_ > 1) check_slot_is_free(taken.sequence, taken.fields.slot);
-  if ((answer.fields.flags & kOneShot) != 0) counters->one_shots.add(1);
   fault_point("server.answered");
-  const bool is_there = publish(taken.sequence, answer.fields);
-  last_ns = now_ns();
-  counters->note(answer.fields.status, static_cast<uint64_t>(last_ns - taken.seen_ns), answer.fields.run_ns);
+  const bool is_there = publish(taken.sequence, fields);
+  counters->note(fields.status, static_cast<uint64_t>(last_ns - taken.seen_ns), fields.run_ns);
   return is_there;
 }
 
-void ServerConnection::run(ServerSlot* state, RunWatch* watch) {
+void ServerConnection::run(ServerSlot* state, RunWatch* watch, bool may_be_late) {
   try {
     state->copy_inputs();
   } catch (const std::bad_alloc&) {
     return state->fail(Error(SIDECALL_OUT_OF_MEMORY, "the server is out of memory"));
   }
+  if (state->is_cancelled()) return state->fail(Error(SIDECALL_CANCELLED, "cancelled before the model started"));
+  if (may_be_late && state->stop_status() == SIDECALL_TIMEOUT) {
+    return state->fail(Error(SIDECALL_TIMEOUT, "the deadline passed before the model started"));
+  }
   if (!state->session() && !open_session(state)) return;
   fault_point("server.running");
-  const int64_t start_ns = now_ns();
   watch->enter(state, state->session().get(), this);
   state->handle(state->session().get());
   watch->leave();
-  if (state->run_ns() == 0) state->set_run_ns(static_cast<uint64_t>(now_ns() - start_ns));
 }
 
 bool ServerConnection::open_session(ServerSlot* state) {
@@ -221,7 +228,7 @@ bool ServerConnection::publish(uint64_t sequence, const ResponseFields& fields) 
   entry.fields.cpu = my_cpu();
   // Publish, then look for a sleeper. Partner: the client adds to its sleeping word, then looks at the sequence again. A pair of store
   // and load on both sides, so it needs seq_cst: with release and acquire both could miss each other.
-  entry.sequence.store(sequence, std::memory_order_seq_cst);
+  store_before_looking(&entry.sequence, sequence);
   fault_point("server.published");
   if (always_ring_) return socket_.ring();
   const uint64_t sleeping = request_head().sleeping.load(std::memory_order_seq_cst);
@@ -244,8 +251,7 @@ bool ServerConnection::has_room_for_one_shot(uint64_t bytes) noexcept {
   return one_shot_bytes_ == 0 || bytes <= context_.options->max_one_shot - one_shot_bytes_;
 }
 
-bool ServerConnection::send_one_shot(uint64_t sequence, const ServerSlot::Answer& answer) {
-  const uint64_t bytes = answer.fields.one_shot_bytes;
+bool ServerConnection::send_one_shot(uint64_t sequence, uint64_t bytes, const Fd& file) {
   if (!has_room_for_one_shot(bytes)) return false;
   FileMessage message{};
   std::memcpy(message.magic, kMagic, sizeof(kMagic));
@@ -253,7 +259,7 @@ bool ServerConnection::send_one_shot(uint64_t sequence, const ServerSlot::Answer
   message.kind = kOneShotFile;
   message.first = sequence;
   message.second = bytes;
-  const int fd = answer.one_shot.get();
+  const int fd = file.get();
   if (socket_.send(&message, sizeof(message), &fd, 1) != Sent::kDone) return false;
   one_shot_bytes_ += bytes;
   return true;

@@ -11,6 +11,7 @@
 #include "layout.h"
 #include "segment.h"
 #include "server.h"
+#include "server_clock.h"
 #include "server_slot.h"
 #include "socket.h"
 #include "status.h"
@@ -81,7 +82,7 @@ class ServerConnection {
   bool has_news() const noexcept { return awaited_->sequence.load(std::memory_order_acquire) != unchanged_; }
 
   // Takes one request and answers it. Throws PROTOCOL for a violation. False when the client is gone.
-  bool serve(RunWatch* watch, EngineCounters* counters);
+  bool serve(RunWatch* watch, EngineCounters* counters, QuickClock* clock);
 
   // Announces sleep. False when there is news after all.
   bool park() noexcept;
@@ -106,10 +107,10 @@ class ServerConnection {
   const RequestEntry& request_entry(uint64_t sequence) const noexcept;
   ResponseEntry& response_entry(uint64_t sequence) const noexcept;
 
-  Taken take();
-  void run(ServerSlot* state, RunWatch* watch);
+  Taken take(QuickClock* clock);
+  void run(ServerSlot* state, RunWatch* watch, bool may_be_late);
   bool open_session(ServerSlot* state);
-  bool send_one_shot(uint64_t sequence, const ServerSlot::Answer& answer);
+  bool send_one_shot(uint64_t sequence, uint64_t bytes, const Fd& file);
   bool has_room_for_one_shot(uint64_t bytes) noexcept;
   void check_slot_is_free(uint64_t answered, uint32_t slot) const;
   bool publish(uint64_t sequence, const ResponseFields& fields) noexcept;

@@ -8,6 +8,7 @@
 #include <new>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "layout.h"
@@ -56,16 +57,13 @@ class ServerSlot final : public Request, public Response {
   // The handler's turn. What it throws becomes the answer.
   void handle(Session* session);
 
-  // The rest of the answer, all but its sequence. A one-shot file is to be sent before that.
-  struct Answer {
-    ResponseFields fields{};
-    Fd one_shot;
-  };
-  Answer finish();
+  // The rest of the answer, all but its sequence. With ONE_SHOT the file is to be sent before that.
+  void finish(ResponseFields* fields);
+  Fd take_one_shot() noexcept { return std::move(one_shot_); }
 
   std::unique_ptr<Session>& session() noexcept { return session_; }
-  bool is_failed() const noexcept { return failure_.has_value(); }
   uint64_t run_ns() const noexcept { return run_ns_; }
+  bool is_cancelled() const noexcept { return memory_.cancelled->load(std::memory_order_acquire) >= sequence_; }
 
   // ---- The control thread, while the handler runs ----
   void stop(int32_t status) noexcept { stopped_.store(status, std::memory_order_release); }
@@ -93,8 +91,8 @@ class ServerSlot final : public Request, public Response {
   void show_inputs();
   void* reserve(size_t index, const int64_t* dims, uint32_t rank, bool is_string, uint64_t text_bytes);
   Tensor shape(size_t index, const int64_t* dims, uint32_t rank, bool is_string, uint64_t text_bytes) const;
-  void finish_in_slot(ResponseFields* fields);
-  Fd finish_one_shot(ResponseFields* fields);
+  void finish_in_slot(ResponseFields* fields) noexcept;
+  void finish_one_shot(ResponseFields* fields);
   void finish_failed(ResponseFields* fields) noexcept;
 
   const Service& service_;
@@ -115,13 +113,14 @@ class ServerSlot final : public Request, public Response {
 
   // The answer.
   std::vector<Tensor> outputs_;  // of the table in the slot, while has_answer_table_
-  std::vector<bool> is_placed_;
+  std::vector<char> is_placed_;
   std::vector<Aside> aside_;  // by output, once one did not fit
   uint64_t next_offset_ = 0;
   uint64_t aside_bytes_ = 0;
   bool has_answer_table_ = false;
   bool is_changed_ = false;
   bool is_one_shot_ = false;
+  Fd one_shot_;
   std::optional<Error> failure_;
   uint64_t run_ns_ = 0;
 };

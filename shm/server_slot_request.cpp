@@ -40,20 +40,18 @@ ServerSlot::ServerSlot(const Service& service, uint64_t max_one_shot, const Slot
       is_placed_(service.outputs.size()) {}
 
 void ServerSlot::begin(uint64_t sequence, bool same_layout, int64_t deadline_ns) {
-  if (same_layout && !has_table_) violation("SAME_LAYOUT in the first request of a slot");
+  if (same_layout && !has_table_) violation("SAME_LAYOUT without a table before");
   sequence_ = sequence;
   deadline_ns_ = deadline_ns;
   stopped_.store(0, std::memory_order_relaxed);
-  failure_.reset();
+  if (failure_) failure_.reset();
   run_ns_ = 0;
   next_offset_ = table_bytes(outputs_.size());
-  is_placed_.assign(is_placed_.size(), false);
+  std::fill(is_placed_.begin(), is_placed_.end(), char{0});
   is_changed_ = is_one_shot_ = false;
   if (!same_layout) {
     has_table_ = false;
     read_table(memory_.request, memory_.request_bytes, service_.inputs, "input", &tensors_);
-    // Without a contract the first dimensions may mean different things: the graph's names tell, which the handler knows.
-    if (!service_.contract.empty()) check_rows(service_.inputs, tensors_);
     has_table_ = true;
     is_new_layout_ = true;
   }
@@ -96,7 +94,7 @@ void ServerSlot::show_inputs() {
 int32_t ServerSlot::stop_status() const noexcept {
   const int32_t stopped = stopped_.load(std::memory_order_acquire);
   if (stopped != 0) return stopped;
-  if (memory_.cancelled->load(std::memory_order_acquire) >= sequence_) return SIDECALL_CANCELLED;
+  if (is_cancelled()) return SIDECALL_CANCELLED;
   return deadline_ns_ >= 0 && now_ns() >= deadline_ns_ ? SIDECALL_TIMEOUT : 0;
 }
 

@@ -118,38 +118,31 @@ void ServerSlot::place_strings(size_t index, const int64_t* dims, uint32_t rank,
   for (int64_t i = 0; fits && i < elements; ++i) fits = offsets[i] <= offsets[i + 1];
   if (!fits || static_cast<uint64_t>(offsets[elements]) > bytes.size()) handler_bug("strings: offsets do not fit the bytes");
   const std::string_view text = bytes.substr(0, static_cast<size_t>(offsets[elements]));
-  if (!is_utf8(text))
-    throw Error(SIDECALL_INVALID_STRING, "the server's handler: expected UTF-8 without NUL in its output, got other bytes");
   auto* at = static_cast<unsigned char*>(reserve(index, dims, rank, true, text.size()));
   write_strings(at, offsets, elements, text);
 }
 
-ServerSlot::Answer ServerSlot::finish() {
-  Answer answer;
-  if (!failure_) {
+void ServerSlot::finish(ResponseFields* fields) {
+  *fields = ResponseFields{};
+  if (!failure_ && !is_one_shot_) {
+    finish_in_slot(fields);
+    is_new_layout_ = false;
+  } else {
     try {
-      if (is_one_shot_) {
-        answer.one_shot = finish_one_shot(&answer.fields);
-      } else {
-        finish_in_slot(&answer.fields);
-      }
+      if (!failure_) finish_one_shot(fields);
     } catch (const Error& error) {
       failure_ = error;
     } catch (const std::bad_alloc&) {
       failure_ = Error(SIDECALL_OUT_OF_MEMORY, "the server is out of memory");
     }
+    if (failure_) finish_failed(fields);
+    has_table_ = has_answer_table_ = false;  // after either neither side may say SAME_LAYOUT
+    aside_.clear();
   }
-  if (failure_) {
-    finish_failed(&answer.fields);
-  } else {
-    is_new_layout_ = false;
-  }
-  if (!aside_.empty()) aside_.clear();
-  answer.fields.run_ns = run_ns_;
-  return answer;
+  fields->run_ns = run_ns_;
 }
 
-void ServerSlot::finish_in_slot(ResponseFields* fields) {
+void ServerSlot::finish_in_slot(ResponseFields* fields) noexcept {
   if (has_answer_table_ && !is_changed_) {
     fields->flags = kResponseSameLayout;
     return;
@@ -158,7 +151,7 @@ void ServerSlot::finish_in_slot(ResponseFields* fields) {
   has_answer_table_ = true;
 }
 
-Fd ServerSlot::finish_one_shot(ResponseFields* fields) {
+void ServerSlot::finish_one_shot(ResponseFields* fields) {
   std::vector<Tensor> laid_out = outputs_;
   const uint64_t bytes = shm::place(&laid_out);
   if (bytes > max_one_shot_) {
@@ -171,14 +164,13 @@ Fd ServerSlot::finish_one_shot(ResponseFields* fields) {
     std::memcpy(file.memory.data() + laid_out[i].offset, from, outputs_[i].bytes);
     write_entry(file.memory.data(), i, laid_out[i]);
   }
-  has_answer_table_ = false;
+  one_shot_ = seal_file(std::move(file));
   fields->flags = kOneShot;
   fields->one_shot_bytes = bytes;
-  return seal_file(std::move(file));
 }
 
 void ServerSlot::finish_failed(ResponseFields* fields) noexcept {
-  has_answer_table_ = false;
+  fields->flags = 0;
   fields->status = failure_->status;
   ErrorRecord record{};
   record.status = failure_->status;

@@ -145,7 +145,7 @@ class Client {
     publish(k, fields);
   }
   void publish_sequence(uint64_t at, uint64_t value) {
-    request_entry(at).sequence.store(value, std::memory_order_seq_cst);
+    shm::store_before_looking(&request_entry(at).sequence, value);
     const uint64_t sleeping = response_head().sleeping.load(std::memory_order_seq_cst);
     if (sleeping == rung_) return;
     rung_ = sleeping;

@@ -75,6 +75,13 @@ const std::vector<Lie>& ring_lies() {
          c->await(2);
          c->publish_sequence(3, 0);
        }},
+      {"SAME_LAYOUT after a request that never ran",
+       [](Client* c) {
+         c->request_head().mark.store(2);
+         c->publish(2);
+         CHECK(c->await(2).status == SIDECALL_CANCELLED);
+         c->publish(3, fields(0, shm::kSameLayout));
+       }},
       {"SAME_LAYOUT in a fresh slot", [](Client* c) { c->publish(2, fields(1, shm::kSameLayout)); }},
       {"one slot twice in flight",
        [](Client* c) {
@@ -159,29 +166,24 @@ TEST_CASE("lies in a table close the liar alone, and never reach the handler") {
   CHECK(Client(server.path).echo(1, 1.0F));
 }
 
-TEST_CASE("rows must agree where there is a contract") {
-  for (const bool has_contract : {true, false}) {
-    shm::Service service = host::numbers();
-    if (!has_contract) service.contract.clear();
-    service.inputs.push_back({"z", host::kFloat, {-1}});
-    Host server(std::move(service),
-                [](const shm::Request& request, shm::Response& response) { response.place(0, request.input(0).dims, 2); });
-    Client client(server.path);
-    shm::TensorEntry x{}, z{};
-    x.dtype = z.dtype = host::kFloat;
-    x.rank = 2;
-    x.dims[0] = 1, x.dims[1] = 4, x.bytes = 16, x.offset = shm::table_bytes(2);
-    z.rank = 1;
-    z.dims[0] = 2, z.bytes = 8, z.offset = x.offset + 64;
-    client.entry(0, 0) = x;
-    client.entry(0, 1) = z;
-    client.publish(1);
-    if (has_contract) {
-      CHECK(raw::is_closed(&client.socket));
-    } else {
-      CHECK(client.await(1).status == 0);
-    }
-  }
+TEST_CASE("inputs that do not fit each other are for the handler") {
+  shm::Service service = host::numbers();
+  service.inputs.push_back({"z", host::kFloat, {-1}});
+  Host server(std::move(service), [](const shm::Request& request, shm::Response& response) {
+    if (request.input(0).dims[0] != request.input(1).dims[0]) throw shm::Error(SIDECALL_SHAPE_MISMATCH, "rows");
+    response.place(0, request.input(0).dims, 2);
+  });
+  Client client(server.path);
+  shm::TensorEntry x{}, z{};
+  x.dtype = z.dtype = host::kFloat;
+  x.rank = 2;
+  x.dims[0] = 1, x.dims[1] = 4, x.bytes = 16, x.offset = shm::table_bytes(2);
+  z.rank = 1;
+  z.dims[0] = 2, z.bytes = 8, z.offset = x.offset + 64;
+  client.entry(0, 0) = x;
+  client.entry(0, 1) = z;
+  client.publish(1);
+  CHECK(client.await(1).status == SIDECALL_SHAPE_MISMATCH);
 }
 
 TEST_CASE("strings that do not hold together close the liar") {

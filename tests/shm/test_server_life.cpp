@@ -232,14 +232,21 @@ TEST_CASE("sockets that a supervisor gives are served like accepted ones") {
   CHECK_THROWS_AS(server.attach(dup(0)), shm::Error);
 }
 
-TEST_CASE("the control socket brings connections, and its end drains") {
+TEST_CASE("the control socket brings connections, tells their number, and its end drains") {
   host::FunctionHandler handler(host::echo);
   shm::Server server(host::numbers(), &handler, {});
   shm::Socket parent, child;
   shm::Socket::pair(&parent, &child);
   server.control(child.take().release(), 1000000000);
-  std::optional<Client> client;
-  for (int i = 0; i < 3; ++i) {
+  const auto load = [&] {
+    const raw::Answer answer = raw::receive(&parent);
+    uint32_t number = 0;
+    if (answer.bytes.size() == 5 && static_cast<uint8_t>(answer.bytes[0]) == shm::kLoad) std::memcpy(&number, answer.bytes.data() + 1, 4);
+    return answer.bytes.size() == 5 ? static_cast<int>(number) : -1;
+  };
+  CHECK(load() == 0);
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 1; i <= 3; ++i) {
     shm::Socket ours, theirs;
     shm::Socket::pair(&ours, &theirs);
     const int fd = theirs.fd();
@@ -247,11 +254,14 @@ TEST_CASE("the control socket brings connections, and its end drains") {
     parent.send(&shm::kAttach, 1);
     parent.send(&shm::kAttach, 1, &fd, 1);
     theirs.close();
-    client.emplace(std::move(ours), 1, 4096, 4096, 0);
-    CHECK(client->echo(1, 1.0F));
+    clients.push_back(std::make_unique<Client>(std::move(ours), 1, 4096, 4096, 0));
+    CHECK(clients.back()->echo(1, 1.0F));
+    CHECK(load() == i);
   }
+  clients.pop_back();
+  CHECK(load() == 2);
   parent.close();
-  CHECK(raw::is_closed(&client->socket));
+  CHECK(raw::is_closed(&clients[0]->socket));
   const int fd = server.ended_fd();
   CHECK(shm::wait_readable(&fd, 1, shm::Deadline::after(10000000000)) == 1);
 }
