@@ -71,4 +71,10 @@ void add_engine_option(CLI::App& app, ModelOptions& options) {
   app.add_option("--onnxruntime", options.onnxruntime, "this ONNX Runtime library, instead of a search")->option_text("PATH");
 }
 
+void add_route_options(CLI::App& app, ModelOptions& options) {
+  app.add_option("--wait", options.wait_s, "for a server that is still starting")->check(positive_seconds())->option_text("SECONDS");
+  app.add_flag("--allow-exec", options.allow_exec, "let MODEL be exec:COMMAND, which is started");
+  add_engine_option(app, options);
+}
+
 }  // namespace sidecall::cli

@@ -32,9 +32,14 @@ struct ModelOptions {
   std::string verify = "error";
   std::string extra = "error";
   double timeout_s = -1;
+  double wait_s = 0;
+  bool allow_exec = false;
   std::string onnxruntime;
 };
 
 void add_engine_option(CLI::App& app, ModelOptions& options);
+
+// For commands whose model may be that of another process; the engine's option too.
+void add_route_options(CLI::App& app, ModelOptions& options);
 
 }  // namespace sidecall::cli

@@ -122,7 +122,7 @@ int run_diff(const Command& self, std::vector<std::string> words) {
   arguments.app.add_option("OLD", old_uri, "the model that callers use now")->required()->option_text(" ");
   arguments.app.add_option("NEW", new_uri, "the model that would replace it")->required()->option_text(" ");
   arguments.app.add_flag("--json", json, "for programs");
-  add_engine_option(arguments.app, options);
+  add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kYes;
 
   unsetenv("SIDECALL_VERIFY");

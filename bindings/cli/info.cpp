@@ -78,7 +78,8 @@ std::string page(const std::string& uri, const sidecall_model* model, const Json
   const auto line = [&](const char* key, const std::string& value) {
     if (!value.empty()) text += std::string(key) + std::string(10 - std::string_view(key).size(), ' ') + printable(value) + "\n";
   };
-  line("file", uri);
+  const bool is_served = uri.compare(0, 4, "shm:") == 0 || uri.compare(0, 5, "exec:") == 0;
+  line(is_served ? "server" : "file", uri);
   line("name", text_at(about, "name"));
   line("version", text_at(about, "version"));
   line("task", text_at(about, "task"));
@@ -148,7 +149,7 @@ int run_info(const Command& self, std::vector<std::string> words) {
   bool json = false;
   arguments.app.add_option("MODEL", uri, "a model file or URI")->required()->option_text(" ");
   arguments.app.add_flag("--json", json, "for programs: contract, tensors and column names");
-  add_engine_option(arguments.app, options);
+  add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kYes;
 
   unsetenv("SIDECALL_VERIFY");  // a model that does not verify can be looked at

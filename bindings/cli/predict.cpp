@@ -97,12 +97,10 @@ int predict_lines(Predictor& predictor, LineReader& lines, bool keep_going) {
 int run_predict(const Command& self, std::vector<std::string> words) {
   Arguments arguments(self,
                       "A line of FILE is a record by feature name: {\"age\": 39, \"job\": \"nurse\"}\n"
-                      "An absent key or null is a missing value. Empty lines are skipped.\n"
-                      "A line of the output is its answer:\n"
+                      "An absent key or null is a missing value. A line of the output is its answer:\n"
                       "  {\"label\": \"yes\", \"probabilities\": {\"no\": 0.2, \"yes\": 0.8}}\n"
                       "SIDECALL_VERIFY in the environment wins over --verify.\n"
-                      "The first line with a fault ends the run with exit code 2, after the answers\n"
-                      "of the lines before it.");
+                      "The first fault ends the run with exit code 2, after the answers before it.");
   ModelOptions options;
   std::string uri;
   std::string file = "-";
@@ -118,7 +116,7 @@ int run_predict(const Command& self, std::vector<std::string> words) {
       ->option_text("HOW");
   app.add_option("--timeout", options.timeout_s, "deadline of each line")->check(positive_seconds())->option_text("SECONDS");
   app.add_flag("--keep-going", keep_going, "answer null for a line with a fault and go on");
-  add_engine_option(app, options);
+  add_route_options(app, options);
   if (!arguments.parse(std::move(words))) return kYes;
 
   LineReader lines(file);  // before the model: a wrong name costs no load

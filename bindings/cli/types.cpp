@@ -18,7 +18,7 @@ int run_types(const Command& self, std::vector<std::string> words) {
   arguments.app.add_option("MODEL", uri, "a model file or URI")->required()->option_text(" ");
   const CLI::Option* named = arguments.app.add_option("--name", name, "of the interface: Fraud")->option_text("NAME");
   arguments.app.add_option("--lang", language, "typescript, which is the default")->check(one_of({"typescript"}))->option_text("LANGUAGE");
-  add_engine_option(arguments.app, options);
+  add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kYes;
 
   unsetenv("SIDECALL_VERIFY");  // types need no answers

@@ -91,7 +91,7 @@ int run_verify(const Command& self, std::vector<std::string> words) {
   bool json = false;
   arguments.app.add_option("MODEL", uris, "model files or URIs")->required()->option_text(" ");
   arguments.app.add_flag("--json", json, "for programs: a report for each model");
-  add_engine_option(arguments.app, options);
+  add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kYes;
 
   unsetenv("SIDECALL_VERIFY");

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from vector_servers import Servers
+from vector_servers import reason_to_leave_out as reason_without_server
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 CASES: list[dict[str, Any]] = [case for file in sorted((VECTORS / "cases").glob("*.json")) for case in json.loads(file.read_text())]
@@ -80,8 +83,12 @@ def options_of(case: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("case", RUN, ids=[case["name"] for case in RUN])
 def test_case(sidecall, case):
+    run_case(sidecall, case, options_of(case))
+
+
+def run_case(sidecall, case: dict[str, Any], words: list[str]) -> None:
     lines = lines_of(case)
-    done = sidecall("predict", *options_of(case), stdin=b"\n".join(lines))
+    done = sidecall("predict", *words, stdin=b"\n".join(lines))
     if "expect_status" in case:
         assert done.code == EXIT_CODE[case["expect_status"]], done.err
         check_error(case, done.err)
@@ -90,6 +97,24 @@ def test_case(sidecall, case):
         result = case.get("result")
         expected = result if isinstance(result, list) else [result]
         assert same([json.loads(line) for line in done.lines()], expected if lines else [], case.get("tolerance", 0)), done.out
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    started = Servers()
+    yield started
+    started.close()
+
+
+SERVED = [case for case in RUN if reason_without_server(case) is None]
+
+
+@pytest.mark.parametrize("case", SERVED, ids=[case["name"] for case in SERVED])
+def test_case_over_shm(sidecall, case, servers):
+    how = case.get("open", {})
+    address = servers.address(case["model"], how.get("verify", "error"))
+    options = [word for key in ("verify", "extra") if key in how for word in (f"--{key}", how[key])]
+    run_case(sidecall, case, [address, "--wait", "30", *options])
 
 
 def check_error(case: dict[str, Any], text: str) -> None:
@@ -109,3 +134,4 @@ def test_most_cases_of_records_are_run():
     assert len([case for case in of_records if case in RUN]) > len(of_records) * 3 / 4
     negative = [case for case in RUN if "expect_status" in case]
     assert len(negative) >= 20
+    assert len(SERVED) > 100

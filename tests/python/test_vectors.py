@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import sidecall
 from sidecall import errors
-from vector_servers import Servers, reason_to_leave_out
 from sidecall._arrays import PACKED, storage
 from vector_files import BACKENDS, MODELS, VECTORS
+from vector_servers import Servers, reason_to_leave_out
 
 Case = dict[str, Any]
 CASES: dict[str, Case] = {

@@ -78,5 +78,7 @@ class Servers:
 
 def _engine() -> str:
     spec = find_spec("onnxruntime")
-    files = sorted(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so*")) if spec and spec.submodule_search_locations else []
+    files = (
+        sorted(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so*")) if spec and spec.submodule_search_locations else []
+    )
     return str(files[0]) if files else ""

@@ -1,0 +1,82 @@
+"""Models of other processes through the command: every command that takes a model takes shm: and exec: too."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+
+import pytest
+from serving import serving
+
+ROW = b'{"age": 39, "income": 1000, "kids": 0, "job": "nurse"}\n'
+
+
+@pytest.fixture
+def served(sidecall, jobs):
+    at = f"shm:{sidecall.cwd}/jobs.sock"
+    with serving(sidecall, jobs, at):
+        yield at
+
+
+def test_predict_answers_as_the_file_does(sidecall, jobs, served):
+    rows = ROW * 100
+    assert sidecall("predict", served, stdin=rows).out == sidecall("predict", jobs, stdin=rows).out
+    done = sidecall("predict", served, stdin=ROW + b'{"age": "x"}\n')
+    assert done.code == 2
+    assert done.err == sidecall("predict", jobs, stdin=ROW + b'{"age": "x"}\n').err
+
+
+def test_predict_needs_no_engine(sidecall, served):
+    done = sidecall("predict", served, stdin=ROW, env={"SIDECALL_ONNXRUNTIME": "/nonexistent"})
+    assert (done.code, done.err) == (0, "")
+
+
+def test_info_verify_types_and_diff(sidecall, jobs, served):
+    of_file, of_server = (json.loads(sidecall("info", model, "--json").out) for model in (jobs, served))
+    assert of_server | {"file": ""} == of_file | {"file": ""}
+    assert sidecall("info", served).out.startswith(f"server    {served}\n")
+    assert sidecall("types", served).out == sidecall("types", jobs).out
+    assert sidecall("verify", served).code == 0
+    assert sidecall("diff", jobs, served).code == 0
+
+
+@pytest.mark.parametrize("command", ["predict", "info", "verify", "types"])
+def test_nobody_serves(sidecall, command):
+    done = sidecall(command, f"shm:{sidecall.cwd}/nobody.sock", stdin=ROW)
+    assert done.code == 4
+    assert done.err == f"sidecall: 'shm:{sidecall.cwd}/nobody.sock': nobody serves it (no such socket)\n"
+
+
+def test_a_server_that_is_still_starting_is_waited_for(sidecall, jobs):
+    at = f"shm:{sidecall.cwd}/late.sock"
+    codes = []
+    client = threading.Thread(target=lambda: codes.append(sidecall("predict", at, "--wait", "30", stdin=ROW).code))
+    client.start()
+    time.sleep(0.1)
+    with serving(sidecall, jobs, at):
+        client.join(30)
+    assert codes == [0]
+
+
+def test_a_server_that_dies_between_lines_is_told(sidecall, jobs):
+    at = f"shm:{sidecall.cwd}/dies.sock"
+    with serving(sidecall, jobs, at) as server:
+        client = sidecall.start("predict", at)
+        client.stdin.write(ROW)
+        client.stdin.flush()
+        assert b"label" in client.stdout.readline()
+        server.process.kill()
+        server.process.wait()
+        _, err = client.communicate(ROW, timeout=30)
+    assert client.returncode == 4
+    assert b"nobody serves it" in err
+
+
+def test_a_command_is_started_only_where_that_is_allowed(sidecall, jobs):
+    uri = f"exec:{sidecall.path} serve {jobs}"
+    done = sidecall("predict", uri, stdin=ROW)
+    assert done.code == 1
+    assert "allow_exec" in done.err
+    done = sidecall("predict", uri, "--allow-exec", stdin=ROW)
+    assert (done.code, done.out) == (0, sidecall("predict", jobs, stdin=ROW).out)
