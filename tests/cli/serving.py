@@ -32,9 +32,13 @@ class Served:
         """Of a log in JSON."""
         return [json.loads(line) for line in self.log().splitlines()]
 
-    def status(self) -> dict[str, Any]:
-        answer: dict[str, Any] = json.loads(self.command("status", self.at, "--json").out)
-        return answer
+    def status(self, calls: int = 0) -> dict[str, Any]:
+        """Once so many calls are counted, which happens just after they are answered."""
+        deadline = time.monotonic() + 10
+        while True:
+            answer: dict[str, Any] = json.loads(self.command("status", self.at, "--json").out)
+            if answer["calls"] >= calls or time.monotonic() > deadline:
+                return answer
 
     def end(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)

@@ -21,9 +21,10 @@ def at(tmp_path: Path) -> str:
 
 
 def test_the_page(sidecall, jobs, at):
-    with serving(sidecall, jobs, at):
+    with serving(sidecall, jobs, at) as served:
         row = row_of(sidecall, jobs)
         assert sidecall("predict", at, stdin=row * 4).code == 0
+        served.status(calls=4)
         done = sidecall("status", at)
         assert (done.code, done.err) == (0, "")
         words = {line.split()[0]: line for line in done.lines() if line}
@@ -36,7 +37,7 @@ def test_counters_as_json(sidecall, jobs, at):
     with serving(sidecall, jobs, at) as served:
         row = row_of(sidecall, jobs)
         sidecall("predict", at, stdin=row * 3)
-        status = served.status()
+        status = served.status(calls=3)
         assert status["calls"] == 3
         assert status["errors"] == 0
         assert status["ready"] is True
@@ -48,8 +49,9 @@ def test_counters_as_json(sidecall, jobs, at):
 
 
 def test_prometheus_can_read_it(sidecall, jobs, at):
-    with serving(sidecall, jobs, at):
+    with serving(sidecall, jobs, at) as served:
         sidecall("predict", at, stdin=row_of(sidecall, jobs) * 2)
+        served.status(calls=2)
         done = sidecall("status", at, "--prometheus")
     assert (done.code, done.err) == (0, "")
     kinds: dict[str, str] = {}

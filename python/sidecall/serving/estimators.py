@@ -74,7 +74,8 @@ def _converted(value: np.ndarray, answer: Answer) -> np.ndarray:
     from sidecall import errors
 
     if value.dtype.kind not in "fiubO":
-        raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got {value.dtype}")
+        word = "string" if value.dtype.kind == "U" else value.dtype.name
+        raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got {word}")
     try:
         converted: np.ndarray = value.astype(answer.dtype)
     except (TypeError, ValueError) as error:

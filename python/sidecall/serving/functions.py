@@ -13,7 +13,7 @@ import numpy as np
 
 from sidecall import errors
 
-from .hints import Answers, Features, answers_of_hints, features_of_hints, is_over_arrays, is_over_many
+from .hints import Answers, Features, answers_of_hints, features_of_hints, first_hint, is_over_arrays, is_over_many, scalar_of
 from .rows import Records, places_of
 from .samples import answers_of_sample, features_of_records, golden_rows
 from .service import Service
@@ -117,13 +117,7 @@ def _form(function: Callable[..., Any]) -> str:
         return "many"
     parameters = [p for p in inspect.signature(function).parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     needed = [p for p in parameters if p.default is p.empty]
-    return "one" if len(needed) == 1 and len(parameters) == 1 and not _is_scalar(needed[0].annotation) else "keywords"
-
-
-def _is_scalar(annotation: Any) -> bool:
-    from .hints import scalar_of
-
-    return scalar_of(annotation) is not None
+    return "one" if len(needed) == 1 and len(parameters) == 1 and scalar_of(first_hint(function)) is None else "keywords"
 
 
 def _rename_input(features: Features, name: str, answers: Answers) -> None:
@@ -196,5 +190,5 @@ def _cast(value: Any, dtype: str, name: str = "") -> np.ndarray:
     if array.dtype.kind == "O" or array.dtype.name == dtype:
         return array if array.dtype.kind != "O" else tensor_of(array, Answer(name, "", dtype, None))
     if array.dtype.kind not in "fiub":
-        raise errors.Engine(f"output '{name}': expected {dtype}, got {array.dtype.name}")
+        raise errors.Engine(f"output '{name}': expected {dtype}, got {'string' if array.dtype.kind == 'U' else array.dtype.name}")
     return tensor_of(array, Answer(name, "", dtype, None)) if array.ndim < 2 else array.astype(dtype)

@@ -43,16 +43,16 @@ def scalar_of(hint: Any) -> Scalar | None:
 
 def is_over_many(function: Callable[..., Any]) -> bool:
     """Whether the only parameter is a list of records."""
-    return get_origin(_first(function)) in (list, tuple) or _origin_name(_first(function)) in ("Sequence", "Iterable")
+    return get_origin(first_hint(function)) in (list, tuple) or _origin_name(first_hint(function)) in ("Sequence", "Iterable")
 
 
 def is_over_arrays(function: Callable[..., Any]) -> bool:
-    return _origin_name(_first(function)) == "ndarray"
+    return _origin_name(first_hint(function)) == "ndarray"
 
 
 def features_of_hints(function: Callable[..., Any]) -> Features | None:
     """None where the hints tell nothing. Raises ContractInvalid for a feature of a type that no record holds."""
-    first = _first(function)
+    first = first_hint(function)
     record = get_args(first)[0] if is_over_many(function) and get_args(first) else first
     fields = _fields(record)
     if fields is None:
@@ -138,7 +138,8 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
         return {}
 
 
-def _first(function: Callable[..., Any]) -> Any:
+def first_hint(function: Callable[..., Any]) -> Any:
+    """Of the first parameter, names resolved; None without one."""
     parameters = list(_parameters(function))
     return _hints(function).get(parameters[0]) if parameters else None
 

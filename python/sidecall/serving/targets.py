@@ -89,20 +89,28 @@ def service_of(
 def read_contract(contract: Any) -> dict[str, Any]:
     """A dict, or the path of a .contract.json. Raises FileNotFound, ContractInvalid."""
     if isinstance(contract, Mapping):
-        return dict(contract)
+        return _checked(dict(contract), "contract")
+    where = f"file '{os.fspath(contract)}'"
     try:
-        value = json.loads(Path(contract).read_text(encoding="utf-8"))
+        return _checked(json.loads(Path(contract).read_text(encoding="utf-8")), where)
     except FileNotFoundError:
-        raise errors.FileNotFound(f"file '{os.fspath(contract)}': no such file") from None
+        raise errors.FileNotFound(f"{where}: no such file") from None
     except (OSError, ValueError) as error:
-        raise errors.ContractInvalid(f"file '{os.fspath(contract)}': expected JSON, got {type(error).__name__}") from error
+        if isinstance(error, errors.Error):
+            raise
+        raise errors.ContractInvalid(f"{where}: expected JSON, got {type(error).__name__}") from error
+
+
+def _checked(value: Any, where: str) -> dict[str, Any]:
+    """The library checks the rest."""
     if not isinstance(value, dict) or not isinstance(value.get("features"), list) or not isinstance(value.get("outputs"), list):
-        raise errors.ContractInvalid(f"file '{os.fspath(contract)}': expected a contract with features and outputs, got other JSON")
+        raise errors.ContractInvalid(f"{where}: expected a contract with features and outputs, got something else")
     return value
 
 
 def _by_contract(model: Any, contract: dict[str, Any]) -> Service:
-    """An estimator that a contract describes: a DataFrame where it was trained with names, else an array or text."""
+    """An estimator that a contract describes: asked with a DataFrame where it has an input for each column or was trained with names, else with an
+    array or text."""
     import numpy as np
 
     from . import rows
@@ -117,7 +125,7 @@ def _by_contract(model: Any, contract: dict[str, Any]) -> Service:
         width = len(output["classes"]) if by_class else output.get("width")
         answers.append(Answer(output["name"], _method(model, output), output["type"], width))
     builder: Any
-    if getattr(model, "feature_names_in_", None) is not None:
+    if len(input_names(features)) > 1 or getattr(model, "feature_names_in_", None) is not None:
         from .frames import Frame, template
 
         builder = Frame(places, template(features), [np.nan] * len(places))
@@ -147,13 +155,13 @@ def _unpickled(path: Path, trusted: bool) -> Any:
             f"file '{path}': loading a pickle runs code of whoever wrote it; say trust_pickle=True (--trust-pickle)"
         )
     try:
-        if path.suffix.lower() == ".joblib":
-            import joblib  # type: ignore[import-untyped]
+        try:
+            from joblib import load  # type: ignore[import-untyped]  # reads plain pickles too
+        except ImportError:
+            import pickle
 
-            return joblib.load(path)
-        import pickle
-
-        return pickle.loads(path.read_bytes())
+            return pickle.loads(path.read_bytes())
+        return load(path)
     except ModuleNotFoundError:
         raise
     except Exception as error:

@@ -1,0 +1,105 @@
+"""What the tests of serving serve: importable, so that workers and processes find it by name."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from sidecall import errors
+from sidecall.serving import remaining
+from sklearn.base import BaseEstimator, TransformerMixin
+
+
+class Ratio(TransformerMixin, BaseEstimator):
+    """A step that no converter knows."""
+
+    def fit(self, rows: Any, labels: Any = None) -> Ratio:
+        return self
+
+    def transform(self, rows: Any) -> Any:
+        rows = rows.copy()
+        rows["ratio"] = rows["bill_length_mm"] / rows["bill_depth_mm"]
+        return rows
+
+
+def double(amount: float) -> float:
+    return 2 * amount
+
+
+class Payment(TypedDict):
+    amount: float
+    country: str
+    retries: int | None
+
+
+class Verdict(TypedDict):
+    label: Literal["no", "yes"]
+    probabilities: dict[Literal["no", "yes"], float]
+    reason: str
+
+
+def judge(payment: Payment) -> Verdict:
+    risk = min(payment["amount"] / 100, 1.0)
+    reason = f"{payment['country']} {'first' if payment['retries'] is None else payment['retries']}"
+    return {"label": "yes" if risk > 0.5 else "no", "probabilities": {"no": 1 - risk, "yes": risk}, "reason": reason}
+
+
+def judge_all(payments: list[Payment]) -> list[Verdict]:
+    return [judge(payment) for payment in payments]
+
+
+@dataclass
+class Area:
+    square: float
+    is_large: bool
+
+
+def area(width: float, height: int, name: str | None = None) -> Area:
+    square = width * height
+    return Area(square, name == "large" or square > 10)
+
+
+def misbehave(how: str) -> float:
+    if how == "raise":
+        raise ValueError("secret of the server\nsecond line")
+    if how == "refuse":
+        raise errors.OutOfRange("how: expected something else", name="how", expected="something else", got="this")
+    if how == "exit":
+        sys.exit(3)
+    if how == "interrupt":
+        raise KeyboardInterrupt
+    if how == "kill":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if how == "text":
+        return "no number"  # type: ignore[return-value]
+    if how == "left":
+        left = remaining()
+        return -1.0 if left is None else left
+    if how.startswith("sleep "):
+        time.sleep(float(how[6:]))
+    return float(os.getpid())
+
+
+class Slow:
+    """An object that takes long to make, or cannot be made."""
+
+    def __call__(self, x: float) -> float:
+        return x
+
+    def __setstate__(self, state: Any) -> None:
+        raise RuntimeError("cannot be loaded")
+
+    def __getstate__(self) -> dict[str, int]:
+        return {"any": 1}
+
+
+def rows_of(X: np.ndarray) -> dict[str, Any]:  # noqa: N803
+    return {"total": X.sum(axis=1), "names": np.array([f"row {i}" for i in range(len(X))], dtype=object)}
+
+
+slow = Slow()

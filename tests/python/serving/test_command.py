@@ -1,0 +1,111 @@
+"""sidecall serve of Python objects, as `python -m sidecall.serving` sees it; and exec: with a program that serves."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import sidecall
+from sidecall import errors
+
+
+@pytest.fixture
+def command(environment: dict[str, str], tmp_path: Path) -> Any:
+    def start(*words: object) -> subprocess.Popen[str]:
+        line = [sys.executable, "-m", "sidecall.serving", "serve", *map(str, words)]
+        return subprocess.Popen(line, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+def refusal(process: subprocess.Popen[str]) -> tuple[int, str]:
+    out, err = process.communicate(timeout=60)
+    assert out == ""
+    return process.returncode, err
+
+
+def test_an_object_of_a_module(command, at):
+    process = command("serving_parts:double", "--at", at, "--json-log")
+    client = sidecall.open(at, wait=60)
+    assert client.predict({"amount": 21}) == {"prediction": 42.0}
+    process.send_signal(signal.SIGTERM)
+    _, log = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert [json.loads(line)["event"] for line in log.splitlines()][-1] == "serve.ended"
+
+
+def test_a_module_of_the_current_folder(command, at, tmp_path):
+    (tmp_path / "local_app.py").write_text("def half(x: float) -> float:\n    return x / 2\n")
+    process = command("local_app:half", "--at", at, "--workers", 1)
+    assert sidecall.open(at, wait=60).predict({"x": 5}) == {"prediction": 2.5}
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_a_pickle_with_its_data(command, at, tmp_path):
+    import joblib
+    from sklearn.linear_model import LogisticRegression
+
+    rows = np.arange(40.0).reshape(20, 2)
+    model = LogisticRegression().fit(rows, [0] * 10 + [1] * 10)
+    joblib.dump(model, tmp_path / "model.joblib")
+    np.save(tmp_path / "rows.npy", rows)
+    assert refusal(command("model.joblib", "--at", at, "--data", "rows.npy"))[0] == 1
+    process = command("model.joblib", "--at", at, "--data", "rows.npy", "--trust-pickle", "--name", "seven", "--version", "7")
+    client = sidecall.open(at, wait=60)
+    assert (client.name, client.version) == ("seven", "7")
+    assert client.predict({"x0": 3.0, "x1": 4.0})["label"] == model.predict([[3.0, 4.0]])[0]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ([], 1, "the following arguments are required"),
+        (["serving_parts:nothing", "--at", "AT"], 1, "expected an object of that name in the module, got none"),
+        (["no_module_here:x", "--at", "AT"], 1, "expected a module, got none of that name"),
+        (["nothing.pkl", "--at", "AT", "--trust-pickle"], 3, "no such file"),
+        (["serving_parts:double"], 1, "SIDECALL_FD"),
+        (["serving_parts:double", "--at", "double"], 1, "at: expected shm:NAME or shm:///path, got 'double'"),
+        (["serving_parts:double", "--at", "AT", "--workers", "0"], 1, "workers: expected 1 or more"),
+        (["serving_parts:double", "--at", "AT", "--nonsense"], 1, "unrecognized arguments: --nonsense"),
+        (["serving_parts:double", "--at", "AT", "--contract", "none.json"], 3, "no such file"),
+    ],
+)
+def test_wrong_usage(command, at, words, code, message):
+    got, err = refusal(command(*[at if word == "AT" else word for word in words]))
+    assert got == code, err
+    assert message in err
+    assert err.startswith("sidecall: ")
+    assert "Traceback" not in err
+
+
+def test_a_data_file_that_is_none(command, at, tmp_path):
+    import joblib
+    from sklearn.linear_model import Ridge
+
+    joblib.dump(Ridge().fit([[0.0], [1.0]], [0.0, 1.0]), tmp_path / "model.pkl")
+    code, err = refusal(command("model.pkl", "--at", at, "--trust-pickle", "--data", "none.csv"))
+    assert code == 1
+    assert "none.csv: no such file" in err
+
+
+def test_exec_of_a_program_that_serves(environment, tmp_path, monkeypatch):
+    """No server is deployed: opening starts it, closing ends it."""
+    (tmp_path / "served.py").write_text(
+        "import sidecall\ndef double(amount: float) -> float:\n    return 2 * amount\nif __name__ == '__main__':\n    sidecall.serve(double)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])
+    with sidecall.open(f"exec:{sys.executable} {tmp_path}/served.py", allow_exec=True, wait=60) as model:
+        assert model.predict({"amount": 21}) == {"prediction": 42.0}
+    with pytest.raises(errors.InvalidArgument):
+        sidecall.open(f"exec:{sys.executable} {tmp_path}/served.py")
