@@ -45,6 +45,7 @@ sidecall_server_options checked_options(const sidecall_server_options* options) 
 shm::ServerOptions channel_options(const sidecall_server_options& options, const LogGate& is_logging) {
   shm::ServerOptions result;
   if (options.num_threads > 0) result.threads = static_cast<uint32_t>(options.num_threads);
+  result.spin_us = options.spin_us;
   result.allowed_uids.assign(options.allow_uids, options.allow_uids + options.num_allow_uids);
   result.group = options.group;
   if (options.max_connections > 0) result.max_connections = static_cast<uint32_t>(options.max_connections);
