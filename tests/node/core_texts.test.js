@@ -2,6 +2,7 @@
 'use strict'
 
 const assert = require('node:assert/strict')
+const os = require('node:os')
 const path = require('node:path')
 const { test } = require('node:test')
 const { openSync } = require('../../bindings/node')
@@ -46,7 +47,7 @@ test('a deadline that passes in a queue, and one that passes in the engine', asy
   )
   // As many as are started at once, and one more that waits for its turn.
   const stop = new AbortController()
-  const runs = Array.from({ length: 64 }, () => model.run(inputs, { signal: stop.signal }))
+  const runs = Array.from({ length: 2 * os.availableParallelism() + 64 }, () => model.run(inputs, { signal: stop.signal }))
   const late = model.run(inputs, { timeoutMs: 5 })
   await assert.rejects(late, expected)
   stop.abort()

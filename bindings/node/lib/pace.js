@@ -124,4 +124,4 @@ class Turn {
   }
 }
 
-module.exports = { Pace, turn: new Turn(), now }
+module.exports = { Pace, THREADS, turn: new Turn(), now }

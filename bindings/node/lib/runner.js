@@ -10,6 +10,7 @@ const { submit } = require('./tasks.js')
 const { Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
+const MAX_KEPT_REMOTE = 32 // each is a connection, and the kernel limits how many descriptors may watch one server
 const KIND_INPUT = 0
 
 class Runner {
@@ -17,6 +18,7 @@ class Runner {
     this.native = native
     this.signature = signature
     this.isClosed = false
+    this.maxKept = isRemote ? MAX_KEPT_REMOTE : MAX_KEPT
     this.inputIndex = new Map(signature.inputs.map((spec, i) => [spec.name, i]))
     this.layout = new Layout(signature, isClosedFeature, ignoresExtra)
     this.answers = new Answers(signature)
@@ -38,7 +40,7 @@ class Runner {
   }
 
   put(kept, workspace) {
-    if (this.isClosed || kept.length >= MAX_KEPT || workspace.isBulky) workspace.close()
+    if (this.isClosed || kept.length >= this.maxKept || workspace.isBulky) workspace.close()
     else kept.push(workspace)
   }
 

@@ -4,10 +4,11 @@
 
 const { clearTimeout, setTimeout } = require('node:timers')
 const { fail } = require('./errors.js')
-const { now, turn } = require('./pace.js')
+const { THREADS, now, turn } = require('./pace.js')
 const { onAbort } = require('./signals.js')
 
-const MAX_STARTED = 64 // of this thread; the library has as many threads as there are cores
+// Of this JavaScript thread. More would only wait in the library instead of here, and hold a descriptor each.
+const MAX_STARTED = Math.max(32, 2 * THREADS)
 const MAX_WAITING = 16384
 const RETRY_MS = 1
 
