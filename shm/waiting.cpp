@@ -52,10 +52,24 @@ int cgroup_cpus(int fallback) {
   return fallback;
 }
 
-int count_cpus() {
-  cpu_set_t set;
-  const int affinity = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : CPU_SETSIZE;  // fails beyond 1024 CPUs
-  return cgroup_cpus(affinity);
+struct Cpus {
+  int allowed = 1;  // by affinity, of the thread that asked first
+  int paid = 1;     // by quota
+};
+
+const Cpus& cpus() noexcept {
+  static const Cpus found = [] {
+    Cpus counted;
+    cpu_set_t set;
+    counted.allowed = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : CPU_SETSIZE;  // fails beyond 1024 CPUs
+    try {
+      counted.paid = cgroup_cpus(CPU_SETSIZE);
+    } catch (...) {
+      counted.paid = 1;
+    }
+    return counted;
+  }();
+  return found;
 }
 
 int64_t read_override() {
@@ -73,23 +87,15 @@ int64_t spin_override_ns() noexcept {
   return value;
 }
 
-int usable_cpus() noexcept {
-  static const int value = [] {
-    try {
-      return count_cpus();
-    } catch (...) {
-      return 1;
-    }
-  }();
-  return value;
-}
+int usable_cpus() noexcept { return std::min(cpus().allowed, cpus().paid); }
 
 int64_t Pace::spin_ns(uint32_t peer_cpu) noexcept {
   did_spin_ = false;
   const int64_t override_ns = spin_override_ns();
   if (override_ns == 0 || (peer_cpu != 0 && peer_cpu == my_cpu())) return 0;
   if (override_ns > 0) return override_ns;
-  if (usable_cpus() < 2) return 0;
+  // A process that is pinned to one CPU may poll for a peer that runs on another.
+  if (cpus().paid < 2 || (cpus().allowed < 2 && peer_cpu == 0)) return 0;
   if (skip_ > 0) {
     --skip_;
     return 0;

@@ -34,7 +34,7 @@ inline uint32_t my_cpu() noexcept { return static_cast<uint32_t>(sched_getcpu() 
 // SIDECALL_SPIN_US, read once: -1 adaptive (not set), 0 never, else always, up to that many microseconds.
 int64_t spin_override_ns() noexcept;
 
-// How many CPUs this process may keep busy: affinity and the cgroups' cpu.max, looked at once. Spinning needs two.
+// How many CPUs this process may keep busy: affinity and the cgroups' cpu.max, looked at once.
 int usable_cpus() noexcept;
 
 // Polls between two looks at the clock. A look costs as much as a cache line's travel.
