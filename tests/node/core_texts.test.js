@@ -34,6 +34,36 @@ test('outputs before a run', () => {
   )
 })
 
+test('a call that is running, or waits for its turn', async () => {
+  const native = addon.openSync(path.join(models, 'slow.onnx'), OPTIONS)
+  let release
+  const released = new Promise(resolve => {
+    release = resolve
+  })
+  const call = new addon.Call(native, 1, (_error, isReleasedOnly) => isReleasedOnly || release())
+  for (const [i, spec] of native.describe().inputs.entries()) {
+    const { data, dims } = slowInput(spec)
+    call.copyInput(i, spec.type, dims, data)
+  }
+  assert.equal(call.start(-1), true)
+  const expected = errorOf(() => call.outputDims())
+  assert.equal(expected.code, 'BUSY')
+
+  const model = openSync(path.join(models, 'slow.onnx'))
+  const stop = new AbortController()
+  const calls = Array.from({ length: 2 * os.availableParallelism() + 64 }, () => model.call()) // the last waits in JavaScript
+  for (const each of calls) each.inputs.n[0] = 10n ** 9n
+  const runs = calls.map(each => each.run({ signal: stop.signal }))
+  for (const each of [calls[0], calls.at(-1)]) {
+    for (const use of [() => each.runSync(), () => each.outputs.y, () => each.reshape('x', [1])]) assert.deepEqual(errorOf(use), expected)
+  }
+  stop.abort()
+  call.cancel()
+  for (const run of runs) await assert.rejects(run, { name: 'AbortError' })
+  await released
+  call.close()
+})
+
 test('a deadline that passes in a queue, and one that passes in the engine', async () => {
   const model = openSync(path.join(models, 'slow.onnx'))
   const inputs = Object.fromEntries(model.signature.inputs.map(spec => [spec.name, slowInput(spec)]))

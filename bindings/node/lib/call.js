@@ -9,6 +9,8 @@ const { Workspace } = require('./workspace.js')
 
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 const KIND_INPUT = 0
+// In the words of core, which does not know of runs that wait here for their turn.
+const busy = () => fail('BUSY', 'the call is running')
 const notRun = () => fail('NOT_RUN', 'outputs are there after a run that succeeded')
 
 function defineGetter(object, name, get, set) {
@@ -50,7 +52,7 @@ class Call {
 
   #requireIdle() {
     if (this.#isClosed) throw closed('call')
-    if (this.#isBusy) this.#workspace.native.requireIdle()
+    if (this.#isBusy) throw busy()
   }
 
   #input(input) {
@@ -71,7 +73,7 @@ class Call {
   }
 
   #output(output) {
-    if (this.#isBusy) this.#workspace.native.requireIdle()
+    if (this.#isBusy) throw busy()
     if (!this.#hasRun) throw notRun()
     if (output.view !== null) return output.view
     if (output.fetched === null) {

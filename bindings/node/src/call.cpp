@@ -19,7 +19,6 @@ void Call::define(Napi::Env env, Napi::Object exports) {
                                                      InstanceMethod<&Call::run_until>("runUntil"),
                                                      InstanceMethod<&Call::start>("start"),
                                                      InstanceMethod<&Call::cancel_run>("cancel"),
-                                                     InstanceMethod<&Call::require_idle>("requireIdle"),
                                                      InstanceMethod<&Call::close_call>("close"),
                                                      InstanceMethod<&Call::own_input>("ownInput"),
                                                      InstanceMethod<&Call::borrow_input>("borrowInput"),
@@ -175,14 +174,6 @@ void Call::await() {
   // Only resize waits for the engine of a run that was told to end; to the number of rows that there are it does nothing else.
   if (is_busy()) sidecall_call_resize(handle_, sidecall_call_rows(handle_), nullptr);
   is_pending_ = false;
-}
-
-// Throws BUSY in the words of core.
-Napi::Value Call::require_idle(const Napi::CallbackInfo& info) {
-  sidecall_view view = SIDECALL_VIEW_INIT;
-  const sidecall_status status = sidecall_call_input(handle_, -1, &view, environment_->error());
-  if (status == SIDECALL_BUSY) environment_->check(status);
-  return info.Env().Undefined();
 }
 
 }  // namespace sidecall_node

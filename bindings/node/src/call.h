@@ -30,7 +30,6 @@ class Call final : public Napi::ObjectWrap<Call> {
   Napi::Value run_until(const Napi::CallbackInfo& info);
   Napi::Value start(const Napi::CallbackInfo& info);
   Napi::Value cancel_run(const Napi::CallbackInfo& info);
-  Napi::Value require_idle(const Napi::CallbackInfo& info);
   Napi::Value close_call(const Napi::CallbackInfo& info);
 
   // call_tensors.cpp
