@@ -8,9 +8,10 @@ from importlib import import_module
 
 import pytest
 import sidecall
-from sidecall import _call, _engine, _model, errors
+from sidecall import _call, _engine, _model, errors, serving
+from sidecall.serving import run
 
-MODULES = [_call, _engine, _model, errors]
+MODULES = [_call, _engine, _model, errors, serving, run]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
@@ -26,7 +27,7 @@ def test_public_things_are_described() -> None:
     for name in sidecall.__all__:
         thing = getattr(import_module("sidecall"), name)
         assert inspect.getdoc(thing), name
-    for kind in (sidecall.Model, sidecall.Call):
+    for kind in (sidecall.Model, sidecall.Call, sidecall.Server):
         for name, member in vars(kind).items():
             if not name.startswith("_"):
                 assert inspect.getdoc(member), f"{kind.__name__}.{name}"

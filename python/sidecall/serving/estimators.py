@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from sidecall._arrays import storage
+
 
 @dataclass
 class Answer:
@@ -18,6 +20,9 @@ class Answer:
     dtype: str
     width: int | None  # columns of an [N, width] tensor; None for [N]
     classes: list[Any] | None = None  # of a label that is the class of the largest probability
+
+    def __post_init__(self) -> None:
+        self.numpy = storage(self.dtype)
 
 
 class Estimator:
@@ -37,10 +42,23 @@ class Estimator:
             return tuple([tensor_of(method(rows), answer) for method, answer in self._bound])
         (predict, label), (predict_proba, answer) = self._bound
         probabilities = tensor_of(predict_proba(rows), answer)
-        best = probabilities.argmax(axis=1)
-        if np.count_nonzero(probabilities == probabilities.max(axis=1, keepdims=True)) == len(probabilities):
-            return self._classes[best], probabilities
-        return tensor_of(predict(rows), label), probabilities
+        labels = self._look_up(probabilities)
+        return tensor_of(predict(rows), label) if labels is None else labels, probabilities
+
+    def _look_up(self, probabilities: np.ndarray) -> np.ndarray | None:
+        """The class of the largest probability in each row; None where two are the largest, or one is no number."""
+        assert self._classes is not None
+        if len(probabilities) == 1:  # for one row lists are several times faster than numpy
+            row = probabilities[0].tolist()
+            best = max(row)
+            place = row.index(best)
+            labels: np.ndarray = self._classes[place : place + 1]
+            return labels if row.count(best) == 1 and sum(row) == sum(row) else None
+        largest = probabilities.max(axis=1, keepdims=True)
+        if np.count_nonzero(probabilities == largest) != len(probabilities):
+            return None
+        found: np.ndarray = np.take(self._classes, probabilities.argmax(axis=1))
+        return found
 
     def __getstate__(self) -> dict[str, Any]:
         return {"model": self.model, "rows": self.rows, "answers": self.answers}
@@ -62,7 +80,7 @@ def tensor_of(value: Any, answer: Answer) -> np.ndarray:
         value = np.asarray(value.toarray() if hasattr(value, "toarray") else value)
     if answer.dtype == "string":
         value = value.astype(object)
-    elif value.dtype.name != answer.dtype:
+    elif value.dtype != answer.numpy:
         value = _converted(value, answer)
     array: np.ndarray = value
     if answer.width is None:

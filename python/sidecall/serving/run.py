@@ -84,6 +84,7 @@ def serve(
     Raises Busy (a living server is there), Denied, InvalidArgument, ContractInvalid, VerificationFailed, PeerDied (no worker started); for data and models
     that no contract describes what `sidecall.export` raises.
 
+    >>> import sidecall
     >>> def double(amount: float) -> float:
     ...     return 2 * amount
     >>> with serve(double, "shm:double", block=False, log=None) as server:
