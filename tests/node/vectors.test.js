@@ -1,38 +1,15 @@
-// Runs all cases of tests/vectors: synchronous and asynchronous, typed and plain arrays, runs and reusable calls.
+// Runs all cases of tests/vectors in process; support/vector_runner.js has the ways to ask.
 'use strict'
 
 const assert = require('node:assert/strict')
 const fs = require('node:fs')
 const test = require('node:test')
 
-const { open, openSync, SidecallError } = require('../../bindings/node')
-const { assertExpected, assertForm, assertRecord, assertTensors } = require('./support/compare.js')
+const { open, openSync } = require('../../bindings/node')
 const { modelPath, models } = require('./support/paths.js')
 const { statuses } = require('./support/statuses.js')
-const { dataOf, loadCases, nestedOf, text: textOf } = require('./support/vector_cases.js')
-
-const cases = loadCases()
-
-// Cases that JavaScript cannot express, each with the reason.
-const NO_SUCH_STRING = 'a JavaScript string has no such bytes'
-const REFUSED = 'JSON.parse refuses the text, so no value of it reaches the package'
-const LAST_KEY = 'JSON.parse keeps the last of two equal keys'
-const SAME_ARRAY = 'Uint8Array is both uint8 and bool'
-const JSON_ONLY = 'the status is that of text; as a value it has another (records.test.js)'
-// biome-ignore format: one table
-const REASONS = [
-  [NO_SUCH_STRING, 'strings', ['not_utf8', 'overlong', 'beyond_unicode', 'cut', 'lone_continuation']],
-  [NO_SUCH_STRING, 'json', ['not_utf8', 'overlong']],
-  [REFUSED, 'json', [
-    'empty', 'blank', 'cut_object', 'cut_string', 'cut_list', 'trailing_comma', 'trailing_text', 'two_records', 'single_quotes', 'comment',
-    'no_colon', 'leading_zero', 'plus', 'dot_only', 'hex', 'bare_word', 'python_word', 'nan', 'infinity', 'control_in_string', 'bad_escape',
-    'deep', 'deep_objects', 'nul_at_end', 'utf16'
-  ]],
-  [SAME_ARRAY, 'types', ['bool_given_uint8']],
-  [LAST_KEY, 'json', ['key_twice', 'key_twice_escaped']],
-  [JSON_ONLY, 'json', ['deep_closed', 'lone_surrogate', 'beyond_double']]
-]
-const INEXPRESSIBLE = new Map(REASONS.flatMap(([reason, group, names]) => names.map(name => [`${group}/${name}`, reason])))
+const { dataOf, text: textOf } = require('./support/vector_cases.js')
+const { cases, INEXPRESSIBLE, REASONS, runCase, tensorsOf } = require('./support/vector_runner.js')
 
 function sourceOf({ model, open: how = {} }) {
   if (how.as === 'bytes') return fs.readFileSync(modelPath(model))
@@ -43,95 +20,10 @@ function optionsOf({ open: { as, uri, ...options } = {} }) {
   return options
 }
 
-// ---- Ways to ask ----
-
-const tensorsOf = (inputs, convert) => Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, convert(tensor)]))
-const typed = tensor => ({ data: dataOf(tensor), dims: tensor.shape })
-const nested = tensor => nestedOf(tensor) ?? typed(tensor)
-
-// The engine reads and writes what the call shows.
-function throughCall(model, inputs) {
-  const call = model.call()
-  for (const [name, tensor] of Object.entries(inputs)) {
-    const view = call.reshape(name, tensor.shape)
-    if (tensor.dtype === 'string') call.inputs[name] = dataOf(tensor)
-    else view.set(dataOf(tensor))
-  }
-  call.runSync()
-  return Object.fromEntries(model.signature.outputs.map(({ name }) => [name, call.outputs[name]]))
-}
-
-/** Name -> how a case is asked; each throws or rejects as the package does. */
-function waysOf(one) {
-  if (one.inputs !== undefined) {
-    const ways = {
-      runSync: model => model.runSync(tensorsOf(one.inputs, typed)),
-      run: model => model.run(tensorsOf(one.inputs, typed))
-    }
-    if (one.outputs !== undefined) {
-      ways.plain = model => model.runSync(tensorsOf(one.inputs, nested))
-      ways.call = model => throughCall(model, one.inputs)
-    }
-    return ways
-  }
-  const record = one.record ?? JSON.parse(one.json)
-  return { predictSync: model => model.predictSync(record), predict: model => model.predict(record) }
-}
-
-function check(one, answer) {
-  if (one.outputs !== undefined) assertTensors(answer, one.outputs, one.tolerance)
-  if (one.result !== undefined) assertRecord(answer, one.result, one.tolerance)
-}
-
-async function ask(model, one) {
-  if (one.inputs === undefined && one.record === undefined && one.json === undefined) return
-  for (const [way, answer] of Object.entries(waysOf(one))) {
-    try {
-      check(one, await answer(model))
-    } catch (error) {
-      if (!(error instanceof SidecallError)) error.message = `${way}: ${error.message}`
-      throw error
-    }
-  }
-}
-
-// ---- What must come of it ----
-
-function assertFailure(error, one) {
-  assert.ok(error instanceof SidecallError, error.stack)
-  assert.equal(error.code, one.expect_status, error.message)
-  assertForm(error, statuses)
-  assertExpected(error, one.expect_error ?? {})
-}
-
-async function failure(action) {
-  try {
-    await action()
-  } catch (error) {
-    return error
-  }
-  return assert.fail('expected a failure, got an answer')
-}
-
-async function runCase(one) {
-  for (const opened of [openSync, open]) {
-    let model
-    try {
-      model = await opened(sourceOf(one), optionsOf(one))
-    } catch (error) {
-      if (one.expect_status === undefined) throw error
-      assertFailure(error, one)
-      continue
-    }
-    if (one.expect_status === undefined) await ask(model, one)
-    else for (const answer of Object.values(waysOf(one))) assertFailure(await failure(() => answer(model)), one)
-    if (one.after !== undefined) await ask(model, cases.get(one.after))
-    model.close()
-  }
-}
+const openers = [openSync, open].map(opened => one => opened(sourceOf(one), optionsOf(one)))
 
 for (const [name, one] of cases) {
-  if (!INEXPRESSIBLE.has(name)) test(name, () => runCase(one))
+  if (!INEXPRESSIBLE.has(name)) test(name, () => runCase(one, openers))
 }
 
 test('every case is run, or named with a reason', () => {
@@ -143,11 +35,11 @@ test('every case is run, or named with a reason', () => {
 test('what is named as inexpressible is so', () => {
   for (const [name, reason] of INEXPRESSIBLE) {
     const one = cases.get(name)
-    if (reason === REFUSED) assert.throws(() => JSON.parse(textOf(one.json)), SyntaxError, name)
-    if (reason === NO_SUCH_STRING)
+    if (reason === REASONS.REFUSED) assert.throws(() => JSON.parse(textOf(one.json)), SyntaxError, name)
+    if (reason === REASONS.NO_SUCH_STRING)
       assert.throws(() => (one.inputs === undefined ? textOf(one.json) : tensorsOf(one.inputs, dataOf)), /no JavaScript string/, name)
-    if (reason === SAME_ARRAY) assert.ok(dataOf(one.inputs.x) instanceof Uint8Array)
-    if (reason === LAST_KEY) assert.equal(JSON.parse(one.json).a, 2, name)
-    if (reason === JSON_ONLY) assert.equal(typeof JSON.parse(one.json), 'object', name)
+    if (reason === REASONS.SAME_ARRAY) assert.ok(dataOf(one.inputs.x) instanceof Uint8Array)
+    if (reason === REASONS.LAST_KEY) assert.equal(JSON.parse(one.json).a, 2, name)
+    if (reason === REASONS.JSON_ONLY) assert.equal(typeof JSON.parse(one.json), 'object', name)
   }
 })

@@ -1,0 +1,144 @@
+// The same package over shared memory: all of tests/vectors on served models, and what only another process can do.
+'use strict'
+
+const assert = require('node:assert/strict')
+const fs = require('node:fs')
+const path = require('node:path')
+const test = require('node:test')
+const { setTimeout: sleep } = require('node:timers/promises')
+
+const { open, openSync } = require('../../bindings/node')
+const { modelPath, temporaryFolder } = require('./support/paths.js')
+const { serve } = require('./support/server.js')
+const slow = require('./support/slow.js')
+const { cases, INEXPRESSIBLE, runCase } = require('./support/vector_runner.js')
+
+const WAIT = { waitMs: 20_000 }
+const LONG = 60_000
+
+/** The cases of each file that a server can open: those that ask something, opened by its path. */
+function casesByFile() {
+  const files = new Map()
+  for (const [name, one] of cases) {
+    const asks = one.inputs !== undefined || one.record !== undefined || one.json !== undefined
+    if (!asks || INEXPRESSIBLE.has(name) || one.open?.uri !== undefined || one.open?.as !== undefined) continue
+    files.set(one.model, [...(files.get(one.model) ?? []), one])
+  }
+  for (const file of files.keys()) {
+    try {
+      openSync(modelPath(file)).close()
+    } catch {
+      files.delete(file) // vectors.test.js has it
+    }
+  }
+  return files
+}
+
+test('vectors over shm:', { concurrency: 3 }, async context => {
+  const files = casesByFile()
+  const runs = [...files].map(([file, those]) =>
+    context.test(file, async () => {
+      const server = serve(modelPath(file))
+      const openers = [({ open: options }) => open(server.address, { ...WAIT, ...options })]
+      try {
+        for (const one of those) await runCase(one, openers)
+      } finally {
+        await server.stop()
+      }
+    })
+  )
+  await Promise.all(runs)
+  const count = [...files.values()].flat().length
+  assert.ok(count >= 200, `${count} cases`)
+})
+
+/** slow.onnx served, for as long as `use` takes. */
+async function withSlow(use) {
+  const file = path.join(temporaryFolder(), 'slow.onnx')
+  fs.writeFileSync(file, slow.source)
+  const server = serve(file)
+  try {
+    const first = await open(server.address, WAIT)
+    first.close()
+    const model = await open(server.address)
+    await use(model, server)
+    model.close()
+  } finally {
+    await server.stop()
+  }
+}
+
+async function assertWorks(model) {
+  assert.equal((await model.run(slow.inputsFor(0, Float32Array.of(7)))).y[0], 7)
+  assert.equal(model.runSync(slow.inputsFor(0, Float32Array.of(8))).y[0], 8)
+}
+
+test('the loop turns while a served model runs', () =>
+  withSlow(async model => {
+    let turns = 0
+    let isOver = false
+    const count = () => {
+      turns += 1
+      if (!isOver) setImmediate(count)
+    }
+    setImmediate(count)
+    await Promise.all(Array.from({ length: 4 }, () => model.run(slow.inputsFor(30))))
+    isOver = true
+    assert.ok(turns >= 20, `${turns} turns`)
+  }))
+
+test('many runs at once, each with its own answer', () =>
+  withSlow(async model => {
+    const runs = Array.from({ length: 500 }, async (_, i) => {
+      const { y } = await model.run(slow.inputsFor(i % 9 === 0 ? 0.2 : 0, Float32Array.of(i, i + 1)))
+      assert.deepEqual([...y], [i, i + 1])
+    })
+    await Promise.all(runs)
+  }))
+
+test('abort and deadline end a served run, and the model goes on', () =>
+  withSlow(async model => {
+    await assert.rejects(model.run(slow.inputsFor(LONG), { timeoutMs: 20 }), { code: 'TIMEOUT', retryable: true })
+    const controller = new AbortController()
+    const run = model.run(slow.inputsFor(LONG), { signal: controller.signal })
+    await sleep(10)
+    controller.abort('enough')
+    await assert.rejects(run, error => error === 'enough')
+    assert.throws(() => model.runSync(slow.inputsFor(LONG), { timeoutMs: 5 }), { code: 'TIMEOUT' })
+    await assertWorks(model)
+  }))
+
+test('a server that is killed during a run', () =>
+  withSlow(async (model, server) => {
+    await assertWorks(model)
+    const runs = Array.from({ length: 5 }, () => model.run(slow.inputsFor(LONG)))
+    const outcomes = Promise.allSettled(runs)
+    await sleep(50)
+    await server.kill()
+    for (const { reason } of await outcomes) assert.ok(['PEER_DIED', 'UNREACHABLE'].includes(reason.code), reason.message)
+    await assert.rejects(model.run(slow.inputsFor(0)), error => error.retryable && error.family === 'channel')
+  }))
+
+test('views of a call outlive their server', () =>
+  withSlow(async (model, server) => {
+    const call = model.call()
+    const x = call.reshape('x', [1000]).fill(3)
+    call.inputs.n[0] = 1n
+    call.runSync()
+    const { y } = call.outputs
+    await server.kill()
+    assert.ok(x.every(value => value === 3) && y.every(value => value === 3))
+    x.fill(4)
+    assert.throws(() => call.runSync(), { family: 'channel' })
+    call.close()
+    model.close()
+    globalThis.gc()
+    assert.ok(x.every(value => value === 4))
+    assert.equal(y.length, 1000)
+  }))
+
+test('nobody serves that name', async () => {
+  const address = `shm:${path.join(temporaryFolder(), 'none.sock')}`
+  assert.throws(() => openSync(address), { code: 'UNREACHABLE', family: 'channel', retryable: true })
+  await assert.rejects(open(address, { waitMs: 30 }), { code: 'UNREACHABLE' })
+})

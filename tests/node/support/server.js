@@ -1,0 +1,26 @@
+// Servers of models in processes of their own, `sidecall serve`: for tests of the shm: route.
+'use strict'
+
+const { spawn } = require('node:child_process')
+const { once } = require('node:events')
+const path = require('node:path')
+
+const { command, temporaryFolder } = require('./paths.js')
+
+const folder = temporaryFolder()
+let started = 0
+
+/** Starts a server of the file. `address` is for open(); it may still be starting: open with waitMs. */
+function serve(file, ...options) {
+  const address = `shm:${path.join(folder, `${++started}.sock`)}`
+  const child = spawn(command, ['serve', file, '--at', address, '--log-level', 'error', ...options], { stdio: 'ignore' })
+  const ended = once(child, 'exit')
+  const end = async signal => {
+    child.kill(signal)
+    const [code] = await ended
+    return code
+  }
+  return { address, child, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') }
+}
+
+module.exports = { serve }
