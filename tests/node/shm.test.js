@@ -96,6 +96,19 @@ test('many runs at once, each with its own answer', () =>
     await Promise.all(runs)
   }))
 
+test('hundreds of calls of one server, all watched at once', () =>
+  withSlow(async model => {
+    const calls = Array.from({ length: 300 }, () => model.call())
+    const runs = calls.map(async (call, i) => {
+      call.inputs.x[0] = i
+      call.inputs.n[0] = 1n
+      await call.run()
+      assert.equal(call.outputs.y[0], i)
+    })
+    await Promise.all(runs)
+    for (const call of calls) call.close()
+  }))
+
 test('abort and deadline end a served run, and the model goes on', () =>
   withSlow(async model => {
     await assert.rejects(model.run(slow.inputsFor(LONG), { timeoutMs: 20 }), { code: 'TIMEOUT', retryable: true })
