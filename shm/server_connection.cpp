@@ -31,13 +31,6 @@ void copy_once(void* to, const void* from, size_t bytes) noexcept {
   asm volatile("" ::: "memory");
 }
 
-void check(const RequestFields& fields, uint32_t slots) {
-  if (fields.slot >= slots) violation("request: expected a slot below " + std::to_string(slots) + ", got " + std::to_string(fields.slot));
-  if ((fields.flags & ~uint32_t{kSameLayout}) != 0) violation("request: unknown flags");
-  static constexpr uint8_t kZero[sizeof(fields.zero)] = {};
-  if (std::memcmp(fields.zero, kZero, sizeof(kZero)) != 0) violation("request: bytes that must be zero");
-}
-
 int64_t deadline_of(int64_t seen_ns, uint64_t timeout_ns) noexcept {
   if (timeout_ns == 0) return -1;
   const uint64_t room = static_cast<uint64_t>(INT64_MAX - seen_ns);
@@ -45,6 +38,13 @@ int64_t deadline_of(int64_t seen_ns, uint64_t timeout_ns) noexcept {
 }
 
 }  // namespace
+
+void check_request(const RequestFields& fields, uint32_t slots) {
+  if (fields.slot >= slots) violation("request: expected a slot below " + std::to_string(slots) + ", got " + std::to_string(fields.slot));
+  if ((fields.flags & ~uint32_t{kSameLayout}) != 0) violation("request: unknown flags");
+  static constexpr uint8_t kZero[sizeof(fields.zero)] = {};
+  if (std::memcmp(fields.zero, kZero, sizeof(kZero)) != 0) violation("request: bytes that must be zero");
+}
 
 // ---- RunWatch ----
 
@@ -150,7 +150,7 @@ ServerConnection::Taken ServerConnection::take(QuickClock* clock) {
   unchanged_ = ++next_ > slots_ ? next_ - slots_ : 0;
   awaited_ = &request_entry(next_);
   idle_rings_ = 0;
-  check(taken.fields, slots_);
+  check_request(taken.fields, slots_);
   return taken;
 }
 

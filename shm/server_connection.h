@@ -46,6 +46,9 @@ class RunWatch {
   bool is_interrupted_ = false;
 };
 
+// What a descriptor must be by itself. Throws PROTOCOL.
+void check_request(const RequestFields& fields, uint32_t slots);
+
 // What a connection needs of its server.
 struct ServerContext {
   const Service* service;

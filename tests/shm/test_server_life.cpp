@@ -87,6 +87,12 @@ struct Gate {
   }
 };
 
+// Opened whatever becomes of the test, so that the server can end.
+struct Opens {
+  Gate* gate;
+  ~Opens() { gate->is_open = true; }
+};
+
 }  // namespace
 
 TEST_CASE("a client that is killed leaves nothing behind") {
@@ -96,6 +102,7 @@ TEST_CASE("a client that is killed leaves nothing behind") {
     gate.pass();
     host::echo(request, response);
   });
+  const Opens opens{&gate};
   idle.start(server.path);
   busy.start(server.path);
   REQUIRE(host::eventually([&] { return gate.is_entered.load(); }));
@@ -147,7 +154,7 @@ TEST_CASE("connecting and leaving many times leaves no descriptor and no memory"
   REQUIRE(host::eventually([&] { return server.number("connections") == 0; }));
   const auto before = count();
   for (int i = 0; i < 100; ++i) Client(server.path, 1, i % 10 == 0 ? 2 << 20 : 0).echo(1, 1.0F);
-  CHECK(host::eventually([&] { return server.number("connections") == 0 && count() == before; }));
+  CHECK(host::eventually([&] { return server.number("connections") == 0 && count() <= before; }));
   CHECK(server.number("closed") == 101);
 }
 
@@ -157,6 +164,7 @@ TEST_CASE("a drain answers what was taken, and leaves what was not") {
     gate.pass();
     host::echo(request, response);
   });
+  const Opens opens{&gate};
   Client busy(server.path, 2), idle(server.path);
   busy.write_numbers(1, 1.0F, 0);
   busy.write_numbers(1, 2.0F, 1);
@@ -190,6 +198,7 @@ TEST_CASE("a drain that runs out of time cuts off what still runs") {
     seen = request.stop_status();
     host::echo(request, response);
   });
+  const Opens opens{&gate};
   Client client(server.path);
   client.write_numbers(1, 1.0F);
   client.publish(1);
@@ -208,6 +217,7 @@ TEST_CASE("who connects while a server drains is sent away") {
     gate.pass();
     host::echo(request, response);
   });
+  const Opens opens{&gate};
   shm::Socket early = raw::connect(server.path);
   Client busy(server.path);
   busy.write_numbers(1, 1.0F);
