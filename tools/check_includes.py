@@ -19,7 +19,7 @@ LAYERS = {
     "benchmarks": (),
     "tests/c": (),
     "tests/core": ("core",),
-    "tests/fuzz": ("core", "tests/core"),
+    "tests/fuzz": ("core", "shm", "tests/core"),
 }
 PUBLIC = "bindings/c/include"
 

@@ -85,7 +85,7 @@ class FunctionHandler final : public shm::Handler {
 class Folder {
  public:
   Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "sidecall-shm-XXXXXX").string();
+    std::string pattern = (std::filesystem::temp_directory_path() / "sidecall-shm-").string() + std::string(6, 'X');
     if (mkdtemp(pattern.data()) == nullptr) std::abort();
     path_ = pattern;
   }
