@@ -69,7 +69,7 @@ def test_tarballs_hold_what_is_needed_and_no_more(tarballs: dict[str, Path]) -> 
     assert all(name.endswith((".js", ".mjs", ".ts", ".mts", ".md", ".json")) or name == "LICENSE" for name in main)
     assert sum(member.size for member in main.values()) < 200_000
     native = {"sidecall.node", "bin/sidecall", "lib/libonnxruntime.so.1"}
-    notices = {"LICENSE", "LICENSE.onnxruntime", "ThirdPartyNotices.onnxruntime.txt"}
+    notices = {"LICENSE", "LICENSE.onnxruntime", "ThirdPartyNotices.md", "ThirdPartyNotices.onnxruntime.txt"}
     assert set(platform) == native | notices | {"README.md", "package.json"}
     assert platform["bin/sidecall"].mode & 0o111
 

@@ -80,6 +80,7 @@ function packPlatform(manifest, { build, onnxruntime, out }) {
   const library = fs.realpathSync(onnxruntime)
   fs.mkdirSync(path.join(folder, 'lib'))
   fs.copyFileSync(library, path.join(folder, 'lib', 'libonnxruntime.so.1'))
+  fs.copyFileSync(path.join(source, 'ThirdPartyNotices.md'), path.join(folder, 'ThirdPartyNotices.md'))
   fs.copyFileSync(findNotice(library, 'LICENSE'), path.join(folder, 'LICENSE.onnxruntime'))
   fs.copyFileSync(findNotice(library, 'ThirdPartyNotices.txt'), path.join(folder, 'ThirdPartyNotices.onnxruntime.txt'))
   const text = `The native part of sidecall for ${name}: addon, command, and Microsoft's ONNX Runtime (MIT).`
@@ -88,7 +89,7 @@ function packPlatform(manifest, { build, onnxruntime, out }) {
     name: `@sidecall/${name}`,
     version: manifest.version,
     description: `The native part of sidecall for ${name}`,
-    license: 'Apache-2.0 AND MIT',
+    license: 'Apache-2.0 AND MIT AND BSD-3-Clause',
     author: manifest.author,
     engines: manifest.engines,
     os: [process.platform],
@@ -96,7 +97,7 @@ function packPlatform(manifest, { build, onnxruntime, out }) {
     libc: ['glibc'],
     type: 'commonjs',
     preferUnplugged: true,
-    files: ['sidecall.node', 'bin', 'lib', 'LICENSE.onnxruntime', 'ThirdPartyNotices.onnxruntime.txt']
+    files: ['sidecall.node', 'bin', 'lib', 'LICENSE.onnxruntime', 'ThirdPartyNotices.md', 'ThirdPartyNotices.onnxruntime.txt']
   })
   pack(folder, out)
 }
