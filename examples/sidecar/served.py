@@ -1,0 +1,28 @@
+"""The sidecar: a penguins pipeline with a step of its own, which no converter knows, behind an address in the folder that both containers mount.
+
+python served.py shm:/run/app/penguins.sock
+"""
+
+import sys
+
+import sidecall
+from palmerpenguins import load_penguins
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
+
+
+def with_ratio(birds):
+    """The step that does not convert: plain pandas."""
+    return birds.assign(ratio=birds["bill_length_mm"] / birds["bill_depth_mm"])
+
+
+data = load_penguins().drop(columns="year")
+X, y = data.drop(columns="species"), data["species"]
+encode = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["island", "sex"]), remainder=SimpleImputer())
+pipeline = make_pipeline(FunctionTransformer(with_ratio), encode, LogisticRegression(max_iter=5000)).fit(X, y)
+
+if __name__ == "__main__":
+    sidecall.serve(pipeline, sys.argv[1], data=X, name="penguins", version="1")

@@ -1,0 +1,48 @@
+"""examples/sidecar: a server and a client in PID and mount namespaces of their own, with one folder in common."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command() -> str:
+    named = os.environ.get("SIDECALL_CLI")
+    for candidate in [named] if named else [ROOT / "build/bin/sidecall", Path(sys.executable).parent / "sidecall"]:
+        if candidate and os.access(candidate, os.X_OK):
+            return str(candidate)
+    raise pytest.UsageError("no sidecall command: expected SIDECALL_CLI or build/bin/sidecall")
+
+
+def namespaces() -> str | None:
+    """Why this process may not have namespaces of its own; None where it may."""
+    if shutil.which("unshare") is None:
+        return "no unshare on this machine"
+    user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
+    tried = subprocess.run(
+        ["unshare", *user, "--pid", "--mount", "--fork", "--mount-proc", "true"], capture_output=True, text=True, check=False
+    )
+    return None if tried.returncode == 0 else f"this machine gives no namespaces: {tried.stderr.strip()}"
+
+
+REASON = namespaces()
+
+
+@pytest.mark.skipif(REASON is not None, reason=REASON or "")
+def test_two_containers_share_a_folder():
+    environment = {**os.environ, "PYTHON": sys.executable, "SIDECALL_COMMAND": command()}
+    done = subprocess.run([ROOT / "examples/sidecar/sidecar.sh"], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    ready, *answers = done.stdout.splitlines()
+    assert ready == "ready"
+    assert [json.loads(answer)["label"] for answer in answers] == ["Gentoo", "Chinstrap"]
+    assert "serve.ready at=shm:/mnt/app/penguins.sock" in done.stderr
+    assert "process=1" in done.stderr  # the first of its own PID namespace
