@@ -26,7 +26,7 @@ async function main(address, calls, timeoutMs, way) {
 }
 
 const [address, calls, timeoutMs, way] = process.argv.slice(2)
-main(address, Number(calls), Number(timeoutMs), way).catch((error) => {
+main(address, Number(calls), Number(timeoutMs), way).catch(error => {
   console.log(`open ${error.code ?? error}`)
   process.exitCode = 1
 })
