@@ -11,6 +11,7 @@ const { Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
 const MAX_KEPT_REMOTE = 32 // each is a connection, and the kernel limits how many descriptors may watch one server
+const MAX_BULK = 32 * 1024 * 1024 // fresh memory for each run costs a page fault every 4 KiB
 const KIND_INPUT = 0
 
 class Runner {
@@ -25,6 +26,7 @@ class Runner {
     this.tensors = [] // idle workspaces whose inputs are memory that views write
     this.records = [] // and those whose inputs belong to core, written by its setters
     this.stagings = []
+    this.bulk = 0 // bytes of those of both that are bulky
     this.tensorPace = new Pace(!isRemote)
     this.recordPace = new Pace(!isRemote)
     this.putTensors = workspace => this.put(this.tensors, workspace)
@@ -36,12 +38,17 @@ class Runner {
   }
 
   take(kept) {
-    return kept.pop() ?? new Workspace(this.native, this.signature, 1)
+    const workspace = kept.pop()
+    if (workspace === undefined) return new Workspace(this.native, this.signature, 1)
+    if (workspace.isBulky) this.bulk -= workspace.weigh()
+    return workspace
   }
 
   put(kept, workspace) {
-    if (this.isClosed || kept.length >= this.maxKept || workspace.isBulky) workspace.close()
-    else kept.push(workspace)
+    const bytes = workspace.isBulky ? workspace.weigh() : 0
+    if (this.isClosed || kept.length >= this.maxKept || this.bulk + bytes > MAX_BULK) return workspace.close()
+    this.bulk += workspace.isBulky ? bytes : 0
+    kept.push(workspace)
   }
 
   close() {

@@ -67,7 +67,7 @@ class Workspace {
     this.outputs = signature.outputs.map((spec, i) => new Output(spec, i))
     this.rows = rows // of records
     this.isShapeStale = true
-    this.isBulky = false // too much memory to keep when idle
+    this.isBulky = false // it may have much memory
   }
 
   /** Memory of ours for an input; what it held is lost. */
@@ -212,6 +212,15 @@ class Workspace {
     let size = 0
     for (const { data } of this.inputs) size += data === null ? 0 : data.length
     return size
+  }
+
+  /** Of tensors, in bytes. */
+  weigh() {
+    let bytes = 0
+    for (const { view } of this.inputs) bytes += view === null ? 0 : view.byteLength
+    for (const { view } of this.outputs) bytes += view === null ? 0 : view.byteLength
+    this.isBulky = bytes > BULKY_BYTES
+    return bytes
   }
 
   close() {
