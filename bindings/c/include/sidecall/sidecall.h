@@ -24,12 +24,15 @@
  * Threads     A `const sidecall_model *` may be used by any number of threads at once. A call belongs to one thread at a
  *             time; only sidecall_call_cancel may come from another. Use by two threads at once is answered with BUSY where seen.
  * Fork        After fork() the child may close or go on using models of the in-process route; an asynchronous run that
- *             was pending in the parent is not pending in the child.
+ *             was pending in the parent is not pending in the child. Models of other processes answer FORKED there, until opened again.
  * Lifetime    A model lives until it is closed and its last call is closed, in any order. Specs live as long as the model.
  *             Views live until the next run, start, resize, reshape or bind of their call, or its close.
  * Structs     A struct that the caller allocates starts with struct_size, set by its init function or macro. The
  *             library never writes beyond it and refuses non-zero bytes that it does not know.
- * Time        Nanoseconds in int64_t. -1 waits forever.
+ * Time        Nanoseconds in int64_t. -1 waits forever in process; a run in another process then has 30 seconds.
+ * Routes      A path or file: URI runs in this process. shm: and exec: URIs run in another one of this host, over shared memory. Everything
+ *             below holds on both, errors and their texts included; what differs says so. A server that restarts goes unnoticed by the
+ *             next run: the call connects again, its inputs stay.
  * Output      The library never prints, exits, aborts or installs a signal handler.
  */
 #ifndef SIDECALL_SIDECALL_H
@@ -194,8 +197,8 @@ typedef struct sidecall_model_options {
   int32_t verify;             /* SIDECALL_VERIFY_*. SIDECALL_VERIFY=error|warn|off in the environment wins. */
   int32_t extra;              /* SIDECALL_EXTRA_*: how records treat unknown features */
   int32_t allow_exec;         /* 1 lets a URI start with exec:; leave 0 where URIs may come from outside */
-  int64_t timeout_ns;         /* the deadline of sidecall_predict_json; -1, the default in process, waits forever */
-  int64_t wait_ns;            /* how long open waits for a server that is still starting; 0 does not wait */
+  int64_t timeout_ns;         /* the deadline of sidecall_predict_json; -1, the default, waits forever in process, 30 s for another */
+  int64_t wait_ns;            /* how long to wait for a server that is still starting, at open and when it restarts; 0 does not wait, -1 forever */
   const char *onnxruntime;    /* path of the ONNX Runtime library; NULL searches (see sidecall_engine_describe) */
   const char *onnxruntime_package; /* for bindings: where their package manager put one, tried in its place of the search; or NULL */
 } sidecall_model_options;
@@ -203,17 +206,20 @@ typedef struct sidecall_model_options {
 /* Fills `options` with the defaults and sets struct_size. NULL is fine.   Since 0.1. */
 SIDECALL_API void sidecall_model_options_init(sidecall_model_options *options);
 
-/* Opens the model that `uri` names: a path ("fraud.onnx"), or file:///m/fraud.onnx (percent-encoded).
+/* Opens the model that `uri` names: a path ("fraud.onnx"), or file:///m/fraud.onnx (percent-encoded); shm:NAME, shm:/run/app/fraud.sock or
+ * shm:///run/app/fraud.sock for what a server of this host serves (server.h); exec:COMMAND ARGUMENTS for a program that is started as the server and
+ * ends with the model: words in the shell's quoting, nothing is expanded, and no shell runs.
  *
- * Loads ONNX Runtime if no model was opened before, reads the contract, and runs the golden rows once per process and
+ * Of another process: asks the server for signature and contract, which verified the golden rows when it started; where it did not, they run
+ * here. Needs no ONNX Runtime and loads none. The file route loads ONNX Runtime if no model was opened before, reads the contract, and runs the golden rows once per process and
  * file content. Costs milliseconds; open once and keep. The file is not read again afterwards.
  * Where official builds of ONNX Runtime would send telemetry and no environment of it exists yet, the first open sets
  * ORT_DISABLE_TELEMETRY=1 if unset; set it yourself before you start threads that read the environment.
  *
  * options     NULL for the defaults
  *
- * Fails with INVALID_ARGUMENT, FILE_*, CONTRACT_INVALID, CONTRACT_FORMAT, UNSUPPORTED, VERIFICATION_FAILED, ENGINE,
- * ENGINE_NOT_FOUND, ENGINE_TOO_OLD, OUT_OF_MEMORY.   Since 0.1. */
+ * Fails with INVALID_ARGUMENT (also exec: without allow_exec), FILE_*, CONTRACT_INVALID, CONTRACT_FORMAT, UNSUPPORTED, VERIFICATION_FAILED, ENGINE,
+ * ENGINE_NOT_FOUND, ENGINE_TOO_OLD, OUT_OF_MEMORY; of another process UNREACHABLE, TIMEOUT, DENIED, PROTOCOL, BUSY.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_model_open(const char *uri, const sidecall_model_options *options,
                                                  sidecall_model **out_model, sidecall_error *err);
 
@@ -233,7 +239,8 @@ SIDECALL_API const char *sidecall_model_name(const sidecall_model *model);
 SIDECALL_API const char *sidecall_model_version(const sidecall_model *model);
 
 /* SHA-256 in lower-case hexadecimal of the graph as stored and of its external files: the identity of the numbers. With
- * a contract it is the id written there (sidecall_model_verify recomputes it); without one it is computed on first use.   Since 0.1. */
+ * a contract it is the id written there (sidecall_model_verify recomputes it); without one it is computed on first use. Of another process it is
+ * what runs there now: a server that restarts may bring another model of the same signature. "" for a function without an id.   Since 0.1. */
 SIDECALL_API const char *sidecall_model_id(const sidecall_model *model);
 
 /* Why verification did not hold, under SIDECALL_VERIFY_WARN; otherwise NULL.   Since 0.1. */
@@ -247,11 +254,11 @@ typedef struct sidecall_text {
 /* Releases a text that the library returned through an out parameter. NULL is fine; cannot fail.   Since 0.1. */
 SIDECALL_API void sidecall_text_close(sidecall_text *text);
 
-/* Runs the golden rows now, whatever `verify` says, and recomputes the id. `out` is a JSON report:
+/* Runs the golden rows now, whatever `verify` says, and recomputes the id (of another process: asks for it). `out` is a JSON report:
  *   {"id": {"stored": "...", "computed": "..."}, "rows": 12, "outputs": [{"name": "probabilities", "largest": 1.2e-7, "absolute": 1e-6, "relative": 1e-5, "holds": true}, ...],
  *    "source": "synthetic", "engine": "onnxruntime 1.32.0"}
  * Rows is 0 where the export left them out. The report is given with VERIFICATION_FAILED too, and then "failure" holds the reason.
- * Fails with NO_CONTRACT, VERIFICATION_FAILED (also when the ids differ), ENGINE.   Since 0.1. */
+ * Fails with NO_CONTRACT, VERIFICATION_FAILED (also when the ids differ), ENGINE, and as sidecall_call_run.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_model_verify(const sidecall_model *model, sidecall_text **out, sidecall_error *err);
 
 /* The model's types as source in another language: complete, and the same each time for the same model. What the Node.js package's open<Fraud>()
@@ -351,10 +358,13 @@ SIDECALL_API sidecall_status sidecall_predict_json(const sidecall_model *model, 
  *
  * Other free dimensions start at 1 and are set by sidecall_call_reshape. Every input must be given before the first run:
  * through its view, by copy, by binding, or feature by feature; features start as missing.
- * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY.   Since 0.1. */
+ * Of another process a call has a connection of its own, and inputs lie in memory that both share. It is kept for the next call. Whatever changes shapes
+ * may have to ask for a larger one, and then fails as sidecall_call_run too.
+ * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY; of another process as sidecall_call_run.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_open(const sidecall_model *model, int64_t rows, sidecall_call **out_call, sidecall_error *err);
 
-/* Cancels a pending run, waits until the engine lets go of the buffers, and releases the call. NULL is fine; cannot fail.   Since 0.1. */
+/* Cancels a pending run, waits until the engine lets go of the buffers, and releases the call; never waits for another process. NULL is
+ * fine; cannot fail.   Since 0.1. */
 SIDECALL_API void sidecall_call_close(sidecall_call *call);
 
 /* Changes the number of rows. Values of inputs are lost and must be given again; features are missing again. Does nothing when the
@@ -397,7 +407,8 @@ SIDECALL_API sidecall_status sidecall_call_input(sidecall_call *call, int32_t in
 
 /* The memory of output `output`. Before a run the shape is there and `data` is NULL when the shape follows from the inputs;
  * rank is -1 when only a run can tell. Contents are valid after a run that succeeded, until the next one. Where the shape follows from
- * the inputs, the memory stays where it is until a shape changes or the output is bound.
+ * the inputs, the memory stays where it is until a shape changes or the output is bound, or a run fails. Large outputs of another process lie
+ * in its memory, which stays readable whatever becomes of it, and may not be written: SIDECALL_VIEW_READ_ONLY.
  * Fails with UNKNOWN_NAME, INVALID_ARGUMENT, SHAPE_MISMATCH (inputs disagree), BUSY.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_output(sidecall_call *call, int32_t output, sidecall_view *out_view, sidecall_error *err);
 
@@ -474,26 +485,30 @@ SIDECALL_API sidecall_status sidecall_call_get_str(sidecall_call *call, int64_t 
  * Every fault of the set functions is reported here again, all together.
  *
  * timeout_ns  -1 waits forever and costs nothing. In process a deadline is honoured between graph nodes; a run that
- *             completes late succeeds.
+ *             completes late succeeds. In another process -1 is 30 seconds and a deadline is exact, whatever the other end does: the next
+ *             run first waits, within its own deadline, until that has let go of the call's memory.
  *
- * Fails with INVALID_ARGUMENT (timeout_ns is 0 or below -1), MISSING_INPUT, SHAPE_MISMATCH (inputs disagree), MISSING_VALUE, UNKNOWN_CATEGORY, TIMEOUT, CANCELLED, PEER_DIED, ENGINE,
- * OUT_OF_MEMORY, BUSY. Outputs are invalid after a failure. Does not allocate, once output shapes are known.   Since 0.1. */
+ * Fails with INVALID_ARGUMENT (timeout_ns is 0 or below -1), MISSING_INPUT, SHAPE_MISMATCH (inputs disagree), MISSING_VALUE, UNKNOWN_CATEGORY, TIMEOUT, CANCELLED, ENGINE,
+ * OUT_OF_MEMORY, BUSY; in another process PEER_DIED (it died while it ran; where it had not begun the run goes to its successor), UNREACHABLE, CONTRACT_CHANGED (open
+ * the model again), DENIED, PROTOCOL, FORKED. Outputs are invalid after a failure. Does not allocate, once output shapes are known.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
 
 /* Starts a run and returns at once. Until sidecall_call_finish has taken its outcome the call is busy and its memory belongs to
- * the engine. A bounded pool of threads works on all started calls of the process.
+ * the engine. In process a bounded pool of threads works on all started calls; what runs in another process needs no thread here.
  * Fails as sidecall_call_run for what can be seen beforehand, and with BUSY when the queue is full.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
 
 /* Waits up to `wait_ns` (0 only looks and never blocks; -1 waits for ever) for the run that was started, and takes its outcome. Answers
  * BUSY when it is not over yet: ask again. A run whose own deadline has passed, or that was cancelled, is over
  * when the engine lets go of it; until then finish answers TIMEOUT or CANCELLED at once, and so it does once more at the end (or OK
- * if the run completed all the same). sidecall_call_run, resize and close wait for that moment; everything else answers BUSY until then.
+ * if the run completed all the same, in process). sidecall_call_run, resize and close wait for that moment, in process; everything else answers BUSY until then.
  * Fails with NOT_RUN (nothing was started) and as sidecall_call_run.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_finish(sidecall_call *call, int64_t wait_ns, sidecall_error *err);
 
-/* A descriptor that becomes readable when a started run is over, or its deadline has passed, or it was cancelled; finish makes it unreadable. For
- * poll, epoll or an event loop. It belongs to the call: do not read or close it. Made on first use. Fails with BUSY (ask before start), OUT_OF_MEMORY.   Since 0.1. */
+/* A descriptor that becomes readable when a started run is over, or its deadline has passed, or it was cancelled, and once more when the engine lets go of a
+ * run that was given up; finish makes it unreadable. Another process may make it readable for nothing: finish then answers as before, and the caller goes on polling. For
+ * poll, epoll or an event loop. It belongs to the call and stays the same: do not read or close it. Made on first use. Fails with BUSY (ask before start),
+ * OUT_OF_MEMORY, FORKED.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd, sidecall_error *err);
 
 /* Asks a run under way, from any thread, to end with CANCELLED. Without one it does nothing. Must not race with close.   Since 0.1. */
