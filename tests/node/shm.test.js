@@ -118,6 +118,13 @@ test('abort and deadline end a served run, and the model goes on', () =>
     controller.abort('enough')
     await assert.rejects(run, error => error === 'enough')
     assert.throws(() => model.runSync(slow.inputsFor(LONG), { timeoutMs: 5 }), { code: 'TIMEOUT' })
+    // The server may still be at the last run: what waits for it is the promise, not the loop.
+    let turns = 0
+    const timer = setInterval(() => turns++, 1)
+    const next = model.run(slow.inputsFor(20, Float32Array.of(9)))
+    assert.equal((await next).y[0], 9)
+    clearInterval(timer)
+    assert.ok(turns > 0)
     await assertWorks(model)
   }))
 
