@@ -2,7 +2,6 @@
 #include "engine_thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -10,7 +9,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <exception>
-#include <new>
 
 #include "error.h"
 
@@ -22,7 +20,7 @@ namespace {
 constexpr int64_t kLookEvery = 50 * 1000;
 
 // A connection that is quiet for so long while others are busy is polled no more.
-constexpr int64_t kCoolAfter = 1000 * 1000;
+constexpr int64_t kCoolAfter = 5 * 1000 * 1000;
 
 }  // namespace
 

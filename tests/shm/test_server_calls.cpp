@@ -7,7 +7,6 @@
 #include "raw_client.h"
 #include "server_host.h"
 
-using host::FunctionHandler;
 using host::Host;
 using raw::Client;
 
