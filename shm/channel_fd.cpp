@@ -34,11 +34,9 @@ int Channel::State::fd() {
   return epoll.get();
 }
 
-// Descriptors of an earlier connection left the set when they were closed.
-void Channel::State::watch_connection() {
-  watch(epoll.get(), socket.fd());
-  if (pidfd) watch(epoll.get(), pidfd.get());
-}
+// The socket of an earlier connection left the set when it was closed. The pidfd stays out: all connections share one file of the server's, and the kernel
+// refuses to watch one file by way of more than a hundred event loops within each other. The socket's hang-up tells of a death as well.
+void Channel::State::watch_connection() { watch(epoll.get(), socket.fd()); }
 
 void Channel::State::arm() {
   fd();

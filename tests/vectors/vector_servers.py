@@ -57,14 +57,21 @@ class Servers:
         self._served[model, verify] = known
         return known[0]
 
+    def restart(self, model: str, number: int, verify: str = "error") -> None:
+        """Ends a server by a signal and starts another at the same address."""
+        address, process = self._served[model, verify]
+        process.send_signal(number)
+        process.wait(30)
+        self._served[model, verify] = self._start(model, verify, address)
+
     def close(self) -> None:
         for key in list(self._served):
             self._end(key)
         shutil.rmtree(self._folder)
 
-    def _start(self, model: str, verify: str) -> tuple[str, subprocess.Popen[bytes]]:
+    def _start(self, model: str, verify: str, address: str = "") -> tuple[str, subprocess.Popen[bytes]]:
         self._num_started += 1
-        address = f"shm:{self._folder}/{self._num_started}.sock"
+        address = address or f"shm:{self._folder}/{self._num_started}.sock"
         environment = {"SIDECALL_ONNXRUNTIME": _engine()} | os.environ | {"SIDECALL_VERIFY": verify}
         words = [command_path(), "serve", str(MODELS / model), "--at", address]
         with (self._folder / "log").open("ab") as log:

@@ -1,0 +1,156 @@
+"""Models of other processes from Python, with both backends: options, arrays, asyncio, errors, servers that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sidecall
+from sidecall import errors
+from vector_servers import Servers
+
+ROW = {"a": 1, "b": 2, "c": True, "d": 0.5}
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    started = Servers()
+    yield started
+    started.close()
+
+
+@pytest.fixture
+def served(servers: Servers, backend: str) -> Callable[..., sidecall.Model]:
+    return lambda name, **options: sidecall.open(servers.address(name), backend=backend, wait=30, **options)
+
+
+def test_nobody_serves(backend: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.Unreachable) as caught:
+        sidecall.open(f"shm:{tmp_path}/nobody.sock", backend=backend)
+    assert isinstance(caught.value, ConnectionError)
+    assert caught.value.retryable
+    start = time.monotonic()
+    with pytest.raises(errors.Unreachable):
+        sidecall.open(f"shm:{tmp_path}/nobody.sock", backend=backend, wait=0.05)
+    assert time.monotonic() - start >= 0.05
+
+
+@pytest.mark.parametrize("wait", [-1, -0.5, float("nan")])
+def test_a_wait_that_is_no_time(backend: str, wait: float) -> None:
+    with pytest.raises(errors.InvalidArgument, match="wait_ns"):
+        sidecall.open("shm:nobody", backend=backend, wait=wait)
+
+
+def test_exec_only_where_it_is_allowed(backend: str) -> None:
+    with pytest.raises(errors.InvalidArgument, match="allow_exec"):
+        sidecall.open("exec:true", backend=backend)
+    with pytest.raises(errors.Unreachable):
+        sidecall.open("exec:/nonexistent/program", backend=backend, allow_exec=True)
+
+
+def test_pathlike_is_a_path(backend: str, tmp_path: Path) -> None:
+    with pytest.raises(errors.FileNotFound):
+        sidecall.open(tmp_path / "shm:x", backend=backend)
+
+
+def test_the_same_model(served: Callable[..., sidecall.Model], load: Callable[..., sidecall.Model]) -> None:
+    here, there = load("penguins.onnx"), served("penguins.onnx")
+    assert (here.id, here.contract, here.signature, here.name) == (there.id, there.contract, there.signature, there.name)
+    assert there.verify()["rows"] == here.verify()["rows"]
+
+
+def test_arrays_of_a_call(served: Callable[..., sidecall.Model]) -> None:
+    model = served("matrix.onnx")
+    with model.call(rows=2) as call:
+        x = call.inputs["X"]
+        for run in range(3):
+            x[:] = [[run, 0, 0, 0], [0, 0, 0, 1]]
+            call.run()
+            assert call.outputs["prediction"].tolist() == [[run], [1000]]
+        small = call.outputs["prediction"]
+        small[0] = 5  # the call's own memory
+    assert x[1, 3] == 1  # still there
+    with model.call(rows=100_000) as call:
+        call.inputs["X"][:] = 1
+        call.run()
+        large = call.outputs["prediction"]
+        assert large[99_999, 0] == 1111
+        with pytest.raises(ValueError, match="read-only"):
+            large[0] = 1
+    assert large[0, 0] == 1111
+    assert model.run({"X": np.ones((100_000, 4), np.float32)})["prediction"].flags.writeable
+
+
+def test_asyncio_without_a_thread(served: Callable[..., sidecall.Model]) -> None:
+    model = served("matrix.onnx")
+
+    async def many() -> list[object]:
+        return list(await asyncio.gather(*[model.apredict(ROW | {"a": i}) for i in range(200)]))
+
+    threads = threading.active_count()
+    for _ in range(3):
+        assert asyncio.run(many()) == [{"prediction": 620.0 + i} for i in range(200)]
+    assert threading.active_count() == threads
+
+
+def test_asyncio_deadline_and_cancel(served: Callable[..., sidecall.Model]) -> None:
+    model = served("slow.onnx")
+    inputs = {"x": np.full(10_000, 0.5, np.float32), "n": np.array(20_000, np.int64)}
+
+    async def in_time() -> None:
+        with pytest.raises(errors.Timeout) as caught:
+            await model.arun(inputs, timeout=0.02)
+        assert isinstance(caught.value, TimeoutError)
+        run = asyncio.create_task(model.arun(inputs))
+        await asyncio.sleep(0.02)
+        run.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await run
+        assert (await model.arun(inputs | {"n": np.array(0, np.int64)}))["y"][0] == 0.5
+
+    asyncio.run(in_time())
+
+
+def test_a_deadline_is_exact_and_the_model_goes_on(served: Callable[..., sidecall.Model]) -> None:
+    model = served("slow.onnx")
+    inputs = {"x": np.full(10_000, 0.5, np.float32), "n": np.array(20_000, np.int64)}
+    with pytest.raises(errors.Timeout):
+        model.run(inputs, timeout=0.01)
+    assert model.run(inputs | {"n": np.array(0, np.int64)})["y"][0] == 0.5
+
+
+def test_a_server_that_restarts(backend: str) -> None:
+    servers = Servers()
+    try:
+        with sidecall.open(servers.address("matrix.onnx"), backend=backend, wait=30) as model, model.call() as call:
+            call.inputs["X"][:] = [[1, 2, 1, 0.5]]
+            call.run()
+            servers.restart("matrix.onnx", signal.SIGKILL)
+            call.run()  # the option `wait` counts here too
+            assert call.outputs["prediction"].tolist() == [[621]]
+            assert model.predict(ROW) == {"prediction": 621.0}
+    finally:
+        servers.close()
+
+
+def test_a_child_of_fork_opens_its_own(served: Callable[..., sidecall.Model]) -> None:
+    model = served("matrix.onnx")
+    model.predict(ROW)
+    child = os.fork()
+    if child == 0:
+        wrong = 1
+        try:
+            model.predict(ROW)
+        except errors.Forked:
+            wrong = 0
+        finally:
+            os._exit(wrong)
+    assert os.waitpid(child, 0)[1] == 0
+    assert model.predict(ROW) == {"prediction": 621.0}
