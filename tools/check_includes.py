@@ -19,6 +19,7 @@ LAYERS = {
     "benchmarks": (),
     "tests/c": (),
     "tests/core": ("core",),
+    "tests/shm": ("shm",),
     "tests/fuzz": ("core", "shm", "tests/core"),
 }
 PUBLIC = "bindings/c/include"

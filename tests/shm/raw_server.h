@@ -39,9 +39,8 @@ inline std::vector<TensorSpec> outputs() { return {{"y", SIDECALL_FLOAT32, {-1}}
 class Folder {
  public:
   Folder() {
-    char name[] = "/tmp/sidecall-test-XXXXXX";
-    if (!mkdtemp(name)) throw std::runtime_error("no folder");
-    path_ = name;
+    path_ = "/tmp/sidecall-test-" + std::string(6, 'X');
+    if (!mkdtemp(path_.data())) throw std::runtime_error("no folder");
   }
   ~Folder() { std::system(("rm -rf " + path_).c_str()); }
   const std::string& path() const { return path_; }
