@@ -1,65 +1,59 @@
-// sidecall predict: one record a line in, one answer a line out, in bounded memory.
-#include <algorithm>
-#include <array>
-#include <memory>
+// sidecall predict: rows of JSON Lines or CSV in, their answers out, in bounded memory.
+#include "predict.hpp"
 
-#include "lines.hpp"
-#include "model.hpp"
+#include <algorithm>
+#include <cstdlib>
+
 #include "output.hpp"
 #include "platform.hpp"
 
 namespace sidecall::cli {
 namespace {
 
-constexpr size_t kMaxFaults = 64;
+constexpr int64_t kOtherProcessTimeout = INT64_C(30) * 1000 * 1000 * 1000;  // where none is given, as in every language
 
-std::string_view trimmed(std::string_view line) {
-  const size_t begin = line.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return {};
-  return line.substr(begin, line.find_last_not_of(" \t") - begin + 1);
-}
-
-// Predicts line by line, so that answers do not depend on how the input arrived in pieces.
-class Predictor {
- public:
-  explicit Predictor(const Model& model) : model_(model), err_(SIDECALL_ERROR_INIT) {
-    err_.faults = faults_.data();
-    err_.faults_capacity = kMaxFaults;
-  }
-
-  // The answer as one line of JSON; false when there is none, then problems() tells why.
-  bool predict(std::string_view record, std::string& answer) {
-    problems_.clear();
-    status_ = SIDECALL_INVALID_JSON;
-    if (record.front() == '[') {
-      problems_ = {"expected a record, got a list"};
-      return false;
-    }
-    sidecall_text* raw = nullptr;
-    status_ = sidecall_predict_json(model_.get(), record.data(), record.size(), &raw, &err_);
-    const Text text(raw);
-    if (status_ == SIDECALL_OK) answer.assign(text->data, text->length);
-    else collect_problems();
-    return status_ == SIDECALL_OK;
-  }
-
-  sidecall_status status() const { return status_; }
-  const std::vector<std::string>& problems() const { return problems_; }
-
- private:
-  void collect_problems() {
-    const size_t listed = std::min<size_t>(err_.num_faults, kMaxFaults);
-    for (size_t i = 0; i < listed; ++i) problems_.emplace_back(faults_[i].message);
-    if (listed == 0) problems_.emplace_back(err_.message);
-    if (err_.num_faults > listed) problems_.push_back("and " + counted(err_.num_faults - static_cast<int64_t>(listed), "more fault"));
-  }
-
-  const Model& model_;
-  sidecall_error err_;
-  std::array<sidecall_fault, kMaxFaults> faults_;
-  sidecall_status status_ = SIDECALL_OK;
-  std::vector<std::string> problems_;
+struct PredictOptions {
+  ModelOptions model;
+  std::string uri;
+  std::string file = "-";
+  std::string from;
+  std::string to;
+  std::string on_error = "fail";
+  std::vector<std::string> only;
+  RowOptions rows;
+  size_t batch = 512;
+  size_t max_line = size_t{64} << 20;
+  bool stream = false;
 };
+
+void add_options(CLI::App& app, PredictOptions& options) {
+  const auto format = one_of({"jsonl", "csv"});
+  app.add_option("MODEL", options.uri, "a model file or URI")->required()->option_text(" ");
+  app.add_option("FILE", options.file, "rows; - or no FILE is stdin")->option_text(" ");
+  auto* from = app.add_option("--from", options.from, "jsonl or csv; else by name or first byte")->check(format)->option_text("FORMAT");
+  auto* to = app.add_option("--to", options.to, "jsonl or csv; else as FILE")->check(format)->option_text("FORMAT");
+  app.add_option("--keep", options.rows.keep, "copy these columns in front of the answers")->delimiter(',')->option_text("NAMES");
+  app.add_option("--only", options.only, "these answers: label,probabilities.yes")->delimiter(',')->option_text("NAMES");
+  auto* on_error = app.add_option("--on-error", options.on_error, "rows with faults: fail (default), skip or null");
+  on_error->check(one_of({"fail", "skip", "null"}))->option_text("HOW");
+  auto* batch = app.add_option("--batch", options.batch, "rows in a run, 512");
+  batch->check(CLI::Range(size_t{1}, size_t{1} << 20).name(""))->option_text("N");
+  app.add_flag("--stream", options.stream, "answer each line at once; an error is a line")->option_text(" ")->excludes(from, to, on_error, batch);
+  app.add_option("--max-line", options.max_line, "of one row, 64 MiB")
+      ->check(CLI::Range(size_t{1}, size_t{1} << 30).name(""))
+      ->option_text("BYTES");
+  app.add_option("--extra", options.model.extra, "unknown features: error (default) or ignore")
+      ->check(one_of({"error", "ignore"}))
+      ->option_text("HOW");
+  app.add_option("--verify", options.model.verify, "golden rows first: error (default), warn or off")
+      ->check(one_of({"error", "warn", "off"}))
+      ->option_text("HOW");
+  app.add_option("--timeout", options.model.timeout_s, "deadline of each run")->check(positive_seconds())->option_text("SECONDS");
+  add_route_options(app, options.model);
+  // The help of this command fills a screen without the two that every command has.
+  app.get_option("--help")->group("");
+  app.get_option("--onnxruntime")->group("");
+}
 
 // Records need a contract. The library says so at the first record; without one this must not look like success.
 void require_contract(const std::string& uri, const Model& model) {
@@ -70,62 +64,62 @@ void require_contract(const std::string& uri, const Model& model) {
   throw failure_of(uri, err);
 }
 
-// Answers every line; with `keep_going` a line that fails leaves null in its place.
-int predict_lines(Predictor& predictor, LineReader& lines, bool keep_going) {
-  std::string_view line;
-  std::string answer;
-  int exit_code = kYes;
-  while (lines.next(line)) {
-    const std::string_view record = trimmed(line);
-    if (!record.empty()) {
-      if (predictor.predict(record, answer)) {
-        out().write(answer += '\n');
-      } else {
-        for (const auto& problem : predictor.problems()) complain(lines.name() + ":" + std::to_string(lines.number()) + ": " + problem);
-        exit_code = std::max<int>(exit_code, exit_code_of(predictor.status()));
-        if (!keep_going) return exit_code;
-        out().write("null\n");
-      }
-    }
-    if (!lines.ready()) out().flush();
+bool ends_with(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+TextFormat format_of(const PredictOptions& options, RowReader& reader) {
+  if (options.stream || options.from == "jsonl") return TextFormat::kJson;
+  if (options.from == "csv" || ends_with(options.file, ".csv")) return TextFormat::kCsv;
+  if (ends_with(options.file, ".jsonl") || ends_with(options.file, ".ndjson")) return TextFormat::kJson;
+  const char first = reader.first_byte();
+  return first == 0 || first == '{' || first == '[' ? TextFormat::kJson : TextFormat::kCsv;
+}
+
+int64_t timeout_of(const PredictOptions& options) {
+  if (options.model.timeout_s > 0) return static_cast<int64_t>(options.model.timeout_s * 1e9);
+  const bool is_elsewhere = options.uri.compare(0, 4, "shm:") == 0 || options.uri.compare(0, 5, "exec:") == 0;
+  return is_elsewhere ? kOtherProcessTimeout : -1;
+}
+
+// A graph that was made for one row at a time takes no batch.
+bool takes_batches(const sidecall_model* model) {
+  for (int32_t i = 0; i < sidecall_model_num_inputs(model); ++i) {
+    if (!sidecall_model_input_spec(model, i)->has_rows) return false;
   }
-  return exit_code;
+  return true;
+}
+
+int predict(PredictOptions& options) {
+  RowReader reader(options.file, options.max_line);  // before the model: a wrong name costs no load
+  const Model model = open_model(options.uri, options.model);
+  require_contract(options.uri, model);
+  if (reader.from_terminal()) complain("sidecall: reading records from the terminal, one JSON object a line; Ctrl-D ends");
+  note_interrupts();
+
+  const TextFormat from = format_of(options, reader);
+  const TextFormat to = options.to.empty() ? from : options.to == "csv" ? TextFormat::kCsv : TextFormat::kJson;
+  reader.set_format(from == TextFormat::kCsv ? RowFormat::kCsv : RowFormat::kLines);
+  options.rows.ignore_extra = options.model.extra == "ignore";
+  const OnError on_error = options.on_error == "skip" ? OnError::kSkip : options.on_error == "null" ? OnError::kNull : OnError::kFail;
+  reader.skip_long_rows(on_error != OnError::kFail);
+  RowCall call(model, timeout_of(options));
+  Answers answers(model.get(), options.only, options.rows, from, to);
+  const PredictRun run{reader, call, options.rows, answers, takes_batches(model.get()) ? options.batch : 1, on_error};
+  if (options.stream) return predict_stream(run);
+  const auto source = from == TextFormat::kCsv ? make_csv_source(call, options.rows) : make_json_source(call, options.rows);
+  return predict_rows(run, *source);
 }
 
 }  // namespace
 
 int run_predict(const Command& self, std::vector<std::string> words) {
-  Arguments arguments(self,
-                      "A line of FILE is a record by feature name: {\"age\": 39, \"job\": \"nurse\"}\n"
-                      "An absent key or null is a missing value. A line of the output is its answer:\n"
-                      "  {\"label\": \"yes\", \"probabilities\": {\"no\": 0.2, \"yes\": 0.8}}\n"
-                      "SIDECALL_VERIFY in the environment wins over --verify.\n"
-                      "The first fault ends the run with exit code 2, after the answers before it.");
-  ModelOptions options;
-  std::string uri;
-  std::string file = "-";
-  bool keep_going = false;
-  CLI::App& app = arguments.app;
-  app.add_option("MODEL", uri, "a model file or URI")->required()->option_text(" ");
-  app.add_option("FILE", file, "records, one a line; - or no FILE is stdin")->option_text(" ");
-  app.add_option("--extra", options.extra, "unknown features: error (default) or ignore")
-      ->check(one_of({"error", "ignore"}))
-      ->option_text("HOW");
-  app.add_option("--verify", options.verify, "golden rows first: error (default), warn or off")
-      ->check(one_of({"error", "warn", "off"}))
-      ->option_text("HOW");
-  app.add_option("--timeout", options.timeout_s, "deadline of each line")->check(positive_seconds())->option_text("SECONDS");
-  app.add_flag("--keep-going", keep_going, "answer null for a line with a fault and go on");
-  add_route_options(app, options);
+  Arguments arguments(self, "");
+  PredictOptions options;
+  add_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kYes;
 
-  LineReader lines(file);  // before the model: a wrong name costs no load
-  const Model model = open_model(uri, options);
-  require_contract(uri, model);
-  if (lines.from_terminal()) complain("sidecall: reading records from the terminal, one JSON object a line; Ctrl-D ends");
-  note_interrupts();
-  Predictor predictor(model);
-  const int exit_code = predict_lines(predictor, lines, keep_going);
+  const int exit_code = predict(options);
   if (const int signal = noted_interrupt()) {
     out().flush();
     die_by_signal(signal);

@@ -12,7 +12,7 @@ NATIVE = ["predict", "info", "verify", "diff", "types", "serve", "status", "doct
 HELP = """\
 Usage: sidecall COMMAND [options]
 
-predict  answer records: JSON Lines in, JSON Lines out
+predict  answer rows: JSON Lines or CSV in and out
 info     what a model takes and gives, and how it was made
 verify   run the golden rows on this machine
 diff     would a caller of the old model break with the new one?

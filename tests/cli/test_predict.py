@@ -206,11 +206,12 @@ def test_all_faults_of_a_line_are_told(sidecall, jobs):
     ]
 
 
-def test_keep_going_answers_null(sidecall, jobs):
-    done = sidecall("predict", jobs, "--keep-going", stdin=f"{GOOD}\n{good_with(age='x')}\nnonsense\n\n{GOOD}\n")
+def test_rows_with_faults_can_be_answered_with_null(sidecall, jobs):
+    done = sidecall("predict", jobs, "--on-error=null", stdin=f"{GOOD}\n{good_with(age='x')}\nnonsense\n\n{GOOD}\n")
     assert done.code == 2
     assert [line == "null" for line in done.lines()] == [False, True, True, False]
-    assert [line.split(": ")[0] for line in done.err.splitlines()] == ["<stdin>:2", "<stdin>:3"]
+    assert [line.split(": ")[0] for line in done.err.splitlines()] == ["<stdin>:2", "<stdin>:3", "sidecall"]
+    assert done.err.endswith("sidecall: 2 rows of 4 had faults and were answered with null\n")
 
 
 def test_a_name_cannot_steer_the_terminal(sidecall, jobs):

@@ -88,7 +88,7 @@ def test_case(sidecall, case):
 
 def run_case(sidecall, case: dict[str, Any], words: list[str]) -> None:
     lines = lines_of(case)
-    done = sidecall("predict", *words, stdin=b"\n".join(lines))
+    done = sidecall("predict", "--from=jsonl", *words, stdin=b"\n".join(lines))
     if "expect_status" in case:
         assert done.code == EXIT_CODE[case["expect_status"]], done.err
         check_error(case, done.err)
