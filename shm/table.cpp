@@ -153,7 +153,7 @@ uint64_t place(std::vector<Tensor>* tensors) noexcept {
 }
 
 void read_strings(const unsigned char* slot, const Tensor& tensor, const char* what, const std::string& name, std::vector<int64_t>* offsets,
-                  std::string* bytes) {
+                  std::string* bytes, bool is_text) {
   const auto count = static_cast<size_t>(tensor.elements) + 1;
   const uint64_t text_bytes = tensor.bytes - count * sizeof(int64_t);
   const unsigned char* at = slot + tensor.offset;
@@ -163,6 +163,7 @@ void read_strings(const unsigned char* slot, const Tensor& tensor, const char* w
   asm volatile("" : : "r"(offsets->data()), "r"(bytes->data()) : "memory");  // as in snapshot()
   if (offsets->front() != 0 || static_cast<uint64_t>(offsets->back()) != text_bytes || !std::is_sorted(offsets->begin(), offsets->end()))
     refuse(what, name, "its string offsets do not rise from 0 to its bytes");
+  if (!is_text) return;
   if (!is_utf8(*bytes)) refuse(what, name, "expected UTF-8 without NUL");
   for (const int64_t offset : *offsets)
     if (static_cast<uint64_t>(offset) < text_bytes && (static_cast<unsigned char>((*bytes)[static_cast<size_t>(offset)]) & 0xc0u) == 0x80u)

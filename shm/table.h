@@ -62,10 +62,10 @@ void write_entry(unsigned char* slot, size_t index, const Tensor& tensor) noexce
 // Fills the offsets from bytes, and returns what the slot must hold.
 uint64_t place(std::vector<Tensor>* tensors) noexcept;
 
-// A string tensor as private memory: copies first, then checks that offsets start at 0, never fall, end at the number of bytes, and cut no
-// character, and that the bytes are UTF-8 without NUL. Throws PROTOCOL.
+// A string tensor as private memory: copies first, then checks that offsets start at 0, never fall and end at the number of bytes; and for requests, which
+// promise it, that the bytes are UTF-8 without NUL and the offsets cut no character. What a model answers may be any bytes. Throws PROTOCOL.
 void read_strings(const unsigned char* slot, const Tensor& tensor, const char* what, const std::string& name, std::vector<int64_t>* offsets,
-                  std::string* bytes);
+                  std::string* bytes, bool is_text = true);
 
 // Bytes that a string tensor takes, and the tensor itself from its parts.
 uint64_t string_bytes(int64_t elements, uint64_t text_bytes) noexcept;

@@ -36,7 +36,7 @@ struct Strings {
 };
 
 // Writes a string tensor as it stands into a slot and reads it back.
-int32_t read_back(const Strings& strings, int64_t elements, Strings* got) {
+int32_t read_back(const Strings& strings, int64_t elements, Strings* got, bool is_text = true) {
   std::vector<unsigned char> slot(1024);
   Tensor tensor;
   tensor.dtype = kString;
@@ -45,7 +45,7 @@ int32_t read_back(const Strings& strings, int64_t elements, Strings* got) {
   tensor.bytes = strings.offsets.size() * 8 + strings.bytes.size();
   std::memcpy(slot.data() + 64, strings.offsets.data(), strings.offsets.size() * 8);
   if (!strings.bytes.empty()) std::memcpy(slot.data() + 64 + strings.offsets.size() * 8, strings.bytes.data(), strings.bytes.size());
-  return status_of([&] { read_strings(slot.data(), tensor, "output", "y", &got->offsets, &got->bytes); });
+  return status_of([&] { read_strings(slot.data(), tensor, "output", "y", &got->offsets, &got->bytes, is_text); });
 }
 
 }  // namespace
@@ -267,6 +267,16 @@ TEST_CASE("string tensors are copied and checked") {
   write_strings(out.data(), offsets, 2, "abc");
   CHECK(std::memcmp(out.data(), offsets, sizeof offsets) == 0);
   CHECK(std::memcmp(out.data() + sizeof offsets, "abc", 3) == 0);
+}
+
+TEST_CASE("strings of an answer may be any bytes, within their offsets") {
+  Strings got;
+  CHECK(read_back({{0, 1, 3}, "\xff\xc3\xa4"}, 2, &got) == SIDECALL_PROTOCOL);
+  CHECK(read_back({{0, 1, 3}, "\xff\xc3\xa4"}, 2, &got, false) == 0);
+  CHECK(got.bytes == "\xff\xc3\xa4");
+  CHECK(read_back({{0, 2, 3}, std::string("a\0b", 3)}, 2, &got, false) == 0);
+  CHECK(read_back({{0, 2, 1}, "a"}, 2, &got, false) == SIDECALL_PROTOCOL);
+  CHECK(read_back({{0, 1, 9}, "abc"}, 2, &got, false) == SIDECALL_PROTOCOL);
 }
 
 TEST_CASE("only UTF-8 is UTF-8") {

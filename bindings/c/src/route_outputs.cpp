@@ -124,7 +124,7 @@ OutputTensor RouteOutputs::tensor(int32_t index) const {
 
 void RouteOutputs::read_strings(int32_t index, std::string* bytes, std::vector<int64_t>* offsets) const {
   const Output& output = at(index);
-  with_core_errors([&] { shm::read_strings(slot_, *output.answer, "output", output.spec.name, offsets, bytes); });
+  with_core_errors([&] { shm::read_strings(slot_, *output.answer, "output", output.spec.name, offsets, bytes, false); });
 }
 
 }  // namespace sidecall
