@@ -355,12 +355,13 @@ void Control::end(bool all_answered) {
   {
     const std::lock_guard<std::mutex> lock(end_mutex_);
     if (has_ended_) return;
+    // Readable by the time that a drain() returns.
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = write(ended_fd_.get(), &one, sizeof(one));
     has_ended_ = true;
     all_answered_ = all_answered;
     ended_.notify_all();
   }
-  const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(ended_fd_.get(), &one, sizeof(one));
   log(all_answered ? LogLevel::kInfo : LogLevel::kWarning, "server.ended", std::move(Facts().boolean("all_answered", all_answered)));
 }
 
