@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -158,10 +159,13 @@ class Server:
         self._workers: Workers | None = None
         self._watcher: threading.Thread | None = None
         self._wake: tuple[int, int] | None = None
+        # A program that ends without closing must not have calls come in while the interpreter goes.
         if workers is None:
             self._native = open_server(served, options)
+            weakref.finalize(self, self._native.close)
         else:
             self._workers = Workers(served, workers, options)
+            weakref.finalize(self, self._workers.end, 0.0)
         self._log("serve.ready", at=options.at or "SIDECALL_FD", workers=workers, process=os.getpid())
 
     @property

@@ -174,6 +174,16 @@ def test_a_function_of_the_program_itself(at, environment, tmp_path):
     assert (done.stdout, done.stderr) == ("{'prediction': 42.0}\n", "")
 
 
+@pytest.mark.parametrize("workers", [None, 1])
+def test_a_program_that_forgets_to_close(at, environment, workers, tmp_path):
+    code = (
+        f"import sidecall; server = sidecall.serve('serving_parts:double', {at!r}, workers={workers}, block=False, log=None); print('up')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "up\n", "")
+    assert not [path.name for path in tmp_path.iterdir() if ".sock" in path.name]
+
+
 @pytest.mark.parametrize("workers", [None, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_drains_and_serve_returns(program, at, number, workers, tmp_path):
