@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,6 +49,13 @@ std::string executable_folder() {
   if (length <= 0 || static_cast<size_t>(length) == sizeof path) return "";
   const std::string executable(path, static_cast<size_t>(length));
   return executable.substr(0, executable.rfind('/'));
+}
+
+void raise_descriptor_limit() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 void occupy_standard_streams() {

@@ -9,6 +9,9 @@ namespace sidecall::cli {
 // The folder of the running command with its links resolved, "" where the system cannot tell.
 std::string executable_folder();
 
+// Lets the process open as many descriptors as it may: a server has two for each client, and the soft limit is often 1 024.
+void raise_descriptor_limit();
+
 // Makes sure that 0, 1 and 2 are taken: otherwise the next file opened would become our stdout.
 void occupy_standard_streams();
 

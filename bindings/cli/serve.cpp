@@ -150,6 +150,7 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   sidecall_log_lines log = {sizeof log, STDERR_FILENO, options.as_json ? 1 : 0, level_of(options.level)};
   const sidecall_server_options known = server_options(options, log);
   std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
   note_interrupts();
   const Model model = open_model(options.uri, options.model);
   sidecall_error err = SIDECALL_ERROR_INIT;

@@ -6,6 +6,7 @@
 #include <sidecall/server.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "peer.h"
 
@@ -72,6 +73,10 @@ int main(int argc, char** argv) {
     service.handler = kinds[i].handler;
   }
   if (service.handler == NULL) peer_fail("expected bench-shm-server echo|scalar|copy ADDRESS");
+  struct rlimit limit = {0, 0};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit); /* two descriptors for each of a thousand clients */
   sidecall_server_options options;
   sidecall_server_options_init(&options);
   options.max_connections = options.max_connections_per_user = 4096;
