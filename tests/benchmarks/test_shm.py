@@ -1,0 +1,55 @@
+"""benchmarks/shm gives right answers and writes the document that it promises. Timings are never asserted."""
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
+BARS = {
+    "echo_sleep_vs_socket",
+    "payload_4m_vs_64b",
+    "gbm_shm_extra_us",
+    "python_server_extra_us",
+    "throughput_64_vs_best",
+    "idle_1000_cpu_percent",
+    "idle_client_kib",
+    "idle_client_descriptors",
+}
+MAY_LACK = {"echo_spin_vs_cacheline", "echo_vs_iceoryx"}  # on one CPU; without iceoryx
+
+
+@pytest.fixture(scope="module")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
+    output = tmp_path_factory.mktemp("results") / "shm.json"
+    command = [sys.executable, ROOT / "benchmarks/shm/run.py", "--build", BUILD, "--quick", "--output", output]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(output.read_text(encoding="utf-8"))
+
+
+def test_the_document_is_whole(document: dict) -> None:
+    spec = importlib.util.spec_from_file_location("benchmarks_shm_common", ROOT / "benchmarks/common.py")
+    common = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = common
+    spec.loader.exec_module(common)
+    common.check_document(document)
+
+
+def test_every_bar_is_there(document: dict) -> None:
+    assert BARS <= {bar["name"] for bar in document["bars"]} <= BARS | MAY_LACK
+
+
+def test_every_route_was_measured(document: dict) -> None:
+    approaches = {row["approach"] for row in document["rows"] if row["scenario"] == "gbm"}
+    assert approaches == {"native_spin", "native_adaptive", "python_spin", "python_adaptive", "in_process", "predict_proba"}
+
+
+def test_clients_that_do_nothing_hold_two_descriptors(document: dict) -> None:
+    held = next(bar["value"] for bar in document["bars"] if bar["name"] == "idle_client_descriptors")
+    assert held <= 2.5  # 20 clients in the short run
