@@ -238,6 +238,26 @@ TEST_CASE("a server that is started anew goes unnoticed, inputs and all") {
   }
 }
 
+TEST_CASE("a call that cannot grow while nobody serves stays what it was") {
+  const std::string address = fresh_address();
+  auto server = std::make_unique<FunctionServer>(address, kDouble, double_it);
+  const Model model(address);
+  Call call(model, 2);
+  double* const x = doubles(call.input(0));
+  x[0] = 3, x[1] = 4;
+  call.run();
+  server.reset();
+  CHECK(status(sidecall_call_resize(call.get(), 100000, error())) == "UNREACHABLE");
+  const std::array<int64_t, 2> dims{2, 50000};
+  CHECK(status(sidecall_call_reshape(call.get(), 0, dims.data(), 2, error())) == "UNREACHABLE");
+  CHECK(call.rows() == 2);
+  server = std::make_unique<FunctionServer>(address, kDouble, double_it);
+  CHECK(doubles(call.input(0)) == x);
+  call.run();
+  CHECK(call.output(0).get().dims[0] == 2);
+  CHECK(doubles(call.output(0))[1] == 8);
+}
+
 TEST_CASE("the id is that of the model that runs now, and old ones stay readable") {
   const std::string address = fresh_address();
   const auto serve_id = [&](char digit) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "core/dtype.h"
 #include "core/error.h"
 #include "serve_errors.h"
 #include "shm/layout.h"
@@ -28,7 +29,11 @@ uint64_t slot_bytes(uint64_t wanted, uint64_t present, uint64_t limit) {
 }  // namespace
 
 RouteBinding::RouteBinding(RouteShared* shared)
-    : shared_(shared), inputs_(shared->inputs), outputs_(shared->outputs), input_data_(shared->inputs.size(), nullptr) {}
+    : shared_(shared),
+      inputs_(shared->inputs),
+      outputs_(shared->outputs),
+      input_data_(shared->inputs.size(), nullptr),
+      own_inputs_(shared->inputs.size()) {}
 
 RouteBinding::~RouteBinding() {
   if (is_under_way_) channel_.reset();  // gives the run up with the connection
@@ -51,11 +56,24 @@ uint64_t RouteBinding::wanted_response() const {
 
 bool RouteBinding::has_room() const { return channel_ != nullptr && wanted_response() <= channel_->response_bytes(); }
 
+// First the memory, which there may be nobody to ask for: then nothing has changed.
 void RouteBinding::allocate_input(int32_t input, const Dims& dims) {
   is_laid_out_ = false;
+  if (shared_->is_lazy) return allocate_own(input, dims);
+  const bool has_place = inputs_.find_place(input, dims, channel_ ? channel_->request_bytes() : 0);
+  if (!has_place || !has_room()) move(deadline_of(-1));
   inputs_.shape(input, dims);
-  if (!has_room() || !inputs_.find_place(input, channel_->request_bytes())) move(deadline_of(-1));
   input_data_[static_cast<size_t>(input)] = inputs_.settle(input, channel_->request());
+}
+
+void RouteBinding::allocate_own(int32_t input, const Dims& dims) {
+  const int32_t dtype = shared_->inputs[static_cast<size_t>(input)].dtype;
+  Buffer& buffer = own_inputs_[static_cast<size_t>(input)];
+  if (dtype != SIDECALL_STRING) buffer.reserve(count_bytes(dtype, dims));
+  inputs_.shape(input, dims);
+  if (dtype == SIDECALL_STRING) return;
+  inputs_.borrow(input, buffer.data());
+  input_data_[static_cast<size_t>(input)] = buffer.data();
 }
 
 void RouteBinding::borrow_input(int32_t input, const void* data, const Dims& dims) {
@@ -101,10 +119,10 @@ bool RouteBinding::is_laid_out() {
   return is_laid_out_;
 }
 
-// What a request needs before it can be written. False when the time is up, or interrupt() came.
-bool RouteBinding::make_ready(shm::Deadline deadline) {
-  if (!is_laid_out()) move(deadline);
-  // A server that still reads the last request must not see another table grow there.
+// What a request needs before it can be written: room, and a server that does not still read the last one, which must not see another table grow
+// there. Whoever polls must not wait for that, and gets another channel. False when the time is up, or interrupt() came.
+bool RouteBinding::make_ready(shm::Deadline deadline, bool will_poll_fd) {
+  if (!is_laid_out() || (will_poll_fd && !is_free())) move(deadline);
   return with_core_errors([&] { return channel_->await_free(deadline, is_interrupted_); });
 }
 
@@ -116,7 +134,7 @@ bool RouteBinding::send(int64_t timeout_ns, bool will_poll_fd) {
   const bool is_ready = is_laid_out() && (!inputs_.needs_exclusive_write() || with_core_errors([&] { return channel_->is_free(); }));
   if (!is_ready) {
     const shm::Deadline deadline = deadline_of(timeout);
-    if (!make_ready(deadline)) return false;
+    if (!make_ready(deadline, will_poll_fd)) return false;
     timeout = std::max<int64_t>(deadline.left_ns(), 1);
   }
   const bool is_same = inputs_.write(channel_->request());
@@ -198,13 +216,13 @@ int RouteBinding::watch(shm::Channel* channel) {
 }
 
 int RouteBinding::fd() {
-  if (channel_ == nullptr) move(deadline_of(-1));
-  with_core_errors([&] { channel_->fd(); });  // says FORKED where that is so
+  if (channel_ == nullptr && !shared_->is_lazy) move(deadline_of(-1));
+  if (channel_) with_core_errors([&] { channel_->fd(); });  // says FORKED where that is so
   if (epoll_) return epoll_.get();
   epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) throw Error(SIDECALL_OUT_OF_MEMORY, "a descriptor for event loops cannot be made");
   try {
-    watched_ = watch(channel_.get());
+    if (channel_) watched_ = watch(channel_.get());
   } catch (...) {
     epoll_.reset();
     throw;

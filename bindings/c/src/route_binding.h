@@ -10,6 +10,7 @@
 #include <string_view>
 #include <vector>
 
+#include "core/buffer.h"
 #include "core/engine.h"
 #include "core/signature.h"
 #include "route_inputs.h"
@@ -23,8 +24,10 @@ struct RouteShared {
   shm::Client client;
   std::vector<TensorSpec> inputs, outputs;
   std::atomic<uint64_t> answer_hint{0};  // bytes of answers that did not fit their slot: later calls make room for them
+  const bool is_lazy;                    // bindings connect when they run, and keep their inputs in memory of their own
 
-  RouteShared(std::unique_ptr<shm::Endpoint> endpoint, const shm::ClientOptions& options) : client(std::move(endpoint), options) {}
+  RouteShared(std::unique_ptr<shm::Endpoint> endpoint, const shm::ClientOptions& options, bool lazy)
+      : client(std::move(endpoint), options), is_lazy(lazy) {}
 };
 
 class RouteBinding final : public Binding, public RemoteRun {
@@ -62,13 +65,14 @@ class RouteBinding final : public Binding, public RemoteRun {
   int fd() override;
 
  private:
+  void allocate_own(int32_t input, const Dims& dims);
   uint64_t wanted_response() const;
   bool has_room() const;
   void move(shm::Deadline deadline);
   void retire(std::unique_ptr<shm::Channel> channel);
   void release_retired();
   bool is_laid_out();
-  bool make_ready(shm::Deadline deadline);
+  bool make_ready(shm::Deadline deadline, bool will_poll_fd);
   bool send(int64_t timeout_ns, bool will_poll_fd);
   void read_answer();
   int watch(shm::Channel* channel);
@@ -77,6 +81,7 @@ class RouteBinding final : public Binding, public RemoteRun {
   RouteInputs inputs_;
   RouteOutputs outputs_;
   std::vector<void*> input_data_;
+  std::vector<Buffer> own_inputs_;  // where it is lazy
 
   std::unique_ptr<shm::Channel> channel_;
   std::mutex channel_lock_;                             // for who interrupts; the owner takes it only to replace the channel

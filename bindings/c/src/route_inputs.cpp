@@ -27,12 +27,13 @@ RouteInputs::RouteInputs(const std::vector<TensorSpec>& specs) : inputs_(specs.s
 }
 
 void RouteInputs::expect(const std::vector<Dims>& dims) {
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    Input& input = inputs_[i];
-    const auto elements = count_elements(dims[i]);
-    const uint64_t text = std::max(input.text_bytes, static_cast<uint64_t>(elements) * kBytesPerString);
-    input.expected = input.is_string ? shm::string_bytes(elements, text) : count_bytes(input.tensor.dtype, dims[i]);
-  }
+  for (size_t i = 0; i < inputs_.size(); ++i) inputs_[i].expected = expected_bytes(inputs_[i], dims[i]);
+}
+
+uint64_t RouteInputs::expected_bytes(const Input& input, const Dims& dims) {
+  if (!input.is_string) return count_bytes(input.tensor.dtype, dims);
+  const int64_t elements = count_elements(dims);
+  return shm::string_bytes(elements, std::max(input.text_bytes, static_cast<uint64_t>(elements) * kBytesPerString));
 }
 
 void RouteInputs::shape(int32_t index, const Dims& dims) {
@@ -68,25 +69,26 @@ uint64_t RouteInputs::bytes_of(const Input& input) noexcept {
   return input.is_string ? shm::string_bytes(input.tensor.elements, input.text_bytes) : input.tensor.bytes;
 }
 
-bool RouteInputs::find_place(int32_t index, uint64_t slot_bytes) {
+bool RouteInputs::find_place(int32_t index, const Dims& dims, uint64_t slot_bytes) {
   Input& input = at(index);
-  const uint64_t bytes = bytes_of(input);
-  if (input.capacity >= std::max<uint64_t>(bytes, 1)) return true;
-  const uint64_t room = room_for(input.is_string ? std::max(bytes + bytes / 2, input.expected) : bytes);
+  input.expected = expected_bytes(input, dims);
+  return find_place(&input, input.expected, slot_bytes);
+}
+
+bool RouteInputs::find_place(Input* input, uint64_t bytes, uint64_t slot_bytes) {
+  if (input->capacity >= std::max<uint64_t>(bytes, 1)) return true;
+  const uint64_t room = room_for(input->is_string ? std::max(bytes + bytes / 2, input->expected) : bytes);
   if (used_ > slot_bytes || room > slot_bytes - used_) return false;
-  input.tensor.offset = used_;
-  input.capacity = room;
-  input.is_new = true;
+  input->tensor.offset = used_;
+  input->capacity = room;
+  input->is_new = true;
   used_ += room;
   is_table_written_ = false;
   return true;
 }
 
 bool RouteInputs::find_places(uint64_t slot_bytes) {
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    if (!find_place(static_cast<int32_t>(i), slot_bytes)) return false;
-  }
-  return true;
+  return std::all_of(inputs_.begin(), inputs_.end(), [&](Input& input) { return find_place(&input, bytes_of(input), slot_bytes); });
 }
 
 void* RouteInputs::settle(int32_t index, unsigned char* slot) {

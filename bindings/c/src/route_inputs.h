@@ -25,8 +25,9 @@ class RouteInputs {
   void set_string(int32_t input, int64_t element, std::string_view value);
   void borrow(int32_t input, const void* data);
 
-  // Finds a place for what an input takes now in a slot of so many bytes. False where there is no room left.
-  bool find_place(int32_t input, uint64_t slot_bytes);
+  // Finds a place for an input of that shape in a slot of so many bytes, before it gets it; or for all that they take now. False where
+  // there is no room left, and then wanted_bytes() counts it.
+  bool find_place(int32_t input, const Dims& dims, uint64_t slot_bytes);
   bool find_places(uint64_t slot_bytes);
 
   // Makes an input lie in its place, and gives that. Zeroed where the place is new.
@@ -59,6 +60,8 @@ class RouteInputs {
 
   Input& at(int32_t input) { return inputs_[static_cast<size_t>(input)]; }
   static uint64_t bytes_of(const Input& input) noexcept;
+  static uint64_t expected_bytes(const Input& input, const Dims& dims);
+  bool find_place(Input* input, uint64_t bytes, uint64_t slot_bytes);
   void write_strings(Input* input, unsigned char* slot);
 
   std::vector<Input> inputs_;

@@ -63,7 +63,7 @@ std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_m
   return with_core_errors([&] {
     shm::ClientOptions client_options;
     client_options.wait_ns = options.wait_ns;
-    auto shared = std::make_unique<RouteShared>(endpoint_of(uri, options), client_options);
+    auto shared = std::make_unique<RouteShared>(endpoint_of(uri, options), client_options, options.lazy_calls == 1);
     const shm::Served& served = shared->client.served();
     Origin origin;
     origin.label = "server '" + (starts_with(uri, kShm) ? uri : std::string("exec:")) + "'";

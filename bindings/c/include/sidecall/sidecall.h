@@ -201,6 +201,9 @@ typedef struct sidecall_model_options {
   int64_t wait_ns;            /* how long to wait for a server that is still starting, at open and when it restarts; 0 does not wait, -1 forever */
   const char *onnxruntime;    /* path of the ONNX Runtime library; NULL searches (see sidecall_engine_describe) */
   const char *onnxruntime_package; /* for bindings: where their package manager put one, tried in its place of the search; or NULL */
+  int32_t lazy_calls;         /* 1: of another process a call connects when it runs or starts, not before, and its inputs are copied at each run, so
+                               * that nothing else waits for the other process: for event loops, which start from a thread what may have to connect */
+  int32_t reserved;           /* 0 */
 } sidecall_model_options;
 
 /* Fills `options` with the defaults and sets struct_size. NULL is fine.   Since 0.1. */
@@ -359,7 +362,7 @@ SIDECALL_API sidecall_status sidecall_predict_json(const sidecall_model *model, 
  * Other free dimensions start at 1 and are set by sidecall_call_reshape. Every input must be given before the first run:
  * through its view, by copy, by binding, or feature by feature; features start as missing.
  * Of another process a call has a connection of its own, and inputs lie in memory that both share. It is kept for the next call. Whatever changes shapes
- * may have to ask for a larger one, and then fails as sidecall_call_run too.
+ * may have to ask for a larger one, and then fails as sidecall_call_run too. Where lazy_calls is set, only runs connect.
  * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY; of another process as sidecall_call_run.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_open(const sidecall_model *model, int64_t rows, sidecall_call **out_call, sidecall_error *err);
 
