@@ -26,6 +26,7 @@ int run_doctor(const Command& self, std::vector<std::string> arguments);
 int run_export(const Command& self, std::vector<std::string> arguments);
 int run_info(const Command& self, std::vector<std::string> arguments);
 int run_predict(const Command& self, std::vector<std::string> arguments);
+int run_run(const Command& self, std::vector<std::string> arguments);
 int run_serve(const Command& self, std::vector<std::string> arguments);
 int run_status(const Command& self, std::vector<std::string> arguments);
 int run_types(const Command& self, std::vector<std::string> arguments);

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "output.hpp"
+#include "platform.hpp"
 #include "rows_source.hpp"
 #include "rows_text.hpp"
 
@@ -97,7 +98,10 @@ std::string place_in(const std::string& file, const Row& row, const char* byte) 
 bool CsvSource::open(RowReader& reader) {
   std::vector<Row> rows;
   do {
-    if (!reader.next(1, rows)) return false;
+    if (!reader.next(1, rows)) {
+      if (noted_interrupt()) return false;
+      throw Failure(kBadInput, reader.name() + ": expected a header, got an empty file");
+    }
   } while (is_blank(rows[0].text));
   const Row& header = rows[0];
   const char* at = header.text.data();

@@ -34,6 +34,12 @@ sidecall_model_options to_options(const ModelOptions& options) {
   return result;
 }
 
+int64_t run_timeout_ns(const std::string& uri, const ModelOptions& options) {
+  if (options.timeout_s > 0) return static_cast<int64_t>(options.timeout_s * 1e9);
+  const bool is_elsewhere = uri.compare(0, 4, "shm:") == 0 || uri.compare(0, 5, "exec:") == 0;
+  return is_elsewhere ? INT64_C(30) * 1000 * 1000 * 1000 : -1;
+}
+
 Model try_open_model(const std::string& uri, const ModelOptions& options, sidecall_error& err) {
   const sidecall_model_options opened_with = to_options(options);
   sidecall_model* model = nullptr;

@@ -25,6 +25,9 @@ ExitCode exit_code_of(sidecall_status status);
 
 sidecall_model_options to_options(const ModelOptions& options);
 
+// The deadline of a run: what was given, else none in process and 30 seconds for another process, as in every language.
+int64_t run_timeout_ns(const std::string& uri, const ModelOptions& options);
+
 // Opens or throws Failure; `uri` stands in its message. Under verify=warn a warning goes to stderr.
 Model open_model(const std::string& uri, const ModelOptions& options);
 

@@ -10,8 +10,6 @@
 namespace sidecall::cli {
 namespace {
 
-constexpr int64_t kOtherProcessTimeout = INT64_C(30) * 1000 * 1000 * 1000;  // where none is given, as in every language
-
 struct PredictOptions {
   ModelOptions model;
   std::string uri;
@@ -38,7 +36,9 @@ void add_options(CLI::App& app, PredictOptions& options) {
   on_error->check(one_of({"fail", "skip", "null"}))->option_text("HOW");
   auto* batch = app.add_option("--batch", options.batch, "rows in a run, 512");
   batch->check(CLI::Range(size_t{1}, size_t{1} << 20).name(""))->option_text("N");
-  app.add_flag("--stream", options.stream, "answer each line at once; an error is a line")->option_text(" ")->excludes(from, to, on_error, batch);
+  app.add_flag("--stream", options.stream, "answer each line at once; an error is a line")
+      ->option_text(" ")
+      ->excludes(from, to, on_error, batch);
   app.add_option("--max-line", options.max_line, "of one row, 64 MiB")
       ->check(CLI::Range(size_t{1}, size_t{1} << 30).name(""))
       ->option_text("BYTES");
@@ -76,12 +76,6 @@ TextFormat format_of(const PredictOptions& options, RowReader& reader) {
   return first == 0 || first == '{' || first == '[' ? TextFormat::kJson : TextFormat::kCsv;
 }
 
-int64_t timeout_of(const PredictOptions& options) {
-  if (options.model.timeout_s > 0) return static_cast<int64_t>(options.model.timeout_s * 1e9);
-  const bool is_elsewhere = options.uri.compare(0, 4, "shm:") == 0 || options.uri.compare(0, 5, "exec:") == 0;
-  return is_elsewhere ? kOtherProcessTimeout : -1;
-}
-
 // A graph that was made for one row at a time takes no batch.
 bool takes_batches(const sidecall_model* model) {
   for (int32_t i = 0; i < sidecall_model_num_inputs(model); ++i) {
@@ -103,7 +97,7 @@ int predict(PredictOptions& options) {
   options.rows.ignore_extra = options.model.extra == "ignore";
   const OnError on_error = options.on_error == "skip" ? OnError::kSkip : options.on_error == "null" ? OnError::kNull : OnError::kFail;
   reader.skip_long_rows(on_error != OnError::kFail);
-  RowCall call(model, timeout_of(options));
+  RowCall call(model, run_timeout_ns(options.uri, options.model));
   Answers answers(model.get(), options.only, options.rows, from, to);
   const PredictRun run{reader, call, options.rows, answers, takes_batches(model.get()) ? options.batch : 1, on_error};
   if (options.stream) return predict_stream(run);

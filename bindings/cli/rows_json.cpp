@@ -21,7 +21,7 @@ constexpr size_t kNotKept = SIZE_MAX;
 
 std::string_view trimmed(std::string_view line) {
   const size_t begin = line.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return {};
+  if (begin == std::string_view::npos) return line.substr(0, 0);
   return line.substr(begin, line.find_last_not_of(" \t") - begin + 1);
 }
 

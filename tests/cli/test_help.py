@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-NATIVE = ["predict", "info", "verify", "diff", "types", "serve", "status", "doctor"]
+NATIVE = ["predict", "run", "info", "verify", "diff", "types", "serve", "status", "doctor"]
 HELP = """\
 Usage: sidecall COMMAND [options]
 
 predict  answer rows: JSON Lines or CSV in and out
+run      tensors in, tensors out: .npy files
 info     what a model takes and gives, and how it was made
 verify   run the golden rows on this machine
 diff     would a caller of the old model break with the new one?

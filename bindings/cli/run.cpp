@@ -1,0 +1,171 @@
+// sidecall run: tensors from .npy files in, tensors to .npy files out.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <list>
+
+#include "model.hpp"
+#include "npy.hpp"
+#include "output.hpp"
+#include "platform.hpp"
+
+namespace sidecall::cli {
+namespace {
+
+// NAME=@FILE
+struct Named {
+  std::string name;
+  std::string file;
+};
+
+Named parse_named(const char* option, const std::string& text) {
+  const size_t at = text.find("=@");  // names may hold an equals sign, but hardly this
+  if (at == std::string::npos || at + 2 == text.size())
+    throw Failure(kNo, std::string("run: ") + option + ": expected NAME=@FILE.npy, got '" + text + "'");
+  return {text.substr(0, at), text.substr(at + 2)};
+}
+
+std::string read_whole(const std::string& path) {
+  const std::string name = path == "-" ? "<stdin>" : path;
+  const int fd = path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd == -1) throw Failure(kBadInput, name + ": " + error_text(errno));
+  std::string bytes;
+  size_t size = 0;
+  for (ssize_t got = 1; got != 0;) {
+    if (bytes.size() - size < (1 << 16)) bytes.resize(std::max<size_t>(1 << 20, bytes.size() * 2));
+    got = ::read(fd, bytes.data() + size, bytes.size() - size);
+    if (got > 0) size += static_cast<size_t>(got);
+    if (got >= 0) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) wait_readable(fd);
+    else if (errno != EINTR) throw Failure(kBadInput, name + ": " + error_text(errno));
+  }
+  if (fd != STDIN_FILENO) ::close(fd);
+  bytes.resize(size);
+  return bytes;
+}
+
+// Whole or not at all: the file takes its name when it is complete.
+void write_whole(const std::string& path, std::string_view bytes) {
+  if (path == "-") return out().write(bytes);
+  const std::string partial = path + ".partial";
+  const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (fd == -1) throw Failure(kBadMachine, path + ": " + error_text(errno));
+  int error = 0;
+  while (!bytes.empty() && error == 0) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written >= 0) bytes.remove_prefix(static_cast<size_t>(written));
+    else if (errno != EINTR) error = errno;
+  }
+  if (::close(fd) != 0 && error == 0) error = errno;
+  if (error == 0 && ::rename(partial.c_str(), path.c_str()) != 0) error = errno;
+  if (error == 0) return;
+  ::unlink(partial.c_str());
+  throw Failure(kBadMachine, path + ": " + error_text(error));
+}
+
+class Run {
+ public:
+  Run(const std::string& uri, const ModelOptions& options) : model_(open_model(uri, options)) {
+    sidecall_call* call = nullptr;
+    check(sidecall_call_open(model_.get(), 1, &call, &err_));
+    call_.reset(call);
+  }
+
+  void give(const Named& tensor) {
+    const int32_t input = find(SIDECALL_KIND_INPUT, tensor.name);
+    arrays_.push_back(parse_npy(tensor.file == "-" ? "<stdin>" : tensor.file, read_whole(tensor.file)));
+    Array& array = arrays_.back();
+    if (array.dtype == 0) check(sidecall_call_refuse_input(call_.get(), input, array.numpy_dtype.c_str(), &err_));
+    const sidecall_view view = array.view();
+    check(array.dtype == SIDECALL_STRING ? sidecall_call_copy_input(call_.get(), input, &view, &err_)
+                                         : sidecall_call_bind_input(call_.get(), input, &view, &err_));
+  }
+
+  void run(int64_t timeout_ns) { check(sidecall_call_run(call_.get(), timeout_ns, &err_)); }
+
+  std::string npy(int32_t output) {
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    check(sidecall_call_output(call_.get(), output, &view, &err_));
+    return to_npy(name_of(output), view);
+  }
+
+  int32_t find(int32_t kind, const std::string& name) {
+    int32_t index = -1;
+    check(sidecall_model_find(model_.get(), kind, name.data(), name.size(), &index, &err_));
+    return index;
+  }
+  std::string name_of(int32_t output) const { return sidecall_model_output_spec(model_.get(), output)->name; }
+  int32_t num_outputs() const { return sidecall_model_num_outputs(model_.get()); }
+
+ private:
+  void check(sidecall_status status) const {
+    if (status != SIDECALL_OK) throw Failure(exit_code_of(status), err_.message);
+  }
+
+  Model model_;
+  Call call_;
+  std::list<Array> arrays_;  // the engine reads them where they are
+  sidecall_error err_ = SIDECALL_ERROR_INIT;
+};
+
+// Which output goes to which file. A single output without --out goes to stdout.
+std::vector<std::pair<int32_t, std::string>> destinations(Run& run, const std::vector<std::string>& outs) {
+  std::vector<std::pair<int32_t, std::string>> files;
+  for (const auto& out : outs) {
+    if (out.find("=@") != std::string::npos) {
+      const Named named = parse_named("--out", out);
+      files.emplace_back(run.find(SIDECALL_KIND_OUTPUT, named.name), named.file);
+      continue;
+    }
+    for (int32_t i = 0; i < run.num_outputs(); ++i) {
+      const std::string name = run.name_of(i);
+      if (name.find('/') != std::string::npos)
+        throw Failure(kNo, "run: --out: expected NAME=@FILE.npy for an output whose name is no file name, got a folder");
+      files.emplace_back(i, out + "/" + name + ".npy");
+    }
+  }
+  if (!files.empty()) return files;
+  if (run.num_outputs() > 1) {
+    throw Failure(kNo, "run: expected --out for a model of " + std::to_string(run.num_outputs()) + " outputs, got none");
+  }
+  if (::isatty(STDOUT_FILENO) == 1) throw Failure(kNo, "run: expected --out, or a pipe for the .npy file, got a terminal");
+  return {{0, "-"}};
+}
+
+}  // namespace
+
+int run_run(const Command& self, std::vector<std::string> words) {
+  Arguments arguments(self,
+                      "Files are NumPy's .npy in C order; - is stdin or stdout. Without --out the\n"
+                      "tensor of a model with one output goes to stdout.");
+  ModelOptions options;
+  std::string uri;
+  std::vector<std::string> tensors, outs;
+  CLI::App& app = arguments.app;
+  app.add_option("MODEL", uri, "a model file or URI")->required()->option_text(" ");
+  app.add_option("--tensor", tensors, "an input; once for each")->option_text("NAME=@FILE")->take_all()->expected(1);
+  app.add_option("--out", outs, "an output, or a folder for all of them")->option_text("NAME=@FILE")->take_all()->expected(1);
+  app.add_option("--verify", options.verify, "golden rows first: error (default), warn or off")
+      ->check(one_of({"error", "warn", "off"}))
+      ->option_text("HOW");
+  app.add_option("--timeout", options.timeout_s, "deadline of the run")->check(positive_seconds())->option_text("SECONDS");
+  add_route_options(app, options);
+  if (!arguments.parse(std::move(words))) return kYes;
+
+  std::vector<Named> inputs;
+  for (const auto& tensor : tensors) inputs.push_back(parse_named("--tensor", tensor));
+  if (std::count_if(inputs.begin(), inputs.end(), [](const Named& input) { return input.file == "-"; }) > 1)
+    throw Failure(kNo, "run: --tensor: expected one input from stdin, got more");
+  Run run(uri, options);
+  const auto files = destinations(run, outs);
+  for (const auto& input : inputs) run.give(input);
+  run.run(run_timeout_ns(uri, options));
+  std::vector<std::string> bytes;  // all are made before the first is written
+  for (const auto& [output, file] : files) bytes.push_back(run.npy(output));
+  for (size_t i = 0; i < files.size(); ++i) write_whole(files[i].second, bytes[i]);
+  return kYes;
+}
+
+}  // namespace sidecall::cli

@@ -1,0 +1,159 @@
+"""sidecall run: tensors through .npy files."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import models
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+
+DTYPES = {
+    "float16": TensorProto.FLOAT16,
+    "float32": TensorProto.FLOAT,
+    "float64": TensorProto.DOUBLE,
+    "int8": TensorProto.INT8,
+    "int16": TensorProto.INT16,
+    "int32": TensorProto.INT32,
+    "int64": TensorProto.INT64,
+    "uint8": TensorProto.UINT8,
+    "uint16": TensorProto.UINT16,
+    "uint32": TensorProto.UINT32,
+    "uint64": TensorProto.UINT64,
+    "bool": TensorProto.BOOL,
+    "str": TensorProto.STRING,
+}
+
+
+def identity(path: Path, dtype: int, outputs: int = 1) -> None:
+    """y0 = x, y1 = x, ..."""
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["x"], [f"y{i}"]) for i in range(outputs)],
+        "identity",
+        [helper.make_tensor_value_info("x", dtype, ["N", "M"])],
+        [helper.make_tensor_value_info(f"y{i}", dtype, ["N", "M"]) for i in range(outputs)],
+    )
+    models.save(path, graph, None)
+
+
+def npy(array: np.ndarray, version: tuple[int, int] | None = None) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, version)
+    return file.getvalue()
+
+
+@pytest.fixture
+def floats(tmp_path):
+    identity(tmp_path / "floats.onnx", TensorProto.FLOAT)
+    return "floats.onnx"
+
+
+@pytest.mark.parametrize("name", DTYPES)
+def test_every_type_comes_back(sidecall, tmp_path, name):
+    identity(tmp_path / "m.onnx", DTYPES[name])
+    values = ["", "a", "\u00e9\u20ac", "\U0001f600 x"] if name == "str" else [0, 1, 1, 0]
+    array = np.array(values).reshape(2, 2).astype(name)
+    (tmp_path / "x.npy").write_bytes(npy(array))
+    done = sidecall("run", "m.onnx", "--tensor", "x=@x.npy", "--out", "y0=@y.npy")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    got = np.load(tmp_path / "y.npy")
+    assert got.dtype == array.dtype and got.tolist() == array.tolist()
+    assert not list(tmp_path.glob("*.partial"))
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
+def test_formats_and_pipes(sidecall, floats, version):
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    done = sidecall("run", floats, "--tensor", "x=@-", stdin=npy(array, version), stdout=(sidecall.cwd / "y").open("wb"))
+    assert (done.code, done.err) == (0, "")
+    assert np.load(sidecall.cwd / "y").tolist() == array.tolist()
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (1, 1), (1000, 50)])
+def test_shapes(sidecall, floats, tmp_path, shape):
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random(shape).astype(np.float32))
+    done = sidecall("run", floats, "--tensor", "x=@x.npy", "--out", "y0=@y.npy")
+    if shape[0] == 0:
+        assert done.code in (0, 2)
+        return
+    assert (done.code, done.err) == (0, "")
+    assert (tmp_path / "y.npy").read_bytes() == (tmp_path / "x.npy").read_bytes()
+
+
+def test_all_outputs_into_a_folder(sidecall, tmp_path):
+    identity(tmp_path / "m.onnx", TensorProto.INT64, outputs=2)
+    (tmp_path / "answers").mkdir()
+    np.save(tmp_path / "x.npy", np.array([[1, 2]]))
+    done = sidecall("run", "m.onnx", "--tensor", "x=@x.npy", "--out", "answers")
+    assert (done.code, done.err) == (0, "")
+    assert [np.load(tmp_path / f"answers/y{i}.npy").tolist() for i in (0, 1)] == [[[1, 2]]] * 2
+
+
+BAD = {
+    "empty": (b"", "expected a .npy file, got other bytes"),
+    "text": (b"1,2,3\n4,5,6\n", "expected a .npy file, got other bytes"),
+    "cut_header": (npy(np.zeros((2, 3), np.float32))[:40], "expected a header, got a part of one"),
+    "cut_data": (npy(np.zeros((2, 3), np.float32))[:-1], "expected 24 bytes of elements, got 23"),
+    "more_data": (npy(np.zeros((2, 3), np.float32)) + b"x", "expected 24 bytes of elements, got 25"),
+    "fortran": (npy(np.zeros((2, 3), np.float32, order="F")), "expected elements in C order, got Fortran order"),
+    "format_9": (b"\x93NUMPY\x09\x00" + npy(np.zeros(1))[8:], "expected a .npy file of format 1, 2 or 3, got format 9"),
+    "no_shape": (npy(np.zeros((2, 3), np.float32)).replace(b"'shape'", b"'shapo'"), "expected 'shape' in the header, got none"),
+    "huge": (
+        npy(np.zeros((2, 3), np.float32)).replace(b"(2, 3)", b"(9223372036854775807, 9)")[:-18],
+        "expected a shape that memory holds, got a larger one",
+    ),
+    "negative": (
+        npy(np.zeros((2, 3), np.float32)).replace(b"(2, 3)", b"(-2, 3)")[:-1],
+        "expected a shape of whole numbers, got other text",
+    ),
+    "float64": (npy(np.zeros((2, 3))), "input 'x': expected float32, got float64"),
+    "rank": (npy(np.zeros(3, np.float32)), "input 'x': expected float32[N,M], got float32[3]"),
+    "big_endian": (npy(np.zeros((2, 3), ">f4")), "input 'x': expected float32, got >f4"),
+    "complex": (npy(np.zeros((2, 3), np.complex64)), "input 'x': expected float32, got <c8"),
+    "datetime": (npy(np.zeros((2, 3), "M8[s]")), "input 'x': expected float32, got <M8[s]"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_file_that_is_wrong(sidecall, floats, tmp_path, name):
+    content, message = BAD[name]
+    (tmp_path / "x.npy").write_bytes(content)
+    done = sidecall("run", floats, "--tensor", "x=@x.npy", "--out", "y0=@y.npy")
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err and done.err.count("\n") == 1
+    assert not (tmp_path / "y.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--tensor", "x"], 1, "run: --tensor: expected NAME=@FILE.npy, got 'x'"),
+        (["--tensor", "z=@x.npy"], 2, "input 'z': expected one of 'x', got an unknown name"),
+        (["--tensor", "x=@none.npy"], 2, "none.npy: no such file or directory"),
+        (["--tensor", "x=@."], 2, ".: is a directory"),
+        ([], 2, "input 'x': expected float32[N,M], got nothing"),
+        (["--tensor", "x=@x.npy", "--out", "z=@y.npy"], 2, "output 'z': expected one of 'y0', got an unknown name"),
+        (["--tensor", "x=@x.npy", "--out", "none"], 4, "none/y0.npy: no such file or directory"),
+        (["--tensor", "x=@-", "--tensor", "y=@-"], 1, "run: --tensor: expected one input from stdin, got more"),
+    ],
+)
+def test_wrong_words(sidecall, floats, tmp_path, words, code, message):
+    np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
+    done = sidecall("run", floats, *words)
+    assert (done.code, done.out) == (code, "")
+    assert message in done.err and done.err.count("\n") == 1
+
+
+def test_several_outputs_need_a_place(sidecall, tmp_path):
+    identity(tmp_path / "m.onnx", TensorProto.FLOAT, outputs=2)
+    done = sidecall("run", "m.onnx", "--tensor", "x=@x.npy")
+    assert (done.code, done.err) == (1, "sidecall: run: expected --out for a model of 2 outputs, got none\n")
+
+
+def test_a_full_disk(sidecall, floats, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
+    with Path("/dev/full").open("wb") as full:
+        done = sidecall("run", floats, "--tensor", "x=@x.npy", stdout=full)
+    assert (done.code, done.err) == (4, "sidecall: cannot write the output: no space left on device\n")
