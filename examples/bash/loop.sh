@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# A loop over a CSV file: one process answers all rows. Usage: loop.sh penguins.onnx birds.csv
+set -euo pipefail
+model=$1 birds=$2
+
+sidecall predict "$model" "$birds" --keep ring --only label,probabilities.Gentoo |
+  while IFS=, read -r ring label gentoo; do
+    [[ $ring == ring ]] && continue # the header
+    echo "bird $ring: $label (Gentoo: $gentoo)"
+  done

@@ -1,0 +1,67 @@
+"""The programs of examples/bash and examples/perl, with the command on their path."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODEL = ROOT / "tests/vectors/models/penguins.onnx"
+REFUSED = "feature 'bill_length_mm': expected float32, got string"
+
+
+@pytest.fixture
+def run(sidecall):
+    (sidecall.cwd / "bin").mkdir()
+    (sidecall.cwd / "bin/sidecall").symlink_to(sidecall.path)
+
+    def run(script: str, *words: object) -> subprocess.CompletedProcess[str]:
+        env = sidecall.env | {"PATH": f"{sidecall.cwd}/bin:{os.environ['PATH']}"}
+        command = [ROOT / "examples" / script, *map(str, words)]
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False, cwd=sidecall.cwd)
+
+    return run
+
+
+def test_one_call(run):
+    done = run("bash/one_call.sh", MODEL)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "the bird is a Gentoo\n", "")
+
+
+def test_one_call_without_a_model(run):
+    done = run("bash/one_call.sh", "nowhere.onnx")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == "no answer, exit code 3"
+
+
+def test_a_loop_over_a_file(run, tmp_path):
+    (tmp_path / "birds.csv").write_text("ring,island,bill_length_mm,body_mass_g\na1,Biscoe,48.2,5100\nb2,Torgersen,36,3300\n")
+    done = run("bash/loop.sh", MODEL, "birds.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second = done.stdout.splitlines()
+    assert first.startswith("bird a1: Gentoo (Gentoo: 0.9") and second.startswith("bird b2: Adelie (Gentoo: 0.0")
+
+
+def test_a_loop_over_a_file_that_is_wrong(run, tmp_path):
+    (tmp_path / "birds.csv").write_text("ring,bill_length_mm\na1,48.2\nb2,long\n")
+    done = run("bash/loop.sh", MODEL, "birds.csv")
+    assert done.returncode == 2  # pipefail
+    assert done.stdout.startswith("bird a1: ") and done.stdout.count("\n") == 1
+    assert done.stderr == "birds.csv:3:4: feature 'bill_length_mm': expected float32, got text\n"
+
+
+def test_a_coprocess(run):
+    done = run("bash/coproc.sh", MODEL)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, second, third = done.stdout.splitlines()
+    assert first == '{"label":"Gentoo"}' and third == '{"label":"Chinstrap"}'
+    assert second.startswith('{"error":{"status":"DTYPE_MISMATCH"') and REFUSED in second
+
+
+def test_another_language(run):
+    done = run("perl/stream.pl", MODEL)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"Gentoo\nrefused: {REFUSED}\n", "")
+    assert run("perl/stream.pl", "nowhere.onnx").returncode != 0
