@@ -12,11 +12,11 @@ namespace {
 
 constexpr uint64_t kMaxWish = UINT64_C(1) << 40;
 
-// Few sizes, so that an idle channel fits the next borrower.
-uint64_t round_up(uint64_t bytes) {
+// Few sizes, so that an idle channel fits the next borrower; but none that the server would refuse where `bytes` are within its limit.
+uint64_t round_up(uint64_t bytes, uint64_t limit) {
   uint64_t size = kPage;
   while (size < bytes) size *= 2;
-  return size;
+  return std::max({bytes, kPage, std::min(size, limit)});
 }
 
 // An idle channel that is far too large is left to those who need it.
@@ -81,8 +81,8 @@ std::unique_ptr<Channel> Client::borrow(uint64_t request_bytes, uint64_t respons
   if (request_bytes > kMaxWish || response_bytes > kMaxWish)
     throw Error(SIDECALL_OUT_OF_RANGE,
                 "a call of " + std::to_string(std::max(request_bytes, response_bytes)) + " bytes: expected at most 2^40");
-  request_bytes = round_up(request_bytes);
-  response_bytes = round_up(response_bytes);
+  request_bytes = round_up(request_bytes, shared_->served.max_request_bytes);
+  response_bytes = round_up(response_bytes, shared_->served.max_response_bytes);
   while (std::unique_ptr<Channel> idle = [&] {
     const std::lock_guard guard(shared_->lock);
     auto& all = shared_->idle;

@@ -1,6 +1,7 @@
 // The loop of the control thread, and how a server starts, drains and ends; see control.h.
 #include "control.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/epoll.h>
@@ -78,8 +79,8 @@ void check(const Service& service, const ServerOptions& options, const Limits& l
 Limits limits_of(const Service& service, const ServerOptions& options) {
   Limits limits;
   limits.max_slots = options.max_slots;
-  limits.max_request_bytes = options.max_request_bytes;
-  limits.max_response_bytes = options.max_response_bytes;
+  limits.max_request_bytes = align_up(options.max_request_bytes, kPage);  // as slots are granted
+  limits.max_response_bytes = align_up(options.max_response_bytes, kPage);
   limits.least_request_bytes = table_bytes(service.inputs.size());
   limits.least_response_bytes = std::max<uint64_t>(table_bytes(service.outputs.size()), sizeof(ErrorRecord));
   return limits;
@@ -162,6 +163,7 @@ void Control::control(Fd fd, int64_t drain_ns) {
   post([this, shared, drain_ns] {
     if (is_draining_) return;
     control_ = std::move(*shared);
+    fcntl(control_.fd(), F_SETFD, FD_CLOEXEC);  // inherited: what a handler starts must not keep it open, or a death would go unseen
     control_drain_ns_ = drain_ns;
     watch(control_.fd(), EPOLLIN | EPOLLRDHUP, Source::kControl, 0);
   });

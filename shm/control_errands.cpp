@@ -1,14 +1,20 @@
 // The queue and its thread; see control_errands.h.
 #include "control_errands.h"
 
+#include <system_error>
 #include <utility>
 
 namespace sidecall::shm {
 
 void Errands::run(std::function<void()> errand) {
-  const std::lock_guard<std::mutex> lock(mutex_);
+  std::unique_lock<std::mutex> lock(mutex_);
+  try {
+    if (!thread_.joinable()) thread_ = std::thread(&Errands::work, this);
+  } catch (const std::system_error&) {  // threads are short: others wait rather than the server ends
+    lock.unlock();
+    return errand();
+  }
   waiting_.push_back(std::move(errand));
-  if (!thread_.joinable()) thread_ = std::thread(&Errands::work, this);
   changed_.notify_one();
 }
 

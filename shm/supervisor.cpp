@@ -136,7 +136,9 @@ class Supervisor::Impl {
         Socket ours, theirs;
         Socket::pair(&ours, &theirs);
         const int fd = theirs.fd();
-        if (worker.control.send(&kAttach, 1, &fd, 1) == Sent::kDone) asked.push_back({number, std::move(ours)});
+        if (worker.control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;
+        ask_status(ours);  // all of them before the first answer: one that hangs must not hide the others
+        asked.push_back({number, std::move(ours)});
       }
       num_workers = workers_.size();
       sum.set_refused(refused_, held_.size() + waiting_.size());
@@ -144,7 +146,7 @@ class Supervisor::Impl {
     }
     const Deadline deadline = Deadline::after(kAnswerNs);
     for (Question& question : asked) {
-      if (const std::string json = ask_status(question.socket, deadline); !json.empty()) sum.add(question.worker, json);
+      if (const std::string json = read_status(question.socket, deadline); !json.empty()) sum.add(question.worker, json);
     }
     return sum.json(num_workers);
   }

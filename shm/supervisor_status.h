@@ -26,8 +26,9 @@ class StatusSum {
   std::vector<std::string> each_;
 };
 
-// Asks over a connection that a worker was given. "" where it does not answer in time.
-std::string ask_status(Socket& socket, Deadline deadline);
+// Asks over a connection that a worker was given, and reads what it answers: "" where it does not in time.
+void ask_status(Socket& socket);
+std::string read_status(Socket& socket, Deadline deadline);
 
 // Answers a HELLO that asks for the status and is still unread.
 void send_status(Socket& socket, std::string_view json);

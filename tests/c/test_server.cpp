@@ -5,9 +5,11 @@
 #include <atomic>
 #include <catch2/catch_all.hpp>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <sidecall/server.hpp>
 #include <thread>
+#include <vector>
 
 #include "function_server.h"
 #include "support.h"
@@ -167,6 +169,67 @@ TEST_CASE("a handler is told when nobody waits any more") {
   CHECK(sidecall_call_run(call.get(), 50000000, error()) == SIDECALL_TIMEOUT);
   for (int i = 0; i < 5000 && !was_told; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   CHECK(was_told);
+}
+
+TEST_CASE("calls may be as large as a limit that is no power of two") {
+  const std::string address = fresh_address();
+  sidecall_service service{};
+  service.struct_size = sizeof service;
+  service.signature = kTwice;
+  service.signature_length = sizeof kTwice - 1;
+  service.handler = [](void*, sidecall_request* request) {
+    sidecall_view x = SIDECALL_VIEW_INIT, y = SIDECALL_VIEW_INIT;
+    sidecall_status status = sidecall_request_input(request, 0, &x, nullptr);
+    if (status == SIDECALL_OK) status = sidecall_request_output(request, 0, x.dims, x.rank, &y, nullptr);
+    if (status == SIDECALL_OK) std::memcpy(y.data, x.data, x.data_bytes);
+    return status;
+  };
+  sidecall_server_options options;
+  sidecall_server_options_init(&options);
+  options.max_request_bytes = options.max_response_bytes = 3000001;
+  sidecall_server* server = nullptr;
+  REQUIRE(sidecall_server_open_service(address.c_str(), &service, SIDECALL_VERIFY_OFF, &options, &server, error()) == SIDECALL_OK);
+  {
+    const sidecall::Model model(address);
+    const std::vector<double> x(2 * 150000, 7.0);
+    const int64_t dims[] = {150000, 2};
+    sidecall::Call call(model, 1);
+    call.copy_input(0, sidecall::View::of<double>({x.data(), x.size()}, {dims, 2}));
+    call.run();
+    CHECK(call.output(0).as<const double>()[299999] == 7.0);
+    const std::vector<double> more(2 * 200000, 7.0);
+    const int64_t too_many[] = {200000, 2};
+    CHECK_THROWS_AS(call.copy_input(0, sidecall::View::of<double>({more.data(), more.size()}, {too_many, 2})), sidecall::Error);
+  }
+  sidecall_server_close(server);
+}
+
+TEST_CASE("a bool that a function was given stays as it was checked") {
+  const char signature[] =
+      R"({"inputs": [{"name": "x", "dtype": "bool", "dims": [-1]}], "outputs": [{"name": "y", "dtype": "int64", "dims": [1]}]})";
+  std::atomic<int> step{0};
+  const FunctionServer server(fresh_address(), signature, [&](sidecall_request* request) {
+    sidecall_view x = SIDECALL_VIEW_INIT, y = SIDECALL_VIEW_INIT;
+    const int64_t one = 1;
+    sidecall_request_input(request, 0, &x, nullptr);
+    sidecall_request_output(request, 0, &one, 1, &y, nullptr);
+    step = 1;
+    while (step != 2) std::this_thread::yield();
+    *static_cast<int64_t*>(y.data) = *static_cast<const unsigned char*>(x.data);
+    return sidecall_status{SIDECALL_OK};
+  });
+  const sidecall::Model model(server.address());
+  sidecall::Call call(model, 1);
+  auto* const place = static_cast<unsigned char*>(call.input(0).get().data);  // in the segment
+  *place = 1;
+  std::thread liar([&] {
+    while (step != 1) std::this_thread::yield();
+    *place = 255;
+    step = 2;
+  });
+  call.run();
+  liar.join();
+  CHECK(call.output(0).as<const int64_t>()[0] == 1);
 }
 
 TEST_CASE("options are checked") {

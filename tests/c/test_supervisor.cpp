@@ -110,6 +110,21 @@ TEST_CASE("connections are spread over the workers, and the sum of their counter
   sidecall_text_close(text);
 }
 
+TEST_CASE("a worker that does not answer hides no other from the status") {
+  Supervisor supervisor(fresh_address());
+  const int silent = supervisor.add(1);
+  const unsigned char load[5] = {3, 0, 0, 0, 0};  // it is ready, and never heard of again
+  REQUIRE(send(silent, load, sizeof load, 0) == sizeof load);
+  const int control = supervisor.add(2);
+  fcntl(control, F_SETFD, 0);  // as a worker inherits it
+  const sidecall::Server two = worker(control, 2);
+  REQUIRE(eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 2; }));
+  const std::string status = supervisor.status();
+  CHECK(status.find("\"each\":[{\"worker\":2,") != std::string::npos);
+  CHECK((fcntl(control, F_GETFD) & FD_CLOEXEC) != 0);  // what a worker starts does not outlive it on this socket
+  ::close(silent);
+}
+
 TEST_CASE("a worker that is gone is forgotten, and its clients go to another") {
   const std::string address = fresh_address();
   Supervisor supervisor(address);

@@ -151,8 +151,9 @@ sidecall_status sidecall_server_open_service(const char* at, const sidecall_serv
             "verify: expected a SIDECALL_VERIFY_* value, got another number");
     const sidecall_server_options known = sidecall::checked_options(options);
     const std::shared_ptr<const Model> model = sidecall::model_of(*service, verify);
-    // The function was told what it may be given.
-    std::vector<bool> in_place(model->signature().inputs.size(), true);
+    // The function was told what it may be given. A bool that is neither 0 nor 1 breaks compilers' and libraries' rules, so it must stay as checked.
+    std::vector<bool> in_place;
+    for (const sidecall::TensorSpec& input : model->signature().inputs) in_place.push_back(input.dtype != SIDECALL_BOOL);
     *out_server = sidecall::open_server(at, model, std::move(in_place), known);
   });
 }

@@ -74,7 +74,7 @@ class Workers:
             now = time.monotonic()
             for due, place in [entry for entry in self._due if entry[0] <= now]:
                 self._due.remove((due, place))
-                self._start(place)
+                self._start_again(place)
 
     def end(self, drain: float) -> bool:
         """Hangs up, waits for the workers to drain, kills what is left. True where nothing had to be killed."""
@@ -117,6 +117,14 @@ class Workers:
         finally:
             os.close(control)
         self._running[place] = _Worker(number, process, os.pidfd_open(process.pid), time.monotonic())
+
+    def _start_again(self, place: int) -> None:
+        """As `_start`; later, where processes or descriptors are short."""
+        try:
+            self._start(place)
+        except (OSError, errors.OutOfMemory) as error:
+            self._due.append((time.monotonic() + _LONGEST_PAUSE, place))
+            self._log(3, "worker.failed", reason=str(error), restart_in=_LONGEST_PAUSE)
 
     def _bury(self, place: int, worker: _Worker) -> None:
         status = worker.process.wait()
