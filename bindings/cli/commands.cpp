@@ -5,7 +5,8 @@ namespace sidecall::cli {
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> table = {
-      {"predict", "answer rows: JSON Lines or CSV in and out", "sidecall predict fraud.onnx rows.csv --keep tx_id > answers.csv", run_predict},
+      {"predict", "answer rows: JSON Lines or CSV in and out", "sidecall predict fraud.onnx rows.csv --keep tx_id > answers.csv",
+       run_predict},
       {"run", "tensors in, tensors out: .npy files", "sidecall run resnet.onnx --tensor image=@x.npy --out scores=@y.npy", run_run},
       {"info", "what a model takes and gives, and how it was made", "sidecall info fraud.onnx", run_info},
       {"verify", "run the golden rows on this machine", "sidecall verify fraud.onnx churn.onnx", run_verify},

@@ -65,9 +65,9 @@ void read_strings(PyObject* array, Tensor* tensor) {
 py::object new_array(const TensorSpec& spec, int rank, const int64_t* dims, void* data, bool is_writeable) {
   Py_INCREF(spec.descr.ptr());  // the function below takes a reference
   const auto& npy = Npy::get();
-  return py::reinterpret_steal<py::object>(npy.PyArray_NewFromDescr_(npy.PyArray_Type_, spec.descr.ptr(), rank,
-                                                                     reinterpret_cast<const Py_intptr_t*>(dims), nullptr, data,
-                                                                     data != nullptr && is_writeable ? Npy::NPY_ARRAY_WRITEABLE_ : 0, nullptr));
+  return py::reinterpret_steal<py::object>(
+      npy.PyArray_NewFromDescr_(npy.PyArray_Type_, spec.descr.ptr(), rank, reinterpret_cast<const Py_intptr_t*>(dims), nullptr, data,
+                                data != nullptr && is_writeable ? Npy::NPY_ARRAY_WRITEABLE_ : 0, nullptr));
 }
 
 void fill_strings(const sidecall_view& view, PyObject* array, int64_t count) {

@@ -112,7 +112,8 @@ TEST_CASE("a graph's width takes no memory before it is checked") {
   sidecall::add_plain_columns(&signature);
   CHECK(signature.columns.empty());
   CHECK(status_of([&] {
-          sidecall::parse_contract(R"({"format": 1, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})", "test", true, &signature);
+          sidecall::parse_contract(R"({"format": 1, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})", "test", true,
+                                   &signature);
         }) == SIDECALL_CONTRACT_INVALID);
 }
 
