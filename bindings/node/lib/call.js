@@ -26,9 +26,9 @@ class Call {
   #hasRun = false
   #strings = [] // what was assigned to string inputs
 
-  constructor(native, signature, rows, timeoutNs) {
+  constructor(native, signature, rows, timeoutNs, gate) {
     if (!(native instanceof addon.Model)) throw new TypeError('calls are opened by model.call()')
-    const workspace = new Workspace(native, signature, rows)
+    const workspace = new Workspace(native, signature, rows, gate)
     this.#workspace = workspace
     this.#native = native
     this.#timeoutNs = timeoutNs
@@ -147,7 +147,7 @@ class Call {
   close() {
     if (this.#isClosed) return
     this.#isClosed = true
-    if (this.#isBusy) this.#workspace.native.cancel()
+    if (this.#isBusy) this.#workspace.cancel()
     else this.#workspace.close()
   }
 }

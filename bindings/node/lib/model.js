@@ -109,7 +109,7 @@ class Model {
     checkNames(options, CALL)
     const { rows = 1 } = options
     if (typeof rows !== 'number' || !Number.isSafeInteger(rows)) throw wrongType('options.rows', 'a whole number', rows)
-    return new Call(this.#native, this.#runner.signature, rows, this.#timeoutNs)
+    return new Call(this.#native, this.#runner.signature, rows, this.#timeoutNs, this.#runner.gate)
   }
 
   types(name) {

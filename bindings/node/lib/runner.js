@@ -6,8 +6,8 @@ const { Answers } = require('./answers.js')
 const { closed } = require('./errors.js')
 const { Pace, turn } = require('./pace.js')
 const { Layout, Staging, isRecord, nameOf } = require('./records.js')
-const { submit } = require('./tasks.js')
-const { Workspace } = require('./workspace.js')
+const { Gate, submit } = require('./tasks.js')
+const { LONG_TEXT, Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
 const MAX_KEPT_REMOTE = 32 // each is a connection, and the kernel limits how many descriptors may watch one server
@@ -19,6 +19,7 @@ class Runner {
     this.native = native
     this.signature = signature
     this.isClosed = false
+    this.gate = isRemote ? new Gate() : null
     this.maxKept = isRemote ? MAX_KEPT_REMOTE : MAX_KEPT
     this.inputIndex = new Map(signature.inputs.map((spec, i) => [spec.name, i]))
     this.layout = new Layout(signature, isClosedFeature, ignoresExtra)
@@ -39,7 +40,7 @@ class Runner {
 
   take(kept) {
     const workspace = kept.pop()
-    if (workspace === undefined) return new Workspace(this.native, this.signature, 1)
+    if (workspace === undefined) return new Workspace(this.native, this.signature, 1, this.gate)
     if (workspace.isBulky) this.bulk -= workspace.weigh()
     return workspace
   }
@@ -145,7 +146,8 @@ class Runner {
         staging.write(workspace.inputs)
       } else {
         staging.set(workspace.native)
-        if (workspace.rows !== rows) workspace.isShapeStale = true
+        if (workspace.rows !== rows) workspace.reshape()
+        if (this.gate !== null && staging.hasLonger(LONG_TEXT)) workspace.isSettled = false
         workspace.rows = rows
       }
       return workspace

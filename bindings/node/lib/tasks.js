@@ -11,10 +11,47 @@ const { onAbort } = require('./signals.js')
 const MAX_STARTED = Math.max(32, 2 * THREADS)
 const MAX_WAITING = 16384
 const RETRY_MS = 1
+const CONNECT_MS = 30_000 // what the library gives a run in another process that has no deadline
 
 let numStarted = 0
+let numGated = 0
 let isRetrying = false
 const queue = { tasks: [], first: 0 }
+
+/**
+ * Of a model in another process. Starting a run may have to connect, and then waits for that process, on one of the few threads of
+ * Node's pool: one run of a model at a time.
+ */
+class Gate {
+  constructor() {
+    this.isTaken = false
+    this.waiting = []
+  }
+
+  take() {
+    this.isTaken = true
+  }
+
+  wait(task) {
+    this.waiting.push(task)
+    ++numGated
+  }
+
+  open() {
+    this.isTaken = false
+    this.offer()
+  }
+
+  /** While nobody has it: the next goes to the head of the queue, and comes back. */
+  offer() {
+    if (this.isTaken) return
+    const task = this.waiting.shift()
+    if (task === undefined) return
+    --numGated
+    task.leaveGate()
+    putFirst(task)
+  }
+}
 
 class Task {
   /**
@@ -28,6 +65,7 @@ class Task {
     this.estimate = estimate // null for what is to run on a thread in any case
     this.read = read
     this.release = release
+    this.isStarting = false // on a thread, which has the workspace
     this.isStarted = false
     this.isSettled = false
     this.begin = now()
@@ -74,17 +112,26 @@ class Task {
 
   abort() {
     this.settle(this.reject, this.signal.reason)
-    if (this.isStarted) this.workspace.native.cancel()
+    this.stop()
+  }
+
+  /** Settled before its end. */
+  stop() {
+    if (this.isStarted || this.isStarting) this.workspace.native.cancel()
     else this.over() // whoever comes to it in a queue sees that it is settled
+  }
+
+  expire() {
+    if (this.isStarted) return
+    this.settle(this.reject, fail('TIMEOUT', 'the deadline passed before the run was over'))
+    this.stop()
   }
 
   /** For those that wait; a deadline counts from the call on. */
   watchDeadline() {
     if (this.timeoutNs <= 0) return
     const ms = Math.min(this.timeoutNs / 1e6, 2 ** 31 - 1)
-    this.timer = setTimeout(() => {
-      if (!this.isStarted) this.fail(fail('TIMEOUT', 'the deadline passed before the run was over'))
-    }, ms)
+    this.timer = setTimeout(() => this.expire(), ms)
   }
 
   /** 0 is not a deadline but a mistake, which the library refuses. */
@@ -110,19 +157,65 @@ class Task {
 
   /** On a thread; false when the library's queue is full. */
   start() {
+    const { workspace } = this
     try {
-      this.workspace.prepare()
-      if (!this.workspace.native.start(this.remainingNs())) return false
+      workspace.prepare()
+      if (workspace.gate !== null && !workspace.isSettled) {
+        this.pass(workspace.gate)
+        return true
+      }
+      workspace.isSettled = false
+      if (!workspace.native.start(this.remainingNs())) return false
     } catch (error) {
       this.fail(error)
       return true
     }
+    ++numStarted
+    this.noteStarted()
+    return true
+  }
+
+  noteStarted() {
     this.isStarted = true
     this.started = now()
     this.estimate?.noteStart()
-    ++numStarted
     clearTimeout(this.timer)
-    return true
+  }
+
+  /** Starts where that may take a while. */
+  pass(gate) {
+    if (gate.isTaken) {
+      gate.wait(this)
+      if (this.timeoutNs === -1) this.timer = setTimeout(() => this.expire(), CONNECT_MS)
+      return
+    }
+    this.workspace.native.startOnThread(this.remainingNs(), (error, isFull) => this.onStart(error, isFull))
+    gate.take()
+    this.isStarting = true
+    ++numStarted
+  }
+
+  leaveGate() {
+    if (this.timeoutNs === -1) clearTimeout(this.timer)
+  }
+
+  /** From the event loop: the thread has given the workspace back. */
+  onStart(error, isFull) {
+    const { gate, native, isCancelled } = this.workspace
+    this.isStarting = false
+    gate.open()
+    if (error === undefined) {
+      this.noteStarted()
+      if (this.isSettled || isCancelled) native.cancel() // the thread may not have seen it
+    } else {
+      --numStarted
+      if (isFull && !this.isSettled) {
+        putFirst(this)
+        return retry()
+      }
+      this.fail(error)
+    }
+    pump()
   }
 
   /** From the event loop. `isReleasedOnly`: the run was told to end, and the engine has not let go yet. */
@@ -130,6 +223,7 @@ class Task {
     if (isReleasedOnly) return this.settle(this.reject, error)
     --numStarted
     if (error === undefined) {
+      this.workspace.succeed()
       this.estimate?.noteBack(now() - this.started)
       this.succeed()
     } else {
@@ -145,6 +239,7 @@ function startAll() {
     if (task.isShort()) turn.defer(() => task.runHere())
     else if (!task.isSettled && !task.start()) return false
     ++queue.first
+    task.workspace.gate?.offer()
   }
   return true
 }
@@ -157,12 +252,21 @@ function pump() {
     queue.first = 0
   }
   // Full of runs of other threads: nobody will tell when there is room.
-  if (hasRoom || numStarted > 0 || isRetrying) return
+  if (!hasRoom && numStarted === 0) retry()
+}
+
+function retry() {
+  if (isRetrying) return
   isRetrying = true
   setTimeout(() => {
     isRetrying = false
     pump()
   }, RETRY_MS)
+}
+
+function putFirst(task) {
+  if (queue.first > 0) queue.tasks[--queue.first] = task
+  else queue.tasks.unshift(task)
 }
 
 function enqueue(task) {
@@ -173,7 +277,7 @@ function enqueue(task) {
 /** The promise of a run off this turn of the event loop. */
 function submit(request) {
   const task = new Task(request)
-  if (queue.tasks.length - queue.first >= MAX_WAITING) {
+  if (queue.tasks.length - queue.first + numGated >= MAX_WAITING) {
     task.fail(fail('BUSY', `the queue of asynchronous runs is full: ${MAX_WAITING} wait`))
     return task.promise
   }
@@ -182,4 +286,4 @@ function submit(request) {
   return task.promise
 }
 
-module.exports = { submit }
+module.exports = { Gate, submit }

@@ -13,11 +13,24 @@ constexpr int64_t kCallBytes = 16 * 1024;
 
 }  // namespace
 
+// A start that a thread works on.
+struct Call::Starting {
+  Call* call = nullptr;
+  sidecall_call* handle = nullptr;
+  int64_t timeout_ns = -1;
+  sidecall_status status = SIDECALL_INTERNAL;
+  std::unique_ptr<sidecall_fault[]> faults{new sidecall_fault[kMaxFaults]};
+  sidecall_error error = Environment::empty_error();
+  napi_async_work work = nullptr;
+  napi_ref done = nullptr;
+};
+
 void Call::define(Napi::Env env, Napi::Object exports) {
   const Napi::Function constructor = DefineClass(env, "Call",
                                                  {
                                                      InstanceMethod<&Call::run_until>("runUntil"),
                                                      InstanceMethod<&Call::start>("start"),
+                                                     InstanceMethod<&Call::start_on_thread>("startOnThread"),
                                                      InstanceMethod<&Call::cancel_run>("cancel"),
                                                      InstanceMethod<&Call::close_call>("close"),
                                                      InstanceMethod<&Call::own_input>("ownInput"),
@@ -67,6 +80,10 @@ Call::~Call() { close(); }
 
 void Call::close() {
   if (handle_ == nullptr) return;
+  if (is_starting_) {
+    is_close_wanted_ = true;
+    return cancel();
+  }
   environment_->calls.erase(this);
   if (poll_ != nullptr) std::exchange(poll_, nullptr)->close([environment = environment_] { environment->poll_closed(); });
   sidecall_call_close(std::exchange(handle_, nullptr));
@@ -112,24 +129,85 @@ Napi::Value Call::run_until(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// start(timeoutNs): false when the queue is full; otherwise onFinish(error, isReleasedOnly) follows, twice where a run was told to end.
-Napi::Value Call::start(const Napi::CallbackInfo& info) {
-  const Napi::Env env = info.Env();
+// Before a start: its end will be seen on the loop.
+void Call::watch() {
   if (poll_ == nullptr) {
     int32_t fd = -1;
     environment_->check(sidecall_call_fd(handle_, &fd, environment_->error()));
     poll_ = Poll::open(environment_->loop, fd, [this] { on_ready(); });
-    if (poll_ == nullptr) throw Napi::Error::New(env, "libuv refuses to watch a run");
+    if (poll_ == nullptr) throw Napi::Error::New(environment_->env, "libuv refuses to watch a run");
     environment_->poll_opened();
   }
   for (const Window& window : inputs_) window.copy_in();
+}
+
+void Call::note_started() {
+  is_pending_ = true;
+  poll_->resume();
+  poll_->hold();
+  Ref();
+}
+
+// start(timeoutNs): false when the queue is full; otherwise onFinish(error, isReleasedOnly) follows, twice where a run was told to end.
+Napi::Value Call::start(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  watch();
   const sidecall_status status = sidecall_call_start(handle_, info[0].As<Napi::Number>().Int64Value(), environment_->error());
   if (status == SIDECALL_BUSY && !is_busy()) return Napi::Boolean::New(env, false);
   environment_->check(status);
-  is_pending_ = true;
-  poll_->hold();
-  Ref();
+  note_started();
   return Napi::Boolean::New(env, true);
+}
+
+// startOnThread(timeoutNs, done): the same where it may have to connect to another process. done(error, isFull) comes first.
+Napi::Value Call::start_on_thread(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  watch();
+  auto starting = std::make_unique<Starting>();
+  starting->call = this;
+  starting->handle = handle_;
+  starting->error.faults = starting->faults.get();
+  starting->error.faults_capacity = kMaxFaults;
+  starting->timeout_ns = info[0].As<Napi::Number>().Int64Value();
+  const auto execute = [](napi_env, void* data) {
+    auto* self = static_cast<Starting*>(data);
+    self->status = sidecall_call_start(self->handle, self->timeout_ns, &self->error);
+  };
+  const napi_value name = Napi::String::New(env, "sidecall.start");
+  if (napi_create_reference(env, info[1], 1, &starting->done) != napi_ok ||
+      napi_create_async_work(env, nullptr, name, execute, on_started, starting.get(), &starting->work) != napi_ok ||
+      napi_queue_async_work(env, starting->work) != napi_ok) {
+    throw Napi::Error::New(env, "no work can be queued");
+  }
+  starting.release();  // NOLINT(bugprone-unused-return-value): on_started() frees it
+  is_starting_ = true;
+  Ref();
+  return env.Undefined();
+}
+
+// Plain C here, as in open.cpp: it runs at the end of an environment too.
+void Call::on_started(napi_env env, napi_status, void* data) {
+  const std::unique_ptr<Starting> starting(static_cast<Starting*>(data));
+  Call* self = starting->call;
+  Environment& environment = *self->environment_;
+  napi_delete_async_work(env, starting->work);
+  napi_value done = nullptr;
+  napi_get_reference_value(env, starting->done, &done);
+  napi_delete_reference(env, starting->done);
+  self->is_starting_ = false;
+  if (self->is_close_wanted_) self->close();
+  if (environment.is_closing || done == nullptr) return;
+  const bool is_started = starting->status == SIDECALL_OK && self->handle_ != nullptr;
+  try {
+    if (is_started) self->note_started();
+    const bool is_full = starting->status == SIDECALL_BUSY && self->handle_ != nullptr && !self->is_busy();
+    const napi_value error =
+        starting->status == SIDECALL_OK ? environment.env.Undefined() : environment.make_error(starting->status, &starting->error);
+    Napi::Function(env, done).Call({error, Napi::Boolean::New(env, is_full)});
+  } catch (const Napi::Error& error) {
+    error.ThrowAsJavaScriptException();
+  }
+  self->Unref();
 }
 
 // Has the engine not let go yet? Asks for an input that cannot exist: whether the call is idle is looked at first.
@@ -139,7 +217,8 @@ bool Call::is_busy() {
 }
 
 void Call::on_ready() {
-  if (handle_ == nullptr || !is_pending_) return;
+  if (handle_ == nullptr) return;
+  if (!is_pending_) return poll_->pause();
   const sidecall_status status = sidecall_call_finish(handle_, 0, environment_->error());
   if (status == SIDECALL_BUSY || environment_->is_closing) return;
   // Told to end, a run is reported at once, and once more when the engine lets go.

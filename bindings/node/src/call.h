@@ -18,17 +18,20 @@ class Call final : public Napi::ObjectWrap<Call> {
   explicit Call(const Napi::CallbackInfo& info);
   ~Call() override;
 
-  // For the end of the environment.
+  // For the end of the environment. close() is put off while a thread has the call.
   void cancel() { sidecall_call_cancel(handle_); }
   void await();
   void close();
 
  private:
+  struct Starting;
+
   static napi_value run_now(napi_env env, napi_callback_info info);
 
   // call.cpp
   Napi::Value run_until(const Napi::CallbackInfo& info);
   Napi::Value start(const Napi::CallbackInfo& info);
+  Napi::Value start_on_thread(const Napi::CallbackInfo& info);
   Napi::Value cancel_run(const Napi::CallbackInfo& info);
   Napi::Value close_call(const Napi::CallbackInfo& info);
 
@@ -54,6 +57,9 @@ class Call final : public Napi::ObjectWrap<Call> {
   void give_tensor(const Napi::CallbackInfo& info, bool borrow);
   void on_ready();
   bool is_busy();
+  void watch();
+  void note_started();
+  static void on_started(napi_env env, napi_status status, void* data);
 
   std::shared_ptr<Environment> environment_;
   sidecall_call* handle_ = nullptr;
@@ -61,7 +67,9 @@ class Call final : public Napi::ObjectWrap<Call> {
   std::vector<Window> outputs_;
   std::vector<int64_t> dims_;  // of the input that is being given
   Poll* poll_ = nullptr;
-  bool is_pending_ = false;  // started, and the engine has not let go
+  bool is_pending_ = false;       // started, and the engine has not let go
+  bool is_starting_ = false;      // a thread has the call
+  bool is_close_wanted_ = false;  // when it is back
   int64_t external_bytes_ = 0;
 };
 

@@ -9,8 +9,6 @@
 namespace sidecall_node {
 namespace {
 
-constexpr uint32_t kMaxFaults = 1000;  // what the library keeps
-
 Napi::Value fault_fields(Napi::Env env, const sidecall_fault& fault) {
   auto fields = Napi::Array::New(env, 6);
   fields[0U] = Napi::String::New(env, sidecall_status_name(fault.status));

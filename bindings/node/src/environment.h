@@ -16,6 +16,8 @@ namespace sidecall_node {
 
 class Call;
 
+constexpr uint32_t kMaxFaults = 1000;  // what the library keeps
+
 class Environment {
  public:
   // Registers the clean-up of the environment. Never global state: two copies of the package and any number of workers share the process.

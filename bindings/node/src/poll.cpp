@@ -21,10 +21,24 @@ Poll* Poll::open(uv_loop_s* loop, int fd, std::function<void()> on_ready) {
   poll->handle_ = handle;
   poll->on_ready_ = std::move(on_ready);
   uv_handle_set_data(handle, poll);
-  // Cannot fail after a successful init on a descriptor that is open.
-  uv_poll_start(handle, kUvReadable, [](uv_handle_s* self, int, int) { static_cast<Poll*>(uv_handle_get_data(self))->on_ready_(); });
+  poll->arm();
   uv_unref(handle);
   return poll;
+}
+
+// Cannot fail after a successful init on a descriptor that is open.
+void Poll::arm() {
+  uv_poll_start(handle_, kUvReadable, [](uv_handle_s* self, int, int) { static_cast<Poll*>(uv_handle_get_data(self))->on_ready_(); });
+}
+
+void Poll::pause() {
+  if (!is_paused_) uv_poll_stop(handle_);
+  is_paused_ = true;
+}
+
+void Poll::resume() {
+  if (is_paused_) arm();
+  is_paused_ = false;
 }
 
 void Poll::hold() { uv_ref(handle_); }

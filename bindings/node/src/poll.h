@@ -17,6 +17,10 @@ class Poll {
   void hold();
   void release();
 
+  // While nobody waits for `fd`: what is readable then would be told again and again.
+  void pause();
+  void resume();  // nothing where it is not paused
+
   // Nothing is called afterwards but `on_closed`, from the loop; frees the object. The descriptor must stay open until this returns.
   void close(std::function<void()> on_closed);
 
@@ -24,7 +28,10 @@ class Poll {
   Poll() = default;
   ~Poll() = default;
 
+  void arm();
+
   uv_handle_s* handle_ = nullptr;
+  bool is_paused_ = false;
   std::function<void()> on_ready_;
   std::function<void()> on_closed_;
 };

@@ -14,6 +14,7 @@ const char* uv_handle_type_name(int type);
 void uv_handle_set_data(uv_handle_s* handle, void* data);
 void* uv_handle_get_data(const uv_handle_s* handle);
 int uv_poll_init(uv_loop_s* loop, uv_handle_s* handle, int fd);
+int uv_poll_stop(uv_handle_s* handle);
 int uv_poll_start(uv_handle_s* handle, int events, void (*on_ready)(uv_handle_s* handle, int status, int events));
 void uv_ref(uv_handle_s* handle);
 void uv_unref(uv_handle_s* handle);

@@ -1,0 +1,216 @@
+// A server that stands still while runs have to connect to it: the loop goes on, deadlines and aborts come on time, and nothing is lost.
+'use strict'
+
+const assert = require('node:assert/strict')
+const { once } = require('node:events')
+const fs = require('node:fs')
+const path = require('node:path')
+const test = require('node:test')
+const { Worker } = require('node:worker_threads')
+
+const { open } = require('../../bindings/node')
+const { modelPath, packageFolder, temporaryFolder } = require('./support/paths.js')
+const { serve } = require('./support/server.js')
+const slow = require('./support/slow.js')
+
+const folder = temporaryFolder()
+const LATER = 60_000 // a deadline that no test waits for
+
+/** Returns when no thread of the process runs any more, which is later than kill() does. */
+function stop({ pid }) {
+  process.kill(pid, 'SIGSTOP')
+  const isStopped = thread => /^State:\tT/m.test(fs.readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'))
+  while (!fs.readdirSync(`/proc/${pid}/task`).every(isStopped)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+}
+
+/** `use` gets a model that has never run, and its server. */
+async function withServed(file, use) {
+  const server = serve(file)
+  try {
+    const first = await open(server.address, { waitMs: 20_000 })
+    first.close()
+    const model = await open(server.address)
+    await use(model, {
+      address: server.address,
+      stop: () => stop(server.child),
+      goOn: () => server.child.kill('SIGCONT')
+    })
+    model.close()
+  } finally {
+    server.child.kill('SIGCONT')
+    await server.stop()
+  }
+}
+
+function withSlow(use) {
+  const file = path.join(folder, 'slow.onnx')
+  fs.writeFileSync(file, slow.source)
+  return withServed(file, use)
+}
+
+const give = (...values) => slow.inputsFor(0, Float32Array.from(values))
+
+async function assertWorks(model) {
+  assert.deepEqual([...(await model.run(give(7))).y], [7])
+  assert.deepEqual([...model.runSync(give(8, 9)).y], [8, 9])
+}
+
+/** Fulfils when the loop has turned so often. */
+async function turn(times) {
+  for (let i = 0; i < times; ++i) await new Promise(resolve => setImmediate(resolve))
+}
+
+/** How often a timer fired until `promise` settled. */
+async function ticksDuring(promise) {
+  let ticks = 0
+  const timer = setInterval(() => ++ticks, 1)
+  try {
+    await promise
+  } finally {
+    clearInterval(timer)
+  }
+  return ticks
+}
+
+test('a deadline ends a run that has to connect, and timers fire meanwhile', () =>
+  withSlow(async (model, server) => {
+    server.stop()
+    const run = assert.rejects(model.run(give(1), { timeoutMs: 100 }), { code: 'TIMEOUT', retryable: true })
+    assert.ok((await ticksDuring(run)) >= 5)
+    server.goOn()
+    await assertWorks(model)
+  }))
+
+test('the same for predict', () =>
+  withServed(modelPath('label_string.onnx'), async (model, server) => {
+    const record = Object.fromEntries(model.signature.features.map(({ name }) => [name, 1]))
+    server.stop()
+    const run = assert.rejects(model.predict(record, { timeoutMs: 100 }), { code: 'TIMEOUT' })
+    assert.ok((await ticksDuring(run)) >= 5)
+    server.goOn()
+    assert.deepEqual(await model.predict(record), model.predictSync(record))
+  }))
+
+test('a run that outgrows its connection has to connect as well', () =>
+  withSlow(async (model, server) => {
+    await assertWorks(model)
+    server.stop()
+    const run = assert.rejects(model.run(slow.inputsFor(0, new Float32Array(1e6)), { timeoutMs: 100 }), { code: 'TIMEOUT' })
+    assert.ok((await ticksDuring(run)) >= 5)
+    server.goOn()
+    const { y } = await model.run(slow.inputsFor(0, new Float32Array(1e6).fill(2)))
+    assert.ok(y.length === 1e6 && y.every(value => value === 2))
+    await assertWorks(model)
+  }))
+
+test('inputs are read before run returns, and what is wrong is said at once', () =>
+  withSlow(async (model, server) => {
+    server.stop()
+    const x = Float32Array.of(3, 4)
+    const run = model.run(slow.inputsFor(0, x))
+    x.fill(9)
+    await assert.rejects(model.run(slow.inputsFor(0, Float64Array.of(1))), { code: 'DTYPE_MISMATCH', feature: 'x' })
+    await assert.rejects(
+      model.run({
+        ...give(1),
+        get z() {
+          throw new RangeError('mine')
+        }
+      }),
+      RangeError
+    )
+    server.goOn()
+    assert.deepEqual([...(await run).y], [3, 4])
+  }))
+
+test('abort while a run connects', () =>
+  withSlow(async (model, server) => {
+    server.stop()
+    const controller = new AbortController()
+    const runs = [1, 2, 3].map(value => model.run(give(value), { signal: controller.signal }))
+    const last = model.run(give(4))
+    await turn(20)
+    controller.abort('enough')
+    for (const run of runs) await assert.rejects(run, error => error === 'enough')
+    server.goOn()
+    assert.equal((await last).y[0], 4)
+    await assertWorks(model)
+  }))
+
+test('close while runs connect: they end first', () =>
+  withSlow(async (model, server) => {
+    server.stop()
+    const runs = [1, 2, 3].map(value => model.run(give(value)))
+    await turn(20)
+    model.close()
+    await assert.rejects(model.run(give(5)), { code: 'INVALID_ARGUMENT' })
+    server.goOn()
+    assert.deepEqual(
+      (await Promise.all(runs)).map(({ y }) => y[0]),
+      [1, 2, 3]
+    )
+  }))
+
+test('a call connects when it first runs, and may be closed meanwhile', () =>
+  withSlow(async (model, server) => {
+    server.stop()
+    const call = model.call()
+    call.inputs.x[0] = 5
+    call.inputs.n[0] = 10n ** 9n
+    const run = call.run({ timeoutMs: LATER })
+    assert.throws(() => call.runSync(), { code: 'BUSY' })
+    await turn(20)
+    call.close()
+    const other = model.call()
+    other.inputs.x[0] = 6
+    assert.throws(() => other.runSync({ timeoutMs: 20 }), { code: 'TIMEOUT' })
+    server.goOn()
+    await assert.rejects(run, { code: 'CANCELLED' })
+    await other.run()
+    assert.equal(other.outputs.y[0], 6)
+    other.close()
+  }))
+
+test('many runs that have to connect leave the pool of threads to others', () =>
+  withSlow(async (model, server) => {
+    server.stop()
+    const controller = new AbortController()
+    let isAnyOver = false
+    const runs = Array.from({ length: 100 }, (_, i) =>
+      model.run(give(i), { signal: controller.signal, timeoutMs: LATER }).finally(() => {
+        isAnyOver = true
+      })
+    )
+    const outcomes = Promise.allSettled(runs)
+    for (let i = 0; i < 10; ++i) await fs.promises.readFile(__filename)
+    assert.equal(isAnyOver, false)
+    server.goOn()
+    for (const [i, { value }] of (await outcomes).entries()) assert.equal(value.y[0], i)
+  }))
+
+test('a run after a synchronous one that timed out', () =>
+  withSlow(async (model, server) => {
+    await assertWorks(model)
+    server.stop()
+    assert.throws(() => model.runSync(give(1, 2), { timeoutMs: 10 }), { code: 'TIMEOUT' })
+    const run = assert.rejects(model.run(give(1, 2, 3), { timeoutMs: 100 }), { code: 'TIMEOUT' })
+    assert.ok((await ticksDuring(run)) >= 5)
+    server.goOn()
+    await assertWorks(model)
+  }))
+
+test('a worker that is terminated while a run connects', () =>
+  withSlow(async (model, server) => {
+    const worker = new Worker(path.join(__dirname, 'workers', 'connecting.js'), {
+      workerData: { package: packageFolder, address: server.address }
+    })
+    await once(worker, 'message')
+    server.stop()
+    worker.postMessage('run')
+    await once(worker, 'message')
+    const end = worker.terminate()
+    await turn(20)
+    server.goOn()
+    await end
+    await assertWorks(model)
+  }))
