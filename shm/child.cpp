@@ -74,10 +74,16 @@ int become(const Plan& plan) noexcept {
     standard.sa_handler = SIG_DFL;
     sigaction(number, &standard, nullptr);  // fails for some, which are standard already
   }
-  const int empty = open("/dev/null", O_RDONLY);
+  // Where the program has closed its standard descriptors, something else may have their numbers: close-on-exec tells.
+  const int socket = plan.socket > STDERR_FILENO ? plan.socket : fcntl(plan.socket, F_DUPFD, kSocketNumber);
+  const int empty = open("/dev/null", O_RDWR);
+  const int errors = fcntl(STDERR_FILENO, F_GETFD);
+  const bool has_errors = errors >= 0 && (errors & FD_CLOEXEC) == 0;
   // Duplicates lose close-on-exec; a descriptor that is in place already has to be told.
-  if (empty < 0 || dup2(empty, STDIN_FILENO) < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0) return errno;
-  if (plan.socket == kSocketNumber ? fcntl(kSocketNumber, F_SETFD, 0) < 0 : dup2(plan.socket, kSocketNumber) < 0) return errno;
+  if (socket < 0 || empty < 0 || dup2(empty, STDIN_FILENO) < 0) return errno;
+  if (!has_errors && dup2(empty, STDERR_FILENO) < 0) return errno;
+  if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0) return errno;
+  if (socket == kSocketNumber ? fcntl(kSocketNumber, F_SETFD, 0) < 0 : dup2(socket, kSocketNumber) < 0) return errno;
   if (syscall(SYS_close_range, kSocketNumber + 1, ~0U, 0) != 0)
     for (int fd = kSocketNumber + 1; fd < plan.last_descriptor; ++fd) close(fd);
   sigset_t none;

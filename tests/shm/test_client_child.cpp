@@ -63,6 +63,22 @@ TEST_CASE("a child inherits nothing but its socket") {
   close(open_one);
 }
 
+TEST_CASE("a program without standard descriptors has children all the same") {
+  int kept[3];
+  for (int fd = 0; fd < 3; ++fd) {
+    kept[fd] = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+    close(fd);
+  }
+  std::string message;
+  const int32_t status = status_of_open("inherit", &message);
+  for (int fd = 0; fd < 3; ++fd) {
+    dup2(kept[fd], fd);
+    close(kept[fd]);
+  }
+  CHECK(message.empty());
+  CHECK(status == SIDECALL_OK);
+}
+
 TEST_CASE("words are split as a shell splits them, and nothing is expanded") {
   std::string message;
   CHECK(status_of_open("words 'two words' \"\\$HOME*\"", &message) == SIDECALL_OK);
