@@ -75,7 +75,7 @@ export interface OpenOptions {
   verify?: 'error' | 'warn' | 'off'
   /** What to do with a feature that the model does not know. Default 'error'. */
   extra?: 'error' | 'ignore'
-  /** The deadline of every run that sets none of its own, in milliseconds; default none in process. */
+  /** The deadline of every run that sets none of its own, in milliseconds; default none in process, 30 s in another one. */
   timeoutMs?: number
   /** How long to wait for a server that is still starting, in milliseconds; default 0. */
   waitMs?: number
@@ -140,7 +140,10 @@ export interface Model<Types extends ModelTypes = AnyModel> {
   run(inputs: Types['inputs'], options?: AsyncOptions): Promise<Types['outputs']>
   runSync(inputs: Types['inputs'], options?: RunOptions): Types['outputs']
 
-  /** Opens a reusable workspace for `rows` rows (default 1): its buffers are what the engine reads and writes. */
+  /**
+   * Opens a reusable workspace for `rows` rows (default 1): its buffers are what the engine reads and writes. Over `shm:` and `exec:` nothing is
+   * asked of the other process before the first run, which connects: `runSync` waits for that within its deadline, `run` off the event loop.
+   */
   call(options?: { rows?: number }): Call<Types>
 
   /** The source of a TypeScript declaration for `open<Name>()`, as `sidecall types` writes it. */

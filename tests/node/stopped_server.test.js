@@ -10,7 +10,7 @@ const { Worker } = require('node:worker_threads')
 
 const { open } = require('../../bindings/node')
 const { modelPath, packageFolder, temporaryFolder } = require('./support/paths.js')
-const { serve } = require('./support/server.js')
+const { serve, serveAt } = require('./support/server.js')
 const slow = require('./support/slow.js')
 
 const folder = temporaryFolder()
@@ -32,6 +32,8 @@ async function withServed(file, use) {
     const model = await open(server.address)
     await use(model, {
       address: server.address,
+      file,
+      kill: server.kill,
       stop: () => stop(server.child),
       goOn: () => server.child.kill('SIGCONT')
     })
@@ -197,6 +199,35 @@ test('a run after a synchronous one that timed out', () =>
     assert.ok((await ticksDuring(run)) >= 5)
     server.goOn()
     await assertWorks(model)
+  }))
+
+test('a successor that stands still: idle connections come back off the loop', () =>
+  withSlow(async (model, server) => {
+    await Promise.all(Array.from({ length: 8 }, (_, i) => model.run(give(i))))
+    await server.kill()
+    const successor = serveAt(server.address, server.file)
+    try {
+      ;(await open(server.address, { waitMs: 20_000 })).close()
+      stop(successor.child)
+      const runs = Promise.allSettled(Array.from({ length: 8 }, (_, i) => model.run(give(i), { timeoutMs: 100 })))
+      assert.ok((await ticksDuring(runs)) >= 5)
+      for (const { reason } of await runs) assert.equal(reason.code, 'TIMEOUT')
+      successor.child.kill('SIGCONT')
+      await assertWorks(model)
+    } finally {
+      successor.child.kill('SIGCONT')
+      await successor.stop()
+    }
+  }))
+
+test('an idle connection whose server died leaves the loop asleep', () =>
+  withSlow(async (model, server) => {
+    await assertWorks(model)
+    await server.kill()
+    await turn(20)
+    const before = performance.eventLoopUtilization()
+    await new Promise(resolve => setTimeout(resolve, 200))
+    assert.ok(performance.eventLoopUtilization(before).utilization < 0.5)
   }))
 
 test('a worker that is terminated while a run connects', () =>

@@ -165,7 +165,9 @@ class Task {
         return true
       }
       workspace.isSettled = false
-      if (!workspace.native.start(this.remainingNs())) return false
+      const isStarted = workspace.native.start(this.remainingNs(), workspace.gate !== null)
+      if (isStarted === null) this.pass(workspace.gate)
+      if (!isStarted) return isStarted === null
     } catch (error) {
       this.fail(error)
       return true

@@ -148,10 +148,12 @@ void Call::note_started() {
   Ref();
 }
 
-// start(timeoutNs): false when the queue is full; otherwise onFinish(error, isReleasedOnly) follows, twice where a run was told to end.
+// start(timeoutNs, mayRefuse): null where something came over the connection while it was idle, most likely its end, and it may refuse: then
+// startOnThread is to be used. False when the queue is full; otherwise onFinish(error, isReleasedOnly) follows, twice where a run was told to end.
 Napi::Value Call::start(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   watch();
+  if (poll_->is_paused() && info[1].ToBoolean()) return env.Null();
   const sidecall_status status = sidecall_call_start(handle_, info[0].As<Napi::Number>().Int64Value(), environment_->error());
   if (status == SIDECALL_BUSY && !is_busy()) return Napi::Boolean::New(env, false);
   environment_->check(status);

@@ -12,7 +12,11 @@ let started = 0
 
 /** Starts a server of the file. `address` is for open(); it may still be starting: open with waitMs. */
 function serve(file, ...options) {
-  const address = `shm:${path.join(folder, `${++started}.sock`)}`
+  return serveAt(`shm:${path.join(folder, `${++started}.sock`)}`, file, ...options)
+}
+
+/** The same at an address, for one that comes after another. */
+function serveAt(address, file, ...options) {
   const child = spawn(command, ['serve', file, '--at', address, '--log-level', 'error', ...options], { stdio: 'ignore' })
   const ended = once(child, 'exit')
   const end = async signal => {
@@ -23,4 +27,4 @@ function serve(file, ...options) {
   return { address, child, stop: () => end('SIGTERM'), kill: () => end('SIGKILL') }
 }
 
-module.exports = { serve }
+module.exports = { serve, serveAt }
