@@ -1,0 +1,229 @@
+"""`make bench-cli`: the command beside what one would write instead, in one run. Writes results/cli.json, prints tables and bars."""
+
+import argparse
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import joblib
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common import Bar, Report, WrongAnswerError, describe_versions, print_table
+from models import RING, TOLERANCE, Workload, write_workloads
+from processes import JOBLIB, ONNXRUNTIME, Cold, Whole, play_cold, python, time_stream
+
+HERE = Path(__file__).resolve().parent
+PACKAGES = ["sidecall", "numpy", "onnxruntime", "scikit-learn", "joblib", "pandas", "pyarrow"]
+DISTINCT = 20_000  # rows of the large file, which then repeat
+
+
+class Settings:
+    """How much is measured: the whole, or a quick look that only shows that all of it works."""
+
+    def __init__(self, quick: bool):
+        self.cold_rounds = 2 if quick else 30
+        self.csv_rows = DISTINCT if quick else 1_000_000
+        self.csv_rounds = 1 if quick else 5
+        self.stream_rounds = 50 if quick else 5_000
+
+
+class Programs:
+    """The programs that are measured, and what they are started with."""
+
+    def __init__(self, build: Path):
+        self.command = Path(os.environ.get("BENCH_SIDECALL_CLI", build / "bin/sidecall"))
+        self.cold = build / "bin/bench-cli-cold"
+        for path in (self.command, self.cold):
+            if not path.is_file():
+                raise FileNotFoundError(f"expected {path}: build it with -DSIDECALL_BUILD_BENCHMARKS=ON (make bench-cli does)")
+        import onnxruntime
+
+        self.library = sorted(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*"))[-1]
+        self.environment = os.environ | {"SIDECALL_ONNXRUNTIME": str(self.library), "ORT_DISABLE_TELEMETRY": "1"}
+
+    @contextmanager
+    def served(self, model: Path, at: str) -> Iterator[None]:
+        with subprocess.Popen([self.command, "serve", model, "--at", at], env=self.environment, stderr=subprocess.DEVNULL) as server:
+            try:
+                deadline = time.monotonic() + 30
+                while subprocess.run([self.command, "status", at, "--ready"], capture_output=True, check=False).returncode != 0:
+                    if time.monotonic() > deadline or server.poll() is not None:
+                        raise RuntimeError("sidecall serve did not become ready")
+                    time.sleep(0.05)
+                yield
+            finally:
+                server.terminate()
+
+
+def differs(got: np.ndarray, expected: np.ndarray) -> bool:
+    return got.shape != expected.shape or not (np.abs(got - expected) <= TOLERANCE).all()
+
+
+def measure_cold(settings: Settings, programs: Programs, gbm: Workload, report: Report, complain: Callable[[str], None]) -> None:
+    print("measuring cold starts", file=sys.stderr)
+    model, record = gbm.folder / "model.onnx", (gbm.folder / "records.jsonl").read_bytes().split(b"\n")[0] + b"\n"
+    joblib.dump(pickle.loads((gbm.folder / "model.pickle").read_bytes()), gbm.folder / "model.joblib")
+    numbers = np.fromfile(gbm.folder / "features.f32", np.float32, width_of(gbm))
+    at = f"shm:{gbm.folder}/warm.sock"
+    contenders = [
+        ours := Cold("sidecall", "predict", [str(programs.command), "predict", str(model)], record),
+        warm := Cold("sidecall", "predict, warm shm:", [str(programs.command), "predict", at], record),
+        raw := Cold(
+            "c", "onnxruntime", [str(programs.cold), str(programs.library), str(model)], ",".join(map(repr, numbers.tolist())).encode()
+        ),
+        Cold("python", "onnxruntime", python(ONNXRUNTIME, model), record),
+        slow := Cold("python", "joblib, scikit-learn", python(JOBLIB, gbm.folder / "model.joblib"), record),
+    ]
+
+    def check(contender: Cold, got: np.ndarray) -> None:
+        if differs(got, gbm.expected[0]):
+            complain(f"cold, {contender.client}, {contender.approach}: the answer is not that of the original model")
+
+    with programs.served(model, at):
+        play_cold(contenders, settings.cold_rounds, programs.environment, check)
+    for contender in contenders:
+        add_row(report, "cold", 1, contender.client, contender.approach, np.array(contender.times) / 1000)
+    report.bars.append(Bar("cold_vs_c", ours.ratio_to(raw), 1.0))
+    report.bars.append(Bar("joblib_vs_cold", slow.ratio_to(ours), 25, at_least=True))
+    report.bars.append(Bar("warm_shm_ms", float(np.median(warm.times)) / 1e6, 4))
+
+
+def width_of(workload: Workload) -> int:
+    return int((workload.folder / "shape.txt").read_text(encoding="utf-8").split()[1])
+
+
+def write_csv(path: Path, workload: Workload, rows: int) -> None:
+    """Features with seven digits, as float32 has them; the first DISTINCT rows, again and again."""
+    width = width_of(workload)
+    values = np.fromfile(workload.folder / "features.f32", np.float32).reshape(-1, width)[:DISTINCT].tolist()
+    block = "".join(",".join(f"{value:.7g}" for value in row) + "\n" for row in values)
+    names = feature_names(workload)
+    with path.open("w", encoding="utf-8") as file:
+        file.write(",".join(names) + "\n")
+        for _ in range(rows // DISTINCT):
+            file.write(block)
+
+
+def feature_names(workload: Workload) -> list[str]:
+    import sidecall
+
+    with sidecall.open(str(workload.folder / "model.onnx")) as model:
+        return [feature.name for feature in model.features]
+
+
+def check_csv(path: Path, rows: int, expected: np.ndarray) -> str | None:
+    with path.open(encoding="utf-8") as file:
+        next(file)
+        got = np.array([[float(word.strip('"')) for word in next(file).split(",")[1:]] for _ in range(DISTINCT)])
+        count = DISTINCT + sum(1 for _ in file)
+    if count != rows:
+        return f"{count} rows of {rows}"
+    return "answers are not those of the original model" if differs(got, expected[:DISTINCT]) else None
+
+
+def measure_csv(settings: Settings, programs: Programs, logistic: Workload, report: Report, complain: Callable[[str], None]) -> None:
+    print(f"measuring a CSV file of {settings.csv_rows} rows", file=sys.stderr)
+    source, target, model = logistic.folder / "rows.csv", logistic.folder / "answers.csv", logistic.folder / "model.onnx"
+    write_csv(source, logistic, settings.csv_rows)
+    rival = [sys.executable, str(HERE / "rivals.py")]
+    contenders = [
+        ours := Whole("sidecall", "predict", [str(programs.command), "predict", str(model), str(source)], True),
+        pandas := Whole("python", "pandas, onnxruntime", [*rival, "pandas", str(model), str(source), str(target)], False),
+        Whole("python", "pyarrow, onnxruntime", [*rival, "pyarrow", str(model), str(source), str(target)], False),
+    ]
+    cpu = max(os.sched_getaffinity(0))
+    for number in range(settings.csv_rounds):
+        for contender in contenders if number % 2 == 0 else reversed(contenders):
+            contender.run(target, programs.environment, cpu)
+            fault = check_csv(target, settings.csv_rows, logistic.expected)
+            if fault:
+                complain(f"csv, {contender.client}, {contender.approach}: {fault}")
+    for contender in contenders:
+        row = add_row(report, "csv", settings.csv_rows, contender.client, contender.approach, np.array(contender.seconds) * 1e6)
+        row["rows_per_s"] = settings.csv_rows / float(np.median(contender.seconds))
+        row["peak_mb"] = max(contender.peaks_mb)
+    report.bars.append(Bar("csv_rows_per_s", settings.csv_rows / float(np.median(ours.seconds)), 1e6, at_least=True))
+    report.bars.append(Bar("csv_peak_mb", max(ours.peaks_mb), 200))
+    report.bars.append(Bar("pandas_vs_csv", pandas.ratio_to(ours), 2.5, at_least=True))
+
+
+def measure_stream(settings: Settings, programs: Programs, gbm: Workload, report: Report, complain: Callable[[str], None]) -> None:
+    print("measuring --stream", file=sys.stderr)
+    lines = [line + b"\n" for line in (gbm.folder / "records.jsonl").read_bytes().split(b"\n")[:RING]]
+
+    def check(row: int, got: np.ndarray) -> None:
+        if differs(got, gbm.expected[row]):
+            complain("stream: an answer is not that of the original model")
+
+    command = [str(programs.command), "predict", str(gbm.folder / "model.onnx"), "--stream"]
+    times = time_stream(command, lines, settings.stream_rounds, programs.environment, check) / 1000
+    add_row(report, "stream", 1, "sidecall", "predict --stream", times)
+    report.bars.append(Bar("stream_us", float(np.median(times)), 60))
+
+
+def add_row(report: Report, scenario: str, rows: int, client: str, approach: str, times_us: np.ndarray) -> dict:
+    p50, p99 = np.percentile(times_us, [50, 99])
+    row = {"scenario": scenario, "rows": rows, "approach": approach, "client": client}
+    report.rows.append(row | {"p50_us": float(p50), "p99_us": float(p99), "calls": len(times_us)})
+    return report.rows[-1]
+
+
+def print_report(report: Report) -> None:
+    table = []
+    for row in report.rows:
+        table.append(
+            [f"{row['scenario']}: {row['client']} {row['approach']}", f"{row['p50_us'] / 1000:.3f}", f"{row['p99_us'] / 1000:.3f}"]
+        )
+        table[-1] += [f"{row['rows_per_s']:,.0f}", f"{row['peak_mb']:.0f}"] if "peak_mb" in row else ["", ""]
+    print()
+    print_table(["scenario: client, approach", "p50 ms", "p99 ms", "rows/s", "peak MB"], table)
+    print("\n" + "\n".join(report.notes))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--build", type=Path, required=True, help="CMake's build folder, with the benchmarks built")
+    parser.add_argument("--output", type=Path, help="where the results go; benchmarks/results/cli.json by default")
+    parser.add_argument("--quick", action="store_true", help="few calls: shows that all answers are right, says nothing about time")
+    options = parser.parse_args()
+    settings, programs = Settings(options.quick), Programs(options.build.resolve())
+    faults: list[str] = []
+    report = Report("cli", describe_versions(PACKAGES))
+    report.notes.append(
+        "cold: from the start of a process to its end, input and output by pipes; the C program releases what it made and returns"
+    )
+    report.notes.append(
+        f"csv: 30 features of 7 digits, {DISTINCT} distinct rows that repeat, every process on one CPU; onnxruntime with one thread"
+    )
+    folder = Path(tempfile.mkdtemp(prefix="sidecall-bench-"))
+    try:
+        gbm, logistic = write_workloads(folder, DISTINCT, ["gbm", "logistic"])
+        measure_cold(settings, programs, gbm, report, faults.append)
+        measure_csv(settings, programs, logistic, report, faults.append)
+        measure_stream(settings, programs, gbm, report, faults.append)
+    finally:
+        shutil.rmtree(folder)
+    if faults:
+        raise WrongAnswerError("\n".join(dict.fromkeys(faults)))
+    path = report.write(options.output)
+    print_report(report)
+    print(f"\nwritten to {path}")
+    report.print_bars()
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except WrongAnswerError as error:
+        print(f"wrong answers:\n{error}", file=sys.stderr)
+        sys.exit(1)
