@@ -137,7 +137,7 @@ verify: $(BUILD)/.system-verify ## the sleep and wake of the channel's ring, exp
 faults: setup ## deaths at each step of the channel, ten thousand of them
 	@SIDECALL_LONG=1 $(BIN)/python -m pytest tests/faults
 
-bench: bench-inproc bench-node bench-shm ## all benchmarks
+bench: bench-inproc bench-node bench-shm bench-cli ## all benchmarks
 
 bench-node: $(BUILD)/node-peers/.created
 bench-shm: $(BUILD)/.system-bench-shm
