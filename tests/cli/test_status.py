@@ -23,7 +23,7 @@ def at(tmp_path: Path) -> str:
 def test_the_page(sidecall, jobs, at):
     with serving(sidecall, jobs, at) as served:
         row = row_of(sidecall, jobs)
-        assert sidecall("predict", at, stdin=row * 4).code == 0
+        assert sidecall("predict", at, "--batch=1", stdin=row * 4).code == 0
         served.status(calls=4)
         done = sidecall("status", at)
         assert (done.code, done.err) == (0, "")
@@ -36,7 +36,7 @@ def test_the_page(sidecall, jobs, at):
 def test_counters_as_json(sidecall, jobs, at):
     with serving(sidecall, jobs, at) as served:
         row = row_of(sidecall, jobs)
-        sidecall("predict", at, stdin=row * 3)
+        sidecall("predict", at, "--batch=1", stdin=row * 3)
         status = served.status(calls=3)
         assert status["calls"] == 3
         assert status["errors"] == 0
@@ -50,7 +50,7 @@ def test_counters_as_json(sidecall, jobs, at):
 
 def test_prometheus_can_read_it(sidecall, jobs, at):
     with serving(sidecall, jobs, at) as served:
-        sidecall("predict", at, stdin=row_of(sidecall, jobs) * 2)
+        sidecall("predict", at, "--batch=1", stdin=row_of(sidecall, jobs) * 2)
         served.status(calls=2)
         done = sidecall("status", at, "--prometheus")
     assert (done.code, done.err) == (0, "")
