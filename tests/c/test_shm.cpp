@@ -310,3 +310,31 @@ TEST_CASE("many calls of one model, and of one after the other") {
     for (size_t i = 0; i < calls.size(); ++i) CHECK(calls[i].get_f64(0, 0) == 89 + 1000.0 * static_cast<double>(i));
   }
 }
+
+TEST_CASE("texts that grow from run to run leave a large output where it is") {
+  const char signature[] = R"({"inputs": [{"name": "x", "dtype": "string", "dims": [-1], "dim_names": ["N"]}],)"
+                           R"( "outputs": [{"name": "y", "dtype": "float32", "dims": [-1, 384], "dim_names": ["N", ""]}]})";
+  const FunctionServer server(fresh_address(), signature, [&](sidecall_request* request) {
+    sidecall_view x = SIDECALL_VIEW_INIT, y = SIDECALL_VIEW_INIT;
+    sidecall_request_input(request, 0, &x, nullptr);
+    const int64_t dims[] = {x.dims[0], 384};
+    sidecall_request_output(request, 0, dims, 2, &y, nullptr);
+    std::memset(y.data, 0, y.data_bytes);
+    static_cast<float*>(y.data)[383] = static_cast<float>(x.offsets[1]);
+    return sidecall_status{SIDECALL_OK};
+  });
+  const sidecall::Model model(server.address());
+  sidecall::Call call(model, 200);
+  const void* before = nullptr;
+  for (const int64_t length : {10, 60, 200, 3000}) {
+    std::vector<int64_t> offsets(201);
+    for (size_t i = 0; i < offsets.size(); ++i) offsets[i] = length * static_cast<int64_t>(i);
+    const std::string text(static_cast<size_t>(offsets.back()), 'x');
+    REQUIRE(sidecall_call_set_strings(call.get(), 0, text.data(), offsets.data(), 200, error()) == SIDECALL_OK);
+    call.run();
+    const sidecall::Span<const float> y = call.output(0).as<const float>();
+    CHECK(y[383] == static_cast<float>(length));
+    CHECK((before == nullptr || before == y.data()));
+    before = y.data();
+  }
+}

@@ -26,12 +26,16 @@ uint64_t slot_bytes(uint64_t wanted, uint64_t present, uint64_t limit) {
   return shm::align_up(std::max<uint64_t>(roomy, 1), shm::kPage);
 }
 
+bool has_strings(const std::vector<TensorSpec>& specs) {
+  return std::any_of(specs.begin(), specs.end(), [](const TensorSpec& spec) { return spec.dtype == SIDECALL_STRING; });
+}
+
 }  // namespace
 
 RouteBinding::RouteBinding(RouteShared* shared)
     : shared_(shared),
       inputs_(shared->inputs),
-      outputs_(shared->outputs),
+      outputs_(shared->outputs, has_strings(shared->inputs)),
       input_data_(shared->inputs.size(), nullptr),
       own_inputs_(shared->inputs.size()) {}
 

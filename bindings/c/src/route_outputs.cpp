@@ -17,7 +17,7 @@ constexpr uint64_t kBytesPerString = 32;
 
 }  // namespace
 
-RouteOutputs::RouteOutputs(const std::vector<TensorSpec>& specs) {
+RouteOutputs::RouteOutputs(const std::vector<TensorSpec>& specs, bool may_move) : may_move_(may_move) {
   for (const TensorSpec& spec : specs) {
     outputs_.emplace_back();
     outputs_.back().spec = spec;
@@ -85,7 +85,7 @@ void RouteOutputs::check_shape(const Output& output) const {
 bool RouteOutputs::may_stay(const Output& output) const {
   if (output.answer->bytes <= kLargeBytes || output.bound != nullptr || output.spec.dtype == SIDECALL_BOOL || output.is_copied)
     return false;
-  return all_known_ || !output.dims;
+  return (all_known_ && !may_move_) || !output.dims;
 }
 
 void* RouteOutputs::target(Output* output) const {

@@ -17,7 +17,8 @@ namespace sidecall {
 // write. Large ones are read where they lie, if their shapes are known before the run, so that they lie there every time.
 class RouteOutputs {
  public:
-  explicit RouteOutputs(const std::vector<TensorSpec>& specs);
+  // With `may_move` a call can come to need another slot although no shape has changed, as strings grow: then everything is copied.
+  RouteOutputs(const std::vector<TensorSpec>& specs, bool may_move);
 
   // The shapes that are coming; nullopt where only a run can tell. Throws OUT_OF_RANGE.
   void expect(const std::vector<std::optional<Dims>>& dims);
@@ -58,6 +59,7 @@ class RouteOutputs {
   void take(Output* output, const unsigned char* from) const;
 
   std::vector<Output> outputs_;
+  const bool may_move_;
   bool all_known_ = false;
   const unsigned char* slot_ = nullptr;  // of the last answer
 };
