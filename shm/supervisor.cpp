@@ -195,15 +195,29 @@ class Supervisor::Impl {
       const int count = ::epoll_wait(epoll_.get(), events, 64, wait_ms());
       const std::lock_guard lock(mutex_);
       if (is_closing_) return;
-      for (int i = 0; i < count; ++i) handle(events[i].data.u64);
-      drop_late();
-      hand_over_held();
+      for (int i = 0; i < count; ++i) attend([&] { handle(events[i].data.u64); });
+      attend([&] {
+        if (is_paused_) watch(listener_.fd(), kListener);
+        is_paused_ = false;
+        drop_late();
+        hand_over_held();
+      });
+    }
+  }
+
+  // One connection's trouble, or a shortage of memory or watches, must not end the address.
+  template <typename Body>
+  void attend(Body body) noexcept {
+    try {
+      body();
+    } catch (const std::exception& error) {
+      log(LogLevel::kError, "supervisor.failed", Facts().text("reason", error.what()).take());
     }
   }
 
   int wait_ms() {
     const std::lock_guard lock(mutex_);
-    if (!held_.empty() && count_ready() > 0) return kRetryMs;
+    if (is_paused_ || (!held_.empty() && count_ready() > 0)) return kRetryMs;
     if (waiting_.empty()) return -1;
     return static_cast<int>(waiting_.front().deadline.left_ns() / 1000000) + 1;
   }
@@ -230,10 +244,10 @@ class Supervisor::Impl {
       Fd fd(::accept4(listener_.fd(), nullptr, nullptr, SOCK_CLOEXEC));
       if (!fd) {
         if (errno == EINTR || errno == ECONNABORTED) continue;
-        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-          log(LogLevel::kWarning, "supervisor.exhausted", Facts().text("reason", std::strerror(errno)).take());
-          std::this_thread::sleep_for(std::chrono::milliseconds(kRetryMs));  // the listener stays readable
-        }
+        if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
+        log(LogLevel::kWarning, "supervisor.exhausted", Facts().text("reason", std::strerror(errno)).take());
+        // It stays readable: looked at again a moment later.
+        is_paused_ = ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener_.fd(), nullptr) == 0;
         return;
       }
       admit(std::move(fd));
@@ -362,6 +376,7 @@ class Supervisor::Impl {
   mutable std::mutex mutex_;
   std::condition_variable changed_;  // a worker became ready, a question came, the end
   bool is_closing_ = false;
+  bool is_paused_ = false;  // the listener is not watched
   Listener listener_;
   std::map<int32_t, Worker> workers_;
   std::list<Waiting> waiting_;  // for their HELLO; the oldest first
