@@ -67,11 +67,13 @@ std::unique_ptr<Server> Server::of_model(const std::optional<std::string>& at, c
   const ModelHandle handle = model.handle();
   CallError error;
   sidecall_status status = SIDECALL_OK;
+  sidecall_server* opened = nullptr;
   {
     const py::gil_scoped_release release;
-    status = sidecall_server_open(c_str(at), handle.get(), server->options_->get(), &server->server_, error.get());
+    status = sidecall_server_open(c_str(at), handle.get(), server->options_->get(), &opened, error.get());
   }
   error.check(status);
+  server->server_ = {opened, sidecall_server_close};
   return server;
 }
 
@@ -90,15 +92,17 @@ std::unique_ptr<Server> Server::of_function(const std::optional<std::string>& at
   service.context = server->function_.get();
   CallError error;
   sidecall_status status = SIDECALL_OK;
+  sidecall_server* opened = nullptr;
   {
     const py::gil_scoped_release release;
-    status = sidecall_server_open_service(c_str(at), &service, verify, server->options_->get(), &server->server_, error.get());
+    status = sidecall_server_open_service(c_str(at), &service, verify, server->options_->get(), &opened, error.get());
   }
   error.check(status);
+  server->server_ = {opened, sidecall_server_close};
   return server;
 }
 
-sidecall_server* Server::handle() const {
+std::shared_ptr<sidecall_server> Server::handle() const {
   if (server_ == nullptr) raise_status(SIDECALL_INVALID_ARGUMENT, "the server is closed");
   return server_;
 }
@@ -106,19 +110,20 @@ sidecall_server* Server::handle() const {
 py::str Server::status() const {
   CallError error;
   sidecall_text* text = nullptr;
-  error.check(sidecall_server_status(handle(), &text, error.get()));
+  error.check(sidecall_server_status(handle().get(), &text, error.get()));
   return taken(text);
 }
 
-int Server::fd() const { return sidecall_server_fd(handle()); }
+int Server::fd() const { return sidecall_server_fd(handle().get()); }
 
 bool Server::drain(int64_t timeout_ns) {
-  sidecall_server* server = handle();
+  std::shared_ptr<sidecall_server> server = handle();
   CallError error;
   sidecall_status status = SIDECALL_OK;
   {
     const py::gil_scoped_release release;
-    status = sidecall_server_drain(server, timeout_ns, error.get());
+    status = sidecall_server_drain(server.get(), timeout_ns, error.get());
+    server.reset();  // perhaps its end, which waits for handlers that need the GIL
   }
   if (status == SIDECALL_TIMEOUT) return false;
   error.check(status);
@@ -126,24 +131,26 @@ bool Server::drain(int64_t timeout_ns) {
 }
 
 void Server::close() {
-  sidecall_server* server = std::exchange(server_, nullptr);
+  std::shared_ptr<sidecall_server> server = std::exchange(server_, nullptr);
   if (server == nullptr) return;
   const py::gil_scoped_release release;  // handlers that run need it to end
-  sidecall_server_close(server);
+  server.reset();
 }
 
 Supervisor::Supervisor(const std::string& at, const py::dict& options, const py::object& log)
     : options_(std::make_unique<ServerOptions>(options, log)) {
   CallError error;
   sidecall_status status = SIDECALL_OK;
+  sidecall_supervisor* opened = nullptr;
   {
     const py::gil_scoped_release release;
-    status = sidecall_supervisor_open(at.c_str(), options_->get(), &supervisor_, error.get());
+    status = sidecall_supervisor_open(at.c_str(), options_->get(), &opened, error.get());
   }
   error.check(status);
+  supervisor_ = {opened, sidecall_supervisor_close};
 }
 
-sidecall_supervisor* Supervisor::handle() const {
+std::shared_ptr<sidecall_supervisor> Supervisor::handle() const {
   if (supervisor_ == nullptr) raise_status(SIDECALL_INVALID_ARGUMENT, "the supervisor is closed");
   return supervisor_;
 }
@@ -151,21 +158,22 @@ sidecall_supervisor* Supervisor::handle() const {
 int Supervisor::add(int32_t worker) {
   CallError error;
   int32_t fd = -1;
-  error.check(sidecall_supervisor_add(handle(), worker, &fd, error.get()));
+  error.check(sidecall_supervisor_add(handle().get(), worker, &fd, error.get()));
   return fd;
 }
 
-void Supervisor::remove(int32_t worker) { sidecall_supervisor_remove(handle(), worker); }
+void Supervisor::remove(int32_t worker) { sidecall_supervisor_remove(handle().get(), worker); }
 
-int32_t Supervisor::num_ready() const { return sidecall_supervisor_num_ready(handle()); }
+int32_t Supervisor::num_ready() const { return sidecall_supervisor_num_ready(handle().get()); }
 
 bool Supervisor::listen(int64_t wait_ns) {
-  sidecall_supervisor* supervisor = handle();
+  std::shared_ptr<sidecall_supervisor> supervisor = handle();
   CallError error;
   sidecall_status status = SIDECALL_OK;
   {
     const py::gil_scoped_release release;
-    status = sidecall_supervisor_listen(supervisor, wait_ns, error.get());
+    status = sidecall_supervisor_listen(supervisor.get(), wait_ns, error.get());
+    supervisor.reset();
   }
   if (status == SIDECALL_TIMEOUT) return false;
   error.check(status);
@@ -173,23 +181,24 @@ bool Supervisor::listen(int64_t wait_ns) {
 }
 
 py::str Supervisor::status() {
-  sidecall_supervisor* supervisor = handle();
+  std::shared_ptr<sidecall_supervisor> supervisor = handle();
   CallError error;
   sidecall_text* text = nullptr;
   sidecall_status status = SIDECALL_OK;
   {
     const py::gil_scoped_release release;
-    status = sidecall_supervisor_status(supervisor, &text, error.get());
+    status = sidecall_supervisor_status(supervisor.get(), &text, error.get());
+    supervisor.reset();
   }
   error.check(status);
   return taken(text);
 }
 
 void Supervisor::close() {
-  sidecall_supervisor* supervisor = std::exchange(supervisor_, nullptr);
+  std::shared_ptr<sidecall_supervisor> supervisor = std::exchange(supervisor_, nullptr);
   if (supervisor == nullptr) return;
   const py::gil_scoped_release release;
-  sidecall_supervisor_close(supervisor);
+  supervisor.reset();
 }
 
 void add_server(py::module_& module) {

@@ -75,11 +75,12 @@ class Server {
   void close();
 
  private:
-  sidecall_server* handle() const;
+  // Shared with whoever waits in it without the GIL while another thread closes it: the last one ends it.
+  std::shared_ptr<sidecall_server> handle() const;
 
   std::unique_ptr<ServerOptions> options_;
   std::unique_ptr<ServedFunction> function_;
-  sidecall_server* server_ = nullptr;
+  std::shared_ptr<sidecall_server> server_;
 };
 
 class Supervisor {
@@ -97,10 +98,10 @@ class Supervisor {
   void close();
 
  private:
-  sidecall_supervisor* handle() const;
+  std::shared_ptr<sidecall_supervisor> handle() const;  // shared as a Server's
 
   std::unique_ptr<ServerOptions> options_;
-  sidecall_supervisor* supervisor_ = nullptr;
+  std::shared_ptr<sidecall_supervisor> supervisor_;
 };
 
 void add_server(py::module_& module);

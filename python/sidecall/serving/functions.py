@@ -138,7 +138,7 @@ def _over_arrays(function: Callable[..., Any], inputs: Mapping[str, str] | None,
         "outputs": [_tensor(name, text) for name, text in outputs.items()],
     }
     dtypes = {entry["name"]: entry["dtype"] for entry in signature["outputs"]}
-    return Service(ArrayFunction(function, dtypes), json.dumps(signature, ensure_ascii=False), None, in_place=False)
+    return Service(ArrayFunction(function, dtypes), json.dumps(signature, ensure_ascii=False), None)
 
 
 def _tensor(name: str, text: str) -> dict[str, Any]:

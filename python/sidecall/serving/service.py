@@ -14,7 +14,9 @@ class Service:
     function: Callable[..., Any]
     signature: str | None = None  # JSON of the tensors; None follows from the contract
     contract: str | None = None  # JSON; None for tensors only
-    in_place: bool = True  # the function keeps none of the arrays it is given, and may read them in the caller's memory
+    # The function may read arrays in the caller's memory: it keeps none of them, and stays safe when values change between two looks. Libraries
+    # that check values before they use them, as scikit-learn does, are not.
+    in_place: bool = False
 
 
 @dataclass
