@@ -20,9 +20,9 @@ IS_LONG = os.environ.get("SIDECALL_LONG") == "1"
 
 CLIENTS = {
     "c": [str(FAULTS / "client")],
-    "python": [sys.executable, str(HERE / "client.py")],
-    "node": ["node", str(HERE / "client.js")],
-    "node-sync": ["node", str(HERE / "client.js")],
+    "python": [sys.executable, str(HERE / "fault_client.py")],
+    "node": ["node", str(HERE / "fault_client.js")],
+    "node-sync": ["node", str(HERE / "fault_client.js")],
 }
 
 

@@ -1,4 +1,4 @@
-"""client.py ADDRESS CALLS TIMEOUT_MS: as client.c."""
+"""fault_client.py ADDRESS CALLS TIMEOUT_MS: as fault_client.c."""
 
 import sys
 import time

@@ -1,4 +1,4 @@
-// client.js ADDRESS CALLS TIMEOUT_MS: as client.c, on the event loop; with "sync" behind it, on the thread
+// fault_client.js ADDRESS CALLS TIMEOUT_MS: as fault_client.c, on the event loop; with "sync" behind it, on the thread
 const { setTimeout: sleep } = require('node:timers/promises')
 const { open } = require('../../bindings/node')
 

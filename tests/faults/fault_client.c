@@ -1,4 +1,4 @@
-/* client ADDRESS CALLS TIMEOUT_MS: calls the doubling server that often, a line per call: its status, or WRONG. What client.py and client.js do too. */
+/* client ADDRESS CALLS TIMEOUT_MS: calls the doubling server that often, a line per call: its status, or WRONG. What fault_client.py and fault_client.js do too. */
 #include <sidecall/sidecall.h>
 #include <stdio.h>
 #include <stdlib.h>
