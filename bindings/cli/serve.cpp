@@ -30,6 +30,7 @@ struct ServeOptions {
   std::vector<uint32_t> allow_uids;
   int32_t threads = 1;
   int32_t max_connections = 1024;
+  int32_t max_connections_per_user = 512;
   double max_call_mib = 256;
   double max_memory_mib = 4096;
   double drain_s = 10;
@@ -69,9 +70,9 @@ int64_t group_id(const std::string& name) {
 }
 
 bool parse(const Command& self, std::vector<std::string> words, ServeOptions& options) {
-  Arguments arguments(self, "APP is a Python object, app:model, or a pickle. SIGTERM drains and ends with 0.");
+  Arguments arguments(self, "");
   auto& app = arguments.app;
-  app.add_option("MODEL", options.uri, "an .onnx file, or APP")->required()->option_text(" ");
+  app.add_option("MODEL", options.uri, "an .onnx file, app:model of Python, or a pickle")->required()->option_text(" ");
   CLI::Option* at = app.add_option("--at", options.at, "shm:NAME or shm:/path")->option_text("ADDRESS");
   app.add_option("--threads", options.threads, "that run the model; 1")->check(CLI::Range(1, 1024))->option_text("N");
   app.add_option("--allow-uid", options.allow_uids, "admit this user too; repeatable")->option_text("UID")->allow_extra_args(false);
@@ -80,11 +81,12 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
       ->check(one_of({"auto", "always"}))
       ->option_text("WHEN");
   app.add_option("--max-connections", options.max_connections, "1024")->check(CLI::Range(1, 1000000))->option_text("N");
+  app.add_option("--max-connections-per-user", options.max_connections_per_user, "512")->check(CLI::Range(1, 1000000))->option_text("N");
   app.add_option("--max-call", options.max_call_mib, "MiB of a request or answer; 256")
       ->check(CLI::Range(0.001, 1048576.0))
       ->option_text("MIB");
   app.add_option("--max-memory", options.max_memory_mib, "MiB of all connections; 4096")->check(CLI::Range(0.001, 1e9))->option_text("MIB");
-  app.add_option("--drain-timeout", options.drain_s, "seconds for running calls at the end; 10")
+  app.add_option("--drain-timeout", options.drain_s, "seconds that SIGTERM leaves running calls; 10")
       ->check(positive_seconds())
       ->option_text("S");
   app.add_flag("--json-log", options.as_json, "log lines as JSON");
@@ -109,6 +111,7 @@ sidecall_server_options server_options(const ServeOptions& options, sidecall_log
   result.num_allow_uids = static_cast<int32_t>(options.allow_uids.size());
   result.group = group_id(options.group);
   result.max_connections = options.max_connections;
+  result.max_connections_per_user = options.max_connections_per_user;
   result.max_request_bytes = result.max_response_bytes = static_cast<uint64_t>(options.max_call_mib * kMebibyte);
   result.max_memory_bytes = static_cast<uint64_t>(options.max_memory_mib * kMebibyte);
   result.drain_ns = static_cast<int64_t>(options.drain_s * 1e9);

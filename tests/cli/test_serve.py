@@ -172,8 +172,9 @@ def test_a_calls_limit(sidecall, jobs, at):
         assert done.code == 0
 
 
-def test_connections_are_counted(sidecall, jobs, at, tmp_path):
-    with serving(sidecall, jobs, at, "--max-connections", "1") as served:
+@pytest.mark.parametrize("option", ["--max-connections", "--max-connections-per-user"])
+def test_connections_are_counted(sidecall, jobs, at, option):
+    with serving(sidecall, jobs, at, option, "1") as served:
         client = sidecall.start("predict", at)
         assert client.stdin is not None
         assert client.stdout is not None

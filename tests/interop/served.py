@@ -17,18 +17,22 @@ ROOT = HERE.parents[1]
 MODELS = ROOT / "tests/vectors/models"
 
 
+def environment() -> dict[str, str]:
+    """This process's own, and in it the ONNX Runtime of this Python where none is named."""
+    engine = find_spec("onnxruntime")
+    if engine is None or not engine.submodule_search_locations or "SIDECALL_ONNXRUNTIME" in os.environ:
+        return dict(os.environ)
+    found = sorted(Path(engine.submodule_search_locations[0]).glob("capi/libonnxruntime.so*"))
+    return os.environ | {"SIDECALL_ONNXRUNTIME": str(found[0])}
+
+
 class ServerProcess:
     """A server and the address where it listens."""
 
     def __init__(self, words: list[str], path: Path, name: str):
         self.name, self.path, self.address = name, path, f"shm:{path}"
         self.log = path.with_suffix(".log").open("w+")
-        environment = dict(os.environ)
-        engine = find_spec("onnxruntime")
-        if engine is not None and engine.submodule_search_locations and "SIDECALL_ONNXRUNTIME" not in environment:
-            found = sorted(Path(engine.submodule_search_locations[0]).glob("capi/libonnxruntime.so*"))
-            environment["SIDECALL_ONNXRUNTIME"] = str(found[0])
-        self.process = subprocess.Popen(words, stderr=self.log, env=environment)
+        self.process = subprocess.Popen(words, stderr=self.log, env=environment())
         deadline = time.monotonic() + 60
         while not self._listens():
             assert self.process.poll() is None and time.monotonic() < deadline, f"{name} does not listen: {self.said()}"

@@ -10,7 +10,7 @@ from collections.abc import Generator
 import client
 import pytest
 import wire
-from served import MODELS, command
+from served import MODELS, command, environment
 from wire import Tensor
 
 ATTACH, LOAD = b"\2", 3
@@ -22,9 +22,8 @@ class Parent:
     def __init__(self) -> None:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(20)
-        environment = os.environ | {"SIDECALL_FD": str(theirs.fileno())}
         words = [command(), "serve", str(MODELS / "add.onnx")]
-        self.process = subprocess.Popen(words, env=environment, pass_fds=[theirs.fileno()])
+        self.process = subprocess.Popen(words, env=environment() | {"SIDECALL_FD": str(theirs.fileno())}, pass_fds=[theirs.fileno()])
         theirs.close()
 
     def load(self) -> int:

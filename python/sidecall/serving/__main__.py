@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             allow_uids=options.allow_uid,
             group=options.group,
             max_connections=options.max_connections,
+            max_connections_per_user=options.max_connections_per_user,
             max_call_bytes=int(options.max_call * (1 << 20)),
             max_memory_bytes=int(options.max_memory * (1 << 20)),
             drain_timeout=options.drain_timeout,
@@ -114,6 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--group", help="admit this group too")
     add("--copy", choices=("auto", "always"), default="auto", help="always: inputs are never read in place")
     add("--max-connections", metavar="N", type=int, default=1024, help="1024")
+    add("--max-connections-per-user", metavar="N", type=int, default=512, help="512")
     add("--max-call", metavar="MIB", type=float, default=256, help="MiB of a request or answer; 256")
     add("--max-memory", metavar="MIB", type=float, default=4096, help="MiB of all connections; 4096")
     add("--drain-timeout", metavar="S", type=float, default=10, help="seconds for running calls at the end; 10")
