@@ -1,0 +1,122 @@
+"""What a workload is: one file of workloads/, which holds a subclass of `Workload`. Used by run.py, the tests, and every workload.
+
+`python workload.py --out FOLDER [NAME...]` writes them for a look by hand; clients/README.md says what is in a folder."""
+
+import argparse
+import importlib
+import json
+import pkgutil
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
+
+TIE = 2  # labels of rows whose two best scores are closer than that many tolerances are not checked
+
+
+@dataclass(frozen=True)
+class Tensor:
+    name: str
+    dtype: str
+    dims: tuple[int, ...]  # without the rows
+
+    def document(self) -> dict:
+        return {"name": self.name, "dtype": self.dtype, "dims": list(self.dims)}
+
+
+@dataclass
+class Material:
+    """What a workload is made of; `write_folder` puts it where clients and servers find it."""
+
+    outputs: list[Tensor]
+    expected: np.ndarray  # float64 [rows, numbers]: the original model's answers
+    input: Tensor | None = None  # None: records
+    rows: np.ndarray | None = None  # float32 [ring + max_rows, *dims]
+    records: list[dict[str, Any]] = field(default_factory=list)
+    classes: list[Any] = field(default_factory=list)
+    original: object = None  # a scikit-learn model, for model.joblib
+
+
+class Workload:
+    """A model and the rows that it is asked about. Class attributes describe it; `make` trains it and writes what is its own."""
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    kind: ClassVar[str] = "tensor"
+    ring: ClassVar[int] = 1024  # distinct calls
+    rows: ClassVar[tuple[int, ...]] = (1,)  # rows a call that are measured
+    tolerance: ClassVar[float] = 1e-5
+
+    def make(self, folder: Path) -> Material:
+        """Writes model.onnx where there is one, and returns the rest. Deterministic."""
+        raise NotImplementedError
+
+    def write(self, parent: Path) -> Path:
+        folder = parent / self.name
+        folder.mkdir(parents=True)
+        material = self.make(folder)
+        write_folder(folder, self, material)
+        return folder
+
+
+def write_folder(folder: Path, workload: Workload, made: Material) -> None:
+    document = {
+        "name": workload.name,
+        "kind": workload.kind,
+        "ring": workload.ring,
+        "max_rows": max(workload.rows),
+        "tolerance": workload.tolerance,
+        "input": None if made.input is None else {"name": made.input.name, "dims": list(made.input.dims)},
+        "outputs": [tensor.document() for tensor in made.outputs],
+        "classes": made.classes,
+    }
+    (folder / "workload.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    made.expected.astype(np.float64).tofile(folder / "expected.f64")
+    _labels(made, workload.tolerance).tofile(folder / "labels.i64")
+    if made.rows is not None:
+        made.rows.astype(np.float32).tofile(folder / "input.f32")
+    if made.records:
+        text = "".join(json.dumps(record) + "\n" for record in made.records)
+        (folder / "records.jsonl").write_text(text, encoding="utf-8")
+    if made.original is not None:
+        import joblib
+
+        joblib.dump(made.original, folder / "model.joblib")
+
+
+def _labels(made: Material, tolerance: float) -> np.ndarray:
+    if not made.classes:
+        return np.full(len(made.expected), -1, np.int64)
+    best = np.sort(made.expected, axis=1)
+    is_tie = best[:, -1] - best[:, -2] <= TIE * tolerance
+    return np.where(is_tie, -1, made.expected.argmax(axis=1)).astype(np.int64)
+
+
+def all_workloads() -> list[Workload]:
+    found = []
+    for module in sorted(info.name for info in pkgutil.iter_modules([str(Path(__file__).parent / "workloads")])):
+        loaded = importlib.import_module(f"workloads.{module}")
+        for value in vars(loaded).values():
+            if isinstance(value, type) and issubclass(value, Workload) and value.__module__ == loaded.__name__:
+                found.append(value())
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="an empty or new folder")
+    parser.add_argument("names", nargs="*", help="all where none is named")
+    options = parser.parse_args()
+    for workload in all_workloads():
+        if not options.names or workload.name in options.names:
+            print(workload.write(options.out))
+
+
+if __name__ == "__main__":
+    from workload import main as run  # the module that workloads/ import, not a second copy of it
+
+    run()
