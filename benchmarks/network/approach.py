@@ -25,11 +25,29 @@ class Approach:
     without: ClassVar[dict[str, str]] = {}  # a client that is left out and why
     crossings: ClassVar[int] = 0  # how often a body is copied into or out of a kernel or another process on its way
     max_rows: ClassVar[int] = 10_000
+    has_crowds: ClassVar[bool] = True  # whether many clients at once and fixed rates say something about it
     note: ClassVar[str] = ""  # what a reader must know: settings, versions, the peer's advice that was followed
+    client_environment: ClassVar[dict[str, str]] = {}  # of the client processes: a spinning server wants a client that spins too
 
     def start(self, host: Host) -> dict:
-        """Starts what serves, ready for calls; returns what clients find in `at`. Raises UnavailableError with the reason where this machine cannot."""
+        """Starts what serves, ready for calls; returns what clients find in `at`, where `{workload}` stands for a workload's name.
+        Raises UnavailableError with the reason where this machine cannot."""
         raise NotImplementedError
+
+    def body_of(self, kind: str) -> str:
+        """The body for workloads of this kind, "tensor" or "record"."""
+        return self.body
+
+
+def at_of(at: dict, workload: str) -> dict:
+    """What `start` returned, for one workload."""
+
+    def filled(value: object) -> object:
+        if isinstance(value, str):
+            return value.replace("{workload}", workload)
+        return [filled(item) for item in value] if isinstance(value, list) else value
+
+    return {key: filled(value) for key, value in at.items()}
 
 
 def all_approaches() -> list[Approach]:
