@@ -1,0 +1,118 @@
+"""What the visits gave, put together: a row for each approach, client and cell, over all repetitions. Used by run.py."""
+
+import statistics
+from dataclasses import dataclass, field
+
+from approach import Approach
+from plan import Cell
+
+PERCENTILES = ("p50_us", "p90_us", "p99_us", "p999_us")
+TOO_LATE = 0.9  # of the calls asked for: an open loop that answers fewer did not keep up
+
+
+@dataclass
+class Series:
+    """The measurements of one cell, one per repetition."""
+
+    approach: Approach
+    client: str
+    cell: Cell
+    measured: dict[int, dict] = field(default_factory=dict)  # by repetition: what the client said, and server_cpu_s
+    memory: list[tuple[float, float]] = field(default_factory=list)  # MiB of servers and of the client
+
+    def median(self, key: str) -> float:
+        return statistics.median(one[key] for one in self.measured.values())
+
+    def total(self, key: str) -> float:
+        return sum(one[key] for one in self.measured.values())
+
+    def row(self) -> dict:
+        calls = int(self.total("calls"))
+        all_calls = max(self.total("server_calls"), 1)
+        p50s = [one["p50_us"] for one in self.measured.values()]
+        row = {
+            "scenario": self.cell.scenario,
+            "workload": self.cell.workload,
+            "rows": self.cell.rows,
+            "load": self.cell.load,
+            "approach": self.approach.name,
+            "client": self.client,
+            "calls": calls,
+            **{key: self.median(key) for key in PERCENTILES},
+            "max_us": max(one["max_us"] for one in self.measured.values()),
+            "p50_us_spread": [min(p50s), max(p50s)],
+            "calls_per_s": statistics.median(one["calls"] / one["seconds"] for one in self.measured.values()),
+            "cpu_s_per_million": 1e6 * (self.total("cpu_s") / max(calls, 1) + self.total("server_cpu_s") / all_calls),
+            "client_mib": max(mib for _, mib in self.memory),
+            "server_mib": max(mib for mib, _ in self.memory),
+            "body_bytes": int(self.median("request_bytes") + self.median("response_bytes")),
+            "bytes_copied": int(self.approach.crossings * (self.median("request_bytes") + self.median("response_bytes"))),
+            "wrong": int(self.total("wrong")),
+            "lost": int(self.total("lost")),
+            "repetitions": len(self.measured),
+        }
+        if self.cell.rate:
+            row["kept_up"] = row["calls_per_s"] >= TOO_LATE * self.cell.rate
+        return row
+
+
+@dataclass
+class Collection:
+    """All series, in the order in which they were first measured."""
+
+    series: dict[tuple[str, str, Cell], Series] = field(default_factory=dict)
+    cold: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # seconds, by approach and client
+    unavailable: dict[str, str] = field(default_factory=dict)  # by approach: why
+    faults: list[str] = field(default_factory=list)
+
+    def add(self, approach: Approach, client: str, cell: Cell, repetition: int, measured: dict, memory: tuple[float, float]) -> None:
+        series = self.series.setdefault((approach.name, client, cell), Series(approach, client, cell))
+        series.measured[repetition] = measured
+        series.memory.append(memory)
+        where = f"{approach.name}, {client}, {cell.scenario}"
+        for kind in ("wrong", "lost"):
+            if measured[kind]:
+                self.faults.append(f"{where}: {measured[kind]} answers {kind}{': ' + measured['error'] if measured['error'] else ''}")
+
+    def find(self, approach: str, client: str, cell: Cell) -> Series | None:
+        return self.series.get((approach, client, cell))
+
+    def ratio(self, above: tuple[str, str], below: tuple[str, str], cell: Cell, key: str = "p50_us") -> float | None:
+        """The median of the ratios within a repetition: what disturbed a repetition disturbed both. None where one was not measured."""
+        first, second = self.find(*above, cell), self.find(*below, cell)
+        if first is None or second is None:
+            return None
+        shared = first.measured.keys() & second.measured.keys()
+        ratios = [first.measured[number][key] / second.measured[number][key] for number in shared]
+        return statistics.median(ratios) if ratios else None
+
+    def smaller_ratio(self, above: str, below: str, cell: Cell, clients: tuple[str, ...]) -> float | None:
+        found = [self.ratio((above, client), (below, client), cell) for client in clients]
+        return None if None in found else min(ratio for ratio in found if ratio is not None)
+
+    def rows(self) -> list[dict]:
+        return [series.row() for series in self.series.values()]
+
+    def cold_rows(self, approaches: list[Approach]) -> list[dict]:
+        """Seconds from nothing to the first right answer, brokers and servers included."""
+        titles = {one.name: one for one in approaches}
+        rows = []
+        for (approach, client), seconds in self.cold.items():
+            times = sorted(1e6 * one for one in seconds)
+            row = {
+                "scenario": "cold start to the first answer",
+                "workload": "gbm",
+                "rows": 1,
+                "load": "cold",
+                "approach": approach,
+                "client": client,
+            }
+            row |= {
+                "p50_us": statistics.median(times),
+                "p99_us": times[-1],
+                "max_us": times[-1],
+                "calls": len(times),
+                "group": titles[approach].group,
+            }
+            rows.append(row)
+        return rows

@@ -1,0 +1,265 @@
+"""`make bench`: every route to the same model beside its rivals and the network approaches, in one run. Writes results/network.json and the report.
+
+python benchmarks/network/run.py --build build                         all of it
+python benchmarks/network/run.py --build build --quick                 under five minutes
+python benchmarks/network/run.py --build build --only grpc-cpp-unix --workload gbm --client native --no-report
+"""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+import bars
+import decompose
+from approach import CLIENTS, Approach, all_approaches, at_of, named
+from client_process import ClientError, ClientProcess
+from collect import Collection
+from common import RESULTS, Report, WrongAnswerError, describe_versions, print_table
+from host import Host, UnavailableError, visit
+from plan import FULL, GLANCE, QUICK, WORKERS, Cell, Effort, cells_of
+from versions import PACKAGES, programs
+from workload import Workload, all_workloads
+
+
+class Progress:
+    """What is being measured and the time left: one line that is rewritten on a terminal, a line per visit elsewhere."""
+
+    def __init__(self, visits: int):
+        self._visits, self._done, self._begin = visits, 0, time.monotonic()
+        self._is_terminal = sys.stderr.isatty()
+
+    def show(self, text: str, is_new: bool = False) -> None:
+        line = f"[{self._done + 1}/{self._visits}{self._left()}] {text}"
+        if self._is_terminal:
+            print(f"\r\x1b[2K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
+        elif is_new:
+            print(line, file=sys.stderr, flush=True)
+
+    def done(self) -> None:
+        self._done += 1
+        if self._is_terminal and self._done == self._visits:
+            print("\r\x1b[2K", end="", file=sys.stderr, flush=True)
+
+    def _left(self) -> str:
+        if self._done == 0:
+            return ""
+        left = (time.monotonic() - self._begin) / self._done * (self._visits - self._done)
+        return f", {int(left // 60)}:{int(left % 60):02d} left"
+
+
+@dataclass
+class Run:
+    """One run: what it measures and what came of it so far."""
+
+    approaches: list[Approach]
+    workloads: list[Workload]
+    clients: tuple[str, ...]
+    effort: Effort
+    build: Path
+    folder: Path
+    onnxruntime: Path
+    progress: Progress
+    collection: Collection = field(default_factory=Collection)
+    pytest_jsons: list[Path] = field(default_factory=list)
+
+    def visit_all(self) -> None:
+        """The order turns around with every repetition."""
+        for repetition in range(self.effort.repetitions):
+            for approach in self.approaches if repetition % 2 == 0 else reversed(self.approaches):
+                if approach.name not in self.collection.unavailable:
+                    self._visit(approach, repetition)
+                self.progress.done()
+
+    def _visit(self, approach: Approach, repetition: int) -> None:
+        """From the start of its servers to their end: nobody else runs meanwhile."""
+        folder = self.folder / f"{approach.name}-{repetition}"
+        folder.mkdir()
+        self.progress.show(f"{approach.name}: starting", is_new=True)
+        with visit(build=self.build, folder=folder, workloads=self.folder / "workloads", onnxruntime=self.onnxruntime) as host:
+            begin = time.monotonic()
+            try:
+                at = approach.start(host)
+            except UnavailableError as reason:
+                self.collection.unavailable[approach.name] = str(reason)
+                return
+            start_s = time.monotonic() - begin
+            for client in approach.clients:
+                if client not in self.clients:
+                    continue
+                with ClientProcess(client, host, approach.client_environment) as process:
+                    self._measure(approach, client, process, host, at, repetition, start_s)
+
+    def _measure(
+        self, approach: Approach, client: str, process: ClientProcess, host: Host, at: dict, repetition: int, start_s: float
+    ) -> None:
+        is_first = True
+        for (name, rows), cells in cells_of(approach, client, self.workloads, self.effort).items():
+            workload = next(one for one in self.workloads if one.name == name)
+            folder = self.folder / "workloads" / name
+            body = approach.body_of(workload.kind)
+            opened = process.ask(do="open", workload=str(folder), rows=rows, transport=approach.transport, body=body, at=at_of(at, name))
+            if is_first:
+                self.collection.cold.setdefault((approach.name, client), []).append(start_s + opened["first_answer_s"])
+                is_first = False
+            for cell in cells:
+                self.progress.show(f"{approach.name}, {client}: {cell.scenario}")
+                measured = self._ask(process, host, cell, repetition, f"{approach.name}-{client}-{cell.scenario}")
+                memory = (host.cost()[1], process.memory_mib())
+                self.collection.add(approach, client, cell, repetition, measured, memory)
+            process.ask(do="close")
+
+    def _ask(self, process: ClientProcess, host: Host, cell: Cell, repetition: int, name: str) -> dict:
+        first = 131 * repetition
+        cpu_before = host.cost()[0]
+        if cell.rate:
+            warm_up = min(self.effort.warm_up, 2)
+            answer = process.ask(
+                do="open_loop", clients=cell.clients, rate=cell.rate, seconds=self.effort.open_seconds, warm_up=warm_up, first=first
+            )
+        else:
+            warm_up = self.effort.warm_up if cell.clients == 1 and cell.rows < 1000 else 2
+            request = {"clients": cell.clients, "seconds": self.effort.seconds, "warm_up": warm_up, "first": first}
+            if process.client == "python" and cell.clients == 1:
+                path = self.folder / f"pytest-{len(self.pytest_jsons)}.json"
+                request["pytest_json"] = str(path)
+                self.pytest_jsons.append(path)
+            answer = process.ask(do="closed", **request)
+        if answer["calls"] == 0:
+            raise WrongAnswerError(f"{name}: no call was answered: {answer['error']}")
+        return answer | {"server_cpu_s": host.cost()[0] - cpu_before, "server_calls": answer["calls"] + warm_up * cell.clients}
+
+
+def describe(approach: Approach) -> dict:
+    keys = ("name", "title", "group", "transport", "clients", "engine", "crossings", "without", "note")
+    found = {key: getattr(approach, key) for key in keys}
+    return found | {"bodies": sorted({approach.body_of(kind) for kind in ("tensor", "record")})}
+
+
+def write_pytest_benchmarks(paths: list[Path], path: Path) -> None:
+    """What pytest-benchmark said of each measurement of the Python client, in one file of its own form."""
+    documents = [json.loads(one.read_text(encoding="utf-8")) for one in paths if one.is_file()]
+    if not documents:
+        return
+    merged = documents[0] | {"benchmarks": [benchmark for document in documents for benchmark in document["benchmarks"]]}
+    merged["machine_info"] = {key: value for key, value in merged.get("machine_info", {}).items() if key != "node"}
+    path.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
+
+
+def print_rows(rows: list[dict]) -> None:
+    """One row of the first model, closed loop, one client: what most people ask."""
+    asked = sorted(
+        (row for row in rows if row["load"] == "closed 1" and row["rows"] == 1), key=lambda row: (row["workload"], row["p50_us"])
+    )
+    for workload in dict.fromkeys(row["workload"] for row in asked):
+        print(f"\n{workload}, one row, one client: us")
+        table = [
+            [f"{row['approach']}, {row['client']}", *(f"{row[key]:,.1f}" for key in ("p50_us", "p99_us", "cpu_s_per_million"))]
+            for row in asked
+            if row["workload"] == workload
+        ]
+        print_table(["approach, client", "p50", "p99", "CPU s per million"], table)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--build", type=Path, default=HERE.parents[1] / "build", help="CMake's build folder, with the benchmarks built")
+    parser.add_argument("--output", type=Path, default=RESULTS / "network.json", help="where the results go")
+    parser.add_argument("--quick", action="store_true", help="two short repetitions")
+    parser.add_argument("--glance", action="store_true", help="one call or two: shows that all answers are right, says nothing about time")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="approaches or groups of them")
+    parser.add_argument("--workload", nargs="+", default=[], metavar="NAME", help="workloads")
+    parser.add_argument("--client", nargs="+", default=list(CLIENTS), choices=CLIENTS, help="clients")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="5, or 2 with --quick")
+    parser.add_argument("--no-report", action="store_true", help="write the results only")
+    parser.add_argument("--list", action="store_true", help="name approaches and workloads, and end")
+    return parser.parse_args()
+
+
+def main() -> int:
+    options = parse()
+    approaches, workloads = named(all_approaches(), options.only), all_workloads()
+    if options.workload:
+        unknown = set(options.workload) - {one.name for one in workloads}
+        if unknown:
+            raise SystemExit(f"workload: expected a name of benchmarks/network/workloads, got {', '.join(sorted(unknown))}")
+        workloads = [one for one in workloads if one.name in options.workload]
+    if options.list:
+        print_table(["approach", "group", "clients"], [[one.name, one.group, " ".join(one.clients)] for one in approaches])
+        print_table(["workload", "rows"], [[one.name, " ".join(map(str, one.rows))] for one in workloads])
+        return 0
+    effort = GLANCE if options.glance else QUICK if options.quick else FULL
+    if options.repetitions:
+        effort = Effort(**(vars(effort) | {"repetitions": options.repetitions}))
+    import onnxruntime
+
+    library = sorted(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*"))[-1]
+    folder = Path(tempfile.mkdtemp(prefix="sidecall-bench-"))
+    begin = time.monotonic()
+    try:
+        (folder / "workloads").mkdir()
+        for workload in workloads:
+            print(f"training and exporting {workload.name}", file=sys.stderr)
+            workload.write(folder / "workloads")
+        visits = len(approaches) * effort.repetitions
+        run = Run(approaches, workloads, tuple(options.client), effort, options.build.resolve(), folder, library, Progress(visits))
+        run.visit_all()
+        collection = run.collection
+        if collection.faults:
+            raise WrongAnswerError("\n".join(dict.fromkeys(collection.faults)))
+        report = Report("network", describe_versions(PACKAGES) | programs())
+        report.rows = collection.rows() + collection.cold_rows(approaches)
+        report.bars = bars.bars_of(collection)
+        report.notes = notes_of(effort, time.monotonic() - begin)
+        document = report.document() | {
+            "approaches": [describe(one) for one in approaches],
+            "workloads": [{"name": one.name, "title": one.title} for one in workloads],
+            "unavailable": collection.unavailable,
+            "decomposition": decompose.measure(run.build, folder, library, collection),
+        }
+        options.output.parent.mkdir(parents=True, exist_ok=True)
+        options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+        write_pytest_benchmarks(run.pytest_jsons, options.output.with_name(options.output.stem + "-pytest-benchmark.json"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    print_rows(report.rows)
+    for name, reason in collection.unavailable.items():
+        print(f"\nnot measured: {name}: {reason}")
+    print(f"\nwritten to {options.output}")
+    if not options.no_report:
+        import report as page
+
+        for path in page.write(document, options.output.parent.parent / "report"):
+            print(f"written to {path}")
+    if report.bars:
+        report.print_bars()
+    return 0
+
+
+def notes_of(effort: Effort, seconds: float) -> list[str]:
+    notes = [
+        f"{effort.repetitions} repetitions, interleaved: each starts the servers of each approach anew, one after the other; figures are medians over them",
+        f"closed loop of {effort.seconds} s a repetition; open loop at fixed rates with {WORKERS} workers, times count from when a call was due",
+        f"the whole run took {seconds / 60:.0f} minutes",
+    ]
+    if len(os.sched_getaffinity(0)) < 8:
+        notes.append(
+            "client, server and broker share fewer than eight cores: figures of many clients show what happens here, and rank nobody"
+        )
+    return notes
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (WrongAnswerError, ClientError) as error:
+        print(f"\nwrong or lost answers:\n{error}", file=sys.stderr)
+        sys.exit(1)
