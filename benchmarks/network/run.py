@@ -15,8 +15,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import bars
 import decompose
@@ -28,6 +27,8 @@ from host import Host, UnavailableError, visit
 from plan import FULL, GLANCE, QUICK, WORKERS, Cell, Effort, cells_of
 from versions import PACKAGES, programs
 from workload import Workload, all_workloads
+
+HERE = Path(__file__).resolve().parent
 
 
 class Progress:

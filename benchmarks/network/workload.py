@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 TIE = 2  # labels of rows whose two best scores are closer than that many tolerances are not checked
 

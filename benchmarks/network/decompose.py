@@ -1,0 +1,121 @@
+"""Where the time of one REST call and of one gRPC call goes: engine, serialisation, kernel, framework. Used by run.py.
+
+The parts are measured by themselves, with the bodies of the real call: the engine and the serialisation of both sides in one process, the kernel as two processes that send each other
+bodies of the same length over the same kind of socket and do nothing else. What the whole call takes beyond them belongs to the frameworks (HTTP, event loop, threads, dispatch)."""
+
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from collect import Collection
+from plan import Cell
+
+ROUNDS = 400
+ECHO = """
+import socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+peer, _ = listener.accept()
+peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+asked, answer = int(sys.argv[1]), bytes(int(sys.argv[2]))
+while True:
+    left = asked
+    while left:
+        got = peer.recv(left)
+        if not got:
+            sys.exit()
+        left -= len(got)
+    peer.sendall(answer)
+"""
+
+
+def measure(build: Path, folder: Path, library: Path, collection: Collection) -> list[dict]:
+    """A decomposition for each of the two approaches whose Python client was measured."""
+    os.environ |= {"BENCH_WORKLOADS": str(folder / "workloads"), "SIDECALL_ONNXRUNTIME": str(library)}
+    sys.path[:0] = [str(Path(__file__).resolve().parent / "servers"), str(build / "peers/python")]
+    parts = {"rest-json": _rest, "grpc-python": _grpc}
+    found = []
+    for approach, measured in parts.items():
+        series = collection.find(approach, "python", Cell("gbm", 1))
+        if series is None:
+            continue
+        total = series.median("p50_us")
+        row = np.fromfile(folder / "workloads/gbm/input.f32", np.float32, 30).reshape(1, 30)
+        engine, serialise, kernel = measured(row)
+        known = engine + serialise + kernel
+        split = {"engine": engine, "serialise": serialise, "kernel": kernel, "framework": max(total - known, 0.0)}
+        found.append({"approach": approach, "client": "python", "total_us": total, "parts_us": split, "transport_us": total - engine})
+    return found
+
+
+def _median_us(call: Callable[[], object]) -> float:
+    times = []
+    for _ in range(ROUNDS):
+        begin = time.perf_counter_ns()
+        call()
+        times.append(time.perf_counter_ns() - begin)
+    return statistics.median(times) / 1000
+
+
+def _rest(row: np.ndarray) -> tuple[float, float, float]:
+    """Engine, serialisation, kernel in us; headers of HTTP count as bytes of the kernel's part only."""
+    import models
+    import orjson
+
+    answers = models.answer_tensors("gbm", row)
+    asked = json.dumps({"X": row.tolist()}).encode()
+    answered = orjson.dumps(answers, option=orjson.OPT_SERIALIZE_NUMPY)
+    serialise = [
+        lambda: json.dumps({"X": row.tolist()}).encode(),
+        lambda: np.array(orjson.loads(asked)["X"], np.float32),
+        lambda: orjson.dumps(answers, option=orjson.OPT_SERIALIZE_NUMPY),
+        lambda: json.loads(answered),
+    ]
+    engine = _median_us(lambda: models.answer_tensors("gbm", row))
+    return engine, sum(map(_median_us, serialise)), _kernel_us(len(asked) + 200, len(answered) + 150)
+
+
+def _grpc(row: np.ndarray) -> tuple[float, float, float]:
+    import models
+    import prediction_pb2 as messages
+
+    answers = models.answer_tensors("gbm", row)
+
+    def ask() -> bytes:
+        return messages.PredictRequest(model="gbm", shape=row.shape, values=row.ravel()).SerializeToString()
+
+    def answer() -> bytes:
+        return messages.PredictResponse(label=answers["label"], values=answers["probabilities"].ravel()).SerializeToString()
+
+    asked, answered = ask(), answer()
+    serialise = [
+        ask,
+        lambda: np.array(messages.PredictRequest.FromString(asked).values, np.float32).reshape(1, 30),
+        answer,
+        lambda: np.array(messages.PredictResponse.FromString(answered).values, np.float32),
+    ]
+    engine = _median_us(lambda: models.answer_tensors("gbm", row))
+    return engine, sum(map(_median_us, serialise)), _kernel_us(len(asked) + 60, len(answered) + 60)
+
+
+def _kernel_us(asked: int, answered: int) -> float:
+    """The round trip of so many bytes there and back over TCP on loopback."""
+    with subprocess.Popen([sys.executable, "-c", ECHO, str(asked), str(answered)], stdout=subprocess.PIPE) as echo:
+        with socket.create_connection(("127.0.0.1", int(echo.stdout.readline()))) as peer:
+            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            body = bytes(asked)
+
+            def call() -> None:
+                peer.sendall(body)
+                left = answered
+                while left:
+                    left -= len(peer.recv(left))
+
+            return _median_us(call)
