@@ -53,7 +53,8 @@ class Host:
         given = {name: value for name, value in os.environ.items() if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         named = {"SIDECALL_ONNXRUNTIME": str(self.onnxruntime), "ORT_DISABLE_TELEMETRY": "1", "BENCH_WORKLOADS": str(self.workloads)}
-        return given | threads | named | (extra or {})
+        modules = {"PYTHONPATH": os.pathsep.join([str(self.servers), str(self.peers / "python")])}
+        return given | threads | named | modules | (extra or {})
 
     def start(self, command: list[str], environment: dict[str, str] | None = None, cwd: Path | None = None) -> subprocess.Popen:
         """A process in a group of its own; what it says goes to a log of the visit."""
@@ -82,11 +83,19 @@ class Host:
                 raise RuntimeError(f"{what} is not ready: {said}")
             time.sleep(0.005)
 
+    def wait_for_word(self, process: subprocess.Popen, what: str) -> None:
+        """A worker that listens nowhere prints "ready"."""
+        self.wait_until(lambda: b"ready" in process.log.read_bytes(), what)  # type: ignore[attr-defined]
+
     def wait_for_port(self, port: int, what: str) -> None:
         self.wait_until(lambda: _connects(socket.AF_INET, ("127.0.0.1", port)), what)
 
     def wait_for_socket(self, path: Path, what: str) -> None:
         self.wait_until(lambda: _connects(socket.AF_UNIX, str(path)), what)
+
+    def wait_for_file(self, path: Path, what: str) -> None:
+        """For servers whose socket appears when they are ready, and that would count a visitor."""
+        self.wait_until(path.exists, what)
 
     def run(self, command: list[str], environment: dict[str, str] | None = None) -> str:
         """A command that ends by itself. Raises RuntimeError with what it said."""
