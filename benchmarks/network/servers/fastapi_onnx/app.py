@@ -1,0 +1,16 @@
+"""FastAPI over onnxruntime, tuned: async endpoints, bytes in and out (orjson), nothing validated that the model does not validate itself.
+
+Run with uvicorn (uvloop and httptools) as approaches/rest.py does, one worker."""
+
+import models
+from fastapi import FastAPI, Request, Response
+
+app = FastAPI(openapi_url=None)
+
+
+@app.post("/{name}")
+async def predict(name: str, request: Request) -> Response:
+    body = await request.body()
+    if request.headers["content-type"] == "application/json":
+        return Response(models.answer_json(name, body), media_type="application/json")
+    return Response(models.answer_binary(name, body), media_type="application/octet-stream")
