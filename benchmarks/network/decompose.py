@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -107,15 +108,16 @@ def _grpc(row: np.ndarray) -> tuple[float, float, float]:
 
 def _kernel_us(asked: int, answered: int) -> float:
     """The round trip of so many bytes there and back over TCP on loopback."""
-    with subprocess.Popen([sys.executable, "-c", ECHO, str(asked), str(answered)], stdout=subprocess.PIPE) as echo:
-        with socket.create_connection(("127.0.0.1", int(echo.stdout.readline()))) as peer:
-            peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            body = bytes(asked)
+    with ExitStack() as stack:
+        echo = stack.enter_context(subprocess.Popen([sys.executable, "-c", ECHO, str(asked), str(answered)], stdout=subprocess.PIPE))
+        peer = stack.enter_context(socket.create_connection(("127.0.0.1", int(echo.stdout.readline()))))
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        body = bytes(asked)
 
-            def call() -> None:
-                peer.sendall(body)
-                left = answered
-                while left:
-                    left -= len(peer.recv(left))
+        def call() -> None:
+            peer.sendall(body)
+            left = answered
+            while left:
+                left -= len(peer.recv(left))
 
-            return _median_us(call)
+        return _median_us(call)

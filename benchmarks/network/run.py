@@ -236,7 +236,7 @@ def main() -> int:
         print(f"\nnot measured: {name}: {reason}")
     print(f"\nwritten to {options.output}")
     if not options.no_report:
-        import report as page
+        from page import write as page
 
         for path in page.write(document, options.output.parent.parent / "report"):
             print(f"written to {path}")
