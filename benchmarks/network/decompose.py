@@ -41,7 +41,7 @@ def measure(build: Path, folder: Path, library: Path, collection: Collection) ->
     """A decomposition for each of the two approaches whose Python client was measured."""
     os.environ |= {"BENCH_WORKLOADS": str(folder / "workloads"), "SIDECALL_ONNXRUNTIME": str(library)}
     sys.path[:0] = [str(Path(__file__).resolve().parent / "servers"), str(build / "peers/python")]
-    parts = {"rest-json": _rest, "grpc-python": _grpc}
+    parts = {"rest-json": _rest, "grpc-python-tcp": _grpc}
     found = []
     for approach, measured in parts.items():
         series = collection.find(approach, "python", Cell("gbm", 1))

@@ -17,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 
 BENCHMARKS = HERE.parents[1]
 # Those whose lines a picture of load or payload has room for; the tables have all.
-LINES = ("in-process", "shm-native", "shm-python", "rest-json", "grpc-cpp-unix", "grpc-python", "rabbitmq", "kafka", "redis", "triton-http")
+LINES = ("in-process", "shm-native", "shm-python", "rest-json", "grpc-cpp-unix", "grpc-python-tcp", "rabbitmq", "kafka", "redis", "triton-http")
 
 
 class Results:
@@ -36,13 +36,13 @@ class Results:
     def row(self, approach: str, client: str, workload: str = "gbm", rows: int = 1, load: str = "closed 1") -> dict | None:
         return next((row for row in self.of(workload, rows, load) if (row["approach"], row["client"]) == (approach, client)), None)
 
-    def time(self, approach: str, client: str, **where: Any) -> str:
-        found = self.row(approach, client, **where)
-        return figures.time_label(found["p50_us"]) if found else "not measured"
-
     def best(self, approach: str, **where: Any) -> dict | None:
         found = [row for row in self.of(**where) if row["approach"] == approach]
         return min(found, key=lambda row: row["p50_us"], default=None)
+
+    def first_best(self, approach: str) -> dict | None:
+        """One row, one client, of the first workload that the approach was asked about."""
+        return next((found for workload in self.workloads if (found := self.best(approach, workload=workload))), None)
 
     def title(self, approach: str) -> str:
         return self.approaches[approach]["title"]
