@@ -20,7 +20,7 @@ with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)"
 # npm_ci FOLDER. Scripts of packages are never run. In the folder: npm's --prefix would look for the machine's npmrc there too.
 npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_ci
 
-.PHONY: help setup build demo test test-c test-python test-node lint format sanitize fuzz verify faults bench bench-% package clean
+.PHONY: help setup build demo test test-c test-python test-node lint format sanitize fuzz verify faults bench bench-quick bench-network-setup bench-% package clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -51,6 +51,14 @@ $(BUILD)/.system-bench-shm: | build
 	@$(quietly) build "building the benchmark of the channel" cmake --build $(BUILD) -j $(JOBS)
 	@touch $@
 
+# What the network approaches are made of: libraries of their clients, and brokers. The build has its programs once it finds the headers.
+network_packages := libcurl4-openssl-dev libgrpc++-dev libhiredis-dev libnats-dev librabbitmq-dev librdkafka-dev nats-server protobuf-compiler-grpc rabbitmq-server redis-server
+$(BUILD)/.system-network: | build
+	@dpkg-query -W $(network_packages) >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(network_packages)
+	@$(quietly) configure "configuring the build again" cmake -S . -B $(BUILD)
+	@$(quietly) build "building the clients and servers of the network benchmark" cmake --build $(BUILD) -j $(JOBS)
+	@touch $@
+
 $(VENV)/.created: | $(BUILD)/.system
 	@$(quietly) venv "creating $(VENV)" $(PYTHON) -m venv $(VENV)
 	@touch $@
@@ -62,6 +70,16 @@ $(VENV)/.package: $(VENV)/.created pyproject.toml setup.py $(native_files)
 
 $(VENV)/.bench: $(VENV)/.package
 	@$(quietly) pip-bench "installing what the benchmarks compare with" $(BIN)/pip install --disable-pip-version-check -e '.[bench]'
+	@touch $@
+
+# Servers and clients of the network approaches that stand apart from .venv.
+$(BUILD)/peers/.created: benchmarks/network/peers.py benchmarks/network/servers/prediction.proto $(VENV)/.bench
+	@$(quietly) peers "installing what the network approaches are served and called with" $(BIN)/python benchmarks/network/peers.py --build $(BUILD)
+	@touch $@
+
+$(BUILD)/peers/node/.created: benchmarks/network/clients/node/package-lock.json | $(BUILD)/.system
+	@mkdir -p $(@D) && cp benchmarks/network/clients/node/package.json benchmarks/network/clients/node/package-lock.json $(@D)
+	@$(quietly) npm-network "installing the Node.js clients of the network approaches" $(npm_ci) $(@D)
 	@touch $@
 
 # The headers that the addon is built with, and the tools that check it.
@@ -90,7 +108,7 @@ build: $(BUILD)/build.ninja ## libsidecall, the command, the Node.js addon, the 
 	@cmake -E copy_if_different $(BUILD)/lib/sidecall.node $(NODE)/build
 	@cmake -E copy_if_different $(BUILD)/bin/sidecall $(NODE)/build/bin
 
-setup: build $(VENV)/.package $(BUILD)/node-peers/.created examples/node/node_modules/.created ## everything but the job itself
+setup: build $(VENV)/.bench $(BUILD)/node-peers/.created $(BUILD)/.system-network $(BUILD)/peers/.created $(BUILD)/peers/node/.created examples/node/node_modules/.created ## everything but the job itself
 
 # ---- Jobs --------------------------------------------------------------------------------------------------------
 demo: build $(VENV)/.package ## train, export, then call the model from C, C++, Node.js, Python and the shell
@@ -137,8 +155,13 @@ verify: $(BUILD)/.system-verify ## the sleep and wake of the channel's ring, exp
 faults: setup ## deaths at each step of the channel, ten thousand of them
 	@SIDECALL_LONG=1 $(BIN)/python -m pytest tests/faults
 
-bench: bench-inproc bench-node bench-shm bench-cli ## all benchmarks
+bench: bench-network ## every route beside its rivals and the network approaches: results and report
 
+bench-quick: bench-network-setup ## the same in under five minutes, for a look: written to build/bench
+	@$(BIN)/python benchmarks/network/run.py --build $(BUILD) --quick --output $(BUILD)/bench/results/network.json
+
+bench-network: bench-network-setup
+bench-network-setup: setup
 bench-node: $(BUILD)/node-peers/.created
 bench-shm: $(BUILD)/.system-bench-shm
 bench-%: build $(VENV)/.bench ## one benchmark, as make bench-inproc
