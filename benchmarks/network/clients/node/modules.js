@@ -1,0 +1,21 @@
+// Finds the packages that the clients and the service need: they are installed outside of the source tree, into build/peers/node.
+'use strict'
+
+const path = require('node:path')
+const { createRequire } = require('node:module')
+
+const build = path.join(__dirname, '..', '..', '..', '..', 'build')
+const folder = process.env.BENCH_NODE_MODULES ?? path.join(build, 'peers', 'node', 'node_modules')
+
+module.exports = {
+  /** A package of package.json, or a file in one. */
+  peer: createRequire(path.join(folder, 'any.js')),
+
+  sidecall() {
+    return require(process.env.BENCH_SIDECALL ?? path.join(__dirname, '..', '..', '..', '..', 'bindings', 'node'))
+  },
+
+  onnxruntime() {
+    return require(process.env.BENCH_ONNXRUNTIME_NODE ?? path.join(build, 'node-peers', 'node_modules', 'onnxruntime-node'))
+  }
+}
