@@ -1,0 +1,36 @@
+"""RabbitMQ request-reply: direct reply-to, a worker with pika."""
+
+from approaches.brokers import Broker, program
+from host import Host, free_port
+
+
+class RabbitMq(Broker):
+    name = "rabbitmq"
+    title = "RabbitMQ"
+    transport = "amqp"
+    note = "direct reply-to, transient messages without acknowledgement, worker with pika"
+
+    def start(self, host: Host) -> dict:
+        server = program("/usr/lib/rabbitmq/bin/rabbitmq-server")
+        port, mapper = free_port(), free_port()
+        (host.folder / "plugins").write_text("[].\n")
+        environment = {
+            "RABBITMQ_NODENAME": f"bench{port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(port),
+            "RABBITMQ_CONFIG_FILE": str(host.servers / "rabbitmq/rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(host.folder / "plugins"),
+            "RABBITMQ_MNESIA_BASE": str(host.folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(host.folder / "log"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "ERL_EPMD_PORT": str(mapper),
+            "HOME": str(host.folder),  # where Erlang keeps its cookie
+        }
+        # Erlang would start its port mapper as a daemon that outlives everything.
+        host.start([program("epmd")], environment)
+        host.wait_for_port(mapper, "epmd")
+        host.start([server], environment)
+        host.wait_for_port(port, "RabbitMQ")
+        self.start_worker(host, "rabbitmq", str(port))
+        return {"host": "127.0.0.1", "port": port, "queue": "queue"}

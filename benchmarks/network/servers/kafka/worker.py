@@ -1,0 +1,35 @@
+"""Kafka worker with confluent-kafka: takes from partition 0 of topic-NAME of every workload, answers under the same key to topic-NAME-replies. Usage: worker.py BOOTSTRAP"""
+
+import sys
+
+import models
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+# For latency: nothing waits to be batched. The broker answers a fetch of a topic without news after half of its longest wait,
+# also when news comes meanwhile (252 ms with librdkafka's 500): so that is 1 ms.
+consumer = Consumer(
+    {
+        "bootstrap.servers": sys.argv[1],
+        "group.id": "worker",
+        "enable.auto.commit": False,
+        "fetch.min.bytes": 1,
+        "fetch.queue.backoff.ms": 0,
+        "fetch.wait.max.ms": 1,
+        "socket.nagle.disable": True,
+    }
+)
+producer = Producer(
+    {"bootstrap.servers": sys.argv[1], "linger.ms": 0, "acks": 1, "socket.nagle.disable": True, "message.max.bytes": 8 << 20}
+)
+# By hand: joining a group takes seconds, and there is one worker.
+consumer.assign([TopicPartition(f"topic-{name}", 0, 0) for name in models.all_names()])
+print("ready", flush=True)
+while True:
+    message = consumer.poll(1)
+    if message is None:
+        continue
+    if message.error():
+        raise SystemExit(str(message.error()))
+    name = message.topic().removeprefix("topic-")
+    producer.produce(f"{message.topic()}-replies", models.answer_body(name, message.value()), message.key(), partition=0)
+    producer.poll(0)

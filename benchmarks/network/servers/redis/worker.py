@@ -1,0 +1,14 @@
+"""Redis worker with redis-py and hiredis: takes from the list requests.NAME of every workload, answers into the list that the caller waits at. Usage: worker.py PORT"""
+
+import sys
+
+import models
+import redis
+
+connection = redis.Redis(port=int(sys.argv[1]))
+lists = [f"requests.{name}" for name in models.all_names()]
+print("ready", flush=True)
+while True:
+    taken, message = connection.blpop(lists)
+    reply, body = message[:16], message[16:]
+    connection.rpush(b"reply." + reply, models.answer_body(taken.decode().removeprefix("requests."), body))
