@@ -1,0 +1,142 @@
+"""Many callers: closed loops and the open loop, a thread each. Used by client.py."""
+
+import ctypes
+import itertools
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+
+from keeper import Keeper
+from test_call import cpu_seconds
+from transports import BaseTransport, Connection
+
+SPIN_NS = 100_000  # before a call is due
+PR_SET_TIMERSLACK = 29
+# The number of a call in its measurement -> when its time starts, None where the loop is over.
+Due = Callable[[int], int | None]
+
+
+@dataclass
+class Loop:
+    """What a measurement of several threads gave."""
+
+    times_ns: array  # of every call that counts
+    keepers: list[Keeper]
+    seconds: float
+    cpu_s: float
+
+
+def closed_loop(transport: BaseTransport, first: int, clients: int, warm_up: int, seconds: float) -> Loop:
+    """Each thread calls again as soon as it has its answer."""
+
+    def due_from(start: int) -> Due:
+        end = start + round(seconds * 1e9)
+
+        def due(number: int) -> int | None:
+            now = time.perf_counter_ns()
+            return now if now < end else None
+
+        return due
+
+    return _run(transport, first, clients, warm_up, due_from)
+
+
+def open_loop(transport: BaseTransport, first: int, clients: int, warm_up: int, seconds: float, rate: float) -> Loop:
+    """Call i is due i / rate after the start, whatever the answers do; its time counts from then."""
+    calls = max(1, round(rate * seconds))
+
+    def due_from(start: int) -> Due:
+        def due(number: int) -> int | None:
+            if number >= calls:
+                return None
+            at = start + round(number * 1e9 / rate)
+            sleep_ns = at - time.perf_counter_ns() - SPIN_NS
+            if sleep_ns > 0:
+                time.sleep(sleep_ns / 1e9)
+            while time.perf_counter_ns() < at:
+                time.sleep(0)  # yields the interpreter too
+            return at
+
+        return due
+
+    return _run(transport, first, clients, warm_up, due_from)
+
+
+def _run(transport: BaseTransport, first: int, clients: int, warm_up: int, due_from: Callable[[int], Due]) -> Loop:
+    together = threading.Barrier(clients + 1)  # when all are warm, when the clock runs, when all are done
+    workers = [_Worker(transport, clients, first, warm_up, together) for _ in range(clients)]
+    for worker in workers:
+        worker.start()
+    try:
+        together.wait()
+        numbers = itertools.count()
+        cpu, start = cpu_seconds(), time.perf_counter_ns()
+        for worker in workers:
+            worker.numbers, worker.due = numbers, due_from(start)
+        together.wait()
+        together.wait()
+        seconds, cpu = (time.perf_counter_ns() - start) / 1e9, cpu_seconds() - cpu
+    except threading.BrokenBarrierError:
+        raise next(worker.failure for worker in workers if worker.failure) from None
+    finally:
+        for worker in workers:
+            worker.join()
+    times = array("q")
+    for worker in workers:
+        times.extend(worker.times_ns)
+    return Loop(times, [worker.keeper for worker in workers], seconds, cpu)
+
+
+class _Worker(threading.Thread):
+    """One caller with a connection of its own."""
+
+    numbers: Iterator[int]
+    due: Due
+
+    def __init__(self, transport: BaseTransport, clients: int, first: int, warm_up: int, together: threading.Barrier):
+        super().__init__(daemon=True)
+        self._transport, self._first, self._warm_up, self._together = transport, first, warm_up, together
+        self._crowded = clients > 1
+        self.keeper = Keeper(transport, clients)
+        self.times_ns = array("q")
+        self.failure: Exception | None = None
+
+    def run(self) -> None:
+        try:
+            # A sleep ends up to 50 us late otherwise.
+            ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
+            connection = self._transport.connect(self._crowded)
+            try:
+                self._work(connection)
+            finally:
+                connection.close()
+        except threading.BrokenBarrierError:
+            return
+        except Exception as error:
+            self.failure = error
+            self._together.abort()
+
+    def _work(self, connection: Connection) -> None:
+        row, call, first, keeper = self._transport.folder.row, connection.call, self._first, self.keeper
+        for i in range(self._warm_up):
+            with suppress(Exception):  # those that count are counted
+                call(row(first + i))
+        self._together.wait()
+        self._together.wait()
+        for number in self.numbers:
+            sent = row(first + number)
+            start = self.due(number)
+            if start is None:
+                break
+            try:
+                answer = call(sent)
+            except Exception as error:
+                self.times_ns.append(time.perf_counter_ns() - start)
+                keeper.lose(error)
+            else:
+                self.times_ns.append(time.perf_counter_ns() - start)
+                keeper.keep(number, first + number, answer)
+        self._together.wait()

@@ -1,0 +1,132 @@
+"""One caller, driven by pytest-benchmark: client.py runs pytest on this file inside its own process. No test of the project."""
+
+import os
+import resource
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from keeper import Keeper
+from pytest_benchmark.fixture import BenchmarkFixture
+from transports import Connection
+
+MOST_ROUNDS = 200_000  # pytest-benchmark keeps and sorts every time
+QUIETLY = ["-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "pytest_benchmark.plugin", "--assert=plain", "-c", "/dev/null"]
+os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # no plugin but the one above
+
+
+@dataclass
+class Closed:
+    """What one measurement is about, and what came of it."""
+
+    connection: Connection
+    keeper: Keeper
+    row: Callable[[int], Any]
+    first: int
+    rounds: int
+    warm_up: int
+    about: dict[str, Any]
+    json: str | None = None
+    times: list[float] = field(default_factory=list)
+    cpu_s: float = 0.0
+
+
+@dataclass
+class Plugin:
+    """Hands the measurement to the test, and keeps pytest-benchmark's document short."""
+
+    closed: Closed
+
+    @pytest.fixture
+    def closed_loop(self) -> Closed:
+        return self.closed
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_benchmark_generate_machine_info(self) -> dict[str, Any]:
+        if not MACHINE:  # half a second, once a process
+            from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info as generate
+
+            MACHINE.update(generate())
+        return dict(MACHINE)
+
+    def pytest_benchmark_update_json(self, output_json: dict[str, Any]) -> None:
+        for one in output_json["benchmarks"]:
+            one["stats"].pop("data", None)
+
+
+MACHINE: dict[str, Any] = {}
+
+
+def rounds_in(seconds: float, connection: Connection, row: Callable[[int], Any], first: int) -> int:
+    """How many calls fill that time, by a twentieth of it."""
+    end = time.perf_counter() + seconds / 20
+    quickest = seconds
+    for call in range(first, first + 1000):
+        sent = row(call)
+        start = time.perf_counter()
+        with suppress(Exception):  # those of the measurement are counted
+            connection.call(sent)
+        now = time.perf_counter()
+        quickest = min(quickest, now - start)
+        if now > end:
+            break
+    return max(1, min(MOST_ROUNDS, round(seconds / quickest)))
+
+
+def measure(closed: Closed) -> None:
+    """Runs the test below. Raises RuntimeError where pytest says that it failed."""
+    arguments = [*QUIETLY, f"--rootdir={Path(__file__).parent}", "--benchmark-quiet", "--benchmark-timer=time.perf_counter"]
+    if closed.json:
+        arguments.append(f"--benchmark-json={closed.json}")
+    code = pytest.main([*arguments, __file__], plugins=[Plugin(closed)])
+    if code != 0 or len(closed.times) != closed.rounds:
+        raise RuntimeError(f"pytest: expected {closed.rounds} rounds and code 0, got {len(closed.times)} and {int(code)}")
+
+
+def test_call(benchmark: BenchmarkFixture, closed_loop: Closed) -> None:
+    call, keeper = closed_loop.connection.call, closed_loop.keeper
+    done = -closed_loop.warm_up - 1  # of the round that is under way
+    answer: Any = None
+    began = wall = 0.0
+
+    def next_row() -> tuple[tuple[Any], dict[str, Any]]:
+        """Off the clock: looks after the answer of the round before."""
+        nonlocal done, answer, began, wall
+        look_after()
+        done += 1
+        answer = None
+        if done == 0:
+            began, wall = cpu_seconds(), time.perf_counter()
+        return (closed_loop.row(closed_loop.first + done),), {}
+
+    def look_after() -> None:
+        if done < 0:
+            return
+        if isinstance(answer, Exception):
+            keeper.lose(answer)
+        else:
+            keeper.keep(done, closed_loop.first + done, answer)
+
+    def timed(row: Any) -> None:
+        nonlocal answer
+        try:
+            answer = call(row)
+        except Exception as error:
+            answer = error
+
+    benchmark.extra_info.update(closed_loop.about)
+    benchmark.pedantic(timed, setup=next_row, rounds=closed_loop.rounds, iterations=1, warmup_rounds=closed_loop.warm_up)
+    wall, spent = time.perf_counter() - wall, cpu_seconds() - began
+    look_after()
+    closed_loop.times = list(benchmark.stats.stats.data)
+    # Between two calls only pytest-benchmark and next_row run, all of it CPU that no caller would spend.
+    closed_loop.cpu_s = max(0.0, spent - (wall - sum(closed_loop.times)))
+
+
+def cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime

@@ -1,0 +1,75 @@
+"""What a transport is: one file of this folder, which holds a class `Transport`. Used by client.py and every transport."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from bodies import codec
+from workload_folder import WorkloadFolder
+
+CALL_TIMEOUT_S = 30.0  # an answer that has not come by then is lost
+
+
+def nothing() -> None:
+    """What closing does where there is nothing to close."""
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What one thread calls with. `call` takes the caller's row and returns the caller's answer."""
+
+    call: Callable[[Any], Any]
+    close: Callable[[], None] = field(default=nothing)
+
+
+class BaseTransport:
+    """Opened once, then connected by each thread that calls."""
+
+    def __init__(self, folder: WorkloadFolder, body: str, at: dict[str, Any]):
+        self.folder, self.body, self.at = folder, body, at
+
+    def connect(self, crowded: bool = False) -> Connection:
+        """A connection of the calling thread, or a shared one where the library's client is meant to be shared. `crowded`: others call too."""
+        raise NotImplementedError
+
+    def unpack(self, answer: Any) -> Any:
+        """The caller's answer as the mapping that WorkloadFolder judges; off the clock."""
+        return answer
+
+    def sizes(self, row: Any) -> tuple[int, int]:
+        """Lengths of a call's bodies; may make a call."""
+        return 0, 0
+
+    def close(self) -> None:
+        """What all connections shared."""
+
+
+class BytesTransport(BaseTransport):
+    """One that moves bodies and does not look into them: `dial` is all it needs."""
+
+    def __init__(self, folder: WorkloadFolder, body: str, at: dict[str, Any]):
+        super().__init__(folder, body, at)
+        self.encode, self.decode = codec(body, folder)
+
+    def dial(self, crowded: bool) -> tuple[Callable[[bytes], bytes], Callable[[], None]]:
+        """Request to response, and how that connection is closed."""
+        raise NotImplementedError
+
+    def connect(self, crowded: bool = False) -> Connection:
+        exchange, close = self.dial(crowded)
+        encode, decode = self.encode, self.decode
+        self._exchange = exchange
+        return Connection(lambda row: decode(exchange(encode(row))), close)
+
+    def sizes(self, row: Any) -> tuple[int, int]:
+        request = self.encode(row)
+        return len(request), len(self._exchange(request))
+
+
+def open_transport(name: str, folder: WorkloadFolder, body: str, at: dict[str, Any]) -> BaseTransport:
+    known = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
+    if name not in known:
+        raise ValueError(f"transport: expected {', '.join(known)}, got {name}")
+    return import_module(f"transports.{name}").Transport(folder, body, at)
