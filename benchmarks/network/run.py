@@ -258,9 +258,14 @@ def notes_of(effort: Effort, seconds: float) -> list[str]:
     return notes
 
 
-if __name__ == "__main__":
+def guarded() -> int:
+    """Exit code 1 for answers that were wrong or lost, and for a client that could not go on."""
     try:
-        sys.exit(main())
+        return main()
     except (WrongAnswerError, ClientError) as error:
         print(f"\nwrong or lost answers:\n{error}", file=sys.stderr)
-        sys.exit(1)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(guarded())

@@ -1,0 +1,113 @@
+"""benchmarks/network: a run writes the document and the report that it promises, and fails on a wrong answer. Timings are never asserted."""
+
+import json
+import os
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
+NETWORK = ROOT / "benchmarks/network"
+ASKED = ["in-process", "shm-native", "rest-json", "grpc-cpp-unix"]
+LIAR = f"""
+import sys
+sys.path[:0] = [{str(NETWORK)!r}, {str(NETWORK.parent)!r}]
+import numpy as np
+import approaches.in_process as honest
+import run
+
+class Liar(honest.InProcess):
+    def start(self, host):
+        answers = host.workloads / "null/expected.f64"
+        right = np.fromfile(answers)
+        (right + 1).tofile(answers)
+        return super().start(host)
+
+run.named = lambda *_: [Liar()]
+sys.exit(run.guarded())
+"""
+
+
+def run(*words: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, *words]
+    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("bench") / "results/network.json"
+    done = run(NETWORK / "run.py", "--build", BUILD, "--glance", "--only", *ASKED, "--workload", "gbm", "penguins", "--output", output)
+    assert done.returncode == 0, done.stderr
+    assert "wrong_answers" in done.stdout.rstrip().splitlines()[-1], "the bars come last"
+    return output
+
+
+def test_every_approach_and_client_was_measured(results: Path) -> None:
+    document = json.loads(results.read_text(encoding="utf-8"))
+    measured = {(row["approach"], row["client"]) for row in document["rows"] if row["load"] == "closed 1"}
+    assert measured == {(approach, client) for approach in ASKED for client in ("native", "node", "python")}
+    assert {row["load"] for row in document["rows"]} >= {"closed 1", "closed 2", "open 100/s", "cold"}
+    assert document["unavailable"] == {}
+
+
+def test_rows_hold_what_they_promise(results: Path) -> None:
+    for row in json.loads(results.read_text(encoding="utf-8"))["rows"]:
+        assert 0 < row["p50_us"] <= row["p99_us"] <= row["max_us"] * 1.001
+        if row["load"] == "cold":
+            continue
+        assert row["p50_us"] <= row["p90_us"] <= row["p99_us"] <= row["p999_us"]
+        assert row["p50_us_spread"][0] <= row["p50_us"] <= row["p50_us_spread"][1]
+        assert (row["wrong"], row["lost"]) == (0, 0) and row["calls"] > 0
+        assert (row["bytes_copied"] > 0) == (row["approach"] in ("rest-json", "grpc-cpp-unix"))
+        assert (row["server_mib"] > 0) == (row["approach"] != "in-process")
+
+
+def test_the_bars(results: Path) -> None:
+    document = json.loads(results.read_text(encoding="utf-8"))
+    names = [bar["name"] for bar in document["bars"]]
+    assert names == ["rest_vs_inprocess", "cpp_grpc_vs_inprocess", "cpp_grpc_vs_shm", "wrong_answers"]
+    assert document["bars"][-1] == {"name": "wrong_answers", "value": 0, "limit": 0, "holds": True}
+
+
+def test_the_decomposition_adds_up(results: Path) -> None:
+    (rest,) = json.loads(results.read_text(encoding="utf-8"))["decomposition"]
+    assert rest["approach"] == "rest-json"
+    assert sum(rest["parts_us"].values()) == pytest.approx(rest["total_us"], rel=1e-6) or rest["parts_us"]["framework"] == 0
+
+
+def test_pytest_benchmark_measured_the_python_client(results: Path) -> None:
+    document = json.loads(results.with_name("network-pytest-benchmark.json").read_text(encoding="utf-8"))
+    assert len(document["benchmarks"]) >= len(ASKED) and "stats" in document["benchmarks"][0]
+    assert "node" not in document["machine_info"]
+
+
+def test_the_pages_are_whole(results: Path) -> None:
+    folder = results.parent.parent / "report"
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    twin = (folder / "README.md").read_text(encoding="utf-8")
+    for text in (page, twin):
+        assert "FastAPI, JSON" in text and "When to use what" in text and "p99.9" in text
+    assert "http://" not in page.replace("http://www.w3.org", ""), "self-contained"
+    for picture in folder.glob("*.svg"):
+        ET.parse(picture)
+        assert picture.name in twin
+    assert {picture.stem for picture in folder.glob("*.svg")} >= {"latency", "payload", "cpu", "decomposition"}
+    HTMLParser().feed(page)
+
+
+def test_a_wrong_answer_fails_the_run(tmp_path: Path) -> None:
+    output = tmp_path / "network.json"
+    done = run("-c", LIAR, "--build", BUILD, "--glance", "--workload", "null", "--client", "native", "--no-report", "--output", output)
+    assert done.returncode == 1 and "wrong" in done.stderr
+    assert not output.exists()
+
+
+@pytest.mark.parametrize(("option", "said"), [("--only", "a name or group"), ("--workload", "a name of")])
+def test_unknown_names_are_refused(option: str, said: str) -> None:
+    done = run(NETWORK / "run.py", option, "nonsense")
+    assert done.returncode != 0 and said in done.stderr and "nonsense" in done.stderr
