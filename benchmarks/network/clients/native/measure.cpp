@@ -1,0 +1,122 @@
+// Threads that call, each over its own caller, and what their calls took.
+#include "measure.h"
+
+#include <pthread.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <future>
+#include <thread>
+#include <vector>
+
+#include "clock.h"
+
+namespace bench {
+namespace {
+
+constexpr int64_t kSpinNs = 100'000;  // before a call is due; a timer wakes up later than that
+constexpr int kPauseAfterLossMs = 10;
+
+struct Worker {
+  int number = 0;
+  Histogram times;
+  int64_t wrong = 0;
+  int64_t lost = 0;
+  std::string error;
+  int64_t end_ns = 0;
+  std::promise<void> is_warm;
+  std::thread thread;
+};
+
+class Loop {
+ public:
+  Loop(Session& session, const Plan& plan) : session_(session), plan_(plan), workers_(static_cast<size_t>(plan.clients)) {}
+
+  Measurement run() {
+    session_.connect(plan_.clients);
+    std::promise<int64_t> go;
+    start_ = go.get_future().share();
+    for (size_t i = 0; i < workers_.size(); ++i) {
+      workers_[i].number = static_cast<int>(i);
+      workers_[i].thread = std::thread([this, i] { work(workers_[i]); });
+    }
+    for (Worker& worker : workers_) worker.is_warm.get_future().wait();
+    const int64_t start = now_ns();
+    go.set_value(start);
+    Measurement all;
+    int64_t end = start;
+    for (Worker& worker : workers_) {
+      worker.thread.join();
+      all.times.add(worker.times);
+      all.wrong += worker.wrong;
+      all.lost += worker.lost;
+      if (all.error.empty()) all.error = worker.error;
+      end = std::max(end, worker.end_ns);
+    }
+    all.seconds = static_cast<double>(end - start) / 1e9;
+    all.lengths = session_.lengths(0);
+    return all;
+  }
+
+ private:
+  void work(Worker& worker) {
+    prctl(PR_SET_TIMERSLACK, 1UL);
+    Answer answer;
+    Histogram uncounted;
+    for (int64_t i = 0; i < plan_.warm_up; ++i) call(worker, next_++, now_ns(), answer, uncounted);
+    worker.is_warm.set_value();
+    const int64_t start = start_.get();
+    if (plan_.rate > 0) {
+      call_when_due(worker, start, answer);
+    } else {
+      const int64_t end = start + static_cast<int64_t>(plan_.seconds * 1e9);
+      for (int64_t now = now_ns(); now < end; now = now_ns()) call(worker, next_++, now, answer, worker.times);
+    }
+    worker.end_ns = now_ns();
+  }
+
+  // Each worker takes the next call that is due, and waits for its time or is late for it: the clock does not care which.
+  void call_when_due(Worker& worker, int64_t start, Answer& answer) {
+    const int64_t count = std::llround(plan_.rate * plan_.seconds);
+    for (int64_t i = due_++; i < count; i = due_++) {
+      const int64_t due = start + static_cast<int64_t>(static_cast<double>(i) * 1e9 / plan_.rate);
+      const int64_t ahead = due - kSpinNs - now_ns();
+      if (ahead > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(ahead));
+      while (now_ns() < due) std::this_thread::yield();
+      call(worker, next_++, due, answer, worker.times);
+    }
+  }
+
+  // Checks right away: that costs nanoseconds here, no clock runs, and so no answer is left unchecked.
+  void call(Worker& worker, int64_t number, int64_t start, Answer& answer, Histogram& times) {
+    const int64_t row = (plan_.first + number) % session_.ring();
+    answer.clear();
+    try {
+      session_.caller(worker.number).call(row, answer);
+    } catch (const std::exception& error) {
+      ++worker.lost;
+      if (worker.error.empty()) worker.error = error.what();
+      session_.drop(worker.number);  // what comes over the old connection now might be the answer to this call
+      std::this_thread::sleep_for(std::chrono::milliseconds(kPauseAfterLossMs));
+      return;
+    }
+    times.record(now_ns() - start);
+    if (!session_.is_right(row, answer)) ++worker.wrong;
+  }
+
+  Session& session_;
+  const Plan plan_;
+  std::vector<Worker> workers_;
+  std::shared_future<int64_t> start_;
+  std::atomic<int64_t> next_{0};  // numbers of calls, which choose their rows
+  std::atomic<int64_t> due_{0};   // numbers of due times
+};
+
+}  // namespace
+
+Measurement measure(Session& session, const Plan& plan) { return Loop(session, plan).run(); }
+
+}  // namespace bench

@@ -1,0 +1,31 @@
+// The closed and the open loop. Used by main.cpp.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "histogram.h"
+#include "session.h"
+
+namespace bench {
+
+struct Plan {
+  int clients = 1;
+  double rate = 0;  // calls a second of all clients, at fixed times; 0 is the closed loop
+  double seconds = 1;
+  int64_t warm_up = 0;  // calls of each client that do not count
+  int64_t first = 0;    // the row of call 0
+};
+
+struct Measurement {
+  Histogram times;  // of the calls that were answered
+  int64_t wrong = 0;
+  int64_t lost = 0;
+  double seconds = 0;
+  std::string error;  // of the first call that was lost
+  Lengths lengths;
+};
+
+Measurement measure(Session& session, const Plan& plan);
+
+}  // namespace bench

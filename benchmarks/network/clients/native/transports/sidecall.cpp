@@ -1,0 +1,183 @@
+// libsidecall in process, over shm: or exec: a kept call for each worker, which takes a row as a tensor or a record feature by feature.
+#include <sidecall/sidecall.h>
+
+#include <cstring>
+#include <stdexcept>
+
+#include "transport.h"
+
+namespace bench {
+namespace {
+
+constexpr uint64_t kBindBytes = 16384;  // from here on the engine reads the caller's memory: sidecall_call_copy_input's advice
+
+struct ModelCloser {
+  void operator()(sidecall_model* model) const { sidecall_model_close(model); }
+};
+struct CallCloser {
+  void operator()(sidecall_call* call) const { sidecall_call_close(call); }
+};
+using Model = std::unique_ptr<sidecall_model, ModelCloser>;
+using Call = std::unique_ptr<sidecall_call, CallCloser>;
+
+class KeptCall : public Caller {
+ public:
+  KeptCall(const sidecall_model* model, const Workload& workload, int64_t rows) : workload_(workload), rows_(rows) {
+    sidecall_call* opened = nullptr;
+    check(sidecall_call_open(model, rows, &opened, &err_));
+    call_.reset(opened);
+  }
+
+ protected:
+  void check(sidecall_status status) const {
+    if (status != SIDECALL_OK) throw std::runtime_error(err_.message);
+  }
+  void run() { check(sidecall_call_run(call_.get(), -1, &err_)); }
+
+  const Workload& workload_;
+  const int64_t rows_;
+  Call call_;
+  sidecall_error err_ = SIDECALL_ERROR_INIT;
+};
+
+class TensorCall : public KeptCall {
+ public:
+  TensorCall(const sidecall_model* model, const Workload& workload, int64_t rows) : KeptCall(model, workload, rows) {
+    dims_.assign(1, rows);
+    dims_.insert(dims_.end(), workload.input_dims.begin(), workload.input_dims.end());
+    check(sidecall_call_input(call_.get(), 0, &input_, &err_));
+    std::memset(input_.data, 0, input_.data_bytes);
+    bind_ = input_.dtype == SIDECALL_FLOAT32 && input_.data_bytes >= kBindBytes;
+    outputs_.assign(static_cast<size_t>(sidecall_model_num_outputs(model)), SIDECALL_VIEW_INIT);
+    run();
+    ask_for_outputs();
+  }
+
+  void call(int64_t first_row, Answer& answer) override {
+    give(workload_.row(first_row));
+    run();
+    if (rows_ > 1) ask_for_outputs();  // large ones may lie elsewhere after each run
+    for (const sidecall_view& output : outputs_) take(output, answer);
+  }
+
+ private:
+  void ask_for_outputs() {
+    for (size_t i = 0; i < outputs_.size(); ++i) check(sidecall_call_output(call_.get(), static_cast<int32_t>(i), &outputs_[i], &err_));
+  }
+
+  void give(const float* values) {
+    const size_t count = static_cast<size_t>(rows_ * workload_.row_values);
+    if (bind_) {
+      sidecall_view view = SIDECALL_VIEW_INIT;
+      view.dtype = SIDECALL_FLOAT32;
+      view.rank = static_cast<int32_t>(dims_.size());
+      view.dims = dims_.data();
+      view.data = const_cast<float*>(values);
+      view.data_bytes = count * sizeof(float);
+      check(sidecall_call_bind_input(call_.get(), 0, &view, &err_));
+    } else if (input_.dtype == SIDECALL_FLOAT32) {
+      std::memcpy(input_.data, values, count * sizeof(float));
+    } else if (input_.dtype == SIDECALL_FLOAT64) {  // what a server in Python was trained on
+      for (size_t i = 0; i < count; ++i) static_cast<double*>(input_.data)[i] = static_cast<double>(values[i]);
+    } else {
+      throw std::runtime_error("sidecall: expected a float input");
+    }
+  }
+
+  static void take(const sidecall_view& output, Answer& answer) {
+    if (output.dtype == SIDECALL_INT64) {
+      const auto* values = static_cast<const int64_t*>(output.data);
+      answer.labels.insert(answer.labels.end(), values, values + output.data_bytes / sizeof *values);
+    } else if (output.dtype == SIDECALL_FLOAT32) {
+      const auto* values = static_cast<const float*>(output.data);
+      answer.numbers.insert(answer.numbers.end(), values, values + output.data_bytes / sizeof *values);
+    } else if (output.dtype == SIDECALL_FLOAT64) {
+      const auto* values = static_cast<const double*>(output.data);
+      for (size_t i = 0; i < output.data_bytes / sizeof *values; ++i) answer.numbers.push_back(static_cast<float>(values[i]));
+    } else {
+      throw std::runtime_error(std::string("sidecall: cannot read an output of ") + sidecall_dtype_name(output.dtype));
+    }
+  }
+
+  std::vector<int64_t> dims_;
+  sidecall_view input_ = SIDECALL_VIEW_INIT;
+  std::vector<sidecall_view> outputs_;
+  bool bind_ = false;
+};
+
+class RecordCall : public KeptCall {
+ public:
+  RecordCall(const sidecall_model* model, const Workload& workload) : KeptCall(model, workload, 1) {
+    for (const Field& field : workload.record(0)) features_.push_back(find(model, SIDECALL_KIND_FEATURE, field.name));
+    for (const Output& output : workload.outputs) {
+      if (output.is_label()) {
+        label_ = find(model, SIDECALL_KIND_COLUMN, output.name);
+        continue;
+      }
+      for (const std::string& name : workload.class_names) columns_.push_back(find(model, SIDECALL_KIND_COLUMN, output.name + "." + name));
+    }
+  }
+
+  void call(int64_t first_row, Answer& answer) override {
+    const Record& record = workload_.record(first_row);
+    for (size_t i = 0; i < record.size(); ++i) set(features_[i], record[i]);
+    run();
+    for (const int32_t column : columns_) {
+      double value = 0;
+      check(sidecall_call_get_f64(call_.get(), 0, column, &value, &err_));
+      answer.numbers.push_back(static_cast<float>(value));
+    }
+    const char* text = nullptr;
+    size_t length = 0;
+    check(sidecall_call_get_str(call_.get(), 0, label_, &text, &length, &err_));
+    answer.label.assign(text, length);
+  }
+
+ private:
+  int32_t find(const sidecall_model* model, int32_t kind, const std::string& name) {
+    int32_t index = -1;
+    check(sidecall_model_find(model, kind, name.data(), name.size(), &index, &err_));
+    return index;
+  }
+
+  void set(int32_t feature, const Field& field) {
+    if (const auto* text = std::get_if<std::string>(&field.value))
+      check(sidecall_call_set_str(call_.get(), 0, feature, text->data(), text->size(), &err_));
+    else if (const auto* number = std::get_if<double>(&field.value)) check(sidecall_call_set_f64(call_.get(), 0, feature, *number, &err_));
+    else check(sidecall_call_set_missing(call_.get(), 0, feature, &err_));
+  }
+
+  std::vector<int32_t> features_;  // in the order of a record's keys
+  std::vector<int32_t> columns_;   // in the order of the classes
+  int32_t label_ = -1;
+};
+
+class SidecallApproach : public Approach {
+ public:
+  explicit SidecallApproach(const Opening& opening) : workload_(opening.workload), rows_(opening.rows) {
+    sidecall_error err = SIDECALL_ERROR_INIT;
+    sidecall_model_options options;
+    sidecall_model_options_init(&options);
+    options.allow_exec = 1;
+    sidecall_model* opened = nullptr;
+    if (sidecall_model_open(opening.text("uri").c_str(), &options, &opened, &err) != SIDECALL_OK) throw std::runtime_error(err.message);
+    model_.reset(opened);
+  }
+
+  std::unique_ptr<Caller> connect() override {
+    if (workload_.is_record) return std::make_unique<RecordCall>(model_.get(), workload_);
+    return std::make_unique<TensorCall>(model_.get(), workload_, rows_);
+  }
+
+ private:
+  const Workload& workload_;
+  int64_t rows_;
+  Model model_;
+};
+
+const RegisterApproach kSidecall("sidecall", [](const Opening& opening) -> std::unique_ptr<Approach> {
+  return std::make_unique<SidecallApproach>(opening);
+});
+
+}  // namespace
+}  // namespace bench
