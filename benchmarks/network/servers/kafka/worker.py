@@ -5,8 +5,8 @@ import sys
 import models
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-# For latency: nothing waits to be batched. The broker answers a fetch of a topic without news after half of its longest wait,
-# also when news comes meanwhile (252 ms with librdkafka's 500): so that is 1 ms.
+# For latency: nothing waits to be batched. This broker does not end a waiting fetch when a message comes: a call took 252 ms with
+# librdkafka's fetch.wait.max.ms of 500, 4.5 ms with 1.
 consumer = Consumer(
     {
         "bootstrap.servers": sys.argv[1],

@@ -6,9 +6,9 @@ import sys
 # The backend's interpreter is isolated: it does not look for modules there by itself.
 sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
 
-import models
-import numpy as np
-import triton_python_backend_utils as pb_utils
+import models  # noqa: E402
+import numpy as np  # noqa: E402
+import triton_python_backend_utils as pb_utils  # noqa: E402
 
 
 class TritonPythonModel:
