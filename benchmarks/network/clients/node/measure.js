@@ -10,6 +10,8 @@ const KEEP_BYTES = 64 * 2 ** 20
 const FIRST = 100
 // After the time is up; what has no answer by then is lost.
 const PATIENCE_MS = 30_000
+const HOT_CALLS = 5000
+const HOT_SECONDS = 0.15
 
 /** Every k-th answer and each of the first 100; k doubles when there are too many. */
 class Kept {
@@ -140,16 +142,18 @@ async function warmUp(call, work, approach, clients, calls, first) {
 /** One caller alone needs no promises where the approach has a synchronous call. */
 const callOf = (approach, clients) => (clients === 1 && approach.callSync) || approach.call
 
-async function closedLoop(work, approach, { clients, seconds, warm_up, first }) {
+async function closedLoop(work, approach, { clients, seconds, warm_up, first, most = Number.POSITIVE_INFINITY }) {
   const call = callOf(approach, clients)
-  let next = await warmUp(call, work, approach, clients, warm_up, first)
+  const started = await warmUp(call, work, approach, clients, warm_up, first)
+  let next = started
+  globalThis.gc?.()
   const measurement = new Measurement(work, approach)
   let underWay = 0
   const begin = performance.now()
   const until = begin + seconds * 1000
   let end = begin
   const serve = async worker => {
-    while (end < until) {
+    while (end < until && next - started < most) {
       const i = next++
       const asked = approach.ask(i)
       underWay++
@@ -171,9 +175,23 @@ async function closedLoop(work, approach, { clients, seconds, warm_up, first }) 
   return measurement.report((end - begin) / 1000, ended ? 0 : underWay)
 }
 
+/** V8 compiles what is hot: calls until it has, before anything is measured. */
+async function compile(work, approach) {
+  const { wrong, lost, error } = await closedLoop(work, approach, {
+    clients: 1,
+    seconds: HOT_SECONDS,
+    warm_up: 0,
+    first: 0,
+    most: HOT_CALLS
+  })
+  if (lost > 0) throw new Error(error)
+  if (wrong > 0) throw new Error('warm-up: an answer is wrong')
+}
+
 async function openLoop(work, approach, { clients, rate, seconds, warm_up, first }) {
   const call = callOf(approach, clients)
   const from = await warmUp(call, work, approach, clients, warm_up, first)
+  globalThis.gc?.()
   const measurement = new Measurement(work, approach)
   const total = Math.max(1, Math.round(rate * seconds))
   const asked = Array.from({ length: Math.min(total, work.ring) }, (_, k) => approach.ask(from + k))
@@ -223,4 +241,4 @@ async function openLoop(work, approach, { clients, rate, seconds, warm_up, first
   return measurement.report((end - begin) / 1000, total - done)
 }
 
-module.exports = { closedLoop, openLoop }
+module.exports = { closedLoop, compile, openLoop }

@@ -1,0 +1,39 @@
+// Redis lists as a queue, with the redis package: a connection for each caller, because BLPOP blocks the one that it is asked on.
+'use strict'
+
+const { randomBytes } = require('node:crypto')
+const { moveBytes } = require('../bodies.js')
+const { peer } = require('../modules.js')
+
+module.exports = async (work, { port }, body) => {
+  const { createClient, RESP_TYPES } = peer('redis')
+  const callers = []
+
+  async function connect() {
+    const client = createClient({ socket: { host: '127.0.0.1', port, reconnectStrategy: false } })
+    client.on('error', () => {}) // calls under way are rejected, which says it
+    await client.connect()
+    const commands = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
+    return { client, commands, name: randomBytes(4).toString('hex'), calls: 0 }
+  }
+
+  /** Both commands leave together: the answer cannot be missed, it waits in its list. */
+  async function send(asked, worker) {
+    const caller = callers[worker]
+    const id = caller.name + (++caller.calls).toString(16).padStart(8, '0')
+    const request = Buffer.concat([Buffer.from(id), Buffer.from(asked)])
+    const pushed = caller.commands.rPush(`requests.${work.name}`, request)
+    const [, { element }] = await Promise.all([pushed, caller.commands.blPop(`reply.${id}`, 0)])
+    return element
+  }
+
+  return {
+    ...moveBytes(work, body, send),
+    async prepare(workers) {
+      while (callers.length < workers) callers.push(await connect())
+    },
+    close() {
+      for (const { client } of callers) client.destroy()
+    }
+  }
+}
