@@ -1,0 +1,40 @@
+"""RabbitMQ by pika: RPC over direct reply-to. A connection a thread, as pika demands."""
+
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+import pika
+
+from transports import CALL_TIMEOUT_S, BytesTransport
+
+REPLIES = "amq.rabbitmq.reply-to"
+
+
+class Transport(BytesTransport):
+    def dial(self, crowded: bool) -> tuple[Callable[[bytes], bytes], Callable[[], None]]:
+        # Heartbeats would be missed between measurements, when nobody reads.
+        connection = pika.BlockingConnection(pika.ConnectionParameters(self.at["host"], self.at["port"], heartbeat=0))
+        channel = connection.channel()
+        queue = f"{self.at['queue']}.{self.folder.name}"
+        numbers = count()
+        replies: dict[str, bytes] = {}
+
+        def on_reply(_channel: Any, _method: Any, properties: pika.BasicProperties, body: bytes) -> None:
+            replies[properties.correlation_id] = body
+
+        channel.basic_consume(REPLIES, on_reply, auto_ack=True)
+
+        def exchange(body: bytes) -> bytes:
+            replies.clear()  # one that came too late
+            number = str(next(numbers))
+            channel.basic_publish("", queue, body, pika.BasicProperties(reply_to=REPLIES, correlation_id=number))
+            deadline = time.monotonic() + CALL_TIMEOUT_S
+            while number not in replies:
+                connection.process_data_events(CALL_TIMEOUT_S)
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{queue}: expected a reply within {CALL_TIMEOUT_S} s, got none")
+            return replies.pop(number)
+
+        return exchange, connection.close

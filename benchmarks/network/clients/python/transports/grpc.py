@@ -1,0 +1,59 @@
+"""gRPC by grpcio and stubs of servers/prediction.proto, over TCP or a Unix socket. One channel for all threads, as gRPC's users are told."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from workload_folder import WorkloadFolder
+
+from transports import CALL_TIMEOUT_S, BaseTransport, Connection
+
+# Where peers.py puts what protoc writes.
+PEERS = Path(os.environ.get("BENCH_PEERS", Path(__file__).resolve().parents[5] / "build/peers"))
+sys.path.append(str(PEERS / "python"))
+
+import grpc  # noqa: E402
+import prediction_pb2 as messages  # noqa: E402
+import prediction_pb2_grpc as services  # noqa: E402
+
+UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]  # 4 MiB otherwise
+
+
+class Transport(BaseTransport):
+    def __init__(self, folder: WorkloadFolder, body: str, at: dict[str, Any]):
+        super().__init__(folder, body, at)
+        self._channel = grpc.insecure_channel(at["target"], options=UNLIMITED)
+        self._stub = services.PredictionStub(self._channel)
+
+    def connect(self, crowded: bool = False) -> Connection:
+        request, method = (self._record, self._stub.PredictRecord) if self.folder.is_record else (self._rows, self._stub.Predict)
+        return Connection(lambda row: method(request(row), timeout=CALL_TIMEOUT_S))
+
+    def _rows(self, rows: np.ndarray) -> messages.PredictRequest:
+        return messages.PredictRequest(model=self.folder.name, shape=rows.shape, values=rows.ravel().tolist())
+
+    def _record(self, record: dict[str, Any]) -> messages.RecordRequest:
+        request = messages.RecordRequest(model=self.folder.name)
+        features = request.features
+        for name, value in record.items():
+            if isinstance(value, str):
+                features[name].text = value
+            elif value is not None:
+                features[name].number = value
+        return request
+
+    def unpack(self, answer: Any) -> dict[str, Any]:
+        """The message is what the caller reads from; here it becomes outputs by name."""
+        if self.folder.is_record:
+            return {"label": answer.label, "probabilities": dict(answer.probabilities)}
+        *labelled, last = self.folder.outputs
+        return {last["name"]: np.array(answer.values)} | {output["name"]: np.array(answer.label) for output in labelled}
+
+    def sizes(self, row: Any) -> tuple[int, int]:
+        request = self._record(row) if self.folder.is_record else self._rows(row)
+        return request.ByteSize(), self.connect().call(row).ByteSize()
+
+    def close(self) -> None:
+        self._channel.close()
