@@ -37,6 +37,8 @@ void write_measurement(Writer& writer, const Measurement& one) {
   us("max_us", one.times.max());
   number("request_bytes", one.lengths.request);
   number("response_bytes", one.lengths.response);
+  writer.Key("cpu_s");
+  writer.Double(one.cpu_s);
   writer.Key("error");
   if (one.error.empty()) writer.Null();
   else writer.String(one.error.c_str());

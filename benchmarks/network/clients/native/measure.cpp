@@ -1,8 +1,8 @@
 // Threads that call, each over its own caller, and what their calls took.
 #include "measure.h"
 
-#include <pthread.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -20,6 +20,13 @@ namespace {
 constexpr int64_t kSpinNs = 100'000;  // before a call is due; a timer wakes up later than that
 constexpr int kPauseAfterLossMs = 10;
 
+double cpu_seconds() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  return static_cast<double>(used.ru_utime.tv_sec + used.ru_stime.tv_sec) +
+         static_cast<double>(used.ru_utime.tv_usec + used.ru_stime.tv_usec) / 1e6;
+}
+
 struct Worker {
   int number = 0;
   Histogram times;
@@ -27,6 +34,8 @@ struct Worker {
   int64_t lost = 0;
   std::string error;
   int64_t end_ns = 0;
+  int64_t row = 0;  // of the last answer
+  Answer answer;
   std::promise<void> is_warm;
   std::thread thread;
 };
@@ -44,6 +53,7 @@ class Loop {
       workers_[i].thread = std::thread([this, i] { work(workers_[i]); });
     }
     for (Worker& worker : workers_) worker.is_warm.get_future().wait();
+    const double cpu = cpu_seconds();
     const int64_t start = now_ns();
     go.set_value(start);
     Measurement all;
@@ -56,6 +66,7 @@ class Loop {
       if (all.error.empty()) all.error = worker.error;
       end = std::max(end, worker.end_ns);
     }
+    all.cpu_s = cpu_seconds() - cpu - checking_s(workers_[0]) * static_cast<double>(all.times.total());
     all.seconds = static_cast<double>(end - start) / 1e9;
     all.lengths = session_.lengths(0);
     return all;
@@ -64,35 +75,45 @@ class Loop {
  private:
   void work(Worker& worker) {
     prctl(PR_SET_TIMERSLACK, 1UL);
-    Answer answer;
     Histogram uncounted;
-    for (int64_t i = 0; i < plan_.warm_up; ++i) call(worker, next_++, now_ns(), answer, uncounted);
+    for (int64_t i = 0; i < plan_.warm_up; ++i) call(worker, next_++, now_ns(), uncounted);
     worker.is_warm.set_value();
     const int64_t start = start_.get();
     if (plan_.rate > 0) {
-      call_when_due(worker, start, answer);
+      call_when_due(worker, start);
     } else {
       const int64_t end = start + static_cast<int64_t>(plan_.seconds * 1e9);
-      for (int64_t now = now_ns(); now < end; now = now_ns()) call(worker, next_++, now, answer, worker.times);
+      for (int64_t now = now_ns(); now < end; now = now_ns()) call(worker, next_++, now, worker.times);
     }
     worker.end_ns = now_ns();
   }
 
   // Each worker takes the next call that is due, and waits for its time or is late for it: the clock does not care which.
-  void call_when_due(Worker& worker, int64_t start, Answer& answer) {
+  void call_when_due(Worker& worker, int64_t start) {
     const int64_t count = std::llround(plan_.rate * plan_.seconds);
     for (int64_t i = due_++; i < count; i = due_++) {
       const int64_t due = start + static_cast<int64_t>(static_cast<double>(i) * 1e9 / plan_.rate);
       const int64_t ahead = due - kSpinNs - now_ns();
       if (ahead > 0) std::this_thread::sleep_for(std::chrono::nanoseconds(ahead));
       while (now_ns() < due) std::this_thread::yield();
-      call(worker, next_++, due, answer, worker.times);
+      call(worker, next_++, due, worker.times);
     }
   }
 
+  // What it takes to check one answer: a clock around each check would cost more than the check.
+  double checking_s(const Worker& worker) const {
+    constexpr int kRounds = 10;
+    int64_t right = 0;
+    const int64_t start = now_ns();
+    for (int i = 0; i < kRounds; ++i) right += session_.is_right(worker.row, worker.answer) ? 1 : 0;
+    const int64_t time = now_ns() - start;
+    return right < kRounds ? 0 : static_cast<double>(time) / 1e9 / kRounds;
+  }
+
   // Checks right away: that costs nanoseconds here, no clock runs, and so no answer is left unchecked.
-  void call(Worker& worker, int64_t number, int64_t start, Answer& answer, Histogram& times) {
-    const int64_t row = (plan_.first + number) % session_.ring();
+  void call(Worker& worker, int64_t number, int64_t start, Histogram& times) {
+    const int64_t row = worker.row = (plan_.first + number) % session_.ring();
+    Answer& answer = worker.answer;
     answer.clear();
     try {
       session_.caller(worker.number).call(row, answer);

@@ -22,6 +22,7 @@ struct Measurement {
   int64_t wrong = 0;
   int64_t lost = 0;
   double seconds = 0;
+  double cpu_s = 0;   // of this process, checking taken off
   std::string error;  // of the first call that was lost
   Lengths lengths;
 };

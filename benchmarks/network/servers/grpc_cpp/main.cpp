@@ -1,0 +1,113 @@
+// bench-network-grpc-server: prediction.proto for all workloads of a folder, at the addresses given. Started by approaches/grpc.py.
+//
+// Usage: BENCH_WORKLOADS=FOLDER SIDECALL_ONNXRUNTIME=LIBRARY bench-network-grpc-server ADDRESS...   (127.0.0.1:PORT, unix:PATH)
+#include <grpcpp/grpcpp.h>
+#include <prediction.grpc.pb.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <thread>
+
+#include "onnx_model.h"
+#include "record_model.h"
+
+namespace {
+
+// Looks a request's model up and turns what it throws into a status.
+template <class Models, class Request, class Response>
+grpc::Status answer(Models& models, const Request& request, Response& response) {
+  const auto found = models.find(request.model());
+  if (found == models.end()) return {grpc::StatusCode::NOT_FOUND, "no model '" + request.model() + "' of that kind"};
+  try {
+    found->second.predict(request, response);
+  } catch (const std::exception& error) {
+    return {grpc::StatusCode::INVALID_ARGUMENT, error.what()};
+  }
+  return grpc::Status::OK;
+}
+
+#ifdef BENCH_CALLBACK
+class Service final : public prediction::Prediction::CallbackService {
+#else
+class Service final : public prediction::Prediction::Service {
+#endif
+ public:
+  explicit Service(const std::filesystem::path& folder) {
+    load_onnxruntime();
+    for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+      const std::string model = (entry.path() / "model.onnx").string();
+      if (!std::filesystem::exists(model)) continue;
+      if (std::filesystem::exists(entry.path() / "records.jsonl")) records_.try_emplace(entry.path().filename().string(), model);
+      else tensors_.try_emplace(entry.path().filename().string(), model);
+    }
+  }
+
+#ifdef BENCH_CALLBACK
+  grpc::ServerUnaryReactor* Predict(grpc::CallbackServerContext* context, const prediction::PredictRequest* request,
+                                    prediction::PredictResponse* response) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(answer(tensors_, *request, *response));
+    return reactor;
+  }
+  grpc::ServerUnaryReactor* PredictRecord(grpc::CallbackServerContext* context, const prediction::RecordRequest* request,
+                                          prediction::RecordResponse* response) override {
+    grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+    reactor->Finish(answer(records_, *request, *response));
+    return reactor;
+  }
+#else
+  grpc::Status Predict(grpc::ServerContext*, const prediction::PredictRequest* request, prediction::PredictResponse* response) override {
+    return answer(tensors_, *request, *response);
+  }
+  grpc::Status PredictRecord(grpc::ServerContext*, const prediction::RecordRequest* request,
+                             prediction::RecordResponse* response) override {
+    return answer(records_, *request, *response);
+  }
+#endif
+
+ private:
+  std::map<std::string, OnnxModel> tensors_;
+  std::map<std::string, RecordModel> records_;
+};
+
+// Serves until SIGTERM or SIGINT.
+int serve(const char* folder, char** addresses, int count) {
+  sigset_t ends;
+  sigemptyset(&ends);
+  sigaddset(&ends, SIGTERM);
+  sigaddset(&ends, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &ends, nullptr);  // inherited by gRPC's threads, so that sigwait gets them
+  Service service(folder);
+  grpc::ServerBuilder builder;
+  for (int i = 0; i < count; ++i) builder.AddListeningPort(addresses[i], grpc::InsecureServerCredentials());
+  builder.RegisterService(&service);
+  builder.SetMaxReceiveMessageSize(-1);
+  const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (server == nullptr) {
+    std::fprintf(stderr, "bench-network-grpc-server: cannot listen there\n");
+    return 1;
+  }
+  int number = 0;
+  sigwait(&ends, &number);
+  server->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const char* folder = std::getenv("BENCH_WORKLOADS");
+  if (folder == nullptr || argc < 2) {
+    std::fprintf(stderr, "usage: BENCH_WORKLOADS=FOLDER bench-network-grpc-server ADDRESS...\n");
+    return 2;
+  }
+  try {
+    return serve(folder, argv + 1, argc - 1);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bench-network-grpc-server: %s\n", error.what());
+    return 1;
+  }
+}
