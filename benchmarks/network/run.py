@@ -89,8 +89,8 @@ class Run:
             begin = time.monotonic()
             try:
                 at = approach.start(host)
-            except UnavailableError as reason:
-                self.collection.unavailable[approach.name] = str(reason)
+            except (UnavailableError, RuntimeError) as reason:
+                self.collection.unavailable[approach.name] = str(reason)[-500:]
                 return
             start_s = time.monotonic() - begin
             for client in approach.clients:
