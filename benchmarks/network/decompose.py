@@ -12,7 +12,9 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from importlib import util
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from collect import Collection
@@ -40,7 +42,8 @@ while True:
 def measure(build: Path, folder: Path, library: Path, collection: Collection) -> list[dict]:
     """A decomposition for each of the two approaches whose Python client was measured."""
     os.environ |= {"BENCH_WORKLOADS": str(folder / "workloads"), "SIDECALL_ONNXRUNTIME": str(library)}
-    sys.path[:0] = [str(Path(__file__).resolve().parent / "servers"), str(build / "peers/python")]
+    sys.path.insert(0, str(build / "peers/python"))
+    models = _served_models()
     parts = {"rest-json": _rest, "grpc-python-tcp": _grpc}
     found = []
     for approach, measured in parts.items():
@@ -49,11 +52,19 @@ def measure(build: Path, folder: Path, library: Path, collection: Collection) ->
             continue
         total = series.median("p50_us")
         row = np.fromfile(folder / "workloads/gbm/input.f32", np.float32, 30).reshape(1, 30)
-        engine, serialise, kernel = measured(row)
+        engine, serialise, kernel = measured(models, row)
         known = engine + serialise + kernel
         split = {"engine": engine, "serialise": serialise, "kernel": kernel, "framework": max(total - known, 0.0)}
         found.append({"approach": approach, "client": "python", "total_us": total, "parts_us": split, "transport_us": total - engine})
     return found
+
+
+def _served_models() -> ModuleType:
+    """servers/models.py; another module of that name is imported here already."""
+    spec = util.spec_from_file_location("served_models", Path(__file__).resolve().parent / "servers/models.py")
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def _median_us(call: Callable[[], object]) -> float:
@@ -65,9 +76,8 @@ def _median_us(call: Callable[[], object]) -> float:
     return statistics.median(times) / 1000
 
 
-def _rest(row: np.ndarray) -> tuple[float, float, float]:
+def _rest(models: ModuleType, row: np.ndarray) -> tuple[float, float, float]:
     """Engine, serialisation, kernel in us; headers of HTTP count as bytes of the kernel's part only."""
-    import models
     import orjson
 
     answers = models.answer_tensors("gbm", row)
@@ -83,8 +93,7 @@ def _rest(row: np.ndarray) -> tuple[float, float, float]:
     return engine, sum(map(_median_us, serialise)), _kernel_us(len(asked) + 200, len(answered) + 150)
 
 
-def _grpc(row: np.ndarray) -> tuple[float, float, float]:
-    import models
+def _grpc(models: ModuleType, row: np.ndarray) -> tuple[float, float, float]:
     import prediction_pb2 as messages
 
     answers = models.answer_tensors("gbm", row)
