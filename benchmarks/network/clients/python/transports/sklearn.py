@@ -1,5 +1,6 @@
 """scikit-learn in process: model.joblib, `predict_proba` of one array or of a one-row DataFrame. The estimator is shared by all threads."""
 
+import math
 from typing import Any
 
 import joblib
@@ -19,7 +20,9 @@ class Transport(BaseTransport):
             import pandas as pd
 
             def call_record(record: dict[str, Any]) -> dict[str, Any]:
-                probabilities = predict_proba(pd.DataFrame([record]))[0]
+                # The pipeline was trained on a DataFrame, where what is missing is NaN.
+                row = pd.DataFrame([{name: math.nan if value is None else value for name, value in record.items()}])
+                probabilities = predict_proba(row)[0]
                 return {"label": classes[probabilities.argmax()], "probabilities": dict(zip(classes, probabilities, strict=True))}
 
             return Connection(call_record)
