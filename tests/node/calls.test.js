@@ -32,6 +32,28 @@ test('rows of a call that are none', () => {
   assert.equal(add.call({ rows: 3 }).inputs.x.length, 6)
 })
 
+test('room for more than Node or the machine has is refused, or there', () => {
+  for (const rows of [1e9, 1e12]) {
+    for (const attempt of [() => add.call({ rows }), () => add.call().reshape('x', [rows, 2])]) {
+      try {
+        attempt()
+      } catch (error) {
+        assert.equal(error.code, 'OUT_OF_MEMORY')
+      }
+    }
+  }
+  globalThis.gc()
+  assert.deepEqual([...add.runSync({ x }).y], [11, 22])
+})
+
+test('rows that nobody wrote take no memory', () => {
+  const before = process.memoryUsage().rss
+  const call = add.call({ rows: 25_000_000 }) // 200 MB
+  assert.equal(call.inputs.x.length, 50_000_000)
+  assert.ok(process.memoryUsage().rss - before < 50e6)
+  call.close()
+})
+
 test('a call that is used by two runs at once is busy', async () => {
   const call = openSync(slow.source).call()
   call.reshape('x', [2]).set([1, 2])

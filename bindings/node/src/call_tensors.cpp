@@ -151,7 +151,7 @@ Napi::Value Call::read_output(const Napi::CallbackInfo& info) {
   result[0U] = make_dims(env, view);
   result[2U] = Napi::Number::New(env, static_cast<double>(view.data_bytes));
   if (view.offsets == nullptr) {
-    auto buffer = Napi::ArrayBuffer::New(env, view.data_bytes);
+    Napi::ArrayBuffer buffer = make_buffer(*environment_, view.data_bytes);
     if (view.data_bytes > 0) std::copy_n(static_cast<const char*>(view.data), view.data_bytes, static_cast<char*>(buffer.Data()));
     result[1U] = buffer;
     return result;

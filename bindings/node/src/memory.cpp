@@ -1,6 +1,7 @@
 // External ArrayBuffers and their stand-ins; see memory.h.
 #include "memory.h"
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <utility>
@@ -9,13 +10,33 @@ namespace sidecall_node {
 namespace {
 
 constexpr size_t kAlignment = 64;  // a cache line, and what ONNX Runtime's own allocator gives
+constexpr uint64_t kSmall = 1024 * 1024;
+
+Napi::Error no_room(Environment& environment, uint64_t bytes) {
+  sidecall_error error = Environment::empty_error();
+  std::snprintf(error.message, sizeof error.message, "expected room for a tensor of %llu bytes, got none",
+                static_cast<unsigned long long>(bytes));
+  return Napi::Error(environment.env, environment.make_error(SIDECALL_OUT_OF_MEMORY, &error));
+}
 
 }  // namespace
 
-std::shared_ptr<Memory> Memory::allocate(Napi::Env env, uint64_t bytes) {
+// A large one by its constructor, which can fail.
+Napi::ArrayBuffer make_buffer(Environment& environment, uint64_t bytes) {
+  const Napi::Env env = environment.env;
+  if (bytes < kSmall) return Napi::ArrayBuffer::New(env, bytes);
+  try {
+    const Napi::Value made = env.Global().Get("ArrayBuffer").As<Napi::Function>().New({Napi::Number::New(env, static_cast<double>(bytes))});
+    if (made.IsArrayBuffer() && made.As<Napi::ArrayBuffer>().ByteLength() == bytes) return made.As<Napi::ArrayBuffer>();
+  } catch (const Napi::Error&) {  // a RangeError
+  }
+  throw no_room(environment, bytes);
+}
+
+std::shared_ptr<Memory> Memory::allocate(Environment& environment, uint64_t bytes) {
   // calloc, because it takes large blocks from the system as they are: zeroed, and not touched before somebody writes.
   void* block = bytes < SIZE_MAX - kAlignment ? std::calloc(1, bytes + kAlignment) : nullptr;
-  if (block == nullptr) throw Napi::RangeError::New(env, "no room for a tensor of " + std::to_string(bytes) + " bytes");
+  if (block == nullptr) throw no_room(environment, bytes);
   return std::shared_ptr<Memory>(new Memory(block, bytes));
 }
 
@@ -29,18 +50,22 @@ Memory::~Memory() { std::free(block_); }
 Napi::ArrayBuffer Window::open(Environment& environment, uint64_t bytes) {
   const Napi::Env env = environment.env;
   mirror_.Reset();
-  memory_ = Memory::allocate(env, bytes);
+  memory_ = Memory::allocate(environment, bytes);
   if (!environment.copies && bytes > 0) {
     auto* owner = new std::shared_ptr<Memory>(memory_);
     const auto finalize = [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Memory>*>(hint); };
     napi_value buffer = nullptr;
     const napi_status status = napi_create_external_arraybuffer(env, memory_->data(), bytes, finalize, owner, &buffer);
     if (status == napi_ok) return Napi::ArrayBuffer(env, buffer);
+    // Node has no buffer that long, or the environment ends. The owner is the finalizer's: called or not, it must not be freed twice.
+    if (status != napi_no_external_buffers_allowed) {
+      if (env.IsExceptionPending()) env.GetAndClearPendingException();
+      throw no_room(environment, bytes);
+    }
     delete owner;
-    if (status != napi_no_external_buffers_allowed) throw Napi::Error::New(env);
     environment.copies = true;
   }
-  const Napi::ArrayBuffer buffer = Napi::ArrayBuffer::New(env, bytes);
+  const Napi::ArrayBuffer buffer = make_buffer(environment, bytes);
   if (bytes > 0) mirror_ = Napi::Reference<Napi::ArrayBuffer>::New(buffer, 1);
   return buffer;
 }

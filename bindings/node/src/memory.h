@@ -9,11 +9,14 @@
 
 namespace sidecall_node {
 
+// A zeroed buffer of V8's own. Throws OUT_OF_MEMORY, where Node-API would end the process.
+Napi::ArrayBuffer make_buffer(Environment& environment, uint64_t bytes);
+
 // Lives until both the call and the last view of it are gone.
 class Memory {
  public:
-  // Aligned and zeroed. Throws a RangeError, as `new ArrayBuffer` does, when there is no room.
-  static std::shared_ptr<Memory> allocate(Napi::Env env, uint64_t bytes);
+  // Aligned and zeroed. Throws OUT_OF_MEMORY.
+  static std::shared_ptr<Memory> allocate(Environment& environment, uint64_t bytes);
   ~Memory();
   Memory(const Memory&) = delete;
   Memory& operator=(const Memory&) = delete;
