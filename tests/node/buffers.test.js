@@ -139,6 +139,34 @@ test('a getter shrinks or detaches an input that was read before it', async () =
   assert.deepEqual([...identity.runSync({ x: Float32Array.of(1) }).y], [1])
 })
 
+test('properties of a class of the user spoil an input that was read before it', () => {
+  for (const name of ['length', 'byteLength']) {
+    const buffer = new ArrayBuffer(4 * BIG)
+    const x = new Float32Array(buffer).fill(1)
+    class Odd extends BigInt64Array {
+      get [name]() {
+        structuredClone(buffer, { transfer: [buffer] })
+        overwrite()
+        return 1e6
+      }
+    }
+    const fresh = openSync(slow.source) // whose inputs have no memory yet
+    assert.ok(fresh.runSync({ x, n: new Odd(1) }).y.every(value => value === 1))
+  }
+})
+
+test('dims of a class of the user are read once', () => {
+  const dims = [2, 1]
+  dims.map = () => new Proxy([2], {})
+  dims[Symbol.iterator] = function* () {
+    yield 1e9
+  }
+  assert.throws(() => identity.runSync({ x: { data: Float32Array.of(1, 2), dims } }), { code: 'SHAPE_MISMATCH' })
+  dims.length = 1
+  assert.deepEqual([...identity.runSync({ x: { data: Float32Array.of(1, 2), dims } }).y], [1, 2])
+  assert.throws(() => identity.runSync({ x: { data: [1], dims: new Array(100).fill(1) } }), { code: 'SHAPE_MISMATCH' })
+})
+
 test('shared and growable buffers', async () => {
   const shared = new Float32Array(new SharedArrayBuffer(12))
   shared.set([1, 2, 3])

@@ -110,12 +110,19 @@ function fromArray(array, spec) {
 function readDims(dims, spec) {
   if (dims === undefined) return undefined
   if (!Array.isArray(dims)) throw new TypeError(`input '${spec.name}': dims: expected an array of numbers, got ${typeName(dims)}`)
-  return dims.map(dim => {
-    if (Number.isSafeInteger(dim) && dim >= 0) return dim
-    throw new TypeError(
-      `input '${spec.name}': dims: expected whole numbers of 0 or more, got ${Number.isInteger(dim) ? 'less' : typeName(dim)}`
-    )
-  })
+  const { length } = dims
+  if (!(length <= MAX_DEPTH)) throw new Refusal('shape', `more than ${MAX_DEPTH} dimensions`)
+  const copy = [] // not by methods of the array, which may be the user's own
+  for (let i = 0; i < length; ++i) {
+    const dim = dims[i]
+    if (!Number.isSafeInteger(dim) || dim < 0) {
+      throw new TypeError(
+        `input '${spec.name}': dims: expected whole numbers of 0 or more, got ${Number.isInteger(dim) ? 'less' : typeName(dim)}`
+      )
+    }
+    copy.push(dim)
+  }
+  return copy
 }
 
 /** The shape of `length` elements, where the signature leaves one dimension free at most. */

@@ -39,6 +39,7 @@ class Input {
     this.index = index
     this.perByte = DTYPES[spec.dtype].perByte ?? 1
     this.isString = spec.dtype === 'string'
+    this.width = DTYPES[spec.dtype].Array.BYTES_PER_ELEMENT
     this.dims = null
     this.view = null // of memory that is ours, for `dims`; null where the engine reads other memory, or has its own copy
     this.inferred = -1 // the length that `dims` were inferred from
@@ -125,7 +126,8 @@ class Workspace {
   }
 
   /**
-   * Gives what was read to the engine. No code of the user runs from here to the end of the run, so that borrowed memory stays.
+   * Gives what was read to the engine. No code of the user runs from here to the end of the run, so that borrowed memory stays: the data may be
+   * of a class of theirs, so none of its properties is asked.
    * `mayBorrow`: the run is over before anybody else runs.
    */
   give(input, mayBorrow) {
@@ -144,7 +146,7 @@ class Workspace {
       input.view = null
       this.native.copyInput(input.index, spec.type, dims, data) // core says what is wrong
       this.setDims(input, dims)
-    } else if (mayBorrow && data.byteLength >= LARGE_BYTES && !types.isSharedArrayBuffer(bufferOf(data))) {
+    } else if (mayBorrow && length * input.width >= LARGE_BYTES && !types.isSharedArrayBuffer(bufferOf(data))) {
       input.view = null
       this.native.borrowInput(input.index, spec.type, dims, data)
       this.setDims(input, dims)
@@ -235,7 +237,7 @@ class Workspace {
   /** Elements that were read for the next run. */
   get size() {
     let size = 0
-    for (const { data } of this.inputs) size += data === null ? 0 : data.length
+    for (const { data, isString } of this.inputs) size += data === null ? 0 : isString ? data.length : lengthOf(data)
     return size
   }
 
