@@ -85,6 +85,26 @@ test('more runs than the queue holds wait their turn, and each gets its own answ
   await Promise.all(runs)
 })
 
+test('more runs than may wait are refused as busy, be they short or long', async () => {
+  for (const [model, inputs] of [
+    [openSync(modelPath('add.onnx')), { x: add.x }],
+    [openSync(slow.source), slow.inputsFor(0.1)]
+  ]) {
+    for (let i = 0; i < 2_000; i++) await model.run(inputs)
+    const outcomes = await Promise.all(
+      Array.from({ length: 20_000 }, () =>
+        model.run(inputs).then(
+          () => 'done',
+          error => error.code
+        )
+      )
+    )
+    assert.deepEqual(new Set(outcomes), new Set(['done', 'BUSY']))
+    assert.ok(outcomes.filter(outcome => outcome === 'done').length >= 16_384)
+    await model.run(inputs)
+  }
+})
+
 test('runs of several models and calls share the pool', async () => {
   const models = Array.from({ length: 5 }, () => openSync(slow.source))
   const calls = models.flatMap(model => Array.from({ length: 10 }, () => model.call()))

@@ -86,8 +86,13 @@ class Turn {
   constructor() {
     this.spent = 0
     this.immediate = null
-    this.next = [] // what waits for the next turn
+    this.next = [] // what waits for the next turn, from `first` on
+    this.first = 0
     this.end = this.end.bind(this)
+  }
+
+  get numWaiting() {
+    return this.next.length - this.first
   }
 
   get isOver() {
@@ -115,12 +120,12 @@ class Turn {
   end() {
     this.immediate = null
     this.spent = 0
-    const { next } = this
-    this.next = []
-    let done = 0
-    while (done < next.length && !this.isOver) next[done++]()
-    if (done < next.length) this.next = next.slice(done).concat(this.next)
-    if (this.next.length > 0) this.immediate ??= setImmediate(this.end)
+    while (this.numWaiting > 0 && !this.isOver) this.next[this.first++]()
+    if (this.first > 1024 || this.numWaiting === 0) {
+      this.next = this.next.slice(this.first)
+      this.first = 0
+    }
+    if (this.numWaiting > 0) this.immediate ??= setImmediate(this.end)
   }
 }
 

@@ -129,14 +129,14 @@ class Task {
 
   /** For those that wait; a deadline counts from the call on. */
   watchDeadline() {
-    if (this.timeoutNs <= 0) return
+    if (this.timeoutNs === -1) return
     const ms = Math.min(this.timeoutNs / 1e6, 2 ** 31 - 1)
     this.timer = setTimeout(() => this.expire(), ms)
   }
 
-  /** 0 is not a deadline but a mistake, which the library refuses. */
+  /** -1 for none. */
   remainingNs() {
-    return this.timeoutNs <= 0 ? this.timeoutNs : Math.max(1, Math.round(this.timeoutNs - (now() - this.begin)))
+    return this.timeoutNs === -1 ? -1 : Math.max(1, Math.round(this.timeoutNs - (now() - this.begin)))
   }
 
   isShort() {
@@ -279,7 +279,7 @@ function enqueue(task) {
 /** The promise of a run off this turn of the event loop. */
 function submit(request) {
   const task = new Task(request)
-  if (queue.tasks.length - queue.first + numGated >= MAX_WAITING) {
+  if (queue.tasks.length - queue.first + numGated + turn.numWaiting >= MAX_WAITING) {
     task.fail(fail('BUSY', `the queue of asynchronous runs is full: ${MAX_WAITING} wait`))
     return task.promise
   }
