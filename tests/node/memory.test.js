@@ -103,6 +103,19 @@ test('large tensors: garbage collection keeps up with memory that it does not se
   return assertFlat(isLong ? 6000 : 600, () => model.runSync({ x: large }))
 })
 
+test('a large list of records leaves nothing behind', async () => {
+  const model = openSync(modelPath('penguins.onnx'))
+  const bytes = async () => {
+    await settle()
+    return process.memoryUsage().arrayBuffers
+  }
+  model.predictSync([{ island: 'Dream' }])
+  const before = await bytes()
+  assert.equal(model.predictSync(Array.from({ length: 300_000 }, () => ({ island: 'Dream' }))).length, 300_000)
+  const after = await bytes()
+  assert.ok(after - before < ALLOWED, `${after - before} bytes`)
+})
+
 test('calls, closed and forgotten', () =>
   assertFlat(isLong ? 100_000 : 6000, i => {
     const call = add.call({ rows: 1000 })

@@ -132,14 +132,15 @@ test('options that are none', async () => {
     await bothThrow(
       () => add.runSync({ x }, { timeoutMs }),
       async () => add.run({ x }, { timeoutMs }),
-      { code: 'INVALID_ARGUMENT' }
+      { code: 'INVALID_ARGUMENT', message: `options.timeoutMs: expected more than 0, got ${timeoutMs}` }
     )
     await bothThrow(
       () => openSync(file, { timeoutMs }),
       async () => open(file, { timeoutMs }),
-      { code: 'INVALID_ARGUMENT' }
+      { code: 'INVALID_ARGUMENT', message: `options.timeoutMs: expected more than 0, got ${timeoutMs}` }
     )
   }
+  assert.throws(() => openSync(file, { waitMs: -1 }), { message: 'options.waitMs: expected 0 or more, got -1' })
   assert.equal(add.runSync({ x }, undefined).y.length, 2)
   assert.equal(openSync(file, {}).runSync({ x }, {}).y.length, 2)
 })
@@ -175,6 +176,29 @@ test('a model that was closed', async () => {
   assert.deepEqual([model.name, model.version, model.id, model.contract, model.warning], [name, version, id, contract, warning])
   assert.equal(model.signature, signature)
 })
+
+test('a model that the arguments close', async () => {
+  const closed = { name: 'SidecallError', code: 'INVALID_ARGUMENT', message: 'the model is closed' }
+  const attempts = [
+    model => ['runSync', { x }, optionsClosing(model)],
+    model => ['run', { x }, optionsClosing(model)],
+    model => ['predictSync', {}, optionsClosing(model)],
+    model => ['predict', {}, optionsClosing(model)],
+    model => ['runSync', new Proxy({ zz: 1 }, { get: () => model.close() ?? 1 })],
+    model => ['run', new Proxy({ zz: 1 }, { get: () => model.close() ?? 1 })],
+    model => ['predictSync', new Proxy([], { get: () => model.close() ?? 0 })],
+    model => ['call', Object.defineProperty({}, 'rows', { get: () => model.close() ?? 1, enumerable: true })]
+  ]
+  for (const attempt of attempts) {
+    const model = openSync(modelPath('add.onnx'))
+    const [method, ...args] = attempt(model)
+    await assert.rejects(async () => model[method](...args), closed)
+  }
+})
+
+function optionsClosing(model) {
+  return Object.defineProperty({}, 'timeoutMs', { get: () => model.close() ?? 5, enumerable: true })
+}
 
 test('using closes', () => {
   if (typeof Symbol.dispose !== 'symbol') return // Node has it under that name from 18.18 on; nothing to test elsewhere

@@ -75,9 +75,11 @@ class Model {
     return this.#contract
   }
 
+  // Options are read first: a getter of theirs may close the model.
   runSync(inputs, options) {
+    const timeoutNs = readTimeout(options, this.#timeoutNs)
     this.#runner.requireOpen()
-    return this.#runner.runSync(inputs, readTimeout(options, this.#timeoutNs))
+    return this.#runner.runSync(inputs, timeoutNs)
   }
 
   run(inputs, options) {
@@ -85,8 +87,9 @@ class Model {
   }
 
   predictSync(records, options) {
+    const timeoutNs = readTimeout(options, this.#timeoutNs)
     this.#runner.requireOpen()
-    return this.#runner.predictSync(records, readTimeout(options, this.#timeoutNs))
+    return this.#runner.predictSync(records, timeoutNs)
   }
 
   predict(records, options) {
@@ -96,8 +99,8 @@ class Model {
   /** Everything that goes wrong rejects; an aborted signal rejects before anything is read. */
   #start(options, run) {
     try {
-      this.#runner.requireOpen()
       const { timeoutNs, signal } = readAsync(options, this.#timeoutNs)
+      this.#runner.requireOpen()
       return signal?.aborted ? Promise.reject(signal.reason) : run(timeoutNs, signal)
     } catch (error) {
       return Promise.reject(error)
@@ -105,10 +108,10 @@ class Model {
   }
 
   call(options = {}) {
-    this.#runner.requireOpen()
     checkNames(options, CALL)
     const { rows = 1 } = options
     if (typeof rows !== 'number' || !Number.isSafeInteger(rows)) throw wrongType('options.rows', 'a whole number', rows)
+    this.#runner.requireOpen()
     return new Call(this.#native, this.#runner.signature, rows, this.#timeoutNs, this.#runner.gate)
   }
 

@@ -1,9 +1,10 @@
-// Checks of arguments: misuse is a TypeError, values out of range are the library's to refuse.
+// Checks of arguments: misuse is a TypeError, a time that is none a SidecallError, in milliseconds where the library would speak of nanoseconds.
 'use strict'
 
 const { fileURLToPath } = require('node:url')
 const { types } = require('node:util')
 const { findOnnxruntime } = require('./addon.js')
+const { fail } = require('./errors.js')
 
 const VERIFY = { error: 0, warn: 1, off: 2 }
 const EXTRA = { error: 0, ignore: 1 }
@@ -26,11 +27,19 @@ function checkNames(options, known) {
   }
 }
 
-/** -1 for none. Zero, negative numbers and NaN pass as 0, for the library to refuse. */
+/** -1 for none. */
 function toNanoseconds(ms, what) {
   if (ms === undefined || ms === Infinity) return -1
   if (typeof ms !== 'number') throw wrongType(what, 'a number of milliseconds', ms)
-  return ms > 0 ? Math.max(1, Math.round(Math.min(ms * 1e6, LONGEST_NS))) : 0
+  if (!(ms > 0)) throw fail('INVALID_ARGUMENT', `${what}: expected more than 0, got ${ms}`)
+  return Math.max(1, Math.round(Math.min(ms * 1e6, LONGEST_NS)))
+}
+
+function toWait(ms, what) {
+  if (ms === undefined) return 0
+  if (typeof ms !== 'number') throw wrongType(what, 'a number of milliseconds', ms)
+  if (!(ms >= 0)) throw fail('INVALID_ARGUMENT', `${what}: expected 0 or more, got ${ms}`)
+  return Math.round(Math.min(ms * 1e6, LONGEST_NS))
 }
 
 function choose(value, choices, what) {
@@ -61,13 +70,12 @@ function readOpenOptions(options = {}, isAsync = false) {
   checkNames(options, isAsync ? OPEN_ASYNC : OPEN)
   const { verify, extra, timeoutMs, waitMs, allowExec, onnxruntime } = options
   if (allowExec !== undefined && typeof allowExec !== 'boolean') throw wrongType('options.allowExec', 'a boolean', allowExec)
-  if (waitMs !== undefined && typeof waitMs !== 'number') throw wrongType('options.waitMs', 'a number of milliseconds', waitMs)
   return {
     verify: choose(verify, VERIFY, 'options.verify'),
     extra: choose(extra, EXTRA, 'options.extra'),
     allowExec: allowExec ? 1 : 0,
     timeoutNs: toNanoseconds(timeoutMs, 'options.timeoutMs'),
-    waitNs: waitMs === undefined ? 0 : waitMs >= 0 ? Math.round(Math.min(waitMs * 1e6, LONGEST_NS)) : -2,
+    waitNs: toWait(waitMs, 'options.waitMs'),
     onnxruntime: toPath(onnxruntime, 'options.onnxruntime'),
     onnxruntimePackage: findOnnxruntime()
   }

@@ -21,6 +21,9 @@ const FLT_MAX = 3.4028234663852886e38
 const BIG_LOW = -(2n ** 63n)
 const BIG_HIGH = 2n ** 63n - 1n
 const SHORT_TEXT = 64
+// What a staging may keep for the next records: more values of them, and more bytes of text, are given back.
+const MAX_VALUES = 2 ** 20
+const MAX_TEXT = 2 ** 23
 
 /** What is an object and yet no record. Objects of a class are: their own enumerable properties count. */
 function isRecord(value) {
@@ -88,6 +91,10 @@ class Staging {
     this.used = 0 // bytes of text
     this.invalid = null // [row, feature, got], ...
     this.unknown = null // [row, name], ...
+  }
+
+  get isBulky() {
+    return this.kinds.length > MAX_VALUES || this.text.length > MAX_TEXT
   }
 
   addString(at, value) {

@@ -73,12 +73,17 @@ class Runner {
     for (const name of Object.keys(tensors)) {
       const value = tensors[name]
       if (value === undefined) continue
-      const index = this.inputIndex.get(name) ?? this.native.find(KIND_INPUT, name)
+      const index = this.inputIndex.get(name) ?? this.refuseName(name)
       workspace.read(inputs[index], value)
       ++given
     }
     this.requireOpen()
     if (given < inputs.length) workspace.forget()
+  }
+
+  refuseName(name) {
+    this.requireOpen()
+    return this.native.find(KIND_INPUT, name)
   }
 
   giveInputs(workspace, mayBorrow) {
@@ -129,6 +134,7 @@ class Runner {
   stage(records, isList) {
     const staging = this.stagings.pop() ?? new Staging(this.layout)
     const rows = isList ? records.length : 1
+    this.requireOpen()
     if (rows === 0) this.native.refuseEmpty()
     staging.reset(rows)
     for (let row = 0; row < rows; ++row) staging.read(isList ? records[row] : records, row)
@@ -196,7 +202,7 @@ class Runner {
     try {
       return { workspace: this.fill(staging), rows: staging.rows, isPlain: staging.isPlain }
     } finally {
-      this.stagings.push(staging)
+      if (!staging.isBulky) this.stagings.push(staging)
     }
   }
 
