@@ -36,6 +36,7 @@ export interface AnyModel extends ModelTypes {
 /** One value of a record. Absent, `null`, `undefined` and NaN are missing. Nothing is coerced: no string becomes a number. */
 export type Value = number | bigint | boolean | string | null | undefined
 
+/** The type of elements or of a feature, named as in every language. {@link TensorData} says what holds each. */
 export type Dtype =
   | 'float32' | 'float64' | 'float16' | 'bfloat16'
   | 'int8' | 'int16' | 'int32' | 'int64' | 'uint8' | 'uint16' | 'uint32' | 'uint64'
@@ -86,7 +87,7 @@ export interface OpenOptions {
 }
 
 export interface RunOptions {
-  /** In milliseconds, may be fractional. In process a deadline is honoured between graph nodes; a run that completes late succeeds. */
+  /** In milliseconds, may be fractional, more than 0; Infinity for none. In process a deadline is honoured between graph nodes; a run that completes late succeeds. */
   timeoutMs?: number
 }
 
@@ -108,6 +109,7 @@ export function openSync<Types extends ModelTypes = AnyModel>(source: string | U
 export interface Model<Types extends ModelTypes = AnyModel> {
   /** From the contract; '' without one. */
   readonly name: string
+  /** From the contract; '' without one. */
   readonly version: string
   /** SHA-256 of the graph and its external files, in hexadecimal. */
   readonly id: string
@@ -134,10 +136,11 @@ export interface Model<Types extends ModelTypes = AnyModel> {
 
   /**
    * Runs on tensors, by input name. Never blocks the event loop: a model known to be fast runs at once, others on a bounded pool of
-   * threads; when its queue is full, runs wait their turn. Rejects with UNKNOWN_NAME, MISSING_INPUT, DTYPE_MISMATCH,
-   * SHAPE_MISMATCH, MISSING_VALUE, UNKNOWN_CATEGORY, TIMEOUT, ENGINE.
+   * threads; when its queue is full, runs wait their turn, up to 16 384 of them; what comes on top rejects with BUSY at once. Rejects with
+   * UNKNOWN_NAME, MISSING_INPUT, DTYPE_MISMATCH, SHAPE_MISMATCH, OUT_OF_RANGE, MISSING_VALUE, UNKNOWN_CATEGORY, TIMEOUT, BUSY, ENGINE.
    */
   run(inputs: Types['inputs'], options?: AsyncOptions): Promise<Types['outputs']>
+  /** The same on the calling thread: for small models the fastest way. */
   runSync(inputs: Types['inputs'], options?: RunOptions): Types['outputs']
 
   /**
@@ -151,6 +154,7 @@ export interface Model<Types extends ModelTypes = AnyModel> {
 
   /** Gives the model back. Runs under way end first; what is called afterwards fails with INVALID_ARGUMENT. Closing twice is fine. */
   close(): void
+  /** `close`, for `using model = openSync(...)`. */
   [Symbol.dispose](): void
 }
 
@@ -172,38 +176,51 @@ export interface Call<Types extends ModelTypes = AnyModel> {
   readonly outputs: { [Name in keyof Types['outputs']]: any }
   /** Runs once, on the calling thread. Outputs are invalid after a failure. */
   runSync(options?: RunOptions): void
-  /** Runs once, off the event loop. Until it settles the call is busy (BUSY) and its memory belongs to the engine. */
+  /**
+   * Runs once, off the event loop. Until it settles the call is busy (BUSY) and its memory belongs to the engine; after an abort or a passed
+   * deadline until the engine lets go.
+   */
   run(options?: AsyncOptions): Promise<void>
   /** Gives one input its own shape, for inputs that vary beyond rows: returns its new view; older views keep the old memory and are no longer read. */
   reshape(input: string, dims: readonly number[]): any
+  /** Gives the memory back, as far as no view of it is kept. A run under way is cancelled. Closing twice is fine. */
   close(): void
+  /** `close`, for `using call = model.call()`. */
   [Symbol.dispose](): void
 }
 
+/** One input or output, as the graph declares it. */
 export interface TensorSpec {
   readonly name: string
   readonly dtype: Dtype
   /** A number, or null where free. Names of free dimensions are in `dimNames`. */
   readonly dims: readonly (number | null)[]
+  /** As in the graph: 'N'; null where a dimension is fixed or has no name. */
   readonly dimNames: readonly (string | null)[]
 }
 
+/** One feature of the records that `predict` takes. */
 export interface FeatureSpec {
+  /** As the model was trained with it. */
   readonly name: string
   readonly dtype: Dtype
+  /** May be missing: absent, null, undefined or NaN. */
   readonly nullable: boolean
   /** The input and column that it lands in. */
   readonly input: string
   readonly column: number
 }
 
+/** One number, label or text of the answers, as a column of a table. */
 export interface ColumnSpec {
   /** Flat, as in a table: 'label', 'probabilities.fraud'. */
   readonly name: string
+  /** The output that it is taken from. */
   readonly output: string
   readonly dtype: Dtype
 }
 
+/** What a model takes and gives. Without a contract there are no features and columns. */
 export interface Signature {
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
@@ -232,19 +249,24 @@ export type ErrorCode =
   | 'PEER_DIED' | 'TIMEOUT' | 'UNREACHABLE' | 'DENIED' | 'PROTOCOL' | 'FORKED'
   | 'ENGINE' | 'ENGINE_NOT_FOUND' | 'ENGINE_TOO_OLD' | 'OUT_OF_MEMORY' | 'INTERNAL'
 
+/** What kind of trouble: 'data' is the caller's mistake and an HTTP 400, 'channel' and 'engine' are not. */
 export type ErrorFamily = 'usage' | 'file' | 'model' | 'data' | 'channel' | 'engine' | 'internal'
 
 /** What every failed operation throws or rejects with. */
 export class SidecallError extends Error {
   readonly name: 'SidecallError'
+  /** Of the first fault. */
   readonly code: ErrorCode
   readonly family: ErrorFamily
   /** The same call may succeed later. */
   readonly retryable: boolean
   /** The feature, input or output of the first fault, or null. */
   readonly feature: string | null
+  /** Of the first fault, from 0, or null. */
   readonly row: number | null
+  /** Of the first fault: a type, a shape, a list of names. */
   readonly expected: string | null
+  /** Of the first fault: a type or a shape, never a value. */
   readonly got: string | null
   /** All faults of a call, at least one. */
   readonly faults: readonly Fault[]
