@@ -194,7 +194,8 @@ void Call::set_missing(int64_t row, int32_t index) {
 
 void Call::set_invalid(int64_t row, int32_t index, int32_t status, const char* got) {
   if (index == kNoRecord)
-    throw Error(SIDECALL_DTYPE_MISMATCH, std::string("records: expected a record, got ") + got + " (row " + std::to_string(row) + ")");
+    throw Error({SIDECALL_DTYPE_MISMATCH, row, "", "a record", got},
+                std::string("records: expected a record, got ") + got + " (row " + std::to_string(row) + ")");
   const Feature& feature = feature_at(row, index);
   refuse(row, index, status, dtype_name(feature.dtype), got);
 }

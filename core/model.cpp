@@ -200,7 +200,7 @@ std::string Model::predict_json(std::string_view json) const {
   if (!has_contract_)
     throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
   const int64_t rows = count_records(json);
-  if (rows == 0) throw Error(SIDECALL_SHAPE_MISMATCH, "records: expected at least 1 row, got 0 rows");
+  if (rows == 0) throw Error({SIDECALL_SHAPE_MISMATCH, -1, "", "at least 1 row", "0 rows"}, "records: expected at least 1 row, got 0 rows");
   std::unique_ptr<Workspace> workspace = borrow_workspace();
   Call* call = &workspace->call;
   call->resize(rows);

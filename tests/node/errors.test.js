@@ -137,6 +137,21 @@ test('an error says all there is to say, without parsing text', () => {
   assert.equal(JSON.parse(JSON.stringify(failure)).code, 'DTYPE_MISMATCH')
 })
 
+test('records that are none are told from the fields alone', () => {
+  const model = openSync(modelPath('penguins.onnx'))
+  const fieldsOf = records => {
+    try {
+      model.predictSync(records)
+    } catch ({ code, row, feature, expected, got, faults }) {
+      assert.deepEqual([faults[0].row, faults[0].expected, faults[0].got], [row, expected, got])
+      return { code, row, feature, expected, got }
+    }
+  }
+  assert.deepEqual(fieldsOf(null), { code: 'DTYPE_MISMATCH', row: 0, feature: null, expected: 'a record', got: 'null' })
+  assert.deepEqual(fieldsOf([{}, 5]), { code: 'DTYPE_MISMATCH', row: 1, feature: null, expected: 'a record', got: 'number' })
+  assert.deepEqual(fieldsOf([]), { code: 'SHAPE_MISMATCH', row: null, feature: null, expected: 'at least 1 row', got: '0 rows' })
+})
+
 test('an asynchronous failure has a stack that leads to the caller or says what failed', async () => {
   await assert.rejects(openSync(modelPath('gather.onnx')).run({ at: [9] }), error => /^SidecallError: /.test(error.stack))
   await assert.rejects(

@@ -2,13 +2,16 @@
 'use strict'
 
 const assert = require('node:assert/strict')
+const { once } = require('node:events')
 const fs = require('node:fs')
 const path = require('node:path')
 const test = require('node:test')
 const { setTimeout: sleep } = require('node:timers/promises')
+const { Worker } = require('node:worker_threads')
 
 const { open, openSync } = require('../../bindings/node')
-const { modelPath, temporaryFolder } = require('./support/paths.js')
+const { modelPath, packageFolder, temporaryFolder } = require('./support/paths.js')
+const { runScript } = require('./support/process.js')
 const { serve } = require('./support/server.js')
 const slow = require('./support/slow.js')
 const { cases, INEXPRESSIBLE, runCase } = require('./support/vector_runner.js')
@@ -152,6 +155,34 @@ test('views of a call outlive their server', () =>
     assert.ok(x.every(value => value === 4))
     assert.equal(y.length, 1000)
   }))
+
+test('openings that wait leave the pool of threads to others, and an abort lets the process end', async () => {
+  const done = await runScript(`
+    const controller = new AbortController()
+    const { signal } = controller
+    let open = 0
+    for (let i = 0; i < 8; i++) sidecall.open('shm:nobody-' + i, { waitMs: 60_000, signal }).catch(error => { if (error.name === 'AbortError') open += 1 })
+    require('node:fs').stat('/', () => controller.abort())
+    process.on('exit', () => console.log(open))`)
+  assert.deepEqual(done, { code: 0, signal: null, out: '8\n', err: '' })
+})
+
+test('a worker, or the process, ends while openings wait', async () => {
+  const body = `
+    const { parentPort } = require('node:worker_threads')
+    const sidecall = require(${JSON.stringify(packageFolder)})
+    for (let i = 0; i < 3; i++) sidecall.open('shm:nobody', { waitMs: 60_000 })
+    parentPort.postMessage('waiting')`
+  for (let i = 0; i < 5; i++) {
+    const worker = new Worker(body, { eval: true })
+    await once(worker, 'message')
+    await worker.terminate()
+  }
+  const done = await runScript(`
+    for (let i = 0; i < 3; i++) sidecall.open('shm:nobody', { waitMs: 60_000 })
+    setTimeout(() => process.exit(3), 5)`)
+  assert.deepEqual(done, { code: 3, signal: null, out: '', err: '' })
+})
 
 test('nobody serves that name', async () => {
   const address = `shm:${path.join(temporaryFolder(), 'none.sock')}`

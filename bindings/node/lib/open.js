@@ -23,7 +23,11 @@ function open(source, options) {
     const signal = options === undefined ? undefined : readSignal(options)
     const from = readSource(source)
     if (signal?.aborted) return reject(signal.reason)
-    const forget = onAbort(signal, () => reject(signal.reason))
+    let forsake
+    const forget = onAbort(signal, () => {
+      reject(signal.reason)
+      forsake?.()
+    })
     const done = (error, native) => {
       forget()
       if (error !== null) reject(error)
@@ -31,7 +35,8 @@ function open(source, options) {
       else resolve(new Model(native, fields, isRemote(from)))
     }
     try {
-      addon.open(from, fields, done)
+      if (isRemote(from)) forsake = addon.openAside(from, fields, done)
+      else addon.open(from, fields, done)
     } catch (error) {
       done(error, null)
     }

@@ -1,10 +1,11 @@
-// Opens models, on this thread or on one of Node's pool; see open.h.
+// Opens models, on this thread, on one of Node's pool, or where another process may keep it waiting on one of its own; see open.h.
 #include "open.h"
 
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <system_error>
+#include <thread>
 
 #include "model.h"
 
@@ -84,25 +85,72 @@ Napi::Value open_sync(const Napi::CallbackInfo& info) {
   return take_model(environment, opening.get());
 }
 
-// Plain C here: it runs at the end of an environment too, when JavaScript can no longer be called.
-void complete(napi_env env, napi_status status, void* data) {
-  const std::unique_ptr<Opening> opening(static_cast<Opening*>(data));
-  napi_delete_async_work(env, opening->work);
+void tell(Opening* opening, napi_value done) {
   Environment& environment = *opening->environment;
-  napi_value done = nullptr;
-  napi_get_reference_value(env, opening->done, &done);
-  napi_delete_reference(env, opening->done);
-  if (status != napi_ok || environment.is_closing || done == nullptr) return;
   try {
     const Napi::Value null = environment.env.Null();
     if (opening->status == SIDECALL_OK) {
-      Napi::Function(env, done).Call({null, take_model(environment, opening.get())});
+      Napi::Function(environment.env, done).Call({null, take_model(environment, opening)});
     } else {
-      Napi::Function(env, done).Call({environment.make_error(opening->status, &opening->error), null});
+      Napi::Function(environment.env, done).Call({environment.make_error(opening->status, &opening->error), null});
     }
   } catch (const Napi::Error& error) {
     error.ThrowAsJavaScriptException();
   }
+}
+
+// Plain C here: it runs at the end of an environment too, when JavaScript can no longer be called.
+void complete(napi_env env, napi_status status, void* data) {
+  const std::unique_ptr<Opening> opening(static_cast<Opening*>(data));
+  napi_delete_async_work(env, opening->work);
+  napi_value done = nullptr;
+  napi_get_reference_value(env, opening->done, &done);
+  napi_delete_reference(env, opening->done);
+  if (status == napi_ok && !opening->environment->is_closing && done != nullptr) tell(opening.get(), done);
+}
+
+// The way back from a thread that waits for another process. `back` is null once it was used.
+struct Way {
+  napi_threadsafe_function back = nullptr;
+};
+
+// Without an environment where that has ended.
+void come_back(napi_env env, napi_value done, void* way, void* data) {
+  const std::unique_ptr<Opening> opening(static_cast<Opening*>(data));
+  (*static_cast<std::shared_ptr<Way>*>(way))->back = nullptr;
+  if (env != nullptr && !opening->environment->is_closing) tell(opening.get(), done);
+}
+
+// openAside(source, options, done): open() on a thread of its own, so that servers that stand still do not take Node's pool, which files and names
+// need too. Gives a function that lets the process end meanwhile. The thread outlives an environment that ends, and then drops what it has.
+Napi::Value open_aside(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  std::unique_ptr<Opening> opening = read_arguments(info);
+  const auto way = std::make_shared<Way>();
+  auto owner = std::make_unique<std::shared_ptr<Way>>(way);
+  const auto finalize = [](napi_env, void* data, void*) { delete static_cast<std::shared_ptr<Way>*>(data); };
+  if (napi_create_threadsafe_function(env, info[2], nullptr, Napi::String::New(env, "sidecall.open"), 0, 1, owner.get(), finalize,
+                                      owner.get(), come_back, &way->back) != napi_ok) {
+    throw Napi::Error::New(env, "no thread can come back");
+  }
+  owner.release();  // NOLINT(bugprone-unused-return-value): finalize() frees it
+  try {
+    std::thread([work = opening.get(), back = way->back] {
+      work->status = work->run(&work->error);
+      if (napi_call_threadsafe_function(back, work, napi_tsfn_blocking) == napi_ok) {
+        napi_release_threadsafe_function(back, napi_tsfn_release);
+      } else {
+        delete work;
+      }
+    }).detach();
+  } catch (const std::system_error&) {
+    napi_release_threadsafe_function(way->back, napi_tsfn_release);
+    throw Napi::Error::New(env, "no thread can be started");
+  }
+  opening.release();  // NOLINT(bugprone-unused-return-value): come_back() or the thread frees it
+  return Napi::Function::New(env, [way](const Napi::CallbackInfo& call) {
+    if (way->back != nullptr) napi_unref_threadsafe_function(call.Env(), way->back);
+  });
 }
 
 Napi::Value open_async(const Napi::CallbackInfo& info) {
@@ -138,6 +186,7 @@ Napi::Value describe_engine(const Napi::CallbackInfo& info) {
 void define_open(Napi::Env env, Napi::Object exports) {
   exports.Set("openSync", Napi::Function::New<open_sync>(env, "openSync"));
   exports.Set("open", Napi::Function::New<open_async>(env, "open"));
+  exports.Set("openAside", Napi::Function::New<open_aside>(env, "openAside"));
   exports.Set("describeEngine", Napi::Function::New<describe_engine>(env, "describeEngine"));
 }
 
