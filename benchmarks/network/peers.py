@@ -61,6 +61,7 @@ PEERS: dict[str, Callable[[Path], None]] = {
     "tansu": install_tansu,
     "triton": install_triton,
     "litserve": install_package("litserve"),
+    "bentoml": install_package("bentoml"),
 }
 
 
