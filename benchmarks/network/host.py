@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -93,6 +94,9 @@ class Host:
     def wait_for_port(self, port: int, what: str) -> None:
         self.wait_until(lambda: _connects(socket.AF_INET, ("127.0.0.1", port)), what)
 
+    def wait_for_url(self, url: str, what: str) -> None:
+        self.wait_until(lambda: _answers(url), what)
+
     def wait_for_socket(self, path: Path, what: str) -> None:
         self.wait_until(lambda: _connects(socket.AF_UNIX, str(path)), what)
 
@@ -146,6 +150,14 @@ def cost_of(pids: list[int]) -> tuple[float, float]:
 def _connects(kind: socket.AddressFamily, address: object) -> bool:
     with socket.socket(kind) as one:
         return one.connect_ex(address) == 0
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
 
 
 def _end(process: subprocess.Popen) -> None:

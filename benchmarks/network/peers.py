@@ -62,6 +62,7 @@ PEERS: dict[str, Callable[[Path], None]] = {
     "triton": install_triton,
     "litserve": install_package("litserve"),
     "bentoml": install_package("bentoml"),
+    "mlserver": install_package("mlserver"),
 }
 
 
