@@ -1,5 +1,6 @@
 """FastAPI with joblib and scikit-learn, as most teams run it: pydantic models in and out, a `def` endpoint, the pipeline that was trained."""
 
+import math
 import os
 from functools import cache
 from pathlib import Path
@@ -46,7 +47,7 @@ def load(name: str) -> Any:
 @app.post("/penguins")
 def predict_penguin(penguin: Penguin) -> Species:
     model = load("penguins")
-    row = pd.DataFrame([penguin.model_dump()]).astype(ROW)
+    row = pd.DataFrame([penguin.model_dump()]).fillna(math.nan).astype(ROW)  # as at the training: NaN in columns of text too
     probabilities = model.predict_proba(row)[0]
     return Species(label=model.predict(row)[0], probabilities=dict(zip(model.classes_, probabilities, strict=True)))
 

@@ -19,10 +19,13 @@ class Transport(BaseTransport):
         if self.folder.is_record:
             import pandas as pd
 
+            records = self.folder.ready_rows
+            dtypes = {name: object if any(isinstance(one[name], str) for one in records) else float for name in records[0]}
+
             def call_record(record: dict[str, Any]) -> dict[str, Any]:
-                # The pipeline was trained on a DataFrame, where what is missing is NaN.
-                row = pd.DataFrame([{name: math.nan if value is None else value for name, value in record.items()}])
-                probabilities = predict_proba(row)[0]
+                # As the DataFrame of the training: what is missing is NaN, in columns of text too.
+                cells = {name: math.nan if value is None else value for name, value in record.items()}
+                probabilities = predict_proba(pd.DataFrame([cells]).astype(dtypes))[0]
                 return {"label": classes[probabilities.argmax()], "probabilities": dict(zip(classes, probabilities, strict=True))}
 
             return Connection(call_record)
