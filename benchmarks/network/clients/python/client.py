@@ -58,6 +58,7 @@ class Client:
         except BaseException:
             self.close({})
             raise
+        gc.unfreeze()
         gc.collect()
         gc.freeze()  # what is there for good is not walked through again, as in any service that has started
         return {"ok": True, "first_answer_s": taken}
