@@ -1,0 +1,18 @@
+"""Ray Serve is not measured, and the report says why. Tried with Ray from PyPI, a local cluster, one replica and an answer in JSON."""
+
+from approach import Approach
+from host import Host, UnavailableError
+
+
+class RayServe(Approach):
+    name = "ray-serve"
+    title = "Ray Serve, JSON"
+    group = "REST"
+    transport = "http"
+    body = "json"
+    crossings = 4
+
+    def start(self, host: Host) -> dict:
+        raise UnavailableError(
+            "a local cluster takes 18 s to start and 1 GiB, and its processes listen on every interface; Ray Serve is made for several machines"
+        )
