@@ -22,7 +22,7 @@ class Prediction(service.PredictionServicer):
         return messages.RecordResponse(**models.answer_record(request.model, record))
 
 
-server = grpc.server(ThreadPoolExecutor(4))
+server = grpc.server(ThreadPoolExecutor(10))
 service.add_PredictionServicer_to_server(Prediction(), server)
 for address in sys.argv[1:]:
     server.add_insecure_port(address)
