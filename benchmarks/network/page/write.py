@@ -17,7 +17,18 @@ HERE = Path(__file__).resolve().parent
 
 BENCHMARKS = HERE.parents[1]
 # Those whose lines a picture of load or payload has room for; the tables have all.
-LINES = ("in-process", "shm-native", "shm-python", "rest-json", "grpc-cpp-unix", "grpc-python-tcp", "rabbitmq", "kafka-tansu", "redis", "triton-http")
+LINES = (
+    "in-process",
+    "shm-native",
+    "shm-python",
+    "rest-json",
+    "grpc-cpp-unix",
+    "grpc-python-tcp",
+    "rabbitmq",
+    "kafka-tansu",
+    "redis",
+    "triton-http",
+)
 
 
 class Results:
