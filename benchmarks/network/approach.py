@@ -25,6 +25,7 @@ class Approach:
     without: ClassVar[dict[str, str]] = {}  # a client that is left out and why
     crossings: ClassVar[int] = 0  # how often a body is copied into or out of a kernel or another process on its way
     max_rows: ClassVar[int] = 10_000
+    warm_up: ClassVar[int] = 0  # calls after the first that are not measured: a server in Node.js is slow until V8 has compiled it
     has_crowds: ClassVar[bool] = True  # whether many clients at once and fixed rates say something about it
     note: ClassVar[str] = ""  # what a reader must know: settings, versions, the peer's advice that was followed
     client_environment: ClassVar[dict[str, str]] = {}  # of the client processes: a spinning server wants a client that spins too

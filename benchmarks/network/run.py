@@ -111,6 +111,8 @@ class Run:
             if is_first:
                 self.collection.cold.setdefault((approach.name, client), []).append(start_s + opened["first_answer_s"])
                 is_first = False
+            if approach.warm_up:
+                process.ask(do="closed", clients=1, seconds=self.effort.seconds, warm_up=approach.warm_up, first=0)
             for cell in cells:
                 self.progress.show(f"{approach.name}, {client}: {cell.scenario}")
                 measured = self._ask(process, host, cell, repetition, f"{approach.name}-{client}-{cell.scenario}")
