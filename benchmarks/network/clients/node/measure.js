@@ -10,7 +10,6 @@ const KEEP_BYTES = 64 * 2 ** 20
 const FIRST = 100
 // After the time is up; what has no answer by then is lost.
 const PATIENCE_MS = 30_000
-const HOT_CALLS = 5000
 const HOT_SECONDS = 0.15
 
 /** Every k-th answer and each of the first 100; k doubles when there are too many. */
@@ -142,10 +141,9 @@ async function warmUp(call, work, approach, clients, calls, first) {
 /** One caller alone needs no promises where the approach has a synchronous call. */
 const callOf = (approach, clients) => (clients === 1 && approach.callSync) || approach.call
 
-async function closedLoop(work, approach, { clients, seconds, warm_up, first, most = Number.POSITIVE_INFINITY }) {
+async function closedLoop(work, approach, { clients, seconds, warm_up, first }) {
   const call = callOf(approach, clients)
-  const started = await warmUp(call, work, approach, clients, warm_up, first)
-  let next = started
+  let next = await warmUp(call, work, approach, clients, warm_up, first)
   globalThis.gc?.()
   const measurement = new Measurement(work, approach)
   let underWay = 0
@@ -153,7 +151,7 @@ async function closedLoop(work, approach, { clients, seconds, warm_up, first, mo
   const until = begin + seconds * 1000
   let end = begin
   const serve = async worker => {
-    while (end < until && next - started < most) {
+    while (end < until) {
       const i = next++
       const asked = approach.ask(i)
       underWay++
