@@ -179,8 +179,7 @@ async function compile(work, approach) {
     clients: 1,
     seconds: HOT_SECONDS,
     warm_up: 0,
-    first: 0,
-    most: HOT_CALLS
+    first: 0
   })
   if (lost > 0) throw new Error(error)
   if (wrong > 0) throw new Error('warm-up: an answer is wrong')
