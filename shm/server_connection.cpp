@@ -21,7 +21,7 @@ namespace {
 
 constexpr uint32_t kMaxIdleRings = 4096;
 
-// Timeouts that copying, or a turn of the thread, may outlast; bytes of a slot that take long to copy.
+// Timeouts that copying, or a turn of the thread, may outlast; bytes that take long to copy.
 constexpr uint64_t kShort = 1000 * 1000;
 constexpr uint64_t kMuch = 1 << 20;
 
@@ -159,9 +159,7 @@ bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters, QuickClo
   peer_cpu = taken.fields.cpu;
   ServerSlot& state = slot(taken.fields.slot);
   state.begin(taken.sequence, (taken.fields.flags & kSameLayout) != 0, deadline_of(taken.seen_ns, taken.fields.timeout_ns));
-  // Longer ones cannot have passed before the start, unless there is much to copy.
-  const bool may_be_late = taken.fields.timeout_ns != 0 && (taken.fields.timeout_ns < kShort || request_bytes_ > kMuch);
-  run(&state, watch, may_be_late);
+  run(&state, watch, taken.fields.timeout_ns);
   last_ns = clock->now();
   if (state.run_ns() == 0) state.set_run_ns(static_cast<uint64_t>(last_ns - taken.seen_ns));
   ResponseFields fields;
@@ -181,9 +179,11 @@ bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters, QuickClo
   return is_there;
 }
 
-void ServerConnection::run(ServerSlot* state, RunWatch* watch, bool may_be_late) {
+void ServerConnection::run(ServerSlot* state, RunWatch* watch, uint64_t timeout_ns) {
+  // Longer ones cannot have passed before the start, unless much was copied. A look at the clock costs as much as a tenth of a short call.
+  bool may_be_late = timeout_ns != 0 && timeout_ns < kShort;
   try {
-    state->copy_inputs();
+    may_be_late = state->copy_inputs() > kMuch || may_be_late;
   } catch (const std::bad_alloc&) {
     return state->fail(Error(SIDECALL_OUT_OF_MEMORY, "the server is out of memory"));
   }

@@ -111,7 +111,7 @@ class ServerConnection {
   ResponseEntry& response_entry(uint64_t sequence) const noexcept;
 
   Taken take(QuickClock* clock);
-  void run(ServerSlot* state, RunWatch* watch, bool may_be_late);
+  void run(ServerSlot* state, RunWatch* watch, uint64_t timeout_ns);
   bool open_session(ServerSlot* state);
   bool send_one_shot(uint64_t sequence, uint64_t bytes, const Fd& file);
   bool has_room_for_one_shot(uint64_t bytes) noexcept;

@@ -51,8 +51,8 @@ class ServerSlot final : public Request, public Response {
   // Copies and checks the table, or keeps it. Throws PROTOCOL.
   void begin(uint64_t sequence, bool same_layout, int64_t deadline_ns);
 
-  // What the handler must not see change: strings, and inputs that are not read in place. Throws PROTOCOL (strings), OUT_OF_MEMORY.
-  void copy_inputs();
+  // What the handler must not see change: strings, and inputs that are not read in place; gives their bytes. Throws PROTOCOL (strings), OUT_OF_MEMORY.
+  uint64_t copy_inputs();
 
   // The handler's turn. What it throws becomes the answer.
   void handle(Session* session);

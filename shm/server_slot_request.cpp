@@ -58,8 +58,9 @@ void ServerSlot::begin(uint64_t sequence, bool same_layout, int64_t deadline_ns)
   is_same_layout_ = !is_new_layout_;
 }
 
-void ServerSlot::copy_inputs() {
+uint64_t ServerSlot::copy_inputs() {
   if (!is_same_layout_) show_inputs();
+  uint64_t copied = 0;
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const Tensor& tensor = tensors_[i];
     Private& own = private_[i];
@@ -71,8 +72,12 @@ void ServerSlot::copy_inputs() {
       view.offsets = own.offsets.data();
     } else if (view.data == own.data.data()) {
       copy(tensor, memory_.request + tensor.offset, own.data.data());
+    } else {
+      continue;
     }
+    copied += tensor.bytes;
   }
+  return copied;
 }
 
 void ServerSlot::show_inputs() {
