@@ -14,11 +14,11 @@ Deadline at_once() { return Deadline::after(0); }
 }  // namespace
 
 bool Channel::State::spin() {
-  const int64_t budget = pace.spin_ns(peer_cpu);
-  if (budget == 0) return has_news(std::memory_order_acquire);
-  int64_t start = 0, look = 0;
+  if (!pace.begin(peer_cpu)) return has_news(std::memory_order_acquire);
+  int64_t now = 0, look = 0;
+  bool goes_on = true;
   while (true) {
-    for (int i = 0; i < kPollsPerClock; ++i) {
+    for (int i = pace.is_crowded() ? 1 : kLooks; i > 0; --i) {
       if (has_news(std::memory_order_acquire)) {
         if (is_table_known && !tensors.empty()) fetch_to_read(response_slot() + tensors[0].offset);
         pace.note(0);
@@ -26,14 +26,11 @@ bool Channel::State::spin() {
       }
       relax();
     }
-    const int64_t now = now_ns();
-    if (start == 0) {
-      start = now;
-      look = now + kLookAtSocket;
-    }
+    if (!goes_on) break;
+    goes_on = pace.rest(&now);
+    if (look == 0) look = now + kLookAtSocket;
     // Relaxed: a hint, sleep() looks properly.
-    if (now - start >= budget || now >= deadline().at_ns() || now >= look_until.at_ns() || is_cancelled.load(std::memory_order_relaxed))
-      break;
+    if (now >= deadline().at_ns() || now >= look_until.at_ns() || is_cancelled.load(std::memory_order_relaxed)) break;
     if (now < look) continue;
     const int fds[2] = {socket.fd(), pidfd.get()};
     if (wait_readable(fds, 2, at_once())) break;

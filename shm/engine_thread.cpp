@@ -19,6 +19,9 @@ namespace {
 // How often a busy thread looks at the sockets of connections that sleep: the most that it adds to their wake-up.
 constexpr int64_t kLookEvery = 50 * 1000;
 
+// How often a busy thread with several clients offers its CPU where none is known to run there.
+constexpr int64_t kTurnEvery = 200 * 1000;
+
 // A connection that is quiet for so long while others are busy is polled no more.
 constexpr int64_t kCoolAfter = 5 * 1000 * 1000;
 
@@ -145,9 +148,15 @@ void EngineThread::run() {
     if (is_stopping_) return;
     if (!serve_hot()) {
       idle();
-    } else if (last_work_ns_ - last_poll_ns_ > kLookEvery) {
-      look_around(last_work_ns_);
+      continue;
     }
+    // Clients that were moved to this CPU while this thread kept it cannot tell.
+    if (has_near_ || (hot_.size() > 1 && last_work_ns_ - last_turn_ns_ > kTurnEvery)) {
+      pace_.give_turn(last_work_ns_, spin_us_);
+      last_turn_ns_ = last_work_ns_;
+    }
+    has_near_ = false;
+    if (last_work_ns_ - last_poll_ns_ > kLookEvery) look_around(last_work_ns_);
   }
 }
 
@@ -184,9 +193,17 @@ void EngineThread::serve(ServerConnection* connection) {
   }
   running_ = nullptr;
   last_work_ns_ = connection->last_ns;
-  peer_cpu_ = connection->peer_cpu;
+  note_cpu(connection->peer_cpu);
   if (goes_on && is_draining_) goes_on = false, ending = Ending::kDrained;
   if (!goes_on) let_go(connection, ending, text);
+}
+
+void EngineThread::note_cpu(uint32_t cpu) noexcept {
+  const bool is_near = cpu != 0 && cpu == my_cpu();
+  has_near_ = has_near_ || is_near;
+  if (is_near && last_work_ns_ - last_far_ns_ <= Pace::kSpin) return;
+  peer_cpu_ = cpu;
+  if (!is_near) last_far_ns_ = last_work_ns_;
 }
 
 void EngineThread::idle() {
@@ -194,23 +211,18 @@ void EngineThread::idle() {
     is_idle_ = true;
     has_slept_ = false;
     idle_since_ns_ = clock_.now();
-    spin_until_ns_ = idle_since_ns_ + (hot_.empty() ? 0 : spin_ns());
-    if (spin_until_ns_ == idle_since_ns_) return sleep();
+    is_polling_ = !hot_.empty() && pace_.begin(peer_cpu_, spin_us_);
   }
-  for (int i = 0; i < kPollsPerClock; ++i) {
+  if (!is_polling_) return sleep();
+  for (int i = pace_.is_near() ? 1 : kLooks; i > 0; --i) {
     for (const ServerConnection* const connection : hot_) {
       if (connection->has_news()) return;
     }
     relax();
   }
-  const int64_t now = clock_.now();
-  if (now >= spin_until_ns_) return sleep();
+  int64_t now = 0;
+  is_polling_ = pace_.rest(&now);
   if (now - last_poll_ns_ > kLookEvery) look_around(now);
-}
-
-int64_t EngineThread::spin_ns() noexcept {
-  if (spin_us_ < 0 || spin_override_ns() >= 0) return pace_.spin_ns(peer_cpu_);
-  return peer_cpu_ != 0 && peer_cpu_ == my_cpu() ? 0 : int64_t{spin_us_} * 1000;
 }
 
 void EngineThread::sleep() {

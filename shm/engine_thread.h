@@ -71,8 +71,8 @@ class EngineThread {
   void run();
   bool serve_hot();
   void serve(ServerConnection* connection);
+  void note_cpu(uint32_t cpu) noexcept;  // of a client that was served
   void idle();
-  int64_t spin_ns() noexcept;
   void sleep();
   void poll_sockets(int timeout_ms);
   void hear(ServerConnection* connection);
@@ -104,12 +104,14 @@ class EngineThread {
   bool is_draining_ = false, is_stopping_ = false;
   QuickClock clock_;
   Pace pace_;
-  int64_t last_work_ns_ = 0, last_poll_ns_ = 0;
-  uint32_t peer_cpu_ = 0;
+  int64_t last_work_ns_ = 0, last_poll_ns_ = 0, last_turn_ns_ = 0;
+  uint32_t peer_cpu_ = 0;    // of a client on another CPU where one has called lately
+  int64_t last_far_ns_ = 0;  // when it did
+  bool has_near_ = false;    // in this round, a client that runs on this CPU
 
   // Since the last round with work.
-  bool is_idle_ = false, has_slept_ = false;
-  int64_t idle_since_ns_ = 0, spin_until_ns_ = 0;
+  bool is_idle_ = false, is_polling_ = false, has_slept_ = false;
+  int64_t idle_since_ns_ = 0;
 };
 
 }  // namespace sidecall::shm

@@ -37,27 +37,58 @@ int64_t spin_override_ns() noexcept;
 // How many CPUs this process may keep busy: affinity and the cgroups' cpu.max, looked at once.
 int usable_cpus() noexcept;
 
-// Polls between two looks at the clock. A look costs as much as a cache line's travel.
-constexpr int kPollsPerClock = 64;
+// Looks, with relax() in between, before the next Pace::rest(): a look at the clock costs as much as a cache line's travel. One look where that waits for a turn.
+constexpr int kLooks = 64;
 
-// Learns whether polling for the peer pays. One per channel; not shared by threads.
+// Decides how a side waits before it sleeps, and learns what pays. One per channel and per engine thread; not shared by threads.
 //
-// Polling that did not see the peer's answer within kSpin is skipped the next time, then three times, seven, ... up to a thousand, so that a peer that
-// takes long, or too many of them for the CPUs, cost next to nothing; the first success makes polling the rule again.
+// Where the peer runs on another CPU it polls. Where the peer runs on this one, or other threads of the process wait for their answers here, it gives them
+// their turn between two looks (sched_yield): whoever waits robs nobody then, and nobody has to be woken up by the kernel. Whether somebody took the turn is
+// told by the time that the yield takes. Where one keeps the CPU for long, no turns are given for a while: asleep one gets it back sooner.
+//
+// One wait polls for kSpin of its own CPU time at most, whatever others took meanwhile. What did not see the answer by then is skipped the next time, then three
+// times, seven, ... up to a thousand, so that a peer that takes long costs next to nothing; the first success makes polling the rule again.
 class Pace {
  public:
   static constexpr int64_t kSpin = 100 * 1000;
 
-  // How long to poll this time; 0: sleep at once. `peer_cpu` as in descriptors; when it is this thread's own, polling would keep the peer from answering.
-  int64_t spin_ns(uint32_t peer_cpu) noexcept;
+  Pace() = default;
+  Pace(const Pace&) = delete;
+  Pace& operator=(const Pace&) = delete;
+  ~Pace() { count(false); }
 
-  // What this time was about came after so long; what polling saw came after 0.
+  // Starts a wait. False: sleep at once. `peer_cpu` is that of descriptors; `fixed_us` as the spin_us of a server.
+  bool begin(uint32_t peer_cpu, int32_t fixed_us = -1) noexcept;
+
+  // Others on this CPU wait for their turn: the peer, or somebody.
+  bool is_near() const noexcept { return gives_turns_ && is_near_; }
+  bool is_crowded() const noexcept { return gives_turns_ && (is_near_ || is_shared_); }
+
+  // False where polling has been enough; then look once more. `now` is the clock afterwards.
+  bool rest(int64_t* now) noexcept;
+
+  // What the wait was about came after so long; what polling saw came after 0.
   void note(int64_t ns) noexcept;
 
+  // Between answers, where peers run on this CPU: lets them take theirs. While there is work, that is a sixth of the time at most.
+  void give_turn(int64_t now, int32_t fixed_us) noexcept;
+
  private:
-  uint32_t misses_ = 0;
-  uint32_t skip_ = 0;
-  bool did_spin_ = false;
+  int64_t yield(int64_t before) noexcept;
+  bool has_company() noexcept;
+  void count(bool is_waiting) noexcept;
+
+  int64_t budget_ns_ = 0, start_ns_ = 0, next_turn_ns_ = 0;
+  int64_t given_ns_ = 0;          // to others, in this wait
+  bool is_near_ = false;          // the peer runs on this CPU
+  bool is_shared_ = false;        // somebody else took the last turn
+  bool gives_turns_ = false;      // in this wait
+  bool is_counted_ = false;       // among the threads of the process that wait
+  bool counts_ = false;           // what becomes of this wait is to be learnt from
+  int64_t least_yield_ns_ = 400;  // of those seen, and a guess
+  int64_t next_gift_ns_ = 0;
+  uint32_t misses_ = 0, skip_ = 0;
+  uint32_t losses_ = 0, forgo_ = 0;  // turns that took too long, and waits in which none is given
 };
 
 }  // namespace sidecall::shm
