@@ -16,18 +16,20 @@ HERE = Path(__file__).resolve().parent
 class Server:
     """A process that says "ready" on its stdout once it serves."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], cpu: int | None):
-        self._process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=os.environ | environment,
-            text=True,
-            preexec_fn=None if cpu is None else lambda: os.sched_setaffinity(0, {cpu}),
-        )
+    def __init__(self, command: list[str], environment: dict[str, str], cpu: int | None, log: Path):
+        with log.open("a") as stderr:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                env=os.environ | environment,
+                text=True,
+                preexec_fn=None if cpu is None else lambda: os.sched_setaffinity(0, {cpu}),
+            )
         line = self._process.stdout.readline().strip()
         if line != "ready":
-            raise RuntimeError(f"{' '.join(command[:2])}: expected ready, got {line or 'its end'}")
+            raise RuntimeError(f"{' '.join(command[:2])}: expected ready, got {line or 'its end'}\n{log.read_text()[-2000:]}")
         self._signal(signal.SIGSTOP)
 
     @property
@@ -73,7 +75,7 @@ class Servers:
             self._broker.wait(timeout=30)
 
     def _start(self, command: list[str], mode: str, cpu: int | None) -> Server:
-        server = Server(command, self._environment | MODES[mode], cpu)
+        server = Server(command, self._environment | MODES[mode], cpu, self._folder / "servers.log")
         self._opened.append(server)
         return server
 
@@ -106,13 +108,13 @@ class Servers:
         at = self._address(f"python-{mode}-{cpu}")
         return self._start([sys.executable, str(HERE / "python_server.py"), str(pickle), str(rows), at], mode, cpu), at
 
-    def iceoryx(self, mode: str, cpu: int | None) -> Server:
+    def iceoryx(self, mode: str, service: str, cpu: int | None) -> Server:
         if self._broker is None:
             self._broker = subprocess.Popen(
                 ["iox-roudi", "--monitoring-mode", "off", "--log-level", "off"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             time.sleep(1)
-        return self._start([str(self._build / "bin" / "bench-shm-iceoryx-server"), mode], mode, cpu)
+        return self._start([str(self._build / "bin" / "bench-shm-iceoryx-server"), mode, service], mode, cpu)
 
 
 MODES = {"spin": {"SIDECALL_SPIN_US": "1000000"}, "adaptive": {}, "sleep": {"SIDECALL_SPIN_US": "0"}}

@@ -3,7 +3,7 @@
  *   open NAME KIND URI ELEMENTS           a call over URI; KIND is echo, scalar, copy or gbm
  *   load FOLDER                           the rows of gbm (features.f32 and shape.txt, as benchmarks/inproc writes them)
  *   round NAME FIRST CALLS WARM_UP        times CALLS calls one by one; gbm also gives its answers
- *   ping KIND CPU PEER CALLS WARM_UP      a floor: KIND is cacheline or socket
+ *   ping KIND CPU PEER CALLS WARM_UP      a floor: KIND is cacheline, socket or semaphore
  *   throughput URI CLIENTS SECONDS_TENTHS gbm by that many threads with a call each: calls a second, p50 and p99 in ns
  *   idle URI CLIENTS                      opens that many calls, and keeps them until the next request
  *
@@ -48,9 +48,16 @@ static void do_round(const char* name, int64_t first, int64_t calls, int64_t war
   free(answers);
 }
 
+static void (*ping_of(const char* kind))(int, int, int64_t, int64_t, int64_t*) {
+  if (strcmp(kind, "cacheline") == 0) return peer_ping_cacheline;
+  if (strcmp(kind, "socket") == 0) return peer_ping_socket;
+  if (strcmp(kind, "semaphore") == 0) return peer_ping_semaphore;
+  peer_fail("unknown floor '%s'", kind);
+}
+
 static void do_ping(const char* kind, int cpu, int peer_cpu, int64_t calls, int64_t warm_up) {
   int64_t* times = peer_alloc((size_t)calls * sizeof *times);
-  (strcmp(kind, "socket") == 0 ? peer_ping_socket : peer_ping_cacheline)(cpu, peer_cpu, calls, warm_up, times);
+  ping_of(kind)(cpu, peer_cpu, calls, warm_up, times);
   peer_answer(times, calls, NULL, 0);
   free(times);
 }

@@ -1,5 +1,6 @@
 /* What the machine itself takes for a round trip between two processes: the floors that the channel is held against. */
 #include <errno.h>
+#include <semaphore.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -55,6 +56,36 @@ void peer_ping_cacheline(int cpu, int peer_cpu, int64_t calls, int64_t warm_up, 
     const int64_t start = peer_now_ns();
     atomic_store_explicit(&shared->there, next, memory_order_release);
     while (atomic_load_explicit(&shared->back, memory_order_acquire) != next) pause_cpu();
+    if (i >= warm_up) out_ns[i - warm_up] = peer_now_ns() - start;
+  }
+  end_peer(child);
+  munmap(shared, sizeof *shared);
+}
+
+typedef struct semaphores {
+  sem_t there, back;
+} semaphores;
+
+static void await(sem_t* semaphore) {
+  while (sem_wait(semaphore) != 0 && errno == EINTR) continue;
+}
+
+void peer_ping_semaphore(int cpu, int peer_cpu, int64_t calls, int64_t warm_up, int64_t* out_ns) {
+  semaphores* shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (shared == MAP_FAILED || sem_init(&shared->there, 1, 0) != 0 || sem_init(&shared->back, 1, 0) != 0)
+    peer_fail("cannot make semaphores");
+  const pid_t child = fork_peer(peer_cpu);
+  if (child == 0) {
+    for (;;) {
+      await(&shared->there);
+      sem_post(&shared->back);
+    }
+  }
+  peer_pin(cpu);
+  for (int64_t i = 0; i < warm_up + calls; ++i) {
+    const int64_t start = peer_now_ns();
+    sem_post(&shared->there);
+    await(&shared->back);
     if (i >= warm_up) out_ns[i - warm_up] = peer_now_ns() - start;
   }
   end_peer(child);

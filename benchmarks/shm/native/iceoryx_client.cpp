@@ -1,4 +1,4 @@
-// bench-shm-iceoryx-client spin|sleep: times round trips of the echo over iceoryx. Answers "round NAME FIRST CALLS WARM_UP" of run.py.
+// bench-shm-iceoryx-client spin|sleep SERVICE: times round trips of the echo over iceoryx. Answers "round NAME FIRST CALLS WARM_UP" of run.py.
 #include <cinttypes>
 #include <cstring>
 #include <iceoryx_posh/popo/client.hpp>
@@ -15,7 +15,7 @@ using Client = iox::popo::Client<Row, Answer>;
 
 class Echo {
  public:
-  explicit Echo(const char* mode) : sleeps_(std::strcmp(mode, "sleep") == 0), client_(service_of(mode)) {
+  Echo(const char* mode, const char* service) : sleeps_(std::strcmp(mode, "sleep") == 0), client_(service_of(service)) {
     if (sleeps_)
       waits_.attachState(client_, iox::popo::ClientState::HAS_RESPONSE).or_else([](auto) { peer_fail("iceoryx: cannot attach"); });
   }
@@ -60,9 +60,10 @@ void do_round(Echo* echo, int64_t first, int64_t calls, int64_t warm_up) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 2) peer_fail("expected bench-shm-iceoryx-client spin|sleep");
-  iox::runtime::PoshRuntime::initRuntime(iox::RuntimeName_t(iox::cxx::TruncateToCapacity, std::string("bench-client-") + argv[1]));
-  Echo echo(argv[1]);
+  if (argc != 3) peer_fail("expected bench-shm-iceoryx-client spin|sleep SERVICE");
+  keep_quiet();
+  iox::runtime::PoshRuntime::initRuntime(iox::RuntimeName_t(iox::cxx::TruncateToCapacity, std::string("bench-client-") + argv[2]));
+  Echo echo(argv[1], argv[2]);
   char line[256], name[64];
   int64_t first = 0, calls = 0, warm_up = 0;
   while (fgets(line, sizeof line, stdin) != nullptr) {

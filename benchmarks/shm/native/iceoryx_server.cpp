@@ -1,4 +1,4 @@
-// bench-shm-iceoryx-server spin|sleep: the same echo over iceoryx's request-response, polling or behind a WaitSet, until it is killed.
+// bench-shm-iceoryx-server spin|sleep SERVICE: the same echo over iceoryx's request-response, polling or behind a WaitSet, until it is killed.
 #include <cstring>
 #include <iceoryx_posh/popo/server.hpp>
 #include <iceoryx_posh/popo/wait_set.hpp>
@@ -30,11 +30,12 @@ bool answer_one(Server* server) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const bool sleeps = argc == 2 && std::strcmp(argv[1], "sleep") == 0;
-  if (argc != 2) peer_fail("expected bench-shm-iceoryx-server spin|sleep");
-  const auto name = iox::RuntimeName_t(iox::cxx::TruncateToCapacity, std::string("bench-server-") + argv[1]);
+  const bool sleeps = argc == 3 && std::strcmp(argv[1], "sleep") == 0;
+  if (argc != 3) peer_fail("expected bench-shm-iceoryx-server spin|sleep SERVICE");
+  const auto name = iox::RuntimeName_t(iox::cxx::TruncateToCapacity, std::string("bench-server-") + argv[2]);
+  keep_quiet();
   iox::runtime::PoshRuntime::initRuntime(name);
-  Server server(service_of(argv[1]));
+  Server server(service_of(argv[2]));
   iox::popo::WaitSet<> waits;
   if (sleeps) waits.attachState(server, iox::popo::ServerState::HAS_REQUEST).or_else([](auto) { peer_fail("iceoryx: cannot attach"); });
   puts("ready");

@@ -23,10 +23,11 @@ void peer_pin(int cpu); /* -1 leaves the thread where it is */
 /* "ok NUMBERS ANSWERS", that many int64, that many float64. */
 void peer_answer(const int64_t* numbers, int64_t num_numbers, const double* answers, int64_t num_answers);
 
-/* floors.c: times `calls` round trips with a child process that is forked for it: two cache lines, polled; or one byte over a SEQPACKET socket, with blocking
- * reads. The two run on the given CPUs. */
+/* floors.c: times `calls` round trips with a child process that is forked for it: two cache lines, polled; one byte over a SEQPACKET socket, with blocking
+ * reads; a semaphore each, blocking. The two run on the given CPUs. */
 void peer_ping_cacheline(int cpu, int peer_cpu, int64_t calls, int64_t warm_up, int64_t* out_ns);
 void peer_ping_socket(int cpu, int peer_cpu, int64_t calls, int64_t warm_up, int64_t* out_ns);
+void peer_ping_semaphore(int cpu, int peer_cpu, int64_t calls, int64_t warm_up, int64_t* out_ns);
 
 #ifdef __cplusplus
 }
