@@ -121,7 +121,7 @@ bool Pace::begin(uint32_t peer_cpu, int32_t fixed_us) noexcept {
   }
   gives_turns_ = forgo_ == 0;
   if (forgo_ > 0) --forgo_;
-  counts_ = gives_turns_ || !is_near_;
+  counts_ = gives_turns_ || !(is_near_ || is_shared_);
   return counts_;
 }
 
@@ -174,9 +174,7 @@ void Pace::give_turn(int64_t now, int32_t fixed_us) noexcept {
 // Alone in its process a thread does not offer its CPU: others may keep it for longer than the answer takes.
 bool Pace::has_company() noexcept {
   count(true);
-  if (waiting_threads.load(std::memory_order_relaxed) > 1) return true;
-  is_shared_ = false;
-  return false;
+  return waiting_threads.load(std::memory_order_relaxed) > 1;
 }
 
 void Pace::count(bool is_waiting) noexcept {
