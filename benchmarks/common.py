@@ -1,5 +1,6 @@
 """What every benchmark shares: the machine, the bars, the table, and the document in results/. Used by */run.py."""
 
+import argparse
 import json
 import math
 import os
@@ -72,6 +73,24 @@ class Report:
         print(f"\n{'bar':<{width}}  {'value':>9}  {'limit':>9}")
         for bar in self.bars:
             print(f"{bar.name:<{width}}  {bar.value:>9.3f}  {bar.limit:>9.3f}  {'holds' if bar.holds else 'MISSED'}")
+
+
+def parse(description: str, name: str, build_help: str = "CMake's build folder, with the benchmarks built") -> argparse.Namespace:
+    """The options of every benchmark but network."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--build", type=Path, required=True, help=build_help)
+    parser.add_argument("--output", type=Path, help=f"where the results go; benchmarks/results/{name}.json by default")
+    parser.add_argument("--quick", action="store_true", help="few calls: shows that all answers are right, says nothing about time")
+    return parser.parse_args()
+
+
+def guarded(main: Callable[[], int]) -> int:
+    """main's exit code, or 1 where an answer was wrong."""
+    try:
+        return main()
+    except WrongAnswerError as error:
+        print(f"wrong answers:\n{error}", file=sys.stderr)
+        return 1
 
 
 def describe_machine() -> dict:

@@ -57,6 +57,12 @@ class Contender:
     def percentile_us(self, percent: float) -> float:
         return float(np.percentile(np.concatenate(self.times), percent)) / 1000
 
+    def row(self, scenario: str, rows: int, **more: float) -> dict:
+        """What a document says of it."""
+        measured = {"p50_us": self.percentile_us(50), "p99_us": self.percentile_us(99)}
+        counts = {"calls": sum(len(times) for times in self.times), "rounds": len(self.medians)}
+        return {"scenario": scenario, "rows": rows, "approach": self.approach, "client": self.client.name} | measured | more | counts
+
     def ratio_to(self, other: "Contender") -> float:
         """The median over rounds of the ratio within a round: what disturbs a round disturbs both."""
         return float(np.median(np.array(self.medians) / np.array(other.medians)))

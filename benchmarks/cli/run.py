@@ -1,6 +1,5 @@
 """`make bench-cli`: the command beside what one would write instead, in one run. Writes results/cli.json, prints tables and bars."""
 
-import argparse
 import os
 import pickle
 import shutil
@@ -17,7 +16,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common import Bar, Report, WrongAnswerError, describe_versions, print_table
+from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
 from models import RING, TOLERANCE, Workload, write_workloads
 from processes import JOBLIB, ONNXRUNTIME, Cold, Whole, play_cold, python, time_stream
 
@@ -190,11 +189,7 @@ def print_report(report: Report) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build", type=Path, required=True, help="CMake's build folder, with the benchmarks built")
-    parser.add_argument("--output", type=Path, help="where the results go; benchmarks/results/cli.json by default")
-    parser.add_argument("--quick", action="store_true", help="few calls: shows that all answers are right, says nothing about time")
-    options = parser.parse_args()
+    options = parse(__doc__, "cli")
     settings, programs = Settings(options.quick), Programs(options.build.resolve())
     faults: list[str] = []
     report = Report("cli", describe_versions(PACKAGES))
@@ -222,8 +217,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except WrongAnswerError as error:
-        print(f"wrong answers:\n{error}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(guarded(main))

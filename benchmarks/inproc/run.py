@@ -1,6 +1,5 @@
 """`make bench-inproc`: every way to call a model inside a process, alternating in one run. Writes results/inproc.json, prints tables and bars."""
 
-import argparse
 import importlib.util
 import sys
 import tempfile
@@ -12,7 +11,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import extras
-from common import Bar, Report, WrongAnswerError, describe_versions, print_table
+from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
 from models import Workload, write_variants, write_workloads
 from rounds import Client, Contender, play
 
@@ -100,20 +99,8 @@ def best_raw(contenders: dict) -> Contender:
 def add_call_rows(report: Report, measured: dict) -> None:
     for (scenario, rows), contenders in measured.items():
         raw = best_raw(contenders)
-        for (client, approach), contender in contenders.items():
-            report.rows.append(
-                {
-                    "scenario": scenario,
-                    "rows": rows,
-                    "approach": approach,
-                    "client": client,
-                    "p50_us": contender.percentile_us(50),
-                    "p99_us": contender.percentile_us(99),
-                    "vs_raw": contender.ratio_to(raw),
-                    "calls": sum(len(times) for times in contender.times),
-                    "rounds": len(contender.medians),
-                }
-            )
+        for contender in contenders.values():
+            report.rows.append(contender.row(scenario, rows, vs_raw=contender.ratio_to(raw)))
 
 
 def add_time_row(report: Report, scenario: str, approach: str, client: str, times: np.ndarray) -> None:
@@ -201,11 +188,7 @@ def print_report(report: Report) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build", type=Path, required=True, help="CMake's build folder, with the benchmarks built")
-    parser.add_argument("--output", type=Path, help="where the results go; benchmarks/results/inproc.json by default")
-    parser.add_argument("--quick", action="store_true", help="few calls: shows that all answers are right, says nothing about time")
-    options = parser.parse_args()
+    options = parse(__doc__, "inproc")
     settings = Settings(options.quick)
     clients = Clients(options.build.resolve())
     faults: list[str] = []
@@ -227,8 +210,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except WrongAnswerError as error:
-        print(f"wrong answers:\n{error}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(guarded(main))

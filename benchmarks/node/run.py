@@ -1,6 +1,5 @@
 """`make bench-node`: the ways to call a model from Node.js, alternating in one run. Writes results/node.json, prints tables and bars."""
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common import Bar, Report, WrongAnswerError, describe_versions, print_table
+from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
 from loop import Crowd, measure_delay, play_crowds
 from models import Workload, write_workloads
 from rounds import Client, Contender, play
@@ -117,20 +116,8 @@ def best_peer(contenders: dict) -> Contender:
 def add_call_rows(report: Report, measured: dict) -> None:
     for (scenario, rows), contenders in measured.items():
         peer = best_peer(contenders)
-        for (client, approach), contender in contenders.items():
-            report.rows.append(
-                {
-                    "scenario": scenario,
-                    "rows": rows,
-                    "approach": approach,
-                    "client": client,
-                    "p50_us": contender.percentile_us(50),
-                    "p99_us": contender.percentile_us(99),
-                    "vs_onnxruntime_node": contender.ratio_to(peer),
-                    "calls": sum(len(times) for times in contender.times),
-                    "rounds": len(contender.medians),
-                }
-            )
+        for contender in contenders.values():
+            report.rows.append(contender.row(scenario, rows, vs_onnxruntime_node=contender.ratio_to(peer)))
 
 
 def add_bars(report: Report, contenders: dict, delay_p99: float) -> None:
@@ -198,11 +185,7 @@ def print_loop(report: Report) -> None:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build", type=Path, required=True, help="CMake's build folder, with the addon and node-peers")
-    parser.add_argument("--output", type=Path, help="where the results go; benchmarks/results/node.json by default")
-    parser.add_argument("--quick", action="store_true", help="few calls: shows that all answers are right, says nothing about time")
-    options = parser.parse_args()
+    options = parse(__doc__, "node", "CMake's build folder, with the addon and node-peers")
     settings = Settings(options.quick)
     clients = Clients(options.build.resolve())
     faults: list[str] = []
@@ -229,8 +212,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except WrongAnswerError as error:
-        print(f"wrong answers:\n{error}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(guarded(main))
