@@ -5,6 +5,22 @@ install(TARGETS sidecall EXPORT sidecall LIBRARY DESTINATION "${CMAKE_INSTALL_LI
 install(DIRECTORY bindings/c/include/sidecall DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 if(TARGET sidecall-cli)
   install(TARGETS sidecall-cli RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+  # The command writes its own completions and manual page. A cross build cannot ask it, and has none.
+  if(NOT CMAKE_CROSSCOMPILING)
+    set(made "${PROJECT_BINARY_DIR}/share")
+    add_custom_command(OUTPUT "${made}/sidecall" "${made}/_sidecall" "${made}/sidecall.fish" "${made}/sidecall.1"
+      COMMAND "${CMAKE_COMMAND}" -E make_directory "${made}"
+      COMMAND sidecall-cli completion bash > "${made}/sidecall"
+      COMMAND sidecall-cli completion zsh > "${made}/_sidecall"
+      COMMAND sidecall-cli completion fish > "${made}/sidecall.fish"
+      COMMAND sidecall-cli man > "${made}/sidecall.1"
+      DEPENDS sidecall-cli VERBATIM)
+    add_custom_target(sidecall-share ALL DEPENDS "${made}/sidecall.1")
+    install(FILES "${made}/sidecall" DESTINATION "${CMAKE_INSTALL_DATADIR}/bash-completion/completions")
+    install(FILES "${made}/_sidecall" DESTINATION "${CMAKE_INSTALL_DATADIR}/zsh/site-functions")
+    install(FILES "${made}/sidecall.fish" DESTINATION "${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d")
+    install(FILES "${made}/sidecall.1" DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
+  endif()
 endif()
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/sidecall")

@@ -19,10 +19,16 @@ std::string plain_message(const CLI::ParseError& error) {
   return text;
 }
 
+std::function<void(Arguments&)> g_observer;
+
 }  // namespace
 
+void describe_instead(std::function<void(Arguments&)> observer) { g_observer = std::move(observer); }
+
 Arguments::Arguments(const Command& command, const std::string& notes)
-    : app(std::string("sidecall ") + command.name + ": " + command.summary, std::string("sidecall ") + command.name), command_(command) {
+    : app(std::string("sidecall ") + command.name + ": " + command.summary, std::string("sidecall ") + command.name),
+      command_(command),
+      notes_(notes) {
   app.footer((notes.empty() ? "" : notes + "\n\n") + "Example:\n  " + command.example);
   app.get_formatter()->column_width(22);
   app.get_formatter()->label("Positionals", "Arguments");
@@ -31,6 +37,10 @@ Arguments::Arguments(const Command& command, const std::string& notes)
 }
 
 bool Arguments::parse(std::vector<std::string> arguments) {
+  if (g_observer) {
+    g_observer(*this);
+    return false;
+  }
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes a vector from its end
   try {
     app.parse(std::move(arguments));
@@ -44,6 +54,8 @@ bool Arguments::parse(std::vector<std::string> arguments) {
 }
 
 CLI::Validator one_of(std::vector<std::string> choices) {
+  std::string name = kChoices;
+  for (const auto& choice : choices) name += (&choice == &choices.front() ? "" : " ") + choice;
   return CLI::Validator(
       [choices = std::move(choices)](const std::string& given) {
         std::string expected;
@@ -53,7 +65,7 @@ CLI::Validator one_of(std::vector<std::string> choices) {
         }
         return "expected " + expected + ", got '" + given + "'";
       },
-      "");
+      "", name);
 }
 
 CLI::Validator positive_seconds() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,16 +15,24 @@ class Arguments {
  public:
   Arguments(const Command& command, const std::string& notes);
 
-  // False when the help was asked for and printed. A mistake on the command line is a Failure with kNo.
+  // False when the help was asked for and printed, and while describe_instead() holds. A mistake on the command line is a Failure with kNo.
   bool parse(std::vector<std::string> arguments);
+
+  const Command& command() const { return command_; }
+  const std::string& notes() const { return notes_; }
 
   CLI::App app;
 
  private:
   const Command& command_;
+  const std::string notes_;
 };
 
-// Checks of values that say what was expected.
+// From now on commands do not parse, but show their definitions to `observer`: what completions and the manual page are made from. Empty ends it.
+void describe_instead(std::function<void(Arguments&)> observer);
+
+// Checks of values that say what was expected. The name of one_of lists its choices after kChoices, for completions.
+constexpr const char* kChoices = "one of ";
 CLI::Validator one_of(std::vector<std::string> choices);
 CLI::Validator positive_seconds();
 

@@ -90,8 +90,7 @@ std::string place_in(const std::string& file, const Row& row, const char* byte) 
   const std::string_view before = row.text.substr(0, static_cast<size_t>(byte - row.text.data()));
   const size_t line_begin = before.rfind('\n') + 1;  // npos + 1 is 0
   const auto lines = std::count(before.begin(), before.end(), '\n');
-  const auto column = std::count_if(before.begin() + static_cast<std::ptrdiff_t>(line_begin), before.end(),
-                                    [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+  const size_t column = count_characters(before.substr(line_begin));
   return file + ":" + std::to_string(row.line + lines) + ":" + std::to_string(column + 1) + ": ";
 }
 
@@ -100,7 +99,7 @@ bool CsvSource::open(RowReader& reader) {
   do {
     if (!reader.next(1, rows)) {
       if (noted_interrupt()) return false;
-      throw Failure(kBadInput, reader.name() + ": expected a header, got an empty file");
+      throw InputFailure(reader.name() + ":1:1: expected a header, got an empty file");
     }
   } while (is_blank(rows[0].text));
   const Row& header = rows[0];
@@ -111,23 +110,21 @@ bool CsvSource::open(RowReader& reader) {
     CsvField field;
     const bool is_sound = next_field(at, end, &field);
     const std::string where = place_in(reader.name(), header, begin);
-    if (!is_sound) throw Failure(kBadInput, where + "expected a name, or one in quotes, got other text");
+    if (!is_sound) throw InputFailure(where + "expected a name, or one in quotes, got other text");
     std::string name(unquoted(field, &memory_));
-    if (!is_utf8(name) || name.find('\0') != std::string::npos)
-      throw Failure(kBadInput, where + "expected a name in UTF-8, got other bytes");
+    if (!is_utf8(name) || name.find('\0') != std::string::npos) throw InputFailure(where + "expected a name in UTF-8, got other bytes");
     add_column(where, std::move(name));
     is_more = at < end;
   }
   for (const auto& name : options_.keep) {
     if (std::none_of(columns_.begin(), columns_.end(), [&](const Column& column) { return column.name == name; }))
-      throw Failure(kBadInput, place_in(reader.name(), header, header.text.data()) + "column '" + name + "': expected by --keep, got none");
+      throw InputFailure(place_in(reader.name(), header, header.text.data()) + "column '" + name + "': expected by --keep, got none");
   }
   for (int32_t i = 0; i < call_.num_features(); ++i) {
     if (std::any_of(columns_.begin(), columns_.end(), [&](const Column& column) { return column.feature == i; })) continue;
     const auto& spec = call_.feature(i);
     if (!spec.nullable)
-      throw Failure(kBadInput,
-                    place_in(reader.name(), header, header.text.data()) + "feature '" + spec.name + "': expected a column, got none");
+      throw InputFailure(place_in(reader.name(), header, header.text.data()) + "feature '" + spec.name + "': expected a column, got none");
     absent_.push_back(i);
   }
   return true;
@@ -140,11 +137,10 @@ void CsvSource::add_column(const std::string& where, std::string name) {
   if (kept != options_.keep.end()) column.kept = static_cast<int32_t>(kept - options_.keep.begin());
   const bool is_used = column.feature != kNoFeature || column.kept != kNotKept;
   if (is_used && std::any_of(columns_.begin(), columns_.end(), [&](const Column& other) { return other.name == column.name; }))
-    throw Failure(kBadInput, where + "column '" + column.name + "': expected each column once, got it twice");
+    throw InputFailure(where + "column '" + column.name + "': expected each column once, got it twice");
   if (!is_used && !options_.ignore_extra) {
-    throw Failure(kBadInput,
-                  where + "feature '" + column.name +
-                      "': expected a feature of the model, got an unknown name (--extra=ignore skips the column, --keep copies it)");
+    throw InputFailure(where + "feature '" + column.name +
+                       "': expected a feature of the model, got an unknown name (--extra=ignore skips the column, --keep copies it)");
   }
   columns_.push_back(std::move(column));
 }

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "diff.hpp"
+#include "golden.hpp"
 #include "model.hpp"
 
 namespace sidecall::cli {
@@ -14,24 +15,6 @@ Call open_call(const sidecall_model* model) {
   sidecall_call* call = nullptr;
   if (sidecall_call_open(model, 1, &call, &err)) throw Failure(exit_code_of(err.status), err.message);
   return Call(call);
-}
-
-// The contract writes what JSON cannot say as strings.
-double number_of(const std::string& text) {
-  const double infinity = std::numeric_limits<double>::infinity();
-  return text == "inf" ? infinity : text == "-inf" ? -infinity : std::numeric_limits<double>::quiet_NaN();
-}
-
-// Statuses are not looked at: the run repeats every fault.
-void set_feature(const sidecall_model* model, sidecall_call* call, int32_t feature, const Json& value) {
-  const int32_t dtype = sidecall_model_feature_spec(model, feature)->dtype;
-  const bool is_float = dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64;
-  if (value.IsNull()) sidecall_call_set_missing(call, 0, feature, nullptr);
-  else if (value.IsBool()) sidecall_call_set_bool(call, 0, feature, value.GetBool(), nullptr);
-  else if (value.IsInt64()) sidecall_call_set_i64(call, 0, feature, value.GetInt64(), nullptr);
-  else if (value.IsNumber()) sidecall_call_set_f64(call, 0, feature, value.GetDouble(), nullptr);
-  else if (value.IsString() && is_float) sidecall_call_set_f64(call, 0, feature, number_of(value.GetString()), nullptr);
-  else if (value.IsString()) sidecall_call_set_str(call, 0, feature, value.GetString(), value.GetStringLength(), nullptr);
 }
 
 // One answer of one column. Text for strings and integers, which are equal or not.
@@ -135,10 +118,10 @@ Answers compare_answers(const sidecall_model* before, const sidecall_model* afte
     for (rapidjson::SizeType i = 0; i < features.Size() && i < columns.Size(); ++i) {
       const std::string name = text_at(features[i], "name");
       const Json& value = columns[i][static_cast<rapidjson::SizeType>(row)];
-      set_feature(before, old_call.get(), sidecall_model_feature(before, name.c_str()), value);
+      set_golden(before, old_call.get(), 0, sidecall_model_feature(before, name.c_str()), value);
       const auto renamed = renames.find(name);
       const int32_t feature = sidecall_model_feature(after, renamed == renames.end() ? name.c_str() : renamed->second.c_str());
-      if (feature >= 0) set_feature(after, new_call.get(), feature, value);
+      if (feature >= 0) set_golden(after, new_call.get(), 0, feature, value);
     }
     sidecall_error err = SIDECALL_ERROR_INIT;
     if (sidecall_call_run(old_call.get(), -1, &err)) {

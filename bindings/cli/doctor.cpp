@@ -1,8 +1,10 @@
 // sidecall doctor: what this machine gives the command, for bug reports and for whoever sets it up.
 #include <sidecall/sidecall.h>
 
+#include <algorithm>
 #include <cstdlib>
 
+#include "doctor_machine.hpp"
 #include "json.hpp"
 #include "model.hpp"
 #include "output.hpp"
@@ -12,13 +14,12 @@
 namespace sidecall::cli {
 namespace {
 
-constexpr const char* kSettings[] = {"SIDECALL_ONNXRUNTIME", "SIDECALL_PYTHON", "SIDECALL_VERIFY", "ORT_DISABLE_TELEMETRY"};
-
 struct Findings {
   JsonDocument engine{rapidjson::kObjectType};
   ExitCode engine_code = kYes;
   std::string engine_problem;
   std::vector<PythonCandidate> pythons;
+  JsonDocument machine{rapidjson::kObjectType};
 
   const PythonCandidate* python() const { return pythons.empty() || pythons.back().package.empty() ? nullptr : &pythons.back(); }
 };
@@ -33,7 +34,44 @@ Findings look(const ModelOptions& options) {
   if (text) findings.engine = parse_json({text->data, text->length});
   else findings.engine_problem = err.message;
   findings.pythons = find_python();
+  findings.machine = look_at_machine();
   return findings;
+}
+
+std::string mebibytes(const Json& bytes) { return bytes.IsUint64() ? std::to_string(bytes.GetUint64() >> 20) + " MiB" : "no limit"; }
+
+// "max 100000" is no limit, "150000 100000" are 1.5 CPUs.
+std::string cgroup_text(const Json& limits) {
+  std::string text;
+  const std::string cpu = text_at(limits, "cgroup_cpu_max"), memory = text_at(limits, "cgroup_memory_max");
+  const double quota = std::atof(cpu.c_str()), period = std::atof(cpu.substr(std::min(cpu.find(' '), cpu.size())).c_str());
+  if (quota > 0 && period > 0) text += ", of which the cgroup leaves " + short_number(quota / period);
+  if (std::atof(memory.c_str()) > 0) text += ", memory " + std::to_string(std::atoll(memory.c_str()) >> 20) + " MiB by the cgroup";
+  return text;
+}
+
+void add_machine(Table& table, const Json& machine) {
+  const Json& node = at(machine, "node");
+  if (node.IsObject()) {
+    table.add({"node", text_at(node, "path") + " " + text_at(node, "version")});
+    const std::string package = text_at(node, "package");
+    table.add({"", package.empty() ? "package sidecall not found from this folder (npm install sidecall)"
+                                   : "package sidecall " + text_at(node, "package_version") + " in " + package});
+  } else {
+    table.add({"node", "not found; the Node.js package alone needs it"});
+  }
+  const Json& sockets = at(machine, "sockets");
+  const std::string problem = text_at(sockets, "problem");
+  table.add({"sockets", text_at(sockets, "folder") + (!problem.empty()             ? ": " + problem
+                                                      : true_at(sockets, "exists") ? ""
+                                                                                   : " (not yet made)")});
+  if (const std::string names = list_of(at(sockets, "addresses"), 6); !names.empty()) table.add({"", names});
+  const Json& limits = at(machine, "limits");
+  table.add({"limits", text_at(limits, "cpus") + " CPUs" + cgroup_text(limits)});
+  table.add({"", (at(limits, "open_files").IsNull() ? "no limit of" : text_at(limits, "open_files")) +
+                     " open files, address space: " + mebibytes(at(limits, "address_space"))});
+  table.add({"", std::string("shared memory: ") + (true_at(limits, "shared_memory") ? "yes" : "NO: memfd with seals is refused here") +
+                     "; kernel " + text_at(limits, "kernel")});
 }
 
 std::string page(const Findings& findings) {
@@ -55,9 +93,11 @@ std::string page(const Findings& findings) {
     table.add({"python", "package sidecall not found; export and check need it (pip install sidecall)"});
     for (const auto& tried : findings.pythons) table.add({"", "tried " + tried.path + " (" + tried.found_by + ")"});
   }
-  for (const char* name : kSettings) {
-    const char* value = std::getenv(name);
-    table.add({name == kSettings[0] ? "settings" : "", std::string(name) + (value ? std::string("=") + value : " is not set")});
+  add_machine(table, findings.machine);
+  for (const auto& setting : settings()) {
+    const std::string name = setting.name;
+    const char* value = std::getenv(setting.name);
+    table.add({&setting == &settings().front() ? "settings" : "", name + (value ? std::string("=") + value : " is not set")});
   }
   return table.text();
 }
@@ -88,11 +128,15 @@ std::string as_json(const Findings& findings) {
     } else {
       json.Null();
     }
+    for (const auto& member : findings.machine.GetObject()) {
+      write_key(json, text_of(member.name));
+      member.value.Accept(json);
+    }
     json.Key("settings");
     json.StartObject();
-    for (const char* name : kSettings) {
-      const char* value = std::getenv(name);
-      json.Key(name);
+    for (const auto& setting : settings()) {
+      const char* value = std::getenv(setting.name);
+      json.Key(setting.name);
       if (value) write_text(json, value);
       else json.Null();
     }
@@ -106,7 +150,7 @@ std::string as_json(const Findings& findings) {
 int run_doctor(const Command& self, std::vector<std::string> words) {
   Arguments arguments(self,
                       "Exit code 4 when no usable ONNX Runtime was found. Python is needed for\n"
-                      "export and check only.");
+                      "export, check and serve of Python objects only.");
   ModelOptions options;
   bool json = false;
   arguments.app.add_flag("--json", json, "for programs");

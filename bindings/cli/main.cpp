@@ -19,13 +19,13 @@ std::string help() {
                      ": call machine-learning models that were trained in Python\n\nUsage: sidecall COMMAND [options]\n\n";
   for (const auto& command : commands()) {
     std::string name = command.name;
-    name.resize(9, ' ');
+    name.resize(12, ' ');
     text += name + command.summary + "\n";
   }
   return text +
          "\nsidecall COMMAND --help tells more, by example; sidecall --version; - is stdin.\n"
-         "Exit codes: 0 done, yes; 1 no, or wrong usage; 2 bad input; 3 bad model;\n"
-         "4 the engine or the machine\n";
+         "Exit codes: " +
+         kExitCodes + "\n";
 }
 
 int run(const std::vector<std::string>& words) {
@@ -52,6 +52,9 @@ template <typename Body>
 int guarded(Body body) {
   try {
     return body();
+  } catch (const InputFailure& failure) {
+    complain(failure.what());
+    return failure.exit_code;
   } catch (const Failure& failure) {
     complain(std::string("sidecall: ") + failure.what());
     return failure.exit_code;

@@ -41,6 +41,9 @@ int64_t run_timeout_ns(const std::string& uri, const ModelOptions& options) {
 }
 
 Model try_open_model(const std::string& uri, const ModelOptions& options, sidecall_error& err) {
+  // The library's words for it name a field of C.
+  if (uri.compare(0, 5, "exec:") == 0 && !options.allow_exec)
+    throw Failure(kNo, uri + ": expected --allow-exec, because opening it starts a program, got none");
   const sidecall_model_options opened_with = to_options(options);
   sidecall_model* model = nullptr;
   sidecall_model_open(uri.c_str(), &opened_with, &model, &err);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -130,6 +131,16 @@ std::string short_difference(double value) {
   char text[32];
   std::snprintf(text, sizeof text, "%.2g", value);
   return text;
+}
+
+std::string duration_text(double ns) {
+  if (ns < 1e3) return short_number(ns) + " ns";
+  if (ns < 1e6) return short_number(std::round(ns / 1e1) / 1e2) + " us";
+  if (ns < 1e9) return short_number(std::round(ns / 1e4) / 1e2) + " ms";
+  const auto total = static_cast<int64_t>(ns / 1e9);
+  if (total < 60) return short_number(std::round(ns / 1e7) / 1e2) + " s";
+  if (total < 3600) return std::to_string(total / 60) + " min " + std::to_string(total % 60) + " s";
+  return std::to_string(total / 3600) + " h " + std::to_string(total / 60 % 60) + " min";
 }
 
 std::string Table::text(std::string_view indent) const {

@@ -45,6 +45,9 @@ std::string counted(int64_t number, std::string_view noun);
 std::string short_number(double value);
 std::string short_difference(double value);
 
+// 1.5 us, 20.25 ms, 3 min 5 s.
+std::string duration_text(double ns);
+
 // Columns as wide as their cells, two spaces apart, under a header where one is given. `layout` has a letter for each column: l is left, r is right.
 class Table {
  public:

@@ -71,7 +71,7 @@ bool Batches::answer_together() {
 // False where the command ends with this row.
 bool Batches::answer_alone(const Row& row) {
   RowCall& call = run_.call;
-  if (row.is_too_long) return refuse({run_.reader.name() + ":" + std::to_string(row.line) + ": " + run_.reader.too_long()}, false);
+  if (row.is_too_long) return refuse({run_.reader.name() + ":" + std::to_string(row.line) + ":1: " + run_.reader.too_long()}, false);
   call.start(1, false);
   const Fill fill = source_.fill(call, 0, row.text);
   if (fill == Fill::kBroken) return refuse(source_.explain(call, row, run_.reader.name()), false);

@@ -22,19 +22,6 @@ constexpr char kProbe[] =
     "    try: print(m.version('sidecall'))\n"
     "    except m.PackageNotFoundError: pass\n";
 
-std::string search_path(const std::string& program) {
-  if (program.find('/') != std::string::npos) return program;
-  const char* path = std::getenv("PATH");
-  std::string rest = path ? path : "/usr/bin:/bin";
-  while (!rest.empty()) {
-    const size_t colon = rest.find(':');
-    const std::string candidate = rest.substr(0, colon) + "/" + program;
-    if (candidate[0] == '/' && ::access(candidate.c_str(), X_OK) == 0) return candidate;
-    rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
-  }
-  return "";
-}
-
 void probe(PythonCandidate& candidate) {
   std::string output;
   candidate.runs = capture(candidate.path, {"-c", kProbe}, output);
@@ -49,6 +36,19 @@ std::string describe(const PythonCandidate& candidate) {
 }
 
 }  // namespace
+
+std::string search_path(const std::string& program) {
+  if (program.find('/') != std::string::npos) return program;
+  const char* path = std::getenv("PATH");
+  std::string rest = path ? path : "/usr/bin:/bin";
+  while (!rest.empty()) {
+    const size_t colon = rest.find(':');
+    const std::string candidate = rest.substr(0, colon) + "/" + program;
+    if (candidate[0] == '/' && ::access(candidate.c_str(), X_OK) == 0) return candidate;
+    rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
+  }
+  return "";
+}
 
 std::vector<PythonCandidate> find_python() {
   std::vector<PythonCandidate> result;

@@ -14,6 +14,9 @@ struct PythonCandidate {
   std::string version;  // of the package; "" for a source folder that was never installed
 };
 
+// The program of that name on PATH, or "". A name with a slash is a path already.
+std::string search_path(const std::string& program);
+
 // The interpreters that exist, in order, up to and including the first that has the package.
 std::vector<PythonCandidate> find_python();
 

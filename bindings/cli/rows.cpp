@@ -148,7 +148,7 @@ std::string RowReader::too_long() const {
   return "expected a line of at most " + most + ", got a longer one";
 }
 
-void RowReader::fail_too_long() const { throw Failure(kBadInput, name_ + ":" + std::to_string(line_) + ": " + too_long()); }
+void RowReader::fail_too_long() const { throw InputFailure(name_ + ":" + std::to_string(line_) + ":1: " + too_long()); }
 
 // The row that begins here is longer than allowed, and its end is not in sight.
 void RowReader::begin_to_skip() {

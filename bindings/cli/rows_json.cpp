@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "output.hpp"
+#include "rows_json_places.hpp"
 #include "rows_text.hpp"
 
 namespace sidecall::cli {
@@ -18,19 +19,6 @@ constexpr int kMaxDepth = 64;  // the library's own
 constexpr size_t kSlack = 16;  // the parser looks at whole blocks of this size
 constexpr int32_t kNoFeature = -1;
 constexpr size_t kNotKept = SIZE_MAX;
-
-std::string_view trimmed(std::string_view line) {
-  const size_t begin = line.find_first_not_of(" \t");
-  if (begin == std::string_view::npos) return line.substr(0, 0);
-  return line.substr(begin, line.find_last_not_of(" \t") - begin + 1);
-}
-
-// Bytes of the string literal in front of a JSON text.
-size_t literal_length(std::string_view text) {
-  size_t at = 1;
-  while (at < text.size() && text[at] != '"') at += text[at] == '\\' ? 2 : 1;
-  return std::min(at + 1, text.size());
-}
 
 }  // namespace
 
@@ -184,15 +172,22 @@ const sidecall_error& JsonSource::judge(std::string_view text) {
 }
 
 std::vector<std::string> JsonSource::explain(const RowCall&, const Row& row, const std::string& file) {
-  const std::string where = file + ":" + std::to_string(row.line) + ": ";
   const sidecall_error& error = judge(row.text);
   if (exit_code_of(error.status) != kBadInput) throw Failure(exit_code_of(error.status), error.message);
+  const auto place = [&](size_t byte) {
+    return file + ":" + std::to_string(row.line) + ":" + std::to_string(count_characters(row.text.substr(0, byte)) + 1) + ": ";
+  };
   const size_t listed = std::min<size_t>(error.num_faults, kMaxFaults);
+  if (listed == 0) {
+    std::string message = error.message;
+    const size_t byte = place_of_problem(row.text, &message);
+    return {place(byte) + message};
+  }
+  const JsonPlaces places(row.text);
   std::vector<std::string> problems;
-  for (size_t i = 0; i < listed; ++i) problems.push_back(where + faults_[i].message);
-  if (listed == 0) problems.push_back(where + error.message);
+  for (size_t i = 0; i < listed; ++i) problems.push_back(place(places.of(faults_[i].name)) + faults_[i].message);
   if (error.num_faults > listed)
-    problems.push_back(where + "and " + counted(error.num_faults - static_cast<int64_t>(listed), "more fault"));
+    problems.push_back(place(places.of_record()) + "and " + counted(error.num_faults - static_cast<int64_t>(listed), "more fault"));
   return problems;
 }
 

@@ -40,8 +40,9 @@ bool is_large(std::string_view text) {
 
 }  // namespace
 
-bool is_utf8(std::string_view text) {
-  for (size_t at = 0; at < text.size();) {
+size_t utf8_length(std::string_view text) {
+  size_t at = 0;
+  while (at < text.size()) {
     uint64_t eight = 0;
     if (at + 8 <= text.size()) {
       std::memcpy(&eight, text.data() + at, 8);
@@ -51,10 +52,15 @@ bool is_utf8(std::string_view text) {
       }
     }
     const size_t length = character_length(text.substr(at));
-    if (length == 0) return false;
+    if (length == 0) return at;
     at += length;
   }
-  return true;
+  return at;
+}
+
+size_t count_characters(std::string_view text) {
+  return static_cast<size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
 void append_json_string(std::string_view text, std::string* out) {

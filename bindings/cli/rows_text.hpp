@@ -7,7 +7,12 @@
 
 namespace sidecall::cli {
 
-bool is_utf8(std::string_view text);
+// Where the first byte stands that is not UTF-8, or the length of the text.
+size_t utf8_length(std::string_view text);
+inline bool is_utf8(std::string_view text) { return utf8_length(text) == text.size(); }
+
+// How many characters a text has, as a person counts a column.
+size_t count_characters(std::string_view text);
 
 // As the library writes strings in JSON.
 void append_json_string(std::string_view text, std::string* out);

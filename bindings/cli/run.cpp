@@ -1,10 +1,13 @@
 // sidecall run: tensors from .npy files in, tensors to .npy files out.
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <list>
+#include <memory>
 
 #include "model.hpp"
 #include "npy.hpp"
@@ -46,23 +49,43 @@ std::string read_whole(const std::string& path) {
   return bytes;
 }
 
+int write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written >= 0) bytes.remove_prefix(static_cast<size_t>(written));
+    else if (errno == EAGAIN || errno == EWOULDBLOCK) wait_writable(fd);
+    else if (errno != EINTR) return errno;
+  }
+  return 0;
+}
+
+// A device or pipe must not be replaced by a file.
+bool is_special(const std::string& path) {
+  struct stat found = {};
+  return ::stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode);
+}
+
+// Where a symbolic link leads to, so that the file is replaced and not the link.
+std::string followed(const std::string& path) {
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
+  return real ? real.get() : path;
+}
+
 // Whole or not at all: the file takes its name when it is complete.
 void write_whole(const std::string& path, std::string_view bytes) {
   if (path == "-") return out().write(bytes);
-  const std::string partial = path + ".partial";
-  const int fd = ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  const bool in_place = is_special(path);
+  const std::string file = followed(path);
+  const std::string partial = in_place ? file : file + ".partial";
+  const int fd = ::open(partial.c_str(), O_WRONLY | O_CLOEXEC | (in_place ? 0 : O_CREAT | O_TRUNC), 0666);
   if (fd == -1) throw Failure(kBadMachine, path + ": " + error_text(errno));
-  int error = 0;
-  while (!bytes.empty() && error == 0) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written >= 0) bytes.remove_prefix(static_cast<size_t>(written));
-    else if (errno != EINTR) error = errno;
-  }
+  int error = write_all(fd, bytes);
   if (::close(fd) != 0 && error == 0) error = errno;
-  if (error == 0 && ::rename(partial.c_str(), path.c_str()) != 0) error = errno;
-  if (error == 0) return;
-  ::unlink(partial.c_str());
-  throw Failure(kBadMachine, path + ": " + error_text(error));
+  if (!in_place) {
+    if (error == 0 && ::rename(partial.c_str(), file.c_str()) != 0) error = errno;
+    if (error != 0) ::unlink(partial.c_str());
+  }
+  if (error != 0) throw Failure(kBadMachine, path + ": " + error_text(error));
 }
 
 class Run {
@@ -155,7 +178,12 @@ int run_run(const Command& self, std::vector<std::string> words) {
   if (!arguments.parse(std::move(words))) return kYes;
 
   std::vector<Named> inputs;
-  for (const auto& tensor : tensors) inputs.push_back(parse_named("--tensor", tensor));
+  for (const auto& tensor : tensors) {
+    inputs.push_back(parse_named("--tensor", tensor));
+    const auto& name = inputs.back().name;
+    if (std::count_if(inputs.begin(), inputs.end(), [&](const Named& input) { return input.name == name; }) > 1)
+      throw Failure(kNo, "run: --tensor: expected each input once, got '" + name + "' twice");
+  }
   if (std::count_if(inputs.begin(), inputs.end(), [](const Named& input) { return input.file == "-"; }) > 1)
     throw Failure(kNo, "run: --tensor: expected one input from stdin, got more");
   Run run(uri, options);

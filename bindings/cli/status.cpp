@@ -14,16 +14,6 @@ namespace {
 
 double number_at(const Json& value, const char* key) { return at(value, key).IsNumber() ? at(value, key).GetDouble() : 0; }
 
-std::string duration_text(double ns) {
-  if (ns < 1e3) return short_number(ns) + " ns";
-  if (ns < 1e6) return short_number(std::round(ns / 1e1) / 1e2) + " us";
-  if (ns < 1e9) return short_number(std::round(ns / 1e4) / 1e2) + " ms";
-  const auto total = static_cast<int64_t>(ns / 1e9);
-  if (total < 60) return short_number(std::round(ns / 1e7) / 1e2) + " s";
-  if (total < 3600) return std::to_string(total / 60) + " min " + std::to_string(total % 60) + " s";
-  return std::to_string(total / 3600) + " h " + std::to_string(total / 60 % 60) + " min";
-}
-
 std::string failures_text(const Json& status) {
   std::string text;
   const Json& statuses = at(status, "statuses");

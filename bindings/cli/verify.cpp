@@ -34,15 +34,22 @@ Verdict verify(const std::string& uri, const ModelOptions& options) {
   return verdict;
 }
 
+// The hash of the file, shortened, where the recomputed one is that of its contract.
+std::string id_text(const Json& report) {
+  const std::string computed = text_at(at(report, "id"), "computed");
+  if (computed.empty()) return "";
+  return computed == text_at(at(report, "id"), "stored") ? computed.substr(0, 12) : "DIFFERS";
+}
+
 // One line for each output of each model; a model without a report has one line.
 std::string to_table(const std::vector<Verdict>& verdicts) {
-  Table table("llrlrr", {"model", "verdict", "rows", "output", "largest", "tolerance"});
+  Table table("lllrlrr", {"model", "verdict", "id", "rows", "output", "largest", "tolerance"});
   for (const auto& verdict : verdicts) {
     const std::string rows = text_at(verdict.report, "rows");
     const std::string word = verdict.code == kYes ? (rows == "0" ? "no rows" : "ok") : verdict.code == kNo ? "DIFFERS" : "error";
     const Json& outputs = at(verdict.report, "outputs");
     if (!outputs.IsArray() || outputs.Empty()) {
-      table.add({verdict.uri, word, rows, "", "", ""});
+      table.add({verdict.uri, word, id_text(verdict.report), rows, "", "", ""});
       continue;
     }
     for (const auto& output : outputs.GetArray()) {
@@ -52,7 +59,7 @@ std::string to_table(const std::vector<Verdict>& verdicts) {
       std::string tolerance;
       if (absolute.IsNumber() && relative.IsNumber() && (absolute.GetDouble() > 0 || relative.GetDouble() > 0))
         tolerance = short_difference(absolute.GetDouble()) + " + " + short_difference(relative.GetDouble()) + " relative";
-      table.add({verdict.uri, word, rows, text_at(output, "name"),
+      table.add({verdict.uri, word, id_text(verdict.report), rows, text_at(output, "name"),
                  largest.IsNumber() ? short_difference(largest.GetDouble()) : text_of(largest), tolerance});
     }
   }

@@ -57,8 +57,8 @@ class Command:
         """Runs to the end. `env` adds to the environment; None removes."""
         environment = {k: v for k, v in (self.env | (env or {})).items() if v is not None}
         stdin = stdin.encode() if isinstance(stdin, str) else stdin
-        options = {"input": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-        done = subprocess.run([self.path, *map(str, words)], cwd=self.cwd, env=environment, timeout=60, check=False, **options)
+        options = {"input": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.cwd} | options
+        done = subprocess.run([self.path, *map(str, words)], env=environment, timeout=60, check=False, **options)
         return Outcome(done.returncode, (done.stdout or b"").decode(), (done.stderr or b"").decode())
 
     def start(self, *words: Any, **options: Any) -> subprocess.Popen[bytes]:

@@ -245,7 +245,7 @@ def test_a_row_that_is_wrong(sidecall, jobs, tmp_path, row, message):
 def test_a_header_that_is_wrong(sidecall, jobs, head, message):
     done = sidecall("predict", jobs, "--from=csv", "--on-error=skip", stdin=text_of(*ROWS, head=head))
     assert (done.code, done.out) == (2, "")
-    assert done.err.startswith(f"sidecall: <stdin>:{message}") and done.err.count("\n") == 1
+    assert done.err.startswith(f"<stdin>:{message}") and done.err.count("\n") == 1
 
 
 def test_all_faults_of_a_row_are_told_where_they_stand(sidecall, jobs):
@@ -278,7 +278,7 @@ def test_an_empty_file(sidecall, jobs, tmp_path, name, text):
     (tmp_path / name).write_text(text)
     done = sidecall("predict", jobs, name)
     if name == "rows.csv":
-        assert (done.code, done.out, done.err) == (2, "", "sidecall: rows.csv: expected a header, got an empty file\n")
+        assert (done.code, done.out, done.err) == (2, "", "rows.csv:1:1: expected a header, got an empty file\n")
     else:
         assert (done.code, done.out, done.err) == (0, "", "")
 
@@ -294,7 +294,7 @@ def test_an_endless_row(sidecall, jobs, start):
         "predict", jobs, "--from=csv", "--max-line=100000", stdin=text_of(ROWS[0]) + start + "x\n"[: 1 + (start == '"')] * 1_000_000
     )
     assert (done.code, len(done.lines())) == (2, 2)
-    assert done.err == "sidecall: <stdin>:3: expected a line of at most 100000 bytes, got a longer one\n"
+    assert done.err == "<stdin>:3:1: expected a line of at most 100000 bytes, got a longer one\n"
 
 
 @pytest.mark.parametrize(
@@ -314,4 +314,4 @@ def test_wrong_usage(sidecall, jobs, words, message):
 
 def test_a_column_to_keep_that_is_not_there(sidecall, jobs):
     done = sidecall("predict", jobs, "--from=csv", "--keep=tx", stdin=text_of(*ROWS))
-    assert (done.code, done.out, done.err) == (2, "", "sidecall: <stdin>:1:1: column 'tx': expected by --keep, got none\n")
+    assert (done.code, done.out, done.err) == (2, "", "<stdin>:1:1: column 'tx': expected by --keep, got none\n")

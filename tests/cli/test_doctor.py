@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from serving import serving
 
 
 @pytest.fixture
@@ -78,6 +81,57 @@ def test_no_python(no_neighbour, tmp_path):
     assert done.code == 0  # the engine is what the command needs
     assert "package sidecall not found" in done.out
     assert "tried /no/python3 (SIDECALL_PYTHON)\n" in done.out
+
+
+def test_the_folder_for_sockets_is_where_a_server_listens(sidecall, jobs, tmp_path):
+    env = {"XDG_RUNTIME_DIR": str(tmp_path)}
+    folder = tmp_path / "sidecall"
+    assert f"sockets   {folder} (not yet made)\n" in sidecall("doctor", env=env).out
+    sidecall.env |= env
+    with serving(sidecall, jobs, "shm:fraud"):
+        assert (folder / "fraud.sock").is_socket()
+        sockets = json.loads(sidecall("doctor", "--json").out)["sockets"]
+        assert sockets == {"folder": str(folder), "exists": True, "problem": None, "addresses": ["shm:fraud"]}
+        assert "shm:fraud\n" in sidecall("doctor").out
+    folder.chmod(0o777)
+    assert f"{folder}: expected one that only its user may change\n" in sidecall("doctor").out
+
+
+def test_the_default_folder_for_sockets(sidecall, jobs):
+    sidecall.env.pop("XDG_RUNTIME_DIR", None)
+    address = f"shm:doctor-{os.getpid()}"
+    with serving(sidecall, jobs, address):
+        sockets = json.loads(sidecall("doctor", "--json").out)["sockets"]
+        assert address in sockets["addresses"]
+
+
+def test_limits(sidecall):
+    shell = ["sh", "-c", 'ulimit -n 64 && exec "$0" doctor --json', sidecall.path]
+    limits = json.loads(subprocess.run(shell, capture_output=True, env=sidecall.env, check=True).stdout)["limits"]
+    assert limits["open_files"] == 64
+    assert limits["cpus"] == len(os.sched_getaffinity(0))
+    assert limits["shared_memory"] is True
+    assert limits["kernel"] == f"{platform.release()} {platform.machine()}"
+    page = sidecall("doctor").out
+    assert f"limits    {limits['cpus']} CPUs" in page and "shared memory: yes; kernel " in page
+
+
+def test_node_and_its_package(sidecall, tmp_path):
+    package = tmp_path / "node_modules/sidecall"
+    package.mkdir(parents=True)
+    (package / "package.json").write_text('{"name": "sidecall", "version": "1.2.3", "main": "main.js"}')
+    (package / "main.js").write_text("throw new Error('doctor must not load it')\n")
+    node = json.loads(sidecall("doctor", "--json").out)["node"]
+    assert node["version"].startswith("v")
+    assert (node["package"], node["package_version"]) == (str(package), "1.2.3")
+    assert f"package sidecall 1.2.3 in {package}\n" in sidecall("doctor").out
+    assert "package sidecall not found from this folder" in sidecall("doctor", cwd="/").out
+
+
+def test_no_node(sidecall, tmp_path):
+    env = {"PATH": str(tmp_path)}
+    assert json.loads(sidecall("doctor", "--json", env=env).out)["node"] is None
+    assert "node      not found" in sidecall("doctor", env=env).out
 
 
 def test_an_argument_too_many(sidecall):

@@ -8,21 +8,24 @@ from pathlib import Path
 
 import pytest
 
-NATIVE = ["predict", "run", "info", "verify", "diff", "types", "serve", "status", "doctor"]
+NATIVE = ["predict", "run", "info", "verify", "bench", "diff", "types", "serve", "status", "doctor", "completion", "man"]
 HELP = """\
 Usage: sidecall COMMAND [options]
 
-predict  answer rows: JSON Lines or CSV in and out
-run      tensors in, tensors out: .npy files
-info     what a model takes and gives, and how it was made
-verify   run the golden rows on this machine
-diff     would a caller of the old model break with the new one?
-types    the model's types as TypeScript, for open<Fraud>() in Node.js
-serve    let other processes of this host call a model
-status   how a server is doing; --ready for probes
-export   write a model file (by the Python package)
-check    which steps of a pipeline convert (by the Python package)
-doctor   what was found on this machine: engine, settings, Python
+predict     answer rows: JSON Lines or CSV in and out
+run         tensors in, tensors out: .npy files
+info        what a model takes and gives, and how it was made
+verify      run the golden rows on this machine
+bench       how long its calls take here, with its own golden rows
+diff        would a caller of the old model break with the new one?
+types       the model's types as TypeScript, for open<Fraud>() in Node.js
+serve       let other processes of this host call a model
+status      how a server is doing; --ready for probes
+export      write a model file (by the Python package)
+check       which steps of a pipeline convert (by the Python package)
+doctor      what was found on this machine: engine, Python, Node, limits
+completion  what a shell needs to complete the command line
+man         the manual page
 
 sidecall COMMAND --help tells more, by example; sidecall --version; - is stdin.
 Exit codes: 0 done, yes; 1 no, or wrong usage; 2 bad input; 3 bad model;
@@ -85,6 +88,7 @@ def test_the_version(sidecall):
             ["predict", "m", "--timeout", "1s"],
             "predict: --timeout: expected a positive number of seconds, got '1s' (see sidecall predict --help)",
         ),
+        (["completion", "tcsh"], "completion: SHELL: expected bash, zsh or fish, got 'tcsh' (see sidecall completion --help)"),
         (["info", "a", "b"], "info: unexpected argument: b (see sidecall info --help)"),
     ],
 )

@@ -77,6 +77,14 @@ def test_a_command_is_started_only_where_that_is_allowed(sidecall, jobs):
     uri = f"exec:{sidecall.path} serve {jobs}"
     done = sidecall("predict", uri, stdin=ROW)
     assert done.code == 1
-    assert "allow_exec" in done.err
+    assert "--allow-exec" in done.err
     done = sidecall("predict", uri, "--allow-exec", stdin=ROW)
     assert (done.code, done.out) == (0, sidecall("predict", jobs, stdin=ROW).out)
+
+
+@pytest.mark.parametrize("command", ["predict", "info", "verify", "bench", "types"])
+def test_a_program_is_started_only_where_that_is_allowed(sidecall, tmp_path, command):
+    done = sidecall(command, f"exec:touch {tmp_path}/started", stdin=ROW)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == f"sidecall: exec:touch {tmp_path}/started: expected --allow-exec, because opening it starts a program, got none\n"
+    assert not (tmp_path / "started").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import models
@@ -136,6 +137,7 @@ def test_a_file_that_is_wrong(sidecall, floats, tmp_path, name):
         ([], 2, "input 'x': expected float32[N,M], got nothing"),
         (["--tensor", "x=@x.npy", "--out", "z=@y.npy"], 2, "output 'z': expected one of 'y0', got an unknown name"),
         (["--tensor", "x=@x.npy", "--out", "none"], 4, "none/y0.npy: no such file or directory"),
+        (["--tensor", "x=@x.npy", "--tensor", "x=@x.npy"], 1, "run: --tensor: expected each input once, got 'x' twice"),
         (["--tensor", "x=@-", "--tensor", "y=@-"], 1, "run: --tensor: expected one input from stdin, got more"),
     ],
 )
@@ -157,3 +159,23 @@ def test_a_full_disk(sidecall, floats, tmp_path):
     with Path("/dev/full").open("wb") as full:
         done = sidecall("run", floats, "--tensor", "x=@x.npy", stdout=full)
     assert (done.code, done.err) == (4, "sidecall: cannot write the output: no space left on device\n")
+
+
+def test_a_device_and_a_link_stay_what_they_are(sidecall, floats, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
+    (tmp_path / "full").symlink_to("/dev/full")
+    done = sidecall("run", floats, "--tensor", "x=@x.npy", "--out", "y0=@full")
+    assert (done.code, done.err) == (4, "sidecall: full: no space left on device\n")
+    assert (tmp_path / "full").is_symlink() and Path("/dev/full").is_char_device()
+
+    (tmp_path / "old.npy").write_bytes(b"old")
+    (tmp_path / "link.npy").symlink_to("old.npy")
+    assert sidecall("run", floats, "--tensor", "x=@x.npy", "--out", "y0=@link.npy").code == 0
+    assert (tmp_path / "link.npy").is_symlink() and np.load(tmp_path / "old.npy").shape == (2, 3)
+
+    os.mkfifo(tmp_path / "pipe")
+    process = sidecall.start("run", floats, "--tensor", "x=@x.npy", "--out", "y0=@pipe")
+    with (tmp_path / "pipe").open("rb") as pipe:
+        assert pipe.read() == (tmp_path / "old.npy").read_bytes()
+    assert process.wait(20) == 0
+    assert (tmp_path / "pipe").is_fifo()

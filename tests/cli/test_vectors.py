@@ -120,7 +120,7 @@ def test_case_over_shm(sidecall, case, servers):
 def check_error(case: dict[str, Any], text: str) -> None:
     error = case.get("expect_error", {})
     if "record" in case and EXIT_CODE[case["expect_status"]] == 2:
-        assert text.startswith(f"<stdin>:{max(error.get('row', 0), 0) + 1}: ") or "row" not in error, text
+        assert text.startswith(f"<stdin>:{max(error.get('row', 0), 0) + 1}:") or "row" not in error, text
     for key in ("name", "expected", "got"):
         assert error.get(key, "") in text.replace("\\u000a", "\n").replace("\\u0009", "\t")
     if "message" in error and isinstance(case.get("record"), dict):

@@ -25,11 +25,12 @@ def test_models_that_hold(sidecall, jobs, tmp_path):
     done = sidecall("verify", jobs, "price.onnx")
     assert (done.code, done.err) == (0, "")
     header, _, *lines = done.lines()
-    assert header.split() == ["model", "verdict", "rows", "output", "largest", "tolerance"]
-    assert [line.split()[:4] for line in lines] == [
-        ["jobs.onnx", "ok", "3", "label"],
-        ["jobs.onnx", "ok", "3", "probabilities"],
-        ["price.onnx", "ok", "2", "prediction"],
+    assert header.split() == ["model", "verdict", "id", "rows", "output", "largest", "tolerance"]
+    jobs_id, price_id = (json.loads(sidecall("info", file, "--json").out)["id"][:12] for file in (jobs, "price.onnx"))
+    assert [line.split()[:5] for line in lines] == [
+        ["jobs.onnx", "ok", jobs_id, "3", "label"],
+        ["jobs.onnx", "ok", jobs_id, "3", "probabilities"],
+        ["price.onnx", "ok", price_id, "2", "prediction"],
     ]
     assert re.search(r"1e-06 \+ 1e-05 relative$", lines[1])
 
@@ -69,6 +70,7 @@ def test_an_id_that_differs(sidecall, tmp_path):
     done = sidecall("verify", "other.onnx")
     assert done.code == 1
     assert "id" in done.err
+    assert {line.split()[2] for line in done.lines()[2:]} == {"DIFFERS"}
 
 
 def test_a_missing_file_among_others(sidecall, jobs):

@@ -65,6 +65,18 @@ def test_command(installed: Path) -> None:
     assert VERSION in run(installed / "bin" / "sidecall", "--version")
 
 
+def test_completions_and_the_manual_page(installed: Path) -> None:
+    share = installed / "share"
+    for shell, place in {
+        "bash": "bash-completion/completions/sidecall",
+        "zsh": "zsh/site-functions/_sidecall",
+        "fish": "fish/vendor_completions.d/sidecall.fish",
+    }.items():
+        assert (share / place).read_text(encoding="utf-8") == run(installed / "bin" / "sidecall", "completion", shell)
+    page = (share / "man" / "man1" / "sidecall.1").read_text(encoding="utf-8")
+    assert page == run(installed / "bin" / "sidecall", "man")
+
+
 def test_nothing_links_onnxruntime(installed: Path) -> None:
     for path in (library_dir(installed) / "libsidecall.so", installed / "bin" / "sidecall"):
         dynamic = run("readelf", "-d", path)
