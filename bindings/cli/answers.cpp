@@ -43,7 +43,22 @@ Answers::Answers(const sidecall_model* model, const std::vector<std::string>& on
     const auto* spec = sidecall_model_column_spec(model, i);
     columns_.push_back({i, spec, sidecall_model_output_spec(model, spec->output)->dtype, "", SIDECALL_VIEW_INIT, 1});
   }
+  check_kept();
   if (to == TextFormat::kJson) write_parts();
+}
+
+// Two values of one name in a record would hide each other.
+void Answers::check_kept() const {
+  for (const auto& name : rows_.keep) {
+    if (std::count(rows_.keep.begin(), rows_.keep.end(), name) > 1)
+      throw Failure(kNo, "predict: --keep: expected each name once, got '" + name + "' twice");
+    for (const auto& column : columns_) {
+      const std::string answer =
+          to_ == TextFormat::kCsv ? column.spec->name : sidecall_model_output_spec(model_, column.spec->output)->name;
+      if (answer == name)
+        throw Failure(kNo, "predict: --keep: expected a name that no answer has, got '" + name + "' (--only leaves answers out)");
+    }
+  }
 }
 
 // What stands around the values of a record is the same in every row.

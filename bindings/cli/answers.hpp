@@ -37,6 +37,7 @@ class Answers {
     int64_t width;
   };
 
+  void check_kept() const;
   void write_parts();
   void append_kept(const RowSource& source, int64_t kept_at, std::string* out) const;
   void append_value(const RowCall& call, int64_t at, const Column& column, std::string* out) const;

@@ -2,6 +2,7 @@
 #include "arguments.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include "output.hpp"
 
@@ -75,6 +76,31 @@ CLI::Validator positive_seconds() {
         const bool is_number = CLI::detail::lexical_cast(given, seconds);
         return is_number && seconds >= 1e-9 && seconds <= 1e9 ? std::string()
                                                               : "expected a positive number of seconds, got '" + given + "'";
+      },
+      "");
+}
+
+CLI::Validator whole_number(int64_t least, int64_t most) {
+  return CLI::Validator(
+      [least, most](const std::string& given) {
+        int64_t number = 0;
+        const auto parsed = std::from_chars(given.data(), given.data() + given.size(), number);
+        const bool is_whole = parsed.ec == std::errc() && parsed.ptr == given.data() + given.size();
+        return is_whole && number >= least && number <= most
+                   ? std::string()
+                   : "expected a whole number from " + std::to_string(least) + " to " + std::to_string(most) + ", got '" + given + "'";
+      },
+      "");
+}
+
+CLI::Validator number_between(double least, double most) {
+  return CLI::Validator(
+      [least, most](const std::string& given) {
+        double number = 0;
+        const bool is_number = CLI::detail::lexical_cast(given, number);
+        return is_number && number >= least && number <= most
+                   ? std::string()
+                   : "expected a number from " + short_number(least) + " to " + short_number(most) + ", got '" + given + "'";
       },
       "");
 }

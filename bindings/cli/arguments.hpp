@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <functional>
 #include <string>
 #include <vector>
@@ -35,6 +36,8 @@ void describe_instead(std::function<void(Arguments&)> observer);
 constexpr const char* kChoices = "one of ";
 CLI::Validator one_of(std::vector<std::string> choices);
 CLI::Validator positive_seconds();
+CLI::Validator whole_number(int64_t least, int64_t most);
+CLI::Validator number_between(double least, double most);
 
 // How a model is opened; the defaults are the library's.
 struct ModelOptions {

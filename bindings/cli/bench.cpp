@@ -217,7 +217,7 @@ int run_bench(const Command& self, std::vector<std::string> words) {
   CLI::App& app = arguments.app;
   app.add_option("MODEL", options.uri, "a model file or URI")->required()->option_text(" ");
   app.add_option("--seconds", options.seconds, "of measuring, 2")->check(positive_seconds())->option_text("SECONDS");
-  app.add_option("--rows", options.rows, "golden rows in a call, 1")->check(CLI::Range(1, 1 << 20).name(""))->option_text("N");
+  app.add_option("--rows", options.rows, "golden rows in a call, 1")->check(whole_number(1, 1 << 20))->option_text("N");
   app.add_flag("--json", options.json, "for programs: quantiles and buckets in ns");
   app.add_option("--timeout", options.model.timeout_s, "deadline of each call")->check(positive_seconds())->option_text("SECONDS");
   add_route_options(app, options.model);

@@ -74,6 +74,7 @@ int main(int argc, char** argv) {
   occupy_standard_streams();
   setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // before any thread or engine exists
   std::signal(SIGPIPE, SIG_DFL);            // some parents hand it down ignored; a reader that left ends us quietly
+  std::signal(SIGXFSZ, SIG_IGN);            // a file that reached its limit is an error like a full disk
   int exit_code = guarded([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });
   exit_code = guarded([&] {
     out().close();

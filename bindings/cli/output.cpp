@@ -1,6 +1,7 @@
 // The checked stdout, the lines on stderr and the tables of every command.
 #include "output.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -19,8 +20,8 @@ namespace {
 
 constexpr size_t kBufferBytes = 1 << 16;
 
-// Answers 0, or the errno of the write that failed.
-int write_all(int fd, std::string_view text) {
+// Answers 0, or the errno of the write that failed; `text` is what was not written.
+int write_all(int fd, std::string_view& text) {
   while (!text.empty()) {
     const ssize_t written = ::write(fd, text.data(), text.size());
     if (written >= 0) {
@@ -32,6 +33,17 @@ int write_all(int fd, std::string_view text) {
     }
   }
   return 0;
+}
+
+// A disk that is full in the middle of a line must not leave a part of it: who reads the file later could take it for an answer.
+void drop_partial_line(std::string_view written) {
+  const size_t newline = written.rfind('\n');
+  const auto excess = static_cast<off_t>(newline == std::string_view::npos ? written.size() : written.size() - newline - 1);
+  struct stat about = {};
+  if (excess == 0 || ::fstat(STDOUT_FILENO, &about) != 0 || !S_ISREG(about.st_mode)) return;
+  // Only what this process wrote last.
+  const off_t end = ::lseek(STDOUT_FILENO, 0, SEEK_CUR);
+  if (end == about.st_size && ::ftruncate(STDOUT_FILENO, end - excess) == 0) ::lseek(STDOUT_FILENO, end - excess, SEEK_SET);
 }
 
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
@@ -50,7 +62,11 @@ void Output::write(std::string_view text) {
 }
 
 bool Output::try_flush() {
-  if (!error_) error_ = write_all(STDOUT_FILENO, buffer_);
+  if (!error_) {
+    std::string_view rest = buffer_;
+    error_ = write_all(STDOUT_FILENO, rest);
+    if (error_) drop_partial_line(std::string_view(buffer_).substr(0, buffer_.size() - rest.size()));
+  }
   if (error_ == EPIPE) die_by_signal(SIGPIPE);
   buffer_.clear();
   return !error_;
@@ -81,7 +97,9 @@ Output& out() {
 
 void complain(std::string_view line) {
   out().try_flush();
-  write_all(STDERR_FILENO, printable(line) + "\n");
+  const std::string text = printable(line) + "\n";
+  std::string_view rest = text;
+  write_all(STDERR_FILENO, rest);
 }
 
 std::string error_text(int error) {

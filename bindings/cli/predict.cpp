@@ -35,13 +35,11 @@ void add_options(CLI::App& app, PredictOptions& options) {
   auto* on_error = app.add_option("--on-error", options.on_error, "rows with faults: fail (default), skip or null");
   on_error->check(one_of({"fail", "skip", "null"}))->option_text("HOW");
   auto* batch = app.add_option("--batch", options.batch, "rows in a run, 512");
-  batch->check(CLI::Range(size_t{1}, size_t{1} << 20).name(""))->option_text("N");
+  batch->check(whole_number(1, 1 << 20))->option_text("N");
   app.add_flag("--stream", options.stream, "answer each line at once; an error is a line")
       ->option_text(" ")
       ->excludes(from, to, on_error, batch);
-  app.add_option("--max-line", options.max_line, "of one row, 64 MiB")
-      ->check(CLI::Range(size_t{1}, size_t{1} << 30).name(""))
-      ->option_text("BYTES");
+  app.add_option("--max-line", options.max_line, "of one row, 64 MiB")->check(whole_number(1, 1 << 30))->option_text("BYTES");
   app.add_option("--extra", options.model.extra, "unknown features: error (default) or ignore")
       ->check(one_of({"error", "ignore"}))
       ->option_text("HOW");

@@ -74,18 +74,23 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
   auto& app = arguments.app;
   app.add_option("MODEL", options.uri, "an .onnx file, app:model of Python, or a pickle")->required()->option_text(" ");
   CLI::Option* at = app.add_option("--at", options.at, "shm:NAME or shm:/path")->option_text("ADDRESS");
-  app.add_option("--threads", options.threads, "that run the model; 1")->check(CLI::Range(1, 1024))->option_text("N");
-  app.add_option("--allow-uid", options.allow_uids, "admit this user too; repeatable")->option_text("UID")->allow_extra_args(false);
+  app.add_option("--threads", options.threads, "that run the model; 1")->check(whole_number(1, 1024))->option_text("N");
+  app.add_option("--allow-uid", options.allow_uids, "admit this user too; repeatable")
+      ->check(whole_number(0, UINT32_MAX))
+      ->option_text("UID")
+      ->allow_extra_args(false);
   app.add_option("--group", options.group, "admit this group too")->option_text("GROUP");
   app.add_option("--copy", options.copy, "auto, or always: inputs are never read in place")
       ->check(one_of({"auto", "always"}))
       ->option_text("WHEN");
-  app.add_option("--max-connections", options.max_connections, "1024")->check(CLI::Range(1, 1000000))->option_text("N");
-  app.add_option("--max-connections-per-user", options.max_connections_per_user, "512")->check(CLI::Range(1, 1000000))->option_text("N");
+  app.add_option("--max-connections", options.max_connections, "1024")->check(whole_number(1, 1000000))->option_text("N");
+  app.add_option("--max-connections-per-user", options.max_connections_per_user, "512")->check(whole_number(1, 1000000))->option_text("N");
   app.add_option("--max-call", options.max_call_mib, "MiB of a request or answer; 256")
-      ->check(CLI::Range(0.001, 1048576.0))
+      ->check(number_between(0.001, 1048576.0))
       ->option_text("MIB");
-  app.add_option("--max-memory", options.max_memory_mib, "MiB of all connections; 4096")->check(CLI::Range(0.001, 1e9))->option_text("MIB");
+  app.add_option("--max-memory", options.max_memory_mib, "MiB of all connections; 4096")
+      ->check(number_between(0.001, 1e9))
+      ->option_text("MIB");
   app.add_option("--drain-timeout", options.drain_s, "seconds that SIGTERM leaves running calls; 10")
       ->check(positive_seconds())
       ->option_text("S");

@@ -283,6 +283,12 @@ def test_an_empty_file(sidecall, jobs, tmp_path, name, text):
         assert (done.code, done.out, done.err) == (0, "", "")
 
 
+def test_a_column_that_an_answer_would_hide_is_kept_beside_others(sidecall, jobs):
+    text = text_of("x,39,1000,0,nurse", head="label," + HEAD)
+    done = sidecall("predict", jobs, "--from=csv", "--keep=label", "--only=probabilities.yes", stdin=text)
+    assert (done.code, done.lines()[0]) == (0, "label,probabilities.yes")
+
+
 def test_a_header_without_rows_gives_a_header(sidecall, jobs):
     done = sidecall("predict", jobs, "--from=csv", stdin=HEAD)
     assert (done.code, done.out) == (0, "label,probabilities.no,probabilities.yes\n")
@@ -303,7 +309,11 @@ def test_an_endless_row(sidecall, jobs, start):
         (["--only=nonsense"], "predict: --only: expected 'label', 'probabilities.no', 'probabilities.yes', got 'nonsense'"),
         (["--from=tsv"], "predict: --from: expected jsonl or csv, got 'tsv' (see sidecall predict --help)"),
         (["--on-error=ignore"], "predict: --on-error: expected fail, skip or null, got 'ignore' (see sidecall predict --help)"),
-        (["--batch=0"], "predict: --batch: "),
+        (["--batch=0"], "predict: --batch: expected a whole number from 1 to 1048576, got '0' (see sidecall predict --help)"),
+        (["--batch=many"], "predict: --batch: expected a whole number from 1 to 1048576, got 'many' (see sidecall predict --help)"),
+        (["--keep=age,tx,age"], "predict: --keep: expected each name once, got 'age' twice"),
+        (["--keep=label"], "predict: --keep: expected a name that no answer has, got 'label' (--only leaves answers out)"),
+        (["--keep=probabilities", "--to=jsonl"], "predict: --keep: expected a name that no answer has, got 'probabilities'"),
     ],
 )
 def test_wrong_usage(sidecall, jobs, words, message):

@@ -300,3 +300,13 @@ def test_descriptors_beyond_select(sidecall, jobs):
         for fd in files:
             os.close(fd)
     assert (done.code, done.err) == (0, "")
+
+
+@pytest.mark.parametrize("how", [">", ">>"])
+def test_a_disk_that_is_full_leaves_no_part_of_a_line(sidecall, jobs, tmp_path, how):
+    (tmp_path / "rows.jsonl").write_text(f"{GOOD}\n" * 5000)
+    script = f'ulimit -f 100 && exec "$0" predict {jobs} rows.jsonl {how} out.jsonl'
+    done = subprocess.run(["bash", "-c", script, sidecall.path], cwd=tmp_path, env=sidecall.env, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (4, "sidecall: cannot write the output: file too large\n")
+    answers = (tmp_path / "out.jsonl").read_text()
+    assert len(answers) > 100_000 and answers.endswith("}\n")

@@ -1,5 +1,6 @@
 """The sdist builds a wheel; the wheel installs into an empty environment, and its native command and module work there."""
 
+import json
 import subprocess
 import sys
 import zipfile
@@ -41,6 +42,12 @@ def test_command_is_native_and_finds_onnxruntime(environment: Path, tmp_path: Pa
     report = run(command, "doctor", cwd=tmp_path, env={})
     assert str(environment / "lib") in report
     assert "libonnxruntime.so" in report
+
+
+def test_command_answers(environment: Path, tmp_path: Path) -> None:
+    record = '{"island":"Biscoe","bill_length_mm":48.2,"bill_depth_mm":14.3,"flipper_length_mm":215,"body_mass_g":4900}'
+    pipeline = f"printf '%s\\n' '{record}' | '{environment}/bin/sidecall' predict '{ROOT}/tests/vectors/models/penguins.onnx'"
+    assert json.loads(run("sh", "-c", pipeline, cwd=tmp_path, env={}))["label"] == "Gentoo"
 
 
 def test_module_finds_its_library_and_onnxruntime(environment: Path, tmp_path: Path) -> None:
