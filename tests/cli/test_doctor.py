@@ -100,9 +100,10 @@ def test_the_folder_for_sockets_is_where_a_server_listens(sidecall, jobs, tmp_pa
 def test_the_default_folder_for_sockets(sidecall, jobs):
     sidecall.env.pop("XDG_RUNTIME_DIR", None)
     address = f"shm:doctor-{os.getpid()}"
-    with serving(sidecall, jobs, address):
+    with serving(sidecall, jobs, address) as served:
         sockets = json.loads(sidecall("doctor", "--json").out)["sockets"]
         assert address in sockets["addresses"]
+        assert served.end() == 0  # which takes the socket away
 
 
 def test_limits(sidecall):
