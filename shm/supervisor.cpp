@@ -48,8 +48,8 @@ enum class Peeked { kNotYet, kGone, kForeign, kStatus, kOther };
 Peeked peek(int fd) {
   Hello hello{};
   const ssize_t got = ::recv(fd, &hello, sizeof hello, MSG_PEEK | MSG_DONTWAIT);
-  if (got < 0) return errno == EAGAIN || errno == EINTR ? Peeked::kNotYet : Peeked::kGone;
-  if (got == 0) return Peeked::kGone;
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Peeked::kNotYet;
+  if (got <= 0) return Peeked::kGone;
   if (!is_hello(&hello, static_cast<size_t>(got))) return Peeked::kForeign;
   return got == static_cast<ssize_t>(sizeof hello) && hello.kind == kStatus ? Peeked::kStatus : Peeked::kOther;
 }
@@ -126,12 +126,14 @@ class Supervisor::Impl {
   }
 
   std::string status() {
+    const std::lock_guard one_at_a_time(status_mutex_);
+    StatusSum sum(&counted_);
     std::vector<Question> asked;
-    StatusSum sum;
-    size_t num_workers = 0;
+    std::vector<int32_t> numbers;
     {
       const std::lock_guard lock(mutex_);
       for (auto& [number, worker] : workers_) {
+        numbers.push_back(number);
         if (!worker.is_ready) continue;
         Socket ours, theirs;
         Socket::pair(&ours, &theirs);
@@ -140,7 +142,6 @@ class Supervisor::Impl {
         ask_status(ours);  // all of them before the first answer: one that hangs must not hide the others
         asked.push_back({number, std::move(ours)});
       }
-      num_workers = workers_.size();
       sum.set_refused(refused_, held_.size() + waiting_.size());
       sum.set_uptime(now_ns() - started_ns_);
     }
@@ -148,7 +149,7 @@ class Supervisor::Impl {
     for (Question& question : asked) {
       if (const std::string json = read_status(question.socket, deadline); !json.empty()) sum.add(question.worker, json);
     }
-    return sum.json(num_workers);
+    return sum.json(numbers);
   }
 
  private:
@@ -264,8 +265,7 @@ class Supervisor::Impl {
     for (const auto& [number, worker] : workers_) connections += worker.connections;
     if (connections >= options_.max_connections) return refuse(Socket(std::move(fd)), SIDECALL_BUSY, "too many connections");
     if (waiting_.size() >= options_.max_half_open) waiting_.pop_front();
-    const int number = fd.get();
-    watch(number, kHello + static_cast<uint32_t>(number));
+    watch(fd.get(), kHello + static_cast<uint32_t>(fd.get()));
     waiting_.push_back({std::move(fd), Deadline::after(options_.hello_ns)});
   }
 
@@ -370,13 +370,13 @@ class Supervisor::Impl {
   const std::string address_;
   const ServerOptions options_;
   const Admission admission_;
-  const Fd epoll_;
-  const Fd wake_;
+  const Fd epoll_, wake_;
 
+  std::mutex status_mutex_;  // taken before mutex_
+  CounterMemory counted_;
   mutable std::mutex mutex_;
-  std::condition_variable changed_;  // a worker became ready, a question came, the end
-  bool is_closing_ = false;
-  bool is_paused_ = false;  // the listener is not watched
+  std::condition_variable changed_;              // a worker became ready, a question came, the end
+  bool is_closing_ = false, is_paused_ = false;  // paused: the listener is not watched
   Listener listener_;
   std::map<int32_t, Worker> workers_;
   std::list<Waiting> waiting_;  // for their HELLO; the oldest first

@@ -31,7 +31,8 @@ class Supervisor {
   // Waits until a worker is ready, and makes the address appear, once. False when the deadline came first. Throws what Listener throws.
   bool listen(Deadline deadline);
 
-  // Counters of all workers together, and of each under "workers". Those that do not answer within a second are left out.
+  // Counters of all workers together, also of those that have ended as far as they were asked before, and of each under "each". Of those that do not
+  // answer within a second what they told last counts.
   std::string status();
 
   // Stops accepting, refuses who waits, hangs up on every worker, removes the address.

@@ -4,6 +4,7 @@
 #include <rapidjson/document.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -65,26 +66,61 @@ void add_clients(const rapidjson::Value& from, Status* sum) {
   }
 }
 
-void add_counters(const rapidjson::Value& from, Status* sum) {
-  const std::pair<const char*, uint64_t Status::*> counters[] = {
-      {"connections", &Status::connections},
-      {"half_open", &Status::half_open},
-      {"accepted", &Status::accepted},
-      {"closed", &Status::closed},
-      {"refused", &Status::refused},
-      {"violations", &Status::violations},
-      {"in_flight", &Status::in_flight},
-      {"queued", &Status::queued},
-      {"bytes_mapped", &Status::bytes_mapped},
-      {"calls", &Status::calls},
-      {"errors", &Status::errors},
-      {"one_shots", &Status::one_shots},
-      {"run_ns", &Status::run_ns},
-  };
-  for (const auto& [key, counter] : counters) sum->*counter += number_at(from, key);
+using Number = uint64_t Status::*;
+constexpr std::pair<const char*, Number> kLevels[] = {{"connections", &Status::connections},
+                                                      {"half_open", &Status::half_open},
+                                                      {"in_flight", &Status::in_flight},
+                                                      {"queued", &Status::queued},
+                                                      {"bytes_mapped", &Status::bytes_mapped}};
+constexpr std::pair<const char*, Number> kCounters[] = {
+    {"accepted", &Status::accepted}, {"closed", &Status::closed}, {"refused", &Status::refused},     {"violations", &Status::violations},
+    {"calls", &Status::calls},       {"errors", &Status::errors}, {"one_shots", &Status::one_shots}, {"run_ns", &Status::run_ns}};
+
+void add_levels(const rapidjson::Value& from, Status* sum) {
+  for (const auto& [key, level] : kLevels) sum->*level += number_at(from, key);
+  add_clients(from, sum);
+}
+
+Status read_counters(const rapidjson::Value& from) {
+  Status told;
+  for (const auto& [key, counter] : kCounters) told.*counter = number_at(from, key);
+  add_statuses(from, &told);
+  add_latency(from, &told);
+  told.instance = std::strtoull(text_at(from, "instance").c_str(), nullptr, 16);
+  return told;
+}
+
+void add_counters(const Status& from, Status* sum) {
+  for (const auto& [key, counter] : kCounters) sum->*counter += from.*counter;
+  for (size_t i = 0; i < kStatuses; ++i) sum->statuses[i] += from.statuses[i];
+  for (size_t i = 0; i < kBuckets; ++i) sum->latencies[i] += from.latencies[i];
+  sum->latency_ns += from.latency_ns;
 }
 
 }  // namespace
+
+void CounterMemory::note(int32_t worker, const Status& told) {
+  const auto [entry, is_new] = told_.emplace(worker, told);
+  if (is_new) return;
+  if (entry->second.instance != told.instance) add_counters(entry->second, &ended_);  // another one under the same number
+  entry->second = told;
+}
+
+void CounterMemory::keep_only(const std::vector<int32_t>& workers) {
+  for (auto entry = told_.begin(); entry != told_.end();) {
+    if (std::find(workers.begin(), workers.end(), entry->first) != workers.end()) {
+      ++entry;
+      continue;
+    }
+    add_counters(entry->second, &ended_);
+    entry = told_.erase(entry);
+  }
+}
+
+void CounterMemory::add_to(Status* sum) const {
+  add_counters(ended_, sum);
+  for (const auto& [worker, told] : told_) add_counters(told, sum);
+}
 
 void StatusSum::add(int32_t worker, const std::string& json) {
   rapidjson::Document document;
@@ -98,10 +134,8 @@ void StatusSum::add(int32_t worker, const std::string& json) {
   }
   sum_.is_ready = sum_.is_ready || true_at(document, "ready");
   sum_.is_verified = sum_.is_verified && true_at(document, "verified");
-  add_counters(document, &sum_);
-  add_statuses(document, &sum_);
-  add_latency(document, &sum_);
-  add_clients(document, &sum_);
+  add_levels(document, &sum_);
+  memory_->note(worker, read_counters(document));
   Facts facts;
   facts.number("worker", int64_t{worker}).number("process", number_at(document, "process"));
   facts.boolean("ready", true_at(document, "ready")).boolean("draining", true_at(document, "draining"));
@@ -111,10 +145,12 @@ void StatusSum::add(int32_t worker, const std::string& json) {
   each_.push_back(facts.take());
 }
 
-std::string StatusSum::json(size_t num_workers) const {
+std::string StatusSum::json(const std::vector<int32_t>& workers) {
+  memory_->keep_only(workers);
+  memory_->add_to(&sum_);
   std::string text = sum_.json();
   text.pop_back();  // the object's end
-  text += ",\"workers_started\":" + std::to_string(num_workers) + ",\"each\":[";
+  text += ",\"workers_started\":" + std::to_string(workers.size()) + ",\"each\":[";
   for (size_t i = 0; i < each_.size(); ++i) text += (i == 0 ? "" : ",") + each_[i];
   return text + "]}";
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,17 +12,31 @@
 
 namespace sidecall::shm {
 
+// What workers have counted, as they told it last. It stays when one ends or does not answer: sums never fall, which metrics rely on.
+class CounterMemory {
+ public:
+  void note(int32_t worker, const Status& told);
+  void keep_only(const std::vector<int32_t>& workers);  // others have ended, and count on as one
+  void add_to(Status* sum) const;
+
+ private:
+  std::map<int32_t, Status> told_;
+  Status ended_;
+};
+
 // Adds up the counters of workers. Text that is no status of ours is left out.
 class StatusSum {
  public:
+  explicit StatusSum(CounterMemory* memory) : memory_(memory) {}
   void set_refused(uint64_t refused, uint64_t waiting) { sum_.refused += refused, sum_.half_open += waiting; }
   void set_uptime(int64_t ns) { sum_.uptime_ns = ns; }
   void add(int32_t worker, const std::string& json);
 
-  // Counters of all, and those of each under "each".
-  std::string json(size_t num_workers) const;
+  // Counters of all, also of those that are no longer among `workers`, and those of each that answered under "each".
+  std::string json(const std::vector<int32_t>& workers);
 
  private:
+  CounterMemory* const memory_;
   Status sum_;
   std::vector<std::string> each_;
 };

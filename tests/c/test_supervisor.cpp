@@ -152,6 +152,37 @@ TEST_CASE("a worker that is gone is forgotten, and its clients go to another") {
   CHECK(who == 2);
 }
 
+TEST_CASE("what a worker has counted stays in the sum when it ends") {
+  const std::string address = fresh_address();
+  Supervisor supervisor(address);
+  const auto counts = [&](const char* text) { return supervisor.status().find(text) != std::string::npos; };
+  auto one = std::make_unique<sidecall::Server>(worker(supervisor.add(1), 1));
+  REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
+  const sidecall::Model model(address);
+  {
+    sidecall::Call call(model, 1);
+    for (int i = 0; i < 3; ++i) CHECK(who_answers(call) == 1);
+  }
+  REQUIRE(eventually([&] { return counts("\"calls\":3,"); }));
+  one.reset();
+  REQUIRE(eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
+  CHECK(counts("\"calls\":3,"));
+  CHECK(counts("\"statuses\":{\"0\":3}"));
+  CHECK(counts("\"connections\":0,"));
+  // The next one may have the same number.
+  for (const int32_t number : {1, 2}) {
+    auto next = std::make_unique<sidecall::Server>(worker(supervisor.add(number), number));
+    REQUIRE(eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 1; }));
+    sidecall::Call call(model, 1);
+    CHECK(who_answers(call) == number);
+    const std::string calls = "\"calls\":" + std::to_string(3 + number) + ",";
+    REQUIRE(eventually([&] { return counts(calls.c_str()); }));
+    next.reset();
+    REQUIRE(eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
+    CHECK(counts(calls.c_str()));
+  }
+}
+
 TEST_CASE("a worker that is removed drains and ends") {
   const std::string address = fresh_address();
   Supervisor supervisor(address);
