@@ -76,6 +76,7 @@ def serve(
     copy           "always" gives estimators copies of what callers send, too
     allow_uids,    users and a group that are admitted besides this user and root
     group
+    max_connections   in all; max_connections_per_user and max_memory_bytes count in each worker
     drain_timeout  seconds that running calls are given at the end
     log            lines on stderr, as "text" or "json"; None for none
     block          True serves until SIGTERM or SIGINT, drains and returns; a second signal ends the process. False returns a `Server`
