@@ -146,7 +146,7 @@ sanitize: $(BUILD)/.system $(VENV)/.package ## the C and vector tests under Addr
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) address,undefined $(JOBS)
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) thread $(JOBS) threads
 
-fuzz: $(BUILD)/.system-fuzz ## the contract, records and model files of tests/fuzz, a minute each
+fuzz: $(BUILD)/.system-fuzz ## contracts, records, model files, greetings and requests of the channel, a minute each
 	@tools/fuzz.sh $(BUILD) 60 $(JOBS)
 
 verify: $(BUILD)/.system-verify ## the sleep and wake of the channel's ring, explored by SPIN

@@ -10,13 +10,15 @@ clang=$(command -v clang++-19 || command -v clang++) || {
 tools/quietly.sh "$1/log" configure-fuzz "configuring the fuzz targets with $clang" \
   cmake -S . -B "$folder" -G Ninja "-DCMAKE_CXX_COMPILER=$clang" -DCMAKE_BUILD_TYPE=RelWithDebInfo -DSIDECALL_BUILD_FUZZERS=ON -DSIDECALL_BUILD_COMMAND=OFF
 mkdir -p "$folder/found"
-for target in contract records onnx_file; do
+for target in contract records onnx_file hello request; do
   tools/quietly.sh "$1/log" "build-fuzz-$target" "building fuzz-$target" cmake --build "$folder" -j "$3" --target "fuzz-$target"
   echo "-- fuzz-$target: $2 s"
   new="$folder/new/$target"
   rm -rf "$new"
   mkdir -p "$new"
-  "$folder/bin/fuzz-$target" "$new" "tests/fuzz/corpus/$target" "-dict=tests/fuzz/$target.dict" "-max_total_time=$2" \
+  words="tests/fuzz/$target.dict"  # for formats that are text
+  [ -e "$words" ] || words=
+  "$folder/bin/fuzz-$target" "$new" "tests/fuzz/corpus/$target" ${words:+"-dict=$words"} "-max_total_time=$2" \
     -max_len=8192 -timeout=20 -rss_limit_mb=2048 "-artifact_prefix=$folder/found/$target-" >"$1/log/fuzz-$target.log" 2>&1 || {
     tail -n 40 "$1/log/fuzz-$target.log"
     exit 1
