@@ -152,13 +152,14 @@ TEST_CASE("strings go in and out") {
 }
 
 TEST_CASE("a handler is told when nobody waits any more") {
-  std::atomic<bool> was_told{false};
+  std::atomic<bool> was_told{false}, was_given_up{false};
   const FunctionServer server(fresh_address(), kTwice, [&](sidecall_request* request) {
     const int64_t left = sidecall_request_remaining(request);
     CHECK(left > 0);
     CHECK(left <= 50000000);
     for (int i = 0; i < 5000 && sidecall_request_remaining(request) != 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     was_told = sidecall_request_remaining(request) == 0;
+    for (int i = 0; i < 5000 && !was_given_up; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return sidecall_status{SIDECALL_ENGINE};
   });
   const sidecall::Model model(server.address());
@@ -167,6 +168,7 @@ TEST_CASE("a handler is told when nobody waits any more") {
   const int64_t dims[] = {1, 2};
   call.copy_input(0, sidecall::View::of<double>({x, 2}, {dims, 2}));
   CHECK(sidecall_call_run(call.get(), 50000000, error()) == SIDECALL_TIMEOUT);
+  was_given_up = true;
   for (int i = 0; i < 5000 && !was_told; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   CHECK(was_told);
 }

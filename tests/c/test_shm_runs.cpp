@@ -214,6 +214,13 @@ TEST_CASE("records as JSON have the model's deadline") {
   CHECK(patient.predict_json("{\"x\": 1}").find("prediction") != std::string::npos);
 }
 
+// ThreadSanitizer's builds have both ends on one mapping, which no other can take the place of: a large answer then says once that it moved.
+#ifdef __SANITIZE_THREAD__
+constexpr bool kAnswersMove = true;
+#else
+constexpr bool kAnswersMove = false;
+#endif
+
 TEST_CASE("a server that is started anew goes unnoticed, inputs and all") {
   const std::string address = fresh_address();
   auto server = std::make_unique<FunctionServer>(address, kDouble, double_it);
@@ -227,6 +234,7 @@ TEST_CASE("a server that is started anew goes unnoticed, inputs and all") {
   for (int round = 0; round < 3; ++round) {
     call.run();
     CHECK(doubles(call.output(0))[0] == 8);
+    if (kAnswersMove && round == 1) CHECK(status(sidecall_call_run(large.get(), -1, error())) == "PEER_DIED");
     large.run();
     CHECK(doubles(large.output(0))[9999] == 10);
     const sidecall_view y = large.output(0).get();
