@@ -20,7 +20,7 @@ from served import Start
 from wire import Tensor
 
 SIZE = 4096
-FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+FLOAT, INT64, INT32, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL
 SECONDS = 20 if os.environ.get("SIDECALL_LONG") == "1" else 0.4
 # What flips: element type, tame value, wild value.
 INDEX = (INT64, 0, 1 << 40)
@@ -28,6 +28,8 @@ NEGATIVE = (INT64, 0, -(1 << 40))
 DIVISOR = (INT64, 1, 0)
 NUMBER = (FLOAT, 1.0, float("nan"))
 FLAG = (BOOL, 1, 255)
+LENGTH = (INT32, 2, 1 << 30)
+ZERO_POINT = (INT32, 0, -(1 << 31))
 
 DATA = helper.make_tensor("data", FLOAT, [8, SIZE], [1.0] * 8 * SIZE)
 MODELS = {
@@ -47,28 +49,86 @@ MODELS = {
     "ReverseSequence": (INDEX, ["data", "x"], [SIZE], {"batch_axis": 1, "time_axis": 0}),
     "Reshape": (NEGATIVE, ["data", "x"], [2], {}),
     "LabelEncoder": (INDEX, ["x"], [SIZE], {"keys_int64s": list(range(100)), "values_floats": [0.5] * 100}),
+    "CategoryMapper": (INDEX, ["x"], [SIZE], {"cats_int64s": list(range(100)), "cats_strings": ["a"] * 100}),
+    "OneHotEncoder": (INDEX, ["x"], [SIZE], {"cats_int64s": list(range(8)), "zeros": 1}),
+    "FeatureVectorizer": (NUMBER, ["x"], [8, SIZE // 8], {"inputdimensions": [SIZE // 8]}),
+    "ArgMin": (NUMBER, ["x"], [SIZE], {"axis": 0}),
+    "Hardmax": (NUMBER, ["x"], [8, SIZE // 8], {}),
+    "MaxPool": (NUMBER, ["x"], [1, 1, SIZE], {"kernel_shape": [3]}),
+    "MaxUnpool": (INDEX, ["pooled", "x"], [1, 1, SIZE], {"kernel_shape": [2], "strides": [2]}),
+    "NonMaxSuppression": (NUMBER, ["x", "scores", "most"], [1, SIZE // 4, 4], {}),
+    "RoiAlign": (INDEX, ["picture", "rois", "x"], [4], {"output_height": 2, "output_width": 2}),
+    "GridSample": (NUMBER, ["picture", "x"], [1, 16, 16, 2], {}),
+    "Resize": (NUMBER, ["picture", "", "x"], [4], {}),
+    "CumSum": (INDEX, ["line", "x"], [1], {}),
+    "Range": (NEGATIVE, ["origin", "x", "step"], [], {}),
+    "ConstantOfShape": (NEGATIVE, ["x"], [2], {}),
+    "Expand": (NEGATIVE, ["depth", "x"], [1], {}),
+    "Tile": (NEGATIVE, ["line", "x"], [1], {}),
+    "Pad": (INDEX, ["line", "x"], [2], {}),
+    "Slice": (INDEX, ["line", "x", "depth"], [1], {}),
+    "Split": (NEGATIVE, ["nothing", "x"], [1], {}),
+    "Unsqueeze": (INDEX, ["line", "x"], [1], {}),
+    "ReduceSum": (INDEX, ["line", "x"], [1], {}),
+    "LSTM": (LENGTH, ["sequence", "weights", "weights", "", "x"], [8], {"hidden_size": 2}),
+    "QuantizeLinear": (NUMBER, ["x", "scale"], [SIZE], {}),
+    "DequantizeLinear": (ZERO_POINT, ["x", "scale"], [SIZE], {}),
+    "If": (FLAG, ["x"], [], {}),
+    "Scan": (NUMBER, ["x"], [SIZE], {"num_scan_inputs": 1}),
 }
+# Where no inference tells the rank of the output.
+RANKS = {"FeatureVectorizer": 2, "Split": 1, "Unsqueeze": 2}
+ML = {"LabelEncoder", "CategoryMapper", "OneHotEncoder", "FeatureVectorizer"}
+
+
+def branch(name: str, takes: str = "") -> onnx.GraphProto:
+    """A nested graph: of `takes`, or of what stands around it."""
+    inputs = [helper.make_tensor_value_info(takes, FLOAT, [])] if takes else []
+    nodes = [helper.make_node("Neg", [takes or "line"], [name])]
+    return helper.make_graph(nodes, name, inputs, [helper.make_tensor_value_info(name, FLOAT, [] if takes else [SIZE])])
+
+
+def numbers(name: str, dims: list[int], value: float, dtype: int = FLOAT) -> onnx.TensorProto:
+    return helper.make_tensor(name, dtype, dims, [value] * int(np.prod(dims)))
 
 
 def write_model(op: str, path: Path) -> None:
     (dtype, _, _), inputs, dims, attributes = MODELS[op]
-    domain = "ai.onnx.ml" if op == "LabelEncoder" else ""
+    if op == "If":
+        inputs, attributes = ["x"], {"then_branch": branch("then"), "else_branch": branch("else")}
+    if op == "Scan":
+        attributes = attributes | {"body": branch("scanned", "element")}
     constants = [
         DATA,
-        helper.make_tensor("ones", FLOAT, [1, SIZE], [1.0] * SIZE),
-        helper.make_tensor("line", FLOAT, [SIZE], [1.0] * SIZE),
-        helper.make_tensor("whole", INT64, [SIZE], [7] * SIZE),
-        helper.make_tensor("depth", INT64, [1], [3]),
+        numbers("ones", [1, SIZE], 1.0),
+        numbers("line", [SIZE], 1.0),
+        numbers("whole", [SIZE], 7, INT64),
+        numbers("depth", [1], 3, INT64),
         helper.make_tensor("on_off", FLOAT, [2], [0.0, 1.0]),
-        helper.make_tensor("k", INT64, [1], [SIZE // 2]),
+        numbers("k", [1], SIZE // 2, INT64),
+        numbers("pooled", [1, 1, SIZE], 1.0),
+        numbers("scores", [1, 1, SIZE // 4], 0.5),
+        numbers("most", [1], 10, INT64),
+        numbers("picture", [1, 1, 16, 16], 1.0),
+        helper.make_tensor("rois", FLOAT, [4, 4], [0.0, 0.0, 8.0, 8.0] * 4),
+        numbers("origin", [], 0, INT64),
+        numbers("step", [], -1, INT64),
+        helper.make_tensor("nothing", FLOAT, [0], []),
+        numbers("sequence", [4, 8, 2], 0.5),
+        numbers("weights", [1, 8, 2], 0.1),
+        numbers("scale", [], 0.5),
     ]
     outputs = ["first", "second"] if op == "TopK" else ["first"]
     graph = helper.make_graph(
-        [helper.make_node(op, inputs, outputs, domain=domain, **attributes)],
+        [helper.make_node(op, inputs, outputs, domain="ai.onnx.ml" if op in ML else "", **attributes)],
         "flipped",
         [helper.make_tensor_value_info("x", dtype, dims)],
-        [helper.make_empty_tensor_value_info("first")],
-        [constant for constant in constants if constant.name in inputs],
+        [
+            helper.make_tensor_value_info("first", FLOAT, [None] * RANKS[op])
+            if op in RANKS
+            else helper.make_empty_tensor_value_info("first")
+        ],
+        [constant for constant in constants if constant.name in [*inputs, *(["line"] if op == "If" else [])]],
     )
     model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)])
     model = onnx.shape_inference.infer_shapes(model)
@@ -85,7 +145,7 @@ def flip(memory: memoryview, blocks: list[bytes], stop: threading.Event) -> None
 def test_flipping_before(start: Start, op: str, tmp_path: Path) -> None:
     write_model(op, tmp_path / "flipped.onnx")
     (dtype, tame, wild), _, dims, _ = MODELS[op]
-    letter = {FLOAT: "f4", INT64: "i8", BOOL: "u1"}[dtype]
+    letter = {FLOAT: "f4", INT64: "i8", INT32: "i4", BOOL: "u1"}[dtype]
     server = start("native", str(tmp_path / "flipped.onnx"))
     model = client.open(server.address)
     mixed = np.full(dims, tame, letter)
