@@ -85,6 +85,7 @@ void Control::make_room() {
     if (hear_hello(id)) continue;  // it had come
     log(LogLevel::kWarning, "connection.silent", std::move(Facts().number("uid", uint64_t{oldest->second.peer.uid})));
     half_open_.erase(id);
+    told_load_ = UINT64_MAX;
   }
 }
 
@@ -92,6 +93,7 @@ void Control::expire_half_open(int64_t now) {
   while (!half_open_.empty() && half_open_.begin()->second.deadline_ns <= now) {
     log(LogLevel::kWarning, "connection.silent", std::move(Facts().number("uid", uint64_t{half_open_.begin()->second.peer.uid})));
     half_open_.erase(half_open_.begin());
+    told_load_ = UINT64_MAX;
   }
   num_half_open_ = half_open_.size();
 }
@@ -106,6 +108,7 @@ bool Control::hear_hello(uint64_t id) {
   unwatch(half.socket.fd());
   half_open_.erase(found);
   num_half_open_ = half_open_.size();
+  told_load_ = UINT64_MAX;  // a parent has counted it, also where it only asks
   if (received.kind == Received::kEnd) return true;
   fault_point("server.hello");
   if (received.num_fds > 0 || received.is_cut || !is_hello(buffer, received.bytes)) {

@@ -19,8 +19,8 @@
 #include <thread>
 
 #include "admission.h"
-#include "layout.h"
 #include "listener.h"
+#include "peek.h"
 #include "supervisor_status.h"
 
 namespace sidecall::shm {
@@ -40,18 +40,6 @@ std::thread start_quiet_thread(Body body) {
   std::thread thread(body);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return thread;
-}
-
-// HELLO as far as a supervisor looks at it, without taking it.
-enum class Peeked { kNotYet, kGone, kForeign, kStatus, kOther };
-
-Peeked peek(int fd) {
-  Hello hello{};
-  const ssize_t got = ::recv(fd, &hello, sizeof hello, MSG_PEEK | MSG_DONTWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Peeked::kNotYet;
-  if (got <= 0) return Peeked::kGone;
-  if (!is_hello(&hello, static_cast<size_t>(got))) return Peeked::kForeign;
-  return got == static_cast<ssize_t>(sizeof hello) && hello.kind == kStatus ? Peeked::kStatus : Peeked::kOther;
 }
 
 }  // namespace
@@ -161,6 +149,7 @@ class Supervisor::Impl {
   struct Waiting {
     Fd fd;
     Deadline deadline;
+    bool is_admitted;
   };
   struct Question {
     int32_t worker;
@@ -256,17 +245,19 @@ class Supervisor::Impl {
   }
 
   void admit(Fd fd) {
-    const PeerCredentials peer = peer_credentials(fd.get());
-    if (!admission_.admits(peer)) {
-      log(LogLevel::kWarning, "connection.denied", Facts().number("uid", uint64_t{peer.uid}).take());
-      return refuse(Socket(std::move(fd)), SIDECALL_DENIED, "this user is not admitted");
+    const bool is_admitted = admission_.admits(peer_credentials(fd.get()));
+    if (waiting_.size() >= options_.max_half_open) {  // those who are not admitted cannot push out others
+      const auto denied = std::find_if(waiting_.begin(), waiting_.end(), [](const Waiting& each) { return !each.is_admitted; });
+      waiting_.erase(denied != waiting_.end() ? denied : waiting_.begin());
     }
+    watch(fd.get(), kHello + static_cast<uint32_t>(fd.get()));
+    waiting_.push_back({std::move(fd), Deadline::after(options_.hello_ns), is_admitted});
+  }
+
+  uint64_t count_connections() const {
     uint64_t connections = held_.size();
     for (const auto& [number, worker] : workers_) connections += worker.connections;
-    if (connections >= options_.max_connections) return refuse(Socket(std::move(fd)), SIDECALL_BUSY, "too many connections");
-    if (waiting_.size() >= options_.max_half_open) waiting_.pop_front();
-    watch(fd.get(), kHello + static_cast<uint32_t>(fd.get()));
-    waiting_.push_back({std::move(fd), Deadline::after(options_.hello_ns)});
+    return connections;
   }
 
   // The first message of a connection is there, or its end.
@@ -277,14 +268,20 @@ class Supervisor::Impl {
     if (first == Peeked::kNotYet) return;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, number, nullptr);
     Fd fd = std::move(found->fd);
+    const bool is_admitted = found->is_admitted;
     waiting_.erase(found);
     if (first == Peeked::kGone) return;
+    if (!is_admitted) {
+      log(LogLevel::kWarning, "connection.denied", Facts().number("uid", uint64_t{peer_credentials(fd.get()).uid}).take());
+      return refuse(Socket(std::move(fd)), SIDECALL_DENIED, "this user is not admitted");
+    }
     if (first == Peeked::kForeign) return log(LogLevel::kWarning, "connection.violation", Facts().text("reason", "no HELLO").take());
     if (first == Peeked::kStatus) {
       if (questions_.size() >= kMaxQuestions) return refuse(Socket(std::move(fd)), SIDECALL_BUSY, "too many questions for the status");
       questions_.push_back(std::move(fd));
       return changed_.notify_all();
     }
+    if (count_connections() >= options_.max_connections) return refuse(Socket(std::move(fd)), SIDECALL_BUSY, "too many connections");
     if (held_.size() >= kMaxHeld) return refuse(Socket(std::move(fd)), SIDECALL_BUSY, "too many connections wait for a worker");
     held_.push_back(std::move(fd));
   }
@@ -336,7 +333,10 @@ class Supervisor::Impl {
     return false;
   }
 
+  // Takes what the client has sent: closing a socket with something unread in it takes from the client what it was sent.
   void refuse(Socket socket, int32_t status, const char* text) {
+    char hello[sizeof(Hello)];
+    socket.receive(hello, sizeof hello);
     const std::string message = refusal(status, text);
     socket.send(message.data(), message.size());
     ++refused_;

@@ -23,8 +23,11 @@ const char kWho[] = R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1],
 
 class Supervisor {
  public:
-  explicit Supervisor(const std::string& address) {
-    if (sidecall_supervisor_open(address.c_str(), nullptr, &supervisor_, error()) != SIDECALL_OK) throw std::runtime_error(last().message);
+  explicit Supervisor(const std::string& address, int32_t max_connections = 0) {
+    sidecall_server_options options;
+    sidecall_server_options_init(&options);
+    options.max_connections = max_connections;
+    if (sidecall_supervisor_open(address.c_str(), &options, &supervisor_, error()) != SIDECALL_OK) throw std::runtime_error(last().message);
   }
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -180,6 +183,25 @@ TEST_CASE("what a worker has counted stays in the sum when it ends") {
     next.reset();
     REQUIRE(eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
     CHECK(counts(calls.c_str()));
+  }
+}
+
+TEST_CASE("whoever only asks what is served takes up no connection, and a refusal arrives") {
+  const std::string address = fresh_address();
+  Supervisor supervisor(address, 2);
+  const sidecall::Server one = worker(supervisor.add(1), 1);
+  REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
+  sidecall::Options patient;
+  patient.wait_ns = 5000000000;  // the worker says a moment later that one is gone
+  for (int i = 0; i < 10; ++i) sidecall::Model(address, patient).name();
+  const sidecall::Model model(address, patient);
+  sidecall::Call first(model, 1), second(model, 1);
+  CHECK(who_answers(first) == 1);
+  CHECK(who_answers(second) == 1);
+  for (int i = 0; i < 20; ++i) {
+    sidecall_model* other = nullptr;
+    CHECK(sidecall_model_open(address.c_str(), nullptr, &other, error()) == SIDECALL_BUSY);
+    CHECK(std::string(last().message).find("too many connections") != std::string::npos);
   }
 }
 
