@@ -13,7 +13,7 @@
 
 namespace bench {
 
-constexpr int kPatienceSeconds = 15;  // an answer that has not come by then is lost
+constexpr int kPatienceSeconds = 30;  // an answer that has not come by then is lost
 
 struct Opening {
   const Workload& workload;
