@@ -40,8 +40,8 @@ class Effort:
     crowds: tuple[int, ...]
 
 
-FULL = Effort(repetitions=5, seconds=0.2, open_seconds=0.5, warm_up=20, rates=RATES, crowds=CROWDS)
-QUICK = Effort(repetitions=2, seconds=0.05, open_seconds=0.3, warm_up=5, rates=(400,), crowds=(8,))
+FULL = Effort(repetitions=5, seconds=0.06, open_seconds=0.25, warm_up=20, rates=RATES, crowds=CROWDS)
+QUICK = Effort(repetitions=1, seconds=0.1, open_seconds=0.3, warm_up=5, rates=(400,), crowds=(8,))
 GLANCE = Effort(repetitions=1, seconds=0.01, open_seconds=0.1, warm_up=1, rates=(100,), crowds=(2,))
 
 

@@ -12,7 +12,8 @@ class BentoMl(Approach):
     group = "REST"
     transport = "http"
     body = "json"
-    workloads = ("gbm", "null", "image", "penguins", "forest")
+    workloads = ("gbm", "penguins")
+    max_rows = 100
     crossings = 2
     note = "bentoml serve, one worker, async endpoints, no access log, no metrics"
 

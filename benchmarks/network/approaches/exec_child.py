@@ -9,7 +9,8 @@ class ExecNative(Approach):
     title = "sidecall, exec: the native server"
     group = "shared memory"
     transport = "sidecall"
-    workloads = ("gbm", "null", "image", "penguins")
+    workloads = ("gbm", "penguins")
+    max_rows = 1
     crossings = 1
 
     def start(self, host: Host) -> dict:
@@ -21,6 +22,8 @@ class ExecPython(Approach):
     title = "sidecall, exec: Python with onnxruntime"
     group = "shared memory"
     transport = "sidecall"
+    workloads = ("gbm",)
+    max_rows = 1
     crossings = 2
 
     def start(self, host: Host) -> dict:

@@ -42,11 +42,14 @@ class GrpcPythonTcp(_Grpc):
 class GrpcPythonUnix(GrpcPythonTcp):
     name = "grpc-python-unix"
     title = "gRPC, Python server, Unix socket"
+    workloads = ("gbm",)
+    max_rows = 1
     is_unix = True
 
 
 class GrpcCppTcp(_Grpc):
     name = "grpc-cpp-tcp"
+    workloads = ("gbm", "null", "image", "penguins")
     title = "gRPC, C++ server"
     note = "Debian's gRPC, built with optimisation; the model through ONNX Runtime's C API"
 

@@ -12,7 +12,8 @@ class LitServe(Approach):
     group = "REST"
     transport = "http"
     body = "json"
-    workloads = ("gbm", "null", "image", "penguins", "forest")
+    workloads = ("gbm", "penguins")
+    max_rows = 100
     crossings = 4  # through the kernel to the web process, and through a socket of ZeroMQ to the worker
     note = "a worker process for each model, fast_queue, no access log"
 

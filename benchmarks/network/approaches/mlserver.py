@@ -12,7 +12,8 @@ class MlServer(Approach):
     group = "REST"
     transport = "http"
     body = "json"
-    workloads = ("gbm", "null", "image", "penguins", "forest")
+    workloads = ("gbm", "penguins")
+    max_rows = 100
     crossings = 2
     note = "custom handlers that take the same JSON as the others, no parallel workers, no metrics"
 

@@ -55,6 +55,8 @@ class RestJson(_Rest):
 class RestJsonUnix(RestJson):
     name = "rest-json-unix"
     title = "FastAPI, JSON, Unix socket"
+    workloads = ("gbm", "penguins")
+    max_rows = 1
     is_unix = True
 
 
@@ -68,6 +70,8 @@ class RestBinary(_Rest):
 class RestBinaryUnix(RestBinary):
     name = "rest-binary-unix"
     title = "FastAPI, binary body, Unix socket"
+    workloads = ("gbm", "image")
+    max_rows = 1
     is_unix = True
 
 

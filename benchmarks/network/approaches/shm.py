@@ -37,6 +37,8 @@ class ShmNative(_Shm):
 class ShmNativeSpin(ShmNative):
     name = "shm-native-spin"
     title = "sidecall, shm: to the native server, spinning"
+    workloads = ("gbm", "null")
+    max_rows = 1
     client_environment = SPIN
     note = "SIDECALL_SPIN_US on both sides: a waiting side keeps its CPU busy"
 
@@ -53,6 +55,8 @@ class ShmPython(_Shm):
 class ShmPythonSpin(ShmPython):
     name = "shm-python-spin"
     title = "sidecall, shm: to Python with onnxruntime, spinning"
+    workloads = ("gbm",)
+    max_rows = 1
     client_environment = SPIN
     note = ShmNativeSpin.note
 
