@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -37,4 +38,8 @@ class Transport(BytesTransport):
                     raise TimeoutError(f"{queue}: expected a reply within {CALL_TIMEOUT_S} s, got none")
             return replies.pop(number)
 
-        return exchange, connection.close
+        def close() -> None:
+            with suppress(pika.exceptions.AMQPError):  # the broker may have ended it: its calls were counted as lost
+                connection.close()
+
+        return exchange, close
