@@ -31,7 +31,7 @@ class GrpcPythonTcp(_Grpc):
     name = "grpc-python-tcp"
     title = "gRPC, Python server"
     workloads = ("gbm", "null", "image", "penguins", "forest")
-    note = "grpc.server with ten threads; grpc.aio was as quick for one caller and slower for eight"
+    note = "grpc.server with ten threads; grpc.aio was about as quick"
 
     def command(self, host: Host) -> list[str]:
         if not (host.peers / "python/prediction_pb2_grpc.py").exists():

