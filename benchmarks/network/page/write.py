@@ -53,6 +53,12 @@ class Results:
         found = [row for row in self.of(**where) if row["approach"] == approach]
         return min(found, key=lambda row: row["p50_us"], default=None)
 
+    def services(self) -> list[dict]:
+        """Rows of whole services, by load."""
+        loads = [*self.crowds(), *self.loads()]
+        found = [row for row in self.rows if self.approaches[row["approach"]]["group"] == "service"]
+        return sorted(found, key=lambda row: (loads.index(row["load"]), row["p50_us"]))
+
     def first_best(self, approach: str) -> dict | None:
         """One row, one client, of the first workload that the approach was asked about."""
         return next((found for workload in self.workloads if (found := self.best(approach, workload=workload))), None)
