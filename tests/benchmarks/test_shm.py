@@ -21,7 +21,13 @@ BARS = {
     "idle_client_kib",
     "idle_client_descriptors",
 }
-MAY_LACK = {"echo_spin_vs_cacheline", "echo_vs_iceoryx"}  # on one CPU; without iceoryx
+MAY_LACK = {  # on one CPU; without iceoryx
+    "echo_spin_vs_cacheline",
+    "echo_vs_iceoryx",
+    "echo_vs_iceoryx_spin_two_cores",
+    "echo_vs_iceoryx_sleep_two_cores",
+    "echo_vs_iceoryx_sleep_one_core",
+}
 
 
 @pytest.fixture(scope="module")

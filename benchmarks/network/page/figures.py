@@ -63,7 +63,7 @@ def svg_of(figure: Figure, title: str) -> str:
     figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None, "Title": title})
     plt.close(figure)
     text = buffer.getvalue()
-    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     for stand_in, (name, *_) in COLOURS.items():
         text = text.replace(stand_in, f"var(--{name})")
     text = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", text, count=1)
