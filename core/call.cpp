@@ -26,10 +26,10 @@ bool is_aligned(const void* data, int32_t dtype) {
 
 }  // namespace
 
-Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows)
+Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows, bool is_lazy)
     : signature_(signature),
       ignore_extra_(ignore_extra),
-      binding_(engine.bind()),
+      binding_(engine.bind(is_lazy)),
       remote_(binding_->remote()),
       rows_(0),
       inputs_(signature.inputs.size()),

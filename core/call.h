@@ -27,8 +27,8 @@ namespace sidecall {
 
 class Call final : private Watched, private Job {
  public:
-  // The signature and the engine must outlive the call. `ignore_extra` as SIDECALL_EXTRA_IGNORE.
-  Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows);
+  // The signature and the engine must outlive the call. `ignore_extra` as SIDECALL_EXTRA_IGNORE, `is_lazy` as Engine::bind().
+  Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows, bool is_lazy = false);
   ~Call() override;
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
@@ -63,6 +63,7 @@ class Call final : private Watched, private Job {
 
   void run(int64_t timeout_ns);
   void start(int64_t timeout_ns);
+  bool try_start(int64_t timeout_ns);  // false where that would wait for another process
   void finish(int64_t wait_ns);
   int fd();
   void cancel() noexcept;  // from any thread
@@ -138,7 +139,7 @@ class Call final : private Watched, private Job {
   std::vector<std::optional<Dims>> outputs_for(const std::vector<Dims>& inputs, int64_t rows) const;
   void announce(int32_t input, const Dims& dims);
   void find_outputs();
-  void start_remote(int64_t timeout_ns);
+  bool start_remote(int64_t timeout_ns, bool may_wait);
   Progress look_remote(int64_t wait_ns);
   void finish_remote(int64_t wait_ns);
 

@@ -41,10 +41,15 @@ void Call::find_outputs() {
   }
 }
 
-void Call::start_remote(int64_t timeout_ns) {
+// False, and nothing has happened, where it would have to wait and may not.
+bool Call::start_remote(int64_t timeout_ns, bool may_wait) {
   Progress progress = Progress::kInterrupted;
   try {
     prepare();
+    if (!may_wait && !remote_->is_ready()) {
+      leave();
+      return false;
+    }
     if (phase_.load(std::memory_order_acquire) == kRunning) progress = remote_->begin(timeout_ns);
   } catch (...) {
     leave();
@@ -53,6 +58,7 @@ void Call::start_remote(int64_t timeout_ns) {
   if (progress == Progress::kInterrupted) throw ended_early(leave());
   pending_->process = platform::process_id();
   is_pending_.store(true, std::memory_order_relaxed);
+  return true;
 }
 
 // Waits for news of the pending run. kInterrupted gives it up; the other two leave it as it is.

@@ -106,7 +106,17 @@ void Call::start(int64_t timeout_ns) {
   require_timeout(timeout_ns);
   await_abandoned();
   claim();
-  return remote_ == nullptr ? start_local(timeout_ns) : start_remote(timeout_ns);
+  if (remote_ == nullptr) start_local(timeout_ns);
+  else start_remote(timeout_ns, true);
+}
+
+bool Call::try_start(int64_t timeout_ns) {
+  require_timeout(timeout_ns);
+  if (remote_ != nullptr) await_abandoned();
+  claim();
+  if (remote_ != nullptr) return start_remote(timeout_ns, false);
+  start_local(timeout_ns);
+  return true;
 }
 
 void Call::start_local(int64_t timeout_ns) {

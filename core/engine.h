@@ -38,6 +38,9 @@ class RemoteRun {
   // kInterrupted when that passed, or interrupt() came, before anything was sent. Otherwise kPending.
   virtual Progress begin(int64_t timeout_ns) = 0;
 
+  // Whether begin() would not wait for the peer, neither to connect nor until it lets go of an earlier run. Never blocks.
+  virtual bool is_ready() = 0;
+
   // Waits until the run is over, its deadline has passed, interrupt() came, or `wait_ns` passed (kPending; 0 only looks, -1 waits for the others).
   // An answer that is there wins. What is over stays so until the next begin().
   virtual Progress await(int64_t wait_ns) = 0;
@@ -97,7 +100,9 @@ class Engine {
  public:
   virtual ~Engine() = default;
   virtual void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const = 0;
-  virtual std::unique_ptr<Binding> bind() const = 0;
+
+  // `is_lazy`: nothing but its runs waits for another process.
+  virtual std::unique_ptr<Binding> bind(bool is_lazy) const = 0;
   virtual std::string version() const = 0;  // "onnxruntime 1.32.0"
 
   // The id of what runs now, where the engine alone knows it: a server that is restarted may bring another model. Else "".

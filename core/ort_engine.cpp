@@ -36,7 +36,7 @@ class OrtEngine final : public Engine {
  public:
   OrtEngine(const OnnxFile& file, const std::string& label, const OrtLibrary& library);
   void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override;
-  std::unique_ptr<Binding> bind() const override;
+  std::unique_ptr<Binding> bind(bool is_lazy) const override;
   std::string version() const override { return "onnxruntime " + library_.version; }
 
   const OrtApi* api() const { return library_.api; }
@@ -191,7 +191,7 @@ void OrtEngine::describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec
   *outputs = outputs_;
 }
 
-std::unique_ptr<Binding> OrtEngine::bind() const { return std::make_unique<OrtBinding>(*this); }
+std::unique_ptr<Binding> OrtEngine::bind(bool) const { return std::make_unique<OrtBinding>(*this); }
 
 OrtBinding::OrtBinding(const OrtEngine& engine)
     : engine_(engine),

@@ -28,6 +28,8 @@ struct Client::Shared {
   std::string model_id;
   std::vector<std::unique_ptr<Channel>> idle;
 
+  std::unique_ptr<Channel> take_idle(uint64_t request_bytes, uint64_t response_bytes);  // nullptr where none fits
+
   // The deadline of a handshake.
   Deadline handshake(Deadline deadline) const noexcept { return Deadline::earlier(deadline, Deadline::after(options.timeout_ns)); }
 };

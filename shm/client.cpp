@@ -14,6 +14,7 @@ constexpr uint64_t kMaxWish = UINT64_C(1) << 40;
 
 // Few sizes, so that an idle channel fits the next borrower; but none that the server would refuse where `bytes` are within its limit.
 uint64_t round_up(uint64_t bytes, uint64_t limit) {
+  if (bytes > kMaxWish) throw Error(SIDECALL_OUT_OF_RANGE, "a call of " + std::to_string(bytes) + " bytes: expected at most 2^40");
   uint64_t size = kPage;
   while (size < bytes) size *= 2;
   return std::max({bytes, kPage, std::min(size, limit)});
@@ -55,6 +56,17 @@ Client::Client(std::unique_ptr<Endpoint> endpoint, const ClientOptions& options)
   std::memcpy(shared_->digest, welcome.signature_digest, sizeof shared_->digest);
 }
 
+std::unique_ptr<Channel> Client::Shared::take_idle(uint64_t request_bytes, uint64_t response_bytes) {
+  const std::lock_guard guard(lock);
+  const auto found = std::find_if(idle.rbegin(), idle.rend(), [&](const auto& channel) {
+    return fits(channel->state_->request_bytes, request_bytes) && fits(channel->state_->response_bytes, response_bytes);
+  });
+  if (found == idle.rend()) return nullptr;
+  std::unique_ptr<Channel> taken = std::move(*found);
+  idle.erase(std::next(found).base());
+  return taken;
+}
+
 Client::~Client() {
   if (!shared_) return;
   std::vector<std::unique_ptr<Channel>> idle;
@@ -76,29 +88,20 @@ std::string Client::model_id() const {
   return shared_->model_id;
 }
 
-std::unique_ptr<Channel> Client::borrow(uint64_t request_bytes, uint64_t response_bytes, Deadline deadline) {
+std::unique_ptr<Channel> Client::borrow_idle(uint64_t request_bytes, uint64_t response_bytes) {
   if (shared_->fork.is_forked()) throw_forked();
-  if (request_bytes > kMaxWish || response_bytes > kMaxWish)
-    throw Error(SIDECALL_OUT_OF_RANGE,
-                "a call of " + std::to_string(std::max(request_bytes, response_bytes)) + " bytes: expected at most 2^40");
   request_bytes = round_up(request_bytes, shared_->served.max_request_bytes);
   response_bytes = round_up(response_bytes, shared_->served.max_response_bytes);
-  while (std::unique_ptr<Channel> idle = [&] {
-    const std::lock_guard guard(shared_->lock);
-    auto& all = shared_->idle;
-    const auto found = std::find_if(all.rbegin(), all.rend(), [&](const auto& channel) {
-      return fits(channel->state_->request_bytes, request_bytes) && fits(channel->state_->response_bytes, response_bytes);
-    });
-    std::unique_ptr<Channel> taken;
-    if (found != all.rend()) {
-      taken = std::move(*found);
-      all.erase(std::next(found).base());
-    }
-    return taken;
-  }()) {
+  while (std::unique_ptr<Channel> idle = shared_->take_idle(request_bytes, response_bytes)) {
     if (idle->is_alive()) return idle;
   }
-  auto state = std::make_unique<Channel::State>(shared_, request_bytes, response_bytes);
+  return nullptr;
+}
+
+std::unique_ptr<Channel> Client::borrow(uint64_t request_bytes, uint64_t response_bytes, Deadline deadline) {
+  if (std::unique_ptr<Channel> idle = borrow_idle(request_bytes, response_bytes)) return idle;
+  auto state = std::make_unique<Channel::State>(shared_, round_up(request_bytes, shared_->served.max_request_bytes),
+                                                round_up(response_bytes, shared_->served.max_response_bytes));
   state->connect(deadline, Deadline::after(shared_->options.wait_ns));
   return std::unique_ptr<Channel>(new Channel(std::move(state)));
 }

@@ -58,6 +58,9 @@ class Client {
   // Throws as the constructor, and CONTRACT_CHANGED, FORKED, OUT_OF_RANGE (beyond the server's limits).
   std::unique_ptr<Channel> borrow(uint64_t request_bytes, uint64_t response_bytes, Deadline deadline);
 
+  // An idle one, without waiting; nullptr where there is none.
+  std::unique_ptr<Channel> borrow_idle(uint64_t request_bytes, uint64_t response_bytes);
+
   // Takes it back for the next borrower, or closes it: where too many are idle, or a call that timed out still occupies it.
   void give_back(std::unique_ptr<Channel> channel) noexcept;
 

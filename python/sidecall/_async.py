@@ -1,4 +1,5 @@
-"""Runs that an event loop waits for. A run never blocks the loop: the library's own threads, or another process, make a descriptor readable."""
+"""Runs that an event loop waits for. A run never blocks the loop: the library's own threads, or another process, make a descriptor readable.
+Starting one that has to wait for another process first is the work of _starting.py."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ async def finish(pending: _backend.Pending) -> Any:
         except asyncio.CancelledError:
             pending.cancel()
             loop.remove_reader(pending.fd)
-            _reap(pending)
+            reap(pending)
             raise
         loop.remove_reader(pending.fd)
         try:
@@ -31,7 +32,7 @@ async def finish(pending: _backend.Pending) -> Any:
         except errors.Busy:
             continue  # another process may ring for nothing
         except TimeoutError:
-            _reap(pending)
+            reap(pending)
             raise
 
 
@@ -40,6 +41,6 @@ def _wake(over: asyncio.Future[None]) -> None:
         over.set_result(None)
 
 
-def _reap(pending: _backend.Pending) -> None:
+def reap(pending: _backend.Pending) -> None:
     # The engine may still be between two nodes of the graph, and closing waits for it.
     threading.Thread(target=pending.close, name="sidecall-reap", daemon=True).start()

@@ -21,10 +21,11 @@ _COPY_BYTES = 16 * 1024  # above this an array is read in place
 class Slot:
     """A call of the library with its error; closed when the last owner lets go."""
 
-    def __init__(self, model: Any, rows: int) -> None:
+    def __init__(self, model: Any, rows: int, *, is_lazy: bool = True) -> None:
         self.error = CallError()
         call = ffi.new("sidecall_call **")
-        self.error.check(lib.sidecall_call_open(model, rows, call, self.error.struct))
+        open_call = lib.sidecall_call_open_lazy if is_lazy else lib.sidecall_call_open
+        self.error.check(open_call(model, rows, call, self.error.struct))
         self.model = model
         self.call = ffi.gc(call[0], lib.sidecall_call_close)
         self.leases = 0  # arrays over its memory
@@ -34,6 +35,11 @@ class Slot:
 
     def start(self, timeout_ns: int) -> None:
         self._until_complete(lambda: lib.sidecall_call_start(self.call, timeout_ns, self.error.struct))
+
+    def try_start(self, timeout_ns: int) -> bool:
+        is_started = ffi.new("int32_t *")
+        self._until_complete(lambda: lib.sidecall_call_try_start(self.call, timeout_ns, is_started, self.error.struct))
+        return bool(is_started[0])
 
     def _until_complete(self, ask: Callable[[], int]) -> None:
         status = ask()
@@ -72,7 +78,7 @@ def output_view(slot: Slot, index: int) -> Any:
 
 
 class Pending:
-    """A run under way on the library's own threads."""
+    """A run under way, or one that is still to be started because that would wait for another process."""
 
     def __init__(self, slot: Slot, timeout_ns: int, collect: Callable[[], Any], keep: list[Any]) -> None:
         self._slot: Slot | None = slot
@@ -80,11 +86,21 @@ class Pending:
         fd = ffi.new("int32_t *")
         slot.error.check(lib.sidecall_call_fd(slot.call, fd, slot.error.struct))
         self._fd: int = fd[0]
-        slot.start(timeout_ns)
+        self._is_started = slot.try_start(timeout_ns)
 
     @property
     def fd(self) -> int:
         return self._fd
+
+    @property
+    def is_started(self) -> bool:
+        return self._is_started
+
+    def start(self, timeout_ns: int) -> None:
+        if self._slot is None:
+            raise errors.NotRun("the run has no outcome left")
+        self._slot.start(timeout_ns)
+        self._is_started = True
 
     def result(self) -> Any:
         if self._slot is None:
@@ -108,7 +124,7 @@ class Call:
 
     def __init__(self, model: Model, rows: int, handle: Any = None) -> None:
         self._model = model
-        self._slot: Slot | None = Slot(handle or model.handle, rows)
+        self._slot: Slot | None = Slot(handle or model.handle, rows, is_lazy=False)
         self._find_dynamic_outputs()
 
     def fresh(self, rows: int) -> Call:

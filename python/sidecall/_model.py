@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from sidecall._call import Call
     from sidecall._signature import Column, Feature, Signature, Tensor
+    from sidecall._starting import Starter
 
     Record = dict[str, Any]
     Path = str | bytes | bytearray | memoryview | os.PathLike[str] | os.PathLike[bytes]
@@ -85,7 +86,7 @@ class Model:
     ['a', 'b', 'c', 'd']
     """
 
-    __slots__ = ("__weakref__", "_about", "_backend", "_native", "_predict", "_run", "_signature", "_timeout_ns")
+    __slots__ = ("__weakref__", "_about", "_backend", "_native", "_predict", "_run", "_signature", "_starter", "_timeout_ns")
 
     def __init__(self, backend: _backend.Backend, native: _backend.Model, timeout_ns: int) -> None:
         self._backend, self._native, self._timeout_ns = backend, native, timeout_ns
@@ -93,6 +94,7 @@ class Model:
         self._predict = native.predictor()
         self._about = native.describe()
         self._signature: Signature | None = None
+        self._starter: Starter | None = None
 
     def run(
         self, inputs: Mapping[str, Any] | Any, *, outputs: Sequence[str] | None = None, timeout: float | None = None
@@ -126,10 +128,8 @@ class Model:
         >>> asyncio.run(model.arun({"X": [[1, 2, 1, 0.5]]}))["prediction"].tolist()
         [[621.0]]
         """
-        from sidecall._async import finish
-
         timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
-        answer: dict[str, NDArray[Any]] = await finish(self._native.start_run(inputs, outputs, timeout_ns))
+        answer: dict[str, NDArray[Any]] = await self._finish(self._native.start_run(inputs, outputs, timeout_ns), timeout_ns)
         return answer
 
     @overload
@@ -176,7 +176,6 @@ class Model:
         >>> asyncio.run(getfixture("matrix").apredict({"a": 1, "b": 2, "c": True, "d": 0.5}))
         {'prediction': 621.0}
         """
-        from sidecall._async import finish
         from sidecall._frames import is_frame
 
         if is_frame(records):
@@ -184,7 +183,18 @@ class Model:
 
             return await asyncio.to_thread(self.predict, records, timeout=timeout)
         timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
-        return await finish(self._native.start_predict(_plain_records(records), timeout_ns))
+        return await self._finish(self._native.start_predict(_plain_records(records), timeout_ns), timeout_ns)
+
+    async def _finish(self, pending: _backend.Pending, timeout_ns: int) -> Any:
+        from sidecall._async import finish
+
+        if not pending.is_started:
+            if self._starter is None:
+                from sidecall._starting import Starter
+
+                self._starter = Starter()
+            await self._starter.start(pending, timeout_ns)
+        return await finish(pending)
 
     def call(self, rows: int = 1) -> Call:
         """A reusable workspace for that many rows: the fastest way, because its arrays are the engine's own memory. Raises InvalidArgument."""

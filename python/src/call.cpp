@@ -34,13 +34,13 @@ bool is_integer(int32_t dtype) {
 class Call {
  public:
   Call(py::object owner, Model* model, int64_t rows)
-      : owner_(std::move(owner)), model_(model), slot_(std::make_shared<Slot>(model->handle(), rows)) {
+      : owner_(std::move(owner)), model_(model), slot_(std::make_shared<Slot>(model->handle(), rows, Slot::Kind::kConnected)) {
     find_dynamic_outputs();
   }
 
   // Another call of the same model, which may be closed by now.
   Call(const Call& other, int64_t rows)
-      : owner_(other.owner_), model_(other.model_), slot_(std::make_shared<Slot>(other.slot().model(), rows)) {
+      : owner_(other.owner_), model_(other.model_), slot_(std::make_shared<Slot>(other.slot().model(), rows, Slot::Kind::kConnected)) {
     find_dynamic_outputs();
   }
 
@@ -91,12 +91,12 @@ class Call {
   }
 
   void resize(int64_t rows) {
-    slot().error().check(sidecall_call_resize(slot().call(), rows, slot().error().get()));
+    slot().resize(rows);
     find_dynamic_outputs();
   }
 
   void reshape(int32_t index, const std::vector<int64_t>& dims) {
-    slot().error().check(sidecall_call_reshape(slot().call(), index, dims.data(), static_cast<int32_t>(dims.size()), slot().error().get()));
+    slot().reshape(index, dims);
     find_dynamic_outputs();
   }
 

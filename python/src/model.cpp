@@ -206,7 +206,13 @@ Pending::Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kin
                  int64_t timeout_ns)
     : owner_(std::move(owner)), model_(model), slot_(std::move(slot)), kind_(kind), outputs_(std::move(outputs)), keep_(std::move(keep)) {
   slot_->error().check(sidecall_call_fd(slot_->call(), &fd_, slot_->error().get()));
+  is_started_ = slot_->try_start(timeout_ns);
+}
+
+void Pending::start(int64_t timeout_ns) {
+  if (slot_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
   slot_->start(timeout_ns);
+  is_started_ = true;
 }
 
 py::object Pending::result() {

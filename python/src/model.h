@@ -25,7 +25,7 @@ struct Column {
 
 class Model;
 
-// A run under way on the library's own threads.
+// A run under way on the library's own threads or in another process; or one that is still to be started, because that would wait for the other process.
 class Pending {
  public:
   enum class Kind { kTensors, kRecord, kRecords };
@@ -34,6 +34,8 @@ class Pending {
           int64_t timeout_ns);
   ~Pending() { close(); }
 
+  bool is_started() const noexcept { return is_started_; }
+  void start(int64_t timeout_ns);  // waits, without the GIL
   int fd() const noexcept { return fd_; }
   py::object result();
   void cancel() noexcept;
@@ -48,6 +50,7 @@ class Pending {
   py::object outputs_;
   std::vector<py::object> keep_;  // arrays that the engine reads in place
   int32_t fd_ = -1;
+  bool is_started_ = false;
 };
 
 class Model {

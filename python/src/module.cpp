@@ -65,6 +65,8 @@ PyObject* predict_model(PyObject* self, PyObject* const* args, Py_ssize_t) {
 void add_model(py::module_& module) {
   py::class_<Pending>(module, "Pending", plain_type(), py::is_final())
       .def_property_readonly("fd", &Pending::fd)
+      .def_property_readonly("is_started", &Pending::is_started)
+      .def("start", &Pending::start, py::arg("timeout_ns"))
       .def("result", &Pending::result)
       .def("cancel", &Pending::cancel)
       .def("close", &Pending::close);

@@ -13,28 +13,48 @@ constexpr uint64_t kCopyBytes = 16 * 1024;
 constexpr uint64_t kKeepBytes = 16 * 1024 * 1024;
 constexpr size_t kMostIdle = 8;
 
+template <typename Body>
+sidecall_status without_gil(const Body& body) {
+  PyThreadState* thread = PyEval_SaveThread();
+  const sidecall_status status = body();
+  PyEval_RestoreThread(thread);
+  return status;
+}
+
 }  // namespace
 
-Slot::Slot(const ModelHandle& model, int64_t rows) : model_(model) {
-  error_.check(sidecall_call_open(model.get(), rows, &call_, error_.get()));
+template <typename Ask>
+void Slot::until_complete(const Ask& ask) {
+  sidecall_status status = ask();
+  while (status != SIDECALL_OK && !error_.holds_all_faults()) status = ask();
+  error_.check(status);
+}
+
+Slot::Slot(const ModelHandle& model, int64_t rows, Kind kind) : model_(model) {
+  const auto open = kind == Kind::kLazy ? sidecall_call_open_lazy : sidecall_call_open;
+  error_.check(without_gil([&] { return open(model.get(), rows, &call_, error_.get()); }));
 }
 
 void Slot::run(int64_t timeout_ns) {
-  sidecall_status status;
-  do {
-    PyThreadState* thread = PyEval_SaveThread();
-    status = sidecall_call_run(call_, timeout_ns, error_.get());
-    PyEval_RestoreThread(thread);
-  } while (status != SIDECALL_OK && !error_.holds_all_faults());
-  error_.check(status);
+  until_complete([&] { return without_gil([&] { return sidecall_call_run(call_, timeout_ns, error_.get()); }); });
 }
 
 void Slot::start(int64_t timeout_ns) {
-  sidecall_status status;
-  do {
-    status = sidecall_call_start(call_, timeout_ns, error_.get());
-  } while (status != SIDECALL_OK && !error_.holds_all_faults());
-  error_.check(status);
+  until_complete([&] { return without_gil([&] { return sidecall_call_start(call_, timeout_ns, error_.get()); }); });
+}
+
+bool Slot::try_start(int64_t timeout_ns) {
+  int32_t is_started = 0;
+  until_complete([&] { return sidecall_call_try_start(call_, timeout_ns, &is_started, error_.get()); });
+  return is_started != 0;
+}
+
+void Slot::resize(int64_t rows) {
+  error_.check(without_gil([&] { return sidecall_call_resize(call_, rows, error_.get()); }));
+}
+
+void Slot::reshape(int32_t input, const std::vector<int64_t>& dims) {
+  error_.check(without_gil([&] { return sidecall_call_reshape(call_, input, dims.data(), static_cast<int32_t>(dims.size()), error_.get()); }));
 }
 
 bool Slot::write(const std::vector<TensorSpec>& specs, PyObject* inputs) {
@@ -115,7 +135,7 @@ std::unique_ptr<Slot> Pool::take_rows(const ModelHandle& model, int64_t rows) {
   }
   if (idle_.size() < kMostIdle) return std::make_unique<Slot>(model, rows);
   std::unique_ptr<Slot> slot = take(0);
-  slot->error().check(sidecall_call_resize(slot->call(), rows, slot->error().get()));
+  slot->resize(rows);
   return slot;
 }
 

@@ -13,7 +13,9 @@ using ModelHandle = std::shared_ptr<sidecall_model>;
 
 class Slot {
  public:
-  Slot(const ModelHandle& model, int64_t rows);
+  enum class Kind { kLazy, kConnected };  // connects to another process when it runs, or now, without the GIL
+
+  Slot(const ModelHandle& model, int64_t rows, Kind kind = Kind::kLazy);
   ~Slot() { sidecall_call_close(call_); }
   Slot(const Slot&) = delete;
   Slot& operator=(const Slot&) = delete;
@@ -22,9 +24,12 @@ class Slot {
   CallError& error() noexcept { return error_; }
   const ModelHandle& model() const noexcept { return model_; }
 
-  // Runs without the GIL. Asks again when there were more faults than room, so that all are reported.
+  // Runs ask again when there were more faults than room, so that all are reported. All but try_start() work without the GIL.
   void run(int64_t timeout_ns);
   void start(int64_t timeout_ns);
+  bool try_start(int64_t timeout_ns);  // false where that would wait for another process
+  void resize(int64_t rows);
+  void reshape(int32_t input, const std::vector<int64_t>& dims);
 
   // Writes small inputs straight into the call's memory. False when one is not exactly like those of the last run.
   bool write(const std::vector<TensorSpec>& specs, PyObject* inputs);
@@ -38,6 +43,9 @@ class Slot {
   bool is_remembered() const noexcept { return !inputs_.empty(); }
 
  private:
+  template <typename Ask>
+  void until_complete(const Ask& ask);
+
   struct Place {
     std::vector<int64_t> dims;
     void* data;

@@ -41,7 +41,8 @@ class FunctionServer {
   }
   FunctionServer(const FunctionServer&) = delete;
   FunctionServer& operator=(const FunctionServer&) = delete;
-  ~FunctionServer() { sidecall_server_close(server_); }
+  ~FunctionServer() { close(); }
+  void close() { sidecall_server_close(std::exchange(server_, nullptr)); }
 
   const std::string& address() const { return address_; }
 

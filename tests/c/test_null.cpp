@@ -85,6 +85,7 @@ TEST_CASE("NULL instead of a call") {
       sidecall_call_get_str(nullptr, 0, 0, &text, &length, error()),
       sidecall_call_run(nullptr, -1, error()),
       sidecall_call_start(nullptr, -1, error()),
+      sidecall_call_try_start(nullptr, -1, &fd, error()),
       sidecall_call_finish(nullptr, 0, error()),
       sidecall_call_fd(nullptr, &fd, error()),
   };
@@ -106,6 +107,7 @@ TEST_CASE("NULL instead of what is read or filled") {
       sidecall_model_open_bytes("x", 1, nullptr, nullptr, error()),
       sidecall_model_open_bytes(nullptr, 1, nullptr, &out, error()),
       sidecall_call_open(model.get(), 1, nullptr, error()),
+      sidecall_call_open_lazy(model.get(), 1, nullptr, error()),
       sidecall_predict_json(model.get(), nullptr, 2, &text, error()),
       sidecall_predict_json(model.get(), "{}", 2, nullptr, error()),
       sidecall_model_verify(model.get(), nullptr, error()),

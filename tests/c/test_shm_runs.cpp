@@ -107,6 +107,54 @@ TEST_CASE("a started run that nobody polls for can be waited for") {
   }
 }
 
+TEST_CASE("a lazy call connects when it runs, and one that may not wait starts without that only") {
+  Fixture f(true);
+  Call call = Call::lazy(f.model);
+  double* x = doubles(call.input(0));
+  *x = 4;
+  CHECK(call.fd() >= 0);
+  CHECK_FALSE(call.try_start());
+  CHECK(f.finish(0) == "NOT_RUN");
+  call.run();
+  CHECK(doubles(call.output(0))[0] == 8);
+  for (int round = 0; round < 100; ++round) {
+    *x = round;
+    REQUIRE(call.try_start());
+    call.finish();
+    REQUIRE(doubles(call.output(0))[0] == 2 * round);
+  }
+  const std::array<int64_t, 2> dims{100'000, 1};
+  call.reshape(0, {dims.data(), 2});  // needs more room than the connection has
+  x = doubles(call.input(0));
+  x[99'999] = 5;
+  CHECK_FALSE(call.try_start());
+  call.start();
+  call.finish();
+  CHECK(doubles(call.output(0))[99'999] == 10);
+  {
+    Call other = Call::lazy(f.model);
+    *doubles(other.input(0)) = 1;
+    other.run();
+  }
+  Call heir = Call::lazy(f.model);
+  *doubles(heir.input(0)) = 1;
+  CHECK(heir.try_start());  // over a connection that was left idle
+  heir.finish();
+  f.server.close();
+  CHECK_FALSE(call.try_start());  // nobody is there
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "UNREACHABLE");
+}
+
+TEST_CASE("a start that may not wait is refused while the server holds on to an earlier run") {
+  Fixture f(false);
+  CHECK(f.run(5 * kMillisecond) == "TIMEOUT");
+  CHECK_FALSE(f.call.try_start());
+  f.gate.open();
+  while (!f.call.try_start()) std::this_thread::yield();
+  f.call.finish();
+  CHECK(doubles(f.call.output(0))[0] == 42);
+}
+
 TEST_CASE("the deadline of a started run makes its descriptor readable, and so does the end of the other's work") {
   Fixture f(false);
   const int fd = f.fd();

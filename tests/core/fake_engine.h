@@ -77,7 +77,7 @@ class Engine final : public sidecall::Engine {
     *to_inputs = inputs;
     *to_outputs = outputs;
   }
-  std::unique_ptr<sidecall::Binding> bind() const override { return std::make_unique<Binding>(*this); }
+  std::unique_ptr<sidecall::Binding> bind(bool) const override { return std::make_unique<Binding>(*this); }
   std::string version() const override { return "fake 1"; }
 
   // A signature of these tensors, and of nothing else yet.

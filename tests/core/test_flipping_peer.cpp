@@ -149,7 +149,7 @@ void run_beside_a_peer(const FlippingCase& sample, int runs) {
   std::vector<TensorSpec> takes, gives;
   engine->describe(&takes, &gives);
   REQUIRE(sidecall::readable_in_place(file, takes) == std::vector<bool>(takes.size(), true));
-  const std::unique_ptr<sidecall::Binding> binding = engine->bind();
+  const std::unique_ptr<sidecall::Binding> binding = engine->bind(false);
   std::vector<std::unique_ptr<SharedInput>> inputs;
   std::vector<std::unique_ptr<Output>> outputs;
   for (size_t i = 0; i < takes.size(); ++i) {

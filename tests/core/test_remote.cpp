@@ -72,6 +72,8 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
     return Progress::kPending;
   }
 
+  bool is_ready() override { return is_free(); }
+
   Progress await(int64_t wait_ns) override {
     std::unique_lock lock(peer_->mutex);
     const auto is_over = [&] { return peer_->has_answered || is_interrupted_; };
@@ -118,7 +120,7 @@ class RemoteEngine final : public sidecall::Engine {
     inputs->push_back(fake::tensor("x", SIDECALL_FLOAT64, {-1}));
     outputs->push_back(fake::tensor("y", SIDECALL_FLOAT64, {-1}));
   }
-  std::unique_ptr<sidecall::Binding> bind() const override { return std::make_unique<RemoteBinding>(peer_); }
+  std::unique_ptr<sidecall::Binding> bind(bool) const override { return std::make_unique<RemoteBinding>(peer_); }
   std::string version() const override { return "a peer"; }
   std::string model_id() const override { return id; }
 
@@ -218,6 +220,25 @@ TEST_CASE("the next run waits for the peer within its own deadline") {
   CHECK(f.peer.num_runs == 2);
   f.peer.answer();
   f.call->finish(0);
+}
+
+TEST_CASE("a start that may not wait is refused while the peer holds on to an earlier run") {
+  Fixture f;
+  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
+  CHECK_FALSE(f.call->try_start(-1));
+  CHECK(f.peer.num_runs == 1);
+  CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_NOT_RUN);
+  f.call->reset();  // not busy
+  CHECK(status_of([&] { f.call->try_start(-1); }) == SIDECALL_MISSING_INPUT);
+  CHECK(status_of([&] { f.call->try_start(0); }) == SIDECALL_INVALID_ARGUMENT);
+  f.call->view_input(0, &f.x);
+  *static_cast<double*>(f.x.data) = 21;
+  f.peer.answer();
+  CHECK(f.call->try_start(-1));
+  CHECK(status_of([&] { f.call->try_start(-1); }) == SIDECALL_BUSY);
+  f.peer.answer();
+  f.call->finish(0);
+  CHECK(f.call->get_f64(0, 0) == 42);
 }
 
 TEST_CASE("a run that was given up does not keep its call busy") {

@@ -97,9 +97,60 @@ def test_asyncio_without_a_thread(served: Callable[..., sidecall.Model]) -> None
     threads = threading.active_count()
     for _ in range(3):
         assert asyncio.run(many()) == [{"prediction": 620.0 + i} for i in range(200)]
+    await_starters()
     assert threading.active_count() == threads
 
 
+def await_starters() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "sidecall-start":
+            thread.join(30)
+
+
+def test_asyncio_while_the_server_stands_still(backend: str) -> None:
+    servers = Servers()
+    try:
+        with sidecall.open(servers.address("matrix.onnx"), backend=backend, wait=30) as model:
+            servers.signal("matrix.onnx", signal.SIGSTOP)
+            try:
+                asyncio.run(asyncio.wait_for(in_vain(model), 20))
+            finally:
+                servers.signal("matrix.onnx", signal.SIGCONT)
+            await_starters()
+            assert asyncio.run(model.apredict(ROW)) == {"prediction": 621.0}
+    finally:
+        servers.close()
+
+
+async def in_vain(model: sidecall.Model) -> None:
+    """No run has a connection yet, and nobody answers who asks for one."""
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.001)
+            turns += 1
+
+    turning = asyncio.create_task(turn())
+    patient = asyncio.create_task(model.apredict(ROW))
+    await asyncio.sleep(0.01)
+    num_files = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(errors.Timeout) as caught:
+            await model.arun({"X": np.ones((1, 4), np.float32)}, timeout=0.05)
+        assert caught.value.retryable
+    outcomes = await asyncio.gather(*[model.apredict(ROW, timeout=0.05) for _ in range(50)], return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [errors.Timeout] * 50
+    assert len(os.listdir("/proc/self/fd")) <= num_files + 1  # what was given up holds nothing
+    waiting = asyncio.create_task(model.apredict(ROW))
+    await asyncio.sleep(0.01)
+    for task in (waiting, patient):
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    turning.cancel()
+    assert turns > 20
 def test_asyncio_deadline_and_cancel(served: Callable[..., sidecall.Model]) -> None:
     model = served("slow.onnx")
     inputs = {"x": np.full(10_000, 0.5, np.float32), "n": np.array(20_000, np.int64)}

@@ -64,6 +64,9 @@ class Servers:
         process.wait(30)
         self._served[model, verify] = self._start(model, verify, address)
 
+    def signal(self, model: str, number: int, verify: str = "error") -> None:
+        self._served[model, verify][1].send_signal(number)
+
     def close(self) -> None:
         for key in list(self._served):
             self._end(key)

@@ -19,17 +19,25 @@ void check_view(const sidecall_view* view) {
   sidecall::check_struct(view, view->struct_size, sizeof *view, sizeof *view, "view");
 }
 
+sidecall_status open_call(const sidecall_model* model, int64_t rows, bool is_lazy, sidecall_call** out_call, sidecall_error* err) {
+  if (out_call != nullptr) *out_call = nullptr;
+  return guard(err, [&] {
+    require(model != nullptr && out_call != nullptr, "model and out_call must not be NULL");
+    const sidecall::Model& opened = *model->model;
+    *out_call = new sidecall_call{model->model, model->specs, {opened.signature(), opened.engine(), opened.ignores_extra(), rows, is_lazy}};
+  });
+}
+
 }  // namespace
 
 extern "C" {
 
 sidecall_status sidecall_call_open(const sidecall_model* model, int64_t rows, sidecall_call** out_call, sidecall_error* err) {
-  if (out_call != nullptr) *out_call = nullptr;
-  return guard(err, [&] {
-    require(model != nullptr && out_call != nullptr, "model and out_call must not be NULL");
-    const sidecall::Model& opened = *model->model;
-    *out_call = new sidecall_call{model->model, model->specs, {opened.signature(), opened.engine(), opened.ignores_extra(), rows}};
-  });
+  return open_call(model, rows, false, out_call, err);
+}
+
+sidecall_status sidecall_call_open_lazy(const sidecall_model* model, int64_t rows, sidecall_call** out_call, sidecall_error* err) {
+  return open_call(model, rows, true, out_call, err);
 }
 
 void sidecall_call_close(sidecall_call* call) { delete call; }
@@ -165,6 +173,14 @@ sidecall_status sidecall_call_run(sidecall_call* call, int64_t timeout_ns, sidec
 
 sidecall_status sidecall_call_start(sidecall_call* call, int64_t timeout_ns, sidecall_error* err) {
   return guard(err, [&] { use(call).start(timeout_ns); });
+}
+
+sidecall_status sidecall_call_try_start(sidecall_call* call, int64_t timeout_ns, int32_t* out_started, sidecall_error* err) {
+  if (out_started != nullptr) *out_started = 0;
+  return guard(err, [&] {
+    require(out_started != nullptr, "out_started must not be NULL");
+    *out_started = use(call).try_start(timeout_ns) ? 1 : 0;
+  });
 }
 
 sidecall_status sidecall_call_finish(sidecall_call* call, int64_t wait_ns, sidecall_error* err) {

@@ -30,8 +30,6 @@ sidecall_model_options with_defaults(const sidecall_model_options* options) {
   require(known.extra == SIDECALL_EXTRA_ERROR || known.extra == SIDECALL_EXTRA_IGNORE,
           "options.extra: expected a SIDECALL_EXTRA_* value, got another number");
   require(known.allow_exec == 0 || known.allow_exec == 1, "options.allow_exec: expected 0 or 1, got another number");
-  require(known.lazy_calls == 0 || known.lazy_calls == 1, "options.lazy_calls: expected 0 or 1, got another number");
-  require(known.reserved == 0, "options.reserved: expected 0, got another number");
   require(known.timeout_ns == -1 || known.timeout_ns > 0, "options.timeout_ns: expected more than 0, or -1, got another number");
   require(known.wait_ns >= -1, "options.wait_ns: expected 0 or more, or -1, got less");
   return known;

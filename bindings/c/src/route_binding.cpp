@@ -32,8 +32,9 @@ bool has_strings(const std::vector<TensorSpec>& specs) {
 
 }  // namespace
 
-RouteBinding::RouteBinding(RouteShared* shared)
+RouteBinding::RouteBinding(RouteShared* shared, bool is_lazy)
     : shared_(shared),
+      is_lazy_(is_lazy),
       inputs_(shared->inputs),
       outputs_(shared->outputs, has_strings(shared->inputs)),
       input_data_(shared->inputs.size(), nullptr),
@@ -63,7 +64,7 @@ bool RouteBinding::has_room() const { return channel_ != nullptr && wanted_respo
 // First the memory, which there may be nobody to ask for: then nothing has changed.
 void RouteBinding::allocate_input(int32_t input, const Dims& dims) {
   is_laid_out_ = false;
-  if (shared_->is_lazy) return allocate_own(input, dims);
+  if (is_lazy_) return allocate_own(input, dims);
   const bool has_place = inputs_.find_place(input, dims, channel_ ? channel_->request_bytes() : 0);
   if (!has_place || !has_room()) move(deadline_of(-1));
   inputs_.shape(input, dims);
@@ -86,12 +87,29 @@ void RouteBinding::borrow_input(int32_t input, const void* data, const Dims& dim
   inputs_.borrow(input, data);
 }
 
-// To a channel with room for everything. Inputs that lie in the old one stay there, for their owner to write, and are copied at each run.
-void RouteBinding::move(shm::Deadline deadline) {
+RouteBinding::Sizes RouteBinding::wanted_sizes() const {
   const shm::Served& served = shared_->client.served();
-  const uint64_t request = slot_bytes(inputs_.wanted_bytes(), channel_ ? channel_->request_bytes() : 0, served.max_request_bytes);
-  const uint64_t response = slot_bytes(wanted_response(), channel_ ? channel_->response_bytes() : 0, served.max_response_bytes);
-  std::unique_ptr<shm::Channel> fresh = with_core_errors([&] { return shared_->client.borrow(request, response, deadline); });
+  return {slot_bytes(inputs_.wanted_bytes(), channel_ ? channel_->request_bytes() : 0, served.max_request_bytes),
+          slot_bytes(wanted_response(), channel_ ? channel_->response_bytes() : 0, served.max_response_bytes)};
+}
+
+// To a channel with room for everything.
+void RouteBinding::move(shm::Deadline deadline) {
+  const Sizes sizes = wanted_sizes();
+  adopt(with_core_errors([&] { return shared_->client.borrow(sizes.request, sizes.response, deadline); }));
+}
+
+// The same, where one is there already.
+bool RouteBinding::move_to_idle() {
+  const Sizes sizes = wanted_sizes();
+  std::unique_ptr<shm::Channel> fresh = with_core_errors([&] { return shared_->client.borrow_idle(sizes.request, sizes.response); });
+  if (fresh == nullptr) return false;
+  adopt(std::move(fresh));
+  return true;
+}
+
+// Inputs that lie in the old channel stay there, for their owner to write, and are copied at each run.
+void RouteBinding::adopt(std::unique_ptr<shm::Channel> fresh) {
   const int fresh_fd = epoll_ ? watch(fresh.get()) : -1;
   inputs_.move(channel_ ? channel_->request() : nullptr);
   {
@@ -205,6 +223,11 @@ void RouteBinding::take() {
   read_answer();
 }
 
+bool RouteBinding::is_ready() {
+  const bool is_usable = is_laid_out() && with_core_errors([&] { return channel_->is_free() && channel_->is_alive(); });
+  return is_usable || (move_to_idle() && is_laid_out());
+}
+
 bool RouteBinding::is_free() {
   return with_core_errors([&] { return channel_ == nullptr || channel_->is_free(); });
 }
@@ -220,7 +243,7 @@ int RouteBinding::watch(shm::Channel* channel) {
 }
 
 int RouteBinding::fd() {
-  if (channel_ == nullptr && !shared_->is_lazy) move(deadline_of(-1));
+  if (channel_ == nullptr && !is_lazy_) move(deadline_of(-1));
   if (channel_) with_core_errors([&] { channel_->fd(); });  // says FORKED where that is so
   if (epoll_) return epoll_.get();
   epoll_.reset(epoll_create1(EPOLL_CLOEXEC));

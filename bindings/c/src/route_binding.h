@@ -24,15 +24,14 @@ struct RouteShared {
   shm::Client client;
   std::vector<TensorSpec> inputs, outputs;
   std::atomic<uint64_t> answer_hint{0};  // bytes of answers that did not fit their slot: later calls make room for them
-  const bool is_lazy;                    // bindings connect when they run, and keep their inputs in memory of their own
 
-  RouteShared(std::unique_ptr<shm::Endpoint> endpoint, const shm::ClientOptions& options, bool lazy)
-      : client(std::move(endpoint), options), is_lazy(lazy) {}
+  RouteShared(std::unique_ptr<shm::Endpoint> endpoint, const shm::ClientOptions& options) : client(std::move(endpoint), options) {}
 };
 
 class RouteBinding final : public Binding, public RemoteRun {
  public:
-  explicit RouteBinding(RouteShared* shared);
+  // `is_lazy`: it connects when it runs, and keeps its inputs in memory of its own.
+  RouteBinding(RouteShared* shared, bool is_lazy);
   ~RouteBinding() override;
 
   void allocate_input(int32_t input, const Dims& dims) override;
@@ -58,6 +57,7 @@ class RouteBinding final : public Binding, public RemoteRun {
 
   void expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) override;
   Progress begin(int64_t timeout_ns) override;
+  bool is_ready() override;
   Progress await(int64_t wait_ns) override;
   void take() override;
   void* known_output(int32_t output) override { return outputs_.data(output); }
@@ -65,10 +65,17 @@ class RouteBinding final : public Binding, public RemoteRun {
   int fd() override;
 
  private:
+  struct Sizes {
+    uint64_t request, response;
+  };
+
   void allocate_own(int32_t input, const Dims& dims);
   uint64_t wanted_response() const;
+  Sizes wanted_sizes() const;
   bool has_room() const;
+  bool move_to_idle();
   void move(shm::Deadline deadline);
+  void adopt(std::unique_ptr<shm::Channel> fresh);
   void retire(std::unique_ptr<shm::Channel> channel);
   void release_retired();
   bool is_laid_out();
@@ -78,10 +85,11 @@ class RouteBinding final : public Binding, public RemoteRun {
   int watch(shm::Channel* channel);
 
   RouteShared* const shared_;
+  const bool is_lazy_;
   RouteInputs inputs_;
   RouteOutputs outputs_;
   std::vector<void*> input_data_;
-  std::vector<Buffer> own_inputs_;  // where it is lazy
+  std::vector<Buffer> own_inputs_;  // of a lazy one
 
   std::unique_ptr<shm::Channel> channel_;
   std::mutex channel_lock_;                             // for who interrupts; the owner takes it only to replace the channel

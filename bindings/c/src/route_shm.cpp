@@ -27,7 +27,7 @@ class RouteEngine final : public Engine {
     *inputs = shared_->inputs;
     *outputs = shared_->outputs;
   }
-  std::unique_ptr<Binding> bind() const override { return std::make_unique<RouteBinding>(shared_.get()); }
+  std::unique_ptr<Binding> bind(bool is_lazy) const override { return std::make_unique<RouteBinding>(shared_.get(), is_lazy); }
   std::string version() const override { return label_; }
   std::string model_id() const override { return shared_->client.model_id(); }
 
@@ -63,7 +63,7 @@ std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_m
   return with_core_errors([&] {
     shm::ClientOptions client_options;
     client_options.wait_ns = options.wait_ns;
-    auto shared = std::make_unique<RouteShared>(endpoint_of(uri, options), client_options, options.lazy_calls == 1);
+    auto shared = std::make_unique<RouteShared>(endpoint_of(uri, options), client_options);
     const shm::Served& served = shared->client.served();
     Origin origin;
     origin.label = "server '" + (starts_with(uri, kShm) ? uri : std::string("exec:")) + "'";

@@ -203,7 +203,7 @@ void FunctionEngine::describe(std::vector<TensorSpec>* inputs, std::vector<Tenso
   *outputs = tensors_.outputs;
 }
 
-std::unique_ptr<Binding> FunctionEngine::bind() const { return std::make_unique<FunctionBinding>(*this); }
+std::unique_ptr<Binding> FunctionEngine::bind(bool) const { return std::make_unique<FunctionBinding>(*this); }
 
 }  // namespace sidecall
 

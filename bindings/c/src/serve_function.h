@@ -19,7 +19,7 @@ class FunctionEngine final : public Engine {
       : tensors_(std::move(inputs), std::move(outputs)), specs_(tensors_), handler_(handler), context_(context) {}
 
   void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override;
-  std::unique_ptr<Binding> bind() const override;
+  std::unique_ptr<Binding> bind(bool is_lazy) const override;
   std::string version() const override { return "the served function"; }
 
   const std::vector<TensorSpec>& inputs() const { return tensors_.inputs; }

@@ -273,15 +273,6 @@ class Staging {
     }
   }
 
-  /** Is any string longer than so many bytes? */
-  hasLonger(bytes) {
-    const size = this.rows * this.layout.names.length
-    for (let at = 0; at < size; ++at) {
-      if (this.kinds[at] === STRING && this.lengths[at] > bytes) return true
-    }
-    return false
-  }
-
   /** Hands everything to core's setters. */
   set(native) {
     native.clear(this.rows)

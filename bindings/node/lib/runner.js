@@ -7,7 +7,7 @@ const { closed } = require('./errors.js')
 const { Pace, turn } = require('./pace.js')
 const { Layout, Staging, isRecord, nameOf } = require('./records.js')
 const { Gate, submit } = require('./tasks.js')
-const { LONG_TEXT, Workspace } = require('./workspace.js')
+const { Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
 const MAX_KEPT_REMOTE = 32 // each is a connection, and the kernel limits how many descriptors may watch one server
@@ -152,8 +152,7 @@ class Runner {
         staging.write(workspace.inputs)
       } else {
         staging.set(workspace.native)
-        if (workspace.rows !== rows) workspace.reshape()
-        if (this.gate !== null && staging.hasLonger(LONG_TEXT)) workspace.isSettled = false
+        if (workspace.rows !== rows) workspace.isShapeStale = true
         workspace.rows = rows
       }
       return workspace

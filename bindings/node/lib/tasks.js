@@ -160,12 +160,7 @@ class Task {
     const { workspace } = this
     try {
       workspace.prepare()
-      if (workspace.gate !== null && !workspace.isSettled) {
-        this.pass(workspace.gate)
-        return true
-      }
-      workspace.isSettled = false
-      const isStarted = workspace.native.start(this.remainingNs(), workspace.gate !== null)
+      const isStarted = workspace.native.start(this.remainingNs())
       if (isStarted === null) this.pass(workspace.gate)
       if (!isStarted) return isStarted === null
     } catch (error) {
@@ -225,7 +220,6 @@ class Task {
     if (isReleasedOnly) return this.settle(this.reject, error)
     --numStarted
     if (error === undefined) {
-      this.workspace.succeed()
       this.estimate?.noteBack(now() - this.started)
       this.succeed()
     } else {

@@ -11,8 +11,6 @@ const { Refusal, inferDims, readTensor } = require('./tensors.js')
 // Up to here a copy is cheaper than telling the engine of other memory (0.4 us).
 const LARGE_BYTES = 32 * 1024
 const BULKY_BYTES = 1024 * 1024
-// Bytes of a string that another process has room for in any case.
-const LONG_TEXT = 32
 
 function isSame(a, b) {
   if (a.length !== b.length) return false
@@ -65,10 +63,7 @@ class Workspace {
   /** `gate`: of tasks.js, where runs happen in another process; else null. */
   constructor(native, signature, rows, gate) {
     this.gate = gate
-    this.isSettled = false // the last run succeeded, and the next needs no other room: starting it waits for nobody
     this.isCancelled = false
-    this.isOpenEnded = false // only runs tell how much room outputs need
-    this.longest = LONG_TEXT // mean length of strings of an output that there was room for
     this.task = null // the asynchronous run under way
     this.native = new addon.Call(native, rows, (error, isReleasedOnly) => this.task.onFinish(error, isReleasedOnly))
     this.run = this.native.run // takes nothing and gives nothing
@@ -90,14 +85,9 @@ class Workspace {
     return input.view
   }
 
-  reshape() {
-    this.isShapeStale = true
-    this.isSettled = false
-  }
-
   setDims(input, dims) {
     input.inferred = -1
-    if (input.dims === null || !isSame(input.dims, dims)) this.reshape()
+    if (input.dims === null || !isSame(input.dims, dims)) this.isShapeStale = true
     input.dims = dims
   }
 
@@ -167,7 +157,6 @@ class Workspace {
   giveStrings(input, strings, dims, wanted) {
     if (wanted !== undefined && strings.length !== count(wanted)) this.refuse(input, new Refusal('shape', `${strings.length} strings`))
     const { bytes, ends } = encodeStrings(strings)
-    if (bytes.length > strings.length * LONG_TEXT) this.isSettled = false
     this.native.giveStrings(input.index, input.spec.type, dims, bytes, ends)
     this.setDims(input, dims)
   }
@@ -175,7 +164,6 @@ class Workspace {
   /** After shapes of inputs changed: memory for outputs whose shape follows from them. */
   settle() {
     const all = this.native.outputDims()
-    this.isOpenEnded = all.includes(null)
     for (const output of this.outputs) {
       const dims = all[output.index] && Object.freeze(all[output.index])
       output.view = null
@@ -191,12 +179,8 @@ class Workspace {
   /** The last run's tensor of an output, in memory that nobody else has. */
   take(output) {
     if (output.view !== null) return withDims(new output.Class(output.view), output.dims)
-    const [dims, raw, bytes] = this.native.readOutput(output.index)
+    const [dims, raw] = this.native.readOutput(output.index)
     const { Class } = output
-    if (output.isString && bytes > raw.length * this.longest) {
-      this.longest = bytes / raw.length
-      this.isSettled = false
-    }
     return withDims(output.isString ? raw : new Class(raw), Object.freeze(dims))
   }
 
@@ -224,14 +208,8 @@ class Workspace {
 
   execute(timeoutNs) {
     if (this.isShapeStale) this.settle()
-    this.isSettled = false
     if (timeoutNs === -1) this.run()
     else this.native.runUntil(timeoutNs)
-    this.succeed()
-  }
-
-  succeed() {
-    this.isSettled = !this.isOpenEnded
   }
 
   /** Elements that were read for the next run. */
@@ -261,4 +239,4 @@ class Workspace {
   }
 }
 
-module.exports = { LONG_TEXT, Workspace }
+module.exports = { Workspace }

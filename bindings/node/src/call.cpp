@@ -58,7 +58,7 @@ Call::Call(const Napi::CallbackInfo& info) : ObjectWrap(info), environment_(*inf
   const sidecall_model* model = Model::Unwrap(info[0].As<Napi::Object>())->handle();
   const int64_t rows = info[1].As<Napi::Number>().Int64Value();
   sidecall_call* opened = nullptr;
-  environment_->check(sidecall_call_open(model, rows, &opened, environment_->error()));
+  environment_->check(sidecall_call_open_lazy(model, rows, &opened, environment_->error()));
   std::unique_ptr<sidecall_call, void (*)(sidecall_call*)> handle(opened, sidecall_call_close);
   inputs_.resize(static_cast<size_t>(sidecall_model_num_inputs(model)));
   outputs_.resize(static_cast<size_t>(sidecall_model_num_outputs(model)));
@@ -148,15 +148,17 @@ void Call::note_started() {
   Ref();
 }
 
-// start(timeoutNs, mayRefuse): null where something came over the connection while it was idle, most likely its end, and it may refuse: then
-// startOnThread is to be used. False when the queue is full; otherwise onFinish(error, isReleasedOnly) follows, twice where a run was told to end.
+// start(timeoutNs): null where it would have to wait for another process: then startOnThread is to be used. False when the queue is full; otherwise
+// onFinish(error, isReleasedOnly) follows, twice where a run was told to end.
 Napi::Value Call::start(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   watch();
-  if (poll_->is_paused() && info[1].ToBoolean()) return env.Null();
-  const sidecall_status status = sidecall_call_start(handle_, info[0].As<Napi::Number>().Int64Value(), environment_->error());
+  int32_t is_started = 0;
+  const sidecall_status status =
+      sidecall_call_try_start(handle_, info[0].As<Napi::Number>().Int64Value(), &is_started, environment_->error());
   if (status == SIDECALL_BUSY && !is_busy()) return Napi::Boolean::New(env, false);
   environment_->check(status);
+  if (is_started == 0) return env.Null();
   note_started();
   return Napi::Boolean::New(env, true);
 }

@@ -142,14 +142,13 @@ Napi::Value Call::own_output(const Napi::CallbackInfo& info) {
   return buffer;
 }
 
-// readOutput(output): [dims, data, bytes] of the last run, where data is a fresh ArrayBuffer or an array of strings.
+// readOutput(output): [dims, data] of the last run, where data is a fresh ArrayBuffer or an array of strings.
 Napi::Value Call::read_output(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   sidecall_view view = SIDECALL_VIEW_INIT;
   environment_->check(sidecall_call_output(handle_, info[0].As<Napi::Number>().Int32Value(), &view, environment_->error()));
-  auto result = Napi::Array::New(env, 3);
+  auto result = Napi::Array::New(env, 2);
   result[0U] = make_dims(env, view);
-  result[2U] = Napi::Number::New(env, static_cast<double>(view.data_bytes));
   if (view.offsets == nullptr) {
     Napi::ArrayBuffer buffer = make_buffer(*environment_, view.data_bytes);
     if (view.data_bytes > 0) std::copy_n(static_cast<const char*>(view.data), view.data_bytes, static_cast<char*>(buffer.Data()));

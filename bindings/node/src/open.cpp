@@ -51,7 +51,6 @@ void read_options(const Napi::Object& from, Opening* opening) {
   opening->options.allow_exec = static_cast<int32_t>(number_of(from, "allowExec"));
   opening->options.timeout_ns = number_of(from, "timeoutNs");
   opening->options.wait_ns = number_of(from, "waitNs");
-  opening->options.lazy_calls = 1;
   const auto read_path = [&](const char* name, std::string* to) -> const char* {
     const Napi::Value value = from.Get(name);
     if (!value.IsString()) return nullptr;

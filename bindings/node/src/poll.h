@@ -20,7 +20,6 @@ class Poll {
   // While nobody waits for `fd`: what is readable then would be told again and again.
   void pause();
   void resume();  // nothing where it is not paused
-  bool is_paused() const { return is_paused_; }
 
   // Nothing is called afterwards but `on_closed`, from the loop; frees the object. The descriptor must stay open until this returns.
   void close(std::function<void()> on_closed);

@@ -201,9 +201,6 @@ typedef struct sidecall_model_options {
   int64_t wait_ns;            /* how long to wait for a server that is still starting, at open and when it restarts; 0 does not wait, -1 forever */
   const char *onnxruntime;    /* path of the ONNX Runtime library; NULL searches (see sidecall_engine_describe) */
   const char *onnxruntime_package; /* for bindings: where their package manager put one, tried in its place of the search; or NULL */
-  int32_t lazy_calls;         /* 1: of another process a call connects when it runs or starts, not before, and its inputs are copied at each run, so
-                               * that nothing else waits for the other process: for event loops, which start from a thread what may have to connect */
-  int32_t reserved;           /* 0 */
 } sidecall_model_options;
 
 /* Fills `options` with the defaults and sets struct_size. NULL is fine.   Since 0.1. */
@@ -362,9 +359,13 @@ SIDECALL_API sidecall_status sidecall_predict_json(const sidecall_model *model, 
  * Other free dimensions start at 1 and are set by sidecall_call_reshape. Every input must be given before the first run:
  * through its view, by copy, by binding, or feature by feature; features start as missing.
  * Of another process a call has a connection of its own, and inputs lie in memory that both share. It is kept for the next call. Whatever changes shapes
- * may have to ask for a larger one, and then fails as sidecall_call_run too. Where lazy_calls is set, only runs connect.
+ * may have to ask for a larger one, and then fails as sidecall_call_run too.
  * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY; of another process as sidecall_call_run.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_open(const sidecall_model *model, int64_t rows, sidecall_call **out_call, sidecall_error *err);
+
+/* As sidecall_call_open, for event loops: of another process the call connects when it runs or starts, not before, and its inputs lie in memory of
+ * this one, copied at each run, so that only runs wait for the other process. In process there is no difference.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model, int64_t rows, sidecall_call **out_call, sidecall_error *err);
 
 /* Cancels a pending run, waits until the engine lets go of the buffers, and releases the call; never waits for another process. NULL is
  * fine; cannot fail.   Since 0.1. */
@@ -500,6 +501,11 @@ SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t time
  * the engine. In process a bounded pool of threads works on all started calls; what runs in another process needs no thread here.
  * Fails as sidecall_call_run for what can be seen beforehand, and with BUSY when the queue is full.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
+
+/* As sidecall_call_start, from a thread that must not wait, as that of an event loop. Where the start would have to wait for another process, to connect or
+ * until it lets go of an earlier run, nothing happens and *out_started is 0: then call sidecall_call_start from another thread. Otherwise it is 1.
+ * Fails as sidecall_call_start, with BUSY also while the engine of this process has not let go of an earlier run.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_call_try_start(sidecall_call *call, int64_t timeout_ns, int32_t *out_started, sidecall_error *err);
 
 /* Waits up to `wait_ns` (0 only looks and never blocks; -1 waits for ever) for the run that was started, and takes its outcome. Answers
  * BUSY when it is not over yet: ask again. A run whose own deadline has passed, or that was cancelled, is over

@@ -357,6 +357,13 @@ class Call {
     detail::check([&](sidecall_error *err) { return sidecall_call_open(model.get(), rows, &call_, err); });
   }
 
+  /* sidecall_call_open_lazy: connects to another process when it runs. */
+  static Call lazy(const Model &model, int64_t rows = 1) {
+    Call call;
+    detail::check([&](sidecall_error *err) { return sidecall_call_open_lazy(model.get(), rows, &call.call_, err); });
+    return call;
+  }
+
   Call(Call &&other) noexcept : call_(std::exchange(other.call_, nullptr)) {}
   Call &operator=(Call &&other) noexcept {
     std::swap(call_, other.call_);
@@ -461,6 +468,13 @@ class Call {
     detail::check_rows([&](sidecall_error *err) { return sidecall_call_start(call_, timeout_ns, err); });
   }
 
+  /* The same, but false where it would have to wait for another process. */
+  bool try_start(int64_t timeout_ns = -1) {
+    int32_t started = 0;
+    detail::check_rows([&](sidecall_error *err) { return sidecall_call_try_start(call_, timeout_ns, &started, err); });
+    return started != 0;
+  }
+
   /* Waits for it and takes its outcome. Throws BUSY while it is not over, TIMEOUT when its deadline passed. */
   void finish(int64_t wait_ns = -1) {
     detail::check_rows([&](sidecall_error *err) { return sidecall_call_finish(call_, wait_ns, err); });
@@ -479,6 +493,8 @@ class Call {
   sidecall_call *get() const noexcept { return call_; }
 
  private:
+  Call() = default;
+
   sidecall_status set_text(int64_t row, int32_t feature, std::string_view value, sidecall_error *err) {
     return sidecall_call_set_str(call_, row, feature, value.data(), value.size(), err);
   }
