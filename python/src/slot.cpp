@@ -54,7 +54,8 @@ void Slot::resize(int64_t rows) {
 }
 
 void Slot::reshape(int32_t input, const std::vector<int64_t>& dims) {
-  error_.check(without_gil([&] { return sidecall_call_reshape(call_, input, dims.data(), static_cast<int32_t>(dims.size()), error_.get()); }));
+  error_.check(
+      without_gil([&] { return sidecall_call_reshape(call_, input, dims.data(), static_cast<int32_t>(dims.size()), error_.get()); }));
 }
 
 bool Slot::write(const std::vector<TensorSpec>& specs, PyObject* inputs) {
