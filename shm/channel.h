@@ -76,7 +76,8 @@ struct Channel::State {
   bool await_free(Deadline end, const std::atomic<bool>& stop);
   bool spin();                           // true when there is news
   Outcome sleep();                       // until there is an outcome, or kPending after a request was sent again
-  bool wait_for_socket(bool* is_first);  // true when the server is gone
+  bool wait_for_socket(bool* is_first);  // true when the server is gone, or will not answer any more
+  bool is_lost();                        // it is ending, and has the request
 
   // ---- channel_fd.cpp ----
 
@@ -104,6 +105,7 @@ struct Channel::State {
   // The connection. `request` and `response` outlive it.
   Socket socket;
   Fd pidfd;
+  std::optional<pid_t> pid;  // of the pidfd; found out on first use
   Mapping request, response;
   std::vector<Mapping> retired;  // responses of other sizes, now zeroes
   uint64_t granted = 0;          // bytes of the response slot

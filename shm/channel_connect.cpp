@@ -26,6 +26,7 @@ void Channel::State::connect(Deadline deadline, Deadline patience) {
   granted = welcome.response_bytes;
   socket = std::move(connection.socket);
   pidfd = std::move(connection.pidfd);
+  pid.reset();
   sequence = sleeping = rung = 0;
   peer_cpu = 0;
   layout_sent = may_be_same = is_table_known = false;

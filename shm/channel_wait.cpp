@@ -1,13 +1,15 @@
 // Waiting for an answer: a few hundred nanoseconds of polling where that pays, then sleep on the socket.
 #include "channel.h"
 #include "fault.h"
+#include "process.h"
 
 namespace sidecall::shm {
 namespace {
 
-constexpr int64_t kLookAtSocket = 1000 * 1000;     // while polling
-constexpr int64_t kSliceNeeds = 20 * 1000 * 1000;  // receive_soon is as exact as the kernel's tick, 10 ms at worst
-constexpr int kPollsPerLook = 64;                  // poll() in a program's own loop
+constexpr int64_t kLookAtSocket = 1000 * 1000;        // while polling
+constexpr int64_t kSliceNeeds = 20 * 1000 * 1000;     // receive_soon is as exact as the kernel's tick, 10 ms at worst
+constexpr int64_t kLookAtProcess = 10 * 1000 * 1000;  // asleep
+constexpr int kPollsPerLook = 64;                     // poll() in a program's own loop
 
 Deadline at_once() { return Deadline::after(0); }
 
@@ -55,10 +57,18 @@ bool Channel::State::wait_for_socket(bool* is_first) {
   }
   const int fds[3] = {socket.fd(), pidfd.get(), cancel_event()};
   if (is_cancelled.load(std::memory_order_seq_cst)) return false;  // see cancel_number
-  const unsigned ready = wait_readable(fds, 3, end);
+  const unsigned ready = wait_readable(fds, 3, Deadline::earlier(end, Deadline::after(kLookAtProcess)));
+  if (ready == 0) return is_lost();
   if (ready & 4u) clear_event();
   if (ready & 3u) read_socket(&is_gone);
   return is_gone || (ready & 2u) != 0;
+}
+
+// Acquire: partner of the server's store before it touches the request. One that it never took goes to its successor, after the hang-up.
+bool Channel::State::is_lost() {
+  if (!is_pending || response_head()->mark.load(std::memory_order_acquire) < sequence) return false;
+  if (!pid) pid = pid_of(pidfd.get());
+  return is_ending(*pid);
 }
 
 Outcome Channel::State::sleep() {
