@@ -276,6 +276,7 @@ int64_t Call::agree_on_rows() const {
 // `rows` of the call, and the named dimensions of its inputs.
 std::optional<Dims> Call::output_dims(int32_t index, int64_t rows, const NamedDims& named) const {
   const TensorSpec& spec = signature_.outputs[static_cast<size_t>(index)];
+  if (!spec.is_shaped) return std::nullopt;
   const int64_t width = signature_.output_width[static_cast<size_t>(index)];
   Dims dims = spec.dims;
   for (size_t i = 0; i < dims.size(); ++i) {

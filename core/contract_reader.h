@@ -21,6 +21,7 @@ class JsonNode {
   JsonNode(const rapidjson::Value* value, std::string path) : value_(value), path_(std::move(path)) {}
 
   bool exists() const { return value_ != nullptr && !value_->IsNull(); }
+  bool is_null() const { return value_ != nullptr && value_->IsNull(); }
   JsonNode member(const char* key) const;  // throws when this is no object; absent members do not exist
   std::vector<JsonNode> elements() const;  // throws when this is no array
 

@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdint>
 #include <functional>
+#include <optional>
 
 #include "error.h"
 #include "platform.h"
@@ -38,6 +39,16 @@ struct External {
   std::string offset;
   std::string length;
 };
+
+// The last field of that number in a message; nothing where there is none.
+std::optional<std::string_view> find_field(std::optional<std::string_view> message, uint64_t number) {
+  std::optional<std::string_view> found;
+  Reader reader(message.value_or(std::string_view()));
+  for (Field field; reader.next(&field);) {
+    if (field.number == number && field.is_bytes) found = field.bytes;
+  }
+  return found;
+}
 
 // Finds every TensorProto with data_location EXTERNAL, in the order of the file. Message by message, only the fields
 // that can hold a tensor further down are entered.
@@ -194,6 +205,16 @@ OnnxFile::OnnxFile(std::string bytes, const std::string& folder, const std::stri
   if (!has_graph) throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected an ONNX model, got content without a graph");
   num_nodes_ = externals.num_nodes;
   external_files_ = confine(externals.found, folder_, label);
+}
+
+bool OnnxFile::has_output_shape(std::string_view name) const {
+  constexpr uint64_t kOutput = 12, kName = 1, kType = 2, kTensor = 1, kShape = 2;
+  Reader reader(std::string_view(bytes_).substr(graph_at_, graph_bytes_));
+  for (Field field; reader.next(&field);) {
+    if (field.number != kOutput || !field.is_bytes || find_field(field.bytes, kName) != name) continue;
+    return find_field(find_field(find_field(field.bytes, kType), kTensor), kShape).has_value();
+  }
+  return false;
 }
 
 void OnnxFile::add_metadata(std::pair<std::string, std::string> entry, const std::string& label) {

@@ -29,6 +29,9 @@ class OnnxFile {
   // The value of a key of metadata_props; nullptr when there is none.
   const std::string* metadata(std::string_view key) const;
 
+  // Whether the graph gives its output of that name a shape; a scalar has one.
+  bool has_output_shape(std::string_view name) const;
+
   // docs/contract.md, model.id.
   std::string compute_id() const;
 

@@ -112,7 +112,12 @@ OrtEngine::OrtEngine(const OnnxFile& file, const std::string& label, const OrtLi
   check(api(), api()->SessionGetInputCount(session, &num_inputs), what);
   check(api(), api()->SessionGetOutputCount(session, &num_outputs), what);
   for (size_t i = 0; i < num_inputs; ++i) inputs_.push_back(read_spec(true, i, label));
-  for (size_t i = 0; i < num_outputs; ++i) outputs_.push_back(read_spec(false, i, label));
+  for (size_t i = 0; i < num_outputs; ++i) {
+    outputs_.push_back(read_spec(false, i, label));
+    // ONNX Runtime tells no shape, which it may have inferred, as that of a scalar.
+    TensorSpec& spec = outputs_.back();
+    spec.is_shaped = !spec.dims.empty() || file.has_output_shape(spec.name);
+  }
 }
 
 Owned<OrtSessionOptions> OrtEngine::make_options(const OnnxFile& file) const {

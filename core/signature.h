@@ -18,6 +18,7 @@ struct TensorSpec {
   int32_t dtype = 0;
   Dims dims;  // -1 where free
   std::vector<std::string> dim_names;
+  bool is_shaped = true;  // false where the graph gives an output no shape, not even a rank; then `dims` is empty
   bool has_rows() const { return !dims.empty() && dims[0] < 0; }
 };
 

@@ -29,6 +29,12 @@ void write_member(Writer* writer, const char* key, int64_t number) {
   writer->Int64(number);
 }
 
+void write_dims(Writer* writer, const Dims& dims) {
+  writer->StartArray();
+  for (const int64_t dim : dims) writer->Int64(dim);
+  writer->EndArray();
+}
+
 void write_tensors(Writer* writer, const char* key, const std::vector<TensorSpec>& specs) {
   writer->Key(key);
   writer->StartArray();
@@ -37,9 +43,8 @@ void write_tensors(Writer* writer, const char* key, const std::vector<TensorSpec
     write_member(writer, "name", spec.name);
     write_member(writer, "dtype", dtype_name(spec.dtype));
     writer->Key("dims");
-    writer->StartArray();
-    for (const int64_t dim : spec.dims) writer->Int64(dim);
-    writer->EndArray();
+    if (spec.is_shaped) write_dims(writer, spec.dims);
+    else writer->Null();
     writer->Key("dim_names");
     writer->StartArray();
     for (const std::string& name : spec.dim_names) write_string(writer, name);
@@ -101,13 +106,16 @@ void write_list(Writer* writer, const char* key, const Items& items, Write write
   writer->EndArray();
 }
 
-TensorSpec read_tensor(const JsonNode& node) {
+// `may_lack_shape`: null stands for it.
+TensorSpec read_tensor(const JsonNode& node, bool may_lack_shape) {
   TensorSpec spec;
   const JsonNode name = node.member("name"), dtype = node.member("dtype"), dims = node.member("dims"), dim_names = node.member("dim_names");
   spec.name = name.text();
   if (spec.name.find('\0') != std::string::npos) name.fail("a name", "one with a NUL");
   spec.dtype = dtype_from_name(dtype.text());
   if (spec.dtype == 0) dtype.fail("an element type", "'" + dtype.text() + "'");
+  spec.is_shaped = !(may_lack_shape && dims.is_null());
+  if (!spec.is_shaped) return spec;
   if (dims.size() > kMaxRank) dims.fail("at most " + std::to_string(kMaxRank) + " dimensions", std::to_string(dims.size()));
   for (const JsonNode& dim : dims.elements()) {
     spec.dims.push_back(dim.integer());
@@ -124,9 +132,9 @@ TensorSpec read_tensor(const JsonNode& node) {
   return spec;
 }
 
-void read_tensors(const JsonNode& list, std::vector<TensorSpec>* specs) {
+void read_tensors(const JsonNode& list, bool may_lack_shapes, std::vector<TensorSpec>* specs) {
   for (const JsonNode& node : list.elements()) {
-    TensorSpec spec = read_tensor(node);
+    TensorSpec spec = read_tensor(node, may_lack_shapes);
     const bool is_known = std::any_of(specs->begin(), specs->end(), [&](const TensorSpec& other) { return other.name == spec.name; });
     if (is_known) node.member("name").fail("a name of its own", "'" + spec.name + "' again");
     specs->push_back(std::move(spec));
@@ -160,8 +168,8 @@ void read_signature_text(std::string_view text, const std::string& where, int32_
     parse_json(std::string(text), &document);
     const JsonNode root(&document, "/");
     root.require_unique_keys();
-    read_tensors(root.member("inputs"), inputs);
-    read_tensors(root.member("outputs"), outputs);
+    read_tensors(root.member("inputs"), false, inputs);
+    read_tensors(root.member("outputs"), true, outputs);
   } catch (const Error& error) {
     Fault fault = error.faults().empty() ? Fault() : error.faults().front();
     fault.status = status;

@@ -59,9 +59,9 @@ Tensor ServerSlot::shape(size_t index, const int64_t* dims, uint32_t rank, bool 
   Tensor tensor;
   tensor.dtype = spec.dtype;
   tensor.rank = rank;
-  bool fits = rank == spec.dims.size() && rank <= kMaxRank;
+  bool fits = rank <= kMaxRank && (!spec.is_shaped || rank == spec.dims.size());
   for (uint32_t i = 0; fits && i < rank; ++i) {
-    fits = spec.dims[i] < 0 || spec.dims[i] == dims[i];
+    fits = !spec.is_shaped || spec.dims[i] < 0 || spec.dims[i] == dims[i];
     tensor.dims[i] = dims[i];
   }
   fits = fits && count_elements(dims, rank, &tensor.elements);
@@ -71,8 +71,9 @@ Tensor ServerSlot::shape(size_t index, const int64_t* dims, uint32_t rank, bool 
     fits = count_bytes(spec.dtype, tensor.elements, &tensor.bytes);
   }
   if (!fits) {
-    handler_bug("output '" + spec.name + "': expected shape " + describe(spec.dims.data(), static_cast<uint32_t>(spec.dims.size())) +
-                ", got " + describe(dims, rank));
+    const std::string wanted =
+        spec.is_shaped ? describe(spec.dims.data(), static_cast<uint32_t>(spec.dims.size())) : "of up to 16 dimensions";
+    handler_bug("output '" + spec.name + "': expected shape " + wanted + ", got " + describe(dims, rank));
   }
   return tensor;
 }

@@ -20,11 +20,12 @@ std::string text_of(const int64_t* dims, size_t rank) {
 }
 
 void check_dims(const TensorEntry& entry, const TensorSpec& spec, const char* what) {
-  if (entry.rank != spec.dims.size())
+  if (spec.is_shaped && entry.rank != spec.dims.size())
     refuse(what, spec.name, "expected rank " + std::to_string(spec.dims.size()) + ", got " + std::to_string(entry.rank));
+  const std::vector<int64_t>& dims = spec.dims;
   for (size_t i = 0; i < entry.rank; ++i)
-    if (entry.dims[i] < 0 || (spec.dims[i] >= 0 && spec.dims[i] != entry.dims[i]))
-      refuse(what, spec.name, "expected shape " + text_of(spec.dims.data(), entry.rank) + ", got " + text_of(entry.dims, entry.rank));
+    if (entry.dims[i] < 0 || (spec.is_shaped && dims[i] >= 0 && dims[i] != entry.dims[i]))
+      refuse(what, spec.name, "expected shape " + text_of(dims.data(), dims.size()) + ", got " + text_of(entry.dims, entry.rank));
   for (size_t i = entry.rank; i < kMaxRank; ++i)
     if (entry.dims[i] != 0) refuse(what, spec.name, "expected zeroes beyond the rank");
 }

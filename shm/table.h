@@ -20,11 +20,12 @@ void snapshot(T* copy, const void* shared) noexcept {
   asm volatile("" : : "r"(copy) : "memory");
 }
 
-// What a tensor must be: an input or output of the signature. -1 in `dims` is free.
+// What a tensor must be: an input or output of the signature. -1 in `dims` is free, and all of it where it is not shaped.
 struct TensorSpec {
   std::string name;
   int32_t dtype = 0;
   std::vector<int64_t> dims;
+  bool is_shaped = true;
 };
 
 // A tensor in a slot: the checked copy of its entry. It lies inside the slot; dims and bytes fit each other; nothing of it lies where the peer can write.

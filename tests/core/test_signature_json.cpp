@@ -47,6 +47,18 @@ std::string feature(const std::string& name, const std::string& type, const std:
 
 }  // namespace
 
+TEST_CASE("an output may lack a shape, an input may not") {
+  Signature signature;
+  signature.outputs.push_back(fake::tensor("y", SIDECALL_FLOAT32, {}));
+  signature.outputs.push_back(fake::tensor("z", SIDECALL_FLOAT32, {}));
+  signature.outputs[0].is_shaped = false;
+  const Tensors tensors = read(sidecall::signature_text(signature));
+  REQUIRE(tensors.outputs.size() == 2);
+  CHECK_FALSE(tensors.outputs[0].is_shaped);
+  CHECK(tensors.outputs[1].is_shaped);
+  CHECK(refusal(R"([{"name": "x", "dtype": "float32", "dims": null}])").find("dims") != std::string::npos);
+}
+
 TEST_CASE("a signature survives being text") {
   const fake::RecordsModel model;
   const std::string text = sidecall::signature_text(model.signature);

@@ -73,7 +73,7 @@ std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_m
     const std::string_view signature = served.signature;
     read_signature_text(signature.substr(0, signature.find('\n')), origin.label, SIDECALL_PROTOCOL, &shared->inputs, &shared->outputs);
     std::vector<shm::TensorSpec> outputs;
-    for (const TensorSpec& spec : shared->outputs) outputs.push_back({spec.name, spec.dtype, spec.dims});
+    for (const TensorSpec& spec : shared->outputs) outputs.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
     shared->client.set_outputs(std::move(outputs));
     return Model::open_engine(std::make_unique<RouteEngine>(std::move(shared), origin.label), origin, options);
   });

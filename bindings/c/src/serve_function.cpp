@@ -82,8 +82,10 @@ sidecall_request::Output& sidecall_request::shape(int32_t index, const int64_t* 
   require(rank >= 0 && (rank == 0 || dims != nullptr), "dims must not be NULL");
   Output& output = outputs[static_cast<size_t>(index)];
   const Dims& wanted = output.is_known ? output.dims : spec.dims;
-  bool fits = static_cast<size_t>(rank) == wanted.size();
-  for (size_t i = 0; fits && i < wanted.size(); ++i) fits = dims[i] >= 0 && (wanted[i] < 0 || wanted[i] == dims[i]);
+  const auto num_dims = static_cast<size_t>(rank);
+  const bool is_free = !output.is_known && !spec.is_shaped;
+  bool fits = is_free || num_dims == wanted.size();
+  for (size_t i = 0; fits && i < num_dims; ++i) fits = dims[i] >= 0 && (is_free || wanted[i] < 0 || wanted[i] == dims[i]);
   if (!fits) {
     throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, sidecall::describe_tensor(spec.dtype, wanted, &spec.dim_names),
                            sidecall::describe_tensor(spec.dtype, Dims(dims, dims + rank))});

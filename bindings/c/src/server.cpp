@@ -36,7 +36,7 @@ namespace {
 
 std::vector<shm::TensorSpec> channel_specs(const std::vector<TensorSpec>& specs) {
   std::vector<shm::TensorSpec> result;
-  for (const TensorSpec& spec : specs) result.push_back({spec.name, spec.dtype, spec.dims});
+  for (const TensorSpec& spec : specs) result.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
   return result;
 }
 

@@ -42,6 +42,8 @@ def shape_models() -> None:
     write_model(
         "no_shape.onnx", model([("x", "float32", ["N", 2]), ("shape", "int64", [2])], [no_shape], [node("Reshape", ["x", "shape"], ["y"])])
     )
+    unshaped = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)  # and ONNX Runtime infers none
+    write_model("unshaped.onnx", model([("x", "float32", ["N", 3])], [unshaped], [node("FeatureVectorizer", ["x"], ["y"], domain="ai.onnx.ml", inputdimensions=[3])], ml=True))  # fmt: skip
     write_model(
         "static.onnx", model([("x", "float32", [2, 3])], [("y", "float32", [3, 2])], [node("Transpose", ["x"], ["y"], perm=[1, 0])])
     )
@@ -225,6 +227,12 @@ def shapes() -> Cases:
         inputs={"x": f32([2, 2], [1, 2, 3, 4]), "shape": i64([2], [4, 1])},
         outputs={"y": f32([4, 1], [1, 2, 3, 4])},
     )
+    for rows in (1, 3):
+        values = list(range(3 * rows))
+        c.ok(f"unshaped_{rows}", "unshaped.onnx", inputs={"x": f32([rows, 3], values)}, outputs={"y": f32([rows, 3], values)})
+    c.bad("unshaped_width", "unshaped.onnx", "SHAPE_MISMATCH", inputs={"x": f32([2, 4], [1] * 8)})
+    c.bad("unshaped_dtype", "unshaped.onnx", "DTYPE_MISMATCH", inputs={"x": i64([1, 3], [1, 2, 3])})
+    c.bad("unshaped_nothing", "unshaped.onnx", "MISSING_INPUT", inputs={})
     c.bad(
         "no_shape_engine_refuses",
         "no_shape.onnx",

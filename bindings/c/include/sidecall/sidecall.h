@@ -280,7 +280,7 @@ typedef struct sidecall_tensor_spec {
   const int64_t *dims;        /* rank of them; -1 where the dimension is free */
   const char *const *dim_names; /* rank of them; "" where the graph names none */
   int32_t dtype;
-  int32_t rank;
+  int32_t rank;               /* 0 for a scalar, and for an output to which the graph gives no shape: only a run can tell */
   int32_t has_rows;           /* 1 when the first dimension is free: it is the number of rows */
   int32_t reserved;
 } sidecall_tensor_spec;
