@@ -34,7 +34,7 @@ struct Served {
 struct ClientOptions {
   int64_t wait_ns = 0;  // how long to wait for a server that is still starting: at open and when it restarts
   int64_t timeout_ns = INT64_C(30) * 1000 * 1000 * 1000;  // for handshakes that have no call's deadline
-  size_t max_idle = 16;                                   // connections kept for the next borrower
+  size_t max_idle = 64;                                   // connections kept for the next borrower
 };
 
 class Channel;
