@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import signal
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -85,7 +86,8 @@ def parse(description: str, name: str, build_help: str = "CMake's build folder, 
 
 
 def guarded(main: Callable[[], int]) -> int:
-    """main's exit code, or 1 where an answer was wrong."""
+    """main's exit code, or 1 where an answer was wrong. SIGTERM ends it as an exception does: with all that it started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return main()
     except WrongAnswerError as error:

@@ -1,5 +1,6 @@
 """Clients in processes of their own, and rounds in which their approaches alternate. Used by */run.py."""
 
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable
@@ -18,8 +19,11 @@ class Client:
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._process.stdin.close()
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        if kind is not None:  # in the middle of a request, it may wait for a server that stands still
+            self._process.kill()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.wait(timeout=60)
         self._process.stdout.close()
 

@@ -1,6 +1,5 @@
 """`make bench-shm`: the channel beside the machine's floors, iceoryx and in-process calls, alternating in one run. Writes results/shm.json, prints the table and bars."""
 
-import argparse
 import os
 import subprocess
 import sys
@@ -15,10 +14,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common import Bar, Report, WrongAnswerError, describe_versions, print_table
+from common import Bar, Report, WrongAnswerError, describe_versions, guarded, parse, print_table
 from models import Workload, write_workloads
 from rounds import Client, Contender, play
-from servers import MODES, Server, Servers
+from servers import MODES, Server, Servers, bound
 
 HERE = Path(__file__).resolve().parent
 SIZES = [64, 1024, 16 << 10, 256 << 10, 1 << 20, 4 << 20, 16 << 20]
@@ -96,8 +95,8 @@ class Run:
         """A client process, one per program, mode and CPU."""
         key = (*command, mode, cpu)
         if key not in self.clients:
-            pinned = list(command) if cpu is None else ["taskset", "-c", str(cpu), *command]
-            client = Client("python" if "python" in Path(command[0]).name else "c", pinned, self.environment | MODES[mode])
+            name = "python" if "python" in Path(command[0]).name else "c"
+            client = Client(name, bound(list(command), cpu), self.environment | MODES[mode])
             self.clients[key] = self.stack.enter_context(client)
         return self.clients[key]
 
@@ -114,23 +113,7 @@ class Run:
     def play(self, scenario: str, contenders: list[Contender], check=lambda *_: None, rounds: int | None = None) -> None:
         print(f"measuring {scenario}", file=sys.stderr)
         play(contenders, rounds or self.settings.rounds, self.settings.budget_ns, check)
-        for contender in contenders:
-            self.add_row(scenario, contender)
-
-    def add_row(self, scenario: str, contender: Contender, **more: object) -> None:
-        self.report.rows.append(
-            {
-                "scenario": scenario,
-                "rows": 1,
-                "approach": contender.approach,
-                "client": contender.client.name,
-                "p50_us": contender.percentile_us(50),
-                "p99_us": contender.percentile_us(99),
-                "calls": sum(len(times) for times in contender.times),
-                "rounds": len(contender.medians),
-                **more,
-            }
-        )
+        self.report.rows += [contender.row(scenario, 1) for contender in contenders]
 
 
 def measure_echo(run: Run) -> None:
@@ -316,15 +299,12 @@ def find_places() -> dict[str, Place]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--build", type=Path, required=True, help="CMake's build folder, with the benchmarks built")
-    parser.add_argument("--output", type=Path, help="where the results go; benchmarks/results/shm.json by default")
-    parser.add_argument("--quick", action="store_true", help="few calls: shows that all answers are right, says nothing about time")
-    options = parser.parse_args()
+    options = parse(__doc__, "shm")
     report = Report("shm", describe_versions(["sidecall", "numpy", "onnxruntime", "scikit-learn"]) | {"iceoryx": iceoryx_version()})
     environment = {"SIDECALL_ONNXRUNTIME": find_onnxruntime(), "ORT_DISABLE_TELEMETRY": "1"}
     places = find_places()
-    with tempfile.TemporaryDirectory(prefix="sidecall-") as name, ExitStack() as stack:
+    # Where SIGTERM meets a server that is just being started, that may still write.
+    with tempfile.TemporaryDirectory(prefix="sidecall-", ignore_cleanup_errors=True) as name, ExitStack() as stack:
         folder = Path(name)
         (gbm,) = write_workloads(folder, 1, ["gbm"])
         servers = stack.enter_context(Servers(options.build.resolve(), folder, environment))
@@ -350,8 +330,4 @@ def iceoryx_version() -> str:
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except WrongAnswerError as error:
-        print(f"wrong answers:\n{error}", file=sys.stderr)
-        sys.exit(1)
+    sys.exit(guarded(main))

@@ -1,6 +1,6 @@
-"""The processes behind the channel: started for the run, stopped (SIGSTOP) while it is not their turn, so that nobody's polling disturbs another. Used by run.py."""
+"""The processes behind the channel: started for the run, stopped (SIGSTOP) while it is not their turn, so that nobody's polling disturbs another; ended
+with it, however that ends. Used by run.py."""
 
-import contextlib
 import os
 import signal
 import subprocess
@@ -13,23 +13,44 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
+def bound(command: list[str], cpu: int | None) -> list[str]:
+    """The same on that CPU, and killed when this process is: stopped, or waiting for one that is, it would not notice otherwise."""
+    pinned = [] if cpu is None else ["taskset", "-c", str(cpu)]
+    return ["setpriv", "--pdeathsig", "KILL", *pinned, *command]
+
+
+def end(process: subprocess.Popen) -> None:
+    """One that is stopped, too."""
+    process.terminate()
+    process.send_signal(signal.SIGCONT)
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
 class Server:
     """A process that says "ready" on its stdout once it serves."""
 
     def __init__(self, command: list[str], environment: dict[str, str], cpu: int | None, log: Path):
         with log.open("a") as stderr:
             self._process = subprocess.Popen(
-                command,
+                bound(command, cpu),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
                 env=os.environ | environment,
                 text=True,
-                preexec_fn=None if cpu is None else lambda: os.sched_setaffinity(0, {cpu}),
             )
+        self._command, self._log = command, log
+
+    def await_ready(self) -> None:
+        """And stops it."""
         line = self._process.stdout.readline().strip()
         if line != "ready":
-            raise RuntimeError(f"{' '.join(command[:2])}: expected ready, got {line or 'its end'}\n{log.read_text()[-2000:]}")
+            said = self._log.read_text()[-2000:]
+            raise RuntimeError(f"{' '.join(self._command[:2])}: expected ready, got {line or 'its end'}\n{said}")
         self._signal(signal.SIGSTOP)
 
     @property
@@ -48,10 +69,8 @@ class Server:
             self._signal(signal.SIGSTOP)
 
     def close(self) -> None:
-        self._signal(signal.SIGCONT)
+        end(self._process)
         self._process.stdin.close()
-        self._process.terminate()
-        self._process.wait(timeout=30)
         self._process.stdout.close()
 
 
@@ -68,15 +87,14 @@ class Servers:
 
     def __exit__(self, *_: object) -> None:
         for server in self._opened:
-            with contextlib.suppress(Exception):
-                server.close()
+            server.close()
         if self._broker is not None:
-            self._broker.terminate()
-            self._broker.wait(timeout=30)
+            end(self._broker)
 
     def _start(self, command: list[str], mode: str, cpu: int | None) -> Server:
         server = Server(command, self._environment | MODES[mode], cpu, self._folder / "servers.log")
         self._opened.append(server)
+        server.await_ready()
         return server
 
     def _address(self, name: str) -> str:
@@ -110,9 +128,8 @@ class Servers:
 
     def iceoryx(self, mode: str, service: str, cpu: int | None) -> Server:
         if self._broker is None:
-            self._broker = subprocess.Popen(
-                ["iox-roudi", "--monitoring-mode", "off", "--log-level", "off"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            command = bound(["iox-roudi", "--monitoring-mode", "off", "--log-level", "off"], None)
+            self._broker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             time.sleep(1)
         return self._start([str(self._build / "bin" / "bench-shm-iceoryx-server"), mode, service], mode, cpu)
 

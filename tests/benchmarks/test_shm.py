@@ -3,8 +3,10 @@
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -30,11 +32,13 @@ MAY_LACK = {  # on one CPU; without iceoryx
 }
 
 
+RUN = [sys.executable, ROOT / "benchmarks/shm/run.py", "--build", BUILD, "--quick", "--output"]
+
+
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
     output = tmp_path_factory.mktemp("results") / "shm.json"
-    command = [sys.executable, ROOT / "benchmarks/shm/run.py", "--build", BUILD, "--quick", "--output", output]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run([*RUN, output], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(output.read_text(encoding="utf-8"))
 
@@ -59,3 +63,37 @@ def test_every_route_was_measured(document: dict) -> None:
 def test_clients_that_do_nothing_hold_two_descriptors(document: dict) -> None:
     held = next(bar["value"] for bar in document["bars"] if bar["name"] == "idle_client_descriptors")
     assert held <= 2.5  # 20 clients in the short run
+
+
+def living_of(group: int) -> dict[int, str]:
+    """Commands of the group's processes by number, without those that have ended and that nobody has asked for."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            state, _, of_group = (process / "stat").read_text().rsplit(")", 1)[1].split()[:3]
+            if int(of_group) == group and state not in "ZX":
+                found[int(process.name)] = (process / "cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue  # it ended
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
+    last = "bench-shm-iceoryx-client" if (BUILD / "bin/bench-shm-iceoryx-client").is_file() else "bench-shm-client"
+    with subprocess.Popen(
+        [*RUN, tmp_path / "shm.json"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as run:
+        try:
+            while not any(last in command for command in living_of(run.pid).values()):
+                assert run.poll() is None, "it ended too early"
+                time.sleep(0.01)
+            run.send_signal(number)
+            assert run.wait(timeout=60) == (143 if number == signal.SIGTERM else -9)
+            deadline = time.monotonic() + 60
+            while living_of(run.pid) and time.monotonic() < deadline:
+                time.sleep(0.01)
+            assert list(living_of(run.pid).values()) == []
+        finally:
+            for left in living_of(run.pid):
+                os.kill(left, signal.SIGKILL)
