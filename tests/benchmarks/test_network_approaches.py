@@ -13,7 +13,7 @@ NETWORK = ROOT / "benchmarks/network"
 WORKLOADS = ("gbm", "penguins")
 
 sys.path.insert(0, str(NETWORK))
-from approach import Approach, all_approaches, at_of  # noqa: E402
+from approach import Approach, all_approaches, at_of, named  # noqa: E402
 from client_process import ClientProcess  # noqa: E402
 from host import UnavailableError, visit  # noqa: E402
 
@@ -71,6 +71,21 @@ def test_answers_and_ends(approach: Approach, workloads: Path, onnxruntime: Path
                 client.ask(do="close")
         assert host.cost()[1] > 0 or not host.processes
     assert processes_of(tmp_path) == []
+
+
+@pytest.mark.parametrize("client", ["native", "node", "python"])
+def test_a_measurement_whose_time_is_over_at_once_has_a_call(client: str, workloads: Path, onnxruntime: Path, tmp_path: Path) -> None:
+    """As where the machine is so busy that the callers wake up late."""
+    (approach,) = named(APPROACHES, ["in-process"])
+    with (
+        visit(build=BUILD, folder=tmp_path, workloads=workloads, onnxruntime=onnxruntime) as host,
+        ClientProcess(client, host, {}) as process,
+    ):
+        at = at_of(approach.start(host), "gbm")
+        process.ask(do="open", workload=str(workloads / "gbm"), rows=1, transport=approach.transport, body=approach.body, at=at)
+        for clients in (1, 2):
+            measured = process.ask(do="closed", clients=clients, seconds=1e-9, warm_up=1, first=0)
+            assert measured["calls"] >= 1 and measured["p50_us"] > 0
 
 
 def test_every_approach_says_what_a_reader_needs() -> None:

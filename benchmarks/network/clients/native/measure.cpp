@@ -83,7 +83,10 @@ class Loop {
       call_when_due(worker, start);
     } else {
       const int64_t end = start + static_cast<int64_t>(plan_.seconds * 1e9);
-      for (int64_t now = now_ns(); now < end; now = now_ns()) call(worker, next_++, now, worker.times);
+      int64_t now = now_ns();
+      do {  // once at least: on a busy machine the thread may wake up when all is over
+        call(worker, next_++, now, worker.times);
+      } while ((now = now_ns()) < end);
     }
     worker.end_ns = now_ns();
   }
