@@ -19,5 +19,4 @@ def bars_of(collection: Collection) -> list[Bar]:
         ("triton_shm_vs_shm", collection.ratio(("triton-shm", "python"), ("shm-python", "python"), ROW), 50),
     ]
     found = [Bar(name, value, limit, at_least=True) for name, value, limit in asked if value is not None]
-    answers = sum(series.total("wrong") + series.total("lost") for series in collection.series.values())
-    return [*found, Bar("wrong_answers", float(answers), 0)]
+    return [*found, Bar("wrong_answers", float(collection.num_faults), 0)]

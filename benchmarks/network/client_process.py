@@ -21,8 +21,12 @@ class ClientError(RuntimeError):
 
 
 def command_of(client: str, build: Path) -> list[str]:
+    """Raises ClientError where it is not there."""
     if client == "native":
-        return [str(build / "bin" / "bench-network-client")]
+        program = build / "bin" / "bench-network-client"
+        if not program.exists():
+            raise ClientError(f"{program.name} was not built: make bench installs what it needs")
+        return [str(program)]
     if client == "node":
         node = shutil.which("node")
         if node is None:

@@ -63,7 +63,8 @@ class Collection:
     series: dict[tuple[str, str, Cell], Series] = field(default_factory=dict)
     cold: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # seconds, by approach and client
     unavailable: dict[str, str] = field(default_factory=dict)  # by approach: why
-    faults: list[str] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)  # by approach: what was wrong or lost first
+    num_faults: int = 0  # answers that were wrong or lost
 
     def add(self, approach: Approach, client: str, cell: Cell, repetition: int, measured: dict, memory: tuple[float, float]) -> None:
         series = self.series.setdefault((approach.name, client, cell), Series(approach, client, cell))
@@ -72,10 +73,19 @@ class Collection:
         where = f"{approach.name}, {client}, {cell.scenario}"
         for kind in ("wrong", "lost"):
             if measured[kind]:
-                self.faults.append(f"{where}: {measured[kind]} answers {kind}{': ' + measured['error'] if measured['error'] else ''}")
+                reason = f"{where}: {measured[kind]} answers {kind}{': ' + measured['error'] if measured['error'] else ''}"
+                self.fail(approach, reason, measured[kind])
+
+    def fail(self, approach: Approach, reason: str, answers: int = 1) -> None:
+        self.num_faults += answers
+        self.failed.setdefault(approach.name, reason)
+
+    def is_left_out(self, approach: str) -> bool:
+        """Its figures say nothing, also those of repetitions that went well."""
+        return approach in self.failed or approach in self.unavailable
 
     def find(self, approach: str, client: str, cell: Cell) -> Series | None:
-        return self.series.get((approach, client, cell))
+        return None if self.is_left_out(approach) else self.series.get((approach, client, cell))
 
     def ratio(self, above: tuple[str, str], below: tuple[str, str], cell: Cell, key: str = "p50_us") -> float | None:
         """The median of the ratios within a repetition: what disturbed a repetition disturbed both. None where one was not measured."""
@@ -91,13 +101,15 @@ class Collection:
         return None if None in found else min(ratio for ratio in found if ratio is not None)
 
     def rows(self) -> list[dict]:
-        return [series.row() for series in self.series.values()]
+        return [series.row() for series in self.series.values() if not self.is_left_out(series.approach.name)]
 
     def cold_rows(self, approaches: list[Approach]) -> list[dict]:
         """Seconds from nothing to the first right answer, brokers and servers included."""
         titles = {one.name: one for one in approaches}
         rows = []
         for (approach, client), seconds in self.cold.items():
+            if self.is_left_out(approach):
+                continue
             times = sorted(1e6 * one for one in seconds)
             row = {
                 "scenario": "cold start to the first answer",

@@ -20,9 +20,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import bars
 import decompose
 from approach import CLIENTS, Approach, all_approaches, at_of, named
-from client_process import ClientError, ClientProcess
+from client_process import ClientError, ClientProcess, command_of
 from collect import Collection
-from common import RESULTS, Report, WrongAnswerError, describe_versions, print_table
+from common import RESULTS, Report, WrongAnswerError, describe_versions, guarded, print_table
 from host import Host, UnavailableError, visit
 from plan import FULL, GLANCE, QUICK, WORKERS, Cell, Effort, cells_of
 from versions import PACKAGES, programs
@@ -76,7 +76,7 @@ class Run:
         """The order turns around with every repetition."""
         for repetition in range(self.effort.repetitions):
             for approach in self.approaches if repetition % 2 == 0 else reversed(self.approaches):
-                if approach.name not in self.collection.unavailable:
+                if not self.collection.is_left_out(approach.name):
                     self._visit(approach, repetition)
                 self.progress.done()
 
@@ -96,8 +96,12 @@ class Run:
             for client in approach.clients:
                 if client not in self.clients:
                     continue
-                with ClientProcess(client, host, approach.client_environment) as process:
-                    self._measure(approach, client, process, host, at, repetition, start_s)
+                try:
+                    with ClientProcess(client, host, approach.client_environment) as process:
+                        self._measure(approach, client, process, host, at, repetition, start_s)
+                except (WrongAnswerError, ClientError) as error:
+                    self.collection.fail(approach, f"{approach.name}, {client}: {error}")
+                    return
 
     def _measure(
         self, approach: Approach, client: str, process: ClientProcess, host: Host, at: dict, repetition: int, start_s: float
@@ -202,6 +206,11 @@ def main() -> int:
     effort = GLANCE if options.glance else QUICK if options.quick else FULL
     if options.repetitions:
         effort = Effort(**(vars(effort) | {"repetitions": options.repetitions}))
+    try:
+        for client in options.client:
+            command_of(client, options.build.resolve())
+    except ClientError as error:
+        raise SystemExit(f"client {client}: {error}") from None
     import onnxruntime
 
     library = sorted(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*"))[-1]
@@ -216,8 +225,6 @@ def main() -> int:
         run = Run(approaches, workloads, tuple(options.client), effort, options.build.resolve(), folder, library, Progress(visits))
         run.visit_all()
         collection = run.collection
-        if collection.faults:
-            raise WrongAnswerError("\n".join(dict.fromkeys(collection.faults)))
         report = Report("network", describe_versions(PACKAGES) | programs())
         report.rows = collection.rows() + collection.cold_rows(approaches)
         report.bars = bars.bars_of(collection)
@@ -226,6 +233,7 @@ def main() -> int:
             "approaches": [describe(one) for one in approaches],
             "workloads": [{"name": one.name, "title": one.title} for one in workloads],
             "unavailable": collection.unavailable,
+            "failed": collection.failed,
             "decomposition": decompose.measure(run.build, folder, library, collection),
         }
         options.output.parent.mkdir(parents=True, exist_ok=True)
@@ -238,13 +246,21 @@ def main() -> int:
         print(f"\nnot measured: {name}: {reason}")
     print(f"\nwritten to {options.output}")
     if not options.no_report:
-        from page import write as page
+        write_report(document, options.output.parent.parent / "report")
+    report.print_bars()
+    if collection.failed:
+        print("\nwrong or lost answers:\n" + "\n".join(collection.failed.values()), file=sys.stderr)
+    return 1 if collection.failed else 0
 
-        for path in page.write(document, options.output.parent.parent / "report"):
-            print(f"written to {path}")
-    if report.bars:
-        report.print_bars()
-    return 0
+
+def write_report(document: dict, folder: Path) -> None:
+    from page import write as page
+
+    if not page.Results(document).of():
+        print("no report: it begins with one row of gbm, which was not measured")
+        return
+    for path in page.write(document, folder):
+        print(f"written to {path}")
 
 
 def notes_of(effort: Effort, seconds: float) -> list[str]:
@@ -260,14 +276,5 @@ def notes_of(effort: Effort, seconds: float) -> list[str]:
     return notes
 
 
-def guarded() -> int:
-    """Exit code 1 for answers that were wrong or lost, and for a client that could not go on."""
-    try:
-        return main()
-    except (WrongAnswerError, ClientError) as error:
-        print(f"\nwrong or lost answers:\n{error}", file=sys.stderr)
-        return 1
-
-
 if __name__ == "__main__":
-    sys.exit(guarded())
+    sys.exit(guarded(main))

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
 NETWORK = ROOT / "benchmarks/network"
 ASKED = ["in-process", "shm-native", "rest-json", "grpc-cpp-unix"]
-LIAR = f"""
+PEERS = f"""
 import sys
 sys.path[:0] = [{str(NETWORK)!r}, {str(NETWORK.parent)!r}]
 import numpy as np
@@ -28,8 +28,32 @@ class Liar(honest.InProcess):
         (right + 1).tofile(answers)
         return super().start(host)
 
-run.named = lambda *_: [Liar()]
-sys.exit(run.guarded())
+class Deserter(honest.InProcess):
+    def start(self, host):
+        (host.workloads / "null/model.onnx").unlink()
+        return super().start(host)
+
+class Loser(honest.InProcess):
+    def start(self, host):
+        ask = run.ClientProcess.ask
+
+        def lose(client, **request):
+            answer = ask(client, **request)
+            return answer | {{"lost": 1, "error": "gone"}} if request["do"] == "closed" else answer
+
+        run.ClientProcess.ask = lose
+        return super().start(host)
+
+class Late(honest.InProcess):
+    def start(self, host):
+        if host.folder.name.endswith("-0"):
+            return super().start(host)
+        raise RuntimeError("it does not start again")
+
+def measure(bad):
+    run.named = lambda *_: [honest.OnnxRuntime(), bad]  # in this order
+    sys.exit(run.main())
+
 """
 
 
@@ -100,11 +124,39 @@ def test_the_pages_are_whole(results: Path) -> None:
     HTMLParser().feed(page)
 
 
-def test_a_wrong_answer_fails_the_run(tmp_path: Path) -> None:
-    output = tmp_path / "network.json"
-    done = run("-c", LIAR, "--build", BUILD, "--glance", "--workload", "null", "--client", "native", "--no-report", "--output", output)
-    assert done.returncode == 1 and "wrong" in done.stderr
-    assert not output.exists()
+def measure_beside(bad: str, output: Path, *more: str) -> tuple[subprocess.CompletedProcess, dict]:
+    words = ["--build", BUILD, "--glance", "--workload", "null", "--client", "python", "--no-report", "--output", output, *more]
+    done = run("-c", f"{PEERS}measure({bad}())", *words)
+    return done, json.loads(output.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(("bad", "said"), [("Liar", "first answer"), ("Deserter", "model.onnx"), ("Loser", "1 answers lost: gone")])
+def test_an_approach_whose_answer_is_wrong_or_lost_fails_alone(bad: str, said: str, tmp_path: Path) -> None:
+    done, document = measure_beside(bad, tmp_path / "network.json")
+    assert done.returncode == 1 and "wrong or lost" in done.stderr
+    assert set(document["failed"]) == {"in-process"} and said in document["failed"]["in-process"]
+    assert {row["approach"] for row in document["rows"]} == {"onnxruntime"}
+    assert document["bars"] == [{"name": "wrong_answers", "value": 1, "limit": 0, "holds": False}]
+
+
+def test_an_approach_that_starts_only_once_is_not_measured(tmp_path: Path) -> None:
+    done, document = measure_beside("Late", tmp_path / "network.json", "--repetitions", "2")
+    assert done.returncode == 0, done.stderr
+    assert document["unavailable"] == {"in-process": "it does not start again"}
+    assert {row["approach"] for row in document["rows"]} == {"onnxruntime"}
+
+
+def test_a_run_without_one_row_of_gbm_has_no_report(tmp_path: Path) -> None:
+    output = tmp_path / "results/network.json"
+    words = ["--glance", "--only", "in-process", "--workload", "null", "--client", "native", "--output", output]
+    done = run(NETWORK / "run.py", "--build", BUILD, *words)
+    assert done.returncode == 0, done.stderr
+    assert "no report" in done.stdout and output.exists() and not (tmp_path / "report").exists()
+
+
+def test_a_client_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
+    done = run(NETWORK / "run.py", "--build", tmp_path, "--client", "native")
+    assert done.returncode != 0 and done.stderr.startswith("client native: bench-network-client was not built")
 
 
 @pytest.mark.parametrize(("option", "said"), [("--only", "a name or group"), ("--workload", "a name of")])

@@ -41,6 +41,7 @@ class Results:
         first = [name for name in ("gbm", "penguins") if name in titles]  # what most people ask, first
         self.workloads = {name: titles[name] for name in dict.fromkeys([*first, *titles])}
         self.rows = [row for row in document["rows"] if row["load"] != "cold"]
+        self.left_out = document["unavailable"] | document.get("failed", {})  # by approach: why
         self.cold = [row for row in document["rows"] if row["load"] == "cold"]
 
     def of(self, workload: str = "gbm", rows: int = 1, load: str = "closed 1") -> list[dict]:
