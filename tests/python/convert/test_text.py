@@ -75,7 +75,7 @@ def test_any_text(model):
 
     graph = session(to_graph(model, [("text", "string", 1)], precision="float32"))
 
-    @settings(max_examples=60, deadline=None, database=None)
+    @settings(max_examples=60, deadline=None, database=None, derandomize=True)
     @given(st.lists(PIECES, max_size=8).map("".join).filter(lambda t: "\x00" not in t))
     def check(text):
         got = graph.run(None, {"text": np.array([[text]], dtype=object)})[0]
