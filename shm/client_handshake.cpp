@@ -146,8 +146,9 @@ Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, 
       return try_once(endpoint, wish, patience, deadline);
     } catch (const Error& error) {
       const bool again = error.status == SIDECALL_UNREACHABLE && endpoint.has_successor();
-      if (!may_come_later(error.status) || (!again && patience.passed()) || deadline.passed()) throw;
+      if (!may_come_later(error.status) || deadline.passed()) throw;
       if (again) continue;
+      if (patience.passed() || !endpoint.is_worth_waiting()) throw;
     }
     sleep_until(Deadline::earlier(Deadline::after(pause), Deadline::earlier(patience, deadline)));
     pause = std::min<int64_t>(pause * 2, 50 * 1000 * 1000);

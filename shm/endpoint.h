@@ -25,6 +25,9 @@ class Endpoint {
   // After a hang-up during the handshake: the process that the last connection led to was already ending, and another attempt starts a new one.
   virtual bool has_successor() { return false; }
 
+  // After UNREACHABLE: whether somebody may still come. False where what should serve cannot be run, or keeps dying.
+  virtual bool is_worth_waiting() { return true; }
+
   // What is known about a peer that died: " (exit status 3)", or "".
   virtual std::string obituary() { return std::string(); }
 };
@@ -33,7 +36,8 @@ class Endpoint {
 std::unique_ptr<Endpoint> make_socket_endpoint(std::string_view address);
 
 // `command` is what follows "exec:": words in the shell's quoting, without expansion. The child starts with the first connect, is started again when
-// it died (waiting 100 ms, doubling to 5 s), and ends with the endpoint: its control socket hangs up, SIGTERM, SIGKILL after 2 s. Throws INVALID_ARGUMENT.
+// it died (waiting 100 ms, doubling to 5 s; after three short lives in a row no handshake waits for a fourth), and ends with the endpoint: its control
+// socket hangs up, SIGTERM, SIGKILL after 2 s. Throws INVALID_ARGUMENT.
 std::unique_ptr<Endpoint> make_child_endpoint(std::string_view command);
 
 }  // namespace sidecall::shm

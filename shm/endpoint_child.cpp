@@ -16,6 +16,7 @@ constexpr size_t kLoadBytes = 5;
 constexpr int64_t kMillisecond = 1000 * 1000;
 constexpr int64_t kFirstPause = 100 * kMillisecond;
 constexpr int64_t kLongestPause = 5000 * kMillisecond;
+constexpr int64_t kHopelessPause = 4 * kFirstPause;  // that of the third short life in a row
 constexpr int64_t kLongLife = 10000 * kMillisecond;
 constexpr int64_t kTermination = 2000 * kMillisecond;
 constexpr int64_t kObituary = 20 * kMillisecond;  // between its sockets' hang-up and its end
@@ -69,6 +70,11 @@ class ChildEndpoint final : public Endpoint {
     return !guard || (!is_fresh_ && child_.is_over(Deadline::after(kObituary)));
   }
 
+  bool is_worth_waiting() override {
+    const std::unique_lock guard(lock_, std::try_to_lock);
+    return !guard || child_.is_running() || (is_program_ && pause_ < kHopelessPause);
+  }
+
   std::string obituary() override {
     const std::unique_lock guard(lock_, std::try_to_lock);
     if (!guard) return std::string();
@@ -100,7 +106,8 @@ class ChildEndpoint final : public Endpoint {
       }
       if (received.kind == Received::kNothing) {
         if (is_ready_) return true;
-        throw Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child was not ready in time");
+        throw Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child " + (before_.empty() ? "" : "died, and the next one ") +
+                                          "was not ready in time" + before_);
       }
       if (received.bytes != kLoadBytes || message[0] != static_cast<char>(kLoad) || received.num_fds != 0) {
         child_.end(kTermination);
@@ -122,11 +129,12 @@ class ChildEndpoint final : public Endpoint {
     pause_ = std::min(std::max(pause_ * 2, kFirstPause), kLongestPause);
     started_ = now_ns();
     is_ready_ = false;
+    before_ = child_.obituary();
     Socket theirs;
     Socket::pair(&control_, &theirs);
     const int error_number = child_.start(words_, theirs.fd());
-    if (error_number == ENOENT || error_number == EACCES || error_number == ENOEXEC)
-      throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': expected a program, found none of that name that can be run");
+    is_program_ = error_number != ENOENT && error_number != EACCES && error_number != ENOEXEC;
+    if (!is_program_) throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': expected a program, found none of that name that can be run");
     if (error_number != 0) system_failure(SIDECALL_UNREACHABLE, "'" + label_ + "': the child cannot be started", error_number);
   }
 
@@ -138,8 +146,10 @@ class ChildEndpoint final : public Endpoint {
   Socket control_;
   int64_t started_ = 0;
   int64_t pause_ = 0;
-  bool is_ready_ = false;  // its first LOAD has come
-  bool is_fresh_ = false;  // the last connection is the first of its child
+  std::string before_;      // how the child before it ended
+  bool is_program_ = true;  // the last start found something that can be run
+  bool is_ready_ = false;   // its first LOAD has come
+  bool is_fresh_ = false;   // the last connection is the first of its child
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 // exec: programs that serve, die, hang or do not exist; none is left behind.
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include <catch2/catch_test_macros.hpp>
@@ -13,18 +14,19 @@ using namespace raw;
 namespace {
 
 std::unique_ptr<Client> open_child(const std::string& arguments, int64_t timeout_ns = 5 * kSecond,
-                                   const std::string& program = SIDECALL_EXEC_CHILD) {
+                                   const std::string& program = SIDECALL_EXEC_CHILD, int64_t wait_ns = 0) {
   ClientOptions options;
   options.timeout_ns = timeout_ns;
+  options.wait_ns = wait_ns;
   auto client = std::make_unique<Client>(make_child_endpoint("'" + program + "' " + arguments), options);
   client->set_outputs(outputs());
   return client;
 }
 
 int32_t status_of_open(const std::string& arguments, std::string* message, int64_t timeout_ns = 5 * kSecond,
-                       const std::string& program = SIDECALL_EXEC_CHILD) {
+                       const std::string& program = SIDECALL_EXEC_CHILD, int64_t wait_ns = 0) {
   try {
-    open_child(arguments, timeout_ns, program);
+    open_child(arguments, timeout_ns, program, wait_ns);
   } catch (const Error& error) {
     *message = error.message;
     return error.status;
@@ -108,6 +110,38 @@ TEST_CASE("a child that dies at once, does not exist or never answers fails the 
   CHECK(message.find("not ready") != std::string::npos);
   CHECK(status_of_open("liar", &message) == SIDECALL_PROTOCOL);
   CHECK(!has_children());
+}
+
+TEST_CASE("who waits for a child that keeps dying is told how it died, and soon") {
+  const Folder folder;
+  const std::string path = folder.path() + "/starts";
+  const auto open_patiently = [&](const std::string& arguments, std::string* message, int64_t timeout_ns,
+                                  const std::string& program = "/bin/sh") {
+    return status_of_open(arguments, message, timeout_ns, program, 60 * kSecond);
+  };
+  std::string message;
+  CHECK(open_patiently("-c 'echo >> " + path + "; exit 4'", &message, 60 * kSecond) == SIDECALL_UNREACHABLE);
+  CHECK(message.find("exit status 4") != std::string::npos);
+  struct stat starts{};
+  REQUIRE(stat(path.c_str(), &starts) == 0);
+  CHECK(starts.st_size == 3);
+  CHECK(open_patiently("", &message, 60 * kSecond, "/no/such/program") == SIDECALL_UNREACHABLE);
+
+  // The first one dies, the next one is not ready in time.
+  unlink(path.c_str());
+  CHECK(open_patiently("-c 'test -e " + path + " && exec sleep 60; touch " + path + "; exit 5'", &message, 3 * kSecond) ==
+        SIDECALL_TIMEOUT);
+  CHECK(message.find("not ready in time (its child ended with exit status 5)") != std::string::npos);
+  CHECK(!has_children());
+}
+
+TEST_CASE("who waits for a child that needs a second try has it") {
+  const Folder folder;
+  const std::string path = folder.path() + "/died";
+  std::string message;
+  const std::string script = "test -e " + path + " || { touch " + path + "; exit 6; }; exec \"$0\" serve";
+  CHECK(status_of_open("-c '" + script + "' '" SIDECALL_EXEC_CHILD "'", &message, 5 * kSecond, "/bin/sh", 5 * kSecond) == SIDECALL_OK);
+  CHECK(message.empty());
 }
 
 TEST_CASE("a child that died is started again, with a pause") {
