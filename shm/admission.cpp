@@ -91,4 +91,11 @@ std::string refusal(int32_t status, const std::string& text) {
   return message.append(text, 0, length);
 }
 
+void refuse(Socket* socket, int32_t status, const std::string& text) {
+  char unread[sizeof(Hello)];
+  socket->receive(unread, sizeof(unread));
+  const std::string message = refusal(status, text);
+  socket->send(message.data(), message.size());
+}
+
 }  // namespace sidecall::shm

@@ -52,4 +52,7 @@ Grant judge_hello(const void* data, size_t bytes, const Limits& limits);
 // REFUSED, ready to send.
 std::string refusal(int32_t status, const std::string& text);
 
+// Sends it. What the client has sent is taken first: a socket that is closed with something unread takes from the client what it was sent.
+void refuse(Socket* socket, int32_t status, const std::string& text);
+
 }  // namespace sidecall::shm

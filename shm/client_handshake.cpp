@@ -122,14 +122,12 @@ Connection try_once(Endpoint& endpoint, const Wish& wish, Deadline patience, Dea
   Connection connection;
   connection.socket = endpoint.connect(patience, deadline);
   const Hello hello = hello_for(wish);
-  Received received;
   char buffer[sizeof(Refused) + kMaxRefusal + 1];
-  if (connection.socket.send(&hello, sizeof hello) == Sent::kDone) {
-    fault_point("client.hello");
-    received = connection.socket.receive(buffer, sizeof buffer, deadline);
-    if (received.kind == Received::kNothing)
-      throw Error(SIDECALL_TIMEOUT, "'" + endpoint.label() + "': the server did not answer the handshake in time" + endpoint.obituary());
-  }
+  connection.socket.send(&hello, sizeof hello);  // may fail where the server has refused already, and closed
+  fault_point("client.hello");
+  Received received = connection.socket.receive(buffer, sizeof buffer, deadline);
+  if (received.kind == Received::kNothing)
+    throw Error(SIDECALL_TIMEOUT, "'" + endpoint.label() + "': the server did not answer the handshake in time" + endpoint.obituary());
   if (received.kind != Received::kMessage)
     throw Error(SIDECALL_UNREACHABLE, "'" + endpoint.label() + "': the server hung up during the handshake" + endpoint.obituary());
   read_answer(endpoint.label(), buffer, &received, wish, &connection);

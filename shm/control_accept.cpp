@@ -140,8 +140,7 @@ void Control::answer_hello(Socket socket, const PeerCredentials& peer, bool is_a
 
 void Control::refuse(Socket socket, const PeerCredentials& peer, int32_t status, const std::string& text) {
   refused_.add(1);
-  const std::string message = refusal(status, text);
-  socket.send(message.data(), message.size());
+  shm::refuse(&socket, status, text);
   Facts facts;
   facts.number("uid", uint64_t{peer.uid}).number("process", int64_t{peer.pid}).number("status", int64_t{status}).text("message", text);
   log(LogLevel::kWarning, "connection.refused", std::move(facts));

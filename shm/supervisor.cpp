@@ -333,12 +333,8 @@ class Supervisor::Impl {
     return false;
   }
 
-  // Takes what the client has sent: closing a socket with something unread in it takes from the client what it was sent.
   void refuse(Socket socket, int32_t status, const char* text) {
-    char hello[sizeof(Hello)];
-    socket.receive(hello, sizeof hello);
-    const std::string message = refusal(status, text);
-    socket.send(message.data(), message.size());
+    shm::refuse(&socket, status, text);
     ++refused_;
   }
 

@@ -178,9 +178,7 @@ void send_status(Socket& socket, std::string_view json) {
   try {
     judge_hello(buffer, received.bytes, Limits());
   } catch (const Error& error) {
-    const std::string message = refusal(error.status, error.message);
-    socket.send(message.data(), message.size());
-    return;
+    return refuse(&socket, error.status, error.message);
   }
   FileMessage answer{};
   std::memcpy(answer.magic, kMagic, sizeof kMagic);

@@ -3,6 +3,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include "admission.h"
+#include "client_handshake.h"
 #include "raw_server.h"
 
 using namespace raw;
@@ -237,6 +239,20 @@ TEST_CASE("a refusal keeps its status and text; one that is malformed is a viola
       },
   };
   for (const auto& lie : lies) CHECK(refuse_with(lie) == SIDECALL_PROTOCOL);
+}
+
+TEST_CASE("a refusal before HELLO arrives, whatever became of HELLO") {
+  struct Refusing final : Endpoint {
+    const std::string name = "shm:refusing";
+    const std::string& label() const noexcept override { return name; }
+    Socket connect(Deadline, Deadline) override {
+      Socket ours, theirs;
+      Socket::pair(&ours, &theirs);
+      refuse(&theirs, SIDECALL_OUT_OF_MEMORY, "no file descriptors left");
+      return ours;
+    }
+  } endpoint;
+  CHECK(status_of([&] { shake_hands(endpoint, Wish(), Deadline::after(0), Deadline::after(5 * kSecond)); }) == SIDECALL_OUT_OF_MEMORY);
 }
 
 TEST_CASE("servers that hang up, stall or are not there have a status each") {

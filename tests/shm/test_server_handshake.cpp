@@ -249,7 +249,7 @@ TEST_CASE("a server without descriptors tells one and serves the others again la
   rlimit before{};
   getrlimit(RLIMIT_NOFILE, &before);
   std::vector<shm::Socket> waiting;
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < 4; ++i) {
     waiting.emplace_back(shm::Fd(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0)));
   }
   const int highest = dup(0);
@@ -262,6 +262,10 @@ TEST_CASE("a server without descriptors tells one and serves the others again la
   std::memcpy(address.sun_path, server.path.c_str(), server.path.size());
   for (const shm::Socket& socket : waiting) ::connect(socket.fd(), reinterpret_cast<sockaddr*>(&address), sizeof(address));
   CHECK(raw::receive(&waiting[0]).refusal() == SIDECALL_OUT_OF_MEMORY);
+  // The refusal must arrive also where HELLO has come before it.
+  const shm::Hello hello = raw::hello(shm::kOpen);
+  for (int i = 1; i < 4; ++i) waiting[i].send(&hello, sizeof(hello));
+  for (int i = 1; i < 3; ++i) CHECK(raw::receive(&waiting[i]).refusal() == SIDECALL_OUT_OF_MEMORY);
   CHECK(client.echo(2, 2.0F));
   setrlimit(RLIMIT_NOFILE, &before);
   CHECK(Client(server.path).echo(1, 1.0F));
