@@ -13,6 +13,7 @@
 
 #include "error.h"
 #include "mapping_registry.h"
+#include "signals_blocked.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436
@@ -99,9 +100,7 @@ int become(const Plan& plan) noexcept {
 
 // All signals wait meanwhile: a handler of the program would run in memory that it shares with the child.
 pid_t spawn(const Plan& plan, volatile int* error_number) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const SignalsBlocked blocked;
 #ifdef SIDECALL_ONE_MAPPING
   // ThreadSanitizer turns vfork() into fork(), whose handlers would close what the child needs. Why a program did not start is not known then.
   const auto pid = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
@@ -113,7 +112,6 @@ pid_t spawn(const Plan& plan, volatile int* error_number) {
     _exit(127);
   }
   if (pid < 0) *error_number = errno;
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
   return pid;
 }
 

@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/random.h>
@@ -17,6 +16,7 @@
 #include <utility>
 
 #include "error.h"
+#include "signals_blocked.h"
 
 namespace sidecall::shm {
 
@@ -34,20 +34,6 @@ constexpr int64_t kTellAgain = 20 * 1000 * 1000;
 constexpr unsigned kSourceShift = 56;
 
 [[noreturn]] void refuse_argument(const std::string& text) { throw Error(SIDECALL_INVALID_ARGUMENT, text); }
-
-// Host programs handle signals on their own threads.
-class SignalsBlocked {
- public:
-  SignalsBlocked() noexcept {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~SignalsBlocked() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
 
 void check(const Service& service, const ServerOptions& options, const Limits& limits) {
   if (service.model_id.size() != 0 && service.model_id.size() != sizeof(Welcome::model_id)) {

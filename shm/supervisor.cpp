@@ -10,7 +10,6 @@
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
-#include <csignal>
 #include <cstring>
 #include <deque>
 #include <list>
@@ -21,6 +20,7 @@
 #include "admission.h"
 #include "listener.h"
 #include "peek.h"
+#include "signals_blocked.h"
 #include "supervisor_status.h"
 
 namespace sidecall::shm {
@@ -30,17 +30,6 @@ constexpr size_t kMaxHeld = 64;       // connections that wait for a worker
 constexpr size_t kMaxQuestions = 32;  // STATUS that waits for an answer
 constexpr int kRetryMs = 5;           // while every worker's control socket is full
 constexpr int64_t kAnswerNs = INT64_C(1000) * 1000 * 1000;
-
-// The host's signals are not for our threads.
-template <typename Body>
-std::thread start_quiet_thread(Body body) {
-  sigset_t all, before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  std::thread thread(body);
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  return thread;
-}
 
 }  // namespace
 
@@ -58,8 +47,9 @@ class Supervisor::Impl {
     const std::string path = socket_path(address_, &is_default);
     if (connect_to(path, &error) || error == EAGAIN) throw Error(SIDECALL_BUSY, "cannot listen at '" + path + "': another server is there");
     watch(wake_.get(), kWake);
-    control_thread_ = start_quiet_thread([this] { control(); });
-    answer_thread_ = start_quiet_thread([this] { answer(); });
+    const SignalsBlocked blocked;
+    control_thread_ = std::thread([this] { control(); });
+    answer_thread_ = std::thread([this] { answer(); });
   }
 
   ~Impl() {
