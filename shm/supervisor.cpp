@@ -215,7 +215,7 @@ class Supervisor::Impl {
       case kWorker:
         return hear(static_cast<int32_t>(low));
       default:
-        return greet(static_cast<int>(low));
+        return static_cast<void>(greet(static_cast<int>(low)));
     }
   }
 
@@ -235,13 +235,20 @@ class Supervisor::Impl {
   }
 
   void admit(Fd fd) {
-    const bool is_admitted = admission_.admits(peer_credentials(fd.get()));
-    if (waiting_.size() >= options_.max_half_open) {  // those who are not admitted cannot push out others
-      const auto denied = std::find_if(waiting_.begin(), waiting_.end(), [](const Waiting& each) { return !each.is_admitted; });
-      waiting_.erase(denied != waiting_.end() ? denied : waiting_.begin());
-    }
-    watch(fd.get(), kHello + static_cast<uint32_t>(fd.get()));
+    const int number = fd.get();
+    const bool is_admitted = admission_.admits(peer_credentials(number));
+    watch(number, kHello + static_cast<uint32_t>(number));
     waiting_.push_back({std::move(fd), Deadline::after(options_.hello_ns), is_admitted});
+    if (waiting_.size() <= options_.max_half_open) return;
+    // Those who are not admitted go first: they cannot push out others.
+    const auto denied = std::find_if(waiting_.begin(), waiting_.end(), [](const Waiting& each) { return !each.is_admitted; });
+    const auto oldest = denied != waiting_.end() ? denied : waiting_.begin();
+    if (!greet(oldest->fd.get())) drop_silent(oldest);
+  }
+
+  void drop_silent(std::list<Waiting>::iterator one) {
+    log(LogLevel::kWarning, "connection.silent", Facts().number("uid", uint64_t{peer_credentials(one->fd.get()).uid}).take());
+    waiting_.erase(one);
   }
 
   uint64_t count_connections() const {
@@ -250,17 +257,21 @@ class Supervisor::Impl {
     return connections;
   }
 
-  // The first message of a connection is there, or its end.
-  void greet(int number) {
+  // Looks for the first message of a connection, or its end. False where neither has come.
+  bool greet(int number) {
     const auto found = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& each) { return each.fd.get() == number; });
-    if (found == waiting_.end()) return;
+    if (found == waiting_.end()) return true;
     const Peeked first = peek(number);
-    if (first == Peeked::kNotYet) return;
+    if (first == Peeked::kNotYet) return false;
     ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, number, nullptr);
     Fd fd = std::move(found->fd);
     const bool is_admitted = found->is_admitted;
     waiting_.erase(found);
-    if (first == Peeked::kGone) return;
+    if (first != Peeked::kGone) answer_hello(std::move(fd), is_admitted, first);
+    return true;
+  }
+
+  void answer_hello(Fd fd, bool is_admitted, Peeked first) {
     if (!is_admitted) {
       log(LogLevel::kWarning, "connection.denied", Facts().number("uid", uint64_t{peer_credentials(fd.get()).uid}).take());
       return refuse(Socket(std::move(fd)), SIDECALL_DENIED, "this user is not admitted");
@@ -301,7 +312,7 @@ class Supervisor::Impl {
   }
 
   void drop_late() {
-    while (!waiting_.empty() && waiting_.front().deadline.passed()) waiting_.pop_front();
+    while (!waiting_.empty() && waiting_.front().deadline.passed()) drop_silent(waiting_.begin());
   }
 
   void hand_over_held() {

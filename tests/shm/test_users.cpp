@@ -1,0 +1,130 @@
+// Other users at the door, of a server and of a supervisor: who is admitted is answered, who is not cannot be in the way. Only root can be others.
+#include <catch2/catch_test_macros.hpp>
+
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "raw_client.h"
+#include "server_host.h"
+#include "shm/supervisor.h"
+
+using host::Host;
+
+namespace shm = sidecall::shm;
+
+namespace {
+
+constexpr uint32_t kFriend = 1001, kStranger = 1002;
+
+// Of this thread alone; those of the server stay who they are.
+void become(uint32_t uid) {
+  if (syscall(SYS_setresuid, -1, uid, -1) != 0) throw std::runtime_error("setresuid");
+}
+
+shm::Socket connect_as(uint32_t uid, const std::string& path) {
+  become(uid);
+  shm::Socket socket = raw::connect(path);
+  become(0);
+  return socket;
+}
+
+bool is_open(const shm::Socket& socket) { return !socket.is_hung_up(); }
+
+shm::ServerOptions options_for(int64_t hello_ns, uint32_t max_half_open) {
+  shm::ServerOptions options;
+  options.allowed_uids = {kFriend};
+  options.hello_ns = hello_ns;
+  options.max_half_open = max_half_open;
+  return options;
+}
+
+// A server, or one behind a supervisor, in a folder that everybody may enter.
+struct Door {
+  Door(bool is_supervised, int64_t hello_ns, uint32_t max_half_open)
+      : server(host::numbers(), host::echo, options_for(hello_ns, max_half_open)) {
+    std::filesystem::permissions(std::filesystem::path(server.path).parent_path(), std::filesystem::perms(0755));
+    if (!is_supervised) return;
+    path = server.folder / "supervisor.sock";
+    shm::ServerOptions options = options_for(hello_ns, max_half_open);
+    options.log = [this](shm::LogLevel, const char* event, const std::string& facts) {
+      const std::lock_guard<std::mutex> lock(mutex);
+      log += std::string(event) + " " + facts + "\n";
+    };
+    supervisor = std::make_unique<shm::Supervisor>(path, options);
+    server.server.control(supervisor->add(1).release(), 1000000000);
+    if (!supervisor->listen(shm::Deadline::after(INT64_C(10000000000)))) throw std::runtime_error("no worker");
+  }
+
+  bool has_logged(const std::string& event, uint32_t uid) {
+    const std::string user = "\"uid\":" + std::to_string(uid);
+    if (!supervisor) return server.facts_of(event).find(user) != std::string::npos;
+    const std::lock_guard<std::mutex> lock(mutex);
+    return log.find(event + " {" + user) != std::string::npos;
+  }
+
+  Host server;
+  std::string path = server.path;
+  std::mutex mutex;
+  std::string log;
+  std::unique_ptr<shm::Supervisor> supervisor;  // last: it logs until it ends
+};
+
+raw::Answer ask(shm::Socket* socket) {
+  const shm::Hello hello = raw::hello(shm::kOpen);
+  return raw::ask(socket, &hello, sizeof(hello));
+}
+
+}  // namespace
+
+TEST_CASE("users are admitted by name, and others told that they are not") {
+  if (geteuid() != 0) return;
+  for (const bool is_supervised : {false, true}) {
+    CAPTURE(is_supervised);
+    Door door(is_supervised, INT64_C(10000000000), 64);
+    for (const uint32_t uid : {uint32_t{0}, kFriend}) {
+      shm::Socket socket = connect_as(uid, door.path);
+      CHECK(ask(&socket).kind() == shm::kWelcome);
+    }
+    shm::Socket socket = connect_as(kStranger, door.path);
+    CHECK(ask(&socket).refusal() == SIDECALL_DENIED);
+    CHECK(host::eventually([&] { return door.has_logged(is_supervised ? "connection.denied" : "connection.refused", kStranger); }));
+  }
+}
+
+TEST_CASE("who is not admitted pushes out nobody who is") {
+  if (geteuid() != 0) return;
+  for (const bool is_supervised : {false, true}) {
+    CAPTURE(is_supervised);
+    Door door(is_supervised, INT64_C(100000000000), 2);
+    shm::Socket first = connect_as(kFriend, door.path), second = connect_as(0, door.path);
+    for (int i = 0; i < 3; ++i) {
+      shm::Socket stranger = connect_as(kStranger, door.path);
+      CHECK(raw::is_closed(&stranger));
+    }
+    CHECK(host::eventually([&] { return door.has_logged("connection.silent", kStranger); }));
+    REQUIRE(is_open(first));
+    CHECK(ask(&first).kind() == shm::kWelcome);
+
+    // A HELLO that has come in time is answered, whoever comes next.
+    std::vector<shm::Socket> crowd;
+    const shm::Hello hello = raw::hello(shm::kOpen);
+    second.send(&hello, sizeof(hello));
+    for (int i = 0; i < 3; ++i) crowd.push_back(connect_as(kFriend, door.path));
+    CHECK(raw::receive(&second).kind() == shm::kWelcome);
+    CHECK(raw::is_closed(&crowd[0]));
+    CHECK(ask(&crowd[2]).kind() == shm::kWelcome);
+  }
+}
+
+TEST_CASE("who says nothing is closed, and the log says who it was") {
+  if (geteuid() != 0) return;
+  for (const bool is_supervised : {false, true}) {
+    CAPTURE(is_supervised);
+    Door door(is_supervised, 30000000, 64);
+    shm::Socket silent = connect_as(kFriend, door.path);
+    CHECK(raw::is_closed(&silent));
+    CHECK(host::eventually([&] { return door.has_logged("connection.silent", kFriend); }));
+  }
+}
