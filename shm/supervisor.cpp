@@ -380,18 +380,20 @@ class Supervisor::Impl {
   std::deque<Fd> held_;         // for a worker
   std::deque<Fd> questions_;
   uint64_t refused_ = 0;
-  std::thread control_thread_;
-  std::thread answer_thread_;
+  std::thread control_thread_, answer_thread_;
 };
 
 Supervisor::Supervisor(std::string address, ServerOptions options)
     : impl_(std::make_unique<Impl>(std::move(address), std::move(options))) {}
-Supervisor::~Supervisor() = default;
+Supervisor::~Supervisor() { close(); }
 Fd Supervisor::add(int32_t worker) { return impl_->add(worker); }
 void Supervisor::remove(int32_t worker) noexcept { impl_->remove(worker); }
 int32_t Supervisor::num_ready() const { return impl_->num_ready(); }
 bool Supervisor::listen(Deadline deadline) { return impl_->listen(deadline); }
 std::string Supervisor::status() { return impl_->status(); }
-void Supervisor::close() noexcept { impl_.reset(); }
+void Supervisor::close() noexcept {
+  if (mark_.is_forked()) static_cast<void>(impl_.release());  // the child has none of the threads that it would wait for
+  impl_.reset();
+}
 
 }  // namespace sidecall::shm

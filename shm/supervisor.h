@@ -10,7 +10,8 @@
 
 namespace sidecall::shm {
 
-// Functions may be called from any thread. One thread of its own accepts and hands over, another answers STATUS.
+// Functions may be called from any thread. One thread of its own accepts and hands over, another answers STATUS. A forked child must not use it, but
+// may destroy it.
 class Supervisor {
  public:
   // `address` is what follows "shm:". Of `options` only admission, max_connections, max_half_open, hello_ns and log count. Throws INVALID_ARGUMENT,
@@ -41,6 +42,7 @@ class Supervisor {
  private:
   class Impl;
   std::unique_ptr<Impl> impl_;
+  ForkMark mark_;
 };
 
 }  // namespace sidecall::shm

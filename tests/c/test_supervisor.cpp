@@ -1,6 +1,7 @@
 // Workers behind one address: connections go to the one with the fewest, who is not ready waits, who is gone is forgotten.
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch_all.hpp>
@@ -243,6 +244,25 @@ TEST_CASE("a supervisor that ends refuses whoever waits and removes its address"
   client.join();
   CHECK(heard == "UNREACHABLE");
   CHECK(access(address.substr(4).c_str(), F_OK) != 0);
+}
+
+TEST_CASE("a supervisor is closed in a forked child without harm to its parent") {
+  const std::string address = fresh_address();
+  Supervisor supervisor(address);
+  const sidecall::Server one = worker(supervisor.add(1), 1);
+  REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
+  const pid_t child = fork();
+  if (child == 0) {
+    alarm(20);  // it hung
+    supervisor.close();
+    _exit(0);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(status == 0);
+  const sidecall::Model model(address);
+  sidecall::Call call(model, 1);
+  CHECK(who_answers(call) == 1);
 }
 
 TEST_CASE("supervisors check what they are asked") {

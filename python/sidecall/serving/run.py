@@ -158,6 +158,7 @@ class Server:
 
     def __init__(self, served: Service | ModelFile, workers: int | None, options: Options) -> None:
         self._options = options
+        self._process = os.getpid()
         self._native: NativeServer | None = None
         self._workers: Workers | None = None
         self._watcher: threading.Thread | None = None
@@ -232,7 +233,7 @@ class Server:
         self._log("serve.ended")
 
     def _stop_watching(self) -> None:
-        if self._watcher is None or self._wake is None:
+        if self._watcher is None or self._wake is None or os.getpid() != self._process:
             return
         os.write(self._wake[1], b"\0")
         self._watcher.join()

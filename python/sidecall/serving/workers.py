@@ -41,6 +41,7 @@ class Workers:
         if options.at is None:
             raise errors.InvalidArgument("at: expected an address for workers, got none")
         self.options = options
+        self._process = os.getpid()
         self._parcel = pack(_pickled(served), _of_worker(options))
         self._running: dict[int, _Worker] = {}
         self._due: list[tuple[float, int]] = []  # when a worker is to be started again, and its place
@@ -77,7 +78,10 @@ class Workers:
                 self._start_again(place)
 
     def end(self, drain: float) -> bool:
-        """Hangs up, waits for the workers to drain, kills what is left. True where nothing had to be killed."""
+        """Hangs up, waits for the workers to drain, kills what is left. True where nothing had to be killed. In a forked child nothing: the
+        workers are its parent's."""
+        if os.getpid() != self._process:
+            return True
         if self._supervisor is not None:
             self._supervisor.close()
             self._supervisor = None

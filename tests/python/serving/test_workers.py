@@ -235,3 +235,31 @@ def test_the_next_server_takes_over(program, at):
     first.communicate()
     program(2)
     assert client.predict({"how": "fine"})["prediction"] > 0
+
+
+FORKS = """
+import os, sys, sidecall
+from serving_parts import double
+
+with sidecall.serve(double, {at!r}, workers=1, block=False, log=None) as server:
+    child = os.fork()
+    if child == 0:
+        sys.exit(0)  # through the end of the block, and the interpreter's
+    print(os.waitpid(child, 0)[1], flush=True)
+    input()
+"""
+
+
+def test_a_forked_child_that_ends_leaves_the_server_alone(at, environment):
+    program = [sys.executable, "-c", FORKS.format(at=at)]
+    with subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdin is not None and process.stdout is not None
+        assert process.stdout.readline() == "0\n"
+        (worker,) = {each["process"] for each in sidecall.serving.status(at)["each"]}
+        os.kill(worker, signal.SIGKILL)
+        # Somebody still replaces workers.
+        eventually(lambda: {each["process"] for each in sidecall.serving.status(at)["each"]} - {worker})
+        assert sidecall.open(at, wait=30).predict({"amount": 2}) == {"prediction": 4.0}
+        process.stdin.write("\n")
+        process.stdin.close()
+        assert process.wait(30) == 0
