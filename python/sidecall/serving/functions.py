@@ -13,9 +13,9 @@ import numpy as np
 
 from sidecall import errors
 
-from .hints import Answers, Features, answers_of_hints, features_of_hints, first_hint, is_over_arrays, is_over_many, scalar_of
+from .hints import Answers, Features, answers_of_hints, defaults_of, features_of_hints, first_hint, is_over_arrays, is_over_many, scalar_of
 from .rows import Records, places_of
-from .samples import answers_of_sample, features_of_records, golden_rows
+from .samples import answers_of_sample, features_of_records, golden_rows, is_missing
 from .service import Service
 
 _TENSOR = re.compile(r"(?P<dtype>\w+)\[(?P<dims>[^\]]*)\]")
@@ -27,11 +27,13 @@ class RecordFunction:
     def __init__(self, function: Callable[..., Any], form: str, features: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
         self.function, self.form, self.outputs = function, form, outputs
         self.rows = Records(places_of(features, input_names(features)))
+        self.defaults = _defaults(function, features)
 
     def __call__(self, *tensors: np.ndarray) -> tuple[np.ndarray, ...]:
         return self.answer(self.rows(tensors))
 
     def answer(self, records: list[dict[str, Any]]) -> tuple[np.ndarray, ...]:
+        records = _filled(records, self.defaults)
         if self.form == "many":
             answers = list(self.function(records))
             if len(answers) != len(records):
@@ -88,7 +90,8 @@ def service_of_function(
     form = _form(function)
     answers: Answers | None = answers_of_hints(function)
     if answers is None:
-        answers = answers_of_sample(function, form, records)
+        sample = None if records is None else _filled(records, _defaults(function, features))
+        answers = answers_of_sample(function, form, sample)
     for name in {feature["input"] for feature in features} & {output["name"] for output in answers}:
         _rename_input(features, name, answers)
     served = RecordFunction(function, form, features, answers)
@@ -110,6 +113,18 @@ def records_of(data: Any) -> list[dict[str, Any]]:
     if isinstance(data, Sequence) and data and all(isinstance(record, Mapping) for record in data):
         return [dict(record) for record in data]
     raise errors.ContractInvalid("data: expected records (dicts) or a DataFrame for a function over records, got something else")
+
+
+def _defaults(function: Callable[..., Any], features: Features) -> dict[str, Any]:
+    names = {feature["name"] for feature in features}
+    return {name: value for name, value in defaults_of(function).items() if name in names}
+
+
+def _filled(records: list[dict[str, Any]], defaults: dict[str, Any]) -> list[dict[str, Any]]:
+    """With defaults in place of missing values."""
+    if not defaults:
+        return records
+    return [record | {name: value for name, value in defaults.items() if is_missing(record.get(name))} for record in records]
 
 
 def _form(function: Callable[..., Any]) -> str:

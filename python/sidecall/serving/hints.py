@@ -52,8 +52,7 @@ def is_over_arrays(function: Callable[..., Any]) -> bool:
 
 def features_of_hints(function: Callable[..., Any]) -> Features | None:
     """None where the hints tell nothing. Raises ContractInvalid for a feature of a type that no record holds."""
-    first = first_hint(function)
-    record = get_args(first)[0] if is_over_many(function) and get_args(first) else first
+    record = _record_of(function)
     fields = _fields(record)
     if fields is None:
         fields = {name: hint for name, hint in _hints(function).items() if name != "return"}
@@ -117,10 +116,27 @@ def _fields(kind: Any) -> dict[str, Any] | None:
     return None
 
 
+def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
+    """What stands for a missing value, where that is not None: defaults of parameters, or of the fields of a dataclass or NamedTuple."""
+    return {name: default for name, default in _defaults(_record_of(function), function).items() if default is not None}
+
+
 def _optional(record: Any, function: Callable[..., Any]) -> set[str]:
-    if is_typeddict(record):
-        return set(record.__optional_keys__)
-    return {name for name, parameter in _parameters(function).items() if parameter.default is None}
+    return set(record.__optional_keys__) if is_typeddict(record) else set(_defaults(record, function))
+
+
+def _defaults(record: Any, function: Callable[..., Any]) -> dict[str, Any]:
+    if _fields(record) is None:
+        return {name: each.default for name, each in _parameters(function).items() if each.default is not each.empty}
+    if dataclasses.is_dataclass(record):
+        return {field.name: field.default for field in dataclasses.fields(record) if field.default is not dataclasses.MISSING}
+    return dict(getattr(record, "_field_defaults", {}))
+
+
+def _record_of(function: Callable[..., Any]) -> Any:
+    """The hint of a record, where the function takes one or many."""
+    first = first_hint(function)
+    return get_args(first)[0] if is_over_many(function) and get_args(first) else first
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

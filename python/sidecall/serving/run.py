@@ -73,7 +73,7 @@ def serve(
     outputs        array, a tuple or a dict
     verify         what happens when the golden rows give other answers: "error", "warn" or "off"; SIDECALL_VERIFY wins
     golden, ranges, dtype, feature_names, metadata, name, version   as for `sidecall.export`
-    copy           "always" gives estimators copies of what callers send, too
+    copy           "always" copies inputs of a model file, too; Python objects get copies anyway
     allow_uids,    users and a group that are admitted besides this user and root
     group
     max_connections   in all; max_connections_per_user and max_memory_bytes count in each worker
@@ -82,6 +82,7 @@ def serve(
     block          True serves until SIGTERM or SIGINT, drains and returns; a second signal ends the process. False returns a `Server`
 
     A function over records is annotated (one TypedDict or dataclass, a list of them, or a parameter for each feature), or `data` shows what it takes.
+    Its defaults stand for missing values.
     Whatever it raises is answered with Engine, its type and message; the traceback goes to the log alone. Errors of `sidecall.errors` go to the caller as they are.
 
     Raises Busy (a living server is there), Denied, InvalidArgument, ContractInvalid, VerificationFailed, PeerDied (no worker started); for data and models

@@ -64,6 +64,26 @@ def area(width: float, height: int, name: str | None = None) -> Area:
     return Area(square, name == "large" or square > 10)
 
 
+@dataclass
+class Goods:
+    price: float
+    rate: float = 0.2
+    count: int = 2
+    country: str | None = None
+
+
+def taxed(price: float, rate: float = 0.2, count: int = 2, country: str | None = None) -> float:
+    return price * count * (1 if country == "CH" else 1 + rate)
+
+
+def taxed_goods(goods: Goods) -> float:
+    return taxed(**goods)  # type: ignore[arg-type]
+
+
+def taxed_all(goods: list[Goods]) -> list[float]:
+    return [taxed_goods(each) for each in goods]
+
+
 def misbehave(how: str) -> float:
     if how == "raise":
         raise ValueError("secret of the server\nsecond line")

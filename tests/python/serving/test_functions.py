@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import serving_parts
 import sidecall
-from serving_parts import area, double, judge, judge_all, misbehave, rows_of
+from serving_parts import area, double, judge, judge_all, misbehave, rows_of, taxed, taxed_all, taxed_goods
 from sidecall import errors
 
 
@@ -47,6 +47,28 @@ def test_dataclasses_and_defaults(serve, at):
     assert client.predict({"width": 1, "height": 1, "name": "large"}) == {"square": 1.0, "is_large": True}
     with pytest.raises(errors.DtypeMismatch):
         client.predict({"width": 2.5, "height": 4.5})
+
+
+@pytest.mark.parametrize("function", [taxed, taxed_goods, taxed_all])
+def test_a_default_stands_for_a_missing_value(serve, at, function):
+    serve(function)
+    client = sidecall.open(at)
+    assert [(f.name, f.nullable) for f in client.features] == [("price", False), ("rate", True), ("count", True), ("country", True)]
+    for left_out in ({}, {"rate": None, "count": None, "country": None}):
+        assert client.predict({"price": 10} | left_out) == {"prediction": 24.0}
+    assert client.predict([{"price": 10, "count": 1}, {"price": 10, "rate": 0.0}]) == [{"prediction": 12.0}, {"prediction": 20.0}]
+    assert client.predict({"price": 10, "country": "CH"}) == {"prediction": 20.0}
+    with pytest.raises(errors.MissingValue, match="feature 'price'"):
+        client.predict({"rate": 0.5})
+
+
+def test_a_default_stands_for_a_missing_value_of_data(serve, at):
+    def taxed(price, rate=0.25):
+        return price * (1 + rate)
+
+    serve(taxed, data=[{"price": 10.0, "rate": None}, {"price": 20.0, "rate": 0.5}, {"price": 30.0}])
+    client = sidecall.open(at)
+    assert client.predict([{"price": 2.0}, {"price": 2.0, "rate": 0.5}]) == [{"prediction": 2.5}, {"prediction": 3.0}]
 
 
 def test_data_shows_what_a_function_takes(serve, at):
