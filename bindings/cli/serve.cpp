@@ -72,6 +72,10 @@ int64_t group_id(const std::string& name) {
 bool parse(const Command& self, std::vector<std::string> words, ServeOptions& options) {
   Arguments arguments(self, "");
   auto& app = arguments.app;
+  app.usage(
+      "Usage: sidecall serve [options] MODEL\n"
+      "       sidecall serve app:model --help  has --workers --trust-pickle --data ...");
+  app.get_formatter()->column_width(31);
   app.add_option("MODEL", options.uri, "an .onnx file, app:model of Python, or a pickle")->required()->option_text(" ");
   CLI::Option* at = app.add_option("--at", options.at, "shm:NAME or shm:/path")->option_text("ADDRESS");
   app.add_option("--threads", options.threads, "that run the model; 1")->check(whole_number(1, 1024))->option_text("N");
@@ -83,8 +87,12 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
   app.add_option("--copy", options.copy, "auto, or always: inputs are never read in place")
       ->check(one_of({"auto", "always"}))
       ->option_text("WHEN");
-  app.add_option("--max-connections", options.max_connections, "1024")->check(whole_number(1, 1000000))->option_text("N");
-  app.add_option("--max-connections-per-user", options.max_connections_per_user, "512")->check(whole_number(1, 1000000))->option_text("N");
+  app.add_option("--max-connections", options.max_connections, "connections at once; 1024")
+      ->check(whole_number(1, 1000000))
+      ->option_text("N");
+  app.add_option("--max-connections-per-user", options.max_connections_per_user, "of one user; 512")
+      ->check(whole_number(1, 1000000))
+      ->option_text("N");
   app.add_option("--max-call", options.max_call_mib, "MiB of a request or answer; 256")
       ->check(number_between(0.001, 1048576.0))
       ->option_text("MIB");

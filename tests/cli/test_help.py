@@ -52,6 +52,12 @@ def test_every_help_fits_a_screen(sidecall, command):
         assert f"sidecall {command}" in done.out.split("Example:")[-1]
 
 
+def test_the_help_of_serve_names_what_python_takes(sidecall):
+    usage = sidecall("serve", "--help").out.split("Arguments:")[0]
+    assert "sidecall serve app:model --help" in usage
+    assert all(option in usage for option in ("--workers", "--trust-pickle", "--data"))
+
+
 def test_the_version(sidecall):
     done = sidecall("--version")
     version = (Path(__file__).parents[2] / "VERSION").read_text().strip()
