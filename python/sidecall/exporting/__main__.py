@@ -66,7 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     for command in (export, check):
         command.add_argument("pipeline", help="a fitted model: .joblib, .pkl or .pickle")
         command.add_argument("--trust-pickle", action="store_true", help="load the pickle: it can run any code of whoever wrote it")
-        command.add_argument("--data", metavar="FILE", help="representative rows: .csv, .parquet, .npy, .txt (a text a line), .joblib")
+        command.add_argument(
+            "--data", metavar="FILE", help="representative rows: .csv, .jsonl, .parquet, .npy, .txt (a text a line), .joblib"
+        )
         command.add_argument(
             "--drop", metavar="COLUMN", action="append", default=[], help="a column of the data that is no feature; repeatable"
         )

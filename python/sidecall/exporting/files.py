@@ -31,17 +31,42 @@ def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
             data = numpy.load(file, allow_pickle=False)
         elif suffix == ".txt":
             data = file.read_text(encoding="utf-8").splitlines()
+        elif suffix == ".jsonl":
+            data = _records(file, path)
         elif suffix in (".csv", ".tsv", ".parquet"):
             import pandas
 
             data = pandas.read_parquet(file) if suffix == ".parquet" else pandas.read_csv(file, sep="\t" if suffix == ".tsv" else ",")
         else:
-            raise InputError(f"{path}: expected .csv, .tsv, .parquet, .npy, .txt, .joblib or .pkl, got '{suffix}'")
+            raise InputError(f"{path}: expected .csv, .tsv, .jsonl, .parquet, .npy, .txt, .joblib or .pkl, got '{suffix}'")
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: expected {suffix[1:]} data, got a file that cannot be read as such ({type(error).__name__})") from error
     return _shaped(data, path, model, drop)
+
+
+def _records(file: Path, path: str) -> Any:
+    """Values as they are written: nothing is taken for a date or a number that is none. What is null or absent is missing as in a .csv."""
+    import json
+
+    import pandas
+
+    records = []
+    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except ValueError:
+            raise InputError(f"{path}:{number}: expected a record in JSON, got other text") from None
+        if not isinstance(record, dict):
+            raise InputError(f"{path}:{number}: expected a record, got {type(record).__name__}")
+        records.append(record)
+    frame = pandas.DataFrame(records)
+    for name in frame.select_dtypes(object):
+        frame[name] = frame[name].where(frame[name].notna(), float("nan"))
+    return frame
 
 
 def _shaped(data: Any, path: str, model: Any, drop: list[str]) -> Any:
@@ -53,7 +78,7 @@ def _shaped(data: Any, path: str, model: Any, drop: list[str]) -> Any:
     if absent:
         raise InputError(f"{path}: expected a column '{absent[0]}' to drop, got none of that name")
     data = data.drop(columns=drop)
-    if fitted_names(model) is None and not hasattr(model, "n_features_in_") and data.shape[1] == 1:
+    if hasattr(model, "fit") and fitted_names(model) is None and not hasattr(model, "n_features_in_") and data.shape[1] == 1:
         return data.iloc[:, 0]  # a text pipeline: a vectorizer knows no columns
     return data
 

@@ -107,11 +107,11 @@ def input_names(features: list[dict[str, Any]]) -> list[str]:
 
 
 def records_of(data: Any) -> list[dict[str, Any]]:
-    """A list of dicts, from one or from a DataFrame."""
+    """A list of dicts with None for missing values, from one or from a DataFrame."""
     if hasattr(data, "to_dict") and hasattr(data, "columns"):
         data = data.to_dict("records")
     if isinstance(data, Sequence) and data and all(isinstance(record, Mapping) for record in data):
-        return [dict(record) for record in data]
+        return [{name: None if is_missing(value) else value for name, value in record.items()} for record in data]
     raise errors.ContractInvalid("data: expected records (dicts) or a DataFrame for a function over records, got something else")
 
 

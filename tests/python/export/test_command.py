@@ -41,6 +41,9 @@ def folder(tmp_path_factory):
     features = frame.drop(columns="species")[["island", "bill_length_mm", "body_mass_g"]]
     joblib.dump(make_pipeline(first, LogisticRegression(max_iter=300)).fit(features, frame["species"]), path / "p.joblib")
     frame.to_csv(path / "p.csv", index=False)
+    frame.to_json(path / "p.jsonl", orient="records", lines=True)
+    (path / "list.jsonl").write_text('{"island": "Dream"}\n\n[1]\n')
+    (path / "broken.jsonl").write_text('{"island": "Dream"}\n{"island"\n')
     data = np.round(np.random.default_rng(0).normal(size=(50, 2)), 2)
     joblib.dump(
         make_pipeline(FunctionTransformer(np.random.default_rng(0).permutation), LinearRegression()).fit(data, data[:, 0]),
@@ -63,6 +66,16 @@ def test_export_from_a_csv(folder):
     file = File(folder / "out.onnx")
     check_contract(file)
     assert file.contract["model"]["metadata"] == {"owner": "ecology"} and file.inputs["body_mass_g"][0] == "float64"
+
+
+def test_export_from_json_lines_is_that_from_a_csv(folder):
+    for file in ("p.csv", "p.jsonl"):
+        result = run(folder, "export", "p.joblib", "--trust-pickle", "--data", file, "-o", f"{file}.onnx")
+        assert (result.returncode, result.stderr) == (0, "")
+    csv, jsonl = (File(folder / f"p.{suffix}.onnx").contract for suffix in ("csv", "jsonl"))
+    assert [jsonl[part] for part in ("features", "outputs", "verification")] == [
+        csv[part] for part in ("features", "outputs", "verification")
+    ]
 
 
 def test_export_of_text_lines_quietly(folder):
@@ -97,6 +110,12 @@ def test_what_does_not_convert(folder):
         (["export", "dict.joblib", "--trust-pickle", "-o", "x.onnx"], 3, "expected a fitted model with predict or transform, got dict"),
         (["export", "p.joblib", "--trust-pickle", "--data", "p.onnx", "-o", "x.onnx"], 2, "p.onnx: no such file"),
         (["export", "p.joblib", "--trust-pickle", "--data", "broken.joblib", "-o", "x.onnx"], 2, "broken.joblib"),
+        (["export", "p.joblib", "--trust-pickle", "--data", "list.jsonl", "-o", "x.onnx"], 2, "list.jsonl:3: expected a record, got list"),
+        (
+            ["export", "p.joblib", "--trust-pickle", "--data", "broken.jsonl", "-o", "x.onnx"],
+            2,
+            "broken.jsonl:2: expected a record in JSON",
+        ),
         (["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "--drop", "nope", "-o", "x.onnx"], 2, "a column 'nope' to drop"),
         (["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "--drop", "island", "-o", "x.onnx"], 2, "none named 'island'"),
         (["export", "p.joblib", "--trust-pickle", "-o", "x.onnx"], 2, "expected data"),

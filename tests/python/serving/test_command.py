@@ -89,6 +89,16 @@ def test_wrong_usage(command, at, words, code, message):
     assert "Traceback" not in err
 
 
+def test_a_function_that_json_lines_describe(command, at, tmp_path):
+    (tmp_path / "greeter.py").write_text("def greet(record):\n    return 'hello ' + (record['name'] or 'you')\n")
+    (tmp_path / "rows.jsonl").write_text('{"name": "007"}\n{"name": null}\n')
+    process = command("greeter:greet", "--at", at, "--data", "rows.jsonl")
+    assert sidecall.open(at, wait=60).predict([{"name": "1"}, {}]) == [{"prediction": "hello 1"}, {"prediction": "hello you"}]
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
 def test_a_data_file_that_is_none(command, at, tmp_path):
     import joblib
     from sklearn.linear_model import Ridge
