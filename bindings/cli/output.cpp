@@ -20,21 +20,6 @@ namespace {
 
 constexpr size_t kBufferBytes = 1 << 16;
 
-// Answers 0, or the errno of the write that failed; `text` is what was not written.
-int write_all(int fd, std::string_view& text) {
-  while (!text.empty()) {
-    const ssize_t written = ::write(fd, text.data(), text.size());
-    if (written >= 0) {
-      text.remove_prefix(static_cast<size_t>(written));
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      wait_writable(fd);
-    } else if (errno != EINTR) {
-      return errno;
-    }
-  }
-  return 0;
-}
-
 // A disk that is full in the middle of a line must not leave a part of it: who reads the file later could take it for an answer.
 void drop_partial_line(std::string_view written) {
   const size_t newline = written.rfind('\n');
@@ -56,6 +41,21 @@ size_t num_characters(std::string_view text) {
 
 }  // namespace
 
+int write_all(int fd, std::string_view text, size_t* num_written) {
+  while (!text.empty()) {
+    const ssize_t written = ::write(fd, text.data(), text.size());
+    if (written >= 0) {
+      text.remove_prefix(static_cast<size_t>(written));
+      if (num_written) *num_written += static_cast<size_t>(written);
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      wait_writable(fd);
+    } else if (errno != EINTR) {
+      return errno;
+    }
+  }
+  return 0;
+}
+
 void Output::write(std::string_view text) {
   buffer_.append(text);
   if (buffer_.size() >= kBufferBytes) flush();
@@ -63,9 +63,9 @@ void Output::write(std::string_view text) {
 
 bool Output::try_flush() {
   if (!error_) {
-    std::string_view rest = buffer_;
-    error_ = write_all(STDOUT_FILENO, rest);
-    if (error_) drop_partial_line(std::string_view(buffer_).substr(0, buffer_.size() - rest.size()));
+    size_t written = 0;
+    error_ = write_all(STDOUT_FILENO, buffer_, &written);
+    if (error_) drop_partial_line(std::string_view(buffer_).substr(0, written));
   }
   if (error_ == EPIPE) die_by_signal(SIGPIPE);
   buffer_.clear();
@@ -97,9 +97,7 @@ Output& out() {
 
 void complain(std::string_view line) {
   out().try_flush();
-  const std::string text = printable(line) + "\n";
-  std::string_view rest = text;
-  write_all(STDERR_FILENO, rest);
+  write_all(STDERR_FILENO, printable(line) + "\n");
 }
 
 std::string error_text(int error) {

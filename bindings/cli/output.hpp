@@ -26,6 +26,9 @@ class Output {
 
 Output& out();
 
+// Answers 0, or the errno of the write that failed; `num_written` grows by the bytes that were written. Waits where `fd` does not block.
+int write_all(int fd, std::string_view text, size_t* num_written = nullptr);
+
 // One line on stderr, after what stdout holds so far, so that a terminal shows both in order.
 void complain(std::string_view line);
 

@@ -49,16 +49,6 @@ std::string read_whole(const std::string& path) {
   return bytes;
 }
 
-int write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written >= 0) bytes.remove_prefix(static_cast<size_t>(written));
-    else if (errno == EAGAIN || errno == EWOULDBLOCK) wait_writable(fd);
-    else if (errno != EINTR) return errno;
-  }
-  return 0;
-}
-
 // A device or pipe must not be replaced by a file.
 bool is_special(const std::string& path) {
   struct stat found = {};
