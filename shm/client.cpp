@@ -1,6 +1,8 @@
 // Opening what a server serves, the pool of idle channels, and the server's counters.
 #include "client.h"
 
+#include <poll.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -148,8 +150,9 @@ Answer Channel::take() { return state_->take(); }
 void Channel::cancel() noexcept { state_->cancel(); }
 int Channel::fd() { return state_->fd(); }
 bool Channel::is_alive() const noexcept {
-  const int fds[2] = {state_->pidfd.get(), -1};
-  return state_->socket && !state_->socket.is_hung_up() && (fds[0] < 0 || wait_readable(fds, 1, Deadline::after(0)) == 0);
+  pollfd polls[2] = {{state_->socket.fd(), 0, 0},
+                     {state_->pidfd.get(), POLLIN, 0}};  // of the socket only its hang-up; a missing pidfd is skipped
+  return state_->socket && ::poll(polls, 2, 0) == 0;
 }
 
 }  // namespace sidecall::shm

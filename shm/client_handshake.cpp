@@ -117,8 +117,8 @@ void read_answer(const std::string& label, const char* buffer, Received* receive
   take_descriptors(received, wish, connection);
 }
 
-// One attempt. Throws as shake_hands.
-Connection try_once(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline) {
+// One attempt. Throws as shake_hands; `is_hang_up` tells an UNREACHABLE by a server that was there.
+Connection try_once(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline, bool* is_hang_up) {
   Connection connection;
   connection.socket = endpoint.connect(patience, deadline);
   const Hello hello = hello_for(wish);
@@ -128,7 +128,8 @@ Connection try_once(Endpoint& endpoint, const Wish& wish, Deadline patience, Dea
   Received received = connection.socket.receive(buffer, sizeof buffer, deadline);
   if (received.kind == Received::kNothing)
     throw Error(SIDECALL_TIMEOUT, "'" + endpoint.label() + "': the server did not answer the handshake in time" + endpoint.obituary());
-  if (received.kind != Received::kMessage)
+  *is_hang_up = received.kind != Received::kMessage;
+  if (*is_hang_up)
     throw Error(SIDECALL_UNREACHABLE, "'" + endpoint.label() + "': the server hung up during the handshake" + endpoint.obituary());
   read_answer(endpoint.label(), buffer, &received, wish, &connection);
   fault_point("client.welcomed");
@@ -139,11 +140,14 @@ Connection try_once(Endpoint& endpoint, const Wish& wish, Deadline patience, Dea
 
 Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline) {
   int64_t pause = 2 * 1000 * 1000;
+  int num_hang_ups = 0;
   while (true) {
+    bool is_hang_up = false;
     try {
-      return try_once(endpoint, wish, patience, deadline);
+      return try_once(endpoint, wish, patience, deadline, &is_hang_up);
     } catch (const Error& error) {
-      const bool again = error.status == SIDECALL_UNREACHABLE && endpoint.has_successor();
+      if (is_hang_up) ++num_hang_ups;
+      const bool again = error.status == SIDECALL_UNREACHABLE && endpoint.has_successor(is_hang_up ? num_hang_ups : 0);
       if (!may_come_later(error.status) || deadline.passed()) throw;
       if (again) continue;
       if (patience.passed() || !endpoint.is_worth_waiting()) throw;

@@ -12,11 +12,16 @@
 namespace sidecall::shm {
 namespace {
 
+constexpr int kMostHangUps = 3;
+
 class SocketEndpoint final : public Endpoint {
  public:
   explicit SocketEndpoint(std::string_view address) : label_("shm:" + std::string(address)), path_(socket_path(address, &is_default_)) {}
 
   const std::string& label() const noexcept override { return label_; }
+
+  // One of several workers: its supervisor hears the same hang-up and gives the next connection to another.
+  bool has_successor(int num_hang_ups) override { return num_hang_ups > 0 && num_hang_ups < kMostHangUps; }
 
   Socket connect(Deadline patience, Deadline deadline) override {
     int64_t pause = 2 * 1000 * 1000;

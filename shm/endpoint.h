@@ -22,8 +22,9 @@ class Endpoint {
   // What the user wrote: "shm:fraud".
   virtual const std::string& label() const noexcept = 0;
 
-  // After a hang-up during the handshake: the process that the last connection led to was already ending, and another attempt starts a new one.
-  virtual bool has_successor() { return false; }
+  // After UNREACHABLE: whether the next attempt, at once, will lead to another process than the last, which was already ending. `num_hang_ups`: of this
+  // handshake's attempts so far, where the last ended by a hang-up; else 0.
+  virtual bool has_successor(int /*num_hang_ups*/) { return false; }
 
   // After UNREACHABLE: whether somebody may still come. False where what should serve cannot be run, or keeps dying.
   virtual bool is_worth_waiting() { return true; }

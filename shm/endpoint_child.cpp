@@ -65,7 +65,7 @@ class ChildEndpoint final : public Endpoint {
   }
 
   // Both are asked by calls that have lost their server, which must not wait until another thread has started the next.
-  bool has_successor() override {
+  bool has_successor(int /*num_hang_ups*/) override {
     const std::unique_lock guard(lock_, std::try_to_lock);
     return !guard || (!is_fresh_ && child_.is_over(Deadline::after(kObituary)));
   }

@@ -49,18 +49,16 @@ class Supervisor::Impl {
     watch(wake_.get(), kWake);
     const SignalsBlocked blocked;
     control_thread_ = std::thread([this] { control(); });
-    answer_thread_ = std::thread([this] { answer(); });
+    try {
+      answer_thread_ = std::thread([this] { answer(); });
+    } catch (...) {
+      end_threads();
+      throw;
+    }
   }
 
   ~Impl() {
-    {
-      const std::lock_guard lock(mutex_);
-      is_closing_ = true;
-      changed_.notify_all();
-    }
-    wake();
-    control_thread_.join();
-    answer_thread_.join();
+    end_threads();
     listener_.close();
     refuse_all(held_);
     for (Waiting& waiting : waiting_) refuse(Socket(std::move(waiting.fd)), SIDECALL_UNREACHABLE, "the server is shutting down");
@@ -91,11 +89,8 @@ class Supervisor::Impl {
   bool listen(Deadline deadline) {
     std::unique_lock lock(mutex_);
     const auto is_ready = [&] { return count_ready() > 0; };
-    if (deadline.is_never()) {
-      changed_.wait(lock, is_ready);
-    } else if (!changed_.wait_for(lock, std::chrono::nanoseconds(deadline.left_ns()), is_ready)) {
-      return false;
-    }
+    if (deadline.is_never()) changed_.wait(lock, is_ready);
+    else if (!changed_.wait_for(lock, std::chrono::nanoseconds(deadline.left_ns()), is_ready)) return false;
     if (listener_.fd() >= 0) return true;
     listener_ = Listener(address_, {options_.group, !options_.allowed_uids.empty()});
     watch(listener_.fd(), kListener);
@@ -156,10 +151,17 @@ class Supervisor::Impl {
     if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a socket", errno);
   }
 
-  void wake() noexcept {
-    const uint64_t one = 1;
-    [[maybe_unused]] const ssize_t written = ::write(wake_.get(), &one, sizeof one);
+  void end_threads() {
+    std::unique_lock lock(mutex_);
+    is_closing_ = true;
+    changed_.notify_all();
+    lock.unlock();
+    wake();
+    for (std::thread* thread : {&control_thread_, &answer_thread_})
+      if (thread->joinable()) thread->join();
   }
+
+  void wake() noexcept { static_cast<void>(::eventfd_write(wake_.get(), 1)); }
 
   void log(LogLevel level, const char* event, const std::string& facts) const {
     if (options_.log) options_.log(level, event, facts);
@@ -206,8 +208,8 @@ class Supervisor::Impl {
     const auto low = static_cast<uint32_t>(about);
     switch (about - low) {
       case kWake: {
-        uint64_t count = 0;
-        [[maybe_unused]] const ssize_t got = ::read(wake_.get(), &count, sizeof count);
+        eventfd_t count = 0;
+        static_cast<void>(::eventfd_read(wake_.get(), &count));
         return;
       }
       case kListener:
@@ -322,9 +324,8 @@ class Supervisor::Impl {
   // False when no worker takes it now.
   bool hand_over(int fd) {
     std::vector<std::pair<uint64_t, Worker*>> order;
-    for (auto& [number, worker] : workers_) {
+    for (auto& [number, worker] : workers_)
       if (worker.is_ready) order.emplace_back(worker.connections, &worker);
-    }
     std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     for (const auto& [connections, worker] : order) {
       if (worker->control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;  // full, or gone: its hang-up is heard next

@@ -34,12 +34,11 @@ def serve_function(
     contract: str | None,
     function: Callable[..., Any],
     on_error: Callable[[BaseException], None],
-    in_place: bool,
     verify: int,
     options: dict[str, Any],
     log: LogLines,
 ) -> Server:
-    native, served = _Options(options, log), _Served(function, on_error, in_place)
+    native, served = _Options(options, log), _Served(function, on_error)
     service = ffi.new("sidecall_service *")
     service.struct_size = ffi.sizeof("sidecall_service")
     texts = [_text(signature), _text(contract)]
@@ -173,8 +172,8 @@ class _Options:
 class _Served:
     """A Python function as a sidecall_handler."""
 
-    def __init__(self, function: Callable[..., Any], on_error: Callable[[BaseException], None], in_place: bool) -> None:
-        self.function, self.on_error, self.in_place = function, on_error, in_place
+    def __init__(self, function: Callable[..., Any], on_error: Callable[[BaseException], None]) -> None:
+        self.function, self.on_error = function, on_error
         self.inputs: list[Spec] = []
         self.outputs: list[Spec] = []
         self.callback = ffi.callback("sidecall_handler", self._handle, error=errors.Internal.status)
@@ -212,11 +211,7 @@ class _Served:
     def _input(self, request: Any, index: int, spec: Spec) -> NDArray[Any]:
         error, view = CallError(), _new_view()
         error.check(lib.sidecall_request_input(request, index, view, error.struct))
-        if not self.in_place or spec.dtype == "string":
-            return array_of(view, spec.dtype)
-        array = array_of(view, spec.dtype, ffi.cast("char *", view.data))
-        array.flags.writeable = False
-        return array
+        return array_of(view, spec.dtype)
 
     def _give(self, request: Any, index: int, value: Any, spec: Spec) -> None:
         try:

@@ -92,7 +92,6 @@ def serve_function(
     contract: str | None,
     function: Callable[..., Any],
     on_error: Callable[[BaseException], None],
-    in_place: bool,
     verify: int,
     options: dict[str, Any],
     log: tuple[int, bool, int] | None,

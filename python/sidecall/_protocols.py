@@ -110,7 +110,6 @@ class Backend(Protocol):
         contract: str | None,
         function: Callable[..., Any],
         on_error: Callable[[BaseException], None],
-        in_place: bool,
         verify: int,
         options: dict[str, Any],
         log: tuple[int, bool, int] | None,

@@ -79,9 +79,9 @@ std::unique_ptr<Server> Server::of_model(const std::optional<std::string>& at, c
 
 std::unique_ptr<Server> Server::of_function(const std::optional<std::string>& at, const std::optional<std::string>& signature,
                                             const std::optional<std::string>& contract, py::object function, py::object on_error,
-                                            bool in_place, int32_t verify, const py::dict& options, const py::object& log) {
+                                            int32_t verify, const py::dict& options, const py::object& log) {
   auto server = std::make_unique<Server>(std::make_unique<ServerOptions>(options, log),
-                                         std::make_unique<ServedFunction>(std::move(function), std::move(on_error), in_place));
+                                         std::make_unique<ServedFunction>(std::move(function), std::move(on_error)));
   sidecall_service service{};
   service.struct_size = sizeof service;
   service.signature = c_str(signature);
@@ -216,7 +216,7 @@ void add_server(py::module_& module) {
       .def("close", &Supervisor::close);
   module.def("serve_model", &Server::of_model, py::arg("at"), py::arg("model"), py::arg("options"), py::arg("log"));
   module.def("serve_function", &Server::of_function, py::arg("at"), py::arg("signature"), py::arg("contract"), py::arg("function"),
-             py::arg("on_error"), py::arg("in_place"), py::arg("verify"), py::arg("options"), py::arg("log"));
+             py::arg("on_error"), py::arg("verify"), py::arg("options"), py::arg("log"));
   module.def(
       "supervise",
       [](const std::string& at, const py::dict& options, const py::object& log) { return std::make_unique<Supervisor>(at, options, log); },

@@ -30,13 +30,11 @@ class ServerOptions {
   std::vector<uint32_t> allow_uids_;
 };
 
-// A Python function that takes an array for each input and gives one for each output.
+// A Python function that takes an array for each input, a copy, and gives one for each output.
 class ServedFunction {
  public:
-  // `on_error` is called with an exception of the function that is none of sidecall's own. `in_place` gives arrays over memory of the request, which
-  // the function must not keep; otherwise it gets copies.
-  ServedFunction(py::object function, py::object on_error, bool in_place)
-      : function_(std::move(function)), on_error_(std::move(on_error)), in_place_(in_place) {}
+  // `on_error` is called with an exception of the function that is none of sidecall's own.
+  ServedFunction(py::object function, py::object on_error) : function_(std::move(function)), on_error_(std::move(on_error)) {}
 
   static sidecall_status handle(void* context, sidecall_request* request);
 
@@ -49,7 +47,6 @@ class ServedFunction {
 
   py::object function_;
   py::object on_error_;
-  bool in_place_;
   bool is_ready_ = false;  // the specs below are there
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
@@ -67,7 +64,7 @@ class Server {
                                           const py::object& log);
   static std::unique_ptr<Server> of_function(const std::optional<std::string>& at, const std::optional<std::string>& signature,
                                              const std::optional<std::string>& contract, py::object function, py::object on_error,
-                                             bool in_place, int32_t verify, const py::dict& options, const py::object& log);
+                                             int32_t verify, const py::dict& options, const py::object& log);
 
   py::str status() const;
   int fd() const;

@@ -33,19 +33,6 @@ struct Current {
   Current& operator=(const Current&) = delete;
 };
 
-// An array over memory that it neither owns nor may write.
-py::object borrowed_array(const sidecall_view& view, const TensorSpec& spec) {
-  const int64_t packed = static_cast<int64_t>(view.data_bytes);
-  const int64_t* dims = is_packed(spec.dtype) ? &packed : view.dims;
-  const int rank = is_packed(spec.dtype) ? 1 : view.rank;
-  const auto& npy = py::detail::npy_api::get();
-  Py_INCREF(spec.descr.ptr());  // the function below takes a reference
-  auto array = py::reinterpret_steal<py::object>(npy.PyArray_NewFromDescr_(
-      npy.PyArray_Type_, spec.descr.ptr(), rank, reinterpret_cast<const Py_intptr_t*>(dims), nullptr, view.data, 0, nullptr));
-  if (!array) throw py::error_already_set();
-  return array;
-}
-
 // At most 300 characters of one line.
 std::string first_line(const py::handle& value) {
   std::string text;
@@ -136,8 +123,7 @@ py::object ServedFunction::input(sidecall_request* request, size_t index) {
   CallError error;
   sidecall_view view = SIDECALL_VIEW_INIT;
   error.check(sidecall_request_input(request, static_cast<int32_t>(index), &view, error.get()));
-  const TensorSpec& spec = inputs_[index];
-  return in_place_ && spec.dtype != SIDECALL_STRING ? borrowed_array(view, spec) : array_of(view, spec);
+  return array_of(view, inputs_[index]);
 }
 
 void ServedFunction::give(sidecall_request* request, size_t index, PyObject* value) {

@@ -12,7 +12,7 @@ using namespace raw;
 namespace {
 
 // Opens against one server that answers HELLO by `answer`; the status, after a look that no descriptor was left.
-int32_t open_against(const std::function<void(Peer&)>& answer, std::string* message = nullptr) {
+int32_t open_against(const std::function<void(Peer&)>& answer, std::string* message = nullptr, int hang_ups = 0) {
   Server server;
   const int before = count_descriptors();
   ClientOptions options;
@@ -20,6 +20,7 @@ int32_t open_against(const std::function<void(Peer&)>& answer, std::string* mess
   int32_t status = SIDECALL_OK;
   {
     Beside serving([&] {
+      for (int i = 0; i < hang_ups; ++i) server.accept();
       Peer peer = server.accept();
       peer.read_hello();
       answer(peer);
@@ -36,15 +37,17 @@ int32_t open_against(const std::function<void(Peer&)>& answer, std::string* mess
   return status;
 }
 
-int32_t open_with(const std::function<void(Welcome&)>& change, std::string text = manifest(kSignature, "")) {
-  return open_against([&](Peer& peer) {
-    Welcome welcome = welcome_to(peer.hello);
-    welcome.request_bytes = welcome.response_bytes = 0;
-    welcome.manifest_bytes = text.size();
-    change(welcome);
-    const Fd file = make_sealed_file(text);
-    peer.send(&welcome, sizeof welcome, {file.get()});
-  });
+int32_t open_with(const std::function<void(Welcome&)>& change, std::string text = manifest(kSignature, ""), int hang_ups = 0) {
+  return open_against(
+      [&](Peer& peer) {
+        Welcome welcome = welcome_to(peer.hello);
+        welcome.request_bytes = welcome.response_bytes = 0;
+        welcome.manifest_bytes = text.size();
+        change(welcome);
+        const Fd file = make_sealed_file(text);
+        peer.send(&welcome, sizeof welcome, {file.get()});
+      },
+      nullptr, hang_ups);
 }
 
 // The same for CONNECT, of one slot with 4096 bytes each way.
@@ -255,8 +258,12 @@ TEST_CASE("a refusal before HELLO arrives, whatever became of HELLO") {
   CHECK(status_of([&] { shake_hands(endpoint, Wish(), Deadline::after(0), Deadline::after(5 * kSecond)); }) == SIDECALL_OUT_OF_MEMORY);
 }
 
+TEST_CASE("who is hung up on asks again, twice: a worker may have been ending") {
+  CHECK(open_with([](Welcome&) {}, manifest(kSignature, ""), 2) == SIDECALL_OK);
+}
+
 TEST_CASE("servers that hang up, stall or are not there have a status each") {
-  CHECK(open_against([](Peer& peer) { peer.socket.close(); }) == SIDECALL_UNREACHABLE);
+  CHECK(open_against([](Peer& peer) { peer.socket.close(); }, nullptr, 2) == SIDECALL_UNREACHABLE);
   Server server;
   ClientOptions options;
   options.timeout_ns = 20 * kMillisecond;

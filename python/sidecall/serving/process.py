@@ -28,10 +28,9 @@ def open_server(served: Service | ModelFile, options: Options) -> NativeServer:
         source = os.fsencode(served.path)
         model = backend.open(source, True, options.verify, 0, -1, served.onnxruntime, onnxruntime_package())
         return backend.serve_model(options.at, model, options.native, log)
-    in_place = served.in_place and options.native.get("copy_inputs") != 1
     report = _Report(options.log)
     return backend.serve_function(
-        options.at, served.signature, served.contract, served.function, report, in_place, options.verify, options.native, log
+        options.at, served.signature, served.contract, served.function, report, options.verify, options.native, log
     )
 
 
