@@ -1,27 +1,13 @@
-// What this process may keep busy, and when polling pays.
+// What this process may keep busy.
 #include "waiting.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdlib>
 #include <fstream>
 #include <string>
 
-#include "socket.h"
-
 namespace sidecall::shm {
 namespace {
-
-constexpr int64_t kMostWait = 2 * 1000 * 1000;  // of a wait in which others took turns
-constexpr int64_t kFirstTurn = 5 * 1000;        // after this much polling of an own CPU it is offered now and then
-constexpr int64_t kTurnCost = 500;              // of a yield that let others run, to this thread
-constexpr int64_t kWorkPerTurn = 5;             // times what the last turn took
-constexpr int64_t kLeastWork = 15 * 1000;       // between turns
-constexpr int64_t kTooLong = 1000 * 1000;       // about a time slice of the scheduler, and more than a round of many clients
-constexpr uint32_t kMostLearnt = 10;
-
-// Threads of this process that wait and found out that it takes long. No partner: a hint.
-std::atomic<int> waiting_threads{0};
 
 // CPUs that a quota amounts to, rounded down; `fallback` where there is none.
 int quota_cpus(const std::string& quota, long period, int fallback) {
@@ -103,92 +89,10 @@ int64_t spin_override_ns() noexcept {
 
 int usable_cpus() noexcept { return std::min(cpus().allowed, cpus().paid); }
 
-bool Pace::begin(uint32_t peer_cpu, int32_t fixed_us) noexcept {
-  const int64_t override_ns = spin_override_ns();
-  const int64_t fixed_ns = override_ns >= 0 ? override_ns : int64_t{fixed_us} * 1000;
-  const bool adapts = fixed_ns < 0;
-  count(false);
-  start_ns_ = given_ns_ = 0;
-  budget_ns_ = adapts ? kSpin : fixed_ns;
-  is_near_ = peer_cpu != 0 && peer_cpu == my_cpu();
-  counts_ = gives_turns_ = false;
-  if (!adapts) return fixed_ns > 0 && !is_near_;
-  // A process that is pinned to one CPU may poll for a peer that runs on another.
-  if (cpus().paid < 2 || (cpus().allowed < 2 && peer_cpu == 0)) return false;
-  if (skip_ > 0) {
-    --skip_;
-    return false;
-  }
-  gives_turns_ = forgo_ == 0;
-  if (forgo_ > 0) --forgo_;
-  counts_ = gives_turns_ || !(is_near_ || is_shared_);
-  return counts_;
-}
+std::atomic<int> Machine::waiting{0};
+int Machine::allowed_cpus() noexcept { return cpus().allowed; }
+int Machine::paid_cpus() noexcept { return cpus().paid; }
 
-bool Pace::rest(int64_t* now) noexcept {
-  *now = now_ns();
-  if (start_ns_ == 0) {
-    start_ns_ = *now;
-    next_turn_ns_ = *now + kFirstTurn;
-  }
-  if (gives_turns_ && (is_near_ || is_shared_ || *now >= next_turn_ns_) && (has_company() || is_near_)) {
-    const int64_t took = yield(*now);
-    *now += took;
-    next_turn_ns_ = *now + kFirstTurn;
-    if (is_shared_) given_ns_ += took - kTurnCost;
-    // Nobody took it: the peer has moved, or does not want to run, and where it can be here only it will not while this thread looks.
-    const bool is_idle = is_near_ && !is_shared_;
-    if (took > kTooLong || (is_idle && cpus().allowed < 2)) {
-      count(false);
-      counts_ = false;
-      return false;
-    }
-    if (is_idle) is_near_ = false;
-  }
-  const int64_t waited = *now - start_ns_;
-  return waited - given_ns_ < budget_ns_ && (given_ns_ == 0 || waited < kMostWait);
-}
-
-int64_t Pace::yield(int64_t before) noexcept {
-  sched_yield();
-  const int64_t took = now_ns() - before;
-  least_yield_ns_ = std::min(least_yield_ns_, took);
-  is_shared_ = took > 2 * least_yield_ns_;  // two switches of thread
-  if (took > kTooLong) {
-    losses_ = std::min(losses_ + 2, kMostLearnt);
-    forgo_ = (1u << losses_) - 1;
-  } else if (losses_ > 0) {
-    --losses_;
-  }
-  return took;
-}
-
-void Pace::give_turn(int64_t now, int32_t fixed_us) noexcept {
-  if (now < next_gift_ns_ || spin_override_ns() >= 0 || fixed_us >= 0 || cpus().paid < 2) return;
-  int64_t took = 0;
-  if (forgo_ == 0) took = yield(now_ns());
-  else --forgo_;
-  next_gift_ns_ = now + took + std::max(kLeastWork, kWorkPerTurn * took);
-}
-
-// Alone in its process a thread does not offer its CPU: others may keep it for longer than the answer takes.
-bool Pace::has_company() noexcept {
-  count(true);
-  return waiting_threads.load(std::memory_order_relaxed) > 1;
-}
-
-void Pace::count(bool is_waiting) noexcept {
-  if (is_waiting == is_counted_) return;
-  is_counted_ = is_waiting;
-  waiting_threads.fetch_add(is_waiting ? 1 : -1, std::memory_order_relaxed);
-}
-
-void Pace::note(int64_t ns) noexcept {
-  count(false);
-  if (!counts_) return;
-  counts_ = false;
-  misses_ = ns <= kSpin ? 0 : std::min(misses_ + 1, kMostLearnt);
-  skip_ = (1u << misses_) - 1;
-}
+template class BasicPace<Machine>;
 
 }  // namespace sidecall::shm

@@ -1,4 +1,4 @@
-// The parts that both ends share: descriptors, messages, addresses, memory files, tables, strings, and when polling pays.
+// The parts that both ends share: descriptors, messages, addresses, memory files, tables and strings.
 #include <sidecall/sidecall.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -285,23 +285,4 @@ TEST_CASE("only UTF-8 is UTF-8") {
   for (const char* wrong : {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2x", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xef\xbf", "\xf0\x8f\xbf\xbf",
                             "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"})
     CHECK(!is_utf8(wrong));
-}
-
-TEST_CASE("polling that does not pay is left out, and tried again") {
-  if (usable_cpus() < 2 || spin_override_ns() >= 0) return;  // then it never, or always, pays
-  Pace pace;
-  const uint32_t elsewhere = 4000;
-  CHECK(pace.begin(elsewhere));
-  pace.note(0);
-  CHECK(pace.begin(elsewhere));
-  int polled = 0;
-  for (int i = 0; i < 4000; ++i) {
-    polled += pace.begin(elsewhere);
-    pace.note(INT64_MAX);
-  }
-  CHECK(polled < 20);
-  while (!pace.begin(elsewhere)) {
-  }
-  pace.note(1);
-  CHECK(pace.begin(elsewhere));
 }

@@ -1,0 +1,216 @@
+// How long a side polls and whom it lets run meanwhile, on a machine whose clock and scheduler the test moves.
+#include <atomic>
+#include <catch2/catch_test_macros.hpp>
+
+#include "waiting.h"
+
+using namespace sidecall::shm;
+
+namespace {
+
+constexpr uint32_t kHere = 1, kElsewhere = 2;
+constexpr int64_t kUs = 1000;
+
+struct Fake {
+  static inline int64_t time = 0, look_takes = 0, yield_takes = 0, fixed = -1;
+  static inline int yields = 0, allowed = 2, paid = 2;
+  static inline std::atomic<int> waiting{0};
+
+  static int64_t now() noexcept { return time += look_takes; }
+  static void yield() noexcept {
+    ++yields;
+    time += yield_takes;
+  }
+  static uint32_t cpu() noexcept { return kHere; }
+  static int64_t override_ns() noexcept { return fixed; }
+  static int allowed_cpus() noexcept { return allowed; }
+  static int paid_cpus() noexcept { return paid; }
+};
+using Pace = BasicPace<Fake>;
+
+// A machine as it starts, on which a yield that nobody takes costs 300 ns.
+struct Fresh {
+  Fresh() {
+    Fake::time = 1000 * 1000 * 1000;
+    Fake::look_takes = kUs / 10;
+    Fake::yield_takes = 300;
+    Fake::fixed = -1;
+    Fake::yields = 0;
+    Fake::allowed = Fake::paid = 2;
+    Fake::waiting = 0;
+  }
+};
+
+struct Wait {
+  bool began;
+  int64_t took;
+  int yields;
+};
+
+// One whose answer never comes.
+Wait wait(Pace* pace, uint32_t peer_cpu, int32_t fixed_us = -1) {
+  const int64_t start = Fake::time;
+  const int yields = Fake::yields;
+  Wait done{pace->begin(peer_cpu, fixed_us), 0, 0};
+  int64_t now = 0;
+  while (done.began && pace->rest(&now)) {
+  }
+  return {done.began, Fake::time - start, Fake::yields - yields};
+}
+
+// How many waits in a row sleep at once.
+int asleep(Pace* pace, uint32_t peer_cpu) {
+  int count = 0;
+  while (!pace->begin(peer_cpu)) ++count;
+  return count;
+}
+
+}  // namespace
+
+TEST_CASE_METHOD(Fresh, "pace: polling ends with its budget") {
+  Pace pace;
+  const Wait far = wait(&pace, kElsewhere);
+  CHECK(far.began);
+  CHECK(far.took >= Pace::kSpin);
+  CHECK(far.took <= Pace::kSpin + 10 * kUs);
+  CHECK(far.yields == 0);  // alone in its process
+  pace.note(0);
+  CHECK(wait(&pace, kElsewhere, 30).took < 40 * kUs);
+  CHECK(!wait(&pace, kElsewhere, 0).began);
+  CHECK(!wait(&pace, kHere, 30).began);
+  Fake::fixed = 0;
+  CHECK(!wait(&pace, kElsewhere).began);
+  Fake::fixed = 200 * kUs;
+  CHECK(wait(&pace, kElsewhere).took >= 200 * kUs);
+  CHECK(Fake::yields == 0);
+}
+
+TEST_CASE_METHOD(Fresh, "pace: nobody polls on less than two CPUs, except for a peer on another") {
+  Pace pace;
+  Fake::paid = 1;
+  CHECK(!wait(&pace, kElsewhere).began);
+  Fake::paid = 2;
+  Fake::allowed = 1;
+  CHECK(!wait(&pace, 0).began);
+  CHECK(wait(&pace, kElsewhere).began);
+}
+
+TEST_CASE_METHOD(Fresh, "pace: a peer on this CPU gets a turn between two looks, which is not the waiter's time") {
+  Pace pace;
+  Fake::yield_takes = 50 * kUs;
+  REQUIRE(pace.begin(kHere));
+  CHECK(pace.is_near());
+  int64_t now = 0;
+  for (int i = 1; i <= 10; ++i) {
+    CHECK(pace.rest(&now));
+    CHECK(now == Fake::time);
+    CHECK(Fake::yields == i);
+  }
+  pace.note(0);
+  const Wait whole = wait(&pace, kHere);
+  CHECK(whole.took >= Pace::kMostWait);
+  CHECK(whole.took < Pace::kMostWait + 100 * kUs);
+}
+
+TEST_CASE_METHOD(Fresh, "pace: a peer that does not take its turn runs elsewhere, or not at all") {
+  Pace pace;
+  int64_t now = 0;
+  REQUIRE(pace.begin(kHere));
+  CHECK(pace.rest(&now));
+  CHECK(!pace.is_near());
+  CHECK(wait(&pace, kHere).yields == 1);
+  Fake::allowed = 1;
+  REQUIRE(pace.begin(kHere));
+  CHECK(!pace.rest(&now));
+}
+
+TEST_CASE_METHOD(Fresh, "pace: threads of one process that wait offer each other their CPU") {
+  Pace one, other;
+  int64_t now = 0;
+  REQUIRE(other.begin(kElsewhere));
+  while (Fake::waiting == 0) other.rest(&now);
+  CHECK(Fake::yields == 0);
+  const Wait together = wait(&one, kElsewhere);
+  CHECK(together.yields > 0);
+  CHECK(together.yields <= Pace::kSpin / Pace::kFirstTurn + 1);  // nobody took them: it polls
+  one.note(0);
+  Fake::yield_takes = 20 * kUs;
+  CHECK(wait(&one, kElsewhere).yields > 50);
+  CHECK(one.is_crowded());
+  one.note(0);
+  other.note(0);
+  CHECK(Fake::waiting == 0);
+}
+
+TEST_CASE_METHOD(Fresh, "pace: turns that take too long are given up for more and more waits, and come back") {
+  Pace pace;
+  Fake::yield_takes = 2 * Pace::kMostWait;
+  for (const int forgone : {3, 15, 63, 255, 1023, 1023}) {
+    const Wait lost = wait(&pace, kHere);
+    CHECK(lost.yields == 1);
+    pace.note(INT64_MAX);  // says nothing about polling
+    CHECK(asleep(&pace, kHere) == forgone);
+  }
+  Fake::yield_takes = 20 * kUs;
+  for (int i = 0; i < 20; ++i) {
+    int64_t now = 0;
+    REQUIRE(pace.begin(kHere));
+    pace.rest(&now);
+    pace.note(0);
+  }
+  Fake::yield_takes = 2 * Pace::kMostWait;
+  wait(&pace, kHere);
+  CHECK(asleep(&pace, kHere) == 3);
+}
+
+TEST_CASE_METHOD(Fresh, "pace: a round of many takes longer than one of few") {
+  Fake::yield_takes = Pace::kTooLong + 32 * Pace::kTooLongEach;
+  Pace alone, member;
+  int64_t now = 0;
+  REQUIRE(alone.begin(kHere));
+  CHECK(!alone.rest(&now));
+  Fake::waiting = 64;
+  REQUIRE(member.begin(kHere));
+  CHECK(member.rest(&now));
+  member.note(0);
+  CHECK(member.begin(kHere));
+  Fake::waiting = 1000 * 1000;
+  Fake::yield_takes = Pace::kMostWait + kUs;
+  CHECK(!member.rest(&now));
+}
+
+TEST_CASE_METHOD(Fresh, "pace: polling that does not pay is left out more and more often, until it pays") {
+  Pace pace;
+  for (const int skipped : {0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1023, 1023}) {
+    CHECK(asleep(&pace, kElsewhere) == skipped);
+    pace.note(INT64_MAX);
+  }
+  CHECK(asleep(&pace, kElsewhere) == 1023);
+  pace.note(1);
+  CHECK(asleep(&pace, kElsewhere) == 0);
+}
+
+TEST_CASE_METHOD(Fresh, "pace: who works gives a sixth of its time at most") {
+  Pace pace;
+  for (const int64_t turn : {300 * int64_t{1}, 10 * kUs, 400 * kUs}) {
+    Fake::yield_takes = turn;
+    const int before = Fake::yields;
+    const int64_t start = Fake::time;
+    while (Fake::time - start < 20 * 1000 * kUs) {
+      Fake::time += kUs;
+      pace.give_turn(Fake::time, -1);
+    }
+    const int64_t given = (Fake::yields - before) * turn;
+    CHECK(given > 0);
+    CHECK(given <= (Fake::time - start) / 6 + turn);
+  }
+  const int before = Fake::yields;
+  Fake::time += 1000 * 1000 * kUs;
+  pace.give_turn(Fake::time, 50);  // a fixed time to poll
+  Fake::fixed = 0;
+  pace.give_turn(Fake::time, -1);
+  Fake::fixed = -1;
+  Fake::paid = 1;
+  pace.give_turn(Fake::time, -1);
+  CHECK(Fake::yields == before);
+}
