@@ -113,11 +113,12 @@ struct Way {
   napi_threadsafe_function back = nullptr;
 };
 
-// Without an environment where that has ended.
+// Without an environment where that has ended; then `way` has been finalized already.
 void come_back(napi_env env, napi_value done, void* way, void* data) {
   const std::unique_ptr<Opening> opening(static_cast<Opening*>(data));
+  if (env == nullptr) return;
   (*static_cast<std::shared_ptr<Way>*>(way))->back = nullptr;
-  if (env != nullptr && !opening->environment->is_closing) tell(opening.get(), done);
+  if (!opening->environment->is_closing) tell(opening.get(), done);
 }
 
 // openAside(source, options, done): open() on a thread of its own, so that servers that stand still do not take Node's pool, which files and names
