@@ -184,7 +184,10 @@ bool Call::is_pending() noexcept {
 
 void Call::finish(int64_t wait_ns) {
   if (wait_ns < -1) throw Error(SIDECALL_INVALID_ARGUMENT, "wait_ns: expected 0 or more, or -1, got " + std::to_string(wait_ns));
-  if (!is_pending()) throw Error(SIDECALL_NOT_RUN, "finish: no run was started");
+  if (!is_pending()) {
+    if (has_remote_fd_) remote_->hush();
+    throw Error(SIDECALL_NOT_RUN, "finish: no run was started");
+  }
   if (remote_ != nullptr) return finish_remote(wait_ns);
   Pending& pending = *pending_;
   std::unique_lock lock(pending.mutex);

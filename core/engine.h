@@ -57,6 +57,9 @@ class RemoteRun {
   // Readable when await(0) may have news of a run, or is_free() after it was given up; either makes it unreadable. The same for the binding's life.
   virtual int fd() = 0;
 
+  // Without a run under way: makes fd() unreadable, where the peer rang late, or ended.
+  virtual void hush() noexcept = 0;
+
  protected:
   ~RemoteRun() = default;
 };

@@ -60,9 +60,10 @@ void Channel::State::disarm() noexcept {
   timerfd_settime(timer.get(), 0, &never, nullptr);
   if (is_event_raised || is_cancelled.load(std::memory_order_relaxed)) clear_event();
   try {
-    // A ring that is still to come makes the descriptor readable once for nothing; the next poll() takes it away.
+    // A ring that is still to come makes the descriptor readable once for nothing; the next poll() takes it away, or hush().
     bool is_gone = !socket;
     read_socket(&is_gone);
+    if (is_gone) socket.close();  // it would stay readable
   } catch (...) {
     socket.close();  // the answer stands; the next publish connects again
   }

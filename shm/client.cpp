@@ -149,6 +149,7 @@ bool Channel::await_free(Deadline deadline, const std::atomic<bool>& stop) { ret
 Answer Channel::take() { return state_->take(); }
 void Channel::cancel() noexcept { state_->cancel(); }
 int Channel::fd() { return state_->fd(); }
+void Channel::hush() noexcept { state_->disarm(); }
 bool Channel::is_alive() const noexcept {
   pollfd polls[2] = {{state_->socket.fd(), 0, 0},
                      {state_->pidfd.get(), POLLIN, 0}};  // of the socket only its hang-up; a missing pidfd is skipped

@@ -128,6 +128,9 @@ class Channel {
   // Readable when poll() has news of what was published with will_poll_fd; poll() makes it unreadable. Made on first use, before that publish.
   int fd();
 
+  // While no call is under way: makes fd() unreadable, where the server rang late, or ended.
+  void hush() noexcept;
+
   // Looks without waiting whether the server is still there; only for a channel that was idle.
   bool is_alive() const noexcept;
 

@@ -209,7 +209,8 @@ TEST_CASE("the deadline of a started run lets its waiter go") {
     CHECK(is_readable(fd, 5000));
     CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "TIMEOUT");
     CHECK(watch.seconds() < 1.0);
-    require_runs(call);  // waits until the engine has let go
+    require_runs(call);                                                                                // waits until the engine has let go
+    if (is_readable(fd, 0)) CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");  // another process may ring late
     CHECK_FALSE(is_readable(fd, 0));
   }
 }

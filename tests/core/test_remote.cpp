@@ -24,6 +24,7 @@ struct Peer {
   int32_t failure = 0;
   int64_t timeout_ns = 0;
   std::atomic<int> num_runs{0};
+  int num_hushed = 0;
   std::vector<sidecall::Dims> expected_inputs;
   std::vector<std::optional<sidecall::Dims>> expected_outputs;
 
@@ -94,6 +95,7 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
     return !peer_->is_holding;
   }
   int fd() override { return 42; }
+  void hush() noexcept override { ++peer_->num_hushed; }
 
   void interrupt() noexcept override {
     const std::lock_guard lock(peer_->mutex);
@@ -194,7 +196,9 @@ TEST_CASE("until a run elsewhere is over the call is busy") {
   f.peer.answer();
   CHECK(status_of([&] { f.call->run(-1); }) == SIDECALL_BUSY);  // its outcome was not taken
   f.call->finish(0);
+  CHECK(f.peer.num_hushed == 0);
   CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_NOT_RUN);
+  CHECK(f.peer.num_hushed == 1);
 }
 
 TEST_CASE("a deadline ends the waiting, and once more when the peer lets go") {

@@ -308,7 +308,8 @@ class Model:
         require((self.contract is not None) == bool(self.welcome.flags & wire.HAS_CONTRACT), "expected HAS_CONTRACT to be true, got a lie")
         described = json.loads(self.signature.split(b"\n", 1)[0])
         self.inputs, self.outputs = (
-            [Spec(tensor["name"], tensor["dtype"], tuple(tensor["dims"])) for tensor in described[side]] for side in ("inputs", "outputs")
+            [Spec(tensor["name"], tensor["dtype"], None if tensor["dims"] is None else tuple(tensor["dims"])) for tensor in described[side]]
+            for side in ("inputs", "outputs")
         )
 
     def tensors(self, inputs: Mapping[str, Any]) -> list[Tensor]:

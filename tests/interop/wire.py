@@ -97,11 +97,11 @@ def require(holds: bool, what: str) -> None:
 
 
 class Spec(NamedTuple):
-    """What the signature says of one input or output; -1 in dims is free."""
+    """What the signature says of one input or output; -1 in dims is free, and None says nothing, of an output."""
 
     name: str
     dtype: str
-    dims: tuple[int, ...]
+    dims: tuple[int, ...] | None
 
 
 class Tensor(NamedTuple):
@@ -159,7 +159,8 @@ def read_table(table: bytes, specs: Sequence[Spec], limit: int) -> list[tuple[Sp
         require(number == code, f"{name}: expected dtype {code}, got {number}")
         require(rank <= 16 and not any(dims[rank:]) and not any(zero), f"{name}: expected zeros behind the dims, got others")
         shape = tuple(dims[:rank])
-        fits = rank == len(spec.dims) and all(got >= 0 and want in (-1, got) for got, want in zip(shape, spec.dims, strict=True))
+        wanted = spec.dims if spec.dims is not None else (-1,) * rank
+        fits = rank == len(wanted) and all(got >= 0 and want in (-1, got) for got, want in zip(shape, wanted, strict=True))
         require(fits, f"{name}: expected {spec.dims}, got {shape}")
         elements = prod(shape)
         wrong = size < 8 * (elements + 1) if spec.dtype == "string" else size != (elements * bits + 7) // 8

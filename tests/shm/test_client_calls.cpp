@@ -229,6 +229,28 @@ TEST_CASE("an event loop waits on the descriptor") {
   CHECK(!is_readable(fd, 0));
 }
 
+TEST_CASE("between calls a late ring, or the end of the server, does not keep the descriptor readable") {
+  Pair pair;
+  const int fd = pair.channel->fd();
+  Beside serving([&] { pair.peer.serve(1); });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(serving.join().empty());
+  pair.channel->hush();
+  pair.peer.socket.ring();
+  REQUIRE(is_readable(fd, 5000));
+  pair.channel->hush();
+  CHECK(!is_readable(fd, 0));
+  pair.peer.socket.close();
+  REQUIRE(is_readable(fd, 5000));
+  pair.channel->hush();
+  CHECK(!is_readable(fd, 0));
+  Beside coming_back([&] {
+    Peer next = pair.server.accept_honest();
+    next.serve(1);
+  });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+}
+
 TEST_CASE("idle channels are kept, up to a number, and dead ones are not lent") {
   ClientOptions options;
   options.max_idle = 1;

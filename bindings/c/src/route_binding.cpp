@@ -257,4 +257,8 @@ int RouteBinding::fd() {
   return epoll_.get();
 }
 
+void RouteBinding::hush() noexcept {
+  if (channel_) channel_->hush();
+}
+
 }  // namespace sidecall

@@ -63,6 +63,7 @@ class RouteBinding final : public Binding, public RemoteRun {
   void* known_output(int32_t output) override { return outputs_.data(output); }
   bool is_free() override;
   int fd() override;
+  void hush() noexcept override;
 
  private:
   struct Sizes {
