@@ -162,7 +162,9 @@ bool BasicPace<M>::rest(int64_t* now) noexcept {
     if (is_idle) is_near_ = false;
   }
   const int64_t waited = *now - start_ns_;
-  return waited - given_ns_ < budget_ns_ && (given_ns_ == 0 || waited < kMostWait);
+  const bool goes_on = waited - given_ns_ < budget_ns_ && (given_ns_ == 0 || waited < kMostWait);
+  if (!goes_on) count(false);  // asleep it is nobody's company
+  return goes_on;
 }
 
 template <class M>

@@ -73,7 +73,8 @@ TEST_CASE_METHOD(Fresh, "pace: polling ends with its budget") {
   CHECK(far.began);
   CHECK(far.took >= Pace::kSpin);
   CHECK(far.took <= Pace::kSpin + 10 * kUs);
-  CHECK(far.yields == 0);  // alone in its process
+  CHECK(far.yields == 0);     // alone in its process
+  CHECK(Fake::waiting == 0);  // asleep
   pace.note(0);
   CHECK(wait(&pace, kElsewhere, 30).took < 40 * kUs);
   CHECK(!wait(&pace, kElsewhere, 0).began);
