@@ -68,8 +68,9 @@ $(VENV)/.package: $(VENV)/.created pyproject.toml setup.py $(native_files)
 	@$(quietly) pip "installing the Python package and what its tests need into $(VENV)" $(BIN)/pip install --disable-pip-version-check -e '.[export,test,lint]'
 	@touch $@
 
+# By name: the package stands there already, and is not built again for its extra.
 $(VENV)/.bench: $(VENV)/.package
-	@$(quietly) pip-bench "installing what the benchmarks compare with" $(BIN)/pip install --disable-pip-version-check -e '.[bench]'
+	@$(quietly) pip-bench "installing what the benchmarks compare with" $(BIN)/pip install --disable-pip-version-check "sidecall[bench]==$$(cat VERSION)"
 	@touch $@
 
 # Servers and clients of the network approaches that stand apart from .venv.

@@ -81,24 +81,26 @@ def tensor_of(value: Any, answer: Answer) -> np.ndarray:
     if answer.dtype == "string":
         value = value.astype(object)
     elif value.dtype != answer.numpy:
-        value = _converted(value, answer)
+        value = converted(value, answer)
     array: np.ndarray = value
     if answer.width is None:
         return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array
     return array.reshape(-1, 1) if array.ndim == 1 and answer.width == 1 else array
 
 
-def _converted(value: np.ndarray, answer: Answer) -> np.ndarray:
+def converted(value: np.ndarray, answer: Answer) -> np.ndarray:
+    """Numbers in the output's type. Raises sidecall.errors.Engine for text, and for numbers that an integer type does not hold."""
     from sidecall import errors
 
     if value.dtype.kind not in "fiubO":
         word = "string" if value.dtype.kind == "U" else value.dtype.name
         raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got {word}")
     try:
-        converted: np.ndarray = value.astype(answer.dtype)
-    except (TypeError, ValueError) as error:
+        with np.errstate(invalid="ignore"):
+            converted: np.ndarray = value.astype(answer.dtype)
+    except (TypeError, ValueError, OverflowError) as error:
         raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got {type(error).__name__} in its conversion") from error
-    # A label that is 1.0 stands for 1; a number that would be cut does not.
-    if value.dtype.kind == "f" and converted.dtype.kind in "iub" and (converted != value).any():
-        raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got numbers with a fraction")
+    # A label that is 1.0 stands for 1; a number that would be cut, or wrap around, does not.
+    if converted.dtype.kind in "iub" and (converted != value).any():
+        raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got numbers that it does not hold")
     return converted

@@ -13,6 +13,7 @@ import numpy as np
 
 from sidecall import errors
 
+from .estimators import Answer, converted
 from .hints import Answers, Features, answers_of_hints, defaults_of, features_of_hints, first_hint, is_over_arrays, is_over_many, scalar_of
 from .rows import Records, places_of
 from .samples import answers_of_sample, features_of_records, golden_rows, is_missing
@@ -25,7 +26,8 @@ class RecordFunction:
     """A function over records as one over tensors."""
 
     def __init__(self, function: Callable[..., Any], form: str, features: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
-        self.function, self.form, self.outputs = function, form, outputs
+        self.function, self.form = function, form
+        self.columns = [Column(output, only=len(outputs) == 1) for output in outputs]
         self.rows = Records(places_of(features, input_names(features)))
         self.defaults = _defaults(function, features)
 
@@ -42,28 +44,31 @@ class RecordFunction:
             answers = [self.function(**record) for record in records]
         else:
             answers = [self.function(record) for record in records]
-        return tuple(_column(output, answers, only=len(self.outputs) == 1) for output in self.outputs)
+        return tuple([column(answers) for column in self.columns])
 
 
 class ArrayFunction:
     """A function over arrays whose tensors are written out; a dict answers by name."""
 
     def __init__(self, function: Callable[..., Any], outputs: dict[str, str]) -> None:
-        self.function, self.outputs = function, outputs
+        self.function = function
+        self.outputs = [Answer(name, "", dtype, None) for name, dtype in outputs.items()]
 
     def __call__(self, *tensors: np.ndarray) -> tuple[Any, ...]:
         answer: Any = self.function(*tensors)
-        if isinstance(answer, Mapping):
-            absent = [name for name in self.outputs if name not in answer]
-            if absent:
-                raise errors.Engine(f"output '{absent[0]}': expected an array, got nothing")
-            answer = tuple(answer[name] for name in self.outputs)
-        elif not isinstance(answer, tuple):
-            answer = (answer,)
-        given = list(answer)
-        if len(given) != len(self.outputs):
-            raise errors.Engine(f"the served function: expected {len(self.outputs)} outputs, got {len(given)}")
-        return tuple(_cast(value, dtype, name) for value, (name, dtype) in zip(given, self.outputs.items(), strict=True))
+        if type(answer) is not tuple:
+            answer = self._in_order(answer)
+        if len(answer) != len(self.outputs):
+            raise errors.Engine(f"the served function: expected {len(self.outputs)} outputs, got {len(answer)}")
+        return tuple([_cast(value, output) for value, output in zip(answer, self.outputs, strict=True)])
+
+    def _in_order(self, answer: Any) -> tuple[Any, ...]:
+        if not isinstance(answer, Mapping):
+            return answer if isinstance(answer, tuple) else (answer,)
+        absent = [output.name for output in self.outputs if output.name not in answer]
+        if absent:
+            raise errors.Engine(f"output '{absent[0]}': expected an array, got nothing")
+        return tuple(answer[output.name] for output in self.outputs)
 
 
 def service_of_function(
@@ -167,43 +172,41 @@ def _tensor(name: str, text: str) -> dict[str, Any]:
     return {"name": name, "dtype": match["dtype"], "dims": dims, "dim_names": names}
 
 
-def _column(output: dict[str, Any], answers: list[Any], only: bool) -> np.ndarray:
-    """One output of all answers as its tensor."""
-    name, keys = output["name"], output.get("classes") if output["role"] != "label" else None
-    values = [_member(answer, name, only) for answer in answers]
-    if keys is not None:
-        values = [[_entry(value, name, key) for key in keys] for value in values]
-    return _cast(np.array(values, dtype=object if output["type"] == "string" else None), output["type"], name)
+class Column:
+    """One output of a function over records: its values of all answers as a tensor."""
+
+    def __init__(self, output: dict[str, Any], only: bool) -> None:
+        self.tensor, self.only = Answer(output["name"], "", output["type"], None), only
+        self.keys = output.get("classes") if output["role"] != "label" else None
+
+    def __call__(self, answers: list[Any]) -> np.ndarray:
+        values = [self._member(answer) for answer in answers]
+        if self.keys is not None:
+            values = [[self._entry(value, key) for key in self.keys] for value in values]
+        return _cast(np.array(values, dtype=object if self.tensor.dtype == "string" else None), self.tensor)
+
+    def _member(self, answer: Any) -> Any:
+        name = self.tensor.name
+        if isinstance(answer, Mapping):
+            if name in answer:
+                return answer[name]
+        elif hasattr(answer, "__dataclass_fields__") or hasattr(answer, "_fields"):
+            return getattr(answer, name)
+        elif self.only:
+            return answer
+        raise errors.Engine(f"output '{name}': expected a value in every answer, got none")
+
+    def _entry(self, value: Any, key: Any) -> Any:
+        if isinstance(value, Mapping) and key in value:
+            return value[key]
+        raise errors.Engine(f"output '{self.tensor.name}': expected a value for each class, got none for one")
 
 
-def _member(answer: Any, name: str, only: bool) -> Any:
-    if isinstance(answer, Mapping):
-        if name in answer:
-            return answer[name]
-    elif hasattr(answer, "__dataclass_fields__") or hasattr(answer, "_fields"):
-        return getattr(answer, name)
-    elif only:
-        return answer
-    raise errors.Engine(f"output '{name}': expected a value in every answer, got none")
-
-
-def _entry(value: Any, name: str, key: Any) -> Any:
-    if isinstance(value, Mapping) and key in value:
-        return value[key]
-    raise errors.Engine(f"output '{name}': expected a value for each class, got none for one")
-
-
-def _cast(value: Any, dtype: str, name: str = "") -> np.ndarray:
-    from .estimators import Answer, tensor_of
-
-    array = np.asarray(value)
-    if dtype == "string":
+def _cast(value: Any, output: Answer) -> np.ndarray:
+    array = value if type(value) is np.ndarray else np.asarray(value)
+    if output.dtype == "string":
         bad = next((item for item in array.reshape(-1).tolist() if not isinstance(item, str)), None)
         if bad is not None:
-            raise errors.Engine(f"output '{name}': expected string, got {type(bad).__name__}")
+            raise errors.Engine(f"output '{output.name}': expected string, got {type(bad).__name__}")
         return array.astype(object)
-    if array.dtype.kind == "O" or array.dtype.name == dtype:
-        return array if array.dtype.kind != "O" else tensor_of(array, Answer(name, "", dtype, None))
-    if array.dtype.kind not in "fiub":
-        raise errors.Engine(f"output '{name}': expected {dtype}, got {'string' if array.dtype.kind == 'U' else array.dtype.name}")
-    return tensor_of(array, Answer(name, "", dtype, None)) if array.ndim < 2 else array.astype(dtype)
+    return array if array.dtype == output.numpy else converted(array, output)

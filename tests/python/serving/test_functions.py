@@ -233,6 +233,24 @@ def test_answers_that_do_not_fit(serve, at):
             client.run({"X": np.ones((1, 3), np.float32)})
 
 
+@pytest.mark.parametrize(
+    ("dtype", "answer"),
+    [
+        ("int64", np.array([[1.0, 2.5]])),
+        ("int64", np.array([[1, 2.5]], dtype=object)),
+        ("int64", np.array([[1.0, np.nan]])),
+        ("int64", np.array([[1, 1 << 63]], dtype=np.uint64)),
+        ("int8", np.array([[1, 300]])),
+        ("uint8", np.array([[1, -1]])),
+        ("bool", np.array([[1, 2]])),
+    ],
+)
+def test_no_number_is_cut_or_wraps_around(serve, at, dtype, answer):
+    serve(lambda x: answer, inputs={"X": "float32[N,3]"}, outputs={"y": f"{dtype}[N,2]"})
+    with pytest.raises(errors.Engine, match=f"^output 'y': expected {dtype}, got numbers that it does not hold"):
+        sidecall.open(at).run({"X": np.ones((1, 3), np.float32)})
+
+
 def test_modules_names_and_files(serve, at, models):
     with sidecall.serve("serving_parts:double", at, block=False, log=None):
         assert sidecall.open(at).predict({"amount": 2}) == {"prediction": 4.0}
