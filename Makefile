@@ -52,9 +52,9 @@ $(BUILD)/.system-bench-shm: | build
 	@touch $@
 
 # What the network approaches are made of: libraries of their clients, and brokers. The build has its programs once it finds the headers.
-network_packages := libcurl4-openssl-dev libgrpc++-dev libhiredis-dev libnats-dev librabbitmq-dev librdkafka-dev nats-server protobuf-compiler-grpc rabbitmq-server redis-server
+network_packages := libcurl4-openssl-dev libgrpc++-dev libhiredis-dev libnats-dev librabbitmq-dev libprotobuf-dev librdkafka-dev nats-server protobuf-compiler-grpc rabbitmq-server redis-server
 $(BUILD)/.system-network: | build
-	@dpkg-query -W $(network_packages) >/dev/null 2>&1 || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(network_packages)
+	@test "$$(dpkg-query -W -f '$${db:Status-Status}\n' $(network_packages) 2>/dev/null | grep -cx installed)" = $(words $(network_packages)) || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(network_packages)
 	@$(quietly) configure "configuring the build again" cmake -S . -B $(BUILD)
 	@$(quietly) build "building the clients and servers of the network benchmark" cmake --build $(BUILD) -j $(JOBS)
 	@touch $@
