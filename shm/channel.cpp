@@ -31,6 +31,7 @@ void Channel::State::publish(bool same_layout, int64_t timeout, bool will_poll_f
   resends = polls = rings_read = 0;
   is_cancelled.store(false, std::memory_order_relaxed);  // no partner: cancel() means a call that is under way
   is_armed = will_poll_fd;
+  look_at = Deadline::never();
   outcome = Outcome::kPending;
   if (one_shot) one_shot.reset();
   try {

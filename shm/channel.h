@@ -123,6 +123,7 @@ struct Channel::State {
   bool is_deferred = false;      // not published yet, because of one that was given up; only where fd() is awaited
   bool is_armed = false;         // fd() is awaited
   bool is_event_raised = false;  // by arm()
+  Deadline look_at = Deadline::never();  // where fd() is awaited: at the server's process
   bool wants_same_layout = false;
   int resends = 0;
   int polls = 0;

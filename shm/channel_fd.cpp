@@ -7,6 +7,7 @@
 #include <cerrno>
 
 #include "channel.h"
+#include "process.h"
 
 namespace sidecall::shm {
 namespace {
@@ -35,15 +36,18 @@ int Channel::State::fd() {
 }
 
 // The socket of an earlier connection left the set when it was closed. The pidfd stays out: all connections share one file of the server's, and the kernel
-// refuses to watch one file by way of more than a hundred event loops within each other. The socket's hang-up tells of a death as well.
+// refuses to watch one file by way of more than a hundred event loops within each other. The socket's hang-up tells of a death as well, and the timer has
+// poll() look at the process meanwhile.
 void Channel::State::watch_connection() { watch(epoll.get(), socket.fd()); }
 
 void Channel::State::arm() {
   fd();
-  if (outcome == Outcome::kPending && !deadline().is_never()) {
+  if (outcome == Outcome::kPending) {
+    if (look_at.is_never() || look_at.passed()) look_at = Deadline::after(kLookAtProcess);
+    const int64_t next_ns = Deadline::earlier(deadline(), look_at).at_ns();
     itimerspec at{};
-    at.it_value.tv_sec = static_cast<time_t>(deadline().at_ns() / 1000000000);
-    at.it_value.tv_nsec = static_cast<long>(deadline().at_ns() % 1000000000);
+    at.it_value.tv_sec = static_cast<time_t>(next_ns / 1000000000);
+    at.it_value.tv_nsec = static_cast<long>(next_ns % 1000000000);
     timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &at, nullptr);
   }
   // As in sleep(). What has come already rings nobody.

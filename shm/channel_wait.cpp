@@ -8,7 +8,6 @@ namespace {
 
 constexpr int64_t kLookAtSocket = 1000 * 1000;        // while polling
 constexpr int64_t kSliceNeeds = 20 * 1000 * 1000;     // receive_soon is as exact as the kernel's tick, 10 ms at worst
-constexpr int64_t kLookAtProcess = 10 * 1000 * 1000;  // asleep
 constexpr int kPollsPerLook = 64;                     // poll() in a program's own loop
 
 Deadline at_once() { return Deadline::after(0); }
@@ -66,7 +65,7 @@ bool Channel::State::wait_for_socket(bool* is_first) {
 
 // Acquire: partner of the server's store before it touches the request. One that it never took goes to its successor, after the hang-up.
 bool Channel::State::is_lost() {
-  if (!is_pending || response_head()->mark.load(std::memory_order_acquire) < sequence) return false;
+  if (!is_pending || is_given_up || response_head()->mark.load(std::memory_order_acquire) < sequence) return false;
   if (!pid) pid = pid_of(pidfd.get());
   return is_ending(*pid);
 }
@@ -123,6 +122,7 @@ Outcome Channel::State::poll() {
     if (is_gone || (ready & 2u) != 0) on_death();
     else if (has_news(std::memory_order_acquire)) accept();
     else if (deadline().passed()) give_up(Outcome::kTimedOut);
+    else if (is_armed && look_at.passed() && is_lost()) on_death();
     if (is_armed) arm();  // still, or for a request that was sent just now
     return outcome;
   } catch (...) {

@@ -1,9 +1,13 @@
-// What the kernel tells of the process at the other end while it ends. Used by channel_wait.cpp.
+// What the kernel tells of the process at the other end while it ends. Used by channel*.cpp.
 #pragma once
 
 #include <sys/types.h>
 
+#include <cstdint>
+
 namespace sidecall::shm {
+
+constexpr int64_t kLookAtProcess = 10 * 1000 * 1000;  // while a call waits for it
 
 // The number of a pidfd's process as this process sees it; 0 where it does not: another PID namespace, no /proc, or it is gone.
 pid_t pid_of(int pidfd) noexcept;

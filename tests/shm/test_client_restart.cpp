@@ -157,8 +157,18 @@ TEST_CASE("a death is told by the pidfd where a descriptor of the socket lives o
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
     kill(process, SIGKILL);
   });
-  channel->publish(false, -1);
-  CHECK(status_of([&] { channel->wait(); }) == SIDECALL_PEER_DIED);
+  SECTION("to a call that blocks") {
+    channel->publish(false, -1);
+    CHECK(status_of([&] { channel->wait(); }) == SIDECALL_PEER_DIED);
+  }
+  SECTION("to one that an event loop awaits") {
+    channel->publish(false, -1, true);
+    const int fd = channel->fd();
+    CHECK(status_of([&] {
+            while (channel->poll() == Outcome::kPending) REQUIRE(wait_readable(&fd, 1, Deadline::after(5 * kSecond)));
+          }) == SIDECALL_PEER_DIED);
+    CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
+  }
   killing.join();
   CHECK(waitpid(process, nullptr, 0) == process);
 }
