@@ -1,7 +1,7 @@
 # Every target does its own set-up on a fresh machine, then its job. `make` alone lists them.
 #
 #   PYTHON=python3.12 make test    another interpreter for .venv
-#   make -j4 test                  more compile jobs
+#   make -j4 setup                 compiles and downloads at the same time; JOBS=4 for more compile jobs
 
 PYTHON ?= python3
 CLANG_FORMAT ?= clang-format-19

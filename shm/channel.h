@@ -118,11 +118,11 @@ struct Channel::State {
   int rings_read = 0;  // since the last request
 
   // The call under way.
-  bool is_pending = false;       // published, and no response seen
-  bool is_given_up = false;      // its late response is to be dropped
-  bool is_deferred = false;      // not published yet, because of one that was given up; only where fd() is awaited
-  bool is_armed = false;         // fd() is awaited
-  bool is_event_raised = false;  // by arm()
+  bool is_pending = false;               // published, and no response seen
+  bool is_given_up = false;              // its late response is to be dropped
+  bool is_deferred = false;              // not published yet, because of one that was given up; only where fd() is awaited
+  bool is_armed = false;                 // fd() is awaited
+  bool is_event_raised = false;          // by arm()
   Deadline look_at = Deadline::never();  // where fd() is awaited: at the server's process
   bool wants_same_layout = false;
   int resends = 0;

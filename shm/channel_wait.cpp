@@ -6,9 +6,9 @@
 namespace sidecall::shm {
 namespace {
 
-constexpr int64_t kLookAtSocket = 1000 * 1000;        // while polling
-constexpr int64_t kSliceNeeds = 20 * 1000 * 1000;     // receive_soon is as exact as the kernel's tick, 10 ms at worst
-constexpr int kPollsPerLook = 64;                     // poll() in a program's own loop
+constexpr int64_t kLookAtSocket = 1000 * 1000;     // while polling
+constexpr int64_t kSliceNeeds = 20 * 1000 * 1000;  // receive_soon is as exact as the kernel's tick, 10 ms at worst
+constexpr int kPollsPerLook = 64;                  // poll() in a program's own loop
 
 Deadline at_once() { return Deadline::after(0); }
 

@@ -171,7 +171,12 @@ TEST_CASE("a started run ends by itself") {
   CHECK(status(sidecall_call_get_f64(call.get(), 0, 0, &value, error())) == "BUSY");
   CHECK(is_readable(fd, 10000));
   CHECK(status(sidecall_call_run(call.get(), -1, error())) == "BUSY");  // over, but not taken
-  call.finish(0);
+  std::string answer;
+  do {
+    REQUIRE(is_readable(fd, 10000));
+    answer = status(sidecall_call_finish(call.get(), 0, error()));
+  } while (answer == "BUSY");  // readable for nothing: the run is in another process
+  CHECK(answer == "OK");
   CHECK_FALSE(is_readable(fd, 0));
   CHECK(call.output(0).size() == kWidth);
   CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");
@@ -226,7 +231,7 @@ TEST_CASE("an event loop gets its call back after a deadline without blocking") 
   do {
     REQUIRE(is_readable(fd, 5000));
     answer = status(sidecall_call_finish(call.get(), 0, error()));
-    REQUIRE((answer == "TIMEOUT" || answer == "NOT_RUN"));
+    REQUIRE((answer == "TIMEOUT" || answer == "NOT_RUN" || answer == "BUSY"));  // BUSY: the run is in another process
     sidecall_view view = SIDECALL_VIEW_INIT;
     answer = status(sidecall_call_input(call.get(), 0, &view, error()));
   } while (answer == "BUSY" && watch.seconds() < 5);
