@@ -516,8 +516,9 @@ SIDECALL_API sidecall_status sidecall_call_finish(sidecall_call *call, int64_t w
 
 /* A descriptor that becomes readable when a started run is over, or its deadline has passed, or it was cancelled, and once more when the engine lets go of a
  * run that was given up; finish makes it unreadable. Where another process runs the model it may be readable for nothing, every 10 ms of a run (finish looks
- * whether that process lives) and also when no run is under way: finish then answers as before, and the caller goes on polling. For poll, epoll or an event loop. It belongs to the call and stays the same: do not read or close it. Made on first use. Fails with BUSY (ask before start),
- * OUT_OF_MEMORY, FORKED.   Since 0.1. */
+ * whether that process lives) and also when no run is under way: finish then answers as before, and the caller goes on polling. For poll, epoll or an event
+ * loop. It belongs to the call and stays the same: do not read or close it. Made on first use. Fails with BUSY (ask before start), OUT_OF_MEMORY, FORKED.
+ * Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd, sidecall_error *err);
 
 /* Asks a run under way, from any thread, to end with CANCELLED. Without one it does nothing. Must not race with close.   Since 0.1. */
