@@ -10,6 +10,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "paths.h"
@@ -51,6 +52,16 @@ inline std::string serve(const std::string& name) {
 }
 
 inline sidecall::Model open(const std::string& name) { return sidecall::Model(is_shm() ? serve(name) : test_paths::model(name)); }
+
+// Whether it holds within five seconds.
+template <typename Condition>
+bool eventually(Condition holds) {
+  for (int i = 0; i < 5000; ++i) {
+    if (holds()) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
 
 // Sets the input of add.onnx, [N,2] float32.
 inline void give_x(sidecall::Call& call, const std::vector<float>& x) {

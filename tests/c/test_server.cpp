@@ -66,7 +66,7 @@ TEST_CASE("a C++ function is served, and its server moves") {
   sidecall::Server first(address, twice());
   sidecall::Server server(std::move(first));
   CHECK(call_twice(address) == "3.000000 -4.000000");
-  CHECK(server.status().find("\"calls\":1") != std::string::npos);
+  CHECK(support::eventually([&] { return server.status().find("\"calls\":1,") != std::string::npos; }));  // counted after the answer
   server.drain(1000000000);
   CHECK_THROWS_AS(call_twice(address), sidecall::Error);
 }
