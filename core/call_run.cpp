@@ -77,7 +77,9 @@ std::exception_ptr Call::run_engine(int64_t timeout_ns) noexcept {
     failure = std::current_exception();
   }
   deadline_.reset();
-  has_results_ = outcome == Outcome::kDone && failure == nullptr;  // while the call is still this run's
+  // While the call is still this run's.
+  has_results_ = outcome == Outcome::kDone && failure == nullptr;
+  if (has_results_ && remote_ != nullptr) find_outputs();
   const Reason reason = leave();
   if (outcome == Outcome::kDone) return failure;
   try {
@@ -99,7 +101,6 @@ void Call::run(int64_t timeout_ns) {
     throw;
   }
   if (const std::exception_ptr failure = run_engine(timeout_ns)) std::rethrow_exception(failure);
-  if (remote_ != nullptr) find_outputs();
 }
 
 void Call::start(int64_t timeout_ns) {
