@@ -9,6 +9,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+import client
 import pytest
 import wire
 
@@ -48,6 +49,13 @@ class ServerProcess:
     def said(self) -> str:
         self.log.seek(0)
         return self.log.read()
+
+    def status(self, calls: int) -> dict:
+        """Its counters, once it has counted so many calls: a call is counted after its answer. As they are after ten seconds."""
+        until = time.monotonic() + 10
+        while (status := client.status(self.address))["calls"] < calls and time.monotonic() < until:
+            pass
+        return status
 
     def stop(self) -> None:
         """Returns when no thread of it runs any more."""
