@@ -97,10 +97,10 @@ def converted(value: np.ndarray, answer: Answer) -> np.ndarray:
         raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got {word}")
     try:
         with np.errstate(invalid="ignore"):
-            converted: np.ndarray = value.astype(answer.dtype)
+            result: np.ndarray = value.astype(answer.dtype)
     except (TypeError, ValueError, OverflowError) as error:
         raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got {type(error).__name__} in its conversion") from error
     # A label that is 1.0 stands for 1; a number that would be cut, or wrap around, does not.
-    if converted.dtype.kind in "iub" and (converted != value).any():
+    if result.dtype.kind in "iub" and (result != value).any():
         raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got numbers that it does not hold")
-    return converted
+    return result
