@@ -43,24 +43,49 @@ bool is_utf8(std::string_view text) noexcept {
   return true;
 }
 
+size_t find_non_json(std::string_view text) noexcept {
+  constexpr uint64_t kHighBits = UINT64_C(0x8080808080808080);
+  constexpr uint64_t kBlanks = UINT64_C(0x2020202020202020);
+  size_t at = 0;
+  while (at < text.size()) {
+    uint64_t eight = 0;
+    if (at + 8 <= text.size()) {
+      std::memcpy(&eight, text.data() + at, 8);
+      // A byte below 0x20 borrows from its high bit in the difference.
+      if (((eight | (eight - kBlanks)) & kHighBits) == 0) {
+        at += 8;
+        continue;
+      }
+    }
+    const char c = text[at];
+    const bool is_control = static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r';
+    const size_t length = is_control ? 0 : character_length(text, at);
+    if (length == 0) return at;
+    at += length;
+  }
+  return at;
+}
+
 std::string printable(const std::string& text) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  const auto append_escape = [](unsigned char code, std::string* to) { *to += {'\\', 'u', '0', '0', kHex[code >> 4], kHex[code & 15]}; };
   std::string shown;
   for (size_t at = 0; at < text.size(); ++at) {
     const char c = text[at];
     const auto byte = static_cast<unsigned char>(c);
     if (byte >= 0x80) {
       const size_t length = character_length(text, at);
-      shown += length == 0 ? "?" : text.substr(at, length);
+      const auto next = static_cast<unsigned char>(length == 2 ? text[at + 1] : 0);
+      // U+0080 to U+009F are control characters too, and steer terminals.
+      if (byte == 0xc2 && length == 2 && next < 0xa0) append_escape(next, &shown);
+      else shown += length == 0 ? "?" : text.substr(at, length);
       at += length == 0 ? 0 : length - 1;
     } else if (byte >= 0x20 && byte != 0x7f) {
       shown += c;
     } else if (c == '\n' || c == '\t' || c == '\r') {
       shown += c == '\n' ? "\\n" : c == '\t' ? "\\t" : "\\r";
     } else {
-      static constexpr char kHex[] = "0123456789abcdef";
-      shown += "\\u00";
-      shown += kHex[byte >> 4];
-      shown += kHex[byte & 15];
+      append_escape(byte, &shown);
     }
   }
   return shown;

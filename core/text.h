@@ -1,12 +1,18 @@
 // Checks of text that comes from outside.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
 namespace sidecall {
 
 bool is_utf8(std::string_view text) noexcept;
+
+// The position of the first byte that no JSON text holds, or the length of the text: a control
+// character other than tab, line feed and carriage return, or a byte that is not UTF-8. The parser
+// still has to refuse these three inside strings.
+size_t find_non_json(std::string_view text) noexcept;
 
 // What is wrong with a string value, for "got ...": nullptr when nothing is. ONNX Runtime's own strings end at a NUL.
 const char* string_fault(std::string_view text) noexcept;

@@ -42,8 +42,7 @@ size_t place_of_problem(std::string_view line, std::string* message) {
       return begin + std::min(byte, record.size());
     }
   }
-  const size_t valid = utf8_length(record);
-  return valid < record.size() ? begin + valid : begin;
+  return begin;
 }
 
 struct JsonPlaces::Handler : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Handler> {

@@ -285,6 +285,29 @@ TEST_CASE("records that are long, deep or many") {
   CHECK(model.predict_json(std::string_view(more).substr(0, 22)) == R"({"prediction":1091})");
 }
 
+TEST_CASE("a byte below 0x20 is refused wherever it stands in a string") {
+  const sidecall::Model model = support::open("kinds.onnx");
+  const std::string good = R"("f32_must": 2, "f64_must": 3, "i64_must": 4, "flag_must": false, "word_must": "b")";
+  CHECK(model.predict_json("{" + good + "}").find("transformed") != std::string::npos);
+  size_t num_wrong = 0;
+  // More than two blocks of 16 bytes, which is what parsers look at.
+  for (char byte = 0; byte < 0x20; ++byte) {
+    for (size_t offset = 0; offset < 48; ++offset) {
+      const std::string text = std::string(offset, 'a') + byte + std::string(47 - offset, 'b');
+      for (const std::string& json : {"{" + good + ", \"word\": \"" + text + "\"}", "{" + good + ", \"" + text + "\": 1}"}) {
+        sidecall_text* answer = nullptr;
+        const bool is_refused = status(sidecall_predict_json(model.get(), json.data(), json.size(), &answer, error())) == "INVALID_JSON";
+        const std::string place = "(byte " + std::to_string(json.find(byte)) + ")";
+        if (!is_refused || std::string(last().message).find(place) == std::string::npos) ++num_wrong;
+        sidecall_text_close(answer);
+      }
+    }
+  }
+  CHECK(num_wrong == 0);
+  // Between values three of them are blanks.
+  CHECK(model.predict_json("\t{\r\n" + good + "\n}").find("transformed") != std::string::npos);
+}
+
 TEST_CASE("C++ models move") {
   sidecall::Model first = support::open("add.onnx");
   sidecall::Model second = std::move(first);

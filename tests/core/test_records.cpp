@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/records.h"
+#include "core/text.h"
 #include "records_model.h"
 
 using fake::RecordsModel;
@@ -36,6 +37,27 @@ TEST_CASE("rows are counted by records, not by commas") {
   CHECK(sidecall::count_records(R"([{"a": {}}, {"}{": [{}]}, {}])") == 3);
   CHECK(sidecall::count_records(R"({"a": [{}, {}]})") == 1);
   CHECK(sidecall::count_records("[5]") == 1);
+}
+
+TEST_CASE("bytes that no JSON holds are found at every offset") {
+  for (const std::string& bad : {std::string("\x00", 1), std::string("\x01"), std::string("\x1a"), std::string("\x1f"), std::string("\xff"),
+                                 std::string("\xc3"), std::string("\xed\xa0\x80")}) {
+    for (size_t offset = 0; offset < 20; ++offset) {
+      for (const std::string& before : {std::string(offset, 'a'), std::string(offset, '\n'), "\xc3\xa9" + std::string(offset, ' ')}) {
+        CHECK(sidecall::find_non_json(before + bad + "more than eight") == before.size());
+        CHECK(sidecall::find_non_json(before + bad) == before.size());
+      }
+    }
+  }
+  for (const std::string& good :
+       {std::string(), std::string("\t\r\n {} \x7f"), std::string("\xc2\x80 \xf0\x9f\x90\xa7, a long text of ASCII")})
+    CHECK(sidecall::find_non_json(good) == good.size());
+}
+
+TEST_CASE("no control character reaches a message") {
+  CHECK(sidecall::printable("a\x1b\x7f\n\t\r") == "a\\u001b\\u007f\\n\\t\\r");
+  CHECK(sidecall::printable("\xc2\x80\xc2\x9b\xc2\x9f") == "\\u0080\\u009b\\u009f");
+  CHECK(sidecall::printable("\xc2\xa0\xc3\xa9\xff") == "\xc2\xa0\xc3\xa9?");
 }
 
 TEST_CASE("numbers beyond a double are zero or refused, whatever the locale") {

@@ -280,6 +280,13 @@ def json_texts() -> Cases:
     for what, hexed in (("not_utf8", b'{"word": "'.hex() + "ff" + b'"}'.hex()), ("overlong", b'{"word": "'.hex() + "c0af" + b'"}'.hex())):
         c.bad(what, "kinds.onnx", "INVALID_JSON", json={"hex": hexed}, after="kinds/all")
     c.bad("lone_surrogate", "kinds.onnx", "INVALID_JSON", json='{"word": "\\ud800"}', after="kinds/all")
+    # Where a parser looks at blocks of 16 bytes: in the middle of a long string.
+    for code in range(0x20):
+        long = f"{'a' * 21}{chr(code)}{'b' * 21}"
+        for what, text in (("value", f'{{"word": "{long}"}}'), ("key", f'{{"{long}": 1}}')):
+            got = "a NUL" if code == 0 else "a control character that is not escaped"
+            message = f"records: expected JSON, got {got} (byte {text.index(chr(code))})"
+            c.bad(f"byte_{code:02x}_in_{what}", "kinds.onnx", "INVALID_JSON", {"message": message}, json=text, after="kinds/all")
     for what, value in (("number", "3"), ("string", '"a"'), ("null", "null"), ("true", "true")):
         c.bad(f"top_{what}", "matrix.onnx", "DTYPE_MISMATCH", json=value, after="plain")
     c.bad("list_of_numbers", "matrix.onnx", "DTYPE_MISMATCH", json="[1, 2]", after="plain")
