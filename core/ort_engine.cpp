@@ -20,7 +20,9 @@ void check(const OrtApi* api, OrtStatus* status, const std::string& what) {
   if (status == nullptr) return;
   const std::string text = one_line(api->GetErrorMessage(status));
   api->ReleaseStatus(status);
-  throw Error(SIDECALL_ENGINE, what + "onnxruntime: " + text);
+  // ONNX Runtime has no status for a failed allocation, only these words of kernels and allocators.
+  const bool is_memory = text.find("std::bad_alloc") != std::string::npos || text.find("Failed to allocate memory") != std::string::npos;
+  throw Error(is_memory ? SIDECALL_OUT_OF_MEMORY : SIDECALL_ENGINE, what + "onnxruntime: " + text);
 }
 
 // Owns one object of ONNX Runtime; every type has its own release function.

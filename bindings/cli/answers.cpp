@@ -97,29 +97,29 @@ std::string Answers::header() const {
   return text + "\n";
 }
 
-void Answers::fetch(const RowCall& call) {
-  sidecall_error err = SIDECALL_ERROR_INIT;
-  const auto check = [&](sidecall_status status) {
-    if (status != SIDECALL_OK) throw Failure(exit_code_of(status), err.message);
-  };
+sidecall_status Answers::fetch(RowCall& call) {
+  sidecall_error* err = call.error_room();
   for (auto& column : columns_) {
     // The getters look whether a graph answers the shape that it declares.
     const int64_t last = sidecall_call_rows(call.get()) - 1;
+    sidecall_status status = SIDECALL_OK;
     if (column.spec->dtype == SIDECALL_STRING) {
       const char* text = nullptr;
       size_t length = 0;
-      check(sidecall_call_get_str(call.get(), last, column.index, &text, &length, &err));
+      status = sidecall_call_get_str(call.get(), last, column.index, &text, &length, err);
     } else if (is_floating(column.spec->dtype)) {
       double number = 0;
-      check(sidecall_call_get_f64(call.get(), last, column.index, &number, &err));
+      status = sidecall_call_get_f64(call.get(), last, column.index, &number, err);
     } else {
       int64_t number = 0;
-      check(sidecall_call_get_i64(call.get(), last, column.index, &number, &err));
+      status = sidecall_call_get_i64(call.get(), last, column.index, &number, err);
     }
     column.view = SIDECALL_VIEW_INIT;
-    check(sidecall_call_output(call.get(), column.spec->output, &column.view, &err));
+    if (status == SIDECALL_OK) status = sidecall_call_output(call.get(), column.spec->output, &column.view, err);
+    if (status != SIDECALL_OK) return status;
     column.width = column.view.rank < 2 ? 1 : column.view.dims[1];
   }
+  return SIDECALL_OK;
 }
 
 void Answers::append(const RowCall& call, int64_t at, const RowSource& source, int64_t kept_at, std::string* out) const {

@@ -18,8 +18,9 @@ class Answers {
   // The header of CSV, "" for JSON Lines.
   std::string header() const;
 
-  // After a run that succeeded: looks where its answers stand.
-  void fetch(const RowCall& call);
+  // Finds the answers of a run that succeeded. A graph or a served function may give another shape
+  // than it declares, for some rows only; then call.error() describes the status.
+  sidecall_status fetch(RowCall& call);
 
   // One line. `at` is the row of the run, `kept_at` that of the source.
   void append(const RowCall& call, int64_t at, const RowSource& source, int64_t kept_at, std::string* out) const;

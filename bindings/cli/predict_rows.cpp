@@ -11,6 +11,10 @@ namespace {
 
 constexpr int64_t kMaxToldRows = 100;  // with faults; the others are counted
 
+// What the model itself says about some rows: the engine or a served function failed on them, or they
+// need more memory than there is.
+bool is_of_model(sidecall_status status) { return status == SIDECALL_ENGINE || status == SIDECALL_OUT_OF_MEMORY; }
+
 class Batches {
  public:
   Batches(const PredictRun& run, RowSource& source) : run_(run), source_(source), progress_(run.reader) {}
@@ -18,8 +22,10 @@ class Batches {
   int answer_all();
 
  private:
+  sidecall_status run_call();
   bool answer_together();
   bool answer_alone(const Row& row);
+  bool refuse(const Row& row, const std::string& problem, bool has_kept);
   bool refuse(const std::vector<std::string>& problems, bool has_kept);
   void tell_count() const;
 
@@ -30,6 +36,7 @@ class Batches {
   std::string text_;  // answers that are not written yet
   int64_t num_rows_ = 0;
   int64_t num_refused_ = 0;
+  ExitCode worst_ = kYes;  // of the rows that were refused
 };
 
 int Batches::answer_all() {
@@ -39,7 +46,7 @@ int Batches::answer_all() {
     if (!rows_.empty() && !answer_together()) {
       for (const Row& row : rows_) {
         ++num_rows_;
-        if (!answer_alone(row)) return kBadInput;
+        if (!answer_alone(row)) return worst_;
       }
     }
     out().write(text_);
@@ -48,7 +55,13 @@ int Batches::answer_all() {
   }
   progress_.clear();
   if (num_refused_ > 0) tell_count();
-  return num_refused_ > 0 ? kBadInput : kYes;
+  return worst_;
+}
+
+// Runs it and looks where the answers stand.
+sidecall_status Batches::run_call() {
+  const sidecall_status status = run_.call.run();
+  return status == SIDECALL_OK ? run_.answers.fetch(run_.call) : status;
 }
 
 // All in one run; false where a row needs to be looked at alone.
@@ -59,10 +72,9 @@ bool Batches::answer_together() {
   for (const Row& row : rows_) {
     if (row.is_too_long || source_.fill(call, at++, row.text) != Fill::kFilled) return false;
   }
-  const sidecall_status status = call.run();
-  if (exit_code_of(status) == kBadInput) return false;
+  const sidecall_status status = run_call();
+  if (exit_code_of(status) == kBadInput || is_of_model(status)) return false;
   if (status != SIDECALL_OK) throw Failure(exit_code_of(status), call.error().message);
-  run_.answers.fetch(call);
   for (int64_t i = 0; i < at; ++i) run_.answers.append(call, i, source_, i, &text_);
   num_rows_ += at;
   return true;
@@ -71,19 +83,27 @@ bool Batches::answer_together() {
 // False where the command ends with this row.
 bool Batches::answer_alone(const Row& row) {
   RowCall& call = run_.call;
-  if (row.is_too_long) return refuse({run_.reader.name() + ":" + std::to_string(row.line) + ":1: " + run_.reader.too_long()}, false);
+  if (row.is_too_long) return refuse(row, run_.reader.too_long(), false);
   call.start(1, false);
   const Fill fill = source_.fill(call, 0, row.text);
   if (fill == Fill::kBroken) return refuse(source_.explain(call, row, run_.reader.name()), false);
-  const sidecall_status status = call.run();
+  const sidecall_status status = run_call();
   if (exit_code_of(status) == kBadInput) return refuse(source_.explain(call, row, run_.reader.name()), true);
+  if (is_of_model(status)) {
+    worst_ = kBadMachine;
+    return refuse(row, call.error().message, true);
+  }
   if (status != SIDECALL_OK) throw Failure(exit_code_of(status), call.error().message);
-  run_.answers.fetch(call);
   run_.answers.append(call, 0, source_, 0, &text_);
   return true;
 }
 
+bool Batches::refuse(const Row& row, const std::string& problem, bool has_kept) {
+  return refuse({run_.reader.name() + ":" + std::to_string(row.line) + ":1: " + problem}, has_kept);
+}
+
 bool Batches::refuse(const std::vector<std::string>& problems, bool has_kept) {
+  worst_ = std::max(worst_, kBadInput);
   out().write(text_);
   text_.clear();
   progress_.clear();

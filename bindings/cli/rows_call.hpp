@@ -45,8 +45,9 @@ class RowCall {
 
   sidecall_status run();
 
-  // Of the run that failed last.
+  // Of the run, or of what read its answers, that failed last.
   const sidecall_error& error() const { return err_; }
+  sidecall_error* error_room() { return &err_; }
   size_t num_faults() const;  // those that were kept
   const sidecall_fault& fault(size_t index) const { return faults_[index]; }
 

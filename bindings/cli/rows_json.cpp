@@ -113,8 +113,9 @@ bool JsonSource::Handler::Key(const char* text, rapidjson::SizeType length, bool
   kept_ = kept == keep.end() ? kNotKept : static_cast<size_t>(kept - keep.begin());
   feature_ = guess_;
   if (guess_ >= call_.num_features() || name != call_.feature(guess_).name) {
-    if (name.find('\0') != std::string_view::npos) return false;
-    feature_ = sidecall_model_feature(call_.model(), text);  // a key ends with a NUL: the parser put it there
+    // No feature has a NUL in its name. The parser ends a key with a NUL.
+    const bool has_nul = name.find('\0') != std::string_view::npos;
+    feature_ = has_nul ? kNoFeature : sidecall_model_feature(call_.model(), text);
     if (feature_ == kNoFeature) return kept_ != kNotKept || source_.options_.ignore_extra;
   }
   guess_ = feature_ + 1;
@@ -167,7 +168,12 @@ const sidecall_error& JsonSource::judge(std::string_view text) {
   sidecall_text* raw = nullptr;
   sidecall_predict_json(call_.model(), record.data(), record.size(), &raw, &err_);
   const Text answer(raw);
-  if (answer) throw Failure(kBadMachine, "internal error: the library answers a record that the command could not read");
+  if (answer) {
+    // The two readers accept the same rows. If they ever differ, only this row has no answer.
+    err_.status = SIDECALL_INVALID_JSON;
+    err_.num_faults = 0;
+    std::strcpy(err_.message, "expected a record that the command and the library both read, got one that only the library does");
+  }
   return err_;
 }
 

@@ -17,7 +17,7 @@ class JsonSource : public RowSource {
   std::string_view kept(int64_t at, size_t index) const override { return kept_[static_cast<size_t>(at) * options_.keep.size() + index]; }
   std::vector<std::string> explain(const RowCall& call, const Row& row, const std::string& file) override;
 
-  // The library's own words for a row that has no answer. Failure where it answers after all.
+  // The library's own words for a row that has no answer.
   const sidecall_error& judge(std::string_view text);
 
  private:

@@ -58,8 +58,7 @@ std::string answer_line(const PredictRun& run, JsonSource& source, const Row& ro
   const sidecall_status status = run.call.run();
   // The library's own reader finds all faults of a record; a run over memory stops at the first.
   if (exit_code_of(status) == kBadInput) return error_line(source.judge(row.text));
-  if (status != SIDECALL_OK) return error_line(run.call.error());
-  run.answers.fetch(run.call);
+  if (status != SIDECALL_OK || run.answers.fetch(run.call) != SIDECALL_OK) return error_line(run.call.error());
   std::string line;
   run.answers.append(run.call, 0, source, 0, &line);
   return line;

@@ -1,0 +1,93 @@
+"""Rows on which the model itself fails have an outcome of their own; others are answered."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+
+import models
+import numpy as np
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+
+@pytest.fixture(params=["kernel", "shape"])
+def picky(request, tmp_path):
+    """Answers 10 * x for x of 0 to 4; fails on others, in a kernel or by too few rows."""
+    constants = {"table": np.arange(5, dtype=np.float32) * 10, "five": np.array(5, np.int64)}
+    nodes = [helper.make_node("Gather", ["table", "x"], ["y"])]
+    if request.param == "shape":
+        nodes = [
+            helper.make_node("Less", ["x", "five"], ["known"]),
+            helper.make_node("Compress", ["x", "known"], ["kept"], axis=0),
+            helper.make_node("Gather", ["table", "kept"], ["y"]),
+        ]
+    graph = helper.make_graph(
+        nodes,
+        "picky",
+        [helper.make_tensor_value_info("x", TensorProto.INT64, ["N"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N"])],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    features = [{"name": "x", "type": "int64", "nullable": False, "input": "x", "column": 0}]
+    outputs = [{"name": "y", "role": "prediction", "type": "float32"}]
+    contract = {"format": 1, "model": {"name": "picky", "version": "1"}, "features": features, "outputs": outputs}
+    return models.save(tmp_path / "picky.onnx", graph, contract).name
+
+
+ROWS = [0, 4, 9, 3, 77, 2]  # the third and the fifth fail
+LINES = "".join(f'{{"x": {x}}}\n' for x in ROWS)
+CSV = "key,x\n" + "".join(f"{key},{x}\n" for key, x in zip("abcdef", ROWS, strict=True))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 512])
+def test_json_lines_with_null(sidecall, picky, batch):
+    done = sidecall("predict", picky, "--on-error=null", f"--batch={batch}", stdin=LINES)
+    assert done.code == 4
+    assert [json.loads(line) for line in done.lines()] == [{"y": 0}, {"y": 40}, None, {"y": 30}, None, {"y": 20}]
+    assert [line.split(": ")[0] for line in done.err.splitlines()] == ["<stdin>:3:1", "<stdin>:5:1", "sidecall"]
+    assert "2 rows of 6 had faults and were answered with null" in done.err
+
+
+def test_csv_with_skip(sidecall, picky):
+    done = sidecall("predict", picky, "--on-error=skip", "--from=csv", "--keep=key", stdin=CSV)
+    assert (done.code, done.lines()) == (4, ["key,y", "a,0", "b,40", "d,30", "f,20"])
+    assert done.err.endswith("2 rows of 6 had faults and were left out\n")
+
+
+def test_the_first_one_ends_a_run_by_default(sidecall, picky):
+    done = sidecall("predict", picky, stdin=LINES)
+    assert done.code == 4
+    assert [json.loads(line) for line in done.lines()] == [{"y": 0}, {"y": 40}]
+    assert done.err.startswith("<stdin>:3:1: ") and done.err.count("\n") == 1
+
+
+def test_a_stream_goes_on(sidecall, picky):
+    done = sidecall("predict", picky, "--stream", stdin=LINES)
+    assert (done.code, done.err) == (0, "")
+    answers = [json.loads(line) for line in done.lines()]
+    assert [answer["error"]["status"] if "error" in answer else answer["y"] for answer in answers] == [0, 40, "ENGINE", 30, "ENGINE", 20]
+
+
+APP = """\
+def double(x: float) -> float:
+    if x < 0:
+        raise ValueError("below zero")
+    return 2 * x
+"""
+
+
+def test_a_function_that_raises(sidecall, tmp_path):
+    (tmp_path / "app.py").write_text(APP)
+    at = f"shm:{tmp_path}/app.sock"
+    sidecall.env["SIDECALL_PYTHON"] = sys.executable
+    with sidecall.start("serve", "app:double", "--at", at) as process:
+        try:
+            done = sidecall("predict", at, "--wait", "50", "--on-error=null", stdin='{"x": 1}\n{"x": -1}\n{"x": 3}\n')
+            assert done.code == 4
+            assert done.lines() == ['{"prediction":2}', "null", '{"prediction":6}']
+            assert "ValueError: below zero" in done.err
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=30)
