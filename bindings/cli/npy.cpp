@@ -1,11 +1,18 @@
 // The .npy format after numpy.lib.format: a magic, a header that is a Python dict of three keys, the elements.
 #include "npy.hpp"
 
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 
 #include "command.hpp"
+#include "output.hpp"
+#include "platform.hpp"
 
 namespace sidecall::cli {
 namespace {
@@ -20,8 +27,70 @@ constexpr TypeName kTypes[] = {{SIDECALL_FLOAT16, "<f2"}, {SIDECALL_FLOAT32, "<f
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr size_t kAlignment = 64;
 constexpr size_t kCharacterBytes = 4;  // of an array of str
+constexpr size_t kMaxBytes = SIZE_MAX / 2;
+constexpr size_t kMaxHeader = size_t{1} << 16;  // NumPy itself reads at most 10 000 bytes
+constexpr size_t kMaxRank = 64;                 // NumPy's own
 
 [[noreturn]] void fail(const std::string& name, const std::string& problem) { throw Failure(kBadInput, name + ": " + problem); }
+
+// A file or pipe that is read front to back. The claims of a header are compared with the size of
+// a file before memory is allocated; for a pipe, memory grows with what arrives.
+class NpyFile {
+ public:
+  explicit NpyFile(const std::string& path) : name_(path == "-" ? "<stdin>" : path) {
+    fd_ = path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (fd_ == -1) fail(name_, error_text(errno));
+  }
+  ~NpyFile() {
+    if (fd_ > STDERR_FILENO) ::close(fd_);
+  }
+  NpyFile(const NpyFile&) = delete;
+  NpyFile& operator=(const NpyFile&) = delete;
+
+  const std::string& name() const { return name_; }
+
+  // Up to `most` bytes, fewer only at the end. Allocates `first` bytes at once, more as they come.
+  std::string read(size_t most, size_t first = kFirstPiece) {
+    std::string bytes;
+    size_t size = 0;
+    while (size < most) {
+      if (size == bytes.size()) bytes.resize(std::min(most, std::max(size * 2, first)));
+      const ssize_t got = ::read(fd_, bytes.data() + size, bytes.size() - size);
+      if (got == 0) break;
+      if (got > 0) size += static_cast<size_t>(got);
+      else if (errno == EAGAIN || errno == EWOULDBLOCK) wait_readable(fd_);
+      else if (errno != EINTR) fail(name_, error_text(errno));
+    }
+    bytes.resize(size);
+    return bytes;
+  }
+
+  // The elements, which must be all that is left.
+  std::string read_rest(size_t expected) {
+    size_t first = kFirstPiece;
+    struct stat about = {};
+    const off_t position = ::lseek(fd_, 0, SEEK_CUR);
+    if (position >= 0 && ::fstat(fd_, &about) == 0 && S_ISREG(about.st_mode)) {
+      const size_t left = about.st_size > position ? static_cast<size_t>(about.st_size - position) : 0;
+      if (left != expected) fail_size(expected, std::to_string(left));
+      first = expected;
+    }
+    std::string bytes = read(expected, first);
+    if (bytes.size() != expected) fail_size(expected, std::to_string(bytes.size()));
+    if (!read(1).empty()) fail_size(expected, "more");
+    return bytes;
+  }
+
+ private:
+  static constexpr size_t kFirstPiece = size_t{1} << 20;
+
+  [[noreturn]] void fail_size(size_t expected, const std::string& got) const {
+    fail(name_, "expected " + std::to_string(expected) + " bytes of elements, got " + got);
+  }
+
+  std::string name_;
+  int fd_ = -1;
+};
 
 uint32_t little_endian(std::string_view bytes) {
   uint32_t value = 0;
@@ -50,11 +119,53 @@ std::vector<int64_t> parse_shape(const std::string& name, std::string_view text)
     int64_t dim = 0;
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), dim);
     if (parsed.ec != std::errc() || dim < 0) fail(name, "expected a shape of whole numbers, got other text");
+    if (dims.size() == kMaxRank) fail(name, "expected at most " + std::to_string(kMaxRank) + " dimensions, got more");
     dims.push_back(dim);
     text.remove_prefix(static_cast<size_t>(parsed.ptr - text.data()));
     text.remove_prefix(std::min(text.find_first_not_of(", "), text.size()));
   }
   return dims;
+}
+
+// Sizes are checked for overflow before memory is allocated.
+size_t product(const std::string& name, size_t a, size_t b) {
+  size_t result = 0;
+  if (__builtin_mul_overflow(a, b, &result) || result > kMaxBytes) fail(name, "expected a shape that memory holds, got a larger one");
+  return result;
+}
+
+size_t size_of(const std::string& name, const std::vector<int64_t>& dims, size_t width) {
+  size_t bytes = width;
+  for (const int64_t dim : dims) bytes = product(name, bytes, static_cast<size_t>(dim));
+  return bytes;
+}
+
+// The 12 of "<U12". An array of <U0 has no bytes, so the size of the file says nothing about the
+// number of strings that its shape claims. NumPy writes no such file.
+size_t parse_string_width(const std::string& name, const std::string& numpy_dtype) {
+  size_t width = 0;
+  const char* end = numpy_dtype.data() + numpy_dtype.size();
+  const auto parsed = std::from_chars(numpy_dtype.data() + 2, end, width);
+  if (parsed.ec == std::errc::result_out_of_range) fail(name, "expected a shape that memory holds, got a larger one");
+  if (parsed.ec != std::errc() || parsed.ptr != end || width == 0)
+    fail(name, "expected strings of one or more characters (<U1), got " + numpy_dtype);
+  return width;
+}
+
+std::string read_header(NpyFile& file) {
+  const std::string& name = file.name();
+  const std::string begin = file.read(kMagic.size() + 4);
+  if (begin.size() < kMagic.size() + 4 || begin.compare(0, kMagic.size(), kMagic) != 0) fail(name, "expected a .npy file, got other bytes");
+  const auto major = static_cast<unsigned char>(begin[kMagic.size()]);
+  if (major < 1 || major > 3) fail(name, "expected a .npy file of format 1, 2 or 3, got format " + std::to_string(major));
+  std::string length_bytes = begin.substr(kMagic.size() + 2);
+  if (major > 1) length_bytes += file.read(2);
+  if (length_bytes.size() < (major == 1 ? 2 : 4)) fail(name, "expected a header, got a part of one");
+  const size_t length = little_endian(length_bytes);
+  if (length > kMaxHeader) fail(name, "expected a header of at most " + std::to_string(kMaxHeader) + " bytes, got a longer one");
+  std::string header = file.read(length);
+  if (header.size() < length) fail(name, "expected a header, got a part of one");
+  return header;
 }
 
 void append_utf8(uint32_t character, std::string* out) {
@@ -77,8 +188,11 @@ void append_utf8(uint32_t character, std::string* out) {
   }
 }
 
-// UTF-32 to UTF-8. What is no character stays none, so that the library refuses it.
-void take_strings(std::string_view data, size_t width, Array* array) {
+// Turns UTF-32 into UTF-8. What is not a character stays invalid, so that the library refuses it.
+void take_strings(size_t width, Array* array) {
+  const std::string characters = std::move(array->data);
+  const std::string_view data = characters;
+  array->data.clear();
   array->offsets.push_back(0);
   for (size_t at = 0; at < data.size(); at += width) {
     size_t length = width;
@@ -145,18 +259,10 @@ sidecall_view Array::view() {
   return view;
 }
 
-Array parse_npy(const std::string& name, std::string_view bytes) {
-  if (bytes.size() < 10 || bytes.substr(0, kMagic.size()) != kMagic) fail(name, "expected a .npy file, got other bytes");
-  const auto major = static_cast<unsigned char>(bytes[kMagic.size()]);
-  if (major < 1 || major > 3) fail(name, "expected a .npy file of format 1, 2 or 3, got format " + std::to_string(major));
-  const size_t length_bytes = major == 1 ? 2 : 4;
-  const size_t begin = kMagic.size() + 2 + length_bytes;
-  if (bytes.size() < begin) fail(name, "expected a header, got a part of one");
-  const size_t length = little_endian(bytes.substr(kMagic.size() + 2, length_bytes));
-  if (bytes.size() - begin < length) fail(name, "expected a header, got a part of one");
-  const std::string_view header = bytes.substr(begin, length);
-  const std::string_view data = bytes.substr(begin + length);
-
+Array read_npy(const std::string& path) {
+  NpyFile file(path);
+  const std::string& name = file.name();
+  const std::string header = read_header(file);
   Array array;
   array.numpy_dtype = std::string(value_of(name, header, "descr"));
   array.numpy_dtype.erase(std::remove(array.numpy_dtype.begin(), array.numpy_dtype.end(), '\''), array.numpy_dtype.end());
@@ -171,27 +277,12 @@ Array parse_npy(const std::string& name, std::string_view bytes) {
     width = static_cast<size_t>(sidecall_dtype_bits(type->dtype)) / 8;
   } else if (array.numpy_dtype.compare(0, 2, "<U") == 0) {
     array.dtype = SIDECALL_STRING;
-    std::from_chars(array.numpy_dtype.data() + 2, array.numpy_dtype.data() + array.numpy_dtype.size(), width);
-    width *= kCharacterBytes;
+    width = product(name, parse_string_width(name, array.numpy_dtype), kCharacterBytes);
   } else {
     return array;
   }
-  size_t expected = width;
-  for (const int64_t dim : array.dims) {
-    if (dim != 0 && expected > SIZE_MAX / 2 / static_cast<size_t>(dim)) fail(name, "expected a shape that memory holds, got a larger one");
-    expected *= static_cast<size_t>(dim);
-  }
-  if (data.size() != expected)
-    fail(name, "expected " + std::to_string(expected) + " bytes of elements, got " + std::to_string(data.size()));
-  if (array.dtype != SIDECALL_STRING) {
-    array.data = std::string(data);
-  } else if (width > 0) {
-    take_strings(data, width, &array);
-  } else {
-    int64_t count = 1;
-    for (const int64_t dim : array.dims) count *= dim;
-    array.offsets.assign(static_cast<size_t>(count) + 1, 0);
-  }
+  array.data = file.read_rest(size_of(name, array.dims, width));
+  if (array.dtype == SIDECALL_STRING) take_strings(width, &array);
   return array;
 }
 

@@ -21,8 +21,9 @@ struct Array {
   sidecall_view view();
 };
 
-// Failure with kBadInput, which begins with `name`, where the bytes are no such file in C order.
-Array parse_npy(const std::string& name, std::string_view bytes);
+// Reads a file, or stdin for "-". Throws a Failure with kBadInput, which begins with the name, when
+// it is not a .npy file in C order.
+Array read_npy(const std::string& path);
 
 // Failure with kBadModel for types that .npy has no word for (bfloat16, types of 4 and 8 bits).
 std::string to_npy(const std::string& output, const sidecall_view& view);

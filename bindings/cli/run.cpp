@@ -30,25 +30,6 @@ Named parse_named(const char* option, const std::string& text) {
   return {text.substr(0, at), text.substr(at + 2)};
 }
 
-std::string read_whole(const std::string& path) {
-  const std::string name = path == "-" ? "<stdin>" : path;
-  const int fd = path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd == -1) throw Failure(kBadInput, name + ": " + error_text(errno));
-  std::string bytes;
-  size_t size = 0;
-  for (ssize_t got = 1; got != 0;) {
-    if (bytes.size() - size < (1 << 16)) bytes.resize(std::max<size_t>(1 << 20, bytes.size() * 2));
-    got = ::read(fd, bytes.data() + size, bytes.size() - size);
-    if (got > 0) size += static_cast<size_t>(got);
-    if (got >= 0) continue;
-    if (errno == EAGAIN || errno == EWOULDBLOCK) wait_readable(fd);
-    else if (errno != EINTR) throw Failure(kBadInput, name + ": " + error_text(errno));
-  }
-  if (fd != STDIN_FILENO) ::close(fd);
-  bytes.resize(size);
-  return bytes;
-}
-
 // A device or pipe must not be replaced by a file.
 bool is_special(const std::string& path) {
   struct stat found = {};
@@ -88,7 +69,7 @@ class Run {
 
   void give(const Named& tensor) {
     const int32_t input = find(SIDECALL_KIND_INPUT, tensor.name);
-    arrays_.push_back(parse_npy(tensor.file == "-" ? "<stdin>" : tensor.file, read_whole(tensor.file)));
+    arrays_.push_back(read_npy(tensor.file));
     Array& array = arrays_.back();
     if (array.dtype == 0) check(sidecall_call_refuse_input(call_.get(), input, array.numpy_dtype.c_str(), &err_));
     const sidecall_view view = array.view();

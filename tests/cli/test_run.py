@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import os
+import re
+import shlex
+import subprocess
 from pathlib import Path
 
 import models
@@ -92,6 +95,17 @@ def test_all_outputs_into_a_folder(sidecall, tmp_path):
     assert [np.load(tmp_path / f"answers/y{i}.npy").tolist() for i in (0, 1)] == [[[1, 2]]] * 2
 
 
+def header(text: str, *, version: int = 1, claimed: int | None = None) -> bytes:
+    """A header that may say anything."""
+    length = len(text) if claimed is None else claimed
+    return b"\x93NUMPY" + bytes([version, 0]) + length.to_bytes(2 if version == 1 else 4, "little") + text.encode()
+
+
+def claim(descr: str, shape: str) -> bytes:
+    return header(f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}")
+
+
+TOO_LARGE = "expected a shape that memory holds, got a larger one"
 BAD = {
     "empty": (b"", "expected a .npy file, got other bytes"),
     "text": (b"1,2,3\n4,5,6\n", "expected a .npy file, got other bytes"),
@@ -105,6 +119,23 @@ BAD = {
         npy(np.zeros((2, 3), np.float32)).replace(b"(2, 3)", b"(9223372036854775807, 9)")[:-18],
         "expected a shape that memory holds, got a larger one",
     ),
+    "rows_2_to_62": (claim("<f4", f"({2**62},)"), TOO_LARGE),
+    "rows_2_to_64": (claim("<f4", f"({2**64},)"), "expected a shape of whole numbers, got other text"),
+    "product_of_dims": (claim("<f4", f"({2**32}, {2**32})"), TOO_LARGE),
+    "product_and_width": (claim("<f8", f"({2**61}, 1)"), TOO_LARGE),
+    "product_before_a_zero": (claim("<f4", f"({2**62}, {2**62}, 0)"), TOO_LARGE),
+    "a_tebibyte": (claim("<f4", f"({2**38},)"), f"x.npy: expected {2**40} bytes of elements, got 0"),
+    "strings_of_2_to_62": (claim(f"<U{2**62}", "(1,)"), TOO_LARGE),
+    "strings_of_2_to_64": (claim(f"<U{2**64}", "(1,)"), TOO_LARGE),
+    "strings_of_a_tebibyte": (claim(f"<U{2**38}", "(1,)"), f"x.npy: expected {2**40} bytes of elements, got 0"),
+    "strings_of_no_width": (claim("<U0", "(8589934592,)"), "expected strings of one or more characters (<U1), got <U0"),
+    "strings_without_width": (claim("<U", "(2,)"), "expected strings of one or more characters (<U1), got <U"),
+    "strings_of_a_word": (claim("<Umany", "(2,)"), "expected strings of one or more characters (<U1), got <Umany"),
+    "strings_of_negative_width": (claim("<U-1", "(2,)"), "expected strings of one or more characters (<U1), got <U-1"),
+    "rank_65": (claim("<f4", f"({'1, ' * 65})"), "expected at most 64 dimensions, got more"),
+    "header_of_4_gib": (header("{", version=2, claimed=2**32 - 1), "expected a header of at most 65536 bytes, got a longer one"),
+    "header_of_64_kib": (header("{", version=2, claimed=2**16), "expected a header, got a part of one"),
+    "cut_length": (b"\x93NUMPY\x02\x00\x10\x00\x00", "expected a header, got a part of one"),
     "negative": (
         npy(np.zeros((2, 3), np.float32)).replace(b"(2, 3)", b"(-2, 3)")[:-1],
         "expected a shape of whole numbers, got other text",
@@ -125,6 +156,52 @@ def test_a_file_that_is_wrong(sidecall, floats, tmp_path, name):
     assert (done.code, done.out) == (2, "")
     assert message in done.err and done.err.count("\n") == 1
     assert not (tmp_path / "y.npy").exists()
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_pipe_that_is_wrong(sidecall, floats, name):
+    content, message = BAD[name]
+    done = sidecall("run", floats, "--tensor", "x=@-", stdin=content)
+    assert (done.code, done.out) == (2, "")
+    # The number of bytes that are too many is known of a file only.
+    assert message.replace("got 25", "got more").replace("x.npy", "<stdin>") in done.err and done.err.count("\n") == 1
+
+
+LITTLE_MEMORY = 1 << 30  # what is claimed is larger, what comes is smaller
+
+
+@pytest.mark.parametrize("name", [name for name in BAD if re.search("rows|product|strings|tebibyte|header", name)])
+@pytest.mark.parametrize("as_file", [True, False])
+def test_what_is_claimed_is_not_allocated(sidecall, floats, tmp_path, name, as_file):
+    (tmp_path / "x.npy").write_bytes(BAD[name][0])
+    words = ["run", floats, "--tensor", f"x=@{'x.npy' if as_file else '-'}"]
+    line = f"ulimit -v {LITTLE_MEMORY >> 10}; exec " + shlex.join([sidecall.path, *words])
+    with (tmp_path / "x.npy").open("rb") as file:
+        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=sidecall.env, stdin=file, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (2, b""), done.stderr
+
+
+def test_a_pipe_without_end_is_read_only_as_far_as_it_claims(sidecall, floats):
+    endless = subprocess.Popen(["cat", "-", "/dev/zero"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    endless.stdin.write(npy(np.zeros((2, 3), np.float32)))
+    endless.stdin.close()
+    process = sidecall.start("run", floats, "--tensor", "x=@-", stdin=endless.stdout)
+    endless.stdout.close()
+    assert process.wait(30) == 2
+    assert b"<stdin>: expected 24 bytes of elements, got more" in process.stderr.read()
+    endless.kill()
+    endless.wait()
+
+
+def test_a_large_array_through_a_slow_pipe(sidecall, floats):
+    array = np.random.default_rng(0).random((1000, 700)).astype(np.float32)
+    content = npy(array)
+    with sidecall.start("run", floats, "--tensor", "x=@-") as process:
+        for begin in range(0, len(content), 100_000):
+            process.stdin.write(content[begin : begin + 100_000])
+            process.stdin.flush()
+        process.stdin.close()
+        assert process.stdout.read() == content
 
 
 @pytest.mark.parametrize(
