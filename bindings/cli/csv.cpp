@@ -52,6 +52,7 @@ namespace {
 
 constexpr int32_t kNoFeature = -1;
 constexpr int32_t kNotKept = -1;
+constexpr size_t kMaxColumns = size_t{1} << 20;
 
 class CsvSource : public RowSource {
  public:
@@ -70,7 +71,7 @@ class CsvSource : public RowSource {
     int32_t kept = kNotKept;
   };
 
-  void add_column(const std::string& where, std::string name);
+  std::string add_column(std::string name);  // what is wrong with it, or ""
   bool set_field(RowCall& call, int64_t at, const Column& column, const CsvField& field);
   bool set_value(RowCall& call, int64_t at, int32_t feature, const CsvField& field);
   Fill fail(const char* at, std::string problem);
@@ -108,12 +109,14 @@ bool CsvSource::open(RowReader& reader) {
   for (bool is_more = true; is_more; ++at) {
     const char* begin = at;
     CsvField field;
-    const bool is_sound = next_field(at, end, &field);
-    const std::string where = place_in(reader.name(), header, begin);
-    if (!is_sound) throw InputFailure(where + "expected a name, or one in quotes, got other text");
+    // Looked up only for a message: it counts the characters in front.
+    const auto fail_here = [&](const std::string& problem) { throw InputFailure(place_in(reader.name(), header, begin) + problem); };
+    if (!next_field(at, end, &field)) fail_here("expected a name, or one in quotes, got other text");
     std::string name(unquoted(field, &memory_));
-    if (!is_utf8(name) || name.find('\0') != std::string::npos) throw InputFailure(where + "expected a name in UTF-8, got other bytes");
-    add_column(where, std::move(name));
+    if (!is_utf8(name) || name.find('\0') != std::string::npos) fail_here("expected a name in UTF-8, got other bytes");
+    if (columns_.size() == kMaxColumns) fail_here("expected at most " + std::to_string(kMaxColumns) + " columns, got more");
+    const std::string problem = add_column(std::move(name));
+    if (!problem.empty()) fail_here(problem);
     is_more = at < end;
   }
   for (const auto& name : options_.keep) {
@@ -130,19 +133,20 @@ bool CsvSource::open(RowReader& reader) {
   return true;
 }
 
-void CsvSource::add_column(const std::string& where, std::string name) {
+std::string CsvSource::add_column(std::string name) {
   Column column{std::move(name)};
   column.feature = sidecall_model_feature(call_.model(), column.name.c_str());
   const auto kept = std::find(options_.keep.begin(), options_.keep.end(), column.name);
   if (kept != options_.keep.end()) column.kept = static_cast<int32_t>(kept - options_.keep.begin());
   const bool is_used = column.feature != kNoFeature || column.kept != kNotKept;
   if (is_used && std::any_of(columns_.begin(), columns_.end(), [&](const Column& other) { return other.name == column.name; }))
-    throw InputFailure(where + "column '" + column.name + "': expected each column once, got it twice");
+    return "column '" + column.name + "': expected each column once, got it twice";
   if (!is_used && !options_.ignore_extra) {
-    throw InputFailure(where + "feature '" + column.name +
-                       "': expected a feature of the model, got an unknown name (--extra=ignore skips the column, --keep copies it)");
+    return "feature '" + column.name +
+           "': expected a feature of the model, got an unknown name (--extra=ignore skips the column, --keep copies it)";
   }
   columns_.push_back(std::move(column));
+  return "";
 }
 
 Fill CsvSource::fail(const char* at, std::string problem) {

@@ -294,6 +294,16 @@ def test_a_header_without_rows_gives_a_header(sidecall, jobs):
     assert (done.code, done.out) == (0, "label,probabilities.no,probabilities.yes\n")
 
 
+def test_a_header_of_very_many_columns(sidecall, jobs):
+    """Its names are looked at in linear time: with quadratic time this takes minutes."""
+    names, fields = ",column" * 300_000, ",0" * 300_000
+    done = sidecall("predict", jobs, "--from=csv", "--extra=ignore", stdin=f"{HEAD}{names}\n{ROWS[0]}{fields}\n")
+    assert (done.code, done.err, len(done.lines())) == (0, "", 2)
+    done = sidecall("predict", jobs, "--from=csv", "--extra=ignore", stdin=HEAD + "," * (1 << 20) + "\n")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == f"<stdin>:1:{len(HEAD) + (1 << 20) - 3 + 1}: expected at most 1048576 columns, got more\n"
+
+
 @pytest.mark.parametrize("start", ["x", '"'], ids=["endless_line", "endless_quote"])
 def test_an_endless_row(sidecall, jobs, start):
     done = sidecall(
