@@ -13,6 +13,9 @@
 namespace sidecall::cli {
 namespace {
 
+// Keeps the current folder out of Python's search path, so that a numpy.py there does not run.
+constexpr char kSafePath[] = "-P";
+
 // Looks without importing. A folder without __init__.py that merely has the name is no package: its origin is None.
 constexpr char kProbe[] =
     "import importlib.util, importlib.metadata as m\n"
@@ -24,15 +27,31 @@ constexpr char kProbe[] =
 
 void probe(PythonCandidate& candidate) {
   std::string output;
-  candidate.runs = capture(candidate.path, {"-c", kProbe}, output);
+  candidate.runs = capture(candidate.path, {kSafePath, "-c", kProbe}, output);
   const size_t first = output.find('\n');
   if (!candidate.runs || first == std::string::npos) return;
   candidate.package = output.substr(0, first);
   candidate.version = output.substr(first + 1, output.find('\n', first + 1) - first - 1);  // "" where nothing says it
 }
 
+// An empty entry of PYTHONPATH, as in `:/opt/lib`, means the current folder. Python ignores a
+// PYTHONPATH that is empty as a whole.
+void drop_empty_entries_of_pythonpath() {
+  const char* value = std::getenv("PYTHONPATH");
+  if (value == nullptr) return;
+  std::string kept, rest = value;
+  while (!rest.empty()) {
+    const size_t colon = rest.find(':');
+    const std::string entry = rest.substr(0, colon);
+    if (!entry.empty()) kept += (kept.empty() ? "" : ":") + entry;
+    rest = colon == std::string::npos ? "" : rest.substr(colon + 1);
+  }
+  setenv("PYTHONPATH", kept.c_str(), 1);
+}
+
 std::string describe(const PythonCandidate& candidate) {
-  return candidate.path + " (" + candidate.found_by + "): " + (candidate.runs ? "package not installed" : "does not run");
+  const char* problem = candidate.runs ? "package not installed" : "does not run as Python 3.11 or newer";
+  return candidate.path + " (" + candidate.found_by + "): " + problem;
 }
 
 }  // namespace
@@ -51,6 +70,7 @@ std::string search_path(const std::string& program) {
 }
 
 std::vector<PythonCandidate> find_python() {
+  drop_empty_entries_of_pythonpath();
   std::vector<PythonCandidate> result;
   // True when the search is over.
   const auto consider = [&](const std::string& path, const char* found_by, bool must_exist) {
@@ -82,7 +102,7 @@ void hand_over(const std::string& module, const std::string& command, const std:
         kBadMachine,
         command + " needs Python with the package sidecall: pip install sidecall, or name an interpreter in SIDECALL_PYTHON" + tried);
   }
-  std::vector<std::string> words = {"-m", module, command};
+  std::vector<std::string> words = {kSafePath, "-m", module, command};
   words.insert(words.end(), arguments.begin(), arguments.end());
   const std::string python = candidates.back().path;
   replace_process(python, words);

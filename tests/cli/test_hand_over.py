@@ -69,7 +69,7 @@ def test_no_package(no_neighbour, tmp_path):
     assert (done.code, done.out) == (4, "")
     assert done.err == (
         "sidecall: export needs Python with the package sidecall: pip install sidecall, or name an interpreter in SIDECALL_PYTHON; "
-        f"tried /no/python3 (SIDECALL_PYTHON): does not run, {python} (PATH): package not installed\n"
+        f"tried /no/python3 (SIDECALL_PYTHON): does not run as Python 3.11 or newer, {python} (PATH): package not installed\n"
     )
 
 

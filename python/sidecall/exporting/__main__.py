@@ -27,8 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # A reader that goes away (head, less) ends the command quietly.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     options = _parser().parse_args(arguments)
-    # Classes of a pickled pipeline are mostly looked for beside the caller.
-    sys.path.insert(0, str(Path.cwd()))
+    # The command starts Python without the current folder in its search path. A trusted pickle
+    # mostly needs the modules beside it for its classes.
+    if options.trust_pickle:
+        sys.path.insert(0, str(Path.cwd()))
     try:
         model = load_model(options.pipeline, options.trust_pickle)
         data = None if options.data is None else load_data(options.data, model, options.trust_pickle, options.drop)
@@ -132,8 +134,8 @@ def _dtype(items: list[str]) -> str | dict[str, str] | None:
 def _json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("expected a JSON object, got text that is not JSON") from None
+    except (ValueError, RecursionError):
+        raise argparse.ArgumentTypeError("expected a JSON object, got text that is not JSON, or too deep") from None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"expected a JSON object, got {type(value).__name__}")
     return value

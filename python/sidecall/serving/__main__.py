@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from sidecall import errors
@@ -20,6 +21,10 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
+    # The command starts Python without the current folder in its search path. A trusted pickle
+    # mostly needs the modules beside it for its classes. For module:object, targets.py adds the folder.
+    if options.trust_pickle:
+        sys.path.insert(0, str(Path.cwd()))
     from .run import serve
 
     try:

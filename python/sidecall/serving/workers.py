@@ -25,6 +25,9 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _GRACE = 2.0  # beyond the drain timeout, before a worker is killed
 _LOOK = 0.05
 
+# The command starts Python with -P. Its workers must not import from the current folder either.
+_SAFE_PATH = ["-P"] if sys.flags.safe_path else []
+
 
 @dataclass
 class _Worker:
@@ -113,7 +116,7 @@ class Workers:
         environment.setdefault("OMP_NUM_THREADS", "1")  # workers are the parallelism
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "sidecall.serving.worker", str(self._parcel)],
+                [sys.executable, *_SAFE_PATH, "-m", "sidecall.serving.worker", str(self._parcel)],
                 env=environment,
                 pass_fds=(control, self._parcel),
                 stdin=subprocess.DEVNULL,
