@@ -8,6 +8,7 @@
 
 #include "channel.h"
 #include "fault.h"
+#include "status.h"
 
 namespace sidecall::shm {
 namespace {
@@ -128,6 +129,7 @@ std::string fetch_status(Endpoint& endpoint, Deadline patience, Deadline deadlin
   const Connection connection = shake_hands(endpoint, wish, patience, deadline);
   std::string text = read_sealed_file(connection.status.get(), connection.status_bytes, kMaxManifest);
   if (!is_utf8(text)) violation("its status is not UTF-8");
+  if (!is_status_json(text)) violation("its status is not a JSON object of at most 64 levels");
   return text;
 }
 

@@ -1,6 +1,9 @@
 // Sums counters and writes them as JSON: what STATUS and log lines of the server consist of.
 #include "status.h"
 
+#include <rapidjson/memorystream.h>
+#include <rapidjson/reader.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <utility>
@@ -8,6 +11,19 @@
 namespace sidecall::shm {
 
 namespace {
+
+constexpr int kMaxLevels = 64;
+
+// Stops the parser at a value outside of an object, and where values nest too deep.
+struct LevelCounter : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, LevelCounter> {
+  bool Default() { return levels > 0; }
+  bool StartObject() { return ++levels <= kMaxLevels; }
+  bool StartArray() { return levels > 0 && ++levels <= kMaxLevels; }
+  bool EndObject(rapidjson::SizeType) { return --levels >= 0; }
+  bool EndArray(rapidjson::SizeType) { return --levels >= 0; }
+
+  int levels = 0;
+};
 
 constexpr unsigned kFirstPower = 2;  // 0 to 3 ns have buckets of their own
 
@@ -156,6 +172,12 @@ Facts& Facts::raw(const char* name, std::string_view json) {
   key(name);
   text_ += json;
   return *this;
+}
+
+bool is_status_json(std::string_view text) {
+  rapidjson::MemoryStream stream(text.data(), text.size());
+  LevelCounter counter;
+  return !rapidjson::Reader().Parse<rapidjson::kParseIterativeFlag>(stream, counter).IsError();
 }
 
 }  // namespace sidecall::shm

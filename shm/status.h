@@ -78,6 +78,9 @@ struct Status {
 
 // ---- JSON ----
 
+// Whether the text is a JSON object of at most 64 levels. Another process may send anything.
+bool is_status_json(std::string_view text);
+
 // A flat JSON object, member by member; also what log lines carry.
 class Facts {
  public:

@@ -123,9 +123,9 @@ void CounterMemory::add_to(Status* sum) const {
 }
 
 void StatusSum::add(int32_t worker, const std::string& json) {
+  if (!is_status_json(json)) return;
   rapidjson::Document document;
   document.Parse(json.data(), json.size());
-  if (document.HasParseError() || !document.IsObject()) return;
   if (sum_.workers++ == 0) {
     sum_.name = text_at(document, "name");
     sum_.version = text_at(document, "version");

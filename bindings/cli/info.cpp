@@ -58,8 +58,8 @@ std::string tensors_table(const sidecall_model* model) {
 std::string parity_lines(const Json& contract) {
   const Json& parity = at(contract, "parity");
   if (!parity.IsObject()) return "";
-  std::string text = "\nparity with the original, " + text_at(parity, "rows") + " rows" +
-                     (true_at(parity, "weak") ? " (weak: few rows)" : "") + ", precision " + text_at(parity, "precision") + "\n";
+  std::string text = "\nparity with the original, " + printable(text_at(parity, "rows")) + " rows" +
+                     (true_at(parity, "weak") ? " (weak: few rows)" : "") + ", precision " + printable(text_at(parity, "precision")) + "\n";
   if (!at(parity, "outputs").IsArray()) return text;
   for (const auto& output : at(parity, "outputs").GetArray()) {
     text += "  " + printable(text_at(output, "name"));
@@ -91,7 +91,7 @@ std::string page(const std::string& uri, const sidecall_model* model, const Json
   text += "\n" + features_table(model, contract) + outputs_table(contract) + tensors_table(model) + parity_lines(contract);
   const Json& verification = at(contract, "verification");
   if (verification.IsObject())
-    text += "\ngolden rows: " + text_at(verification, "rows") + " (" + printable(text_at(verification, "source")) + ")\n";
+    text += "\ngolden rows: " + printable(text_at(verification, "rows")) + " (" + printable(text_at(verification, "source")) + ")\n";
   const Json& versions = at(contract, "versions");
   if (!versions.IsObject()) return text;
   text += "made with:";

@@ -5,9 +5,29 @@
 
 namespace sidecall::cli {
 
+namespace {
+
+constexpr int kMaxLevels = 64;
+
+// Counts brackets outside of strings. This is exact for JSON; the parser refuses other text.
+bool is_too_deep(std::string_view text) {
+  int level = 0;
+  bool in_string = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '"') in_string = !in_string;
+    else if (in_string) i += c == '\\' ? 1 : 0;
+    else if ((c == '{' || c == '[') && ++level > kMaxLevels) return true;
+    else if (c == '}' || c == ']') --level;
+  }
+  return false;
+}
+
+}  // namespace
+
 JsonDocument parse_json(std::string_view text) {
-  JsonDocument document;
-  // Iterative: the depth of a foreign file must not decide over our stack.
+  JsonDocument document(rapidjson::kObjectType);
+  if (is_too_deep(text)) return document;
   document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag>(text.data(), text.size());
   if (document.HasParseError() || !document.IsObject()) document.SetObject();
   return document;

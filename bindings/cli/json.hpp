@@ -9,13 +9,16 @@
 #include <string>
 #include <string_view>
 
+#include "output.hpp"
+
 namespace sidecall::cli {
 
 using Json = rapidjson::Value;
 using JsonDocument = rapidjson::Document;
 using JsonWriter = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
 
-// Parses text that the library has accepted before; an empty object for anything else.
+// Parses text that the library has accepted before; an empty object for anything else, and for
+// more than 64 levels: RapidJSON writes and compares values by recursion.
 JsonDocument parse_json(std::string_view text);
 
 // The member, or a null value. Safe on values of any kind, so that look-ups can be chained.
@@ -40,7 +43,7 @@ std::string to_json(Write write) {
   JsonWriter json(buffer);
   json.SetIndent(' ', 2);
   write(json);
-  return std::string(buffer.GetString(), buffer.GetSize()) + "\n";
+  return printable({buffer.GetString(), buffer.GetSize()}, LineEnds::kKeep) + "\n";
 }
 
 }  // namespace sidecall::cli

@@ -106,14 +106,14 @@ std::string error_text(int error) {
   return text;
 }
 
-std::string printable(std::string_view text) {
+std::string printable(std::string_view text, LineEnds line_ends) {
   std::string result;
   result.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
     // C1 controls (U+0080 to U+009F) steer terminals too; in UTF-8 they are C2 80 to C2 9F.
     const bool is_c1 = c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
-    if (c >= 0x20 && c != 0x7F && !is_c1) {
+    if ((c >= 0x20 && c != 0x7F && !is_c1) || (c == '\n' && line_ends == LineEnds::kKeep)) {
       result += text[i];
       continue;
     }

@@ -35,8 +35,10 @@ void complain(std::string_view line);
 // What errno says, in lower case as all messages are.
 std::string error_text(int error);
 
-// `text` without control characters, so that a name from a foreign file cannot steer the terminal or fake a line.
-std::string printable(std::string_view text);
+// `text` with control characters written as \u001b and the like, so that a name from a foreign file
+// cannot steer the terminal or fake a line. JSON keeps its meaning. kKeep: text of several lines.
+enum class LineEnds { kEscape, kKeep };
+std::string printable(std::string_view text, LineEnds line_ends = LineEnds::kEscape);
 
 // At most `width` characters of a printable text, "..." at the end where it was cut.
 std::string shortened(std::string_view text, size_t width);

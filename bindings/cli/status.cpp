@@ -95,7 +95,7 @@ int run_status(const Command& self, std::vector<std::string> words) {
     out().write(takes_calls ? "ready\n" : true_at(status, "draining") ? "draining\n" : "not ready\n");
     return takes_calls ? kYes : kBadMachine;
   }
-  if (as_json) out().write(std::string(text->data, text->length) + "\n");
+  if (as_json) out().write(printable(text_of(status)) + "\n");
   else out().write(as_prometheus ? prometheus_text(status) : page(status));
   return kYes;
 }

@@ -18,9 +18,11 @@ std::string number_text(double value) {
 
 std::string seconds(const Json& nanoseconds) { return number_text(nanoseconds.IsNumber() ? nanoseconds.GetDouble() / 1e9 : 0); }
 
+// The value of a label. The format has escapes for backslash, quote and line feed alone; other
+// control characters become the text \u001b and the like.
 std::string escaped(const std::string& text) {
   std::string result;
-  for (const char c : text) {
+  for (const char c : printable(text, LineEnds::kKeep)) {
     if (c == '\n') result += "\\n";
     else if (c == '"' || c == '\\') result += '\\', result += c;
     else result += c;
@@ -55,6 +57,7 @@ void write_calls(const Json& status, Exposition& out) {
   const Json& statuses = at(status, "statuses");
   if (!statuses.IsObject()) return;
   for (const auto& member : statuses.GetObject()) {
+    if (!member.value.IsNumber()) continue;
     const std::string name = sidecall_status_name(std::atoi(member.name.GetString()));
     out.sample("sidecall_calls_total{status=\"" + name + "\"}", text_of(member.value));
   }

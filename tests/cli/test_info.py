@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 
 import models
+import pytest
 
 PAGE = """\
 file      jobs.onnx
@@ -138,3 +140,21 @@ def test_a_contract_of_another_format(sidecall, tmp_path):
     done = sidecall("info", "new.onnx")
     assert (done.code, done.out) == (3, "")
     assert "format" in done.err
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]], ids=["page", "json"])
+def test_text_of_a_file_cannot_steer_the_terminal(sidecall, tmp_path, form):
+    wild = "\x1b[2J\x9b1m\x7f\nfake: all is well"
+
+    def spoil(contract):
+        contract["model"]["metadata"] = {wild: wild}
+        contract["parity"] |= {"rows": wild, "precision": wild}
+        contract["versions"] = {wild: wild}
+
+    models.classifier(tmp_path / "wild.onnx", name=wild, version=wild, change=spoil)
+    done = sidecall("info", "wild.onnx", *form)
+    assert (done.code, done.err) == (0, "")
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f\x80-\x9f]", done.out)
+    assert not any(line.startswith("fake") for line in done.lines())
+    if form:
+        assert json.loads(done.out)["contract"]["parity"]["precision"] == wild

@@ -333,8 +333,12 @@ TEST_CASE("the status of a server is read, and lies about it are a violation") {
     return status;
   };
   CHECK(ask([](FileMessage&) {}, R"({"state": "serving"})") == SIDECALL_OK);
-  CHECK(ask([](FileMessage&) {}, "") == SIDECALL_OK);
-  CHECK(ask([](FileMessage&) {}, "\xc3") == SIDECALL_PROTOCOL);
+  const auto nested = [](size_t levels) { return "{\"a\":" + std::string(levels - 1, '[') + std::string(levels - 1, ']') + "}"; };
+  CHECK(ask([](FileMessage&) {}, nested(64)) == SIDECALL_OK);
+  for (const std::string& lie :
+       {std::string(), nested(65), nested(1000000), std::string(1000000, '['), std::string("[]"), std::string("1"), std::string("{} {}"),
+        std::string("{\"a\": \"\x1f\"}"), std::string("{\"a\": \"\xc3\"}"), std::string("\xc3")})
+    CHECK(ask([](FileMessage&) {}, lie) == SIDECALL_PROTOCOL);
   CHECK(ask([](FileMessage& message) { message.first = 1; }, "{}") == SIDECALL_PROTOCOL);
   CHECK(ask([](FileMessage& message) { message.first = UINT64_MAX; }, "{}") == SIDECALL_PROTOCOL);
   CHECK(ask([](FileMessage& message) { message.second = 1; }, "{}") == SIDECALL_PROTOCOL);
