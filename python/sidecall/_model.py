@@ -107,14 +107,18 @@ class Model:
         outputs  names of the outputs wanted; all by default
         timeout  seconds; honoured between graph nodes, and a run that completes late succeeds
 
-        Raises UnknownName, MissingInput, DtypeMismatch, ShapeMismatch, InvalidString, MissingValue, UnknownCategory, Timeout, Engine.
+        Raises UnknownName, MissingInput, DtypeMismatch, ShapeMismatch, InvalidString, MissingValue, UnknownCategory, Timeout, Engine, OutOfMemory.
 
         >>> import numpy as np
         >>> model = getfixture("matrix")
         >>> model.run({"X": np.array([[1, 2, 1, 0.5]], dtype=np.float32)})["prediction"]
         array([[621.]], dtype=float32)
         """
-        return self._run(inputs, outputs, self._timeout_ns if timeout is None else nanoseconds(timeout))
+        timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
+        try:
+            return self._run(inputs, outputs, timeout_ns)
+        except MemoryError as error:
+            raise _too_many_rows("inputs") from error
 
     async def arun(
         self, inputs: Mapping[str, Any] | Any, *, outputs: Sequence[str] | None = None, timeout: float | None = None
@@ -129,7 +133,10 @@ class Model:
         [[621.0]]
         """
         timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
-        answer: dict[str, NDArray[Any]] = await self._finish(self._native.start_run(inputs, outputs, timeout_ns), timeout_ns)
+        try:
+            answer: dict[str, NDArray[Any]] = await self._finish(self._native.start_run(inputs, outputs, timeout_ns), timeout_ns)
+        except MemoryError as error:
+            raise _too_many_rows("inputs") from error
         return answer
 
     @overload
@@ -144,23 +151,26 @@ class Model:
         of `columns`.
 
         The order of keys never matters. Absent keys, None, NaN and pandas.NA are missing. Integers pass for floats and whole floats for integers;
-        nothing else is converted. `timeout` in seconds as for `run`.
+        nothing else is converted. `timeout` in seconds as for `run`. Millions of records take gigabytes: pass them in batches.
 
         Raises DtypeMismatch, MissingValue, UnknownName, UnknownCategory, InvalidString, OutOfRange, ShapeMismatch (no row), NoContract, Timeout,
-        Engine. All faults of a call are found first: see `Error.faults`.
+        Engine, OutOfMemory. All faults of a call are found first: see `Error.faults`.
 
         >>> model = getfixture("matrix")
         >>> model.predict([{"a": 1, "b": 2, "c": True, "d": 0.5}, {"a": 0, "b": 0, "c": False, "d": 1}])
         [{'prediction': 621.0}, {'prediction': 1000.0}]
         """
         timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
-        if isinstance(records, (dict, list)):
-            return self._predict(records, timeout_ns)
-        from sidecall._frames import is_frame, predict_frame
+        try:
+            if isinstance(records, (dict, list)):
+                return self._predict(records, timeout_ns)
+            from sidecall._frames import is_frame, predict_frame
 
-        if is_frame(records):
-            return predict_frame(self._native, records, timeout_ns)
-        return self._predict(_plain_records(records), timeout_ns)
+            if is_frame(records):
+                return predict_frame(self._native, records, timeout_ns)
+            return self._predict(_plain_records(records), timeout_ns)
+        except MemoryError as error:
+            raise _too_many_rows("records") from error
 
     @overload
     async def apredict(self, records: Mapping[str, Any], *, timeout: float | None = None) -> Record: ...
@@ -183,7 +193,10 @@ class Model:
 
             return await asyncio.to_thread(self.predict, records, timeout=timeout)
         timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
-        return await self._finish(self._native.start_predict(_plain_records(records), timeout_ns), timeout_ns)
+        try:
+            return await self._finish(self._native.start_predict(_plain_records(records), timeout_ns), timeout_ns)
+        except MemoryError as error:
+            raise _too_many_rows("records") from error
 
     async def _finish(self, pending: _backend.Pending, timeout_ns: int) -> Any:
         from sidecall._async import finish
@@ -305,6 +318,10 @@ def _choice(name: str, known: dict[str, int], value: str) -> int:
     if value not in known:
         raise errors.InvalidArgument(f"{name}: expected {', '.join(known)}, got another word")
     return known[value]
+
+
+def _too_many_rows(what: str) -> errors.OutOfMemory:
+    return errors.OutOfMemory(f"{what}: expected as many rows as memory holds, got more: pass them in batches", retryable=True)
 
 
 def _plain_records(records: Any) -> Any:

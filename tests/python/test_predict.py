@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import collections
+import subprocess
+import sys
 import types
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,6 +23,39 @@ def test_a_record_a_list_and_a_tuple(matrix: sidecall.Model, backend: str) -> No
     assert matrix.predict(RECORD) == {"prediction": 621.0}
     assert matrix.predict([RECORD, RECORD]) == [{"prediction": 621.0}] * 2
     assert matrix.predict((RECORD,)) == [{"prediction": 621.0}]
+
+
+TOO_MANY = """
+import asyncio, resource, sys
+import numpy as np
+import sidecall
+from sidecall import errors
+
+model = sidecall.open(sys.argv[1], backend=sys.argv[2])
+record = {"a": 1, "b": 2, "c": True, "d": 0.5}
+model.predict(record)
+many = [record] * 3_000_000
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (200 << 20), resource.RLIM_INFINITY))
+for call in (lambda: model.predict(many), lambda: asyncio.run(model.apredict(many)), lambda: model.run(np.zeros((100_000_000, 4), "f4"))):
+    try:
+        call()
+    except errors.OutOfMemory as error:
+        assert error.code == "OUT_OF_MEMORY" and error.retryable
+        print(error)
+    except MemoryError:
+        print("bare")
+assert model.predict([record] * 1000) == [{"prediction": 621.0}] * 1000
+"""
+
+
+def test_more_records_than_memory_holds(backend: str) -> None:
+    """Under a memory limit. Where NumPy itself cannot make an array, its MemoryError stays."""
+    path = Path(__file__).parents[1] / "vectors/models/matrix.onnx"
+    done = subprocess.run([sys.executable, "-c", TOO_MANY, str(path), backend], capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    told = "records: expected as many rows as memory holds, got more: pass them in batches"
+    assert done.stdout.splitlines() == [told, told, "bare"]
 
 
 def test_any_order_and_any_mapping(matrix: sidecall.Model, backend: str) -> None:

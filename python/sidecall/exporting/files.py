@@ -58,7 +58,7 @@ def _records(file: Path, path: str) -> Any:
             continue
         try:
             record = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(f"{path}:{number}: expected a record in JSON, got other text") from None
         if not isinstance(record, dict):
             raise InputError(f"{path}:{number}: expected a record, got {type(record).__name__}")

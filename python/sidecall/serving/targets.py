@@ -14,6 +14,7 @@ from sidecall import errors
 from .service import ModelFile, Service
 
 _PICKLES = (".joblib", ".pkl", ".pickle")
+_MAX_CONTRACT = 64 << 20  # bytes; what a server may tell its clients
 _METHODS = {
     "label": "predict",
     "probabilities": "predict_proba",
@@ -92,9 +93,15 @@ def read_contract(contract: Any) -> dict[str, Any]:
         return _checked(dict(contract), "contract")
     where = f"file '{os.fspath(contract)}'"
     try:
-        return _checked(json.loads(Path(contract).read_text(encoding="utf-8")), where)
+        with Path(contract).open("rb") as file:
+            text = file.read(_MAX_CONTRACT + 1)
+        if len(text) > _MAX_CONTRACT:
+            raise errors.ContractInvalid(f"{where}: expected at most {_MAX_CONTRACT >> 20} MiB, got more")
+        return _checked(json.loads(text.decode("utf-8")), where)
     except FileNotFoundError:
         raise errors.FileNotFound(f"{where}: no such file") from None
+    except RecursionError:
+        raise errors.ContractInvalid(f"{where}: expected at most 64 levels, got more") from None
     except (OSError, ValueError) as error:
         if isinstance(error, errors.Error):
             raise

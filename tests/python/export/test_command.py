@@ -44,6 +44,7 @@ def folder(tmp_path_factory):
     frame.to_json(path / "p.jsonl", orient="records", lines=True)
     (path / "list.jsonl").write_text('{"island": "Dream"}\n\n[1]\n')
     (path / "broken.jsonl").write_text('{"island": "Dream"}\n{"island"\n')
+    (path / "deep.jsonl").write_text('{"island": ' + "[" * 100_000 + "\n")
     data = np.round(np.random.default_rng(0).normal(size=(50, 2)), 2)
     joblib.dump(
         make_pipeline(FunctionTransformer(np.random.default_rng(0).permutation), LinearRegression()).fit(data, data[:, 0]),
@@ -116,6 +117,8 @@ def test_what_does_not_convert(folder):
             2,
             "broken.jsonl:2: expected a record in JSON",
         ),
+        (["export", "p.joblib", "--trust-pickle", "--data", "deep.jsonl", "-o", "x.onnx"], 2, "deep.jsonl:1: expected a record in JSON"),
+        (["export", "p.joblib", "--metadata", '{"a":' * 20_000, "-o", "x.onnx"], 1, "expected a JSON object, got text"),
         (["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "--drop", "nope", "-o", "x.onnx"], 2, "a column 'nope' to drop"),
         (["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "--drop", "island", "-o", "x.onnx"], 2, "none named 'island'"),
         (["export", "p.joblib", "--trust-pickle", "-o", "x.onnx"], 2, "expected data"),

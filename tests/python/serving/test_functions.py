@@ -180,6 +180,23 @@ def test_a_function_that_says_nothing(at):
             sidecall.serve(function, at, block=False, log=None)
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b'{"features": ' + b"[" * 200_000, "expected at most 64 levels, got more"),
+        (b'{"features": [', "expected JSON"),
+        (b'{"features": [], "outputs": [], "x": ' + b"9" * 5000 + b"}", "expected JSON"),
+        (b'{"features": "\xff"}', "expected JSON"),
+        (b"[]", "expected a contract with features and outputs"),
+        (b" " * ((64 << 20) + 1), "expected at most 64 MiB, got more"),
+    ],
+)
+def test_a_file_that_is_no_contract(at, tmp_path, text, message):
+    (tmp_path / "x.contract.json").write_bytes(text)
+    with pytest.raises(errors.ContractInvalid, match=message):
+        sidecall.serve(over_arrays, at, contract=tmp_path / "x.contract.json", block=False, log=None)
+
+
 def bad_feature(x: complex) -> float:
     return 0.0
 
