@@ -163,7 +163,10 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   if (is_for_python(words)) hand_over("sidecall.serving", self.name, words);
   ServeOptions options;
   if (!parse(self, std::move(words), options)) return kYes;
-  sidecall_log_lines log = {sizeof log, STDERR_FILENO, options.as_json ? 1 : 0, level_of(options.level)};
+  sidecall_log_lines log;
+  sidecall_log_lines_init(&log);
+  log.as_json = options.as_json ? 1 : 0;
+  log.least_level = level_of(options.level);
   const sidecall_server_options known = server_options(options, log);
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();

@@ -9,7 +9,7 @@ import numpy as np
 
 from sidecall._backend import KIND_INPUT, KIND_OUTPUT
 from sidecall._cffi_call import Call, Pending, Slot, output_view
-from sidecall._cffi_header import DTYPE_NAMES, NULL, CallError, constants, encoded, ffi, lib, text_of
+from sidecall._cffi_header import DTYPE_NAMES, NULL, CallError, constants, encoded, ffi, lib, new_struct, text_of
 from sidecall._cffi_server import Server, Supervisor, log_line, query, remaining, serve_function, serve_model, supervise
 from sidecall._cffi_values import Spec, array_of, get_value, set_value, spec_of
 
@@ -284,8 +284,7 @@ class Model:
 
 
 def _options(onnxruntime: str | None, package: str | None) -> tuple[Any, list[Any]]:
-    options = ffi.new("sidecall_model_options *")
-    lib.sidecall_model_options_init(options)
+    options = new_struct("sidecall_model_options")
     keep = [ffi.new("char[]", encoded(path)) if path is not None else NULL for path in (onnxruntime, package)]
     options.onnxruntime, options.onnxruntime_package = keep
     return options, keep

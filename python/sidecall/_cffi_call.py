@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sidecall import errors
-from sidecall._cffi_header import NULL, CallError, encoded, ffi, lib
+from sidecall._cffi_header import NULL, CallError, encoded, ffi, lib, new_view
 from sidecall._cffi_values import Refused, Spec, array_of, get_value, pack, set_value, view_of
 
 if TYPE_CHECKING:
@@ -63,12 +63,6 @@ class Slot:
 
     def _end_lease(self, _: Any) -> None:
         self.leases -= 1
-
-
-def new_view() -> Any:
-    view = ffi.new("sidecall_view *")
-    view.struct_size = ffi.sizeof("sidecall_view")
-    return view
 
 
 def output_view(slot: Slot, index: int) -> Any:

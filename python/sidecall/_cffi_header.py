@@ -15,6 +15,7 @@ _DEFINE = re.compile(r"#define (SIDECALL_\w+) (-?\d+)\b")
 
 def declarations(text: str) -> tuple[str, dict[str, int]]:
     """What cffi takes of a C header: declarations without preprocessor lines and C++ branches, and the numbers that are defined."""
+    text = text.replace("\\\n", " ")  # a macro that goes on in the next line
     kept: list[str] = []
     branches: list[bool] = []  # of the open #if, #ifdef: is this branch C?
     for line in text.splitlines():
@@ -37,6 +38,25 @@ ffi.cdef(_source)
 lib: Any = ffi.dlopen(str(libsidecall()))
 
 NULL = ffi.NULL
+
+
+def new_struct(name: str) -> Any:
+    """A struct of a caller, filled with its defaults: what the macro NAME_init does in C."""
+    struct = ffi.new(f"{name} *")
+    getattr(lib, f"{name}_init_sized")(struct, ffi.sizeof(name))
+    return struct
+
+
+_VIEW_SIZE = ffi.sizeof("sidecall_view")
+
+
+def new_view() -> Any:
+    """An empty sidecall_view, as SIDECALL_VIEW_INIT makes it: for each tensor of a call, so without a call of the library."""
+    view = ffi.new("sidecall_view *")
+    view.struct_size = _VIEW_SIZE
+    return view
+
+
 DTYPE_NAMES = {number: ffi.string(lib.sidecall_dtype_name(number)).decode() for number in range(1, 23)}
 DTYPES = {name: number for number, name in DTYPE_NAMES.items() if name != "unknown"}
 
@@ -58,8 +78,7 @@ class CallError:
     MOST_FAULTS = 10_000
 
     def __init__(self) -> None:
-        self.struct = ffi.new("sidecall_error *")
-        lib.sidecall_error_init(self.struct)
+        self.struct = new_struct("sidecall_error")
         self._give_room(4)
 
     def check(self, status: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from sidecall import errors
-from sidecall._cffi_header import NULL, CallError, encoded, ffi, lib, text_of
+from sidecall._cffi_header import NULL, CallError, encoded, ffi, lib, new_struct, new_view, text_of
 from sidecall._cffi_values import Refused, Spec, array_of, spec_of, view_of
 
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ def serve_function(
     log: LogLines,
 ) -> Server:
     native, served = _Options(options, log), _Served(function, on_error)
-    service = ffi.new("sidecall_service *")
-    service.struct_size = ffi.sizeof("sidecall_service")
+    service = new_struct("sidecall_service")
     texts = [_text(signature), _text(contract)]
     service.signature, service.contract = texts
     service.signature_length, service.contract_length = (0 if text == NULL else len(text) - 1 for text in texts)
@@ -70,7 +69,8 @@ def remaining() -> float | None:
 
 
 def log_line(fd: int, as_json: bool, level: int, json: str) -> None:
-    lines = ffi.new("sidecall_log_lines *", (ffi.sizeof("sidecall_log_lines"), fd, as_json, 0))
+    lines = new_struct("sidecall_log_lines")
+    lines.fd, lines.as_json, lines.least_level = fd, as_json, 0
     lib.sidecall_log_line(lines, level, encoded(json))
 
 
@@ -155,8 +155,7 @@ class _Options:
     """A sidecall_server_options with what it points to."""
 
     def __init__(self, values: dict[str, Any], log: LogLines) -> None:
-        self.struct = ffi.new("sidecall_server_options *")
-        lib.sidecall_server_options_init(self.struct)
+        self.struct = new_struct("sidecall_server_options")
         uids: Iterable[int] = values.get("allow_uids", ())
         self._uids = ffi.new("uint32_t[]", list(uids))
         for name, value in values.items():
@@ -165,7 +164,8 @@ class _Options:
         self.struct.allow_uids, self.struct.num_allow_uids = self._uids, len(self._uids)
         if log is not None:
             fd, as_json, level = log
-            self._lines = ffi.new("sidecall_log_lines *", (ffi.sizeof("sidecall_log_lines"), fd, as_json, level))
+            self._lines = new_struct("sidecall_log_lines")
+            self._lines.fd, self._lines.as_json, self._lines.least_level = fd, as_json, level
             self.struct.log, self.struct.log_context = ffi.addressof(lib, "sidecall_log_line"), self._lines
 
 
@@ -209,7 +209,7 @@ class _Served:
             self._give(request, i, value, spec)
 
     def _input(self, request: Any, index: int, spec: Spec) -> NDArray[Any]:
-        error, view = CallError(), _new_view()
+        error, view = CallError(), new_view()
         error.check(lib.sidecall_request_input(request, index, view, error.struct))
         return array_of(view, spec.dtype)
 
@@ -229,7 +229,7 @@ class _Served:
                 )
             )
         else:
-            target = _new_view()
+            target = new_view()
             error.check(lib.sidecall_request_output(request, index, view.dims, view.rank, target, error.struct))
             ffi.memmove(target.data, ffi.cast("char *", view.data), view.data_bytes)
         del keep
@@ -238,12 +238,6 @@ class _Served:
         texts = [_text(text) for text in (error.name, error.expected, error.got, str(error))]
         lib.sidecall_request_fail(request, status, -1 if error.row is None else error.row, *texts)
         return status
-
-
-def _new_view() -> Any:
-    view = ffi.new("sidecall_view *")
-    view.struct_size = ffi.sizeof("sidecall_view")
-    return view
 
 
 def _in_time(error: CallError, status: int) -> bool:

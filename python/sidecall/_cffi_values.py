@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sidecall._arrays import PACKED, from_python, plain, storage
-from sidecall._cffi_header import DTYPE_NAMES, DTYPES, NULL, CallError, constants, encoded, ffi, lib, text_of
+from sidecall._cffi_header import DTYPE_NAMES, DTYPES, NULL, CallError, constants, encoded, ffi, lib, new_view, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -59,8 +59,8 @@ def view_of(value: Any, spec: Spec) -> tuple[Any, list[Any]]:
     dtype = spec.dtype if array.dtype == storage(spec.dtype) else "string" if array.dtype.kind == "O" else array.dtype.name
     if dtype not in DTYPES:
         raise Refused(dtype)
-    view = ffi.new("sidecall_view *")
-    view.struct_size, view.dtype, view.rank = ffi.sizeof("sidecall_view"), DTYPES[dtype], len(dims)
+    view = new_view()
+    view.dtype, view.rank = DTYPES[dtype], len(dims)
     keep = [array, ffi.new("int64_t[]", dims)]
     view.dims = keep[1]
     if dtype == "string" and spec.dtype == "string":

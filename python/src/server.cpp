@@ -33,13 +33,18 @@ py::str query(const std::string& at, int64_t wait_ns) {
 }
 
 void log_line(int32_t fd, bool as_json, int32_t level, const std::string& json) {
-  sidecall_log_lines lines{sizeof lines, fd, as_json ? 1 : 0, 0};
+  sidecall_log_lines lines;
+  sidecall_log_lines_init(&lines);
+  lines.fd = fd;
+  lines.as_json = as_json ? 1 : 0;
+  lines.least_level = 0;
   sidecall_log_line(&lines, level, json.c_str());
 }
 
 }  // namespace
 
-ServerOptions::ServerOptions(const py::dict& values, const py::object& log) : log_{sizeof log_, 2, 0, 1} {
+ServerOptions::ServerOptions(const py::dict& values, const py::object& log) {
+  sidecall_log_lines_init(&log_);
   sidecall_server_options_init(&options_);
   read(values, "num_threads", &options_.num_threads);
   read(values, "copy_inputs", &options_.copy_inputs);
@@ -56,7 +61,9 @@ ServerOptions::ServerOptions(const py::dict& values, const py::object& log) : lo
   options_.num_allow_uids = static_cast<int32_t>(allow_uids_.size());
   if (log.is_none()) return;
   const auto [fd, as_json, level] = log.cast<std::tuple<int32_t, bool, int32_t>>();
-  log_ = {sizeof log_, fd, as_json ? 1 : 0, level};
+  log_.fd = fd;
+  log_.as_json = as_json ? 1 : 0;
+  log_.least_level = level;
   options_.log = sidecall_log_line;
   options_.log_context = &log_;
 }
@@ -82,8 +89,8 @@ std::unique_ptr<Server> Server::of_function(const std::optional<std::string>& at
                                             int32_t verify, const py::dict& options, const py::object& log) {
   auto server = std::make_unique<Server>(std::make_unique<ServerOptions>(options, log),
                                          std::make_unique<ServedFunction>(std::move(function), std::move(on_error)));
-  sidecall_service service{};
-  service.struct_size = sizeof service;
+  sidecall_service service;
+  sidecall_service_init(&service);
   service.signature = c_str(signature);
   service.signature_length = signature ? signature->size() : 0;
   service.contract = c_str(contract);

@@ -30,8 +30,8 @@ class FunctionServer {
   FunctionServer(std::string address, const std::string& tensors, Answer answer, const std::string& contract = "",
                  int32_t verify = SIDECALL_VERIFY_ERROR)
       : address_(std::move(address)), answer_(std::move(answer)) {
-    sidecall_service service{};
-    service.struct_size = sizeof service;
+    sidecall_service service;
+    sidecall_service_init(&service);
     if (!tensors.empty()) service.signature = tensors.data(), service.signature_length = tensors.size();
     if (!contract.empty()) service.contract = contract.data(), service.contract_length = contract.size();
     service.handler = [](void* self, sidecall_request* request) { return static_cast<FunctionServer*>(self)->answer_(request); };

@@ -219,7 +219,7 @@ TEST_CASE("options of another size") {
   CHECK(newer.options.timeout_ns == -1);
   CHECK(newer.options.verify == SIDECALL_VERIFY_ERROR);
   sidecall_model* model = nullptr;
-  for (const uint32_t size : {0U, 4U, static_cast<uint32_t>(sizeof(sidecall_model_options)) - 1}) {
+  for (const uint32_t size : {0U, 3U, 4097U}) {
     newer.options.struct_size = size;
     CHECK(status(sidecall_model_open(path.c_str(), &newer.options, &model, error())) == "INVALID_ARGUMENT");
   }
@@ -256,7 +256,7 @@ TEST_CASE("a view of another size") {
   const sidecall::Model model = support::open("add.onnx");
   sidecall::Call call(model);
   sidecall_view view = SIDECALL_VIEW_INIT;
-  for (const uint32_t size : {0U, 8U, static_cast<uint32_t>(sizeof view) - 1}) {
+  for (const uint32_t size : {0U, 3U, 4097U}) {
     view.struct_size = size;
     CHECK(status(sidecall_call_input(call.get(), 0, &view, error())) == "INVALID_ARGUMENT");
     CHECK(status(sidecall_call_output(call.get(), 0, &view, error())) == "INVALID_ARGUMENT");

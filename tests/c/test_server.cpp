@@ -175,8 +175,8 @@ TEST_CASE("a handler is told when nobody waits any more") {
 
 TEST_CASE("calls may be as large as a limit that is no power of two") {
   const std::string address = fresh_address();
-  sidecall_service service{};
-  service.struct_size = sizeof service;
+  sidecall_service service;
+  sidecall_service_init(&service);
   service.signature = kTwice;
   service.signature_length = sizeof kTwice - 1;
   service.handler = [](void*, sidecall_request* request) {
@@ -252,7 +252,8 @@ TEST_CASE("options are checked") {
   CHECK(opened_with([](auto* options) { options->spin_us = -2; }) == SIDECALL_INVALID_ARGUMENT);
   CHECK(opened_with([](auto* options) { options->num_allow_uids = 1; }) == SIDECALL_INVALID_ARGUMENT);
   CHECK(opened_with([](auto* options) { options->group = -2; }) == SIDECALL_INVALID_ARGUMENT);
-  CHECK(opened_with([](auto* options) { options->struct_size = 8; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_with([](auto* options) { options->struct_size = 0; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_with([](auto* options) { options->struct_size = 8; }) == SIDECALL_OK);
   CHECK(opened_with([](auto* options) { options->max_request_bytes = 1; }) == SIDECALL_INVALID_ARGUMENT);
   CHECK(opened_with([](auto* options) { options->drain_ns = -1; }) == SIDECALL_INVALID_ARGUMENT);
 }
@@ -283,8 +284,8 @@ TEST_CASE("services are checked") {
     sidecall_server_close(server);
     return status;
   };
-  sidecall_service good{};
-  good.struct_size = sizeof good;
+  sidecall_service good;
+  sidecall_service_init(&good);
   good.signature = kTwice;
   good.signature_length = sizeof kTwice - 1;
   good.handler = [](void*, sidecall_request*) { return sidecall_status{SIDECALL_ENGINE}; };
@@ -368,7 +369,10 @@ TEST_CASE("log lines, for people and as JSON") {
   int ends[2];
   REQUIRE(pipe(ends) == 0);
   const auto line_of = [&](int32_t as_json, int32_t level, const char* json) {
-    sidecall_log_lines lines = {sizeof lines, ends[1], as_json, 1};
+    sidecall_log_lines lines;
+    sidecall_log_lines_init(&lines);
+    lines.fd = ends[1];
+    lines.as_json = as_json;
     sidecall_log_line(&lines, level, json);
     sidecall_log_line(&lines, 1, "{\"event\":\"end\"}");
     char buffer[512];

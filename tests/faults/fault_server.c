@@ -19,8 +19,12 @@ int main(int argc, char** argv) {
       "\"outputs\":[{\"name\":\"Y\",\"dtype\":\"float32\",\"dims\":[-1,4],\"dim_names\":[\"N\",\"\"]}]}";
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_server* server = NULL;
-  sidecall_service service = {sizeof service, 0, signature, sizeof signature - 1, NULL, 0, twice, NULL};
+  sidecall_service service;
   if (argc != 2) return 2;
+  sidecall_service_init(&service);
+  service.signature = signature;
+  service.signature_length = sizeof signature - 1;
+  service.handler = twice;
   if (sidecall_server_open_service(argv[1], &service, SIDECALL_VERIFY_ERROR, NULL, &server, &err)) {
     fprintf(stderr, "%s\n", err.message);
     return 1;

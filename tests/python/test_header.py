@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from sidecall import _backend, _cffi_header
-from sidecall._cffi_header import constants, declarations, ffi, lib
+from sidecall._cffi_header import NULL, constants, declarations, ffi, lib, new_struct
 
 
 def test_preprocessor_lines_are_filtered() -> None:
@@ -31,9 +32,33 @@ def test_kinds_and_version() -> None:
     assert lib.sidecall_abi_version() == constants["SIDECALL_ABI_VERSION"]
 
 
-def test_structs_have_the_librarys_size() -> None:
-    """Their init functions write struct_size; a layout that cffi reads otherwise would differ."""
-    error, options = ffi.new("sidecall_error *"), ffi.new("sidecall_model_options *")
-    lib.sidecall_error_init(error)
-    lib.sidecall_model_options_init(options)
-    assert (error.struct_size, options.struct_size) == (ffi.sizeof("sidecall_error"), ffi.sizeof("sidecall_model_options"))
+def test_a_macro_that_goes_on_in_the_next_line_is_filtered_whole() -> None:
+    text, numbers = declarations("#define init(x) \\\n  init_sized((x), 4)\nvoid init_sized(void *x, size_t n);\n#define SIDECALL_A 3\n")
+    assert text.split() == ["void", "init_sized(void", "*x,", "size_t", "n);"]
+    assert numbers == {"SIDECALL_A": 3}
+
+
+STRUCTS = [name.removesuffix("_init_sized") for name in dir(lib) if name.endswith("_init_sized")]
+
+
+def test_every_struct_of_a_caller_has_an_init_function() -> None:
+    with_size = {name for name in ffi.list_types()[0] if "struct_size" in dict(ffi.typeof(name).fields)}
+    assert with_size == set(STRUCTS)
+
+
+@pytest.mark.parametrize("name", STRUCTS)
+def test_the_library_knows_the_struct_that_cffi_reads_from_the_header(name: str) -> None:
+    """Each field of the library's defaults lies where cffi finds it, and nothing is written beyond the size that was given."""
+    struct = new_struct(name)
+    assert struct.struct_size == ffi.sizeof(name)
+    defaults = {field: getattr(struct, field) for field, _ in ffi.typeof(name).fields}
+    expected = {"timeout_ns": -1, "row": -1, "group": -1, "spin_us": -1, "least_level": 1}
+    if name == "sidecall_log_lines":
+        expected["fd"] = 2
+    for field, value in defaults.items():
+        if isinstance(value, int) and field != "struct_size":
+            assert value == expected.get(field, 0), field
+    memory = ffi.new("unsigned char[]", b"\xa5" * 4)
+    getattr(lib, f"{name}_init_sized")(ffi.cast(f"{name} *", memory), 3)
+    assert bytes(memory) == b"\xa5" * 4 + b"\0"
+    getattr(lib, f"{name}_init_sized")(NULL, ffi.sizeof(name))

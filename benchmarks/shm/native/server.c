@@ -65,7 +65,8 @@ static const struct {
 
 int main(int argc, char** argv) {
   sidecall_error err = SIDECALL_ERROR_INIT;
-  sidecall_service service = {sizeof service, 0, NULL, 0, NULL, 0, NULL, NULL};
+  sidecall_service service;
+  sidecall_service_init(&service);
   for (size_t i = 0; argc == 3 && i < sizeof kinds / sizeof *kinds; ++i) {
     if (strcmp(kinds[i].name, argv[1]) != 0) continue;
     service.signature = kinds[i].signature;

@@ -3,6 +3,7 @@
 
 #include "guard.h"
 #include "handles.h"
+#include "structs.h"
 
 using sidecall::guard;
 using sidecall::require;
@@ -14,9 +15,10 @@ sidecall::Call& use(sidecall_call* call) {
   return call->call;
 }
 
-void check_view(const sidecall_view* view) {
+void give_input(sidecall_call* call, int32_t input, const sidecall_view* view, bool borrow) {
   require(view != nullptr, "view must not be NULL");
-  sidecall::check_struct(view, view->struct_size, sizeof *view, sizeof *view, "view");
+  if (view->struct_size == sizeof *view) return use(call).give_input(input, *view, borrow);
+  use(call).give_input(input, sidecall::read_struct(view, sidecall_view(SIDECALL_VIEW_INIT), "view"), borrow);
 }
 
 sidecall_status open_call(const sidecall_model* model, int64_t rows, bool is_lazy, sidecall_call** out_call, sidecall_error* err) {
@@ -53,31 +55,19 @@ sidecall_status sidecall_call_reshape(sidecall_call* call, int32_t input, const 
 }
 
 sidecall_status sidecall_call_input(sidecall_call* call, int32_t input, sidecall_view* out_view, sidecall_error* err) {
-  return guard(err, [&] {
-    check_view(out_view);
-    use(call).view_input(input, out_view);
-  });
+  return guard(err, [&] { sidecall::fill_view(out_view, [&](sidecall_view* view) { use(call).view_input(input, view); }); });
 }
 
 sidecall_status sidecall_call_output(sidecall_call* call, int32_t output, sidecall_view* out_view, sidecall_error* err) {
-  return guard(err, [&] {
-    check_view(out_view);
-    use(call).view_output(output, out_view);
-  });
+  return guard(err, [&] { sidecall::fill_view(out_view, [&](sidecall_view* view) { use(call).view_output(output, view); }); });
 }
 
 sidecall_status sidecall_call_copy_input(sidecall_call* call, int32_t input, const sidecall_view* view, sidecall_error* err) {
-  return guard(err, [&] {
-    check_view(view);
-    use(call).give_input(input, *view, false);
-  });
+  return guard(err, [&] { give_input(call, input, view, false); });
 }
 
 sidecall_status sidecall_call_bind_input(sidecall_call* call, int32_t input, const sidecall_view* view, sidecall_error* err) {
-  return guard(err, [&] {
-    check_view(view);
-    use(call).give_input(input, *view, true);
-  });
+  return guard(err, [&] { give_input(call, input, view, true); });
 }
 
 sidecall_status sidecall_call_refuse_input(sidecall_call* call, int32_t input, const char* got, sidecall_error* err) {

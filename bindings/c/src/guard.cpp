@@ -8,16 +8,15 @@
 #include <stdexcept>
 
 #include "core/text.h"
+#include "structs.h"
 
 namespace sidecall {
 namespace {
 
-constexpr uint32_t kLargestStruct = 4096;  // more is memory that was never initialised: do not follow it
-
 // Cuts at a character boundary: a byte 10xxxxxx belongs to the character before it.
-template <size_t kSize>
-void copy_text(char (&out)[kSize], const std::string& text) noexcept {
-  size_t length = std::min(text.size(), kSize - 1);
+void copy_text(char* out, size_t space, const std::string& text) noexcept {
+  if (space == 0) return;
+  size_t length = std::min(text.size(), space - 1);
   if (length < text.size()) {
     while (length > 0 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80) --length;
   }
@@ -29,30 +28,45 @@ void copy_fault(const Fault& fault, sidecall_fault* out) {
   out->row = fault.row;
   out->status = fault.status;
   out->reserved = 0;
-  copy_text(out->name, fault.name);
-  copy_text(out->expected, fault.expected);
-  copy_text(out->got, fault.got);
-  copy_text(out->message, printable(describe(fault.what, fault)));
+  copy_text(out->name, sizeof out->name, fault.name);
+  copy_text(out->expected, sizeof out->expected, fault.expected);
+  copy_text(out->got, sizeof out->got, fault.got);
+  copy_text(out->message, sizeof out->message, printable(describe(fault.what, fault)));
 }
 
-// A caller that did not initialise the struct gets the status alone.
-bool is_usable(const sidecall_error* err) noexcept { return err != nullptr && err->struct_size >= sizeof(sidecall_error); }
+// How many bytes of a field of `err` the caller's struct has.
+template <typename Field>
+size_t room_of(const sidecall_error& err, const Field& field) noexcept {
+  const auto at = static_cast<size_t>(reinterpret_cast<const char*>(&field) - reinterpret_cast<const char*>(&err));
+  return at < err.struct_size ? std::min(err.struct_size - at, sizeof field) : 0;
+}
+
+template <typename Number>
+void put(const sidecall_error& err, Number* field, Number value) noexcept {
+  if (room_of(err, *field) == sizeof *field) *field = value;
+}
+
+template <size_t kSize>
+void put(const sidecall_error& err, char (*field)[kSize], const std::string& text) noexcept {
+  copy_text(*field, room_of(err, *field), text);
+}
 
 }  // namespace
 
 sidecall_status report(const Error& error, sidecall_error* err) noexcept {
-  if (!is_usable(err)) return error.status();
-  err->status = error.status();
-  err->retryable = error.retryable() ? 1 : 0;
-  err->num_faults = static_cast<uint32_t>(error.num_faults());
-  copy_text(err->message, error.what());
+  if (err == nullptr || !is_struct_size(err->struct_size)) return error.status();
+  put(*err, &err->status, error.status());
+  put(*err, &err->retryable, error.retryable() ? 1 : 0);
+  put(*err, &err->num_faults, static_cast<uint32_t>(error.num_faults()));
+  put(*err, &err->message, error.what());
   const Fault none{error.status(), -1, "", "", ""};
   const Fault& first = error.faults().empty() ? none : error.faults().front();
-  err->row = first.row;
-  copy_text(err->name, first.name);
-  copy_text(err->expected, first.expected);
-  copy_text(err->got, first.got);
-  if (err->faults == nullptr) return error.status();
+  put(*err, &err->row, first.row);
+  put(*err, &err->name, first.name);
+  put(*err, &err->expected, first.expected);
+  put(*err, &err->got, first.got);
+  const bool has_faults = room_of(*err, err->faults_capacity) == sizeof err->faults_capacity;
+  if (!has_faults || err->faults == nullptr) return error.status();
   const size_t kept = std::min<size_t>(error.faults().size(), err->faults_capacity);
   for (size_t i = 0; i < kept; ++i) {
     try {
@@ -82,33 +96,10 @@ sidecall_status report_unknown(sidecall_error* err) noexcept {
   return SIDECALL_INTERNAL;
 }
 
-void check_struct(const void* object, uint32_t struct_size, size_t smallest, size_t known, const char* name) {
-  if (struct_size < smallest) {
-    throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ".struct_size: expected at least " + std::to_string(smallest) + ", got " +
-                                               std::to_string(struct_size) + "; use its init");
-  }
-  if (struct_size > kLargestStruct) {
-    throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ".struct_size: expected at most " + std::to_string(kLargestStruct) +
-                                               ", got " + std::to_string(struct_size) + "; use its init");
-  }
-  const auto* bytes = static_cast<const unsigned char*>(object);
-  for (size_t i = known; i < struct_size; ++i) {
-    if (bytes[i] != 0) {
-      throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ": expected zeros beyond byte " + std::to_string(known) +
-                                                 ", got a field that this library does not know");
-    }
-  }
-}
-
 }  // namespace sidecall
 
 extern "C" {
 
 const char* sidecall_status_name(sidecall_status status) { return sidecall::status_name(status); }
-
-void sidecall_error_init(sidecall_error* err) {
-  if (err == nullptr) return;
-  *err = SIDECALL_ERROR_INIT;
-}
 
 }  // extern "C"

@@ -8,6 +8,7 @@
 #include "guard.h"
 #include "handles.h"
 #include "route_shm.h"
+#include "structs.h"
 #include "texts.h"
 
 using sidecall::Error;
@@ -20,11 +21,9 @@ using sidecall::Signature;
 namespace {
 
 sidecall_model_options with_defaults(const sidecall_model_options* options) {
-  sidecall_model_options known;
-  sidecall_model_options_init(&known);
-  if (options == nullptr) return known;
-  sidecall::check_struct(options, options->struct_size, sizeof known, sizeof known, "options");
-  known = *options;
+  const sidecall_model_options defaults = sidecall::default_model_options();
+  if (options == nullptr) return defaults;
+  const sidecall_model_options known = sidecall::read_struct(options, defaults, "options");
   require(known.verify >= SIDECALL_VERIFY_ERROR && known.verify <= SIDECALL_VERIFY_OFF,
           "options.verify: expected a SIDECALL_VERIFY_* value, got another number");
   require(known.extra == SIDECALL_EXTRA_ERROR || known.extra == SIDECALL_EXTRA_IGNORE,
@@ -114,13 +113,6 @@ const char* sidecall_version(void) { return DOTTED(SIDECALL_VERSION_MAJOR, SIDEC
 const char* sidecall_dtype_name(int32_t dtype) { return sidecall::dtype_name(dtype); }
 
 int32_t sidecall_dtype_bits(int32_t dtype) { return sidecall::dtype_bits(dtype); }
-
-void sidecall_model_options_init(sidecall_model_options* options) {
-  if (options == nullptr) return;
-  *options = {};
-  options->struct_size = sizeof *options;
-  options->timeout_ns = -1;
-}
 
 sidecall_status sidecall_model_open(const char* uri, const sidecall_model_options* options, sidecall_model** out_model,
                                     sidecall_error* err) {

@@ -10,6 +10,7 @@
 #include "core/text.h"
 #include "guard.h"
 #include "serve_model.h"
+#include "structs.h"
 
 using sidecall::Dims;
 using sidecall::Error;
@@ -182,11 +183,6 @@ class FunctionBinding final : public Binding {
   sidecall_request request_;
 };
 
-void check_view(const sidecall_view* view) {
-  require(view != nullptr, "view must not be NULL");
-  check_struct(view, view->struct_size, sizeof *view, sizeof *view, "view");
-}
-
 void pack(sidecall_request::Input* input) {
   if (!input->is_changed) return;
   input->text.bytes.clear();
@@ -196,6 +192,42 @@ void pack(sidecall_request::Input* input) {
     input->text.offsets.push_back(static_cast<int64_t>(input->text.bytes.size()));
   }
   input->is_changed = false;
+}
+
+void view_input(sidecall_request* request, int32_t index, sidecall_view* view) {
+  if (index < 0 || static_cast<size_t>(index) >= request->inputs.size())
+    throw Error(SIDECALL_UNKNOWN_NAME, "unknown input: the index is not that of an input");
+  auto& input = request->inputs[static_cast<size_t>(index)];
+  const int32_t dtype = request->engine.inputs()[static_cast<size_t>(index)].dtype;
+  view->dtype = dtype;
+  view->rank = static_cast<int32_t>(input.dims.size());
+  view->flags = 0;
+  view->dims = input.dims.data();
+  if (dtype == SIDECALL_STRING) {
+    pack(&input);
+    view->data = input.text.bytes.data();
+    view->data_bytes = input.text.bytes.size();
+    view->offsets = input.text.offsets.data();
+  } else {
+    view->data = const_cast<void*>(input.data);  // read-only memory; a view serves both directions
+    view->data_bytes = count_bytes(dtype, input.dims);
+    view->offsets = nullptr;
+  }
+}
+
+void view_output(sidecall_request* request, int32_t index, const int64_t* dims, int32_t rank, sidecall_view* view) {
+  const TensorSpec& spec = request->output_spec(index);
+  if (spec.dtype == SIDECALL_STRING)
+    throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name, "a tensor of fixed size elements", "string"});
+  auto& output = request->shape(index, dims, rank);
+  const uint64_t bytes = count_bytes(spec.dtype, output.dims);
+  view->dtype = spec.dtype;
+  view->rank = rank;
+  view->flags = 0;
+  view->dims = output.dims.data();
+  view->data = output.bound != nullptr ? output.bound : output.buffer.reserve(bytes);
+  view->data_bytes = bytes;
+  view->offsets = nullptr;
 }
 
 }  // namespace
@@ -232,26 +264,7 @@ const sidecall_tensor_spec* sidecall_request_output_spec(const sidecall_request*
 sidecall_status sidecall_request_input(sidecall_request* request, int32_t index, sidecall_view* out_view, sidecall_error* err) {
   return guard(err, [&] {
     require(request != nullptr, "request must not be NULL");
-    sidecall::check_view(out_view);
-    if (index < 0 || static_cast<size_t>(index) >= request->inputs.size())
-      throw Error(SIDECALL_UNKNOWN_NAME, "unknown input: the index is not that of an input");
-    auto& input = request->inputs[static_cast<size_t>(index)];
-    const int32_t dtype = request->engine.inputs()[static_cast<size_t>(index)].dtype;
-    sidecall_view view = SIDECALL_VIEW_INIT;
-    view.struct_size = out_view->struct_size;
-    view.dtype = dtype;
-    view.rank = static_cast<int32_t>(input.dims.size());
-    view.dims = input.dims.data();
-    if (dtype == SIDECALL_STRING) {
-      sidecall::pack(&input);
-      view.data = input.text.bytes.data();
-      view.data_bytes = input.text.bytes.size();
-      view.offsets = input.text.offsets.data();
-    } else {
-      view.data = const_cast<void*>(input.data);  // read-only memory; a view serves both directions
-      view.data_bytes = sidecall::count_bytes(dtype, input.dims);
-    }
-    *out_view = view;
+    sidecall::fill_view(out_view, [&](sidecall_view* view) { sidecall::view_input(request, index, view); });
   });
 }
 
@@ -259,20 +272,7 @@ sidecall_status sidecall_request_output(sidecall_request* request, int32_t index
                                         sidecall_view* out_view, sidecall_error* err) {
   return guard(err, [&] {
     require(request != nullptr, "request must not be NULL");
-    sidecall::check_view(out_view);
-    const TensorSpec& spec = request->output_spec(index);
-    if (spec.dtype == SIDECALL_STRING)
-      throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name, "a tensor of fixed size elements", "string"});
-    auto& output = request->shape(index, dims, rank);
-    const uint64_t bytes = sidecall::count_bytes(spec.dtype, output.dims);
-    sidecall_view view = SIDECALL_VIEW_INIT;
-    view.struct_size = out_view->struct_size;
-    view.dtype = spec.dtype;
-    view.rank = rank;
-    view.dims = output.dims.data();
-    view.data = output.bound != nullptr ? output.bound : output.buffer.reserve(bytes);
-    view.data_bytes = bytes;
-    *out_view = view;
+    sidecall::fill_view(out_view, [&](sidecall_view* view) { sidecall::view_output(request, index, dims, rank, view); });
   });
 }
 

@@ -14,6 +14,7 @@
 
 #include "core/text.h"
 #include "guard.h"
+#include "structs.h"
 
 namespace {
 
@@ -63,11 +64,12 @@ extern "C" {
 
 void sidecall_log_line(void* context, int32_t level, const char* json) {
   sidecall::guard(nullptr, [&] {
-    const auto* lines = static_cast<const sidecall_log_lines*>(context);
-    if (lines == nullptr || json == nullptr || lines->struct_size < sizeof *lines) return;
-    if (level < lines->least_level || level < 0 || level >= static_cast<int32_t>(std::size(kLevels))) return;
+    const auto* given = static_cast<const sidecall_log_lines*>(context);
+    if (given == nullptr || json == nullptr) return;
+    const sidecall_log_lines lines = sidecall::read_struct(given, sidecall::default_log_lines(), "lines");
+    if (level < lines.least_level || level < 0 || level >= static_cast<int32_t>(std::size(kLevels))) return;
     std::string line;
-    if (lines->as_json != 0) {
+    if (lines.as_json != 0) {
       const char* rest = json[0] == '{' && json[1] != '}' ? json + 1 : "\"event\":\"\"}";
       line = "{\"time\":\"" + now_text() + "\",\"level\":\"" + kLevels[level] + "\"," + rest;
     } else {
@@ -75,7 +77,7 @@ void sidecall_log_line(void* context, int32_t level, const char* json) {
     }
     line += '\n';
     // In one write, so that lines stay whole.
-    [[maybe_unused]] const ssize_t written = ::write(lines->fd, line.data(), line.size());
+    [[maybe_unused]] const ssize_t written = ::write(lines.fd, line.data(), line.size());
   });
 }
 

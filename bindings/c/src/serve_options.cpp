@@ -9,7 +9,7 @@
 
 #include "core/error.h"
 #include "core/platform.h"
-#include "guard.h"
+#include "structs.h"
 
 namespace sidecall {
 namespace {
@@ -24,11 +24,9 @@ void forward_log(const sidecall_server_options& options, shm::LogLevel level, co
 }  // namespace
 
 sidecall_server_options checked_options(const sidecall_server_options* options) {
-  sidecall_server_options known;
-  sidecall_server_options_init(&known);
-  if (options == nullptr) return known;
-  check_struct(options, options->struct_size, sizeof known, sizeof known, "options");
-  known = *options;
+  const sidecall_server_options defaults = default_server_options();
+  if (options == nullptr) return defaults;
+  const sidecall_server_options known = read_struct(options, defaults, "options");
   require(known.num_threads >= 0 && known.num_threads <= 1024, "options.num_threads: expected 0 to 1024, got another number");
   require(known.copy_inputs == SIDECALL_COPY_AUTO || known.copy_inputs == SIDECALL_COPY_ALWAYS,
           "options.copy_inputs: expected a SIDECALL_COPY_* value, got another number");
@@ -83,15 +81,3 @@ int inherited_control_socket() {
 }
 
 }  // namespace sidecall
-
-extern "C" {
-
-void sidecall_server_options_init(sidecall_server_options* options) {
-  if (options == nullptr) return;
-  *options = {};
-  options->struct_size = sizeof *options;
-  options->spin_us = -1;
-  options->group = -1;
-}
-
-}  // extern "C"

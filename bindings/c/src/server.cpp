@@ -15,6 +15,7 @@
 #include "serve_options.h"
 #include "shm/client.h"
 #include "shm/endpoint.h"
+#include "structs.h"
 #include "texts.h"
 
 using sidecall::Error;
@@ -111,8 +112,7 @@ std::shared_ptr<const Model> model_of(const sidecall_service& service, int32_t v
   Origin origin;
   origin.label = "contract";
   if (service.contract != nullptr) origin.contract = contract;
-  sidecall_model_options options;
-  sidecall_model_options_init(&options);
+  sidecall_model_options options = default_model_options();
   options.verify = verify;
   auto engine = std::make_unique<FunctionEngine>(std::move(inputs), std::move(outputs), service.handler, service.context);
   return Model::open_engine(std::move(engine), std::move(origin), options);
@@ -145,12 +145,12 @@ sidecall_status sidecall_server_open_service(const char* at, const sidecall_serv
   if (out_server != nullptr) *out_server = nullptr;
   return guard(err, [&] {
     require(service != nullptr && out_server != nullptr, "service and out_server must not be NULL");
-    sidecall::check_struct(service, service->struct_size, sizeof *service, sizeof *service, "service");
-    require(service->handler != nullptr, "service.handler must not be NULL");
+    const sidecall_service served = sidecall::read_struct(service, sidecall_service(), "service");
+    require(served.handler != nullptr, "service.handler must not be NULL");
     require(verify >= SIDECALL_VERIFY_ERROR && verify <= SIDECALL_VERIFY_OFF,
             "verify: expected a SIDECALL_VERIFY_* value, got another number");
     const sidecall_server_options known = sidecall::checked_options(options);
-    const std::shared_ptr<const Model> model = sidecall::model_of(*service, verify);
+    const std::shared_ptr<const Model> model = sidecall::model_of(served, verify);
     // The function was told what it may be given. A bool that is neither 0 nor 1 breaks compilers' and libraries' rules, so it must stay as checked.
     std::vector<bool> in_place;
     for (const sidecall::TensorSpec& input : model->signature().inputs) in_place.push_back(input.dtype != SIDECALL_BOOL);

@@ -32,10 +32,15 @@ typedef void (*sidecall_log)(void *context, int32_t level, const char *json);
  * threads and processes stay whole. A line that cannot be written is lost.   Since 0.1. */
 typedef struct sidecall_log_lines {
   uint32_t struct_size;
-  int32_t fd;
+  int32_t fd;                 /* 2, standard error, by default */
   int32_t as_json;            /* 0 or 1 */
-  int32_t least_level;        /* events below it are left out */
+  int32_t least_level;        /* events below it are left out; 1, info, by default */
 } sidecall_log_lines;
+
+/* Fills `lines` with the defaults and sets struct_size. NULL is fine.   Since 0.1. */
+#define sidecall_log_lines_init(lines) sidecall_log_lines_init_sized((lines), sizeof(sidecall_log_lines))
+SIDECALL_API void sidecall_log_lines_init_sized(sidecall_log_lines *lines, size_t size);
+
 SIDECALL_API void sidecall_log_line(void *context, int32_t level, const char *json);
 
 typedef struct sidecall_server_options {
@@ -57,7 +62,8 @@ typedef struct sidecall_server_options {
 } sidecall_server_options;
 
 /* Fills `options` with the defaults and sets struct_size. NULL is fine.   Since 0.1. */
-SIDECALL_API void sidecall_server_options_init(sidecall_server_options *options);
+#define sidecall_server_options_init(options) sidecall_server_options_init_sized((options), sizeof(sidecall_server_options))
+SIDECALL_API void sidecall_server_options_init_sized(sidecall_server_options *options, size_t size);
 
 /* Serves `model` at `at` until close. The model stays open as long as the server needs it; the handle may be closed at once.
  *
@@ -89,6 +95,10 @@ typedef struct sidecall_service {
   sidecall_handler handler;
   void *context;              /* handed to the handler */
 } sidecall_service;
+
+/* Makes `service` empty and sets struct_size. NULL is fine.   Since 0.1. */
+#define sidecall_service_init(service) sidecall_service_init_sized((service), sizeof(sidecall_service))
+SIDECALL_API void sidecall_service_init_sized(sidecall_service *service, size_t size);
 
 /* Serves a function. Golden rows of the contract run through the handler first and must agree, as `verify` says (SIDECALL_VERIFY_*).
  * Fails as sidecall_server_open and with CONTRACT_INVALID, CONTRACT_FORMAT, VERIFICATION_FAILED, and what the handler answered.   Since 0.1. */

@@ -82,8 +82,8 @@ class Server {
   /* sidecall_server_open_service */
   Server(const std::string &at, Service service, const ServerOptions &options = ServerOptions())
       : handler_(std::make_unique<Handler>(std::move(service.handler))) {
-    sidecall_service given = {};
-    given.struct_size = sizeof given;
+    sidecall_service given;
+    sidecall_service_init(&given);
     given.signature = service.signature.empty() ? nullptr : service.signature.data();
     given.signature_length = service.signature.size();
     given.contract = service.contract.empty() ? nullptr : service.contract.data();

@@ -27,8 +27,19 @@
  *             was pending in the parent is not pending in the child. Models of other processes answer FORKED there, until opened again.
  * Lifetime    A model lives until it is closed and its last call is closed, in any order. Specs live as long as the model.
  *             Views live until the next run, start, resize, reshape or bind of their call, or its close.
- * Structs     A struct that the caller allocates starts with struct_size, set by its init function or macro. The
- *             library never writes beyond it and refuses non-zero bytes that it does not know.
+ * Structs     A struct that the caller allocates starts with struct_size, the size that it has in the header
+ *             that the caller was compiled with. Its init macro, as sidecall_error_init(&err), sets it and
+ *             fills in the defaults. Structs grow at their end only, so a program that was built with an
+ *             older or a newer header keeps working:
+ *             - The library never reads or writes beyond struct_size. A field that does not fit whole has
+ *               its default, or is not filled; a text that does not fit whole is cut and ends with NUL.
+ *             - In a larger struct that the library reads, the bytes that it does not know must be 0, so
+ *               that no request is ignored. In one that it fills it leaves those bytes alone.
+ *             - A struct_size below 4 or above 4096 is refused with INVALID_ARGUMENT, and an error of such
+ *               a size is not filled.
+ *             Languages without macros call the function behind the macro, with the size of the struct as
+ *             they declare it: sidecall_error_init_sized(err, size). Structs that the library allocates,
+ *             as specs and texts, grow at their end too: use them by pointer and do not copy them.
  * Time        Nanoseconds in int64_t. -1 waits forever in process; a run in another process then has 30 seconds.
  * Routes      A path or file: URI runs in this process. shm: and exec: URIs run in another one of this host, over shared memory. Everything
  *             below holds on both, errors and their texts included; what differs says so. A server that restarts goes unnoticed by the
@@ -59,7 +70,7 @@ extern "C" {
 
 /* The number that grows when this header changes. A program built against ABI n runs on any library with ABI >= n and
  * the same SONAME. */
-#define SIDECALL_ABI_VERSION 2
+#define SIDECALL_ABI_VERSION 3
 
 /* The ABI of the library that was loaded; compare with SIDECALL_ABI_VERSION. Cannot fail.   Since 0.1. */
 SIDECALL_API uint32_t sidecall_abi_version(void);
@@ -114,8 +125,9 @@ SIDECALL_API const char *sidecall_status_name(sidecall_status status);
 
 /* ---- Errors ---------------------------------------------------------------------------------------------------- */
 
-/* One fault of one value. This struct keeps its size within a SONAME. A run over records finds all faults before it gives up. Texts are cut to their space at a
- * character boundary and end with NUL. None of ours ever holds a value of the data; what ONNX Runtime says of its own is passed on. */
+/* One fault of one value. A run over records finds all faults before it gives up. Texts are cut to their space at a
+ * character boundary and end with NUL. None of ours ever holds a value of the data; what ONNX Runtime says of its own is passed on.
+ * This struct is an element of the caller's array, so it keeps its size within a SONAME. */
 typedef struct sidecall_fault {
   int64_t row;        /* from 0; -1 when no row is concerned */
   int32_t status;
@@ -147,8 +159,9 @@ typedef struct sidecall_error {
 #define SIDECALL_ERROR_INIT { sizeof(sidecall_error), 0, 0, 0, -1, {0}, {0}, {0}, {0}, NULL, 0, 0 }
 #endif
 
-/* The same as SIDECALL_ERROR_INIT, for languages without macros. NULL is fine.   Since 0.1. */
-SIDECALL_API void sidecall_error_init(sidecall_error *err);
+/* Makes `err` empty and sets struct_size, as SIDECALL_ERROR_INIT does. NULL is fine.   Since 0.1. */
+#define sidecall_error_init(err) sidecall_error_init_sized((err), sizeof(sidecall_error))
+SIDECALL_API void sidecall_error_init_sized(sidecall_error *err, size_t size);
 
 /* ---- Element types --------------------------------------------------------------------------------------------- */
 
@@ -204,7 +217,8 @@ typedef struct sidecall_model_options {
 } sidecall_model_options;
 
 /* Fills `options` with the defaults and sets struct_size. NULL is fine.   Since 0.1. */
-SIDECALL_API void sidecall_model_options_init(sidecall_model_options *options);
+#define sidecall_model_options_init(options) sidecall_model_options_init_sized((options), sizeof(sidecall_model_options))
+SIDECALL_API void sidecall_model_options_init_sized(sidecall_model_options *options, size_t size);
 
 /* Opens the model that `uri` names: a path ("fraud.onnx"), or file:///m/fraud.onnx (percent-encoded); shm:NAME, shm:/run/app/fraud.sock or
  * shm:///run/app/fraud.sock for what a server of this host serves (server.h); exec:COMMAND ARGUMENTS for a program that is started as the server and
@@ -403,6 +417,10 @@ typedef struct sidecall_view {
 #else
 #define SIDECALL_VIEW_INIT { sizeof(sidecall_view), 0, 0, 0, NULL, NULL, 0, NULL }
 #endif
+
+/* Makes `view` empty and sets struct_size, as SIDECALL_VIEW_INIT does. NULL is fine.   Since 0.1. */
+#define sidecall_view_init(view) sidecall_view_init_sized((view), sizeof(sidecall_view))
+SIDECALL_API void sidecall_view_init_sized(sidecall_view *view, size_t size);
 
 /* The memory of input `input`, to be written: the engine reads it in place; the input counts as given. For a string input `data` and
  * `offsets` are NULL: use sidecall_call_set_strings. The memory stays where it is until that input is given in another way, reshaped or resized.
