@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -140,7 +141,7 @@ const OrtLibrary& load_ort_library(const char* option, const char* package) {
 }
 
 std::string describe_ort_library(const OrtLibrary& library) {
-  const char* telemetry = platform::environment("ORT_DISABLE_TELEMETRY");
+  const char* telemetry = std::getenv("ORT_DISABLE_TELEMETRY");  // as ONNX Runtime looks
   rapidjson::StringBuffer buffer;
   rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
   const auto text = [&](const char* key, const std::string& value) {

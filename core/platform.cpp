@@ -155,22 +155,23 @@ std::string find_resident_library(const std::string& prefix) {
 }
 
 std::string own_path() {
+  // Of the program itself dladdr tells argv[0], which its caller chooses; only a library has a name in its link map.
   Dl_info info{};
-  if (::dladdr(reinterpret_cast<void*>(&own_path), &info) != 0 && info.dli_fname != nullptr) {
-    char* resolved = ::realpath(info.dli_fname, nullptr);  // a program started through PATH has a bare name here
-    if (resolved != nullptr && std::strchr(info.dli_fname, '/') != nullptr) {
+  link_map* library = nullptr;
+  const int found = ::dladdr1(reinterpret_cast<void*>(&own_path), &info, reinterpret_cast<void**>(&library), RTLD_DL_LINKMAP);
+  if (found != 0 && library != nullptr && library->l_name[0] != '\0') {
+    if (char* resolved = ::realpath(library->l_name, nullptr)) {
       std::string result = resolved;
       std::free(resolved);
       return result;
     }
-    std::free(resolved);
   }
   char path[PATH_MAX];
   const ssize_t length = ::readlink("/proc/self/exe", path, sizeof path);
   return length > 0 ? std::string(path, static_cast<size_t>(length)) : std::string();
 }
 
-const char* environment(const char* name) noexcept { return std::getenv(name); }
+const char* environment(const char* name) noexcept { return ::secure_getenv(name); }
 
 void set_environment_if_unset(const char* name, const char* value) noexcept { ::setenv(name, value, 0); }
 

@@ -37,7 +37,8 @@ std::string find_resident_library(const std::string& prefix);
 // The file that holds this code: libsidecall, an addon, or the program.
 std::string own_path();
 
-// nullptr when unset.
+// nullptr when unset, and in a program that has more rights than its caller (setuid, setgid, file capabilities): there the
+// environment belongs to the caller and must not choose what is loaded, opened or checked.
 const char* environment(const char* name) noexcept;
 void set_environment_if_unset(const char* name, const char* value) noexcept;
 

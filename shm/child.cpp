@@ -43,7 +43,7 @@ void find_program(const std::string& word, Plan* plan) {
     plan->paths.push_back(word);
     return;
   }
-  const char* variable = std::getenv("PATH");
+  const char* variable = ::secure_getenv("PATH");
   const std::string path = variable ? variable : "/usr/local/bin:/usr/bin:/bin";
   for (size_t start = 0; start <= path.size();) {
     const size_t end = std::min(path.find(':', start), path.size());

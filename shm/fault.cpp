@@ -20,7 +20,7 @@ struct Fault {
   std::atomic<long> reached{0};
 
   Fault() {
-    const char* text = std::getenv("SIDECALL_FAULT");
+    const char* text = ::secure_getenv("SIDECALL_FAULT");
     if (!text) return;
     const std::string_view all = text;
     const size_t colon = all.rfind(':');

@@ -54,7 +54,7 @@ bool is_name(std::string_view name) {
 }
 
 std::string default_folder() {
-  const char* runtime = std::getenv("XDG_RUNTIME_DIR");
+  const char* runtime = ::secure_getenv("XDG_RUNTIME_DIR");
   if (runtime && runtime[0] == '/') return std::string(runtime) + "/sidecall";
   const std::string uid = std::to_string(geteuid());
   struct stat found{};

@@ -73,7 +73,7 @@ const Cpus& cpus() noexcept {
 }
 
 int64_t read_override() {
-  const char* text = std::getenv("SIDECALL_SPIN_US");
+  const char* text = ::secure_getenv("SIDECALL_SPIN_US");
   if (!text || !*text) return -1;
   char* end = nullptr;
   const long value = std::strtol(text, &end, 10);

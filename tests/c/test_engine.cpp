@@ -1,16 +1,22 @@
 // Finding ONNX Runtime: none, one too old, foreign libraries. Each in a process of its own, because an engine is found once per process.
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <array>
 #include <catch2/catch_test_macros.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
+#include <vector>
 
 #include "support.h"
 
 namespace {
 
 // What open_model prints, run with the environment given as "A=1 B=2".
-std::string open_model(const std::string& environment, const std::string& arguments) {
-  const std::string command = "env " + environment + " '" OPEN_MODEL "' " + arguments + " 2>&1";
+std::string run_program(const std::string& program, const std::string& environment, const std::string& arguments) {
+  const std::string command = "env " + environment + " '" + program + "' " + arguments + " 2>&1";
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
   REQUIRE(pipe != nullptr);
   std::string out;
@@ -19,6 +25,11 @@ std::string open_model(const std::string& environment, const std::string& argume
   return out;
 }
 
+std::string open_model(const std::string& environment, const std::string& arguments) {
+  return run_program(OPEN_MODEL, environment, arguments);
+}
+
+std::string label() { return "'" + test_paths::model("label_string.onnx") + "'"; }
 std::string add() { return "'" + test_paths::model("add.onnx") + "'"; }
 
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
@@ -32,6 +43,46 @@ TEST_CASE("the engine that the environment names is used, and nothing is printed
   CHECK(has(engine, "\"version\""));
   CHECK(has(engine, "SIDECALL_ONNXRUNTIME"));
   CHECK(has(engine, "\"telemetry\": \"off\"") + has(engine, "\"telemetry\":\"off\"") == 1);
+}
+
+// open_model as a program with more rights than its caller: it has another group.
+class WithAnotherGroup {
+ public:
+  WithAnotherGroup() {
+    std::vector<gid_t> groups(static_cast<size_t>(getgroups(0, nullptr)));
+    getgroups(static_cast<int>(groups.size()), groups.data());
+    if (geteuid() == 0) groups.push_back(65534);
+    const auto other = std::find_if(groups.begin(), groups.end(), [](gid_t group) { return group != getgid(); });
+    if (other == groups.end()) return;
+    std::filesystem::copy_file(OPEN_MODEL, path_, std::filesystem::copy_options::overwrite_existing);
+    is_made_ = chown(path_.c_str(), geteuid(), *other) == 0 && chmod(path_.c_str(), 02755) == 0;
+  }
+  ~WithAnotherGroup() { std::filesystem::remove(path_); }
+  WithAnotherGroup(const WithAnotherGroup&) = delete;
+  WithAnotherGroup& operator=(const WithAnotherGroup&) = delete;
+  bool is_made() const { return is_made_; }
+  std::string run(const std::string& environment, const std::string& arguments) const { return run_program(path_, environment, arguments); }
+
+ private:
+  const std::string path_ = std::string(OPEN_MODEL) + "-setgid";
+  bool is_made_ = false;
+};
+
+TEST_CASE("a setgid program does not let its caller's environment choose what it loads and opens") {
+  const WithAnotherGroup program;
+  if (!program.is_made()) SKIP("this user has one group only, and is not root");
+  const std::string out = program.run("SIDECALL_ONNXRUNTIME=/tmp/evil/libonnxruntime.so", "--engine");
+  CHECK_FALSE(has(out, "/tmp/evil"));
+  CHECK_FALSE(has(program.run("SIDECALL_VERIFY=off SIDECALL_ONNXRUNTIME=/tmp/evil/libonnxruntime.so", add()), "/tmp/evil"));
+  CHECK(has(open_model("SIDECALL_VERIFY=nonsense SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'", label()), "SIDECALL_VERIFY"));
+  CHECK_FALSE(has(program.run("SIDECALL_VERIFY=nonsense", label()), "SIDECALL_VERIFY"));
+  // A folder for sockets that everybody may change is refused where it is the default.
+  const std::string folder = "/tmp/sidecall-engine-tests-" + std::to_string(getpid());
+  std::filesystem::create_directories(folder + "/sidecall");
+  std::filesystem::permissions(folder + "/sidecall", std::filesystem::perms::all);
+  CHECK(has(open_model("XDG_RUNTIME_DIR='" + folder + "'", "shm:sidecall-nobody"), "DENIED"));
+  CHECK(has(program.run("XDG_RUNTIME_DIR='" + folder + "'", "shm:sidecall-nobody"), "UNREACHABLE"));
+  std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("a path that is not there") {

@@ -139,3 +139,15 @@ def test_an_argument_too_many(sidecall):
     done = sidecall("doctor", "please")
     assert (done.code, done.out) == (1, "")
     assert done.err == "sidecall: doctor: unexpected argument: please (see sidecall doctor --help)\n"
+
+
+def test_the_name_that_a_caller_gives_the_program_does_not_choose_the_engine(sidecall, tmp_path):
+    """argv[0] is the caller's: a setuid program must not load a library that lies beside it."""
+    planted = tmp_path / "bin/libonnxruntime.so"
+    planted.parent.mkdir()
+    planted.write_bytes(b"not a library")
+    env = {name: value for name, value in sidecall.env.items() if name != "SIDECALL_ONNXRUNTIME"}
+    fake = str(planted.parent / "sidecall")
+    (planted.parent / "sidecall").write_bytes(b"")
+    done = subprocess.run([fake, "doctor", "--json"], executable=sidecall.path, env=env, capture_output=True, check=False, timeout=60)
+    assert str(planted) not in done.stdout.decode()

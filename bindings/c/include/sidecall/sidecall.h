@@ -546,7 +546,7 @@ SIDECALL_API void sidecall_call_cancel(sidecall_call *call);
 
 /* Finds ONNX Runtime and loads it, as the first open would, and tells what was found as JSON:
  *   {"engine": "onnxruntime", "version": "1.32.0", "api": 21, "path": "...", "found_by": "SIDECALL_ONNXRUNTIME", "telemetry": "off"}   (telemetry: "off", or "host" where ORT_DISABLE_TELEMETRY says otherwise)
- * The order: option, SIDECALL_ONNXRUNTIME, a copy already resident in the process, beside libsidecall, beside the package, the loader's path.
+ * The order: option, SIDECALL_ONNXRUNTIME (not in a setuid program), a copy already resident in the process, beside libsidecall, beside the package, the loader's path.
  * `options` may be NULL. Fails with ENGINE_NOT_FOUND, ENGINE_TOO_OLD.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_engine_describe(const sidecall_model_options *options, sidecall_text **out, sidecall_error *err);
 
