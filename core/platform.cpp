@@ -25,6 +25,7 @@ namespace {
 
 [[noreturn]] void fail_file(const std::string& path, int error) {
   const bool absent = error == ENOENT || error == ENOTDIR;
+  if (error == EMFILE) throw Error(SIDECALL_OUT_OF_MEMORY, "file '" + path + "': no file descriptor is left: raise ulimit -n");
   const int32_t status = absent ? SIDECALL_FILE_NOT_FOUND : SIDECALL_FILE_UNREADABLE;
   const char* reason = absent                  ? "no such file"
                        : error == EACCES       ? "permission denied"
@@ -206,7 +207,7 @@ bool start_thread(void (*body)(void*), void* argument) noexcept {
 }
 
 Event::Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (fd_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "no file descriptor is left for an event");
+  if (fd_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "an event for a call: no file descriptor is left: raise ulimit -n");
 }
 
 Event::~Event() { ::close(fd_); }

@@ -63,7 +63,7 @@ bool Channel::State::publish_request() {
   entry->fields.timeout_ns = timeout_ns < 0 ? 0 : static_cast<uint64_t>(std::max<int64_t>(1, until ? until->left_ns() : timeout_ns));
   entry->fields.cpu = my_cpu();
   fault_point("client.written");
-  if (one_shot_file.file) one_shot_file = OneShotFile();
+  if (one_shot_file.sequence != 0) one_shot_file = OneShotFile();
   is_pending = true;
   ++sequence;
   // Publish, then look for a sleeper. Partner: the server raises `server_sleeping`, then looks at this sequence again. A store-load pair on both sides, so it
@@ -140,16 +140,17 @@ void Channel::State::handle(Received* received, const char* buffer, bool* is_gon
     return;
   }
   if (++rings_read > kMaxRings) violation("it rings without a reason");
-  if (received->is_cut) violation("it sent a message that is too long");
+  const bool is_lost = received->lacks_descriptors && received->num_fds == 0;  // the file of a one-shot result
+  if (received->is_cut && !is_lost) violation("it sent a message that is too long");
   if (received->bytes == 1 && buffer[0] == static_cast<char>(kRing) && received->num_fds == 0) return;
   FileMessage message{};
   if (received->bytes == sizeof message) std::memcpy(&message, buffer, sizeof message);
   if (std::memcmp(message.magic, kMagic, sizeof kMagic) != 0 || message.version != kVersion || message.zero != 0 ||
-      message.kind != kOneShotFile || received->num_fds != 1 || message.first == 0 || message.first > sequence)
+      message.kind != kOneShotFile || (received->num_fds != 1 && !is_lost) || message.first == 0 || message.first > sequence)
     violation("it sent a message that means nothing");
   if (message.first < sequence) return;  // of an answer that was dropped
-  if (one_shot_file.file) violation("it sent two one-shot results");
-  one_shot_file.file = std::move(received->fds[0]);
+  if (one_shot_file.sequence == sequence) violation("it sent two one-shot results");
+  one_shot_file.file = std::move(received->fds[0]);  // none where it is lost
   one_shot_file.sequence = message.first;
   one_shot_file.bytes = message.second;
 }

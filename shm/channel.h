@@ -38,7 +38,7 @@ struct Client::Shared {
 
 // A one-shot result's file between its message and its response.
 struct OneShotFile {
-  Fd file;
+  Fd file;  // empty where this process had no descriptor left for it
   uint64_t sequence = 0;
   uint64_t bytes = 0;
 };

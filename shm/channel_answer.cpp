@@ -85,6 +85,7 @@ void Channel::State::map_one_shot() {
   read_socket(&is_gone);  // it was sent before the response
   OneShotFile file = std::move(one_shot_file);
   one_shot_file = OneShotFile();
+  if (!file.file && file.sequence == sequence) no_descriptor_left("'" + shared->endpoint->label() + "': a large answer cannot be received");
   if (!file.file || file.sequence != sequence || file.bytes != fields.one_shot_bytes || file.bytes == 0)
     violation("a one-shot result came without its file");
   check_file(file.file.get(), Kind::kSealed, file.bytes);

@@ -95,8 +95,9 @@ void take_descriptors(Received* received, const Wish& wish, Connection* connecti
   if (next != received->num_fds) violation("it sent a descriptor that nobody asked for");
 }
 
-// Throws the Error of a refusal, PROTOCOL.
+// Throws the Error of a refusal, PROTOCOL, OUT_OF_MEMORY.
 void read_answer(const std::string& label, const char* buffer, Received* received, const Wish& wish, Connection* connection) {
+  if (received->lacks_descriptors) no_descriptor_left("'" + label + "': what the server sent cannot be received");
   if (received->is_cut || received->bytes < sizeof(Refused) || std::memcmp(buffer, kMagic, sizeof kMagic) != 0)
     violation("it did not answer the handshake as a sidecall server");
   const auto start = message_as<Refused>(buffer);

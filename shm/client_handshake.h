@@ -30,7 +30,7 @@ struct Connection {
 };
 
 // Connects and shakes hands. While `patience` lasts, a server that is draining, busy, or dies meanwhile is tried again.
-// Throws what Endpoint::connect throws, what the server refused with, TIMEOUT, PROTOCOL.
+// Throws what Endpoint::connect throws, what the server refused with, TIMEOUT, PROTOCOL, OUT_OF_MEMORY.
 Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline);
 
 // The model id of a WELCOME, "" where there is none. Checked by shake_hands.

@@ -26,4 +26,7 @@ struct Error : std::exception {
 // A system call failed: OUT_OF_MEMORY where memory, descriptors or their quotas are short, else `status`. The text is "what: reason".
 [[noreturn]] void system_failure(int32_t status, const std::string& what, int error_number);
 
+// What the other end sent could not be received because this process has no descriptor left.
+[[noreturn]] void no_descriptor_left(const std::string& what);
+
 }  // namespace sidecall::shm

@@ -158,6 +158,8 @@ Received Socket::receive_with(void* buffer, size_t capacity, int flags) {
   received.kind = bytes == 0 ? Received::kEnd : Received::kMessage;
   received.bytes = static_cast<size_t>(bytes);
   received.is_cut = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
+  // There was room for more, so the kernel could not make them.
+  received.lacks_descriptors = (message.msg_flags & MSG_CTRUNC) != 0 && received.num_fds < kMaxDescriptors;
   return received;
 }
 

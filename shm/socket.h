@@ -65,7 +65,8 @@ struct Received {
   enum Kind { kMessage, kNothing, kEnd };  // kEnd: hang-up, or an empty message, which means the same to us
   Kind kind = kNothing;
   size_t bytes = 0;
-  bool is_cut = false;  // the message, or the list of its descriptors, was longer than fits
+  bool is_cut = false;             // the message, or the list of its descriptors, was longer than fits
+  bool lacks_descriptors = false;  // it was cut because this process has no descriptor left for those that came
   size_t num_fds = 0;
   std::array<Fd, kMaxDescriptors> fds;
 };

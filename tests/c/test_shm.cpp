@@ -82,6 +82,27 @@ TEST_CASE("a client without a model of its own loads no ONNX Runtime") {
   CHECK(out.substr(out.size() - 4) == "OK\n\n");
 }
 
+TEST_CASE("a client that runs out of descriptors says so, whichever is missing") {
+  const FunctionServer server(fresh_address(), kDouble, double_it);
+  bool was_short = false, was_opened = false;
+  for (int limit = 4; limit < 16; ++limit) {
+    const std::string command = "exec 2>&1; ulimit -n " + std::to_string(limit) + "; exec '" OPEN_MODEL "' '" + server.address() + "'";
+    const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
+    REQUIRE(pipe != nullptr);
+    char out[2048] = {};
+    REQUIRE(fread(out, 1, sizeof out - 1, pipe.get()) > 0);
+    const std::string text = out;
+    if (text.find("error while loading shared libraries") != std::string::npos) continue;  // too few even to start
+    INFO("ulimit -n " << limit << ": " << text);
+    const bool is_short = text.rfind("OUT_OF_MEMORY\n", 0) == 0;
+    was_short = was_short || is_short;
+    was_opened = was_opened || text == "OK\n\n";
+    CHECK((text == "OK\n\n" || (is_short && text.find("no file descriptor is left: raise ulimit -n") != std::string::npos)));
+  }
+  CHECK(was_short);
+  CHECK(was_opened);
+}
+
 TEST_CASE("a served model has the file's signature, contract and id") {
   const Model file(test_paths::model("penguins.onnx"));
   const Model served(serve("penguins.onnx"));

@@ -117,7 +117,7 @@ typedef int32_t sidecall_status;
 #define SIDECALL_ENGINE 60              /* ONNX Runtime refused the model or failed during the run; its words are in the message */
 #define SIDECALL_ENGINE_NOT_FOUND 61    /* no ONNX Runtime library; the message lists the places that were tried */
 #define SIDECALL_ENGINE_TOO_OLD 62      /* the ONNX Runtime found is older than this library needs */
-#define SIDECALL_OUT_OF_MEMORY 63       /* retryable */
+#define SIDECALL_OUT_OF_MEMORY 63       /* no memory, or no file descriptor is left; retryable */
 #define SIDECALL_INTERNAL 99            /* a bug of sidecall: please report it */
 
 /* "DTYPE_MISMATCH" for SIDECALL_DTYPE_MISMATCH; "OK" for 0; "UNKNOWN" for a number that is no status.   Since 0.1. */
