@@ -1,6 +1,8 @@
 // Compares what two models take and give, and tells which differences break a caller.
 #include <algorithm>
+#include <map>
 #include <set>
+#include <string_view>
 
 #include "diff.hpp"
 
@@ -24,20 +26,31 @@ std::vector<Entry> entries_of(const Signature& signature, const char* key) {
   return entries;
 }
 
+// Items by name; they must outlive it.
 template <typename Item>
-const Item* find_named(const std::vector<Item>& items, const std::string& name) {
-  const auto found = std::find_if(items.begin(), items.end(), [&](const Item& item) { return item.name == name; });
-  return found == items.end() ? nullptr : &*found;
-}
+class Names {
+ public:
+  explicit Names(const std::vector<Item>& items) {
+    for (const Item& item : items) items_.emplace(item.name, &item);
+  }
+  const Item* find(const std::string& name) const {
+    const auto found = items_.find(name);
+    return found == items_.end() ? nullptr : found->second;
+  }
+
+ private:
+  std::map<std::string_view, const Item*> items_;
+};
 
 std::string quoted(const char* noun, const std::string& name) { return std::string(noun) + " '" + name + "'"; }
 
 // The names that both lists have, in the order of the first.
 template <typename Item>
 std::vector<std::string> common_names(const std::vector<Item>& first, const std::vector<Item>& second) {
+  const Names known(second);
   std::vector<std::string> names;
   for (const auto& item : first) {
-    if (find_named(second, item.name)) names.push_back(item.name);
+    if (known.find(item.name)) names.push_back(item.name);
   }
   return names;
 }
@@ -66,10 +79,11 @@ void compare_order(const char* noun, const std::vector<Item>& before, const std:
 // The features that the other side does not have, by the feature before them that it has.
 std::map<std::string, std::vector<const Entry*>> gaps_between_common(const std::vector<Entry>& entries,
                                                                      const std::vector<Entry>& other_side) {
+  const Names others(other_side);
   std::map<std::string, std::vector<const Entry*>> gaps;
   std::string anchor;
   for (const auto& entry : entries) {
-    if (find_named(other_side, entry.name)) anchor = entry.name;
+    if (others.find(entry.name)) anchor = entry.name;
     else gaps[anchor].push_back(&entry);
   }
   return gaps;
@@ -131,11 +145,12 @@ void compare_feature(const std::string& subject, const Json& before, const Json&
 void compare_features(const Signature& before, const Signature& after, Changes& changes) {
   const auto old_features = entries_of(before, "features");
   const auto new_features = entries_of(after, "features");
+  const Names old_names(old_features), new_names(new_features);
   const auto renames = guess_renames(before, after);
   std::set<std::string> explained;
   for (const auto& feature : old_features) {
     const auto renamed = renames.find(feature.name);
-    if (const Entry* same = find_named(new_features, feature.name)) {
+    if (const Entry* same = new_names.find(feature.name)) {
       compare_feature(quoted("feature", feature.name), *feature.json, *same->json, changes);
     } else if (renamed != renames.end()) {
       explained.insert(renamed->second);
@@ -146,7 +161,7 @@ void compare_features(const Signature& before, const Signature& after, Changes& 
     }
   }
   for (const auto& feature : new_features) {
-    if (find_named(old_features, feature.name) || explained.count(feature.name)) continue;
+    if (old_names.find(feature.name) || explained.count(feature.name)) continue;
     const bool optional = true_at(*feature.json, "nullable");
     // Even where records may leave it out, its place in the tensors must be filled.
     changes.push_back({"feature_added", quoted("feature", feature.name) + " added" + (optional ? ", may be missing" : ", required"), "",
@@ -195,12 +210,13 @@ void compare_output(const std::string& name, const Json& before, const Json& aft
 void compare_outputs(const Signature& before, const Signature& after, Changes& changes) {
   const auto old_outputs = entries_of(before, "outputs");
   const auto new_outputs = entries_of(after, "outputs");
+  const Names old_names(old_outputs), new_names(new_outputs);
   for (const auto& output : old_outputs) {
-    if (const Entry* same = find_named(new_outputs, output.name)) compare_output(output.name, *output.json, *same->json, changes);
+    if (const Entry* same = new_names.find(output.name)) compare_output(output.name, *output.json, *same->json, changes);
     else changes.push_back({"output_removed", quoted("output", output.name) + " removed", text_at(*output.json, "type"), "", true, true});
   }
   for (const auto& output : new_outputs) {
-    if (!find_named(old_outputs, output.name))
+    if (!old_names.find(output.name))
       changes.push_back({"output_added", quoted("output", output.name) + " added", "", text_at(*output.json, "type"), false, false});
   }
   compare_order("output", old_outputs, new_outputs, changes);
@@ -213,8 +229,9 @@ bool same_shape(const Tensor& before, const Tensor& after) { return before.dims 
 void compare_tensors(const char* noun, const std::vector<Tensor>& before, const std::vector<Tensor>& after, bool types_only,
                      Changes& changes) {
   const bool inputs = std::string(noun) == "input";
+  const Names old_names(before), new_names(after);
   for (const auto& tensor : before) {
-    const Tensor* same = find_named(after, tensor.name);
+    const Tensor* same = new_names.find(tensor.name);
     if (!same) {
       if (!types_only)
         changes.push_back(
@@ -226,7 +243,7 @@ void compare_tensors(const char* noun, const std::vector<Tensor>& before, const 
     }
   }
   for (const auto& tensor : after) {
-    if (!types_only && !find_named(before, tensor.name))
+    if (!types_only && !old_names.find(tensor.name))
       changes.push_back({std::string(noun) + "_added", quoted(noun, tensor.name) + " added", "", tensor.type_and_shape(), false, inputs});
   }
   compare_order(noun, before, after, changes);
