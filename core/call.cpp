@@ -76,6 +76,12 @@ void Call::check_dims(const TensorSpec& spec, const Dims& dims) const {
 void Call::allocate(int32_t index, Dims dims) {
   Input& input = inputs_[static_cast<size_t>(index)];
   if (remote_ != nullptr && input.dims != dims && !input.dims.empty()) announce(index, dims);
+  place(index, std::move(dims));
+}
+
+// Memory for an input whose binding has been told what is coming.
+void Call::place(int32_t index, Dims dims) {
+  Input& input = inputs_[static_cast<size_t>(index)];
   binding_->allocate_input(index, dims);
   input.data = binding_->input_data(index);
   input.is_borrowed = false;
@@ -102,7 +108,7 @@ void Call::resize(int64_t rows) {
     if (signature_.inputs[i].has_rows()) all[i][0] = rows;
   }
   if (remote_ != nullptr) remote_->expect(all, outputs_for(all, rows));
-  for (size_t i = 0; i < inputs_.size(); ++i) allocate(static_cast<int32_t>(i), std::move(all[i]));
+  for (size_t i = 0; i < inputs_.size(); ++i) place(static_cast<int32_t>(i), std::move(all[i]));
   rows_ = rows;
   shapes_changed_ = true;
 }
@@ -278,12 +284,13 @@ std::optional<Dims> Call::output_dims(int32_t index, int64_t rows, const NamedDi
   const TensorSpec& spec = signature_.outputs[static_cast<size_t>(index)];
   if (!spec.is_shaped) return std::nullopt;
   const int64_t width = signature_.output_width[static_cast<size_t>(index)];
+  const std::vector<int32_t>& ids = signature_.output_dim_ids[static_cast<size_t>(index)];
   Dims dims = spec.dims;
   for (size_t i = 0; i < dims.size(); ++i) {
     if (dims[i] >= 0) continue;
-    const auto found = std::find_if(named.begin(), named.end(), [&](const auto& pair) { return pair.first == spec.dim_names[i]; });
-    if (found != named.end() && !spec.dim_names[i].empty()) {
-      dims[i] = found->second;
+    const int64_t size = ids[i] < 0 ? -1 : named[static_cast<size_t>(ids[i])];
+    if (size >= 0) {
+      dims[i] = size;
     } else if (width > 0 && i < 2) {
       dims[i] = i == 0 ? rows : width;
     } else {
@@ -297,18 +304,17 @@ std::optional<Dims> Call::output_dims(int32_t index, int64_t rows, const NamedDi
 void Call::settle_shapes() {
   has_results_ = false;  // outputs move
   const int64_t rows = agree_on_rows();
-  NamedDims named;
+  NamedDims named(signature_.num_dim_ids, -1);
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const TensorSpec& spec = signature_.inputs[i];
-    for (size_t k = 0; k < spec.dims.size(); ++k) {
-      if (spec.dims[k] >= 0 || spec.dim_names[k].empty()) continue;
-      const auto found = std::find_if(named.begin(), named.end(), [&](const auto& pair) { return pair.first == spec.dim_names[k]; });
-      if (found == named.end()) {
-        named.emplace_back(spec.dim_names[k], inputs_[i].dims[k]);
-      } else if (found->second != inputs_[i].dims[k]) {
-        throw Error("input",
-                    {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(found->second) + " for dimension '" + spec.dim_names[k] + "'",
-                     std::to_string(inputs_[i].dims[k])});
+    const std::vector<int32_t>& ids = signature_.input_dim_ids[i];
+    for (size_t k = 0; k < ids.size(); ++k) {
+      if (ids[k] < 0) continue;
+      int64_t& size = named[static_cast<size_t>(ids[k])];
+      if (size < 0) size = inputs_[i].dims[k];
+      if (size != inputs_[i].dims[k]) {
+        throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(size) + " for dimension '" + spec.dim_names[k] + "'",
+                              std::to_string(inputs_[i].dims[k])});
       }
     }
   }

@@ -91,10 +91,11 @@ class Call final : private Watched, private Job {
   Output& output_at(int32_t output);
   void check_dims(const TensorSpec& spec, const Dims& dims) const;
   void allocate(int32_t input, Dims dims);
+  void place(int32_t input, Dims dims);
   void copy_strings(int32_t input, const char* data, const int64_t* offsets, int64_t count);
   void settle_shapes();
   int64_t agree_on_rows() const;
-  using NamedDims = std::vector<std::pair<std::string_view, int64_t>>;
+  using NamedDims = std::vector<int64_t>;  // by the number of the name, -1 where no input has it
   std::optional<Dims> output_dims(int32_t output, int64_t rows, const NamedDims& named) const;
   void fetch(int32_t output);
 

@@ -11,11 +11,11 @@ std::vector<Dims> Call::input_dims() const {
 }
 
 std::vector<std::optional<Dims>> Call::outputs_for(const std::vector<Dims>& inputs, int64_t rows) const {
-  NamedDims named;
+  NamedDims named(signature_.num_dim_ids, -1);
   for (size_t i = 0; i < inputs.size(); ++i) {
-    const TensorSpec& spec = signature_.inputs[i];
-    for (size_t k = 0; k < spec.dims.size(); ++k) {
-      if (spec.dims[k] < 0 && !spec.dim_names[k].empty()) named.emplace_back(spec.dim_names[k], inputs[i][k]);
+    const std::vector<int32_t>& ids = signature_.input_dim_ids[i];
+    for (size_t k = 0; k < ids.size(); ++k) {
+      if (ids[k] >= 0 && named[static_cast<size_t>(ids[k])] < 0) named[static_cast<size_t>(ids[k])] = inputs[i][k];
     }
   }
   std::vector<std::optional<Dims>> all;

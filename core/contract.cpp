@@ -1,11 +1,13 @@
 // Reads features and outputs of a contract and holds them against the graph; used by model.cpp.
 #include "contract.h"
 
+#include <algorithm>
 #include <string_view>
 #include <unordered_set>
 
 #include "contract_reader.h"
 #include "error.h"
+#include "hash.h"
 
 namespace sidecall {
 namespace {
@@ -26,6 +28,8 @@ bool fits(int32_t feature, int32_t tensor) {
       return false;
   }
 }
+
+bool has_room_for(const Signature& signature, int64_t width) { return width <= kMaxWidth - static_cast<int64_t>(signature.columns.size()); }
 
 int64_t width_of(const TensorSpec& spec) { return spec.dims.size() < 2 ? 1 : spec.dims[1]; }
 
@@ -96,27 +100,30 @@ Feature read_feature(const JsonNode& node, const Signature& signature) {
 
 // Every place of every input belongs to exactly one feature: otherwise a record could not fill the tensors.
 void check_places(const JsonNode& list, const Signature& signature) {
-  std::vector<std::vector<bool>> taken(signature.inputs.size());
-  for (size_t i = 0; i < signature.inputs.size(); ++i) {
-    const int64_t width = width_of(signature.inputs[i]);
-    // Before memory is taken for what a graph merely claims.
+  for (const TensorSpec& input : signature.inputs) {
+    const int64_t width = width_of(input);
     if (width > static_cast<int64_t>(signature.features.size())) {
-      list.fail("a feature for each of the " + std::to_string(width) + " columns of input '" + signature.inputs[i].name + "'",
+      list.fail("a feature for each of the " + std::to_string(width) + " columns of input '" + input.name + "'",
                 std::to_string(signature.features.size()) + " features");
     }
-    taken[i].resize(width > 0 ? static_cast<size_t>(width) : 1);
   }
-  for (const Feature& feature : signature.features) {
-    auto place = taken[static_cast<size_t>(feature.input)][static_cast<size_t>(feature.column)];
-    if (place)
-      list.fail("one feature per place", "two in column " + std::to_string(feature.column) + " of the input of '" + feature.name + "'");
-    place = true;
+  // By input and column; features of one place stay in their order.
+  std::vector<const Feature*> places;
+  for (const Feature& feature : signature.features) places.push_back(&feature);
+  std::stable_sort(places.begin(), places.end(),
+                   [](const Feature* a, const Feature* b) { return a->input != b->input ? a->input < b->input : a->column < b->column; });
+  const auto twice = std::adjacent_find(places.begin(), places.end(),
+                                        [](const Feature* a, const Feature* b) { return a->input == b->input && a->column == b->column; });
+  if (twice != places.end()) {
+    const Feature& second = **std::next(twice);
+    list.fail("one feature per place", "two in column " + std::to_string(second.column) + " of the input of '" + second.name + "'");
   }
-  for (size_t i = 0; i < taken.size(); ++i) {
-    for (size_t column = 0; column < taken[i].size(); ++column) {
-      if (!taken[i][column])
-        list.fail("a feature for every place",
-                  "none for column " + std::to_string(column) + " of input '" + signature.inputs[i].name + "'");
+  auto next = places.begin();
+  for (size_t i = 0; i < signature.inputs.size(); ++i) {
+    const int64_t width = std::max<int64_t>(width_of(signature.inputs[i]), 1);
+    for (int64_t column = 0; column < width; ++column, ++next) {
+      if (next != places.end() && (*next)->input == static_cast<int32_t>(i) && (*next)->column == column) continue;
+      list.fail("a feature for every place", "none for column " + std::to_string(column) + " of input '" + signature.inputs[i].name + "'");
     }
   }
 }
@@ -146,16 +153,17 @@ void check_output(const JsonNode& node, const TensorSpec& tensor, int32_t dtype,
   }
 }
 
-void read_output(const JsonNode& node, Signature* signature) {
+// `seen` has a flag for each output.
+void read_output(const JsonNode& node, std::vector<bool>* seen, Signature* signature) {
   const std::string name = node.member("name").text();
   const int32_t output = signature->output_names.find(name);
   if (output < 0) node.member("name").fail("an output of the graph", "'" + name + "'");
   const int32_t dtype = dtype_from_name(node.member("type").text());
   const auto [width, has_members, has_width, classes] = parse_layout(node);
-  for (const Column& column : signature->columns) {
-    if (column.output == output) node.member("name").fail("each output once", "'" + name + "' again");
-  }
+  if ((*seen)[static_cast<size_t>(output)]) node.member("name").fail("each output once", "'" + name + "' again");
+  (*seen)[static_cast<size_t>(output)] = true;
   check_output(node, signature->outputs[static_cast<size_t>(output)], dtype, width);
+  if (!has_room_for(*signature, width)) node.fail("at most " + std::to_string(kMaxWidth) + " columns in all outputs together", "more");
   if (!has_members && !has_width) {
     signature->columns.push_back({name, "", dtype, output, 0, SIDECALL_FORM_SCALAR});
     return;
@@ -169,7 +177,7 @@ void read_output(const JsonNode& node, Signature* signature) {
 
 // Class 'b' of output 'a' would be found as output 'a.b'.
 void check_columns(const JsonNode& list, const Signature& signature) {
-  std::unordered_set<std::string_view> names;
+  std::unordered_set<std::string_view, SeededHash> names;
   for (const Column& column : signature.columns) {
     if (!names.insert(column.name).second) list.fail("each column once", "'" + column.name + "' again");
   }
@@ -189,7 +197,8 @@ Contract read_contract(const std::string& json, bool has_graph, Signature* signa
   signature->has_contract = true;
   read_features(root, signature);
   if (root.member("outputs").size() == 0) root.member("outputs").fail("at least one output", "none");
-  for (const JsonNode& node : root.member("outputs").elements()) read_output(node, signature);
+  std::vector<bool> seen(signature->outputs.size());
+  for (const JsonNode& node : root.member("outputs").elements()) read_output(node, &seen, signature);
   check_columns(root.member("outputs"), *signature);
   contract.golden = parse_golden(root, *signature);
   return contract;
@@ -205,7 +214,7 @@ void add_plain_columns(Signature* signature) {
   for (size_t i = 0; i < signature->outputs.size(); ++i) {
     const TensorSpec& spec = signature->outputs[i];
     const int64_t width = width_of(spec);
-    if (!spec.has_rows() || spec.dims.size() > 2 || width < 1 || width > kMaxWidth) continue;
+    if (!spec.has_rows() || spec.dims.size() > 2 || width < 1 || !has_room_for(*signature, width)) continue;
     const auto output = static_cast<int32_t>(i);
     if (width == 1) signature->columns.push_back({spec.name, "", spec.dtype, output, 0, SIDECALL_FORM_SCALAR});
     for (int64_t column = 0; width > 1 && column < width; ++column) {

@@ -3,8 +3,10 @@
 
 #include <cstdint>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
+#include "hash.h"
 #include "signature.h"
 
 namespace sidecall {
@@ -23,19 +25,21 @@ struct Decision {
   enum class Rule { kExact, kArgmax, kThreshold };
   Rule rule = Rule::kExact;
   int32_t output = -1;
+  int32_t scores = -1;  // that output among those of the golden rows; -1 where it is not, or holds labels
   int64_t column = 0;
   double threshold = 0;
 };
 
 struct GoldenOutput {
   int32_t output = 0;
+  size_t first_column = 0;  // of the signature's columns; the others follow
   int64_t width = 1;
   std::vector<Value> expected;  // rows * width
   double absolute = 0;
   double relative = 0;
   bool is_label = false;
   Decision decision;
-  std::vector<Value> classes;
+  std::unordered_map<std::string, int64_t, SeededHash> classes;  // of a label: the number of each, by its text
 };
 
 struct Golden {

@@ -13,6 +13,53 @@ namespace {
 
 constexpr int kMaxDepth = 64;
 constexpr int64_t kFormat = 1;
+constexpr size_t kMaxKeyInPath = 100;  // so that a path stays short whatever a key is
+
+std::string with_key(const std::string& path, std::string_view key) {
+  std::string shown(key.substr(0, kMaxKeyInPath));
+  if (shown.size() < key.size()) {
+    while (!is_utf8(shown)) shown.pop_back();
+    shown += "...";
+  }
+  return path == "/" ? shown : path + "." + shown;
+}
+
+std::string with_index(const std::string& path, size_t index) { return path + "[" + std::to_string(index) + "]"; }
+
+// One step of the way from the root. The path is written for errors only.
+struct Step {
+  const Step* before;
+  std::string_view key;  // of an object's member
+  size_t index;          // of an array's element
+  bool is_member;
+};
+
+std::string path_to(const std::string& root, const Step* step) {
+  if (step == nullptr) return root;
+  const std::string before = path_to(root, step->before);
+  return step->is_member ? with_key(before, step->key) : with_index(before, step->index);
+}
+
+bool is_nested(const rapidjson::Value& value) { return value.IsObject() || value.IsArray(); }
+
+void check_keys(const rapidjson::Value& value, const std::string& root, const Step* step, int depth) {
+  const auto fail = [&](const std::string& expected, const std::string& got) { JsonNode(&value, path_to(root, step)).fail(expected, got); };
+  if (depth > kMaxDepth) fail("at most " + std::to_string(kMaxDepth) + " levels", "more");
+  if (value.IsArray()) {
+    for (rapidjson::SizeType i = 0; i < value.Size(); ++i) {
+      const Step next{step, {}, i, false};
+      if (is_nested(value[i])) check_keys(value[i], root, &next, depth + 1);
+    }
+  }
+  if (!value.IsObject()) return;
+  std::set<std::string_view> keys;
+  for (const auto& entry : value.GetObject()) {
+    const std::string_view key(entry.name.GetString(), entry.name.GetStringLength());
+    if (!keys.insert(key).second) fail("each key once", "'" + std::string(key) + "' twice");
+    const Step next{step, key, 0, true};
+    if (is_nested(entry.value)) check_keys(entry.value, root, &next, depth + 1);
+  }
+}
 
 }  // namespace
 
@@ -43,8 +90,7 @@ void JsonNode::fail(const std::string& expected, const std::string& got) const {
 JsonNode JsonNode::member(const char* key) const {
   if (value_ == nullptr || !value_->IsObject()) fail("an object", kind());
   const auto found = value_->FindMember(key);
-  const std::string path = path_ == "/" ? std::string(key) : path_ + "." + key;
-  return {found == value_->MemberEnd() ? nullptr : &found->value, path};
+  return {found == value_->MemberEnd() ? nullptr : &found->value, with_key(path_, key)};
 }
 
 std::vector<JsonNode> JsonNode::elements() const {
@@ -55,31 +101,27 @@ std::vector<JsonNode> JsonNode::elements() const {
   return nodes;
 }
 
-JsonNode JsonNode::element(size_t index) const {
-  return {&(*value_)[static_cast<rapidjson::SizeType>(index)], path_ + "[" + std::to_string(index) + "]"};
-}
+JsonNode JsonNode::element(size_t index) const { return {&(*value_)[static_cast<rapidjson::SizeType>(index)], with_index(path_, index)}; }
 
 size_t JsonNode::size() const {
   if (value_ == nullptr || !value_->IsArray()) fail("an array", kind());
   return value_->Size();
 }
 
-void JsonNode::require_unique_keys(int depth) const {
-  if (depth > kMaxDepth) fail("at most " + std::to_string(kMaxDepth) + " levels", "more");
-  if (value_->IsArray()) {
-    for (size_t i = 0; i < size(); ++i) {
-      const rapidjson::Value& child = (*value_)[static_cast<rapidjson::SizeType>(i)];
-      if (child.IsObject() || child.IsArray()) element(i).require_unique_keys(depth + 1);
-    }
-  }
-  if (!value_->IsObject()) return;
-  std::set<std::string_view> keys;
-  for (const auto& entry : value_->GetObject()) {
-    const std::string_view key(entry.name.GetString(), entry.name.GetStringLength());
-    if (!keys.insert(key).second) fail("each key once", "'" + std::string(key) + "' twice");
-    if (entry.value.IsObject() || entry.value.IsArray())
-      JsonNode(&entry.value, path_ + "." + std::string(key)).require_unique_keys(depth + 1);
-  }
+void JsonNode::require_unique_keys() const { check_keys(*value_, path_, nullptr, 0); }
+
+bool JsonNode::holds_arrays() const { return is_array() && !value_->Empty() && value_->Begin()->IsArray(); }
+
+JsonMembers::JsonMembers(JsonNode object) : object_(std::move(object)) {
+  if (!object_.is_object()) return;
+  for (const auto& entry : object_.value_->GetObject())
+    values_.emplace(std::string_view(entry.name.GetString(), entry.name.GetStringLength()), &entry.value);
+}
+
+JsonNode JsonMembers::member(const std::string& key) const {
+  if (!object_.is_object()) object_.fail("an object", object_.kind());
+  const auto found = values_.find(key);
+  return {found == values_.end() ? nullptr : found->second, with_key(object_.path_, key)};
 }
 
 std::string JsonNode::text() const {

@@ -5,11 +5,14 @@
 #include <rapidjson/document.h>
 
 #include <string>
+#include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include "contract.h"
 #include "error.h"
+#include "hash.h"
 
 namespace sidecall {
 
@@ -40,20 +43,33 @@ class JsonNode {
 
   // All of an array, without a node for each: golden rows are most of a contract.
   std::vector<Value> values(int32_t dtype) const;
-  size_t size() const;  // throws when this is no array
+  size_t size() const;        // throws when this is no array
+  bool holds_arrays() const;  // an array whose first element is one
 
   // Of this object and all below: readers differ in which of two equal keys they take. Not too deep either.
-  void require_unique_keys(int depth = 0) const;
+  void require_unique_keys() const;
 
   [[noreturn]] void fail(const std::string& expected, const std::string& got) const;
 
  private:
+  friend class JsonMembers;
   const char* kind() const;
   JsonNode element(size_t index) const;
   static bool read(const rapidjson::Value& from, int32_t dtype, Value* to);
 
   const rapidjson::Value* value_;
   std::string path_;
+};
+
+// An object that is asked for many members: RapidJSON looks through all of them each time.
+class JsonMembers {
+ public:
+  explicit JsonMembers(JsonNode object);
+  JsonNode member(const std::string& key) const;  // as JsonNode::member
+
+ private:
+  JsonNode object_;
+  std::unordered_map<std::string_view, const rapidjson::Value*, SeededHash> values_;
 };
 
 // The root of a contract of the format that is known, each key once. Throws CONTRACT_INVALID, CONTRACT_FORMAT.
@@ -77,7 +93,7 @@ Golden parse_golden(const JsonNode& contract, const Signature& signature);
 std::vector<Value> parse_classes(const JsonNode& output);
 std::string class_text(const Value& value);
 
-// An output may have so many columns; a graph or contract may claim any.
+// All outputs together may have so many columns; a graph or contract may claim any.
 constexpr int64_t kMaxWidth = 1 << 20;
 
 // How an output's columns stand in a record.

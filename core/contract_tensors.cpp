@@ -1,7 +1,9 @@
 // The tensors of a contract that no graph stands behind: a model that stays in Python. Used by servers of a function; see docs/contract.md.
 #include <algorithm>
+#include <unordered_map>
 
 #include "contract_reader.h"
+#include "hash.h"
 
 namespace sidecall {
 namespace {
@@ -27,14 +29,17 @@ int32_t element_type(const JsonNode& feature) {
 
 TensorSpec table(const std::string& name, int32_t dtype, int64_t width) { return {name, dtype, {-1, width}, {"N", ""}}; }
 
-void add_feature(const JsonNode& feature, std::vector<TensorSpec>* inputs) {
+using Places = std::unordered_map<std::string, size_t, SeededHash>;  // of inputs, by name
+
+void add_feature(const JsonNode& feature, Places* places, std::vector<TensorSpec>* inputs) {
   const std::string name = feature.member("input").text();
   if (name.empty() || name.find('\0') != std::string::npos) feature.member("input").fail("a name", "an empty one or one with a NUL");
   const int32_t dtype = element_type(feature);
   const int64_t column = feature.member("column").integer();
   if (column < 0 || column >= kMaxWidth) feature.member("column").fail("0 to " + std::to_string(kMaxWidth - 1), std::to_string(column));
-  const auto found = std::find_if(inputs->begin(), inputs->end(), [&](const TensorSpec& spec) { return spec.name == name; });
-  if (found == inputs->end()) return inputs->push_back(table(name, dtype, column + 1));
+  const auto [place, is_new] = places->emplace(name, inputs->size());
+  if (is_new) return inputs->push_back(table(name, dtype, column + 1));
+  TensorSpec* const found = &(*inputs)[place->second];
   found->dims[1] = std::max(found->dims[1], column + 1);
   if (found->dtype == dtype) return;
   if (found->dtype == SIDECALL_STRING || dtype == SIDECALL_STRING)
@@ -60,7 +65,8 @@ void tensors_of_contract(const std::string& json, const std::string& where, std:
   at_place(where, [&] {
     rapidjson::Document document;
     const JsonNode root = open_contract(json, &document);
-    for (const JsonNode& feature : root.member("features").elements()) add_feature(feature, inputs);
+    Places places;
+    for (const JsonNode& feature : root.member("features").elements()) add_feature(feature, &places, inputs);
     for (const JsonNode& output : root.member("outputs").elements()) outputs->push_back(output_tensor(output));
   });
 }

@@ -9,20 +9,38 @@ namespace {
 
 constexpr int64_t kMaxRows = 65536;
 
-int64_t width_of_output(const Signature& signature, int32_t output) {
+// The columns of an output: they stand together.
+struct Range {
+  size_t first = 0;
   int64_t width = 0;
-  for (const Column& column : signature.columns) width += column.output == output ? 1 : 0;
-  return width;
+};
+
+// Of each output.
+std::vector<Range> ranges_of(const Signature& signature) {
+  std::vector<Range> ranges(signature.outputs.size());
+  for (size_t i = 0; i < signature.columns.size(); ++i) {
+    Range& range = ranges[static_cast<size_t>(signature.columns[i].output)];
+    if (range.width++ == 0) range.first = i;
+  }
+  return ranges;
 }
 
-Decision parse_decision(const JsonNode& node, const Signature& signature) {
+// What all outputs are read from.
+struct Source {
+  const Signature& signature;
+  const std::vector<Range> ranges;
+  const int64_t rows;
+  const JsonMembers expected, tolerances;  // by output
+};
+
+Decision parse_decision(const JsonNode& node, const Source& source) {
   Decision decision;
   if (!node.exists()) return decision;
   const std::string rule = node.member("rule").text();
   const JsonNode output = node.member("output");
-  decision.output = signature.output_names.find(output.text());
+  decision.output = source.signature.output_names.find(output.text());
   if (decision.output < 0) output.fail("an output of the graph", "'" + output.text() + "'");
-  const TensorSpec& scores = signature.outputs[static_cast<size_t>(decision.output)];
+  const TensorSpec& scores = source.signature.outputs[static_cast<size_t>(decision.output)];
   if (scores.dtype != SIDECALL_FLOAT32 && scores.dtype != SIDECALL_FLOAT64) output.fail("an output of scores", dtype_name(scores.dtype));
   if (rule == "argmax") {
     decision.rule = Decision::Rule::kArgmax;
@@ -30,7 +48,7 @@ Decision parse_decision(const JsonNode& node, const Signature& signature) {
     decision.rule = Decision::Rule::kThreshold;
     decision.column = node.member("column").integer();
     decision.threshold = node.member("threshold").number();
-    const int64_t width = width_of_output(signature, decision.output);
+    const int64_t width = source.ranges[static_cast<size_t>(decision.output)].width;
     if (decision.column < 0 || decision.column >= width)
       node.member("column").fail("a column below " + std::to_string(width), std::to_string(decision.column));
   } else {
@@ -42,11 +60,13 @@ Decision parse_decision(const JsonNode& node, const Signature& signature) {
 std::vector<Value> parse_expected(const JsonNode& node, int64_t rows, int64_t width, int32_t dtype) {
   if (static_cast<int64_t>(node.size()) != rows) node.fail(std::to_string(rows) + " rows", std::to_string(node.size()));
   std::vector<Value> values;
-  const std::vector<JsonNode> entries = width > 1 || node.elements().front().is_array() ? node.elements() : std::vector<JsonNode>();
-  if (entries.empty()) values = node.values(dtype);
-  for (const JsonNode& entry : entries) {
-    if (static_cast<int64_t>(entry.size()) != width) entry.fail(std::to_string(width) + " values", std::to_string(entry.size()));
-    for (Value& value : entry.values(dtype)) values.push_back(std::move(value));
+  if (width == 1 && !node.holds_arrays()) {
+    values = node.values(dtype);
+  } else {
+    for (const JsonNode& entry : node.elements()) {
+      if (static_cast<int64_t>(entry.size()) != width) entry.fail(std::to_string(width) + " values", std::to_string(entry.size()));
+      for (Value& value : entry.values(dtype)) values.push_back(std::move(value));
+    }
   }
   for (const Value& value : values) {
     if (value.kind == Value::Kind::kMissing) node.fail("answers", "null");
@@ -60,22 +80,39 @@ double parse_tolerance(const JsonNode& node) {
   return tolerance;
 }
 
-GoldenOutput parse_output(const JsonNode& output, const JsonNode& verification, int64_t rows, const Signature& signature) {
+GoldenOutput parse_output(const JsonNode& output, const Source& source) {
   const std::string name = output.member("name").text();
   GoldenOutput golden;
-  golden.output = signature.output_names.find(name);
-  golden.width = width_of_output(signature, golden.output);
+  golden.output = source.signature.output_names.find(name);
+  const Range& range = source.ranges[static_cast<size_t>(golden.output)];
+  golden.first_column = range.first;
+  golden.width = range.width;
   golden.is_label = output.member("role").text() == "label";
-  golden.classes = parse_classes(output);
-  golden.decision = parse_decision(output.member("decision"), signature);
+  for (const Value& value : golden.is_label ? parse_classes(output) : std::vector<Value>()) {
+    const std::string text = value.kind == Value::Kind::kString ? value.text : std::to_string(value.integer);
+    golden.classes.emplace(text, static_cast<int64_t>(golden.classes.size()));
+  }
+  golden.decision = parse_decision(output.member("decision"), source);
   const int32_t dtype = dtype_from_name(output.member("type").text());
-  golden.expected = parse_expected(verification.member("outputs").member(name.c_str()), rows, golden.width, dtype);
+  golden.expected = parse_expected(source.expected.member(name), source.rows, golden.width, dtype);
   if (dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64) {
-    const JsonNode tolerance = verification.member("tolerance").member(name.c_str());
+    const JsonNode tolerance = source.tolerances.member(name);
     golden.absolute = parse_tolerance(tolerance.member("absolute"));
     golden.relative = parse_tolerance(tolerance.member("relative"));
   }
   return golden;
+}
+
+// Where the scores of each decision stand among the golden rows' outputs.
+void find_scores(Golden* golden, const Signature& signature) {
+  std::vector<int32_t> places(signature.outputs.size(), -1);
+  for (size_t i = 0; i < golden->outputs.size(); ++i) {
+    const GoldenOutput& output = golden->outputs[i];
+    if (!output.is_label) places[static_cast<size_t>(output.output)] = static_cast<int32_t>(i);
+  }
+  for (GoldenOutput& output : golden->outputs) {
+    if (output.decision.output >= 0) output.decision.scores = places[static_cast<size_t>(output.decision.output)];
+  }
 }
 
 }  // namespace
@@ -99,11 +136,14 @@ Golden parse_golden(const JsonNode& contract, const Signature& signature) {
       columns[i].fail(std::to_string(golden.rows) + " values", std::to_string(values.size()));
     golden.features.push_back(std::move(values));
   }
+  const Source source{signature, ranges_of(signature), golden.rows, JsonMembers(node.member("outputs")),
+                      JsonMembers(node.member("tolerance"))};
   for (const JsonNode& output : contract.member("outputs").elements()) {
     const JsonNode deterministic = output.member("deterministic");
     if (deterministic.exists() && !deterministic.boolean()) continue;
-    golden.outputs.push_back(parse_output(output, node, golden.rows, signature));
+    golden.outputs.push_back(parse_output(output, source));
   }
+  find_scores(&golden, signature);
   return golden;
 }
 

@@ -115,7 +115,7 @@ std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& 
   }
   if (const std::string* json = file.metadata("sidecall.contract")) origin.contract = *json;
   std::shared_ptr<Model> model(new Model(std::move(file), std::move(engine), origin, options));
-  model->verify_once(verify_mode(options.verify));
+  model->verify_once(verify_mode(options.verify), std::nullopt);
   return model;
 }
 
@@ -124,7 +124,7 @@ std::shared_ptr<const Model> Model::open_engine(std::unique_ptr<Engine> engine, 
   const int32_t mode = verify_mode(options.verify);
   std::shared_ptr<Model> model(new Model(std::nullopt, std::move(engine), origin, options));
   model->is_verified_ = origin.is_verified;
-  if (!origin.is_verified) model->verify_once(mode);
+  if (!origin.is_verified) model->verify_once(mode, origin.deadline);
   return model;
 }
 
@@ -149,12 +149,12 @@ void Model::read_contract(const Origin& origin) {
   signature_.index_records();
 }
 
-void Model::verify_once(int32_t mode) {
+void Model::verify_once(int32_t mode, std::optional<Clock::time_point> deadline) {
   if (!has_contract_ || mode == SIDECALL_VERIFY_OFF || contract_.golden.rows == 0) return;
   const std::string key = file_ ? file_->fingerprint() + "|" + engine_->version() : "";
   is_verified_ = file_ && Verified::contains(key);
   if (is_verified_) return;
-  const Verification result = run_golden_rows(*this);
+  const Verification result = run_golden_rows(*this, deadline);
   is_verified_ = result.failure.empty();
   if (is_verified_) {
     if (file_) Verified::add(key);

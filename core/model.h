@@ -22,10 +22,11 @@ namespace sidecall {
 
 // What a model is made of besides its engine.
 struct Origin {
-  std::string label;                    // for messages: "file 'fraud.onnx'", "server 'shm:fraud'"
-  std::string title;                    // a name, where the contract has none; or ""
-  std::optional<std::string> contract;  // its text, where there is one
-  bool is_verified = false;             // the golden rows passed where it runs
+  std::string label;                            // for messages: "file 'fraud.onnx'", "server 'shm:fraud'"
+  std::string title;                            // a name, where the contract has none; or ""
+  std::optional<std::string> contract;          // its text, where there is one
+  bool is_verified = false;                     // the golden rows passed where it runs
+  std::optional<Clock::time_point> deadline{};  // of golden rows that run here; none in process
 };
 
 class Model {
@@ -62,7 +63,7 @@ class Model {
   Model(std::optional<OnnxFile> file, std::unique_ptr<Engine> engine, const Origin& origin, const sidecall_model_options& options);
   static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& name, const sidecall_model_options& options);
   void read_contract(const Origin& origin);
-  void verify_once(int32_t mode);
+  void verify_once(int32_t mode, std::optional<Clock::time_point> deadline);
 
   const std::string title_;
   std::optional<OnnxFile> file_;

@@ -8,7 +8,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -177,6 +179,15 @@ const char* environment(const char* name) noexcept { return ::secure_getenv(name
 void set_environment_if_unset(const char* name, const char* value) noexcept { ::setenv(name, value, 0); }
 
 int32_t process_id() noexcept { return static_cast<int32_t>(::getpid()); }
+
+uint64_t random_number() noexcept {
+  uint64_t number = 0;
+  if (::getrandom(&number, sizeof number, GRND_NONBLOCK) == static_cast<ssize_t>(sizeof number)) return number;
+  // Early at boot, or where a sandbox forbids it: what addresses and the clock give is hard enough to guess.
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return reinterpret_cast<uintptr_t>(&number) * UINT64_C(0x9e3779b97f4a7c15) ^ static_cast<uint64_t>(now.tv_nsec) << 20;
+}
 
 bool start_thread(void (*body)(void*), void* argument) noexcept {
   struct Start {

@@ -43,6 +43,7 @@ const char* environment(const char* name) noexcept;
 void set_environment_if_unset(const char* name, const char* value) noexcept;
 
 int32_t process_id() noexcept;
+uint64_t random_number() noexcept;  // that others cannot guess
 
 // Runs `body` on a thread of its own that takes no signals of the host and is never joined. False when none can be made.
 bool start_thread(void (*body)(void*), void* argument) noexcept;

@@ -4,10 +4,32 @@
 #include <sidecall/sidecall.h>
 
 namespace sidecall {
+namespace {
+
+using Ids = std::unordered_map<std::string_view, int32_t, SeededHash>;
+
+std::vector<std::vector<int32_t>> number_dims(const std::vector<TensorSpec>& specs, Ids* ids) {
+  std::vector<std::vector<int32_t>> all;
+  all.reserve(specs.size());
+  for (const TensorSpec& spec : specs) {
+    all.emplace_back(spec.dims.size(), -1);
+    for (size_t i = 0; i < spec.dims.size(); ++i) {
+      if (spec.dims[i] >= 0 || spec.dim_names[i].empty()) continue;
+      all.back()[i] = ids->emplace(spec.dim_names[i], static_cast<int32_t>(ids->size())).first->second;
+    }
+  }
+  return all;
+}
+
+}  // namespace
 
 void Signature::index_tensors() {
   for (size_t i = 0; i < inputs.size(); ++i) input_names.add(inputs[i].name, i);
   for (size_t i = 0; i < outputs.size(); ++i) output_names.add(outputs[i].name, i);
+  Ids ids;
+  input_dim_ids = number_dims(inputs, &ids);
+  output_dim_ids = number_dims(outputs, &ids);
+  num_dim_ids = ids.size();
   checks.resize(inputs.size());
   output_width.resize(outputs.size());
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "dtype.h"
+#include "hash.h"
 
 namespace sidecall {
 
@@ -39,8 +40,8 @@ struct Feature {
 
   // A closed list; values that it lacks are refused. Numbers are compared as the tensor holds them.
   bool is_closed = false;
-  std::unordered_set<std::string> allowed_strings;
-  std::unordered_set<double> allowed_numbers;
+  std::unordered_set<std::string, SeededHash> allowed_strings;
+  std::unordered_set<double, SeededHash> allowed_numbers;
 };
 
 struct Column {
@@ -63,7 +64,7 @@ class Names {
   }
 
  private:
-  std::unordered_map<std::string_view, int32_t> map_;  // views of names that the signature owns
+  std::unordered_map<std::string_view, int32_t, SeededHash> map_;  // views of names that the signature owns
 };
 
 // What must be looked at in an input before each run, because the graph would compute on without a word.
@@ -82,6 +83,10 @@ struct Signature {
   std::vector<int64_t> output_width;  // by output: columns of the contract; 0 where it says nothing
   bool has_contract = false;
   Names input_names, output_names, feature_names, column_names;
+
+  // Free dimensions that have a name: by tensor and dimension the number of the name, -1 for others. Those of equal names agree.
+  std::vector<std::vector<int32_t>> input_dim_ids, output_dim_ids;
+  size_t num_dim_ids = 0;
 
   Signature() = default;
   Signature(const Signature&) = delete;  // names hold views of it

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_set>
 
 #include "contract_reader.h"
 #include "error.h"
+#include "hash.h"
 
 namespace sidecall {
 namespace {
@@ -133,10 +135,10 @@ TensorSpec read_tensor(const JsonNode& node, bool may_lack_shape) {
 }
 
 void read_tensors(const JsonNode& list, bool may_lack_shapes, std::vector<TensorSpec>* specs) {
+  std::unordered_set<std::string, SeededHash> names;
   for (const JsonNode& node : list.elements()) {
     TensorSpec spec = read_tensor(node, may_lack_shapes);
-    const bool is_known = std::any_of(specs->begin(), specs->end(), [&](const TensorSpec& other) { return other.name == spec.name; });
-    if (is_known) node.member("name").fail("a name of its own", "'" + spec.name + "' again");
+    if (!names.insert(spec.name).second) node.member("name").fail("a name of its own", "'" + spec.name + "' again");
     specs->push_back(std::move(spec));
   }
 }

@@ -6,11 +6,12 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <set>
+#include <unordered_map>
 #include <vector>
 
 #include "contract_reader.h"
 #include "error.h"
+#include "hash.h"
 #include "typescript_text.h"
 
 namespace sidecall {
@@ -127,25 +128,34 @@ std::string features_type(const Signature& signature, const JsonNode& contract) 
   return members.text();
 }
 
+using Nodes = std::unordered_map<std::string, JsonNode, SeededHash>;
+
+// Of the outputs that are labels, by name.
+Nodes label_nodes(const JsonNode& contract) {
+  Nodes labels;
+  for (const JsonNode& node : contract.member("outputs").elements()) {
+    if (node.member("role").text() == "label") labels.emplace(node.member("name").text(), node);
+  }
+  return labels;
+}
+
 // The classes of an output as literals; empty where it has none, or they are not what its values are.
-std::vector<std::string> class_literals(const JsonNode& contract, const std::string& output, int32_t dtype) {
+std::vector<std::string> class_literals(const Nodes& labels, const std::string& output, int32_t dtype) {
   const Value::Kind wanted = dtype == SIDECALL_STRING ? Value::Kind::kString
                              : dtype == SIDECALL_BOOL ? Value::Kind::kBool
                                                       : Value::Kind::kInt;
-  for (const JsonNode& node : contract.member("outputs").elements()) {
-    if (node.member("name").text() != output || node.member("role").text() != "label") continue;
-    std::vector<std::string> literals;
-    for (const Value& value : parse_classes(node)) {
-      if (value.kind != wanted) return {};
-      literals.push_back(class_literal(value));
-    }
-    return literals;
+  const auto found = labels.find(output);
+  if (found == labels.end()) return {};
+  std::vector<std::string> literals;
+  for (const Value& value : parse_classes(found->second)) {
+    if (value.kind != wanted) return {};
+    literals.push_back(class_literal(value));
   }
-  return {};
+  return literals;
 }
 
 // `first` to `last` are the columns of one output.
-std::string output_type(const Signature& signature, const JsonNode& contract, size_t first, size_t last) {
+std::string output_type(const Signature& signature, const Nodes& labels, size_t first, size_t last) {
   const Column& column = signature.columns[first];
   const std::string& output = signature.outputs[static_cast<size_t>(column.output)].name;
   if (column.form == SIDECALL_FORM_MEMBER) {
@@ -153,7 +163,7 @@ std::string output_type(const Signature& signature, const JsonNode& contract, si
     for (size_t i = first; i < last; ++i) members.add(signature.columns[i].key, false, value_type(column.dtype));
     return members.text();
   }
-  std::vector<std::string> values = class_literals(contract, output, column.dtype);
+  std::vector<std::string> values = class_literals(labels, output, column.dtype);
   if (values.empty()) values.push_back(value_type(column.dtype));
   const std::string type = union_of(std::move(values), 3);
   return column.form == SIDECALL_FORM_ELEMENT ? array_of(type) : type;
@@ -161,10 +171,11 @@ std::string output_type(const Signature& signature, const JsonNode& contract, si
 
 std::string answer_type(const Signature& signature, const JsonNode& contract) {
   Members members(1);
+  const Nodes labels = label_nodes(contract);
   for (size_t first = 0, last = 0; first < signature.columns.size(); first = last) {
     const int32_t output = signature.columns[first].output;
     while (last < signature.columns.size() && signature.columns[last].output == output) ++last;
-    members.add(signature.outputs[static_cast<size_t>(output)].name, false, output_type(signature, contract, first, last));
+    members.add(signature.outputs[static_cast<size_t>(output)].name, false, output_type(signature, labels, first, last));
   }
   return members.text();
 }

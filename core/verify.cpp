@@ -4,6 +4,7 @@
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
@@ -56,14 +57,13 @@ class Comparison {
 
  private:
   void compare_row(const GoldenOutput& output, int64_t row, OutputCheck* check) {
-    for (size_t i = 0; i < signature_.columns.size(); ++i) {
-      const Column& column = signature_.columns[i];
-      if (column.output != output.output) continue;
-      const Value& expected = output.expected[static_cast<size_t>(row * output.width + column.column)];
+    for (int64_t i = 0; i < output.width; ++i) {
+      const auto column = static_cast<int32_t>(output.first_column) + static_cast<int32_t>(i);
+      const Value& expected = output.expected[static_cast<size_t>(row * output.width + i)];
       if (expected.kind == Value::Kind::kFloat) {
-        compare_number(output, row, static_cast<int32_t>(i), expected.number, check);
+        compare_number(output, row, column, expected.number, check);
       } else {
-        compare_exact(output, row, static_cast<int32_t>(i), expected, check);
+        compare_exact(output, row, column, expected, check);
       }
     }
   }
@@ -93,26 +93,17 @@ class Comparison {
 
   // The scores that the label follows from were so close that either label is right within the tolerance.
   bool is_tie(const GoldenOutput& label, int64_t row, const std::string& wanted, const std::string& got) const {
-    for (const GoldenOutput& scores : golden_.outputs) {
-      if (scores.output != label.decision.output || scores.is_label) continue;
-      const auto score = [&](int64_t column) { return scores.expected[static_cast<size_t>(row * scores.width + column)].number; };
-      if (label.decision.rule == Decision::Rule::kThreshold) {
-        const double value = score(label.decision.column);
-        return std::fabs(value - label.decision.threshold) <= scores.absolute + scores.relative * std::fabs(value);
-      }
-      const int64_t first = class_index(label, wanted), second = class_index(label, got);
-      if (first < 0 || second < 0 || first >= scores.width || second >= scores.width) return false;
-      return std::fabs(score(first) - score(second)) <= scores.absolute + scores.relative * std::fabs(score(first));
+    if (label.decision.scores < 0) return false;
+    const GoldenOutput& scores = golden_.outputs[static_cast<size_t>(label.decision.scores)];
+    const auto score = [&](int64_t column) { return scores.expected[static_cast<size_t>(row * scores.width + column)].number; };
+    if (label.decision.rule == Decision::Rule::kThreshold) {
+      const double value = score(label.decision.column);
+      return std::fabs(value - label.decision.threshold) <= scores.absolute + scores.relative * std::fabs(value);
     }
-    return false;
-  }
-
-  static int64_t class_index(const GoldenOutput& label, const std::string& text) {
-    for (size_t i = 0; i < label.classes.size(); ++i) {
-      const Value& value = label.classes[i];
-      if ((value.kind == Value::Kind::kString ? value.text : std::to_string(value.integer)) == text) return static_cast<int64_t>(i);
-    }
-    return -1;
+    const auto first = label.classes.find(wanted), second = label.classes.find(got);
+    if (first == label.classes.end() || second == label.classes.end()) return false;
+    if (first->second >= scores.width || second->second >= scores.width) return false;
+    return std::fabs(score(first->second) - score(second->second)) <= scores.absolute + scores.relative * std::fabs(score(first->second));
   }
 
   void fail(int64_t row, int32_t index, const std::string& expected, const std::string& got, const std::string& tolerance,
@@ -132,17 +123,24 @@ class Comparison {
   Verification result_;
 };
 
+// At least a nanosecond: a run takes no timeout of 0.
+int64_t time_left(std::optional<Clock::time_point> deadline) {
+  if (!deadline) return -1;
+  return std::max<int64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(*deadline - Clock::now()).count(), 1);
+}
+
 }  // namespace
 
-Verification run_golden_rows(const Model& model) {
+Verification run_golden_rows(const Model& model, std::optional<Clock::time_point> deadline) {
   const Golden& golden = model.contract()->golden;
-  Call call(model.signature(), model.engine(), false, golden.rows);
+  // Lazy: where the model runs in another process, connecting to it is part of the run and of its timeout.
+  Call call(model.signature(), model.engine(), false, golden.rows, true);
   try {
     for (size_t i = 0; i < golden.features.size(); ++i) {
       for (int64_t row = 0; row < golden.rows; ++row)
         set_value(&call, row, static_cast<int32_t>(i), golden.features[i][static_cast<size_t>(row)]);
     }
-    call.run(-1);
+    call.run(time_left(deadline));
     return Comparison(model, &call).compare();
   } catch (const Error& error) {
     if (error.retryable()) throw;
@@ -156,7 +154,7 @@ std::string verification_report(const Model& model, Verification* checked) {
   const Contract& contract = *model.contract();
   const std::string computed = model.file() != nullptr ? model.file()->compute_id() : model.id();
   Verification& result = *checked;
-  if (contract.golden.rows > 0) result = run_golden_rows(model);
+  if (contract.golden.rows > 0) result = run_golden_rows(model, std::nullopt);
   if (result.failure.empty() && computed != contract.id) {
     result.fault = {SIDECALL_VERIFICATION_FAILED, -1, "id", contract.id, computed};
     result.failure = "verification: the graph is not the one that was exported: expected id " + contract.id + ", got " + computed;

@@ -1,9 +1,11 @@
 // Golden rows: a few rows with the answers that the original Python model gave, run on this machine's engine.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "deadline.h"
 #include "error.h"
 
 namespace sidecall {
@@ -24,8 +26,8 @@ struct Verification {
   Fault fault;          // the same in parts
 };
 
-// The model has a contract with golden rows.
-Verification run_golden_rows(const Model& model);
+// The model has a contract with golden rows. Throws TIMEOUT where a model in another process does not answer until `deadline`.
+Verification run_golden_rows(const Model& model, std::optional<Clock::time_point> deadline);
 
 // The report of sidecall_model_verify: golden rows and the id, recomputed. `failure` of what was checked is empty when all holds.
 std::string verification_report(const Model& model, Verification* checked);

@@ -103,6 +103,18 @@ TEST_CASE("a client that runs out of descriptors says so, whichever is missing")
   CHECK(was_opened);
 }
 
+TEST_CASE("a server may offer a hundred thousand inputs and outputs") {
+  std::string tensors;
+  for (int i = 0; i < 100000; ++i)
+    tensors += (i == 0 ? "" : ",") + (R"({"name":"t)" + std::to_string(i) + R"(","dtype":"float32","dims":[-1,1],"dim_names":["N",""]})");
+  const FunctionServer server(fresh_address(), R"({"inputs":[)" + tensors + R"(],"outputs":[)" + tensors + "]}",
+                              [](sidecall_request*) { return sidecall_status{SIDECALL_ENGINE}; });
+  const Model model(server.address());
+  CHECK(model.num_inputs() == 100000);
+  Call call(model, 2);
+  CHECK(call.input(99999).dims()[0] == 2);
+}
+
 TEST_CASE("a served model has the file's signature, contract and id") {
   const Model file(test_paths::model("penguins.onnx"));
   const Model served(serve("penguins.onnx"));

@@ -26,24 +26,27 @@ RouteOutputs::RouteOutputs(const std::vector<TensorSpec>& specs, bool may_move) 
 
 void RouteOutputs::expect(const std::vector<std::optional<Dims>>& dims) {
   for (size_t i = 0; i < outputs_.size(); ++i) outputs_[i].expected = dims[i];
+  wanted_bytes_.reset();
 }
 
 void* RouteOutputs::shape(int32_t index, const Dims* dims, void* data) {
   Output& output = outputs_[static_cast<size_t>(index)];
+  num_known_ -= is_size_known(output) ? 1 : 0;
   output.dims = dims != nullptr ? std::make_optional(*dims) : std::nullopt;
+  num_known_ += is_size_known(output) ? 1 : 0;
+  wanted_bytes_.reset();
   output.expected = output.dims;
   output.bound = data;
   output.place = nullptr;
   output.is_copied = output.is_read_only = false;
   output.data = nullptr;
-  all_known_ =
-      std::all_of(outputs_.begin(), outputs_.end(), [](const Output& other) { return other.dims && other.spec.dtype != SIDECALL_STRING; });
   if (dims == nullptr || output.spec.dtype == SIDECALL_STRING) return nullptr;
   output.data = data;
   return data;  // own memory is made by the first answer
 }
 
 uint64_t RouteOutputs::wanted_bytes() const {
+  if (wanted_bytes_) return *wanted_bytes_;
   std::vector<shm::Tensor> tensors(outputs_.size());
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const Output& output = outputs_[i];
@@ -52,7 +55,8 @@ uint64_t RouteOutputs::wanted_bytes() const {
     tensors[i].bytes = output.spec.dtype == SIDECALL_STRING ? shm::string_bytes(elements, static_cast<uint64_t>(elements) * kBytesPerString)
                                                             : count_bytes(output.spec.dtype, *output.expected);
   }
-  return shm::place(&tensors);
+  wanted_bytes_ = shm::place(&tensors);
+  return *wanted_bytes_;
 }
 
 void RouteOutputs::read(const shm::Answer& answer) {
@@ -85,7 +89,7 @@ void RouteOutputs::check_shape(const Output& output) const {
 bool RouteOutputs::may_stay(const Output& output) const {
   if (output.answer->bytes <= kLargeBytes || output.bound != nullptr || output.spec.dtype == SIDECALL_BOOL || output.is_copied)
     return false;
-  return (all_known_ && !may_move_) || !output.dims;
+  return (num_known_ == outputs_.size() && !may_move_) || !output.dims;
 }
 
 void* RouteOutputs::target(Output* output) const {

@@ -54,14 +54,16 @@ class RouteOutputs {
 
   const Output& at(int32_t output) const { return outputs_[static_cast<size_t>(output)]; }
   void check_shape(const Output& output) const;
+  static bool is_size_known(const Output& output) { return output.dims && output.spec.dtype != SIDECALL_STRING; }
   bool may_stay(const Output& output) const;
   void* target(Output* output) const;
   void take(Output* output, const unsigned char* from) const;
 
   std::vector<Output> outputs_;
   const bool may_move_;
-  bool all_known_ = false;
-  const unsigned char* slot_ = nullptr;  // of the last answer
+  size_t num_known_ = 0;                          // outputs of a known size
+  mutable std::optional<uint64_t> wanted_bytes_;  // since the last change of a shape
+  const unsigned char* slot_ = nullptr;           // of the last answer
 };
 
 }  // namespace sidecall

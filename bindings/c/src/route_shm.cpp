@@ -63,6 +63,7 @@ std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_m
   return with_core_errors([&] {
     shm::ClientOptions client_options;
     client_options.wait_ns = options.wait_ns;
+    const shm::Deadline deadline = shm::Deadline::after(client_options.timeout_ns);
     auto shared = std::make_unique<RouteShared>(endpoint_of(uri, options), client_options);
     const shm::Served& served = shared->client.served();
     Origin origin;
@@ -75,7 +76,10 @@ std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_m
     std::vector<shm::TensorSpec> outputs;
     for (const TensorSpec& spec : shared->outputs) outputs.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
     shared->client.set_outputs(std::move(outputs));
-    return Model::open_engine(std::make_unique<RouteEngine>(std::move(shared), origin.label), origin, options);
+    origin.deadline = deadline_after(deadline.left_ns());
+    const auto model = Model::open_engine(std::make_unique<RouteEngine>(std::move(shared), origin.label), origin, options);
+    if (deadline.passed()) throw Error(SIDECALL_TIMEOUT, origin.label + ": the model could not be opened in time");
+    return model;
   });
 }
 

@@ -1,0 +1,64 @@
+// The seeded hash; see hash.h. Multiply and fold, as in wyhash (Wang Yi, https://github.com/wangyi-fudan/wyhash): fast for the short keys
+// that names are. It is no cryptographic hash; nothing of it leaves the process.
+#include "hash.h"
+
+#include <cstdint>
+#include <cstring>
+
+#include "platform.h"
+
+namespace sidecall {
+namespace {
+
+__extension__ using Product = unsigned __int128;
+
+uint64_t fold(uint64_t a, uint64_t b) noexcept {
+  const Product product = static_cast<Product>(a) * b;
+  return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
+}
+
+template <typename Number>
+uint64_t read(const char* at) noexcept {
+  Number number;
+  std::memcpy(&number, at, sizeof number);
+  return number;
+}
+
+struct Seeds {
+  uint64_t first = platform::random_number(), second = platform::random_number();
+};
+
+const Seeds& seeds() noexcept {
+  static const Seeds drawn;
+  return drawn;
+}
+
+// Up to eight bytes as one number; texts of one length give different numbers.
+uint64_t read_short(const char* at, size_t length) noexcept {
+  if (length >= 4) return read<uint32_t>(at) << 32 | read<uint32_t>(at + length - 4);
+  uint64_t number = 0;
+  for (size_t i = 0; i < length; ++i) number = number << 8 | static_cast<unsigned char>(at[i]);
+  return number;
+}
+
+}  // namespace
+
+size_t SeededHash::operator()(std::string_view text) const noexcept {
+  const Seeds& seed = seeds();
+  const char* at = text.data();
+  size_t left = text.size();
+  uint64_t hash = fold(seed.first ^ left, seed.second);
+  for (; left > 16; left -= 16, at += 16) hash = fold(read<uint64_t>(at) ^ seed.first, read<uint64_t>(at + 8) ^ hash);
+  const uint64_t low = left > 8 ? read<uint64_t>(at) : read_short(at, left);
+  const uint64_t high = left > 8 ? read<uint64_t>(at + left - 8) : 0;
+  return fold(fold(low ^ seed.first, high ^ hash), seed.second);
+}
+
+// 0 and -0 are one number.
+size_t SeededHash::operator()(double number) const noexcept {
+  uint64_t bits = 0;
+  if (number != 0) std::memcpy(&bits, &number, sizeof bits);
+  return fold(fold(bits ^ seeds().first, seeds().second), seeds().first);
+}
+
+}  // namespace sidecall
