@@ -97,7 +97,8 @@ Welcome make_welcome(const Service& service, const Limits& limits, uint64_t inst
 Control::Control(Service service, Handler* handler, ServerOptions options)
     : service_(std::move(service)),
       options_(std::move(options)),
-      context_{&service_, handler, &options_},
+      log_(options_.log),
+      context_{&service_, handler, &options_, &log_},
       admission_(options_.allowed_uids, options_.group),
       limits_(limits_of(service_, options_)),
       started_ns_(now_ns()),
@@ -196,9 +197,7 @@ void Control::wake() noexcept {
   [[maybe_unused]] const ssize_t written = write(alarm_.get(), &one, sizeof(one));  // fails only where it is raised already
 }
 
-void Control::log(LogLevel level, const char* event, Facts facts) const {
-  if (options_.log) options_.log(level, event, facts.take());
-}
+void Control::log(LogLevel level, const char* event, Facts facts, int64_t user) { log_.add(level, event, facts.take(), user); }
 
 // ---- The loop ----
 
@@ -237,6 +236,7 @@ void Control::run() {
     tick(now);
     bury_retired();
     tell_load();
+    if (now >= log_.report_due_ns()) attend([&] { log_.report(); });
     look_after_drain(now);
   }
 }
@@ -267,7 +267,7 @@ void Control::attend(Body body) noexcept {
 }
 
 int Control::wait_ms(int64_t now) {
-  int64_t until = INT64_MAX;
+  int64_t until = log_.report_due_ns();
   if (is_active()) until = std::max(next_tick_ns_, now);
   if (!half_open_.empty()) until = std::min(until, half_open_.begin()->second.deadline_ns);
   if (is_paused_) until = std::min(until, paused_until_ns_);
@@ -350,6 +350,7 @@ void Control::end(bool all_answered) {
     all_answered_ = all_answered;
     ended_.notify_all();
   }
+  log_.report();
   log(all_answered ? LogLevel::kInfo : LogLevel::kWarning, "server.ended", std::move(Facts().boolean("all_answered", all_answered)));
 }
 

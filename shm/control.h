@@ -19,6 +19,7 @@
 #include "admission.h"
 #include "control_errands.h"
 #include "engine_thread.h"
+#include "event_log.h"
 #include "listener.h"
 #include "server.h"
 #include "server_connection.h"
@@ -72,7 +73,7 @@ class Control final : public EngineOwner {
   // ---- Any thread ----
   void post(std::function<void()> task);
   void wake() noexcept;
-  void log(LogLevel level, const char* event, Facts facts) const;
+  void log(LogLevel level, const char* event, Facts facts, int64_t user = EventLog::kNoUser);
 
   // ---- The control thread: control.cpp ----
   void run();
@@ -118,6 +119,7 @@ class Control final : public EngineOwner {
 
   const Service service_;
   const ServerOptions options_;
+  EventLog log_;
   const ServerContext context_;
   const Admission admission_;
   const Limits limits_;

@@ -83,7 +83,8 @@ void Control::make_room() {
     if (oldest == half_open_.end()) oldest = half_open_.begin();
     const uint64_t id = oldest->first;
     if (hear_hello(id)) continue;  // it had come
-    log(LogLevel::kWarning, "connection.silent", std::move(Facts().number("uid", uint64_t{oldest->second.peer.uid})));
+    log(LogLevel::kWarning, "connection.silent", std::move(Facts().number("uid", uint64_t{oldest->second.peer.uid})),
+        oldest->second.peer.uid);
     half_open_.erase(id);
     told_load_ = UINT64_MAX;
   }
@@ -91,7 +92,8 @@ void Control::make_room() {
 
 void Control::expire_half_open(int64_t now) {
   while (!half_open_.empty() && half_open_.begin()->second.deadline_ns <= now) {
-    log(LogLevel::kWarning, "connection.silent", std::move(Facts().number("uid", uint64_t{half_open_.begin()->second.peer.uid})));
+    const uint32_t user = half_open_.begin()->second.peer.uid;
+    log(LogLevel::kWarning, "connection.silent", std::move(Facts().number("uid", uint64_t{user})), user);
     half_open_.erase(half_open_.begin());
     told_load_ = UINT64_MAX;
   }
@@ -114,7 +116,7 @@ bool Control::hear_hello(uint64_t id) {
   if (received.num_fds > 0 || received.is_cut || !is_hello(buffer, received.bytes)) {
     violations_.add(1);
     log(LogLevel::kWarning, "connection.violation",
-        std::move(Facts().number("uid", uint64_t{half.peer.uid}).text("message", "not a HELLO")));
+        std::move(Facts().number("uid", uint64_t{half.peer.uid}).text("message", "not a HELLO")), half.peer.uid);
     return true;
   }
   answer_hello(std::move(half.socket), half.peer, half.is_admitted, buffer, received.bytes);
@@ -143,7 +145,7 @@ void Control::refuse(Socket socket, const PeerCredentials& peer, int32_t status,
   shm::refuse(&socket, status, text);
   Facts facts;
   facts.number("uid", uint64_t{peer.uid}).number("process", int64_t{peer.pid}).number("status", int64_t{status}).text("message", text);
-  log(LogLevel::kWarning, "connection.refused", std::move(facts));
+  log(LogLevel::kWarning, "connection.refused", std::move(facts), peer.uid);
 }
 
 void Control::send_manifest(Socket* socket) {

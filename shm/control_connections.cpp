@@ -144,7 +144,7 @@ void Control::tell_end(const ServerConnection& connection, const Retired& retire
       is_violation ? "connection.violation"
       : is_usual   ? "connection.closed"
                    : "connection.failed",
-      std::move(facts));
+      std::move(facts), connection.peer().uid);
 }
 
 Status Control::count() const {
@@ -164,6 +164,8 @@ Status Control::count() const {
   status.refused = refused_.value();
   status.violations = violations_.value();
   status.closed = closed_.value();
+  status.log_suppressed = log_.num_suppressed();
+  status.log_dropped = log_.num_dropped();
   status.bytes_mapped = memory_;
   for (const auto& engine : engines_) {
     status.in_flight += engine->is_running() ? 1 : 0;

@@ -32,6 +32,15 @@ struct Service {
   std::vector<bool> in_place;
 };
 
+// ---- The log ----
+
+enum class LogLevel { kDebug, kInfo, kWarning, kError };
+
+// Takes one event: a word ("connection.opened", "connection.violation", "server.drained") and its
+// facts as a JSON object. Called by any thread of the server, several at once, so it must not
+// block, nor throw. False when it dropped the event. The channel prints nothing itself.
+using LogFunction = std::function<bool(LogLevel level, const char* event, const std::string& facts)>;
+
 // ---- What a handler sees of one request ----
 
 // An input as checked: dtype is the signature's, and dims fit it. Whether inputs fit each other is for the handler.
@@ -63,6 +72,10 @@ class Request {
   // time). May be asked from any thread during handle().
   virtual int32_t stop_status() const noexcept = 0;
   bool is_wanted() const noexcept { return stop_status() == 0; }
+
+  // Adds an event to the server's log on behalf of the user whose request this is, limited as the
+  // server's own events are (event_log.h).
+  virtual void log(LogLevel level, const char* event, const std::string& facts) const = 0;
 };
 
 // The answer. Every output must be placed before handle() returns, or fail() be called.
@@ -111,8 +124,6 @@ class Handler {
 
 // ---- The server ----
 
-enum class LogLevel { kDebug, kInfo, kWarning, kError };
-
 struct ServerOptions {
   uint32_t threads = 1;  // that call the handler
   int32_t spin_us = -1;  // how long they poll before they sleep: -1 adapts, 0 never; SIDECALL_SPIN_US wins
@@ -127,10 +138,7 @@ struct ServerOptions {
   uint64_t max_memory = UINT64_C(4) << 30;            // of all connections
   uint64_t max_one_shot = UINT64_C(2) << 30;
   int64_t hello_ns = INT64_C(2000000000);  // how long a connection may take to say HELLO
-
-  // One event: a word ("connection.opened", "connection.violation", "server.drained") and its facts as a JSON object. Called by
-  // any thread of the server, several at once; must be quick and must not throw. The library prints nothing itself.
-  std::function<void(LogLevel level, const char* event, const std::string& facts)> log;
+  LogFunction log;                         // or none
 };
 
 class Control;

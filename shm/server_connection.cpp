@@ -130,7 +130,7 @@ ServerSlot& ServerConnection::slot(uint32_t index) {
   if (!state) {
     const SlotMemory memory{request_.memory.data() + head_bytes(slots_) + index * request_bytes_, request_bytes_,
                             response_.memory.data() + head_bytes(slots_) + index * response_bytes_, response_bytes_, &request_head().mark};
-    state = std::make_unique<ServerSlot>(*context_.service, context_.options->max_one_shot, memory);
+    state = std::make_unique<ServerSlot>(*context_.service, context_.options->max_one_shot, memory, SlotLog{context_.log, peer_.uid});
   }
   return *state;
 }

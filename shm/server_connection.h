@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "admission.h"
+#include "event_log.h"
 #include "layout.h"
 #include "segment.h"
 #include "server.h"
@@ -54,6 +55,7 @@ struct ServerContext {
   const Service* service;
   Handler* handler;
   const ServerOptions* options;
+  EventLog* log;
 };
 
 class ServerConnection {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "event_log.h"
 #include "layout.h"
 #include "segment.h"
 #include "server.h"
@@ -42,9 +43,15 @@ struct SlotMemory {
   const Word* cancelled;
 };
 
+// Where a slot's handler logs, and for which user.
+struct SlotLog {
+  EventLog* log;
+  int64_t user;
+};
+
 class ServerSlot final : public Request, public Response {
  public:
-  ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory);
+  ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory, const SlotLog& log);
 
   // ---- The engine thread, in this order ----
 
@@ -74,6 +81,7 @@ class ServerSlot final : public Request, public Response {
   bool is_same_layout() const noexcept override { return is_same_layout_; }
   int64_t deadline_ns() const noexcept override { return deadline_ns_; }
   int32_t stop_status() const noexcept override;
+  void log(LogLevel level, const char* event, const std::string& facts) const override { log_.log->add(level, event, facts, log_.user); }
 
   // ---- Response ----
   void* place(size_t index, const int64_t* dims, uint32_t rank) override;
@@ -98,6 +106,7 @@ class ServerSlot final : public Request, public Response {
   const Service& service_;
   const uint64_t max_one_shot_;
   const SlotMemory memory_;
+  const SlotLog log_;
   std::unique_ptr<Session> session_;
 
   // The request.

@@ -30,10 +30,11 @@ void* Aside::resize(uint64_t bytes) {
   return memory_.get();
 }
 
-ServerSlot::ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory)
+ServerSlot::ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory, const SlotLog& log)
     : service_(service),
       max_one_shot_(max_one_shot),
       memory_(memory),
+      log_(log),
       inputs_(service.inputs.size()),
       private_(service.inputs.size()),
       outputs_(service.outputs.size()),

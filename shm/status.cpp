@@ -147,6 +147,7 @@ std::string Status::json() const {
   facts.number("refused", refused).number("violations", violations).number("closed", closed);
   facts.number("in_flight", in_flight).number("queued", queued).number("bytes_mapped", bytes_mapped);
   facts.number("calls", calls).number("errors", errors).number("one_shots", one_shots).number("run_ns", run_ns);
+  facts.number("log_suppressed", log_suppressed).number("log_dropped", log_dropped);
   facts.raw("statuses", statuses_json(statuses)).raw("latency_ns", latency_json(*this));
   facts.raw("clients", clients_json(clients));
   return facts.take();

@@ -65,6 +65,7 @@ struct Status {
   uint64_t workers = 0;
   uint64_t connections = 0, half_open = 0;
   uint64_t accepted = 0, refused = 0, violations = 0, closed = 0;
+  uint64_t log_suppressed = 0, log_dropped = 0;  // events: by the limit, for want of room
   uint64_t in_flight = 0, queued = 0;
   uint64_t bytes_mapped = 0;
   uint64_t calls = 0, errors = 0, one_shots = 0, run_ns = 0, latency_ns = 0;

@@ -73,8 +73,10 @@ constexpr std::pair<const char*, Number> kLevels[] = {{"connections", &Status::c
                                                       {"queued", &Status::queued},
                                                       {"bytes_mapped", &Status::bytes_mapped}};
 constexpr std::pair<const char*, Number> kCounters[] = {
-    {"accepted", &Status::accepted}, {"closed", &Status::closed}, {"refused", &Status::refused},     {"violations", &Status::violations},
-    {"calls", &Status::calls},       {"errors", &Status::errors}, {"one_shots", &Status::one_shots}, {"run_ns", &Status::run_ns}};
+    {"accepted", &Status::accepted},      {"closed", &Status::closed}, {"refused", &Status::refused},
+    {"violations", &Status::violations},  {"calls", &Status::calls},   {"errors", &Status::errors},
+    {"one_shots", &Status::one_shots},    {"run_ns", &Status::run_ns}, {"log_suppressed", &Status::log_suppressed},
+    {"log_dropped", &Status::log_dropped}};
 
 void add_levels(const rapidjson::Value& from, Status* sum) {
   for (const auto& [key, level] : kLevels) sum->*level += number_at(from, key);

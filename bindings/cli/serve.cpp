@@ -154,8 +154,15 @@ std::string listening_event(const ServeOptions& options, const sidecall_model* m
   return {buffer.GetString(), buffer.GetSize()};
 }
 
-// Until a signal, or until a parent process hangs up and everything is drained. True when it was a signal.
-bool wait_for_the_end(const sidecall_server* server) { return !wait_readable(sidecall_server_fd(server)); }
+constexpr int64_t kFlushNs = INT64_C(200) * 1000 * 1000;
+
+// Until a signal, or until a parent process hangs up and the server has ended. Then calls that run
+// get what is left of `drain_ns`. False when some were still running after that.
+bool serve_to_the_end(sidecall_server* server, int64_t drain_ns, sidecall_log_lines* log) {
+  const bool is_signal = !wait_readable(sidecall_server_fd(server));
+  if (is_signal) sidecall_log_line(log, 1, "{\"event\":\"serve.draining\"}");
+  return sidecall_server_drain(server, is_signal ? drain_ns : 0, nullptr) == SIDECALL_OK;
+}
 
 }  // namespace
 
@@ -178,15 +185,14 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   Server server(opened);
   if (!server) throw failure_of(options.at.empty() ? options.uri : options.at, err);
   sidecall_log_line(&log, 1, listening_event(options, model.get()).c_str());
-  if (wait_for_the_end(server.get())) {
-    sidecall_log_line(&log, 1, "{\"event\":\"serve.draining\"}");
-    if (sidecall_server_drain(server.get(), known.drain_ns, &err) != SIDECALL_OK) {
-      sidecall_log_line(&log, 2, "{\"event\":\"serve.cut\",\"reason\":\"calls were still running at the drain timeout\"}");
-      ::_exit(kBadMachine);  // closing would wait for them
-    }
+  if (!serve_to_the_end(server.get(), known.drain_ns, &log)) {
+    sidecall_log_line(&log, 2, "{\"event\":\"serve.cut\",\"reason\":\"calls were still running at the drain timeout\"}");
+    sidecall_log_flush(kFlushNs);
+    ::_exit(kBadMachine);  // closing would wait for them
   }
   server.reset();
   sidecall_log_line(&log, 1, "{\"event\":\"serve.ended\"}");
+  sidecall_log_flush(kFlushNs);
   return kYes;
 }
 

@@ -64,6 +64,8 @@ std::string page(const Json& status) {
       text += (text.empty() ? "" : ", ") + std::string(key) + " " + duration_text(number_at(latency, key));
     table.add({"latency", text});
   }
+  if (number_at(status, "log_suppressed") + number_at(status, "log_dropped") > 0)
+    table.add({"log", text_at(status, "log_suppressed") + " events suppressed, " + text_at(status, "log_dropped") + " dropped"});
   table.add({"memory", short_number(std::round(number_at(status, "bytes_mapped") / 1048576.0 * 10) / 10) + " MiB"});
   return table.text() + workers_table(status);
 }

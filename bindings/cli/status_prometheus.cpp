@@ -98,6 +98,8 @@ std::string prometheus_text(const Json& status) {
   out.number("sidecall_connections_accepted_total", "counter", "Connections accepted.", "accepted");
   out.number("sidecall_connections_refused_total", "counter", "Connections refused.", "refused");
   out.number("sidecall_connections_violated_total", "counter", "Connections closed because the client broke the protocol.", "violations");
+  out.number("sidecall_log_events_suppressed_total", "counter", "Log events left out by the limit for each user.", "log_suppressed");
+  out.number("sidecall_log_events_dropped_total", "counter", "Log events dropped because the log was not read.", "log_dropped");
   out.number("sidecall_calls_in_flight", "gauge", "Calls that run.", "in_flight");
   out.number("sidecall_calls_queued", "gauge", "Calls that wait for a thread.", "queued");
   out.number("sidecall_memory_bytes", "gauge", "Shared memory of all connections.", "bytes_mapped");

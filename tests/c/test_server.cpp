@@ -360,32 +360,8 @@ TEST_CASE("NULL is refused, and closed without harm") {
   sidecall_supervisor_remove(nullptr, 0);
   sidecall_server_options_init(nullptr);
   sidecall_request_fail(nullptr, 0, 0, nullptr, nullptr, nullptr, nullptr);
+  sidecall_request_log(nullptr, 0, nullptr, nullptr);
   sidecall_log_line(nullptr, 0, nullptr);
   sidecall_server_close(nullptr);
   sidecall_supervisor_close(nullptr);
-}
-
-TEST_CASE("log lines, for people and as JSON") {
-  int ends[2];
-  REQUIRE(pipe(ends) == 0);
-  const auto line_of = [&](int32_t as_json, int32_t level, const char* json) {
-    sidecall_log_lines lines;
-    sidecall_log_lines_init(&lines);
-    lines.fd = ends[1];
-    lines.as_json = as_json;
-    sidecall_log_line(&lines, level, json);
-    sidecall_log_line(&lines, 1, "{\"event\":\"end\"}");
-    char buffer[512];
-    const ssize_t got = read(ends[0], buffer, sizeof buffer);
-    return std::string(buffer, got > 0 ? static_cast<size_t>(got) : 0);
-  };
-  CHECK(line_of(0, 2, R"({"event":"a.b","n":3,"text":"two words","e":""})")
-            .substr(25)
-            .rfind("warning a.b n=3 text=\"two words\" e=\"\"\n", 0) == 0);
-  CHECK(line_of(0, 1, "{\"event\":\"x\",\"t\":\"line\\nbreak\"}").find("t=line\\u000abreak") == std::string::npos);
-  CHECK(line_of(1, 3, R"({"event":"a"})").find("\",\"level\":\"error\",\"event\":\"a\"}\n") != std::string::npos);
-  CHECK(line_of(0, 0, R"({"event":"debug"})").find("debug") == std::string::npos);
-  CHECK(line_of(0, 9, R"({"event":"none"})").find("none") == std::string::npos);
-  close(ends[0]);
-  close(ends[1]);
 }

@@ -58,3 +58,11 @@ def serving(command: Any, model: str, at: str, *options: Any, ready: bool = True
         if process.poll() is None:
             process.kill()
         process.wait()
+
+
+def row_of(command: Any, model: str) -> str:
+    """A record that the model takes, as JSON: the first golden row."""
+    features = json.loads(command("info", model, "--json").out)["contract"]["features"]
+    values = {"float32": 1.5, "float64": 1.5, "int64": 2, "bool": True, "string": "a"}
+    record = {f["name"]: (f["allowed"][0] if "allowed" in f else values[f["type"]]) for f in features}
+    return json.dumps(record) + "\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import socket
 import subprocess
@@ -12,22 +11,12 @@ from pathlib import Path
 
 import models
 import pytest
-from serving import serving
-
-ROW = '{"age": 39, "job": "nurse"}\n'
+from serving import row_of, serving
 
 
 @pytest.fixture
 def at(tmp_path: Path) -> str:
     return f"shm:{tmp_path}/jobs.sock"
-
-
-def row_of(sidecall, model: str) -> str:
-    """A record that the model takes, as JSON: the first golden row."""
-    features = json.loads(sidecall("info", model, "--json").out)["contract"]["features"]
-    values = {"float32": 1.5, "float64": 1.5, "int64": 2, "bool": True, "string": "a"}
-    record = {f["name"]: (f["allowed"][0] if "allowed" in f else values[f["type"]]) for f in features}
-    return json.dumps(record) + "\n"
 
 
 def descriptors_of(served) -> int:

@@ -116,7 +116,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::memcpy(memory.request, data, std::min<size_t>(size, kSlot));
 
   const shm::SlotMemory where{memory.request, kSlot, memory.response, kSlot, &memory.cancelled};
-  shm::ServerSlot slot(service, UINT64_C(1) << 20, where);
+  shm::EventLog log(nullptr);
+  shm::ServerSlot slot(service, UINT64_C(1) << 20, where, {&log, shm::EventLog::kNoUser});
   Checker checker(service, memory);
   fuzz::require(!serve(&slot, 1, true, &checker), "no layout before the first");
   if (!serve(&slot, 1, false, &checker)) return 0;

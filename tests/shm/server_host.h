@@ -137,6 +137,7 @@ class Host {
     options.log = [this](shm::LogLevel, const char* event, const std::string& facts) {
       const std::lock_guard<std::mutex> lock(mutex_);
       events_.emplace_back(event, facts);
+      return true;
     };
     return options;
   }

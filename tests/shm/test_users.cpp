@@ -51,6 +51,7 @@ struct Door {
     options.log = [this](shm::LogLevel, const char* event, const std::string& facts) {
       const std::lock_guard<std::mutex> lock(mutex);
       log += std::string(event) + " " + facts + "\n";
+      return true;
     };
     supervisor = std::make_unique<shm::Supervisor>(path, options);
     server.server.control(supervisor->add(1).release(), 1000000000);

@@ -1,6 +1,8 @@
 // Bindings over a C function, and the functions of server.h that it asks and answers a request with.
 #include "serve_function.h"
 
+#include <rapidjson/document.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cstring>
@@ -10,6 +12,7 @@
 #include "core/text.h"
 #include "guard.h"
 #include "serve_model.h"
+#include "shm/status.h"
 #include "structs.h"
 
 using sidecall::Dims;
@@ -183,6 +186,20 @@ class FunctionBinding final : public Binding {
   sidecall_request request_;
 };
 
+bool is_event_name(std::string_view text) {
+  const auto is_plain = [](unsigned char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+  };
+  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), is_plain);
+}
+
+// The text if it is a JSON object, else an object that holds it.
+std::string facts_of(const char* text) {
+  rapidjson::Document document;
+  document.Parse<rapidjson::kParseIterativeFlag>(text);
+  return !document.HasParseError() && document.IsObject() ? text : shm::Facts().text("message", text).take();
+}
+
 void pack(sidecall_request::Input* input) {
   if (!input->is_changed) return;
   input->text.bytes.clear();
@@ -321,6 +338,17 @@ void sidecall_request_fail(sidecall_request* request, sidecall_status status, in
     } else {
       request->failure.emplace(sidecall::Fault{status, row, text(name), text(expected), text(got)}, line);
     }
+  });
+}
+
+void sidecall_request_log(sidecall_request* request, int32_t level, const char* event, const char* facts) {
+  if (request == nullptr || event == nullptr || level < 0 || level > 3) return;
+  guard(nullptr, [&] {
+    if (!sidecall::is_event_name(event)) return;
+    const auto known_level = static_cast<sidecall::shm::LogLevel>(level);
+    const std::string known_facts = facts == nullptr ? "{}" : sidecall::facts_of(facts);
+    if (const sidecall::shm::Request* current = sidecall::current_request()) return current->log(known_level, event, known_facts);
+    static_cast<void>(request->engine.log()(known_level, event, known_facts));  // golden rows
   });
 }
 

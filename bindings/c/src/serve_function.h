@@ -5,18 +5,22 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/engine.h"
 #include "core/signature.h"
 #include "handles.h"
+#include "shm/server.h"
 
 namespace sidecall {
 
 class FunctionEngine final : public Engine {
  public:
-  FunctionEngine(std::vector<TensorSpec> inputs, std::vector<TensorSpec> outputs, sidecall_handler handler, void* context)
-      : tensors_(std::move(inputs), std::move(outputs)), specs_(tensors_), handler_(handler), context_(context) {}
+  // `log` is for what the function says of golden rows, which no client sends.
+  FunctionEngine(std::vector<TensorSpec> inputs, std::vector<TensorSpec> outputs, sidecall_handler handler, void* context,
+                 shm::LogFunction log)
+      : tensors_(std::move(inputs), std::move(outputs)), specs_(tensors_), handler_(handler), context_(context), log_(std::move(log)) {}
 
   void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override;
   std::unique_ptr<Binding> bind(bool is_lazy) const override;
@@ -26,6 +30,7 @@ class FunctionEngine final : public Engine {
   const std::vector<TensorSpec>& outputs() const { return tensors_.outputs; }
   const Specs& specs() const { return specs_; }
   sidecall_status call(sidecall_request* request) const { return handler_(context_, request); }
+  const shm::LogFunction& log() const { return log_; }
 
  private:
   struct Tensors : Signature {
@@ -38,6 +43,7 @@ class FunctionEngine final : public Engine {
   const Specs specs_;
   const sidecall_handler handler_;
   void* const context_;
+  const shm::LogFunction log_;
 };
 
 }  // namespace sidecall

@@ -6,22 +6,13 @@
 #include <charconv>
 #include <cstring>
 #include <string_view>
+#include <utility>
 
 #include "core/error.h"
 #include "core/platform.h"
 #include "structs.h"
 
 namespace sidecall {
-namespace {
-
-void forward_log(const sidecall_server_options& options, shm::LogLevel level, const char* event, const std::string& facts) {
-  std::string json = std::string("{\"event\":\"") + event + '"';
-  if (facts.size() > 2) json += ',' + facts.substr(1);
-  else json += '}';
-  options.log(options.log_context, static_cast<int32_t>(level), json.c_str());
-}
-
-}  // namespace
 
 sidecall_server_options checked_options(const sidecall_server_options* options) {
   const sidecall_server_options defaults = default_server_options();
@@ -40,7 +31,7 @@ sidecall_server_options checked_options(const sidecall_server_options* options) 
   return known;
 }
 
-shm::ServerOptions channel_options(const sidecall_server_options& options, const LogGate& is_logging) {
+shm::ServerOptions channel_options(const sidecall_server_options& options, shm::LogFunction log) {
   shm::ServerOptions result;
   if (options.num_threads > 0) result.threads = static_cast<uint32_t>(options.num_threads);
   result.spin_us = options.spin_us;
@@ -51,11 +42,7 @@ shm::ServerOptions channel_options(const sidecall_server_options& options, const
   if (options.max_request_bytes > 0) result.max_request_bytes = options.max_request_bytes;
   if (options.max_response_bytes > 0) result.max_response_bytes = options.max_response_bytes;
   if (options.max_memory_bytes > 0) result.max_memory = options.max_memory_bytes;
-  if (options.log != nullptr) {
-    result.log = [options, is_logging](shm::LogLevel level, const char* event, const std::string& facts) {
-      if (is_logging->load(std::memory_order_relaxed)) forward_log(options, level, event, facts);
-    };
-  }
+  result.log = std::move(log);
   return result;
 }
 

@@ -3,8 +3,6 @@
 
 #include <sidecall/server.h>
 
-#include <atomic>
-#include <memory>
 #include <string>
 
 #include "shm/server.h"
@@ -16,9 +14,7 @@ constexpr int64_t kDefaultDrainNs = INT64_C(10) * 1000 * 1000 * 1000;
 // The caller's options or the defaults, checked. Throws INVALID_ARGUMENT.
 sidecall_server_options checked_options(const sidecall_server_options* options);
 
-// `is_logging` may be turned off: what is said of a server that never came up is its error, and no log.
-using LogGate = std::shared_ptr<std::atomic<bool>>;
-shm::ServerOptions channel_options(const sidecall_server_options& options, const LogGate& is_logging);
+shm::ServerOptions channel_options(const sidecall_server_options& options, shm::LogFunction log);
 
 // What follows "shm:". Throws INVALID_ARGUMENT, UNSUPPORTED for other schemes.
 std::string address_of(const std::string& at);

@@ -11,6 +11,7 @@
 #include "handles.h"
 #include "serve_errors.h"
 #include "serve_function.h"
+#include "serve_log.h"
 #include "serve_model.h"
 #include "serve_options.h"
 #include "shm/client.h"
@@ -22,12 +23,15 @@ using sidecall::Error;
 using sidecall::guard;
 using sidecall::Model;
 using sidecall::require;
+using sidecall::ServerLog;
 using sidecall::with_core_errors;
 
 struct sidecall_server {
-  sidecall_server(const std::shared_ptr<const Model>& served, sidecall::shm::Service service, sidecall::shm::ServerOptions options)
-      : handler(served), server(std::move(service), &handler, std::move(options)) {}
+  sidecall_server(const std::shared_ptr<const Model>& served, sidecall::shm::Service service, sidecall::shm::ServerOptions options,
+                  std::shared_ptr<sidecall::ServerLog> given_log)
+      : log(std::move(given_log)), handler(served), server(std::move(service), &handler, std::move(options)) {}
 
+  std::shared_ptr<sidecall::ServerLog> log;
   sidecall::ModelHandler handler;
   sidecall::shm::Server server;  // ends before the handler does
 };
@@ -75,14 +79,13 @@ shm::Service describe_service(const Model& model, std::vector<bool> in_place) {
 }
 
 sidecall_server* open_server(const char* at, const std::shared_ptr<const Model>& model, std::vector<bool> in_place,
-                             const sidecall_server_options& options) {
+                             const sidecall_server_options& options, const std::shared_ptr<ServerLog>& log) {
   if (options.copy_inputs == SIDECALL_COPY_ALWAYS) in_place.assign(model->signature().inputs.size(), false);
   return with_core_errors([&] {
     const std::string address = at == nullptr ? "" : address_of(at);
     const int control = at == nullptr ? inherited_control_socket() : -1;
-    const auto is_logging = std::make_shared<std::atomic<bool>>(true);
-    auto server =
-        std::make_unique<sidecall_server>(model, describe_service(*model, std::move(in_place)), channel_options(options, is_logging));
+    auto server = std::make_unique<sidecall_server>(model, describe_service(*model, std::move(in_place)),
+                                                    channel_options(options, log_function(log)), log);
     try {
       if (at == nullptr) {
         server->server.control(control, options.drain_ns == 0 ? kDefaultDrainNs : options.drain_ns);
@@ -90,7 +93,7 @@ sidecall_server* open_server(const char* at, const std::shared_ptr<const Model>&
         server->server.listen(address);
       }
     } catch (...) {
-      is_logging->store(false, std::memory_order_relaxed);
+      log->silence();
       throw;
     }
     return server.release();
@@ -100,7 +103,7 @@ sidecall_server* open_server(const char* at, const std::shared_ptr<const Model>&
 std::string given_text(const char* text, size_t length) { return text == nullptr ? std::string() : std::string(text, length); }
 
 // A function with a signature, a contract, or both, as a model of core: golden rows run through it here.
-std::shared_ptr<const Model> model_of(const sidecall_service& service, int32_t verify) {
+std::shared_ptr<const Model> model_of(const sidecall_service& service, int32_t verify, shm::LogFunction log) {
   std::vector<TensorSpec> inputs, outputs;
   const std::string contract = given_text(service.contract, service.contract_length);
   if (service.signature != nullptr) {
@@ -114,7 +117,7 @@ std::shared_ptr<const Model> model_of(const sidecall_service& service, int32_t v
   if (service.contract != nullptr) origin.contract = contract;
   sidecall_model_options options = default_model_options();
   options.verify = verify;
-  auto engine = std::make_unique<FunctionEngine>(std::move(inputs), std::move(outputs), service.handler, service.context);
+  auto engine = std::make_unique<FunctionEngine>(std::move(inputs), std::move(outputs), service.handler, service.context, std::move(log));
   return Model::open_engine(std::move(engine), std::move(origin), options);
 }
 
@@ -136,7 +139,8 @@ sidecall_status sidecall_server_open(const char* at, const sidecall_model* model
     const sidecall::OnnxFile* file = model->model->file();
     std::vector<bool> in_place;
     if (file != nullptr) in_place = sidecall::readable_in_place(*file, model->model->signature().inputs);
-    *out_server = sidecall::open_server(at, model->model, std::move(in_place), sidecall::checked_options(options));
+    const sidecall_server_options known = sidecall::checked_options(options);
+    *out_server = sidecall::open_server(at, model->model, std::move(in_place), known, std::make_shared<ServerLog>(known));
   });
 }
 
@@ -150,11 +154,12 @@ sidecall_status sidecall_server_open_service(const char* at, const sidecall_serv
     require(verify >= SIDECALL_VERIFY_ERROR && verify <= SIDECALL_VERIFY_OFF,
             "verify: expected a SIDECALL_VERIFY_* value, got another number");
     const sidecall_server_options known = sidecall::checked_options(options);
-    const std::shared_ptr<const Model> model = sidecall::model_of(served, verify);
+    const auto log = std::make_shared<ServerLog>(known);
+    const std::shared_ptr<const Model> model = sidecall::model_of(served, verify, sidecall::log_function(log));
     // The function was told what it may be given. A bool that is neither 0 nor 1 breaks compilers' and libraries' rules, so it must stay as checked.
     std::vector<bool> in_place;
     for (const sidecall::TensorSpec& input : model->signature().inputs) in_place.push_back(input.dtype != SIDECALL_BOOL);
-    *out_server = sidecall::open_server(at, model, std::move(in_place), known);
+    *out_server = sidecall::open_server(at, model, std::move(in_place), known, log);
   });
 }
 

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "guard.h"
 #include "serve_errors.h"
+#include "serve_log.h"
 #include "serve_options.h"
 #include "texts.h"
 
@@ -15,7 +16,11 @@ using sidecall::require;
 using sidecall::with_core_errors;
 
 struct sidecall_supervisor {
-  sidecall_supervisor(std::string address, sidecall::shm::ServerOptions options) : supervisor(std::move(address), std::move(options)) {}
+  sidecall_supervisor(std::string address, const sidecall_server_options& options)
+      : log(std::make_shared<sidecall::ServerLog>(options)),
+        supervisor(std::move(address), sidecall::channel_options(options, sidecall::log_function(log))) {}
+
+  std::shared_ptr<sidecall::ServerLog> log;  // after the supervisor ends it waits for what was said
   sidecall::shm::Supervisor supervisor;
 };
 
@@ -36,9 +41,7 @@ sidecall_status sidecall_supervisor_open(const char* at, const sidecall_server_o
   return guard(err, [&] {
     require(at != nullptr && out_supervisor != nullptr, "at and out_supervisor must not be NULL");
     const sidecall_server_options known = sidecall::checked_options(options);
-    *out_supervisor = with_core_errors([&] {
-      return new sidecall_supervisor(sidecall::address_of(at), sidecall::channel_options(known, std::make_shared<std::atomic<bool>>(true)));
-    });
+    *out_supervisor = with_core_errors([&] { return new sidecall_supervisor(sidecall::address_of(at), known); });
   });
 }
 

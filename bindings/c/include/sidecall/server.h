@@ -23,13 +23,30 @@ typedef struct sidecall_server sidecall_server;
 #define SIDECALL_COPY_AUTO 0            /* inputs are read in place where that is harmless whatever a client does; else copied first */
 #define SIDECALL_COPY_ALWAYS 1          /* always copied first */
 
-/* What happened, for logs. `level` is 0 debug, 1 info, 2 warning, 3 error; `json` is one object on one line, with "event" and what
- * belongs to it, never a value of the data. Called on any thread of the server; must not call back into it. */
+/* What happened, for logs. `level` is 0 debug, 1 info, 2 warning, 3 error; `json` is one object
+ * on one line, with "event" and what belongs to it, never a value of the data.
+ *
+ * Events wait in a queue, and a thread that does nothing else calls the function, one event at a
+ * time. So a callback that blocks stops neither calls nor admission nor sidecall_server_drain.
+ * While 1024 events wait, further ones are dropped; the event "log.dropped" then has their
+ * number ("lines"), and so has the status ("log_dropped"). Warnings and errors are also limited
+ * for each user, because clients can provoke them: 10 of one event at once, then one a second.
+ * The event "log.suppressed" has the number of the rest.
+ *
+ * sidecall_server_close and sidecall_supervisor_close wait at most 0.2 s until the queue is
+ * empty. A callback that blocks for longer may still run when they return, so its context must
+ * live on. It must not call back into the server. */
 typedef void (*sidecall_log)(void *context, int32_t level, const char *json);
 
-/* A log that is ready-made: writes each event as a line to a descriptor, "2026-11-25T03:10:55.123Z info server.listening path=..." or, as JSON, the
- * object with "time" and "level" before the rest. `context` is a sidecall_log_lines that lives as long as the server. Lines of several
- * threads and processes stay whole. A line that cannot be written is lost.   Since 0.1. */
+/* A ready-made log: writes each event as a line to a descriptor, "2026-11-25T03:10:55.123Z info
+ * server.listening path=..." or, as JSON, the object with "time" and "level" before the rest.
+ * `context` is a sidecall_log_lines that lives as long as the server.
+ *
+ * It queues the line and never blocks; a thread for each descriptor writes. The descriptor must
+ * stay open until the server is closed or sidecall_log_flush has returned. Lines of several
+ * threads and processes stay whole: where the descriptor is no regular file, a line of more than
+ * 4096 bytes loses the middle of its longest text. A line that cannot be written is
+ * lost.   Since 0.1. */
 typedef struct sidecall_log_lines {
   uint32_t struct_size;
   int32_t fd;                 /* 2, standard error, by default */
@@ -42,6 +59,11 @@ typedef struct sidecall_log_lines {
 SIDECALL_API void sidecall_log_lines_init_sized(sidecall_log_lines *lines, size_t size);
 
 SIDECALL_API void sidecall_log_line(void *context, int32_t level, const char *json);
+
+/* Waits until the lines of sidecall_log_line are written, at most timeout_ns (0 or more), and
+ * drops those that still wait then. For the end of a program: what waits when a process exits is
+ * lost.   Since 0.1. */
+SIDECALL_API void sidecall_log_flush(int64_t timeout_ns);
 
 typedef struct sidecall_server_options {
   uint32_t struct_size;
@@ -132,6 +154,17 @@ SIDECALL_API int64_t sidecall_request_remaining(const sidecall_request *request)
  * do not apply.   Since 0.1. */
 SIDECALL_API void sidecall_request_fail(sidecall_request *request, sidecall_status status, int64_t row, const char *name, const char *expected,
                                         const char *got, const char *message);
+
+/* Adds an event to the server's log on behalf of the user whose request this is. It is limited
+ * for that user like the server's own events (see sidecall_log), so that a client cannot fill a
+ * disk. Never blocks.
+ *
+ * level       as of sidecall_log; events below 2 are not limited
+ * event       letters a to z, digits, '.', '_' and '-', at most 64; another text is ignored
+ * facts       a JSON object with what belongs to the event, or NULL
+ *
+ * Cannot fail.   Since 0.1. */
+SIDECALL_API void sidecall_request_log(sidecall_request *request, int32_t level, const char *event, const char *facts);
 
 /* ---- Both ------------------------------------------------------------------------------------------------------ */
 

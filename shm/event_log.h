@@ -1,0 +1,65 @@
+// The log of a server or supervisor: passes events on, but of warnings and errors only so many of
+// one kind for each user, because clients can provoke them. Used by the control thread, the
+// supervisor, and handlers through Request::log().
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "server.h"
+#include "status.h"
+
+namespace sidecall::shm {
+
+// Any thread may call any function. The lock is not held while an event is passed on.
+class EventLog {
+ public:
+  // Of one event and user: so many at once, and then one for each kRefillNs.
+  static constexpr uint32_t kBurst = 10;
+  static constexpr int64_t kRefillNs = INT64_C(1000) * 1000 * 1000;
+
+  // How long after the first event that was left out its number is logged.
+  static constexpr int64_t kReportAfterNs = INT64_C(10) * 1000 * 1000 * 1000;
+
+  static constexpr int64_t kNoUser = -1;
+
+  explicit EventLog(LogFunction pass_on) : pass_on_(std::move(pass_on)) {}
+
+  // `user` is the uid of the client that caused the event.
+  void add(LogLevel level, const std::string& event, const std::string& facts, int64_t user = kNoUser);
+
+  // When report() is due; INT64_MAX while nothing was left out.
+  int64_t report_due_ns() const noexcept { return report_due_ns_.load(std::memory_order_relaxed); }
+
+  // One event log.suppressed for each kind of event and user of which some were left out since the
+  // last report.
+  void report();
+
+  // Events that the limit left out, and those that were dropped where they were passed on to.
+  uint64_t num_suppressed() const noexcept { return num_suppressed_.load(std::memory_order_relaxed); }
+  uint64_t num_dropped() const noexcept { return num_dropped_.load(std::memory_order_relaxed); }
+
+ private:
+  struct Bucket {
+    uint32_t tokens = kBurst;
+    int64_t filled_ns = 0;
+    uint64_t suppressed = 0;  // not reported yet
+  };
+  using Key = std::pair<int64_t, std::string>;
+
+  bool take_token(const std::string& event, int64_t user, int64_t now);
+  Bucket& bucket_of(const std::string& event, int64_t user, int64_t now);
+  void pass_on(LogLevel level, const std::string& event, const std::string& facts);
+
+  const LogFunction pass_on_;
+  std::atomic<int64_t> report_due_ns_{INT64_MAX};
+  std::atomic<uint64_t> num_suppressed_{0}, num_dropped_{0};
+  std::mutex mutex_;
+  std::map<Key, Bucket> buckets_;
+};
+
+}  // namespace sidecall::shm

@@ -1,0 +1,358 @@
+// The log of a server: on a thread of its own, bounded, and limited for each user.
+#include <fcntl.h>
+#include <limits.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <catch2/catch_all.hpp>
+#include <cstring>
+#include <sidecall/server.hpp>
+#include <thread>
+
+#include "function_server.h"
+#include "support.h"
+
+using support::error;
+using support::fresh_address;
+using support::Gate;
+
+namespace {
+
+constexpr int64_t kSecond = INT64_C(1000000000);
+
+struct Pipe {
+  Pipe() {
+    REQUIRE(pipe2(ends, O_CLOEXEC) == 0);
+    fcntl(ends[1], F_SETPIPE_SZ, 4096);
+  }
+  ~Pipe() {
+    close_writer();
+    close(ends[0]);
+  }
+  void close_writer() {
+    if (ends[1] >= 0) close(std::exchange(ends[1], -1));
+  }
+  sidecall_log_lines lines(int32_t as_json, int32_t least_level = 1) const {
+    return {sizeof(sidecall_log_lines), ends[1], as_json, least_level};
+  }
+
+  // Until no byte comes for a moment, or the writer is gone.
+  std::string read_all() const {
+    std::string text;
+    char buffer[4096];
+    for (;;) {
+      fd_set set;
+      FD_ZERO(&set);
+      FD_SET(ends[0], &set);
+      timeval patience = {1, 0};
+      if (select(ends[0] + 1, &set, nullptr, nullptr, &patience) != 1) return text;
+      const ssize_t got = read(ends[0], buffer, sizeof buffer);
+      if (got <= 0) return text;
+      text.append(buffer, static_cast<size_t>(got));
+    }
+  }
+  int ends[2];
+};
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  size_t at = 0;
+  for (size_t end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) lines.push_back(text.substr(at, end - at));
+  CHECK(at == text.size());  // the last one is whole
+  return lines;
+}
+
+// Whether no character of two bytes was cut.
+bool is_utf8(const std::string& text) {
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (static_cast<unsigned char>(text[i]) < 0x80) continue;
+    if (text[i] != '\xc3' || i + 1 == text.size() || text[++i] != '\xa9') return false;
+  }
+  return true;
+}
+
+size_t count(const std::vector<std::string>& lines, const std::string& part) {
+  size_t found = 0;
+  for (const std::string& line : lines) found += line.find(part) != std::string::npos ? 1 : 0;
+  return found;
+}
+
+// A connection that breaks the protocol; the server has seen it when this returns.
+void send_garbage(const std::string& address) {
+  const int client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+  sockaddr_un where{};
+  where.sun_family = AF_UNIX;
+  std::strncpy(where.sun_path, address.c_str() + std::strlen("shm:"), sizeof where.sun_path - 1);
+  REQUIRE(connect(client, reinterpret_cast<const sockaddr*>(&where), sizeof where) == 0);
+  REQUIRE(send(client, "garbage", 7, MSG_NOSIGNAL) == 7);
+  timeval patience = {10, 0};
+  setsockopt(client, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  char byte = 0;
+  CHECK(recv(client, &byte, 1, 0) <= 0);
+  close(client);
+}
+
+int64_t number_of(const std::string& status, const std::string& name) {
+  const size_t at = status.find("\"" + name + "\":");
+  return at == std::string::npos ? -1 : std::atoll(status.c_str() + at + name.size() + 3);
+}
+
+// What a callback was told. It may be made to block.
+struct Told {
+  static void log(void* context, int32_t, const char* json) {
+    auto* self = static_cast<Told*>(context);
+    self->thread = std::this_thread::get_id();
+    self->gate.pass();
+    const std::lock_guard lock(self->mutex);
+    self->text += std::string(json) + "\n";
+  }
+  std::string all() {
+    const std::lock_guard lock(mutex);
+    return text;
+  }
+  Gate gate;
+  std::mutex mutex;
+  std::string text;
+  std::atomic<std::thread::id> thread{};
+};
+
+sidecall_server_options options_with(Told* told) {
+  sidecall_server_options options;
+  sidecall_server_options_init(&options);
+  options.log = Told::log;
+  options.log_context = told;
+  return options;
+}
+
+sidecall_server* open_server(const std::string& address, const sidecall_server_options& options) {
+  const sidecall::Model model(test_paths::model("add.onnx"));
+  sidecall_server* server = nullptr;
+  REQUIRE(sidecall_server_open(address.c_str(), model.get(), &options, &server, error()) == SIDECALL_OK);
+  return server;
+}
+
+std::string status_of(const sidecall_server* server) {
+  sidecall_text* text = nullptr;
+  REQUIRE(sidecall_server_status(server, &text, error()) == SIDECALL_OK);
+  std::string result(text->data, text->length);
+  sidecall_text_close(text);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("log lines, for people and as JSON") {
+  const auto line_of = [&](int32_t as_json, int32_t level, const char* json) {
+    Pipe pipe;
+    sidecall_log_lines lines = pipe.lines(as_json);
+    sidecall_log_line(&lines, level, json);
+    sidecall_log_flush(10 * kSecond);
+    pipe.close_writer();
+    return pipe.read_all();
+  };
+  CHECK(line_of(0, 2, R"({"event":"a.b","n":3,"text":"two words","e":""})").substr(25) == "warning a.b n=3 text=\"two words\" e=\"\"\n");
+  CHECK(line_of(0, 1, "{\"event\":\"x\",\"t\":\"line\\nbreak\"}").substr(25) == "info x t=line\\nbreak\n");
+  CHECK_THAT(line_of(1, 3, R"({"event":"a"})"), Catch::Matchers::EndsWith("\",\"level\":\"error\",\"event\":\"a\"}\n"));
+  CHECK(line_of(0, 0, R"({"event":"debug"})").empty());
+  CHECK(line_of(0, 9, R"({"event":"none"})").empty());
+}
+
+TEST_CASE("a line is queued while nobody reads the pipe, and what finds no room is counted") {
+  Pipe pipe;
+  sidecall_log_lines lines = pipe.lines(1);
+  const std::string json = R"({"event":"filler","text":")" + std::string(500, 'x') + "\"}";
+  constexpr int kLines = 3000;
+  for (int i = 0; i < kLines; ++i) sidecall_log_line(&lines, 1, json.c_str());  // returns
+  std::string text;
+  std::thread reader([&] { text = pipe.read_all(); });
+  sidecall_log_flush(20 * kSecond);
+  pipe.close_writer();
+  reader.join();
+  const std::vector<std::string> written = lines_of(text);
+  REQUIRE(written.size() > 1024);
+  CHECK(count(written, "\"event\":\"filler\"") == written.size() - 1);
+  CHECK_THAT(written.back(), Catch::Matchers::EndsWith("\"level\":\"warning\",\"event\":\"log.dropped\",\"lines\":" +
+                                                       std::to_string(kLines - static_cast<int>(written.size() - 1)) + "}"));
+}
+
+TEST_CASE("the end waits a moment only for a pipe that nobody reads, and writes nothing later") {
+  Pipe pipe;
+  sidecall_log_lines lines = pipe.lines(0);
+  const std::string json = R"({"event":"filler","text":")" + std::string(1000, 'x') + "\"}";
+  for (int i = 0; i < 100; ++i) sidecall_log_line(&lines, 1, json.c_str());
+  const support::Stopwatch watch;
+  sidecall_log_flush(kSecond / 10);
+  CHECK(watch.seconds() < 5);
+  // What fits the pipe, and the line that was under way.
+  const std::vector<std::string> written = lines_of(pipe.read_all());
+  CHECK(written.size() >= 3);
+  CHECK(written.size() <= 5);
+}
+
+TEST_CASE("a long line is shortened in the middle of its longest text, and stays whole") {
+  for (const int32_t as_json : {0, 1}) {
+    Pipe pipe;
+    fcntl(pipe.ends[1], F_SETPIPE_SZ, 65536);
+    sidecall_log_lines lines = pipe.lines(as_json);
+    std::string text = "begin ";
+    for (int i = 0; i < 8000; ++i) text += "\xc3\xa9";
+    const std::string json = R"({"event":"long","short":"kept","text":")" + text + " end\"}";
+    sidecall_log_line(&lines, 3, json.c_str());
+    std::string unshortenable = R"({"event":"long","numbers":[)";
+    for (int i = 0; i < 4000; ++i) unshortenable += "1,";
+    sidecall_log_line(&lines, 3, (unshortenable + "1]}").c_str());
+    sidecall_log_flush(10 * kSecond);
+    pipe.close_writer();
+    const std::vector<std::string> written = lines_of(pipe.read_all());
+    REQUIRE(written.size() == 2);
+    CHECK(written[0].size() < PIPE_BUF);
+    CHECK(written[0].size() > PIPE_BUF / 4);
+    for (const char* part : {"kept", "begin ", " ... ", " end"}) CHECK(written[0].find(part) != std::string::npos);
+    CHECK(is_utf8(written[0]));
+    CHECK(written[1].find("log.too_long") != std::string::npos);
+  }
+}
+
+TEST_CASE("lines of several processes stay whole") {
+  Pipe pipe;
+  std::string text;
+  std::thread reader([&] { text = pipe.read_all(); });
+  constexpr int kProcesses = 4, kLines = 200;
+  pid_t children[kProcesses];
+  for (int process = 0; process < kProcesses; ++process) {
+    children[process] = fork();
+    if (children[process] != 0) continue;
+    alarm(30);
+    sidecall_log_lines lines = pipe.lines(0);
+    const std::string json = R"({"event":"line","text":")" + std::string(1500, static_cast<char>('a' + process)) + "\"}";
+    for (int i = 0; i < kLines; ++i) sidecall_log_line(&lines, 1, json.c_str());
+    sidecall_log_flush(20 * kSecond);
+    _exit(0);
+  }
+  for (const pid_t child : children) waitpid(child, nullptr, 0);
+  pipe.close_writer();
+  reader.join();
+  const std::vector<std::string> written = lines_of(text);
+  CHECK(written.size() == kProcesses * kLines);
+  for (const std::string& line : written) {
+    const std::string body = line.substr(line.find("text=") + 5);
+    CHECK(body == std::string(1500, body[0]));
+  }
+}
+
+TEST_CASE("a callback is called on a thread of its own, and one that blocks stops nothing") {
+  const std::string address = fresh_address();
+  static Told told;  // outlives the server: its callback may still run then
+  sidecall_server* const server = open_server(address, options_with(&told));
+  told.gate.await_someone();
+  CHECK(told.thread.load() != std::this_thread::get_id());
+  for (int i = 0; i < 50; ++i) send_garbage(address);
+  const sidecall::Model model(address);
+  sidecall::Call call(model, 1);
+  support::give_x(call, {1, 2});
+  call.run(5 * kSecond);
+  const std::string status = status_of(server);
+  CHECK(number_of(status, "violations") == 50);
+  CHECK(number_of(status, "log_suppressed") >= 30);
+  CHECK(sidecall_server_drain(server, 20 * kSecond, error()) == SIDECALL_OK);
+  const support::Stopwatch watch;
+  sidecall_server_close(server);
+  CHECK(watch.seconds() < 5);
+  CHECK(told.all().empty());
+  told.gate.open();
+  // The event under way is over a moment later; none follows it.
+  CHECK(support::eventually([&] { return lines_of(told.all()).size() == 1; }));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  CHECK(lines_of(told.all()).size() == 1);
+}
+
+TEST_CASE("a callback that keeps up is told of everything before the server is closed") {
+  const std::string address = fresh_address();
+  Told told;
+  told.gate.open();
+  sidecall_server_close(open_server(address, options_with(&told)));
+  const std::vector<std::string> lines = lines_of(told.all());
+  REQUIRE(lines.size() >= 3);
+  CHECK(count(lines, "\"event\":\"server.listening\"") == 1);
+  CHECK(lines.back().find("\"event\":\"server.ended\"") != std::string::npos);
+}
+
+TEST_CASE("events that find the queue full are dropped and counted") {
+  const std::string address = fresh_address();
+  static Told told;
+  sidecall_server* const server = open_server(address, options_with(&told));
+  told.gate.await_someone();
+  for (int i = 0; i < 700; ++i) {  // two events of level debug for each connection
+    const sidecall::Model model(address);
+    sidecall::Call call(model, 1);
+    support::give_x(call, {1, 2});
+    call.run(5 * kSecond);
+  }
+  CHECK(support::eventually([&] { return number_of(status_of(server), "log_dropped") >= 300; }));
+  told.gate.open();
+  CHECK(support::eventually([&] { return told.all().find("\"event\":\"log.dropped\",\"lines\":") != std::string::npos; }));
+  sidecall_server_close(server);
+  CHECK(number_of(told.all().substr(told.all().find("log.dropped")), "lines") >= 300);
+}
+
+TEST_CASE("warnings are limited for each event, and the rest is reported by one line") {
+  const std::string address = fresh_address();
+  Told told;
+  told.gate.open();
+  sidecall_server* const server = open_server(address, options_with(&told));
+  const support::Stopwatch watch;
+  for (int i = 0; i < 200; ++i) send_garbage(address);
+  const auto most = static_cast<size_t>(11 + watch.seconds());
+  const int64_t suppressed = number_of(status_of(server), "log_suppressed");
+  sidecall_server_close(server);
+  const std::vector<std::string> lines = lines_of(told.all());
+  const size_t logged = count(lines, R"("event":"connection.violation")");
+  CHECK(logged >= 10);
+  CHECK(logged <= most);
+  CHECK(suppressed == 200 - static_cast<int64_t>(logged));
+  const std::string report = R"({"event":"log.suppressed","of":"connection.violation","uid":)" + std::to_string(getuid());
+  CHECK(count(lines, report) >= 1);
+}
+
+TEST_CASE("a handler logs for the user who calls, and is limited") {
+  const std::string address = fresh_address();
+  Told told;
+  told.gate.open();
+  sidecall_service service{};
+  service.struct_size = sizeof service;
+  service.signature = support::kDouble;
+  service.signature_length = std::strlen(support::kDouble);
+  service.handler = [](void*, sidecall_request* request) {
+    sidecall_request_log(request, 3, "object.failed", R"({"type":"ValueError"})");
+    sidecall_request_log(request, 1, "object.said", "no JSON");
+    sidecall_request_log(request, 1, "not an event\"}", nullptr);
+    sidecall_request_log(request, 9, "no.level", nullptr);
+    sidecall_request_log(request, 1, nullptr, nullptr);
+    return support::double_it(request);
+  };
+  const sidecall_server_options options = options_with(&told);
+  sidecall_server* server = nullptr;
+  REQUIRE(sidecall_server_open_service(address.c_str(), &service, SIDECALL_VERIFY_ERROR, &options, &server, error()) == SIDECALL_OK);
+  const sidecall::Model model(address);
+  sidecall::Call call(model, 1);
+  const support::Stopwatch watch;
+  for (int i = 0; i < 100; ++i) {
+    const double x[] = {1};
+    const int64_t dims[] = {1, 1};
+    call.copy_input(0, sidecall::View::of<double>({x, 1}, {dims, 2}));
+    call.run(5 * kSecond);
+  }
+  const double seconds = watch.seconds();
+  sidecall_server_close(server);
+  const std::vector<std::string> lines = lines_of(told.all());
+  const size_t failed = count(lines, R"({"event":"object.failed","type":"ValueError"})");
+  CHECK(failed >= 10);
+  CHECK(failed <= static_cast<size_t>(11 + seconds));
+  CHECK(count(lines, R"({"event":"object.said","message":"no JSON"})") == 100);
+  CHECK(count(lines, "not an event") == 0);
+  CHECK(count(lines, "no.level") == 0);
+  CHECK(count(lines, R"("of":"object.failed","uid":)") == 1);
+}
