@@ -28,8 +28,7 @@ class CounterMemory {
 class StatusSum {
  public:
   explicit StatusSum(CounterMemory* memory) : memory_(memory) {}
-  void set_refused(uint64_t refused, uint64_t waiting) { sum_.refused += refused, sum_.half_open += waiting; }
-  void set_uptime(int64_t ns) { sum_.uptime_ns = ns; }
+  void set_own(const Status& own) { sum_ = own; }  // the supervisor's, first
   void add(int32_t worker, const std::string& json);
 
   // Counters of all, also of those that are no longer among `workers`, and those of each that answered under "each".
