@@ -10,7 +10,19 @@ import numpy as np
 from sidecall._backend import KIND_INPUT, KIND_OUTPUT
 from sidecall._cffi_call import Call, Pending, Slot, output_view
 from sidecall._cffi_header import DTYPE_NAMES, NULL, CallError, constants, encoded, ffi, lib, new_struct, text_of
-from sidecall._cffi_server import Server, Supervisor, log_line, query, remaining, serve_function, serve_model, supervise
+from sidecall._cffi_server import (
+    Server,
+    Supervisor,
+    Watchdog,
+    log_event,
+    log_flush,
+    log_line,
+    query,
+    remaining,
+    serve_function,
+    serve_model,
+    supervise,
+)
 from sidecall._cffi_values import Spec, array_of, get_value, set_value, spec_of
 
 if TYPE_CHECKING:
@@ -26,8 +38,11 @@ __all__ = [
     "Pending",
     "Server",
     "Supervisor",
+    "Watchdog",
     "abi_version",
     "describe_engine",
+    "log_event",
+    "log_flush",
     "log_line",
     "open",
     "query",

@@ -74,6 +74,33 @@ def log_line(fd: int, as_json: bool, level: int, json: str) -> None:
     lib.sidecall_log_line(lines, level, encoded(json))
 
 
+def log_event(level: int, event: str, facts: str) -> None:
+    request = getattr(_current, "request", None)
+    if request is not None:
+        lib.sidecall_request_log(request, level, encoded(event), encoded(facts))
+
+
+def log_flush(timeout_ns: int) -> None:
+    lib.sidecall_log_flush(timeout_ns)
+
+
+class Watchdog:
+    """Ends the process when its program does not."""
+
+    def __init__(self, fd: int, after_ns: int, exit_code: int) -> None:
+        error, watchdog = CallError(), ffi.new("sidecall_watchdog **")
+        error.check(lib.sidecall_watchdog_open(fd, after_ns, exit_code, watchdog, error.struct))
+        self._handle = watchdog[0]
+
+    def close(self) -> None:
+        handle, self._handle = self._handle, NULL
+        lib.sidecall_watchdog_close(handle)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_handle"):
+            self.close()
+
+
 class Server:
     """A running server of this process."""
 

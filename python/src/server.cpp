@@ -4,7 +4,9 @@
 
 namespace sidecall_python {
 
-py::object remaining_seconds();  // server_function.cpp
+// server_function.cpp
+py::object remaining_seconds();
+void log_event(int32_t level, const std::string& event, const std::string& facts);
 
 namespace {
 
@@ -208,6 +210,11 @@ void Supervisor::close() {
   supervisor.reset();
 }
 
+Watchdog::Watchdog(int32_t fd, int64_t after_ns, int32_t exit_code) {
+  CallError error;
+  error.check(sidecall_watchdog_open(fd, after_ns, exit_code, &watchdog_, error.get()));
+}
+
 void add_server(py::module_& module) {
   py::class_<Server>(module, "Server", plain_type(), py::is_final())
       .def("status", &Server::status)
@@ -230,6 +237,11 @@ void add_server(py::module_& module) {
       py::arg("at"), py::arg("options"), py::arg("log"));
   module.def("query", &query, py::arg("at"), py::arg("wait_ns"));
   module.def("remaining", &remaining_seconds);
+  py::class_<Watchdog>(module, "Watchdog", plain_type(), py::is_final())
+      .def(py::init<int32_t, int64_t, int32_t>(), py::arg("fd"), py::arg("after_ns"), py::arg("exit_code"))
+      .def("close", &Watchdog::close);
+  module.def("log_event", &log_event, py::arg("level"), py::arg("event"), py::arg("facts"));
+  module.def("log_flush", &sidecall_log_flush, py::arg("timeout_ns"), py::call_guard<py::gil_scoped_release>());
   module.def("log_line", &log_line, py::arg("fd"), py::arg("as_json"), py::arg("level"), py::arg("json"));
 }
 

@@ -101,6 +101,18 @@ class Supervisor {
   std::shared_ptr<sidecall_supervisor> supervisor_;
 };
 
+class Watchdog {
+ public:
+  Watchdog(int32_t fd, int64_t after_ns, int32_t exit_code);
+  ~Watchdog() { close(); }
+  Watchdog(const Watchdog&) = delete;
+  Watchdog& operator=(const Watchdog&) = delete;
+  void close() { sidecall_watchdog_close(std::exchange(watchdog_, nullptr)); }
+
+ private:
+  sidecall_watchdog* watchdog_ = nullptr;
+};
+
 void add_server(py::module_& module);
 
 }  // namespace sidecall_python

@@ -6,7 +6,7 @@
 namespace sidecall_python {
 namespace {
 
-thread_local const sidecall_request* t_request = nullptr;
+thread_local sidecall_request* t_request = nullptr;
 
 // The GIL on a thread of the library. The first time on a thread its Python state is made to stay: making one costs more than a call.
 class Gil {
@@ -27,7 +27,7 @@ class Gil {
 };
 
 struct Current {
-  explicit Current(const sidecall_request* request) { t_request = request; }
+  explicit Current(sidecall_request* request) { t_request = request; }
   ~Current() { t_request = nullptr; }
   Current(const Current&) = delete;
   Current& operator=(const Current&) = delete;
@@ -160,6 +160,11 @@ sidecall_status ServedFunction::fail(sidecall_request* request, py::error_alread
     // A log that fails must not change the answer.
   }
   return SIDECALL_ENGINE;
+}
+
+// Nothing outside a request.
+void log_event(int32_t level, const std::string& event, const std::string& facts) {
+  sidecall_request_log(t_request, level, event.c_str(), facts.c_str());
 }
 
 // For the function itself: None outside a request and without a deadline.

@@ -8,12 +8,13 @@ from typing import Any
 
 from sidecall import errors
 
+_FLUSH_NS = 200_000_000
 LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass
 class Log:
-    """Lines on a descriptor; None in its place logs nothing."""
+    """Lines on a descriptor, written by a thread of the library; None in its place logs nothing."""
 
     fd: int = 2
     as_json: bool = False
@@ -21,6 +22,13 @@ class Log:
 
     def native(self) -> tuple[int, bool, int]:
         return self.fd, self.as_json, self.least_level
+
+    @staticmethod
+    def flush() -> None:
+        """Waits a moment until what was written is out. For the end of a process."""
+        from sidecall import _backend
+
+        _backend.load(None).log_flush(_FLUSH_NS)
 
     def write(self, level: int, event: str, **facts: Any) -> None:
         if level < self.least_level:

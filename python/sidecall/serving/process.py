@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sidecall import _backend
 
@@ -16,6 +19,11 @@ from .service import ModelFile, Service
 
 if TYPE_CHECKING:
     from sidecall._protocols import Server as NativeServer
+
+
+CUT = 4  # the exit status where calls were cut off
+GRACE_NS = 2_000_000_000  # beyond the drain timeout, before a process that hangs is ended
+CLOSE_NS = 5_000_000_000  # that closing a server which has ended may take
 
 
 def open_server(served: Service | ModelFile, options: Options) -> NativeServer:
@@ -43,7 +51,8 @@ class _Report:
     def __call__(self, error: BaseException) -> None:
         if self.log is not None:
             text = "".join(traceback.format_exception(error))
-            self.log.write(3, "object.failed", type=type(error).__name__, traceback=text)
+            facts = json.dumps({"type": type(error).__name__, "traceback": text}, ensure_ascii=False, separators=(",", ":"))
+            _backend.load(None).log_event(3, "object.failed", facts)  # limited for each user: clients can provoke it
 
 
 class Signals:
@@ -76,6 +85,25 @@ class Signals:
         for each in self._before:
             if each not in self._ignored:
                 signal.signal(each, signal.SIG_DFL)
+
+
+@contextmanager
+def ended_by(fd: int, after_ns: int) -> Iterator[None]:
+    """Ends the process with CUT when the block still runs `after_ns` after `fd` became readable: an
+    object may never return, and may never let go of the GIL."""
+    watchdog = _backend.load(None).Watchdog(fd, after_ns, CUT)
+    try:
+        yield
+    finally:
+        watchdog.close()
+
+
+def cut_off(log: Log | None) -> NoReturn:
+    """Ends the process at once: closing the server would wait for the calls that still run."""
+    if log is not None:
+        log.write(2, "serve.cut", reason="calls were still running at the drain timeout")
+        log.flush()
+    os._exit(CUT)
 
 
 def readable(fds: list[int], timeout: float | None = None) -> set[int]:

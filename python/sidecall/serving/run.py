@@ -5,19 +5,19 @@ from __future__ import annotations
 import json
 import os
 import threading
-import time
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
 from sidecall import errors
 
 from .options import Options, log_of, native_options
-from .process import Signals, open_server, readable
+from .process import CLOSE_NS, GRACE_NS, Signals, cut_off, ended_by, open_server, readable
 from .service import ModelFile, Service
 from .targets import resolve, service_of
-from .workers import Workers
+from .workers import Stopped, Workers
 
 if TYPE_CHECKING:
     from sidecall._protocols import Server as NativeServer
@@ -135,8 +135,16 @@ def serve(
         )
     if not block:
         return Server(served, workers, options)
-    with Signals() as signals:
-        server = Server(served, workers, options)
+    # A supervisor kills workers that hang after that grace, so it may take longer itself.
+    after_ns = drain_ns + (GRACE_NS if workers is None else 2 * GRACE_NS)
+    with Signals() as signals, ended_by(signals.fd, after_ns):
+        try:
+            server = Server(served, workers, options, stop=signals.fd)
+        except Stopped:
+            if options.log is not None:
+                options.log.write(1, "serve.ended")
+                options.log.flush()
+            return None
         server._until(signals.fd)
     return None
 
@@ -157,7 +165,7 @@ def status(at: str, *, wait: float = 0.0) -> dict[str, Any]:
 class Server:
     """A running server, from `serve(..., block=False)`. Closes by itself as a context manager."""
 
-    def __init__(self, served: Service | ModelFile, workers: int | None, options: Options) -> None:
+    def __init__(self, served: Service | ModelFile, workers: int | None, options: Options, *, stop: int | None = None) -> None:
         self._options = options
         self._process = os.getpid()
         self._native: NativeServer | None = None
@@ -169,7 +177,7 @@ class Server:
             self._native = open_server(served, options)
             weakref.finalize(self, self._native.close)
         else:
-            self._workers = Workers(served, workers, options)
+            self._workers = Workers(served, workers, options, stop)
             weakref.finalize(self, self._workers.end, 0.0)
         self._log("serve.ready", at=options.at or "SIDECALL_FD", workers=workers, process=os.getpid())
 
@@ -209,6 +217,7 @@ class Server:
         if self._native is not None:
             native, self._native = self._native, None
             native.close()
+        self._flush()
 
     def __enter__(self) -> Server:
         self.watch()
@@ -219,19 +228,22 @@ class Server:
 
     def _until(self, wake: int) -> None:
         """Serves until `wake` is readable or a parent process hangs up; then drains."""
-        if self._workers is not None:
-            self._workers.watch(wake)
-        elif wake not in readable([wake, self._opened().fd]):
+        with ExitStack() as stack:
+            is_signal = True
+            if self._workers is not None:
+                self._workers.watch(wake)
+            else:
+                ended = self._opened().fd
+                stack.enter_context(ended_by(ended, CLOSE_NS))
+                is_signal = wake in readable([wake, ended])
+            if is_signal:
+                self._log("serve.draining")
+            # After a hang-up the library has drained by itself.
+            if not self.drain(None if is_signal else 0.0):
+                cut_off(self._options.log)
             self.close()
             self._log("serve.ended")
-            return
-        self._log("serve.draining")
-        started = time.monotonic()
-        if not self.drain():
-            self._log("serve.cut", level=2, reason="calls were still running at the drain timeout", seconds=time.monotonic() - started)
-            os._exit(4)  # closing would wait for them
-        self.close()
-        self._log("serve.ended")
+            self._flush()
 
     def _stop_watching(self) -> None:
         if self._watcher is None or self._wake is None or os.getpid() != self._process:
@@ -246,6 +258,10 @@ class Server:
         if self._native is None:
             raise errors.InvalidArgument("the server is closed")
         return self._native
+
+    def _flush(self) -> None:
+        if self._options.log is not None:
+            self._options.log.flush()
 
     def _log(self, event: str, level: int = 1, **facts: Any) -> None:
         if self._options.log is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from sidecall import errors
 
 from .options import Options
-from .process import Signals, open_server, readable
+from .process import CLOSE_NS, GRACE_NS, Signals, cut_off, ended_by, open_server, readable
 
 FAILED = 3
 
@@ -31,19 +31,25 @@ def main(fd: int) -> int:
     sys.path[:] = parcel["path"]
     options: Options = parcel["options"]
     # Ctrl-C reaches the whole group: the supervisor then hangs up, and that is the sign to end.
-    with Signals(ignored=(signal.SIGINT,)) as signals:
+    with Signals(ignored=(signal.SIGINT,)) as signals, ended_by(signals.fd, options.drain_ns + GRACE_NS):
         try:
-            server = open_server(pickle.loads(parcel["service"]), options)
+            # Nothing comes over the control socket before the server is open: it is readable only
+            # when the supervisor has gone.
+            with ended_by(int(os.environ["SIDECALL_FD"]), GRACE_NS):
+                served = pickle.loads(parcel["service"])
+            server = open_server(served, options)
         except errors.Error as error:
             if options.log is not None:
                 options.log.write(3, "worker.failed", reason=str(error))
+                options.log.flush()
             return FAILED
-        try:
-            if signals.fd in readable([signals.fd, server.fd]):
-                return 0 if server.drain(options.drain_ns) else FAILED
-            return 0
-        finally:
+        # When the supervisor hangs up, the library drains by itself; then the descriptor is readable.
+        with ended_by(server.fd, CLOSE_NS):
+            is_signal = signals.fd in readable([signals.fd, server.fd])
+            if not server.drain(options.drain_ns if is_signal else 0):
+                cut_off(options.log)
             server.close()
+        return 0
 
 
 if __name__ == "__main__":

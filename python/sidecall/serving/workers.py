@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 from sidecall import _backend, errors
 
 from .options import Options
-from .process import readable
+from .process import CUT, readable
 from .service import ModelFile, Service
 from .worker import pack
 
 if TYPE_CHECKING:
     from sidecall._protocols import Supervisor as NativeSupervisor
 
-_SHORT_LIFE = 2.0  # seconds; a worker that died sooner is started again with growing patience
+_SHORT_LIFE = 2.0  # seconds; a worker that died sooner is started again after a pause that grows
+_KILLED_STARTS = 5  # so many workers in a row that are killed before any was ready end the start
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _GRACE = 2.0  # beyond the drain timeout, before a worker is killed
 _LOOK = 0.05
@@ -37,10 +38,15 @@ class _Worker:
     started: float
 
 
-class Workers:
-    """Starts them all and waits for the first to be ready. Raises sidecall.errors.Error where none gets so far."""
+class Stopped(Exception):
+    """The server was asked to end before a worker was ready."""
 
-    def __init__(self, served: Service | ModelFile, count: int, options: Options) -> None:
+
+class Workers:
+    """Starts them all and waits for the first to be ready. Raises sidecall.errors.Error where none gets
+    so far, and Stopped when the descriptor `stop` becomes readable before that."""
+
+    def __init__(self, served: Service | ModelFile, count: int, options: Options, stop: int | None = None) -> None:
         if options.at is None:
             raise errors.InvalidArgument("at: expected an address for workers, got none")
         self.options = options
@@ -56,7 +62,7 @@ class Workers:
             self._supervisor = _backend.load(None).supervise(options.at, options.native, log)
             for place in range(count):
                 self._start(place)
-            self._await_first()
+            self._await_first(stop)
         except BaseException:
             self.end(0.0)
             raise
@@ -72,17 +78,11 @@ class Workers:
             ready = readable(fds, None if pause == float("inf") else pause)
             if wake in ready:
                 return
-            for place, worker in list(self._running.items()):
-                if worker.pidfd in ready:
-                    self._bury(place, worker)
-            now = time.monotonic()
-            for due, place in [entry for entry in self._due if entry[0] <= now]:
-                self._due.remove((due, place))
-                self._start_again(place)
+            self._replace(ready)
 
     def end(self, drain: float) -> bool:
-        """Hangs up, waits for the workers to drain, kills what is left. True where nothing had to be killed. In a forked child nothing: the
-        workers are its parent's."""
+        """Hangs up, waits for the workers to drain, kills what is left. True where no call was cut
+        off. Does nothing in a forked child: the workers are its parent's."""
         if os.getpid() != self._process:
             return True
         if self._supervisor is not None:
@@ -92,7 +92,8 @@ class Workers:
         all_ended = True
         for worker in self._running.values():
             try:
-                worker.process.wait(max(0.0, deadline - time.monotonic()))
+                if worker.process.wait(max(0.0, deadline - time.monotonic())) == CUT:
+                    all_ended = False
             except subprocess.TimeoutExpired:
                 worker.process.kill()
                 worker.process.wait()
@@ -133,7 +134,17 @@ class Workers:
             self._due.append((time.monotonic() + _LONGEST_PAUSE, place))
             self._log(3, "worker.failed", reason=str(error), restart_in=_LONGEST_PAUSE)
 
-    def _bury(self, place: int, worker: _Worker) -> None:
+    def _replace(self, ready: set[int]) -> list[int]:
+        """Reaps the workers whose descriptor is readable, starts those that are due, and gives the
+        exit statuses of the reaped."""
+        statuses = [self._reap(place, worker) for place, worker in list(self._running.items()) if worker.pidfd in ready]
+        now = time.monotonic()
+        for due, place in [entry for entry in self._due if entry[0] <= now]:
+            self._due.remove((due, place))
+            self._start_again(place)
+        return statuses
+
+    def _reap(self, place: int, worker: _Worker) -> int:
         status = worker.process.wait()
         os.close(worker.pidfd)
         del self._running[place]
@@ -143,13 +154,23 @@ class Workers:
         self._pauses[place] = pause if is_short else _FIRST_PAUSE / 2
         self._due.append((time.monotonic() + pause, place))
         self._log(2, "worker.ended", worker=worker.number, process=worker.process.pid, reason=_reason(status), restart_in=pause)
+        return status
 
-    def _await_first(self) -> None:
+    def _await_first(self, stop: int | None) -> None:
+        """A worker that fails says why and ends the start. One that is killed, or asked to end, is
+        started again: the kernel or an operator may have done that."""
+        killed = 0
         while not self._native().listen(int(_LOOK * 1e9)):
-            for worker in self._running.values():
-                status = worker.process.poll()
-                if status is not None:
+            pidfds = [worker.pidfd for worker in self._running.values()]
+            ready = readable(pidfds if stop is None else [stop, *pidfds], 0.0)
+            if stop in ready:
+                raise Stopped
+            for status in self._replace(ready):
+                if status > 0:
                     raise errors.PeerDied(f"a worker ended before it was ready: {_reason(status)}; its log says why")
+                killed += 1
+                if killed == _KILLED_STARTS:
+                    raise errors.PeerDied(f"{killed} workers ended before one was ready, the last by {_reason(status)}")
 
     def _log(self, level: int, event: str, **facts: Any) -> None:
         if self.options.log is not None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -100,6 +102,8 @@ def misbehave(how: str) -> float:
     if how == "left":
         left = remaining()
         return -1.0 if left is None else left
+    if how.startswith("hold "):
+        ctypes.PyDLL(None).sleep(int(how[5:]))  # without letting go of the GIL
     if how.startswith("sleep "):
         time.sleep(float(how[6:]))
     return float(os.getpid())
@@ -116,6 +120,25 @@ class Slow:
 
     def __getstate__(self) -> dict[str, int]:
         return {"any": 1}
+
+
+class DiesAtStart:
+    """An object whose first copies kill the worker that loads them, or never load (`number` 0)."""
+
+    def __init__(self, folder: Path, deaths: int, number: int = signal.SIGKILL) -> None:
+        self.folder, self.deaths, self.number = folder, deaths, number
+
+    def __call__(self, x: float) -> float:
+        return x
+
+    def __setstate__(self, state: Any) -> None:
+        self.__dict__.update(state)
+        (self.folder / f"start {os.getpid()}").touch()
+        if len(list(self.folder.glob("start *"))) > self.deaths:
+            return
+        if self.number == 0:
+            time.sleep(600)
+        os.kill(os.getpid(), self.number)
 
 
 def rows_of(X: np.ndarray) -> dict[str, Any]:  # noqa: N803

@@ -187,7 +187,9 @@ SIDECALL_API int32_t sidecall_server_fd(const sidecall_server *server);
  * Fails with TIMEOUT when calls were still running; close ends them.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_server_drain(sidecall_server *server, int64_t timeout_ns, sidecall_error *err);
 
-/* Ends everything: waits for handlers that run. NULL is fine; cannot fail. Not from a handler.   Since 0.1. */
+/* Ends everything: waits for handlers that run, without limit. When sidecall_server_drain has
+ * answered TIMEOUT, some still run: a program that must end then calls _exit(), or has a
+ * watchdog. NULL is fine; cannot fail. Not from a handler.   Since 0.1. */
 SIDECALL_API void sidecall_server_close(sidecall_server *server);
 
 /* ---- Workers behind one address -------------------------------------------------------------------------------- */
@@ -220,6 +222,30 @@ SIDECALL_API sidecall_status sidecall_supervisor_status(sidecall_supervisor *sup
 
 /* Stops accepting, hangs up on every worker and removes the address. NULL is fine; cannot fail.   Since 0.1. */
 SIDECALL_API void sidecall_supervisor_close(sidecall_supervisor *supervisor);
+
+/* ---- The end of the process ------------------------------------------------------------------ */
+
+/* Ends the process when its program does not: for handlers that never return, or that hold a
+ * lock which the rest of the program needs (Python's GIL). */
+typedef struct sidecall_watchdog sidecall_watchdog;
+
+/* Waits on a thread of its own until `fd` is readable or hung up. after_ns later it ends the
+ * process by _exit(exit_code), unless it was closed before. Lines of sidecall_log_line are
+ * written first, for at most 0.2 s.
+ *
+ *   signal handler:  write(pipe_end, "", 1);  // the main loop reads the other end, drains, exits
+ *   sidecall_watchdog_open(other_end, drain_ns + 2 * 1000000000LL, 4, &watchdog, &err);
+ *
+ * fd          is duplicated; also sidecall_server_fd
+ * exit_code   0 to 255
+ *
+ * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY.   Since 0.1. */
+SIDECALL_API sidecall_status sidecall_watchdog_open(int32_t fd, int64_t after_ns, int32_t exit_code, sidecall_watchdog **out_watchdog,
+                                                    sidecall_error *err);
+
+/* From now on the process is not ended. NULL is fine; cannot fail. Does nothing in a forked
+ * child, which has no such thread.   Since 0.1. */
+SIDECALL_API void sidecall_watchdog_close(sidecall_watchdog *watchdog);
 
 #ifdef __cplusplus
 }

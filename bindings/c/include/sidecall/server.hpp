@@ -59,6 +59,9 @@ class Request {
   /* sidecall_request_remaining */
   int64_t remaining() const noexcept { return sidecall_request_remaining(request_); }
 
+  /* sidecall_request_log */
+  void log(int32_t level, const char *event, const char *facts = nullptr) noexcept { sidecall_request_log(request_, level, event, facts); }
+
  private:
   sidecall_request *request_;
 };
@@ -143,6 +146,20 @@ class Server {
 
   sidecall_server *server_ = nullptr;
   std::unique_ptr<Handler> handler_; /* at an address of its own, so that the server may move */
+};
+
+/* sidecall_watchdog_open, closed at the end of its life. */
+class Watchdog {
+ public:
+  Watchdog(int32_t fd, int64_t after_ns, int32_t exit_code) {
+    detail::check([&](sidecall_error *err) { return sidecall_watchdog_open(fd, after_ns, exit_code, &watchdog_, err); });
+  }
+  Watchdog(const Watchdog &) = delete;
+  Watchdog &operator=(const Watchdog &) = delete;
+  ~Watchdog() { sidecall_watchdog_close(watchdog_); }
+
+ private:
+  sidecall_watchdog *watchdog_ = nullptr;
 };
 
 } /* namespace sidecall */
