@@ -64,7 +64,8 @@ class Call final : private Watched, private Job {
   void run(int64_t timeout_ns);
   void start(int64_t timeout_ns);
   bool try_start(int64_t timeout_ns);  // false where that would wait for another process
-  void finish(int64_t wait_ns);
+  bool finish(int64_t wait_ns);        // false while the run is not over
+  bool is_busy() noexcept;             // never blocks
   int fd();
   void cancel() noexcept;  // from any thread
 
@@ -130,6 +131,9 @@ class Call final : private Watched, private Job {
   std::exception_ptr run_engine(int64_t timeout_ns) noexcept;
   void start_local(int64_t timeout_ns);
   bool is_pending() noexcept;
+  bool is_free() noexcept;
+  bool leave_to_parent() noexcept;
+  [[noreturn]] static void nothing_to_finish();
   void await_abandoned();
   void on_deadline() noexcept override;
   void work() noexcept override;
@@ -141,8 +145,7 @@ class Call final : private Watched, private Job {
   void announce(int32_t input, const Dims& dims);
   void find_outputs();
   bool start_remote(int64_t timeout_ns, bool may_wait);
-  Progress look_remote(int64_t wait_ns);
-  void finish_remote(int64_t wait_ns);
+  bool finish_remote(int64_t wait_ns);
 
   const Signature& signature_;
   const bool ignore_extra_;
@@ -170,15 +173,16 @@ class Call final : private Watched, private Job {
   struct Pending {
     std::mutex mutex;
     std::condition_variable changed;
-    bool is_done = false;
-    Reason released = Reason::kNone;  // why the owner was let go before the engine was done
+    bool is_done = false;             // the engine has let go of the call's memory
+    bool is_taken = false;            // the owner has its outcome, TIMEOUT or CANCELLED, before the engine was done
+    Reason released = Reason::kNone;  // why the owner may have it so early
     std::exception_ptr failure;
     std::unique_ptr<platform::Event> event;
     int32_t process = 0;  // that started it
   };
   std::atomic<bool> is_pending_{false};
   bool has_remote_fd_ = false;
-  Reason given_up_ = Reason::kNone;  // of a pending run in another process: why its owner was let go
+  Reason given_up_ = Reason::kNone;  // of a pending run in another process: why its owner had its outcome before the peer let go
   std::optional<Deadline> deadline_;
   std::unique_ptr<Pending> pending_ = std::make_unique<Pending>();
 };

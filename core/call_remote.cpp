@@ -61,30 +61,29 @@ bool Call::start_remote(int64_t timeout_ns, bool may_wait) {
   return true;
 }
 
-// Waits for news of the pending run. kInterrupted gives it up; the other two leave it as it is.
-Progress Call::look_remote(int64_t wait_ns) {
+bool Call::finish_remote(int64_t wait_ns) {
+  if (given_up_ != Reason::kNone) nothing_to_finish();
   const Progress progress = remote_->await(wait_ns);
-  if (progress == Progress::kInterrupted) given_up_ = leave() == Reason::kCancelled ? Reason::kCancelled : Reason::kTimedOut;
-  return progress;
-}
-
-void Call::finish_remote(int64_t wait_ns) {
-  const Progress progress = given_up_ == Reason::kNone ? look_remote(wait_ns) : Progress::kInterrupted;
-  if (progress == Progress::kPending) throw Error(SIDECALL_BUSY, "the run is not over yet");
+  if (progress == Progress::kPending) return false;
   if (progress == Progress::kInterrupted) {
-    const Reason reason = given_up_;
-    if (remote_->is_free()) {
-      given_up_ = Reason::kNone;
-      is_pending_.store(false, std::memory_order_relaxed);
-    }
+    const Reason reason = leave() == Reason::kCancelled ? Reason::kCancelled : Reason::kTimedOut;
+    given_up_ = reason;
+    is_pending();  // where the peer has not let go yet, its late answer makes the descriptor readable from here on
     throw ended_early(reason);
   }
-  // A cancel that came after the answer does nothing: the run was over.
+  // A cancel that came after the answer does nothing: the run was over. The call is this run's until its answer has been read.
+  std::exception_ptr failure;
+  try {
+    remote_->take();
+    find_outputs();
+    has_results_ = true;
+  } catch (...) {
+    failure = std::current_exception();
+  }
   leave();
   is_pending_.store(false, std::memory_order_relaxed);
-  remote_->take();
-  find_outputs();
-  has_results_ = true;
+  if (failure) std::rethrow_exception(failure);
+  return true;
 }
 
 }  // namespace sidecall

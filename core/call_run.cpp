@@ -125,7 +125,7 @@ void Call::start_local(int64_t timeout_ns) {
     prepare();
     {
       const std::lock_guard lock(pending_->mutex);
-      pending_->is_done = false;
+      pending_->is_done = pending_->is_taken = false;
       pending_->released = Reason::kNone;
       pending_->failure = nullptr;
       pending_->process = platform::process_id();
@@ -166,13 +166,37 @@ void Call::on_deadline() noexcept { interrupt(Reason::kTimedOut); }
 
 void Call::cancel() noexcept { interrupt(Reason::kCancelled); }
 
-// A child of fork() has a copy of a pending run, but not the thread that works on it, and perhaps a lock that this thread
-// held: the copy is left behind, and the call is idle again.
+// Whether a run that was started still has the call: its outcome was not taken, or it was given up and its memory is still in use.
 bool Call::is_pending() noexcept {
   if (!is_pending_.load(std::memory_order_relaxed)) return false;
-  if (pending_->process == platform::process_id()) return true;
+  if (pending_->process != platform::process_id()) return !leave_to_parent();
+  if (!is_free()) return true;
+  given_up_ = Reason::kNone;
+  has_results_ = false;
+  is_pending_.store(false, std::memory_order_relaxed);
+  return false;
+}
+
+// Whether a run whose outcome was taken early has let go of its memory by now.
+bool Call::is_free() noexcept {
+  if (remote_ != nullptr) {
+    try {
+      return given_up_ != Reason::kNone && remote_->is_free();
+    } catch (...) {
+      return true;  // the connection cannot be used any more, which the next run reports
+    }
+  }
+  const std::lock_guard lock(pending_->mutex);
+  if (!pending_->is_taken || !pending_->is_done) return false;
+  if (pending_->event) pending_->event->drain();
+  return true;
+}
+
+// A child of fork() has a copy of a pending run, but not the thread that works on it, and perhaps a lock that this thread
+// held: the copy is left behind, and the call is idle again. False where there is no memory for that.
+bool Call::leave_to_parent() noexcept {
   auto* fresh = new (std::nothrow) Pending;
-  if (fresh == nullptr) return true;
+  if (fresh == nullptr) return false;
   pending_.release();  // NOLINT(bugprone-unused-return-value): its mutex may be locked for ever
   pending_.reset(fresh);
   deadline_.reset();
@@ -180,43 +204,61 @@ bool Call::is_pending() noexcept {
   given_up_ = Reason::kNone;
   is_pending_.store(false, std::memory_order_relaxed);
   phase_.store(kIdle, std::memory_order_release);
-  return false;
+  return true;
 }
 
-void Call::finish(int64_t wait_ns) {
+bool Call::is_busy() noexcept { return is_pending() || phase_.load(std::memory_order_acquire) != kIdle; }
+
+void Call::nothing_to_finish() {
+  throw Error(SIDECALL_NOT_RUN, "finish: expected a run that was started and whose outcome was not taken, got none");
+}
+
+bool Call::finish(int64_t wait_ns) {
   if (wait_ns < -1) throw Error(SIDECALL_INVALID_ARGUMENT, "wait_ns: expected 0 or more, or -1, got " + std::to_string(wait_ns));
   if (!is_pending()) {
     if (has_remote_fd_) remote_->hush();
-    throw Error(SIDECALL_NOT_RUN, "finish: no run was started");
+    nothing_to_finish();
   }
   if (remote_ != nullptr) return finish_remote(wait_ns);
   Pending& pending = *pending_;
   std::unique_lock lock(pending.mutex);
-  const auto is_ready = [&] { return pending.is_done || pending.released != Reason::kNone; };
+  const auto is_over = [&] { return pending.is_done || (pending.released != Reason::kNone && !pending.is_taken); };
   if (wait_ns < 0) {
-    pending.changed.wait(lock, is_ready);
-  } else if (!is_ready()) {
-    pending.changed.wait_until(lock, deadline_after(wait_ns), is_ready);
+    pending.changed.wait(lock, is_over);
+  } else if (!is_over()) {
+    pending.changed.wait_until(lock, deadline_after(wait_ns), is_over);
   }
-  if (!is_ready()) throw Error(SIDECALL_BUSY, "the run is not over yet");
+  const bool was_taken = pending.is_taken;
+  if (!is_over()) {
+    if (was_taken) nothing_to_finish();
+    return false;
+  }
   if (pending.event) pending.event->drain();
-  if (!pending.is_done) throw ended_early(pending.released);
+  if (!pending.is_done) {
+    pending.is_taken = true;
+    throw ended_early(pending.released);
+  }
   is_pending_.store(false, std::memory_order_relaxed);
+  if (was_taken) {
+    has_results_ = false;
+    nothing_to_finish();
+  }
   if (pending.failure) std::rethrow_exception(pending.failure);
+  return true;
 }
 
-// A run that its owner was released from still has the buffers: waits until the engine lets go, and drops its outcome.
+// A run whose outcome was taken early may still have the buffers: waits until the engine lets go.
 void Call::await_abandoned() {
   if (!is_pending()) return;
   if (remote_ != nullptr) {
+    if (given_up_ == Reason::kNone) return;  // its outcome was not taken: the call is busy
     // The binding itself waits, in the next run and within its deadline.
-    if (given_up_ == Reason::kNone && look_remote(0) != Progress::kInterrupted) return;
     given_up_ = Reason::kNone;
     is_pending_.store(false, std::memory_order_relaxed);
     return;
   }
   std::unique_lock lock(pending_->mutex);
-  if (pending_->released == Reason::kNone) return;  // not abandoned: the caller will hear that it is busy
+  if (!pending_->is_taken) return;
   pending_->changed.wait(lock, [&] { return pending_->is_done; });
   if (pending_->event) pending_->event->drain();
   is_pending_.store(false, std::memory_order_relaxed);

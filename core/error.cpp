@@ -21,6 +21,7 @@ constexpr std::array kStatusNames = {
     STATUS(BUSY),
     STATUS(NOT_RUN),
     STATUS(CANCELLED),
+    STATUS(PENDING),
     STATUS(FILE_NOT_FOUND),
     STATUS(FILE_UNREADABLE),
     STATUS(FILE_INVALID),
@@ -92,6 +93,7 @@ Error::Error(std::vector<Fault> feature_faults, size_t total, bool name_rows)
 bool Error::retryable() const noexcept {
   switch (status_) {
     case SIDECALL_BUSY:
+    case SIDECALL_PENDING:
     case SIDECALL_PEER_DIED:
     case SIDECALL_TIMEOUT:
     case SIDECALL_UNREACHABLE:

@@ -187,7 +187,8 @@ std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
       return workspace;
     }
   }
-  return std::unique_ptr<Workspace>(new Workspace{{signature_, *engine_, ignores_extra_, 1}, {}});
+  // Lazy, so that nothing but the run waits for another process: its deadline counts for everything.
+  return std::unique_ptr<Workspace>(new Workspace{{signature_, *engine_, ignores_extra_, 1, true}, {}});
 }
 
 void Model::return_workspace(std::unique_ptr<Workspace> workspace) const {

@@ -5,13 +5,13 @@
 #include <cstring>
 
 #include "fault.h"
+#include "process.h"
 
 namespace sidecall::shm {
 namespace {
 
 constexpr int kMaxResends = 3;
 constexpr int kMaxRings = 4096;
-constexpr int64_t kArmedConnect = 200 * 1000 * 1000;
 
 }  // namespace
 
@@ -22,7 +22,7 @@ Deadline Channel::State::deadline() {
   return *until;
 }
 
-void Channel::State::publish(bool same_layout, int64_t timeout, bool will_poll_fd) {
+void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited) {
   if (fork.is_forked()) throw_forked();
   if (outcome == Outcome::kPending) throw Error(SIDECALL_INTERNAL, "a request was published before the last one was over");
   wants_same_layout = same_layout;
@@ -30,16 +30,17 @@ void Channel::State::publish(bool same_layout, int64_t timeout, bool will_poll_f
   until.reset();
   resends = polls = rings_read = 0;
   is_cancelled.store(false, std::memory_order_relaxed);  // no partner: cancel() means a call that is under way
-  is_armed = will_poll_fd;
-  look_at = Deadline::never();
+  is_armed = awaited == Awaited::kByFd;
+  look_at = awaited == Awaited::kLater ? Deadline::after(kLookAtProcess) : Deadline::never();
   outcome = Outcome::kPending;
   if (one_shot) one_shot.reset();
   try {
+    if (awaited != Awaited::kAtOnce) deadline();
     if (is_given_up && has_news(std::memory_order_acquire)) accept();
     is_deferred = is_given_up;
     if (is_deferred) deadline();
     else send();
-    is_armed = will_poll_fd;  // also where the answer has come already
+    is_armed = awaited == Awaited::kByFd;  // also where the answer has come already
     if (is_armed) arm();
   } catch (...) {
     end_call();
@@ -49,10 +50,7 @@ void Channel::State::publish(bool same_layout, int64_t timeout, bool will_poll_f
 
 void Channel::State::send() {
   is_deferred = false;
-  if (!socket) {
-    const Deadline end = is_armed ? Deadline::earlier(deadline(), Deadline::after(kArmedConnect)) : deadline();
-    connect(end, Deadline::after(is_armed ? 0 : shared->options.wait_ns));
-  }
+  if (!socket && !reconnect()) return;
   if (!publish_request()) on_death();
 }
 
@@ -100,6 +98,8 @@ Outcome Channel::State::accept() {
 Outcome Channel::State::give_up(Outcome why) {
   if (is_deferred) {
     is_deferred = false;
+  } else if (handshake) {
+    handshake.reset();
   } else {
     is_given_up = true;
     // A hint. Partner: the server looks at it when it takes the request and while the model runs; nothing is ordered by it.
@@ -119,7 +119,7 @@ Outcome Channel::State::on_death() {
   drop();
   if (was_taken || ++resends > kMaxResends)
     throw Error(SIDECALL_PEER_DIED,
-                "'" + shared->endpoint->label() + "': the server died before it answered" + shared->endpoint->obituary());
+                "'" + shared->endpoint->label() + "': the server died before it answered" + shared->endpoint->obituary(deadline()));
   fault_point("client.resends");
   send();
   return outcome;

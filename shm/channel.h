@@ -29,9 +29,6 @@ struct Client::Shared {
   std::vector<std::unique_ptr<Channel>> idle;
 
   std::unique_ptr<Channel> take_idle(uint64_t request_bytes, uint64_t response_bytes);  // nullptr where none fits
-
-  // The deadline of a handshake.
-  Deadline handshake(Deadline deadline) const noexcept { return Deadline::earlier(deadline, Deadline::after(options.timeout_ns)); }
 };
 
 [[noreturn]] void throw_forked();
@@ -48,16 +45,22 @@ struct Channel::State {
 
   // ---- channel_connect.cpp ----
 
-  // Makes a new connection whose memory takes the place of the old. On failure the old memory stays, harmless. Throws as Channel::publish.
-  void connect(Deadline deadline, Deadline patience);
+  // Makes the first connection, waiting. Throws as Client::borrow.
+  void connect(Deadline deadline, const std::atomic<bool>* stop);
+
+  // Begins a new connection whose memory takes the place of the old, and goes on with it; neither waits. True when it is there. On failure the old
+  // memory stays, harmless. Throw as Channel::publish.
+  bool reconnect();
+  bool go_on_connecting();
+  void adopt(Connection fresh);
   void adopt_request(Mapping fresh);
   void adopt_response(Mapping fresh);
   void drop() noexcept;  // hangs up; the memory stays
 
   // ---- channel.cpp ----
 
-  void publish(bool same_layout, int64_t timeout, bool will_poll_fd);
-  void send();                                            // connects where needed, and publishes
+  void publish(bool same_layout, int64_t timeout, Awaited awaited);
+  void send();                                            // publishes, or begins to connect where that is needed first
   bool publish_request();                                 // one descriptor, and a ring where the server sleeps; false where it has hung up
   bool has_news(std::memory_order order) const noexcept;  // the word of the response that is awaited has changed
   Outcome accept();                                       // it has: the answer, or the late answer to a call that was given up
@@ -76,14 +79,16 @@ struct Channel::State {
   bool await_free(Deadline end, const std::atomic<bool>& stop);
   bool spin();                           // true when there is news
   Outcome sleep();                       // until there is an outcome, or kPending after a request was sent again
+  void wait_for_connection();            // one step
   bool wait_for_socket(bool* is_first);  // true when the server is gone, or will not answer any more
   bool is_lost();                        // it is ending, and has the request
 
   // ---- channel_fd.cpp ----
 
   int fd();
-  void watch_connection();  // by the descriptor that fd() gave out
-  void arm();               // after publishing: fd() becomes readable when poll() has news
+  void watch(int descriptor);  // by the one that fd() gave out
+  void set_timer(Deadline at) noexcept;
+  void arm();  // after publishing: fd() becomes readable when poll() has news
   void disarm() noexcept;
   int cancel_event();  // made on first use
   void clear_event() noexcept;
@@ -102,7 +107,8 @@ struct Channel::State {
   const uint64_t request_bytes, response_bytes;  // as wanted
   ForkMark fork;
 
-  // The connection. `request` and `response` outlive it.
+  // The connection, or the attempt at one. `request` and `response` outlive it.
+  std::optional<Handshake> handshake;
   Socket socket;
   Fd pidfd;
   std::optional<pid_t> pid;  // of the pidfd; found out on first use
@@ -123,7 +129,7 @@ struct Channel::State {
   bool is_deferred = false;              // not published yet, because of one that was given up; only where fd() is awaited
   bool is_armed = false;                 // fd() is awaited
   bool is_event_raised = false;          // by arm()
-  Deadline look_at = Deadline::never();  // where fd() is awaited: at the server's process
+  Deadline look_at = Deadline::never();  // where the owner polls: at the server's process
   bool wants_same_layout = false;
   int resends = 0;
   int polls = 0;

@@ -72,6 +72,7 @@ void Channel::State::throw_failure() const {
   ErrorRecord record;
   snapshot(&record, response_slot());
   if (record.status != fields.status || record.zero != 0 || record.row < -1) violation("its error record is malformed");
+  if (!is_failure(record.status)) violation("its error record has a status that a server cannot answer with");
   Error error(record.status, text_of(record.message, sizeof record.message));
   error.row = record.row;
   error.name = text_of(record.name, sizeof record.name);

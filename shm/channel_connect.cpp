@@ -10,10 +10,31 @@ namespace sidecall::shm {
 Channel::State::State(std::shared_ptr<Client::Shared> client, uint64_t wanted_request, uint64_t wanted_response)
     : shared(std::move(client)), request_bytes(wanted_request), response_bytes(wanted_response) {}
 
-void Channel::State::connect(Deadline deadline, Deadline patience) {
+void Channel::State::connect(Deadline deadline, const std::atomic<bool>* stop) {
+  const Wish wish{kConnect, 1, request_bytes, response_bytes};
+  const ClientOptions& options = shared->options;
+  adopt(shake_hands(*shared->endpoint, wish, Deadline::after(options.wait_ns), deadline, options.timeout_ns, stop));
+}
+
+bool Channel::State::reconnect() {
   drop();
   const Wish wish{kConnect, 1, request_bytes, response_bytes};
-  Connection connection = shake_hands(*shared->endpoint, wish, patience, shared->handshake(deadline));
+  handshake.emplace(*shared->endpoint, wish, Deadline::after(shared->options.wait_ns), deadline(), shared->options.timeout_ns);
+  return go_on_connecting();
+}
+
+bool Channel::State::go_on_connecting() {
+  if (!handshake->step()) {
+    if (epoll && handshake->fd() >= 0) watch(handshake->fd());
+    return false;
+  }
+  Connection fresh = handshake->take();
+  handshake.reset();
+  adopt(std::move(fresh));
+  return true;
+}
+
+void Channel::State::adopt(Connection connection) {
   const Welcome& welcome = connection.welcome;
   if (std::memcmp(welcome.signature_digest, shared->digest, sizeof welcome.signature_digest) != 0)
     throw Error(SIDECALL_CONTRACT_CHANGED,
@@ -31,7 +52,7 @@ void Channel::State::connect(Deadline deadline, Deadline patience) {
   peer_cpu = 0;
   layout_sent = may_be_same = is_table_known = false;
   try {
-    if (epoll) watch_connection();
+    if (epoll) watch(socket.fd());
   } catch (...) {
     drop();
     throw;
@@ -66,6 +87,7 @@ void Channel::State::adopt_response(Mapping fresh) {
 }
 
 void Channel::State::drop() noexcept {
+  handshake.reset();
   socket.close();
   pidfd.reset();
   is_pending = is_given_up = false;

@@ -10,15 +10,6 @@
 #include "process.h"
 
 namespace sidecall::shm {
-namespace {
-
-void watch(int epoll, int fd) {
-  epoll_event readable{};
-  readable.events = EPOLLIN;
-  if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &readable) != 0) system_failure(SIDECALL_OUT_OF_MEMORY, "a descriptor cannot be watched", errno);
-}
-
-}  // namespace
 
 int Channel::State::fd() {
   if (fork.is_forked()) throw_forked();
@@ -27,30 +18,44 @@ int Channel::State::fd() {
   if (!fresh) system_failure(SIDECALL_OUT_OF_MEMORY, "a descriptor for event loops cannot be made", errno);
   Fd clock(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!clock) system_failure(SIDECALL_OUT_OF_MEMORY, "a timer cannot be made", errno);
-  watch(fresh.get(), clock.get());
-  watch(fresh.get(), cancel_event());
   epoll = std::move(fresh);
+  try {
+    watch(clock.get());
+    watch(cancel_event());
+    if (socket) watch(socket.fd());
+  } catch (...) {
+    epoll.reset();
+    throw;
+  }
   timer = std::move(clock);
-  if (socket) watch_connection();
   return epoll.get();
 }
 
-// The socket of an earlier connection left the set when it was closed. The pidfd stays out: all connections share one file of the server's, and the kernel
-// refuses to watch one file by way of more than a hundred event loops within each other. The socket's hang-up tells of a death as well, and the timer has
-// poll() look at the process meanwhile.
-void Channel::State::watch_connection() { watch(epoll.get(), socket.fd()); }
+// A socket leaves the set when it is closed; that of a handshake stays when its connection is there. The pidfd stays out: all connections share one file of
+// the server's, and the kernel refuses to watch one file by way of more than a hundred event loops within each other. The socket's hang-up tells of a death
+// as well, and the timer has poll() look at the process meanwhile.
+void Channel::State::watch(int descriptor) {
+  epoll_event readable{};
+  readable.events = EPOLLIN;
+  if (epoll_ctl(epoll.get(), EPOLL_CTL_ADD, descriptor, &readable) != 0 && errno != EEXIST)
+    system_failure(SIDECALL_OUT_OF_MEMORY, "a descriptor cannot be watched", errno);
+}
+
+void Channel::State::set_timer(Deadline at) noexcept {
+  itimerspec when{};
+  when.it_value.tv_sec = static_cast<time_t>(at.at_ns() / 1000000000);
+  when.it_value.tv_nsec = static_cast<long>(at.at_ns() % 1000000000);
+  timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &when, nullptr);
+}
 
 void Channel::State::arm() {
   fd();
+  if (handshake) return set_timer(handshake->next());  // nothing is published yet
   if (outcome == Outcome::kPending) {
     if (look_at.is_never() || look_at.passed()) look_at = Deadline::after(kLookAtProcess);
-    const int64_t next_ns = Deadline::earlier(deadline(), look_at).at_ns();
-    itimerspec at{};
-    at.it_value.tv_sec = static_cast<time_t>(next_ns / 1000000000);
-    at.it_value.tv_nsec = static_cast<long>(next_ns % 1000000000);
-    timerfd_settime(timer.get(), TFD_TIMER_ABSTIME, &at, nullptr);
+    set_timer(Deadline::earlier(deadline(), look_at));
   }
-  // As in sleep(). What has come already rings nobody.
+  // As in sleep(). An answer that came before this store has sent no wake-up.
   request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
   if (outcome == Outcome::kPending && !has_news(std::memory_order_seq_cst)) return;
   const uint64_t one = 1;
@@ -64,7 +69,7 @@ void Channel::State::disarm() noexcept {
   timerfd_settime(timer.get(), 0, &never, nullptr);
   if (is_event_raised || is_cancelled.load(std::memory_order_relaxed)) clear_event();
   try {
-    // A ring that is still to come makes the descriptor readable once for nothing; the next poll() takes it away, or hush().
+    // A ring that is still to come makes the descriptor readable once more; the next poll() takes it away, or hush().
     bool is_gone = !socket;
     read_socket(&is_gone);
     if (is_gone) socket.close();  // it would stay readable

@@ -85,12 +85,25 @@ Outcome Channel::State::sleep() {
   }
 }
 
+void Channel::State::wait_for_connection() {
+  if (is_cancelled.load(std::memory_order_seq_cst)) {
+    give_up(Outcome::kCancelled);
+  } else if (go_on_connecting()) {
+    send();
+  } else {
+    const int fds[2] = {handshake->fd(), cancel_event()};
+    if (is_cancelled.load(std::memory_order_seq_cst)) return;  // see cancel_number
+    if (wait_readable(fds, 2, Deadline::earlier(handshake->next(), look_until)) & 2u) clear_event();
+  }
+}
+
 Outcome Channel::State::wait(Deadline end) {
   if (fork.is_forked()) throw_forked();
   look_until = end;
   try {
     while (outcome == Outcome::kPending) {
-      if (spin()) accept();
+      if (handshake) wait_for_connection();
+      else if (spin()) accept();
       else sleep();
       if (outcome == Outcome::kPending && look_until.passed()) break;
     }
@@ -108,22 +121,32 @@ Outcome Channel::State::poll() {
     return outcome;
   }
   try {
+    if (handshake) {
+      if (event) clear_event();  // of an earlier cancel; one of this call has stored `is_cancelled` before
+      if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
+      if (go_on_connecting()) send();
+      if (is_armed) arm();
+      return outcome;
+    }
     if (has_news(std::memory_order_acquire)) {
       accept();
       if (is_armed) arm();  // for a request that was sent just now
       return outcome;
     }
     if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
-    if (!is_armed && ++polls % kPollsPerLook != 0) return outcome;
-    const int fds[2] = {socket.fd(), pidfd.get()};
-    const unsigned ready = wait_readable(fds, 2, at_once());
+    if (!is_armed && ++polls % kPollsPerLook != 0 && !Deadline::earlier(look_at, deadline()).passed()) return outcome;
+    const int fds[3] = {socket.fd(), pidfd.get(), event.get()};
+    const unsigned ready = wait_readable(fds, 3, at_once());
     bool is_gone = false;
-    if (ready) read_socket(&is_gone);
+    if (ready & 4u) clear_event();  // of an earlier cancel, which would keep the descriptor readable
+    if (ready & 3u) read_socket(&is_gone);
     if (is_gone || (ready & 2u) != 0) on_death();
     else if (has_news(std::memory_order_acquire)) accept();
+    else if (is_cancelled.load(std::memory_order_seq_cst)) give_up(Outcome::kCancelled);
     else if (deadline().passed()) give_up(Outcome::kTimedOut);
-    else if (is_armed && look_at.passed() && is_lost()) on_death();
+    else if (look_at.passed() && is_lost()) on_death();
     if (is_armed) arm();  // still, or for a request that was sent just now
+    else if (look_at.passed()) look_at = Deadline::after(kLookAtProcess);
     return outcome;
   } catch (...) {
     end_call();

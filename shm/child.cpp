@@ -172,6 +172,7 @@ bool Child::is_over(Deadline deadline) {
 }
 
 void Child::signal(int number) noexcept {
+  if (pid_ <= 0) return;
   if (pidfd_) syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
   else kill(pid_, number);  // not reaped yet, so the number is still its own
 }

@@ -28,6 +28,9 @@ class Child {
   // SIGTERM, SIGKILL after `patience_ns`, and reaps it.
   void end(int64_t patience_ns);
 
+  // Sends it a signal while it runs.
+  void signal(int number) noexcept;
+
   // In a forked process, where it is a sibling.
   void forget() noexcept { pid_ = 0; }
 
@@ -35,7 +38,6 @@ class Child {
   const std::string& obituary() const noexcept { return obituary_; }
 
  private:
-  void signal(int number) noexcept;
   void reap(bool wait);
   pid_t pid_ = 0;
   Fd pidfd_;

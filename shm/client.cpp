@@ -47,7 +47,7 @@ Client::Client(std::unique_ptr<Endpoint> endpoint, const ClientOptions& options)
   shared_->endpoint = std::move(endpoint);
   shared_->options = options;
   const Connection connection =
-      shake_hands(*shared_->endpoint, Wish(), Deadline::after(options.wait_ns), Deadline::after(options.timeout_ns));
+      shake_hands(*shared_->endpoint, Wish(), Deadline::after(options.wait_ns), Deadline::never(), options.timeout_ns);
   const Welcome& welcome = connection.welcome;
   Served& served = shared_->served;
   read_manifest(connection, &served);
@@ -101,11 +101,11 @@ std::unique_ptr<Channel> Client::borrow_idle(uint64_t request_bytes, uint64_t re
   return nullptr;
 }
 
-std::unique_ptr<Channel> Client::borrow(uint64_t request_bytes, uint64_t response_bytes, Deadline deadline) {
+std::unique_ptr<Channel> Client::borrow(uint64_t request_bytes, uint64_t response_bytes, Deadline deadline, const std::atomic<bool>* stop) {
   if (std::unique_ptr<Channel> idle = borrow_idle(request_bytes, response_bytes)) return idle;
   auto state = std::make_unique<Channel::State>(shared_, round_up(request_bytes, shared_->served.max_request_bytes),
                                                 round_up(response_bytes, shared_->served.max_response_bytes));
-  state->connect(deadline, Deadline::after(shared_->options.wait_ns));
+  state->connect(deadline, stop);
   return std::unique_ptr<Channel>(new Channel(std::move(state)));
 }
 
@@ -143,7 +143,7 @@ uint64_t Channel::request_bytes() const noexcept { return state_->request_bytes;
 const unsigned char* Channel::response() const noexcept { return state_->response_slot(); }
 uint64_t Channel::response_bytes() const noexcept { return state_->granted; }
 
-void Channel::publish(bool same_layout, int64_t timeout_ns, bool will_poll_fd) { state_->publish(same_layout, timeout_ns, will_poll_fd); }
+void Channel::publish(bool same_layout, int64_t timeout_ns, Awaited awaited) { state_->publish(same_layout, timeout_ns, awaited); }
 Outcome Channel::poll() { return state_->poll(); }
 Outcome Channel::wait(Deadline until) { return state_->wait(until); }
 bool Channel::is_free() { return state_->is_free(static_cast<bool>(state_->epoll)); }

@@ -33,7 +33,7 @@ struct Served {
 
 struct ClientOptions {
   int64_t wait_ns = 0;  // how long to wait for a server that is still starting: at open and when it restarts
-  int64_t timeout_ns = INT64_C(30) * 1000 * 1000 * 1000;  // for handshakes that have no call's deadline
+  int64_t timeout_ns = INT64_C(30) * 1000 * 1000 * 1000;  // for a server that is there to answer a handshake
   size_t max_idle = 64;                                   // connections kept for the next borrower
 };
 
@@ -55,8 +55,8 @@ class Client {
   std::string model_id() const;
 
   // A channel whose slots hold at least so many bytes: an idle one, or a new connection. Its memory holds anything.
-  // Throws as the constructor, and CONTRACT_CHANGED, FORKED, OUT_OF_RANGE (beyond the server's limits).
-  std::unique_ptr<Channel> borrow(uint64_t request_bytes, uint64_t response_bytes, Deadline deadline);
+  // Throws as the constructor, and CONTRACT_CHANGED, FORKED, OUT_OF_RANGE (beyond the server's limits), CANCELLED (soon after `stop` was set).
+  std::unique_ptr<Channel> borrow(uint64_t request_bytes, uint64_t response_bytes, Deadline deadline, const std::atomic<bool>* stop = nullptr);
 
   // An idle one, without waiting; nullptr where there is none.
   std::unique_ptr<Channel> borrow_idle(uint64_t request_bytes, uint64_t response_bytes);
@@ -74,6 +74,13 @@ class Client {
 std::string fetch_status(Endpoint& endpoint, Deadline patience, Deadline deadline);
 
 enum class Outcome { kPending, kAnswered, kTimedOut, kCancelled };
+
+// How the answer to a request is awaited.
+enum class Awaited {
+  kAtOnce,  // by a wait() that follows
+  kLater,   // by wait() or poll(), some time; the clock of the deadline starts now
+  kByFd,    // by poll(), when fd() is readable
+};
 
 // A successful answer. Tensors and memory are valid until the next publish; the server may change the memory, not the tensors.
 struct Answer {
@@ -98,15 +105,14 @@ class Channel {
   const unsigned char* response() const noexcept;
   uint64_t response_bytes() const noexcept;
 
-  // Sends what is in request(). `same_layout`: the table is what it was at the publish before; the channel knows when the server must read it all the same.
-  // timeout_ns below 0 is none; the clock starts here. Where the late answer to a call that was given up is still to come, sending waits for that, inside
-  // poll() or wait(), within the timeout. Connects again where the server is gone. With `will_poll_fd` the answer will be awaited by fd(), so nothing
-  // here or in poll() blocks for long: a new connection gets 200 ms, and a server that is still starting is not waited for.
+  // Sends what is in request(), without waiting. `same_layout`: the table is what it was at the publish before; the channel knows when the server must
+  // read it all the same. timeout_ns below 0 is none. Where the late answer to a call that was given up is still to come, or the server is gone, poll()
+  // and wait() send the request later, within the timeout: after that answer, or over a new connection, for which they wait as the options say.
   // Throws UNREACHABLE, TIMEOUT (of a handshake), DENIED, BUSY, CONTRACT_CHANGED, PROTOCOL, OUT_OF_MEMORY, OUT_OF_RANGE, FORKED.
-  void publish(bool same_layout, int64_t timeout_ns, bool will_poll_fd = false);
+  void publish(bool same_layout, int64_t timeout_ns, Awaited awaited = Awaited::kAtOnce);
 
   // Looks, and does not block. kTimedOut and kCancelled give the call up: the server is told, and its late answer will be dropped.
-  // Throws PEER_DIED, PROTOCOL, FORKED, and what publish throws: a request that the dead server never took is sent to its successor.
+  // Throws PEER_DIED, and as publish: a request that the dead server never took is sent to its successor.
   Outcome poll();
 
   // Polls for a while, then sleeps, until it is not kPending, or until `until`. Throws as poll.
@@ -125,7 +131,7 @@ class Channel {
   // From any thread: the call under way ends with kCancelled, without waiting for the server. Nothing where none is.
   void cancel() noexcept;
 
-  // Readable when poll() has news of what was published with will_poll_fd; poll() makes it unreadable. Made on first use, before that publish.
+  // Readable when poll() has news of what was published with kByFd; poll() makes it unreadable. Made on first use, before that publish.
   int fd();
 
   // While no call is under way: makes fd() unreadable, where the server rang late, or ended.

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <optional>
 
 #include "error.h"
 #include "fault.h"
@@ -15,6 +14,11 @@
 
 namespace sidecall::shm {
 namespace {
+
+constexpr int64_t kFirstPause = 2 * 1000 * 1000;
+constexpr int64_t kLongestPause = 50 * 1000 * 1000;
+constexpr int64_t kLongestPauseForReady = 10 * 1000 * 1000;  // for a server that is there, or is being started
+constexpr int64_t kLookAtStop = 20 * 1000 * 1000;
 
 // A server may round up what it grants, but not choose how much of our address space and memory it takes.
 bool is_fair_grant(uint64_t granted, uint64_t wanted) {
@@ -118,44 +122,86 @@ void read_answer(const std::string& label, const char* buffer, Received* receive
   take_descriptors(received, wish, connection);
 }
 
-// One attempt. Throws as shake_hands; `is_hang_up` tells an UNREACHABLE by a server that was there.
-Connection try_once(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline, bool* is_hang_up) {
-  Connection connection;
-  connection.socket = endpoint.connect(patience, deadline);
-  const Hello hello = hello_for(wish);
-  char buffer[sizeof(Refused) + kMaxRefusal + 1];
-  connection.socket.send(&hello, sizeof hello);  // may fail where the server has refused already, and closed
-  fault_point("client.hello");
-  Received received = connection.socket.receive(buffer, sizeof buffer, deadline);
-  if (received.kind == Received::kNothing)
-    throw Error(SIDECALL_TIMEOUT, "'" + endpoint.label() + "': the server did not answer the handshake in time" + endpoint.obituary());
-  *is_hang_up = received.kind != Received::kMessage;
-  if (*is_hang_up)
-    throw Error(SIDECALL_UNREACHABLE, "'" + endpoint.label() + "': the server hung up during the handshake" + endpoint.obituary());
-  read_answer(endpoint.label(), buffer, &received, wish, &connection);
-  fault_point("client.welcomed");
-  return connection;
-}
-
 }  // namespace
 
-Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline) {
-  int64_t pause = 2 * 1000 * 1000;
-  int num_hang_ups = 0;
+Handshake::Handshake(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline, int64_t answer_ns)
+    : endpoint_(endpoint),
+      wish_(wish),
+      patience_(patience),
+      deadline_(deadline),
+      dial_until_(Deadline::earlier(deadline, Deadline::later(patience, Deadline::after(answer_ns)))),
+      answer_ns_(answer_ns),
+      pause_ns_(kFirstPause) {}
+
+bool Handshake::step() {
   while (true) {
     bool is_hang_up = false;
     try {
-      return try_once(endpoint, wish, patience, deadline, &is_hang_up);
+      return (connection_.socket || dial()) && read(&is_hang_up);
     } catch (const Error& error) {
-      if (is_hang_up) ++num_hang_ups;
-      const bool again = error.status == SIDECALL_UNREACHABLE && endpoint.has_successor(is_hang_up ? num_hang_ups : 0);
-      if (!may_come_later(error.status) || deadline.passed()) throw;
-      if (again) continue;
-      if (patience.passed() || !endpoint.is_worth_waiting()) throw;
+      connection_ = Connection();
+      if (!tries_again(error, is_hang_up)) throw;
     }
-    sleep_until(Deadline::earlier(Deadline::after(pause), Deadline::earlier(patience, deadline)));
-    pause = std::min<int64_t>(pause * 2, 50 * 1000 * 1000);
   }
+}
+
+bool Handshake::dial() {
+  if (!pause_until_.passed()) return false;
+  Error not_yet(SIDECALL_TIMEOUT, "");
+  connection_.socket = endpoint_.connect(deadline_, &started_, &not_yet);
+  if (!connection_.socket) {
+    if (dial_until_.passed()) throw Error(std::move(not_yet));
+    pause(dial_until_, kLongestPauseForReady);
+    return false;
+  }
+  answer_by_ = Deadline::earlier(deadline_, Deadline::after(answer_ns_));
+  const Hello hello = hello_for(wish_);
+  connection_.socket.send(&hello, sizeof hello);  // may fail where the server has refused already, and closed
+  fault_point("client.hello");
+  return true;
+}
+
+bool Handshake::read(bool* is_hang_up) {
+  char buffer[sizeof(Refused) + kMaxRefusal + 1];
+  Received received = connection_.socket.receive(buffer, sizeof buffer);
+  if (received.kind == Received::kNothing) {
+    if (!answer_by_.passed()) return false;
+    throw Error(SIDECALL_TIMEOUT, "'" + endpoint_.label() + "': the server did not answer the handshake in time" + endpoint_.obituary(Deadline::after(0)));
+  }
+  *is_hang_up = received.kind != Received::kMessage;
+  if (*is_hang_up)
+    throw Error(SIDECALL_UNREACHABLE, "'" + endpoint_.label() + "': the server hung up during the handshake" + endpoint_.obituary(deadline_));
+  read_answer(endpoint_.label(), buffer, &received, wish_, &connection_);
+  fault_point("client.welcomed");
+  return true;
+}
+
+bool Handshake::tries_again(const Error& error, bool is_hang_up) {
+  if (is_hang_up) ++num_hang_ups_;
+  const bool has_successor = error.status == SIDECALL_UNREACHABLE && endpoint_.has_successor(is_hang_up ? num_hang_ups_ : 0, deadline_);
+  if (!may_come_later(error.status) || deadline_.passed()) return false;
+  if (has_successor) return true;
+  if (patience_.passed() || !endpoint_.is_worth_waiting()) return false;
+  pause(Deadline::earlier(patience_, deadline_), kLongestPause);
+  return true;
+}
+
+void Handshake::pause(Deadline end, int64_t longest_ns) {
+  pause_ns_ = std::min(pause_ns_, longest_ns);
+  pause_until_ = Deadline::earlier(Deadline::after(pause_ns_), end);
+  pause_ns_ *= 2;
+}
+
+Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline, int64_t answer_ns,
+                       const std::atomic<bool>* stop) {
+  Handshake handshake(endpoint, wish, patience, deadline, answer_ns);
+  while (!handshake.step()) {
+    // Relaxed: a hint that is looked at again and again.
+    if (stop != nullptr && stop->load(std::memory_order_relaxed)) throw Error(SIDECALL_CANCELLED, "the run was cancelled");
+    const int fd = handshake.fd();
+    wait_readable(&fd, 1, stop == nullptr ? handshake.next() : Deadline::earlier(handshake.next(), Deadline::after(kLookAtStop)));
+  }
+  return handshake.take();
 }
 
 std::string model_id_of(const Welcome& welcome) {

@@ -4,7 +4,6 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
 
 #include "error.h"
@@ -21,26 +20,20 @@ class SocketEndpoint final : public Endpoint {
   const std::string& label() const noexcept override { return label_; }
 
   // One of several workers: its supervisor hears the same hang-up and gives the next connection to another.
-  bool has_successor(int num_hang_ups) override { return num_hang_ups > 0 && num_hang_ups < kMostHangUps; }
+  bool has_successor(int num_hang_ups, Deadline) override { return num_hang_ups > 0 && num_hang_ups < kMostHangUps; }
 
-  Socket connect(Deadline patience, Deadline deadline) override {
-    int64_t pause = 2 * 1000 * 1000;
-    while (true) {
-      int error_number = ENOENT;
-      const bool is_there = !is_default_ || check_default_folder(path_, false);
-      Fd fd = is_there ? connect_to(path_, &error_number) : Fd();
-      if (fd) return admit(std::move(fd));
-      // EAGAIN: somebody listens, but has too many connections to accept yet.
-      const Deadline end = error_number == EAGAIN ? deadline : Deadline::earlier(patience, deadline);
-      if (!may_come(error_number) || end.passed()) fail(error_number);
-      sleep_until(Deadline::earlier(Deadline::after(pause), end));
-      pause = std::min<int64_t>(pause * 2, 50 * 1000 * 1000);
-    }
+  Socket connect(Deadline, uint64_t*, Error* not_yet) override {
+    int error_number = ENOENT;
+    const bool is_there = !is_default_ || check_default_folder(path_, false);
+    Fd fd = is_there ? connect_to(path_, &error_number) : Fd();
+    if (fd) return admit(std::move(fd));
+    if (error_number != EAGAIN) fail(error_number);
+    // A server listens, but has too many connections to accept yet.
+    *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the server did not accept the connection in time");
+    return Socket();
   }
 
  private:
-  static bool may_come(int error_number) { return error_number == ENOENT || error_number == ECONNREFUSED || error_number == EAGAIN; }
-
   Socket admit(Fd fd) const {
     if (is_default_ && peer_credentials(fd.get()).uid != geteuid())
       throw Error(SIDECALL_DENIED, "'" + label_ + "': expected a server of this user, got one of another");
@@ -54,8 +47,6 @@ class SocketEndpoint final : public Endpoint {
         throw Error(SIDECALL_UNREACHABLE, start + "nobody serves it (no such socket)");
       case ECONNREFUSED:
         throw Error(SIDECALL_UNREACHABLE, start + "nobody serves it (nobody listens on its socket)");
-      case EAGAIN:
-        throw Error(SIDECALL_TIMEOUT, start + "the server did not accept the connection in time");
       case EPROTOTYPE:
         throw Error(SIDECALL_PROTOCOL, start + "expected a SEQPACKET socket, got one of another type");
       case EACCES:

@@ -20,6 +20,11 @@ struct Error : std::exception {
   std::string name, expected, got, message;
 };
 
+// Whether a server may answer a request with this status: a failure, and none of those that tell a caller about its own handle.
+inline bool is_failure(int32_t status) noexcept {
+  return status != SIDECALL_OK && status != SIDECALL_NOT_RUN && status != SIDECALL_PENDING;
+}
+
 // The peer did what PROTOCOL.md forbids.
 [[noreturn]] void violation(const std::string& what);
 

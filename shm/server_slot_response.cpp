@@ -51,7 +51,7 @@ void ServerSlot::handle(Session* session) {
   } catch (...) {
     failure_ = Error(SIDECALL_INTERNAL, "the server's handler threw what is no exception of C++");
   }
-  if (failure_ && failure_->status == SIDECALL_OK) failure_->status = SIDECALL_INTERNAL;
+  if (failure_ && !is_failure(failure_->status)) failure_->status = SIDECALL_INTERNAL;
 }
 
 Tensor ServerSlot::shape(size_t index, const int64_t* dims, uint32_t rank, bool is_string, uint64_t text_bytes) const {

@@ -23,6 +23,7 @@ class Deadline {
   static Deadline never() noexcept { return Deadline(INT64_MAX); }
   static Deadline after(int64_t ns) noexcept;  // below 0 is never
   static Deadline earlier(Deadline a, Deadline b) noexcept { return a.at_ < b.at_ ? a : b; }
+  static Deadline later(Deadline a, Deadline b) noexcept { return a.at_ < b.at_ ? b : a; }
 
   bool is_never() const noexcept { return at_ == INT64_MAX; }
   int64_t at_ns() const noexcept { return at_; }

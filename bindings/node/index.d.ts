@@ -78,7 +78,7 @@ export interface OpenOptions {
   extra?: 'error' | 'ignore'
   /** The deadline of every run that sets none of its own, in milliseconds; default none in process, 30 s in another one. */
   timeoutMs?: number
-  /** How long to wait for a server that is still starting, at open and when it restarts, in milliseconds; default 0. */
+  /** How long to wait for a server that is still starting, at open and in every call when it restarts, in milliseconds; default 0. A call waits within its deadline. */
   waitMs?: number
   /** Lets the URI start with `exec:`. Leave false where URIs may come from outside. */
   allowExec?: boolean

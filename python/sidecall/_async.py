@@ -7,8 +7,6 @@ import asyncio
 import threading
 from typing import TYPE_CHECKING, Any
 
-from sidecall import errors
-
 if TYPE_CHECKING:
     from sidecall import _backend
 
@@ -28,12 +26,12 @@ async def finish(pending: _backend.Pending) -> Any:
             raise
         loop.remove_reader(pending.fd)
         try:
-            return pending.result()
-        except errors.Busy:
-            continue  # another process may ring for nothing
+            is_over = pending.finish()  # False: the descriptor may become readable without an outcome
         except TimeoutError:
             reap(pending)
             raise
+        if is_over:
+            return pending.result()
 
 
 def _wake(over: asyncio.Future[None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sidecall import errors
-from sidecall._cffi_header import NULL, CallError, encoded, ffi, lib, new_view
+from sidecall._cffi_header import NULL, CallError, constants, encoded, ffi, lib, new_view
 from sidecall._cffi_values import Refused, Spec, array_of, get_value, pack, set_value, view_of
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sidecall._cffi import Model
 
 _COPY_BYTES = 16 * 1024  # above this an array is read in place
+_PENDING = constants["SIDECALL_PENDING"]
 
 
 class Slot:
@@ -96,10 +97,18 @@ class Pending:
         self._slot.start(timeout_ns)
         self._is_started = True
 
+    def finish(self) -> bool:
+        if self._slot is None:
+            raise errors.NotRun("the run has no outcome left")
+        status = lib.sidecall_call_finish(self._slot.call, 0, self._slot.error.struct)
+        if status == _PENDING:
+            return False
+        self._slot.error.check(status)
+        return True
+
     def result(self) -> Any:
         if self._slot is None:
             raise errors.NotRun("the run has no outcome left")
-        self._slot.error.check(lib.sidecall_call_finish(self._slot.call, 0, self._slot.error.struct))
         self._slot = None
         return self._collect()
 

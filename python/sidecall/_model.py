@@ -47,7 +47,8 @@ def open(
     onnxruntime  path of the ONNX Runtime library; by default SIDECALL_ONNXRUNTIME, else one that this process has loaded, else that of the
                  installed package, which is not imported
     timeout      seconds that each call may take unless it says otherwise; None waits forever, and 30 seconds for another process
-    wait         seconds to wait for a server that is still starting; None waits forever
+    wait         seconds to wait for a server that is still starting: at open, and in every call when it restarts, within the call's own timeout;
+                 None waits forever
     allow_exec   True lets `path` start with exec:; leave it where paths may come from outside
     backend      "native", or "cffi" where the compiled module cannot be used; SIDECALL_PYTHON_BACKEND by default
 

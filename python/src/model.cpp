@@ -215,9 +215,16 @@ void Pending::start(int64_t timeout_ns) {
   is_started_ = true;
 }
 
+bool Pending::finish() {
+  if (slot_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
+  const sidecall_status status = sidecall_call_finish(slot_->call(), 0, slot_->error().get());
+  if (status == SIDECALL_PENDING) return false;
+  slot_->error().check(status);
+  return true;
+}
+
 py::object Pending::result() {
   if (slot_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
-  slot_->error().check(sidecall_call_finish(slot_->call(), 0, slot_->error().get()));
   return model_->collect(std::move(slot_), kind_, outputs_);
 }
 

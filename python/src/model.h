@@ -37,6 +37,7 @@ class Pending {
   bool is_started() const noexcept { return is_started_; }
   void start(int64_t timeout_ns);  // waits, without the GIL
   int fd() const noexcept { return fd_; }
+  bool finish();
   py::object result();
   void cancel() noexcept;
   // Waits, without the GIL, until the engine has let go of the memory.

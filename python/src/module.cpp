@@ -67,6 +67,7 @@ void add_model(py::module_& module) {
       .def_property_readonly("fd", &Pending::fd)
       .def_property_readonly("is_started", &Pending::is_started)
       .def("start", &Pending::start, py::arg("timeout_ns"))
+      .def("finish", &Pending::finish)
       .def("result", &Pending::result)
       .def("cancel", &Pending::cancel)
       .def("close", &Pending::close);

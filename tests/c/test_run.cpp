@@ -175,7 +175,7 @@ TEST_CASE("a started run ends by itself") {
   do {
     REQUIRE(is_readable(fd, 10000));
     answer = status(sidecall_call_finish(call.get(), 0, error()));
-  } while (answer == "BUSY");  // readable for nothing: the run is in another process
+  } while (answer == "PENDING");  // the descriptor may become readable without an outcome where the run is in another process
   CHECK(answer == "OK");
   CHECK_FALSE(is_readable(fd, 0));
   CHECK(call.output(0).size() == kWidth);
@@ -188,9 +188,13 @@ TEST_CASE("finish looks, waits and answers") {
   Call call(model, kWidth);
   support::give_rounds(call, 30000, kWidth);
   call.start();
-  CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "BUSY");
+  CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "PENDING");
+  CHECK(last().status == SIDECALL_PENDING);
+  CHECK(last().retryable == 1);
+  CHECK(std::string(last().message) == "the run that was started is not over yet; ask again");
+  CHECK(sidecall_call_is_busy(call.get()) == 1);
   const Stopwatch watch;
-  CHECK(status(sidecall_call_finish(call.get(), 20 * kMillisecond, error())) == "BUSY");
+  CHECK(status(sidecall_call_finish(call.get(), 20 * kMillisecond, error())) == "PENDING");
   CHECK(watch.seconds() > 0.015);
   CHECK(status(sidecall_call_finish(call.get(), -2, error())) == "INVALID_ARGUMENT");
   CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "OK");
@@ -227,16 +231,63 @@ TEST_CASE("an event loop gets its call back after a deadline without blocking") 
   support::give_rounds(call, kLong, kWidth);
   call.start(20 * kMillisecond);
   const Stopwatch watch;
-  std::string answer;
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  int num_outcomes = 0;
   do {
     REQUIRE(is_readable(fd, 5000));
-    answer = status(sidecall_call_finish(call.get(), 0, error()));
-    REQUIRE((answer == "TIMEOUT" || answer == "NOT_RUN" || answer == "BUSY"));  // BUSY: the run is in another process
-    sidecall_view view = SIDECALL_VIEW_INIT;
-    answer = status(sidecall_call_input(call.get(), 0, &view, error()));
-  } while (answer == "BUSY" && watch.seconds() < 5);
-  CHECK(answer == "OK");
+    const std::string answer = status(sidecall_call_finish(call.get(), 0, error()));
+    REQUIRE((answer == "PENDING" || answer == "TIMEOUT" || answer == "NOT_RUN"));
+    num_outcomes += answer == "TIMEOUT" ? 1 : 0;
+  } while ((num_outcomes == 0 || call.is_busy()) && watch.seconds() < 5);
+  CHECK(num_outcomes == 1);
+  CHECK_FALSE(call.is_busy());
+  CHECK(status(sidecall_call_input(call.get(), 0, &view, error())) == "OK");
   require_runs(call);
+}
+
+TEST_CASE("a run that was given up keeps its memory until the engine has let go, and has one outcome") {
+  const Model model = support::open("slow.onnx");
+  for (const bool is_cancelled : {false, true}) {
+    Call call(model, kWidth);
+    support::give_rounds(call, kLong, kWidth);
+    call.start(is_cancelled ? -1 : 20 * kMillisecond);
+    if (is_cancelled) call.cancel();
+    CHECK(status(sidecall_call_finish(call.get(), -1, error())) == (is_cancelled ? "CANCELLED" : "TIMEOUT"));
+    const Stopwatch watch;
+    while (call.is_busy() && watch.seconds() < 5) {
+      CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");
+      std::this_thread::yield();
+    }
+    CHECK_FALSE(call.is_busy());
+    CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "NOT_RUN");
+    double value = 0;
+    CHECK(status(sidecall_call_get_f64(call.get(), 0, 0, &value, error())) == "NOT_RUN");
+    require_runs(call);
+  }
+}
+
+TEST_CASE("finish waits until the engine of this process has let go of a run that was given up") {
+  const Model model = support::open("slow.onnx");
+  Call call(model, kWidth);
+  support::give_rounds(call, kLong, kWidth);
+  call.start(20 * kMillisecond);
+  CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "TIMEOUT");
+  CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "NOT_RUN");
+  if (!support::is_shm()) CHECK_FALSE(call.is_busy());
+}
+
+TEST_CASE("a call is busy while it runs") {
+  CHECK(sidecall_call_is_busy(nullptr) == 0);
+  const Model model = support::open("slow.onnx");
+  Call call(model, kWidth);
+  CHECK_FALSE(call.is_busy());
+  support::give_rounds(call, 2000, kWidth);
+  call.start();
+  CHECK(call.is_busy());
+  CHECK(call.finish());
+  CHECK_FALSE(call.is_busy());
+  call.run();
+  CHECK_FALSE(call.is_busy());
 }
 
 TEST_CASE("a started run is cancelled") {

@@ -5,6 +5,7 @@
 #include <array>
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -48,14 +49,12 @@ struct Fixture {
   }
 };
 
-// The last outcome of a run that was given up: its owner polls until the other end lets go.
-std::string await_release(Fixture* f, int fd) {
-  std::string outcome, last_outcome;
-  while ((outcome = f->finish(0)) != "NOT_RUN") {
-    last_outcome = outcome;
-    if (outcome == "TIMEOUT" || outcome == "CANCELLED") is_readable(fd, 20);
+// After a run was given up: its owner polls until the other end lets go, and gets no other outcome meanwhile.
+void await_release(Fixture* f, int fd) {
+  while (f->call.is_busy()) {
+    CHECK(f->finish(0) == "NOT_RUN");
+    is_readable(fd, 20);
   }
-  return last_outcome;
 }
 
 }  // namespace
@@ -82,12 +81,12 @@ TEST_CASE("a started run is over when its descriptor says so") {
   for (int round = 0; round < 3; ++round) {
     f.gate.close();
     f.call.start();
-    CHECK(f.finish(0) == "BUSY");
-    CHECK(f.finish(2 * kMillisecond) == "BUSY");
+    CHECK(f.finish(0) == "PENDING");
+    CHECK(f.finish(2 * kMillisecond) == "PENDING");
     CHECK(f.run(-1) == "BUSY");
     f.gate.open();
-    std::string outcome = "BUSY";
-    while (outcome == "BUSY") {
+    std::string outcome = "PENDING";
+    while (outcome == "PENDING") {
       CHECK(is_readable(fd, 20000));
       outcome = f.finish(0);
     }
@@ -155,18 +154,20 @@ TEST_CASE("the deadline of a started run makes its descriptor readable, and so d
   Fixture f(false);
   const int fd = f.fd();
   f.call.start(20 * kMillisecond);
-  std::string outcome = "BUSY";
-  while (outcome == "BUSY") {
+  std::string outcome = "PENDING";
+  while (outcome == "PENDING") {
     REQUIRE(is_readable(fd, 20000));
     outcome = f.finish(0);
   }
   CHECK(outcome == "TIMEOUT");
+  CHECK(f.call.is_busy());
   CHECK(status(sidecall_call_reset(f.call.get(), error())) == "BUSY");
-  CHECK(f.finish(0) == "TIMEOUT");
+  CHECK(f.finish(-1) == "NOT_RUN");  // it was taken; finish does not wait for another process
   CHECK_FALSE(is_readable(fd, 10));
   f.gate.open();
   CHECK(is_readable(fd, 20000));
-  CHECK(await_release(&f, fd) == "TIMEOUT");
+  await_release(&f, fd);
+  CHECK_FALSE(is_readable(fd, 0));
   CHECK(f.run(-1) == "OK");
   CHECK(doubles(f.call.output(0))[0] == 42);
 }
@@ -181,15 +182,15 @@ TEST_CASE("a run is cancelled from another thread, waited for or polled for") {
       f.gate.await_someone();
       sidecall_call_cancel(f.call.get());
     });
-    std::string outcome = round % 2 == 0 ? f.finish(-1) : "BUSY";
-    while (outcome == "BUSY") {
+    std::string outcome = round % 2 == 0 ? f.finish(-1) : "PENDING";
+    while (outcome == "PENDING") {
       CHECK(is_readable(fd, 20000));
       outcome = f.finish(0);
     }
     other.join();
     CHECK(outcome == "CANCELLED");
     f.gate.open();
-    CHECK(await_release(&f, fd) == "CANCELLED");
+    await_release(&f, fd);
   }
   f.gate.close();
   std::thread other([&] {
@@ -264,6 +265,91 @@ constexpr bool kAnswersMove = true;
 #else
 constexpr bool kAnswersMove = false;
 #endif
+
+TEST_CASE("every kind of call waits for a server that restarts, within its own deadline") {
+  const std::string contract = R"({"format": 1, "model": {},
+    "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
+    "outputs": [{"name": "prediction", "role": "prediction", "type": "float64", "width": 1}]})";
+  const std::string address = fresh_address();
+  const auto serve_it = [&] { return std::make_unique<FunctionServer>(address, "", double_it, contract); };
+  auto server = serve_it();
+  sidecall::Options options;
+  options.wait_ns = 20000 * kMillisecond;
+  const Model model(address, options);
+  options.timeout_ns = 50 * kMillisecond;
+  const Model hasty(address, options);
+
+  const auto finish = [](Call& call, int fd) {
+    while (fd >= 0 ? !call.finish(0) : !call.finish(5 * kMillisecond))
+      if (fd >= 0) REQUIRE(is_readable(fd, 20000));
+  };
+  const auto start_anyhow = [](Call& call) {
+    if (!call.try_start(20000 * kMillisecond)) std::thread([&] { call.start(20000 * kMillisecond); }).join();
+  };
+  const std::vector<std::function<void(Call&)>> kinds = {
+      [](Call& call) { call.run(); },
+      [&](Call& call) {
+        call.start(20000 * kMillisecond);
+        finish(call, -1);
+      },
+      [&](Call& call) {
+        const int fd = call.fd();
+        call.start(20000 * kMillisecond);
+        finish(call, fd);
+      },
+      [&](Call& call) {
+        const int fd = call.fd();
+        start_anyhow(call);
+        finish(call, fd);
+      },
+  };
+  for (const bool is_lazy : {false, true}) {
+    for (const bool is_connected : {true, false}) {
+      if (!is_lazy && !is_connected) continue;
+      for (const auto& kind : kinds) {
+        Call call = is_lazy ? Call::lazy(model) : Call(model);
+        *doubles(call.input(0)) = 21;
+        if (is_connected) call.run();
+        server.reset();
+        std::thread restart([&] {
+          std::this_thread::sleep_for(std::chrono::milliseconds(50));
+          server = serve_it();
+        });
+        CHECK_NOTHROW(kind(call));
+        restart.join();
+        CHECK(doubles(call.output(0))[0] == 42);
+      }
+    }
+  }
+  server.reset();
+  std::thread restart([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    server = serve_it();
+  });
+  CHECK(model.predict_json("{\"x\": 2}") == "{\"prediction\":[4]}");
+  restart.join();
+
+  Call idle(model);
+  Call lazy = Call::lazy(model);
+  *doubles(idle.input(0)) = *doubles(lazy.input(0)) = 1;
+  server.reset();
+  const Stopwatch watch;
+  for (Call* call : {&idle, &lazy}) {
+    CHECK(status(sidecall_call_run(call->get(), 50 * kMillisecond, error())) == "UNREACHABLE");
+    std::string outcome = status(sidecall_call_start(call->get(), 50 * kMillisecond, error()));
+    if (outcome == "OK") outcome = status(sidecall_call_finish(call->get(), -1, error()));
+    CHECK(outcome == "UNREACHABLE");
+    std::thread other([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      call->cancel();
+    });
+    CHECK(status(sidecall_call_run(call->get(), -1, error())) == "CANCELLED");
+    other.join();
+  }
+  sidecall_text* text = nullptr;
+  CHECK(status(sidecall_predict_json(hasty.get(), "{\"x\": 1}", 8, &text, error())) == "UNREACHABLE");
+  CHECK(watch.seconds() < 10);
+}
 
 TEST_CASE("a server that is started anew goes unnoticed, inputs and all") {
   const std::string address = fresh_address();

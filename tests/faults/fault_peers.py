@@ -96,8 +96,8 @@ class Peer:
         return next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))
 
 
-def start_server(address: str, fault: str | None = None, **environment: str) -> Peer:
-    return Peer([str(FAULTS / "server"), address], fault, **environment)
+def start_server(address: str, fault: str | None = None, microseconds: int = 0, **environment: str) -> Peer:
+    return Peer([str(FAULTS / "server"), address, str(microseconds)], fault, **environment)
 
 
 def start_client(language: str, address: str, calls: int, timeout_ms: int = 500, fault: str | None = None, **environment: str) -> Peer:

@@ -79,6 +79,8 @@ def command() -> str:
 def words_of(kind: str, model: str, path: Path) -> list[str]:
     if kind == "toy":
         return [sys.executable, str(HERE / "server.py"), str(path), *model.split()]
+    if kind == "misbehaving":
+        return [sys.executable, str(HERE / "misbehaving.py"), str(path), model]
     if kind == "python":
         return [sys.executable, str(HERE / "app.py"), f"shm:{path}", *([str(MODELS / model)] if model else [])]
     return [command(), "serve", str(MODELS / model), "--at", f"shm:{path}"]

@@ -217,6 +217,8 @@ class Connection:
 
 
 class Server:
+    accepted = Connection  # what becomes of an accepted socket
+
     def __init__(self, path: Path, delay: float, signature: str):
         self.path, self.delay, self.calls = path, delay, 0
         described = {
@@ -294,7 +296,7 @@ class Server:
         if uid not in (os.getuid(), 0):
             sock.close()
             return
-        self.connections[sock.fileno()] = Connection(self, sock)
+        self.connections[sock.fileno()] = self.accepted(self, sock)
         self.poll.register(sock, select.POLLIN)
 
     def _close(self, connection: Connection) -> None:

@@ -194,7 +194,7 @@ TEST_CASE("an event loop waits on the descriptor") {
     }
   });
   for (int i = 0; i < 3; ++i) {
-    pair.channel->publish(false, 5 * kSecond, true);
+    pair.channel->publish(false, 5 * kSecond, Awaited::kByFd);
     Outcome outcome = Outcome::kPending;
     while (outcome == Outcome::kPending) {
       REQUIRE(is_readable(fd, 5000));
@@ -204,14 +204,14 @@ TEST_CASE("an event loop waits on the descriptor") {
     CHECK(is_right(pair.channel->take(), 3));
   }
   CHECK(serving.join().empty());
-  pair.channel->publish(false, 20 * kMillisecond, true);
+  pair.channel->publish(false, 20 * kMillisecond, Awaited::kByFd);
   REQUIRE(is_readable(fd, 5000));
   Outcome outcome = pair.channel->poll();
   while (outcome == Outcome::kPending) outcome = pair.channel->poll();
   CHECK(outcome == Outcome::kTimedOut);
   CHECK(!is_readable(fd, 0));
   // The next one is not sent before the late answer has come, and the descriptor tells both.
-  pair.channel->publish(false, 5 * kSecond, true);
+  pair.channel->publish(false, 5 * kSecond, Awaited::kByFd);
   CHECK(pair.channel->poll() == Outcome::kPending);
   Beside late([&] { pair.peer.serve(2); });
   outcome = Outcome::kPending;
@@ -222,7 +222,7 @@ TEST_CASE("an event loop waits on the descriptor") {
   CHECK(outcome == Outcome::kAnswered);
   CHECK(is_right(pair.channel->take(), 3));
   CHECK(late.join().empty());
-  pair.channel->publish(false, -1, true);
+  pair.channel->publish(false, -1, Awaited::kByFd);
   pair.channel->cancel();
   REQUIRE(is_readable(fd, 5000));
   CHECK(pair.channel->poll() == Outcome::kCancelled);

@@ -248,7 +248,7 @@ TEST_CASE("a refusal before HELLO arrives, whatever became of HELLO") {
   struct Refusing final : Endpoint {
     const std::string name = "shm:refusing";
     const std::string& label() const noexcept override { return name; }
-    Socket connect(Deadline, Deadline) override {
+    Socket connect(Deadline, uint64_t*, Error*) override {
       Socket ours, theirs;
       Socket::pair(&ours, &theirs);
       refuse(&theirs, SIDECALL_OUT_OF_MEMORY, "no file descriptors left");

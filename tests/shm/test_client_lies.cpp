@@ -58,15 +58,15 @@ int32_t table_with(const std::function<void(TensorEntry&)>& change) {
   });
 }
 
-int32_t fail_with(const std::function<void(ErrorRecord&)>& change) {
+int32_t fail_with(const std::function<void(ErrorRecord&)>& change, int32_t status = SIDECALL_ENGINE) {
   return call_against([&](Peer& peer) {
     ErrorRecord record{};
-    record.status = SIDECALL_ENGINE;
+    record.status = status;
     record.row = -1;
     change(record);
     std::memcpy(peer.response_slot(), &record, sizeof record);
     ResponseFields fields{};
-    fields.status = SIDECALL_ENGINE;
+    fields.status = status;
     peer.publish(fields);
   });
 }
@@ -211,6 +211,12 @@ TEST_CASE("an error record that is malformed is a violation") {
       [](ErrorRecord& record) { std::memset(record.got, 0xed, 4); },
   };
   for (const auto& lie : lies) CHECK(fail_with(lie) == SIDECALL_PROTOCOL);
+}
+
+TEST_CASE("a status that tells a caller about its own handle is a violation, and every other is an answer") {
+  for (const int32_t status : {SIDECALL_PENDING, SIDECALL_NOT_RUN}) CHECK(fail_with([](ErrorRecord&) {}, status) == SIDECALL_PROTOCOL);
+  for (const int32_t status : {SIDECALL_BUSY, SIDECALL_CANCELLED, SIDECALL_TIMEOUT, SIDECALL_PEER_DIED, 98, -1, INT32_MAX})
+    CHECK(fail_with([](ErrorRecord&) {}, status) == status);
 }
 
 TEST_CASE("a one-shot result that is wrong in any way is a violation") {

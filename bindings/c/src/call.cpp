@@ -174,7 +174,14 @@ sidecall_status sidecall_call_try_start(sidecall_call* call, int64_t timeout_ns,
 }
 
 sidecall_status sidecall_call_finish(sidecall_call* call, int64_t wait_ns, sidecall_error* err) {
-  return guard(err, [&] { use(call).finish(wait_ns); });
+  return guard(err, [&] {
+    if (!use(call).finish(wait_ns)) throw sidecall::Error(SIDECALL_PENDING, "the run that was started is not over yet; ask again");
+  });
+}
+
+int32_t sidecall_call_is_busy(const sidecall_call* call) {
+  // No handle is const: it looks whether the memory of a run that was given up is free by now, and remembers that.
+  return call != nullptr && const_cast<sidecall_call*>(call)->call.is_busy() ? 1 : 0;
 }
 
 sidecall_status sidecall_call_fd(sidecall_call* call, int32_t* out_fd, sidecall_error* err) {

@@ -94,9 +94,9 @@ RouteBinding::Sizes RouteBinding::wanted_sizes() const {
 }
 
 // To a channel with room for everything.
-void RouteBinding::move(shm::Deadline deadline) {
+void RouteBinding::move(shm::Deadline deadline, const std::atomic<bool>* stop) {
   const Sizes sizes = wanted_sizes();
-  adopt(with_core_errors([&] { return shared_->client.borrow(sizes.request, sizes.response, deadline); }));
+  adopt(with_core_errors([&] { return shared_->client.borrow(sizes.request, sizes.response, deadline, stop); }));
 }
 
 // The same, where one is there already.
@@ -142,13 +142,13 @@ bool RouteBinding::is_laid_out() {
 }
 
 // What a request needs before it can be written: room, and a server that does not still read the last one, which must not see another table grow
-// there. Whoever polls must not wait for that, and gets another channel. False when the time is up, or interrupt() came.
-bool RouteBinding::make_ready(shm::Deadline deadline, bool will_poll_fd) {
-  if (!is_laid_out() || (will_poll_fd && !is_free())) move(deadline);
+// there. A call whose owner polls must not wait for that, and gets another channel. False when the time is up, or interrupt() came.
+bool RouteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
+  if (!is_laid_out() || (awaited == shm::Awaited::kByFd && !is_free())) move(deadline, &is_interrupted_);
   return with_core_errors([&] { return channel_->await_free(deadline, is_interrupted_); });
 }
 
-bool RouteBinding::send(int64_t timeout_ns, bool will_poll_fd) {
+bool RouteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
   failure_ = nullptr;
   is_under_way_ = false;
   release_retired();
@@ -156,12 +156,12 @@ bool RouteBinding::send(int64_t timeout_ns, bool will_poll_fd) {
   const bool is_ready = is_laid_out() && (!inputs_.needs_exclusive_write() || with_core_errors([&] { return channel_->is_free(); }));
   if (!is_ready) {
     const shm::Deadline deadline = deadline_of(timeout);
-    if (!make_ready(deadline, will_poll_fd)) return false;
+    if (!make_ready(deadline, awaited)) return false;
     timeout = std::max<int64_t>(deadline.left_ns(), 1);
   }
   const bool is_same = inputs_.write(channel_->request());
   try {
-    channel_->publish(is_same, timeout, will_poll_fd);
+    channel_->publish(is_same, timeout, awaited);
   } catch (const shm::Error& error) {
     inputs_.forget_table();
     throw to_core(error);
@@ -190,7 +190,7 @@ void RouteBinding::read_answer() {
 }
 
 Outcome RouteBinding::run(int64_t timeout_ns) {
-  if (!send(timeout_ns, false)) return Outcome::kInterrupted;
+  if (!send(timeout_ns, shm::Awaited::kAtOnce)) return Outcome::kInterrupted;
   const shm::Outcome outcome = with_core_errors([&] { return channel_->wait(); });
   is_under_way_ = false;
   if (outcome != shm::Outcome::kAnswered) return Outcome::kInterrupted;
@@ -199,7 +199,7 @@ Outcome RouteBinding::run(int64_t timeout_ns) {
 }
 
 Progress RouteBinding::begin(int64_t timeout_ns) {
-  progress_ = send(timeout_ns, static_cast<bool>(epoll_)) ? Progress::kPending : Progress::kInterrupted;
+  progress_ = send(timeout_ns, epoll_ ? shm::Awaited::kByFd : shm::Awaited::kLater) ? Progress::kPending : Progress::kInterrupted;
   return progress_;
 }
 

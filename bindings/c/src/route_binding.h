@@ -75,13 +75,13 @@ class RouteBinding final : public Binding, public RemoteRun {
   Sizes wanted_sizes() const;
   bool has_room() const;
   bool move_to_idle();
-  void move(shm::Deadline deadline);
+  void move(shm::Deadline deadline, const std::atomic<bool>* stop = nullptr);
   void adopt(std::unique_ptr<shm::Channel> fresh);
   void retire(std::unique_ptr<shm::Channel> channel);
   void release_retired();
   bool is_laid_out();
-  bool make_ready(shm::Deadline deadline, bool will_poll_fd);
-  bool send(int64_t timeout_ns, bool will_poll_fd);
+  bool make_ready(shm::Deadline deadline, shm::Awaited awaited);
+  bool send(int64_t timeout_ns, shm::Awaited awaited);
   void read_answer();
   int watch(shm::Channel* channel);
 

@@ -12,6 +12,7 @@
 #include "core/text.h"
 #include "guard.h"
 #include "serve_model.h"
+#include "shm/error.h"
 #include "shm/status.h"
 #include "structs.h"
 
@@ -153,6 +154,10 @@ class FunctionBinding final : public Binding {
     const sidecall_status status = request_.engine.call(&request_);
     if (status == SIDECALL_OK) return check_answer();
     if (request_.is_interrupted.load(std::memory_order_acquire)) return Outcome::kInterrupted;
+    if (!shm::is_failure(status)) {
+      throw Error(SIDECALL_INTERNAL, std::string("the served function failed with ") + status_name(status) +
+                                         ": expected a status that tells what is wrong with the request");
+    }
     if (!request_.failure || request_.failure->status() != status)
       throw Error(status, std::string("the served function failed with ") + status_name(status));
     throw Error(*request_.failure);

@@ -186,7 +186,7 @@ class Task {
       if (this.timeoutNs === -1) this.timer = setTimeout(() => this.expire(), CONNECT_MS)
       return
     }
-    this.workspace.native.startOnThread(this.remainingNs(), (error, isFull) => this.onStart(error, isFull))
+    this.workspace.native.startOnThread(this.remainingNs(), error => this.onStart(error))
     gate.take()
     this.isStarting = true
     ++numStarted
@@ -197,7 +197,7 @@ class Task {
   }
 
   /** From the event loop: the thread has given the workspace back. */
-  onStart(error, isFull) {
+  onStart(error) {
     const { gate, native, isCancelled } = this.workspace
     this.isStarting = false
     gate.open()
@@ -206,10 +206,6 @@ class Task {
       if (this.isSettled || isCancelled) native.cancel() // the thread may not have seen it
     } else {
       --numStarted
-      if (isFull && !this.isSettled) {
-        putFirst(this)
-        return retry()
-      }
       this.fail(error)
     }
     pump()

@@ -148,22 +148,22 @@ void Call::note_started() {
   Ref();
 }
 
-// start(timeoutNs): null where it would have to wait for another process: then startOnThread is to be used. False when the queue is full; otherwise
-// onFinish(error, isReleasedOnly) follows, twice where a run was told to end.
+// start(timeoutNs): null where it would have to wait for another process: then startOnThread is to be used. False when the queue is full. Otherwise
+// onFinish(error, isReleasedOnly) follows, and once more where the engine had not let go of the memory yet.
 Napi::Value Call::start(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   watch();
   int32_t is_started = 0;
   const sidecall_status status =
       sidecall_call_try_start(handle_, info[0].As<Napi::Number>().Int64Value(), &is_started, environment_->error());
-  if (status == SIDECALL_BUSY && !is_busy()) return Napi::Boolean::New(env, false);
+  if (status == SIDECALL_BUSY && sidecall_call_is_busy(handle_) == 0) return Napi::Boolean::New(env, false);
   environment_->check(status);
   if (is_started == 0) return env.Null();
   note_started();
   return Napi::Boolean::New(env, true);
 }
 
-// startOnThread(timeoutNs, done): the same where it may have to connect to another process. done(error, isFull) comes first.
+// startOnThread(timeoutNs, done): the same where it may have to connect to another process. done(error) comes first.
 Napi::Value Call::start_on_thread(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   watch();
@@ -204,29 +204,23 @@ void Call::on_started(napi_env env, napi_status, void* data) {
   const bool is_started = starting->status == SIDECALL_OK && self->handle_ != nullptr;
   try {
     if (is_started) self->note_started();
-    const bool is_full = starting->status == SIDECALL_BUSY && self->handle_ != nullptr && !self->is_busy();
     const napi_value error =
         starting->status == SIDECALL_OK ? environment.env.Undefined() : environment.make_error(starting->status, &starting->error);
-    Napi::Function(env, done).Call({error, Napi::Boolean::New(env, is_full)});
+    Napi::Function(env, done).Call({error});
   } catch (const Napi::Error& error) {
     error.ThrowAsJavaScriptException();
   }
   self->Unref();
 }
 
-// Has the engine not let go yet? Asks for an input that cannot exist: whether the call is idle is looked at first.
-bool Call::is_busy() {
-  sidecall_view view = SIDECALL_VIEW_INIT;
-  return sidecall_call_input(handle_, -1, &view, nullptr) == SIDECALL_BUSY;
-}
-
 void Call::on_ready() {
   if (handle_ == nullptr) return;
   if (!is_pending_) return poll_->pause();
   const sidecall_status status = sidecall_call_finish(handle_, 0, environment_->error());
-  if (status == SIDECALL_BUSY || environment_->is_closing) return;
-  // Told to end, a run is reported at once, and once more when the engine lets go.
-  const bool is_released_only = (status == SIDECALL_TIMEOUT || status == SIDECALL_CANCELLED) && is_busy();
+  if (status == SIDECALL_PENDING || environment_->is_closing) return;
+  // A run that was told to end has its outcome at once; NOT_RUN says that it was taken, and comes once more when the engine has let go.
+  const bool is_released_only = sidecall_call_is_busy(handle_) != 0;
+  if (is_released_only && status == SIDECALL_NOT_RUN) return;
   if (!is_released_only) {
     is_pending_ = false;
     poll_->release();
@@ -253,9 +247,8 @@ Napi::Value Call::cancel_run(const Napi::CallbackInfo& info) {
 
 void Call::await() {
   if (!is_pending_) return;
-  sidecall_call_finish(handle_, -1, nullptr);
-  // Only resize waits for the engine of a run that was told to end; to the number of rows that there are it does nothing else.
-  if (is_busy()) sidecall_call_resize(handle_, sidecall_call_rows(handle_), nullptr);
+  // The run was cancelled, so its outcome is there. When it has been taken, finish waits until the engine has let go.
+  while (sidecall_call_finish(handle_, -1, nullptr) != SIDECALL_NOT_RUN) continue;
   is_pending_ = false;
 }
 

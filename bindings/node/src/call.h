@@ -56,7 +56,6 @@ class Call final : public Napi::ObjectWrap<Call> {
   sidecall_status run(int64_t timeout_ns);
   void give_tensor(const Napi::CallbackInfo& info, bool borrow);
   void on_ready();
-  bool is_busy();
   void watch();
   void note_started();
   static void on_started(napi_env env, napi_status status, void* data);

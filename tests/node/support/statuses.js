@@ -1,4 +1,4 @@
-// The statuses of sidecall.h, read from the header itself: name -> number, without OK.
+// The statuses of sidecall.h that a failure can have, read from the header itself: name -> number, without OK and PENDING.
 'use strict'
 
 const fs = require('node:fs')
@@ -11,7 +11,7 @@ function readStatuses() {
   const start = header.indexOf('#define SIDECALL_OK 0')
   const part = header.slice(start, header.indexOf('sidecall_status_name'))
   const found = [...part.matchAll(/^#define SIDECALL_(\w+) (\d+)/gm)].map(([, name, number]) => [name, Number(number)])
-  return new Map(found.filter(([name]) => name !== 'OK'))
+  return new Map(found.filter(([name]) => name !== 'OK' && name !== 'PENDING'))
 }
 
 module.exports = { statuses: readStatuses() }

@@ -91,6 +91,10 @@ def misbehave(how: str) -> float:
         raise ValueError("secret of the server\nsecond line")
     if how == "refuse":
         raise errors.OutOfRange("how: expected something else", name="how", expected="something else", got="this")
+    if how == "busy":
+        raise errors.Busy("too much to do", retryable=True)
+    if how == "not run":
+        raise errors.NotRun("not now")
     if how == "exit":
         sys.exit(3)
     if how == "interrupt":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import time
 from typing import Any
 
@@ -136,6 +138,8 @@ def test_a_large_answer_does_not_run_twice(serve, at):
     [
         ("raise", errors.Engine, "the served object failed with ValueError: secret of the server"),
         ("refuse", errors.OutOfRange, "how: expected something else"),
+        ("busy", errors.Busy, "too much to do"),
+        ("not run", errors.Internal, "the served function failed with NOT_RUN: expected a status that tells what is wrong with the request"),
         ("exit", errors.Engine, "the served object failed with SystemExit: 3"),
         ("interrupt", errors.Engine, "the served object failed with KeyboardInterrupt"),
         ("text", errors.Engine, "output 'prediction': expected float64, got string"),
@@ -149,6 +153,10 @@ def test_what_a_function_raises(serve, at, how, error, message, each_backend, ca
             client.predict({"how": how})
         assert str(caught.value) == message
         assert "Traceback" not in str(caught.value)
+        with pytest.raises(error, match=re.escape(message)):
+            asyncio.run(asyncio.wait_for(client.apredict({"how": how}), 20))
+        with pytest.raises(error, match=re.escape(message)):
+            asyncio.run(asyncio.wait_for(client.arun({"how": [[how]]}, timeout=20), 20))
     if how == "refuse":
         assert (caught.value.name, caught.value.expected, caught.value.got) == ("how", "something else", "this")
     assert client.predict({"how": "fine"}) == {"prediction": float(os.getpid())}

@@ -150,7 +150,8 @@ SIDECALL_API sidecall_status sidecall_request_set_strings(sidecall_request *requ
 /* Nanoseconds until the client's deadline; -1 without one; 0 when it has passed or the client gave up. A long-running handler looks now and then.   Since 0.1. */
 SIDECALL_API int64_t sidecall_request_remaining(const sidecall_request *request);
 
-/* Says why the request fails; the handler then returns `status`. `message` is one line for the caller; row -1, and name, expected, got NULL where they
+/* Says why the request fails; the handler then returns `status`. The caller gets that status, BUSY and TIMEOUT included; NOT_RUN and PENDING
+ * say nothing about a request, so the caller gets INTERNAL instead. `message` is one line for the caller; row -1, and name, expected, got NULL where they
  * do not apply.   Since 0.1. */
 SIDECALL_API void sidecall_request_fail(sidecall_request *request, sidecall_status status, int64_t row, const char *name, const char *expected,
                                         const char *got, const char *message);

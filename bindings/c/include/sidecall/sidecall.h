@@ -85,9 +85,10 @@ typedef int32_t sidecall_status;
 /* A status divided by ten, times ten, is its family: 10 usage, 20 files, 30 model, 40 data, 50 channel, 60 engine; 99 is our bug. */
 #define SIDECALL_OK 0
 #define SIDECALL_INVALID_ARGUMENT 10    /* NULL, an index or option out of range, a wrong struct_size */
-#define SIDECALL_BUSY 11                /* the call is running, or the queue of asynchronous runs is full; retryable */
-#define SIDECALL_NOT_RUN 12             /* outputs read before a run succeeded; finish without start */
+#define SIDECALL_BUSY 11                /* the call is running, the queue of asynchronous runs is full, or the server is busy; retryable */
+#define SIDECALL_NOT_RUN 12             /* outputs read before a run succeeded; finish without a run whose outcome is left */
 #define SIDECALL_CANCELLED 13           /* sidecall_call_cancel ended the run */
+#define SIDECALL_PENDING 14             /* sidecall_call_finish alone: the run that was started is not over yet; ask again */
 #define SIDECALL_FILE_NOT_FOUND 20      /* no such file */
 #define SIDECALL_FILE_UNREADABLE 21     /* a directory, no permission, an I/O error */
 #define SIDECALL_FILE_INVALID 22        /* not an ONNX file, or truncated */
@@ -211,7 +212,8 @@ typedef struct sidecall_model_options {
   int32_t extra;              /* SIDECALL_EXTRA_*: how records treat unknown features */
   int32_t allow_exec;         /* 1 lets a URI start with exec:; leave 0 where URIs may come from outside */
   int64_t timeout_ns;         /* the deadline of sidecall_predict_json; -1, the default, waits forever in process, 30 s for another */
-  int64_t wait_ns;            /* how long to wait for a server that is still starting, at open and when it restarts; 0 does not wait, -1 forever */
+  int64_t wait_ns;            /* how long to wait for a server that is still starting: at open, and in every call when it restarts, within the
+                                 deadline of the call; 0 does not wait, -1 waits forever */
   const char *onnxruntime;    /* path of the ONNX Runtime library; NULL searches (see sidecall_engine_describe) */
   const char *onnxruntime_package; /* for bindings: where their package manager put one, tried in its place of the search; or NULL */
 } sidecall_model_options;
@@ -515,27 +517,55 @@ SIDECALL_API sidecall_status sidecall_call_get_str(sidecall_call *call, int64_t 
  * the model again), DENIED, PROTOCOL, FORKED. Outputs are invalid after a failure. Does not allocate, once output shapes are known.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
 
-/* Starts a run and returns at once. Until sidecall_call_finish has taken its outcome the call is busy and its memory belongs to
- * the engine. In process a bounded pool of threads works on all started calls; what runs in another process needs no thread here.
- * Fails as sidecall_call_run for what can be seen beforehand, and with BUSY when the queue is full.   Since 0.1. */
+/* Starts a run. The run is under way until sidecall_call_finish has taken its outcome; until then the call is busy and its memory
+ * belongs to the engine. In process this returns at once, and a bounded pool of threads works on all started calls. A run in another
+ * process needs no thread here, but the start waits, within the run's own deadline, where it has to connect first, or where the other
+ * process still holds the memory of an earlier run of this call.
+ * Fails as sidecall_call_run for what can be seen beforehand, and with BUSY when the queue of the pool is full.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_start(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
 
-/* As sidecall_call_start, from a thread that must not wait, as that of an event loop. Where the start would have to wait for another process, to connect or
- * until it lets go of an earlier run, nothing happens and *out_started is 0: then call sidecall_call_start from another thread. Otherwise it is 1.
+/* As sidecall_call_start, for a thread that must not wait, such as that of an event loop: never blocks. Where the start would have to
+ * wait for another process, nothing happens and *out_started is 0: call sidecall_call_start from another thread then. Otherwise it is 1.
  * Fails as sidecall_call_start, with BUSY also while the engine of this process has not let go of an earlier run.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_try_start(sidecall_call *call, int64_t timeout_ns, int32_t *out_started, sidecall_error *err);
 
-/* Waits up to `wait_ns` (0 only looks and never blocks; -1 waits for ever) for the run that was started, and takes its outcome. Answers
- * BUSY when it is not over yet: ask again. A run whose own deadline has passed, or that was cancelled, is over
- * when the engine lets go of it; until then finish answers TIMEOUT or CANCELLED at once, and so it does once more at the end (or OK
- * if the run completed all the same, in process). sidecall_call_run, resize and close wait for that moment, in process; everything else answers BUSY until then.
- * Fails with NOT_RUN (nothing was started) and as sidecall_call_run.   Since 0.1. */
+/* Waits up to `wait_ns` (0 only looks and never blocks; -1 waits for ever) for the run that was started, and takes its outcome, once.
+ * Answers PENDING when the run is not over yet: ask again. Every other status but NOT_RUN is the outcome; BUSY, for example, is then
+ * what the model or its server answered.
+ *
+ * A run whose deadline has passed, or that was cancelled, has its outcome, TIMEOUT or CANCELLED, at once. The engine may use the memory
+ * of the call for some time after that; sidecall_call_is_busy says whether it still does. When the outcome has been taken, finish waits
+ * up to `wait_ns` until the engine of this process has let go, and answers NOT_RUN; it never waits for another process to let go.
+ * sidecall_call_run, sidecall_call_start, resize and close may be called meanwhile and wait for that moment, in process; everything else
+ * answers BUSY until then.
+ * Fails with NOT_RUN (there is no outcome to take), INVALID_ARGUMENT (wait_ns), and as sidecall_call_run.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_finish(sidecall_call *call, int64_t wait_ns, sidecall_error *err);
 
-/* A descriptor that becomes readable when a started run is over, or its deadline has passed, or it was cancelled, and once more when the engine lets go of a
- * run that was given up; finish makes it unreadable. Where another process runs the model it may be readable for nothing, every 10 ms of a run (finish looks
- * whether that process lives) and also when no run is under way: finish then answers as before, and the caller goes on polling. For poll, epoll or an event
- * loop. It belongs to the call and stays the same: do not read or close it. Made on first use. Fails with BUSY (ask before start), OUT_OF_MEMORY, FORKED.
+/* 1 while a run is under way, and while the engine, or the process at the other end, still uses the memory of a started run that was given
+ * up; most functions of the call answer BUSY then. 0 otherwise, and for NULL. Never blocks. For the thread that owns the call.   Since 0.1. */
+SIDECALL_API int32_t sidecall_call_is_busy(const sidecall_call *call);
+
+/* A descriptor for poll, epoll or an event loop. It becomes readable when sidecall_call_finish has the outcome of a started run, and once
+ * more when the memory of a run that was given up is free. sidecall_call_finish makes it unreadable. Where another process runs the model
+ * it also becomes readable every 10 ms of a run, and sometimes without a run: call sidecall_call_finish all the same, which answers
+ * PENDING or NOT_RUN. The descriptor belongs to the call: do not read or close it. It stays the same until the call is closed, also when
+ * the call connects to another server, and may stay registered between runs. Made on first use.
+ * Fails with BUSY (ask before the first start), OUT_OF_MEMORY, UNREACHABLE, FORKED.
+ *
+ * The pattern for an event loop with one thread (examples/c/event_loop.c is a whole program):
+ *
+ *   sidecall_call_open_lazy(model, 1, &call, &err);
+ *   sidecall_call_fd(call, &fd, &err);                       // once; register it for reading, level-triggered
+ *
+ *   // To start a run: set the inputs, then
+ *   status = sidecall_call_try_start(call, timeout_ns, &started, &err);
+ *   if (status == SIDECALL_OK && !started) ...               // a thread calls sidecall_call_start and tells the loop what it answered
+ *
+ *   // When the descriptor is readable:
+ *   status = sidecall_call_finish(call, 0, &err);
+ *   if (status == SIDECALL_PENDING) return;                  // readable without an outcome: go on polling
+ *   if (status != SIDECALL_NOT_RUN) report(status);          // the outcome; TIMEOUT and CANCELLED may come early
+ *   if (!sidecall_call_is_busy(call)) ...                    // the call may be used again; else the descriptor tells when
  * Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_fd(sidecall_call *call, int32_t *out_fd, sidecall_error *err);
 

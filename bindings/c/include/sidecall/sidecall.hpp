@@ -475,10 +475,19 @@ class Call {
     return started != 0;
   }
 
-  /* Waits for it and takes its outcome. Throws BUSY while it is not over, TIMEOUT when its deadline passed. */
-  void finish(int64_t wait_ns = -1) {
-    detail::check_rows([&](sidecall_error *err) { return sidecall_call_finish(call_, wait_ns, err); });
+  /* Waits for it up to wait_ns and takes its outcome; false while it is not over. Throws TIMEOUT when its deadline passed. */
+  bool finish(int64_t wait_ns = -1) {
+    bool is_over = true;
+    detail::check_rows([&](sidecall_error *err) {
+      const sidecall_status status = sidecall_call_finish(call_, wait_ns, err);
+      is_over = status != SIDECALL_PENDING;
+      return is_over ? status : SIDECALL_OK;
+    });
+    return is_over;
   }
+
+  /* A run is under way, or the memory of one that was given up is still in use. */
+  bool is_busy() const noexcept { return sidecall_call_is_busy(call_) != 0; }
 
   /* A descriptor that becomes readable when a started run is over; it belongs to the call. */
   int32_t fd() {

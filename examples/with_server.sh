@@ -1,0 +1,13 @@
+#!/bin/sh
+# with_server.sh SIDECALL MODEL PROGRAM ARGUMENTS: serves the model, runs the program with its address before the arguments, and ends the server.
+sidecall=$1 model=$2 program=$3
+shift 3
+folder=$(mktemp -d) || exit 1
+"$sidecall" serve "$model" --at "shm:$folder/model.sock" --log-level error &
+server=$!
+"$program" "shm:$folder/model.sock" "$@"
+code=$?
+kill "$server"
+wait "$server"
+rm -rf "$folder"
+exit "$code"
