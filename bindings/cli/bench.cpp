@@ -73,7 +73,7 @@ class GoldenCall {
     }
   }
   void check(sidecall_status status) const {
-    if (status != SIDECALL_OK) throw failure_of(uri_, err_);
+    if (status != SIDECALL_OK) throw failure_of(uri_, status, err_);
   }
 
   struct Column {

@@ -13,7 +13,7 @@ namespace {
 Call open_call(const sidecall_model* model) {
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_call* call = nullptr;
-  if (sidecall_call_open(model, 1, &call, &err)) throw Failure(exit_code_of(err.status), err.message);
+  if (const sidecall_status status = sidecall_call_open(model, 1, &call, &err)) throw Failure(exit_code_of(status), err.message);
   return Call(call);
 }
 

@@ -6,7 +6,7 @@
 namespace sidecall::cli {
 
 ExitCode exit_code_of(sidecall_status status) {
-  if (status == SIDECALL_BUSY) return kBadMachine;  // of its family the one that is nobody's mistake
+  if (status == SIDECALL_BUSY) return kBadMachine;  // the only usage status that is not a caller error
   switch (status / 10 * 10) {
     case 0:
       return kYes;
@@ -40,29 +40,32 @@ int64_t run_timeout_ns(const std::string& uri, const ModelOptions& options) {
   return is_elsewhere ? INT64_C(30) * 1000 * 1000 * 1000 : -1;
 }
 
-Model try_open_model(const std::string& uri, const ModelOptions& options, sidecall_error& err) {
+sidecall_status try_open_model(const std::string& uri, const ModelOptions& options, Model& model, sidecall_error& err) {
   // The library's words for it name a field of C.
   if (uri.compare(0, 5, "exec:") == 0 && !options.allow_exec)
     throw Failure(kNo, uri + ": expected --allow-exec, because opening it starts a program, got none");
   const sidecall_model_options opened_with = to_options(options);
-  sidecall_model* model = nullptr;
-  sidecall_model_open(uri.c_str(), &opened_with, &model, &err);
-  return Model(model);
+  sidecall_model* opened = nullptr;
+  const sidecall_status status = sidecall_model_open(uri.c_str(), &opened_with, &opened, &err);
+  model.reset(opened);
+  return status;
 }
 
 Model open_model(const std::string& uri, const ModelOptions& options) {
   sidecall_error err = SIDECALL_ERROR_INIT;
-  Model model = try_open_model(uri, options, err);
-  if (!model) throw failure_of(uri, err);
+  Model model;
+  if (const sidecall_status status = try_open_model(uri, options, model, err)) throw failure_of(uri, status, err);
   if (const char* warning = sidecall_model_warning(model.get())) complain("sidecall: warning: " + uri + ": " + warning);
   return model;
 }
 
-std::string message_about(const std::string& uri, const sidecall_error& err) {
-  const std::string message = err.message;
+std::string message_about(const std::string& uri, sidecall_status status, const sidecall_error& err) {
+  const std::string message = *err.message != '\0' ? err.message : sidecall_status_name(status);
   return message.find(uri) != std::string::npos ? message : uri + ": " + message;
 }
 
-Failure failure_of(const std::string& uri, const sidecall_error& err) { return Failure(exit_code_of(err.status), message_about(uri, err)); }
+Failure failure_of(const std::string& uri, sidecall_status status, const sidecall_error& err) {
+  return Failure(exit_code_of(status), message_about(uri, status, err));
+}
 
 }  // namespace sidecall::cli

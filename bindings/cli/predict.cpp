@@ -58,8 +58,8 @@ void require_contract(const std::string& uri, const Model& model) {
   if (sidecall_model_contract(model.get(), nullptr)) return;
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_text* none = nullptr;
-  sidecall_predict_json(model.get(), "{}", 2, &none, &err);
-  throw failure_of(uri, err);
+  const sidecall_status status = sidecall_predict_json(model.get(), "{}", 2, &none, &err);
+  throw failure_of(uri, status, err);
 }
 
 bool ends_with(const std::string& text, std::string_view end) {

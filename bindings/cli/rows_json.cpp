@@ -157,29 +157,27 @@ Fill JsonSource::fill(RowCall& call, int64_t at, std::string_view text) {
   return is_record && handler.set_absent() ? Fill::kFilled : Fill::kBroken;
 }
 
-const sidecall_error& JsonSource::judge(std::string_view text) {
+sidecall_status JsonSource::judge(std::string_view text) {
   const std::string_view record = trimmed(text);
   if (!record.empty() && record.front() == '[') {
-    err_.status = SIDECALL_DTYPE_MISMATCH;
     err_.num_faults = 0;
     std::strcpy(err_.message, "expected a record, got a list");
-    return err_;
+    return SIDECALL_DTYPE_MISMATCH;
   }
   sidecall_text* raw = nullptr;
-  sidecall_predict_json(call_.model(), record.data(), record.size(), &raw, &err_);
+  const sidecall_status status = sidecall_predict_json(call_.model(), record.data(), record.size(), &raw, &err_);
   const Text answer(raw);
-  if (answer) {
-    // The two readers accept the same rows. If they ever differ, only this row has no answer.
-    err_.status = SIDECALL_INVALID_JSON;
-    err_.num_faults = 0;
-    std::strcpy(err_.message, "expected a record that the command and the library both read, got one that only the library does");
-  }
-  return err_;
+  if (status != SIDECALL_OK) return status;
+  // The two readers accept the same rows. If they ever differ, only this row has no answer.
+  err_.num_faults = 0;
+  std::strcpy(err_.message, "expected a record that the command and the library both read, got one that only the library does");
+  return SIDECALL_INVALID_JSON;
 }
 
 std::vector<std::string> JsonSource::explain(const RowCall&, const Row& row, const std::string& file) {
-  const sidecall_error& error = judge(row.text);
-  if (exit_code_of(error.status) != kBadInput) throw Failure(exit_code_of(error.status), error.message);
+  const sidecall_status status = judge(row.text);
+  const sidecall_error& error = err_;
+  if (exit_code_of(status) != kBadInput) throw Failure(exit_code_of(status), error.message);
   const auto place = [&](size_t byte) {
     return file + ":" + std::to_string(row.line) + ":" + std::to_string(count_characters(row.text.substr(0, byte)) + 1) + ": ";
   };

@@ -17,8 +17,9 @@ class JsonSource : public RowSource {
   std::string_view kept(int64_t at, size_t index) const override { return kept_[static_cast<size_t>(at) * options_.keep.size() + index]; }
   std::vector<std::string> explain(const RowCall& call, const Row& row, const std::string& file) override;
 
-  // The library's own words for a row that has no answer.
-  const sidecall_error& judge(std::string_view text);
+  // The library's status for a row that has no answer; error() has its own words.
+  sidecall_status judge(std::string_view text);
+  const sidecall_error& error() const { return err_; }
 
  private:
   static constexpr size_t kMaxFaults = 64;

@@ -181,9 +181,10 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   const Model model = open_model(options.uri, options.model);
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_server* opened = nullptr;
-  sidecall_server_open(options.at.empty() ? nullptr : options.at.c_str(), model.get(), &known, &opened, &err);
+  const sidecall_status status =
+      sidecall_server_open(options.at.empty() ? nullptr : options.at.c_str(), model.get(), &known, &opened, &err);
   Server server(opened);
-  if (!server) throw failure_of(options.at.empty() ? options.uri : options.at, err);
+  if (status != SIDECALL_OK) throw failure_of(options.at.empty() ? options.uri : options.at, status, err);
   sidecall_log_line(&log, 1, listening_event(options, model.get()).c_str());
   if (!serve_to_the_end(server.get(), known.drain_ns, &log)) {
     sidecall_log_line(&log, 2, "{\"event\":\"serve.cut\",\"reason\":\"calls were still running at the drain timeout\"}");

@@ -88,9 +88,9 @@ int run_status(const Command& self, std::vector<std::string> words) {
 
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_text* raw = nullptr;
-  sidecall_server_query(address.c_str(), static_cast<int64_t>(wait_s * 1e9), &raw, &err);
+  const sidecall_status answered = sidecall_server_query(address.c_str(), static_cast<int64_t>(wait_s * 1e9), &raw, &err);
   const Text text(raw);
-  if (!text) throw failure_of(address, err);
+  if (answered != SIDECALL_OK) throw failure_of(address, answered, err);
   const JsonDocument status = parse_json({text->data, text->length});
   if (ready) {
     const bool takes_calls = true_at(status, "ready") && !true_at(status, "draining");

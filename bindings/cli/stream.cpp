@@ -18,13 +18,13 @@ void add(LineWriter& json, const char* key, std::string_view text) {
   json.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
 }
 
-std::string error_line(const sidecall_error& error) {
+std::string error_line(sidecall_status status, const sidecall_error& error) {
   rapidjson::StringBuffer buffer;
   LineWriter json(buffer);
   json.StartObject();
   json.Key("error");
   json.StartObject();
-  add(json, "status", sidecall_status_name(error.status));
+  add(json, "status", sidecall_status_name(status));
   add(json, "message", error.message);
   json.Key("retryable");
   json.Bool(error.retryable != 0);
@@ -49,16 +49,20 @@ std::string error_line(const sidecall_error& error) {
 std::string answer_line(const PredictRun& run, JsonSource& source, const Row& row) {
   if (row.is_too_long) {
     sidecall_error error = SIDECALL_ERROR_INIT;
-    error.status = SIDECALL_INVALID_JSON;
     run.reader.too_long().copy(error.message, sizeof error.message - 1);
-    return error_line(error);
+    return error_line(SIDECALL_INVALID_JSON, error);
   }
   run.call.start(1, true);
-  if (source.fill(run.call, 0, row.text) != Fill::kFilled) return error_line(source.judge(row.text));
-  const sidecall_status status = run.call.run();
+  const auto judged = [&] {
+    const sidecall_status status = source.judge(row.text);
+    return error_line(status, source.error());
+  };
+  if (source.fill(run.call, 0, row.text) != Fill::kFilled) return judged();
+  sidecall_status status = run.call.run();
   // The library's own reader finds all faults of a record; a run over memory stops at the first.
-  if (exit_code_of(status) == kBadInput) return error_line(source.judge(row.text));
-  if (status != SIDECALL_OK || run.answers.fetch(run.call) != SIDECALL_OK) return error_line(run.call.error());
+  if (exit_code_of(status) == kBadInput) return judged();
+  if (status == SIDECALL_OK) status = run.answers.fetch(run.call);
+  if (status != SIDECALL_OK) return error_line(status, run.call.error());
   std::string line;
   run.answers.append(run.call, 0, source, 0, &line);
   return line;

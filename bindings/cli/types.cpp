@@ -25,9 +25,10 @@ int run_types(const Command& self, std::vector<std::string> words) {
   const Model model = open_model(uri, options);
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_text* text = nullptr;
-  sidecall_model_types(model.get(), language.c_str(), named->count() > 0 ? name.c_str() : nullptr, &text, &err);
+  const sidecall_status status =
+      sidecall_model_types(model.get(), language.c_str(), named->count() > 0 ? name.c_str() : nullptr, &text, &err);
   const Text owner(text);
-  if (text == nullptr) throw failure_of(uri, err);
+  if (status != SIDECALL_OK) throw failure_of(uri, status, err);
   out().write({text->data, text->length});
   return kYes;
 }

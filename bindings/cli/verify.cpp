@@ -20,16 +20,17 @@ Verdict verify(const std::string& uri, const ModelOptions& options) {
   Verdict verdict;
   verdict.uri = uri;
   sidecall_error err = SIDECALL_ERROR_INIT;
-  const Model model = try_open_model(uri, options, err);
-  if (model) {
+  Model model;
+  sidecall_status status = try_open_model(uri, options, model, err);
+  if (status == SIDECALL_OK) {
     sidecall_text* raw = nullptr;
-    sidecall_model_verify(model.get(), &raw, &err);
+    status = sidecall_model_verify(model.get(), &raw, &err);
     const Text text(raw);
     if (text) verdict.report = parse_json({text->data, text->length});
   }
-  if (err.status) {
-    verdict.code = err.status == SIDECALL_VERIFICATION_FAILED ? kNo : exit_code_of(err.status);
-    verdict.problem = message_about(uri, err);
+  if (status != SIDECALL_OK) {
+    verdict.code = status == SIDECALL_VERIFICATION_FAILED ? kNo : exit_code_of(status);
+    verdict.problem = message_about(uri, status, err);
   }
   return verdict;
 }

@@ -84,15 +84,15 @@ class CallError:
     def check(self, status: int) -> None:
         """Raises unless the status is OK."""
         if status:
-            raise self.exception()
+            raise self.exception(status)
 
-    def exception(self) -> errors.Error:
-        """The exception for what the library has filled in."""
+    def exception(self, status: int) -> errors.Error:
+        """The exception for a status and what the library has filled in."""
         struct = self.struct
         stored = min(struct.num_faults, struct.faults_capacity)
         listed = [_fields(fault) for fault in struct.faults[0:stored]]
         faults = [(fault.status, *fields, _or_none(fault.message)) for fault, fields in zip(struct.faults[0:stored], listed, strict=True)]
-        return errors.make(struct.status, _or_none(struct.message), bool(struct.retryable), *_fields(struct), faults)
+        return errors.make(status, _or_none(struct.message), bool(struct.retryable), *_fields(struct), faults)
 
     def holds_all_faults(self) -> bool:
         """False when faults were found that had no room; now there is room, and the run may be asked again."""

@@ -18,9 +18,9 @@ py::object row_or_none(int64_t row) { return row < 0 ? py::object(py::none()) : 
   throw py::error_already_set();
 }
 
-py::object make_exception(const sidecall_error& error, const py::list& faults) {
+py::object make_exception(sidecall_status status, const sidecall_error& error, const py::list& faults) {
   const py::object make = py::module_::import("sidecall.errors").attr("make");
-  return make(error.status, text_or_none(error.message), py::bool_(error.retryable != 0), row_or_none(error.row), text_or_none(error.name),
+  return make(status, text_or_none(error.message), py::bool_(error.retryable != 0), row_or_none(error.row), text_or_none(error.name),
               text_or_none(error.expected), text_or_none(error.got), faults);
 }
 
@@ -32,7 +32,7 @@ CallError::CallError() {
   error_.faults_capacity = sizeof few_ / sizeof few_[0];
 }
 
-void CallError::raise() const {
+void CallError::raise(sidecall_status status) const {
   py::list faults;
   const uint32_t stored = error_.num_faults < error_.faults_capacity ? error_.num_faults : error_.faults_capacity;
   for (uint32_t i = 0; i < stored; ++i) {
@@ -40,7 +40,7 @@ void CallError::raise() const {
     faults.append(py::make_tuple(fault.status, row_or_none(fault.row), text_or_none(fault.name), text_or_none(fault.expected),
                                  text_or_none(fault.got), text_or_none(fault.message)));
   }
-  raise_exception(make_exception(error_, faults));
+  raise_exception(make_exception(status, error_, faults));
 }
 
 bool CallError::holds_all_faults() {

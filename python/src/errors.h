@@ -20,9 +20,9 @@ class CallError {
 
   sidecall_error* get() noexcept { return &error_; }
   void check(sidecall_status status) {
-    if (status != SIDECALL_OK) raise();
+    if (status != SIDECALL_OK) raise(status);
   }
-  [[noreturn]] void raise() const;
+  [[noreturn]] void raise(sidecall_status status) const;
 
   // False when faults were found that had no room; there is room for all of them now, and the run may be asked again.
   bool holds_all_faults();

@@ -26,10 +26,13 @@ namespace {
 
 std::atomic<bool> counting{false};
 std::atomic<int64_t> allocations{0};
+thread_local int64_t failing = -1;  // how many allocations of this thread are left until one fails; -1: none fails
 
 void count() noexcept {
   if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
 }
+
+bool fails() noexcept { return failing >= 0 && failing-- == 0; }
 
 // Allocations of `rounds` times `body`, after some that warm up.
 template <typename Body>
@@ -48,6 +51,7 @@ int64_t allocations_of(int rounds, Body body) {
 extern "C" {
 __attribute__((visibility("default"))) void* malloc(size_t size) {
   count();
+  if (fails()) return nullptr;
   return __libc_malloc(size);
 }
 __attribute__((visibility("default"))) void* calloc(size_t number, size_t size) {
@@ -56,6 +60,7 @@ __attribute__((visibility("default"))) void* calloc(size_t number, size_t size) 
 }
 __attribute__((visibility("default"))) void* realloc(void* old, size_t size) {
   count();
+  if (fails()) return nullptr;
   return __libc_realloc(old, size);
 }
 __attribute__((visibility("default"))) void* memalign(size_t alignment, size_t size) {
@@ -232,4 +237,28 @@ TEST_CASE("failures do not grow the process") {
   const int64_t before = resident_kib();
   for (int i = 0; i < 3000; ++i) once();
   CHECK(resident_kib() - before < 1024);
+}
+
+TEST_CASE("an allocation that fails is told with a status, the same in the error, and a text") {
+  for (const std::string name : {"broken/group_in_output.onnx", "external/hidden_location.onnx", "external/parent.onnx", "no_such.onnx"}) {
+    const std::string path = test_paths::model(name);
+    int num_out_of_memory = 0;
+    bool has_failed = true;
+    for (int64_t left = 0; has_failed; ++left) {
+      sidecall_error err = SIDECALL_ERROR_INIT;
+      sidecall_model* model = nullptr;
+      failing = left;
+      const sidecall_status status = sidecall_model_open(path.c_str(), nullptr, &model, &err);
+      has_failed = failing < 0;
+      failing = -1;
+      INFO(name << ", allocation " << left << ": " << sidecall_status_name(status) << ", " << err.message);
+      REQUIRE(status != SIDECALL_OK);
+      REQUIRE(model == nullptr);
+      REQUIRE(err.status == status);
+      REQUIRE(err.message[0] != '\0');
+      REQUIRE((status == SIDECALL_OUT_OF_MEMORY) == (err.retryable != 0));
+      num_out_of_memory += status == SIDECALL_OUT_OF_MEMORY ? 1 : 0;
+    }
+    CHECK(num_out_of_memory > 0);
+  }
 }

@@ -6,6 +6,7 @@
 #include <exception>
 #include <new>
 #include <stdexcept>
+#include <string_view>
 
 #include "core/text.h"
 #include "structs.h"
@@ -14,7 +15,7 @@ namespace sidecall {
 namespace {
 
 // Cuts at a character boundary: a byte 10xxxxxx belongs to the character before it.
-void copy_text(char* out, size_t space, const std::string& text) noexcept {
+void copy_text(char* out, size_t space, std::string_view text) noexcept {
   if (space == 0) return;
   size_t length = std::min(text.size(), space - 1);
   if (length < text.size()) {
@@ -47,8 +48,22 @@ void put(const sidecall_error& err, Number* field, Number value) noexcept {
 }
 
 template <size_t kSize>
-void put(const sidecall_error& err, char (*field)[kSize], const std::string& text) noexcept {
+void put(const sidecall_error& err, char (*field)[kSize], std::string_view text) noexcept {
   copy_text(*field, room_of(err, *field), text);
+}
+
+// For failures that must be told without an allocation.
+sidecall_status report_text(sidecall_status status, std::string_view text, sidecall_error* err) noexcept {
+  if (err == nullptr || !is_struct_size(err->struct_size)) return status;
+  put(*err, &err->status, status);
+  put(*err, &err->retryable, status == SIDECALL_OUT_OF_MEMORY ? 1 : 0);
+  put(*err, &err->num_faults, uint32_t{0});
+  put(*err, &err->message, text);
+  put(*err, &err->row, int64_t{-1});
+  put(*err, &err->name, "");
+  put(*err, &err->expected, "");
+  put(*err, &err->got, "");
+  return status;
 }
 
 }  // namespace
@@ -81,19 +96,20 @@ sidecall_status report(const Error& error, sidecall_error* err) noexcept {
 
 sidecall_status report_unknown(sidecall_error* err) noexcept {
   try {
+    throw;
+  } catch (const std::bad_alloc&) {
+    return report_text(SIDECALL_OUT_OF_MEMORY, "out of memory", err);
+  } catch (const std::length_error&) {
+    return report_text(SIDECALL_OUT_OF_MEMORY, "out of memory", err);
+  } catch (const std::exception& error) {
     try {
-      throw;
-    } catch (const std::bad_alloc&) {
-      return report(Error(SIDECALL_OUT_OF_MEMORY, "out of memory"), err);
-    } catch (const std::length_error&) {
-      return report(Error(SIDECALL_OUT_OF_MEMORY, "out of memory"), err);
-    } catch (const std::exception& error) {
       return report(Error(SIDECALL_INTERNAL, std::string("internal error: ") + error.what()), err);
+    } catch (...) {
+      return report_text(SIDECALL_INTERNAL, "internal error, and no memory for its text", err);
     }
   } catch (...) {
-    // Not even the text could be built.
+    return report_text(SIDECALL_INTERNAL, "internal error: an exception that is not a std::exception", err);
   }
-  return SIDECALL_INTERNAL;
 }
 
 }  // namespace sidecall

@@ -122,7 +122,9 @@ inline void prepare(sidecall_error *error, sidecall_fault *faults = nullptr, uin
   error->struct_size = sizeof *error;
   error->faults = faults;
   error->faults_capacity = capacity;
+  error->num_faults = 0;
   error->reserved = 0;
+  error->message[0] = error->name[0] = error->expected[0] = error->got[0] = '\0';
 }
 
 /* Runs `body(err)` and throws what it reports. */
@@ -130,7 +132,10 @@ template <typename Body>
 void check(Body body) {
   sidecall_error error;
   prepare(&error);
-  if (body(&error) != SIDECALL_OK) throw Error(error);
+  const sidecall_status status = body(&error);
+  if (status == SIDECALL_OK) return;
+  error.status = status;
+  throw Error(error);
 }
 
 /* The same with room for several faults, on the stack: a run that succeeds allocates nothing. */
@@ -139,7 +144,9 @@ void check_rows(Body body) {
   sidecall_fault faults[Error::kMaxFaults];
   sidecall_error error;
   prepare(&error, faults, Error::kMaxFaults);
-  if (body(&error) == SIDECALL_OK) return;
+  const sidecall_status status = body(&error);
+  if (status == SIDECALL_OK) return;
+  error.status = status;
   const uint32_t kept = error.num_faults < Error::kMaxFaults ? error.num_faults : Error::kMaxFaults;
   error.faults = nullptr;
   error.faults_capacity = 0;
