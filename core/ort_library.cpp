@@ -35,6 +35,8 @@ struct Candidate {
   const char* found_by;
 };
 
+std::string oldest_version() { return "1." + std::to_string(kOldestVersion); }
+
 void add_files(std::vector<Candidate>* candidates, const std::string& folder, const char* found_by) {
   for (const std::string& path : platform::list_files(folder, kLibraryPrefix)) candidates->push_back({path, found_by});
 }
@@ -105,7 +107,7 @@ std::unique_ptr<OrtLibrary> load(const Candidate& candidate, std::string* why, b
   const uint32_t api_version = std::min<uint32_t>(ORT_API_VERSION, offered);
   const OrtApi* api = offered < kOldestVersion ? nullptr : base->GetApi(api_version);
   if (api == nullptr) {
-    *why = "expected version 1." + std::to_string(kOldestVersion) + " or newer, got " + version;
+    *why = "expected version " + oldest_version() + " or newer, got " + version;
     *is_too_old = true;
     return nullptr;
   }
@@ -122,7 +124,8 @@ std::unique_ptr<OrtLibrary> find(const char* option, const char* package) {
   }
   const std::string found = is_too_old ? "only an ONNX Runtime library that is too old was found" : "no ONNX Runtime library was found";
   throw Error(is_too_old ? SIDECALL_ENGINE_TOO_OLD : SIDECALL_ENGINE_NOT_FOUND,
-              found + ": set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so (tried " + tried + ")");
+              found + ": set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so of version " + oldest_version() + " or newer (tried " +
+                  tried + ")");
 }
 
 }  // namespace
@@ -155,6 +158,7 @@ std::string describe_ort_library(const OrtLibrary& library) {
   writer.Uint(library.api_version);
   text("path", library.path);
   text("found_by", library.found_by);
+  text("oldest", oldest_version());
   text("telemetry", telemetry != nullptr && std::string(telemetry) == "1" ? "off" : "host");
   writer.EndObject();
   return {buffer.GetString(), buffer.GetSize()};

@@ -80,7 +80,7 @@ std::string page(const Findings& findings) {
   table.add({"command", executable_folder()});
   if (findings.engine_problem.empty()) {
     table.add({"engine", text_at(findings.engine, "engine") + " " + text_at(findings.engine, "version") + ", API " +
-                             text_at(findings.engine, "api")});
+                             text_at(findings.engine, "api") + " (" + text_at(findings.engine, "oldest") + " or newer is needed)"});
     table.add({"", text_at(findings.engine, "path")});
     table.add({"", "found by: " + text_at(findings.engine, "found_by") + "; telemetry " + text_at(findings.engine, "telemetry")});
   } else {

@@ -37,7 +37,8 @@ def test_what_was_found(sidecall, package):
 
     page = sidecall("doctor", env=env | {"SIDECALL_VERIFY": "warn"})
     assert (page.code, page.err) == (0, "")
-    assert f"engine    onnxruntime {report['engine']['version']}, API {report['engine']['api']}\n" in page.out
+    assert report["engine"]["oldest"] == "1.22"
+    assert f"engine    onnxruntime {report['engine']['version']}, API {report['engine']['api']} (1.22 or newer is needed)\n" in page.out
     assert "found by: SIDECALL_ONNXRUNTIME; telemetry off\n" in page.out
     assert "SIDECALL_VERIFY=warn\n" in page.out
 
@@ -50,7 +51,7 @@ def test_a_setting_of_the_caller_is_left_alone(sidecall):
 def test_no_engine(sidecall):
     done = sidecall("doctor", env={"SIDECALL_ONNXRUNTIME": "/no/libonnxruntime.so"})
     assert (done.code, done.err) == (4, "")
-    assert "engine    NONE: " in done.out and "/no/libonnxruntime.so" in done.out
+    assert "engine    NONE: " in done.out and "/no/libonnxruntime.so" in done.out and "of version 1.22 or newer" in done.out
     report = sidecall("doctor", "--json", "--onnxruntime", "/no/libonnxruntime.so")
     assert report.code == 4
     assert json.loads(report.out)["engine"] is None
