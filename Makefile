@@ -15,7 +15,9 @@ quietly := tools/quietly.sh $(BUILD)/log
 native_files := CMakeLists.txt VERSION $(wildcard cmake/* core/* shm/* bindings/c/abi/* bindings/c/src/* bindings/c/include/sidecall/* bindings/cli/* python/src/*)
 # The library of .venv, for programs that do not live beside it. The shell looks, when it is there.
 onnxruntime := $$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
-with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)"
+# The oldest version that is supported (core/ort_library.cpp), for the tests that run with both.
+oldest_onnxruntime := $$(echo $(CURDIR)/$(BUILD)/onnxruntime-oldest/onnxruntime/capi/libonnxruntime.so.*)
+with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)" SIDECALL_ONNXRUNTIME_OLDEST="$(oldest_onnxruntime)"
 
 # npm_ci FOLDER. Scripts of packages are never run. In the folder: npm's --prefix would look for the machine's npmrc there too.
 npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_ci
@@ -68,6 +70,10 @@ $(VENV)/.package: $(VENV)/.created pyproject.toml setup.py $(native_files)
 	@$(quietly) pip "installing the Python package and what its tests need into $(VENV)" $(BIN)/pip install --disable-pip-version-check -e '.[export,test,lint]'
 	@touch $@
 
+$(BUILD)/onnxruntime-oldest/.created: tools/oldest_onnxruntime.sh $(VENV)/.created
+	@$(quietly) onnxruntime-oldest "downloading the oldest ONNX Runtime that is supported, for tests" tools/oldest_onnxruntime.sh $(BIN)/python $(@D)
+	@touch $@
+
 # By name: the package stands there already, and is not built again for its extra.
 $(VENV)/.bench: $(VENV)/.package
 	@$(quietly) pip-bench "installing what the benchmarks compare with" $(BIN)/pip install --disable-pip-version-check "sidecall[bench]==$$(cat VERSION)"
@@ -109,7 +115,7 @@ build: $(BUILD)/build.ninja ## libsidecall, the command, the Node.js addon, the 
 	@cmake -E copy_if_different $(BUILD)/lib/sidecall.node $(NODE)/build
 	@cmake -E copy_if_different $(BUILD)/bin/sidecall $(NODE)/build/bin
 
-setup: build $(VENV)/.bench $(BUILD)/node-peers/.created $(BUILD)/.system-network $(BUILD)/peers/.created $(BUILD)/peers/node/.created examples/node/node_modules/.created ## everything but the job itself
+setup: build $(VENV)/.bench $(BUILD)/onnxruntime-oldest/.created $(BUILD)/node-peers/.created $(BUILD)/.system-network $(BUILD)/peers/.created $(BUILD)/peers/node/.created examples/node/node_modules/.created ## everything but the job itself
 
 # ---- Jobs --------------------------------------------------------------------------------------------------------
 demo: build $(VENV)/.package ## train, export, then call the model from C, C++, Node.js, Python and the shell
@@ -117,7 +123,7 @@ demo: build $(VENV)/.package ## train, export, then call the model from C, C++, 
 
 test: test-c test-node test-python ## all tests
 
-test-c: build $(VENV)/.package
+test-c: build $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created
 	@$(with_onnxruntime) ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) --no-tests=error
 
 test-node: setup
@@ -136,6 +142,7 @@ lint: build $(VENV)/.package $(BUILD)/.system-lint ## formatters, types, warning
 	$(BIN)/python tools/check_abi.py --library $(BUILD)/lib/libsidecall.so
 	$(BIN)/python tools/check_includes.py
 	$(BIN)/python tools/check_files.py
+	$(BIN)/python tools/onnx_fields.py
 
 format: $(VENV)/.package $(BUILD)/.system-lint $(NODE)/node_modules/.created ## let ruff, clang-format and biome rewrite
 	$(BIN)/ruff check --fix-only .
@@ -143,7 +150,7 @@ format: $(VENV)/.package $(BUILD)/.system-lint $(NODE)/node_modules/.created ## 
 	git ls-files '*.c' '*.cpp' '*.h' '*.hpp' | xargs -r $(CLANG_FORMAT) -i
 	$(NODE)/node_modules/.bin/biome check --write .
 
-sanitize: $(BUILD)/.system $(VENV)/.package ## the C and vector tests under AddressSanitizer and UBSan, those with threads under ThreadSanitizer
+sanitize: $(BUILD)/.system $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created ## the C and vector tests under AddressSanitizer and UBSan, those with threads under ThreadSanitizer
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) address,undefined $(JOBS)
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) thread $(JOBS) threads
 

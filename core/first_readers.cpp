@@ -12,7 +12,6 @@
 namespace sidecall {
 
 using protobuf::Field;
-using protobuf::Malformed;
 using protobuf::Reader;
 
 namespace {
@@ -242,15 +241,11 @@ const std::vector<ListedKernel>& listed_kernels() {
 
 std::vector<bool> readable_in_place(const OnnxFile& file, const std::vector<TensorSpec>& inputs) {
   std::vector<bool> readable(inputs.size(), false);
-  try {
-    const Graph graph(file.bytes());
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      // A boolean that is neither 0 nor 1 is a trap for compiled code: the copy makes it one of them.
-      const int32_t dtype = inputs[i].dtype;
-      if (is_float(dtype) || is_integer(dtype)) readable[i] = graph.is_harmless(inputs[i].name, is_float(dtype));
-    }
-  } catch (const Malformed&) {
-    readable.assign(inputs.size(), false);  // in what OnnxFile had no reason to enter; ONNX Runtime will refuse it
+  const Graph graph(file.bytes());
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    // A boolean that is neither 0 nor 1 is a trap for compiled code: the copy makes it one of them.
+    const int32_t dtype = inputs[i].dtype;
+    if (is_float(dtype) || is_integer(dtype)) readable[i] = graph.is_harmless(inputs[i].name, is_float(dtype));
   }
   return readable;
 }

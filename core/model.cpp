@@ -12,7 +12,6 @@
 namespace sidecall {
 namespace {
 
-constexpr uint64_t kMaxModelBytes = (UINT64_C(1) << 31) - 1;  // of one protobuf message
 constexpr size_t kMaxKeptWorkspaces = 64;
 constexpr int64_t kMaxKeptRows = 1024;
 
@@ -95,13 +94,13 @@ class Verified {
 std::shared_ptr<const Model> Model::open(const std::string& uri, const sidecall_model_options& options) {
   require(!uri.empty(), "uri: expected a path or a URI, got an empty string");
   const std::string path = path_of(uri);
-  std::string bytes = platform::read_file(path, kMaxModelBytes);
+  std::string bytes = platform::read_file(path, kMaxMessageBytes);
   const std::string folder = platform::folder_of(platform::real_path(path));
   return open_file(OnnxFile(std::move(bytes), folder, uri), uri, options);
 }
 
 std::shared_ptr<const Model> Model::open_bytes(std::string bytes, const sidecall_model_options& options) {
-  if (bytes.size() > kMaxModelBytes) throw Error(SIDECALL_FILE_TOO_LARGE, "bytes: expected at most 2 GiB, got more");
+  if (bytes.size() > kMaxMessageBytes) throw Error(SIDECALL_FILE_TOO_LARGE, "bytes: expected at most 2 GiB, got more");
   return open_file(OnnxFile(std::move(bytes), "", "bytes"), "bytes", options);
 }
 
@@ -109,7 +108,7 @@ std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& 
   std::unique_ptr<Engine> engine = open_ort_engine(file, name, options.onnxruntime, options.onnxruntime_package);
   Origin origin;
   origin.label = "file '" + name + "'";
-  if (!file.folder().empty()) {
+  if (file.has_folder()) {
     const std::string base = name.substr(name.rfind('/') + 1);
     origin.title = base.substr(0, base.rfind('.'));
   }

@@ -50,6 +50,7 @@ class OrtEngine final : public Engine {
   size_t num_outputs() const { return outputs_.size(); }
 
  private:
+  OrtSession* create_session(const OnnxFile& file, const std::string& what);
   Owned<OrtSessionOptions> make_options(const OnnxFile& file) const;
   TensorSpec read_spec(bool is_input, size_t index, const std::string& label) const;
 
@@ -103,13 +104,10 @@ class OrtBinding final : public Binding {
 OrtEngine::OrtEngine(const OnnxFile& file, const std::string& label, const OrtLibrary& library)
     : library_(library), session_(nullptr, library.api->ReleaseSession), memory_(nullptr, library.api->ReleaseMemoryInfo) {
   const std::string what = "file '" + label + "': ";
-  const Owned<OrtSessionOptions> options = make_options(file);
-  OrtSession* session = nullptr;
-  check(api(), api()->CreateSessionFromArray(library_.env, file.bytes().data(), file.bytes().size(), options.get(), &session), what);
-  session_.reset(session);
   OrtMemoryInfo* memory = nullptr;
   check(api(), api()->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory), what);
   memory_.reset(memory);
+  OrtSession* session = create_session(file, what);
   size_t num_inputs = 0, num_outputs = 0;
   check(api(), api()->SessionGetInputCount(session, &num_inputs), what);
   check(api(), api()->SessionGetOutputCount(session, &num_outputs), what);
@@ -120,6 +118,28 @@ OrtEngine::OrtEngine(const OnnxFile& file, const std::string& label, const OrtLi
     TensorSpec& spec = outputs_.back();
     spec.is_shaped = !spec.dims.empty() || file.has_output_shape(spec.name);
   }
+}
+
+OrtSession* OrtEngine::create_session(const OnnxFile& file, const std::string& what) {
+  const Owned<OrtSessionOptions> options = make_options(file);
+  const EngineInput input = file.engine_input();  // what was written for the engine goes once it has read it
+  std::vector<Owned<OrtValue>> values;
+  for (const MemoryInitializer& initializer : input.initializers) {
+    OrtValue* value = nullptr;
+    const std::string_view data = initializer.data;
+    // ONNX Runtime's C API takes the memory as void*; it never writes to an initializer. The OnnxFile keeps it as long as its model.
+    check(api(),
+          api()->CreateTensorWithDataAsOrtValue(memory(), const_cast<char*>(data.data()), data.size(), initializer.dims.data(),
+                                                initializer.dims.size(), static_cast<ONNXTensorElementDataType>(initializer.dtype), &value),
+          what);
+    values.push_back(own(value, api()->ReleaseValue));
+    const char* const name = initializer.name.c_str();
+    check(api(), api()->AddExternalInitializers(options.get(), &name, &value, 1), what);
+  }
+  OrtSession* session = nullptr;
+  check(api(), api()->CreateSessionFromArray(library_.env, input.model().data(), input.model().size(), options.get(), &session), what);
+  session_.reset(session);
+  return session;
 }
 
 Owned<OrtSessionOptions> OrtEngine::make_options(const OnnxFile& file) const {
@@ -136,7 +156,6 @@ Owned<OrtSessionOptions> OrtEngine::make_options(const OnnxFile& file) const {
   // One node, as of a bare tree ensemble, leaves nothing to optimise; looking for it is a third of the time to open.
   if (file.num_nodes() == 1) check(api(), api()->SetSessionGraphOptimizationLevel(made, ORT_DISABLE_ALL), "");
   set(kOrtSessionOptionsConfigLoadModelFormat, "ONNX");
-  if (!file.external_files().empty()) set(kOrtSessionOptionsModelExternalInitializersFileFolderPath, file.folder().c_str());
   return options;
 }
 

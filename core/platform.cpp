@@ -106,13 +106,6 @@ std::string real_path(const std::string& path) {
   return result;
 }
 
-FileState file_state(const std::string& path) {
-  struct stat state{};
-  if (::stat(path.c_str(), &state) != 0) fail_file(path, errno);
-  if (!S_ISREG(state.st_mode)) throw Error(SIDECALL_FILE_UNREADABLE, "file '" + path + "': it is not a regular file");
-  return {static_cast<uint64_t>(state.st_size), static_cast<int64_t>(state.st_mtim.tv_sec) * 1000000000 + state.st_mtim.tv_nsec};
-}
-
 std::string folder_of(const std::string& path) {
   const size_t slash = path.rfind('/');
   if (slash == std::string::npos) return ".";

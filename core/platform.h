@@ -1,4 +1,5 @@
-// All calls of core that are not standard C++: files, shared libraries, events, the process. The one file to port.
+// All calls of core that are not standard C++: files, shared libraries, events, the process. A port
+// replaces platform.cpp and confined_folder.cpp.
 #pragma once
 
 #include <cstdint>
@@ -12,13 +13,6 @@ std::string read_file(const std::string& path, uint64_t limit);
 
 // Absolute, without links. Throws FILE_NOT_FOUND, FILE_UNREADABLE.
 std::string real_path(const std::string& path);
-
-// Size and time of change of a file, to recognise it. Throws as real_path.
-struct FileState {
-  uint64_t size;
-  int64_t changed_ns;
-};
-FileState file_state(const std::string& path);
 
 std::string folder_of(const std::string& path);  // "." where there is none
 bool is_file(const std::string& path) noexcept;

@@ -1,12 +1,15 @@
-// Reads protobuf's wire format field by field, without a schema; used by onnx_file.cpp and first_readers.cpp.
+// Walks protobuf's wire format field by field, without a schema, where onnx_reader.cpp has read the
+// bytes already.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
+#include <utility>
+
+#include "error.h"
 
 namespace sidecall::protobuf {
-
-struct Malformed {};
 
 // One field of a message: a number, and its payload where it is length-delimited, or its value.
 struct Field {
@@ -16,17 +19,18 @@ struct Field {
   uint64_t value;
 };
 
+// Throws FILE_INVALID on what is no message; bytes that onnx_reader.cpp has accepted never do that.
 class Reader {
  public:
   explicit Reader(std::string_view message) : rest_(message) {}
 
   bool next(Field* field) {
     if (rest_.empty()) return false;
+    start_ = rest_.data();
     const uint64_t tag = varint();
-    // Protobuf drops the bits above: what is one field here would be another one there.
-    if (tag > UINT32_MAX) throw Malformed{};
+    if (tag > UINT32_MAX) fail();
     *field = {tag >> 3, false, {}, 0};
-    if (field->number == 0) throw Malformed{};
+    if (field->number == 0) fail();
     switch (tag & 7) {
       case 0:
         field->value = varint();
@@ -42,31 +46,55 @@ class Reader {
         take(4);
         return true;
       default:
-        throw Malformed{};
+        fail();
     }
   }
 
+  // The field that next() gave, with its tag.
+  std::string_view last() const { return {start_, static_cast<size_t>(rest_.data() - start_)}; }
+
+  // The same for the payload of packed numbers.
+  bool next_varint(uint64_t* value) {
+    if (rest_.empty()) return false;
+    *value = varint();
+    return true;
+  }
+
  private:
+  [[noreturn]] static void fail() { throw Error(SIDECALL_FILE_INVALID, "expected a protobuf message, got other content"); }
+
   uint64_t varint() {
     uint64_t value = 0;
     for (unsigned shift = 0; shift < 70; shift += 7) {
-      if (rest_.empty()) throw Malformed{};
+      if (rest_.empty()) fail();
       const auto byte = static_cast<uint8_t>(rest_.front());
       rest_.remove_prefix(1);
       if (shift < 64) value |= static_cast<uint64_t>(byte & 0x7f) << shift;
       if (byte < 0x80) return value;
     }
-    throw Malformed{};
+    fail();
   }
 
   std::string_view take(uint64_t length) {
-    if (length > rest_.size()) throw Malformed{};
+    if (length > rest_.size()) fail();
     const std::string_view taken = rest_.substr(0, length);
     rest_.remove_prefix(length);
     return taken;
   }
 
   std::string_view rest_;
+  const char* start_ = nullptr;
 };
+
+// Key and value of a StringStringEntryProto.
+inline std::pair<std::string_view, std::string_view> read_entry(std::string_view message) {
+  std::pair<std::string_view, std::string_view> entry;
+  Reader reader(message);
+  for (Field field; reader.next(&field);) {
+    if (field.number == 1) entry.first = field.bytes;
+    if (field.number == 2) entry.second = field.bytes;
+  }
+  return entry;
+}
 
 }  // namespace sidecall::protobuf

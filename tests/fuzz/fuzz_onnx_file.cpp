@@ -1,9 +1,11 @@
-// Fuzzes the reader of ONNX files: any bytes. What it accepts must be confined to the model's folder and keep its id.
+// Fuzzes the reader of ONNX files: any bytes. What it accepts is confined to the model's folder and
+// keeps its id; what the engine gets of it names no file.
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include <sidecall/sidecall.h>
@@ -24,6 +26,16 @@ std::string make_folder() {
   return std::filesystem::canonical(folder).string();
 }
 
+// What the engine gets names no file, and is read and written again as it is.
+void check_engine_input(const sidecall::OnnxFile& file) {
+  const sidecall::EngineInput input = file.engine_input();
+  fuzz::require(input.initializers.empty(), "nothing beside a small model");
+  const sidecall::OnnxFile again(std::string(input.model()), "", "again");
+  fuzz::require(again.external_files().empty(), "no external data in what the engine gets");
+  fuzz::require(again.engine_input().model() == input.model(), "the same output of the same input");
+  fuzz::require(again.num_nodes() == file.num_nodes(), "the same nodes");
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -31,12 +43,15 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string bytes(reinterpret_cast<const char*>(data), size);
   fuzz::run([&] {
     sidecall::OnnxFile file(bytes, folder, "fuzz");
-    for (const sidecall::ExternalFile& external : file.external_files()) {
-      fuzz::require(external.path.compare(0, folder.size() + 1, folder + "/") == 0, "external data inside the folder");
+    for (const sidecall::ExternalData::File& external : file.external_files()) {
+      const std::string_view content = external.content->view();
+      fuzz::require(content.find_first_not_of('w') == std::string_view::npos, "external data of the folder's own file");
     }
     fuzz::require(file.bytes() == bytes, "the bytes as given");
     file.metadata("sidecall.contract");
+    file.has_output_shape("y");
     sidecall::readable_in_place(file, {{"x", SIDECALL_FLOAT32, {2}, {}}});
+    check_engine_input(file);
     const std::string id = file.compute_id();
     const std::string fingerprint = file.fingerprint();
     const sidecall::OnnxFile moved = std::move(file);

@@ -17,6 +17,38 @@ from .contracts import MAKERS, changed
 X1 = {"x": {"dtype": "float32", "shape": [2], "data": [1, 2]}}
 
 
+def field(number: int, payload: bytes) -> bytes:
+    """A length-delimited field, for what no writer of protobuf writes."""
+    size, length = len(payload), b""
+    while size >= 0x80:
+        length, size = length + bytes([size & 0x7F | 0x80]), size >> 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + payload
+
+
+def with_graph_fields(more: bytes, *, without: str, proto: bytes) -> bytes:
+    """The model with `more` at the end of its graph, in place of what the graph has of `without`."""
+    parsed = onnx.load_from_string(proto)
+    parsed.graph.ClearField(without)  # type: ignore[arg-type]
+    graph = parsed.graph.SerializeToString(deterministic=True) + more
+    parsed.ClearField("graph")
+    return data_of(parsed) + field(7, graph)
+
+
+def group_in_output() -> bytes:
+    """A group, which ONNX does not know, where the shape of the output would stand; no engine can infer that shape."""
+    inputs = [("x", "float32", ["N"]), ("shape", "int64", ["M"])]
+    plain = data_of(model(inputs, [("y", "float32", ["N"])], [node("Reshape", ["x", "shape"], ["y"])]))
+    return with_graph_fields(field(12, field(1, b"y") + field(2, field(1, b"\x08\x01\x5b\x5c"))), without="output", proto=plain)
+
+
+def hidden_location() -> bytes:
+    """A second location whose key is followed by a number under its own field: protobuf drops that, and a reader that takes it loses the key."""
+    shown = field(13, field(1, b"location") + field(2, b"weights.bin"))
+    hidden = field(13, field(1, b"location") + b"\x08\x00" + field(2, b"../outside.bin"))
+    weight = field(8, b"w") + b"\x08\x02\x10\x01" + shown + hidden + b"\x70\x01"
+    return with_graph_fields(field(5, weight), without="initializer", proto=external_model("../outside.bin"))
+
+
 def files() -> Cases:
     c = Cases("files")
     good = with_contract(*MAKERS["matrix"]())
@@ -38,6 +70,7 @@ def files() -> Cases:
         "empty": b"", "text": b"This is not a model.\n", "json": b'{"format": 1}\n', "png": png, "elf": b"\x7fELF\x02\x01\x01" + bytes(57), "zeros": bytes(64),
         "pickle": b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00K\x01K\x02\x86\x94.", "zip": b"PK\x05\x06" + bytes(18), "no_graph": onnx.ModelProto(ir_version=8, producer_name="x").SerializeToString(),
         "tail": good + b"\x00\x01tail", "length_beyond": b"\x08\x08" + b"\x3a\xff\xff\xff\xff\x7f", "varint_too_long": b"\x08" + b"\xff" * 12, "lfs_pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+        "group_in_output": group_in_output(), "unknown_field": good + field(15, b""), "graph_twice": good + field(7, b""), "number_in_longer_form": good.replace(b"\x08\x08", b"\x08\x88\x00", 1),
     }  # fmt: skip
     for what, data in foreign.items():
         write_model(f"broken/{what}.onnx", data)
@@ -183,7 +216,8 @@ def external() -> Cases:
         "missing": (external_model("no_such.bin"), "FILE_NOT_FOUND"), "too_short": (external_model("weights.bin", 12, 8), "FILE_INVALID"), "offset_beyond": (external_model("weights.bin", 1000, 8), "FILE_INVALID"),
         "offset_negative": (external_model("weights.bin", -8, 8), "FILE_INVALID"), "offset_overflows": (external_model("weights.bin", 18446744073709551608, 16), "FILE_INVALID"),
         "offset_text": (external_model("weights.bin", "eight", 8), "FILE_INVALID"), "length_wrong": (external_model("weights.bin", 0, 4), "ENGINE"), "no_location": (external_model(None), "FILE_FORBIDDEN"),
-        "empty_location": (external_model(""), "FILE_FORBIDDEN"), "a_folder": (external_model("sub"), "FILE_UNREADABLE"), "nul_in_location": (external_model("weights.bin\0x"), "FILE_FORBIDDEN"),
+        "empty_location": (external_model(""), "FILE_FORBIDDEN"), "a_folder": (external_model("sub"), "FILE_UNREADABLE"), "hidden_location": (hidden_location(), "FILE_INVALID"), "address_in_memory": (external_model("*/_ORT_MEM_ADDR_/*"), "FILE_FORBIDDEN"),
+        "nul_in_location": (external_model("weights.bin\0x"), "FILE_FORBIDDEN"),
     }  # fmt: skip
     for what, (data, status) in others.items():
         write_model(f"external/{what}.onnx", data)

@@ -227,8 +227,14 @@ SIDECALL_API void sidecall_model_options_init_sized(sidecall_model_options *opti
  * ends with the model: words in the shell's quoting, nothing is expanded, and no shell runs.
  *
  * Of another process: asks the server for signature and contract, which verified the golden rows when it started; where it did not, they run
- * here. All of that ends within 30 seconds, or with TIMEOUT. Needs no ONNX Runtime and loads none. The file route loads ONNX Runtime if no model was opened before, reads the contract, and runs the golden rows once per process and
- * file content. Costs milliseconds; open once and keep. The file is not read again afterwards.
+ * here. All of that ends within 30 seconds, or with TIMEOUT. Needs no ONNX Runtime and loads none.
+ *
+ * Of a file: loads ONNX Runtime if no model was opened before, reads the contract, and runs the golden
+ * rows once per process and file content. Costs milliseconds; open once and keep. The file and its
+ * external data are read once, into private memory, and never again. N bytes of model take up to 3 N
+ * while opening and 2 N afterwards, N bytes of external data up to 4 N while opening
+ * (docs/contract.md has the figures).
+ *
  * Where official builds of ONNX Runtime would send telemetry and no environment of it exists yet, the first open sets
  * ORT_DISABLE_TELEMETRY=1 if unset; set it yourself before you start threads that read the environment.
  *
