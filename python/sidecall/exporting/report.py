@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,17 +38,33 @@ class Report:
 
     def __str__(self) -> str:
         model = self.contract["model"]
+        features, more = _features(self.contract["features"])
+        parts = [self._title(), f"id {model['id']}" if "id" in model else "", "", table(FEATURES_HEAD, features) + more, ""]
+        parts += [table(OUTPUTS_HEAD, _outputs(self.contract, self.parity)), "", table(None, self._findings())]
+        if self.notes:
+            parts += ["", *(f"note: {note}" for note in self.notes)]
+        return "\n".join([*parts, "", self._made_with()])
+
+    def _repr_html_(self) -> str:
+        from .html import heading, html_table, paragraph, section
+
+        features, more = _features(self.contract["features"])
+        parts = [html_table(None, self._findings()), heading("outputs"), html_table(OUTPUTS_HEAD, _outputs(self.contract, self.parity))]
+        parts += [_picture(self.contract, self.parity), heading("features"), html_table(FEATURES_HEAD, features), paragraph(more.strip())]
+        parts += [paragraph(f"note: {note}") for note in self.notes]
+        return section(self._title(), *parts, paragraph(self._made_with()))
+
+    def _title(self) -> str:
+        model = self.contract["model"]
         head = " ".join(part for part in (model["name"], model["version"], f"({model['task']})") if part)
         if self.path is not None:
             head += f" -> {self.path}, {_size(self.size_bytes)}"
-        parts = [head, f"id {model['id']}" if "id" in model else "", "", _features(self.contract["features"]), ""]
-        parts += [_outputs(self.contract, self.parity), "", self._findings()]
-        if self.notes:
-            parts += ["", *(f"note: {note}" for note in self.notes)]
-        parts += ["", "made with " + ", ".join(f"{name} {version}" for name, version in self.contract["versions"].items())]
-        return "\n".join(parts)
+        return head
 
-    def _findings(self) -> str:
+    def _made_with(self) -> str:
+        return "made with " + ", ".join(f"{name} {version}" for name, version in self.contract["versions"].items())
+
+    def _findings(self) -> list[tuple[str, str]]:
         parity, verification = self.parity, self.contract["verification"]
         rows = f"{parity['rows']} rows"
         strength = f"weak: {rows}" if parity["weak"] else f"measured on {rows}"
@@ -66,7 +83,7 @@ class Report:
             )
         if self.seconds:
             lines.append(("took", f"{self.seconds:.1f} s"))
-        return table(None, lines)
+        return lines
 
 
 @dataclass
@@ -106,9 +123,14 @@ def table(head: tuple[str, ...] | None, rows: Sequence[tuple[str, ...]]) -> str:
     return "\n".join(text)
 
 
-def _features(features: list[dict[str, Any]]) -> str:
+FEATURES_HEAD = ("feature", "type", "nullable", "input", "values")
+OUTPUTS_HEAD = ("output", "type", "classes or width", "largest difference", "verified within")
+
+
+def _features(features: list[dict[str, Any]]) -> tuple[list[tuple[str, ...]], str]:
+    """The rows of the table, and a line that says how many are not shown."""
     shown = features if len(features) <= 60 else features[:50]
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for feature in shown:
         place = (
             feature["input"]
@@ -116,8 +138,7 @@ def _features(features: list[dict[str, Any]]) -> str:
             else f"{feature['input']}[{feature['column']}]"
         )
         rows.append((feature["name"], feature["type"], "yes" if feature["nullable"] else "no", place, _values(feature)))
-    text = table(("feature", "type", "nullable", "input", "values"), rows)
-    return text if len(shown) == len(features) else f"{text}\n... and {len(features) - len(shown)} more"
+    return rows, "" if len(shown) == len(features) else f"\n... and {len(features) - len(shown)} more"
 
 
 def _values(feature: dict[str, Any]) -> str:
@@ -131,9 +152,9 @@ def _values(feature: dict[str, Any]) -> str:
     return f"{_number(seen['min'])} to {_number(seen['max'])}"
 
 
-def _outputs(contract: dict[str, Any], parity: dict[str, Any]) -> str:
+def _outputs(contract: dict[str, Any], parity: dict[str, Any]) -> list[tuple[str, ...]]:
     measured = {entry["name"]: entry for entry in parity["outputs"]}
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for output in contract["outputs"]:
         entry = measured.get(output["name"])
         shape = ", ".join(str(label) for label in output["classes"]) if "classes" in output else str(output.get("width", ""))
@@ -151,7 +172,33 @@ def _outputs(contract: dict[str, Any], parity: dict[str, Any]) -> str:
             limits = contract["verification"]["tolerance"].get(output["name"])
             tolerance = f"{limits['absolute']:.1e} + {limits['relative']:.0e} relative" if limits else ""
         rows.append((output["name"], output["type"], _cut(shape), found, tolerance))
-    return table(("output", "type", "classes or width", "largest difference", "verified within"), rows)
+    return rows
+
+
+def _picture(contract: dict[str, Any], parity: dict[str, Any]) -> str:
+    """For each output of numbers its largest difference, and a line at what is tolerated, over powers of ten."""
+    from .html import CALM, WARM, bar_at, picture, text_at
+
+    width, left, right, lowest = 720.0, 130.0, 90.0, -17.0
+
+    def at(value: float) -> float:
+        power = min(max(math.log10(value), lowest), 0.0) if value > 0 else lowest
+        return left + (width - left - right) * (1 - power / lowest)
+
+    shapes, y = [], 8.0
+    for entry in parity["outputs"]:
+        if "largest" not in entry:
+            continue
+        largest, limits = entry["largest"], contract["verification"]["tolerance"].get(entry["name"])
+        shapes += [text_at(left - 8, y + 11, entry["name"], "end"), bar_at(left, y, at(largest) - left, 14, CALM, f"{largest:.2g}")]
+        if limits:
+            shapes.append(bar_at(at(limits["absolute"]), y - 3, 2, 20, WARM, f"verified within {limits['absolute']:.2g}"))
+        y += 22
+    if not shapes:
+        return ""
+    shapes += [text_at(at(10.0**power), y + 12, f"1e{power}", "middle") for power in range(-16, 1, 4)]
+    shapes += [text_at(left, y + 30, "largest difference at export; the line is what verification tolerates")]
+    return picture(int(width), int(y) + 36, "largest difference of each output at export, on a logarithmic scale", shapes)
 
 
 def _cut(text: str, width: int = 48) -> str:
