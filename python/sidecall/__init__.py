@@ -3,6 +3,7 @@
 open    an .onnx file -> Model: `run` for tensors, `predict` for records and DataFrames
 export  a fitted scikit-learn, xgboost or lightgbm model -> an .onnx file with its contract
 check   which steps of a pipeline convert
+compare the original and its exported model, row by row over as many rows as wanted
 serve   a Python object, a function or a file -> a server that other processes of this host call
 """
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sidecall._call import Call
     from sidecall._engine import engine
     from sidecall._signature import Column, Feature, Signature, Tensor
+    from sidecall.comparing import compare
     from sidecall.exporting import ExportError, check, export
     from sidecall.serving import Server, serve
 
@@ -38,6 +40,7 @@ __all__ = [
     "Signature",
     "Tensor",
     "check",
+    "compare",
     "engine",
     "errors",
     "export",
@@ -54,6 +57,7 @@ _LAZY = {
     "Tensor": "sidecall._signature",
     "ExportError": "sidecall.exporting",
     "check": "sidecall.exporting",
+    "compare": "sidecall.comparing",
     "engine": "sidecall._engine",
     "export": "sidecall.exporting",
     "Server": "sidecall.serving",

@@ -8,10 +8,11 @@ from importlib import import_module
 
 import pytest
 import sidecall
-from sidecall import _call, _engine, _model, errors, serving
-from sidecall.serving import run
+from sidecall import _call, _engine, _model, comparing, errors, serving
+from sidecall.comparing import run as comparing_run
+from sidecall.serving import run as serving_run
 
-MODULES = [_call, _engine, _model, errors, serving, run]
+MODULES = [_call, _engine, _model, errors, serving, comparing_run, serving_run]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
@@ -27,7 +28,7 @@ def test_public_things_are_described() -> None:
     for name in sidecall.__all__:
         thing = getattr(import_module("sidecall"), name)
         assert inspect.getdoc(thing), name
-    for kind in (sidecall.Model, sidecall.Call, sidecall.Server):
+    for kind in (sidecall.Model, sidecall.Call, sidecall.Server, comparing.Comparison):
         for name, member in vars(kind).items():
             if not name.startswith("_"):
                 assert inspect.getdoc(member), f"{kind.__name__}.{name}"

@@ -17,7 +17,7 @@ from .files import InputError, load_data, load_model
 OK, NO, BAD_INPUT, BAD_MODEL, BAD_MACHINE = 0, 1, 2, 3, 4
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(NO, f"{self.prog}: {message}\n")
@@ -61,8 +61,8 @@ def _fail(options: argparse.Namespace, code: int, error: object) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="sidecall", description="Export of fitted Python models.")
-    commands = parser.add_subparsers(required=True, metavar="export|check", parser_class=_Parser)
+    parser = Parser(prog="sidecall", description="Export of fitted Python models.")
+    commands = parser.add_subparsers(required=True, metavar="export|check", parser_class=Parser)
     export = commands.add_parser("export", prog="sidecall export", help="write a fitted model as an ONNX file with its contract")
     check = commands.add_parser("check", prog="sidecall check", help="say which steps of a fitted model convert and which do not")
     for command in (export, check):
@@ -106,7 +106,7 @@ def _export(options: argparse.Namespace, model: Any, data: Any) -> int:
         metadata=options.metadata,
         golden=options.golden,
         ranges=not options.no_ranges,
-        dtype=_dtype(options.dtype),
+        dtype=dtype_of(options.dtype),
         feature_names=options.feature_names,
         progress=False if options.quiet else None,
     )
@@ -123,7 +123,7 @@ def _check(options: argparse.Namespace, model: Any, data: Any) -> int:
     return OK if report.ok else NO
 
 
-def _dtype(items: list[str]) -> str | dict[str, str] | None:
+def dtype_of(items: list[str]) -> str | dict[str, str] | None:
     named = dict(item.rpartition("=")[::2] for item in items if "=" in item)
     plain = [item for item in items if "=" not in item]
     if plain and (named or len(plain) > 1):

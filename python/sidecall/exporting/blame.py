@@ -23,7 +23,7 @@ def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]]) -
     Beginnings of the pipeline are converted by themselves and asked with what the inputs hold; the last step is to blame
     where all before it agree.
     """
-    steps = _flat(model)
+    steps = flat_steps(model)
     if len(steps) < 2:
         return type(model).__name__, _TIES if type(model).__name__ in _NEIGHBOURS else ""
     found = steps[-1]
@@ -35,11 +35,13 @@ def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]]) -
     return f"{found[0]} ({kind})", _TIES if kind in _NEIGHBOURS else ""
 
 
-def _flat(model: Any, path: str = "") -> list[tuple[str, Any]]:
-    """The steps of a pipeline and of the pipelines that are steps of it."""
+def flat_steps(model: Any, path: str = "") -> list[tuple[str, Any]]:
+    """The steps of a pipeline, of the pipelines that are steps of it, and of the one that a search found best."""
+    if type(model).__name__.endswith("SearchCV") and hasattr(model, "best_estimator_"):
+        return flat_steps(model.best_estimator_, f"{path} > best_estimator_" if path else "best_estimator_")
     if type(model).__name__ != "Pipeline":
         return [(path, model)]
-    return [leaf for name, step in model.steps for leaf in _flat(step, f"{path} > {name}" if path else name)]
+    return [leaf for name, step in model.steps for leaf in flat_steps(step, f"{path} > {name}" if path else name)]
 
 
 def _differs(steps: list[tuple[str, Any]], data: Data, schema: Schema, batches: list[list[Column]]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,12 @@ class InputError(ValueError):
 
 
 def load_model(path: str, trusted: bool) -> Any:
-    return _unpickle(_existing(path), trusted)
+    return _unpickle(existing(path), trusted)
 
 
 def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
     """A DataFrame, an array or a list of text, in the form that the model was trained on."""
-    file = _existing(path)
+    file = existing(path)
     suffix = file.suffix.lower()
     try:
         if suffix in _PICKLES:
@@ -32,7 +33,7 @@ def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
         elif suffix == ".txt":
             data = file.read_text(encoding="utf-8").splitlines()
         elif suffix == ".jsonl":
-            data = _records(file, path)
+            data = records_of(enumerate(file.read_text(encoding="utf-8").split("\n"), 1), path)
         elif suffix in (".csv", ".tsv", ".parquet"):
             import pandas
 
@@ -46,14 +47,14 @@ def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
     return _shaped(data, path, model, drop)
 
 
-def _records(file: Path, path: str) -> Any:
-    """Values as they are written: nothing is taken for a date or a number that is none. What is null or absent is missing as in a .csv."""
+def records_of(numbered_lines: Iterable[tuple[int, str]], path: str) -> Any:
+    """A DataFrame of JSON Lines. Values as they are written: only numbers become numbers, nothing a date. Null and absent are missing."""
     import json
 
     import pandas
 
     records = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").split("\n"), 1):
+    for number, line in numbered_lines:
         if not line.strip():
             continue
         try:
@@ -64,7 +65,7 @@ def _records(file: Path, path: str) -> Any:
             raise InputError(f"{path}:{number}: expected a record, got {type(record).__name__}")
         records.append(record)
     frame = pandas.DataFrame(records)
-    for name in frame.select_dtypes(object):
+    for name in [name for name in frame.columns if frame[name].dtype.kind == "O"]:
         frame[name] = frame[name].where(frame[name].notna(), float("nan"))
     return frame
 
@@ -83,7 +84,7 @@ def _shaped(data: Any, path: str, model: Any, drop: list[str]) -> Any:
     return data
 
 
-def _existing(path: str) -> Path:
+def existing(path: str) -> Path:
     file = Path(path)
     if not file.exists():
         raise InputError(f"{path}: no such file")

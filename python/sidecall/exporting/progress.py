@@ -11,12 +11,16 @@ _PATIENCE_S = 1.0
 
 
 class Progress:
-    """`advance(rows)` after each batch. A refused float32 pass and its float64 repetition are one bar that starts again."""
+    """`advance(rows)` after each batch. A refused float32 pass and its float64 repetition are one bar that starts again.
 
-    def __init__(self, wish: bool | Callable[[int, int], None] | None, total: int) -> None:
+    `total` is None where the number of rows is not known; the callback then gets 0 for it.
+    """
+
+    def __init__(self, wish: bool | Callable[[int, int], None] | None, total: int | None, label: str = "parity") -> None:
         self._callback = wish if callable(wish) else None
         self._wanted = wish is True or (wish is None and sys.stderr.isatty())
         self._total = total
+        self._label = label
         self._done = 0
         self._started = time.monotonic()
         self._bar: Any = None
@@ -30,9 +34,10 @@ class Progress:
             self._bar.stop()
 
     def advance(self, rows: int) -> None:
-        self._done = rows if self._done >= self._total else self._done + rows
+        starts_again = self._total is not None and self._done >= self._total
+        self._done = rows if starts_again else self._done + rows
         if self._callback is not None:
-            self._callback(self._done, self._total)
+            self._callback(self._done, self._total or 0)
         elif self._wanted and (self._bar is not None or time.monotonic() - self._started > _PATIENCE_S):
             self._draw()
 
@@ -40,11 +45,13 @@ class Progress:
         if self._bar is None:
             try:
                 from rich.console import Console
+                from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
                 from rich.progress import Progress as Bar
             except ImportError:
                 self._wanted = False
                 return
-            self._bar = Bar(console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task("parity", total=self._total)
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
+            self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(self._label, total=self._total)
             self._bar.start()
         self._bar.update(self._task, completed=self._done)

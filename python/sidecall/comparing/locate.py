@@ -1,0 +1,271 @@
+"""The step of a pipeline where the answers of the exported model begin to differ, found on the rows that moved most.
+
+Two experiments. First the original is asked with other values that the file's float32 inputs cannot tell from the given ones: where most of
+the difference is gone then, the inputs are the cause. Otherwise beginnings of the pipeline are converted again in the file's precision and
+compared step by step, which counts only when the whole, converted so, gives the file's own answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sidecall.exporting.blame import flat_steps
+from sidecall.exporting.columns import Column
+from sidecall.exporting.data import Data, read_data
+from sidecall.exporting.engine import Session
+from sidecall.exporting.original import Original
+from sidecall.exporting.schema import Feature, Schema, denoted
+
+from .differences import amounts, differences
+from .report import Begin, Stage
+from .rows import Rows
+from .sides import ModelSide, OriginalSide, words
+from .text import number
+
+# Other inputs explain a difference of which they leave no more than this.
+_EXPLAINED = 0.1
+_FAR_LESS = 1e-3
+_SAME_FILE = 1e-6
+_STEP_TOLERANCE = 1e-8
+_KINDS = {"float32": "float", "float64": "float", "int64": "int", "bool": "bool", "string": "string"}
+
+
+class _Unknown(Exception):
+    """Why the steps cannot be followed."""
+
+
+def locate(original: Original, asked: OriginalSide, model: ModelSide, contract: dict[str, Any], rows: Rows) -> Begin:
+    """`rows` are answered by both sides, and have moved."""
+    got = model.ask(rows).values
+    tensors = {tensor.name: tensor.dtype for tensor in model.model.inputs}
+    narrow = [feature["name"] for feature in contract["features"] if tensors.get(feature["input"]) == "float32"]
+    rounded, changed = _replaced(rows, narrow, _itself)
+    written, _ = _replaced(rows, narrow, _as_written)
+    if changed:
+        before = _scaled(asked, asked.ask(rows).values, got)
+        after = np.minimum(_distance(asked, rounded, got), _distance(asked, written, got))
+        # A jump is to be explained, and not the noise of float32 in rows that moved far less.
+        most = before >= _FAR_LESS * before.max()
+        explained = int((np.isfinite(after) & (after <= _EXPLAINED * before))[most].sum())
+        if explained >= 0.5 * most.sum():
+            reason = f"the file takes float32, which cannot tell values of {_listed(changed)} from others for which the original gives the "
+            return Begin("input", reason + f"file's answers, in {explained} of the {most.sum()} rows that moved most")
+    try:
+        return _in_steps(original, asked, model, contract, tensors, rounded, got)
+    except _Unknown as error:
+        return Begin("", str(error))
+
+
+def _itself(values: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return denoted(values, short=False)
+
+
+def _as_written(values: np.ndarray) -> np.ndarray:
+    """The shortest decimals that the float32 are written as: 1.97 for 1.9700000286102295."""
+    with np.errstate(over="ignore"):
+        return np.array([float(str(value)) for value in values.astype(np.float32)])
+
+
+def _replaced(rows: Rows, narrow: list[str], by: Callable[[np.ndarray], np.ndarray]) -> tuple[Rows, list[str]]:
+    """The rows with other values of the same float32, in the same types, and the features of which a value changed."""
+    frame, changed = rows.frame.copy(), []
+    for name in narrow:
+        series = frame[name]
+        if series.dtype.kind not in "fiu" or series.dtype == np.float32:
+            continue
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        there = by(values)
+        if np.array_equal(values, there, equal_nan=True):
+            continue
+        changed.append(name)
+        frame[name] = pd.Series(there, index=series.index).astype(series.dtype)
+    return Rows(_in_container(rows, frame, changed), frame), changed
+
+
+def _distance(asked: OriginalSide, rows: Rows, got: dict[str, np.ndarray]) -> np.ndarray:
+    """How far the original's answers for these rows are from what the file gave; inf where it refuses one of them."""
+    answers = asked.ask(rows)
+    if len(answers.index) < len(rows):
+        return np.full(len(rows), np.inf)
+    return _scaled(asked, answers.values, got)
+
+
+def _in_container(rows: Rows, frame: pd.DataFrame, changed: list[str]) -> Any:
+    original = rows.original
+    if not changed or isinstance(original, list):
+        return original
+    if not hasattr(original, "iloc"):
+        return frame.to_numpy(dtype=original.dtype)
+    by_position = list(original.columns) if set(frame.columns) != set(original.columns) else None
+    result = original.copy()
+    for name in changed:
+        column = by_position[list(frame.columns).index(name)] if by_position is not None else name
+        result[column] = frame[name].set_axis(original.index).astype(original[column].dtype)
+    return result
+
+
+def _scaled(asked: OriginalSide, want: dict[str, np.ndarray], have: dict[str, np.ndarray]) -> np.ndarray:
+    found = differences(asked.outputs, want, have)
+    numbers = [difference.scaled for difference in found if difference.output.is_number]
+    result: np.ndarray = np.max(numbers or [difference.scaled for difference in found], axis=0)
+    return result
+
+
+def _in_steps(
+    original: Original,
+    asked: OriginalSide,
+    model: ModelSide,
+    contract: dict[str, Any],
+    tensors: dict[str, str],
+    rows: Rows,
+    got: dict[str, np.ndarray],
+) -> Begin:
+    precision = contract.get("parity", {}).get("precision")
+    if precision not in ("float32", "float64"):
+        raise _Unknown("the model is served as it is, without a graph whose steps could be followed")
+    steps = flat_steps(original.model)
+    name = type(steps[-1][1]).__name__
+    if len(steps) == 1:
+        return Begin(name, "the model has this step alone")
+    follower = _Follower(original, contract, tensors, rows, precision)
+    follower.expect(asked, got)
+    stages = []
+    begin = None
+    for k, (path, step) in enumerate(steps[:-1]):
+        if step is None or step == "passthrough":
+            continue
+        label = f"{path} ({type(step).__name__})"
+        found = follower.behind(steps[: k + 1])
+        stages.append(Stage(label, None if found is None else float(found.max(initial=0.0))))
+        if found is not None and begin is None and found.max(initial=0.0) > _STEP_TOLERANCE:
+            branches = _branches(step, path, found)
+            by = f"its answers differ by up to {number(float(found.max()))} x (1 + |expected|)"
+            begin = Begin(branches or label, f"{by}, in a file that computes in {precision}")
+    answers = asked.ask(rows)
+    last = _scaled(asked, answers.values, {key: value[answers.index] for key, value in got.items()})
+    stages.append(Stage(f"{steps[-1][0]} ({name})", float(last.max(initial=0.0))))
+    if begin is None:
+        known = all(stage.largest is not None for stage in stages)
+        if not known:
+            raise _Unknown("a step before the last one cannot be compared by itself")
+        begin = Begin(stages[-1].step, "all steps before it agree")
+    begin.stages = stages
+    return begin
+
+
+def _branches(step: Any, path: str, found: np.ndarray) -> str:
+    """The transformers of a ColumnTransformer whose columns differ."""
+    slices = getattr(step, "output_indices_", None)
+    if not isinstance(slices, dict):
+        return ""
+    bad = found.max(axis=0, initial=0.0) > _STEP_TOLERANCE
+    names = [name for name, part in slices.items() if bad[part].any()]
+    return f"{path} > {' and '.join(names)} ({type(step).__name__})" if names else ""
+
+
+class _Follower:
+    """Converts beginnings of the pipeline as the file was made and asks them for the same rows."""
+
+    def __init__(self, original: Original, contract: dict[str, Any], tensors: dict[str, str], rows: Rows, precision: str) -> None:
+        self.original, self.rows, self.precision = original, rows, precision
+        self.schema = _schema(contract, tensors)
+        names = None if hasattr(rows.original, "columns") else [feature.name for feature in self.schema.features]
+        source = rows.frame if names is None else rows.original
+        data: Data = read_data(source, original.model, names)
+        order = {name: k for k, name in enumerate(data.names)}
+        columns = [data.columns[order[feature.name]] for feature in self.schema.features]
+        self.inputs = self.schema.tensors([_as_kind(c, f.kind) for c, f in zip(columns, self.schema.features, strict=True)])
+        self.float32_stands_for = ""
+
+    def expect(self, asked: OriginalSide, got: dict[str, np.ndarray]) -> None:
+        """Finds out how the file was made. Raises _Unknown where the model, converted now, gives other answers than the file."""
+        for stands_for in ("float64", "float32"):
+            answers = self._ask(self.original.model, stands_for)
+            if answers is None:
+                continue
+            names = [output.name for output in asked.outputs if output.is_number and output.name in answers]
+            numbers = [answers[name].reshape(len(self.rows), -1).astype(np.float64) for name in names]
+            if all((_relative(got[name], values) <= _SAME_FILE).all() for name, values in zip(names, numbers, strict=True)):
+                self.float32_stands_for = stands_for
+                return
+        raise _Unknown("the model, converted now, gives other answers than the file, so that its steps cannot be followed")
+
+    def behind(self, steps: list[tuple[str, Any]]) -> np.ndarray | None:
+        """|got - expected| / (1 + |expected|) behind these steps, [rows, columns]; None where that cannot be compared."""
+        from sklearn.pipeline import Pipeline
+
+        from sidecall.exporting.original import quiet
+
+        beginning = Pipeline([(f"step{k}", step) for k, (_, step) in enumerate(steps)])
+        answers = self._ask(beginning, self.float32_stands_for)
+        try:
+            with quiet():
+                expected = beginning.transform(self.rows.original)
+        except Exception:
+            return None
+        if answers is None or "transformed" not in answers:
+            return None
+        want = np.asarray(expected.toarray() if hasattr(expected, "toarray") else expected).reshape(len(self.rows), -1)
+        have = np.asarray(answers["transformed"]).reshape(len(self.rows), -1)
+        if want.shape != have.shape:
+            return None
+        if want.dtype.kind not in "fiub" or have.dtype.kind not in "fiub":
+            return np.where(words(want).astype(str) != words(have).astype(str), np.inf, 0.0)
+        return _relative(want.astype(np.float64), have.astype(np.float64))
+
+    def _ask(self, model: Any, stands_for: str) -> dict[str, np.ndarray] | None:
+        from sidecall.convert import to_graph
+
+        try:
+            graph = to_graph(model, list(self.schema.inputs), precision=self.precision, rows=stands_for)
+            return Session(graph, type(model).__name__).run(self.inputs)
+        except Exception:
+            # A step that does not convert by itself is a step that cannot be compared, and the report says so.
+            return None
+
+
+def _relative(want: np.ndarray, have: np.ndarray) -> np.ndarray:
+    off = amounts(want, have)
+    with np.errstate(all="ignore"):
+        return np.where(np.isinf(off), np.inf, np.where(off == 0, 0.0, off / (1.0 + np.abs(want))))
+
+
+def _schema(contract: dict[str, Any], tensors: dict[str, str]) -> Schema:
+    features = [
+        Feature(
+            name=entry["name"],
+            kind=_KINDS[entry["type"]],
+            type=entry["type"],
+            tensor=tensors[entry["input"]],
+            input=entry["input"],
+            column=entry["column"],
+            nullable=entry["nullable"],
+            missing=entry.get("missing"),
+            allowed=None,
+            seen=None,
+            places=None,
+        )
+        for entry in contract["features"]
+    ]
+    features.sort(key=lambda feature: feature.column)
+    widths: dict[str, int] = {}
+    for entry in contract["features"]:
+        widths[entry["input"]] = widths.get(entry["input"], 0) + 1
+    return Schema(features, [(name, tensors[name], width) for name, width in widths.items()])
+
+
+def _as_kind(column: Column, kind: str) -> Column:
+    """In the contract's kind: whole numbers that a missing value turned into floats are integers again."""
+    if kind == "int" and column.kind == "float":
+        return Column(column.name, "int", np.where(column.missing, 0, column.values).astype(np.int64), column.missing)
+    return column
+
+
+def _listed(names: list[str], limit: int = 6) -> str:
+    quoted = ", ".join(f"'{name}'" for name in names[:limit])
+    return quoted if len(names) <= limit else f"{quoted} and {len(names) - limit} others"

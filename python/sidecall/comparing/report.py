@@ -1,0 +1,147 @@
+"""What a comparison found: counts, differences, the worst rows; as text, as JSON, and as a page for notebooks."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass
+class OutputComparison:
+    """One output over the rows that both sides answered and that are stable.
+
+    `largest` is the largest absolute difference in the output's own unit and `largest_row` its row, from 0; both None for labels and other
+    exact answers, and where no row was compared. inf means NaN or an infinity against another number.
+    `moved` counts rows. A number may be off by `absolute` + `relative` x |expected|.
+    """
+
+    name: str
+    is_number: bool
+    rows: int = 0
+    moved: int = 0
+    largest: float | None = None
+    largest_row: int | None = None
+    absolute: float = 0.0
+    relative: float = 0.0
+
+
+@dataclass
+class WorstRow:
+    """One row that moved. `row` counts from 0 over all rows. `kind` is "label", "value" or "refusal".
+
+    `expected` is the original's answer, `got` the exported model's, `output` the column that is off most; `difference` is absolute, and None
+    except for values. Of a refusal `output` is "refused", the side that answered has "answered", and the other one the class of its error.
+    """
+
+    row: int
+    kind: str
+    output: str
+    expected: Any
+    got: Any
+    difference: float | None
+
+
+@dataclass
+class Bin:
+    """Rows whose largest |got - expected| / (1 + |expected|) is in [low, high); low = high = 0 has those without any difference."""
+
+    low: float
+    high: float
+    held: int
+    moved: int
+    unstable: int
+
+
+@dataclass
+class Stage:
+    """One step of the pipeline and the largest |got - expected| / (1 + |expected|) behind it over the worst rows; None where it is not known."""
+
+    step: str
+    largest: float | None
+
+
+@dataclass
+class Begin:
+    """Where the difference begins. `step` is "input", the path of a step with its class, or "" where it could not be determined; `reason` says why.
+
+    `stages` follow the pipeline as far as it could be followed.
+    """
+
+    step: str
+    reason: str
+    stages: list[Stage] = field(default_factory=list)
+
+
+@dataclass
+class Comparison:
+    """The outcome of `sidecall.compare`. `str()` is a page of text, `as_json()` plain data, and a notebook shows it with a picture.
+
+    rows                 all rows that were read
+    moved                rows that differ: a number off by more than is tolerated, another label, or one side refuses and the other answers
+    refused_by_original  rows that the original alone refuses, and
+    refused_by_model     rows that the exported model alone refuses: both are part of `moved`
+    refused_by_both      rows that neither side answers; they agree
+    unstable             rows for which the original contradicts itself in other batches; they are not part of `moved`
+    checked              rows whose stability was looked at; of those that differ, `unchecked` were not and count as moved
+    outputs              what each output shows
+    bins                 how many rows differ by how much
+    worst                the worst rows of each kind: refusals, labels, values
+    begin                the step where the difference begins, or None where no row moved
+    precision            what the exported model computes in, by its contract
+    notes                what was left out or assumed
+    """
+
+    model: str
+    original: str
+    rows: int
+    moved: int
+    refused_by_original: int
+    refused_by_model: int
+    refused_by_both: int
+    unstable: int
+    checked: int
+    unchecked: int
+    outputs: list[OutputComparison]
+    bins: list[Bin]
+    worst: list[WorstRow]
+    begin: Begin | None
+    precision: str
+    seconds: float
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def compared(self) -> int:
+        """Rows that both sides answered."""
+        return self.rows - self.refused_by_original - self.refused_by_model - self.refused_by_both
+
+    @property
+    def holds(self) -> bool:
+        """Whether no row moved."""
+        return self.moved == 0
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for json.dumps: the attributes by name. JSON has no NaN and no infinities: "nan", "inf" and "-inf" stand for them."""
+        result: dict[str, Any] = _plain(asdict(self))
+        return result | {"compared": self.compared, "holds": self.holds}
+
+    def __str__(self) -> str:
+        from .text import page
+
+        return page(self)
+
+    def _repr_html_(self) -> str:
+        from .html import page
+
+        return page(self)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not np.isfinite(value):
+        return "nan" if value != value else "inf" if value > 0 else "-inf"
+    return value

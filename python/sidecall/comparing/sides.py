@@ -1,0 +1,229 @@
+"""The two sides of a comparison: the original and the exported model, each asked for many rows; a row that is refused is found and left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sidecall import errors
+from sidecall.exporting.errors import ModelError
+from sidecall.exporting.original import Original, quiet
+
+from .rows import Rows
+
+BATCH = 1000  # rows that the original is asked together
+_TOLERANCE, _FLOAT32_TOLERANCE = 1e-8, 1e-5
+
+
+@dataclass
+class Output:
+    """One output that both sides have. `columns` are its names in the exported model's answers, `order` the original's columns in that order.
+
+    A number is off by more than is tolerated when |got - expected| > absolute + relative x |expected|.
+    `is_float32`: the original computes it in float32, which decides the tolerances that were not given.
+    """
+
+    name: str
+    is_number: bool
+    method: str
+    columns: list[str]
+    order: list[int] | None
+    given_absolute: float | None = None
+    given_relative: float | None = None
+    is_float32: bool = False
+
+    @property
+    def absolute(self) -> float:
+        return self._default if self.given_absolute is None else self.given_absolute
+
+    @property
+    def relative(self) -> float:
+        return self._default if self.given_relative is None else self.given_relative
+
+    @property
+    def _default(self) -> float:
+        return _FLOAT32_TOLERANCE if self.is_float32 else _TOLERANCE
+
+
+@dataclass
+class Answers:
+    """Of the rows `index`, ascending positions: an array [len(index), width] for each output. `refusals` says of the others why not."""
+
+    index: np.ndarray
+    values: dict[str, np.ndarray]
+    refusals: dict[int, str]
+
+    def at(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The answers of some of the rows that have one."""
+        places = np.searchsorted(self.index, rows)
+        return {name: value[places] for name, value in self.values.items()}
+
+
+def outputs_of(
+    original: Original, contract: dict[str, Any], columns: Any, absolute: float | None = None, relative: float | None = None
+) -> list[Output]:
+    """The contract's outputs that are deterministic. Raises ModelError where the original is another model: other outputs or classes."""
+    methods = {output.name: output.method for output in original.outputs}
+    is_float32 = _holds_xgboost(original.model)
+    result = []
+    for entry in contract["outputs"]:
+        name = entry["name"]
+        if name not in methods:
+            raise ModelError(
+                f"expected the model that the file was made from, got one without the output '{name}' (it has {', '.join(methods)})"
+            )
+        if not entry.get("deterministic", True):
+            continue
+        named = sorted((column for column in columns if column.output == name), key=lambda column: column.column)
+        is_number = name != "label" and entry["type"] in ("float32", "float64")
+        names = [column.name for column in named]
+        result.append(Output(name, is_number, methods[name], names, _order(original, entry), absolute, relative, is_float32))
+    return result
+
+
+def _holds_xgboost(model: Any) -> bool:
+    """Whether a part of the model is of xgboost, which adds in float32 also where the whole answers float64."""
+    pending, visited = [model], set()
+    while pending:
+        item = pending.pop()
+        if id(item) in visited:
+            continue
+        visited.add(id(item))
+        if type(item).__module__.partition(".")[0] == "xgboost":
+            return True
+        if isinstance(item, (list, tuple)):
+            pending.extend(part for part in item if isinstance(part, (list, tuple)) or hasattr(part, "get_params"))
+        elif isinstance(item, np.ndarray):
+            pending.extend(item.flat if item.dtype.kind == "O" else ())
+        elif hasattr(item, "get_params") and not isinstance(item, type):
+            pending.extend(vars(item).values())
+    return False
+
+
+def _order(original: Original, entry: dict[str, Any]) -> list[int] | None:
+    classes = original.classes()
+    if entry["name"] == "label" or "classes" not in entry or classes is None or len(entry["classes"]) != len(classes):
+        return None
+    if set(classes) != set(entry["classes"]):
+        raise ModelError(f"expected the model that the file was made from, got one with other classes in '{entry['name']}'")
+    return [classes.index(label) for label in entry["classes"]]
+
+
+class OriginalSide:
+    """Asks the original in batches of `batch` rows; rows of a batch that it refuses are asked in ever smaller parts."""
+
+    def __init__(self, original: Original, outputs: list[Output]) -> None:
+        self.model = original.model
+        self.outputs = outputs
+
+    def ask(self, rows: Rows, batch: int = BATCH) -> Answers:
+        parts = []
+        for start in range(0, len(rows), batch):
+            index = np.arange(start, min(start + batch, len(rows)))
+            parts.append(_in_parts(rows, index, self._ask))
+        return _joined(parts)
+
+    def _ask(self, rows: Rows) -> dict[str, np.ndarray]:
+        result = {}
+        for output in self.outputs:
+            try:
+                with quiet():
+                    answer = getattr(self.model, output.method)(rows.original)
+            except MemoryError:
+                raise
+            except Exception as error:
+                raise _Refused(type(error).__name__) from error
+            answer = answer.toarray() if hasattr(answer, "toarray") else np.asarray(answer)
+            matrix = answer.reshape(len(rows), -1)
+            if output.is_number:
+                output.is_float32 = output.is_float32 or matrix.dtype == np.float32
+            matrix = matrix if output.order is None else matrix[:, output.order]
+            result[output.name] = matrix.astype(np.float64) if output.is_number else words(matrix)
+        return result
+
+
+class ModelSide:
+    """Asks the exported model, in process or on any other route, by name."""
+
+    def __init__(self, model: Any, outputs: list[Output]) -> None:
+        self.model = model
+        self.outputs = outputs
+
+    def ask(self, rows: Rows) -> Answers:
+        return _joined([_in_parts(rows, np.arange(len(rows)), self._ask)])
+
+    def _ask(self, rows: Rows) -> dict[str, np.ndarray]:
+        try:
+            frame = self.model.predict(rows.frame)
+        except errors.Error as error:
+            # Anything else, such as a deadline or a server that went away, says nothing about the rows.
+            if error.family != 40 and not isinstance(error, errors.Engine):
+                raise
+            faults = {fault.row: _reason(fault) for fault in reversed(error.faults) if fault.row is not None}
+            raise _Refused(_reason(error), faults) from error
+        result = {}
+        for output in self.outputs:
+            matrix = frame[output.columns].to_numpy()
+            result[output.name] = matrix.astype(np.float64) if output.is_number else words(matrix)
+        return result
+
+
+def words(matrix: np.ndarray) -> np.ndarray:
+    """Labels and other exact answers: whole numbers (booleans are 0 and 1) as int64, anything else as text."""
+    if matrix.dtype.kind in "iub":
+        return matrix.astype(np.int64)
+    if matrix.dtype.kind == "O" and all(isinstance(value, (bool, int, np.integer)) for value in matrix.flat):
+        return matrix.astype(np.int64)
+    if matrix.dtype.kind == "f" and np.array_equal(matrix, np.rint(matrix)) and (np.abs(matrix) < 2**63).all():
+        return matrix.astype(np.int64)
+    return matrix.astype(str)
+
+
+def _reason(fault: Any) -> str:
+    """In words that hold no value of the data."""
+    return f"{fault.code}: feature '{fault.name}'" if fault.name else str(fault.code)
+
+
+class _Refused(Exception):
+    """Some of the rows are refused; `rows` names those that are known."""
+
+    def __init__(self, reason: str, rows: dict[int, str] | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.rows = rows or {}
+
+
+def _in_parts(rows: Rows, index: np.ndarray, ask: Callable[[Rows], dict[str, np.ndarray]]) -> list[Answers]:
+    """Asks for all; where that is refused, leaves out the rows that are known and asks for the halves of the rest."""
+    if not len(index):
+        return []
+    try:
+        return [Answers(index, ask(rows.take(index)), {})]
+    except _Refused as refused:
+        bad = {int(index[row]): reason for row, reason in refused.rows.items()}
+        if not bad and len(index) == 1:
+            bad = {int(index[0]): refused.reason}
+        rest = np.setdiff1d(index, list(bad), assume_unique=True)
+        middle = (len(rest) + 1) // 2
+        halves = [rest[:middle], rest[middle:]]
+        return [Answers(rest[:0], {}, bad), *(part for half in halves for part in _in_parts(rows, half, ask))]
+
+
+def _joined(parts: list[list[Answers]]) -> Answers:
+    flat = [answers for part in parts for answers in part]
+    refusals = {row: reason for answers in flat for row, reason in answers.refusals.items()}
+    answered = [answers for answers in flat if answers.values]
+    if not answered:
+        return Answers(np.empty(0, dtype=np.int64), {}, refusals)
+    names = answered[0].values
+    values = {name: _stacked([answers.values[name] for answers in answered]) for name in names}
+    return Answers(np.concatenate([answers.index for answers in answered]), values, refusals)
+
+
+def _stacked(arrays: list[np.ndarray]) -> np.ndarray:
+    if len({array.dtype.kind for array in arrays}) > 1:
+        arrays = [array.astype(str) for array in arrays]
+    return np.concatenate(arrays)

@@ -1,0 +1,125 @@
+"""A comparison as a page of text; what its tables say is what a notebook shows too."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sidecall.exporting.report import table
+
+if TYPE_CHECKING:
+    from .report import Begin, Comparison
+
+_BAR = 30
+OUTPUTS_HEAD = ("output", "moved", "largest difference", "in row", "tolerance")
+STAGES_HEAD = ("behind step", "largest difference / (1 + |expected|)")
+WORST_HEAD = ("row", "output", "expected", "got", "difference")
+
+
+def page(comparison: Comparison) -> str:
+    parts = [
+        f"{comparison.model} against {comparison.original}",
+        "",
+        table(None, facts(comparison)),
+        "",
+        table(OUTPUTS_HEAD, output_rows(comparison)),
+    ]
+    if comparison.compared:
+        parts += ["", _histogram(comparison)]
+    if comparison.begin is not None:
+        parts += ["", _begin(comparison)]
+    if comparison.worst:
+        parts += ["", "worst rows", table(WORST_HEAD, worst_rows(comparison))]
+    if comparison.notes:
+        parts += ["", *(f"note: {note}" for note in comparison.notes)]
+    return "\n".join(parts)
+
+
+def facts(comparison: Comparison) -> list[tuple[str, str]]:
+    moved = f"{comparison.moved:,} of {comparison.rows:,} rows{share(comparison.moved, comparison.rows)}"
+    lines = [("moved", moved)]
+    if comparison.refused_by_original:
+        lines.append(("", f"{comparison.refused_by_original:,} that the original refuses and the exported model answers"))
+    if comparison.refused_by_model:
+        lines.append(("", f"{comparison.refused_by_model:,} that the exported model refuses and the original answers"))
+    if comparison.refused_by_both:
+        lines.append(("refused by both", f"{comparison.refused_by_both:,}"))
+    text = f"{comparison.unstable:,} rows that the original answers in another way in batches of 1, 7 or 1,000; not counted as moved"
+    lines.append(("unstable", text if comparison.unstable else "0"))
+    looked = f"looked for in {comparison.checked:,} rows"
+    lines.append(("", looked + (f", and not in {comparison.unchecked:,} others that differ" if comparison.unchecked else "")))
+    served = comparison.precision == "original"
+    lines.append(("precision", "served as it is" if served else f"the exported model computes in {comparison.precision}"))
+    lines.append(("took", f"{comparison.seconds:.1f} s"))
+    return lines
+
+
+def output_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for output in comparison.outputs:
+        largest = "" if output.largest is None else number(output.largest)
+        row = "" if output.largest_row is None else str(output.largest_row)
+        limits = f"{output.absolute:.2g} + {output.relative:.2g} x |expected|" if output.is_number else "equal"
+        rows.append((output.name, f"{output.moved:,} of {output.rows:,}", largest, row, limits))
+    return rows
+
+
+def worst_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    return [
+        (str(w.row), w.output, cell(w.expected), cell(w.got), "" if w.difference is None else number(w.difference))
+        for w in comparison.worst
+    ]
+
+
+def bin_names(comparison: Comparison) -> list[str]:
+    return ["none" if b.high == 0 else f"{'0' if b.low == 0 else short(b.low)} to {short(b.high)}" for b in comparison.bins]
+
+
+def _histogram(comparison: Comparison) -> str:
+    """The length of a bar grows with the logarithm: one row among a million must be seen."""
+    longest = max((b.held + b.moved + b.unstable for b in comparison.bins), default=1)
+    rows = []
+    for name, b in zip(bin_names(comparison), comparison.bins, strict=True):
+        count = b.held + b.moved + b.unstable
+        bar = "#" * round(_BAR * np.log1p(count) / np.log1p(longest))
+        kinds = [f"{n:,} {word}" for n, word in ((b.moved, "moved"), (b.unstable, "unstable")) if n]
+        rows.append((name, f"{count:,}", bar, ", ".join(kinds)))
+    return table(("difference / (1 + |expected|)", "rows", "", ""), rows)
+
+
+def _begin(comparison: Comparison) -> str:
+    assert comparison.begin is not None
+    text = begin_text(comparison.begin)
+    if not comparison.begin.stages:
+        return text
+    return text + "\n" + table(STAGES_HEAD, stage_rows(comparison.begin))
+
+
+def begin_text(begin: Begin) -> str:
+    if not begin.step:
+        return f"where the difference begins could not be determined: {begin.reason}"
+    return f"the difference begins in {begin.step}: {begin.reason}"
+
+
+def stage_rows(begin: Begin) -> list[tuple[str, ...]]:
+    return [(stage.step, "not compared" if stage.largest is None else number(stage.largest)) for stage in begin.stages]
+
+
+def share(part: int, whole: int) -> str:
+    return f" ({100 * part / whole:.3g} %)" if part and whole else ""
+
+
+def number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def short(edge: float) -> str:
+    """A power of ten: 1e-8 and not 1e-08."""
+    return "infinity" if edge == np.inf else f"1e{round(np.log10(edge))}"
+
+
+def cell(value: Any) -> str:
+    """17 digits tell two doubles apart."""
+    text = repr(value) if isinstance(value, float) else str(value)
+    return text if len(text) <= 40 else text[:37] + "..."

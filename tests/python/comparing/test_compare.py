@@ -1,0 +1,223 @@
+"""sidecall.compare: what counts as moved, what is refused and by which side, what is unstable, and where the difference begins."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+import sidecall
+from comparing_parts import Echo, floor_half
+from export_data import payments
+from sidecall.comparing import Comparison
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
+
+# What counts
+
+
+def test_an_exact_model_holds(steps):
+    model, path, data = steps
+    report = sidecall.compare(model, path, data)
+    assert isinstance(report, Comparison) and report.holds
+    assert (report.rows, report.compared, report.moved, report.unstable, report.begin) == (400, 400, 0, 0, None)
+    (output,) = report.outputs
+    assert (output.name, output.rows, output.moved, output.largest, output.absolute) == ("prediction", 400, 0, 0.0, 1e-8)
+    assert [(b.low, b.high, b.held) for b in report.bins] == [(0.0, 0.0, 400)] and report.worst == []
+
+
+def test_differences_are_counted_measured_and_put_in_order(steps):
+    _, path, data = steps
+
+    def off(values):
+        return floor_half(values) + np.select([values == 7, values == 11, values == 12], [0.5, -2.0, 1e-9])
+
+    report = sidecall.compare(Echo(off), path, data)
+    assert report.moved == report.outputs[0].moved == 2  # 1e-9 is within the tolerance
+    assert (report.outputs[0].largest, report.outputs[0].largest_row) == (2.0, 11)
+    worst = [(w.row, w.kind, w.output, w.expected, w.got, w.difference) for w in report.worst]
+    assert worst == [(11, "value", "prediction", 3.0, 5.0, 2.0), (7, "value", "prediction", 3.5, 3.0, 0.5)]
+    by_edge = {b.low: (b.held, b.moved) for b in report.bins if b.held or b.moved}
+    assert by_edge == {0.0: (397, 0), 1e-10: (1, 0), 1e-1: (0, 2)}
+
+
+@pytest.mark.parametrize(
+    ("options", "moved"),
+    [({}, 400), ({"absolute": 0.25}, 0), ({"absolute": 0.0, "relative": 0.0}, 400), ({"absolute": 0.0, "relative": 0.01}, 40)],
+)
+def test_tolerances(steps, options, moved):
+    """0.2 off: a hundredth of the answer allows that from 19.8 on."""
+    _, path, data = steps
+    assert sidecall.compare(Echo(lambda values: floor_half(values) + 0.2), path, data, stability=0, **options).moved == moved
+
+
+def test_float32_of_the_original_has_its_own_tolerance(steps):
+    _, path, data = steps
+    slightly = Echo(lambda values: (floor_half(values) * (1 + 1e-6)).astype(np.float32))
+    report = sidecall.compare(slightly, path, data)
+    assert report.holds and report.outputs[0].absolute == report.outputs[0].relative == 1e-5
+    assert not sidecall.compare(slightly, path, data, absolute=1e-8, relative=1e-8, stability=0).holds
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_never_holds_against_a_number(steps, value):
+    _, path, data = steps
+    report = sidecall.compare(Echo(lambda values: np.where(values == 5, value, floor_half(values))), path, data, absolute=1e300)
+    assert report.moved == 1 and report.worst[0].row == 5 and report.outputs[0].largest == np.inf
+    found = json.loads(json.dumps(report.as_json(), allow_nan=False))
+    assert found["worst"][0]["expected"] == {"inf": "inf", "-inf": "-inf"}.get(str(value), "nan")
+
+
+def test_a_label_that_differs_has_moved(folder):
+    data = np.arange(40.0).reshape(-1, 1)
+    target = np.where(data[:, 0] < 20, "low", "high")
+    model = RandomForestClassifier(3, random_state=0).fit(data, target)
+    sidecall.export(model, folder / "label.onnx", data)
+    other = RandomForestClassifier(3, random_state=0).fit(data, np.where(data[:, 0] < 15, "low", "high"))
+    report = sidecall.compare(other, folder / "label.onnx", data)
+    label = report.outputs[0]
+    assert (label.name, label.is_number, label.largest) == ("label", False, None) and 1 <= label.moved <= 8
+    assert {w.kind for w in report.worst} >= {"label"} and report.worst[0].expected == "high" and report.worst[0].got == "low"
+
+
+# Refusals
+
+
+def test_rows_that_one_side_refuses_have_moved(fraud):
+    model, path, frame = fraud
+    rows = frame.head(60).reset_index(drop=True)
+    rows.loc[3, "country"] = "XX"  # both
+    rows.loc[7, "amount"] = np.inf  # the original alone, before the domain stands in the contract
+    report = sidecall.compare(model, path, rows, absolute=1e-5)
+    assert report.refused_by_both == 1
+    assert report.refused_by_original + report.refused_by_model + report.refused_by_both <= 2
+    assert report.moved == report.refused_by_original + report.refused_by_model
+    assert report.compared == 60 - report.moved - 1
+
+
+def test_each_refused_row_is_found_alone(steps):
+    _, path, data = steps
+
+    def refuse(values):
+        if np.isin(values, [0, 13, 399]).any():
+            raise ValueError(f"a value of the data: {values[0]}")
+        return floor_half(values)
+
+    report = sidecall.compare(Echo(refuse), path, data)
+    assert (report.refused_by_original, report.refused_by_model, report.moved, report.compared) == (3, 0, 3, 397)
+    assert [(w.row, w.kind, w.output, w.expected, w.got) for w in report.worst] == [
+        (row, "refusal", "refused", "ValueError", "answered") for row in (0, 13, 399)
+    ]
+    assert "a value of the data" not in str(report) + json.dumps(report.as_json())
+
+
+def test_what_the_exported_model_alone_refuses(fraud):
+    _, path, frame = fraud
+    rows = frame.head(30).assign(country=lambda f: f["country"].where(f.index != f.index[4], "XX"))
+    data, target = payments(1200)
+    data = data[["amount", "country", "hour"]].assign(country=data["country"].fillna("none"))
+    first = make_column_transformer((StandardScaler(), ["amount", "hour"]), (OneHotEncoder(handle_unknown="ignore"), ["country"]))
+    tolerant = make_pipeline(first, LogisticRegression(max_iter=500)).fit(data, target)
+    report = sidecall.compare(tolerant, path, rows, absolute=1e-5)
+    assert (report.refused_by_original, report.refused_by_model, report.moved) == (0, 1, 1)
+    assert report.worst[0].got == "UNKNOWN_CATEGORY: feature 'country'" and "XX" not in str(report)
+
+
+def test_nothing_to_compare_is_said(fraud):
+    model, path, frame = fraud
+    report = sidecall.compare(model, path, frame.head(3).assign(country="XX"))
+    assert (report.moved, report.compared, report.refused_by_both) == (0, 0, 3)
+    assert "no row was answered by both sides" in str(report)
+
+
+# Stability
+
+
+def test_a_row_for_which_the_original_contradicts_itself_is_not_moved(steps):
+    _, path, data = steps
+
+    def by_batch(values):  # another answer for row 30, and for row 31 where it is alone
+        return floor_half(values) + np.where(values == 30, 0.5 * (len(values) > 1), 0) + np.where(values == 31, 0.25, 0)
+
+    report = sidecall.compare(Echo(by_batch), path, data)
+    assert (report.unstable, report.moved, report.checked) == (1, 1, 2)
+    assert [w.row for w in report.worst] == [31]
+
+
+def test_rows_that_agree_are_looked_at_on_request_alone(steps):
+    _, path, data = steps
+    unstable = Echo(lambda values: floor_half(values) + (values == 30) * 0.5 * (len(values) == 1))
+    assert sidecall.compare(unstable, path, data).unstable == 0
+    report = sidecall.compare(unstable, path, data, stability=None)
+    assert (report.unstable, report.moved, report.checked, report.unchecked) == (1, 0, 400, 0)
+
+
+def test_the_limit_of_what_is_looked_at_is_said(steps):
+    _, path, data = steps
+    report = sidecall.compare(Echo(lambda values: floor_half(values) + 1), path, data, stability=5)
+    assert (report.moved, report.checked, report.unchecked) == (400, 5, 395)
+    assert "looked for in 5 rows, and not in 395 others that differ" in str(report)
+
+
+def test_a_row_that_is_refused_in_another_batch_is_unstable(steps):
+    _, path, data = steps
+
+    def refuse_alone(values):
+        if len(values) == 1 and values[0] == 9:
+            raise ValueError
+        return floor_half(values) + (values == 9)
+
+    report = sidecall.compare(Echo(refuse_alone), path, data)
+    assert (report.unstable, report.moved) == (1, 0)
+
+
+# Where the difference begins
+
+
+def test_rounded_inputs_are_named(folder):
+    """The table of issue 11: values beside a threshold that a float32 cannot tell from it."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"carat": np.round(rng.gamma(2, 0.4, 3000) + 0.2, 2), "table": rng.integers(50, 70, 3000).astype(float)})
+    model = HistGradientBoostingRegressor(max_iter=30).fit(frame, 3000 * frame["carat"] ** 2)
+    sidecall.export(model, folder / "diamonds.onnx", frame, dtype="float32")
+    report = sidecall.compare(model, folder / "diamonds.onnx", frame / 25.4 * 25.4, stability=50)
+    assert report.moved > 0 and report.outputs[0].largest > 1
+    assert report.begin.step == "input" and "'carat'" in report.begin.reason
+    assert "the difference begins in input" in str(report)
+
+
+def test_the_step_that_computes_in_float32_is_named(fraud):
+    model, path, frame = fraud
+    if sidecall.open(path).contract["parity"]["precision"] != "float32":
+        pytest.fail("the pipeline of this test is exported in float32; with another default it needs precision='float32'")
+    report = sidecall.compare(model, path, frame, stability=10)
+    assert report.moved > 0
+    assert report.begin.step.startswith("columntransformer > standardscaler") and "float32" in report.begin.reason
+    assert [stage.step for stage in report.begin.stages] == [
+        "columntransformer (ColumnTransformer)",
+        "logisticregression (LogisticRegression)",
+    ]
+
+
+def test_the_last_step_is_named_where_those_before_it_agree(folder):
+    data = np.round(np.random.default_rng(0).normal(size=(300, 2)), 2)
+    model = make_pipeline(StandardScaler(), DecisionTreeRegressor(random_state=0)).fit(data, data[:, 0].round())
+    sidecall.export(model, folder / "last.onnx", data, dtype="float64")
+    changed = make_pipeline(model.steps[0][1], DecisionTreeRegressor(random_state=0, max_depth=2).fit(model[0].transform(data), data[:, 1]))
+    report = sidecall.compare(changed, folder / "last.onnx", data, stability=5)
+    # Converted now, this model gives other answers than the file: nothing is claimed about its steps.
+    assert report.moved > 0 and report.begin.step == "" and "gives other answers than the file" in report.begin.reason
+    assert "could not be determined" in str(report)
+
+
+def test_a_model_of_one_step(folder):
+    data = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    model = LinearRegression().fit(data.astype(float), data[:, 0] * 1e6)
+    sidecall.export(model, folder / "one.onnx", data)
+    report = sidecall.compare(model, folder / "one.onnx", data.astype(float), stability=5)
+    assert report.moved > 0 and report.begin.step == "LinearRegression"
