@@ -8,7 +8,7 @@
 namespace sidecall::cli {
 
 // The exit codes, in every command. kNo is for the caller's own mistake on the command line and for a question that was
-// answered with no (verify, diff, check).
+// answered with no (verify, diff, compare, check).
 enum ExitCode : int { kYes = 0, kNo = 1, kBadInput = 2, kBadModel = 3, kBadMachine = 4 };
 
 // For --help and the manual page, two lines.
@@ -20,6 +20,7 @@ struct Command {
   const char* example;
   int (*run)(const Command& self, std::vector<std::string> arguments);  // answers an ExitCode
   const char* options_of_python = "";                                   // of what is handed over; a test compares them with the package
+  const char* arguments_of_python = "PIPELINE";
 };
 
 const std::vector<Command>& commands();
@@ -33,6 +34,7 @@ const std::vector<Setting>& settings();
 
 int run_bench(const Command& self, std::vector<std::string> arguments);
 int run_check(const Command& self, std::vector<std::string> arguments);
+int run_compare(const Command& self, std::vector<std::string> arguments);
 int run_completion(const Command& self, std::vector<std::string> arguments);
 int run_diff(const Command& self, std::vector<std::string> arguments);
 int run_doctor(const Command& self, std::vector<std::string> arguments);

@@ -21,6 +21,9 @@ const std::vector<Command>& commands() {
        "--output --trust-pickle --data --drop --feature-names --name --version --metadata --golden --no-ranges --dtype --quiet"},
       {"check", "which steps of a pipeline convert (by the Python package)", "sidecall check m.joblib --trust-pickle", run_check,
        "--trust-pickle --data --drop --feature-names"},
+      {"compare", "do its answers equal the original's? (by the Python package)",
+       "sidecall compare fraud.onnx rows.parquet --original m.joblib --trust-pickle", run_compare,
+       "--original --trust-pickle --max-moved --absolute --relative --dtype --stability --worst --chunk --json --quiet", "MODEL ROWS"},
       {"doctor", "what was found on this machine: engine, Python, Node, limits", "sidecall doctor", run_doctor},
       {"completion", "what a shell needs to complete the command line", "source <(sidecall completion bash)", run_completion},
       {"man", "the manual page", "sidecall man | man -l -", run_man},
@@ -31,7 +34,7 @@ const std::vector<Command>& commands() {
 const std::vector<Setting>& settings() {
   static const std::vector<Setting> table = {
       {"SIDECALL_ONNXRUNTIME", "the ONNX Runtime library to load, in place of a search"},
-      {"SIDECALL_PYTHON", "the interpreter that export, check and serve hand over to"},
+      {"SIDECALL_PYTHON", "the interpreter that export, check, compare and serve use"},
       {"SIDECALL_VERIFY", "error, warn or off: over every program's own setting"},
       {"SIDECALL_SPIN_US", "how long a call of another process spins before it sleeps, in microseconds"},
       {"XDG_RUNTIME_DIR", "shm:NAME is sidecall/NAME.sock there, where it is set"},

@@ -58,7 +58,7 @@ bool CommandHelp::takes_files() const {
 std::string CommandHelp::synopsis() const {
   std::string text = std::string("sidecall ") + command->name;
   if (!options.empty() || !options_of_python.empty()) text += " [options]";
-  if (arguments.empty() && !options_of_python.empty()) text += " PIPELINE";
+  if (arguments.empty() && !options_of_python.empty()) text += std::string(" ") + command->arguments_of_python;
   for (const auto& argument : arguments) {
     const std::string name = argument.value + (argument.is_repeated ? "..." : "");
     text += argument.is_required ? " " + name : " [" + name + "]";
@@ -73,7 +73,7 @@ std::vector<CommandHelp> describe_commands() {
     help.command = &command;
     help.options_of_python = words_of(command.options_of_python);
     // What is all Python's has no definitions here.
-    const bool is_native = command.run != run_export && command.run != run_check;
+    const bool is_native = command.run != run_export && command.run != run_check && command.run != run_compare;
     if (is_native) {
       describe_instead([&](Arguments& arguments) {
         help.notes = arguments.notes();

@@ -150,7 +150,7 @@ std::string as_json(const Findings& findings) {
 int run_doctor(const Command& self, std::vector<std::string> words) {
   Arguments arguments(self,
                       "Exit code 4 when no usable ONNX Runtime was found. Python is needed for\n"
-                      "export, check and serve of Python objects only.");
+                      "export, check, compare and serve of Python objects only.");
   ModelOptions options;
   bool json = false;
   arguments.app.add_flag("--json", json, "for programs");

@@ -54,7 +54,7 @@ std::string page() {
   text += ".SH DESCRIPTION\n";
   text += roff(
       "Answers rows with models that were exported from Python, in process through ONNX Runtime or over shared memory to a process\n"
-      "that serves them. No Python is started but for export, check and serve of Python objects.\n");
+      "that serves them. No Python is started but for export, check, compare and serve of Python objects.\n");
   text += ".PP\n" + roff(
                         "A MODEL is a file (fraud.onnx, file:///m/fraud.onnx), what a server of this host serves (shm:NAME,\n"
                         "shm:/run/app/fraud.sock), or a program that is started as the server (exec:COMMAND, with --allow-exec).\n"

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-HANDED_OVER = ["export", "check"]
+HANDED_OVER = {"export": "sidecall.exporting", "check": "sidecall.exporting", "compare": "sidecall.comparing"}
 SHELLS = ["bash", "zsh", "fish"]
 
 
@@ -33,7 +33,7 @@ def python_options() -> dict[str, set[str]]:
         words = [sys.executable, "-m", module, command, "--help"]
         return options_of(subprocess.run(words, capture_output=True, text=True, check=True).stdout) - {"--help"}
 
-    found = {command: of("sidecall.exporting", command) for command in HANDED_OVER} | {"serve": of("sidecall.serving", "serve")}
+    found = {command: of(module, command) for command, module in HANDED_OVER.items()} | {"serve": of("sidecall.serving", "serve")}
     assert all("--trust-pickle" in options for options in found.values())
     return found
 

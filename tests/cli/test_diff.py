@@ -210,3 +210,113 @@ def test_one_file_only(sidecall, jobs):
     done = sidecall("diff", jobs)
     assert (done.code, done.out) == (1, "")
     assert done.err == "sidecall: diff: expected NEW, got nothing (see sidecall diff --help)\n"
+
+
+# --max-moved and --rows
+
+
+@pytest.fixture
+def retrained(tmp_path):
+    """old.onnx, and new.onnx whose answers moved by up to 0.45 in three of the three golden rows."""
+    models.classifier(tmp_path / "old.onnx")
+    models.classifier(tmp_path / "new.onnx", bias=1.5)
+    return tmp_path
+
+
+def write_rows(path, rows):
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.mark.parametrize(("most", "code"), [("0", 1), ("2", 1), ("3", 0), ("99.9%", 1), ("100%", 0)])
+def test_answers_that_moved_fail_the_gate(sidecall, retrained, most, code):
+    assert sidecall("diff", "old.onnx", "new.onnx").code == 0  # without the option nothing is asked
+    done = sidecall("diff", "old.onnx", "new.onnx", "--max-moved", most)
+    assert (done.code, done.err) == (code, "")
+    assert done.lines()[-1] == f"3 of 3 rows moved: {'' if code else 'not '}more than --max-moved"
+
+
+def test_the_same_model_passes_the_gate(sidecall, jobs):
+    done = sidecall("diff", jobs, jobs, "--max-moved", "0", "--json")
+    assert done.code == 0
+    assert json.loads(done.out)["answers"]["moved"] == 0
+
+
+def test_a_break_fails_also_where_the_gate_holds(sidecall, jobs, tmp_path):
+    models.classifier(tmp_path / "new.onnx", [AGE | {"nullable": False}, INCOME, KIDS, JOB])
+    assert sidecall("diff", jobs, "new.onnx", "--max-moved", "100%").code == 1
+
+
+def test_a_row_that_one_model_refuses_has_moved(sidecall, tmp_path):
+    models.classifier(tmp_path / "new.onnx")
+    models.classifier(tmp_path / "old.onnx", [AGE, INCOME, KIDS, JOB | {"allowed": ["clerk", "nurse"]}], rows=models.ROWS[:2])
+    write_rows(tmp_path / "rows.jsonl", models.ROWS)
+    done = sidecall("diff", "old.onnx", "new.onnx", "--rows", "rows.jsonl", "--max-moved", "0", "--json")
+    answers = json.loads(done.out)["answers"]
+    assert (done.code, answers["rows"], answers["moved"], answers["refused"], answers["refused_by_old"]) == (1, 3, 1, 0, 1)
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_rows_of_a_file(sidecall, retrained, suffix):
+    rows = [{"age": 30 + k, "income": 10 * k, "kids": k % 3, "job": "nurse", "note": "not a feature"} for k in range(20)]
+    if suffix == "jsonl":
+        write_rows(retrained / "rows.jsonl", rows)
+    else:
+        lines = [",".join(str(value) for value in row.values()) for row in rows]
+        (retrained / "rows.csv").write_text("\n".join([",".join(rows[0]), "", *lines]) + "\n")
+    after, before = ([models.answer(models.FEATURES, row, bias=bias)["probabilities"]["yes"] for row in rows] for bias in (1.5, 0.0))
+    moved = sum(abs(x - y) > 1e-5 for x, y in zip(before, after, strict=True))
+    done = sidecall("diff", "old.onnx", "new.onnx", "--rows", f"rows.{suffix}", "--max-moved", moved)
+    assert (done.code, done.err) == (0, "")
+    assert f"answers on the 20 rows of rows.{suffix}\n" in done.out
+    assert done.lines()[-1] == f"{moved} of 20 rows moved: not more than --max-moved"
+    assert sidecall("diff", "old.onnx", "new.onnx", "--rows", f"rows.{suffix}", "--max-moved", moved - 1).code == 1
+
+
+def test_rows_that_both_models_refuse_agree(sidecall, retrained):
+    write_rows(retrained / "rows.jsonl", [models.ROWS[0] | {"job": "pilot"}, models.ROWS[1]])
+    done = sidecall("diff", "old.onnx", "new.onnx", "--rows", "rows.jsonl", "--json")
+    answers = json.loads(done.out)["answers"]
+    assert (answers["rows"], answers["moved"], answers["refused_by_both"]) == (2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "rows", [pytest.param("", id="no row"), pytest.param('{"age": "old"}\n{"job": 3}\n', id="only rows that both models refuse")]
+)
+def test_the_gate_does_not_hold_where_nothing_was_compared(sidecall, jobs, tmp_path, rows):
+    (tmp_path / "rows.jsonl").write_text(rows)
+    done = sidecall("diff", jobs, jobs, "--rows", "rows.jsonl", "--max-moved", "100%")
+    assert (done.code, done.lines()[-1]) == (1, "no answer was compared, so that --max-moved does not hold")
+
+
+def test_the_gate_does_not_hold_without_golden_rows(sidecall, tmp_path):
+    models.bare(tmp_path / "bare.onnx")
+    done = sidecall("diff", "bare.onnx", "bare.onnx", "--max-moved", "5")
+    assert done.code == 1 and "answers not compared" in done.out
+
+
+def test_a_header_that_the_new_model_does_not_take(sidecall, tmp_path):
+    models.classifier(tmp_path / "old.onnx", [KIDS], rows=[{"kids": 1}])
+    models.classifier(tmp_path / "new.onnx", [KIDS, INCOME], rows=[{"kids": 1, "income": 1}])
+    (tmp_path / "rows.csv").write_text("kids\n1\n")
+    done = sidecall("diff", "old.onnx", "new.onnx", "--rows", "rows.csv")
+    assert done.code == 1 and done.err == ""
+    assert (
+        "answers not compared: the new model does not take the rows: rows.csv:1:1: feature 'income': expected a column, got none"
+        in done.out
+    )
+
+
+@pytest.mark.parametrize("most", ["", "-1", "1.5", "x", "1%%", "%", "nan%"])
+def test_a_wrong_max_moved(sidecall, jobs, most):
+    done = sidecall("diff", jobs, jobs, f"--max-moved={most}")
+    assert (done.code, done.out) == (1, "")
+    assert "--max-moved: expected" in done.err
+
+
+@pytest.mark.parametrize(
+    ("file", "message"), [("none.jsonl", "no such file"), ("rows.parquet", "rows.parquet: expected rows in .jsonl, .ndjson or .csv")]
+)
+def test_rows_that_cannot_be_read(sidecall, jobs, file, message):
+    done = sidecall("diff", jobs, jobs, "--rows", file)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err

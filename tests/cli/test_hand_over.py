@@ -1,4 +1,4 @@
-"""sidecall export, check and serve of Python objects: handed over to the Python package, word for word."""
+"""sidecall export, check, compare and serve of Python objects: handed over to the Python package, word for word."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ sys.exit(7)
 
 
 def make_package(folder: Path, main: str = ECHO) -> Path:
-    for part in ("exporting", "serving"):
+    for part in ("exporting", "comparing", "serving"):
         package = folder / "sidecall" / part
         package.mkdir(parents=True)
         (folder / "sidecall/__init__.py").touch()
@@ -34,7 +34,7 @@ def make_python(path: Path, package_folder: Path | None) -> Path:
     return path
 
 
-@pytest.mark.parametrize("command", ["export", "check", "serve"])
+@pytest.mark.parametrize("command", ["export", "check", "compare", "serve"])
 def test_every_word_goes_over(no_neighbour, tmp_path, command):
     python = make_python(tmp_path / "bin/python3", make_package(tmp_path / "site"))
     words = ["a b.joblib", "--help", "--data", "", "-", "--trust-pickle", "ö"]

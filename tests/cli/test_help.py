@@ -23,6 +23,7 @@ serve       let other processes of this host call a model
 status      how a server is doing; --ready for probes
 export      write a model file (by the Python package)
 check       which steps of a pipeline convert (by the Python package)
+compare     do its answers equal the original's? (by the Python package)
 doctor      what was found on this machine: engine, Python, Node, limits
 completion  what a shell needs to complete the command line
 man         the manual page
