@@ -260,6 +260,7 @@ void Call::bind_output(int32_t index, void* data, uint64_t data_bytes) {
     require(is_aligned(data, spec.dtype), "data: expected memory that is aligned to its element, got other memory");
   }
   output.data = binding_->shape_output(index, &output.dims, data);
+  output.is_bound = data != nullptr;
   has_results_ = false;
 }
 
@@ -325,6 +326,7 @@ void Call::settle_shapes() {
     outputs_[i].is_known = dims.has_value();
     outputs_[i].dims = dims.value_or(Dims());
     outputs_[i].data = binding_->shape_output(index, dims ? &*dims : nullptr, nullptr);
+    outputs_[i].is_bound = false;
   }
   shapes_changed_ = false;
 }

@@ -69,6 +69,10 @@ class Call final : private Watched, private Job {
   int fd();
   void cancel() noexcept;  // from any thread
 
+  // Cancels a started run that the engine of this process still works on, and returns true: `dispose(context)` then destroys the call on the
+  // thread of the run, once that is over. False where nothing is under way, or where the engine uses memory of the caller.
+  bool leave_to_worker(void (*dispose)(void*), void* context) noexcept;
+
  private:
   struct Input {
     Dims dims;
@@ -80,6 +84,7 @@ class Call final : private Watched, private Job {
     Dims dims;
     void* data = nullptr;
     bool is_known = false;    // the shape follows from the inputs
+    bool is_bound = false;    // `data` is the caller's memory
     bool is_fetched = false;  // strings were read since the last run
     std::string bytes;
     std::vector<int64_t> offsets;
@@ -132,6 +137,7 @@ class Call final : private Watched, private Job {
   void start_local(int64_t timeout_ns);
   bool is_pending() noexcept;
   bool is_free() noexcept;
+  bool borrows_memory() const noexcept;
   bool leave_to_parent() noexcept;
   [[noreturn]] static void nothing_to_finish();
   void await_abandoned();
@@ -178,7 +184,9 @@ class Call final : private Watched, private Job {
     Reason released = Reason::kNone;  // why the owner may have it so early
     std::exception_ptr failure;
     std::unique_ptr<platform::Event> event;
-    int32_t process = 0;  // that started it
+    int32_t process = 0;               // that started it
+    void (*dispose)(void*) = nullptr;  // set where the owner has left: destroys the call
+    void* dispose_context = nullptr;
   };
   std::atomic<bool> is_pending_{false};
   bool has_remote_fd_ = false;

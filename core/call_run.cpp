@@ -1,5 +1,6 @@
 // Runs of a call: synchronous, asynchronous, with deadlines and cancellation. What differs where they happen in another process is in
 // call_remote.cpp.
+#include <algorithm>
 #include <new>
 #include <thread>
 
@@ -142,14 +143,34 @@ void Call::start_local(int64_t timeout_ns) {
   }
 }
 
-// On a thread of the pool. The owner may destroy the call as soon as the lock is released.
+// On a thread of the pool. The owner may destroy the call as soon as the lock is released, unless it has left that to this thread.
 void Call::work() noexcept {
   std::exception_ptr failure = run_engine(-1);
-  const std::lock_guard lock(pending_->mutex);
+  std::unique_lock lock(pending_->mutex);
   pending_->failure = std::move(failure);
   pending_->is_done = true;
   if (pending_->event) pending_->event->signal();
   pending_->changed.notify_all();
+  const auto dispose = pending_->dispose;
+  void* const context = pending_->dispose_context;
+  lock.unlock();
+  if (dispose != nullptr) dispose(context);
+}
+
+bool Call::borrows_memory() const noexcept {
+  const auto is_borrowed = [](const Input& input) { return input.is_borrowed; };
+  const auto is_bound = [](const Output& output) { return output.is_bound; };
+  return std::any_of(inputs_.begin(), inputs_.end(), is_borrowed) || std::any_of(outputs_.begin(), outputs_.end(), is_bound);
+}
+
+bool Call::leave_to_worker(void (*dispose)(void*), void* context) noexcept {
+  if (remote_ != nullptr || !is_pending() || borrows_memory()) return false;
+  cancel();
+  const std::lock_guard lock(pending_->mutex);
+  if (pending_->is_done) return false;
+  pending_->dispose = dispose;
+  pending_->dispose_context = context;
+  return true;
 }
 
 // Lets a waiter go although the engine may still run. Whoever waits for another process is woken by the binding.

@@ -4,7 +4,6 @@ Starting one that has to wait for another process first is the work of _starting
 from __future__ import annotations
 
 import asyncio
-import threading
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,33 +11,26 @@ if TYPE_CHECKING:
 
 
 async def finish(pending: _backend.Pending) -> Any:
-    """The outcome of a run that was started. Cancelling the await cancels the run."""
+    """The outcome of a run that was started. Cancelling the await cancels the run.
+
+    However this ends, nothing waits for a run that the engine still works on: closing leaves the run to the library.
+    """
     loop = asyncio.get_running_loop()
-    while True:
-        over: asyncio.Future[None] = loop.create_future()
-        loop.add_reader(pending.fd, _wake, over)
-        try:
-            await over
-        except asyncio.CancelledError:
-            pending.cancel()
-            loop.remove_reader(pending.fd)
-            reap(pending)
-            raise
-        loop.remove_reader(pending.fd)
-        try:
-            is_over = pending.finish()  # False: the descriptor may become readable without an outcome
-        except TimeoutError:
-            reap(pending)
-            raise
-        if is_over:
-            return pending.result()
+    try:
+        while True:
+            over: asyncio.Future[None] = loop.create_future()
+            loop.add_reader(pending.fd, _wake, over)
+            try:
+                await over
+            finally:
+                if not loop.is_closed():  # as it is where the coroutine is thrown away later
+                    loop.remove_reader(pending.fd)
+            if pending.finish():  # False: the descriptor may become readable without an outcome
+                return pending.result()
+    finally:
+        pending.close()
 
 
 def _wake(over: asyncio.Future[None]) -> None:
     if not over.done():
         over.set_result(None)
-
-
-def reap(pending: _backend.Pending) -> None:
-    # The engine may still be between two nodes of the graph, and closing waits for it.
-    threading.Thread(target=pending.close, name="sidecall-reap", daemon=True).start()

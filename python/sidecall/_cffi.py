@@ -180,14 +180,14 @@ class Model:
         return self.predict
 
     def run(self, inputs: Any, outputs: Any, timeout_ns: int) -> dict[str, NDArray[Any]]:
-        slot, keep = self._give(inputs)
+        slot, keep = self._give(inputs, may_bind=True)
         slot.run(timeout_ns)
         del keep
         return self.tensors(slot, outputs)
 
     def start_run(self, inputs: Any, outputs: Any, timeout_ns: int) -> Pending:
-        slot, keep = self._give(inputs)
-        return Pending(slot, timeout_ns, lambda: self.tensors(slot, outputs), keep)
+        slot, _ = self._give(inputs, may_bind=False)
+        return Pending(slot, timeout_ns, lambda: self.tensors(slot, outputs))
 
     def predict(self, records: Any, timeout_ns: int) -> Any:
         slot = self._fill(records)
@@ -196,7 +196,7 @@ class Model:
 
     def start_predict(self, records: Any, timeout_ns: int) -> Pending:
         slot = self._fill(records)
-        return Pending(slot, timeout_ns, lambda: self.records(slot, isinstance(records, dict)), [])
+        return Pending(slot, timeout_ns, lambda: self.records(slot, isinstance(records, dict)))
 
     def predict_columns(self, columns: Columns, rows: int, timeout_ns: int) -> list[tuple[str, NDArray[Any]]]:
         slot = self._cleared(rows)
@@ -249,16 +249,16 @@ class Model:
         spec = lib.sidecall_model_feature_spec(self.handle, index)
         return text_of(spec.name), DTYPE_NAMES[spec.dtype], bool(spec.nullable), self._inputs[spec.input].name, spec.column
 
-    def _give(self, inputs: Any) -> tuple[Slot, list[Any]]:
+    def _give(self, inputs: Any, *, may_bind: bool) -> tuple[Slot, list[Any]]:
         slot = self._idle(self._tensor_slots, 1)
         slot.error.check(lib.sidecall_call_reset(slot.call, slot.error.struct))
         keep: list[Any] = []
         if isinstance(inputs, Mapping):
             for name, value in inputs.items():
                 index = self.find(KIND_INPUT, name)
-                keep.append(slot.give(index, value, self._inputs[index]))
+                keep.append(slot.give(index, value, self._inputs[index], may_bind=may_bind))
         elif len(self._inputs) == 1:
-            keep.append(slot.give(0, inputs, self._inputs[0]))
+            keep.append(slot.give(0, inputs, self._inputs[0], may_bind=may_bind))
         return slot, keep
 
     def _cleared(self, rows: int) -> Slot:

@@ -48,13 +48,15 @@ class Slot:
             status = ask()
         self.error.check(status)
 
-    def give(self, index: int, value: Any, spec: Spec) -> list[Any]:
+    def give(self, index: int, value: Any, spec: Spec, *, may_bind: bool) -> list[Any]:
+        """Gives one input to the library. `may_bind` lets the engine read a large array in place; the result then has to be kept."""
         try:
             view, keep = view_of(value, spec)
         except Refused as refused:
             self.error.check(lib.sidecall_call_refuse_input(self.call, index, encoded(refused), self.error.struct))
             raise
-        give = lib.sidecall_call_bind_input if view.data_bytes > _COPY_BYTES and spec.dtype != "string" else lib.sidecall_call_copy_input
+        is_bound = may_bind and view.data_bytes > _COPY_BYTES and spec.dtype != "string"
+        give = lib.sidecall_call_bind_input if is_bound else lib.sidecall_call_copy_input
         self.error.check(give(self.call, index, view, self.error.struct))
         return keep
 
@@ -75,9 +77,9 @@ def output_view(slot: Slot, index: int) -> Any:
 class Pending:
     """A run under way, or one that is still to be started because that would wait for another process."""
 
-    def __init__(self, slot: Slot, timeout_ns: int, collect: Callable[[], Any], keep: list[Any]) -> None:
+    def __init__(self, slot: Slot, timeout_ns: int, collect: Callable[[], Any]) -> None:
         self._slot: Slot | None = slot
-        self._collect, self._keep = collect, keep
+        self._collect = collect
         fd = ffi.new("int32_t *")
         slot.error.check(lib.sidecall_call_fd(slot.call, fd, slot.error.struct))
         self._fd: int = fd[0]

@@ -124,7 +124,8 @@ class Model:
     async def arun(
         self, inputs: Mapping[str, Any] | Any, *, outputs: Sequence[str] | None = None, timeout: float | None = None
     ) -> dict[str, NDArray[Any]]:
-        """As `run`, for asyncio: the loop goes on while the engine works. Cancelling the await cancels the run.
+        """As `run`, for asyncio: the loop goes on while the engine works. Cancelling the await cancels the run. Inputs are copied when the coroutine
+        first runs, so that arrays may be changed while it waits.
 
         Raises Busy too, when more runs wait than the library queues.
 

@@ -10,7 +10,6 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from sidecall import errors
-from sidecall._async import reap
 
 if TYPE_CHECKING:
     from sidecall import _backend
@@ -19,7 +18,10 @@ _CONNECT_NS = 30_000_000_000  # what the library gives a run in another process 
 
 
 class Starter:
-    """Of one model. One thread at a time, or a server that stands still would hold one for each run; it ends when nothing waits."""
+    """Starts the runs of one model. One thread at a time, or a server that stands still would hold one for each run; it ends when nothing waits.
+
+    A daemon thread: a program may end while the thread waits for a server.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -27,14 +29,23 @@ class Starter:
         self._is_busy = False
 
     async def start(self, pending: _backend.Pending, timeout_ns: int) -> None:
-        """When this returns the run is under way. When it raises, the run is over or the thread will end it."""
+        """When this returns the run is under way. When it raises, the run is closed, or the thread will close it."""
         start = _Start(pending, timeout_ns)
         with self._lock:
             self._waiting.append(start)
             is_first, self._is_busy = not self._is_busy, True
         if is_first:
-            threading.Thread(target=self._work, name="sidecall-start", daemon=True).start()
+            self._start_thread()
         await start.finish()
+
+    def _start_thread(self) -> None:
+        try:
+            threading.Thread(target=self._work, name="sidecall-start", daemon=True).start()
+        except RuntimeError:  # no thread is left, or the interpreter is ending
+            with self._lock:
+                failed, self._waiting, self._is_busy = self._waiting, deque(), False
+            for start in failed:
+                start.hand_back(errors.OutOfMemory("no thread is left to start a run in another process", retryable=True))
 
     def _work(self) -> None:
         while True:
@@ -71,10 +82,10 @@ class _Start:
         expiry = self._loop.call_later(patience / 1e9, self._expire)
         try:
             await self._over
-        except asyncio.CancelledError:
+        except BaseException:
+            # Close here: the exception's traceback would keep the run's descriptors open for as long as somebody keeps the exception.
             if not self._give_up():
-                self._pending.cancel()
-                reap(self._pending)
+                self._pending.close()
             raise
         finally:
             expiry.cancel()
@@ -84,16 +95,17 @@ class _Start:
             self._over.set_exception(errors.Timeout("the deadline passed before the run was over", retryable=True))
 
     def _give_up(self) -> bool:
-        """False where the thread is done with it, and the run is the caller's."""
+        """False where the thread is done with the run, which the caller then has to close."""
         with self._lock:
             before = self._state
-            if before is not _State.HANDED_BACK:
-                self._state = _State.GIVEN_UP
+            if before is _State.HANDED_BACK:
+                return False
+            self._state = _State.GIVEN_UP
         if before is _State.WAITING:
             self._pending.close()  # nothing runs
         elif before is _State.STARTING:
-            self._pending.cancel()
-        return before is not _State.HANDED_BACK
+            self._pending.cancel()  # the thread closes it
+        return True
 
     def _end(self, error: BaseException | None) -> None:
         if self._over.done():
@@ -115,16 +127,20 @@ class _Start:
             self._pending.start(self._remaining_ns())
         except BaseException as caught:
             error = caught
+        if not self.hand_back(error):
+            self._pending.close()
+
+    def hand_back(self, error: BaseException | None) -> bool:
+        """Gives the run back to the event loop. False where the loop has given it up, or is closed."""
         with self._lock:
-            if self._state is _State.STARTING:
-                self._state = _State.HANDED_BACK
-                try:
-                    self._loop.call_soon_threadsafe(self._end, error)
-                    return
-                except RuntimeError:
-                    pass  # the loop is closed
-        self._pending.cancel()
-        self._pending.close()
+            if self._state is _State.GIVEN_UP:
+                return False
+            self._state = _State.HANDED_BACK
+            try:
+                self._loop.call_soon_threadsafe(self._end, error)
+            except RuntimeError:
+                return False  # the loop is closed
+            return True
 
     def _remaining_ns(self) -> int:
         if self._timeout_ns < 0:

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "gil.h"
+
 namespace sidecall_python {
 namespace {
 
@@ -71,9 +73,7 @@ py::str Model::verify() const {
   const ModelHandle model = handle();  // lives on when another thread closes meanwhile
   CallError error;
   sidecall_text* report = nullptr;
-  PyThreadState* thread = PyEval_SaveThread();
-  const sidecall_status status = sidecall_model_verify(model.get(), &report, error.get());
-  PyEval_RestoreThread(thread);
+  const sidecall_status status = without_gil([&] { return sidecall_model_verify(model.get(), &report, error.get()); });
   const std::unique_ptr<sidecall_text, decltype(&sidecall_text_close)> owner(report, sidecall_text_close);
   error.check(status);
   return {report->data, report->length};
@@ -81,10 +81,7 @@ py::str Model::verify() const {
 
 py::object Model::id() const {
   const ModelHandle model = handle();
-  PyThreadState* thread = PyEval_SaveThread();
-  const char* id = sidecall_model_id(model.get());
-  PyEval_RestoreThread(thread);
-  return py::str(id);
+  return py::str(without_gil([&] { return sidecall_model_id(model.get()); }));
 }
 
 std::unique_ptr<Slot> Model::give(PyObject* inputs, std::vector<py::object>* keep) {
@@ -189,9 +186,9 @@ py::object Model::tensors(std::unique_ptr<Slot> slot, const py::object& wanted) 
 }
 
 std::unique_ptr<Pending> Model::start_run(const py::object& self, PyObject* inputs, const py::object& outputs, int64_t timeout_ns) {
-  std::vector<py::object> keep;
-  std::unique_ptr<Slot> slot = give(inputs, &keep);
-  return std::make_unique<Pending>(self, this, std::move(slot), Pending::Kind::kTensors, outputs, std::move(keep), timeout_ns);
+  // Copied: the caller may change its arrays while the run is under way, and a run that is given up may outlive them.
+  std::unique_ptr<Slot> slot = give(inputs, nullptr);
+  return std::make_unique<Pending>(self, this, std::move(slot), Pending::Kind::kTensors, outputs, timeout_ns);
 }
 
 py::object Model::collect(std::unique_ptr<Slot> slot, Pending::Kind kind, const py::object& outputs) {
@@ -202,9 +199,8 @@ py::object Model::collect(std::unique_ptr<Slot> slot, Pending::Kind kind, const 
   return answer;
 }
 
-Pending::Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kind kind, py::object outputs, std::vector<py::object> keep,
-                 int64_t timeout_ns)
-    : owner_(std::move(owner)), model_(model), slot_(std::move(slot)), kind_(kind), outputs_(std::move(outputs)), keep_(std::move(keep)) {
+Pending::Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kind kind, py::object outputs, int64_t timeout_ns)
+    : owner_(std::move(owner)), model_(model), slot_(std::move(slot)), kind_(kind), outputs_(std::move(outputs)) {
   slot_->error().check(sidecall_call_fd(slot_->call(), &fd_, slot_->error().get()));
   is_started_ = slot_->try_start(timeout_ns);
 }
@@ -230,13 +226,6 @@ py::object Pending::result() {
 
 void Pending::cancel() noexcept {
   if (slot_ != nullptr) sidecall_call_cancel(slot_->call());
-}
-
-void Pending::close() {
-  if (slot_ == nullptr) return;
-  std::unique_ptr<Slot> slot = std::move(slot_);
-  const py::gil_scoped_release release;
-  slot.reset();
 }
 
 }  // namespace sidecall_python

@@ -30,9 +30,7 @@ class Pending {
  public:
   enum class Kind { kTensors, kRecord, kRecords };
 
-  Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kind kind, py::object outputs, std::vector<py::object> keep,
-          int64_t timeout_ns);
-  ~Pending() { close(); }
+  Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kind kind, py::object outputs, int64_t timeout_ns);
 
   bool is_started() const noexcept { return is_started_; }
   void start(int64_t timeout_ns);  // waits, without the GIL
@@ -40,8 +38,8 @@ class Pending {
   bool finish();
   py::object result();
   void cancel() noexcept;
-  // Waits, without the GIL, until the engine has let go of the memory.
-  void close();
+  // Cancels the run. Never waits: what the engine still uses is left to the library, and none of it is memory of Python.
+  void close() noexcept { slot_.reset(); }
 
  private:
   py::object owner_;  // keeps the model
@@ -49,7 +47,6 @@ class Pending {
   std::unique_ptr<Slot> slot_;
   Kind kind_;
   py::object outputs_;
-  std::vector<py::object> keep_;  // arrays that the engine reads in place
   int32_t fd_ = -1;
   bool is_started_ = false;
 };
@@ -86,7 +83,7 @@ class Model {
   py::dict describe() const;
 
  private:
-  std::unique_ptr<Slot> give(PyObject* inputs, std::vector<py::object>* keep);
+  std::unique_ptr<Slot> give(PyObject* inputs, std::vector<py::object>* keep);  // `keep` as in Slot::give()
   std::unique_ptr<Slot> fill(PyObject* records, int64_t rows);
   void refuse_no_rows() const;
   void set_record(Slot* slot, int64_t row, PyObject* record) const;

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "fast.h"
+#include "gil.h"
 #include "model.h"
 #include "server.h"
 
@@ -33,11 +34,10 @@ std::unique_ptr<Model> open(const py::bytes& source, bool is_file, int32_t verif
   const auto length = static_cast<size_t>(PyBytes_GET_SIZE(source.ptr()));
   CallError error;
   sidecall_model* model = nullptr;
-  PyThreadState* thread = PyEval_SaveThread();
-  const sidecall_status status = is_file ? sidecall_model_open(data, &options, &model, error.get())
-                                         : sidecall_model_open_bytes(data, length, &options, &model, error.get());
-  PyEval_RestoreThread(thread);
-  error.check(status);
+  error.check(without_gil([&] {
+    return is_file ? sidecall_model_open(data, &options, &model, error.get())
+                   : sidecall_model_open_bytes(data, length, &options, &model, error.get());
+  }));
   return std::make_unique<Model>(model);
 }
 

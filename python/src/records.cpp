@@ -88,7 +88,7 @@ py::object Model::predict(PyObject* records, int64_t timeout_ns) {
 std::unique_ptr<Pending> Model::start_predict(const py::object& self, PyObject* records, int64_t timeout_ns) {
   std::unique_ptr<Slot> slot = fill(records, rows_of(records));
   const auto kind = PyDict_Check(records) ? Pending::Kind::kRecord : Pending::Kind::kRecords;
-  return std::make_unique<Pending>(self, this, std::move(slot), kind, py::none(), std::vector<py::object>(), timeout_ns);
+  return std::make_unique<Pending>(self, this, std::move(slot), kind, py::none(), timeout_ns);
 }
 
 void Model::put_records(std::unique_ptr<Slot> slot, int64_t rows) {

@@ -1,6 +1,7 @@
 // The classes Server and Supervisor of the module, over server.h. The GIL is never held while the library waits.
 #include "server.h"
 #include "fast.h"
+#include "gil.h"
 
 namespace sidecall_python {
 
@@ -27,7 +28,7 @@ py::str query(const std::string& at, int64_t wait_ns) {
   sidecall_text* text = nullptr;
   sidecall_status status = SIDECALL_OK;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil scope;
     status = sidecall_server_query(at.c_str(), wait_ns, &text, error.get());
   }
   error.check(status);
@@ -78,7 +79,7 @@ std::unique_ptr<Server> Server::of_model(const std::optional<std::string>& at, c
   sidecall_status status = SIDECALL_OK;
   sidecall_server* opened = nullptr;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil scope;
     status = sidecall_server_open(c_str(at), handle.get(), server->options_->get(), &opened, error.get());
   }
   error.check(status);
@@ -103,7 +104,7 @@ std::unique_ptr<Server> Server::of_function(const std::optional<std::string>& at
   sidecall_status status = SIDECALL_OK;
   sidecall_server* opened = nullptr;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil scope;
     status = sidecall_server_open_service(c_str(at), &service, verify, server->options_->get(), &opened, error.get());
   }
   error.check(status);
@@ -130,7 +131,7 @@ bool Server::drain(int64_t timeout_ns) {
   CallError error;
   sidecall_status status = SIDECALL_OK;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil scope;
     status = sidecall_server_drain(server.get(), timeout_ns, error.get());
     server.reset();  // perhaps its end, which waits for handlers that need the GIL
   }
@@ -142,7 +143,7 @@ bool Server::drain(int64_t timeout_ns) {
 void Server::close() {
   std::shared_ptr<sidecall_server> server = std::exchange(server_, nullptr);
   if (server == nullptr) return;
-  const py::gil_scoped_release release;  // handlers that run need it to end
+  const WithoutGil scope;  // handlers that run need it to end
   server.reset();
 }
 
@@ -152,7 +153,7 @@ Supervisor::Supervisor(const std::string& at, const py::dict& options, const py:
   sidecall_status status = SIDECALL_OK;
   sidecall_supervisor* opened = nullptr;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil scope;
     status = sidecall_supervisor_open(at.c_str(), options_->get(), &opened, error.get());
   }
   error.check(status);
@@ -180,7 +181,7 @@ bool Supervisor::listen(int64_t wait_ns) {
   CallError error;
   sidecall_status status = SIDECALL_OK;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil scope;
     status = sidecall_supervisor_listen(supervisor.get(), wait_ns, error.get());
     supervisor.reset();
   }
@@ -195,7 +196,7 @@ py::str Supervisor::status() {
   sidecall_text* text = nullptr;
   sidecall_status status = SIDECALL_OK;
   {
-    const py::gil_scoped_release release;
+    const WithoutGil scope;
     status = sidecall_supervisor_status(supervisor.get(), &text, error.get());
     supervisor.reset();
   }
@@ -206,7 +207,7 @@ py::str Supervisor::status() {
 void Supervisor::close() {
   std::shared_ptr<sidecall_supervisor> supervisor = std::exchange(supervisor_, nullptr);
   if (supervisor == nullptr) return;
-  const py::gil_scoped_release release;
+  const WithoutGil scope;
   supervisor.reset();
 }
 
@@ -241,7 +242,8 @@ void add_server(py::module_& module) {
       .def(py::init<int32_t, int64_t, int32_t>(), py::arg("fd"), py::arg("after_ns"), py::arg("exit_code"))
       .def("close", &Watchdog::close);
   module.def("log_event", &log_event, py::arg("level"), py::arg("event"), py::arg("facts"));
-  module.def("log_flush", &sidecall_log_flush, py::arg("timeout_ns"), py::call_guard<py::gil_scoped_release>());
+  module.def(
+      "log_flush", [](int64_t timeout_ns) { return without_gil([&] { return sidecall_log_flush(timeout_ns); }); }, py::arg("timeout_ns"));
   module.def("log_line", &log_line, py::arg("fd"), py::arg("as_json"), py::arg("level"), py::arg("json"));
 }
 

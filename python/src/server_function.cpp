@@ -1,30 +1,13 @@
 // Python functions behind a server: arrays over requests, results into answers, exceptions into errors.
 #include <cstring>
 
+#include "gil.h"
 #include "server.h"
 
 namespace sidecall_python {
 namespace {
 
 thread_local sidecall_request* t_request = nullptr;
-
-// The GIL on a thread of the library. The first time on a thread its Python state is made to stay: making one costs more than a call.
-class Gil {
- public:
-  Gil() {
-    if (PyGILState_GetThisThreadState() == nullptr) {
-      PyGILState_Ensure();
-      PyEval_SaveThread();
-    }
-    state_ = PyGILState_Ensure();
-  }
-  ~Gil() { PyGILState_Release(state_); }
-  Gil(const Gil&) = delete;
-  Gil& operator=(const Gil&) = delete;
-
- private:
-  PyGILState_STATE state_;
-};
 
 struct Current {
   explicit Current(sidecall_request* request) { t_request = request; }
@@ -69,7 +52,7 @@ sidecall_status fail_as(sidecall_request* request, const py::handle& error) {
 
 sidecall_status ServedFunction::handle(void* context, sidecall_request* request) {
   auto* self = static_cast<ServedFunction*>(context);
-  const Gil gil;
+  const WithGil scope;
   const Current current(request);
   try {
     self->answer(request);

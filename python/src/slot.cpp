@@ -5,6 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "gil.h"
+
 namespace sidecall_python {
 namespace {
 
@@ -12,14 +14,6 @@ namespace {
 constexpr uint64_t kCopyBytes = 16 * 1024;
 constexpr uint64_t kKeepBytes = 16 * 1024 * 1024;
 constexpr size_t kMostIdle = 8;
-
-template <typename Body>
-sidecall_status without_gil(const Body& body) {
-  PyThreadState* thread = PyEval_SaveThread();
-  const sidecall_status status = body();
-  PyEval_RestoreThread(thread);
-  return status;
-}
 
 }  // namespace
 
@@ -86,7 +80,7 @@ void Slot::give(int32_t input, PyObject* value, const TensorSpec& spec, std::vec
   if (!tensor.refused.empty()) error_.check(sidecall_call_refuse_input(call_, input, tensor.refused.c_str(), error_.get()));
   const bool is_large = tensor.view.data_bytes > kCopyBytes && tensor.view.dtype != SIDECALL_STRING;
   is_small_ = is_small_ && !is_large && tensor.view.dtype != SIDECALL_STRING;
-  if (is_large) {
+  if (is_large && keep != nullptr) {
     error_.check(sidecall_call_bind_input(call_, input, &tensor.view, error_.get()));
     keep->push_back(std::move(tensor.array));
   } else {

@@ -34,7 +34,7 @@ class Slot {
   // Writes small inputs straight into the call's memory. False when one is not exactly like those of the last run.
   bool write(const std::vector<TensorSpec>& specs, PyObject* inputs);
 
-  // Gives one input to the library, which checks it; `keep` then holds what the engine reads in place.
+  // Gives one input to the library, which checks it. `keep` then holds what the engine reads in place; without it everything is copied.
   void give(int32_t input, PyObject* value, const TensorSpec& spec, std::vector<py::object>* keep);
 
   // After a run: remembers shapes and memory for write(), if every input was small.

@@ -1,6 +1,9 @@
 // Runs that are cancelled at every moment: the outcome belongs to the run that was under way, never to the next.
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
+#include <cstdlib>
+#include <cstring>
+#include <future>
 #include <thread>
 
 #include "records_model.h"
@@ -46,4 +49,72 @@ TEST_CASE("deadlines of every length end each run once") {
     CHECK((status == SIDECALL_OK || status == SIDECALL_TIMEOUT));
   }
   call.run(-1);
+}
+
+TEST_CASE("closing a call does not wait for an engine that cannot be interrupted, and the engine keeps its memory") {
+  fake::Engine engine;
+  engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {4})};
+  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {4})};
+  sidecall::Signature signature;
+  engine.sign(&signature);
+  std::promise<void> began, may_end, is_gone;
+  engine.on_run = [&](fake::Binding& binding) {
+    began.set_value();
+    may_end.get_future().wait();
+    std::memset(binding.outputs[0].data, 1, binding.outputs[0].capacity);  // AddressSanitizer looks
+    return sidecall::Outcome::kDone;
+  };
+  struct Owned {
+    sidecall::Call call;
+    std::promise<void>* is_gone;
+  };
+  auto* owned = new Owned{{signature, engine, false, 1}, &is_gone};
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  owned->call.view_input(0, &view);
+  owned->call.start(-1);
+  began.get_future().wait();
+  const auto dispose = [](void* context) {
+    auto* left = static_cast<Owned*>(context);
+    std::promise<void>* const told = left->is_gone;
+    delete left;
+    told->set_value();
+  };
+  REQUIRE(owned->call.leave_to_worker(dispose, owned));
+  may_end.set_value();
+  is_gone.get_future().wait();
+}
+
+TEST_CASE("a call that is idle, or reads the caller's memory, is not left to the thread of its run") {
+  fake::Engine engine;
+  engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {4})};
+  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {4})};
+  sidecall::Signature signature;
+  engine.sign(&signature);
+  std::promise<void> began, may_end;
+  engine.on_run = [&](fake::Binding&) {
+    began.set_value();
+    may_end.get_future().wait();
+    return sidecall::Outcome::kDone;
+  };
+  const auto dispose = [](void*) { std::abort(); };
+  alignas(16) float memory[4] = {1, 2, 3, 4};
+  const int64_t dims[] = {4};
+  sidecall_view view = SIDECALL_VIEW_INIT;
+  view.dtype = SIDECALL_FLOAT32;
+  view.rank = 1;
+  view.dims = dims;
+  view.data = memory;
+  view.data_bytes = sizeof memory;
+  sidecall::Call call(signature, engine, false, 1);
+  CHECK(!call.leave_to_worker(dispose, nullptr));
+  SECTION("an input") { call.give_input(0, view, true); }
+  SECTION("an output") {
+    call.give_input(0, view, false);
+    call.bind_output(0, memory, sizeof memory);
+  }
+  call.start(-1);
+  began.get_future().wait();
+  CHECK(!call.leave_to_worker(dispose, nullptr));
+  may_end.set_value();
+  CHECK(status_of([&] { call.finish(-1); }) == SIDECALL_OK);
 }

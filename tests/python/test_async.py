@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,7 +72,62 @@ def test_cancelling_ends_the_run(load: Load) -> None:
         assert (await model.arun({**ENDLESS, "n": np.array(0, dtype=np.int64)}))["y"].tolist() == [1, 1]
 
     asyncio.run(main())
-    wait_for_reapers()
+
+
+def test_a_run_that_is_given_up_leaves_no_thread_and_no_descriptor(load: Load) -> None:
+    model = load("slow.onnx")
+
+    async def give_up() -> None:
+        runs = [asyncio.ensure_future(model.arun(ENDLESS, timeout=0.01)) for _ in range(4)]
+        runs += [asyncio.ensure_future(model.arun(ENDLESS)) for _ in range(4)]
+        await asyncio.sleep(0.02)
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+        assert {thread.name for thread in threading.enumerate() if "sidecall" in thread.name} == set()
+
+    asyncio.run(give_up())
+    before = num_descriptors()
+    asyncio.run(give_up())
+    expiry = time.monotonic() + 10
+    while num_descriptors() > before and time.monotonic() < expiry:
+        time.sleep(0.001)  # until the engine lets go
+    assert num_descriptors() <= before
+
+
+def num_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_coroutine_that_is_thrown_away_ends_its_run(load: Load) -> None:
+    model = load("slow.onnx")
+
+    async def begin() -> Coroutine[Any, Any, Any]:
+        run = model.arun(ENDLESS)
+        run.send(None)  # as far as the event loop would take it
+        return run
+
+    run = asyncio.run(begin())
+    run.close()  # its loop is closed by now
+    assert asyncio.run(model.arun({**ENDLESS, "n": np.array(0, dtype=np.int64)}))["y"].tolist() == [1, 1]
+
+
+def test_an_array_may_be_changed_while_a_run_waits(load: Load) -> None:
+    model = load("slow.onnx")
+    x = np.full(100_000, 0.5, dtype=np.float32)
+
+    async def main() -> None:
+        others = [asyncio.ensure_future(model.arun(ENDLESS)) for _ in range(2 * (os.cpu_count() or 1) + 2)]
+        await asyncio.sleep(0.02)  # they have every thread of the library
+        run = asyncio.ensure_future(model.arun({"x": x, "n": np.array(0, dtype=np.int64)}))
+        await asyncio.sleep(0)
+        x[:] = 7
+        for other in others:
+            other.cancel()
+        assert (await run)["y"].max() == 0.5
+        await asyncio.gather(*others, return_exceptions=True)
+
+    asyncio.run(main())
 
 
 def test_refused(matrix: sidecall.Model, backend: str) -> None:
@@ -98,10 +156,3 @@ def test_a_model_closed_meanwhile(load: Load) -> None:
         assert (await task)["y"].shape == (2,)
 
     asyncio.run(main())
-
-
-def wait_for_reapers() -> None:
-    deadline = time.monotonic() + 10
-    while any(thread.name == "sidecall-reap" for thread in threading.enumerate()):
-        assert time.monotonic() < deadline, "the engine never let go"
-        time.sleep(0.01)

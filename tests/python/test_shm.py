@@ -111,7 +111,7 @@ def test_asyncio_while_the_server_stands_still(backend: str) -> None:
     servers = Servers()
     try:
         with sidecall.open(servers.address("matrix.onnx"), backend=backend, wait=30) as model:
-            servers.signal("matrix.onnx", signal.SIGSTOP)
+            servers.stop("matrix.onnx")
             try:
                 asyncio.run(asyncio.wait_for(in_vain(model), 20))
             finally:
@@ -126,8 +126,33 @@ def num_descriptors() -> int:
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
+def test_what_was_given_up_holds_no_descriptors(backend: str) -> None:
+    servers = Servers()
+    try:
+        with sidecall.open(servers.address("matrix.onnx"), backend=backend, wait=30) as model:
+            servers.stop("matrix.onnx")
+            num_files = num_descriptors()
+            try:
+                # One waits for a connection, and those behind it are late when they are started: their errors come from the starting thread.
+                outcomes = asyncio.run(give_up(model))
+                assert {type(outcome) for outcome in outcomes} == {errors.Timeout}
+                await_starters()
+                assert num_descriptors() <= num_files  # although the exceptions are still here
+            finally:
+                servers.signal("matrix.onnx", signal.SIGCONT)
+    finally:
+        servers.close()
+
+
+async def give_up(model: sidecall.Model) -> list[object]:
+    tasks = [asyncio.ensure_future(model.apredict(ROW, timeout=0.05)) for _ in range(50)]
+    await asyncio.sleep(0)  # all of them wait
+    time.sleep(0.3)  # the loop is late, so that the thread is the first to see the deadlines
+    return list(await asyncio.gather(*tasks, return_exceptions=True))
+
+
 async def in_vain(model: sidecall.Model) -> None:
-    """No run has a connection yet, and nobody answers who asks for one."""
+    """No run has a connection yet, and the server gives none."""
     turns = 0
 
     async def turn() -> None:
@@ -139,7 +164,7 @@ async def in_vain(model: sidecall.Model) -> None:
     turning = asyncio.create_task(turn())
     patient = asyncio.create_task(model.apredict(ROW))
     await asyncio.sleep(0.01)
-    num_files = num_descriptors()
+    num_files = num_descriptors()  # perhaps without the connection that `patient` asks for
     for _ in range(3):
         with pytest.raises(errors.Timeout) as caught:
             await model.arun({"X": np.ones((1, 4), np.float32)}, timeout=0.05)

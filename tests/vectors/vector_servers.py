@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -67,6 +69,13 @@ class Servers:
     def signal(self, model: str, number: int, verify: str = "error") -> None:
         self._served[model, verify][1].send_signal(number)
 
+    def stop(self, model: str, verify: str = "error") -> None:
+        """Sends SIGSTOP, and waits until every thread of the server stands still."""
+        self.signal(model, signal.SIGSTOP, verify)
+        threads = Path(f"/proc/{self._served[model, verify][1].pid}/task")
+        while any((thread / "stat").read_text().rpartition(")")[2].split()[0] != "T" for thread in threads.iterdir()):
+            time.sleep(0.001)
+
     def close(self) -> None:
         for key in list(self._served):
             self._end(key)
@@ -75,7 +84,7 @@ class Servers:
     def _start(self, model: str, verify: str, address: str = "") -> tuple[str, subprocess.Popen[bytes]]:
         self._num_started += 1
         address = address or f"shm:{self._folder}/{self._num_started}.sock"
-        environment = {"SIDECALL_ONNXRUNTIME": _engine()} | os.environ | {"SIDECALL_VERIFY": verify}
+        environment = {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ | {"SIDECALL_VERIFY": verify}
         words = [command_path(), "serve", str(MODELS / model), "--at", address]
         with (self._folder / "log").open("ab") as log:
             return address, subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -86,7 +95,7 @@ class Servers:
         process.wait(30)
 
 
-def _engine() -> str:
+def engine_path() -> str:
     spec = find_spec("onnxruntime")
     files = (
         sorted(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so*")) if spec and spec.submodule_search_locations else []

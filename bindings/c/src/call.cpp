@@ -42,7 +42,10 @@ sidecall_status sidecall_call_open_lazy(const sidecall_model* model, int64_t row
   return open_call(model, rows, true, out_call, err);
 }
 
-void sidecall_call_close(sidecall_call* call) { delete call; }
+void sidecall_call_close(sidecall_call* call) {
+  const auto dispose = [](void* left) { delete static_cast<sidecall_call*>(left); };
+  if (call != nullptr && !call->call.leave_to_worker(dispose, call)) delete call;
+}
 
 sidecall_status sidecall_call_resize(sidecall_call* call, int64_t rows, sidecall_error* err) {
   return guard(err, [&] { use(call).resize(rows); });

@@ -1,6 +1,7 @@
 // Life and runs of a call; see call.h. Tensors are in call_tensors.cpp, records in call_records.cpp.
 #include "call.h"
 
+#include <thread>
 #include <utility>
 
 #include "model.h"
@@ -78,7 +79,7 @@ Call::Call(const Napi::CallbackInfo& info) : ObjectWrap(info), environment_(*inf
 
 Call::~Call() { close(); }
 
-void Call::close() {
+void Call::close(std::vector<Left>* left) {
   if (handle_ == nullptr) return;
   if (is_starting_) {
     is_close_wanted_ = true;
@@ -86,9 +87,14 @@ void Call::close() {
   }
   environment_->calls.erase(this);
   if (poll_ != nullptr) std::exchange(poll_, nullptr)->close([environment = environment_] { environment->poll_closed(); });
-  sidecall_call_close(std::exchange(handle_, nullptr));
-  for (Window& window : inputs_) window.close();
-  for (Window& window : outputs_) window.close();
+  Left closed{std::exchange(handle_, nullptr), {}};
+  for (Window& window : inputs_) closed.memory.push_back(window.close());
+  for (Window& window : outputs_) closed.memory.push_back(window.close());
+  if (is_pending_ && left != nullptr) {
+    left->push_back(std::move(closed));
+  } else {
+    sidecall_call_close(closed.handle);
+  }
   if (!environment_->is_closing) Napi::MemoryManagement::AdjustExternalMemory(environment_->env, -kCallBytes);
 }
 
@@ -245,11 +251,16 @@ Napi::Value Call::cancel_run(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-void Call::await() {
-  if (!is_pending_) return;
-  // The run was cancelled, so its outcome is there. When it has been taken, finish waits until the engine has let go.
-  while (sidecall_call_finish(handle_, -1, nullptr) != SIDECALL_NOT_RUN) continue;
-  is_pending_ = false;
+// After cancel(), so that the outcome is there. When it has been taken, finish waits until the engine has let go.
+void Call::await(std::chrono::steady_clock::time_point deadline) {
+  while (is_pending_) {
+    const int64_t left = (deadline - std::chrono::steady_clock::now()) / std::chrono::nanoseconds(1);
+    if (left <= 0) return;
+    if (sidecall_call_finish(handle_, left, nullptr) == SIDECALL_NOT_RUN) {
+      is_pending_ = sidecall_call_is_busy(handle_) != 0;
+      return;
+    }
+  }
 }
 
 }  // namespace sidecall_node

@@ -2,6 +2,7 @@
 // already, and lets core word what is wrong.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <vector>
 
@@ -18,10 +19,16 @@ class Call final : public Napi::ObjectWrap<Call> {
   explicit Call(const Napi::CallbackInfo& info);
   ~Call() override;
 
-  // For the end of the environment. close() is put off while a thread has the call.
+  // What the engine still uses of a call that was closed during a run.
+  struct Left {
+    sidecall_call* handle;
+    std::vector<std::shared_ptr<Memory>> memory;
+  };
+
+  // For the end of the environment. close() is put off while a thread has the call. What it would have to wait for goes to `left` where given.
   void cancel() { sidecall_call_cancel(handle_); }
-  void await();
-  void close();
+  void await(std::chrono::steady_clock::time_point deadline);
+  void close(std::vector<Left>* left = nullptr);
 
  private:
   struct Starting;

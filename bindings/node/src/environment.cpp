@@ -2,12 +2,18 @@
 #include "environment.h"
 
 #include <algorithm>
+#include <chrono>
+#include <system_error>
+#include <thread>
 #include <utility>
 
 #include "call.h"
 
 namespace sidecall_node {
 namespace {
+
+// How long the process waits at its end for runs that it has cancelled. The end does not depend on it: what the engine uses is never freed.
+constexpr std::chrono::milliseconds kExitPatience{200};
 
 Napi::Value fault_fields(Napi::Env env, const sidecall_fault& fault) {
   auto fields = Napi::Array::New(env, 6);
@@ -18,6 +24,20 @@ Napi::Value fault_fields(Napi::Env env, const sidecall_fault& fault) {
   fields[4U] = Napi::String::New(env, fault.got);
   fields[5U] = Napi::String::New(env, fault.message);
   return fields;
+}
+
+// The engine may still write into memory of these runs: it waits for that on a thread of its own, so that the end of a worker does not.
+void close_on_thread(std::vector<Call::Left> left) {
+  if (left.empty()) return;
+  const auto shared = std::make_shared<std::vector<Call::Left>>(std::move(left));
+  const auto close = [shared] {
+    for (const Call::Left& each : *shared) sidecall_call_close(each.handle);
+  };
+  try {
+    std::thread(close).detach();
+  } catch (const std::system_error&) {  // no thread is left
+    close();
+  }
 }
 
 }  // namespace
@@ -40,7 +60,7 @@ std::shared_ptr<Environment> Environment::open(Napi::Env env) {
   return made;
 }
 
-// JavaScript is over and must not be called. Closing waits for the engine, which may still write into memory of a run.
+// JavaScript is over and must not be called.
 void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
   const std::unique_ptr<std::shared_ptr<Environment>> owner(static_cast<std::shared_ptr<Environment>*>(data));
   const std::shared_ptr<Environment> self = *owner;
@@ -52,7 +72,9 @@ void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
   const std::vector<Call*> open_calls(self->calls.begin(), self->calls.end());
   self->hook_ = handle;
   ++self->num_polls_;  // one more, so that the last to close does not end this loop
-  for (Call* call : open_calls) call->close();
+  std::vector<Call::Left> left;
+  for (Call* call : open_calls) call->close(&left);
+  close_on_thread(std::move(left));
   self->poll_closed();
 }
 
@@ -63,7 +85,8 @@ void Environment::poll_closed() {
 
 void Environment::drain() {
   for (Call* call : calls) call->cancel();
-  for (Call* call : calls) call->await();
+  const auto deadline = std::chrono::steady_clock::now() + kExitPatience;
+  for (Call* call : calls) call->await(deadline);
 }
 
 napi_value Environment::make_error(sidecall_status status, const sidecall_error* from) {

@@ -39,7 +39,7 @@ class Environment {
   void poll_opened() { ++num_polls_; }
   void poll_closed();
 
-  // Ends all runs under way and waits until the engine lets go of their memory: before the process exits.
+  // Cancels all runs under way and waits a moment for the engine to let go of their memory: before the process exits.
   void drain();
 
   Napi::Env env;

@@ -70,9 +70,9 @@ Napi::ArrayBuffer Window::open(Environment& environment, uint64_t bytes) {
   return buffer;
 }
 
-void Window::close() {
-  memory_.reset();
+std::shared_ptr<Memory> Window::close() {
   mirror_.Reset();
+  return std::move(memory_);
 }
 
 void Window::copy(bool in) const {

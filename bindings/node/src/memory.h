@@ -37,7 +37,8 @@ class Window {
  public:
   // Makes new memory and returns its buffer. Views of the memory before stay valid and belong to nobody's run.
   Napi::ArrayBuffer open(Environment& environment, uint64_t bytes);
-  void close();
+  // Returns the memory, which has to live until the engine lets go.
+  std::shared_ptr<Memory> close();
 
   bool is_open() const { return memory_ != nullptr; }
   void* data() const { return memory_->data(); }

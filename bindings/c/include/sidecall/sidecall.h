@@ -44,6 +44,10 @@
  * Routes      A path or file: URI runs in this process. shm: and exec: URIs run in another one of this host, over shared memory. Everything
  *             below holds on both, errors and their texts included; what differs says so. A server that restarts goes unnoticed by the
  *             next run: the call connects again, its inputs stay.
+ * End         A program may end while runs are under way, pending or given up: by return from main, exit(), quick_exit(), a signal. The
+ *             threads of the library work on until the process is gone, and nothing that they use is destroyed before. A child of an exec:
+ *             URI ends with the program. But no other thread may be opening a model of the in-process route while exit() runs: ONNX
+ *             Runtime destroys then what opening needs. The library stays loaded after dlclose(), because its threads run in it.
  * Output      The library never prints, exits, aborts or installs a signal handler.
  */
 #ifndef SIDECALL_SIDECALL_H
@@ -389,8 +393,10 @@ SIDECALL_API sidecall_status sidecall_call_open(const sidecall_model *model, int
  * this one, copied at each run, so that only runs wait for the other process. In process there is no difference.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_open_lazy(const sidecall_model *model, int64_t rows, sidecall_call **out_call, sidecall_error *err);
 
-/* Cancels a pending run, waits until the engine lets go of the buffers, and releases the call; never waits for another process. NULL is
- * fine; cannot fail.   Since 0.1. */
+/* Cancels a run that is under way and releases the call. Never waits for another process. Where the engine of this process still works on
+ * the run, the library keeps the call's memory until that is over, and this returns at once. Only where the call reads or writes memory of
+ * the caller (sidecall_call_bind_input, sidecall_call_bind_output) does it wait, because that memory may be released next.
+ * NULL is fine; cannot fail.   Since 0.1. */
 SIDECALL_API void sidecall_call_close(sidecall_call *call);
 
 /* Changes the number of rows. Values of inputs are lost and must be given again; features are missing again. Does nothing when the
@@ -542,8 +548,8 @@ SIDECALL_API sidecall_status sidecall_call_try_start(sidecall_call *call, int64_
  * A run whose deadline has passed, or that was cancelled, has its outcome, TIMEOUT or CANCELLED, at once. The engine may use the memory
  * of the call for some time after that; sidecall_call_is_busy says whether it still does. When the outcome has been taken, finish waits
  * up to `wait_ns` until the engine of this process has let go, and answers NOT_RUN; it never waits for another process to let go.
- * sidecall_call_run, sidecall_call_start, resize and close may be called meanwhile and wait for that moment, in process; everything else
- * answers BUSY until then.
+ * sidecall_call_run, sidecall_call_start and sidecall_call_resize may be called meanwhile and wait for that moment, in process, and
+ * sidecall_call_close may be called at any time; everything else answers BUSY until then.
  * Fails with NOT_RUN (there is no outcome to take), INVALID_ARGUMENT (wait_ns), and as sidecall_call_run.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_finish(sidecall_call *call, int64_t wait_ns, sidecall_error *err);
 

@@ -379,7 +379,7 @@ class Call {
   Call(const Call &) = delete;
   Call &operator=(const Call &) = delete;
 
-  /* Waits for the engine where a run is under way (sidecall_call_close). */
+  /* Waits for the engine only where a run is under way on memory of the caller (sidecall_call_close). */
   ~Call() { sidecall_call_close(call_); }
 
   int64_t rows() const noexcept { return sidecall_call_rows(call_); }

@@ -1,0 +1,165 @@
+"""Ends in the middle of runs. `python program.py` reads scenarios as JSON from stdin, runs each in a process of its own and answers with JSON what became of it;
+test_exits.py says which. Each process is forked before anything but imports has happened, and ends as an interpreter that was started for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import select
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from typing import IO, Any
+
+import numpy as np
+import sidecall
+import sidecall.serving
+
+AT_ONCE = 4
+START_SECONDS = 120  # generous: the machine may be busy
+
+NEVER = {"x": np.full(16, 0.5, np.float32), "n": np.array(10**9, np.int64)}  # to slow.onnx: does not end by itself, can be interrupted
+FACTOR = np.ones((1024, 1024), np.float32)
+NODE = {"a": FACTOR, "b": FACTOR}  # to matmul.onnx: one node of some 50 ms, which cannot be interrupted
+
+
+class Lingering:
+    """Makes the end of the interpreter long enough for the engine to come back in the middle of it."""
+
+    def __init__(self) -> None:
+        self.sleep = time.sleep  # modules may be empty when this is deleted
+
+    def __del__(self) -> None:
+        self.sleep(0.1)
+
+
+async def into_state(scenario: dict[str, Any]) -> Any:
+    """Brings runs into the state that the scenario names. What it returns has to be kept."""
+    state = scenario["state"]
+    options = {"backend": scenario["backend"], "wait": 30, "allow_exec": True}
+    slow, node = (sidecall.open(scenario[name], **options) for name in ("slow", "matmul"))
+    if state == "under_way":
+        runs = [asyncio.ensure_future(slow.arun(NEVER)) for _ in range(2)]
+    elif state == "pending":
+        runs = [asyncio.ensure_future(slow.arun(NEVER)) for _ in range(20)]
+    elif state == "timed_out":
+        runs = [asyncio.ensure_future(node.arun(NODE, timeout=0.002)) for _ in range(2)]
+        outcomes = await asyncio.gather(*runs, return_exceptions=True)
+        assert {type(outcome) for outcome in outcomes} <= {sidecall.errors.Timeout, dict}, outcomes
+    elif state == "cancelled":
+        runs = [asyncio.ensure_future(node.arun(NODE)) for _ in range(2)]
+        await asyncio.sleep(0.001)
+        for run in runs:
+            run.cancel()
+    else:
+        assert state == "thread"
+        works: list[Callable[[], Any]] = [lambda: slow.run(NEVER), lambda: node.run(NODE), ask_in_vain]
+        runs = [threading.Thread(target=work, daemon=True) for work in works]
+        for run in runs:
+            run.start()
+    await asyncio.sleep(scenario["delay"])
+    return slow, node, runs
+
+
+def ask_in_vain() -> None:
+    with contextlib.suppress(sidecall.errors.Unreachable):
+        sidecall.serving.status("shm:/nowhere", wait=0.05)
+
+
+async def end_in_coroutine(scenario: dict[str, Any]) -> None:
+    kept = await into_state(scenario)
+    tell_that_it_ends()
+    end = scenario["end"]
+    if end == "exit in a coroutine":
+        sys.exit(3)
+    if end == "exception":
+        raise RuntimeError("on purpose")
+    if end == "signal":
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+    if end == "signal with a handler":
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(3))
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(30)
+    if end == "interrupt":
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(30)
+    if end == "os._exit":
+        os._exit(3)
+    assert end == "end of the script"
+    del kept
+
+
+def tell_that_it_ends() -> None:
+    os.write(told, b"ending")
+
+
+class Child:
+    """A process that runs a scenario, as its parent sees it."""
+
+    def __init__(self, scenario: dict[str, Any], pid: int, stderr: IO[bytes], told: int) -> None:
+        self.outcome: dict[str, Any] | None = None
+        self._limit: float = scenario["limit"]
+        self._pid, self._stderr, self._told = pid, stderr, told
+        self._expiry = time.monotonic() + START_SECONDS
+        self._is_late = False
+
+    def look(self) -> bool:
+        """Whether it has ended. Kills it where it takes too long."""
+        if select.select([self._told], [], [], 0)[0] and os.read(self._told, 16):
+            self._expiry = time.monotonic() + self._limit  # it is ending
+        if not self._is_late and time.monotonic() > self._expiry:
+            self._is_late = True
+            os.kill(self._pid, signal.SIGKILL)
+        pid, status = os.waitpid(self._pid, os.WNOHANG)
+        if pid == 0:
+            return False
+        self._stderr.seek(0)
+        text = self._stderr.read().decode(errors="replace")
+        self.outcome = {"code": os.waitstatus_to_exitcode(status), "late": self._is_late, "stderr": text}
+        self._stderr.close()
+        os.close(self._told)
+        return True
+
+
+def run_all(scenarios: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, list[Child]]:
+    """In a child (its scenario, []), in the parent (None, the children)."""
+    global told
+    children: list[Child] = []
+    running: list[Child] = []
+    for scenario in scenarios:
+        while len(running) == AT_ONCE:
+            await_one(running)
+        stderr = tempfile.TemporaryFile()  # noqa: SIM115  # the child's, until that has ended
+        ours, told = os.pipe2(os.O_CLOEXEC)
+        pid = os.fork()
+        if pid == 0:
+            os.dup2(stderr.fileno(), 2)
+            return scenario, []
+        os.close(told)
+        children.append(Child(scenario, pid, stderr, ours))
+        running.append(children[-1])
+    while running:
+        await_one(running)
+    return None, children
+
+
+def await_one(running: list[Child]) -> None:
+    while not (ended := [child for child in running if child.look()]):
+        time.sleep(0.005)
+    for child in ended:
+        running.remove(child)
+
+
+told = -1  # of a child: where it tells its parent
+mine, children = run_all(json.load(sys.stdin))
+if mine is None:
+    print(json.dumps([child.outcome for child in children]))
+else:
+    lingering = Lingering()
+    asyncio.run(end_in_coroutine(mine))

@@ -1,0 +1,208 @@
+"""Programs in C++, Node.js and Python that end with runs under way: with the right exit code, without a word on stderr, at once, and without a child that stays.
+
+Each way to end is tried fifty times: over every state of the runs, every route, and moments that are spread over the time in which the engine lets go of a
+run that was given up. What destroys things at the end takes longer than usual in these programs, so that the engine comes back in the middle of it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vector_files import BACKENDS, MODELS
+from vector_servers import Servers, command_path, engine_path
+
+HERE = Path(__file__).parent
+BUILD = Path(os.environ.get("SIDECALL_BUILD", Path(__file__).parents[2] / "build"))
+ROUTES = ("file", "shm", "exec")
+STATES = ("under_way", "pending", "timed_out", "cancelled")
+TIMES = 50
+AT_ONCE = 4
+LONGEST_SECONDS = 0.06  # after which the engine has let go of a run that was given up
+END_SECONDS = 5.0
+START_SECONDS = 120.0  # generous: the machine may be busy
+ENVIRONMENT = {"SIDECALL_ONNXRUNTIME": engine_path(), "OPENBLAS_NUM_THREADS": "1"} | os.environ
+
+Address = Callable[[str, str], str]
+
+
+@dataclass
+class Scenario:
+    end: str
+    state: str
+    backend: str  # of Python
+    slow: str
+    matmul: str
+    delay: float
+    limit: float = END_SECONDS
+
+
+@dataclass
+class Outcome:
+    code: int
+    late: bool
+    stderr: str
+
+
+@pytest.fixture(scope="module")
+def mark() -> Iterator[str]:
+    """A word in the environment of every child that a program starts. None may stay."""
+    word = f"SIDECALL_EXITS={uuid.uuid4().hex}"
+    yield word
+    expiry = time.monotonic() + END_SECONDS
+    while (left := processes_with(word)) and time.monotonic() < expiry:
+        time.sleep(0.05)
+    assert left == []
+
+
+def processes_with(word: str) -> list[str]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if word.encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append((folder / "cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue  # it is gone, or somebody else's
+    return found
+
+
+@pytest.fixture(scope="module")
+def address(mark: str) -> Iterator[Address]:
+    servers = Servers()
+
+    def address_of(route: str, name: str) -> str:
+        if route == "file":
+            return str(MODELS / name)
+        if route == "shm":
+            return servers.address(name)
+        return f"exec:env {mark} '{command_path()}' serve --log-level error '{MODELS / name}'"
+
+    yield address_of
+    servers.close()
+
+
+def scenarios(address: Address, end: str, states: tuple[str, ...] = STATES, backends: tuple[str, ...] = ("",)) -> list[Scenario]:
+    """Fifty of them: states, routes and backends in turn, and moments that grow."""
+    turns = itertools.cycle(itertools.product(states, ROUTES, backends))
+    moments = [LONGEST_SECONDS * i / TIMES for i in range(TIMES)]
+    return [
+        Scenario(end, state, backend, address(route, "slow.onnx"), address(route, "matmul.onnx"), moment)
+        for moment, (state, route, backend) in zip(moments, turns, strict=False)
+    ]
+
+
+def run(words: list[str]) -> Outcome:
+    """A program that says "ending" just before it ends."""
+    with subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        try:
+            _, errors = process.communicate(timeout=END_SECONDS)
+            return Outcome(process.returncode, False, errors.decode(errors="replace"))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return Outcome(process.wait(), True, process.stderr.read().decode(errors="replace"))
+
+
+def run_all(program: list[str], unit: float, all_scenarios: list[Scenario]) -> list[Outcome]:
+    words = [[*program, s.slow, s.matmul, s.state, s.end, str(round(s.delay * unit))] for s in all_scenarios]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(run, words))
+
+
+def check(all_scenarios: list[Scenario], outcomes: list[Outcome], code: int, last_line: str = "") -> None:
+    wrong = [
+        (asdict(scenario), asdict(outcome))
+        for scenario, outcome in zip(all_scenarios, outcomes, strict=True)
+        if outcome.late or outcome.code != code or not is_expected(outcome.stderr, last_line)
+    ]
+    assert wrong == []
+
+
+def is_expected(text: str, last_line: str) -> bool:
+    lines = text.splitlines()
+    return lines == [] if last_line == "" else any(last_line in line for line in lines)
+
+
+# ---- C and C++ ----
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "last_line"),
+    [
+        ("return", 3, ""),
+        ("exit", 3, ""),
+        ("exit in a thread", 3, ""),
+        ("quick_exit", 3, ""),
+        ("_exit", 3, ""),
+        ("destructors", 3, ""),
+        ("destructors of globals", 3, ""),
+        ("exception", -6, "on purpose"),
+        ("signal", -15, ""),
+        ("signal with a handler", 3, ""),
+    ],
+)
+def test_a_cpp_program_ends(address: Address, end: str, code: int, last_line: str) -> None:
+    # A call that another thread uses must not be closed.
+    states = STATES if "destructors" in end else (*STATES, "thread")
+    all_scenarios = scenarios(address, end, states)
+    check(all_scenarios, run_all([str(BUILD / "bin" / "sidecall-exits")], 1e6, all_scenarios), code, last_line)
+
+
+# ---- Node.js ----
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "last_line"),
+    [
+        ("process.exit", 3, ""),
+        ("exception", 1, "on purpose"),
+        ("signal", -15, ""),
+        ("signal with a handler", 3, ""),
+        ("terminated workers", 3, ""),
+        ("process.exit in a worker", 3, ""),
+    ],
+)
+def test_a_node_program_ends(address: Address, end: str, code: int, last_line: str) -> None:
+    all_scenarios = scenarios(address, end)
+    check(all_scenarios, run_all(["node", str(HERE / "program.js")], 1e3, all_scenarios), code, last_line)
+
+
+# ---- Python ----
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "last_line"),
+    [
+        ("end of the script", 0, ""),
+        ("exit in a coroutine", 3, ""),
+        ("exception", 1, "RuntimeError: on purpose"),
+        ("interrupt", -2, "KeyboardInterrupt"),
+        ("os._exit", 3, ""),
+        ("signal", -15, ""),
+        ("signal with a handler", 3, ""),
+    ],
+)
+def test_a_python_program_ends(address: Address, end: str, code: int, last_line: str) -> None:
+    all_scenarios = scenarios(address, end, (*STATES, "thread"), BACKENDS)
+    done = subprocess.run(
+        [sys.executable, str(HERE / "program.py")],
+        input=json.dumps([asdict(scenario) for scenario in all_scenarios]),
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+        timeout=TIMES * START_SECONDS,
+    )
+    answers: list[dict[str, Any]] = json.loads(done.stdout)
+    check(all_scenarios, [Outcome(**answer) for answer in answers], code, last_line)
