@@ -56,7 +56,8 @@ class Client {
 
   // A channel whose slots hold at least so many bytes: an idle one, or a new connection. Its memory holds anything.
   // Throws as the constructor, and CONTRACT_CHANGED, FORKED, OUT_OF_RANGE (beyond the server's limits), CANCELLED (soon after `stop` was set).
-  std::unique_ptr<Channel> borrow(uint64_t request_bytes, uint64_t response_bytes, Deadline deadline, const std::atomic<bool>* stop = nullptr);
+  std::unique_ptr<Channel> borrow(uint64_t request_bytes, uint64_t response_bytes, Deadline deadline,
+                                  const std::atomic<bool>* stop = nullptr);
 
   // An idle one, without waiting; nullptr where there is none.
   std::unique_ptr<Channel> borrow_idle(uint64_t request_bytes, uint64_t response_bytes);

@@ -166,11 +166,13 @@ bool Handshake::read(bool* is_hang_up) {
   Received received = connection_.socket.receive(buffer, sizeof buffer);
   if (received.kind == Received::kNothing) {
     if (!answer_by_.passed()) return false;
-    throw Error(SIDECALL_TIMEOUT, "'" + endpoint_.label() + "': the server did not answer the handshake in time" + endpoint_.obituary(Deadline::after(0)));
+    throw Error(SIDECALL_TIMEOUT,
+                "'" + endpoint_.label() + "': the server did not answer the handshake in time" + endpoint_.obituary(Deadline::after(0)));
   }
   *is_hang_up = received.kind != Received::kMessage;
   if (*is_hang_up)
-    throw Error(SIDECALL_UNREACHABLE, "'" + endpoint_.label() + "': the server hung up during the handshake" + endpoint_.obituary(deadline_));
+    throw Error(SIDECALL_UNREACHABLE,
+                "'" + endpoint_.label() + "': the server hung up during the handshake" + endpoint_.obituary(deadline_));
   read_answer(endpoint_.label(), buffer, &received, wish_, &connection_);
   fault_point("client.welcomed");
   return true;

@@ -43,7 +43,8 @@ class ChildEndpoint final : public Endpoint {
     *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child was not ready in time");
     const std::unique_lock guard(lock_, std::try_to_lock);
     if (!guard) return Socket();  // another thread is starting it
-    not_yet->message = "'" + label_ + "': the child " + (before_.empty() ? "" : "died, and the next one ") + "was not ready in time" + before_;
+    not_yet->message =
+        "'" + label_ + "': the child " + (before_.empty() ? "" : "died, and the next one ") + "was not ready in time" + before_;
     if (child_.is_running()) {
       if (!kill_at_.is_never()) {
         if (kill_at_.passed()) child_.signal(SIGKILL);
@@ -153,10 +154,10 @@ class ChildEndpoint final : public Endpoint {
   uint64_t num_starts_ = 0;
   int64_t pause_ = 0;
   Deadline kill_at_ = Deadline::never();  // a child that was asked to end
-  std::string before_;      // how the child before it ended
-  bool is_program_ = true;  // the last start found something that can be run
-  bool is_ready_ = false;   // its first LOAD has come
-  bool is_fresh_ = false;   // the last connection is the first of its child
+  std::string before_;                    // how the child before it ended
+  bool is_program_ = true;                // the last start found something that can be run
+  bool is_ready_ = false;                 // its first LOAD has come
+  bool is_fresh_ = false;                 // the last connection is the first of its child
 };
 
 }  // namespace

@@ -309,7 +309,8 @@ TEST_CASE("a served function's own BUSY is the outcome of every kind of run, and
     sidecall_status status;
     const char* expected;
   };
-  for (const auto& [failure, expected] : {Case{SIDECALL_BUSY, "BUSY"}, Case{SIDECALL_PENDING, "INTERNAL"}, Case{SIDECALL_NOT_RUN, "INTERNAL"}}) {
+  for (const auto& [failure, expected] :
+       {Case{SIDECALL_BUSY, "BUSY"}, Case{SIDECALL_PENDING, "INTERNAL"}, Case{SIDECALL_NOT_RUN, "INTERNAL"}}) {
     const FunctionServer server(fresh_address(), kDouble, [failure = failure](sidecall_request* request) {
       sidecall_request_fail(request, failure, -1, nullptr, nullptr, nullptr, "try again");
       return failure;

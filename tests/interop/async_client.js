@@ -15,7 +15,10 @@ async function main(address, timeoutMs) {
   await once(process.stdin, 'data')
   const outcomes = Object.entries(ways).map(async ([way, ask]) => {
     const start = performance.now()
-    const outcome = await ask().then(() => 'OK', error => error.code ?? String(error))
+    const outcome = await ask().then(
+      () => 'OK',
+      error => error.code ?? String(error)
+    )
     return [way, outcome, performance.now() - start]
   })
   console.log(JSON.stringify(await Promise.all(outcomes)))

@@ -92,6 +92,14 @@ test('a deadline and an abort end the wait', () =>
     assert.equal(await WAYS.run(model), 621)
   }))
 
+test('a server that never comes back: each run has waited once, not one after the other', () =>
+  withOrphan({ waitMs: 500 }, async model => {
+    const start = performance.now()
+    const runs = await Promise.allSettled(Array.from({ length: 60 }, () => model.run(tensors)))
+    for (const { reason } of runs) assert.equal(reason.code, 'UNREACHABLE')
+    assert.ok(performance.now() - start < 10_000)
+  }))
+
 test('without a wait a call during the restart is refused at once', () =>
   withOrphan({}, async model => {
     for (const ask of Object.values(WAYS)) await assert.rejects(ask(model), { code: 'UNREACHABLE', retryable: true })

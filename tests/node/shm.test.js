@@ -99,6 +99,29 @@ test('many runs at once, each with its own answer', () =>
     await Promise.all(runs)
   }))
 
+test('runs that wait for their turn hold no connection', () =>
+  withSlow(async model => {
+    const numSockets = () =>
+      fs.readdirSync('/proc/self/fd').filter(fd => {
+        try {
+          return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:')
+        } catch {
+          return false // closed meanwhile
+        }
+      }).length
+    const before = numSockets()
+    let most = 0
+    let left = 2000
+    // There is always a backlog: one more is asked whenever one is answered.
+    const ask = async () => {
+      await model.run(slow.inputsFor(0.1, Float32Array.of(1)))
+      most = Math.max(most, numSockets())
+      if (left-- > 0) await ask()
+    }
+    await Promise.all(Array.from({ length: 400 }, ask))
+    assert.ok(most - before < 64, `${most - before} sockets for 400 runs at once`)
+  }))
+
 test('hundreds of calls of one server, all watched at once', () =>
   withSlow(async model => {
     const calls = Array.from({ length: 300 }, () => model.call())

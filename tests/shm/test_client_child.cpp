@@ -129,8 +129,8 @@ TEST_CASE("who waits for a child that keeps dying is told how it died, and soon"
 
   // The first one dies, the next one is not ready in time.
   unlink(path.c_str());
-  CHECK(status_of_open("-c 'test -e " + path + " && exec sleep 60; touch " + path + "; exit 5'", &message, kSecond, "/bin/sh", 3 * kSecond) ==
-        SIDECALL_TIMEOUT);
+  CHECK(status_of_open("-c 'test -e " + path + " && exec sleep 60; touch " + path + "; exit 5'", &message, kSecond, "/bin/sh",
+                       3 * kSecond) == SIDECALL_TIMEOUT);
   CHECK(message.find("not ready in time (its child ended with exit status 5)") != std::string::npos);
   CHECK(!has_children());
 }

@@ -6,7 +6,7 @@ const { Answers } = require('./answers.js')
 const { closed } = require('./errors.js')
 const { Pace, turn } = require('./pace.js')
 const { Layout, Staging, isRecord, nameOf } = require('./records.js')
-const { Gate, submit } = require('./tasks.js')
+const { Gate, isCrowded, submit } = require('./tasks.js')
 const { Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
@@ -47,6 +47,8 @@ class Runner {
 
   put(kept, workspace) {
     const bytes = workspace.isBulky ? workspace.weigh() : 0
+    // A run that waits for its turn has a workspace already. Kept, this one would go to the next that comes, which would hold its connection while it waits.
+    if (this.gate !== null && isCrowded()) return workspace.close()
     if (this.isClosed || kept.length >= this.maxKept || this.bulk + bytes > MAX_BULK) return workspace.close()
     this.bulk += workspace.isBulky ? bytes : 0
     kept.push(workspace)

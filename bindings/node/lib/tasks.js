@@ -42,7 +42,17 @@ class Gate {
     this.offer()
   }
 
-  /** While nobody has it: the next goes to the head of the queue, and comes back. */
+  /** The server was waited for in vain since `start`: so it was for those that were there before. */
+  refuse(error, start) {
+    while (this.waiting.length > 0 && this.waiting[0].begin <= start) {
+      const task = this.waiting.shift()
+      --numGated
+      task.leaveGate()
+      task.fail(error)
+    }
+  }
+
+  /** While no task has it: the next goes to the head of the queue, and comes back. */
   offer() {
     if (this.isTaken) return
     const task = this.waiting.shift()
@@ -189,6 +199,7 @@ class Task {
     this.workspace.native.startOnThread(this.remainingNs(), error => this.onStart(error))
     gate.take()
     this.isStarting = true
+    this.started = now()
     ++numStarted
   }
 
@@ -200,6 +211,7 @@ class Task {
   onStart(error) {
     const { gate, native, isCancelled } = this.workspace
     this.isStarting = false
+    if (error?.code === 'UNREACHABLE') gate.refuse(error, this.started)
     gate.open()
     if (error === undefined) {
       this.noteStarted()
@@ -278,4 +290,7 @@ function submit(request) {
   return task.promise
 }
 
-module.exports = { Gate, submit }
+/** Whether runs wait for their turn. */
+const isCrowded = () => queue.tasks.length > queue.first || numGated > 0
+
+module.exports = { Gate, isCrowded, submit }

@@ -139,7 +139,11 @@ def test_a_large_answer_does_not_run_twice(serve, at):
         ("raise", errors.Engine, "the served object failed with ValueError: secret of the server"),
         ("refuse", errors.OutOfRange, "how: expected something else"),
         ("busy", errors.Busy, "too much to do"),
-        ("not run", errors.Internal, "the served function failed with NOT_RUN: expected a status that tells what is wrong with the request"),
+        (
+            "not run",
+            errors.Internal,
+            "the served function failed with NOT_RUN: expected a status that tells what is wrong with the request",
+        ),
         ("exit", errors.Engine, "the served object failed with SystemExit: 3"),
         ("interrupt", errors.Engine, "the served object failed with KeyboardInterrupt"),
         ("text", errors.Engine, "output 'prediction': expected float64, got string"),

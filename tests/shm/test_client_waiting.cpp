@@ -1,0 +1,159 @@
+// Calls that wait for a server that restarts: without blocking where their owner polls, within their deadline, until they are cancelled.
+#include <atomic>
+#include <catch2/catch_test_macros.hpp>
+
+#include "raw_server.h"
+
+using namespace raw;
+
+namespace {
+
+// The successor: accepts the client and answers one request.
+void serve_again(Pair& pair) {
+  pair.peer = pair.server.accept_honest();
+  pair.peer.serve(1);
+}
+
+ClientOptions patient() {
+  ClientOptions options;
+  options.wait_ns = 20 * kSecond;
+  return options;
+}
+
+// A pair whose server has died; the address is there, and nobody listens.
+struct Orphan : Pair {
+  Orphan() : Pair(patient()) {
+    peer = Peer();
+    server.stop();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a successor is waited for without blocking, by poll and descriptor") {
+  Orphan pair;
+  const int fd = pair.channel->fd();
+  std::atomic<int> num_polls{0};
+  Beside starting([&] {
+    while (num_polls < 3) std::this_thread::yield();  // for ever where a poll waits for the server
+    pair.server.listen();
+    serve_again(pair);
+  });
+  pair.channel->publish(false, 20 * kSecond, Awaited::kByFd);
+  Outcome outcome = Outcome::kPending;
+  while (outcome == Outcome::kPending) {
+    REQUIRE(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
+    outcome = pair.channel->poll();
+    ++num_polls;
+  }
+  REQUIRE(outcome == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+  CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
+  CHECK(starting.join().empty());
+}
+
+TEST_CASE("so it is by poll alone, by waits that end early, and by one wait") {
+  for (const int64_t wait_ns : {INT64_C(-1), INT64_C(0), 5 * kMillisecond}) {
+    Orphan pair;
+    std::atomic<int> num_looks{0};
+    Beside starting([&] {
+      while (wait_ns >= 0 && num_looks < 3) std::this_thread::yield();
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+      pair.server.listen();
+      serve_again(pair);
+    });
+    pair.channel->publish(false, 20 * kSecond, Awaited::kLater);
+    Outcome outcome = Outcome::kPending;
+    while (outcome == Outcome::kPending) {
+      outcome = wait_ns == 0 ? pair.channel->poll() : pair.channel->wait(Deadline::after(wait_ns));
+      ++num_looks;
+    }
+    REQUIRE(outcome == Outcome::kAnswered);
+    CHECK(is_right(pair.channel->take(), 3));
+    CHECK(starting.join().empty());
+  }
+}
+
+TEST_CASE("a deadline ends the wait for a successor, and so does a cancel, and the channel goes on") {
+  Orphan pair;
+  const int fd = pair.channel->fd();
+  for (const Awaited awaited : {Awaited::kAtOnce, Awaited::kLater, Awaited::kByFd}) {
+    CHECK(status_of([&] {
+            pair.channel->publish(false, 30 * kMillisecond, awaited);
+            Outcome outcome = Outcome::kPending;
+            while (outcome == Outcome::kPending) {
+              if (awaited == Awaited::kByFd) REQUIRE(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
+              outcome = awaited == Awaited::kAtOnce ? pair.channel->wait() : pair.channel->poll();
+            }
+          }) == SIDECALL_UNREACHABLE);
+    CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
+    pair.channel->publish(false, 20 * kSecond, awaited);
+    Beside cancelling([&] {
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+      pair.channel->cancel();
+    });
+    Outcome outcome = Outcome::kPending;
+    while (outcome == Outcome::kPending) {
+      if (awaited == Awaited::kByFd) REQUIRE(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
+      outcome = awaited == Awaited::kAtOnce ? pair.channel->wait() : pair.channel->poll();
+    }
+    CHECK(outcome == Outcome::kCancelled);
+    cancelling.join();
+    if (awaited != Awaited::kByFd) pair.channel->hush();  // the cancel has made it readable, and nothing polled for it
+    CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
+    CHECK(pair.channel->is_free());
+  }
+  pair.server.listen();
+  Beside again([&] { serve_again(pair); });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  CHECK(is_right(pair.channel->take(), 3));
+  CHECK(again.join().empty());
+}
+
+TEST_CASE("a cancel that comes too late does not keep the descriptor of the next call readable") {
+  Pair pair;
+  const int fd = pair.channel->fd();
+  Beside serving([&] { pair.peer.serve(1); });
+  REQUIRE(pair.run() == Outcome::kAnswered);
+  REQUIRE(serving.join().empty());
+  pair.channel->cancel();
+  pair.channel->publish(false, 20 * kSecond, Awaited::kByFd);
+  CHECK(pair.channel->poll() == Outcome::kPending);
+  CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
+  Beside again([&] { pair.peer.serve(1); });
+  Outcome outcome = Outcome::kPending;
+  while (outcome == Outcome::kPending) {
+    REQUIRE(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
+    outcome = pair.channel->poll();
+  }
+  CHECK(outcome == Outcome::kAnswered);
+}
+
+TEST_CASE("a successor that does not answer the handshake costs the deadline and no more") {
+  Orphan pair;
+  pair.server.listen();
+  const int fd = pair.channel->fd();
+  const Deadline end = Deadline::after(20 * kSecond);
+  CHECK(status_of([&] {
+          pair.channel->publish(false, 30 * kMillisecond, Awaited::kByFd);
+          while (pair.channel->poll() == Outcome::kPending) REQUIRE(wait_readable(&fd, 1, end));
+        }) == SIDECALL_TIMEOUT);
+  CHECK_FALSE(end.passed());
+}
+
+TEST_CASE("a first connection that is waited for can be cancelled") {
+  Orphan pair;
+  std::atomic<bool> stop{false};
+  Beside stopping([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    stop = true;
+  });
+  CHECK(status_of([&] { pair.client->borrow(1, 1, Deadline::never(), &stop); }) == SIDECALL_CANCELLED);
+}
+
+TEST_CASE("the deadline of a request counts from when it was sent, not from the first look") {
+  Pair pair;
+  pair.channel->publish(false, 20 * kMillisecond, Awaited::kLater);
+  std::this_thread::sleep_for(std::chrono::milliseconds(30));
+  CHECK(pair.channel->poll() == Outcome::kTimedOut);
+}
