@@ -236,6 +236,36 @@ TEST_CASE("a call is closed while the other end still works for it") {
   CHECK(f.run(-1) == "OK");
 }
 
+TEST_CASE("a served function's own BUSY is the outcome of every kind of run, and what only describes a handle is a bug") {
+  struct Case {
+    sidecall_status status;
+    const char* expected;
+  };
+  for (const auto& [failure, expected] :
+       {Case{SIDECALL_BUSY, "BUSY"}, Case{SIDECALL_PENDING, "INTERNAL"}, Case{SIDECALL_NOT_RUN, "INTERNAL"}}) {
+    const FunctionServer server(fresh_address(), kDouble, [failure = failure](sidecall_request* request) {
+      sidecall_request_fail(request, failure, -1, nullptr, nullptr, nullptr, "try again");
+      return failure;
+    });
+    const Model model(server.address());
+    Call call(model);
+    const int32_t fd = call.fd();
+    call.input(0);
+    CHECK(status(sidecall_call_run(call.get(), -1, error())) == expected);
+    call.start();
+    CHECK(status(sidecall_call_finish(call.get(), -1, error())) == expected);
+    CHECK((std::string(last().message) == "try again") == (failure == SIDECALL_BUSY));
+    call.start();
+    std::string answer = "PENDING";
+    for (int i = 0; i < 10000 && answer == "PENDING"; ++i) {
+      is_readable(fd, 100);
+      answer = status(sidecall_call_finish(call.get(), 0, error()));
+    }
+    CHECK(answer == expected);
+    CHECK_FALSE(call.is_busy());
+  }
+}
+
 TEST_CASE("records as JSON have the model's deadline") {
   const std::string contract = R"({"format": 1, "model": {},
     "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
