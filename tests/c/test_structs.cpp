@@ -249,6 +249,7 @@ TEST_CASE("log lines of any size: what is missing has its default") {
   REQUIRE(pipe2(ends, O_NONBLOCK) == 0);
   const auto is_written = [&](sidecall_log_lines* lines, int32_t level) {
     sidecall_log_line(lines, level, "{\"event\":\"x\"}");
+    sidecall_log_flush(INT64_C(10) * 1000 * 1000 * 1000);
     char buffer[256];
     return read(ends[0], buffer, sizeof buffer) > 0;
   };

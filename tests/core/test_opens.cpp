@@ -93,7 +93,9 @@ Paths opened_by(const std::function<void()>& body) {
   const int listener = installed.get_future().get();
   if (listener < 0) {
     subject.join();
-    FAIL("seccomp does not report to user space here: " << std::strerror(-listener));
+    const char* const required = std::getenv("SIDECALL_REQUIRE");
+    if (required != nullptr && std::string(required) == "all") FAIL("seccomp: " << std::strerror(-listener));
+    SKIP("seccomp cannot report to a program here: " << std::strerror(-listener));
   }
   Paths paths;
   const auto is_over = done.get_future();

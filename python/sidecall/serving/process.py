@@ -88,10 +88,10 @@ class Signals:
 
 
 @contextmanager
-def ended_by(fd: int, after_ns: int) -> Iterator[None]:
-    """Ends the process with CUT when the block still runs `after_ns` after `fd` became readable: an
+def ended_by(fd: int, after_ns: int, status: int = CUT) -> Iterator[None]:
+    """Ends the process with `status` when the block still runs `after_ns` after `fd` became readable: an
     object may never return, and may never let go of the GIL."""
-    watchdog = _backend.load(None).Watchdog(fd, after_ns, CUT)
+    watchdog = _backend.load(None).Watchdog(fd, after_ns, status)
     try:
         yield
     finally:

@@ -35,7 +35,7 @@ def main(fd: int) -> int:
         try:
             # Nothing comes over the control socket before the server is open: it is readable only
             # when the supervisor has gone.
-            with ended_by(int(os.environ["SIDECALL_FD"]), GRACE_NS):
+            with ended_by(int(os.environ["SIDECALL_FD"]), GRACE_NS, FAILED):
                 served = pickle.loads(parcel["service"])
             server = open_server(served, options)
         except errors.Error as error:

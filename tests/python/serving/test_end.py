@@ -240,28 +240,44 @@ STUCK = """
 import sidecall
 from pathlib import Path
 from serving_parts import DiesAtStart
-sidecall.serve(DiesAtStart(Path({folder!r}), 100, 0), {at!r}, workers=1, inputs={{"x": "float64[N]"}}, outputs={{"y": "float64[N]"}})
+sidecall.serve(DiesAtStart(Path({folder!r}), {stuck}, 0), {at!r}, workers=2, inputs={{"x": "float64[N]"}}, outputs={{"y": "float64[N]"}})
 """
 
 
+def both(starts: list[Path]) -> list[Path] | None:
+    return starts if len(starts) == 2 else None
+
+
 def test_a_signal_ends_a_server_whose_workers_never_get_ready(at, environment, tmp_path):
-    server = Program(STUCK.format(folder=str(tmp_path), at=at), environment)
+    server = Program(STUCK.format(folder=str(tmp_path), at=at, stuck=100), environment)
     try:
-        (start,) = eventually(lambda: list(tmp_path.glob("start *")))
+        starts = eventually(lambda: both(list(tmp_path.glob("start *"))))
         code, seconds = server.end()
         assert code == 0
         assert seconds < BOUND
-        assert not is_running(int(start.name.split()[1]))
+        assert not any(is_running(int(start.name.split()[1])) for start in starts)
+    finally:
+        server.close()
+
+
+def test_a_worker_that_never_gets_ready_cuts_off_no_call(at, environment, tmp_path):
+    server = Program(STUCK.format(folder=str(tmp_path), at=at, stuck=1), environment)
+    try:
+        assert sidecall.open(at, wait=60).run({"x": [21.0]})["y"].tolist() == [21.0]
+        eventually(lambda: len(list(tmp_path.glob("start *"))) == 2)
+        code, seconds = server.end()
+        assert code == 0
+        assert seconds < BOUND
     finally:
         server.close()
 
 
 def test_a_worker_that_never_gets_ready_ends_after_its_supervisor_was_killed(at, environment, tmp_path):
-    server = Program(STUCK.format(folder=str(tmp_path), at=at), environment)
+    server = Program(STUCK.format(folder=str(tmp_path), at=at, stuck=100), environment)
     try:
-        (start,) = eventually(lambda: list(tmp_path.glob("start *")))
+        starts = eventually(lambda: both(list(tmp_path.glob("start *"))))
         server.process.kill()
-        eventually(lambda: not is_running(int(start.name.split()[1])), BOUND)
+        eventually(lambda: not any(is_running(int(start.name.split()[1])) for start in starts), BOUND)
     finally:
         server.close()
 
