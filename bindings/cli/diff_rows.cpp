@@ -33,17 +33,23 @@ class AskedModel {
     return true;
   }
 
-  // Whether the model answers the row. Otherwise refusal() says why.
+  // Whether the model answers the row. A row on which the model itself fails is refused too.
   bool answers() {
+    failure_.clear();
     call_.start(1, false);
     if (source_->fill(call_, 0, rows_[0].text) == Fill::kBroken) return false;
     const sidecall_status status = call_.run();
     if (status == SIDECALL_OK) return true;
-    if (exit_code_of(status) != kBadInput) throw Failure(exit_code_of(status), call_.error().message);
+    failure_ = status == SIDECALL_ENGINE ? call_.error().message : "";
+    if (exit_code_of(status) != kBadInput && failure_.empty()) throw Failure(exit_code_of(status), call_.error().message);
     return false;
   }
 
-  std::string refusal() { return source_->explain(call_, rows_[0], reader_.name())[0]; }
+  // Of the row that answers() refused last, with its place.
+  std::string refusal() {
+    if (failure_.empty()) return source_->explain(call_, rows_[0], reader_.name())[0];
+    return reader_.name() + ":" + std::to_string(rows_[0].line) + ":1: " + failure_;
+  }
 
   sidecall_call* call() const { return call_.get(); }
 
@@ -55,6 +61,7 @@ class AskedModel {
   RowOptions options_;
   std::unique_ptr<RowSource> source_;
   std::vector<Row> rows_;
+  std::string failure_;  // what the engine said of the last row, or ""
 };
 
 }  // namespace

@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--original", metavar="FILE", required=True, help="the fitted model: .joblib, .pkl or .pickle")
     compare.add_argument("--trust-pickle", action="store_true", help="load the pickle: it can run any code of whoever wrote it")
     compare.add_argument(
-        "--max-moved", metavar="N|P%%", type=_max_moved, default=(0.0, False), help="rows that may move before the exit code is 1; 0"
+        "--max-moved", metavar="N|P%", type=_max_moved, default=(0.0, False), help="rows that may move before the exit code is 1; 0"
     )
     compare.add_argument("--absolute", metavar="X", type=float, help="tolerance: X + relative x |expected|; 1e-8, 1e-5 for float32")
     compare.add_argument("--relative", metavar="X", type=float, help="tolerance: absolute + X x |expected|; 1e-8, 1e-5 for float32")

@@ -131,7 +131,7 @@ def _in_steps(
     steps = flat_steps(original.model)
     name = type(steps[-1][1]).__name__
     if len(steps) == 1:
-        return Begin(name, "the model has this step alone")
+        return Begin(name, "the model has no other step")
     follower = _Follower(original, contract, tensors, rows, precision)
     follower.expect(asked, got)
     stages = []

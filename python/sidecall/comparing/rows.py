@@ -94,7 +94,7 @@ class Shaper:
         if self.is_text:
             return Rows(chosen.iloc[:, 0].tolist(), named)
         if isinstance(self.dtypes, str):
-            numbers = [name for name in chosen.columns if pd.api.types.is_numeric_dtype(chosen[name].dtype)]
+            numbers = [name for name in chosen.columns if chosen[name].dtype.kind in "fiu"]
             chosen = chosen.astype(dict.fromkeys(numbers, self.dtypes))
         elif self.dtypes:
             chosen = chosen.astype(dict(self.dtypes))

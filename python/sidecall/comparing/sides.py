@@ -81,6 +81,8 @@ def outputs_of(
         is_number = name != "label" and entry["type"] in ("float32", "float64")
         names = [column.name for column in named]
         result.append(Output(name, is_number, methods[name], names, _order(original, entry), absolute, relative, is_float32))
+    if not result:
+        raise ModelError("expected an output that two runs answer alike, got a model whose answers are all random")
     return result
 
 

@@ -12,11 +12,12 @@ from comparing_parts import Echo, floor_half
 from export_data import payments
 from sidecall.comparing import Comparison
 from sklearn.compose import make_column_transformer
-from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestClassifier, VotingRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
+from xgboost import XGBRegressor
 
 # What counts
 
@@ -62,6 +63,15 @@ def test_float32_of_the_original_has_its_own_tolerance(steps):
     report = sidecall.compare(slightly, path, data)
     assert report.holds and report.outputs[0].absolute == report.outputs[0].relative == 1e-5
     assert not sidecall.compare(slightly, path, data, absolute=1e-8, relative=1e-8, stability=0).holds
+
+
+def test_xgboost_adds_in_float32_also_inside_of_float64(folder):
+    data = np.round(np.random.default_rng(0).normal(size=(200, 2)), 2)
+    model = VotingRegressor([("boosted", XGBRegressor(n_estimators=3)), ("linear", LinearRegression())]).fit(data, data[:, 0])
+    assert model.predict(data).dtype == np.float64
+    sidecall.export(model, folder / "voting.onnx", data)
+    report = sidecall.compare(model, folder / "voting.onnx", data)
+    assert report.outputs[0].absolute == 1e-5 and report.holds
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
