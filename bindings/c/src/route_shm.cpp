@@ -63,8 +63,10 @@ std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_m
   return with_core_errors([&] {
     shm::ClientOptions client_options;
     client_options.wait_ns = options.wait_ns;
-    const shm::Deadline deadline = shm::Deadline::after(client_options.timeout_ns);
+    shm::Deadline deadline = shm::Deadline::after(client_options.timeout_ns);
     auto shared = std::make_unique<RouteShared>(endpoint_of(uri, options), client_options);
+    // The program may wait longer than that for a server to start; the rest of opening has its time from here.
+    if (options.wait_ns != 0) deadline = shm::Deadline::after(client_options.timeout_ns);
     const shm::Served& served = shared->client.served();
     Origin origin;
     origin.label = "server '" + (starts_with(uri, kShm) ? uri : std::string("exec:")) + "'";
