@@ -17,6 +17,10 @@ const REFUSED = 'JSON.parse refuses the text, so no value of it reaches the pack
 const LAST_KEY = 'JSON.parse keeps the last of two equal keys'
 const SAME_ARRAY = 'Uint8Array is both uint8 and bool'
 const JSON_ONLY = 'the status is that of text; as a value it has another (values.test.js)'
+const CONTROL_CHARACTERS = Array.from({ length: 0x20 }, (_, code) => code.toString(16).padStart(2, '0')).flatMap(code => [
+  `byte_${code}_in_value`,
+  `byte_${code}_in_key`
+])
 // biome-ignore format: one table
 const WHY = [
   [NO_SUCH_STRING, 'strings', ['not_utf8', 'overlong', 'beyond_unicode', 'cut', 'lone_continuation']],
@@ -26,6 +30,7 @@ const WHY = [
     'no_colon', 'leading_zero', 'plus', 'dot_only', 'hex', 'bare_word', 'python_word', 'nan', 'infinity', 'control_in_string', 'bad_escape',
     'deep', 'deep_objects', 'nul_at_end', 'utf16'
   ]],
+  [REFUSED, 'json', CONTROL_CHARACTERS],
   [SAME_ARRAY, 'types', ['bool_given_uint8']],
   [LAST_KEY, 'json', ['key_twice', 'key_twice_escaped']],
   [JSON_ONLY, 'json', ['deep_closed', 'lone_surrogate', 'beyond_double']]
