@@ -19,8 +19,8 @@ let isRetrying = false
 const queue = { tasks: [], first: 0 }
 
 /**
- * Of a model in another process. Starting a run may have to connect, and then waits for that process, on one of the few threads of
- * Node's pool: one run of a model at a time.
+ * Of a model in another process. Starting a run may have to connect, and then waits for that process, on a thread of its own: one run of a
+ * model at a time.
  */
 class Gate {
   constructor() {

@@ -1,6 +1,8 @@
 // Life and runs of a call; see call.h. Tensors are in call_tensors.cpp, records in call_records.cpp.
 #include "call.h"
 
+#include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 
@@ -14,16 +16,37 @@ constexpr int64_t kCallBytes = 16 * 1024;
 
 }  // namespace
 
-// A start that a thread works on.
+// A start that a thread works on. It belongs to that thread, to the call, and to the way back to the loop.
 struct Call::Starting {
-  Call* call = nullptr;
-  sidecall_call* handle = nullptr;
+  Call* call = nullptr;  // for the loop's thread
   int64_t timeout_ns = -1;
   sidecall_status status = SIDECALL_INTERNAL;
   std::unique_ptr<sidecall_fault[]> faults{new sidecall_fault[kMaxFaults]};
   sidecall_error error = Environment::empty_error();
-  napi_async_work work = nullptr;
-  napi_ref done = nullptr;
+
+  std::mutex mutex;
+  bool is_over = false;                     // the thread has no use for the call any more
+  bool is_left = false;                     // the environment has ended: the thread closes the call
+  Left own;                                 // the call, and its memory where it was left
+  napi_threadsafe_function back = nullptr;  // null when Node has freed it
+
+  void work() {
+    status = sidecall_call_start(own.handle, timeout_ns, &error);
+    const std::lock_guard lock(mutex);
+    is_over = true;
+    if (is_left) sidecall_call_close(own.handle);
+    if (back == nullptr || napi_call_threadsafe_function(back, nullptr, napi_tsfn_nonblocking) != napi_ok) return;
+    napi_release_threadsafe_function(back, napi_tsfn_release);
+  }
+
+  // False where the thread has ended.
+  bool leave(std::vector<std::shared_ptr<Memory>> memory) {
+    const std::lock_guard lock(mutex);
+    if (is_over) return false;
+    own.memory = std::move(memory);
+    is_left = true;
+    return true;
+  }
 };
 
 void Call::define(Napi::Env env, Napi::Object exports) {
@@ -81,7 +104,7 @@ Call::~Call() { close(); }
 
 void Call::close(std::vector<Left>* left) {
   if (handle_ == nullptr) return;
-  if (is_starting_) {
+  if (starting_ != nullptr && left == nullptr) {
     is_close_wanted_ = true;
     return cancel();
   }
@@ -90,7 +113,9 @@ void Call::close(std::vector<Left>* left) {
   Left closed{std::exchange(handle_, nullptr), {}};
   for (Window& window : inputs_) closed.memory.push_back(window.close());
   for (Window& window : outputs_) closed.memory.push_back(window.close());
-  if (is_pending_ && left != nullptr) {
+  if (starting_ != nullptr && starting_->leave(closed.memory)) {
+    // The thread closes it.
+  } else if (is_pending_ && left != nullptr) {
     left->push_back(std::move(closed));
   } else {
     sidecall_call_close(closed.handle);
@@ -173,40 +198,43 @@ Napi::Value Call::start(const Napi::CallbackInfo& info) {
 Napi::Value Call::start_on_thread(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   watch();
-  auto starting = std::make_unique<Starting>();
+  const auto starting = std::make_shared<Starting>();
   starting->call = this;
-  starting->handle = handle_;
+  starting->own.handle = handle_;
   starting->error.faults = starting->faults.get();
   starting->error.faults_capacity = kMaxFaults;
   starting->timeout_ns = info[0].As<Napi::Number>().Int64Value();
-  const auto execute = [](napi_env, void* data) {
-    auto* self = static_cast<Starting*>(data);
-    self->status = sidecall_call_start(self->handle, self->timeout_ns, &self->error);
+  auto context = std::make_unique<std::shared_ptr<Starting>>(starting);
+  const auto finalize = [](napi_env, void* data, void*) {
+    const std::unique_ptr<std::shared_ptr<Starting>> owner(static_cast<std::shared_ptr<Starting>*>(data));
+    const std::lock_guard lock((*owner)->mutex);
+    (*owner)->back = nullptr;
   };
-  const napi_value name = Napi::String::New(env, "sidecall.start");
-  if (napi_create_reference(env, info[1], 1, &starting->done) != napi_ok ||
-      napi_create_async_work(env, nullptr, name, execute, on_started, starting.get(), &starting->work) != napi_ok ||
-      napi_queue_async_work(env, starting->work) != napi_ok) {
-    throw Napi::Error::New(env, "no work can be queued");
+  if (napi_create_threadsafe_function(env, info[1], nullptr, Napi::String::New(env, "sidecall.start"), 0, 1, context.get(), finalize,
+                                      context.get(), on_started, &starting->back) != napi_ok) {
+    throw Napi::Error::New(env, "no thread can come back");
   }
-  starting.release();  // NOLINT(bugprone-unused-return-value): on_started() frees it
-  is_starting_ = true;
+  context.release();  // NOLINT(bugprone-unused-return-value): finalize() frees it
+  try {
+    std::thread([starting] { starting->work(); }).detach();
+  } catch (const std::system_error&) {
+    napi_release_threadsafe_function(starting->back, napi_tsfn_release);
+    throw Napi::Error::New(env, "no thread can be started");
+  }
+  starting_ = starting;
   Ref();
   return env.Undefined();
 }
 
-// Plain C here, as in open.cpp: it runs at the end of an environment too.
-void Call::on_started(napi_env env, napi_status, void* data) {
-  const std::unique_ptr<Starting> starting(static_cast<Starting*>(data));
+// Without an environment where that has ended.
+void Call::on_started(napi_env env, napi_value done, void* context, void* /*data*/) {
+  if (env == nullptr) return;
+  const std::shared_ptr<Starting> starting = *static_cast<std::shared_ptr<Starting>*>(context);
   Call* self = starting->call;
   Environment& environment = *self->environment_;
-  napi_delete_async_work(env, starting->work);
-  napi_value done = nullptr;
-  napi_get_reference_value(env, starting->done, &done);
-  napi_delete_reference(env, starting->done);
-  self->is_starting_ = false;
+  if (environment.is_closing) return;
+  self->starting_.reset();
   if (self->is_close_wanted_) self->close();
-  if (environment.is_closing || done == nullptr) return;
   const bool is_started = starting->status == SIDECALL_OK && self->handle_ != nullptr;
   try {
     if (is_started) self->note_started();

@@ -19,13 +19,14 @@ class Call final : public Napi::ObjectWrap<Call> {
   explicit Call(const Napi::CallbackInfo& info);
   ~Call() override;
 
-  // What the engine still uses of a call that was closed during a run.
+  // What the engine may still use of a call that is closed.
   struct Left {
-    sidecall_call* handle;
+    sidecall_call* handle = nullptr;
     std::vector<std::shared_ptr<Memory>> memory;
   };
 
-  // For the end of the environment. close() is put off while a thread has the call. What it would have to wait for goes to `left` where given.
+  // close() is put off while a thread has the call. At the end of the environment, which gives `left`, it is not, and what it would have to wait
+  // for goes there.
   void cancel() { sidecall_call_cancel(handle_); }
   void await(std::chrono::steady_clock::time_point deadline);
   void close(std::vector<Left>* left = nullptr);
@@ -65,7 +66,7 @@ class Call final : public Napi::ObjectWrap<Call> {
   void on_ready();
   void watch();
   void note_started();
-  static void on_started(napi_env env, napi_status status, void* data);
+  static void on_started(napi_env env, napi_value done, void* context, void* data);
 
   std::shared_ptr<Environment> environment_;
   sidecall_call* handle_ = nullptr;
@@ -73,9 +74,9 @@ class Call final : public Napi::ObjectWrap<Call> {
   std::vector<Window> outputs_;
   std::vector<int64_t> dims_;  // of the input that is being given
   Poll* poll_ = nullptr;
-  bool is_pending_ = false;       // started, and the engine has not let go
-  bool is_starting_ = false;      // a thread has the call
-  bool is_close_wanted_ = false;  // when it is back
+  bool is_pending_ = false;             // started, and the engine has not let go
+  std::shared_ptr<Starting> starting_;  // while a thread has the call
+  bool is_close_wanted_ = false;        // when it is back
   int64_t external_bytes_ = 0;
 };
 

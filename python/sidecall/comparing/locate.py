@@ -147,9 +147,13 @@ def _in_steps(
             by = f"its answers differ by up to {number(float(found.max()))} x (1 + |expected|)"
             begin = Begin(branches or label, f"{by}, in a file that computes in {precision}")
     answers = asked.ask(rows)
+    if not len(answers.index):
+        raise _Unknown("the original refuses the rows with values that are rounded as the file's inputs hold them")
     last = _scaled(asked, answers.values, {key: value[answers.index] for key, value in got.items()})
     stages.append(Stage(f"{steps[-1][0]} ({name})", float(last.max(initial=0.0))))
-    if begin is None:
+    if begin is None and last.max() <= _STEP_TOLERANCE:
+        begin = Begin("input", "for values that are rounded as the file's inputs hold them all steps agree")
+    elif begin is None:
         known = all(stage.largest is not None for stage in stages)
         if not known:
             raise _Unknown("a step before the last one cannot be compared by itself")
