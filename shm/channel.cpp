@@ -31,11 +31,14 @@ void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited)
   resends = polls = rings_read = 0;
   is_cancelled.store(false, std::memory_order_relaxed);  // no partner: cancel() means a call that is under way
   is_armed = awaited == Awaited::kByFd;
-  look_at = awaited == Awaited::kLater ? Deadline::after(kLookAtProcess) : Deadline::never();
+  look_at = Deadline::never();
   outcome = Outcome::kPending;
   if (one_shot) one_shot.reset();
   try {
-    if (awaited != Awaited::kAtOnce) deadline();
+    if (awaited != Awaited::kAtOnce) {
+      deadline();
+      look_at = Deadline::after(kLookAtProcess);
+    }
     if (is_given_up && has_news(std::memory_order_acquire)) accept();
     is_deferred = is_given_up;
     if (is_deferred) deadline();

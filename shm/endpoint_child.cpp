@@ -56,6 +56,7 @@ class ChildEndpoint final : public Endpoint {
         *started = 0;
         throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': the child ended as soon as it was started" + child_.obituary());
       }
+      is_fresh_ = true;
       if (!start(deadline)) return Socket();
       *started = num_starts_;
     }
@@ -131,7 +132,6 @@ class ChildEndpoint final : public Endpoint {
     pause_ = std::min(std::max(pause_ * 2, kFirstPause), kLongestPause);
     started_ = now_ns();
     is_ready_ = false;
-    is_fresh_ = true;
     kill_at_ = Deadline::never();
     ++num_starts_;
     before_ = child_.obituary();

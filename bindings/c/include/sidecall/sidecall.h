@@ -571,7 +571,9 @@ SIDECALL_API int32_t sidecall_call_is_busy(const sidecall_call *call);
  *
  *   // To start a run: set the inputs, then
  *   status = sidecall_call_try_start(call, timeout_ns, &started, &err);
- *   if (status == SIDECALL_OK && !started) ...               // a thread calls sidecall_call_start and tells the loop what it answered
+ *   if (status == SIDECALL_OK && !started) ...               // stop watching the descriptor; a thread calls
+ *                                                            // sidecall_call_start and tells the loop what it
+ *                                                            // answered; then watch the descriptor again
  *
  *   // When the descriptor is readable:
  *   status = sidecall_call_finish(call, 0, &err);
