@@ -170,7 +170,7 @@ class Call final : private Watched, private Job {
   std::map<std::tuple<int64_t, int32_t, std::string>, Fault> faults_;
   size_t num_dropped_names_ = 0;
 
-  // idle -> running -> idle by the owner or a worker; running -> interrupting -> interrupted by whoever ends it early.
+  // idle -> running -> idle by the owner or a worker; running -> interrupting -> interrupted by the thread that ends it early.
   enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted };
   std::atomic<int> phase_{kIdle};
   Reason reason_ = Reason::kNone;  // written while interrupting, read by leave() after it saw interrupted

@@ -46,8 +46,8 @@ void Call::claim() {
   }
 }
 
-// Ends the run. Whoever wanted to end it early has either come before, and is waited for, or comes too late and does nothing: the
-// engine's flag is sticky, and a late one would kill the next run.
+// Ends the run. Waits for a thread that is interrupting it; one that comes later does nothing, because the engine's flag is sticky
+// and would end the next run.
 Call::Reason Call::leave() noexcept {
   int running = kRunning;
   if (phase_.compare_exchange_strong(running, kIdle, std::memory_order_acq_rel)) return Reason::kNone;
@@ -173,7 +173,7 @@ bool Call::leave_to_worker(void (*dispose)(void*), void* context) noexcept {
   return true;
 }
 
-// Lets a waiter go although the engine may still run. Whoever waits for another process is woken by the binding.
+// Lets a waiter go although the engine may still run. The binding wakes a thread that waits for another process.
 void Call::release_waiter(Reason reason) noexcept {
   if (remote_ != nullptr || !is_pending_.load(std::memory_order_relaxed)) return;
   const std::lock_guard lock(pending_->mutex);
@@ -288,7 +288,7 @@ void Call::await_abandoned() {
 
 int Call::fd() {
   if (remote_ != nullptr) {
-    if (!has_remote_fd_) require_idle();  // a run that nobody meant to poll for may be over already
+    if (!has_remote_fd_) require_idle();  // a run that was started before may be over already
     const int fd = remote_->fd();
     has_remote_fd_ = true;
     return fd;

@@ -1,5 +1,5 @@
 // Hashes for tables whose keys a stranger may choose: names, classes and allowed values of a contract. Their seed is random in each
-// process, so nobody can prepare keys that share a bucket and make a table as slow as a list.
+// process, so a stranger cannot prepare keys that share a bucket and make a table as slow as a list.
 #pragma once
 
 #include <cstddef>

@@ -35,7 +35,7 @@ class Model {
   static std::shared_ptr<const Model> open(const std::string& uri, const sidecall_model_options& options);
   static std::shared_ptr<const Model> open_bytes(std::string bytes, const sidecall_model_options& options);
 
-  // A model that is no file here: the engine describes its tensors.
+  // A model without a file here: the engine describes its tensors.
   static std::shared_ptr<const Model> open_engine(std::unique_ptr<Engine> engine, const Origin& origin,
                                                   const sidecall_model_options& options);
 

@@ -19,7 +19,7 @@ struct Field {
   uint64_t value;
 };
 
-// Throws FILE_INVALID on what is no message; bytes that onnx_reader.cpp has accepted never do that.
+// Throws FILE_INVALID on bytes that are not a message; bytes that onnx_reader.cpp has accepted never do that.
 class Reader {
  public:
   explicit Reader(std::string_view message) : rest_(message) {}

@@ -80,7 +80,7 @@ class Handler {
   const int record_depth_;
   int depth_ = 0;
   int64_t row_ = -1;
-  int32_t feature_ = -1;  // of the last key; -1 for one that is no feature
+  int32_t feature_ = -1;  // of the last key; -1 where it names no feature
   size_t guess_ = 0;      // records usually come in the order of the features
   std::vector<int64_t>& seen_;
   std::string complaint_;

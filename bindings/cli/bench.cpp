@@ -133,7 +133,7 @@ constexpr struct {
   double share;
 } kQuantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}};
 
-// A digit that nobody can repeat is noise.
+// Digits below a nanosecond differ from run to run, so they are not printed.
 std::string time_text(double ns) { return duration_text(ns < 1e3 ? std::round(ns) : ns); }
 
 std::string bars_text(const Histogram& latencies) {

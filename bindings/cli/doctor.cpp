@@ -1,4 +1,4 @@
-// sidecall doctor: what this machine gives the command, for bug reports and for whoever sets it up.
+// sidecall doctor: what the command finds on this machine, for bug reports and for its setup.
 #include <sidecall/sidecall.h>
 
 #include <algorithm>

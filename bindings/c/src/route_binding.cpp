@@ -61,7 +61,7 @@ uint64_t RouteBinding::wanted_response() const {
 
 bool RouteBinding::has_room() const { return channel_ != nullptr && wanted_response() <= channel_->response_bytes(); }
 
-// First the memory, which there may be nobody to ask for: then nothing has changed.
+// Allocate first: this fails if the server is gone, and then nothing has changed yet.
 void RouteBinding::allocate_input(int32_t input, const Dims& dims) {
   is_laid_out_ = false;
   if (is_lazy_) return allocate_own(input, dims);

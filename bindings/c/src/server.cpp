@@ -54,7 +54,7 @@ std::array<uint8_t, 32> digest_of(const std::string& text) {
   return digest;
 }
 
-// What is no SHA-256 cannot be sent, and names nothing.
+// Ids that are not SHA-256 are left out.
 std::string id_of(const Model& model) {
   const std::string id = model.id();
   const bool is_digest = id.size() == 64 && id.find_first_not_of("0123456789abcdef") == std::string::npos;

@@ -42,7 +42,7 @@ class Gate {
     this.offer()
   }
 
-  /** The server was waited for in vain since `start`: so it was for those that were there before. */
+  /** A start that began at `start` found no server. Runs that have waited at least as long fail too. */
   refuse(error, start) {
     while (this.waiting.length > 0 && this.waiting[0].begin <= start) {
       const task = this.waiting.shift()
@@ -128,7 +128,7 @@ class Task {
   /** Settled before its end. */
   stop() {
     if (this.isStarted || this.isStarting) this.workspace.native.cancel()
-    else this.over() // whoever comes to it in a queue sees that it is settled
+    else this.over() // a queue that still holds it sees that it is settled
   }
 
   expire() {
@@ -255,7 +255,7 @@ function pump() {
     queue.tasks = queue.tasks.slice(queue.first)
     queue.first = 0
   }
-  // Full of runs of other threads: nobody will tell when there is room.
+  // Runs of other threads fill the queue, and no event tells when there is room: ask again later.
   if (!hasRoom && numStarted === 0) retry()
 }
 

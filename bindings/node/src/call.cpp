@@ -91,7 +91,7 @@ Call::Call(const Napi::CallbackInfo& info) : ObjectWrap(info), environment_(*inf
   napi_value run = nullptr;
   if (napi_create_function(env, "run", NAPI_AUTO_LENGTH, run_now, this, &run) != napi_ok) throw Napi::Error::New(env);
   const auto function = Napi::Function(env, run);
-  function.Set("call", info.This());  // whoever holds the function holds the call
+  function.Set("call", info.This());  // a reference to the function keeps the call alive
   const auto self = info.This().As<Napi::Object>();
   self.Set("run", function);
   self.Set("onFinish", info[2]);

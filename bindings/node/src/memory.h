@@ -35,7 +35,7 @@ class Memory {
 // mirror: a buffer of its own, made equal around each run.
 class Window {
  public:
-  // Makes new memory and returns its buffer. Views of the memory before stay valid and belong to nobody's run.
+  // Makes new memory and returns its buffer. Views of the earlier memory stay valid; runs no longer use it.
   Napi::ArrayBuffer open(Environment& environment, uint64_t bytes);
   // Returns the memory, which has to live until the engine lets go.
   std::shared_ptr<Memory> close();

@@ -78,7 +78,7 @@ typedef struct sidecall_server_options {
   int64_t drain_ns;           /* what calls that run are given when the parent's control socket hangs up; 0 is 10 s */
   uint64_t max_request_bytes; /* of one call; 0 is 256 MiB */
   uint64_t max_response_bytes;
-  uint64_t max_memory_bytes;  /* of all connections; 0 is 4 GiB */
+  uint64_t max_memory_bytes;  /* of the slots of all connections; larger answers and private copies do not count; 0 is 4 GiB */
   sidecall_log log;           /* or NULL */
   void *log_context;
 } sidecall_server_options;

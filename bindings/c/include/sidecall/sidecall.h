@@ -115,7 +115,7 @@ typedef int32_t sidecall_status;
 #define SIDECALL_OUT_OF_RANGE 48        /* a number that its type cannot hold */
 #define SIDECALL_PEER_DIED 50           /* the process at the other end is gone; retryable */
 #define SIDECALL_TIMEOUT 51             /* the deadline passed; retryable */
-#define SIDECALL_UNREACHABLE 52         /* nobody serves that URI; retryable */
+#define SIDECALL_UNREACHABLE 52         /* no server is reachable at that URI; retryable */
 #define SIDECALL_DENIED 53              /* the server does not admit this user */
 #define SIDECALL_PROTOCOL 54            /* the peer broke the protocol, or speaks no common version */
 #define SIDECALL_FORKED 55              /* a handle of the parent process, used in its child */
@@ -125,7 +125,7 @@ typedef int32_t sidecall_status;
 #define SIDECALL_OUT_OF_MEMORY 63       /* no memory, or no file descriptor is left; retryable */
 #define SIDECALL_INTERNAL 99            /* a bug of sidecall: please report it */
 
-/* "DTYPE_MISMATCH" for SIDECALL_DTYPE_MISMATCH; "OK" for 0; "UNKNOWN" for a number that is no status.   Since 0.1. */
+/* "DTYPE_MISMATCH" for SIDECALL_DTYPE_MISMATCH; "OK" for 0; "UNKNOWN" for other numbers.   Since 0.1. */
 SIDECALL_API const char *sidecall_status_name(sidecall_status status);
 
 /* ---- Errors ---------------------------------------------------------------------------------------------------- */
@@ -488,7 +488,7 @@ SIDECALL_API sidecall_status sidecall_call_reset(sidecall_call *call, sidecall_e
  * set_missing for any feature that is nullable
  * set_invalid remembers a value that the caller's language cannot turn into any of these; `got` names its type. With
  *             feature -1 the row itself is no record: that fails at once.
- * set_unknown remembers a name that is no feature; does nothing under SIDECALL_EXTRA_IGNORE
+ * set_unknown remembers a name that the model does not have; does nothing under SIDECALL_EXTRA_IGNORE
  *
  * Fail with UNKNOWN_NAME (feature is -1), INVALID_ARGUMENT (row), DTYPE_MISMATCH, MISSING_VALUE, UNKNOWN_CATEGORY, INVALID_STRING,
  * OUT_OF_RANGE, NO_CONTRACT, BUSY.   Since 0.1. */
