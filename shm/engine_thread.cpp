@@ -64,7 +64,6 @@ void EngineThread::post(Order order, ServerConnection* connection) {
   if (is_asleep_.load(std::memory_order_seq_cst)) return wake();
   // It may be in a handler for long. Missed here, tick() comes by.
   if (!watch_.hold()) return;
-  if (order == Order::kDrop && watch_.connection() == connection) watch_.interrupt(SIDECALL_PEER_DIED);
   read_letters();
   watch_.release();
 }
@@ -89,7 +88,7 @@ void EngineThread::read_letters() {
   }
 }
 
-// False for what must wait until the request under way is answered.
+// False for what must wait until the request under way is answered; the next tick tries again.
 bool EngineThread::obey(const Letter& letter) {
   ServerConnection* const connection = letter.connection;
   switch (letter.order) {
@@ -108,7 +107,10 @@ bool EngineThread::obey(const Letter& letter) {
       return true;
     }
     case Order::kDrop:
-      if (connection == running_) return false;
+      if (connection == running_) {  // held: the engine thread itself reads no letters during a request
+        watch_.interrupt(SIDECALL_PEER_DIED);
+        return false;
+      }
       // By now the thread may have let go of it by itself.
       if (std::find(all_.begin(), all_.end(), connection) != all_.end()) let_go(connection, Ending::kGone, "");
       return true;

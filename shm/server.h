@@ -109,8 +109,9 @@ class Session {
   // Throwing Error, std::bad_alloc or another std::exception answers with that error, OUT_OF_MEMORY or INTERNAL.
   virtual void handle(const Request& request, Response& response) = 0;
 
-  // From another thread, only while handle() is under way and at most once per request: nobody waits any more, it should end soon, by
-  // Error with request.stop_status(). Within milliseconds of the cause. Must not block.
+  // The client no longer waits for the request under way. handle() should end soon, by an Error with request.stop_status(). Called from
+  // another thread, within milliseconds of the cause, and every few milliseconds until handle() has returned, so a handler may miss one.
+  // Must not block.
   virtual void interrupt() noexcept {}
 };
 

@@ -48,10 +48,9 @@ void check_request(const RequestFields& fields, uint32_t slots) {
 
 // ---- RunWatch ----
 
-void RunWatch::enter(ServerSlot* slot, Session* session, const void* connection) noexcept {
+void RunWatch::enter(ServerSlot* slot, Session* session) noexcept {
   slot_ = slot;
   session_ = session;
-  connection_ = connection;
   is_interrupted_ = false;
   state_.store(kRunning, std::memory_order_release);  // partner: hold()
 }
@@ -70,9 +69,7 @@ bool RunWatch::hold() noexcept {
 }
 
 void RunWatch::interrupt(int32_t status) noexcept {
-  if (is_interrupted_) return;
-  is_interrupted_ = true;
-  slot_->stop(status);
+  if (!std::exchange(is_interrupted_, true)) slot_->stop(status);
   session_->interrupt();
 }
 
@@ -193,7 +190,7 @@ void ServerConnection::run(ServerSlot* state, RunWatch* watch, uint64_t timeout_
   }
   if (!state->session() && !open_session(state)) return;
   fault_point("server.running");
-  watch->enter(state, state->session().get(), this);
+  watch->enter(state, state->session().get());
   state->handle(state->session().get());
   watch->leave();
 }

@@ -24,7 +24,7 @@ namespace sidecall::shm {
 class RunWatch {
  public:
   // Engine thread, around a handler. Partner: hold().
-  void enter(ServerSlot* slot, Session* session, const void* connection) noexcept;
+  void enter(ServerSlot* slot, Session* session) noexcept;
   void leave() noexcept;
 
   // Control thread: true while a handler runs, which then cannot return before release().
@@ -32,8 +32,7 @@ class RunWatch {
   void release() noexcept { state_.store(kRunning, std::memory_order_release); }
 
   // While held.
-  const void* connection() const noexcept { return connection_; }
-  void interrupt(int32_t status) noexcept;  // once per run
+  void interrupt(int32_t status) noexcept;  // may be repeated: the first status counts
   int32_t stop_status() const noexcept { return slot_->stop_status(); }
 
   bool is_running() const noexcept { return state_.load(std::memory_order_relaxed) != kIdle; }
@@ -43,7 +42,6 @@ class RunWatch {
   std::atomic<uint32_t> state_{kIdle};
   ServerSlot* slot_ = nullptr;
   Session* session_ = nullptr;
-  const void* connection_ = nullptr;
   bool is_interrupted_ = false;
 };
 

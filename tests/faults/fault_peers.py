@@ -91,6 +91,14 @@ class Peer:
         maps = Path(f"/proc/{self.pid}/maps").read_text()
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir()), maps.count("/memfd:")
 
+    def settled_holdings(self) -> tuple[int, int]:
+        """holdings() once they no longer change: mappings and descriptors of a connection go one after the other."""
+        found = [self.holdings()]
+        while len(found) < 20 or len(set(found[-20:])) > 1:
+            time.sleep(0.005)
+            found.append(self.holdings())
+        return found[-1]
+
     def resident_kib(self) -> int:
         lines = Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))

@@ -86,7 +86,7 @@ def test_a_client_that_dies_disturbs_nobody(address: str, language: str, point: 
         with start_client("c", address, 1) as first:
             assert outcomes(first.lines()) == ["OK"]
         wait_until(lambda: server.holdings()[1] == 0)
-        before = server.holdings()
+        before = server.settled_holdings()
         fault = f"{nth(point)}:{action}"
         with start_client("c", address, CALLS) as honest, start_client(language, address, calls, fault=fault, **waiting) as victim:
             if action == "stop":
@@ -133,7 +133,7 @@ def test_deaths_leave_nothing_behind(address: str) -> None:
         with start_client("c", address, 1) as first:
             first.lines()
         wait_until(lambda: server.holdings()[1] == 2)
-        before, memory = server.holdings(), 0
+        before, memory = server.settled_holdings(), 0
         for death in range(deaths):
             with start_client("c", address, 1_000_000) as victim:
                 victim.line()

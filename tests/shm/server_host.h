@@ -65,11 +65,13 @@ class FunctionHandler final : public shm::Handler {
   explicit FunctionHandler(Body body) : body_(std::move(body)) {}
 
   std::unique_ptr<shm::Session> open_session() override {
+    if (while_opening) while_opening();
     ++sessions;
     return std::make_unique<FunctionSession>(this);
   }
 
   std::atomic<int> sessions{0}, interrupts{0};
+  std::function<void()> while_opening;  // set before the first call
 
  private:
   struct FunctionSession final : shm::Session {

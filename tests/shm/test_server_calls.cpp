@@ -332,6 +332,43 @@ TEST_CASE("a handler that only listens to interrupt() is reached by deadline and
   }
 }
 
+TEST_CASE("a handler that misses an interrupt gets another one") {
+  std::atomic<int>* interrupts = nullptr;
+  Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
+    if (request.deadline_ns() < 0) return host::echo(request, response);
+    CHECK(host::eventually([&] { return *interrupts >= 3; }));
+    throw shm::Error(request.stop_status(), "stopped");
+  });
+  interrupts = &server.handler.interrupts;
+  Client client(server.path);
+  client.write_numbers(1, 1);
+  client.publish(1, 0, 0, 10000000);
+  CHECK(client.await(1).status == SIDECALL_TIMEOUT);
+  CHECK(client.echo(2, 1.0F));
+  CHECK(server.handler.interrupts >= 3);
+}
+
+TEST_CASE("a client that is gone before its handler starts does not keep the handler running") {
+  std::atomic<bool> opens{false}, stopped{false};
+  Host server(host::numbers(), [&](const shm::Request& request, shm::Response&) {
+    stopped = host::eventually([&] { return request.stop_status() != 0; });
+    CHECK(request.stop_status() == SIDECALL_PEER_DIED);
+    throw shm::Error(request.stop_status(), "stopped");
+  });
+  server.handler.while_opening = [&] {
+    opens = true;
+    usleep(100000);  // the server sees the end of the client meanwhile
+  };
+  {
+    Client client(server.path);
+    client.write_numbers(1, 1);
+    client.publish(1);
+    REQUIRE(host::eventually([&] { return opens.load(); }));
+  }
+  CHECK(host::eventually([&] { return server.number("connections") == 0; }));
+  CHECK(stopped);
+}
+
 TEST_CASE("several slots are served in the order of their numbers") {
   std::vector<float> order;
   Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {

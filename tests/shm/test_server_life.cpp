@@ -111,7 +111,7 @@ TEST_CASE("a client that is killed leaves nothing behind") {
   idle.end(SIGKILL);  // freed although the only engine thread is in a handler
   CHECK(host::eventually([&] { return server.number("connections") == 1; }));
   busy.end(SIGKILL);
-  CHECK(host::eventually([&] { return server.handler.interrupts == 1; }));
+  CHECK(host::eventually([&] { return server.handler.interrupts >= 1; }));
   CHECK(server.number("connections") == 1);
   gate.is_open = true;
   CHECK(host::eventually([&] { return server.number("connections") == 0; }));
@@ -204,7 +204,7 @@ TEST_CASE("a drain that runs out of time cuts off what still runs") {
   client.publish(1);
   REQUIRE(host::eventually([&] { return gate.is_entered.load(); }));
   CHECK_FALSE(server.server.drain(shm::Deadline::after(20000000)));
-  CHECK(server.handler.interrupts == 1);
+  CHECK(server.handler.interrupts >= 1);
   CHECK(raw::is_closed(&client.socket));
   gate.is_open = true;
   server.server.close();
