@@ -61,9 +61,7 @@ def lightgbm_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
     return ensemble, sets.matrix(), objective
 
 
-def _add_lightgbm(
-    g: Conversion, ensemble: Ensemble, root: dict[str, Any], target: int, sets: CategoricalSets, singles: np.ndarray
-) -> None:
+def _add_lightgbm(g: Conversion, ensemble: Ensemble, root: dict[str, Any], target: int, sets: CategoricalSets, singles: np.ndarray) -> None:
     rows: list[list[Any]] = []  # feature, threshold, left, right, missing goes left, leaf, value
     stack: list[tuple[dict[str, Any], int, int]] = [(root, -1, 0)]
     while stack:

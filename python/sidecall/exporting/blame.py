@@ -45,9 +45,7 @@ def flat_steps(model: Any, path: str = "") -> list[tuple[str, Any]]:
     return [leaf for name, step in model.steps for leaf in flat_steps(step, f"{path} > {name}" if path else name)]
 
 
-def _differs(
-    steps: list[tuple[str, Any]], data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str]
-) -> bool:
+def _differs(steps: list[tuple[str, Any]], data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str]) -> bool:
     """False also where these steps alone have no answer that can be compared."""
     from sklearn.pipeline import Pipeline
 

@@ -78,9 +78,13 @@ class Report:
             ("golden rows", golden),
         ]
         if parity.get("unstable"):
-            lines.insert(1, ("unstable", f"{parity['unstable']} rows left out: the model's own answer depends on the rows that it is asked with"))
+            lines.insert(
+                1, ("unstable", f"{parity['unstable']} rows left out: the model's own answer depends on the rows that it is asked with")
+            )
         if parity.get("rounded"):
-            lines.insert(1, ("rounding", f"{parity['rounded']} rows get another answer than the model's, because float32 does not hold their values"))
+            lines.insert(
+                1, ("rounding", f"{parity['rounded']} rows get another answer than the model's, because float32 does not hold their values")
+            )
         if self.seconds:
             lines.append(("took", f"{self.seconds:.1f} s"))
         return lines
