@@ -66,9 +66,11 @@ def test_precision_float32_is_a_choice_that_tells_what_it_costs(tmp_path):
     with pytest.raises(ParityError, match=r"float32 is not enough: \d+ of \d+ rows"):
         export(model, tmp_path / "no.onnx", everything, precision="float32")
 
-    carats = np.round(np.random.default_rng(0).gamma(2, 0.4, 3000) + 0.2, 2).reshape(-1, 1)
+    carats = np.random.default_rng(0).gamma(2, 0.4, 3000).reshape(-1, 1)
     model = HistGradientBoostingRegressor(max_iter=30).fit(carats, 3000 * carats.ravel() ** 2)
-    report = export(model, tmp_path / "single.onnx", carats, precision="float32")
+    edges = np.unique(np.concatenate([tree.nodes["num_threshold"] for (tree,) in model._predictors]))
+    some = np.vstack([carats, edges.reshape(-1, 1), np.nextafter(edges, np.inf).reshape(-1, 1)])
+    report = export(model, tmp_path / "single.onnx", some, precision="float32")
     check_contract(File(tmp_path / "single.onnx"))
     assert File(tmp_path / "single.onnx").inputs["X"][0] == "float32" and report.precision == "float32"
     assert f"{report.parity['rounded']} rows get another answer than the model's" in str(report) and report.parity["rounded"] > 0
