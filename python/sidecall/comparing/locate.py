@@ -18,7 +18,7 @@ from sidecall.exporting.columns import Column
 from sidecall.exporting.data import Data, read_data
 from sidecall.exporting.engine import Session
 from sidecall.exporting.original import Original
-from sidecall.exporting.schema import Feature, Schema, denoted
+from sidecall.exporting.schema import Feature, Schema, as_float32
 
 from .differences import amounts, differences
 from .report import Begin, Stage
@@ -62,7 +62,7 @@ def locate(original: Original, asked: OriginalSide, model: ModelSide, contract: 
 
 def _itself(values: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore"):
-        return denoted(values, short=False)
+        return as_float32(values)
 
 
 def _as_written(values: np.ndarray) -> np.ndarray:
@@ -126,7 +126,7 @@ def _in_steps(
     got: dict[str, np.ndarray],
 ) -> Begin:
     precision = contract.get("parity", {}).get("precision")
-    if precision not in ("float32", "float64"):
+    if precision not in ("float32", "float64", "by step"):
         raise _Unknown("the model is served as it is, without a graph whose steps could be followed")
     steps = flat_steps(original.model)
     name = type(steps[-1][1]).__name__
@@ -177,6 +177,8 @@ class _Follower:
 
     def __init__(self, original: Original, contract: dict[str, Any], tensors: dict[str, str], rows: Rows, precision: str) -> None:
         self.original, self.rows, self.precision = original, rows, precision
+        with original.steps.watching():
+            original.refusal(rows.original)
         self.schema = _schema(contract, tensors)
         names = None if hasattr(rows.original, "columns") else [feature.name for feature in self.schema.features]
         source = rows.frame if names is None else rows.original
@@ -226,7 +228,8 @@ class _Follower:
         from sidecall.convert import to_graph
 
         try:
-            graph = to_graph(model, list(self.schema.inputs), precision=self.precision, rows=stands_for)
+            precision = "float32" if self.precision == "float32" else "float64"
+            graph = to_graph(model, list(self.schema.inputs), precision=precision, rows=stands_for, steps=self.original.steps.of)
             return Session(graph, type(model).__name__).run(self.inputs)
         except Exception:
             # A step that does not convert by itself is a step that cannot be compared, and the report says so.
@@ -252,7 +255,6 @@ def _schema(contract: dict[str, Any], tensors: dict[str, str]) -> Schema:
             missing=entry.get("missing"),
             allowed=None,
             seen=None,
-            places=None,
         )
         for entry in contract["features"]
     ]

@@ -14,7 +14,7 @@ from .frame import Frame, join
 from .graph import Tensor
 from .linear import pair, sign_index
 from .registry import Conversion, converts, refuses
-from .trees import compared, rounded
+from .trees import compared, rounded_float32
 
 LIGHTGBM = "LGBMClassifier LGBMRegressor LGBMRanker"
 XGBOOST = "XGBClassifier XGBRegressor XGBRFClassifier XGBRFRegressor XGBRanker"
@@ -56,15 +56,12 @@ def lightgbm_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
     outputs = int(dump["num_tree_per_iteration"])
     ensemble = Ensemble(outputs)
     trees = dump["tree_info"]
-    share = 1.0 / (len(trees) / outputs) if dump["average_output"] else 1.0
     for number, info in enumerate(trees):
-        _add_lightgbm(g, ensemble, info["tree_structure"], number % outputs, share, sets, singles)
+        _add_lightgbm(g, ensemble, info["tree_structure"], number % outputs, sets, singles)
     return ensemble, sets.matrix(), objective
 
 
-def _add_lightgbm(
-    g: Conversion, ensemble: Ensemble, root: dict[str, Any], target: int, share: float, sets: CategoricalSets, singles: np.ndarray
-) -> None:
+def _add_lightgbm(g: Conversion, ensemble: Ensemble, root: dict[str, Any], target: int, sets: CategoricalSets, singles: np.ndarray) -> None:
     rows: list[list[Any]] = []  # feature, threshold, left, right, missing goes left, leaf, value
     stack: list[tuple[dict[str, Any], int, int]] = [(root, -1, 0)]
     while stack:
@@ -74,7 +71,7 @@ def _add_lightgbm(
         if "split_index" not in node:
             if node.get("leaf_coeff"):
                 raise g.refuse("linear trees are not supported")
-            rows.append([0, 0.0, 0, 0, False, True, float(node["leaf_value"]) * share])
+            rows.append([0, 0.0, 0, 0, False, True, float(node["leaf_value"])])
             continue
         feature, threshold, missing = _split(g, node, sets, singles)
         stack += [(node["right_child"], len(rows), 3), (node["left_child"], len(rows), 2)]
@@ -98,10 +95,18 @@ def _split(g: Conversion, node: dict[str, Any], sets: CategoricalSets, singles: 
     return feature, threshold, missing
 
 
+def averages(model: Any) -> bool:
+    """Whether a forest answers with the mean of its trees; boosting with their sum."""
+    return bool(model.booster_.dump_model(num_iteration=1)["average_output"])
+
+
 @converts("lightgbm", "LGBMClassifier LGBMRegressor LGBMRanker", "raw")
 def lightgbm_raw(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, str]:
     ensemble, matrix, objective = g.call(model, "trees", x)
-    return g.cast(ensemble.scores(g, matrix), g.real), objective
+    total = ensemble.scores(g, matrix)
+    if averages(model):
+        total = total / float(len(ensemble.trees) // ensemble.targets)
+    return g.cast(total, g.real), objective
 
 
 def _option(objective: str, key: str, default: float) -> float:
@@ -136,9 +141,10 @@ def lightgbm_classified(g: Conversion, model: Any, x: Frame) -> Any:
     ensemble, matrix, objective = g.call(model, "trees", x)
     name, classes = objective.split()[0], len(model.classes_)
     sigmoid = _option(objective, "sigmoid", 1.0)
-    if name == "binary" and sigmoid == 1.0 and matrix.dtype == "float32":
+    is_sum = not averages(model)
+    if name == "binary" and sigmoid == 1.0 and matrix.dtype == "float32" and is_sum:
         return ensemble.classify(g, matrix, 2, "LOGISTIC")
-    if name == "multiclass" and matrix.dtype == "float32":
+    if name == "multiclass" and matrix.dtype == "float32" and is_sum:
         return ensemble.classify(g, matrix, classes, "SOFTMAX")
     raw = g.call(model, "raw", x)[0]
     if name == "binary":
@@ -164,8 +170,9 @@ def lightgbm_index(g: Conversion, model: Any, x: Frame) -> Any:
 # XGBoost.
 
 
+# It reads rows as float32 and sums in float32, whatever the precision of the graph.
 @converts("xgboost", XGBOOST, "trees")
-def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor, str, np.ndarray]:
+def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor, str]:
     if model.missing is not None and not np.isnan(model.missing):
         raise g.refuse("missing other than NaN is not supported")
     learner = json.loads(model.get_booster().save_raw("json"))["learner"]
@@ -182,11 +189,13 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor
     ensemble = Ensemble(outputs)
     for tree, target in zip(trees, targets, strict=False):
         _add_xgboost(g, ensemble, tree, int(target))
-    matrix = rounded(g, x)
+    matrix = rounded_float32(g, x)
     if x.sparse:
         # Zeros are not stored, and what is not stored is missing to XGBoost.
         matrix = g.where(matrix.equals(0.0), float("nan"), matrix)
-    return ensemble, matrix, learner["objective"]["name"], np.broadcast_to(base, (outputs,))
+    objective = learner["objective"]["name"]
+    ensemble.start_with(_margin(g, objective, base))
+    return ensemble, matrix, objective
 
 
 def _add_xgboost(g: Conversion, ensemble: Ensemble, tree: dict[str, Any], target: int) -> None:
@@ -218,8 +227,8 @@ def _margin(g: Conversion, objective: str, base: np.ndarray) -> np.ndarray:
 
 @converts("xgboost", "XGBRegressor XGBRFRegressor XGBRanker", "predict")
 def xgboost_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    ensemble, matrix, objective, base = g.call(model, "trees", x)
-    raw = ensemble.scores(g, matrix, _margin(g, objective, base))
+    ensemble, matrix, objective = g.call(model, "trees", x)
+    raw = ensemble.scores(g, matrix)
     if objective in ("count:poisson", "reg:gamma", "reg:tweedie"):
         return g.exp(raw)
     return g.sigmoid(raw) if objective in ("reg:logistic", "binary:logistic") else raw
@@ -227,18 +236,11 @@ def xgboost_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("xgboost", "XGBClassifier XGBRFClassifier", "classified")
 def xgboost_classified(g: Conversion, model: Any, x: Frame) -> Any:
-    ensemble, matrix, objective, base = g.call(model, "trees", x)
-    margin = _margin(g, objective, base)
+    ensemble, matrix, objective = g.call(model, "trees", x)
     if objective == "binary:logistic" and ensemble.targets == 1:
-        if g.real == "float32":
-            return ensemble.classify(g, matrix, 2, "LOGISTIC", margin)
-        raw = ensemble.scores(g, matrix, margin)
-        return sign_index(g, raw), pair(g, g.sigmoid(raw))
+        return ensemble.classify(g, matrix, 2, "LOGISTIC")
     if objective == "multi:softprob" and ensemble.targets == int(model.n_classes_):
-        if g.real == "float32":
-            return ensemble.classify(g, matrix, ensemble.targets, "SOFTMAX", margin)
-        raw = ensemble.scores(g, matrix, margin)
-        return g.argmax(raw), g.softmax(raw)
+        return ensemble.classify(g, matrix, ensemble.targets, "SOFTMAX")
     raise g.refuse(f"the objective '{objective}' is not supported for a classifier")
 
 

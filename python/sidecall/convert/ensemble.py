@@ -1,7 +1,8 @@
 """Builds tree ensembles: thresholds that split float32 rows exactly, or in double; used by all tree converters.
 
 In float32, a threshold is rounded down to the next float32: x <= t and x <= down(t) agree for every float32 x. In
-float64, thresholds, weights and sums are double (TreeEnsemble of ai.onnx.ml 5: the older operators return float32).
+float64, thresholds, weights and sums are double (TreeEnsemble of ai.onnx.ml 5: the older operators return float32). A graph
+that has trees of both types has TreeEnsemble for all, since a version of ai.onnx.ml has either the older operators or the new one.
 """
 
 from __future__ import annotations
@@ -65,27 +66,33 @@ class Ensemble:
         target = np.tile(np.arange(self.targets), len(nodes))
         self.add(feature, threshold, left, right, missing_left, leaf, (node, target, np.asarray(value)[nodes].ravel()))
 
-    def scores(self, g: Conversion, x: Tensor, base: Any = None) -> Tensor:
-        """Sums of leaves plus `base`, [N, targets]."""
+    def start_with(self, base: Any) -> None:
+        """A value for each target that the sums begin with: a first tree of one leaf, since sums depend on their order."""
+        values = np.broadcast_to(np.asarray(base, "float64").reshape(-1), (self.targets,))
+        if not np.any(values):
+            return
+        targets = np.arange(self.targets)
+        lone = {"feature": np.zeros(1, "int64"), "threshold": np.zeros(1), "left": np.zeros(1, "int64"), "right": np.zeros(1, "int64")}
+        self.trees.insert(0, lone | {"missing": np.zeros(1, bool), "leaf": np.ones(1, bool)})
+        self.weights.insert(0, (np.zeros(self.targets, "int64"), targets, values.copy()))
+
+    def scores(self, g: Conversion, x: Tensor) -> Tensor:
+        """Sums of leaves in the order of the trees, [N, targets], in the type of x."""
         if not self.trees:
             raise g.refuse("it holds no trees")
-        base = None if base is None or not np.any(base) else np.asarray(base, "float64").reshape(1, -1)
-        if x.dtype == "float64":
-            result = self._double(g, x)
-            return result if base is None else result + base
+        if x.dtype == "float64" or g.new_trees:
+            return self._new(g, x)
         attributes = self._nodes() | self._targets("target")
-        if base is not None:
-            attributes["base_values"] = [float(v) for v in np.broadcast_to(base, (1, self.targets)).ravel()]
         return g.op("TreeEnsembleRegressor", x, domain="ai.onnx.ml", width=self.targets, n_targets=self.targets, **attributes)
 
-    def classify(self, g: Conversion, x: Tensor, classes: int, transform: str, base: Any = None) -> tuple[Tensor, Tensor]:
+    def classify(self, g: Conversion, x: Tensor, classes: int, transform: str) -> tuple[Tensor, Tensor]:
         """Index [N] and probabilities [N, classes] by one node, float32 only.
 
         With one target and two classes the target is the score of the second one.
         """
+        if g.new_trees:
+            return self._classify(g, x, classes, transform)
         attributes = self._nodes() | self._targets("class")
-        if base is not None and np.any(base):
-            attributes["base_values"] = [float(v) for v in np.ravel(base)]
         index, probabilities = g.ops(
             "TreeEnsembleClassifier",
             (x,),
@@ -96,6 +103,14 @@ class Ensemble:
             **attributes,
         )
         return index, probabilities
+
+    def _classify(self, g: Conversion, x: Tensor, classes: int, transform: str) -> tuple[Tensor, Tensor]:
+        """The same by several nodes."""
+        scores = self._new(g, x)
+        if self.targets == 1:
+            positive = g.sigmoid(scores)
+            return g.cast(g.flatten(scores >= 0.0), "int64"), g.concat([1.0 - positive, positive])
+        return g.argmax(scores), g.softmax(scores) if transform == "SOFTMAX" else scores
 
     def _all(self, key: str) -> np.ndarray:
         return np.concatenate([tree[key] for tree in self.trees])
@@ -125,7 +140,7 @@ class Ensemble:
             f"{kind}_weights": weights.tolist(),
         }
 
-    def _double(self, g: Conversion, x: Tensor) -> Tensor:
+    def _new(self, g: Conversion, x: Tensor) -> Tensor:
         # A leaf of this operator serves one target: a tree is repeated for each of its targets.
         columns: dict[str, list[Any]] = {k: [] for k in ("feature", "threshold", "missing", "left", "right", "leftleaf", "rightleaf")}
         roots: list[int] = []
@@ -135,8 +150,11 @@ class Ensemble:
             for t in np.unique(target):
                 chosen = target == t
                 values = dict(zip(node[chosen].tolist(), weight[chosen].tolist(), strict=True))
-                self._one_double(tree, values, int(t), columns, roots, leaf_targets, leaf_weights)
+                self._one_tree(tree, values, int(t), columns, roots, leaf_targets, leaf_weights)
         size = len(columns["feature"])
+        splits = np.array(columns["threshold"], "float64")
+        if x.dtype == "float32":
+            splits = float32_below(splits)
         return g.op(
             "TreeEnsemble",
             x,
@@ -148,17 +166,17 @@ class Ensemble:
             tree_roots=roots,
             nodes_modes=numpy_helper.from_array(np.zeros(size, "uint8")),
             nodes_featureids=columns["feature"],
-            nodes_splits=numpy_helper.from_array(np.array(columns["threshold"], "float64")),
+            nodes_splits=numpy_helper.from_array(splits),
             nodes_missing_value_tracks_true=columns["missing"],
             nodes_truenodeids=columns["left"],
             nodes_trueleafs=columns["leftleaf"],
             nodes_falsenodeids=columns["right"],
             nodes_falseleafs=columns["rightleaf"],
             leaf_targetids=leaf_targets,
-            leaf_weights=numpy_helper.from_array(np.array(leaf_weights, "float64")),
+            leaf_weights=numpy_helper.from_array(np.array(leaf_weights, x.dtype)),
         )
 
-    def _one_double(
+    def _one_tree(
         self,
         tree: dict[str, np.ndarray],
         values: dict[int, float],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,20 @@ OUTPUTS = ("label", "probabilities", "prediction", "scores", "transformed")
 Output = tuple[str, Tensor, list[int]]
 
 
-def to_graph(model: Any, inputs: list[tuple[str, str, int]], *, precision: str = "float32", rows: str = "float32") -> onnx.ModelProto:
+def to_graph(
+    model: Any,
+    inputs: list[tuple[str, str, int]],
+    *,
+    precision: str = "float64",
+    rows: str = "float32",
+    steps: Mapping[int, str] | None = None,
+) -> onnx.ModelProto:
     """The ONNX graph of a fitted model.
 
     inputs     (name, dtype, width) in the order of the columns that the model was trained on; dtype is float32,
                float64, int64, bool or string. Tensors are [N, width].
-    precision  "float32" or "float64": the type of thresholds and sums inside the graph, and of its outputs.
+    precision  "float64" or "float32": the type of thresholds and sums inside the graph, and of its outputs
+    steps      with "float64": the steps that compute in "float32" nevertheless as the model's own do, by their id()
     rows       what a float32 of an input stands for. "float32": itself, the graph answers like the model for the float32
                row. "float64": the rounding of a float64 row, the graph answers like the model for that one where
                thresholds, bin edges or categories are as near.
@@ -39,12 +47,25 @@ def to_graph(model: Any, inputs: list[tuple[str, str, int]], *, precision: str =
     names = [name for name, _, _ in inputs]
     if clash := set(names) & set(OUTPUTS):
         raise NotConvertible("", f"the input '{min(clash)}' has the name of an output")
-    g = Conversion(precision, names, rows)
+    graph, both = _convert(model, inputs, precision, rows, steps, new_trees=False)
+    return _convert(model, inputs, precision, rows, steps, new_trees=True)[0] if both else graph
+
+
+def _convert(
+    model: Any, inputs: list[tuple[str, str, int]], precision: str, rows: str, steps: Mapping[int, str] | None, new_trees: bool
+) -> tuple[onnx.ModelProto, bool]:
+    """The graph, and whether it has the tree operators of two versions of ai.onnx.ml, which no graph may have."""
+    names = [name for name, _, _ in inputs]
+    g = Conversion(precision, names, rows) if precision == "float32" else Conversion("float64", names, rows, steps or {})
+    g.new_trees = new_trees
     tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
     for tensor in tensors:
         tensor.single = tensor.dtype == "float32"
-    outputs = build(g, model, Frame(g, _ordered(model, tensors)))
-    return g.finish(type(model).__name__, [(t, t.width or 1) for t in tensors], outputs)
+    with g.computing_as(model):
+        outputs = build(g, model, Frame(g, _ordered(model, tensors)))
+    graph = g.finish(type(model).__name__, [(t, t.width or 1) for t in tensors], outputs)
+    operators = {node.op_type for node in graph.graph.node}
+    return graph, "TreeEnsemble" in operators and not operators.isdisjoint({"TreeEnsembleRegressor", "TreeEnsembleClassifier"})
 
 
 def build(g: Conversion, model: Any, x: Frame) -> list[Output]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -46,12 +46,16 @@ def _library(model: object) -> str:
 class Conversion(Graph):
     """A graph being built from one model.
 
+    `real` is the type in which the step at hand computes. `steps` has it for each step, by the step's id(); without `steps`
+    every step computes in the `real` that was given.
     `rows` says what a float32 of the caller stands for: itself, or the nearest to the float64 that the model means.
     """
 
-    def __init__(self, real: str, reserved: list[str], rows: str = "float32") -> None:
+    def __init__(self, real: str, reserved: list[str], rows: str = "float32", steps: Mapping[int, str] | None = None) -> None:
         super().__init__(real, reserved)
         self.rows = rows
+        self.steps = steps
+        self.new_trees = False  # TreeEnsemble of ai.onnx.ml 5 for trees of float32 too
         self.path: list[tuple[str, str]] = []
         # Holds the model too: an id may be reused once its object is gone.
         self.memo: dict[tuple[int, str, tuple[str, ...]], tuple[object, Any]] = {}
@@ -69,6 +73,17 @@ class Conversion(Graph):
             yield
         finally:
             self.path.pop()
+
+    @contextmanager
+    def computing_as(self, model: object) -> Iterator[None]:
+        """The type in which this step of the original computes, for the time of the block."""
+        outer = self.real
+        if self.steps is not None:
+            self.real = "float32" if _library(model) == "xgboost" else self.steps.get(id(model), "float64")
+        try:
+            yield
+        finally:
+            self.real = outer
 
     def snap(self, values: Any, single: Any) -> Any:
         """Values that rows are compared with in double, for columns of which `single` tells the origin.
@@ -95,7 +110,7 @@ class Conversion(Graph):
         key = (id(model), method, frame.key)
         if key in self.memo:
             return self.memo[key][1]
-        with self.step(step, type(model).__name__):
+        with self.step(step, type(model).__name__), self.computing_as(model):
             rule = self._rule(model, method)
             try:
                 result = rule(self, model, frame)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import sklearn
+from sklearn.utils.fixes import parse_version
 
 from .frame import Frame
 from .graph import Tensor
@@ -14,12 +16,26 @@ from .numeric import expm1, index_of, interpolate, log1p, normal_ppf
 from .registry import Conversion, converts
 
 
-def _both(g: Conversion, x: Frame, compute: Callable[[Tensor], Tensor]) -> Tensor:
-    """Also in double, for trees behind: scikit-learn's tree rounds a double once, and whole numbers often lie on its thresholds."""
-    y = compute(x.matrix())
-    if g.real == "float32":
-        y.wide = compute(x.matrix("float64"))
+def _scaled(g: Conversion, x: Frame, operations: Sequence[tuple[str, Any]]) -> Tensor:
+    """Operations with a row of float64 numbers, one after the other.
+
+    scikit-learn computes in place: where it holds float32, each operation is one in double whose result is rounded. A graph of
+    float32 computes in it, and keeps the numbers in double too for trees behind, whose thresholds often are whole numbers.
+    """
+    if g.steps is None and g.real == "float32":
+        y = _applied(g, x.matrix(), operations)
+        y.wide = _applied(g, x.matrix("float64"), operations)
+        return y
+    y = x.matrix()
+    for operation in operations:
+        y = g.cast(_applied(g, g.cast(y, "float64"), [operation]), g.real)
     return y
+
+
+def _applied(g: Conversion, x: Tensor, operations: Sequence[tuple[str, Any]]) -> Tensor:
+    for op, values in operations:
+        x = x._binary(op, x, _row(values))
+    return x
 
 
 def _row(values: Any) -> np.ndarray:
@@ -28,12 +44,11 @@ def _row(values: Any) -> np.ndarray:
 
 @converts("sklearn", "StandardScaler", "transform")
 def standard(g: Conversion, model: Any, x: Frame) -> Tensor:
-    def compute(y: Tensor) -> Tensor:
-        if model.with_mean:
-            y = y - _row(model.mean_)
-        return y / _row(model.scale_) if model.with_std else y
-
-    return _both(g, x, compute)
+    # Since scikit-learn 1.8 it rounds its numbers to the type of the rows before it computes.
+    rounds = g.real == "float32" and parse_version(sklearn.__version__) >= parse_version("1.8")
+    mean, scale = (None if row is None or not rounds else np.asarray(row, "float32") for row in (model.mean_, model.scale_))
+    operations = [("Sub", model.mean_ if mean is None else mean)] if model.with_mean else []
+    return _scaled(g, x, operations + ([("Div", model.scale_ if scale is None else scale)] if model.with_std else []))
 
 
 @converts("sklearn", "StandardScaler", "inverse_transform")
@@ -46,12 +61,8 @@ def standard_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "RobustScaler", "transform")
 def robust(g: Conversion, model: Any, x: Frame) -> Tensor:
-    def compute(y: Tensor) -> Tensor:
-        if model.with_centering:
-            y = y - _row(model.center_)
-        return y / _row(model.scale_) if model.with_scaling else y
-
-    return _both(g, x, compute)
+    operations = [("Sub", model.center_)] if model.with_centering else []
+    return _scaled(g, x, operations + ([("Div", model.scale_)] if model.with_scaling else []))
 
 
 @converts("sklearn", "RobustScaler", "inverse_transform")
@@ -64,11 +75,8 @@ def robust_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "MinMaxScaler", "transform")
 def min_max(g: Conversion, model: Any, x: Frame) -> Tensor:
-    def compute(y: Tensor) -> Tensor:
-        y = y * _row(model.scale_) + _row(model.min_)
-        return _clip(g, y, *model.feature_range) if model.clip else y
-
-    return _both(g, x, compute)
+    y = _scaled(g, x, [("Mul", model.scale_), ("Add", model.min_)])
+    return _clipped(g, y, *model.feature_range) if model.clip else y
 
 
 @converts("sklearn", "MinMaxScaler", "inverse_transform")
@@ -78,16 +86,20 @@ def min_max_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "MaxAbsScaler", "transform")
 def max_abs(g: Conversion, model: Any, x: Frame) -> Tensor:
-    def compute(y: Tensor) -> Tensor:
-        y = y / _row(model.scale_)
-        return _clip(g, y, -1.0, 1.0) if getattr(model, "clip", False) else y
-
-    return _both(g, x, compute)
+    y = _scaled(g, x, [("Div", model.scale_)])
+    return _clipped(g, y, -1.0, 1.0) if getattr(model, "clip", False) else y
 
 
 @converts("sklearn", "MaxAbsScaler", "inverse_transform")
 def max_abs_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
     return x.matrix() * _row(model.scale_)
+
+
+def _clipped(g: Conversion, x: Tensor, low: Any, high: Any) -> Tensor:
+    y = _clip(g, x, low, high)
+    if x.wide is not None:
+        y.wide = _clip(g, x.wide, low, high)
+    return y
 
 
 def _clip(g: Conversion, x: Tensor, low: Any, high: Any) -> Tensor:

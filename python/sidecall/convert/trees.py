@@ -17,10 +17,15 @@ TREE_CLASSIFIERS = "DecisionTreeClassifier ExtraTreeClassifier"
 FORESTS = "RandomForestClassifier ExtraTreesClassifier"
 
 
-def rounded(g: Conversion, x: Frame) -> Tensor:
-    """What a tree of scikit-learn compares: the row as float32, in the type of the graph."""
+def rounded_float32(g: Conversion, x: Frame) -> Tensor:
+    """The row as float32, rounded once."""
     exact = [part if part.wide is None else g.cast(part.wide, "float32") for part in x.parts]
-    return g.cast(Frame(g, exact).matrix("float32"), g.real)
+    return Frame(g, exact).matrix("float32")
+
+
+def rounded(g: Conversion, x: Frame) -> Tensor:
+    """What a tree of scikit-learn compares: the row as float32, in the type in which the step sums."""
+    return g.cast(rounded_float32(g, x), g.real)
 
 
 def compared(x: Frame) -> Tensor:
@@ -91,8 +96,9 @@ def tree_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
     members = _members(model)
     ensemble = Ensemble(model.n_outputs_)
     for tree in members:
-        add_tree(ensemble, tree.tree_, tree.tree_.value[:, :, 0] / len(members))
-    return ensemble.scores(g, rounded(g, x))
+        add_tree(ensemble, tree.tree_, tree.tree_.value[:, :, 0])
+    total = ensemble.scores(g, rounded(g, x))
+    return total / float(len(members)) if hasattr(model, "estimators_") else total
 
 
 @converts("sklearn", "RandomTreesEmbedding", "transform")
@@ -165,12 +171,13 @@ def _constant_base(model: Any) -> np.ndarray | None:
 @converts("sklearn", "GradientBoostingClassifier GradientBoostingRegressor", "raw")
 def boosted_raw(g: Conversion, model: Any, x: Frame) -> Tensor:
     base = _constant_base(model)
-    scores = _boosted(model).scores(g, rounded(g, x), base)
+    ensemble = _boosted(model)
     if base is not None:
-        return scores
+        ensemble.start_with(base)
+        return ensemble.scores(g, rounded(g, x))
     if hasattr(model, "classes_"):
         raise g.refuse("a classifier that starts from another estimator (init) is not supported")
-    return scores + g.predict(model.init_, x, "init_")
+    return ensemble.scores(g, rounded(g, x)) + g.predict(model.init_, x, "init_")
 
 
 @converts("sklearn", "GradientBoostingRegressor", "predict")
@@ -200,7 +207,9 @@ def boosted_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Ten
     base = _constant_base(model)
     if g.real == "float32" and name != "ExponentialLoss" and base is not None:
         transform = "LOGISTIC" if name == "HalfBinomialLoss" else "SOFTMAX"
-        return _boosted(model).classify(g, rounded(g, x), len(model.classes_), transform, base)
+        ensemble = _boosted(model)
+        ensemble.start_with(base)
+        return ensemble.classify(g, rounded(g, x), len(model.classes_), transform)
     raw = g.call(model, "raw", x)
     return sign_index(g, raw, strict=False), _loss_probabilities(g, model._loss, raw)
 
@@ -230,6 +239,7 @@ def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
     sets = CategoricalSets(g, compared(x))
     known, columns = model._bin_mapper.make_known_categories_bitsets()
     ensemble = Ensemble(model.n_trees_per_iteration_)
+    ensemble.start_with(model._baseline_prediction)
     for stage in model._predictors:
         for k, predictor in enumerate(stage):
             nodes = predictor.nodes
@@ -250,7 +260,7 @@ def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
 @converts("sklearn", "HistGradientBoostingClassifier HistGradientBoostingRegressor", "raw")
 def hist_raw(g: Conversion, model: Any, x: Frame) -> Tensor:
     ensemble, matrix = _hist_ensemble(g, model, x)
-    return g.cast(ensemble.scores(g, matrix, model._baseline_prediction), g.real)
+    return g.cast(ensemble.scores(g, matrix), g.real)
 
 
 @converts("sklearn", "HistGradientBoostingRegressor", "predict")
@@ -269,6 +279,6 @@ def hist_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor
     ensemble, matrix = _hist_ensemble(g, model, x)
     if matrix.dtype == "float32":
         transform = "LOGISTIC" if binary else "SOFTMAX"
-        return ensemble.classify(g, matrix, len(model.classes_), transform, model._baseline_prediction)
+        return ensemble.classify(g, matrix, len(model.classes_), transform)
     raw = g.call(model, "raw", x)
     return sign_index(g, raw), _loss_probabilities(g, model._loss, raw)

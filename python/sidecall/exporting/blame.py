@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ _NEIGHBOURS = ("KNNImputer", "KNeighborsClassifier", "KNeighborsRegressor")
 _TIES = "; among neighbours that are equally near, up to rounding, it follows no order that a graph could keep"
 
 
-def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]]) -> tuple[str, str]:
+def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str]) -> tuple[str, str]:
     """The path of the step with its class, and what is known of such steps or "".
 
     Beginnings of the pipeline are converted by themselves and asked with what the inputs hold; the last step is to blame
@@ -28,7 +29,7 @@ def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]]) -
         return type(model).__name__, _TIES if type(model).__name__ in _NEIGHBOURS else ""
     found = steps[-1]
     for k, (_, step) in enumerate(steps[:-1]):
-        if step is not None and step != "passthrough" and _differs(steps[: k + 1], data, schema, batches):
+        if step is not None and step != "passthrough" and _differs(steps[: k + 1], data, schema, batches, types):
             found = steps[k]
             break
     kind = type(found[1]).__name__
@@ -44,7 +45,7 @@ def flat_steps(model: Any, path: str = "") -> list[tuple[str, Any]]:
     return [leaf for name, step in model.steps for leaf in flat_steps(step, f"{path} > {name}" if path else name)]
 
 
-def _differs(steps: list[tuple[str, Any]], data: Data, schema: Schema, batches: list[list[Column]]) -> bool:
+def _differs(steps: list[tuple[str, Any]], data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str]) -> bool:
     """False also where these steps alone have no answer that can be compared."""
     from sklearn.pipeline import Pipeline
 
@@ -52,7 +53,7 @@ def _differs(steps: list[tuple[str, Any]], data: Data, schema: Schema, batches: 
 
     beginning = Pipeline([(f"step{k}", step) for k, (_, step) in enumerate(steps)])
     try:
-        session = Session(to_graph(beginning, list(schema.inputs), precision="float64"), type(beginning).__name__)
+        session = Session(to_graph(beginning, list(schema.inputs), steps=types), type(beginning).__name__)
         return any(_batch_differs(beginning, session, data, schema, batch) for batch in batches if len(batch[0]))
     except Exception:
         # Whatever goes wrong here must not hide the refusal that is being explained.

@@ -25,6 +25,11 @@ class Column:
     missing: np.ndarray
     narrow: bool = False  # the source holds float32 or less: every value survives a float32 tensor
 
+    @property
+    def dtype(self) -> str:
+        """Of a tensor that holds every number of the column as the model was given it, NaN for missing ones."""
+        return "float32" if self.narrow else "float64"
+
     def __len__(self) -> int:
         return len(self.values)
 

@@ -9,9 +9,9 @@ import numpy as np
 
 from .original import Output
 
-# What float32 arithmetic may move and a decision must not depend on. Ten times the relative floor of verification's float32.
-ABSOLUTE = 1e-5
-RELATIVE = 1e-5
+# By the type in which the answers are computed: the part of 1 + |expected| by which they may be off; where all answers are small, of
+# their magnitude + |expected|.
+TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
 
 
 @dataclass
@@ -48,15 +48,15 @@ def compare(outputs: list[Output], expected: dict[str, np.ndarray], got: dict[st
 
 
 def tolerated(output: Output, expected: np.ndarray) -> np.ndarray:
-    """How far each value may be off. Probabilities have a scale of their own; other numbers are measured by their column's
-    magnitude, so that neither cents nor epoch seconds hide an error."""
+    """How far each value may be off. In float32 a column's magnitude counts too: what was large before it cancelled has lost digits."""
     expected = as_matrix(expected).astype(np.float64)
-    if output.name == "probabilities":
-        return np.full(expected.shape, ABSOLUTE)
-    finite = np.where(np.isfinite(expected), expected, 0.0)
-    columns = np.sqrt(np.mean(finite**2, axis=0, keepdims=True)) if len(finite) else 0.0
-    overall = float(np.sqrt(np.mean(finite**2))) if finite.size else 0.0
-    return RELATIVE * np.maximum(np.abs(finite), columns) + 0.1 * ABSOLUTE * min(1.0, overall)
+    finite = np.abs(np.where(np.isfinite(expected), expected, 0.0))
+    if not finite.size:
+        return finite
+    scale = min(1.0, float(np.sqrt(np.mean(finite**2))))
+    if output.computed_in == "float32":
+        finite = np.maximum(finite, np.sqrt(np.mean(finite**2, axis=0, keepdims=True)))
+    return TOLERANCE[output.computed_in] * (scale + finite)
 
 
 def margins(output: Output, expected: dict[str, np.ndarray], got: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
@@ -65,7 +65,7 @@ def margins(output: Output, expected: dict[str, np.ndarray], got: np.ndarray) ->
     if rule is None or output.classes is None:
         return None
     scores = as_matrix(expected[rule["output"]]).astype(np.float64)
-    limits = tolerated(Output(rule["output"], ""), scores)
+    limits = tolerated(output, scores)
     if rule["rule"] == "threshold":
         column = rule["column"]
         return np.abs(scores[:, column] - rule["threshold"]), limits[:, column]

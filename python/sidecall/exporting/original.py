@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ModelError
+from .steps import StepTypes
 
 SERVED_TYPES = ("float32", "float64", "int64", "bool", "string")
 
@@ -26,6 +27,7 @@ class Output:
     width: int | None = None
     decision: dict[str, Any] | None = None
     deterministic: bool = True
+    computed_in: str = "float64"  # "float32" where a step computes in it, so that no more digits can agree
 
     @property
     def role(self) -> str:
@@ -54,6 +56,7 @@ class Original:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.task = _task_of(model)
+        self.steps = StepTypes(model)
         self.outputs = [Output(name, method) for name, method in _methods_of(model, self.task)]
 
     def accepts(self, rows: Any) -> bool:
@@ -79,7 +82,13 @@ class Original:
             raise ModelError(f"the model does not answer for the data: {type(error).__name__} in {output.method}") from error
 
     def describe(self, rows: Any) -> None:
-        """Completes the outputs' classes and widths from answers for `rows`; drops those that no contract can hold."""
+        """Completes the outputs' classes and widths, and the steps' types, from answers for `rows`; drops outputs that no contract can hold."""
+        with self.steps.watching():
+            self._describe(rows)
+        for output in self.outputs:
+            output.computed_in = "float32" if self.steps.any_float32 else "float64"
+
+    def _describe(self, rows: Any) -> None:
         answers: dict[str, np.ndarray] = {}
         for output in list(self.outputs):
             try:

@@ -1,4 +1,4 @@
-"""Measures a converted graph against the model that it came from; export refuses or raises precision by what this finds."""
+"""Measures a converted graph against the model that it came from; export refuses by what this finds."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ from .original import Original
 from .schema import Schema
 
 _BATCH = 10_000
-# Rows whose value lies within float32 rounding of a threshold: no float32 input can tell them apart, and they must be rare.
-_ROUNDED_SHARE = 1e-3
-_ROUNDED_SHARE_SYNTHETIC = 1e-2
+# Where a graph of float32 was asked for, so many rows may get another answer. One that is wrong gives one in most rows, and made-up
+# rows lie beside thresholds more often than rows of the data.
+_MOST_ROUNDED = 0.1
+_MOST_ROUNDED_SYNTHETIC = 0.5
+# In batches of these sizes the original is asked again for a row whose answers differ, to see whether it answers differently itself.
+_OTHER_BATCHES = (1, 7)
+_MOST_ASKED_AGAIN = 500  # rows of a batch; a graph that is wrong differs in most rows
 
 
 @dataclass
@@ -37,7 +41,7 @@ class OutputParity:
     worst_bad: float = 0.0
 
     def add(self, difference: Difference, counted: np.ndarray, offset: int) -> None:
-        """`counted` leaves out rows that only rounding moved."""
+        """`counted` leaves out rows that only rounding moved, and rows for which the original has several answers."""
         amount, bad = difference.amount[counted], difference.bad[counted]
         rows = np.flatnonzero(counted) + offset
         if self.is_label:
@@ -67,14 +71,18 @@ class OutputParity:
 
 @dataclass
 class Parity:
+    """`rounded` rows differ because the float32 inputs that were asked for do not hold their values; for `unstable` rows the original's
+    answer depends on the rows that it is asked with."""
+
     rows: int = 0
     rounded: int = 0
-    rounded_share: float = _ROUNDED_SHARE
+    unstable: int = 0
+    most_rounded: float = 1.0  # the share that is tolerated
     outputs: dict[str, OutputParity] = field(default_factory=dict)
 
     @property
     def holds(self) -> bool:
-        return not any(output.bad for output in self.outputs.values()) and self.rounded <= self.rounded_share * self.rows
+        return not any(output.bad for output in self.outputs.values()) and self.rounded <= self.most_rounded * self.rows
 
     def worst(self) -> OutputParity:
         return max(self.outputs.values(), key=lambda output: (output.bad, output.worst_bad))
@@ -83,7 +91,7 @@ class Parity:
         """Why it does not hold."""
         worst = self.worst()
         if not worst.bad:
-            return f"{self.rounded} of {self.rows} rows of {where} hold values that a float32 input cannot tell from a threshold"
+            return f"float32 is not enough: {self.rounded} of {self.rows} rows of {where} get another answer"
         rows = f"in {worst.bad} of {self.rows} rows, first in row {worst.first_bad}"
         rows += f" of {where}"
         if worst.is_label:
@@ -96,27 +104,28 @@ class Parity:
 class Measure:
     """Feeds batches through both, keeps what differs. `slices` are the user's rows, `columns` are made up."""
 
-    def __init__(self, data: Data, schema: Schema, original: Original, session: Session) -> None:
-        self.data, self.schema, self.original, self.session = data, schema, original, session
+    def __init__(self, data: Data, schema: Schema, original: Original, session: Session, rounds: bool = False) -> None:
+        """`rounds`: the graph computes in float32 because the user asked for it."""
+        self.data, self.schema, self.original, self.session, self.rounds = data, schema, original, session, rounds
 
     def of_data(self, on_rows: Callable[[int], None]) -> Parity:
-        parity = self._new()
+        parity = self._new(_MOST_ROUNDED)
         for rows in _slices(self.data.rows):
             self._batch(parity, self.data.original(rows), [column.take(rows) for column in self.data.columns], rows.start)
             on_rows(rows.stop - rows.start)
         return parity
 
     def of_columns(self, columns: list[Column]) -> Parity:
-        parity = self._new()
-        parity.rounded_share = _ROUNDED_SHARE_SYNTHETIC
+        parity = self._new(_MOST_ROUNDED_SYNTHETIC)
         for rows in _slices(len(columns[0])):
             batch = [column.take(rows) for column in columns]
             self._batch(parity, self.data.build(batch), batch, rows.start)
         return parity
 
-    def _new(self) -> Parity:
+    def _new(self, most_rounded: float) -> Parity:
         return Parity(
-            outputs={output.name: OutputParity(output.name, output.is_label) for output in self.original.outputs if output.deterministic}
+            most_rounded=most_rounded if self.rounds else 1.0,
+            outputs={output.name: OutputParity(output.name, output.is_label) for output in self.original.outputs if output.deterministic},
         )
 
     def _batch(self, parity: Parity, rows: Any, columns: list[Column], offset: int) -> None:
@@ -126,12 +135,32 @@ class Measure:
         counted = np.ones(len(columns[0]), dtype=bool)
         bad = np.any([difference.bad for difference in differences], axis=0) if differences else ~counted
         if bad.any():
-            only_rounded = self.only_rounded(columns, got, np.flatnonzero(bad))
+            only_rounded = np.flatnonzero(bad) if self.rounds else self.only_rounded(columns, got, np.flatnonzero(bad))
             counted[only_rounded] = False
             parity.rounded += len(only_rounded)
+            unstable = self.unstable(columns, expected, np.flatnonzero(bad & counted)[:_MOST_ASKED_AGAIN])
+            counted[unstable] = False
+            parity.unstable += len(unstable)
         for difference in differences:
             parity.outputs[difference.output.name].add(difference, counted, offset)
         parity.rows += len(counted)
+
+    def unstable(self, columns: list[Column], expected: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+        """Those of `rows` for which the original answers differently when it is asked for fewer rows at once."""
+        spread = np.zeros(len(rows), dtype=bool)
+        first = {name: answer[rows] for name, answer in expected.items()}
+        for size in _OTHER_BATCHES:
+            parts = [self.original.ask(self._part(columns, rows[k : k + size])) for k in range(0, len(rows), size)]
+            if not parts:
+                continue
+            again = {name: np.concatenate([part[name] for part in parts]) for name in first}
+            for difference in compare(self.original.outputs, first, again):
+                spread |= difference.bad
+        kept: np.ndarray = rows[spread]
+        return kept
+
+    def _part(self, columns: list[Column], rows: np.ndarray) -> Any:
+        return self.data.build([column.take(rows) for column in columns])
 
     def only_rounded(self, columns: list[Column], got: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
         """Those of `rows` for which the model agrees with the graph once it is asked with what the float32 input holds."""

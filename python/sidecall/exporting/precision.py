@@ -1,4 +1,4 @@
-"""Which columns a float32 input would falsify; used by schema."""
+"""With how many decimals a column is written; used for made-up values between those of the data."""
 
 from __future__ import annotations
 
@@ -7,37 +7,6 @@ import numpy as np
 from .columns import Column
 
 _SHORT_DIGITS = 15  # what every double keeps of a decimal; more digits are the result of a computation
-_FLOAT32_KEEPS = 6  # every decimal of so many digits survives float32
-_FLOAT32_WRITES = 9  # no float32 is written with more
-_RELATIVE_STEP = 1e-6
-
-
-def needs_float64(column: Column) -> bool:
-    """Whether the values do not survive float32.
-
-    Integers must be equal. A column of short decimals (prices, epoch seconds with fractions) must be written the same in float32,
-    each of them. Values of full precision are computed, and rounding them is harmless unless the step of float32 at the
-    largest magnitude is visible in the column's spread.
-    """
-    if column.narrow or column.kind in ("bool", "string"):
-        return False
-    values = np.unique(column.present())
-    if column.kind == "int":
-        return bool((values.astype(np.float32).astype(np.float64) != values.astype(np.float64)).any())
-    values = values[np.isfinite(values)]
-    if len(values) == 0:
-        return False
-    if np.abs(values).max() > np.finfo(np.float32).max:
-        return True
-    short = is_short(values)
-    # A computed double looks short in about one of ten cases by chance.
-    if short.mean() >= 0.5 and not _survives(values[short]):
-        return True
-    full = values[~short]
-    if len(full) < 2:
-        return False
-    step = float(np.spacing(np.float32(np.abs(full).max())))
-    return step > _RELATIVE_STEP * float(full.max() - full.min())
 
 
 def is_short(values: np.ndarray) -> np.ndarray:
@@ -58,13 +27,6 @@ def _has_digits(values: np.ndarray, digits: int) -> np.ndarray:
     whole = np.rint(np.where(up, magnitude * scale, magnitude / scale))
     result[rest] = (np.where(up, whole / scale, whole * scale) == magnitude) & (np.abs(exponent) <= 22)
     return result
-
-
-def _survives(values: np.ndarray) -> bool:
-    if not _has_digits(values, _FLOAT32_WRITES).all():
-        return False
-    doubtful = values[~_has_digits(values, _FLOAT32_KEEPS)]
-    return all(float(str(np.float32(value))) == value for value in doubtful)
 
 
 def decimals(column: Column) -> int | None:

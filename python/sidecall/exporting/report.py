@@ -77,9 +77,13 @@ class Report:
             ("precision", f"{self.precision}: {self.why}"),
             ("golden rows", golden),
         ]
+        if parity.get("unstable"):
+            lines.insert(
+                1, ("unstable", f"{parity['unstable']} rows left out: the model's own answer depends on the rows that it is asked with")
+            )
         if parity.get("rounded"):
             lines.insert(
-                1, ("rounding", f"{parity['rounded']} rows lie within float32 rounding of a threshold and may be answered either way")
+                1, ("rounding", f"{parity['rounded']} rows get another answer than the model's, because float32 does not hold their values")
             )
         if self.seconds:
             lines.append(("took", f"{self.seconds:.1f} s"))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from . import artifact, golden, restore
+from . import artifact, golden, reserved
 from .blame import blame
 from .columns import Column
 from .data import Data, read_data
@@ -28,6 +28,7 @@ from .schema import Schema, infer
 from .synthetic import Generator
 
 Golden = Literal["synthetic", "real", "none"]
+Precision = Literal["original", "float32"]
 _SAMPLE_ROWS = 1000
 _SYNTHETIC_ROWS = 500
 
@@ -43,6 +44,7 @@ def export(
     golden: Golden = "synthetic",
     ranges: bool = True,
     dtype: str | Mapping[str, str] | None = None,
+    precision: Precision = "original",
     feature_names: Sequence[str] | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -50,14 +52,18 @@ def export(
 
     model          a fitted scikit-learn estimator or pipeline, xgboost or lightgbm model
     path           where the file goes; written whole or not at all
-    data           representative rows as the model was trained on (DataFrame, array, list of text): the more the better. They decide types,
-                   precision and parity. Without them synthetic numbers are tried, which only a model of plain numbers allows.
+    data           representative rows in the types that the model was trained on (DataFrame, array, list of text): the more the better.
+                   They decide the types of the features, and parity is measured on them. Without them synthetic numbers are tried,
+                   which only a model of plain numbers allows.
     name, version  for people and logs; the name is the file's stem unless given
     metadata       a JSON object of your own
     golden         where the rows come from that are verified on every open: "synthetic", "real" (rows of `data` then
                    stand in the file) or "none"
     ranges         False leaves minimum, maximum and categories seen out of the file
-    dtype          "float32" or "float64", for all or by feature name, where the values themselves do not tell
+    dtype          "float32" or "float64" for numbers, for all or by feature name, instead of the type in `data`: a caller's number is
+                   rounded to it once
+    precision      "original": each step computes in the type in which the model's own step does. "float32": inputs and arithmetic are
+                   float32, for a smaller file and shorter calls; the report says how many rows it costs
     feature_names  names for the columns of an array; `x0`, `x1`, ... otherwise
     progress       True or False for a bar; a function (rows done, rows in all); by default a bar where it takes long on a terminal
 
@@ -71,7 +77,7 @@ def export(
     """
     target = Path(path)
     described = about(name if name is not None else target.stem, version, metadata)
-    job = Job(model, data, feature_names, dtype, ranges, golden)
+    job = Job(model, data, feature_names, dtype, ranges, golden, precision)
     with Progress(progress, job.data.rows) as bar:
         report, graph = job.convert(bar.advance)
     report.contract["model"] = described | {"task": job.original.task}
@@ -106,8 +112,22 @@ def check(model: Any, data: Any = None, *, feature_names: Sequence[str] | None =
 class Job:
     """Everything that is known of one model and its data on the way to a file, or to a server that keeps the model as it is."""
 
-    def __init__(self, model: Any, data: Any, feature_names: Sequence[str] | None, dtype: Any, ranges: bool, golden_source: str) -> None:
+    def __init__(
+        self,
+        model: Any,
+        data: Any,
+        feature_names: Sequence[str] | None,
+        dtype: Any,
+        ranges: bool,
+        golden_source: str,
+        precision: str = "original",
+    ) -> None:
         self.started = time.monotonic()
+        if precision not in ("original", "float32"):
+            raise DataError(f"precision: expected 'original' or 'float32', got '{precision}'")
+        if precision == "float32" and dtype is not None:
+            raise DataError("dtype: expected none with precision 'float32', whose inputs are float32")
+        self.precision = precision
         if golden_source not in ("synthetic", "real", "none"):
             raise DataError(f"golden: expected 'synthetic', 'real' or 'none', got '{golden_source}'")
         if golden_source == "real" and data is None:
@@ -119,20 +139,17 @@ class Job:
         self.original = Original(model)
         self.data: Data = invent(self.original, feature_names) if data is None else read_data(data, model, feature_names)
         self.original.describe(self.data.original(slice(0, _SAMPLE_ROWS)))
+        if precision == "float32":
+            for output in self.original.outputs:
+                output.computed_in = "float32"
         self.accepts: list[Acceptance] = probe(self.data, self.original)
-        self.schema: Schema
-        self.infer(dtype)
+        self.schema: Schema = infer(self.data, self.accepts, dtype="float32" if precision == "float32" else dtype, ranges=self.ranges)
         self.generator = Generator(self.data, self.accepts, self.original)
         self.few = Generator(self.data, self.accepts, self.original, seed=1, exact=ranges).golden(golden.ROWS)
         self._decide()
 
-    def infer(self, dtype: Any) -> None:
-        """Features and inputs; `dtype` where the values do not tell."""
-        self.schema = infer(self.data, self.accepts, dtype=dtype, ranges=self.ranges)
-
     def serve(self, session: Any) -> Report:
-        """The report of a model that is served as it is; `session` answers tensors as its callers will see it. Raises ParityError where what
-        float32 inputs lose changes answers."""
+        """The report of a model that is served as it is; `session` answers tensors as its callers will see it."""
         measure = Measure(self.data, self.schema, self.original, session)
         if len(self.few[0]):
             golden.mark_random(self.few, measure)
@@ -143,49 +160,41 @@ class Job:
         return self._report("original", "not converted", measure, of_data, of_many, of_few)
 
     def convert(self, on_rows: Callable[[int], None]) -> tuple[Report, Any]:
-        """The graph of the lowest precision at which parity holds. Raises StepError."""
-        refusal: StepError | None = None
-        why = "parity holds"
+        """The graph, and how far its answers are from the model's. Raises StepError."""
         many = self.generator.many(_SYNTHETIC_ROWS)
-        restorable = restore.places(self.schema)
-        attempts: list[tuple[str, dict[str, list[int | None]]]] = [("float32", {}), ("float64", {})]
-        if restorable:
-            attempts.append(("float64", restorable))
-        for precision, places in attempts:
-            try:
-                graph, measure = self._graph(precision, places)
-                of_data, of_many, of_few = self._measure(graph, measure, many, on_rows)
-            except StepError as error:
-                # The reason at the lower precision is the one to act on, unless the higher one gets further.
-                refusal = refusal if refusal is not None and not isinstance(error, ParityError) else error
-                why = f"float32 is not enough: {error.reason}" if precision == "float32" else why
-                continue
-            if places:
-                why += "; the decimals of float32 inputs are restored inside"
-            return self._report(precision, why, measure, of_data, of_many, of_few), graph
-        assert refusal is not None
-        raise self._blamed(refusal, many) if isinstance(refusal, ParityError) else refusal
+        try:
+            graph, measure = self._graph()
+            of_data, of_many, of_few = self._measure(graph, measure, many, on_rows)
+        except ParityError as error:
+            raise self._blamed(error, many) from error
+        if self.precision == "float32":
+            return self._report("float32", "as asked for", measure, of_data, of_many, of_few), graph
+        if self.original.steps.any_float32:
+            return self._report("by step", "each step computes in the type of the model's own", measure, of_data, of_many, of_few), graph
+        return self._report("float64", "that of the model", measure, of_data, of_many, of_few), graph
 
     def _blamed(self, error: ParityError, many: list[Column]) -> ParityError:
         """The same refusal, of the step that it comes from."""
         near = np.arange(error.row, min(error.row + _SAMPLE_ROWS, self.data.rows))
         batches = [self.few, many, [column.take(near) for column in self.data.columns]]
-        step, hint = blame(self.model, self.data, self.schema, batches)
+        step, hint = blame(self.model, self.data, self.schema, batches, self.original.steps.of)
         return ParityError(step, error.reason + hint, output=error.output, row=error.row, largest=error.largest)
 
-    def _graph(self, precision: str, places: dict[str, list[int | None]]) -> tuple[Any, Measure]:
+    def _graph(self) -> tuple[Any, Measure]:
         from sidecall.convert import NotConvertible, to_graph
 
         step = type(self.model).__name__
-        # What a float32 input stands for: itself where the data holds nothing finer, else the rounding of a float64.
+        # What a float32 input of a graph of float32 stands for: itself where the data holds nothing finer, else the rounding of a float64.
         narrow = all(column.narrow or column.kind != "float" for column in self.data.columns)
-        reserved = restore.reserved(self.schema)
-        inputs = [(name, "float64" if name in places or name in reserved else dtype, width) for name, dtype, width in self.schema.inputs]
+        values = reserved.values(self.schema)
+        inputs = [(name, "float64" if name in values else dtype, width) for name, dtype, width in self.schema.inputs]
+        rows = "float32" if narrow or self.precision == "original" else "float64"
         try:
-            graph = to_graph(self.model, inputs, precision=precision, rows="float32" if narrow else "float64")
+            precision = "float32" if self.precision == "float32" else "float64"
+            graph = to_graph(self.model, inputs, precision=precision, rows=rows, steps=self.original.steps.of)
         except NotConvertible as error:
             raise StepError(error.step or step, error.reason) from error
-        restore.prepend(graph, places, reserved)
+        reserved.prepend(graph, values)
         session = Session(graph, step)
         wanted = [output.name for output in self.original.outputs]
         if session.names != wanted:
@@ -193,7 +202,7 @@ class Job:
         for output in self.original.outputs:
             if not output.is_label:
                 output.type = session.types[output.name]
-        return graph, Measure(self.data, self.schema, self.original, session)
+        return graph, Measure(self.data, self.schema, self.original, session, rounds=self.precision == "float32")
 
     def _measure(self, graph: Any, measure: Measure, many: list[Column], on_rows: Callable[[int], None]) -> tuple[Parity, Parity, Parity]:
         if len(self.few[0]):
@@ -210,8 +219,6 @@ class Job:
             return parity
         worst = parity.worst()
         reason = parity.describe(where)
-        if parity.rounded and any(feature.tensor == "float32" for feature in self.schema.features):
-            reason += '; dtype="float64" gives the model inputs that hold these values'
         raise ParityError(type(self.model).__name__, reason, output=worst.name, row=worst.first_bad or 0, largest=worst.worst_bad)
 
     def _decide(self) -> None:
@@ -233,8 +240,9 @@ class Job:
         parity: dict[str, Any] = {"rows": of_data.rows, "weak": self.invented or of_data.rows < WEAK_ROWS}
         parity["outputs"] = [output.as_json() for output in of_data.outputs.values()]
         parity |= {"precision": precision, "source": "synthetic" if self.invented else "data", "synthetic_rows": of_many.rows + of_few.rows}
-        if of_data.rounded:
-            parity["rounded"] = of_data.rounded
+        for word in ("rounded", "unstable"):
+            if count := getattr(of_data, word) + getattr(of_many, word) + getattr(of_few, word):
+                parity[word] = count
         contract = {
             "format": 1,
             "model": {},

@@ -11,7 +11,6 @@ import numpy as np
 from .columns import MISSING_STRING, Column
 from .data import Data
 from .errors import DataError
-from .precision import decimals, is_short, needs_float64
 from .probe import Acceptance
 
 _EXACT_FLOAT64 = 2**53
@@ -33,7 +32,6 @@ class Feature:
     missing: Any
     allowed: list[Any] | None
     seen: dict[str, Any] | None
-    places: int | None  # decimals that the column is written with, where a float32 blurs them
 
     def as_json(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -68,30 +66,26 @@ class Schema:
         }
 
     def rounds(self, columns: list[Column]) -> list[Column]:
-        """The columns as the graph sees them: full-precision values rounded to float32 where the input is float32."""
+        """The columns as the graph sees them: rounded to float32 where the input is float32."""
         result = []
         for feature, column in zip(self.features, columns, strict=True):
             if feature.kind == "float" and feature.tensor == "float32" and not column.narrow:
-                values = denoted(column.values, short=feature.places is not None)
-                column = Column(column.name, "float", values, column.missing, column.narrow)
+                column = Column(column.name, "float", as_float32(column.values), column.missing, column.narrow)
             result.append(column)
         return result
 
 
-def denoted(values: np.ndarray, *, short: bool) -> np.ndarray:
-    """What a float32 stands for: itself, or in a column of short decimals the one that was written."""
-    rounded = values.astype(np.float32).astype(np.float64)
-    return np.where(is_short(values), values, rounded) if short else rounded
+def as_float32(values: np.ndarray) -> np.ndarray:
+    """float64 values as a float32 holds them."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32).astype(np.float64)
 
 
 def infer(data: Data, accepts: list[Acceptance], *, dtype: str | Mapping[str, str] | None = None, ranges: bool = True) -> Schema:
     """Raises DataError, naming the column that no input type can carry."""
     hints = _hints(data, dtype)
-    matrix = _is_matrix(data)
+    matrix = _is_matrix(data, hints)
     wanted = [_tensor_type(column, a.nullable, hints[column.name], matrix) for column, a in zip(data.columns, accepts, strict=True)]
-    if matrix and wanted[0] != "string":
-        widest = "float64" if "float64" in wanted else "float32"
-        wanted = [widest] * len(wanted)
     features = []
     for i, (column, acceptance, tensor) in enumerate(zip(data.columns, accepts, wanted, strict=True)):
         place = ("X", i) if matrix else ("text" if data.layout == "text" else _input_name(column.name, data.names), 0)
@@ -107,7 +101,6 @@ def infer(data: Data, accepts: list[Acceptance], *, dtype: str | Mapping[str, st
                 missing=_missing(column, tensor),
                 allowed=acceptance.allowed,
                 seen=_seen(column) if ranges else None,
-                places=decimals(column) if tensor == "float32" else None,
             )
         )
     inputs = [("X", wanted[0], len(features))] if matrix else [(f.input, f.tensor, 1) for f in features]
@@ -132,10 +125,11 @@ def _input_name(name: str, taken: list[str]) -> str:
     return name
 
 
-def _is_matrix(data: Data) -> bool:
+def _is_matrix(data: Data, hints: Mapping[str, str | None]) -> bool:
+    """Whether one tensor holds all features: numbers that are all float32 or all float64, or an array of text."""
     kinds = {column.kind for column in data.columns}
-    numeric = "string" not in kinds
-    return data.layout != "text" and (numeric or (data.layout == "array" and kinds == {"string"}))
+    types = {hints[column.name] or column.dtype for column in data.columns}
+    return data.layout != "text" and (("string" not in kinds and len(types) == 1) or (data.layout == "array" and kinds == {"string"}))
 
 
 def _hints(data: Data, dtype: str | Mapping[str, str] | None) -> dict[str, str | None]:
@@ -155,7 +149,7 @@ def _tensor_type(column: Column, nullable: bool, hint: str | None, matrix: bool)
     if column.kind == "string":
         return "string"
     if column.kind == "bool":
-        return "bool" if not nullable and not matrix else hint or "float32"
+        return "bool" if not nullable and not matrix else hint or column.dtype
     if column.kind == "int":
         if not nullable and not matrix:
             return "int64"
@@ -167,9 +161,7 @@ def _tensor_type(column: Column, nullable: bool, hint: str | None, matrix: bool)
                 "leave the column out, or turn it into text",
                 column.name,
             )
-    if hint is not None:
-        return hint
-    return "float64" if needs_float64(column) else "float32"
+    return hint or column.dtype
 
 
 def _encode(column: Column, feature: Feature) -> np.ndarray:

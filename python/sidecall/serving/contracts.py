@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from sidecall.exporting.data import Data
-from sidecall.exporting.errors import ParityError
 from sidecall.exporting.run import Job, about
 from sidecall.exporting.schema import Feature, Schema
 
@@ -31,16 +30,9 @@ def service_of(
     dtype: Any = None,
     feature_names: Sequence[str] | None = None,
 ) -> Service:
-    """Raises what `sidecall.export` raises, except for steps that do not convert.
-
-    Inputs are float32 where export would have them so and the model answers alike, so that a program can go to the converted file and back.
-    """
+    """Raises what `sidecall.export` raises, except for steps that do not convert."""
     job = Job(model, data, feature_names, dtype, ranges, golden)
-    try:
-        report, served = _served(job)
-    except ParityError:
-        job.infer("float64")
-        report, served = _served(job)
+    report, served = _served(job)
     contract = report.contract
     contract["model"] = about(name, version, metadata) | {"task": job.original.task}
     contract["model"]["id"] = _identity(model, contract)
@@ -90,14 +82,14 @@ def row_builder(data: Data, schema: Schema) -> Any:
         return Frame(places, data.original(slice(0, 0)), list(data.sentinels))
     array: Any = data.original(slice(0, 0))
     if array.dtype.kind in "fiub":
-        return rows.Matrix(array.dtype, [place.decimals for place in places])
+        return rows.Matrix(array.dtype)
     return rows.Objects(places, list(data.sentinels))
 
 
 def _place(feature: Feature, inputs: list[str]) -> rows.Place:
     missing = feature.missing if feature.nullable else None
     reserved = missing["value"] if isinstance(missing, dict) else None
-    return rows.Place(feature.name, feature.kind, inputs.index(feature.input), feature.column, reserved, feature.places)
+    return rows.Place(feature.name, feature.kind, inputs.index(feature.input), feature.column, reserved)
 
 
 def _answer(output: Any) -> Answer:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .rows import Place, Tensors, restored
+from .rows import Place, Tensors
 
 
 class Frame:
@@ -20,16 +20,12 @@ class Frame:
         same = all(isinstance(dtype, np.dtype) and dtype == dtypes[0] and dtype.kind == "f" for dtype in dtypes)
         in_order = all(place.input == 0 and place.column == i for i, place in enumerate(places))
         self.is_matrix = same and in_order and all(place.reserved is None for place in places)
-        self.decimals = np.array([-1 if place.decimals is None else place.decimals for place in places])
 
     def __call__(self, tensors: Tensors) -> Any:
         import pandas
 
         if self.is_matrix:
-            values = tensors[0]
-            if values.dtype == np.float32 and self.dtypes[0] == np.float64 and (self.decimals >= 0).any():
-                values = restored(values, self.decimals)
-            return pandas.DataFrame(values.astype(self.dtypes[0], copy=False), columns=self.columns, copy=False)
+            return pandas.DataFrame(tensors[0].astype(self.dtypes[0], copy=False), columns=self.columns, copy=False)
         series = [
             self._column(place, dtype, sentinel, tensors)
             for place, dtype, sentinel in zip(self.places, self.dtypes, self.sentinels, strict=True)
@@ -48,7 +44,7 @@ class Frame:
         values, missing = place.values(tensors)
         if dtype.kind == "f" or missing is not None:
             # A numpy column of integers or booleans is float64 as soon as a value is missing in it.
-            wide = place.floats(values)
+            wide = values.astype(np.float64)
             if missing is not None and place.reserved is not None:
                 wide[missing] = np.nan
             return wide.astype(dtype, copy=False) if dtype.kind == "f" else wide

@@ -23,7 +23,6 @@ class Place:
     input: int
     column: int
     reserved: Any = None  # what stands for a missing value, where that is not NaN
-    decimals: int | None = None  # that the column was written with, where a float32 blurs them
 
     def values(self, tensors: Tensors) -> tuple[np.ndarray, np.ndarray | None]:
         """The values, and which are missing; None where none is."""
@@ -46,24 +45,7 @@ class Place:
         if self.kind in ("int", "bool") and values.dtype.kind in "fi" and (values.dtype.kind == "f" or self.kind == "bool"):
             exact = int if self.kind == "int" else bool
             items = [item if item is nothing else exact(item) for item in items]
-        elif self.kind == "float" and self.decimals is not None and values.dtype == np.float32:
-            items = [item if item is nothing else exact for item, exact in zip(items, self.floats(values).tolist(), strict=True)]
         return items
-
-    def floats(self, values: np.ndarray) -> np.ndarray:
-        """float64; a float32 that is the nearest to a decimal of so many places stands for that decimal."""
-        return restored(values, self.decimals) if self.decimals is not None and values.dtype == np.float32 else values.astype(np.float64)
-
-
-def restored(values: np.ndarray, decimals: Any) -> np.ndarray:
-    """float32 as the decimals that they are nearest to, where they are, else as they are. `decimals` may be an array, -1 for columns without."""
-    wide = values.astype(np.float64)
-    scale = 10.0 ** np.maximum(decimals, 0)
-    with np.errstate(invalid="ignore", over="ignore"):
-        written = np.rint(wide * scale) / scale
-        is_written = (written.astype(np.float32) == values) & (np.asarray(decimals) >= 0)
-    result: np.ndarray = np.where(is_written, written, wide)
-    return result
 
 
 def places_of(features: list[dict[str, Any]], inputs: list[str]) -> list[Place]:
@@ -79,15 +61,11 @@ def places_of(features: list[dict[str, Any]], inputs: list[str]) -> list[Place]:
 class Matrix:
     """One tensor as the array that the object was trained on."""
 
-    def __init__(self, dtype: np.dtype[Any], decimals: list[int | None]) -> None:
+    def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self.decimals = np.array([-1 if count is None else count for count in decimals])
-        self.restores = bool((self.decimals >= 0).any()) and dtype == np.float64
 
     def __call__(self, tensors: Tensors) -> np.ndarray:
         tensor = tensors[0]
-        if self.restores and tensor.dtype == np.float32:
-            return restored(tensor, self.decimals)
         if self.dtype.kind in "iub" and tensor.dtype.kind == "f" and np.isnan(tensor).any():
             return tensor.astype(np.float64)
         return tensor.astype(self.dtype, copy=False)

@@ -141,7 +141,7 @@ def _by_contract(model: Any, contract: dict[str, Any]) -> Service:
     elif any(place.kind == "string" for place in places):
         builder = rows.Objects(places, [np.nan] * len(places))
     else:
-        builder = rows.Matrix(np.dtype(np.float64), [None] * len(places))
+        builder = rows.Matrix(np.dtype(np.float64))
     return Service(Estimator(model, builder, answers), None, json.dumps(contract, ensure_ascii=False))
 
 

@@ -30,7 +30,7 @@ def fraud(folder):
     frame = frame[["amount", "country", "hour"]].assign(country=frame["country"].fillna("none"))
     first = make_column_transformer((StandardScaler(), ["amount", "hour"]), (OneHotEncoder(), ["country"]))
     model = make_pipeline(first, LogisticRegression(max_iter=500)).fit(frame, target)
-    sidecall.export(model, folder / "fraud.onnx", frame)
+    sidecall.export(model, folder / "fraud.onnx", frame, precision="float32")
     return model, folder / "fraud.onnx", frame
 
 

@@ -238,9 +238,9 @@ def flat(tree, rows):
     return place
 
 
-@pytest.mark.parametrize("precision", ["float32", "float64"])
+@pytest.mark.parametrize(("precision", "new_trees"), [("float32", False), ("float32", True), ("float64", False)])
 @pytest.mark.parametrize("seed", range(12))
-def test_trees_of_any_shape(seed, precision):
+def test_trees_of_any_shape(seed, precision, new_trees):
     from sidecall.convert.ensemble import Ensemble
     from sidecall.convert.graph import Tensor
     from sidecall.convert.registry import Conversion
@@ -252,9 +252,11 @@ def test_trees_of_any_shape(seed, precision):
         rows = []
         flat(tree, rows)
         ensemble.add_values(*(np.array(c) for c in zip(*rows, strict=True)))
+    ensemble.start_with([0.5, -0.25])
     g = Conversion(precision, ["X"])
+    g.new_trees = new_trees
     x = Tensor(g, "X", precision, 3)
-    graph = g.finish("trees", [(x, 3)], [("y", ensemble.scores(g, x, [0.5, -0.25]), [2])])
+    graph = g.finish("trees", [(x, 3)], [("y", ensemble.scores(g, x), [2])])
     table = rng.normal(size=(200, 3)).astype("float32")
     table[rng.random(table.shape) < 0.1] = np.nan
     expected = np.array([np.sum([answer(tree, row) for tree in trees], axis=0) for row in table])

@@ -112,7 +112,7 @@ def test_hist_gradient_boosting_with_missing_values_and_double_thresholds(tmp_pa
     file = assert_same(model, tmp_path / "m.onnx", with_edges(numbers.iloc[::7], numbers=list(numbers.columns)))
     assert [entry["name"] for entry in file.contract["features"]] == ["amount", "age", "hour", "exact"]
     assert all(entry["nullable"] and entry["input"] == "X" for entry in file.contract["features"])
-    assert file.inputs["X"][0] == "float32"
+    assert file.inputs["X"][0] == "float64"
 
 
 def test_epoch_seconds_get_float64(tmp_path):
@@ -240,13 +240,13 @@ def test_clusters(tmp_path):
     assert file.contract["outputs"][1]["width"] == 4
 
 
-def test_histogram_regression_behind_imputer_keeps_float32(tmp_path):
+def test_histogram_regression_behind_imputer(tmp_path):
     frame, target = houses(2500)
     numbers = frame[["area", "rooms", "year"]]
     model = make_pipeline(SimpleImputer(), HistGradientBoostingRegressor(max_iter=30)).fit(numbers, target)
     export(model, tmp_path / "m.onnx", numbers)
     file = assert_same(model, tmp_path / "m.onnx", with_edges(numbers.iloc[::3], numbers=["year"]))
-    assert {entry["type"] for entry in file.contract["features"]} == {"float32", "int64"}
+    assert {entry["type"] for entry in file.contract["features"]} == {"float64", "int64"}
 
 
 def test_boolean_labels_and_an_array(tmp_path):

@@ -1,60 +1,27 @@
-"""Which inputs get float64, which graphs compute in double, and that no wrong number gets through."""
+"""The types of inputs and steps are those of the model, and no wrong number gets through."""
 
 from __future__ import annotations
 
+import lightgbm
 import numpy as np
 import onnx
 import pandas as pd
 import pytest
 import sidecall.convert
+import xgboost
 from contract_reader import File, check_contract
 from export_data import houses, payments
 from onnx import numpy_helper
 from sidecall.exporting import ParityError, StepError, export
 from sidecall.exporting.columns import column_of_array
-from sidecall.exporting.precision import decimals, is_short, needs_float64
-from sidecall.exporting.schema import denoted
+from sidecall.exporting.precision import decimals, is_short
 from sklearn.cluster import DBSCAN
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor, HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.impute import KNNImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 from sklearn.svm import SVC
-
-
-def needs(values):
-    return needs_float64(column_of_array("x", np.asarray(values)))
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([39.1, 17.99, 0.1, -5.5], False),
-        ([1_700_000_001.0, 1_700_000_002.0], True),
-        ([1_700_000_001, 1_700_000_002], True),
-        ([2**24, -(2**24)], False),
-        ([2**24 + 1], True),
-        ([12_345.67, 99.99], False),
-        ([1_234_567.89], True),
-        ([1e39, 1.0], True),
-        ([np.nan, np.nan], False),
-        ([np.inf, 1.5], False),
-        ([0.1, 0.25, 1_234_567.89, np.nan], True),
-        (np.array([1 / 3, 2 / 3], dtype=np.float32), False),
-        ([True, False], False),
-    ],
-)
-def test_values_that_float32_falsifies(values, expected):
-    assert needs(values) is expected
-
-
-def test_full_precision_is_judged_by_its_spread():
-    values = np.random.default_rng(0).normal(size=5000)
-    assert not needs(values)
-    assert not needs(values * 1e-20)
-    assert needs(values + 1e4), "the step of float32 at 10 000 is a thousandth of the spread"
-    assert not needs(np.append(np.round(values, 2), values.mean())), "one mean among decimals"
 
 
 def test_short_decimals():
@@ -63,52 +30,102 @@ def test_short_decimals():
     assert decimals(column_of_array("x", np.array([1.25, 3.5, np.nan]))) == 2
     assert decimals(column_of_array("x", np.array([1.0, 3.0]))) is None
     assert decimals(column_of_array("x", np.array([1.25], dtype=np.float32))) is None
-    assert denoted(np.array([60.4, 1 / 3]), short=True).tolist() == [60.4, float(np.float32(1 / 3))]
-    assert denoted(np.array([60.4]), short=False).tolist() == [float(np.float32(60.4))]
 
 
-def test_hint_decides(tmp_path):
+def test_dtype_decides_the_inputs(tmp_path):
     frame, target = houses(200)
-    model = make_pipeline(StandardScaler(), LinearRegression()).fit(frame[["area", "rooms"]], target)
-    export(model, tmp_path / "m.onnx", frame[["area", "rooms"]], dtype={"area": "float64"})
-    assert File(tmp_path / "m.onnx").inputs["X"][0] == "float64"
-    for hint, message in (({"nope": "float64"}, "'nope', which is no feature"), ("float16", "expected float32 or float64, got float16")):
-        with pytest.raises(sidecall.exporting.DataError, match=message):
-            export(model, tmp_path / "no.onnx", frame[["area", "rooms"]], dtype=hint)
-
-
-def test_double_inside_where_float32_is_not_enough(tmp_path):
-    rng = np.random.default_rng(1)
-    data = np.round(rng.uniform(1, 2, size=(1200, 2)), 3)
-    target = data @ [1e6, -1e6]
-    model = LinearRegression().fit(data, target)
-    difference = make_pipeline(FunctionTransformer(), model)
-    report = export(difference, tmp_path / "m.onnx", data)
+    numbers = frame[["area", "rooms"]]
+    model = make_pipeline(StandardScaler(), LinearRegression()).fit(numbers, target)
+    export(model, tmp_path / "m.onnx", numbers, dtype={"area": "float32"})
     file = File(tmp_path / "m.onnx")
     check_contract(file)
-    assert file.inputs["X"][0] == "float32", "never another input type because of parity"
-    rows = [{"x0": a, "x1": b} for a, b in data[:100].tolist()]
-    expected = model.predict(data[:100])
-    np.testing.assert_allclose(file.ask(rows)["prediction"].ravel(), expected, atol=1e-5 * np.abs(target).mean())
-    if report.precision == "float64":
-        assert "float32 is not enough" in report.why and "float64" in str(report)
+    assert {name: dtype for name, (dtype, _) in file.inputs.items()} == {"area": "float32", "rooms": "int64"}
+    assert file.ask([{"area": 60.4, "rooms": 3}])["prediction"].dtype == np.float64, "arithmetic is the model's all the same"
+    for hint, message in (({"nope": "float64"}, "'nope', which is no feature"), ("float16", "expected float32 or float64, got float16")):
+        with pytest.raises(sidecall.exporting.DataError, match=message):
+            export(model, tmp_path / "no.onnx", numbers, dtype=hint)
 
 
-def test_decimals_are_restored_where_a_midpoint_decides(tmp_path):
-    """60.4 is the middle of 60.3 and 60.5: behind a scaler, one bit of the input turns the decision."""
+def test_precision_float32_is_a_choice_that_tells_what_it_costs(tmp_path):
+    """60.4 is the middle of 60.3 and 60.5, and no float32: behind a scaler, one bit of the input turns the decision."""
     data = np.round(np.tile(np.arange(0.1, 60, 0.2), 10), 1).reshape(-1, 1)
     target = np.where(np.arange(len(data)) % 300 % 2 == 0, 1.0, 5.0)
     model = make_pipeline(StandardScaler(), HistGradientBoostingRegressor(max_iter=30, min_samples_leaf=1, max_leaf_nodes=200)).fit(
         data, target
     )
-    middles = np.round(np.arange(0.2, 59.9, 0.2), 1).reshape(-1, 1)
-    everything = np.vstack([data, middles])
+    everything = np.vstack([data, np.round(np.arange(0.2, 59.9, 0.2), 1).reshape(-1, 1)])
+    rows = [{"x0": value} for value in everything.ravel().tolist()]
+    expected = model.predict(everything)
+
     report = export(model, tmp_path / "m.onnx", everything)
     file = File(tmp_path / "m.onnx")
     check_contract(file)
-    assert file.inputs["X"][0] == "float32" and report.precision == "float64"
-    got = file.ask([{"x0": value} for value in everything.ravel().tolist()])["prediction"].ravel()
-    np.testing.assert_allclose(got, model.predict(everything), rtol=1e-5)
+    assert file.inputs["X"][0] == "float64" and report.precision == "float64"
+    assert (file.ask(rows)["prediction"].ravel() == expected).all(), "not one bit differs"
+
+    with pytest.raises(ParityError, match=r"float32 is not enough: \d+ of \d+ rows"):
+        export(model, tmp_path / "no.onnx", everything, precision="float32")
+
+    carats = np.random.default_rng(0).gamma(2, 0.4, 3000).reshape(-1, 1)
+    model = HistGradientBoostingRegressor(max_iter=30).fit(carats, 3000 * carats.ravel() ** 2)
+    edges = np.unique(np.concatenate([tree.nodes["num_threshold"] for (tree,) in model._predictors]))
+    some = np.vstack([carats, edges.reshape(-1, 1), np.nextafter(edges, np.inf).reshape(-1, 1)])
+    report = export(model, tmp_path / "single.onnx", some, precision="float32")
+    check_contract(File(tmp_path / "single.onnx"))
+    assert File(tmp_path / "single.onnx").inputs["X"][0] == "float32" and report.precision == "float32"
+    assert f"{report.parity['rounded']} rows get another answer than the model's" in str(report) and report.parity["rounded"] > 0
+
+    for precision, dtype, message in (
+        ("half", None, "expected 'original' or 'float32', got 'half'"),
+        ("float32", "float64", "expected none"),
+    ):
+        with pytest.raises(sidecall.exporting.DataError, match=message):
+            export(model, tmp_path / "no.onnx", everything, precision=precision, dtype=dtype)
+
+
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), RobustScaler(), MaxAbsScaler()])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_steps_compute_in_the_type_of_the_models_own(tmp_path, scaler, dtype):
+    """A scaler keeps float32; boosting behind it has its thresholds between such values, so that one bit decides."""
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(1500, 3)).astype(dtype)
+    model = make_pipeline(scaler, HistGradientBoostingRegressor(max_iter=40, max_bins=255)).fit(data, data.sum(axis=1))
+    report = export(model, tmp_path / "m.onnx", data)
+    assert report.precision == ("by step" if dtype == "float32" else "float64")
+    thresholds = np.concatenate([tree.nodes["num_threshold"] for (tree,) in model[-1]._predictors])
+    near = (
+        np.sort(rng.choice(scaler.inverse_transform(np.repeat(thresholds.reshape(-1, 1), 3, axis=1)).ravel(), 3000))
+        .reshape(-1, 3)
+        .astype(dtype)
+    )
+    rows = np.vstack([near, np.nextafter(near, np.array(np.inf, dtype)), np.nextafter(near, np.array(-np.inf, dtype))])
+    file = File(tmp_path / "m.onnx")
+    got = file.ask([dict(zip(("x0", "x1", "x2"), row, strict=True)) for row in rows.tolist()])["prediction"].ravel()
+    assert (got == model.predict(rows)).all()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        GradientBoostingRegressor(n_estimators=30),
+        HistGradientBoostingRegressor(max_iter=30),
+        RandomForestRegressor(20),
+        ExtraTreesRegressor(20),
+        lightgbm.LGBMRegressor(n_estimators=30, verbose=-1),
+        lightgbm.LGBMRegressor(n_estimators=30, verbose=-1, boosting_type="rf", bagging_freq=1, bagging_fraction=0.5),
+        xgboost.XGBRegressor(n_estimators=30),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_scores_of_trees_are_the_same_bits(tmp_path, model):
+    rng = np.random.default_rng(0)
+    data = rng.normal(size=(1200, 4))
+    model.fit(data, data @ [3.0, -1.0, 0.5, 0.0] + 17.3)
+    export(model, tmp_path / "m.onnx", data)
+    fresh = rng.normal(size=(3000, 4))
+    got = File(tmp_path / "m.onnx").ask([dict(zip(("x0", "x1", "x2", "x3"), row, strict=True)) for row in fresh.tolist()])["prediction"]
+    expected = model.predict(fresh)
+    assert got.dtype == expected.dtype and (got.ravel() == expected).all()
 
 
 def broken(change):
@@ -189,10 +206,9 @@ def test_a_fault_that_shows_only_on_missing_values(tmp_path, monkeypatch):
         name = graph.graph.input[0].name
         for node in graph.graph.node:
             node.input[:] = ["filled" if item == name else item for item in node.input]
-        fill = onnx.helper.make_node(
-            "Imputer", [name], ["filled"], domain="ai.onnx.ml", imputed_value_floats=[0.0], replaced_value_float=float("nan")
-        )
-        graph.graph.node.insert(0, fill)
+        graph.graph.initializer.append(numpy_helper.from_array(np.array(0.0), "zero"))
+        graph.graph.node.insert(0, onnx.helper.make_node("Where", ["absent", "zero", name], ["filled"]))
+        graph.graph.node.insert(0, onnx.helper.make_node("IsNaN", [name], ["absent"]))
 
     monkeypatch.setattr(sidecall.convert, "to_graph", broken(zero_for_nan))
     with pytest.raises(ParityError, match="synthetic rows"):
@@ -247,20 +263,13 @@ def test_an_unrelated_file_at_the_path_survives_a_refusal(tmp_path):
     assert (tmp_path / "m.onnx").read_text() == "mine"
 
 
-def test_values_that_float32_cannot_tell_from_a_threshold(tmp_path):
-    """Bin edges are data values of full precision; behind a scaler half of the rows that equal one would turn."""
+def test_values_on_a_bin_edge(tmp_path):
+    """Bin edges are data values of full precision; behind a scaler one bit more or less turns every second row that equals one."""
     rng = np.random.default_rng(0)
     data = rng.normal(size=(3000, 1))
     model = make_pipeline(StandardScaler(), HistGradientBoostingRegressor(max_iter=40, max_leaf_nodes=200, min_samples_leaf=2)).fit(
         np.repeat(data, 2, axis=0), rng.normal(size=6000)
     )
-    try:
-        export(model, tmp_path / "m.onnx", data)
-    except ParityError as error:
-        assert 'dtype="float64"' in str(error)
-    else:
-        raise AssertionError("rows on a bin edge turned in silence")
-    export(model, tmp_path / "m.onnx", data, dtype="float64")
-    file = File(tmp_path / "m.onnx")
-    got = file.ask([{"x0": value} for value in data.ravel().tolist()])["prediction"].ravel()
-    np.testing.assert_allclose(got, model.predict(data), rtol=1e-5, atol=1e-6)
+    export(model, tmp_path / "m.onnx", data)
+    got = File(tmp_path / "m.onnx").ask([{"x0": value} for value in data.ravel().tolist()])["prediction"].ravel()
+    assert (got == model.predict(data)).all()

@@ -34,10 +34,10 @@ def test_report_is_a_table_in_plain_text(tmp_path):
     assert isinstance(report, Report) and "\x1b" not in text and text.startswith("fraud 7 (classification) -> ")
     for part in (
         report.id,
-        "amount   float32",
+        "amount   float64",
         "no label differs",
         "measured on 1200 rows",
-        "float32: parity holds",
+        "float64: that of the model",
         "32 synthetic rows",
         "scikit-learn 1.",
     ):

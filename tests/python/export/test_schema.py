@@ -44,14 +44,14 @@ def encode(handle="ignore", columns=("s",)):
 def test_a_frame_of_numbers_has_one_matrix(tmp_path):
     frame = mixed()[["n", "i", "b"]]
     features, file = features_of(tmp_path, fit(frame, StandardScaler()), frame)
-    assert file.inputs == {"X": ("float32", file.inputs["X"][1])} and file.inputs["X"][1][1] == 3
-    assert [(f["type"], f["input"], f["column"]) for f in features.values()] == [("float32", "X", 0), ("int64", "X", 1), ("bool", "X", 2)]
+    assert file.inputs == {"X": ("float64", file.inputs["X"][1])} and file.inputs["X"][1][1] == 3
+    assert [(f["type"], f["input"], f["column"]) for f in features.values()] == [("float64", "X", 0), ("int64", "X", 1), ("bool", "X", 2)]
 
 
 def test_a_frame_with_text_has_one_input_per_column(tmp_path):
     frame = mixed()
     features, file = features_of(tmp_path, fit(frame, encode()), frame)
-    assert {name: dtype for name, (dtype, _) in file.inputs.items()} == {"n": "float32", "s": "string", "i": "int64", "b": "bool"}
+    assert {name: dtype for name, (dtype, _) in file.inputs.items()} == {"n": "float64", "s": "string", "i": "int64", "b": "bool"}
     assert [entry["nullable"] for entry in features.values()] == [False, True, False, False]
     assert features["s"]["missing"] == {"value": "\ufdd0"}
     assert features["b"]["seen"] == {"categories": [False, True]}
@@ -62,7 +62,7 @@ def test_nullable_is_what_the_pipeline_accepts_not_what_the_data_has(tmp_path):
     first = ColumnTransformer([("num", SimpleImputer(), ["n", "i"]), ("cat", OneHotEncoder(handle_unknown="ignore"), ["s"])])
     features, file = features_of(tmp_path, fit(frame, first), frame)
     assert all(entry["nullable"] for entry in features.values())
-    assert features["i"]["type"] == "int64" and features["i"]["missing"] == "nan" and file.inputs["i"][0] == "float32"
+    assert features["i"]["type"] == "int64" and features["i"]["missing"] == "nan" and file.inputs["i"][0] == "float64"
     with_nan = frame.assign(n=frame["n"].where(frame["n"] > 1))
     features, _ = features_of(tmp_path, fit(frame, encode()), frame)
     assert not features["n"]["nullable"]
@@ -115,7 +115,7 @@ def test_object_columns_with_each_missing_value(tmp_path, sentinel):
     [
         ("Int64", [1, 2, None], "int64"),
         ("boolean", [True, False, None], "bool"),
-        ("Float64", [1.5, 2.5, None], "float32"),
+        ("Float64", [1.5, 2.5, None], "float64"),
         ("float32", [0.1, 0.2, 0.3], "float32"),
         ("int8", [1, 2, 3], "int64"),
         ("uint64", [1, 2, 3], "int64"),

@@ -1,0 +1,99 @@
+"""The type in which each step of a fitted model computes, found by watching the steps while the model answers for rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+_METHODS = ("transform", "predict_proba", "decision_function", "score_samples", "predict")
+
+
+class StepTypes:
+    """`of` is "float32" or "float64" by the id() of each step that has answered with numbers.
+
+    A step that answers in float32 computes in float32: scikit-learn's scalers and linear models keep
+    the type of what they were fitted on, and XGBoost knows no other. Every other step computes in float64.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.of: dict[int, str] = {}
+        self._steps = list(_steps_of(model))
+
+    @property
+    def any_float32(self) -> bool:
+        return "float32" in self.of.values() or any(type(step).__module__.startswith("xgboost.") for step in self._steps)
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Notes what the steps answer with inside of the block."""
+        with ExitStack() as stack:
+            for step in self._steps:
+                for method in _METHODS:
+                    if not (method == "predict" and hasattr(step, "classes_")) and _answers(step, method):
+                        stack.enter_context(self._watched(step, method))
+            yield
+
+    @contextmanager
+    def _watched(self, step: Any, method: str) -> Iterator[None]:
+        answer: Callable[..., Any] = getattr(step, method)
+
+        @wraps(answer)  # scikit-learn asks methods for their names
+        def noting(*args: Any, **options: Any) -> Any:
+            result = answer(*args, **options)
+            if dtype := _float_type(result):
+                known = self.of.get(id(step), dtype)
+                self.of[id(step)] = dtype if dtype == known else "float64"
+            return result
+
+        try:
+            vars(step)[method] = noting
+        except TypeError:  # an object without a dictionary of its own cannot be watched
+            yield
+            return
+        try:
+            yield
+        finally:
+            del vars(step)[method]
+
+
+def _answers(step: Any, method: str) -> bool:
+    """Whether the class, not the instance, has the method."""
+    try:
+        return method not in vars(step) and callable(getattr(step, method, None))
+    except Exception:  # a property that fails for this fitted form
+        return False
+
+
+def _steps_of(model: Any) -> Iterator[Any]:
+    """The model and every estimator inside of it, each once."""
+    pending, visited = [model], set()
+    while pending:
+        item = pending.pop()
+        if id(item) in visited:
+            continue
+        visited.add(id(item))
+        if isinstance(item, (list, tuple)):
+            pending.extend(part for part in item if isinstance(part, (list, tuple, dict)) or hasattr(part, "get_params"))
+        elif isinstance(item, dict):
+            pending.extend(part for part in item.values() if isinstance(part, (list, tuple, dict)) or hasattr(part, "get_params"))
+        elif hasattr(item, "get_params") and not isinstance(item, type):
+            yield item
+            pending.extend(vars(item).values())
+
+
+def _float_type(answer: Any) -> str | None:
+    """ "float32" where every number of the answer is one or narrower, "float64" where one is wider; None without such numbers."""
+    if hasattr(answer, "iloc") and hasattr(answer, "dtypes"):
+        kinds = getattr(answer.dtypes, "tolist", lambda: [answer.dtypes])()
+    elif isinstance(answer, list):
+        kinds = [getattr(part, "dtype", None) for part in answer]
+    else:
+        kinds = [getattr(answer, "dtype", None)]
+    floats = [kind for kind in kinds if getattr(kind, "kind", "") == "f"]
+    if not floats:
+        return None
+    return "float32" if all(np.dtype(f"f{kind.itemsize}").itemsize <= 4 for kind in floats) else "float64"
