@@ -86,7 +86,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--no-ranges", action="store_true", help="leave minimum, maximum and categories seen out of the file")
     export.add_argument(
-        "--dtype", metavar="[FEATURE=]TYPE", action="append", default=[], help="float32 or float64, for all or for one feature; repeatable"
+        "--dtype", metavar="[FEATURE=]TYPE", action="append", default=[], help="float32 or float64 instead of the type in the data, for all or for one feature; repeatable"
+    )
+    export.add_argument(
+        "--precision",
+        choices=("original", "float32"),
+        default="original",
+        help="'original': each step computes in the type of the model's own step; 'float32': smaller and quicker, and the report says what it costs",
     )
     export.add_argument("--quiet", action="store_true", help="no report and no progress bar")
     export.set_defaults(run=_export, prog="sidecall export")
@@ -107,6 +113,7 @@ def _export(options: argparse.Namespace, model: Any, data: Any) -> int:
         golden=options.golden,
         ranges=not options.no_ranges,
         dtype=dtype_of(options.dtype),
+        precision=options.precision,
         feature_names=options.feature_names,
         progress=False if options.quiet else None,
     )
