@@ -162,4 +162,5 @@ if mine is None:
     print(json.dumps([child.outcome for child in children]))
 else:
     lingering = Lingering()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
     asyncio.run(end_in_coroutine(mine))
