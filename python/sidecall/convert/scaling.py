@@ -45,7 +45,7 @@ def _row(values: Any) -> np.ndarray:
 @converts("sklearn", "StandardScaler", "transform")
 def standard(g: Conversion, model: Any, x: Frame) -> Tensor:
     # Since scikit-learn 1.8 it rounds its numbers to the type of the rows before it computes.
-    rounds = g.real == "float32" and parse_version(sklearn.__version__) >= parse_version("1.8")
+    rounds = g.steps is not None and g.real == "float32" and parse_version(sklearn.__version__) >= parse_version("1.8")
     mean, scale = (None if row is None or not rounds else np.asarray(row, "float32") for row in (model.mean_, model.scale_))
     operations = [("Sub", model.mean_ if mean is None else mean)] if model.with_mean else []
     return _scaled(g, x, operations + ([("Div", model.scale_ if scale is None else scale)] if model.with_std else []))
