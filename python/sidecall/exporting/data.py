@@ -44,6 +44,13 @@ class Data:
         """Whether the column can hold several kinds of missing value."""
         raise NotImplementedError
 
+    def holds(self, index: int, value: Any) -> bool:
+        """Whether the column's own type has a place for the integer, and int64 too; True for any other value."""
+        return not isinstance(value, int) or (-(2**63) <= value < 2**63 and _holds(self._dtype(index), value))
+
+    def _dtype(self, index: int) -> Any:
+        raise NotImplementedError
+
 
 class ArrayData(Data):
     layout = "array"
@@ -63,7 +70,8 @@ class ArrayData(Data):
         if kind in "fiub":
             missing = any(column.missing.any() for column in columns)
             values = np.column_stack([column.as_float() if missing or kind == "f" else column.values for column in columns])
-            return values.astype(np.float64 if missing and kind != "f" else self.array.dtype)
+            with np.errstate(over="ignore"):  # a probe may try what a narrow type does not hold
+                return values.astype(np.float64 if missing and kind != "f" else self.array.dtype)
         result = np.empty((len(columns[0]), len(columns)), dtype=object)
         for i, column in enumerate(columns):
             result[:, i] = column.as_objects(self.sentinels[i])
@@ -71,6 +79,9 @@ class ArrayData(Data):
 
     def holds_objects(self, index: int) -> bool:
         return self.array.dtype.kind not in "fiub"
+
+    def _dtype(self, index: int) -> Any:
+        return self.array.dtype
 
 
 class TextData(Data):
@@ -93,6 +104,9 @@ class TextData(Data):
 
     def holds_objects(self, index: int) -> bool:
         return True
+
+    def _dtype(self, index: int) -> Any:
+        return self.array.dtype
 
 
 class FrameData(Data):
@@ -118,6 +132,9 @@ class FrameData(Data):
 
     def holds_objects(self, index: int) -> bool:
         return _is_objects(self.frame.dtypes.iloc[index])
+
+    def _dtype(self, index: int) -> Any:
+        return self.frame.dtypes.iloc[index]
 
 
 def read_data(data: Any, model: Any, feature_names: Sequence[str] | None = None) -> Data:
@@ -219,6 +236,15 @@ def _check_names(names: list[str]) -> None:
         seen.add(name)
 
 
+def _holds(dtype: Any, value: int) -> bool:
+    """Of a type of numpy or pandas."""
+    kind = getattr(dtype, "kind", "O")
+    if kind not in "iu":
+        return True
+    limits = np.iinfo(np.dtype(f"{kind}{dtype.itemsize}"))
+    return bool(limits.min <= value <= limits.max)
+
+
 def _is_objects(dtype: Any) -> bool:
     return isinstance(dtype, np.dtype) and dtype.kind == "O"
 
@@ -262,6 +288,7 @@ def _series_of(column: Column, dtype: Any, sentinel: object) -> Any:
     if _is_objects(dtype):
         return pandas.Series(column.as_objects(sentinel), dtype=object)
     if dtype.kind == "f":
-        return pandas.Series(column.as_float().astype(dtype))
+        with np.errstate(over="ignore"):  # a probe may try what a narrow type does not hold
+            return pandas.Series(column.as_float().astype(dtype))
     # A numpy column of integers or booleans becomes float64 as soon as pandas meets a missing value in it.
     return pandas.Series(column.as_float() if column.missing.any() else column.values.astype(dtype))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .codes import accepted_codes
 from .columns import Column, is_missing
 from .data import Data
 from .errors import ModelError
@@ -16,6 +17,7 @@ from .original import Original
 UNKNOWN = "unknown category"
 _BATCH = 256
 _SAMPLE = 24
+_FAR = 2**20  # beyond the codes of most tables
 
 Change = tuple[int, Any]  # a feature and its new value, None for missing
 
@@ -43,14 +45,14 @@ class _Probe:
     def run(self) -> list[Acceptance]:
         everything = range(len(self.data.columns))
         nullable = self._nullable(everything)
-        unknown = {i: _unknown_value(column) for i, column in enumerate(self.data.columns)}
-        tried = [i for i in everything if unknown[i] is not None]
-        accepted = dict(zip(tried, self._accepted([(i, unknown[i]) for i in tried]), strict=True))
+        unknown = {i: self._unknown(i) for i in everything}
+        tried = [(i, value) for i in everything for value in unknown[i]]
+        accepted = dict(zip(tried, self._accepted(tried), strict=True))
         result = []
         for i in everything:
-            closed = i in accepted and not accepted[i] and self._refuses_category(i, unknown[i])
-            allowed = self._allowed(i) if closed else None
-            result.append(Acceptance(nullable[i], allowed, unknown[i] if accepted.get(i) else None))
+            allowed = self._closed_list(i, [value for value in unknown[i] if not accepted[i, value]])
+            nearest = unknown[i][0] if allowed is None and unknown[i] and accepted[i, unknown[i][0]] else None
+            result.append(Acceptance(nullable[i], allowed, nearest))
         return result
 
     def _base_row(self) -> list[Column]:
@@ -106,9 +108,30 @@ class _Probe:
                     self.data.sentinels[i] = kept
         return result
 
-    def _refuses_category(self, i: int, unknown: Any) -> bool:
-        """Text is always a category; a number may be refused for other reasons, such as a range."""
-        return self.data.columns[i].kind == "string" or "categor" in str(self.original.refusal(self._rows([(i, unknown)])))
+    def _unknown(self, i: int) -> list[Any]:
+        """Values outside what was seen that the column's type holds: one beside it, and for numbers one far away."""
+        column = self.data.columns[i]
+        near = _unknown_value(column)
+        values = [] if near is None else [near] if column.kind == "string" else [near, near + _FAR]
+        return [value for value in values if self.data.holds(i, value)]
+
+    def _closed_list(self, i: int, refused: list[Any]) -> list[Any] | None:
+        """The accepted values where the model refuses the others as unknown categories, or fails beyond the end of a table."""
+        column = self.data.columns[i]
+        for value in refused:
+            refusal = self.original.refusal(self._rows([(i, value)]))
+            if column.kind == "int" and isinstance(refusal, IndexError):
+                present = column.present()
+                return accepted_codes(lambda codes: self._accepts_codes(i, codes), int(present.min()), int(present.max()))
+            # Text is always a category; a number may be refused for other reasons, such as a range.
+            if column.kind == "string" or "categor" in str(refusal):
+                return self._allowed(i)
+        return None
+
+    def _accepts_codes(self, i: int, codes: Sequence[int]) -> list[bool]:
+        held = [code for code in codes if self.data.holds(i, code)]
+        accepted = {code for code, good in zip(held, self._accepted([(i, code) for code in held]), strict=True) if good}
+        return [code in accepted for code in codes]
 
     def _allowed(self, i: int) -> list[Any]:
         column = self.data.columns[i]
@@ -131,7 +154,7 @@ def _unknown_value(column: Column) -> Any:
         return None
     largest = present[np.isfinite(present)].max(initial=0)
     if column.kind == "int":
-        return int(largest) + 1 if largest < np.iinfo(np.int64).max else None
+        return int(largest) + 1
     return float(np.floor(largest) + 1.0)
 
 
