@@ -9,6 +9,7 @@ import numpy as np
 
 from .columns import Column, column_of_array, is_missing
 from .errors import DataError
+from .missing import as_fitted, to_pandas
 
 
 class Data:
@@ -142,10 +143,9 @@ def read_data(data: Any, model: Any, feature_names: Sequence[str] | None = None)
     names = None if feature_names is None else [str(name) for name in feature_names]
     if data is None:
         raise DataError("expected data")
-    if hasattr(data, "to_pandas") and not hasattr(data, "iloc"):
-        data = data.to_pandas()
+    data, is_converted = to_pandas(data)
     if hasattr(data, "iloc") and hasattr(data, "columns"):
-        result: Data = _read_frame(data, model, names)
+        result: Data = _read_frame(data, model, names, is_converted)
     elif hasattr(data, "iloc") or _is_flat_text(data):
         result = TextData(data.tolist() if hasattr(data, "iloc") else data, names[0] if names else "text")
     else:
@@ -164,7 +164,7 @@ def fitted_names(model: Any) -> list[str] | None:
     return None if names is None else [str(name) for name in names]
 
 
-def _read_frame(frame: Any, model: Any, names: list[str] | None) -> FrameData:
+def _read_frame(frame: Any, model: Any, names: list[str] | None, is_converted: bool) -> FrameData:
     notes = []
     fitted = fitted_names(model)
     if names is not None:
@@ -187,6 +187,9 @@ def _read_frame(frame: Any, model: Any, names: list[str] | None) -> FrameData:
         names = [f"x{i}" for i in range(len(columns))]
         notes.append("the column names are not text: features are named x0, x1, ...")
     _check_names(names)
+    frame, changed = as_fitted(frame, model, is_converted=is_converted)
+    if changed:
+        notes.append("missing values were given to the model as fit saw them in: " + ", ".join(changed))
     result = FrameData(frame, names)
     result.notes = notes
     return result
@@ -241,7 +244,7 @@ def _holds(dtype: Any, value: int) -> bool:
     kind = getattr(dtype, "kind", "O")
     if kind not in "iu":
         return True
-    limits = np.iinfo(np.dtype(f"{kind}{dtype.itemsize}"))
+    limits = np.iinfo(np.dtype(f"{kind}{getattr(dtype, 'itemsize', 8)}"))
     return bool(limits.min <= value <= limits.max)
 
 
@@ -258,10 +261,10 @@ def _column_of_series(name: str, series: Any) -> Column:
     if isinstance(dtype, np.dtype):
         return column_of_array(name, series.to_numpy())
     kind = getattr(dtype, "kind", "O")
-    word = "datetime" if kind in "Mm" else str(dtype)
-    if kind in "Mmc" or "interval" in word or "period" in word:
-        raise DataError(f"column '{name}': expected numbers, strings or booleans, got {word}", name)
-    if kind == "O" or hasattr(dtype, "categories"):
+    word = str(dtype)
+    if kind not in "OUfiub" or word.startswith(("interval", "period")):
+        raise DataError(f"column '{name}': expected numbers, strings or booleans, got {'datetime' if kind == 'M' else word}", name)
+    if kind in "OU" or hasattr(dtype, "categories"):
         return column_of_array(name, series.astype(object).to_numpy())
     missing = series.isna().to_numpy().astype(bool)
     if kind == "f":

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .codes import accepted_codes
-from .columns import Column, is_missing
+from .columns import Column
 from .data import Data
 from .errors import ModelError
+from .missing import fitted_categories
 from .original import Original
 
 UNKNOWN = "unknown category"
@@ -137,7 +138,7 @@ class _Probe:
         column = self.data.columns[i]
         seen = set(np.unique(column.present()).tolist()) if column.kind != "string" else set(column.present().tolist())
         exact = {"string": str, "int": int, "float": float, "bool": bool}[column.kind]
-        known = {exact(value) for value in _fitted_categories(self.original.model) if _fits(value, column.kind)}
+        known = {exact(value) for group in fitted_categories(self.original.model) for value in group if _fits(value, column.kind)}
         candidates = sorted(seen | known)
         accepted = self._accepted([(i, value) for value in candidates])
         return [value for value, good in zip(candidates, accepted, strict=True) if good]
@@ -161,25 +162,6 @@ def _unknown_value(column: Column) -> Any:
 def _fits(value: Any, kind: str) -> bool:
     if kind == "string":
         return isinstance(value, str)
-    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)):
+    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or value != value:
         return False
     return kind == "float" or float(value).is_integer()
-
-
-def _fitted_categories(model: Any) -> Iterator[Any]:
-    """Every category of every fitted encoder anywhere inside: candidates only, each is tried."""
-    pending, visited = [model], set()
-    while pending:
-        item = pending.pop()
-        if id(item) in visited:
-            continue
-        visited.add(id(item))
-        if isinstance(item, (list, tuple)):
-            pending.extend(part for part in item if isinstance(part, (list, tuple, dict)) or hasattr(part, "get_params"))
-        elif isinstance(item, dict):
-            pending.extend(item.values())
-        elif hasattr(item, "get_params"):
-            pending.extend(vars(item).values())
-            categories = vars(item).get("categories_")
-            for group in categories if isinstance(categories, (list, tuple)) else ():
-                yield from (value for value in np.asarray(group, dtype=object).tolist() if not is_missing(value))
