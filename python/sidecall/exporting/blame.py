@@ -53,7 +53,7 @@ def _differs(steps: list[tuple[str, Any]], data: Data, schema: Schema, batches: 
 
     beginning = Pipeline([(f"step{k}", step) for k, (_, step) in enumerate(steps)])
     try:
-        session = Session(to_graph(beginning, list(schema.inputs), steps=types), type(beginning).__name__)
+        session = Session(to_graph(beginning, list(schema.inputs), steps=types, unused=data.left_out), type(beginning).__name__)
         return any(_batch_differs(beginning, session, data, schema, batch) for batch in batches if len(batch[0]))
     except Exception:
         # Whatever goes wrong here must not hide the refusal that is being explained.

@@ -10,6 +10,7 @@ import numpy as np
 from .columns import Column, column_of_array, is_missing
 from .errors import DataError
 from .missing import as_fitted, to_pandas
+from .unused import readable, with_cure
 
 
 class Data:
@@ -18,10 +19,12 @@ class Data:
     columns: list[Column]
     layout: str  # "array", "frame" or "text"
     notes: list[str]
+    left_out: list[int]  # places, among the columns of the model, of those that it does not use and no feature can hold
 
     def __init__(self, columns: list[Column]) -> None:
         self.columns = columns
         self.notes = []
+        self.left_out = []
         # What stands for a missing value in object columns; a probe may find out that the model wants another one.
         self.sentinels: list[object] = [np.nan] * len(columns)
 
@@ -113,8 +116,8 @@ class TextData(Data):
 class FrameData(Data):
     layout = "frame"
 
-    def __init__(self, frame: Any, names: list[str]) -> None:
-        super().__init__([_column_of_series(name, frame.iloc[:, i]) for i, name in enumerate(names)])
+    def __init__(self, frame: Any, columns: list[Column]) -> None:
+        super().__init__(columns)
         self.frame = frame
         self.sentinels = [_first_missing(frame.iloc[:, i]) if self.holds_objects(i) else np.nan for i in range(frame.shape[1])]
 
@@ -190,8 +193,14 @@ def _read_frame(frame: Any, model: Any, names: list[str] | None, is_converted: b
     frame, changed = as_fitted(frame, model, is_converted=is_converted)
     if changed:
         notes.append("missing values were given to the model as fit saw them in: " + ", ".join(changed))
-    result = FrameData(frame, names)
-    result.notes = notes
+    read, left_out = readable(frame, names, model, column_of_series)
+    if left_out:
+        notes.append(
+            "columns that the model does not use, of types that no feature has, were left out: " + ", ".join(names[i] for i in left_out)
+        )
+        frame = frame.drop(columns=[frame.columns[i] for i in left_out])
+    result = FrameData(frame, read)
+    result.notes, result.left_out = notes, left_out
     return result
 
 
@@ -208,7 +217,10 @@ def _read_array(data: Any, model: Any, names: list[str] | None) -> ArrayData:
     if len(names) != array.shape[1]:
         raise DataError(f"expected {array.shape[1]} feature names, got {len(names)}")
     _check_names(names)
-    return ArrayData(array, names)
+    try:
+        return ArrayData(array, names)
+    except DataError as error:
+        raise with_cure(error) from None
 
 
 def _array_of_rows(data: Any) -> np.ndarray:
@@ -256,7 +268,7 @@ def _first_missing(values: Any) -> object:
     return next((value for value in values if is_missing(value)), np.nan)
 
 
-def _column_of_series(name: str, series: Any) -> Column:
+def column_of_series(name: str, series: Any) -> Column:
     dtype = series.dtype
     if isinstance(dtype, np.dtype):
         return column_of_array(name, series.to_numpy())

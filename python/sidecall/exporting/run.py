@@ -17,7 +17,7 @@ from .columns import Column
 from .data import Data, read_data
 from .decision import find_decision
 from .engine import Session, declare_shapes
-from .errors import DataError, FileError, ParityError, StepError
+from .errors import DataError, FileError, ModelError, ParityError, StepError
 from .invent import invent
 from .original import Original
 from .parity import Measure, Parity
@@ -90,7 +90,8 @@ def export(
 def check(model: Any, data: Any = None, *, feature_names: Sequence[str] | None = None) -> CheckReport:
     """Says which steps of a fitted model convert and which do not, and why; with data also whether the numbers agree.
 
-    Never raises for a model that does not convert: `ok` is False and `str(report)` says why. Writes nothing.
+    Never raises for a model that does not convert, nor for data that no contract describes: `ok` is False and `str(report)` says why.
+    Writes nothing.
     """
     from sidecall.convert import explain
 
@@ -104,7 +105,7 @@ def check(model: Any, data: Any = None, *, feature_names: Sequence[str] | None =
         report.contract["model"] = about(type(model).__name__, "", None) | {"task": job.original.task}
         artifact.seal(graph, report.contract)
         result.report = report
-    except StepError as error:
+    except (StepError, DataError, ModelError) as error:
         result.refusal = str(error)
     return result
 
@@ -191,7 +192,8 @@ class Job:
         rows = "float32" if narrow or self.precision == "original" else "float64"
         try:
             precision = "float32" if self.precision == "float32" else "float64"
-            graph = to_graph(self.model, inputs, precision=precision, rows=rows, steps=self.original.steps.of)
+            steps, unused = self.original.steps.of, self.data.left_out
+            graph = to_graph(self.model, inputs, precision=precision, rows=rows, steps=steps, unused=unused)
         except NotConvertible as error:
             raise StepError(error.step or step, error.reason) from error
         reserved.prepend(graph, values)
