@@ -115,7 +115,8 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
         scores = g.call(model, "decision_function", x)
         inlier = g.where(scores >= 0.0, g.const(np.int64(1)), g.const(np.int64(-1)))
         return [("label", g.flatten(inlier), []), ("scores", scores, [1])]
-    if is_regressor(kind):
+    # A ranker is no regressor to scikit-learn, and answers like one.
+    if is_regressor(kind) or (g.handles(kind, "predict") and not g.handles(kind, "index")):
         y = g.predict(model, x)
         return [("prediction", g.cast(y, g.real), [_width(y)])]
     if hasattr(model, "predict") and (is_clusterer(kind) or not hasattr(model, "transform")):
@@ -199,5 +200,10 @@ def class_labels(g: Conversion, classes: np.ndarray, index: Tensor) -> Tensor:
 def _multioutput(g: Conversion, model: Any, x: Frame, classes: list[Any]) -> list[Output]:
     index = g.call(model, "index", x)
     columns = [class_labels(g, np.asarray(c), g.columns(index, [k])) for k, c in enumerate(classes)]
-    label = g.concat(columns)
-    return [("label", label, [len(classes)])]
+    outputs: list[Output] = [("label", g.concat(columns), [len(classes)])]
+    # Of each label the probability that it is set; others give an array for each label, which no contract holds.
+    if type(final_step(model)).__name__ == "ClassifierChain":
+        for method, name in (("predict_proba", "probabilities"), ("decision_function", "scores")):
+            if hasattr(model, method):
+                return [*outputs, (name, g.cast(g.call(model, method, x), g.real), [len(classes)])]
+    return outputs

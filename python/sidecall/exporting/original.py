@@ -13,7 +13,10 @@ import numpy as np
 from .errors import ModelError
 from .steps import StepTypes
 
-SERVED_TYPES = ("float32", "float64", "int64", "bool", "string")
+# Models whose methods take no rows, and what to do.
+_NO_ROWS = {
+    ("xgboost", "Booster"): "a Booster takes a DMatrix and no rows; load it into XGBClassifier, XGBRegressor or XGBRanker with load_model",
+}
 
 
 @dataclass
@@ -79,7 +82,9 @@ class Original:
             with quiet():
                 return _as_array(getattr(self.model, output.method)(rows))
         except Exception as error:
-            raise ModelError(f"the model does not answer for the data: {type(error).__name__} in {output.method}") from error
+            kind = type(self.model).__module__.partition(".")[0], type(self.model).__name__
+            reason = _NO_ROWS.get(kind, f"{type(error).__name__} in {output.method}")
+            raise ModelError(f"the model does not answer for the data: {reason}") from error
 
     def describe(self, rows: Any) -> None:
         """Completes the outputs' classes and widths, and the steps' types, from answers for `rows`; drops outputs that no contract can hold."""
