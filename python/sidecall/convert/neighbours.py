@@ -201,8 +201,3 @@ def isomap(g: Conversion, model: Any, x: Frame) -> Any:
     shortest = g.min(paths + g.op("Unsqueeze", near, g.const([2])), axis=1, keep=False)
     shortest.width = len(model.dist_matrix_)
     return g.call(model.kernel_pca_, "transform", shortest * shortest * -0.5, "kernel_pca_")
-
-
-@converts("sklearn", "KernelDensity", "score_samples")
-def density(g: Conversion, model: Any, x: Frame) -> Tensor:
-    raise g.refuse("its trees approximate the sum within a tolerance; it has neither predict nor transform")

@@ -15,7 +15,7 @@ from .frame import LEFT_OUT, Frame
 from .graph import Tensor
 from .registry import Conversion
 
-OUTPUTS = ("label", "probabilities", "prediction", "scores", "transformed")
+OUTPUTS = ("label", "probabilities", "prediction", "scores", "transformed", "distances", "indices")
 
 Output = tuple[str, Tensor, list[int]]
 
@@ -123,6 +123,11 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
         return _clusterer(g, model, x)
     if hasattr(model, "predict") and g.handles(kind, "index"):
         return _clusterer(g, model, x)
+    if hasattr(model, "score_samples") and g.handles(kind, "score_samples"):
+        return [("scores", g.call(model, "score_samples", x), [1])]
+    if hasattr(model, "kneighbors") and g.handles(kind, "kneighbors"):
+        near, place = g.call(model, "kneighbors", x)
+        return [("distances", near, [_width(near)]), ("indices", place, [_width(place)])]
     if not hasattr(model, "transform"):
         raise NotConvertible(type(kind).__name__, "it has neither predict nor transform: it cannot answer for new rows")
     answer = g.transform(model, x)

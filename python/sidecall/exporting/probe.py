@@ -66,7 +66,9 @@ class _Probe:
             if refusal is None:
                 return base
         name = type(refusal).__name__
-        raise ModelError(f"the model does not answer for single rows of the data: {name} in {self.original.outputs[0].method}") from refusal
+        raise ModelError(
+            f"the model does not answer for single rows of the data: {name} in {self.original.outputs[0].method.partition('.')[0]}"
+        ) from refusal
 
     def _rows(self, changes: Sequence[Change]) -> Any:
         """One row per change: the base with one value replaced."""

@@ -14,7 +14,7 @@ from .errors import DataError
 from .probe import Acceptance
 
 _EXACT_FLOAT64 = 2**53
-_OUTPUT_NAMES = frozenset({"label", "probabilities", "prediction", "scores", "transformed"})
+_OUTPUT_NAMES = frozenset({"label", "probabilities", "prediction", "scores", "transformed", "distances", "indices"})
 _MAX_SEEN_CATEGORIES = 100
 
 
