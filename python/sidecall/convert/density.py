@@ -1,4 +1,4 @@
-"""Converters of what answers about fitted rows and has no target: kernel densities, nearest neighbours."""
+"""Converters of models without a target: kernel densities, nearest neighbours."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from .registry import Conversion, converts
 def density(g: Conversion, model: Any, x: Frame) -> Tensor:
     """The logarithm of the mean of the kernels around the fitted rows, by their weights.
 
-    More than about six bandwidths away from all of them scikit-learn's tree loses the sum in the rounding of its bounds, and
-    its answers end near -36; the graph gives the sum.
+    More than about six bandwidths away from all of them scikit-learn's tree loses the sum in the
+    rounding of its bounds, and its answers end near -36; the graph gives the sum.
     """
     if model.kernel not in ("gaussian", "exponential"):
         raise g.refuse("beyond the bandwidth its answers are what rounding leaves of a sum; 'gaussian' and 'exponential' kernels convert")
@@ -35,7 +35,7 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _log_norm(model: Any) -> float:
-    """That of the kernel in as many dimensions: the answer of a single fitted row at its own place, where the kernel is 1."""
+    """Of the kernel's norm: what one fitted row answers at its own place, where the kernel is 1."""
     from sklearn.neighbors import KDTree
 
     origin = np.zeros((1, int(model.n_features_in_)))

@@ -35,9 +35,10 @@ class Leaf(NamedTuple):
 def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str]) -> tuple[str, str]:
     """The path of the step with its class, and what is known of such steps or "".
 
-    Beginnings of the model, and single branches of a ColumnTransformer or FeatureUnion, are converted by themselves and asked
-    with what the inputs hold. Where all before the last step agree, and that one agrees when it is given the original's own
-    numbers, the step is at fault whose numbers are off in their last digits.
+    Beginnings of the model, and single branches of a ColumnTransformer or FeatureUnion, are
+    converted by themselves and asked with what the inputs hold. Where all before the last step
+    agree, and that one agrees when it is given the original's own numbers, the step is at fault
+    whose numbers are off in their last digits.
     """
     asked = _Asked(data, schema, [batch for batch in batches if len(batch[0])], types)
     leaves = list(_leaves(model, "", []))
@@ -54,7 +55,7 @@ def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], t
 
 
 def flat_steps(model: Any, path: str = "") -> list[tuple[str, Any]]:
-    """The steps of a pipeline, of the pipelines that are steps of it, and of the one that a search found best."""
+    """The steps of a pipeline, of pipelines inside it, and of the one that a search found best."""
     if type(model).__name__.endswith("SearchCV") and hasattr(model, "best_estimator_"):
         return flat_steps(model.best_estimator_, f"{path} > best_estimator_" if path else "best_estimator_")
     if type(model).__name__ != "Pipeline":
@@ -102,14 +103,18 @@ def _pipeline(steps: list[Any]) -> Any:
 
 
 class _Asked:
-    """Whatever goes wrong here must not hide the refusal that is being explained: what cannot be compared counts as alike."""
+    """Converts parts of the model and compares their answers with the original's.
+
+    What cannot be compared counts as alike: no error here may hide the refusal that is explained.
+    """
 
     def __init__(self, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str]) -> None:
         self.data, self.schema, self.types = data, schema, types
         self.batches = [schema.rounds(batch) for batch in batches]
 
     def differs(self, steps: list[Any], *, exactly: bool = False) -> bool:
-        """Whether the steps, converted, give other numbers: by more than parity tolerates, or `exactly` by any bit."""
+        """Whether the steps, converted, give other numbers: by more than parity tolerates, or
+        `exactly` by any bit."""
         try:
             model = _pipeline(steps)
             session = self._session(model, list(self.schema.inputs), self.data.left_out)
@@ -118,7 +123,7 @@ class _Asked:
             return False
 
     def agrees_alone(self, steps: list[Any]) -> bool:
-        """Whether the last step, converted, gives the original's answers for the numbers that the original gave it."""
+        """Whether the last step, converted, answers alike for the original's own numbers."""
         try:
             *before, last = steps
             batches = [np.asarray(_pipeline(before).transform(self.data.build(batch)), dtype=np.float64) for batch in self.batches]

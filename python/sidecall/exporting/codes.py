@@ -1,4 +1,4 @@
-"""Integers that are positions in a table of the model, such as the categories of CategoricalNB: which of them the model has."""
+"""Integers with which a model looks up a table, as CategoricalNB does: which of them it has."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ Accepts = Callable[[Sequence[int]], list[bool]]
 
 
 def accepted_codes(accepts: Accepts, smallest: int, largest: int) -> list[int] | None:
-    """The accepted integers around `smallest` and `largest`, which are accepted; None where they do not end within the limit."""
+    """The accepted integers around `smallest` and `largest`, which are accepted; None where they
+    do not end within the limit."""
     low, high = _last(accepts, smallest, -1), _last(accepts, largest, 1)
     if low is None or high is None or high - low >= _MOST:
         return None
@@ -19,7 +20,7 @@ def accepted_codes(accepts: Accepts, smallest: int, largest: int) -> list[int] |
 
 
 def _last(accepts: Accepts, start: int, step: int) -> int | None:
-    """The last accepted integer from `start` on in one direction: strides that double, then halving."""
+    """The last accepted integer from `start` on in one direction, by strides that double."""
     good, stride = 0, 1
     while accepts([start + step * (good + stride)])[0]:
         good, stride = good + stride, 2 * stride

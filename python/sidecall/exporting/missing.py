@@ -1,4 +1,4 @@
-"""The kind of missing value that fit saw: NaN, None and pd.NA are different values for encoders, and one thing for callers."""
+"""NaN, None and pd.NA are one thing for callers and three for encoders: which one fit saw."""
 
 from __future__ import annotations
 
@@ -14,18 +14,20 @@ _SAMPLE = 100
 
 
 def to_pandas(data: Any) -> tuple[Any, bool]:
-    """A frame or series of another library as one of pandas, anything else as it is; and whether it is another's."""
+    """A frame or series of another library as one of pandas, and True; anything else and False."""
     if hasattr(data, "to_pandas") and not hasattr(data, "iloc"):
         return data.to_pandas(), True
     return data, False
 
 
 def as_fitted(frame: Any, model: Any, *, is_converted: bool = False) -> tuple[Any, list[str]]:
-    """The frame with the missing values of text and booleans as fit saw them, and the names of the columns that were changed.
+    """The frame with the missing values of text and booleans as fit saw them, and the names of
+    the columns that were changed.
 
-    The nullable types of pandas, and the conversion of another library's frame (`is_converted`), dictate how a missing value
-    is written, which then says nothing of the model's training. Where the categories of its encoders hold one kind of missing
-    value, it is that one; otherwise the first kind that the model accepts. Python objects of a pandas frame stay as they are.
+    The nullable types of pandas, and the conversion of another library's frame (`is_converted`),
+    dictate how a missing value is written, which then says nothing of the model's training. Where
+    the categories of its encoders hold one kind of missing value, it is that one; otherwise the
+    first kind that the model accepts. Python objects of a pandas frame stay as they are.
     """
     places = [i for i, dtype in enumerate(frame.dtypes) if _is_dictated(dtype, is_converted)]
     known = {type(value): value for value in missing_categories(model)}

@@ -112,14 +112,15 @@ class _Probe:
         return result
 
     def _unknown(self, i: int) -> list[Any]:
-        """Values outside what was seen that the column's type holds: one beside it, and for numbers one far away."""
+        """Values outside what was seen that the column's type holds: one near, of numbers one far."""
         column = self.data.columns[i]
         near = _unknown_value(column)
         values = [] if near is None else [near] if column.kind == "string" else [near, near + _FAR]
         return [value for value in values if self.data.holds(i, value)]
 
     def _closed_list(self, i: int, refused: list[Any]) -> list[Any] | None:
-        """The accepted values where the model refuses the others as unknown categories, or fails beyond the end of a table."""
+        """The accepted values where the model refuses the others as unknown categories, or fails
+        beyond the end of a table; else None."""
         column = self.data.columns[i]
         for value in refused:
             refusal = self.original.refusal(self._rows([(i, value)]))

@@ -1,4 +1,4 @@
-"""Columns that no feature can hold, such as dates: left out where the model does not use them, else refused with what to do."""
+"""Columns that no feature can hold, such as dates: left out where the model does not use them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ _ROWS = 10_000  # that are asked with the column and without it
 
 
 def readable(frame: Any, names: list[str], model: Any, read: Callable[[str, Any], Column]) -> tuple[list[Column], list[int]]:
-    """The columns that features can hold, and the places of the others, which the model does not use. Raises DataError where it does."""
+    """The columns that features can hold, and the places of the others, which are left out.
+
+    Raises DataError for a column that the model uses.
+    """
     columns, left_out = [], []
     for place, name in enumerate(names):
         try:
