@@ -32,7 +32,7 @@ class Leaf(NamedTuple):
         return f"{self.path} ({kind})" if self.path else kind
 
 
-def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str]) -> tuple[str, str]:
+def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str], precision: str) -> tuple[str, str]:
     """The path of the step with its class, and what is known of such steps or "".
 
     Beginnings of the model, and single branches of a ColumnTransformer or FeatureUnion, are
@@ -40,11 +40,11 @@ def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], t
     agree, and that one agrees when it is given the original's own numbers, the step is at fault
     whose numbers are off in their last digits.
     """
-    asked = _Asked(data, schema, [batch for batch in batches if len(batch[0])], types)
+    asked = _Asked(data, schema, [batch for batch in batches if len(batch[0])], types, precision)
     leaves = list(_leaves(model, "", []))
     found = next((leaf for leaf in leaves[:-1] if asked.differs(leaf.steps)), leaves[-1])
     kind = type(found.step).__name__
-    if found is leaves[-1] and len(leaves) > 1 and asked.agrees_alone(found.steps):
+    if precision == "float64" and found is leaves[-1] and len(leaves) > 1 and asked.agrees_alone(found.steps):
         inexact = next((leaf for leaf in leaves[:-1] if asked.differs(leaf.steps, exactly=True)), None)
         if inexact is not None:
             return inexact.label, (
@@ -108,8 +108,8 @@ class _Asked:
     What cannot be compared counts as alike: no error here may hide the refusal that is explained.
     """
 
-    def __init__(self, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str]) -> None:
-        self.data, self.schema, self.types = data, schema, types
+    def __init__(self, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str], precision: str) -> None:
+        self.data, self.schema, self.types, self.precision = data, schema, types, precision
         self.batches = [schema.rounds(batch) for batch in batches]
 
     def differs(self, steps: list[Any], *, exactly: bool = False) -> bool:
@@ -135,7 +135,7 @@ class _Asked:
     def _session(self, model: Any, inputs: list[tuple[str, str, int]], unused: list[int]) -> Session:
         from sidecall.convert import to_graph
 
-        return Session(to_graph(model, inputs, steps=self.types, unused=unused), type(model).__name__)
+        return Session(to_graph(model, inputs, precision=self.precision, steps=self.types, unused=unused), type(model).__name__)
 
 
 def _differ(model: Any, session: Session, rows: Any, tensors: dict[str, np.ndarray], exactly: bool) -> bool:

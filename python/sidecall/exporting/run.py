@@ -178,7 +178,8 @@ class Job:
         """The same refusal, of the step that it comes from."""
         near = np.arange(error.row, min(error.row + _SAMPLE_ROWS, self.data.rows))
         batches = [self.few, many, [column.take(near) for column in self.data.columns]]
-        step, hint = blame(self.model, self.data, self.schema, batches, self.original.steps.of)
+        precision = "float32" if self.precision == "float32" else "float64"
+        step, hint = blame(self.model, self.data, self.schema, batches, self.original.steps.of, precision)
         return ParityError(step, error.reason + hint, output=error.output, row=error.row, largest=error.largest)
 
     def _graph(self) -> tuple[Any, Measure]:

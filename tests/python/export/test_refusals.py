@@ -46,8 +46,8 @@ def test_rankers_answer_scores_as_a_prediction(tmp_path, ranker, in_pipeline):
     assert outputs_of(tmp_path / "m.onnx", model) == ["prediction"]
     assert sidecall.check(model, X).ok
     with sidecall.open(tmp_path / "m.onnx") as opened:
-        answers = opened.run({"X": X.astype(np.float32)})["prediction"].ravel()
-    np.testing.assert_allclose(answers, model.predict(X), rtol=1e-5, atol=1e-5)
+        answers = opened.predict(pd.DataFrame(X, columns=["x0", "x1", "x2", "x3"]))["prediction"]
+    np.testing.assert_allclose(answers, model.predict(X), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("member", "second"), [(LogisticRegression(), "probabilities"), (LinearSVC(), "scores")])
@@ -61,7 +61,7 @@ def test_a_chain_of_classifiers_answers_for_each_label(tmp_path, member, second,
     for answer, labels, numbers in zip(answers, model.predict(X[:20]), expected, strict=True):
         assert answer["label"] == labels.tolist()
         got = list(answer[second].values()) if second == "probabilities" else answer[second]
-        np.testing.assert_allclose(got, numbers, rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(got, numbers, rtol=1e-6)
 
 
 class CatBoostRegressor(RegressorMixin, BaseEstimator):
