@@ -52,8 +52,8 @@ def export(
 
     model          a fitted scikit-learn estimator or pipeline, xgboost or lightgbm model
     path           where the file goes; written whole or not at all
-    data           representative rows in the types that the model was trained on (DataFrame, array, list of text): the more the better.
-                   They decide the types of the features, and parity is measured on them. Without them synthetic numbers are tried,
+    data           representative rows in the types that the model was trained on: a DataFrame (of pandas, polars or pyarrow), an array or a
+                   list of text; the more the better. They decide the types of the features, and parity is measured on them. Without them synthetic numbers are tried,
                    which only a model of plain numbers allows.
     name, version  for people and logs; the name is the file's stem unless given
     metadata       a JSON object of your own

@@ -40,7 +40,7 @@ def numbers(columns=("amount", "count")):
 
 
 def weekday(frame):
-    return frame[["amount"]].assign(day=frame["when"].dt.dayofweek)
+    return frame[["amount"]].assign(day=frame["when"].dt.day_of_week)
 
 
 def chosen(frame):
