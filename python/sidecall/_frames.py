@@ -48,7 +48,8 @@ def column_of(name: str, series: pd.Series[Any]) -> FrameColumn:
         mask = series.isna().to_numpy(dtype=np.bool_)
         if kind == "u":
             return name, series.to_numpy(dtype=object), mask, None
-        return name, series.to_numpy(dtype=_PLAIN[kind], na_value=0), np.ascontiguousarray(mask), None
+        nothing = False if kind == "b" else 0  # pyarrow takes no other type
+        return name, series.to_numpy(dtype=_PLAIN[kind], na_value=nothing), np.ascontiguousarray(mask), None
     if kind in "mMc":
         return name, None, None, str(dtype)
     return name, np.ascontiguousarray(series.to_numpy(dtype=object)), None, None

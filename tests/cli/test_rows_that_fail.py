@@ -10,6 +10,11 @@ import models
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from sidecall import export, serve
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.naive_bayes import CategoricalNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 
 @pytest.fixture(params=["kernel", "shape"])
@@ -91,3 +96,48 @@ def test_a_function_that_raises(sidecall, tmp_path):
         finally:
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=30)
+
+
+class Fussy(BaseEstimator, RegressorMixin):
+    """Raises for a whole batch as soon as one of its rows is not to its liking, as steps of a pipeline do."""
+
+    def fit(self, rows, target):
+        self.n_features_in_ = 1
+        return self
+
+    def predict(self, rows):
+        if (np.asarray(rows) > 50).any():
+            raise ValueError("larger than 50")
+        return np.asarray(rows)[:, 0] * 10.0
+
+
+@pytest.mark.parametrize("batch", [1, 2, 512])
+def test_a_served_pipeline_that_raises(sidecall, tmp_path, batch):
+    rows = np.arange(40.0).reshape(-1, 1)
+    model = make_pipeline(FunctionTransformer(), Fussy()).fit(rows, rows[:, 0])
+    at = f"shm:{tmp_path}/fussy.sock"
+    lines = "".join(f'{{"x0": {x}}}\n' for x in (1, 2, 99, 3, 77, 4))
+    with serve(model, at, data=rows, block=False, log=None):
+        done = sidecall("predict", at, "--on-error=null", f"--batch={batch}", stdin=lines)
+        assert [json.loads(line) for line in done.lines()] == [{"prediction": x} for x in (10, 20)] + [
+            None,
+            {"prediction": 30},
+            None,
+            {"prediction": 40},
+        ]
+        assert (done.code, done.err.count("ValueError: larger than 50")) == (4, 2)
+        done = sidecall("predict", at, "--on-error=skip", "--from=csv", f"--batch={batch}", stdin="x0\n1\n99\n2\n")
+        assert (done.code, done.lines()) == (4, ["prediction", "10", "20"])
+        done = sidecall("predict", at, f"--batch={batch}", stdin=lines)
+        assert (done.code, len(done.lines())) == (4, 2), "by default the first one ends the run"
+
+
+@pytest.mark.parametrize(("kind", "code"), [(int, 2), (float, 4)], ids=["a list of codes", "any float"])
+def test_codes_out_of_range_in_process(sidecall, tmp_path, kind, code):
+    data = np.random.default_rng(0).integers(0, 4, size=(200, 2)).astype(kind)
+    export(CategoricalNB().fit(data, data[:, 0] > 1), tmp_path / "nb.onnx", data)
+    done = sidecall(
+        "predict", tmp_path / "nb.onnx", "--on-error=null", "--only=label", stdin='{"x0":1,"x1":2}\n{"x0":7777,"x1":2}\n{"x0":3,"x1":2}\n'
+    )
+    assert (done.code, done.lines()) == (code, ['{"label":false}', "null", '{"label":true}'])
+    assert "7777" not in done.err and done.err.startswith("<stdin>:2:")

@@ -183,6 +183,7 @@ class _Follower:
         names = None if hasattr(rows.original, "columns") else [feature.name for feature in self.schema.features]
         source = rows.frame if names is None else rows.original
         data: Data = read_data(source, original.model, names)
+        self.left_out = data.left_out
         order = {name: k for k, name in enumerate(data.names)}
         columns = [data.columns[order[feature.name]] for feature in self.schema.features]
         self.inputs = self.schema.tensors([_as_kind(c, f.kind) for c, f in zip(columns, self.schema.features, strict=True)])
@@ -229,7 +230,8 @@ class _Follower:
 
         try:
             precision = "float32" if self.precision == "float32" else "float64"
-            graph = to_graph(model, list(self.schema.inputs), precision=precision, rows=stands_for, steps=self.original.steps.of)
+            steps, unused = self.original.steps.of, self.left_out
+            graph = to_graph(model, list(self.schema.inputs), precision=precision, rows=stands_for, steps=steps, unused=unused)
             return Session(graph, type(model).__name__).run(self.inputs)
         except Exception:
             # A step that does not convert by itself is a step that cannot be compared, and the report says so.

@@ -11,6 +11,7 @@ import pandas as pd
 
 from sidecall.exporting.data import fitted_names
 from sidecall.exporting.errors import DataError
+from sidecall.exporting.missing import as_fitted, to_pandas
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Shaper:
     """Turns frames, arrays and lists of text into Rows. `notes` says what was left out or taken as it is."""
 
     def __init__(self, model: Any, features: list[str], dtypes: str | Mapping[str, str] | None) -> None:
+        self.model = model
         self.features = features
         self.fitted = fitted_names(model)
         self.is_text = self.fitted is None and len(features) == 1 and hasattr(model, "fit") and not hasattr(model, "n_features_in_")
@@ -59,16 +61,15 @@ class Shaper:
 
     def slices(self, piece: Any, size: int) -> Iterator[Rows]:
         """`piece` in parts of at most `size` rows. Raises DataError for a container or columns that the model was not trained on."""
-        if hasattr(piece, "to_pandas") and not hasattr(piece, "iloc"):
-            piece = piece.to_pandas()
+        piece, is_converted = to_pandas(piece)
         total = piece.shape[0] if hasattr(piece, "shape") else len(piece)
         for start in range(0, total, size):
             part = piece.iloc[start : start + size] if hasattr(piece, "iloc") else piece[start : start + size]
-            yield self._rows(part)
+            yield self._rows(part, is_converted)
 
-    def _rows(self, part: Any) -> Rows:
+    def _rows(self, part: Any, is_converted: bool) -> Rows:
         if hasattr(part, "iloc") and hasattr(part, "columns"):
-            return self._of_frame(part)
+            return self._of_frame(part, is_converted)
         if isinstance(part, list) and isinstance(part[0], dict):
             raise DataError("expected a DataFrame, an array or a list of text, got a list of dict")
         is_flat = isinstance(part, list) and not hasattr(part[0], "__len__")
@@ -76,7 +77,7 @@ class Shaper:
             return self._of_text(list(part))
         return self._of_array(part)
 
-    def _of_frame(self, frame: pd.DataFrame) -> Rows:
+    def _of_frame(self, frame: pd.DataFrame, is_converted: bool) -> Rows:
         if not frame.columns.is_unique:
             raise DataError("expected each column once, got one twice")
         if set(self.features) <= set(frame.columns):
@@ -93,6 +94,9 @@ class Shaper:
             raise DataError(f"expected the columns that the model was trained on, got none named {absent}")
         if self.is_text:
             return Rows(chosen.iloc[:, 0].tolist(), named)
+        chosen, changed = as_fitted(chosen, self.model, is_converted=is_converted)
+        if changed:
+            self.notes["the original got missing values as fit saw them in: " + ", ".join(changed)] = None
         if isinstance(self.dtypes, str):
             numbers = [name for name in chosen.columns if chosen[name].dtype.kind in "fiu"]
             chosen = chosen.astype(dict.fromkeys(numbers, self.dtypes))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sidecall import errors
+from sidecall._methods import method_of
 from sidecall.exporting.errors import ModelError
 from sidecall.exporting.original import Original, quiet
 
@@ -133,7 +134,7 @@ class OriginalSide:
         for output in self.outputs:
             try:
                 with quiet():
-                    answer = getattr(self.model, output.method)(rows.original)
+                    answer = method_of(self.model, output.method)(rows.original)
             except MemoryError:
                 raise
             except Exception as error:

@@ -9,6 +9,7 @@ from . import (  # noqa: F401
     committee,
     compose,
     decomposition,
+    density,
     encoders,
     functions,
     impute,

@@ -19,8 +19,15 @@ from .trees import compared, rounded_float32
 LIGHTGBM = "LGBMClassifier LGBMRegressor LGBMRanker"
 XGBOOST = "XGBClassifier XGBRegressor XGBRFClassifier XGBRFRegressor XGBRanker"
 
-refuses("lightgbm", "Booster", "wrap it in LGBMClassifier or LGBMRegressor: a bare Booster does not know its classes")
-refuses("xgboost", "Booster", "wrap it in XGBClassifier or XGBRegressor: a bare Booster does not know its classes")
+refuses("lightgbm", "Booster", "a bare Booster does not know its classes; train LGBMClassifier, LGBMRegressor or LGBMRanker")
+refuses(
+    "xgboost", "Booster", "a bare Booster does not know its classes; load it into XGBClassifier, XGBRegressor or XGBRanker with load_model"
+)
+refuses(
+    "catboost",
+    "CatBoost CatBoostClassifier CatBoostRegressor CatBoostRanker",
+    "CatBoost has no converter; LightGBM, XGBoost and scikit-learn's boosting convert",
+)
 
 
 # LightGBM.

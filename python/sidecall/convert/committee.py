@@ -342,3 +342,8 @@ def classifier_chain(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "ClassifierChain", "predict_proba")
 def chain_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     return _unordered(g, model, [g.columns(g.call(m, "predict_proba", f, s), [1]) for m, f, s in _chain(g, model, x)])
+
+
+@converts("sklearn", "ClassifierChain", "decision_function")
+def chain_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
+    return _unordered(g, model, [g.call(m, "decision_function", f, s) for m, f, s in _chain(g, model, x)])

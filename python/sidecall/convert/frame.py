@@ -10,6 +10,8 @@ from .graph import Graph, Tensor
 
 # How a missing value stands in a string tensor (docs/contract.md): a non-character of Unicode.
 MISSING = "\ufdd0"
+# The type of a column that the model does not use, which has no input.
+LEFT_OUT = "left out"
 
 
 class Frame:
@@ -50,6 +52,8 @@ class Frame:
     def matrix(self, dtype: str | None = None) -> Tensor:
         """All columns as one [N, width], by default in the type in which the graph computes."""
         dtype = dtype or self.graph.real
+        if LEFT_OUT in self.dtypes:
+            raise TypeError("a column that was left out reaches this step")
         if dtype != "string" and "string" in self.dtypes:
             raise TypeError("a column of strings reaches a step that computes with numbers")
         parts = []

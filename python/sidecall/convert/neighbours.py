@@ -62,7 +62,7 @@ def _targets(model: Any) -> np.ndarray:
 @converts("sklearn", "KNeighborsClassifier", "predict_proba")
 def neighbours_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     if isinstance(model.classes_, list):
-        raise g.refuse("several outputs are not supported")
+        raise g.refuse("several outputs are not supported; MultiOutputClassifier around it converts")
     near, place = _nearest(g, model, x)
     weights = _weights(g, model, near)
     labels = g.gather(g.const(np.asarray(model._y).astype("int64")), place)
@@ -120,7 +120,7 @@ def radius_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "RadiusNeighborsClassifier", "predict_proba")
 def radius_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     if isinstance(model.classes_, list):
-        raise g.refuse("several outputs are not supported")
+        raise g.refuse("several outputs are not supported; MultiOutputClassifier around it converts")
     if model.outlier_label_ is None:
         raise g.refuse("without an outlier_label it fails for rows that have no neighbour, which a graph cannot")
     classes = len(model.classes_)
@@ -201,8 +201,3 @@ def isomap(g: Conversion, model: Any, x: Frame) -> Any:
     shortest = g.min(paths + g.op("Unsqueeze", near, g.const([2])), axis=1, keep=False)
     shortest.width = len(model.dist_matrix_)
     return g.call(model.kernel_pca_, "transform", shortest * shortest * -0.5, "kernel_pca_")
-
-
-@converts("sklearn", "KernelDensity", "score_samples")
-def density(g: Conversion, model: Any, x: Frame) -> Tensor:
-    raise g.refuse("its trees approximate the sum within a tolerance; it has neither predict nor transform")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,11 @@ from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_re
 from sklearn.exceptions import NotFittedError
 
 from .errors import NotConvertible
-from .frame import Frame
+from .frame import LEFT_OUT, Frame
 from .graph import Tensor
 from .registry import Conversion
 
-OUTPUTS = ("label", "probabilities", "prediction", "scores", "transformed")
+OUTPUTS = ("label", "probabilities", "prediction", "scores", "transformed", "distances", "indices")
 
 Output = tuple[str, Tensor, list[int]]
 
@@ -27,6 +27,7 @@ def to_graph(
     precision: str = "float64",
     rows: str = "float32",
     steps: Mapping[int, str] | None = None,
+    unused: Sequence[int] = (),
 ) -> onnx.ModelProto:
     """The ONNX graph of a fitted model.
 
@@ -37,6 +38,7 @@ def to_graph(
     rows       what a float32 of an input stands for. "float32": itself, the graph answers like the model for the float32
                row. "float64": the rounding of a float64 row, the graph answers like the model for that one where
                thresholds, bin edges or categories are as near.
+    unused     the places, among the columns that the model was trained on, of those that it does not use: they have no input.
 
     Raises NotConvertible with the step and the reason.
     """
@@ -47,12 +49,18 @@ def to_graph(
     names = [name for name, _, _ in inputs]
     if clash := set(names) & set(OUTPUTS):
         raise NotConvertible("", f"the input '{min(clash)}' has the name of an output")
-    graph, both = _convert(model, inputs, precision, rows, steps, new_trees=False)
-    return _convert(model, inputs, precision, rows, steps, new_trees=True)[0] if both else graph
+    graph, both = _convert(model, inputs, precision, rows, steps, unused, new_trees=False)
+    return _convert(model, inputs, precision, rows, steps, unused, new_trees=True)[0] if both else graph
 
 
 def _convert(
-    model: Any, inputs: list[tuple[str, str, int]], precision: str, rows: str, steps: Mapping[int, str] | None, new_trees: bool
+    model: Any,
+    inputs: list[tuple[str, str, int]],
+    precision: str,
+    rows: str,
+    steps: Mapping[int, str] | None,
+    unused: Sequence[int],
+    new_trees: bool,
 ) -> tuple[onnx.ModelProto, bool]:
     """The graph, and whether it has the tree operators of two versions of ai.onnx.ml, which no graph may have."""
     names = [name for name, _, _ in inputs]
@@ -61,8 +69,11 @@ def _convert(
     tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
     for tensor in tensors:
         tensor.single = tensor.dtype == "float32"
+    columns = _ordered(model, tensors)
+    for place in sorted(unused):
+        columns.insert(place, Tensor(g, "", LEFT_OUT, 1))
     with g.computing_as(model):
-        outputs = build(g, model, Frame(g, _ordered(model, tensors)))
+        outputs = build(g, model, Frame(g, columns))
     graph = g.finish(type(model).__name__, [(t, t.width or 1) for t in tensors], outputs)
     operators = {node.op_type for node in graph.graph.node}
     return graph, "TreeEnsemble" in operators and not operators.isdisjoint({"TreeEnsembleRegressor", "TreeEnsembleClassifier"})
@@ -89,7 +100,7 @@ def _ordered(model: Any, tensors: list[Tensor]) -> list[Tensor]:
     by_name = {t.name: t for t in tensors}
     if len(tensors) > 1 and expected and set(expected) <= set(by_name):
         return [by_name[name] for name in expected]
-    return tensors
+    return list(tensors)
 
 
 def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
@@ -104,13 +115,19 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
         scores = g.call(model, "decision_function", x)
         inlier = g.where(scores >= 0.0, g.const(np.int64(1)), g.const(np.int64(-1)))
         return [("label", g.flatten(inlier), []), ("scores", scores, [1])]
-    if is_regressor(kind):
+    # A ranker is no regressor to scikit-learn, and answers like one.
+    if is_regressor(kind) or (g.handles(kind, "predict") and not g.handles(kind, "index")):
         y = g.predict(model, x)
         return [("prediction", g.cast(y, g.real), [_width(y)])]
     if hasattr(model, "predict") and (is_clusterer(kind) or not hasattr(model, "transform")):
         return _clusterer(g, model, x)
     if hasattr(model, "predict") and g.handles(kind, "index"):
         return _clusterer(g, model, x)
+    if hasattr(model, "score_samples") and g.handles(kind, "score_samples"):
+        return [("scores", g.call(model, "score_samples", x), [1])]
+    if hasattr(model, "kneighbors") and g.handles(kind, "kneighbors"):
+        near, place = g.call(model, "kneighbors", x)
+        return [("distances", near, [_width(near)]), ("indices", place, [_width(place)])]
     if not hasattr(model, "transform"):
         raise NotConvertible(type(kind).__name__, "it has neither predict nor transform: it cannot answer for new rows")
     answer = g.transform(model, x)
@@ -188,5 +205,10 @@ def class_labels(g: Conversion, classes: np.ndarray, index: Tensor) -> Tensor:
 def _multioutput(g: Conversion, model: Any, x: Frame, classes: list[Any]) -> list[Output]:
     index = g.call(model, "index", x)
     columns = [class_labels(g, np.asarray(c), g.columns(index, [k])) for k, c in enumerate(classes)]
-    label = g.concat(columns)
-    return [("label", label, [len(classes)])]
+    outputs: list[Output] = [("label", g.concat(columns), [len(classes)])]
+    # Of each label the probability that it is set; others give an array for each label, which no contract holds.
+    if type(final_step(model)).__name__ == "ClassifierChain":
+        for method, name in (("predict_proba", "probabilities"), ("decision_function", "scores")):
+            if hasattr(model, method):
+                return [*outputs, (name, g.cast(g.call(model, method, x), g.real), [len(classes)])]
+    return outputs

@@ -152,4 +152,5 @@ class Conversion(Graph):
 
     def predict(self, model: Any, x: Frame | Tensor, step: str = "") -> Tensor:
         """`predict` as numbers, [N, K], of a regressor or of a classifier of numbers."""
-        return self.labels(model, x, step) if hasattr(model, "classes_") else self.call(model, "predict", x, step)
+        classifies = len(getattr(model, "classes_", ())) > 0  # CatBoostRegressor has an empty list
+        return self.labels(model, x, step) if classifies else self.call(model, "predict", x, step)

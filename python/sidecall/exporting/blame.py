@@ -1,9 +1,10 @@
-"""Finds the step of a pipeline whose numbers are the first to differ, so that a refusal names what to change."""
+"""Finds the step whose numbers are the first to differ, so that a refusal names what to change."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,26 +19,43 @@ _NEIGHBOURS = ("KNNImputer", "KNeighborsClassifier", "KNeighborsRegressor")
 _TIES = "; among neighbours that are equally near, up to rounding, it follows no order that a graph could keep"
 
 
-def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str]) -> tuple[str, str]:
+class Leaf(NamedTuple):
+    """A step that holds no others, and the steps from the first of the model to it."""
+
+    path: str
+    step: Any
+    steps: list[Any]
+
+    @property
+    def label(self) -> str:
+        kind = type(self.step).__name__
+        return f"{self.path} ({kind})" if self.path else kind
+
+
+def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str], precision: str) -> tuple[str, str]:
     """The path of the step with its class, and what is known of such steps or "".
 
-    Beginnings of the pipeline are converted by themselves and asked with what the inputs hold; the last step is to blame
-    where all before it agree.
+    Beginnings of the model, and single branches of a ColumnTransformer or FeatureUnion, are
+    converted by themselves and asked with what the inputs hold. Where all before the last step
+    agree, and that one agrees when it is given the original's own numbers, the step is at fault
+    whose numbers are off in their last digits.
     """
-    steps = flat_steps(model)
-    if len(steps) < 2:
-        return type(model).__name__, _TIES if type(model).__name__ in _NEIGHBOURS else ""
-    found = steps[-1]
-    for k, (_, step) in enumerate(steps[:-1]):
-        if step is not None and step != "passthrough" and _differs(steps[: k + 1], data, schema, batches, types):
-            found = steps[k]
-            break
-    kind = type(found[1]).__name__
-    return f"{found[0]} ({kind})", _TIES if kind in _NEIGHBOURS else ""
+    asked = _Asked(data, schema, [batch for batch in batches if len(batch[0])], types, precision)
+    leaves = list(_leaves(model, "", []))
+    found = next((leaf for leaf in leaves[:-1] if asked.differs(leaf.steps)), leaves[-1])
+    kind = type(found.step).__name__
+    if precision == "float64" and found is leaves[-1] and len(leaves) > 1 and asked.agrees_alone(found.steps):
+        inexact = next((leaf for leaf in leaves[:-1] if asked.differs(leaf.steps, exactly=True)), None)
+        if inexact is not None:
+            return inexact.label, (
+                f"; its numbers differ from the original's in their last digits, and {found.label} behind it decides by them: "
+                "round them before fit, with FunctionTransformer(np.round, kw_args={'decimals': 6}) behind this step"
+            )
+    return found.label, _TIES if kind in _NEIGHBOURS else ""
 
 
 def flat_steps(model: Any, path: str = "") -> list[tuple[str, Any]]:
-    """The steps of a pipeline, of the pipelines that are steps of it, and of the one that a search found best."""
+    """The steps of a pipeline, of pipelines inside it, and of the one that a search found best."""
     if type(model).__name__.endswith("SearchCV") and hasattr(model, "best_estimator_"):
         return flat_steps(model.best_estimator_, f"{path} > best_estimator_" if path else "best_estimator_")
     if type(model).__name__ != "Pipeline":
@@ -45,28 +63,88 @@ def flat_steps(model: Any, path: str = "") -> list[tuple[str, Any]]:
     return [leaf for name, step in model.steps for leaf in flat_steps(step, f"{path} > {name}" if path else name)]
 
 
-def _differs(steps: list[tuple[str, Any]], data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str]) -> bool:
-    """False also where these steps alone have no answer that can be compared."""
+def _leaves(model: Any, path: str, before: list[Any]) -> Iterator[Leaf]:
+    kind = type(model).__name__
+    if kind.endswith("SearchCV") and hasattr(model, "best_estimator_"):
+        yield from _leaves(model.best_estimator_, _joined(path, "best_estimator_"), before)
+    elif kind == "Pipeline":
+        for name, step in model.steps:
+            if step is not None and step != "passthrough":
+                yield from _leaves(step, _joined(path, name), before)
+                before = [*before, step]
+    elif kind == "ColumnTransformer" and hasattr(model, "transformers_"):
+        for name, step, columns in model.transformers_:
+            if not isinstance(step, str):
+                for leaf in _leaves(step, _joined(path, name), []):
+                    yield leaf._replace(steps=[*before, _copy(model, transformers_=[(name, _pipeline(leaf.steps), columns)])])
+    elif kind == "FeatureUnion":
+        for name, step in model.transformer_list:
+            if not isinstance(step, str):
+                for leaf in _leaves(step, _joined(path, name), []):
+                    yield leaf._replace(steps=[*before, _copy(model, transformer_list=[(name, _pipeline(leaf.steps))])])
+    else:
+        yield Leaf(path, model, [*before, model])
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path} > {name}" if path else name
+
+
+def _copy(model: Any, **changes: Any) -> Any:
+    result = copy.copy(model)
+    vars(result).update(changes)
+    return result
+
+
+def _pipeline(steps: list[Any]) -> Any:
     from sklearn.pipeline import Pipeline
 
-    from sidecall.convert import to_graph
-
-    beginning = Pipeline([(f"step{k}", step) for k, (_, step) in enumerate(steps)])
-    try:
-        session = Session(to_graph(beginning, list(schema.inputs), steps=types), type(beginning).__name__)
-        return any(_batch_differs(beginning, session, data, schema, batch) for batch in batches if len(batch[0]))
-    except Exception:
-        # Whatever goes wrong here must not hide the refusal that is being explained.
-        return False
+    return Pipeline([(f"step{k}", step) for k, step in enumerate(steps)])
 
 
-def _batch_differs(beginning: Any, session: Session, data: Data, schema: Schema, batch: list[Column]) -> bool:
-    rounded = schema.rounds(batch)
-    rows = data.build(rounded)
-    original = Original(beginning)
+class _Asked:
+    """Converts parts of the model and compares their answers with the original's.
+
+    What cannot be compared counts as alike: no error here may hide the refusal that is explained.
+    """
+
+    def __init__(self, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str], precision: str) -> None:
+        self.data, self.schema, self.types, self.precision = data, schema, types, precision
+        self.batches = [schema.rounds(batch) for batch in batches]
+
+    def differs(self, steps: list[Any], *, exactly: bool = False) -> bool:
+        """Whether the steps, converted, give other numbers: by more than parity tolerates, or
+        `exactly` by any bit."""
+        try:
+            model = _pipeline(steps)
+            session = self._session(model, list(self.schema.inputs), self.data.left_out)
+            return any(_differ(model, session, self.data.build(b), self.schema.tensors(b), exactly) for b in self.batches)
+        except Exception:
+            return False
+
+    def agrees_alone(self, steps: list[Any]) -> bool:
+        """Whether the last step, converted, answers alike for the original's own numbers."""
+        try:
+            *before, last = steps
+            batches = [np.asarray(_pipeline(before).transform(self.data.build(batch)), dtype=np.float64) for batch in self.batches]
+            session = self._session(last, [("X", "float64", batches[0].shape[1])], [])
+            return not any(_differ(last, session, batch, {"X": batch}, False) for batch in batches)
+        except Exception:
+            return False
+
+    def _session(self, model: Any, inputs: list[tuple[str, str, int]], unused: list[int]) -> Session:
+        from sidecall.convert import to_graph
+
+        return Session(to_graph(model, inputs, precision=self.precision, steps=self.types, unused=unused), type(model).__name__)
+
+
+def _differ(model: Any, session: Session, rows: Any, tensors: dict[str, np.ndarray], exactly: bool) -> bool:
+    original = Original(model)
     original.describe(rows)
     for output in original.outputs:
         if not output.is_label:
             output.type = session.types[output.name]
-    differences = compare(original.outputs, original.ask(rows), session.run(schema.tensors(rounded)))
-    return bool(np.any([difference.bad.any() for difference in differences]))
+    expected, got = original.ask(rows), session.run(tensors)
+    if exactly:
+        return not all(np.array_equal(expected[o.name], got[o.name], equal_nan=not o.is_label) for o in original.outputs)
+    return bool(np.any([difference.bad.any() for difference in compare(original.outputs, expected, got)]))

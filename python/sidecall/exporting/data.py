@@ -9,6 +9,8 @@ import numpy as np
 
 from .columns import Column, column_of_array, is_missing
 from .errors import DataError
+from .missing import as_fitted, to_pandas
+from .unused import readable, with_cure
 
 
 class Data:
@@ -17,10 +19,12 @@ class Data:
     columns: list[Column]
     layout: str  # "array", "frame" or "text"
     notes: list[str]
+    left_out: list[int]  # places, among the columns of the model, of those that it does not use and no feature can hold
 
     def __init__(self, columns: list[Column]) -> None:
         self.columns = columns
         self.notes = []
+        self.left_out = []
         # What stands for a missing value in object columns; a probe may find out that the model wants another one.
         self.sentinels: list[object] = [np.nan] * len(columns)
 
@@ -44,6 +48,13 @@ class Data:
         """Whether the column can hold several kinds of missing value."""
         raise NotImplementedError
 
+    def holds(self, index: int, value: Any) -> bool:
+        """Whether the column's own type has a place for the integer, and int64 too; True for any other value."""
+        return not isinstance(value, int) or (-(2**63) <= value < 2**63 and _holds(self._dtype(index), value))
+
+    def _dtype(self, index: int) -> Any:
+        raise NotImplementedError
+
 
 class ArrayData(Data):
     layout = "array"
@@ -63,7 +74,8 @@ class ArrayData(Data):
         if kind in "fiub":
             missing = any(column.missing.any() for column in columns)
             values = np.column_stack([column.as_float() if missing or kind == "f" else column.values for column in columns])
-            return values.astype(np.float64 if missing and kind != "f" else self.array.dtype)
+            with np.errstate(over="ignore"):  # a probe may try what a narrow type does not hold
+                return values.astype(np.float64 if missing and kind != "f" else self.array.dtype)
         result = np.empty((len(columns[0]), len(columns)), dtype=object)
         for i, column in enumerate(columns):
             result[:, i] = column.as_objects(self.sentinels[i])
@@ -71,6 +83,9 @@ class ArrayData(Data):
 
     def holds_objects(self, index: int) -> bool:
         return self.array.dtype.kind not in "fiub"
+
+    def _dtype(self, index: int) -> Any:
+        return self.array.dtype
 
 
 class TextData(Data):
@@ -94,12 +109,15 @@ class TextData(Data):
     def holds_objects(self, index: int) -> bool:
         return True
 
+    def _dtype(self, index: int) -> Any:
+        return self.array.dtype
+
 
 class FrameData(Data):
     layout = "frame"
 
-    def __init__(self, frame: Any, names: list[str]) -> None:
-        super().__init__([_column_of_series(name, frame.iloc[:, i]) for i, name in enumerate(names)])
+    def __init__(self, frame: Any, columns: list[Column]) -> None:
+        super().__init__(columns)
         self.frame = frame
         self.sentinels = [_first_missing(frame.iloc[:, i]) if self.holds_objects(i) else np.nan for i in range(frame.shape[1])]
 
@@ -119,16 +137,18 @@ class FrameData(Data):
     def holds_objects(self, index: int) -> bool:
         return _is_objects(self.frame.dtypes.iloc[index])
 
+    def _dtype(self, index: int) -> Any:
+        return self.frame.dtypes.iloc[index]
+
 
 def read_data(data: Any, model: Any, feature_names: Sequence[str] | None = None) -> Data:
     """Any container that a model is trained on. Raises DataError, naming the column where one is at fault."""
     names = None if feature_names is None else [str(name) for name in feature_names]
     if data is None:
         raise DataError("expected data")
-    if hasattr(data, "to_pandas") and not hasattr(data, "iloc"):
-        data = data.to_pandas()
+    data, is_converted = to_pandas(data)
     if hasattr(data, "iloc") and hasattr(data, "columns"):
-        result: Data = _read_frame(data, model, names)
+        result: Data = _read_frame(data, model, names, is_converted)
     elif hasattr(data, "iloc") or _is_flat_text(data):
         result = TextData(data.tolist() if hasattr(data, "iloc") else data, names[0] if names else "text")
     else:
@@ -147,7 +167,7 @@ def fitted_names(model: Any) -> list[str] | None:
     return None if names is None else [str(name) for name in names]
 
 
-def _read_frame(frame: Any, model: Any, names: list[str] | None) -> FrameData:
+def _read_frame(frame: Any, model: Any, names: list[str] | None, is_converted: bool) -> FrameData:
     notes = []
     fitted = fitted_names(model)
     if names is not None:
@@ -170,8 +190,17 @@ def _read_frame(frame: Any, model: Any, names: list[str] | None) -> FrameData:
         names = [f"x{i}" for i in range(len(columns))]
         notes.append("the column names are not text: features are named x0, x1, ...")
     _check_names(names)
-    result = FrameData(frame, names)
-    result.notes = notes
+    frame, changed = as_fitted(frame, model, is_converted=is_converted)
+    if changed:
+        notes.append("missing values were given to the model as fit saw them in: " + ", ".join(changed))
+    read, left_out = readable(frame, names, model, column_of_series)
+    if left_out:
+        notes.append(
+            "columns that the model does not use, of types that no feature has, were left out: " + ", ".join(names[i] for i in left_out)
+        )
+        frame = frame.drop(columns=[frame.columns[i] for i in left_out])
+    result = FrameData(frame, read)
+    result.notes, result.left_out = notes, left_out
     return result
 
 
@@ -188,7 +217,10 @@ def _read_array(data: Any, model: Any, names: list[str] | None) -> ArrayData:
     if len(names) != array.shape[1]:
         raise DataError(f"expected {array.shape[1]} feature names, got {len(names)}")
     _check_names(names)
-    return ArrayData(array, names)
+    try:
+        return ArrayData(array, names)
+    except DataError as error:
+        raise with_cure(error) from None
 
 
 def _array_of_rows(data: Any) -> np.ndarray:
@@ -219,6 +251,15 @@ def _check_names(names: list[str]) -> None:
         seen.add(name)
 
 
+def _holds(dtype: Any, value: int) -> bool:
+    """Of a type of numpy or pandas."""
+    kind = getattr(dtype, "kind", "O")
+    if kind not in "iu":
+        return True
+    limits = np.iinfo(np.dtype(f"{kind}{getattr(dtype, 'itemsize', 8)}"))
+    return bool(limits.min <= value <= limits.max)
+
+
 def _is_objects(dtype: Any) -> bool:
     return isinstance(dtype, np.dtype) and dtype.kind == "O"
 
@@ -227,15 +268,15 @@ def _first_missing(values: Any) -> object:
     return next((value for value in values if is_missing(value)), np.nan)
 
 
-def _column_of_series(name: str, series: Any) -> Column:
+def column_of_series(name: str, series: Any) -> Column:
     dtype = series.dtype
     if isinstance(dtype, np.dtype):
         return column_of_array(name, series.to_numpy())
     kind = getattr(dtype, "kind", "O")
-    word = "datetime" if kind in "Mm" else str(dtype)
-    if kind in "Mmc" or "interval" in word or "period" in word:
-        raise DataError(f"column '{name}': expected numbers, strings or booleans, got {word}", name)
-    if kind == "O" or hasattr(dtype, "categories"):
+    word = str(dtype)
+    if kind not in "OUfiub" or word.startswith(("interval", "period")):
+        raise DataError(f"column '{name}': expected numbers, strings or booleans, got {'datetime' if kind == 'M' else word}", name)
+    if kind in "OU" or hasattr(dtype, "categories"):
         return column_of_array(name, series.astype(object).to_numpy())
     missing = series.isna().to_numpy().astype(bool)
     if kind == "f":
@@ -262,6 +303,7 @@ def _series_of(column: Column, dtype: Any, sentinel: object) -> Any:
     if _is_objects(dtype):
         return pandas.Series(column.as_objects(sentinel), dtype=object)
     if dtype.kind == "f":
-        return pandas.Series(column.as_float().astype(dtype))
+        with np.errstate(over="ignore"):  # a probe may try what a narrow type does not hold
+            return pandas.Series(column.as_float().astype(dtype))
     # A numpy column of integers or booleans becomes float64 as soon as pandas meets a missing value in it.
     return pandas.Series(column.as_float() if column.missing.any() else column.values.astype(dtype))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .columns import column_of_array
 from .data import ArrayData, Data, FrameData, fitted_names
 from .errors import DataError
 from .original import Original
@@ -43,4 +44,4 @@ def _in_a_frame(array: np.ndarray, names: list[str]) -> Any:
         import pandas
     except ImportError:
         return ArrayData(array, names)
-    return FrameData(pandas.DataFrame(array, columns=names), names)
+    return FrameData(pandas.DataFrame(array, columns=names), [column_of_array(name, array[:, i]) for i, name in enumerate(names)])

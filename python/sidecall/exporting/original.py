@@ -10,10 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from sidecall._methods import method_of
+
 from .errors import ModelError
 from .steps import StepTypes
 
-SERVED_TYPES = ("float32", "float64", "int64", "bool", "string")
+# Models whose methods take no rows, and what to do.
+_NO_ROWS = {
+    ("xgboost", "Booster"): "a Booster takes a DMatrix and no rows; load it into XGBClassifier, XGBRegressor or XGBRanker with load_model",
+}
 
 
 @dataclass
@@ -31,7 +36,7 @@ class Output:
 
     @property
     def role(self) -> str:
-        return self.name
+        return {"distances": "scores", "indices": "prediction"}.get(self.name, self.name)
 
     @property
     def is_label(self) -> bool:
@@ -66,7 +71,7 @@ class Original:
         """Why the model does not answer for these rows, or None."""
         try:
             with quiet():
-                getattr(self.model, self.outputs[0].method)(rows)
+                method_of(self.model, self.outputs[0].method)(rows)
         except Exception as error:
             return error
         return None
@@ -77,9 +82,11 @@ class Original:
     def _ask(self, output: Output, rows: Any) -> np.ndarray:
         try:
             with quiet():
-                return _as_array(getattr(self.model, output.method)(rows))
+                return _as_array(method_of(self.model, output.method)(rows))
         except Exception as error:
-            raise ModelError(f"the model does not answer for the data: {type(error).__name__} in {output.method}") from error
+            kind = type(self.model).__module__.partition(".")[0], type(self.model).__name__
+            reason = _NO_ROWS.get(kind, f"{type(error).__name__} in {output.method.partition('.')[0]}")
+            raise ModelError(f"the model does not answer for the data: {reason}") from error
 
     def describe(self, rows: Any) -> None:
         """Completes the outputs' classes and widths, and the steps' types, from answers for `rows`; drops outputs that no contract can hold."""
@@ -127,6 +134,8 @@ def quiet() -> Iterator[None]:
 def _task_of(model: Any) -> str:
     from sklearn import base
 
+    if _answers_about_neighbours(model):
+        return "transform"
     if not any(hasattr(model, method) for method in ("predict", "transform")):
         raise ModelError(f"expected a fitted model with predict or transform, got {type(model).__name__}")
     tests = (
@@ -148,7 +157,20 @@ def _task_of(model: Any) -> str:
     return "transform" if hasattr(model, "transform") else "regression"
 
 
+def _answers_about_neighbours(model: Any) -> bool:
+    """KernelDensity and NearestNeighbors, also inside of others; what has fit_predict answers for the rows of its training only."""
+    if any(hasattr(model, method) for method in ("predict", "transform", "fit_predict")):
+        return False
+    return hasattr(model, "score_samples") or hasattr(model, "kneighbors")
+
+
 def _methods_of(model: Any, task: str) -> list[tuple[str, str]]:
+    if _answers_about_neighbours(model):
+        return (
+            [("scores", "score_samples")]
+            if hasattr(model, "score_samples")
+            else [("distances", "kneighbors.0"), ("indices", "kneighbors.1")]
+        )
     if task == "transform":
         return [("transformed", "transform")]
     if task == "regression":

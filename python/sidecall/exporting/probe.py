@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from .columns import Column, is_missing
+from .codes import accepted_codes
+from .columns import Column
 from .data import Data
 from .errors import ModelError
+from .missing import fitted_categories
 from .original import Original
 
 UNKNOWN = "unknown category"
 _BATCH = 256
 _SAMPLE = 24
+_FAR = 2**20  # beyond the codes of most tables
 
 Change = tuple[int, Any]  # a feature and its new value, None for missing
 
@@ -43,14 +46,14 @@ class _Probe:
     def run(self) -> list[Acceptance]:
         everything = range(len(self.data.columns))
         nullable = self._nullable(everything)
-        unknown = {i: _unknown_value(column) for i, column in enumerate(self.data.columns)}
-        tried = [i for i in everything if unknown[i] is not None]
-        accepted = dict(zip(tried, self._accepted([(i, unknown[i]) for i in tried]), strict=True))
+        unknown = {i: self._unknown(i) for i in everything}
+        tried = [(i, value) for i in everything for value in unknown[i]]
+        accepted = dict(zip(tried, self._accepted(tried), strict=True))
         result = []
         for i in everything:
-            closed = i in accepted and not accepted[i] and self._refuses_category(i, unknown[i])
-            allowed = self._allowed(i) if closed else None
-            result.append(Acceptance(nullable[i], allowed, unknown[i] if accepted.get(i) else None))
+            allowed = self._closed_list(i, [value for value in unknown[i] if not accepted[i, value]])
+            nearest = unknown[i][0] if allowed is None and unknown[i] and accepted[i, unknown[i][0]] else None
+            result.append(Acceptance(nullable[i], allowed, nearest))
         return result
 
     def _base_row(self) -> list[Column]:
@@ -63,7 +66,9 @@ class _Probe:
             if refusal is None:
                 return base
         name = type(refusal).__name__
-        raise ModelError(f"the model does not answer for single rows of the data: {name} in {self.original.outputs[0].method}") from refusal
+        raise ModelError(
+            f"the model does not answer for single rows of the data: {name} in {self.original.outputs[0].method.partition('.')[0]}"
+        ) from refusal
 
     def _rows(self, changes: Sequence[Change]) -> Any:
         """One row per change: the base with one value replaced."""
@@ -106,15 +111,37 @@ class _Probe:
                     self.data.sentinels[i] = kept
         return result
 
-    def _refuses_category(self, i: int, unknown: Any) -> bool:
-        """Text is always a category; a number may be refused for other reasons, such as a range."""
-        return self.data.columns[i].kind == "string" or "categor" in str(self.original.refusal(self._rows([(i, unknown)])))
+    def _unknown(self, i: int) -> list[Any]:
+        """Values outside what was seen that the column's type holds: one near, of numbers one far."""
+        column = self.data.columns[i]
+        near = _unknown_value(column)
+        values = [] if near is None else [near] if column.kind == "string" else [near, near + _FAR]
+        return [value for value in values if self.data.holds(i, value)]
+
+    def _closed_list(self, i: int, refused: list[Any]) -> list[Any] | None:
+        """The accepted values where the model refuses the others as unknown categories, or fails
+        beyond the end of a table; else None."""
+        column = self.data.columns[i]
+        for value in refused:
+            refusal = self.original.refusal(self._rows([(i, value)]))
+            if column.kind == "int" and isinstance(refusal, IndexError):
+                present = column.present()
+                return accepted_codes(lambda codes: self._accepts_codes(i, codes), int(present.min()), int(present.max()))
+            # Text is always a category; a number may be refused for other reasons, such as a range.
+            if column.kind == "string" or "categor" in str(refusal):
+                return self._allowed(i)
+        return None
+
+    def _accepts_codes(self, i: int, codes: Sequence[int]) -> list[bool]:
+        held = [code for code in codes if self.data.holds(i, code)]
+        accepted = {code for code, good in zip(held, self._accepted([(i, code) for code in held]), strict=True) if good}
+        return [code in accepted for code in codes]
 
     def _allowed(self, i: int) -> list[Any]:
         column = self.data.columns[i]
         seen = set(np.unique(column.present()).tolist()) if column.kind != "string" else set(column.present().tolist())
         exact = {"string": str, "int": int, "float": float, "bool": bool}[column.kind]
-        known = {exact(value) for value in _fitted_categories(self.original.model) if _fits(value, column.kind)}
+        known = {exact(value) for group in fitted_categories(self.original.model) for value in group if _fits(value, column.kind)}
         candidates = sorted(seen | known)
         accepted = self._accepted([(i, value) for value in candidates])
         return [value for value, good in zip(candidates, accepted, strict=True) if good]
@@ -131,32 +158,13 @@ def _unknown_value(column: Column) -> Any:
         return None
     largest = present[np.isfinite(present)].max(initial=0)
     if column.kind == "int":
-        return int(largest) + 1 if largest < np.iinfo(np.int64).max else None
+        return int(largest) + 1
     return float(np.floor(largest) + 1.0)
 
 
 def _fits(value: Any, kind: str) -> bool:
     if kind == "string":
         return isinstance(value, str)
-    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)):
+    if isinstance(value, (bool, str)) or not isinstance(value, (int, float)) or value != value:
         return False
     return kind == "float" or float(value).is_integer()
-
-
-def _fitted_categories(model: Any) -> Iterator[Any]:
-    """Every category of every fitted encoder anywhere inside: candidates only, each is tried."""
-    pending, visited = [model], set()
-    while pending:
-        item = pending.pop()
-        if id(item) in visited:
-            continue
-        visited.add(id(item))
-        if isinstance(item, (list, tuple)):
-            pending.extend(part for part in item if isinstance(part, (list, tuple, dict)) or hasattr(part, "get_params"))
-        elif isinstance(item, dict):
-            pending.extend(item.values())
-        elif hasattr(item, "get_params"):
-            pending.extend(vars(item).values())
-            categories = vars(item).get("categories_")
-            for group in categories if isinstance(categories, (list, tuple)) else ():
-                yield from (value for value in np.asarray(group, dtype=object).tolist() if not is_missing(value))

@@ -17,7 +17,7 @@ from .columns import Column
 from .data import Data, read_data
 from .decision import find_decision
 from .engine import Session, declare_shapes
-from .errors import DataError, FileError, ParityError, StepError
+from .errors import DataError, FileError, ModelError, ParityError, StepError
 from .invent import invent
 from .original import Original
 from .parity import Measure, Parity
@@ -52,8 +52,8 @@ def export(
 
     model          a fitted scikit-learn estimator or pipeline, xgboost or lightgbm model
     path           where the file goes; written whole or not at all
-    data           representative rows in the types that the model was trained on (DataFrame, array, list of text): the more the better.
-                   They decide the types of the features, and parity is measured on them. Without them synthetic numbers are tried,
+    data           representative rows in the types that the model was trained on: a DataFrame (of pandas, polars or pyarrow), an array or a
+                   list of text; the more the better. They decide the types of the features, and parity is measured on them. Without them synthetic numbers are tried,
                    which only a model of plain numbers allows.
     name, version  for people and logs; the name is the file's stem unless given
     metadata       a JSON object of your own
@@ -90,7 +90,8 @@ def export(
 def check(model: Any, data: Any = None, *, feature_names: Sequence[str] | None = None) -> CheckReport:
     """Says which steps of a fitted model convert and which do not, and why; with data also whether the numbers agree.
 
-    Never raises for a model that does not convert: `ok` is False and `str(report)` says why. Writes nothing.
+    Never raises for a model that does not convert, nor for data that no contract describes: `ok` is False and `str(report)` says why.
+    Writes nothing.
     """
     from sidecall.convert import explain
 
@@ -104,7 +105,7 @@ def check(model: Any, data: Any = None, *, feature_names: Sequence[str] | None =
         report.contract["model"] = about(type(model).__name__, "", None) | {"task": job.original.task}
         artifact.seal(graph, report.contract)
         result.report = report
-    except StepError as error:
+    except (StepError, DataError, ModelError) as error:
         result.refusal = str(error)
     return result
 
@@ -177,7 +178,8 @@ class Job:
         """The same refusal, of the step that it comes from."""
         near = np.arange(error.row, min(error.row + _SAMPLE_ROWS, self.data.rows))
         batches = [self.few, many, [column.take(near) for column in self.data.columns]]
-        step, hint = blame(self.model, self.data, self.schema, batches, self.original.steps.of)
+        precision = "float32" if self.precision == "float32" else "float64"
+        step, hint = blame(self.model, self.data, self.schema, batches, self.original.steps.of, precision)
         return ParityError(step, error.reason + hint, output=error.output, row=error.row, largest=error.largest)
 
     def _graph(self) -> tuple[Any, Measure]:
@@ -191,7 +193,8 @@ class Job:
         rows = "float32" if narrow or self.precision == "original" else "float64"
         try:
             precision = "float32" if self.precision == "float32" else "float64"
-            graph = to_graph(self.model, inputs, precision=precision, rows=rows, steps=self.original.steps.of)
+            steps, unused = self.original.steps.of, self.data.left_out
+            graph = to_graph(self.model, inputs, precision=precision, rows=rows, steps=steps, unused=unused)
         except NotConvertible as error:
             raise StepError(error.step or step, error.reason) from error
         reserved.prepend(graph, values)

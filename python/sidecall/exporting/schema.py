@@ -14,7 +14,7 @@ from .errors import DataError
 from .probe import Acceptance
 
 _EXACT_FLOAT64 = 2**53
-_OUTPUT_NAMES = frozenset({"label", "probabilities", "prediction", "scores", "transformed"})
+_OUTPUT_NAMES = frozenset({"label", "probabilities", "prediction", "scores", "transformed", "distances", "indices"})
 _MAX_SEEN_CATEGORIES = 100
 
 
@@ -129,7 +129,9 @@ def _is_matrix(data: Data, hints: Mapping[str, str | None]) -> bool:
     """Whether one tensor holds all features: numbers that are all float32 or all float64, or an array of text."""
     kinds = {column.kind for column in data.columns}
     types = {hints[column.name] or column.dtype for column in data.columns}
-    return data.layout != "text" and (("string" not in kinds and len(types) == 1) or (data.layout == "array" and kinds == {"string"}))
+    if data.layout == "array" and kinds == {"string"}:
+        return True
+    return data.layout != "text" and not data.left_out and "string" not in kinds and len(types) == 1
 
 
 def _hints(data: Data, dtype: str | Mapping[str, str] | None) -> dict[str, str | None]:

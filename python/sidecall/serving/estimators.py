@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sidecall._arrays import storage
+from sidecall._methods import method_of
 
 
 @dataclass
@@ -68,7 +69,7 @@ class Estimator:
         self._bind()
 
     def _bind(self) -> None:
-        self._bound = [(getattr(self.model, answer.method), answer) for answer in self.answers]
+        self._bound = [(method_of(self.model, answer.method), answer) for answer in self.answers]
         first = self.answers[0]
         looked_up = first.classes is not None and [answer.name for answer in self.answers] == ["label", "probabilities"]
         self._classes = np.array(first.classes, dtype="object" if first.dtype == "string" else first.dtype) if looked_up else None

@@ -38,9 +38,12 @@ class Frame:
         if not isinstance(dtype, np.dtype):
             return self._extension(place, dtype, tensors)
         if dtype.kind == "O":
+            import pandas
+
             values = np.empty(len(tensors[0]), dtype=object)
             values[:] = place.objects(tensors, sentinel)
-            return values
+            # As an array, a column of text would become one of pandas' own type, which holds one kind of missing value.
+            return pandas.Series(values, dtype=object, copy=False)
         values, missing = place.values(tensors)
         if dtype.kind == "f" or missing is not None:
             # A numpy column of integers or booleans is float64 as soon as a value is missing in it.

@@ -15,6 +15,7 @@ from .service import ModelFile, Service
 
 _PICKLES = (".joblib", ".pkl", ".pickle")
 _MAX_CONTRACT = 64 << 20  # bytes; what a server may tell its clients
+_ASKED = ("predict", "transform", "predict_proba", "score_samples", "kneighbors")
 _METHODS = {
     "label": "predict",
     "probabilities": "predict_proba",
@@ -22,11 +23,12 @@ _METHODS = {
     "scores": "decision_function",
     "transformed": "transform",
 }
+_NEIGHBOURS = {"distances": "kneighbors.0", "indices": "kneighbors.1"}
 
 
 def is_estimator(target: Any) -> bool:
     """Something with methods of a fitted model, and no class or function."""
-    return not isinstance(target, type) and any(callable(getattr(target, name, None)) for name in ("predict", "transform", "predict_proba"))
+    return not isinstance(target, type) and any(callable(getattr(target, name, None)) for name in _ASKED)
 
 
 def resolve(target: Any, *, trust_pickle: bool) -> tuple[Any, str | None]:
@@ -146,9 +148,11 @@ def _by_contract(model: Any, contract: dict[str, Any]) -> Service:
 
 
 def _method(model: Any, output: dict[str, Any]) -> str:
+    if output["name"] in _NEIGHBOURS and hasattr(model, "kneighbors"):
+        return _NEIGHBOURS[output["name"]]
     method = _METHODS.get(output["role"], "predict")
     if method == "decision_function" and not hasattr(model, method):
-        method = "transform"
+        method = "score_samples" if hasattr(model, "score_samples") and not hasattr(model, "transform") else "transform"
     if not callable(getattr(model, method, None)):
         raise errors.ContractInvalid(f"output '{output['name']}': expected a model with {method}, got {type(model).__name__}")
     return method

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import onnxruntime
+from sidecall._methods import method_of
 from sidecall.convert import to_graph
 
 MISSING = "\ufdd0"
@@ -63,11 +64,13 @@ def truth(model: Any, table: Any, output: str) -> np.ndarray:
         "probabilities": ["predict_proba"],
         "prediction": ["predict"],
         "transformed": ["transform"],
-        "scores": ["decision_function", "transform"],
+        "scores": ["decision_function", "transform", "score_samples"],
+        "distances": ["kneighbors.0"],
+        "indices": ["kneighbors.1"],
     }[output]
     for method in methods:
-        if hasattr(model, method):
-            answer = getattr(model, method)(table)
+        if hasattr(model, method.partition(".")[0]):
+            answer = method_of(model, method)(table)
             return np.asarray(answer.toarray() if hasattr(answer, "toarray") else answer)
     raise AssertionError(f"the model has none of {methods}")
 
@@ -77,7 +80,7 @@ def differences(model: Any, table: Any, precision: str = "float32", **options: A
     found = {}
     for name, got in run(model, table, precision, **options).items():
         expected = truth(model, table, name)
-        if got.dtype == object or name == "label":
+        if got.dtype == object or name in ("label", "indices"):
             assert got.shape == expected.shape, (name, got.shape, expected.shape)
             found[name] = float((got != expected).sum())
             continue

@@ -13,8 +13,8 @@ def test_not_one_is_wrong(rows):
     assert [r for r in rows if r.precision == "WRONG"] == []
 
 
-def test_at_least_125_convert(rows):
-    assert sum(r.converts for r in rows) >= 125
+def test_at_least_180_convert(rows):
+    assert sum(r.converts for r in rows) >= 180
 
 
 def test_refusals_name_the_step_and_the_reason(rows):

@@ -154,7 +154,9 @@ def _check_features(features: list[dict[str, Any]], file: File) -> None:
 
 def _check_output(output: dict[str, Any], contract: dict[str, Any], file: File) -> None:
     dtype, shape = file.outputs[output["name"]]
-    assert output["role"] in ROLES and output["name"] == output["role"]
+    assert (
+        output["role"] in ROLES and {"distances": "scores", "indices": "prediction"}.get(output["name"], output["name"]) == output["role"]
+    )
     assert output["type"] == dtype or (output["type"] == "bool" and dtype == "int64")
     classes, width = output.get("classes"), output.get("width")
     if classes is not None and output["role"] == "label":

@@ -1,0 +1,53 @@
+"""Converters of models without a target: kernel densities, nearest neighbours."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .frame import Frame
+from .graph import Tensor
+from .neighbours import distances
+from .registry import Conversion, converts
+
+
+@converts("sklearn", "KernelDensity", "score_samples")
+def density(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """The logarithm of the mean of the kernels around the fitted rows, by their weights.
+
+    More than about six bandwidths away from all of them scikit-learn's tree loses the sum in the
+    rounding of its bounds, and its answers end near -36; the graph gives the sum.
+    """
+    if model.kernel not in ("gaussian", "exponential"):
+        raise g.refuse("beyond the bandwidth its answers are what rounding leaves of a sum; 'gaussian' and 'exponential' kernels convert")
+    if model.atol or model.rtol:
+        raise g.refuse("with atol or rtol its trees approximate the sum; with 0, the default, it converts")
+    if model.metric_params:
+        raise g.refuse("metric_params are not supported")
+    points, weights = np.asarray(model.tree_.data), model.tree_.sample_weight
+    shares = np.full(len(points), 1.0 / len(points)) if weights is None else np.asarray(weights) / model.tree_.sum_weight
+    d = distances(g, model, x.matrix("float64"), points) / float(model.bandwidth_)
+    logs = d * d * -0.5 if model.kernel == "gaussian" else -d
+    # The largest is taken out of the sum, so that far from all fitted rows not every term is zero.
+    largest = g.max(logs)
+    return g.cast(g.log(g.exp(logs - largest) @ shares.reshape(-1, 1)) + largest + _log_norm(model), g.real)
+
+
+def _log_norm(model: Any) -> float:
+    """Of the kernel's norm: what one fitted row answers at its own place, where the kernel is 1."""
+    from sklearn.neighbors import KDTree
+
+    origin = np.zeros((1, int(model.n_features_in_)))
+    logs = KDTree(origin).kernel_density(origin, float(model.bandwidth_), kernel=model.kernel, return_log=True)
+    return float(logs[0])
+
+
+@converts("sklearn", "NearestNeighbors", "kneighbors")
+def nearest(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
+    """Distances and places of the nearest fitted rows, [N, n_neighbors]."""
+    k = int(model.n_neighbors)
+    near, place = g.topk(distances(g, model, x.matrix("float64")), k)
+    near = g.cast(near, g.real)
+    near.width = k
+    return near, place

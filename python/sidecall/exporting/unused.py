@@ -1,0 +1,51 @@
+"""Columns that no feature can hold, such as dates: left out where the model does not use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .columns import Column
+from .errors import DataError, ModelError
+from .original import Original
+
+_ROWS = 10_000  # that are asked with the column and without it
+
+
+def readable(frame: Any, names: list[str], model: Any, read: Callable[[str, Any], Column]) -> tuple[list[Column], list[int]]:
+    """The columns that features can hold, and the places of the others, which are left out.
+
+    Raises DataError for a column that the model uses.
+    """
+    columns, left_out = [], []
+    for place, name in enumerate(names):
+        try:
+            columns.append(read(name, frame.iloc[:, place]))
+        except DataError as error:
+            if not _is_unused(frame, place, model):
+                raise with_cure(error) from None
+            left_out.append(place)
+    return columns, left_out
+
+
+def with_cure(error: DataError) -> DataError:
+    """The same error, with what to do about the column."""
+    return DataError(f"{error}; drop the column before fit, or turn it into numbers, text or booleans there", error.name)
+
+
+def _is_unused(frame: Any, place: int, model: Any) -> bool:
+    """Whether the model gives the very same answers when the column is not there.
+
+    So does a ColumnTransformer that drops the column, and a first step that selects others by name.
+    """
+    sample = frame.iloc[:_ROWS]
+    without = sample.drop(columns=sample.columns[place])
+    try:
+        original = Original(model)
+        original.describe(sample)
+        expected, got = original.ask(sample), original.ask(without)
+    except ModelError:
+        return False
+    return all(np.array_equal(expected[name], got[name], equal_nan=expected[name].dtype.kind == "f") for name in expected)

@@ -1,0 +1,118 @@
+"""Which integers a model that looks up a table accepts: the contract lists them, so that no engine sees another one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import sidecall
+from contract_reader import File, check_contract
+from sidecall import errors
+from sidecall.exporting import export
+from sidecall.exporting.codes import accepted_codes
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import make_column_transformer
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.naive_bayes import CategoricalNB
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder
+
+
+def codes(rows=200, levels=4, columns=3):
+    data = np.random.default_rng(5).integers(0, levels, size=(rows, columns))
+    return data, data[:, 0] > 1
+
+
+def features_of(path, model, data):
+    export(model, path, data)
+    file = File(path)
+    check_contract(file)
+    return {entry["name"]: entry for entry in file.contract["features"]}
+
+
+@pytest.mark.parametrize("value", [7777, 4, -1])
+def test_a_code_that_the_model_has_no_place_for_is_an_unknown_category(tmp_path, value):
+    data, target = codes()
+    model = CategoricalNB().fit(data, target)
+    assert features_of(tmp_path / "m.onnx", model, data)["x0"]["allowed"] == [0, 1, 2, 3]
+    with pytest.raises((IndexError, ValueError)):
+        model.predict([[value, 1, 2]])
+    with sidecall.open(tmp_path / "m.onnx") as opened, pytest.raises(errors.UnknownCategory) as caught:
+        opened.predict({"x0": value, "x1": 1, "x2": 2})
+    assert str(value) not in str(caught.value)
+    assert caught.value.name == "x0"
+
+
+def test_codes_that_only_the_model_knows_are_allowed(tmp_path):
+    data, target = codes()
+    model = CategoricalNB(min_categories=9).fit(data, target)
+    assert features_of(tmp_path / "m.onnx", model, data[data[:, 1] < 2])["x1"]["allowed"] == list(range(9))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "Int8", "Int64", "int16[pyarrow]"])
+def test_codes_of_a_narrow_type(tmp_path, dtype):
+    data, target = codes()
+    frame = pd.DataFrame(data, columns=["a", "b", "c"]).astype(dtype)
+    features = features_of(tmp_path / "m.onnx", CategoricalNB().fit(frame, target), frame)
+    assert [feature["allowed"] for feature in features.values()] == [[0, 1, 2, 3]] * 3
+
+
+@pytest.mark.parametrize("value", [7777.0, -0.5])
+def test_a_float_that_is_no_code_fails_without_being_told(tmp_path, value):
+    data, target = codes()
+    model = CategoricalNB().fit(data.astype(float), target)
+    assert "allowed" not in features_of(tmp_path / "m.onnx", model, data.astype(float))["x0"], "the original answers for 1.5"
+    with sidecall.open(tmp_path / "m.onnx") as opened:
+        assert opened.predict({"x0": 1.5, "x1": 1, "x2": 2})["label"] == model.predict([[1.5, 1, 2]])[0]
+        with pytest.raises(errors.Error) as caught:
+            opened.predict({"x0": value, "x1": 1, "x2": 2})
+    assert "7777" not in str(caught.value)
+
+
+class Looked(TransformerMixin, BaseEstimator):
+    """A table by position, from both ends."""
+
+    def fit(self, rows, labels=None):
+        return self
+
+    def transform(self, rows):
+        return np.arange(5.0)[np.asarray(rows)]
+
+
+def test_a_step_that_does_not_convert_has_its_list_when_it_is_served(tmp_path):
+    data, target = codes()
+    model = make_pipeline(Looked(), LogisticRegression()).fit(data, target)
+    at = f"shm:{tmp_path}/looked.sock"
+    with sidecall.serve(model, at, data=data, block=False, log=None), sidecall.open(at) as opened:
+        assert opened.predict({"x0": -5, "x1": 4, "x2": 0})["label"] in (False, True)
+        for value in (5, -6):
+            with pytest.raises(errors.UnknownCategory):
+                opened.predict({"x0": value, "x1": 4, "x2": 0})
+
+
+def test_encoded_codes_keep_the_encoders_list(tmp_path):
+    data, target = codes()
+    model = make_pipeline(OrdinalEncoder(), CategoricalNB()).fit(data * 10, target)
+    assert features_of(tmp_path / "m.onnx", model, data * 10)["x0"]["allowed"] == [0, 10, 20, 30]
+
+
+def test_categories_beyond_those_of_the_data_close_the_list(tmp_path):
+    frame = pd.DataFrame({"i": np.arange(60) % 6, "n": np.arange(60) / 10})
+    first = make_column_transformer((OneHotEncoder(handle_unknown="error"), ["i"]), remainder="passthrough")
+    model = make_pipeline(first, LinearRegression()).fit(frame, frame["n"])
+    features = features_of(tmp_path / "m.onnx", model, frame[frame["i"] < 3])
+    assert features["i"]["allowed"] == [0, 1, 2, 3, 4, 5], "the encoder knows more than the data shows"
+
+
+def test_plain_integers_have_no_list(tmp_path):
+    data, target = codes()
+    assert "allowed" not in features_of(tmp_path / "m.onnx", LogisticRegression().fit(data, target), data)["x0"]
+
+
+def test_the_search_finds_both_ends_and_leaves_gaps_out():
+    assert accepted_codes(lambda values: [-3 <= v <= 11 and v != 5 for v in values], 0, 8) == [*range(-3, 5), *range(6, 12)]
+
+
+def test_a_list_without_end_is_none():
+    assert accepted_codes(lambda values: [v < 7 for v in values], 0, 3) is None
+    assert accepted_codes(lambda values: [0 <= v < 10**6 for v in values], 0, 3) is None

@@ -1,0 +1,172 @@
+"""A refusal names the step at fault, never the one behind it, and says what to do; what looks like a refusal and is none converts."""
+
+from __future__ import annotations
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import sidecall
+import xgboost
+from contract_reader import File, check_contract
+from sidecall.convert import functions
+from sidecall.exporting import ModelError, StepError
+from sidecall.exporting.errors import ParityError
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.impute import KNNImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.multioutput import ClassifierChain
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import FeatureUnion, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import LinearSVC
+
+ROWS = 1000
+RNG = np.random.default_rng(11)
+X = np.round(RNG.gamma(2, 3, size=(ROWS, 4)), 2)
+Y = X[:, 0] + np.sqrt(X[:, 1]) + RNG.normal(size=ROWS)
+LABELS = np.c_[Y > 8, X[:, 2] > 5].astype(int)
+
+
+def outputs_of(path, model, data=X):
+    report = sidecall.export(model, path, data)
+    check_contract(File(path))
+    return [output["name"] for output in report.contract["outputs"]]
+
+
+@pytest.mark.parametrize(
+    "ranker", [lightgbm.LGBMRanker(n_estimators=5, verbose=-1), xgboost.XGBRanker(n_estimators=5)], ids=["lgbm", "xgb"]
+)
+@pytest.mark.parametrize("in_pipeline", [False, True])
+def test_rankers_answer_scores_as_a_prediction(tmp_path, ranker, in_pipeline):
+    ranker.fit(X, LABELS[:, 0], group=[10] * (ROWS // 10))
+    model = make_pipeline(FunctionTransformer().fit(X), ranker) if in_pipeline else ranker
+    assert outputs_of(tmp_path / "m.onnx", model) == ["prediction"]
+    assert sidecall.check(model, X).ok
+    with sidecall.open(tmp_path / "m.onnx") as opened:
+        answers = opened.predict(pd.DataFrame(X, columns=["x0", "x1", "x2", "x3"]))["prediction"]
+    np.testing.assert_allclose(answers, model.predict(X), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("member", "second"), [(LogisticRegression(), "probabilities"), (LinearSVC(), "scores")])
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_a_chain_of_classifiers_answers_for_each_label(tmp_path, member, second, order):
+    model = ClassifierChain(member, order=order).fit(X, LABELS)
+    assert outputs_of(tmp_path / "m.onnx", model) == ["label", second]
+    with sidecall.open(tmp_path / "m.onnx") as opened:
+        answers = opened.predict([dict(zip(("x0", "x1", "x2", "x3"), row, strict=True)) for row in X[:20].tolist()])
+    expected = model.predict_proba(X[:20]) if second == "probabilities" else model.decision_function(X[:20])
+    for answer, labels, numbers in zip(answers, model.predict(X[:20]), expected, strict=True):
+        assert answer["label"] == labels.tolist()
+        got = list(answer[second].values()) if second == "probabilities" else answer[second]
+        np.testing.assert_allclose(got, numbers, rtol=1e-6)
+
+
+class CatBoostRegressor(RegressorMixin, BaseEstimator):
+    """As that of catboost, which has an empty list of classes."""
+
+    classes_ = ()
+
+    def fit(self, rows, target):
+        self.n_features_in_ = rows.shape[1]
+        return self
+
+    def predict(self, rows):
+        return np.asarray(rows)[:, 0]
+
+
+CatBoostRegressor.__module__ = "catboost.core"
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_catboost_is_refused_by_its_name(tmp_path, inside):
+    model = CatBoostRegressor().fit(X, Y)
+    model = make_pipeline(StandardScaler(), model).fit(X, Y) if inside else model
+    with pytest.raises(StepError, match="CatBoost has no converter; LightGBM") as caught:
+        sidecall.export(model, tmp_path / "m.onnx", X)
+    assert "CatBoostRegressor" in caught.value.step and "labels" not in str(caught.value)
+
+
+def test_a_booster_of_xgboost_says_what_takes_rows(tmp_path):
+    booster = xgboost.train({}, xgboost.DMatrix(X, Y), 3)
+    with pytest.raises(ModelError, match="takes a DMatrix and no rows; load it into XGBClassifier, XGBRegressor or XGBRanker"):
+        sidecall.export(booster, tmp_path / "m.onnx", X)
+    report = sidecall.check(booster, X)
+    assert not report.ok and "load it into XGBClassifier" in report.steps[0].reason
+    booster.save_model(tmp_path / "b.json")
+    wrapped = xgboost.XGBRegressor()
+    wrapped.load_model(tmp_path / "b.json")
+    assert outputs_of(tmp_path / "m.onnx", wrapped) == ["prediction"]
+
+
+def test_a_booster_of_lightgbm_says_what_to_train(tmp_path):
+    booster = lightgbm.train({"verbose": -1}, lightgbm.Dataset(X, Y), 3)
+    with pytest.raises(StepError, match="train LGBMClassifier, LGBMRegressor or LGBMRanker"):
+        sidecall.export(booster, tmp_path / "m.onnx", X)
+
+
+def test_several_outputs_of_neighbours_say_what_converts(tmp_path):
+    with pytest.raises(StepError, match="MultiOutputClassifier around it converts"):
+        sidecall.export(KNeighborsClassifier().fit(X, LABELS), tmp_path / "m.onnx", X)
+
+
+def blurred(graph, x):
+    """log1p that is off by a few units in the last place."""
+    return LOG1P(graph, x) * (1.0 + 2.0**-50)
+
+
+LOG1P = functions.UNARY[np.log1p]
+
+
+def boosted(*steps):
+    """Trees whose thresholds lie on values of their training."""
+    return make_pipeline(FunctionTransformer(np.log1p), *steps, HistGradientBoostingRegressor(max_iter=60)).fit(X, Y)
+
+
+@pytest.mark.parametrize("steps", [[], [FunctionTransformer()]], ids=["directly", "behind a step that is exact"])
+def test_last_digits_that_trees_decide_by_are_blamed_on_their_own_step(tmp_path, monkeypatch, steps):
+    monkeypatch.setitem(functions.UNARY, np.log1p, blurred)
+    with pytest.raises(ParityError, match="differ from the original's in their last digits") as caught:
+        sidecall.export(boosted(*steps), tmp_path / "m.onnx", X)
+    assert caught.value.step.startswith("functiontransformer") and caught.value.step.endswith("(FunctionTransformer)")
+    assert "histgradientboostingregressor (HistGradientBoostingRegressor) behind it" in str(caught.value)
+
+
+def test_rounding_as_the_refusal_says_lets_it_convert(tmp_path, monkeypatch):
+    monkeypatch.setitem(functions.UNARY, np.log1p, blurred)
+    model = boosted(FunctionTransformer(np.round, kw_args={"decimals": 6}))
+    assert outputs_of(tmp_path / "m.onnx", model) == ["prediction"]
+
+
+def test_a_last_step_that_differs_by_itself_is_still_named(tmp_path):
+    whole = np.round(X)
+    model = make_pipeline(StandardScaler(), KNeighborsClassifier(n_neighbors=3)).fit(whole, LABELS[:, 0])
+    with pytest.raises(ParityError) as caught:
+        sidecall.export(model, tmp_path / "m.onnx", whole)
+    assert caught.value.step == "kneighborsclassifier (KNeighborsClassifier)" and "equally near" in str(caught.value)
+
+
+def holes():
+    frame = pd.DataFrame(np.round(X), columns=list("abcd"))
+    return frame.mask(np.random.default_rng(2).random(frame.shape) < 0.2)
+
+
+TIES = KNNImputer(n_neighbors=3)
+BRANCHES = {
+    "knnimputer": make_column_transformer((TIES, ["a", "b"]), (StandardScaler(), ["c"])),
+    "pipeline > knnimputer": make_column_transformer((StandardScaler(), ["c"]), (make_pipeline(TIES, StandardScaler()), ["a", "b"])),
+    "imputed": FeatureUnion([("scaled", StandardScaler()), ("imputed", TIES)]),
+}
+
+
+@pytest.mark.parametrize("branch", BRANCHES)
+@pytest.mark.parametrize("inside", [False, True], ids=["bare", "in a pipeline"])
+def test_a_branch_is_named(tmp_path, branch, inside):
+    frame = holes()
+    model = make_pipeline(BRANCHES[branch], KNNImputer(), Ridge()) if inside else BRANCHES[branch]
+    name = type(BRANCHES[branch]).__name__.lower()
+    with pytest.raises(ParityError, match="equally near") as caught:
+        sidecall.export(model.fit(frame, Y), tmp_path / "m.onnx", frame)
+    assert caught.value.step == (f"{name} > {branch} (KNNImputer)" if inside else f"{branch} (KNNImputer)")
