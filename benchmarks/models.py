@@ -90,7 +90,7 @@ def write_workload(
 ) -> Workload:
     folder.mkdir()
     model.fit(data, target)
-    sidecall.export(model, folder / "model.onnx", data, feature_names=names)
+    sidecall.export(model, folder / "model.onnx", data, feature_names=names, precision="float32")
     (folder / "model.pickle").write_bytes(pickle.dumps(model))
     rows = draw_rows(data, RING + max_rows)
     rows.tofile(folder / "features.f32")

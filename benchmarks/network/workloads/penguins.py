@@ -24,7 +24,7 @@ class Penguins(Workload):
         features, species = data.drop(columns="species"), data["species"]
         encode = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["island", "sex"]), remainder=SimpleImputer())
         model = make_pipeline(encode, LogisticRegression(max_iter=5000)).fit(features, species)
-        sidecall.export(model, folder / "model.onnx", features)
+        sidecall.export(model, folder / "model.onnx", features, precision="float32")
         asked = features.iloc[np.random.default_rng(0).permutation(len(features))[: self.ring + 1]]
         records = [{key: None if value != value else value for key, value in record.items()} for record in asked.to_dict("records")]
         classes = [str(name) for name in model.classes_]
