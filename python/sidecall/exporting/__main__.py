@@ -86,7 +86,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--no-ranges", action="store_true", help="leave minimum, maximum and categories seen out of the file")
     export.add_argument(
-        "--dtype", metavar="[FEATURE=]TYPE", action="append", default=[], help="float32 or float64 instead of the type in the data, for all or for one feature; repeatable"
+        "--dtype",
+        metavar="[FEATURE=]TYPE",
+        action="append",
+        default=[],
+        help="float32 or float64 instead of the type in the data, for all or for one feature; repeatable",
     )
     export.add_argument(
         "--precision",
