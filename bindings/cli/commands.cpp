@@ -18,7 +18,8 @@ const std::vector<Command>& commands() {
       {"status", "how a server is doing; --ready for probes", "sidecall status shm:fraud", run_status},
       {"export", "write a model file (by the Python package)", "sidecall export m.joblib -o fraud.onnx --data X.csv --trust-pickle",
        run_export,
-       "--output --trust-pickle --data --drop --feature-names --name --version --metadata --golden --no-ranges --dtype --precision --quiet"},
+       "--output --trust-pickle --data --drop --feature-names --name --version --metadata --golden --no-ranges --dtype --precision "
+       "--quiet"},
       {"check", "which steps of a pipeline convert (by the Python package)", "sidecall check m.joblib --trust-pickle", run_check,
        "--trust-pickle --data --drop --feature-names"},
       {"compare", "do its answers equal the original's? (by the Python package)",

@@ -113,7 +113,7 @@ def normalizer(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def safe_norm(g: Conversion, x: Tensor, kind: str) -> Tensor:
-    """Norm of each row, one for a row of zeros."""
+    """Norm of each row, one where it is zero or nearly: scikit-learn's _handle_zeros_in_scale."""
     if kind == "l1":
         norm = g.sum(g.abs(x))
     elif kind == "l2":
@@ -122,7 +122,7 @@ def safe_norm(g: Conversion, x: Tensor, kind: str) -> Tensor:
         norm = g.max(g.abs(x))
     else:
         raise g.refuse(f"the norm '{kind}' is not supported")
-    return g.where(norm.equals(0.0), 1.0, norm)
+    return g.where(norm < float(10.0 * np.finfo(norm.dtype).eps), 1.0, norm)
 
 
 @converts("sklearn", "Binarizer", "transform")

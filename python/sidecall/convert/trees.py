@@ -45,11 +45,10 @@ def missing_left(tree: Any) -> Any:
 
 
 def _class_ensemble(trees: list[Any], classes: int, output: int = 0) -> Ensemble:
-    """Shares of the classes, summed over trees and not divided: sums of whole votes are exact, so ties stay ties."""
+    """Shares of the classes as the leaves hold them, summed over trees and not divided: sums of whole votes are exact, so ties stay ties."""
     ensemble = Ensemble(classes)
     for tree in trees:
-        value = tree.tree_.value[:, output, :classes]
-        add_tree(ensemble, tree.tree_, value / value.sum(axis=1, keepdims=True))
+        add_tree(ensemble, tree.tree_, tree.tree_.value[:, output, :classes])
     return ensemble
 
 
