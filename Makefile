@@ -22,7 +22,7 @@ with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)" SIDECALL_ONNXRUNTIME_O
 # npm_ci FOLDER. Scripts of packages are never run. In the folder: npm's --prefix would look for the machine's npmrc there too.
 npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_ci
 
-.PHONY: help setup build demo test test-c test-python test-node lint format sanitize fuzz verify faults bench bench-quick bench-network-setup bench-% package clean
+.PHONY: help setup build demo test test-c test-python test-node lint format sanitize fuzz verify faults parity bench bench-quick bench-network-setup bench-% package clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -162,6 +162,8 @@ verify: $(BUILD)/.system-verify ## the sleep and wake of the channel's ring, exp
 
 faults: setup ## deaths at each step of the channel, ten thousand of them
 	@SIDECALL_LONG=1 $(BIN)/python -m pytest tests/faults
+
+parity: bench-fidelity ## random pipelines and millions of adversarial rows, exported files against their originals: about an hour
 
 bench: bench-network ## every route beside its rivals and the network approaches: results and report
 

@@ -41,12 +41,15 @@ class Source:
         if self.nullable and self.rng.random() < _MISSING_SHARE:
             return None
         if self.words:
-            return " ".join(self.rng.choice(self.words, size=self.rng.integers(1, 12)))
+            return self.phrase()
         if self.kind == "string" and self.unknown is not None and self.rng.random() < _UNKNOWN_SHARE:
             return self.unknown
         if self.kind in ("float", "int") and not self.closed and (not self.exact or self.rng.random() < _BETWEEN_SHARE):
             return self.between()
         return self.values[self.rng.integers(len(self.values))]
+
+    def phrase(self) -> str:
+        return " ".join(self.rng.choice(self.words, size=self.rng.integers(1, 12)))
 
     def between(self) -> Any:
         if self.kind not in ("float", "int") or self.closed or len(self.values) < 2:
@@ -77,7 +80,7 @@ class Source:
             else [self.between()]
         )
         if self.words:
-            result = ["", UNKNOWN, self.draw().upper() if self.words else ""]
+            result = ["", UNKNOWN, self.phrase().upper()]
         return result + ([self.unknown] if self.unknown is not None and self.kind != "float" else []) + ([None] if self.nullable else [])
 
 

@@ -197,3 +197,12 @@ def test_numbers_are_measured_by_their_own_magnitude():
     odd = {"prediction": np.array([np.nan, np.inf, 1.0])}
     assert not compare([prediction], odd, odd)[0].bad.any()
     assert compare([prediction], odd, {"prediction": np.array([0.0, -np.inf, np.nan])})[0].bad.all()
+
+
+def test_columns_of_phrases_may_hold_missing_values(tmp_path):
+    phrases = [f"kind {k} of plane" for k in range(12)]
+    frame = pd.DataFrame({f"c{k}": pd.Series([*phrases, None] * 4, dtype=object) for k in range(12)})
+    encode = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
+    model = encode.fit(frame, np.arange(len(frame)) % 2)
+    file = exported(tmp_path, model, frame)
+    assert all(feature["nullable"] for feature in file.contract["features"])

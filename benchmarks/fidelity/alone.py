@@ -1,0 +1,58 @@
+"""`run.py --only SEED:NUMBER`: one pipeline, with its differences followed step by step."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import joblib  # type: ignore[import-untyped]
+import pandas as pd
+import sidecall
+from sidecall.comparing.text import begin_text, stage_rows
+
+from .judge import Judge
+from .pipelines import draw
+
+
+def look_at(seed: int, number: int, rows: int, odd: int, folder: Path) -> int:
+    """Prints what is known, and leaves model, file and differing rows in `folder`.
+
+    Returns 1 where an answer was wrong.
+    """
+    drawn = draw(seed, number)
+    stem = f"{seed}-{number}"
+    folder.mkdir(parents=True, exist_ok=True)
+    joblib.dump(drawn.model, folder / f"{stem}.joblib")
+    types = ", ".join(f"{name}: {dtype}" for name, dtype in drawn.pool.dtypes.items())
+    print(f"{drawn.name}: {drawn.table}, {drawn.task}, {drawn.container} of {types}")
+    print(f"{drawn.model}\n")
+    try:
+        report = sidecall.export(
+            drawn.model, folder / f"{stem}.onnx", drawn.training_data(), progress=False
+        )
+    except sidecall.ExportError as error:
+        print(f"refused at export: {error}")
+        return 0
+    print(report)
+    with sidecall.open(folder / f"{stem}.onnx") as opened:
+        judging = Judge(drawn, opened)
+        counts = judging.compare(rows, odd, folder)
+        print(f"\n{counts.rows} rows, {counts.compared} compared, {counts.wrong} wrong")
+        print(f"about {counts.unstable_rows():g} rows are unstable in the original")
+        print(f"bits of trees: {counts.tree_bits} of {counts.tree_rows} rows differ")
+        print(f"records: {counts.routes} rows differ from a DataFrame's")
+        for family, (total, wrong) in counts.families.items():
+            print(f"  {family:<16}{total:>8}{wrong:>8} wrong")
+        for (side, family, reason), total in counts.domain.most_common():
+            print(f"  refused by the {side} alone: {family} ({reason}) x {total}")
+        for example in counts.worst:
+            print(f"  {json.dumps(example, ensure_ascii=False)}")
+        begin = judging.begin()
+        if begin is not None:
+            sent = pd.concat([wrong.rows.frame for wrong in judging.wrong])
+            sent.to_csv(folder / f"{stem}.csv", index=False)
+            print(f"\n{begin_text(begin)}")
+            for step, largest in stage_rows(begin):
+                print(f"  {step}: {largest}")
+    print(f"\nthe model, its file and the differing rows are in {folder}/{stem}.*")
+    return int(counts.wrong > 0)

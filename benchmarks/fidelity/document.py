@@ -1,0 +1,194 @@
+"""What a run found: the bars, results/fidelity.json, and the printed report. Used by run.py."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+from common import Bar, Report
+
+ROWS, PIPELINES = 5_000_000, 300
+_SHOWN = 25
+
+Result = dict[str, Any]
+
+
+@dataclass
+class Fidelity(Report):
+    """The common document, with what was found of each pipeline in place of times."""
+
+    results: list[Result] = field(default_factory=list)
+
+    def document(self) -> dict[str, Any]:
+        compared = [result for result in self.results if result["outcome"] == "compared"]
+        keys = (
+            "seed",
+            "number",
+            "table",
+            "container",
+            "steps",
+            "dtypes",
+            "precision",
+            "rows",
+            "wrong",
+            "largest",
+            "unstable",
+            "tree_bits",
+        )
+        return super().document() | {
+            "families": families(compared),
+            "domain": [[*key, total] for key, total in domain(compared).most_common()],
+            "differences": [_difference(result) for result in compared if _differs(result)],
+            "refused": [
+                _pick(result, ("seed", "number", "steps", "step", "reason"))
+                for result in self.results
+                if result["outcome"] == "refused"
+            ],
+            "defects": [
+                _pick(result, ("seed", "number", "steps", "where", "reason", "at"))
+                for result in self.results
+                if result["outcome"] == "defect"
+            ],
+            "pipelines": [_pick(result, keys) for result in compared],
+        }
+
+
+def bars(results: list[Result]) -> list[Bar]:
+    compared = [result for result in results if result["outcome"] == "compared"]
+    rows = sum(result["rows"] for result in compared)
+    differing = sum(
+        result["refused_by_original"] + result["refused_by_file"] for result in compared
+    )
+    unstable = sum(result["unstable"] for result in compared) / max(
+        1, sum(result["compared"] for result in compared)
+    )
+    return [
+        Bar("fidelity_wrong_rows", sum(result["wrong"] for result in compared), 0),
+        Bar("fidelity_rows", rows, ROWS, at_least=True),
+        Bar("fidelity_pipelines", len(compared), PIPELINES, at_least=True),
+        Bar("fidelity_tree_bits_differ", sum(result["tree_bits"] for result in compared), 0),
+        Bar("fidelity_domain_differs", differing, 0),
+        Bar("fidelity_unstable_share", unstable, 0.01),
+        Bar("fidelity_routes_differ", sum(result["routes"] for result in compared), 0),
+        Bar("fidelity_defects", sum(result["outcome"] == "defect" for result in results), 0),
+    ]
+
+
+def _differs(result: Result) -> bool:
+    return bool(
+        result["wrong"]
+        or result["routes"]
+        or result["tree_bits"]
+        or result["refused_by_original"]
+        or result["refused_by_file"]
+    )
+
+
+def _pick(result: Result, keys: tuple[str, ...]) -> Result:
+    return {key: result[key] for key in keys if key in result}
+
+
+def _difference(result: Result) -> Result:
+    keys = (
+        "seed",
+        "number",
+        "steps",
+        "wrong",
+        "labels",
+        "largest",
+        "tree_bits",
+        "routes",
+        "refused_by_original",
+        "refused_by_file",
+    )
+    more = ("families", "domain", "worst", "begin")
+    return (
+        _pick(result, keys)
+        | {key: result[key] for key in more if result.get(key)}
+        | {"again": again(result)}
+    )
+
+
+def families(compared: list[Result]) -> dict[str, dict[str, int]]:
+    """Rows and wrong rows of each kind of row."""
+    found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for result in compared:
+        for name, (rows, wrong) in result["families"].items():
+            found[name][0] += rows
+            found[name][1] += wrong
+    return {name: {"rows": rows, "wrong": wrong} for name, (rows, wrong) in sorted(found.items())}
+
+
+def domain(compared: list[Result]) -> Counter[tuple[str, str, str]]:
+    """Rows that one side alone refuses: by that side, by the family and by the reason."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for result in compared:
+        for side, family, reason, total in result["domain"]:
+            found[side, family, reason.partition(":")[0]] += total
+    return found
+
+
+def again(result: Result) -> str:
+    return f"python benchmarks/fidelity/run.py --only {result['seed']}:{result['number']}"
+
+
+def print_found(results: list[Result]) -> None:
+    """The worst first, with the command that looks at each alone."""
+    compared = [result for result in results if result["outcome"] == "compared"]
+    _print_list(
+        "wrong rows",
+        sorted((r for r in compared if r["wrong"]), key=lambda r: -r["wrong"]),
+        _wrong_line,
+    )
+    _print_list(
+        "bits of trees that differ",
+        [r for r in compared if r["tree_bits"]],
+        lambda r: f"{r['tree_bits']} of {r['tree_rows']} rows",
+    )
+    _print_list(
+        "rows that one side alone refuses", [r for r in compared if r["domain"]], _domain_line
+    )
+    for (side, family, reason), total in domain(compared).most_common(_SHOWN):
+        print(f"  {total:>6} refused by the {side} alone: {family} ({reason})")
+    reasons = Counter(result["reason"] for result in results if result["outcome"] == "refused")
+    if reasons:
+        print(f"\nrefused at export, {sum(reasons.values())}:")
+        for reason, total in reasons.most_common(_SHOWN):
+            print(f"  {total:>3}  {reason}")
+    _print_list(
+        "defects",
+        [r for r in results if r["outcome"] == "defect"],
+        lambda r: f"{r['where']}: {r['reason']} ({r.get('at', '')})",
+    )
+    print("\nfamily            rows      wrong")
+    for name, counts in families(compared).items():
+        print(f"{name:<14}{counts['rows']:>9,}{counts['wrong']:>11,}")
+
+
+def _print_list(title: str, results: list[Result], line: Any) -> None:
+    if not results:
+        return
+    print(f"\n{title}, {len(results)} pipelines:")
+    for result in results[:_SHOWN]:
+        name = f"{result['seed']}:{result['number']}"
+        print(f"  --only {name}  {result['steps'][:110]}\n      {line(result)}")
+    if len(results) > _SHOWN:
+        print(f"  and {len(results) - _SHOWN} more: the document has all of them")
+
+
+def _wrong_line(result: Result) -> str:
+    begin = result.get("begin", {}).get("step", "")
+    kinds = ", ".join(f"{name} {wrong}" for name, (_, wrong) in result["families"].items() if wrong)
+    size = f"by up to {float(result['largest']):.3g} x (1 + |expected|)"
+    size += f", from {begin}" if begin else ""
+    return f"{result['wrong']} of {result['rows']}, {size}: {kinds}"
+
+
+def _domain_line(result: Result) -> str:
+    first = "; ".join(
+        f"{family} refused by the {side} alone ({reason}) x {total}"
+        for side, family, reason, total in result["domain"][:3]
+    )
+    by_original, by_file = result["refused_by_original"], result["refused_by_file"]
+    return f"{by_original} by the original, {by_file} by the file: {first}"

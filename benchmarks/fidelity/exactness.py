@@ -1,0 +1,138 @@
+"""How exact a model's answers can be: which must be equal to the bit, and which are float32."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.pipeline import FeatureUnion, Pipeline
+
+# Steps that change no number that they let through.
+_EXACT = {"FunctionTransformer", "SimpleImputer", "VarianceThreshold", "SelectKBest"}
+_TREES = {
+    "DecisionTreeRegressor": "prediction",
+    "ExtraTreeRegressor": "prediction",
+    "RandomForestRegressor": "prediction",
+    "ExtraTreesRegressor": "prediction",
+    "GradientBoostingRegressor": "prediction",
+    "HistGradientBoostingRegressor": "prediction",
+    "LGBMRegressor": "prediction",
+    "XGBRegressor": "prediction",
+    "DecisionTreeClassifier": "probabilities",
+    "RandomForestClassifier": "probabilities",
+    "ExtraTreesClassifier": "probabilities",
+}
+
+
+def raw_tree_output(model: Any) -> str | None:
+    """The output whose bits must be equal: of trees that see the numbers of the row themselves.
+
+    None for other models. Boosting classifiers are among these, because they answer with an
+    exponential of the trees' sum.
+    """
+    if not isinstance(model, Pipeline) or not all(_is_exact(step) for _, step in model.steps[:-1]):
+        return None
+    return _TREES.get(type(model.steps[-1][1]).__name__)
+
+
+def _is_exact(step: Any) -> bool:
+    if isinstance(step, str) or step is None:
+        return True
+    if isinstance(step, Pipeline):
+        return all(_is_exact(part) for _, part in step.steps)
+    if isinstance(step, ColumnTransformer):
+        return all(_is_exact(part) for _, part, _ in step.transformers_)
+    name = type(step).__name__
+    return name in _EXACT and (name != "FunctionTransformer" or step.func is None)
+
+
+def gives_float32(model: Any, rows: Any) -> bool:
+    """Whether a step of the original gives float32 for these rows.
+
+    The comparison itself notices an answer in float32.
+    """
+    if not isinstance(model, Pipeline):
+        return False
+    # A last step that transforms may hold others whose float32 its own answer does not show.
+    is_transform = not hasattr(model, "predict")
+    for _, step in model.steps if is_transform else model.steps[:-1]:
+        rows, found = _through(step, rows)
+        if found:
+            return True
+    return False
+
+
+def _through(step: Any, rows: Any) -> tuple[Any, bool]:
+    """What the step makes of the rows, and whether it or a step inside it gives float32."""
+    if step is None or isinstance(step, str):
+        return rows, False
+    found = False
+    if isinstance(step, Pipeline):
+        for _, part in step.steps:
+            rows, inside = _through(part, rows)
+            found = found or inside
+        return rows, found
+    if isinstance(step, ColumnTransformer):
+        for _, part, columns in step.transformers_:
+            if part not in ("drop", "passthrough"):
+                taken = rows[columns] if hasattr(rows, "iloc") else rows[:, columns]
+                found = found or _through(part, taken)[1]
+        return step.transform(rows), found
+    if isinstance(step, FeatureUnion):
+        found = any(_through(part, rows)[1] for _, part in step.transformer_list)
+    behind = step.transform(rows)
+    dtypes = behind.dtypes.tolist() if hasattr(behind, "iloc") else [behind.dtype]
+    return behind, found or any(dtype == np.float32 for dtype in dtypes)
+
+
+# Steps whose answers are fixed to the bit: comparisons, lookups, and + - * / and roots.
+_FIXED = {
+    *_EXACT,
+    "StandardScaler",
+    "MinMaxScaler",
+    "MaxAbsScaler",
+    "RobustScaler",
+    "KBinsDiscretizer",
+    "Binarizer",
+    "PolynomialFeatures",
+    "OneHotEncoder",
+    "OrdinalEncoder",
+    "TargetEncoder",
+    "QuantileTransformer",
+}
+_FIXED_FUNCTIONS = (None, np.square, np.abs, np.rint, np.floor, np.sqrt)
+
+
+def jumps_are_fixed(model: Any) -> bool:
+    """Whether the places where the answers jump are fixed to the bit.
+
+    Where they depend on a logarithm or on a sum over columns, two right computations may jump one
+    ulp apart, so that no row is put on such a jump.
+    """
+    steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
+    return all(_is_fixed(step) for step in steps[:-1]) and not _holds_neighbours(steps[-1])
+
+
+def _is_fixed(step: Any) -> bool:
+    if isinstance(step, str) or step is None:
+        return True
+    if isinstance(step, Pipeline):
+        return all(_is_fixed(part) for _, part in step.steps)
+    if isinstance(step, ColumnTransformer):
+        return all(_is_fixed(part) for _, part, _ in step.transformers_)
+    name = type(step).__name__
+    if name == "FunctionTransformer":
+        return step.func in _FIXED_FUNCTIONS
+    return name in _FIXED and not (
+        name == "QuantileTransformer" and step.output_distribution == "normal"
+    )
+
+
+def _holds_neighbours(model: Any) -> bool:
+    names = {type(model).__name__}
+    for _, part in getattr(model, "estimators", None) or ():
+        names.add(type(part).__name__)
+    for attribute in ("estimator", "regressor"):
+        names.add(type(getattr(model, attribute, None)).__name__)
+    return any("Neighbors" in name or "OutlierFactor" in name for name in names)

@@ -1,0 +1,280 @@
+"""One pipeline, exported and compared with its original over adversarial rows.
+
+Used by run.py and by tests. The comparison is that of sidecall.compare: its sides, tolerances and
+rule of stability. What is added here is the family of each row, and the bits of trees.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import sidecall
+from sidecall.comparing.differences import differences
+from sidecall.comparing.locate import locate
+from sidecall.comparing.report import Begin
+from sidecall.comparing.rows import Rows, concatenate
+from sidecall.comparing.sides import Answers, ModelSide, OriginalSide, outputs_of
+from sidecall.comparing.sides import _stacked as stacked
+from sidecall.comparing.stability import _Range as Range
+from sidecall.comparing.stability import unstable
+from sidecall.exporting.columns import Column
+from sidecall.exporting.data import Data, read_data
+from sidecall.exporting.original import Original, quiet
+from threadpoolctl import threadpool_limits
+
+from . import cpus
+from .adversary import Adversary, Batch
+from .edges import held_edges
+from .exactness import gives_float32, jumps_are_fixed, raw_tree_output
+from .findings import Counts, Matrices, Wrong
+from .pipelines import Drawn
+from .routes import differing_routes
+
+# Rows of each batch, of those that agree, that are asked again to estimate how many are unstable.
+_SAMPLE = 5
+# Rows that differ and are asked again: at first, and in all where some of the first were unstable.
+_FIRST_LOOK, _MOST_LOOKS = 100, 2000
+# Wrong rows that are looked at for the step where they begin to differ.
+_LOCATED = 50
+# Rows of each batch that are also asked over other routes to the file.
+_ROUTED = 8
+
+
+class Judge:
+    """Compares an opened file with its pipeline. `wrong` are rows that differ."""
+
+    def __init__(self, drawn: Drawn, opened: sidecall.Model) -> None:
+        self.drawn, self.opened = drawn, opened
+        self.data: Data = read_data(drawn.contained(drawn.pool), drawn.model)
+        contract = opened.contract
+        assert contract is not None
+        self.contract = contract
+        self.sure = Original(drawn.model)
+        self.outputs = outputs_of(self.sure, contract, opened.columns)
+        with quiet():
+            few = drawn.contained(drawn.pool.iloc[drawn.train[:20]])
+            is_float32 = gives_float32(drawn.model, few)
+        for output in self.outputs:
+            output.is_float32 = output.is_number and (output.is_float32 or is_float32)
+        self.original = OriginalSide(self.sure, self.outputs)
+        self.file = ModelSide(opened, self.outputs)
+        self.tree_output = raw_tree_output(drawn.model)
+        has_numbers = any(output.is_number for output in self.outputs)
+        self.has_jumps = has_numbers and jumps_are_fixed(drawn.model)
+        self.counts = Counts()
+        self.wrong: list[Wrong] = []
+        self.dtypes = [
+            np.dtype(np.float32 if column.narrow else np.float64) for column in self.data.columns
+        ]
+
+    def compare(self, rows: int, odd: int, folder: Path) -> Counts:
+        """Asks both sides for about so many rows. `folder` is for files of its own."""
+        edges = held_edges(self.drawn.model, self.data.names)
+        rng = np.random.default_rng([self.drawn.seed, self.drawn.number, 2**20])
+        adversary = Adversary(self.data.columns, self.dtypes, edges, self._numbers, rng)
+        for batch in adversary.batches(rows, odd, with_jumps=self.has_jumps):
+            self._add(self.rows_of(batch), batch.families, rng)
+        self._ask_other_cpus(folder)
+        for wrong in self.wrong:
+            self.counts.add_wrong(differences(self.outputs, wrong.want, wrong.have), wrong)
+        return self.counts
+
+    def rows_of(self, batch: Batch) -> Rows:
+        return Rows(self._built(batch.columns), self._sent(batch))
+
+    def _built(self, columns: list[Column]) -> Any:
+        """The rows as fit saw them. A number beyond float32 becomes an infinity in a float32."""
+        with quiet():
+            return self.data.build(columns)
+
+    def _sent(self, batch: Batch) -> pd.DataFrame:
+        """The frame that a caller sends: floats of the width that fit saw, or of the other one."""
+        series = {}
+        for feature, column, dtype in zip(
+            self.contract["features"], batch.columns, self.dtypes, strict=True
+        ):
+            if column.kind == "float":
+                narrow = (dtype == np.float32) != batch.swapped
+                with np.errstate(over="ignore"):
+                    series[feature["name"]] = pd.Series(
+                        column.as_float().astype(np.float32 if narrow else np.float64)
+                    )
+            elif column.kind == "string" or column.missing.any():
+                series[feature["name"]] = pd.Series(column.as_objects(), dtype=object)
+            else:
+                series[feature["name"]] = pd.Series(column.values)
+        return pd.DataFrame(series)
+
+    def _numbers(self, columns: list[Column]) -> np.ndarray:
+        """The original's numbers, NaN for a row that it refuses.
+
+        Labels are left out: where two scores are as good as tied, rounding decides.
+        """
+        rows = Rows(self._built(columns), pd.DataFrame(index=range(len(columns[0]))))
+        answers = self.original.ask(rows)
+        parts = [
+            answers.values[output.name]
+            for output in self.outputs
+            if output.is_number and answers.values
+        ]
+        result = np.full((len(rows), sum(part.shape[1] for part in parts) + 1), np.nan)
+        result[answers.index] = np.nan_to_num(
+            np.concatenate([np.zeros((len(answers.index), 1)), *parts], axis=1), nan=-7.0
+        )
+        return result
+
+    def _add(self, rows: Rows, families: np.ndarray, rng: np.random.Generator) -> None:
+        expected, got = self.original.ask(rows), self.file.ask(rows)
+        counts = self.counts
+        counts.rows += len(rows)
+        counts.add_families(families, wrong=False)
+        counts.add_refusals(expected, got, families)
+        both = np.intersect1d(expected.index, got.index)
+        counts.compared += len(both)
+        if not len(both):
+            return
+        want, have = expected.at(both), got.at(both)
+        bad = np.any([found.is_bad for found in differences(self.outputs, want, have)], axis=0)
+        stable = np.ones(len(both), dtype=bool)
+        stable[self._find_unstable(rows, both, expected, bad, rng)] = False
+        self._count_bits(want, have, stable)
+        counts.routes += differing_routes(self.opened, rows.take(rng.choice(both, _ROUTED)))
+        places = np.flatnonzero(bad & stable)
+        if len(places):
+            chosen = both[places]
+            answers = expected.at(chosen), got.at(chosen)
+            self.wrong.append(Wrong(rows.take(chosen), families[chosen], *answers))
+
+    def _ask_other_cpus(self, folder: Path) -> None:
+        """Takes rows out of `wrong` for which the original's answer depends on the CPU.
+
+        Where very many differ, the CPU is not the reason.
+        """
+        total = sum(len(wrong.families) for wrong in self.wrong)
+        if not 0 < total <= _MOST_LOOKS:
+            return
+        rows = concatenate([wrong.rows for wrong in self.wrong])
+        families = np.concatenate([wrong.families for wrong in self.wrong])
+        want, have = (
+            {o.name: stacked([getattr(w, side)[o.name] for w in self.wrong]) for o in self.outputs}
+            for side in ("want", "have")
+        )
+        ranges = [Range(output, want[output.name]) for output in self.outputs]
+        is_unstable = np.zeros(total, dtype=bool)
+        for answers in cpus.ask(self.drawn.model, self.outputs, rows, folder):
+            is_unstable[list(answers.refusals)] = True
+            for found in ranges if len(answers.index) else []:
+                found.add(answers.index, answers.values[found.output.name])
+        is_unstable |= np.any([found.is_wide() for found in ranges], axis=0)
+        self.counts.unstable += int(is_unstable.sum())
+        kept = np.flatnonzero(~is_unstable)
+        answers_kept = ({k: v[kept] for k, v in side.items()} for side in (want, have))
+        self.wrong = [Wrong(rows.take(kept), families[kept], *answers_kept)] if len(kept) else []
+
+    def _find_unstable(
+        self,
+        rows: Rows,
+        both: np.ndarray,
+        expected: Answers,
+        bad: np.ndarray,
+        rng: np.random.Generator,
+    ) -> np.ndarray:
+        """Positions in `both` of rows that differ and are unstable in the original.
+
+        Counts unstable rows in a sample of the others, too.
+        """
+        counts = self.counts
+        agreeing = np.flatnonzero(~bad)
+        sample = np.sort(rng.permutation(agreeing)[:_SAMPLE])
+        counts.sampled += len(sample)
+        counts.sampled_unstable += (
+            len(unstable(self.original, rows, expected, both[sample])) if len(sample) else 0
+        )
+        differ, found = rng.permutation(np.flatnonzero(bad)), [np.zeros(0, dtype=np.int64)]
+        for most in (_FIRST_LOOK, _MOST_LOOKS):
+            looked, differ = np.split(differ, [max(0, most - counts.looked)])
+            if len(looked):
+                counts.looked += len(looked)
+                again = unstable(self.original, rows, expected, both[np.sort(looked)])
+                found.append(np.searchsorted(both, again))
+                counts.unstable += len(again)
+            if not counts.unstable:
+                break
+        return np.concatenate(found)
+
+    def _count_bits(self, want: Matrices, have: Matrices, stable: np.ndarray) -> None:
+        if self.tree_output is None or self.tree_output not in want:
+            return
+        left, right = want[self.tree_output], have[self.tree_output]
+        differs = (left.view(np.int64) != right.view(np.int64)) & ~(
+            np.isnan(left) & np.isnan(right)
+        )
+        self.counts.tree_rows += int(stable.sum())
+        self.counts.tree_bits += int((differs.any(axis=1) & stable).sum())
+
+    def begin(self) -> Begin | None:
+        """The step where the difference begins, as sidecall.compare finds it."""
+        if not self.wrong:
+            return None
+        rows = concatenate([wrong.rows.take(slice(0, _LOCATED)) for wrong in self.wrong[:_LOCATED]])
+        few = rows.take(slice(0, _LOCATED))
+        return locate(self.sure, self.original, self.file, self.contract, few)
+
+
+def judge(drawn: Drawn, folder: Path, rows: int, odd: int) -> dict[str, Any]:
+    """Plain data about one pipeline.
+
+    "outcome" is "compared", "refused" (export says why) or "defect" (anything else that failed).
+    """
+    # Sums over several threads change their last bits, and short calls have no work for two.
+    with threadpool_limits(limits=1):
+        return _judge(drawn, folder, rows, odd)
+
+
+def _judge(drawn: Drawn, folder: Path, rows: int, odd: int) -> dict[str, Any]:
+    about: dict[str, Any] = {
+        "seed": drawn.seed,
+        "number": drawn.number,
+        "table": drawn.table,
+        "container": drawn.container,
+        "task": drawn.task,
+        "steps": drawn.steps,
+        "dtypes": dict(Counter(str(dtype) for dtype in drawn.pool.dtypes)),
+    }
+    path = folder / f"{drawn.seed}-{drawn.number}.onnx"
+    started = time.monotonic()
+    where = "export"
+    try:
+        sidecall.export(drawn.model, path, drawn.training_data(), progress=False)
+        about["export_s"] = round(time.monotonic() - started, 2)
+        where = "open"
+        with sidecall.open(path) as opened:
+            where = "compare"
+            judging = Judge(drawn, opened)
+            counts = judging.compare(rows, odd, folder)
+            about |= {
+                "precision": judging.contract.get("parity", {}).get("precision", ""),
+                "float32": any(output.is_float32 for output in judging.outputs),
+            }
+            about |= counts.as_json()
+            where = "locate"
+            begin = judging.begin()
+            if begin is not None:
+                about["begin"] = {"step": begin.step, "reason": begin.reason}
+    except sidecall.ExportError as error:
+        step, reason = getattr(error, "step", ""), getattr(error, "reason", str(error))
+        reason = f"{type(error).__name__}: {reason}".splitlines()[0][:300]
+        return about | {"outcome": "refused", "step": step, "reason": reason}
+    except Exception as error:
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:300]
+        at_line = f"{Path(at.filename).name}:{at.lineno}"
+        return about | {"outcome": "defect", "where": where, "reason": reason, "at": at_line}
+    about["seconds"] = round(time.monotonic() - started, 2)
+    return about | {"outcome": "compared"}

@@ -1,0 +1,275 @@
+"""A random pipeline from a seed and a number: its table, columns, types and steps, fitted."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.compose import ColumnTransformer
+from sklearn.feature_selection import VarianceThreshold
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from threadpoolctl import threadpool_limits
+
+from .estimators import Last, last
+from .steps import Columns, Dice, encoder, imputer, mixing, scaling, vectorizer
+from .tables import NAMES, WEIGHTS, Table, kind_of, load
+
+_ATTEMPTS = 40
+_EXPORT_ROWS = 3000
+_FEW_VALUES = 60
+
+
+class UndrawnError(Exception):
+    """No combination of steps could be fitted in the tries of one number."""
+
+
+@dataclass
+class Drawn:
+    """A fitted pipeline.
+
+    `pool` has all rows of its table in the types that fit saw; `train` are the rows that fit saw.
+
+    `container` is "frame", "array" or "text": what fit saw, and what the original is asked with.
+    """
+
+    seed: int
+    number: int
+    table: str
+    task: str
+    container: str
+    model: Any
+    pool: pd.DataFrame
+    train: np.ndarray
+    steps: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.seed}:{self.number}"
+
+    def contained(self, frame: pd.DataFrame) -> Any:
+        """Rows with the columns of `pool` in the container that fit saw."""
+        if self.container == "text":
+            return frame.iloc[:, 0].tolist()
+        if self.container == "array":
+            return frame.to_numpy(dtype=self.pool.dtypes.iloc[0])
+        return frame
+
+    def training_data(self) -> Any:
+        return self.contained(self.pool.iloc[self.train[:_EXPORT_ROWS]])
+
+
+def draw(seed: int, number: int) -> Drawn:
+    """The same pipeline for the same seed and number.
+
+    Draws again where scikit-learn cannot fit what was drawn. Raises UndrawnError.
+    """
+    for attempt in range(_ATTEMPTS):
+        dice = Dice(np.random.default_rng([seed, number, attempt]))
+        with warnings.catch_warnings(), np.errstate(all="ignore"), threadpool_limits(limits=1):
+            warnings.simplefilter("ignore")
+            try:
+                return _Drawing(dice, seed, number).fitted()
+            except Exception:
+                # Steps that do not fit each other or the data raise errors of many classes.
+                continue
+    raise UndrawnError(f"{seed}:{number}: nothing that was drawn could be fitted")
+
+
+class _Drawing:
+    def __init__(self, dice: Dice, seed: int, number: int) -> None:
+        self.dice, self.seed, self.number = dice, seed, number
+        self.table: Table = load(NAMES[int(dice.rng.choice(len(NAMES), p=WEIGHTS))])
+        self.task = self._task()
+        self.target = self._target()
+        self.last: Last | None = None if self.task == "transform" else last(dice, self.task)
+        # Transformers; with the last step 2 to 6.
+        self.budget = int(dice.rng.integers(1 if self.last is not None else 2, 6))
+
+    def _task(self) -> str:
+        options = [(0.05, "cluster"), (0.05, "outlier"), (0.08, "transform")]
+        options += [(0.4, "regression")] if self.table.numbers else []
+        options += [(0.42, "classification")] if self.table.classes else []
+        return self.dice.weighted(options)
+
+    def _target(self) -> str:
+        if self.task == "regression":
+            return self.dice.one(self.table.numbers)
+        return self.dice.one(self.table.classes) if self.task == "classification" else ""
+
+    def fitted(self) -> Drawn:
+        text = self.table.texts if self.table.texts is not None and self.dice.chance(0.4) else None
+        if text is not None and self.dice.chance(0.4):
+            pool, container = self.table.frame[[text]].astype(object), "text"
+            model = self._assembled([vectorizer(self.dice)], wide=True)
+        else:
+            pool = self._columns(text)
+            numeric = all(kind_of(pool[name]) in "fiu" for name in pool.columns)
+            same = len(set(pool.dtypes)) == 1
+            container = "array" if numeric and same and self.dice.chance(0.6) else "frame"
+            plain = numeric and (container == "array" or self.dice.chance(0.5))
+            model = self._plain(pool) if plain else self._columnwise(pool, text)
+        most = self.last.rows if self.last is not None else 2000
+        train = self.dice.rng.permutation(len(pool))[:most]
+        drawn = Drawn(
+            self.seed, self.number, self.table.name, self.task, container, model, pool, train, ""
+        )
+        drawn.model.fit(drawn.contained(pool.iloc[train]), self._answers(train))
+        drawn.steps = described(drawn.model)
+        return drawn
+
+    def _answers(self, train: np.ndarray) -> np.ndarray | None:
+        if not self.target:
+            return None
+        answers: np.ndarray = self.table.frame[self.target].iloc[train].to_numpy()
+        if self.task == "regression":
+            answers = answers.astype(np.float32 if self.dice.chance(0.1) else np.float64)
+        elif self.last is not None and self.last.codes:
+            answers = np.unique(answers, return_inverse=True)[1]
+        return answers
+
+    def _columns(self, text: str | None) -> pd.DataFrame:
+        """Some columns of the table, in random order, in the types that fit is to see."""
+        dice, table = self.dice, self.table
+        numbers = dice.some(table.of_kind("fiu", self.target), 1, 7)
+        others = []
+        if not numbers or dice.chance(0.55):
+            others += dice.some(table.of_kind("O", self.target), 1, 3)
+            others += dice.some(table.of_kind("b", self.target), 0, 2)
+        names = [*numbers, *others, *([text] if text else [])]
+        frame = table.frame[[names[i] for i in dice.rng.permutation(len(names))]].copy()
+        scheme = dice.weighted([(0.5, "float64"), (0.25, "float32"), (0.25, "mixed")])
+        whole = dice.chance(0.5)
+        short = dice.chance(0.3)
+        missing = dice.number(0.02, 0.1) if dice.chance(0.35) else 0.0
+        words: Any = dice.one(["object", "str", "category"])
+        for name in frame.columns:
+            kind = kind_of(frame[name])
+            if kind == "f" or (kind in "iu" and not whole):
+                values = frame[name].to_numpy(dtype=np.float64)
+                values = (
+                    np.round(values, 1)
+                    if short and np.nanmax(np.abs(values)) > 3
+                    else values.copy()
+                )
+                values[dice.rng.random(len(values)) < missing] = np.nan
+                wide = scheme == "float64" or (scheme == "mixed" and dice.chance(0.5))
+                frame[name] = values.astype(np.float64 if wide else np.float32)
+            elif kind == "O":
+                frame[name] = frame[name].astype(object if name == text else words)
+        return frame
+
+    def _plain(self, pool: pd.DataFrame) -> Any:
+        return self._assembled(self._numeric(pool, list(pool.columns)), width=pool.shape[1])
+
+    def _columnwise(self, pool: pd.DataFrame, text: str | None) -> Any:
+        """A ColumnTransformer with a branch for each kind of column."""
+        dice = self.dice
+        kinds = {name: kind_of(pool[name]) for name in pool.columns}
+        numbers = [name for name in pool.columns if kinds[name] in "fiu"]
+        few = [name for name in numbers if pool[name].nunique() <= _FEW_VALUES and dice.chance(0.2)]
+        numbers = [name for name in numbers if name not in few]
+        words = [name for name in pool.columns if kinds[name] == "O" and name != text]
+        branches: list[tuple[str, Any, Any]] = []
+        if text is not None:
+            branches.append(("text", vectorizer(dice), text))
+        halves = (
+            [numbers[::2], numbers[1::2]] if len(numbers) > 3 and dice.chance(0.4) else [numbers]
+        )
+        for k, group in enumerate(half for half in halves if half):
+            branches.append((f"numbers{k}", _joined(self._numeric(pool, group)), group))
+        if few:
+            branches.append(
+                ("codes", _joined([*self._filled(pool, few), encoder(dice, self._about(few))]), few)
+            )
+        if words:
+            fill: list[Any] = []
+            if pool[words].isna().any(axis=None) and dice.chance(0.5):
+                strategy = dice.one(["most_frequent", "constant"])
+                fill.append(SimpleImputer(strategy=strategy, fill_value="none"))
+            branches.append(("words", _joined([*fill, encoder(dice, self._about(words))]), words))
+        flags = [name for name in pool.columns if kinds[name] == "b"]
+        if flags:
+            branches.append(("flags", "passthrough", flags))
+        threshold, names = dice.one([0.0, 0.3, 1.0]), dice.chance(0.5)
+        return self._assembled(
+            [
+                ColumnTransformer(
+                    branches, sparse_threshold=threshold, verbose_feature_names_out=names
+                )
+            ],
+            wide=True,
+        )
+
+    def _about(self, names: list[str], positive: bool = False) -> Columns:
+        return Columns(len(names), positive=positive, task=self.task)
+
+    def _filled(self, pool: pd.DataFrame, names: list[str]) -> list[Any]:
+        has_missing = bool(pool[names].isna().any(axis=None))
+        keeps = self.last is not None and self.last.takes_missing and self.dice.chance(0.5)
+        return [imputer(self.dice, self._about(names))] if has_missing and not keeps else []
+
+    def _numeric(self, pool: pd.DataFrame, names: list[str]) -> list[Any]:
+        dice = self.dice
+        steps = self._filled(pool, names)
+        if self.last is not None and self.last.positive:
+            return [*steps, MinMaxScaler(clip=True)]
+        positive = bool(steps or not pool[names].isna().any(axis=None)) and bool(
+            (pool[names].min() > 0).all()
+        )
+        self.budget -= len(steps)
+        is_exact = self.last is not None and self.last.takes_missing and dice.chance(0.35)
+        while self.budget > 0 and not is_exact and (self.last is None or dice.chance(0.6)):
+            step = scaling(dice, self._about(names, positive))
+            if any(type(step) is type(other) for other in steps):
+                break
+            steps.append(step)
+            self.budget -= 1
+            positive = False
+        return steps or [
+            dice.one([FunctionTransformer(), VarianceThreshold(), SimpleImputer(strategy="median")])
+        ]
+
+    def _assembled(self, steps: list[Any], width: int = 99, wide: bool = False) -> Any:
+        """The steps, perhaps some that mix columns, and the last one."""
+        dice = self.dice
+        columns = Columns(99 if wide else width, task=self.task)
+        signed = not (self.last is not None and self.last.positive)
+        # A transformer alone would be a pipeline of one step.
+        is_one = (
+            self.last is None and len(steps) == 1 and not isinstance(steps[0], ColumnTransformer)
+        )
+        while self.budget > 0 and signed and (dice.chance(0.35) or is_one):
+            is_one = False
+            mixed = mixing(dice, columns)
+            steps.append(
+                FeatureUnion([("mixed", mixed), ("scaled", StandardScaler())])
+                if dice.chance(0.1)
+                else mixed
+            )
+            columns = Columns(99, task=self.task)
+            self.budget -= 1
+        if self.last is not None and self.last.scaled:
+            steps.append(StandardScaler(with_mean=dice.chance(0.8)))
+        return make_pipeline(*steps, *([self.last.make(dice)] if self.last is not None else []))
+
+
+def _joined(steps: list[Any]) -> Any:
+    return steps[0] if len(steps) == 1 else make_pipeline(*steps)
+
+
+def described(model: Any) -> str:
+    """A pipeline by its classes: `ColumnTransformer(StandardScaler | OneHotEncoder) > Ridge`."""
+    if isinstance(model, Pipeline):
+        return " > ".join(described(step) for _, step in model.steps)
+    if isinstance(model, ColumnTransformer):
+        return (
+            f"ColumnTransformer({' | '.join(described(step) for _, step, _ in model.transformers)})"
+        )
+    if isinstance(model, FeatureUnion):
+        return f"FeatureUnion({' | '.join(described(step) for _, step in model.transformer_list)})"
+    return model if isinstance(model, str) else type(model).__name__

@@ -1,0 +1,201 @@
+"""`make parity`: hundreds of random pipelines and millions of adversarial rows.
+
+python benchmarks/fidelity/run.py                             the fixed seed, then a fresh one
+python benchmarks/fidelity/run.py --seed 7 --pipelines 0:50   fifty pipelines of another seed
+python benchmarks/fidelity/run.py --only 7:31                 one pipeline, followed step by step
+
+Writes results/fidelity.json. A run that was stopped goes on where it was, unless the package or
+this harness changed. Exits with 1 where an answer was wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+# Before numpy is loaded: sums over several threads change their last bits.
+os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from common import WrongAnswerError, describe_versions, guarded
+
+from fidelity.alone import look_at
+from fidelity.document import Fidelity, bars, print_found
+from fidelity.judge import judge
+from fidelity.ledger import PACKAGES, ROOT, Ledger
+from fidelity.pipelines import UndrawnError, draw
+
+FIXED_SEED = 11
+_PIPELINES, _FRESH = 300, 30
+_ROWS, _ODD_ROWS = 17_000, 300
+_MOST_TRIES = 3  # numbers that are tried for each pipeline wanted: some are refused at export
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument(
+        "--build",
+        type=Path,
+        default=ROOT / "build",
+        help="where the results so far are kept; build",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help="where the document goes; benchmarks/results/fidelity.json by default",
+    )
+    parser.add_argument(
+        "--seed", type=int, help="this seed alone, in place of the fixed and the fresh one"
+    )
+    parser.add_argument("--pipelines", metavar="A:B", type=_range, help="these numbers of the seed")
+    parser.add_argument("--rows", type=int, default=_ROWS, help=f"rows for each pipeline; {_ROWS}")
+    parser.add_argument(
+        "--minutes", type=float, help="stop after so many minutes; the next run goes on"
+    )
+    parser.add_argument(
+        "--only",
+        metavar="SEED:NUMBER",
+        type=_name,
+        help="one pipeline alone, with all that is known of its differences",
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="few pipelines and rows: shows that it works"
+    )
+    return parser.parse_args()
+
+
+def _range(text: str) -> range:
+    first, _, last = text.partition(":")
+    return range(int(first), int(last))
+
+
+def _name(text: str) -> tuple[int, int]:
+    seed, _, number = text.partition(":")
+    return int(seed), int(number)
+
+
+class Run:
+    """Goes through the pipelines of one or two seeds and keeps what it finds."""
+
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.folder = folder
+        self.rows: int = 400 if options.quick else options.rows
+        self.odd = 60 if options.quick else _ODD_ROWS
+        self.ledger = Ledger(
+            options.build / "fidelity" / "results.jsonl", f"{self.rows}/{self.odd}"
+        )
+        self.deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
+        self.results: list[dict[str, Any]] = []
+        self.is_complete = True
+        self.started = time.monotonic()
+
+    def visit(self, seed: int, numbers: range, wanted: int) -> None:
+        """Pipelines of the seed until `wanted` were compared."""
+        compared = 0
+        for number in numbers:
+            if compared == wanted:
+                return
+            if self.deadline is not None and time.monotonic() > self.deadline:
+                self.is_complete = False
+                return
+            result = self._result(seed, number)
+            if result is None:
+                continue
+            self.results.append(result)
+            compared += result["outcome"] == "compared"
+            self._show(result, compared, wanted)
+
+    def _result(self, seed: int, number: int) -> dict[str, Any] | None:
+        name = f"{seed}:{number}"
+        if name in self.ledger.results:
+            return self.ledger.results[name]
+        if self.ledger.died(name):
+            return {
+                "seed": seed,
+                "number": number,
+                "steps": "",
+                "outcome": "defect",
+                "where": "process",
+                "reason": "the process died, twice",
+            }
+        try:
+            drawn = draw(seed, number)
+        except UndrawnError:
+            return None
+        self.ledger.begin(name)
+        result = judge(drawn, self.folder, self.rows, self.odd)
+        self.ledger.add(name, result)
+        (self.folder / f"{seed}-{number}.onnx").unlink(missing_ok=True)
+        gc.collect()
+        return result
+
+    def _show(self, result: dict[str, Any], compared: int, wanted: int) -> None:
+        seconds = int(time.monotonic() - self.started)
+        found = result["reason"] if result["outcome"] != "compared" else _summary(result)
+        name, steps = f"{result['seed']}:{result['number']}", result["steps"][:70]
+        clock = f"{seconds // 60}:{seconds % 60:02d}"
+        print(f"[{compared}/{wanted} {clock}] {name} {steps}: {found}", flush=True)
+
+
+def _summary(result: dict[str, Any]) -> str:
+    parts = [f"{result['rows']} rows", f"{result['wrong']} wrong"]
+    domain = result["refused_by_original"] + result["refused_by_file"]
+    parts += [f"{domain} refused by one side"] if domain else []
+    parts += [f"{result['routes']} differ as records"] if result["routes"] else []
+    parts += [f"bits of {result['tree_bits']} differ"] if result["tree_bits"] else []
+    parts += [f"about {result['unstable']:g} unstable"] if result["unstable"] else []
+    return ", ".join(parts)
+
+
+def main() -> int:
+    options = _parse()
+    if options.only is not None:
+        seed, number = options.only
+        return look_at(seed, number, options.rows, _ODD_ROWS, options.build / "fidelity")
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(options, Path(folder))
+        wanted = 6 if options.quick else _PIPELINES
+        seed = FIXED_SEED if options.seed is None else options.seed
+        numbers = (
+            options.pipelines if options.pipelines is not None else range(_MOST_TRIES * wanted)
+        )
+        run.visit(seed, numbers, len(numbers) if options.pipelines is not None else wanted)
+        if (
+            options.seed is None
+            and options.pipelines is None
+            and not options.quick
+            and run.is_complete
+        ):
+            run.visit(run.ledger.fresh_seed(int(time.time())), range(_MOST_TRIES * _FRESH), _FRESH)
+    return _conclude(run, options)
+
+
+def _conclude(run: Run, options: argparse.Namespace) -> int:
+    report = Fidelity(
+        "fidelity", describe_versions(PACKAGES), results=run.results, bars=bars(run.results)
+    )
+    rows = sum(result.get("rows", 0) for result in run.results)
+    minutes = (time.monotonic() - run.started) / 60
+    report.notes.append(f"{rows:,} rows of {len(run.results)} pipelines in {minutes:.0f} minutes")
+    if not run.is_complete:
+        report.notes.append("stopped by --minutes: not all pipelines were looked at")
+    print_found(run.results)
+    path = report.write(options.output)
+    print(f"\n{report.notes[0]}; written to {path}")
+    report.print_bars()
+    wrong = next(bar.value for bar in report.bars if bar.name == "fidelity_wrong_rows")
+    if wrong:
+        raise WrongAnswerError(
+            f"{wrong} rows; the list above has the command that looks at each pipeline alone"
+        )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(guarded(main))

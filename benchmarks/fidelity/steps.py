@@ -1,0 +1,291 @@
+"""Transformers and their parameters, drawn at random; pipelines.py puts them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from sklearn import (
+    cluster,
+    decomposition,
+    feature_extraction,
+    feature_selection,
+    impute,
+    kernel_approximation,
+    preprocessing,
+)
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import RandomTreesEmbedding
+from sklearn.experimental import enable_iterative_imputer  # noqa: F401
+from sklearn.random_projection import GaussianRandomProjection
+
+T = TypeVar("T")
+
+
+class Dice:
+    """Draws of one pipeline, all from one generator."""
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self.rng = rng
+
+    def chance(self, share: float) -> bool:
+        return bool(self.rng.random() < share)
+
+    def one(self, options: Sequence[T]) -> T:
+        return options[int(self.rng.integers(len(options)))]
+
+    def weighted(self, options: Sequence[tuple[float, T]]) -> T:
+        weights = np.array([weight for weight, _ in options])
+        return options[int(self.rng.choice(len(options), p=weights / weights.sum()))][1]
+
+    def some(self, options: Sequence[T], least: int, most: int) -> list[T]:
+        """A random subset in the order of `options`."""
+        most = min(most, len(options))
+        count = int(self.rng.integers(min(least, most), most + 1))
+        return [options[i] for i in sorted(self.rng.permutation(len(options))[:count].tolist())]
+
+    def number(self, low: float, high: float) -> float:
+        """With two decimals, as a person writes a parameter."""
+        return round(float(self.rng.uniform(low, high)), 2)
+
+    def seed(self) -> int:
+        return int(self.rng.integers(1000))
+
+
+@dataclass
+class Columns:
+    """What reaches a step, as far as it decides which steps fit."""
+
+    width: int
+    positive: bool = False
+    few_values: bool = False
+    task: str = "regression"
+
+
+Maker = Callable[[Dice, Columns], Any]
+
+
+def _simple(dice: Dice, columns: Columns) -> Any:
+    strategy = dice.one(["mean", "median", "most_frequent"])
+    return impute.SimpleImputer(strategy=strategy, add_indicator=dice.chance(0.2))
+
+
+def _constant(dice: Dice, columns: Columns) -> Any:
+    return impute.SimpleImputer(strategy="constant", fill_value=dice.one([0.0, -1.0, -999.0]))
+
+
+def _nearest(dice: Dice, columns: Columns) -> Any:
+    return impute.KNNImputer(
+        n_neighbors=dice.one([2, 3, 5]), weights=dice.one(["uniform", "distance"])
+    )
+
+
+IMPUTERS: list[tuple[float, Maker]] = [
+    (10, _simple),
+    (3, _constant),
+    (0.7, _nearest),
+    (0.7, lambda d, c: impute.IterativeImputer(max_iter=3, random_state=0)),
+]
+
+
+def imputer(dice: Dice, columns: Columns) -> Any:
+    """A step that fills in missing numbers."""
+    return dice.weighted(IMPUTERS)(dice, columns)
+
+
+def _function(dice: Dice, columns: Columns) -> Any:
+    anywhere = [np.square, np.abs, np.tanh, np.cbrt, np.rint, np.floor]
+    above_zero = [np.log1p, np.log1p, np.log1p, np.sqrt, np.log, np.log10]
+    names = {"feature_names_out": "one-to-one"} if dice.chance(0.5) else {}
+    return preprocessing.FunctionTransformer(
+        dice.one(above_zero if columns.positive else anywhere), **names
+    )
+
+
+def _bins(dice: Dice, columns: Columns) -> Any:
+    return preprocessing.KBinsDiscretizer(
+        n_bins=dice.one([3, 5, 8, 12]),
+        encode=dice.one(["ordinal", "onehot", "onehot-dense"]),
+        strategy=dice.one(["uniform", "quantile", "kmeans"]),
+        quantile_method="averaged_inverted_cdf",
+        random_state=0,
+    )
+
+
+def _power(dice: Dice, columns: Columns) -> Any:
+    method = dice.one(["box-cox", "yeo-johnson"]) if columns.positive else "yeo-johnson"
+    return preprocessing.PowerTransformer(method=method, standardize=dice.chance(0.8))
+
+
+def _quantiles(dice: Dice, columns: Columns) -> Any:
+    count, shape = dice.one([20, 100, 300]), dice.one(["uniform", "normal"])
+    return preprocessing.QuantileTransformer(
+        n_quantiles=count, output_distribution=shape, random_state=0
+    )
+
+
+def _spline(dice: Dice, columns: Columns) -> Any:
+    return preprocessing.SplineTransformer(
+        n_knots=dice.one([3, 5, 7]),
+        degree=dice.one([1, 2, 3]),
+        knots=dice.one(["uniform", "quantile"]),
+        # "error" is refused at export.
+        extrapolation=dice.one(["constant", "linear", "continue"]),
+        include_bias=dice.chance(0.5),
+    )
+
+
+def _standard(dice: Dice, columns: Columns) -> Any:
+    return preprocessing.StandardScaler(with_mean=dice.chance(0.9), with_std=dice.chance(0.9))
+
+
+def _robust(dice: Dice, columns: Columns) -> Any:
+    return preprocessing.RobustScaler(quantile_range=dice.one([(25.0, 75.0), (10.0, 90.0)]))
+
+
+def _minmax(dice: Dice, columns: Columns) -> Any:
+    return preprocessing.MinMaxScaler(
+        feature_range=dice.one([(0, 1), (-1, 1), (0, 10)]), clip=dice.chance(0.2)
+    )
+
+
+def _binary(dice: Dice, columns: Columns) -> Any:
+    return preprocessing.Binarizer(threshold=dice.number(-1, 30))
+
+
+SCALING: list[tuple[float, Maker]] = [
+    (5, _standard),
+    (5, _minmax),
+    (1, lambda d, c: preprocessing.MaxAbsScaler()),
+    (3, _robust),
+    (3, _power),
+    (3, _quantiles),
+    (2.5, _bins),
+    (2, _function),
+    (1.5, _spline),
+    (0.7, lambda d, c: preprocessing.Normalizer(norm=d.one(["l1", "l2", "max"]))),
+    (0.5, _binary),
+]
+
+
+def scaling(dice: Dice, columns: Columns) -> Any:
+    """One step that works on numbers column by column."""
+    return dice.weighted(SCALING)(dice, columns)
+
+
+def _polynomial(dice: Dice, columns: Columns) -> Any:
+    degree = 3 if columns.width <= 4 and dice.chance(0.3) else 2
+    return preprocessing.PolynomialFeatures(
+        degree, interaction_only=dice.chance(0.3), include_bias=dice.chance(0.5)
+    )
+
+
+def _components(dice: Dice, columns: Columns) -> int:
+    return int(dice.rng.integers(1, max(2, min(columns.width, 8))))
+
+
+def _pca(dice: Dice, columns: Columns) -> Any:
+    return decomposition.PCA(_components(dice, columns), whiten=dice.chance(0.3), random_state=0)
+
+
+def _select(dice: Dice, columns: Columns) -> Any:
+    score = (
+        feature_selection.f_regression
+        if columns.task == "regression"
+        else feature_selection.f_classif
+    )
+    return feature_selection.SelectKBest(score, k=_components(dice, columns))
+
+
+def _variance(dice: Dice, columns: Columns) -> Any:
+    return feature_selection.VarianceThreshold(dice.one([0.0, 0.01]))
+
+
+def _nystroem(dice: Dice, columns: Columns) -> Any:
+    kernel = dice.one(["rbf", "poly", "linear"])
+    return kernel_approximation.Nystroem(
+        kernel=kernel,
+        gamma=None if kernel == "linear" else 0.1,
+        n_components=10,
+        random_state=dice.seed(),
+    )
+
+
+def _discriminant(dice: Dice, columns: Columns) -> Any:
+    return _pca(dice, columns) if columns.task != "classification" else LinearDiscriminantAnalysis()
+
+
+MIXING: list[tuple[float, Maker]] = [
+    (4, _pca),
+    (2, lambda d, c: decomposition.TruncatedSVD(_components(d, c), random_state=0)),
+    (3, _select),
+    (1.5, _variance),
+    (1, _nystroem),
+    (
+        0.7,
+        lambda d, c: kernel_approximation.RBFSampler(
+            gamma=0.1, n_components=10, random_state=d.seed()
+        ),
+    ),
+    (1, lambda d, c: cluster.KMeans(d.one([2, 4, 7]), n_init=1, random_state=0)),
+    (0.7, lambda d, c: GaussianRandomProjection(_components(d, c), random_state=d.seed())),
+    (0.7, lambda d, c: decomposition.FactorAnalysis(_components(d, c), random_state=0)),
+    (0.7, lambda d, c: decomposition.FastICA(_components(d, c), random_state=0, max_iter=500)),
+    (0.5, lambda d, c: RandomTreesEmbedding(5, max_depth=3, random_state=0)),
+    (0.5, _discriminant),
+]
+
+
+def mixing(dice: Dice, columns: Columns) -> Any:
+    """One step that combines columns or chooses among them."""
+    narrow: list[tuple[float, Maker]] = [(5, _polynomial)] if columns.width <= 9 else []
+    return dice.weighted([*MIXING, *narrow])(dice, columns)
+
+
+def encoder(dice: Dice, columns: Columns) -> Any:
+    """A step that turns categories (text, or numbers of few values) into numbers."""
+    unknown = dice.one(["ignore", "ignore", "error", "infrequent_if_exist"])
+    drop = (
+        dice.one([None, None, "first", "if_binary"]) if unknown != "infrequent_if_exist" else None
+    )
+    rare = (
+        dice.one([None, 10, 0.02]) if unknown == "infrequent_if_exist" or dice.chance(0.2) else None
+    )
+    one_hot = preprocessing.OneHotEncoder(
+        handle_unknown=unknown, drop=drop, min_frequency=rare, sparse_output=dice.chance(0.5)
+    )
+    value = dice.one([-1, np.nan, 99])
+    lenient = preprocessing.OrdinalEncoder(
+        handle_unknown="use_encoded_value",
+        unknown_value=value,
+        encoded_missing_value=dice.one([np.nan, -2]),
+    )
+    options = [(5, one_hot), (2, lenient), (1.5, preprocessing.OrdinalEncoder())]
+    if columns.task in ("regression", "classification"):
+        options.append(
+            (2, preprocessing.TargetEncoder(smooth=dice.one(["auto", 5.0]), random_state=0))
+        )
+    return dice.weighted(options)
+
+
+def vectorizer(dice: Dice) -> Any:
+    """A step that turns free text into numbers."""
+    options: dict[str, Any] = {
+        "ngram_range": dice.one([(1, 1), (1, 2)]),
+        "min_df": dice.one([2, 3, 5]),
+        "max_features": dice.one([None, 50, 300]),
+        "binary": dice.chance(0.2),
+        "lowercase": dice.chance(0.8),
+        "strip_accents": dice.one([None, None, "unicode"]),
+        "analyzer": dice.weighted([(6, "word"), (1, "char_wb"), (1, "char")]),
+    }
+    if dice.chance(0.4):
+        return feature_extraction.text.CountVectorizer(**options)
+    extra = {
+        "sublinear_tf": dice.chance(0.3),
+        "norm": dice.one(["l2", "l1", None]),
+        "use_idf": dice.chance(0.8),
+    }
+    return feature_extraction.text.TfidfVectorizer(**options, **extra)

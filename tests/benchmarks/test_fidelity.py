@@ -1,0 +1,81 @@
+"""benchmarks/fidelity writes the document that it promises, and goes on where it was stopped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from common import check_document
+
+ROOT = Path(__file__).resolve().parents[2]
+BARS = {
+    "fidelity_wrong_rows",
+    "fidelity_rows",
+    "fidelity_pipelines",
+    "fidelity_tree_bits_differ",
+    "fidelity_domain_differs",
+    "fidelity_unstable_share",
+    "fidelity_routes_differ",
+    "fidelity_defects",
+}
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, ROOT / "benchmarks/fidelity/run.py", "--build", folder, *options]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("parity")
+
+
+@pytest.fixture(scope="module")
+def document(folder: Path) -> dict:
+    output = folder / "fidelity.json"
+    done = run(folder, "--quick", "--pipelines", "20:22", "--output", str(output))
+    document = json.loads(output.read_text(encoding="utf-8"))
+    wrong = sum(result["wrong"] for result in document["pipelines"])
+    assert done.returncode == (1 if wrong else 0), done.stderr
+    return document
+
+
+def test_every_bar_is_there(document: dict) -> None:
+    check_document(document)
+    assert {bar["name"] for bar in document["bars"]} == BARS
+
+
+def test_each_pipeline_is_counted_once(document: dict) -> None:
+    bars = {bar["name"]: bar["value"] for bar in document["bars"]}
+    assert bars["fidelity_pipelines"] == len(document["pipelines"])
+    kinds = ("pipelines", "refused", "defects")
+    numbers = [item["number"] for kind in kinds for item in document[kind]]
+    assert sorted(numbers) == [20, 21]
+    assert bars["fidelity_rows"] == sum(family["rows"] for family in document["families"].values())
+
+
+def test_a_second_run_asks_nothing_again(document: dict, folder: Path) -> None:
+    before = (folder / "fidelity/results.jsonl").read_bytes()
+    output = folder / "again.json"
+    run(folder, "--quick", "--pipelines", "20:22", "--output", str(output))
+    assert json.loads(output.read_text(encoding="utf-8"))["pipelines"] == document["pipelines"]
+    assert (folder / "fidelity/results.jsonl").read_bytes() == before
+
+
+def test_a_run_without_time_says_that_it_is_not_complete(folder: Path) -> None:
+    output = folder / "stopped.json"
+    done = run(folder, "--quick", "--minutes", "0", "--output", str(output))
+    document = json.loads(output.read_text(encoding="utf-8"))
+    assert done.returncode == 0
+    assert document["pipelines"] == []
+    assert "stopped by --minutes" in document["notes"][-1]
+
+
+def test_one_pipeline_alone_leaves_its_model_and_its_file(folder: Path) -> None:
+    done = run(folder, "--only", "11:20", "--rows", "300")
+    assert "VarianceThreshold" in done.stdout, done.stderr
+    assert (folder / "fidelity/11-20.onnx").is_file()
+    assert (folder / "fidelity/11-20.joblib").is_file()

@@ -1,0 +1,210 @@
+"""The harness of `make parity`: it finds what differs, and nothing else."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import sidecall
+from fidelity import cpus
+from fidelity.edges import find_jumps, held_edges
+from fidelity.exactness import gives_float32, raw_tree_output
+from fidelity.judge import Judge, judge
+from fidelity.ledger import Ledger
+from fidelity.pipelines import Drawn, draw
+from sidecall.comparing.rows import Rows
+from sidecall.comparing.sides import OriginalSide, Output
+from sidecall.exporting.columns import column_of_array
+from sidecall.exporting.original import Original
+from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, StandardScaler
+from sklearn.tree import DecisionTreeRegressor
+
+RNG = np.random.default_rng(0)
+FRAME = pd.DataFrame({"a": RNG.uniform(0, 10, 400), "b": RNG.uniform(-1, 1, 400)})
+TARGET = np.floor(FRAME["a"]) + FRAME["b"]
+
+
+def drawn_of(model: Any, frame: pd.DataFrame = FRAME) -> Drawn:
+    return Drawn(0, 0, "made up", "regression", "frame", model, frame, np.arange(200), "")
+
+
+def compared(original: Any, other: Any, folder: Path, rows: int = 200) -> dict[str, Any]:
+    """What the judge counts where the file answers as `other` does."""
+    sidecall.export(other, folder / "model.onnx", FRAME, progress=False, dtype="float64")
+    with sidecall.open(folder / "model.onnx") as opened:
+        judging = Judge(drawn_of(original), opened)
+        judging.file = OriginalSide(Original(other), judging.outputs)
+        return vars(judging.compare(rows, 30, folder))
+
+
+class Checked(TransformerMixin, BaseEstimator):
+    """Lets numbers through, and refuses those above a limit."""
+
+    def __init__(self, limit: float) -> None:
+        self.limit = limit
+
+    def fit(self, x: Any, y: Any = None) -> Checked:
+        self.fitted_ = True
+        return self
+
+    def transform(self, x: Any) -> Any:
+        if (x["a"] > self.limit).any():
+            raise ValueError("too large")
+        return x
+
+
+class Moody(RegressorMixin, BaseEstimator):
+    """Answers a row in another way when it comes alone."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    def fit(self, x: Any, y: Any) -> Moody:
+        self.fitted_ = True
+        return self
+
+    def predict(self, x: Any) -> np.ndarray:
+        return self.model.predict(x) + (0.5 if len(x) > 1 else 0.0)
+
+
+def test_a_seed_and_a_number_give_the_same_pipeline_and_the_same_rows(tmp_path: Path) -> None:
+    results = [judge(draw(11, 3), tmp_path, 200, 30) for _ in range(2)]
+    for result in results:
+        for key in ("seconds", "export_s"):
+            result.pop(key, None)
+    assert results[0] == results[1]
+
+
+def test_numbers_of_a_seed_give_different_pipelines() -> None:
+    assert len({draw(11, number).steps for number in range(3)}) > 1
+
+
+def test_a_file_that_answers_as_its_original_differs_nowhere(tmp_path: Path) -> None:
+    model = make_pipeline(FunctionTransformer(), LinearRegression()).fit(FRAME, TARGET)
+    counts = compared(model, model, tmp_path)
+    assert (counts["wrong"], counts["compared"] > 200) == (0, True)
+
+
+def test_a_threshold_that_moved_by_one_ulp_is_found(tmp_path: Path) -> None:
+    model = make_pipeline(FunctionTransformer(), DecisionTreeRegressor(max_depth=3))
+    model.fit(FRAME, TARGET)
+    bent = deepcopy(model)
+    threshold = bent[-1].tree_.threshold
+    threshold[0] = np.nextafter(np.float32(threshold[0]), np.float32(np.inf))
+    counts = compared(model, bent, tmp_path, rows=2000)
+    assert counts["wrong"] > 0
+    assert {name for name, (_, wrong) in counts["families"].items() if wrong} <= {"edge", "jump"}
+
+
+def test_a_value_of_a_leaf_that_moved_by_one_bit_is_found(tmp_path: Path) -> None:
+    model = make_pipeline(FunctionTransformer(), DecisionTreeRegressor(max_depth=3))
+    model.fit(FRAME, TARGET)
+    bent = deepcopy(model)
+    values = bent[-1].tree_.value
+    values[:] = np.nextafter(values, np.inf)
+    counts = compared(model, bent, tmp_path)
+    assert (counts["wrong"], counts["tree_bits"]) == (0, counts["tree_rows"])
+
+
+def test_a_row_that_only_the_original_refuses_is_counted_apart(tmp_path: Path) -> None:
+    model = LinearRegression().fit(FRAME, TARGET)
+    counts = compared(make_pipeline(Checked(9.5), model), model, tmp_path)
+    assert counts["by_original"] > 0
+    assert counts["wrong"] == 0
+
+
+def test_rows_with_two_answers_of_the_original_are_unstable(tmp_path: Path) -> None:
+    model = LinearRegression().fit(FRAME, TARGET)
+    counts = compared(Moody(model).fit(FRAME, TARGET), model, tmp_path)
+    assert counts["wrong"] == 0
+    assert counts["unstable"] > 0.9 * counts["compared"]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_bisection_ends_at_the_two_neighbours_of_a_threshold(dtype: type) -> None:
+    x = FRAME[["a"]].to_numpy(dtype=dtype)
+    model = make_pipeline(StandardScaler(), DecisionTreeRegressor(max_depth=1)).fit(x, x[:, 0] > 4)
+    columns = [column_of_array("a", x[:, 0])]
+
+    def ask(rows: list[Any]) -> np.ndarray:
+        return model.predict(rows[0].as_float().astype(dtype).reshape(-1, 1)).reshape(-1, 1)
+
+    jumps = find_jumps(ask, columns, {0: np.dtype(dtype)}, 5, np.random.default_rng(1))
+    assert jumps
+    for jump in jumps:
+        low, high = sorted((dtype(jump.low), dtype(jump.high)))
+        assert np.nextafter(low, dtype(np.inf)) == high
+        assert model.predict([[low]]) != model.predict([[high]])
+
+
+def test_edges_are_named_by_the_columns_of_the_row() -> None:
+    branches = [("bins", KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"), ["b"])]
+    model = make_pipeline(ColumnTransformer(branches, remainder="passthrough"), LinearRegression())
+    edges = held_edges(model.fit(FRAME, TARGET), ["a", "b"])
+    assert list(edges) == ["b"]
+    assert len(edges["b"]) == 4
+
+
+def test_thresholds_behind_a_scaler_are_no_edges_of_the_row() -> None:
+    model = make_pipeline(StandardScaler(), DecisionTreeRegressor(max_depth=2)).fit(FRAME, TARGET)
+    assert held_edges(model, ["a", "b"]) == {}
+    assert raw_tree_output(model) is None
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [(np.float64, False), (np.float32, True)])
+def test_a_step_that_gives_float32_is_noticed(dtype: type, expected: bool) -> None:
+    frame = FRAME.astype(dtype)
+    model = make_pipeline(StandardScaler(), LinearRegression()).fit(frame, TARGET)
+    assert gives_float32(model, frame) is expected
+
+
+def test_float32_inside_a_transformer_that_gives_float64_is_noticed() -> None:
+    frame = FRAME.astype({"a": np.float32})
+    branches = [("scale", StandardScaler(), ["a"]), ("as it is", "passthrough", ["b"])]
+    model = make_pipeline(ColumnTransformer(branches)).fit(frame)
+    assert model.transform(frame).dtype == np.float64
+    assert gives_float32(model, frame)
+
+
+def test_a_run_goes_on_with_what_it_knows(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    first = Ledger(path, "1000/10")
+    first.begin("7:0")
+    first.add("7:0", {"wrong": 0})
+    assert first.fresh_seed(5) == 5
+    path.write_text(path.read_text(encoding="utf-8") + '{"key": "cut o', encoding="utf-8")
+    again = Ledger(path, "1000/10")
+    assert again.results == {"7:0": {"wrong": 0}}
+    assert again.fresh_seed(6) == 5
+
+
+def test_results_of_other_settings_are_not_taken(tmp_path: Path) -> None:
+    Ledger(tmp_path / "results.jsonl", "1000/10").add("7:0", {"wrong": 0})
+    assert Ledger(tmp_path / "results.jsonl", "2000/10").results == {}
+
+
+def test_a_pipeline_that_ends_the_process_twice_is_not_tried_again(tmp_path: Path) -> None:
+    path = tmp_path / "results.jsonl"
+    Ledger(path, "1000/10").begin("7:0")
+    assert not Ledger(path, "1000/10").died("7:0")
+    Ledger(path, "1000/10").begin("7:0")
+    assert Ledger(path, "1000/10").died("7:0")
+
+
+def test_the_original_is_asked_for_the_same_rows_on_other_cpus(tmp_path: Path) -> None:
+    model = Pipeline([("scale", StandardScaler()), ("line", LinearRegression())])
+    original = Original(model.fit(FRAME, TARGET))
+    outputs = [Output("prediction", True, "predict", ["prediction"], None)]
+    expected = OriginalSide(original, outputs).ask(Rows(FRAME, FRAME)).values["prediction"]
+    answers = list(cpus.ask(model, outputs, Rows(FRAME, FRAME), tmp_path))
+    assert len(answers) == len(cpus.others())
+    for answer in answers:
+        np.testing.assert_allclose(answer.values["prediction"], expected, rtol=1e-12)
