@@ -52,11 +52,5 @@ def test_trees_answer_with_the_same_bits(results: list[dict[str, Any]]) -> None:
     assert named(results, "tree_bits") == []
 
 
-@pytest.mark.xfail(reason="contracts do not hold the domain of a feature", strict=True)
-def test_both_sides_refuse_the_same_rows(results: list[dict[str, Any]]) -> None:
-    assert sum(result.get("refused_by_both", 0) for result in results) > 0
-    assert named(results, "refused_by_original", "refused_by_file") == []
-
-
 def test_records_get_the_answers_of_a_frame(results: list[dict[str, Any]]) -> None:
     assert named(results, "routes") == []
