@@ -9,6 +9,7 @@ import numpy as np
 
 from .columns import is_missing
 from .original import Original
+from .steps import estimators_in
 
 _SAMPLE = 100
 
@@ -47,21 +48,10 @@ def as_fitted(frame: Any, model: Any, *, is_converted: bool = False) -> tuple[An
 
 def fitted_categories(model: Any) -> Iterator[list[Any]]:
     """The categories of each column of every fitted encoder anywhere inside."""
-    pending, visited = [model], set()
-    while pending:
-        item = pending.pop()
-        if id(item) in visited:
-            continue
-        visited.add(id(item))
-        if isinstance(item, (list, tuple)):
-            pending.extend(part for part in item if isinstance(part, (list, tuple, dict)) or hasattr(part, "get_params"))
-        elif isinstance(item, dict):
-            pending.extend(item.values())
-        elif hasattr(item, "get_params") and not isinstance(item, type):
-            pending.extend(vars(item).values())
-            categories = vars(item).get("categories_")
-            for group in categories if isinstance(categories, (list, tuple)) else ():
-                yield np.asarray(group, dtype=object).tolist()
+    for item in estimators_in(model):
+        categories = vars(item).get("categories_")
+        for group in categories if isinstance(categories, (list, tuple)) else ():
+            yield np.asarray(group, dtype=object).tolist()
 
 
 def missing_categories(model: Any) -> list[Any]:

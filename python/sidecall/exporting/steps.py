@@ -21,7 +21,7 @@ class StepTypes:
 
     def __init__(self, model: Any) -> None:
         self.of: dict[int, str] = {}
-        self._steps = list(_steps_of(model))
+        self._steps = list(estimators_in(model))
 
     @property
     def any_float32(self) -> bool:
@@ -68,7 +68,7 @@ def _answers(step: Any, method: str) -> bool:
         return False
 
 
-def _steps_of(model: Any) -> Iterator[Any]:
+def estimators_in(model: Any) -> Iterator[Any]:
     """The model and every estimator inside of it, each once."""
     pending, visited = [model], set()
     while pending:
