@@ -68,8 +68,8 @@ class Request {
   // When the client gives up, in nanoseconds of CLOCK_MONOTONIC; -1 where it never does.
   virtual int64_t deadline_ns() const noexcept = 0;
 
-  // Why nobody waits for the answer any more: 0 while somebody does, else TIMEOUT, CANCELLED, PEER_DIED, or UNREACHABLE (a drain ran out of
-  // time). May be asked from any thread during handle().
+  // Why the client no longer waits for the answer: TIMEOUT, CANCELLED, PEER_DIED, or UNREACHABLE (a drain ran out of time); 0 while
+  // it waits. May be asked from any thread during handle().
   virtual int32_t stop_status() const noexcept = 0;
   bool is_wanted() const noexcept { return stop_status() == 0; }
 

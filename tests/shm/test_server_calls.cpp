@@ -20,7 +20,7 @@ shm::ServerOptions with_threads(uint32_t threads) {
   return options;
 }
 
-// Runs until nobody wants the answer.
+// Runs until the client no longer waits.
 void wait_until_stopped(const shm::Request& request, shm::Response&) {
   while (request.is_wanted()) usleep(200);
   throw shm::Error(request.stop_status(), "stopped");

@@ -60,7 +60,7 @@ def tolerated(output: Output, expected: np.ndarray) -> np.ndarray:
 
 
 def margins(output: Output, expected: dict[str, np.ndarray], got: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
-    """Per row how clearly the expected label won over the one that was got, and how much of that is no more than noise."""
+    """For each row: by how much the expected label won over the one that was got, and the margin below which either is right."""
     rule = output.decision
     if rule is None or output.classes is None:
         return None
