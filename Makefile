@@ -129,8 +129,9 @@ test-c: build $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created
 test-node: setup
 	@$(with_onnxruntime) tools/test_node.sh tests/node $(BUILD)
 
+# Tests of one file run in one process: they share servers, models and builds.
 test-python: setup
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 lint: build $(VENV)/.package $(BUILD)/.system-lint ## formatters, types, warnings as errors, boundaries, the ABI
 	$(BIN)/ruff check .

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sys
 import time
 from random import Random
 
@@ -37,3 +38,14 @@ def test_only_calls_that_a_dead_server_had_taken_fail(address: str) -> None:
     assert set(counts) <= {"OK", "PEER_DIED"}
     assert counts["OK"] > 500 * KILLS
     assert counts.get("PEER_DIED", 0) <= KILLS, "the server has one thread: it had taken one call at most when it died"
+
+
+def test_a_program_opens_a_server_that_comes_late(address: str) -> None:
+    """A connected server has 30 s to answer an open; the wait for one that is not there yet is not counted."""
+    seconds = 31 if IS_LONG else 1
+    model = "import sidecall, sys; sidecall.open(sys.argv[1], wait=120); print('open', flush=True)"
+    with Peer([sys.executable, "-c", model, address]) as program:
+        time.sleep(seconds)
+        with start_server(address) as server:
+            assert server.line() == "ready"
+            assert program.line(60) == "open"

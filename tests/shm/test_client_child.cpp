@@ -172,3 +172,29 @@ TEST_CASE("a child of a program with a handler that reaps everything is known to
   CHECK(status_of_open("serve", &message) == SIDECALL_OK);
   sigaction(SIGCHLD, &before, nullptr);
 }
+
+TEST_CASE("a caller whose deadline ends before the pause is not sent to look for the next child at once") {
+  const Folder folder;
+  const std::string path = folder.path() + "/end";
+  REQUIRE(mkfifo(path.c_str(), 0600) == 0);
+  // Serves until it is told to end.
+  const auto endpoint = make_child_endpoint(R"(/bin/sh -c 'printf "\003\0\0\0\0" >&$SIDECALL_FD; read line <)" + path + "; exit 7'");
+  Error not_yet(SIDECALL_OK, "");
+  const auto connect = [&] {
+    uint64_t started = 0;
+    Socket socket;
+    while (!socket) socket = endpoint->connect(Deadline::after(20 * kSecond), &started, &not_yet);
+  };
+  for (int round = 0;; ++round) {
+    REQUIRE(round < 7);  // the pause has reached its five seconds
+    connect();           // the first connection of this child,
+    connect();           // and another one
+    REQUIRE(write(Fd(open(path.c_str(), O_WRONLY)).get(), "\n", 1) == 1);
+    while (!endpoint->has_successor(1, Deadline::never())) sleep_until(Deadline::after(kMillisecond));
+    uint64_t started = 0;
+    const auto attempt = [&] { endpoint->connect(Deadline::after(0), &started, &not_yet); };
+    if (status_of(attempt) == SIDECALL_OK) continue;  // this machine was so slow that the pause was over
+    CHECK(!endpoint->has_successor(0, Deadline::never()));
+    break;
+  }
+}
