@@ -2,7 +2,6 @@
 
 import os
 import random
-import re
 from collections.abc import Generator
 
 import numpy as np
@@ -29,15 +28,6 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     refuse_skip(report)
     return report
-
-
-def pytest_make_parametrize_id(val: object) -> str | None:
-    """Without addresses of objects: processes that share the tests of one run must agree on their names."""
-    text = repr(val)
-    if " at 0x" not in text:
-        return None
-    name: str = getattr(val, "__name__", None) or re.sub(r" at 0x[0-9a-f]+", "", text)
-    return name
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,11 @@ from sidecall.convert import to_graph
 MISSING = "\ufdd0"
 
 onnxruntime.set_default_logger_severity(3)
+
+
+def case_name(value: object) -> str:
+    """Of a parametrized case: short, and the same in every process, so without addresses."""
+    return re.sub(r" at 0x[0-9a-f]+", "", str(value))[:60]
 
 
 def session(graph: Any) -> onnxruntime.InferenceSession:

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pandas as pd
 import pytest
-from convert_harness import MISSING, assert_agrees, run, session
+from convert_harness import MISSING, assert_agrees, case_name, run, session
 from sidecall.convert import NotConvertible, to_graph
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector, make_column_transformer
@@ -76,7 +76,7 @@ def assert_exact(model):
         make_column_selector("g|n"),
         lambda f: ["n"],
     ],
-    ids=lambda v: str(v)[:40],
+    ids=case_name,
 )
 @pytest.mark.parametrize("remainder", ["drop", StandardScaler()], ids=str)
 def test_selectors(chosen, remainder):

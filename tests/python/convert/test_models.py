@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from convert_harness import assert_agrees, differences, run
+from convert_harness import assert_agrees, case_name, differences, run
 from sidecall.convert import NotConvertible, to_graph
 from sklearn.cluster import Birch, BisectingKMeans, FeatureAgglomeration, KMeans
 from sklearn.covariance import EllipticEnvelope
@@ -198,7 +198,7 @@ def test_dummies():
         (DictionaryLearning(3, max_iter=2), "transform_algorithm='omp'"),
         (FeatureAgglomeration(3, pooling_func=np.median), "pooling_func"),
     ],
-    ids=lambda v: str(v)[:50],
+    ids=case_name,
 )
 def test_refusals(model, reason):
     model.fit(X, CULTIVAR)

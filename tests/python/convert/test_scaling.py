@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from convert_harness import assert_agrees, differences, run
+from convert_harness import assert_agrees, case_name, differences, run
 from sidecall.convert import NotConvertible, to_graph
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Ridge
@@ -120,7 +120,7 @@ def test_log1p_keeps_small_numbers_and_infinities():
         (np.round, {"decimals": 2}),
         (np.nan_to_num, {"nan": -1.0, "posinf": 9.0, "neginf": -9.0}),
     ],
-    ids=str,
+    ids=case_name,
 )
 def test_numpy_functions_with_arguments(function, args):
     rows = ROWS[:60].copy()
@@ -147,7 +147,7 @@ def double(x):
         (SplineTransformer(extrapolation="error"), "extrapolation='error'"),
         (SplineTransformer(extrapolation="continue", knots="quantile"), "two knots"),
     ],
-    ids=lambda v: str(v)[:60],
+    ids=case_name,
 )
 def test_refusals(model, reason):
     if not isinstance(model, FunctionTransformer):

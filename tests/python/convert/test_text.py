@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from convert_harness import assert_agrees, differences, run
+from convert_harness import assert_agrees, case_name, differences, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sidecall.convert import NotConvertible, to_graph
@@ -114,7 +114,7 @@ def shout(text):
         (CountVectorizer(token_pattern=r"\w+(?=,)"), "no exact translation"),
         (HashingVectorizer(), "MurmurHash"),
     ],
-    ids=str,
+    ids=case_name,
 )
 def test_refusals(model, reason):
     model.fit(DOCUMENTS)
