@@ -86,6 +86,7 @@ void Call::place(int32_t index, Dims dims) {
   input.data = binding_->input_data(index);
   input.is_borrowed = false;
   input.is_given = false;
+  input.faults.clear();
   unset_features(index);
   if (input.dims != dims) shapes_changed_ = true;
   input.dims = std::move(dims);
@@ -192,29 +193,31 @@ void Call::set_strings(int32_t index, const char* data, const int64_t* offsets, 
   copy_strings(index, data, offsets, count);
 }
 
+// Text that no tensor may hold is refused at once; what a feature does not take is found here and reported by the run, with all other faults.
 void Call::copy_strings(int32_t index, const char* data, const int64_t* offsets, int64_t count) {
   require(offsets != nullptr && (data != nullptr || offsets[count] == offsets[0]), "data and offsets must not be NULL");
-  const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
-  const InputCheck& check = signature_.checks[static_cast<size_t>(index)];
   require(offsets[0] >= 0, "offsets: expected numbers of 0 or more, got less");
-  const int64_t width = check.feature_at.empty() ? 1 : static_cast<int64_t>(check.feature_at.size());
-  inputs_[static_cast<size_t>(index)].is_given = false;
+  const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
+  const auto width = static_cast<int64_t>(signature_.checks[static_cast<size_t>(index)].feature_at.size());
+  Input& input = inputs_[static_cast<size_t>(index)];
+  input.is_given = false;
+  input.faults.clear();
   unset_features(index);
+  FaultList invalid;
   for (int64_t i = 0; i < count; ++i) {
     require(offsets[i] <= offsets[i + 1] && offsets[i + 1] <= offsets[count],
             "offsets: expected numbers that never fall, got one that does");
     const std::string_view text(data + offsets[i], static_cast<size_t>(offsets[i + 1] - offsets[i]));
-    if (const char* fault = string_fault(text)) throw Error("input", {SIDECALL_INVALID_STRING, i / width, spec.name, "string", fault});
-    if (!check.feature_at.empty()) {
-      const Feature& feature = signature_.features[static_cast<size_t>(check.feature_at[static_cast<size_t>(i % width)])];
-      const bool is_missing = feature.nullable && text == feature.missing_string;
-      if (feature.is_closed && !is_missing && feature.allowed_strings.count(std::string(text)) == 0) {
-        throw Error("feature", {SIDECALL_UNKNOWN_CATEGORY, i / width, feature.name, "a known category", "an unknown one"});
-      }
+    if (const char* fault = string_fault(text)) {
+      const int64_t row = i / std::max<int64_t>(width, 1), column = i % std::max<int64_t>(width, 1);
+      invalid.add(static_cast<int32_t>(column), {SIDECALL_INVALID_STRING, row, spec.name, "string", fault, "input"});
+    } else if (invalid.is_empty()) {
+      if (width > 0) check_text(index, i, text);
+      binding_->set_string(index, i, text);
     }
-    binding_->set_string(index, i, text);
   }
-  inputs_[static_cast<size_t>(index)].is_given = true;
+  if (!invalid.is_empty()) invalid.raise(true);
+  input.is_given = true;
 }
 
 void Call::reset() {
@@ -328,6 +331,7 @@ void Call::settle_shapes() {
     outputs_[i].data = binding_->shape_output(index, dims ? &*dims : nullptr, nullptr);
     outputs_[i].is_bound = false;
   }
+  if (signature_.has_refusals) refusals_ = binding_->shape_refusals(rows_);
   shapes_changed_ = false;
 }
 

@@ -1,5 +1,5 @@
 // One reusable workspace: inputs, features, a run, outputs. The steps of a call: give inputs (call.cpp), set features
-// (call_features.cpp), run (call_run.cpp, call_remote.cpp), read columns (call_columns.cpp). Texts of its errors are the same in every language.
+// (call_features.cpp), run (call_run.cpp, call_remote.cpp; call_checks.cpp refuses rows), read columns (call_columns.cpp). Texts of its errors are the same in every language.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -8,18 +8,17 @@
 #include <condition_variable>
 #include <cstdint>
 #include <exception>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <vector>
 
 #include "deadline.h"
 #include "engine.h"
 #include "error.h"
+#include "fault_list.h"
 #include "platform.h"
 #include "workers.h"
 
@@ -79,6 +78,7 @@ class Call final : private Watched, private Job {
     void* data = nullptr;  // what the engine reads, the call's own or borrowed; nullptr for strings
     bool is_given = false;
     bool is_borrowed = false;
+    FaultList faults;  // of strings that were given, by feature; the next run reports them
   };
   struct Output {
     Dims dims;
@@ -111,7 +111,7 @@ class Call final : private Watched, private Job {
   void use_row(int64_t row, int64_t rows);
   const Feature& feature_at(int64_t row, int32_t feature);
   State& state_at(int64_t row, int32_t feature);
-  [[noreturn]] void refuse(int64_t row, int32_t index, int32_t status, const char* expected, const char* got);
+  [[noreturn]] void refuse(int64_t row, int32_t index, int32_t status, const std::string& expected, const char* got);
   [[noreturn]] void remember(int32_t index, const Fault& fault);
   void store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer);
   void write_number(int64_t row, const Feature& feature, double value, int64_t integer);
@@ -119,10 +119,18 @@ class Call final : private Watched, private Job {
   void unset_features(int32_t input);
   void forget_records();
   void write_missing(int64_t row, const Feature& feature);
-  void check_records();
+  void check_records(FaultList* faults);
+
+  // call_checks.cpp
   void check_bools() const;
-  void check_values();
-  void check_category(int64_t row, const Feature& feature, const void* data) const;
+  void check_values(FaultList* faults);
+  template <typename Number>
+  void check_columns(size_t input, bool is_clean, FaultList* faults);
+  void check_text(int32_t input, int64_t element, std::string_view text);
+  std::exception_ptr accept_results() noexcept;
+  bool has_finite_outputs();
+  int32_t column_not_finite(int64_t row) const;
+  void judge_rows();
 
   // call_columns.cpp
   const Column& column_at(int64_t row, int32_t column, int64_t* element);
@@ -160,15 +168,14 @@ class Call final : private Watched, private Job {
   int64_t rows_;
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;
+  const int64_t* refusals_ = nullptr;  // by row, after a run: 0, or the number of the step that refuses it; of an engine that tells
   bool shapes_changed_ = true;
   bool has_results_ = false;
 
   bool has_records_ = false;   // a feature was set since the last reset
   std::vector<State> states_;  // row by row
   int64_t num_set_ = 0;
-  // By row, feature (kNoFeature for a name that is none) and that name. The first thousand are kept; what else was refused is seen in states_.
-  std::map<std::tuple<int64_t, int32_t, std::string>, Fault> faults_;
-  size_t num_dropped_names_ = 0;
+  FaultList faults_;  // by feature (kNoFeature for a name that is none); what else was refused is seen in states_
 
   // idle -> running -> idle by the owner or a worker; running -> interrupting -> interrupted by the thread that ends it early.
   enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted };

@@ -6,12 +6,12 @@
 #include <type_traits>
 
 #include "call.h"
+#include "feature_refusal.h"
 #include "text.h"
 
 namespace sidecall {
 namespace {
 
-constexpr size_t kMaxFaults = 1000;
 constexpr int32_t kNoRecord = -1;
 constexpr int32_t kNoFeature = INT32_MAX;  // of a name that is none: such faults come last in their row
 constexpr double kTwoTo53 = 9007199254740992.0;
@@ -28,18 +28,6 @@ bool survives(int64_t integer, int32_t tensor_dtype) {
   const bool is_exact = std::fabs(number) <= kTwoTo53;
   if (tensor_dtype == SIDECALL_FLOAT32) return is_exact && static_cast<double>(static_cast<float>(number)) == number;
   return tensor_dtype != SIDECALL_FLOAT64 || is_exact;
-}
-
-template <typename T>
-int64_t find_nan(const void* data, int64_t count) {
-  const T* values = static_cast<const T*>(data);
-  // Branch-free and counted in words of the element's size, so that it vectorises.
-  std::conditional_t<sizeof(T) == 4, uint32_t, uint64_t> num_nans = 0;
-  for (int64_t i = 0; i < count; ++i) num_nans += values[i] != values[i] ? 1 : 0;
-  for (int64_t i = 0; num_nans > 0 && i < count; ++i) {
-    if (values[i] != values[i]) return i;
-  }
-  return count;
 }
 
 }  // namespace
@@ -77,7 +65,7 @@ Call::State& Call::state_at(int64_t row, int32_t feature) {
   return states_[static_cast<size_t>(row) * signature_.features.size() + static_cast<size_t>(feature)];
 }
 
-void Call::refuse(int64_t row, int32_t index, int32_t status, const char* expected, const char* got) {
+void Call::refuse(int64_t row, int32_t index, int32_t status, const std::string& expected, const char* got) {
   State& state = state_at(row, index);
   if (state == State::kSet) --num_set_;
   state = State::kRefused;
@@ -85,19 +73,18 @@ void Call::refuse(int64_t row, int32_t index, int32_t status, const char* expect
 }
 
 void Call::remember(int32_t index, const Fault& fault) {
-  auto key = std::make_tuple(fault.row, index, index == kNoFeature ? fault.name : std::string());
-  if (faults_.size() < kMaxFaults || faults_.count(key) != 0) {
-    faults_.insert_or_assign(std::move(key), fault);
-  } else if (index == kNoFeature) {
-    ++num_dropped_names_;
-  }
+  const std::string name = index == kNoFeature ? fault.name : std::string();
+  if (!faults_.is_full() || faults_.has(fault.row, index, name)) faults_.put(index, fault, name);
+  else if (index == kNoFeature) faults_.count();  // what else is not kept is seen in states_
   throw Error({fault}, 1, rows_ > 1);
 }
 
 void Call::mark_set(int64_t row, int32_t feature) {
   State& state = state_at(row, feature);
   if (state == State::kSet) return;
-  if (state == State::kRefused) faults_.erase({row, feature, std::string()});  // the caller corrected itself
+  if (state == State::kRefused) faults_.remove(row, feature);  // the caller corrected itself
+  FaultList& given = inputs_[static_cast<size_t>(signature_.features[static_cast<size_t>(feature)].input)].faults;
+  if (!given.is_empty()) given.remove(row, feature);
   state = State::kSet;
   ++num_set_;
 }
@@ -140,8 +127,9 @@ void Call::store(int64_t row, int32_t index, const Feature& feature, double valu
   if (feature.tensor_dtype == SIDECALL_INT64 && feature.nullable && integer == feature.missing_int) {
     refuse(row, index, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype), "the number reserved for missing values");
   }
-  if (feature.is_closed && feature.allowed_numbers.count(is_float32 ? static_cast<double>(static_cast<float>(value)) : value) == 0) {
-    refuse(row, index, SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one");
+  if (!feature.takes_all()) {
+    const double held = is_float32 ? static_cast<double>(static_cast<float>(value)) : value;
+    if (const auto refusal = refusal_of(feature, held, integer)) refuse(row, index, refusal->status, refusal->expected, refusal->got);
   }
   write_number(row, feature, value, integer);
   mark_set(row, index);
@@ -179,8 +167,9 @@ void Call::set_str(int64_t row, int32_t index, std::string_view value) {
   if (feature.dtype != SIDECALL_STRING) refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "string");
   if (const char* fault = string_fault(value)) refuse(row, index, SIDECALL_INVALID_STRING, "string", fault);
   if (feature.nullable && value == feature.missing_string) return set_missing(row, index);
-  if (feature.is_closed && feature.allowed_strings.count(std::string(value)) == 0)
-    refuse(row, index, SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one");
+  if (!feature.takes_all()) {
+    if (const auto refusal = refusal_of(feature, value)) refuse(row, index, refusal->status, refusal->expected, refusal->got);
+  }
   binding_->set_string(feature.input, row * feature.width + feature.column, value);
   mark_set(row, index);
 }
@@ -228,22 +217,16 @@ void Call::forget_records() {
   has_records_ = false;
   num_set_ = 0;
   faults_.clear();
-  num_dropped_names_ = 0;
 }
 
 // Before a run over features: those that were not set become missing, where that is allowed.
-void Call::check_records() {
+void Call::check_records(FaultList* faults) {
   const auto num_features = static_cast<int32_t>(signature_.features.size());
   const bool is_complete = num_set_ == rows_ * num_features;
-  if (is_complete && faults_.empty() && num_dropped_names_ == 0) return;
-  auto faults = faults_;
-  size_t num_dropped = num_dropped_names_;
-  const auto add = [&](int64_t row, int32_t index, int32_t status, const char* got) {
+  if (!faults_.is_empty()) *faults = faults_;
+  const auto put = [&](int64_t row, int32_t index, int32_t status, const char* got) {
     const Feature& feature = signature_.features[static_cast<size_t>(index)];
-    std::tuple key(row, index, std::string());
-    if (faults.count(key) != 0) return;
-    if (faults.size() >= kMaxFaults) ++num_dropped;
-    else faults.emplace(std::move(key), Fault{status, row, feature.name, dtype_name(feature.dtype), got});
+    if (!faults->has(row, index)) faults->put(index, {status, row, feature.name, dtype_name(feature.dtype), got});
   };
   for (int64_t row = 0; !is_complete && row < rows_; ++row) {
     for (int32_t i = 0; i < num_features; ++i) {
@@ -251,80 +234,17 @@ void Call::check_records() {
       const Input& input = inputs_[static_cast<size_t>(feature.input)];
       const State state = state_at(row, i);
       if (state == State::kRefused) {
-        add(row, i, SIDECALL_DTYPE_MISMATCH, "a value that was refused");  // where its fault was not kept
+        put(row, i, SIDECALL_DTYPE_MISMATCH, "a value that was refused");  // where its fault was not kept
       } else if (state == State::kSet || input.is_given) {
         continue;
       } else if (!feature.nullable) {
-        add(row, i, SIDECALL_MISSING_VALUE, "a missing value");
+        put(row, i, SIDECALL_MISSING_VALUE, "a missing value");
       } else {
         if (input.is_borrowed) allocate(feature.input, input.dims);
         write_missing(row, feature);
       }
     }
   }
-  if (faults.empty() && num_dropped == 0) return;
-  std::vector<Fault> found;
-  for (auto& [key, fault] : faults) found.push_back(std::move(fault));
-  const size_t total = found.size() + num_dropped;
-  if (found.empty()) found.push_back({SIDECALL_UNKNOWN_NAME, -1, "?", "a feature of the model", "an unknown name"});
-  throw Error(std::move(found), total, rows_ > 1);
-}
-
-// Any other byte is neither true nor false to a kernel, but now the one and now the other.
-void Call::check_bools() const {
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    const TensorSpec& spec = signature_.inputs[i];
-    if (spec.dtype != SIDECALL_BOOL) continue;
-    const auto* bytes = static_cast<const uint8_t*>(inputs_[i].data);
-    const auto count = static_cast<int64_t>(count_bytes(spec.dtype, inputs_[i].dims));
-    uint8_t all = 0;
-    for (int64_t k = 0; k < count; ++k) all = static_cast<uint8_t>(all | bytes[k]);
-    if (all > 1) throw Error("input", {SIDECALL_OUT_OF_RANGE, -1, spec.name, "bytes of 0 or 1", "another"});
-  }
-}
-
-// Tensors may have been written through views: look for what the graph would take without a word.
-void Call::check_values() {
-  for (size_t i = 0; i < inputs_.size(); ++i) {
-    const InputCheck& check = signature_.checks[i];
-    const auto width = static_cast<int64_t>(check.feature_at.size());
-    const void* data = inputs_[i].data;
-    const bool is_float32 = signature_.inputs[i].dtype == SIDECALL_FLOAT32;
-    const int64_t count = rows_ * width;
-    for (int64_t at = 0; check.has_nan_check && at < count; ++at) {
-      at += is_float32 ? find_nan<float>(static_cast<const float*>(data) + at, count - at)
-                       : find_nan<double>(static_cast<const double*>(data) + at, count - at);
-      if (at >= count) break;
-      const Feature& feature = signature_.features[static_cast<size_t>(check.feature_at[static_cast<size_t>(at % width)])];
-      if (!feature.nullable)
-        throw Error({{SIDECALL_MISSING_VALUE, at / width, feature.name, dtype_name(feature.dtype), "a missing value"}}, 1, rows_ > 1);
-    }
-    for (const int32_t index : check.closed_features) {
-      const Feature& feature = signature_.features[static_cast<size_t>(index)];
-      for (int64_t row = 0; row < rows_; ++row) check_category(row, feature, data);
-    }
-  }
-}
-
-void Call::check_category(int64_t row, const Feature& feature, const void* data) const {
-  const int64_t at = row * feature.width + feature.column;
-  double value = 0;
-  switch (feature.tensor_dtype) {
-    case SIDECALL_FLOAT32:
-      value = static_cast<double>(static_cast<const float*>(data)[at]);
-      break;
-    case SIDECALL_FLOAT64:
-      value = static_cast<const double*>(data)[at];
-      break;
-    case SIDECALL_INT64:
-      if (feature.nullable && static_cast<const int64_t*>(data)[at] == feature.missing_int) return;
-      value = static_cast<double>(static_cast<const int64_t*>(data)[at]);
-      break;
-    default:
-      value = static_cast<double>(static_cast<const uint8_t*>(data)[at]);
-  }
-  if (std::isnan(value) || feature.allowed_numbers.count(value) != 0) return;  // NaN is governed by nullable alone
-  throw Error({{SIDECALL_UNKNOWN_CATEGORY, row, feature.name, "a known category", "an unknown one"}}, 1, rows_ > 1);
 }
 
 }  // namespace sidecall

@@ -75,8 +75,7 @@ bool Call::finish_remote(int64_t wait_ns) {
   std::exception_ptr failure;
   try {
     remote_->take();
-    find_outputs();
-    has_results_ = true;
+    failure = accept_results();
   } catch (...) {
     failure = std::current_exception();
   }

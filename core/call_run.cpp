@@ -26,7 +26,8 @@ Error Call::ended_early(Reason reason) {
 void Call::prepare() {
   has_results_ = false;
   if (shapes_changed_) settle_shapes();
-  if (has_records_) check_records();
+  FaultList faults;
+  if (has_records_) check_records(&faults);
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const bool from_records = has_records_ && !signature_.checks[i].feature_at.empty();
     if (inputs_[i].is_given || from_records) continue;
@@ -34,7 +35,8 @@ void Call::prepare() {
     throw Error("input", {SIDECALL_MISSING_INPUT, -1, spec.name, describe_tensor(spec.dtype, spec.dims, &spec.dim_names), "nothing"});
   }
   check_bools();
-  if (signature_.has_contract) check_values();
+  if (signature_.has_contract) check_values(&faults);
+  if (!faults.is_empty()) faults.raise(rows_ > 1);
   for (Output& output : outputs_) output.is_fetched = false;
 }
 
@@ -78,9 +80,7 @@ std::exception_ptr Call::run_engine(int64_t timeout_ns) noexcept {
     failure = std::current_exception();
   }
   deadline_.reset();
-  // While the call is still this run's.
-  has_results_ = outcome == Outcome::kDone && failure == nullptr;
-  if (has_results_ && remote_ != nullptr) find_outputs();
+  if (outcome == Outcome::kDone && failure == nullptr) failure = accept_results();  // while the call is still this run's
   const Reason reason = leave();
   if (outcome == Outcome::kDone) return failure;
   try {

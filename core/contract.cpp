@@ -76,7 +76,7 @@ void read_allowed(const JsonNode& node, Feature* feature) {
   }
 }
 
-Feature read_feature(const JsonNode& node, const Signature& signature) {
+Feature read_feature(const JsonNode& node, const Signature& signature, bool has_refusals) {
   Feature feature;
   feature.name = node.member("name").text();
   if (feature.name.empty() || feature.name.find('\0') != std::string::npos)
@@ -95,6 +95,7 @@ Feature read_feature(const JsonNode& node, const Signature& signature) {
   read_type(node, tensor, &feature);
   read_missing(node, &feature);
   read_allowed(node, &feature);
+  if (has_refusals) read_refusals(node, &feature);
   return feature;
 }
 
@@ -128,13 +129,13 @@ void check_places(const JsonNode& list, const Signature& signature) {
   }
 }
 
-void read_features(const JsonNode& root, Signature* signature) {
+void read_features(const JsonNode& root, bool has_refusals, Signature* signature) {
   const JsonNode list = root.member("features");
   Names seen;
   std::vector<JsonNode> nodes = list.elements();
   signature->features.reserve(nodes.size());
   for (const JsonNode& node : nodes) {
-    signature->features.push_back(read_feature(node, *signature));
+    signature->features.push_back(read_feature(node, *signature, has_refusals));
     const std::string& name = signature->features.back().name;
     if (seen.find(name) >= 0) node.member("name").fail("a name of its own", "'" + name + "' again");
     seen.add(name, signature->features.size());
@@ -154,7 +155,7 @@ void check_output(const JsonNode& node, const TensorSpec& tensor, int32_t dtype,
 }
 
 // `seen` has a flag for each output.
-void read_output(const JsonNode& node, std::vector<bool>* seen, Signature* signature) {
+void read_output(const JsonNode& node, bool has_refusals, std::vector<bool>* seen, Signature* signature) {
   const std::string name = node.member("name").text();
   const int32_t output = signature->output_names.find(name);
   if (output < 0) node.member("name").fail("an output of the graph", "'" + name + "'");
@@ -163,6 +164,7 @@ void read_output(const JsonNode& node, std::vector<bool>* seen, Signature* signa
   if ((*seen)[static_cast<size_t>(output)]) node.member("name").fail("each output once", "'" + name + "' again");
   (*seen)[static_cast<size_t>(output)] = true;
   check_output(node, signature->outputs[static_cast<size_t>(output)], dtype, width);
+  if (has_refusals && read_finite(node, dtype)) signature->finite_outputs.push_back(output);
   if (!has_room_for(*signature, width)) node.fail("at most " + std::to_string(kMaxWidth) + " columns in all outputs together", "more");
   if (!has_members && !has_width) {
     signature->columns.push_back({name, "", dtype, output, 0, SIDECALL_FORM_SCALAR});
@@ -195,10 +197,12 @@ Contract read_contract(const std::string& json, bool has_graph, Signature* signa
   const JsonNode engine = root.member("versions").exists() ? root.member("versions").member("onnxruntime") : root.member("versions");
   contract.engine = engine.text_or("unknown");
   signature->has_contract = true;
-  read_features(root, signature);
+  const bool has_refusals = tells_refusals(root);
+  if (has_refusals) read_steps(root, has_graph, signature);
+  read_features(root, has_refusals, signature);
   if (root.member("outputs").size() == 0) root.member("outputs").fail("at least one output", "none");
   std::vector<bool> seen(signature->outputs.size());
-  for (const JsonNode& node : root.member("outputs").elements()) read_output(node, &seen, signature);
+  for (const JsonNode& node : root.member("outputs").elements()) read_output(node, has_refusals, &seen, signature);
   check_columns(root.member("outputs"), *signature);
   contract.golden = parse_golden(root, *signature);
   return contract;

@@ -12,7 +12,8 @@ namespace sidecall {
 namespace {
 
 constexpr int kMaxDepth = 64;
-constexpr int64_t kFormat = 1;
+constexpr int64_t kFormat = 2;  // the newest
+constexpr const char* kFormats = "1 or 2";
 constexpr size_t kMaxKeyInPath = 100;  // so that a path stays short whatever a key is
 
 std::string with_key(const std::string& path, std::string_view key) {
@@ -221,12 +222,14 @@ JsonNode open_contract(const std::string& json, rapidjson::Document* document) {
   const JsonNode root(document, "/");
   root.require_unique_keys();
   const int64_t format = root.member("format").integer();
-  if (format != kFormat) {
-    throw Error({SIDECALL_CONTRACT_FORMAT, -1, "format", std::to_string(kFormat), std::to_string(format)},
-                "contract: expected format " + std::to_string(kFormat) + ", got " + std::to_string(format));
+  if (format < 1 || format > kFormat) {
+    throw Error({SIDECALL_CONTRACT_FORMAT, -1, "format", kFormats, std::to_string(format)},
+                std::string("contract: expected format ") + kFormats + ", got " + std::to_string(format));
   }
   return root;
 }
+
+bool tells_refusals(const JsonNode& contract) { return contract.member("format").integer() >= 2; }
 
 OutputLayout parse_layout(const JsonNode& output) {
   const std::string role = output.member("role").text();

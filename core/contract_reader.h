@@ -72,8 +72,20 @@ class JsonMembers {
   std::unordered_map<std::string_view, const rapidjson::Value*, SeededHash> values_;
 };
 
-// The root of a contract of the format that is known, each key once. Throws CONTRACT_INVALID, CONTRACT_FORMAT.
+// The root of a contract of a format that is known, each key once. Throws CONTRACT_INVALID, CONTRACT_FORMAT.
 JsonNode open_contract(const std::string& json, rapidjson::Document* document);
+
+// Whether the contract is of a format that tells what the model refuses. In one of format 1 those keys mean nothing.
+bool tells_refusals(const JsonNode& contract);
+
+// `domain` and `empty` of a feature whose types, `nullable` and `allowed` have been read.
+void read_refusals(const JsonNode& node, Feature* feature);
+
+// `finite` of an output.
+bool read_finite(const JsonNode& node, int32_t dtype);
+
+// `refused` of a contract, whose output is taken off those of a graph.
+void read_steps(const JsonNode& contract, bool has_graph, Signature* signature);
 
 // Runs `body`, whose errors begin with `where`, unless that is "".
 template <typename Body>

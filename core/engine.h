@@ -81,6 +81,10 @@ class Binding {
   // Returns where the engine will write; nullptr for strings and unknown shapes. Outputs are shaped in the order of the signature at first.
   virtual void* shape_output(int32_t output, const Dims* dims, void* data) = 0;
 
+  // Where the engine will write, for each row of the next runs, 0 or the number of the step that refuses it (Engine::expect_refusals); nullptr where
+  // another process looks at that.
+  virtual const int64_t* shape_refusals(int64_t /*rows*/) { return nullptr; }
+
   // timeout_ns counts where remote() is not nullptr, with -1 for the route's default: others are interrupted from outside.
   // Throws ENGINE, OUT_OF_MEMORY, and what belongs to the route.
   virtual Outcome run(int64_t timeout_ns) = 0;
@@ -103,6 +107,9 @@ class Engine {
  public:
   virtual ~Engine() = default;
   virtual void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const = 0;
+
+  // Before the first bind(): the last output that was described is none that callers see, but int64[N] or int64[N,1] that says which rows are refused.
+  virtual void expect_refusals() {}
 
   // `is_lazy`: nothing but its runs waits for another process.
   virtual std::unique_ptr<Binding> bind(bool is_lazy) const = 0;

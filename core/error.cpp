@@ -42,6 +42,7 @@ constexpr std::array kStatusNames = {
     STATUS(INVALID_STRING),
     STATUS(INVALID_JSON),
     STATUS(OUT_OF_RANGE),
+    STATUS(REFUSED),
     STATUS(PEER_DIED),
     STATUS(TIMEOUT),
     STATUS(UNREACHABLE),
@@ -63,7 +64,7 @@ std::string row_text(const Fault& fault) { return fault.row < 0 ? "" : " (row " 
 std::string describe_all(const std::vector<Fault>& faults, size_t total, bool name_rows) {
   std::string text;
   for (size_t i = 0; i < faults.size() && i < kFaultsInMessage; ++i) {
-    text += (i == 0 ? "" : "; ") + describe("feature", faults[i]) + (name_rows ? row_text(faults[i]) : "");
+    text += (i == 0 ? "" : "; ") + describe(faults[i].what, faults[i]) + (name_rows ? row_text(faults[i]) : "");
   }
   if (total > kFaultsInMessage) text += "; and " + std::to_string(total - kFaultsInMessage) + " more";
   return text;
@@ -84,11 +85,14 @@ Error::Error(Fault fault, const std::string& message) : Error(fault.status, mess
 
 Error::Error(const char* what, Fault fault) : Error(fault, describe(what, fault) + row_text(fault)) { faults_.front().what = what; }
 
-Error::Error(std::vector<Fault> feature_faults, size_t total, bool name_rows)
-    : status_(feature_faults.front().status),
-      message_(printable(describe_all(feature_faults, total, name_rows))),
-      faults_(std::move(feature_faults)),
+Error::Error(std::vector<Fault> faults, size_t total, bool name_rows)
+    : status_(faults.front().status),
+      message_(printable(describe_all(faults, total, name_rows))),
+      faults_(std::move(faults)),
       num_faults_(total) {}
+
+Error::Error(int32_t status, const std::string& message, std::vector<Fault> faults, size_t total)
+    : status_(status), message_(printable(message)), faults_(std::move(faults)), num_faults_(total) {}
 
 bool Error::retryable() const noexcept {
   switch (status_) {

@@ -12,7 +12,7 @@
 
 namespace sidecall {
 
-// What is wrong with one value. `name` is the feature, input or output.
+// What is wrong with one value. `name` is the feature, input, column of an output, or step of the model.
 struct Fault {
   int32_t status = SIDECALL_INTERNAL;
   int64_t row = -1;
@@ -29,12 +29,15 @@ class Error : public std::exception {
   // A fault with words of its own instead of "input 'x': expected float32, got string".
   Error(Fault fault, const std::string& message);
 
-  // "input 'x': expected float32, got string (row 3)". `what` is the kind of thing: input, output, feature, column.
+  // "input 'x': expected float32, got string (row 3)". `what` is the kind of thing: input, output, feature, column, step.
   Error(const char* what, Fault fault);
 
-  // All faults of one run over records, by row and feature, unknown names last; at least one. `total` may exceed those kept. Rows are named
-  // in the message only where there are several.
-  Error(std::vector<Fault> feature_faults, size_t total, bool name_rows);
+  // All faults of one run, by row and feature, unknown names last; at least one. `total` may exceed those kept. Rows are named in the message
+  // only where there are several.
+  Error(std::vector<Fault> faults, size_t total, bool name_rows);
+
+  // The same with words of its own, as another process put it.
+  Error(int32_t status, const std::string& message, std::vector<Fault> faults, size_t total);
 
   const char* what() const noexcept override { return message_.c_str(); }
   int32_t status() const noexcept { return status_; }

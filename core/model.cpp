@@ -142,6 +142,7 @@ void Model::read_contract(const Origin& origin) {
   if (origin.contract) {
     contract_ = parse_contract(*origin.contract, origin.label, file_.has_value(), &signature_);
     has_contract_ = true;
+    if (signature_.has_refusals) engine_->expect_refusals();
   } else {
     add_plain_columns(&signature_);
   }

@@ -3,6 +3,8 @@
 
 #include <sidecall/sidecall.h>
 
+#include <limits>
+
 namespace sidecall {
 namespace {
 
@@ -21,6 +23,38 @@ std::vector<std::vector<int32_t>> number_dims(const std::vector<TensorSpec>& spe
   return all;
 }
 
+// What a feature refuses, in the column where it lands.
+template <typename Number, typename End>
+void bound(const Feature& feature, const std::vector<Interval<End>>& intervals, Number lowest, Number highest, InputCheck* check) {
+  const bool refuses_missing = std::is_floating_point_v<Number> && !feature.nullable;
+  if (intervals.empty() && !refuses_missing) return;
+  const auto width = static_cast<size_t>(feature.width), column = static_cast<size_t>(feature.column);
+  if (std::holds_alternative<std::monostate>(check->bounds)) {
+    check->bounds = Bounds<Number>{std::vector<Number>(width, lowest), std::vector<Number>(width, highest),
+                                   std::vector<typename Bounds<Number>::Word>(width, 0)};
+  }
+  auto& bounds = std::get<Bounds<Number>>(check->bounds);
+  bounds.refuses_missing[column] = refuses_missing ? -1 : 0;
+  if (intervals.empty()) return;
+  bounds.low[column] = static_cast<Number>(intervals.front().low);
+  bounds.high[column] = static_cast<Number>(intervals.back().high);
+}
+
+void bound(const Feature& feature, InputCheck* check) {
+  constexpr float kInfinity32 = std::numeric_limits<float>::infinity();
+  constexpr double kInfinity64 = std::numeric_limits<double>::infinity();
+  switch (feature.tensor_dtype) {
+    case SIDECALL_FLOAT32:
+      return bound<float>(feature, feature.domain.numbers, -kInfinity32, kInfinity32, check);
+    case SIDECALL_FLOAT64:
+      return bound<double>(feature, feature.domain.numbers, -kInfinity64, kInfinity64, check);
+    case SIDECALL_INT64:
+      return bound<int64_t>(feature, feature.domain.integers, INT64_MIN, INT64_MAX, check);
+    default:
+      return;
+  }
+}
+
 }  // namespace
 
 void Signature::index_tensors() {
@@ -34,6 +68,13 @@ void Signature::index_tensors() {
   output_width.resize(outputs.size());
 }
 
+void Signature::drop_last_output() {
+  output_names.remove(outputs.back().name);
+  outputs.pop_back();
+  output_dim_ids.pop_back();
+  output_width.pop_back();
+}
+
 void Signature::index_records() {
   for (size_t i = 0; i < features.size(); ++i) {
     const Feature& feature = features[i];
@@ -41,9 +82,9 @@ void Signature::index_records() {
     InputCheck& check = checks[static_cast<size_t>(feature.input)];
     check.feature_at.resize(static_cast<size_t>(feature.width));
     check.feature_at[static_cast<size_t>(feature.column)] = static_cast<int32_t>(i);
-    const bool is_float = feature.tensor_dtype == SIDECALL_FLOAT32 || feature.tensor_dtype == SIDECALL_FLOAT64;
-    if (is_float && !feature.nullable) check.has_nan_check = true;
-    if (feature.is_closed && feature.tensor_dtype != SIDECALL_STRING) check.closed_features.push_back(static_cast<int32_t>(i));
+    bound(feature, &check);
+    const bool is_listed = feature.is_closed || feature.domain.has_holes();
+    if (is_listed && feature.tensor_dtype != SIDECALL_STRING) check.listed_features.push_back(static_cast<int32_t>(i));
   }
   for (size_t i = 0; i < columns.size(); ++i) {
     column_names.add(columns[i].name, i);

@@ -5,10 +5,13 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
+#include <variant>
 #include <vector>
 
+#include "domain.h"
 #include "dtype.h"
 #include "hash.h"
 
@@ -42,6 +45,17 @@ struct Feature {
   bool is_closed = false;
   std::unordered_set<std::string, SeededHash> allowed_strings;
   std::unordered_set<double, SeededHash> allowed_numbers;
+
+  Domain domain;
+  bool takes_empty = true;  // the empty string
+
+  bool takes_all() const { return !is_closed && takes_empty && !domain.exists(); }
+};
+
+// Of the model: it refuses rows for which it computes what it does not take.
+struct Step {
+  std::string name;
+  std::string expected;  // "finite numbers"
 };
 
 struct Column {
@@ -58,6 +72,7 @@ class Names {
  public:
   // The first of two equal names is the one that is found.
   void add(const std::string& name, size_t index) { map_.emplace(name, static_cast<int32_t>(index)); }
+  void remove(std::string_view name) { map_.erase(name); }
   int32_t find(std::string_view name) const {
     const auto found = map_.find(name);
     return found == map_.end() ? -1 : found->second;
@@ -67,10 +82,19 @@ class Names {
   std::unordered_map<std::string_view, int32_t, SeededHash> map_;  // views of names that the signature owns
 };
 
+// The numbers that may stand in each column of an input, so that one pass over a row sees whether anything is wrong with it: all between the ends
+// of the feature's domain, whose holes it does not see.
+template <typename Number>
+struct Bounds {
+  using Word = std::conditional_t<sizeof(Number) == 4, int32_t, int64_t>;
+  std::vector<Number> low, high;
+  std::vector<Word> refuses_missing;  // all bits where NaN is refused, else none
+};
+
 // What must be looked at in an input before each run, because the graph would compute on without a word.
 struct InputCheck {
-  bool has_nan_check = false;            // a floating-point tensor with a feature that is not nullable
-  std::vector<int32_t> closed_features;  // numeric features with a closed list
+  std::variant<std::monostate, Bounds<float>, Bounds<double>, Bounds<int64_t>> bounds;  // none where every number is taken
+  std::vector<int32_t> listed_features;  // numeric features with a closed list, or with holes in their domain
   std::vector<int32_t> feature_at;       // by column; empty without a contract
 };
 
@@ -79,8 +103,11 @@ struct Signature {
   std::vector<TensorSpec> outputs;
   std::vector<Feature> features;
   std::vector<Column> columns;
-  std::vector<InputCheck> checks;     // by input
-  std::vector<int64_t> output_width;  // by output: columns of the contract; 0 where it says nothing
+  std::vector<InputCheck> checks;       // by input
+  std::vector<int64_t> output_width;    // by output: columns of the contract; 0 where it says nothing
+  std::vector<int32_t> finite_outputs;  // that never hold anything but finite numbers
+  std::vector<Step> steps;              // that refuse rows
+  bool has_refusals = false;            // the engine says for each row which step refuses it
   bool has_contract = false;
   Names input_names, output_names, feature_names, column_names;
 
@@ -92,8 +119,9 @@ struct Signature {
   Signature(const Signature&) = delete;  // names hold views of it
   Signature& operator=(const Signature&) = delete;
 
-  void index_tensors();  // names of inputs and outputs
-  void index_records();  // the rest, once features and columns are there
+  void index_tensors();     // names of inputs and outputs
+  void drop_last_output();  // once those are indexed: it is none that a caller sees
+  void index_records();     // the rest, once features and columns are there
 };
 
 }  // namespace sidecall

@@ -63,6 +63,11 @@ void write_missing(Writer* writer, const Feature& feature) {
   else writer->String("nan");
 }
 
+void write_number(Writer* writer, double number) {
+  std::isinf(number) ? writer->String(number > 0 ? "inf" : "-inf") : writer->Double(number);
+}
+void write_number(Writer* writer, int64_t number) { writer->Int64(number); }
+
 void write_allowed(Writer* writer, const Feature& feature) {
   writer->Key("allowed");
   writer->StartArray();
@@ -74,7 +79,25 @@ void write_allowed(Writer* writer, const Feature& feature) {
     if (!std::isnan(number)) numbers.push_back(number);  // NaN is governed by nullable alone
   }
   std::sort(numbers.begin(), numbers.end());
-  for (const double number : numbers) std::isinf(number) ? writer->String(number > 0 ? "inf" : "-inf") : writer->Double(number);
+  for (const double number : numbers) write_number(writer, number);
+  writer->EndArray();
+}
+
+template <typename Number>
+void write_intervals(Writer* writer, const std::vector<Interval<Number>>& intervals) {
+  for (const Interval<Number>& interval : intervals) {
+    writer->StartArray();
+    write_number(writer, interval.low);
+    write_number(writer, interval.high);
+    writer->EndArray();
+  }
+}
+
+void write_domain(Writer* writer, const Domain& domain) {
+  writer->Key("domain");
+  writer->StartArray();
+  write_intervals(writer, domain.numbers);
+  write_intervals(writer, domain.integers);
   writer->EndArray();
 }
 
@@ -86,6 +109,11 @@ void write_feature(Writer* writer, const Feature& feature) {
   write_member(writer, "column", feature.column);
   if (feature.nullable) write_missing(writer, feature);
   if (feature.is_closed) write_allowed(writer, feature);
+  if (feature.domain.exists()) write_domain(writer, feature.domain);
+  if (!feature.takes_empty) {
+    writer->Key("empty");
+    writer->Bool(false);
+  }
   writer->EndObject();
 }
 

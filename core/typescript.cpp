@@ -118,12 +118,18 @@ std::vector<std::string> feature_types(const Feature& feature, const JsonNode& n
   return types;
 }
 
+// What no type can say.
+std::string about_feature(const Feature& feature) {
+  if (feature.domain.exists()) return "Takes " + feature.domain.expected + ".";
+  return feature.takes_empty ? "" : "Takes a string that is not empty.";
+}
+
 std::string features_type(const Signature& signature, const JsonNode& contract) {
   Members members(1);
   const std::vector<JsonNode> nodes = contract.member("features").elements();
   for (size_t i = 0; i < signature.features.size(); ++i) {
     const Feature& feature = signature.features[i];
-    members.add(feature.name, feature.nullable, union_of(feature_types(feature, nodes[i]), 3));
+    members.add(feature.name, feature.nullable, union_of(feature_types(feature, nodes[i]), 3), about_feature(feature));
   }
   return members.text();
 }

@@ -108,7 +108,8 @@ std::string union_of(std::vector<std::string> types, int depth) {
 
 std::string array_of(const std::string& type) { return type.find('|') == std::string::npos ? type + "[]" : "(" + type + ")[]"; }
 
-void Members::add(const std::string& name, bool is_optional, const std::string& type) {
+void Members::add(const std::string& name, bool is_optional, const std::string& type, const std::string& about) {
+  if (!about.empty()) text_ += indent(depth_ + 1) + "/** " + comment_text(about) + " */\n";
   text_ += indent(depth_ + 1) + (is_identifier(name) ? name : quoted(name)) + (is_optional ? "?:" : ":") +
            (type.front() == '\n' ? "" : " ") + type + "\n";
 }

@@ -23,7 +23,8 @@ std::string array_of(const std::string& type);
 class Members {
  public:
   explicit Members(int depth) : depth_(depth) {}
-  void add(const std::string& name, bool is_optional, const std::string& type);
+  // `about` becomes a doc comment, unless it is "".
+  void add(const std::string& name, bool is_optional, const std::string& type, const std::string& about = "");
   std::string text() const;
 
  private:

@@ -100,6 +100,7 @@ struct Channel::State {
   void note_layouts();  // what `fields` means for tables. Throws PROTOCOL
   void read_answer(Answer* answer);
   [[noreturn]] void throw_failure() const;
+  void read_faults(Error* error) const;
   void fetch_inputs() noexcept;
   void map_one_shot();
 

@@ -78,7 +78,29 @@ void Channel::State::throw_failure() const {
   error.name = text_of(record.name, sizeof record.name);
   error.expected = text_of(record.expected, sizeof record.expected);
   error.got = text_of(record.got, sizeof record.got);
+  if (fields.fault_rows > 0) read_faults(&error);
   throw Error(std::move(error));
+}
+
+void Channel::State::read_faults(Error* error) const {
+  const uint32_t num_rows = fields.fault_rows, num_texts = fields.fault_texts;
+  const bool is_plausible = num_rows <= kMaxFaultRows && num_texts <= num_rows && fields.faults_found >= num_rows;
+  if (!is_plausible || failure_bytes(num_texts, num_rows) > granted) violation("its list of faults is malformed");
+  const unsigned char* at = response_slot() + sizeof(ErrorRecord);
+  for (uint32_t i = 0; i < num_texts; ++i, at += sizeof(FaultTextEntry)) {
+    FaultTextEntry entry;
+    snapshot(&entry, at);
+    if (!is_failure(entry.status)) violation("a fault has a status that a server cannot answer with");
+    error->texts.push_back({entry.status, entry.kind, text_of(entry.name, sizeof entry.name),
+                            text_of(entry.expected, sizeof entry.expected), text_of(entry.got, sizeof entry.got)});
+  }
+  for (uint32_t i = 0; i < num_rows; ++i, at += sizeof(FaultRowEntry)) {
+    FaultRowEntry entry;
+    snapshot(&entry, at);
+    if (entry.row < -1 || entry.text >= num_texts || entry.zero != 0) violation("its list of faults is malformed");
+    error->rows.push_back({entry.row, entry.text});
+  }
+  error->num_faults = fields.faults_found;
 }
 
 void Channel::State::map_one_shot() {

@@ -7,8 +7,21 @@
 #include <exception>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace sidecall::shm {
+
+// The texts of a fault, which those of many rows share. `kind` is what `name` is the name of: FaultKind of layout.h.
+struct FaultText {
+  int32_t status = 0;
+  uint32_t kind = 0;
+  std::string name, expected, got;
+};
+
+struct FaultRow {
+  int64_t row = -1;
+  uint32_t text = 0;  // of Error::texts
+};
 
 // `name`, `expected` and `got` are empty where none is concerned. The message is complete by itself.
 struct Error : std::exception {
@@ -18,6 +31,11 @@ struct Error : std::exception {
   int32_t status;
   int64_t row = -1;
   std::string name, expected, got, message;
+
+  // All faults, by row; none where the error has no more than the first, above. Texts come in the order in which rows first name them.
+  std::vector<FaultText> texts;
+  std::vector<FaultRow> rows;
+  uint32_t num_faults = 0;  // those that are not listed too
 };
 
 // Whether a server may answer a request with this status: a failure, and none of those that tell a caller about its own handle.

@@ -121,7 +121,10 @@ struct ResponseFields {
   uint32_t cpu;
   uint32_t zero0;
   uint64_t one_shot_bytes;
-  uint8_t zero1[24];
+  uint32_t fault_rows;
+  uint32_t fault_texts;
+  uint32_t faults_found;
+  uint8_t zero1[12];
 };
 
 template <typename Fields>
@@ -161,6 +164,30 @@ struct ErrorRecord {
   char message[1024];
 };
 static_assert(sizeof(ErrorRecord) == 1360 && offsetof(ErrorRecord, message) == 336, "PROTOCOL.md, error record");
+
+// Behind the error record: texts, then rows.
+constexpr uint32_t kMaxFaultRows = 1000;
+enum FaultKind : uint32_t { kFeatureFault = 0, kInputFault = 1, kOutputFault = 2, kColumnFault = 3, kStepFault = 4 };
+
+struct FaultTextEntry {
+  int32_t status;
+  uint32_t kind;
+  char name[128];
+  char expected[96];
+  char got[96];
+};
+static_assert(sizeof(FaultTextEntry) == 328 && offsetof(FaultTextEntry, expected) == 136, "PROTOCOL.md, faults");
+
+struct FaultRowEntry {
+  int64_t row;
+  uint32_t text;
+  uint32_t zero;
+};
+static_assert(sizeof(FaultRowEntry) == 16, "PROTOCOL.md, faults");
+
+constexpr uint64_t failure_bytes(uint64_t texts, uint64_t rows) {
+  return sizeof(ErrorRecord) + texts * sizeof(FaultTextEntry) + rows * sizeof(FaultRowEntry);
+}
 
 constexpr uint64_t align_up(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
 constexpr uint64_t head_bytes(uint32_t slots) { return align_up(sizeof(Head) + kLine * slots, kPage); }

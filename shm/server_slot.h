@@ -101,6 +101,7 @@ class ServerSlot final : public Request, public Response {
   Tensor shape(size_t index, const int64_t* dims, uint32_t rank, bool is_string, uint64_t text_bytes) const;
   void finish_in_slot(ResponseFields* fields) noexcept;
   void finish_one_shot(ResponseFields* fields);
+  void write_faults(ResponseFields* fields) noexcept;
   void finish_failed(ResponseFields* fields) noexcept;
 
   const Service& service_;

@@ -181,6 +181,38 @@ void ServerSlot::finish_failed(ResponseFields* fields) noexcept {
   write_text(record.got, failure_->got);
   write_text(record.message, failure_->message);
   std::memcpy(memory_.response, &record, sizeof(record));
+  write_faults(fields);
+}
+
+// The first rows, as many as the slot has room for with their texts.
+void ServerSlot::write_faults(ResponseFields* fields) noexcept {
+  const std::vector<FaultRow>& rows = failure_->rows;
+  uint32_t num_rows = 0, num_texts = 0;
+  while (num_rows < rows.size() && num_rows < kMaxFaultRows) {
+    const uint32_t texts = std::max(num_texts, rows[num_rows].text + 1);
+    if (failure_bytes(texts, num_rows + 1) > memory_.response_bytes) break;
+    num_texts = texts;
+    ++num_rows;
+  }
+  if (num_rows == 0) return;
+  unsigned char* at = memory_.response + sizeof(ErrorRecord);
+  for (uint32_t i = 0; i < num_texts; ++i, at += sizeof(FaultTextEntry)) {
+    const FaultText& text = failure_->texts[i];
+    FaultTextEntry entry{};
+    entry.status = text.status;
+    entry.kind = text.kind;
+    write_text(entry.name, text.name);
+    write_text(entry.expected, text.expected);
+    write_text(entry.got, text.got);
+    std::memcpy(at, &entry, sizeof(entry));
+  }
+  for (uint32_t i = 0; i < num_rows; ++i, at += sizeof(FaultRowEntry)) {
+    const FaultRowEntry entry{rows[i].row, rows[i].text, 0};
+    std::memcpy(at, &entry, sizeof(entry));
+  }
+  fields->fault_rows = num_rows;
+  fields->fault_texts = num_texts;
+  fields->faults_found = std::max(failure_->num_faults, num_rows);
 }
 
 }  // namespace sidecall::shm

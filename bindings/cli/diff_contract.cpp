@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "diff.hpp"
+#include "domain.hpp"
 
 namespace sidecall::cli {
 namespace {
@@ -120,7 +121,22 @@ void compare_allowed(const std::string& subject, const Json& before, const Json&
                      describe(was), describe(is), shrunk, shrunk});
 }
 
-void compare_feature(const std::string& subject, const Json& before, const Json& after, Changes& changes) {
+void compare_domain(const std::string& subject, const Json& before, const Json& after, Changes& changes) {
+  if (at(before, "domain") != at(after, "domain")) {
+    const bool shrunk = !takes_all_of(after, before);
+    const auto describe = [](const Json& feature) { return at(feature, "domain").IsArray() ? describe_domain(feature) : "any number"; };
+    if (shrunk || !takes_all_of(before, after))
+      changes.push_back({shrunk ? "domain_shrunk" : "domain_grown", subject + (shrunk ? " takes fewer numbers" : " takes more numbers"),
+                         describe(before), describe(after), shrunk, shrunk});
+  }
+  const bool took_empty = !at(before, "empty").IsFalse(), takes_empty = !at(after, "empty").IsFalse();
+  if (took_empty && !takes_empty)
+    changes.push_back({"empty_refused", subject + " may no longer be empty", "empty allowed", "empty refused", true, true});
+  if (!took_empty && takes_empty)
+    changes.push_back({"empty_allowed", subject + " may be empty", "empty refused", "empty allowed", false, false});
+}
+
+void compare_feature(const std::string& subject, const Json& before, const Json& after, bool has_domain, Changes& changes) {
   const std::string old_type = text_at(before, "type");
   const std::string new_type = text_at(after, "type");
   if (old_type != new_type) {
@@ -137,6 +153,7 @@ void compare_feature(const std::string& subject, const Json& before, const Json&
     changes.push_back({"missing_recoded", subject + " has another value for missing", text_at(before, "missing"), text_at(after, "missing"),
                        false, true});
   compare_allowed(subject, before, after, changes);
+  if (has_domain) compare_domain(subject, before, after, changes);
   const auto place = [](const Json& feature) { return text_at(feature, "input") + "[" + text_at(feature, "column") + "]"; };
   if (place(before) != place(after))
     changes.push_back({"feature_moved", subject + " lands elsewhere", place(before), place(after), false, true});
@@ -147,11 +164,13 @@ void compare_features(const Signature& before, const Signature& after, Changes& 
   const auto new_features = entries_of(after, "features");
   const Names old_names(old_features), new_names(new_features);
   const auto renames = guess_renames(before, after);
+  // A file of format 1 does not say what it refuses.
+  const bool has_domain = has_domains(before.contract) && has_domains(after.contract);
   std::set<std::string> explained;
   for (const auto& feature : old_features) {
     const auto renamed = renames.find(feature.name);
     if (const Entry* same = new_names.find(feature.name)) {
-      compare_feature(quoted("feature", feature.name), *feature.json, *same->json, changes);
+      compare_feature(quoted("feature", feature.name), *feature.json, *same->json, has_domain, changes);
     } else if (renamed != renames.end()) {
       explained.insert(renamed->second);
       changes.push_back({"feature_renamed", quoted("feature", feature.name) + " renamed (a guess: same place, same type)", feature.name,
@@ -222,6 +241,20 @@ void compare_outputs(const Signature& before, const Signature& after, Changes& c
   compare_order("output", old_outputs, new_outputs, changes);
 }
 
+std::string steps_of(const Json& contract) {
+  const Json& steps = at(at(contract, "refused"), "steps");
+  if (!has_domains(contract) || !steps.IsArray()) return "";
+  std::vector<std::string> names;
+  for (const auto& step : steps.GetArray()) names.push_back(text_at(step, "step") + " (" + text_at(step, "expected") + ")");
+  return joined(names);
+}
+
+// Which rows that means only the rows can tell.
+void compare_steps(const Json& before, const Json& after, Changes& changes) {
+  if (steps_of(before) == steps_of(after)) return;
+  changes.push_back({"steps_changed", "other steps refuse rows", steps_of(before), steps_of(after), false, false});
+}
+
 // A free dimension takes every size, whatever it is called.
 bool same_shape(const Tensor& before, const Tensor& after) { return before.dims == after.dims; }
 
@@ -268,13 +301,14 @@ std::vector<Change> compare_signatures(const Signature& before, const Signature&
   Changes changes;
   const bool both = before.has_contract() && after.has_contract();
   if (before.has_contract() && !after.has_contract())
-    changes.push_back({"contract_removed", "contract removed", "format 1", "none", true, false});
+    changes.push_back({"contract_removed", "contract removed", "format " + text_at(before.contract, "format"), "none", true, false});
   if (!before.has_contract() && after.has_contract())
-    changes.push_back({"contract_added", "contract added", "none", "format 1", false, false});
+    changes.push_back({"contract_added", "contract added", "none", "format " + text_at(after.contract, "format"), false, false});
   if (both) {
     compare_features(before, after, changes);
     compare_tensors("input", before.inputs, after.inputs, true, changes);
     compare_outputs(before, after, changes);
+    compare_steps(before.contract, after.contract, changes);
   } else {
     compare_tensors("input", before.inputs, after.inputs, false, changes);
     compare_tensors("output", before.outputs, after.outputs, false, changes);

@@ -1,6 +1,7 @@
 // sidecall info: what a model takes, gives and was made of; a page for people, JSON for programs.
 #include <cstdlib>
 
+#include "domain.hpp"
 #include "json.hpp"
 #include "model.hpp"
 #include "output.hpp"
@@ -21,15 +22,24 @@ std::string describe_seen(const Json& feature) {
   return "";
 }
 
+// "32.1 to 59.6, takes 0 to 100". That infinities are refused goes without saying.
+std::string describe_values(const Json& feature, bool has_domain) {
+  const std::string seen = describe_seen(feature);
+  const std::string domain = has_domain ? describe_domain(feature) : "";
+  if (domain.empty() || domain == "finite") return seen;
+  return domain == "not empty" ? (seen.empty() ? domain : seen + ", not empty") : (seen.empty() ? "" : seen + ", ") + "takes " + domain;
+}
+
 std::string features_table(const sidecall_model* model, const Json& contract) {
   const Json& features = at(contract, "features");
   if (!features.IsArray()) return "";
+  const bool is_told = has_domains(contract);
   Table table("lllll", {"feature", "type", "nullable", "input", "values"});
   const bool is_matrix = static_cast<size_t>(sidecall_model_num_inputs(model)) < features.Size();
   for (const auto& feature : features.GetArray()) {
     const std::string column = is_matrix ? "[" + text_at(feature, "column") + "]" : "";
     table.add({shortened(text_at(feature, "name"), kMaxCell), text_at(feature, "type"), true_at(feature, "nullable") ? "yes" : "no",
-               shortened(text_at(feature, "input"), kMaxCell) + column, shortened(describe_seen(feature), kMaxCell)});
+               shortened(text_at(feature, "input"), kMaxCell) + column, shortened(describe_values(feature, is_told), kMaxCell)});
   }
   return table.text() + "\n";
 }

@@ -137,7 +137,8 @@ export interface Model<Types extends ModelTypes = AnyModel> {
   /**
    * Runs on tensors, by input name. Never blocks the event loop: a model known to be fast runs at once, others on a bounded pool of
    * threads; when its queue is full, runs wait their turn, up to 16 384 of them; what comes on top rejects with BUSY at once. Rejects with
-   * UNKNOWN_NAME, MISSING_INPUT, DTYPE_MISMATCH, SHAPE_MISMATCH, OUT_OF_RANGE, MISSING_VALUE, UNKNOWN_CATEGORY, TIMEOUT, BUSY, ENGINE.
+   * UNKNOWN_NAME, MISSING_INPUT, DTYPE_MISMATCH, SHAPE_MISMATCH, OUT_OF_RANGE, MISSING_VALUE, UNKNOWN_CATEGORY, REFUSED, TIMEOUT, BUSY, ENGINE.
+   * Of a batch every bad row is a fault: see `faults`.
    */
   run(inputs: Types['inputs'], options?: AsyncOptions): Promise<Types['outputs']>
   /** The same on the calling thread: for small models the fastest way. */
@@ -228,12 +229,12 @@ export interface Signature {
   readonly columns: readonly ColumnSpec[]
 }
 
-/** One fault of one value: enough to build an HTTP 400 without parsing text. Never holds a value of the data. */
+/** One fault of one value, or of one row that the model refuses: enough to build an HTTP 400 without parsing text. Never holds a value of the data. */
 export interface Fault {
   readonly code: ErrorCode
   /** From 0; null where no row is concerned. */
   readonly row: number | null
-  /** The feature, input or output; null where none is concerned. */
+  /** The feature, input, output or its column, or step of the model; null where none is concerned. */
   readonly name: string | null
   readonly expected: string | null
   readonly got: string | null
@@ -245,7 +246,7 @@ export type ErrorCode =
   | 'INVALID_ARGUMENT' | 'BUSY' | 'NOT_RUN' | 'CANCELLED'
   | 'FILE_NOT_FOUND' | 'FILE_UNREADABLE' | 'FILE_INVALID' | 'FILE_TOO_LARGE' | 'FILE_FORBIDDEN'
   | 'CONTRACT_INVALID' | 'CONTRACT_FORMAT' | 'NO_CONTRACT' | 'UNSUPPORTED' | 'VERIFICATION_FAILED' | 'CONTRACT_CHANGED'
-  | 'DTYPE_MISMATCH' | 'SHAPE_MISMATCH' | 'UNKNOWN_NAME' | 'MISSING_INPUT' | 'MISSING_VALUE' | 'UNKNOWN_CATEGORY' | 'INVALID_STRING' | 'INVALID_JSON' | 'OUT_OF_RANGE'
+  | 'DTYPE_MISMATCH' | 'SHAPE_MISMATCH' | 'UNKNOWN_NAME' | 'MISSING_INPUT' | 'MISSING_VALUE' | 'UNKNOWN_CATEGORY' | 'INVALID_STRING' | 'INVALID_JSON' | 'OUT_OF_RANGE' | 'REFUSED'
   | 'PEER_DIED' | 'TIMEOUT' | 'UNREACHABLE' | 'DENIED' | 'PROTOCOL' | 'FORKED'
   | 'ENGINE' | 'ENGINE_NOT_FOUND' | 'ENGINE_TOO_OLD' | 'OUT_OF_MEMORY' | 'INTERNAL'
 
@@ -260,7 +261,7 @@ export class SidecallError extends Error {
   readonly family: ErrorFamily
   /** The same call may succeed later. */
   readonly retryable: boolean
-  /** The feature, input or output of the first fault, or null. */
+  /** What the first fault is about: a feature, input, output or its column, or step of the model; or null. */
   readonly feature: string | null
   /** Of the first fault, from 0, or null. */
   readonly row: number | null
@@ -268,7 +269,7 @@ export class SidecallError extends Error {
   readonly expected: string | null
   /** Of the first fault: a type or a shape, never a value. */
   readonly got: string | null
-  /** All faults of a call, at least one. */
+  /** All faults of a call, at least one: of a batch one for each bad row, of which the first 1000 are kept. */
   readonly faults: readonly Fault[]
 }
 

@@ -117,7 +117,7 @@ class Call:
     def run(self, timeout: float | None = None) -> None:
         """Runs once, without the GIL. `timeout` in seconds is honoured between graph nodes; a run that completes late succeeds.
 
-        Raises MissingInput, MissingValue, UnknownCategory, ShapeMismatch, Timeout, Cancelled, Engine, Busy.
+        Raises MissingInput, MissingValue, OutOfRange, InvalidString, UnknownCategory, Refused, ShapeMismatch, Timeout, Cancelled, Engine, Busy.
         """
         try:
             self._run(self._timeout_ns if timeout is None else nanoseconds(timeout))

@@ -24,6 +24,7 @@ class Slot:
 
     def __init__(self, model: Any, rows: int, *, is_lazy: bool = True) -> None:
         self.error = CallError()
+        self.error.make_room()
         call = ffi.new("sidecall_call **")
         open_call = lib.sidecall_call_open_lazy if is_lazy else lib.sidecall_call_open
         self.error.check(open_call(model, rows, call, self.error.struct))
@@ -32,21 +33,15 @@ class Slot:
         self.leases = 0  # arrays over its memory
 
     def run(self, timeout_ns: int) -> None:
-        self._until_complete(lambda: lib.sidecall_call_run(self.call, timeout_ns, self.error.struct))
+        self.error.check(lib.sidecall_call_run(self.call, timeout_ns, self.error.struct))
 
     def start(self, timeout_ns: int) -> None:
-        self._until_complete(lambda: lib.sidecall_call_start(self.call, timeout_ns, self.error.struct))
+        self.error.check(lib.sidecall_call_start(self.call, timeout_ns, self.error.struct))
 
     def try_start(self, timeout_ns: int) -> bool:
         is_started = ffi.new("int32_t *")
-        self._until_complete(lambda: lib.sidecall_call_try_start(self.call, timeout_ns, is_started, self.error.struct))
+        self.error.check(lib.sidecall_call_try_start(self.call, timeout_ns, is_started, self.error.struct))
         return bool(is_started[0])
-
-    def _until_complete(self, ask: Callable[[], int]) -> None:
-        status = ask()
-        if status and not self.error.holds_all_faults():
-            status = ask()
-        self.error.check(status)
 
     def give(self, index: int, value: Any, spec: Spec, *, may_bind: bool) -> list[Any]:
         """Gives one input to the library. `may_bind` lets the engine read a large array in place; the result then has to be kept."""

@@ -72,10 +72,13 @@ def encoded(text: object) -> bytes:
     return str(text).encode("utf-8", "surrogatepass")
 
 
+_new_untouched = ffi.new_allocator(should_clear_after_alloc=False)
+
+
 class CallError:
     """A sidecall_error, kept for many calls."""
 
-    MOST_FAULTS = 10_000
+    MAX_FAULTS = 1000  # what the library keeps
 
     def __init__(self) -> None:
         self.struct = new_struct("sidecall_error")
@@ -94,16 +97,12 @@ class CallError:
         faults = [(fault.status, *fields, _or_none(fault.message)) for fault, fields in zip(struct.faults[0:stored], listed, strict=True)]
         return errors.make(status, _or_none(struct.message), bool(struct.retryable), *_fields(struct), faults)
 
-    def holds_all_faults(self) -> bool:
-        """False when faults were found that had no room; now there is room, and the run may be asked again."""
-        wanted = min(self.struct.num_faults, self.MOST_FAULTS)
-        if wanted <= self.struct.faults_capacity:
-            return True
-        self._give_room(wanted)
-        return False
+    def make_room(self) -> None:
+        """Room for all faults, for what runs a call: its outcome is given once. Nothing of that memory is touched before a failure."""
+        self._give_room(self.MAX_FAULTS)
 
     def _give_room(self, count: int) -> None:
-        self._faults = ffi.new("sidecall_fault[]", count)
+        self._faults = _new_untouched("sidecall_fault[]", count)
         self.struct.faults = self._faults
         self.struct.faults_capacity = count
 

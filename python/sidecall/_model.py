@@ -108,7 +108,8 @@ class Model:
         outputs  names of the outputs wanted; all by default
         timeout  seconds; honoured between graph nodes, and a run that completes late succeeds
 
-        Raises UnknownName, MissingInput, DtypeMismatch, ShapeMismatch, InvalidString, MissingValue, UnknownCategory, Timeout, Engine, OutOfMemory.
+        Raises UnknownName, MissingInput, DtypeMismatch, ShapeMismatch, InvalidString, MissingValue, OutOfRange, UnknownCategory, Refused, Timeout,
+        Engine, OutOfMemory. Every bad row is a fault: see `Error.faults`.
 
         >>> import numpy as np
         >>> model = getfixture("matrix")
@@ -155,8 +156,8 @@ class Model:
         The order of keys never matters. Absent keys, None, NaN and pandas.NA are missing. Integers pass for floats and whole floats for integers;
         nothing else is converted. `timeout` in seconds as for `run`. Millions of records take gigabytes: pass them in batches.
 
-        Raises DtypeMismatch, MissingValue, UnknownName, UnknownCategory, InvalidString, OutOfRange, ShapeMismatch (no row), NoContract, Timeout,
-        Engine, OutOfMemory. All faults of a call are found first: see `Error.faults`.
+        Raises DtypeMismatch, MissingValue, UnknownName, UnknownCategory, InvalidString, OutOfRange, Refused, ShapeMismatch (no row), NoContract,
+        Timeout, Engine, OutOfMemory. All faults of a call are found first: see `Error.faults`.
 
         >>> model = getfixture("matrix")
         >>> model.predict([{"a": 1, "b": 2, "c": True, "d": 0.5}, {"a": 0, "b": 0, "c": False, "d": 1}])

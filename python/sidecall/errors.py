@@ -11,7 +11,7 @@ from typing import Any, ClassVar, NamedTuple
 
 
 class Fault(NamedTuple):
-    """One fault of one value. A call over records finds all faults before it gives up."""
+    """One fault of one value, or of one row that the model refuses. A call finds all faults before it gives up."""
 
     code: str
     row: int | None
@@ -27,7 +27,7 @@ class Error(Exception):
     The message is the library's own, the same in every language. It never holds a value of the data, and neither do the attributes:
 
     row, name, expected, got  of the first fault; None where they do not apply
-    faults                    all faults of a call over records
+    faults                    all faults of a call: one for each bad value, or row that the model refuses; at most 1 000 are kept
     retryable                 the same call may succeed later
     """
 
@@ -189,7 +189,7 @@ class UnknownCategory(Error, ValueError):
 
 
 class InvalidString(Error, ValueError):
-    """A string that is not UTF-8, or with a NUL inside."""
+    """A string that is not UTF-8, or with a NUL inside, or an empty one that the model does not take."""
 
     status, code, family = 46, "INVALID_STRING", 40
 
@@ -201,9 +201,15 @@ class InvalidJson(Error, ValueError):
 
 
 class OutOfRange(Error, OverflowError):
-    """A number that its type cannot hold."""
+    """A number that its type cannot hold, or that the model does not take."""
 
     status, code, family = 48, "OUT_OF_RANGE", 40
+
+
+class Refused(Error, ValueError):
+    """The model refuses the row: a step computes a number that it or the next one does not take."""
+
+    status, code, family = 49, "REFUSED", 40
 
 
 class PeerDied(Error, ConnectionResetError):

@@ -43,15 +43,11 @@ void CallError::raise(sidecall_status status) const {
   raise_exception(make_exception(status, error_, faults));
 }
 
-bool CallError::holds_all_faults() {
-  // Ten thousand faults say no more than the first ten thousand of a million.
-  constexpr uint32_t kMostFaults = 10000;
-  const uint32_t wanted = error_.num_faults < kMostFaults ? error_.num_faults : kMostFaults;
-  if (wanted <= error_.faults_capacity) return true;
-  faults_.resize(wanted);
-  error_.faults = faults_.data();
-  error_.faults_capacity = wanted;
-  return false;
+void CallError::make_room() {
+  constexpr uint32_t kMaxFaults = 1000;  // what the library keeps
+  faults_.reset(new sidecall_fault[kMaxFaults]);
+  error_.faults = faults_.get();
+  error_.faults_capacity = kMaxFaults;
 }
 
 void raise_status(sidecall_status status, const std::string& message) {

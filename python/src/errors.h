@@ -4,8 +4,8 @@
 #include <pybind11/pybind11.h>
 #include <sidecall/sidecall.h>
 
+#include <memory>
 #include <string>
-#include <vector>
 
 namespace sidecall_python {
 
@@ -24,13 +24,13 @@ class CallError {
   }
   [[noreturn]] void raise(sidecall_status status) const;
 
-  // False when faults were found that had no room; there is room for all of them now, and the run may be asked again.
-  bool holds_all_faults();
+  // Room for all faults that the library keeps, for what runs a call: its outcome is given once. Nothing of that memory is touched before a failure.
+  void make_room();
 
  private:
   sidecall_error error_;
-  sidecall_fault few_[4];  // room for what most errors hold
-  std::vector<sidecall_fault> faults_;
+  sidecall_fault few_[4];  // room for what other errors hold
+  std::unique_ptr<sidecall_fault[]> faults_;
 };
 
 // Raises the exception for what only Python can see.

@@ -17,29 +17,23 @@ constexpr size_t kMostIdle = 8;
 
 }  // namespace
 
-template <typename Ask>
-void Slot::until_complete(const Ask& ask) {
-  sidecall_status status = ask();
-  while (status != SIDECALL_OK && !error_.holds_all_faults()) status = ask();
-  error_.check(status);
-}
-
 Slot::Slot(const ModelHandle& model, int64_t rows, Kind kind) : model_(model) {
   const auto open = kind == Kind::kLazy ? sidecall_call_open_lazy : sidecall_call_open;
+  error_.make_room();
   error_.check(without_gil([&] { return open(model.get(), rows, &call_, error_.get()); }));
 }
 
 void Slot::run(int64_t timeout_ns) {
-  until_complete([&] { return without_gil([&] { return sidecall_call_run(call_, timeout_ns, error_.get()); }); });
+  error_.check(without_gil([&] { return sidecall_call_run(call_, timeout_ns, error_.get()); }));
 }
 
 void Slot::start(int64_t timeout_ns) {
-  until_complete([&] { return without_gil([&] { return sidecall_call_start(call_, timeout_ns, error_.get()); }); });
+  error_.check(without_gil([&] { return sidecall_call_start(call_, timeout_ns, error_.get()); }));
 }
 
 bool Slot::try_start(int64_t timeout_ns) {
   int32_t is_started = 0;
-  until_complete([&] { return sidecall_call_try_start(call_, timeout_ns, &is_started, error_.get()); });
+  error_.check(sidecall_call_try_start(call_, timeout_ns, &is_started, error_.get()));
   return is_started != 0;
 }
 

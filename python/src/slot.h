@@ -43,9 +43,6 @@ class Slot {
   bool is_remembered() const noexcept { return !inputs_.empty(); }
 
  private:
-  template <typename Ask>
-  void until_complete(const Ask& ask);
-
   struct Place {
     std::vector<int64_t> dims;
     void* data;

@@ -1,8 +1,11 @@
 // Statuses, versions, element types, and how errors are filled and cut.
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cstddef>
 #include <cstring>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "support.h"
 
@@ -182,6 +185,23 @@ TEST_CASE("faults go where there is room for them") {
   CHECK(reinterpret_cast<unsigned char*>(&faults[2])[0] == 0x5a);  // beyond the capacity: not ours
   // No value of the data anywhere.
   CHECK(std::string(room.message).find("\"x\"") == std::string::npos);
+}
+
+TEST_CASE("a caller with room for more faults than are kept learns how many it got") {
+  const sidecall::Model model = support::open("text.onnx");
+  std::string json = "[";
+  for (int i = 0; i < 1500; ++i) json += i == 0 ? "{}" : ",{}";
+  json += "]";
+  for (const uint32_t capacity : {0U, 10U, 1000U, 2000U}) {
+    std::vector<sidecall_fault> faults(capacity);
+    sidecall_error room = SIDECALL_ERROR_INIT;
+    room.faults = faults.empty() ? nullptr : faults.data();
+    room.faults_capacity = capacity;
+    sidecall_text* text = nullptr;
+    CHECK(status(sidecall_predict_json(model.get(), json.data(), json.size(), &text, &room)) == "MISSING_VALUE");
+    CHECK(room.num_faults == (capacity == 2000 ? 1000 : 1500));
+    if (capacity > 0) CHECK(faults[std::min<size_t>(capacity, 1000) - 1].row == std::min<int64_t>(capacity, 1000) - 1);
+  }
 }
 
 TEST_CASE("a fault is one line whatever its name holds") {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from pathlib import Path
 from typing import Any
 
 import models
@@ -49,6 +50,7 @@ def kinds(report: dict[str, Any]) -> dict[str, list[str]]:
 
 
 BOTH = ["predict", "run"]
+VECTORS = Path(__file__).resolve().parents[1] / "vectors/models"
 
 
 def test_the_page(sidecall, tmp_path):
@@ -121,6 +123,52 @@ def test_features(diff, old, new, expected):
 
     report = diff({"features": old, "rows": row(old)}, {"features": new, "rows": row(new)})
     assert kinds(report) == expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param({}, {"domain": [[0, 100]]}, {"domain_shrunk": BOTH}, id="domain_added"),
+        pytest.param({"domain": [[0, 100]]}, {}, {"domain_grown": []}, id="domain_removed"),
+        pytest.param({"domain": [[0, 100]]}, {"domain": [[0, 99]]}, {"domain_shrunk": BOTH}, id="another_end"),
+        pytest.param({"domain": [[0, 100]]}, {"domain": [[50, 200]]}, {"domain_shrunk": BOTH}, id="moved"),
+        pytest.param({"domain": [[0, 100]]}, {"domain": [["-inf", 100]]}, {"domain_grown": []}, id="an_infinite_end"),
+        pytest.param({"domain": [[0, 100]]}, {"domain": [[0, 50], [60, 100]]}, {"domain_shrunk": BOTH}, id="a_hole"),
+        pytest.param({"domain": [[0, 50], [60, 100]]}, {"domain": [[-1, 100]]}, {"domain_grown": []}, id="a_hole_filled"),
+        pytest.param({"domain": [[0, 100]]}, {"domain": [[0, 100]]}, {}, id="the_same"),
+        pytest.param({"domain": [[0, 100]]}, {"domain": [[0.0, 100.0]]}, {}, id="the_same_in_other_digits"),
+    ],
+)
+@pytest.mark.parametrize("contract_format", [1, 2])
+def test_domains(diff, old, new, expected, contract_format):
+    def limit(domain):
+        def change(contract):
+            contract["format"] = contract_format
+            contract["features"][0].update(domain)
+
+        return {"features": [AGE], "rows": [{"age": 70}], "change": change}
+
+    assert kinds(diff(limit(old), limit(new))) == (expected if contract_format == 2 else {})
+
+
+def test_empty_strings(diff):
+    def with_empty(empty):
+        return {"features": [JOB], "rows": [{"job": "nurse"}], "change": lambda contract: _refuse_empty(contract, empty)}
+
+    assert kinds(diff(with_empty(True), with_empty(False))) == {"empty_refused": BOTH}
+    assert kinds(diff(with_empty(False), with_empty(True))) == {"empty_allowed": []}
+
+
+def _refuse_empty(contract, empty):
+    contract["format"] = 2
+    contract["features"][0]["empty"] = empty
+
+
+def test_steps_that_refuse_rows(sidecall):
+    done = sidecall("diff", VECTORS / "contracts/steps_renamed.onnx", VECTORS / "steps.onnx", "--json")
+    (change,) = json.loads(done.out)["changes"]
+    assert (done.code, change["kind"], change["breaks"]) == (0, "steps_changed", [])
+    assert change["new"] == "log (numbers above 0), pca (finite numbers)"
 
 
 @pytest.mark.parametrize(

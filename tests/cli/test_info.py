@@ -136,10 +136,29 @@ def test_a_contract_that_is_no_json(sidecall, tmp_path):
 
 
 def test_a_contract_of_another_format(sidecall, tmp_path):
-    models.save(tmp_path / "new.onnx", models.tensor_graph(), None, raw='{"format": 2}')
+    models.save(tmp_path / "new.onnx", models.tensor_graph(), None, raw='{"format": 3}')
     done = sidecall("info", "new.onnx")
     assert (done.code, done.out) == (3, "")
     assert "format" in done.err
+
+
+@pytest.mark.parametrize("contract_format", [1, 2])
+def test_what_a_feature_takes_stands_beside_what_was_seen(sidecall, tmp_path, contract_format):
+    def limit(contract):
+        contract["format"] = contract_format
+        for feature in contract["features"]:
+            if feature["name"] == "age":
+                feature.update(seen={"min": 18, "max": 90}, domain=[[0, 150]])
+            elif feature["name"] == "income":
+                feature.update(domain=[[-3.4028234663852886e38, 3.4028234663852886e38]])
+            elif feature["name"] == "job":
+                feature.update(empty=False)
+
+    models.classifier(tmp_path / "limits.onnx", change=limit)
+    lines = {line.split()[0]: line for line in sidecall("info", "limits.onnx").lines() if line}
+    assert ("18 to 90, takes 0 to 150" in lines["age"]) == (contract_format == 2)
+    assert ("not empty" in lines["job"]) == (contract_format == 2)
+    assert "takes" not in lines["income"]
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["page", "json"])

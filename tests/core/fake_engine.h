@@ -50,6 +50,10 @@ class Binding final : public sidecall::Binding {
     inputs[static_cast<size_t>(input)].dims = dims;
   }
   void* shape_output(int32_t output, const Dims* dims, void* data) override;
+  const int64_t* shape_refusals(int64_t rows) override {
+    refusals = std::vector<int64_t>(static_cast<size_t>(rows));
+    return refusals.data();
+  }
   sidecall::Outcome run(int64_t timeout_ns) override;
   void interrupt() noexcept override;
   void rearm() noexcept override {}
@@ -60,6 +64,7 @@ class Binding final : public sidecall::Binding {
 
   std::vector<Tensor> inputs;
   std::vector<Tensor> outputs;
+  std::vector<int64_t> refusals;  // for on_run to write
 
  private:
   const Engine& engine_;
@@ -77,6 +82,7 @@ class Engine final : public sidecall::Engine {
     *to_inputs = inputs;
     *to_outputs = outputs;
   }
+  void expect_refusals() override { outputs.pop_back(); }
   std::unique_ptr<sidecall::Binding> bind(bool) const override { return std::make_unique<Binding>(*this); }
   std::string version() const override { return "fake 1"; }
 

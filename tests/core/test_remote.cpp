@@ -347,10 +347,10 @@ TEST_CASE("a contract that does not fit names the server") {
   Peer peer;
   sidecall_model_options options{};
   try {
-    sidecall::Model::open_engine(std::make_unique<RemoteEngine>(&peer), {"server 'shm:x'", "x", "{\"format\": 2}", false}, options);
+    sidecall::Model::open_engine(std::make_unique<RemoteEngine>(&peer), {"server 'shm:x'", "x", "{\"format\": 3}", false}, options);
     FAIL("it was taken");
   } catch (const sidecall::Error& error) {
     CHECK(error.status() == SIDECALL_CONTRACT_FORMAT);
-    CHECK(std::string(error.what()) == "server 'shm:x': contract: expected format 1, got 2");
+    CHECK(std::string(error.what()) == "server 'shm:x': contract: expected format 1 or 2, got 3");
   }
 }

@@ -112,6 +112,9 @@ TEST_CASE("whatever callers depend on changes the text") {
   CHECK(changed([](Signature* s) { s->features[0].name = "sum"; }));
   CHECK(changed([](Signature* s) { s->features[3].allowed_numbers.insert(7); }));
   CHECK(changed([](Signature* s) { s->features[8].allowed_strings.erase("male"); }));
+  CHECK(changed([](Signature* s) { s->features[5].domain.numbers.push_back({0, 1}); }));
+  CHECK(changed([](Signature* s) { s->features[4].domain.integers.push_back({0, 1}); }));
+  CHECK(changed([](Signature* s) { s->features[7].takes_empty = false; }));
   CHECK(changed([](Signature* s) { s->features[4].missing_int = 0; }));
   CHECK(changed([](Signature* s) { s->features[7].missing_string = "none"; }));
   CHECK(changed([](Signature* s) { s->columns[1].key = "maybe"; }));

@@ -26,7 +26,7 @@ std::string declare(const std::string& feature, int32_t input_dtype, const std::
   engine.outputs = {fake::tensor("y", output_dtype, {-1, width})};
   Signature signature;
   engine.sign(&signature);
-  const std::string contract = R"({"format": 1, "model": {"id": "00", )" + model +
+  const std::string contract = R"({"format": 2, "model": {"id": "00", )" + model +
                                R"(}, "features": [{"name": "x", "input": "X", "column": 0, )" + feature +
                                R"(}], "outputs": [{"name": "y", )" + output + "}]}";
   const sidecall::Contract parsed = sidecall::parse_contract(contract, "test", true, &signature);
@@ -163,6 +163,17 @@ TEST_CASE("lists with values that have no exact literal are not closed in types"
   CHECK(feature_line("float64", SIDECALL_FLOAT64, must + R"(["-inf"])") == "x: number");
   CHECK(feature_line("int64", SIDECALL_INT64, must + "[9007199254740993]") == "x: number | bigint");
   CHECK(feature_line("int64", SIDECALL_INT64, must + "[1.5]") == "x: number | bigint");
+}
+
+TEST_CASE("what a feature takes stands above it") {
+  const std::string output = R"("role": "prediction", "type": "float32")";
+  const std::string number =
+      declare(R"("type": "float64", "nullable": false, "domain": [[0, 0.5], [2, "inf"]])", SIDECALL_FLOAT64, output, SIDECALL_FLOAT32);
+  CHECK(contains(number, "    /** Takes a number from 0 to 0.5 or from 2 to inf. */\n    x: number\n"));
+  const std::string text = declare(R"("type": "string", "nullable": false, "empty": false)", SIDECALL_STRING, output, SIDECALL_FLOAT32);
+  CHECK(contains(text, "    /** Takes a string that is not empty. */\n    x: string\n"));
+  CHECK_FALSE(
+      contains(declare(R"("type": "string", "nullable": false, "empty": true)", SIDECALL_STRING, output, SIDECALL_FLOAT32), "Takes"));
 }
 
 TEST_CASE("answers by role and classes") {

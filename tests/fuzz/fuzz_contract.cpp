@@ -10,6 +10,14 @@
 
 namespace {
 
+template <typename Number>
+void check_domain(const std::vector<sidecall::Interval<Number>>& intervals) {
+  for (size_t i = 0; i < intervals.size(); ++i) {
+    fuzz::require(intervals[i].low <= intervals[i].high, "ends that are numbers, the low one first");
+    fuzz::require(i == 0 || intervals[i - 1].high < intervals[i].low, "intervals that ascend and are disjoint");
+  }
+}
+
 // What a signature promises to those who index by it.
 void check_signature(const sidecall::Signature& signature, const sidecall::Contract& contract) {
   for (size_t i = 0; i < signature.features.size(); ++i) {
@@ -17,6 +25,8 @@ void check_signature(const sidecall::Signature& signature, const sidecall::Contr
     fuzz::require(feature.input >= 0 && static_cast<size_t>(feature.input) < signature.inputs.size(), "an input of the graph");
     fuzz::require(feature.column >= 0 && feature.column < feature.width, "a column of the input");
     fuzz::require(signature.feature_names.find(feature.name) == static_cast<int32_t>(i), "a feature is found by its name");
+    check_domain(feature.domain.numbers);
+    check_domain(feature.domain.integers);
   }
   for (size_t i = 0; i < signature.columns.size(); ++i) {
     const sidecall::Column& column = signature.columns[i];

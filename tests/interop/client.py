@@ -43,12 +43,16 @@ class Failed(Exception):
         super().__init__(message)
         self.status, self.row, self.name = wire.STATUS_NAMES.get(status, str(status)), row, name
         self.expected, self.got, self.message = expected, got, message
+        self.faults: list[wire.Fault] = []  # that the server lists
+        self.num_faults = 0
 
 
-def raise_failed(status: int, record: bytes) -> None:
-    again, zero, row, *texts = wire.ERROR.unpack(record)
+def raise_failed(status: int, slot: memoryview, rows: int, texts: int, found: int) -> None:
+    again, zero, row, *fields = wire.ERROR.unpack_from(slot)
     require(again == status and zero == 0, f"expected an error record of status {status}, got {again}")
-    raise Failed(status, row, *[text.partition(b"\0")[0].decode() for text in texts])
+    failed = Failed(status, row, *wire.texts_of(fields))
+    failed.faults, failed.num_faults = wire.read_faults(slot, rows, texts), found
+    raise failed
 
 
 class PeerDied(Exception):
@@ -202,11 +206,11 @@ class Connection:
         """The answer to a request; TimeoutError gives it up, Failed is the server's own error."""
         descriptor = self.wait(number, timeout)
         slot = self._let_go(number)
-        status, flags, _, _, zero, size, _ = wire.RESPONSE.unpack(descriptor)
+        status, flags, _, _, zero, size, *faults, _ = wire.RESPONSE.unpack(descriptor)
         memory = self.response_slot(slot)
         require(zero == 0 and bool(size) == bool(flags & wire.ONE_SHOT), "expected zeros, got others")
         if status != 0:
-            raise_failed(status, bytes(memory[: wire.ERROR.size]))
+            raise_failed(status, memory, *faults)
         if flags & wire.ONE_SHOT:
             result = self.one_shots.pop(number, b"")
             require(len(result) == size, f"expected a one-shot file of {size} bytes, got {len(result)}")

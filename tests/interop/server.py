@@ -174,7 +174,9 @@ class Connection:
         require(not flags or self.request_layout.get(slot, False), "expected a table, got SAME_LAYOUT")
         status, flags, size = self._answer(slot, seen + timeout_ns if timeout_ns else None)
         self.request_layout[slot] = status == 0 and not flags
-        self.response[8 * at + 8 : 8 * at + 64] = wire.RESPONSE.pack(status, flags, time.monotonic_ns() - seen, 0, 0, size, bytes(24))
+        self.response[8 * at + 8 : 8 * at + 64] = wire.RESPONSE.pack(
+            status, flags, time.monotonic_ns() - seen, 0, 0, size, 0, 0, 0, bytes(12)
+        )
         self.response_words[at] = self.next
         self.next += 1
         self.server.calls += 1

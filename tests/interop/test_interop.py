@@ -18,15 +18,21 @@ HEADER = ROOT / "bindings/c/include/sidecall/sidecall.h"
 PAGE = ROOT / "shm/PROTOCOL.md"
 FORMATS = {1: "f", 11: "d", 7: "q", 6: "i", 5: "h", 3: "b", 2: "B", 4: "H", 12: "I", 13: "Q", 9: "?", 10: "H", 16: "H"}
 # Errors that the model gives. Others are of the client's own making: a table that does not fit the signature never leaves an honest one.
-OF_THE_SERVER = {"ENGINE", "UNKNOWN_CATEGORY", "MISSING_VALUE"}
+OF_THE_SERVER = {"ENGINE", "UNKNOWN_CATEGORY", "MISSING_VALUE", "REFUSED"}
+OF_A_FEATURE = {"OUT_OF_RANGE", "INVALID_STRING"}  # the server's too, where what a feature takes is concerned
 
 
 def cases() -> dict[str, list[dict[str, Any]]]:
     """By model: those that run tensors, open as usual, and are answered by the server."""
+
+    def is_of_the_server(case: dict[str, Any]) -> bool:
+        status = case["expect_status"]
+        return status in OF_THE_SERVER or (status in OF_A_FEATURE and case["name"].startswith("refusals/"))
+
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted((ROOT / "tests/vectors/cases").glob("*.json")):
         for case in json.loads(path.read_text()):
-            if "inputs" in case and "open" not in case and ("outputs" in case or case["expect_status"] in OF_THE_SERVER):
+            if "inputs" in case and "open" not in case and ("outputs" in case or is_of_the_server(case)):
                 found.setdefault(case["model"], []).append(case)
     return found
 
@@ -95,15 +101,22 @@ def run_cases(server: ServerProcess, name: str) -> None:
         with pytest.raises(client.Failed) as failure:
             model.run(inputs)
         assert failure.value.status == case["expect_status"], case["name"]
-        for key in ("name", "expected", "got", "row", "message"):
+        for key in ("name", "expected", "got", "row", "message", "num_faults"):
             if key in case.get("expect_error", {}):
                 assert getattr(failure.value, key) == case["expect_error"][key], case["name"]
+        listed = failure.value.faults
+        assert len(listed) == failure.value.num_faults, case["name"]
+        if listed:
+            assert (listed[0].row, listed[0].name, listed[0].got) == (failure.value.row, failure.value.name, failure.value.got)
+            assert [fault.row for fault in listed] == sorted(fault.row for fault in listed)
     model.close()
 
 
 def test_there_are_enough_vectors() -> None:
     assert sum(map(len, cases().values())) >= 50
-    assert {case["expect_status"] for found in cases().values() for case in found if "expect_status" in case} == OF_THE_SERVER
+    assert {
+        case["expect_status"] for found in cases().values() for case in found if "expect_status" in case
+    } == OF_THE_SERVER | OF_A_FEATURE
 
 
 # ---- Calls -----------------------------------------------------------------------------------------------------------

@@ -29,9 +29,12 @@ REFUSED = struct.Struct("<8sHHIiIQ")
 STATUS_MESSAGE = struct.Struct("<8sHHIQQ")
 ONE_SHOT_MESSAGE = struct.Struct("<8sHHIQQ")
 REQUEST = struct.Struct("<IIQI36s")  # a descriptor without its sequence: slot, flags, timeout, cpu, zero
-RESPONSE = struct.Struct("<iIQIIQ24s")  # status, flags, nanoseconds, cpu, zero, bytes, zero
+RESPONSE = struct.Struct("<iIQIIQIII12s")  # status, flags, nanoseconds, cpu, zero, bytes, rows of faults, their texts, faults found, zero
 ENTRY = struct.Struct("<iIQQ16q8s")
 ERROR = struct.Struct("<iIq128s96s96s1024s")
+FAULT_TEXT = struct.Struct("<iI128s96s96s")  # status, what the name is the name of, name, expected, got
+FAULT_ROW = struct.Struct("<qII")  # row, text, zero
+FAULT_KINDS = ("feature", "input", "output", "column", "step")
 
 SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE = 1, 2, 4, 8, 16
 SEALED_SIZE = SHRINK | GROW | SEAL
@@ -75,6 +78,7 @@ STATUS_NAMES = {
     45: "UNKNOWN_CATEGORY",
     46: "INVALID_STRING",
     48: "OUT_OF_RANGE",
+    49: "REFUSED",
     50: "PEER_DIED",
     51: "TIMEOUT",
     52: "UNREACHABLE",
@@ -102,6 +106,37 @@ class Spec(NamedTuple):
     name: str
     dtype: str
     dims: tuple[int, ...] | None
+
+
+class Fault(NamedTuple):
+    """One of the faults that a failure lists."""
+
+    status: str
+    row: int
+    what: str
+    name: str
+    expected: str
+    got: str
+
+
+def texts_of(fields: list[bytes]) -> list[str]:
+    return [field.partition(b"\0")[0].decode() for field in fields]
+
+
+def read_faults(slot: memoryview, rows: int, texts: int) -> list[Fault]:
+    end = ERROR.size + texts * FAULT_TEXT.size + rows * FAULT_ROW.size
+    require(rows <= 1000 and texts <= rows and end <= len(slot), f"expected faults that the slot holds, got {rows} of {texts} texts")
+    listed = bytes(slot[ERROR.size : end])
+    shared = []
+    for i in range(texts):
+        status, kind, *fields = FAULT_TEXT.unpack_from(listed, i * FAULT_TEXT.size)
+        shared.append((STATUS_NAMES[status], FAULT_KINDS[kind], texts_of(fields)))
+    faults = []
+    for row, text, zero in FAULT_ROW.iter_unpack(listed[texts * FAULT_TEXT.size :]):
+        require(row >= -1 and text < texts and zero == 0, "expected a row of a text that is listed, got another")
+        status_name, what, fields = shared[text]
+        faults.append(Fault(status_name, row, what, *fields))
+    return faults
 
 
 class Tensor(NamedTuple):

@@ -135,7 +135,7 @@ test('10 000 opens, closed and forgotten, in both ways', () => {
 })
 
 test('opens that fail', () => {
-  const files = ['contracts/format_2.onnx', 'none.onnx', 'contracts/empty.onnx'].map(modelPath)
+  const files = ['contracts/format_3.onnx', 'none.onnx', 'contracts/empty.onnx'].map(modelPath)
   return assertFlat(3000, async i => {
     assert.throws(() => openSync(files[i % 3]))
     if (i % 10 === 0) await assert.rejects(open(files[i % 3]))

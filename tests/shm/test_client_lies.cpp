@@ -71,6 +71,33 @@ int32_t fail_with(const std::function<void(ErrorRecord&)>& change, int32_t statu
   });
 }
 
+// A failure with two texts and three rows behind its record, whose bytes and numbers `change` may spoil.
+struct Listed {
+  FaultTextEntry texts[2] = {};
+  FaultRowEntry rows[3] = {{0, 0, 0}, {4, 1, 0}, {-1, 0, 0}};
+  ResponseFields fields{};
+};
+
+int32_t list_with(const std::function<void(Listed&)>& change) {
+  return call_against([&](Peer& peer) {
+    ErrorRecord record{};
+    record.status = SIDECALL_REFUSED;
+    record.row = 0;
+    Listed listed;
+    for (FaultTextEntry& text : listed.texts) text.status = SIDECALL_REFUSED;
+    listed.fields.status = SIDECALL_REFUSED;
+    listed.fields.fault_rows = 3;
+    listed.fields.fault_texts = 2;
+    listed.fields.faults_found = 3;
+    change(listed);
+    unsigned char* at = peer.response_slot();
+    std::memcpy(at, &record, sizeof record);
+    std::memcpy(at + sizeof record, listed.texts, sizeof listed.texts);
+    std::memcpy(at + sizeof record + sizeof listed.texts, listed.rows, sizeof listed.rows);
+    peer.publish(listed.fields);
+  });
+}
+
 struct OneShot {
   uint64_t bytes = kPage;      // of the file
   uint64_t said = kPage;       // in the message
@@ -211,6 +238,32 @@ TEST_CASE("an error record that is malformed is a violation") {
       [](ErrorRecord& record) { std::memset(record.got, 0xed, 4); },
   };
   for (const auto& lie : lies) CHECK(fail_with(lie) == SIDECALL_PROTOCOL);
+}
+
+TEST_CASE("a list of faults that is malformed is a violation") {
+  CHECK(list_with([](Listed&) {}) == SIDECALL_REFUSED);
+  CHECK(list_with([](Listed& listed) { listed.fields.faults_found = UINT32_MAX; }) == SIDECALL_REFUSED);
+  CHECK(list_with([](Listed& listed) { listed.texts[1].kind = UINT32_MAX; }) == SIDECALL_REFUSED);  // of a later version
+  CHECK(list_with([](Listed& listed) { listed.fields.fault_rows = 0; }) == SIDECALL_REFUSED);       // none is listed
+  const std::vector<std::function<void(Listed&)>> lies = {
+      [](Listed& listed) { listed.fields.faults_found = 2; },
+      [](Listed& listed) { listed.fields.fault_texts = 4; },
+      [](Listed& listed) { listed.fields.fault_texts = 0; },
+      [](Listed& listed) { listed.fields.fault_rows = listed.fields.faults_found = 1001; },
+      [](Listed& listed) { listed.fields.fault_rows = listed.fields.faults_found = 500; },  // beyond the slot
+      [](Listed& listed) { listed.fields.fault_rows = listed.fields.fault_texts = listed.fields.faults_found = UINT32_MAX; },
+      [](Listed& listed) { listed.rows[2].text = 2; },
+      [](Listed& listed) { listed.rows[1].row = -2; },
+      [](Listed& listed) { listed.rows[0].zero = 1; },
+      [](Listed& listed) { listed.texts[0].status = SIDECALL_OK; },
+      [](Listed& listed) { listed.texts[1].status = SIDECALL_PENDING; },
+      [](Listed& listed) { std::memset(listed.texts[1].name, 'x', sizeof listed.texts[1].name); },
+      [](Listed& listed) { listed.texts[0].got[0] = '\xff'; },
+  };
+  for (size_t i = 0; i < lies.size(); ++i) {
+    INFO("lie " << i);
+    CHECK(list_with(lies[i]) == SIDECALL_PROTOCOL);
+  }
 }
 
 TEST_CASE("a status that tells a caller about its own handle is a violation, and every other is an answer") {

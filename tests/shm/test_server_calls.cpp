@@ -1,4 +1,4 @@
-// Calls over the channel as the server answers them: layouts, strings, errors, deadlines, several slots, results that do not fit.
+// Calls over the channel as the server answers them: layouts, strings, deadlines, several slots, results that do not fit.
 #include <catch2/catch_test_macros.hpp>
 
 #include <stdexcept>
@@ -223,71 +223,6 @@ TEST_CASE("the layout is the same only after a success with it, and so are the a
   CHECK_FALSE(seen[2].same);  // the same table, but read again
   CHECK(seen[3].same);
   for (const Seen& one : seen) CHECK((one.in == seen[0].in && one.out == seen[0].out));
-}
-
-TEST_CASE("what a handler throws or leaves out is the answer") {
-  int step = 0;
-  Host server(host::numbers(), [&](const shm::Request& request, shm::Response& response) {
-    const int64_t wrong[] = {1, 5};
-    switch (step) {
-      case 0: {
-        shm::Error error(SIDECALL_UNKNOWN_CATEGORY, "line one\nline two");
-        error.row = 4;
-        error.name = std::string(126, 'n') + "\xc3\xa9";
-        error.expected = "one of them";
-        error.got = "string";
-        throw error;
-      }
-      case 1:
-        throw std::bad_alloc();
-      case 2:
-        throw std::runtime_error("not utf-8: \xff");
-      case 3:
-        throw 5;
-      case 4:
-        return;  // no output
-      case 5:
-        response.place(0, wrong, 2);
-        return;
-      case 6:
-        response.place(0, request.input(0).dims, 2);
-        response.place(0, request.input(0).dims, 2);
-        return;
-      case 7:
-        response.place(1, request.input(0).dims, 2);
-        return;
-      case 8:
-        response.place(0, request.input(0).dims, 2);
-        return response.fail(shm::Error(SIDECALL_ENGINE, "after all"));
-      case 9:
-        throw shm::Error(SIDECALL_PROTOCOL, "a handler's own");
-      case 10:
-        throw shm::Error(0, "an error that says OK");
-      default:
-        return host::echo(request, response);
-    }
-  });
-  const int32_t expected[] = {SIDECALL_UNKNOWN_CATEGORY, SIDECALL_OUT_OF_MEMORY, SIDECALL_INTERNAL, SIDECALL_INTERNAL,
-                              SIDECALL_INTERNAL,         SIDECALL_INTERNAL,      SIDECALL_INTERNAL, SIDECALL_INTERNAL,
-                              SIDECALL_ENGINE,           SIDECALL_PROTOCOL,      SIDECALL_INTERNAL};
-  Client client(server.path);
-  uint64_t k = 0;
-  for (const int32_t status : expected) {
-    client.write_numbers(1, 1);
-    client.publish(++k);
-    INFO("step " << step);
-    CHECK(client.await(k).status == status);
-    const shm::ErrorRecord record = client.failure();
-    CHECK(record.status == status);
-    CHECK(record.row == (step == 0 ? 4 : -1));
-    CHECK(shm::is_utf8(record.message));
-    CHECK(std::string(record.message).find('\n') == std::string::npos);
-    CHECK(record.message[0] != '\0');
-    if (step == 0) CHECK(std::string(record.name) == std::string(126, 'n'));  // cut before the character that does not fit
-    if (step == 0) CHECK(std::string(record.expected) == "one of them");
-    ++step;
-    CHECK(client.echo(++k, 3.0F) == (step == 11));  // steps count on
-  }
 }
 
 TEST_CASE("a deadline that passed before the start, and one that passes while the model runs") {

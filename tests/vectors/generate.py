@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from source import contracts, element_types, opening, records, tensors
+from source import contracts, element_types, opening, records, refusals, tensors
 
 
 def main() -> None:
@@ -21,7 +21,7 @@ def main() -> None:
     options = parser.parse_args()
     contracts.write_all()
     groups = [element_types.types, tensors.shapes, tensors.strings, records.kinds, records.roles, records.json_texts,
-              opening.files, opening.graphs, opening.external, opening.contracts, opening.verification]  # fmt: skip
+              opening.files, opening.graphs, opening.external, opening.contracts, opening.verification, refusals.refusals]  # fmt: skip
     if not options.plain:
         from source import exported
 

@@ -10,7 +10,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from source import build, contracts, element_types, opening, records, tensors  # noqa: E402
+from source import build, contracts, element_types, opening, records, refusals, tensors  # noqa: E402
 
 MAKERS = [
     element_types.types,
@@ -24,6 +24,7 @@ MAKERS = [
     opening.external,
     opening.contracts,
     opening.verification,
+    refusals.refusals,
 ]
 EXPORTED = {"penguins.onnx", "gbm.onnx", "spam.onnx"}
 

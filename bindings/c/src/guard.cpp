@@ -83,6 +83,8 @@ sidecall_status report(const Error& error, sidecall_error* err) noexcept {
   const bool has_faults = room_of(*err, err->faults_capacity) == sizeof err->faults_capacity;
   if (!has_faults || err->faults == nullptr) return error.status();
   const size_t kept = std::min<size_t>(error.faults().size(), err->faults_capacity);
+  // A caller reads as many as were found and it has room for: never more than there are.
+  if (kept < std::min<size_t>(error.num_faults(), err->faults_capacity)) err->num_faults = static_cast<uint32_t>(kept);
   for (size_t i = 0; i < kept; ++i) {
     try {
       copy_fault(error.faults()[i], &err->faults[i]);

@@ -14,6 +14,7 @@ namespace {
 
 constexpr uint64_t kLargeBytes = 32 * 1024;  // a copy of so much takes a microsecond
 constexpr uint64_t kBytesPerString = 32;
+constexpr uint64_t kFaultTexts = 8;
 
 }  // namespace
 
@@ -45,6 +46,16 @@ void* RouteOutputs::shape(int32_t index, const Dims* dims, void* data) {
   return data;  // own memory is made by the first answer
 }
 
+// An answer that names each row may have to name each as faulty, for a few reasons.
+uint64_t RouteOutputs::failure_bytes() const {
+  uint64_t rows = 1;
+  for (const Output& output : outputs_) {
+    if (output.expected && !output.expected->empty()) rows = std::max(rows, static_cast<uint64_t>(output.expected->front()));
+  }
+  rows = std::min<uint64_t>(rows, shm::kMaxFaultRows);
+  return shm::failure_bytes(std::min(rows, kFaultTexts), rows);
+}
+
 uint64_t RouteOutputs::wanted_bytes() const {
   if (wanted_bytes_) return *wanted_bytes_;
   std::vector<shm::Tensor> tensors(outputs_.size());
@@ -55,7 +66,7 @@ uint64_t RouteOutputs::wanted_bytes() const {
     tensors[i].bytes = output.spec.dtype == SIDECALL_STRING ? shm::string_bytes(elements, static_cast<uint64_t>(elements) * kBytesPerString)
                                                             : count_bytes(output.spec.dtype, *output.expected);
   }
-  wanted_bytes_ = shm::place(&tensors);
+  wanted_bytes_ = std::max(shm::place(&tensors), failure_bytes());
   return *wanted_bytes_;
 }
 

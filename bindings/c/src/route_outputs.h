@@ -52,6 +52,7 @@ class RouteOutputs {
     const shm::Tensor* answer = nullptr;
   };
 
+  uint64_t failure_bytes() const;
   const Output& at(int32_t output) const { return outputs_[static_cast<size_t>(output)]; }
   void check_shape(const Output& output) const;
   static bool is_size_known(const Output& output) { return output.dims && output.spec.dtype != SIDECALL_STRING; }

@@ -6,7 +6,7 @@
 
 namespace sidecall {
 
-// The first fault stands for all; the message names the others.
+// With all faults that are kept.
 shm::Error to_channel(const Error& error);
 Error to_core(const shm::Error& error);
 

@@ -231,9 +231,9 @@ def unreadable_contracts() -> dict[str, tuple[str, bytes]]:
     whole["model"]["id"] = model_id(graph)
     made = json.dumps(whole)
     return {
-        "format_2": ("CONTRACT_FORMAT", changed("matrix", lambda k: k.update(format=2))), "format_0": ("CONTRACT_FORMAT", changed("matrix", lambda k: k.update(format=0))),
+        "format_3": ("CONTRACT_FORMAT", changed("matrix", lambda k: k.update(format=3))), "format_0": ("CONTRACT_FORMAT", changed("matrix", lambda k: k.update(format=0))),
         "format_text": ("CONTRACT_INVALID", changed("matrix", lambda k: k.update(format="1"))), "format_missing": ("CONTRACT_INVALID", changed("matrix", lambda k: k.pop("format"))),
-        "format_2_other_layout": ("CONTRACT_FORMAT", with_contract(graph, '{"format": 2, "columns": {}}')), "empty": ("CONTRACT_INVALID", with_contract(graph, "")),
+        "format_3_other_layout": ("CONTRACT_FORMAT", with_contract(graph, '{"format": 3, "columns": {}}')), "empty": ("CONTRACT_INVALID", with_contract(graph, "")),
         "not_json": ("CONTRACT_INVALID", with_contract(graph, "format: 1")), "cut_json": ("CONTRACT_INVALID", with_contract(graph, made[:-1])), "list": ("CONTRACT_INVALID", with_contract(graph, "[1]")),
         "number": ("CONTRACT_INVALID", with_contract(graph, "1")), "not_utf8": ("CONTRACT_INVALID", with_contract(graph, made.encode().replace(b"vectors", b"vect\xffrs"))),
         "key_twice": ("CONTRACT_INVALID", with_contract(graph, made[:-1] + ', "format": 2}')),
@@ -288,13 +288,13 @@ def contracts() -> Cases:
         write_model(f"contracts/{what}.onnx", data)
         c.bad(what, f"contracts/{what}.onnx", status)
     c.bad(
-        "format_2_bytes",
-        "contracts/format_2.onnx",
+        "format_3_bytes",
+        "contracts/format_3.onnx",
         "CONTRACT_FORMAT",
-        {"expected": "1", "got": "2", "message": "file 'bytes': contract: expected format 1, got 2"},
+        {"expected": "1 or 2", "got": "3", "message": "file 'bytes': contract: expected format 1 or 2, got 3"},
         open={"as": "bytes"},
     )
-    c.bad("format_2_without_verification", "contracts/format_2.onnx", "CONTRACT_FORMAT", open={"verify": "off"})
+    c.bad("format_3_without_verification", "contracts/format_3.onnx", "CONTRACT_FORMAT", open={"verify": "off"})
     for what, (base, path, value) in LIES.items():
         write_model(f"contracts/{what}.onnx", changed(base, put(path, value)))
         c.bad(what, f"contracts/{what}.onnx", "VERIFICATION_FAILED" if what in REFUSED_ROWS else "CONTRACT_INVALID")

@@ -74,7 +74,7 @@ extern "C" {
 
 /* The number that grows when this header changes. A program built against ABI n runs on any library with ABI >= n and
  * the same SONAME. */
-#define SIDECALL_ABI_VERSION 3
+#define SIDECALL_ABI_VERSION 4
 
 /* The ABI of the library that was loaded; compare with SIDECALL_ABI_VERSION. Cannot fail.   Since 0.1. */
 SIDECALL_API uint32_t sidecall_abi_version(void);
@@ -110,9 +110,10 @@ typedef int32_t sidecall_status;
 #define SIDECALL_MISSING_INPUT 43       /* an input was not given */
 #define SIDECALL_MISSING_VALUE 44       /* a missing value (absent, null, NaN) in a feature that is not nullable */
 #define SIDECALL_UNKNOWN_CATEGORY 45    /* a value that the fitted encoder refuses */
-#define SIDECALL_INVALID_STRING 46      /* invalid UTF-8, or a NUL inside a string */
+#define SIDECALL_INVALID_STRING 46      /* invalid UTF-8, a NUL inside a string, or an empty one that the model does not take */
 #define SIDECALL_INVALID_JSON 47        /* not JSON, nested too deep, a key twice; the message gives the byte */
-#define SIDECALL_OUT_OF_RANGE 48        /* a number that its type cannot hold */
+#define SIDECALL_OUT_OF_RANGE 48        /* a number that its type cannot hold, or that the model does not take */
+#define SIDECALL_REFUSED 49             /* the model refuses the row: a step computes a number that it or the next one does not take */
 #define SIDECALL_PEER_DIED 50           /* the process at the other end is gone; retryable */
 #define SIDECALL_TIMEOUT 51             /* the deadline passed; retryable */
 #define SIDECALL_UNREACHABLE 52         /* no server is reachable at that URI; retryable */
@@ -130,14 +131,14 @@ SIDECALL_API const char *sidecall_status_name(sidecall_status status);
 
 /* ---- Errors ---------------------------------------------------------------------------------------------------- */
 
-/* One fault of one value. A run over records finds all faults before it gives up. Texts are cut to their space at a
+/* One fault of one value, or of one row that the model refuses. A run finds all faults before it gives up. Texts are cut to their space at a
  * character boundary and end with NUL. None of ours ever holds a value of the data; what ONNX Runtime says of its own is passed on.
  * This struct is an element of the caller's array, so it keeps its size within a SONAME. */
 typedef struct sidecall_fault {
   int64_t row;        /* from 0; -1 when no row is concerned */
   int32_t status;
   int32_t reserved;
-  char name[128];     /* the feature, input or output; "" when none is concerned */
+  char name[128];     /* the feature, input, output or its column, or step of the model; "" when none is concerned */
   char expected[96];  /* a type, shape, or what else was wanted */
   char got[96];
   char message[384];  /* "feature 'age': expected float32, got string", without the row */
@@ -147,13 +148,13 @@ typedef struct sidecall_error {
   uint32_t struct_size;
   int32_t status;
   int32_t retryable;          /* 1 when the same call may succeed later */
-  uint32_t num_faults;        /* how many were found, also when there was no room for them */
+  uint32_t num_faults;        /* how many were found, also when `faults` had no room for them; those kept, the first 1000 at most, where it had room for more */
   int64_t row;                /* row, name, expected and got are those of the first fault */
   char name[128];
   char expected[96];
   char got[96];
   char message[1024];         /* one line, lower case: "feature 'age': expected float32, got string (row 3)" */
-  sidecall_fault *faults;     /* the caller's array for all faults of a run over records, or NULL */
+  sidecall_fault *faults;     /* the caller's array for all faults of a run, or NULL */
   uint32_t faults_capacity;   /* how many fit there */
   uint32_t reserved;
 } sidecall_error;
@@ -372,7 +373,7 @@ SIDECALL_API sidecall_status sidecall_model_find(const sidecall_model *model, in
  * call this at once; each finds or makes a call of its own. Takes about one and a half times the bare call.
  *
  * Fails with NO_CONTRACT, INVALID_JSON, UNKNOWN_NAME, DTYPE_MISMATCH, MISSING_VALUE, UNKNOWN_CATEGORY, INVALID_STRING,
- * OUT_OF_RANGE, SHAPE_MISMATCH (an empty list), TIMEOUT, ENGINE. All faults are found before it fails.   Since 0.1. */
+ * OUT_OF_RANGE, REFUSED, SHAPE_MISMATCH (an empty list), TIMEOUT, ENGINE. All faults are found before it fails.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_predict_json(const sidecall_model *model, const char *json, size_t length,
                                                    sidecall_text **out, sidecall_error *err);
 
@@ -467,7 +468,7 @@ SIDECALL_API sidecall_status sidecall_call_bind_output(sidecall_call *call, int3
 
 /* Fills a string input of the call's present shape: `offsets` has one entry more than the tensor has elements, counted in bytes of `data`. One copy.
  * Fails with UNKNOWN_NAME, DTYPE_MISMATCH (not a string input), SHAPE_MISMATCH (num_strings is not the tensor's size),
- * INVALID_ARGUMENT (offsets that fall), INVALID_STRING, BUSY.   Since 0.1. */
+ * INVALID_ARGUMENT (offsets that fall), INVALID_STRING (what is not UTF-8, or holds a NUL), BUSY.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_set_strings(sidecall_call *call, int32_t input, const char *data, const int64_t *offsets, int64_t num_strings, sidecall_error *err);
 
 /* Makes every input one that was not given: a run then fails with MISSING_INPUT until each is given again. For callers
@@ -482,7 +483,7 @@ SIDECALL_API sidecall_status sidecall_call_reset(sidecall_call *call, sidecall_e
  * a program may look at the status of the run alone.
  *
  * set_f64     for float32 and float64; for int64 if the value is whole. NaN is missing.
- * set_i64     for int64; for float32 and float64. Beyond what the type can hold: OUT_OF_RANGE.
+ * set_i64     for int64; for float32 and float64. Beyond what the type can hold, or the model takes: OUT_OF_RANGE.
  * set_bool    for bool only; 0 or 1
  * set_str     for string only
  * set_missing for any feature that is nullable
@@ -516,16 +517,20 @@ SIDECALL_API sidecall_status sidecall_call_get_str(sidecall_call *call, int64_t 
 
 /* ---- Running --------------------------------------------------------------------------------------------------- */
 
-/* Runs the call once: reads its inputs, fills its outputs. Missing values in features that are not nullable and values outside
- * a closed list are looked for first, also in tensors that were written through views.
+/* Runs the call once: reads its inputs, fills its outputs. Missing values in features that are not nullable, numbers that the model
+ * does not take and values outside a closed list are looked for first, also in tensors that were written through views.
  * Every fault of the set functions is reported here again, all together.
+ *
+ * Rows are judged alone. A run over many rows that fails for what is in them reports every bad row: all faults of features first; where
+ * there are none, one REFUSED for each row for which a step of the model computes a number that it or the next one does not take, or
+ * whose answer is not finite although the model's never is. `name` is then the step, or the column of the output. The first 1000 are kept.
  *
  * timeout_ns  -1 waits forever and costs nothing. In process a deadline is honoured between graph nodes; a run that
  *             completes late succeeds. In another process -1 is 30 seconds and a deadline is exact, whatever the other end does: the next
  *             run first waits, within its own deadline, until that has let go of the call's memory.
  *
- * Fails with INVALID_ARGUMENT (timeout_ns is 0 or below -1), MISSING_INPUT, SHAPE_MISMATCH (inputs disagree), MISSING_VALUE, UNKNOWN_CATEGORY, TIMEOUT, CANCELLED, ENGINE,
- * OUT_OF_MEMORY, BUSY; in another process PEER_DIED (it died while it ran; where it had not begun the run goes to its successor), UNREACHABLE, CONTRACT_CHANGED (open
+ * Fails with INVALID_ARGUMENT (timeout_ns is 0 or below -1), MISSING_INPUT, SHAPE_MISMATCH (inputs disagree), MISSING_VALUE, OUT_OF_RANGE, UNKNOWN_CATEGORY,
+ * REFUSED, TIMEOUT, CANCELLED, ENGINE, OUT_OF_MEMORY, BUSY; in another process PEER_DIED (it died while it ran; where it had not begun the run goes to its successor), UNREACHABLE, CONTRACT_CHANGED (open
  * the model again), DENIED, PROTOCOL, FORKED. Outputs are invalid after a failure. Does not allocate, once output shapes are known.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_run(sidecall_call *call, int64_t timeout_ns, sidecall_error *err);
 

@@ -1,0 +1,39 @@
+// The numbers that a feature takes, where its model does not take all; part of signature.h.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace sidecall {
+
+// Closed: both ends are taken.
+template <typename Number>
+struct Interval {
+  Number low;
+  Number high;
+};
+
+// Intervals ascend and are disjoint; their ends are numbers of the tensor's element type. Empty: every number is taken. NaN is no business of a
+// domain, but of `nullable`.
+struct Domain {
+  std::vector<Interval<double>> numbers;    // of a floating-point tensor
+  std::vector<Interval<int64_t>> integers;  // of an int64 tensor
+  std::string expected;                     // for faults: "a number from 0 to 1"
+
+  bool exists() const { return !numbers.empty() || !integers.empty(); }
+  bool has_holes() const { return numbers.size() + integers.size() > 1; }
+  bool holds(double value) const { return numbers.empty() || is_in(numbers, value); }
+  bool holds(int64_t value) const { return integers.empty() || is_in(integers, value); }
+
+ private:
+  template <typename Number>
+  static bool is_in(const std::vector<Interval<Number>>& intervals, Number value) {
+    const auto found = std::partition_point(intervals.begin(), intervals.end(),
+                                            [value](const Interval<Number>& interval) { return interval.high < value; });
+    return found != intervals.end() && found->low <= value;
+  }
+};
+
+}  // namespace sidecall
