@@ -187,6 +187,8 @@ def words(matrix: np.ndarray) -> np.ndarray:
 
 def _reason(fault: Any) -> str:
     """In words that hold no value of the data."""
+    if str(fault.code) == "REFUSED":  # what follows the first colon is the same for every row
+        return f"{fault.code}: {str(getattr(fault, 'message', fault)).partition(': expected')[0]}"
     return f"{fault.code}: feature '{fault.name}'" if fault.name else str(fault.code)
 
 

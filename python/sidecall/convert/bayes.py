@@ -45,10 +45,10 @@ def joint(g: Conversion, model: Any, x: Frame) -> Any:
 def _categorical(g: Conversion, model: Any, x: Frame) -> Tensor:
     total: Any = np.asarray(model.class_log_prior_, "float64").reshape(1, -1)
     for k, logs in enumerate(model.feature_log_prob_):
-        # Any other code fails when the graph runs, as in scikit-learn. The engine tells the position that it did not
+        # A number is cut to a whole one. Any other code fails when the graph runs, as in scikit-learn. The engine tells the position that it did not
         # find, which is always the same one, as it must not be a value of the data.
         column = g.cast(x.column(k), "float64")
-        known = (column >= 0.0) & (column < float(np.shape(logs)[1]))
+        known = (column > -1.0) & (column < float(np.shape(logs)[1]))
         code = g.cast(g.flatten(g.where(known, column, 1e9)), "int64")
         picked = g.gather(g.const(np.asarray(logs).T, "float64"), code)
         picked.width = len(model.classes_)

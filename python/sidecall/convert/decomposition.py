@@ -256,7 +256,8 @@ def boltzmann(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "KMeans MiniBatchKMeans BisectingKMeans", "transform")
 def centre_distances(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.cast(g.sqrt(squared_distances(g, x.matrix("float64"), model.cluster_centers_)), g.real)
+    """Squares are rounded to the type of the step before the root is taken, as scikit-learn does: there they may overflow."""
+    return g.sqrt(g.cast(squared_distances(g, x.matrix("float64"), model.cluster_centers_), g.real))
 
 
 @converts("sklearn", "KMeans MiniBatchKMeans MeanShift AffinityPropagation", "index")
@@ -283,7 +284,7 @@ def bisecting(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "Birch", "transform")
 def birch_distances(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.cast(g.sqrt(squared_distances(g, x.matrix("float64"), model.subcluster_centers_)), g.real)
+    return g.sqrt(g.cast(squared_distances(g, x.matrix("float64"), model.subcluster_centers_), g.real))
 
 
 @converts("sklearn", "Birch", "index")

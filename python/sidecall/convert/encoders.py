@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .checks import Range
 from .frame import MISSING, Frame
 from .graph import Tensor
 from .registry import Conversion, converts
@@ -22,6 +23,7 @@ def is_missing(value: Any) -> bool:
 @converts("sklearn", ENCODERS, "transform")
 def encode(g: Conversion, model: Any, x: Frame) -> Tensor:
     tables = _tables(g, model)
+    accepts = _accepts_unknown(model)
     columns = []
     for k, (categories, table) in enumerate(zip(model.categories_, tables, strict=True)):
         index = lookup(g, x.column(k), list(categories))
@@ -29,6 +31,7 @@ def encode(g: Conversion, model: Any, x: Frame) -> Tensor:
             continue
         picked = g.gather(g.const(table), index)
         picked.width = table.shape[1]
+        picked.range = _range_of(table if accepts else table[:-1])
         picked.single = g.real == "float64" and bool(np.all(table == table.astype("float32")))
         columns.append(picked)
     if not columns:
@@ -42,7 +45,7 @@ def _tables(g: Conversion, model: Any) -> list[np.ndarray]:
     longest = max(len(c) for c in lists)
     known = [[c[min(i, len(c) - 1)] for i in range(longest)] for c in lists]
     answers = [_ask(model, known)]
-    accepts = getattr(model, "handle_unknown", "ignore") != "error"
+    accepts = _accepts_unknown(model)
     if accepts:
         answers.append(_ask(model, [[_stranger(c)] for c in lists]))
     widths = _widths(model, lists, answers[0].shape[1])
@@ -55,6 +58,16 @@ def _tables(g: Conversion, model: Any) -> list[np.ndarray]:
         tables.append(np.concatenate([rows, unknown]).astype("float64"))
         start += width
     return tables
+
+
+def _accepts_unknown(model: Any) -> bool:
+    return bool(getattr(model, "handle_unknown", "ignore") != "error")
+
+
+def _range_of(table: np.ndarray) -> Range:
+    missing = np.isnan(table)
+    low, high = (reduce(np.where(missing, other, table), axis=0) for reduce, other in ((np.min, np.inf), (np.max, -np.inf)))
+    return Range(low, high, missing.any(axis=0))
 
 
 def _widths(model: Any, lists: list[list[Any]], total: int) -> list[int]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
+from .checks import Range
 from .graph import Graph, Tensor
 
 # How a missing value stands in a string tensor (docs/contract.md): a non-character of Unicode.
@@ -34,6 +35,11 @@ class Frame:
     @property
     def singles(self) -> list[bool]:
         return [p.single for p in self.parts for _ in range(p.width or 0)]
+
+    @property
+    def range(self) -> Range | None:
+        """Between what the numbers of each column lie, where that is known of all."""
+        return Range.beside([part.range for part in self.parts])
 
     def select(self, indices: Iterable[Any]) -> Frame:
         """The chosen columns in this order; neighbours from one part stay one part."""

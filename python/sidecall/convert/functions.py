@@ -40,6 +40,7 @@ UNARY: dict[Any, Body] = {
     np.fabs: _op("Abs"),
     np.negative: _op("Neg"),
     np.positive: lambda g, x: x,
+    np.reciprocal: lambda g, x: 1.0 / x,
     np.sign: _op("Sign"),
     np.sin: _op("Sin"),
     # onnxruntime has no double cosine before 1.22.

@@ -9,6 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from .checks import Range
+
 # Every onnxruntime since 1.21 runs these. The tree operators of ai.onnx.ml 3 return float32 whatever their input;
 # version 5 has one that returns double, and no longer has the older ones.
 OPSETS = {"": 20, "ai.onnx.ml": 3, "com.microsoft": 1}
@@ -30,9 +32,10 @@ class Tensor:
 
     `single`: its numbers came as float32 from a caller and were not computed with since.
     `wide`: the same numbers in double, where a graph of float32 has them for steps that split at thresholds.
+    `range`: between what they lie, where that is known.
     """
 
-    __slots__ = ("dtype", "graph", "name", "single", "wide", "width")
+    __slots__ = ("dtype", "graph", "name", "range", "single", "wide", "width")
 
     def __init__(self, graph: Graph, name: str, dtype: str, width: int | None) -> None:
         self.graph = graph
@@ -41,6 +44,7 @@ class Tensor:
         self.width = width
         self.single = False
         self.wide: Tensor | None = None
+        self.range: Range | None = None
 
     def _binary(self, op: str, left: Any, right: Any, dtype: str | None = None) -> Tensor:
         left = self.graph.like(left, self)
@@ -205,6 +209,8 @@ class Graph:
             return x.wide
         result = self.op("Cast", x, dtype=dtype, width=x.width, to=int(ELEMENT_TYPES[dtype]))
         result.single = x.single
+        if dtype.startswith("float") and x.range is not None:
+            result.range = x.range.rounded(dtype)
         return result
 
     def narrow(self, x: Tensor) -> Tensor:
@@ -241,8 +247,6 @@ class Graph:
     def reduce(self, op: str, x: Tensor, axis: int = 1, keep: bool = True) -> Tensor:
         axes = [axis]
         width = 1 if keep and axis in (1, -1) else x.width if axis == 0 else None
-        if op == "ReduceSum":  # the others took axes as an input only at opset 18
-            return self.op(op, x, self.const(axes), width=width, keepdims=int(keep))
         return self.op(op, x, self.const(axes), width=width, keepdims=int(keep))
 
     def sum(self, x: Tensor, axis: int = 1, keep: bool = True) -> Tensor:
@@ -294,6 +298,7 @@ class Graph:
         width = parts[0].width if axis == 0 else None if None in widths else sum(w for w in widths if w is not None)
         result = self.op("Concat", *parts, width=width, axis=axis)
         result.single = all(p.single for p in parts)
+        result.range = Range.beside([p.range for p in parts]) if axis == 1 else None
         if result.dtype == "float32" and any(p.wide is not None for p in parts):
             result.wide = self.concat([self.cast(p, "float64") for p in parts], axis)
         return result
@@ -305,6 +310,7 @@ class Graph:
             return x
         result = self.op("Gather", x, self.const(np.array(chosen, dtype="int64")), width=len(chosen), axis=1)
         result.single = x.single
+        result.range = None if x.range is None else x.range.select(chosen)
         if x.wide is not None:
             result.wide = self.columns(x.wide, chosen)
         return result

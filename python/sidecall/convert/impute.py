@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .checks import Range
 from .encoders import is_missing
 from .frame import MISSING, Frame, join
 from .graph import Tensor
@@ -50,8 +51,19 @@ def simple(g: Conversion, model: Any, x: Frame) -> Frame:
         filled = g.where(mask, fill, tensor if dtype == "string" else g.cast(tensor, g.real))
         if filled.dtype == "float32":
             filled.wide = g.where(mask, np.array([[float(v) for v in values]]), g.cast(tensor, "float64"))
+        if dtype != "string":
+            filled.range = _filled_range(part, values, is_missing(model.missing_values))
         frames.append(g.frame(filled))
     return _with_indicator(g, model, x, join(g, frames))
+
+
+def _filled_range(x: Frame, values: list[Any], is_nan: bool) -> Range | None:
+    """`is_nan`: what is filled is NaN, so that none is left."""
+    given, filled = x.range, np.array(values, dtype=np.float64)
+    if given is None:
+        return None
+    low, high = np.minimum(given.low, filled), np.maximum(given.high, filled)
+    return Range(low, high, np.isnan(filled) | (given.missing & (not is_nan)))
 
 
 def _runs(x: Frame, indices: list[int]) -> list[tuple[str, list[int]]]:
@@ -81,6 +93,7 @@ def indicator(g: Conversion, model: Any, x: Frame) -> Frame:
         tensor = part.parts[0] if len(part.parts) == 1 else g.concat(part.parts)
         mask = missing_mask(g, tensor, model.missing_values)
         flags = g.cast(mask, g.real) if mask is not None else g.cast(tensor, g.real) * 0.0
+        flags.range = Range.of(0.0, 1.0, False, len(group))
         frames.append(g.frame(flags))
     return join(g, frames)
 

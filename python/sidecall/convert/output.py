@@ -10,6 +10,7 @@ import onnx
 from sklearn.base import is_classifier, is_clusterer, is_outlier_detector, is_regressor
 from sklearn.exceptions import NotFittedError
 
+from .checks import REFUSED, Checks
 from .errors import NotConvertible
 from .frame import LEFT_OUT, Frame
 from .graph import Tensor
@@ -28,6 +29,7 @@ def to_graph(
     rows: str = "float32",
     steps: Mapping[int, str] | None = None,
     unused: Sequence[int] = (),
+    checks: Checks | None = None,
 ) -> onnx.ModelProto:
     """The ONNX graph of a fitted model.
 
@@ -39,6 +41,8 @@ def to_graph(
                row. "float64": the rounding of a float64 row, the graph answers like the model for that one where
                thresholds, bin edges or categories are as near.
     unused     the places, among the columns that the model was trained on, of those that it does not use: they have no input.
+    checks     the rules of steps and the ranges of inputs; where a computed number may break a rule, the last output is `refused`
+               (docs/contract.md), and `checks.steps` is the list in which it counts.
 
     Raises NotConvertible with the step and the reason.
     """
@@ -47,10 +51,11 @@ def to_graph(
     if rows not in ("float32", "float64"):
         raise ValueError(f"rows: expected 'float32' or 'float64', got {rows!r}")
     names = [name for name, _, _ in inputs]
-    if clash := set(names) & set(OUTPUTS):
+    if clash := set(names) & {*OUTPUTS, REFUSED}:
         raise NotConvertible("", f"the input '{min(clash)}' has the name of an output")
-    graph, both = _convert(model, inputs, precision, rows, steps, unused, new_trees=False)
-    return _convert(model, inputs, precision, rows, steps, unused, new_trees=True)[0] if both else graph
+    checks = checks or Checks()
+    graph, both = _convert(model, inputs, precision, rows, steps, unused, checks, new_trees=False)
+    return _convert(model, inputs, precision, rows, steps, unused, checks, new_trees=True)[0] if both else graph
 
 
 def _convert(
@@ -60,20 +65,22 @@ def _convert(
     rows: str,
     steps: Mapping[int, str] | None,
     unused: Sequence[int],
+    checks: Checks,
     new_trees: bool,
 ) -> tuple[onnx.ModelProto, bool]:
     """The graph, and whether it has the tree operators of two versions of ai.onnx.ml, which no graph may have."""
     names = [name for name, _, _ in inputs]
     g = Conversion(precision, names, rows) if precision == "float32" else Conversion("float64", names, rows, steps or {})
-    g.new_trees = new_trees
+    g.new_trees, g.checks = new_trees, checks
     tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
     for tensor in tensors:
         tensor.single = tensor.dtype == "float32"
+        tensor.range = checks.inputs.get(tensor.name)
     columns = _ordered(model, tensors)
     for place in sorted(unused):
         columns.insert(place, Tensor(g, "", LEFT_OUT, 1))
     with g.computing_as(model):
-        outputs = build(g, model, Frame(g, columns))
+        outputs = build(g, model, Frame(g, columns)) + g.refused()
     graph = g.finish(type(model).__name__, [(t, t.width or 1) for t in tensors], outputs)
     operators = {node.op_type for node in graph.graph.node}
     return graph, "TreeEnsemble" in operators and not operators.isdisjoint({"TreeEnsembleRegressor", "TreeEnsembleClassifier"})

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from .checks import REFUSED, Checks
+from .checks import Rule as NumberRule
 from .errors import NotConvertible
 from .frame import Frame
 from .graph import Graph, Tensor
+from .ranges import range_behind
 from .sparse import answers_sparse
 
 Rule = Callable[["Conversion", Any, Frame], Any]
+_NUMBERS = ("float32", "float64", "int64", "int32")
 _rules: dict[tuple[str, str, str], Rule] = {}
 _refusals: dict[tuple[str, str], str] = {}
 
@@ -49,6 +53,7 @@ class Conversion(Graph):
     `real` is the type in which the step at hand computes. `steps` has it for each step, by the step's id(); without `steps`
     every step computes in the `real` that was given.
     `rows` says what a float32 of the caller stands for: itself, or the nearest to the float64 that the model means.
+    `checks` has the rules by which steps refuse numbers; what is computed and may break one is checked.
     """
 
     def __init__(self, real: str, reserved: list[str], rows: str = "float32", steps: Mapping[int, str] | None = None) -> None:
@@ -56,6 +61,9 @@ class Conversion(Graph):
         self.rows = rows
         self.steps = steps
         self.new_trees = False  # TreeEnsemble of ai.onnx.ml 5 for trees of float32 too
+        self.checks = Checks()
+        self.checked: dict[tuple[int, tuple[str, ...]], object] = {}
+        self.refusals: dict[tuple[str, str], list[Tensor]] = {}  # by step and what it expects: [N, 1], true where it refuses
         self.path: list[tuple[str, str]] = []
         # Holds the model too: an id may be reused once its object is gone.
         self.memo: dict[tuple[int, str, tuple[str, ...]], tuple[object, Any]] = {}
@@ -111,6 +119,7 @@ class Conversion(Graph):
         if key in self.memo:
             return self.memo[key][1]
         with self.step(step, type(model).__name__), self.computing_as(model):
+            self.check(model, frame)
             rule = self._rule(model, method)
             try:
                 result = rule(self, model, frame)
@@ -118,8 +127,54 @@ class Conversion(Graph):
                 if "column" not in str(error):
                     raise
                 raise self.refuse(str(error)) from error
+            self._note_range(model, method, frame, result)
         self.memo[key] = (model, result)
         return result
+
+    def check(self, model: Any, x: Frame) -> None:
+        """Has the graph say which rows the step refuses, unless none can break its rule."""
+        rule = self.checks.rules.get(id(model))
+        if rule is None or rule.takes_all or (id(model), x.key) in self.checked:
+            return
+        self.checked[id(model), x.key] = model
+        doubtful = [p for p in x.parts if p.dtype in _NUMBERS and p.width and not (p.range is not None and p.range.within(rule))]
+        if doubtful:
+            names = [name for name, _ in self.path if name]
+            step = " > ".join(names) or self.path[-1][1]
+            self.refusals.setdefault((step, rule.expected), []).extend(self._broken(part, rule) for part in doubtful)
+
+    def _broken(self, x: Tensor, rule: NumberRule) -> Tensor:
+        """[N, 1], true where a number of the row breaks the rule."""
+        width = x.width or 1
+        if x.dtype not in ("float32", "float64"):
+            x = self.cast(x, "float64")
+        largest = float(np.finfo(x.dtype).max)
+        if not rule.missing and -np.inf < rule.low <= -largest and largest <= rule.high < np.inf:
+            # A product with zeros is zero, and NaN behind an infinity or NaN: one node judges all columns.
+            return self.isnan(x @ self.const(np.zeros((width, 1)), x.dtype))
+        low, high = (float(np.clip(end, -largest, largest)) if np.isfinite(end) else end for end in (rule.low, rule.high))
+        good = self.abs(x) <= high if low == -high else (x >= low) & (x <= high)
+        if rule.missing:
+            good = good | self.isnan(x)
+        return (self.cast(~good, "float32") @ self.const(np.ones((width, 1)), "float32")) > 0.0
+
+    def refused(self) -> list[tuple[str, Tensor, list[int]]]:
+        """The output that counts the first step that refuses a row, 0 for none; nothing where no check is needed."""
+        number: Tensor | None = None
+        self.checks.steps[:] = [{"step": step, "expected": expected} for step, expected in self.refusals]
+        for k, parts in reversed(list(enumerate(self.refusals.values(), 1))):
+            broken = parts[0]
+            for part in parts[1:]:
+                broken = broken | part
+            number = self.where(broken, self.const(np.int64(k)), self.const(np.int64(0)) if number is None else number)
+        return [] if number is None else [(REFUSED, self.flatten(number), [])]
+
+    def _note_range(self, model: Any, method: str, x: Frame, result: Any) -> None:
+        if method == "transform" and isinstance(result, Tensor) and result.range is None and x.range is not None:
+            dtype = "float32" if set(x.dtypes) == {"float32"} else "float64"
+            known = range_behind(model, x.range, dtype)
+            if known is not None and len(known.low) == result.width:
+                result.range = known
 
     def _rule(self, model: object, method: str) -> Rule:
         library, name = _library(model), type(model).__name__

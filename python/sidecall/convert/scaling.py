@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -10,9 +11,11 @@ import numpy as np
 import sklearn
 from sklearn.utils.fixes import parse_version
 
+from .checks import Range
 from .frame import Frame
 from .graph import Tensor
 from .numeric import expm1, index_of, interpolate, log1p, normal_ppf
+from .ranges import range_behind
 from .registry import Conversion, converts
 
 
@@ -143,8 +146,20 @@ def power(g: Conversion, model: Any, x: Frame) -> Frame | Tensor:
         y = g.where(y >= 0.0, positive, g.where(g.isnan(y), y, negative))
     if model.standardize:
         scaler = model._scaler
+        y.range = (
+            None
+            if x.range is None
+            else range_behind(_without_scaler(model), x.range, "float32" if set(x.dtypes) == {"float32"} else "float64")
+        )
+        g.check(scaler, g.frame(y))
         y = (y - np.reshape(scaler.mean_, (1, -1))) / np.reshape(scaler.scale_, (1, -1))
     return g.narrow(y)
+
+
+def _without_scaler(model: Any) -> Any:
+    result = copy.copy(model)
+    result.standardize = False
+    return result
 
 
 def _power_of(g: Conversion, log: Tensor, lambdas: np.ndarray) -> Tensor:
@@ -214,7 +229,9 @@ def bins(g: Conversion, model: Any, x: Frame) -> Tensor:
     for k, edges in enumerate(model.bin_edges_):
         index = index_of(g, g.cast(x.column(k), "float64"), g.snap(edges[1:-1], x.singles[k]))
         if model.encode == "ordinal":
-            columns.append(g.cast(g.column(index), g.real))
+            column = g.cast(g.column(index), g.real)
+            column.range = Range.of(0.0, float(len(edges)), False, 1)
+            columns.append(column)
         else:
             # A bin is one column. Its number is known, so no lookup of categories is needed.
             categories = np.asarray(model._encoder.categories_[k]).astype(int)
@@ -224,7 +241,9 @@ def bins(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 def one_hot(g: Conversion, index: Tensor, values: np.ndarray) -> Tensor:
     """[N] against some whole numbers, [N, len(values)]."""
-    return g.cast(g.column(index).equals(g.const(np.asarray(values, "int64").reshape(1, -1))), g.real)
+    result = g.cast(g.column(index).equals(g.const(np.asarray(values, "int64").reshape(1, -1))), g.real)
+    result.range = Range.of(0.0, 1.0, False, len(values))
+    return result
 
 
 @converts("sklearn", "PolynomialFeatures", "transform")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from .checks import Range
 from .frame import Frame
 from .graph import Graph, Tensor
 from .registry import Conversion, converts, refuses
@@ -184,6 +185,7 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
     counts = g.op("Slice", counts, g.const([1]), g.const([np.iinfo("int64").max]), g.const([0]), width=len(terms))
     if model.binary:
         counts = g.cast(counts > 0.0, "float32")
+    counts.range = Range.of(0.0, 2.0**31, False, len(terms))
     if type(model).__name__ == "TfidfVectorizer":
         return g.transform(model._tfidf, counts, "").matrix()
     return g.cast(counts, g.real)

@@ -72,7 +72,8 @@ class ArrayData(Data):
     def build(self, columns: list[Column]) -> np.ndarray:
         kind = self.array.dtype.kind
         if kind in "fiub":
-            missing = any(column.missing.any() for column in columns)
+            # Where a probe asks for numbers that are not whole, as where one is missing, the array becomes one of floats.
+            missing = any(column.missing.any() or (column.kind == "float" and kind != "f") for column in columns)
             values = np.column_stack([column.as_float() if missing or kind == "f" else column.values for column in columns])
             with np.errstate(over="ignore"):  # a probe may try what a narrow type does not hold
                 return values.astype(np.float64 if missing and kind != "f" else self.array.dtype)
@@ -127,10 +128,12 @@ class FrameData(Data):
     def build(self, columns: list[Column]) -> Any:
         import pandas
 
-        series = [
-            _series_of(column, dtype, sentinel) for column, dtype, sentinel in zip(columns, self.frame.dtypes, self.sentinels, strict=True)
-        ]
-        frame = pandas.concat(series, axis=1)
+        parts = zip(columns, self.frame.dtypes, self.sentinels, strict=True)
+        values = [_values_of(column, dtype, sentinel) for column, dtype, sentinel in parts]
+        if all(isinstance(part, np.ndarray) and part.dtype == values[0].dtype for part in values):
+            frame = pandas.DataFrame(np.column_stack(values))  # many times quicker where there are many columns
+        else:
+            frame = pandas.DataFrame(dict(enumerate(values)))
         frame.columns = self.frame.columns
         return frame
 
@@ -289,7 +292,8 @@ def column_of_series(name: str, series: Any) -> Column:
     return column
 
 
-def _series_of(column: Column, dtype: Any, sentinel: object) -> Any:
+def _values_of(column: Column, dtype: Any, sentinel: object) -> Any:
+    """An array of numbers or booleans, or a series of what only a series says the type of."""
     import pandas
 
     if isinstance(dtype, pandas.CategoricalDtype):
@@ -299,11 +303,13 @@ def _series_of(column: Column, dtype: Any, sentinel: object) -> Any:
         categories = list(dtype.categories) + new
         return pandas.Series(pandas.Categorical(values, categories=categories if new else None, dtype=None if new else dtype))
     if not isinstance(dtype, np.dtype):
+        if column.kind == "float" and getattr(dtype, "kind", "") in "iu":
+            return pandas.Series(column.as_float())
         return pandas.Series(pandas.array(column.as_objects(), dtype=dtype))
     if _is_objects(dtype):
         return pandas.Series(column.as_objects(sentinel), dtype=object)
     if dtype.kind == "f":
         with np.errstate(over="ignore"):  # a probe may try what a narrow type does not hold
-            return pandas.Series(column.as_float().astype(dtype))
-    # A numpy column of integers or booleans becomes float64 as soon as pandas meets a missing value in it.
-    return pandas.Series(column.as_float() if column.missing.any() else column.values.astype(dtype))
+            return column.as_float().astype(dtype)
+    # A numpy column of integers or booleans becomes float64 as soon as pandas meets a missing value in it, or a number that is not whole.
+    return column.as_float() if column.missing.any() or column.kind == "float" else column.values.astype(dtype)

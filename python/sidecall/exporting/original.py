@@ -32,6 +32,7 @@ class Output:
     width: int | None = None
     decision: dict[str, Any] | None = None
     deterministic: bool = True
+    finite: bool = False  # the model never gave anything but finite numbers, also for the extremes of what it takes
     computed_in: str = "float64"  # "float32" where a step computes in it, so that no more digits can agree
 
     @property
@@ -50,6 +51,8 @@ class Output:
             entry["width"] = self.width
         if self.decision is not None:
             entry["decision"] = self.decision
+        if self.finite:
+            entry["finite"] = True
         if not self.deterministic:
             entry["deterministic"] = False
         return entry

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from sidecall.convert.checks import REFUSED
+
 from .columns import Column
 from .compare import Difference, compare
 from .data import Data
@@ -72,11 +74,13 @@ class OutputParity:
 @dataclass
 class Parity:
     """`rounded` rows differ because the float32 inputs that were asked for do not hold their values; for `unstable` rows the original's
-    answer depends on the rows that it is asked with."""
+    answer depends on the rows that it is asked with. `refused` rows are answered by the original, and the graph refuses them in step `refusing`."""
 
     rows: int = 0
     rounded: int = 0
     unstable: int = 0
+    refused: int = 0
+    refusing: int = 0
     most_rounded: float = 1.0  # the share that is tolerated
     outputs: dict[str, OutputParity] = field(default_factory=dict)
 
@@ -107,6 +111,7 @@ class Measure:
     def __init__(self, data: Data, schema: Schema, original: Original, session: Session, rounds: bool = False) -> None:
         """`rounds`: the graph computes in float32 because the user asked for it."""
         self.data, self.schema, self.original, self.session, self.rounds = data, schema, original, session, rounds
+        self.finite = {output.name: True for output in original.outputs}  # whether all answers of the original were
 
     def of_data(self, on_rows: Callable[[int], None]) -> Parity:
         parity = self._new(_MOST_ROUNDED)
@@ -130,7 +135,11 @@ class Measure:
 
     def _batch(self, parity: Parity, rows: Any, columns: list[Column], offset: int) -> None:
         expected = self.original.ask(rows)
+        self.note_finite(expected)
         got = self.session.run(self.schema.tensors(columns))
+        if REFUSED in got and got[REFUSED].any():
+            parity.refused += int((got[REFUSED] != 0).sum())
+            parity.refusing = int(got[REFUSED].max())
         differences = compare(self.original.outputs, expected, got)
         counted = np.ones(len(columns[0]), dtype=bool)
         bad = np.any([difference.bad for difference in differences], axis=0) if differences else ~counted
@@ -144,6 +153,11 @@ class Measure:
         for difference in differences:
             parity.outputs[difference.output.name].add(difference, counted, offset)
         parity.rows += len(counted)
+
+    def note_finite(self, expected: dict[str, np.ndarray]) -> None:
+        for name, answer in expected.items():
+            if answer.dtype.kind != "f" or not np.isfinite(answer).all():
+                self.finite[name] = False
 
     def unstable(self, columns: list[Column], expected: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
         """Those of `rows` for which the original answers differently when it is asked for fewer rows at once."""

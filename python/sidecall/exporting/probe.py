@@ -14,6 +14,7 @@ from .data import Data
 from .errors import ModelError
 from .missing import fitted_categories
 from .original import Original
+from .steps import taken
 
 UNKNOWN = "unknown category"
 _BATCH = 256
@@ -25,16 +26,33 @@ Change = tuple[int, Any]  # a feature and its new value, None for missing
 
 @dataclass
 class Acceptance:
-    """Of one feature. `allowed` is the closed list, or None; `unknown` is a value outside what was seen, where it is accepted."""
+    """Of one feature. `allowed` is the closed list, or None; `unknown` is a value outside what was seen, where it is accepted.
+
+    `domain` are the accepted numbers, or None for all; `takes_empty` tells of the empty string. Both are found by domain.py.
+    """
 
     nullable: bool
     allowed: list[Any] | None
     unknown: Any
+    domain: list[tuple[Any, Any]] | None = None
+    takes_empty: bool = True
 
 
-def probe(data: Data, original: Original) -> list[Acceptance]:
-    """Asks one row with one feature changed at a time; rows that share a fate are asked together."""
-    return _Probe(data, original).run()
+def accepted_rows(original: Original, rows: Any, count: int) -> np.ndarray:
+    """Which of the rows the model accepts, in few questions where most are."""
+    if count == 0 or original.accepts(rows):
+        return np.ones(count, dtype=bool)
+    if count == 1:
+        return np.zeros(1, dtype=bool)
+    middle = count // 2
+    halves = taken(rows, slice(0, middle)), taken(rows, slice(middle, count))
+    return np.concatenate([accepted_rows(original, halves[0], middle), accepted_rows(original, halves[1], count - middle)])
+
+
+def probe(data: Data, original: Original) -> tuple[list[Acceptance], list[Column]]:
+    """What is accepted, and the row that was asked with one feature changed at a time; rows that share a fate are asked together."""
+    asked = _Probe(data, original)
+    return asked.run(), asked.base
 
 
 class _Probe:
@@ -82,20 +100,11 @@ class _Probe:
 
     def _accepted(self, changes: Sequence[Change]) -> list[bool]:
         """Whether each change is accepted, in few questions where most are."""
-        result = []
+        result: list[bool] = []
         for start in range(0, len(changes), _BATCH):
-            result += self._all_or_split(changes[start : start + _BATCH])
+            part = changes[start : start + _BATCH]
+            result += accepted_rows(self.original, self._rows(part), len(part)).tolist() if part else []
         return result
-
-    def _all_or_split(self, changes: Sequence[Change]) -> list[bool]:
-        if not changes:
-            return []
-        if self.original.accepts(self._rows(changes)):
-            return [True] * len(changes)
-        if len(changes) == 1:
-            return [False]
-        middle = len(changes) // 2
-        return self._all_or_split(changes[:middle]) + self._all_or_split(changes[middle:])
 
     def _nullable(self, features: Sequence[int]) -> list[bool]:
         # Wide models mostly treat all features alike: where none of a sample is accepted, the rest is not tried.

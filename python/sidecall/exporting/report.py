@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 WEAK_ROWS = 1000
+# The largest numbers of float64 and float32, and the last one that a float32 rounds to its largest.
+_LIMITS = (1.7976931348623157e308, 3.4028234663852886e38, 3.4028235677973362e38)
 
 
 @dataclass
@@ -77,6 +79,8 @@ class Report:
             ("precision", f"{self.precision}: {self.why}"),
             ("golden rows", golden),
         ]
+        if refused := _refused(self.contract):
+            lines.insert(2, ("refused", refused))
         if parity.get("unstable"):
             lines.insert(
                 1, ("unstable", f"{parity['unstable']} rows left out: the model's own answer depends on the rows that it is asked with")
@@ -156,6 +160,25 @@ def _values(feature: dict[str, Any]) -> str:
     return f"{_number(seen['min'])} to {_number(seen['max'])}"
 
 
+def _refused(contract: dict[str, Any]) -> str:
+    """What the file refuses beside infinities: numbers outside of a feature's domain, empty strings, and what steps compute."""
+    parts = []
+    for feature in contract["features"]:
+        domain = feature.get("domain")
+        if domain is not None and not _is_finite(domain):
+            shown = " or ".join(f"{_number(low)} to {_number(high)}" for low, high in domain[:3])
+            parts.append(f"'{feature['name']}' outside of {shown}" + (" or others" if len(domain) > 3 else ""))
+        elif not feature.get("empty", True):
+            parts.append(f"'{feature['name']}' where it is empty")
+    more = [f"and {len(parts) - 4} more features"] if len(parts) > 4 else []
+    steps = [f"rows for which {step['step']} gets other than {step['expected']}" for step in contract.get("refused", {}).get("steps", ())]
+    return "; ".join([*parts[:4], *more, *steps])
+
+
+def _is_finite(domain: list[list[Any]]) -> bool:
+    return any(domain == [[-limit, limit]] for limit in _LIMITS)
+
+
 def _outputs(contract: dict[str, Any], parity: dict[str, Any]) -> list[tuple[str, ...]]:
     measured = {entry["name"]: entry for entry in parity["outputs"]}
     rows: list[tuple[str, ...]] = []
@@ -210,8 +233,8 @@ def _cut(text: str, width: int = 48) -> str:
     return text if len(text) <= width else text[: width - 3] + "..."
 
 
-def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.7g}"
+def _number(value: float | str) -> str:
+    return str(value) if isinstance(value, (int, str)) else f"{value:.7g}"
 
 
 def _size(size: float) -> str:

@@ -16,14 +16,17 @@ from .blame import blame
 from .columns import Column
 from .data import Data, read_data
 from .decision import find_decision
+from .domain import find_domains, input_ranges
 from .engine import Session, declare_shapes
 from .errors import DataError, FileError, ModelError, ParityError, StepError
 from .invent import invent
 from .original import Original
 from .parity import Measure, Parity
-from .probe import Acceptance, probe
+from .probe import probe
 from .progress import Progress
+from .refusals import Refusals
 from .report import WEAK_ROWS, CheckReport, Report, StepRow
+from .rules import find_rules
 from .schema import Schema, infer
 from .synthetic import Generator
 
@@ -135,6 +138,8 @@ class Job:
             raise DataError("golden: expected data for 'real' rows, got none")
         self.model = model
         self.golden_source = golden_source
+        self.refusing: list[dict[str, str]] = []  # the steps in which the graph refuses what was computed
+        self.refusals: Refusals | None = None
         self.ranges = ranges and data is not None
         self.invented = data is None
         self.original = Original(model)
@@ -143,8 +148,10 @@ class Job:
         if precision == "float32":
             for output in self.original.outputs:
                 output.computed_in = "float32"
-        self.accepts: list[Acceptance] = probe(self.data, self.original)
+        self.accepts, base = probe(self.data, self.original)
         self.schema: Schema = infer(self.data, self.accepts, dtype="float32" if precision == "float32" else dtype, ranges=self.ranges)
+        self.rules = find_rules(self.original.steps.given)
+        find_domains(self.data, self.original, self.schema, self.accepts, base, self.rules)
         self.generator = Generator(self.data, self.accepts, self.original)
         self.few = Generator(self.data, self.accepts, self.original, seed=1, exact=ranges).golden(golden.ROWS)
         self._decide()
@@ -184,6 +191,7 @@ class Job:
 
     def _graph(self) -> tuple[Any, Measure]:
         from sidecall.convert import NotConvertible, to_graph
+        from sidecall.convert.checks import REFUSED, Checks
 
         step = type(self.model).__name__
         # What a float32 input of a graph of float32 stands for: itself where the data holds nothing finer, else the rounding of a float64.
@@ -194,12 +202,14 @@ class Job:
         try:
             precision = "float32" if self.precision == "float32" else "float64"
             steps, unused = self.original.steps.of, self.data.left_out
-            graph = to_graph(self.model, inputs, precision=precision, rows=rows, steps=steps, unused=unused)
+            checks = Checks(self.rules, input_ranges(self.schema))
+            graph = to_graph(self.model, inputs, precision=precision, rows=rows, steps=steps, unused=unused, checks=checks)
         except NotConvertible as error:
             raise StepError(error.step or step, error.reason) from error
         reserved.prepend(graph, values)
         session = Session(graph, step)
-        wanted = [output.name for output in self.original.outputs]
+        self.refusing = checks.steps
+        wanted = [output.name for output in self.original.outputs] + [REFUSED] * bool(self.refusing)
         if session.names != wanted:
             raise StepError(step, f"expected a graph with outputs {', '.join(wanted)}, got {', '.join(session.names)}")
         for output in self.original.outputs:
@@ -215,9 +225,20 @@ class Job:
         of_few = self._held(measure.of_columns(self.few), "synthetic rows")
         of_many = self._held(measure.of_columns(many), "synthetic rows")
         of_data = self._held(measure.of_data(on_rows), "synthetic rows" if self.invented else "the data")
+        self.refusals = Refusals(measure, self.refusing)
+        self.refusals.judge(self.generator.extremes(self.schema), self.generator.refused())
+        if self.refusals.lenient:
+            reason = (
+                f"the model refuses {self.refusals.lenient} of {self.refusals.rows} rows with extremes, which the converted graph answers"
+            )
+            raise StepError(type(self.model).__name__, reason)
         return of_data, of_many, of_few
 
     def _held(self, parity: Parity, where: str) -> Parity:
+        if parity.refused:
+            step, expected = self.refusing[parity.refusing - 1].values()
+            reason = f"the converted graph expects {expected} there and refuses {parity.refused} of {parity.rows} rows of {where}"
+            raise StepError(step, reason + ", which the model answers")
         if parity.holds:
             return parity
         worst = parity.worst()
@@ -247,15 +268,21 @@ class Job:
             if count := getattr(of_data, word) + getattr(of_many, word) + getattr(of_few, word):
                 parity[word] = count
         contract = {
-            "format": 1,
+            "format": 2,
             "model": {},
             "features": [feature.as_json() for feature in self.schema.features],
             "outputs": [output.as_json() for output in self.original.outputs],
+            **({"refused": {"output": "refused", "steps": self.refusing}} if self.refusing else {}),
             "verification": part,
             "parity": parity,
             "versions": artifact.versions(self.model),
         }
-        return Report(None, contract, precision, why, notes=list(self.data.notes))
+        notes = list(self.data.notes)
+        if self.refusals is not None and self.refusals.strict:
+            notes.append(
+                f"{self.refusals.strict} rows at the very ends of what the model takes are refused by the file alone: the last digits differ there"
+            )
+        return Report(None, contract, precision, why, notes=notes)
 
 
 def about(name: str, version: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from .errors import DataError
 from .probe import Acceptance
 
 _EXACT_FLOAT64 = 2**53
-_OUTPUT_NAMES = frozenset({"label", "probabilities", "prediction", "scores", "transformed", "distances", "indices"})
+_OUTPUT_NAMES = frozenset({"label", "probabilities", "prediction", "scores", "transformed", "distances", "indices", "refused"})
 _MAX_SEEN_CATEGORIES = 100
 
 
@@ -32,6 +32,8 @@ class Feature:
     missing: Any
     allowed: list[Any] | None
     seen: dict[str, Any] | None
+    domain: list[tuple[Any, Any]] | None = None
+    takes_empty: bool = True
 
     def as_json(self) -> dict[str, Any]:
         entry: dict[str, Any] = {
@@ -45,6 +47,10 @@ class Feature:
             entry["missing"] = self.missing
         if self.allowed is not None:
             entry["allowed"] = self.allowed
+        if self.domain is not None:
+            entry["domain"] = [[_end(low), _end(high)] for low, high in self.domain]
+        if not self.takes_empty:
+            entry["empty"] = False
         if self.seen is not None:
             entry["seen"] = self.seen
         return entry
@@ -105,6 +111,11 @@ def infer(data: Data, accepts: list[Acceptance], *, dtype: str | Mapping[str, st
         )
     inputs = [("X", wanted[0], len(features))] if matrix else [(f.input, f.tensor, 1) for f in features]
     return Schema(features, inputs)
+
+
+def _end(value: float | int) -> float | int | str:
+    """JSON has no infinities."""
+    return value if np.isfinite(value) else "inf" if value > 0 else "-inf"
 
 
 def _missing(column: Column, tensor: str) -> Any:

@@ -1,19 +1,28 @@
-"""The type in which each step of a fitted model computes, found by watching the steps while the model answers for rows."""
+"""What each step of a fitted model is given and the type in which it computes, found by watching while the model answers for rows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from functools import wraps
-from typing import Any
+from functools import partial, wraps
+from typing import Any, NamedTuple
 
 import numpy as np
 
-_METHODS = ("transform", "predict_proba", "decision_function", "score_samples", "predict")
+METHODS = ("transform", "predict_proba", "decision_function", "score_samples", "predict", "inverse_transform", "kneighbors")
+_TYPED = METHODS[:5]
+
+
+class Given(NamedTuple):
+    """One row that a step was given, and the method that it was given to."""
+
+    step: Any
+    method: str
+    rows: Any
 
 
 class StepTypes:
-    """`of` is "float32" or "float64" by the id() of each step that has answered with numbers.
+    """`of` is "float32" or "float64" by the id() of each step that has answered with numbers; `given` has a few rows of what each step got.
 
     A step that answers in float32 computes in float32: scikit-learn's scalers and linear models keep
     the type of what they were fitted on, and XGBoost knows no other. Every other step computes in float64.
@@ -21,6 +30,7 @@ class StepTypes:
 
     def __init__(self, model: Any) -> None:
         self.of: dict[int, str] = {}
+        self.given: dict[int, Given] = {}
         self._steps = list(estimators_in(model))
 
     @property
@@ -29,38 +39,57 @@ class StepTypes:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Notes what the steps answer with inside of the block."""
+        """Notes what the steps are given and answer inside of the block."""
         with ExitStack() as stack:
             for step in self._steps:
-                for method in _METHODS:
-                    if not (method == "predict" and hasattr(step, "classes_")) and _answers(step, method):
-                        stack.enter_context(self._watched(step, method))
+                for method in METHODS:
+                    if answers(step, method):
+                        stack.enter_context(replaced(step, method, partial(self._noting, step, method)))
             yield
 
-    @contextmanager
-    def _watched(self, step: Any, method: str) -> Iterator[None]:
-        answer: Callable[..., Any] = getattr(step, method)
-
-        @wraps(answer)  # scikit-learn asks methods for their names
-        def noting(*args: Any, **options: Any) -> Any:
-            result = answer(*args, **options)
-            if dtype := _float_type(result):
-                known = self.of.get(id(step), dtype)
-                self.of[id(step)] = dtype if dtype == known else "float64"
-            return result
-
-        try:
-            vars(step)[method] = noting
-        except TypeError:  # an object without a dictionary of its own cannot be watched
-            yield
-            return
-        try:
-            yield
-        finally:
-            del vars(step)[method]
+    def _noting(self, step: Any, method: str, answer: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        result = answer(*args, **options)
+        # Options such as check_input=False leave out the very checks that are asked for later.
+        if len(args) == 1 and not options and id(step) not in self.given and (rows := taken(args[0], slice(0, 1))) is not None:
+            self.given[id(step)] = Given(step, method, rows)
+        if method in _TYPED and not (method == "predict" and hasattr(step, "classes_")) and (dtype := _float_type(result)):
+            known = self.of.get(id(step), dtype)
+            self.of[id(step)] = dtype if dtype == known else "float64"
+        return result
 
 
-def _answers(step: Any, method: str) -> bool:
+@contextmanager
+def replaced(step: Any, method: str, instead: Callable[..., Any]) -> Iterator[None]:
+    """Inside of the block `instead` is called for the method of this object, with the method itself and its arguments."""
+    answer: Callable[..., Any] = getattr(step, method)
+
+    @wraps(answer)  # scikit-learn asks methods for their names
+    def calling(*args: Any, **options: Any) -> Any:
+        return instead(answer, *args, **options)
+
+    try:
+        vars(step)[method] = calling
+    except TypeError:  # an object without a dictionary of its own cannot be watched
+        yield
+        return
+    try:
+        yield
+    finally:
+        del vars(step)[method]
+
+
+def taken(rows: Any, index: Any) -> Any:
+    """Some rows, by a slice or an array of numbers, in their own container; None of what holds no rows."""
+    if hasattr(rows, "iloc"):
+        return rows.iloc[index]
+    if isinstance(rows, np.ndarray) or (hasattr(rows, "tocsr") and hasattr(rows, "shape")):
+        return rows.tocsr()[index] if hasattr(rows, "tocsr") else rows[index]
+    if isinstance(rows, list):
+        return rows[index] if isinstance(index, slice) else [rows[i] for i in index]
+    return None
+
+
+def answers(step: Any, method: str) -> bool:
     """Whether the class, not the instance, has the method."""
     try:
         return method not in vars(step) and callable(getattr(step, method, None))

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .columns import Column, column_of
 from .data import Data
+from .intervals import holds
 from .original import Original
 from .precision import decimals
-from .probe import UNKNOWN, Acceptance
+from .probe import UNKNOWN, Acceptance, accepted_rows
+from .schema import Feature, Schema
 
 _MISSING_SHARE = 0.1
 _UNKNOWN_SHARE = 0.05
 _BETWEEN_SHARE = 0.3
 _BETWEEN = 0.37  # where a float32 may round a value, not the middle: trees put their thresholds there, and no rounding is right
 _MIDDLE_SHARE = 0.5  # of the values between, where the middle is a number that a caller may write: it must be answered rightly
+_SMALL, _LARGE = 1e-30, 1e15  # beyond, an end says more of floating-point numbers than of the model
+_WHOLE = (-(2**53), -(2**31), 0, 2**31 - 1, 2**53)
+_MOST_EXTREMES = 12  # features that are tried alone
+_MIXTURES = 24
 _MAX_VALUES = 200_000  # of one table; wide models get fewer rows
 
 
@@ -25,6 +32,7 @@ class Source:
 
     def __init__(self, column: Column, acceptance: Acceptance, rng: np.random.Generator, exact: bool) -> None:
         self.kind = column.kind
+        self.ends = _ends(acceptance.domain, column.kind)
         self.rng = rng
         self.exact = exact
         self.nullable = acceptance.nullable
@@ -81,6 +89,7 @@ class Source:
         )
         if self.words:
             result = ["", UNKNOWN, self.phrase().upper()]
+        result += self.ends
         return result + ([self.unknown] if self.unknown is not None and self.kind != "float" else []) + ([None] if self.nullable else [])
 
 
@@ -89,6 +98,8 @@ class Generator:
         self.data = data
         self.original = original
         rng = np.random.default_rng(seed)
+        self._rng = rng
+        self._refused: list[list[Column]] = []
         self.sources = [Source(column, acceptance, rng, exact) for column, acceptance in zip(data.columns, accepts, strict=True)]
 
     def golden(self, rows: int) -> list[Column]:
@@ -115,19 +126,60 @@ class Generator:
     def _accepted(self, rows: list[list[Any]]) -> list[Column]:
         """Without the rows that the model itself refuses."""
         columns = self._columns(rows)
-        good = np.concatenate(self._split(columns, np.arange(len(rows))))
+        good = accepted_rows(self.original, self.data.build(columns), len(rows)) if rows else np.zeros(0, dtype=bool)
+        self._refused.append([column.take(~good) for column in columns])
         return [column.take(good) for column in columns]
 
-    def _split(self, columns: list[Column], rows: np.ndarray) -> list[np.ndarray]:
-        if len(rows) == 0 or self.original.accepts(self.data.build([column.take(rows) for column in columns])):
-            return [rows]
-        if len(rows) == 1:
-            return [rows[:0]]
-        return self._split(columns, rows[: len(rows) // 2]) + self._split(columns, rows[len(rows) // 2 :])
+    def refused(self) -> list[Column]:
+        """The rows that were made so far and that the model refused."""
+        return [_joined(parts) for parts in zip(*self._refused, strict=True)] if self._refused else self._columns([])
+
+    def extremes(self, schema: Schema) -> list[Column]:
+        """Rows with the ends of what each feature takes: one feature alone, all together, and mixtures. The model may refuse some."""
+        ends = [
+            _extremes(self.data, i, feature, source) for i, (feature, source) in enumerate(zip(schema.features, self.sources, strict=True))
+        ]
+        result = [[values[place] for values in ends] for place in (0, -1)]
+        for i in np.unique(np.linspace(0, len(ends) - 1, _MOST_EXTREMES).astype(int)):
+            for value in ends[i]:
+                row = self._draw()
+                row[i] = value
+                result.append(row)
+        for _ in range(_MIXTURES):
+            row = self._draw()
+            for i in np.flatnonzero(self._rng.random(len(row)) < self._rng.random()):
+                row[i] = ends[i][self._rng.integers(len(ends[i]))]
+            result.append(row)
+        return self._columns(result)
 
     def _columns(self, rows: list[list[Any]]) -> list[Column]:
         by_feature = zip(*rows, strict=True)
         return [column_of(c.name, c.kind, values, c.narrow) for c, values in zip(self.data.columns, by_feature, strict=True)]
+
+
+def _ends(domain: list[tuple[Any, Any]] | None, kind: str) -> list[Any]:
+    """The ends that the model itself has set, which are no limits of the numbers' type."""
+    ends = {end for interval in domain or () for end in interval}
+    if kind == "int":
+        ends = {round(end) for end in ends if np.isfinite(end) and holds(domain or [], np.array([round(end)]))[0]}
+    return sorted(end for end in ends if end == 0 or _SMALL < abs(end) < _LARGE)[:4]
+
+
+def _extremes(data: Data, i: int, feature: Feature, source: Source) -> list[Any]:
+    if source.closed or source.kind not in ("float", "int"):
+        return source.values[:1] + source.values[-1:]
+    if source.kind == "int":
+        domain = feature.domain or [(-np.inf, np.inf)]
+        return [value for value in (*source.ends, *_WHOLE) if data.holds(i, value) and holds(domain, np.array([value]))[0]] or source.values
+    if feature.domain is not None:
+        return sorted({end for interval in feature.domain for end in interval})
+    largest = float(np.finfo(feature.tensor).max)
+    return [-np.inf, -largest, 0.0, largest, np.inf]
+
+
+def _joined(parts: Sequence[Column]) -> Column:
+    values, missing = np.concatenate([part.values for part in parts]), np.concatenate([part.missing for part in parts])
+    return Column(parts[0].name, parts[0].kind, values, missing, parts[0].narrow)
 
 
 def _places(column: Column) -> int | None:

@@ -98,16 +98,14 @@ def test_a_label_that_differs_has_moved(folder):
 # Refusals
 
 
-def test_rows_that_one_side_refuses_have_moved(fraud):
+def test_rows_that_both_sides_refuse_have_not_moved(fraud):
     model, path, frame = fraud
     rows = frame.head(60).reset_index(drop=True)
     rows.loc[3, "country"] = "XX"  # both
-    rows.loc[7, "amount"] = np.inf  # the original alone, before the domain stands in the contract
+    rows.loc[7, "amount"] = np.inf  # both: the domain stands in the contract
     report = sidecall.compare(model, path, rows, absolute=1e-5)
-    assert report.refused_by_both == 1
-    assert report.refused_by_original + report.refused_by_model + report.refused_by_both <= 2
-    assert report.moved == report.refused_by_original + report.refused_by_model
-    assert report.compared == 60 - report.moved - 1
+    assert (report.refused_by_both, report.refused_by_original, report.refused_by_model) == (2, 0, 0)
+    assert report.moved == 0 and report.compared == 58
 
 
 def test_each_refused_row_is_found_alone(steps):

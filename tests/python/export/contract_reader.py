@@ -88,13 +88,15 @@ def records(frame: Any) -> list[dict[str, Any]]:
 def check_contract(file: File) -> None:
     """Every rule of docs/contract.md that a reader can check."""
     contract = file.contract
-    assert contract["format"] == 1
-    assert set(contract) == {"format", "model", "features", "outputs", "verification", "parity", "versions"}
+    assert contract["format"] == 2
+    assert set(contract) - {"refused"} == {"format", "model", "features", "outputs", "verification", "parity", "versions"}
     _check_model(contract["model"], file.bytes)
     _check_features(contract["features"], file)
     for output in contract["outputs"]:
         _check_output(output, contract, file)
-    assert [output["name"] for output in contract["outputs"]] == list(file.outputs)
+    assert [output["name"] for output in contract["outputs"]] + ["refused"] * ("refused" in contract) == list(file.outputs)
+    if "refused" in contract:
+        _check_refused(contract["refused"], file)
     _check_verification(contract, file)
     assert contract["parity"]["weak"] == (contract["parity"]["rows"] < 1000) or contract["parity"]["source"] == "synthetic"
     assert contract["parity"]["precision"] in ("float32", "float64", "by step")
@@ -148,8 +150,34 @@ def _check_features(features: list[dict[str, Any]], file: File) -> None:
             assert feature["missing"] == "nan" if tensor in ("float32", "float64") else "value" in feature["missing"]
         if feature["type"] in ("float32", "float64"):
             assert feature["type"] == tensor
+        _check_domain(feature, tensor)
+        assert feature.get("empty", False) is False and ("empty" not in feature or feature["type"] == "string")
         seen = feature.get("seen", {})
         assert len(seen.get("categories", [])) <= 100 and set(seen) in (set(), {"min", "max"}, {"categories"})
+
+
+def _check_domain(feature: dict[str, Any], tensor: str) -> None:
+    if "domain" not in feature:
+        return
+    assert feature["type"] in ("float32", "float64", "int64") and "allowed" not in feature
+    ends = [float(end) if isinstance(end, str) else end for interval in feature["domain"] for end in interval]
+    assert ends and all(len(interval) == 2 for interval in feature["domain"])
+    assert all(low <= high for low, high in zip(ends[::2], ends[1::2], strict=True))
+    assert all(high < low for high, low in zip(ends[1::2], ends[2::2], strict=False)), "ascending and disjoint"
+    if tensor == "int64":
+        assert all(type(end) is int for end in ends)
+    else:
+        assert all(type(end) is float and float(np.dtype(tensor).type(end)) == end for end in ends), "numbers of the tensor's type"
+    for word in ("min", "max"):
+        value = feature.get("seen", {}).get(word, ends[0])
+        assert any(low <= value <= high for low, high in zip(ends[::2], ends[1::2], strict=True))
+
+
+def _check_refused(refused: dict[str, Any], file: File) -> None:
+    assert refused["output"] == "refused" and list(file.outputs)[-1] == "refused"
+    dtype, shape = file.outputs["refused"]
+    assert dtype == "int64" and (len(shape) == 1 or shape[1:] == [1])
+    assert refused["steps"] and all(set(step) == {"step", "expected"} and all(step.values()) for step in refused["steps"])
 
 
 def _check_output(output: dict[str, Any], contract: dict[str, Any], file: File) -> None:
@@ -169,6 +197,7 @@ def _check_output(output: dict[str, Any], contract: dict[str, Any], file: File) 
         assert len(shape) == 1 or shape[1] == 1
     assert len(shape) in (1, 2) and not isinstance(shape[0], int), "the number of rows is free"
     assert len(shape) == 1 or isinstance(shape[1], int), "the width is fixed"
+    assert "finite" not in output or (output["finite"] is True and output["type"].startswith("float"))
     decision = output.get("decision")
     if decision is not None:
         assert output["role"] == "label" and decision["rule"] in ("argmax", "threshold")

@@ -57,14 +57,15 @@ def test_codes_of_a_narrow_type(tmp_path, dtype):
     assert [feature["allowed"] for feature in features.values()] == [[0, 1, 2, 3]] * 3
 
 
-@pytest.mark.parametrize("value", [7777.0, -0.5])
+@pytest.mark.parametrize("value", [7777.0, -1.0])
 def test_a_float_that_is_no_code_fails_without_being_told(tmp_path, value):
     data, target = codes()
     model = CategoricalNB().fit(data.astype(float), target)
     assert "allowed" not in features_of(tmp_path / "m.onnx", model, data.astype(float))["x0"], "the original answers for 1.5"
     with sidecall.open(tmp_path / "m.onnx") as opened:
-        assert opened.predict({"x0": 1.5, "x1": 1, "x2": 2})["label"] == model.predict([[1.5, 1, 2]])[0]
-        with pytest.raises(errors.Error) as caught:
+        for answered in (1.5, -0.5):
+            assert opened.predict({"x0": answered, "x1": 1, "x2": 2})["label"] == model.predict([[answered, 1, 2]])[0]
+        with pytest.raises(errors.OutOfRange) as caught:
             opened.predict({"x0": value, "x1": 1, "x2": 2})
     assert "7777" not in str(caught.value)
 

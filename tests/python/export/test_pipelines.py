@@ -60,6 +60,8 @@ def assert_same(model, path, fresh, rows=None):
     if rows is None:
         rows = records(fresh) if hasattr(fresh, "to_dict") else [{"text": text} for text in fresh]
     got = file.ask(rows)
+    if (refused := got.pop("refused", None)) is not None:
+        assert not refused.any(), "the model answers these rows"
     method = {"label": "predict", "prediction": "predict", "probabilities": "predict_proba", "scores": "decision_function"}
     for name, answer in got.items():
         expected = getattr(model, method[name] if hasattr(model, method[name]) else "transform")(fresh)

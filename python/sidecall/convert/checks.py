@@ -1,0 +1,110 @@
+"""What a step takes, what a value of the graph can be, and the checks of computed values that follow: the output `refused`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The numbers that a step takes in each of its columns: from `low` to `high`, and missing ones where `missing`."""
+
+    low: float
+    high: float
+    missing: bool
+
+    @property
+    def takes_all(self) -> bool:
+        return self.missing and self.low == -np.inf and self.high == np.inf
+
+    @property
+    def expected(self) -> str:
+        """In the words of an error."""
+        single = float(np.finfo(np.float32).max)
+        if self.low > 0:
+            words = "finite numbers above 0"
+        elif self.low == 0:
+            words = "finite numbers from 0"
+        elif self.high < 2 * single:
+            words = "finite numbers that a float32 holds"
+        elif np.isfinite(self.low) or np.isfinite(self.high):
+            words = "finite numbers"
+        else:
+            words = "numbers"
+        return words + " or missing ones" if self.missing else words
+
+    def refuses(self, values: np.ndarray) -> np.ndarray:
+        """For each row of [N, width] whether the step refuses it."""
+        absent = np.isnan(values)
+        good = (absent & self.missing) | ((values >= self.low) & (values <= self.high))
+        return np.asarray(~good.all(axis=1))
+
+
+@dataclass(frozen=True)
+class Range:
+    """Between what each column of a value lies, whatever the row; `missing` where it may be NaN."""
+
+    low: np.ndarray
+    high: np.ndarray
+    missing: np.ndarray
+
+    @classmethod
+    def of(cls, low: Any, high: Any, missing: Any, width: int) -> Range:
+        """Of `width` columns, from one number for all or one for each."""
+        return cls(*(np.broadcast_to(np.asarray(part), (width,)) for part in (low, high, missing)))
+
+    def select(self, columns: Sequence[int]) -> Range:
+        chosen = list(columns)
+        return Range(self.low[chosen], self.high[chosen], self.missing[chosen])
+
+    @classmethod
+    def beside(cls, parts: Sequence[Range | None]) -> Range | None:
+        """Of all columns of the parts; None where one is not known."""
+        if not parts or any(part is None for part in parts):
+            return None
+        low, high, missing = (np.concatenate([getattr(part, name) for part in parts]) for name in ("low", "high", "missing"))
+        return cls(low, high, missing)
+
+    def within(self, rule: Rule) -> bool:
+        """Whether no row can break the rule."""
+        missing = rule.missing or not self.missing.any()
+        return bool(missing and (self.low >= rule.low).all() and (self.high <= rule.high).all())
+
+    def rounded(self, dtype: str) -> Range:
+        with np.errstate(over="ignore"):
+            low, high = (part.astype(dtype).astype(np.float64) for part in (self.low, self.high))
+        return Range(low, high, self.missing)
+
+    def through(self, function: Any, dtype: Any) -> Range | None:
+        """The range behind a function of [N, width] that never falls, or never rises, in each column alone; None where it is not known.
+
+        The function computes the ends as it does rows: in its own arithmetic.
+        """
+        if not (np.isfinite(self.low).all() and np.isfinite(self.high).all()):
+            return None
+        try:
+            with np.errstate(all="ignore"):
+                ends = np.asarray(function(np.stack([self.low, self.high]).astype(dtype)), dtype=np.float64)
+        except (TypeError, ValueError):
+            return None
+        if ends.shape != (2, len(self.low)) or np.isnan(ends).any():
+            return None
+        return Range(ends.min(axis=0), ends.max(axis=0), self.missing)
+
+
+@dataclass
+class Checks:
+    """What a conversion is told of steps and inputs, and the checks that it found necessary.
+
+    `rules` are by the id() of a step, `inputs` by the name of an input. `steps` becomes the list in which the output `refused` counts.
+    """
+
+    rules: dict[int, Rule] = field(default_factory=dict)
+    inputs: dict[str, Range] = field(default_factory=dict)
+    steps: list[dict[str, str]] = field(default_factory=list)

@@ -1,0 +1,147 @@
+"""The numbers that the model takes for each feature, and whether it takes the empty string: found by asking it, as nullability is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sidecall.convert.checks import Range, Rule
+
+from .columns import Column
+from .data import Data
+from .fates import Fates
+from .intervals import Intervals, Line, Number, holds, outside, search
+from .original import Original
+from .probe import Acceptance
+from .rules import LARGEST, LARGEST_SINGLE, LAST_SINGLE
+from .schema import Feature, Schema
+from .steps import estimators_in
+
+_ROWS = 4000  # that are asked for all features together, apart from the numbers that every feature is asked for
+_ROWS_AT_ONCE = 1000
+_SAMPLE = 16  # features of a wide model for which rows are asked that the rules of its steps refuse
+_WIDE = 32
+_MOST_INTERVALS = 64
+_BEYOND_SINGLE = float(np.nextafter(LAST_SINGLE, np.inf))
+_CORE = (np.inf, LARGEST, _BEYOND_SINGLE, LAST_SINGLE, LARGEST_SINGLE, 1.0)
+_MORE = (1e30, 1e18, 2.0**53, 1e12, 1e9, 1e6, 1e4, 1000.0, 100.0, 10.0, 0.5, 0.1, 1e-3, 1e-9, 1e-30, 1e-300)
+
+
+def find_domains(
+    data: Data, original: Original, schema: Schema, accepts: list[Acceptance], base: list[Column], rules: dict[int, Rule]
+) -> None:
+    """Sets `domain` and `empty` of the features, and of what is accepted.
+
+    A feature whose domain would leave out a number of `data`, which the model has answered, has none: there the numbers of
+    other features decide too.
+    """
+    search_of = _Search(data, original, schema, base, rules)
+    for i, intervals in search_of.domains([i for i, a in enumerate(accepts) if a.allowed is None]).items():
+        column = data.columns[i]
+        if holds(intervals, column.present()).all() and len(intervals) <= _MOST_INTERVALS:
+            accepts[i].domain = schema.features[i].domain = intervals
+    for i, (column, acceptance) in enumerate(zip(data.columns, accepts, strict=True)):
+        if column.kind == "string" and acceptance.allowed is None and "" not in column.values:
+            acceptance.takes_empty = schema.features[i].takes_empty = search_of.fates.asked([(i, "")])[0]
+
+
+def input_ranges(schema: Schema) -> dict[str, Range]:
+    """Between what the numbers of each input lie that pass a reader's checks."""
+    by_input: dict[str, list[tuple[int, Range]]] = {}
+    for feature in schema.features:
+        if feature.tensor != "string":
+            by_input.setdefault(feature.input, []).append((feature.column, _range_of(feature)))
+    beside = {name: Range.beside([part for _, part in sorted(parts, key=lambda item: item[0])]) for name, parts in by_input.items()}
+    return {name: known for name, known in beside.items() if known is not None}
+
+
+def _range_of(feature: Feature) -> Range:
+    if feature.tensor == "bool":
+        return Range.of(0.0, 1.0, False, 1)
+    low, high = (-np.inf, np.inf) if feature.tensor.startswith("float") else (-(2.0**63), 2.0**63)
+    if feature.allowed is not None:
+        numbers = [float(value) for value in feature.allowed]
+        low, high = (min(numbers), max(numbers)) if numbers else (0.0, 0.0)
+    elif feature.domain is not None:
+        low, high = float(feature.domain[0][0]), float(feature.domain[-1][1])
+    return Range.of(low, high, feature.nullable, 1)
+
+
+class _Search:
+    def __init__(self, data: Data, original: Original, schema: Schema, base: list[Column], rules: dict[int, Rule]) -> None:
+        self.data, self.original, self.schema = data, original, schema
+        # A caller may give any number where a tensor holds floats, though `data` has whole ones.
+        self.base = [
+            Column(c.name, "float", c.values.astype(np.float64), c.missing, c.narrow)
+            if c.kind == "int" and feature.tensor.startswith("float")
+            else c
+            for c, feature in zip(base, schema.features, strict=True)
+        ]
+        own = next((i for i, column in enumerate(self.base) if not column.missing[0]), 0)
+        self.fates = Fates(original, rules, self._rows, (own, self.base[own].values[0]))
+
+    def _rows(self, changes: Sequence[tuple[int, Any]]) -> Any:
+        """One row per change: the base with one value replaced."""
+        same = np.zeros(len(changes), dtype=np.intp)
+        columns = [column.take(same) for column in self.base]
+        for row, (i, value) in enumerate(changes):
+            columns[i].missing[row] = False
+            columns[i].values[row] = value
+        return self.data.build(columns)
+
+    def domains(self, candidates: Sequence[int]) -> dict[int, Intervals]:
+        """Of the features that do not take every number."""
+        result: dict[int, Intervals] = {}
+        for dtype in ("float32", "float64", "int64"):
+            features = [i for i in candidates if self.schema.features[i].tensor == dtype and self.data.columns[i].kind in ("int", "float")]
+            if features:
+                result |= self._of_type(dtype, features)
+        return result
+
+    def _of_type(self, dtype: str, features: list[int]) -> dict[int, Intervals]:
+        line = Line(dtype)
+        constants = _constants(self.original.model)
+        grids = {i: self._grid(dtype, i, len(features), constants) for i in features}
+        found = search(line, grids, self.fates.expected, _ROWS_AT_ONCE)
+        wrong = self._wrong(line, features, grids, found)
+        if wrong:
+            found |= search(line, {i: grids[i] for i in wrong}, self.fates.asked, 1)
+        ends = {i: (min(grids[i]), max(grids[i])) for i in features}
+        return {i: intervals for i, intervals in found.items() if intervals != [ends[i]]}
+
+    def _wrong(self, line: Line, features: list[int], grids: dict[int, list[Number]], found: dict[int, Intervals]) -> set[int]:
+        """The features for which the model itself answers otherwise, for a number of the grid or beside an end."""
+        taken = [(i, end) for i in features for interval in found[i] for end in interval]
+        taken += [(i, v) for i in features for v in np.asarray(grids[i])[holds(found[i], np.asarray(grids[i]))].tolist()]
+        wrong = {i for (i, _), good in zip(taken, self.fates.asked(taken), strict=True) if not good}
+        sample = set(features if len(features) <= _WIDE else features[:: len(features) // _SAMPLE])
+        refused = [(i, v) for i in features if i in sample for v in outside(line, found[i], (min(grids[i]), max(grids[i])))]
+        return wrong | {i for (i, _), good in zip(refused, self.fates.one_by_one(refused), strict=True) if good}
+
+    def _grid(self, dtype: str, i: int, count: int, constants: list[float]) -> list[Number]:
+        column = self.data.columns[i]
+        present = np.unique(column.present())
+        own = [] if self.base[i].missing[0] else [self.base[i].values[0].item()]
+        # Quantiles of the data, among them the smallest and the largest.
+        own += present[np.linspace(0, len(present) - 1, 7).astype(int)].tolist() if len(present) else []
+        if dtype == "int64":
+            limits = [v for power in range(64) for v in (2**power, -(2**power), 2**power - 1)]
+            return sorted({int(v) for v in (*own, 0, *limits) if self.data.holds(i, int(v))})
+        tiny = float(np.finfo(dtype).smallest_subnormal)
+        room = max(0, _ROWS // count - 2 * len(_CORE) - 10)
+        more = [0.0, tiny, *_CORE, *[x for v in (*_MORE, *constants) for x in (v, -v)][:room]]
+        numbers = {*own, *more, -tiny, *(-v for v in _CORE)}
+        with np.errstate(over="ignore"):
+            return sorted({float(v) + 0.0 for v in np.array(sorted(numbers)).astype(dtype).tolist()})
+
+
+def _constants(model: Any) -> list[float]:
+    """Numbers that the fitted steps hold one of for each column, such as means and knots: there a model may have holes."""
+    found: set[float] = set()
+    for step in estimators_in(model):
+        for name, value in vars(step).items():
+            if name.endswith("_") and isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.size <= 512:
+                found.update(np.asarray(value, dtype=np.float64).ravel().tolist())
+    return sorted((value for value in found if np.isfinite(value)), key=abs)[:128]

@@ -1,0 +1,62 @@
+"""Whether the file refuses the rows that the model refuses, and answers the others: measured on extremes of what features take."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sidecall.convert.checks import REFUSED
+
+from .columns import Column
+from .errors import StepError
+from .intervals import holds
+from .parity import Measure
+from .probe import accepted_rows
+
+
+class Refusals:
+    """`strict` rows are refused by the graph alone, `lenient` ones by the model alone, of `rows` in all."""
+
+    def __init__(self, measure: Measure, steps: list[dict[str, str]]) -> None:
+        self.measure = measure
+        self.steps = steps
+        self.rows = self.strict = self.lenient = 0
+
+    def judge(self, extremes: list[Column], refused: list[Column]) -> None:
+        """`refused` rows are known to be refused by the model. Sets `finite` of the outputs."""
+        measure = self.measure
+        good = accepted_rows(measure.original, measure.data.build(extremes), len(extremes[0]))
+        answered = [column.take(good) for column in extremes]
+        if good.any():
+            measure.note_finite(measure.original.ask(measure.data.build(answered)))
+        for output in measure.original.outputs:
+            output.finite = measure.finite[output.name] and output.type.startswith("float") and not output.is_label
+        self.strict += int((~self._is_answered(answered, by_steps=True)).sum())
+        for columns in ([column.take(~good) for column in extremes], refused):
+            self.lenient += int(self._is_answered(columns).sum())
+            self.rows += len(columns[0])
+        self.rows += int(good.sum())
+
+    def _is_answered(self, columns: list[Column], by_steps: bool = False) -> np.ndarray:
+        """For each row whether the file answers it; `by_steps`: only a step may refuse it."""
+        result = np.ones(len(columns[0]), dtype=bool)
+        for feature, column in zip(self.measure.schema.features, columns, strict=True):
+            if feature.domain is not None and not by_steps:
+                result &= column.missing | holds(feature.domain, column.values)
+        inside = np.flatnonzero(result)
+        if len(inside):
+            result[inside] = self._by_graph([column.take(inside) for column in columns], by_steps)
+        return result
+
+    def _by_graph(self, columns: list[Column], by_steps: bool) -> np.ndarray:
+        result = np.ones(len(columns[0]), dtype=bool)
+        try:
+            got = self.measure.session.run(self.measure.schema.tensors(columns))
+        except StepError:  # a lookup beyond the end of a table fails in the graph as it does in the model
+            rows = range(len(result))
+            return np.concatenate([self._by_graph([c.take([k]) for c in columns], by_steps) for k in rows]) if len(result) > 1 else ~result
+        if REFUSED in got:
+            result &= got[REFUSED] == 0
+        for output in self.measure.original.outputs:
+            if output.finite and not by_steps:
+                result &= np.isfinite(got[output.name].reshape(len(result), -1)).all(axis=1)
+        return result

@@ -1,0 +1,140 @@
+"""The rule by which each step of a fitted model refuses numbers, found by asking the fitted step with one number replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from sidecall.convert.checks import Rule
+
+from .original import quiet
+from .steps import Given
+
+LARGEST = float(np.finfo(np.float64).max)
+LARGEST_SINGLE = float(np.finfo(np.float32).max)
+# The last number that rounds to a finite float32: half-way to the next one rounds to an infinity.
+LAST_SINGLE = float(np.nextafter(LARGEST_SINGLE + 2.0**103, 0.0))
+# They hand rows on to their parts, which have rules of their own.
+_HANDS_ON = (
+    "sklearn.pipeline",
+    "sklearn.compose",
+    "sklearn.model_selection",
+    "sklearn.frozen",
+    "sklearn.semi_supervised",
+    "sklearn.multiclass",
+    "sklearn.multioutput",
+    "sklearn.calibration",
+    "sklearn.ensemble._voting",
+    "sklearn.ensemble._stacking",
+    "sklearn.ensemble._bagging",
+)
+
+
+def hands_on(step: Any) -> bool:
+    return type(step).__module__.startswith(_HANDS_ON)
+
+
+def find_rules(given: dict[int, Given]) -> dict[int, Rule]:
+    """By the id() of each step whose columns all have one rule; steps that take every number have one too.
+
+    What no such rule explains is left to the domains of the features.
+    """
+    rules, known = {}, {}
+    for place, item in given.items():
+        if hands_on(item.step):
+            continue
+        key = _alike(item)
+        if key not in known:
+            known[key] = _rule_of(item)
+        if (rule := known[key]) is not None:
+            rules[place] = rule
+    return rules
+
+
+def _alike(item: Given) -> Any:
+    """Members of an ensemble are asked once."""
+    try:
+        return type(item.step), item.method, str(getattr(item.rows, "dtype", "")), repr(item.step.get_params(deep=False))
+    except Exception:  # parameters that do not show themselves
+        return id(item.step)
+
+
+def _rule_of(item: Given) -> Rule | None:
+    columns = numeric_columns(item.rows)
+    found = {_asked(item, column) for column in {*columns[:1], *columns[-1:]}}
+    return found.pop() if len(found) == 1 else None
+
+
+def _asked(item: Given, column: int) -> Rule | None:
+    def takes(value: float) -> bool:
+        try:
+            with quiet():
+                getattr(item.step, item.method)(with_number(item.rows, column, value))
+        except Exception:
+            return False
+        return True
+
+    single = getattr(item.rows, "dtype", None) == np.float32
+    high = np.inf if takes(np.inf) else _largest(takes, single, 1.0)
+    if takes(-np.inf):
+        low = -np.inf
+    elif takes(-1.0):
+        low = -_largest(takes, single, -1.0)
+    else:
+        tiny = float(np.finfo(np.float32 if single else np.float64).smallest_subnormal)
+        if takes(0.0):
+            low = 0.0 if not takes(-tiny) else -LARGEST
+        elif takes(1.0):
+            low = tiny if takes(tiny) else -LARGEST
+        else:
+            return None
+    return Rule(low, high, takes(np.nan))
+
+
+def _largest(takes: Callable[[float], bool], single: bool, sign: float) -> float:
+    """Where the finite numbers end that a step takes, on one side. A number that only its own sums cannot hold breaks no rule."""
+    if single:
+        return LARGEST_SINGLE
+    beyond = float(np.nextafter(LAST_SINGLE, np.inf))
+    return LAST_SINGLE if not takes(sign * beyond) and takes(sign * LAST_SINGLE) else LARGEST
+
+
+def numeric_columns(rows: Any) -> list[int]:
+    if hasattr(rows, "iloc"):
+        return [i for i, dtype in enumerate(getattr(rows, "dtypes", ())) if getattr(dtype, "kind", "O") in "fiu"] if rows.ndim == 2 else []
+    if getattr(rows, "ndim", 0) != 2 or rows.dtype.kind not in "fiuO":
+        return []
+    if rows.dtype.kind == "O":
+        return [i for i in range(rows.shape[1]) if isinstance(rows[0, i], (int, float)) and not isinstance(rows[0, i], bool)]
+    return list(range(rows.shape[1]))
+
+
+def with_number(rows: Any, column: int, value: float) -> Any:
+    """The row with one number replaced, in its own container."""
+    if hasattr(rows, "iloc"):
+        rows = rows.copy()
+        kind = rows.dtypes.iloc[column]
+        rows.isetitem(column, np.array([value], dtype=kind if kind == np.float32 else np.float64))
+        return rows
+    if hasattr(rows, "tolil"):
+        rows = rows.astype(rows.dtype if rows.dtype.kind == "f" else np.float64).tolil()
+        rows[0, column] = value
+        return rows.tocsr()
+    rows = rows.astype(np.float64) if rows.dtype.kind in "iu" else rows.copy()
+    rows[0, column] = value
+    return rows
+
+
+def numbers_of(rows: Any) -> Iterator[np.ndarray]:
+    """The numbers of many rows, as float64 matrices [N, width]."""
+    if hasattr(rows, "tocsr"):
+        yield np.asarray(rows.toarray(), dtype=np.float64)
+    elif hasattr(rows, "iloc") and {dtype.kind if isinstance(dtype, np.dtype) else "" for dtype in rows.dtypes} <= {"f", "i"}:
+        yield rows.to_numpy(dtype=np.float64)
+    elif hasattr(rows, "iloc"):
+        for column in numeric_columns(rows):
+            yield rows.iloc[:, column].to_numpy(dtype=np.float64, na_value=np.nan).reshape(-1, 1)
+    elif columns := numeric_columns(rows):
+        yield (rows if len(columns) == rows.shape[1] else rows[:, columns]).astype(np.float64)

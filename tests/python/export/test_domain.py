@@ -1,0 +1,257 @@
+"""Every row that the model refuses is refused by the file, every row that it answers is answered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import sidecall
+from sidecall.exporting.run import Job
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.impute import SimpleImputer
+from sklearn.kernel_approximation import AdditiveChi2Sampler
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, PowerTransformer, StandardScaler
+
+RNG = np.random.default_rng(3)
+X = RNG.normal(size=(300, 3)) ** 2 + 0.1
+Y = (X[:, 0] > 1).astype(int)
+INF = np.inf
+LARGEST, SINGLE = float(np.finfo(np.float64).max), float(np.finfo(np.float32).max)
+LAST_SINGLE = float(np.nextafter(SINGLE + 2.0**103, 0.0))
+
+
+class Both:
+    """A fitted model beside its file."""
+
+    def __init__(self, model, folder, data=X, target=Y):
+        self.model = model.fit(data, target)
+        self.report = sidecall.export(model, folder / "m.onnx", data, progress=False)
+        self.file = sidecall.open(folder / "m.onnx")
+        self.base = data[:1]
+
+    def with_value(self, *values):
+        """The first row with other values in front."""
+        row = self.base.copy()
+        row[0, : len(values)] = values
+        return row
+
+    def fates(self, *values):
+        """Whether the model answers, and whether the file does; "refused" by a typed error."""
+        row = self.with_value(*values)
+        try:
+            expected = self.model.predict(row)[0]
+        except ValueError:
+            expected = "refused"
+        try:
+            got = self.file.predict(pd.DataFrame(row, columns=["x0", "x1", "x2"]))
+        except (sidecall.errors.OutOfRange, sidecall.errors.Refused):
+            return expected, "refused"
+        return expected, got.iloc[0, 0]
+
+    def assert_alike(self, *values):
+        expected, got = self.fates(*values)
+        assert (expected == "refused") == (got == "refused"), values
+        if expected != "refused":
+            assert got == pytest.approx(expected, rel=1e-5 if self.base.dtype == np.float32 else 1e-8)
+        return expected
+
+
+@pytest.fixture
+def both(tmp_path):
+    return lambda *arguments: Both(*arguments[:1], tmp_path, *arguments[1:])
+
+
+def domain(found, feature=0):
+    return found.report.contract["features"][feature].get("domain")
+
+
+def steps(found):
+    return [step["step"] for step in found.report.contract.get("refused", {"steps": []})["steps"]]
+
+
+def test_a_check_that_intervals_prove_needless_is_left_out(both):
+    found = both(make_pipeline(FunctionTransformer(np.log1p), PCA(2), LogisticRegression()))
+    assert steps(found) == []
+    assert found.assert_alike(LARGEST, LARGEST, LARGEST) != "refused"
+    assert found.assert_alike(-1.0) == "refused" and found.assert_alike(np.nextafter(-1.0, 0.0)) != "refused"
+
+
+def test_a_power_of_minus_9999_before_pca_is_answered_as_the_model_answers(both):
+    found = both(make_pipeline(PowerTransformer(), PCA(2), LogisticRegression()))
+    assert found.assert_alike(-9999.0) != "refused"
+    assert steps(found) == ["logisticregression"]
+    assert found.assert_alike(-1e300) == "refused"
+
+
+@pytest.mark.parametrize("value", [0.0, -3.0, -INF, INF])
+def test_box_cox_of_what_is_not_positive_is_refused(both, value):
+    found = both(make_pipeline(PowerTransformer("box-cox"), LogisticRegression()))
+    assert found.assert_alike(value) == "refused"
+    assert domain(found)[0][0] == 5e-324 and found.assert_alike(0.5) != "refused"
+
+
+def test_a_logarithm_of_zero_before_ridge_is_refused(both):
+    found = both(make_pipeline(FunctionTransformer(np.log10), Ridge()))
+    assert found.assert_alike(0.0) == found.assert_alike(-2.0) == "refused"
+    assert found.assert_alike(1e-5) != "refused"
+    assert steps(found) == [], "the domain tells it all"
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(), RandomForestClassifier(5), GradientBoostingClassifier(n_estimators=3)])
+def test_infinities_are_refused_and_large_numbers_answered(both, model):
+    found = both(model)
+    for value in (INF, -INF, LARGEST, LAST_SINGLE, np.nextafter(LAST_SINGLE, INF), SINGLE, -SINGLE, 0.0):
+        found.assert_alike(value)
+    assert found.assert_alike(INF) == "refused" and found.assert_alike(SINGLE) != "refused"
+    assert steps(found) == []
+
+
+def test_a_model_that_takes_infinities_is_given_them(both):
+    found = both(HistGradientBoostingClassifier(max_iter=5))
+    assert domain(found) is None
+    assert found.assert_alike(INF) != "refused" and found.assert_alike(-INF) != "refused"
+
+
+def test_a_hole_is_refused_and_its_neighbours_are_answered(both):
+    found = both(make_pipeline(FunctionTransformer(np.reciprocal), Ridge()))
+    assert found.assert_alike(0.0) == found.assert_alike(1e-309) == "refused"
+    assert len(domain(found)) == 2
+    found.assert_alike(domain(found)[0][1])
+    found.assert_alike(domain(found)[1][0])
+
+
+def test_a_hole_where_a_fitted_number_lies_is_found(both):
+    found = both(make_pipeline(StandardScaler(), FunctionTransformer(np.reciprocal), Ridge()))
+    mean = float(found.model[0].mean_[0])
+    assert found.assert_alike(mean) == "refused"
+    assert found.assert_alike(float(np.nextafter(mean, INF))) != "refused"
+
+
+def test_an_overflow_before_a_forest_is_refused_by_the_step(both):
+    found = both(make_pipeline(PolynomialFeatures(2), RandomForestRegressor(3)))
+    assert steps(found) == ["randomforestregressor"]
+    assert found.assert_alike(1e10, 1e10) != "refused"
+    _, high = domain(found)[0]
+    assert found.assert_alike(high, high, high) == "refused" or found.assert_alike(high) != "refused"
+    assert found.assert_alike(2 * high) == "refused"
+
+
+def test_a_product_of_two_large_features_is_refused_where_each_alone_is_answered(both):
+    found = both(make_pipeline(PolynomialFeatures(2, interaction_only=True), LinearRegression()))
+    assert steps(found) == ["linearregression"]
+    assert found.assert_alike(1e200) != "refused" and found.assert_alike(1.0, 1e200) != "refused"
+    assert found.assert_alike(1e200, 1e200) == "refused"
+    with pytest.raises(sidecall.errors.Refused, match="step 'linearregression': expected finite numbers, got others"):
+        found.file.predict({"x0": 1e200, "x1": 1e200, "x2": 1.0})
+
+
+def test_negative_numbers_are_refused_where_the_step_takes_none(both):
+    found = both(make_pipeline(AdditiveChi2Sampler(), LogisticRegression()))
+    assert domain(found)[0][0] == 0.0
+    assert found.assert_alike(-1e-9) == "refused" and found.assert_alike(0.0) != "refused"
+
+
+def test_ends_of_a_float32_tensor_are_numbers_of_its_type(both):
+    data = X.astype(np.float32)
+    found = both(make_pipeline(FunctionTransformer(np.log1p), Ridge()), data)
+    ((low, high),) = domain(found)
+    assert high == SINGLE and low > -1 and float(np.float32(low)) == low
+    assert found.assert_alike(np.float32(low)) != "refused" and found.assert_alike(np.float32(-1.0)) == "refused"
+
+
+def penguins(rows=200):
+    rng = np.random.default_rng(5)
+    frame = pd.DataFrame(
+        {
+            "island": rng.choice(["Biscoe", "Dream"], rows),
+            "bill_length_mm": rng.normal(44, 5, rows).round(1),
+            "year": rng.choice([2007, 2008, 2009], rows),
+        }
+    )
+    frame.loc[3, "bill_length_mm"] = np.nan
+    return frame, rng.choice(["Adelie", "Gentoo"], rows)
+
+
+def test_infinity_in_the_penguins_is_refused_without_a_check_in_the_graph(tmp_path):
+    frame, target = penguins()
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    words = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
+    model = make_pipeline(make_column_transformer((numbers, ["bill_length_mm", "year"]), (words, ["island"])), LogisticRegression())
+    report = sidecall.export(model.fit(frame, target), tmp_path / "m.onnx", frame, progress=False)
+    assert "refused" not in report.contract
+    record = {"island": "Dream", "bill_length_mm": INF, "year": 2007}
+    with pytest.raises(ValueError, match="infinity"):
+        model.predict(pd.DataFrame([record]))
+    with sidecall.open(tmp_path / "m.onnx") as file:
+        with pytest.raises(sidecall.errors.OutOfRange, match="bill_length_mm"):
+            file.predict(record)
+        assert file.predict(record | {"bill_length_mm": 1e300}) is not None
+
+
+def test_each_bad_row_of_a_batch_has_a_fault_of_its_own(both):
+    found = both(make_pipeline(PolynomialFeatures(2, interaction_only=True), LinearRegression()))
+    rows = [{"x0": a, "x1": b, "x2": 1.0} for a, b in ((1.0, 1.0), (1e200, 1e200), (INF, 1.0), (1e200, 1.0))]
+    with pytest.raises(sidecall.errors.Error) as caught:
+        found.file.predict(rows)
+    assert {fault.row for fault in caught.value.faults} <= {1, 2} and caught.value.faults
+
+
+def test_probabilities_of_a_forest_are_said_to_be_finite(both):
+    found = both(RandomForestClassifier(5))
+    outputs = {output["name"]: output for output in found.report.contract["outputs"]}
+    assert outputs["probabilities"]["finite"] is True and "finite" not in outputs["label"]
+
+
+def test_an_output_that_overflows_is_not_said_to_be_finite(both):
+    found = both(make_pipeline(StandardScaler(), FunctionTransformer(np.exp)), X, None)
+    assert "finite" not in found.report.contract["outputs"][0]
+
+
+class NoEmptyText:
+    """Counts letters and refuses what has none."""
+
+    def fit(self, texts, target=None):
+        self.is_fitted_ = True
+        return self
+
+    def predict(self, texts):
+        if any(text == "" for text in texts):
+            raise ValueError("no letters")
+        return np.array([float(len(text)) for text in texts])
+
+
+def test_a_refused_empty_string_stands_in_the_contract():
+    job = Job(NoEmptyText().fit(["a"]), ["a", "bb", "ccc"], None, None, True, "synthetic")
+    assert job.schema.features[0].as_json()["empty"] is False
+
+
+def test_an_empty_string_that_is_taken_does_not(tmp_path):
+    class Lenient(NoEmptyText):
+        def predict(self, texts):
+            return np.array([float(len(text)) for text in texts])
+
+    job = Job(Lenient().fit(["a"]), ["a", "bb", "ccc"], None, None, True, "synthetic")
+    assert "empty" not in job.schema.features[0].as_json()
+
+
+def test_the_report_names_domains_and_steps(both):
+    found = both(make_pipeline(PowerTransformer(), PCA(2), LogisticRegression()))
+    text = str(found.report)
+    assert "'x0' outside of -" in text and "logisticregression gets other than finite numbers" in text
+    assert "refused" in found.report._repr_html_()
+
+
+def test_the_report_of_a_plain_model_names_none(both):
+    assert "refused" not in str(both(LinearRegression()).report)
+
+
+def test_compare_counts_the_refusals_of_both(both):
+    found = both(make_pipeline(PolynomialFeatures(2, interaction_only=True), LinearRegression()))
+    rows = np.concatenate([X[:20], found.with_value(1e200, 1e200), found.with_value(INF)])
+    comparison = sidecall.compare(found.model, found.file, rows, progress=False)
+    assert (comparison.refused_by_both, comparison.refused_by_original, comparison.refused_by_model) == (2, 0, 0)
+    assert comparison.moved == 0
