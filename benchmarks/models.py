@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from rounds import Contender
 
 RING = 1024  # distinct rows that calls walk over: BENCH_RING of inproc/native/bench.h
-TOLERANCE = 1e-5  # float32 sums over 100 trees against float64
+TOLERANCE = 1e-8  # what an exported file promises, here of probabilities
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A folder with model.onnx, model.pickle, features.f32, records.jsonl, shape.txt and perhaps a twin."""
+    """A folder with model.onnx, model.pickle, features.f64, records.jsonl, shape.txt and perhaps a twin."""
 
     name: str
     folder: Path
@@ -64,10 +64,11 @@ class Workload:
 
 
 def draw_rows(data: np.ndarray, count: int) -> np.ndarray:
-    """Distinct rows that look like the data: real ones, each value moved by about one percent."""
+    """Distinct rows that look like the data, as float64: real ones, each value moved by about one percent and written with seven digits."""
     rng = np.random.default_rng(0)
     picked = data[rng.integers(0, len(data), count)]
-    return (picked * (1 + 0.01 * rng.standard_normal(picked.shape))).astype(np.float32)
+    moved = picked * (1 + 0.01 * rng.standard_normal(picked.shape))
+    return np.array([float(f"{value:.7g}") for value in moved.ravel()]).reshape(moved.shape)
 
 
 def write_twin(folder: Path, data: np.ndarray, target: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -90,14 +91,11 @@ def write_workload(
 ) -> Workload:
     folder.mkdir()
     model.fit(data, target)
-    sidecall.export(model, folder / "model.onnx", data, feature_names=names, precision="float32")
+    sidecall.export(model, folder / "model.onnx", data, feature_names=names)
     (folder / "model.pickle").write_bytes(pickle.dumps(model))
     rows = draw_rows(data, RING + max_rows)
-    rows.tofile(folder / "features.f32")
-    # float64 text of a float32 value would be twice as long as anybody sends; nine digits bring the value back.
-    lines = (
-        "{" + ", ".join(f"{json.dumps(key)}: {value:.9g}" for key, value in zip(names, row.tolist(), strict=True)) + "}" for row in rows
-    )
+    rows.tofile(folder / "features.f64")
+    lines = ("{" + ", ".join(f"{json.dumps(key)}: {value!r}" for key, value in zip(names, row.tolist(), strict=True)) + "}" for row in rows)
     (folder / "records.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     expected = model.predict_proba(rows)
     (folder / "shape.txt").write_text(f"{len(rows)} {rows.shape[1]} {expected.shape[1]}\n", encoding="utf-8")
@@ -107,18 +105,17 @@ def write_workload(
 
 def write_workloads(folder: Path, max_rows: int, only: list[str]) -> list[Workload]:
     cancer, digits = load_breast_cancer(), load_digits()
-    cancer_data, digits_data = cancer.data.astype(np.float32), digits.data.astype(np.float32)
-    cancer_names, pixels = [str(name) for name in cancer.feature_names], [f"pixel{i}" for i in range(digits_data.shape[1])]
+    cancer_names, pixels = [str(name) for name in cancer.feature_names], [f"pixel{i}" for i in range(digits.data.shape[1])]
     models = {
-        "gbm": (GradientBoostingClassifier(n_estimators=100, random_state=0), cancer_data, cancer_names, cancer.target),
-        "logistic": (make_pipeline(StandardScaler(), LogisticRegression()), cancer_data, cancer_names, cancer.target),
+        "gbm": (GradientBoostingClassifier(n_estimators=100, random_state=0), cancer.data, cancer_names, cancer.target),
+        "logistic": (make_pipeline(StandardScaler(), LogisticRegression()), cancer.data, cancer_names, cancer.target),
         "mlp": (
             make_pipeline(StandardScaler(), MLPClassifier((64,), max_iter=500, random_state=0)),
-            cancer_data,
+            cancer.data,
             cancer_names,
             cancer.target,
         ),
-        "forest": (RandomForestClassifier(n_estimators=64, random_state=0), digits_data, pixels, digits.target),
+        "forest": (RandomForestClassifier(n_estimators=64, random_state=0), digits.data, pixels, digits.target),
     }
     workloads = []
     for name, (model, data, names, target) in models.items():

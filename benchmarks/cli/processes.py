@@ -18,7 +18,7 @@ import numpy as np, onnxruntime
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1
 session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-row = np.array([list(json.load(sys.stdin).values())], np.float32)
+row = np.array([list(json.load(sys.stdin).values())], np.float64)
 label, probabilities = session.run(None, {"X": row})
 print(label[0], *probabilities[0], sep=",")
 """

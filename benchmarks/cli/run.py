@@ -71,7 +71,7 @@ def measure_cold(settings: Settings, programs: Programs, gbm: Workload, report: 
     print("measuring cold starts", file=sys.stderr)
     model, record = gbm.folder / "model.onnx", (gbm.folder / "records.jsonl").read_bytes().split(b"\n")[0] + b"\n"
     joblib.dump(pickle.loads((gbm.folder / "model.pickle").read_bytes()), gbm.folder / "model.joblib")
-    numbers = np.fromfile(gbm.folder / "features.f32", np.float32, width_of(gbm))
+    numbers = np.fromfile(gbm.folder / "features.f64", count=width_of(gbm))
     at = f"shm:{gbm.folder}/warm.sock"
     contenders = [
         ours := Cold("sidecall", "predict", [str(programs.command), "predict", str(model)], record),
@@ -101,10 +101,10 @@ def width_of(workload: Workload) -> int:
 
 
 def write_csv(path: Path, workload: Workload, rows: int) -> None:
-    """Features with seven digits, as float32 has them; the first DISTINCT rows, again and again."""
+    """Features with seven digits; the first DISTINCT rows, again and again."""
     width = width_of(workload)
-    values = np.fromfile(workload.folder / "features.f32", np.float32).reshape(-1, width)[:DISTINCT].tolist()
-    block = "".join(",".join(f"{value:.7g}" for value in row) + "\n" for row in values)
+    values = np.fromfile(workload.folder / "features.f64").reshape(-1, width)[:DISTINCT].tolist()
+    block = "".join(",".join(map(repr, row)) + "\n" for row in values)
     names = feature_names(workload)
     with path.open("w", encoding="utf-8") as file:
         file.write(",".join(names) + "\n")

@@ -44,7 +44,7 @@ class Client:
         self.model_path = folder / "model.onnx"
         self.folder = folder
         self.rows = rows
-        self.features = np.fromfile(folder / "features.f32", np.float32).reshape(available, width)[: RING + rows]
+        self.features = np.fromfile(folder / "features.f64").reshape(available, width)[: RING + rows]
         self.approaches: dict[str, Approach] = {}
 
     def approach(self, name: str) -> Approach:

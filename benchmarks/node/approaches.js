@@ -56,8 +56,8 @@ const approaches = {
     const { session, Tensor } = await openOnnxRuntime(work.model)
     const dims = [work.rows, work.width]
     return {
-      loop: loopOf("out = await session.run({ X: new Tensor('float32', x, dims) })", { session, Tensor, dims }, { isAsync: true }),
-      start: x => session.run({ X: new Tensor('float32', x, dims) }),
+      loop: loopOf("out = await session.run({ X: new Tensor('float64', x, dims) })", { session, Tensor, dims }, { isAsync: true }),
+      start: x => session.run({ X: new Tensor('float64', x, dims) }),
       request: work.array,
       read: readTensors.onnxruntime
     }
@@ -66,8 +66,8 @@ const approaches = {
   /** Input and outputs are kept; the row is copied in while the clock runs. */
   async run_kept(work) {
     const { session, Tensor } = await openOnnxRuntime(work.model)
-    const given = new Float32Array(work.rows * work.width)
-    const feeds = { X: new Tensor('float32', given, [work.rows, work.width]) }
+    const given = new Float64Array(work.rows * work.width)
+    const feeds = { X: new Tensor('float64', given, [work.rows, work.width]) }
     const { label, probabilities } = await session.run(feeds)
     const fetches = { label, probabilities }
     const keep = '[label.data.slice(), probabilities.data.slice()]'
@@ -84,10 +84,10 @@ const approaches = {
     const { session, Tensor } = await openOnnxRuntime(work.model)
     const { names, rows, width, classes } = work
     const predict = async records => {
-      const values = new Float32Array(rows * width)
+      const values = new Float64Array(rows * width)
       let next = 0
       for (const record of records) for (const name of names) values[next++] = record[name]
-      const { label, probabilities } = await session.run({ X: new Tensor('float32', values, [rows, width]) })
+      const { label, probabilities } = await session.run({ X: new Tensor('float64', values, [rows, width]) })
       const answers = []
       for (let row = 0; row < rows; ++row) {
         const answer = { label: Number(label.data[row]), probabilities: {} }
@@ -166,8 +166,8 @@ async function kept(work, statement, ready) {
 /** A folder that benchmarks/inproc/models.py wrote. */
 function loadWork(folder, rows, ring) {
   const [available, width, classes] = fs.readFileSync(path.join(folder, 'shape.txt'), 'utf8').trim().split(' ').map(Number)
-  const bytes = fs.readFileSync(path.join(folder, 'features.f32'))
-  const features = new Float32Array(bytes.buffer, bytes.byteOffset, available * width)
+  const bytes = fs.readFileSync(path.join(folder, 'features.f64'))
+  const features = new Float64Array(bytes.buffer, bytes.byteOffset, available * width)
   const lines = fs.readFileSync(path.join(folder, 'records.jsonl'), 'utf8').split('\n', ring + rows)
   const all = lines.map(line => JSON.parse(line))
   const work = { folder, model: path.join(folder, 'model.onnx'), rows, width, classes, names: Object.keys(all[0]) }

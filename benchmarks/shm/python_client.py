@@ -19,7 +19,7 @@ def main() -> None:
         times, answers = np.empty(0, np.int64), np.empty(0)
         if word == "load":
             model = pickle.loads((Path(rest[0]) / "model.pickle").read_bytes())
-            rows = np.fromfile(Path(rest[0]) / "features.f32", np.float32).reshape(-1, model.n_features_in_)
+            rows = np.fromfile(Path(rest[0]) / "features.f64").reshape(-1, model.n_features_in_)
         else:
             first, calls, warm_up = map(int, rest[1:])
             times, answers = np.empty(calls, np.int64), np.empty((calls, 3))

@@ -192,7 +192,7 @@ def measure_gbm(run: Run, gbm: Workload, place: Place) -> None:
         client.ask("load", gbm.folder)
         native = run.servers.native(gbm.folder / "model.onnx", mode, place.server_cpu)
         contenders.append(run.channel(f"native_{mode}", "gbm", mode, place, native))
-        python = run.servers.python(gbm.folder / "model.pickle", gbm.folder / "features.f32", mode, place.server_cpu)
+        python = run.servers.python(gbm.folder / "model.pickle", gbm.folder / "features.f64", mode, place.server_cpu)
         contenders.append(run.channel(f"python_{mode}", "gbm", mode, place, python))
     client = run.native("spin", place.client_cpu)
     client.ask("open", "in_process", "gbm", gbm.folder / "model.onnx", 1)

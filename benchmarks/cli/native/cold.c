@@ -28,9 +28,9 @@ static void load(const char* path) {
 
 int main(int argc, char** argv) {
   if (argc != 3) return 1;
-  float numbers[MAX_NUMBERS];
+  double numbers[MAX_NUMBERS];
   int64_t count = 0;
-  while (count < MAX_NUMBERS && scanf("%f,", &numbers[count]) == 1) ++count;
+  while (count < MAX_NUMBERS && scanf("%lf,", &numbers[count]) == 1) ++count;
 
   setenv("ORT_DISABLE_TELEMETRY", "1", 1);
   load(argv[1]);
@@ -47,16 +47,16 @@ int main(int argc, char** argv) {
   const int64_t dims[2] = {1, count};
   OrtValue* input = NULL;
   OrtValue* outputs[2] = {NULL, NULL};
-  check(api->CreateTensorWithDataAsOrtValue(memory, numbers, (size_t)count * sizeof *numbers, dims, 2, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+  check(api->CreateTensorWithDataAsOrtValue(memory, numbers, (size_t)count * sizeof *numbers, dims, 2, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE,
                                             &input));
   const char* const input_names[] = {"X"};
   const char* const output_names[] = {"label", "probabilities"};
   check(api->Run(session, NULL, input_names, (const OrtValue* const*)&input, 1, output_names, 2, outputs));
   int64_t* label = NULL;
-  float* probabilities = NULL;
+  double* probabilities = NULL;
   check(api->GetTensorMutableData(outputs[0], (void**)&label));
   check(api->GetTensorMutableData(outputs[1], (void**)&probabilities));
-  printf("%lld,%.9g,%.9g\n", (long long)*label, (double)probabilities[0], (double)probabilities[1]);
+  printf("%lld,%.17g,%.17g\n", (long long)*label, probabilities[0], probabilities[1]);
 
   api->ReleaseValue(outputs[0]);
   api->ReleaseValue(outputs[1]);

@@ -12,10 +12,10 @@
 typedef struct bench_workload {
   const char* folder;
   int64_t rows;
-  int64_t width;         /* features of a row */
-  int64_t classes;       /* probabilities of an answer */
-  const float* features; /* BENCH_RING + rows of them, or more */
-  char** records;        /* the same rows as JSON objects */
+  int64_t width;          /* features of a row */
+  int64_t classes;        /* probabilities of an answer */
+  const double* features; /* BENCH_RING + rows of them, or more */
+  char** records;         /* the same rows as JSON objects */
   size_t* record_lengths;
 } bench_workload;
 

@@ -100,9 +100,9 @@ static void run_setters(bench_state* base, int64_t first, void* slot) {
   call_state* state = (call_state*)base;
   const bench_workload* workload = state->workload;
   const int32_t width = (int32_t)workload->width;
-  const float* value = workload->features + first * workload->width;
+  const double* value = workload->features + first * workload->width;
   for (int64_t row = 0; row < workload->rows; ++row) {
-    for (int32_t i = 0; i < width; ++i) check(state, sidecall_call_set_f64(state->call, row, i, (double)*value++, &state->err));
+    for (int32_t i = 0; i < width; ++i) check(state, sidecall_call_set_f64(state->call, row, i, *value++, &state->err));
   }
   check(state, sidecall_call_run(state->call, -1, &state->err));
   double* answer = slot;

@@ -6,7 +6,7 @@
 #include "bench.h"
 
 /* From LightGBM's c_api.h, which its Python package does not ship. */
-#define C_API_DTYPE_FLOAT32 0
+#define C_API_DTYPE_FLOAT64 1
 #define C_API_PREDICT_NORMAL 0
 typedef int (*create_booster_fn)(const char* file, int* out_iterations, void** out_booster);
 typedef int (*init_fast_fn)(void* booster, int predict_type, int start, int iterations, int dtype, int32_t columns, const char* params,
@@ -14,7 +14,7 @@ typedef int (*init_fast_fn)(void* booster, int predict_type, int start, int iter
 typedef int (*predict_fast_fn)(void* config, const void* row, int64_t* out_length, double* out_result);
 typedef int (*free_fn)(void* handle);
 
-typedef void (*score_fn)(double* input, double* output);
+typedef void (*score_fn)(const double* input, double* output); /* m2cgen leaves the const out */
 
 typedef struct twin_state {
   bench_state base;
@@ -26,7 +26,6 @@ typedef struct twin_state {
   predict_fast_fn predict;
 
   score_fn score;
-  double* row;
 } twin_state;
 
 static void* symbol(void* library, const char* name) {
@@ -57,7 +56,7 @@ static bench_state* open_lightgbm(const bench_workload* workload) {
   int iterations = 0;
   if (create(path, &iterations, &state->booster) != 0) bench_fail("lightgbm: cannot read '%s'", path);
   free(path);
-  if (init(state->booster, C_API_PREDICT_NORMAL, 0, -1, C_API_DTYPE_FLOAT32, (int32_t)workload->width, "num_threads=1", &state->config) !=
+  if (init(state->booster, C_API_PREDICT_NORMAL, 0, -1, C_API_DTYPE_FLOAT64, (int32_t)workload->width, "num_threads=1", &state->config) !=
       0) {
     bench_fail("lightgbm: no fast configuration");
   }
@@ -91,7 +90,6 @@ static void close_twin(bench_state* base) {
     free_booster(state->booster);
   }
   dlclose(state->library);
-  free(state->row);
   free(state);
 }
 
@@ -101,18 +99,16 @@ static bench_state* open_m2cgen(const bench_workload* workload) {
   state->library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
   *(void**)&state->score = symbol(state->library, "score");
   free(path);
-  state->row = bench_alloc((size_t)workload->width * sizeof(double));
   return &state->base;
 }
 
 static void run_m2cgen(bench_state* base, int64_t first, void* slot) {
   twin_state* state = (twin_state*)base;
   const int64_t width = state->workload->width;
-  const float* features = state->workload->features + first * width;
+  const double* features = state->workload->features + first * width;
   double* answer = slot;
   for (int64_t row = 0; row < state->workload->rows; ++row, features += width, answer += 2) {
-    for (int64_t i = 0; i < width; ++i) state->row[i] = (double)features[i];
-    state->score(state->row, answer);
+    state->score(features, answer);
   }
 }
 

@@ -91,7 +91,7 @@ static raw_state* open_raw(const bench_workload* workload, int arena) {
   check(api->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &state->memory));
   state->answer_type = type_of_output(state->session, 1);
   const int64_t element = state->answer_type == ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE ? 8 : 4;
-  state->row_bytes = workload->rows * workload->width * (int64_t)sizeof(float);
+  state->row_bytes = workload->rows * workload->width * (int64_t)sizeof(double);
   state->label_bytes = workload->rows * (int64_t)sizeof(int64_t);
   state->answer_bytes = workload->rows * workload->classes * element;
   state->base.slot_bytes = (size_t)(state->label_bytes + state->answer_bytes);
@@ -108,7 +108,7 @@ static bench_state* bind(raw_state* state) {
   state->input = bench_alloc((size_t)state->row_bytes);
   state->label = bench_alloc((size_t)state->label_bytes);
   state->answer = bench_alloc((size_t)state->answer_bytes);
-  state->values[0] = wrap(state, state->input, state->row_bytes, workload->width, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
+  state->values[0] = wrap(state, state->input, state->row_bytes, workload->width, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE);
   state->values[1] = wrap(state, state->label, state->label_bytes, 0, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64);
   state->values[2] = wrap(state, state->answer, state->answer_bytes, workload->classes, state->answer_type);
   check(api->BindInput(state->binding, "X", state->values[0]));
@@ -134,8 +134,8 @@ static void run_fresh(bench_state* base, int64_t row, void* slot) {
   static const char* const outputs[] = {"label", "probabilities"};
   raw_state* state = (raw_state*)base;
   const int64_t width = state->workload->width;
-  float* features = (float*)(uintptr_t)state->workload->features + row * width;
-  OrtValue* input = wrap(state, features, state->row_bytes, width, ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT);
+  double* features = (double*)(uintptr_t)state->workload->features + row * width;
+  OrtValue* input = wrap(state, features, state->row_bytes, width, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE);
   OrtValue* values[2] = {NULL, NULL};
   const OrtValue* const given[] = {input};
   check(api->Run(state->session, NULL, inputs, given, 1, outputs, 2, values));

@@ -1,4 +1,4 @@
-/* Reads a workload folder: shape.txt, features.f32 and records.jsonl. Used by main.c. */
+/* Reads a workload folder: shape.txt, features.f64 and records.jsonl. Used by main.c. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -61,8 +61,8 @@ void bench_load_workload(bench_workload* workload, const char* folder, int64_t r
   if (rows < 1 || available < BENCH_RING + rows) bench_fail("expected %ld rows in the folder, got %ld", BENCH_RING + rows, available);
   workload->folder = strdup(folder);
   workload->rows = rows;
-  workload->features = (const float*)(void*)read_file(folder, "features.f32", &length);
-  if (length != (size_t)(available * workload->width) * sizeof(float)) bench_fail("features.f32: expected %ld rows", available);
+  workload->features = (const double*)(void*)read_file(folder, "features.f64", &length);
+  if (length != (size_t)(available * workload->width) * sizeof(double)) bench_fail("features.f64: expected %ld rows", available);
 
   char* text = read_file(folder, "records.jsonl", &length);
   workload->records = bench_alloc((size_t)available * sizeof(char*));

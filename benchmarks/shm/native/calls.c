@@ -21,10 +21,10 @@ void bench_rows_load(bench_rows* rows, const char* folder) {
     peer_fail("shape.txt: expected three numbers and %d rows", BENCH_RING);
   fclose(file);
   const size_t count = (size_t)(BENCH_RING * rows->width);
-  rows->features = peer_alloc(count * sizeof(float));
-  snprintf(path, sizeof path, "%s/features.f32", folder);
+  rows->features = peer_alloc(count * sizeof(double));
+  snprintf(path, sizeof path, "%s/features.f64", folder);
   file = fopen(path, "rb");
-  if (file == NULL || fread(rows->features, sizeof(float), count, file) != count) peer_fail("features.f32: expected %d rows", BENCH_RING);
+  if (file == NULL || fread(rows->features, sizeof(double), count, file) != count) peer_fail("features.f64: expected %d rows", BENCH_RING);
   fclose(file);
 }
 
@@ -117,14 +117,9 @@ static double read_number(const sidecall_view* view, int64_t i) {
   }
 }
 
-/* The row may be wider than the features that came as float32: a server in Python takes what scikit-learn was trained on. */
 static void write_row(const bench_call* call, const bench_rows* rows, int64_t number) {
-  const float* row = rows->features + number % BENCH_RING * rows->width;
-  if (call->input.dtype == SIDECALL_FLOAT32) {
-    memcpy(call->input.data, row, (size_t)rows->width * sizeof *row);
-  } else {
-    for (int64_t i = 0; i < rows->width; ++i) ((double*)call->input.data)[i] = (double)row[i];
-  }
+  const double* row = rows->features + number % BENCH_RING * rows->width;
+  memcpy(call->input.data, row, (size_t)rows->width * sizeof *row);
 }
 
 static int64_t run_gbm(bench_call* call, const bench_rows* rows, int64_t number, double* answers) {

@@ -1,7 +1,7 @@
 /* The native client of benchmarks/shm: answers requests of run.py, one line each on stdin. Which waiting mode it has is in its environment.
  *
  *   open NAME KIND URI ELEMENTS           a call over URI; KIND is echo, scalar, copy or gbm
- *   load FOLDER                           the rows of gbm (features.f32 and shape.txt, as benchmarks/inproc writes them)
+ *   load FOLDER                           the rows of gbm (features.f64 and shape.txt, as benchmarks/inproc writes them)
  *   round NAME FIRST CALLS WARM_UP        times CALLS calls one by one; gbm also gives its answers
  *   ping KIND CPU PEER CALLS WARM_UP      a floor: KIND is cacheline, socket or semaphore
  *   throughput URI CLIENTS SECONDS_TENTHS gbm by that many threads with a call each: calls a second, p50 and p99 in ns

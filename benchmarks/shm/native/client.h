@@ -9,7 +9,7 @@
 #define BENCH_RING 1024
 
 typedef struct bench_rows {
-  float* features; /* BENCH_RING rows of `width` */
+  double* features; /* BENCH_RING rows of `width` */
   int64_t width;
 } bench_rows;
 
