@@ -143,7 +143,12 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
   require_idle();
   Input& input = input_at(index);
   const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
-  if (view.dtype != spec.dtype) refuse_input(index, dtype_name(view.dtype));
+  const bool is_converted = differ_in_width(view.dtype, spec.dtype);
+  if (is_converted && borrow) {
+    const Fault fault{SIDECALL_DTYPE_MISMATCH, -1, spec.name, dtype_name(spec.dtype), dtype_name(view.dtype), "input"};
+    throw Error(fault, describe("input", fault) + "; only the input's own type can be bound, a copy converts");
+  }
+  if (view.dtype != spec.dtype && !is_converted) refuse_input(index, dtype_name(view.dtype));
   require(view.rank >= 0 && (view.rank == 0 || view.dims != nullptr), "dims must not be NULL");
   // A kept call sees the same shape again and again: only another one is checked and allocates.
   const bool same = static_cast<size_t>(view.rank) == input.dims.size() && std::equal(input.dims.begin(), input.dims.end(), view.dims);
@@ -162,7 +167,7 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
     copy_strings(index, static_cast<const char*>(view.data), view.offsets, count);
     return;
   }
-  const uint64_t bytes = count_bytes(spec.dtype, dims);
+  const uint64_t bytes = count_bytes(view.dtype, dims);
   if (view.data_bytes != bytes) {
     throw Error("input",
                 {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(bytes) + " bytes", std::to_string(view.data_bytes) + " bytes"});
@@ -174,8 +179,10 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
     input.is_borrowed = true;
     if (!same) input.dims = fresh, shapes_changed_ = true;
   } else {
+    if (is_converted && spec.dtype == SIDECALL_FLOAT32) require_float32(index, view.data, dims);
     if (!same || input.is_borrowed) allocate(index, dims);
-    if (bytes > 0) std::memcpy(input.data, view.data, bytes);
+    if (is_converted) convert_width(view.data, input.data, spec.dtype, count_elements(dims));
+    else if (bytes > 0) std::memcpy(input.data, view.data, bytes);
   }
   input.is_given = true;
 }

@@ -1,4 +1,4 @@
-// One reusable workspace: inputs, features, a run, outputs. The steps of a call: give inputs (call.cpp), set features
+// One reusable workspace: inputs, features, a run, outputs. The steps of a call: give inputs (call.cpp, call_widths.cpp), set features
 // (call_features.cpp), run (call_run.cpp, call_remote.cpp; call_checks.cpp refuses rows), read columns (call_columns.cpp). Texts of its errors are the same in every language.
 #pragma once
 
@@ -131,6 +131,10 @@ class Call final : private Watched, private Job {
   bool has_finite_outputs();
   int32_t column_not_finite(int64_t row) const;
   void judge_rows();
+
+  // call_widths.cpp
+  void require_float32(int32_t input, const void* doubles, const Dims& dims) const;
+  static void convert_width(const void* from, void* to, int32_t to_dtype, int64_t count) noexcept;
 
   // call_columns.cpp
   const Column& column_at(int64_t row, int32_t column, int64_t* element);

@@ -60,6 +60,10 @@ int32_t dtype_bits(int32_t dtype) noexcept {
 
 bool dtype_is_supported(int32_t dtype) noexcept { return find(dtype) != nullptr; }
 
+bool differ_in_width(int32_t dtype, int32_t other) noexcept {
+  return (dtype == SIDECALL_FLOAT32 && other == SIDECALL_FLOAT64) || (dtype == SIDECALL_FLOAT64 && other == SIDECALL_FLOAT32);
+}
+
 int32_t dtype_from_name(const std::string& name) noexcept {
   for (const Dtype& dtype : kDtypes) {
     if (name == dtype.name) return dtype.number;

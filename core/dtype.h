@@ -10,6 +10,7 @@ namespace sidecall {
 const char* dtype_name(int32_t dtype) noexcept;  // "unknown" where there is none
 int32_t dtype_bits(int32_t dtype) noexcept;      // 0 for string and unknown
 bool dtype_is_supported(int32_t dtype) noexcept;
+bool differ_in_width(int32_t dtype, int32_t other) noexcept;  // one is float32, the other float64
 
 // The number by its name, 0 when there is none.
 int32_t dtype_from_name(const std::string& name) noexcept;

@@ -32,7 +32,7 @@ std::string number_text(double number) {
   return {text, std::to_chars(text, text + sizeof text, number == 0 ? 0 : number).ptr};
 }
 
-// What `run` takes and gives for a tensor of that type.
+// What `run` gives for a tensor of that type.
 const char* data_type(int32_t dtype) {
   switch (dtype) {
     case SIDECALL_FLOAT32:
@@ -186,9 +186,20 @@ std::string answer_type(const Signature& signature, const JsonNode& contract) {
   return members.text();
 }
 
-std::string tensors_type(const std::vector<TensorSpec>& specs, const char* generic) {
+// And what it takes: floating-point numbers of either width.
+std::string taken_type(int32_t dtype) {
+  return dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64 ? "Float32Array | Float64Array" : data_type(dtype);
+}
+
+std::string inputs_type(const std::vector<TensorSpec>& specs) {
   Members members(1);
-  for (const TensorSpec& spec : specs) members.add(spec.name, false, std::string(generic) + "<" + data_type(spec.dtype) + ">");
+  for (const TensorSpec& spec : specs) members.add(spec.name, false, "TensorLike<" + taken_type(spec.dtype) + ">");
+  return members.text();
+}
+
+std::string outputs_type(const std::vector<TensorSpec>& specs) {
+  Members members(1);
+  for (const TensorSpec& spec : specs) members.add(spec.name, false, std::string("Tensor<") + data_type(spec.dtype) + ">");
   return members.text();
 }
 
@@ -224,8 +235,8 @@ std::string typescript_declaration(const Signature& signature, const Contract* c
   };
   member("features", "A record that `predict` takes.", contract == nullptr ? "never" : features_type(signature, root));
   member("answer", "The record that it gives.", contract == nullptr ? "never" : answer_type(signature, root));
-  member("inputs", "Tensors that `run` takes.", tensors_type(signature.inputs, "TensorLike"));
-  member("outputs", "Tensors that it gives.", tensors_type(signature.outputs, "Tensor"));
+  member("inputs", "Tensors that `run` takes.", inputs_type(signature.inputs));
+  member("outputs", "Tensors that it gives.", outputs_type(signature.outputs));
   return text + "}\n";
 }
 

@@ -73,8 +73,10 @@ class Run {
     Array& array = arrays_.back();
     if (array.dtype == 0) check(sidecall_call_refuse_input(call_.get(), input, array.numpy_dtype.c_str(), &err_));
     const sidecall_view view = array.view();
-    check(array.dtype == SIDECALL_STRING ? sidecall_call_copy_input(call_.get(), input, &view, &err_)
-                                         : sidecall_call_bind_input(call_.get(), input, &view, &err_));
+    // A copy converts a float32 file for a float64 input, and the other way round.
+    const bool is_bound = array.dtype != SIDECALL_STRING && array.dtype == sidecall_model_input_spec(model_.get(), input)->dtype;
+    check(is_bound ? sidecall_call_bind_input(call_.get(), input, &view, &err_)
+                   : sidecall_call_copy_input(call_.get(), input, &view, &err_));
   }
 
   void run(int64_t timeout_ns) { check(sidecall_call_run(call_.get(), timeout_ns, &err_)); }

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sidecall import errors
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -24,6 +26,8 @@ RAW = {
     "int4": "uint8",
 }
 PACKED = frozenset({"uint4", "int4"})
+_LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
+_LARGEST_INTEGER = 2**53  # up to here float64 holds each
 
 
 def storage(dtype: str) -> np.dtype[Any]:
@@ -48,6 +52,15 @@ def from_python(value: Any, dtype: str, dims: Sequence[int]) -> tuple[Array, lis
     return array, _unpacked(array, dims) if dtype in PACKED else list(array.shape)
 
 
+def as_float64(array: Array, name: str) -> Array:
+    """The integers of an array for input `name` of float32 or float64, which takes them as it takes those of a record. Also float16. Raises
+    OutOfRange where float64 does not hold one."""
+    if array.dtype.kind != "f" and array.size and not -_LARGEST_INTEGER <= int(array.min()) <= int(array.max()) <= _LARGEST_INTEGER:
+        expected, got = "an integer that float64 holds exactly", "a larger one"
+        raise errors.OutOfRange(f"input '{name}': expected {expected}, got {got}", name=name, expected=expected, got=got)
+    return array.astype(np.float64, order="C")
+
+
 def _natural(value: Any, dtype: str) -> Array:
     try:
         return np.asarray(value, dtype=object if dtype == "string" and isinstance(value, (list, tuple)) else None)
@@ -60,7 +73,9 @@ def _adapted(array: Array, wanted: np.dtype[Any]) -> Array:
     if array.size == 0:
         return array.astype(wanted)
     if wanted.kind == "f" and kind in "iuf":
-        return array.astype(wanted)
+        wide = array.astype(np.float64)
+        is_beyond = wanted.itemsize == 4 and bool((np.isfinite(wide) & (np.abs(wide) > _LARGEST_FLOAT32)).any())
+        return wide if is_beyond else wide.astype(wanted)  # what is beyond float32 is refused by the library
     if wanted.kind in "iu" and kind in "iu":
         low, high = np.iinfo(wanted).min, np.iinfo(wanted).max
         if low <= int(array.min()) and int(array.max()) <= high:

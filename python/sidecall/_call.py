@@ -44,7 +44,8 @@ class _Tensors(Mapping[str, "NDArray[Any]"]):
 
 
 class Inputs(_Tensors):
-    """Inputs by name. An array is the memory that the engine reads: write into it. Strings are assigned instead."""
+    """Inputs by name. An array is the memory that the engine reads: write into it, and numpy converts. An assignment to the name writes too, and
+    raises OutOfRange where a number is beyond the input's type. Strings are assigned."""
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         view = self._views.get(name)
@@ -57,7 +58,13 @@ class Inputs(_Tensors):
         if self._tensors[index].dtype == "string":
             self._native.set_strings(index, np.asarray(value, dtype=object).ravel().tolist())
         else:
-            self[name][...] = value
+            view = self[name]
+            try:
+                with np.errstate(over="raise"):
+                    view[...] = value
+            except FloatingPointError:
+                expected, got = str(view.dtype), "a number beyond its range"
+                raise errors.OutOfRange(f"input '{name}': expected {expected}, got {got}", name=name, expected=expected, got=got) from None
 
 
 class Outputs(_Tensors):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from sidecall import errors
-from sidecall._cffi_header import NULL, CallError, constants, encoded, ffi, lib, new_view
+from sidecall._arrays import as_float64
+from sidecall._cffi_header import DTYPES, NULL, CallError, constants, encoded, ffi, lib, new_view
 from sidecall._cffi_values import Refused, Spec, array_of, get_value, pack, set_value, view_of
 
 if TYPE_CHECKING:
@@ -44,13 +47,20 @@ class Slot:
         return bool(is_started[0])
 
     def give(self, index: int, value: Any, spec: Spec, *, may_bind: bool) -> list[Any]:
-        """Gives one input to the library. `may_bind` lets the engine read a large array in place; the result then has to be kept."""
+        """Gives one input to the library. `may_bind` lets the engine read a large array in place; the result then has to be kept. Only the input's
+        own type is read in place: a copy converts float32 to float64 and back."""
+        if (
+            spec.dtype in ("float32", "float64")
+            and isinstance(value, np.ndarray)
+            and (value.dtype.kind in "iu" or value.dtype == np.float16)
+        ):
+            value = as_float64(value, spec.name)
         try:
             view, keep = view_of(value, spec)
         except Refused as refused:
             self.error.check(lib.sidecall_call_refuse_input(self.call, index, encoded(refused), self.error.struct))
             raise
-        is_bound = may_bind and view.data_bytes > _COPY_BYTES and spec.dtype != "string"
+        is_bound = may_bind and view.data_bytes > _COPY_BYTES and spec.dtype != "string" and view.dtype == DTYPES[spec.dtype]
         give = lib.sidecall_call_bind_input if is_bound else lib.sidecall_call_copy_input
         self.error.check(give(self.call, index, view, self.error.struct))
         return keep

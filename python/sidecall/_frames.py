@@ -1,4 +1,4 @@
-"""DataFrames in and out. pandas is never imported here before a caller has passed one of its objects."""
+"""DataFrames in and out, of pandas and polars. Neither is imported here: a caller has passed one of its objects."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from sidecall import errors
 
 if TYPE_CHECKING:
     import pandas as pd
+    import polars as pl
     from numpy.typing import NDArray
 
     from sidecall import _backend
@@ -20,19 +21,40 @@ if TYPE_CHECKING:
 _PLAIN: dict[str, type] = {"f": np.float64, "i": np.int64, "u": np.int64, "b": np.bool_}
 
 
-def is_frame(value: object) -> TypeGuard[pd.DataFrame]:
-    """Whether this is a pandas DataFrame; False where pandas was never imported."""
-    pandas = sys.modules.get("pandas")
-    return pandas is not None and isinstance(value, pandas.DataFrame)
+def is_frame(value: object) -> TypeGuard[pd.DataFrame | pl.DataFrame]:
+    """Whether this is a DataFrame of pandas or polars; False where its package was never imported."""
+    return _is_of("pandas", value) or _is_of("polars", value)
 
 
-def predict_frame(model: _backend.Model, frame: pd.DataFrame, timeout_ns: int) -> pd.DataFrame:
-    """A DataFrame with the same index and the flat columns of the outputs."""
+def _is_of(package: str, value: object) -> bool:
+    module = sys.modules.get(package)
+    return module is not None and isinstance(value, module.DataFrame)
+
+
+def predict_frame(model: _backend.Model, frame: Any, timeout_ns: int) -> Any:
+    """A DataFrame of the same package, with the flat columns of the outputs and, in pandas, the same index."""
+    if _is_of("polars", frame):
+        columns = [_from_polars(series) for series in frame]
+        return type(frame)(dict(model.predict_columns(columns, len(frame), timeout_ns)))
     if not frame.columns.is_unique:
         raise errors.InvalidArgument("a DataFrame: expected each column once, got one twice")
     columns = [column_of(str(name), series) for name, series in frame.items()]
     answers = model.predict_columns(columns, len(frame), timeout_ns)
     return type(frame)(dict(answers), index=frame.index)
+
+
+def _from_polars(series: pl.Series) -> FrameColumn:
+    dtype, name = series.dtype, series.name
+    is_boolean = str(dtype) == "Boolean"
+    if is_boolean or dtype.is_integer() or dtype.is_float():
+        mask = np.ascontiguousarray(series.is_null().to_numpy())
+        _, values, _, refused = _from_numpy(name, series.fill_null(False if is_boolean else 0).to_numpy())
+        return name, values, mask, refused
+    if dtype.is_temporal() or dtype.is_nested() or dtype.is_decimal():
+        return name, None, None, str(dtype)
+    values = np.empty(len(series), dtype=object)
+    values[:] = series.to_list()
+    return name, values, None, None
 
 
 def column_of(name: str, series: pd.Series[Any]) -> FrameColumn:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     import pandas as pd
+    import polars as pl
     from numpy.typing import NDArray
 
     from sidecall._call import Call
@@ -102,13 +103,14 @@ class Model:
     ) -> dict[str, NDArray[Any]]:
         """Tensors in, tensors out. The GIL is released while the engine runs.
 
-        inputs   arrays by input name, or the array itself where there is one input. The element type must be exactly the input's: float64 is
-                 not silently rounded to float32. Lists take the input's type. Large arrays in C order are read in place and must not change
-                 during the run. bfloat16 is uint16, 8-bit floats are uint8, two 4-bit elements are one uint8.
+        inputs   arrays by input name, or the array itself where there is one input. float32 and float64 are converted to the input's type as a
+                 record's number is: rounded once. So are integers and float16 for such an input. Any other element type must be the input's own.
+                 Lists take the input's type. Large arrays of the input's type in C order are read in place and must not change during the run.
+                 bfloat16 is uint16, 8-bit floats are uint8, two 4-bit elements are one uint8.
         outputs  names of the outputs wanted; all by default
         timeout  seconds; honoured between graph nodes, and a run that completes late succeeds
 
-        Raises UnknownName, MissingInput, DtypeMismatch, ShapeMismatch, InvalidString, MissingValue, OutOfRange, UnknownCategory, Refused, Timeout,
+        Raises UnknownName, MissingInput, DtypeMismatch, ShapeMismatch, OutOfRange, InvalidString, MissingValue, UnknownCategory, Refused, Timeout,
         Engine, OutOfMemory. Every bad row is a fault: see `Error.faults`.
 
         >>> import numpy as np
@@ -147,14 +149,17 @@ class Model:
     @overload
     def predict(self, records: Sequence[Mapping[str, Any]], *, timeout: float | None = None) -> list[Record]: ...
     @overload
+    def predict(self, records: pl.DataFrame, *, timeout: float | None = None) -> pl.DataFrame: ...
+    @overload
     def predict(self, records: pd.DataFrame, *, timeout: float | None = None) -> pd.DataFrame: ...
 
     def predict(self, records: Any, *, timeout: float | None = None) -> Any:
-        """Records in, records out: a dict gives a dict, a list of dicts a list, a DataFrame a DataFrame with the same index and the flat columns
-        of `columns`.
+        """Records in, records out: a dict gives a dict, a list of dicts a list, a DataFrame of pandas or polars one with the flat columns of
+        `columns` (in pandas with the same index).
 
         The order of keys never matters. Absent keys, None, NaN and pandas.NA are missing. Integers pass for floats and whole floats for integers;
-        nothing else is converted. `timeout` in seconds as for `run`. Millions of records take gigabytes: pass them in batches.
+        nothing else is converted. A number is rounded once, to the type of its feature; a float32 number means itself. `timeout` in seconds as for
+        `run`. Millions of records take gigabytes: pass them in batches.
 
         Raises DtypeMismatch, MissingValue, UnknownName, UnknownCategory, InvalidString, OutOfRange, Refused, ShapeMismatch (no row), NoContract,
         Timeout, Engine, OutOfMemory. All faults of a call are found first: see `Error.faults`.
@@ -179,6 +184,8 @@ class Model:
     async def apredict(self, records: Mapping[str, Any], *, timeout: float | None = None) -> Record: ...
     @overload
     async def apredict(self, records: Sequence[Mapping[str, Any]], *, timeout: float | None = None) -> list[Record]: ...
+    @overload
+    async def apredict(self, records: pl.DataFrame, *, timeout: float | None = None) -> pl.DataFrame: ...
     @overload
     async def apredict(self, records: pd.DataFrame, *, timeout: float | None = None) -> pd.DataFrame: ...
 

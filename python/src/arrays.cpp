@@ -126,6 +126,25 @@ bool Strings::append(PyObject* value) {
   return true;
 }
 
+py::object with_floats(PyObject* value, const TensorSpec& spec) {
+  auto object = py::reinterpret_borrow<py::object>(value);
+  if ((spec.dtype != SIDECALL_FLOAT32 && spec.dtype != SIDECALL_FLOAT64) || !is_array(value)) return object;
+  switch (dtype_of(type_num_of(value))) {
+    case SIDECALL_INT8:
+    case SIDECALL_INT16:
+    case SIDECALL_INT32:
+    case SIDECALL_INT64:
+    case SIDECALL_UINT8:
+    case SIDECALL_UINT16:
+    case SIDECALL_UINT32:
+    case SIDECALL_UINT64:
+    case SIDECALL_FLOAT16:
+      return python_helper("as_float64")(object, spec.name);
+    default:
+      return object;
+  }
+}
+
 void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor) {
   tensor->array = py::reinterpret_borrow<py::object>(value);
   if (!is_array(value) || is_packed(spec.dtype)) {

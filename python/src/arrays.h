@@ -61,6 +61,9 @@ struct TensorSpec {
   py::tuple dim_names;
 };
 
+// A float64 array of the integers, or float16 numbers, of an array for an input of float32 or float64; anything else as it is.
+py::object with_floats(PyObject* value, const TensorSpec& spec);
+
 void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor);
 
 // A new array with a copy of the view, or, with an owner, an array over the view's own memory that keeps the owner alive.

@@ -10,6 +10,11 @@
 namespace sidecall_python {
 namespace {
 
+bool has_other_width(int type_num, const TensorSpec& spec) {
+  const int32_t dtype = dtype_of(type_num);
+  return (dtype == SIDECALL_FLOAT32 && spec.dtype == SIDECALL_FLOAT64) || (dtype == SIDECALL_FLOAT64 && spec.dtype == SIDECALL_FLOAT32);
+}
+
 // Below this, copying into bound memory costs less than binding the caller's.
 constexpr uint64_t kCopyBytes = 16 * 1024;
 constexpr uint64_t kKeepBytes = 16 * 1024 * 1024;
@@ -56,25 +61,39 @@ bool Slot::write(const std::vector<TensorSpec>& specs, PyObject* inputs) {
       if (PyErr_Occurred()) throw py::error_already_set();
       return false;
     }
-    if (!is_array(value) || type_num_of(value) != specs[i].type_num || !is_plain(value)) return false;
+    if (!is_array(value) || !is_plain(value)) return false;
+    const bool is_converted = type_num_of(value) != specs[i].type_num;
+    if (is_converted && !has_other_width(type_num_of(value), specs[i])) return false;
     const auto* array = proxy(value);
     const Place& place = inputs_[i];
     if (static_cast<size_t>(array->nd) != place.dims.size()) return false;
     for (size_t d = 0; d < place.dims.size(); ++d) {
       if (array->dimensions[d] != place.dims[d]) return false;
     }
-    std::memcpy(place.data, array->data, place.bytes);
+    if (!is_converted) {
+      std::memcpy(place.data, array->data, place.bytes);
+      continue;
+    }
+    sidecall_view view = SIDECALL_VIEW_INIT;
+    view.dtype = dtype_of(type_num_of(value));
+    view.rank = array->nd;
+    view.dims = place.dims.data();
+    view.data = array->data;
+    view.data_bytes = static_cast<uint64_t>(py::reinterpret_borrow<py::array>(value).nbytes());
+    // What is wrong is found again, and reported, where everything is handed over anew.
+    if (sidecall_call_copy_input(call_, static_cast<int32_t>(i), &view, nullptr) != SIDECALL_OK) return false;
   }
   return true;
 }
 
 void Slot::give(int32_t input, PyObject* value, const TensorSpec& spec, std::vector<py::object>* keep) {
   Tensor tensor;
-  read_tensor(value, spec, &tensor);
+  const py::object floats = with_floats(value, spec);
+  read_tensor(floats.ptr(), spec, &tensor);
   if (!tensor.refused.empty()) error_.check(sidecall_call_refuse_input(call_, input, tensor.refused.c_str(), error_.get()));
   const bool is_large = tensor.view.data_bytes > kCopyBytes && tensor.view.dtype != SIDECALL_STRING;
   is_small_ = is_small_ && !is_large && tensor.view.dtype != SIDECALL_STRING;
-  if (is_large && keep != nullptr) {
+  if (is_large && keep != nullptr && tensor.view.dtype == spec.dtype) {
     error_.check(sidecall_call_bind_input(call_, input, &tensor.view, error_.get()));
     keep->push_back(std::move(tensor.array));
   } else {

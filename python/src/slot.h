@@ -24,17 +24,18 @@ class Slot {
   CallError& error() noexcept { return error_; }
   const ModelHandle& model() const noexcept { return model_; }
 
-  // Runs ask again when there were more faults than room, so that all are reported. All but try_start() work without the GIL.
+  // Runs, and give(), ask again when there were more faults than room, so that all are reported. All but try_start() work without the GIL.
   void run(int64_t timeout_ns);
   void start(int64_t timeout_ns);
   bool try_start(int64_t timeout_ns);  // false where that would wait for another process
   void resize(int64_t rows);
   void reshape(int32_t input, const std::vector<int64_t>& dims);
 
-  // Writes small inputs straight into the call's memory. False when one is not exactly like those of the last run.
+  // Writes small inputs straight into the call's memory. False when one is not like those of the last run, or is refused.
   bool write(const std::vector<TensorSpec>& specs, PyObject* inputs);
 
-  // Gives one input to the library, which checks it. `keep` then holds what the engine reads in place; without it everything is copied.
+  // Gives one input to the library, which checks it. `keep` then holds what the engine reads in place; without it everything is copied, as is a
+  // float32 array for a float64 input and the other way round, which the copy converts.
   void give(int32_t input, PyObject* value, const TensorSpec& spec, std::vector<py::object>* keep);
 
   // After a run: remembers shapes and memory for write(), if every input was small.

@@ -40,10 +40,13 @@ class CppModel : public Model {
       for (const auto& [name, tensor] : inputs) {
         const sidecall::Span<const int64_t> dims(tensor.dims.data(), tensor.dims.size());
         const std::string_view text(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
-        // Bound, not copied: the C backend copies.
-        if (tensor.dtype == SIDECALL_STRING)
-          call.bind_input(model_.input(name), sidecall::View::strings(text, {tensor.offsets.data(), tensor.offsets.size()}, dims));
-        else call.bind_input(model_.input(name), sidecall::View::raw(tensor.dtype, tensor.bytes.data(), tensor.bytes.size(), dims));
+        const int32_t input = model_.input(name);
+        const auto view = tensor.dtype == SIDECALL_STRING
+                              ? sidecall::View::strings(text, {tensor.offsets.data(), tensor.offsets.size()}, dims)
+                              : sidecall::View::raw(tensor.dtype, tensor.bytes.data(), tensor.bytes.size(), dims);
+        // Bound, not copied: the C backend copies. What is to be converted cannot be bound.
+        const bool is_own = input < 0 || tensor.dtype == model_.input_spec(input)->dtype;
+        is_own ? call.bind_input(input, view) : call.copy_input(input, view);
       }
       call.run();
       return outputs(call);

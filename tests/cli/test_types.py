@@ -32,8 +32,8 @@ export interface Jobs {{
   }}
   /** Tensors that `run` takes. */
   inputs: {{
-    age: TensorLike<Float32Array>
-    income: TensorLike<Float32Array>
+    age: TensorLike<Float32Array | Float64Array>
+    income: TensorLike<Float32Array | Float64Array>
     kids: TensorLike<BigInt64Array>
     job: TensorLike<string[]>
   }}
@@ -67,7 +67,7 @@ def test_a_file_without_a_contract_is_called_after_itself(sidecall, tmp_path, fi
     assert (done.code, done.err) == (0, "")
     assert f"export interface {name} {{" in done.out
     assert "  features: never\n" in done.out
-    assert "    x: TensorLike<Float32Array>\n" in done.out
+    assert "    x: TensorLike<Float32Array | Float64Array>\n" in done.out
 
 
 def test_integer_classes_and_a_regressor(sidecall, tmp_path):

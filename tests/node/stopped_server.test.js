@@ -112,7 +112,7 @@ test('inputs are read before run returns, and what is wrong is said at once', ()
     const x = Float32Array.of(3, 4)
     const run = model.run(slow.inputsFor(0, x))
     x.fill(9)
-    await assert.rejects(model.run(slow.inputsFor(0, Float64Array.of(1))), { code: 'DTYPE_MISMATCH', feature: 'x' })
+    await assert.rejects(model.run(slow.inputsFor(0, Int32Array.of(1))), { code: 'DTYPE_MISMATCH', feature: 'x' })
     await assert.rejects(
       model.run({
         ...give(1),

@@ -20,7 +20,7 @@ async function bothThrow(sync, async, expected) {
 test('tensors that are none, or of another type', async () => {
   const wrong = [
     [1, 'DTYPE_MISMATCH'], ['x', 'DTYPE_MISMATCH'], [null, undefined], [undefined, undefined], [{}, 'DTYPE_MISMATCH'], [{ dims: [1, 2] }, 'DTYPE_MISMATCH'],
-    [new Float64Array(2), 'DTYPE_MISMATCH'], [new Int32Array(2), 'DTYPE_MISMATCH'], [new BigInt64Array(2), 'DTYPE_MISMATCH'], [new Uint8ClampedArray(2), 'DTYPE_MISMATCH'],
+    [Float64Array.of(1e300, 1), 'OUT_OF_RANGE'], [new Int32Array(2), 'DTYPE_MISMATCH'], [new BigInt64Array(2), 'DTYPE_MISMATCH'], [new Uint8ClampedArray(2), 'DTYPE_MISMATCH'],
     [new DataView(new ArrayBuffer(8)), 'DTYPE_MISMATCH'], [new ArrayBuffer(8), 'DTYPE_MISMATCH'], [['1', '2'], 'DTYPE_MISMATCH'], [[true, false], 'DTYPE_MISMATCH'],
     [[[1, 2], [3]], 'SHAPE_MISMATCH'], [[1, [2]], 'SHAPE_MISMATCH'], [[1e300, 1], 'OUT_OF_RANGE'], [new Array(2), 'DTYPE_MISMATCH'], [[undefined, 1], 'DTYPE_MISMATCH'],
     [new Float32Array(3), 'SHAPE_MISMATCH'], [{ data: x, dims: [2] }, 'SHAPE_MISMATCH'], [{ data: x, dims: [2, 2] }, 'SHAPE_MISMATCH'], [{ data: x, dims: [0, 2] }, 'SHAPE_MISMATCH'],
@@ -80,6 +80,9 @@ test('plain arrays: every type, nested or flat, values that fit alone', () => {
     ['uint8', -1, 'OUT_OF_RANGE'],
     ['int8', 1.5, 'DTYPE_MISMATCH'],
     ['int64', 2 ** 53, 'OUT_OF_RANGE'],
+    ['float32', 10n ** 400n, 'OUT_OF_RANGE'],
+    ['float64', -(10n ** 400n), 'OUT_OF_RANGE'],
+    ['float32', -1e39, 'OUT_OF_RANGE'],
     ['int64', 2n ** 63n, 'OUT_OF_RANGE'],
     ['uint64', -1n, 'OUT_OF_RANGE'],
     ['uint32', 2 ** 32, 'OUT_OF_RANGE'],

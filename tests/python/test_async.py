@@ -133,7 +133,7 @@ def test_an_array_may_be_changed_while_a_run_waits(load: Load) -> None:
 def test_refused(matrix: sidecall.Model, backend: str) -> None:
     async def main() -> None:
         with pytest.raises(errors.DtypeMismatch):
-            await matrix.arun({"X": np.ones((1, 4))})
+            await matrix.arun({"X": np.ones((1, 4), dtype=np.bool_)})
         with pytest.raises(errors.MissingInput):
             await matrix.arun({})
         with pytest.raises(errors.UnknownName):

@@ -70,7 +70,7 @@ def test_wanted_outputs(matrix: sidecall.Model, backend: str) -> None:
 @pytest.mark.parametrize(
     ("inputs", "kind", "words"),
     [
-        ({"X": ROW.astype(np.float64)}, errors.DtypeMismatch, "input 'X': expected float32, got float64"),
+        ({"X": ROW.astype(np.bool_)}, errors.DtypeMismatch, "input 'X': expected float32, got bool"),
         ({"X": ROW.astype(np.complex64)}, errors.DtypeMismatch, "input 'X': expected float32, got complex64"),
         ({"X": ROW.astype("datetime64[s]")}, errors.DtypeMismatch, "got datetime64"),
         ({"X": [["1", "2", "3", "4"]]}, errors.DtypeMismatch, "expected float32, got string"),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from source import contracts, element_types, opening, records, refusals, tensors
+from source import contracts, element_types, opening, records, refusals, tensors, widths
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="leave the exported pipelines as they are")
     options = parser.parse_args()
     contracts.write_all()
-    groups = [element_types.types, tensors.shapes, tensors.strings, records.kinds, records.roles, records.json_texts,
+    groups = [element_types.types, widths.widths, tensors.shapes, tensors.strings, records.kinds, records.roles, records.json_texts,
               opening.files, opening.graphs, opening.external, opening.contracts, opening.verification, refusals.refusals]  # fmt: skip
     if not options.plain:
         from source import exported

@@ -10,10 +10,11 @@ import pytest
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from source import build, contracts, element_types, opening, records, refusals, tensors  # noqa: E402
+from source import build, contracts, element_types, opening, records, refusals, tensors, widths  # noqa: E402
 
 MAKERS = [
     element_types.types,
+    widths.widths,
     tensors.shapes,
     tensors.strings,
     records.kinds,

@@ -6,8 +6,8 @@ const Half = globalThis.Float16Array ?? Uint16Array
 
 const raw8 = { Array: Uint8Array, accepts: ['Uint8Array'], isRaw: true }
 const DTYPES = {
-  float32: { Array: Float32Array, accepts: ['Float32Array'] },
-  float64: { Array: Float64Array, accepts: ['Float64Array'] },
+  float32: { Array: Float32Array, accepts: ['Float32Array', 'Float64Array'] },
+  float64: { Array: Float64Array, accepts: ['Float64Array', 'Float32Array'] },
   float16: { Array: Half, accepts: ['Float16Array', 'Uint16Array'], isRaw: Half === Uint16Array },
   bfloat16: { Array: Uint16Array, accepts: ['Uint16Array'], isRaw: true },
   int8: { Array: Int8Array, accepts: ['Int8Array'] },
@@ -55,6 +55,9 @@ const lengthOf = getter('length')
 const bufferOf = getter('buffer')
 const offsetOf = getter('byteOffset')
 
+/** The number of a floating-point type of the other width, as the library has it. */
+const OTHER_WIDTH = { float32: 11, float64: 1 }
+
 const nameOfClass = name => NAME_OF_CLASS[name] ?? name
 
-module.exports = { DTYPES, classOf, lengthOf, bufferOf, offsetOf, nameOfClass }
+module.exports = { DTYPES, OTHER_WIDTH, bufferOf, classOf, lengthOf, nameOfClass, offsetOf }

@@ -2,7 +2,7 @@
 // so nothing is bound to the engine before all inputs were read.
 'use strict'
 
-const { DTYPES, bufferOf, classOf, lengthOf, nameOfClass, offsetOf } = require('./dtypes.js')
+const { DTYPES, OTHER_WIDTH, bufferOf, classOf, lengthOf, nameOfClass, offsetOf } = require('./dtypes.js')
 const { failInput } = require('./errors.js')
 const { typeName } = require('./options.js')
 
@@ -18,7 +18,7 @@ const INTEGERS = {
   uint64: [0, Number.MAX_SAFE_INTEGER]
 }
 const BIG_INTEGERS = { int64: [-(2n ** 63n), 2n ** 63n - 1n], uint64: [0n, 2n ** 64n - 1n] }
-const LARGEST = { float16: 65504, float32: 3.4028234663852886e38 }
+const LARGEST_FLOAT16 = 65504
 
 /** What core is to say of a value that is no tensor of this input. Thrown to the workspace, which knows the call. */
 class Refusal {
@@ -35,7 +35,9 @@ function outOfRange(spec) {
 function toFloat(value, spec) {
   const number = typeof value === 'bigint' ? Number(value) : value
   if (typeof number !== 'number') throw new Refusal('dtype', typeName(value))
-  if (Math.abs(number) > (LARGEST[spec.dtype] ?? Number.MAX_VALUE) && Math.abs(value) !== Infinity) throw outOfRange(spec)
+  // Beyond float32 is for core to say, which knows features and rows.
+  const largest = spec.dtype === 'float16' ? LARGEST_FLOAT16 : Number.MAX_VALUE
+  if (Math.abs(number) > largest && value !== Infinity && value !== -Infinity) throw outOfRange(spec)
   return number
 }
 
@@ -103,8 +105,9 @@ function fromArray(array, spec) {
   const dims = []
   const flat = []
   flatten(array, 0, dims, flat, converterOf(spec), spec)
-  const Class = DTYPES[spec.dtype].Array
-  return { data: spec.dtype === 'string' ? flat : Class.from(flat), dims: dims.length > 1 ? dims : undefined }
+  const isOtherWidth = spec.dtype === 'float32'
+  const Class = isOtherWidth ? Float64Array : DTYPES[spec.dtype].Array
+  return { data: spec.dtype === 'string' ? flat : Class.from(flat), isOtherWidth, dims: dims.length > 1 ? dims : undefined }
 }
 
 function readDims(dims, spec) {
@@ -153,27 +156,31 @@ function isDetached(buffer) {
   }
 }
 
-/** {data, dims}: data of the class that the input needs; dims undefined where they are to be inferred. Throws a Refusal. */
+/**
+ * {data, isOtherWidth, dims}: data of the class that the input needs, or of the other one of Float32Array and Float64Array, to be converted; dims
+ * undefined where they are to be inferred. Throws a Refusal.
+ */
 function readTensor(value, spec) {
   const name = classOf(value)
   if (name !== undefined) {
     if (!DTYPES[spec.dtype].accepts.includes(name)) throw new Refusal('dtype', nameOfClass(name))
     if (lengthOf(value) === 0 && isDetached(bufferOf(value))) throw new Refusal('shape', 'a detached array')
     const Class = DTYPES[spec.dtype].Array
+    const isOtherWidth = name !== Class.name && spec.dtype in OTHER_WIDTH
     // float16 as raw bits: the same bytes, not numbers to convert.
-    const data = name === Class.name ? value : new Class(bufferOf(value), offsetOf(value), lengthOf(value))
-    return { data, dims: readDims(value.dims, spec) }
+    const data = name === Class.name || isOtherWidth ? value : new Class(bufferOf(value), offsetOf(value), lengthOf(value))
+    return { data, isOtherWidth, dims: readDims(value.dims, spec) }
   }
   if (Array.isArray(value)) {
     const tensor = fromArray(value, spec)
-    return { data: tensor.data, dims: readDims(value.dims, spec) ?? tensor.dims }
+    return { ...tensor, dims: readDims(value.dims, spec) ?? tensor.dims }
   }
   if (value === null || typeof value !== 'object') throw new Refusal('dtype', typeName(value))
   if (ArrayBuffer.isView(value)) throw new Refusal('dtype', 'DataView')
   const { data, dims } = value
   if (classOf(data) === undefined && !Array.isArray(data)) throw new Refusal('dtype', 'object')
   const tensor = readTensor(data, spec)
-  return { data: tensor.data, dims: readDims(dims, spec) ?? tensor.dims }
+  return { ...tensor, dims: readDims(dims, spec) ?? tensor.dims }
 }
 
 module.exports = { Refusal, inferDims, readTensor }

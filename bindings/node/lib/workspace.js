@@ -2,7 +2,7 @@
 'use strict'
 
 const { addon } = require('./addon.js')
-const { DTYPES, bufferOf, lengthOf } = require('./dtypes.js')
+const { DTYPES, OTHER_WIDTH, bufferOf, lengthOf } = require('./dtypes.js')
 const { SidecallError, withGot } = require('./errors.js')
 const { types } = require('node:util')
 const { encodeStrings } = require('./text.js')
@@ -11,6 +11,7 @@ const { Refusal, inferDims, readTensor } = require('./tensors.js')
 // Up to here a copy is cheaper than telling the engine of other memory (0.4 us).
 const LARGE_BYTES = 32 * 1024
 const BULKY_BYTES = 1024 * 1024
+const LARGEST_FLOAT32 = 3.4028234663852886e38
 
 function isSame(a, b) {
   if (a.length !== b.length) return false
@@ -31,10 +32,37 @@ function withDims(data, dims) {
   return Object.defineProperty(data, 'dims', { value: dims, configurable: true })
 }
 
+function featuresByInput({ features }) {
+  const byInput = new Map()
+  for (const feature of features) {
+    const known = byInput.get(feature.input)
+    if (known === undefined) byInput.set(feature.input, [feature])
+    else known.push(feature)
+  }
+  return byInput
+}
+
+/** Whether core would convert these doubles for a float32 input: what is refused, it finds again and words. */
+function fitsFloat32(doubles, input) {
+  const length = lengthOf(doubles)
+  for (let i = 0; i < length; ++i) {
+    const size = Math.abs(doubles[i])
+    if (size > LARGEST_FLOAT32 && size !== Infinity) return false
+  }
+  for (const column of input.integerColumns) {
+    for (let i = column; i < length; i += input.numFeatures) {
+      if (!Object.is(Math.fround(doubles[i]), doubles[i])) return false
+    }
+  }
+  return true
+}
+
 class Input {
-  constructor(spec, index) {
+  constructor(spec, index, features) {
     this.spec = spec
     this.index = index
+    this.numFeatures = features.length
+    this.integerColumns = features.filter(({ dtype }) => dtype === 'int64').map(({ column }) => column)
     this.perByte = DTYPES[spec.dtype].perByte ?? 1
     this.isString = spec.dtype === 'string'
     this.width = DTYPES[spec.dtype].Array.BYTES_PER_ELEMENT
@@ -42,6 +70,7 @@ class Input {
     this.view = null // of memory that is ours, for `dims`; null where the engine reads other memory, or has its own copy
     this.inferred = -1 // the length that `dims` were inferred from
     this.data = null // what the present run gives
+    this.isOtherWidth = false // is it doubles for float32, or float32 for doubles?
     this.wanted = undefined
   }
 }
@@ -67,7 +96,8 @@ class Workspace {
     this.task = null // the asynchronous run under way
     this.native = new addon.Call(native, rows, (error, isReleasedOnly) => this.task.onFinish(error, isReleasedOnly))
     this.run = this.native.run // takes nothing and gives nothing
-    this.inputs = signature.inputs.map((spec, i) => new Input(spec, i))
+    const features = featuresByInput(signature)
+    this.inputs = signature.inputs.map((spec, i) => new Input(spec, i, features.get(spec.name) ?? []))
     this.outputs = signature.outputs.map((spec, i) => new Output(spec, i))
     this.rows = rows // of records
     this.isShapeStale = true
@@ -94,8 +124,9 @@ class Workspace {
   /** Reads one input without giving it to the engine yet. Runs code of the user. */
   read(input, value) {
     try {
-      const { data, dims } = readTensor(value, input.spec)
+      const { data, isOtherWidth, dims } = readTensor(value, input.spec)
       input.data = data
+      input.isOtherWidth = isOtherWidth
       input.wanted = dims
     } catch (refusal) {
       if (refusal instanceof Refusal) this.refuse(input, refusal)
@@ -121,22 +152,25 @@ class Workspace {
    * `mayBorrow`: the run is over before anybody else runs.
    */
   give(input, mayBorrow) {
-    const { data, spec } = input
+    const { data, isOtherWidth, spec } = input
     const length = input.isString ? data.length : lengthOf(data)
     const { wanted, view } = input
     input.data = null
-    if (view !== null && length === view.length && (wanted === undefined ? input.inferred === length : isSame(wanted, input.dims))) {
-      view.set(data)
+    const isBeyond = isOtherWidth && spec.dtype === 'float32' && !fitsFloat32(data, input)
+    const isSameShape =
+      view !== null && length === view.length && (wanted === undefined ? input.inferred === length : isSame(wanted, input.dims))
+    if (isSameShape && !isBeyond) {
+      view.set(data) // which converts
       return
     }
     const dims = wanted ?? inferDims(spec, length)
     if (input.isString) return this.giveStrings(input, data, dims, wanted)
     const isFitting = length === count(dims, input.perByte)
-    if (!isFitting || !this.fits(spec, dims)) {
+    if (!isFitting || isBeyond || !this.fits(spec, dims)) {
       input.view = null
-      this.native.copyInput(input.index, spec.type, dims, data) // core says what is wrong
+      this.native.copyInput(input.index, isOtherWidth ? OTHER_WIDTH[spec.dtype] : spec.type, dims, isBeyond ? new Float64Array(data) : data) // core says what is wrong
       this.setDims(input, dims)
-    } else if (mayBorrow && length * input.width >= LARGE_BYTES && !types.isSharedArrayBuffer(bufferOf(data))) {
+    } else if (mayBorrow && !isOtherWidth && length * input.width >= LARGE_BYTES && !types.isSharedArrayBuffer(bufferOf(data))) {
       input.view = null
       this.native.borrowInput(input.index, spec.type, dims, data)
       this.setDims(input, dims)

@@ -61,9 +61,11 @@ export async function tensors(): Promise<void> {
   const words = (await open<Words>('words.onnx')).runSync({ x: ['a'] }).y
   yes<Equal<(typeof words)[number], string>>()
   ;(await open<Half>('half.onnx')).runSync({ x: new Uint16Array(1) })
+  bare.runSync({ x: new Float64Array(3) })
+  bare.runSync({ x: { data: new Float64Array(3), dims: [1, 3] } })
 
   // @ts-expect-error an array of another type
-  bare.runSync({ x: new Float64Array(3) })
+  bare.runSync({ x: new Int32Array(3) })
   // @ts-expect-error an array of another type, with its shape
   bare.runSync({ x: { data: new Int8Array(3), dims: [3] } })
   // @ts-expect-error no such input

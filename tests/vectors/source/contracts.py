@@ -191,6 +191,15 @@ def text() -> tuple[onnx.ModelProto, Contract]:
     )
 
 
+def floats(dtype: str) -> tuple[onnx.ModelProto, Contract]:
+    """`transformed` is what the tensor of that type holds, as float64: a number x, which may be missing, and an integer n."""
+    graph = model([("X", dtype, ["N", 2])], [("transformed", "float64", ["N", 2])], [node("Cast", ["X"], ["transformed"], to=11)])
+    golden = ([[0.5, None], [3, -4]], {"transformed": [[0.5, 3], ["nan", -4]]})
+    features = [feature("x", dtype, "X", 0, NAN), feature("n", "int64", "X", 1)]
+    outputs = [{"name": "transformed", "role": "transformed", "type": "float64", "width": 2}]
+    return graph, contract(f"floats_{dtype}", "transform", features, outputs, golden, 0)
+
+
 def names() -> tuple[onnx.ModelProto, Contract]:
     """Names and classes that no identifier could hold, and that JSON must escape."""
     graph, made = classifier("string")
@@ -213,6 +222,7 @@ MAKERS = {
     "prediction_float64": lambda: wide("prediction", "float64", width=None), "prediction_int64": lambda: wide("prediction", "int64", width=None),
     "label_wide": lambda: wide("label", "int64", classes=[0, 1, 2, 3, 4]), "scores": lambda: wide("scores", width=None), "scores_wide": lambda: wide("scores"),
     "scores_classes": lambda: wide("scores", classes=["in", "out"]), "transformed": lambda: wide("transformed"),
+    "floats_float32": lambda: floats("float32"), "floats_float64": lambda: floats("float64"),
 }  # fmt: skip
 
 

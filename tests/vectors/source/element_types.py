@@ -30,9 +30,11 @@ def types() -> Cases:
         write_model(name, model([("x", dtype, ["N"])], [("y", dtype, ["N"])], [node("Identity", ["x"], ["y"])], opset=19, ir=9))
         given = tensor(dtype, [3], RAW[dtype] if raw else SAMPLES[dtype], raw)
         cases.ok(f"identity_{dtype}", name, inputs={"x": given}, outputs={"y": given})
-        wrong = "int32" if dtype != "int32" else "float32"
+        # Of float32 and float64 widths.py has what they take; an array of integers is one in some languages.
+        wrong = "string" if dtype in ("float32", "float64") else "float32" if dtype == "int32" else "int32"
+        data: list[Any] = ["1", "2", "3"] if wrong == "string" else [1, 2, 3]
         cases.bad(f"identity_{dtype}_given_{wrong}", name, "DTYPE_MISMATCH", {"name": "x", "expected": dtype, "got": wrong, "num_faults": 1},
-                  inputs={"x": tensor(wrong, [3], [1, 2, 3])}, after=f"identity_{dtype}")  # fmt: skip
+                  inputs={"x": tensor(wrong, [3], data)}, after=f"identity_{dtype}")  # fmt: skip
     for dtype, packed, back in (("int4", [0x21, 0x87], [1, 2, 7, -8]), ("uint4", [0x21, 0xF7], [1, 2, 7, 15])):
         write_model(
             f"from_{dtype}.onnx",
@@ -68,20 +70,6 @@ def types() -> Cases:
         "identity_float64.onnx",
         inputs={"x": tensor("float64", [3], ["nan", "inf", "-inf"])},
         outputs={"y": tensor("float64", [3], ["nan", "inf", "-inf"])},
-    )
-    cases.bad(
-        "float32_given_float64",
-        "identity_float32.onnx",
-        "DTYPE_MISMATCH",
-        {"name": "x", "expected": "float32", "got": "float64"},
-        inputs={"x": tensor("float64", [1], [1])},
-    )
-    cases.bad(
-        "float32_given_string",
-        "identity_float32.onnx",
-        "DTYPE_MISMATCH",
-        {"name": "x", "expected": "float32", "got": "string"},
-        inputs={"x": tensor("string", [1], ["1"])},
     )
     cases.bad(
         "string_given_uint8",

@@ -450,12 +450,15 @@ SIDECALL_API sidecall_status sidecall_call_input(sidecall_call *call, int32_t in
 SIDECALL_API sidecall_status sidecall_call_output(sidecall_call *call, int32_t output, sidecall_view *out_view, sidecall_error *err);
 
 /* Gives an input a whole tensor, shape included, by copying it. For tensors of a few KiB the fastest way.
- * Fails with UNKNOWN_NAME, DTYPE_MISMATCH, SHAPE_MISMATCH (against the spec, or data_bytes is not what the shape takes), INVALID_STRING, OUT_OF_RANGE, BUSY, OUT_OF_MEMORY.   Since 0.1. */
+ * A float32 tensor for a float64 input, and the other way round, is converted: float32 means itself, a double becomes the nearest float32, and one that is finite
+ * and beyond the range of float32 is OUT_OF_RANGE, as in a record; NaN and infinities pass. Every other type must be the input's own.
+ * Fails with UNKNOWN_NAME, DTYPE_MISMATCH, SHAPE_MISMATCH (against the spec, or data_bytes is not what the shape takes), INVALID_STRING, OUT_OF_RANGE, BUSY, OUT_OF_MEMORY.
+ * The input is then as it was before, except after INVALID_STRING.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_copy_input(sidecall_call *call, int32_t input, const sidecall_view *view, sidecall_error *err);
 
 /* Gives an input a whole tensor, shape included, without a copy: the engine reads the caller's memory, from now on, until the input is given in another
  * way, resized or reshaped. The memory must stay readable, and unchanged while a run is under way. Strings and memory that is not aligned to its element
- * are copied. Fails as sidecall_call_copy_input.   Since 0.1. */
+ * are copied. The type must be the input's own: nothing is converted. Fails as sidecall_call_copy_input.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_bind_input(sidecall_call *call, int32_t input, const sidecall_view *view, sidecall_error *err);
 
 /* For bindings: words the DTYPE_MISMATCH of a tensor whose type has no number here; `got` is its name in the caller's language. Always fails.   Since 0.1. */

@@ -61,7 +61,7 @@ class Error : public std::exception {
   /* How many faults were found. */
   uint32_t num_faults() const noexcept { return record_->error.num_faults; }
 
-  /* The faults themselves, at most kMaxFaults of them; filled by run, finish and predict_json. */
+  /* The faults themselves, at most kMaxFaults of them; filled by run, finish, predict_json and copy_input. */
   const std::vector<sidecall_fault> &faults() const noexcept { return record_->faults; }
 
   static constexpr uint32_t kMaxFaults = 16;
@@ -405,9 +405,11 @@ class Call {
     return View(view);
   }
 
+  /* Copies a whole tensor. float is converted for a float64 input, and double for a float32 one. */
   void copy_input(int32_t input, const View &view) {
-    detail::check([&](sidecall_error *err) { return sidecall_call_copy_input(call_, input, &view.get(), err); });
+    detail::check_rows([&](sidecall_error *err) { return sidecall_call_copy_input(call_, input, &view.get(), err); });
   }
+  /* Lets the engine read the caller's memory, which must be of the input's own type. */
   void bind_input(int32_t input, const View &view) {
     detail::check([&](sidecall_error *err) { return sidecall_call_bind_input(call_, input, &view.get(), err); });
   }

@@ -1,0 +1,79 @@
+// float32 tensors given for float64 inputs and the other way round: what a copy converts, and what it refuses. Part of call.h.
+#include <cfloat>
+#include <cmath>
+#include <cstring>
+
+#include "call.h"
+#include "fault_list.h"
+
+namespace sidecall {
+namespace {
+
+// Neither side need be aligned.
+template <typename From, typename To>
+void convert(const char* from, char* to, int64_t count) noexcept {
+  for (int64_t i = 0; i < count; ++i) {
+    From value;
+    std::memcpy(&value, from + i * static_cast<int64_t>(sizeof value), sizeof value);
+    const auto converted = static_cast<To>(value);
+    std::memcpy(to + i * static_cast<int64_t>(sizeof converted), &converted, sizeof converted);
+  }
+}
+
+double double_at(const void* doubles, int64_t at) noexcept {
+  double value;
+  std::memcpy(&value, static_cast<const char*>(doubles) + at * static_cast<int64_t>(sizeof value), sizeof value);
+  return value;
+}
+
+// As for a value of a record, a finite number above the largest float32 counts even if it would round to that.
+bool is_beyond_float32(double value) noexcept {
+  const double size = std::fabs(value);
+  return size > static_cast<double>(FLT_MAX) && size <= DBL_MAX;
+}
+
+bool has_beyond_float32(const void* doubles, int64_t count) noexcept {
+  uint64_t num_beyond = 0;  // counted without a branch, so that the loop vectorises
+  for (int64_t i = 0; i < count; ++i) num_beyond += is_beyond_float32(double_at(doubles, i)) ? 1U : 0U;
+  return num_beyond > 0;
+}
+
+}  // namespace
+
+void Call::convert_width(const void* from, void* to, int32_t to_dtype, int64_t count) noexcept {
+  if (to_dtype == SIDECALL_FLOAT32) convert<double, float>(static_cast<const char*>(from), static_cast<char*>(to), count);
+  else convert<float, double>(static_cast<const char*>(from), static_cast<char*>(to), count);
+}
+
+// Throws the faults that records with these doubles would have for the width of their tensor: a number beyond float32, and for an int64
+// feature an integer that would be rounded.
+void Call::require_float32(int32_t index, const void* doubles, const Dims& dims) const {
+  const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
+  const std::vector<int32_t>& feature_at = signature_.checks[static_cast<size_t>(index)].feature_at;
+  const int64_t count = count_elements(dims);
+  bool has_integers = false;
+  for (const int32_t feature : feature_at) has_integers |= signature_.features[static_cast<size_t>(feature)].dtype == SIDECALL_INT64;
+  if (!has_integers && !has_beyond_float32(doubles, count)) return;
+
+  const bool has_contract = !feature_at.empty();
+  const int64_t width = has_contract ? static_cast<int64_t>(feature_at.size()) : spec.has_rows() ? count / dims[0] : count;
+  FaultList faults;
+  for (int64_t at = 0; at < count; ++at) {
+    const double value = double_at(doubles, at);
+    if (!has_contract) {
+      if (!is_beyond_float32(value)) continue;
+      const int64_t row = spec.has_rows() ? at / width : -1;
+      throw Error("input", {SIDECALL_OUT_OF_RANGE, row, spec.name, dtype_name(spec.dtype), "a number beyond its range"});
+    }
+    const int32_t number = feature_at[static_cast<size_t>(at % width)];
+    const Feature& feature = signature_.features[static_cast<size_t>(number)];
+    if (is_beyond_float32(value)) {
+      faults.add(number, {SIDECALL_OUT_OF_RANGE, at / width, feature.name, "float32", "a number beyond its range"});
+    } else if (feature.dtype == SIDECALL_INT64 && !std::isnan(value) && static_cast<double>(static_cast<float>(value)) != value) {
+      faults.add(number, {SIDECALL_OUT_OF_RANGE, at / width, feature.name, "an integer that its tensor holds exactly", "a larger one"});
+    }
+  }
+  if (!faults.is_empty()) faults.raise(dims[0] > 1);
+}
+
+}  // namespace sidecall
