@@ -14,20 +14,11 @@ namespace {
 
 constexpr int32_t kNoRecord = -1;
 constexpr int32_t kNoFeature = INT32_MAX;  // of a name that is none: such faults come last in their row
-constexpr double kTwoTo53 = 9007199254740992.0;
 constexpr double kTwoTo63 = 9223372036854775808.0;
 
 template <typename T>
 void write_at(void* data, int64_t index, T value) {
   std::memcpy(static_cast<char*>(data) + index * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
-}
-
-// An integer feature may land in a floating-point column: an id that would be rounded there is refused.
-bool survives(int64_t integer, int32_t tensor_dtype) {
-  const auto number = static_cast<double>(integer);
-  const bool is_exact = std::fabs(number) <= kTwoTo53;
-  if (tensor_dtype == SIDECALL_FLOAT32) return is_exact && static_cast<double>(static_cast<float>(number)) == number;
-  return tensor_dtype != SIDECALL_FLOAT64 || is_exact;
 }
 
 }  // namespace
@@ -102,6 +93,7 @@ void Call::unset_features(int32_t input) {
   }
 }
 
+// An integer that lands in a floating-point column is rounded once, as the model rounds it.
 void Call::write_number(int64_t row, const Feature& feature, double value, int64_t integer) {
   void* data = inputs_[static_cast<size_t>(feature.input)].data;
   const int64_t index = row * feature.width + feature.column;
@@ -121,9 +113,6 @@ void Call::store(int64_t row, int32_t index, const Feature& feature, double valu
   const bool is_float32 = feature.tensor_dtype == SIDECALL_FLOAT32;
   if (is_float32 && std::fabs(value) > static_cast<double>(FLT_MAX) && !std::isinf(value))
     refuse(row, index, SIDECALL_OUT_OF_RANGE, "float32", "a number beyond its range");
-  if (feature.dtype == SIDECALL_INT64 && !survives(integer, feature.tensor_dtype)) {
-    refuse(row, index, SIDECALL_OUT_OF_RANGE, "an integer that its tensor holds exactly", "a larger one");
-  }
   if (feature.tensor_dtype == SIDECALL_INT64 && feature.nullable && integer == feature.missing_int) {
     refuse(row, index, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype), "the number reserved for missing values");
   }

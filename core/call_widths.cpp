@@ -45,33 +45,25 @@ void Call::convert_width(const void* from, void* to, int32_t to_dtype, int64_t c
   else convert<float, double>(static_cast<const char*>(from), static_cast<char*>(to), count);
 }
 
-// Throws the faults that records with these doubles would have for the width of their tensor: a number beyond float32, and for an int64
-// feature an integer that would be rounded.
+// Throws the faults that records with these doubles would have for the width of their tensor: numbers beyond float32.
 void Call::require_float32(int32_t index, const void* doubles, const Dims& dims) const {
   const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
   const std::vector<int32_t>& feature_at = signature_.checks[static_cast<size_t>(index)].feature_at;
   const int64_t count = count_elements(dims);
-  bool has_integers = false;
-  for (const int32_t feature : feature_at) has_integers |= signature_.features[static_cast<size_t>(feature)].dtype == SIDECALL_INT64;
-  if (!has_integers && !has_beyond_float32(doubles, count)) return;
+  if (!has_beyond_float32(doubles, count)) return;
 
   const bool has_contract = !feature_at.empty();
   const int64_t width = has_contract ? static_cast<int64_t>(feature_at.size()) : spec.has_rows() ? count / dims[0] : count;
   FaultList faults;
   for (int64_t at = 0; at < count; ++at) {
-    const double value = double_at(doubles, at);
+    if (!is_beyond_float32(double_at(doubles, at))) continue;
     if (!has_contract) {
-      if (!is_beyond_float32(value)) continue;
       const int64_t row = spec.has_rows() ? at / width : -1;
       throw Error("input", {SIDECALL_OUT_OF_RANGE, row, spec.name, dtype_name(spec.dtype), "a number beyond its range"});
     }
     const int32_t number = feature_at[static_cast<size_t>(at % width)];
     const Feature& feature = signature_.features[static_cast<size_t>(number)];
-    if (is_beyond_float32(value)) {
-      faults.add(number, {SIDECALL_OUT_OF_RANGE, at / width, feature.name, "float32", "a number beyond its range"});
-    } else if (feature.dtype == SIDECALL_INT64 && !std::isnan(value) && static_cast<double>(static_cast<float>(value)) != value) {
-      faults.add(number, {SIDECALL_OUT_OF_RANGE, at / width, feature.name, "an integer that its tensor holds exactly", "a larger one"});
-    }
+    faults.add(number, {SIDECALL_OUT_OF_RANGE, at / width, feature.name, "float32", "a number beyond its range"});
   }
   if (!faults.is_empty()) faults.raise(dims[0] > 1);
 }

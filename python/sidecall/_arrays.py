@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sidecall import errors
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -27,7 +25,6 @@ RAW = {
 }
 PACKED = frozenset({"uint4", "int4"})
 _LARGEST_FLOAT32 = float(np.finfo(np.float32).max)
-_LARGEST_INTEGER = 2**53  # up to here float64 holds each
 
 
 def storage(dtype: str) -> np.dtype[Any]:
@@ -52,12 +49,9 @@ def from_python(value: Any, dtype: str, dims: Sequence[int]) -> tuple[Array, lis
     return array, _unpacked(array, dims) if dtype in PACKED else list(array.shape)
 
 
-def as_float64(array: Array, name: str) -> Array:
-    """The integers of an array for input `name` of float32 or float64, which takes them as it takes those of a record. Also float16. Raises
-    OutOfRange where float64 does not hold one."""
-    if array.dtype.kind != "f" and array.size and not -_LARGEST_INTEGER <= int(array.min()) <= int(array.max()) <= _LARGEST_INTEGER:
-        expected, got = "an integer that float64 holds exactly", "a larger one"
-        raise errors.OutOfRange(f"input '{name}': expected {expected}, got {got}", name=name, expected=expected, got=got)
+def as_float64(array: Array) -> Array:
+    """The integers of an array for an input of float32 or float64, which takes them as it takes those of a record: rounded where float64 does not
+    hold one. Also float16."""
     return array.astype(np.float64, order="C")
 
 

@@ -54,7 +54,7 @@ class Slot:
             and isinstance(value, np.ndarray)
             and (value.dtype.kind in "iu" or value.dtype == np.float16)
         ):
-            value = as_float64(value, spec.name)
+            value = as_float64(value)
         try:
             view, keep = view_of(value, spec)
         except Refused as refused:

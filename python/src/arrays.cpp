@@ -139,7 +139,7 @@ py::object with_floats(PyObject* value, const TensorSpec& spec) {
     case SIDECALL_UINT32:
     case SIDECALL_UINT64:
     case SIDECALL_FLOAT16:
-      return python_helper("as_float64")(object, spec.name);
+      return python_helper("as_float64")(object);
     default:
       return object;
   }

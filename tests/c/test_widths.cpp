@@ -137,7 +137,6 @@ TEST_CASE("with a contract each number beyond float32 is a fault of its feature 
   constexpr int64_t kRows = 1500;
   std::vector<double> x;
   for (int64_t row = 0; row < kRows; ++row) x.insert(x.end(), {-1e300, static_cast<double>(row)});
-  x[1] = 16777217;
   x[2] = 0.5;
   std::vector<sidecall_fault> faults(3);
   sidecall_error room = SIDECALL_ERROR_INIT;
@@ -146,18 +145,14 @@ TEST_CASE("with a contract each number beyond float32 is a fault of its feature 
   const int64_t dims[] = {kRows, 2};
   const View view = View::of<double>({x.data(), x.size()}, {dims, 2});
   REQUIRE(status(sidecall_call_copy_input(call.get(), 0, &view.get(), &room)) == "OUT_OF_RANGE");
-  CHECK(room.num_faults == kRows);
+  CHECK(room.num_faults == kRows - 1);
   CHECK(faults[0].message == std::string("feature 'x': expected float32, got a number beyond its range"));
   CHECK(faults[0].row == 0);
-  CHECK(faults[1].message == std::string("feature 'n': expected an integer that its tensor holds exactly, got a larger one"));
-  CHECK(faults[1].row == 0);
-  CHECK(faults[2].name == std::string("x"));
-  CHECK(faults[2].row == 2);
+  CHECK(faults[1].name == std::string("x"));
+  CHECK(faults[1].row == 2);
   // As the records would be.
   CHECK(status(sidecall_call_set_f64(call.get(), 0, 0, -1e300, error())) == "OUT_OF_RANGE");
   CHECK(last().message == std::string(faults[0].message));
-  CHECK(status(sidecall_call_set_i64(call.get(), 0, 1, 16777217, error())) == "OUT_OF_RANGE");
-  CHECK(last().message == std::string(faults[1].message));
 }
 
 TEST_CASE("one number is the same in a record, in JSON and in a tensor of either width") {

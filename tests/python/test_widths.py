@@ -137,7 +137,7 @@ def test_the_first_thousand_faults_of_an_array_are_listed_as_those_of_records(lo
     model = load("floats_float32.onnx")
     rows = 1500
     x = np.column_stack([np.full(rows, 1e39), np.arange(rows, dtype=np.float64)])
-    x[0] = 0.5, 16777217
+    x[0] = 0.5, 0
     asks: list[Callable[[], Any]] = [
         lambda: model.run({"X": x}),
         lambda: model.predict([{"x": float(value), "n": int(n)} for value, n in x]),
@@ -145,9 +145,9 @@ def test_the_first_thousand_faults_of_an_array_are_listed_as_those_of_records(lo
     for ask in asks:
         with pytest.raises(errors.OutOfRange) as caught:
             ask()
-        assert [(fault.name, fault.row) for fault in caught.value.faults] == [("n", 0), *(("x", row) for row in range(1, 1000))]
-        assert caught.value.faults[0].message == "feature 'n': expected an integer that its tensor holds exactly, got a larger one"
-        assert str(caught.value).endswith("; and 1497 more")
+        assert [(fault.name, fault.row) for fault in caught.value.faults] == [("x", row) for row in range(1, 1001)]
+        assert caught.value.faults[0].message == "feature 'x': expected float32, got a number beyond its range"
+        assert str(caught.value).endswith("; and 1496 more")
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", ">i4"])
@@ -161,25 +161,20 @@ def test_arrays_of_integers_are_taken_as_in_records(load: Load, width: str, dtyp
             np.testing.assert_array_equal(got, x.astype(width))
 
 
-def test_integers_are_rounded_once_and_only_where_a_record_rounds(load: Load, backend: str) -> None:
+def test_integers_are_rounded_once(load: Load, backend: str) -> None:
     narrow = load("identity_float32.onnx")
     assert narrow.run({"x": np.array([16777217, 2**53])})["y"].tolist() == [16777216.0, 2.0**53]
     assert narrow.run({"x": [16777217]})["y"].tolist() == [16777216.0]
     features = load("floats_float32.onnx")
-    with pytest.raises(errors.OutOfRange, match="feature 'n': expected an integer that its tensor holds exactly, got a larger one"):
-        features.run({"X": np.array([[1, 16777217]])})
-    with pytest.raises(errors.OutOfRange, match="feature 'n': expected an integer that its tensor holds exactly, got a larger one"):
-        features.predict({"x": 1, "n": 16777217})
+    assert features.run({"X": np.array([[1, 16777217]])})["transformed"].tolist() == [[1.0, 16777216.0]]
+    assert features.predict({"x": 1, "n": 16777217}) == {"transformed": [1.0, 16777216.0]}
 
 
 @pytest.mark.parametrize("integer", [2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 2**64 - 1])
-def test_integers_that_float64_does_not_hold_are_refused(load: Load, width: str, integer: int, backend: str) -> None:
+def test_integers_that_float64_does_not_hold_are_rounded_as_numpy_does(load: Load, width: str, integer: int, backend: str) -> None:
     model = load(f"identity_{width}.onnx")
     x = np.array([1, integer], dtype=np.uint64 if integer > 2**63 else np.int64)
-    with pytest.raises(errors.OutOfRange, match="input 'x': expected an integer that float64 holds exactly, got a larger one") as caught:
-        model.run({"x": x})
-    assert caught.value.name == "x"
-    assert str(integer) not in str(caught.value)
+    assert model.run({"x": x})["y"].tolist() == x.astype(width).tolist()
 
 
 @pytest.mark.parametrize(

@@ -32,37 +32,20 @@ function withDims(data, dims) {
   return Object.defineProperty(data, 'dims', { value: dims, configurable: true })
 }
 
-function featuresByInput({ features }) {
-  const byInput = new Map()
-  for (const feature of features) {
-    const known = byInput.get(feature.input)
-    if (known === undefined) byInput.set(feature.input, [feature])
-    else known.push(feature)
-  }
-  return byInput
-}
-
 /** Whether core would convert these doubles for a float32 input: what is refused, it finds again and words. */
-function fitsFloat32(doubles, input) {
+function fitsFloat32(doubles) {
   const length = lengthOf(doubles)
   for (let i = 0; i < length; ++i) {
     const size = Math.abs(doubles[i])
     if (size > LARGEST_FLOAT32 && size !== Infinity) return false
   }
-  for (const column of input.integerColumns) {
-    for (let i = column; i < length; i += input.numFeatures) {
-      if (!Object.is(Math.fround(doubles[i]), doubles[i])) return false
-    }
-  }
   return true
 }
 
 class Input {
-  constructor(spec, index, features) {
+  constructor(spec, index) {
     this.spec = spec
     this.index = index
-    this.numFeatures = features.length
-    this.integerColumns = features.filter(({ dtype }) => dtype === 'int64').map(({ column }) => column)
     this.perByte = DTYPES[spec.dtype].perByte ?? 1
     this.isString = spec.dtype === 'string'
     this.width = DTYPES[spec.dtype].Array.BYTES_PER_ELEMENT
@@ -96,8 +79,7 @@ class Workspace {
     this.task = null // the asynchronous run under way
     this.native = new addon.Call(native, rows, (error, isReleasedOnly) => this.task.onFinish(error, isReleasedOnly))
     this.run = this.native.run // takes nothing and gives nothing
-    const features = featuresByInput(signature)
-    this.inputs = signature.inputs.map((spec, i) => new Input(spec, i, features.get(spec.name) ?? []))
+    this.inputs = signature.inputs.map((spec, i) => new Input(spec, i))
     this.outputs = signature.outputs.map((spec, i) => new Output(spec, i))
     this.rows = rows // of records
     this.isShapeStale = true
@@ -156,7 +138,7 @@ class Workspace {
     const length = input.isString ? data.length : lengthOf(data)
     const { wanted, view } = input
     input.data = null
-    const isBeyond = isOtherWidth && spec.dtype === 'float32' && !fitsFloat32(data, input)
+    const isBeyond = isOtherWidth && spec.dtype === 'float32' && !fitsFloat32(data)
     const isSameShape =
       view !== null && length === view.length && (wanted === undefined ? input.inferred === length : isSame(wanted, input.dims))
     if (isSameShape && !isBeyond) {

@@ -17,6 +17,7 @@ from . import (  # noqa: F401
     linear,
     neighbours,
     scaling,
+    splines,
     text,
     trees,
 )

@@ -8,9 +8,9 @@ import numpy as np
 
 from .frame import Frame
 from .graph import Tensor
-from .kernels import squared_distances
+from .kernels import manhattan, squared_distances
 from .linear import affine, sides
-from .neighbours import distances
+from .numeric import row_sum
 from .registry import Conversion, converts
 
 NAIVE = "GaussianNB BernoulliNB MultinomialNB ComplementNB CategoricalNB"
@@ -22,12 +22,7 @@ def joint(g: Conversion, model: Any, x: Frame) -> Any:
     y = x.matrix("float64")
     name = type(model).__name__
     if name == "GaussianNB":
-        terms = []
-        for prior, mean, variance in zip(model.class_prior_, model.theta_, model.var_, strict=True):
-            d = y - mean.reshape(1, -1)
-            constant = float(np.log(prior) - 0.5 * np.sum(np.log(2.0 * np.pi * variance)))
-            terms.append(g.sum(d * d / variance.reshape(1, -1)) * -0.5 + constant)
-        return g.concat(terms)
+        return _gaussian(g, model, x)
     if name == "CategoricalNB":
         return _categorical(g, model, x)
     logs = np.asarray(model.feature_log_prob_, "float64")
@@ -42,11 +37,23 @@ def joint(g: Conversion, model: Any, x: Frame) -> Any:
     return (y @ logs.T) + np.asarray(model.class_log_prior_).reshape(1, -1)
 
 
+def _gaussian(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """In float32 where the model was fitted on it and gets it: there squares of large numbers are infinite."""
+    is_single = g.steps is not None and set(x.dtypes) == {"float32"} and np.asarray(model.theta_).dtype == np.float32
+    y = x.matrix("float32" if is_single else "float64")
+    terms = []
+    for prior, mean, variance in zip(model.class_prior_, model.theta_, model.var_, strict=True):
+        d = y - mean.reshape(1, -1)
+        constant = -0.5 * np.sum(np.log(2.0 * np.pi * variance))
+        terms.append((row_sum(g, d * d / variance.reshape(1, -1)) * -0.5 + float(constant)) + float(np.log(prior)))
+    return g.concat(terms)
+
+
 def _categorical(g: Conversion, model: Any, x: Frame) -> Tensor:
     total: Any = np.asarray(model.class_log_prior_, "float64").reshape(1, -1)
     for k, logs in enumerate(model.feature_log_prob_):
-        # A number is cut to a whole one. Any other code fails when the graph runs, as in scikit-learn. The engine tells the position that it did not
-        # find, which is always the same one, as it must not be a value of the data.
+        # A fraction counts as its whole part. Any other code fails when the graph runs, as in scikit-learn. The engine tells
+        # the position that it did not find, which is always the same one, as it must not be a value of the data.
         column = g.cast(x.column(k), "float64")
         known = (column > -1.0) & (column < float(np.shape(logs)[1]))
         code = g.cast(g.flatten(g.where(known, column, 1e9)), "int64")
@@ -59,7 +66,12 @@ def _categorical(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", NAIVE, "predict_proba")
 def naive_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.cast(g.softmax(g.call(model, "joint", x)), g.real)
+    return g.cast(shares(g, g.call(model, "joint", x)), g.real)
+
+
+def shares(g: Conversion, logs: Tensor) -> Tensor:
+    """exp(logs - logsumexp(logs)), as scikit-learn has it: shares of numbers so large that nothing can be added to them are all 1."""
+    return g.exp(logs - g.logsumexp(logs))
 
 
 @converts("sklearn", NAIVE, "index")
@@ -141,7 +153,9 @@ def centroid_scores(g: Conversion, model: Any, x: Frame) -> Any:
 @converts("sklearn", "NearestCentroid", "index")
 def centroid_index(g: Conversion, model: Any, x: Frame) -> Tensor:
     if np.isclose(model.class_prior_, 1.0 / len(model.classes_)).all():
-        return g.argmin(distances(g, model, x.matrix("float64"), model.centroids_))
+        y = x.matrix("float64")
+        is_square = model.metric in ("euclidean", "l2")
+        return g.argmin((squared_distances if is_square else manhattan)(g, y, model.centroids_))
     return g.argmax(g.call(model, "all_scores", x))
 
 
@@ -151,22 +165,36 @@ def centroid_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "GaussianMixture BayesianGaussianMixture", "weighted")
 def weighted_log(g: Conversion, model: Any, x: Frame) -> Any:
     """Log density of each component times its weight, [N, components]."""
-    y = x.matrix("float64")
-    means = np.asarray(model.means_, "float64")
+    y = x.matrix() if g.steps is not None else x.matrix("float64")
+    means = np.asarray(model.means_)
     components, features = means.shape
-    cholesky = _cholesky(model, components, features)
-    terms = []
-    for mean, factor in zip(means, cholesky, strict=True):
-        z = (y @ factor) - (mean @ factor).reshape(1, -1)
-        terms.append(g.sum(z * z) * -0.5)
-    determinants = np.array([np.sum(np.log(np.diag(f))) for f in cholesky])
-    constant = determinants - 0.5 * features * np.log(2.0 * np.pi)
-    constant = constant + np.asarray(model._estimate_log_weights(), "float64")
+    log_prob = _mixture_squares(g, model, y, means)
+    roots = _cholesky(model, components, features)
+    determinants = np.array([np.sum(np.log(np.diag(f))) for f in roots]).reshape(1, -1)
+    result = (log_prob + float(features * np.log(2.0 * np.pi))) * -0.5 + determinants
     if type(model).__name__ == "BayesianGaussianMixture":
-        zero = means[:1]
-        plain = np.asarray(_log_gaussian(cholesky, means, zero))
-        constant = constant + (np.asarray(model._estimate_log_prob(zero))[0] - plain)
-    return g.concat(terms) + constant.reshape(1, -1)
+        zero = means[:1].astype("float64")
+        plain = np.asarray(_log_gaussian(roots, means.astype("float64"), zero))
+        result = result + (np.asarray(model._estimate_log_prob(zero))[0] - plain).reshape(1, -1)
+    return result + np.asarray(model._estimate_log_weights(), "float64").reshape(1, -1)
+
+
+def _mixture_squares(g: Conversion, model: Any, y: Tensor, means: np.ndarray) -> Any:
+    """|(x - mean) root|^2 of each component, [N, components], multiplied out as the model does: for large numbers the rest counts."""
+    roots = np.asarray(model.precisions_cholesky_)
+    if model.covariance_type in ("full", "tied"):
+        terms = []
+        for k, mean in enumerate(means):
+            root = roots if model.covariance_type == "tied" else roots[k]
+            z = (y @ root) - (mean @ root).reshape(1, -1)
+            terms.append(row_sum(g, z * z))
+        return g.concat(terms)
+    precisions = roots**2
+    if model.covariance_type == "diag":
+        sizes = np.sum(means**2 * precisions, axis=1).reshape(1, -1)
+        return (y @ (means * precisions).T) * -2.0 + sizes + (y * y) @ precisions.T
+    sizes = (np.sum(means**2, axis=1) * precisions).reshape(1, -1)
+    return (y @ (means.T * precisions)) * -2.0 + sizes + row_sum(g, y * y) @ precisions.reshape(1, -1)
 
 
 def _log_gaussian(cholesky: list[np.ndarray], means: np.ndarray, row: np.ndarray) -> list[float]:
@@ -191,7 +219,7 @@ def _cholesky(model: Any, components: int, features: int) -> list[np.ndarray]:
 
 @converts("sklearn", "GaussianMixture BayesianGaussianMixture", "predict_proba")
 def mixture_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.cast(g.softmax(g.call(model, "weighted", x)), g.real)
+    return g.cast(shares(g, g.call(model, "weighted", x)), g.real)
 
 
 @converts("sklearn", "GaussianMixture BayesianGaussianMixture", "index")

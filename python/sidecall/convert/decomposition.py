@@ -264,18 +264,26 @@ def centre_distances(g: Conversion, model: Any, x: Frame) -> Tensor:
 def nearest_centre(g: Conversion, model: Any, x: Frame) -> Tensor:
     if not len(getattr(model, "cluster_centers_", ())):
         raise g.refuse("it holds no cluster centres")
-    return g.argmin(squared_distances(g, x.matrix("float64"), model.cluster_centers_))
+    if "KMeans" not in type(model).__name__:
+        return g.argmin(squared_distances(g, x.matrix("float64"), model.cluster_centers_))
+    return g.argmin(_without_norm(g, x.matrix() if g.steps is not None else x.matrix("float64"), model.cluster_centers_))
+
+
+def _without_norm(g: Conversion, x: Tensor, centres: Any) -> Any:
+    """|c|^2 - 2 x c, by which k-means chooses: without |x|^2, behind which the rest would vanish for large numbers."""
+    centres = np.asarray(centres)
+    return x @ (-2.0 * centres.T) + (centres * centres).sum(axis=1).reshape(1, -1)
 
 
 @converts("sklearn", "BisectingKMeans", "index")
 def bisecting(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = x.matrix("float64")
+    y = x.matrix() if g.steps is not None else x.matrix("float64")
     shift = np.asarray(getattr(model, "_X_mean", 0.0))
 
     def descend(node: Any) -> Any:
         if node.left is None:
             return g.const(np.int64(node.label))
-        d = squared_distances(g, y, np.stack([node.left.center, node.right.center]) + shift)
+        d = _without_norm(g, y, np.stack([node.left.center, node.right.center]) + shift)
         left = g.columns(d, [0]) <= g.columns(d, [1])
         return g.where(left, descend(node.left), descend(node.right))
 

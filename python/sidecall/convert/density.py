@@ -8,7 +8,7 @@ import numpy as np
 
 from .frame import Frame
 from .graph import Tensor
-from .neighbours import distances
+from .neighbours import nearest_rows, point_distances
 from .registry import Conversion, converts
 
 
@@ -27,7 +27,7 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
         raise g.refuse("metric_params are not supported")
     points, weights = np.asarray(model.tree_.data), model.tree_.sample_weight
     shares = np.full(len(points), 1.0 / len(points)) if weights is None else np.asarray(weights) / model.tree_.sum_weight
-    d = distances(g, model, x.matrix("float64"), points) / float(model.bandwidth_)
+    d = point_distances(g, model, x.matrix("float64"), points) / float(model.bandwidth_)
     logs = d * d * -0.5 if model.kernel == "gaussian" else -d
     # The largest is taken out of the sum, so that far from all fitted rows not every term is zero.
     largest = g.max(logs)
@@ -47,7 +47,7 @@ def _log_norm(model: Any) -> float:
 def nearest(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
     """Distances and places of the nearest fitted rows, [N, n_neighbors]."""
     k = int(model.n_neighbors)
-    near, place = g.topk(distances(g, model, x.matrix("float64")), k)
+    near, place = nearest_rows(g, model, x.matrix("float64"), k)
     near = g.cast(near, g.real)
     near.width = k
     return near, place

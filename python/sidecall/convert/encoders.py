@@ -17,7 +17,7 @@ ENCODERS = "OneHotEncoder OrdinalEncoder TargetEncoder"
 
 def is_missing(value: Any) -> bool:
     # None, NaN, pd.NA and pd.NaT: of these only None equals itself and is not a number.
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
+    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, (float, np.floating)) and value != value)
 
 
 @converts("sklearn", ENCODERS, "transform")

@@ -49,7 +49,7 @@ def simple(g: Conversion, model: Any, x: Frame) -> Frame:
             frames.append(g.frame(tensor))
             continue
         filled = g.where(mask, fill, tensor if dtype == "string" else g.cast(tensor, g.real))
-        if filled.dtype == "float32":
+        if g.steps is None and filled.dtype == "float32":
             filled.wide = g.where(mask, np.array([[float(v) for v in values]]), g.cast(tensor, "float64"))
         if dtype != "string":
             filled.range = _filled_range(part, values, is_missing(model.missing_values))
@@ -159,6 +159,8 @@ def iterative(g: Conversion, model: Any, x: Frame) -> Frame:
     width = y.width or 0
     if filled.width != width:
         raise g.refuse("a column without any value when it was fitted is not supported")
+    if model.n_iter_ == 0:  # of a single column, for instance
+        return _with_indicator(g, model, x, g.frame(filled))
     columns = [g.columns(filled, [k]) for k in range(width)]
     low, high = (np.broadcast_to(v, (width,)) for v in (model._min_value, model._max_value))
     for step in model.imputation_sequence_:

@@ -11,17 +11,27 @@ from .committee import ovr_decision
 from .frame import Frame
 from .graph import Tensor
 from .linear import pair, sign_index
-from .numeric import erf
+from .numeric import erf, row_squares
 from .registry import Conversion, converts
 
 
 def squared_distances(g: Conversion, x: Tensor, points: Any) -> Tensor:
-    """|x - p|^2 for every point, [N, points]; what rounding leaves of a zero distance is made zero."""
+    """|x - p|^2 for every point, [N, points], multiplied out in the order of scikit-learn's euclidean_distances."""
     points = np.asarray(points, "float64")
-    norms = (points * points).sum(axis=1).reshape(1, -1)
-    size = g.sum(x * x) + norms
+    norms = np.einsum("ij,ij->i", points, points).reshape(1, -1)
+    distance = (x @ (-2.0 * points.T)) + row_squares(g, x) + norms
+    return g.where(distance < 0.0, 0.0, distance)
+
+
+def squared_differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
+    """|x - p|^2 for models that subtract before they square, where nothing cancels: around the points' mean, and infinite in time."""
+    points = np.asarray(points, "float64")
+    centre = points.mean(axis=0)
+    x = x - centre.reshape(1, -1)
+    points = points - centre
+    size = g.sum(x * x) + (points * points).sum(axis=1).reshape(1, -1)
     distance = size - (x @ (2.0 * points.T))
-    return g.where(distance < size * 4e-15, 0.0, distance)
+    return g.where(g.unary("IsInf", size, "bool"), float("inf"), g.where(distance < size * 4e-15, 0.0, distance))
 
 
 def kernel(g: Conversion, name: Any, x: Tensor, points: Any, gamma: Any, coef0: Any, degree: Any) -> Any:
@@ -71,13 +81,17 @@ def differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
 def _svm_kernel(g: Conversion, model: Any, x: Frame) -> Any:
     if model.kernel == "precomputed" or callable(model.kernel):
         raise g.refuse("a precomputed or callable kernel is not supported")
+    if model.kernel == "rbf":
+        return g.exp(squared_differences(g, x.matrix("float64"), model.support_vectors_) * -float(model._gamma))
     return kernel(g, model.kernel, x.matrix("float64"), model.support_vectors_, model._gamma, model.coef0, model.degree)
 
 
 @converts("sklearn", "SVR NuSVR", "predict")
 def svr(g: Conversion, model: Any, x: Frame) -> Any:
     coef = model.dual_coef_.toarray() if hasattr(model.dual_coef_, "toarray") else model.dual_coef_
-    return g.cast(_svm_kernel(g, model, x) @ np.asarray(coef).T + float(model.intercept_[0]), g.real)
+    # Products first and then their sum, as libsvm: where they overflow on both sides it answers NaN.
+    products = _svm_kernel(g, model, x) * np.asarray(coef, "float64").reshape(1, -1)
+    return g.cast(g.sum(products) + float(model.intercept_[0]), g.real)
 
 
 @converts("sklearn", "OneClassSVM", "decision_function")
@@ -205,14 +219,14 @@ def process_kernel(g: Conversion, k: Any, x: Tensor, points: np.ndarray) -> Tens
 def _stationary(g: Conversion, k: Any, name: str, x: Tensor, points: np.ndarray) -> Tensor:
     scale = np.asarray(k.length_scale, "float64")
     if name == "RationalQuadratic":
-        d = squared_distances(g, x, points) / float(2.0 * k.alpha * scale**2)
+        d = squared_differences(g, x, points) / float(2.0 * k.alpha * scale**2)
         return (d + 1.0) ** float(-k.alpha)
     if name == "ExpSineSquared":
-        d = g.sqrt(squared_distances(g, x, points))
+        d = g.sqrt(squared_differences(g, x, points))
         s = g.unary("Sin", d * float(np.pi / k.periodicity)) / float(scale)
         return g.exp(s * s * -2.0)
     # The graph's constants would otherwise be rounded to its own type.
-    d = squared_distances(g, x / g.const(scale.reshape(1, -1), "float64"), points / scale)
+    d = squared_differences(g, x / g.const(scale.reshape(1, -1), "float64"), points / scale)
     if name == "RBF" or k.nu == np.inf:
         return g.exp(d * -0.5)
     r = g.sqrt(d)

@@ -1,4 +1,4 @@
-"""Converters of neighbours: all distances in double, the nearest by TopK. Equal distances may order differently."""
+"""Converters of neighbours: all distances in double, the nearest as ties.py finds them."""
 
 from __future__ import annotations
 
@@ -8,40 +8,74 @@ import numpy as np
 
 from .frame import Frame
 from .graph import Tensor
-from .kernels import differences, kernel, manhattan, squared_distances
+from .kernels import kernel, squared_distances
 from .registry import Conversion, converts
+from .ties import from_reduced, nearest, order_in_tree, reduced_distances
 
 
-def distances(g: Conversion, model: Any, x: Tensor, points: Any = None) -> Tensor:
-    """To every fitted row, in the model's metric, [N, rows]."""
-    fitted = model._fit_X if points is None else points
-    if hasattr(fitted, "toarray"):
-        fitted = fitted.toarray()
+def _metric(g: Conversion, model: Any) -> tuple[str, float]:
+    """The model's metric under one name, and the power of minkowski."""
     metric = model.effective_metric_ if hasattr(model, "effective_metric_") else model.metric
     params = getattr(model, "effective_metric_params_", None) or {}
     p = params.get("p", getattr(model, "p", 2))
     if metric == "minkowski":
-        metric = {1: "manhattan", 2: "euclidean"}.get(p, "minkowski")
+        metric = {1: "manhattan", 2: "euclidean", np.inf: "chebyshev"}.get(p, "minkowski")
     if not isinstance(metric, str) or {k for k, v in params.items() if v is not None} - {"p"}:
         raise g.refuse("a metric with parameters or a Python function is not supported")
-    if metric in ("euclidean", "l2"):
-        return g.sqrt(squared_distances(g, x, fitted))
-    if metric == "sqeuclidean":
-        return squared_distances(g, x, fitted)
-    if metric in ("manhattan", "cityblock", "l1"):
-        return manhattan(g, x, fitted)
-    if metric == "chebyshev":
-        return g.reduce("ReduceMax", g.abs(differences(g, x, fitted)), 2, False)
-    if metric == "minkowski":
-        powers = g.abs(differences(g, x, fitted)) ** float(p)
-        return g.sum(powers, axis=2, keep=False) ** float(1.0 / p)
+    return {"l2": "euclidean", "cityblock": "manhattan", "l1": "manhattan", "infinity": "chebyshev"}.get(metric, metric), float(p)
+
+
+def _points(model: Any) -> np.ndarray:
+    fitted = model._fit_X
+    return np.asarray(fitted.toarray() if hasattr(fitted, "toarray") else fitted, "float64")
+
+
+def _multiplies(model: Any, metric: str, by_class: bool) -> bool:
+    """Whether the model takes |x|^2 - 2 x p + |p|^2 for the distance, as its brute force does, except where it counts classes."""
+    return metric == "sqeuclidean" or (metric == "euclidean" and getattr(model, "_fit_method", "") == "brute" and not by_class)
+
+
+def _reduced(g: Conversion, model: Any, x: Tensor, by_class: bool = False) -> tuple[Tensor, str, float]:
+    """What the model compares distances to its fitted rows by, [N, rows]; metric and power for from_reduced."""
+    metric, p = _metric(g, model)
+    points = _points(model)
+    if _multiplies(model, metric, by_class):
+        return squared_distances(g, x, points), metric, p
     if metric == "cosine":
-        return g.maximum(1.0 - kernel(g, "cosine", x, fitted, None, 0, 1), 0.0)
-    raise g.refuse(f"the metric '{metric}' is not supported")
+        return g.maximum(1.0 - kernel(g, "cosine", x, points, None, 0, 1), 0.0), metric, p
+    if metric not in ("euclidean", "manhattan", "chebyshev", "minkowski"):
+        raise g.refuse(f"the metric '{metric}' is not supported")
+    result = reduced_distances(g, x, points, metric, p)
+    result.width = len(points)
+    return result, metric, p
+
+
+def distances(g: Conversion, model: Any, x: Tensor) -> Tensor:
+    """To every fitted row, in the model's metric, [N, rows]."""
+    return from_reduced(g, *_reduced(g, model, x))
+
+
+def point_distances(g: Conversion, model: Any, x: Tensor, points: Any) -> Tensor:
+    """To other points than the fitted rows, added up feature by feature, [N, points]."""
+    metric, p = _metric(g, model)
+    if metric not in ("euclidean", "manhattan", "chebyshev", "minkowski"):
+        raise g.refuse(f"the metric '{metric}' is not supported")
+    return from_reduced(g, reduced_distances(g, x, points, metric, p), metric, p)
+
+
+def nearest_rows(g: Conversion, model: Any, x: Tensor, k: int, by_class: bool = False) -> tuple[Tensor, Tensor]:
+    """Distances and places of the k nearest fitted rows, [N, k], nearest first."""
+    reduced, metric, p = _reduced(g, model, x, by_class)
+    tree = getattr(model, "_tree", None)
+    order = None if tree is None else order_in_tree(g, tree, x, metric, p)
+    near, place = nearest(g, reduced, k, order)
+    return from_reduced(g, near, metric, p), place
 
 
 def _nearest(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    return g.topk(distances(g, model, x.matrix("float64")), int(model.n_neighbors))
+    # Its brute force counts classes while it looks for neighbours, with differences.
+    by_class = hasattr(model, "classes_") and model.weights in (None, "uniform")
+    return nearest_rows(g, model, x.matrix("float64"), int(model.n_neighbors), by_class)
 
 
 def _weights(g: Conversion, model: Any, near: Tensor) -> Tensor | None:
@@ -140,7 +174,7 @@ def radius_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
 def outlier_factor(g: Conversion, model: Any, x: Frame) -> Tensor:
     if not model.novelty:
         raise g.refuse("without novelty=True it cannot answer for new rows")
-    near, place = g.topk(distances(g, model, x.matrix("float64")), int(model.n_neighbors_))
+    near, place = nearest_rows(g, model, x.matrix("float64"), int(model.n_neighbors_))
     reach = np.asarray(model._distances_fit_X_)[:, model.n_neighbors_ - 1]
     reached = g.maximum(near, g.gather(g.const(reach, "float64"), place))
     density = 1.0 / (g.mean(reached) + 1e-10)
@@ -196,7 +230,7 @@ def propagation(g: Conversion, model: Any, x: Frame) -> Tensor:
 def isomap(g: Conversion, model: Any, x: Frame) -> Any:
     if model.n_neighbors is None:
         raise g.refuse("neighbours by radius are not supported")
-    near, place = g.topk(distances(g, model.nbrs_, x.matrix("float64")), int(model.n_neighbors))
+    near, place = nearest_rows(g, model.nbrs_, x.matrix("float64"), int(model.n_neighbors))
     paths = g.gather(g.const(np.asarray(model.dist_matrix_), "float64"), place)
     shortest = g.min(paths + g.op("Unsqueeze", near, g.const([2])), axis=1, keep=False)
     shortest.width = len(model.dist_matrix_)

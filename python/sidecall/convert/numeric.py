@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,47 @@ def index_of(g: Conversion, x: Tensor, edges: Any) -> Tensor:
 
 def _zeros(g: Conversion, x: Tensor) -> Tensor:
     return g.op("Expand", g.const([0]), g.rows_of(x), dtype="int64")
+
+
+def row_sum(g: Conversion, x: Tensor) -> Tensor:
+    """The sum of each row, [N, 1]; in float32 in numpy's order, because sums that cancel later show it."""
+    width = x.width or 0
+    if x.dtype != "float32" or not 1 < width <= 128:
+        return g.sum(x)
+    columns = [g.columns(x, [k]) for k in range(width)]
+    if width < 8:
+        return _added(columns)
+    whole = width - width % 8
+    lanes = [_added(columns[k:whole:8]) for k in range(8)]
+    while len(lanes) > 1:
+        lanes = [left + right for left, right in zip(lanes[::2], lanes[1::2], strict=True)]
+    return _added(lanes + columns[whole:])
+
+
+def row_squares(g: Conversion, x: Tensor) -> Tensor:
+    """The squares of each row added up, [N, 1], in the order of numpy's einsum, which scikit-learn takes for |x|^2.
+
+    It keeps two sums, of even and of odd columns, and goes backwards through each eight columns. What cancels later shows it.
+    """
+    width = x.width or 0
+    if width < 3:
+        return g.sum(x * x)
+    blocks = [range(start, start + 8) for start in range(0, width - 7, 8)]
+    rest = range(8 * len(blocks), width + width % 2)
+    order = [[k for block in blocks for k in block[6 + side :: -2]] + list(rest[side::2]) for side in (0, 1)]
+    if width % 2:
+        x = g.concat([x, g.columns(x, [0]) * 0.0])
+    squares = g.columns(x, order[0] + order[1])
+    sums = g.op("CumSum", g.reshape(squares * squares, [-1, 2, len(order[0])]), g.const(2))
+    last = g.op("Gather", sums, g.const(len(order[0]) - 1), axis=2, width=2)
+    return g.columns(last, [0]) + g.columns(last, [1])
+
+
+def _added(terms: Sequence[Tensor]) -> Tensor:
+    result = terms[0]
+    for term in terms[1:]:
+        result = result + term
+    return result
 
 
 def cos(g: Conversion, x: Tensor) -> Tensor:

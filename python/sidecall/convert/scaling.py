@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -135,15 +134,21 @@ def binarizer(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 @converts("sklearn", "PowerTransformer", "transform")
-def power(g: Conversion, model: Any, x: Frame) -> Frame | Tensor:
-    y = x.matrix("float64")
+def power(g: Conversion, model: Any, x: Frame) -> Any:
+    """In float32, scipy takes the logarithm of Yeo-Johnson in it, and the rest in double."""
+    is_single = g.steps is not None and g.real == "float32"
+    y = g.cast(x.matrix(), "float64") if is_single else x.matrix("float64")
     lambdas = np.asarray(model.lambdas_, "float64").reshape(1, -1)
     if model.method == "box-cox":
         y = _power_of(g, g.log(y), lambdas)
     else:
-        positive = _power_of(g, log1p(g, g.maximum(y, 0.0)), lambdas)
-        negative = -_power_of(g, log1p(g, g.maximum(-y, 0.0)), 2.0 - lambdas)
+        logs = [log1p(g, g.maximum(part, 0.0)) for part in (y, -y)]
+        if is_single:
+            logs = [g.cast(g.cast(part, "float32"), "float64") for part in logs]
+        positive, negative = _power_of(g, logs[0], lambdas), -_power_of(g, logs[1], 2.0 - lambdas)
         y = g.where(y >= 0.0, positive, g.where(g.isnan(y), y, negative))
+    if model.standardize and is_single:
+        return standard(g, model._scaler, Frame(g, [g.cast(y, "float32")]))
     if model.standardize:
         scaler = model._scaler
         y.range = (
@@ -194,24 +199,26 @@ _BOUND = 1e-7
 
 @converts("sklearn", "QuantileTransformer", "transform")
 def quantile(g: Conversion, model: Any, x: Frame) -> Tensor:
+    """In float32, scikit-learn shifts a column by the bound and keeps each result in it, and interpolates in double."""
     from scipy import stats
 
     columns = []
     normal = model.output_distribution == "normal"
     references = model.references_
+    real = g.real if g.steps is not None else "float64"
+    ends = [float(stats.norm.ppf(p)) for p in (_BOUND - np.spacing(1), 1 - (_BOUND - np.spacing(1)))]
     for k in range(x.width):
-        q = model.quantiles_[:, k]
-        c = g.cast(x.column(k), "float64")
+        q = np.asarray(model.quantiles_[:, k], "float64")
+        column = g.cast(x.column(k), real)
+        c = g.cast(column, "float64")
         y = (interpolate(g, c, q, references) - interpolate(g, -c, -q[::-1], -references[::-1])) * 0.5
-        upper = c + _BOUND > float(q[-1]) if normal else c.equals(float(q[-1]))
-        lower = c - _BOUND < float(q[0]) if normal else c.equals(float(q[0]))
-        y = g.where(lower, 0.0, g.where(upper, 1.0, y))
+        upper = g.cast(column + _BOUND, "float64") > float(q[-1]) if normal else c.equals(float(q[-1]))
+        lower = g.cast(column - _BOUND, "float64") < float(q[0]) if normal else c.equals(float(q[0]))
+        y = g.where(lower, 0.0, g.where(upper, 1.0, g.cast(y, real)))
         if normal:
-            low = float(stats.norm.ppf(_BOUND - np.spacing(1)))
-            high = float(stats.norm.ppf(1 - (_BOUND - np.spacing(1))))
-            y = _clip(g, normal_ppf(g, y), low, high)
-            y = g.where(lower, low, g.where(upper, high, y))
-        columns.append(g.where(g.isnan(c), c, y))
+            y = g.cast(_clip(g, normal_ppf(g, g.cast(y, "float64")), *ends), real)
+            y = g.where(lower, ends[0], g.where(upper, ends[1], y))
+        columns.append(g.where(g.isnan(column), column, y))
     return g.narrow(g.concat(columns))
 
 
@@ -262,55 +269,3 @@ def polynomial(g: Conversion, model: Any, x: Frame) -> Tensor:
         result = column if result is None else result * column
     assert result is not None
     return result
-
-
-@converts("sklearn", "SplineTransformer", "transform")
-def spline(g: Conversion, model: Any, x: Frame) -> Tensor:
-    """Each basis function is one polynomial per interval: pick the interval's coefficients, then Horner."""
-    if getattr(model, "handle_missing", "error") != "error":
-        raise g.refuse("handle_missing is not supported")
-    columns = []
-    for k, basis in enumerate(model.bsplines_):
-        c = g.cast(x.column(k), "float64")
-        degree, knots = basis.k, basis.t
-        low, high = float(knots[degree]), float(knots[-degree - 1])
-        if np.any(np.diff(knots[degree : len(knots) - degree]) <= 0):
-            raise g.refuse("two knots of a column are equal: at such a knot its splines jump in an order of their own")
-        if model.extrapolation == "error":
-            raise g.refuse("extrapolation='error' fails for values outside the knots, which a graph cannot")
-        if model.extrapolation == "periodic":
-            period = high - low
-            c = c - g.unary("Floor", (c - low) / period) * period
-        inside = c if model.extrapolation == "continue" else _clip(g, c, low, high)
-        breaks = np.unique(knots[degree : len(knots) - degree])
-        place = index_of(g, inside, breaks[1:-1])
-        origin = breaks[:-1]
-        coefficients = np.stack([_local(basis, a, b) for a, b in pairwise(breaks)])
-        t = inside - g.gather(g.const(origin.reshape(-1, 1), "float64"), place)
-        value = g.gather(g.const(coefficients[:, 0], "float64"), place)
-        for d in range(1, degree + 1):
-            value = value * t + g.gather(g.const(coefficients[:, d], "float64"), place)
-        if model.extrapolation == "linear":
-            slope_low, slope_high = (np.nan_to_num(basis.derivative()(v)) for v in (low, high))
-            beyond = c - inside
-            value = value + g.minimum(beyond, 0.0) * slope_low.reshape(1, -1) + g.maximum(beyond, 0.0) * slope_high.reshape(1, -1)
-        value.width = coefficients.shape[2]
-        if not model.include_bias:
-            value = g.columns(value, range(value.width - 1))
-        columns.append(value)
-    return g.cast(g.concat(columns), g.real)
-
-
-def _local(basis: Any, a: float, b: float) -> np.ndarray:
-    """Coefficients of every basis function on [a, b), highest power first, in t = x - a."""
-    from math import factorial
-
-    middle = (a + b) / 2.0
-    taylor = [np.atleast_1d(basis(middle, nu=d)) / factorial(d) for d in range(basis.k + 1)]
-    # Derivatives at the middle are safe from the knots; shift the polynomial to start at a.
-    shift = a - middle
-    rows = []
-    for splines in np.array(taylor).T:
-        rows.append(np.poly1d(splines[::-1])(np.poly1d([1.0, shift])).coeffs)
-    width = basis.k + 1
-    return np.array([np.pad(r, (width - len(r), 0)) for r in rows]).T

@@ -16,15 +16,23 @@ from .original import Original
 from .schema import Schema
 
 _NEIGHBOURS = ("KNNImputer", "KNeighborsClassifier", "KNeighborsRegressor")
+# Transformers whose answers jump: by the last digit of what they get they decide between two.
+_DECIDING = ("QuantileTransformer", "KBinsDiscretizer", "Binarizer")
+_SINGLE = "; it computes in float32, where a sum depends on the order in which each CPU adds: fit the model on float64 columns"
 _TIES = "; among neighbours that are equally near, up to rounding, it follows no order that a graph could keep"
 
 
 class Leaf(NamedTuple):
-    """A step that holds no others, and the steps from the first of the model to it."""
+    """A step that holds no others, and the steps from the first of the model to it.
+
+    `steps` make a pipeline, with a branch inside the transformer that holds it; `chain` are the
+    steps that the numbers pass, one after the other.
+    """
 
     path: str
     step: Any
     steps: list[Any]
+    chain: list[Any]
 
     @property
     def label(self) -> str:
@@ -44,14 +52,18 @@ def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], t
     leaves = list(_leaves(model, "", []))
     found = next((leaf for leaf in leaves[:-1] if asked.differs(leaf.steps)), leaves[-1])
     kind = type(found.step).__name__
-    if precision == "float64" and found is leaves[-1] and len(leaves) > 1 and asked.agrees_alone(found.steps):
-        inexact = next((leaf for leaf in leaves[:-1] if asked.differs(leaf.steps, exactly=True)), None)
+    decides = kind in _DECIDING or (found is leaves[-1] and len(leaves) > 1 and asked.agrees_alone(found.steps))
+    if precision == "float64" and decides:
+        before = [leaf for leaf in leaves if leaf is not found and (found is leaves[-1] or any(leaf.step is step for step in found.chain))]
+        inexact = next((leaf for leaf in before if asked.differs(leaf.steps, exactly=True)), None)
         if inexact is not None:
             return inexact.label, (
                 f"; its numbers differ from the original's in their last digits, and {found.label} behind it decides by them: "
                 "round them before fit, with FunctionTransformer(np.round, kw_args={'decimals': 6}) behind this step"
             )
-    return found.label, _TIES if kind in _NEIGHBOURS else ""
+    if kind in _NEIGHBOURS:
+        return found.label, _TIES
+    return found.label, _SINGLE if precision == "float64" and types.get(id(found.step)) == "float32" else ""
 
 
 def flat_steps(model: Any, path: str = "") -> list[tuple[str, Any]]:
@@ -76,14 +88,16 @@ def _leaves(model: Any, path: str, before: list[Any]) -> Iterator[Leaf]:
         for name, step, columns in model.transformers_:
             if not isinstance(step, str):
                 for leaf in _leaves(step, _joined(path, name), []):
-                    yield leaf._replace(steps=[*before, _copy(model, transformers_=[(name, _pipeline(leaf.steps), columns)])])
+                    part = _copy(model, transformers_=[(name, _pipeline(leaf.steps), columns)])
+                    yield leaf._replace(steps=[*before, part], chain=[*before, *leaf.chain])
     elif kind == "FeatureUnion":
         for name, step in model.transformer_list:
             if not isinstance(step, str):
                 for leaf in _leaves(step, _joined(path, name), []):
-                    yield leaf._replace(steps=[*before, _copy(model, transformer_list=[(name, _pipeline(leaf.steps))])])
+                    part = _copy(model, transformer_list=[(name, _pipeline(leaf.steps))])
+                    yield leaf._replace(steps=[*before, part], chain=[*before, *leaf.chain])
     else:
-        yield Leaf(path, model, [*before, model])
+        yield Leaf(path, model, [*before, model], [*before, model])
 
 
 def _joined(path: str, name: str) -> str:

@@ -67,7 +67,7 @@ def column_of(name: str, kind: str, values: Iterable[Any], narrow: bool = False)
 
 
 def is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, float) and value != value) or type(value).__name__ in ("NAType", "NaTType")
+    return value is None or (isinstance(value, (float, np.floating)) and value != value) or type(value).__name__ in ("NAType", "NaTType")
 
 
 def column_of_array(name: str, array: np.ndarray) -> Column:

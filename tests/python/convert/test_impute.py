@@ -110,3 +110,8 @@ def test_strings_filled_with_numbers_are_refused():
 def test_the_fill_value_of_a_float64_graph_is_not_rounded():
     x = np.array([[0.1], [0.1], [np.nan]])
     assert run(SimpleImputer().fit(x), x, "float64")["transformed"][2, 0] == 0.1
+
+
+def test_an_iterative_imputer_of_one_column_is_its_initial_imputer():
+    x = np.array([[1.0], [np.nan], [4.0]])
+    assert_agrees(IterativeImputer(random_state=0).fit(x), x)

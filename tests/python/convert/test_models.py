@@ -141,6 +141,11 @@ def test_a_code_that_naive_bayes_never_saw_fails_and_is_no_number(value):
         run(CategoricalNB().fit(codes, CULTIVAR), np.full((1, 13), value, dtype="float32"))
 
 
+def test_naive_bayes_of_codes_takes_the_whole_part_of_a_fraction():
+    model = CategoricalNB().fit(RNG.integers(0, 4, size=X.shape), CULTIVAR)
+    assert_agrees(model, np.tile(np.array([[-0.5], [1.5], [3.9]], dtype="float32"), 13))
+
+
 @pytest.mark.parametrize("activation", ["relu", "tanh", "logistic", "identity"])
 def test_networks(activation):
     for y in (TWO, CULTIVAR, np.c_[TWO, 1 - TWO]):

@@ -16,11 +16,12 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.impute import KNNImputer
+from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multioutput import ClassifierChain
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, QuantileTransformer, StandardScaler
 from sklearn.svm import LinearSVC
 
 ROWS = 1000
@@ -141,11 +142,29 @@ def test_rounding_as_the_refusal_says_lets_it_convert(tmp_path, monkeypatch):
 
 
 def test_a_last_step_that_differs_by_itself_is_still_named(tmp_path):
-    whole = np.round(X)
-    model = make_pipeline(StandardScaler(), KNeighborsClassifier(n_neighbors=3)).fit(whole, LABELS[:, 0])
+    frame = holes()[["a", "b"]]
+    model = make_pipeline(StandardScaler(), KNNImputer(n_neighbors=3)).fit(frame)
     with pytest.raises(ParityError) as caught:
-        sidecall.export(model, tmp_path / "m.onnx", whole)
-    assert caught.value.step == "kneighborsclassifier (KNeighborsClassifier)" and "equally near" in str(caught.value)
+        sidecall.export(model, tmp_path / "m.onnx", frame)
+    assert caught.value.step == "knnimputer (KNNImputer)" and "equally near" in str(caught.value)
+
+
+def test_a_transformer_that_decides_by_last_digits_is_not_blamed_for_them(tmp_path, monkeypatch):
+    monkeypatch.setitem(functions.UNARY, np.log1p, blurred)
+    x = np.random.default_rng(0).integers(0, 8, (400, 1)).astype(float)
+    model = make_pipeline(FunctionTransformer(np.log1p), QuantileTransformer(n_quantiles=20), Ridge())
+    with pytest.raises(ParityError) as caught:
+        sidecall.export(model.fit(x, x[:, 0] % 3), tmp_path / "m.onnx", x)
+    assert caught.value.step == "functiontransformer (FunctionTransformer)"
+    assert "quantiletransformer (QuantileTransformer) behind it decides by them: round them" in str(caught.value)
+
+
+def test_a_step_whose_float32_sums_decide_says_how_to_go_on(tmp_path):
+    x = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
+    model = make_pipeline(Nystroem(gamma=0.01, n_components=30, random_state=0), xgboost.XGBRegressor(n_estimators=20)).fit(x, x[:, 0])
+    with pytest.raises(ParityError, match="fit the model on float64 columns") as caught:
+        sidecall.export(model, tmp_path / "m.onnx", x)
+    assert caught.value.step == "nystroem (Nystroem)"
 
 
 def holes():

@@ -1,0 +1,149 @@
+"""The cases of silently wrong answers that users found: each row answers as the original does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+import sidecall
+from fidelity.tables import SPECS
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
+from sklearn.linear_model import Ridge
+from sklearn.neighbors import NearestCentroid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, PolynomialFeatures
+from sklearn.tree import DecisionTreeRegressor
+
+NUMBERS = ["carat", "depth", "table", "x", "y", "z"]
+
+
+@pytest.fixture(scope="module")
+def diamonds() -> pd.DataFrame:
+    """All of pydataset's diamonds, shuffled: 15 000 rows for training, then 38 940 unseen ones."""
+    return SPECS[0].read().sample(frac=1, random_state=0).reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def boosting(diamonds: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    training = diamonds[:15_000]
+    model = HistGradientBoostingRegressor(random_state=0).fit(training[NUMBERS], training["price"])
+    path = tmp_path_factory.mktemp("boosting") / "diamonds.onnx"
+    sidecall.export(model, path, training[NUMBERS], progress=False)
+    return model, path
+
+
+def wrong(model: Any, path: Path, rows: pd.DataFrame, asked: pd.DataFrame | None = None) -> int:
+    """Rows that differ by more than 1e-8 x (1 + |expected|); the original is asked with `asked`."""
+    expected = model.predict(rows if asked is None else asked)
+    with sidecall.open(path) as opened:
+        got = opened.predict(rows)["prediction"].to_numpy()
+    return int((np.abs(got - expected) > 1e-8 * (1 + np.abs(expected))).sum())
+
+
+def test_a_change_of_unit_and_back_moves_no_row_across_a_threshold(boosting: tuple[Any, Path], diamonds: pd.DataFrame) -> None:
+    assert wrong(*boosting, diamonds[15_000:][NUMBERS] / 25.4 * 25.4) == 0
+
+
+def test_the_mean_of_two_measurements_is_answered_as_by_the_original(boosting: tuple[Any, Path], diamonds: pd.DataFrame) -> None:
+    rows = diamonds[15_000:][NUMBERS].reset_index(drop=True)
+    assert wrong(*boosting, (rows + rows[::-1].reset_index(drop=True)) / 2) == 0
+
+
+def test_a_frame_of_float32_means_its_numbers_widened(boosting: tuple[Any, Path], diamonds: pd.DataFrame) -> None:
+    narrow = diamonds[15_000:][NUMBERS].astype(np.float32)
+    assert wrong(*boosting, narrow, narrow.astype(np.float64)) == 0
+
+
+def test_a_number_with_three_decimals_is_not_rounded_to_the_two_of_training(tmp_path: Path) -> None:
+    x = pd.DataFrame({"size": np.round(np.linspace(0, 20, 2001), 2)})
+    model = DecisionTreeRegressor(random_state=0).fit(x, np.sin(9 * x["size"]) * 100)
+    sidecall.export(model, tmp_path / "size.onnx", x, progress=False)
+    middle = (x["size"].to_numpy()[:-1] + x["size"].to_numpy()[1:]) / 2
+    halves = pd.DataFrame({"size": np.concatenate([[7.315], np.round(middle, 3), middle])})
+    assert wrong(model, tmp_path / "size.onnx", halves) == 0
+
+
+def test_products_before_boosting_keep_all_their_digits(diamonds: pd.DataFrame, tmp_path: Path) -> None:
+    training = diamonds[:15_000]
+    model = make_pipeline(PolynomialFeatures(2), GradientBoostingRegressor(n_estimators=30, random_state=0))
+    model.fit(training[NUMBERS][:4000], training["price"][:4000])
+    sidecall.export(model, tmp_path / "products.onnx", training[NUMBERS][:4000], progress=False)
+    assert wrong(model, tmp_path / "products.onnx", diamonds[NUMBERS]) == 0
+    assert wrong(model, tmp_path / "products.onnx", diamonds[NUMBERS] / 25.4 * 25.4) == 0
+
+
+def test_answers_do_not_depend_on_how_many_rows_were_exported_with(diamonds: pd.DataFrame, tmp_path: Path) -> None:
+    training = diamonds[:15_000]
+    model = make_pipeline(MinMaxScaler(), lightgbm.LGBMRegressor(n_estimators=40, verbose=-1, n_jobs=1))
+    model.fit(training[NUMBERS], training["price"])
+    rows = diamonds[15_000:][NUMBERS] / 25.4 * 25.4
+    answers = []
+    for count in (2000, 15_000):
+        path = tmp_path / f"{count}.onnx"
+        sidecall.export(model, path, training[NUMBERS][:count], progress=False)
+        assert wrong(model, path, rows) == 0
+        with sidecall.open(path) as opened:
+            answers.append(opened.predict(rows)["prediction"].to_numpy())
+    np.testing.assert_array_equal(*answers)
+
+
+def test_a_float32_is_a_category_only_where_its_own_value_is(tmp_path: Path) -> None:
+    tenths = np.round(np.arange(0, 8, 0.1), 1)
+    x = pd.DataFrame({"grade": np.tile(tenths, 5)})
+    model = make_pipeline(OneHotEncoder(handle_unknown="ignore"), Ridge())
+    model.fit(x, np.tile(np.arange(len(tenths)) % 7 * 10.0, 5))
+    sidecall.export(model, tmp_path / "grade.onnx", x, progress=False)
+    narrow = pd.DataFrame({"grade": tenths.astype(np.float32)})
+    widened = narrow.astype(np.float64)
+    unknown = ~np.isin(widened["grade"], tenths)
+    assert unknown.sum() > 50
+    assert wrong(model, tmp_path / "grade.onnx", narrow, widened) == 0
+    with sidecall.open(tmp_path / "grade.onnx") as opened:
+        answers = opened.predict(narrow)["prediction"].to_numpy()
+    assert len(np.unique(answers[unknown])) == 1
+
+
+def test_centroids_of_float32_products_near_a_million_keep_their_probabilities(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(1000, 40, (300, 2)).astype(np.float32)
+    y = (x[:, 0] + x[:, 1] > 2000).astype(int)
+    model = make_pipeline(PolynomialFeatures(2), NearestCentroid()).fit(x, y)
+    sidecall.export(model, tmp_path / "centroids.onnx", x, progress=False)
+    rows = rng.normal(1000, 40, (2000, 2)).astype(np.float32)
+    with sidecall.open(tmp_path / "centroids.onnx") as opened:
+        names = [f"probabilities.{k}" for k in (0, 1)]
+        got = opened.predict(pd.DataFrame(rows, columns=["x0", "x1"]))[names].to_numpy()
+    np.testing.assert_allclose(got, model.predict_proba(rows), rtol=1e-5, atol=1e-5)
+
+
+CENTS = (16_777_217, 20_000_001, -20_000_001, 2**53 + 1, 2**63 - 1, -(2**63))
+
+
+@pytest.mark.parametrize("has_text", [False, True], ids=["numbers", "with text"])
+def test_whole_numbers_beyond_float32_are_answered_over_every_way_in(has_text: bool, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"cents": rng.integers(0, 30_000_000, 400), "rate": rng.uniform(0, 1, 400)})
+    target = frame["cents"] / 7.0 + frame["rate"]
+    encoder: Any = "passthrough"
+    if has_text:
+        frame["kind"] = rng.choice(["a", "b"], 400)
+        encoder = make_column_transformer((OneHotEncoder(), ["kind"]), remainder="passthrough")
+    model = make_pipeline(encoder, DecisionTreeRegressor(random_state=0)).fit(frame, target)
+    sidecall.export(model, tmp_path / "cents.onnx", frame, progress=False)
+    rows = frame[: len(CENTS)].assign(cents=list(CENTS))
+    expected = model.predict(rows)
+    records = rows.to_dict("records")
+    with sidecall.open(tmp_path / "cents.onnx") as opened:
+        np.testing.assert_array_equal(opened.predict(rows)["prediction"], expected)
+        assert [row["prediction"] for row in opened.predict(records)] == expected.tolist()
+        assert [opened.predict(record)["prediction"] for record in records] == expected.tolist()
+        if not has_text:
+            tensor = {"X": rows.to_numpy(dtype=np.float64)}
+            np.testing.assert_array_equal(opened.run(tensor)["prediction"].ravel(), expected)
