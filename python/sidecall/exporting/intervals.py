@@ -48,7 +48,7 @@ def search(line: Line, grids: Mapping[int, Sequence[Number]], fates: Fates, rows
     pending = [[key, low, high] for key, row in places.items() for low, high in pairwise(row)]
     pending = [item for item in pending if known[item[0]][item[1]] != known[item[0]][item[2]]]
     while pending := [item for item in pending if item[2] - item[1] > 1]:
-        ways = max(1, min(31, rows // len(pending)))
+        ways = max(1, min(255, rows // len(pending)))
         middles = [_between(low, high, ways) for _, low, high in pending]
         answers = iter(fates([(item[0], line.number(place)) for item, row in zip(pending, middles, strict=True) for place in row]))
         for item, row in zip(pending, middles, strict=True):

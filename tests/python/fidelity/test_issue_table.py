@@ -108,19 +108,22 @@ def test_a_float32_is_a_category_only_where_its_own_value_is(tmp_path: Path) -> 
     assert len(np.unique(answers[unknown])) == 1
 
 
-def test_centroids_of_float32_products_near_a_million_keep_their_probabilities(
-    tmp_path: Path,
-) -> None:
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-8), (np.float32, 1e-5)])
+def test_centroids_of_products_of_a_million_keep_their_probabilities(dtype: Any, tolerance: float, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    x = rng.normal(1000, 40, (300, 2)).astype(np.float32)
-    y = (x[:, 0] + x[:, 1] > 2000).astype(int)
+
+    def rows(count: int) -> np.ndarray:
+        return np.round(rng.normal(1e6, 300, (count, 2))).astype(dtype)
+
+    x = rows(300)
+    y = (x.sum(axis=1) + rng.normal(0, 600, 300) > 2e6).astype(int)
     model = make_pipeline(PolynomialFeatures(2), NearestCentroid()).fit(x, y)
     sidecall.export(model, tmp_path / "centroids.onnx", x, progress=False)
-    rows = rng.normal(1000, 40, (2000, 2)).astype(np.float32)
+    asked = rows(2000)
     with sidecall.open(tmp_path / "centroids.onnx") as opened:
         names = [f"probabilities.{k}" for k in (0, 1)]
-        got = opened.predict(pd.DataFrame(rows, columns=["x0", "x1"]))[names].to_numpy()
-    np.testing.assert_allclose(got, model.predict_proba(rows), rtol=1e-5, atol=1e-5)
+        got = opened.predict(pd.DataFrame(asked, columns=["x0", "x1"]))[names].to_numpy()
+    np.testing.assert_allclose(got, model.predict_proba(asked), rtol=tolerance, atol=tolerance)
 
 
 CENTS = (16_777_217, 20_000_001, -20_000_001, 2**53 + 1, 2**63 - 1, -(2**63))

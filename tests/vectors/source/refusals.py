@@ -255,8 +255,8 @@ def steps_cases(c: Cases) -> None:
     message = "output 'prediction': expected finite numbers, got others (row 0); step 'pca': expected finite numbers, got others (row 1)"
     c.bad("refused_and_not_finite", "steps.onnx", "REFUSED", {"name": "prediction", "row": 0, "num_faults": 2, "message": message},
           record=[{"a": 1, "b": 0}, {"a": 200, "b": 0}, good], after="steps")  # fmt: skip
-    c.bad("missing_before_refused", "steps.onnx", "MISSING_VALUE", {"name": "b", "row": 1, "num_faults": 1},
-          record=[{"a": -1, "b": 2}, {"a": 1}], after="steps")  # fmt: skip
+    c.bad("missing_before_refused", "steps.onnx", "MISSING_VALUE", {"name": "b", "row": 0, "num_faults": 1},
+          record=[{"a": 1}, {"a": -1, "b": 2}], after="steps")  # fmt: skip
 
 
 def finite_cases(c: Cases) -> None:
