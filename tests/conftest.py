@@ -7,6 +7,10 @@ from collections.abc import Generator
 import numpy as np
 import pytest
 
+# Programs under test that run pytest themselves are no workers of this run.
+for variable in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
+    os.environ.pop(variable, None)
+
 REQUIRE_ALL = os.environ.get("SIDECALL_REQUIRE") == "all"
 
 

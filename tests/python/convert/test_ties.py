@@ -8,11 +8,19 @@ from sklearn.mixture import GaussianMixture
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.svm import SVR
+from threadpoolctl import threadpool_limits
 
 RNG = np.random.default_rng(3)
 GRID = RNG.integers(0, 7, (300, 3)).astype(float)
 TARGETS = RNG.normal(size=300)
 ASKED = np.vstack([RNG.integers(0, 14, (200, 3)) / 2, [[1e15, 3, 3], [2.0**63, 1, 1], [-1e300, 1, 1], [1e308, -1e308, 0]]])
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """With several, scikit-learn's search without a tree takes other ones of the rows that are equally near."""
+    with threadpool_limits(1):
+        yield
 
 
 def double(model, rows):
