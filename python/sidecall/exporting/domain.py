@@ -11,13 +11,13 @@ from sidecall.convert.checks import Range, Rule
 
 from .columns import Column
 from .data import Data
-from .fates import Fates
 from .intervals import Intervals, Line, Number, holds, outside, search
 from .original import Original
 from .probe import Acceptance
 from .rules import LARGEST, LARGEST_SINGLE, LAST_SINGLE
 from .schema import Feature, Schema
 from .steps import estimators_in
+from .trials import Trials
 
 _ROWS = 4000  # that are asked for all features together, apart from the numbers that every feature is asked for
 _ROWS_AT_ONCE = 1000
@@ -44,7 +44,7 @@ def find_domains(
             accepts[i].domain = schema.features[i].domain = intervals
     for i, (column, acceptance) in enumerate(zip(data.columns, accepts, strict=True)):
         if column.kind == "string" and acceptance.allowed is None and "" not in column.values:
-            acceptance.takes_empty = schema.features[i].takes_empty = search_of.fates.asked([(i, "")])[0]
+            acceptance.takes_empty = schema.features[i].takes_empty = search_of.trials.asked([(i, "")])[0]
 
 
 def input_ranges(schema: Schema) -> dict[str, Range]:
@@ -80,7 +80,7 @@ class _Search:
             for c, feature in zip(base, schema.features, strict=True)
         ]
         own = next((i for i, column in enumerate(self.base) if not column.missing[0]), 0)
-        self.fates = Fates(original, rules, self._rows, (own, self.base[own].values[0]))
+        self.trials = Trials(original, rules, self._rows, (own, self.base[own].values[0]))
 
     def _rows(self, changes: Sequence[tuple[int, Any]]) -> Any:
         """One row per change: the base with one value replaced."""
@@ -104,10 +104,10 @@ class _Search:
         line = Line(dtype)
         constants = _constants(self.original.model)
         grids = {i: self._grid(dtype, i, len(features), constants) for i in features}
-        found = search(line, grids, self.fates.expected, _ROWS_AT_ONCE)
+        found = search(line, grids, self.trials.expected, _ROWS_AT_ONCE)
         wrong = self._wrong(line, features, grids, found)
         if wrong:
-            found |= search(line, {i: grids[i] for i in wrong}, self.fates.asked, 1)
+            found |= search(line, {i: grids[i] for i in wrong}, self.trials.asked, 1)
         ends = {i: (min(grids[i]), max(grids[i])) for i in features}
         return {i: intervals for i, intervals in found.items() if intervals != [ends[i]]}
 
@@ -115,10 +115,10 @@ class _Search:
         """The features for which the model itself answers otherwise, for a number of the grid or beside an end."""
         taken = [(i, end) for i in features for interval in found[i] for end in interval]
         taken += [(i, v) for i in features for v in np.asarray(grids[i])[holds(found[i], np.asarray(grids[i]))].tolist()]
-        wrong = {i for (i, _), good in zip(taken, self.fates.asked(taken), strict=True) if not good}
+        wrong = {i for (i, _), good in zip(taken, self.trials.asked(taken), strict=True) if not good}
         sample = set(features if len(features) <= _WIDE else features[:: len(features) // _SAMPLE])
         refused = [(i, v) for i in features if i in sample for v in outside(line, found[i], (min(grids[i]), max(grids[i])))]
-        return wrong | {i for (i, _), good in zip(refused, self.fates.one_by_one(refused), strict=True) if good}
+        return wrong | {i for (i, _), good in zip(refused, self.trials.one_by_one(refused), strict=True) if good}
 
     def _grid(self, dtype: str, i: int, count: int, constants: list[float]) -> list[Number]:
         column = self.data.columns[i]

@@ -9,7 +9,7 @@ import numpy as np
 
 Number = float | int
 Change = tuple[int, Number]
-Fates = Callable[[Sequence[Change]], Sequence[bool]]
+Accepts = Callable[[Sequence[Change]], Sequence[bool]]
 Intervals = list[tuple[Number, Number]]
 
 
@@ -34,23 +34,23 @@ class Line:
         return float(bits.view(self.dtype))
 
 
-def search(line: Line, grids: Mapping[int, Sequence[Number]], fates: Fates, rows: int) -> dict[int, Intervals]:
+def search(line: Line, grids: Mapping[int, Sequence[Number]], accepts: Accepts, rows: int) -> dict[int, Intervals]:
     """For each key of `grids` the intervals of accepted numbers, from the smallest number of its grid to the largest.
 
-    All keys take each step together. `rows` is how many numbers `fates` is best asked for at once: more than one for each key divide
+    All keys take each step together. `rows` is how many numbers `accepts` is best asked for at once: more than one for each key divide
     what is left of a key's line into more than two parts.
     """
     places = {key: sorted({line.place(value) for value in grid}) for key, grid in grids.items()}
     asked = sorted(((place, key) for key, row in places.items() for place in row), key=lambda item: item[0])
     known = {key: {} for key in grids}  # type: dict[int, dict[int, bool]]
-    for (place, key), good in zip(asked, fates([(key, line.number(place)) for place, key in asked]), strict=True):
+    for (place, key), good in zip(asked, accepts([(key, line.number(place)) for place, key in asked]), strict=True):
         known[key][place] = good
     pending = [[key, low, high] for key, row in places.items() for low, high in pairwise(row)]
     pending = [item for item in pending if known[item[0]][item[1]] != known[item[0]][item[2]]]
     while pending := [item for item in pending if item[2] - item[1] > 1]:
         ways = max(1, min(255, rows // len(pending)))
         middles = [_between(low, high, ways) for _, low, high in pending]
-        answers = iter(fates([(item[0], line.number(place)) for item, row in zip(pending, middles, strict=True) for place in row]))
+        answers = iter(accepts([(item[0], line.number(place)) for item, row in zip(pending, middles, strict=True) for place in row]))
         for item, row in zip(pending, middles, strict=True):
             key, low, high = item
             found = [(low, known[key][low]), *((place, next(answers)) for place in row), (high, known[key][high])]

@@ -50,7 +50,7 @@ def accepted_rows(original: Original, rows: Any, count: int) -> np.ndarray:
 
 
 def probe(data: Data, original: Original) -> tuple[list[Acceptance], list[Column]]:
-    """What is accepted, and the row that was asked with one feature changed at a time; rows that share a fate are asked together."""
+    """What is accepted, and the row that was asked with one feature changed at a time; rows that should have one outcome are asked together."""
     asked = _Probe(data, original)
     return asked.run(), asked.base
 

@@ -39,7 +39,7 @@ class Both:
         row[0, : len(values)] = values
         return row
 
-    def fates(self, *values):
+    def outcomes(self, *values):
         """Whether the model answers, and whether the file does; "refused" by a typed error."""
         row = self.with_value(*values)
         try:
@@ -53,7 +53,7 @@ class Both:
         return expected, got.iloc[0, 0]
 
     def assert_alike(self, *values):
-        expected, got = self.fates(*values)
+        expected, got = self.outcomes(*values)
         assert (expected == "refused") == (got == "refused"), values
         if expected != "refused":
             assert got == pytest.approx(expected, rel=1e-5 if self.base.dtype == np.float32 else 1e-8)

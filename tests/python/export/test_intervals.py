@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sidecall.convert.checks import Range, Rule
-from sidecall.exporting.fates import Fates
 from sidecall.exporting.intervals import Line, holds, outside, search
 from sidecall.exporting.original import Original
 from sidecall.exporting.rules import LARGEST, LARGEST_SINGLE, LAST_SINGLE, find_rules
+from sidecall.exporting.trials import Trials
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -32,10 +32,10 @@ def test_neighbours_on_a_line_are_neighbours_of_the_type(dtype):
 
 @pytest.mark.parametrize("rows", [1, 1000])
 def test_ends_are_exact_however_many_are_asked_at_once(rows):
-    def fates(changes):
+    def accepts(changes):
         return [-1.0 < value <= 7.3 if key == 0 else value != 0.0 for key, value in changes]
 
-    found = search(Line("float64"), {0: [-np.inf, 5.0, np.inf], 1: [-1.0, 0.0, 1.0]}, fates, rows)
+    found = search(Line("float64"), {0: [-np.inf, 5.0, np.inf], 1: [-1.0, 0.0, 1.0]}, accepts, rows)
     assert found[0] == [(float(np.nextafter(-1.0, 0)), 7.3)]
     assert found[1] == [(-1.0, -5e-324), (5e-324, 1.0)]
 
@@ -79,15 +79,15 @@ def test_a_step_of_float32_ends_at_its_largest_number():
 
 def test_one_call_tells_which_rows_are_refused():
     _, rules, original = rules_of(make_pipeline(FunctionTransformer(np.log), PCA(1), LogisticRegression()))
-    fates = Fates(original, rules, lambda changes: np.array([[value, 1.0] for _, value in changes]), (0, 1.0))
+    trials = Trials(original, rules, lambda changes: np.array([[value, 1.0] for _, value in changes]), (0, 1.0))
     changes = [(0, value) for value in (2.0, 0.0, -1.0, 3.0, np.inf, np.nan)]
-    assert fates.expected(changes) == fates.asked(changes) == fates.one_by_one(changes) == [True, False, False, True, False, False]
+    assert trials.expected(changes) == trials.asked(changes) == trials.one_by_one(changes) == [True, False, False, True, False, False]
 
 
 def test_steps_are_left_as_they_were():
     model = make_pipeline(StandardScaler(), LogisticRegression())
     _, rules, original = rules_of(model)
-    Fates(original, rules, lambda changes: np.array([[value, 1.0] for _, value in changes]), (0, 1.0)).expected([(0, np.inf)])
+    Trials(original, rules, lambda changes: np.array([[value, 1.0] for _, value in changes]), (0, 1.0)).expected([(0, np.inf)])
     assert not any(callable(value) for step in (model, model[0], model[1]) for value in vars(step).values())
 
 

@@ -20,7 +20,7 @@ from .steps import METHODS, answers, estimators_in, replaced, taken
 _BATCH = 4096
 
 
-class Fates:
+class Trials:
     """`build` makes rows in the model's own container from changes of one row that the model takes."""
 
     def __init__(self, original: Original, rules: dict[int, Rule], build: Callable[[Sequence[Any]], Any], base: Any) -> None:
