@@ -31,7 +31,7 @@ print(model.predict(row)[0], *model.predict_proba(row)[0], sep=",")
 """
 
 # Starts a command on one CPU, its stdout a file, and prints seconds and the peak of its memory in KiB. A small process of its own: the
-# kernel counts the memory of whoever starts a program among the program's peak.
+# kernel counts the memory of the starting process in the peak of the program.
 WATCHER = """
 import os, sys, time
 cpu, target, *command = sys.argv[1:]

@@ -36,7 +36,7 @@ struct Strings {
   std::string bytes;
   std::vector<int64_t> offsets{0};
 
-  // False for what is no str (nor bytes, which pass as they are).
+  // False for anything but str and bytes; bytes pass as they are.
   bool append(PyObject* value);
 };
 // The UTF-8 of a str. A lone surrogate passes as it is, for the library to refuse; `holder` then keeps the bytes.

@@ -10,7 +10,7 @@ namespace sidecall {
 shm::Error to_channel(const Error& error);
 Error to_core(const shm::Error& error);
 
-// Why a request ended that nobody waits for any more.
+// Why a request ended whose client no longer waits.
 const char* stop_text(int32_t status) noexcept;
 
 // Runs `body`; what the channel throws leaves as an Error of core.

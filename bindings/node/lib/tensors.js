@@ -20,7 +20,7 @@ const INTEGERS = {
 const BIG_INTEGERS = { int64: [-(2n ** 63n), 2n ** 63n - 1n], uint64: [0n, 2n ** 64n - 1n] }
 const LARGEST_FLOAT16 = 65504
 
-/** What core is to say of a value that is no tensor of this input. Thrown to the workspace, which knows the call. */
+/** What core reports for a value that this input cannot take. Thrown to the workspace, which knows the call. */
 class Refusal {
   constructor(kind, got) {
     this.kind = kind // 'dtype' or 'shape'

@@ -98,7 +98,7 @@ def check(model: Any, data: Any = None, *, feature_names: Sequence[str] | None =
     """
     from sidecall.convert import explain
 
-    Original(model)  # raises ModelError for what is no model at all
+    Original(model)  # raises ModelError for an object that is not a model
     result = CheckReport([StepRow(*row) for row in explain(model)])
     if data is None:
         return result
