@@ -114,9 +114,10 @@ def numeric_columns(rows: Any) -> list[int]:
 def with_number(rows: Any, column: int, value: float) -> Any:
     """The row with one number replaced, in its own container."""
     if hasattr(rows, "iloc"):
+        # Columns of several types reach the step's arithmetic in their common type: a float32 beside a float64 has no bound of its own.
+        common = np.result_type(*(getattr(dtype, "numpy_dtype", dtype) for dtype in rows.dtypes.iloc[numeric_columns(rows)]))
         rows = rows.copy()
-        kind = rows.dtypes.iloc[column]
-        rows.isetitem(column, np.array([value], dtype=kind if kind == np.float32 else np.float64))
+        rows.isetitem(column, np.array([value], dtype=common if common == np.float32 else np.float64))
         return rows
     if hasattr(rows, "tolil"):
         rows = rows.astype(rows.dtype if rows.dtype.kind == "f" else np.float64).tolil()

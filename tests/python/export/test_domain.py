@@ -14,7 +14,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, PolynomialFeatures, PowerTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, PolynomialFeatures, PowerTransformer, StandardScaler
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(300, 3)) ** 2 + 0.1
@@ -174,6 +174,15 @@ def penguins(rows=200):
     )
     frame.loc[3, "bill_length_mm"] = np.nan
     return frame, rng.choice(["Adelie", "Gentoo"], rows)
+
+
+def test_a_float32_column_on_either_side_of_a_float64_column_does_not_bound_it(tmp_path):
+    frame = pd.DataFrame({"a": X[:, 0].astype(np.float32), "b": X[:, 1], "c": X[:, 2].astype(np.float32)})
+    model = MinMaxScaler().fit(frame)
+    sidecall.export(model, tmp_path / "m.onnx", frame, progress=False)
+    row = frame[:1].assign(b=1e39)
+    got = sidecall.open(tmp_path / "m.onnx").predict(row).to_numpy()
+    assert got == pytest.approx(model.transform(row), rel=1e-12)
 
 
 def test_infinity_in_the_penguins_is_refused_without_a_check_in_the_graph(tmp_path):
