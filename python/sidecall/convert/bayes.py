@@ -146,8 +146,9 @@ def centroid_scores(g: Conversion, model: Any, x: Frame) -> Any:
     deviation = np.asarray(model.within_class_std_dev_, "float64")
     scale = np.where(deviation == 0.0, 1.0, deviation)
     y = x.matrix("float64") / g.const(scale.reshape(1, -1), "float64")
-    d = squared_distances(g, y, np.asarray(model.centroids_) / scale)
-    return -(d - 2.0 * np.log(np.asarray(model.class_prior_, "float64")).reshape(1, -1))
+    # The model squares a root: where all distances are enormous, the digit that this loses decides.
+    d = g.sqrt(squared_distances(g, y, np.asarray(model.centroids_) / scale))
+    return -(d * d - 2.0 * np.log(np.asarray(model.class_prior_, "float64")).reshape(1, -1))
 
 
 @converts("sklearn", "NearestCentroid", "index")
