@@ -135,7 +135,7 @@ def binarizer(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "PowerTransformer", "transform")
 def power(g: Conversion, model: Any, x: Frame) -> Any:
-    """In float32, scipy takes the logarithm of Yeo-Johnson in it, and the rest in double."""
+    """Of float32 rows, scipy takes the logarithm of Yeo-Johnson in float32, and the rest in the type of `lambdas_`."""
     is_single = g.steps is not None and g.real == "float32"
     y = g.cast(x.matrix(), "float64") if is_single else x.matrix("float64")
     lambdas = np.asarray(model.lambdas_, "float64").reshape(1, -1)
@@ -144,8 +144,10 @@ def power(g: Conversion, model: Any, x: Frame) -> Any:
     else:
         logs = [log1p(g, g.maximum(part, 0.0)) for part in (y, -y)]
         if is_single:
-            logs = [g.cast(g.cast(part, "float32"), "float64") for part in logs]
-        positive, negative = _power_of(g, logs[0], lambdas), -_power_of(g, logs[1], 2.0 - lambdas)
+            logs = [_rounded(g, part) for part in logs]
+        all_single = is_single and np.asarray(model.lambdas_).dtype == np.float32
+        others = np.asarray(2.0 - np.asarray(model.lambdas_), "float64").reshape(1, -1)  # subtracted in the type of lambdas_
+        positive, negative = _power_of(g, logs[0], lambdas, all_single), -_power_of(g, logs[1], others, all_single)
         y = g.where(y >= 0.0, positive, g.where(g.isnan(y), y, negative))
     if model.standardize and is_single:
         return standard(g, model._scaler, Frame(g, [g.cast(y, "float32")]))
@@ -167,11 +169,19 @@ def _without_scaler(model: Any) -> Any:
     return result
 
 
-def _power_of(g: Conversion, log: Tensor, lambdas: np.ndarray) -> Tensor:
-    """(exp(lambda * log) - 1) / lambda, the logarithm itself where lambda is zero."""
-    zero = np.abs(lambdas) < np.spacing(1.0)
+def _rounded(g: Conversion, x: Tensor) -> Tensor:
+    """The nearest float32, in a tensor of float64: an operation in double, rounded, is the operation in float32."""
+    return g.cast(g.cast(x, "float32"), "float64")
+
+
+def _power_of(g: Conversion, log: Tensor, lambdas: np.ndarray, is_single: bool = False) -> Tensor:
+    """(exp(lambda * log) - 1) / lambda, the logarithm itself where lambda is zero; with `is_single` as float32 computes it."""
+    zero = np.abs(lambdas) < np.finfo(np.float32 if is_single else np.float64).eps
     safe = np.where(zero, 1.0, lambdas)
-    return g.where(g.const(zero), log, expm1(g, log * safe) / safe)
+    if not is_single:
+        return g.where(g.const(zero), log, expm1(g, log * safe) / safe)
+    exponential = _rounded(g, expm1(g, _rounded(g, log * safe)))
+    return g.where(g.const(zero), log, _rounded(g, exponential / safe))
 
 
 @converts("sklearn", "PowerTransformer", "inverse_transform")

@@ -13,7 +13,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.feature_selection import RFE, SelectFromModel
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process import kernels as k
-from sklearn.kernel_approximation import AdditiveChi2Sampler, Nystroem, PolynomialCountSketch
+from sklearn.kernel_approximation import AdditiveChi2Sampler, Nystroem, PolynomialCountSketch, RBFSampler
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
@@ -119,6 +119,18 @@ def test_discriminants(solver):
         assert_agrees(QuadraticDiscriminantAnalysis(reg_param=0.1).fit(X, y), ROWS)
         assert_agrees(NearestCentroid(shrink_threshold=0.3).fit(X, y), ROWS)
         assert_agrees(NearestCentroid(priors="empirical").fit(X, y), ROWS)
+
+
+def test_nearest_centroids_far_away_are_told_apart_by_the_digits_that_the_model_keeps():
+    model = NearestCentroid().fit(X, CULTIVAR)
+    far = np.concatenate([np.eye(X.shape[1]) * scale for scale in 10.0 ** np.arange(9, 18, 0.25)])
+    assert run(model, far, "float64")["probabilities"] == pytest.approx(model.predict_proba(far), abs=1e-8)
+
+
+def test_fourier_features_of_enormous_numbers():
+    model = RBFSampler(n_components=20, random_state=0).fit(X[:, :1])
+    rows = 10.0 ** np.arange(0, 300, 7.5).reshape(-1, 1)
+    assert run(model, rows, "float64")["transformed"] == pytest.approx(model.transform(rows), abs=1e-8)
 
 
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
