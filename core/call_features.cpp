@@ -1,6 +1,5 @@
 // Records of a call: one value at a time, by feature. What is refused is remembered, so that a run reports all faults.
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
 #include <cstring>
 #include <type_traits>
@@ -111,7 +110,7 @@ void Call::write_number(int64_t row, const Feature& feature, double value, int64
 
 void Call::store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer) {
   const bool is_float32 = feature.tensor_dtype == SIDECALL_FLOAT32;
-  if (is_float32 && std::fabs(value) > static_cast<double>(FLT_MAX) && !std::isinf(value))
+  if (is_float32 && is_beyond_float32(value) && !feature.takes_beyond_float32(value))
     refuse(row, index, SIDECALL_OUT_OF_RANGE, "float32", "a number beyond its range");
   if (feature.tensor_dtype == SIDECALL_INT64 && feature.nullable && integer == feature.missing_int) {
     refuse(row, index, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype), "the number reserved for missing values");

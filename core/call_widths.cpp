@@ -26,16 +26,10 @@ double double_at(const void* doubles, int64_t at) noexcept {
   return value;
 }
 
-// As for a value of a record, a finite number above the largest float32 counts even if it would round to that.
-bool is_beyond_float32(double value) noexcept {
-  const double size = std::fabs(value);
-  return size > static_cast<double>(FLT_MAX) && size <= DBL_MAX;
-}
-
-bool has_beyond_float32(const void* doubles, int64_t count) noexcept {
-  uint64_t num_beyond = 0;  // counted without a branch, so that the loop vectorises
-  for (int64_t i = 0; i < count; ++i) num_beyond += is_beyond_float32(double_at(doubles, i)) ? 1U : 0U;
-  return num_beyond > 0;
+bool has_above_float32(const void* doubles, int64_t count) noexcept {
+  uint64_t num_above = 0;  // counted without a branch, so that the loop vectorises
+  for (int64_t i = 0; i < count; ++i) num_above += std::fabs(double_at(doubles, i)) > static_cast<double>(FLT_MAX) ? 1U : 0U;
+  return num_above > 0;
 }
 
 }  // namespace
@@ -50,7 +44,7 @@ void Call::require_float32(int32_t index, const void* doubles, const Dims& dims)
   const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
   const std::vector<int32_t>& feature_at = signature_.checks[static_cast<size_t>(index)].feature_at;
   const int64_t count = count_elements(dims);
-  if (!has_beyond_float32(doubles, count)) return;
+  if (!has_above_float32(doubles, count)) return;
 
   const bool has_contract = !feature_at.empty();
   const int64_t width = has_contract ? static_cast<int64_t>(feature_at.size()) : spec.has_rows() ? count / dims[0] : count;
@@ -63,6 +57,7 @@ void Call::require_float32(int32_t index, const void* doubles, const Dims& dims)
     }
     const int32_t number = feature_at[static_cast<size_t>(at % width)];
     const Feature& feature = signature_.features[static_cast<size_t>(number)];
+    if (feature.takes_beyond_float32(double_at(doubles, at))) continue;
     faults.add(number, {SIDECALL_OUT_OF_RANGE, at / width, feature.name, "float32", "a number beyond its range"});
   }
   if (!faults.is_empty()) faults.raise(dims[0] > 1);

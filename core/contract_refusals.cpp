@@ -82,6 +82,7 @@ void check_refused_output(const JsonNode& output, const TensorSpec& spec) {
 
 void read_refusals(const JsonNode& node, Feature* feature) {
   read_domain(node, feature);
+  feature->is_domain_known = true;
   const JsonNode empty = node.member("empty");
   if (!empty.exists()) return;
   feature->takes_empty = empty.boolean();

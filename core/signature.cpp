@@ -3,10 +3,14 @@
 
 #include <sidecall/sidecall.h>
 
+#include <cmath>
 #include <limits>
 
 namespace sidecall {
 namespace {
+
+constexpr float kInfinity32 = std::numeric_limits<float>::infinity();
+constexpr double kInfinity64 = std::numeric_limits<double>::infinity();
 
 using Ids = std::unordered_map<std::string_view, int32_t, SeededHash>;
 
@@ -41,8 +45,6 @@ void bound(const Feature& feature, const std::vector<Interval<End>>& intervals, 
 }
 
 void bound(const Feature& feature, InputCheck* check) {
-  constexpr float kInfinity32 = std::numeric_limits<float>::infinity();
-  constexpr double kInfinity64 = std::numeric_limits<double>::infinity();
   switch (feature.tensor_dtype) {
     case SIDECALL_FLOAT32:
       return bound<float>(feature, feature.domain.numbers, -kInfinity32, kInfinity32, check);
@@ -56,6 +58,12 @@ void bound(const Feature& feature, InputCheck* check) {
 }
 
 }  // namespace
+
+// Such a number is the infinity that it rounds to, as in the model, where the model is known to take that.
+bool Feature::takes_beyond_float32(double value) const {
+  const bool is_float = dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64;
+  return is_float && is_domain_known && domain.holds(std::copysign(kInfinity64, value));
+}
 
 void Signature::index_tensors() {
   for (size_t i = 0; i < inputs.size(); ++i) input_names.add(inputs[i].name, i);

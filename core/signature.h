@@ -2,6 +2,7 @@
 // columns from the contract.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -47,10 +48,15 @@ struct Feature {
   std::unordered_set<double, SeededHash> allowed_numbers;
 
   Domain domain;
-  bool takes_empty = true;  // the empty string
+  bool is_domain_known = false;  // contract of format 2: without intervals the model takes every number, infinities too
+  bool takes_empty = true;       // the empty string
 
   bool takes_all() const { return !is_closed && takes_empty && !domain.exists(); }
+  bool takes_beyond_float32(double value) const;
 };
+
+// Whether a finite number has no nearest float32 but an infinity.
+inline bool is_beyond_float32(double value) noexcept { return std::isinf(static_cast<float>(value)) && !std::isinf(value); }
 
 // Of the model: it refuses rows for which it computes what it does not take.
 struct Step {

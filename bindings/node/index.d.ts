@@ -65,7 +65,7 @@ export type Tensor<Data extends TensorData = TensorData> = Data & {
  * - a typed array of the input's type. A synchronous run reads large ones in place; an asynchronous run has read them when it returns,
  *   so that they may be changed or transferred at once;
  * - a Float32Array for a float64 input, or a Float64Array for a float32 one: converted as the numbers of a record are, each rounded once. A finite
- *   number beyond float32 is OUT_OF_RANGE. Typed arrays of other types are not converted;
+ *   number that rounds to no finite float32 is OUT_OF_RANGE, unless the contract says that the model takes infinities. Typed arrays of other types are not converted;
  * - a plain array of numbers, bigints, booleans or strings, also nested by dimension: converted, each value must fit the type. Not for
  *   types that JavaScript has no numbers for (bfloat16, 8-bit and 4-bit floats);
  * - `{ data, dims }` with either of them.

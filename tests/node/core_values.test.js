@@ -31,8 +31,8 @@ const ODD = [
   -Infinity,
   3.4028234663852886e38,
   -3.4028234663852886e38,
-  3.4028235677973366e38, // rounds to infinity, or to the largest float32: refused either way
-  3.402823466385289e38,
+  3.4028235677973366e38, // rounds to infinity
+  3.4028235677973362e38, // rounds to the largest float32
   1e39,
   5e-324,
   1e-46,

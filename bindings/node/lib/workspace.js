@@ -32,7 +32,7 @@ function withDims(data, dims) {
   return Object.defineProperty(data, 'dims', { value: dims, configurable: true })
 }
 
-/** Whether core would convert these doubles for a float32 input: what is refused, it finds again and words. */
+/** Whether all of these doubles are within float32: what is not, core rounds or refuses. */
 function fitsFloat32(doubles) {
   const length = lengthOf(doubles)
   for (let i = 0; i < length; ++i) {
@@ -150,7 +150,7 @@ class Workspace {
     const isFitting = length === count(dims, input.perByte)
     if (!isFitting || isBeyond || !this.fits(spec, dims)) {
       input.view = null
-      this.native.copyInput(input.index, isOtherWidth ? OTHER_WIDTH[spec.dtype] : spec.type, dims, isBeyond ? new Float64Array(data) : data) // core says what is wrong
+      this.native.copyInput(input.index, isOtherWidth ? OTHER_WIDTH[spec.dtype] : spec.type, dims, isBeyond ? new Float64Array(data) : data) // core says what is wrong, if anything
       this.setDims(input, dims)
     } else if (mayBorrow && !isOtherWidth && length * input.width >= LARGE_BYTES && !types.isSharedArrayBuffer(bufferOf(data))) {
       input.view = null

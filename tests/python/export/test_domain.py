@@ -15,6 +15,7 @@ from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, PolynomialFeatures, PowerTransformer, StandardScaler
+from xgboost import XGBRegressor
 
 RNG = np.random.default_rng(3)
 X = RNG.normal(size=(300, 3)) ** 2 + 0.1
@@ -183,6 +184,24 @@ def test_a_float32_column_on_either_side_of_a_float64_column_does_not_bound_it(t
     row = frame[:1].assign(b=1e39)
     got = sidecall.open(tmp_path / "m.onnx").predict(row).to_numpy()
     assert got == pytest.approx(model.transform(row), rel=1e-12)
+
+
+@pytest.mark.parametrize("takes", [True, False])
+def test_a_double_that_rounds_to_an_infinite_float32_is_answered_where_the_model_takes_infinities(tmp_path, takes):
+    frame = pd.DataFrame(X.astype(np.float32), columns=["x0", "x1", "x2"])
+    forest = XGBRegressor(n_estimators=3, max_depth=2, n_jobs=1)
+    model = (forest if takes else make_pipeline(StandardScaler(), LinearRegression())).fit(frame, X[:, 0])
+    sidecall.export(model, tmp_path / "m.onnx", frame, progress=False)
+    with sidecall.open(tmp_path / "m.onnx") as opened:
+        for value in (1e39, -1e300, 3.4028235677973366e38):
+            row = frame[:1].astype(np.float64).assign(x0=value)
+            if not takes:
+                with pytest.raises(sidecall.errors.OutOfRange, match="a number beyond its range"):
+                    opened.predict(row)
+                continue
+            with np.errstate(over="ignore"):
+                expected = model.predict(row.astype(np.float32))
+            assert opened.predict(row)["prediction"].to_numpy() == pytest.approx(expected, rel=1e-5)
 
 
 def test_infinity_in_the_penguins_is_refused_without_a_check_in_the_graph(tmp_path):

@@ -92,8 +92,18 @@ def finite_wide() -> Made:
     return graph, made
 
 
+def inverse() -> Made:
+    """prediction = -1 / x. The model takes minus infinity, and nothing above 100."""
+    graph = model([("X", "float32", ["N", 1])], [("prediction", "float32", ["N", 1])], [node("Div", ["minus_one", "X"], ["prediction"])],
+                  [const("minus_one", "float32", [1], [-1])])  # fmt: skip
+    features = [feature("x", "float32", "X", 0, domain=[["-inf", 100]])]
+    outputs = [{"name": "prediction", "role": "prediction", "type": "float32"}]
+    return graph, contract("inverse", "regression", features, outputs, ([[-2, 4]], {"prediction": [0.5, -0.25]}))
+
+
 MAKERS = {
     "limits": limits,
+    "inverse": inverse,
     "steps": lambda: steps(is_column=True),
     "steps_rank1": lambda: steps(is_column=False),
     "finite": finite,

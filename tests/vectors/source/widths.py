@@ -7,6 +7,7 @@ from typing import Any
 from .build import Cases, tensor
 
 LARGEST = 3.4028234663852886e38  # of float32
+LAST = 3.4028235677973362e38  # the last double that rounds to it: the next one lies half-way to where another float32 would be
 SMALLEST = 1.401298464324817e-45
 ULP = 2.0**-23  # of float32 at 1
 
@@ -15,15 +16,15 @@ ROUNDED: list[tuple[str, list[Any], list[Any]]] = [
     ("decimals", [0.1, 7.315, -1e-3], [0.10000000149011612, 7.315000057220459, -0.0010000000474974513]),
     ("ties", [1 + ULP / 2, 1 + 3 * ULP / 2, -1 - ULP / 2], [1.0, 1 + 2 * ULP, -1.0]),
     ("beside_a_tie", [1 + ULP / 2 + 2.0**-52, 1 + 3 * ULP / 2 - 2.0**-52], [1 + ULP, 1 + ULP]),
-    ("ends", [LARGEST, -LARGEST, 3.402823466385288e38], [LARGEST, -LARGEST, LARGEST]),
+    ("ends", [LARGEST, -LARGEST, 3.402823466385288e38, LAST], [LARGEST, -LARGEST, LARGEST, LARGEST]),
     ("subnormals", [SMALLEST, 1e-45, 1.1754942106924411e-38, SMALLEST * 1.5], [SMALLEST, SMALLEST, 1.1754942106924411e-38, 2 * SMALLEST]),
     ("towards_zero", [5e-324, SMALLEST / 2, -SMALLEST / 2, 1e-300], [0.0, 0.0, -0.0, 0.0]),
     ("zeros", [0.0, -0.0], [0.0, -0.0]),
     ("not_finite", ["nan", "inf", "-inf"], ["nan", "inf", "-inf"]),
 ]  # fmt: skip
 BEYOND = "a number beyond its range"
-# Doubles that no float32 input takes. The first would round to the largest one, and is refused in a record too.
-TOO_LARGE = [3.402823466385289e38, -1e39, 1.7976931348623157e308]
+# Doubles whose nearest float32 is an infinity.
+TOO_LARGE = [3.4028235677973366e38, -1e39, 1.7976931348623157e308]
 
 
 def rows(data: list[Any], dtype: str) -> dict[str, Any]:
@@ -57,6 +58,26 @@ def widths() -> Cases:
                 c.ok(f"records_{dtype}_{what}", f"floats_{dtype}.onnx", record=record, result=result)
     refusals(c)
     return c
+
+
+def beyond_where_infinity_is_taken(c: Cases) -> None:
+    """inverse.onnx takes minus infinity: what rounds to it is that, as in the model. It does not take infinity."""
+    for k, number in enumerate(TOO_LARGE):
+        low = -abs(number)
+        c.ok(f"minus_infinity_{k}", "inverse.onnx", inputs={"X": tensor("float64", [3, 1], [-2, low, 4])}, outputs={"prediction": tensor("float32", [3, 1], [0.5, 0, -0.25])})  # fmt: skip
+        c.ok(f"minus_infinity_in_a_record_{k}", "inverse.onnx", record={"x": low}, result={"prediction": 0})
+        error = {
+            "name": "x",
+            "expected": "float32",
+            "got": BEYOND,
+            "row": 1,
+            "num_faults": 1,
+            "message": f"feature 'x': expected float32, got {BEYOND} (row 1)",
+        }
+        given = {"X": tensor("float64", [3, 1], [low, -low, 1])}
+        c.bad(f"plus_infinity_{k}", "inverse.onnx", "OUT_OF_RANGE", error, inputs=given, after=f"minus_infinity_{k}")
+        record = [{"x": low}, {"x": -low}, {"x": 1}]
+        c.bad(f"plus_infinity_in_records_{k}", "inverse.onnx", "OUT_OF_RANGE", error, record=record, after=f"minus_infinity_{k}")
 
 
 def refusals(c: Cases) -> None:
@@ -105,6 +126,7 @@ def refusals(c: Cases) -> None:
     )
     record = [{"x": x, "n": int(n)} for x, n in zip(data[::2], data[1::2], strict=True)]
     c.bad("faults_of_all_records", "floats_float32.onnx", "OUT_OF_RANGE", error, record=record, after=features_after)
+    beyond_where_infinity_is_taken(c)
     # An integer is rounded as the model rounds it.
     held = {"transformed": tensor("float64", [1, 2], [0.5, 16777216])}
     c.ok("integer_rounded", "floats_float32.onnx", inputs={"X": tensor("float64", [1, 2], [0.5, 16777217])}, outputs=held)

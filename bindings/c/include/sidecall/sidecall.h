@@ -450,8 +450,9 @@ SIDECALL_API sidecall_status sidecall_call_input(sidecall_call *call, int32_t in
 SIDECALL_API sidecall_status sidecall_call_output(sidecall_call *call, int32_t output, sidecall_view *out_view, sidecall_error *err);
 
 /* Gives an input a whole tensor, shape included, by copying it. For tensors of a few KiB the fastest way.
- * A float32 tensor for a float64 input, and the other way round, is converted: float32 means itself, a double becomes the nearest float32, and one that is finite
- * and beyond the range of float32 is OUT_OF_RANGE, as in a record; NaN and infinities pass. Every other type must be the input's own.
+ * A float32 tensor for a float64 input, and the other way round, is converted: float32 means itself, a double becomes the nearest float32. A finite
+ * one whose nearest float32 is an infinity is OUT_OF_RANGE, as in a record, unless the contract says that the model takes the infinity; NaN and infinities
+ * pass. Every other type must be the input's own.
  * Fails with UNKNOWN_NAME, DTYPE_MISMATCH, SHAPE_MISMATCH (against the spec, or data_bytes is not what the shape takes), INVALID_STRING, OUT_OF_RANGE, BUSY, OUT_OF_MEMORY.
  * The input is then as it was before, except after INVALID_STRING.   Since 0.1. */
 SIDECALL_API sidecall_status sidecall_call_copy_input(sidecall_call *call, int32_t input, const sidecall_view *view, sidecall_error *err);
