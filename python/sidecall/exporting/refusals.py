@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 
 from sidecall.convert.checks import REFUSED
 
 from .columns import Column
-from .errors import StepError
+from .errors import ModelError, StepError
 from .intervals import holds
 from .parity import Measure
 from .probe import accepted_rows
@@ -27,7 +29,7 @@ class Refusals:
         good = accepted_rows(measure.original, measure.data.build(extremes), len(extremes[0]))
         answered = [column.take(good) for column in extremes]
         if good.any():
-            measure.note_finite(measure.original.ask(measure.data.build(answered)))
+            self._note_finite(answered)
         for output in measure.original.outputs:
             output.finite = measure.finite[output.name] and output.type.startswith("float") and not output.is_label
         self.strict += int((~self._is_answered(answered, by_steps=True)).sum())
@@ -35,6 +37,16 @@ class Refusals:
             self.lenient += int(self._is_answered(columns).sum())
             self.rows += len(columns[0])
         self.rows += int(good.sum())
+
+    def _note_finite(self, columns: list[Column]) -> None:
+        """A sum that just overflows may do so in one batch and not in another: what the model refuses now, it is asked row by row."""
+        measure = self.measure
+        try:
+            measure.note_finite(measure.original.ask(measure.data.build(columns)))
+        except ModelError:
+            for row in range(len(columns[0])):
+                with suppress(ModelError):
+                    measure.note_finite(measure.original.ask(measure.data.build([column.take([row]) for column in columns])))
 
     def _is_answered(self, columns: list[Column], by_steps: bool = False) -> np.ndarray:
         """For each row whether the file answers it; `by_steps`: only a step may refuse it."""

@@ -102,16 +102,21 @@ def estimators_in(model: Any) -> Iterator[Any]:
     pending, visited = [model], set()
     while pending:
         item = pending.pop()
-        if id(item) in visited:
+        if id(item) in visited or isinstance(item, type):
             continue
         visited.add(id(item))
-        if isinstance(item, (list, tuple)):
-            pending.extend(part for part in item if isinstance(part, (list, tuple, dict)) or hasattr(part, "get_params"))
-        elif isinstance(item, dict):
-            pending.extend(part for part in item.values() if isinstance(part, (list, tuple, dict)) or hasattr(part, "get_params"))
-        elif hasattr(item, "get_params") and not isinstance(item, type):
+        if isinstance(item, (list, tuple, dict)):
+            pending.extend(filter(_may_hold_estimators, item.values() if isinstance(item, dict) else item))
+            continue
+        if hasattr(item, "get_params"):
             yield item
-            pending.extend(vars(item).values())
+        if hasattr(item, "__dict__"):
+            pending.extend(filter(_may_hold_estimators, vars(item).values()))
+
+
+def _may_hold_estimators(part: Any) -> bool:
+    """Also of the members of CalibratedClassifierCV, which hold an estimator and are none."""
+    return isinstance(part, (list, tuple, dict)) or hasattr(part, "get_params") or hasattr(part, "estimator")
 
 
 def _float_type(answer: Any) -> str | None:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import sidecall
 from sidecall.exporting.run import Job
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
@@ -139,6 +140,15 @@ def test_an_overflow_before_a_forest_is_refused_by_the_step(both):
     _, high = domain(found)[0]
     assert found.assert_alike(high, high, high) == "refused" or found.assert_alike(high) != "refused"
     assert found.assert_alike(2 * high) == "refused"
+
+
+def test_an_overflow_before_the_members_of_a_calibrated_classifier_is_refused(both):
+    model = make_pipeline(PCA(1), CalibratedClassifierCV(LogisticRegression(), cv=2))
+    found = both(model, X.astype(np.float32), Y)
+    assert len(steps(found)) == 2
+    signs = np.sign(model[0].components_[0])
+    assert found.assert_alike(*(signs * 0.99 * SINGLE)) == "refused"
+    assert found.assert_alike(*(signs * 1e37)) != "refused"
 
 
 def test_a_product_of_two_large_features_is_refused_where_each_alone_is_answered(both):
