@@ -102,9 +102,11 @@ class Range:
 class Checks:
     """What a conversion is told of steps and inputs, and the checks that it found necessary.
 
-    `rules` are by the id() of a step, `inputs` by the name of an input. `steps` becomes the list in which the output `refused` counts.
+    `rules` are by the id() of a step, `inputs` by the name of an input. `steps` becomes the list in which the output `refused` counts,
+    `notes` what the user of the file should know.
     """
 
     rules: dict[int, Rule] = field(default_factory=dict)
     inputs: dict[str, Range] = field(default_factory=dict)
     steps: list[dict[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)

@@ -25,6 +25,10 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
         raise g.refuse("with atol or rtol its trees approximate the sum; with 0, the default, it converts")
     if model.metric_params:
         raise g.refuse("metric_params are not supported")
+    if model.kernel == "gaussian":
+        g.note(
+            "more than six bandwidths away from all fitted rows, scikit-learn answers what rounding leaves of a sum; the file answers the sum"
+        )
     points, weights = np.asarray(model.tree_.data), model.tree_.sample_weight
     shares = np.full(len(points), 1.0 / len(points)) if weights is None else np.asarray(weights) / model.tree_.sum_weight
     d = point_distances(g, model, x.matrix("float64"), points) / float(model.bandwidth_)

@@ -69,10 +69,18 @@ class Conversion(Graph):
         self.memo: dict[tuple[int, str, tuple[str, ...]], tuple[object, Any]] = {}
 
     def refuse(self, reason: str) -> NotConvertible:
+        return NotConvertible(self._where(), reason)
+
+    def note(self, text: str) -> None:
+        """What the user should know of this step; a part of the export report."""
+        note = f"{self._where()}: {text}"
+        if note not in self.checks.notes:
+            self.checks.notes.append(note)
+
+    def _where(self) -> str:
         steps = [name for name, _ in self.path if name]
         label = self.path[-1][1] if self.path else ""
-        where = f"{' > '.join(steps)} ({label})" if steps else label
-        return NotConvertible(where, reason)
+        return f"{' > '.join(steps)} ({label})" if steps else label
 
     @contextmanager
     def step(self, name: str, label: str) -> Iterator[None]:

@@ -139,6 +139,7 @@ class Job:
         self.model = model
         self.golden_source = golden_source
         self.refusing: list[dict[str, str]] = []  # the steps in which the graph refuses what was computed
+        self.notes: list[str] = []  # what converters say of their steps
         self.refusals: Refusals | None = None
         self.ranges = ranges and data is not None
         self.invented = data is None
@@ -208,7 +209,7 @@ class Job:
             raise StepError(error.step or step, error.reason) from error
         reserved.prepend(graph, values)
         session = Session(graph, step)
-        self.refusing = checks.steps
+        self.refusing, self.notes = checks.steps, checks.notes
         wanted = [output.name for output in self.original.outputs] + [REFUSED] * bool(self.refusing)
         if session.names != wanted:
             raise StepError(step, f"expected a graph with outputs {', '.join(wanted)}, got {', '.join(session.names)}")
@@ -277,7 +278,7 @@ class Job:
             "parity": parity,
             "versions": artifact.versions(self.model),
         }
-        notes = list(self.data.notes)
+        notes = self.data.notes + self.notes
         if self.refusals is not None and self.refusals.strict:
             notes.append(
                 f"{self.refusals.strict} rows at the very ends of what the model takes are refused by the file alone: the last digits differ there"

@@ -37,10 +37,11 @@ def test_kernel_densities(tmp_path, kernel, metric, weights):
     np.testing.assert_allclose(answers, model.score_samples(FRESH), rtol=1e-8)
 
 
-def test_far_from_all_fitted_rows_the_answer_is_the_sum_itself(tmp_path):
+def test_far_from_all_fitted_rows_the_answer_is_the_sum_itself_and_the_report_says_so(tmp_path):
     """scikit-learn's own answer is there what rounding leaves in its tree."""
     model = KernelDensity().fit(FITTED)
-    export(tmp_path / "m.onnx", model)
+    report = sidecall.export(model, tmp_path / "m.onnx", FRESH)
+    assert "more than six bandwidths away" in str(report)
     far = np.full(3, 50.0)
     with sidecall.open(tmp_path / "m.onnx") as opened:
         answer = opened.predict(dict(zip(NAMES, far.tolist(), strict=True)))["scores"]
