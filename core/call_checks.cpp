@@ -1,4 +1,4 @@
-// What a call refuses by itself: before a run, values in tensors that the graph would take without a word; after it, rows that the model refuses.
+// What a call refuses by itself: before a run, values in tensors for which the graph would silently answer; after it, rows that the model refuses.
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -15,8 +15,8 @@ struct Interval {
   Number high;
 };
 
-// Intervals ascend and are disjoint; their ends are numbers of the tensor's element type. Empty: every number is taken. NaN is no business of a
-// domain, but of `nullable`.
+// Intervals ascend and are disjoint; their ends are numbers of the tensor's element type. Empty: every number is taken. Whether NaN is taken
+// is for `nullable` to say.
 struct Domain {
   std::vector<Interval<double>> numbers;    // of a floating-point tensor
   std::vector<Interval<int64_t>> integers;  // of an int64 tensor

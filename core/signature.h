@@ -97,7 +97,7 @@ struct Bounds {
   std::vector<Word> refuses_missing;  // all bits where NaN is refused, else none
 };
 
-// What must be looked at in an input before each run, because the graph would compute on without a word.
+// What must be looked at in an input before each run, because the graph would silently answer.
 struct InputCheck {
   std::variant<std::monostate, Bounds<float>, Bounds<double>, Bounds<int64_t>> bounds;  // none where every number is taken
   std::vector<int32_t> listed_features;  // numeric features with a closed list, or with holes in their domain

@@ -49,7 +49,7 @@ void ServerSlot::handle(Session* session) {
   } catch (const std::exception& error) {
     failure_ = Error(SIDECALL_INTERNAL, error.what());
   } catch (...) {
-    failure_ = Error(SIDECALL_INTERNAL, "the server's handler threw what is no exception of C++");
+    failure_ = Error(SIDECALL_INTERNAL, "the server's handler threw something that is not a std::exception");
   }
   if (failure_ && !is_failure(failure_->status)) failure_->status = SIDECALL_INTERNAL;
 }

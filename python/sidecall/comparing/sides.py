@@ -12,6 +12,7 @@ from sidecall import errors
 from sidecall._methods import method_of
 from sidecall.exporting.errors import ModelError
 from sidecall.exporting.original import Original, quiet
+from sidecall.exporting.steps import estimators_in, is_xgboost
 
 from .rows import Rows
 
@@ -68,7 +69,7 @@ def outputs_of(
 ) -> list[Output]:
     """The contract's outputs that are deterministic. Raises ModelError where the original is another model: other outputs or classes."""
     methods = {output.name: output.method for output in original.outputs}
-    is_float32 = _holds_xgboost(original.model)
+    is_float32 = any(map(is_xgboost, estimators_in(original.model)))
     result = []
     for entry in contract["outputs"]:
         name = entry["name"]
@@ -85,25 +86,6 @@ def outputs_of(
     if not result:
         raise ModelError("expected an output that two runs answer alike, got a model whose answers are all random")
     return result
-
-
-def _holds_xgboost(model: Any) -> bool:
-    """Whether a part of the model is of xgboost, which adds in float32 also where the whole answers float64."""
-    pending, visited = [model], set()
-    while pending:
-        item = pending.pop()
-        if id(item) in visited:
-            continue
-        visited.add(id(item))
-        if type(item).__module__.partition(".")[0] == "xgboost":
-            return True
-        if isinstance(item, (list, tuple)):
-            pending.extend(part for part in item if isinstance(part, (list, tuple)) or hasattr(part, "get_params"))
-        elif isinstance(item, np.ndarray):
-            pending.extend(item.flat if item.dtype.kind == "O" else ())
-        elif hasattr(item, "get_params") and not isinstance(item, type):
-            pending.extend(vars(item).values())
-    return False
 
 
 def _order(original: Original, entry: dict[str, Any]) -> list[int] | None:
