@@ -53,10 +53,17 @@ def tolerated(output: Output, expected: np.ndarray) -> np.ndarray:
     finite = np.abs(np.where(np.isfinite(expected), expected, 0.0))
     if not finite.size:
         return finite
-    scale = min(1.0, float(np.sqrt(np.mean(finite**2))))
+    scale = min(1.0, float(_root_mean_square(finite).item()))
     if output.computed_in == "float32":
-        finite = np.maximum(finite, np.sqrt(np.mean(finite**2, axis=0, keepdims=True)))
+        finite = np.maximum(finite, _root_mean_square(finite, axis=0))
     return TOLERANCE[output.computed_in] * (scale + finite)
+
+
+def _root_mean_square(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+    """Of values that are not negative; their squares may be too large for a double."""
+    largest = values.max(axis=axis, keepdims=True)
+    shares = values / np.where(largest > 0, largest, 1.0)
+    return np.asarray(largest * np.sqrt(np.mean(shares**2, axis=axis, keepdims=True)))
 
 
 def margins(output: Output, expected: dict[str, np.ndarray], got: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:

@@ -194,6 +194,8 @@ def test_numbers_are_measured_by_their_own_magnitude():
     assert tolerated(prediction, np.array([0.0, 10.0])).ravel().tolist() == [1e-8, 11e-8]
     columns = np.column_stack([np.full(10, 1e9), np.full(10, 0.5)])
     assert tolerated(Output("transformed", "transform", "float32", computed_in="float32"), columns)[:, 1].max() < 1e-4
+    enormous = Output("scores", "decision_function", "float64", computed_in="float32")
+    assert tolerated(enormous, np.array([1e200, -1e200])).max() < 1e196
     odd = {"prediction": np.array([np.nan, np.inf, 1.0])}
     assert not compare([prediction], odd, odd)[0].bad.any()
     assert compare([prediction], odd, {"prediction": np.array([0.0, -np.inf, np.nan])})[0].bad.all()
