@@ -17,8 +17,10 @@ from .scaling import safe_norm
 
 @converts("sklearn", "PCA IncrementalPCA", "transform")
 def pca(g: Conversion, model: Any, x: Frame) -> Tensor:
-    components = np.asarray(model.components_, "float64")
-    y = (x.matrix() - np.asarray(model.mean_).reshape(1, -1)) @ components.T
+    components = np.asarray(model.components_)
+    centre: np.ndarray = np.asarray(model.mean_).reshape(1, -1) @ components.T
+    # Centred after the projection, as in the model: far away from the mean the last digits depend on it.
+    y = (x.matrix() @ components.T) - centre
     if model.whiten:
         scale = np.sqrt(np.asarray(model.explained_variance_, "float64"))
         y = y / np.maximum(scale, np.finfo("float64").eps).reshape(1, -1)

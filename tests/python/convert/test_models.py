@@ -127,6 +127,13 @@ def test_nearest_centroids_far_away_are_told_apart_by_the_digits_that_the_model_
     assert run(model, far, "float64")["probabilities"] == pytest.approx(model.predict_proba(far), abs=1e-8)
 
 
+def test_a_projection_is_centred_afterwards_as_the_model_does():
+    model = PCA(1).fit(X[:, :2])
+    model.mean_, model.components_ = np.array([1e9, 0.0]), np.array([[0.6, 0.8]])
+    rows = np.c_[1e9 + np.linspace(0, 1, 50), np.zeros(50)]
+    np.testing.assert_array_equal(run(model, rows, "float64")["transformed"], model.transform(rows))
+
+
 def test_fourier_features_of_enormous_numbers():
     model = RBFSampler(n_components=20, random_state=0).fit(X[:, :1])
     rows = 10.0 ** np.arange(0, 300, 7.5).reshape(-1, 1)
