@@ -176,10 +176,15 @@ def test_many_rows_keep_their_order(sidecall, jobs, tmp_path):
 
 def test_progress_is_shown_on_a_terminal_alone(sidecall, jobs, tmp_path):
     ours, theirs = pty.openpty()
-    with (tmp_path / "out").open("wb") as out, sidecall.start("predict", jobs, stdout=out, stderr=theirs) as process:
+    answers = tmp_path / "out"
+    with answers.open("wb") as out, sidecall.start("predict", jobs, stdout=out, stderr=theirs) as process:
         os.close(theirs)
         process.stdin.write(b'{"income": 1, "kids": 0, "job": "nurse"}\n')
         process.stdin.flush()
+        while (
+            not answers.read_bytes() and process.poll() is None
+        ):  # the two seconds start when the command does, which may be late on a busy machine
+            time.sleep(0.01)
         time.sleep(2.1)
         process.stdin.write(b'{"income": 1, "kids": 0, "job": "nurse"}\n')
         process.stdin.close()
@@ -192,7 +197,7 @@ def test_progress_is_shown_on_a_terminal_alone(sidecall, jobs, tmp_path):
         assert process.wait(30) == 0
     os.close(ours)
     assert shown.startswith(b"\r2 rows, ") and shown.endswith(b"\r\x1b[K")
-    assert (tmp_path / "out").read_bytes().count(b"\n") == 2
+    assert answers.read_bytes().count(b"\n") == 2
 
 
 # ---- Rows that are wrong ---------------------------------------------------------------------------------------
