@@ -8,7 +8,7 @@ const { performance } = require('node:perf_hooks')
 const AsyncFunction = (async () => {}).constructor
 
 /**
- * A loop of its own for each approach, so that V8 compiles it for nothing else, with the statement in the loop itself.
+ * Compiles a separate loop for each approach, so that V8 optimises it for that approach alone; the statement stands in the loop itself.
  * `ready` runs before the clock starts, `keep` after it has stopped.
  */
 function loopOf(statement, environment, { ready = '', keep = 'out', isAsync = false } = {}) {

@@ -225,7 +225,7 @@ class Timeout(Error, TimeoutError):
 
 
 class Unreachable(Error, ConnectionRefusedError):
-    """Nobody serves that URI."""
+    """No server is reachable at that URI."""
 
     status, code, family = 52, "UNREACHABLE", 50
 

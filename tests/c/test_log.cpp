@@ -160,7 +160,7 @@ TEST_CASE("log lines, for people and as JSON") {
   CHECK(line_of(0, 9, R"({"event":"none"})").empty());
 }
 
-TEST_CASE("a line is queued while nobody reads the pipe, and what finds no room is counted") {
+TEST_CASE("a line is queued while the pipe is not read, and lines that do not fit are counted") {
   Pipe pipe;
   sidecall_log_lines lines = pipe.lines(1);
   const std::string json = R"({"event":"filler","text":")" + std::string(500, 'x') + "\"}";
@@ -187,7 +187,7 @@ TEST_CASE("a line is queued while nobody reads the pipe, and what finds no room 
   CHECK(written.size() - num_reports + num_dropped == kLines);
 }
 
-TEST_CASE("the end waits a moment only for a pipe that nobody reads, and writes nothing later") {
+TEST_CASE("the process waits only briefly at its end for a pipe that is not read, and writes nothing later") {
   Pipe pipe;
   sidecall_log_lines lines = pipe.lines(0);
   const std::string json = R"({"event":"filler","text":")" + std::string(1000, 'x') + "\"}";

@@ -76,7 +76,7 @@ def test_the_same_file(sidecall, jobs):
     ]
 
 
-def test_a_retrain_moves_answers_and_breaks_nobody(diff):
+def test_a_retrained_model_moves_answers_and_breaks_no_caller(diff):
     report = diff({}, {"bias": 1.5})
     assert report["changes"] == [] and not report["breaks"]
     label, probabilities = report["answers"]["outputs"]

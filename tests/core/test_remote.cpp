@@ -182,7 +182,7 @@ TEST_CASE("a run elsewhere that fails says why, and the call goes on") {
 TEST_CASE("until a run elsewhere is over the call is busy") {
   Fixture f;
   f.call->start(-1);
-  CHECK(status_of([&] { f.call->fd(); }) == SIDECALL_BUSY);  // nobody meant to poll for this run
+  CHECK(status_of([&] { f.call->fd(); }) == SIDECALL_BUSY);  // fd() has to be called before the run starts
   f.peer.answer();
   f.call->finish(0);
   CHECK(f.call->fd() == 42);

@@ -135,7 +135,7 @@ test('keys: own and enumerable count, whatever their names are', () => {
   assert.deepStrictEqual(gbm.predictSync(record), expected)
 })
 
-test('what is no record', () => {
+test('values that are not records are refused', () => {
   const values = [
     1,
     'a',

@@ -67,7 +67,7 @@ TEST_CASE("a request is answered, and again with the same layout") {
   CHECK(client.value(11) == 12.0F);
 
   client.write_numbers(3, 50.0F);
-  client.entry().dtype = 77;  // a table that nobody reads
+  client.entry().dtype = 77;  // the table is not read: SAME_LAYOUT
   client.publish(2, 0, shm::kSameLayout);
   const shm::ResponseFields second = client.await(2);
   CHECK(second.status == 0);

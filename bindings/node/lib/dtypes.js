@@ -49,7 +49,7 @@ const getter = name => {
   return value => Reflect.apply(get, value, [])
 }
 
-/** 'Float32Array' for one of any realm or subclass, undefined for all that is no typed array. Not fooled by properties. */
+/** 'Float32Array' for one of any realm or subclass, undefined for a value that is not a typed array. Ignores properties that the user set. */
 const classOf = getter(Symbol.toStringTag)
 const lengthOf = getter('length')
 const bufferOf = getter('buffer')

@@ -192,7 +192,7 @@ class Workspace {
     this.isShapeStale = false
   }
 
-  /** The last run's tensor of an output, in memory that nobody else has. */
+  /** The last run's tensor of an output, copied into memory of its own. */
   take(output) {
     if (output.view !== null) return withDims(new output.Class(output.view), output.dims)
     const [dims, raw] = this.native.readOutput(output.index)

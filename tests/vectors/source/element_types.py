@@ -50,7 +50,7 @@ def types() -> Cases:
         cases.ok(
             f"to_{dtype}", f"to_{dtype}.onnx", inputs={"x": tensor("int8", [4], back)}, outputs={"y": tensor(dtype, [4], packed, True)}
         )
-        # Three elements fill one byte and a half: the upper half of the last byte belongs to nobody.
+        # Three elements fill one byte and a half: the upper half of the last byte is unused.
         cases.ok(
             f"from_{dtype}_odd",
             f"from_{dtype}.onnx",
