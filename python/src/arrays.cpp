@@ -126,10 +126,8 @@ bool Strings::append(PyObject* value) {
   return true;
 }
 
-py::object with_floats(PyObject* value, const TensorSpec& spec) {
-  auto object = py::reinterpret_borrow<py::object>(value);
-  if ((spec.dtype != SIDECALL_FLOAT32 && spec.dtype != SIDECALL_FLOAT64) || !is_array(value)) return object;
-  switch (dtype_of(type_num_of(value))) {
+bool is_integer(int32_t dtype) {
+  switch (dtype) {
     case SIDECALL_INT8:
     case SIDECALL_INT16:
     case SIDECALL_INT32:
@@ -138,11 +136,17 @@ py::object with_floats(PyObject* value, const TensorSpec& spec) {
     case SIDECALL_UINT16:
     case SIDECALL_UINT32:
     case SIDECALL_UINT64:
-    case SIDECALL_FLOAT16:
-      return python_helper("as_float64")(object);
+      return true;
     default:
-      return object;
+      return false;
   }
+}
+
+py::object with_floats(PyObject* value, const TensorSpec& spec) {
+  auto object = py::reinterpret_borrow<py::object>(value);
+  if ((spec.dtype != SIDECALL_FLOAT32 && spec.dtype != SIDECALL_FLOAT64) || !is_array(value)) return object;
+  const int32_t dtype = dtype_of(type_num_of(value));
+  return is_integer(dtype) || dtype == SIDECALL_FLOAT16 ? python_helper("as_float64")(object) : object;
 }
 
 void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor) {

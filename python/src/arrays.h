@@ -21,6 +21,9 @@ static_assert(sizeof(Py_intptr_t) == sizeof(int64_t), "numpy's dimensions are ha
 int storage_type_num(int32_t dtype);
 bool is_packed(int32_t dtype);
 
+// Signed or unsigned, of 8 to 64 bits; bool is none.
+bool is_integer(int32_t dtype);
+
 // An array's own type, or 0 where the library has none (complex, dates).
 int32_t dtype_of(int type_num);
 

@@ -14,23 +14,6 @@ py::object share(const SlotHandle& slot) {
   return py::capsule(new SlotHandle(slot), [](void* shared) { delete static_cast<SlotHandle*>(shared); });
 }
 
-bool is_integer(int32_t dtype) {
-  switch (dtype) {
-    case SIDECALL_BOOL:
-    case SIDECALL_INT8:
-    case SIDECALL_INT16:
-    case SIDECALL_INT32:
-    case SIDECALL_INT64:
-    case SIDECALL_UINT8:
-    case SIDECALL_UINT16:
-    case SIDECALL_UINT32:
-    case SIDECALL_UINT64:
-      return true;
-    default:
-      return false;
-  }
-}
-
 class Call {
  public:
   Call(py::object owner, Model* model, int64_t rows)
@@ -113,7 +96,7 @@ class Call {
       error.check(sidecall_call_get_str(slot().call(), row, index, &text, &length, error.get()));
       return py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(text, static_cast<Py_ssize_t>(length), "surrogateescape"));
     }
-    if (!is_integer(column.dtype)) {
+    if (!is_integer(column.dtype) && column.dtype != SIDECALL_BOOL) {
       double number = 0;
       error.check(sidecall_call_get_f64(slot().call(), row, index, &number, error.get()));
       return py::float_(number);

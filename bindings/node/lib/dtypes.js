@@ -60,4 +60,6 @@ const OTHER_WIDTH = { float32: 11, float64: 1 }
 
 const nameOfClass = name => NAME_OF_CLASS[name] ?? name
 
-module.exports = { DTYPES, OTHER_WIDTH, bufferOf, classOf, lengthOf, nameOfClass, offsetOf }
+const LARGEST_FLOAT32 = 3.4028234663852886e38
+
+module.exports = { DTYPES, LARGEST_FLOAT32, OTHER_WIDTH, bufferOf, classOf, lengthOf, nameOfClass, offsetOf }

@@ -3,6 +3,7 @@
 'use strict'
 
 const { types } = require('node:util')
+const { LARGEST_FLOAT32 } = require('./dtypes.js')
 const { compileReader } = require('./quick.js')
 const { INVALID } = require('./text.js')
 const { typeName } = require('./options.js')
@@ -17,7 +18,6 @@ const MISSING = 5
 const STRING = 6
 const TOLD = 7
 
-const FLT_MAX = 3.4028234663852886e38
 const BIG_LOW = -(2n ** 63n)
 const BIG_HIGH = 2n ** 63n - 1n
 const SHORT_TEXT = 64
@@ -299,7 +299,7 @@ class Layout {
     const isFloat = specs.map(spec => spec.dtype === 'float32' || spec.dtype === 'float64')
     const isNumber = features.map(({ dtype }, i) => isFloat[i] && (dtype === 'float32' || dtype === 'float64'))
     // Empty ranges (NaN) send a number to addOther. Infinity goes there too: it is rare, and core decides.
-    const limit = specs.map((spec, i) => (isNumber[i] ? (spec.dtype === 'float32' ? FLT_MAX : Number.MAX_VALUE) : NaN))
+    const limit = specs.map((spec, i) => (isNumber[i] ? (spec.dtype === 'float32' ? LARGEST_FLOAT32 : Number.MAX_VALUE) : NaN))
     this.high = Float64Array.from(limit)
     this.low = this.high.map(value => -value)
     this.isNanMissing = features.map((feature, i) => feature.nullable && isFloat[i])

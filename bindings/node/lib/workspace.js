@@ -2,7 +2,7 @@
 'use strict'
 
 const { addon } = require('./addon.js')
-const { DTYPES, OTHER_WIDTH, bufferOf, lengthOf } = require('./dtypes.js')
+const { DTYPES, LARGEST_FLOAT32, OTHER_WIDTH, bufferOf, lengthOf } = require('./dtypes.js')
 const { SidecallError, withGot } = require('./errors.js')
 const { types } = require('node:util')
 const { encodeStrings } = require('./text.js')
@@ -11,7 +11,6 @@ const { Refusal, inferDims, readTensor } = require('./tensors.js')
 // Up to here a copy is cheaper than telling the engine of other memory (0.4 us).
 const LARGE_BYTES = 32 * 1024
 const BULKY_BYTES = 1024 * 1024
-const LARGEST_FLOAT32 = 3.4028234663852886e38
 
 function isSame(a, b) {
   if (a.length !== b.length) return false
