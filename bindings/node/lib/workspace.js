@@ -31,7 +31,7 @@ function withDims(data, dims) {
   return Object.defineProperty(data, 'dims', { value: dims, configurable: true })
 }
 
-/** Whether all of these doubles are within float32: what is not, core rounds or refuses. */
+/** Whether each double is infinite or at most the largest float32. Core rounds or refuses the others. */
 function fitsFloat32(doubles) {
   const length = lengthOf(doubles)
   for (let i = 0; i < length; ++i) {
