@@ -2,7 +2,8 @@
 
 import os
 import random
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,3 +40,13 @@ def pytest_runtest_setup() -> None:
     """What fits with random_state=None draws from numpy's global generator: a tie between two classes must not depend on the day."""
     random.seed(0)
     np.random.seed(0)
+
+
+# Servers of the benchmark's tests, which run at the same time.
+OTHERS_IN_SHARED_MEMORY = ("triton_", "iceoryx", "sem.", "joblib_")
+
+
+@pytest.fixture
+def shared_memory() -> Callable[[], set[str]]:
+    """Names in /dev/shm, without those of other programs."""
+    return lambda: {path.name for path in Path("/dev/shm").iterdir() if not path.name.startswith(OTHERS_IN_SHARED_MEMORY)}

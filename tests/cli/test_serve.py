@@ -58,19 +58,19 @@ def test_a_signal_drains_and_ends_with_0(sidecall, jobs, at, number, tmp_path):
     assert not [path.name for path in tmp_path.iterdir() if ".sock" in path.name]
 
 
-def test_nothing_is_left_behind(sidecall, jobs, at):
-    before = set(Path("/dev/shm").iterdir())
+def test_nothing_is_left_behind(sidecall, jobs, at, shared_memory):
+    before = shared_memory()
     with serving(sidecall, jobs, at) as served:
         sidecall("predict", at, stdin=row_of(sidecall, jobs))
         descriptors = descriptors_of(served)
         for _ in range(5):
             sidecall("predict", at, stdin=row_of(sidecall, jobs))
-        deadline = time.monotonic() + 5  # the last client may still be being buried
+        deadline = time.monotonic() + 5  # the server may not yet have noticed that the last client is gone
         while descriptors_of(served) > descriptors and time.monotonic() < deadline:
             time.sleep(0.02)
         assert descriptors_of(served) <= descriptors
         assert served.end() == 0
-    assert set(Path("/dev/shm").iterdir()) == before
+    assert shared_memory() == before
 
 
 def test_a_dead_server_is_replaced(sidecall, jobs, at):

@@ -186,14 +186,14 @@ def test_a_program_that_forgets_to_close(at, environment, workers, tmp_path):
 
 @pytest.mark.parametrize("workers", [None, 2])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_and_serve_returns(program, at, number, workers, tmp_path):
+def test_a_signal_drains_and_serve_returns(program, at, number, workers, tmp_path, shared_memory):
     process = program(workers)
-    before = set(Path("/dev/shm").iterdir())
+    before = shared_memory()
     process.send_signal(number)
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "returned\n"), (tmp_path / "log").read_text()
     assert not [path.name for path in tmp_path.iterdir() if ".sock" in path.name]
-    assert set(Path("/dev/shm").iterdir()) <= before
+    assert shared_memory() <= before
 
 
 def test_a_running_call_is_answered_while_draining(program, at):
