@@ -101,10 +101,10 @@ class _Start:
             if before is _State.HANDED_BACK:
                 return False
             self._state = _State.GIVEN_UP
+            if before is _State.STARTING:
+                self._pending.cancel()  # The thread closes the run, but only after it has had this lock.
         if before is _State.WAITING:
             self._pending.close()  # nothing runs
-        elif before is _State.STARTING:
-            self._pending.cancel()  # the thread closes it
         return True
 
     def _end(self, error: BaseException | None) -> None:

@@ -1,5 +1,8 @@
 """Ends in the middle of runs. `python program.py` reads scenarios as JSON from stdin, runs each in a process of its own and answers with JSON what became of it;
-test_exits.py says which. Each process is forked before anything but imports has happened, and ends as an interpreter that was started for it."""
+test_exits.py says which. Each process is forked before anything but imports has happened, and ends as an interpreter that was started for it.
+
+Nothing may be imported later: a module that makes a dataclass or a namedtuple calls `exec` with a string, and where that happens in a thread, CPython forgets
+that the main thread ended with KeyboardInterrupt (pythonrun.c, run_eval_code_obj) and the process ends with 1 and not by the signal."""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from typing import IO, Any
 import numpy as np
 import sidecall
 import sidecall.serving
+import sidecall.serving.run
 
 AT_ONCE = 4
 START_SECONDS = 120  # generous: the machine may be busy
