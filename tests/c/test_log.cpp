@@ -39,15 +39,17 @@ struct Pipe {
     return {sizeof(sidecall_log_lines), ends[1], as_json, least_level};
   }
 
-  // Until no byte comes for a moment, or the writer is gone.
-  std::string read_all() const {
+  static constexpr int kUntilEnd = 60;  // seconds: a busy machine may let a process or a thread begin late
+
+  // Until no byte comes for `seconds`, or no writer is left.
+  std::string read_all(int seconds = 1) const {
     std::string text;
     char buffer[4096];
     for (;;) {
       fd_set set;
       FD_ZERO(&set);
       FD_SET(ends[0], &set);
-      timeval patience = {1, 0};
+      timeval patience = {seconds, 0};
       if (select(ends[0] + 1, &set, nullptr, nullptr, &patience) != 1) return text;
       const ssize_t got = read(ends[0], buffer, sizeof buffer);
       if (got <= 0) return text;
@@ -167,7 +169,7 @@ TEST_CASE("a line is queued while the pipe is not read, and lines that do not fi
   constexpr int kLines = 3000;
   for (int i = 0; i < kLines; ++i) sidecall_log_line(&lines, 1, json.c_str());  // returns
   std::string text;
-  std::thread reader([&] { text = pipe.read_all(); });
+  std::thread reader([&] { text = pipe.read_all(Pipe::kUntilEnd); });
   sidecall_log_flush(20 * kSecond);
   pipe.close_writer();
   reader.join();
@@ -228,7 +230,7 @@ TEST_CASE("a long line is shortened in the middle of its longest text, and stays
 TEST_CASE("lines of several processes stay whole") {
   Pipe pipe;
   std::string text;
-  std::thread reader([&] { text = pipe.read_all(); });
+  std::thread reader([&] { text = pipe.read_all(Pipe::kUntilEnd); });
   constexpr int kProcesses = 4, kLines = 200;
   pid_t children[kProcesses];
   for (int process = 0; process < kProcesses; ++process) {
