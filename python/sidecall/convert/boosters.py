@@ -153,6 +153,9 @@ def lightgbm_classified(g: Conversion, model: Any, x: Frame) -> Any:
         return ensemble.classify(g, matrix, 2, "LOGISTIC")
     if name == "multiclass" and matrix.dtype == "float32" and is_sum:
         return ensemble.classify(g, matrix, classes, "SOFTMAX")
+    if name == "binary" and is_sum:
+        scores = g.cast(ensemble.against_zero().scores(g, matrix), g.real)
+        return g.argmax(scores), g.softmax(scores if sigmoid == 1.0 else scores * sigmoid)
     raw = g.call(model, "raw", x)[0]
     if name == "binary":
         return sign_index(g, raw), pair(g, g.sigmoid(raw if sigmoid == 1.0 else raw * sigmoid))

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_regressor
 
-from .ensemble import Ensemble
 from .frame import Frame, join
 from .graph import Tensor
 from .linear import pair, sign_index
 from .registry import Conversion, converts
-from .trees import add_tree, rounded
+from .trees import add_tree, rounding, tree_rows
 
 
 def _mean(g: Conversion, parts: list[Tensor], weights: Any = None) -> Tensor:
@@ -104,10 +103,10 @@ def _plain_trees(members: list[Any], kind: str) -> bool:
 @converts("sklearn", "BaggingRegressor", "predict")
 def bagging_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
     if _plain_trees(model.estimators_, "Regressor"):
-        ensemble = Ensemble(model.estimators_[0].n_outputs_)
+        ensemble = rounding(model.estimators_[0].n_outputs_)
         for tree, features in zip(model.estimators_, model.estimators_features_, strict=True):
             add_tree(ensemble, tree.tree_, tree.tree_.value[:, :, 0] / len(model.estimators_), features)
-        return ensemble.scores(g, rounded(g, x))
+        return ensemble.scores(g, tree_rows(g, x))
     parts = [g.predict(m, x.select(f), f"estimators_[{i}]") for i, (m, f) in _bag(model)]
     return _mean(g, parts)
 
@@ -141,7 +140,7 @@ def ada_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
         raise g.refuse("it was fitted on one class")
     weights = np.asarray(model.estimator_weights_[: len(model.estimators_)], "float64") / model.estimator_weights_.sum()
     if _plain_trees(model.estimators_, "Classifier"):
-        scores = _ada_trees(g, model, weights, rounded(g, x))
+        scores = _ada_trees(g, model, weights, tree_rows(g, x))
     else:
         parts = []
         for i, (member, w) in enumerate(zip(model.estimators_, weights, strict=True)):
@@ -163,7 +162,7 @@ def _ada_table(model: Any, member: Any, weight: float) -> np.ndarray:
 
 
 def _ada_trees(g: Conversion, model: Any, weights: np.ndarray, x: Tensor) -> Tensor:
-    ensemble = Ensemble(len(model.classes_))
+    ensemble = rounding(len(model.classes_))
     for tree, weight in zip(model.estimators_, weights, strict=True):
         predicted = np.argmax(tree.tree_.value[:, 0, :], axis=1)
         add_tree(ensemble, tree.tree_, _ada_table(model, tree, weight)[predicted])

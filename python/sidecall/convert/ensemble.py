@@ -3,6 +3,9 @@
 In float32, a threshold is rounded down to the next float32: x <= t and x <= down(t) agree for every float32 x. In
 float64, thresholds, weights and sums are double (TreeEnsemble of ai.onnx.ml 5: the older operators return float32). A graph
 that has trees of both types has TreeEnsemble for all, since a version of ai.onnx.ml has either the older operators or the new one.
+
+A tree of scikit-learn compares its row rounded to float32. In a graph of float64 its thresholds take that rounding over, so that
+the row needs none: x <= largest_rounded_below(t) and float32(x) <= t agree for every double x.
 """
 
 from __future__ import annotations
@@ -21,15 +24,32 @@ def float32_below(values: np.ndarray) -> np.ndarray:
     values = np.asarray(values, dtype="float64")
     with np.errstate(over="ignore"):
         rounded = values.astype("float32")
-    above = rounded.astype("float64") > values
-    return np.where(above, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+        above = rounded.astype("float64") > values
+        return np.where(above, np.nextafter(rounded, np.float32(-np.inf)), rounded)
+
+
+def largest_rounded_below(values: np.ndarray) -> np.ndarray:
+    """The largest double whose nearest float32 is not above each value."""
+    values = np.asarray(values, dtype="float64")
+    below = float32_below(values).astype("float32")
+    with np.errstate(over="ignore"):
+        above = np.nextafter(below, np.float32(np.inf))
+    # Beyond the largest float32 numbers round as if the next one, 2**128, existed.
+    low, high = (np.clip(end.astype("float64"), -(2.0**128), 2.0**128) for end in (below, above))
+    middle = (low + high) / 2  # exact; rounds to the one of the two whose last bit is 0
+    is_even = below.view("uint32") % 2 == 0
+    return np.where(np.isposinf(values), np.inf, np.where(is_even, middle, np.nextafter(middle, -np.inf)))
 
 
 class Ensemble:
-    """Trees of one model. Leaves carry weights for some targets; scores are sums."""
+    """Trees of one model. Leaves carry weights for some targets; scores are sums.
 
-    def __init__(self, targets: int) -> None:
+    `rounds_rows`: the model compares each number of a row as the nearest float32.
+    """
+
+    def __init__(self, targets: int, rounds_rows: bool = False) -> None:
         self.targets = targets
+        self.rounds_rows = rounds_rows
         self.trees: list[dict[str, np.ndarray]] = []
         self.weights: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
 
@@ -75,6 +95,13 @@ class Ensemble:
         lone = {"feature": np.zeros(1, "int64"), "threshold": np.zeros(1), "left": np.zeros(1, "int64"), "right": np.zeros(1, "int64")}
         self.trees.insert(0, lone | {"missing": np.zeros(1, bool), "leaf": np.ones(1, bool)})
         self.weights.insert(0, (np.zeros(self.targets, "int64"), targets, values.copy()))
+
+    def against_zero(self) -> Ensemble:
+        """The same with a target in front whose sum is always zero: of two classes, the larger sum is the model's answer."""
+        pair = Ensemble(2, self.rounds_rows)
+        pair.trees = self.trees
+        pair.weights = [(node, target + 1, weight) for node, target, weight in self.weights]
+        return pair
 
     def scores(self, g: Conversion, x: Tensor) -> Tensor:
         """Sums of leaves in the order of the trees, [N, targets], in the type of x."""
@@ -155,6 +182,8 @@ class Ensemble:
         splits = np.array(columns["threshold"], "float64")
         if x.dtype == "float32":
             splits = float32_below(splits)
+        elif self.rounds_rows:
+            splits = largest_rounded_below(splits)
         return g.op(
             "TreeEnsemble",
             x,

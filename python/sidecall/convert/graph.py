@@ -265,8 +265,8 @@ class Graph:
         largest = self.max(x, axis)
         return self.log(self.sum(self.exp(x - largest), axis)) + largest
 
-    def argmax(self, x: Tensor, axis: int = 1, keep: bool = False) -> Tensor:
-        return self.op("ArgMax", x, dtype="int64", width=1 if keep else None, axis=axis, keepdims=int(keep))
+    def argmax(self, x: Tensor, axis: int = 1, keep: bool = False, last: bool = False) -> Tensor:
+        return self.op("ArgMax", x, dtype="int64", width=1 if keep else None, axis=axis, keepdims=int(keep), select_last_index=int(last))
 
     def argmin(self, x: Tensor, axis: int = 1, keep: bool = False) -> Tensor:
         return self.op("ArgMin", x, dtype="int64", width=1 if keep else None, axis=axis, keepdims=int(keep))

@@ -10,7 +10,7 @@ from .categories import CategoricalSets
 from .ensemble import Ensemble
 from .frame import Frame
 from .graph import Tensor
-from .linear import inverse_link, pair, sign_index
+from .linear import inverse_link
 from .registry import Conversion, converts
 
 TREE_CLASSIFIERS = "DecisionTreeClassifier ExtraTreeClassifier"
@@ -23,9 +23,19 @@ def rounded_float32(g: Conversion, x: Frame) -> Tensor:
     return Frame(g, exact).matrix("float32")
 
 
-def rounded(g: Conversion, x: Frame) -> Tensor:
-    """What a tree of scikit-learn compares: the row as float32, in the type in which the step sums."""
+def tree_rows(g: Conversion, x: Frame) -> Tensor:
+    """What a tree of scikit-learn compares, in the type in which the step sums: the row as float32.
+
+    A row of float64 stays as it is: the thresholds round it (`rounding`). An int64 is rounded once, to float32.
+    """
+    if g.real == "float64" and all(part.dtype in ("float32", "float64") and part.wide is None for part in x.parts):
+        return x.matrix("float64")
     return g.cast(rounded_float32(g, x), g.real)
+
+
+def rounding(targets: int) -> Ensemble:
+    """For trees of scikit-learn, which compare rows rounded to float32."""
+    return Ensemble(targets, rounds_rows=True)
 
 
 def compared(x: Frame) -> Tensor:
@@ -46,7 +56,7 @@ def missing_left(tree: Any) -> Any:
 
 def _class_ensemble(trees: list[Any], classes: int, output: int = 0) -> Ensemble:
     """Shares of the classes as the leaves hold them, summed over trees and not divided: sums of whole votes are exact, so ties stay ties."""
-    ensemble = Ensemble(classes)
+    ensemble = rounding(classes)
     for tree in trees:
         add_tree(ensemble, tree.tree_, tree.tree_.value[:, output, :classes])
     return ensemble
@@ -60,7 +70,7 @@ def _members(model: Any) -> list[Any]:
 def _classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
     classes, members = len(model.classes_), _members(model)
     ensemble = _class_ensemble(members, classes)
-    matrix = rounded(g, x)
+    matrix = tree_rows(g, x)
     if matrix.dtype == "float64" or classes == 1:
         total = ensemble.scores(g, matrix)
         index = g.argmax(total)
@@ -85,7 +95,7 @@ def tree_index(g: Conversion, model: Any, x: Frame) -> Any:
         return g.call(model, "classified", x)[0]
     columns = []
     for k, classes in enumerate(model.classes_):
-        scores = _class_ensemble(_members(model), len(classes), k).scores(g, rounded(g, x))
+        scores = _class_ensemble(_members(model), len(classes), k).scores(g, tree_rows(g, x))
         columns.append(g.argmax(scores, keep=True))
     return g.concat(columns)
 
@@ -93,10 +103,10 @@ def tree_index(g: Conversion, model: Any, x: Frame) -> Any:
 @converts("sklearn", "DecisionTreeRegressor ExtraTreeRegressor RandomForestRegressor ExtraTreesRegressor", "predict")
 def tree_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
     members = _members(model)
-    ensemble = Ensemble(model.n_outputs_)
+    ensemble = rounding(model.n_outputs_)
     for tree in members:
         add_tree(ensemble, tree.tree_, tree.tree_.value[:, :, 0])
-    total = ensemble.scores(g, rounded(g, x))
+    total = ensemble.scores(g, tree_rows(g, x))
     return total / float(len(members)) if hasattr(model, "estimators_") else total
 
 
@@ -105,7 +115,7 @@ def embedding(g: Conversion, model: Any, x: Frame) -> Tensor:
     """One column per leaf of each tree: every leaf is its own target with weight one."""
     encoder = model.one_hot_encoder_
     total = sum(len(c) for c in encoder.categories_)
-    ensemble = Ensemble(total)
+    ensemble = rounding(total)
     offset = 0
     for tree, categories in zip(model.estimators_, encoder.categories_, strict=True):
         nodes = np.asarray(categories, "int64")
@@ -116,16 +126,16 @@ def embedding(g: Conversion, model: Any, x: Frame) -> Tensor:
         offset += len(nodes)
     if g.real == "float64" and total > 512:
         raise g.refuse(f"{total} leaves are too many for precision float64")
-    return ensemble.scores(g, rounded(g, x))
+    return ensemble.scores(g, tree_rows(g, x))
 
 
 @converts("sklearn", "IsolationForest", "score_samples")
 def isolation(g: Conversion, model: Any, x: Frame) -> Tensor:
-    ensemble = Ensemble(1)
+    ensemble = rounding(1)
     lists = (model.estimators_, model.estimators_features_, model._decision_path_lengths, model._average_path_length_per_tree)
     for tree, features, lengths, averages in zip(*lists, strict=True):
         add_tree(ensemble, tree.tree_, (lengths + averages - 1.0).reshape(-1, 1), features)
-    depth = ensemble.scores(g, rounded(g, x))
+    depth = ensemble.scores(g, tree_rows(g, x))
     size = float(len(model.estimators_) * _average_path_length(model._max_samples))
     return -(g.const(2.0) ** (depth / -size)) if size else -(depth * 0.0 + 0.5)
 
@@ -148,7 +158,7 @@ def isolation_decision(g: Conversion, model: Any, x: Frame) -> Any:
 
 
 def _boosted(model: Any) -> Ensemble:
-    ensemble = Ensemble(model.estimators_.shape[1])
+    ensemble = rounding(model.estimators_.shape[1])
     for stage in model.estimators_:
         for k, tree in enumerate(stage):
             t = tree.tree_
@@ -169,14 +179,19 @@ def _constant_base(model: Any) -> np.ndarray | None:
 
 @converts("sklearn", "GradientBoostingClassifier GradientBoostingRegressor", "raw")
 def boosted_raw(g: Conversion, model: Any, x: Frame) -> Tensor:
+    if hasattr(model, "classes_") or _constant_base(model) is not None:
+        return _started(g, model).scores(g, tree_rows(g, x))
+    return _boosted(model).scores(g, tree_rows(g, x)) + g.predict(model.init_, x, "init_")
+
+
+def _started(g: Conversion, model: Any) -> Ensemble:
+    """The trees and the constant that their sums begin with."""
     base = _constant_base(model)
-    ensemble = _boosted(model)
-    if base is not None:
-        ensemble.start_with(base)
-        return ensemble.scores(g, rounded(g, x))
-    if hasattr(model, "classes_"):
+    if base is None:
         raise g.refuse("a classifier that starts from another estimator (init) is not supported")
-    return ensemble.scores(g, rounded(g, x)) + g.predict(model.init_, x, "init_")
+    ensemble = _boosted(model)
+    ensemble.start_with(base)
+    return ensemble
 
 
 @converts("sklearn", "GradientBoostingRegressor", "predict")
@@ -189,28 +204,23 @@ def boosted_decision(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "raw", x)
 
 
-def _loss_probabilities(g: Conversion, loss: Any, raw: Tensor) -> Tensor:
+def _classify(g: Conversion, loss: Any, ensemble: Ensemble, matrix: Tensor, zero_is_positive: bool) -> tuple[Tensor, Tensor]:
+    """Index and probabilities. `zero_is_positive`: of two classes, the second one is the answer where the sum is zero."""
     name = type(loss).__name__
-    if name == "HalfBinomialLoss":
-        return pair(g, g.sigmoid(raw))
-    if name == "ExponentialLoss":
-        return pair(g, g.sigmoid(raw * 2.0))
-    if name == "HalfMultinomialLoss":
-        return g.softmax(raw)
-    raise g.refuse(f"the loss {name} is not supported")
+    if name not in ("HalfBinomialLoss", "ExponentialLoss", "HalfMultinomialLoss"):
+        raise g.refuse(f"the loss {name} is not supported")
+    is_binary = ensemble.targets == 1
+    scores = g.cast((ensemble.against_zero() if is_binary else ensemble).scores(g, matrix), g.real)
+    return g.argmax(scores, last=is_binary and zero_is_positive), g.softmax(scores * 2.0 if name == "ExponentialLoss" else scores)
 
 
 @converts("sklearn", "GradientBoostingClassifier", "classified")
 def boosted_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
     name = type(model._loss).__name__
-    base = _constant_base(model)
-    if g.real == "float32" and name != "ExponentialLoss" and base is not None:
-        transform = "LOGISTIC" if name == "HalfBinomialLoss" else "SOFTMAX"
-        ensemble = _boosted(model)
-        ensemble.start_with(base)
-        return ensemble.classify(g, rounded(g, x), len(model.classes_), transform)
-    raw = g.call(model, "raw", x)
-    return sign_index(g, raw, strict=False), _loss_probabilities(g, model._loss, raw)
+    ensemble, matrix = _started(g, model), tree_rows(g, x)
+    if g.real == "float32" and name != "ExponentialLoss":
+        return ensemble.classify(g, matrix, len(model.classes_), "LOGISTIC" if name == "HalfBinomialLoss" else "SOFTMAX")
+    return _classify(g, model._loss, ensemble, matrix, zero_is_positive=True)
 
 
 @converts("sklearn", "GradientBoostingClassifier HistGradientBoostingClassifier", "predict_proba")
@@ -279,5 +289,4 @@ def hist_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor
     if matrix.dtype == "float32":
         transform = "LOGISTIC" if binary else "SOFTMAX"
         return ensemble.classify(g, matrix, len(model.classes_), transform)
-    raw = g.call(model, "raw", x)
-    return sign_index(g, raw), _loss_probabilities(g, model._loss, raw)
+    return _classify(g, model._loss, ensemble, matrix, zero_is_positive=False)

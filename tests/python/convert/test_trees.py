@@ -200,6 +200,12 @@ def test_gradient_boosting_is_one_node():
     assert [n.op_type for n in graph.graph.node] == ["TreeEnsembleClassifier"]
 
 
+@pytest.mark.parametrize("model", [GradientBoostingClassifier(n_estimators=20), HistGradientBoostingClassifier(max_iter=20)])
+def test_boosting_of_doubles_is_three_nodes(model):
+    graph = to_graph(model.fit(CANCER, MALIGNANT), [("X", "float64", 30)])
+    assert [n.op_type for n in graph.graph.node] == ["TreeEnsemble", "ArgMax", "Softmax"]
+
+
 def test_boosting_that_starts_from_a_classifier_is_refused():
     model = GradientBoostingClassifier(n_estimators=2, init=LogisticRegression(max_iter=1000, solver="newton-cholesky")).fit(WINE, CULTIVAR)
     with pytest.raises(NotConvertible, match="starts from another estimator"):
