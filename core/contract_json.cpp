@@ -1,10 +1,9 @@
 // Parses the JSON of a contract; see contract_reader.h.
-#include <rapidjson/encodedstream.h>
 #include <rapidjson/error/en.h>
-#include <rapidjson/memorystream.h>
 #include <rapidjson/reader.h>
 
 #include <charconv>
+#include <string_view>
 
 #include "contract_reader.h"
 #include "error.h"
@@ -13,6 +12,7 @@
 namespace sidecall {
 namespace {
 
+constexpr std::string_view kMark = "\xef\xbb\xbf";  // of UTF-8, before the text
 constexpr unsigned kParseFlags =
     rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag | rapidjson::kParseValidateEncodingFlag;
 
@@ -57,8 +57,8 @@ class Builder {
 
 void parse_json(const std::string& json, rapidjson::Document* document) {
   if (const size_t nul = json.find('\0'); nul != std::string::npos) fail("a NUL", nul);  // RapidJSON would stop there
-  rapidjson::MemoryStream memory(json.data(), json.size());
-  rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(memory);
+  const size_t begin = json.compare(0, kMark.size(), kMark) == 0 ? kMark.size() : 0;
+  rapidjson::StringStream stream(json.c_str() + begin);  // up to the NUL that ends every std::string
   rapidjson::ParseResult result;
   const auto generate = [&](rapidjson::Document& target) {
     Builder builder(&target);
@@ -69,7 +69,8 @@ void parse_json(const std::string& json, rapidjson::Document* document) {
   document->Populate(generate);
   if (!result.IsError()) return;
   const bool is_number = result.Code() == rapidjson::kParseErrorTermination;
-  fail(is_number ? "a number that float64 does not hold" : parser_words(rapidjson::GetParseError_En(result.Code())), result.Offset());
+  fail(is_number ? "a number that float64 does not hold" : parser_words(rapidjson::GetParseError_En(result.Code())),
+       begin + result.Offset());
 }
 
 }  // namespace sidecall

@@ -1,6 +1,7 @@
 // Typed access to contract JSON; see contract_reader.h.
 #include "contract_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -16,16 +17,26 @@ constexpr int64_t kFormat = 2;  // the newest
 constexpr const char* kFormats = "1 or 2";
 constexpr size_t kMaxKeyInPath = 100;  // so that a path stays short whatever a key is
 
+// Every member and element that is read gets its path: one allocation each.
 std::string with_key(const std::string& path, std::string_view key) {
-  std::string shown(key.substr(0, kMaxKeyInPath));
+  std::string_view shown = key.substr(0, kMaxKeyInPath);
   if (shown.size() < key.size()) {
-    while (!is_utf8(shown)) shown.pop_back();
-    shown += "...";
+    while (!is_utf8(shown)) shown.remove_suffix(1);
   }
-  return path == "/" ? shown : path + "." + shown;
+  std::string whole;
+  whole.reserve(path.size() + shown.size() + 4);
+  if (path != "/") whole.append(path).append(1, '.');
+  whole.append(shown);
+  if (shown.size() < key.size()) whole.append("...");
+  return whole;
 }
 
-std::string with_index(const std::string& path, size_t index) { return path + "[" + std::to_string(index) + "]"; }
+std::string with_index(const std::string& path, size_t index) {
+  const std::string number = std::to_string(index);
+  std::string whole;
+  whole.reserve(path.size() + number.size() + 2);
+  return whole.append(path).append(1, '[').append(number).append(1, ']');
+}
 
 // One step of the way from the root. The path is written for errors only.
 struct Step {
@@ -53,13 +64,16 @@ void check_keys(const rapidjson::Value& value, const std::string& root, const St
     }
   }
   if (!value.IsObject()) return;
-  std::set<std::string_view> keys;
+  std::vector<std::string_view> keys;
+  keys.reserve(value.MemberCount());
   for (const auto& entry : value.GetObject()) {
-    const std::string_view key(entry.name.GetString(), entry.name.GetStringLength());
-    if (!keys.insert(key).second) fail("each key once", "'" + std::string(key) + "' twice");
-    const Step next{step, key, 0, true};
+    keys.emplace_back(entry.name.GetString(), entry.name.GetStringLength());
+    const Step next{step, keys.back(), 0, true};
     if (is_nested(entry.value)) check_keys(entry.value, root, &next, depth + 1);
   }
+  std::sort(keys.begin(), keys.end());
+  const auto twice = std::adjacent_find(keys.begin(), keys.end());
+  if (twice != keys.end()) fail("each key once", "'" + std::string(*twice) + "' twice");
 }
 
 }  // namespace

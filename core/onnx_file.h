@@ -29,7 +29,8 @@ class OnnxFile {
   std::string_view bytes() const { return bytes_; }  // as they were read; every parser of protobuf reads the same in them
   const std::vector<ExternalData::File>& external_files() const { return data_.files(); }
   bool has_folder() const { return has_folder_; }
-  int64_t num_nodes() const { return content_.num_nodes; }  // of all graphs in it
+  int64_t num_nodes() const { return content_.num_nodes; }                                    // of all graphs in it
+  bool has_only_tree_nodes() const { return content_.num_tree_nodes == content_.num_nodes; }  // as is_tree_operator() tells
 
   // The value of a key of metadata_props; nullptr when there is none.
   const std::string* metadata(std::string_view key) const;

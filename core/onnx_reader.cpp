@@ -1,6 +1,7 @@
 // The strict reader of ONNX files; see onnx_reader.h.
 #include "onnx_reader.h"
 
+#include <algorithm>
 #include <array>
 
 #include "error.h"
@@ -14,7 +15,8 @@ namespace {
 using schema::Field;
 using schema::kFields;
 
-constexpr int kMaxDepth = 100;  // protobuf's own limit
+constexpr int kMaxDepth = 100;   // protobuf's own limit
+constexpr uint32_t kOpType = 4;  // of NodeProto
 constexpr uint32_t kExternalData = 13, kDataLocation = 14;
 
 class OnnxReader {
@@ -104,6 +106,9 @@ void OnnxReader::read_message(schema::Message type, const char* at, const char* 
           read_inner(static_cast<schema::Message>(field.detail), length_at, at, stop, depth);
         } else if (field.kind == schema::kString && !is_any_text(type, number) && !is_utf8({at, static_cast<size_t>(stop - at)})) {
           fail(start, quoted(field) + " that is not UTF-8");
+        }
+        if (type == schema::NodeProto && number == kOpType && is_tree_operator({at, static_cast<size_t>(stop - at)})) {
+          ++content_.num_tree_nodes;
         }
         at = stop;
       }
@@ -232,6 +237,12 @@ std::string OnnxReader::place_of(const char* wanted) const {
 }
 
 }  // namespace
+
+bool is_tree_operator(std::string_view op_type) {
+  constexpr std::array<std::string_view, 5> kOperators = {"TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "ArgMax",
+                                                          "Softmax"};
+  return std::find(kOperators.begin(), kOperators.end(), op_type) != kOperators.end();
+}
 
 OnnxContent read_onnx(std::string_view bytes, const std::string& label) { return OnnxReader(bytes, label).read(); }
 

@@ -34,9 +34,14 @@ struct Envelope {
 
 struct OnnxContent {
   int64_t num_nodes = 0;                // of all graphs and functions
+  int64_t num_tree_nodes = 0;           // those of them that is_tree_operator() is true of
   std::vector<ExternalTensor> tensors;  // in the order of the file
   std::vector<Envelope> envelopes;      // inner ones before those around them
 };
+
+// Tree ensembles, and what makes labels and probabilities of their sums: nothing that ONNX Runtime
+// would fuse or compute in advance.
+bool is_tree_operator(std::string_view op_type);
 
 // Reads all of a ModelProto. What passes has one reading for every parser of protobuf: known fields
 // in their own wire type, singular fields once, numbers in their shortest form and the range of

@@ -98,6 +98,25 @@ TEST_CASE("a zero of a contract is zero however it is written") {
   }
 }
 
+TEST_CASE("a contract may begin with the byte order mark of UTF-8, once") {
+  const auto error_of = [](const std::string& json) -> std::string {
+    try {
+      rapidjson::Document document;
+      sidecall::parse_json(json, &document);
+      return "";
+    } catch (const sidecall::Error& error) {
+      return error.what();
+    }
+  };
+  const std::string mark = "\xef\xbb\xbf";
+  CHECK(error_of(mark + R"({"a": 1})").empty());
+  CHECK(error_of(mark + mark + "{}").find("(byte 3)") != std::string::npos);
+  CHECK(error_of(mark + R"({"a": 1} x)").find("(byte 12)") != std::string::npos);
+  CHECK(error_of(R"({"a": "\xff"})").find("expected JSON") != std::string::npos);
+  CHECK_FALSE(error_of(mark).empty());
+  CHECK_FALSE(error_of("").empty());
+}
+
 TEST_CASE("a contract of deep nesting is refused") {
   constexpr size_t kDepth = 200000;
   CHECK(parse("[]", std::string(kDepth, '[') + std::string(kDepth, ']')) == SIDECALL_CONTRACT_INVALID);

@@ -63,6 +63,19 @@ TEST_CASE("what ONNX allows is accepted, and handed on byte by byte") {
   for (const std::string& model : sound) CHECK(refusal_of(model) == "");
 }
 
+TEST_CASE("a file says whether an engine finds nothing to optimise in it") {
+  const auto has_only_tree_nodes = [](const std::vector<const char*>& operators) {
+    std::string nodes;
+    for (const char* name : operators) nodes += bytes(1, bytes(4, name) + bytes(7, "ai.onnx.ml"));
+    return OnnxFile(graph(nodes), "", "m").has_only_tree_nodes();
+  };
+  CHECK(has_only_tree_nodes({"TreeEnsemble", "ArgMax", "Softmax"}));
+  CHECK(has_only_tree_nodes({"TreeEnsembleClassifier"}));
+  CHECK_FALSE(has_only_tree_nodes({"Cast", "TreeEnsemble"}));
+  CHECK_FALSE(has_only_tree_nodes({"Gemm", "ArgMax", "Softmax"}));
+  CHECK_FALSE(has_only_tree_nodes({"TreeEnsemble", ""}));
+}
+
 TEST_CASE("unknown fields and groups are refused") {
   CHECK(refuses(graph("") + bytes(31, ""), "an unknown field (31) at byte 2"));
   CHECK(refuses(graph("") + bytes(1000, ""), "an unknown field (1000) at byte 2"));
