@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -57,18 +56,20 @@ def _zeros(g: Conversion, x: Tensor) -> Tensor:
 
 
 def row_sum(g: Conversion, x: Tensor) -> Tensor:
-    """The sum of each row, [N, 1]; in float32 in numpy's order, because sums that cancel later show it."""
+    """The sum of each row, [N, 1], in numpy's order, because sums that cancel later show it."""
     width = x.width or 0
-    if x.dtype != "float32" or not 1 < width <= 128:
+    if not 1 < width <= 128:
         return g.sum(x)
-    columns = [g.columns(x, [k]) for k in range(width)]
-    if width < 8:
-        return _added(columns)
     whole = width - width % 8
-    lanes = [_added(columns[k:whole:8]) for k in range(8)]
-    while len(lanes) > 1:
-        lanes = [left + right for left, right in zip(lanes[::2], lanes[1::2], strict=True)]
-    return _added(lanes + columns[whole:])
+    if whole == 0:
+        return _added_in_order(g, x, 1, [width - 1], 1)
+    # Eight sums over every eighth column, then these in pairs, then what is left over.
+    lanes = _added_in_order(g, g.reshape(g.columns(x, range(whole)), [-1, whole // 8, 8]), 1, whole // 8 - 1, 8)
+    for count in (4, 2, 1):
+        lanes = g.op("ReduceSum", g.reshape(lanes, [-1, count, 2]), g.const([2]), keepdims=0, width=count)
+    if width == whole:
+        return lanes
+    return _added_in_order(g, g.concat([lanes, g.columns(x, range(whole, width))]), 1, [width - whole], 1)
 
 
 def row_squares(g: Conversion, x: Tensor) -> Tensor:
@@ -85,16 +86,13 @@ def row_squares(g: Conversion, x: Tensor) -> Tensor:
     if width % 2:
         x = g.concat([x, g.columns(x, [0]) * 0.0])
     squares = g.columns(x, order[0] + order[1])
-    sums = g.op("CumSum", g.reshape(squares * squares, [-1, 2, len(order[0])]), g.const(2))
-    last = g.op("Gather", sums, g.const(len(order[0]) - 1), axis=2, width=2)
-    return g.columns(last, [0]) + g.columns(last, [1])
+    sums = _added_in_order(g, g.reshape(squares * squares, [-1, 2, len(order[0])]), 2, len(order[0]) - 1, 2)
+    return g.columns(sums, [0]) + g.columns(sums, [1])
 
 
-def _added(terms: Sequence[Tensor]) -> Tensor:
-    result = terms[0]
-    for term in terms[1:]:
-        result = result + term
-    return result
+def _added_in_order(g: Conversion, x: Tensor, axis: int, last: int | list[int], width: int) -> Tensor:
+    """The sum along an axis, one by one from its first number to its last. The axis goes where `last` is one number."""
+    return g.op("Gather", g.op("CumSum", x, g.const(axis)), g.const(last), axis=axis, width=width)
 
 
 def cos(g: Conversion, x: Tensor) -> Tensor:

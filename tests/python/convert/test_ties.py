@@ -79,3 +79,16 @@ def test_support_vectors_answer_far_rows(kernel):
     model = SVR(kernel=kernel).fit(GRID, TARGETS)
     rows = np.vstack([ASKED[:-4], [[1e200, 0.0, 0.0], [-1e160, 1e160, 0.0]]])
     np.testing.assert_allclose(double(model, rows)["prediction"].ravel(), model.predict(rows), rtol=1e-8, atol=1e-9)
+
+
+@pytest.mark.parametrize("covariance", ["full", "tied"])
+@pytest.mark.parametrize("width", [2, 7, 8, 11, 24])
+def test_squares_of_a_mixture_are_added_in_the_order_of_numpy(covariance, width):
+    """So far away only the last digits tell the components apart. With roots of one, nothing else rounds."""
+    model = GaussianMixture(2, covariance_type=covariance, random_state=0).fit(RNG.normal(size=(50, width)))
+    model.means_ = np.array([np.zeros(width), np.ones(width)])
+    model.precisions_cholesky_ = np.eye(width) if covariance == "tied" else np.array([np.eye(width)] * 2)
+    rows = np.round(RNG.normal(size=(300, width)) * 1e15)
+    answers = double(model, rows)
+    np.testing.assert_allclose(answers["probabilities"], model.predict_proba(rows), rtol=1e-10)
+    np.testing.assert_array_equal(answers["label"].ravel(), model.predict(rows))
