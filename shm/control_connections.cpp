@@ -114,6 +114,9 @@ void Control::bury_retired() {
     retired.swap(retired_);
   }
   for (const Retired& one : retired) {
+    // First the counters: a status that no longer shows the connection shows how it ended, and none of its memory.
+    tell_end(*one.connection, one);
+    give_back(one.connection->peer(), one.connection->bytes());
     std::unique_ptr<ServerConnection> connection;
     {
       const std::lock_guard<std::mutex> lock(registry_mutex_);
@@ -121,8 +124,6 @@ void Control::bury_retired() {
       connection = std::move(found->second.connection);
       registry_.erase(found);
     }
-    tell_end(*connection, one);
-    give_back(connection->peer(), connection->bytes());
     unwatch(connection->fd());
     unwatch(connection->pidfd());
     if (connection->bytes() <= kLarge && !connection->has_sessions()) continue;
@@ -162,17 +163,17 @@ Status Control::count() const {
   status.half_open = num_half_open_;
   status.accepted = accepted_.value();
   status.refused = refused_.value();
-  status.violations = violations_.value();
-  status.closed = closed_.value();
   status.log_suppressed = log_.num_suppressed();
   status.log_dropped = log_.num_dropped();
-  status.bytes_mapped = memory_;
   for (const auto& engine : engines_) {
     status.in_flight += engine->is_running() ? 1 : 0;
     status.add(engine->counters());
   }
   const std::lock_guard<std::mutex> lock(registry_mutex_);
   status.connections = registry_.size();
+  status.violations = violations_.value();
+  status.closed = closed_.value();
+  status.bytes_mapped = memory_;
   for (const auto& entry : registry_) {
     const ServerConnection& connection = *entry.second.connection;
     status.queued += connection.count_queued();
