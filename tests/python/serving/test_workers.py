@@ -1,4 +1,4 @@
-"""Worker processes: spread, killed, replaced, drained, and ended with whoever supervises them."""
+"""Worker processes: spread, killed, replaced, drained, and ended with the process that supervises them."""
 
 from __future__ import annotations
 
