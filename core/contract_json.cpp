@@ -1,5 +1,7 @@
 // Parses the JSON of a contract; see contract_reader.h.
+#include <rapidjson/encodedstream.h>
 #include <rapidjson/error/en.h>
+#include <rapidjson/memorystream.h>
 #include <rapidjson/reader.h>
 
 #include <charconv>
@@ -57,16 +59,26 @@ class Builder {
 
 void parse_json(const std::string& json, rapidjson::Document* document) {
   if (const size_t nul = json.find('\0'); nul != std::string::npos) fail("a NUL", nul);  // RapidJSON would stop there
-  const size_t begin = json.compare(0, kMark.size(), kMark) == 0 ? kMark.size() : 0;
-  rapidjson::StringStream stream(json.c_str() + begin);  // up to the NUL that ends every std::string
+  size_t begin = 0;
   rapidjson::ParseResult result;
-  const auto generate = [&](rapidjson::Document& target) {
-    Builder builder(&target);
-    rapidjson::Reader reader;
-    result = reader.Parse<kParseFlags>(stream, builder);
-    return !result.IsError();
+  const auto parse = [&](auto& stream) {
+    const auto generate = [&](rapidjson::Document& target) {
+      Builder builder(&target);
+      rapidjson::Reader reader;
+      result = reader.Parse<kParseFlags>(stream, builder);
+      return !result.IsError();
+    };
+    document->Populate(generate);
   };
-  document->Populate(generate);
+  if (is_utf8(json)) {
+    begin = json.compare(0, kMark.size(), kMark) == 0 ? kMark.size() : 0;
+    rapidjson::StringStream stream(json.c_str() + begin);  // up to the NUL that ends every std::string
+    parse(stream);
+  } else {  // A character that is cut off would take the reader past that NUL: this stream, which is slower, knows its end.
+    rapidjson::MemoryStream memory(json.data(), json.size());
+    rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(memory);
+    parse(stream);
+  }
   if (!result.IsError()) return;
   const bool is_number = result.Code() == rapidjson::kParseErrorTermination;
   fail(is_number ? "a number that float64 does not hold" : parser_words(rapidjson::GetParseError_En(result.Code())),

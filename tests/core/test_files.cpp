@@ -112,7 +112,11 @@ TEST_CASE("a contract may begin with the byte order mark of UTF-8, once") {
   CHECK(error_of(mark + R"({"a": 1})").empty());
   CHECK(error_of(mark + mark + "{}").find("(byte 3)") != std::string::npos);
   CHECK(error_of(mark + R"({"a": 1} x)").find("(byte 12)") != std::string::npos);
-  CHECK(error_of(R"({"a": "\xff"})").find("expected JSON") != std::string::npos);
+  // Characters that are cut off by the end, in memory of exactly their size.
+  for (const char* text : {"\xff\"}", "\xc3", "\xe2\x82", "\xf1", "\xf0\x9f\x98"}) {
+    CHECK(error_of(std::string(R"({"a": "xxxxxxxxxxxxxxxxxxxxxxx)") + text).find("expected JSON") != std::string::npos);
+    CHECK(error_of(text).find("expected JSON") != std::string::npos);
+  }
   CHECK_FALSE(error_of(mark).empty());
   CHECK_FALSE(error_of("").empty());
 }
