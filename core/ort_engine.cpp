@@ -71,9 +71,12 @@ Owned<OrtSessionOptions> OrtEngine::make_options(const OnnxFile& file) const {
   check_ort(api(), api()->SetSessionLogSeverityLevel(made, ORT_LOGGING_LEVEL_FATAL), "");
   // The arena costs 0.12 us a run on small models and keeps its peak for ever; malloc does neither.
   check_ort(api(), api()->DisableCpuMemArena(made), "");
-  // One node, or a bare tree ensemble, leaves nothing to optimise; looking for it is a third of the time to open.
-  if (file.num_nodes() == 1 || file.has_only_tree_nodes())
+  // One node, or a bare tree ensemble, leaves nothing to optimise; looking for it is a third of the time to open. Its few intermediate
+  // tensors are allocated faster one by one than by a memory pattern, which is looked up by shape: 0.1 us of a run of 4.1 us.
+  if (file.num_nodes() == 1 || file.has_only_tree_nodes()) {
     check_ort(api(), api()->SetSessionGraphOptimizationLevel(made, ORT_DISABLE_ALL), "");
+    check_ort(api(), api()->DisableMemPattern(made), "");
+  }
   set(kOrtSessionOptionsConfigLoadModelFormat, "ONNX");
   return options;
 }
