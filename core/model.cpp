@@ -4,7 +4,6 @@
 #include <set>
 
 #include "error.h"
-#include "ort_engine.h"
 #include "platform.h"
 #include "records.h"
 #include "verify.h"
@@ -91,21 +90,22 @@ class Verified {
 
 }  // namespace
 
-std::shared_ptr<const Model> Model::open(const std::string& uri, const sidecall_model_options& options) {
+std::shared_ptr<const Model> Model::open(const std::string& uri, const sidecall_model_options& options, OpenEngine open_engine) {
   require(!uri.empty(), "uri: expected a path or a URI, got an empty string");
   const std::string path = path_of(uri);
   std::string bytes = platform::read_file(path, kMaxMessageBytes);
   const std::string folder = platform::folder_of(platform::real_path(path));
-  return open_file(OnnxFile(std::move(bytes), folder, uri), uri, options);
+  return open_file(OnnxFile(std::move(bytes), folder, uri), uri, options, open_engine);
 }
 
-std::shared_ptr<const Model> Model::open_bytes(std::string bytes, const sidecall_model_options& options) {
+std::shared_ptr<const Model> Model::open_bytes(std::string bytes, const sidecall_model_options& options, OpenEngine open_engine) {
   if (bytes.size() > kMaxMessageBytes) throw Error(SIDECALL_FILE_TOO_LARGE, "bytes: expected at most 2 GiB, got more");
-  return open_file(OnnxFile(std::move(bytes), "", "bytes"), "bytes", options);
+  return open_file(OnnxFile(std::move(bytes), "", "bytes"), "bytes", options, open_engine);
 }
 
-std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& name, const sidecall_model_options& options) {
-  std::unique_ptr<Engine> engine = open_ort_engine(file, name, options.onnxruntime, options.onnxruntime_package);
+std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& name, const sidecall_model_options& options,
+                                              OpenEngine open_engine) {
+  std::unique_ptr<Engine> engine = open_engine(file, name, options);
   Origin origin;
   origin.label = "file '" + name + "'";
   if (file.has_folder()) {
@@ -118,7 +118,7 @@ std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& 
   return model;
 }
 
-std::shared_ptr<const Model> Model::open_engine(std::unique_ptr<Engine> engine, const Origin& origin,
+std::shared_ptr<const Model> Model::from_engine(std::unique_ptr<Engine> engine, const Origin& origin,
                                                 const sidecall_model_options& options) {
   const int32_t mode = verify_mode(options.verify);
   std::shared_ptr<Model> model(new Model(std::nullopt, std::move(engine), origin, options));

@@ -29,14 +29,17 @@ struct Origin {
   std::optional<Clock::time_point> deadline{};  // of golden rows that run here; none in process
 };
 
+// Makes the engine that runs a file. `label` names the file in messages.
+using OpenEngine = std::unique_ptr<Engine> (*)(const OnnxFile& file, const std::string& label, const sidecall_model_options& options);
+
 class Model {
  public:
   // A path or a file: URI. Throws what sidecall_model_open answers.
-  static std::shared_ptr<const Model> open(const std::string& uri, const sidecall_model_options& options);
-  static std::shared_ptr<const Model> open_bytes(std::string bytes, const sidecall_model_options& options);
+  static std::shared_ptr<const Model> open(const std::string& uri, const sidecall_model_options& options, OpenEngine open_engine);
+  static std::shared_ptr<const Model> open_bytes(std::string bytes, const sidecall_model_options& options, OpenEngine open_engine);
 
   // A model without a file here: the engine describes its tensors.
-  static std::shared_ptr<const Model> open_engine(std::unique_ptr<Engine> engine, const Origin& origin,
+  static std::shared_ptr<const Model> from_engine(std::unique_ptr<Engine> engine, const Origin& origin,
                                                   const sidecall_model_options& options);
 
   const Signature& signature() const { return signature_; }
@@ -61,7 +64,8 @@ class Model {
   void return_workspace(std::unique_ptr<Workspace> workspace) const;
 
   Model(std::optional<OnnxFile> file, std::unique_ptr<Engine> engine, const Origin& origin, const sidecall_model_options& options);
-  static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& name, const sidecall_model_options& options);
+  static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& name, const sidecall_model_options& options,
+                                                OpenEngine open_engine);
   void read_contract(const Origin& origin);
   void verify_once(int32_t mode, std::optional<Clock::time_point> deadline);
 

@@ -147,8 +147,8 @@ void OrtEngine::expect_refusals() {
 
 std::unique_ptr<Binding> OrtEngine::bind(bool) const { return bind_ort(*this); }
 
-std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label, const char* library, const char* package) {
-  return std::make_unique<OrtEngine>(file, label, load_ort_library(library, package));
+std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label, const sidecall_model_options& options) {
+  return std::make_unique<OrtEngine>(file, label, load_ort_library(options.onnxruntime, options.onnxruntime_package));
 }
 
 }  // namespace sidecall

@@ -145,7 +145,9 @@ void run_once(sidecall::Binding* binding, bool may_refuse) {
 
 void run_beside_a_peer(const FlippingCase& sample, int runs) {
   const OnnxFile file(sample.graph.model(sample.opset, sample.ml_opset), "", sample.kernel);
-  const std::unique_ptr<sidecall::Engine> engine = sidecall::open_ort_engine(file, sample.kernel, nullptr, nullptr);
+  sidecall_model_options options;
+  sidecall_model_options_init(&options);
+  const std::unique_ptr<sidecall::Engine> engine = sidecall::open_ort_engine(file, sample.kernel, options);
   std::vector<TensorSpec> takes, gives;
   engine->describe(&takes, &gives);
   REQUIRE(sidecall::readable_in_place(file, takes) == std::vector<bool>(takes.size(), true));

@@ -207,7 +207,7 @@ TEST_CASE("golden rows of a hundred thousand outputs are compared in time, each 
   sidecall_model_options_init(&options);
   options.verify = SIDECALL_VERIFY_WARN;
   std::string warning;
-  CHECK(seconds_of([&] { warning = sidecall::Model::open_engine(std::move(engine), origin, options)->warning(); }) < kSeconds);
+  CHECK(seconds_of([&] { warning = sidecall::Model::from_engine(std::move(engine), origin, options)->warning(); }) < kSeconds);
   CHECK(warning == "");  // a tie: the scores of both classes are 0
 }
 
@@ -225,7 +225,7 @@ TEST_CASE("golden rows that do not end by the deadline fail the open with TIMEOU
   origin.deadline = sidecall::deadline_after(20 * 1000 * 1000);
   sidecall_model_options options;
   sidecall_model_options_init(&options);
-  CHECK(status_of([&] { sidecall::Model::open_engine(std::move(engine), origin, options); }) == SIDECALL_TIMEOUT);
+  CHECK(status_of([&] { sidecall::Model::from_engine(std::move(engine), origin, options); }) == SIDECALL_TIMEOUT);
 }
 
 TEST_CASE("a call of a hundred thousand inputs, each with a named dimension of its own, is shaped in time") {

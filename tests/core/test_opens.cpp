@@ -135,7 +135,8 @@ struct Opening {
 
 Opening open_file(const std::string& path) {
   Opening opening;
-  opening.paths = opened_by([&] { opening.status = status_of([&] { sidecall::Model::open(path, options()); }); });
+  opening.paths =
+      opened_by([&] { opening.status = status_of([&] { sidecall::Model::open(path, options(), sidecall::open_ort_engine); }); });
   return opening;
 }
 
@@ -143,12 +144,13 @@ Opening open_bytes(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(file), {}};
   Opening opening;
-  opening.paths = opened_by([&] { opening.status = status_of([&] { sidecall::Model::open_bytes(bytes, options()); }); });
+  opening.paths =
+      opened_by([&] { opening.status = status_of([&] { sidecall::Model::open_bytes(bytes, options(), sidecall::open_ort_engine); }); });
   return opening;
 }
 
 // The first model of a process loads the library, and that opens files.
-void load_library() { sidecall::Model::open(model_path("add.onnx"), options()); }
+void load_library() { sidecall::Model::open(model_path("add.onnx"), options(), sidecall::open_ort_engine); }
 
 }  // namespace
 
@@ -222,7 +224,7 @@ TEST_CASE("initializers beside a model that is too long are used from memory") {
   std::unique_ptr<sidecall::Engine> engine;
   const Paths paths = opened_by([&] {
     file = std::make_unique<OnnxFile>(model, folder.string(), "m", 2000);
-    engine = sidecall::open_ort_engine(*file, "m", onnxruntime(), nullptr);
+    engine = sidecall::open_ort_engine(*file, "m", options());
   });
   CHECK(file->engine_input().initializers.size() == 1);
   CHECK(paths == Paths{folder.string(), "w.bin"});

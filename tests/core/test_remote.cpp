@@ -330,7 +330,7 @@ TEST_CASE("a model without a file follows the id of its engine, and old ids stay
   current->id = std::string(64, 'a');
   sidecall_model_options options{};
   options.timeout_ns = -1;
-  const auto model = sidecall::Model::open_engine(std::move(engine), {"server 'shm:x'", "x", std::nullopt, false}, options);
+  const auto model = sidecall::Model::from_engine(std::move(engine), {"server 'shm:x'", "x", std::nullopt, false}, options);
   const std::string& first = model->id();
   CHECK(first == std::string(64, 'a'));
   current->id = std::string(64, 'b');
@@ -347,7 +347,7 @@ TEST_CASE("a contract that does not fit names the server") {
   Peer peer;
   sidecall_model_options options{};
   try {
-    sidecall::Model::open_engine(std::make_unique<RemoteEngine>(&peer), {"server 'shm:x'", "x", "{\"format\": 3}", false}, options);
+    sidecall::Model::from_engine(std::make_unique<RemoteEngine>(&peer), {"server 'shm:x'", "x", "{\"format\": 3}", false}, options);
     FAIL("it was taken");
   } catch (const sidecall::Error& error) {
     CHECK(error.status() == SIDECALL_CONTRACT_FORMAT);

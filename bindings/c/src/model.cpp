@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "core/dtype.h"
+#include "core/ort_engine.h"
 #include "core/ort_library.h"
 #include "core/typescript.h"
 #include "core/verify.h"
@@ -120,7 +121,8 @@ sidecall_status sidecall_model_open(const char* uri, const sidecall_model_option
   return guard(err, [&] {
     require(uri != nullptr && out_model != nullptr, "uri and out_model must not be NULL");
     const sidecall_model_options known = with_defaults(options);
-    *out_model = new sidecall_model(sidecall::is_route(uri) ? sidecall::open_route(uri, known) : Model::open(uri, known));
+    *out_model =
+        new sidecall_model(sidecall::is_route(uri) ? sidecall::open_route(uri, known) : Model::open(uri, known, sidecall::open_ort_engine));
   });
 }
 
@@ -129,7 +131,8 @@ sidecall_status sidecall_model_open_bytes(const void* data, size_t length, const
   if (out_model != nullptr) *out_model = nullptr;
   return guard(err, [&] {
     require(data != nullptr && out_model != nullptr, "data and out_model must not be NULL");
-    *out_model = new sidecall_model(Model::open_bytes(std::string(static_cast<const char*>(data), length), with_defaults(options)));
+    std::string bytes(static_cast<const char*>(data), length);
+    *out_model = new sidecall_model(Model::open_bytes(std::move(bytes), with_defaults(options), sidecall::open_ort_engine));
   });
 }
 

@@ -79,7 +79,7 @@ std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_m
     for (const TensorSpec& spec : shared->outputs) outputs.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
     shared->client.set_outputs(std::move(outputs));
     origin.deadline = deadline_after(deadline.left_ns());
-    const auto model = Model::open_engine(std::make_unique<RouteEngine>(std::move(shared), origin.label), origin, options);
+    const auto model = Model::from_engine(std::make_unique<RouteEngine>(std::move(shared), origin.label), origin, options);
     if (deadline.passed()) throw Error(SIDECALL_TIMEOUT, origin.label + ": the model could not be opened in time");
     return model;
   });

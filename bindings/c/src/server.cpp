@@ -118,7 +118,7 @@ std::shared_ptr<const Model> model_of(const sidecall_service& service, int32_t v
   sidecall_model_options options = default_model_options();
   options.verify = verify;
   auto engine = std::make_unique<FunctionEngine>(std::move(inputs), std::move(outputs), service.handler, service.context, std::move(log));
-  return Model::open_engine(std::move(engine), std::move(origin), options);
+  return Model::from_engine(std::move(engine), std::move(origin), options);
 }
 
 shm::Server& use(const sidecall_server* server) {
