@@ -12,10 +12,10 @@ NODE := bindings/node
 JOBS ?= $(shell nproc)
 quietly := tools/quietly.sh $(BUILD)/log
 
-native_files := CMakeLists.txt VERSION $(wildcard cmake/* core/* shm/* bindings/c/abi/* bindings/c/src/* bindings/c/include/sidecall/* bindings/cli/* python/src/*)
+native_files := CMakeLists.txt VERSION $(shell find cmake include core engines serving shm bindings/c bindings/cli python/src -type f)
 # The library of .venv, for programs that do not live beside it. The shell looks, when it is there.
 onnxruntime := $$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
-# The oldest version that is supported (core/ort_library.cpp), for the tests that run with both.
+# The oldest version that is supported (engines/onnxruntime/library.cpp), for the tests that run with both.
 oldest_onnxruntime := $$(echo $(CURDIR)/$(BUILD)/onnxruntime-oldest/onnxruntime/capi/libonnxruntime.so.*)
 with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)" SIDECALL_ONNXRUNTIME_OLDEST="$(oldest_onnxruntime)"
 

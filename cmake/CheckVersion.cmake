@@ -1,5 +1,5 @@
 # VERSION is the one place; the header repeats it for C programs, npm's package.json for npm, and both must agree.
-set(header "${PROJECT_SOURCE_DIR}/bindings/c/include/sidecall/sidecall.h")
+set(header "${PROJECT_SOURCE_DIR}/include/sidecall/sidecall.h")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}" "${PROJECT_SOURCE_DIR}/VERSION")
 set(in_header "")
 foreach(part MAJOR MINOR PATCH)

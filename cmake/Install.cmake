@@ -2,7 +2,7 @@
 include(CMakePackageConfigHelpers)
 
 install(TARGETS sidecall EXPORT sidecall LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
-install(DIRECTORY bindings/c/include/sidecall DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+install(DIRECTORY include/sidecall DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 if(TARGET sidecall-cli)
   install(TARGETS sidecall-cli RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
   # The command writes its own completions and manual page. A cross build cannot ask it, and has none.

@@ -8,4 +8,4 @@ set_target_properties(sidecall-python PROPERTIES OUTPUT_NAME _native INSTALL_RPA
 target_link_libraries(sidecall-python PRIVATE sidecall sidecall-flags)
 
 install(TARGETS sidecall sidecall-python LIBRARY DESTINATION sidecall)
-install(DIRECTORY bindings/c/include/sidecall DESTINATION sidecall/include FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
+install(DIRECTORY include/sidecall DESTINATION sidecall/include FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")

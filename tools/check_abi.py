@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-INCLUDE = ROOT / "bindings/c/include/sidecall"
+INCLUDE = ROOT / "include/sidecall"
 SYMBOLS = ROOT / "bindings/c/abi/symbols.txt"
 # Their size or signedness differs between compilers and languages.
 FORBIDDEN = ("bool", "_Bool", "long", "short", "enum", "wchar_t", "ssize_t", "off_t", "time_t", "va_list", "union")

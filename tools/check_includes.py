@@ -8,21 +8,27 @@ ROOT = Path(__file__).resolve().parent.parent
 SUFFIXES = {".c", ".cpp", ".h", ".hpp"}
 # The first folder that fits a file names its layer; a layer sees its own folder, the public headers and what is listed.
 LAYERS = {
+    "include": (),
     "core": (),
-    "shm": (),
-    "bindings/c/include": (),
-    "bindings/c/src": ("core", "shm"),
+    "engines/onnxruntime": ("core",),
+    "engines/remote": ("core", "shm/common", "shm/client"),
+    "serving": ("core", "engines/remote", "shm/common", "shm/server", "bindings/c"),
+    "shm/common": (),
+    "shm/client": ("shm/common",),
+    "shm/server": ("shm/common",),
+    "shm/supervisor": ("shm/common", "shm/server"),
+    "bindings/c": ("core", "engines/onnxruntime", "engines/remote", "serving", "shm/common", "shm/client", "shm/server", "shm/supervisor"),
     "bindings/cli": (),
     "bindings/node": (),
     "python/src": (),
     "examples": (),
     "benchmarks": (),
     "tests/c": (),
-    "tests/core": ("core",),
-    "tests/shm": ("shm",),
-    "tests/fuzz": ("core", "shm", "tests/core"),
+    "tests/core": ("core", "engines/onnxruntime"),
+    "tests/shm": ("shm/common", "shm/client", "shm/server", "shm/supervisor"),
+    "tests/fuzz": ("core", "shm/common", "shm/client", "shm/server", "tests/core"),
 }
-PUBLIC = "bindings/c/include"
+PUBLIC = "include"
 
 
 def layer_of(path: Path) -> str | None:

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <sstream>
 
-#include "arguments.hpp"
+#include "terminal/arguments.hpp"
 
 namespace sidecall::cli {
 namespace {

@@ -8,8 +8,8 @@
 #include <new>
 
 #include "command.hpp"
-#include "output.hpp"
-#include "platform.hpp"
+#include "terminal/output.hpp"
+#include "terminal/platform.hpp"
 
 namespace sidecall::cli {
 namespace {

@@ -7,8 +7,8 @@
 #include <cstdlib>
 
 #include "command.hpp"
-#include "output.hpp"
-#include "platform.hpp"
+#include "terminal/output.hpp"
+#include "terminal/platform.hpp"
 
 namespace sidecall::cli {
 namespace {

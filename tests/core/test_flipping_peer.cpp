@@ -14,7 +14,7 @@
 
 #include "core/error.h"
 #include "core/first_readers.h"
-#include "core/ort_engine.h"
+#include "engines/onnxruntime/engine.h"
 #include "flipping_cases.h"
 
 using sidecall::OnnxFile;

@@ -28,7 +28,7 @@
 #include <vector>
 
 #include "core/model.h"
-#include "core/ort_engine.h"
+#include "engines/onnxruntime/engine.h"
 #include "onnx_builder.h"
 #include "records_model.h"
 

@@ -5,8 +5,8 @@
 #include <string>
 
 #include "check.h"
-#include "shm/admission.h"
-#include "shm/table.h"
+#include "shm/common/table.h"
+#include "shm/server/admission.h"
 
 namespace {
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "check.h"
-#include "shm/server_connection.h"
-#include "shm/server_slot.h"
+#include "shm/server/connection.h"
+#include "shm/server/slot.h"
 
 namespace {
 

@@ -14,7 +14,7 @@ from client import Model
 from served import ROOT, ServerProcess, Start
 from wire import Tensor
 
-HEADER = ROOT / "bindings/c/include/sidecall/sidecall.h"
+HEADER = ROOT / "include/sidecall/sidecall.h"
 PAGE = ROOT / "shm/PROTOCOL.md"
 FORMATS = {1: "f", 11: "d", 7: "q", 6: "i", 5: "h", 3: "b", 2: "B", 4: "H", 12: "I", 13: "Q", 9: "?", 10: "H", 16: "H"}
 # Errors that the model gives. Others are of the client's own making: a table that does not fit the signature never leaves an honest one.

@@ -30,7 +30,7 @@ test('ErrorCode of index.d.ts is exactly the statuses of sidecall.h', () => {
 })
 
 test('Dtype of index.d.ts is exactly the element types of sidecall.h', () => {
-  const header = fs.readFileSync(path.join(packageFolder, '..', 'c', 'include', 'sidecall', 'sidecall.h'), 'utf8')
+  const header = fs.readFileSync(path.join(packageFolder, '..', '..', 'include', 'sidecall', 'sidecall.h'), 'utf8')
   const part = header.slice(header.indexOf('#define SIDECALL_FLOAT32 1'), header.indexOf('sidecall_dtype_name'))
   const names = [...part.matchAll(/#define SIDECALL_(\w+) \d+/g)].map(([, name]) => name.toLowerCase())
   assert.deepEqual([...unionOf('Dtype')].sort(), names.sort())

@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "server_host.h"
-#include "shm/layout.h"
-#include "shm/segment.h"
-#include "shm/socket.h"
+#include "shm/common/layout.h"
+#include "shm/common/segment.h"
+#include "shm/common/socket.h"
 
 namespace raw {
 

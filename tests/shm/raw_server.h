@@ -15,11 +15,11 @@
 #include <thread>
 #include <vector>
 
-#include "client.h"
-#include "layout.h"
-#include "segment.h"
-#include "socket.h"
-#include "table.h"
+#include "shm/client/client.h"
+#include "shm/common/layout.h"
+#include "shm/common/segment.h"
+#include "shm/common/socket.h"
+#include "shm/common/table.h"
 
 namespace raw {
 

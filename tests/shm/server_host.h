@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "shm/server.h"
+#include "shm/server/server.h"
 
 namespace host {
 

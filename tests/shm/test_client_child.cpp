@@ -5,9 +5,9 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "child.h"
-#include "mapping_registry.h"
 #include "raw_server.h"
+#include "shm/client/child.h"
+#include "shm/common/mapping_registry.h"
 
 using namespace raw;
 

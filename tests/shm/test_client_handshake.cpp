@@ -3,9 +3,9 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "admission.h"
-#include "client_handshake.h"
 #include "raw_server.h"
+#include "shm/client/handshake.h"
+#include "shm/server/admission.h"
 
 using namespace raw;
 

@@ -9,8 +9,8 @@
 #include <functional>
 #include <thread>
 
-#include "process.h"
-#include "socket.h"
+#include "shm/client/process.h"
+#include "shm/common/socket.h"
 
 using sidecall::shm::Fd;
 using sidecall::shm::is_ending;

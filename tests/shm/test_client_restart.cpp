@@ -5,8 +5,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "mapping_registry.h"
 #include "raw_server.h"
+#include "shm/common/mapping_registry.h"
 
 using namespace raw;
 

@@ -2,7 +2,7 @@
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 
-#include "waiting.h"
+#include "shm/common/waiting.h"
 
 using namespace sidecall::shm;
 

@@ -12,7 +12,7 @@
 
 #include "raw_client.h"
 #include "server_host.h"
-#include "shm/supervisor.h"
+#include "shm/supervisor/supervisor.h"
 
 namespace shm = sidecall::shm;
 

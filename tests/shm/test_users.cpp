@@ -8,7 +8,7 @@
 
 #include "raw_client.h"
 #include "server_host.h"
-#include "shm/supervisor.h"
+#include "shm/supervisor/supervisor.h"
 
 using host::Host;
 

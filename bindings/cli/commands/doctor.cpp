@@ -1,0 +1,165 @@
+// sidecall doctor: what the command finds on this machine, for bug reports and for its setup.
+#include <sidecall/sidecall.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "doctor_machine.hpp"
+#include "formats/json.hpp"
+#include "model/model.hpp"
+#include "python.hpp"
+#include "terminal/output.hpp"
+#include "terminal/platform.hpp"
+
+namespace sidecall::cli {
+namespace {
+
+struct Findings {
+  JsonDocument engine{rapidjson::kObjectType};
+  ExitCode engine_code = kYes;
+  std::string engine_problem;
+  std::vector<PythonCandidate> pythons;
+  JsonDocument machine{rapidjson::kObjectType};
+
+  const PythonCandidate* python() const { return pythons.empty() || pythons.back().package.empty() ? nullptr : &pythons.back(); }
+};
+
+Findings look(const ModelOptions& options) {
+  Findings findings;
+  const sidecall_model_options engine_options = to_options(options);
+  sidecall_error err = SIDECALL_ERROR_INIT;
+  sidecall_text* raw = nullptr;
+  findings.engine_code = exit_code_of(sidecall_engine_describe(&engine_options, &raw, &err));
+  const Text text(raw);
+  if (text) findings.engine = parse_json({text->data, text->length});
+  else findings.engine_problem = err.message;
+  findings.pythons = find_python();
+  findings.machine = look_at_machine();
+  return findings;
+}
+
+std::string mebibytes(const Json& bytes) { return bytes.IsUint64() ? std::to_string(bytes.GetUint64() >> 20) + " MiB" : "no limit"; }
+
+// "max 100000" is no limit, "150000 100000" are 1.5 CPUs.
+std::string cgroup_text(const Json& limits) {
+  std::string text;
+  const std::string cpu = text_at(limits, "cgroup_cpu_max"), memory = text_at(limits, "cgroup_memory_max");
+  const double quota = std::atof(cpu.c_str()), period = std::atof(cpu.substr(std::min(cpu.find(' '), cpu.size())).c_str());
+  if (quota > 0 && period > 0) text += ", of which the cgroup leaves " + short_number(quota / period);
+  if (std::atof(memory.c_str()) > 0) text += ", memory " + std::to_string(std::atoll(memory.c_str()) >> 20) + " MiB by the cgroup";
+  return text;
+}
+
+void add_machine(Table& table, const Json& machine) {
+  const Json& node = at(machine, "node");
+  if (node.IsObject()) {
+    table.add({"node", text_at(node, "path") + " " + text_at(node, "version")});
+    const std::string package = text_at(node, "package");
+    table.add({"", package.empty() ? "package sidecall not found from this folder (npm install sidecall)"
+                                   : "package sidecall " + text_at(node, "package_version") + " in " + package});
+  } else {
+    table.add({"node", "not found; the Node.js package alone needs it"});
+  }
+  const Json& sockets = at(machine, "sockets");
+  const std::string problem = text_at(sockets, "problem");
+  table.add({"sockets", text_at(sockets, "folder") + (!problem.empty()             ? ": " + problem
+                                                      : true_at(sockets, "exists") ? ""
+                                                                                   : " (not yet made)")});
+  if (const std::string names = list_of(at(sockets, "addresses"), 6); !names.empty()) table.add({"", names});
+  const Json& limits = at(machine, "limits");
+  table.add({"limits", text_at(limits, "cpus") + " CPUs" + cgroup_text(limits)});
+  table.add({"", (at(limits, "open_files").IsNull() ? "no limit of" : text_at(limits, "open_files")) +
+                     " open files, address space: " + mebibytes(at(limits, "address_space"))});
+  table.add({"", std::string("shared memory: ") + (true_at(limits, "shared_memory") ? "yes" : "NO: memfd with seals is refused here") +
+                     "; kernel " + text_at(limits, "kernel")});
+}
+
+std::string page(const Findings& findings) {
+  Table table("ll");
+  table.add({"sidecall", std::string(sidecall_version()) + ", ABI " + std::to_string(sidecall_abi_version())});
+  table.add({"command", executable_folder()});
+  if (findings.engine_problem.empty()) {
+    table.add({"engine", text_at(findings.engine, "engine") + " " + text_at(findings.engine, "version") + ", API " +
+                             text_at(findings.engine, "api") + " (" + text_at(findings.engine, "oldest") + " or newer is needed)"});
+    table.add({"", text_at(findings.engine, "path")});
+    table.add({"", "found by: " + text_at(findings.engine, "found_by") + "; telemetry " + text_at(findings.engine, "telemetry")});
+  } else {
+    table.add({"engine", "NONE: " + findings.engine_problem});
+  }
+  if (const PythonCandidate* python = findings.python()) {
+    table.add({"python", python->path + " (" + python->found_by + ")"});
+    table.add({"", "package sidecall " + (python->version.empty() ? "" : python->version + " ") + "in " + python->package});
+  } else {
+    table.add({"python", "package sidecall not found; export and check need it (pip install sidecall)"});
+    for (const auto& tried : findings.pythons) table.add({"", "tried " + tried.path + " (" + tried.found_by + ")"});
+  }
+  add_machine(table, findings.machine);
+  for (const auto& setting : settings()) {
+    const std::string name = setting.name;
+    const char* value = std::getenv(setting.name);
+    table.add({&setting == &settings().front() ? "settings" : "", name + (value ? std::string("=") + value : " is not set")});
+  }
+  return table.text();
+}
+
+std::string as_json(const Findings& findings) {
+  return to_json([&](JsonWriter& json) {
+    json.StartObject();
+    write_member(json, "version", sidecall_version());
+    json.Key("abi");
+    json.Uint(sidecall_abi_version());
+    write_member(json, "command", executable_folder());
+    json.Key("engine");
+    if (findings.engine_problem.empty()) findings.engine.Accept(json);
+    else json.Null();
+    json.Key("problem");
+    if (findings.engine_problem.empty()) json.Null();
+    else write_text(json, findings.engine_problem);
+    json.Key("python");
+    if (const PythonCandidate* python = findings.python()) {
+      json.StartObject();
+      write_member(json, "path", python->path);
+      write_member(json, "found_by", python->found_by);
+      write_member(json, "package", python->package);
+      json.Key("version");
+      if (python->version.empty()) json.Null();
+      else write_text(json, python->version);
+      json.EndObject();
+    } else {
+      json.Null();
+    }
+    for (const auto& member : findings.machine.GetObject()) {
+      write_key(json, text_of(member.name));
+      member.value.Accept(json);
+    }
+    json.Key("settings");
+    json.StartObject();
+    for (const auto& setting : settings()) {
+      const char* value = std::getenv(setting.name);
+      json.Key(setting.name);
+      if (value) write_text(json, value);
+      else json.Null();
+    }
+    json.EndObject();
+    json.EndObject();
+  });
+}
+
+}  // namespace
+
+int run_doctor(const Command& self, std::vector<std::string> words) {
+  Arguments arguments(self,
+                      "Exit code 4 when no usable ONNX Runtime was found. Python is needed for\n"
+                      "export, check, compare and serve of Python objects only.");
+  ModelOptions options;
+  bool json = false;
+  arguments.app.add_flag("--json", json, "for programs");
+  add_engine_option(arguments.app, options);
+  if (!arguments.parse(std::move(words))) return kYes;
+
+  const Findings findings = look(options);
+  out().write(json ? as_json(findings) : page(findings));
+  return findings.engine_code;
+}
+
+}  // namespace sidecall::cli

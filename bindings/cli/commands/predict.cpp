@@ -1,0 +1,122 @@
+// sidecall predict: rows of JSON Lines or CSV in, their answers out, in bounded memory.
+#include "predict.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "terminal/output.hpp"
+#include "terminal/platform.hpp"
+
+namespace sidecall::cli {
+namespace {
+
+struct PredictOptions {
+  ModelOptions model;
+  std::string uri;
+  std::string file = "-";
+  std::string from;
+  std::string to;
+  std::string on_error = "fail";
+  std::vector<std::string> only;
+  RowOptions rows;
+  size_t batch = 512;
+  size_t max_line = size_t{64} << 20;
+  bool stream = false;
+};
+
+void add_options(CLI::App& app, PredictOptions& options) {
+  const auto format = one_of({"jsonl", "csv"});
+  app.add_option("MODEL", options.uri, "a model file or URI")->required()->option_text(" ");
+  app.add_option("FILE", options.file, "rows; - or no FILE is stdin")->option_text(" ");
+  auto* from = app.add_option("--from", options.from, "jsonl or csv; else by name or first byte")->check(format)->option_text("FORMAT");
+  auto* to = app.add_option("--to", options.to, "jsonl or csv; else as FILE")->check(format)->option_text("FORMAT");
+  app.add_option("--keep", options.rows.keep, "copy these columns in front of the answers")->delimiter(',')->option_text("NAMES");
+  app.add_option("--only", options.only, "these answers: label,probabilities.yes")->delimiter(',')->option_text("NAMES");
+  auto* on_error = app.add_option("--on-error", options.on_error, "rows with faults: fail (default), skip or null");
+  on_error->check(one_of({"fail", "skip", "null"}))->option_text("HOW");
+  auto* batch = app.add_option("--batch", options.batch, "rows in a run, 512");
+  batch->check(whole_number(1, 1 << 20))->option_text("N");
+  app.add_flag("--stream", options.stream, "answer each line at once; an error is a line")
+      ->option_text(" ")
+      ->excludes(from, to, on_error, batch);
+  app.add_option("--max-line", options.max_line, "of one row, 64 MiB")->check(whole_number(1, 1 << 30))->option_text("BYTES");
+  app.add_option("--extra", options.model.extra, "unknown features: error (default) or ignore")
+      ->check(one_of({"error", "ignore"}))
+      ->option_text("HOW");
+  app.add_option("--verify", options.model.verify, "golden rows first: error (default), warn or off")
+      ->check(one_of({"error", "warn", "off"}))
+      ->option_text("HOW");
+  app.add_option("--timeout", options.model.timeout_s, "deadline of each run")->check(positive_seconds())->option_text("SECONDS");
+  add_route_options(app, options.model);
+  // The help of this command fills a screen without the two that every command has.
+  app.get_option("--help")->group("");
+  app.get_option("--onnxruntime")->group("");
+}
+
+// Records need a contract. The library says so at the first record; without one this must not look like success.
+void require_contract(const std::string& uri, const Model& model) {
+  if (sidecall_model_contract(model.get(), nullptr)) return;
+  sidecall_error err = SIDECALL_ERROR_INIT;
+  sidecall_text* none = nullptr;
+  const sidecall_status status = sidecall_predict_json(model.get(), "{}", 2, &none, &err);
+  throw failure_of(uri, status, err);
+}
+
+bool ends_with(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+TextFormat format_of(const PredictOptions& options, RowReader& reader) {
+  if (options.stream || options.from == "jsonl") return TextFormat::kJson;
+  if (options.from == "csv" || ends_with(options.file, ".csv")) return TextFormat::kCsv;
+  if (ends_with(options.file, ".jsonl") || ends_with(options.file, ".ndjson")) return TextFormat::kJson;
+  const char first = reader.first_byte();
+  return first == 0 || first == '{' || first == '[' ? TextFormat::kJson : TextFormat::kCsv;
+}
+
+// A graph that was made for one row at a time takes no batch.
+bool takes_batches(const sidecall_model* model) {
+  for (int32_t i = 0; i < sidecall_model_num_inputs(model); ++i) {
+    if (!sidecall_model_input_spec(model, i)->has_rows) return false;
+  }
+  return true;
+}
+
+int predict(PredictOptions& options) {
+  RowReader reader(options.file, options.max_line);  // before the model: a wrong name costs no load
+  const Model model = open_model(options.uri, options.model);
+  require_contract(options.uri, model);
+  if (reader.from_terminal()) complain("sidecall: reading records from the terminal, one JSON object a line; Ctrl-D ends");
+  note_interrupts();
+
+  const TextFormat from = format_of(options, reader);
+  const TextFormat to = options.to.empty() ? from : options.to == "csv" ? TextFormat::kCsv : TextFormat::kJson;
+  reader.set_format(from == TextFormat::kCsv ? RowFormat::kCsv : RowFormat::kLines);
+  options.rows.ignore_extra = options.model.extra == "ignore";
+  const OnError on_error = options.on_error == "skip" ? OnError::kSkip : options.on_error == "null" ? OnError::kNull : OnError::kFail;
+  reader.skip_long_rows(on_error != OnError::kFail);
+  RowCall call(model, run_timeout_ns(options.uri, options.model));
+  Answers answers(model.get(), options.only, options.rows, from, to);
+  const PredictRun run{reader, call, options.rows, answers, takes_batches(model.get()) ? options.batch : 1, on_error};
+  if (options.stream) return predict_stream(run);
+  const auto source = from == TextFormat::kCsv ? make_csv_source(call, options.rows) : make_json_source(call, options.rows);
+  return predict_rows(run, *source);
+}
+
+}  // namespace
+
+int run_predict(const Command& self, std::vector<std::string> words) {
+  Arguments arguments(self, "");
+  PredictOptions options;
+  add_options(arguments.app, options);
+  if (!arguments.parse(std::move(words))) return kYes;
+
+  const int exit_code = predict(options);
+  if (const int signal = noted_interrupt()) {
+    out().flush();
+    die_by_signal(signal);
+  }
+  return exit_code;
+}
+
+}  // namespace sidecall::cli

@@ -1,0 +1,200 @@
+// sidecall serve: a model file behind an address until SIGTERM; Python objects and pickles are handed over to the Python package.
+#include <grp.h>
+#include <poll.h>
+#include <sidecall/server.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <csignal>
+#include <cstdlib>
+
+#include "formats/json.hpp"
+#include "model/model.hpp"
+#include "python.hpp"
+#include "terminal/output.hpp"
+#include "terminal/platform.hpp"
+
+namespace sidecall::cli {
+namespace {
+
+constexpr double kMebibyte = 1024.0 * 1024.0;
+
+struct ServeOptions {
+  ModelOptions model;
+  std::string uri;
+  std::string at;
+  std::string copy = "auto";
+  std::string group;
+  std::string level = "info";
+  std::vector<uint32_t> allow_uids;
+  int32_t threads = 1;
+  int32_t max_connections = 1024;
+  int32_t max_connections_per_user = 512;
+  double max_call_mib = 256;
+  double max_memory_mib = 4096;
+  double drain_s = 10;
+  bool as_json = false;
+};
+
+struct ServerCloser {
+  void operator()(sidecall_server* server) const { sidecall_server_close(server); }
+};
+using Server = std::unique_ptr<sidecall_server, ServerCloser>;
+
+bool ends_with(const std::string& text, std::string_view end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+// module:object and pickles are Python's; file: and everything else is a model file.
+bool is_for_python(const std::vector<std::string>& words) {
+  for (const std::string& word : words) {
+    if (word.empty() || word[0] == '-') continue;
+    if (ends_with(word, ".onnx") || word.compare(0, 5, "file:") == 0 || word.compare(0, 4, "shm:") == 0) continue;
+    if (ends_with(word, ".joblib") || ends_with(word, ".pkl") || ends_with(word, ".pickle")) return true;
+    const size_t colon = word.find(':');
+    if (colon != std::string::npos && colon > 0 && word.find('/') == std::string::npos) return true;
+  }
+  return false;
+}
+
+int64_t group_id(const std::string& name) {
+  if (name.empty()) return -1;
+  uint32_t number = 0;
+  const auto parsed = std::from_chars(name.data(), name.data() + name.size(), number);
+  if (parsed.ec == std::errc() && parsed.ptr == name.data() + name.size()) return number;
+  errno = 0;
+  const group* found = ::getgrnam(name.c_str());
+  if (found == nullptr) throw Failure(kNo, "serve: --group: expected the name or number of a group, got '" + printable(name) + "'");
+  return found->gr_gid;
+}
+
+bool parse(const Command& self, std::vector<std::string> words, ServeOptions& options) {
+  Arguments arguments(self, "");
+  auto& app = arguments.app;
+  app.usage(
+      "Usage: sidecall serve [options] MODEL\n"
+      "       sidecall serve app:model --help  has --workers --trust-pickle --data ...");
+  app.get_formatter()->column_width(31);
+  app.add_option("MODEL", options.uri, "an .onnx file, app:model of Python, or a pickle")->required()->option_text(" ");
+  CLI::Option* at = app.add_option("--at", options.at, "shm:NAME or shm:/path")->option_text("ADDRESS");
+  app.add_option("--threads", options.threads, "that run the model; 1")->check(whole_number(1, 1024))->option_text("N");
+  app.add_option("--allow-uid", options.allow_uids, "admit this user too; repeatable")
+      ->check(whole_number(0, UINT32_MAX))
+      ->option_text("UID")
+      ->allow_extra_args(false);
+  app.add_option("--group", options.group, "admit this group too")->option_text("GROUP");
+  app.add_option("--copy", options.copy, "auto, or always: inputs are never read in place")
+      ->check(one_of({"auto", "always"}))
+      ->option_text("WHEN");
+  app.add_option("--max-connections", options.max_connections, "connections at once; 1024")
+      ->check(whole_number(1, 1000000))
+      ->option_text("N");
+  app.add_option("--max-connections-per-user", options.max_connections_per_user, "of one user; 512")
+      ->check(whole_number(1, 1000000))
+      ->option_text("N");
+  app.add_option("--max-call", options.max_call_mib, "MiB of a request or answer; 256")
+      ->check(number_between(0.001, 1048576.0))
+      ->option_text("MIB");
+  app.add_option("--max-memory", options.max_memory_mib, "MiB of all connections; 4096")
+      ->check(number_between(0.001, 1e9))
+      ->option_text("MIB");
+  app.add_option("--drain-timeout", options.drain_s, "seconds that SIGTERM leaves running calls; 10")
+      ->check(positive_seconds())
+      ->option_text("S");
+  app.add_flag("--json-log", options.as_json, "log lines as JSON");
+  app.add_option("--log-level", options.level, "debug, info, warning or error")
+      ->check(one_of({"debug", "info", "warning", "error"}))
+      ->option_text("LEVEL");
+  add_engine_option(app, options.model);
+  if (!arguments.parse(std::move(words))) return false;
+  if (at->count() == 0 && std::getenv("SIDECALL_FD") == nullptr)
+    throw Failure(kNo, "serve: expected --at ADDRESS, got nothing (see sidecall serve --help)");
+  return true;
+}
+
+int32_t level_of(const std::string& word) { return word == "debug" ? 0 : word == "info" ? 1 : word == "warning" ? 2 : 3; }
+
+sidecall_server_options server_options(const ServeOptions& options, sidecall_log_lines& log) {
+  sidecall_server_options result;
+  sidecall_server_options_init(&result);
+  result.num_threads = options.threads;
+  result.copy_inputs = options.copy == "always" ? SIDECALL_COPY_ALWAYS : SIDECALL_COPY_AUTO;
+  result.allow_uids = options.allow_uids.data();
+  result.num_allow_uids = static_cast<int32_t>(options.allow_uids.size());
+  result.group = group_id(options.group);
+  result.max_connections = options.max_connections;
+  result.max_connections_per_user = options.max_connections_per_user;
+  result.max_request_bytes = result.max_response_bytes = static_cast<uint64_t>(options.max_call_mib * kMebibyte);
+  result.max_memory_bytes = static_cast<uint64_t>(options.max_memory_mib * kMebibyte);
+  result.drain_ns = static_cast<int64_t>(options.drain_s * 1e9);
+  result.log = sidecall_log_line;
+  result.log_context = &log;
+  return result;
+}
+
+std::string listening_event(const ServeOptions& options, const sidecall_model* model) {
+  rapidjson::StringBuffer buffer;
+  rapidjson::Writer<rapidjson::StringBuffer> json(buffer);
+  const auto text = [&](const char* key, const std::string& value) {
+    json.Key(key);
+    json.String(value.c_str(), static_cast<rapidjson::SizeType>(value.size()));
+  };
+  json.StartObject();
+  text("event", "serve.ready");
+  text("at", options.at.empty() ? "SIDECALL_FD" : options.at);
+  text("model", sidecall_model_name(model));
+  text("version", sidecall_model_version(model));
+  text("id", sidecall_model_id(model));
+  json.Key("threads");
+  json.Int(options.threads);
+  json.Key("process");
+  json.Int(static_cast<int>(::getpid()));
+  json.EndObject();
+  return {buffer.GetString(), buffer.GetSize()};
+}
+
+constexpr int64_t kFlushNs = INT64_C(200) * 1000 * 1000;
+
+// Until a signal, or until a parent process hangs up and the server has ended. Then calls that run
+// get what is left of `drain_ns`. False when some were still running after that.
+bool serve_to_the_end(sidecall_server* server, int64_t drain_ns, sidecall_log_lines* log) {
+  const bool is_signal = !wait_readable(sidecall_server_fd(server));
+  if (is_signal) sidecall_log_line(log, 1, "{\"event\":\"serve.draining\"}");
+  return sidecall_server_drain(server, is_signal ? drain_ns : 0, nullptr) == SIDECALL_OK;
+}
+
+}  // namespace
+
+int run_serve(const Command& self, std::vector<std::string> words) {
+  if (is_for_python(words)) hand_over("sidecall.serving", self.name, words);
+  ServeOptions options;
+  if (!parse(self, std::move(words), options)) return kYes;
+  sidecall_log_lines log;
+  sidecall_log_lines_init(&log);
+  log.as_json = options.as_json ? 1 : 0;
+  log.least_level = level_of(options.level);
+  const sidecall_server_options known = server_options(options, log);
+  std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  note_interrupts();
+  const Model model = open_model(options.uri, options.model);
+  sidecall_error err = SIDECALL_ERROR_INIT;
+  sidecall_server* opened = nullptr;
+  const sidecall_status status =
+      sidecall_server_open(options.at.empty() ? nullptr : options.at.c_str(), model.get(), &known, &opened, &err);
+  Server server(opened);
+  if (status != SIDECALL_OK) throw failure_of(options.at.empty() ? options.uri : options.at, status, err);
+  sidecall_log_line(&log, 1, listening_event(options, model.get()).c_str());
+  if (!serve_to_the_end(server.get(), known.drain_ns, &log)) {
+    sidecall_log_line(&log, 2, "{\"event\":\"serve.cut\",\"reason\":\"calls were still running at the drain timeout\"}");
+    sidecall_log_flush(kFlushNs);
+    ::_exit(kBadMachine);  // closing would wait for them
+  }
+  server.reset();
+  sidecall_log_line(&log, 1, "{\"event\":\"serve.ended\"}");
+  sidecall_log_flush(kFlushNs);
+  return kYes;
+}
+
+}  // namespace sidecall::cli

@@ -1,0 +1,36 @@
+// sidecall types: a model's types as source in another language, on stdout.
+#include <cstdlib>
+
+#include "model/model.hpp"
+#include "terminal/output.hpp"
+
+namespace sidecall::cli {
+
+int run_types(const Command& self, std::vector<std::string> words) {
+  Arguments arguments(self,
+                      "An interface for open<Name>(): `predict` takes exactly the model's features\n"
+                      "and gives its labels as a union. Without --name it is called after the model.");
+  ModelOptions options;
+  options.verify = "off";
+  std::string uri;
+  std::string language = "typescript";
+  std::string name;
+  arguments.app.add_option("MODEL", uri, "a model file or URI")->required()->option_text(" ");
+  const CLI::Option* named = arguments.app.add_option("--name", name, "of the interface: Fraud")->option_text("NAME");
+  arguments.app.add_option("--lang", language, "typescript, which is the default")->check(one_of({"typescript"}))->option_text("LANGUAGE");
+  add_route_options(arguments.app, options);
+  if (!arguments.parse(std::move(words))) return kYes;
+
+  unsetenv("SIDECALL_VERIFY");  // types need no answers
+  const Model model = open_model(uri, options);
+  sidecall_error err = SIDECALL_ERROR_INIT;
+  sidecall_text* text = nullptr;
+  const sidecall_status status =
+      sidecall_model_types(model.get(), language.c_str(), named->count() > 0 ? name.c_str() : nullptr, &text, &err);
+  const Text owner(text);
+  if (status != SIDECALL_OK) throw failure_of(uri, status, err);
+  out().write({text->data, text->length});
+  return kYes;
+}
+
+}  // namespace sidecall::cli

@@ -1,0 +1,229 @@
+// The tensors of one call, bound to a session of ONNX Runtime; see session.h.
+#include <atomic>
+#include <cstring>
+
+#include "core/buffer.h"
+#include "session.h"
+
+namespace sidecall {
+namespace {
+
+class OrtBinding final : public Binding {
+ public:
+  explicit OrtBinding(const OrtEngine& engine);
+  void allocate_input(int32_t input, const Dims& dims) override;
+  void* input_data(int32_t input) override { return inputs_[static_cast<size_t>(input)].buffer.data(); }
+  void set_string(int32_t input, int64_t element, std::string_view value) override;
+  void borrow_input(int32_t input, const void* data, const Dims& dims) override;
+  void* shape_output(int32_t output, const Dims* dims, void* data) override;
+  const int64_t* shape_refusals(int64_t rows) override;
+  Outcome run(int64_t timeout_ns) override;
+  void interrupt() noexcept override;
+  void rearm() noexcept override;
+  OutputTensor output(int32_t output) override;
+  void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) override;
+
+ private:
+  struct Slot {
+    Buffer buffer;
+    Owned<OrtValue> value = own<OrtValue>(nullptr, nullptr);
+    bool is_known = true;            // outputs: the shape is known before the run
+    std::vector<const char*> empty;  // string outputs of known shape: one "" for each element
+  };
+
+  Owned<OrtValue> wrap(void* data, int32_t dtype, const Dims& dims) const;
+  Owned<OrtValue> make_strings(const Dims& dims) const;
+  void unbind_unknown();
+  void clear_strings();
+  void fetch_outputs();
+  static Slot& at(std::vector<Slot>& slots, int32_t index) { return slots[static_cast<size_t>(index)]; }
+  void check(OrtStatus* status) const { check_ort(api_, status, ""); }
+
+  const OrtEngine& engine_;
+  const OrtApi* api_;
+  Owned<OrtIoBinding> binding_;
+  Owned<OrtRunOptions> options_;
+  std::vector<Slot> inputs_;
+  std::vector<Slot> outputs_;
+  Slot refusals_;
+  size_t num_unknown_ = 0;
+  std::atomic<bool> interrupted_{false};  // set by interrupt(), read by run() of another thread
+};
+
+OrtBinding::OrtBinding(const OrtEngine& engine)
+    : engine_(engine),
+      api_(engine.api()),
+      binding_(nullptr, engine.api()->ReleaseIoBinding),
+      options_(nullptr, engine.api()->ReleaseRunOptions),
+      inputs_(engine.num_inputs()),
+      outputs_(engine.num_outputs()) {
+  OrtIoBinding* binding = nullptr;
+  check(api_->CreateIoBinding(engine_.session(), &binding));
+  binding_.reset(binding);
+  OrtRunOptions* options = nullptr;
+  check(api_->CreateRunOptions(&options));
+  options_.reset(options);
+  check(api_->RunOptionsSetRunLogSeverityLevel(options, ORT_LOGGING_LEVEL_FATAL));
+}
+
+Owned<OrtValue> OrtBinding::wrap(void* data, int32_t dtype, const Dims& dims) const {
+  OrtValue* value = nullptr;
+  const size_t bytes = count_bytes(dtype, dims);
+  check(api_->CreateTensorWithDataAsOrtValue(engine_.memory(), data, bytes, dims.data(), dims.size(),
+                                             static_cast<ONNXTensorElementDataType>(dtype), &value));
+  return own(value, api_->ReleaseValue);
+}
+
+Owned<OrtValue> OrtBinding::make_strings(const Dims& dims) const {
+  OrtAllocator* allocator = nullptr;
+  check(api_->GetAllocatorWithDefaultOptions(&allocator));
+  OrtValue* value = nullptr;
+  check(api_->CreateTensorAsOrtValue(allocator, dims.data(), dims.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING, &value));
+  return own(value, api_->ReleaseValue);
+}
+
+void OrtBinding::allocate_input(int32_t input, const Dims& dims) {
+  Slot& slot = at(inputs_, input);
+  const TensorSpec& spec = engine_.input(input);
+  if (spec.dtype == SIDECALL_STRING) {
+    slot.value = make_strings(dims);
+  } else {
+    slot.buffer.reserve(count_bytes(spec.dtype, dims));
+    slot.value = wrap(slot.buffer.data(), spec.dtype, dims);
+  }
+  check(api_->BindInput(binding_.get(), spec.name.c_str(), slot.value.get()));
+}
+
+void OrtBinding::set_string(int32_t input, int64_t element, std::string_view value) {
+  char* buffer = nullptr;
+  check(api_->GetResizedStringTensorElementBuffer(at(inputs_, input).value.get(), static_cast<size_t>(element), value.size(), &buffer));
+  if (!value.empty()) std::memcpy(buffer, value.data(), value.size());
+}
+
+void OrtBinding::borrow_input(int32_t input, const void* data, const Dims& dims) {
+  Slot& slot = at(inputs_, input);
+  const TensorSpec& spec = engine_.input(input);
+  // ONNX Runtime's C API takes inputs as void*; kernels never write to a bound input.
+  slot.value = wrap(const_cast<void*>(data), spec.dtype, dims);
+  check(api_->BindInput(binding_.get(), spec.name.c_str(), slot.value.get()));
+}
+
+void* OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
+  Slot& slot = at(outputs_, output);
+  const TensorSpec& spec = engine_.output(output);
+  num_unknown_ -= slot.is_known ? 0 : 1;
+  slot.is_known = dims != nullptr;
+  if (!slot.is_known) {
+    ++num_unknown_;
+    slot.value.reset();
+    check(api_->BindOutputToDevice(binding_.get(), spec.name.c_str(), engine_.memory()));
+    return nullptr;
+  }
+  void* memory = data;
+  if (spec.dtype == SIDECALL_STRING) {
+    slot.value = make_strings(*dims);
+    slot.empty.assign(static_cast<size_t>(count_elements(*dims)), "");
+  } else {
+    if (data == nullptr) slot.buffer.reserve(count_bytes(spec.dtype, *dims)), memory = slot.buffer.data();
+    slot.value = wrap(memory, spec.dtype, *dims);
+  }
+  check(api_->BindOutput(binding_.get(), spec.name.c_str(), slot.value.get()));
+  return memory;
+}
+
+// Bound after the outputs, so that those keep their order.
+const int64_t* OrtBinding::shape_refusals(int64_t rows) {
+  const TensorSpec& spec = engine_.refusals();
+  Dims dims(spec.dims.size(), 1);
+  dims[0] = rows;
+  refusals_.buffer.reserve(count_bytes(spec.dtype, dims));
+  refusals_.value = wrap(refusals_.buffer.data(), spec.dtype, dims);
+  check(api_->BindOutput(binding_.get(), spec.name.c_str(), refusals_.value.get()));
+  return static_cast<const int64_t*>(refusals_.buffer.data());
+}
+
+Outcome OrtBinding::run(int64_t /*timeout_ns*/) {
+  if (num_unknown_ > 0) unbind_unknown();
+  clear_strings();
+  OrtStatus* status = api_->RunWithBinding(engine_.session(), options_.get(), binding_.get());
+  if (status != nullptr && interrupted_.load(std::memory_order_acquire)) {
+    api_->ReleaseStatus(status);
+    return Outcome::kInterrupted;
+  }
+  check(status);
+  if (num_unknown_ > 0) fetch_outputs();
+  return Outcome::kDone;
+}
+
+// A binding keeps the value of its last run and would write the next one into it, whatever its shape.
+void OrtBinding::unbind_unknown() {
+  for (size_t i = 0; i < outputs_.size(); ++i) {
+    if (outputs_[i].is_known) continue;
+    check(api_->BindOutputToDevice(binding_.get(), engine_.output(static_cast<int32_t>(i)).name.c_str(), engine_.memory()));
+  }
+}
+
+// Kernels may append to the strings that they find, as StringConcat does: each run starts from empty ones.
+void OrtBinding::clear_strings() {
+  for (const Slot& slot : outputs_) {
+    if (slot.is_known && !slot.empty.empty()) check(api_->FillStringTensor(slot.value.get(), slot.empty.data(), slot.empty.size()));
+  }
+}
+
+// Takes the values that the engine made for outputs of unknown shape.
+void OrtBinding::fetch_outputs() {
+  OrtAllocator* allocator = nullptr;
+  check(api_->GetAllocatorWithDefaultOptions(&allocator));
+  OrtValue** values = nullptr;
+  size_t count = 0;
+  check(api_->GetBoundOutputValues(binding_.get(), allocator, &values, &count));
+  for (size_t i = 0; i < count; ++i) {
+    // Bound outputs come in the order in which they were first bound: that of the signature, then refusals.
+    auto value = own(values[i], api_->ReleaseValue);
+    if (i < outputs_.size() && !outputs_[i].is_known) outputs_[i].value = std::move(value);
+  }
+  check(api_->AllocatorFree(allocator, values));
+}
+
+void OrtBinding::interrupt() noexcept {
+  interrupted_.store(true, std::memory_order_release);
+  if (OrtStatus* status = api_->RunOptionsSetTerminate(options_.get())) api_->ReleaseStatus(status);
+}
+
+void OrtBinding::rearm() noexcept {
+  interrupted_.store(false, std::memory_order_relaxed);
+  if (OrtStatus* status = api_->RunOptionsUnsetTerminate(options_.get())) api_->ReleaseStatus(status);
+}
+
+OutputTensor OrtBinding::output(int32_t output) {
+  Slot& slot = at(outputs_, output);
+  OrtTensorTypeAndShapeInfo* made = nullptr;
+  check(api_->GetTensorTypeAndShape(slot.value.get(), &made));
+  const auto info = own(made, api_->ReleaseTensorTypeAndShapeInfo);
+  size_t rank = 0;
+  check(api_->GetDimensionsCount(made, &rank));
+  OutputTensor tensor;
+  tensor.dims.resize(rank);
+  if (rank > 0) check(api_->GetDimensions(made, tensor.dims.data(), rank));
+  if (engine_.output(output).dtype != SIDECALL_STRING) check(api_->GetTensorMutableData(slot.value.get(), &tensor.data));
+  return tensor;
+}
+
+void OrtBinding::read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) {
+  const OrtValue* value = at(outputs_, output).value.get();
+  const auto count = static_cast<size_t>(count_elements(this->output(output).dims));
+  size_t length = 0;
+  check(api_->GetStringTensorDataLength(value, &length));
+  bytes->resize(length);
+  std::vector<size_t> starts(count);
+  if (count > 0) check(api_->GetStringTensorContent(value, bytes->data(), length, starts.data(), count));
+  offsets->resize(count + 1);
+  for (size_t i = 0; i < count; ++i) (*offsets)[i] = static_cast<int64_t>(starts[i]);
+  offsets->back() = static_cast<int64_t>(length);
+}
+
+}  // namespace
+
+std::unique_ptr<Binding> bind_ort(const OrtEngine& engine) { return std::make_unique<OrtBinding>(engine); }
+
+}  // namespace sidecall

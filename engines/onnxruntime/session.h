@@ -1,0 +1,63 @@
+// ONNX Runtime's objects: what engine.cpp makes of a file, and binding.cpp binds calls to.
+#pragma once
+
+#define ORT_API_MANUAL_INIT
+#include <onnxruntime_c_api.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/engine.h"
+#include "core/onnx_file.h"
+#include "library.h"
+
+namespace sidecall {
+
+// Throws ENGINE or OUT_OF_MEMORY with ONNX Runtime's words behind `what`, unless the status is nullptr. Releases it.
+void check_ort(const OrtApi* api, OrtStatus* status, const std::string& what);
+
+// Owns one object of ONNX Runtime; every type has its own release function.
+template <typename T>
+using Owned = std::unique_ptr<T, void (*)(T*)>;
+
+template <typename T>
+Owned<T> own(T* object, void (*release)(T*)) {
+  return Owned<T>(object, release);
+}
+
+class OrtEngine final : public Engine {
+ public:
+  OrtEngine(const OnnxFile& file, const std::string& label, const OrtLibrary& library);
+  void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override;
+  void expect_refusals() override;
+  std::unique_ptr<Binding> bind(bool is_lazy) const override;
+  std::string version() const override { return "onnxruntime " + library_.version; }
+
+  const OrtApi* api() const { return library_.api; }
+  OrtSession* session() const { return session_.get(); }
+  const OrtMemoryInfo* memory() const { return memory_.get(); }
+  const TensorSpec& input(int32_t i) const { return inputs_[static_cast<size_t>(i)]; }
+  const TensorSpec& output(int32_t i) const { return outputs_[static_cast<size_t>(i)]; }
+  size_t num_inputs() const { return inputs_.size(); }
+  size_t num_outputs() const { return outputs_.size(); }
+  const TensorSpec& refusals() const { return refusals_; }
+
+ private:
+  OrtSession* create_session(const OnnxFile& file, const std::string& what);
+  Owned<OrtSessionOptions> make_options(const OnnxFile& file) const;
+  TensorSpec read_spec(bool is_input, size_t index, const std::string& label) const;
+
+  const OrtLibrary& library_;
+  Owned<OrtSession> session_;
+  Owned<OrtMemoryInfo> memory_;
+  std::vector<TensorSpec> inputs_;
+  std::vector<TensorSpec> outputs_;
+  TensorSpec refusals_;  // the output behind those, where there is one
+};
+
+// The tensors of one call, bound once.
+std::unique_ptr<Binding> bind_ort(const OrtEngine& engine);
+
+}  // namespace sidecall

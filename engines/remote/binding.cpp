@@ -1,0 +1,264 @@
+// Runs over a channel, and the channel that a call needs for its shapes; see binding.h.
+#include "binding.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/dtype.h"
+#include "core/error.h"
+#include "errors.h"
+#include "shm/common/layout.h"
+
+namespace sidecall {
+namespace {
+
+constexpr int64_t kDefaultTimeout = INT64_C(30) * 1000 * 1000 * 1000;
+constexpr uint64_t kMostRemembered = UINT64_C(1) << 20;  // of an answer's size: larger ones are rather sent aside than kept room for
+
+shm::Deadline deadline_of(int64_t timeout_ns) { return shm::Deadline::after(timeout_ns < 0 ? kDefaultTimeout : timeout_ns); }
+
+// The size of a new slot. One that has to grow gets room to spare: sizes that creep up must not mean a new connection each time.
+uint64_t slot_bytes(uint64_t wanted, uint64_t present, uint64_t limit) {
+  if (wanted <= present) return present;
+  const uint64_t roomy = present == 0 ? wanted : std::max(wanted, std::min(present + present / 2, limit));
+  return shm::align_up(std::max<uint64_t>(roomy, 1), shm::kPage);
+}
+
+bool has_strings(const std::vector<TensorSpec>& specs) {
+  return std::any_of(specs.begin(), specs.end(), [](const TensorSpec& spec) { return spec.dtype == SIDECALL_STRING; });
+}
+
+}  // namespace
+
+RouteBinding::RouteBinding(RouteShared* shared, bool is_lazy)
+    : shared_(shared),
+      is_lazy_(is_lazy),
+      inputs_(shared->inputs),
+      outputs_(shared->outputs, has_strings(shared->inputs)),
+      input_data_(shared->inputs.size(), nullptr),
+      own_inputs_(shared->inputs.size()) {}
+
+RouteBinding::~RouteBinding() {
+  if (is_under_way_) channel_.reset();  // gives the run up with the connection
+  if (channel_) retire(std::move(channel_));
+  for (auto& channel : retired_) shared_->client.give_back(std::move(channel));
+}
+
+// ---- Shapes and memory ----
+
+void RouteBinding::expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) {
+  inputs_.expect(inputs);
+  outputs_.expect(outputs);
+  is_laid_out_ = false;
+}
+
+uint64_t RouteBinding::wanted_response() const {
+  const uint64_t wanted = std::max(outputs_.wanted_bytes(), shared_->answer_hint.load(std::memory_order_relaxed));
+  return std::min(wanted, shared_->client.served().max_response_bytes);  // the rest is sent aside
+}
+
+bool RouteBinding::has_room() const { return channel_ != nullptr && wanted_response() <= channel_->response_bytes(); }
+
+// Allocate first: this fails if the server is gone, and then nothing has changed yet.
+void RouteBinding::allocate_input(int32_t input, const Dims& dims) {
+  is_laid_out_ = false;
+  if (is_lazy_) return allocate_own(input, dims);
+  const bool has_place = inputs_.find_place(input, dims, channel_ ? channel_->request_bytes() : 0);
+  if (!has_place || !has_room()) move(deadline_of(-1));
+  inputs_.shape(input, dims);
+  input_data_[static_cast<size_t>(input)] = inputs_.settle(input, channel_->request());
+}
+
+void RouteBinding::allocate_own(int32_t input, const Dims& dims) {
+  const int32_t dtype = shared_->inputs[static_cast<size_t>(input)].dtype;
+  Buffer& buffer = own_inputs_[static_cast<size_t>(input)];
+  if (dtype != SIDECALL_STRING) buffer.reserve(count_bytes(dtype, dims));
+  inputs_.shape(input, dims);
+  if (dtype == SIDECALL_STRING) return;
+  inputs_.borrow(input, buffer.data());
+  input_data_[static_cast<size_t>(input)] = buffer.data();
+}
+
+void RouteBinding::borrow_input(int32_t input, const void* data, const Dims& dims) {
+  is_laid_out_ = false;
+  inputs_.shape(input, dims);
+  inputs_.borrow(input, data);
+}
+
+RouteBinding::Sizes RouteBinding::wanted_sizes() const {
+  const shm::Served& served = shared_->client.served();
+  return {slot_bytes(inputs_.wanted_bytes(), channel_ ? channel_->request_bytes() : 0, served.max_request_bytes),
+          slot_bytes(wanted_response(), channel_ ? channel_->response_bytes() : 0, served.max_response_bytes)};
+}
+
+// To a channel with room for everything.
+void RouteBinding::move(shm::Deadline deadline, const std::atomic<bool>* stop) {
+  const Sizes sizes = wanted_sizes();
+  adopt(with_core_errors([&] { return shared_->client.borrow(sizes.request, sizes.response, deadline, stop); }));
+}
+
+// The same, where one is there already.
+bool RouteBinding::move_to_idle() {
+  const Sizes sizes = wanted_sizes();
+  std::unique_ptr<shm::Channel> fresh = with_core_errors([&] { return shared_->client.borrow_idle(sizes.request, sizes.response); });
+  if (fresh == nullptr) return false;
+  adopt(std::move(fresh));
+  return true;
+}
+
+// Inputs that lie in the old channel stay there, for their owner to write, and are copied at each run.
+void RouteBinding::adopt(std::unique_ptr<shm::Channel> fresh) {
+  const int fresh_fd = epoll_ ? watch(fresh.get()) : -1;
+  inputs_.move(channel_ ? channel_->request() : nullptr);
+  {
+    const std::lock_guard lock(channel_lock_);
+    std::swap(channel_, fresh);
+  }
+  if (fresh) retire(std::move(fresh));
+  watched_ = fresh_fd;
+}
+
+void RouteBinding::retire(std::unique_ptr<shm::Channel> channel) {
+  if (epoll_) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watched_, nullptr);
+  retired_.push_back(std::move(channel));
+}
+
+// Not before the next run: answers of the last may still be read there.
+void RouteBinding::release_retired() {
+  if (retired_.empty()) return;
+  const auto is_used = [&](const auto& channel) { return inputs_.uses(channel->request(), channel->request_bytes()); };
+  const auto unused = std::stable_partition(retired_.begin(), retired_.end(), is_used);
+  for (auto channel = unused; channel != retired_.end(); ++channel) shared_->client.give_back(std::move(*channel));
+  retired_.erase(unused, retired_.end());
+}
+
+// ---- Runs ----
+
+bool RouteBinding::is_laid_out() {
+  if (!is_laid_out_) is_laid_out_ = has_room() && inputs_.find_places(channel_->request_bytes());
+  return is_laid_out_;
+}
+
+// What a request needs before it can be written: room, and a server that does not still read the last one, which must not see another table grow
+// there. A call whose owner polls must not wait for that, and gets another channel. False when the time is up, or interrupt() came.
+bool RouteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
+  if (!is_laid_out() || (awaited == shm::Awaited::kByFd && !is_free())) move(deadline, &is_interrupted_);
+  return with_core_errors([&] { return channel_->await_free(deadline, is_interrupted_); });
+}
+
+bool RouteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
+  failure_ = nullptr;
+  is_under_way_ = false;
+  release_retired();
+  int64_t timeout = timeout_ns < 0 ? kDefaultTimeout : timeout_ns;
+  const bool is_ready = is_laid_out() && (!inputs_.needs_exclusive_write() || with_core_errors([&] { return channel_->is_free(); }));
+  if (!is_ready) {
+    const shm::Deadline deadline = deadline_of(timeout);
+    if (!make_ready(deadline, awaited)) return false;
+    timeout = std::max<int64_t>(deadline.left_ns(), 1);
+  }
+  const bool is_same = inputs_.write(channel_->request());
+  try {
+    channel_->publish(is_same, timeout, awaited);
+  } catch (const shm::Error& error) {
+    inputs_.forget_table();
+    throw to_core(error);
+  }
+  is_under_way_ = true;
+  if (is_interrupted_.load(std::memory_order_seq_cst)) channel_->cancel();
+  return true;
+}
+
+void RouteBinding::interrupt() noexcept {
+  is_interrupted_.store(true, std::memory_order_seq_cst);
+  const std::lock_guard lock(channel_lock_);
+  if (channel_) channel_->cancel();
+}
+
+void RouteBinding::read_answer() {
+  is_under_way_ = false;
+  const shm::Answer answer = with_core_errors([&] { return channel_->take(); });
+  outputs_.read(answer);
+  if (!answer.is_one_shot) return;
+  const uint64_t bytes = outputs_.answer_bytes();
+  if (bytes > kMostRemembered) return;
+  is_laid_out_ = false;
+  uint64_t known = shared_->answer_hint.load(std::memory_order_relaxed);
+  while (known < bytes && !shared_->answer_hint.compare_exchange_weak(known, bytes, std::memory_order_relaxed)) continue;
+}
+
+Outcome RouteBinding::run(int64_t timeout_ns) {
+  if (!send(timeout_ns, shm::Awaited::kAtOnce)) return Outcome::kInterrupted;
+  const shm::Outcome outcome = with_core_errors([&] { return channel_->wait(); });
+  is_under_way_ = false;
+  if (outcome != shm::Outcome::kAnswered) return Outcome::kInterrupted;
+  read_answer();
+  return Outcome::kDone;
+}
+
+Progress RouteBinding::begin(int64_t timeout_ns) {
+  progress_ = send(timeout_ns, epoll_ ? shm::Awaited::kByFd : shm::Awaited::kLater) ? Progress::kPending : Progress::kInterrupted;
+  return progress_;
+}
+
+Progress RouteBinding::await(int64_t wait_ns) {
+  if (progress_ != Progress::kPending) return progress_;
+  try {
+    const shm::Outcome outcome = wait_ns == 0 ? channel_->poll() : channel_->wait(shm::Deadline::after(wait_ns));
+    if (outcome == shm::Outcome::kPending) return progress_;
+    progress_ = outcome == shm::Outcome::kAnswered ? Progress::kDone : Progress::kInterrupted;
+    is_under_way_ = progress_ == Progress::kDone;
+  } catch (const shm::Error& error) {
+    failure_ = std::make_exception_ptr(to_core(error));
+    progress_ = Progress::kDone;
+    is_under_way_ = false;
+  }
+  return progress_;
+}
+
+void RouteBinding::take() {
+  if (failure_) std::rethrow_exception(failure_);
+  read_answer();
+}
+
+bool RouteBinding::is_ready() {
+  const bool is_usable = is_laid_out() && with_core_errors([&] { return channel_->is_free() && channel_->is_alive(); });
+  return is_usable || (move_to_idle() && is_laid_out());
+}
+
+bool RouteBinding::is_free() {
+  return with_core_errors([&] { return channel_ == nullptr || channel_->is_free(); });
+}
+
+// ---- The descriptor ----
+
+int RouteBinding::watch(shm::Channel* channel) {
+  epoll_event readable{};
+  readable.events = EPOLLIN;
+  const int fd = with_core_errors([&] { return channel->fd(); });
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &readable) != 0) throw Error(SIDECALL_OUT_OF_MEMORY, "a descriptor cannot be watched");
+  return fd;
+}
+
+int RouteBinding::fd() {
+  if (channel_ == nullptr && !is_lazy_) move(deadline_of(-1));
+  if (channel_) with_core_errors([&] { channel_->fd(); });  // says FORKED where that is so
+  if (epoll_) return epoll_.get();
+  epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_) throw Error(SIDECALL_OUT_OF_MEMORY, "a descriptor for event loops cannot be made");
+  try {
+    if (channel_) watched_ = watch(channel_.get());
+  } catch (...) {
+    epoll_.reset();
+    throw;
+  }
+  return epoll_.get();
+}
+
+void RouteBinding::hush() noexcept {
+  if (channel_) channel_->hush();
+}
+
+}  // namespace sidecall

@@ -1,0 +1,111 @@
+// A call's tensors and runs in another process: core's Binding over a channel. Made by the engine of engine.cpp.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/engine.h"
+#include "core/signature.h"
+#include "inputs.h"
+#include "outputs.h"
+#include "shm/client/client.h"
+
+namespace sidecall {
+
+// What all bindings of one opened model share; outlives them.
+struct RouteShared {
+  shm::Client client;
+  std::vector<TensorSpec> inputs, outputs;
+  std::atomic<uint64_t> answer_hint{0};  // bytes of answers that did not fit their slot: later calls make room for them
+
+  RouteShared(std::unique_ptr<shm::Endpoint> endpoint, const shm::ClientOptions& options) : client(std::move(endpoint), options) {}
+};
+
+class RouteBinding final : public Binding, public RemoteRun {
+ public:
+  // `is_lazy`: it connects when it runs, and keeps its inputs in memory of its own.
+  RouteBinding(RouteShared* shared, bool is_lazy);
+  ~RouteBinding() override;
+
+  void allocate_input(int32_t input, const Dims& dims) override;
+  void* input_data(int32_t input) override { return input_data_[static_cast<size_t>(input)]; }
+  void set_string(int32_t input, int64_t element, std::string_view value) override {
+    inputs_.set_string(input, element, value);
+    is_laid_out_ = false;
+  }
+  void borrow_input(int32_t input, const void* data, const Dims& dims) override;
+  void* shape_output(int32_t output, const Dims* dims, void* data) override {
+    is_laid_out_ = false;
+    return outputs_.shape(output, dims, data);
+  }
+  Outcome run(int64_t timeout_ns) override;
+  RemoteRun* remote() noexcept override { return this; }
+  void interrupt() noexcept override;
+  void rearm() noexcept override { is_interrupted_.store(false, std::memory_order_relaxed); }
+  OutputTensor output(int32_t output) override { return outputs_.tensor(output); }
+  void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) override {
+    outputs_.read_strings(output, bytes, offsets);
+  }
+  bool is_read_only(int32_t output) const override { return outputs_.is_read_only(output); }
+
+  void expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) override;
+  Progress begin(int64_t timeout_ns) override;
+  bool is_ready() override;
+  Progress await(int64_t wait_ns) override;
+  void take() override;
+  void* known_output(int32_t output) override { return outputs_.data(output); }
+  bool is_free() override;
+  int fd() override;
+  void hush() noexcept override;
+
+ private:
+  struct Sizes {
+    uint64_t request, response;
+  };
+
+  void allocate_own(int32_t input, const Dims& dims);
+  uint64_t wanted_response() const;
+  Sizes wanted_sizes() const;
+  bool has_room() const;
+  bool move_to_idle();
+  void move(shm::Deadline deadline, const std::atomic<bool>* stop = nullptr);
+  void adopt(std::unique_ptr<shm::Channel> fresh);
+  void retire(std::unique_ptr<shm::Channel> channel);
+  void release_retired();
+  bool is_laid_out();
+  bool make_ready(shm::Deadline deadline, shm::Awaited awaited);
+  bool send(int64_t timeout_ns, shm::Awaited awaited);
+  void read_answer();
+  int watch(shm::Channel* channel);
+
+  RouteShared* const shared_;
+  const bool is_lazy_;
+  RouteInputs inputs_;
+  RouteOutputs outputs_;
+  std::vector<void*> input_data_;
+  std::vector<Buffer> own_inputs_;  // of a lazy one
+
+  std::unique_ptr<shm::Channel> channel_;
+  std::mutex channel_lock_;                             // for who interrupts; the owner takes it only to replace the channel
+  std::vector<std::unique_ptr<shm::Channel>> retired_;  // whose memory still holds inputs
+
+  bool is_laid_out_ = false;             // the channel has room for the present shapes, and every input its place
+  Progress progress_ = Progress::kDone;  // of the run that was begun
+  bool is_under_way_ = false;
+  std::exception_ptr failure_;
+  shm::Fd epoll_;     // of fd(): channels come and go, the descriptor stays
+  int watched_ = -1;  // the present channel's
+
+  // Partners: interrupt(), in any thread, stores this and then cancels the channel; send() publishes, which forgets an earlier cancel, and then looks
+  // here. A store and a look on both sides, so both are seq_cst.
+  std::atomic<bool> is_interrupted_{false};
+};
+
+}  // namespace sidecall

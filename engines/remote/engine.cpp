@@ -1,0 +1,88 @@
+// The engine behind shm: and exec: URIs; see engine.h.
+#include "engine.h"
+
+#include <string_view>
+#include <utility>
+
+#include "binding.h"
+#include "core/engine.h"
+#include "core/error.h"
+#include "core/signature_json.h"
+#include "errors.h"
+#include "shm/client/endpoint.h"
+
+namespace sidecall {
+namespace {
+
+constexpr std::string_view kShm = "shm:";
+constexpr std::string_view kExec = "exec:";
+
+bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
+
+class RouteEngine final : public Engine {
+ public:
+  RouteEngine(std::unique_ptr<RouteShared> shared, std::string label) : shared_(std::move(shared)), label_(std::move(label)) {}
+
+  void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override {
+    *inputs = shared_->inputs;
+    *outputs = shared_->outputs;
+  }
+  std::unique_ptr<Binding> bind(bool is_lazy) const override { return std::make_unique<RouteBinding>(shared_.get(), is_lazy); }
+  std::string version() const override { return label_; }
+  std::string model_id() const override { return shared_->client.model_id(); }
+
+ private:
+  const std::unique_ptr<RouteShared> shared_;
+  const std::string label_;  // "server 'shm:fraud'"
+};
+
+std::unique_ptr<shm::Endpoint> endpoint_of(const std::string& uri, const sidecall_model_options& options) {
+  const std::string_view text = uri;
+  if (starts_with(text, kShm)) return shm::make_socket_endpoint(text.substr(kShm.size()));
+  if (options.allow_exec == 0) {
+    throw Error(SIDECALL_INVALID_ARGUMENT, "uri 'exec:': expected allow_exec = 1, because opening it starts a program, got 0");
+  }
+  return shm::make_child_endpoint(text.substr(kExec.size()));
+}
+
+// "fraud" for shm:fraud and shm:/run/app/fraud.sock; "" for a command.
+std::string title_of(const std::string& uri) {
+  if (!starts_with(uri, kShm)) return "";
+  std::string name = uri.substr(uri.find_last_of(":/") + 1);
+  constexpr std::string_view kEnding = ".sock";
+  if (name.size() > kEnding.size() && name.compare(name.size() - kEnding.size(), kEnding.size(), kEnding) == 0)
+    name.resize(name.size() - kEnding.size());
+  return name;
+}
+
+}  // namespace
+
+bool is_route(const std::string& uri) noexcept { return starts_with(uri, kShm) || starts_with(uri, kExec); }
+
+std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_model_options& options) {
+  return with_core_errors([&] {
+    shm::ClientOptions client_options;
+    client_options.wait_ns = options.wait_ns;
+    shm::Deadline deadline = shm::Deadline::after(client_options.timeout_ns);
+    auto shared = std::make_unique<RouteShared>(endpoint_of(uri, options), client_options);
+    // The program may wait longer than that for a server to start; the rest of opening has its time from here.
+    if (options.wait_ns != 0) deadline = shm::Deadline::after(client_options.timeout_ns);
+    const shm::Served& served = shared->client.served();
+    Origin origin;
+    origin.label = "server '" + (starts_with(uri, kShm) ? uri : std::string("exec:")) + "'";
+    origin.title = title_of(uri);
+    origin.is_verified = served.is_verified;
+    if (served.has_contract) origin.contract = served.contract;
+    const std::string_view signature = served.signature;
+    read_signature_text(signature.substr(0, signature.find('\n')), origin.label, SIDECALL_PROTOCOL, &shared->inputs, &shared->outputs);
+    std::vector<shm::TensorSpec> outputs;
+    for (const TensorSpec& spec : shared->outputs) outputs.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
+    shared->client.set_outputs(std::move(outputs));
+    origin.deadline = deadline_after(deadline.left_ns());
+    const auto model = Model::from_engine(std::make_unique<RouteEngine>(std::move(shared), origin.label), origin, options);
+    if (deadline.passed()) throw Error(SIDECALL_TIMEOUT, origin.label + ": the model could not be opened in time");
+    return model;
+  });
+}
+
+}  // namespace sidecall

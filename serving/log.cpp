@@ -1,0 +1,230 @@
+// The log of a server, and sidecall_log_line: events as lines, for people or as JSON, written by a
+// thread for each descriptor.
+#include "log.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <rapidjson/document.h>
+#include <rapidjson/stringbuffer.h>
+#include <rapidjson/writer.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <iterator>
+#include <map>
+#include <mutex>
+
+#include "bindings/c/guard.h"
+#include "bindings/c/structs.h"
+#include "core/per_process.h"
+#include "core/text.h"
+
+namespace sidecall {
+namespace {
+
+constexpr const char* kLevels[] = {"debug", "info", "warning", "error"};
+
+// In place of an event that does not fit a line however often a text of it is shortened.
+constexpr const char* kTooLong = "{\"event\":\"log.too_long\"}";
+constexpr int kMaxShortened = 32;
+constexpr rapidjson::SizeType kLeastShortened = 64;
+
+// ---- Text ----
+
+// 2026-11-25T03:10:55.123Z
+std::string time_text(int64_t time_ms) {
+  const auto seconds = static_cast<std::time_t>(time_ms / 1000);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[40];
+  const size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
+  std::snprintf(text + length, sizeof text - length, ".%03dZ", static_cast<int>(time_ms % 1000));
+  return text;
+}
+
+template <typename Value>
+std::string json_text(const Value& value) {
+  rapidjson::StringBuffer buffer;
+  rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
+  value.Accept(writer);
+  return {buffer.GetString(), buffer.GetSize()};
+}
+
+std::string value_text(const rapidjson::Value& value) {
+  return value.IsString() ? printable({value.GetString(), value.GetStringLength()}) : json_text(value);
+}
+
+// event key=value key="two words"
+std::string plain_text(const std::string& json) {
+  rapidjson::Document document;
+  document.Parse(json.c_str());
+  if (document.HasParseError() || !document.IsObject()) return printable(json);
+  const auto event = document.FindMember("event");
+  std::string line = event == document.MemberEnd() ? "event" : value_text(event->value);
+  for (const auto& member : document.GetObject()) {
+    const std::string name = value_text(member.name);
+    if (name == "event") continue;
+    const std::string value = value_text(member.value);
+    const bool is_plain = !value.empty() && value.find_first_of(" \"=") == std::string::npos;
+    line += " " + name + "=" + (is_plain ? value : "\"" + value + "\"");
+  }
+  return line;
+}
+
+std::string line_of(const LogEntry& entry) {
+  const std::string time = time_text(entry.time_ms);
+  if (!entry.as_json) return time + " " + kLevels[entry.level] + " " + plain_text(entry.json) + "\n";
+  const bool has_members = entry.json.size() > 2 && entry.json[0] == '{';
+  const std::string rest = has_members ? entry.json.substr(1) : "\"event\":\"\"}";
+  return "{\"time\":\"" + time + "\",\"level\":\"" + kLevels[entry.level] + "\"," + rest + "\n";
+}
+
+bool is_character_start(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) != 0x80; }
+
+// The first and the last quarter of a text.
+std::string without_middle(const std::string& text) {
+  size_t head = text.size() / 4, tail = text.size() - text.size() / 4;
+  while (head > 0 && !is_character_start(text[head])) --head;
+  while (tail < text.size() && !is_character_start(text[tail])) ++tail;
+  return text.substr(0, head) + " ... " + text.substr(tail);
+}
+
+// The object with its longest text shortened.
+std::string shortened(const std::string& json) {
+  rapidjson::Document document;
+  document.Parse(json.c_str());
+  if (document.HasParseError() || !document.IsObject()) return kTooLong;
+  rapidjson::Value* longest = nullptr;
+  for (auto& member : document.GetObject()) {
+    if (!member.value.IsString()) continue;
+    if (longest == nullptr || member.value.GetStringLength() > longest->GetStringLength()) longest = &member.value;
+  }
+  if (longest == nullptr || longest->GetStringLength() < kLeastShortened) return kTooLong;
+  const std::string text = without_middle({longest->GetString(), longest->GetStringLength()});
+  longest->SetString(text.c_str(), static_cast<rapidjson::SizeType>(text.size()), document.GetAllocator());
+  return json_text(document);
+}
+
+// ---- Writing ----
+
+// The kernel writes up to PIPE_BUF bytes to a pipe at once. Longer lines could be torn by those of
+// other processes.
+size_t longest_line(int fd) noexcept {
+  struct stat file{};
+  return ::fstat(fd, &file) == 0 && S_ISREG(file.st_mode) ? SIZE_MAX : PIPE_BUF;
+}
+
+void write_all(int fd, const std::string& line) noexcept {
+  size_t done = 0;
+  while (done < line.size()) {
+    const ssize_t written = ::write(fd, line.data() + done, line.size() - done);
+    if (written > 0) {
+      done += static_cast<size_t>(written);
+    } else if (written < 0 && errno == EAGAIN) {  // another owner of the pipe made it non-blocking
+      pollfd poll = {fd, POLLOUT, 0};
+      ::poll(&poll, 1, -1);
+    } else if (written == 0 || errno != EINTR) {
+      return;
+    }
+  }
+}
+
+void write_line(int fd, LogEntry entry) noexcept {
+  guard(nullptr, [&] {
+    const size_t longest = longest_line(fd);
+    std::string line = line_of(entry);
+    for (int tries = 0; line.size() > longest; ++tries) {
+      entry.json = tries < kMaxShortened ? shortened(entry.json) : kTooLong;
+      line = line_of(entry);
+    }
+    write_all(fd, line);
+  });
+}
+
+// The queues of the descriptors that lines go to.
+class Descriptors {
+ public:
+  explicit Descriptors(int32_t id) : process(id) {}
+  const int32_t process;
+
+  std::shared_ptr<LogQueue> queue_of(int fd) {
+    const std::lock_guard lock(mutex_);
+    std::shared_ptr<LogQueue>& queue = queues_[fd];
+    if (queue == nullptr) queue = std::make_shared<LogQueue>([fd](const LogEntry& entry) { write_line(fd, entry); });
+    return queue;
+  }
+
+  std::map<int, std::shared_ptr<LogQueue>> all() {
+    const std::lock_guard lock(mutex_);
+    return queues_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<int, std::shared_ptr<LogQueue>> queues_;
+};
+
+bool is_level(int32_t level) { return level >= 0 && level < static_cast<int32_t>(std::size(kLevels)); }
+
+}  // namespace
+
+ServerLog::ServerLog(const sidecall_server_options& options) {
+  if (options.log == nullptr) return;
+  if (options.log == sidecall_log_line && options.log_context != nullptr) {  // it would only queue again
+    const auto* given = static_cast<const sidecall_log_lines*>(options.log_context);
+    const sidecall_log_lines lines = read_struct(given, default_log_lines(), "log_context");
+    queue_ = per_process<Descriptors>().queue_of(lines.fd);
+    least_level_ = lines.least_level;
+    as_json_ = lines.as_json != 0;
+    return;
+  }
+  queue_ = std::make_shared<LogQueue>(
+      [log = options.log, context = options.log_context](const LogEntry& entry) { log(context, entry.level, entry.json.c_str()); });
+}
+
+ServerLog::~ServerLog() {
+  if (queue_ != nullptr) queue_->flush(kEndNs);
+}
+
+bool ServerLog::add(shm::LogLevel level, const char* event, const std::string& facts) {
+  const auto number = static_cast<int32_t>(level);
+  if (queue_ == nullptr || number < least_level_ || is_silent_.load(std::memory_order_relaxed)) return true;
+  std::string json = std::string("{\"event\":\"") + event + '"';
+  if (facts.size() > 2) json += ',' + facts.substr(1);
+  else json += '}';
+  return queue_->add({number, std::move(json), log_time_ms(), as_json_});
+}
+
+shm::LogFunction log_function(const std::shared_ptr<ServerLog>& log) {
+  return [log](shm::LogLevel level, const char* event, const std::string& facts) { return log->add(level, event, facts); };
+}
+
+}  // namespace sidecall
+
+extern "C" {
+
+void sidecall_log_line(void* context, int32_t level, const char* json) {
+  using namespace sidecall;
+  guard(nullptr, [&] {
+    const auto* given = static_cast<const sidecall_log_lines*>(context);
+    if (given == nullptr || json == nullptr) return;
+    const sidecall_log_lines lines = read_struct(given, default_log_lines(), "lines");
+    if (level < lines.least_level || !is_level(level)) return;
+    per_process<Descriptors>().queue_of(lines.fd)->add({level, json, log_time_ms(), lines.as_json != 0});
+  });
+}
+
+void sidecall_log_flush(int64_t timeout_ns) {
+  using namespace sidecall;
+  guard(nullptr, [&] {
+    const shm::Deadline deadline = shm::Deadline::after(std::max<int64_t>(timeout_ns, 0));
+    for (const auto& [fd, queue] : per_process<Descriptors>().all()) queue->flush(deadline.left_ns());
+  });
+}
+
+}  // extern "C"

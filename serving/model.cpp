@@ -1,0 +1,121 @@
+// Answers requests of the channel with calls of core; used by server.cpp.
+#include "model.h"
+
+#include <cstring>
+#include <vector>
+
+#include "core/call.h"
+#include "engines/remote/errors.h"
+
+namespace sidecall {
+namespace {
+
+thread_local const shm::Request* t_request = nullptr;
+
+struct Current {
+  explicit Current(const shm::Request& request) { t_request = &request; }
+  ~Current() { t_request = nullptr; }
+  Current(const Current&) = delete;
+  Current& operator=(const Current&) = delete;
+};
+
+class ModelSession final : public shm::Session {
+ public:
+  explicit ModelSession(std::shared_ptr<const Model> model)
+      : model_(std::move(model)), call_(model_->signature(), model_->engine(), false, 1), outputs_(model_->signature().outputs.size()) {
+    for (const TensorSpec& spec : model_->signature().inputs) has_strings_ = has_strings_ || spec.dtype == SIDECALL_STRING;
+  }
+
+  void handle(const shm::Request& request, shm::Response& response) override {
+    const Current current(request);
+    try {
+      const bool is_same = is_bound_ && request.is_same_layout();
+      is_bound_ = false;
+      give_inputs(request, is_same);
+      place_known_outputs(response, is_same);
+      if (const int32_t stopped = request.stop_status()) throw shm::Error(stopped, stop_text(stopped));
+      call_.run(-1);
+      place_other_outputs(response);
+      is_bound_ = true;
+    } catch (const Error& error) {
+      const int32_t stopped = request.stop_status();
+      if (stopped != 0 && (error.status() == SIDECALL_CANCELLED || error.status() == SIDECALL_TIMEOUT))
+        throw shm::Error(stopped, stop_text(stopped));
+      throw to_channel(error);
+    }
+  }
+
+  void interrupt() noexcept override { call_.cancel(); }
+
+ private:
+  struct Output {
+    Dims dims;
+    void* memory = nullptr;  // where it was bound to
+    bool is_known = false;   // its shape follows from the inputs, and it is not text: the engine writes into the slot
+  };
+
+  // A layout that did not change leaves the engine bound to the slot; only strings are copied each time.
+  void give_inputs(const shm::Request& request, bool is_same) {
+    if (is_same && !has_strings_) return;
+    for (size_t i = 0; i < request.num_inputs(); ++i) {
+      const shm::InputView& input = request.input(i);
+      if (is_same && input.offsets == nullptr) continue;
+      sidecall_view view = SIDECALL_VIEW_INIT;
+      view.dtype = input.dtype;
+      view.rank = static_cast<int32_t>(input.rank);
+      view.dims = input.dims;
+      view.data = const_cast<void*>(input.data);  // only read; a view serves both directions
+      view.data_bytes = input.bytes;
+      view.offsets = input.offsets;
+      call_.give_input(static_cast<int32_t>(i), view, true);
+    }
+  }
+
+  void place_known_outputs(shm::Response& response, bool is_same) {
+    if (!is_same) call_.drop_results();
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      Output& output = outputs_[i];
+      const auto index = static_cast<int32_t>(i);
+      const int32_t dtype = model_->signature().outputs[i].dtype;
+      if (!is_same) {
+        sidecall_view view = SIDECALL_VIEW_INIT;
+        call_.view_output(index, &view);
+        output.is_known = view.rank >= 0 && dtype != SIDECALL_STRING;
+        output.dims.assign(view.dims, view.dims + (view.rank < 0 ? 0 : view.rank));
+      }
+      if (!output.is_known) continue;
+      void* memory = response.place(i, output.dims.data(), static_cast<uint32_t>(output.dims.size()));
+      if (!is_same || memory != output.memory) call_.bind_output(index, memory, count_bytes(dtype, output.dims));
+      output.memory = memory;
+    }
+  }
+
+  void place_other_outputs(shm::Response& response) {
+    for (size_t i = 0; i < outputs_.size(); ++i) {
+      if (outputs_[i].is_known) continue;
+      sidecall_view view = SIDECALL_VIEW_INIT;
+      call_.view_output(static_cast<int32_t>(i), &view);
+      const auto rank = static_cast<uint32_t>(view.rank);
+      if (view.dtype == SIDECALL_STRING) {
+        response.place_strings(i, view.dims, rank, view.offsets, {static_cast<const char*>(view.data), view.data_bytes});
+        continue;
+      }
+      void* memory = response.place(i, view.dims, rank);
+      if (view.data_bytes > 0) std::memcpy(memory, view.data, view.data_bytes);
+    }
+  }
+
+  const std::shared_ptr<const Model> model_;
+  Call call_;
+  std::vector<Output> outputs_;
+  bool has_strings_ = false;
+  bool is_bound_ = false;  // the call is bound as the request before needed it
+};
+
+}  // namespace
+
+const shm::Request* current_request() noexcept { return t_request; }
+
+std::unique_ptr<shm::Session> ModelHandler::open_session() { return std::make_unique<ModelSession>(model_); }
+
+}  // namespace sidecall

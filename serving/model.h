@@ -1,0 +1,23 @@
+// Puts a model behind the channel: one call per slot, whose inputs and outputs stay bound to the slot's memory. Used by server.cpp.
+#pragma once
+
+#include <memory>
+
+#include "core/model.h"
+#include "shm/server/server.h"
+
+namespace sidecall {
+
+class ModelHandler final : public shm::Handler {
+ public:
+  explicit ModelHandler(std::shared_ptr<const Model> model) : model_(std::move(model)) {}
+  std::unique_ptr<shm::Session> open_session() override;
+
+ private:
+  const std::shared_ptr<const Model> model_;
+};
+
+// The request that this thread answers, for a function that asks how much time is left; nullptr while golden rows run.
+const shm::Request* current_request() noexcept;
+
+}  // namespace sidecall

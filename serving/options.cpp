@@ -1,0 +1,70 @@
+// Checks of server options and addresses; used by server.cpp and supervisor.cpp.
+#include "options.h"
+
+#include <sys/socket.h>
+
+#include <charconv>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "bindings/c/structs.h"
+#include "core/error.h"
+#include "core/platform.h"
+
+namespace sidecall {
+
+sidecall_server_options checked_options(const sidecall_server_options* options) {
+  const sidecall_server_options defaults = default_server_options();
+  if (options == nullptr) return defaults;
+  const sidecall_server_options known = read_struct(options, defaults, "options");
+  require(known.num_threads >= 0 && known.num_threads <= 1024, "options.num_threads: expected 0 to 1024, got another number");
+  require(known.copy_inputs == SIDECALL_COPY_AUTO || known.copy_inputs == SIDECALL_COPY_ALWAYS,
+          "options.copy_inputs: expected a SIDECALL_COPY_* value, got another number");
+  require(known.spin_us >= -1, "options.spin_us: expected 0 or more, or -1, got less");
+  require(known.num_allow_uids >= 0 && (known.num_allow_uids == 0 || known.allow_uids != nullptr),
+          "options.allow_uids: expected num_allow_uids numbers, got none");
+  require(known.max_connections >= 0 && known.max_connections_per_user >= 0, "options.max_connections: expected 0 or more, got less");
+  require(known.group >= -1 && known.group <= INT64_C(0xffffffff),
+          "options.group: expected the number of a group, or -1, got another number");
+  require(known.drain_ns >= 0, "options.drain_ns: expected 0 or more, got less");
+  return known;
+}
+
+shm::ServerOptions channel_options(const sidecall_server_options& options, shm::LogFunction log) {
+  shm::ServerOptions result;
+  if (options.num_threads > 0) result.threads = static_cast<uint32_t>(options.num_threads);
+  result.spin_us = options.spin_us;
+  result.allowed_uids.assign(options.allow_uids, options.allow_uids + options.num_allow_uids);
+  result.group = options.group;
+  if (options.max_connections > 0) result.max_connections = static_cast<uint32_t>(options.max_connections);
+  if (options.max_connections_per_user > 0) result.max_connections_per_user = static_cast<uint32_t>(options.max_connections_per_user);
+  if (options.max_request_bytes > 0) result.max_request_bytes = options.max_request_bytes;
+  if (options.max_response_bytes > 0) result.max_response_bytes = options.max_response_bytes;
+  if (options.max_memory_bytes > 0) result.max_memory = options.max_memory_bytes;
+  result.log = std::move(log);
+  return result;
+}
+
+std::string address_of(const std::string& at) {
+  constexpr std::string_view kScheme = "shm:";
+  if (at.compare(0, kScheme.size(), kScheme) == 0) return at.substr(kScheme.size());
+  throw Error(SIDECALL_INVALID_ARGUMENT, "at: expected shm:NAME or shm:///path, got '" + at + "'");
+}
+
+int inherited_control_socket() {
+  const char* text = platform::environment("SIDECALL_FD");
+  if (text == nullptr)
+    throw Error(SIDECALL_INVALID_ARGUMENT, "at: expected shm:NAME or shm:///path where no parent process gives SIDECALL_FD, got nothing");
+  int fd = -1;
+  const char* end = text + std::strlen(text);
+  const auto parsed = std::from_chars(text, end, fd);
+  int type = 0;
+  socklen_t length = sizeof type;
+  const bool is_number = parsed.ec == std::errc() && parsed.ptr == end && fd > 2;
+  if (!is_number || ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_SEQPACKET)
+    throw Error(SIDECALL_INVALID_ARGUMENT, "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got something else");
+  return fd;
+}
+
+}  // namespace sidecall

@@ -1,0 +1,25 @@
+// sidecall_server_options as the channel takes them, and where a server is asked to be. Used by server.cpp and supervisor.cpp.
+#pragma once
+
+#include <sidecall/server.h>
+
+#include <string>
+
+#include "shm/server/server.h"
+
+namespace sidecall {
+
+constexpr int64_t kDefaultDrainNs = INT64_C(10) * 1000 * 1000 * 1000;
+
+// The caller's options or the defaults, checked. Throws INVALID_ARGUMENT.
+sidecall_server_options checked_options(const sidecall_server_options* options);
+
+shm::ServerOptions channel_options(const sidecall_server_options& options, shm::LogFunction log);
+
+// What follows "shm:". Throws INVALID_ARGUMENT, UNSUPPORTED for other schemes.
+std::string address_of(const std::string& at);
+
+// The descriptor that SIDECALL_FD names. Throws INVALID_ARGUMENT.
+int inherited_control_socket();
+
+}  // namespace sidecall

@@ -1,0 +1,168 @@
+// A call over a connection: publishing, what the server's words and messages mean, death and what follows.
+#include "channel.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "process.h"
+#include "shm/common/fault.h"
+
+namespace sidecall::shm {
+namespace {
+
+constexpr int kMaxResends = 3;
+constexpr int kMaxRings = 4096;
+
+}  // namespace
+
+void throw_forked() { throw Error(SIDECALL_FORKED, "this model was opened by the parent process: open it again in the child"); }
+
+Deadline Channel::State::deadline() {
+  if (!until) until = Deadline::after(timeout_ns);
+  return *until;
+}
+
+void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited) {
+  if (fork.is_forked()) throw_forked();
+  if (outcome == Outcome::kPending) throw Error(SIDECALL_INTERNAL, "a request was published before the last one was over");
+  wants_same_layout = same_layout;
+  timeout_ns = timeout;
+  until.reset();
+  resends = polls = rings_read = 0;
+  is_cancelled.store(false, std::memory_order_relaxed);  // no partner: cancel() means a call that is under way
+  is_armed = awaited == Awaited::kByFd;
+  look_at = Deadline::never();
+  outcome = Outcome::kPending;
+  if (one_shot) one_shot.reset();
+  try {
+    if (awaited != Awaited::kAtOnce) {
+      deadline();
+      look_at = Deadline::after(kLookAtProcess);
+    }
+    if (is_given_up && has_news(std::memory_order_acquire)) accept();
+    is_deferred = is_given_up;
+    if (is_deferred) deadline();
+    else send();
+    is_armed = awaited == Awaited::kByFd;  // also where the answer has come already
+    if (is_armed) arm();
+  } catch (...) {
+    end_call();
+    throw;
+  }
+}
+
+void Channel::State::send() {
+  is_deferred = false;
+  if (!socket && !reconnect()) return;
+  if (!publish_request()) on_death();
+}
+
+bool Channel::State::publish_request() {
+  // Bytes that never change stay zero. Each field by itself: a copy of the whole would wait for its parts.
+  RequestEntry* entry = request_entry();
+  entry->fields.flags = wants_same_layout && layout_sent ? uint32_t{kSameLayout} : 0;
+  entry->fields.timeout_ns = timeout_ns < 0 ? 0 : static_cast<uint64_t>(std::max<int64_t>(1, until ? until->left_ns() : timeout_ns));
+  entry->fields.cpu = my_cpu();
+  fault_point("client.written");
+  if (one_shot_file.sequence != 0) one_shot_file = OneShotFile();
+  is_pending = true;
+  ++sequence;
+  // Publish, then look for a sleeper. Partner: the server raises `server_sleeping`, then looks at this sequence again. A store-load pair on both sides, so it
+  // needs seq_cst: release/acquire could lose the wake-up. The server's acquire load of the sequence also sees the fields and the slot.
+  store_before_looking(&entry->sequence, sequence);
+  fault_point("client.published");
+  const uint64_t asleep = response_head()->sleeping.load(std::memory_order_seq_cst);
+  if (asleep == rung) return true;
+  rung = asleep;
+  const bool is_there = socket.ring();
+  fault_point("client.rung");
+  return is_there;
+}
+
+Outcome Channel::State::accept() {
+  // Once more with acquire: the value decides, and has_news() may have seen an older one.
+  if (response_entry()->sequence.load(std::memory_order_acquire) != sequence) violation("it answered a request that was never sent");
+  snapshot(&fields, &response_entry()->fields);
+  fault_point("client.answered");
+  peer_cpu = fields.cpu;
+  is_pending = false;
+  note_layouts();
+  if (is_given_up) {
+    is_given_up = false;
+    if (one_shot_file.sequence == sequence) one_shot_file = OneShotFile();
+    if (is_deferred) send();
+    return outcome;
+  }
+  outcome = Outcome::kAnswered;
+  if (is_armed) disarm();
+  return outcome;
+}
+
+Outcome Channel::State::give_up(Outcome why) {
+  if (is_deferred) {
+    is_deferred = false;
+  } else if (handshake) {
+    handshake.reset();
+  } else {
+    is_given_up = true;
+    // A hint. Partner: the server looks at it when it takes the request and while the model runs; nothing is ordered by it.
+    request_head()->mark.store(sequence, std::memory_order_release);
+    fault_point("client.given_up");
+  }
+  outcome = why;
+  if (is_armed) disarm();
+  return outcome;
+}
+
+Outcome Channel::State::on_death() {
+  const bool is_owed = is_pending && !is_given_up;
+  if (is_owed && has_news(std::memory_order_acquire)) return accept();
+  // Acquire: partner of the server's store before it touches the request. Below it, the request was provably never taken.
+  const bool was_taken = is_owed && response_head()->mark.load(std::memory_order_acquire) >= sequence;
+  drop();
+  if (was_taken || ++resends > kMaxResends)
+    throw Error(SIDECALL_PEER_DIED,
+                "'" + shared->endpoint->label() + "': the server died before it answered" + shared->endpoint->obituary(deadline()));
+  fault_point("client.resends");
+  send();
+  return outcome;
+}
+
+void Channel::State::read_socket(bool* is_gone) {
+  char buffer[sizeof(FileMessage) + 1];
+  while (!*is_gone) {
+    Received received = socket.receive(buffer, sizeof buffer);
+    if (received.kind == Received::kNothing) return;
+    handle(&received, buffer, is_gone);
+  }
+}
+
+void Channel::State::handle(Received* received, const char* buffer, bool* is_gone) {
+  if (received->kind == Received::kEnd) {
+    *is_gone = true;
+    return;
+  }
+  if (++rings_read > kMaxRings) violation("it rings without a reason");
+  const bool is_lost = received->lacks_descriptors && received->num_fds == 0;  // the file of a one-shot result
+  if (received->is_cut && !is_lost) violation("it sent a message that is too long");
+  if (received->bytes == 1 && buffer[0] == static_cast<char>(kRing) && received->num_fds == 0) return;
+  FileMessage message{};
+  if (received->bytes == sizeof message) std::memcpy(&message, buffer, sizeof message);
+  if (std::memcmp(message.magic, kMagic, sizeof kMagic) != 0 || message.version != kVersion || message.zero != 0 ||
+      message.kind != kOneShotFile || (received->num_fds != 1 && !is_lost) || message.first == 0 || message.first > sequence)
+    violation("it sent a message that means nothing");
+  if (message.first < sequence) return;  // of an answer that was dropped
+  if (one_shot_file.sequence == sequence) violation("it sent two one-shot results");
+  one_shot_file.file = std::move(received->fds[0]);  // none where it is lost
+  one_shot_file.sequence = message.first;
+  one_shot_file.bytes = message.second;
+}
+
+void Channel::State::end_call() noexcept {
+  drop();
+  is_deferred = false;
+  outcome = Outcome::kTimedOut;
+  if (is_armed) disarm();
+}
+
+}  // namespace sidecall::shm

@@ -1,0 +1,97 @@
+// How a channel gets its memory, and gets it again at the same addresses from the next server.
+#include <algorithm>
+#include <cstring>
+
+#include "channel.h"
+#include "shm/common/fault.h"
+
+namespace sidecall::shm {
+
+Channel::State::State(std::shared_ptr<Client::Shared> client, uint64_t wanted_request, uint64_t wanted_response)
+    : shared(std::move(client)), request_bytes(wanted_request), response_bytes(wanted_response) {}
+
+void Channel::State::connect(Deadline deadline, const std::atomic<bool>* stop) {
+  const Wish wish{kConnect, 1, request_bytes, response_bytes};
+  const ClientOptions& options = shared->options;
+  adopt(shake_hands(*shared->endpoint, wish, Deadline::after(options.wait_ns), deadline, options.timeout_ns, stop));
+}
+
+bool Channel::State::reconnect() {
+  drop();
+  const Wish wish{kConnect, 1, request_bytes, response_bytes};
+  handshake.emplace(*shared->endpoint, wish, Deadline::after(shared->options.wait_ns), deadline(), shared->options.timeout_ns);
+  return go_on_connecting();
+}
+
+bool Channel::State::go_on_connecting() {
+  if (!handshake->step()) {
+    if (epoll && handshake->fd() >= 0) watch(handshake->fd());
+    return false;
+  }
+  Connection fresh = handshake->take();
+  handshake.reset();
+  adopt(std::move(fresh));
+  return true;
+}
+
+void Channel::State::adopt(Connection connection) {
+  const Welcome& welcome = connection.welcome;
+  if (std::memcmp(welcome.signature_digest, shared->digest, sizeof welcome.signature_digest) != 0)
+    throw Error(SIDECALL_CONTRACT_CHANGED,
+                "'" + shared->endpoint->label() + "': the server now serves another signature: open the model again");
+  check_file(connection.request.get(), Kind::kRequest, segment_bytes(1, welcome.request_bytes));
+  check_file(connection.response.get(), Kind::kResponse, segment_bytes(1, welcome.response_bytes));
+  // Of REQUEST only what we shall write, so that its size does not depend on the server.
+  adopt_request(Mapping::of(connection.request.get(), head_bytes(1) + request_bytes, true));
+  adopt_response(Mapping::of(connection.response.get(), segment_bytes(1, welcome.response_bytes), false));
+  granted = welcome.response_bytes;
+  socket = std::move(connection.socket);
+  pidfd = std::move(connection.pidfd);
+  pid.reset();
+  sequence = sleeping = rung = 0;
+  peer_cpu = 0;
+  layout_sent = may_be_same = is_table_known = false;
+  try {
+    if (epoll) watch(socket.fd());
+  } catch (...) {
+    drop();
+    throw;
+  }
+  {
+    const std::lock_guard guard(shared->lock);
+    shared->model_id = model_id_of(welcome);
+  }
+  fault_point("client.connected");
+}
+
+// The caller's inputs go along; heads and ring start anew.
+void Channel::State::adopt_request(Mapping fresh) {
+  if (!request) {
+    request = std::move(fresh);
+    return;
+  }
+  std::memcpy(fresh.data() + head_bytes(1), request_slot(), request_bytes);
+  request.replace(std::move(fresh));
+}
+
+void Channel::State::adopt_response(Mapping fresh) {
+  if (response && response.bytes() == fresh.bytes()) {
+    response.replace(std::move(fresh));
+    return;
+  }
+  if (response) {
+    response.replace_by_zeroes();
+    retired.push_back(std::move(response));
+  }
+  response = std::move(fresh);
+}
+
+void Channel::State::drop() noexcept {
+  handshake.reset();
+  socket.close();
+  pidfd.reset();
+  is_pending = is_given_up = false;
+  one_shot_file = OneShotFile();
+}
+
+}  // namespace sidecall::shm

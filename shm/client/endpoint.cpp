@@ -1,0 +1,68 @@
+// A server's socket as an endpoint.
+#include "endpoint.h"
+
+#include <sys/types.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "shm/common/error.h"
+
+namespace sidecall::shm {
+namespace {
+
+constexpr int kMostHangUps = 3;
+
+class SocketEndpoint final : public Endpoint {
+ public:
+  explicit SocketEndpoint(std::string_view address) : label_("shm:" + std::string(address)), path_(socket_path(address, &is_default_)) {}
+
+  const std::string& label() const noexcept override { return label_; }
+
+  // One of several workers: its supervisor hears the same hang-up and gives the next connection to another.
+  bool has_successor(int num_hang_ups, Deadline) override { return num_hang_ups > 0 && num_hang_ups < kMostHangUps; }
+
+  Socket connect(Deadline, uint64_t*, Error* not_yet) override {
+    int error_number = ENOENT;
+    const bool is_there = !is_default_ || check_default_folder(path_, false);
+    Fd fd = is_there ? connect_to(path_, &error_number) : Fd();
+    if (fd) return admit(std::move(fd));
+    if (error_number != EAGAIN) fail(error_number);
+    // A server listens, but has too many connections to accept yet.
+    *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the server did not accept the connection in time");
+    return Socket();
+  }
+
+ private:
+  Socket admit(Fd fd) const {
+    if (is_default_ && peer_credentials(fd.get()).uid != geteuid())
+      throw Error(SIDECALL_DENIED, "'" + label_ + "': expected a server of this user, got one of another");
+    return Socket(std::move(fd));
+  }
+
+  [[noreturn]] void fail(int error_number) const {
+    const std::string start = "'" + label_ + "': ";
+    switch (error_number) {
+      case ENOENT:
+        throw Error(SIDECALL_UNREACHABLE, start + "nobody serves it (no such socket)");
+      case ECONNREFUSED:
+        throw Error(SIDECALL_UNREACHABLE, start + "nobody serves it (nobody listens on its socket)");
+      case EPROTOTYPE:
+        throw Error(SIDECALL_PROTOCOL, start + "expected a SEQPACKET socket, got one of another type");
+      case EACCES:
+      case EPERM:
+        throw Error(SIDECALL_DENIED, start + "this user may not use its socket");
+      default:
+        system_failure(SIDECALL_UNREACHABLE, start + "no connection", error_number);
+    }
+  }
+
+  bool is_default_ = false;  // set by socket_path, so it stands before path_
+  std::string label_, path_;
+};
+
+}  // namespace
+
+std::unique_ptr<Endpoint> make_socket_endpoint(std::string_view address) { return std::make_unique<SocketEndpoint>(address); }
+
+}  // namespace sidecall::shm

@@ -1,0 +1,167 @@
+// A child process as an endpoint: exec:. Connections are socket pairs whose other end goes over the control socket of PROTOCOL.md, section 1; no thread, no SIGCHLD handler.
+#include <signal.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <mutex>
+
+#include "child.h"
+#include "endpoint.h"
+#include "shm/common/error.h"
+#include "shm/common/fork.h"
+#include "shm/common/layout.h"
+
+namespace sidecall::shm {
+namespace {
+
+constexpr size_t kLoadBytes = 5;
+constexpr int64_t kMillisecond = 1000 * 1000;
+constexpr int64_t kFirstPause = 100 * kMillisecond;
+constexpr int64_t kLongestPause = 5000 * kMillisecond;
+constexpr int64_t kHopelessPause = 4 * kFirstPause;  // that of the third short life in a row
+constexpr int64_t kLongLife = 10000 * kMillisecond;
+constexpr int64_t kTermination = 2000 * kMillisecond;
+constexpr int64_t kObituary = 20 * kMillisecond;  // between its sockets' hang-up and its end
+
+class ChildEndpoint final : public Endpoint {
+ public:
+  explicit ChildEndpoint(std::string_view command) : label_("exec:" + std::string(command)), words_(split_command(command)) {}
+
+  ~ChildEndpoint() override {
+    if (fork_.is_forked()) {
+      child_.forget();
+      return;
+    }
+    control_.close();
+    child_.end(kTermination);
+  }
+
+  const std::string& label() const noexcept override { return label_; }
+
+  // `started` is the number of the child that this handshake has started: when that ends before it serves, the handshake has failed.
+  Socket connect(Deadline deadline, uint64_t* started, Error* not_yet) override {
+    *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child was not ready in time");
+    const std::unique_lock guard(lock_, std::try_to_lock);
+    if (!guard) return Socket();  // another thread is starting it
+    not_yet->message =
+        "'" + label_ + "': the child " + (before_.empty() ? "" : "died, and the next one ") + "was not ready in time" + before_;
+    if (child_.is_running()) {
+      if (!kill_at_.is_never()) {
+        if (kill_at_.passed()) child_.signal(SIGKILL);
+        return Socket();
+      }
+      if (is_ready_) is_fresh_ = false;
+    } else {
+      if (*started != 0 && *started == num_starts_) {
+        *started = 0;
+        throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': the child ended as soon as it was started" + child_.obituary());
+      }
+      is_fresh_ = true;
+      if (!start(deadline)) return Socket();
+      *started = num_starts_;
+    }
+    if (!is_ready()) return Socket();
+    Socket ours, theirs;
+    Socket::pair(&ours, &theirs);
+    const int descriptor = theirs.fd();
+    switch (control_.send(&kAttach, sizeof kAttach, &descriptor, 1)) {
+      case Sent::kDone:
+        return ours;
+      case Sent::kFull:
+        *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child did not take the connection in time");
+        break;
+      case Sent::kGone:
+        begin_end();  // it lives, but does not serve any more
+        break;
+    }
+    return Socket();
+  }
+
+  // Both are asked by calls that have lost their server, which must not wait until another thread has started the next.
+  bool has_successor(int /*num_hang_ups*/, Deadline deadline) override {
+    const std::unique_lock guard(lock_, std::try_to_lock);
+    return !guard || (!is_fresh_ && child_.is_over(Deadline::earlier(deadline, Deadline::after(kObituary))));
+  }
+
+  bool is_worth_waiting() override {
+    const std::unique_lock guard(lock_, std::try_to_lock);
+    return !guard || child_.is_running() || (is_program_ && pause_ < kHopelessPause);
+  }
+
+  std::string obituary(Deadline deadline) override {
+    const std::unique_lock guard(lock_, std::try_to_lock);
+    if (!guard) return std::string();
+    child_.is_over(Deadline::earlier(deadline, Deadline::after(kObituary)));
+    return child_.obituary();
+  }
+
+ private:
+  // Reads the child's LOAD messages, of which the first says that it is ready.
+  bool is_ready() {
+    while (true) {
+      char message[8];
+      const Received received = control_.receive(message, sizeof message);
+      if (received.kind == Received::kNothing) return is_ready_;
+      if (received.kind == Received::kEnd) {
+        begin_end();
+        return false;
+      }
+      if (received.bytes != kLoadBytes || message[0] != static_cast<char>(kLoad) || received.num_fds != 0) {
+        begin_end();
+        violation("the child sent something else than its load");
+      }
+      is_ready_ = true;
+    }
+  }
+
+  // Asks a child that does not serve any more to end; connect() kills it when it takes too long.
+  void begin_end() {
+    child_.signal(SIGTERM);
+    kill_at_ = Deadline::after(kTermination);
+  }
+
+  // Starts it. False while the pause lasts that a child which died costs.
+  bool start(Deadline deadline) {
+    if (pause_ > 0) {
+      if (now_ns() - started_ >= kLongLife) pause_ = 0;
+      const Deadline next = Deadline::after(std::max<int64_t>(0, started_ + pause_ - now_ns()));
+      if (deadline.at_ns() < next.at_ns())
+        throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': the child died and is not started again yet" + child_.obituary());
+      if (!next.passed()) return false;
+    }
+    pause_ = std::min(std::max(pause_ * 2, kFirstPause), kLongestPause);
+    started_ = now_ns();
+    is_ready_ = false;
+    kill_at_ = Deadline::never();
+    ++num_starts_;
+    before_ = child_.obituary();
+    Socket theirs;
+    Socket::pair(&control_, &theirs);
+    const int error_number = child_.start(words_, theirs.fd());
+    is_program_ = error_number != ENOENT && error_number != EACCES && error_number != ENOEXEC;
+    if (!is_program_) throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': expected a program, found none of that name that can be run");
+    if (error_number != 0) system_failure(SIDECALL_UNREACHABLE, "'" + label_ + "': the child cannot be started", error_number);
+    return true;
+  }
+
+  const std::string label_;
+  const std::vector<std::string> words_;
+  const ForkMark fork_;
+  std::mutex lock_;  // of what follows; not touched in a forked child
+  Child child_;
+  Socket control_;
+  int64_t started_ = 0;
+  uint64_t num_starts_ = 0;
+  int64_t pause_ = 0;
+  Deadline kill_at_ = Deadline::never();  // a child that was asked to end
+  std::string before_;                    // how the child before it ended
+  bool is_program_ = true;                // the last start found something that can be run
+  bool is_ready_ = false;                 // its first LOAD has come
+  bool is_fresh_ = false;                 // the last connection is the first of its child
+};
+
+}  // namespace
+
+std::unique_ptr<Endpoint> make_child_endpoint(std::string_view command) { return std::make_unique<ChildEndpoint>(command); }
+
+}  // namespace sidecall::shm

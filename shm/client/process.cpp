@@ -1,0 +1,79 @@
+// What /proc says of another process.
+#include "process.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "shm/common/socket.h"
+
+namespace sidecall::shm {
+namespace {
+
+// Of include/linux/sched.h: a thread sets one for good when it ends, waits for the core dump of another, or writes it.
+constexpr unsigned kExiting = 0x4, kAwaitsCoreDump = 0x8, kDumpsCore = 0x200;
+constexpr unsigned kEnding = kExiting | kAwaitsCoreDump | kDumpsCore;
+
+// The file's text, cut where it is longer; false where it cannot be read.
+bool read_text(const char* path, std::array<char, 1024>* text) noexcept {
+  const Fd file(open(path, O_RDONLY | O_CLOEXEC));
+  if (!file) return false;
+  const ssize_t bytes = read(file.get(), text->data(), text->size() - 1);
+  if (bytes <= 0) return false;
+  (*text)[static_cast<size_t>(bytes)] = '\0';
+  return true;
+}
+
+// The flags of a thread, field 9 of its stat; 0 where they cannot be read.
+unsigned flags_of(const char* stat_path) noexcept {
+  std::array<char, 1024> text;
+  if (!read_text(stat_path, &text)) return 0;
+  const char* name_end = std::strrchr(text.data(), ')');  // the name may hold anything
+  unsigned flags = 0;
+  if (name_end == nullptr || std::sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1) return 0;
+  return flags;
+}
+
+// A kernel that means something else by these bits would set some of them in a thread that lives.
+bool is_told() noexcept {
+  static const bool is = (flags_of("/proc/thread-self/stat") & kEnding) == 0;
+  return is;
+}
+
+}  // namespace
+
+pid_t pid_of(int pidfd) noexcept {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/self/fdinfo/%d", pidfd);
+  std::array<char, 1024> text;
+  if (pidfd < 0 || !read_text(path, &text)) return 0;
+  const char* line = std::strstr(text.data(), "\nPid:");
+  const long pid = line == nullptr ? 0 : std::strtol(line + 5, nullptr, 10);
+  return pid > 0 ? static_cast<pid_t>(pid) : 0;
+}
+
+bool is_ending(pid_t pid) noexcept {
+  char path[128];
+  std::snprintf(path, sizeof path, "/proc/%d/stat", pid);
+  if (pid <= 0 || (flags_of(path) & kEnding) == 0 || !is_told()) return false;
+  // A first thread that left the others behind looks the same.
+  std::snprintf(path, sizeof path, "/proc/%d/task", pid);
+  DIR* const tasks = opendir(path);
+  if (tasks == nullptr) return false;
+  bool is = true;
+  while (const dirent* task = readdir(tasks)) {
+    if (task->d_name[0] == '.') continue;
+    std::snprintf(path, sizeof path, "/proc/%d/task/%.20s/stat", pid, task->d_name);
+    const unsigned flags = flags_of(path);
+    is = is && (flags & kEnding) != 0;
+  }
+  closedir(tasks);
+  return is;
+}
+
+}  // namespace sidecall::shm

@@ -1,0 +1,11 @@
+// The shape that the answer to STATUS must have. Used by clients and by the supervisor, which read what another process sent.
+#pragma once
+
+#include <string_view>
+
+namespace sidecall::shm {
+
+// Whether the text is a JSON object of at most 64 levels.
+bool is_status_json(std::string_view text);
+
+}  // namespace sidecall::shm

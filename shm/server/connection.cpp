@@ -1,0 +1,285 @@
+// Takes requests from a ring and answers them, step by step as PROTOCOL.md has it in sections 4 and 5.
+#include "connection.h"
+
+#include <linux/sockios.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "shm/common/fault.h"
+#include "shm/common/waiting.h"
+
+namespace sidecall::shm {
+
+namespace {
+
+constexpr uint32_t kMaxIdleRings = 4096;
+
+// Timeouts that copying, or a turn of the thread, may outlast; bytes that take long to copy.
+constexpr uint64_t kShort = 1000 * 1000;
+constexpr uint64_t kMuch = 1 << 20;
+
+// The compiler may not look at shared memory again in place of the copy.
+void copy_once(void* to, const void* from, size_t bytes) noexcept {
+  std::memcpy(to, from, bytes);
+  asm volatile("" ::: "memory");
+}
+
+int64_t deadline_of(int64_t seen_ns, uint64_t timeout_ns) noexcept {
+  if (timeout_ns == 0) return -1;
+  const uint64_t room = static_cast<uint64_t>(INT64_MAX - seen_ns);
+  return timeout_ns > room ? INT64_MAX : seen_ns + static_cast<int64_t>(timeout_ns);
+}
+
+}  // namespace
+
+void check_request(const RequestFields& fields, uint32_t slots) {
+  if (fields.slot >= slots) violation("request: expected a slot below " + std::to_string(slots) + ", got " + std::to_string(fields.slot));
+  if ((fields.flags & ~uint32_t{kSameLayout}) != 0) violation("request: unknown flags");
+  static constexpr uint8_t kZero[sizeof(fields.zero)] = {};
+  if (std::memcmp(fields.zero, kZero, sizeof(kZero)) != 0) violation("request: bytes that must be zero");
+}
+
+// ---- RunWatch ----
+
+void RunWatch::enter(ServerSlot* slot, Session* session) noexcept {
+  slot_ = slot;
+  session_ = session;
+  is_interrupted_ = false;
+  state_.store(kRunning, std::memory_order_release);  // partner: hold()
+}
+
+void RunWatch::leave() noexcept {
+  uint32_t expected = kRunning;
+  while (!state_.compare_exchange_weak(expected, kIdle, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+    expected = kRunning;
+    sched_yield();  // held: for some instructions, unless the holder lost its CPU
+  }
+}
+
+bool RunWatch::hold() noexcept {
+  uint32_t expected = kRunning;
+  return state_.compare_exchange_strong(expected, kHeld, std::memory_order_acq_rel, std::memory_order_relaxed);
+}
+
+void RunWatch::interrupt(int32_t status) noexcept {
+  if (!std::exchange(is_interrupted_, true)) slot_->stop(status);
+  session_->interrupt();
+}
+
+// ---- Making ----
+
+ServerConnection::ServerConnection(uint64_t id, int fd, const PeerCredentials& peer, const Grant& grant, const ServerContext& context)
+    : id_(id),
+      context_(context),
+      peer_(peer),
+      pidfd_(peer_pidfd(fd)),
+      request_(make_request_segment(segment_bytes(grant.slots, grant.request_bytes))),
+      response_(make_response_segment(segment_bytes(grant.slots, grant.response_bytes))),
+      slots_(grant.slots),
+      request_bytes_(grant.request_bytes),
+      response_bytes_(grant.response_bytes),
+      always_ring_(grant.always_ring),
+      awaited_(&request_entry(1)),
+      slot_states_(grant.slots) {}
+
+bool ServerConnection::welcome(Socket socket, Welcome message, int process) {
+  socket_ = std::move(socket);
+  message.slots = slots_;
+  message.request_bytes = request_bytes_;
+  message.response_bytes = response_bytes_;
+  const int fds[] = {request_.file.get(), response_.file.get(), process};
+  const Sent sent = socket_.send(&message, sizeof(message), fds, process >= 0 ? 3 : 2);
+  request_.file.reset();
+  response_.file.reset();
+  return sent == Sent::kDone;
+}
+
+const RequestEntry& ServerConnection::request_entry(uint64_t sequence) const noexcept {
+  return reinterpret_cast<const RequestEntry*>(request_.memory.data() + sizeof(Head))[(sequence - 1) % slots_];
+}
+
+ResponseEntry& ServerConnection::response_entry(uint64_t sequence) const noexcept {
+  return reinterpret_cast<ResponseEntry*>(response_.memory.data() + sizeof(Head))[(sequence - 1) % slots_];
+}
+
+uint64_t ServerConnection::count_queued() const noexcept {
+  const uint64_t first = taken() + 1;
+  uint64_t count = 0;
+  while (count < slots_ && request_entry(first + count).sequence.load(std::memory_order_relaxed) == first + count) ++count;
+  return count;
+}
+
+void ServerConnection::hang_up() noexcept { shutdown(socket_.fd(), SHUT_RDWR); }
+
+bool ServerConnection::has_sessions() const noexcept {
+  return std::any_of(slot_states_.begin(), slot_states_.end(), [](const auto& state) { return state && state->session(); });
+}
+
+ServerSlot& ServerConnection::slot(uint32_t index) {
+  std::unique_ptr<ServerSlot>& state = slot_states_[index];
+  if (!state) {
+    const SlotMemory memory{request_.memory.data() + head_bytes(slots_) + index * request_bytes_, request_bytes_,
+                            response_.memory.data() + head_bytes(slots_) + index * response_bytes_, response_bytes_, &request_head().mark};
+    state = std::make_unique<ServerSlot>(*context_.service, context_.options->max_one_shot, memory, SlotLog{context_.log, peer_.uid});
+  }
+  return *state;
+}
+
+// ---- A call ----
+
+ServerConnection::Taken ServerConnection::take(QuickClock* clock) {
+  const RequestEntry& entry = *awaited_;
+  if (entry.sequence.load(std::memory_order_acquire) != next_) violation("request: a sequence out of turn");
+  Taken taken{next_, {}, clock->now()};
+  copy_once(&taken.fields, &entry.fields, sizeof(taken.fields));
+  fault_point("server.seen");
+  // Before anything that a dead server could have left half done. Partner: the client's look after a hang-up, which the kernel puts after
+  // all that this process did.
+  response_head().mark.store(next_, std::memory_order_release);
+  fault_point("server.taken");
+  unchanged_ = ++next_ > slots_ ? next_ - slots_ : 0;
+  awaited_ = &request_entry(next_);
+  idle_rings_ = 0;
+  check_request(taken.fields, slots_);
+  return taken;
+}
+
+bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters, QuickClock* clock) {
+  const Taken taken = take(clock);
+  peer_cpu = taken.fields.cpu;
+  ServerSlot& state = slot(taken.fields.slot);
+  state.begin(taken.sequence, (taken.fields.flags & kSameLayout) != 0, deadline_of(taken.seen_ns, taken.fields.timeout_ns));
+  run(&state, watch, taken.fields.timeout_ns);
+  last_ns = clock->now();
+  if (state.run_ns() == 0) state.set_run_ns(static_cast<uint64_t>(last_ns - taken.seen_ns));
+  ResponseFields fields;
+  state.finish(&fields);
+  if ((fields.flags & kOneShot) != 0) {
+    if (send_one_shot(taken.sequence, fields.one_shot_bytes, state.take_one_shot())) {
+      counters->one_shots.add(1);
+    } else {
+      state.fail(Error(SIDECALL_OUT_OF_MEMORY, "earlier one-shot results were not received"));
+      state.finish(&fields);
+    }
+  }
+  if (slots_ > 1) check_slot_is_free(taken.sequence, taken.fields.slot);
+  fault_point("server.answered");
+  const bool is_there = publish(taken.sequence, fields);
+  counters->note(fields.status, static_cast<uint64_t>(last_ns - taken.seen_ns), fields.run_ns);
+  return is_there;
+}
+
+void ServerConnection::run(ServerSlot* state, RunWatch* watch, uint64_t timeout_ns) {
+  // Longer ones cannot have passed before the start, unless much was copied. A look at the clock costs as much as a tenth of a short call.
+  bool may_be_late = timeout_ns != 0 && timeout_ns < kShort;
+  try {
+    may_be_late = state->copy_inputs() > kMuch || may_be_late;
+  } catch (const std::bad_alloc&) {
+    return state->fail(Error(SIDECALL_OUT_OF_MEMORY, "the server is out of memory"));
+  }
+  if (state->is_cancelled()) return state->fail(Error(SIDECALL_CANCELLED, "cancelled before the model started"));
+  if (may_be_late && state->stop_status() == SIDECALL_TIMEOUT) {
+    return state->fail(Error(SIDECALL_TIMEOUT, "the deadline passed before the model started"));
+  }
+  if (!state->session() && !open_session(state)) return;
+  fault_point("server.running");
+  watch->enter(state, state->session().get());
+  state->handle(state->session().get());
+  watch->leave();
+}
+
+bool ServerConnection::open_session(ServerSlot* state) {
+  try {
+    state->session() = context_.handler->open_session();
+  } catch (const Error& error) {
+    state->fail(error);
+  } catch (const std::bad_alloc&) {
+    state->fail(Error(SIDECALL_OUT_OF_MEMORY, "the server is out of memory"));
+  } catch (const std::exception& error) {
+    state->fail(Error(SIDECALL_INTERNAL, error.what()));
+  }
+  return static_cast<bool>(state->session());
+}
+
+// A request that was published while this one had the slot names another.
+void ServerConnection::check_slot_is_free(uint64_t answered, uint32_t slot) const {
+  for (uint64_t k = answered + 1; k < answered + slots_; ++k) {
+    const RequestEntry& entry = request_entry(k);
+    if (entry.sequence.load(std::memory_order_acquire) != k) return;
+    RequestFields fields;
+    copy_once(&fields, &entry.fields, sizeof(fields));
+    if (fields.slot == slot) violation("request: slot " + std::to_string(slot) + " is still in flight");
+  }
+}
+
+bool ServerConnection::publish(uint64_t sequence, const ResponseFields& fields) noexcept {
+  ResponseEntry& entry = response_entry(sequence);
+  entry.fields = fields;
+  entry.fields.cpu = my_cpu();
+  // Publish, then look for a sleeper. Partner: the client adds to its sleeping word, then looks at the sequence again. A pair of store
+  // and load on both sides, so it needs seq_cst: with release and acquire both could miss each other.
+  store_before_looking(&entry.sequence, sequence);
+  fault_point("server.published");
+  if (always_ring_) return socket_.ring();
+  const uint64_t sleeping = request_head().sleeping.load(std::memory_order_seq_cst);
+  if (sleeping == rung_) return true;
+  rung_ = sleeping;
+  return socket_.ring();
+}
+
+bool ServerConnection::park() noexcept {
+  response_head().sleeping.store(++sleeping_, std::memory_order_seq_cst);  // partner: the client's look after it published
+  return awaited_->sequence.load(std::memory_order_seq_cst) == unchanged_;
+}
+
+// ---- One-shot results ----
+
+// Files that lie unread in the socket are memory that no quota counts.
+bool ServerConnection::has_room_for_one_shot(uint64_t bytes) noexcept {
+  int unread = 0;
+  if (one_shot_bytes_ > 0 && ioctl(socket_.fd(), SIOCOUTQ, &unread) == 0 && unread == 0) one_shot_bytes_ = 0;
+  return one_shot_bytes_ == 0 || bytes <= context_.options->max_one_shot - one_shot_bytes_;
+}
+
+bool ServerConnection::send_one_shot(uint64_t sequence, uint64_t bytes, const Fd& file) {
+  if (!has_room_for_one_shot(bytes)) return false;
+  FileMessage message{};
+  std::memcpy(message.magic, kMagic, sizeof(kMagic));
+  message.version = kVersion;
+  message.kind = kOneShotFile;
+  message.first = sequence;
+  message.second = bytes;
+  const int fd = file.get();
+  if (socket_.send(&message, sizeof(message), &fd, 1) != Sent::kDone) return false;
+  one_shot_bytes_ += bytes;
+  return true;
+}
+
+// ---- The socket ----
+
+ServerConnection::Heard ServerConnection::listen() noexcept {
+  // What a client without atomics rang while it was polled has piled up; others ring once.
+  for (int i = always_ring_ ? 64 : 1; i > 0; --i) {
+    uint8_t bytes[2];
+    iovec part{bytes, sizeof(bytes)};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    // Without room for descriptors the kernel closes them and says so.
+    const ssize_t got = recvmsg(socket_.fd(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (got < 0) return errno == EAGAIN || errno == EINTR ? Heard::kRung : Heard::kEnd;
+    if (got == 0 && (message.msg_flags & MSG_CTRUNC) == 0) return Heard::kEnd;
+    if (got != 1 || bytes[0] != kRing || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Heard::kViolation;
+    if (++idle_rings_ > kMaxIdleRings) return Heard::kViolation;
+  }
+  return Heard::kRung;
+}
+
+}  // namespace sidecall::shm

@@ -1,0 +1,142 @@
+// One client as the server sees it: socket, memory, ring, slots. Used by one engine thread, and made and freed by the control thread.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "admission.h"
+#include "clock.h"
+#include "event_log.h"
+#include "server.h"
+#include "shm/common/layout.h"
+#include "shm/common/segment.h"
+#include "shm/common/socket.h"
+#include "slot.h"
+#include "status.h"
+
+namespace sidecall::shm {
+
+// What an engine thread runs at the moment, for the control thread, which asks handlers to stop. A lock that the engine thread takes
+// without waiting: the other side holds it for some instructions, every few milliseconds.
+class RunWatch {
+ public:
+  // Engine thread, around a handler. Partner: hold().
+  void enter(ServerSlot* slot, Session* session) noexcept;
+  void leave() noexcept;
+
+  // Control thread: true while a handler runs, which then cannot return before release().
+  bool hold() noexcept;
+  void release() noexcept { state_.store(kRunning, std::memory_order_release); }
+
+  // While held.
+  void interrupt(int32_t status) noexcept;  // may be repeated: the first status counts
+  int32_t stop_status() const noexcept { return slot_->stop_status(); }
+
+  bool is_running() const noexcept { return state_.load(std::memory_order_relaxed) != kIdle; }
+
+ private:
+  enum : uint32_t { kIdle, kRunning, kHeld };
+  std::atomic<uint32_t> state_{kIdle};
+  ServerSlot* slot_ = nullptr;
+  Session* session_ = nullptr;
+  bool is_interrupted_ = false;
+};
+
+// What a descriptor must be by itself. Throws PROTOCOL.
+void check_request(const RequestFields& fields, uint32_t slots);
+
+// What a connection needs of its server.
+struct ServerContext {
+  const Service* service;
+  Handler* handler;
+  const ServerOptions* options;
+  EventLog* log;
+};
+
+class ServerConnection {
+ public:
+  // Makes the memory; `fd` is the socket that welcome() takes over. Throws OUT_OF_MEMORY.
+  ServerConnection(uint64_t id, int fd, const PeerCredentials& peer, const Grant& grant, const ServerContext& context);
+
+  // ---- The control thread, before an engine thread has it ----
+
+  // Sends WELCOME with the memory files, `process` (a pidfd of our own, or -1), and closes the files. False when the client is gone.
+  bool welcome(Socket socket, Welcome message, int process);
+
+  uint64_t id() const noexcept { return id_; }
+  int fd() const noexcept { return socket_.fd(); }
+  int pidfd() const noexcept { return pidfd_.get(); }
+  const PeerCredentials& peer() const noexcept { return peer_; }
+  uint64_t bytes() const noexcept { return request_.memory.bytes() + response_.memory.bytes(); }
+
+  // ---- Any thread, while the connection lives ----
+
+  uint64_t taken() const noexcept { return response_head().mark.load(std::memory_order_relaxed); }
+  uint64_t count_queued() const noexcept;  // published and not taken
+  void hang_up() noexcept;                 // the client sees it at once; memory stays
+  bool has_sessions() const noexcept;      // only once it was retired: what ends them may take its time
+
+  // ---- Its engine thread ----
+
+  // The entry whose turn it is has changed: serve() it.
+  bool has_news() const noexcept { return awaited_->sequence.load(std::memory_order_acquire) != unchanged_; }
+
+  // Takes one request and answers it. Throws PROTOCOL for a violation. False when the client is gone.
+  bool serve(RunWatch* watch, EngineCounters* counters, QuickClock* clock);
+
+  // Announces sleep. False when there is news after all.
+  bool park() noexcept;
+
+  // Reads what made the socket readable.
+  enum class Heard { kRung, kEnd, kViolation };
+  Heard listen() noexcept;
+
+  int64_t last_ns = 0;    // when its last request was answered, or it was woken
+  uint32_t peer_cpu = 0;  // as its last request said
+  bool is_hot = false;    // polled, not asleep
+
+ private:
+  struct Taken {
+    uint64_t sequence;
+    RequestFields fields;
+    int64_t seen_ns;
+  };
+
+  const Head& request_head() const noexcept { return *reinterpret_cast<const Head*>(request_.memory.data()); }
+  Head& response_head() const noexcept { return *reinterpret_cast<Head*>(response_.memory.data()); }
+  const RequestEntry& request_entry(uint64_t sequence) const noexcept;
+  ResponseEntry& response_entry(uint64_t sequence) const noexcept;
+
+  Taken take(QuickClock* clock);
+  void run(ServerSlot* state, RunWatch* watch, uint64_t timeout_ns);
+  bool open_session(ServerSlot* state);
+  bool send_one_shot(uint64_t sequence, uint64_t bytes, const Fd& file);
+  bool has_room_for_one_shot(uint64_t bytes) noexcept;
+  void check_slot_is_free(uint64_t answered, uint32_t slot) const;
+  bool publish(uint64_t sequence, const ResponseFields& fields) noexcept;
+  ServerSlot& slot(uint32_t index);
+
+  const uint64_t id_;
+  const ServerContext& context_;
+  Socket socket_;
+  const PeerCredentials peer_;
+  Fd pidfd_;
+  Segment request_, response_;
+  const uint32_t slots_;
+  const uint64_t request_bytes_, response_bytes_;  // of one slot
+  const bool always_ring_;
+
+  uint64_t next_ = 1;
+  const RequestEntry* awaited_;
+  uint64_t unchanged_ = 0;       // what the awaited entry holds before request `next_` comes
+  uint64_t sleeping_ = 0;        // our word, as last written
+  uint64_t rung_ = 0;            // the client's word, as last rung for
+  uint32_t idle_rings_ = 0;      // bytes heard without a request
+  uint64_t one_shot_bytes_ = 0;  // sent and perhaps not received
+  std::vector<std::unique_ptr<ServerSlot>> slot_states_;
+};
+
+}  // namespace sidecall::shm

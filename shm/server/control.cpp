@@ -1,0 +1,357 @@
+// The loop of the control thread, and how a server starts, drains and ends; see control.h.
+#include "control.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "shm/common/error.h"
+#include "shm/common/signals_blocked.h"
+
+namespace sidecall::shm {
+
+namespace {
+
+// How late a handler learns that nobody waits, while engine threads are busy.
+constexpr int64_t kTick = 5 * 1000 * 1000;
+
+// After so many ticks without a call the thread sleeps until an engine thread wakes up.
+constexpr int kQuietTicks = 20;
+
+// How soon a parent is told again that did not read.
+constexpr int64_t kTellAgain = 20 * 1000 * 1000;
+
+constexpr unsigned kSourceShift = 56;
+
+[[noreturn]] void refuse_argument(const std::string& text) { throw Error(SIDECALL_INVALID_ARGUMENT, text); }
+
+void check(const Service& service, const ServerOptions& options, const Limits& limits) {
+  if (service.model_id.size() != 0 && service.model_id.size() != sizeof(Welcome::model_id)) {
+    refuse_argument("model id: expected 64 digits or none, got " + std::to_string(service.model_id.size()));
+  }
+  for (const auto* specs : {&service.inputs, &service.outputs}) {
+    for (const TensorSpec& spec : *specs) {
+      if (!is_dtype(spec.dtype) || spec.dims.size() > kMaxRank)
+        refuse_argument("tensor '" + spec.name + "': expected a type of ONNX and at most 16 dimensions");
+    }
+  }
+  if (sizeof(uint64_t) * 2 + service.signature.size() + service.contract.size() > kMaxManifest) {
+    refuse_argument("signature and contract: expected at most " + std::to_string(kMaxManifest) + " bytes");
+  }
+  if (options.threads < 1 || options.threads > 1024) refuse_argument("threads: expected 1 to 1024, got " + std::to_string(options.threads));
+  if (options.max_slots < 1 || options.max_slots > kMaxSlots) {
+    refuse_argument("slots: expected 1 to " + std::to_string(kMaxSlots) + ", got " + std::to_string(options.max_slots));
+  }
+  constexpr uint64_t kMost = UINT64_C(1) << 46;  // so that sums of sizes cannot overflow
+  for (const uint64_t bytes : {options.max_request_bytes, options.max_response_bytes, options.max_one_shot}) {
+    if (bytes > kMost)
+      refuse_argument("largest slot or result: expected at most " + std::to_string(kMost) + " bytes, got " + std::to_string(bytes));
+  }
+  if (limits.least_request_bytes > options.max_request_bytes || limits.least_response_bytes > options.max_response_bytes) {
+    refuse_argument("largest slot: expected room for the tables of the signature at least");
+  }
+}
+
+Limits limits_of(const Service& service, const ServerOptions& options) {
+  Limits limits;
+  limits.max_slots = options.max_slots;
+  limits.max_request_bytes = align_up(options.max_request_bytes, kPage);  // as slots are granted
+  limits.max_response_bytes = align_up(options.max_response_bytes, kPage);
+  limits.least_request_bytes = table_bytes(service.inputs.size());
+  limits.least_response_bytes = std::max<uint64_t>(table_bytes(service.outputs.size()), sizeof(ErrorRecord));
+  return limits;
+}
+
+Fd make_manifest(const Service& service) {
+  const uint64_t sizes[2] = {service.signature.size(), service.contract.size()};
+  return make_sealed_file({reinterpret_cast<const char*>(sizes), sizeof(sizes)}, service.signature, service.contract);
+}
+
+Welcome make_welcome(const Service& service, const Limits& limits, uint64_t instance, bool has_pidfd) {
+  Welcome welcome{};
+  std::memcpy(welcome.magic, kMagic, sizeof(kMagic));
+  welcome.version = kVersion;
+  welcome.kind = kWelcome;
+  welcome.flags = (service.contract.empty() ? 0u : kHasContract) | (service.is_verified ? kVerified : 0u) | (has_pidfd ? kHasPidfd : 0u);
+  welcome.max_request_bytes = limits.max_request_bytes;
+  welcome.max_response_bytes = limits.max_response_bytes;
+  std::memcpy(welcome.signature_digest, service.signature_digest.data(), service.signature_digest.size());
+  std::memcpy(welcome.model_id, service.model_id.data(), service.model_id.size());
+  welcome.instance = instance;
+  welcome.process = static_cast<uint32_t>(getpid());
+  return welcome;
+}
+
+}  // namespace
+
+Control::Control(Service service, Handler* handler, ServerOptions options)
+    : service_(std::move(service)),
+      options_(std::move(options)),
+      log_(options_.log),
+      context_{&service_, handler, &options_, &log_},
+      admission_(options_.allowed_uids, options_.group),
+      limits_(limits_of(service_, options_)),
+      started_ns_(now_ns()),
+      own_pidfd_(static_cast<int>(syscall(SYS_pidfd_open, getpid(), 0))),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      alarm_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  check(service_, options_, limits_);
+  if (!epoll_ || !alarm_ || !ended_fd_) system_failure(SIDECALL_OUT_OF_MEMORY, "a server cannot be made", errno);
+  if (getrandom(&instance_, sizeof(instance_), 0) != static_cast<ssize_t>(sizeof(instance_))) instance_ = static_cast<uint64_t>(now_ns());
+  manifest_ = make_manifest(service_);
+  welcome_ = make_welcome(service_, limits_, instance_, static_cast<bool>(own_pidfd_));
+  watch(alarm_.get(), EPOLLIN, Source::kAlarm, 0);
+  for (uint32_t i = 0; i < options_.threads; ++i) engines_.push_back(std::make_unique<EngineThread>(this, options_.spin_us));
+  const SignalsBlocked blocked;
+  for (const auto& engine : engines_) engine->start();
+  thread_ = std::thread(&Control::run, this);
+}
+
+// ---- Any thread ----
+
+void Control::listen(std::string_view address) {
+  auto listener = std::make_shared<Listener>(address, Access{options_.group, !options_.allowed_uids.empty()});
+  if (is_draining_) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
+  is_ready_ = true;
+  post([this, listener] {
+    if (is_draining_) return;
+    log(LogLevel::kInfo, "server.listening", std::move(Facts().text("path", listener->path())));
+    watch(listener->fd(), EPOLLIN, Source::kListener, static_cast<uint64_t>(listener->fd()));
+    listeners_.push_back(std::move(*listener));
+  });
+}
+
+void Control::attach(Fd fd) {
+  int domain = 0, type = 0;
+  socklen_t size = sizeof(domain);
+  if (getsockopt(fd.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 || getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+      domain != AF_UNIX || type != SOCK_SEQPACKET) {
+    refuse_argument("expected a connected SEQPACKET socket, got another descriptor");
+  }
+  is_ready_ = !is_draining_;
+  auto shared = std::make_shared<Socket>(std::move(fd));
+  post([this, shared] { take_in(std::move(*shared)); });
+}
+
+void Control::control(Fd fd, int64_t drain_ns) {
+  is_ready_ = !is_draining_;
+  auto shared = std::make_shared<Socket>(std::move(fd));
+  post([this, shared, drain_ns] {
+    if (is_draining_) return;
+    control_ = std::move(*shared);
+    fcntl(control_.fd(), F_SETFD, FD_CLOEXEC);  // inherited: what a handler starts must not keep it open, or a death would go unseen
+    control_drain_ns_ = drain_ns;
+    watch(control_.fd(), EPOLLIN | EPOLLRDHUP, Source::kControl, 0);
+  });
+}
+
+std::string Control::status() const { return count().json(); }
+
+bool Control::drain(Deadline deadline) {
+  post([this, deadline] { begin_drain(deadline); });
+  std::unique_lock<std::mutex> lock(end_mutex_);
+  ended_.wait(lock, [&] { return has_ended_; });
+  return all_answered_;
+}
+
+void Control::close() noexcept {
+  {
+    const std::lock_guard<std::mutex> lock(end_mutex_);
+    if (std::exchange(is_closed_, true)) return;
+  }
+  if (!thread_.joinable()) return;
+  drain(Deadline::after(0));
+  for (const auto& engine : engines_) engine->stop();
+  post([this] { is_stopping_ = true; });
+  thread_.join();
+  making_.finish();
+  freeing_.finish();
+  registry_.clear();
+}
+
+void Control::note_awake() noexcept {
+  if (is_deeply_asleep_.load(std::memory_order_seq_cst)) wake();  // partner: is_active()
+}
+
+void Control::post(std::function<void()> task) {
+  {
+    const std::lock_guard<std::mutex> lock(tasks_mutex_);
+    tasks_.push_back(std::move(task));
+  }
+  wake();
+}
+
+void Control::wake() noexcept {
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(alarm_.get(), &one, sizeof(one));  // fails only where it is raised already
+}
+
+void Control::log(LogLevel level, const char* event, Facts facts, int64_t user) { log_.add(level, event, facts.take(), user); }
+
+// ---- The loop ----
+
+void Control::watch(int fd, uint32_t events, Source source, uint64_t number) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = static_cast<uint64_t>(source) << kSourceShift | number;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) system_failure(SIDECALL_OUT_OF_MEMORY, "a socket cannot be watched", errno);
+}
+
+void Control::unwatch(int fd) noexcept {
+  if (fd >= 0) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
+void Control::run() {
+  pthread_setname_np(pthread_self(), "sidecall-ctl");
+  spare_.reset(eventfd(0, EFD_CLOEXEC));
+  while (!is_stopping_) {
+    epoll_event events[64];
+    const int count = epoll_wait(epoll_.get(), events, 64, wait_ms(now_ns()));
+    is_deeply_asleep_.store(false, std::memory_order_relaxed);
+    std::vector<int> ready_listeners;  // last: newcomers may push out those whose HELLO has come
+    for (int i = 0; i < count; ++i) {
+      const uint64_t number = events[i].data.u64 & ((UINT64_C(1) << kSourceShift) - 1);
+      const auto source = static_cast<Source>(events[i].data.u64 >> kSourceShift);
+      if (source == Source::kListener) {
+        ready_listeners.push_back(static_cast<int>(number));
+      } else {
+        attend([&] { see(source, number); });
+      }
+    }
+    for (const int listener : ready_listeners) attend([&] { accept_all(listener); });
+    const int64_t now = now_ns();
+    expire_half_open(now);
+    if (is_paused_ && now >= paused_until_ns_) pause_listeners(false);
+    tick(now);
+    bury_retired();
+    tell_load();
+    if (now >= log_.report_due_ns()) attend([&] { log_.report(); });
+    look_after_drain(now);
+  }
+}
+
+void Control::see(Source source, uint64_t number) {
+  switch (source) {
+    case Source::kAlarm:
+      return work_tasks();
+    case Source::kControl:
+      return hear_control();
+    case Source::kHalfOpen:
+      return static_cast<void>(hear_hello(number));
+    case Source::kConnection:
+      return see_death(number);
+    case Source::kListener:
+      break;
+  }
+}
+
+// One event that fails, for want of memory or descriptors, must not end the others.
+template <typename Body>
+void Control::attend(Body body) noexcept {
+  try {
+    body();
+  } catch (const std::exception& error) {
+    log(LogLevel::kError, "server.error", std::move(Facts().text("message", error.what())));
+  }
+}
+
+int Control::wait_ms(int64_t now) {
+  int64_t until = log_.report_due_ns();
+  if (is_active()) until = std::max(next_tick_ns_, now);
+  if (!half_open_.empty()) until = std::min(until, half_open_.begin()->second.deadline_ns);
+  if (is_paused_) until = std::min(until, paused_until_ns_);
+  if (control_ && told_load_ != num_connections_) until = std::min(until, now + kTellAgain);
+  if (is_draining_ && !is_cut_off_ && num_connections_ > 0) until = std::min(until, drain_deadline_.at_ns());
+  if (until == INT64_MAX) return -1;
+  return static_cast<int>(std::clamp<int64_t>((until - now + 999999) / 1000000, 0, 60000));
+}
+
+// Whether engine threads have something to do, and ticks are due. Announces sleep, then looks at them. Partner: note_awake().
+bool Control::is_active() noexcept {
+  if (quiet_ticks_ < kQuietTicks) return true;
+  is_deeply_asleep_.store(true, std::memory_order_seq_cst);
+  if (std::none_of(engines_.begin(), engines_.end(), [](const auto& engine) { return engine->is_awake(); })) return false;
+  is_deeply_asleep_.store(false, std::memory_order_relaxed);
+  return true;
+}
+
+void Control::tick(int64_t now) {
+  if (now < next_tick_ns_) return;
+  next_tick_ns_ = now + kTick;
+  uint64_t calls = 0;
+  bool is_quiet = true;
+  for (const auto& engine : engines_) {
+    engine->tick();
+    if (is_draining_ && is_cut_off_) engine->cut_off();
+    calls += engine->counters().calls.value();
+    is_quiet = is_quiet && !engine->is_awake();
+  }
+  quiet_ticks_ = is_quiet && calls == calls_at_tick_ ? std::min(quiet_ticks_ + 1, kQuietTicks) : 0;
+  calls_at_tick_ = calls;
+}
+
+void Control::work_tasks() {
+  uint64_t raised = 0;
+  [[maybe_unused]] const ssize_t got = read(alarm_.get(), &raised, sizeof(raised));
+  std::vector<std::function<void()>> tasks;
+  {
+    const std::lock_guard<std::mutex> lock(tasks_mutex_);
+    tasks.swap(tasks_);
+  }
+  for (const auto& task : tasks) attend(task);
+}
+
+// ---- The end ----
+
+void Control::begin_drain(Deadline deadline) {
+  drain_deadline_ = Deadline::earlier(drain_deadline_, deadline);
+  if (is_draining_) return;
+  is_ready_ = false;
+  is_draining_ = true;
+  log(LogLevel::kInfo, "server.draining", std::move(Facts().number("connections", uint64_t{registry_.size()})));
+  for (const Listener& listener : listeners_) unwatch(listener.fd());
+  listeners_.clear();
+  if (control_) unwatch(control_.fd());
+  control_.close();
+  for (const auto& engine : engines_) engine->drain();
+}
+
+void Control::look_after_drain(int64_t now) {
+  if (!is_draining_) return;
+  if (num_connections_ == 0) return end(true);
+  if (now < drain_deadline_.at_ns()) return;
+  is_cut_off_ = true;
+  for (const auto& engine : engines_) engine->cut_off();
+  quiet_ticks_ = 0;  // until the last handler has returned
+  end(false);
+}
+
+void Control::end(bool all_answered) {
+  half_open_.clear();
+  num_half_open_ = 0;
+  {
+    const std::lock_guard<std::mutex> lock(end_mutex_);
+    if (has_ended_) return;
+    // Readable by the time that a drain() returns.
+    const uint64_t one = 1;
+    [[maybe_unused]] const ssize_t written = write(ended_fd_.get(), &one, sizeof(one));
+    has_ended_ = true;
+    all_answered_ = all_answered;
+    ended_.notify_all();
+  }
+  log_.report();
+  log(all_answered ? LogLevel::kInfo : LogLevel::kWarning, "server.ended", std::move(Facts().boolean("all_answered", all_answered)));
+}
+
+}  // namespace sidecall::shm

@@ -1,0 +1,177 @@
+// The control thread of a server: accepts, shakes hands, hands connections to engine threads, sees deaths and deadlines, drains. Never
+// calls a handler. Server forwards to it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <vector>
+
+#include "admission.h"
+#include "connection.h"
+#include "control_errands.h"
+#include "engine_thread.h"
+#include "event_log.h"
+#include "listener.h"
+#include "server.h"
+#include "shm/common/socket.h"
+#include "status.h"
+
+namespace sidecall::shm {
+
+class Control final : public EngineOwner {
+ public:
+  Control(Service service, Handler* handler, ServerOptions options);
+  ~Control() { close(); }
+
+  void listen(std::string_view address);
+  void attach(Fd fd);
+  void control(Fd fd, int64_t drain_ns);
+  std::string status() const;
+  bool drain(Deadline deadline);
+  void close() noexcept;
+  int ended_fd() const noexcept { return ended_fd_.get(); }
+
+  // From engine threads.
+  void retire(ServerConnection* connection, Ending ending, const std::string& text) override;
+  void note_awake() noexcept override;
+
+ private:
+  // What an event of epoll is about: the kind in the upper bits, a number below.
+  enum class Source : uint64_t { kAlarm, kListener, kControl, kHalfOpen, kConnection };
+
+  struct HalfOpen {
+    Socket socket;
+    PeerCredentials peer;
+    bool is_admitted;
+    int64_t deadline_ns;
+  };
+  struct Retired {
+    ServerConnection* connection;
+    Ending ending;
+    std::string text;
+  };
+  // A connection that was granted and whose memory is being made.
+  struct Draft {
+    uint64_t id;
+    Socket socket;
+    PeerCredentials peer;
+    Grant grant;
+    std::unique_ptr<ServerConnection> connection;
+    std::string failure;
+  };
+
+  // ---- Any thread ----
+  void post(std::function<void()> task);
+  void wake() noexcept;
+  void log(LogLevel level, const char* event, Facts facts, int64_t user = EventLog::kNoUser);
+
+  // ---- The control thread: control.cpp ----
+  void run();
+  void see(Source source, uint64_t number);
+  template <typename Body>
+  void attend(Body body) noexcept;
+  int wait_ms(int64_t now);
+  void work_tasks();
+  void tick(int64_t now);
+  bool is_active() noexcept;
+  void begin_drain(Deadline deadline);
+  void look_after_drain(int64_t now);
+  void end(bool all_answered);
+  void watch(int fd, uint32_t events, Source source, uint64_t number);
+  void unwatch(int fd) noexcept;
+
+  // ---- The control thread: control_accept.cpp ----
+  void accept_all(int listener);
+  void accept_without_descriptors(int listener);
+  void pause_listeners(bool pause);
+  void take_in(Socket socket);
+  void make_room();
+  void expire_half_open(int64_t now);
+  bool hear_hello(uint64_t id);  // false when nothing came yet
+  void answer_hello(Socket socket, const PeerCredentials& peer, bool is_admitted, const void* hello, size_t bytes);
+  void refuse(Socket socket, const PeerCredentials& peer, int32_t status, const std::string& text);
+  void send_manifest(Socket* socket);
+  void send_status(Socket* socket);
+  void check_quotas(const PeerCredentials& peer, const Grant& grant) const;
+  void hear_control();
+  void tell_load() noexcept;
+
+  // ---- The control thread: control_connections.cpp ----
+  void connect(Socket socket, const PeerCredentials& peer, const Grant& grant);
+  void make_memory(Draft* draft) noexcept;  // on whatever thread
+  void finish_connect(Draft* draft);
+  void reserve(const PeerCredentials& peer, uint64_t memory);
+  void give_back(const PeerCredentials& peer, uint64_t memory);
+  void see_death(uint64_t id);
+  void bury_retired();
+  void tell_end(const ServerConnection& connection, const Retired& retired);
+  Status count() const;
+
+  const Service service_;
+  const ServerOptions options_;
+  EventLog log_;
+  const ServerContext context_;
+  const Admission admission_;
+  const Limits limits_;
+  const int64_t started_ns_;
+  uint64_t instance_ = 0;
+  Welcome welcome_{};
+  Fd manifest_, own_pidfd_;
+
+  Fd epoll_, alarm_, ended_fd_, spare_;
+  std::vector<std::unique_ptr<EngineThread>> engines_;
+  Errands making_, freeing_;  // of large memory, and of what handlers keep
+  std::thread thread_;
+
+  std::mutex tasks_mutex_;
+  std::vector<std::function<void()>> tasks_;
+  std::mutex retired_mutex_;
+  std::vector<Retired> retired_;
+  std::atomic<bool> is_deeply_asleep_{false};
+
+  std::mutex end_mutex_;
+  std::condition_variable ended_;
+  bool has_ended_ = false, all_answered_ = false, is_closed_ = false;
+
+  // What status() reads from any thread. The registry is changed by the control thread only.
+  mutable std::mutex registry_mutex_;
+  struct Registered {
+    std::unique_ptr<ServerConnection> connection;
+    EngineThread* engine;
+  };
+  std::unordered_map<uint64_t, Registered> registry_;
+  std::atomic<bool> is_ready_{false}, is_draining_{false};
+  std::atomic<size_t> num_half_open_{0};
+  std::atomic<uint64_t> memory_{0};
+  Counter accepted_, refused_, violations_, closed_;
+
+  // The control thread's own.
+  std::vector<Listener> listeners_;
+  bool is_paused_ = false;
+  int64_t paused_until_ns_ = 0;
+  Socket control_;
+  int64_t control_drain_ns_ = 0;
+  uint64_t told_load_ = UINT64_MAX;         // what the parent knows; none
+  std::map<uint64_t, HalfOpen> half_open_;  // the oldest first
+  std::map<uint32_t, uint32_t> per_user_;
+  uint64_t next_id_ = 1;
+  size_t num_connections_ = 0;  // with those that are being made
+  int64_t next_tick_ns_ = 0;
+  uint64_t calls_at_tick_ = 0;
+  int quiet_ticks_ = 0;
+  Deadline drain_deadline_ = Deadline::never();
+  bool is_cut_off_ = false;
+  bool is_stopping_ = false;
+};
+
+}  // namespace sidecall::shm

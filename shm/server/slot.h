@@ -1,0 +1,138 @@
+// One slot of a connection as the server keeps it: the checked copy of its table, what it copied of the inputs, and the answer under way.
+// Used by ServerConnection; handlers see it as Request and Response.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "event_log.h"
+#include "server.h"
+#include "shm/common/layout.h"
+#include "shm/common/segment.h"
+#include "shm/common/table.h"
+
+namespace sidecall::shm {
+
+// Private memory on a line of its own.
+class Aside {
+ public:
+  void* resize(uint64_t bytes);  // keeps what is large enough
+  void* data() const noexcept { return memory_.get(); }
+  void reset() noexcept { memory_.reset(), capacity_ = 0; }
+
+ private:
+  struct Free {
+    void operator()(void* memory) const noexcept { ::operator delete(memory, std::align_val_t{kLine}); }
+  };
+  std::unique_ptr<void, Free> memory_;
+  uint64_t capacity_ = 0;
+};
+
+// Where a slot lies.
+struct SlotMemory {
+  const unsigned char* request;  // the client writes here at any time
+  uint64_t request_bytes;
+  unsigned char* response;
+  uint64_t response_bytes;
+  const Word* cancelled;
+};
+
+// Where a slot's handler logs, and for which user.
+struct SlotLog {
+  EventLog* log;
+  int64_t user;
+};
+
+class ServerSlot final : public Request, public Response {
+ public:
+  ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory, const SlotLog& log);
+
+  // ---- The engine thread, in this order ----
+
+  // Copies and checks the table, or keeps it. Throws PROTOCOL.
+  void begin(uint64_t sequence, bool same_layout, int64_t deadline_ns);
+
+  // What the handler must not see change: strings, and inputs that are not read in place; gives their bytes. Throws PROTOCOL (strings), OUT_OF_MEMORY.
+  uint64_t copy_inputs();
+
+  // The handler's turn. What it throws becomes the answer.
+  void handle(Session* session);
+
+  // The rest of the answer, all but its sequence. With ONE_SHOT the file is to be sent before that.
+  void finish(ResponseFields* fields);
+  Fd take_one_shot() noexcept { return std::move(one_shot_); }
+
+  std::unique_ptr<Session>& session() noexcept { return session_; }
+  uint64_t run_ns() const noexcept { return run_ns_; }
+  bool is_cancelled() const noexcept { return memory_.cancelled->load(std::memory_order_acquire) >= sequence_; }
+
+  // ---- The control thread, while the handler runs ----
+  void stop(int32_t status) noexcept { stopped_.store(status, std::memory_order_release); }
+
+  // ---- Request ----
+  size_t num_inputs() const noexcept override { return inputs_.size(); }
+  const InputView& input(size_t index) const noexcept override { return inputs_[index]; }
+  bool is_same_layout() const noexcept override { return is_same_layout_; }
+  int64_t deadline_ns() const noexcept override { return deadline_ns_; }
+  int32_t stop_status() const noexcept override;
+  void log(LogLevel level, const char* event, const std::string& facts) const override { log_.log->add(level, event, facts, log_.user); }
+
+  // ---- Response ----
+  void* place(size_t index, const int64_t* dims, uint32_t rank) override;
+  void place_strings(size_t index, const int64_t* dims, uint32_t rank, const int64_t* offsets, std::string_view bytes) override;
+  void fail(const Error& error) override { failure_ = error; }
+  void set_run_ns(uint64_t nanoseconds) noexcept override { run_ns_ = nanoseconds; }
+
+ private:
+  struct Private {  // of an input
+    Aside data;
+    std::vector<int64_t> offsets;
+    std::string text;
+  };
+
+  void show_inputs();
+  void* reserve(size_t index, const int64_t* dims, uint32_t rank, bool is_string, uint64_t text_bytes);
+  Tensor shape(size_t index, const int64_t* dims, uint32_t rank, bool is_string, uint64_t text_bytes) const;
+  void finish_in_slot(ResponseFields* fields) noexcept;
+  void finish_one_shot(ResponseFields* fields);
+  void write_faults(ResponseFields* fields) noexcept;
+  void finish_failed(ResponseFields* fields) noexcept;
+
+  const Service& service_;
+  const uint64_t max_one_shot_;
+  const SlotMemory memory_;
+  const SlotLog log_;
+  std::unique_ptr<Session> session_;
+
+  // The request.
+  uint64_t sequence_ = 0;
+  int64_t deadline_ns_ = -1;
+  std::atomic<int32_t> stopped_{0};
+  std::vector<Tensor> tensors_;  // of the table in the slot, while has_table_
+  std::vector<InputView> inputs_;
+  std::vector<Private> private_;
+  bool has_table_ = false;
+  bool is_new_layout_ = true;  // since the session's last success
+  bool is_same_layout_ = false;
+
+  // The answer.
+  std::vector<Tensor> outputs_;  // of the table in the slot, while has_answer_table_
+  std::vector<char> is_placed_;
+  std::vector<Aside> aside_;  // by output, once one did not fit
+  uint64_t next_offset_ = 0;
+  uint64_t aside_bytes_ = 0;
+  bool has_answer_table_ = false;
+  bool is_changed_ = false;
+  bool is_one_shot_ = false;
+  Fd one_shot_;
+  std::optional<Error> failure_;
+  uint64_t run_ns_ = 0;
+};
+
+}  // namespace sidecall::shm

@@ -1,0 +1,107 @@
+// Takes a request out of its slot: nothing that the client can still write is looked at twice.
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "slot.h"
+
+namespace sidecall::shm {
+
+namespace {
+
+constexpr int32_t kBool = 9;
+
+// A byte of 2 to 255 is no bool: engines that take it for one behave as they like.
+void copy(const Tensor& tensor, const unsigned char* from, void* to) noexcept {
+  std::memcpy(to, from, tensor.bytes);
+  if (tensor.dtype != kBool) return;
+  auto* const bytes = static_cast<unsigned char*>(to);
+  for (uint64_t i = 0; i < tensor.bytes; ++i) bytes[i] = bytes[i] != 0 ? 1 : 0;
+}
+
+}  // namespace
+
+void* Aside::resize(uint64_t bytes) {
+  if (memory_ && bytes <= capacity_) return memory_.get();
+  reset();
+  const uint64_t capacity = align_up(std::max<uint64_t>(bytes, 1), kLine);
+  memory_.reset(::operator new(capacity, std::align_val_t{kLine}));
+  capacity_ = capacity;
+  return memory_.get();
+}
+
+ServerSlot::ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory, const SlotLog& log)
+    : service_(service),
+      max_one_shot_(max_one_shot),
+      memory_(memory),
+      log_(log),
+      inputs_(service.inputs.size()),
+      private_(service.inputs.size()),
+      outputs_(service.outputs.size()),
+      is_placed_(service.outputs.size()) {}
+
+void ServerSlot::begin(uint64_t sequence, bool same_layout, int64_t deadline_ns) {
+  if (same_layout && !has_table_) violation("SAME_LAYOUT without a table before");
+  sequence_ = sequence;
+  deadline_ns_ = deadline_ns;
+  stopped_.store(0, std::memory_order_relaxed);
+  if (failure_) failure_.reset();
+  run_ns_ = 0;
+  next_offset_ = table_bytes(outputs_.size());
+  std::fill(is_placed_.begin(), is_placed_.end(), char{0});
+  is_changed_ = is_one_shot_ = false;
+  if (!same_layout) {
+    has_table_ = false;
+    read_table(memory_.request, memory_.request_bytes, service_.inputs, "input", &tensors_);
+    has_table_ = true;
+    is_new_layout_ = true;
+  }
+  is_same_layout_ = !is_new_layout_;
+}
+
+uint64_t ServerSlot::copy_inputs() {
+  if (!is_same_layout_) show_inputs();
+  uint64_t copied = 0;
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const Tensor& tensor = tensors_[i];
+    Private& own = private_[i];
+    InputView& view = inputs_[i];
+    if (tensor.dtype == kString) {
+      read_strings(memory_.request, tensor, "input", service_.inputs[i].name, &own.offsets, &own.text);
+      view.data = own.text.data();
+      view.bytes = own.text.size();
+      view.offsets = own.offsets.data();
+    } else if (view.data == own.data.data()) {
+      copy(tensor, memory_.request + tensor.offset, own.data.data());
+    } else {
+      continue;
+    }
+    copied += tensor.bytes;
+  }
+  return copied;
+}
+
+void ServerSlot::show_inputs() {
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const Tensor& tensor = tensors_[i];
+    InputView& view = inputs_[i];
+    view.dtype = tensor.dtype;
+    view.rank = tensor.rank;
+    view.dims = tensor.dims;
+    view.elements = tensor.elements;
+    view.bytes = tensor.bytes;
+    view.offsets = nullptr;
+    if (tensor.dtype == kString) continue;
+    const bool is_in_place = i < service_.in_place.size() && service_.in_place[i];
+    view.data = is_in_place ? memory_.request + tensor.offset : private_[i].data.resize(tensor.bytes);
+  }
+}
+
+int32_t ServerSlot::stop_status() const noexcept {
+  const int32_t stopped = stopped_.load(std::memory_order_acquire);
+  if (stopped != 0) return stopped;
+  if (is_cancelled()) return SIDECALL_CANCELLED;
+  return deadline_ns_ >= 0 && now_ns() >= deadline_ns_ ? SIDECALL_TIMEOUT : 0;
+}
+
+}  // namespace sidecall::shm

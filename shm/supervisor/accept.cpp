@@ -1,0 +1,127 @@
+// The door of a supervisor: accepting, the first message of a connection, and what it leads to;
+// part of the control thread.
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "impl.h"
+
+namespace sidecall::shm {
+namespace {
+
+constexpr int kMaxAccepts = 64;       // before others have their turn
+constexpr size_t kMaxHeld = 64;       // connections that wait for a worker
+constexpr size_t kMaxQuestions = 32;  // STATUS that waits for an answer
+
+}  // namespace
+
+void Supervisor::Impl::accept_some(int listener) {
+  for (int i = 0; i < kMaxAccepts; ++i) {
+    Fd fd(::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC));
+    if (fd) {
+      attend([&] { admit(std::move(fd)); });
+    } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+      log_.add(LogLevel::kWarning, "supervisor.exhausted", Facts().text("reason", std::strerror(errno)).take());
+      // It stays readable: looked at again a moment later.
+      if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener, nullptr) == 0) paused_listener_ = listener;
+      return;
+    } else if (errno != EINTR && errno != ECONNABORTED) {
+      return;
+    }
+  }
+}
+
+void Supervisor::Impl::admit(Fd fd) {
+  const int number = fd.get();
+  const PeerCredentials peer = peer_credentials(number);
+  waiting_.push_back({std::move(fd), peer.uid, admission_.admits(peer), Deadline::after(options_.hello_ns)});
+  num_waiting_ = waiting_.size();
+  // Most have sent their first message by now.
+  const auto newest = std::prev(waiting_.end());
+  if (greet(newest)) return;
+  try {
+    watch(number, kHello + static_cast<uint32_t>(number));
+  } catch (...) {
+    waiting_.erase(newest);
+    throw;
+  }
+  make_room();
+}
+
+// Those who are not admitted go first: they cannot push out others.
+void Supervisor::Impl::make_room() {
+  while (waiting_.size() > options_.max_half_open) {
+    const auto denied = std::find_if(waiting_.begin(), waiting_.end(), [](const Waiting& each) { return !each.is_admitted; });
+    const auto oldest = denied != waiting_.end() ? denied : waiting_.begin();
+    if (!greet(oldest)) drop_silent(oldest);
+  }
+}
+
+void Supervisor::Impl::drop_silent(std::list<Waiting>::iterator one) {
+  const uint32_t user = one->user;
+  waiting_.erase(one);
+  num_waiting_ = waiting_.size();
+  log_.add(LogLevel::kWarning, "connection.silent", Facts().number("uid", uint64_t{user}).take(), user);
+}
+
+void Supervisor::Impl::drop_late() {
+  while (!waiting_.empty() && waiting_.front().deadline.passed()) drop_silent(waiting_.begin());
+}
+
+bool Supervisor::Impl::greet(int number) {
+  const auto found = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& each) { return each.fd.get() == number; });
+  return found == waiting_.end() || greet(found);
+}
+
+// Looks for the first message of a connection, or its end. False where neither has come.
+bool Supervisor::Impl::greet(std::list<Waiting>::iterator one) {
+  const Peeked first = peek(one->fd.get());
+  if (first == Peeked::kNotYet) return false;
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, one->fd.get(), nullptr);  // perhaps not watched yet
+  Waiting taken = std::move(*one);
+  waiting_.erase(one);
+  num_waiting_ = waiting_.size();
+  if (first != Peeked::kGone) answer_hello(std::move(taken), first);
+  return true;
+}
+
+void Supervisor::Impl::answer_hello(Waiting one, Peeked first) {
+  const auto warn = [&](const char* event, Facts facts) {
+    log_.add(LogLevel::kWarning, event, facts.number("uid", uint64_t{one.user}).take(), one.user);
+  };
+  if (!one.is_admitted) {
+    warn("connection.denied", Facts());
+    return refuse(Socket(std::move(one.fd)), SIDECALL_DENIED, "this user is not admitted");
+  }
+  if (first == Peeked::kForeign) {
+    violations_.fetch_add(1, std::memory_order_relaxed);
+    return warn("connection.violation", std::move(Facts().text("message", "not a HELLO")));
+  }
+  std::unique_lock lock(mutex_);
+  const char* full = nullptr;
+  if (first == Peeked::kStatus) {
+    if (questions_.size() >= kMaxQuestions) full = "too many questions for the status";
+  } else if (count_connections() >= options_.max_connections) {
+    full = "too many connections";
+  } else if (held_.size() >= kMaxHeld) {
+    full = "too many connections wait for a worker";
+  }
+  if (full == nullptr) {
+    (first == Peeked::kStatus ? questions_ : held_).push_back(std::move(one.fd));
+    return changed_.notify_all();
+  }
+  lock.unlock();
+  refuse(Socket(std::move(one.fd)), SIDECALL_BUSY, full);
+}
+
+uint64_t Supervisor::Impl::count_connections() const {
+  uint64_t connections = held_.size();
+  for (const auto& [number, worker] : workers_) connections += worker.connections;
+  return connections;
+}
+
+}  // namespace sidecall::shm

@@ -1,0 +1,24 @@
+// HELLO as far as a supervisor looks at it: without taking it, for it belongs to the worker. Used by supervisor.cpp.
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cerrno>
+
+#include "shm/common/layout.h"
+#include "shm/server/admission.h"
+
+namespace sidecall::shm {
+
+enum class Peeked { kNotYet, kGone, kForeign, kStatus, kOther };
+
+inline Peeked peek(int fd) noexcept {
+  Hello hello{};
+  const ssize_t got = ::recv(fd, &hello, sizeof hello, MSG_PEEK | MSG_DONTWAIT);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Peeked::kNotYet;
+  if (got <= 0) return Peeked::kGone;
+  if (!is_hello(&hello, static_cast<size_t>(got))) return Peeked::kForeign;
+  return got == static_cast<ssize_t>(sizeof hello) && hello.kind == kStatus ? Peeked::kStatus : Peeked::kOther;
+}
+
+}  // namespace sidecall::shm

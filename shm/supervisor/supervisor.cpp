@@ -1,0 +1,285 @@
+// The functions of a supervisor, its workers, and its two threads; see supervisor.h.
+#include "supervisor.h"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+
+#include "impl.h"
+#include "shm/common/signals_blocked.h"
+
+namespace sidecall::shm {
+namespace {
+
+constexpr int kRetryMs = 5;  // while control sockets are full, or descriptors are short
+constexpr int64_t kAnswerNs = INT64_C(1000) * 1000 * 1000;
+
+}  // namespace
+
+Supervisor::Impl::Impl(std::string address, ServerOptions options)
+    : address_(std::move(address)),
+      options_(std::move(options)),
+      admission_(options_.allowed_uids, options_.group),
+      log_(options_.log),
+      epoll_(::epoll_create1(EPOLL_CLOEXEC)),
+      wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (!epoll_ || !wake_) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot make a supervisor", errno);
+  bool is_default = false;
+  int error = 0;
+  const std::string path = socket_path(address_, &is_default);
+  if (connect_to(path, &error) || error == EAGAIN) throw Error(SIDECALL_BUSY, "cannot listen at '" + path + "': another server is there");
+  watch(wake_.get(), kWake);
+  const SignalsBlocked blocked;
+  control_thread_ = std::thread([this] { control(); });
+  try {
+    answer_thread_ = std::thread([this] { answer(); });
+  } catch (...) {
+    end_threads();
+    throw;
+  }
+}
+
+Supervisor::Impl::~Impl() {
+  end_threads();
+  listener_.close();
+  refuse_all(held_);
+  for (Waiting& waiting : waiting_) refuse(Socket(std::move(waiting.fd)), SIDECALL_UNREACHABLE, "the server is shutting down");
+  refuse_all(questions_);
+  log_.report();
+  log_.add(LogLevel::kInfo, "supervisor.closed", Facts().take());
+}
+
+Fd Supervisor::Impl::add(int32_t number) {
+  Socket ours, theirs;
+  Socket::pair(&ours, &theirs);
+  const std::lock_guard lock(mutex_);
+  if (workers_.count(number) != 0) throw Error(SIDECALL_INVALID_ARGUMENT, "worker: expected a number that is free, got one in use");
+  watch(ours.fd(), kWorker + static_cast<uint32_t>(number));
+  workers_.emplace(number, Worker{std::move(ours)});
+  return theirs.take();
+}
+
+void Supervisor::Impl::remove(int32_t number) noexcept {
+  const std::lock_guard lock(mutex_);
+  workers_.erase(number);
+}
+
+int32_t Supervisor::Impl::num_ready() const {
+  const std::lock_guard lock(mutex_);
+  return count_ready();
+}
+
+bool Supervisor::Impl::listen(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  const auto is_ready = [&] { return count_ready() > 0; };
+  if (deadline.is_never()) changed_.wait(lock, is_ready);
+  else if (!changed_.wait_for(lock, std::chrono::nanoseconds(deadline.left_ns()), is_ready)) return false;
+  if (listener_.fd() >= 0) return true;
+  listener_ = Listener(address_, {options_.group, !options_.allowed_uids.empty()});
+  watch(listener_.fd(), kListener + static_cast<uint32_t>(listener_.fd()));
+  log_.add(LogLevel::kInfo, "supervisor.listening", Facts().text("path", listener_.path()).take());
+  return true;
+}
+
+std::string Supervisor::Impl::status() {
+  const std::lock_guard one_at_a_time(status_mutex_);
+  StatusSum sum(&counted_);
+  std::vector<Question> asked;
+  std::vector<int32_t> numbers;
+  Status own;
+  {
+    const std::lock_guard lock(mutex_);
+    for (auto& [number, worker] : workers_) {
+      numbers.push_back(number);
+      if (!worker.is_ready) continue;
+      Socket ours, theirs;
+      Socket::pair(&ours, &theirs);
+      const int fd = theirs.fd();
+      if (worker.control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;
+      ask_status(ours);  // all before the first answer: one that hangs must not hide the others
+      asked.push_back({number, std::move(ours)});
+    }
+    own.half_open = held_.size() + num_waiting_;
+  }
+  own.uptime_ns = now_ns() - started_ns_;
+  own.refused = refused_;
+  own.violations = violations_;
+  own.log_suppressed = log_.num_suppressed();
+  own.log_dropped = log_.num_dropped();
+  sum.set_own(own);
+  const Deadline deadline = Deadline::after(kAnswerNs);
+  for (Question& question : asked) {
+    if (const std::string json = read_status(question.socket, deadline); !json.empty()) sum.add(question.worker, json);
+  }
+  return sum.json(numbers);
+}
+
+void Supervisor::Impl::watch(int fd, uint64_t about) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = about;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a socket", errno);
+}
+
+void Supervisor::Impl::end_threads() {
+  std::unique_lock lock(mutex_);
+  is_closing_ = true;
+  changed_.notify_all();
+  lock.unlock();
+  wake();
+  for (std::thread* thread : {&control_thread_, &answer_thread_})
+    if (thread->joinable()) thread->join();
+}
+
+void Supervisor::Impl::wake() noexcept { static_cast<void>(::eventfd_write(wake_.get(), 1)); }
+
+int32_t Supervisor::Impl::count_ready() const {
+  return static_cast<int32_t>(std::count_if(workers_.begin(), workers_.end(), [](const auto& pair) { return pair.second.is_ready; }));
+}
+
+void Supervisor::Impl::refuse(Socket socket, int32_t status, const char* text) {
+  shm::refuse(&socket, status, text);
+  refused_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Supervisor::Impl::refuse_all(std::deque<Fd>& fds) {
+  for (Fd& fd : fds) refuse(Socket(std::move(fd)), SIDECALL_UNREACHABLE, "the server is shutting down");
+  fds.clear();
+}
+
+// ---- The control thread ----
+
+void Supervisor::Impl::control() {
+  epoll_event events[64];
+  for (;;) {
+    const int count = ::epoll_wait(epoll_.get(), events, 64, wait_ms());
+    {
+      const std::lock_guard lock(mutex_);
+      if (is_closing_) return;
+    }
+    for (int i = 0; i < count; ++i) attend([&] { handle(events[i].data.u64); });
+    attend([&] {
+      if (const int listener = std::exchange(paused_listener_, -1); listener >= 0)
+        watch(listener, kListener + static_cast<uint32_t>(listener));
+    });
+    attend([&] { drop_late(); });
+    attend([&] { hand_over_held(); });
+    if (now_ns() >= log_.report_due_ns()) attend([&] { log_.report(); });
+  }
+}
+
+int Supervisor::Impl::wait_ms() {
+  if (paused_listener_ >= 0) return kRetryMs;
+  int64_t until = log_.report_due_ns();
+  if (!waiting_.empty()) until = std::min(until, waiting_.front().deadline.at_ns());
+  {
+    const std::lock_guard lock(mutex_);
+    if (!held_.empty() && count_ready() > 0) return kRetryMs;
+  }
+  if (until == INT64_MAX) return -1;
+  return static_cast<int>(std::clamp<int64_t>((until - now_ns()) / 1000000 + 1, 0, 60000));
+}
+
+void Supervisor::Impl::handle(uint64_t about) {
+  const auto low = static_cast<uint32_t>(about);
+  switch (about - low) {
+    case kWake: {
+      eventfd_t count = 0;
+      static_cast<void>(::eventfd_read(wake_.get(), &count));
+      return;
+    }
+    case kListener:
+      return accept_some(static_cast<int>(low));
+    case kWorker:
+      return hear(static_cast<int32_t>(low));
+    default:
+      return static_cast<void>(greet(static_cast<int>(low)));
+  }
+}
+
+// LOAD messages of a worker, or its end.
+void Supervisor::Impl::hear(int32_t number) {
+  const std::lock_guard lock(mutex_);
+  const auto found = workers_.find(number);
+  if (found == workers_.end()) return;
+  Worker& worker = found->second;
+  for (;;) {
+    unsigned char message[8];
+    const Received received = worker.control.receive(message, sizeof message);
+    if (received.kind == Received::kNothing) return;
+    if (received.kind == Received::kEnd || received.bytes != 5 || message[0] != kLoad) {
+      log_.add(LogLevel::kWarning, "worker.gone", Facts().number("worker", int64_t{number}).take());
+      workers_.erase(found);
+      return;
+    }
+    uint32_t connections = 0;
+    std::memcpy(&connections, message + 1, sizeof connections);
+    worker.connections = connections;
+    if (worker.is_ready) continue;
+    worker.is_ready = true;
+    log_.add(LogLevel::kInfo, "worker.ready", Facts().number("worker", int64_t{number}).take());
+    changed_.notify_all();
+  }
+}
+
+void Supervisor::Impl::hand_over_held() {
+  const std::lock_guard lock(mutex_);
+  while (!held_.empty() && hand_over(held_.front().get())) held_.pop_front();
+}
+
+// False when no worker takes it now. With mutex_ held.
+bool Supervisor::Impl::hand_over(int fd) {
+  std::vector<std::pair<uint64_t, Worker*>> order;
+  for (auto& [number, worker] : workers_)
+    if (worker.is_ready) order.emplace_back(worker.connections, &worker);
+  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (const auto& [connections, worker] : order) {
+    if (worker->control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;  // full, or gone
+    ++worker->connections;
+    return true;
+  }
+  return false;
+}
+
+// ---- The answering thread: it waits for workers, which no other thread may do ----
+
+void Supervisor::Impl::answer() {
+  for (;;) {
+    Socket asker;
+    {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return is_closing_ || !questions_.empty(); });
+      if (is_closing_) return;
+      asker = Socket(std::move(questions_.front()));
+      questions_.pop_front();
+    }
+    try {
+      send_status(asker, status());
+    } catch (const std::exception& error) {
+      log_.add(LogLevel::kError, "status.failed", Facts().text("reason", error.what()).take());
+    }
+  }
+}
+
+// ---- The class of supervisor.h ----
+
+Supervisor::Supervisor(std::string address, ServerOptions options)
+    : impl_(std::make_unique<Impl>(std::move(address), std::move(options))) {}
+Supervisor::~Supervisor() { close(); }
+Fd Supervisor::add(int32_t worker) { return impl_->add(worker); }
+void Supervisor::remove(int32_t worker) noexcept { impl_->remove(worker); }
+int32_t Supervisor::num_ready() const { return impl_->num_ready(); }
+bool Supervisor::listen(Deadline deadline) { return impl_->listen(deadline); }
+std::string Supervisor::status() { return impl_->status(); }
+void Supervisor::close() noexcept {
+  if (mark_.is_forked()) static_cast<void>(impl_.release());  // the child has none of the threads that it would wait for
+  impl_.reset();
+}
+
+}  // namespace sidecall::shm
