@@ -12,7 +12,7 @@ NODE := bindings/node
 JOBS ?= $(shell nproc)
 quietly := tools/quietly.sh $(BUILD)/log
 
-native_files := CMakeLists.txt VERSION $(shell find cmake include core engines serving shm bindings/c bindings/cli python/src -type f)
+native_files := CMakeLists.txt VERSION $(shell find cmake include core engines serving shm bindings/types bindings/c bindings/cli python/src -type f)
 # The library of .venv, for programs that do not live beside it. The shell looks, when it is there.
 onnxruntime := $$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
 # The oldest version that is supported (engines/onnxruntime/library.cpp), for the tests that run with both.

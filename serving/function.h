@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
-#include "bindings/c/handles.h"
 #include "core/engine.h"
 #include "core/signature.h"
+#include "core/specs.h"
 #include "shm/server/server.h"
 
 namespace sidecall {

@@ -1,5 +1,4 @@
-// The log of a server, and sidecall_log_line: events as lines, for people or as JSON, written by a
-// thread for each descriptor.
+// Events as lines, for people or as JSON, written by a thread for each descriptor; see log.h.
 #include "log.h"
 
 #include <limits.h>
@@ -19,8 +18,6 @@
 #include <map>
 #include <mutex>
 
-#include "bindings/c/guard.h"
-#include "bindings/c/structs.h"
 #include "core/per_process.h"
 #include "core/text.h"
 
@@ -134,8 +131,9 @@ void write_all(int fd, const std::string& line) noexcept {
   }
 }
 
+// Leaves a line out where there is no memory for it.
 void write_line(int fd, LogEntry entry) noexcept {
-  guard(nullptr, [&] {
+  try {
     const size_t longest = longest_line(fd);
     std::string line = line_of(entry);
     for (int tries = 0; line.size() > longest; ++tries) {
@@ -143,7 +141,8 @@ void write_line(int fd, LogEntry entry) noexcept {
       line = line_of(entry);
     }
     write_all(fd, line);
-  });
+  } catch (...) {  // nothing may leave the thread of the queue
+  }
 }
 
 // The queues of the descriptors that lines go to.
@@ -173,19 +172,13 @@ bool is_level(int32_t level) { return level >= 0 && level < static_cast<int32_t>
 
 }  // namespace
 
-ServerLog::ServerLog(const sidecall_server_options& options) {
-  if (options.log == nullptr) return;
-  if (options.log == sidecall_log_line && options.log_context != nullptr) {  // it would only queue again
-    const auto* given = static_cast<const sidecall_log_lines*>(options.log_context);
-    const sidecall_log_lines lines = read_struct(given, default_log_lines(), "log_context");
-    queue_ = per_process<Descriptors>().queue_of(lines.fd);
-    least_level_ = lines.least_level;
-    as_json_ = lines.as_json != 0;
-    return;
-  }
-  queue_ = std::make_shared<LogQueue>(
-      [log = options.log, context = options.log_context](const LogEntry& entry) { log(context, entry.level, entry.json.c_str()); });
+ServerLog::ServerLog(sidecall_log write, void* context) {
+  if (write == nullptr) return;
+  queue_ = std::make_shared<LogQueue>([write, context](const LogEntry& entry) { write(context, entry.level, entry.json.c_str()); });
 }
+
+ServerLog::ServerLog(const sidecall_log_lines& lines)
+    : queue_(per_process<Descriptors>().queue_of(lines.fd)), least_level_(lines.least_level), as_json_(lines.as_json != 0) {}
 
 ServerLog::~ServerLog() {
   if (queue_ != nullptr) queue_->flush(kEndNs);
@@ -204,27 +197,14 @@ shm::LogFunction log_function(const std::shared_ptr<ServerLog>& log) {
   return [log](shm::LogLevel level, const char* event, const std::string& facts) { return log->add(level, event, facts); };
 }
 
+void log_line(const sidecall_log_lines& lines, int32_t level, const char* json) {
+  if (level < lines.least_level || !is_level(level)) return;
+  per_process<Descriptors>().queue_of(lines.fd)->add({level, json, log_time_ms(), lines.as_json != 0});
+}
+
+void flush_lines(int64_t timeout_ns) {
+  const shm::Deadline deadline = shm::Deadline::after(std::max<int64_t>(timeout_ns, 0));
+  for (const auto& [fd, queue] : per_process<Descriptors>().all()) queue->flush(deadline.left_ns());
+}
+
 }  // namespace sidecall
-
-extern "C" {
-
-void sidecall_log_line(void* context, int32_t level, const char* json) {
-  using namespace sidecall;
-  guard(nullptr, [&] {
-    const auto* given = static_cast<const sidecall_log_lines*>(context);
-    if (given == nullptr || json == nullptr) return;
-    const sidecall_log_lines lines = read_struct(given, default_log_lines(), "lines");
-    if (level < lines.least_level || !is_level(level)) return;
-    per_process<Descriptors>().queue_of(lines.fd)->add({level, json, log_time_ms(), lines.as_json != 0});
-  });
-}
-
-void sidecall_log_flush(int64_t timeout_ns) {
-  using namespace sidecall;
-  guard(nullptr, [&] {
-    const shm::Deadline deadline = shm::Deadline::after(std::max<int64_t>(timeout_ns, 0));
-    for (const auto& [fd, queue] : per_process<Descriptors>().all()) queue->flush(deadline.left_ns());
-  });
-}
-
-}  // extern "C"

@@ -1,5 +1,5 @@
 // Where the events of one server go: to the program's callback, or as lines to a descriptor, on a
-// thread that is not the server's. Used by server.cpp and supervisor.cpp.
+// thread that is not the server's. Used by servers and supervisors.
 #pragma once
 
 #include <sidecall/server.h>
@@ -15,7 +15,9 @@ namespace sidecall {
 
 class ServerLog {
  public:
-  explicit ServerLog(const sidecall_server_options& options);
+  // To a callback; none if `write` is nullptr.
+  ServerLog(sidecall_log write, void* context);
+  explicit ServerLog(const sidecall_log_lines& lines);
 
   // Waits until what was said is written, at most kEndNs.
   ~ServerLog();
@@ -39,5 +41,9 @@ class ServerLog {
 
 // For shm::ServerOptions; empty where the program wants no log.
 shm::LogFunction log_function(const std::shared_ptr<ServerLog>& log);
+
+// sidecall_log_line and sidecall_log_flush.
+void log_line(const sidecall_log_lines& lines, int32_t level, const char* json);
+void flush_lines(int64_t timeout_ns);
 
 }  // namespace sidecall

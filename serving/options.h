@@ -1,4 +1,4 @@
-// sidecall_server_options as the channel takes them, and where a server is asked to be. Used by server.cpp and supervisor.cpp.
+// sidecall_server_options as the channel takes them, and where a server is asked to be. Used by servers and supervisors.
 #pragma once
 
 #include <sidecall/server.h>
@@ -10,9 +10,6 @@
 namespace sidecall {
 
 constexpr int64_t kDefaultDrainNs = INT64_C(10) * 1000 * 1000 * 1000;
-
-// The caller's options or the defaults, checked. Throws INVALID_ARGUMENT.
-sidecall_server_options checked_options(const sidecall_server_options* options);
 
 shm::ServerOptions channel_options(const sidecall_server_options& options, shm::LogFunction log);
 

@@ -5,26 +5,10 @@
 
 #include <memory>
 #include <utility>
-#include <vector>
 
+#include "core/call.h"
 #include "core/model.h"
-
-namespace sidecall {
-
-// The signature as plain structs, made once at open. They hold pointers into the model's own.
-struct Specs {
-  explicit Specs(const Signature& signature);
-  Specs(const Specs&) = delete;
-  Specs& operator=(const Specs&) = delete;
-
-  std::vector<sidecall_tensor_spec> inputs;
-  std::vector<sidecall_tensor_spec> outputs;
-  std::vector<sidecall_feature_spec> features;
-  std::vector<sidecall_column_spec> columns;
-  std::vector<std::vector<const char*>> dim_names;
-};
-
-}  // namespace sidecall
+#include "core/specs.h"
 
 struct sidecall_model {
   explicit sidecall_model(std::shared_ptr<const sidecall::Model> opened)

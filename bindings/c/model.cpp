@@ -1,8 +1,8 @@
 // sidecall_model_*, records as JSON, and the engine: checks pointers and forwards to core/model.h.
 #include <cstring>
 
+#include "bindings/types/typescript.h"
 #include "core/dtype.h"
-#include "core/typescript.h"
 #include "core/verify.h"
 #include "engines/onnxruntime/engine.h"
 #include "engines/onnxruntime/library.h"
@@ -77,31 +77,7 @@ int32_t find(const sidecall_model* model, int32_t kind, const char* name) {
   return model == nullptr || name == nullptr ? -1 : names_of(model->model->signature(), kind).find(name);
 }
 
-void add_tensors(const std::vector<sidecall::TensorSpec>& from, std::vector<sidecall_tensor_spec>* to,
-                 std::vector<std::vector<const char*>>* dim_names) {
-  for (const sidecall::TensorSpec& spec : from) {
-    std::vector<const char*> names;
-    for (const std::string& name : spec.dim_names) names.push_back(name.c_str());
-    dim_names->push_back(std::move(names));
-    to->push_back({spec.name.c_str(), spec.dims.data(), dim_names->back().data(), spec.dtype, static_cast<int32_t>(spec.dims.size()),
-                   spec.has_rows() ? 1 : 0, 0});
-  }
-}
-
 }  // namespace
-
-sidecall::Specs::Specs(const Signature& signature) {
-  add_tensors(signature.inputs, &inputs, &dim_names);
-  add_tensors(signature.outputs, &outputs, &dim_names);
-  for (const sidecall::Feature& feature : signature.features) {
-    features.push_back(
-        {feature.name.c_str(), feature.dtype, feature.nullable ? 1 : 0, feature.input, static_cast<int32_t>(feature.column)});
-  }
-  for (const sidecall::Column& column : signature.columns) {
-    columns.push_back(
-        {column.name.c_str(), column.key.c_str(), column.dtype, column.output, static_cast<int32_t>(column.column), column.form});
-  }
-}
 
 extern "C" {
 
@@ -121,8 +97,8 @@ sidecall_status sidecall_model_open(const char* uri, const sidecall_model_option
   return guard(err, [&] {
     require(uri != nullptr && out_model != nullptr, "uri and out_model must not be NULL");
     const sidecall_model_options known = with_defaults(options);
-    *out_model =
-        new sidecall_model(sidecall::is_route(uri) ? sidecall::open_route(uri, known) : Model::open(uri, known, sidecall::open_ort_engine));
+    *out_model = new sidecall_model(sidecall::is_remote(uri) ? sidecall::open_remote(uri, known)
+                                                             : Model::open(uri, known, sidecall::open_ort_engine));
   });
 }
 

@@ -6,7 +6,7 @@
 #include "core/error.h"
 #include "engines/remote/errors.h"
 #include "guard.h"
-#include "serving/log.h"
+#include "server_options.h"
 #include "serving/options.h"
 #include "texts.h"
 
@@ -17,8 +17,7 @@ using sidecall::with_core_errors;
 
 struct sidecall_supervisor {
   sidecall_supervisor(std::string address, const sidecall_server_options& options)
-      : log(std::make_shared<sidecall::ServerLog>(options)),
-        supervisor(std::move(address), sidecall::channel_options(options, sidecall::log_function(log))) {}
+      : log(sidecall::make_log(options)), supervisor(std::move(address), sidecall::channel_options(options, sidecall::log_function(log))) {}
 
   std::shared_ptr<sidecall::ServerLog> log;  // after the supervisor ends it waits for what was said
   sidecall::shm::Supervisor supervisor;

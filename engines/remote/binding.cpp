@@ -32,7 +32,7 @@ bool has_strings(const std::vector<TensorSpec>& specs) {
 
 }  // namespace
 
-RouteBinding::RouteBinding(RouteShared* shared, bool is_lazy)
+RemoteBinding::RemoteBinding(RemoteShared* shared, bool is_lazy)
     : shared_(shared),
       is_lazy_(is_lazy),
       inputs_(shared->inputs),
@@ -40,7 +40,7 @@ RouteBinding::RouteBinding(RouteShared* shared, bool is_lazy)
       input_data_(shared->inputs.size(), nullptr),
       own_inputs_(shared->inputs.size()) {}
 
-RouteBinding::~RouteBinding() {
+RemoteBinding::~RemoteBinding() {
   if (is_under_way_) channel_.reset();  // gives the run up with the connection
   if (channel_) retire(std::move(channel_));
   for (auto& channel : retired_) shared_->client.give_back(std::move(channel));
@@ -48,21 +48,21 @@ RouteBinding::~RouteBinding() {
 
 // ---- Shapes and memory ----
 
-void RouteBinding::expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) {
+void RemoteBinding::expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) {
   inputs_.expect(inputs);
   outputs_.expect(outputs);
   is_laid_out_ = false;
 }
 
-uint64_t RouteBinding::wanted_response() const {
+uint64_t RemoteBinding::wanted_response() const {
   const uint64_t wanted = std::max(outputs_.wanted_bytes(), shared_->answer_hint.load(std::memory_order_relaxed));
   return std::min(wanted, shared_->client.served().max_response_bytes);  // the rest is sent aside
 }
 
-bool RouteBinding::has_room() const { return channel_ != nullptr && wanted_response() <= channel_->response_bytes(); }
+bool RemoteBinding::has_room() const { return channel_ != nullptr && wanted_response() <= channel_->response_bytes(); }
 
 // Allocate first: this fails if the server is gone, and then nothing has changed yet.
-void RouteBinding::allocate_input(int32_t input, const Dims& dims) {
+void RemoteBinding::allocate_input(int32_t input, const Dims& dims) {
   is_laid_out_ = false;
   if (is_lazy_) return allocate_own(input, dims);
   const bool has_place = inputs_.find_place(input, dims, channel_ ? channel_->request_bytes() : 0);
@@ -71,7 +71,7 @@ void RouteBinding::allocate_input(int32_t input, const Dims& dims) {
   input_data_[static_cast<size_t>(input)] = inputs_.settle(input, channel_->request());
 }
 
-void RouteBinding::allocate_own(int32_t input, const Dims& dims) {
+void RemoteBinding::allocate_own(int32_t input, const Dims& dims) {
   const int32_t dtype = shared_->inputs[static_cast<size_t>(input)].dtype;
   Buffer& buffer = own_inputs_[static_cast<size_t>(input)];
   if (dtype != SIDECALL_STRING) buffer.reserve(count_bytes(dtype, dims));
@@ -81,26 +81,26 @@ void RouteBinding::allocate_own(int32_t input, const Dims& dims) {
   input_data_[static_cast<size_t>(input)] = buffer.data();
 }
 
-void RouteBinding::borrow_input(int32_t input, const void* data, const Dims& dims) {
+void RemoteBinding::borrow_input(int32_t input, const void* data, const Dims& dims) {
   is_laid_out_ = false;
   inputs_.shape(input, dims);
   inputs_.borrow(input, data);
 }
 
-RouteBinding::Sizes RouteBinding::wanted_sizes() const {
+RemoteBinding::Sizes RemoteBinding::wanted_sizes() const {
   const shm::Served& served = shared_->client.served();
   return {slot_bytes(inputs_.wanted_bytes(), channel_ ? channel_->request_bytes() : 0, served.max_request_bytes),
           slot_bytes(wanted_response(), channel_ ? channel_->response_bytes() : 0, served.max_response_bytes)};
 }
 
 // To a channel with room for everything.
-void RouteBinding::move(shm::Deadline deadline, const std::atomic<bool>* stop) {
+void RemoteBinding::move(shm::Deadline deadline, const std::atomic<bool>* stop) {
   const Sizes sizes = wanted_sizes();
   adopt(with_core_errors([&] { return shared_->client.borrow(sizes.request, sizes.response, deadline, stop); }));
 }
 
 // The same, where one is there already.
-bool RouteBinding::move_to_idle() {
+bool RemoteBinding::move_to_idle() {
   const Sizes sizes = wanted_sizes();
   std::unique_ptr<shm::Channel> fresh = with_core_errors([&] { return shared_->client.borrow_idle(sizes.request, sizes.response); });
   if (fresh == nullptr) return false;
@@ -109,7 +109,7 @@ bool RouteBinding::move_to_idle() {
 }
 
 // Inputs that lie in the old channel stay there, for their owner to write, and are copied at each run.
-void RouteBinding::adopt(std::unique_ptr<shm::Channel> fresh) {
+void RemoteBinding::adopt(std::unique_ptr<shm::Channel> fresh) {
   const int fresh_fd = epoll_ ? watch(fresh.get()) : -1;
   inputs_.move(channel_ ? channel_->request() : nullptr);
   {
@@ -120,13 +120,13 @@ void RouteBinding::adopt(std::unique_ptr<shm::Channel> fresh) {
   watched_ = fresh_fd;
 }
 
-void RouteBinding::retire(std::unique_ptr<shm::Channel> channel) {
+void RemoteBinding::retire(std::unique_ptr<shm::Channel> channel) {
   if (epoll_) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, watched_, nullptr);
   retired_.push_back(std::move(channel));
 }
 
 // Not before the next run: answers of the last may still be read there.
-void RouteBinding::release_retired() {
+void RemoteBinding::release_retired() {
   if (retired_.empty()) return;
   const auto is_used = [&](const auto& channel) { return inputs_.uses(channel->request(), channel->request_bytes()); };
   const auto unused = std::stable_partition(retired_.begin(), retired_.end(), is_used);
@@ -136,19 +136,19 @@ void RouteBinding::release_retired() {
 
 // ---- Runs ----
 
-bool RouteBinding::is_laid_out() {
+bool RemoteBinding::is_laid_out() {
   if (!is_laid_out_) is_laid_out_ = has_room() && inputs_.find_places(channel_->request_bytes());
   return is_laid_out_;
 }
 
 // What a request needs before it can be written: room, and a server that does not still read the last one, which must not see another table grow
 // there. A call whose owner polls must not wait for that, and gets another channel. False when the time is up, or interrupt() came.
-bool RouteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
+bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
   if (!is_laid_out() || (awaited == shm::Awaited::kByFd && !is_free())) move(deadline, &is_interrupted_);
   return with_core_errors([&] { return channel_->await_free(deadline, is_interrupted_); });
 }
 
-bool RouteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
+bool RemoteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
   failure_ = nullptr;
   is_under_way_ = false;
   release_retired();
@@ -171,13 +171,13 @@ bool RouteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
   return true;
 }
 
-void RouteBinding::interrupt() noexcept {
+void RemoteBinding::interrupt() noexcept {
   is_interrupted_.store(true, std::memory_order_seq_cst);
   const std::lock_guard lock(channel_lock_);
   if (channel_) channel_->cancel();
 }
 
-void RouteBinding::read_answer() {
+void RemoteBinding::read_answer() {
   is_under_way_ = false;
   const shm::Answer answer = with_core_errors([&] { return channel_->take(); });
   outputs_.read(answer);
@@ -189,7 +189,7 @@ void RouteBinding::read_answer() {
   while (known < bytes && !shared_->answer_hint.compare_exchange_weak(known, bytes, std::memory_order_relaxed)) continue;
 }
 
-Outcome RouteBinding::run(int64_t timeout_ns) {
+Outcome RemoteBinding::run(int64_t timeout_ns) {
   if (!send(timeout_ns, shm::Awaited::kAtOnce)) return Outcome::kInterrupted;
   const shm::Outcome outcome = with_core_errors([&] { return channel_->wait(); });
   is_under_way_ = false;
@@ -198,12 +198,12 @@ Outcome RouteBinding::run(int64_t timeout_ns) {
   return Outcome::kDone;
 }
 
-Progress RouteBinding::begin(int64_t timeout_ns) {
+Progress RemoteBinding::begin(int64_t timeout_ns) {
   progress_ = send(timeout_ns, epoll_ ? shm::Awaited::kByFd : shm::Awaited::kLater) ? Progress::kPending : Progress::kInterrupted;
   return progress_;
 }
 
-Progress RouteBinding::await(int64_t wait_ns) {
+Progress RemoteBinding::await(int64_t wait_ns) {
   if (progress_ != Progress::kPending) return progress_;
   try {
     const shm::Outcome outcome = wait_ns == 0 ? channel_->poll() : channel_->wait(shm::Deadline::after(wait_ns));
@@ -218,23 +218,23 @@ Progress RouteBinding::await(int64_t wait_ns) {
   return progress_;
 }
 
-void RouteBinding::take() {
+void RemoteBinding::take() {
   if (failure_) std::rethrow_exception(failure_);
   read_answer();
 }
 
-bool RouteBinding::is_ready() {
+bool RemoteBinding::is_ready() {
   const bool is_usable = is_laid_out() && with_core_errors([&] { return channel_->is_free() && channel_->is_alive(); });
   return is_usable || (move_to_idle() && is_laid_out());
 }
 
-bool RouteBinding::is_free() {
+bool RemoteBinding::is_free() {
   return with_core_errors([&] { return channel_ == nullptr || channel_->is_free(); });
 }
 
 // ---- The descriptor ----
 
-int RouteBinding::watch(shm::Channel* channel) {
+int RemoteBinding::watch(shm::Channel* channel) {
   epoll_event readable{};
   readable.events = EPOLLIN;
   const int fd = with_core_errors([&] { return channel->fd(); });
@@ -242,7 +242,7 @@ int RouteBinding::watch(shm::Channel* channel) {
   return fd;
 }
 
-int RouteBinding::fd() {
+int RemoteBinding::fd() {
   if (channel_ == nullptr && !is_lazy_) move(deadline_of(-1));
   if (channel_) with_core_errors([&] { channel_->fd(); });  // says FORKED where that is so
   if (epoll_) return epoll_.get();
@@ -257,7 +257,7 @@ int RouteBinding::fd() {
   return epoll_.get();
 }
 
-void RouteBinding::hush() noexcept {
+void RemoteBinding::hush() noexcept {
   if (channel_) channel_->hush();
 }
 

@@ -20,19 +20,19 @@
 namespace sidecall {
 
 // What all bindings of one opened model share; outlives them.
-struct RouteShared {
+struct RemoteShared {
   shm::Client client;
   std::vector<TensorSpec> inputs, outputs;
   std::atomic<uint64_t> answer_hint{0};  // bytes of answers that did not fit their slot: later calls make room for them
 
-  RouteShared(std::unique_ptr<shm::Endpoint> endpoint, const shm::ClientOptions& options) : client(std::move(endpoint), options) {}
+  RemoteShared(std::unique_ptr<shm::Endpoint> endpoint, const shm::ClientOptions& options) : client(std::move(endpoint), options) {}
 };
 
-class RouteBinding final : public Binding, public RemoteRun {
+class RemoteBinding final : public Binding, public RemoteRun {
  public:
   // `is_lazy`: it connects when it runs, and keeps its inputs in memory of its own.
-  RouteBinding(RouteShared* shared, bool is_lazy);
-  ~RouteBinding() override;
+  RemoteBinding(RemoteShared* shared, bool is_lazy);
+  ~RemoteBinding() override;
 
   void allocate_input(int32_t input, const Dims& dims) override;
   void* input_data(int32_t input) override { return input_data_[static_cast<size_t>(input)]; }
@@ -85,10 +85,10 @@ class RouteBinding final : public Binding, public RemoteRun {
   void read_answer();
   int watch(shm::Channel* channel);
 
-  RouteShared* const shared_;
+  RemoteShared* const shared_;
   const bool is_lazy_;
-  RouteInputs inputs_;
-  RouteOutputs outputs_;
+  RemoteInputs inputs_;
+  RemoteOutputs outputs_;
   std::vector<void*> input_data_;
   std::vector<Buffer> own_inputs_;  // of a lazy one
 

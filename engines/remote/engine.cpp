@@ -19,20 +19,20 @@ constexpr std::string_view kExec = "exec:";
 
 bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
-class RouteEngine final : public Engine {
+class RemoteEngine final : public Engine {
  public:
-  RouteEngine(std::unique_ptr<RouteShared> shared, std::string label) : shared_(std::move(shared)), label_(std::move(label)) {}
+  RemoteEngine(std::unique_ptr<RemoteShared> shared, std::string label) : shared_(std::move(shared)), label_(std::move(label)) {}
 
   void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override {
     *inputs = shared_->inputs;
     *outputs = shared_->outputs;
   }
-  std::unique_ptr<Binding> bind(bool is_lazy) const override { return std::make_unique<RouteBinding>(shared_.get(), is_lazy); }
+  std::unique_ptr<Binding> bind(bool is_lazy) const override { return std::make_unique<RemoteBinding>(shared_.get(), is_lazy); }
   std::string version() const override { return label_; }
   std::string model_id() const override { return shared_->client.model_id(); }
 
  private:
-  const std::unique_ptr<RouteShared> shared_;
+  const std::unique_ptr<RemoteShared> shared_;
   const std::string label_;  // "server 'shm:fraud'"
 };
 
@@ -57,14 +57,14 @@ std::string title_of(const std::string& uri) {
 
 }  // namespace
 
-bool is_route(const std::string& uri) noexcept { return starts_with(uri, kShm) || starts_with(uri, kExec); }
+bool is_remote(const std::string& uri) noexcept { return starts_with(uri, kShm) || starts_with(uri, kExec); }
 
-std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_model_options& options) {
+std::shared_ptr<const Model> open_remote(const std::string& uri, const sidecall_model_options& options) {
   return with_core_errors([&] {
     shm::ClientOptions client_options;
     client_options.wait_ns = options.wait_ns;
     shm::Deadline deadline = shm::Deadline::after(client_options.timeout_ns);
-    auto shared = std::make_unique<RouteShared>(endpoint_of(uri, options), client_options);
+    auto shared = std::make_unique<RemoteShared>(endpoint_of(uri, options), client_options);
     // The program may wait longer than that for a server to start; the rest of opening has its time from here.
     if (options.wait_ns != 0) deadline = shm::Deadline::after(client_options.timeout_ns);
     const shm::Served& served = shared->client.served();
@@ -79,7 +79,7 @@ std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_m
     for (const TensorSpec& spec : shared->outputs) outputs.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
     shared->client.set_outputs(std::move(outputs));
     origin.deadline = deadline_after(deadline.left_ns());
-    const auto model = Model::from_engine(std::make_unique<RouteEngine>(std::move(shared), origin.label), origin, options);
+    const auto model = Model::from_engine(std::make_unique<RemoteEngine>(std::move(shared), origin.label), origin, options);
     if (deadline.passed()) throw Error(SIDECALL_TIMEOUT, origin.label + ": the model could not be opened in time");
     return model;
   });

@@ -11,9 +11,9 @@
 namespace sidecall {
 
 // Whether a URI leads to another process.
-bool is_route(const std::string& uri) noexcept;
+bool is_remote(const std::string& uri) noexcept;
 
 // Throws what sidecall_model_open answers.
-std::shared_ptr<const Model> open_route(const std::string& uri, const sidecall_model_options& options);
+std::shared_ptr<const Model> open_remote(const std::string& uri, const sidecall_model_options& options);
 
 }  // namespace sidecall

@@ -18,7 +18,7 @@ uint64_t room_for(uint64_t bytes) { return shm::align_up(std::max<uint64_t>(byte
 
 }  // namespace
 
-RouteInputs::RouteInputs(const std::vector<TensorSpec>& specs) : inputs_(specs.size()), used_(shm::table_bytes(specs.size())) {
+RemoteInputs::RemoteInputs(const std::vector<TensorSpec>& specs) : inputs_(specs.size()), used_(shm::table_bytes(specs.size())) {
   for (size_t i = 0; i < specs.size(); ++i) {
     inputs_[i].tensor.dtype = specs[i].dtype;
     inputs_[i].is_string = specs[i].dtype == SIDECALL_STRING;
@@ -26,17 +26,17 @@ RouteInputs::RouteInputs(const std::vector<TensorSpec>& specs) : inputs_(specs.s
   }
 }
 
-void RouteInputs::expect(const std::vector<Dims>& dims) {
+void RemoteInputs::expect(const std::vector<Dims>& dims) {
   for (size_t i = 0; i < inputs_.size(); ++i) inputs_[i].expected = expected_bytes(inputs_[i], dims[i]);
 }
 
-uint64_t RouteInputs::expected_bytes(const Input& input, const Dims& dims) {
+uint64_t RemoteInputs::expected_bytes(const Input& input, const Dims& dims) {
   if (!input.is_string) return count_bytes(input.tensor.dtype, dims);
   const int64_t elements = count_elements(dims);
   return shm::string_bytes(elements, std::max(input.text_bytes, static_cast<uint64_t>(elements) * kBytesPerString));
 }
 
-void RouteInputs::shape(int32_t index, const Dims& dims) {
+void RemoteInputs::shape(int32_t index, const Dims& dims) {
   Input& input = at(index);
   const int64_t elements = count_elements(dims);
   const uint64_t bytes = count_bytes(input.tensor.dtype, dims);
@@ -53,29 +53,29 @@ void RouteInputs::shape(int32_t index, const Dims& dims) {
   is_table_written_ = false;
 }
 
-void RouteInputs::set_string(int32_t index, int64_t element, std::string_view value) {
+void RemoteInputs::set_string(int32_t index, int64_t element, std::string_view value) {
   Input& input = at(index);
   std::string& text = input.strings[static_cast<size_t>(element)];
   input.text_bytes += value.size() - text.size();
   text.assign(value);
 }
 
-void RouteInputs::borrow(int32_t input, const void* data) {
+void RemoteInputs::borrow(int32_t input, const void* data) {
   at(input).outside = data;
   has_outside_ = true;
 }
 
-uint64_t RouteInputs::bytes_of(const Input& input) noexcept {
+uint64_t RemoteInputs::bytes_of(const Input& input) noexcept {
   return input.is_string ? shm::string_bytes(input.tensor.elements, input.text_bytes) : input.tensor.bytes;
 }
 
-bool RouteInputs::find_place(int32_t index, const Dims& dims, uint64_t slot_bytes) {
+bool RemoteInputs::find_place(int32_t index, const Dims& dims, uint64_t slot_bytes) {
   Input& input = at(index);
   input.expected = expected_bytes(input, dims);
   return find_place(&input, input.expected, slot_bytes);
 }
 
-bool RouteInputs::find_place(Input* input, uint64_t bytes, uint64_t slot_bytes) {
+bool RemoteInputs::find_place(Input* input, uint64_t bytes, uint64_t slot_bytes) {
   if (input->capacity >= std::max<uint64_t>(bytes, 1)) return true;
   const uint64_t room = room_for(input->is_string ? std::max(bytes + bytes / 2, input->expected) : bytes);
   if (used_ > slot_bytes || room > slot_bytes - used_) return false;
@@ -87,11 +87,11 @@ bool RouteInputs::find_place(Input* input, uint64_t bytes, uint64_t slot_bytes) 
   return true;
 }
 
-bool RouteInputs::find_places(uint64_t slot_bytes) {
+bool RemoteInputs::find_places(uint64_t slot_bytes) {
   return std::all_of(inputs_.begin(), inputs_.end(), [&](Input& input) { return find_place(&input, bytes_of(input), slot_bytes); });
 }
 
-void* RouteInputs::settle(int32_t index, unsigned char* slot) {
+void* RemoteInputs::settle(int32_t index, unsigned char* slot) {
   Input& input = at(index);
   input.outside = nullptr;
   if (input.is_string) return nullptr;
@@ -101,13 +101,13 @@ void* RouteInputs::settle(int32_t index, unsigned char* slot) {
   return place;
 }
 
-uint64_t RouteInputs::wanted_bytes() const {
+uint64_t RemoteInputs::wanted_bytes() const {
   uint64_t bytes = shm::table_bytes(inputs_.size());
   for (const Input& input : inputs_) bytes += room_for(std::max(bytes_of(input), input.expected));
   return bytes;
 }
 
-void RouteInputs::move(const unsigned char* old_slot) {
+void RemoteInputs::move(const unsigned char* old_slot) {
   used_ = shm::table_bytes(inputs_.size());
   is_table_written_ = false;
   for (Input& input : inputs_) {
@@ -121,14 +121,14 @@ void RouteInputs::move(const unsigned char* old_slot) {
   }
 }
 
-bool RouteInputs::uses(const unsigned char* slot, uint64_t bytes) const noexcept {
+bool RemoteInputs::uses(const unsigned char* slot, uint64_t bytes) const noexcept {
   return std::any_of(inputs_.begin(), inputs_.end(), [&](const Input& input) {
     const auto* at = static_cast<const unsigned char*>(input.outside);
     return at != nullptr && at >= slot && at < slot + bytes;
   });
 }
 
-bool RouteInputs::write(unsigned char* slot) {
+bool RemoteInputs::write(unsigned char* slot) {
   for (size_t i = 0; (has_strings_ || has_outside_) && i < inputs_.size(); ++i) {
     Input& input = inputs_[i];
     if (input.is_string) write_strings(&input, slot);
@@ -141,7 +141,7 @@ bool RouteInputs::write(unsigned char* slot) {
 }
 
 // In one pass, straight into the slot: the form of PROTOCOL.md, offsets first.
-void RouteInputs::write_strings(Input* input, unsigned char* slot) {
+void RemoteInputs::write_strings(Input* input, unsigned char* slot) {
   unsigned char* const offsets = slot + input->tensor.offset;
   unsigned char* const text = offsets + shm::string_bytes(input->tensor.elements, 0);
   int64_t end = 0;

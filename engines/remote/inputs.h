@@ -13,9 +13,9 @@ namespace sidecall {
 
 // A numeric input lies in its place in the slot, where its owner writes it, or outside: in its owner's memory, or in a slot that this
 // call had before. What lies outside is copied at each run. Strings are kept here and written at each run.
-class RouteInputs {
+class RemoteInputs {
  public:
-  explicit RouteInputs(const std::vector<TensorSpec>& specs);
+  explicit RemoteInputs(const std::vector<TensorSpec>& specs);
 
   // The shapes that are coming: how much room a new slot should have. Throws OUT_OF_RANGE.
   void expect(const std::vector<Dims>& dims);

@@ -18,19 +18,19 @@ constexpr uint64_t kFaultTexts = 8;
 
 }  // namespace
 
-RouteOutputs::RouteOutputs(const std::vector<TensorSpec>& specs, bool may_move) : may_move_(may_move) {
+RemoteOutputs::RemoteOutputs(const std::vector<TensorSpec>& specs, bool may_move) : may_move_(may_move) {
   for (const TensorSpec& spec : specs) {
     outputs_.emplace_back();
     outputs_.back().spec = spec;
   }
 }
 
-void RouteOutputs::expect(const std::vector<std::optional<Dims>>& dims) {
+void RemoteOutputs::expect(const std::vector<std::optional<Dims>>& dims) {
   for (size_t i = 0; i < outputs_.size(); ++i) outputs_[i].expected = dims[i];
   wanted_bytes_.reset();
 }
 
-void* RouteOutputs::shape(int32_t index, const Dims* dims, void* data) {
+void* RemoteOutputs::shape(int32_t index, const Dims* dims, void* data) {
   Output& output = outputs_[static_cast<size_t>(index)];
   num_known_ -= is_size_known(output) ? 1 : 0;
   output.dims = dims != nullptr ? std::make_optional(*dims) : std::nullopt;
@@ -47,7 +47,7 @@ void* RouteOutputs::shape(int32_t index, const Dims* dims, void* data) {
 }
 
 // An answer that names each row may have to name each as faulty, for a few reasons.
-uint64_t RouteOutputs::failure_bytes() const {
+uint64_t RemoteOutputs::failure_bytes() const {
   uint64_t rows = 1;
   for (const Output& output : outputs_) {
     if (output.expected && !output.expected->empty()) rows = std::max(rows, static_cast<uint64_t>(output.expected->front()));
@@ -56,7 +56,7 @@ uint64_t RouteOutputs::failure_bytes() const {
   return shm::failure_bytes(std::min(rows, kFaultTexts), rows);
 }
 
-uint64_t RouteOutputs::wanted_bytes() const {
+uint64_t RemoteOutputs::wanted_bytes() const {
   if (wanted_bytes_) return *wanted_bytes_;
   std::vector<shm::Tensor> tensors(outputs_.size());
   for (size_t i = 0; i < outputs_.size(); ++i) {
@@ -70,7 +70,7 @@ uint64_t RouteOutputs::wanted_bytes() const {
   return *wanted_bytes_;
 }
 
-void RouteOutputs::read(const shm::Answer& answer) {
+void RemoteOutputs::read(const shm::Answer& answer) {
   slot_ = answer.slot;
   for (size_t i = 0; i < outputs_.size(); ++i) {
     Output& output = outputs_[i];
@@ -82,13 +82,13 @@ void RouteOutputs::read(const shm::Answer& answer) {
   }
 }
 
-uint64_t RouteOutputs::answer_bytes() const {
+uint64_t RemoteOutputs::answer_bytes() const {
   uint64_t bytes = shm::table_bytes(outputs_.size());
   for (const Output& output : outputs_) bytes = std::max(bytes, output.answer->offset + output.answer->bytes);
   return bytes;
 }
 
-void RouteOutputs::check_shape(const Output& output) const {
+void RemoteOutputs::check_shape(const Output& output) const {
   const shm::Tensor& answer = *output.answer;
   if (!output.dims || (answer.rank == output.dims->size() && std::equal(output.dims->begin(), output.dims->end(), answer.dims))) return;
   const TensorSpec& spec = output.spec;
@@ -97,19 +97,19 @@ void RouteOutputs::check_shape(const Output& output) const {
 }
 
 // bool is copied whatever its size: a byte that is neither 0 nor 1 is no bool.
-bool RouteOutputs::may_stay(const Output& output) const {
+bool RemoteOutputs::may_stay(const Output& output) const {
   if (output.answer->bytes <= kLargeBytes || output.bound != nullptr || output.spec.dtype == SIDECALL_BOOL || output.is_copied)
     return false;
   return (num_known_ == outputs_.size() && !may_move_) || !output.dims;
 }
 
-void* RouteOutputs::target(Output* output) const {
+void* RemoteOutputs::target(Output* output) const {
   if (output->bound != nullptr) return output->bound;
   output->own.reserve(output->answer->bytes);
   return output->own.data();
 }
 
-void RouteOutputs::take(Output* output, const unsigned char* from) const {
+void RemoteOutputs::take(Output* output, const unsigned char* from) const {
   if (output->place != nullptr && output->place != from) {
     output->place = nullptr;
     output->is_copied = true;
@@ -132,12 +132,12 @@ void RouteOutputs::take(Output* output, const unsigned char* from) const {
   }
 }
 
-OutputTensor RouteOutputs::tensor(int32_t index) const {
+OutputTensor RemoteOutputs::tensor(int32_t index) const {
   const Output& output = at(index);
   return {Dims(output.answer->dims, output.answer->dims + output.answer->rank), output.data};
 }
 
-void RouteOutputs::read_strings(int32_t index, std::string* bytes, std::vector<int64_t>* offsets) const {
+void RemoteOutputs::read_strings(int32_t index, std::string* bytes, std::vector<int64_t>* offsets) const {
   const Output& output = at(index);
   with_core_errors([&] { shm::read_strings(slot_, *output.answer, "output", output.spec.name, offsets, bytes, false); });
 }

@@ -15,10 +15,10 @@ namespace sidecall {
 
 // Small answers are copied out of the peer's memory: that costs less than what a caller may do with memory that changes under its hands, or that it cannot
 // write. Large ones are read where they lie, if their shapes are known before the run, so that they lie there every time.
-class RouteOutputs {
+class RemoteOutputs {
  public:
   // With `may_move` a call can come to need another slot although no shape has changed, as strings grow: then everything is copied.
-  RouteOutputs(const std::vector<TensorSpec>& specs, bool may_move);
+  RemoteOutputs(const std::vector<TensorSpec>& specs, bool may_move);
 
   // The shapes that are coming; nullopt where only a run can tell. Throws OUT_OF_RANGE.
   void expect(const std::vector<std::optional<Dims>>& dims);

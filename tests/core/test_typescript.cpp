@@ -3,8 +3,8 @@
 
 #include <catch2/catch_test_macros.hpp>
 
-#include "core/typescript.h"
-#include "core/typescript_text.h"
+#include "bindings/types/typescript.h"
+#include "bindings/types/typescript_text.h"
 #include "records_model.h"
 
 using sidecall::checked_type_name;

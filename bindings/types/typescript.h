@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "contract.h"
-#include "signature.h"
+#include "core/contract.h"
+#include "core/signature.h"
 
 namespace sidecall {
 

@@ -5,8 +5,8 @@
 #include <array>
 #include <set>
 
-#include "error.h"
-#include "text.h"
+#include "core/error.h"
+#include "core/text.h"
 #include "typescript.h"
 
 namespace sidecall {

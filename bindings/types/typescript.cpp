@@ -9,9 +9,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "contract_reader.h"
-#include "error.h"
-#include "hash.h"
+#include "core/contract_reader.h"
+#include "core/error.h"
+#include "core/hash.h"
 #include "typescript_text.h"
 
 namespace sidecall {

@@ -1,0 +1,60 @@
+// One request as a served function sees it: inputs to read, outputs to give, how it may fail. A binding of function.cpp keeps one from
+// run to run; the C ABI forwards sidecall_request_* to it.
+#pragma once
+
+#include <sidecall/server.h>
+
+#include <atomic>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/error.h"
+#include "function.h"
+
+struct sidecall_request {
+  // Strings as views hand them out.
+  struct Text {
+    std::string bytes;
+    std::vector<int64_t> offsets{0};
+  };
+  struct Input {
+    sidecall::Dims dims;
+    const void* data = nullptr;
+    sidecall::Buffer buffer;
+    std::vector<std::string> strings;
+    bool is_changed = true;  // `text` is older than `strings`
+    Text text;
+  };
+  struct Output {
+    sidecall::Dims dims;
+    sidecall::Buffer buffer;
+    void* bound = nullptr;  // the caller's memory, or nullptr for the buffer
+    bool is_known = false;  // the shape follows from the inputs
+    bool is_given = false;
+    Text text;
+  };
+
+  explicit sidecall_request(const sidecall::FunctionEngine& served)
+      : engine(served), inputs(served.inputs().size()), outputs(served.outputs().size()) {}
+
+  // What the functions of server.h answer. Those of tensors throw UNKNOWN_NAME, SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_STRING.
+  void view_input(int32_t input, sidecall_view* view);
+  void view_output(int32_t output, const int64_t* dims, int32_t rank, sidecall_view* view);
+  void set_strings(int32_t output, const int64_t* dims, int32_t rank, const char* data, const int64_t* offsets);
+  int64_t remaining_ns() const;
+  void fail(sidecall_status status, int64_t row, const char* name, const char* expected, const char* got, const char* message);
+  void log(int32_t level, const char* event, const char* facts) const;
+
+  const sidecall::FunctionEngine& engine;
+  std::vector<Input> inputs;
+  std::vector<Output> outputs;
+  std::optional<sidecall::Error> failure;
+  std::atomic<bool> is_interrupted{false};
+
+ private:
+  const sidecall::TensorSpec& output_spec(int32_t output) const;
+  Output& shape(int32_t output, const int64_t* dims, int32_t rank);
+};
