@@ -73,15 +73,27 @@ class Report:
         width = max(len(bar.name) for bar in self.bars)
         print(f"\n{'bar':<{width}}  {'value':>9}  {'limit':>9}")
         for bar in self.bars:
-            print(f"{bar.name:<{width}}  {bar.value:>9.3f}  {bar.limit:>9.3f}  {'holds' if bar.holds else 'MISSED'}")
+            print(
+                f"{bar.name:<{width}}  {bar.value:>9.3f}  {bar.limit:>9.3f}  {'holds' if bar.holds else 'MISSED'}"
+            )
 
 
-def parse(description: str, name: str, build_help: str = "CMake's build folder, with the benchmarks built") -> argparse.Namespace:
+def parse(
+    description: str, name: str, build_help: str = "CMake's build folder, with the benchmarks built"
+) -> argparse.Namespace:
     """The options of every benchmark but network."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--build", type=Path, required=True, help=build_help)
-    parser.add_argument("--output", type=Path, help=f"where the results go; benchmarks/results/{name}.json by default")
-    parser.add_argument("--quick", action="store_true", help="few calls: shows that all answers are right, says nothing about time")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        help=f"where the results go; benchmarks/results/{name}.json by default",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="few calls: shows that all answers are right, says nothing about time",
+    )
     return parser.parse_args()
 
 
@@ -96,8 +108,22 @@ def guarded(main: Callable[[], int]) -> int:
 
 
 def describe_machine() -> dict:
-    model = next((line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")), platform.processor())
-    memory = next((int(line.split()[1]) // 1024 for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), 0)
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in _lines("/proc/cpuinfo")
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    memory = next(
+        (
+            int(line.split()[1]) // 1024
+            for line in _lines("/proc/meminfo")
+            if line.startswith("MemTotal")
+        ),
+        0,
+    )
     return {
         "cpu": model,
         "cpus": len(os.sched_getaffinity(0)),
@@ -117,19 +143,45 @@ def _lines(path: str) -> list[str]:
 
 
 def describe_versions(packages: Iterable[str]) -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: metadata.version(name) for name in packages}}
+    return {
+        "python": platform.python_version(),
+        **{name: metadata.version(name) for name in packages},
+    }
 
 
 def check_document(document: dict) -> None:
     """Raises DocumentError where a key is missing, of another type, or says what cannot be."""
-    expected = {"benchmark": str, "machine": dict, "versions": dict, "command": list, "notes": list, "rows": list, "bars": list}
+    expected = {
+        "benchmark": str,
+        "machine": dict,
+        "versions": dict,
+        "command": list,
+        "notes": list,
+        "rows": list,
+        "bars": list,
+    }
     for key, kind in expected.items():
         if not isinstance(document.get(key), kind):
-            raise DocumentError(f"{key}: expected {kind.__name__}, got {type(document.get(key)).__name__}")
+            raise DocumentError(
+                f"{key}: expected {kind.__name__}, got {type(document.get(key)).__name__}"
+            )
     for row in document["rows"]:
-        _check_row(row, {"scenario": str, "approach": str, "client": str, "rows": int, "p50_us": float, "p99_us": float, "calls": int})
+        _check_row(
+            row,
+            {
+                "scenario": str,
+                "approach": str,
+                "client": str,
+                "rows": int,
+                "p50_us": float,
+                "p99_us": float,
+                "calls": int,
+            },
+        )
         if not 0 < row["p50_us"] <= row["p99_us"]:
-            raise DocumentError(f"{row['scenario']}, {row['approach']}: expected 0 < p50_us <= p99_us")
+            raise DocumentError(
+                f"{row['scenario']}, {row['approach']}: expected 0 < p50_us <= p99_us"
+            )
     for bar in document["bars"]:
         _check_row(bar, {"name": str, "value": float, "limit": float, "holds": bool})
     names = [bar["name"] for bar in document["bars"]]
@@ -143,18 +195,22 @@ def _check_row(row: dict, kinds: dict[str, type]) -> None:
         fits = (
             isinstance(value, bool)
             if kind is bool
-            else isinstance(value, (int, float) if kind is float else kind) and not isinstance(value, bool)
+            else isinstance(value, (int, float) if kind is float else kind)
+            and not isinstance(value, bool)
         )
         if not fits or (kind is float and not math.isfinite(value)):
             raise DocumentError(f"{key}: expected {kind.__name__}, got {value!r}")
 
 
-def print_table(head: list[str], rows: list[list[str]], *, write: Callable[[str], object] = print) -> None:
+def print_table(
+    head: list[str], rows: list[list[str]], *, write: Callable[[str], object] = print
+) -> None:
     """The first column is text, the others are numbers."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     for row in [head, *rows]:
         write(
             "  ".join(
-                cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+                cell.ljust(width) if i == 0 else cell.rjust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
             ).rstrip()
         )

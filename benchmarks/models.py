@@ -36,11 +36,18 @@ class Workload:
     expected: np.ndarray  # [rows, classes] probabilities of the original model, for every row
     twin: np.ndarray | None  # the same of the LightGBM twin
 
-    def checker(self, rows: int, complain: Callable[[str], None]) -> Callable[["Contender", int, np.ndarray], None]:
+    def checker(
+        self, rows: int, complain: Callable[[str], None]
+    ) -> Callable[["Contender", int, np.ndarray], None]:
         """What `play` takes: complains about answers of `rows` rows a call that are wrong."""
 
         def check(contender: "Contender", first_call: int, answers: np.ndarray) -> None:
-            fault = self.check(contender.approach, first_call, rows, answers.reshape(-1, rows, 1 + self.expected.shape[1]))
+            fault = self.check(
+                contender.approach,
+                first_call,
+                rows,
+                answers.reshape(-1, rows, 1 + self.expected.shape[1]),
+            )
             if fault:
                 complain(f"{contender.client.name}: {fault}")
 
@@ -59,7 +66,9 @@ class Workload:
         best = np.sort(expected, axis=-1)
         is_tie = best[..., -1] - best[..., -2] <= 2 * TOLERANCE
         if not ((labels == -1) | (labels == expected.argmax(axis=-1)) | is_tie).all():
-            return f"{self.name}, {approach}, {rows} rows: a label is not that of the original model"
+            return (
+                f"{self.name}, {approach}, {rows} rows: a label is not that of the original model"
+            )
         return None
 
 
@@ -76,18 +85,37 @@ def write_twin(folder: Path, data: np.ndarray, target: np.ndarray, rows: np.ndar
     import lightgbm
     import m2cgen
 
-    twin = lightgbm.LGBMClassifier(n_estimators=100, max_depth=3, num_leaves=8, learning_rate=0.1, random_state=0, n_jobs=1, verbose=-1)
+    twin = lightgbm.LGBMClassifier(
+        n_estimators=100,
+        max_depth=3,
+        num_leaves=8,
+        learning_rate=0.1,
+        random_state=0,
+        n_jobs=1,
+        verbose=-1,
+    )
     twin.fit(data, target)
     twin.booster_.save_model(folder / "twin.txt")
     (folder / "twin.c").write_text(m2cgen.export_to_c(twin), encoding="utf-8")
-    (folder / "twin.js").write_text(m2cgen.export_to_javascript(twin) + "\nmodule.exports = score;\n", encoding="utf-8")
+    (folder / "twin.js").write_text(
+        m2cgen.export_to_javascript(twin) + "\nmodule.exports = score;\n", encoding="utf-8"
+    )
     compiler = os.environ.get("CC", "cc")
-    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-o", folder / "twin.so", folder / "twin.c", "-lm"], check=True)
+    subprocess.run(
+        [compiler, "-O2", "-shared", "-fPIC", "-o", folder / "twin.so", folder / "twin.c", "-lm"],
+        check=True,
+    )
     return twin.booster_.predict(rows, num_threads=1)[:, None] @ [[-1, 1]] + [1, 0]
 
 
 def write_workload(
-    folder: Path, name: str, model: ClassifierMixin, data: np.ndarray, names: list[str], target: np.ndarray, max_rows: int
+    folder: Path,
+    name: str,
+    model: ClassifierMixin,
+    data: np.ndarray,
+    names: list[str],
+    target: np.ndarray,
+    max_rows: int,
 ) -> Workload:
     folder.mkdir()
     model.fit(data, target)
@@ -95,33 +123,62 @@ def write_workload(
     (folder / "model.pickle").write_bytes(pickle.dumps(model))
     rows = draw_rows(data, RING + max_rows)
     rows.tofile(folder / "features.f64")
-    lines = ("{" + ", ".join(f"{json.dumps(key)}: {value!r}" for key, value in zip(names, row.tolist(), strict=True)) + "}" for row in rows)
+    lines = (
+        "{"
+        + ", ".join(
+            f"{json.dumps(key)}: {value!r}" for key, value in zip(names, row.tolist(), strict=True)
+        )
+        + "}"
+        for row in rows
+    )
     (folder / "records.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     expected = model.predict_proba(rows)
-    (folder / "shape.txt").write_text(f"{len(rows)} {rows.shape[1]} {expected.shape[1]}\n", encoding="utf-8")
+    (folder / "shape.txt").write_text(
+        f"{len(rows)} {rows.shape[1]} {expected.shape[1]}\n", encoding="utf-8"
+    )
     twin = write_twin(folder, data, target, rows) if name == "gbm" else None
     return Workload(name, folder, expected, twin)
 
 
 def write_workloads(folder: Path, max_rows: int, only: list[str]) -> list[Workload]:
     cancer, digits = load_breast_cancer(), load_digits()
-    cancer_names, pixels = [str(name) for name in cancer.feature_names], [f"pixel{i}" for i in range(digits.data.shape[1])]
+    cancer_names, pixels = (
+        [str(name) for name in cancer.feature_names],
+        [f"pixel{i}" for i in range(digits.data.shape[1])],
+    )
     models = {
-        "gbm": (GradientBoostingClassifier(n_estimators=100, random_state=0), cancer.data, cancer_names, cancer.target),
-        "logistic": (make_pipeline(StandardScaler(), LogisticRegression()), cancer.data, cancer_names, cancer.target),
+        "gbm": (
+            GradientBoostingClassifier(n_estimators=100, random_state=0),
+            cancer.data,
+            cancer_names,
+            cancer.target,
+        ),
+        "logistic": (
+            make_pipeline(StandardScaler(), LogisticRegression()),
+            cancer.data,
+            cancer_names,
+            cancer.target,
+        ),
         "mlp": (
             make_pipeline(StandardScaler(), MLPClassifier((64,), max_iter=500, random_state=0)),
             cancer.data,
             cancer_names,
             cancer.target,
         ),
-        "forest": (RandomForestClassifier(n_estimators=64, random_state=0), digits.data, pixels, digits.target),
+        "forest": (
+            RandomForestClassifier(n_estimators=64, random_state=0),
+            digits.data,
+            pixels,
+            digits.target,
+        ),
     }
     workloads = []
     for name, (model, data, names, target) in models.items():
         if name in only:
             print(f"training and exporting {name}", file=sys.stderr)
-            workloads.append(write_workload(folder / name, name, model, data, names, target, max_rows))
+            workloads.append(
+                write_workload(folder / name, name, model, data, names, target, max_rows)
+            )
     return workloads
 
 

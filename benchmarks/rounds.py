@@ -14,13 +14,17 @@ class Client:
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str]):
         self.name = name
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | environment)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=os.environ | environment
+        )
 
     def __enter__(self) -> "Client":
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        if kind is not None:  # in the middle of a request, it may wait for a server that stands still
+        if (
+            kind is not None
+        ):  # in the middle of a request, it may wait for a server that stands still
             self._process.kill()
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -33,7 +37,9 @@ class Client:
         self._process.stdin.flush()
         head = self._process.stdout.readline().decode().split()
         if not head or head[0] != "ok":
-            raise RuntimeError(f"client {self.name}, request '{words[0]}': {' '.join(head[1:]) or 'the process ended'}")
+            raise RuntimeError(
+                f"client {self.name}, request '{words[0]}': {' '.join(head[1:]) or 'the process ended'}"
+            )
         return self._read(int(head[1]), np.int64), self._read(int(head[2]), np.float64)
 
     def _read(self, count: int, dtype: type) -> np.ndarray:
@@ -65,14 +71,29 @@ class Contender:
         """What a document says of it."""
         measured = {"p50_us": self.percentile_us(50), "p99_us": self.percentile_us(99)}
         counts = {"calls": sum(len(times) for times in self.times), "rounds": len(self.medians)}
-        return {"scenario": scenario, "rows": rows, "approach": self.approach, "client": self.client.name} | measured | more | counts
+        return (
+            {
+                "scenario": scenario,
+                "rows": rows,
+                "approach": self.approach,
+                "client": self.client.name,
+            }
+            | measured
+            | more
+            | counts
+        )
 
     def ratio_to(self, other: "Contender") -> float:
         """The median over rounds of the ratio within a round: what disturbs a round disturbs both."""
         return float(np.median(np.array(self.medians) / np.array(other.medians)))
 
 
-def play(contenders: list[Contender], rounds: int, budget_ns: float, check: Callable[[Contender, int, np.ndarray], None]) -> None:
+def play(
+    contenders: list[Contender],
+    rounds: int,
+    budget_ns: float,
+    check: Callable[[Contender, int, np.ndarray], None],
+) -> None:
     """Lets each contender time about `budget_ns` of calls in each round; the order turns around with every round. `check` gets the
     contender, the number of its first call and the answers."""
 

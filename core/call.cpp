@@ -9,7 +9,8 @@
 namespace sidecall {
 namespace {
 
-void fill_view(sidecall_view* view, int32_t dtype, const Dims& dims, void* data, uint64_t bytes, const int64_t* offsets) {
+void fill_view(sidecall_view* view, int32_t dtype, const Dims& dims, void* data, uint64_t bytes,
+               const int64_t* offsets) {
   view->dtype = dtype;
   view->rank = static_cast<int32_t>(dims.size());
   view->flags = 0;
@@ -26,7 +27,8 @@ bool is_aligned(const void* data, int32_t dtype) {
 
 }  // namespace
 
-Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows, bool is_lazy)
+Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows,
+           bool is_lazy)
     : signature_(signature),
       ignore_extra_(ignore_extra),
       binding_(engine.bind(is_lazy)),
@@ -38,7 +40,8 @@ Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, 
 }
 
 Call::~Call() {
-  if (!is_pending() || remote_ != nullptr) return;  // a binding to another process gives its run up by itself
+  if (!is_pending() || remote_ != nullptr)
+    return;  // a binding to another process gives its run up by itself
   cancel();
   std::unique_lock lock(pending_->mutex);
   pending_->changed.wait(lock, [&] { return pending_->is_done; });
@@ -51,14 +54,20 @@ void Call::require_idle() {
 }
 
 Call::Input& Call::input_at(int32_t input) {
-  if (input == -1) throw Error(SIDECALL_UNKNOWN_NAME, "unknown input: the index is that of a name that was not found");
-  require(input >= 0 && static_cast<size_t>(input) < inputs_.size(), "input: expected an index of the model, got another number");
+  if (input == -1)
+    throw Error(SIDECALL_UNKNOWN_NAME,
+                "unknown input: the index is that of a name that was not found");
+  require(input >= 0 && static_cast<size_t>(input) < inputs_.size(),
+          "input: expected an index of the model, got another number");
   return inputs_[static_cast<size_t>(input)];
 }
 
 Call::Output& Call::output_at(int32_t output) {
-  if (output == -1) throw Error(SIDECALL_UNKNOWN_NAME, "unknown output: the index is that of a name that was not found");
-  require(output >= 0 && static_cast<size_t>(output) < outputs_.size(), "output: expected an index of the model, got another number");
+  if (output == -1)
+    throw Error(SIDECALL_UNKNOWN_NAME,
+                "unknown output: the index is that of a name that was not found");
+  require(output >= 0 && static_cast<size_t>(output) < outputs_.size(),
+          "output: expected an index of the model, got another number");
   return outputs_[static_cast<size_t>(output)];
 }
 
@@ -67,9 +76,11 @@ void Call::check_dims(const TensorSpec& spec, const Dims& dims) const {
     throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, "at least 1 row", "0 rows"});
   }
   bool fits = dims.size() == spec.dims.size();
-  for (size_t i = 0; fits && i < dims.size(); ++i) fits = dims[i] >= 0 && (spec.dims[i] < 0 || spec.dims[i] == dims[i]);
+  for (size_t i = 0; fits && i < dims.size(); ++i)
+    fits = dims[i] >= 0 && (spec.dims[i] < 0 || spec.dims[i] == dims[i]);
   if (fits) return;
-  throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, describe_tensor(spec.dtype, spec.dims, &spec.dim_names),
+  throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name,
+                        describe_tensor(spec.dtype, spec.dims, &spec.dim_names),
                         describe_tensor(spec.dtype, dims)});
 }
 
@@ -95,8 +106,12 @@ void Call::place(int32_t index, Dims dims) {
 void Call::resize(int64_t rows) {
   await_abandoned();
   require_idle();
-  if (rows < 1) throw Error(SIDECALL_INVALID_ARGUMENT, "rows: expected at least 1, got " + std::to_string(rows));
-  const auto fits = [&](size_t i) { return !signature_.inputs[i].has_rows() || inputs_[i].dims[0] == rows; };
+  if (rows < 1)
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "rows: expected at least 1, got " + std::to_string(rows));
+  const auto fits = [&](size_t i) {
+    return !signature_.inputs[i].has_rows() || inputs_[i].dims[0] == rows;
+  };
   bool same = rows == rows_;
   for (size_t i = 0; same && i < inputs_.size(); ++i) same = fits(i);
   if (same) return;
@@ -145,13 +160,16 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
   const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
   const bool is_converted = differ_in_width(view.dtype, spec.dtype);
   if (is_converted && borrow) {
-    const Fault fault{SIDECALL_DTYPE_MISMATCH, -1, spec.name, dtype_name(spec.dtype), dtype_name(view.dtype), "input"};
-    throw Error(fault, describe("input", fault) + "; only the input's own type can be bound, a copy converts");
+    const Fault fault{SIDECALL_DTYPE_MISMATCH, -1,     spec.name, dtype_name(spec.dtype),
+                      dtype_name(view.dtype),  "input"};
+    throw Error(fault, describe("input", fault) +
+                           "; only the input's own type can be bound, a copy converts");
   }
   if (view.dtype != spec.dtype && !is_converted) refuse_input(index, dtype_name(view.dtype));
   require(view.rank >= 0 && (view.rank == 0 || view.dims != nullptr), "dims must not be NULL");
   // A kept call sees the same shape again and again: only another one is checked and allocates.
-  const bool same = static_cast<size_t>(view.rank) == input.dims.size() && std::equal(input.dims.begin(), input.dims.end(), view.dims);
+  const bool same = static_cast<size_t>(view.rank) == input.dims.size() &&
+                    std::equal(input.dims.begin(), input.dims.end(), view.dims);
   if (!same) check_dims(spec, Dims(view.dims, view.dims + view.rank));
   const Dims fresh = same ? Dims() : Dims(view.dims, view.dims + view.rank);
   const Dims& dims = same ? input.dims : fresh;
@@ -161,7 +179,8 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
     const int64_t used = view.offsets[count];
     if (used < 0 || static_cast<uint64_t>(used) > view.data_bytes) {
       throw Error("input",
-                  {SIDECALL_SHAPE_MISMATCH, -1, spec.name, "offsets within " + std::to_string(view.data_bytes) + " bytes", "one beyond"});
+                  {SIDECALL_SHAPE_MISMATCH, -1, spec.name,
+                   "offsets within " + std::to_string(view.data_bytes) + " bytes", "one beyond"});
     }
     if (!same) allocate(index, fresh);
     copy_strings(index, static_cast<const char*>(view.data), view.offsets, count);
@@ -169,8 +188,8 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
   }
   const uint64_t bytes = count_bytes(view.dtype, dims);
   if (view.data_bytes != bytes) {
-    throw Error("input",
-                {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(bytes) + " bytes", std::to_string(view.data_bytes) + " bytes"});
+    throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(bytes) + " bytes",
+                          std::to_string(view.data_bytes) + " bytes"});
   }
   require(bytes == 0 || view.data != nullptr, "data must not be NULL");
   if (borrow && bytes > 0 && is_aligned(view.data, spec.dtype)) {
@@ -187,7 +206,8 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
   input.is_given = true;
 }
 
-void Call::set_strings(int32_t index, const char* data, const int64_t* offsets, int64_t num_strings) {
+void Call::set_strings(int32_t index, const char* data, const int64_t* offsets,
+                       int64_t num_strings) {
   require_idle();
   Input& input = input_at(index);
   const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
@@ -195,17 +215,20 @@ void Call::set_strings(int32_t index, const char* data, const int64_t* offsets, 
   const int64_t count = count_elements(input.dims);
   if (num_strings != count) {
     throw Error("input",
-                {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(count) + " strings", std::to_string(num_strings) + " strings"});
+                {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(count) + " strings",
+                 std::to_string(num_strings) + " strings"});
   }
   copy_strings(index, data, offsets, count);
 }
 
 // Text that no tensor may hold is refused at once; what a feature does not take is found here and reported by the run, with all other faults.
 void Call::copy_strings(int32_t index, const char* data, const int64_t* offsets, int64_t count) {
-  require(offsets != nullptr && (data != nullptr || offsets[count] == offsets[0]), "data and offsets must not be NULL");
+  require(offsets != nullptr && (data != nullptr || offsets[count] == offsets[0]),
+          "data and offsets must not be NULL");
   require(offsets[0] >= 0, "offsets: expected numbers of 0 or more, got less");
   const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
-  const auto width = static_cast<int64_t>(signature_.checks[static_cast<size_t>(index)].feature_at.size());
+  const auto width =
+      static_cast<int64_t>(signature_.checks[static_cast<size_t>(index)].feature_at.size());
   Input& input = inputs_[static_cast<size_t>(index)];
   input.is_given = false;
   input.faults.clear();
@@ -214,10 +237,12 @@ void Call::copy_strings(int32_t index, const char* data, const int64_t* offsets,
   for (int64_t i = 0; i < count; ++i) {
     require(offsets[i] <= offsets[i + 1] && offsets[i + 1] <= offsets[count],
             "offsets: expected numbers that never fall, got one that does");
-    const std::string_view text(data + offsets[i], static_cast<size_t>(offsets[i + 1] - offsets[i]));
+    const std::string_view text(data + offsets[i],
+                                static_cast<size_t>(offsets[i + 1] - offsets[i]));
     if (const char* fault = string_fault(text)) {
       const int64_t row = i / std::max<int64_t>(width, 1), column = i % std::max<int64_t>(width, 1);
-      invalid.add(static_cast<int32_t>(column), {SIDECALL_INVALID_STRING, row, spec.name, "string", fault, "input"});
+      invalid.add(static_cast<int32_t>(column),
+                  {SIDECALL_INVALID_STRING, row, spec.name, "string", fault, "input"});
     } else if (invalid.is_empty()) {
       if (width > 0) check_text(index, i, text);
       binding_->set_string(index, i, text);
@@ -239,13 +264,15 @@ void Call::view_output(int32_t index, sidecall_view* view) {
   const int32_t dtype = signature_.outputs[static_cast<size_t>(index)].dtype;
   if (!has_results_) {
     if (shapes_changed_) settle_shapes();
-    fill_view(view, dtype, output.dims, nullptr, output.is_known ? count_bytes(dtype, output.dims) : 0, nullptr);
+    fill_view(view, dtype, output.dims, nullptr,
+              output.is_known ? count_bytes(dtype, output.dims) : 0, nullptr);
     if (!output.is_known) view->rank = -1;
     return;
   }
   fetch(index);
   if (dtype == SIDECALL_STRING) {
-    fill_view(view, dtype, output.dims, output.bytes.data(), output.bytes.size(), output.offsets.data());
+    fill_view(view, dtype, output.dims, output.bytes.data(), output.bytes.size(),
+              output.offsets.data());
   } else {
     fill_view(view, dtype, output.dims, output.data, count_bytes(dtype, output.dims), nullptr);
     if (binding_->is_read_only(index)) view->flags |= SIDECALL_VIEW_READ_ONLY;
@@ -257,17 +284,21 @@ void Call::bind_output(int32_t index, void* data, uint64_t data_bytes) {
   Output& output = output_at(index);
   const TensorSpec& spec = signature_.outputs[static_cast<size_t>(index)];
   if (spec.dtype == SIDECALL_STRING)
-    throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name, "a tensor of fixed size elements", "string"});
+    throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name,
+                           "a tensor of fixed size elements", "string"});
   if (shapes_changed_) settle_shapes();
   if (!output.is_known)
-    throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, "a shape that is known before the run", "one that is not"});
+    throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name,
+                           "a shape that is known before the run", "one that is not"});
   if (data != nullptr) {
     const uint64_t bytes = count_bytes(spec.dtype, output.dims);
     if (bytes != data_bytes) {
       throw Error("output",
-                  {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(bytes) + " bytes", std::to_string(data_bytes) + " bytes"});
+                  {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(bytes) + " bytes",
+                   std::to_string(data_bytes) + " bytes"});
     }
-    require(is_aligned(data, spec.dtype), "data: expected memory that is aligned to its element, got other memory");
+    require(is_aligned(data, spec.dtype),
+            "data: expected memory that is aligned to its element, got other memory");
   }
   output.data = binding_->shape_output(index, &output.dims, data);
   output.is_bound = data != nullptr;
@@ -283,7 +314,8 @@ int64_t Call::agree_on_rows() const {
     if (!spec.has_rows()) continue;
     if (first == nullptr) first = &spec, rows = inputs_[i].dims[0];
     if (signature_.has_contract && inputs_[i].dims[0] != rows) {
-      throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(rows) + " rows as in input '" + first->name + "'",
+      throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name,
+                            std::to_string(rows) + " rows as in input '" + first->name + "'",
                             std::to_string(inputs_[i].dims[0]) + " rows"});
     }
   }
@@ -324,7 +356,8 @@ void Call::settle_shapes() {
       int64_t& size = named[static_cast<size_t>(ids[k])];
       if (size < 0) size = inputs_[i].dims[k];
       if (size != inputs_[i].dims[k]) {
-        throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, std::to_string(size) + " for dimension '" + spec.dim_names[k] + "'",
+        throw Error("input", {SIDECALL_SHAPE_MISMATCH, -1, spec.name,
+                              std::to_string(size) + " for dimension '" + spec.dim_names[k] + "'",
                               std::to_string(inputs_[i].dims[k])});
       }
     }

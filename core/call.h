@@ -27,7 +27,8 @@ namespace sidecall {
 class Call final : private Watched, private Job {
  public:
   // The signature and the engine must outlive the call. `ignore_extra` as SIDECALL_EXTRA_IGNORE, `is_lazy` as Engine::bind().
-  Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows, bool is_lazy = false);
+  Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows,
+       bool is_lazy = false);
   ~Call() override;
   Call(const Call&) = delete;
   Call& operator=(const Call&) = delete;
@@ -44,7 +45,9 @@ class Call final : private Watched, private Job {
   void reset();
   void view_output(int32_t output, sidecall_view* view);
   void bind_output(int32_t output, void* data, uint64_t data_bytes);
-  void drop_results() noexcept { has_results_ = false; }  // a server asks for the shapes of the next run before that run
+  void drop_results() noexcept {
+    has_results_ = false;
+  }  // a server asks for the shapes of the next run before that run
 
   // Each throws the fault it finds, and remembers it for the run.
   void set_f64(int64_t row, int32_t feature, double value);
@@ -111,7 +114,8 @@ class Call final : private Watched, private Job {
   void use_row(int64_t row, int64_t rows);
   const Feature& feature_at(int64_t row, int32_t feature);
   State& state_at(int64_t row, int32_t feature);
-  [[noreturn]] void refuse(int64_t row, int32_t index, int32_t status, const std::string& expected, const char* got);
+  [[noreturn]] void refuse(int64_t row, int32_t index, int32_t status, const std::string& expected,
+                           const char* got);
   [[noreturn]] void remember(int32_t index, const Fault& fault);
   void store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer);
   void write_number(int64_t row, const Feature& feature, double value, int64_t integer);
@@ -172,26 +176,30 @@ class Call final : private Watched, private Job {
   int64_t rows_;
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;
-  const int64_t* refusals_ = nullptr;  // by row, after a run: 0, or the number of the step that refuses it; of an engine that tells
+  const int64_t* refusals_ =
+      nullptr;  // by row, after a run: 0, or the number of the step that refuses it; of an engine that tells
   bool shapes_changed_ = true;
   bool has_results_ = false;
 
   bool has_records_ = false;   // a feature was set since the last reset
   std::vector<State> states_;  // row by row
   int64_t num_set_ = 0;
-  FaultList faults_;  // by feature (kNoFeature for a name that is none); what else was refused is seen in states_
+  FaultList
+      faults_;  // by feature (kNoFeature for a name that is none); what else was refused is seen in states_
 
   // idle -> running -> idle by the owner or a worker; running -> interrupting -> interrupted by the thread that ends it early.
   enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted };
   std::atomic<int> phase_{kIdle};
-  Reason reason_ = Reason::kNone;  // written while interrupting, read by leave() after it saw interrupted
+  Reason reason_ =
+      Reason::kNone;  // written while interrupting, read by leave() after it saw interrupted
 
   // The run that was started: what its owner and the worker share.
   struct Pending {
     std::mutex mutex;
     std::condition_variable changed;
-    bool is_done = false;             // the engine has let go of the call's memory
-    bool is_taken = false;            // the owner has its outcome, TIMEOUT or CANCELLED, before the engine was done
+    bool is_done = false;  // the engine has let go of the call's memory
+    bool is_taken =
+        false;  // the owner has its outcome, TIMEOUT or CANCELLED, before the engine was done
     Reason released = Reason::kNone;  // why the owner may have it so early
     std::exception_ptr failure;
     std::unique_ptr<platform::Event> event;
@@ -201,7 +209,8 @@ class Call final : private Watched, private Job {
   };
   std::atomic<bool> is_pending_{false};
   bool has_remote_fd_ = false;
-  Reason given_up_ = Reason::kNone;  // of a pending run in another process: why its owner had its outcome before the peer let go
+  Reason given_up_ = Reason::
+      kNone;  // of a pending run in another process: why its owner had its outcome before the peer let go
   std::optional<Deadline> deadline_;
   std::unique_ptr<Pending> pending_ = std::make_unique<Pending>();
 };

@@ -48,21 +48,23 @@ bool is_within(const Number* values, size_t count, Limits<Number> limits) {
   for (; i + Lane::kCount <= count; i += Lane::kCount) {
     const size_t at = i * limits.step;
     const auto number = Lane::template load<Numbers>(values + i);
-    found |= (number < Lane::template load<Numbers>(limits.low + at)) | (number > Lane::template load<Numbers>(limits.high + at)) |
+    found |= (number < Lane::template load<Numbers>(limits.low + at)) |
+             (number > Lane::template load<Numbers>(limits.high + at)) |
              ((number != number) & Lane::template load<Words>(limits.refuses_missing + at));
   }
   bool is_outside = false;
   for (size_t lane = 0; lane < Lane::kCount; ++lane) is_outside |= found[lane] != 0;
   for (; i < count; ++i) {
     const size_t at = i * limits.step;
-    is_outside |=
-        (values[i] < limits.low[at]) | (values[i] > limits.high[at]) | (values[i] != values[i] && limits.refuses_missing[at] != 0);
+    is_outside |= (values[i] < limits.low[at]) | (values[i] > limits.high[at]) |
+                  (values[i] != values[i] && limits.refuses_missing[at] != 0);
   }
   return !is_outside;
 }
 
 template <typename Number>
-bool is_within(const Number* values, size_t count, Number lowest, Number highest, typename Bounds<Number>::Word refuses_missing) {
+bool is_within(const Number* values, size_t count, Number lowest, Number highest,
+               typename Bounds<Number>::Word refuses_missing) {
   std::array<Number, Lanes<Number>::kCount> low, high;
   std::array<typename Bounds<Number>::Word, Lanes<Number>::kCount> missing;
   low.fill(lowest);
@@ -75,17 +77,22 @@ template <typename Number>
 bool is_within(const Bounds<Number>& bounds, const void* data, int64_t rows) {
   const auto* values = static_cast<const Number*>(data);
   const size_t width = bounds.low.size();
-  if (width == 1) return is_within(values, static_cast<size_t>(rows), bounds.low[0], bounds.high[0], bounds.refuses_missing[0]);
+  if (width == 1)
+    return is_within(values, static_cast<size_t>(rows), bounds.low[0], bounds.high[0],
+                     bounds.refuses_missing[0]);
   bool is_clean = true;
   for (int64_t row = 0; row < rows; ++row, values += width)
-    is_clean &= is_within(values, width, Limits<Number>{bounds.low.data(), bounds.high.data(), bounds.refuses_missing.data()});
+    is_clean &= is_within(
+        values, width,
+        Limits<Number>{bounds.low.data(), bounds.high.data(), bounds.refuses_missing.data()});
   return is_clean;
 }
 
 template <typename Number>
 bool is_all_finite(const void* data, int64_t count) {
   constexpr Number kLargest = std::numeric_limits<Number>::max();
-  return is_within(static_cast<const Number*>(data), static_cast<size_t>(count), -kLargest, kLargest, typename Bounds<Number>::Word{-1});
+  return is_within(static_cast<const Number*>(data), static_cast<size_t>(count), -kLargest,
+                   kLargest, typename Bounds<Number>::Word{-1});
 }
 
 int64_t any_of(const int64_t* values, int64_t count) {
@@ -97,7 +104,9 @@ int64_t any_of(const int64_t* values, int64_t count) {
 template <typename Number>
 bool is_missing(const Feature& feature, Number value) {
   if constexpr (std::is_floating_point_v<Number>) return std::isnan(value);
-  else return feature.nullable && feature.tensor_dtype == SIDECALL_INT64 && static_cast<int64_t>(value) == feature.missing_int;
+  else
+    return feature.nullable && feature.tensor_dtype == SIDECALL_INT64 &&
+           static_cast<int64_t>(value) == feature.missing_int;
 }
 
 template <typename Number>
@@ -115,11 +124,13 @@ std::optional<Refusal> refusal_of(const Feature& feature, double number, int64_t
   if (feature.is_closed && feature.allowed_numbers.count(number) == 0)
     return Refusal{SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one"};
   if (feature.domain.holds(number) && feature.domain.holds(integer)) return std::nullopt;
-  return Refusal{SIDECALL_OUT_OF_RANGE, feature.domain.expected, std::isinf(number) ? "an infinite one" : "another"};
+  return Refusal{SIDECALL_OUT_OF_RANGE, feature.domain.expected,
+                 std::isinf(number) ? "an infinite one" : "another"};
 }
 
 std::optional<Refusal> refusal_of(const Feature& feature, std::string_view text) {
-  if (!feature.takes_empty && text.empty()) return Refusal{SIDECALL_INVALID_STRING, "a string that is not empty", "an empty one"};
+  if (!feature.takes_empty && text.empty())
+    return Refusal{SIDECALL_INVALID_STRING, "a string that is not empty", "an empty one"};
   if (feature.is_closed && feature.allowed_strings.count(std::string(text)) == 0)
     return Refusal{SIDECALL_UNKNOWN_CATEGORY, "a known category", "an unknown one"};
   return std::nullopt;
@@ -136,7 +147,8 @@ void Call::check_bools() const {
     const auto count = static_cast<int64_t>(count_bytes(spec.dtype, inputs_[i].dims));
     uint8_t all = 0;
     for (int64_t k = 0; k < count; ++k) all = static_cast<uint8_t>(all | bytes[k]);
-    if (all > 1) throw Error("input", {SIDECALL_OUT_OF_RANGE, -1, spec.name, "bytes of 0 or 1", "another"});
+    if (all > 1)
+      throw Error("input", {SIDECALL_OUT_OF_RANGE, -1, spec.name, "bytes of 0 or 1", "another"});
   }
 }
 
@@ -147,9 +159,12 @@ void Call::check_values(FaultList* faults) {
     const void* data = inputs_[i].data;
     if (inputs_[i].is_given && !inputs_[i].faults.is_empty()) faults->add_all(inputs_[i].faults);
     bool is_clean = true;
-    if (const auto* floats = std::get_if<Bounds<float>>(&check.bounds)) is_clean = is_within(*floats, data, rows_);
-    if (const auto* doubles = std::get_if<Bounds<double>>(&check.bounds)) is_clean = is_within(*doubles, data, rows_);
-    if (const auto* integers = std::get_if<Bounds<int64_t>>(&check.bounds)) is_clean = is_within(*integers, data, rows_);
+    if (const auto* floats = std::get_if<Bounds<float>>(&check.bounds))
+      is_clean = is_within(*floats, data, rows_);
+    if (const auto* doubles = std::get_if<Bounds<double>>(&check.bounds))
+      is_clean = is_within(*doubles, data, rows_);
+    if (const auto* integers = std::get_if<Bounds<int64_t>>(&check.bounds))
+      is_clean = is_within(*integers, data, rows_);
     if (is_clean && check.listed_features.empty()) continue;
     switch (signature_.inputs[i].dtype) {
       case SIDECALL_FLOAT32:
@@ -180,9 +195,12 @@ void Call::check_columns(size_t input, bool is_clean, FaultList* faults) {
       const Number value = values[row * feature.width + feature.column];
       if (is_missing(feature, value)) {
         if (!feature.nullable)
-          faults->add(index, {SIDECALL_MISSING_VALUE, row, feature.name, dtype_name(feature.dtype), "a missing value"});
-      } else if (std::optional<Refusal> refusal = refusal_of(feature, static_cast<double>(value), integer_of(value))) {
-        faults->add(index, {refusal->status, row, feature.name, std::move(refusal->expected), refusal->got});
+          faults->add(index, {SIDECALL_MISSING_VALUE, row, feature.name, dtype_name(feature.dtype),
+                              "a missing value"});
+      } else if (std::optional<Refusal> refusal =
+                     refusal_of(feature, static_cast<double>(value), integer_of(value))) {
+        faults->add(index, {refusal->status, row, feature.name, std::move(refusal->expected),
+                            refusal->got});
       }
     }
   }
@@ -196,7 +214,8 @@ void Call::check_text(int32_t input, int64_t element, std::string_view text) {
   const Feature& feature = signature_.features[static_cast<size_t>(index)];
   if (feature.takes_all() || (feature.nullable && text == feature.missing_string)) return;
   if (std::optional<Refusal> refusal = refusal_of(feature, text)) {
-    Fault fault{refusal->status, element / width, feature.name, std::move(refusal->expected), refusal->got};
+    Fault fault{refusal->status, element / width, feature.name, std::move(refusal->expected),
+                refusal->got};
     inputs_[static_cast<size_t>(input)].faults.add(index, std::move(fault));
   }
 }
@@ -221,8 +240,11 @@ bool Call::has_finite_outputs() {
     Output& output = outputs_[static_cast<size_t>(index)];
     if (!output.is_known) fetch(index);
     const int64_t count = count_elements(output.dims);
-    const bool is_float32 = signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_FLOAT32;
-    if (!(is_float32 ? is_all_finite<float>(output.data, count) : is_all_finite<double>(output.data, count))) return false;
+    const bool is_float32 =
+        signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_FLOAT32;
+    if (!(is_float32 ? is_all_finite<float>(output.data, count)
+                     : is_all_finite<double>(output.data, count)))
+      return false;
   }
   return true;
 }
@@ -231,15 +253,18 @@ bool Call::has_finite_outputs() {
 int32_t Call::column_not_finite(int64_t row) const {
   for (const int32_t index : signature_.finite_outputs) {
     const Output& output = outputs_[static_cast<size_t>(index)];
-    const bool is_float32 = signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_FLOAT32;
+    const bool is_float32 =
+        signature_.outputs[static_cast<size_t>(index)].dtype == SIDECALL_FLOAT32;
     for (size_t i = 0; i < signature_.columns.size(); ++i) {
       const Column& column = signature_.columns[i];
       if (column.output != index) continue;
-      const int64_t width = output.dims.size() < 2 ? 1 : output.dims[1], at = row * width + column.column;
+      const int64_t width = output.dims.size() < 2 ? 1 : output.dims[1],
+                    at = row * width + column.column;
       if (output.dims.empty() || row >= output.dims[0] || column.column >= width)
         continue;  // a graph may answer another shape than it declares
-      const bool is_finite = is_float32 ? std::isfinite(static_cast<const float*>(output.data)[at])
-                                        : std::isfinite(static_cast<const double*>(output.data)[at]);
+      const bool is_finite = is_float32
+                                 ? std::isfinite(static_cast<const float*>(output.data)[at])
+                                 : std::isfinite(static_cast<const double*>(output.data)[at]);
       if (!is_finite) return static_cast<int32_t>(i);
     }
   }
@@ -252,14 +277,17 @@ void Call::judge_rows() {
   for (int64_t row = 0; row < rows_; ++row) {
     const int64_t number = refusals_ == nullptr ? 0 : refusals_[row];
     if (number < 0 || number > static_cast<int64_t>(signature_.steps.size())) {
-      const std::string expected = "0 to " + std::to_string(signature_.steps.size()) + " for each row";
-      throw Error(SIDECALL_ENGINE, "the output that tells which rows are refused: expected " + expected + ", got another number");
+      const std::string expected =
+          "0 to " + std::to_string(signature_.steps.size()) + " for each row";
+      throw Error(SIDECALL_ENGINE, "the output that tells which rows are refused: expected " +
+                                       expected + ", got another number");
     }
     if (number > 0) {
       const Step& step = signature_.steps[static_cast<size_t>(number - 1)];
       faults.add(0, {SIDECALL_REFUSED, row, step.name, step.expected, kOthers, "step"});
     } else if (const int32_t column = column_not_finite(row); column >= 0) {
-      faults.add(0, {SIDECALL_REFUSED, row, signature_.columns[static_cast<size_t>(column)].name, kFinite, kOthers, "output"});
+      faults.add(0, {SIDECALL_REFUSED, row, signature_.columns[static_cast<size_t>(column)].name,
+                     kFinite, kOthers, "output"});
     }
   }
   if (!faults.is_empty()) faults.raise(rows_ > 1);

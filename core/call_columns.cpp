@@ -11,12 +11,14 @@ constexpr int64_t kTwoTo53 = INT64_C(1) << 53;
 template <typename T>
 T read_at(const void* data, int64_t index) {
   T value;
-  std::memcpy(&value, static_cast<const char*>(data) + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  std::memcpy(&value, static_cast<const char*>(data) + index * static_cast<int64_t>(sizeof(T)),
+              sizeof(T));
   return value;
 }
 
 [[noreturn]] void refuse_column(const Column& column, const char* expected) {
-  throw Error("column", {SIDECALL_DTYPE_MISMATCH, -1, column.name, expected, dtype_name(column.dtype)});
+  throw Error("column",
+              {SIDECALL_DTYPE_MISMATCH, -1, column.name, expected, dtype_name(column.dtype)});
 }
 
 bool read_integer(const void* data, int64_t index, int32_t dtype, int64_t* value) {
@@ -40,7 +42,8 @@ bool read_integer(const void* data, int64_t index, int32_t dtype, int64_t* value
       *value = read_at<uint16_t>(data, index);
       return true;
     case SIDECALL_UINT64:
-      *value = static_cast<int64_t>(read_at<uint64_t>(data, index));  // below 0 where it does not fit: see get_i64
+      *value = static_cast<int64_t>(
+          read_at<uint64_t>(data, index));  // below 0 where it does not fit: see get_i64
       return true;
     case SIDECALL_BOOL:
     case SIDECALL_UINT8:
@@ -53,31 +56,37 @@ bool read_integer(const void* data, int64_t index, int32_t dtype, int64_t* value
 
 void refuse_wrapped(const Column& column, int64_t row, int32_t dtype, int64_t integer) {
   if (dtype != SIDECALL_UINT64 || integer >= 0) return;
-  throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name, "an integer that int64 holds", "a larger one"});
+  throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name, "an integer that int64 holds",
+                         "a larger one"});
 }
 
 }  // namespace
 
 const Column& Call::column_at(int64_t row, int32_t column, int64_t* element) {
   require_idle();
-  if (column == -1) throw Error(SIDECALL_UNKNOWN_NAME, "unknown column: the index is that of a name that was not found");
+  if (column == -1)
+    throw Error(SIDECALL_UNKNOWN_NAME,
+                "unknown column: the index is that of a name that was not found");
   require(column >= 0 && static_cast<size_t>(column) < signature_.columns.size(),
           "column: expected an index of the model, got another number");
   if (!has_results_) throw Error(SIDECALL_NOT_RUN, "outputs are there after a run that succeeded");
   const Column& found = signature_.columns[static_cast<size_t>(column)];
   Output& output = outputs_[static_cast<size_t>(found.output)];
-  const bool is_string = signature_.outputs[static_cast<size_t>(found.output)].dtype == SIDECALL_STRING;
+  const bool is_string =
+      signature_.outputs[static_cast<size_t>(found.output)].dtype == SIDECALL_STRING;
   if (!output.is_fetched && (is_string || !output.is_known)) fetch(found.output);
   // A graph may answer another shape than it declares.
   const int64_t width = output.dims.size() < 2 ? 1 : output.dims[1];
   const TensorSpec& spec = signature_.outputs[static_cast<size_t>(found.output)];
   if (output.dims.size() != spec.dims.size() || found.column >= width) {
-    throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, describe_tensor(spec.dtype, spec.dims, &spec.dim_names),
+    throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name,
+                           describe_tensor(spec.dtype, spec.dims, &spec.dim_names),
                            describe_tensor(spec.dtype, output.dims)});
   }
   const int64_t rows = output.dims[0];
   if (row < 0 || row >= rows)
-    throw Error(SIDECALL_INVALID_ARGUMENT, "row: expected 0 to " + std::to_string(rows - 1) + ", got " + std::to_string(row));
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "row: expected 0 to " + std::to_string(rows - 1) + ", got " + std::to_string(row));
   *element = row * width + found.column;
   return found;
 }
@@ -93,7 +102,8 @@ double Call::get_f64(int64_t row, int32_t index) {
   if (!read_integer(data, element, dtype, &integer)) refuse_column(column, "a numeric column");
   refuse_wrapped(column, row, dtype, integer);
   if (integer > kTwoTo53 || integer < -kTwoTo53)
-    throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name, "an integer that a double holds", "a larger one"});
+    throw Error("column", {SIDECALL_OUT_OF_RANGE, row, column.name,
+                           "an integer that a double holds", "a larger one"});
   return static_cast<double>(integer);
 }
 
@@ -115,7 +125,8 @@ std::string_view Call::get_str(int64_t row, int32_t index) {
   const Output& output = outputs_[static_cast<size_t>(column.output)];
   const auto at = static_cast<size_t>(element);
   return std::string_view(output.bytes)
-      .substr(static_cast<size_t>(output.offsets[at]), static_cast<size_t>(output.offsets[at + 1] - output.offsets[at]));
+      .substr(static_cast<size_t>(output.offsets[at]),
+              static_cast<size_t>(output.offsets[at + 1] - output.offsets[at]));
 }
 
 }  // namespace sidecall

@@ -12,25 +12,30 @@ namespace sidecall {
 namespace {
 
 constexpr int32_t kNoRecord = -1;
-constexpr int32_t kNoFeature = INT32_MAX;  // of a name that is none: such faults come last in their row
+constexpr int32_t kNoFeature =
+    INT32_MAX;  // of a name that is none: such faults come last in their row
 constexpr double kTwoTo63 = 9223372036854775808.0;
 
 template <typename T>
 void write_at(void* data, int64_t index, T value) {
-  std::memcpy(static_cast<char*>(data) + index * static_cast<int64_t>(sizeof(T)), &value, sizeof(T));
+  std::memcpy(static_cast<char*>(data) + index * static_cast<int64_t>(sizeof(T)), &value,
+              sizeof(T));
 }
 
 }  // namespace
 
 void Call::require_contract() const {
   if (!signature_.has_contract)
-    throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
+    throw Error(
+        SIDECALL_NO_CONTRACT,
+        "records need a contract and the file carries none: export it with sidecall.export");
 }
 
 // From here on the call is one over records.
 void Call::use_row(int64_t row, int64_t rows) {
   if (row < 0 || row >= rows)
-    throw Error(SIDECALL_INVALID_ARGUMENT, "row: expected 0 to " + std::to_string(rows - 1) + ", got " + std::to_string(row));
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "row: expected 0 to " + std::to_string(rows - 1) + ", got " + std::to_string(row));
   if (has_records_) return;
   states_.assign(static_cast<size_t>(rows_) * signature_.features.size(), State::kUnset);
   has_records_ = true;
@@ -39,27 +44,40 @@ void Call::use_row(int64_t row, int64_t rows) {
 const Feature& Call::feature_at(int64_t row, int32_t feature) {
   require_idle();
   require_contract();
-  if (feature == -1) throw Error(SIDECALL_UNKNOWN_NAME, "unknown feature: the index is that of a name that was not found");
+  if (feature == -1)
+    throw Error(SIDECALL_UNKNOWN_NAME,
+                "unknown feature: the index is that of a name that was not found");
   require(feature >= 0 && static_cast<size_t>(feature) < signature_.features.size(),
           "feature: expected an index of the model, got another number");
   const Feature& found = signature_.features[static_cast<size_t>(feature)];
   const Input& input = inputs_[static_cast<size_t>(found.input)];
-  use_row(row, std::min(rows_, input.dims[0]));  // the tensor may have got another number of rows, which the next run looks at
+  use_row(
+      row,
+      std::min(
+          rows_,
+          input.dims
+              [0]));  // the tensor may have got another number of rows, which the next run looks at
   if (!input.is_borrowed) return found;
-  if (input.is_given) throw Error(SIDECALL_INVALID_ARGUMENT, "feature '" + found.name + "': its input is bound to the caller's memory");
-  allocate(found.input, input.dims);  // bound before a reset: that memory is the caller's alone again
+  if (input.is_given)
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "feature '" + found.name + "': its input is bound to the caller's memory");
+  allocate(found.input,
+           input.dims);  // bound before a reset: that memory is the caller's alone again
   return found;
 }
 
 Call::State& Call::state_at(int64_t row, int32_t feature) {
-  return states_[static_cast<size_t>(row) * signature_.features.size() + static_cast<size_t>(feature)];
+  return states_[static_cast<size_t>(row) * signature_.features.size() +
+                 static_cast<size_t>(feature)];
 }
 
-void Call::refuse(int64_t row, int32_t index, int32_t status, const std::string& expected, const char* got) {
+void Call::refuse(int64_t row, int32_t index, int32_t status, const std::string& expected,
+                  const char* got) {
   State& state = state_at(row, index);
   if (state == State::kSet) --num_set_;
   state = State::kRefused;
-  remember(index, {status, row, signature_.features[static_cast<size_t>(index)].name, expected, got});
+  remember(index,
+           {status, row, signature_.features[static_cast<size_t>(index)].name, expected, got});
 }
 
 void Call::remember(int32_t index, const Fault& fault) {
@@ -73,7 +91,8 @@ void Call::mark_set(int64_t row, int32_t feature) {
   State& state = state_at(row, feature);
   if (state == State::kSet) return;
   if (state == State::kRefused) faults_.remove(row, feature);  // the caller corrected itself
-  FaultList& given = inputs_[static_cast<size_t>(signature_.features[static_cast<size_t>(feature)].input)].faults;
+  FaultList& given =
+      inputs_[static_cast<size_t>(signature_.features[static_cast<size_t>(feature)].input)].faults;
   if (!given.is_empty()) given.remove(row, feature);
   state = State::kSet;
   ++num_set_;
@@ -108,16 +127,20 @@ void Call::write_number(int64_t row, const Feature& feature, double value, int64
   }
 }
 
-void Call::store(int64_t row, int32_t index, const Feature& feature, double value, int64_t integer) {
+void Call::store(int64_t row, int32_t index, const Feature& feature, double value,
+                 int64_t integer) {
   const bool is_float32 = feature.tensor_dtype == SIDECALL_FLOAT32;
   if (is_float32 && is_beyond_float32(value) && !feature.takes_beyond_float32(value))
     refuse(row, index, SIDECALL_OUT_OF_RANGE, "float32", "a number beyond its range");
-  if (feature.tensor_dtype == SIDECALL_INT64 && feature.nullable && integer == feature.missing_int) {
-    refuse(row, index, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype), "the number reserved for missing values");
+  if (feature.tensor_dtype == SIDECALL_INT64 && feature.nullable &&
+      integer == feature.missing_int) {
+    refuse(row, index, SIDECALL_OUT_OF_RANGE, dtype_name(feature.dtype),
+           "the number reserved for missing values");
   }
   if (!feature.takes_all()) {
     const double held = is_float32 ? static_cast<double>(static_cast<float>(value)) : value;
-    if (const auto refusal = refusal_of(feature, held, integer)) refuse(row, index, refusal->status, refusal->expected, refusal->got);
+    if (const auto refusal = refusal_of(feature, held, integer))
+      refuse(row, index, refusal->status, refusal->expected, refusal->got);
   }
   write_number(row, feature, value, integer);
   mark_set(row, index);
@@ -125,10 +148,13 @@ void Call::store(int64_t row, int32_t index, const Feature& feature, double valu
 
 void Call::set_f64(int64_t row, int32_t index, double value) {
   const Feature& feature = feature_at(row, index);
-  if (std::isnan(value) && feature.dtype != SIDECALL_STRING && feature.dtype != SIDECALL_BOOL) return set_missing(row, index);
+  if (std::isnan(value) && feature.dtype != SIDECALL_STRING && feature.dtype != SIDECALL_BOOL)
+    return set_missing(row, index);
   if (feature.dtype == SIDECALL_INT64) {
-    if (std::trunc(value) != value || std::isinf(value)) refuse(row, index, SIDECALL_DTYPE_MISMATCH, "int64", "float64");
-    if (value < -kTwoTo63 || value >= kTwoTo63) refuse(row, index, SIDECALL_OUT_OF_RANGE, "int64", "a number beyond its range");
+    if (std::trunc(value) != value || std::isinf(value))
+      refuse(row, index, SIDECALL_DTYPE_MISMATCH, "int64", "float64");
+    if (value < -kTwoTo63 || value >= kTwoTo63)
+      refuse(row, index, SIDECALL_OUT_OF_RANGE, "int64", "a number beyond its range");
     return store(row, index, feature, value, static_cast<int64_t>(value));
   }
   if (feature.dtype == SIDECALL_BOOL || feature.dtype == SIDECALL_STRING)
@@ -146,17 +172,21 @@ void Call::set_i64(int64_t row, int32_t index, int64_t value) {
 void Call::set_bool(int64_t row, int32_t index, int32_t value) {
   const Feature& feature = feature_at(row, index);
   require(value == 0 || value == 1, "value: expected 0 or 1, got another number");
-  if (feature.dtype != SIDECALL_BOOL) refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "bool");
+  if (feature.dtype != SIDECALL_BOOL)
+    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "bool");
   store(row, index, feature, value, value);
 }
 
 void Call::set_str(int64_t row, int32_t index, std::string_view value) {
   const Feature& feature = feature_at(row, index);
-  if (feature.dtype != SIDECALL_STRING) refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "string");
-  if (const char* fault = string_fault(value)) refuse(row, index, SIDECALL_INVALID_STRING, "string", fault);
+  if (feature.dtype != SIDECALL_STRING)
+    refuse(row, index, SIDECALL_DTYPE_MISMATCH, dtype_name(feature.dtype), "string");
+  if (const char* fault = string_fault(value))
+    refuse(row, index, SIDECALL_INVALID_STRING, "string", fault);
   if (feature.nullable && value == feature.missing_string) return set_missing(row, index);
   if (!feature.takes_all()) {
-    if (const auto refusal = refusal_of(feature, value)) refuse(row, index, refusal->status, refusal->expected, refusal->got);
+    if (const auto refusal = refusal_of(feature, value))
+      refuse(row, index, refusal->status, refusal->expected, refusal->got);
   }
   binding_->set_string(feature.input, row * feature.width + feature.column, value);
   mark_set(row, index);
@@ -164,7 +194,8 @@ void Call::set_str(int64_t row, int32_t index, std::string_view value) {
 
 void Call::set_missing(int64_t row, int32_t index) {
   const Feature& feature = feature_at(row, index);
-  if (!feature.nullable) refuse(row, index, SIDECALL_MISSING_VALUE, dtype_name(feature.dtype), "a missing value");
+  if (!feature.nullable)
+    refuse(row, index, SIDECALL_MISSING_VALUE, dtype_name(feature.dtype), "a missing value");
   write_missing(row, feature);
   mark_set(row, index);
 }
@@ -172,7 +203,8 @@ void Call::set_missing(int64_t row, int32_t index) {
 void Call::set_invalid(int64_t row, int32_t index, int32_t status, const char* got) {
   if (index == kNoRecord)
     throw Error({SIDECALL_DTYPE_MISMATCH, row, "", "a record", got},
-                std::string("records: expected a record, got ") + got + " (row " + std::to_string(row) + ")");
+                std::string("records: expected a record, got ") + got + " (row " +
+                    std::to_string(row) + ")");
   const Feature& feature = feature_at(row, index);
   refuse(row, index, status, dtype_name(feature.dtype), got);
 }
@@ -182,12 +214,14 @@ void Call::set_unknown(int64_t row, std::string_view name) {
   require_contract();
   use_row(row, rows_);
   if (ignore_extra_) return;
-  remember(kNoFeature, {SIDECALL_UNKNOWN_NAME, row, is_utf8(name) ? std::string(name) : "?", "a feature of the model", "an unknown name"});
+  remember(kNoFeature, {SIDECALL_UNKNOWN_NAME, row, is_utf8(name) ? std::string(name) : "?",
+                        "a feature of the model", "an unknown name"});
 }
 
 void Call::write_missing(int64_t row, const Feature& feature) {
   if (feature.tensor_dtype == SIDECALL_STRING) {
-    binding_->set_string(feature.input, row * feature.width + feature.column, feature.missing_string);
+    binding_->set_string(feature.input, row * feature.width + feature.column,
+                         feature.missing_string);
   } else {
     write_number(row, feature, std::nan(""), feature.missing_int);
   }
@@ -214,7 +248,8 @@ void Call::check_records(FaultList* faults) {
   if (!faults_.is_empty()) *faults = faults_;
   const auto put = [&](int64_t row, int32_t index, int32_t status, const char* got) {
     const Feature& feature = signature_.features[static_cast<size_t>(index)];
-    if (!faults->has(row, index)) faults->put(index, {status, row, feature.name, dtype_name(feature.dtype), got});
+    if (!faults->has(row, index))
+      faults->put(index, {status, row, feature.name, dtype_name(feature.dtype), got});
   };
   for (int64_t row = 0; !is_complete && row < rows_; ++row) {
     for (int32_t i = 0; i < num_features; ++i) {
@@ -222,7 +257,8 @@ void Call::check_records(FaultList* faults) {
       const Input& input = inputs_[static_cast<size_t>(feature.input)];
       const State state = state_at(row, i);
       if (state == State::kRefused) {
-        put(row, i, SIDECALL_DTYPE_MISMATCH, "a value that was refused");  // where its fault was not kept
+        put(row, i, SIDECALL_DTYPE_MISMATCH,
+            "a value that was refused");  // where its fault was not kept
       } else if (state == State::kSet || input.is_given) {
         continue;
       } else if (!feature.nullable) {

@@ -10,16 +10,19 @@ std::vector<Dims> Call::input_dims() const {
   return all;
 }
 
-std::vector<std::optional<Dims>> Call::outputs_for(const std::vector<Dims>& inputs, int64_t rows) const {
+std::vector<std::optional<Dims>> Call::outputs_for(const std::vector<Dims>& inputs,
+                                                   int64_t rows) const {
   NamedDims named(signature_.num_dim_ids, -1);
   for (size_t i = 0; i < inputs.size(); ++i) {
     const std::vector<int32_t>& ids = signature_.input_dim_ids[i];
     for (size_t k = 0; k < ids.size(); ++k) {
-      if (ids[k] >= 0 && named[static_cast<size_t>(ids[k])] < 0) named[static_cast<size_t>(ids[k])] = inputs[i][k];
+      if (ids[k] >= 0 && named[static_cast<size_t>(ids[k])] < 0)
+        named[static_cast<size_t>(ids[k])] = inputs[i][k];
     }
   }
   std::vector<std::optional<Dims>> all;
-  for (size_t i = 0; i < outputs_.size(); ++i) all.push_back(output_dims(static_cast<int32_t>(i), rows, named));
+  for (size_t i = 0; i < outputs_.size(); ++i)
+    all.push_back(output_dims(static_cast<int32_t>(i), rows, named));
   return all;
 }
 

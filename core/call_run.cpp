@@ -11,7 +11,9 @@ namespace {
 
 void require_timeout(int64_t timeout_ns) {
   if (timeout_ns == 0 || timeout_ns < -1) {
-    throw Error(SIDECALL_INVALID_ARGUMENT, "timeout_ns: expected more than 0, or -1 for no deadline, got " + std::to_string(timeout_ns));
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "timeout_ns: expected more than 0, or -1 for no deadline, got " +
+                    std::to_string(timeout_ns));
   }
 }
 
@@ -32,7 +34,8 @@ void Call::prepare() {
     const bool from_records = has_records_ && !signature_.checks[i].feature_at.empty();
     if (inputs_[i].is_given || from_records) continue;
     const TensorSpec& spec = signature_.inputs[i];
-    throw Error("input", {SIDECALL_MISSING_INPUT, -1, spec.name, describe_tensor(spec.dtype, spec.dims, &spec.dim_names), "nothing"});
+    throw Error("input", {SIDECALL_MISSING_INPUT, -1, spec.name,
+                          describe_tensor(spec.dtype, spec.dims, &spec.dim_names), "nothing"});
   }
   check_bools();
   if (signature_.has_contract) check_values(&faults);
@@ -52,7 +55,8 @@ void Call::claim() {
 // and would end the next run.
 Call::Reason Call::leave() noexcept {
   int running = kRunning;
-  if (phase_.compare_exchange_strong(running, kIdle, std::memory_order_acq_rel)) return Reason::kNone;
+  if (phase_.compare_exchange_strong(running, kIdle, std::memory_order_acq_rel))
+    return Reason::kNone;
   while (phase_.load(std::memory_order_acquire) == kInterrupting) std::this_thread::yield();
   const Reason reason = reason_;
   binding_->rearm();
@@ -65,7 +69,8 @@ void Call::interrupt(Reason reason) noexcept {
   if (!phase_.compare_exchange_strong(running, kInterrupting, std::memory_order_acq_rel)) return;
   reason_ = reason;
   binding_->interrupt();
-  release_waiter(reason);  // here, where leave() waits for it: later it could hit the waiter of the next run
+  release_waiter(
+      reason);  // here, where leave() waits for it: later it could hit the waiter of the next run
   phase_.store(kInterrupted, std::memory_order_release);
 }
 
@@ -80,7 +85,8 @@ std::exception_ptr Call::run_engine(int64_t timeout_ns) noexcept {
     failure = std::current_exception();
   }
   deadline_.reset();
-  if (outcome == Outcome::kDone && failure == nullptr) failure = accept_results();  // while the call is still this run's
+  if (outcome == Outcome::kDone && failure == nullptr)
+    failure = accept_results();  // while the call is still this run's
   const Reason reason = leave();
   if (outcome == Outcome::kDone) return failure;
   try {
@@ -96,7 +102,8 @@ void Call::run(int64_t timeout_ns) {
   claim();
   try {
     prepare();
-    if (timeout_ns > 0 && remote_ == nullptr) deadline_.emplace(deadline_after(timeout_ns), static_cast<Watched*>(this));
+    if (timeout_ns > 0 && remote_ == nullptr)
+      deadline_.emplace(deadline_after(timeout_ns), static_cast<Watched*>(this));
   } catch (...) {
     leave();
     throw;
@@ -160,7 +167,8 @@ void Call::work() noexcept {
 bool Call::borrows_memory() const noexcept {
   const auto is_borrowed = [](const Input& input) { return input.is_borrowed; };
   const auto is_bound = [](const Output& output) { return output.is_bound; };
-  return std::any_of(inputs_.begin(), inputs_.end(), is_borrowed) || std::any_of(outputs_.begin(), outputs_.end(), is_bound);
+  return std::any_of(inputs_.begin(), inputs_.end(), is_borrowed) ||
+         std::any_of(outputs_.begin(), outputs_.end(), is_bound);
 }
 
 bool Call::leave_to_worker(void (*dispose)(void*), void* context) noexcept {
@@ -228,14 +236,19 @@ bool Call::leave_to_parent() noexcept {
   return true;
 }
 
-bool Call::is_busy() noexcept { return is_pending() || phase_.load(std::memory_order_acquire) != kIdle; }
+bool Call::is_busy() noexcept {
+  return is_pending() || phase_.load(std::memory_order_acquire) != kIdle;
+}
 
 void Call::nothing_to_finish() {
-  throw Error(SIDECALL_NOT_RUN, "finish: expected a run that was started and whose outcome was not taken, got none");
+  throw Error(SIDECALL_NOT_RUN,
+              "finish: expected a run that was started and whose outcome was not taken, got none");
 }
 
 bool Call::finish(int64_t wait_ns) {
-  if (wait_ns < -1) throw Error(SIDECALL_INVALID_ARGUMENT, "wait_ns: expected 0 or more, or -1, got " + std::to_string(wait_ns));
+  if (wait_ns < -1)
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "wait_ns: expected 0 or more, or -1, got " + std::to_string(wait_ns));
   if (!is_pending()) {
     if (has_remote_fd_) remote_->hush();
     nothing_to_finish();
@@ -243,7 +256,9 @@ bool Call::finish(int64_t wait_ns) {
   if (remote_ != nullptr) return finish_remote(wait_ns);
   Pending& pending = *pending_;
   std::unique_lock lock(pending.mutex);
-  const auto is_over = [&] { return pending.is_done || (pending.released != Reason::kNone && !pending.is_taken); };
+  const auto is_over = [&] {
+    return pending.is_done || (pending.released != Reason::kNone && !pending.is_taken);
+  };
   if (wait_ns < 0) {
     pending.changed.wait(lock, is_over);
   } else if (!is_over()) {

@@ -22,20 +22,23 @@ void convert(const char* from, char* to, int64_t count) noexcept {
 
 double double_at(const void* doubles, int64_t at) noexcept {
   double value;
-  std::memcpy(&value, static_cast<const char*>(doubles) + at * static_cast<int64_t>(sizeof value), sizeof value);
+  std::memcpy(&value, static_cast<const char*>(doubles) + at * static_cast<int64_t>(sizeof value),
+              sizeof value);
   return value;
 }
 
 bool has_above_float32(const void* doubles, int64_t count) noexcept {
   uint64_t num_above = 0;  // counted without a branch, so that the loop vectorises
-  for (int64_t i = 0; i < count; ++i) num_above += std::fabs(double_at(doubles, i)) > static_cast<double>(FLT_MAX) ? 1U : 0U;
+  for (int64_t i = 0; i < count; ++i)
+    num_above += std::fabs(double_at(doubles, i)) > static_cast<double>(FLT_MAX) ? 1U : 0U;
   return num_above > 0;
 }
 
 }  // namespace
 
 void Call::convert_width(const void* from, void* to, int32_t to_dtype, int64_t count) noexcept {
-  if (to_dtype == SIDECALL_FLOAT32) convert<double, float>(static_cast<const char*>(from), static_cast<char*>(to), count);
+  if (to_dtype == SIDECALL_FLOAT32)
+    convert<double, float>(static_cast<const char*>(from), static_cast<char*>(to), count);
   else convert<float, double>(static_cast<const char*>(from), static_cast<char*>(to), count);
 }
 
@@ -47,18 +50,22 @@ void Call::require_float32(int32_t index, const void* doubles, const Dims& dims)
   if (!has_above_float32(doubles, count)) return;
 
   const bool has_contract = !feature_at.empty();
-  const int64_t width = has_contract ? static_cast<int64_t>(feature_at.size()) : spec.has_rows() ? count / dims[0] : count;
+  const int64_t width = has_contract      ? static_cast<int64_t>(feature_at.size())
+                        : spec.has_rows() ? count / dims[0]
+                                          : count;
   FaultList faults;
   for (int64_t at = 0; at < count; ++at) {
     if (!is_beyond_float32(double_at(doubles, at))) continue;
     if (!has_contract) {
       const int64_t row = spec.has_rows() ? at / width : -1;
-      throw Error("input", {SIDECALL_OUT_OF_RANGE, row, spec.name, dtype_name(spec.dtype), "a number beyond its range"});
+      throw Error("input", {SIDECALL_OUT_OF_RANGE, row, spec.name, dtype_name(spec.dtype),
+                            "a number beyond its range"});
     }
     const int32_t number = feature_at[static_cast<size_t>(at % width)];
     const Feature& feature = signature_.features[static_cast<size_t>(number)];
     if (feature.takes_beyond_float32(double_at(doubles, at))) continue;
-    faults.add(number, {SIDECALL_OUT_OF_RANGE, at / width, feature.name, "float32", "a number beyond its range"});
+    faults.add(number, {SIDECALL_OUT_OF_RANGE, at / width, feature.name, "float32",
+                        "a number beyond its range"});
   }
   if (!faults.is_empty()) faults.raise(dims[0] > 1);
 }

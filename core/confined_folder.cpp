@@ -92,13 +92,17 @@ ConfinedFile::~ConfinedFile() {
 }
 
 ConfinedFile::ConfinedFile(ConfinedFile&& other) noexcept
-    : fd_(std::exchange(other.fd_, -1)), error_(other.error_), size_(other.size_), identity_(other.identity_) {}
+    : fd_(std::exchange(other.fd_, -1)),
+      error_(other.error_),
+      size_(other.size_),
+      identity_(other.identity_) {}
 
 int ConfinedFile::read(Content* content) const {
   *content = Content(size_);
   size_t filled = 0;
   while (filled < size_) {
-    const ssize_t got = ::pread(fd_, content->data() + filled, size_ - filled, static_cast<off_t>(filled));
+    const ssize_t got =
+        ::pread(fd_, content->data() + filled, size_ - filled, static_cast<off_t>(filled));
     if (got < 0 && errno != EINTR) return errno;
     if (got == 0) break;
     if (got > 0) filled += static_cast<size_t>(got);
@@ -108,7 +112,9 @@ int ConfinedFile::read(Content* content) const {
 }
 
 ConfinedFolder::ConfinedFolder(std::string path, bool use_openat2)
-    : path_(std::move(path)), fd_(::open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)), use_openat2_(use_openat2) {
+    : path_(std::move(path)),
+      fd_(::open(path_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC)),
+      use_openat2_(use_openat2) {
   if (fd_ < 0) error_ = errno;
 }
 
@@ -123,7 +129,8 @@ ConfinedFile ConfinedFolder::open(const std::string& location) const {
     const int fd = static_cast<int>(::syscall(kOpenat2, fd_, location.c_str(), &how, sizeof how));
     if (fd >= 0 || errno == ENOENT || errno == ENOTDIR) {
       ConfinedFile file(fd, errno);
-      if (file.error_ == EISDIR && file.identity() == ConfinedFile(::dup(fd_), 0).identity()) file.error_ = EXDEV;
+      if (file.error_ == EISDIR && file.identity() == ConfinedFile(::dup(fd_), 0).identity())
+        file.error_ = EXDEV;
       return file;
     }
     // The kernel may lack the call or a filter forbid it; it also refuses an absolute link that
@@ -153,7 +160,8 @@ ConfinedFile ConfinedFolder::open_by_component(const std::string& location) cons
       if (++links > kMaxLinks) return {-1, ELOOP};
       char target[PATH_MAX];
       const ssize_t length = ::readlinkat(found.get(), "", target, sizeof target);
-      if (length <= 0 || static_cast<size_t>(length) == sizeof target) return {-1, length < 0 ? errno : ENOENT};
+      if (length <= 0 || static_cast<size_t>(length) == sizeof target)
+        return {-1, length < 0 ? errno : ENOENT};
       std::string path(target, static_cast<size_t>(length));
       if (path.front() == '/') {
         int error = 0;

@@ -29,7 +29,9 @@ bool fits(int32_t feature, int32_t tensor) {
   }
 }
 
-bool has_room_for(const Signature& signature, int64_t width) { return width <= kMaxWidth - static_cast<int64_t>(signature.columns.size()); }
+bool has_room_for(const Signature& signature, int64_t width) {
+  return width <= kMaxWidth - static_cast<int64_t>(signature.columns.size());
+}
 
 int64_t width_of(const TensorSpec& spec) { return spec.dims.size() < 2 ? 1 : spec.dims[1]; }
 
@@ -39,7 +41,8 @@ void read_type(const JsonNode& node, const TensorSpec& tensor, Feature* feature)
   feature->dtype = dtype_from_name(name);
   feature->tensor_dtype = tensor.dtype;
   if (!fits(feature->dtype, tensor.dtype)) {
-    type.fail("a type that fits input '" + tensor.name + "' of " + dtype_name(tensor.dtype), "'" + name + "'");
+    type.fail("a type that fits input '" + tensor.name + "' of " + dtype_name(tensor.dtype),
+              "'" + name + "'");
   }
 }
 
@@ -47,14 +50,17 @@ void read_missing(const JsonNode& node, Feature* feature) {
   feature->nullable = node.member("nullable").boolean();
   if (!feature->nullable) return;
   const JsonNode missing = node.member("missing");
-  const bool is_float = feature->tensor_dtype == SIDECALL_FLOAT32 || feature->tensor_dtype == SIDECALL_FLOAT64;
+  const bool is_float =
+      feature->tensor_dtype == SIDECALL_FLOAT32 || feature->tensor_dtype == SIDECALL_FLOAT64;
   if (missing.is_string()) {
-    if (missing.text() != "nan" || !is_float) missing.fail(is_float ? "\"nan\"" : "a reserved value", "another word");
+    if (missing.text() != "nan" || !is_float)
+      missing.fail(is_float ? "\"nan\"" : "a reserved value", "another word");
     return;
   }
   const JsonNode value = missing.member("value");
   if (is_float) missing.fail("\"nan\" for a floating-point tensor", "a reserved value");
-  if (feature->tensor_dtype == SIDECALL_BOOL) missing.fail("a tensor that can hold a reserved value", "a bool tensor");
+  if (feature->tensor_dtype == SIDECALL_BOOL)
+    missing.fail("a tensor that can hold a reserved value", "a bool tensor");
   if (feature->tensor_dtype == SIDECALL_STRING) {
     feature->missing_string = value.text();
   } else {
@@ -70,8 +76,11 @@ void read_allowed(const JsonNode& node, Feature* feature) {
     if (feature->dtype == SIDECALL_STRING) {
       feature->allowed_strings.insert(element.text());
     } else {
-      const double number = element.is_bool() ? static_cast<double>(element.boolean()) : element.number();
-      feature->allowed_numbers.insert(feature->tensor_dtype == SIDECALL_FLOAT32 ? static_cast<double>(static_cast<float>(number)) : number);
+      const double number =
+          element.is_bool() ? static_cast<double>(element.boolean()) : element.number();
+      feature->allowed_numbers.insert(feature->tensor_dtype == SIDECALL_FLOAT32
+                                          ? static_cast<double>(static_cast<float>(number))
+                                          : number);
     }
   }
 }
@@ -86,11 +95,14 @@ Feature read_feature(const JsonNode& node, const Signature& signature, bool has_
   if (feature.input < 0) input.fail("an input of the graph", "'" + input.text() + "'");
   const TensorSpec& tensor = signature.inputs[static_cast<size_t>(feature.input)];
   const bool is_table = tensor.has_rows() && tensor.dims.size() <= 2 && width_of(tensor) > 0;
-  if (!is_table) input.fail("an input of shape [N] or [N,width]", describe_tensor(tensor.dtype, tensor.dims, &tensor.dim_names));
+  if (!is_table)
+    input.fail("an input of shape [N] or [N,width]",
+               describe_tensor(tensor.dtype, tensor.dims, &tensor.dim_names));
   feature.width = width_of(tensor);
   feature.column = node.member("column").integer();
   if (feature.column < 0 || feature.column >= feature.width) {
-    node.member("column").fail("a column below " + std::to_string(feature.width), std::to_string(feature.column));
+    node.member("column").fail("a column below " + std::to_string(feature.width),
+                               std::to_string(feature.column));
   }
   read_type(node, tensor, &feature);
   read_missing(node, &feature);
@@ -104,27 +116,35 @@ void check_places(const JsonNode& list, const Signature& signature) {
   for (const TensorSpec& input : signature.inputs) {
     const int64_t width = width_of(input);
     if (width > static_cast<int64_t>(signature.features.size())) {
-      list.fail("a feature for each of the " + std::to_string(width) + " columns of input '" + input.name + "'",
+      list.fail("a feature for each of the " + std::to_string(width) + " columns of input '" +
+                    input.name + "'",
                 std::to_string(signature.features.size()) + " features");
     }
   }
   // By input and column; features of one place stay in their order.
   std::vector<const Feature*> places;
   for (const Feature& feature : signature.features) places.push_back(&feature);
-  std::stable_sort(places.begin(), places.end(),
-                   [](const Feature* a, const Feature* b) { return a->input != b->input ? a->input < b->input : a->column < b->column; });
-  const auto twice = std::adjacent_find(places.begin(), places.end(),
-                                        [](const Feature* a, const Feature* b) { return a->input == b->input && a->column == b->column; });
+  std::stable_sort(places.begin(), places.end(), [](const Feature* a, const Feature* b) {
+    return a->input != b->input ? a->input < b->input : a->column < b->column;
+  });
+  const auto twice =
+      std::adjacent_find(places.begin(), places.end(), [](const Feature* a, const Feature* b) {
+        return a->input == b->input && a->column == b->column;
+      });
   if (twice != places.end()) {
     const Feature& second = **std::next(twice);
-    list.fail("one feature per place", "two in column " + std::to_string(second.column) + " of the input of '" + second.name + "'");
+    list.fail("one feature per place", "two in column " + std::to_string(second.column) +
+                                           " of the input of '" + second.name + "'");
   }
   auto next = places.begin();
   for (size_t i = 0; i < signature.inputs.size(); ++i) {
     const int64_t width = std::max<int64_t>(width_of(signature.inputs[i]), 1);
     for (int64_t column = 0; column < width; ++column, ++next) {
-      if (next != places.end() && (*next)->input == static_cast<int32_t>(i) && (*next)->column == column) continue;
-      list.fail("a feature for every place", "none for column " + std::to_string(column) + " of input '" + signature.inputs[i].name + "'");
+      if (next != places.end() && (*next)->input == static_cast<int32_t>(i) &&
+          (*next)->column == column)
+        continue;
+      list.fail("a feature for every place", "none for column " + std::to_string(column) +
+                                                 " of input '" + signature.inputs[i].name + "'");
     }
   }
 }
@@ -146,34 +166,40 @@ void read_features(const JsonNode& root, bool has_refusals, Signature* signature
 void check_output(const JsonNode& node, const TensorSpec& tensor, int32_t dtype, int64_t width) {
   const bool bool_label = dtype == SIDECALL_BOOL && tensor.dtype == SIDECALL_INT64;
   if (dtype != tensor.dtype && !bool_label)
-    node.member("type").fail(std::string("the graph's ") + dtype_name(tensor.dtype), "'" + node.member("type").text() + "'");
+    node.member("type").fail(std::string("the graph's ") + dtype_name(tensor.dtype),
+                             "'" + node.member("type").text() + "'");
   const bool is_table = tensor.has_rows() && tensor.dims.size() <= 2;
   const int64_t graph_width = width_of(tensor);
   if (!is_table || (graph_width >= 0 && graph_width != width)) {
-    node.fail("a tensor of rows by " + std::to_string(width), describe_tensor(tensor.dtype, tensor.dims, &tensor.dim_names));
+    node.fail("a tensor of rows by " + std::to_string(width),
+              describe_tensor(tensor.dtype, tensor.dims, &tensor.dim_names));
   }
 }
 
 // `seen` has a flag for each output.
-void read_output(const JsonNode& node, bool has_refusals, std::vector<bool>* seen, Signature* signature) {
+void read_output(const JsonNode& node, bool has_refusals, std::vector<bool>* seen,
+                 Signature* signature) {
   const std::string name = node.member("name").text();
   const int32_t output = signature->output_names.find(name);
   if (output < 0) node.member("name").fail("an output of the graph", "'" + name + "'");
   const int32_t dtype = dtype_from_name(node.member("type").text());
   const auto [width, has_members, has_width, classes] = parse_layout(node);
-  if ((*seen)[static_cast<size_t>(output)]) node.member("name").fail("each output once", "'" + name + "' again");
+  if ((*seen)[static_cast<size_t>(output)])
+    node.member("name").fail("each output once", "'" + name + "' again");
   (*seen)[static_cast<size_t>(output)] = true;
   check_output(node, signature->outputs[static_cast<size_t>(output)], dtype, width);
   if (has_refusals && read_finite(node, dtype)) signature->finite_outputs.push_back(output);
-  if (!has_room_for(*signature, width)) node.fail("at most " + std::to_string(kMaxWidth) + " columns in all outputs together", "more");
+  if (!has_room_for(*signature, width))
+    node.fail("at most " + std::to_string(kMaxWidth) + " columns in all outputs together", "more");
   if (!has_members && !has_width) {
     signature->columns.push_back({name, "", dtype, output, 0, SIDECALL_FORM_SCALAR});
     return;
   }
   for (int64_t column = 0; column < width; ++column) {
-    const std::string key = has_members ? class_text(classes[static_cast<size_t>(column)]) : std::to_string(column);
-    signature->columns.push_back(
-        {name + "." + key, key, dtype, output, column, has_members ? SIDECALL_FORM_MEMBER : SIDECALL_FORM_ELEMENT});
+    const std::string key =
+        has_members ? class_text(classes[static_cast<size_t>(column)]) : std::to_string(column);
+    signature->columns.push_back({name + "." + key, key, dtype, output, column,
+                                  has_members ? SIDECALL_FORM_MEMBER : SIDECALL_FORM_ELEMENT});
   }
 }
 
@@ -181,7 +207,8 @@ void read_output(const JsonNode& node, bool has_refusals, std::vector<bool>* see
 void check_columns(const JsonNode& list, const Signature& signature) {
   std::unordered_set<std::string_view, SeededHash> names;
   for (const Column& column : signature.columns) {
-    if (!names.insert(column.name).second) list.fail("each column once", "'" + column.name + "' again");
+    if (!names.insert(column.name).second)
+      list.fail("each column once", "'" + column.name + "' again");
   }
 }
 
@@ -194,15 +221,19 @@ Contract read_contract(const std::string& json, bool has_graph, Signature* signa
   contract.name = model.member("name").text_or("");
   contract.version = model.member("version").text_or("");
   contract.id = has_graph ? model.member("id").text() : model.member("id").text_or("");
-  const JsonNode engine = root.member("versions").exists() ? root.member("versions").member("onnxruntime") : root.member("versions");
+  const JsonNode engine = root.member("versions").exists()
+                              ? root.member("versions").member("onnxruntime")
+                              : root.member("versions");
   contract.engine = engine.text_or("unknown");
   signature->has_contract = true;
   const bool has_refusals = tells_refusals(root);
   if (has_refusals) read_steps(root, has_graph, signature);
   read_features(root, has_refusals, signature);
-  if (root.member("outputs").size() == 0) root.member("outputs").fail("at least one output", "none");
+  if (root.member("outputs").size() == 0)
+    root.member("outputs").fail("at least one output", "none");
   std::vector<bool> seen(signature->outputs.size());
-  for (const JsonNode& node : root.member("outputs").elements()) read_output(node, has_refusals, &seen, signature);
+  for (const JsonNode& node : root.member("outputs").elements())
+    read_output(node, has_refusals, &seen, signature);
   check_columns(root.member("outputs"), *signature);
   contract.golden = parse_golden(root, *signature);
   return contract;
@@ -210,7 +241,8 @@ Contract read_contract(const std::string& json, bool has_graph, Signature* signa
 
 }  // namespace
 
-Contract parse_contract(const std::string& json, const std::string& where, bool has_graph, Signature* signature) {
+Contract parse_contract(const std::string& json, const std::string& where, bool has_graph,
+                        Signature* signature) {
   return at_place(where, [&] { return read_contract(json, has_graph, signature); });
 }
 
@@ -218,12 +250,15 @@ void add_plain_columns(Signature* signature) {
   for (size_t i = 0; i < signature->outputs.size(); ++i) {
     const TensorSpec& spec = signature->outputs[i];
     const int64_t width = width_of(spec);
-    if (!spec.has_rows() || spec.dims.size() > 2 || width < 1 || !has_room_for(*signature, width)) continue;
+    if (!spec.has_rows() || spec.dims.size() > 2 || width < 1 || !has_room_for(*signature, width))
+      continue;
     const auto output = static_cast<int32_t>(i);
-    if (width == 1) signature->columns.push_back({spec.name, "", spec.dtype, output, 0, SIDECALL_FORM_SCALAR});
+    if (width == 1)
+      signature->columns.push_back({spec.name, "", spec.dtype, output, 0, SIDECALL_FORM_SCALAR});
     for (int64_t column = 0; width > 1 && column < width; ++column) {
       const std::string key = std::to_string(column);
-      signature->columns.push_back({spec.name + "." + key, key, spec.dtype, output, column, SIDECALL_FORM_ELEMENT});
+      signature->columns.push_back(
+          {spec.name + "." + key, key, spec.dtype, output, column, SIDECALL_FORM_ELEMENT});
     }
   }
 }

@@ -25,7 +25,8 @@ struct Decision {
   enum class Rule { kExact, kArgmax, kThreshold };
   Rule rule = Rule::kExact;
   int32_t output = -1;
-  int32_t scores = -1;  // that output among those of the golden rows; -1 where it is not, or holds labels
+  int32_t scores =
+      -1;  // that output among those of the golden rows; -1 where it is not, or holds labels
   int64_t column = 0;
   double threshold = 0;
 };
@@ -39,7 +40,8 @@ struct GoldenOutput {
   double relative = 0;
   bool is_label = false;
   Decision decision;
-  std::unordered_map<std::string, int64_t, SeededHash> classes;  // of a label: the number of each, by its text
+  std::unordered_map<std::string, int64_t, SeededHash>
+      classes;  // of a label: the number of each, by its text
 };
 
 struct Golden {
@@ -60,11 +62,12 @@ struct Contract {
 
 // Reads the contract, and fills features and columns of a signature whose inputs and outputs are those of the graph.
 // `where` begins the message: "file 'fraud.onnx'". Without a graph the contract needs no id. Throws CONTRACT_FORMAT, CONTRACT_INVALID.
-Contract parse_contract(const std::string& json, const std::string& where, bool has_graph, Signature* signature);
+Contract parse_contract(const std::string& json, const std::string& where, bool has_graph,
+                        Signature* signature);
 
 // The tensors of a contract that no graph stands behind. Throws as parse_contract.
-void tensors_of_contract(const std::string& json, const std::string& where, std::vector<TensorSpec>* inputs,
-                         std::vector<TensorSpec>* outputs);
+void tensors_of_contract(const std::string& json, const std::string& where,
+                         std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs);
 
 // Columns of a graph without a contract: one per output of rank 1, or of rank 2 with a fixed width.
 void add_plain_columns(Signature* signature);

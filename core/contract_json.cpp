@@ -15,8 +15,9 @@ namespace sidecall {
 namespace {
 
 constexpr std::string_view kMark = "\xef\xbb\xbf";  // of UTF-8, before the text
-constexpr unsigned kParseFlags =
-    rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag | rapidjson::kParseValidateEncodingFlag;
+constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag |
+                                 rapidjson::kParseNumbersAsStringsFlag |
+                                 rapidjson::kParseValidateEncodingFlag;
 
 // Hands RapidJSON's events on to the document, numbers read by the standard library: RapidJSON in full precision makes some
 // other number of 0e-300 and of a zero with many decimals, in the other mode it rounds wrongly.
@@ -34,8 +35,12 @@ class Builder {
   }
   bool Null() { return document_->Null(); }
   bool Bool(bool flag) { return document_->Bool(flag); }
-  bool String(const char* text, rapidjson::SizeType length, bool copy) { return document_->String(text, length, copy); }
-  bool Key(const char* text, rapidjson::SizeType length, bool copy) { return document_->Key(text, length, copy); }
+  bool String(const char* text, rapidjson::SizeType length, bool copy) {
+    return document_->String(text, length, copy);
+  }
+  bool Key(const char* text, rapidjson::SizeType length, bool copy) {
+    return document_->Key(text, length, copy);
+  }
   bool StartObject() { return document_->StartObject(); }
   bool EndObject(rapidjson::SizeType count) { return document_->EndObject(count); }
   bool StartArray() { return document_->StartArray(); }
@@ -52,13 +57,15 @@ class Builder {
 };
 
 [[noreturn]] void fail(const std::string& words, size_t byte) {
-  throw Error(SIDECALL_CONTRACT_INVALID, "contract: expected JSON, got other text: " + words + " (byte " + std::to_string(byte) + ")");
+  throw Error(SIDECALL_CONTRACT_INVALID, "contract: expected JSON, got other text: " + words +
+                                             " (byte " + std::to_string(byte) + ")");
 }
 
 }  // namespace
 
 void parse_json(const std::string& json, rapidjson::Document* document) {
-  if (const size_t nul = json.find('\0'); nul != std::string::npos) fail("a NUL", nul);  // RapidJSON would stop there
+  if (const size_t nul = json.find('\0'); nul != std::string::npos)
+    fail("a NUL", nul);  // RapidJSON would stop there
   size_t begin = 0;
   rapidjson::ParseResult result;
   const auto parse = [&](auto& stream) {
@@ -72,7 +79,8 @@ void parse_json(const std::string& json, rapidjson::Document* document) {
   };
   if (is_utf8(json)) {
     begin = json.compare(0, kMark.size(), kMark) == 0 ? kMark.size() : 0;
-    rapidjson::StringStream stream(json.c_str() + begin);  // up to the NUL that ends every std::string
+    rapidjson::StringStream stream(json.c_str() +
+                                   begin);  // up to the NUL that ends every std::string
     parse(stream);
   } else {  // A character that is cut off would take the reader past that NUL: this stream, which is slower, knows its end.
     rapidjson::MemoryStream memory(json.data(), json.size());
@@ -81,7 +89,8 @@ void parse_json(const std::string& json, rapidjson::Document* document) {
   }
   if (!result.IsError()) return;
   const bool is_number = result.Code() == rapidjson::kParseErrorTermination;
-  fail(is_number ? "a number that float64 does not hold" : parser_words(rapidjson::GetParseError_En(result.Code())),
+  fail(is_number ? "a number that float64 does not hold"
+                 : parser_words(rapidjson::GetParseError_En(result.Code())),
        begin + result.Offset());
 }
 

@@ -54,8 +54,11 @@ std::string path_to(const std::string& root, const Step* step) {
 
 bool is_nested(const rapidjson::Value& value) { return value.IsObject() || value.IsArray(); }
 
-void check_keys(const rapidjson::Value& value, const std::string& root, const Step* step, int depth) {
-  const auto fail = [&](const std::string& expected, const std::string& got) { JsonNode(&value, path_to(root, step)).fail(expected, got); };
+void check_keys(const rapidjson::Value& value, const std::string& root, const Step* step,
+                int depth) {
+  const auto fail = [&](const std::string& expected, const std::string& got) {
+    JsonNode(&value, path_to(root, step)).fail(expected, got);
+  };
   if (depth > kMaxDepth) fail("at most " + std::to_string(kMaxDepth) + " levels", "more");
   if (value.IsArray()) {
     for (rapidjson::SizeType i = 0; i < value.Size(); ++i) {
@@ -116,7 +119,9 @@ std::vector<JsonNode> JsonNode::elements() const {
   return nodes;
 }
 
-JsonNode JsonNode::element(size_t index) const { return {&(*value_)[static_cast<rapidjson::SizeType>(index)], with_index(path_, index)}; }
+JsonNode JsonNode::element(size_t index) const {
+  return {&(*value_)[static_cast<rapidjson::SizeType>(index)], with_index(path_, index)};
+}
 
 size_t JsonNode::size() const {
   if (value_ == nullptr || !value_->IsArray()) fail("an array", kind());
@@ -125,12 +130,15 @@ size_t JsonNode::size() const {
 
 void JsonNode::require_unique_keys() const { check_keys(*value_, path_, nullptr, 0); }
 
-bool JsonNode::holds_arrays() const { return is_array() && !value_->Empty() && value_->Begin()->IsArray(); }
+bool JsonNode::holds_arrays() const {
+  return is_array() && !value_->Empty() && value_->Begin()->IsArray();
+}
 
 JsonMembers::JsonMembers(JsonNode object) : object_(std::move(object)) {
   if (!object_.is_object()) return;
   for (const auto& entry : object_.value_->GetObject())
-    values_.emplace(std::string_view(entry.name.GetString(), entry.name.GetStringLength()), &entry.value);
+    values_.emplace(std::string_view(entry.name.GetString(), entry.name.GetStringLength()),
+                    &entry.value);
 }
 
 JsonNode JsonMembers::member(const std::string& key) const {
@@ -212,7 +220,8 @@ Value JsonNode::value(int32_t dtype) const {
 std::vector<Value> JsonNode::values(int32_t dtype) const {
   std::vector<Value> values(size());
   for (size_t i = 0; i < values.size(); ++i) {
-    if (!read((*value_)[static_cast<rapidjson::SizeType>(i)], dtype, &values[i])) values[i] = element(i).value(dtype);
+    if (!read((*value_)[static_cast<rapidjson::SizeType>(i)], dtype, &values[i]))
+      values[i] = element(i).value(dtype);
   }
   return values;
 }
@@ -223,9 +232,12 @@ std::vector<Value> parse_classes(const JsonNode& output) {
   if (!list.exists()) return classes;
   std::set<std::string> texts;
   for (const JsonNode& node : list.elements()) {
-    const int32_t dtype = node.is_string() ? SIDECALL_STRING : node.is_bool() ? SIDECALL_BOOL : SIDECALL_INT64;
+    const int32_t dtype = node.is_string() ? SIDECALL_STRING
+                          : node.is_bool() ? SIDECALL_BOOL
+                                           : SIDECALL_INT64;
     classes.push_back(node.value(dtype));
-    if (classes.back().kind != classes.front().kind) node.fail("a class of the same type as the first", "another type");
+    if (classes.back().kind != classes.front().kind)
+      node.fail("a class of the same type as the first", "another type");
     if (!texts.insert(class_text(classes.back())).second) node.fail("each class once", "one again");
   }
   return classes;
@@ -237,8 +249,9 @@ JsonNode open_contract(const std::string& json, rapidjson::Document* document) {
   root.require_unique_keys();
   const int64_t format = root.member("format").integer();
   if (format < 1 || format > kFormat) {
-    throw Error({SIDECALL_CONTRACT_FORMAT, -1, "format", kFormats, std::to_string(format)},
-                std::string("contract: expected format ") + kFormats + ", got " + std::to_string(format));
+    throw Error(
+        {SIDECALL_CONTRACT_FORMAT, -1, "format", kFormats, std::to_string(format)},
+        std::string("contract: expected format ") + kFormats + ", got " + std::to_string(format));
   }
   return root;
 }
@@ -249,7 +262,8 @@ OutputLayout parse_layout(const JsonNode& output) {
   const std::string role = output.member("role").text();
   const bool by_class = role == "probabilities" || role == "scores" || role == "prediction";
   if (!by_class && role != "label" && role != "transformed")
-    output.member("role").fail("label, probabilities, prediction, scores or transformed", "'" + role + "'");
+    output.member("role").fail("label, probabilities, prediction, scores or transformed",
+                               "'" + role + "'");
   OutputLayout layout;
   layout.classes = parse_classes(output);
   layout.has_width = output.member("width").exists();

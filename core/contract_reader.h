@@ -21,11 +21,13 @@ void parse_json(const std::string& json, rapidjson::Document* document);
 
 class JsonNode {
  public:
-  JsonNode(const rapidjson::Value* value, std::string path) : value_(value), path_(std::move(path)) {}
+  JsonNode(const rapidjson::Value* value, std::string path)
+      : value_(value), path_(std::move(path)) {}
 
   bool exists() const { return value_ != nullptr && !value_->IsNull(); }
   bool is_null() const { return value_ != nullptr && value_->IsNull(); }
-  JsonNode member(const char* key) const;  // throws when this is no object; absent members do not exist
+  JsonNode member(
+      const char* key) const;  // throws when this is no object; absent members do not exist
   std::vector<JsonNode> elements() const;  // throws when this is no array
 
   std::string text() const;
@@ -93,7 +95,8 @@ auto at_place(const std::string& where, Body body) {
   try {
     return body();
   } catch (const Error& error) {
-    const Fault fault = error.faults().empty() ? Fault{error.status(), -1, "", "", ""} : error.faults().front();
+    const Fault fault =
+        error.faults().empty() ? Fault{error.status(), -1, "", "", ""} : error.faults().front();
     throw Error(fault, (where.empty() ? "" : where + ": ") + error.what());
   }
 }

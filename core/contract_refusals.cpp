@@ -22,14 +22,20 @@ template <typename Number, typename Shown>
 std::string describe_intervals(const std::vector<Interval<Number>>& intervals, Shown shown) {
   std::string text = "a number ";
   for (size_t i = 0; i < intervals.size() && i < kIntervalsNamed; ++i)
-    text += (i == 0 ? "from " : " or from ") + shown(intervals[i].low) + " to " + shown(intervals[i].high);
+    text += (i == 0 ? "from " : " or from ") + shown(intervals[i].low) + " to " +
+            shown(intervals[i].high);
   return intervals.size() > kIntervalsNamed ? text + " or elsewhere" : text;
 }
 
 std::string describe_numbers(const std::vector<Interval<double>>& intervals, bool is_float32) {
-  const double largest = is_float32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
-  if (intervals.size() == 1 && intervals.front().low == -largest && intervals.front().high == largest) return "a finite number";
-  return describe_intervals(intervals, [&](double end) { return is_float32 ? shortest(static_cast<float>(end)) : shortest(end); });
+  const double largest =
+      is_float32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
+  if (intervals.size() == 1 && intervals.front().low == -largest &&
+      intervals.front().high == largest)
+    return "a finite number";
+  return describe_intervals(intervals, [&](double end) {
+    return is_float32 ? shortest(static_cast<float>(end)) : shortest(end);
+  });
 }
 
 double read_end(const JsonNode& node, bool is_float32) {
@@ -37,18 +43,22 @@ double read_end(const JsonNode& node, bool is_float32) {
   if (std::isnan(number)) node.fail("a number, \"-inf\" or \"inf\"", "\"nan\"");
   if (!is_float32) return number;
   const auto rounded = static_cast<float>(number);
-  if (std::isinf(rounded) && !std::isinf(number)) node.fail("a number that float32 holds", "a larger one");
+  if (std::isinf(rounded) && !std::isinf(number))
+    node.fail("a number that float32 holds", "a larger one");
   return static_cast<double>(rounded);
 }
 
 template <typename Number, typename Read>
 void read_intervals(const JsonNode& domain, std::vector<Interval<Number>>* intervals, Read read) {
   for (const JsonNode& node : domain.elements()) {
-    if (node.size() != 2) node.fail("a low and a high end", std::to_string(node.size()) + " values");
+    if (node.size() != 2)
+      node.fail("a low and a high end", std::to_string(node.size()) + " values");
     const std::vector<JsonNode> ends = node.elements();
     const Interval<Number> interval{read(ends[0]), read(ends[1])};
-    if (interval.low > interval.high) node.fail("a low end that is not above the high one", "one that is");
-    if (!intervals->empty() && interval.low <= intervals->back().high) node.fail("an interval above the one before it", "another one");
+    if (interval.low > interval.high)
+      node.fail("a low end that is not above the high one", "one that is");
+    if (!intervals->empty() && interval.low <= intervals->back().high)
+      node.fail("an interval above the one before it", "another one");
     intervals->push_back(interval);
   }
   if (intervals->empty()) domain.fail("at least one interval", "none");
@@ -58,24 +68,30 @@ void read_domain(const JsonNode& node, Feature* feature) {
   const JsonNode domain = node.member("domain");
   if (!domain.exists()) return;
   if (feature->dtype == SIDECALL_STRING || feature->dtype == SIDECALL_BOOL)
-    domain.fail("a feature of type float32, float64 or int64", std::string("one of ") + dtype_name(feature->dtype));
+    domain.fail("a feature of type float32, float64 or int64",
+                std::string("one of ") + dtype_name(feature->dtype));
   if (feature->is_closed) domain.fail("a feature without 'allowed'", "one with it");
   if (feature->tensor_dtype == SIDECALL_INT64) {
-    read_intervals(domain, &feature->domain.integers, [](const JsonNode& end) { return end.integer(); });
+    read_intervals(domain, &feature->domain.integers,
+                   [](const JsonNode& end) { return end.integer(); });
     feature->domain.expected = describe_intervals(feature->domain.integers, shortest<int64_t>);
     return;
   }
   const bool is_float32 = feature->tensor_dtype == SIDECALL_FLOAT32;
-  read_intervals(domain, &feature->domain.numbers, [&](const JsonNode& end) { return read_end(end, is_float32); });
+  read_intervals(domain, &feature->domain.numbers,
+                 [&](const JsonNode& end) { return read_end(end, is_float32); });
   feature->domain.expected = describe_numbers(feature->domain.numbers, is_float32);
 }
 
 void check_refused_output(const JsonNode& output, const TensorSpec& spec) {
   const std::string name = output.text();
-  if (spec.name != name) output.fail("the last output of the graph, '" + spec.name + "'", "'" + name + "'");
-  const bool is_column = spec.has_rows() && (spec.dims.size() == 1 || (spec.dims.size() == 2 && spec.dims[1] == 1));
+  if (spec.name != name)
+    output.fail("the last output of the graph, '" + spec.name + "'", "'" + name + "'");
+  const bool is_column =
+      spec.has_rows() && (spec.dims.size() == 1 || (spec.dims.size() == 2 && spec.dims[1] == 1));
   if (spec.dtype != SIDECALL_INT64 || !is_column)
-    output.fail("an output of int64[N] or int64[N,1]", describe_tensor(spec.dtype, spec.dims, &spec.dim_names));
+    output.fail("an output of int64[N] or int64[N,1]",
+                describe_tensor(spec.dtype, spec.dims, &spec.dim_names));
 }
 
 }  // namespace
@@ -86,7 +102,8 @@ void read_refusals(const JsonNode& node, Feature* feature) {
   const JsonNode empty = node.member("empty");
   if (!empty.exists()) return;
   feature->takes_empty = empty.boolean();
-  if (feature->dtype != SIDECALL_STRING) empty.fail("a feature of type string", std::string("one of ") + dtype_name(feature->dtype));
+  if (feature->dtype != SIDECALL_STRING)
+    empty.fail("a feature of type string", std::string("one of ") + dtype_name(feature->dtype));
 }
 
 bool read_finite(const JsonNode& node, int32_t dtype) {
@@ -105,12 +122,14 @@ void read_steps(const JsonNode& contract, bool has_graph, Signature* signature) 
     const JsonNode name = node.member("step"), expected = node.member("expected");
     signature->steps.push_back({name.text(), expected.text()});
     if (signature->steps.back().name.empty()) name.fail("a name", "an empty one");
-    if (signature->steps.back().expected.empty()) expected.fail("what the step takes", "an empty text");
+    if (signature->steps.back().expected.empty())
+      expected.fail("what the step takes", "an empty text");
   }
   if (signature->steps.empty()) steps.fail("at least one step", "none");
   if (output.text().empty()) output.fail("a name", "an empty one");
   if (!has_graph) return;
-  if (signature->outputs.empty()) output.fail("the last output of the graph", "a graph without outputs");
+  if (signature->outputs.empty())
+    output.fail("the last output of the graph", "a graph without outputs");
   check_refused_output(output, signature->outputs.back());
   signature->drop_last_output();
   signature->has_refusals = true;

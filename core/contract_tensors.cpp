@@ -27,29 +27,35 @@ int32_t element_type(const JsonNode& feature) {
   }
 }
 
-TensorSpec table(const std::string& name, int32_t dtype, int64_t width) { return {name, dtype, {-1, width}, {"N", ""}}; }
+TensorSpec table(const std::string& name, int32_t dtype, int64_t width) {
+  return {name, dtype, {-1, width}, {"N", ""}};
+}
 
 using Places = std::unordered_map<std::string, size_t, SeededHash>;  // of inputs, by name
 
 void add_feature(const JsonNode& feature, Places* places, std::vector<TensorSpec>* inputs) {
   const std::string name = feature.member("input").text();
-  if (name.empty() || name.find('\0') != std::string::npos) feature.member("input").fail("a name", "an empty one or one with a NUL");
+  if (name.empty() || name.find('\0') != std::string::npos)
+    feature.member("input").fail("a name", "an empty one or one with a NUL");
   const int32_t dtype = element_type(feature);
   const int64_t column = feature.member("column").integer();
-  if (column < 0 || column >= kMaxWidth) feature.member("column").fail("0 to " + std::to_string(kMaxWidth - 1), std::to_string(column));
+  if (column < 0 || column >= kMaxWidth)
+    feature.member("column").fail("0 to " + std::to_string(kMaxWidth - 1), std::to_string(column));
   const auto [place, is_new] = places->emplace(name, inputs->size());
   if (is_new) return inputs->push_back(table(name, dtype, column + 1));
   TensorSpec* const found = &(*inputs)[place->second];
   found->dims[1] = std::max(found->dims[1], column + 1);
   if (found->dtype == dtype) return;
   if (found->dtype == SIDECALL_STRING || dtype == SIDECALL_STRING)
-    feature.member("type").fail("the type of the other features of input '" + name + "'", feature.member("type").text());
+    feature.member("type").fail("the type of the other features of input '" + name + "'",
+                                feature.member("type").text());
   found->dtype = SIDECALL_FLOAT64;
 }
 
 TensorSpec output_tensor(const JsonNode& output) {
   const std::string name = output.member("name").text();
-  if (name.empty() || name.find('\0') != std::string::npos) output.member("name").fail("a name", "an empty one or one with a NUL");
+  if (name.empty() || name.find('\0') != std::string::npos)
+    output.member("name").fail("a name", "an empty one or one with a NUL");
   const JsonNode type = output.member("type");
   const int32_t dtype = dtype_from_name(type.text());
   if (dtype == 0) type.fail("an element type", "'" + type.text() + "'");
@@ -60,14 +66,16 @@ TensorSpec output_tensor(const JsonNode& output) {
 
 }  // namespace
 
-void tensors_of_contract(const std::string& json, const std::string& where, std::vector<TensorSpec>* inputs,
-                         std::vector<TensorSpec>* outputs) {
+void tensors_of_contract(const std::string& json, const std::string& where,
+                         std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) {
   at_place(where, [&] {
     rapidjson::Document document;
     const JsonNode root = open_contract(json, &document);
     Places places;
-    for (const JsonNode& feature : root.member("features").elements()) add_feature(feature, &places, inputs);
-    for (const JsonNode& output : root.member("outputs").elements()) outputs->push_back(output_tensor(output));
+    for (const JsonNode& feature : root.member("features").elements())
+      add_feature(feature, &places, inputs);
+    for (const JsonNode& output : root.member("outputs").elements())
+      outputs->push_back(output_tensor(output));
   });
 }
 

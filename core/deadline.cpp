@@ -30,7 +30,8 @@ class Watcher {
   }
 
   void remove(Clock::time_point when, uint64_t id) noexcept {
-    if (platform::process_id() != process) return;  // armed before a fork(): the lock may be held by a thread that is not here
+    if (platform::process_id() != process)
+      return;  // armed before a fork(): the lock may be held by a thread that is not here
     const std::lock_guard lock(mutex_);
     armed_.erase(Key{when, id});
   }
@@ -39,7 +40,8 @@ class Watcher {
   using Key = std::pair<Clock::time_point, uint64_t>;
 
   void start() {
-    const bool started = platform::start_thread([](void* self) { static_cast<Watcher*>(self)->watch(); }, this);
+    const bool started =
+        platform::start_thread([](void* self) { static_cast<Watcher*>(self)->watch(); }, this);
     if (!started) throw Error(SIDECALL_OUT_OF_MEMORY, "no thread is left to watch deadlines");
     is_started_ = true;
   }

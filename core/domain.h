@@ -30,8 +30,9 @@ struct Domain {
  private:
   template <typename Number>
   static bool is_in(const std::vector<Interval<Number>>& intervals, Number value) {
-    const auto found = std::partition_point(intervals.begin(), intervals.end(),
-                                            [value](const Interval<Number>& interval) { return interval.high < value; });
+    const auto found = std::partition_point(
+        intervals.begin(), intervals.end(),
+        [value](const Interval<Number>& interval) { return interval.high < value; });
     return found != intervals.end() && found->low <= value;
   }
 };

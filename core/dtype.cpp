@@ -61,7 +61,8 @@ int32_t dtype_bits(int32_t dtype) noexcept {
 bool dtype_is_supported(int32_t dtype) noexcept { return find(dtype) != nullptr; }
 
 bool differ_in_width(int32_t dtype, int32_t other) noexcept {
-  return (dtype == SIDECALL_FLOAT32 && other == SIDECALL_FLOAT64) || (dtype == SIDECALL_FLOAT64 && other == SIDECALL_FLOAT32);
+  return (dtype == SIDECALL_FLOAT32 && other == SIDECALL_FLOAT64) ||
+         (dtype == SIDECALL_FLOAT64 && other == SIDECALL_FLOAT32);
 }
 
 int32_t dtype_from_name(const std::string& name) noexcept {
@@ -74,9 +75,12 @@ int32_t dtype_from_name(const std::string& name) noexcept {
 int64_t count_elements(const Dims& dims) {
   int64_t count = 1;
   for (int64_t dim : dims) {
-    if (dim < 0) throw Error(SIDECALL_SHAPE_MISMATCH, "expected dimensions of 0 or more, got " + std::to_string(dim));
+    if (dim < 0)
+      throw Error(SIDECALL_SHAPE_MISMATCH,
+                  "expected dimensions of 0 or more, got " + std::to_string(dim));
     if (__builtin_mul_overflow(count, dim, &count)) {
-      throw Error(SIDECALL_OUT_OF_RANGE, "expected a tensor that fits in memory, got one of more than 2^63 elements");
+      throw Error(SIDECALL_OUT_OF_RANGE,
+                  "expected a tensor that fits in memory, got one of more than 2^63 elements");
     }
   }
   return count;
@@ -89,12 +93,14 @@ uint64_t count_bytes(int32_t dtype, const Dims& dims) {
   const uint64_t bytes = bits / 8;
   // Half of the address space is more than any allocator gives, and leaves room for sums.
   if (bytes != 0 && count > (UINT64_C(1) << 47) / bytes) {
-    throw Error(SIDECALL_OUT_OF_RANGE, "expected a tensor that fits in memory, got " + describe_tensor(dtype, dims));
+    throw Error(SIDECALL_OUT_OF_RANGE,
+                "expected a tensor that fits in memory, got " + describe_tensor(dtype, dims));
   }
   return count * bytes;
 }
 
-std::string describe_tensor(int32_t dtype, const Dims& dims, const std::vector<std::string>* dim_names) {
+std::string describe_tensor(int32_t dtype, const Dims& dims,
+                            const std::vector<std::string>* dim_names) {
   std::string text = std::string(dtype_name(dtype)) + "[";
   for (size_t i = 0; i < dims.size(); ++i) {
     if (i > 0) text += ",";

@@ -22,6 +22,7 @@ int64_t count_elements(const Dims& dims);
 uint64_t count_bytes(int32_t dtype, const Dims& dims);
 
 // "float32[3,2]"; free dimensions by their name, or "?" where they have none.
-std::string describe_tensor(int32_t dtype, const Dims& dims, const std::vector<std::string>* dim_names = nullptr);
+std::string describe_tensor(int32_t dtype, const Dims& dims,
+                            const std::vector<std::string>* dim_names = nullptr);
 
 }  // namespace sidecall

@@ -32,7 +32,8 @@ class RemoteRun {
  public:
   // The shapes that inputs and outputs (nullopt: only a run can tell) are going to have: one or more allocate_input() follow. A hint, so that
   // memory of the right size is asked for once.
-  virtual void expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) = 0;
+  virtual void expect(const std::vector<Dims>& inputs,
+                      const std::vector<std::optional<Dims>>& outputs) = 0;
 
   // Hands the inputs over and returns. Where the peer still works on a run that was given up, waits for it first, within the timeout:
   // kInterrupted when that passed, or interrupt() came, before anything was sent. Otherwise kPending.
@@ -106,7 +107,8 @@ class Binding {
 class Engine {
  public:
   virtual ~Engine() = default;
-  virtual void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const = 0;
+  virtual void describe(std::vector<TensorSpec>* inputs,
+                        std::vector<TensorSpec>* outputs) const = 0;
 
   // Before the first bind(): the last output that was described is none that callers see, but int64[N] or int64[N,1] that says which rows are refused.
   virtual void expect_refusals() {}

@@ -13,8 +13,10 @@ namespace {
 constexpr uint64_t kExternalData = 13, kDataLocation = 14, kRawData = 9;
 // Of TensorProto, the fields that hold data: float_data to int64_data, raw_data, double_data,
 // uint64_data.
-constexpr uint32_t kDataFields = 1U << 4 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << kRawData | 1U << 10 | 1U << 11;
-constexpr uint64_t kMinBesideBytes = 1024;  // shapes and axes, which ONNX Runtime reads before it takes initializers, are smaller
+constexpr uint32_t kDataFields =
+    1U << 4 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << kRawData | 1U << 10 | 1U << 11;
+constexpr uint64_t kMinBesideBytes =
+    1024;  // shapes and axes, which ONNX Runtime reads before it takes initializers, are smaller
 // No file can have this name, should an engine look for one: it is longer than file systems allow.
 const std::string& placeholder() {
   static const auto* name = new std::string(256, '-');
@@ -40,7 +42,7 @@ void add_bytes(uint64_t number, std::string_view payload, std::string* out) {
 
 // A TensorProto without the fields that name a file, and what follows them.
 struct Rewritten {
-  std::string head;       // the other fields and, where the data are inlined, tag and length of raw_data
+  std::string head;  // the other fields and, where the data are inlined, tag and length of raw_data
   std::string_view data;  // inlined behind the head
 };
 
@@ -52,12 +54,14 @@ bool can_stand_beside(const ExternalTensor& tensor, std::string_view data) {
 
 class Writer {
  public:
-  Writer(std::string_view bytes, const OnnxContent& content, const ExternalData& data) : bytes_(bytes), content_(content), data_(data) {}
+  Writer(std::string_view bytes, const OnnxContent& content, const ExternalData& data)
+      : bytes_(bytes), content_(content), data_(data) {}
 
   // The size of the whole.
   uint64_t plan(const std::vector<bool>& is_beside) {
     tensors_.clear();
-    for (size_t i = 0; i < content_.tensors.size(); ++i) tensors_.push_back(rewrite(content_.tensors[i], data_.of(i), is_beside[i]));
+    for (size_t i = 0; i < content_.tensors.size(); ++i)
+      tensors_.push_back(rewrite(content_.tensors[i], data_.of(i), is_beside[i]));
     return bytes_.size() + static_cast<uint64_t>(plan_lengths());
   }
 
@@ -66,8 +70,9 @@ class Writer {
     out.reserve(size);
     std::vector<size_t> order(content_.envelopes.size());
     for (size_t i = 0; i < order.size(); ++i) order[i] = i;
-    std::sort(order.begin(), order.end(),
-              [&](size_t a, size_t b) { return content_.envelopes[a].length_at < content_.envelopes[b].length_at; });
+    std::sort(order.begin(), order.end(), [&](size_t a, size_t b) {
+      return content_.envelopes[a].length_at < content_.envelopes[b].length_at;
+    });
     size_t copied = 0;
     for (const size_t i : order) {
       const Envelope& envelope = content_.envelopes[i];
@@ -92,7 +97,8 @@ class Writer {
     for (protobuf::Field field; reader.next(&field);) {
       // Data in the message itself count only where it does not say that they lie elsewhere.
       const bool is_data = tensor.is_flagged && (kDataFields >> field.number & 1) != 0;
-      if (field.number != kExternalData && field.number != kDataLocation && !is_data) result.head += reader.last();
+      if (field.number != kExternalData && field.number != kDataLocation && !is_data)
+        result.head += reader.last();
     }
     if (!tensor.is_flagged) return result;
     if (is_beside) {
@@ -126,10 +132,12 @@ class Writer {
         const Rewritten& tensor = tensors_[static_cast<size_t>(envelope.tensor)];
         length = tensor.head.size() + tensor.data.size();
       }
-      for (; !open.empty() && open.back().length_at >= envelope.begin; open.pop_back()) length += static_cast<uint64_t>(open.back().bytes);
+      for (; !open.empty() && open.back().length_at >= envelope.begin; open.pop_back())
+        length += static_cast<uint64_t>(open.back().bytes);
       lengths_[i] = length;
       const size_t old_size = old_length + (envelope.begin - envelope.length_at);
-      open.push_back({envelope.length_at, static_cast<int64_t>(length + varint_size(length)) - static_cast<int64_t>(old_size)});
+      open.push_back({envelope.length_at, static_cast<int64_t>(length + varint_size(length)) -
+                                              static_cast<int64_t>(old_size)});
     }
     int64_t growth = 0;
     for (const Growth& part : open) growth += part.bytes;
@@ -145,7 +153,8 @@ class Writer {
 
 }  // namespace
 
-EngineInput write_engine_input(std::string_view bytes, const OnnxContent& content, const ExternalData& data, const std::string& label,
+EngineInput write_engine_input(std::string_view bytes, const OnnxContent& content,
+                               const ExternalData& data, const std::string& label,
                                uint64_t max_bytes) {
   EngineInput input;
   if (content.tensors.empty()) {
@@ -167,9 +176,11 @@ EngineInput write_engine_input(std::string_view bytes, const OnnxContent& conten
     size = writer.plan(is_beside);
   }
   if (size > max_bytes) {
-    throw Error(SIDECALL_FILE_TOO_LARGE, "file '" + label + "': expected at most " + std::to_string(max_bytes) +
-                                             " bytes with the external data that are no initializers of the main graph, got " +
-                                             std::to_string(size));
+    throw Error(
+        SIDECALL_FILE_TOO_LARGE,
+        "file '" + label + "': expected at most " + std::to_string(max_bytes) +
+            " bytes with the external data that are no initializers of the main graph, got " +
+            std::to_string(size));
   }
   input.written = writer.write(size);
   return input;

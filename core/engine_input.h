@@ -34,7 +34,8 @@ constexpr uint64_t kMaxMessageBytes = (UINT64_C(1) << 31) - 1;
 // Writes the data of each tensor into its message. Where the whole would be longer than
 // `max_bytes`, the initializers of the main graph of 1 KiB and more go beside it. Throws
 // FILE_TOO_LARGE where that is not enough.
-EngineInput write_engine_input(std::string_view bytes, const OnnxContent& content, const ExternalData& data, const std::string& label,
+EngineInput write_engine_input(std::string_view bytes, const OnnxContent& content,
+                               const ExternalData& data, const std::string& label,
                                uint64_t max_bytes);
 
 }  // namespace sidecall

@@ -59,31 +59,40 @@ constexpr std::array kStatusNames = {
 
 constexpr size_t kFaultsInMessage = 3;
 
-std::string row_text(const Fault& fault) { return fault.row < 0 ? "" : " (row " + std::to_string(fault.row) + ")"; }
+std::string row_text(const Fault& fault) {
+  return fault.row < 0 ? "" : " (row " + std::to_string(fault.row) + ")";
+}
 
 std::string describe_all(const std::vector<Fault>& faults, size_t total, bool name_rows) {
   std::string text;
   for (size_t i = 0; i < faults.size() && i < kFaultsInMessage; ++i) {
-    text += (i == 0 ? "" : "; ") + describe(faults[i].what, faults[i]) + (name_rows ? row_text(faults[i]) : "");
+    text += (i == 0 ? "" : "; ") + describe(faults[i].what, faults[i]) +
+            (name_rows ? row_text(faults[i]) : "");
   }
-  if (total > kFaultsInMessage) text += "; and " + std::to_string(total - kFaultsInMessage) + " more";
+  if (total > kFaultsInMessage)
+    text += "; and " + std::to_string(total - kFaultsInMessage) + " more";
   return text;
 }
 
 }  // namespace
 
 std::string describe(const char* what, const Fault& fault) {
-  return std::string(what) + " '" + fault.name + "': expected " + fault.expected + ", got " + fault.got;
+  return std::string(what) + " '" + fault.name + "': expected " + fault.expected + ", got " +
+         fault.got;
 }
 
-Error::Error(int32_t status, const std::string& message) : status_(status), message_(printable(message)) {}
+Error::Error(int32_t status, const std::string& message)
+    : status_(status), message_(printable(message)) {}
 
 Error::Error(Fault fault, const std::string& message) : Error(fault.status, message) {
   num_faults_ = 1;
   faults_.push_back(std::move(fault));
 }
 
-Error::Error(const char* what, Fault fault) : Error(fault, describe(what, fault) + row_text(fault)) { faults_.front().what = what; }
+Error::Error(const char* what, Fault fault)
+    : Error(fault, describe(what, fault) + row_text(fault)) {
+  faults_.front().what = what;
+}
 
 Error::Error(std::vector<Fault> faults, size_t total, bool name_rows)
     : status_(faults.front().status),
@@ -92,7 +101,10 @@ Error::Error(std::vector<Fault> faults, size_t total, bool name_rows)
       num_faults_(total) {}
 
 Error::Error(int32_t status, const std::string& message, std::vector<Fault> faults, size_t total)
-    : status_(status), message_(printable(message)), faults_(std::move(faults)), num_faults_(total) {}
+    : status_(status),
+      message_(printable(message)),
+      faults_(std::move(faults)),
+      num_faults_(total) {}
 
 bool Error::retryable() const noexcept {
   switch (status_) {

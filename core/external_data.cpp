@@ -15,22 +15,27 @@ namespace sidecall {
 namespace {
 
 constexpr uint64_t kMaxBytes = UINT64_C(1) << 40;
-constexpr std::string_view kMemoryMarker = "*/_ORT_MEM_ADDR_/";  // ONNX Runtime takes the offset beside it for a pointer
+constexpr std::string_view kMemoryMarker =
+    "*/_ORT_MEM_ADDR_/";  // ONNX Runtime takes the offset beside it for a pointer
 
 [[noreturn]] void forbid(const std::string& label, const char* why) {
-  throw Error(SIDECALL_FILE_FORBIDDEN, "file '" + label + "': expected external data inside the model's folder, got " + why);
+  throw Error(SIDECALL_FILE_FORBIDDEN,
+              "file '" + label + "': expected external data inside the model's folder, got " + why);
 }
 
-[[noreturn]] void fail(int32_t status, const std::string& label, const std::string& location, const std::string& problem) {
+[[noreturn]] void fail(int32_t status, const std::string& label, const std::string& location,
+                       const std::string& problem) {
   throw Error(status, "file '" + label + "': external data '" + location + "': " + problem);
 }
 
-void check_location(const std::string& location, const std::string& folder, const std::string& label) {
+void check_location(const std::string& location, const std::string& folder,
+                    const std::string& label) {
   if (folder.empty()) forbid(label, "external data in a model that was opened from bytes");
   if (location.empty()) forbid(label, "an empty location");
   if (location.find('\0') != std::string::npos) forbid(label, "a location with a NUL");
   if (location.front() == '/') forbid(label, "an absolute path");
-  if (location.compare(0, kMemoryMarker.size(), kMemoryMarker) == 0) forbid(label, "an address in memory");
+  if (location.compare(0, kMemoryMarker.size(), kMemoryMarker) == 0)
+    forbid(label, "an address in memory");
   for (size_t start = 0; start <= location.size();) {
     const size_t end = std::min(location.find('/', start), location.size());
     if (location.compare(start, end - start, "..") == 0) forbid(label, "a path with '..'");
@@ -60,7 +65,9 @@ uint64_t parse_number(const std::string& text, const std::string& label) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty()) return 0;
   if (error != std::errc() || end != text.data() + text.size() || value > kMaxBytes) {
-    throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected numbers for offset and length of external data, got other text");
+    throw Error(SIDECALL_FILE_INVALID,
+                "file '" + label +
+                    "': expected numbers for offset and length of external data, got other text");
   }
   return value;
 }
@@ -90,14 +97,16 @@ Range range_of(const ExternalTensor& tensor, uint64_t size, const std::string& l
   if (length == 0) length = expected.value_or(size > offset ? size - offset : 0);
   if (offset + length > size) {
     fail(SIDECALL_FILE_INVALID, label, tensor.location,
-         "expected at least " + std::to_string(offset + length) + " bytes, got " + std::to_string(size));
+         "expected at least " + std::to_string(offset + length) + " bytes, got " +
+             std::to_string(size));
   }
   return {offset, length};
 }
 
 }  // namespace
 
-ExternalData::ExternalData(const std::vector<ExternalTensor>& tensors, const std::string& folder, const std::string& label) {
+ExternalData::ExternalData(const std::vector<ExternalTensor>& tensors, const std::string& folder,
+                           const std::string& label) {
   if (tensors.empty()) return;
   std::optional<ConfinedFolder> confined;
   std::unordered_map<std::string, size_t> by_location;
@@ -110,7 +119,8 @@ ExternalData::ExternalData(const std::vector<ExternalTensor>& tensors, const std
       const ConfinedFile file = confined->open(tensor.location);
       check_error(file.error(), tensor.location, label);
       range_of(tensor, file.size(), label);
-      if (file.size() > kMaxBytes) fail(SIDECALL_FILE_TOO_LARGE, label, tensor.location, "expected at most 1 TiB, got more");
+      if (file.size() > kMaxBytes)
+        fail(SIDECALL_FILE_TOO_LARGE, label, tensor.location, "expected at most 1 TiB, got more");
       std::shared_ptr<const Content>& content = by_identity[file.identity()];
       if (content == nullptr) {
         Content read;

@@ -19,7 +19,8 @@ class ExternalData {
   // Reads each file that a tensor names, once, whole and into memory of its own. An empty folder
   // allows none. Throws FILE_FORBIDDEN, FILE_NOT_FOUND, FILE_UNREADABLE, FILE_INVALID,
   // FILE_TOO_LARGE.
-  ExternalData(const std::vector<ExternalTensor>& tensors, const std::string& folder, const std::string& label);
+  ExternalData(const std::vector<ExternalTensor>& tensors, const std::string& folder,
+               const std::string& label);
 
   // The bytes of a tensor, by its index; valid as long as this is.
   std::string_view of(size_t tensor) const { return ranges_[tensor]; }

@@ -22,7 +22,9 @@ class FaultList {
   bool is_full() const { return faults_.size() >= kMaxKept; }
 
   // `place` orders the faults of a row: the number of a feature, and what comes behind all features. `name` tells those of one place apart.
-  bool has(int64_t row, int32_t place, const std::string& name = {}) const { return faults_.count({row, place, name}) != 0; }
+  bool has(int64_t row, int32_t place, const std::string& name = {}) const {
+    return faults_.count({row, place, name}) != 0;
+  }
 
   // Instead of the one at that place, where there is one. Where no room is left it is only counted.
   void put(int32_t place, Fault fault, std::string name = {}) {

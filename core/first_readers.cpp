@@ -34,7 +34,11 @@ const std::vector<Group>& groups() {
   static const auto* all = new std::vector<Group>{
       // tensor/identity_op.h, reshape.cc, squeeze.h, unsqueeze.cc, flatten.cc, nn/dropout_op.h: no copy, or one memcpy. Shapes, axes and ratios
       // are other inputs: an input that arrives there is copied.
-      {"", false, false, Reading::kAliases, {"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"}},
+      {"",
+       false,
+       false,
+       Reading::kAliases,
+       {"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"}},
       // tensor/shape_op.cc, size.cc: shapes alone, no element.
       {"", false, false, Reading::kEnds, {"Shape", "Size"}},
       // tensor/cast_op.cc: one element to one element; a Cast to string is not taken (casts_to_string below).
@@ -44,20 +48,31 @@ const std::vector<Group>& groups() {
        true,
        false,
        Reading::kPasses,
-       {"Add", "Sub", "Mul", "Pow", "Max", "Min", "Sum", "Mean", "Equal", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Where",
-        "And", "Or", "Xor", "Not", "PRelu"}},
+       {"Add", "Sub", "Mul", "Pow", "Max", "Min", "Sum", "Mean", "Equal", "Less", "LessOrEqual",
+        "Greater", "GreaterOrEqual", "Where", "And", "Or", "Xor", "Not", "PRelu"}},
       {"", true, true, Reading::kPasses, {"Div"}},
+      {"", false, false, Reading::kPasses, {"Abs",         "Neg",
+                                            "Sign",        "Floor",
+                                            "Ceil",        "Round",
+                                            "Sqrt",        "Reciprocal",
+                                            "Exp",         "Log",
+                                            "Erf",         "Clip",
+                                            "IsNaN",       "IsInf",
+                                            "Relu",        "LeakyRelu",
+                                            "Elu",         "Selu",
+                                            "Celu",        "Sigmoid",
+                                            "HardSigmoid", "HardSwish",
+                                            "Tanh",        "Softplus",
+                                            "Softsign",    "ThresholdedRelu",
+                                            "Gelu"}},
+      // tensor/concat.cc, transpose.cc, slice.cc, split.cc, expand.cc, tile.cc, pad.cc, gather.cc, ml/array_feature_extractor.cc: elements are
+      // moved, places come from shapes, attributes and the other inputs.
+      {"", true, false, Reading::kPasses, {"Concat"}},
       {"",
        false,
        false,
        Reading::kPasses,
-       {"Abs",         "Neg",       "Sign",  "Floor",    "Ceil",     "Round",           "Sqrt", "Reciprocal", "Exp",  "Log",
-        "Erf",         "Clip",      "IsNaN", "IsInf",    "Relu",     "LeakyRelu",       "Elu",  "Selu",       "Celu", "Sigmoid",
-        "HardSigmoid", "HardSwish", "Tanh",  "Softplus", "Softsign", "ThresholdedRelu", "Gelu"}},
-      // tensor/concat.cc, transpose.cc, slice.cc, split.cc, expand.cc, tile.cc, pad.cc, gather.cc, ml/array_feature_extractor.cc: elements are
-      // moved, places come from shapes, attributes and the other inputs.
-      {"", true, false, Reading::kPasses, {"Concat"}},
-      {"", false, false, Reading::kPasses, {"Transpose", "Slice", "Split", "Expand", "Tile", "Pad", "Gather"}},
+       {"Transpose", "Slice", "Split", "Expand", "Tile", "Pad", "Gather"}},
       {kMl, false, false, Reading::kPasses, {"ArrayFeatureExtractor"}},
       // reduction/reduction_ops.cc, math/softmax.cc, nn/batch_norm.h, layer_norm.cc, instance_norm.cc, lp_norm.h, pool.cc: sums, largest and
       // smallest values. Not ArgMax, ArgMin, Hardmax, MaxPool: those keep a place.
@@ -65,18 +80,26 @@ const std::vector<Group>& groups() {
        false,
        false,
        Reading::kPasses,
-       {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceSumSquare", "Softmax",
-        "LogSoftmax", "BatchNormalization", "LayerNormalization", "InstanceNormalization", "LpNormalization", "AveragePool",
-        "GlobalAveragePool"}},
+       {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
+        "ReduceSumSquare", "Softmax", "LogSoftmax", "BatchNormalization", "LayerNormalization",
+        "InstanceNormalization", "LpNormalization", "AveragePool", "GlobalAveragePool"}},
       // math/matmul.cc, gemm.cc, nn/conv.cc and their fused forms in contrib_ops/cpu: packed and multiplied.
       {"", true, false, Reading::kEnds, {"MatMul", "Gemm", "Conv"}},
       {kMicrosoft, true, false, Reading::kEnds, {"FusedMatMul", "FusedGemm", "FusedConv"}},
       // ml/scaler.cc, imputer.cc, normalizer.cc, binarizer.cc: element by element, or row by row.
       {kMl, false, false, Reading::kEnds, {"Scaler", "Imputer", "Normalizer", "Binarizer"}},
       // ml/linearclassifier.cc, linearregressor.cc, svmclassifier.cc, svmregressor.cc: a matrix product; classes are chosen by scores of their own.
-      {kMl, false, false, Reading::kEnds, {"LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"}},
+      {kMl,
+       false,
+       false,
+       Reading::kEnds,
+       {"LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"}},
       // ml/tree_ensemble_common.h: features are read at places that the nodes name, and compared; both ways lead to a node of the tree.
-      {kMl, false, false, Reading::kEnds, {"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"}},
+      {kMl,
+       false,
+       false,
+       Reading::kEnds,
+       {"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"}},
   };
   return *all;
 }
@@ -89,7 +112,8 @@ std::string key_of(std::string_view domain, std::string_view op) {
 const ListedKernel* find_kernel(std::string_view domain, std::string_view op) {
   static const auto* by_name = [] {
     auto* map = new std::unordered_map<std::string, const ListedKernel*>;
-    for (const ListedKernel& kernel : listed_kernels()) map->emplace(key_of(kernel.domain, kernel.op), &kernel);
+    for (const ListedKernel& kernel : listed_kernels())
+      map->emplace(key_of(kernel.domain, kernel.op), &kernel);
     return map;
   }();
   const auto found = by_name->find(key_of(domain, op));
@@ -137,7 +161,8 @@ class Graph {
         const Node& node = nodes_[use.node];
         if (!may_read(node, use.position, is_float)) return false;
         if (node.kernel->reading == Reading::kEnds) continue;
-        for (const std::string_view output : node.outputs) open.emplace_back(output, is_alias && node.kernel->reading == Reading::kAliases);
+        for (const std::string_view output : node.outputs)
+          open.emplace_back(output, is_alias && node.kernel->reading == Reading::kAliases);
       }
     }
     return true;
@@ -145,7 +170,8 @@ class Graph {
 
  private:
   static bool may_read(const Node& node, size_t position, bool is_float) {
-    return node.kernel != nullptr && (position == 0 || node.kernel->every_input) && (is_float || !node.kernel->floats_alone);
+    return node.kernel != nullptr && (position == 0 || node.kernel->every_input) &&
+           (is_float || !node.kernel->floats_alone);
   }
 
   void read_graph(std::string_view message) {
@@ -219,10 +245,13 @@ class Graph {
   std::unordered_set<std::string_view> nested_;
 };
 
-bool is_float(int32_t dtype) { return dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64 || dtype == SIDECALL_FLOAT16; }
+bool is_float(int32_t dtype) {
+  return dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64 || dtype == SIDECALL_FLOAT16;
+}
 
 bool is_integer(int32_t dtype) {
-  return (dtype >= SIDECALL_UINT8 && dtype <= SIDECALL_INT64) || dtype == SIDECALL_UINT32 || dtype == SIDECALL_UINT64;
+  return (dtype >= SIDECALL_UINT8 && dtype <= SIDECALL_INT64) || dtype == SIDECALL_UINT32 ||
+         dtype == SIDECALL_UINT64;
 }
 
 }  // namespace
@@ -232,7 +261,8 @@ const std::vector<ListedKernel>& listed_kernels() {
     auto* kernels = new std::vector<ListedKernel>;
     for (const Group& group : groups()) {
       for (const std::string_view op : group.ops)
-        kernels->push_back({group.domain, op, group.every_input, group.floats_alone, group.reading});
+        kernels->push_back(
+            {group.domain, op, group.every_input, group.floats_alone, group.reading});
     }
     return kernels;
   }();
@@ -245,7 +275,8 @@ std::vector<bool> readable_in_place(const OnnxFile& file, const std::vector<Tens
   for (size_t i = 0; i < inputs.size(); ++i) {
     // A boolean that is neither 0 nor 1 is a trap for compiled code: the copy makes it one of them.
     const int32_t dtype = inputs[i].dtype;
-    if (is_float(dtype) || is_integer(dtype)) readable[i] = graph.is_harmless(inputs[i].name, is_float(dtype));
+    if (is_float(dtype) || is_integer(dtype))
+      readable[i] = graph.is_harmless(inputs[i].name, is_float(dtype));
   }
   return readable;
 }

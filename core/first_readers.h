@@ -17,8 +17,8 @@ std::vector<bool> readable_in_place(const OnnxFile& file, const std::vector<Tens
 
 // What a kernel does with the memory that it reads.
 enum class Reading : uint8_t {
-  kEnds,     // reads it into memory of its own, always
-  kPasses,   // the same; but ONNX Runtime's optimiser may take it away or move it behind its reader, which then reads the input itself
+  kEnds,    // reads it into memory of its own, always
+  kPasses,  // the same; but ONNX Runtime's optimiser may take it away or move it behind its reader, which then reads the input itself
   kAliases,  // may hand the very memory on
 };
 

@@ -41,7 +41,8 @@ Decision parse_decision(const JsonNode& node, const Source& source) {
   decision.output = source.signature.output_names.find(output.text());
   if (decision.output < 0) output.fail("an output of the graph", "'" + output.text() + "'");
   const TensorSpec& scores = source.signature.outputs[static_cast<size_t>(decision.output)];
-  if (scores.dtype != SIDECALL_FLOAT32 && scores.dtype != SIDECALL_FLOAT64) output.fail("an output of scores", dtype_name(scores.dtype));
+  if (scores.dtype != SIDECALL_FLOAT32 && scores.dtype != SIDECALL_FLOAT64)
+    output.fail("an output of scores", dtype_name(scores.dtype));
   if (rule == "argmax") {
     decision.rule = Decision::Rule::kArgmax;
   } else if (rule == "threshold") {
@@ -50,21 +51,25 @@ Decision parse_decision(const JsonNode& node, const Source& source) {
     decision.threshold = node.member("threshold").number();
     const int64_t width = source.ranges[static_cast<size_t>(decision.output)].width;
     if (decision.column < 0 || decision.column >= width)
-      node.member("column").fail("a column below " + std::to_string(width), std::to_string(decision.column));
+      node.member("column").fail("a column below " + std::to_string(width),
+                                 std::to_string(decision.column));
   } else {
     node.member("rule").fail("argmax or threshold", "'" + rule + "'");
   }
   return decision;
 }
 
-std::vector<Value> parse_expected(const JsonNode& node, int64_t rows, int64_t width, int32_t dtype) {
-  if (static_cast<int64_t>(node.size()) != rows) node.fail(std::to_string(rows) + " rows", std::to_string(node.size()));
+std::vector<Value> parse_expected(const JsonNode& node, int64_t rows, int64_t width,
+                                  int32_t dtype) {
+  if (static_cast<int64_t>(node.size()) != rows)
+    node.fail(std::to_string(rows) + " rows", std::to_string(node.size()));
   std::vector<Value> values;
   if (width == 1 && !node.holds_arrays()) {
     values = node.values(dtype);
   } else {
     for (const JsonNode& entry : node.elements()) {
-      if (static_cast<int64_t>(entry.size()) != width) entry.fail(std::to_string(width) + " values", std::to_string(entry.size()));
+      if (static_cast<int64_t>(entry.size()) != width)
+        entry.fail(std::to_string(width) + " values", std::to_string(entry.size()));
       for (Value& value : entry.values(dtype)) values.push_back(std::move(value));
     }
   }
@@ -89,7 +94,8 @@ GoldenOutput parse_output(const JsonNode& output, const Source& source) {
   golden.width = range.width;
   golden.is_label = output.member("role").text() == "label";
   for (const Value& value : golden.is_label ? parse_classes(output) : std::vector<Value>()) {
-    const std::string text = value.kind == Value::Kind::kString ? value.text : std::to_string(value.integer);
+    const std::string text =
+        value.kind == Value::Kind::kString ? value.text : std::to_string(value.integer);
     golden.classes.emplace(text, static_cast<int64_t>(golden.classes.size()));
   }
   golden.decision = parse_decision(output.member("decision"), source);
@@ -111,7 +117,8 @@ void find_scores(Golden* golden, const Signature& signature) {
     if (!output.is_label) places[static_cast<size_t>(output.output)] = static_cast<int32_t>(i);
   }
   for (GoldenOutput& output : golden->outputs) {
-    if (output.decision.output >= 0) output.decision.scores = places[static_cast<size_t>(output.decision.output)];
+    if (output.decision.output >= 0)
+      output.decision.scores = places[static_cast<size_t>(output.decision.output)];
   }
 }
 
@@ -125,10 +132,13 @@ Golden parse_golden(const JsonNode& contract, const Signature& signature) {
   golden.source = node.member("source").text();
   if (golden.source == "none") return golden;
   golden.rows = node.member("rows").integer();
-  if (golden.rows < 1 || golden.rows > kMaxRows) node.member("rows").fail("1 to " + std::to_string(kMaxRows), std::to_string(golden.rows));
+  if (golden.rows < 1 || golden.rows > kMaxRows)
+    node.member("rows").fail("1 to " + std::to_string(kMaxRows), std::to_string(golden.rows));
   const std::vector<JsonNode> columns = node.member("features").elements();
   if (columns.size() != signature.features.size()) {
-    node.member("features").fail(std::to_string(signature.features.size()) + " features", std::to_string(columns.size()));
+    node.member("features")
+        .fail(std::to_string(signature.features.size()) + " features",
+              std::to_string(columns.size()));
   }
   for (size_t i = 0; i < columns.size(); ++i) {
     std::vector<Value> values = columns[i].values(signature.features[i].dtype);
@@ -136,8 +146,8 @@ Golden parse_golden(const JsonNode& contract, const Signature& signature) {
       columns[i].fail(std::to_string(golden.rows) + " values", std::to_string(values.size()));
     golden.features.push_back(std::move(values));
   }
-  const Source source{signature, ranges_of(signature), golden.rows, JsonMembers(node.member("outputs")),
-                      JsonMembers(node.member("tolerance"))};
+  const Source source{signature, ranges_of(signature), golden.rows,
+                      JsonMembers(node.member("outputs")), JsonMembers(node.member("tolerance"))};
   for (const JsonNode& output : contract.member("outputs").elements()) {
     const JsonNode deterministic = output.member("deterministic");
     if (deterministic.exists() && !deterministic.boolean()) continue;

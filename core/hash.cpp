@@ -48,7 +48,8 @@ size_t SeededHash::operator()(std::string_view text) const noexcept {
   const char* at = text.data();
   size_t left = text.size();
   uint64_t hash = fold(seed.first ^ left, seed.second);
-  for (; left > 16; left -= 16, at += 16) hash = fold(read<uint64_t>(at) ^ seed.first, read<uint64_t>(at + 8) ^ hash);
+  for (; left > 16; left -= 16, at += 16)
+    hash = fold(read<uint64_t>(at) ^ seed.first, read<uint64_t>(at + 8) ^ hash);
   const uint64_t low = left > 8 ? read<uint64_t>(at) : read_short(at, left);
   const uint64_t high = left > 8 ? read<uint64_t>(at + left - 8) : 0;
   return fold(fold(low ^ seed.first, high ^ hash), seed.second);

@@ -31,7 +31,8 @@ std::string percent_decode(const std::string& text) {
     const int high = i + 2 < text.size() ? hex_digit(text[i + 1]) : -1;
     const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
     const int byte = high * 16 + low;
-    if (high < 0 || low < 0 || byte == 0) throw Error(SIDECALL_INVALID_ARGUMENT, "uri '" + text + "': expected %XX, got other text");
+    if (high < 0 || low < 0 || byte == 0)
+      throw Error(SIDECALL_INVALID_ARGUMENT, "uri '" + text + "': expected %XX, got other text");
     decoded += static_cast<char>(byte);
     i += 2;
   }
@@ -41,18 +42,22 @@ std::string percent_decode(const std::string& text) {
 // A scheme is letters and a colon; a file of such a name is opened as ./name.
 std::string path_of(const std::string& uri) {
   const size_t colon = uri.find(':');
-  const bool has_scheme =
-      colon != std::string::npos && colon > 1 && uri.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+-.") == colon;
+  const bool has_scheme = colon != std::string::npos && colon > 1 &&
+                          uri.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789+-.") == colon;
   if (!has_scheme) return uri;
   const std::string scheme = uri.substr(0, colon);
   if (scheme != "file")
-    throw Error(SIDECALL_UNSUPPORTED, "uri '" + uri + "': expected a path, file:, shm: or exec:, got the scheme '" + scheme + "'");
+    throw Error(SIDECALL_UNSUPPORTED,
+                "uri '" + uri + "': expected a path, file:, shm: or exec:, got the scheme '" +
+                    scheme + "'");
   const std::string rest = uri.substr(colon + 1);
   const std::string localhost = "//localhost/";
-  if (rest.compare(0, localhost.size(), localhost) == 0) return percent_decode(rest.substr(localhost.size() - 1));
+  if (rest.compare(0, localhost.size(), localhost) == 0)
+    return percent_decode(rest.substr(localhost.size() - 1));
   if (rest.compare(0, 3, "///") == 0) return percent_decode(rest.substr(2));
   if (rest.compare(0, 2, "//") != 0 && rest.compare(0, 1, "/") == 0) return percent_decode(rest);
-  throw Error(SIDECALL_INVALID_ARGUMENT, "uri '" + uri + "': expected file:///path, got another form");
+  throw Error(SIDECALL_INVALID_ARGUMENT,
+              "uri '" + uri + "': expected file:///path, got another form");
 }
 
 int32_t verify_mode(int32_t option) {
@@ -62,7 +67,8 @@ int32_t verify_mode(int32_t option) {
   if (word == "error") return SIDECALL_VERIFY_ERROR;
   if (word == "warn") return SIDECALL_VERIFY_WARN;
   if (word == "off") return SIDECALL_VERIFY_OFF;
-  throw Error(SIDECALL_INVALID_ARGUMENT, "SIDECALL_VERIFY: expected error, warn or off, got another word");
+  throw Error(SIDECALL_INVALID_ARGUMENT,
+              "SIDECALL_VERIFY: expected error, warn or off, got another word");
 }
 
 // What was verified in this process, by content and engine.
@@ -90,7 +96,9 @@ class Verified {
 
 }  // namespace
 
-std::shared_ptr<const Model> Model::open(const std::string& uri, const sidecall_model_options& options, OpenEngine open_engine) {
+std::shared_ptr<const Model> Model::open(const std::string& uri,
+                                         const sidecall_model_options& options,
+                                         OpenEngine open_engine) {
   require(!uri.empty(), "uri: expected a path or a URI, got an empty string");
   const std::string path = path_of(uri);
   std::string bytes = platform::read_file(path, kMaxMessageBytes);
@@ -98,12 +106,16 @@ std::shared_ptr<const Model> Model::open(const std::string& uri, const sidecall_
   return open_file(OnnxFile(std::move(bytes), folder, uri), uri, options, open_engine);
 }
 
-std::shared_ptr<const Model> Model::open_bytes(std::string bytes, const sidecall_model_options& options, OpenEngine open_engine) {
-  if (bytes.size() > kMaxMessageBytes) throw Error(SIDECALL_FILE_TOO_LARGE, "bytes: expected at most 2 GiB, got more");
+std::shared_ptr<const Model> Model::open_bytes(std::string bytes,
+                                               const sidecall_model_options& options,
+                                               OpenEngine open_engine) {
+  if (bytes.size() > kMaxMessageBytes)
+    throw Error(SIDECALL_FILE_TOO_LARGE, "bytes: expected at most 2 GiB, got more");
   return open_file(OnnxFile(std::move(bytes), "", "bytes"), "bytes", options, open_engine);
 }
 
-std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& name, const sidecall_model_options& options,
+std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& name,
+                                              const sidecall_model_options& options,
                                               OpenEngine open_engine) {
   std::unique_ptr<Engine> engine = open_engine(file, name, options);
   Origin origin;
@@ -118,7 +130,8 @@ std::shared_ptr<const Model> Model::open_file(OnnxFile file, const std::string& 
   return model;
 }
 
-std::shared_ptr<const Model> Model::from_engine(std::unique_ptr<Engine> engine, const Origin& origin,
+std::shared_ptr<const Model> Model::from_engine(std::unique_ptr<Engine> engine,
+                                                const Origin& origin,
                                                 const sidecall_model_options& options) {
   const int32_t mode = verify_mode(options.verify);
   std::shared_ptr<Model> model(new Model(std::nullopt, std::move(engine), origin, options));
@@ -127,7 +140,8 @@ std::shared_ptr<const Model> Model::from_engine(std::unique_ptr<Engine> engine, 
   return model;
 }
 
-Model::Model(std::optional<OnnxFile> file, std::unique_ptr<Engine> engine, const Origin& origin, const sidecall_model_options& options)
+Model::Model(std::optional<OnnxFile> file, std::unique_ptr<Engine> engine, const Origin& origin,
+             const sidecall_model_options& options)
     : title_(origin.title),
       file_(std::move(file)),
       engine_(std::move(engine)),
@@ -176,7 +190,9 @@ const std::string& Model::id() const {
   return *ids_.insert(std::move(current)).first;
 }
 
-std::string Model::title() const { return has_contract_ && !contract_.name.empty() ? contract_.name : title_; }
+std::string Model::title() const {
+  return has_contract_ && !contract_.name.empty() ? contract_.name : title_;
+}
 
 std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
   {
@@ -188,20 +204,26 @@ std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
     }
   }
   // Lazy, so that nothing but the run waits for another process: its deadline counts for everything.
-  return std::unique_ptr<Workspace>(new Workspace{{signature_, *engine_, ignores_extra_, 1, true}, {}});
+  return std::unique_ptr<Workspace>(
+      new Workspace{{signature_, *engine_, ignores_extra_, 1, true}, {}});
 }
 
 void Model::return_workspace(std::unique_ptr<Workspace> workspace) const {
-  if (workspace->call.rows() > kMaxKeptRows) return;  // its memory is worth more than the time to make another
+  if (workspace->call.rows() > kMaxKeptRows)
+    return;  // its memory is worth more than the time to make another
   const std::lock_guard lock(workspaces_mutex_);
   if (workspaces_.size() < kMaxKeptWorkspaces) workspaces_.push_back(std::move(workspace));
 }
 
 std::string Model::predict_json(std::string_view json) const {
   if (!has_contract_)
-    throw Error(SIDECALL_NO_CONTRACT, "records need a contract and the file carries none: export it with sidecall.export");
+    throw Error(
+        SIDECALL_NO_CONTRACT,
+        "records need a contract and the file carries none: export it with sidecall.export");
   const int64_t rows = count_records(json);
-  if (rows == 0) throw Error({SIDECALL_SHAPE_MISMATCH, -1, "", "at least 1 row", "0 rows"}, "records: expected at least 1 row, got 0 rows");
+  if (rows == 0)
+    throw Error({SIDECALL_SHAPE_MISMATCH, -1, "", "at least 1 row", "0 rows"},
+                "records: expected at least 1 row, got 0 rows");
   std::unique_ptr<Workspace> workspace = borrow_workspace();
   Call* call = &workspace->call;
   call->resize(rows);

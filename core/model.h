@@ -22,34 +22,43 @@ namespace sidecall {
 
 // What a model is made of besides its engine.
 struct Origin {
-  std::string label;                            // for messages: "file 'fraud.onnx'", "server 'shm:fraud'"
-  std::string title;                            // a name, where the contract has none; or ""
-  std::optional<std::string> contract;          // its text, where there is one
-  bool is_verified = false;                     // the golden rows passed where it runs
+  std::string label;                    // for messages: "file 'fraud.onnx'", "server 'shm:fraud'"
+  std::string title;                    // a name, where the contract has none; or ""
+  std::optional<std::string> contract;  // its text, where there is one
+  bool is_verified = false;             // the golden rows passed where it runs
   std::optional<Clock::time_point> deadline{};  // of golden rows that run here; none in process
 };
 
 // Makes the engine that runs a file. `label` names the file in messages.
-using OpenEngine = std::unique_ptr<Engine> (*)(const OnnxFile& file, const std::string& label, const sidecall_model_options& options);
+using OpenEngine = std::unique_ptr<Engine> (*)(const OnnxFile& file, const std::string& label,
+                                               const sidecall_model_options& options);
 
 class Model {
  public:
   // A path or a file: URI. Throws what sidecall_model_open answers.
-  static std::shared_ptr<const Model> open(const std::string& uri, const sidecall_model_options& options, OpenEngine open_engine);
-  static std::shared_ptr<const Model> open_bytes(std::string bytes, const sidecall_model_options& options, OpenEngine open_engine);
+  static std::shared_ptr<const Model> open(const std::string& uri,
+                                           const sidecall_model_options& options,
+                                           OpenEngine open_engine);
+  static std::shared_ptr<const Model> open_bytes(std::string bytes,
+                                                 const sidecall_model_options& options,
+                                                 OpenEngine open_engine);
 
   // A model without a file here: the engine describes its tensors.
-  static std::shared_ptr<const Model> from_engine(std::unique_ptr<Engine> engine, const Origin& origin,
+  static std::shared_ptr<const Model> from_engine(std::unique_ptr<Engine> engine,
+                                                  const Origin& origin,
                                                   const sidecall_model_options& options);
 
   const Signature& signature() const { return signature_; }
   const Engine& engine() const { return *engine_; }
   const Contract* contract() const { return has_contract_ ? &contract_ : nullptr; }
   const std::string& warning() const { return warning_; }
-  bool is_verified() const { return is_verified_; }  // golden rows passed, here or where the model runs
+  bool is_verified() const {
+    return is_verified_;
+  }  // golden rows passed, here or where the model runs
   const OnnxFile* file() const { return file_ ? &*file_ : nullptr; }
   const std::string& id() const;  // of what runs now; stays valid when that changes
-  std::string title() const;  // its name, or else that of its file (without folder and ending) or server; "" for bytes without a contract
+  std::string title()
+      const;  // its name, or else that of its file (without folder and ending) or server; "" for bytes without a contract
   bool ignores_extra() const { return ignores_extra_; }
 
   std::string predict_json(std::string_view json) const;
@@ -63,8 +72,10 @@ class Model {
   std::unique_ptr<Workspace> borrow_workspace() const;
   void return_workspace(std::unique_ptr<Workspace> workspace) const;
 
-  Model(std::optional<OnnxFile> file, std::unique_ptr<Engine> engine, const Origin& origin, const sidecall_model_options& options);
-  static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& name, const sidecall_model_options& options,
+  Model(std::optional<OnnxFile> file, std::unique_ptr<Engine> engine, const Origin& origin,
+        const sidecall_model_options& options);
+  static std::shared_ptr<const Model> open_file(OnnxFile file, const std::string& name,
+                                                const sidecall_model_options& options,
                                                 OpenEngine open_engine);
   void read_contract(const Origin& origin);
   void verify_once(int32_t mode, std::optional<Clock::time_point> deadline);

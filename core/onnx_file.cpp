@@ -16,7 +16,8 @@ using protobuf::Field;
 using protobuf::Reader;
 
 // The length-delimited field of that number in a message; nothing where there is none.
-std::optional<std::string_view> find_field(std::optional<std::string_view> message, uint64_t number) {
+std::optional<std::string_view> find_field(std::optional<std::string_view> message,
+                                           uint64_t number) {
   std::optional<std::string_view> found;
   Reader reader(message.value_or(std::string_view()));
   for (Field field; reader.next(&field);) {
@@ -27,7 +28,8 @@ std::optional<std::string_view> find_field(std::optional<std::string_view> messa
 
 }  // namespace
 
-OnnxFile::OnnxFile(std::string bytes, const std::string& folder, const std::string& label, uint64_t max_message_bytes)
+OnnxFile::OnnxFile(std::string bytes, const std::string& folder, const std::string& label,
+                   uint64_t max_message_bytes)
     : label_(label),
       bytes_(std::move(bytes)),
       has_folder_(!folder.empty()),
@@ -46,7 +48,9 @@ OnnxFile::OnnxFile(std::string bytes, const std::string& folder, const std::stri
     graph_at_ = static_cast<size_t>(field.bytes.data() - bytes_.data());
     graph_bytes_ = field.bytes.size();
   }
-  if (!has_graph) throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected an ONNX model, got content without a graph");
+  if (!has_graph)
+    throw Error(SIDECALL_FILE_INVALID,
+                "file '" + label + "': expected an ONNX model, got content without a graph");
   data_ = ExternalData(content_.tensors, folder, label_);
 }
 
@@ -62,7 +66,9 @@ bool OnnxFile::has_output_shape(std::string_view name) const {
 
 void OnnxFile::add_metadata(std::pair<std::string, std::string> entry) {
   if (metadata(entry.first) != nullptr) {
-    throw Error(SIDECALL_FILE_INVALID, "file '" + label_ + "': expected each key of metadata_props once, got '" + entry.first + "' twice");
+    throw Error(SIDECALL_FILE_INVALID, "file '" + label_ +
+                                           "': expected each key of metadata_props once, got '" +
+                                           entry.first + "' twice");
   }
   metadata_.push_back(std::move(entry));
 }
@@ -83,7 +89,8 @@ std::string OnnxFile::compute_id() const {
 
 std::string OnnxFile::fingerprint() const {
   const auto part = [](std::string_view bytes) {
-    return std::to_string(bytes.size()) + ":" + std::to_string(std::hash<std::string_view>{}(bytes));
+    return std::to_string(bytes.size()) + ":" +
+           std::to_string(std::hash<std::string_view>{}(bytes));
   };
   std::string text = part(bytes_);
   for (const ExternalData::File& file : data_.files()) text += "|" + part(file.content->view());

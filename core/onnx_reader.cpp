@@ -21,7 +21,8 @@ constexpr uint32_t kExternalData = 13, kDataLocation = 14;
 
 class OnnxReader {
  public:
-  OnnxReader(std::string_view bytes, const std::string& label) : begin_(bytes.data()), end_(bytes.data() + bytes.size()), label_(label) {}
+  OnnxReader(std::string_view bytes, const std::string& label)
+      : begin_(bytes.data()), end_(bytes.data() + bytes.size()), label_(label) {}
 
   OnnxContent read() {
     read_message(schema::ModelProto, begin_, end_, 0);
@@ -30,7 +31,8 @@ class OnnxReader {
 
  private:
   void read_message(schema::Message type, const char* at, const char* end, int depth);
-  void read_inner(schema::Message type, const char* length_at, const char* begin, const char* end, int depth);
+  void read_inner(schema::Message type, const char* length_at, const char* begin, const char* end,
+                  int depth);
   const char* read_number(const Field& field, const char* at, const char* end) const;
   const char* read_packed(const Field& field, const char* at, const char* end) const;
   uint64_t read_varint(const char** at, const char* end) const;
@@ -48,14 +50,17 @@ class OnnxReader {
 
 // The value of an entry may be any bytes: contract_reader.cpp reports a contract that is not UTF-8,
 // and file names need not be.
-bool is_any_text(schema::Message type, uint32_t number) { return type == schema::StringStringEntryProto && number == 2; }
+bool is_any_text(schema::Message type, uint32_t number) {
+  return type == schema::StringStringEntryProto && number == 2;
+}
 
 std::string quoted(const Field& field) { return std::string("'") + field.name + "'"; }
 
 uint8_t byte_at(const char* at) { return static_cast<uint8_t>(*at); }
 
 void OnnxReader::read_message(schema::Message type, const char* at, const char* end, int depth) {
-  if (depth > kMaxDepth) fail(at, "messages nested more than " + std::to_string(kMaxDepth) + " deep");
+  if (depth > kMaxDepth)
+    fail(at, "messages nested more than " + std::to_string(kMaxDepth) + " deep");
   if (type == schema::NodeProto) ++content_.num_nodes;
   const char* const begin = at;
   uint32_t seen = 0;
@@ -104,21 +109,25 @@ void OnnxReader::read_message(schema::Message type, const char* at, const char* 
         const char* const stop = read_length(&at, end);
         if (field.kind == schema::kMessage) {
           read_inner(static_cast<schema::Message>(field.detail), length_at, at, stop, depth);
-        } else if (field.kind == schema::kString && !is_any_text(type, number) && !is_utf8({at, static_cast<size_t>(stop - at)})) {
+        } else if (field.kind == schema::kString && !is_any_text(type, number) &&
+                   !is_utf8({at, static_cast<size_t>(stop - at)})) {
           fail(start, quoted(field) + " that is not UTF-8");
         }
-        if (type == schema::NodeProto && number == kOpType && is_tree_operator({at, static_cast<size_t>(stop - at)})) {
+        if (type == schema::NodeProto && number == kOpType &&
+            is_tree_operator({at, static_cast<size_t>(stop - at)})) {
           ++content_.num_tree_nodes;
         }
         at = stop;
       }
     }
-    names_file |= type == schema::TensorProto && (number == kExternalData || number == kDataLocation);
+    names_file |=
+        type == schema::TensorProto && (number == kExternalData || number == kDataLocation);
   }
   if (names_file) add_external(begin, end, depth);
 }
 
-void OnnxReader::read_inner(schema::Message type, const char* length_at, const char* begin, const char* end, int depth) {
+void OnnxReader::read_inner(schema::Message type, const char* length_at, const char* begin,
+                            const char* end, int depth) {
   const size_t before = content_.tensors.size();
   read_message(type, begin, end, depth + 1);
   if (content_.tensors.size() == before) return;
@@ -133,7 +142,8 @@ const char* OnnxReader::read_number(const Field& field, const char* at, const ch
   if (field.kind == schema::kInt32 && number != static_cast<int32_t>(number)) {
     fail(start, "a number of more than 32 bits for " + quoted(field));
   }
-  if (field.kind == schema::kEnum && value > field.detail) fail(start, "an unknown value of " + quoted(field));
+  if (field.kind == schema::kEnum && value > field.detail)
+    fail(start, "an unknown value of " + quoted(field));
   return at;
 }
 
@@ -141,7 +151,9 @@ const char* OnnxReader::read_packed(const Field& field, const char* at, const ch
   const char* const start = at;
   const char* const stop = read_length(&at, end);
   if (field.wire == schema::kVarint) {
-    while (at < stop) at = byte_at(at) < 0x80 && field.kind != schema::kEnum ? at + 1 : read_number(field, at, stop);
+    while (at < stop)
+      at =
+          byte_at(at) < 0x80 && field.kind != schema::kEnum ? at + 1 : read_number(field, at, stop);
   } else if ((stop - at) % (field.wire == schema::kFixed32 ? 4 : 8) != 0) {
     fail(start, "a part of a number in " + quoted(field));
   }
@@ -184,10 +196,12 @@ void OnnxReader::add_external(const char* begin, const char* end, int depth) {
   std::array<bool, 3> given{};
   protobuf::Reader reader({begin, tensor.end - tensor.begin});
   for (protobuf::Field field; reader.next(&field);) {
-    if (field.number == 1 && !field.is_bytes) tensor.dims.push_back(static_cast<int64_t>(field.value));
+    if (field.number == 1 && !field.is_bytes)
+      tensor.dims.push_back(static_cast<int64_t>(field.value));
     if (field.number == 1 && field.is_bytes) {
       protobuf::Reader packed(field.bytes);
-      for (uint64_t value = 0; packed.next_varint(&value);) tensor.dims.push_back(static_cast<int64_t>(value));
+      for (uint64_t value = 0; packed.next_varint(&value);)
+        tensor.dims.push_back(static_cast<int64_t>(value));
     }
     if (field.number == 2) tensor.dtype = static_cast<int32_t>(field.value);
     if (field.number == 8) tensor.name = field.bytes;
@@ -207,8 +221,9 @@ void OnnxReader::add_external(const char* begin, const char* end, int depth) {
 }
 
 void OnnxReader::fail(const char* at, const std::string& problem) const {
-  throw Error(SIDECALL_FILE_INVALID, "file '" + label_ + "': expected an ONNX model, got other or truncated content: " + problem +
-                                         " at byte " + std::to_string(offset_of(at)) + place_of(at));
+  throw Error(SIDECALL_FILE_INVALID,
+              "file '" + label_ + "': expected an ONNX model, got other or truncated content: " +
+                  problem + " at byte " + std::to_string(offset_of(at)) + place_of(at));
 }
 
 // " in graph.node[3].attribute[0]": the innermost message that holds that place. Everything before
@@ -224,8 +239,11 @@ std::string OnnxReader::place_of(const char* wanted) const {
       const Field& rule = kFields[type][field.number];
       const size_t index = counts[field.number]++;
       if (field.is_bytes && field.bytes.data() > wanted) break;
-      if (!field.is_bytes || rule.kind != schema::kMessage || wanted > field.bytes.data() + field.bytes.size()) continue;
-      path += (path.empty() ? " in " : ".") + std::string(rule.name) + (rule.once == 0 ? "[" + std::to_string(index) + "]" : "");
+      if (!field.is_bytes || rule.kind != schema::kMessage ||
+          wanted > field.bytes.data() + field.bytes.size())
+        continue;
+      path += (path.empty() ? " in " : ".") + std::string(rule.name) +
+              (rule.once == 0 ? "[" + std::to_string(index) + "]" : "");
       type = static_cast<schema::Message>(rule.detail);
       reader = protobuf::Reader(field.bytes);
       counts.fill(0);
@@ -239,11 +257,13 @@ std::string OnnxReader::place_of(const char* wanted) const {
 }  // namespace
 
 bool is_tree_operator(std::string_view op_type) {
-  constexpr std::array<std::string_view, 5> kOperators = {"TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "ArgMax",
-                                                          "Softmax"};
+  constexpr std::array<std::string_view, 5> kOperators = {
+      "TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor", "ArgMax", "Softmax"};
   return std::find(kOperators.begin(), kOperators.end(), op_type) != kOperators.end();
 }
 
-OnnxContent read_onnx(std::string_view bytes, const std::string& label) { return OnnxReader(bytes, label).read(); }
+OnnxContent read_onnx(std::string_view bytes, const std::string& label) {
+  return OnnxReader(bytes, label).read();
+}
 
 }  // namespace sidecall

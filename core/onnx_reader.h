@@ -15,7 +15,7 @@ namespace sidecall {
 struct ExternalTensor {
   size_t begin = 0;  // its payload in the bytes of the model
   size_t end = 0;
-  bool is_flagged = false;        // data_location is EXTERNAL: without it the data in the message count
+  bool is_flagged = false;  // data_location is EXTERNAL: without it the data in the message count
   bool is_in_main_graph = false;  // an initializer of it
   std::string name;
   int32_t dtype = 0;

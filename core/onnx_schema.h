@@ -25,14 +25,28 @@ enum Message : uint8_t {
   kNumMessages
 };
 
-enum Kind : uint8_t { kUnknown, kInt32, kInt64, kUint64, kEnum, kFloat, kDouble, kString, kBytes, kMessage };
+enum Kind : uint8_t {
+  kUnknown,
+  kInt32,
+  kInt64,
+  kUint64,
+  kEnum,
+  kFloat,
+  kDouble,
+  kString,
+  kBytes,
+  kMessage
+};
 enum Count : uint8_t { kOne, kMany };
 
 // Protobuf's wire types. Groups, 3 and 4, do not occur in ONNX.
 constexpr uint8_t kVarint = 0, kFixed64 = 1, kLength = 2, kFixed32 = 5;
 
 constexpr uint8_t wire_of(Kind kind) {
-  return kind == kFloat ? kFixed32 : kind == kDouble ? kFixed64 : kind >= kString ? kLength : kVarint;
+  return kind == kFloat    ? kFixed32
+         : kind == kDouble ? kFixed64
+         : kind >= kString ? kLength
+                           : kVarint;
 }
 
 struct Field {
@@ -40,14 +54,16 @@ struct Field {
   uint8_t wire = 0;
   bool is_packable = false;  // repeated numbers may also stand in one length-delimited payload
   uint8_t detail = 0;        // of an enum the largest value, of a message which one
-  uint32_t once = 0;         // the bit that marks a singular field as seen; the members of a oneof share bit 0
+  uint32_t once =
+      0;  // the bit that marks a singular field as seen; the members of a oneof share bit 0
   const char* name = nullptr;
 };
 
 constexpr uint32_t kNumNumbers = 32;
 using Fields = std::array<Field, kNumNumbers>;
 
-constexpr Field make_field(uint32_t number, const char* name, Count count, int oneof, Kind kind, uint8_t detail) {
+constexpr Field make_field(uint32_t number, const char* name, Count count, int oneof, Kind kind,
+                           uint8_t detail) {
   const uint32_t once = count == kMany ? 0 : oneof != 0 ? 1 : uint32_t{1} << number;
   return {kind, wire_of(kind), count == kMany && kind < kString, detail, once, name};
 }
@@ -55,14 +71,17 @@ constexpr Field make_field(uint32_t number, const char* name, Count count, int o
 constexpr std::array<Fields, kNumMessages> make_fields() {
   std::array<Fields, kNumMessages> all{};
 #define ONNX_MESSAGE(message)
-#define ONNX_FIELD(message, number, name, count, oneof, kind)                                          \
-  static_assert(number > 0 && number < kNumNumbers && oneof <= 1, "onnx_schema.h has no room for it"); \
+#define ONNX_FIELD(message, number, name, count, oneof, kind)     \
+  static_assert(number > 0 && number < kNumNumbers && oneof <= 1, \
+                "onnx_schema.h has no room for it");              \
   all[message][number] = make_field(number, #name, count, oneof, kind, 0);
-#define ONNX_ENUM_FIELD(message, number, name, count, oneof, largest)                                  \
-  static_assert(number > 0 && number < kNumNumbers && oneof <= 1, "onnx_schema.h has no room for it"); \
+#define ONNX_ENUM_FIELD(message, number, name, count, oneof, largest) \
+  static_assert(number > 0 && number < kNumNumbers && oneof <= 1,     \
+                "onnx_schema.h has no room for it");                  \
   all[message][number] = make_field(number, #name, count, oneof, kEnum, largest);
-#define ONNX_MESSAGE_FIELD(message, number, name, count, oneof, inner)                                 \
-  static_assert(number > 0 && number < kNumNumbers && oneof <= 1, "onnx_schema.h has no room for it"); \
+#define ONNX_MESSAGE_FIELD(message, number, name, count, oneof, inner) \
+  static_assert(number > 0 && number < kNumNumbers && oneof <= 1,      \
+                "onnx_schema.h has no room for it");                   \
   all[message][number] = make_field(number, #name, count, oneof, kMessage, inner);
 #include "onnx_fields.inc"
 #undef ONNX_MESSAGE

@@ -27,7 +27,9 @@ namespace {
 
 [[noreturn]] void fail_file(const std::string& path, int error) {
   const bool absent = error == ENOENT || error == ENOTDIR;
-  if (error == EMFILE) throw Error(SIDECALL_OUT_OF_MEMORY, "file '" + path + "': no file descriptor is left: raise ulimit -n");
+  if (error == EMFILE)
+    throw Error(SIDECALL_OUT_OF_MEMORY,
+                "file '" + path + "': no file descriptor is left: raise ulimit -n");
   const int32_t status = absent ? SIDECALL_FILE_NOT_FOUND : SIDECALL_FILE_UNREADABLE;
   const char* reason = absent                  ? "no such file"
                        : error == EACCES       ? "permission denied"
@@ -57,15 +59,18 @@ std::vector<std::string> list(const std::string& folder, const std::string& pref
   DIR* dir = ::opendir(folder.c_str());
   if (dir == nullptr) return names;
   while (const dirent* entry = ::readdir(dir)) {
-    if (std::strncmp(entry->d_name, prefix.c_str(), prefix.size()) == 0) names.emplace_back(entry->d_name);
+    if (std::strncmp(entry->d_name, prefix.c_str(), prefix.size()) == 0)
+      names.emplace_back(entry->d_name);
   }
   ::closedir(dir);
-  std::sort(names.begin(), names.end(), [](const auto& a, const auto& b) { return ::strverscmp(a.c_str(), b.c_str()) > 0; });
+  std::sort(names.begin(), names.end(),
+            [](const auto& a, const auto& b) { return ::strverscmp(a.c_str(), b.c_str()) > 0; });
   std::vector<std::string> paths;
   for (const std::string& name : names) {
     const std::string path = folder + "/" + name;
     struct stat state{};
-    if (::stat(path.c_str(), &state) == 0 && (S_ISDIR(state.st_mode) != 0) == folders) paths.push_back(path);
+    if (::stat(path.c_str(), &state) == 0 && (S_ISDIR(state.st_mode) != 0) == folders)
+      paths.push_back(path);
   }
   return paths;
 }
@@ -79,11 +84,13 @@ std::string read_file(const std::string& path, uint64_t limit) {
   struct stat state{};
   if (::fstat(file.get(), &state) != 0) fail_file(path, errno);
   if (S_ISDIR(state.st_mode)) fail_file(path, EISDIR);
-  if (!S_ISREG(state.st_mode)) throw Error(SIDECALL_FILE_UNREADABLE, "file '" + path + "': it is not a regular file");
+  if (!S_ISREG(state.st_mode))
+    throw Error(SIDECALL_FILE_UNREADABLE, "file '" + path + "': it is not a regular file");
   const auto size = static_cast<uint64_t>(state.st_size);
   if (size > limit) {
-    throw Error(SIDECALL_FILE_TOO_LARGE,
-                "file '" + path + "': expected at most " + std::to_string(limit) + " bytes, got " + std::to_string(size));
+    throw Error(SIDECALL_FILE_TOO_LARGE, "file '" + path + "': expected at most " +
+                                             std::to_string(limit) + " bytes, got " +
+                                             std::to_string(size));
   }
   std::string bytes(size, '\0');
   size_t filled = 0;
@@ -117,9 +124,13 @@ bool is_file(const std::string& path) noexcept {
   return ::stat(path.c_str(), &state) == 0 && S_ISREG(state.st_mode);
 }
 
-std::vector<std::string> list_files(const std::string& folder, const std::string& prefix) { return list(folder, prefix, false); }
+std::vector<std::string> list_files(const std::string& folder, const std::string& prefix) {
+  return list(folder, prefix, false);
+}
 
-std::vector<std::string> list_folders(const std::string& folder, const std::string& prefix) { return list(folder, prefix, true); }
+std::vector<std::string> list_folders(const std::string& folder, const std::string& prefix) {
+  return list(folder, prefix, true);
+}
 
 void* load_library(const std::string& path, std::string* why) noexcept {
   void* library = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -154,7 +165,8 @@ std::string own_path() {
   // Of the program itself dladdr tells argv[0], which its caller chooses; only a library has a name in its link map.
   Dl_info info{};
   link_map* library = nullptr;
-  const int found = ::dladdr1(reinterpret_cast<void*>(&own_path), &info, reinterpret_cast<void**>(&library), RTLD_DL_LINKMAP);
+  const int found = ::dladdr1(reinterpret_cast<void*>(&own_path), &info,
+                              reinterpret_cast<void**>(&library), RTLD_DL_LINKMAP);
   if (found != 0 && library != nullptr && library->l_name[0] != '\0') {
     if (char* resolved = ::realpath(library->l_name, nullptr)) {
       std::string result = resolved;
@@ -169,17 +181,21 @@ std::string own_path() {
 
 const char* environment(const char* name) noexcept { return ::secure_getenv(name); }
 
-void set_environment_if_unset(const char* name, const char* value) noexcept { ::setenv(name, value, 0); }
+void set_environment_if_unset(const char* name, const char* value) noexcept {
+  ::setenv(name, value, 0);
+}
 
 int32_t process_id() noexcept { return static_cast<int32_t>(::getpid()); }
 
 uint64_t random_number() noexcept {
   uint64_t number = 0;
-  if (::getrandom(&number, sizeof number, GRND_NONBLOCK) == static_cast<ssize_t>(sizeof number)) return number;
+  if (::getrandom(&number, sizeof number, GRND_NONBLOCK) == static_cast<ssize_t>(sizeof number))
+    return number;
   // Early at boot, or where a sandbox forbids it: what addresses and the clock give is hard enough to guess.
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
-  return reinterpret_cast<uintptr_t>(&number) * UINT64_C(0x9e3779b97f4a7c15) ^ static_cast<uint64_t>(now.tv_nsec) << 20;
+  return reinterpret_cast<uintptr_t>(&number) * UINT64_C(0x9e3779b97f4a7c15) ^
+         static_cast<uint64_t>(now.tv_nsec) << 20;
 }
 
 bool start_thread(void (*body)(void*), void* argument) noexcept {
@@ -211,14 +227,17 @@ bool start_thread(void (*body)(void*), void* argument) noexcept {
 }
 
 Event::Event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (fd_ < 0) throw Error(SIDECALL_OUT_OF_MEMORY, "an event for a call: no file descriptor is left: raise ulimit -n");
+  if (fd_ < 0)
+    throw Error(SIDECALL_OUT_OF_MEMORY,
+                "an event for a call: no file descriptor is left: raise ulimit -n");
 }
 
 Event::~Event() { ::close(fd_); }
 
 void Event::signal() noexcept {
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = ::write(fd_, &one, sizeof one);  // full means that it is readable already
+  [[maybe_unused]] const ssize_t written =
+      ::write(fd_, &one, sizeof one);  // full means that it is readable already
 }
 
 void Event::drain() noexcept {

@@ -61,7 +61,9 @@ class Reader {
   }
 
  private:
-  [[noreturn]] static void fail() { throw Error(SIDECALL_FILE_INVALID, "expected a protobuf message, got other content"); }
+  [[noreturn]] static void fail() {
+    throw Error(SIDECALL_FILE_INVALID, "expected a protobuf message, got other content");
+  }
 
   uint64_t varint() {
     uint64_t value = 0;

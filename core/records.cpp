@@ -23,9 +23,11 @@ namespace {
 // In place: strings and numbers are handed over where they stand, without a copy each. Encoding and
 // control characters are checked beforehand, eight bytes at a time: RapidJSON 1.1 with SSE2 accepts
 // the bytes 0x1A to 0x1F inside strings. Without SSE2 a long string takes longer than this check.
-constexpr unsigned kParseFlags = rapidjson::kParseInsituFlag | rapidjson::kParseNumbersAsStringsFlag;
+constexpr unsigned kParseFlags =
+    rapidjson::kParseInsituFlag | rapidjson::kParseNumbersAsStringsFlag;
 constexpr int kMaxDepth = 64;
-constexpr size_t kReadAhead = 16;  // RapidJSON looks at whole blocks of this size, beyond the end too
+constexpr size_t kReadAhead =
+    16;  // RapidJSON looks at whole blocks of this size, beyond the end too
 
 // Receives RapidJSON's events. Depth 0 is outside, 1 a list or the record, 2 a record of a list, deeper what no feature takes.
 class Handler {
@@ -41,10 +43,13 @@ class Handler {
     return value("bool", [&](int32_t feature) { call_->set_bool(row_, feature, flag ? 1 : 0); });
   }
   bool RawNumber(const char* text, rapidjson::SizeType length, bool) {
-    return value("number", [&](int32_t feature) { set_number(feature, std::string_view(text, length)); });
+    return value("number",
+                 [&](int32_t feature) { set_number(feature, std::string_view(text, length)); });
   }
   bool String(const char* text, rapidjson::SizeType length, bool) {
-    return value("string", [&](int32_t feature) { call_->set_str(row_, feature, std::string_view(text, length)); });
+    return value("string", [&](int32_t feature) {
+      call_->set_str(row_, feature, std::string_view(text, length));
+    });
   }
   // Numbers come as text, so RapidJSON never calls these.
   bool Double(double) { return false; }
@@ -90,7 +95,8 @@ class Handler {
 // The call remembers what it refuses; only what it does not remember must stop the parser.
 template <typename Set>
 bool Handler::value(const char* got, Set set) {
-  if (depth_ < record_depth_) return complain(SIDECALL_DTYPE_MISMATCH, std::string("expected a record, got ") + got);
+  if (depth_ < record_depth_)
+    return complain(SIDECALL_DTYPE_MISMATCH, std::string("expected a record, got ") + got);
   if (depth_ > record_depth_ || feature_ < 0) return true;
   try {
     set(feature_);
@@ -102,7 +108,9 @@ bool Handler::value(const char* got, Set set) {
 
 bool Handler::enter(const char* got) {
   ++depth_;
-  if (depth_ > kMaxDepth) return complain(SIDECALL_INVALID_JSON, "expected at most " + std::to_string(kMaxDepth) + " levels, got more");
+  if (depth_ > kMaxDepth)
+    return complain(SIDECALL_INVALID_JSON,
+                    "expected at most " + std::to_string(kMaxDepth) + " levels, got more");
   const bool is_object = *got == 'o';
   if (depth_ < record_depth_) return true;
   if (depth_ == record_depth_) {
@@ -128,7 +136,8 @@ bool Handler::leave() {
 bool Handler::Key(const char* text, rapidjson::SizeType length, bool) {
   if (depth_ != record_depth_) return true;
   const std::string_view name(text, length);
-  const bool guessed = guess_ < signature_.features.size() && signature_.features[guess_].name == name;
+  const bool guessed =
+      guess_ < signature_.features.size() && signature_.features[guess_].name == name;
   feature_ = guessed ? static_cast<int32_t>(guess_) : signature_.feature_names.find(name);
   if (feature_ < 0) {
     try {
@@ -140,7 +149,9 @@ bool Handler::Key(const char* text, rapidjson::SizeType length, bool) {
   }
   guess_ = static_cast<size_t>(feature_) + 1;
   int64_t& last = seen_[static_cast<size_t>(feature_)];
-  if (last == row_) return complain(SIDECALL_INVALID_JSON, "expected each key once, got '" + std::string(name) + "' twice in a record");
+  if (last == row_)
+    return complain(SIDECALL_INVALID_JSON,
+                    "expected each key once, got '" + std::string(name) + "' twice in a record");
   last = row_;
   return true;
 }
@@ -178,7 +189,8 @@ bool parse_plain(std::string_view text, double* number, bool* is_whole) {
 bool is_large(std::string_view text) {
   const size_t mantissa_end = std::min(text.find_first_of("eE"), text.size());
   const std::string_view mantissa = text.substr(0, mantissa_end);
-  const auto first = static_cast<int64_t>(std::min(mantissa.find_first_of("123456789"), mantissa.size()));
+  const auto first =
+      static_cast<int64_t>(std::min(mantissa.find_first_of("123456789"), mantissa.size()));
   const auto point = static_cast<int64_t>(std::min(mantissa.find('.'), mantissa.size()));
   const int64_t exponent_of_first = point > first ? point - first - 1 : point - first;
   if (mantissa_end == text.size()) return exponent_of_first > 0;
@@ -186,7 +198,8 @@ bool is_large(std::string_view text) {
   const bool is_negative = written.front() == '-';
   if (written.front() == '+') written.remove_prefix(1);
   int64_t exponent = 0;
-  if (std::from_chars(written.data(), written.data() + written.size(), exponent).ec != std::errc()) return !is_negative;
+  if (std::from_chars(written.data(), written.data() + written.size(), exponent).ec != std::errc())
+    return !is_negative;
   return exponent > -exponent_of_first;
 }
 
@@ -194,14 +207,16 @@ void Handler::set_number(int32_t feature, std::string_view text) {
   double number = 0;
   bool is_whole = false;
   if (parse_plain(text, &number, &is_whole)) {
-    return is_whole ? call_->set_i64(row_, feature, static_cast<int64_t>(number)) : call_->set_f64(row_, feature, number);
+    return is_whole ? call_->set_i64(row_, feature, static_cast<int64_t>(number))
+                    : call_->set_f64(row_, feature, number);
   }
   const char* end = text.data() + text.size();
   int64_t integer = 0;
   const auto whole = std::from_chars(text.data(), end, integer);
   if (whole.ptr == end && whole.ec == std::errc()) return call_->set_i64(row_, feature, integer);
   if (std::from_chars(text.data(), end, number).ec == std::errc::result_out_of_range) {
-    if (is_large(text)) call_->set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE, "a number beyond its range");
+    if (is_large(text))
+      call_->set_invalid(row_, feature, SIDECALL_OUT_OF_RANGE, "a number beyond its range");
     number = text.front() == '-' ? -0.0 : 0.0;
   }
   call_->set_f64(row_, feature, number);
@@ -243,7 +258,8 @@ void append_value(Call* call, int64_t row, int32_t index, const Column& column, 
     *out += call->get_i64(row, index) != 0 ? "true" : "false";
     return;
   }
-  if (column.dtype == SIDECALL_FLOAT32 || column.dtype == SIDECALL_FLOAT64) return append_number(call->get_f64(row, index), out);
+  if (column.dtype == SIDECALL_FLOAT32 || column.dtype == SIDECALL_FLOAT64)
+    return append_number(call->get_f64(row, index), out);
   *out += std::to_string(call->get_i64(row, index));
 }
 
@@ -259,7 +275,9 @@ void append_record(Call* call, int64_t row, std::string* out) {
       if (output >= 0) out->push_back(',');
       append_string(signature.outputs[static_cast<size_t>(column.output)].name, out);
       out->push_back(':');
-      close = column.form == SIDECALL_FORM_MEMBER ? '}' : column.form == SIDECALL_FORM_ELEMENT ? ']' : 0;
+      close = column.form == SIDECALL_FORM_MEMBER    ? '}'
+              : column.form == SIDECALL_FORM_ELEMENT ? ']'
+                                                     : 0;
       if (close != 0) out->push_back(close == '}' ? '{' : '[');
       output = column.output;
     } else {
@@ -280,7 +298,8 @@ bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20; }
   const char* got = json[at] == '\0'       ? "a NUL"
                     : is_control(json[at]) ? "a control character that is not escaped"
                                            : "bytes that are not UTF-8";
-  throw Error(SIDECALL_INVALID_JSON, std::string("records: expected JSON, got ") + got + " (byte " + std::to_string(at) + ")");
+  throw Error(SIDECALL_INVALID_JSON, std::string("records: expected JSON, got ") + got + " (byte " +
+                                         std::to_string(at) + ")");
 }
 
 }  // namespace
@@ -323,20 +342,24 @@ void RecordReader::read(std::string_view json, Call* call) {
   if (!result.IsError()) return;
   const size_t byte = result.Offset();
   const std::string where = " (byte " + std::to_string(byte) + ")";
-  if (!handler.complaint().empty()) throw Error(handler.status(), "records: " + handler.complaint() + where);
+  if (!handler.complaint().empty())
+    throw Error(handler.status(), "records: " + handler.complaint() + where);
   if (result.Code() == rapidjson::kParseErrorNumberTooBig)
-    throw Error(SIDECALL_OUT_OF_RANGE, "records: expected numbers that float64 holds, got a larger one" + where);
+    throw Error(SIDECALL_OUT_OF_RANGE,
+                "records: expected numbers that float64 holds, got a larger one" + where);
   // Tab, line feed and carriage return may stand between values, so find_non_json() accepts them.
-  const bool is_in_string =
-      result.Code() == rapidjson::kParseErrorStringEscapeInvalid || result.Code() == rapidjson::kParseErrorStringInvalidEncoding;
+  const bool is_in_string = result.Code() == rapidjson::kParseErrorStringEscapeInvalid ||
+                            result.Code() == rapidjson::kParseErrorStringInvalidEncoding;
   if (is_in_string && is_control(json[byte])) refuse_byte(json, byte);
-  throw Error(SIDECALL_INVALID_JSON,
-              "records: expected JSON, got other text: " + parser_words(rapidjson::GetParseError_En(result.Code())) + where);
+  throw Error(SIDECALL_INVALID_JSON, "records: expected JSON, got other text: " +
+                                         parser_words(rapidjson::GetParseError_En(result.Code())) +
+                                         where);
 }
 
 void write_records(Call* call, bool as_list, std::string* out) {
   constexpr size_t kTypicalValue = 40;  // bytes of one answer with its key
-  out->reserve(static_cast<size_t>(call->rows()) * (call->signature().columns.size() + 1) * kTypicalValue);
+  out->reserve(static_cast<size_t>(call->rows()) * (call->signature().columns.size() + 1) *
+               kTypicalValue);
   if (as_list) out->push_back('[');
   for (int64_t row = 0; row < call->rows(); ++row) {
     if (row > 0) out->push_back(',');

@@ -21,7 +21,8 @@ std::vector<std::vector<int32_t>> number_dims(const std::vector<TensorSpec>& spe
     all.emplace_back(spec.dims.size(), -1);
     for (size_t i = 0; i < spec.dims.size(); ++i) {
       if (spec.dims[i] >= 0 || spec.dim_names[i].empty()) continue;
-      all.back()[i] = ids->emplace(spec.dim_names[i], static_cast<int32_t>(ids->size())).first->second;
+      all.back()[i] =
+          ids->emplace(spec.dim_names[i], static_cast<int32_t>(ids->size())).first->second;
     }
   }
   return all;
@@ -29,13 +30,16 @@ std::vector<std::vector<int32_t>> number_dims(const std::vector<TensorSpec>& spe
 
 // What a feature refuses, in the column where it lands.
 template <typename Number, typename End>
-void bound(const Feature& feature, const std::vector<Interval<End>>& intervals, Number lowest, Number highest, InputCheck* check) {
+void bound(const Feature& feature, const std::vector<Interval<End>>& intervals, Number lowest,
+           Number highest, InputCheck* check) {
   const bool refuses_missing = std::is_floating_point_v<Number> && !feature.nullable;
   if (intervals.empty() && !refuses_missing) return;
-  const auto width = static_cast<size_t>(feature.width), column = static_cast<size_t>(feature.column);
+  const auto width = static_cast<size_t>(feature.width),
+             column = static_cast<size_t>(feature.column);
   if (std::holds_alternative<std::monostate>(check->bounds)) {
-    check->bounds = Bounds<Number>{std::vector<Number>(width, lowest), std::vector<Number>(width, highest),
-                                   std::vector<typename Bounds<Number>::Word>(width, 0)};
+    check->bounds =
+        Bounds<Number>{std::vector<Number>(width, lowest), std::vector<Number>(width, highest),
+                       std::vector<typename Bounds<Number>::Word>(width, 0)};
   }
   auto& bounds = std::get<Bounds<Number>>(check->bounds);
   bounds.refuses_missing[column] = refuses_missing ? -1 : 0;
@@ -92,7 +96,8 @@ void Signature::index_records() {
     check.feature_at[static_cast<size_t>(feature.column)] = static_cast<int32_t>(i);
     bound(feature, &check);
     const bool is_listed = feature.is_closed || feature.domain.has_holes();
-    if (is_listed && feature.tensor_dtype != SIDECALL_STRING) check.listed_features.push_back(static_cast<int32_t>(i));
+    if (is_listed && feature.tensor_dtype != SIDECALL_STRING)
+      check.listed_features.push_back(static_cast<int32_t>(i));
   }
   for (size_t i = 0; i < columns.size(); ++i) {
     column_names.add(columns[i].name, i);

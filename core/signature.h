@@ -23,7 +23,8 @@ struct TensorSpec {
   int32_t dtype = 0;
   Dims dims;  // -1 where free
   std::vector<std::string> dim_names;
-  bool is_shaped = true;  // false where the graph gives an output no shape, not even a rank; then `dims` is empty
+  bool is_shaped =
+      true;  // false where the graph gives an output no shape, not even a rank; then `dims` is empty
   bool has_rows() const { return !dims.empty() && dims[0] < 0; }
 };
 
@@ -48,15 +49,18 @@ struct Feature {
   std::unordered_set<double, SeededHash> allowed_numbers;
 
   Domain domain;
-  bool is_domain_known = false;  // contract of format 2: without intervals the model takes every number, infinities too
-  bool takes_empty = true;       // the empty string
+  bool is_domain_known =
+      false;  // contract of format 2: without intervals the model takes every number, infinities too
+  bool takes_empty = true;  // the empty string
 
   bool takes_all() const { return !is_closed && takes_empty && !domain.exists(); }
   bool takes_beyond_float32(double value) const;
 };
 
 // Whether a finite number has no nearest float32 but an infinity.
-inline bool is_beyond_float32(double value) noexcept { return std::isinf(static_cast<float>(value)) && !std::isinf(value); }
+inline bool is_beyond_float32(double value) noexcept {
+  return std::isinf(static_cast<float>(value)) && !std::isinf(value);
+}
 
 // Of the model: it refuses rows for which it computes what it does not take.
 struct Step {
@@ -77,7 +81,9 @@ struct Column {
 class Names {
  public:
   // The first of two equal names is the one that is found.
-  void add(const std::string& name, size_t index) { map_.emplace(name, static_cast<int32_t>(index)); }
+  void add(const std::string& name, size_t index) {
+    map_.emplace(name, static_cast<int32_t>(index));
+  }
   void remove(std::string_view name) { map_.erase(name); }
   int32_t find(std::string_view name) const {
     const auto found = map_.find(name);
@@ -85,7 +91,8 @@ class Names {
   }
 
  private:
-  std::unordered_map<std::string_view, int32_t, SeededHash> map_;  // views of names that the signature owns
+  std::unordered_map<std::string_view, int32_t, SeededHash>
+      map_;  // views of names that the signature owns
 };
 
 // The numbers that may stand in each column of an input, so that one pass over a row sees whether anything is wrong with it: all between the ends
@@ -99,9 +106,11 @@ struct Bounds {
 
 // What must be looked at in an input before each run, because the graph would silently answer.
 struct InputCheck {
-  std::variant<std::monostate, Bounds<float>, Bounds<double>, Bounds<int64_t>> bounds;  // none where every number is taken
-  std::vector<int32_t> listed_features;  // numeric features with a closed list, or with holes in their domain
-  std::vector<int32_t> feature_at;       // by column; empty without a contract
+  std::variant<std::monostate, Bounds<float>, Bounds<double>, Bounds<int64_t>>
+      bounds;  // none where every number is taken
+  std::vector<int32_t>
+      listed_features;  // numeric features with a closed list, or with holes in their domain
+  std::vector<int32_t> feature_at;  // by column; empty without a contract
 };
 
 struct Signature {
@@ -109,8 +118,8 @@ struct Signature {
   std::vector<TensorSpec> outputs;
   std::vector<Feature> features;
   std::vector<Column> columns;
-  std::vector<InputCheck> checks;       // by input
-  std::vector<int64_t> output_width;    // by output: columns of the contract; 0 where it says nothing
+  std::vector<InputCheck> checks;     // by input
+  std::vector<int64_t> output_width;  // by output: columns of the contract; 0 where it says nothing
   std::vector<int32_t> finite_outputs;  // that never hold anything but finite numbers
   std::vector<Step> steps;              // that refuse rows
   bool has_refusals = false;            // the engine says for each row which step refuses it

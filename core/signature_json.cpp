@@ -19,7 +19,9 @@ using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
 
 constexpr size_t kMaxRank = 16;  // of tensors that a channel carries
 
-void write_string(Writer* writer, const std::string& text) { writer->String(text.c_str(), static_cast<rapidjson::SizeType>(text.size())); }
+void write_string(Writer* writer, const std::string& text) {
+  writer->String(text.c_str(), static_cast<rapidjson::SizeType>(text.size()));
+}
 
 void write_member(Writer* writer, const char* key, const std::string& text) {
   writer->Key(key);
@@ -139,25 +141,29 @@ void write_list(Writer* writer, const char* key, const Items& items, Write write
 // `may_lack_shape`: null stands for it.
 TensorSpec read_tensor(const JsonNode& node, bool may_lack_shape) {
   TensorSpec spec;
-  const JsonNode name = node.member("name"), dtype = node.member("dtype"), dims = node.member("dims"), dim_names = node.member("dim_names");
+  const JsonNode name = node.member("name"), dtype = node.member("dtype"),
+                 dims = node.member("dims"), dim_names = node.member("dim_names");
   spec.name = name.text();
   if (spec.name.find('\0') != std::string::npos) name.fail("a name", "one with a NUL");
   spec.dtype = dtype_from_name(dtype.text());
   if (spec.dtype == 0) dtype.fail("an element type", "'" + dtype.text() + "'");
   spec.is_shaped = !(may_lack_shape && dims.is_null());
   if (!spec.is_shaped) return spec;
-  if (dims.size() > kMaxRank) dims.fail("at most " + std::to_string(kMaxRank) + " dimensions", std::to_string(dims.size()));
+  if (dims.size() > kMaxRank)
+    dims.fail("at most " + std::to_string(kMaxRank) + " dimensions", std::to_string(dims.size()));
   for (const JsonNode& dim : dims.elements()) {
     spec.dims.push_back(dim.integer());
     if (spec.dims.back() < -1) dim.fail("a dimension, or -1", std::to_string(spec.dims.back()));
   }
   spec.dim_names.resize(spec.dims.size());
   if (!dim_names.exists()) return spec;
-  if (dim_names.size() != spec.dims.size()) dim_names.fail(std::to_string(spec.dims.size()) + " names", std::to_string(dim_names.size()));
+  if (dim_names.size() != spec.dims.size())
+    dim_names.fail(std::to_string(spec.dims.size()) + " names", std::to_string(dim_names.size()));
   const std::vector<JsonNode> names = dim_names.elements();
   for (size_t i = 0; i < names.size(); ++i) {
     spec.dim_names[i] = names[i].text();
-    if (spec.dim_names[i].find('\0') != std::string::npos) names[i].fail("a name", "one with a NUL");
+    if (spec.dim_names[i].find('\0') != std::string::npos)
+      names[i].fail("a name", "one with a NUL");
   }
   return spec;
 }
@@ -166,7 +172,8 @@ void read_tensors(const JsonNode& list, bool may_lack_shapes, std::vector<Tensor
   std::unordered_set<std::string, SeededHash> names;
   for (const JsonNode& node : list.elements()) {
     TensorSpec spec = read_tensor(node, may_lack_shapes);
-    if (!names.insert(spec.name).second) node.member("name").fail("a name of its own", "'" + spec.name + "' again");
+    if (!names.insert(spec.name).second)
+      node.member("name").fail("a name of its own", "'" + spec.name + "' again");
     specs->push_back(std::move(spec));
   }
 }
@@ -191,8 +198,8 @@ std::string signature_text(const Signature& signature) {
   return {buffer.GetString(), buffer.GetSize()};
 }
 
-void read_signature_text(std::string_view text, const std::string& where, int32_t status, std::vector<TensorSpec>* inputs,
-                         std::vector<TensorSpec>* outputs) {
+void read_signature_text(std::string_view text, const std::string& where, int32_t status,
+                         std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) {
   try {
     rapidjson::Document document;
     parse_json(std::string(text), &document);
@@ -205,7 +212,8 @@ void read_signature_text(std::string_view text, const std::string& where, int32_
     fault.status = status;
     std::string words = error.what();
     constexpr std::string_view kContract = "contract: ";  // what JSON of ours otherwise is
-    if (words.compare(0, kContract.size(), kContract) == 0) words = "signature: " + words.substr(kContract.size());
+    if (words.compare(0, kContract.size(), kContract) == 0)
+      words = "signature: " + words.substr(kContract.size());
     throw Error(fault, where.empty() ? words : where + ": " + words);
   }
 }

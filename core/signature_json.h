@@ -14,7 +14,7 @@ namespace sidecall {
 std::string signature_text(const Signature& signature);
 
 // The tensors of that line, which may be spread over several. Throws `status` with a message that begins with `where`, where that is not "".
-void read_signature_text(std::string_view text, const std::string& where, int32_t status, std::vector<TensorSpec>* inputs,
-                         std::vector<TensorSpec>* outputs);
+void read_signature_text(std::string_view text, const std::string& where, int32_t status,
+                         std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs);
 
 }  // namespace sidecall

@@ -12,8 +12,8 @@ void add_tensors(const std::vector<TensorSpec>& from, std::vector<sidecall_tenso
     std::vector<const char*> names;
     for (const std::string& name : spec.dim_names) names.push_back(name.c_str());
     dim_names->push_back(std::move(names));
-    to->push_back({spec.name.c_str(), spec.dims.data(), dim_names->back().data(), spec.dtype, static_cast<int32_t>(spec.dims.size()),
-                   spec.has_rows() ? 1 : 0, 0});
+    to->push_back({spec.name.c_str(), spec.dims.data(), dim_names->back().data(), spec.dtype,
+                   static_cast<int32_t>(spec.dims.size()), spec.has_rows() ? 1 : 0, 0});
   }
 }
 
@@ -23,12 +23,12 @@ Specs::Specs(const Signature& signature) {
   add_tensors(signature.inputs, &inputs, &dim_names);
   add_tensors(signature.outputs, &outputs, &dim_names);
   for (const Feature& feature : signature.features) {
-    features.push_back(
-        {feature.name.c_str(), feature.dtype, feature.nullable ? 1 : 0, feature.input, static_cast<int32_t>(feature.column)});
+    features.push_back({feature.name.c_str(), feature.dtype, feature.nullable ? 1 : 0,
+                        feature.input, static_cast<int32_t>(feature.column)});
   }
   for (const Column& column : signature.columns) {
-    columns.push_back(
-        {column.name.c_str(), column.key.c_str(), column.dtype, column.output, static_cast<int32_t>(column.column), column.form});
+    columns.push_back({column.name.c_str(), column.key.c_str(), column.dtype, column.output,
+                       static_cast<int32_t>(column.column), column.form});
   }
 }
 

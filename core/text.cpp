@@ -9,7 +9,9 @@ namespace {
 
 // Length of the character at `at`, 0 when it is none: no overlong forms, no surrogates, nothing above U+10FFFF.
 size_t character_length(std::string_view text, size_t at) noexcept {
-  const auto byte = [&](size_t offset) { return at + offset < text.size() ? static_cast<uint8_t>(text[at + offset]) : uint8_t{0}; };
+  const auto byte = [&](size_t offset) {
+    return at + offset < text.size() ? static_cast<uint8_t>(text[at + offset]) : uint8_t{0};
+  };
   const auto is_tail = [&](size_t offset) { return (byte(offset) & 0xc0) == 0x80; };
   const uint8_t first = byte(0), second = byte(1);
   if (first < 0x80) return 1;
@@ -19,7 +21,8 @@ size_t character_length(std::string_view text, size_t at) noexcept {
     if ((first == 0xe0 && second < 0xa0) || (first == 0xed && second > 0x9f)) return 0;
     return is_tail(1) && is_tail(2) ? 3 : 0;
   }
-  if (first > 0xf4 || (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f)) return 0;
+  if (first > 0xf4 || (first == 0xf0 && second < 0x90) || (first == 0xf4 && second > 0x8f))
+    return 0;
   return is_tail(1) && is_tail(2) && is_tail(3) ? 4 : 0;
 }
 
@@ -58,7 +61,8 @@ size_t find_non_json(std::string_view text) noexcept {
       }
     }
     const char c = text[at];
-    const bool is_control = static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r';
+    const bool is_control =
+        static_cast<unsigned char>(c) < 0x20 && c != '\t' && c != '\n' && c != '\r';
     const size_t length = is_control ? 0 : character_length(text, at);
     if (length == 0) return at;
     at += length;
@@ -68,7 +72,9 @@ size_t find_non_json(std::string_view text) noexcept {
 
 std::string printable(const std::string& text) {
   static constexpr char kHex[] = "0123456789abcdef";
-  const auto append_escape = [](unsigned char code, std::string* to) { *to += {'\\', 'u', '0', '0', kHex[code >> 4], kHex[code & 15]}; };
+  const auto append_escape = [](unsigned char code, std::string* to) {
+    *to += {'\\', 'u', '0', '0', kHex[code >> 4], kHex[code & 15]};
+  };
   std::string shown;
   for (size_t at = 0; at < text.size(); ++at) {
     const char c = text[at];
@@ -93,12 +99,14 @@ std::string printable(const std::string& text) {
 
 std::string parser_words(std::string words) {
   if (!words.empty() && words.back() == '.') words.pop_back();
-  if (!words.empty() && words.front() >= 'A' && words.front() <= 'Z') words.front() = static_cast<char>(words.front() - 'A' + 'a');
+  if (!words.empty() && words.front() >= 'A' && words.front() <= 'Z')
+    words.front() = static_cast<char>(words.front() - 'A' + 'a');
   return words;
 }
 
 std::string one_line(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.pop_back();
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
+    text.pop_back();
   for (char& c : text) {
     if (c == '\n' || c == '\r') c = ' ';
   }

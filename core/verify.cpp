@@ -44,11 +44,15 @@ void set_value(Call* call, int64_t row, int32_t feature, const Value& value) {
 class Comparison {
  public:
   Comparison(const Model& model, Call* call)
-      : model_(model), signature_(model.signature()), golden_(model.contract()->golden), call_(call) {}
+      : model_(model),
+        signature_(model.signature()),
+        golden_(model.contract()->golden),
+        call_(call) {}
 
   Verification compare() {
     for (const GoldenOutput& output : golden_.outputs) {
-      OutputCheck check{signature_.outputs[static_cast<size_t>(output.output)].name, 0, output.absolute, output.relative, true};
+      OutputCheck check{signature_.outputs[static_cast<size_t>(output.output)].name, 0,
+                        output.absolute, output.relative, true};
       for (int64_t row = 0; row < golden_.rows; ++row) compare_row(output, row, &check);
       result_.outputs.push_back(check);
     }
@@ -68,52 +72,66 @@ class Comparison {
     }
   }
 
-  void compare_number(const GoldenOutput& output, int64_t row, int32_t index, double expected, OutputCheck* check) {
+  void compare_number(const GoldenOutput& output, int64_t row, int32_t index, double expected,
+                      OutputCheck* check) {
     const double got = call_->get_f64(row, index);
     if (got == expected || (std::isnan(got) && std::isnan(expected))) return;
     const double difference = std::fabs(got - expected);
-    const double allowed = std::isinf(expected) ? 0 : output.absolute + output.relative * std::fabs(expected);
+    const double allowed =
+        std::isinf(expected) ? 0 : output.absolute + output.relative * std::fabs(expected);
     if (!(difference <= check->largest)) check->largest = difference;
     if (difference <= allowed) return;
-    fail(row, index, number_text(expected), number_text(got), std::isnan(expected) ? "" : "tolerance " + rough_text(allowed) + "; ", check);
+    fail(row, index, number_text(expected), number_text(got),
+         std::isnan(expected) ? "" : "tolerance " + rough_text(allowed) + "; ", check);
   }
 
-  void compare_exact(const GoldenOutput& output, int64_t row, int32_t index, const Value& expected, OutputCheck* check) {
+  void compare_exact(const GoldenOutput& output, int64_t row, int32_t index, const Value& expected,
+                     OutputCheck* check) {
     const bool is_text = expected.kind == Value::Kind::kString;
-    const std::string got = is_text ? std::string(call_->get_str(row, index)) : std::to_string(call_->get_i64(row, index));
+    const std::string got = is_text ? std::string(call_->get_str(row, index))
+                                    : std::to_string(call_->get_i64(row, index));
     const std::string wanted = is_text ? expected.text : std::to_string(expected.integer);
-    if (got == wanted || (output.is_label && output.width == 1 && is_tie(output, row, wanted, got))) return;
+    if (got == wanted || (output.is_label && output.width == 1 && is_tie(output, row, wanted, got)))
+      return;
     check->largest = 1;
     const auto shown = [&](const std::string& text) {
       if (is_text) return "'" + text + "'";
-      return expected.kind == Value::Kind::kBool ? std::string(text == "0" ? "false" : "true") : text;
+      return expected.kind == Value::Kind::kBool ? std::string(text == "0" ? "false" : "true")
+                                                 : text;
     };
     fail(row, index, shown(wanted), shown(got), "", check);
   }
 
   // The scores that the label follows from were so close that either label is right within the tolerance.
-  bool is_tie(const GoldenOutput& label, int64_t row, const std::string& wanted, const std::string& got) const {
+  bool is_tie(const GoldenOutput& label, int64_t row, const std::string& wanted,
+              const std::string& got) const {
     if (label.decision.scores < 0) return false;
     const GoldenOutput& scores = golden_.outputs[static_cast<size_t>(label.decision.scores)];
-    const auto score = [&](int64_t column) { return scores.expected[static_cast<size_t>(row * scores.width + column)].number; };
+    const auto score = [&](int64_t column) {
+      return scores.expected[static_cast<size_t>(row * scores.width + column)].number;
+    };
     if (label.decision.rule == Decision::Rule::kThreshold) {
       const double value = score(label.decision.column);
-      return std::fabs(value - label.decision.threshold) <= scores.absolute + scores.relative * std::fabs(value);
+      return std::fabs(value - label.decision.threshold) <=
+             scores.absolute + scores.relative * std::fabs(value);
     }
     const auto first = label.classes.find(wanted), second = label.classes.find(got);
     if (first == label.classes.end() || second == label.classes.end()) return false;
     if (first->second >= scores.width || second->second >= scores.width) return false;
-    return std::fabs(score(first->second) - score(second->second)) <= scores.absolute + scores.relative * std::fabs(score(first->second));
+    return std::fabs(score(first->second) - score(second->second)) <=
+           scores.absolute + scores.relative * std::fabs(score(first->second));
   }
 
-  void fail(int64_t row, int32_t index, const std::string& expected, const std::string& got, const std::string& tolerance,
-            OutputCheck* check) {
+  void fail(int64_t row, int32_t index, const std::string& expected, const std::string& got,
+            const std::string& tolerance, OutputCheck* check) {
     check->holds = false;
     if (!result_.failure.empty()) return;
-    result_.fault = {SIDECALL_VERIFICATION_FAILED, row, signature_.columns[static_cast<size_t>(index)].name, expected, got};
-    result_.failure = "verification: golden row " + std::to_string(row) + ", column '" + result_.fault.name + "': expected " + expected +
-                      ", got " + got + " (" + tolerance + "exported with onnxruntime " + model_.contract()->engine + ", running on " +
-                      model_.engine().version() + ")";
+    result_.fault = {SIDECALL_VERIFICATION_FAILED, row,
+                     signature_.columns[static_cast<size_t>(index)].name, expected, got};
+    result_.failure = "verification: golden row " + std::to_string(row) + ", column '" +
+                      result_.fault.name + "': expected " + expected + ", got " + got + " (" +
+                      tolerance + "exported with onnxruntime " + model_.contract()->engine +
+                      ", running on " + model_.engine().version() + ")";
   }
 
   const Model& model_;
@@ -126,7 +144,8 @@ class Comparison {
 // At least a nanosecond: a run takes no timeout of 0.
 int64_t time_left(std::optional<Clock::time_point> deadline) {
   if (!deadline) return -1;
-  return std::max<int64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(*deadline - Clock::now()).count(), 1);
+  return std::max<int64_t>(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(*deadline - Clock::now()).count(), 1);
 }
 
 }  // namespace
@@ -138,7 +157,8 @@ Verification run_golden_rows(const Model& model, std::optional<Clock::time_point
   try {
     for (size_t i = 0; i < golden.features.size(); ++i) {
       for (int64_t row = 0; row < golden.rows; ++row)
-        set_value(&call, row, static_cast<int32_t>(i), golden.features[i][static_cast<size_t>(row)]);
+        set_value(&call, row, static_cast<int32_t>(i),
+                  golden.features[i][static_cast<size_t>(row)]);
     }
     call.run(time_left(deadline));
     return Comparison(model, &call).compare();
@@ -157,7 +177,8 @@ std::string verification_report(const Model& model, Verification* checked) {
   if (contract.golden.rows > 0) result = run_golden_rows(model, std::nullopt);
   if (result.failure.empty() && computed != contract.id) {
     result.fault = {SIDECALL_VERIFICATION_FAILED, -1, "id", contract.id, computed};
-    result.failure = "verification: the graph is not the one that was exported: expected id " + contract.id + ", got " + computed;
+    result.failure = "verification: the graph is not the one that was exported: expected id " +
+                     contract.id + ", got " + computed;
   }
   rapidjson::StringBuffer buffer;
   rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);

@@ -19,7 +19,8 @@ constexpr size_t kMaxQueue = 4096;
 
 class Pool {
  public:
-  explicit Pool(int32_t id) : process(id), max_threads_(std::max(2U, std::thread::hardware_concurrency())) {}
+  explicit Pool(int32_t id)
+      : process(id), max_threads_(std::max(2U, std::thread::hardware_concurrency())) {}
 
   const int32_t process;
 
@@ -28,7 +29,8 @@ class Pool {
     if (queue_.size() >= kMaxQueue) return false;
     queue_.push_back(job);
     if (queue_.size() > idle_ && threads_ < max_threads_) {
-      const bool started = platform::start_thread([](void* self) { static_cast<Pool*>(self)->loop(); }, this);
+      const bool started =
+          platform::start_thread([](void* self) { static_cast<Pool*>(self)->loop(); }, this);
       if (started) ++threads_;
       if (threads_ == 0) {
         queue_.pop_back();

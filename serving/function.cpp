@@ -29,7 +29,8 @@ class FunctionBinding final : public Binding {
   }
 
   void* input_data(int32_t index) override {
-    const bool is_text = request_.engine.inputs()[static_cast<size_t>(index)].dtype == SIDECALL_STRING;
+    const bool is_text =
+        request_.engine.inputs()[static_cast<size_t>(index)].dtype == SIDECALL_STRING;
     return is_text ? nullptr : request_.inputs[static_cast<size_t>(index)].buffer.data();
   }
 
@@ -65,21 +66,28 @@ class FunctionBinding final : public Binding {
     if (status == SIDECALL_OK) return check_answer();
     if (request_.is_interrupted.load(std::memory_order_acquire)) return Outcome::kInterrupted;
     if (!shm::is_failure(status)) {
-      throw Error(SIDECALL_INTERNAL, std::string("the served function failed with ") + status_name(status) +
-                                         ": expected a status that tells what is wrong with the request");
+      throw Error(SIDECALL_INTERNAL,
+                  std::string("the served function failed with ") + status_name(status) +
+                      ": expected a status that tells what is wrong with the request");
     }
     if (!request_.failure || request_.failure->status() != status)
       throw Error(status, std::string("the served function failed with ") + status_name(status));
     throw Error(*request_.failure);
   }
 
-  void interrupt() noexcept override { request_.is_interrupted.store(true, std::memory_order_release); }
-  void rearm() noexcept override { request_.is_interrupted.store(false, std::memory_order_relaxed); }
+  void interrupt() noexcept override {
+    request_.is_interrupted.store(true, std::memory_order_release);
+  }
+  void rearm() noexcept override {
+    request_.is_interrupted.store(false, std::memory_order_relaxed);
+  }
 
   OutputTensor output(int32_t index) override {
     auto& output = request_.outputs[static_cast<size_t>(index)];
     const int32_t dtype = request_.engine.outputs()[static_cast<size_t>(index)].dtype;
-    return {output.dims, dtype == SIDECALL_STRING ? nullptr : output.bound != nullptr ? output.bound : output.buffer.data()};
+    return {output.dims, dtype == SIDECALL_STRING  ? nullptr
+                         : output.bound != nullptr ? output.bound
+                                                   : output.buffer.data()};
   }
 
   void read_strings(int32_t index, std::string* bytes, std::vector<int64_t>* offsets) override {
@@ -93,7 +101,8 @@ class FunctionBinding final : public Binding {
     for (size_t i = 0; i < request_.outputs.size(); ++i) {
       if (request_.outputs[i].is_given) continue;
       const TensorSpec& spec = request_.engine.outputs()[i];
-      throw Error("output", {SIDECALL_ENGINE, -1, spec.name, describe_tensor(spec.dtype, spec.dims, &spec.dim_names), "nothing"});
+      throw Error("output", {SIDECALL_ENGINE, -1, spec.name,
+                             describe_tensor(spec.dtype, spec.dims, &spec.dim_names), "nothing"});
     }
     return Outcome::kDone;
   }
@@ -103,11 +112,14 @@ class FunctionBinding final : public Binding {
 
 }  // namespace
 
-void FunctionEngine::describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const {
+void FunctionEngine::describe(std::vector<TensorSpec>* inputs,
+                              std::vector<TensorSpec>* outputs) const {
   *inputs = tensors_.inputs;
   *outputs = tensors_.outputs;
 }
 
-std::unique_ptr<Binding> FunctionEngine::bind(bool) const { return std::make_unique<FunctionBinding>(*this); }
+std::unique_ptr<Binding> FunctionEngine::bind(bool) const {
+  return std::make_unique<FunctionBinding>(*this);
+}
 
 }  // namespace sidecall

@@ -18,9 +18,13 @@ namespace sidecall {
 class FunctionEngine final : public Engine {
  public:
   // `log` is for what the function says of golden rows, which no client sends.
-  FunctionEngine(std::vector<TensorSpec> inputs, std::vector<TensorSpec> outputs, sidecall_handler handler, void* context,
-                 shm::LogFunction log)
-      : tensors_(std::move(inputs), std::move(outputs)), specs_(tensors_), handler_(handler), context_(context), log_(std::move(log)) {}
+  FunctionEngine(std::vector<TensorSpec> inputs, std::vector<TensorSpec> outputs,
+                 sidecall_handler handler, void* context, shm::LogFunction log)
+      : tensors_(std::move(inputs), std::move(outputs)),
+        specs_(tensors_),
+        handler_(handler),
+        context_(context),
+        log_(std::move(log)) {}
 
   void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override;
   std::unique_ptr<Binding> bind(bool is_lazy) const override;

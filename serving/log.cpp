@@ -53,7 +53,8 @@ std::string json_text(const Value& value) {
 }
 
 std::string value_text(const rapidjson::Value& value) {
-  return value.IsString() ? printable({value.GetString(), value.GetStringLength()}) : json_text(value);
+  return value.IsString() ? printable({value.GetString(), value.GetStringLength()})
+                          : json_text(value);
 }
 
 // event key=value key="two words"
@@ -75,7 +76,8 @@ std::string plain_text(const std::string& json) {
 
 std::string line_of(const LogEntry& entry) {
   const std::string time = time_text(entry.time_ms);
-  if (!entry.as_json) return time + " " + kLevels[entry.level] + " " + plain_text(entry.json) + "\n";
+  if (!entry.as_json)
+    return time + " " + kLevels[entry.level] + " " + plain_text(entry.json) + "\n";
   const bool has_members = entry.json.size() > 2 && entry.json[0] == '{';
   const std::string rest = has_members ? entry.json.substr(1) : "\"event\":\"\"}";
   return "{\"time\":\"" + time + "\",\"level\":\"" + kLevels[entry.level] + "\"," + rest + "\n";
@@ -99,11 +101,13 @@ std::string shortened(const std::string& json) {
   rapidjson::Value* longest = nullptr;
   for (auto& member : document.GetObject()) {
     if (!member.value.IsString()) continue;
-    if (longest == nullptr || member.value.GetStringLength() > longest->GetStringLength()) longest = &member.value;
+    if (longest == nullptr || member.value.GetStringLength() > longest->GetStringLength())
+      longest = &member.value;
   }
   if (longest == nullptr || longest->GetStringLength() < kLeastShortened) return kTooLong;
   const std::string text = without_middle({longest->GetString(), longest->GetStringLength()});
-  longest->SetString(text.c_str(), static_cast<rapidjson::SizeType>(text.size()), document.GetAllocator());
+  longest->SetString(text.c_str(), static_cast<rapidjson::SizeType>(text.size()),
+                     document.GetAllocator());
   return json_text(document);
 }
 
@@ -154,7 +158,8 @@ class Descriptors {
   std::shared_ptr<LogQueue> queue_of(int fd) {
     const std::lock_guard lock(mutex_);
     std::shared_ptr<LogQueue>& queue = queues_[fd];
-    if (queue == nullptr) queue = std::make_shared<LogQueue>([fd](const LogEntry& entry) { write_line(fd, entry); });
+    if (queue == nullptr)
+      queue = std::make_shared<LogQueue>([fd](const LogEntry& entry) { write_line(fd, entry); });
     return queue;
   }
 
@@ -168,17 +173,22 @@ class Descriptors {
   std::map<int, std::shared_ptr<LogQueue>> queues_;
 };
 
-bool is_level(int32_t level) { return level >= 0 && level < static_cast<int32_t>(std::size(kLevels)); }
+bool is_level(int32_t level) {
+  return level >= 0 && level < static_cast<int32_t>(std::size(kLevels));
+}
 
 }  // namespace
 
 ServerLog::ServerLog(sidecall_log write, void* context) {
   if (write == nullptr) return;
-  queue_ = std::make_shared<LogQueue>([write, context](const LogEntry& entry) { write(context, entry.level, entry.json.c_str()); });
+  queue_ = std::make_shared<LogQueue>(
+      [write, context](const LogEntry& entry) { write(context, entry.level, entry.json.c_str()); });
 }
 
 ServerLog::ServerLog(const sidecall_log_lines& lines)
-    : queue_(per_process<Descriptors>().queue_of(lines.fd)), least_level_(lines.least_level), as_json_(lines.as_json != 0) {}
+    : queue_(per_process<Descriptors>().queue_of(lines.fd)),
+      least_level_(lines.least_level),
+      as_json_(lines.as_json != 0) {}
 
 ServerLog::~ServerLog() {
   if (queue_ != nullptr) queue_->flush(kEndNs);
@@ -186,7 +196,8 @@ ServerLog::~ServerLog() {
 
 bool ServerLog::add(shm::LogLevel level, const char* event, const std::string& facts) {
   const auto number = static_cast<int32_t>(level);
-  if (queue_ == nullptr || number < least_level_ || is_silent_.load(std::memory_order_relaxed)) return true;
+  if (queue_ == nullptr || number < least_level_ || is_silent_.load(std::memory_order_relaxed))
+    return true;
   std::string json = std::string("{\"event\":\"") + event + '"';
   if (facts.size() > 2) json += ',' + facts.substr(1);
   else json += '}';
@@ -194,12 +205,15 @@ bool ServerLog::add(shm::LogLevel level, const char* event, const std::string& f
 }
 
 shm::LogFunction log_function(const std::shared_ptr<ServerLog>& log) {
-  return [log](shm::LogLevel level, const char* event, const std::string& facts) { return log->add(level, event, facts); };
+  return [log](shm::LogLevel level, const char* event, const std::string& facts) {
+    return log->add(level, event, facts);
+  };
 }
 
 void log_line(const sidecall_log_lines& lines, int32_t level, const char* json) {
   if (level < lines.least_level || !is_level(level)) return;
-  per_process<Descriptors>().queue_of(lines.fd)->add({level, json, log_time_ms(), lines.as_json != 0});
+  per_process<Descriptors>().queue_of(lines.fd)->add(
+      {level, json, log_time_ms(), lines.as_json != 0});
 }
 
 void flush_lines(int64_t timeout_ns) {

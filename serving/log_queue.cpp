@@ -25,7 +25,9 @@ struct LogQueue::State {
 
   static void run(void* owned) noexcept;
   void run() noexcept;
-  bool has_room(size_t bytes) const { return entries.size() < kMaxEntries && num_bytes + bytes <= kMaxBytes; }
+  bool has_room(size_t bytes) const {
+    return entries.size() < kMaxEntries && num_bytes + bytes <= kMaxBytes;
+  }
   void push(LogEntry entry) {
     const size_t bytes = entry.json.size();
     entries.push_back(std::move(entry));
@@ -38,7 +40,8 @@ struct LogQueue::State {
     return entry;
   }
   void report_dropped() {
-    push({kWarning, "{\"event\":\"log.dropped\",\"lines\":" + std::to_string(num_dropped) + "}", log_time_ms(), as_json});
+    push({kWarning, "{\"event\":\"log.dropped\",\"lines\":" + std::to_string(num_dropped) + "}",
+          log_time_ms(), as_json});
     num_dropped = 0;
   }
 
@@ -55,7 +58,8 @@ struct LogQueue::State {
   bool is_ended = false;
 };
 
-LogQueue::LogQueue(Write write) : state_(std::make_shared<State>(std::move(write))), process_(platform::process_id()) {}
+LogQueue::LogQueue(Write write)
+    : state_(std::make_shared<State>(std::move(write))), process_(platform::process_id()) {}
 
 LogQueue::~LogQueue() {
   if (platform::process_id() != process_) return;
@@ -74,7 +78,8 @@ bool LogQueue::add(LogEntry entry) noexcept {
     if (state.has_room(entry.json.size())) {
       if (!state.has_thread) {
         auto owned = std::make_unique<std::shared_ptr<State>>(state_);
-        state.has_thread = platform::start_thread([](void* given) { State::run(given); }, owned.get());
+        state.has_thread =
+            platform::start_thread([](void* given) { State::run(given); }, owned.get());
         if (state.has_thread) owned.release();
       }
       if (state.has_thread) {
@@ -95,8 +100,12 @@ void LogQueue::flush(int64_t ns) noexcept {
   if (platform::process_id() != process_) return;
   State& state = *state_;
   std::unique_lock lock(state.mutex);
-  const auto is_done = [&] { return state.entries.empty() && !state.is_writing && state.num_dropped == 0; };
-  if (!state.has_thread || state.is_idle.wait_for(lock, std::chrono::nanoseconds(std::min(ns, kLongestFlush)), is_done)) return;
+  const auto is_done = [&] {
+    return state.entries.empty() && !state.is_writing && state.num_dropped == 0;
+  };
+  if (!state.has_thread ||
+      state.is_idle.wait_for(lock, std::chrono::nanoseconds(std::min(ns, kLongestFlush)), is_done))
+    return;
   state.entries.clear();
   state.num_bytes = 0;
   state.num_dropped = 0;
@@ -119,7 +128,8 @@ void LogQueue::State::run() noexcept {
     }
     if (entries.empty()) {
       is_idle.notify_all();
-      const bool has_more = has_entry.wait_for(lock, kLinger, [&] { return !entries.empty() || is_ended; });
+      const bool has_more =
+          has_entry.wait_for(lock, kLinger, [&] { return !entries.empty() || is_ended; });
       if (!has_more || is_ended) break;
     }
     const LogEntry entry = take();

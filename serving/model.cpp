@@ -22,8 +22,11 @@ struct Current {
 class ModelSession final : public shm::Session {
  public:
   explicit ModelSession(std::shared_ptr<const Model> model)
-      : model_(std::move(model)), call_(model_->signature(), model_->engine(), false, 1), outputs_(model_->signature().outputs.size()) {
-    for (const TensorSpec& spec : model_->signature().inputs) has_strings_ = has_strings_ || spec.dtype == SIDECALL_STRING;
+      : model_(std::move(model)),
+        call_(model_->signature(), model_->engine(), false, 1),
+        outputs_(model_->signature().outputs.size()) {
+    for (const TensorSpec& spec : model_->signature().inputs)
+      has_strings_ = has_strings_ || spec.dtype == SIDECALL_STRING;
   }
 
   void handle(const shm::Request& request, shm::Response& response) override {
@@ -33,13 +36,15 @@ class ModelSession final : public shm::Session {
       is_bound_ = false;
       give_inputs(request, is_same);
       place_known_outputs(response, is_same);
-      if (const int32_t stopped = request.stop_status()) throw shm::Error(stopped, stop_text(stopped));
+      if (const int32_t stopped = request.stop_status())
+        throw shm::Error(stopped, stop_text(stopped));
       call_.run(-1);
       place_other_outputs(response);
       is_bound_ = true;
     } catch (const Error& error) {
       const int32_t stopped = request.stop_status();
-      if (stopped != 0 && (error.status() == SIDECALL_CANCELLED || error.status() == SIDECALL_TIMEOUT))
+      if (stopped != 0 &&
+          (error.status() == SIDECALL_CANCELLED || error.status() == SIDECALL_TIMEOUT))
         throw shm::Error(stopped, stop_text(stopped));
       throw to_channel(error);
     }
@@ -51,7 +56,8 @@ class ModelSession final : public shm::Session {
   struct Output {
     Dims dims;
     void* memory = nullptr;  // where it was bound to
-    bool is_known = false;   // its shape follows from the inputs, and it is not text: the engine writes into the slot
+    bool is_known =
+        false;  // its shape follows from the inputs, and it is not text: the engine writes into the slot
   };
 
   // A layout that did not change leaves the engine bound to the slot; only strings are copied each time.
@@ -84,8 +90,10 @@ class ModelSession final : public shm::Session {
         output.dims.assign(view.dims, view.dims + (view.rank < 0 ? 0 : view.rank));
       }
       if (!output.is_known) continue;
-      void* memory = response.place(i, output.dims.data(), static_cast<uint32_t>(output.dims.size()));
-      if (!is_same || memory != output.memory) call_.bind_output(index, memory, count_bytes(dtype, output.dims));
+      void* memory =
+          response.place(i, output.dims.data(), static_cast<uint32_t>(output.dims.size()));
+      if (!is_same || memory != output.memory)
+        call_.bind_output(index, memory, count_bytes(dtype, output.dims));
       output.memory = memory;
     }
   }
@@ -97,7 +105,8 @@ class ModelSession final : public shm::Session {
       call_.view_output(static_cast<int32_t>(i), &view);
       const auto rank = static_cast<uint32_t>(view.rank);
       if (view.dtype == SIDECALL_STRING) {
-        response.place_strings(i, view.dims, rank, view.offsets, {static_cast<const char*>(view.data), view.data_bytes});
+        response.place_strings(i, view.dims, rank, view.offsets,
+                               {static_cast<const char*>(view.data), view.data_bytes});
         continue;
       }
       void* memory = response.place(i, view.dims, rank);
@@ -116,6 +125,8 @@ class ModelSession final : public shm::Session {
 
 const shm::Request* current_request() noexcept { return t_request; }
 
-std::unique_ptr<shm::Session> ModelHandler::open_session() { return std::make_unique<ModelSession>(model_); }
+std::unique_ptr<shm::Session> ModelHandler::open_session() {
+  return std::make_unique<ModelSession>(model_);
+}
 
 }  // namespace sidecall

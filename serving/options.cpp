@@ -19,8 +19,10 @@ shm::ServerOptions channel_options(const sidecall_server_options& options, shm::
   result.spin_us = options.spin_us;
   result.allowed_uids.assign(options.allow_uids, options.allow_uids + options.num_allow_uids);
   result.group = options.group;
-  if (options.max_connections > 0) result.max_connections = static_cast<uint32_t>(options.max_connections);
-  if (options.max_connections_per_user > 0) result.max_connections_per_user = static_cast<uint32_t>(options.max_connections_per_user);
+  if (options.max_connections > 0)
+    result.max_connections = static_cast<uint32_t>(options.max_connections);
+  if (options.max_connections_per_user > 0)
+    result.max_connections_per_user = static_cast<uint32_t>(options.max_connections_per_user);
   if (options.max_request_bytes > 0) result.max_request_bytes = options.max_request_bytes;
   if (options.max_response_bytes > 0) result.max_response_bytes = options.max_response_bytes;
   if (options.max_memory_bytes > 0) result.max_memory = options.max_memory_bytes;
@@ -37,15 +39,20 @@ std::string address_of(const std::string& at) {
 int inherited_control_socket() {
   const char* text = platform::environment("SIDECALL_FD");
   if (text == nullptr)
-    throw Error(SIDECALL_INVALID_ARGUMENT, "at: expected shm:NAME or shm:///path where no parent process gives SIDECALL_FD, got nothing");
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "at: expected shm:NAME or shm:///path where no parent process gives SIDECALL_FD, "
+                "got nothing");
   int fd = -1;
   const char* end = text + std::strlen(text);
   const auto parsed = std::from_chars(text, end, fd);
   int type = 0;
   socklen_t length = sizeof type;
   const bool is_number = parsed.ec == std::errc() && parsed.ptr == end && fd > 2;
-  if (!is_number || ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_SEQPACKET)
-    throw Error(SIDECALL_INVALID_ARGUMENT, "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got something else");
+  if (!is_number || ::getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 ||
+      type != SOCK_SEQPACKET)
+    throw Error(
+        SIDECALL_INVALID_ARGUMENT,
+        "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got something else");
   return fd;
 }
 

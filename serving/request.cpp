@@ -30,7 +30,9 @@ bool is_event_name(std::string_view text) {
 std::string facts_of(const char* text) {
   rapidjson::Document document;
   document.Parse<rapidjson::kParseIterativeFlag>(text);
-  return !document.HasParseError() && document.IsObject() ? text : sidecall::shm::Facts().text("message", text).take();
+  return !document.HasParseError() && document.IsObject()
+             ? text
+             : sidecall::shm::Facts().text("message", text).take();
 }
 
 void pack(sidecall_request::Input* input) {
@@ -53,7 +55,8 @@ const TensorSpec& sidecall_request::output_spec(int32_t output) const {
 }
 
 // Checks the shape that the function gives against the signature and against what the inputs ask for.
-sidecall_request::Output& sidecall_request::shape(int32_t index, const int64_t* dims, int32_t rank) {
+sidecall_request::Output& sidecall_request::shape(int32_t index, const int64_t* dims,
+                                                  int32_t rank) {
   const TensorSpec& spec = output_spec(index);
   require(rank >= 0 && (rank == 0 || dims != nullptr), "dims must not be NULL");
   Output& output = outputs[static_cast<size_t>(index)];
@@ -61,9 +64,11 @@ sidecall_request::Output& sidecall_request::shape(int32_t index, const int64_t* 
   const auto num_dims = static_cast<size_t>(rank);
   const bool is_free = !output.is_known && !spec.is_shaped;
   bool fits = is_free || num_dims == wanted.size();
-  for (size_t i = 0; fits && i < num_dims; ++i) fits = dims[i] >= 0 && (is_free || wanted[i] < 0 || wanted[i] == dims[i]);
+  for (size_t i = 0; fits && i < num_dims; ++i)
+    fits = dims[i] >= 0 && (is_free || wanted[i] < 0 || wanted[i] == dims[i]);
   if (!fits) {
-    throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, sidecall::describe_tensor(spec.dtype, wanted, &spec.dim_names),
+    throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name,
+                           sidecall::describe_tensor(spec.dtype, wanted, &spec.dim_names),
                            sidecall::describe_tensor(spec.dtype, Dims(dims, dims + rank))});
   }
   if (!output.is_known) output.dims.assign(dims, dims + rank);
@@ -92,10 +97,12 @@ void sidecall_request::view_input(int32_t index, sidecall_view* view) {
   }
 }
 
-void sidecall_request::view_output(int32_t index, const int64_t* dims, int32_t rank, sidecall_view* view) {
+void sidecall_request::view_output(int32_t index, const int64_t* dims, int32_t rank,
+                                   sidecall_view* view) {
   const TensorSpec& spec = output_spec(index);
   if (spec.dtype == SIDECALL_STRING)
-    throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name, "a tensor of fixed size elements", "string"});
+    throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name,
+                           "a tensor of fixed size elements", "string"});
   auto& output = shape(index, dims, rank);
   const uint64_t bytes = sidecall::count_bytes(spec.dtype, output.dims);
   view->dtype = spec.dtype;
@@ -108,19 +115,24 @@ void sidecall_request::view_output(int32_t index, const int64_t* dims, int32_t r
   view->offsets = nullptr;
 }
 
-void sidecall_request::set_strings(int32_t index, const int64_t* dims, int32_t rank, const char* data, const int64_t* offsets) {
+void sidecall_request::set_strings(int32_t index, const int64_t* dims, int32_t rank,
+                                   const char* data, const int64_t* offsets) {
   const TensorSpec& spec = output_spec(index);
   if (spec.dtype != SIDECALL_STRING)
-    throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name, sidecall::dtype_name(spec.dtype), "string"});
+    throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name, sidecall::dtype_name(spec.dtype),
+                           "string"});
   auto& output = shape(index, dims, rank);
   const int64_t count = sidecall::count_elements(output.dims);
   output.is_given = false;
   require(offsets[0] == 0, "offsets: expected 0 first, got another number");
   require(data != nullptr || offsets[count] == 0, "data must not be NULL");
   for (int64_t i = 0; i < count; ++i) {
-    require(offsets[i] <= offsets[i + 1], "offsets: expected numbers that never fall, got one that does");
-    const std::string_view text(data + offsets[i], static_cast<size_t>(offsets[i + 1] - offsets[i]));
-    if (const char* fault = sidecall::string_fault(text)) throw Error("output", {SIDECALL_INVALID_STRING, -1, spec.name, "string", fault});
+    require(offsets[i] <= offsets[i + 1],
+            "offsets: expected numbers that never fall, got one that does");
+    const std::string_view text(data + offsets[i],
+                                static_cast<size_t>(offsets[i + 1] - offsets[i]));
+    if (const char* fault = sidecall::string_fault(text))
+      throw Error("output", {SIDECALL_INVALID_STRING, -1, spec.name, "string", fault});
   }
   output.text.bytes.assign(data == nullptr ? "" : data, static_cast<size_t>(offsets[count]));
   output.text.offsets.assign(offsets, offsets + count + 1);
@@ -136,10 +148,11 @@ int64_t sidecall_request::remaining_ns() const {
   return deadline < 0 ? -1 : std::max<int64_t>(deadline - sidecall::shm::now_ns(), 0);
 }
 
-void sidecall_request::fail(sidecall_status status, int64_t row, const char* name, const char* expected, const char* got,
-                            const char* message) {
+void sidecall_request::fail(sidecall_status status, int64_t row, const char* name,
+                            const char* expected, const char* got, const char* message) {
   const auto text = [](const char* given) { return std::string(given == nullptr ? "" : given); };
-  std::string line = message == nullptr ? std::string("the served function failed with ") + sidecall::status_name(status)
+  std::string line = message == nullptr ? std::string("the served function failed with ") +
+                                              sidecall::status_name(status)
                                         : sidecall::printable(sidecall::one_line(message));
   if (row < 0 && name == nullptr && expected == nullptr && got == nullptr) {
     failure.emplace(status, line);
@@ -152,6 +165,7 @@ void sidecall_request::log(int32_t level, const char* event, const char* facts) 
   if (!is_event_name(event)) return;
   const auto known_level = static_cast<sidecall::shm::LogLevel>(level);
   const std::string known_facts = facts == nullptr ? "{}" : facts_of(facts);
-  if (const sidecall::shm::Request* current = sidecall::current_request()) return current->log(known_level, event, known_facts);
+  if (const sidecall::shm::Request* current = sidecall::current_request())
+    return current->log(known_level, event, known_facts);
   static_cast<void>(engine.log()(known_level, event, known_facts));  // golden rows
 }

@@ -43,9 +43,11 @@ struct sidecall_request {
   // What the functions of server.h answer. Those of tensors throw UNKNOWN_NAME, SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_STRING.
   void view_input(int32_t input, sidecall_view* view);
   void view_output(int32_t output, const int64_t* dims, int32_t rank, sidecall_view* view);
-  void set_strings(int32_t output, const int64_t* dims, int32_t rank, const char* data, const int64_t* offsets);
+  void set_strings(int32_t output, const int64_t* dims, int32_t rank, const char* data,
+                   const int64_t* offsets);
   int64_t remaining_ns() const;
-  void fail(sidecall_status status, int64_t row, const char* name, const char* expected, const char* got, const char* message);
+  void fail(sidecall_status status, int64_t row, const char* name, const char* expected,
+            const char* got, const char* message);
   void log(int32_t level, const char* event, const char* facts) const;
 
   const sidecall::FunctionEngine& engine;

@@ -20,7 +20,8 @@ namespace {
 
 std::vector<shm::TensorSpec> channel_specs(const std::vector<TensorSpec>& specs) {
   std::vector<shm::TensorSpec> result;
-  for (const TensorSpec& spec : specs) result.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
+  for (const TensorSpec& spec : specs)
+    result.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
   return result;
 }
 
@@ -29,14 +30,16 @@ std::array<uint8_t, 32> digest_of(const std::string& text) {
   sha.update(text);
   const std::string hex = sha.hex();
   std::array<uint8_t, 32> digest{};
-  for (size_t i = 0; i < digest.size(); ++i) digest[i] = static_cast<uint8_t>(std::stoul(hex.substr(2 * i, 2), nullptr, 16));
+  for (size_t i = 0; i < digest.size(); ++i)
+    digest[i] = static_cast<uint8_t>(std::stoul(hex.substr(2 * i, 2), nullptr, 16));
   return digest;
 }
 
 // Ids that are not SHA-256 are left out.
 std::string id_of(const Model& model) {
   const std::string id = model.id();
-  const bool is_digest = id.size() == 64 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
+  const bool is_digest =
+      id.size() == 64 && id.find_first_not_of("0123456789abcdef") == std::string::npos;
   return is_digest ? id : "";
 }
 
@@ -57,41 +60,52 @@ shm::Service describe_service(const Model& model, std::vector<bool> in_place) {
   return service;
 }
 
-std::string given_text(const char* text, size_t length) { return text == nullptr ? std::string() : std::string(text, length); }
+std::string given_text(const char* text, size_t length) {
+  return text == nullptr ? std::string() : std::string(text, length);
+}
 
 // A function with a signature, a contract, or both, as a model of core: golden rows run through it here.
-std::shared_ptr<const Model> model_of(const sidecall_service& service, const sidecall_model_options& verification, shm::LogFunction log) {
+std::shared_ptr<const Model> model_of(const sidecall_service& service,
+                                      const sidecall_model_options& verification,
+                                      shm::LogFunction log) {
   std::vector<TensorSpec> inputs, outputs;
   const std::string contract = given_text(service.contract, service.contract_length);
   if (service.signature != nullptr) {
-    read_signature_text(given_text(service.signature, service.signature_length), "signature", SIDECALL_CONTRACT_INVALID, &inputs, &outputs);
+    read_signature_text(given_text(service.signature, service.signature_length), "signature",
+                        SIDECALL_CONTRACT_INVALID, &inputs, &outputs);
   } else {
-    require(service.contract != nullptr, "service: expected a signature or a contract, got neither");
+    require(service.contract != nullptr,
+            "service: expected a signature or a contract, got neither");
     tensors_of_contract(contract, "contract", &inputs, &outputs);
   }
   Origin origin;
   origin.label = "contract";
   if (service.contract != nullptr) origin.contract = contract;
-  auto engine = std::make_unique<FunctionEngine>(std::move(inputs), std::move(outputs), service.handler, service.context, std::move(log));
+  auto engine = std::make_unique<FunctionEngine>(std::move(inputs), std::move(outputs),
+                                                 service.handler, service.context, std::move(log));
   return Model::from_engine(std::move(engine), std::move(origin), verification);
 }
 
-std::vector<bool> in_place_or_none(std::vector<bool> in_place, const Model& model, const sidecall_server_options& options) {
-  if (options.copy_inputs == SIDECALL_COPY_ALWAYS) in_place.assign(model.signature().inputs.size(), false);
+std::vector<bool> in_place_or_none(std::vector<bool> in_place, const Model& model,
+                                   const sidecall_server_options& options) {
+  if (options.copy_inputs == SIDECALL_COPY_ALWAYS)
+    in_place.assign(model.signature().inputs.size(), false);
   return in_place;
 }
 
 }  // namespace
 
-ModelServer::ModelServer(const char* at, const std::shared_ptr<const Model>& model, std::vector<bool> in_place,
-                         const sidecall_server_options& options, std::shared_ptr<ServerLog> log)
+ModelServer::ModelServer(const char* at, const std::shared_ptr<const Model>& model,
+                         std::vector<bool> in_place, const sidecall_server_options& options,
+                         std::shared_ptr<ServerLog> log)
     : log_(std::move(log)),
       handler_(model),
-      server_(describe_service(*model, in_place_or_none(std::move(in_place), *model, options)), &handler_,
-              channel_options(options, log_function(log_))) {
+      server_(describe_service(*model, in_place_or_none(std::move(in_place), *model, options)),
+              &handler_, channel_options(options, log_function(log_))) {
   try {
     if (at == nullptr) {
-      server_.control(inherited_control_socket(), options.drain_ns == 0 ? kDefaultDrainNs : options.drain_ns);
+      server_.control(inherited_control_socket(),
+                      options.drain_ns == 0 ? kDefaultDrainNs : options.drain_ns);
     } else {
       server_.listen(address_of(at));
     }
@@ -101,20 +115,27 @@ ModelServer::ModelServer(const char* at, const std::shared_ptr<const Model>& mod
   }
 }
 
-std::unique_ptr<ModelServer> serve_model(const char* at, const std::shared_ptr<const Model>& model, const sidecall_server_options& options,
+std::unique_ptr<ModelServer> serve_model(const char* at, const std::shared_ptr<const Model>& model,
+                                         const sidecall_server_options& options,
                                          const std::shared_ptr<ServerLog>& log) {
   std::vector<bool> in_place;
-  if (const OnnxFile* file = model->file()) in_place = readable_in_place(*file, model->signature().inputs);
-  return with_core_errors([&] { return std::make_unique<ModelServer>(at, model, std::move(in_place), options, log); });
+  if (const OnnxFile* file = model->file())
+    in_place = readable_in_place(*file, model->signature().inputs);
+  return with_core_errors(
+      [&] { return std::make_unique<ModelServer>(at, model, std::move(in_place), options, log); });
 }
 
-std::unique_ptr<ModelServer> serve_function(const char* at, const sidecall_service& service, const sidecall_model_options& verification,
-                                            const sidecall_server_options& options, const std::shared_ptr<ServerLog>& log) {
+std::unique_ptr<ModelServer> serve_function(const char* at, const sidecall_service& service,
+                                            const sidecall_model_options& verification,
+                                            const sidecall_server_options& options,
+                                            const std::shared_ptr<ServerLog>& log) {
   const std::shared_ptr<const Model> model = model_of(service, verification, log_function(log));
   // The function was told what it may be given. A bool that is neither 0 nor 1 breaks compilers' and libraries' rules, so it must stay as checked.
   std::vector<bool> in_place;
-  for (const TensorSpec& input : model->signature().inputs) in_place.push_back(input.dtype != SIDECALL_BOOL);
-  return with_core_errors([&] { return std::make_unique<ModelServer>(at, model, std::move(in_place), options, log); });
+  for (const TensorSpec& input : model->signature().inputs)
+    in_place.push_back(input.dtype != SIDECALL_BOOL);
+  return with_core_errors(
+      [&] { return std::make_unique<ModelServer>(at, model, std::move(in_place), options, log); });
 }
 
 }  // namespace sidecall

@@ -17,8 +17,8 @@ class ModelServer {
  public:
   // `at` is shm:NAME or shm:///path, or nullptr for connections that come over the socket that SIDECALL_FD names. `in_place`: the inputs
   // that the engine may read where the client can still write. Throws what sidecall_server_open answers.
-  ModelServer(const char* at, const std::shared_ptr<const Model>& model, std::vector<bool> in_place, const sidecall_server_options& options,
-              std::shared_ptr<ServerLog> log);
+  ModelServer(const char* at, const std::shared_ptr<const Model>& model, std::vector<bool> in_place,
+              const sidecall_server_options& options, std::shared_ptr<ServerLog> log);
 
   shm::Server& channel() { return server_; }
 
@@ -28,11 +28,14 @@ class ModelServer {
   shm::Server server_;  // ends before the handler does
 };
 
-std::unique_ptr<ModelServer> serve_model(const char* at, const std::shared_ptr<const Model>& model, const sidecall_server_options& options,
+std::unique_ptr<ModelServer> serve_model(const char* at, const std::shared_ptr<const Model>& model,
+                                         const sidecall_server_options& options,
                                          const std::shared_ptr<ServerLog>& log);
 
 // A function with a signature, a contract, or both. Golden rows run through it here, as `verification` says.
-std::unique_ptr<ModelServer> serve_function(const char* at, const sidecall_service& service, const sidecall_model_options& verification,
-                                            const sidecall_server_options& options, const std::shared_ptr<ServerLog>& log);
+std::unique_ptr<ModelServer> serve_function(const char* at, const sidecall_service& service,
+                                            const sidecall_model_options& verification,
+                                            const sidecall_server_options& options,
+                                            const std::shared_ptr<ServerLog>& log);
 
 }  // namespace sidecall

@@ -49,4 +49,8 @@ OTHERS_IN_SHARED_MEMORY = ("triton_", "iceoryx", "sem.", "joblib_")
 @pytest.fixture
 def shared_memory() -> Callable[[], set[str]]:
     """Names in /dev/shm, without those of other programs."""
-    return lambda: {path.name for path in Path("/dev/shm").iterdir() if not path.name.startswith(OTHERS_IN_SHARED_MEMORY)}
+    return lambda: {
+        path.name
+        for path in Path("/dev/shm").iterdir()
+        if not path.name.startswith(OTHERS_IN_SHARED_MEMORY)
+    }

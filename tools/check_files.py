@@ -8,13 +8,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = {".c", ".cpp", ".h", ".hpp", ".py", ".pyi", ".sh", ".cmake", ".js", ".mjs", ".ts", ".mts"}
 BINARY = {".onnx", ".bin", ".data", ".joblib", ".png"}
-MAX_LINES = 400
+MAX_LINES = 600
 # Longer for a reason: a public header is one file, and a manual.
 LONG_FILES = {"include/sidecall/sidecall.h", "include/sidecall/sidecall.hpp"}
 # Written in pieces, so that this file does not find itself.
 FORBIDDEN = {
     "a left-over": re.compile("TO" + r"DO|FIX" + r"ME|XX" + r"X\b"),
-    "a path of one machine": re.compile(r"(?<![\w.$}/-])/(?:wo" + r"rk|ro" + r"ot|ho" + r"me/\w+|t" + r"mp/w)/"),
+    "a path of one machine": re.compile(
+        r"(?<![\w.$}/-])/(?:wo" + r"rk|ro" + r"ot|ho" + r"me/\w+|t" + r"mp/w)/"
+    ),
     "a merge conflict": re.compile(r"^(?:<<<<<<<|>>>>>>>) ", re.MULTILINE),
 }
 
@@ -33,7 +35,11 @@ def check(path: Path) -> list[str]:
     if path.suffix in SOURCE or path.name in {"CMakeLists.txt", "Makefile"}:
         if len(lines) > MAX_LINES and name not in LONG_FILES:
             faults.append(f"{name}: {len(lines)} lines, expected at most {MAX_LINES}: split it")
-        faults += [f"{name}:{i}: blank at the end of the line" for i, line in enumerate(lines, 1) if line != line.rstrip()]
+        faults += [
+            f"{name}:{i}: blank at the end of the line"
+            for i, line in enumerate(lines, 1)
+            if line != line.rstrip()
+        ]
         first = next((line for line in lines if not line.startswith("#!")), "")
         if lines and not re.match(r'\s*(//|/\*|#(?!include|define|pragma)|r?"""|@)', first):
             faults.append(f"{name}: the first line should say what the file does and who uses it")
@@ -44,7 +50,11 @@ def check(path: Path) -> list[str]:
 
 def main() -> int:
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
     ).stdout
     paths = [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
     faults = [fault for path in sorted(paths) for fault in check(path)]

@@ -18,7 +18,17 @@ LAYERS = {
     "shm/server": ("shm/common",),
     "shm/supervisor": ("shm/common", "shm/server"),
     "bindings/types": ("core",),
-    "bindings/c": ("core", "bindings/types", "engines/onnxruntime", "engines/remote", "serving", "shm/common", "shm/client", "shm/server", "shm/supervisor"),
+    "bindings/c": (
+        "core",
+        "bindings/types",
+        "engines/onnxruntime",
+        "engines/remote",
+        "serving",
+        "shm/common",
+        "shm/client",
+        "shm/server",
+        "shm/supervisor",
+    ),
     "bindings/cli": (),
     "bindings/node": (),
     "python/src": (),
@@ -39,7 +49,12 @@ def layer_of(path: Path) -> str | None:
 
 def included_layer(source: Path, text: str) -> str | None:
     """The layer of an included file that is ours; None for headers of others."""
-    candidates = [source.parent / text, ROOT / text, ROOT / PUBLIC / text, *(ROOT / layer / text for layer in LAYERS)]
+    candidates = [
+        source.parent / text,
+        ROOT / text,
+        ROOT / PUBLIC / text,
+        *(ROOT / layer / text for layer in LAYERS),
+    ]
     for candidate in candidates:
         if candidate.is_file():
             return layer_of(candidate.resolve())
@@ -56,12 +71,16 @@ def check(source: Path) -> list[str]:
         match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
         layer = included_layer(source, match.group(1)) if match else None
         if match and layer is not None and layer not in allowed:
-            faults.append(f"{source.relative_to(ROOT)}:{number}: {own} must not include {layer} ({match.group(1)})")
+            faults.append(
+                f"{source.relative_to(ROOT)}:{number}: {own} must not include {layer} ({match.group(1)})"
+            )
     return faults
 
 
 def main() -> int:
-    sources = sorted(path for layer in LAYERS for path in (ROOT / layer).rglob("*") if path.suffix in SUFFIXES)
+    sources = sorted(
+        path for layer in LAYERS for path in (ROOT / layer).rglob("*") if path.suffix in SUFFIXES
+    )
     faults = [fault for source in sources for fault in check(source)]
     print("\n".join(faults), file=sys.stderr, end="\n" if faults else "")
     return 1 if faults else 0

@@ -19,7 +19,17 @@ HEAD = """\
 // tools/onnx_fields.py, included by onnx_schema.h.
 """
 # FieldDescriptor's numbers of types; a group, a map or any other type stops the generator.
-KINDS = {1: "kDouble", 2: "kFloat", 3: "kInt64", 4: "kUint64", 5: "kInt32", 9: "kString", 11: "kMessage", 12: "kBytes", 14: "kEnum"}
+KINDS = {
+    1: "kDouble",
+    2: "kFloat",
+    3: "kInt64",
+    4: "kUint64",
+    5: "kInt32",
+    9: "kString",
+    11: "kMessage",
+    12: "kBytes",
+    14: "kEnum",
+}
 MAX_NUMBER = 31
 
 
@@ -41,8 +51,12 @@ def messages() -> list[Any]:
 def line_of(message: Any, field: Any) -> str:
     kind = KINDS[field.type]
     if not 0 < field.number <= MAX_NUMBER:
-        raise ValueError(f"{field.full_name}: expected a number up to {MAX_NUMBER}, got {field.number}")
-    repeated = field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+        raise ValueError(
+            f"{field.full_name}: expected a number up to {MAX_NUMBER}, got {field.number}"
+        )
+    repeated = (
+        field.is_repeated if hasattr(field, "is_repeated") else field.label == field.LABEL_REPEATED
+    )
     oneof = 0 if field.containing_oneof is None else field.containing_oneof.index + 1
     head = f"{name_of(message)}, {field.number}, {field.name}, {'kMany' if repeated else 'kOne'}, {oneof}"
     if kind == "kMessage":
@@ -50,7 +64,9 @@ def line_of(message: Any, field: Any) -> str:
     if kind == "kEnum":
         numbers = sorted(value.number for value in field.enum_type.values)
         if numbers != list(range(len(numbers))):
-            raise ValueError(f"{field.full_name}: expected values from 0 without a gap, got {numbers}")
+            raise ValueError(
+                f"{field.full_name}: expected values from 0 without a gap, got {numbers}"
+            )
         return f"ONNX_ENUM_FIELD({head}, {numbers[-1]})"
     return f"ONNX_FIELD({head}, {kind})"
 
@@ -59,7 +75,10 @@ def table() -> str:
     lines = [HEAD.format(version=onnx.__version__)]
     for message in messages():
         lines.append(f"\nONNX_MESSAGE({name_of(message)})\n")
-        lines += [line_of(message, field) + "\n" for field in sorted(message.fields, key=lambda field: field.number)]
+        lines += [
+            line_of(message, field) + "\n"
+            for field in sorted(message.fields, key=lambda field: field.number)
+        ]
     return "".join(lines)
 
 
@@ -70,16 +89,22 @@ def release(text: str) -> tuple[int, ...]:
 def check(kept: str) -> list[str]:
     """What the kept table lacks. What it has beyond an older onnx is no fault."""
     version = re.search(r"as onnx (\S+) describes", kept)
-    kept_lines, derived = [set(re.findall(r"^ONNX_.*$", text, flags=re.MULTILINE)) for text in (kept, table())]
+    kept_lines, derived = [
+        set(re.findall(r"^ONNX_.*$", text, flags=re.MULTILINE)) for text in (kept, table())
+    ]
     faults = [f"missing or changed: {line}" for line in sorted(derived - kept_lines)]
     if version is None or release(onnx.__version__) >= release(version[1]):
-        faults += [f"not in onnx {onnx.__version__}: {line}" for line in sorted(kept_lines - derived)]
+        faults += [
+            f"not in onnx {onnx.__version__}: {line}" for line in sorted(kept_lines - derived)
+        ]
     return faults
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="derive the table from the installed onnx")
+    parser.add_argument(
+        "--write", action="store_true", help="derive the table from the installed onnx"
+    )
     if parser.parse_args().write:
         TABLE.write_text(table(), encoding="utf-8")
         return 0

@@ -56,7 +56,9 @@ class Cold:
     def run(self, environment: dict[str, str]) -> np.ndarray:
         """Times one process; gives its probabilities."""
         begin = time.perf_counter_ns()
-        done = subprocess.run(self.command, input=self.stdin, stdout=subprocess.PIPE, env=environment, check=True)
+        done = subprocess.run(
+            self.command, input=self.stdin, stdout=subprocess.PIPE, env=environment, check=True
+        )
         self.times.append(time.perf_counter_ns() - begin)
         return read_probabilities(done.stdout.decode())
 
@@ -70,7 +72,12 @@ def read_probabilities(line: str) -> np.ndarray:
     return np.array([float(word) for word in line.split(",")[1:]])
 
 
-def play_cold(contenders: list[Cold], rounds: int, environment: dict[str, str], check: Callable[[Cold, np.ndarray], None]) -> None:
+def play_cold(
+    contenders: list[Cold],
+    rounds: int,
+    environment: dict[str, str],
+    check: Callable[[Cold, np.ndarray], None],
+) -> None:
     for contender in contenders:  # once for the page cache
         check(contender, contender.run(environment))
         contender.times.clear()
@@ -93,7 +100,14 @@ class Whole:
     def run(self, target: Path, environment: dict[str, str], cpu: int) -> None:
         out = target if self.to_stdout else Path(os.devnull)
         watcher = [sys.executable, "-I", "-S", "-c", WATCHER, str(cpu), str(out), *self.command]
-        done = subprocess.run(watcher, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=environment, check=True, text=True)
+        done = subprocess.run(
+            watcher,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=environment,
+            check=True,
+            text=True,
+        )
         seconds, peak_kib, code = done.stdout.split()
         if code != "0":
             raise RuntimeError(f"{self.client}, {self.approach}: exit code {code}")
@@ -105,11 +119,17 @@ class Whole:
 
 
 def time_stream(
-    command: list[str], lines: list[bytes], rounds: int, environment: dict[str, str], check: Callable[[int, np.ndarray], None]
+    command: list[str],
+    lines: list[bytes],
+    rounds: int,
+    environment: dict[str, str],
+    check: Callable[[int, np.ndarray], None],
 ) -> np.ndarray:
     """Round trips, in ns, of a line to a process that stays and its answer back."""
     times = []
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0
+    ) as process:
         ask, answers = process.stdin.fileno(), process.stdout.fileno()
         for number in range(rounds + 20):
             line = lines[number % len(lines)]

@@ -21,7 +21,9 @@ def with_pandas(session: onnxruntime.InferenceSession, source: str, target: str)
     with Path(target).open("w", encoding="utf-8") as out:
         for number, chunk in enumerate(pd.read_csv(source, dtype=np.float64, chunksize=ROWS)):
             label, probabilities = session.run(None, {"X": chunk.to_numpy()})
-            answers = {"label": label} | {f"probabilities.{i}": column for i, column in enumerate(probabilities.T)}
+            answers = {"label": label} | {
+                f"probabilities.{i}": column for i, column in enumerate(probabilities.T)
+            }
             pd.DataFrame(answers).to_csv(out, index=False, header=number == 0)
 
 
@@ -32,12 +34,25 @@ def with_pyarrow(session: onnxruntime.InferenceSession, source: str, target: str
     pa.set_cpu_count(1)
     names = csv.open_csv(source).schema.names
     convert = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.float64()))
-    schema = pa.schema([("label", pa.int64()), ("probabilities.0", pa.float64()), ("probabilities.1", pa.float64())])
+    schema = pa.schema(
+        [
+            ("label", pa.int64()),
+            ("probabilities.0", pa.float64()),
+            ("probabilities.1", pa.float64()),
+        ]
+    )
     read = csv.ReadOptions(use_threads=False, block_size=4 << 20)
-    with csv.open_csv(source, read_options=read, convert_options=convert) as batches, csv.CSVWriter(target, schema) as out:
+    with (
+        csv.open_csv(source, read_options=read, convert_options=convert) as batches,
+        csv.CSVWriter(target, schema) as out,
+    ):
         for batch in batches:
-            label, probabilities = session.run(None, {"X": np.stack([column.to_numpy() for column in batch.columns], axis=1)})
-            out.write_batch(pa.record_batch([label, *map(np.ascontiguousarray, probabilities.T)], schema=schema))
+            label, probabilities = session.run(
+                None, {"X": np.stack([column.to_numpy() for column in batch.columns], axis=1)}
+            )
+            out.write_batch(
+                pa.record_batch([label, *map(np.ascontiguousarray, probabilities.T)], schema=schema)
+            )
 
 
 if __name__ == "__main__":

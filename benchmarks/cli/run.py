@@ -43,18 +43,34 @@ class Programs:
         self.cold = build / "bin/bench-cli-cold"
         for path in (self.command, self.cold):
             if not path.is_file():
-                raise FileNotFoundError(f"expected {path}: build it with -DSIDECALL_BUILD_BENCHMARKS=ON (make bench-cli does)")
+                raise FileNotFoundError(
+                    f"expected {path}: build it with -DSIDECALL_BUILD_BENCHMARKS=ON (make bench-cli does)"
+                )
         import onnxruntime
 
-        self.library = sorted(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*"))[-1]
-        self.environment = os.environ | {"SIDECALL_ONNXRUNTIME": str(self.library), "ORT_DISABLE_TELEMETRY": "1"}
+        self.library = sorted(Path(onnxruntime.__file__).parent.glob("capi/libonnxruntime.so.*"))[
+            -1
+        ]
+        self.environment = os.environ | {
+            "SIDECALL_ONNXRUNTIME": str(self.library),
+            "ORT_DISABLE_TELEMETRY": "1",
+        }
 
     @contextmanager
     def served(self, model: Path, at: str) -> Iterator[None]:
-        with subprocess.Popen([self.command, "serve", model, "--at", at], env=self.environment, stderr=subprocess.DEVNULL) as server:
+        with subprocess.Popen(
+            [self.command, "serve", model, "--at", at],
+            env=self.environment,
+            stderr=subprocess.DEVNULL,
+        ) as server:
             try:
                 deadline = time.monotonic() + 30
-                while subprocess.run([self.command, "status", at, "--ready"], capture_output=True, check=False).returncode != 0:
+                while (
+                    subprocess.run(
+                        [self.command, "status", at, "--ready"], capture_output=True, check=False
+                    ).returncode
+                    != 0
+                ):
                     if time.monotonic() > deadline or server.poll() is not None:
                         raise RuntimeError("sidecall serve did not become ready")
                     time.sleep(0.05)
@@ -67,30 +83,57 @@ def differs(got: np.ndarray, expected: np.ndarray) -> bool:
     return got.shape != expected.shape or not (np.abs(got - expected) <= TOLERANCE).all()
 
 
-def measure_cold(settings: Settings, programs: Programs, gbm: Workload, report: Report, complain: Callable[[str], None]) -> None:
+def measure_cold(
+    settings: Settings,
+    programs: Programs,
+    gbm: Workload,
+    report: Report,
+    complain: Callable[[str], None],
+) -> None:
     print("measuring cold starts", file=sys.stderr)
-    model, record = gbm.folder / "model.onnx", (gbm.folder / "records.jsonl").read_bytes().split(b"\n")[0] + b"\n"
-    joblib.dump(pickle.loads((gbm.folder / "model.pickle").read_bytes()), gbm.folder / "model.joblib")
+    model, record = (
+        gbm.folder / "model.onnx",
+        (gbm.folder / "records.jsonl").read_bytes().split(b"\n")[0] + b"\n",
+    )
+    joblib.dump(
+        pickle.loads((gbm.folder / "model.pickle").read_bytes()), gbm.folder / "model.joblib"
+    )
     numbers = np.fromfile(gbm.folder / "features.f64", count=width_of(gbm))
     at = f"shm:{gbm.folder}/warm.sock"
     contenders = [
         ours := Cold("sidecall", "predict", [str(programs.command), "predict", str(model)], record),
-        warm := Cold("sidecall", "predict, warm shm:", [str(programs.command), "predict", at], record),
+        warm := Cold(
+            "sidecall", "predict, warm shm:", [str(programs.command), "predict", at], record
+        ),
         raw := Cold(
-            "c", "onnxruntime", [str(programs.cold), str(programs.library), str(model)], ",".join(map(repr, numbers.tolist())).encode()
+            "c",
+            "onnxruntime",
+            [str(programs.cold), str(programs.library), str(model)],
+            ",".join(map(repr, numbers.tolist())).encode(),
         ),
         Cold("python", "onnxruntime", python(ONNXRUNTIME, model), record),
-        slow := Cold("python", "joblib, scikit-learn", python(JOBLIB, gbm.folder / "model.joblib"), record),
+        slow := Cold(
+            "python", "joblib, scikit-learn", python(JOBLIB, gbm.folder / "model.joblib"), record
+        ),
     ]
 
     def check(contender: Cold, got: np.ndarray) -> None:
         if differs(got, gbm.expected[0]):
-            complain(f"cold, {contender.client}, {contender.approach}: the answer is not that of the original model")
+            complain(
+                f"cold, {contender.client}, {contender.approach}: the answer is not that of the original model"
+            )
 
     with programs.served(model, at):
         play_cold(contenders, settings.cold_rounds, programs.environment, check)
     for contender in contenders:
-        add_row(report, "cold", 1, contender.client, contender.approach, np.array(contender.times) / 1000)
+        add_row(
+            report,
+            "cold",
+            1,
+            contender.client,
+            contender.approach,
+            np.array(contender.times) / 1000,
+        )
     report.bars.append(Bar("cold_vs_c", ours.ratio_to(raw), 1.0))
     report.bars.append(Bar("joblib_vs_cold", slow.ratio_to(ours), 25, at_least=True))
     report.bars.append(Bar("warm_shm_ms", float(np.median(warm.times)) / 1e6, 4))
@@ -122,22 +165,51 @@ def feature_names(workload: Workload) -> list[str]:
 def check_csv(path: Path, rows: int, expected: np.ndarray) -> str | None:
     with path.open(encoding="utf-8") as file:
         next(file)
-        got = np.array([[float(word.strip('"')) for word in next(file).split(",")[1:]] for _ in range(DISTINCT)])
+        got = np.array(
+            [
+                [float(word.strip('"')) for word in next(file).split(",")[1:]]
+                for _ in range(DISTINCT)
+            ]
+        )
         count = DISTINCT + sum(1 for _ in file)
     if count != rows:
         return f"{count} rows of {rows}"
-    return "answers are not those of the original model" if differs(got, expected[:DISTINCT]) else None
+    return (
+        "answers are not those of the original model" if differs(got, expected[:DISTINCT]) else None
+    )
 
 
-def measure_csv(settings: Settings, programs: Programs, logistic: Workload, report: Report, complain: Callable[[str], None]) -> None:
+def measure_csv(
+    settings: Settings,
+    programs: Programs,
+    logistic: Workload,
+    report: Report,
+    complain: Callable[[str], None],
+) -> None:
     print(f"measuring a CSV file of {settings.csv_rows} rows", file=sys.stderr)
-    source, target, model = logistic.folder / "rows.csv", logistic.folder / "answers.csv", logistic.folder / "model.onnx"
+    source, target, model = (
+        logistic.folder / "rows.csv",
+        logistic.folder / "answers.csv",
+        logistic.folder / "model.onnx",
+    )
     write_csv(source, logistic, settings.csv_rows)
     rival = [sys.executable, str(HERE / "rivals.py")]
     contenders = [
-        ours := Whole("sidecall", "predict", [str(programs.command), "predict", str(model), str(source)], True),
-        pandas := Whole("python", "pandas, onnxruntime", [*rival, "pandas", str(model), str(source), str(target)], False),
-        Whole("python", "pyarrow, onnxruntime", [*rival, "pyarrow", str(model), str(source), str(target)], False),
+        ours := Whole(
+            "sidecall", "predict", [str(programs.command), "predict", str(model), str(source)], True
+        ),
+        pandas := Whole(
+            "python",
+            "pandas, onnxruntime",
+            [*rival, "pandas", str(model), str(source), str(target)],
+            False,
+        ),
+        Whole(
+            "python",
+            "pyarrow, onnxruntime",
+            [*rival, "pyarrow", str(model), str(source), str(target)],
+            False,
+        ),
     ]
     cpu = max(os.sched_getaffinity(0))
     for number in range(settings.csv_rounds):
@@ -147,17 +219,36 @@ def measure_csv(settings: Settings, programs: Programs, logistic: Workload, repo
             if fault:
                 complain(f"csv, {contender.client}, {contender.approach}: {fault}")
     for contender in contenders:
-        row = add_row(report, "csv", settings.csv_rows, contender.client, contender.approach, np.array(contender.seconds) * 1e6)
+        row = add_row(
+            report,
+            "csv",
+            settings.csv_rows,
+            contender.client,
+            contender.approach,
+            np.array(contender.seconds) * 1e6,
+        )
         row["rows_per_s"] = settings.csv_rows / float(np.median(contender.seconds))
         row["peak_mb"] = max(contender.peaks_mb)
-    report.bars.append(Bar("csv_rows_per_s", settings.csv_rows / float(np.median(ours.seconds)), 1e6, at_least=True))
+    report.bars.append(
+        Bar(
+            "csv_rows_per_s", settings.csv_rows / float(np.median(ours.seconds)), 1e6, at_least=True
+        )
+    )
     report.bars.append(Bar("csv_peak_mb", max(ours.peaks_mb), 200))
     report.bars.append(Bar("pandas_vs_csv", pandas.ratio_to(ours), 2.5, at_least=True))
 
 
-def measure_stream(settings: Settings, programs: Programs, gbm: Workload, report: Report, complain: Callable[[str], None]) -> None:
+def measure_stream(
+    settings: Settings,
+    programs: Programs,
+    gbm: Workload,
+    report: Report,
+    complain: Callable[[str], None],
+) -> None:
     print("measuring --stream", file=sys.stderr)
-    lines = [line + b"\n" for line in (gbm.folder / "records.jsonl").read_bytes().split(b"\n")[:RING]]
+    lines = [
+        line + b"\n" for line in (gbm.folder / "records.jsonl").read_bytes().split(b"\n")[:RING]
+    ]
 
     def check(row: int, got: np.ndarray) -> None:
         if differs(got, gbm.expected[row]):
@@ -169,7 +260,9 @@ def measure_stream(settings: Settings, programs: Programs, gbm: Workload, report
     report.bars.append(Bar("stream_us", float(np.median(times)), 60))
 
 
-def add_row(report: Report, scenario: str, rows: int, client: str, approach: str, times_us: np.ndarray) -> dict:
+def add_row(
+    report: Report, scenario: str, rows: int, client: str, approach: str, times_us: np.ndarray
+) -> dict:
     p50, p99 = np.percentile(times_us, [50, 99])
     row = {"scenario": scenario, "rows": rows, "approach": approach, "client": client}
     report.rows.append(row | {"p50_us": float(p50), "p99_us": float(p99), "calls": len(times_us)})
@@ -180,9 +273,15 @@ def print_report(report: Report) -> None:
     table = []
     for row in report.rows:
         table.append(
-            [f"{row['scenario']}: {row['client']} {row['approach']}", f"{row['p50_us'] / 1000:.3f}", f"{row['p99_us'] / 1000:.3f}"]
+            [
+                f"{row['scenario']}: {row['client']} {row['approach']}",
+                f"{row['p50_us'] / 1000:.3f}",
+                f"{row['p99_us'] / 1000:.3f}",
+            ]
         )
-        table[-1] += [f"{row['rows_per_s']:,.0f}", f"{row['peak_mb']:.0f}"] if "peak_mb" in row else ["", ""]
+        table[-1] += (
+            [f"{row['rows_per_s']:,.0f}", f"{row['peak_mb']:.0f}"] if "peak_mb" in row else ["", ""]
+        )
     print()
     print_table(["scenario: client, approach", "p50 ms", "p99 ms", "rows/s", "peak MB"], table)
     print("\n" + "\n".join(report.notes))

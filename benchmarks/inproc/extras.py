@@ -23,7 +23,9 @@ def time_import(runs: int) -> tuple[np.ndarray, set[str]]:
     """Times in ns of `import sidecall` after numpy, each in a fresh process, and the heavy packages that came with it."""
     times, heavy = [], set()
     for _ in range(runs):
-        run = subprocess.run([sys.executable, "-c", IMPORT], check=True, capture_output=True, text=True)
+        run = subprocess.run(
+            [sys.executable, "-c", IMPORT], check=True, capture_output=True, text=True
+        )
         spent, loaded = json.loads(run.stdout)
         times.append(spent)
         heavy |= set(loaded)
@@ -36,7 +38,9 @@ def time_opening(client: Client, variants: Path, count: int) -> np.ndarray:
     return times.reshape(count, 3)
 
 
-def count_allocations(client: Client, folder: Path, approaches: list[str], calls: int) -> dict[str, float]:
+def count_allocations(
+    client: Client, folder: Path, approaches: list[str], calls: int
+) -> dict[str, float]:
     """Allocations per call of one row, by approach; the client runs with count_malloc preloaded."""
     client.ask("load", folder, 1)
     return {name: int(client.ask("allocations", name, calls)[0][0]) / calls for name in approaches}

@@ -44,7 +44,9 @@ class Client:
         self.model_path = folder / "model.onnx"
         self.folder = folder
         self.rows = rows
-        self.features = np.fromfile(folder / "features.f64").reshape(available, width)[: RING + rows]
+        self.features = np.fromfile(folder / "features.f64").reshape(available, width)[
+            : RING + rows
+        ]
         self.approaches: dict[str, Approach] = {}
 
     def approach(self, name: str) -> Approach:
@@ -66,7 +68,10 @@ class Client:
         **environment: object,
     ) -> Approach:
         scope: dict = {}
-        exec(LOOP.format(names=", ".join(environment), ready=ready, statement=statement, keep=keep), scope)
+        exec(
+            LOOP.format(names=", ".join(environment), ready=ready, statement=statement, keep=keep),
+            scope,
+        )
         return Approach(scope["loop"], environment, request or self.array, decode)
 
     def make_onnxruntime(self) -> Approach:
@@ -74,15 +79,25 @@ class Client:
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnxruntime.InferenceSession(self.model_path, options, providers=["CPUExecutionProvider"])
-        return self.build("out = run(None, {'X': x})", lambda out: (out[0], out[1]), run=session.run)
+        session = onnxruntime.InferenceSession(
+            self.model_path, options, providers=["CPUExecutionProvider"]
+        )
+        return self.build(
+            "out = run(None, {'X': x})", lambda out: (out[0], out[1]), run=session.run
+        )
 
     def make_predict_proba(self) -> Approach:
         model = pickle.loads((self.folder / "model.pickle").read_bytes())
-        return self.build("out = predict_proba(x)", lambda out: (None, out), predict_proba=model.predict_proba)
+        return self.build(
+            "out = predict_proba(x)", lambda out: (None, out), predict_proba=model.predict_proba
+        )
 
     def make_run(self) -> Approach:
-        return self.build("out = run({'X': x})", lambda out: (out["label"], out["probabilities"]), run=self.open().run)
+        return self.build(
+            "out = run({'X': x})",
+            lambda out: (out["label"], out["probabilities"]),
+            run=self.open().run,
+        )
 
     def make_call(self) -> Approach:
         return self.build_call("given[...] = x; run()")
@@ -95,7 +110,11 @@ class Client:
         call = self.open().call(rows=self.rows)
         call.inputs["X"][...] = self.array(0)
         call.run()
-        views = {"given": call.inputs["X"], "label": call.outputs["label"], "probabilities": call.outputs["probabilities"]}
+        views = {
+            "given": call.inputs["X"],
+            "label": call.outputs["label"],
+            "probabilities": call.outputs["probabilities"],
+        }
         keep = "(label.copy(), probabilities.copy())"
         return self.build(statement, lambda out: out, ready=ready, keep=keep, run=call.run, **views)
 
@@ -135,9 +154,13 @@ class Client:
 
     @staticmethod
     def decode_records(records: list[dict]) -> tuple[list, np.ndarray]:
-        return [record["label"] for record in records], np.array([list(record["probabilities"].values()) for record in records])
+        return [record["label"] for record in records], np.array(
+            [list(record["probabilities"].values()) for record in records]
+        )
 
-    def round(self, name: str, first: int, calls: int, warm_up: int) -> tuple[np.ndarray, np.ndarray]:
+    def round(
+        self, name: str, first: int, calls: int, warm_up: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         approach = self.approach(name)
         items = [approach.request((first + i) % RING) for i in range(calls + warm_up)]
         times: list[int] = []
@@ -167,7 +190,9 @@ def main() -> None:
             client = Client(Path(words[0]), int(words[1]))
         else:
             times, answers = client.round(words[0], *map(int, words[1:]))
-        sys.stdout.buffer.write(f"ok {times.size} {answers.size}\n".encode() + times.tobytes() + answers.tobytes())
+        sys.stdout.buffer.write(
+            f"ok {times.size} {answers.size}\n".encode() + times.tobytes() + answers.tobytes()
+        )
         sys.stdout.buffer.flush()
 
 

@@ -19,7 +19,16 @@ HERE = Path(__file__).resolve().parent
 # Which approaches a client has; the last ones only where the number of rows or the workload allows.
 NATIVE = ["raw_run", "raw_run_arena", "raw_kept", "raw_kept_arena", "call", "setters", "json"]
 PYTHON = ["onnxruntime", "run", "call", "call_run", "predict"]
-PACKAGES = ["sidecall", "numpy", "onnxruntime", "scikit-learn", "onnx", "pandas", "lightgbm", "m2cgen"]
+PACKAGES = [
+    "sidecall",
+    "numpy",
+    "onnxruntime",
+    "scikit-learn",
+    "onnx",
+    "pandas",
+    "lightgbm",
+    "m2cgen",
+]
 
 
 class Settings:
@@ -43,7 +52,9 @@ class Clients:
         self.count_malloc = build / "lib" / "libbench-count-malloc.so"
         for path in (self.native_program, self.count_malloc):
             if not path.is_file():
-                raise FileNotFoundError(f"expected {path}: build it with -DSIDECALL_BUILD_BENCHMARKS=ON (make bench-inproc does)")
+                raise FileNotFoundError(
+                    f"expected {path}: build it with -DSIDECALL_BUILD_BENCHMARKS=ON (make bench-inproc does)"
+                )
         self.environment = {
             "SIDECALL_ONNXRUNTIME": str(find_in_package("onnxruntime", "capi/libonnxruntime.so.*")),
             "BENCH_LIGHTGBM": str(find_in_package("lightgbm", "lib/lib_lightgbm.so")),
@@ -54,7 +65,9 @@ class Clients:
         return Client("c", [str(self.native_program)], self.environment | more)
 
     def python(self, name: str = "python", **more: str) -> Client:
-        return Client(name, [sys.executable, str(HERE / "python_client.py")], self.environment | more)
+        return Client(
+            name, [sys.executable, str(HERE / "python_client.py")], self.environment | more
+        )
 
 
 def find_in_package(package: str, pattern: str) -> Path:
@@ -65,18 +78,30 @@ def find_in_package(package: str, pattern: str) -> Path:
     return found[-1]
 
 
-def contenders_of(workload: Workload, rows: int, native: Client, python: Client, cffi: Client) -> list[Contender]:
-    twins = [] if workload.twin is None else ["m2cgen"] + (["lightgbm_single_row"] if rows == 1 else [])
+def contenders_of(
+    workload: Workload, rows: int, native: Client, python: Client, cffi: Client
+) -> list[Contender]:
+    twins = (
+        [] if workload.twin is None else ["m2cgen"] + (["lightgbm_single_row"] if rows == 1 else [])
+    )
     contenders = [Contender(native, name) for name in NATIVE + twins]
-    contenders += [Contender(python, name) for name in PYTHON + (["predict_frame"] if rows > 1 else []) + ["predict_proba"]]
+    contenders += [
+        Contender(python, name)
+        for name in PYTHON + (["predict_frame"] if rows > 1 else []) + ["predict_proba"]
+    ]
     return [*contenders, Contender(cffi, "call")]
 
 
-def measure_calls(settings: Settings, clients: Clients, workloads: list[Workload], report: Report, complain) -> dict:
+def measure_calls(
+    settings: Settings, clients: Clients, workloads: list[Workload], report: Report, complain
+) -> dict:
     """Rounds of every workload and number of rows; gives the contenders by (scenario, rows)."""
     measured = {}
     with ExitStack() as stack:
-        native, python = stack.enter_context(clients.native()), stack.enter_context(clients.python())
+        native, python = (
+            stack.enter_context(clients.native()),
+            stack.enter_context(clients.python()),
+        )
         cffi = stack.enter_context(clients.python("python-cffi", SIDECALL_PYTHON_BACKEND="cffi"))
         for workload in workloads:
             for rows, rounds in settings.rounds.items():
@@ -85,15 +110,22 @@ def measure_calls(settings: Settings, clients: Clients, workloads: list[Workload
                     client.ask("load", workload.folder, rows)
                 contenders = contenders_of(workload, rows, native, python, cffi)
                 play(contenders, rounds, settings.budget_ns, workload.checker(rows, complain))
-                measured[workload.name, rows] = {contender.key: contender for contender in contenders}
+                measured[workload.name, rows] = {
+                    contender.key: contender for contender in contenders
+                }
         clock, _ = python.ask("round", "clock", 0, 1000, 20)
-    report.notes.append(f"every time holds the reading of the clock: about 0.02 us in C, {np.median(clock) / 1000:.2f} us in Python")
+    report.notes.append(
+        f"every time holds the reading of the clock: about 0.02 us in C, {np.median(clock) / 1000:.2f} us in Python"
+    )
     return measured
 
 
 def best_raw(contenders: dict) -> Contender:
     """The better of the raw programs with a kept binding, with and without ONNX Runtime's arena."""
-    return min((contenders["c", name] for name in ("raw_kept", "raw_kept_arena")), key=lambda contender: contender.percentile_us(50))
+    return min(
+        (contenders["c", name] for name in ("raw_kept", "raw_kept_arena")),
+        key=lambda contender: contender.percentile_us(50),
+    )
 
 
 def add_call_rows(report: Report, measured: dict) -> None:
@@ -103,7 +135,9 @@ def add_call_rows(report: Report, measured: dict) -> None:
             report.rows.append(contender.row(scenario, rows, vs_raw=contender.ratio_to(raw)))
 
 
-def add_time_row(report: Report, scenario: str, approach: str, client: str, times: np.ndarray) -> None:
+def add_time_row(
+    report: Report, scenario: str, approach: str, client: str, times: np.ndarray
+) -> None:
     p50, p99 = np.percentile(times, [50, 99]) / 1000
     report.rows.append(
         {
@@ -123,17 +157,25 @@ def add_call_bars(report: Report, contenders: dict) -> None:
     onnxruntime = contenders["python", "onnxruntime"]
     report.bars.append(Bar("c_call_vs_raw", call.ratio_to(raw), 1.10))
     report.bars.append(Bar("json_vs_call", contenders["c", "json"].ratio_to(call), 2.0))
-    report.bars.append(Bar("py_run_vs_onnxruntime", contenders["python", "run"].ratio_to(onnxruntime), 0.6))
-    report.bars.append(Bar("py_call_vs_onnxruntime", contenders["python", "call_run"].ratio_to(onnxruntime), 0.42))
+    report.bars.append(
+        Bar("py_run_vs_onnxruntime", contenders["python", "run"].ratio_to(onnxruntime), 0.6)
+    )
+    report.bars.append(
+        Bar("py_call_vs_onnxruntime", contenders["python", "call_run"].ratio_to(onnxruntime), 0.42)
+    )
 
 
-def measure_extras(settings: Settings, clients: Clients, gbm: Workload, folder: Path, report: Report) -> None:
+def measure_extras(
+    settings: Settings, clients: Clients, gbm: Workload, folder: Path, report: Report
+) -> None:
     print("measuring opening, import, allocations and memory", file=sys.stderr)
     variants = folder / "variants"
     write_variants(variants, gbm.folder / "model.onnx", settings.openings)
     with clients.native() as client:
         opening = extras.time_opening(client, variants, settings.openings)
-    for i, approach in enumerate(["sidecall, verified", "session, default options", "session, sidecall's options"]):
+    for i, approach in enumerate(
+        ["sidecall, verified", "session, default options", "session, sidecall's options"]
+    ):
         add_time_row(report, "open", approach, "c", opening[:, i])
     report.bars.append(Bar("open_vs_session", float(np.median(opening[:, 0] / opening[:, 1])), 1.3))
 
@@ -143,8 +185,12 @@ def measure_extras(settings: Settings, clients: Clients, gbm: Workload, folder: 
     report.bars.append(Bar("import_heavy_packages", len(heavy), 0))
 
     with clients.native(LD_PRELOAD=str(clients.count_malloc)) as client:
-        allocations = extras.count_allocations(client, gbm.folder, ["raw_kept", "call"], settings.allocation_calls)
-    report.notes.append(f"allocations per call of one row: raw {allocations['raw_kept']:g}, sidecall {allocations['call']:g}")
+        allocations = extras.count_allocations(
+            client, gbm.folder, ["raw_kept", "call"], settings.allocation_calls
+        )
+    report.notes.append(
+        f"allocations per call of one row: raw {allocations['raw_kept']:g}, sidecall {allocations['call']:g}"
+    )
     report.bars.append(Bar("c_call_allocations", allocations["call"] - allocations["raw_kept"], 0))
 
     warm_up, count = settings.growth
@@ -159,9 +205,20 @@ def print_report(report: Report) -> None:
         rows = [row for row in calls if row["scenario"] == scenario]
         sizes = sorted({row["rows"] for row in rows})
         cells = {(row["client"], row["approach"], row["rows"]): row for row in rows}
-        names = list(dict.fromkeys((row["client"], row["approach"]) for row in sorted(rows, key=lambda row: -row["rows"])))
-        names.sort(key=lambda name: min(cells[(*name, size)]["p50_us"] for size in sizes if (*name, size) in cells))
-        print(f"\n{scenario}: p50 in us, p99 for one row, and the ratio to the better raw program with a kept binding")
+        names = list(
+            dict.fromkeys(
+                (row["client"], row["approach"])
+                for row in sorted(rows, key=lambda row: -row["rows"])
+            )
+        )
+        names.sort(
+            key=lambda name: min(
+                cells[(*name, size)]["p50_us"] for size in sizes if (*name, size) in cells
+            )
+        )
+        print(
+            f"\n{scenario}: p50 in us, p99 for one row, and the ratio to the better raw program with a kept binding"
+        )
         table = []
         for name in names:
             row = [f"{name[0]} {name[1]}"]
@@ -170,15 +227,27 @@ def print_report(report: Report) -> None:
                 row += (
                     ["", "", ""][: 3 if size == 1 else 2]
                     if cell is None
-                    else ([f"{cell['p50_us']:.2f}"] + ([f"{cell['p99_us']:.2f}"] if size == 1 else []) + [f"{cell['vs_raw']:.2f}"])
+                    else (
+                        [f"{cell['p50_us']:.2f}"]
+                        + ([f"{cell['p99_us']:.2f}"] if size == 1 else [])
+                        + [f"{cell['vs_raw']:.2f}"]
+                    )
                 )
             table.append(row)
         head = ["client, approach"]
         for size in sizes:
-            head += [f"{size} row{'s' if size > 1 else ''}"] + (["p99"] if size == 1 else []) + ["x raw"]
+            head += (
+                [f"{size} row{'s' if size > 1 else ''}"]
+                + (["p99"] if size == 1 else [])
+                + ["x raw"]
+            )
         print_table(head, table)
     others = [
-        [f"{row['scenario']}: {row['approach']}", f"{row['p50_us'] / 1000:.2f}", f"{row['p99_us'] / 1000:.2f}"]
+        [
+            f"{row['scenario']}: {row['approach']}",
+            f"{row['p50_us'] / 1000:.2f}",
+            f"{row['p99_us'] / 1000:.2f}",
+        ]
         for row in report.rows
         if row["rows"] == 0
     ]

@@ -23,12 +23,22 @@ class Approach:
     workloads: ClassVar[tuple[str, ...]] = ("gbm", "null", "image")
     engine: ClassVar[str] = "onnxruntime"  # what computes: onnxruntime, scikit-learn, generated
     without: ClassVar[dict[str, str]] = {}  # a client that is left out and why
-    crossings: ClassVar[int] = 0  # how often a body is copied into or out of a kernel or another process on its way
+    crossings: ClassVar[int] = (
+        0  # how often a body is copied into or out of a kernel or another process on its way
+    )
     max_rows: ClassVar[int] = 10_000
-    warm_up: ClassVar[int] = 0  # calls after the first that are not measured: a server in Node.js is slow until V8 has compiled it
-    has_crowds: ClassVar[bool] = True  # whether many clients at once and fixed rates say something about it
-    note: ClassVar[str] = ""  # what a reader must know: settings, versions, the peer's advice that was followed
-    client_environment: ClassVar[dict[str, str]] = {}  # of the client processes: a spinning server wants a client that spins too
+    warm_up: ClassVar[int] = (
+        0  # calls after the first that are not measured: a server in Node.js is slow until V8 has compiled it
+    )
+    has_crowds: ClassVar[bool] = (
+        True  # whether many clients at once and fixed rates say something about it
+    )
+    note: ClassVar[str] = (
+        ""  # what a reader must know: settings, versions, the peer's advice that was followed
+    )
+    client_environment: ClassVar[
+        dict[str, str]
+    ] = {}  # of the client processes: a spinning server wants a client that spins too
 
     def start(self, host: Host) -> dict:
         """Starts what serves, ready for calls; returns what clients find in `at`, where `{workload}` stands for a workload's name.
@@ -54,10 +64,17 @@ def at_of(at: dict, workload: str) -> dict:
 def all_approaches() -> list[Approach]:
     """One of each class that the files of approaches/ define, in the order of file and definition."""
     found = []
-    for module in sorted(info.name for info in pkgutil.iter_modules([str(Path(__file__).parent / "approaches")])):
+    for module in sorted(
+        info.name for info in pkgutil.iter_modules([str(Path(__file__).parent / "approaches")])
+    ):
         loaded = importlib.import_module(f"approaches.{module}")
         for value in vars(loaded).values():
-            if isinstance(value, type) and issubclass(value, Approach) and value.__module__ == loaded.__name__ and "name" in vars(value):
+            if (
+                isinstance(value, type)
+                and issubclass(value, Approach)
+                and value.__module__ == loaded.__name__
+                and "name" in vars(value)
+            ):
                 found.append(value())
     return found
 
@@ -69,5 +86,7 @@ def named(approaches: Iterable[Approach], words: Iterable[str]) -> list[Approach
     known = {name for one in chosen for name in (one.name, one.group)}
     missing = [word for word in wanted if word not in known]
     if missing:
-        raise SystemExit(f"approach: expected a name or group of benchmarks/network/approaches, got {', '.join(missing)}")
+        raise SystemExit(
+            f"approach: expected a name or group of benchmarks/network/approaches, got {', '.join(missing)}"
+        )
     return chosen

@@ -17,8 +17,12 @@ class Series:
     approach: Approach
     client: str
     cell: Cell
-    measured: dict[int, dict] = field(default_factory=dict)  # by repetition: what the client said, and server_cpu_s
-    memory: list[tuple[float, float]] = field(default_factory=list)  # MiB of servers and of the client
+    measured: dict[int, dict] = field(
+        default_factory=dict
+    )  # by repetition: what the client said, and server_cpu_s
+    memory: list[tuple[float, float]] = field(
+        default_factory=list
+    )  # MiB of servers and of the client
 
     def median(self, key: str) -> float:
         return statistics.median(one[key] for one in self.measured.values())
@@ -41,12 +45,18 @@ class Series:
             **{key: self.median(key) for key in PERCENTILES},
             "max_us": max(one["max_us"] for one in self.measured.values()),
             "p50_us_spread": [min(p50s), max(p50s)],
-            "calls_per_s": statistics.median(one["calls"] / one["seconds"] for one in self.measured.values()),
-            "cpu_s_per_million": 1e6 * (self.total("cpu_s") / max(calls, 1) + self.total("server_cpu_s") / all_calls),
+            "calls_per_s": statistics.median(
+                one["calls"] / one["seconds"] for one in self.measured.values()
+            ),
+            "cpu_s_per_million": 1e6
+            * (self.total("cpu_s") / max(calls, 1) + self.total("server_cpu_s") / all_calls),
             "client_mib": max(mib for _, mib in self.memory),
             "server_mib": max(mib for mib, _ in self.memory),
             "body_bytes": int(self.median("request_bytes") + self.median("response_bytes")),
-            "bytes_copied": int(self.approach.crossings * (self.median("request_bytes") + self.median("response_bytes"))),
+            "bytes_copied": int(
+                self.approach.crossings
+                * (self.median("request_bytes") + self.median("response_bytes"))
+            ),
             "wrong": int(self.total("wrong")),
             "lost": int(self.total("lost")),
             "repetitions": len(self.measured),
@@ -61,13 +71,27 @@ class Collection:
     """All series, in the order in which they were first measured."""
 
     series: dict[tuple[str, str, Cell], Series] = field(default_factory=dict)
-    cold: dict[tuple[str, str], list[float]] = field(default_factory=dict)  # seconds, by approach and client
+    cold: dict[tuple[str, str], list[float]] = field(
+        default_factory=dict
+    )  # seconds, by approach and client
     unavailable: dict[str, str] = field(default_factory=dict)  # by approach: why
-    failed: dict[str, str] = field(default_factory=dict)  # by approach: what was wrong or lost first
+    failed: dict[str, str] = field(
+        default_factory=dict
+    )  # by approach: what was wrong or lost first
     num_faults: int = 0  # answers that were wrong or lost
 
-    def add(self, approach: Approach, client: str, cell: Cell, repetition: int, measured: dict, memory: tuple[float, float]) -> None:
-        series = self.series.setdefault((approach.name, client, cell), Series(approach, client, cell))
+    def add(
+        self,
+        approach: Approach,
+        client: str,
+        cell: Cell,
+        repetition: int,
+        measured: dict,
+        memory: tuple[float, float],
+    ) -> None:
+        series = self.series.setdefault(
+            (approach.name, client, cell), Series(approach, client, cell)
+        )
         series.measured[repetition] = measured
         series.memory.append(memory)
         where = f"{approach.name}, {client}, {cell.scenario}"
@@ -87,7 +111,9 @@ class Collection:
     def find(self, approach: str, client: str, cell: Cell) -> Series | None:
         return None if self.is_left_out(approach) else self.series.get((approach, client, cell))
 
-    def ratio(self, above: tuple[str, str], below: tuple[str, str], cell: Cell, key: str = "p50_us") -> float | None:
+    def ratio(
+        self, above: tuple[str, str], below: tuple[str, str], cell: Cell, key: str = "p50_us"
+    ) -> float | None:
         """The median of the ratios within a repetition: what disturbed a repetition disturbed both. None where one was not measured."""
         first, second = self.find(*above, cell), self.find(*below, cell)
         if first is None or second is None:
@@ -96,12 +122,18 @@ class Collection:
         ratios = [first.measured[number][key] / second.measured[number][key] for number in shared]
         return statistics.median(ratios) if ratios else None
 
-    def smaller_ratio(self, above: str, below: str, cell: Cell, clients: tuple[str, ...]) -> float | None:
+    def smaller_ratio(
+        self, above: str, below: str, cell: Cell, clients: tuple[str, ...]
+    ) -> float | None:
         found = [self.ratio((above, client), (below, client), cell) for client in clients]
         return None if None in found else min(ratio for ratio in found if ratio is not None)
 
     def rows(self) -> list[dict]:
-        return [series.row() for series in self.series.values() if not self.is_left_out(series.approach.name)]
+        return [
+            series.row()
+            for series in self.series.values()
+            if not self.is_left_out(series.approach.name)
+        ]
 
     def cold_rows(self, approaches: list[Approach]) -> list[dict]:
         """Seconds from nothing to the first right answer, brokers and servers included."""

@@ -41,7 +41,10 @@ while True:
 
 def measure(build: Path, folder: Path, library: Path, collection: Collection) -> list[dict]:
     """A decomposition for each of the two approaches whose Python client was measured."""
-    os.environ |= {"BENCH_WORKLOADS": str(folder / "workloads"), "SIDECALL_ONNXRUNTIME": str(library)}
+    os.environ |= {
+        "BENCH_WORKLOADS": str(folder / "workloads"),
+        "SIDECALL_ONNXRUNTIME": str(library),
+    }
     sys.path.insert(0, str(build / "peers/python"))
     models = _served_models()
     parts = {"rest-json": _rest, "grpc-python-tcp": _grpc}
@@ -54,14 +57,29 @@ def measure(build: Path, folder: Path, library: Path, collection: Collection) ->
         row = np.fromfile(folder / "workloads/gbm/input.f32", np.float32, 30).reshape(1, 30)
         engine, serialise, kernel = measured(models, row)
         known = engine + serialise + kernel
-        split = {"engine": engine, "serialise": serialise, "kernel": kernel, "framework": max(total - known, 0.0)}
-        found.append({"approach": approach, "client": "python", "total_us": total, "parts_us": split, "transport_us": total - engine})
+        split = {
+            "engine": engine,
+            "serialise": serialise,
+            "kernel": kernel,
+            "framework": max(total - known, 0.0),
+        }
+        found.append(
+            {
+                "approach": approach,
+                "client": "python",
+                "total_us": total,
+                "parts_us": split,
+                "transport_us": total - engine,
+            }
+        )
     return found
 
 
 def _served_models() -> ModuleType:
     """servers/models.py; another module of that name is imported here already."""
-    spec = util.spec_from_file_location("served_models", Path(__file__).resolve().parent / "servers/models.py")
+    spec = util.spec_from_file_location(
+        "served_models", Path(__file__).resolve().parent / "servers/models.py"
+    )
     module = util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -90,7 +108,11 @@ def _rest(models: ModuleType, row: np.ndarray) -> tuple[float, float, float]:
         lambda: json.loads(answered),
     ]
     engine = _median_us(lambda: models.answer_tensors("gbm", row))
-    return engine, sum(map(_median_us, serialise)), _kernel_us(len(asked) + 200, len(answered) + 150)
+    return (
+        engine,
+        sum(map(_median_us, serialise)),
+        _kernel_us(len(asked) + 200, len(answered) + 150),
+    )
 
 
 def _grpc(models: ModuleType, row: np.ndarray) -> tuple[float, float, float]:
@@ -99,15 +121,21 @@ def _grpc(models: ModuleType, row: np.ndarray) -> tuple[float, float, float]:
     answers = models.answer_tensors("gbm", row)
 
     def ask() -> bytes:
-        return messages.PredictRequest(model="gbm", shape=row.shape, values=row.ravel()).SerializeToString()
+        return messages.PredictRequest(
+            model="gbm", shape=row.shape, values=row.ravel()
+        ).SerializeToString()
 
     def answer() -> bytes:
-        return messages.PredictResponse(label=answers["label"], values=answers["probabilities"].ravel()).SerializeToString()
+        return messages.PredictResponse(
+            label=answers["label"], values=answers["probabilities"].ravel()
+        ).SerializeToString()
 
     asked, answered = ask(), answer()
     serialise = [
         ask,
-        lambda: np.array(messages.PredictRequest.FromString(asked).values, np.float32).reshape(1, 30),
+        lambda: np.array(messages.PredictRequest.FromString(asked).values, np.float32).reshape(
+            1, 30
+        ),
         answer,
         lambda: np.array(messages.PredictResponse.FromString(answered).values, np.float32),
     ]
@@ -118,8 +146,14 @@ def _grpc(models: ModuleType, row: np.ndarray) -> tuple[float, float, float]:
 def _kernel_us(asked: int, answered: int) -> float:
     """The round trip of so many bytes there and back over TCP on loopback."""
     with ExitStack() as stack:
-        echo = stack.enter_context(subprocess.Popen([sys.executable, "-c", ECHO, str(asked), str(answered)], stdout=subprocess.PIPE))
-        peer = stack.enter_context(socket.create_connection(("127.0.0.1", int(echo.stdout.readline()))))
+        echo = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-c", ECHO, str(asked), str(answered)], stdout=subprocess.PIPE
+            )
+        )
+        peer = stack.enter_context(
+            socket.create_connection(("127.0.0.1", int(echo.stdout.readline())))
+        )
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         body = bytes(asked)
 

@@ -54,13 +54,23 @@ class Host:
 
     def environment(self, extra: dict[str, str] | None = None) -> dict[str, str]:
         """One thread for everybody; the server modules find one another."""
-        given = {name: value for name, value in os.environ.items() if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
+        given = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+        }
         threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-        named = {"SIDECALL_ONNXRUNTIME": str(self.onnxruntime), "ORT_DISABLE_TELEMETRY": "1", "BENCH_WORKLOADS": str(self.workloads)}
+        named = {
+            "SIDECALL_ONNXRUNTIME": str(self.onnxruntime),
+            "ORT_DISABLE_TELEMETRY": "1",
+            "BENCH_WORKLOADS": str(self.workloads),
+        }
         modules = {"PYTHONPATH": os.pathsep.join([str(self.servers), str(self.peers / "python")])}
         return given | threads | named | modules | (extra or {})
 
-    def start(self, command: list[str], environment: dict[str, str] | None = None, cwd: Path | None = None) -> subprocess.Popen:
+    def start(
+        self, command: list[str], environment: dict[str, str] | None = None, cwd: Path | None = None
+    ) -> subprocess.Popen:
         """A process in a group of its own; what it says goes to a log of the visit."""
         log = self.folder / f"{len(self.processes)}-{Path(command[0]).name}.log"
         with log.open("wb") as file:
@@ -83,7 +93,10 @@ class Host:
         while not ready():
             ended = [process for process in self.processes if process.poll() not in (None, 0)]
             if ended or time.monotonic() > deadline:
-                said = "\n".join(process.log.read_text(errors="replace")[-2000:] for process in ended or self.processes)  # type: ignore[attr-defined]
+                said = "\n".join(
+                    process.log.read_text(errors="replace")[-2000:]
+                    for process in ended or self.processes
+                )  # type: ignore[attr-defined]
                 raise RuntimeError(f"{what} is not ready: {said}")
             time.sleep(0.005)
 
@@ -107,10 +120,18 @@ class Host:
     def run(self, command: list[str], environment: dict[str, str] | None = None) -> str:
         """A command that ends by itself. Raises RuntimeError with what it said."""
         done = subprocess.run(
-            command, capture_output=True, text=True, env=self.environment(environment), cwd=self.folder, timeout=READY_S, check=False
+            command,
+            capture_output=True,
+            text=True,
+            env=self.environment(environment),
+            cwd=self.folder,
+            timeout=READY_S,
+            check=False,
         )
         if done.returncode != 0:
-            raise RuntimeError(f"{Path(command[0]).name} ended with {done.returncode}: {(done.stderr or done.stdout)[-2000:]}")
+            raise RuntimeError(
+                f"{Path(command[0]).name} ended with {done.returncode}: {(done.stderr or done.stdout)[-2000:]}"
+            )
         return done.stdout
 
     def cost(self) -> tuple[float, float]:

@@ -38,9 +38,14 @@ def install_triton(folder: Path) -> None:
     if not (folder / "triton/pytriton").exists():
         pip_install(folder / "triton", "nvidia-pytriton", "--no-deps")
     home = folder / "triton/pytriton/tritonserver"
-    stub = home / f"python_backend_stubs/{sys.version_info.major}.{sys.version_info.minor}/triton_python_backend_stub"
+    stub = (
+        home
+        / f"python_backend_stubs/{sys.version_info.major}.{sys.version_info.minor}/triton_python_backend_stub"
+    )
     if not stub.exists():
-        raise RuntimeError(f"triton: no backend for Python {sys.version_info.major}.{sys.version_info.minor} in the wheel")
+        raise RuntimeError(
+            f"triton: no backend for Python {sys.version_info.major}.{sys.version_info.minor} in the wheel"
+        )
     for program in (stub, home / "bin/tritonserver"):
         program.chmod(program.stat().st_mode | stat.S_IXUSR)
     shutil.copy2(stub, home / "backends/python")
@@ -70,7 +75,20 @@ def pip_install(target: Path, package: str, *options: str) -> None:
     """Whole or not at all: into a folder beside, then renamed."""
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
-    run([sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *options, "--target", str(part), package])
+    run(
+        [
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+            *options,
+            "--target",
+            str(part),
+            package,
+        ]
+    )
     shutil.rmtree(target, ignore_errors=True)
     part.rename(target)
 
@@ -78,13 +96,17 @@ def pip_install(target: Path, package: str, *options: str) -> None:
 def run(command: list[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise RuntimeError(f"{' '.join(command[:4])} ended with {done.returncode}: {(done.stderr or done.stdout)[-1000:]}")
+        raise RuntimeError(
+            f"{' '.join(command[:4])} ended with {done.returncode}: {(done.stderr or done.stdout)[-1000:]}"
+        )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--build", type=Path, default=HERE.parents[1] / "build")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(PEERS)}; all where none is named")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(PEERS)}; all where none is named"
+    )
     options = parser.parse_args()
     unknown = set(options.names) - set(PEERS)
     if unknown:
@@ -95,7 +117,10 @@ def main() -> int:
     for name in options.names or PEERS:
         try:
             PEERS[name](folder)
-        except (OSError, RuntimeError) as error:  # the others still run; the report says that this one is missing
+        except (
+            OSError,
+            RuntimeError,
+        ) as error:  # the others still run; the report says that this one is missing
             print(f"{name}: {error}", file=sys.stderr)
             failed += 1
     return 1 if options.names and failed else 0

@@ -40,12 +40,16 @@ class Effort:
     crowds: tuple[int, ...]
 
 
-FULL = Effort(repetitions=5, seconds=0.06, open_seconds=0.25, warm_up=20, rates=RATES, crowds=CROWDS)
+FULL = Effort(
+    repetitions=5, seconds=0.06, open_seconds=0.25, warm_up=20, rates=RATES, crowds=CROWDS
+)
 QUICK = Effort(repetitions=1, seconds=0.1, open_seconds=0.3, warm_up=5, rates=(400,), crowds=(8,))
 GLANCE = Effort(repetitions=1, seconds=0.01, open_seconds=0.1, warm_up=1, rates=(100,), crowds=(2,))
 
 
-def cells_of(approach: Approach, client: str, workloads: list[Workload], effort: Effort) -> dict[tuple[str, int], list[Cell]]:
+def cells_of(
+    approach: Approach, client: str, workloads: list[Workload], effort: Effort
+) -> dict[tuple[str, int], list[Cell]]:
     """By what a client opens, a workload and the rows of a call. Crowds and rates are asked of one row of the first model alone."""
     found: dict[tuple[str, int], list[Cell]] = {}
     for workload in workloads:
@@ -64,4 +68,8 @@ def cells_of(approach: Approach, client: str, workloads: list[Workload], effort:
 
 
 def is_loaded(approach: Approach, workload: str, rows: int) -> bool:
-    return rows == 1 and approach.has_crowds and workload == ("gbm" if "gbm" in approach.workloads else approach.workloads[0])
+    return (
+        rows == 1
+        and approach.has_crowds
+        and workload == ("gbm" if "gbm" in approach.workloads else approach.workloads[0])
+    )

@@ -41,7 +41,12 @@ class Progress:
     def show(self, text: str, is_new: bool = False) -> None:
         line = f"[{self._done + 1}/{self._visits}{self._left()}] {text}"
         if self._is_terminal:
-            print(f"\r\x1b[2K{line[: shutil.get_terminal_size().columns - 1]}", end="", file=sys.stderr, flush=True)
+            print(
+                f"\r\x1b[2K{line[: shutil.get_terminal_size().columns - 1]}",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
         elif is_new:
             print(line, file=sys.stderr, flush=True)
 
@@ -85,7 +90,12 @@ class Run:
         folder = self.folder / f"{approach.name}-{repetition}"
         folder.mkdir()
         self.progress.show(f"{approach.name}: starting", is_new=True)
-        with visit(build=self.build, folder=folder, workloads=self.folder / "workloads", onnxruntime=self.onnxruntime) as host:
+        with visit(
+            build=self.build,
+            folder=folder,
+            workloads=self.folder / "workloads",
+            onnxruntime=self.onnxruntime,
+        ) as host:
             begin = time.monotonic()
             try:
                 at = approach.start(host)
@@ -104,37 +114,73 @@ class Run:
                     return
 
     def _measure(
-        self, approach: Approach, client: str, process: ClientProcess, host: Host, at: dict, repetition: int, start_s: float
+        self,
+        approach: Approach,
+        client: str,
+        process: ClientProcess,
+        host: Host,
+        at: dict,
+        repetition: int,
+        start_s: float,
     ) -> None:
         is_first = True
         for (name, rows), cells in cells_of(approach, client, self.workloads, self.effort).items():
             workload = next(one for one in self.workloads if one.name == name)
             folder = self.folder / "workloads" / name
             body = approach.body_of(workload.kind)
-            opened = process.ask(do="open", workload=str(folder), rows=rows, transport=approach.transport, body=body, at=at_of(at, name))
+            opened = process.ask(
+                do="open",
+                workload=str(folder),
+                rows=rows,
+                transport=approach.transport,
+                body=body,
+                at=at_of(at, name),
+            )
             if is_first:
-                self.collection.cold.setdefault((approach.name, client), []).append(start_s + opened["first_answer_s"])
+                self.collection.cold.setdefault((approach.name, client), []).append(
+                    start_s + opened["first_answer_s"]
+                )
                 is_first = False
             if approach.warm_up:
-                process.ask(do="closed", clients=1, seconds=self.effort.seconds, warm_up=approach.warm_up, first=0)
+                process.ask(
+                    do="closed",
+                    clients=1,
+                    seconds=self.effort.seconds,
+                    warm_up=approach.warm_up,
+                    first=0,
+                )
             for cell in cells:
                 self.progress.show(f"{approach.name}, {client}: {cell.scenario}")
-                measured = self._ask(process, host, cell, repetition, f"{approach.name}-{client}-{cell.scenario}")
+                measured = self._ask(
+                    process, host, cell, repetition, f"{approach.name}-{client}-{cell.scenario}"
+                )
                 memory = (host.cost()[1], process.memory_mib())
                 self.collection.add(approach, client, cell, repetition, measured, memory)
             process.ask(do="close")
 
-    def _ask(self, process: ClientProcess, host: Host, cell: Cell, repetition: int, name: str) -> dict:
+    def _ask(
+        self, process: ClientProcess, host: Host, cell: Cell, repetition: int, name: str
+    ) -> dict:
         first = 131 * repetition
         cpu_before = host.cost()[0]
         if cell.rate:
             warm_up = min(self.effort.warm_up, 2)
             answer = process.ask(
-                do="open_loop", clients=cell.clients, rate=cell.rate, seconds=self.effort.open_seconds, warm_up=warm_up, first=first
+                do="open_loop",
+                clients=cell.clients,
+                rate=cell.rate,
+                seconds=self.effort.open_seconds,
+                warm_up=warm_up,
+                first=first,
             )
         else:
             warm_up = self.effort.warm_up if cell.clients == 1 and cell.rows < 1000 else 2
-            request = {"clients": cell.clients, "seconds": self.effort.seconds, "warm_up": warm_up, "first": first}
+            request = {
+                "clients": cell.clients,
+                "seconds": self.effort.seconds,
+                "warm_up": warm_up,
+                "first": first,
+            }
             if process.client == "python" and cell.clients == 1:
                 path = self.folder / f"pytest-{len(self.pytest_jsons)}.json"
                 request["pytest_json"] = str(path)
@@ -142,11 +188,24 @@ class Run:
             answer = process.ask(do="closed", **request)
         if answer["calls"] == 0:
             raise WrongAnswerError(f"{name}: no call was answered: {answer['error']}")
-        return answer | {"server_cpu_s": host.cost()[0] - cpu_before, "server_calls": answer["calls"] + warm_up * cell.clients}
+        return answer | {
+            "server_cpu_s": host.cost()[0] - cpu_before,
+            "server_calls": answer["calls"] + warm_up * cell.clients,
+        }
 
 
 def describe(approach: Approach) -> dict:
-    keys = ("name", "title", "group", "transport", "clients", "engine", "crossings", "without", "note")
+    keys = (
+        "name",
+        "title",
+        "group",
+        "transport",
+        "clients",
+        "engine",
+        "crossings",
+        "without",
+        "note",
+    )
     found = {key: getattr(approach, key) for key in keys}
     return found | {"bodies": sorted({approach.body_of(kind) for kind in ("tensor", "record")})}
 
@@ -156,20 +215,28 @@ def write_pytest_benchmarks(paths: list[Path], path: Path) -> None:
     documents = [json.loads(one.read_text(encoding="utf-8")) for one in paths if one.is_file()]
     if not documents:
         return
-    merged = documents[0] | {"benchmarks": [benchmark for document in documents for benchmark in document["benchmarks"]]}
-    merged["machine_info"] = {key: value for key, value in merged.get("machine_info", {}).items() if key != "node"}
+    merged = documents[0] | {
+        "benchmarks": [benchmark for document in documents for benchmark in document["benchmarks"]]
+    }
+    merged["machine_info"] = {
+        key: value for key, value in merged.get("machine_info", {}).items() if key != "node"
+    }
     path.write_text(json.dumps(merged, indent=1) + "\n", encoding="utf-8")
 
 
 def print_rows(rows: list[dict]) -> None:
     """One row of the first model, closed loop, one client: what most people ask."""
     asked = sorted(
-        (row for row in rows if row["load"] == "closed 1" and row["rows"] == 1), key=lambda row: (row["workload"], row["p50_us"])
+        (row for row in rows if row["load"] == "closed 1" and row["rows"] == 1),
+        key=lambda row: (row["workload"], row["p50_us"]),
     )
     for workload in dict.fromkeys(row["workload"] for row in asked):
         print(f"\n{workload}, one row, one client: us")
         table = [
-            [f"{row['approach']}, {row['client']}", *(f"{row[key]:,.1f}" for key in ("p50_us", "p99_us", "cpu_s_per_million"))]
+            [
+                f"{row['approach']}, {row['client']}",
+                *(f"{row[key]:,.1f}" for key in ("p50_us", "p99_us", "cpu_s_per_million")),
+            ]
             for row in asked
             if row["workload"] == workload
         ]
@@ -177,17 +244,36 @@ def print_rows(rows: list[dict]) -> None:
 
 
 def parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--build", type=Path, default=HERE.parents[1] / "build", help="CMake's build folder, with the benchmarks built")
-    parser.add_argument("--output", type=Path, default=RESULTS / "network.json", help="where the results go")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--build",
+        type=Path,
+        default=HERE.parents[1] / "build",
+        help="CMake's build folder, with the benchmarks built",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=RESULTS / "network.json", help="where the results go"
+    )
     parser.add_argument("--quick", action="store_true", help="one short repetition")
-    parser.add_argument("--glance", action="store_true", help="one call or two: shows that all answers are right, says nothing about time")
-    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="approaches or groups of them")
+    parser.add_argument(
+        "--glance",
+        action="store_true",
+        help="one call or two: shows that all answers are right, says nothing about time",
+    )
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="approaches or groups of them"
+    )
     parser.add_argument("--workload", nargs="+", default=[], metavar="NAME", help="workloads")
-    parser.add_argument("--client", nargs="+", default=list(CLIENTS), choices=CLIENTS, help="clients")
+    parser.add_argument(
+        "--client", nargs="+", default=list(CLIENTS), choices=CLIENTS, help="clients"
+    )
     parser.add_argument("--repetitions", type=int, metavar="N", help="5, or 1 with --quick")
     parser.add_argument("--no-report", action="store_true", help="write the results only")
-    parser.add_argument("--list", action="store_true", help="name approaches and workloads, and end")
+    parser.add_argument(
+        "--list", action="store_true", help="name approaches and workloads, and end"
+    )
     return parser.parse_args()
 
 
@@ -197,11 +283,18 @@ def main() -> int:
     if options.workload:
         unknown = set(options.workload) - {one.name for one in workloads}
         if unknown:
-            raise SystemExit(f"workload: expected a name of benchmarks/network/workloads, got {', '.join(sorted(unknown))}")
+            raise SystemExit(
+                f"workload: expected a name of benchmarks/network/workloads, got {', '.join(sorted(unknown))}"
+            )
         workloads = [one for one in workloads if one.name in options.workload]
     if options.list:
-        print_table(["approach", "group", "clients"], [[one.name, one.group, " ".join(one.clients)] for one in approaches])
-        print_table(["workload", "rows"], [[one.name, " ".join(map(str, one.rows))] for one in workloads])
+        print_table(
+            ["approach", "group", "clients"],
+            [[one.name, one.group, " ".join(one.clients)] for one in approaches],
+        )
+        print_table(
+            ["workload", "rows"], [[one.name, " ".join(map(str, one.rows))] for one in workloads]
+        )
         return 0
     effort = GLANCE if options.glance else QUICK if options.quick else FULL
     if options.repetitions:
@@ -222,7 +315,16 @@ def main() -> int:
             print(f"training and exporting {workload.name}", file=sys.stderr)
             workload.write(folder / "workloads")
         visits = len(approaches) * effort.repetitions
-        run = Run(approaches, workloads, tuple(options.client), effort, options.build.resolve(), folder, library, Progress(visits))
+        run = Run(
+            approaches,
+            workloads,
+            tuple(options.client),
+            effort,
+            options.build.resolve(),
+            folder,
+            library,
+            Progress(visits),
+        )
         run.visit_all()
         collection = run.collection
         report = Report("network", describe_versions(PACKAGES) | programs())
@@ -238,7 +340,10 @@ def main() -> int:
         }
         options.output.parent.mkdir(parents=True, exist_ok=True)
         options.output.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-        write_pytest_benchmarks(run.pytest_jsons, options.output.with_name(options.output.stem + "-pytest-benchmark.json"))
+        write_pytest_benchmarks(
+            run.pytest_jsons,
+            options.output.with_name(options.output.stem + "-pytest-benchmark.json"),
+        )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print_rows(report.rows)

@@ -32,7 +32,9 @@ def programs() -> dict[str, str]:
     found = {}
     for name, command in PROGRAMS.items():
         try:
-            said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout
+            said = subprocess.run(
+                command, capture_output=True, text=True, check=True, timeout=20
+            ).stdout
         except (OSError, subprocess.SubprocessError):
             continue
         number = re.search(r"\d+(\.\d+)+", said)

@@ -70,7 +70,9 @@ def write_folder(folder: Path, workload: Workload, made: Material) -> None:
         "ring": workload.ring,
         "max_rows": max(workload.rows),
         "tolerance": workload.tolerance,
-        "input": None if made.input is None else {"name": made.input.name, "dims": list(made.input.dims)},
+        "input": None
+        if made.input is None
+        else {"name": made.input.name, "dims": list(made.input.dims)},
         "outputs": [tensor.document() for tensor in made.outputs],
         "classes": made.classes,
     }
@@ -98,10 +100,16 @@ def _labels(made: Material, tolerance: float) -> np.ndarray:
 
 def all_workloads() -> list[Workload]:
     found = []
-    for module in sorted(info.name for info in pkgutil.iter_modules([str(Path(__file__).parent / "workloads")])):
+    for module in sorted(
+        info.name for info in pkgutil.iter_modules([str(Path(__file__).parent / "workloads")])
+    ):
         loaded = importlib.import_module(f"workloads.{module}")
         for value in vars(loaded).values():
-            if isinstance(value, type) and issubclass(value, Workload) and value.__module__ == loaded.__name__:
+            if (
+                isinstance(value, type)
+                and issubclass(value, Workload)
+                and value.__module__ == loaded.__name__
+            ):
                 found.append(value())
     return found
 

@@ -23,8 +23,16 @@ function loopOf(statement, environment, { ready = '', keep = 'out', isAsync = fa
       kept[i] = ${keep}
     }`
   const names = Object.keys(environment)
-  const made = new (isAsync ? AsyncFunction : Function)('items', 'times', 'kept', 'clock', ...names, body)
-  return (items, times, kept) => made(items, times, kept, performance, ...Object.values(environment))
+  const made = new (isAsync ? AsyncFunction : Function)(
+    'items',
+    'times',
+    'kept',
+    'clock',
+    ...names,
+    body
+  )
+  return (items, times, kept) =>
+    made(items, times, kept, performance, ...Object.values(environment))
 }
 
 /** Tensors of both packages: labels and probabilities. */
@@ -37,12 +45,19 @@ const readTensors = {
 /** Records: a label each, and probabilities in the contract's order. */
 function readRecords(out) {
   const records = Array.isArray(out) ? out : [out]
-  return [records.map(record => record.label), records.flatMap(record => Object.values(record.probabilities))]
+  return [
+    records.map(record => record.label),
+    records.flatMap(record => Object.values(record.probabilities))
+  ]
 }
 
 async function openOnnxRuntime(file) {
   const { InferenceSession, Tensor } = require(process.env.BENCH_ONNXRUNTIME_NODE)
-  const session = await InferenceSession.create(file, { intraOpNumThreads: 1, interOpNumThreads: 1, executionMode: 'sequential' })
+  const session = await InferenceSession.create(file, {
+    intraOpNumThreads: 1,
+    interOpNumThreads: 1,
+    executionMode: 'sequential'
+  })
   return { session, Tensor }
 }
 
@@ -56,7 +71,11 @@ const approaches = {
     const { session, Tensor } = await openOnnxRuntime(work.model)
     const dims = [work.rows, work.width]
     return {
-      loop: loopOf("out = await session.run({ X: new Tensor('float64', x, dims) })", { session, Tensor, dims }, { isAsync: true }),
+      loop: loopOf(
+        "out = await session.run({ X: new Tensor('float64', x, dims) })",
+        { session, Tensor, dims },
+        { isAsync: true }
+      ),
       start: x => session.run({ X: new Tensor('float64', x, dims) }),
       request: work.array,
       read: readTensors.onnxruntime
@@ -73,7 +92,10 @@ const approaches = {
     const keep = '[label.data.slice(), probabilities.data.slice()]'
     const environment = { session, given, feeds, fetches, label, probabilities }
     return {
-      loop: loopOf('given.set(x); await session.run(feeds, fetches)', environment, { isAsync: true, keep }),
+      loop: loopOf('given.set(x); await session.run(feeds, fetches)', environment, {
+        isAsync: true,
+        keep
+      }),
       request: work.array,
       read: readTensors.copies
     }
@@ -87,21 +109,32 @@ const approaches = {
       const values = new Float64Array(rows * width)
       let next = 0
       for (const record of records) for (const name of names) values[next++] = record[name]
-      const { label, probabilities } = await session.run({ X: new Tensor('float64', values, [rows, width]) })
+      const { label, probabilities } = await session.run({
+        X: new Tensor('float64', values, [rows, width])
+      })
       const answers = []
       for (let row = 0; row < rows; ++row) {
         const answer = { label: Number(label.data[row]), probabilities: {} }
-        for (let i = 0; i < classes; ++i) answer.probabilities[i] = probabilities.data[row * classes + i]
+        for (let i = 0; i < classes; ++i)
+          answer.probabilities[i] = probabilities.data[row * classes + i]
         answers.push(answer)
       }
       return answers
     }
-    return { loop: loopOf('out = await predict(x)', { predict }, { isAsync: true }), request: work.records, read: readRecords }
+    return {
+      loop: loopOf('out = await predict(x)', { predict }, { isAsync: true }),
+      request: work.records,
+      read: readRecords
+    }
   },
 
   async run_sync(work) {
     const model = await openSidecall(work.model)
-    return { loop: loopOf('out = model.runSync({ X: x })', { model }), request: work.array, read: readTensors.sidecall }
+    return {
+      loop: loopOf('out = model.runSync({ X: x })', { model }),
+      request: work.array,
+      read: readTensors.sidecall
+    }
   },
 
   async run_async(work) {
@@ -126,7 +159,11 @@ const approaches = {
 
   async predict_sync(work) {
     const model = await openSidecall(work.model)
-    return { loop: loopOf('out = model.predictSync(x)', { model }), request: work.record, read: readRecords }
+    return {
+      loop: loopOf('out = model.predictSync(x)', { model }),
+      request: work.record,
+      read: readRecords
+    }
   },
 
   async predict(work) {
@@ -160,17 +197,32 @@ async function kept(work, statement, ready) {
   const { X } = call.inputs
   const { label, probabilities } = call.outputs
   const keep = '[label.slice(), probabilities.slice()]'
-  return { loop: loopOf(statement, { call, X, label, probabilities }, { ready, keep }), request: work.array, read: readTensors.copies }
+  return {
+    loop: loopOf(statement, { call, X, label, probabilities }, { ready, keep }),
+    request: work.array,
+    read: readTensors.copies
+  }
 }
 
 /** A folder that benchmarks/inproc/models.py wrote. */
 function loadWork(folder, rows, ring) {
-  const [available, width, classes] = fs.readFileSync(path.join(folder, 'shape.txt'), 'utf8').trim().split(' ').map(Number)
+  const [available, width, classes] = fs
+    .readFileSync(path.join(folder, 'shape.txt'), 'utf8')
+    .trim()
+    .split(' ')
+    .map(Number)
   const bytes = fs.readFileSync(path.join(folder, 'features.f64'))
   const features = new Float64Array(bytes.buffer, bytes.byteOffset, available * width)
   const lines = fs.readFileSync(path.join(folder, 'records.jsonl'), 'utf8').split('\n', ring + rows)
   const all = lines.map(line => JSON.parse(line))
-  const work = { folder, model: path.join(folder, 'model.onnx'), rows, width, classes, names: Object.keys(all[0]) }
+  const work = {
+    folder,
+    model: path.join(folder, 'model.onnx'),
+    rows,
+    width,
+    classes,
+    names: Object.keys(all[0])
+  }
   work.array = row => features.subarray(row * width, (row + rows) * width)
   work.row = row => features.subarray(row * width, (row + 1) * width)
   work.records = row => all.slice(row, row + rows)

@@ -43,11 +43,17 @@ function writeAnswer(answers, call, [labels, probabilities]) {
 
 async function round(name, first, calls, warmUpCalls) {
   const approach = await approachOf(name)
-  const items = Array.from({ length: calls + warmUpCalls }, (_, i) => approach.request((first + i) % RING))
+  const items = Array.from({ length: calls + warmUpCalls }, (_, i) =>
+    approach.request((first + i) % RING)
+  )
   const times = new Float64Array(calls)
   const kept = new Array(calls).fill(null)
   globalThis.gc()
-  await approach.loop(items.slice(calls), new Float64Array(warmUpCalls), new Array(warmUpCalls).fill(null))
+  await approach.loop(
+    items.slice(calls),
+    new Float64Array(warmUpCalls),
+    new Array(warmUpCalls).fill(null)
+  )
   await approach.loop(items.slice(0, calls), times, kept)
   if (name === 'clock') return [times, new Float64Array(0)]
   const answers = new Float64Array(calls * work.rows * (1 + work.classes))
@@ -114,7 +120,9 @@ async function delay(name, file, rows, width, milliseconds) {
   }
   const each = (performance.now() - begin) / runs
   histogram.disable()
-  const found = [histogram.percentile(50), histogram.percentile(99), histogram.max].map(ns => ns / 1e6)
+  const found = [histogram.percentile(50), histogram.percentile(99), histogram.max].map(
+    ns => ns / 1e6
+  )
   // Replies are in ns: the number of runs stands for as many.
   return [Float64Array.from([...found, each, runs / 1e6]), Float64Array.from(last ?? [])]
 }
@@ -123,7 +131,10 @@ async function delay(name, file, rows, width, milliseconds) {
 function reply(times, answers) {
   const nanoseconds = BigInt64Array.from(times, time => BigInt(Math.round(time * 1e6)))
   const head = Buffer.from(`ok ${times.length} ${answers.length}\n`)
-  for (let left = Buffer.concat([head, Buffer.from(nanoseconds.buffer), Buffer.from(answers.buffer)]); left.length > 0; ) {
+  for (
+    let left = Buffer.concat([head, Buffer.from(nanoseconds.buffer), Buffer.from(answers.buffer)]);
+    left.length > 0;
+  ) {
     left = left.subarray(fs.writeSync(1, left))
   }
 }

@@ -9,7 +9,10 @@ import numpy as np
 from rounds import Client
 
 SLOW_MS = 50
-SLOW_SHAPE = (588, 256)  # of the slow model's input: 602 112 bytes, as an image of 224 x 224 in three colours
+SLOW_SHAPE = (
+    588,
+    256,
+)  # of the slow model's input: 602 112 bytes, as an image of 224 x 224 in three colours
 PROBE_LAYERS = 8
 
 
@@ -40,11 +43,18 @@ class Crowd:
         }
 
 
-def play_crowds(crowds: list[Crowd], rounds: int, budget_ns: float, check: Callable[[Crowd, int, np.ndarray], None]) -> None:
+def play_crowds(
+    crowds: list[Crowd],
+    rounds: int,
+    budget_ns: float,
+    check: Callable[[Crowd, int, np.ndarray], None],
+) -> None:
     """Lets each crowd run for about `budget_ns` in each round; the order turns around with every round."""
 
     def run(crowd: Crowd) -> tuple[int, np.ndarray]:
-        times, answers = crowd.client.ask("concurrent", crowd.approach, crowd.width, crowd.next_call, crowd.calls)
+        times, answers = crowd.client.ask(
+            "concurrent", crowd.approach, crowd.width, crowd.next_call, crowd.calls
+        )
         check(crowd, crowd.next_call, answers)
         crowd.next_call += crowd.calls
         return times[0], times[1:]
@@ -66,11 +76,17 @@ def write_slow_model(path: Path, layers: int) -> np.ndarray:
 
     rows, width = SLOW_SHAPE
     rng = np.random.default_rng(0)
-    weights = [(rng.standard_normal((width, width)) / np.sqrt(width)).astype(np.float32) for _ in range(PROBE_LAYERS)]
+    weights = [
+        (rng.standard_normal((width, width)) / np.sqrt(width)).astype(np.float32)
+        for _ in range(PROBE_LAYERS)
+    ]
     nodes, name = [], "X"
     values = ((np.arange(rows * width) % 7 - 3) / 8).astype(np.float32).reshape(rows, width)
     for i in range(layers):
-        nodes += [helper.make_node("MatMul", [name, f"w{i % PROBE_LAYERS}"], [f"m{i}"]), helper.make_node("Tanh", [f"m{i}"], [f"t{i}"])]
+        nodes += [
+            helper.make_node("MatMul", [name, f"w{i % PROBE_LAYERS}"], [f"m{i}"]),
+            helper.make_node("Tanh", [f"m{i}"], [f"t{i}"]),
+        ]
         name = f"t{i}"
         values = np.tanh(values @ weights[i % PROBE_LAYERS])
     nodes.append(helper.make_node("ReduceMean", [name], ["Y"], axes=[0]))
@@ -78,12 +94,18 @@ def write_slow_model(path: Path, layers: int) -> np.ndarray:
     answer = helper.make_tensor_value_info("Y", TensorProto.FLOAT, [1, width])
     constants = [numpy_helper.from_array(weight, f"w{i}") for i, weight in enumerate(weights)]
     graph = helper.make_graph(nodes, "slow", [given], [answer], constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path
+    )
     return values.mean(axis=0)
 
 
 def measure_delay(
-    open_client: Callable[[str], Client], folder: Path, rounds: int, milliseconds: int, complain: Callable[[str], None]
+    open_client: Callable[[str], Client],
+    folder: Path,
+    rounds: int,
+    milliseconds: int,
+    complain: Callable[[str], None],
 ) -> tuple[list[dict], dict[str, float], str]:
     """How late the event loop is while a model of 50 ms runs again and again, the clients in turns of `milliseconds`: rows, p99 in ms by
     client (the median over the rounds), and a note."""

@@ -53,10 +53,14 @@ class Clients:
         for path in (self.addon, self.peer):
             if not path.exists():
                 raise FileNotFoundError(f"expected {path}: make bench-node builds or installs it")
-        library = next(self.peer.glob(f"bin/napi-v*/linux/{self.print_of('process.arch')}/libonnxruntime.so.1"))
+        library = next(
+            self.peer.glob(f"bin/napi-v*/linux/{self.print_of('process.arch')}/libonnxruntime.so.1")
+        )
         self.environment = {
             "BENCH_ONNXRUNTIME_NODE": str(self.peer),
-            "BENCH_SIDECALL": os.environ.get("BENCH_SIDECALL", str(self.package)),  # a test puts a wrong one there
+            "BENCH_SIDECALL": os.environ.get(
+                "BENCH_SIDECALL", str(self.package)
+            ),  # a test puts a wrong one there
             "SIDECALL_NODE_ADDON": str(self.addon),
             "SIDECALL_ONNXRUNTIME": str(library),  # both run the same engine
             "ORT_DISABLE_TELEMETRY": "1",
@@ -66,15 +70,27 @@ class Clients:
         return Client(name, [self.node, "--expose-gc", str(HERE / "client.js")], self.environment)
 
     def print_of(self, expression: str) -> str:
-        done = subprocess.run([self.node, "-p", expression], check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            [self.node, "-p", expression], check=True, capture_output=True, text=True
+        )
         return done.stdout.strip()
 
     def versions(self) -> dict[str, str]:
         peer = self.print_of(f"require({str(self.peer / 'package.json')!r}).version")
-        return {"node": self.print_of("process.versions.node"), "v8": self.print_of("process.versions.v8"), "onnxruntime-node": peer}
+        return {
+            "node": self.print_of("process.versions.node"),
+            "v8": self.print_of("process.versions.v8"),
+            "onnxruntime-node": peer,
+        }
 
 
-def measure_calls(settings: Settings, clients: Clients, workloads: list[Workload], report: Report, complain: Callable) -> dict:
+def measure_calls(
+    settings: Settings,
+    clients: Clients,
+    workloads: list[Workload],
+    report: Report,
+    complain: Callable,
+) -> dict:
     """Rounds of every workload and number of rows; gives the contenders by (scenario, rows)."""
     measured = {}
     for workload in workloads:
@@ -82,20 +98,34 @@ def measure_calls(settings: Settings, clients: Clients, workloads: list[Workload
             print(f"measuring {workload.name}, {rows} rows", file=sys.stderr)
             with ExitStack() as stack:
                 processes = {name: stack.enter_context(clients.open(name)) for name in APPROACHES}
-                approaches = APPROACHES | ({} if workload.twin is None else {"generated": ["m2cgen"]})
+                approaches = APPROACHES | (
+                    {} if workload.twin is None else {"generated": ["m2cgen"]}
+                )
                 if "generated" in approaches:
                     processes["generated"] = stack.enter_context(clients.open("generated"))
                 for process in processes.values():
                     process.ask("load", workload.folder, rows)
-                contenders = [Contender(processes[name], approach) for name, names in approaches.items() for approach in names]
+                contenders = [
+                    Contender(processes[name], approach)
+                    for name, names in approaches.items()
+                    for approach in names
+                ]
                 play(contenders, rounds, settings.budget_ns, workload.checker(rows, complain))
                 clock, _ = processes["sidecall"].ask("round", "clock", 0, 1000, 20)
             measured[workload.name, rows] = {contender.key: contender for contender in contenders}
-    report.notes.append(f"every time holds the reading of the clock: about {np.median(clock) / 1000:.2f} us")
+    report.notes.append(
+        f"every time holds the reading of the clock: about {np.median(clock) / 1000:.2f} us"
+    )
     return measured
 
 
-def measure_crowds(settings: Settings, clients: Clients, workloads: list[Workload], report: Report, complain: Callable) -> None:
+def measure_crowds(
+    settings: Settings,
+    clients: Clients,
+    workloads: list[Workload],
+    report: Report,
+    complain: Callable,
+) -> None:
     for name, rows in settings.crowds:
         workload = next(workload for workload in workloads if workload.name == name)
         print(f"measuring {name}, {rows} rows, many calls at once", file=sys.stderr)
@@ -103,21 +133,36 @@ def measure_crowds(settings: Settings, clients: Clients, workloads: list[Workloa
             processes = {client: stack.enter_context(clients.open(client)) for client in AT_ONCE}
             for process in processes.values():
                 process.ask("load", workload.folder, rows)
-            crowds = [Crowd(processes[c], approach, width) for width in WIDTHS for c, names in AT_ONCE.items() for approach in names]
-            play_crowds(crowds, settings.crowd_rounds, settings.crowd_budget_ns, workload.checker(rows, complain))
+            crowds = [
+                Crowd(processes[c], approach, width)
+                for width in WIDTHS
+                for c, names in AT_ONCE.items()
+                for approach in names
+            ]
+            play_crowds(
+                crowds,
+                settings.crowd_rounds,
+                settings.crowd_budget_ns,
+                workload.checker(rows, complain),
+            )
         report.rows += [crowd.row(name, rows) for crowd in crowds]
 
 
 def best_peer(contenders: dict) -> Contender:
     """The better of onnxruntime-node's two ways to run."""
-    return min((contenders["onnxruntime-node", name] for name in ("run", "run_kept")), key=lambda contender: contender.percentile_us(50))
+    return min(
+        (contenders["onnxruntime-node", name] for name in ("run", "run_kept")),
+        key=lambda contender: contender.percentile_us(50),
+    )
 
 
 def add_call_rows(report: Report, measured: dict) -> None:
     for (scenario, rows), contenders in measured.items():
         peer = best_peer(contenders)
         for contender in contenders.values():
-            report.rows.append(contender.row(scenario, rows, vs_onnxruntime_node=contender.ratio_to(peer)))
+            report.rows.append(
+                contender.row(scenario, rows, vs_onnxruntime_node=contender.ratio_to(peer))
+            )
 
 
 def add_bars(report: Report, contenders: dict, delay_p99: float) -> None:
@@ -128,27 +173,42 @@ def add_bars(report: Report, contenders: dict, delay_p99: float) -> None:
         "node_predict_vs_ort": ("predict_sync", 0.35),
         "node_run_vs_ort": ("run_async", 0.6),
     }
-    report.bars += [Bar(name, contenders["sidecall", approach].ratio_to(peer), limit) for name, (approach, limit) in limits.items()]
+    report.bars += [
+        Bar(name, contenders["sidecall", approach].ratio_to(peer), limit)
+        for name, (approach, limit) in limits.items()
+    ]
     report.bars.append(Bar("node_loop_delay_p99_ms", delay_p99, 2))
 
 
 def print_calls(report: Report) -> None:
     calls = [row for row in report.rows if "vs_onnxruntime_node" in row]
     for scenario in dict.fromkeys(row["scenario"] for row in calls):
-        cells = {(row["client"], row["approach"], row["rows"]): row for row in calls if row["scenario"] == scenario}
+        cells = {
+            (row["client"], row["approach"], row["rows"]): row
+            for row in calls
+            if row["scenario"] == scenario
+        }
         sizes = sorted({rows for *_, rows in cells})
-        names = sorted({name[:2] for name in cells}, key=lambda name: cells[(*name, sizes[0])]["p50_us"])
+        names = sorted(
+            {name[:2] for name in cells}, key=lambda name: cells[(*name, sizes[0])]["p50_us"]
+        )
         table = []
         for name in names:
             row = [" ".join(name)]
             for size in sizes:
                 cell = cells[(*name, size)]
-                row += [f"{cell['p50_us']:.2f}", *([f"{cell['p99_us']:.2f}"] if size == 1 else []), f"{cell['vs_onnxruntime_node']:.2f}"]
+                row += [
+                    f"{cell['p50_us']:.2f}",
+                    *([f"{cell['p99_us']:.2f}"] if size == 1 else []),
+                    f"{cell['vs_onnxruntime_node']:.2f}",
+                ]
             table.append(row)
         head = ["client, approach"]
         for size in sizes:
             head += [f"{size} row{'s' if size > 1 else ''}", *(["p99"] if size == 1 else []), "x"]
-        print(f"\n{scenario}: p50 in us, p99 for one row, and the ratio to onnxruntime-node's better way")
+        print(
+            f"\n{scenario}: p50 in us, p99 for one row, and the ratio to onnxruntime-node's better way"
+        )
         print_table(head, table)
 
 
@@ -197,7 +257,9 @@ def main() -> int:
         add_call_rows(report, measured)
         measure_crowds(settings, clients, workloads, report, faults.append)
         print("measuring the event loop's delay while a slow model runs", file=sys.stderr)
-        rows, p99, note = measure_delay(clients.open, folder, settings.delay_rounds, settings.delay_ms, faults.append)
+        rows, p99, note = measure_delay(
+            clients.open, folder, settings.delay_rounds, settings.delay_ms, faults.append
+        )
         if faults:
             raise WrongAnswerError("\n".join(dict.fromkeys(faults)))
         report.rows += rows

@@ -31,7 +31,9 @@ def main() -> None:
                 if i >= 0:
                     times[i] = taken
                     answers[i] = [-1, *probabilities[0]]
-        sys.stdout.buffer.write(b"ok %d %d\n" % (times.size, answers.size) + times.tobytes() + answers.tobytes())
+        sys.stdout.buffer.write(
+            b"ok %d %d\n" % (times.size, answers.size) + times.tobytes() + answers.tobytes()
+        )
         sys.stdout.buffer.flush()
 
 

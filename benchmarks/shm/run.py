@@ -69,7 +69,9 @@ class Ping(Contender):
     place: Place | None = None
 
     def ask_round(self, calls: int, warm_up: int) -> tuple[np.ndarray, np.ndarray]:
-        ends = [-1 if cpu is None else cpu for cpu in (self.place.client_cpu, self.place.server_cpu)]
+        ends = [
+            -1 if cpu is None else cpu for cpu in (self.place.client_cpu, self.place.server_cpu)
+        ]
         return self.client.ask("ping", self.kind, *ends, calls, max(warm_up, 200))
 
 
@@ -103,14 +105,28 @@ class Run:
     def native(self, mode: str, cpu: int | None) -> Client:
         return self.program(str(self.build / "bin" / "bench-shm-client"), mode=mode, cpu=cpu)
 
-    def channel(self, name: str, kind: str, mode: str, place: Place, served: tuple[Server, str], elements: int = 1) -> Paired:
+    def channel(
+        self,
+        name: str,
+        kind: str,
+        mode: str,
+        place: Place,
+        served: tuple[Server, str],
+        elements: int = 1,
+    ) -> Paired:
         server, at = served
         client = self.native(mode, place.client_cpu)
         with server.awake():
             client.ask("open", name, kind, at, elements)
         return Paired(client, name, server=server, place=place.name)
 
-    def play(self, scenario: str, contenders: list[Contender], check=lambda *_: None, rounds: int | None = None) -> None:
+    def play(
+        self,
+        scenario: str,
+        contenders: list[Contender],
+        check=lambda *_: None,
+        rounds: int | None = None,
+    ) -> None:
         print(f"measuring {scenario}", file=sys.stderr)
         play(contenders, rounds or self.settings.rounds, self.settings.budget_ns, check)
         self.report.rows += [contender.row(scenario, 1) for contender in contenders]
@@ -120,23 +136,36 @@ def measure_echo(run: Run) -> None:
     """A row in and an answer out, in each waiting mode, beside what the machine itself takes."""
     measured: dict[str, Contender] = {}
     for place in run.places.values():
-        modes = ["spin", "adaptive", "sleep"] if place.name == "two cores" else ["adaptive", "sleep"]
+        modes = (
+            ["spin", "adaptive", "sleep"] if place.name == "two cores" else ["adaptive", "sleep"]
+        )
         contenders = [
             run.channel(
-                f"sidecall_{mode}_{place.name.replace(' ', '_')}", "echo", mode, place, run.servers.bare("echo", mode, place.server_cpu)
+                f"sidecall_{mode}_{place.name.replace(' ', '_')}",
+                "echo",
+                mode,
+                place,
+                run.servers.bare("echo", mode, place.server_cpu),
             )
             for mode in modes
         ]
         floor = run.native("sleep", place.client_cpu)
         kinds = (["cacheline"] if place.name == "two cores" else []) + ["socket", "semaphore"]
-        contenders += [Ping(floor, f"bare_{kind}_{place.name.replace(' ', '_')}", kind=kind, place=place) for kind in kinds]
+        contenders += [
+            Ping(floor, f"bare_{kind}_{place.name.replace(' ', '_')}", kind=kind, place=place)
+            for kind in kinds
+        ]
         if run.has_iceoryx():
             for mode in ("spin", "sleep") if place.name == "two cores" else ("sleep",):
                 approach = f"iceoryx_{mode}_{place.name.replace(' ', '_')}"
                 server = run.servers.iceoryx(mode, approach, place.server_cpu)
                 with server.awake():
                     client = run.program(
-                        str(run.build / "bin" / "bench-shm-iceoryx-client"), mode, approach, mode=mode, cpu=place.client_cpu
+                        str(run.build / "bin" / "bench-shm-iceoryx-client"),
+                        mode,
+                        approach,
+                        mode=mode,
+                        cpu=place.client_cpu,
                     )
                     client.ask("round", "echo", 0, 1, 0)
                 contenders.append(Paired(client, approach, server=server, place=place.name))
@@ -144,8 +173,20 @@ def measure_echo(run: Run) -> None:
         measured |= {contender.approach: contender for contender in contenders}
     bars = run.report.bars
     if "sidecall_spin_two_cores" in measured:
-        bars.append(Bar("echo_spin_vs_cacheline", measured["sidecall_spin_two_cores"].ratio_to(measured["bare_cacheline_two_cores"]), 2.5))
-    bars.append(Bar("echo_sleep_vs_socket", measured["sidecall_sleep_one_core"].ratio_to(measured["bare_socket_one_core"]), 1.1))
+        bars.append(
+            Bar(
+                "echo_spin_vs_cacheline",
+                measured["sidecall_spin_two_cores"].ratio_to(measured["bare_cacheline_two_cores"]),
+                2.5,
+            )
+        )
+    bars.append(
+        Bar(
+            "echo_sleep_vs_socket",
+            measured["sidecall_sleep_one_core"].ratio_to(measured["bare_socket_one_core"]),
+            1.1,
+        )
+    )
     if run.has_iceoryx():
         compare_with_iceoryx(run.report, measured)
     else:
@@ -168,7 +209,10 @@ def compare_with_iceoryx(report: Report, measured: dict[str, Contender]) -> None
             continue
         rival = measured[f"iceoryx_{mode}"]
         place = mode.removeprefix("sleep_")
-        floors = [f"{measured[f'bare_{kind}_{place}'].ratio_to(rival):.2f} ({kind})" for kind in ("semaphore", "socket")]
+        floors = [
+            f"{measured[f'bare_{kind}_{place}'].ratio_to(rival):.2f} ({kind})"
+            for kind in ("semaphore", "socket")
+        ]
         report.notes.append(
             f"asleep on {place.replace('_', ' ')}, two bare wake-ups by the kernel take {' and '.join(floors)} of iceoryx's round trip"
         )
@@ -178,11 +222,24 @@ def measure_payload(run: Run, place: Place) -> None:
     """In place: one element is written and read. Copied: all of it, on both sides, both ways."""
     for kind, label in (("scalar", "in place"), ("copy", "copied")):
         served = run.servers.bare(kind, "spin", place.server_cpu)
-        contenders = [run.channel(f"{kind}_{size}", kind, "spin", place, served, size // 4) for size in run.settings.sizes]
-        run.play(f"payload, {label}", contenders, rounds=max(2, run.settings.rounds // (2 if kind == "scalar" else 4)))
+        contenders = [
+            run.channel(f"{kind}_{size}", kind, "spin", place, served, size // 4)
+            for size in run.settings.sizes
+        ]
+        run.play(
+            f"payload, {label}",
+            contenders,
+            rounds=max(2, run.settings.rounds // (2 if kind == "scalar" else 4)),
+        )
         if kind == "scalar":
             by_name = {contender.approach: contender for contender in contenders}
-            run.report.bars.append(Bar("payload_4m_vs_64b", by_name[f"scalar_{4 << 20}"].ratio_to(by_name["scalar_64"]), 1.1))
+            run.report.bars.append(
+                Bar(
+                    "payload_4m_vs_64b",
+                    by_name[f"scalar_{4 << 20}"].ratio_to(by_name["scalar_64"]),
+                    1.1,
+                )
+            )
 
 
 def measure_gbm(run: Run, gbm: Workload, place: Place) -> None:
@@ -192,22 +249,31 @@ def measure_gbm(run: Run, gbm: Workload, place: Place) -> None:
         client.ask("load", gbm.folder)
         native = run.servers.native(gbm.folder / "model.onnx", mode, place.server_cpu)
         contenders.append(run.channel(f"native_{mode}", "gbm", mode, place, native))
-        python = run.servers.python(gbm.folder / "model.pickle", gbm.folder / "features.f64", mode, place.server_cpu)
+        python = run.servers.python(
+            gbm.folder / "model.pickle", gbm.folder / "features.f64", mode, place.server_cpu
+        )
         contenders.append(run.channel(f"python_{mode}", "gbm", mode, place, python))
     client = run.native("spin", place.client_cpu)
     client.ask("open", "in_process", "gbm", gbm.folder / "model.onnx", 1)
     contenders.append(Paired(client, "in_process", place=place.name))
-    sklearn = run.program(sys.executable, str(HERE / "python_client.py"), mode="adaptive", cpu=place.client_cpu)
+    sklearn = run.program(
+        sys.executable, str(HERE / "python_client.py"), mode="adaptive", cpu=place.client_cpu
+    )
     sklearn.ask("load", gbm.folder)
     contenders.append(Paired(sklearn, "predict_proba", place=place.name))
     run.play("gbm", contenders, gbm.checker(1, run.faults.append))
     by_name = {contender.approach: contender for contender in contenders}
 
     def extra_us(slow: str, fast: str) -> float:
-        return float(np.median(np.array(by_name[slow].medians) - np.array(by_name[fast].medians))) / 1000
+        return (
+            float(np.median(np.array(by_name[slow].medians) - np.array(by_name[fast].medians)))
+            / 1000
+        )
 
     run.report.bars.append(Bar("gbm_shm_extra_us", extra_us("native_spin", "in_process"), 1.0))
-    run.report.bars.append(Bar("python_server_extra_us", extra_us("python_spin", "predict_proba"), 10.0))
+    run.report.bars.append(
+        Bar("python_server_extra_us", extra_us("python_spin", "predict_proba"), 10.0)
+    )
 
 
 def measure_crowd(run: Run, gbm: Workload) -> None:
@@ -220,7 +286,9 @@ def measure_crowd(run: Run, gbm: Workload) -> None:
     with server.awake():
         for _ in range(1 if run.settings.rounds < 5 else 5):
             for count in run.settings.crowd:
-                figures[count].append(client.ask("throughput", at, count, run.settings.crowd_tenths)[0])
+                figures[count].append(
+                    client.ask("throughput", at, count, run.settings.crowd_tenths)[0]
+                )
     rates: dict[int, float] = {}
     for count, repetitions in figures.items():
         rates[count], p50, p99 = (float(value) for value in np.median(repetitions, axis=0))
@@ -232,7 +300,9 @@ def measure_crowd(run: Run, gbm: Workload) -> None:
                 "client": "c",
                 "p50_us": p50 / 1000,
                 "p99_us": p99 / 1000,
-                "calls": int(sum(rate for rate, *_ in repetitions) * run.settings.crowd_tenths / 10),
+                "calls": int(
+                    sum(rate for rate, *_ in repetitions) * run.settings.crowd_tenths / 10
+                ),
                 "calls_per_s": int(rates[count]),
                 "calls_per_s_least": int(min(rate for rate, *_ in repetitions)),
                 "calls_per_s_most": int(max(rate for rate, *_ in repetitions)),
@@ -249,7 +319,11 @@ def server_cost(pid: int) -> tuple[float, int, int]:
     user, system = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
     rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
     resident = next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Rss:"))
-    return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK"), resident, sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+    return (
+        (int(user) + int(system)) / os.sysconf("SC_CLK_TCK"),
+        resident,
+        sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir()),
+    )
 
 
 def measure_idle(run: Run) -> None:
@@ -266,10 +340,14 @@ def measure_idle(run: Run) -> None:
         time.sleep(run.settings.idle_s)
         used = server_cost(server.pid)[0] - cpu
         client.ask("load", run.folder / "gbm")  # ends the idle ones
-    run.report.notes.append(f"{count} idle clients: {used:.3f} CPU seconds in {run.settings.idle_s:g} s")
+    run.report.notes.append(
+        f"{count} idle clients: {used:.3f} CPU seconds in {run.settings.idle_s:g} s"
+    )
     run.report.bars.append(Bar("idle_1000_cpu_percent", 100 * used / run.settings.idle_s, 1.0))
     run.report.bars.append(Bar("idle_client_kib", (memory - memory_before) / count, 64.0))
-    run.report.bars.append(Bar("idle_client_descriptors", (descriptors - descriptors_before) / count, 2.0))
+    run.report.bars.append(
+        Bar("idle_client_descriptors", (descriptors - descriptors_before) / count, 2.0)
+    )
 
 
 def print_report(report: Report) -> None:
@@ -277,10 +355,22 @@ def print_report(report: Report) -> None:
         rows = [row for row in report.rows if row["scenario"] == scenario]
         head, more = ["approach", "p50", "p99"], []
         if "calls_per_s" in rows[0]:
-            head, more = [*head, "calls/s", "least", "most"], ["calls_per_s", "calls_per_s_least", "calls_per_s_most"]
+            head, more = (
+                [*head, "calls/s", "least", "most"],
+                ["calls_per_s", "calls_per_s_least", "calls_per_s_most"],
+            )
         print(f"\n{scenario}: us")
         print_table(
-            head, [[row["approach"], f"{row['p50_us']:.2f}", f"{row['p99_us']:.2f}", *(str(row[key]) for key in more)] for row in rows]
+            head,
+            [
+                [
+                    row["approach"],
+                    f"{row['p50_us']:.2f}",
+                    f"{row['p99_us']:.2f}",
+                    *(str(row[key]) for key in more),
+                ]
+                for row in rows
+            ],
         )
     print("\n" + "\n".join(report.notes))
 
@@ -300,15 +390,31 @@ def find_places() -> dict[str, Place]:
 
 def main() -> int:
     options = parse(__doc__, "shm")
-    report = Report("shm", describe_versions(["sidecall", "numpy", "onnxruntime", "scikit-learn"]) | {"iceoryx": iceoryx_version()})
+    report = Report(
+        "shm",
+        describe_versions(["sidecall", "numpy", "onnxruntime", "scikit-learn"])
+        | {"iceoryx": iceoryx_version()},
+    )
     environment = {"SIDECALL_ONNXRUNTIME": find_onnxruntime(), "ORT_DISABLE_TELEMETRY": "1"}
     places = find_places()
     # Where SIGTERM meets a server that is just being started, that may still write.
-    with tempfile.TemporaryDirectory(prefix="sidecall-", ignore_cleanup_errors=True) as name, ExitStack() as stack:
+    with (
+        tempfile.TemporaryDirectory(prefix="sidecall-", ignore_cleanup_errors=True) as name,
+        ExitStack() as stack,
+    ):
         folder = Path(name)
         (gbm,) = write_workloads(folder, 1, ["gbm"])
         servers = stack.enter_context(Servers(options.build.resolve(), folder, environment))
-        run = Run(Settings(options.quick), options.build.resolve(), folder, stack, report, servers, places, environment)
+        run = Run(
+            Settings(options.quick),
+            options.build.resolve(),
+            folder,
+            stack,
+            report,
+            servers,
+            places,
+            environment,
+        )
         place = next(iter(places.values()))
         measure_echo(run)
         measure_payload(run, place)
@@ -325,7 +431,12 @@ def main() -> int:
 
 
 def iceoryx_version() -> str:
-    done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", "iceoryx"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${Version}", "iceoryx"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     return done.stdout or "unknown"
 
 

@@ -50,7 +50,9 @@ class Server:
         line = self._process.stdout.readline().strip()
         if line != "ready":
             said = self._log.read_text()[-2000:]
-            raise RuntimeError(f"{' '.join(self._command[:2])}: expected ready, got {line or 'its end'}\n{said}")
+            raise RuntimeError(
+                f"{' '.join(self._command[:2])}: expected ready, got {line or 'its end'}\n{said}"
+            )
         self._signal(signal.SIGSTOP)
 
     @property
@@ -105,7 +107,9 @@ class Servers:
         at = self._address(f"{kind}-{mode}-{cpu}")
         return self._start([str(self._build / "bin" / "bench-shm-server"), kind, at], mode, cpu), at
 
-    def native(self, model: Path, mode: str, cpu: int | None, threads: int = 1) -> tuple[Server, str]:
+    def native(
+        self, model: Path, mode: str, cpu: int | None, threads: int = 1
+    ) -> tuple[Server, str]:
         """`sidecall serve`; ready when its socket is there."""
         at = self._address(f"native-{mode}-{threads}-{cpu}")
         command = [
@@ -119,19 +123,33 @@ class Servers:
             "--max-connections=4096",
             "--max-connections-per-user=4096",
         ]
-        return self._start([sys.executable, str(HERE / "announce.py"), at.removeprefix("shm:"), *command], mode, cpu), at
+        return self._start(
+            [sys.executable, str(HERE / "announce.py"), at.removeprefix("shm:"), *command],
+            mode,
+            cpu,
+        ), at
 
     def python(self, pickle: Path, rows: Path, mode: str, cpu: int | None) -> tuple[Server, str]:
         """`sidecall.serve` of the scikit-learn model itself."""
         at = self._address(f"python-{mode}-{cpu}")
-        return self._start([sys.executable, str(HERE / "python_server.py"), str(pickle), str(rows), at], mode, cpu), at
+        return self._start(
+            [sys.executable, str(HERE / "python_server.py"), str(pickle), str(rows), at], mode, cpu
+        ), at
 
     def iceoryx(self, mode: str, service: str, cpu: int | None) -> Server:
         if self._broker is None:
             command = bound(["iox-roudi", "--monitoring-mode", "off", "--log-level", "off"], None)
-            self._broker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self._broker = subprocess.Popen(
+                command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             time.sleep(1)
-        return self._start([str(self._build / "bin" / "bench-shm-iceoryx-server"), mode, service], mode, cpu)
+        return self._start(
+            [str(self._build / "bin" / "bench-shm-iceoryx-server"), mode, service], mode, cpu
+        )
 
 
-MODES = {"spin": {"SIDECALL_SPIN_US": "1000000"}, "adaptive": {}, "sleep": {"SIDECALL_SPIN_US": "0"}}
+MODES = {
+    "spin": {"SIDECALL_SPIN_US": "1000000"},
+    "adaptive": {},
+    "sleep": {"SIDECALL_SPIN_US": "0"},
+}

@@ -18,15 +18,20 @@ sidecall::Call& use(sidecall_call* call) {
 void give_input(sidecall_call* call, int32_t input, const sidecall_view* view, bool borrow) {
   require(view != nullptr, "view must not be NULL");
   if (view->struct_size == sizeof *view) return use(call).give_input(input, *view, borrow);
-  use(call).give_input(input, sidecall::read_struct(view, sidecall_view(SIDECALL_VIEW_INIT), "view"), borrow);
+  use(call).give_input(
+      input, sidecall::read_struct(view, sidecall_view(SIDECALL_VIEW_INIT), "view"), borrow);
 }
 
-sidecall_status open_call(const sidecall_model* model, int64_t rows, bool is_lazy, sidecall_call** out_call, sidecall_error* err) {
+sidecall_status open_call(const sidecall_model* model, int64_t rows, bool is_lazy,
+                          sidecall_call** out_call, sidecall_error* err) {
   if (out_call != nullptr) *out_call = nullptr;
   return guard(err, [&] {
     require(model != nullptr && out_call != nullptr, "model and out_call must not be NULL");
     const sidecall::Model& opened = *model->model;
-    *out_call = new sidecall_call{model->model, model->specs, {opened.signature(), opened.engine(), opened.ignores_extra(), rows, is_lazy}};
+    *out_call = new sidecall_call{
+        model->model,
+        model->specs,
+        {opened.signature(), opened.engine(), opened.ignores_extra(), rows, is_lazy}};
   });
 }
 
@@ -34,11 +39,13 @@ sidecall_status open_call(const sidecall_model* model, int64_t rows, bool is_laz
 
 extern "C" {
 
-sidecall_status sidecall_call_open(const sidecall_model* model, int64_t rows, sidecall_call** out_call, sidecall_error* err) {
+sidecall_status sidecall_call_open(const sidecall_model* model, int64_t rows,
+                                   sidecall_call** out_call, sidecall_error* err) {
   return open_call(model, rows, false, out_call, err);
 }
 
-sidecall_status sidecall_call_open_lazy(const sidecall_model* model, int64_t rows, sidecall_call** out_call, sidecall_error* err) {
+sidecall_status sidecall_call_open_lazy(const sidecall_model* model, int64_t rows,
+                                        sidecall_call** out_call, sidecall_error* err) {
   return open_call(model, rows, true, out_call, err);
 }
 
@@ -51,40 +58,55 @@ sidecall_status sidecall_call_resize(sidecall_call* call, int64_t rows, sidecall
   return guard(err, [&] { use(call).resize(rows); });
 }
 
-int64_t sidecall_call_rows(const sidecall_call* call) { return call == nullptr ? 0 : call->call.rows(); }
+int64_t sidecall_call_rows(const sidecall_call* call) {
+  return call == nullptr ? 0 : call->call.rows();
+}
 
-sidecall_status sidecall_call_reshape(sidecall_call* call, int32_t input, const int64_t* dims, int32_t rank, sidecall_error* err) {
+sidecall_status sidecall_call_reshape(sidecall_call* call, int32_t input, const int64_t* dims,
+                                      int32_t rank, sidecall_error* err) {
   return guard(err, [&] { use(call).reshape(input, dims, rank); });
 }
 
-sidecall_status sidecall_call_input(sidecall_call* call, int32_t input, sidecall_view* out_view, sidecall_error* err) {
-  return guard(err, [&] { sidecall::fill_view(out_view, [&](sidecall_view* view) { use(call).view_input(input, view); }); });
+sidecall_status sidecall_call_input(sidecall_call* call, int32_t input, sidecall_view* out_view,
+                                    sidecall_error* err) {
+  return guard(err, [&] {
+    sidecall::fill_view(out_view, [&](sidecall_view* view) { use(call).view_input(input, view); });
+  });
 }
 
-sidecall_status sidecall_call_output(sidecall_call* call, int32_t output, sidecall_view* out_view, sidecall_error* err) {
-  return guard(err, [&] { sidecall::fill_view(out_view, [&](sidecall_view* view) { use(call).view_output(output, view); }); });
+sidecall_status sidecall_call_output(sidecall_call* call, int32_t output, sidecall_view* out_view,
+                                     sidecall_error* err) {
+  return guard(err, [&] {
+    sidecall::fill_view(out_view,
+                        [&](sidecall_view* view) { use(call).view_output(output, view); });
+  });
 }
 
-sidecall_status sidecall_call_copy_input(sidecall_call* call, int32_t input, const sidecall_view* view, sidecall_error* err) {
+sidecall_status sidecall_call_copy_input(sidecall_call* call, int32_t input,
+                                         const sidecall_view* view, sidecall_error* err) {
   return guard(err, [&] { give_input(call, input, view, false); });
 }
 
-sidecall_status sidecall_call_bind_input(sidecall_call* call, int32_t input, const sidecall_view* view, sidecall_error* err) {
+sidecall_status sidecall_call_bind_input(sidecall_call* call, int32_t input,
+                                         const sidecall_view* view, sidecall_error* err) {
   return guard(err, [&] { give_input(call, input, view, true); });
 }
 
-sidecall_status sidecall_call_refuse_input(sidecall_call* call, int32_t input, const char* got, sidecall_error* err) {
+sidecall_status sidecall_call_refuse_input(sidecall_call* call, int32_t input, const char* got,
+                                           sidecall_error* err) {
   return guard(err, [&] {
     require(got != nullptr, "got must not be NULL");
     use(call).refuse_input(input, got);
   });
 }
 
-sidecall_status sidecall_call_bind_output(sidecall_call* call, int32_t output, void* data, uint64_t data_bytes, sidecall_error* err) {
+sidecall_status sidecall_call_bind_output(sidecall_call* call, int32_t output, void* data,
+                                          uint64_t data_bytes, sidecall_error* err) {
   return guard(err, [&] { use(call).bind_output(output, data, data_bytes); });
 }
 
-sidecall_status sidecall_call_set_strings(sidecall_call* call, int32_t input, const char* data, const int64_t* offsets, int64_t num_strings,
+sidecall_status sidecall_call_set_strings(sidecall_call* call, int32_t input, const char* data,
+                                          const int64_t* offsets, int64_t num_strings,
                                           sidecall_error* err) {
   return guard(err, [&] { use(call).set_strings(input, data, offsets, num_strings); });
 }
@@ -93,38 +115,44 @@ sidecall_status sidecall_call_reset(sidecall_call* call, sidecall_error* err) {
   return guard(err, [&] { use(call).reset(); });
 }
 
-sidecall_status sidecall_call_set_f64(sidecall_call* call, int64_t row, int32_t feature, double value, sidecall_error* err) {
+sidecall_status sidecall_call_set_f64(sidecall_call* call, int64_t row, int32_t feature,
+                                      double value, sidecall_error* err) {
   return guard(err, [&] { use(call).set_f64(row, feature, value); });
 }
 
-sidecall_status sidecall_call_set_i64(sidecall_call* call, int64_t row, int32_t feature, int64_t value, sidecall_error* err) {
+sidecall_status sidecall_call_set_i64(sidecall_call* call, int64_t row, int32_t feature,
+                                      int64_t value, sidecall_error* err) {
   return guard(err, [&] { use(call).set_i64(row, feature, value); });
 }
 
-sidecall_status sidecall_call_set_bool(sidecall_call* call, int64_t row, int32_t feature, int32_t value, sidecall_error* err) {
+sidecall_status sidecall_call_set_bool(sidecall_call* call, int64_t row, int32_t feature,
+                                       int32_t value, sidecall_error* err) {
   return guard(err, [&] { use(call).set_bool(row, feature, value); });
 }
 
-sidecall_status sidecall_call_set_str(sidecall_call* call, int64_t row, int32_t feature, const char* value, size_t length,
-                                      sidecall_error* err) {
+sidecall_status sidecall_call_set_str(sidecall_call* call, int64_t row, int32_t feature,
+                                      const char* value, size_t length, sidecall_error* err) {
   return guard(err, [&] {
     require(value != nullptr || length == 0, "value must not be NULL");
     use(call).set_str(row, feature, {value, length});
   });
 }
 
-sidecall_status sidecall_call_set_missing(sidecall_call* call, int64_t row, int32_t feature, sidecall_error* err) {
+sidecall_status sidecall_call_set_missing(sidecall_call* call, int64_t row, int32_t feature,
+                                          sidecall_error* err) {
   return guard(err, [&] { use(call).set_missing(row, feature); });
 }
 
-sidecall_status sidecall_call_set_invalid(sidecall_call* call, int64_t row, int32_t feature, const char* got, sidecall_error* err) {
+sidecall_status sidecall_call_set_invalid(sidecall_call* call, int64_t row, int32_t feature,
+                                          const char* got, sidecall_error* err) {
   return guard(err, [&] {
     require(got != nullptr, "got must not be NULL");
     use(call).set_invalid(row, feature, SIDECALL_DTYPE_MISMATCH, got);
   });
 }
 
-sidecall_status sidecall_call_set_unknown(sidecall_call* call, int64_t row, const char* name, size_t length, sidecall_error* err) {
+sidecall_status sidecall_call_set_unknown(sidecall_call* call, int64_t row, const char* name,
+                                          size_t length, sidecall_error* err) {
   return guard(err, [&] {
     require(name != nullptr || length == 0, "name must not be NULL");
     use(call).set_unknown(row, {name, length});
@@ -135,25 +163,29 @@ sidecall_status sidecall_call_clear(sidecall_call* call, sidecall_error* err) {
   return guard(err, [&] { use(call).clear(); });
 }
 
-sidecall_status sidecall_call_get_f64(sidecall_call* call, int64_t row, int32_t column, double* out_value, sidecall_error* err) {
+sidecall_status sidecall_call_get_f64(sidecall_call* call, int64_t row, int32_t column,
+                                      double* out_value, sidecall_error* err) {
   return guard(err, [&] {
     require(out_value != nullptr, "out_value must not be NULL");
     *out_value = use(call).get_f64(row, column);
   });
 }
 
-sidecall_status sidecall_call_get_i64(sidecall_call* call, int64_t row, int32_t column, int64_t* out_value, sidecall_error* err) {
+sidecall_status sidecall_call_get_i64(sidecall_call* call, int64_t row, int32_t column,
+                                      int64_t* out_value, sidecall_error* err) {
   return guard(err, [&] {
     require(out_value != nullptr, "out_value must not be NULL");
     *out_value = use(call).get_i64(row, column);
   });
 }
 
-sidecall_status sidecall_call_get_str(sidecall_call* call, int64_t row, int32_t column, const char** out_value, size_t* out_length,
+sidecall_status sidecall_call_get_str(sidecall_call* call, int64_t row, int32_t column,
+                                      const char** out_value, size_t* out_length,
                                       sidecall_error* err) {
   if (out_value != nullptr) *out_value = nullptr;
   return guard(err, [&] {
-    require(out_value != nullptr && out_length != nullptr, "out_value and out_length must not be NULL");
+    require(out_value != nullptr && out_length != nullptr,
+            "out_value and out_length must not be NULL");
     const std::string_view text = use(call).get_str(row, column);
     *out_value = text.data();
     *out_length = text.size();
@@ -168,7 +200,8 @@ sidecall_status sidecall_call_start(sidecall_call* call, int64_t timeout_ns, sid
   return guard(err, [&] { use(call).start(timeout_ns); });
 }
 
-sidecall_status sidecall_call_try_start(sidecall_call* call, int64_t timeout_ns, int32_t* out_started, sidecall_error* err) {
+sidecall_status sidecall_call_try_start(sidecall_call* call, int64_t timeout_ns,
+                                        int32_t* out_started, sidecall_error* err) {
   if (out_started != nullptr) *out_started = 0;
   return guard(err, [&] {
     require(out_started != nullptr, "out_started must not be NULL");
@@ -178,7 +211,9 @@ sidecall_status sidecall_call_try_start(sidecall_call* call, int64_t timeout_ns,
 
 sidecall_status sidecall_call_finish(sidecall_call* call, int64_t wait_ns, sidecall_error* err) {
   return guard(err, [&] {
-    if (!use(call).finish(wait_ns)) throw sidecall::Error(SIDECALL_PENDING, "the run that was started is not over yet; ask again");
+    if (!use(call).finish(wait_ns))
+      throw sidecall::Error(SIDECALL_PENDING,
+                            "the run that was started is not over yet; ask again");
   });
 }
 

@@ -38,7 +38,8 @@ void copy_fault(const Fault& fault, sidecall_fault* out) {
 // How many bytes of a field of `err` the caller's struct has.
 template <typename Field>
 size_t room_of(const sidecall_error& err, const Field& field) noexcept {
-  const auto at = static_cast<size_t>(reinterpret_cast<const char*>(&field) - reinterpret_cast<const char*>(&err));
+  const auto at = static_cast<size_t>(reinterpret_cast<const char*>(&field) -
+                                      reinterpret_cast<const char*>(&err));
   return at < err.struct_size ? std::min(err.struct_size - at, sizeof field) : 0;
 }
 
@@ -53,7 +54,8 @@ void put(const sidecall_error& err, char (*field)[kSize], std::string_view text)
 }
 
 // For failures that must be told without an allocation.
-sidecall_status report_text(sidecall_status status, std::string_view text, sidecall_error* err) noexcept {
+sidecall_status report_text(sidecall_status status, std::string_view text,
+                            sidecall_error* err) noexcept {
   if (err == nullptr || !is_struct_size(err->struct_size)) return status;
   put(*err, &err->status, status);
   put(*err, &err->retryable, status == SIDECALL_OUT_OF_MEMORY ? 1 : 0);
@@ -84,7 +86,8 @@ sidecall_status report(const Error& error, sidecall_error* err) noexcept {
   if (!has_faults || err->faults == nullptr) return error.status();
   const size_t kept = std::min<size_t>(error.faults().size(), err->faults_capacity);
   // A caller reads as many as were found and it has room for: never more than there are.
-  if (kept < std::min<size_t>(error.num_faults(), err->faults_capacity)) err->num_faults = static_cast<uint32_t>(kept);
+  if (kept < std::min<size_t>(error.num_faults(), err->faults_capacity))
+    err->num_faults = static_cast<uint32_t>(kept);
   for (size_t i = 0; i < kept; ++i) {
     try {
       copy_fault(error.faults()[i], &err->faults[i]);
@@ -110,7 +113,8 @@ sidecall_status report_unknown(sidecall_error* err) noexcept {
       return report_text(SIDECALL_INTERNAL, "internal error, and no memory for its text", err);
     }
   } catch (...) {
-    return report_text(SIDECALL_INTERNAL, "internal error: an exception that is not a std::exception", err);
+    return report_text(SIDECALL_INTERNAL,
+                       "internal error: an exception that is not a std::exception", err);
   }
 }
 

@@ -12,7 +12,8 @@
 
 struct sidecall_model {
   explicit sidecall_model(std::shared_ptr<const sidecall::Model> opened)
-      : model(std::move(opened)), specs(std::make_shared<const sidecall::Specs>(model->signature())) {}
+      : model(std::move(opened)),
+        specs(std::make_shared<const sidecall::Specs>(model->signature())) {}
 
   std::shared_ptr<const sidecall::Model> model;
   std::shared_ptr<const sidecall::Specs> specs;
@@ -20,6 +21,7 @@ struct sidecall_model {
 
 struct sidecall_call {
   std::shared_ptr<const sidecall::Model> model;  // outlives the call below
-  std::shared_ptr<const sidecall::Specs> specs;  // callers hold pointers into it until the last call is closed
+  std::shared_ptr<const sidecall::Specs>
+      specs;  // callers hold pointers into it until the last call is closed
   sidecall::Call call;
 };

@@ -12,7 +12,8 @@ void sidecall_log_line(void* context, int32_t level, const char* json) {
   guard(nullptr, [&] {
     const auto* given = static_cast<const sidecall_log_lines*>(context);
     if (given == nullptr || json == nullptr) return;
-    sidecall::log_line(sidecall::read_struct(given, sidecall::default_log_lines(), "lines"), level, json);
+    sidecall::log_line(sidecall::read_struct(given, sidecall::default_log_lines(), "lines"), level,
+                       json);
   });
 }
 

@@ -29,15 +29,19 @@ sidecall_model_options with_defaults(const sidecall_model_options* options) {
           "options.verify: expected a SIDECALL_VERIFY_* value, got another number");
   require(known.extra == SIDECALL_EXTRA_ERROR || known.extra == SIDECALL_EXTRA_IGNORE,
           "options.extra: expected a SIDECALL_EXTRA_* value, got another number");
-  require(known.allow_exec == 0 || known.allow_exec == 1, "options.allow_exec: expected 0 or 1, got another number");
-  require(known.timeout_ns == -1 || known.timeout_ns > 0, "options.timeout_ns: expected more than 0, or -1, got another number");
+  require(known.allow_exec == 0 || known.allow_exec == 1,
+          "options.allow_exec: expected 0 or 1, got another number");
+  require(known.timeout_ns == -1 || known.timeout_ns > 0,
+          "options.timeout_ns: expected more than 0, or -1, got another number");
   require(known.wait_ns >= -1, "options.wait_ns: expected 0 or more, or -1, got less");
   return known;
 }
 
 template <typename Spec>
 const Spec* at(const std::vector<Spec>& specs, int32_t index) {
-  return index >= 0 && static_cast<size_t>(index) < specs.size() ? &specs[static_cast<size_t>(index)] : nullptr;
+  return index >= 0 && static_cast<size_t>(index) < specs.size()
+             ? &specs[static_cast<size_t>(index)]
+             : nullptr;
 }
 
 const sidecall::Names& names_of(const Signature& signature, int32_t kind) {
@@ -51,7 +55,8 @@ const sidecall::Names& names_of(const Signature& signature, int32_t kind) {
     case SIDECALL_KIND_COLUMN:
       return signature.column_names;
     default:
-      throw Error(SIDECALL_INVALID_ARGUMENT, "kind: expected a SIDECALL_KIND_* value, got another number");
+      throw Error(SIDECALL_INVALID_ARGUMENT,
+                  "kind: expected a SIDECALL_KIND_* value, got another number");
   }
 }
 
@@ -59,7 +64,8 @@ template <typename Specs>
 std::string list_names(const Specs& specs) {
   constexpr size_t kMost = 8;
   std::string text;
-  for (size_t i = 0; i < specs.size() && i < kMost; ++i) text += (i == 0 ? "'" : ", '") + specs[i].name + "'";
+  for (size_t i = 0; i < specs.size() && i < kMost; ++i)
+    text += (i == 0 ? "'" : ", '") + specs[i].name + "'";
   if (specs.size() > kMost) text += " and " + std::to_string(specs.size() - kMost) + " more";
   return specs.empty() ? "none" : text;
 }
@@ -70,11 +76,13 @@ std::string list_names(const Specs& specs) {
                             : kind == SIDECALL_KIND_OUTPUT  ? list_names(signature.outputs)
                             : kind == SIDECALL_KIND_FEATURE ? list_names(signature.features)
                                                             : list_names(signature.columns);
-  throw Error(kKinds[kind], {SIDECALL_UNKNOWN_NAME, -1, name, "one of " + known, "an unknown name"});
+  throw Error(kKinds[kind],
+              {SIDECALL_UNKNOWN_NAME, -1, name, "one of " + known, "an unknown name"});
 }
 
 int32_t find(const sidecall_model* model, int32_t kind, const char* name) {
-  return model == nullptr || name == nullptr ? -1 : names_of(model->model->signature(), kind).find(name);
+  return model == nullptr || name == nullptr ? -1
+                                             : names_of(model->model->signature(), kind).find(name);
 }
 
 }  // namespace
@@ -85,30 +93,35 @@ uint32_t sidecall_abi_version(void) { return SIDECALL_ABI_VERSION; }
 
 #define TEXT_OF(number) #number
 #define DOTTED(major, minor, patch) TEXT_OF(major) "." TEXT_OF(minor) "." TEXT_OF(patch)
-const char* sidecall_version(void) { return DOTTED(SIDECALL_VERSION_MAJOR, SIDECALL_VERSION_MINOR, SIDECALL_VERSION_PATCH); }
+const char* sidecall_version(void) {
+  return DOTTED(SIDECALL_VERSION_MAJOR, SIDECALL_VERSION_MINOR, SIDECALL_VERSION_PATCH);
+}
 
 const char* sidecall_dtype_name(int32_t dtype) { return sidecall::dtype_name(dtype); }
 
 int32_t sidecall_dtype_bits(int32_t dtype) { return sidecall::dtype_bits(dtype); }
 
-sidecall_status sidecall_model_open(const char* uri, const sidecall_model_options* options, sidecall_model** out_model,
-                                    sidecall_error* err) {
+sidecall_status sidecall_model_open(const char* uri, const sidecall_model_options* options,
+                                    sidecall_model** out_model, sidecall_error* err) {
   if (out_model != nullptr) *out_model = nullptr;
   return guard(err, [&] {
     require(uri != nullptr && out_model != nullptr, "uri and out_model must not be NULL");
     const sidecall_model_options known = with_defaults(options);
-    *out_model = new sidecall_model(sidecall::is_remote(uri) ? sidecall::open_remote(uri, known)
-                                                             : Model::open(uri, known, sidecall::open_ort_engine));
+    *out_model = new sidecall_model(sidecall::is_remote(uri)
+                                        ? sidecall::open_remote(uri, known)
+                                        : Model::open(uri, known, sidecall::open_ort_engine));
   });
 }
 
-sidecall_status sidecall_model_open_bytes(const void* data, size_t length, const sidecall_model_options* options,
+sidecall_status sidecall_model_open_bytes(const void* data, size_t length,
+                                          const sidecall_model_options* options,
                                           sidecall_model** out_model, sidecall_error* err) {
   if (out_model != nullptr) *out_model = nullptr;
   return guard(err, [&] {
     require(data != nullptr && out_model != nullptr, "data and out_model must not be NULL");
     std::string bytes(static_cast<const char*>(data), length);
-    *out_model = new sidecall_model(Model::open_bytes(std::move(bytes), with_defaults(options), sidecall::open_ort_engine));
+    *out_model = new sidecall_model(
+        Model::open_bytes(std::move(bytes), with_defaults(options), sidecall::open_ort_engine));
   });
 }
 
@@ -121,11 +134,15 @@ const char* sidecall_model_contract(const sidecall_model* model, size_t* out_len
 }
 
 const char* sidecall_model_name(const sidecall_model* model) {
-  return model == nullptr || model->model->contract() == nullptr ? "" : model->model->contract()->name.c_str();
+  return model == nullptr || model->model->contract() == nullptr
+             ? ""
+             : model->model->contract()->name.c_str();
 }
 
 const char* sidecall_model_version(const sidecall_model* model) {
-  return model == nullptr || model->model->contract() == nullptr ? "" : model->model->contract()->version.c_str();
+  return model == nullptr || model->model->contract() == nullptr
+             ? ""
+             : model->model->contract()->version.c_str();
 }
 
 const char* sidecall_model_id(const sidecall_model* model) {
@@ -137,33 +154,41 @@ const char* sidecall_model_id(const sidecall_model* model) {
 }
 
 const char* sidecall_model_warning(const sidecall_model* model) {
-  return model == nullptr || model->model->warning().empty() ? nullptr : model->model->warning().c_str();
+  return model == nullptr || model->model->warning().empty() ? nullptr
+                                                             : model->model->warning().c_str();
 }
 
 void sidecall_text_close(sidecall_text* text) { delete static_cast<sidecall::OwnedText*>(text); }
 
-sidecall_status sidecall_model_verify(const sidecall_model* model, sidecall_text** out, sidecall_error* err) {
+sidecall_status sidecall_model_verify(const sidecall_model* model, sidecall_text** out,
+                                      sidecall_error* err) {
   if (out != nullptr) *out = nullptr;
   return guard(err, [&] {
     require(model != nullptr && out != nullptr, "model and out must not be NULL");
     if (model->model->contract() == nullptr)
-      throw Error(SIDECALL_NO_CONTRACT, "verification needs a contract and the file carries none: export it with sidecall.export");
+      throw Error(SIDECALL_NO_CONTRACT,
+                  "verification needs a contract and the file carries none: export it with "
+                  "sidecall.export");
     sidecall::Verification result;
     *out = make_text(sidecall::verification_report(*model->model, &result));
     if (!result.failure.empty()) throw Error(result.fault, result.failure);
   });
 }
 
-sidecall_status sidecall_model_types(const sidecall_model* model, const char* language, const char* name, sidecall_text** out,
-                                     sidecall_error* err) {
+sidecall_status sidecall_model_types(const sidecall_model* model, const char* language,
+                                     const char* name, sidecall_text** out, sidecall_error* err) {
   if (out != nullptr) *out = nullptr;
   return guard(err, [&] {
-    require(model != nullptr && language != nullptr && out != nullptr, "model, language and out must not be NULL");
+    require(model != nullptr && language != nullptr && out != nullptr,
+            "model, language and out must not be NULL");
     if (std::strcmp(language, "typescript") != 0)
-      throw Error(SIDECALL_INVALID_ARGUMENT, std::string("language: expected typescript, got '") + language + "'");
+      throw Error(SIDECALL_INVALID_ARGUMENT,
+                  std::string("language: expected typescript, got '") + language + "'");
     const Model& described = *model->model;
-    const std::string type = name == nullptr ? sidecall::type_name_from(described.title()) : sidecall::checked_type_name(name);
-    *out = make_text(sidecall::typescript_declaration(described.signature(), described.contract(), described.id(), type));
+    const std::string type = name == nullptr ? sidecall::type_name_from(described.title())
+                                             : sidecall::checked_type_name(name);
+    *out = make_text(sidecall::typescript_declaration(described.signature(), described.contract(),
+                                                      described.id(), type));
   });
 }
 
@@ -183,47 +208,62 @@ int32_t sidecall_model_num_columns(const sidecall_model* model) {
 const sidecall_tensor_spec* sidecall_model_input_spec(const sidecall_model* model, int32_t input) {
   return model == nullptr ? nullptr : at(model->specs->inputs, input);
 }
-const sidecall_tensor_spec* sidecall_model_output_spec(const sidecall_model* model, int32_t output) {
+const sidecall_tensor_spec* sidecall_model_output_spec(const sidecall_model* model,
+                                                       int32_t output) {
   return model == nullptr ? nullptr : at(model->specs->outputs, output);
 }
-const sidecall_feature_spec* sidecall_model_feature_spec(const sidecall_model* model, int32_t feature) {
+const sidecall_feature_spec* sidecall_model_feature_spec(const sidecall_model* model,
+                                                         int32_t feature) {
   return model == nullptr ? nullptr : at(model->specs->features, feature);
 }
-const sidecall_column_spec* sidecall_model_column_spec(const sidecall_model* model, int32_t column) {
+const sidecall_column_spec* sidecall_model_column_spec(const sidecall_model* model,
+                                                       int32_t column) {
   return model == nullptr ? nullptr : at(model->specs->columns, column);
 }
 
-int32_t sidecall_model_input(const sidecall_model* model, const char* name) { return find(model, SIDECALL_KIND_INPUT, name); }
-int32_t sidecall_model_output(const sidecall_model* model, const char* name) { return find(model, SIDECALL_KIND_OUTPUT, name); }
-int32_t sidecall_model_feature(const sidecall_model* model, const char* name) { return find(model, SIDECALL_KIND_FEATURE, name); }
-int32_t sidecall_model_column(const sidecall_model* model, const char* name) { return find(model, SIDECALL_KIND_COLUMN, name); }
+int32_t sidecall_model_input(const sidecall_model* model, const char* name) {
+  return find(model, SIDECALL_KIND_INPUT, name);
+}
+int32_t sidecall_model_output(const sidecall_model* model, const char* name) {
+  return find(model, SIDECALL_KIND_OUTPUT, name);
+}
+int32_t sidecall_model_feature(const sidecall_model* model, const char* name) {
+  return find(model, SIDECALL_KIND_FEATURE, name);
+}
+int32_t sidecall_model_column(const sidecall_model* model, const char* name) {
+  return find(model, SIDECALL_KIND_COLUMN, name);
+}
 
-sidecall_status sidecall_model_find(const sidecall_model* model, int32_t kind, const char* name, size_t length, int32_t* out_index,
-                                    sidecall_error* err) {
+sidecall_status sidecall_model_find(const sidecall_model* model, int32_t kind, const char* name,
+                                    size_t length, int32_t* out_index, sidecall_error* err) {
   if (out_index != nullptr) *out_index = -1;
   return guard(err, [&] {
-    require(model != nullptr && name != nullptr && out_index != nullptr, "model, name and out_index must not be NULL");
+    require(model != nullptr && name != nullptr && out_index != nullptr,
+            "model, name and out_index must not be NULL");
     const Signature& signature = model->model->signature();
     *out_index = names_of(signature, kind).find({name, length});
     if (*out_index < 0) fail_unknown(signature, kind, std::string(name, length));
   });
 }
 
-sidecall_status sidecall_predict_json(const sidecall_model* model, const char* json, size_t length, sidecall_text** out,
-                                      sidecall_error* err) {
+sidecall_status sidecall_predict_json(const sidecall_model* model, const char* json, size_t length,
+                                      sidecall_text** out, sidecall_error* err) {
   if (out != nullptr) *out = nullptr;
   return guard(err, [&] {
-    require(model != nullptr && json != nullptr && out != nullptr, "model, json and out must not be NULL");
+    require(model != nullptr && json != nullptr && out != nullptr,
+            "model, json and out must not be NULL");
     *out = make_text(model->model->predict_json({json, length}));
   });
 }
 
-sidecall_status sidecall_engine_describe(const sidecall_model_options* options, sidecall_text** out, sidecall_error* err) {
+sidecall_status sidecall_engine_describe(const sidecall_model_options* options, sidecall_text** out,
+                                         sidecall_error* err) {
   if (out != nullptr) *out = nullptr;
   return guard(err, [&] {
     require(out != nullptr, "out must not be NULL");
     const sidecall_model_options known = with_defaults(options);
-    *out = make_text(sidecall::describe_ort_library(sidecall::load_ort_library(known.onnxruntime, known.onnxruntime_package)));
+    *out = make_text(sidecall::describe_ort_library(
+        sidecall::load_ort_library(known.onnxruntime, known.onnxruntime_package)));
   });
 }
 

@@ -31,18 +31,21 @@ sidecall::shm::Server& use(const sidecall_server* server) {
 
 extern "C" {
 
-sidecall_status sidecall_server_open(const char* at, const sidecall_model* model, const sidecall_server_options* options,
+sidecall_status sidecall_server_open(const char* at, const sidecall_model* model,
+                                     const sidecall_server_options* options,
                                      sidecall_server** out_server, sidecall_error* err) {
   if (out_server != nullptr) *out_server = nullptr;
   return guard(err, [&] {
     require(model != nullptr && out_server != nullptr, "model and out_server must not be NULL");
     const sidecall_server_options known = sidecall::checked_options(options);
-    *out_server = new sidecall_server{sidecall::serve_model(at, model->model, known, sidecall::make_log(known))};
+    *out_server = new sidecall_server{
+        sidecall::serve_model(at, model->model, known, sidecall::make_log(known))};
   });
 }
 
-sidecall_status sidecall_server_open_service(const char* at, const sidecall_service* service, int32_t verify,
-                                             const sidecall_server_options* options, sidecall_server** out_server, sidecall_error* err) {
+sidecall_status sidecall_server_open_service(const char* at, const sidecall_service* service,
+                                             int32_t verify, const sidecall_server_options* options,
+                                             sidecall_server** out_server, sidecall_error* err) {
   if (out_server != nullptr) *out_server = nullptr;
   return guard(err, [&] {
     require(service != nullptr && out_server != nullptr, "service and out_server must not be NULL");
@@ -53,11 +56,13 @@ sidecall_status sidecall_server_open_service(const char* at, const sidecall_serv
     const sidecall_server_options known = sidecall::checked_options(options);
     sidecall_model_options verification = sidecall::default_model_options();
     verification.verify = verify;
-    *out_server = new sidecall_server{sidecall::serve_function(at, served, verification, known, sidecall::make_log(known))};
+    *out_server = new sidecall_server{
+        sidecall::serve_function(at, served, verification, known, sidecall::make_log(known))};
   });
 }
 
-sidecall_status sidecall_server_status(const sidecall_server* server, sidecall_text** out, sidecall_error* err) {
+sidecall_status sidecall_server_status(const sidecall_server* server, sidecall_text** out,
+                                       sidecall_error* err) {
   if (out != nullptr) *out = nullptr;
   return guard(err, [&] {
     require(out != nullptr, "out must not be NULL");
@@ -65,7 +70,8 @@ sidecall_status sidecall_server_status(const sidecall_server* server, sidecall_t
   });
 }
 
-sidecall_status sidecall_server_query(const char* at, int64_t wait_ns, sidecall_text** out, sidecall_error* err) {
+sidecall_status sidecall_server_query(const char* at, int64_t wait_ns, sidecall_text** out,
+                                      sidecall_error* err) {
   if (out != nullptr) *out = nullptr;
   return guard(err, [&] {
     require(at != nullptr && out != nullptr, "at and out must not be NULL");
@@ -75,19 +81,26 @@ sidecall_status sidecall_server_query(const char* at, int64_t wait_ns, sidecall_
       using sidecall::shm::Deadline;
       const auto endpoint = sidecall::shm::make_socket_endpoint(sidecall::address_of(at));
       const Deadline patience = Deadline::after(wait_ns);
-      const Deadline deadline = wait_ns < 0 ? Deadline::never() : Deadline::after(wait_ns + kAnswerNs);
+      const Deadline deadline =
+          wait_ns < 0 ? Deadline::never() : Deadline::after(wait_ns + kAnswerNs);
       return sidecall::make_text(sidecall::shm::fetch_status(*endpoint, patience, deadline));
     });
   });
 }
 
-int32_t sidecall_server_fd(const sidecall_server* server) { return server == nullptr ? -1 : server->server->channel().ended_fd(); }
+int32_t sidecall_server_fd(const sidecall_server* server) {
+  return server == nullptr ? -1 : server->server->channel().ended_fd();
+}
 
-sidecall_status sidecall_server_drain(sidecall_server* server, int64_t timeout_ns, sidecall_error* err) {
+sidecall_status sidecall_server_drain(sidecall_server* server, int64_t timeout_ns,
+                                      sidecall_error* err) {
   return guard(err, [&] {
     require(timeout_ns >= -1, "timeout_ns: expected 0 or more, or -1, got less");
-    const bool is_done = with_core_errors([&] { return use(server).drain(sidecall::shm::Deadline::after(timeout_ns)); });
-    if (!is_done) throw Error(SIDECALL_TIMEOUT, "drain: expected every call to end in time, got some that were still running");
+    const bool is_done = with_core_errors(
+        [&] { return use(server).drain(sidecall::shm::Deadline::after(timeout_ns)); });
+    if (!is_done)
+      throw Error(SIDECALL_TIMEOUT,
+                  "drain: expected every call to end in time, got some that were still running");
   });
 }
 

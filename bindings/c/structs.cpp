@@ -22,8 +22,10 @@ void init(Struct* out, size_t size, const Struct& defaults) noexcept {
 
 void check_struct_size(uint32_t size, const char* name) {
   if (is_struct_size(size)) return;
-  throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ".struct_size: expected " + std::to_string(sizeof(uint32_t)) + " to " +
-                                             std::to_string(kLargestStruct) + ", got " + std::to_string(size) + "; use its init");
+  throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ".struct_size: expected " +
+                                             std::to_string(sizeof(uint32_t)) + " to " +
+                                             std::to_string(kLargestStruct) + ", got " +
+                                             std::to_string(size) + "; use its init");
 }
 
 void check_struct(const void* given, uint32_t size, size_t known, const char* name) {
@@ -31,7 +33,8 @@ void check_struct(const void* given, uint32_t size, size_t known, const char* na
   const auto* bytes = static_cast<const unsigned char*>(given);
   for (size_t i = known; i < size; ++i) {
     if (bytes[i] != 0) {
-      throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ": expected zeros beyond byte " + std::to_string(known) +
+      throw Error(SIDECALL_INVALID_ARGUMENT, std::string(name) + ": expected zeros beyond byte " +
+                                                 std::to_string(known) +
                                                  ", got a field that this library does not know");
     }
   }
@@ -58,20 +61,28 @@ sidecall_log_lines default_log_lines() noexcept { return {sizeof(sidecall_log_li
 
 extern "C" {
 
-void sidecall_error_init_sized(sidecall_error* err, size_t size) { sidecall::init(err, size, SIDECALL_ERROR_INIT); }
+void sidecall_error_init_sized(sidecall_error* err, size_t size) {
+  sidecall::init(err, size, SIDECALL_ERROR_INIT);
+}
 
 void sidecall_model_options_init_sized(sidecall_model_options* options, size_t size) {
   sidecall::init(options, size, sidecall::default_model_options());
 }
 
-void sidecall_view_init_sized(sidecall_view* view, size_t size) { sidecall::init(view, size, SIDECALL_VIEW_INIT); }
+void sidecall_view_init_sized(sidecall_view* view, size_t size) {
+  sidecall::init(view, size, SIDECALL_VIEW_INIT);
+}
 
-void sidecall_log_lines_init_sized(sidecall_log_lines* lines, size_t size) { sidecall::init(lines, size, sidecall::default_log_lines()); }
+void sidecall_log_lines_init_sized(sidecall_log_lines* lines, size_t size) {
+  sidecall::init(lines, size, sidecall::default_log_lines());
+}
 
 void sidecall_server_options_init_sized(sidecall_server_options* options, size_t size) {
   sidecall::init(options, size, sidecall::default_server_options());
 }
 
-void sidecall_service_init_sized(sidecall_service* service, size_t size) { sidecall::init(service, size, sidecall_service()); }
+void sidecall_service_init_sized(sidecall_service* service, size_t size) {
+  sidecall::init(service, size, sidecall_service());
+}
 
 }  // extern "C"

@@ -16,13 +16,17 @@ namespace sidecall {
 // A larger struct_size comes from memory that was never initialised.
 constexpr uint32_t kLargestStruct = 4096;
 
-constexpr bool is_struct_size(uint32_t size) noexcept { return size >= sizeof(uint32_t) && size <= kLargestStruct; }
+constexpr bool is_struct_size(uint32_t size) noexcept {
+  return size >= sizeof(uint32_t) && size <= kLargestStruct;
+}
 
 // The fields behind struct_size. A structured binding names every field of a struct, so the compiler reports a field that
 // was added to the header but not here.
 inline auto fields_of(const sidecall_error& from) {
-  const auto& [size, status, retryable, num_faults, row, name, expected, got, message, faults, capacity, reserved] = from;
-  return std::tie(status, retryable, num_faults, row, name, expected, got, message, faults, capacity, reserved);
+  const auto& [size, status, retryable, num_faults, row, name, expected, got, message, faults,
+               capacity, reserved] = from;
+  return std::tie(status, retryable, num_faults, row, name, expected, got, message, faults,
+                  capacity, reserved);
 }
 inline auto fields_of(const sidecall_model_options& from) {
   const auto& [size, verify, extra, allow_exec, timeout_ns, wait_ns, onnxruntime, package] = from;
@@ -37,22 +41,27 @@ inline auto fields_of(const sidecall_log_lines& from) {
   return std::tie(fd, as_json, least_level);
 }
 inline auto fields_of(const sidecall_server_options& from) {
-  const auto& [size, threads, copy, uids, num_uids, connections, group, per_user, spin, drain, request, response, memory, log, context] =
-      from;
-  return std::tie(threads, copy, uids, num_uids, connections, group, per_user, spin, drain, request, response, memory, log, context);
+  const auto& [size, threads, copy, uids, num_uids, connections, group, per_user, spin, drain,
+               request, response, memory, log, context] = from;
+  return std::tie(threads, copy, uids, num_uids, connections, group, per_user, spin, drain, request,
+                  response, memory, log, context);
 }
 inline auto fields_of(const sidecall_service& from) {
-  const auto& [size, reserved, signature, signature_length, contract, contract_length, handler, context] = from;
-  return std::tie(reserved, signature, signature_length, contract, contract_length, handler, context);
+  const auto& [size, reserved, signature, signature_length, contract, contract_length, handler,
+               context] = from;
+  return std::tie(reserved, signature, signature_length, contract, contract_length, handler,
+                  context);
 }
 
 // Copies the fields that lie whole within the first `size` bytes. `layout` is a whole struct, from which their places follow.
 template <typename Struct>
 void copy_fields(const Struct& layout, const void* from, void* to, size_t size) {
   const auto copy = [&](const auto& field) {
-    const auto at = static_cast<size_t>(reinterpret_cast<const char*>(&field) - reinterpret_cast<const char*>(&layout));
+    const auto at = static_cast<size_t>(reinterpret_cast<const char*>(&field) -
+                                        reinterpret_cast<const char*>(&layout));
     constexpr size_t kBytes = sizeof field;
-    if (at + kBytes <= size) std::memcpy(static_cast<char*>(to) + at, static_cast<const char*>(from) + at, kBytes);
+    if (at + kBytes <= size)
+      std::memcpy(static_cast<char*>(to) + at, static_cast<const char*>(from) + at, kBytes);
   };
   std::apply([&](const auto&... field) { (copy(field), ...); }, fields_of(layout));
 }

@@ -17,7 +17,9 @@ using sidecall::with_core_errors;
 
 struct sidecall_supervisor {
   sidecall_supervisor(std::string address, const sidecall_server_options& options)
-      : log(sidecall::make_log(options)), supervisor(std::move(address), sidecall::channel_options(options, sidecall::log_function(log))) {}
+      : log(sidecall::make_log(options)),
+        supervisor(std::move(address),
+                   sidecall::channel_options(options, sidecall::log_function(log))) {}
 
   std::shared_ptr<sidecall::ServerLog> log;  // after the supervisor ends it waits for what was said
   sidecall::shm::Supervisor supervisor;
@@ -34,17 +36,20 @@ sidecall::shm::Supervisor& use(sidecall_supervisor* supervisor) {
 
 extern "C" {
 
-sidecall_status sidecall_supervisor_open(const char* at, const sidecall_server_options* options, sidecall_supervisor** out_supervisor,
+sidecall_status sidecall_supervisor_open(const char* at, const sidecall_server_options* options,
+                                         sidecall_supervisor** out_supervisor,
                                          sidecall_error* err) {
   if (out_supervisor != nullptr) *out_supervisor = nullptr;
   return guard(err, [&] {
     require(at != nullptr && out_supervisor != nullptr, "at and out_supervisor must not be NULL");
     const sidecall_server_options known = sidecall::checked_options(options);
-    *out_supervisor = with_core_errors([&] { return new sidecall_supervisor(sidecall::address_of(at), known); });
+    *out_supervisor =
+        with_core_errors([&] { return new sidecall_supervisor(sidecall::address_of(at), known); });
   });
 }
 
-sidecall_status sidecall_supervisor_add(sidecall_supervisor* supervisor, int32_t worker, int32_t* out_fd, sidecall_error* err) {
+sidecall_status sidecall_supervisor_add(sidecall_supervisor* supervisor, int32_t worker,
+                                        int32_t* out_fd, sidecall_error* err) {
   if (out_fd != nullptr) *out_fd = -1;
   return guard(err, [&] {
     require(out_fd != nullptr, "out_fd must not be NULL");
@@ -61,15 +66,18 @@ int32_t sidecall_supervisor_num_ready(const sidecall_supervisor* supervisor) {
   return supervisor == nullptr ? 0 : supervisor->supervisor.num_ready();
 }
 
-sidecall_status sidecall_supervisor_listen(sidecall_supervisor* supervisor, int64_t wait_ns, sidecall_error* err) {
+sidecall_status sidecall_supervisor_listen(sidecall_supervisor* supervisor, int64_t wait_ns,
+                                           sidecall_error* err) {
   return guard(err, [&] {
     require(wait_ns >= -1, "wait_ns: expected 0 or more, or -1, got less");
-    const bool listens = with_core_errors([&] { return use(supervisor).listen(sidecall::shm::Deadline::after(wait_ns)); });
+    const bool listens = with_core_errors(
+        [&] { return use(supervisor).listen(sidecall::shm::Deadline::after(wait_ns)); });
     if (!listens) throw Error(SIDECALL_TIMEOUT, "no worker is ready yet");
   });
 }
 
-sidecall_status sidecall_supervisor_status(sidecall_supervisor* supervisor, sidecall_text** out, sidecall_error* err) {
+sidecall_status sidecall_supervisor_status(sidecall_supervisor* supervisor, sidecall_text** out,
+                                           sidecall_error* err) {
   if (out != nullptr) *out = nullptr;
   return guard(err, [&] {
     require(out != nullptr, "out must not be NULL");

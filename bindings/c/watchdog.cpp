@@ -22,9 +22,14 @@ using sidecall::shm::Fd;
 
 struct sidecall_watchdog {
   sidecall_watchdog(int fd, int64_t ns, int32_t code)
-      : watched_(::fcntl(fd, F_DUPFD_CLOEXEC, 0)), stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), after_ns_(ns), exit_code_(code) {
-    if (!watched_) throw Error(SIDECALL_INVALID_ARGUMENT, "fd: expected an open descriptor, got another number");
-    if (!stop_) throw Error(SIDECALL_OUT_OF_MEMORY, "a watchdog cannot be made: no descriptor is left");
+      : watched_(::fcntl(fd, F_DUPFD_CLOEXEC, 0)),
+        stop_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+        after_ns_(ns),
+        exit_code_(code) {
+    if (!watched_)
+      throw Error(SIDECALL_INVALID_ARGUMENT, "fd: expected an open descriptor, got another number");
+    if (!stop_)
+      throw Error(SIDECALL_OUT_OF_MEMORY, "a watchdog cannot be made: no descriptor is left");
     const sidecall::shm::SignalsBlocked blocked;
     thread_ = std::make_unique<std::thread>([this] { watch(); });
   }
@@ -58,8 +63,8 @@ struct sidecall_watchdog {
 
 extern "C" {
 
-sidecall_status sidecall_watchdog_open(int32_t fd, int64_t after_ns, int32_t exit_code, sidecall_watchdog** out_watchdog,
-                                       sidecall_error* err) {
+sidecall_status sidecall_watchdog_open(int32_t fd, int64_t after_ns, int32_t exit_code,
+                                       sidecall_watchdog** out_watchdog, sidecall_error* err) {
   if (out_watchdog != nullptr) *out_watchdog = nullptr;
   return guard(err, [&] {
     require(out_watchdog != nullptr, "out_watchdog must not be NULL");

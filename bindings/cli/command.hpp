@@ -12,14 +12,16 @@ namespace sidecall::cli {
 enum ExitCode : int { kYes = 0, kNo = 1, kBadInput = 2, kBadModel = 3, kBadMachine = 4 };
 
 // For --help and the manual page, two lines.
-constexpr const char* kExitCodes = "0 done, yes; 1 no, or wrong usage; 2 bad input; 3 bad model;\n4 the engine or the machine";
+constexpr const char* kExitCodes =
+    "0 done, yes; 1 no, or wrong usage; 2 bad input; 3 bad model;\n4 the engine or the machine";
 
 struct Command {
   const char* name;
   const char* summary;
   const char* example;
   int (*run)(const Command& self, std::vector<std::string> arguments);  // answers an ExitCode
-  const char* options_of_python = "";                                   // of what is handed over; a test compares them with the package
+  const char* options_of_python =
+      "";  // of what is handed over; a test compares them with the package
   const char* arguments_of_python = "PIPELINE";
 };
 
@@ -50,7 +52,8 @@ int run_verify(const Command& self, std::vector<std::string> arguments);
 
 // Ends the command with one line on stderr; thrown anywhere, caught in main.
 struct Failure : std::runtime_error {
-  Failure(ExitCode code, const std::string& message) : std::runtime_error(message), exit_code(code) {}
+  Failure(ExitCode code, const std::string& message)
+      : std::runtime_error(message), exit_code(code) {}
   ExitCode exit_code;
 };
 

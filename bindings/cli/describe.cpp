@@ -26,7 +26,8 @@ std::vector<std::string> choices_of(CLI::Option& option) {
       return {};
     }
     const std::string& name = validator->get_name();
-    if (name.compare(0, std::strlen(kChoices), kChoices) == 0) return words_of(name.substr(std::strlen(kChoices)));
+    if (name.compare(0, std::strlen(kChoices), kChoices) == 0)
+      return words_of(name.substr(std::strlen(kChoices)));
   }
 }
 
@@ -37,11 +38,13 @@ OptionHelp describe(CLI::Option& option) {
   const bool is_positional = help.names.empty();
   if (is_positional) help.names.push_back(option.get_name());
   const bool takes_value = option.get_items_expected_max() > 0;
-  const std::string text = words_of(option.get_option_text()).empty() ? "VALUE" : option.get_option_text();
+  const std::string text =
+      words_of(option.get_option_text()).empty() ? "VALUE" : option.get_option_text();
   help.value = is_positional ? option.get_name() : takes_value ? text : "";
   help.description = option.get_description();
   help.choices = choices_of(option);
-  help.is_repeated = option.get_expected_max() > 1 || option.get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
+  help.is_repeated = option.get_expected_max() > 1 ||
+                     option.get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll;
   help.is_required = option.get_required();
   static const std::vector<std::string> kFiles = {"MODEL", "FILE", "OLD", "NEW", "PATH"};
   help.is_file = std::find(kFiles.begin(), kFiles.end(), help.value) != kFiles.end();
@@ -52,13 +55,15 @@ OptionHelp describe(CLI::Option& option) {
 
 bool CommandHelp::takes_files() const {
   const bool is_handed_over = arguments.empty() && !options_of_python.empty();
-  return is_handed_over || std::any_of(arguments.begin(), arguments.end(), [](const OptionHelp& argument) { return argument.is_file; });
+  return is_handed_over || std::any_of(arguments.begin(), arguments.end(),
+                                       [](const OptionHelp& argument) { return argument.is_file; });
 }
 
 std::string CommandHelp::synopsis() const {
   std::string text = std::string("sidecall ") + command->name;
   if (!options.empty() || !options_of_python.empty()) text += " [options]";
-  if (arguments.empty() && !options_of_python.empty()) text += std::string(" ") + command->arguments_of_python;
+  if (arguments.empty() && !options_of_python.empty())
+    text += std::string(" ") + command->arguments_of_python;
   for (const auto& argument : arguments) {
     const std::string name = argument.value + (argument.is_repeated ? "..." : "");
     text += argument.is_required ? " " + name : " [" + name + "]";
@@ -73,7 +78,8 @@ std::vector<CommandHelp> describe_commands() {
     help.command = &command;
     help.options_of_python = words_of(command.options_of_python);
     // What is all Python's has no definitions here.
-    const bool is_native = command.run != run_export && command.run != run_check && command.run != run_compare;
+    const bool is_native =
+        command.run != run_export && command.run != run_check && command.run != run_compare;
     if (is_native) {
       describe_instead([&](Arguments& arguments) {
         help.notes = arguments.notes();

@@ -16,7 +16,8 @@ namespace {
 
 std::string help() {
   std::string text = std::string("sidecall ") + sidecall_version() +
-                     ": call machine-learning models that were trained in Python\n\nUsage: sidecall COMMAND [options]\n\n";
+                     ": call machine-learning models that were trained in Python\n\nUsage: "
+                     "sidecall COMMAND [options]\n\n";
   for (const auto& command : commands()) {
     std::string name = command.name;
     name.resize(12, ' ');
@@ -73,8 +74,9 @@ int main(int argc, char** argv) {
   using namespace sidecall::cli;
   occupy_standard_streams();
   setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // before any thread or engine exists
-  std::signal(SIGPIPE, SIG_DFL);            // some parents hand it down ignored; a reader that left ends us quietly
-  std::signal(SIGXFSZ, SIG_IGN);            // a file that reached its limit is an error like a full disk
+  std::signal(SIGPIPE,
+              SIG_DFL);  // some parents hand it down ignored; a reader that left ends us quietly
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that reached its limit is an error like a full disk
   int exit_code = guarded([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });
   exit_code = guarded([&] {
     out().close();

@@ -31,7 +31,8 @@ void probe(PythonCandidate& candidate) {
   const size_t first = output.find('\n');
   if (!candidate.runs || first == std::string::npos) return;
   candidate.package = output.substr(0, first);
-  candidate.version = output.substr(first + 1, output.find('\n', first + 1) - first - 1);  // "" where nothing says it
+  candidate.version = output.substr(
+      first + 1, output.find('\n', first + 1) - first - 1);  // "" where nothing says it
 }
 
 // An empty entry of PYTHONPATH, as in `:/opt/lib`, means the current folder. Python ignores a
@@ -50,7 +51,8 @@ void drop_empty_entries_of_pythonpath() {
 }
 
 std::string describe(const PythonCandidate& candidate) {
-  const char* problem = candidate.runs ? "package not installed" : "does not run as Python 3.11 or newer";
+  const char* problem =
+      candidate.runs ? "package not installed" : "does not run as Python 3.11 or newer";
   return candidate.path + " (" + candidate.found_by + "): " + problem;
 }
 
@@ -93,14 +95,17 @@ std::vector<PythonCandidate> find_python() {
   return result;
 }
 
-void hand_over(const std::string& module, const std::string& command, const std::vector<std::string>& arguments) {
+void hand_over(const std::string& module, const std::string& command,
+               const std::vector<std::string>& arguments) {
   const auto candidates = find_python();
   if (candidates.empty() || candidates.back().package.empty()) {
     std::string tried;
-    for (const auto& candidate : candidates) tried += (tried.empty() ? "; tried " : ", ") + describe(candidate);
-    throw Failure(
-        kBadMachine,
-        command + " needs Python with the package sidecall: pip install sidecall, or name an interpreter in SIDECALL_PYTHON" + tried);
+    for (const auto& candidate : candidates)
+      tried += (tried.empty() ? "; tried " : ", ") + describe(candidate);
+    throw Failure(kBadMachine, command +
+                                   " needs Python with the package sidecall: pip install sidecall, "
+                                   "or name an interpreter in SIDECALL_PYTHON" +
+                                   tried);
   }
   std::vector<std::string> words = {kSafePath, "-m", module, command};
   words.insert(words.end(), arguments.begin(), arguments.end());

@@ -21,6 +21,7 @@ std::string search_path(const std::string& program);
 std::vector<PythonCandidate> find_python();
 
 // Runs `python3 -m MODULE COMMAND ARGUMENTS...` in place of this process. Comes back only as a Failure.
-[[noreturn]] void hand_over(const std::string& module, const std::string& command, const std::vector<std::string>& arguments);
+[[noreturn]] void hand_over(const std::string& module, const std::string& command,
+                            const std::vector<std::string>& arguments);
 
 }  // namespace sidecall::cli

@@ -98,10 +98,12 @@ std::vector<std::string> allowed_literals(const JsonNode& allowed, int32_t dtype
     } else {
       const double number = node.is_bool() ? static_cast<double>(node.boolean()) : node.number();
       if (!std::isfinite(number)) return {};
-      const bool is_whole = number == std::floor(number) && std::fabs(number) <= static_cast<double>(kMaxSafeInteger);
+      const bool is_whole =
+          number == std::floor(number) && std::fabs(number) <= static_cast<double>(kMaxSafeInteger);
       if (dtype == SIDECALL_INT64 && !is_whole) return {};
       literals.push_back(number_text(number));
-      if (dtype == SIDECALL_INT64) bigints.push_back(std::to_string(static_cast<int64_t>(number)) + "n");
+      if (dtype == SIDECALL_INT64)
+        bigints.push_back(std::to_string(static_cast<int64_t>(number)) + "n");
     }
   }
   literals.insert(literals.end(), bigints.begin(), bigints.end());
@@ -129,7 +131,8 @@ std::string features_type(const Signature& signature, const JsonNode& contract) 
   const std::vector<JsonNode> nodes = contract.member("features").elements();
   for (size_t i = 0; i < signature.features.size(); ++i) {
     const Feature& feature = signature.features[i];
-    members.add(feature.name, feature.nullable, union_of(feature_types(feature, nodes[i]), 3), about_feature(feature));
+    members.add(feature.name, feature.nullable, union_of(feature_types(feature, nodes[i]), 3),
+                about_feature(feature));
   }
   return members.text();
 }
@@ -146,7 +149,8 @@ Nodes label_nodes(const JsonNode& contract) {
 }
 
 // The classes of an output as literals; empty where it has none, or they are not what its values are.
-std::vector<std::string> class_literals(const Nodes& labels, const std::string& output, int32_t dtype) {
+std::vector<std::string> class_literals(const Nodes& labels, const std::string& output,
+                                        int32_t dtype) {
   const Value::Kind wanted = dtype == SIDECALL_STRING ? Value::Kind::kString
                              : dtype == SIDECALL_BOOL ? Value::Kind::kBool
                                                       : Value::Kind::kInt;
@@ -161,12 +165,14 @@ std::vector<std::string> class_literals(const Nodes& labels, const std::string& 
 }
 
 // `first` to `last` are the columns of one output.
-std::string output_type(const Signature& signature, const Nodes& labels, size_t first, size_t last) {
+std::string output_type(const Signature& signature, const Nodes& labels, size_t first,
+                        size_t last) {
   const Column& column = signature.columns[first];
   const std::string& output = signature.outputs[static_cast<size_t>(column.output)].name;
   if (column.form == SIDECALL_FORM_MEMBER) {
     Members members(2);
-    for (size_t i = first; i < last; ++i) members.add(signature.columns[i].key, false, value_type(column.dtype));
+    for (size_t i = first; i < last; ++i)
+      members.add(signature.columns[i].key, false, value_type(column.dtype));
     return members.text();
   }
   std::vector<std::string> values = class_literals(labels, output, column.dtype);
@@ -181,25 +187,29 @@ std::string answer_type(const Signature& signature, const JsonNode& contract) {
   for (size_t first = 0, last = 0; first < signature.columns.size(); first = last) {
     const int32_t output = signature.columns[first].output;
     while (last < signature.columns.size() && signature.columns[last].output == output) ++last;
-    members.add(signature.outputs[static_cast<size_t>(output)].name, false, output_type(signature, labels, first, last));
+    members.add(signature.outputs[static_cast<size_t>(output)].name, false,
+                output_type(signature, labels, first, last));
   }
   return members.text();
 }
 
 // And what it takes: floating-point numbers of either width.
 std::string taken_type(int32_t dtype) {
-  return dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64 ? "Float32Array | Float64Array" : data_type(dtype);
+  return dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64 ? "Float32Array | Float64Array"
+                                                                : data_type(dtype);
 }
 
 std::string inputs_type(const std::vector<TensorSpec>& specs) {
   Members members(1);
-  for (const TensorSpec& spec : specs) members.add(spec.name, false, "TensorLike<" + taken_type(spec.dtype) + ">");
+  for (const TensorSpec& spec : specs)
+    members.add(spec.name, false, "TensorLike<" + taken_type(spec.dtype) + ">");
   return members.text();
 }
 
 std::string outputs_type(const std::vector<TensorSpec>& specs) {
   Members members(1);
-  for (const TensorSpec& spec : specs) members.add(spec.name, false, std::string("Tensor<") + data_type(spec.dtype) + ">");
+  for (const TensorSpec& spec : specs)
+    members.add(spec.name, false, std::string("Tensor<") + data_type(spec.dtype) + ">");
   return members.text();
 }
 
@@ -215,26 +225,34 @@ std::string import_line(const Signature& signature) {
 
 std::string heading(const Contract* contract, const std::string& id, const std::string& name) {
   std::string text = "/**\n * ";
-  if (contract != nullptr && !contract->name.empty()) text += "Model '" + comment_text(contract->name) + "'";
+  if (contract != nullptr && !contract->name.empty())
+    text += "Model '" + comment_text(contract->name) + "'";
   else text += "A model without a name";
-  if (contract != nullptr && !contract->version.empty()) text += ", version " + comment_text(contract->version);
+  if (contract != nullptr && !contract->version.empty())
+    text += ", version " + comment_text(contract->version);
   text += ", id " + comment_text(id) + ".\n";
-  if (contract == nullptr) text += " * The file carries no contract: `run` takes tensors, `predict` needs one.\n";
-  return text + " * Written by `sidecall types`, for `open<" + name + ">(...)`: write it anew when the model changes.\n */\n";
+  if (contract == nullptr)
+    text += " * The file carries no contract: `run` takes tensors, `predict` needs one.\n";
+  return text + " * Written by `sidecall types`, for `open<" + name +
+         ">(...)`: write it anew when the model changes.\n */\n";
 }
 
 }  // namespace
 
-std::string typescript_declaration(const Signature& signature, const Contract* contract, const std::string& id, const std::string& name) {
+std::string typescript_declaration(const Signature& signature, const Contract* contract,
+                                   const std::string& id, const std::string& name) {
   rapidjson::Document document;
   if (contract != nullptr) parse_json(contract->text, &document);
   const JsonNode root(&document, "/");
-  std::string text = import_line(signature) + heading(contract, id, name) + "export interface " + name + " {\n";
+  std::string text =
+      import_line(signature) + heading(contract, id, name) + "export interface " + name + " {\n";
   const auto member = [&](const char* key, const char* about, const std::string& type) {
     text += std::string("  /** ") + about + " */\n  " + key + ": " + type + "\n";
   };
-  member("features", "A record that `predict` takes.", contract == nullptr ? "never" : features_type(signature, root));
-  member("answer", "The record that it gives.", contract == nullptr ? "never" : answer_type(signature, root));
+  member("features", "A record that `predict` takes.",
+         contract == nullptr ? "never" : features_type(signature, root));
+  member("answer", "The record that it gives.",
+         contract == nullptr ? "never" : answer_type(signature, root));
   member("inputs", "Tensors that `run` takes.", inputs_type(signature.inputs));
   member("outputs", "Tensors that it gives.", outputs_type(signature.outputs));
   return text + "}\n";

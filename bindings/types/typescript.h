@@ -14,6 +14,7 @@ std::string checked_type_name(const std::string& given);
 std::string type_name_from(const std::string& words);
 
 // The source, complete and the same each time for the same model. `contract` is nullptr for a file without one; `id` is the model's.
-std::string typescript_declaration(const Signature& signature, const Contract* contract, const std::string& id, const std::string& name);
+std::string typescript_declaration(const Signature& signature, const Contract* contract,
+                                   const std::string& id, const std::string& name);
 
 }  // namespace sidecall

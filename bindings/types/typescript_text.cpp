@@ -25,14 +25,18 @@ bool is_identifier(std::string_view text) {
 // Words of the language, names of its own types, and what the declaration itself refers to.
 bool is_taken(const std::string& name) {
   static const std::set<std::string> taken = {
-      "any",       "arguments",  "await",      "bigint",     "boolean",     "break",       "case",        "catch",         "class",
-      "const",     "continue",   "debugger",   "default",    "delete",      "do",          "else",        "enum",          "eval",
-      "export",    "extends",    "false",      "finally",    "for",         "function",    "if",          "implements",    "import",
-      "in",        "instanceof", "interface",  "let",        "never",       "new",         "null",        "number",        "object",
-      "package",   "private",    "protected",  "public",     "return",      "static",      "string",      "super",         "switch",
-      "symbol",    "this",       "throw",      "true",       "try",         "typeof",      "undefined",   "unknown",       "var",
-      "void",      "while",      "with",       "yield",      "Tensor",      "TensorLike",  "Float16Data", "Float32Array",  "Float64Array",
-      "Int8Array", "Int16Array", "Int32Array", "Uint8Array", "Uint16Array", "Uint32Array", "Record",      "BigInt64Array", "BigUint64Array",
+      "any",         "arguments",    "await",        "bigint",    "boolean",       "break",
+      "case",        "catch",        "class",        "const",     "continue",      "debugger",
+      "default",     "delete",       "do",           "else",      "enum",          "eval",
+      "export",      "extends",      "false",        "finally",   "for",           "function",
+      "if",          "implements",   "import",       "in",        "instanceof",    "interface",
+      "let",         "never",        "new",          "null",      "number",        "object",
+      "package",     "private",      "protected",    "public",    "return",        "static",
+      "string",      "super",        "switch",       "symbol",    "this",          "throw",
+      "true",        "try",          "typeof",       "undefined", "unknown",       "var",
+      "void",        "while",        "with",         "yield",     "Tensor",        "TensorLike",
+      "Float16Data", "Float32Array", "Float64Array", "Int8Array", "Int16Array",    "Int32Array",
+      "Uint8Array",  "Uint16Array",  "Uint32Array",  "Record",    "BigInt64Array", "BigUint64Array",
   };
   return taken.count(name) != 0;
 }
@@ -49,13 +53,16 @@ std::string escaped(uint32_t code) {
 
 // Controls, line separators, the byte order mark, and marks that reorder what is displayed.
 bool needs_escape(uint32_t code) {
-  return code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x61c || (code >= 0x200b && code <= 0x200f) ||
-         (code >= 0x2028 && code <= 0x202e) || (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
+  return code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x61c ||
+         (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
+         (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
 }
 
 // The character that starts at `at`, for those of up to three bytes; its length in `length`.
 uint32_t code_at(std::string_view text, size_t at, size_t* length) {
-  const auto byte = [&](size_t offset) { return static_cast<uint32_t>(static_cast<unsigned char>(text[at + offset])); };
+  const auto byte = [&](size_t offset) {
+    return static_cast<uint32_t>(static_cast<unsigned char>(text[at + offset]));
+  };
   *length = byte(0) < 0x80 ? 1 : byte(0) < 0xe0 ? 2 : byte(0) < 0xf0 ? 3 : 4;
   if (at + *length > text.size()) *length = 1;
   if (*length == 2) return (byte(0) & 0x1f) << 6 | (byte(1) & 0x3f);
@@ -67,7 +74,8 @@ std::string with_escapes(std::string_view text) {
   std::string shown;
   for (size_t at = 0, length = 0; at < text.size(); at += length) {
     const uint32_t code = code_at(text, at, &length);
-    if (code == '\n' || code == '\r' || code == '\t') shown += code == '\n' ? "\\n" : code == '\r' ? "\\r" : "\\t";
+    if (code == '\n' || code == '\r' || code == '\t')
+      shown += code == '\n' ? "\\n" : code == '\r' ? "\\r" : "\\t";
     else if (needs_escape(code)) shown += escaped(code);
     else shown += text.substr(at, length);
   }
@@ -75,7 +83,8 @@ std::string with_escapes(std::string_view text) {
 }
 
 void replace_all(std::string* text, std::string_view from, std::string_view to) {
-  for (size_t at = text->find(from); at != std::string::npos; at = text->find(from, at + to.size())) text->replace(at, from.size(), to);
+  for (size_t at = text->find(from); at != std::string::npos; at = text->find(from, at + to.size()))
+    text->replace(at, from.size(), to);
 }
 
 }  // namespace
@@ -97,7 +106,9 @@ std::string comment_text(const std::string& text) {
 
 std::string union_of(std::vector<std::string> types, int depth) {
   std::set<std::string> seen;
-  types.erase(std::remove_if(types.begin(), types.end(), [&](const std::string& type) { return !seen.insert(type).second; }), types.end());
+  types.erase(std::remove_if(types.begin(), types.end(),
+                             [&](const std::string& type) { return !seen.insert(type).second; }),
+              types.end());
   std::string line;
   for (const std::string& type : types) line += (line.empty() ? "" : " | ") + type;
   if (types.size() < 2 || line.size() <= kMaxColumns) return line;
@@ -106,30 +117,38 @@ std::string union_of(std::vector<std::string> types, int depth) {
   return lines;
 }
 
-std::string array_of(const std::string& type) { return type.find('|') == std::string::npos ? type + "[]" : "(" + type + ")[]"; }
-
-void Members::add(const std::string& name, bool is_optional, const std::string& type, const std::string& about) {
-  if (!about.empty()) text_ += indent(depth_ + 1) + "/** " + comment_text(about) + " */\n";
-  text_ += indent(depth_ + 1) + (is_identifier(name) ? name : quoted(name)) + (is_optional ? "?:" : ":") +
-           (type.front() == '\n' ? "" : " ") + type + "\n";
+std::string array_of(const std::string& type) {
+  return type.find('|') == std::string::npos ? type + "[]" : "(" + type + ")[]";
 }
 
-std::string Members::text() const { return text_.empty() ? "Record<string, never>" : "{\n" + text_ + indent(depth_) + "}"; }
+void Members::add(const std::string& name, bool is_optional, const std::string& type,
+                  const std::string& about) {
+  if (!about.empty()) text_ += indent(depth_ + 1) + "/** " + comment_text(about) + " */\n";
+  text_ += indent(depth_ + 1) + (is_identifier(name) ? name : quoted(name)) +
+           (is_optional ? "?:" : ":") + (type.front() == '\n' ? "" : " ") + type + "\n";
+}
+
+std::string Members::text() const {
+  return text_.empty() ? "Record<string, never>" : "{\n" + text_ + indent(depth_) + "}";
+}
 
 }  // namespace typescript
 
 std::string checked_type_name(const std::string& given) {
   if (is_identifier(given) && !is_taken(given)) return given;
-  throw Error(SIDECALL_INVALID_ARGUMENT, is_identifier(given)
-                                             ? "name: expected one that TypeScript leaves free, got '" + given + "'"
-                                             : "name: expected letters, digits, _ or $, not beginning with a digit, got other text");
+  throw Error(
+      SIDECALL_INVALID_ARGUMENT,
+      is_identifier(given)
+          ? "name: expected one that TypeScript leaves free, got '" + given + "'"
+          : "name: expected letters, digits, _ or $, not beginning with a digit, got other text");
 }
 
 std::string type_name_from(const std::string& words) {
   std::string name;
   bool is_start = true;
   for (const char c : words) {
-    if (static_cast<unsigned char>(c) >= 0x80) continue;  // a letter of another script, within a word
+    if (static_cast<unsigned char>(c) >= 0x80)
+      continue;  // a letter of another script, within a word
     if (!is_letter(c) && !is_digit(c)) {
       is_start = true;
       continue;

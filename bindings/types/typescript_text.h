@@ -24,7 +24,8 @@ class Members {
  public:
   explicit Members(int depth) : depth_(depth) {}
   // `about` becomes a doc comment, unless it is "".
-  void add(const std::string& name, bool is_optional, const std::string& type, const std::string& about = "");
+  void add(const std::string& name, bool is_optional, const std::string& type,
+           const std::string& about = "");
   std::string text() const;
 
  private:

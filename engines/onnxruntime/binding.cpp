@@ -12,7 +12,9 @@ class OrtBinding final : public Binding {
  public:
   explicit OrtBinding(const OrtEngine& engine);
   void allocate_input(int32_t input, const Dims& dims) override;
-  void* input_data(int32_t input) override { return inputs_[static_cast<size_t>(input)].buffer.data(); }
+  void* input_data(int32_t input) override {
+    return inputs_[static_cast<size_t>(input)].buffer.data();
+  }
   void set_string(int32_t input, int64_t element, std::string_view value) override;
   void borrow_input(int32_t input, const void* data, const Dims& dims) override;
   void* shape_output(int32_t output, const Dims* dims, void* data) override;
@@ -36,7 +38,9 @@ class OrtBinding final : public Binding {
   void unbind_unknown();
   void clear_strings();
   void fetch_outputs();
-  static Slot& at(std::vector<Slot>& slots, int32_t index) { return slots[static_cast<size_t>(index)]; }
+  static Slot& at(std::vector<Slot>& slots, int32_t index) {
+    return slots[static_cast<size_t>(index)];
+  }
   void check(OrtStatus* status) const { check_ort(api_, status, ""); }
 
   const OrtEngine& engine_;
@@ -69,8 +73,9 @@ OrtBinding::OrtBinding(const OrtEngine& engine)
 Owned<OrtValue> OrtBinding::wrap(void* data, int32_t dtype, const Dims& dims) const {
   OrtValue* value = nullptr;
   const size_t bytes = count_bytes(dtype, dims);
-  check(api_->CreateTensorWithDataAsOrtValue(engine_.memory(), data, bytes, dims.data(), dims.size(),
-                                             static_cast<ONNXTensorElementDataType>(dtype), &value));
+  check(
+      api_->CreateTensorWithDataAsOrtValue(engine_.memory(), data, bytes, dims.data(), dims.size(),
+                                           static_cast<ONNXTensorElementDataType>(dtype), &value));
   return own(value, api_->ReleaseValue);
 }
 
@@ -78,7 +83,8 @@ Owned<OrtValue> OrtBinding::make_strings(const Dims& dims) const {
   OrtAllocator* allocator = nullptr;
   check(api_->GetAllocatorWithDefaultOptions(&allocator));
   OrtValue* value = nullptr;
-  check(api_->CreateTensorAsOrtValue(allocator, dims.data(), dims.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING, &value));
+  check(api_->CreateTensorAsOrtValue(allocator, dims.data(), dims.size(),
+                                     ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING, &value));
   return own(value, api_->ReleaseValue);
 }
 
@@ -96,7 +102,8 @@ void OrtBinding::allocate_input(int32_t input, const Dims& dims) {
 
 void OrtBinding::set_string(int32_t input, int64_t element, std::string_view value) {
   char* buffer = nullptr;
-  check(api_->GetResizedStringTensorElementBuffer(at(inputs_, input).value.get(), static_cast<size_t>(element), value.size(), &buffer));
+  check(api_->GetResizedStringTensorElementBuffer(
+      at(inputs_, input).value.get(), static_cast<size_t>(element), value.size(), &buffer));
   if (!value.empty()) std::memcpy(buffer, value.data(), value.size());
 }
 
@@ -124,7 +131,8 @@ void* OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
     slot.value = make_strings(*dims);
     slot.empty.assign(static_cast<size_t>(count_elements(*dims)), "");
   } else {
-    if (data == nullptr) slot.buffer.reserve(count_bytes(spec.dtype, *dims)), memory = slot.buffer.data();
+    if (data == nullptr)
+      slot.buffer.reserve(count_bytes(spec.dtype, *dims)), memory = slot.buffer.data();
     slot.value = wrap(memory, spec.dtype, *dims);
   }
   check(api_->BindOutput(binding_.get(), spec.name.c_str(), slot.value.get()));
@@ -159,14 +167,16 @@ Outcome OrtBinding::run(int64_t /*timeout_ns*/) {
 void OrtBinding::unbind_unknown() {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     if (outputs_[i].is_known) continue;
-    check(api_->BindOutputToDevice(binding_.get(), engine_.output(static_cast<int32_t>(i)).name.c_str(), engine_.memory()));
+    check(api_->BindOutputToDevice(
+        binding_.get(), engine_.output(static_cast<int32_t>(i)).name.c_str(), engine_.memory()));
   }
 }
 
 // Kernels may append to the strings that they find, as StringConcat does: each run starts from empty ones.
 void OrtBinding::clear_strings() {
   for (const Slot& slot : outputs_) {
-    if (slot.is_known && !slot.empty.empty()) check(api_->FillStringTensor(slot.value.get(), slot.empty.data(), slot.empty.size()));
+    if (slot.is_known && !slot.empty.empty())
+      check(api_->FillStringTensor(slot.value.get(), slot.empty.data(), slot.empty.size()));
   }
 }
 
@@ -192,7 +202,8 @@ void OrtBinding::interrupt() noexcept {
 
 void OrtBinding::rearm() noexcept {
   interrupted_.store(false, std::memory_order_relaxed);
-  if (OrtStatus* status = api_->RunOptionsUnsetTerminate(options_.get())) api_->ReleaseStatus(status);
+  if (OrtStatus* status = api_->RunOptionsUnsetTerminate(options_.get()))
+    api_->ReleaseStatus(status);
 }
 
 OutputTensor OrtBinding::output(int32_t output) {
@@ -205,7 +216,8 @@ OutputTensor OrtBinding::output(int32_t output) {
   OutputTensor tensor;
   tensor.dims.resize(rank);
   if (rank > 0) check(api_->GetDimensions(made, tensor.dims.data(), rank));
-  if (engine_.output(output).dtype != SIDECALL_STRING) check(api_->GetTensorMutableData(slot.value.get(), &tensor.data));
+  if (engine_.output(output).dtype != SIDECALL_STRING)
+    check(api_->GetTensorMutableData(slot.value.get(), &tensor.data));
   return tensor;
 }
 
@@ -216,7 +228,8 @@ void OrtBinding::read_strings(int32_t output, std::string* bytes, std::vector<in
   check(api_->GetStringTensorDataLength(value, &length));
   bytes->resize(length);
   std::vector<size_t> starts(count);
-  if (count > 0) check(api_->GetStringTensorContent(value, bytes->data(), length, starts.data(), count));
+  if (count > 0)
+    check(api_->GetStringTensorContent(value, bytes->data(), length, starts.data(), count));
   offsets->resize(count + 1);
   for (size_t i = 0; i < count; ++i) (*offsets)[i] = static_cast<int64_t>(starts[i]);
   offsets->back() = static_cast<int64_t>(length);
@@ -224,6 +237,8 @@ void OrtBinding::read_strings(int32_t output, std::string* bytes, std::vector<in
 
 }  // namespace
 
-std::unique_ptr<Binding> bind_ort(const OrtEngine& engine) { return std::make_unique<OrtBinding>(engine); }
+std::unique_ptr<Binding> bind_ort(const OrtEngine& engine) {
+  return std::make_unique<OrtBinding>(engine);
+}
 
 }  // namespace sidecall

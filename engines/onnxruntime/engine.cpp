@@ -14,15 +14,19 @@ void check_ort(const OrtApi* api, OrtStatus* status, const std::string& what) {
   const std::string text = one_line(api->GetErrorMessage(status));
   api->ReleaseStatus(status);
   // ONNX Runtime has no status for a failed allocation, only these words of kernels and allocators.
-  const bool is_memory = text.find("std::bad_alloc") != std::string::npos || text.find("Failed to allocate memory") != std::string::npos;
+  const bool is_memory = text.find("std::bad_alloc") != std::string::npos ||
+                         text.find("Failed to allocate memory") != std::string::npos;
   throw Error(is_memory ? SIDECALL_OUT_OF_MEMORY : SIDECALL_ENGINE, what + "onnxruntime: " + text);
 }
 
 OrtEngine::OrtEngine(const OnnxFile& file, const std::string& label, const OrtLibrary& library)
-    : library_(library), session_(nullptr, library.api->ReleaseSession), memory_(nullptr, library.api->ReleaseMemoryInfo) {
+    : library_(library),
+      session_(nullptr, library.api->ReleaseSession),
+      memory_(nullptr, library.api->ReleaseMemoryInfo) {
   const std::string what = "file '" + label + "': ";
   OrtMemoryInfo* memory = nullptr;
-  check_ort(api(), api()->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory), what);
+  check_ort(api(), api()->CreateCpuMemoryInfo(OrtDeviceAllocator, OrtMemTypeDefault, &memory),
+            what);
   memory_.reset(memory);
   OrtSession* session = create_session(file, what);
   size_t num_inputs = 0, num_outputs = 0;
@@ -39,23 +43,28 @@ OrtEngine::OrtEngine(const OnnxFile& file, const std::string& label, const OrtLi
 
 OrtSession* OrtEngine::create_session(const OnnxFile& file, const std::string& what) {
   const Owned<OrtSessionOptions> options = make_options(file);
-  const EngineInput input = file.engine_input();  // what was written for the engine goes once it has read it
+  const EngineInput input =
+      file.engine_input();  // what was written for the engine goes once it has read it
   std::vector<Owned<OrtValue>> values;
   for (const MemoryInitializer& initializer : input.initializers) {
     OrtValue* value = nullptr;
     const std::string_view data = initializer.data;
     // ONNX Runtime's C API takes the memory as void*; it never writes to an initializer. The OnnxFile keeps it as long as its model.
-    check_ort(
-        api(),
-        api()->CreateTensorWithDataAsOrtValue(memory(), const_cast<char*>(data.data()), data.size(), initializer.dims.data(),
-                                              initializer.dims.size(), static_cast<ONNXTensorElementDataType>(initializer.dtype), &value),
-        what);
+    check_ort(api(),
+              api()->CreateTensorWithDataAsOrtValue(
+                  memory(), const_cast<char*>(data.data()), data.size(), initializer.dims.data(),
+                  initializer.dims.size(),
+                  static_cast<ONNXTensorElementDataType>(initializer.dtype), &value),
+              what);
     values.push_back(own(value, api()->ReleaseValue));
     const char* const name = initializer.name.c_str();
     check_ort(api(), api()->AddExternalInitializers(options.get(), &name, &value, 1), what);
   }
   OrtSession* session = nullptr;
-  check_ort(api(), api()->CreateSessionFromArray(library_.env, input.model().data(), input.model().size(), options.get(), &session), what);
+  check_ort(api(),
+            api()->CreateSessionFromArray(library_.env, input.model().data(), input.model().size(),
+                                          options.get(), &session),
+            what);
   session_.reset(session);
   return session;
 }
@@ -64,7 +73,9 @@ Owned<OrtSessionOptions> OrtEngine::make_options(const OnnxFile& file) const {
   OrtSessionOptions* made = nullptr;
   check_ort(api(), api()->CreateSessionOptions(&made), "");
   auto options = own(made, api()->ReleaseSessionOptions);
-  const auto set = [&](const char* key, const char* value) { check_ort(api(), api()->AddSessionConfigEntry(made, key, value), ""); };
+  const auto set = [&](const char* key, const char* value) {
+    check_ort(api(), api()->AddSessionConfigEntry(made, key, value), "");
+  };
   check_ort(api(), api()->SetIntraOpNumThreads(made, 1), "");
   check_ort(api(), api()->SetInterOpNumThreads(made, 1), "");
   check_ort(api(), api()->SetSessionExecutionMode(made, ORT_SEQUENTIAL), "");
@@ -92,20 +103,25 @@ TensorSpec OrtEngine::read_spec(bool is_input, size_t index, const std::string& 
   TensorSpec spec;
   spec.name = name;
   check_ort(api(), api()->AllocatorFree(allocator, name), "");
-  if (!is_utf8(spec.name)) throw Error(SIDECALL_FILE_INVALID, "file '" + label + "': expected names in UTF-8, got other bytes");
+  if (!is_utf8(spec.name))
+    throw Error(SIDECALL_FILE_INVALID,
+                "file '" + label + "': expected names in UTF-8, got other bytes");
 
   OrtTypeInfo* type = nullptr;
   check_ort(api(),
-            is_input ? api()->SessionGetInputTypeInfo(session(), index, &type) : api()->SessionGetOutputTypeInfo(session(), index, &type),
+            is_input ? api()->SessionGetInputTypeInfo(session(), index, &type)
+                     : api()->SessionGetOutputTypeInfo(session(), index, &type),
             "");
   const auto type_owner = own(type, api()->ReleaseTypeInfo);
   ONNXType kind = ONNX_TYPE_UNKNOWN;
   check_ort(api(), api()->GetOnnxTypeFromTypeInfo(type, &kind), "");
   const auto refuse = [&](const std::string& got) {
     const Fault fault{SIDECALL_UNSUPPORTED, -1, spec.name, "a tensor", got};
-    const std::string where = std::string(is_input ? "input" : "output") + " '" + spec.name + "' of file '" + label + "'";
+    const std::string where =
+        std::string(is_input ? "input" : "output") + " '" + spec.name + "' of file '" + label + "'";
     throw Error(fault,
-                where + ": expected a tensor, got " + got + "; export it again with tensors only (skl2onnx: options={'zipmap': False})");
+                where + ": expected a tensor, got " + got +
+                    "; export it again with tensors only (skl2onnx: options={'zipmap': False})");
   };
   if (kind != ONNX_TYPE_TENSOR) {
     refuse(kind == ONNX_TYPE_SEQUENCE   ? "a sequence"
@@ -118,7 +134,8 @@ TensorSpec OrtEngine::read_spec(bool is_input, size_t index, const std::string& 
   ONNXTensorElementDataType dtype = ONNX_TENSOR_ELEMENT_DATA_TYPE_UNDEFINED;
   check_ort(api(), api()->GetTensorElementType(tensor, &dtype), "");
   spec.dtype = static_cast<int32_t>(dtype);
-  if (!dtype_is_supported(spec.dtype)) refuse("a tensor of element type " + std::to_string(spec.dtype));
+  if (!dtype_is_supported(spec.dtype))
+    refuse("a tensor of element type " + std::to_string(spec.dtype));
   size_t rank = 0;
   check_ort(api(), api()->GetDimensionsCount(tensor, &rank), "");
   spec.dims.resize(rank);
@@ -147,8 +164,10 @@ void OrtEngine::expect_refusals() {
 
 std::unique_ptr<Binding> OrtEngine::bind(bool) const { return bind_ort(*this); }
 
-std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label, const sidecall_model_options& options) {
-  return std::make_unique<OrtEngine>(file, label, load_ort_library(options.onnxruntime, options.onnxruntime_package));
+std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label,
+                                        const sidecall_model_options& options) {
+  return std::make_unique<OrtEngine>(
+      file, label, load_ort_library(options.onnxruntime, options.onnxruntime_package));
 }
 
 }  // namespace sidecall

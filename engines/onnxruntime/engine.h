@@ -12,6 +12,7 @@ namespace sidecall {
 
 // Creates a session of its own: one thread, no spinning, silent. Of the options it reads which ONNX Runtime to load. For Model::open().
 // Throws ENGINE (the model is refused), UNSUPPORTED (sequences, maps, optionals), ENGINE_NOT_FOUND, ENGINE_TOO_OLD.
-std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label, const sidecall_model_options& options);
+std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label,
+                                        const sidecall_model_options& options);
 
 }  // namespace sidecall

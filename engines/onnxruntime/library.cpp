@@ -37,8 +37,10 @@ struct Candidate {
 
 std::string oldest_version() { return "1." + std::to_string(kOldestVersion); }
 
-void add_files(std::vector<Candidate>* candidates, const std::string& folder, const char* found_by) {
-  for (const std::string& path : platform::list_files(folder, kLibraryPrefix)) candidates->push_back({path, found_by});
+void add_files(std::vector<Candidate>* candidates, const std::string& folder,
+               const char* found_by) {
+  for (const std::string& path : platform::list_files(folder, kLibraryPrefix))
+    candidates->push_back({path, found_by});
 }
 
 // Places where a package manager puts the library relative to our own file: inside site-packages, or in an
@@ -48,17 +50,20 @@ void add_packages(std::vector<Candidate>* candidates, const std::string& own_fol
   add_files(candidates, own_folder + "/../onnxruntime/capi", found_by);
   for (const std::string& python : platform::list_folders(own_folder + "/../lib", "python3")) {
     add_files(candidates, python + "/site-packages/onnxruntime/capi", found_by);
-    add_files(candidates, python + "/dist-packages/onnxruntime/capi", found_by);  // Debian's name, outside of environments
+    add_files(candidates, python + "/dist-packages/onnxruntime/capi",
+              found_by);  // Debian's name, outside of environments
   }
 }
 
 std::vector<Candidate> list_candidates(const char* option, const char* package) {
   if (option != nullptr) return {{option, "option"}};
-  if (const char* path = platform::environment("SIDECALL_ONNXRUNTIME"); path != nullptr && *path != '\0') {
+  if (const char* path = platform::environment("SIDECALL_ONNXRUNTIME");
+      path != nullptr && *path != '\0') {
     return {{path, "SIDECALL_ONNXRUNTIME"}};
   }
   std::vector<Candidate> candidates;
-  if (const std::string resident = platform::find_resident_library(kLibraryPrefix); !resident.empty()) {
+  if (const std::string resident = platform::find_resident_library(kLibraryPrefix);
+      !resident.empty()) {
     candidates.push_back({resident, "resident in the process"});
   }
   const std::string folder = platform::folder_of(platform::own_path());
@@ -96,7 +101,8 @@ OrtEnv* create_env(const OrtApi* api) {
 std::unique_ptr<OrtLibrary> load(const Candidate& candidate, std::string* why, bool* is_too_old) {
   void* handle = platform::load_library(candidate.path, why);
   if (handle == nullptr) return nullptr;
-  const auto get_base = reinterpret_cast<const OrtApiBase* (*)()>(platform::find_symbol(handle, "OrtGetApiBase"));
+  const auto get_base =
+      reinterpret_cast<const OrtApiBase* (*)()>(platform::find_symbol(handle, "OrtGetApiBase"));
   if (get_base == nullptr) {
     *why = "it has no OrtGetApiBase";
     return nullptr;
@@ -111,7 +117,8 @@ std::unique_ptr<OrtLibrary> load(const Candidate& candidate, std::string* why, b
     *is_too_old = true;
     return nullptr;
   }
-  return std::make_unique<OrtLibrary>(OrtLibrary{api, create_env(api), candidate.path, candidate.found_by, version, api_version});
+  return std::make_unique<OrtLibrary>(
+      OrtLibrary{api, create_env(api), candidate.path, candidate.found_by, version, api_version});
 }
 
 std::unique_ptr<OrtLibrary> find(const char* option, const char* package) {
@@ -120,12 +127,14 @@ std::unique_ptr<OrtLibrary> find(const char* option, const char* package) {
   for (const Candidate& candidate : list_candidates(option, package)) {
     std::string why;
     if (auto library = load(candidate, &why, &is_too_old)) return library;
-    tried += (tried.empty() ? "" : "; ") + std::string(candidate.found_by) + " '" + candidate.path + "': " + why;
+    tried += (tried.empty() ? "" : "; ") + std::string(candidate.found_by) + " '" + candidate.path +
+             "': " + why;
   }
-  const std::string found = is_too_old ? "only an ONNX Runtime library that is too old was found" : "no ONNX Runtime library was found";
+  const std::string found = is_too_old ? "only an ONNX Runtime library that is too old was found"
+                                       : "no ONNX Runtime library was found";
   throw Error(is_too_old ? SIDECALL_ENGINE_TOO_OLD : SIDECALL_ENGINE_NOT_FOUND,
-              found + ": set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so of version " + oldest_version() + " or newer (tried " +
-                  tried + ")");
+              found + ": set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so of version " +
+                  oldest_version() + " or newer (tried " + tried + ")");
 }
 
 }  // namespace
@@ -135,8 +144,10 @@ const OrtLibrary& load_ort_library(const char* option, const char* package) {
   static auto* mutex = new std::mutex;
   static auto* loaded = new std::map<std::string, std::unique_ptr<OrtLibrary>>;
   const char* environment = platform::environment("SIDECALL_ONNXRUNTIME");
-  const std::string key = option != nullptr ? std::string("option:") + option
-                                            : std::string("env:") + (environment ? environment : "") + "|" + (package ? package : "");
+  const std::string key =
+      option != nullptr
+          ? std::string("option:") + option
+          : std::string("env:") + (environment ? environment : "") + "|" + (package ? package : "");
   const std::lock_guard lock(*mutex);
   std::unique_ptr<OrtLibrary>& library = (*loaded)[key];
   if (library == nullptr) library = find(option, package);

@@ -15,19 +15,24 @@ namespace sidecall {
 namespace {
 
 constexpr int64_t kDefaultTimeout = INT64_C(30) * 1000 * 1000 * 1000;
-constexpr uint64_t kMostRemembered = UINT64_C(1) << 20;  // of an answer's size: larger ones are rather sent aside than kept room for
+constexpr uint64_t kMostRemembered =
+    UINT64_C(1) << 20;  // of an answer's size: larger ones are rather sent aside than kept room for
 
-shm::Deadline deadline_of(int64_t timeout_ns) { return shm::Deadline::after(timeout_ns < 0 ? kDefaultTimeout : timeout_ns); }
+shm::Deadline deadline_of(int64_t timeout_ns) {
+  return shm::Deadline::after(timeout_ns < 0 ? kDefaultTimeout : timeout_ns);
+}
 
 // The size of a new slot. One that has to grow gets room to spare: sizes that creep up must not mean a new connection each time.
 uint64_t slot_bytes(uint64_t wanted, uint64_t present, uint64_t limit) {
   if (wanted <= present) return present;
-  const uint64_t roomy = present == 0 ? wanted : std::max(wanted, std::min(present + present / 2, limit));
+  const uint64_t roomy =
+      present == 0 ? wanted : std::max(wanted, std::min(present + present / 2, limit));
   return shm::align_up(std::max<uint64_t>(roomy, 1), shm::kPage);
 }
 
 bool has_strings(const std::vector<TensorSpec>& specs) {
-  return std::any_of(specs.begin(), specs.end(), [](const TensorSpec& spec) { return spec.dtype == SIDECALL_STRING; });
+  return std::any_of(specs.begin(), specs.end(),
+                     [](const TensorSpec& spec) { return spec.dtype == SIDECALL_STRING; });
 }
 
 }  // namespace
@@ -48,18 +53,22 @@ RemoteBinding::~RemoteBinding() {
 
 // ---- Shapes and memory ----
 
-void RemoteBinding::expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) {
+void RemoteBinding::expect(const std::vector<Dims>& inputs,
+                           const std::vector<std::optional<Dims>>& outputs) {
   inputs_.expect(inputs);
   outputs_.expect(outputs);
   is_laid_out_ = false;
 }
 
 uint64_t RemoteBinding::wanted_response() const {
-  const uint64_t wanted = std::max(outputs_.wanted_bytes(), shared_->answer_hint.load(std::memory_order_relaxed));
+  const uint64_t wanted =
+      std::max(outputs_.wanted_bytes(), shared_->answer_hint.load(std::memory_order_relaxed));
   return std::min(wanted, shared_->client.served().max_response_bytes);  // the rest is sent aside
 }
 
-bool RemoteBinding::has_room() const { return channel_ != nullptr && wanted_response() <= channel_->response_bytes(); }
+bool RemoteBinding::has_room() const {
+  return channel_ != nullptr && wanted_response() <= channel_->response_bytes();
+}
 
 // Allocate first: this fails if the server is gone, and then nothing has changed yet.
 void RemoteBinding::allocate_input(int32_t input, const Dims& dims) {
@@ -89,20 +98,24 @@ void RemoteBinding::borrow_input(int32_t input, const void* data, const Dims& di
 
 RemoteBinding::Sizes RemoteBinding::wanted_sizes() const {
   const shm::Served& served = shared_->client.served();
-  return {slot_bytes(inputs_.wanted_bytes(), channel_ ? channel_->request_bytes() : 0, served.max_request_bytes),
-          slot_bytes(wanted_response(), channel_ ? channel_->response_bytes() : 0, served.max_response_bytes)};
+  return {slot_bytes(inputs_.wanted_bytes(), channel_ ? channel_->request_bytes() : 0,
+                     served.max_request_bytes),
+          slot_bytes(wanted_response(), channel_ ? channel_->response_bytes() : 0,
+                     served.max_response_bytes)};
 }
 
 // To a channel with room for everything.
 void RemoteBinding::move(shm::Deadline deadline, const std::atomic<bool>* stop) {
   const Sizes sizes = wanted_sizes();
-  adopt(with_core_errors([&] { return shared_->client.borrow(sizes.request, sizes.response, deadline, stop); }));
+  adopt(with_core_errors(
+      [&] { return shared_->client.borrow(sizes.request, sizes.response, deadline, stop); }));
 }
 
 // The same, where one is there already.
 bool RemoteBinding::move_to_idle() {
   const Sizes sizes = wanted_sizes();
-  std::unique_ptr<shm::Channel> fresh = with_core_errors([&] { return shared_->client.borrow_idle(sizes.request, sizes.response); });
+  std::unique_ptr<shm::Channel> fresh =
+      with_core_errors([&] { return shared_->client.borrow_idle(sizes.request, sizes.response); });
   if (fresh == nullptr) return false;
   adopt(std::move(fresh));
   return true;
@@ -128,9 +141,12 @@ void RemoteBinding::retire(std::unique_ptr<shm::Channel> channel) {
 // Not before the next run: answers of the last may still be read there.
 void RemoteBinding::release_retired() {
   if (retired_.empty()) return;
-  const auto is_used = [&](const auto& channel) { return inputs_.uses(channel->request(), channel->request_bytes()); };
+  const auto is_used = [&](const auto& channel) {
+    return inputs_.uses(channel->request(), channel->request_bytes());
+  };
   const auto unused = std::stable_partition(retired_.begin(), retired_.end(), is_used);
-  for (auto channel = unused; channel != retired_.end(); ++channel) shared_->client.give_back(std::move(*channel));
+  for (auto channel = unused; channel != retired_.end(); ++channel)
+    shared_->client.give_back(std::move(*channel));
   retired_.erase(unused, retired_.end());
 }
 
@@ -144,7 +160,8 @@ bool RemoteBinding::is_laid_out() {
 // What a request needs before it can be written: room, and a server that does not still read the last one, which must not see another table grow
 // there. A call whose owner polls must not wait for that, and gets another channel. False when the time is up, or interrupt() came.
 bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
-  if (!is_laid_out() || (awaited == shm::Awaited::kByFd && !is_free())) move(deadline, &is_interrupted_);
+  if (!is_laid_out() || (awaited == shm::Awaited::kByFd && !is_free()))
+    move(deadline, &is_interrupted_);
   return with_core_errors([&] { return channel_->await_free(deadline, is_interrupted_); });
 }
 
@@ -153,7 +170,8 @@ bool RemoteBinding::send(int64_t timeout_ns, shm::Awaited awaited) {
   is_under_way_ = false;
   release_retired();
   int64_t timeout = timeout_ns < 0 ? kDefaultTimeout : timeout_ns;
-  const bool is_ready = is_laid_out() && (!inputs_.needs_exclusive_write() || with_core_errors([&] { return channel_->is_free(); }));
+  const bool is_ready = is_laid_out() && (!inputs_.needs_exclusive_write() ||
+                                          with_core_errors([&] { return channel_->is_free(); }));
   if (!is_ready) {
     const shm::Deadline deadline = deadline_of(timeout);
     if (!make_ready(deadline, awaited)) return false;
@@ -186,7 +204,9 @@ void RemoteBinding::read_answer() {
   if (bytes > kMostRemembered) return;
   is_laid_out_ = false;
   uint64_t known = shared_->answer_hint.load(std::memory_order_relaxed);
-  while (known < bytes && !shared_->answer_hint.compare_exchange_weak(known, bytes, std::memory_order_relaxed)) continue;
+  while (known < bytes &&
+         !shared_->answer_hint.compare_exchange_weak(known, bytes, std::memory_order_relaxed))
+    continue;
 }
 
 Outcome RemoteBinding::run(int64_t timeout_ns) {
@@ -199,14 +219,17 @@ Outcome RemoteBinding::run(int64_t timeout_ns) {
 }
 
 Progress RemoteBinding::begin(int64_t timeout_ns) {
-  progress_ = send(timeout_ns, epoll_ ? shm::Awaited::kByFd : shm::Awaited::kLater) ? Progress::kPending : Progress::kInterrupted;
+  progress_ = send(timeout_ns, epoll_ ? shm::Awaited::kByFd : shm::Awaited::kLater)
+                  ? Progress::kPending
+                  : Progress::kInterrupted;
   return progress_;
 }
 
 Progress RemoteBinding::await(int64_t wait_ns) {
   if (progress_ != Progress::kPending) return progress_;
   try {
-    const shm::Outcome outcome = wait_ns == 0 ? channel_->poll() : channel_->wait(shm::Deadline::after(wait_ns));
+    const shm::Outcome outcome =
+        wait_ns == 0 ? channel_->poll() : channel_->wait(shm::Deadline::after(wait_ns));
     if (outcome == shm::Outcome::kPending) return progress_;
     progress_ = outcome == shm::Outcome::kAnswered ? Progress::kDone : Progress::kInterrupted;
     is_under_way_ = progress_ == Progress::kDone;
@@ -224,7 +247,9 @@ void RemoteBinding::take() {
 }
 
 bool RemoteBinding::is_ready() {
-  const bool is_usable = is_laid_out() && with_core_errors([&] { return channel_->is_free() && channel_->is_alive(); });
+  const bool is_usable = is_laid_out() && with_core_errors([&] {
+                           return channel_->is_free() && channel_->is_alive();
+                         });
   return is_usable || (move_to_idle() && is_laid_out());
 }
 
@@ -238,7 +263,8 @@ int RemoteBinding::watch(shm::Channel* channel) {
   epoll_event readable{};
   readable.events = EPOLLIN;
   const int fd = with_core_errors([&] { return channel->fd(); });
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &readable) != 0) throw Error(SIDECALL_OUT_OF_MEMORY, "a descriptor cannot be watched");
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &readable) != 0)
+    throw Error(SIDECALL_OUT_OF_MEMORY, "a descriptor cannot be watched");
   return fd;
 }
 

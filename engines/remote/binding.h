@@ -23,9 +23,11 @@ namespace sidecall {
 struct RemoteShared {
   shm::Client client;
   std::vector<TensorSpec> inputs, outputs;
-  std::atomic<uint64_t> answer_hint{0};  // bytes of answers that did not fit their slot: later calls make room for them
+  std::atomic<uint64_t> answer_hint{
+      0};  // bytes of answers that did not fit their slot: later calls make room for them
 
-  RemoteShared(std::unique_ptr<shm::Endpoint> endpoint, const shm::ClientOptions& options) : client(std::move(endpoint), options) {}
+  RemoteShared(std::unique_ptr<shm::Endpoint> endpoint, const shm::ClientOptions& options)
+      : client(std::move(endpoint), options) {}
 };
 
 class RemoteBinding final : public Binding, public RemoteRun {
@@ -55,7 +57,8 @@ class RemoteBinding final : public Binding, public RemoteRun {
   }
   bool is_read_only(int32_t output) const override { return outputs_.is_read_only(output); }
 
-  void expect(const std::vector<Dims>& inputs, const std::vector<std::optional<Dims>>& outputs) override;
+  void expect(const std::vector<Dims>& inputs,
+              const std::vector<std::optional<Dims>>& outputs) override;
   Progress begin(int64_t timeout_ns) override;
   bool is_ready() override;
   Progress await(int64_t wait_ns) override;
@@ -93,10 +96,11 @@ class RemoteBinding final : public Binding, public RemoteRun {
   std::vector<Buffer> own_inputs_;  // of a lazy one
 
   std::unique_ptr<shm::Channel> channel_;
-  std::mutex channel_lock_;                             // for who interrupts; the owner takes it only to replace the channel
+  std::mutex channel_lock_;  // for who interrupts; the owner takes it only to replace the channel
   std::vector<std::unique_ptr<shm::Channel>> retired_;  // whose memory still holds inputs
 
-  bool is_laid_out_ = false;             // the channel has room for the present shapes, and every input its place
+  bool is_laid_out_ =
+      false;  // the channel has room for the present shapes, and every input its place
   Progress progress_ = Progress::kDone;  // of the run that was begun
   bool is_under_way_ = false;
   std::exception_ptr failure_;

@@ -17,17 +17,22 @@ namespace {
 constexpr std::string_view kShm = "shm:";
 constexpr std::string_view kExec = "exec:";
 
-bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
+bool starts_with(std::string_view text, std::string_view start) {
+  return text.substr(0, start.size()) == start;
+}
 
 class RemoteEngine final : public Engine {
  public:
-  RemoteEngine(std::unique_ptr<RemoteShared> shared, std::string label) : shared_(std::move(shared)), label_(std::move(label)) {}
+  RemoteEngine(std::unique_ptr<RemoteShared> shared, std::string label)
+      : shared_(std::move(shared)), label_(std::move(label)) {}
 
   void describe(std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs) const override {
     *inputs = shared_->inputs;
     *outputs = shared_->outputs;
   }
-  std::unique_ptr<Binding> bind(bool is_lazy) const override { return std::make_unique<RemoteBinding>(shared_.get(), is_lazy); }
+  std::unique_ptr<Binding> bind(bool is_lazy) const override {
+    return std::make_unique<RemoteBinding>(shared_.get(), is_lazy);
+  }
   std::string version() const override { return label_; }
   std::string model_id() const override { return shared_->client.model_id(); }
 
@@ -36,11 +41,13 @@ class RemoteEngine final : public Engine {
   const std::string label_;  // "server 'shm:fraud'"
 };
 
-std::unique_ptr<shm::Endpoint> endpoint_of(const std::string& uri, const sidecall_model_options& options) {
+std::unique_ptr<shm::Endpoint> endpoint_of(const std::string& uri,
+                                           const sidecall_model_options& options) {
   const std::string_view text = uri;
   if (starts_with(text, kShm)) return shm::make_socket_endpoint(text.substr(kShm.size()));
   if (options.allow_exec == 0) {
-    throw Error(SIDECALL_INVALID_ARGUMENT, "uri 'exec:': expected allow_exec = 1, because opening it starts a program, got 0");
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "uri 'exec:': expected allow_exec = 1, because opening it starts a program, got 0");
   }
   return shm::make_child_endpoint(text.substr(kExec.size()));
 }
@@ -50,16 +57,20 @@ std::string title_of(const std::string& uri) {
   if (!starts_with(uri, kShm)) return "";
   std::string name = uri.substr(uri.find_last_of(":/") + 1);
   constexpr std::string_view kEnding = ".sock";
-  if (name.size() > kEnding.size() && name.compare(name.size() - kEnding.size(), kEnding.size(), kEnding) == 0)
+  if (name.size() > kEnding.size() &&
+      name.compare(name.size() - kEnding.size(), kEnding.size(), kEnding) == 0)
     name.resize(name.size() - kEnding.size());
   return name;
 }
 
 }  // namespace
 
-bool is_remote(const std::string& uri) noexcept { return starts_with(uri, kShm) || starts_with(uri, kExec); }
+bool is_remote(const std::string& uri) noexcept {
+  return starts_with(uri, kShm) || starts_with(uri, kExec);
+}
 
-std::shared_ptr<const Model> open_remote(const std::string& uri, const sidecall_model_options& options) {
+std::shared_ptr<const Model> open_remote(const std::string& uri,
+                                         const sidecall_model_options& options) {
   return with_core_errors([&] {
     shm::ClientOptions client_options;
     client_options.wait_ns = options.wait_ns;
@@ -74,13 +85,17 @@ std::shared_ptr<const Model> open_remote(const std::string& uri, const sidecall_
     origin.is_verified = served.is_verified;
     if (served.has_contract) origin.contract = served.contract;
     const std::string_view signature = served.signature;
-    read_signature_text(signature.substr(0, signature.find('\n')), origin.label, SIDECALL_PROTOCOL, &shared->inputs, &shared->outputs);
+    read_signature_text(signature.substr(0, signature.find('\n')), origin.label, SIDECALL_PROTOCOL,
+                        &shared->inputs, &shared->outputs);
     std::vector<shm::TensorSpec> outputs;
-    for (const TensorSpec& spec : shared->outputs) outputs.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
+    for (const TensorSpec& spec : shared->outputs)
+      outputs.push_back({spec.name, spec.dtype, spec.dims, spec.is_shaped});
     shared->client.set_outputs(std::move(outputs));
     origin.deadline = deadline_after(deadline.left_ns());
-    const auto model = Model::from_engine(std::make_unique<RemoteEngine>(std::move(shared), origin.label), origin, options);
-    if (deadline.passed()) throw Error(SIDECALL_TIMEOUT, origin.label + ": the model could not be opened in time");
+    const auto model = Model::from_engine(
+        std::make_unique<RemoteEngine>(std::move(shared), origin.label), origin, options);
+    if (deadline.passed())
+      throw Error(SIDECALL_TIMEOUT, origin.label + ": the model could not be opened in time");
     return model;
   });
 }

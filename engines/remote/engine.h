@@ -14,6 +14,7 @@ namespace sidecall {
 bool is_remote(const std::string& uri) noexcept;
 
 // Throws what sidecall_model_open answers.
-std::shared_ptr<const Model> open_remote(const std::string& uri, const sidecall_model_options& options);
+std::shared_ptr<const Model> open_remote(const std::string& uri,
+                                         const sidecall_model_options& options);
 
 }  // namespace sidecall

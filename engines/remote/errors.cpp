@@ -11,7 +11,8 @@
 namespace sidecall {
 namespace {
 
-constexpr std::array kKinds = {"feature", "input", "output", "column", "step"};  // by shm::FaultKind
+constexpr std::array kKinds = {"feature", "input", "output", "column",
+                               "step"};  // by shm::FaultKind
 
 uint32_t kind_of(const char* what) {
   const auto is_same = [what](const char* kind) { return std::strcmp(kind, what) == 0; };
@@ -25,7 +26,8 @@ void list_faults(const Error& error, shm::Error* to) {
   for (const Fault& fault : error.faults()) {
     const uint32_t kind = kind_of(fault.what);
     const auto [text, is_new] =
-        known.emplace(std::make_tuple(fault.status, kind, fault.name, fault.expected, fault.got), static_cast<uint32_t>(known.size()));
+        known.emplace(std::make_tuple(fault.status, kind, fault.name, fault.expected, fault.got),
+                      static_cast<uint32_t>(known.size()));
     if (is_new) to->texts.push_back({fault.status, kind, fault.name, fault.expected, fault.got});
     to->rows.push_back({fault.row, text->second});
   }
@@ -51,12 +53,13 @@ Error to_core(const shm::Error& error) {
     std::vector<Fault> faults;
     for (const shm::FaultRow& row : error.rows) {
       const shm::FaultText& text = error.texts[row.text];
-      faults.push_back(
-          {text.status, row.row, text.name, text.expected, text.got, text.kind < kKinds.size() ? kKinds[text.kind] : kKinds[0]});
+      faults.push_back({text.status, row.row, text.name, text.expected, text.got,
+                        text.kind < kKinds.size() ? kKinds[text.kind] : kKinds[0]});
     }
     return {error.status, error.message, std::move(faults), error.num_faults};
   }
-  if (error.row < 0 && error.name.empty() && error.expected.empty() && error.got.empty()) return {error.status, error.message};
+  if (error.row < 0 && error.name.empty() && error.expected.empty() && error.got.empty())
+    return {error.status, error.message};
   return {Fault{error.status, error.row, error.name, error.expected, error.got}, error.message};
 }
 

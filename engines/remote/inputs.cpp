@@ -14,11 +14,14 @@ namespace {
 
 constexpr uint64_t kBytesPerString = 32;  // what room is made for before the texts are known
 
-uint64_t room_for(uint64_t bytes) { return shm::align_up(std::max<uint64_t>(bytes, 1), shm::kLine); }
+uint64_t room_for(uint64_t bytes) {
+  return shm::align_up(std::max<uint64_t>(bytes, 1), shm::kLine);
+}
 
 }  // namespace
 
-RemoteInputs::RemoteInputs(const std::vector<TensorSpec>& specs) : inputs_(specs.size()), used_(shm::table_bytes(specs.size())) {
+RemoteInputs::RemoteInputs(const std::vector<TensorSpec>& specs)
+    : inputs_(specs.size()), used_(shm::table_bytes(specs.size())) {
   for (size_t i = 0; i < specs.size(); ++i) {
     inputs_[i].tensor.dtype = specs[i].dtype;
     inputs_[i].is_string = specs[i].dtype == SIDECALL_STRING;
@@ -27,13 +30,15 @@ RemoteInputs::RemoteInputs(const std::vector<TensorSpec>& specs) : inputs_(specs
 }
 
 void RemoteInputs::expect(const std::vector<Dims>& dims) {
-  for (size_t i = 0; i < inputs_.size(); ++i) inputs_[i].expected = expected_bytes(inputs_[i], dims[i]);
+  for (size_t i = 0; i < inputs_.size(); ++i)
+    inputs_[i].expected = expected_bytes(inputs_[i], dims[i]);
 }
 
 uint64_t RemoteInputs::expected_bytes(const Input& input, const Dims& dims) {
   if (!input.is_string) return count_bytes(input.tensor.dtype, dims);
   const int64_t elements = count_elements(dims);
-  return shm::string_bytes(elements, std::max(input.text_bytes, static_cast<uint64_t>(elements) * kBytesPerString));
+  return shm::string_bytes(
+      elements, std::max(input.text_bytes, static_cast<uint64_t>(elements) * kBytesPerString));
 }
 
 void RemoteInputs::shape(int32_t index, const Dims& dims) {
@@ -66,7 +71,8 @@ void RemoteInputs::borrow(int32_t input, const void* data) {
 }
 
 uint64_t RemoteInputs::bytes_of(const Input& input) noexcept {
-  return input.is_string ? shm::string_bytes(input.tensor.elements, input.text_bytes) : input.tensor.bytes;
+  return input.is_string ? shm::string_bytes(input.tensor.elements, input.text_bytes)
+                         : input.tensor.bytes;
 }
 
 bool RemoteInputs::find_place(int32_t index, const Dims& dims, uint64_t slot_bytes) {
@@ -77,7 +83,8 @@ bool RemoteInputs::find_place(int32_t index, const Dims& dims, uint64_t slot_byt
 
 bool RemoteInputs::find_place(Input* input, uint64_t bytes, uint64_t slot_bytes) {
   if (input->capacity >= std::max<uint64_t>(bytes, 1)) return true;
-  const uint64_t room = room_for(input->is_string ? std::max(bytes + bytes / 2, input->expected) : bytes);
+  const uint64_t room =
+      room_for(input->is_string ? std::max(bytes + bytes / 2, input->expected) : bytes);
   if (used_ > slot_bytes || room > slot_bytes - used_) return false;
   input->tensor.offset = used_;
   input->capacity = room;
@@ -88,7 +95,8 @@ bool RemoteInputs::find_place(Input* input, uint64_t bytes, uint64_t slot_bytes)
 }
 
 bool RemoteInputs::find_places(uint64_t slot_bytes) {
-  return std::all_of(inputs_.begin(), inputs_.end(), [&](Input& input) { return find_place(&input, bytes_of(input), slot_bytes); });
+  return std::all_of(inputs_.begin(), inputs_.end(),
+                     [&](Input& input) { return find_place(&input, bytes_of(input), slot_bytes); });
 }
 
 void* RemoteInputs::settle(int32_t index, unsigned char* slot) {
@@ -111,7 +119,8 @@ void RemoteInputs::move(const unsigned char* old_slot) {
   used_ = shm::table_bytes(inputs_.size());
   is_table_written_ = false;
   for (Input& input : inputs_) {
-    const bool is_in_place = !input.is_string && input.outside == nullptr && input.capacity > 0 && !input.is_new;
+    const bool is_in_place =
+        !input.is_string && input.outside == nullptr && input.capacity > 0 && !input.is_new;
     if (is_in_place && old_slot != nullptr) input.outside = old_slot + input.tensor.offset;
     has_outside_ = has_outside_ || input.outside != nullptr;
     input.tensor.offset = used_;
@@ -132,10 +141,12 @@ bool RemoteInputs::write(unsigned char* slot) {
   for (size_t i = 0; (has_strings_ || has_outside_) && i < inputs_.size(); ++i) {
     Input& input = inputs_[i];
     if (input.is_string) write_strings(&input, slot);
-    else if (input.outside != nullptr) std::memcpy(slot + input.tensor.offset, input.outside, input.tensor.bytes);
+    else if (input.outside != nullptr)
+      std::memcpy(slot + input.tensor.offset, input.outside, input.tensor.bytes);
   }
   const bool is_same = is_table_written_;
-  for (size_t i = 0; !is_same && i < inputs_.size(); ++i) shm::write_entry(slot, i, inputs_[i].tensor);
+  for (size_t i = 0; !is_same && i < inputs_.size(); ++i)
+    shm::write_entry(slot, i, inputs_[i].tensor);
   is_table_written_ = true;
   return is_same;
 }

@@ -37,7 +37,8 @@ class RemoteInputs {
 
   // All places are new from here on; what lay in `old_slot` (nullptr for none) now lies outside.
   void move(const unsigned char* old_slot);
-  bool uses(const unsigned char* slot, uint64_t bytes) const noexcept;  // something that lies outside lies there
+  bool uses(const unsigned char* slot,
+            uint64_t bytes) const noexcept;  // something that lies outside lies there
 
   // Whether the next write() changes the table, or strings: not under the eyes of a server.
   bool needs_exclusive_write() const noexcept { return has_strings_ || !is_table_written_; }

@@ -18,7 +18,8 @@ constexpr uint64_t kFaultTexts = 8;
 
 }  // namespace
 
-RemoteOutputs::RemoteOutputs(const std::vector<TensorSpec>& specs, bool may_move) : may_move_(may_move) {
+RemoteOutputs::RemoteOutputs(const std::vector<TensorSpec>& specs, bool may_move)
+    : may_move_(may_move) {
   for (const TensorSpec& spec : specs) {
     outputs_.emplace_back();
     outputs_.back().spec = spec;
@@ -50,7 +51,8 @@ void* RemoteOutputs::shape(int32_t index, const Dims* dims, void* data) {
 uint64_t RemoteOutputs::failure_bytes() const {
   uint64_t rows = 1;
   for (const Output& output : outputs_) {
-    if (output.expected && !output.expected->empty()) rows = std::max(rows, static_cast<uint64_t>(output.expected->front()));
+    if (output.expected && !output.expected->empty())
+      rows = std::max(rows, static_cast<uint64_t>(output.expected->front()));
   }
   rows = std::min<uint64_t>(rows, shm::kMaxFaultRows);
   return shm::failure_bytes(std::min(rows, kFaultTexts), rows);
@@ -63,8 +65,10 @@ uint64_t RemoteOutputs::wanted_bytes() const {
     const Output& output = outputs_[i];
     if (!output.expected) continue;
     const int64_t elements = count_elements(*output.expected);
-    tensors[i].bytes = output.spec.dtype == SIDECALL_STRING ? shm::string_bytes(elements, static_cast<uint64_t>(elements) * kBytesPerString)
-                                                            : count_bytes(output.spec.dtype, *output.expected);
+    tensors[i].bytes =
+        output.spec.dtype == SIDECALL_STRING
+            ? shm::string_bytes(elements, static_cast<uint64_t>(elements) * kBytesPerString)
+            : count_bytes(output.spec.dtype, *output.expected);
   }
   wanted_bytes_ = std::max(shm::place(&tensors), failure_bytes());
   return *wanted_bytes_;
@@ -77,28 +81,34 @@ void RemoteOutputs::read(const shm::Answer& answer) {
     output.answer = &(*answer.tensors)[i];
     check_shape(output);
     if (output.spec.dtype == SIDECALL_STRING) continue;
-    if (answer.is_one_shot && output.dims && output.place == nullptr) output.is_copied = true;  // it lies elsewhere every time
+    if (answer.is_one_shot && output.dims && output.place == nullptr)
+      output.is_copied = true;  // it lies elsewhere every time
     take(&output, answer.slot + output.answer->offset);
   }
 }
 
 uint64_t RemoteOutputs::answer_bytes() const {
   uint64_t bytes = shm::table_bytes(outputs_.size());
-  for (const Output& output : outputs_) bytes = std::max(bytes, output.answer->offset + output.answer->bytes);
+  for (const Output& output : outputs_)
+    bytes = std::max(bytes, output.answer->offset + output.answer->bytes);
   return bytes;
 }
 
 void RemoteOutputs::check_shape(const Output& output) const {
   const shm::Tensor& answer = *output.answer;
-  if (!output.dims || (answer.rank == output.dims->size() && std::equal(output.dims->begin(), output.dims->end(), answer.dims))) return;
+  if (!output.dims || (answer.rank == output.dims->size() &&
+                       std::equal(output.dims->begin(), output.dims->end(), answer.dims)))
+    return;
   const TensorSpec& spec = output.spec;
-  throw Error("output", {SIDECALL_SHAPE_MISMATCH, -1, spec.name, describe_tensor(spec.dtype, *output.dims),
-                         describe_tensor(spec.dtype, Dims(answer.dims, answer.dims + answer.rank))});
+  throw Error("output",
+              {SIDECALL_SHAPE_MISMATCH, -1, spec.name, describe_tensor(spec.dtype, *output.dims),
+               describe_tensor(spec.dtype, Dims(answer.dims, answer.dims + answer.rank))});
 }
 
 // bool is copied whatever its size: a byte that is neither 0 nor 1 is no bool.
 bool RemoteOutputs::may_stay(const Output& output) const {
-  if (output.answer->bytes <= kLargeBytes || output.bound != nullptr || output.spec.dtype == SIDECALL_BOOL || output.is_copied)
+  if (output.answer->bytes <= kLargeBytes || output.bound != nullptr ||
+      output.spec.dtype == SIDECALL_BOOL || output.is_copied)
     return false;
   return (num_known_ == outputs_.size() && !may_move_) || !output.dims;
 }
@@ -113,7 +123,8 @@ void RemoteOutputs::take(Output* output, const unsigned char* from) const {
   if (output->place != nullptr && output->place != from) {
     output->place = nullptr;
     output->is_copied = true;
-    throw Error(SIDECALL_PEER_DIED, "the server came back with another layout of its answers: run again");
+    throw Error(SIDECALL_PEER_DIED,
+                "the server came back with another layout of its answers: run again");
   }
   output->is_read_only = may_stay(*output);
   if (output->is_read_only) {
@@ -137,9 +148,12 @@ OutputTensor RemoteOutputs::tensor(int32_t index) const {
   return {Dims(output.answer->dims, output.answer->dims + output.answer->rank), output.data};
 }
 
-void RemoteOutputs::read_strings(int32_t index, std::string* bytes, std::vector<int64_t>* offsets) const {
+void RemoteOutputs::read_strings(int32_t index, std::string* bytes,
+                                 std::vector<int64_t>* offsets) const {
   const Output& output = at(index);
-  with_core_errors([&] { shm::read_strings(slot_, *output.answer, "output", output.spec.name, offsets, bytes, false); });
+  with_core_errors([&] {
+    shm::read_strings(slot_, *output.answer, "output", output.spec.name, offsets, bytes, false);
+  });
 }
 
 }  // namespace sidecall

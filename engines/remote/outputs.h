@@ -55,7 +55,9 @@ class RemoteOutputs {
   uint64_t failure_bytes() const;
   const Output& at(int32_t output) const { return outputs_[static_cast<size_t>(output)]; }
   void check_shape(const Output& output) const;
-  static bool is_size_known(const Output& output) { return output.dims && output.spec.dtype != SIDECALL_STRING; }
+  static bool is_size_known(const Output& output) {
+    return output.dims && output.spec.dtype != SIDECALL_STRING;
+  }
   bool may_stay(const Output& output) const;
   void* target(Output* output) const;
   void take(Output* output, const unsigned char* from) const;

@@ -13,7 +13,8 @@
 /* One call that the loop uses again and again. */
 typedef struct {
   sidecall_call* call;
-  int32_t fd;             /* registered with epoll from beginning to end, also when the call connects to another server */
+  int32_t
+      fd; /* registered with epoll from beginning to end, also when the call connects to another server */
   int is_asking;          /* from the start of a run until the call may be used again */
   pthread_t starter;      /* has the call while a start must wait for another process */
   sidecall_status status; /* of that start */
@@ -40,7 +41,9 @@ static void report(loop* self, workspace* one, sidecall_status status) {
   ++self->num_over;
   if (status == SIDECALL_OK) {
     double gentoo;
-    if (sidecall_call_get_f64(one->call, 0, sidecall_model_column(self->model, "probabilities.Gentoo"), &gentoo, NULL) == SIDECALL_OK)
+    if (sidecall_call_get_f64(one->call, 0,
+                              sidecall_model_column(self->model, "probabilities.Gentoo"), &gentoo,
+                              NULL) == SIDECALL_OK)
       self->num_answers += gentoo > 0.5;
   } else {
     fprintf(stderr, "%s: %s\n", sidecall_status_name(status), one->error.message);
@@ -63,7 +66,9 @@ static void start_on_thread(loop* self, workspace* one) {
   if (arguments == NULL) abort();
   arguments[0] = self;
   arguments[1] = one;
-  watch(self, one, 0); /* a call belongs to one thread at a time: until it is back, the loop does not finish it */
+  watch(
+      self, one,
+      0); /* a call belongs to one thread at a time: until it is back, the loop does not finish it */
   if (pthread_create(&one->starter, NULL, start, arguments) != 0) abort();
 }
 
@@ -75,8 +80,10 @@ static void ask(loop* self, workspace* one) {
     sidecall_status status;
     ++self->num_asked;
     sidecall_call_clear(one->call, NULL);
-    sidecall_call_set_str(one->call, 0, sidecall_model_feature(self->model, "island"), "Biscoe", 6, NULL);
-    sidecall_call_set_f64(one->call, 0, sidecall_model_feature(self->model, "bill_length_mm"), 48.2, NULL);
+    sidecall_call_set_str(one->call, 0, sidecall_model_feature(self->model, "island"), "Biscoe", 6,
+                          NULL);
+    sidecall_call_set_f64(one->call, 0, sidecall_model_feature(self->model, "bill_length_mm"), 48.2,
+                          NULL);
     status = sidecall_call_try_start(one->call, TIMEOUT_NS, &is_started, &one->error);
     one->is_asking = status == SIDECALL_OK;
     if (status != SIDECALL_OK) report(self, one, status);
@@ -111,7 +118,9 @@ static int run(loop* self, sidecall_error* error) {
   for (i = 0; i < NUM_CALLS; ++i) {
     workspace* one = &self->workspaces[i];
     sidecall_error_init(&one->error);
-    if (sidecall_call_open_lazy(self->model, 1, &one->call, error) || sidecall_call_fd(one->call, &one->fd, error)) return 1;
+    if (sidecall_call_open_lazy(self->model, 1, &one->call, error) ||
+        sidecall_call_fd(one->call, &one->fd, error))
+      return 1;
     event.data.ptr = one;
     if (epoll_ctl(self->epoll, EPOLL_CTL_ADD, one->fd, &event) != 0) return 1;
     ask(self, one);

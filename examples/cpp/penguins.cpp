@@ -21,14 +21,16 @@ void ask(const sidecall::Model& model) {
   call.run();
   for (int64_t row = 0; row < call.rows(); ++row) {
     const std::string_view species = call.get_str(row, label);
-    std::printf("%.*s, Gentoo with %.4f\n", static_cast<int>(species.size()), species.data(), call.get_f64(row, gentoo));
+    std::printf("%.*s, Gentoo with %.4f\n", static_cast<int>(species.size()), species.data(),
+                call.get_f64(row, gentoo));
   }
 }
 
 // What is wrong comes as one exception that knows every fault.
 void ask_wrongly(const sidecall::Model& model) {
   try {
-    model.predict_json(R"({"island": "Dream", "bill_length_mm": "long", "colour": "black", "year": 2009})");
+    model.predict_json(
+        R"({"island": "Dream", "bill_length_mm": "long", "colour": "black", "year": 2009})");
   } catch (const sidecall::Error& error) {
     for (const sidecall_fault& fault : error.faults()) std::printf("refused: %s\n", fault.message);
   }
@@ -45,10 +47,13 @@ int main(int argc, char** argv) {
     const sidecall::Model model(argv[1]);
     std::printf("%s %s\n", std::string(model.name()).c_str(), std::string(model.version()).c_str());
     ask(model);
-    std::printf("%s\n", model
-                            .predict_json(R"({"island": "Dream", "bill_length_mm": 49.3, "bill_depth_mm": 19.9, "flipper_length_mm": 203,
+    std::printf(
+        "%s\n",
+        model
+            .predict_json(
+                R"({"island": "Dream", "bill_length_mm": 49.3, "bill_depth_mm": 19.9, "flipper_length_mm": 203,
                                                "body_mass_g": 4050, "sex": "male", "year": 2009})")
-                            .c_str());
+            .c_str());
     ask_wrongly(model);
   } catch (const sidecall::Error& error) {
     std::fprintf(stderr, "%s (%s)\n", error.what(), error.status_name());

@@ -40,7 +40,8 @@ static int read_table(const char* path) {
 }
 
 /* What a setter refuses is remembered, so it is enough to look at the run. */
-static sidecall_status ask(sidecall_call* call, int row, const int32_t* features, const int* is_text, sidecall_error* err) {
+static sidecall_status ask(sidecall_call* call, int row, const int32_t* features,
+                           const int* is_text, sidecall_error* err) {
   for (int i = 0; i < num_cells; ++i) {
     if (cells[row][i][0] == '\0') {
       sidecall_call_set_missing(call, 0, features[i], NULL);
@@ -53,7 +54,8 @@ static sidecall_status ask(sidecall_call* call, int row, const int32_t* features
   return sidecall_call_run(call, -1, err);
 }
 
-static sidecall_status print_answer(const sidecall_model* model, sidecall_call* call, sidecall_error* err) {
+static sidecall_status print_answer(const sidecall_model* model, sidecall_call* call,
+                                    sidecall_error* err) {
   sidecall_status status = SIDECALL_OK;
   for (int32_t i = 0; i < sidecall_model_num_columns(model) && status == SIDECALL_OK; ++i) {
     const char* word = NULL;
@@ -78,12 +80,14 @@ static double microseconds(void) {
   return (double)now.tv_sec * 1e6 + (double)now.tv_nsec / 1e3;
 }
 
-static sidecall_status run(const sidecall_model* model, sidecall_call* call, int calls, sidecall_error* err) {
+static sidecall_status run(const sidecall_model* model, sidecall_call* call, int calls,
+                           sidecall_error* err) {
   int32_t features[MAX_CELLS];
   int is_text[MAX_CELLS];
   sidecall_status status = SIDECALL_OK;
   for (int i = 0; i < num_cells; ++i) {
-    status = sidecall_model_find(model, SIDECALL_KIND_FEATURE, cells[0][i], strlen(cells[0][i]), &features[i], err);
+    status = sidecall_model_find(model, SIDECALL_KIND_FEATURE, cells[0][i], strlen(cells[0][i]),
+                                 &features[i], err);
     if (status != SIDECALL_OK) return status;
     is_text[i] = sidecall_model_feature_spec(model, features[i])->dtype == SIDECALL_STRING;
   }
@@ -94,7 +98,8 @@ static sidecall_status run(const sidecall_model* model, sidecall_call* call, int
   double best = 1e300;
   for (int round = 0; round < ROUNDS && status == SIDECALL_OK; ++round) {
     const double start = microseconds();
-    for (int i = 0; i < calls && status == SIDECALL_OK; ++i) status = ask(call, 1 + i % num_rows, features, is_text, err);
+    for (int i = 0; i < calls && status == SIDECALL_OK; ++i)
+      status = ask(call, 1 + i % num_rows, features, is_text, err);
     const double spent = (microseconds() - start) / calls;
     best = spent < best ? spent : best;
   }
@@ -114,7 +119,8 @@ int main(int argc, char** argv) {
   sidecall_status status = sidecall_model_open(argv[1], NULL, &model, &error);
   if (status == SIDECALL_OK) status = sidecall_call_open(model, 1, &call, &error);
   if (status == SIDECALL_OK) status = run(model, call, calls, &error);
-  if (status != SIDECALL_OK) fprintf(stderr, "%s (%s)\n", error.message, sidecall_status_name(status));
+  if (status != SIDECALL_OK)
+    fprintf(stderr, "%s (%s)\n", error.message, sidecall_status_name(status));
   sidecall_call_close(call);
   sidecall_model_close(model);
   return status == SIDECALL_OK ? 0 : 1;

@@ -21,13 +21,15 @@ std::vector<std::string> read_lines(const char* path) {
   return lines;
 }
 
-double time_calls(const sidecall::Model& model, const std::vector<std::string>& records, size_t calls) {
+double time_calls(const sidecall::Model& model, const std::vector<std::string>& records,
+                  size_t calls) {
   using clock = std::chrono::steady_clock;
   double best = 1e300;
   for (int round = 0; round < kRounds; ++round) {
     const clock::time_point start = clock::now();
     for (size_t i = 0; i < calls; ++i) model.predict_json(records[i % records.size()]);
-    best = std::min(best, std::chrono::duration<double, std::micro>(clock::now() - start).count() / static_cast<double>(calls));
+    best = std::min(best, std::chrono::duration<double, std::micro>(clock::now() - start).count() /
+                              static_cast<double>(calls));
   }
   return best;
 }
@@ -35,7 +37,8 @@ double time_calls(const sidecall::Model& model, const std::vector<std::string>& 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::vector<std::string> records = argc == 4 ? read_lines(argv[2]) : std::vector<std::string>();
+  const std::vector<std::string> records =
+      argc == 4 ? read_lines(argv[2]) : std::vector<std::string>();
   const int calls = argc == 4 ? std::atoi(argv[3]) : 0;
   if (records.empty() || calls < 1) {
     std::fprintf(stderr, "usage: %s MODEL RECORDS CALLS\n", argv[0]);
@@ -43,7 +46,8 @@ int main(int argc, char** argv) {
   }
   try {
     const sidecall::Model model(argv[1]);
-    for (const std::string& record : records) std::printf("%s\n", model.predict_json(record).c_str());
+    for (const std::string& record : records)
+      std::printf("%s\n", model.predict_json(record).c_str());
     std::printf("%.2f\n", time_calls(model, records, static_cast<size_t>(calls)));
   } catch (const sidecall::Error& error) {
     std::fprintf(stderr, "%s (%s)\n", error.what(), error.status_name());

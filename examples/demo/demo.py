@@ -51,27 +51,40 @@ class Asked:
 def train_penguins() -> tuple[ClassifierMixin, pd.DataFrame, pd.DataFrame, list[str]]:
     data = load_penguins().dropna(subset=["species"])
     features, species = data.drop(columns="species"), data["species"]
-    words = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
+    words = make_pipeline(
+        SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+    )
     numbers = make_pipeline(SimpleImputer(strategy="median"), StandardScaler())
     encode = make_column_transformer(
-        (words, ["island", "sex"]), (numbers, ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g", "year"])
+        (words, ["island", "sex"]),
+        (numbers, ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g", "year"]),
     )
     pipeline = make_pipeline(encode, LogisticRegression(max_iter=1000)).fit(features, species)
     asked = features.iloc[[0, 271, 280]].copy()
     asked.iloc[2, asked.columns.get_loc("island")] = "Elba"
-    return pipeline, features, asked, ["a bird of the data", "all but island, year missing", "an island never seen"]
+    return (
+        pipeline,
+        features,
+        asked,
+        ["a bird of the data", "all but island, year missing", "an island never seen"],
+    )
 
 
 def train_cancer() -> tuple[ClassifierMixin, pd.DataFrame, pd.DataFrame, list[str]]:
     data = load_breast_cancer(as_frame=True)
     features = data.data.astype(np.float32)
-    model = GradientBoostingClassifier(n_estimators=100, random_state=0).fit(features, data.target_names[data.target])
+    model = GradientBoostingClassifier(n_estimators=100, random_state=0).fit(
+        features, data.target_names[data.target]
+    )
     return model, features, features.iloc[[0, 40, 541]], ["row 0", "row 40", "row 541"]
 
 
 def records_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """As a caller in another language holds them: what is missing is absent."""
-    return [{name: value for name, value in row.items() if not pd.isna(value)} for row in rows.to_dict("records")]
+    return [
+        {name: value for name, value in row.items() if not pd.isna(value)}
+        for row in rows.to_dict("records")
+    ]
 
 
 def best_time(call: Callable[[int], object], calls: int, rounds: int = ROUNDS) -> float:
@@ -91,14 +104,20 @@ def answers_of(records: list[dict[str, Any]]) -> list[Answer]:
 
 def ask_scikit_learn(model: ClassifierMixin, rows: pd.DataFrame) -> Asked:
     singles = [rows.iloc[[i]] for i in range(len(rows))]
-    answers = [Answer(model.predict(row)[0], model.predict_proba(row)[0].tolist()) for row in singles]
-    return Asked("scikit-learn", answers, best_time(lambda i: model.predict_proba(singles[i % len(rows)]), 3))
+    answers = [
+        Answer(model.predict(row)[0], model.predict_proba(row)[0].tolist()) for row in singles
+    ]
+    return Asked(
+        "scikit-learn", answers, best_time(lambda i: model.predict_proba(singles[i % len(rows)]), 3)
+    )
 
 
 def ask_python(path: Path, records: list[dict[str, Any]]) -> Asked:
     model = sidecall.open(path)
     answers = answers_of([model.predict(record) for record in records])
-    return Asked("Python", answers, best_time(lambda i: model.predict(records[i % len(records)]), CALLS))
+    return Asked(
+        "Python", answers, best_time(lambda i: model.predict(records[i % len(records)]), CALLS)
+    )
 
 
 class Programs:
@@ -109,29 +128,42 @@ class Programs:
         spec = importlib.util.find_spec("onnxruntime")
         library = next(Path(spec.origin).parent.glob("capi/libonnxruntime.so.*"))
         addon = build / "lib" / "sidecall.node"
-        self.environment = os.environ | {"SIDECALL_ONNXRUNTIME": str(library), "SIDECALL_NODE_ADDON": str(addon)}
+        self.environment = os.environ | {
+            "SIDECALL_ONNXRUNTIME": str(library),
+            "SIDECALL_NODE_ADDON": str(addon),
+        }
 
     def run(self, program: Path | str, *words: object, text: str | None = None) -> list[str]:
         """A program of the build, or one found in PATH."""
         command = [str(program), *map(str, words)]
-        done = subprocess.run(command, input=text, env=self.environment, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            command, input=text, env=self.environment, check=False, capture_output=True, text=True
+        )
         if done.returncode != 0:
             sys.exit(f"{command[0]}: {done.stderr.strip()}")
         return done.stdout.splitlines()
 
     def ask_c(self, path: Path, names: list[str], records: list[dict[str, Any]]) -> Asked:
         table = path.with_suffix(".tsv")
-        lines = ["\t".join(names)] + ["\t".join(str(record.get(name, "")) for name in names) for record in records]
+        lines = ["\t".join(names)] + [
+            "\t".join(str(record.get(name, "")) for name in names) for record in records
+        ]
         table.write_text("\n".join(lines) + "\n", encoding="utf-8")
         *lines, microseconds = self.run(self.bin / "demo-c", path, table, CALLS)
         cells = [line.split("\t") for line in lines]
-        return Asked("C", [Answer(label, [float(cell) for cell in rest]) for label, *rest in cells], float(microseconds))
+        return Asked(
+            "C",
+            [Answer(label, [float(cell) for cell in rest]) for label, *rest in cells],
+            float(microseconds),
+        )
 
     def ask_cpp(self, path: Path, text: str) -> Asked:
         return self._ask_json("C++", self.bin / "demo-cpp", path, text=text)
 
     def ask_node(self, path: Path, text: str) -> Asked:
-        return self._ask_json("Node.js", "node", Path(__file__).with_name("ask.js"), path, text=text)
+        return self._ask_json(
+            "Node.js", "node", Path(__file__).with_name("ask.js"), path, text=text
+        )
 
     def _ask_json(self, way: str, *command: Path | str, text: str) -> Asked:
         """A program that takes a model, a file of records and the number of calls to time."""
@@ -154,7 +186,12 @@ def ask_onnxruntime(path: Path, frame: pd.DataFrame) -> list[Answer]:
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    types = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(int64)": np.int64, "tensor(string)": object}
+    types = {
+        "tensor(float)": np.float32,
+        "tensor(double)": np.float64,
+        "tensor(int64)": np.int64,
+        "tensor(string)": object,
+    }
     given = {}
     for spec in session.get_inputs():
         column = frame if spec.name == "X" else frame[[spec.name]]
@@ -172,26 +209,41 @@ def largest_difference(asked: list[list[Answer]]) -> float:
         for wanted, got in zip(first, answers, strict=True):
             if wanted.label != got.label:
                 return math.inf
-            largest = max(largest, *(abs(a - b) for a, b in zip(wanted.probabilities, got.probabilities, strict=True)))
+            largest = max(
+                largest,
+                *(abs(a - b) for a, b in zip(wanted.probabilities, got.probabilities, strict=True)),
+            )
     return largest
 
 
 def print_table(head: list[str], rows: list[list[str]]) -> None:
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     for row in [head, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        )
 
 
 def print_report(report: object, with_features: bool) -> None:
     """The export's own report; a model of thirty plain numbers needs no list of them."""
     parts = str(report).split("\n\n")
-    print("\n\n".join(part for part in parts if not part.startswith("made with") and (with_features or not part.startswith("feature "))))
+    print(
+        "\n\n".join(
+            part
+            for part in parts
+            if not part.startswith("made with")
+            and (with_features or not part.startswith("feature "))
+        )
+    )
 
 
 def show(title: str, file: Path, trained: tuple, programs: Programs) -> bool:
     model, features, rows, names = trained
     print(f"{title}\n")
-    print_report(sidecall.export(model, file, features, progress=False), with_features=len(features.columns) < 10)
+    print_report(
+        sidecall.export(model, file, features, progress=False),
+        with_features=len(features.columns) < 10,
+    )
     records = records_of(rows)
     text = "".join(json.dumps(record) + "\n" for record in records)
     ways = [
@@ -204,11 +256,18 @@ def show(title: str, file: Path, trained: tuple, programs: Programs) -> bool:
     ]
     print()
     lines = [[name, *(str(way.answers[i]) for way in ways)] for i, name in enumerate(names)]
-    times = [f"{way.microseconds:.1f} us" if way.microseconds < 1000 else f"{way.microseconds / 1000:.1f} ms" for way in ways]
+    times = [
+        f"{way.microseconds:.1f} us"
+        if way.microseconds < 1000
+        else f"{way.microseconds / 1000:.1f} ms"
+        for way in ways
+    ]
     print_table(["", *(way.way for way in ways)], [*lines, ["time per call", *times]])
     difference = largest_difference([way.answers for way in ways] + [ask_onnxruntime(file, rows)])
     agree = difference <= 1e-5
-    print(f"{'all agree' if agree else 'THEY DIFFER'}, and so does plain onnxruntime with the file: largest difference {difference:.1e}\n")
+    print(
+        f"{'all agree' if agree else 'THEY DIFFER'}, and so does plain onnxruntime with the file: largest difference {difference:.1e}\n"
+    )
     return agree
 
 
@@ -226,10 +285,19 @@ def main() -> int:
             train_penguins(),
             programs,
         ),
-        show("Breast cancer: gradient boosting, 100 trees, 30 numbers", folder / "cancer.onnx", train_cancer(), programs),
+        show(
+            "Breast cancer: gradient boosting, 100 trees, 30 numbers",
+            folder / "cancer.onnx",
+            train_cancer(),
+            programs,
+        ),
     ]
-    print("Shell: one process per call. Python, Node.js and C fill a record, C++ sends JSON; the programs are in examples/demo. Now try:")
-    print(f"""  echo '{{"island": "Biscoe", "bill_length_mm": 48.2}}' | {options.build}/bin/sidecall predict {folder}/penguins.onnx""")
+    print(
+        "Shell: one process per call. Python, Node.js and C fill a record, C++ sends JSON; the programs are in examples/demo. Now try:"
+    )
+    print(
+        f"""  echo '{{"island": "Biscoe", "bill_length_mm": 48.2}}' | {options.build}/bin/sidecall predict {folder}/penguins.onnx"""
+    )
     return 0 if all(agree) else 1
 
 

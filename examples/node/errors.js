@@ -13,11 +13,13 @@ export class HttpError extends Error {
 /** The status and the body of the answer. Faults name features and types, never a value, so they may go out as they are. */
 export function describe(error) {
   if (error instanceof SidecallError) {
-    if (error.family === 'data') return { status: 400, body: { error: error.code, faults: error.faults.map(describeFault) } }
+    if (error.family === 'data')
+      return { status: 400, body: { error: error.code, faults: error.faults.map(describeFault) } }
     return { status: error.retryable ? 503 : 500, body: { error: error.code } }
   }
   // Fastify's own errors bear statusCode and code too.
-  if (error.statusCode < 500) return { status: error.statusCode, body: { error: error.code, message: error.message } }
+  if (error.statusCode < 500)
+    return { status: error.statusCode, body: { error: error.code, message: error.message } }
   console.error(error)
   return { status: 500, body: { error: 'INTERNAL' } }
 }

@@ -9,7 +9,11 @@ const [path, port = '8080'] = process.argv.slice(2)
 const model = await open(path)
 const app = Fastify({ bodyLimit: 64 * 1024 })
 
-app.get('/model', () => ({ name: model.name, version: model.version, features: model.signature.features }))
+app.get('/model', () => ({
+  name: model.name,
+  version: model.version,
+  features: model.signature.features
+}))
 app.post('/predict', request => model.predict(request.body, { timeoutMs: 250 }))
 
 app.setNotFoundHandler(() => {

@@ -17,7 +17,8 @@ async function readJson(request) {
   // The request is not destroyed when it is too large: its sender still has to read the answer.
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     length += chunk.length
-    if (length > MAX_BYTES) throw new HttpError(413, 'TOO_LARGE', `expected at most ${MAX_BYTES} bytes`)
+    if (length > MAX_BYTES)
+      throw new HttpError(413, 'TOO_LARGE', `expected at most ${MAX_BYTES} bytes`)
     chunks.push(chunk)
   }
   try {
@@ -29,8 +30,10 @@ async function readJson(request) {
 
 async function answer(request, response) {
   const route = `${request.method} ${request.url}`
-  if (route === 'GET /model') return { name: model.name, version: model.version, features: model.signature.features }
-  if (route !== 'POST /predict') throw new HttpError(404, 'NOT_FOUND', 'expected POST /predict or GET /model')
+  if (route === 'GET /model')
+    return { name: model.name, version: model.version, features: model.signature.features }
+  if (route !== 'POST /predict')
+    throw new HttpError(404, 'NOT_FOUND', 'expected POST /predict or GET /model')
   const gone = new AbortController()
   response.on('close', () => gone.abort())
   return model.predict(await readJson(request), { timeoutMs: TIMEOUT_MS, signal: gone.signal })
@@ -52,7 +55,10 @@ const server = createServer(async (request, response) => {
   }
 })
 
-server.listen(Number(port), '127.0.0.1', () => console.log(`listening on http://127.0.0.1:${server.address().port}`))
+server.listen(Number(port), '127.0.0.1', () =>
+  console.log(`listening on http://127.0.0.1:${server.address().port}`)
+)
 
 // Requests under way are answered, then the process ends by itself.
-for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => server.close(() => model.close()))
+for (const signal of ['SIGINT', 'SIGTERM'])
+  process.once(signal, () => server.close(() => model.close()))

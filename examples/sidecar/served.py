@@ -21,8 +21,12 @@ def with_ratio(birds):
 
 data = load_penguins().drop(columns="year")
 X, y = data.drop(columns="species"), data["species"]
-encode = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["island", "sex"]), remainder=SimpleImputer())
-pipeline = make_pipeline(FunctionTransformer(with_ratio), encode, LogisticRegression(max_iter=5000)).fit(X, y)
+encode = make_column_transformer(
+    (OneHotEncoder(handle_unknown="ignore"), ["island", "sex"]), remainder=SimpleImputer()
+)
+pipeline = make_pipeline(
+    FunctionTransformer(with_ratio), encode, LogisticRegression(max_iter=5000)
+).fit(X, y)
 
 if __name__ == "__main__":
     sidecall.serve(pipeline, sys.argv[1], data=X, name="penguins", version="1")

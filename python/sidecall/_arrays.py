@@ -57,7 +57,9 @@ def as_float64(array: Array) -> Array:
 
 def _natural(value: Any, dtype: str) -> Array:
     try:
-        return np.asarray(value, dtype=object if dtype == "string" and isinstance(value, (list, tuple)) else None)
+        return np.asarray(
+            value, dtype=object if dtype == "string" and isinstance(value, (list, tuple)) else None
+        )
     except ValueError:
         return np.asarray(None, dtype=object)  # ragged: a type that no input has
 
@@ -68,8 +70,12 @@ def _adapted(array: Array, wanted: np.dtype[Any]) -> Array:
         return array.astype(wanted)
     if wanted.kind == "f" and kind in "iuf":
         wide = array.astype(np.float64)
-        is_beyond = wanted.itemsize == 4 and bool((np.isfinite(wide) & (np.abs(wide) > _LARGEST_FLOAT32)).any())
-        return wide if is_beyond else wide.astype(wanted)  # what is beyond float32 is refused by the library
+        is_beyond = wanted.itemsize == 4 and bool(
+            (np.isfinite(wide) & (np.abs(wide) > _LARGEST_FLOAT32)).any()
+        )
+        return (
+            wide if is_beyond else wide.astype(wanted)
+        )  # what is beyond float32 is refused by the library
     if wanted.kind in "iu" and kind in "iu":
         low, high = np.iinfo(wanted).min, np.iinfo(wanted).max
         if low <= int(array.min()) and int(array.max()) <= high:

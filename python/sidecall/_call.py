@@ -36,7 +36,9 @@ class _Tensors(Mapping[str, "NDArray[Any]"]):
 
     def index(self, name: str) -> int:
         found = self._index.get(name)
-        return self._model.find(self._kind, name) if found is None else found  # which says what there is
+        return (
+            self._model.find(self._kind, name) if found is None else found
+        )  # which says what there is
 
     def forget(self, native: _backend.Call) -> None:
         self._views.clear()
@@ -64,7 +66,12 @@ class Inputs(_Tensors):
                     view[...] = value
             except FloatingPointError:
                 expected, got = str(view.dtype), "a number beyond its range"
-                raise errors.OutOfRange(f"input '{name}': expected {expected}, got {got}", name=name, expected=expected, got=got) from None
+                raise errors.OutOfRange(
+                    f"input '{name}': expected {expected}, got {got}",
+                    name=name,
+                    expected=expected,
+                    got=got,
+                ) from None
 
 
 class Outputs(_Tensors):
@@ -93,9 +100,27 @@ class Call:
     [[621.0], [1000.0]]
     """
 
-    __slots__ = ("_columns", "_features", "_inputs", "_model", "_native", "_outputs", "_run", "_shapes", "_signature", "_timeout_ns")
+    __slots__ = (
+        "_columns",
+        "_features",
+        "_inputs",
+        "_model",
+        "_native",
+        "_outputs",
+        "_run",
+        "_shapes",
+        "_signature",
+        "_timeout_ns",
+    )
 
-    def __init__(self, backend: _backend.Backend, model: _backend.Model, signature: Signature, rows: int, timeout_ns: int) -> None:
+    def __init__(
+        self,
+        backend: _backend.Backend,
+        model: _backend.Model,
+        signature: Signature,
+        rows: int,
+        timeout_ns: int,
+    ) -> None:
         self._model, self._signature = model, signature
         self._timeout_ns = timeout_ns
         self._shapes: dict[int, tuple[int, ...]] = {}
@@ -142,12 +167,16 @@ class Call:
         Raises UnknownName, DtypeMismatch, MissingValue, UnknownCategory, InvalidString, OutOfRange, InvalidArgument (row), NoContract.
         """
         index = self._features.get(feature)
-        self._native.set(row, self._model.find(_backend.KIND_FEATURE, feature) if index is None else index, value)
+        self._native.set(
+            row, self._model.find(_backend.KIND_FEATURE, feature) if index is None else index, value
+        )
 
     def get(self, row: int, column: str) -> Any:
         """One column of one row after a run: `call.get(0, "probabilities.fraud")`. Raises UnknownName, NotRun, InvalidArgument (row)."""
         index = self._columns.get(column)
-        return self._native.get(row, self._model.find(_backend.KIND_COLUMN, column) if index is None else index)
+        return self._native.get(
+            row, self._model.find(_backend.KIND_COLUMN, column) if index is None else index
+        )
 
     def clear(self) -> None:
         """Makes every feature of every row missing again. Raises NoContract."""
@@ -185,7 +214,12 @@ class Call:
     def __enter__(self) -> Call:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
     def __reduce__(self) -> Any:

@@ -9,7 +9,17 @@ import numpy as np
 
 from sidecall._backend import KIND_INPUT, KIND_OUTPUT
 from sidecall._cffi_call import Call, Pending, Slot, output_view
-from sidecall._cffi_header import DTYPE_NAMES, NULL, CallError, constants, encoded, ffi, lib, new_struct, text_of
+from sidecall._cffi_header import (
+    DTYPE_NAMES,
+    NULL,
+    CallError,
+    constants,
+    encoded,
+    ffi,
+    lib,
+    new_struct,
+    text_of,
+)
 from sidecall._cffi_server import (
     Server,
     Supervisor,
@@ -54,7 +64,9 @@ __all__ = [
     "version",
 ]
 
-_SCALAR, _MEMBER, _ELEMENT = (constants[f"SIDECALL_FORM_{form}"] for form in ("SCALAR", "MEMBER", "ELEMENT"))
+_SCALAR, _MEMBER, _ELEMENT = (
+    constants[f"SIDECALL_FORM_{form}"] for form in ("SCALAR", "MEMBER", "ELEMENT")
+)
 
 
 def open(
@@ -69,7 +81,13 @@ def open(
     allow_exec: bool = False,
 ) -> Model:
     options, keep = _options(onnxruntime, package)
-    options.verify, options.extra, options.timeout_ns, options.wait_ns, options.allow_exec = verify, extra, timeout_ns, wait_ns, allow_exec
+    options.verify, options.extra, options.timeout_ns, options.wait_ns, options.allow_exec = (
+        verify,
+        extra,
+        timeout_ns,
+        wait_ns,
+        allow_exec,
+    )
     error, model = CallError(), ffi.new("sidecall_model **")
     if is_file:
         status = lib.sidecall_model_open(source, options, model, error.struct)
@@ -107,11 +125,21 @@ class Model:
 
     def __init__(self, handle: Any) -> None:
         self._handle = ffi.gc(handle, lib.sidecall_model_close)
-        self._inputs = [spec_of(lib.sidecall_model_input_spec(handle, i)) for i in range(lib.sidecall_model_num_inputs(handle))]
-        self._outputs = [spec_of(lib.sidecall_model_output_spec(handle, i)) for i in range(lib.sidecall_model_num_outputs(handle))]
-        self._columns = [lib.sidecall_model_column_spec(handle, i) for i in range(lib.sidecall_model_num_columns(handle))]
+        self._inputs = [
+            spec_of(lib.sidecall_model_input_spec(handle, i))
+            for i in range(lib.sidecall_model_num_inputs(handle))
+        ]
+        self._outputs = [
+            spec_of(lib.sidecall_model_output_spec(handle, i))
+            for i in range(lib.sidecall_model_num_outputs(handle))
+        ]
+        self._columns = [
+            lib.sidecall_model_column_spec(handle, i)
+            for i in range(lib.sidecall_model_num_columns(handle))
+        ]
         self._features = {
-            text_of(lib.sidecall_model_feature_spec(handle, i).name): i for i in range(lib.sidecall_model_num_features(handle))
+            text_of(lib.sidecall_model_feature_spec(handle, i).name): i
+            for i in range(lib.sidecall_model_num_features(handle))
         }
         self._tensor_slots: list[Slot] = []
         self._record_slots: list[Slot] = []
@@ -144,7 +172,14 @@ class Model:
             "outputs": [tuple(spec) for spec in self._outputs],
             "features": [self._feature(i) for i in self._features.values()],
             "columns": [
-                (text_of(c.name), text_of(c.key), DTYPE_NAMES[c.dtype], self._outputs[c.output].name, c.column) for c in self._columns
+                (
+                    text_of(c.name),
+                    text_of(c.key),
+                    DTYPE_NAMES[c.dtype],
+                    self._outputs[c.output].name,
+                    c.column,
+                )
+                for c in self._columns
             ],
             "name": text_of(lib.sidecall_model_name(self.handle)),
             "version": text_of(lib.sidecall_model_version(self.handle)),
@@ -169,7 +204,9 @@ class Model:
 
     def find(self, kind: int, name: object) -> int:
         error, index, text = CallError(), ffi.new("int32_t *"), encoded(name)
-        error.check(lib.sidecall_model_find(self.handle, kind, text, len(text), index, error.struct))
+        error.check(
+            lib.sidecall_model_find(self.handle, kind, text, len(text), index, error.struct)
+        )
         found: int = index[0]
         return found
 
@@ -198,7 +235,9 @@ class Model:
         slot = self._fill(records)
         return Pending(slot, timeout_ns, lambda: self.records(slot, isinstance(records, dict)))
 
-    def predict_columns(self, columns: Columns, rows: int, timeout_ns: int) -> list[tuple[str, NDArray[Any]]]:
+    def predict_columns(
+        self, columns: Columns, rows: int, timeout_ns: int
+    ) -> list[tuple[str, NDArray[Any]]]:
         slot = self._cleared(rows)
         for name, values, mask, refused in columns:
             feature = self._features.get(name, -1)
@@ -210,12 +249,18 @@ class Model:
                     lib.sidecall_call_set_invalid(slot.call, row, feature, encoded(refused), NULL)
             else:
                 for row, value in enumerate(values.tolist()):
-                    set_value(slot.call, row, feature, None if mask is not None and mask[row] else value)
+                    set_value(
+                        slot.call, row, feature, None if mask is not None and mask[row] else value
+                    )
         slot.run(timeout_ns)
         answers = []
-        for index, (column, dtype) in enumerate(zip(self._columns, self.column_dtypes(), strict=True)):
+        for index, (column, dtype) in enumerate(
+            zip(self._columns, self.column_dtypes(), strict=True)
+        ):
             is_raw = dtype.startswith(("bfloat", "float8"))
-            array = np.empty(rows, dtype=object if dtype == "string" else "float32" if is_raw else dtype)
+            array = np.empty(
+                rows, dtype=object if dtype == "string" else "float32" if is_raw else dtype
+            )
             for row in range(rows):
                 array[row] = get_value(slot.call, row, index, dtype, slot.error)
             answers.append((text_of(column.name), array))
@@ -223,8 +268,15 @@ class Model:
         return answers
 
     def tensors(self, slot: Slot, wanted: Any) -> dict[str, NDArray[Any]]:
-        order = range(len(self._outputs)) if wanted is None else [self.find(KIND_OUTPUT, name) for name in wanted]
-        result = {self._outputs[i].name: array_of(output_view(slot, i), self._outputs[i].dtype) for i in order}
+        order = (
+            range(len(self._outputs))
+            if wanted is None
+            else [self.find(KIND_OUTPUT, name) for name in wanted]
+        )
+        result = {
+            self._outputs[i].name: array_of(output_view(slot, i), self._outputs[i].dtype)
+            for i in order
+        }
         self._keep(self._tensor_slots, slot)
         return result
 
@@ -234,7 +286,10 @@ class Model:
         for row in range(lib.sidecall_call_rows(slot.call)):
             record: dict[str, Any] = {}
             for index, column in enumerate(self._columns):
-                name, value = self._outputs[column.output].name, get_value(slot.call, row, index, dtypes[index], slot.error)
+                name, value = (
+                    self._outputs[column.output].name,
+                    get_value(slot.call, row, index, dtypes[index], slot.error),
+                )
                 if column.form == _MEMBER:
                     record.setdefault(name, {})[text_of(column.key)] = value
                 elif column.form == _ELEMENT:
@@ -247,7 +302,13 @@ class Model:
 
     def _feature(self, index: int) -> tuple[str, str, bool, str, int]:
         spec = lib.sidecall_model_feature_spec(self.handle, index)
-        return text_of(spec.name), DTYPE_NAMES[spec.dtype], bool(spec.nullable), self._inputs[spec.input].name, spec.column
+        return (
+            text_of(spec.name),
+            DTYPE_NAMES[spec.dtype],
+            bool(spec.nullable),
+            self._inputs[spec.input].name,
+            spec.column,
+        )
 
     def _give(self, inputs: Any, *, may_bind: bool) -> tuple[Slot, list[Any]]:
         slot = self._idle(self._tensor_slots, 1)
@@ -276,7 +337,9 @@ class Model:
         for row, record in enumerate(batch):
             if not isinstance(record, Mapping):
                 got = encoded(type(record).__name__)
-                slot.error.check(lib.sidecall_call_set_invalid(slot.call, row, -1, got, slot.error.struct))
+                slot.error.check(
+                    lib.sidecall_call_set_invalid(slot.call, row, -1, got, slot.error.struct)
+                )
             for name, value in record.items():
                 feature = self._features.get(name, -1)
                 if feature < 0:
@@ -300,7 +363,10 @@ class Model:
 
 def _options(onnxruntime: str | None, package: str | None) -> tuple[Any, list[Any]]:
     options = new_struct("sidecall_model_options")
-    keep = [ffi.new("char[]", encoded(path)) if path is not None else NULL for path in (onnxruntime, package)]
+    keep = [
+        ffi.new("char[]", encoded(path)) if path is not None else NULL
+        for path in (onnxruntime, package)
+    ]
     options.onnxruntime, options.onnxruntime_package = keep
     return options, keep
 

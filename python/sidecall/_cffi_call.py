@@ -43,7 +43,9 @@ class Slot:
 
     def try_start(self, timeout_ns: int) -> bool:
         is_started = ffi.new("int32_t *")
-        self.error.check(lib.sidecall_call_try_start(self.call, timeout_ns, is_started, self.error.struct))
+        self.error.check(
+            lib.sidecall_call_try_start(self.call, timeout_ns, is_started, self.error.struct)
+        )
         return bool(is_started[0])
 
     def give(self, index: int, value: Any, spec: Spec, *, may_bind: bool) -> list[Any]:
@@ -58,9 +60,18 @@ class Slot:
         try:
             view, keep = view_of(value, spec)
         except Refused as refused:
-            self.error.check(lib.sidecall_call_refuse_input(self.call, index, encoded(refused), self.error.struct))
+            self.error.check(
+                lib.sidecall_call_refuse_input(
+                    self.call, index, encoded(refused), self.error.struct
+                )
+            )
             raise
-        is_bound = may_bind and view.data_bytes > _COPY_BYTES and spec.dtype != "string" and view.dtype == DTYPES[spec.dtype]
+        is_bound = (
+            may_bind
+            and view.data_bytes > _COPY_BYTES
+            and spec.dtype != "string"
+            and view.dtype == DTYPES[spec.dtype]
+        )
         give = lib.sidecall_call_bind_input if is_bound else lib.sidecall_call_copy_input
         self.error.check(give(self.call, index, view, self.error.struct))
         return keep
@@ -165,7 +176,9 @@ class Call:
         slot, spec, view = self._open, self._model.inputs[index], new_view()
         slot.error.check(lib.sidecall_call_input(slot.call, index, view, slot.error.struct))
         if spec.dtype == "string":
-            raise errors.InvalidArgument(f"input '{spec.name}': strings are assigned, they have no array to be written into")
+            raise errors.InvalidArgument(
+                f"input '{spec.name}': strings are assigned, they have no array to be written into"
+            )
         return array_of(view, spec.dtype, slot.lease(view.data))
 
     def output(self, index: int) -> NDArray[Any]:
@@ -183,9 +196,17 @@ class Call:
         try:
             data, offsets = pack(values)
         except Refused as refused:
-            slot.error.check(lib.sidecall_call_refuse_input(slot.call, index, encoded(refused), slot.error.struct))
+            slot.error.check(
+                lib.sidecall_call_refuse_input(
+                    slot.call, index, encoded(refused), slot.error.struct
+                )
+            )
             raise
-        slot.error.check(lib.sidecall_call_set_strings(slot.call, index, data, offsets, len(values), slot.error.struct))
+        slot.error.check(
+            lib.sidecall_call_set_strings(
+                slot.call, index, data, offsets, len(values), slot.error.struct
+            )
+        )
 
     def resize(self, rows: int) -> None:
         slot = self._open
@@ -194,7 +215,9 @@ class Call:
 
     def reshape(self, index: int, dims: Sequence[int]) -> None:
         slot = self._open
-        slot.error.check(lib.sidecall_call_reshape(slot.call, index, list(dims), len(dims), slot.error.struct))
+        slot.error.check(
+            lib.sidecall_call_reshape(slot.call, index, list(dims), len(dims), slot.error.struct)
+        )
         self._find_dynamic_outputs()
 
     def set(self, row: int, feature: int, value: Any) -> None:
@@ -202,7 +225,9 @@ class Call:
         slot.error.check(set_value(slot.call, row, feature, value, slot.error.struct))
 
     def get(self, row: int, column: int) -> Any:
-        return get_value(self._open.call, row, column, self._model.column_dtypes()[column], self._open.error)
+        return get_value(
+            self._open.call, row, column, self._model.column_dtypes()[column], self._open.error
+        )
 
     def clear(self) -> None:
         self._open.error.check(lib.sidecall_call_clear(self._open.call, self._open.error.struct))

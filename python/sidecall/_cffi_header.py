@@ -27,11 +27,15 @@ def declarations(text: str) -> tuple[str, dict[str, int]]:
             branches.pop()
         elif not line.startswith("#") and all(branches):
             kept.append(line)
-    return "\n".join(kept).replace("SIDECALL_API ", ""), {name: int(number) for name, number in _DEFINE.findall(text)}
+    return "\n".join(kept).replace("SIDECALL_API ", ""), {
+        name: int(number) for name, number in _DEFINE.findall(text)
+    }
 
 
 ffi = cffi.FFI()
-_parts = [declarations(header(name).read_text(encoding="utf-8")) for name in ("sidecall.h", "server.h")]
+_parts = [
+    declarations(header(name).read_text(encoding="utf-8")) for name in ("sidecall.h", "server.h")
+]
 _source = "\n".join(part for part, _ in _parts)
 constants = {name: number for _, numbers in _parts for name, number in numbers.items()}
 ffi.cdef(_source)
@@ -57,7 +61,9 @@ def new_view() -> Any:
     return view
 
 
-DTYPE_NAMES = {number: ffi.string(lib.sidecall_dtype_name(number)).decode() for number in range(1, 23)}
+DTYPE_NAMES = {
+    number: ffi.string(lib.sidecall_dtype_name(number)).decode() for number in range(1, 23)
+}
 DTYPES = {name: number for number, name in DTYPE_NAMES.items() if name != "unknown"}
 
 
@@ -94,8 +100,13 @@ class CallError:
         struct = self.struct
         stored = min(struct.num_faults, struct.faults_capacity)
         listed = [_fields(fault) for fault in struct.faults[0:stored]]
-        faults = [(fault.status, *fields, _or_none(fault.message)) for fault, fields in zip(struct.faults[0:stored], listed, strict=True)]
-        return errors.make(status, _or_none(struct.message), bool(struct.retryable), *_fields(struct), faults)
+        faults = [
+            (fault.status, *fields, _or_none(fault.message))
+            for fault, fields in zip(struct.faults[0:stored], listed, strict=True)
+        ]
+        return errors.make(
+            status, _or_none(struct.message), bool(struct.retryable), *_fields(struct), faults
+        )
 
     def make_room(self) -> None:
         """Room for all faults, for what runs a call: its outcome is given once. Nothing of that memory is touched before a failure."""
@@ -113,4 +124,9 @@ def _or_none(chars: Any) -> str | None:
 
 
 def _fields(struct: Any) -> tuple[int | None, str | None, str | None, str | None]:
-    return None if struct.row < 0 else struct.row, _or_none(struct.name), _or_none(struct.expected), _or_none(struct.got)
+    return (
+        None if struct.row < 0 else struct.row,
+        _or_none(struct.name),
+        _or_none(struct.expected),
+        _or_none(struct.got),
+    )

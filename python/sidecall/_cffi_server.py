@@ -24,7 +24,9 @@ _current = threading.local()
 def serve_model(at: str | None, model: Model, options: dict[str, Any], log: LogLines) -> Server:
     native = _Options(options, log)
     error, server = CallError(), ffi.new("sidecall_server **")
-    error.check(lib.sidecall_server_open(_text(at), model.handle, native.struct, server, error.struct))
+    error.check(
+        lib.sidecall_server_open(_text(at), model.handle, native.struct, server, error.struct)
+    )
     return Server(server[0], native)
 
 
@@ -42,10 +44,16 @@ def serve_function(
     service = new_struct("sidecall_service")
     texts = [_text(signature), _text(contract)]
     service.signature, service.contract = texts
-    service.signature_length, service.contract_length = (0 if text == NULL else len(text) - 1 for text in texts)
+    service.signature_length, service.contract_length = (
+        0 if text == NULL else len(text) - 1 for text in texts
+    )
     service.handler, service.context = served.callback, NULL
     error, server = CallError(), ffi.new("sidecall_server **")
-    error.check(lib.sidecall_server_open_service(_text(at), service, verify, native.struct, server, error.struct))
+    error.check(
+        lib.sidecall_server_open_service(
+            _text(at), service, verify, native.struct, server, error.struct
+        )
+    )
     return Server(server[0], native, served)
 
 
@@ -157,7 +165,9 @@ class Supervisor:
 
     def listen(self, wait_ns: int) -> bool:
         error = CallError()
-        return _in_time(error, lib.sidecall_supervisor_listen(self._opened(), wait_ns, error.struct))
+        return _in_time(
+            error, lib.sidecall_supervisor_listen(self._opened(), wait_ns, error.struct)
+        )
 
     def status(self) -> str:
         error, text = CallError(), ffi.new("sidecall_text **")
@@ -193,13 +203,18 @@ class _Options:
             fd, as_json, level = log
             self._lines = new_struct("sidecall_log_lines")
             self._lines.fd, self._lines.as_json, self._lines.least_level = fd, as_json, level
-            self.struct.log, self.struct.log_context = ffi.addressof(lib, "sidecall_log_line"), self._lines
+            self.struct.log, self.struct.log_context = (
+                ffi.addressof(lib, "sidecall_log_line"),
+                self._lines,
+            )
 
 
 class _Served:
     """A Python function as a sidecall_handler."""
 
-    def __init__(self, function: Callable[..., Any], on_error: Callable[[BaseException], None]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], on_error: Callable[[BaseException], None]
+    ) -> None:
         self.function, self.on_error = function, on_error
         self.inputs: list[Spec] = []
         self.outputs: list[Spec] = []
@@ -214,7 +229,9 @@ class _Served:
             return self._fail(request, error.status, error)
         except BaseException as error:  # a sys.exit() of the object must not end the server
             text = str(error).partition("\n")[0][:300]
-            message = f"the served object failed with {type(error).__name__}" + (f": {text}" if text else "")
+            message = f"the served object failed with {type(error).__name__}" + (
+                f": {text}" if text else ""
+            )
             status = self._fail(request, _ENGINE, errors.Engine(message))
             self.on_error(error)
             return status
@@ -223,15 +240,27 @@ class _Served:
 
     def _answer(self, request: Any) -> None:
         if not self.outputs:
-            self.inputs = [spec_of(lib.sidecall_request_input_spec(request, i)) for i in range(lib.sidecall_request_num_inputs(request))]
-            self.outputs = [spec_of(lib.sidecall_request_output_spec(request, i)) for i in range(lib.sidecall_request_num_outputs(request))]
-        result = self.function(*(self._input(request, i, spec) for i, spec in enumerate(self.inputs)))
+            self.inputs = [
+                spec_of(lib.sidecall_request_input_spec(request, i))
+                for i in range(lib.sidecall_request_num_inputs(request))
+            ]
+            self.outputs = [
+                spec_of(lib.sidecall_request_output_spec(request, i))
+                for i in range(lib.sidecall_request_num_outputs(request))
+            ]
+        result = self.function(
+            *(self._input(request, i, spec) for i, spec in enumerate(self.inputs))
+        )
         if not isinstance(result, tuple):
             if len(self.outputs) != 1:
-                raise errors.Engine(f"the served function: expected a tuple of {len(self.outputs)} outputs, got {type(result).__name__}")
+                raise errors.Engine(
+                    f"the served function: expected a tuple of {len(self.outputs)} outputs, got {type(result).__name__}"
+                )
             result = (result,)
         if len(result) != len(self.outputs):
-            raise errors.Engine(f"the served function: expected {len(self.outputs)} outputs, got {len(result)}")
+            raise errors.Engine(
+                f"the served function: expected {len(self.outputs)} outputs, got {len(result)}"
+            )
         for i, (value, spec) in enumerate(zip(result, self.outputs, strict=True)):
             self._give(request, i, value, spec)
 
@@ -244,7 +273,9 @@ class _Served:
         try:
             view, keep = view_of(value, spec)
         except Refused as refused:
-            raise errors.Engine(f"output '{spec.name}': expected {spec.dtype}, got {refused}") from None
+            raise errors.Engine(
+                f"output '{spec.name}': expected {spec.dtype}, got {refused}"
+            ) from None
         got = text_of(lib.sidecall_dtype_name(view.dtype))
         if got != spec.dtype:
             raise errors.Engine(f"output '{spec.name}': expected {spec.dtype}, got {got}")
@@ -252,12 +283,22 @@ class _Served:
         if spec.dtype == "string":
             error.check(
                 lib.sidecall_request_set_strings(
-                    request, index, view.dims, view.rank, ffi.cast("char *", view.data), view.offsets, error.struct
+                    request,
+                    index,
+                    view.dims,
+                    view.rank,
+                    ffi.cast("char *", view.data),
+                    view.offsets,
+                    error.struct,
                 )
             )
         else:
             target = new_view()
-            error.check(lib.sidecall_request_output(request, index, view.dims, view.rank, target, error.struct))
+            error.check(
+                lib.sidecall_request_output(
+                    request, index, view.dims, view.rank, target, error.struct
+                )
+            )
             ffi.memmove(target.data, ffi.cast("char *", view.data), view.data_bytes)
         del keep
 

@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from sidecall._arrays import PACKED, from_python, plain, storage
-from sidecall._cffi_header import DTYPE_NAMES, DTYPES, NULL, CallError, constants, encoded, ffi, lib, new_view, text_of
+from sidecall._cffi_header import (
+    DTYPE_NAMES,
+    DTYPES,
+    NULL,
+    CallError,
+    constants,
+    encoded,
+    ffi,
+    lib,
+    new_view,
+    text_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,7 +47,12 @@ class Refused(Exception):
 def spec_of(struct: Any) -> Spec:
     """A sidecall_tensor_spec."""
     dims = tuple(struct.dims[0 : struct.rank])
-    return Spec(text_of(struct.name), DTYPE_NAMES[struct.dtype], dims, tuple(text_of(name) for name in struct.dim_names[0 : struct.rank]))
+    return Spec(
+        text_of(struct.name),
+        DTYPE_NAMES[struct.dtype],
+        dims,
+        tuple(text_of(name) for name in struct.dim_names[0 : struct.rank]),
+    )
 
 
 def pack(values: Iterable[Any]) -> tuple[bytes, Any]:
@@ -56,7 +72,13 @@ def view_of(value: Any, spec: Spec) -> tuple[Any, list[Any]]:
         dims = list(array.shape)
     else:
         array, dims = from_python(value, spec.dtype, spec.dims)
-    dtype = spec.dtype if array.dtype == storage(spec.dtype) else "string" if array.dtype.kind == "O" else array.dtype.name
+    dtype = (
+        spec.dtype
+        if array.dtype == storage(spec.dtype)
+        else "string"
+        if array.dtype.kind == "O"
+        else array.dtype.name
+    )
     if dtype not in DTYPES:
         raise Refused(dtype)
     view = new_view()
@@ -80,12 +102,16 @@ def array_of(view: Any, dtype: str, owner: Any = None) -> NDArray[Any]:
         offsets = view.offsets[0 : count + 1]
         texts = np.empty(count, dtype=object)
         for k in range(count):
-            texts[k] = text_of(ffi.cast("char *", view.data) + offsets[k], offsets[k + 1] - offsets[k])
+            texts[k] = text_of(
+                ffi.cast("char *", view.data) + offsets[k], offsets[k + 1] - offsets[k]
+            )
         return texts.reshape(dims)
     shape = (int(view.data_bytes),) if dtype in PACKED else dims
     if view.data_bytes == 0:
         return np.empty(shape, dtype=storage(dtype))
-    memory = np.frombuffer(ffi.buffer(owner if owner is not None else view.data, view.data_bytes), dtype=storage(dtype)).reshape(shape)
+    memory = np.frombuffer(
+        ffi.buffer(owner if owner is not None else view.data, view.data_bytes), dtype=storage(dtype)
+    ).reshape(shape)
     if view.flags & _READ_ONLY:
         memory.flags.writeable = False
     return memory if owner is not None else memory.copy()
@@ -96,7 +122,11 @@ def set_value(call: Any, row: int, feature: int, value: Any, err: Any = NULL) ->
     status: int
     if isinstance(value, np.generic):
         value = value.item() if value.dtype.kind in "biuf" else value
-    if value is None or type(value).__name__ == "NAType" or (isinstance(value, float) and math.isnan(value)):
+    if (
+        value is None
+        or type(value).__name__ == "NAType"
+        or (isinstance(value, float) and math.isnan(value))
+    ):
         status = lib.sidecall_call_set_missing(call, row, feature, err)
     elif isinstance(value, bool):
         status = lib.sidecall_call_set_bool(call, row, feature, value, err)
@@ -108,7 +138,13 @@ def set_value(call: Any, row: int, feature: int, value: Any, err: Any = NULL) ->
         text = encoded(value)
         status = lib.sidecall_call_set_str(call, row, feature, text, len(text), err)
     else:
-        got = "array" if isinstance(value, (list, tuple)) else "object" if isinstance(value, dict) else type(value).__name__
+        got = (
+            "array"
+            if isinstance(value, (list, tuple))
+            else "object"
+            if isinstance(value, dict)
+            else type(value).__name__
+        )
         status = lib.sidecall_call_set_invalid(call, row, feature, encoded(got), err)
     return status
 
@@ -121,7 +157,9 @@ def _set_integer(call: Any, row: int, feature: int, value: int, err: Any) -> int
     try:
         number = float(value)
     except OverflowError:
-        status = lib.sidecall_call_set_invalid(call, row, feature, b"an integer beyond float64", err)
+        status = lib.sidecall_call_set_invalid(
+            call, row, feature, b"an integer beyond float64", err
+        )
         return status
     status = lib.sidecall_call_set_f64(call, row, feature, number, err)
     return status

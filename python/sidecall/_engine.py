@@ -10,7 +10,9 @@ from sidecall import _backend
 from sidecall._library import onnxruntime_package
 
 
-def engine(onnxruntime: str | os.PathLike[str] | None = None, *, backend: str | None = None) -> dict[str, Any]:
+def engine(
+    onnxruntime: str | os.PathLike[str] | None = None, *, backend: str | None = None
+) -> dict[str, Any]:
     """Finds and loads ONNX Runtime as the first `open` would, and tells what was found: engine, version, path, found_by, telemetry.
 
     Raises EngineNotFound, EngineTooOld.
@@ -19,7 +21,9 @@ def engine(onnxruntime: str | os.PathLike[str] | None = None, *, backend: str | 
     'onnxruntime'
     """
     explicit = None if onnxruntime is None else os.fspath(onnxruntime)
-    report: dict[str, Any] = json.loads(_backend.load(backend).describe_engine(explicit, onnxruntime_package()))
+    report: dict[str, Any] = json.loads(
+        _backend.load(backend).describe_engine(explicit, onnxruntime_package())
+    )
     return report
 
 

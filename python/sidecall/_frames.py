@@ -48,7 +48,9 @@ def _from_polars(series: pl.Series) -> FrameColumn:
     is_boolean = str(dtype) == "Boolean"
     if is_boolean or dtype.is_integer() or dtype.is_float():
         mask = np.ascontiguousarray(series.is_null().to_numpy())
-        _, values, _, refused = _from_numpy(name, series.fill_null(False if is_boolean else 0).to_numpy())
+        _, values, _, refused = _from_numpy(
+            name, series.fill_null(False if is_boolean else 0).to_numpy()
+        )
         return name, values, mask, refused
     if dtype.is_temporal() or dtype.is_nested() or dtype.is_decimal():
         return name, None, None, str(dtype)
@@ -71,7 +73,12 @@ def column_of(name: str, series: pd.Series[Any]) -> FrameColumn:
         if kind == "u":
             return name, series.to_numpy(dtype=object), mask, None
         nothing = False if kind == "b" else 0  # pyarrow takes no other type
-        return name, series.to_numpy(dtype=_PLAIN[kind], na_value=nothing), np.ascontiguousarray(mask), None
+        return (
+            name,
+            series.to_numpy(dtype=_PLAIN[kind], na_value=nothing),
+            np.ascontiguousarray(mask),
+            None,
+        )
     if kind in "mMc":
         return name, None, None, str(dtype)
     return name, np.ascontiguousarray(series.to_numpy(dtype=object)), None, None

@@ -88,7 +88,17 @@ class Model:
     ['a', 'b', 'c', 'd']
     """
 
-    __slots__ = ("__weakref__", "_about", "_backend", "_native", "_predict", "_run", "_signature", "_starter", "_timeout_ns")
+    __slots__ = (
+        "__weakref__",
+        "_about",
+        "_backend",
+        "_native",
+        "_predict",
+        "_run",
+        "_signature",
+        "_starter",
+        "_timeout_ns",
+    )
 
     def __init__(self, backend: _backend.Backend, native: _backend.Model, timeout_ns: int) -> None:
         self._backend, self._native, self._timeout_ns = backend, native, timeout_ns
@@ -99,7 +109,11 @@ class Model:
         self._starter: Starter | None = None
 
     def run(
-        self, inputs: Mapping[str, Any] | Any, *, outputs: Sequence[str] | None = None, timeout: float | None = None
+        self,
+        inputs: Mapping[str, Any] | Any,
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
     ) -> dict[str, NDArray[Any]]:
         """Tensors in, tensors out. The GIL is released while the engine runs.
 
@@ -125,7 +139,11 @@ class Model:
             raise _too_many_rows("inputs") from error
 
     async def arun(
-        self, inputs: Mapping[str, Any] | Any, *, outputs: Sequence[str] | None = None, timeout: float | None = None
+        self,
+        inputs: Mapping[str, Any] | Any,
+        *,
+        outputs: Sequence[str] | None = None,
+        timeout: float | None = None,
     ) -> dict[str, NDArray[Any]]:
         """As `run`, for asyncio: the loop goes on while the engine works. Cancelling the await cancels the run. Inputs are copied when the coroutine
         first runs, so that arrays may be changed while it waits.
@@ -139,7 +157,9 @@ class Model:
         """
         timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
         try:
-            answer: dict[str, NDArray[Any]] = await self._finish(self._native.start_run(inputs, outputs, timeout_ns), timeout_ns)
+            answer: dict[str, NDArray[Any]] = await self._finish(
+                self._native.start_run(inputs, outputs, timeout_ns), timeout_ns
+            )
         except MemoryError as error:
             raise _too_many_rows("inputs") from error
         return answer
@@ -147,7 +167,9 @@ class Model:
     @overload
     def predict(self, records: Mapping[str, Any], *, timeout: float | None = None) -> Record: ...
     @overload
-    def predict(self, records: Sequence[Mapping[str, Any]], *, timeout: float | None = None) -> list[Record]: ...
+    def predict(
+        self, records: Sequence[Mapping[str, Any]], *, timeout: float | None = None
+    ) -> list[Record]: ...
     @overload
     def predict(self, records: pl.DataFrame, *, timeout: float | None = None) -> pl.DataFrame: ...
     @overload
@@ -181,13 +203,21 @@ class Model:
             raise _too_many_rows("records") from error
 
     @overload
-    async def apredict(self, records: Mapping[str, Any], *, timeout: float | None = None) -> Record: ...
+    async def apredict(
+        self, records: Mapping[str, Any], *, timeout: float | None = None
+    ) -> Record: ...
     @overload
-    async def apredict(self, records: Sequence[Mapping[str, Any]], *, timeout: float | None = None) -> list[Record]: ...
+    async def apredict(
+        self, records: Sequence[Mapping[str, Any]], *, timeout: float | None = None
+    ) -> list[Record]: ...
     @overload
-    async def apredict(self, records: pl.DataFrame, *, timeout: float | None = None) -> pl.DataFrame: ...
+    async def apredict(
+        self, records: pl.DataFrame, *, timeout: float | None = None
+    ) -> pl.DataFrame: ...
     @overload
-    async def apredict(self, records: pd.DataFrame, *, timeout: float | None = None) -> pd.DataFrame: ...
+    async def apredict(
+        self, records: pd.DataFrame, *, timeout: float | None = None
+    ) -> pd.DataFrame: ...
 
     async def apredict(self, records: Any, *, timeout: float | None = None) -> Any:
         """As `predict`, for asyncio. A DataFrame is handed to a thread.
@@ -204,7 +234,9 @@ class Model:
             return await asyncio.to_thread(self.predict, records, timeout=timeout)
         timeout_ns = self._timeout_ns if timeout is None else nanoseconds(timeout)
         try:
-            return await self._finish(self._native.start_predict(_plain_records(records), timeout_ns), timeout_ns)
+            return await self._finish(
+                self._native.start_predict(_plain_records(records), timeout_ns), timeout_ns
+            )
         except MemoryError as error:
             raise _too_many_rows("records") from error
 
@@ -301,7 +333,12 @@ class Model:
     def __enter__(self) -> Model:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
     def __reduce__(self) -> Any:
@@ -331,7 +368,10 @@ def _choice(name: str, known: dict[str, int], value: str) -> int:
 
 
 def _too_many_rows(what: str) -> errors.OutOfMemory:
-    return errors.OutOfMemory(f"{what}: expected as many rows as memory holds, got more: pass them in batches", retryable=True)
+    return errors.OutOfMemory(
+        f"{what}: expected as many rows as memory holds, got more: pass them in batches",
+        retryable=True,
+    )
 
 
 def _plain_records(records: Any) -> Any:
@@ -343,4 +383,6 @@ def _plain_records(records: Any) -> Any:
         return dict(records)
     if isinstance(records, Sequence) and not isinstance(records, (str, bytes)):
         return [dict(record) if isinstance(record, Mapping) else record for record in records]
-    raise errors.DtypeMismatch(f"records: expected a record, a list of records or a DataFrame, got {type(records).__name__}")
+    raise errors.DtypeMismatch(
+        f"records: expected a record, a list of records or a DataFrame, got {type(records).__name__}"
+    )

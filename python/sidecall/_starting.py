@@ -45,7 +45,11 @@ class Starter:
             with self._lock:
                 failed, self._waiting, self._is_busy = self._waiting, deque(), False
             for start in failed:
-                start.hand_back(errors.OutOfMemory("no thread is left to start a run in another process", retryable=True))
+                start.hand_back(
+                    errors.OutOfMemory(
+                        "no thread is left to start a run in another process", retryable=True
+                    )
+                )
 
     def _work(self) -> None:
         while True:
@@ -92,7 +96,9 @@ class _Start:
 
     def _expire(self) -> None:
         if not self._over.done() and self._give_up():
-            self._over.set_exception(errors.Timeout("the deadline passed before the run was over", retryable=True))
+            self._over.set_exception(
+                errors.Timeout("the deadline passed before the run was over", retryable=True)
+            )
 
     def _give_up(self) -> bool:
         """False where the thread is done with the run, which the caller then has to close."""

@@ -294,7 +294,15 @@ def make(
     """The exception for a status; the backends call it with the fields of a sidecall_error."""
     listed = [Fault(_code(fault[0]), *fault[1:5], fault[5] or "") for fault in faults]
     kind = _BY_STATUS.get(status, Error)
-    return kind(message or "", retryable=retryable, row=row, name=name, expected=expected, got=got, faults=listed)
+    return kind(
+        message or "",
+        retryable=retryable,
+        row=row,
+        name=name,
+        expected=expected,
+        got=got,
+        faults=listed,
+    )
 
 
 def _code(status: int) -> str:

@@ -42,7 +42,9 @@ constexpr std::array kStorage = {
     Storage{SIDECALL_INT4, Npy::NPY_UINT8_},
 };
 
-py::object python_helper(const char* name) { return py::module_::import("sidecall._arrays").attr(name); }
+py::object python_helper(const char* name) {
+  return py::module_::import("sidecall._arrays").attr(name);
+}
 
 void read_strings(PyObject* array, Tensor* tensor) {
   const auto* items = reinterpret_cast<PyObject* const*>(proxy(array)->data);
@@ -62,19 +64,21 @@ void read_strings(PyObject* array, Tensor* tensor) {
   tensor->view.offsets = tensor->strings.offsets.data();
 }
 
-py::object new_array(const TensorSpec& spec, int rank, const int64_t* dims, void* data, bool is_writeable) {
+py::object new_array(const TensorSpec& spec, int rank, const int64_t* dims, void* data,
+                     bool is_writeable) {
   Py_INCREF(spec.descr.ptr());  // the function below takes a reference
   const auto& npy = Npy::get();
-  return py::reinterpret_steal<py::object>(
-      npy.PyArray_NewFromDescr_(npy.PyArray_Type_, spec.descr.ptr(), rank, reinterpret_cast<const Py_intptr_t*>(dims), nullptr, data,
-                                data != nullptr && is_writeable ? Npy::NPY_ARRAY_WRITEABLE_ : 0, nullptr));
+  return py::reinterpret_steal<py::object>(npy.PyArray_NewFromDescr_(
+      npy.PyArray_Type_, spec.descr.ptr(), rank, reinterpret_cast<const Py_intptr_t*>(dims),
+      nullptr, data, data != nullptr && is_writeable ? Npy::NPY_ARRAY_WRITEABLE_ : 0, nullptr));
 }
 
 void fill_strings(const sidecall_view& view, PyObject* array, int64_t count) {
   auto** items = reinterpret_cast<PyObject**>(proxy(array)->data);
   const char* bytes = static_cast<const char*>(view.data);
   for (int64_t i = 0; i < count; ++i) {
-    PyObject* text = PyUnicode_DecodeUTF8(bytes + view.offsets[i], view.offsets[i + 1] - view.offsets[i], "surrogateescape");
+    PyObject* text = PyUnicode_DecodeUTF8(bytes + view.offsets[i],
+                                          view.offsets[i + 1] - view.offsets[i], "surrogateescape");
     if (text == nullptr) throw py::error_already_set();
     Py_XSETREF(items[i], text);
   }
@@ -86,7 +90,9 @@ int storage_type_num(int32_t dtype) {
   for (const Storage& entry : kStorage) {
     if (entry.dtype == dtype) return entry.type_num;
   }
-  raise_status(SIDECALL_UNSUPPORTED, "this version of the Python package knows no array for element type " + std::to_string(dtype));
+  raise_status(SIDECALL_UNSUPPORTED,
+               "this version of the Python package knows no array for element type " +
+                   std::to_string(dtype));
 }
 
 bool is_packed(int32_t dtype) { return dtype == SIDECALL_UINT4 || dtype == SIDECALL_INT4; }
@@ -106,9 +112,11 @@ bool is_plain(PyObject* array) {
 
 std::string_view utf8_of(PyObject* text, py::object* holder) {
   Py_ssize_t length = 0;
-  if (const char* bytes = PyUnicode_AsUTF8AndSize(text, &length)) return {bytes, static_cast<size_t>(length)};
+  if (const char* bytes = PyUnicode_AsUTF8AndSize(text, &length))
+    return {bytes, static_cast<size_t>(length)};
   PyErr_Clear();
-  *holder = py::reinterpret_steal<py::object>(PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass"));
+  *holder =
+      py::reinterpret_steal<py::object>(PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass"));
   if (!*holder) throw py::error_already_set();
   return {PyBytes_AS_STRING(holder->ptr()), static_cast<size_t>(PyBytes_GET_SIZE(holder->ptr()))};
 }
@@ -144,27 +152,32 @@ bool is_integer(int32_t dtype) {
 
 py::object with_floats(PyObject* value, const TensorSpec& spec) {
   auto object = py::reinterpret_borrow<py::object>(value);
-  if ((spec.dtype != SIDECALL_FLOAT32 && spec.dtype != SIDECALL_FLOAT64) || !is_array(value)) return object;
+  if ((spec.dtype != SIDECALL_FLOAT32 && spec.dtype != SIDECALL_FLOAT64) || !is_array(value))
+    return object;
   const int32_t dtype = dtype_of(type_num_of(value));
-  return is_integer(dtype) || dtype == SIDECALL_FLOAT16 ? python_helper("as_float64")(object) : object;
+  return is_integer(dtype) || dtype == SIDECALL_FLOAT16 ? python_helper("as_float64")(object)
+                                                        : object;
 }
 
 void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor) {
   tensor->array = py::reinterpret_borrow<py::object>(value);
   if (!is_array(value) || is_packed(spec.dtype)) {
     // Lists, other array-likes, and packed bytes, whose shape only the spec tells.
-    const py::tuple converted = python_helper("from_python")(tensor->array, sidecall_dtype_name(spec.dtype), py::cast(spec.dims));
+    const py::tuple converted = python_helper("from_python")(
+        tensor->array, sidecall_dtype_name(spec.dtype), py::cast(spec.dims));
     tensor->array = converted[0];
     tensor->dims = converted[1].cast<std::vector<int64_t>>();
   } else {
-    if (!is_plain(value) || type_num_of(value) == Npy::NPY_UNICODE_ || dtype_of(type_num_of(value)) == 0) {
+    if (!is_plain(value) || type_num_of(value) == Npy::NPY_UNICODE_ ||
+        dtype_of(type_num_of(value)) == 0) {
       tensor->array = python_helper("plain")(tensor->array);
     }
     const auto* array = proxy(tensor->array.ptr());
     tensor->dims.assign(array->dimensions, array->dimensions + array->nd);
   }
   PyObject* array = tensor->array.ptr();
-  tensor->view.dtype = type_num_of(array) == spec.type_num ? spec.dtype : dtype_of(type_num_of(array));
+  tensor->view.dtype =
+      type_num_of(array) == spec.type_num ? spec.dtype : dtype_of(type_num_of(array));
   tensor->view.rank = static_cast<int32_t>(tensor->dims.size());
   tensor->view.dims = tensor->dims.data();
   if (tensor->view.dtype == 0) {
@@ -173,7 +186,8 @@ void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor) {
     read_strings(array, tensor);
   } else if (tensor->view.dtype != SIDECALL_STRING) {
     tensor->view.data = proxy(array)->data;
-    tensor->view.data_bytes = static_cast<uint64_t>(py::reinterpret_borrow<py::array>(array).nbytes());
+    tensor->view.data_bytes =
+        static_cast<uint64_t>(py::reinterpret_borrow<py::array>(array).nbytes());
   }
 }
 
@@ -181,10 +195,12 @@ py::object array_of(const sidecall_view& view, const TensorSpec& spec, const py:
   const int64_t packed = static_cast<int64_t>(view.data_bytes);
   const int64_t* dims = is_packed(spec.dtype) ? &packed : view.dims;
   const int rank = is_packed(spec.dtype) ? 1 : view.rank;
-  py::object array = new_array(spec, rank, dims, owner ? view.data : nullptr, (view.flags & SIDECALL_VIEW_READ_ONLY) == 0);
+  py::object array = new_array(spec, rank, dims, owner ? view.data : nullptr,
+                               (view.flags & SIDECALL_VIEW_READ_ONLY) == 0);
   if (!array) throw py::error_already_set();
   if (owner) {
-    if (Npy::get().PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) != 0) throw py::error_already_set();
+    if (Npy::get().PyArray_SetBaseObject_(array.ptr(), owner.inc_ref().ptr()) != 0)
+      throw py::error_already_set();
   } else if (view.dtype == SIDECALL_STRING) {
     int64_t count = 1;
     for (int i = 0; i < rank; ++i) count *= dims[i];

@@ -15,7 +15,8 @@
 
 namespace sidecall_python {
 
-static_assert(sizeof(Py_intptr_t) == sizeof(int64_t), "numpy's dimensions are handed over as they are");
+static_assert(sizeof(Py_intptr_t) == sizeof(int64_t),
+              "numpy's dimensions are handed over as they are");
 
 // What numpy calls the storage of a type: 16-bit and 8-bit floats without a numpy type are unsigned integers, 4-bit types are packed bytes.
 int storage_type_num(int32_t dtype);
@@ -30,7 +31,9 @@ int32_t dtype_of(int type_num);
 inline py::detail::PyArray_Proxy* proxy(PyObject* array) { return py::detail::array_proxy(array); }
 inline bool is_array(PyObject* value) { return py::detail::npy_api::get().PyArray_Check_(value); }
 // The type number stands at the same place in the descriptors of numpy 1 and 2.
-inline int type_num_of(PyObject* array) { return py::detail::array_descriptor_proxy(proxy(array)->descr)->type_num; }
+inline int type_num_of(PyObject* array) {
+  return py::detail::array_descriptor_proxy(proxy(array)->descr)->type_num;
+}
 // C order, aligned, native bytes: memory that the engine can read in place.
 bool is_plain(PyObject* array);
 
@@ -51,7 +54,8 @@ struct Tensor {
   py::object array;
   std::vector<int64_t> dims;
   Strings strings;
-  std::string refused;  // what the library has no type for, as Python calls it ("complex128"); then view is void
+  std::string
+      refused;  // what the library has no type for, as Python calls it ("complex128"); then view is void
 };
 
 struct TensorSpec {
@@ -70,6 +74,7 @@ py::object with_floats(PyObject* value, const TensorSpec& spec);
 void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor);
 
 // A new array with a copy of the view, or, with an owner, an array over the view's own memory that keeps the owner alive.
-py::object array_of(const sidecall_view& view, const TensorSpec& spec, const py::object& owner = py::object());
+py::object array_of(const sidecall_view& view, const TensorSpec& spec,
+                    const py::object& owner = py::object());
 
 }  // namespace sidecall_python

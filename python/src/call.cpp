@@ -11,19 +11,24 @@ using SlotHandle = std::shared_ptr<Slot>;
 
 // Arrays over the call's memory own a share of it, so that it outlives the call where somebody still looks.
 py::object share(const SlotHandle& slot) {
-  return py::capsule(new SlotHandle(slot), [](void* shared) { delete static_cast<SlotHandle*>(shared); });
+  return py::capsule(new SlotHandle(slot),
+                     [](void* shared) { delete static_cast<SlotHandle*>(shared); });
 }
 
 class Call {
  public:
   Call(py::object owner, Model* model, int64_t rows)
-      : owner_(std::move(owner)), model_(model), slot_(std::make_shared<Slot>(model->handle(), rows, Slot::Kind::kConnected)) {
+      : owner_(std::move(owner)),
+        model_(model),
+        slot_(std::make_shared<Slot>(model->handle(), rows, Slot::Kind::kConnected)) {
     find_dynamic_outputs();
   }
 
   // Another call of the same model, which may be closed by now.
   Call(const Call& other, int64_t rows)
-      : owner_(other.owner_), model_(other.model_), slot_(std::make_shared<Slot>(other.slot().model(), rows, Slot::Kind::kConnected)) {
+      : owner_(other.owner_),
+        model_(other.model_),
+        slot_(std::make_shared<Slot>(other.slot().model(), rows, Slot::Kind::kConnected)) {
     find_dynamic_outputs();
   }
 
@@ -41,7 +46,9 @@ class Call {
     sidecall_view view = SIDECALL_VIEW_INIT;
     slot().error().check(sidecall_call_input(slot().call(), index, &view, slot().error().get()));
     if (view.dtype == SIDECALL_STRING) {
-      raise_status(SIDECALL_INVALID_ARGUMENT, "input '" + spec.text + "': strings are assigned, they have no array to be written into");
+      raise_status(
+          SIDECALL_INVALID_ARGUMENT,
+          "input '" + spec.text + "': strings are assigned, they have no array to be written into");
     }
     return array_of(view, spec, share(slot_));
   }
@@ -54,23 +61,27 @@ class Call {
       raise_status(SIDECALL_NOT_RUN, "outputs: expected a run that succeeded, got none");
     }
     const bool is_copied = view.dtype == SIDECALL_STRING || is_dynamic_[static_cast<size_t>(index)];
-    return array_of(view, model_->outputs()[static_cast<size_t>(index)], is_copied ? py::object() : share(slot_));
+    return array_of(view, model_->outputs()[static_cast<size_t>(index)],
+                    is_copied ? py::object() : share(slot_));
   }
 
   bool is_kept(int32_t output) const {
-    return !is_dynamic_[static_cast<size_t>(output)] && model_->outputs()[static_cast<size_t>(output)].dtype != SIDECALL_STRING;
+    return !is_dynamic_[static_cast<size_t>(output)] &&
+           model_->outputs()[static_cast<size_t>(output)].dtype != SIDECALL_STRING;
   }
 
   void set_strings(int32_t index, const py::sequence& values) {
     Strings strings;
     for (const py::handle value : values) {
       if (!strings.append(value.ptr())) {
-        slot().error().check(sidecall_call_refuse_input(slot().call(), index, type_name(value.ptr()).c_str(), slot().error().get()));
+        slot().error().check(sidecall_call_refuse_input(
+            slot().call(), index, type_name(value.ptr()).c_str(), slot().error().get()));
       }
     }
     const auto count = static_cast<int64_t>(strings.offsets.size()) - 1;
-    slot().error().check(
-        sidecall_call_set_strings(slot().call(), index, strings.bytes.data(), strings.offsets.data(), count, slot().error().get()));
+    slot().error().check(sidecall_call_set_strings(slot().call(), index, strings.bytes.data(),
+                                                   strings.offsets.data(), count,
+                                                   slot().error().get()));
   }
 
   void resize(int64_t rows) {
@@ -94,7 +105,8 @@ class Call {
       const char* text = nullptr;
       size_t length = 0;
       error.check(sidecall_call_get_str(slot().call(), row, index, &text, &length, error.get()));
-      return py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(text, static_cast<Py_ssize_t>(length), "surrogateescape"));
+      return py::reinterpret_steal<py::object>(
+          PyUnicode_DecodeUTF8(text, static_cast<Py_ssize_t>(length), "surrogateescape"));
     }
     if (!is_integer(column.dtype) && column.dtype != SIDECALL_BOOL) {
       double number = 0;
@@ -103,7 +115,8 @@ class Call {
     }
     int64_t integer = 0;
     error.check(sidecall_call_get_i64(slot().call(), row, index, &integer, error.get()));
-    return column.dtype == SIDECALL_BOOL ? py::object(py::bool_(integer != 0)) : py::object(py::int_(integer));
+    return column.dtype == SIDECALL_BOOL ? py::object(py::bool_(integer != 0))
+                                         : py::object(py::int_(integer));
   }
 
   void clear() { slot().error().check(sidecall_call_clear(slot().call(), slot().error().get())); }
@@ -123,7 +136,9 @@ class Call {
     for (size_t i = 0; i < is_dynamic_.size(); ++i) {
       sidecall_view view = SIDECALL_VIEW_INIT;
       // Inputs may still disagree here; then nothing is known yet, and copies are right whatever comes.
-      if (sidecall_call_output(slot().call(), static_cast<int32_t>(i), &view, nullptr) == SIDECALL_OK) is_dynamic_[i] = view.rank < 0;
+      if (sidecall_call_output(slot().call(), static_cast<int32_t>(i), &view, nullptr) ==
+          SIDECALL_OK)
+        is_dynamic_[i] = view.rank < 0;
     }
   }
 
@@ -144,12 +159,16 @@ PyObject* run_call(PyObject* self, PyObject* const* args, Py_ssize_t) {
 
 void add_call(py::module_& module) {
   py::class_<Call>(module, "Call", plain_type(), py::is_final())
-      .def(py::init([](const py::object& model, int64_t rows) { return new Call(model, model.cast<Model*>(), rows); }), py::arg("model"),
-           py::arg("rows"))
+      .def(py::init([](const py::object& model, int64_t rows) {
+             return new Call(model, model.cast<Model*>(), rows);
+           }),
+           py::arg("model"), py::arg("rows"))
       .def_property_readonly("rows", &Call::rows)
       .def_property_readonly("is_shared", &Call::is_shared)
       .def(
-          "fresh", [](const Call& call, int64_t rows) { return std::make_unique<Call>(call, rows); }, py::arg("rows"))
+          "fresh",
+          [](const Call& call, int64_t rows) { return std::make_unique<Call>(call, rows); },
+          py::arg("rows"))
       .def("input", &Call::input, py::arg("index"))
       .def("output", &Call::output, py::arg("index"))
       .def("is_kept", &Call::is_kept, py::arg("output"))

@@ -8,20 +8,25 @@ namespace {
 
 py::object text_or_none(const char* text) {
   if (*text == '\0') return py::none();
-  return py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(text, static_cast<Py_ssize_t>(std::strlen(text)), "replace"));
+  return py::reinterpret_steal<py::object>(
+      PyUnicode_DecodeUTF8(text, static_cast<Py_ssize_t>(std::strlen(text)), "replace"));
 }
 
-py::object row_or_none(int64_t row) { return row < 0 ? py::object(py::none()) : py::object(py::int_(row)); }
+py::object row_or_none(int64_t row) {
+  return row < 0 ? py::object(py::none()) : py::object(py::int_(row));
+}
 
 [[noreturn]] void raise_exception(const py::object& exception) {
   PyErr_SetObject(reinterpret_cast<PyObject*>(Py_TYPE(exception.ptr())), exception.ptr());
   throw py::error_already_set();
 }
 
-py::object make_exception(sidecall_status status, const sidecall_error& error, const py::list& faults) {
+py::object make_exception(sidecall_status status, const sidecall_error& error,
+                          const py::list& faults) {
   const py::object make = py::module_::import("sidecall.errors").attr("make");
-  return make(status, text_or_none(error.message), py::bool_(error.retryable != 0), row_or_none(error.row), text_or_none(error.name),
-              text_or_none(error.expected), text_or_none(error.got), faults);
+  return make(status, text_or_none(error.message), py::bool_(error.retryable != 0),
+              row_or_none(error.row), text_or_none(error.name), text_or_none(error.expected),
+              text_or_none(error.got), faults);
 }
 
 }  // namespace
@@ -34,11 +39,13 @@ CallError::CallError() {
 
 void CallError::raise(sidecall_status status) const {
   py::list faults;
-  const uint32_t stored = error_.num_faults < error_.faults_capacity ? error_.num_faults : error_.faults_capacity;
+  const uint32_t stored =
+      error_.num_faults < error_.faults_capacity ? error_.num_faults : error_.faults_capacity;
   for (uint32_t i = 0; i < stored; ++i) {
     const sidecall_fault& fault = error_.faults[i];
-    faults.append(py::make_tuple(fault.status, row_or_none(fault.row), text_or_none(fault.name), text_or_none(fault.expected),
-                                 text_or_none(fault.got), text_or_none(fault.message)));
+    faults.append(py::make_tuple(fault.status, row_or_none(fault.row), text_or_none(fault.name),
+                                 text_or_none(fault.expected), text_or_none(fault.got),
+                                 text_or_none(fault.message)));
   }
   raise_exception(make_exception(status, error_, faults));
 }

@@ -11,7 +11,9 @@ namespace sidecall_python {
 namespace py = pybind11;
 
 // Classes of the module are of type `type`, as their stubs say; pybind11's own metaclass serves what they do not have.
-inline py::metaclass plain_type() { return py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type)); }
+inline py::metaclass plain_type() {
+  return py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type));
+}
 
 // A C++ exception as a Python one; every fast function's body runs in here.
 template <typename Body>
@@ -31,15 +33,18 @@ PyObject* guard(Body body) {
 using FastFunction = PyObject* (*)(PyObject* self, PyObject* const* args, Py_ssize_t num_args);
 
 inline PyMethodDef fast_method(const char* name, FastFunction function) {
-  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)), METH_FASTCALL, nullptr};
+  return {name, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function)),
+          METH_FASTCALL, nullptr};
 }
 
 // Binds a fast function to an object; the function keeps the object alive. `method` must live for ever.
 template <typename T>
 py::object bind(PyMethodDef* method, const py::object& owner) {
   const auto self = py::reinterpret_steal<py::object>(PyCapsule_New(
-      owner.cast<T*>(), nullptr, [](PyObject* capsule) { Py_DECREF(static_cast<PyObject*>(PyCapsule_GetContext(capsule))); }));
-  if (!self || PyCapsule_SetContext(self.ptr(), owner.inc_ref().ptr()) != 0) throw py::error_already_set();
+      owner.cast<T*>(), nullptr,
+      [](PyObject* capsule) { Py_DECREF(static_cast<PyObject*>(PyCapsule_GetContext(capsule))); }));
+  if (!self || PyCapsule_SetContext(self.ptr(), owner.inc_ref().ptr()) != 0)
+    throw py::error_already_set();
   return py::reinterpret_steal<py::object>(PyCFunction_NewEx(method, self.ptr(), nullptr));
 }
 

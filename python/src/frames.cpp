@@ -15,7 +15,8 @@ T at(PyObject* array, int64_t row) {
 }
 
 template <typename T, typename Set>
-void set_each(PyObject* array, const bool* mask, int64_t rows, sidecall_call* call, int32_t feature, Set set) {
+void set_each(PyObject* array, const bool* mask, int64_t rows, sidecall_call* call, int32_t feature,
+              Set set) {
   for (int64_t row = 0; row < rows; ++row) {
     if (mask != nullptr && mask[row]) {
       sidecall_call_set_missing(call, row, feature, nullptr);
@@ -26,7 +27,8 @@ void set_each(PyObject* array, const bool* mask, int64_t rows, sidecall_call* ca
 }
 
 // Columns are float64, int64, bool or object: the caller converts, which changes no value of those types.
-void set_column(PyObject* array, const bool* mask, int64_t rows, sidecall_call* call, int32_t feature) {
+void set_column(PyObject* array, const bool* mask, int64_t rows, sidecall_call* call,
+                int32_t feature) {
   switch (dtype_of(type_num_of(array))) {
     case SIDECALL_FLOAT64:
       return set_each<double>(array, mask, rows, call, feature, [&](int64_t row, double value) {
@@ -37,15 +39,18 @@ void set_column(PyObject* array, const bool* mask, int64_t rows, sidecall_call* 
         }
       });
     case SIDECALL_INT64:
-      return set_each<int64_t>(array, mask, rows, call, feature,
-                               [&](int64_t row, int64_t value) { sidecall_call_set_i64(call, row, feature, value, nullptr); });
-    case SIDECALL_BOOL:
-      return set_each<uint8_t>(array, mask, rows, call, feature,
-                               [&](int64_t row, uint8_t value) { sidecall_call_set_bool(call, row, feature, value, nullptr); });
-    default:
-      return set_each<PyObject*>(array, mask, rows, call, feature, [&](int64_t row, PyObject* value) {
-        set_value(call, row, feature, value == nullptr ? Py_None : value, nullptr);
+      return set_each<int64_t>(array, mask, rows, call, feature, [&](int64_t row, int64_t value) {
+        sidecall_call_set_i64(call, row, feature, value, nullptr);
       });
+    case SIDECALL_BOOL:
+      return set_each<uint8_t>(array, mask, rows, call, feature, [&](int64_t row, uint8_t value) {
+        sidecall_call_set_bool(call, row, feature, value, nullptr);
+      });
+    default:
+      return set_each<PyObject*>(
+          array, mask, rows, call, feature, [&](int64_t row, PyObject* value) {
+            set_value(call, row, feature, value == nullptr ? Py_None : value, nullptr);
+          });
   }
 }
 
@@ -63,17 +68,22 @@ int column_type_num(const Column& column) {
   }
 }
 
-py::object read_column(sidecall_call* call, const sidecall_view& view, int64_t rows, int32_t index, const Column& column) {
-  const auto descr = py::reinterpret_steal<py::dtype>(py::detail::npy_api::get().PyArray_DescrFromType_(column_type_num(column)));
+py::object read_column(sidecall_call* call, const sidecall_view& view, int64_t rows, int32_t index,
+                       const Column& column) {
+  const auto descr = py::reinterpret_steal<py::dtype>(
+      py::detail::npy_api::get().PyArray_DescrFromType_(column_type_num(column)));
   py::array array(descr, std::vector<py::ssize_t>{static_cast<py::ssize_t>(rows)});
   char* to = proxy(array.ptr())->data;
   const auto size = static_cast<int64_t>(array.itemsize());
-  const bool is_copied = view.dtype == column.dtype && view.dtype != SIDECALL_STRING && sidecall_dtype_bits(view.dtype) == size * 8;
+  const bool is_copied = view.dtype == column.dtype && view.dtype != SIDECALL_STRING &&
+                         sidecall_dtype_bits(view.dtype) == size * 8;
   int64_t width = 1;
   for (int32_t i = 1; i < view.rank; ++i) width *= view.dims[i];
   for (int64_t row = 0; row < rows; ++row) {
     if (is_copied) {
-      std::memcpy(to + row * size, static_cast<const char*>(view.data) + (row * width + column.column) * size, static_cast<size_t>(size));
+      std::memcpy(to + row * size,
+                  static_cast<const char*>(view.data) + (row * width + column.column) * size,
+                  static_cast<size_t>(size));
       continue;
     }
     py::object value = value_of(call, view, row, index, column);
@@ -81,7 +91,8 @@ py::object read_column(sidecall_call* call, const sidecall_view& view, int64_t r
       auto** items = reinterpret_cast<PyObject**>(to);
       Py_XSETREF(items[row], value.release().ptr());
     } else {
-      if (PyObject_SetItem(array.ptr(), py::int_(row).ptr(), value.ptr()) != 0) throw py::error_already_set();
+      if (PyObject_SetItem(array.ptr(), py::int_(row).ptr(), value.ptr()) != 0)
+        throw py::error_already_set();
     }
   }
   return array;
@@ -96,28 +107,33 @@ py::list Model::predict_columns(const py::list& columns, int64_t rows, int64_t t
   sidecall_call* const call = slot->call();
   slot->error().check(sidecall_call_clear(call, slot->error().get()));
   for (const py::handle item : columns) {
-    const auto [name, values, mask, refused] = item.cast<std::tuple<py::str, py::object, py::object, py::object>>();
+    const auto [name, values, mask, refused] =
+        item.cast<std::tuple<py::str, py::object, py::object, py::object>>();
     const int32_t feature = feature_of(name.ptr());
     py::object holder;
     const std::string_view text = utf8_of(name.ptr(), &holder);
-    const bool* const flags = mask.is_none() ? nullptr : reinterpret_cast<const bool*>(proxy(mask.ptr())->data);
+    const bool* const flags =
+        mask.is_none() ? nullptr : reinterpret_cast<const bool*>(proxy(mask.ptr())->data);
     if (feature >= 0 && refused.is_none()) {
       set_column(values.ptr(), flags, rows, call, feature);
       continue;
     }
     if (feature < 0) {
-      sidecall_call_set_unknown(call, 0, text.data(), text.size(), nullptr);  // once: it is the column that is unknown
+      sidecall_call_set_unknown(call, 0, text.data(), text.size(),
+                                nullptr);  // once: it is the column that is unknown
       continue;
     }
     const auto got = refused.cast<std::string>();
-    for (int64_t row = 0; row < rows; ++row) sidecall_call_set_invalid(call, row, feature, got.c_str(), nullptr);
+    for (int64_t row = 0; row < rows; ++row)
+      sidecall_call_set_invalid(call, row, feature, got.c_str(), nullptr);
   }
   slot->run(timeout_ns);
   const std::vector<sidecall_view> outputs = views(slot.get());
   py::list result;
   for (size_t i = 0; i < columns_.size(); ++i) {
     const sidecall_view& view = outputs[static_cast<size_t>(columns_[i].output)];
-    result.append(py::make_tuple(columns_[i].name, read_column(call, view, rows, static_cast<int32_t>(i), columns_[i])));
+    result.append(py::make_tuple(
+        columns_[i].name, read_column(call, view, rows, static_cast<int32_t>(i), columns_[i])));
   }
   if (!is_closed()) put_records(std::move(slot), rows);
   return result;

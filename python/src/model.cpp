@@ -26,7 +26,8 @@ TensorSpec spec_of(const sidecall_tensor_spec& tensor) {
   spec.text = tensor.name;
   spec.dtype = tensor.dtype;
   spec.type_num = storage_type_num(tensor.dtype);
-  spec.descr = py::reinterpret_steal<py::object>(py::detail::npy_api::get().PyArray_DescrFromType_(spec.type_num));
+  spec.descr = py::reinterpret_steal<py::object>(
+      py::detail::npy_api::get().PyArray_DescrFromType_(spec.type_num));
   spec.dims.assign(tensor.dims, tensor.dims + tensor.rank);
   py::list names;
   for (int32_t i = 0; i < tensor.rank; ++i) names.append(py::str(tensor.dim_names[i]));
@@ -35,8 +36,10 @@ TensorSpec spec_of(const sidecall_tensor_spec& tensor) {
 }
 
 Model::Model(sidecall_model* model) : handle_(model, sidecall_model_close) {
-  for (int32_t i = 0; i < sidecall_model_num_inputs(model); ++i) inputs_.push_back(spec_of(*sidecall_model_input_spec(model, i)));
-  for (int32_t i = 0; i < sidecall_model_num_outputs(model); ++i) outputs_.push_back(spec_of(*sidecall_model_output_spec(model, i)));
+  for (int32_t i = 0; i < sidecall_model_num_inputs(model); ++i)
+    inputs_.push_back(spec_of(*sidecall_model_input_spec(model, i)));
+  for (int32_t i = 0; i < sidecall_model_num_outputs(model); ++i)
+    outputs_.push_back(spec_of(*sidecall_model_output_spec(model, i)));
   for (int32_t i = 0; i < sidecall_model_num_features(model); ++i) {
     const char* name = sidecall_model_feature_spec(model, i)->name;
     features_.push_back({interned(name), name});
@@ -44,7 +47,8 @@ Model::Model(sidecall_model* model) : handle_(model, sidecall_model_close) {
   }
   for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i) {
     const sidecall_column_spec& spec = *sidecall_model_column_spec(model, i);
-    columns_.push_back({interned(spec.name), interned(spec.key), spec.dtype, spec.output, spec.column, spec.form});
+    columns_.push_back(
+        {interned(spec.name), interned(spec.key), spec.dtype, spec.output, spec.column, spec.form});
   }
 }
 
@@ -60,12 +64,14 @@ void Model::close() {
 }
 
 int32_t Model::find(int32_t kind, PyObject* name) const {
-  const py::object text = PyUnicode_Check(name) ? py::reinterpret_borrow<py::object>(name) : py::object(py::str(py::handle(name)));
+  const py::object text = PyUnicode_Check(name) ? py::reinterpret_borrow<py::object>(name)
+                                                : py::object(py::str(py::handle(name)));
   py::object holder;
   const std::string_view bytes = utf8_of(text.ptr(), &holder);
   CallError error;
   int32_t index = -1;
-  error.check(sidecall_model_find(handle().get(), kind, bytes.data(), bytes.size(), &index, error.get()));
+  error.check(
+      sidecall_model_find(handle().get(), kind, bytes.data(), bytes.size(), &index, error.get()));
   return index;
 }
 
@@ -73,8 +79,10 @@ py::str Model::verify() const {
   const ModelHandle model = handle();  // lives on when another thread closes meanwhile
   CallError error;
   sidecall_text* report = nullptr;
-  const sidecall_status status = without_gil([&] { return sidecall_model_verify(model.get(), &report, error.get()); });
-  const std::unique_ptr<sidecall_text, decltype(&sidecall_text_close)> owner(report, sidecall_text_close);
+  const sidecall_status status =
+      without_gil([&] { return sidecall_model_verify(model.get(), &report, error.get()); });
+  const std::unique_ptr<sidecall_text, decltype(&sidecall_text_close)> owner(report,
+                                                                             sidecall_text_close);
   error.check(status);
   return {report->data, report->length};
 }
@@ -94,7 +102,8 @@ std::unique_ptr<Slot> Model::give(PyObject* inputs, std::vector<py::object>* kee
       PyObject* name = nullptr;
       PyObject* value = nullptr;
       // A copy, because converting a value may run code of the caller.
-      const auto items = py::reinterpret_steal<py::dict>(PyDict_Copy(py::dict(py::reinterpret_borrow<py::object>(inputs)).ptr()));
+      const auto items = py::reinterpret_steal<py::dict>(
+          PyDict_Copy(py::dict(py::reinterpret_borrow<py::object>(inputs)).ptr()));
       for (Py_ssize_t at = 0; PyDict_Next(items.ptr(), &at, &name, &value) != 0;) {
         const int32_t input = find(SIDECALL_KIND_INPUT, name);
         slot->give(input, value, inputs_[static_cast<size_t>(input)], keep);
@@ -117,20 +126,24 @@ py::dict Model::describe() const {
   const auto tensors = [](const std::vector<TensorSpec>& specs) {
     py::list list;
     for (const TensorSpec& spec : specs) {
-      list.append(py::make_tuple(spec.name, sidecall_dtype_name(spec.dtype), py::tuple(py::cast(spec.dims)), spec.dim_names));
+      list.append(py::make_tuple(spec.name, sidecall_dtype_name(spec.dtype),
+                                 py::tuple(py::cast(spec.dims)), spec.dim_names));
     }
     return list;
   };
   py::list features;
   for (size_t i = 0; i < features_.size(); ++i) {
-    const sidecall_feature_spec& spec = *sidecall_model_feature_spec(handle().get(), static_cast<int32_t>(i));
-    features.append(py::make_tuple(features_[i].name, sidecall_dtype_name(spec.dtype), py::bool_(spec.nullable != 0),
+    const sidecall_feature_spec& spec =
+        *sidecall_model_feature_spec(handle().get(), static_cast<int32_t>(i));
+    features.append(py::make_tuple(features_[i].name, sidecall_dtype_name(spec.dtype),
+                                   py::bool_(spec.nullable != 0),
                                    inputs_[static_cast<size_t>(spec.input)].name, spec.column));
   }
   py::list columns;
   for (const Column& column : columns_) {
     columns.append(py::make_tuple(column.name, column.key, sidecall_dtype_name(column.dtype),
-                                  outputs_[static_cast<size_t>(column.output)].name, column.column));
+                                  outputs_[static_cast<size_t>(column.output)].name,
+                                  column.column));
   }
   size_t length = 0;
   const char* contract = sidecall_model_contract(handle().get(), &length);
@@ -142,7 +155,8 @@ py::dict Model::describe() const {
   result["columns"] = columns;
   result["name"] = sidecall_model_name(handle().get());
   result["version"] = sidecall_model_version(handle().get());
-  result["contract"] = contract == nullptr ? py::object(py::none()) : py::object(py::str(contract, length));
+  result["contract"] =
+      contract == nullptr ? py::object(py::none()) : py::object(py::str(contract, length));
   result["warning"] = warning == nullptr ? py::object(py::none()) : py::object(py::str(warning));
   return result;
 }
@@ -162,7 +176,8 @@ py::object Model::run(PyObject* inputs, PyObject* outputs, int64_t timeout_ns) {
 py::object Model::tensors(std::unique_ptr<Slot> slot, const py::object& wanted) {
   std::vector<size_t> order;
   if (!wanted.is_none()) {
-    for (const py::handle name : wanted) order.push_back(static_cast<size_t>(find(SIDECALL_KIND_OUTPUT, name.ptr())));
+    for (const py::handle name : wanted)
+      order.push_back(static_cast<size_t>(find(SIDECALL_KIND_OUTPUT, name.ptr())));
   }
   if (!slot->is_remembered()) slot->remember(inputs_.size());
   const size_t count = wanted.is_none() ? outputs_.size() : order.size();
@@ -173,25 +188,32 @@ py::object Model::tensors(std::unique_ptr<Slot> slot, const py::object& wanted) 
   for (size_t k = 0; k < count; ++k) {
     const size_t i = wanted.is_none() ? k : order[k];
     sidecall_view view = SIDECALL_VIEW_INIT;
-    lent->error().check(sidecall_call_output(lent->call(), static_cast<int32_t>(i), &view, lent->error().get()));
+    lent->error().check(
+        sidecall_call_output(lent->call(), static_cast<int32_t>(i), &view, lent->error().get()));
     // What lies in another process's memory is copied: an array over it would keep the connection.
-    const bool is_shared = view.data_bytes > kShareBytes && view.dtype != SIDECALL_STRING && (view.flags & SIDECALL_VIEW_READ_ONLY) == 0;
-    if (is_shared && !owner) owner = py::capsule(slot.release(), [](void* shared) { delete static_cast<Slot*>(shared); });
+    const bool is_shared = view.data_bytes > kShareBytes && view.dtype != SIDECALL_STRING &&
+                           (view.flags & SIDECALL_VIEW_READ_ONLY) == 0;
+    if (is_shared && !owner)
+      owner = py::capsule(slot.release(), [](void* shared) { delete static_cast<Slot*>(shared); });
     const py::object array = array_of(view, outputs_[i], is_shared ? owner : py::object());
-    if (PyDict_SetItem(result.ptr(), outputs_[i].name.ptr(), array.ptr()) != 0) throw py::error_already_set();
+    if (PyDict_SetItem(result.ptr(), outputs_[i].name.ptr(), array.ptr()) != 0)
+      throw py::error_already_set();
     bytes += view.data_bytes;
   }
   if (slot != nullptr) put_tensors(std::move(slot), bytes);
   return result;
 }
 
-std::unique_ptr<Pending> Model::start_run(const py::object& self, PyObject* inputs, const py::object& outputs, int64_t timeout_ns) {
+std::unique_ptr<Pending> Model::start_run(const py::object& self, PyObject* inputs,
+                                          const py::object& outputs, int64_t timeout_ns) {
   // Copied: the caller may change its arrays while the run is under way, and a run that is given up may outlive them.
   std::unique_ptr<Slot> slot = give(inputs, nullptr);
-  return std::make_unique<Pending>(self, this, std::move(slot), Pending::Kind::kTensors, outputs, timeout_ns);
+  return std::make_unique<Pending>(self, this, std::move(slot), Pending::Kind::kTensors, outputs,
+                                   timeout_ns);
 }
 
-py::object Model::collect(std::unique_ptr<Slot> slot, Pending::Kind kind, const py::object& outputs) {
+py::object Model::collect(std::unique_ptr<Slot> slot, Pending::Kind kind,
+                          const py::object& outputs) {
   if (kind == Pending::Kind::kTensors) return tensors(std::move(slot), outputs);
   py::object answer = records(slot.get(), kind == Pending::Kind::kRecord);
   const int64_t rows = sidecall_call_rows(slot->call());
@@ -199,8 +221,13 @@ py::object Model::collect(std::unique_ptr<Slot> slot, Pending::Kind kind, const 
   return answer;
 }
 
-Pending::Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kind kind, py::object outputs, int64_t timeout_ns)
-    : owner_(std::move(owner)), model_(model), slot_(std::move(slot)), kind_(kind), outputs_(std::move(outputs)) {
+Pending::Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kind kind,
+                 py::object outputs, int64_t timeout_ns)
+    : owner_(std::move(owner)),
+      model_(model),
+      slot_(std::move(slot)),
+      kind_(kind),
+      outputs_(std::move(outputs)) {
   slot_->error().check(sidecall_call_fd(slot_->call(), &fd_, slot_->error().get()));
   is_started_ = slot_->try_start(timeout_ns);
 }

@@ -30,7 +30,8 @@ class Pending {
  public:
   enum class Kind { kTensors, kRecord, kRecords };
 
-  Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kind kind, py::object outputs, int64_t timeout_ns);
+  Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kind kind, py::object outputs,
+          int64_t timeout_ns);
 
   bool is_started() const noexcept { return is_started_; }
   void start(int64_t timeout_ns);  // waits, without the GIL
@@ -64,11 +65,13 @@ class Model {
 
   // A dict of arrays (or the only input's array) to a dict of arrays. `outputs` is None or a sequence of names.
   py::object run(PyObject* inputs, PyObject* outputs, int64_t timeout_ns);
-  std::unique_ptr<Pending> start_run(const py::object& self, PyObject* inputs, const py::object& outputs, int64_t timeout_ns);
+  std::unique_ptr<Pending> start_run(const py::object& self, PyObject* inputs,
+                                     const py::object& outputs, int64_t timeout_ns);
 
   // A dict to a dict, or a list of dicts to a list of dicts.
   py::object predict(PyObject* records, int64_t timeout_ns);
-  std::unique_ptr<Pending> start_predict(const py::object& self, PyObject* records, int64_t timeout_ns);
+  std::unique_ptr<Pending> start_predict(const py::object& self, PyObject* records,
+                                         int64_t timeout_ns);
 
   // Columns of a frame, each (name, array, mask or None, type name or None), to a list of (name, array).
   py::list predict_columns(const py::list& columns, int64_t rows, int64_t timeout_ns);
@@ -83,7 +86,8 @@ class Model {
   py::dict describe() const;
 
  private:
-  std::unique_ptr<Slot> give(PyObject* inputs, std::vector<py::object>* keep);  // `keep` as in Slot::give()
+  std::unique_ptr<Slot> give(PyObject* inputs,
+                             std::vector<py::object>* keep);  // `keep` as in Slot::give()
   std::unique_ptr<Slot> fill(PyObject* records, int64_t rows);
   void refuse_no_rows() const;
   void set_record(Slot* slot, int64_t row, PyObject* record) const;
@@ -105,10 +109,12 @@ class Model {
 };
 
 // Hands one Python value to the call; the library judges it, answers, and remembers a fault until the run.
-sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, PyObject* value, sidecall_error* err);
+sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, PyObject* value,
+                          sidecall_error* err);
 
 // One value of an output as Python knows it: bool, int, float or str.
-py::object value_of(sidecall_call* call, const sidecall_view& view, int64_t row, int32_t index, const Column& column);
+py::object value_of(sidecall_call* call, const sidecall_view& view, int64_t row, int32_t index,
+                    const Column& column);
 
 TensorSpec spec_of(const sidecall_tensor_spec& tensor);
 

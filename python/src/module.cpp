@@ -22,8 +22,9 @@ using Text = std::optional<std::string>;
 
 const char* c_str(const Text& text) { return text ? text->c_str() : nullptr; }
 
-std::unique_ptr<Model> open(const py::bytes& source, bool is_file, int32_t verify, int32_t extra, int64_t timeout_ns,
-                            const Text& onnxruntime, const Text& package, int64_t wait_ns, bool allow_exec) {
+std::unique_ptr<Model> open(const py::bytes& source, bool is_file, int32_t verify, int32_t extra,
+                            int64_t timeout_ns, const Text& onnxruntime, const Text& package,
+                            int64_t wait_ns, bool allow_exec) {
   sidecall_model_options options = options_of(c_str(onnxruntime), c_str(package));
   options.verify = verify;
   options.extra = extra;
@@ -46,7 +47,8 @@ py::str describe_engine(const Text& onnxruntime, const Text& package) {
   CallError error;
   sidecall_text* text = nullptr;
   error.check(sidecall_engine_describe(&options, &text, error.get()));
-  const std::unique_ptr<sidecall_text, decltype(&sidecall_text_close)> owner(text, sidecall_text_close);
+  const std::unique_ptr<sidecall_text, decltype(&sidecall_text_close)> owner(text,
+                                                                             sidecall_text_close);
   return {text->data, text->length};
 }
 
@@ -77,8 +79,11 @@ void add_model(py::module_& module) {
       .def("verify", &Model::verify)
       .def("close", &Model::close)
       .def(
-          "find", [](const Model& model, int32_t kind, const py::object& name) { return model.find(kind, name.ptr()); }, py::arg("kind"),
-          py::arg("name"))
+          "find",
+          [](const Model& model, int32_t kind, const py::object& name) {
+            return model.find(kind, name.ptr());
+          },
+          py::arg("kind"), py::arg("name"))
       .def("runner",
            [](const py::object& self) {
              static PyMethodDef method = fast_method("run", run_model);
@@ -89,10 +94,12 @@ void add_model(py::module_& module) {
              static PyMethodDef method = fast_method("predict", predict_model);
              return bind<Model>(&method, self);
            })
-      .def("predict_columns", &Model::predict_columns, py::arg("columns"), py::arg("rows"), py::arg("timeout_ns"))
+      .def("predict_columns", &Model::predict_columns, py::arg("columns"), py::arg("rows"),
+           py::arg("timeout_ns"))
       .def(
           "start_run",
-          [](const py::object& self, const py::object& inputs, const py::object& outputs, int64_t timeout_ns) {
+          [](const py::object& self, const py::object& inputs, const py::object& outputs,
+             int64_t timeout_ns) {
             return self.cast<Model*>()->start_run(self, inputs.ptr(), outputs, timeout_ns);
           },
           py::arg("inputs"), py::arg("outputs"), py::arg("timeout_ns"))
@@ -112,8 +119,9 @@ PYBIND11_MODULE(_native, module) {
   add_model(module);
   add_call(module);
   add_server(module);
-  module.def("open", &open, py::arg("source"), py::arg("is_file"), py::arg("verify"), py::arg("extra"), py::arg("timeout_ns"),
-             py::arg("onnxruntime"), py::arg("package"), py::arg("wait_ns") = 0, py::arg("allow_exec") = false);
+  module.def("open", &open, py::arg("source"), py::arg("is_file"), py::arg("verify"),
+             py::arg("extra"), py::arg("timeout_ns"), py::arg("onnxruntime"), py::arg("package"),
+             py::arg("wait_ns") = 0, py::arg("allow_exec") = false);
   module.def("describe_engine", &describe_engine, py::arg("onnxruntime"), py::arg("package"));
   module.def("status_name", &sidecall_status_name, py::arg("status"));
   module.def("version", &sidecall_version);

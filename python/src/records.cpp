@@ -18,11 +18,13 @@ int32_t Model::feature_of(PyObject* name) const {
 // The library remembers what it refuses and the run reports it, so statuses are looked at only where it does not.
 void Model::set_record(Slot* slot, int64_t row, PyObject* record) const {
   sidecall_call* const call = slot->call();
-  if (!PyDict_Check(record) && py::isinstance(record, py::module_::import("collections.abc").attr("Mapping"))) {
+  if (!PyDict_Check(record) &&
+      py::isinstance(record, py::module_::import("collections.abc").attr("Mapping"))) {
     return set_record(slot, row, py::dict(py::reinterpret_borrow<py::object>(record)).ptr());
   }
   if (!PyDict_Check(record)) {
-    slot->error().check(sidecall_call_set_invalid(call, row, -1, type_name(record).c_str(), slot->error().get()));
+    slot->error().check(
+        sidecall_call_set_invalid(call, row, -1, type_name(record).c_str(), slot->error().get()));
   }
   size_t guess = 0;
   PyObject* name = nullptr;
@@ -35,7 +37,8 @@ void Model::set_record(Slot* slot, int64_t row, PyObject* record) const {
       set_value(call, row, feature, value, nullptr);
       continue;
     }
-    const py::object text = PyUnicode_Check(name) ? py::reinterpret_borrow<py::object>(name) : py::object(py::str(py::handle(name)));
+    const py::object text = PyUnicode_Check(name) ? py::reinterpret_borrow<py::object>(name)
+                                                  : py::object(py::str(py::handle(name)));
     py::object holder;
     const std::string_view unknown = utf8_of(text.ptr(), &holder);
     sidecall_call_set_unknown(call, row, unknown.data(), unknown.size(), nullptr);
@@ -82,10 +85,13 @@ int64_t rows_of(PyObject* records) {
 py::object Model::predict(PyObject* records, int64_t timeout_ns) {
   std::unique_ptr<Slot> slot = fill(records, rows_of(records));
   slot->run(timeout_ns);
-  return collect(std::move(slot), PyDict_Check(records) ? Pending::Kind::kRecord : Pending::Kind::kRecords, py::none());
+  return collect(std::move(slot),
+                 PyDict_Check(records) ? Pending::Kind::kRecord : Pending::Kind::kRecords,
+                 py::none());
 }
 
-std::unique_ptr<Pending> Model::start_predict(const py::object& self, PyObject* records, int64_t timeout_ns) {
+std::unique_ptr<Pending> Model::start_predict(const py::object& self, PyObject* records,
+                                              int64_t timeout_ns) {
   std::unique_ptr<Slot> slot = fill(records, rows_of(records));
   const auto kind = PyDict_Check(records) ? Pending::Kind::kRecord : Pending::Kind::kRecords;
   return std::make_unique<Pending>(self, this, std::move(slot), kind, py::none(), timeout_ns);
@@ -93,14 +99,16 @@ std::unique_ptr<Pending> Model::start_predict(const py::object& self, PyObject* 
 
 void Model::put_records(std::unique_ptr<Slot> slot, int64_t rows) {
   constexpr uint64_t kBytesPerValue = 16;
-  const uint64_t bytes = static_cast<uint64_t>(rows) * (features_.size() + columns_.size()) * kBytesPerValue;
+  const uint64_t bytes =
+      static_cast<uint64_t>(rows) * (features_.size() + columns_.size()) * kBytesPerValue;
   if (!is_closed()) record_calls_.put(std::move(slot), bytes);
 }
 
 std::vector<sidecall_view> Model::views(Slot* slot) const {
   std::vector<sidecall_view> views(outputs_.size(), SIDECALL_VIEW_INIT);
   for (size_t i = 0; i < views.size(); ++i) {
-    slot->error().check(sidecall_call_output(slot->call(), static_cast<int32_t>(i), &views[i], slot->error().get()));
+    slot->error().check(sidecall_call_output(slot->call(), static_cast<int32_t>(i), &views[i],
+                                             slot->error().get()));
   }
   return views;
 }
@@ -115,16 +123,19 @@ py::object Model::records(Slot* slot, bool single) const {
     for (size_t i = 0; i < columns_.size(); ++i) {
       const Column& column = columns_[i];
       const auto output = static_cast<size_t>(column.output);
-      const py::object value = value_of(slot->call(), outputs[output], row, static_cast<int32_t>(i), column);
+      const py::object value =
+          value_of(slot->call(), outputs[output], row, static_cast<int32_t>(i), column);
       const bool is_first = i == 0 || columns_[i - 1].output != column.output;
       if (is_first) {
         inner = column.form == SIDECALL_FORM_SCALAR   ? value
                 : column.form == SIDECALL_FORM_MEMBER ? py::object(py::dict())
                                                       : py::object(py::list());
-        if (PyDict_SetItem(record.ptr(), outputs_[output].name.ptr(), inner.ptr()) != 0) throw py::error_already_set();
+        if (PyDict_SetItem(record.ptr(), outputs_[output].name.ptr(), inner.ptr()) != 0)
+          throw py::error_already_set();
       }
       if (column.form == SIDECALL_FORM_MEMBER) {
-        if (PyDict_SetItem(inner.ptr(), column.key.ptr(), value.ptr()) != 0) throw py::error_already_set();
+        if (PyDict_SetItem(inner.ptr(), column.key.ptr(), value.ptr()) != 0)
+          throw py::error_already_set();
       } else if (column.form == SIDECALL_FORM_ELEMENT) {
         if (PyList_Append(inner.ptr(), value.ptr()) != 0) throw py::error_already_set();
       }

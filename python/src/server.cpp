@@ -14,7 +14,8 @@ namespace {
 const char* c_str(const std::optional<std::string>& text) { return text ? text->c_str() : nullptr; }
 
 py::str taken(sidecall_text* text) {
-  const std::unique_ptr<sidecall_text, decltype(&sidecall_text_close)> owner(text, sidecall_text_close);
+  const std::unique_ptr<sidecall_text, decltype(&sidecall_text_close)> owner(text,
+                                                                             sidecall_text_close);
   return {text->data, text->length};
 }
 
@@ -71,8 +72,8 @@ ServerOptions::ServerOptions(const py::dict& values, const py::object& log) {
   options_.log_context = &log_;
 }
 
-std::unique_ptr<Server> Server::of_model(const std::optional<std::string>& at, const Model& model, const py::dict& options,
-                                         const py::object& log) {
+std::unique_ptr<Server> Server::of_model(const std::optional<std::string>& at, const Model& model,
+                                         const py::dict& options, const py::object& log) {
   auto server = std::make_unique<Server>(std::make_unique<ServerOptions>(options, log), nullptr);
   const ModelHandle handle = model.handle();
   CallError error;
@@ -80,18 +81,23 @@ std::unique_ptr<Server> Server::of_model(const std::optional<std::string>& at, c
   sidecall_server* opened = nullptr;
   {
     const WithoutGil scope;
-    status = sidecall_server_open(c_str(at), handle.get(), server->options_->get(), &opened, error.get());
+    status = sidecall_server_open(c_str(at), handle.get(), server->options_->get(), &opened,
+                                  error.get());
   }
   error.check(status);
   server->server_ = {opened, sidecall_server_close};
   return server;
 }
 
-std::unique_ptr<Server> Server::of_function(const std::optional<std::string>& at, const std::optional<std::string>& signature,
-                                            const std::optional<std::string>& contract, py::object function, py::object on_error,
-                                            int32_t verify, const py::dict& options, const py::object& log) {
-  auto server = std::make_unique<Server>(std::make_unique<ServerOptions>(options, log),
-                                         std::make_unique<ServedFunction>(std::move(function), std::move(on_error)));
+std::unique_ptr<Server> Server::of_function(const std::optional<std::string>& at,
+                                            const std::optional<std::string>& signature,
+                                            const std::optional<std::string>& contract,
+                                            py::object function, py::object on_error,
+                                            int32_t verify, const py::dict& options,
+                                            const py::object& log) {
+  auto server = std::make_unique<Server>(
+      std::make_unique<ServerOptions>(options, log),
+      std::make_unique<ServedFunction>(std::move(function), std::move(on_error)));
   sidecall_service service;
   sidecall_service_init(&service);
   service.signature = c_str(signature);
@@ -105,7 +111,8 @@ std::unique_ptr<Server> Server::of_function(const std::optional<std::string>& at
   sidecall_server* opened = nullptr;
   {
     const WithoutGil scope;
-    status = sidecall_server_open_service(c_str(at), &service, verify, server->options_->get(), &opened, error.get());
+    status = sidecall_server_open_service(c_str(at), &service, verify, server->options_->get(),
+                                          &opened, error.get());
   }
   error.check(status);
   server->server_ = {opened, sidecall_server_close};
@@ -229,22 +236,32 @@ void add_server(py::module_& module) {
       .def("listen", &Supervisor::listen, py::arg("wait_ns"))
       .def("status", &Supervisor::status)
       .def("close", &Supervisor::close);
-  module.def("serve_model", &Server::of_model, py::arg("at"), py::arg("model"), py::arg("options"), py::arg("log"));
-  module.def("serve_function", &Server::of_function, py::arg("at"), py::arg("signature"), py::arg("contract"), py::arg("function"),
-             py::arg("on_error"), py::arg("verify"), py::arg("options"), py::arg("log"));
+  module.def("serve_model", &Server::of_model, py::arg("at"), py::arg("model"), py::arg("options"),
+             py::arg("log"));
+  module.def("serve_function", &Server::of_function, py::arg("at"), py::arg("signature"),
+             py::arg("contract"), py::arg("function"), py::arg("on_error"), py::arg("verify"),
+             py::arg("options"), py::arg("log"));
   module.def(
       "supervise",
-      [](const std::string& at, const py::dict& options, const py::object& log) { return std::make_unique<Supervisor>(at, options, log); },
+      [](const std::string& at, const py::dict& options, const py::object& log) {
+        return std::make_unique<Supervisor>(at, options, log);
+      },
       py::arg("at"), py::arg("options"), py::arg("log"));
   module.def("query", &query, py::arg("at"), py::arg("wait_ns"));
   module.def("remaining", &remaining_seconds);
   py::class_<Watchdog>(module, "Watchdog", plain_type(), py::is_final())
-      .def(py::init<int32_t, int64_t, int32_t>(), py::arg("fd"), py::arg("after_ns"), py::arg("exit_code"))
+      .def(py::init<int32_t, int64_t, int32_t>(), py::arg("fd"), py::arg("after_ns"),
+           py::arg("exit_code"))
       .def("close", &Watchdog::close);
   module.def("log_event", &log_event, py::arg("level"), py::arg("event"), py::arg("facts"));
   module.def(
-      "log_flush", [](int64_t timeout_ns) { return without_gil([&] { return sidecall_log_flush(timeout_ns); }); }, py::arg("timeout_ns"));
-  module.def("log_line", &log_line, py::arg("fd"), py::arg("as_json"), py::arg("level"), py::arg("json"));
+      "log_flush",
+      [](int64_t timeout_ns) {
+        return without_gil([&] { return sidecall_log_flush(timeout_ns); });
+      },
+      py::arg("timeout_ns"));
+  module.def("log_line", &log_line, py::arg("fd"), py::arg("as_json"), py::arg("level"),
+             py::arg("json"));
 }
 
 }  // namespace sidecall_python

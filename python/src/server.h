@@ -34,7 +34,8 @@ class ServerOptions {
 class ServedFunction {
  public:
   // `on_error` is called with an exception of the function that is none of sidecall's own.
-  ServedFunction(py::object function, py::object on_error) : function_(std::move(function)), on_error_(std::move(on_error)) {}
+  ServedFunction(py::object function, py::object on_error)
+      : function_(std::move(function)), on_error_(std::move(on_error)) {}
 
   static sidecall_status handle(void* context, sidecall_request* request);
 
@@ -60,11 +61,14 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  static std::unique_ptr<Server> of_model(const std::optional<std::string>& at, const Model& model, const py::dict& options,
-                                          const py::object& log);
-  static std::unique_ptr<Server> of_function(const std::optional<std::string>& at, const std::optional<std::string>& signature,
-                                             const std::optional<std::string>& contract, py::object function, py::object on_error,
-                                             int32_t verify, const py::dict& options, const py::object& log);
+  static std::unique_ptr<Server> of_model(const std::optional<std::string>& at, const Model& model,
+                                          const py::dict& options, const py::object& log);
+  static std::unique_ptr<Server> of_function(const std::optional<std::string>& at,
+                                             const std::optional<std::string>& signature,
+                                             const std::optional<std::string>& contract,
+                                             py::object function, py::object on_error,
+                                             int32_t verify, const py::dict& options,
+                                             const py::object& log);
 
   py::str status() const;
   int fd() const;

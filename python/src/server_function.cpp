@@ -33,7 +33,9 @@ std::string first_line(const py::handle& value) {
   return text.substr(0, length);
 }
 
-std::string text_or_empty(const py::handle& value) { return value.is_none() ? std::string() : value.cast<std::string>(); }
+std::string text_or_empty(const py::handle& value) {
+  return value.is_none() ? std::string() : value.cast<std::string>();
+}
 
 // One of sidecall's own exceptions says exactly what it means.
 sidecall_status fail_as(sidecall_request* request, const py::handle& error) {
@@ -43,8 +45,8 @@ sidecall_status fail_as(sidecall_request* request, const py::handle& error) {
   const std::string expected = text_or_empty(error.attr("expected"));
   const std::string got = text_or_empty(error.attr("got"));
   const std::string message = first_line(error);
-  sidecall_request_fail(request, status, row.is_none() ? -1 : row.cast<int64_t>(), name.c_str(), expected.c_str(), got.c_str(),
-                        message.c_str());
+  sidecall_request_fail(request, status, row.is_none() ? -1 : row.cast<int64_t>(), name.c_str(),
+                        expected.c_str(), got.c_str(), message.c_str());
   return status;
 }
 
@@ -60,7 +62,8 @@ sidecall_status ServedFunction::handle(void* context, sidecall_request* request)
   } catch (py::error_already_set& error) {
     return self->fail(request, error);
   } catch (const std::bad_alloc&) {
-    sidecall_request_fail(request, SIDECALL_OUT_OF_MEMORY, -1, nullptr, nullptr, nullptr, "out of memory");
+    sidecall_request_fail(request, SIDECALL_OUT_OF_MEMORY, -1, nullptr, nullptr, nullptr,
+                          "out of memory");
     return SIDECALL_OUT_OF_MEMORY;
   } catch (const std::exception& error) {
     sidecall_request_fail(request, SIDECALL_INTERNAL, -1, nullptr, nullptr, nullptr, error.what());
@@ -70,8 +73,10 @@ sidecall_status ServedFunction::handle(void* context, sidecall_request* request)
 
 void ServedFunction::learn(const sidecall_request* request) {
   std::vector<TensorSpec> inputs, outputs;
-  for (int32_t i = 0; i < sidecall_request_num_inputs(request); ++i) inputs.push_back(spec_of(*sidecall_request_input_spec(request, i)));
-  for (int32_t i = 0; i < sidecall_request_num_outputs(request); ++i) outputs.push_back(spec_of(*sidecall_request_output_spec(request, i)));
+  for (int32_t i = 0; i < sidecall_request_num_inputs(request); ++i)
+    inputs.push_back(spec_of(*sidecall_request_input_spec(request, i)));
+  for (int32_t i = 0; i < sidecall_request_num_outputs(request); ++i)
+    outputs.push_back(spec_of(*sidecall_request_output_spec(request, i)));
   if (is_ready_) return;  // another thread was faster, while this one imported something
   inputs_ = std::move(inputs);
   outputs_ = std::move(outputs);
@@ -86,20 +91,24 @@ void ServedFunction::answer(sidecall_request* request) {
   std::vector<PyObject*> arguments;
   arguments.reserve(inputs.size());
   for (const py::object& each : inputs) arguments.push_back(each.ptr());
-  const auto result = py::reinterpret_steal<py::object>(PyObject_Vectorcall(function_.ptr(), arguments.data(), arguments.size(), nullptr));
+  const auto result = py::reinterpret_steal<py::object>(
+      PyObject_Vectorcall(function_.ptr(), arguments.data(), arguments.size(), nullptr));
   if (!result) throw py::error_already_set();
   // A tuple holds the outputs in order; anything else is the only one.
   if (!PyTuple_Check(result.ptr())) {
     if (outputs_.size() != 1)
-      raise_status(SIDECALL_ENGINE, "the served function: expected a tuple of " + std::to_string(outputs_.size()) + " outputs, got " +
+      raise_status(SIDECALL_ENGINE, "the served function: expected a tuple of " +
+                                        std::to_string(outputs_.size()) + " outputs, got " +
                                         type_name(result.ptr()));
     return give(request, 0, result.ptr());
   }
   const auto count = static_cast<size_t>(PyTuple_GET_SIZE(result.ptr()));
   if (count != outputs_.size())
-    raise_status(SIDECALL_ENGINE,
-                 "the served function: expected " + std::to_string(outputs_.size()) + " outputs, got " + std::to_string(count));
-  for (size_t i = 0; i < count; ++i) give(request, i, PyTuple_GET_ITEM(result.ptr(), static_cast<Py_ssize_t>(i)));
+    raise_status(SIDECALL_ENGINE, "the served function: expected " +
+                                      std::to_string(outputs_.size()) + " outputs, got " +
+                                      std::to_string(count));
+  for (size_t i = 0; i < count; ++i)
+    give(request, i, PyTuple_GET_ITEM(result.ptr(), static_cast<Py_ssize_t>(i)));
 }
 
 py::object ServedFunction::input(sidecall_request* request, size_t index) {
@@ -115,17 +124,21 @@ void ServedFunction::give(sidecall_request* request, size_t index, PyObject* val
   Tensor tensor;
   read_tensor(value, spec, &tensor);
   if (!tensor.refused.empty() || tensor.view.dtype != spec.dtype) {
-    const std::string got = tensor.refused.empty() ? sidecall_dtype_name(tensor.view.dtype) : tensor.refused;
-    raise_status(SIDECALL_ENGINE, "output '" + spec.text + "': expected " + sidecall_dtype_name(spec.dtype) + ", got " + got);
+    const std::string got =
+        tensor.refused.empty() ? sidecall_dtype_name(tensor.view.dtype) : tensor.refused;
+    raise_status(SIDECALL_ENGINE, "output '" + spec.text + "': expected " +
+                                      sidecall_dtype_name(spec.dtype) + ", got " + got);
   }
   CallError error;
   if (spec.dtype == SIDECALL_STRING) {
-    error.check(sidecall_request_set_strings(request, output, tensor.view.dims, tensor.view.rank, tensor.strings.bytes.data(),
+    error.check(sidecall_request_set_strings(request, output, tensor.view.dims, tensor.view.rank,
+                                             tensor.strings.bytes.data(),
                                              tensor.strings.offsets.data(), error.get()));
     return;
   }
   sidecall_view view = SIDECALL_VIEW_INIT;
-  error.check(sidecall_request_output(request, output, tensor.view.dims, tensor.view.rank, &view, error.get()));
+  error.check(sidecall_request_output(request, output, tensor.view.dims, tensor.view.rank, &view,
+                                      error.get()));
   if (view.data_bytes > 0) std::memcpy(view.data, tensor.view.data, view.data_bytes);
 }
 
@@ -134,9 +147,11 @@ sidecall_status ServedFunction::fail(sidecall_request* request, py::error_alread
     const py::object value = error.value();
     if (error.trace()) PyException_SetTraceback(value.ptr(), error.trace().ptr());
     const py::object own = py::module_::import("sidecall.errors").attr("Error");
-    if (py::isinstance(value, own) && value.attr("status").cast<int>() != 0) return fail_as(request, value);
+    if (py::isinstance(value, own) && value.attr("status").cast<int>() != 0)
+      return fail_as(request, value);
     const std::string text = first_line(value);
-    const std::string message = "the served object failed with " + type_name(value.ptr()) + (text.empty() ? "" : ": " + text);
+    const std::string message = "the served object failed with " + type_name(value.ptr()) +
+                                (text.empty() ? "" : ": " + text);
     sidecall_request_fail(request, SIDECALL_ENGINE, -1, nullptr, nullptr, nullptr, message.c_str());
     on_error_(value);
   } catch (py::error_already_set&) {
@@ -153,7 +168,8 @@ void log_event(int32_t level, const std::string& event, const std::string& facts
 // For the function itself: None outside a request and without a deadline.
 py::object remaining_seconds() {
   const int64_t left = t_request == nullptr ? -1 : sidecall_request_remaining(t_request);
-  return left < 0 ? py::object(py::none()) : py::object(py::float_(static_cast<double>(left) / 1e9));
+  return left < 0 ? py::object(py::none())
+                  : py::object(py::float_(static_cast<double>(left) / 1e9));
 }
 
 }  // namespace sidecall_python

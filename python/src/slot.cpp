@@ -12,7 +12,8 @@ namespace {
 
 bool has_other_width(int type_num, const TensorSpec& spec) {
   const int32_t dtype = dtype_of(type_num);
-  return (dtype == SIDECALL_FLOAT32 && spec.dtype == SIDECALL_FLOAT64) || (dtype == SIDECALL_FLOAT64 && spec.dtype == SIDECALL_FLOAT32);
+  return (dtype == SIDECALL_FLOAT32 && spec.dtype == SIDECALL_FLOAT64) ||
+         (dtype == SIDECALL_FLOAT64 && spec.dtype == SIDECALL_FLOAT32);
 }
 
 // Below this, copying into bound memory costs less than binding the caller's.
@@ -47,14 +48,17 @@ void Slot::resize(int64_t rows) {
 }
 
 void Slot::reshape(int32_t input, const std::vector<int64_t>& dims) {
-  error_.check(
-      without_gil([&] { return sidecall_call_reshape(call_, input, dims.data(), static_cast<int32_t>(dims.size()), error_.get()); }));
+  error_.check(without_gil([&] {
+    return sidecall_call_reshape(call_, input, dims.data(), static_cast<int32_t>(dims.size()),
+                                 error_.get());
+  }));
 }
 
 bool Slot::write(const std::vector<TensorSpec>& specs, PyObject* inputs) {
   if (inputs_.empty()) return false;
   const bool is_dict = PyDict_CheckExact(inputs);
-  if (is_dict ? static_cast<size_t>(PyDict_GET_SIZE(inputs)) != specs.size() : specs.size() != 1) return false;
+  if (is_dict ? static_cast<size_t>(PyDict_GET_SIZE(inputs)) != specs.size() : specs.size() != 1)
+    return false;
   for (size_t i = 0; i < specs.size(); ++i) {
     PyObject* value = is_dict ? PyDict_GetItemWithError(inputs, specs[i].name.ptr()) : inputs;
     if (value == nullptr) {
@@ -81,16 +85,19 @@ bool Slot::write(const std::vector<TensorSpec>& specs, PyObject* inputs) {
     view.data = array->data;
     view.data_bytes = static_cast<uint64_t>(py::reinterpret_borrow<py::array>(value).nbytes());
     // What is wrong is found again, and reported, where everything is handed over anew.
-    if (sidecall_call_copy_input(call_, static_cast<int32_t>(i), &view, nullptr) != SIDECALL_OK) return false;
+    if (sidecall_call_copy_input(call_, static_cast<int32_t>(i), &view, nullptr) != SIDECALL_OK)
+      return false;
   }
   return true;
 }
 
-void Slot::give(int32_t input, PyObject* value, const TensorSpec& spec, std::vector<py::object>* keep) {
+void Slot::give(int32_t input, PyObject* value, const TensorSpec& spec,
+                std::vector<py::object>* keep) {
   Tensor tensor;
   const py::object floats = with_floats(value, spec);
   read_tensor(floats.ptr(), spec, &tensor);
-  if (!tensor.refused.empty()) error_.check(sidecall_call_refuse_input(call_, input, tensor.refused.c_str(), error_.get()));
+  if (!tensor.refused.empty())
+    error_.check(sidecall_call_refuse_input(call_, input, tensor.refused.c_str(), error_.get()));
   const bool is_large = tensor.view.data_bytes > kCopyBytes && tensor.view.dtype != SIDECALL_STRING;
   is_small_ = is_small_ && !is_large && tensor.view.dtype != SIDECALL_STRING;
   if (is_large && keep != nullptr && tensor.view.dtype == spec.dtype) {
@@ -109,7 +116,8 @@ void Slot::remember(size_t num_inputs) {
     sidecall_view view = SIDECALL_VIEW_INIT;
     error_.check(sidecall_call_input(call_, static_cast<int32_t>(i), &view, error_.get()));
     if (is_packed(view.dtype)) return;
-    places.push_back({std::vector<int64_t>(view.dims, view.dims + view.rank), view.data, view.data_bytes});
+    places.push_back(
+        {std::vector<int64_t>(view.dims, view.dims + view.rank), view.data, view.data_bytes});
   }
   inputs_ = std::move(places);
 }

@@ -13,7 +13,10 @@ using ModelHandle = std::shared_ptr<sidecall_model>;
 
 class Slot {
  public:
-  enum class Kind { kLazy, kConnected };  // connects to another process when it runs, or now, without the GIL
+  enum class Kind {
+    kLazy,
+    kConnected
+  };  // connects to another process when it runs, or now, without the GIL
 
   Slot(const ModelHandle& model, int64_t rows, Kind kind = Kind::kLazy);
   ~Slot() { sidecall_call_close(call_); }

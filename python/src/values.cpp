@@ -22,15 +22,19 @@ const ScalarTypes& scalar_types() {
       .get_stored();
 }
 
-bool is_a(PyObject* value, const py::object& type) { return PyObject_TypeCheck(value, reinterpret_cast<PyTypeObject*>(type.ptr())) != 0; }
+bool is_a(PyObject* value, const py::object& type) {
+  return PyObject_TypeCheck(value, reinterpret_cast<PyTypeObject*>(type.ptr())) != 0;
+}
 
 // NaN is how pandas writes a missing string or bool, too.
-sidecall_status set_float(sidecall_call* call, int64_t row, int32_t feature, double value, sidecall_error* err) {
+sidecall_status set_float(sidecall_call* call, int64_t row, int32_t feature, double value,
+                          sidecall_error* err) {
   if (std::isnan(value)) return sidecall_call_set_missing(call, row, feature, err);
   return sidecall_call_set_f64(call, row, feature, value, err);
 }
 
-sidecall_status set_integer(sidecall_call* call, int64_t row, int32_t feature, PyObject* value, sidecall_error* err) {
+sidecall_status set_integer(sidecall_call* call, int64_t row, int32_t feature, PyObject* value,
+                            sidecall_error* err) {
   int overflow = 0;
   const long long integer = PyLong_AsLongLongAndOverflow(value, &overflow);
   if (overflow == 0) return sidecall_call_set_i64(call, row, feature, integer, err);
@@ -43,7 +47,8 @@ sidecall_status set_integer(sidecall_call* call, int64_t row, int32_t feature, P
 }
 
 // What is neither a plain Python value nor a numpy scalar; types are named as JSON names them where it has a name.
-sidecall_status set_other(sidecall_call* call, int64_t row, int32_t feature, PyObject* value, sidecall_error* err) {
+sidecall_status set_other(sidecall_call* call, int64_t row, int32_t feature, PyObject* value,
+                          sidecall_error* err) {
   const ScalarTypes& types = scalar_types();
   if (is_a(value, types.floating)) {
     const auto number = py::reinterpret_steal<py::object>(PyNumber_Float(value));
@@ -55,11 +60,16 @@ sidecall_status set_other(sidecall_call* call, int64_t row, int32_t feature, PyO
     if (!number) throw py::error_already_set();
     return set_integer(call, row, feature, number.ptr(), err);
   }
-  if (is_a(value, types.boolean)) return sidecall_call_set_bool(call, row, feature, PyObject_IsTrue(value), err);
+  if (is_a(value, types.boolean))
+    return sidecall_call_set_bool(call, row, feature, PyObject_IsTrue(value), err);
   const std::string name = type_name(value);
   if (name == "NAType") return sidecall_call_set_missing(call, row, feature, err);  // pandas.NA
   const bool is_list = PyList_Check(value) || PyTuple_Check(value);
-  return sidecall_call_set_invalid(call, row, feature, is_list ? "array" : PyDict_Check(value) ? "object" : name.c_str(), err);
+  return sidecall_call_set_invalid(call, row, feature,
+                                   is_list               ? "array"
+                                   : PyDict_Check(value) ? "object"
+                                                         : name.c_str(),
+                                   err);
 }
 
 double half_to_double(uint16_t bits) {
@@ -71,7 +81,8 @@ double half_to_double(uint16_t bits) {
 template <typename T>
 T element(const sidecall_view& view, int64_t index) {
   T value;
-  std::memcpy(&value, static_cast<const char*>(view.data) + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  std::memcpy(&value, static_cast<const char*>(view.data) + index * static_cast<int64_t>(sizeof(T)),
+              sizeof(T));
   return value;
 }
 
@@ -103,7 +114,8 @@ PyObject* number_of(const sidecall_view& view, int64_t at) {
       return PyBool_FromLong(element<uint8_t>(view, at));
     case SIDECALL_STRING: {
       const char* bytes = static_cast<const char*>(view.data);
-      return PyUnicode_DecodeUTF8(bytes + view.offsets[at], view.offsets[at + 1] - view.offsets[at], "surrogateescape");
+      return PyUnicode_DecodeUTF8(bytes + view.offsets[at], view.offsets[at + 1] - view.offsets[at],
+                                  "surrogateescape");
     }
     default:
       return nullptr;
@@ -112,7 +124,8 @@ PyObject* number_of(const sidecall_view& view, int64_t at) {
 
 }  // namespace
 
-sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, PyObject* value, sidecall_error* err) {
+sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, PyObject* value,
+                          sidecall_error* err) {
   if (PyFloat_Check(value)) return set_float(call, row, feature, PyFloat_AS_DOUBLE(value), err);
   if (PyUnicode_Check(value)) {
     py::object holder;
@@ -125,7 +138,8 @@ sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, PyO
   return set_other(call, row, feature, value, err);
 }
 
-py::object value_of(sidecall_call* call, const sidecall_view& view, int64_t row, int32_t index, const Column& column) {
+py::object value_of(sidecall_call* call, const sidecall_view& view, int64_t row, int32_t index,
+                    const Column& column) {
   int64_t width = 1;
   for (int32_t i = 1; i < view.rank; ++i) width *= view.dims[i];
   PyObject* value = number_of(view, row * width + column.column);
@@ -138,7 +152,8 @@ py::object value_of(sidecall_call* call, const sidecall_view& view, int64_t row,
   }
   if (value == nullptr) throw py::error_already_set();
   auto result = py::reinterpret_steal<py::object>(value);
-  if (column.dtype == SIDECALL_BOOL && !PyBool_Check(value)) result = py::bool_(PyObject_IsTrue(value) != 0);
+  if (column.dtype == SIDECALL_BOOL && !PyBool_Check(value))
+    result = py::bool_(PyObject_IsTrue(value) != 0);
   return result;
 }
 

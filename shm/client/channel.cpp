@@ -15,7 +15,10 @@ constexpr int kMaxRings = 4096;
 
 }  // namespace
 
-void throw_forked() { throw Error(SIDECALL_FORKED, "this model was opened by the parent process: open it again in the child"); }
+void throw_forked() {
+  throw Error(SIDECALL_FORKED,
+              "this model was opened by the parent process: open it again in the child");
+}
 
 Deadline Channel::State::deadline() {
   if (!until) until = Deadline::after(timeout_ns);
@@ -24,12 +27,14 @@ Deadline Channel::State::deadline() {
 
 void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited) {
   if (fork.is_forked()) throw_forked();
-  if (outcome == Outcome::kPending) throw Error(SIDECALL_INTERNAL, "a request was published before the last one was over");
+  if (outcome == Outcome::kPending)
+    throw Error(SIDECALL_INTERNAL, "a request was published before the last one was over");
   wants_same_layout = same_layout;
   timeout_ns = timeout;
   until.reset();
   resends = polls = rings_read = 0;
-  is_cancelled.store(false, std::memory_order_relaxed);  // no partner: cancel() means a call that is under way
+  is_cancelled.store(
+      false, std::memory_order_relaxed);  // no partner: cancel() means a call that is under way
   is_armed = awaited == Awaited::kByFd;
   look_at = Deadline::never();
   outcome = Outcome::kPending;
@@ -61,7 +66,10 @@ bool Channel::State::publish_request() {
   // Bytes that never change stay zero. Each field by itself: a copy of the whole would wait for its parts.
   RequestEntry* entry = request_entry();
   entry->fields.flags = wants_same_layout && layout_sent ? uint32_t{kSameLayout} : 0;
-  entry->fields.timeout_ns = timeout_ns < 0 ? 0 : static_cast<uint64_t>(std::max<int64_t>(1, until ? until->left_ns() : timeout_ns));
+  entry->fields.timeout_ns =
+      timeout_ns < 0
+          ? 0
+          : static_cast<uint64_t>(std::max<int64_t>(1, until ? until->left_ns() : timeout_ns));
   entry->fields.cpu = my_cpu();
   fault_point("client.written");
   if (one_shot_file.sequence != 0) one_shot_file = OneShotFile();
@@ -81,7 +89,8 @@ bool Channel::State::publish_request() {
 
 Outcome Channel::State::accept() {
   // Once more with acquire: the value decides, and has_news() may have seen an older one.
-  if (response_entry()->sequence.load(std::memory_order_acquire) != sequence) violation("it answered a request that was never sent");
+  if (response_entry()->sequence.load(std::memory_order_acquire) != sequence)
+    violation("it answered a request that was never sent");
   snapshot(&fields, &response_entry()->fields);
   fault_point("client.answered");
   peer_cpu = fields.cpu;
@@ -118,11 +127,13 @@ Outcome Channel::State::on_death() {
   const bool is_owed = is_pending && !is_given_up;
   if (is_owed && has_news(std::memory_order_acquire)) return accept();
   // Acquire: partner of the server's store before it touches the request. Below it, the request was provably never taken.
-  const bool was_taken = is_owed && response_head()->mark.load(std::memory_order_acquire) >= sequence;
+  const bool was_taken =
+      is_owed && response_head()->mark.load(std::memory_order_acquire) >= sequence;
   drop();
   if (was_taken || ++resends > kMaxResends)
-    throw Error(SIDECALL_PEER_DIED,
-                "'" + shared->endpoint->label() + "': the server died before it answered" + shared->endpoint->obituary(deadline()));
+    throw Error(SIDECALL_PEER_DIED, "'" + shared->endpoint->label() +
+                                        "': the server died before it answered" +
+                                        shared->endpoint->obituary(deadline()));
   fault_point("client.resends");
   send();
   return outcome;
@@ -143,13 +154,16 @@ void Channel::State::handle(Received* received, const char* buffer, bool* is_gon
     return;
   }
   if (++rings_read > kMaxRings) violation("it rings without a reason");
-  const bool is_lost = received->lacks_descriptors && received->num_fds == 0;  // the file of a one-shot result
+  const bool is_lost =
+      received->lacks_descriptors && received->num_fds == 0;  // the file of a one-shot result
   if (received->is_cut && !is_lost) violation("it sent a message that is too long");
-  if (received->bytes == 1 && buffer[0] == static_cast<char>(kRing) && received->num_fds == 0) return;
+  if (received->bytes == 1 && buffer[0] == static_cast<char>(kRing) && received->num_fds == 0)
+    return;
   FileMessage message{};
   if (received->bytes == sizeof message) std::memcpy(&message, buffer, sizeof message);
-  if (std::memcmp(message.magic, kMagic, sizeof kMagic) != 0 || message.version != kVersion || message.zero != 0 ||
-      message.kind != kOneShotFile || (received->num_fds != 1 && !is_lost) || message.first == 0 || message.first > sequence)
+  if (std::memcmp(message.magic, kMagic, sizeof kMagic) != 0 || message.version != kVersion ||
+      message.zero != 0 || message.kind != kOneShotFile || (received->num_fds != 1 && !is_lost) ||
+      message.first == 0 || message.first > sequence)
     violation("it sent a message that means nothing");
   if (message.first < sequence) return;  // of an answer that was dropped
   if (one_shot_file.sequence == sequence) violation("it sent two one-shot results");

@@ -28,7 +28,8 @@ struct Client::Shared {
   std::string model_id;
   std::vector<std::unique_ptr<Channel>> idle;
 
-  std::unique_ptr<Channel> take_idle(uint64_t request_bytes, uint64_t response_bytes);  // nullptr where none fits
+  std::unique_ptr<Channel> take_idle(uint64_t request_bytes,
+                                     uint64_t response_bytes);  // nullptr where none fits
 };
 
 [[noreturn]] void throw_forked();
@@ -60,10 +61,12 @@ struct Channel::State {
   // ---- channel.cpp ----
 
   void publish(bool same_layout, int64_t timeout, Awaited awaited);
-  void send();                                            // publishes, or begins to connect where that is needed first
-  bool publish_request();                                 // one descriptor, and a ring where the server sleeps; false where it has hung up
-  bool has_news(std::memory_order order) const noexcept;  // the word of the response that is awaited has changed
-  Outcome accept();                                       // it has: the answer, or the late answer to a call that was given up
+  void send();  // publishes, or begins to connect where that is needed first
+  bool
+  publish_request();  // one descriptor, and a ring where the server sleeps; false where it has hung up
+  bool has_news(std::memory_order order)
+      const noexcept;  // the word of the response that is awaited has changed
+  Outcome accept();    // it has: the answer, or the late answer to a call that was given up
   Outcome give_up(Outcome why);
   Outcome on_death();               // the server is gone: kPending where the request was sent again
   void read_socket(bool* is_gone);  // all that is there, without waiting
@@ -77,11 +80,12 @@ struct Channel::State {
   Outcome wait(Deadline end);
   bool is_free(bool will_sleep);
   bool await_free(Deadline end, const std::atomic<bool>& stop);
-  bool spin();                           // true when there is news
-  Outcome sleep();                       // until there is an outcome, or kPending after a request was sent again
-  void wait_for_connection();            // one step
-  bool wait_for_socket(bool* is_first);  // true when the server is gone, or will not answer any more
-  bool is_lost();                        // it is ending, and has the request
+  bool spin();      // true when there is news
+  Outcome sleep();  // until there is an outcome, or kPending after a request was sent again
+  void wait_for_connection();  // one step
+  bool wait_for_socket(
+      bool* is_first);  // true when the server is gone, or will not answer any more
+  bool is_lost();       // it is ending, and has the request
 
   // ---- channel_fd.cpp ----
 
@@ -125,9 +129,10 @@ struct Channel::State {
   int rings_read = 0;  // since the last request
 
   // The call under way.
-  bool is_pending = false;               // published, and no response seen
-  bool is_given_up = false;              // its late response is to be dropped
-  bool is_deferred = false;              // not published yet, because of one that was given up; only where fd() is awaited
+  bool is_pending = false;   // published, and no response seen
+  bool is_given_up = false;  // its late response is to be dropped
+  bool is_deferred =
+      false;  // not published yet, because of one that was given up; only where fd() is awaited
   bool is_armed = false;                 // fd() is awaited
   bool is_event_raised = false;          // by arm()
   Deadline look_at = Deadline::never();  // where the owner polls: at the server's process
@@ -157,9 +162,15 @@ struct Channel::State {
   Fd event, timer, epoll;
 
   Head* request_head() noexcept { return reinterpret_cast<Head*>(request.data()); }
-  const Head* response_head() const noexcept { return reinterpret_cast<const Head*>(response.data()); }
-  RequestEntry* request_entry() noexcept { return reinterpret_cast<RequestEntry*>(request.data() + sizeof(Head)); }
-  const ResponseEntry* response_entry() const noexcept { return reinterpret_cast<const ResponseEntry*>(response.data() + sizeof(Head)); }
+  const Head* response_head() const noexcept {
+    return reinterpret_cast<const Head*>(response.data());
+  }
+  RequestEntry* request_entry() noexcept {
+    return reinterpret_cast<RequestEntry*>(request.data() + sizeof(Head));
+  }
+  const ResponseEntry* response_entry() const noexcept {
+    return reinterpret_cast<const ResponseEntry*>(response.data() + sizeof(Head));
+  }
   unsigned char* request_slot() noexcept { return request.data() + head_bytes(1); }
   const unsigned char* response_slot() const noexcept { return response.data() + head_bytes(1); }
 };

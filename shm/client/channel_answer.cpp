@@ -13,7 +13,8 @@ constexpr uint64_t kLinesFetched = 4;
 std::string text_of(const char* field, size_t capacity) {
   const auto* end = static_cast<const char*>(std::memchr(field, '\0', capacity));
   const std::string text = end ? std::string(field, end) : std::string();
-  if (!end || !is_utf8(text)) violation("a text of its error record is not UTF-8 that ends with NUL");
+  if (!end || !is_utf8(text))
+    violation("a text of its error record is not UTF-8 that ends with NUL");
   return text;
 }
 
@@ -21,7 +22,8 @@ std::string text_of(const char* field, size_t capacity) {
 
 Answer Channel::State::take() {
   if (fork.is_forked()) throw_forked();
-  if (outcome != Outcome::kAnswered) throw Error(SIDECALL_INTERNAL, "an answer was taken before it came");
+  if (outcome != Outcome::kAnswered)
+    throw Error(SIDECALL_INTERNAL, "an answer was taken before it came");
   outcome = Outcome::kTimedOut;
   Answer answer;
   try {
@@ -37,7 +39,8 @@ Answer Channel::State::take() {
 
 // The server has read them, so their lines lie at its CPU: the next request is written without waiting for each.
 void Channel::State::fetch_inputs() noexcept {
-  const uint64_t offset = reinterpret_cast<const TensorEntry*>(request_slot())->offset;  // ours, or anything
+  const uint64_t offset =
+      reinterpret_cast<const TensorEntry*>(request_slot())->offset;  // ours, or anything
   for (uint64_t i = 0; i < kLinesFetched; ++i) fetch_to_write(request_slot() + offset + i * kLine);
 }
 
@@ -46,7 +49,8 @@ void Channel::State::note_layouts() {
   const bool is_one_shot = (fields.flags & kOneShot) != 0;
   const bool is_plain = fields.status == SIDECALL_OK && !is_one_shot;
   if (is_same && !(is_plain && may_be_same)) violation("it claims a layout that it never sent");
-  if (is_one_shot ? fields.status != SIDECALL_OK : fields.one_shot_bytes != 0) violation("its response is malformed");
+  if (is_one_shot ? fields.status != SIDECALL_OK : fields.one_shot_bytes != 0)
+    violation("its response is malformed");
   // After a failure or a one-shot result neither side may leave its table out.
   may_be_same = layout_sent = is_plain;
   if (!is_same) is_table_known = false;
@@ -71,8 +75,10 @@ void Channel::State::read_answer(Answer* answer) {
 void Channel::State::throw_failure() const {
   ErrorRecord record;
   snapshot(&record, response_slot());
-  if (record.status != fields.status || record.zero != 0 || record.row < -1) violation("its error record is malformed");
-  if (!is_failure(record.status)) violation("its error record has a status that a server cannot answer with");
+  if (record.status != fields.status || record.zero != 0 || record.row < -1)
+    violation("its error record is malformed");
+  if (!is_failure(record.status))
+    violation("its error record has a status that a server cannot answer with");
   Error error(record.status, text_of(record.message, sizeof record.message));
   error.row = record.row;
   error.name = text_of(record.name, sizeof record.name);
@@ -84,20 +90,25 @@ void Channel::State::throw_failure() const {
 
 void Channel::State::read_faults(Error* error) const {
   const uint32_t num_rows = fields.fault_rows, num_texts = fields.fault_texts;
-  const bool is_plausible = num_rows <= kMaxFaultRows && num_texts <= num_rows && fields.faults_found >= num_rows;
-  if (!is_plausible || failure_bytes(num_texts, num_rows) > granted) violation("its list of faults is malformed");
+  const bool is_plausible =
+      num_rows <= kMaxFaultRows && num_texts <= num_rows && fields.faults_found >= num_rows;
+  if (!is_plausible || failure_bytes(num_texts, num_rows) > granted)
+    violation("its list of faults is malformed");
   const unsigned char* at = response_slot() + sizeof(ErrorRecord);
   for (uint32_t i = 0; i < num_texts; ++i, at += sizeof(FaultTextEntry)) {
     FaultTextEntry entry;
     snapshot(&entry, at);
-    if (!is_failure(entry.status)) violation("a fault has a status that a server cannot answer with");
+    if (!is_failure(entry.status))
+      violation("a fault has a status that a server cannot answer with");
     error->texts.push_back({entry.status, entry.kind, text_of(entry.name, sizeof entry.name),
-                            text_of(entry.expected, sizeof entry.expected), text_of(entry.got, sizeof entry.got)});
+                            text_of(entry.expected, sizeof entry.expected),
+                            text_of(entry.got, sizeof entry.got)});
   }
   for (uint32_t i = 0; i < num_rows; ++i, at += sizeof(FaultRowEntry)) {
     FaultRowEntry entry;
     snapshot(&entry, at);
-    if (entry.row < -1 || entry.text >= num_texts || entry.zero != 0) violation("its list of faults is malformed");
+    if (entry.row < -1 || entry.text >= num_texts || entry.zero != 0)
+      violation("its list of faults is malformed");
     error->rows.push_back({entry.row, entry.text});
   }
   error->num_faults = fields.faults_found;
@@ -108,8 +119,10 @@ void Channel::State::map_one_shot() {
   read_socket(&is_gone);  // it was sent before the response
   OneShotFile file = std::move(one_shot_file);
   one_shot_file = OneShotFile();
-  if (!file.file && file.sequence == sequence) no_descriptor_left("'" + shared->endpoint->label() + "': a large answer cannot be received");
-  if (!file.file || file.sequence != sequence || file.bytes != fields.one_shot_bytes || file.bytes == 0)
+  if (!file.file && file.sequence == sequence)
+    no_descriptor_left("'" + shared->endpoint->label() + "': a large answer cannot be received");
+  if (!file.file || file.sequence != sequence || file.bytes != fields.one_shot_bytes ||
+      file.bytes == 0)
     violation("a one-shot result came without its file");
   check_file(file.file.get(), Kind::kSealed, file.bytes);
   one_shot = Mapping::of(file.file.get(), file.bytes, false, false);

@@ -7,19 +7,22 @@
 
 namespace sidecall::shm {
 
-Channel::State::State(std::shared_ptr<Client::Shared> client, uint64_t wanted_request, uint64_t wanted_response)
+Channel::State::State(std::shared_ptr<Client::Shared> client, uint64_t wanted_request,
+                      uint64_t wanted_response)
     : shared(std::move(client)), request_bytes(wanted_request), response_bytes(wanted_response) {}
 
 void Channel::State::connect(Deadline deadline, const std::atomic<bool>* stop) {
   const Wish wish{kConnect, 1, request_bytes, response_bytes};
   const ClientOptions& options = shared->options;
-  adopt(shake_hands(*shared->endpoint, wish, Deadline::after(options.wait_ns), deadline, options.timeout_ns, stop));
+  adopt(shake_hands(*shared->endpoint, wish, Deadline::after(options.wait_ns), deadline,
+                    options.timeout_ns, stop));
 }
 
 bool Channel::State::reconnect() {
   drop();
   const Wish wish{kConnect, 1, request_bytes, response_bytes};
-  handshake.emplace(*shared->endpoint, wish, Deadline::after(shared->options.wait_ns), deadline(), shared->options.timeout_ns);
+  handshake.emplace(*shared->endpoint, wish, Deadline::after(shared->options.wait_ns), deadline(),
+                    shared->options.timeout_ns);
   return go_on_connecting();
 }
 
@@ -38,12 +41,14 @@ void Channel::State::adopt(Connection connection) {
   const Welcome& welcome = connection.welcome;
   if (std::memcmp(welcome.signature_digest, shared->digest, sizeof welcome.signature_digest) != 0)
     throw Error(SIDECALL_CONTRACT_CHANGED,
-                "'" + shared->endpoint->label() + "': the server now serves another signature: open the model again");
+                "'" + shared->endpoint->label() +
+                    "': the server now serves another signature: open the model again");
   check_file(connection.request.get(), Kind::kRequest, segment_bytes(1, welcome.request_bytes));
   check_file(connection.response.get(), Kind::kResponse, segment_bytes(1, welcome.response_bytes));
   // Of REQUEST only what we shall write, so that its size does not depend on the server.
   adopt_request(Mapping::of(connection.request.get(), head_bytes(1) + request_bytes, true));
-  adopt_response(Mapping::of(connection.response.get(), segment_bytes(1, welcome.response_bytes), false));
+  adopt_response(
+      Mapping::of(connection.response.get(), segment_bytes(1, welcome.response_bytes), false));
   granted = welcome.response_bytes;
   socket = std::move(connection.socket);
   pidfd = std::move(connection.pidfd);

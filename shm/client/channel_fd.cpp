@@ -15,7 +15,8 @@ int Channel::State::fd() {
   if (fork.is_forked()) throw_forked();
   if (epoll) return epoll.get();
   Fd fresh(epoll_create1(EPOLL_CLOEXEC));
-  if (!fresh) system_failure(SIDECALL_OUT_OF_MEMORY, "a descriptor for event loops cannot be made", errno);
+  if (!fresh)
+    system_failure(SIDECALL_OUT_OF_MEMORY, "a descriptor for event loops cannot be made", errno);
   Fd clock(timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
   if (!clock) system_failure(SIDECALL_OUT_OF_MEMORY, "a timer cannot be made", errno);
   epoll = std::move(fresh);

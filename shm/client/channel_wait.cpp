@@ -6,9 +6,10 @@
 namespace sidecall::shm {
 namespace {
 
-constexpr int64_t kLookAtSocket = 1000 * 1000;     // while polling
-constexpr int64_t kSliceNeeds = 20 * 1000 * 1000;  // receive_soon is as exact as the kernel's tick, 10 ms at worst
-constexpr int kPollsPerLook = 64;                  // poll() in a program's own loop
+constexpr int64_t kLookAtSocket = 1000 * 1000;  // while polling
+constexpr int64_t kSliceNeeds =
+    20 * 1000 * 1000;              // receive_soon is as exact as the kernel's tick, 10 ms at worst
+constexpr int kPollsPerLook = 64;  // poll() in a program's own loop
 
 Deadline at_once() { return Deadline::after(0); }
 
@@ -31,7 +32,9 @@ bool Channel::State::spin() {
     goes_on = pace.rest(&now);
     if (look == 0) look = now + kLookAtSocket;
     // Relaxed: a hint, sleep() looks properly.
-    if (now >= deadline().at_ns() || now >= look_until.at_ns() || is_cancelled.load(std::memory_order_relaxed)) break;
+    if (now >= deadline().at_ns() || now >= look_until.at_ns() ||
+        is_cancelled.load(std::memory_order_relaxed))
+      break;
     if (now < look) continue;
     const int fds[2] = {socket.fd(), pidfd.get()};
     if (wait_readable(fds, 2, at_once())) break;
@@ -56,7 +59,8 @@ bool Channel::State::wait_for_socket(bool* is_first) {
   }
   const int fds[3] = {socket.fd(), pidfd.get(), cancel_event()};
   if (is_cancelled.load(std::memory_order_seq_cst)) return false;  // see cancel_number
-  const unsigned ready = wait_readable(fds, 3, Deadline::earlier(end, Deadline::after(kLookAtProcess)));
+  const unsigned ready =
+      wait_readable(fds, 3, Deadline::earlier(end, Deadline::after(kLookAtProcess)));
   if (ready == 0) return is_lost();
   if (ready & 4u) clear_event();
   if (ready & 3u) read_socket(&is_gone);
@@ -65,7 +69,9 @@ bool Channel::State::wait_for_socket(bool* is_first) {
 
 // Acquire: partner of the server's store before it touches the request. One that it never took goes to its successor, after the hang-up.
 bool Channel::State::is_lost() {
-  if (!is_pending || is_given_up || response_head()->mark.load(std::memory_order_acquire) < sequence) return false;
+  if (!is_pending || is_given_up ||
+      response_head()->mark.load(std::memory_order_acquire) < sequence)
+    return false;
   if (!pid) pid = pid_of(pidfd.get());
   return is_ending(*pid);
 }
@@ -122,7 +128,8 @@ Outcome Channel::State::poll() {
   }
   try {
     if (handshake) {
-      if (event) clear_event();  // of an earlier cancel; one of this call has stored `is_cancelled` before
+      if (event)
+        clear_event();  // of an earlier cancel; one of this call has stored `is_cancelled` before
       if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
       if (go_on_connecting()) send();
       if (is_armed) arm();
@@ -134,11 +141,14 @@ Outcome Channel::State::poll() {
       return outcome;
     }
     if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
-    if (!is_armed && ++polls % kPollsPerLook != 0 && !Deadline::earlier(look_at, deadline()).passed()) return outcome;
+    if (!is_armed && ++polls % kPollsPerLook != 0 &&
+        !Deadline::earlier(look_at, deadline()).passed())
+      return outcome;
     const int fds[3] = {socket.fd(), pidfd.get(), event.get()};
     const unsigned ready = wait_readable(fds, 3, at_once());
     bool is_gone = false;
-    if (ready & 4u) clear_event();  // of an earlier cancel, which would keep the descriptor readable
+    if (ready & 4u)
+      clear_event();  // of an earlier cancel, which would keep the descriptor readable
     if (ready & 3u) read_socket(&is_gone);
     if (is_gone || (ready & 2u) != 0) on_death();
     else if (has_news(std::memory_order_acquire)) accept();

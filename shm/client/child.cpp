@@ -47,7 +47,8 @@ void find_program(const std::string& word, Plan* plan) {
   const std::string path = variable ? variable : "/usr/local/bin:/usr/bin:/bin";
   for (size_t start = 0; start <= path.size();) {
     const size_t end = std::min(path.find(':', start), path.size());
-    plan->paths.push_back((end == start ? std::string(".") : path.substr(start, end - start)) + "/" + word);
+    plan->paths.push_back((end == start ? std::string(".") : path.substr(start, end - start)) +
+                          "/" + word);
     start = end + 1;
   }
 }
@@ -76,7 +77,8 @@ int become(const Plan& plan) noexcept {
     sigaction(number, &standard, nullptr);  // fails for some, which are standard already
   }
   // Where the program has closed its standard descriptors, something else may have their numbers: close-on-exec tells.
-  const int socket = plan.socket > STDERR_FILENO ? plan.socket : fcntl(plan.socket, F_DUPFD, kSocketNumber);
+  const int socket =
+      plan.socket > STDERR_FILENO ? plan.socket : fcntl(plan.socket, F_DUPFD, kSocketNumber);
   const int empty = open("/dev/null", O_RDWR);
   const int errors = fcntl(STDERR_FILENO, F_GETFD);
   const bool has_errors = errors >= 0 && (errors & FD_CLOEXEC) == 0;
@@ -84,7 +86,9 @@ int become(const Plan& plan) noexcept {
   if (socket < 0 || empty < 0 || dup2(empty, STDIN_FILENO) < 0) return errno;
   if (!has_errors && dup2(empty, STDERR_FILENO) < 0) return errno;
   if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0) return errno;
-  if (socket == kSocketNumber ? fcntl(kSocketNumber, F_SETFD, 0) < 0 : dup2(socket, kSocketNumber) < 0) return errno;
+  if (socket == kSocketNumber ? fcntl(kSocketNumber, F_SETFD, 0) < 0
+                              : dup2(socket, kSocketNumber) < 0)
+    return errno;
   if (syscall(SYS_close_range, kSocketNumber + 1, ~0U, 0) != 0)
     for (int fd = kSocketNumber + 1; fd < plan.last_descriptor; ++fd) close(fd);
   sigset_t none;
@@ -103,7 +107,8 @@ pid_t spawn(const Plan& plan, volatile int* error_number) {
   const SignalsBlocked blocked;
 #ifdef SIDECALL_ONE_MAPPING
   // ThreadSanitizer turns vfork() into fork(), whose handlers would close what the child needs. Why a program did not start is not known then.
-  const auto pid = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+  const auto pid =
+      static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
 #else
   const pid_t pid = vfork();
 #endif
@@ -135,7 +140,9 @@ std::vector<std::string> split_command(std::string_view command) {
       continue;
     }
     if (c == '\\' && quote != '\'') {
-      if (i + 1 == command.size()) throw Error(SIDECALL_INVALID_ARGUMENT, "a command: expected a character after the last backslash");
+      if (i + 1 == command.size())
+        throw Error(SIDECALL_INVALID_ARGUMENT,
+                    "a command: expected a character after the last backslash");
       // Inside double quotes a backslash stands for itself except before these.
       if (quote == '\0' || std::strchr("\"\\$`", command[i + 1])) c = command[++i];
       if (c == '\0') throw Error(SIDECALL_INVALID_ARGUMENT, "a command: expected text without NUL");
@@ -143,7 +150,8 @@ std::vector<std::string> split_command(std::string_view command) {
     words.back() += c;
   }
   if (quote != '\0') throw Error(SIDECALL_INVALID_ARGUMENT, "a command: expected a closing quote");
-  if (words.empty() || words[0].empty()) throw Error(SIDECALL_INVALID_ARGUMENT, "a command: expected the name of a program");
+  if (words.empty() || words[0].empty())
+    throw Error(SIDECALL_INVALID_ARGUMENT, "a command: expected the name of a program");
   return words;
 }
 
@@ -190,12 +198,14 @@ void Child::reap(bool wait) {
   const int options = WEXITED | (wait ? 0 : WNOHANG);
   int result;
   do {
-    result =
-        pidfd_ ? waitid(kPidfd, static_cast<id_t>(pidfd_.get()), &info, options) : waitid(P_PID, static_cast<id_t>(pid_), &info, options);
+    result = pidfd_ ? waitid(kPidfd, static_cast<id_t>(pidfd_.get()), &info, options)
+                    : waitid(P_PID, static_cast<id_t>(pid_), &info, options);
   } while (result != 0 && errno == EINTR);
-  if (result == 0 && info.si_pid == 0) return;        // it runs
-  if (result != 0) obituary_ = " (its child ended)";  // the program has a handler that reaps everything
-  else if (info.si_code == CLD_EXITED) obituary_ = " (its child ended with exit status " + std::to_string(info.si_status) + ")";
+  if (result == 0 && info.si_pid == 0) return;  // it runs
+  if (result != 0)
+    obituary_ = " (its child ended)";  // the program has a handler that reaps everything
+  else if (info.si_code == CLD_EXITED)
+    obituary_ = " (its child ended with exit status " + std::to_string(info.si_status) + ")";
   else obituary_ = " (its child was ended by signal " + std::to_string(info.si_status) + ")";
   pid_ = 0;
   pidfd_.reset();

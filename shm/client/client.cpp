@@ -17,7 +17,9 @@ constexpr uint64_t kMaxWish = UINT64_C(1) << 40;
 
 // Few sizes, so that an idle channel fits the next borrower; but none that the server would refuse where `bytes` are within its limit.
 uint64_t round_up(uint64_t bytes, uint64_t limit) {
-  if (bytes > kMaxWish) throw Error(SIDECALL_OUT_OF_RANGE, "a call of " + std::to_string(bytes) + " bytes: expected at most 2^40");
+  if (bytes > kMaxWish)
+    throw Error(SIDECALL_OUT_OF_RANGE,
+                "a call of " + std::to_string(bytes) + " bytes: expected at most 2^40");
   uint64_t size = kPage;
   while (size < bytes) size *= 2;
   return std::max({bytes, kPage, std::min(size, limit)});
@@ -28,26 +30,31 @@ bool fits(uint64_t has, uint64_t wants) { return has >= wants && has / 8 <= want
 
 void read_manifest(const Connection& connection, Served* served) {
   const std::string text =
-      read_sealed_file(connection.manifest.get(), connection.welcome.manifest_bytes, kMaxManifest + 2 * sizeof(uint64_t));
+      read_sealed_file(connection.manifest.get(), connection.welcome.manifest_bytes,
+                       kMaxManifest + 2 * sizeof(uint64_t));
   uint64_t parts[2];
   if (text.size() < sizeof parts) violation("its manifest is too short");
   std::memcpy(parts, text.data(), sizeof parts);
   const uint64_t rest = text.size() - sizeof parts;
-  if (parts[0] > rest || parts[1] != rest - parts[0]) violation("the parts of its manifest do not fit its size");
+  if (parts[0] > rest || parts[1] != rest - parts[0])
+    violation("the parts of its manifest do not fit its size");
   served->signature = text.substr(sizeof parts, parts[0]);
   served->contract = text.substr(sizeof parts + parts[0]);
   served->has_contract = (connection.welcome.flags & kHasContract) != 0;
-  if (served->has_contract == served->contract.empty() || !is_utf8(served->signature) || !is_utf8(served->contract))
+  if (served->has_contract == served->contract.empty() || !is_utf8(served->signature) ||
+      !is_utf8(served->contract))
     violation("its manifest is malformed");
 }
 
 }  // namespace
 
-Client::Client(std::unique_ptr<Endpoint> endpoint, const ClientOptions& options) : shared_(std::make_shared<Shared>()) {
+Client::Client(std::unique_ptr<Endpoint> endpoint, const ClientOptions& options)
+    : shared_(std::make_shared<Shared>()) {
   shared_->endpoint = std::move(endpoint);
   shared_->options = options;
   const Connection connection =
-      shake_hands(*shared_->endpoint, Wish(), Deadline::after(options.wait_ns), Deadline::never(), options.timeout_ns);
+      shake_hands(*shared_->endpoint, Wish(), Deadline::after(options.wait_ns), Deadline::never(),
+                  options.timeout_ns);
   const Welcome& welcome = connection.welcome;
   Served& served = shared_->served;
   read_manifest(connection, &served);
@@ -59,10 +66,12 @@ Client::Client(std::unique_ptr<Endpoint> endpoint, const ClientOptions& options)
   std::memcpy(shared_->digest, welcome.signature_digest, sizeof shared_->digest);
 }
 
-std::unique_ptr<Channel> Client::Shared::take_idle(uint64_t request_bytes, uint64_t response_bytes) {
+std::unique_ptr<Channel> Client::Shared::take_idle(uint64_t request_bytes,
+                                                   uint64_t response_bytes) {
   const std::lock_guard guard(lock);
   const auto found = std::find_if(idle.rbegin(), idle.rend(), [&](const auto& channel) {
-    return fits(channel->state_->request_bytes, request_bytes) && fits(channel->state_->response_bytes, response_bytes);
+    return fits(channel->state_->request_bytes, request_bytes) &&
+           fits(channel->state_->response_bytes, response_bytes);
   });
   if (found == idle.rend()) return nullptr;
   std::unique_ptr<Channel> taken = std::move(*found);
@@ -101,10 +110,12 @@ std::unique_ptr<Channel> Client::borrow_idle(uint64_t request_bytes, uint64_t re
   return nullptr;
 }
 
-std::unique_ptr<Channel> Client::borrow(uint64_t request_bytes, uint64_t response_bytes, Deadline deadline, const std::atomic<bool>* stop) {
+std::unique_ptr<Channel> Client::borrow(uint64_t request_bytes, uint64_t response_bytes,
+                                        Deadline deadline, const std::atomic<bool>* stop) {
   if (std::unique_ptr<Channel> idle = borrow_idle(request_bytes, response_bytes)) return idle;
-  auto state = std::make_unique<Channel::State>(shared_, round_up(request_bytes, shared_->served.max_request_bytes),
-                                                round_up(response_bytes, shared_->served.max_response_bytes));
+  auto state = std::make_unique<Channel::State>(
+      shared_, round_up(request_bytes, shared_->served.max_request_bytes),
+      round_up(response_bytes, shared_->served.max_response_bytes));
   state->connect(deadline, stop);
   return std::unique_ptr<Channel>(new Channel(std::move(state)));
 }
@@ -117,7 +128,8 @@ void Client::give_back(std::unique_ptr<Channel> channel) noexcept {
   state.one_shot.reset();
   try {
     const std::lock_guard guard(shared_->lock);
-    if (shared_->idle.size() < shared_->options.max_idle) shared_->idle.push_back(std::move(channel));
+    if (shared_->idle.size() < shared_->options.max_idle)
+      shared_->idle.push_back(std::move(channel));
   } catch (...) {
     // No memory to keep it: it is closed.
   }
@@ -127,7 +139,8 @@ std::string fetch_status(Endpoint& endpoint, Deadline patience, Deadline deadlin
   Wish wish;
   wish.kind = kStatus;
   const Connection connection = shake_hands(endpoint, wish, patience, deadline);
-  std::string text = read_sealed_file(connection.status.get(), connection.status_bytes, kMaxManifest);
+  std::string text =
+      read_sealed_file(connection.status.get(), connection.status_bytes, kMaxManifest);
   if (!is_utf8(text)) violation("its status is not UTF-8");
   if (!is_status_json(text)) violation("its status is not a JSON object of at most 64 levels");
   return text;
@@ -143,18 +156,23 @@ uint64_t Channel::request_bytes() const noexcept { return state_->request_bytes;
 const unsigned char* Channel::response() const noexcept { return state_->response_slot(); }
 uint64_t Channel::response_bytes() const noexcept { return state_->granted; }
 
-void Channel::publish(bool same_layout, int64_t timeout_ns, Awaited awaited) { state_->publish(same_layout, timeout_ns, awaited); }
+void Channel::publish(bool same_layout, int64_t timeout_ns, Awaited awaited) {
+  state_->publish(same_layout, timeout_ns, awaited);
+}
 Outcome Channel::poll() { return state_->poll(); }
 Outcome Channel::wait(Deadline until) { return state_->wait(until); }
 bool Channel::is_free() { return state_->is_free(static_cast<bool>(state_->epoll)); }
-bool Channel::await_free(Deadline deadline, const std::atomic<bool>& stop) { return state_->await_free(deadline, stop); }
+bool Channel::await_free(Deadline deadline, const std::atomic<bool>& stop) {
+  return state_->await_free(deadline, stop);
+}
 Answer Channel::take() { return state_->take(); }
 void Channel::cancel() noexcept { state_->cancel(); }
 int Channel::fd() { return state_->fd(); }
 void Channel::hush() noexcept { state_->disarm(); }
 bool Channel::is_alive() const noexcept {
   pollfd polls[2] = {{state_->socket.fd(), 0, 0},
-                     {state_->pidfd.get(), POLLIN, 0}};  // of the socket only its hang-up; a missing pidfd is skipped
+                     {state_->pidfd.get(), POLLIN,
+                      0}};  // of the socket only its hang-up; a missing pidfd is skipped
   return state_->socket && ::poll(polls, 2, 0) == 0;
 }
 

@@ -23,18 +23,21 @@ namespace sidecall::shm {
 struct Served {
   bool has_contract = false;
   bool is_verified = false;  // its golden rows passed at start
-  std::string signature;     // the signature part of the manifest: JSON, a newline, and more where there is a contract
-  std::string contract;      // "" without one
-  std::string model_id;      // 64 hexadecimal digits, or ""
+  std::string
+      signature;  // the signature part of the manifest: JSON, a newline, and more where there is a contract
+  std::string contract;  // "" without one
+  std::string model_id;  // 64 hexadecimal digits, or ""
   uint64_t max_request_bytes = 0;
   uint64_t max_response_bytes = 0;
   uint32_t process = 0;  // as it sees itself
 };
 
 struct ClientOptions {
-  int64_t wait_ns = 0;  // how long to wait for a server that is still starting: at open and when it restarts
-  int64_t timeout_ns = INT64_C(30) * 1000 * 1000 * 1000;  // for a server that is there to answer a handshake
-  size_t max_idle = 64;                                   // connections kept for the next borrower
+  int64_t wait_ns =
+      0;  // how long to wait for a server that is still starting: at open and when it restarts
+  int64_t timeout_ns =
+      INT64_C(30) * 1000 * 1000 * 1000;  // for a server that is there to answer a handshake
+  size_t max_idle = 64;                  // connections kept for the next borrower
 };
 
 class Channel;
@@ -56,8 +59,8 @@ class Client {
 
   // A channel whose slots hold at least so many bytes: an idle one, or a new connection. Its memory holds anything.
   // Throws as the constructor, and CONTRACT_CHANGED, FORKED, OUT_OF_RANGE (beyond the server's limits), CANCELLED (soon after `stop` was set).
-  std::unique_ptr<Channel> borrow(uint64_t request_bytes, uint64_t response_bytes, Deadline deadline,
-                                  const std::atomic<bool>* stop = nullptr);
+  std::unique_ptr<Channel> borrow(uint64_t request_bytes, uint64_t response_bytes,
+                                  Deadline deadline, const std::atomic<bool>* stop = nullptr);
 
   // An idle one, without waiting; nullptr where there is none.
   std::unique_ptr<Channel> borrow_idle(uint64_t request_bytes, uint64_t response_bytes);
@@ -86,7 +89,8 @@ enum class Awaited {
 // A successful answer. Tensors and memory are valid until the next publish; the server may change the memory, not the tensors.
 struct Answer {
   const std::vector<Tensor>* tensors = nullptr;  // one per output
-  const unsigned char* slot = nullptr;           // offsets count from here: the response slot, or a one-shot file's mapping
+  const unsigned char* slot =
+      nullptr;  // offsets count from here: the response slot, or a one-shot file's mapping
   bool is_one_shot = false;
   uint64_t run_ns = 0;  // what the server says that the model took
 };

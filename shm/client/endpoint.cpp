@@ -15,12 +15,15 @@ constexpr int kMostHangUps = 3;
 
 class SocketEndpoint final : public Endpoint {
  public:
-  explicit SocketEndpoint(std::string_view address) : label_("shm:" + std::string(address)), path_(socket_path(address, &is_default_)) {}
+  explicit SocketEndpoint(std::string_view address)
+      : label_("shm:" + std::string(address)), path_(socket_path(address, &is_default_)) {}
 
   const std::string& label() const noexcept override { return label_; }
 
   // One of several workers: its supervisor hears the same hang-up and gives the next connection to another.
-  bool has_successor(int num_hang_ups, Deadline) override { return num_hang_ups > 0 && num_hang_ups < kMostHangUps; }
+  bool has_successor(int num_hang_ups, Deadline) override {
+    return num_hang_ups > 0 && num_hang_ups < kMostHangUps;
+  }
 
   Socket connect(Deadline, uint64_t*, Error* not_yet) override {
     int error_number = ENOENT;
@@ -29,14 +32,16 @@ class SocketEndpoint final : public Endpoint {
     if (fd) return admit(std::move(fd));
     if (error_number != EAGAIN) fail(error_number);
     // A server listens, but has too many connections to accept yet.
-    *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the server did not accept the connection in time");
+    *not_yet = Error(SIDECALL_TIMEOUT,
+                     "'" + label_ + "': the server did not accept the connection in time");
     return Socket();
   }
 
  private:
   Socket admit(Fd fd) const {
     if (is_default_ && peer_credentials(fd.get()).uid != geteuid())
-      throw Error(SIDECALL_DENIED, "'" + label_ + "': expected a server of this user, got one of another");
+      throw Error(SIDECALL_DENIED,
+                  "'" + label_ + "': expected a server of this user, got one of another");
     return Socket(std::move(fd));
   }
 
@@ -46,9 +51,11 @@ class SocketEndpoint final : public Endpoint {
       case ENOENT:
         throw Error(SIDECALL_UNREACHABLE, start + "nobody serves it (no such socket)");
       case ECONNREFUSED:
-        throw Error(SIDECALL_UNREACHABLE, start + "nobody serves it (nobody listens on its socket)");
+        throw Error(SIDECALL_UNREACHABLE,
+                    start + "nobody serves it (nobody listens on its socket)");
       case EPROTOTYPE:
-        throw Error(SIDECALL_PROTOCOL, start + "expected a SEQPACKET socket, got one of another type");
+        throw Error(SIDECALL_PROTOCOL,
+                    start + "expected a SEQPACKET socket, got one of another type");
       case EACCES:
       case EPERM:
         throw Error(SIDECALL_DENIED, start + "this user may not use its socket");
@@ -63,6 +70,8 @@ class SocketEndpoint final : public Endpoint {
 
 }  // namespace
 
-std::unique_ptr<Endpoint> make_socket_endpoint(std::string_view address) { return std::make_unique<SocketEndpoint>(address); }
+std::unique_ptr<Endpoint> make_socket_endpoint(std::string_view address) {
+  return std::make_unique<SocketEndpoint>(address);
+}
 
 }  // namespace sidecall::shm

@@ -25,7 +25,8 @@ constexpr int64_t kObituary = 20 * kMillisecond;  // between its sockets' hang-u
 
 class ChildEndpoint final : public Endpoint {
  public:
-  explicit ChildEndpoint(std::string_view command) : label_("exec:" + std::string(command)), words_(split_command(command)) {}
+  explicit ChildEndpoint(std::string_view command)
+      : label_("exec:" + std::string(command)), words_(split_command(command)) {}
 
   ~ChildEndpoint() override {
     if (fork_.is_forked()) {
@@ -43,8 +44,9 @@ class ChildEndpoint final : public Endpoint {
     *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child was not ready in time");
     const std::unique_lock guard(lock_, std::try_to_lock);
     if (!guard) return Socket();  // another thread is starting it
-    not_yet->message =
-        "'" + label_ + "': the child " + (before_.empty() ? "" : "died, and the next one ") + "was not ready in time" + before_;
+    not_yet->message = "'" + label_ + "': the child " +
+                       (before_.empty() ? "" : "died, and the next one ") +
+                       "was not ready in time" + before_;
     if (child_.is_running()) {
       if (!kill_at_.is_never()) {
         if (kill_at_.passed()) child_.signal(SIGKILL);
@@ -54,7 +56,9 @@ class ChildEndpoint final : public Endpoint {
     } else {
       if (*started != 0 && *started == num_starts_) {
         *started = 0;
-        throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': the child ended as soon as it was started" + child_.obituary());
+        throw Error(
+            SIDECALL_UNREACHABLE,
+            "'" + label_ + "': the child ended as soon as it was started" + child_.obituary());
       }
       is_fresh_ = true;
       if (!start(deadline)) return Socket();
@@ -68,7 +72,8 @@ class ChildEndpoint final : public Endpoint {
       case Sent::kDone:
         return ours;
       case Sent::kFull:
-        *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child did not take the connection in time");
+        *not_yet = Error(SIDECALL_TIMEOUT,
+                         "'" + label_ + "': the child did not take the connection in time");
         break;
       case Sent::kGone:
         begin_end();  // it lives, but does not serve any more
@@ -80,7 +85,8 @@ class ChildEndpoint final : public Endpoint {
   // Both are asked by calls that have lost their server, which must not wait until another thread has started the next.
   bool has_successor(int /*num_hang_ups*/, Deadline deadline) override {
     const std::unique_lock guard(lock_, std::try_to_lock);
-    return !guard || (!is_fresh_ && child_.is_over(Deadline::earlier(deadline, Deadline::after(kObituary))));
+    return !guard ||
+           (!is_fresh_ && child_.is_over(Deadline::earlier(deadline, Deadline::after(kObituary))));
   }
 
   bool is_worth_waiting() override {
@@ -106,7 +112,8 @@ class ChildEndpoint final : public Endpoint {
         begin_end();
         return false;
       }
-      if (received.bytes != kLoadBytes || message[0] != static_cast<char>(kLoad) || received.num_fds != 0) {
+      if (received.bytes != kLoadBytes || message[0] != static_cast<char>(kLoad) ||
+          received.num_fds != 0) {
         begin_end();
         violation("the child sent something else than its load");
       }
@@ -126,7 +133,9 @@ class ChildEndpoint final : public Endpoint {
       if (now_ns() - started_ >= kLongLife) pause_ = 0;
       const Deadline next = Deadline::after(std::max<int64_t>(0, started_ + pause_ - now_ns()));
       if (deadline.at_ns() < next.at_ns())
-        throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': the child died and is not started again yet" + child_.obituary());
+        throw Error(
+            SIDECALL_UNREACHABLE,
+            "'" + label_ + "': the child died and is not started again yet" + child_.obituary());
       if (!next.passed()) return false;
     }
     pause_ = std::min(std::max(pause_ * 2, kFirstPause), kLongestPause);
@@ -139,8 +148,12 @@ class ChildEndpoint final : public Endpoint {
     Socket::pair(&control_, &theirs);
     const int error_number = child_.start(words_, theirs.fd());
     is_program_ = error_number != ENOENT && error_number != EACCES && error_number != ENOEXEC;
-    if (!is_program_) throw Error(SIDECALL_UNREACHABLE, "'" + label_ + "': expected a program, found none of that name that can be run");
-    if (error_number != 0) system_failure(SIDECALL_UNREACHABLE, "'" + label_ + "': the child cannot be started", error_number);
+    if (!is_program_)
+      throw Error(SIDECALL_UNREACHABLE,
+                  "'" + label_ + "': expected a program, found none of that name that can be run");
+    if (error_number != 0)
+      system_failure(SIDECALL_UNREACHABLE, "'" + label_ + "': the child cannot be started",
+                     error_number);
     return true;
   }
 
@@ -162,6 +175,8 @@ class ChildEndpoint final : public Endpoint {
 
 }  // namespace
 
-std::unique_ptr<Endpoint> make_child_endpoint(std::string_view command) { return std::make_unique<ChildEndpoint>(command); }
+std::unique_ptr<Endpoint> make_child_endpoint(std::string_view command) {
+  return std::make_unique<ChildEndpoint>(command);
+}
 
 }  // namespace sidecall::shm

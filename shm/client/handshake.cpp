@@ -17,12 +17,14 @@ namespace {
 
 constexpr int64_t kFirstPause = 2 * 1000 * 1000;
 constexpr int64_t kLongestPause = 50 * 1000 * 1000;
-constexpr int64_t kLongestPauseForReady = 10 * 1000 * 1000;  // for a server that is there, or is being started
+constexpr int64_t kLongestPauseForReady =
+    10 * 1000 * 1000;  // for a server that is there, or is being started
 constexpr int64_t kLookAtStop = 20 * 1000 * 1000;
 
 // A server may round up what it grants, but not choose how much of our address space and memory it takes.
 bool is_fair_grant(uint64_t granted, uint64_t wanted) {
-  return granted >= std::max(wanted, kPage) && granted % kPage == 0 && granted / 2 <= wanted + (UINT64_C(1) << 19);
+  return granted >= std::max(wanted, kPage) && granted % kPage == 0 &&
+         granted / 2 <= wanted + (UINT64_C(1) << 19);
 }
 
 template <typename Message>
@@ -43,38 +45,47 @@ Hello hello_for(const Wish& wish) {
   return hello;
 }
 
-bool may_come_later(int32_t status) { return status == SIDECALL_BUSY || status == SIDECALL_UNREACHABLE; }
+bool may_come_later(int32_t status) {
+  return status == SIDECALL_BUSY || status == SIDECALL_UNREACHABLE;
+}
 
 Error refusal(const std::string& label, const char* buffer, size_t bytes) {
   const auto refused = message_as<Refused>(buffer);
   const std::string text(buffer + sizeof refused, bytes - sizeof refused);
   const bool is_status = refused.status == SIDECALL_PROTOCOL || refused.status == SIDECALL_DENIED ||
-                         refused.status == SIDECALL_OUT_OF_RANGE || refused.status == SIDECALL_OUT_OF_MEMORY ||
-                         may_come_later(refused.status);
-  if (refused.text_bytes != text.size() || text.size() > kMaxRefusal || refused.zero != 0 || !is_status || !is_utf8(text) ||
-      std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < ' '; }))
+                         refused.status == SIDECALL_OUT_OF_RANGE ||
+                         refused.status == SIDECALL_OUT_OF_MEMORY || may_come_later(refused.status);
+  if (refused.text_bytes != text.size() || text.size() > kMaxRefusal || refused.zero != 0 ||
+      !is_status || !is_utf8(text) || std::any_of(text.begin(), text.end(), [](char c) {
+        return static_cast<unsigned char>(c) < ' ';
+      }))
     violation("its refusal of the connection is malformed");
   return Error(refused.status, "'" + label + "': refused by the server: " + text);
 }
 
 bool is_model_id(const char (&id)[64]) {
   const bool is_none = std::all_of(id, id + sizeof id, [](char c) { return c == '\0'; });
-  return is_none || std::all_of(id, id + sizeof id, [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+  return is_none || std::all_of(id, id + sizeof id, [](char c) {
+           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+         });
 }
 
 void check_welcome(const Welcome& welcome, const Wish& wish) {
-  if (welcome.version != kVersion || welcome.zero0 != 0 || welcome.slots != wish.slots || !is_model_id(welcome.model_id))
+  if (welcome.version != kVersion || welcome.zero0 != 0 || welcome.slots != wish.slots ||
+      !is_model_id(welcome.model_id))
     violation("its welcome is malformed");
   const bool is_granted = wish.kind == kConnect
                               ? is_fair_grant(welcome.request_bytes, wish.request_bytes) &&
-                                    is_fair_grant(welcome.response_bytes, wish.response_bytes) && welcome.manifest_bytes == 0
+                                    is_fair_grant(welcome.response_bytes, wish.response_bytes) &&
+                                    welcome.manifest_bytes == 0
                               : welcome.request_bytes == 0 && welcome.response_bytes == 0;
   if (!is_granted) violation("it granted something else than was asked for");
 }
 
 // A descriptor that is no pidfd would be read as a death, or never. Of a process in another PID namespace the kernel says EINVAL.
 void check_pidfd(int fd) {
-  if (syscall(SYS_pidfd_send_signal, fd, 0, nullptr, 0) != 0 && errno != EPERM && errno != ESRCH && errno != EINVAL)
+  if (syscall(SYS_pidfd_send_signal, fd, 0, nullptr, 0) != 0 && errno != EPERM && errno != ESRCH &&
+      errno != EINVAL)
     violation("expected a pidfd, got another descriptor");
 }
 
@@ -100,9 +111,12 @@ void take_descriptors(Received* received, const Wish& wish, Connection* connecti
 }
 
 // Throws the Error of a refusal, PROTOCOL, OUT_OF_MEMORY.
-void read_answer(const std::string& label, const char* buffer, Received* received, const Wish& wish, Connection* connection) {
-  if (received->lacks_descriptors) no_descriptor_left("'" + label + "': what the server sent cannot be received");
-  if (received->is_cut || received->bytes < sizeof(Refused) || std::memcmp(buffer, kMagic, sizeof kMagic) != 0)
+void read_answer(const std::string& label, const char* buffer, Received* received, const Wish& wish,
+                 Connection* connection) {
+  if (received->lacks_descriptors)
+    no_descriptor_left("'" + label + "': what the server sent cannot be received");
+  if (received->is_cut || received->bytes < sizeof(Refused) ||
+      std::memcmp(buffer, kMagic, sizeof kMagic) != 0)
     violation("it did not answer the handshake as a sidecall server");
   const auto start = message_as<Refused>(buffer);
   if (start.kind == kRefused) {
@@ -112,9 +126,11 @@ void read_answer(const std::string& label, const char* buffer, Received* receive
   if (start.kind == kWelcome && received->bytes == sizeof(Welcome) && wish.kind != kStatus) {
     connection->welcome = message_as<Welcome>(buffer);
     check_welcome(connection->welcome, wish);
-  } else if (start.kind == kStatusAnswer && received->bytes == sizeof(FileMessage) && wish.kind == kStatus) {
+  } else if (start.kind == kStatusAnswer && received->bytes == sizeof(FileMessage) &&
+             wish.kind == kStatus) {
     const auto message = message_as<FileMessage>(buffer);
-    if (message.version != kVersion || message.zero != 0 || message.second != 0) violation("its status is malformed");
+    if (message.version != kVersion || message.zero != 0 || message.second != 0)
+      violation("its status is malformed");
     connection->status_bytes = message.first;
   } else {
     violation("it did not answer the handshake with what was asked for");
@@ -124,12 +140,14 @@ void read_answer(const std::string& label, const char* buffer, Received* receive
 
 }  // namespace
 
-Handshake::Handshake(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline, int64_t answer_ns)
+Handshake::Handshake(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline,
+                     int64_t answer_ns)
     : endpoint_(endpoint),
       wish_(wish),
       patience_(patience),
       deadline_(deadline),
-      dial_until_(Deadline::earlier(deadline, Deadline::later(patience, Deadline::after(answer_ns)))),
+      dial_until_(
+          Deadline::earlier(deadline, Deadline::later(patience, Deadline::after(answer_ns)))),
       answer_ns_(answer_ns),
       pause_ns_(kFirstPause) {}
 
@@ -156,7 +174,8 @@ bool Handshake::dial() {
   }
   answer_by_ = Deadline::earlier(deadline_, Deadline::after(answer_ns_));
   const Hello hello = hello_for(wish_);
-  connection_.socket.send(&hello, sizeof hello);  // may fail where the server has refused already, and closed
+  connection_.socket.send(
+      &hello, sizeof hello);  // may fail where the server has refused already, and closed
   fault_point("client.hello");
   return true;
 }
@@ -166,13 +185,15 @@ bool Handshake::read(bool* is_hang_up) {
   Received received = connection_.socket.receive(buffer, sizeof buffer);
   if (received.kind == Received::kNothing) {
     if (!answer_by_.passed()) return false;
-    throw Error(SIDECALL_TIMEOUT,
-                "'" + endpoint_.label() + "': the server did not answer the handshake in time" + endpoint_.obituary(Deadline::after(0)));
+    throw Error(SIDECALL_TIMEOUT, "'" + endpoint_.label() +
+                                      "': the server did not answer the handshake in time" +
+                                      endpoint_.obituary(Deadline::after(0)));
   }
   *is_hang_up = received.kind != Received::kMessage;
   if (*is_hang_up)
-    throw Error(SIDECALL_UNREACHABLE,
-                "'" + endpoint_.label() + "': the server hung up during the handshake" + endpoint_.obituary(deadline_));
+    throw Error(SIDECALL_UNREACHABLE, "'" + endpoint_.label() +
+                                          "': the server hung up during the handshake" +
+                                          endpoint_.obituary(deadline_));
   read_answer(endpoint_.label(), buffer, &received, wish_, &connection_);
   fault_point("client.welcomed");
   return true;
@@ -180,7 +201,8 @@ bool Handshake::read(bool* is_hang_up) {
 
 bool Handshake::tries_again(const Error& error, bool is_hang_up) {
   if (is_hang_up) ++num_hang_ups_;
-  const bool has_successor = error.status == SIDECALL_UNREACHABLE && endpoint_.has_successor(is_hang_up ? num_hang_ups_ : 0, deadline_);
+  const bool has_successor = error.status == SIDECALL_UNREACHABLE &&
+                             endpoint_.has_successor(is_hang_up ? num_hang_ups_ : 0, deadline_);
   if (!may_come_later(error.status) || deadline_.passed()) return false;
   if (has_successor) return true;
   if (patience_.passed() || !endpoint_.is_worth_waiting()) return false;
@@ -194,20 +216,25 @@ void Handshake::pause(Deadline end, int64_t longest_ns) {
   pause_ns_ *= 2;
 }
 
-Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline, int64_t answer_ns,
-                       const std::atomic<bool>* stop) {
+Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline,
+                       int64_t answer_ns, const std::atomic<bool>* stop) {
   Handshake handshake(endpoint, wish, patience, deadline, answer_ns);
   while (!handshake.step()) {
     // Relaxed: a hint that is looked at again and again.
-    if (stop != nullptr && stop->load(std::memory_order_relaxed)) throw Error(SIDECALL_CANCELLED, "the run was cancelled");
+    if (stop != nullptr && stop->load(std::memory_order_relaxed))
+      throw Error(SIDECALL_CANCELLED, "the run was cancelled");
     const int fd = handshake.fd();
-    wait_readable(&fd, 1, stop == nullptr ? handshake.next() : Deadline::earlier(handshake.next(), Deadline::after(kLookAtStop)));
+    wait_readable(&fd, 1,
+                  stop == nullptr
+                      ? handshake.next()
+                      : Deadline::earlier(handshake.next(), Deadline::after(kLookAtStop)));
   }
   return handshake.take();
 }
 
 std::string model_id_of(const Welcome& welcome) {
-  return welcome.model_id[0] == '\0' ? std::string() : std::string(welcome.model_id, sizeof welcome.model_id);
+  return welcome.model_id[0] == '\0' ? std::string()
+                                     : std::string(welcome.model_id, sizeof welcome.model_id);
 }
 
 }  // namespace sidecall::shm

@@ -35,7 +35,8 @@ struct Connection {
 // busy, or dies meanwhile is tried again. One that is there may take `answer_ns` to answer, below 0 for ever. The deadline ends everything.
 class Handshake {
  public:
-  Handshake(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline, int64_t answer_ns);
+  Handshake(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline,
+            int64_t answer_ns);
 
   // Does what can be done without waiting. True once take() has the connection.
   // Throws what Endpoint::connect throws, what the server refused with, TIMEOUT, PROTOCOL.
@@ -65,8 +66,8 @@ class Handshake {
 };
 
 // The same, waiting. Throws as Handshake::step, and CANCELLED soon after `stop` was set.
-Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline, int64_t answer_ns = -1,
-                       const std::atomic<bool>* stop = nullptr);
+Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline,
+                       int64_t answer_ns = -1, const std::atomic<bool>* stop = nullptr);
 
 // The model id of a WELCOME, "" where there is none. Checked by Handshake.
 std::string model_id_of(const Welcome& welcome);

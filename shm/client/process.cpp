@@ -35,7 +35,8 @@ unsigned flags_of(const char* stat_path) noexcept {
   if (!read_text(stat_path, &text)) return 0;
   const char* name_end = std::strrchr(text.data(), ')');  // the name may hold anything
   unsigned flags = 0;
-  if (name_end == nullptr || std::sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1) return 0;
+  if (name_end == nullptr || std::sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
+    return 0;
   return flags;
 }
 

@@ -25,7 +25,8 @@ struct FaultRow {
 
 // `name`, `expected` and `got` are empty where none is concerned. The message is complete by itself.
 struct Error : std::exception {
-  Error(int32_t failed_status, std::string text) : status(failed_status), message(std::move(text)) {}
+  Error(int32_t failed_status, std::string text)
+      : status(failed_status), message(std::move(text)) {}
   const char* what() const noexcept override { return message.c_str(); }
 
   int32_t status;

@@ -38,7 +38,8 @@ struct Fault {
 
 void fault_point(const char* name) noexcept {
   static Fault fault;
-  if (fault.point != name || fault.reached.fetch_add(1, std::memory_order_relaxed) + 1 != fault.nth) return;  // no partner: a count
+  if (fault.point != name || fault.reached.fetch_add(1, std::memory_order_relaxed) + 1 != fault.nth)
+    return;  // no partner: a count
   if (fault.action == "kill") raise(SIGKILL);
   if (fault.action == "stop") raise(SIGSTOP);
   if (fault.action == "exit") _exit(7);

@@ -42,7 +42,8 @@ std::mutex ForkList::lock;
 ForkAware* ForkList::first = nullptr;
 
 void ForkAware::watch() noexcept {
-  static const int registered = pthread_atfork(ForkList::before, ForkList::in_parent, ForkList::in_child);
+  static const int registered =
+      pthread_atfork(ForkList::before, ForkList::in_parent, ForkList::in_child);
   static_cast<void>(registered);
   const std::lock_guard guard(ForkList::lock);
   if (!is_watched_) ForkList::link(this);

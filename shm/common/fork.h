@@ -16,7 +16,8 @@ class ForkAware {
  protected:
   ForkAware() = default;
   ~ForkAware() { unwatch(); }
-  void watch() noexcept;  // from now on in_child() is called in a forked child; doing it twice is fine
+  void
+  watch() noexcept;  // from now on in_child() is called in a forked child; doing it twice is fine
   void unwatch() noexcept;
 
   // Runs in the child with only that thread alive: system calls and plain stores only, no locks, no heap.
@@ -36,7 +37,9 @@ inline std::atomic<uint64_t> fork_generation{0};
 // Relaxed: the generation changes only while its process has one thread, and threads started later see it.
 class ForkMark {
  public:
-  bool is_forked() const noexcept { return generation_ != fork_generation.load(std::memory_order_relaxed); }
+  bool is_forked() const noexcept {
+    return generation_ != fork_generation.load(std::memory_order_relaxed);
+  }
 
  private:
   uint64_t generation_ = fork_generation.load(std::memory_order_relaxed);

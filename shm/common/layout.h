@@ -59,7 +59,8 @@ struct Welcome {
   uint32_t process;
   uint8_t zero1[20];
 };
-static_assert(sizeof(Welcome) == 192 && offsetof(Welcome, signature_digest) == 64 && offsetof(Welcome, instance) == 160,
+static_assert(sizeof(Welcome) == 192 && offsetof(Welcome, signature_digest) == 64 &&
+                  offsetof(Welcome, instance) == 160,
               "PROTOCOL.md, WELCOME");
 
 struct Refused {
@@ -88,7 +89,8 @@ static_assert(sizeof(FileMessage) == 32, "PROTOCOL.md, STATUS and one-shot resul
 // ---- Segments (section 3) ----
 
 using Word = std::atomic<uint64_t>;
-static_assert(sizeof(Word) == 8 && Word::is_always_lock_free, "words of the segments are plain memory");
+static_assert(sizeof(Word) == 8 && Word::is_always_lock_free,
+              "words of the segments are plain memory");
 
 // Stores, so that no later load of the thread comes before it: what publishing and announcing sleep need of each other. A release store with
 // a fence behind it leaves the line of the word no moment to the peer between the bytes before the word and the word, as a locked
@@ -134,8 +136,10 @@ struct alignas(kLine) Entry {
 };
 using RequestEntry = Entry<RequestFields>;
 using ResponseEntry = Entry<ResponseFields>;
-static_assert(sizeof(RequestEntry) == 64 && offsetof(RequestEntry, fields) == 8, "PROTOCOL.md, request descriptor");
-static_assert(sizeof(ResponseEntry) == 64 && offsetof(ResponseEntry, fields) == 8, "PROTOCOL.md, response descriptor");
+static_assert(sizeof(RequestEntry) == 64 && offsetof(RequestEntry, fields) == 8,
+              "PROTOCOL.md, request descriptor");
+static_assert(sizeof(ResponseEntry) == 64 && offsetof(ResponseEntry, fields) == 8,
+              "PROTOCOL.md, response descriptor");
 
 // The head of either segment; the ring follows. In REQUEST the second word is `cancelled`, in RESPONSE `taken`.
 struct Head {
@@ -152,7 +156,8 @@ struct TensorEntry {
   int64_t dims[kMaxRank];
   uint8_t zero[8];
 };
-static_assert(sizeof(TensorEntry) == 160 && offsetof(TensorEntry, dims) == 24, "PROTOCOL.md, tables");
+static_assert(sizeof(TensorEntry) == 160 && offsetof(TensorEntry, dims) == 24,
+              "PROTOCOL.md, tables");
 
 struct ErrorRecord {
   int32_t status;
@@ -163,11 +168,18 @@ struct ErrorRecord {
   char got[96];
   char message[1024];
 };
-static_assert(sizeof(ErrorRecord) == 1360 && offsetof(ErrorRecord, message) == 336, "PROTOCOL.md, error record");
+static_assert(sizeof(ErrorRecord) == 1360 && offsetof(ErrorRecord, message) == 336,
+              "PROTOCOL.md, error record");
 
 // Behind the error record: texts, then rows.
 constexpr uint32_t kMaxFaultRows = 1000;
-enum FaultKind : uint32_t { kFeatureFault = 0, kInputFault = 1, kOutputFault = 2, kColumnFault = 3, kStepFault = 4 };
+enum FaultKind : uint32_t {
+  kFeatureFault = 0,
+  kInputFault = 1,
+  kOutputFault = 2,
+  kColumnFault = 3,
+  kStepFault = 4
+};
 
 struct FaultTextEntry {
   int32_t status;
@@ -176,7 +188,8 @@ struct FaultTextEntry {
   char expected[96];
   char got[96];
 };
-static_assert(sizeof(FaultTextEntry) == 328 && offsetof(FaultTextEntry, expected) == 136, "PROTOCOL.md, faults");
+static_assert(sizeof(FaultTextEntry) == 328 && offsetof(FaultTextEntry, expected) == 136,
+              "PROTOCOL.md, faults");
 
 struct FaultRowEntry {
   int64_t row;
@@ -190,8 +203,14 @@ constexpr uint64_t failure_bytes(uint64_t texts, uint64_t rows) {
 }
 
 constexpr uint64_t align_up(uint64_t value, uint64_t to) { return (value + to - 1) / to * to; }
-constexpr uint64_t head_bytes(uint32_t slots) { return align_up(sizeof(Head) + kLine * slots, kPage); }
-constexpr uint64_t segment_bytes(uint32_t slots, uint64_t slot_bytes) { return head_bytes(slots) + slots * slot_bytes; }
-constexpr uint64_t table_bytes(size_t tensors) { return align_up(sizeof(TensorEntry) * tensors, kLine); }
+constexpr uint64_t head_bytes(uint32_t slots) {
+  return align_up(sizeof(Head) + kLine * slots, kPage);
+}
+constexpr uint64_t segment_bytes(uint32_t slots, uint64_t slot_bytes) {
+  return head_bytes(slots) + slots * slot_bytes;
+}
+constexpr uint64_t table_bytes(size_t tensors) {
+  return align_up(sizeof(TensorEntry) * tensors, kLine);
+}
 
 }  // namespace sidecall::shm

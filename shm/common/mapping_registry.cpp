@@ -21,7 +21,8 @@ struct Known {
 
 std::mutex lock;
 std::vector<Known>& all() {
-  static auto* known = new std::vector<Known>;  // never destroyed: mappings of other statics may outlive it
+  static auto* known =
+      new std::vector<Known>;  // never destroyed: mappings of other statics may outlive it
   return *known;
 }
 

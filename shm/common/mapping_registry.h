@@ -15,7 +15,9 @@ namespace sidecall::shm::mapping_registry {
 
 #ifdef SIDECALL_ONE_MAPPING
 constexpr bool kIsUsed = true;
-unsigned char* find(int fd, uint64_t bytes);  // counts one more holder; nullptr where the file is not mapped, or shorter
+unsigned char* find(
+    int fd,
+    uint64_t bytes);  // counts one more holder; nullptr where the file is not mapped, or shorter
 void add(int fd, unsigned char* data, uint64_t bytes);
 bool release(const unsigned char* data) noexcept;  // true for the last holder, who must unmap
 #else

@@ -33,12 +33,14 @@ constexpr int kFixedSize = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
 constexpr uint64_t kMaxForkCopy = UINT64_C(64) << 20;
 
 void* map_file(int fd, uint64_t bytes, bool writable, bool populate) {
-  return mmap(nullptr, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED | (populate ? MAP_POPULATE : 0), fd, 0);
+  return mmap(nullptr, bytes, writable ? PROT_READ | PROT_WRITE : PROT_READ,
+              MAP_SHARED | (populate ? MAP_POPULATE : 0), fd, 0);
 }
 
 // EPERM and EACCES: the file is sealed, or was opened, against what was asked.
 [[noreturn]] void map_failure(int error_number) {
-  if (error_number == EPERM || error_number == EACCES) violation("a memory file cannot be mapped as its kind must be");
+  if (error_number == EPERM || error_number == EACCES)
+    violation("a memory file cannot be mapped as its kind must be");
   system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be mapped", error_number);
 }
 
@@ -49,22 +51,27 @@ Fd make_memory_file(uint64_t bytes) {
   Fd file(fd);
   const auto size = static_cast<off_t>(bytes);
   if (size < 0 || ftruncate(fd, size) != 0)
-    system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be given its size", size < 0 ? ENOMEM : errno);
+    system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be given its size",
+                   size < 0 ? ENOMEM : errno);
   // Now rather than at the first touch, where a shortage would be a signal.
   while (bytes > 0 && fallocate(fd, 0, 0, size) != 0)
-    if (errno != EINTR) system_failure(SIDECALL_OUT_OF_MEMORY, "memory for a connection is short", errno);
+    if (errno != EINTR)
+      system_failure(SIDECALL_OUT_OF_MEMORY, "memory for a connection is short", errno);
   return file;
 }
 
 void seal(int fd, int seals) {
-  if (fcntl(fd, F_ADD_SEALS, seals) != 0) system_failure(SIDECALL_UNSUPPORTED, "a memory file cannot be sealed", errno);
+  if (fcntl(fd, F_ADD_SEALS, seals) != 0)
+    system_failure(SIDECALL_UNSUPPORTED, "a memory file cannot be sealed", errno);
 }
 
 }  // namespace
 
 // ---- Mappings ----
 
-Mapping::Mapping(unsigned char* data, uint64_t bytes) noexcept : data_(data), bytes_(bytes) { watch(); }
+Mapping::Mapping(unsigned char* data, uint64_t bytes) noexcept : data_(data), bytes_(bytes) {
+  watch();
+}
 
 Mapping::Mapping(Mapping&& other) noexcept { *this = std::move(other); }
 
@@ -114,7 +121,8 @@ void Mapping::replace(Mapping fresh) {
 
 void Mapping::replace_by_zeroes() noexcept {
   if (data_ && !mapping_registry::kIsUsed)
-    mmap(data_, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    mmap(data_, bytes_, PROT_READ | PROT_WRITE,
+         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
 void Mapping::in_child() noexcept {
@@ -126,7 +134,8 @@ void Mapping::in_child() noexcept {
       munmap(copy, bytes_);
     }
   }
-  mmap(data_, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+  mmap(data_, bytes_, PROT_READ | PROT_WRITE,
+       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
 }
 
 // ---- Making ----
@@ -141,7 +150,8 @@ Segment make_request_segment(uint64_t bytes) {
 
 Segment make_response_segment(uint64_t bytes) {
   Segment segment = make_file(bytes);
-  seal(segment.file.get(), kFixedSize | F_SEAL_FUTURE_WRITE);  // after our own mapping, which keeps the right to write
+  seal(segment.file.get(),
+       kFixedSize | F_SEAL_FUTURE_WRITE);  // after our own mapping, which keeps the right to write
   return segment;
 }
 
@@ -154,7 +164,8 @@ Segment make_file(uint64_t bytes) {
 
 Fd seal_file(Segment segment) {
   segment.memory.reset();
-  seal(segment.file.get(), kFixedSize | F_SEAL_WRITE);  // refused as long as somebody maps it for writing
+  seal(segment.file.get(),
+       kFixedSize | F_SEAL_WRITE);  // refused as long as somebody maps it for writing
   return std::move(segment.file);
 }
 
@@ -164,7 +175,9 @@ Fd make_sealed_file(std::string_view first, std::string_view second, std::string
     while (!part.empty()) {
       const ssize_t written = write(file.get(), part.data(), part.size());
       if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be written", written < 0 ? errno : ENOSPC);
+      if (written <= 0)
+        system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be written",
+                       written < 0 ? errno : ENOSPC);
       part.remove_prefix(static_cast<size_t>(written));
     }
   }
@@ -177,12 +190,17 @@ Fd make_sealed_file(std::string_view first, std::string_view second, std::string
 void check_file(int fd, Kind kind, uint64_t bytes) {
   // Pages of other file systems that know seals (hugetlbfs) may be missing at the first touch, which is a signal.
   struct statfs system{};
-  if (fstatfs(fd, &system) != 0 || system.f_type != TMPFS_MAGIC) violation("expected a memory file, got another descriptor");
-  const int required = kFixedSize | (kind == Kind::kResponse ? F_SEAL_FUTURE_WRITE : kind == Kind::kSealed ? F_SEAL_WRITE : 0);
+  if (fstatfs(fd, &system) != 0 || system.f_type != TMPFS_MAGIC)
+    violation("expected a memory file, got another descriptor");
+  const int required = kFixedSize | (kind == Kind::kResponse ? F_SEAL_FUTURE_WRITE
+                                     : kind == Kind::kSealed ? F_SEAL_WRITE
+                                                             : 0);
   const int seals = fcntl(fd, F_GET_SEALS);
-  if (seals < 0 || (seals & required) != required) violation("a memory file is not sealed as it must be");
+  if (seals < 0 || (seals & required) != required)
+    violation("a memory file is not sealed as it must be");
   struct stat found{};
-  if (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode) || found.st_size < 0 || static_cast<uint64_t>(found.st_size) != bytes)
+  if (fstat(fd, &found) != 0 || !S_ISREG(found.st_mode) || found.st_size < 0 ||
+      static_cast<uint64_t>(found.st_size) != bytes)
     violation("a memory file has another size than was said");
 }
 

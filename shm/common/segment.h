@@ -66,7 +66,8 @@ Segment make_file(uint64_t bytes);
 Fd seal_file(Segment segment);
 
 // The same for what is at hand: the manifest, STATUS.
-Fd make_sealed_file(std::string_view first, std::string_view second = {}, std::string_view third = {});
+Fd make_sealed_file(std::string_view first, std::string_view second = {},
+                    std::string_view third = {});
 
 // ---- Clients ----
 

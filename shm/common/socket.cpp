@@ -26,7 +26,9 @@ namespace {
 
 constexpr int64_t kSecond = 1000 * 1000 * 1000;
 
-timespec to_timespec(int64_t ns) { return {static_cast<time_t>(ns / kSecond), static_cast<long>(ns % kSecond)}; }
+timespec to_timespec(int64_t ns) {
+  return {static_cast<time_t>(ns / kSecond), static_cast<long>(ns % kSecond)};
+}
 
 }  // namespace
 
@@ -42,7 +44,9 @@ Deadline Deadline::after(int64_t ns) noexcept {
   return Deadline(at);
 }
 
-int64_t Deadline::left_ns() const noexcept { return is_never() ? INT64_MAX : std::max<int64_t>(0, at_ - now_ns()); }
+int64_t Deadline::left_ns() const noexcept {
+  return is_never() ? INT64_MAX : std::max<int64_t>(0, at_ - now_ns());
+}
 
 void sleep_until(Deadline deadline) noexcept {
   const timespec at = to_timespec(deadline.at_ns());
@@ -118,8 +122,10 @@ Sent Socket::send(const void* data, size_t bytes, const int* fds, size_t num_fds
   }
   while (sendmsg(fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
     if (errno == EINTR) continue;
-    return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM || errno == ETOOMANYREFS ? Sent::kFull
-                                                                                                                   : Sent::kGone;
+    return errno == EAGAIN || errno == EWOULDBLOCK || errno == ENOBUFS || errno == ENOMEM ||
+                   errno == ETOOMANYREFS
+               ? Sent::kFull
+               : Sent::kGone;
   }
   return Sent::kDone;
 }
@@ -143,7 +149,8 @@ Received Socket::receive_with(void* buffer, size_t capacity, int flags) {
   message.msg_controllen = sizeof control;
   const ssize_t bytes = recvmsg(fd(), &message, flags | MSG_CMSG_CLOEXEC);
   if (bytes < 0) {
-    received.kind = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? Received::kNothing : Received::kEnd;
+    received.kind = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR ? Received::kNothing
+                                                                              : Received::kEnd;
     return received;
   }
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
@@ -159,7 +166,8 @@ Received Socket::receive_with(void* buffer, size_t capacity, int flags) {
   received.bytes = static_cast<size_t>(bytes);
   received.is_cut = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
   // There was room for more, so the kernel could not make them.
-  received.lacks_descriptors = (message.msg_flags & MSG_CTRUNC) != 0 && received.num_fds < kMaxDescriptors;
+  received.lacks_descriptors =
+      (message.msg_flags & MSG_CTRUNC) != 0 && received.num_fds < kMaxDescriptors;
   return received;
 }
 
@@ -189,7 +197,8 @@ Received Socket::receive_soon(void* buffer, size_t capacity) {
 
 bool Socket::is_hung_up() const noexcept {
   pollfd one{fd(), 0, 0};
-  return poll(&one, 1, 0) > 0;  // with no events asked for only POLLHUP, POLLERR and POLLNVAL are told
+  return poll(&one, 1, 0) >
+         0;  // with no events asked for only POLLHUP, POLLERR and POLLNVAL are told
 }
 
 // ---- The other end ----

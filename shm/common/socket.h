@@ -63,11 +63,16 @@ constexpr size_t kMaxDescriptors = 8;  // more than any message has; what exceed
 
 // A message as it came.
 struct Received {
-  enum Kind { kMessage, kNothing, kEnd };  // kEnd: hang-up, or an empty message, which means the same to us
+  enum Kind {
+    kMessage,
+    kNothing,
+    kEnd
+  };  // kEnd: hang-up, or an empty message, which means the same to us
   Kind kind = kNothing;
   size_t bytes = 0;
-  bool is_cut = false;             // the message, or the list of its descriptors, was longer than fits
-  bool lacks_descriptors = false;  // it was cut because this process has no descriptor left for those that came
+  bool is_cut = false;  // the message, or the list of its descriptors, was longer than fits
+  bool lacks_descriptors =
+      false;  // it was cut because this process has no descriptor left for those that came
   size_t num_fds = 0;
   std::array<Fd, kMaxDescriptors> fds;
 };

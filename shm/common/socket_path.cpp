@@ -49,7 +49,9 @@ std::string decode_path(std::string_view address) {
 bool is_name(std::string_view name) {
   if (name.empty() || name.size() > 64 || name[0] == '.') return false;
   for (const char c : name)
-    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-')) return false;
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+          c == '_' || c == '-'))
+      return false;
   return true;
 }
 
@@ -58,7 +60,8 @@ std::string default_folder() {
   if (runtime && runtime[0] == '/') return std::string(runtime) + "/sidecall";
   const std::string uid = std::to_string(geteuid());
   struct stat found{};
-  if (stat(("/run/user/" + uid).c_str(), &found) == 0 && S_ISDIR(found.st_mode)) return "/run/user/" + uid + "/sidecall";
+  if (stat(("/run/user/" + uid).c_str(), &found) == 0 && S_ISDIR(found.st_mode))
+    return "/run/user/" + uid + "/sidecall";
   return "/tmp/sidecall-" + uid;
 }
 
@@ -70,11 +73,13 @@ std::string socket_path(std::string_view address, bool* is_default) {
   if (!address.empty() && address[0] == '/') {
     path = decode_path(address);
   } else {
-    if (!is_name(address)) refuse(address, "expected a path, or a name of 1 to 64 letters, digits, '.', '_' and '-'");
+    if (!is_name(address))
+      refuse(address, "expected a path, or a name of 1 to 64 letters, digits, '.', '_' and '-'");
     *is_default = true;
     path = default_folder() + "/" + std::string(address) + ".sock";
   }
-  if (path.size() >= sizeof(sockaddr_un::sun_path)) refuse(address, "expected a path of at most 107 bytes");
+  if (path.size() >= sizeof(sockaddr_un::sun_path))
+    refuse(address, "expected a path of at most 107 bytes");
   return path;
 }
 
@@ -88,9 +93,14 @@ bool check_default_folder(const std::string& socket_path, bool make) {
     system_failure(SIDECALL_DENIED, "the folder for sockets cannot be looked at", errno);
   }
   if (!S_ISDIR(found.st_mode))
-    throw Error(SIDECALL_DENIED, "the folder for sockets: expected a real folder, got something else of that name");
-  if (found.st_uid != geteuid()) throw Error(SIDECALL_DENIED, "the folder for sockets: expected one of this user, got one of another");
-  if ((found.st_mode & 022) != 0) throw Error(SIDECALL_DENIED, "the folder for sockets: expected one that only its user may change");
+    throw Error(SIDECALL_DENIED,
+                "the folder for sockets: expected a real folder, got something else of that name");
+  if (found.st_uid != geteuid())
+    throw Error(SIDECALL_DENIED,
+                "the folder for sockets: expected one of this user, got one of another");
+  if ((found.st_mode & 022) != 0)
+    throw Error(SIDECALL_DENIED,
+                "the folder for sockets: expected one that only its user may change");
   return true;
 }
 

@@ -50,7 +50,8 @@ bool count_bytes(int32_t dtype, int64_t elements, uint64_t* bytes) noexcept;
 // Copies the table of a slot of `slot_bytes` and checks everything that PROTOCOL.md says of tables, except what strings hold. `what` is "input" or
 // "output". `tensors` has one entry per spec afterwards and does not grow again. Throws PROTOCOL. The rows that inputs must agree on are
 // checked by check_rows.
-void read_table(const unsigned char* slot, uint64_t slot_bytes, const std::vector<TensorSpec>& specs, const char* what,
+void read_table(const unsigned char* slot, uint64_t slot_bytes,
+                const std::vector<TensorSpec>& specs, const char* what,
                 std::vector<Tensor>* tensors);
 
 // Throws PROTOCOL unless all tensors whose spec has a free first dimension agree on it.
@@ -65,12 +66,14 @@ uint64_t place(std::vector<Tensor>* tensors) noexcept;
 
 // A string tensor as private memory: copies first, then checks that offsets start at 0, never fall and end at the number of bytes; and for requests, which
 // promise it, that the bytes are UTF-8 without NUL and the offsets cut no character. What a model answers may be any bytes. Throws PROTOCOL.
-void read_strings(const unsigned char* slot, const Tensor& tensor, const char* what, const std::string& name, std::vector<int64_t>* offsets,
-                  std::string* bytes, bool is_text = true);
+void read_strings(const unsigned char* slot, const Tensor& tensor, const char* what,
+                  const std::string& name, std::vector<int64_t>* offsets, std::string* bytes,
+                  bool is_text = true);
 
 // Bytes that a string tensor takes, and the tensor itself from its parts.
 uint64_t string_bytes(int64_t elements, uint64_t text_bytes) noexcept;
-void write_strings(unsigned char* at, const int64_t* offsets, int64_t elements, std::string_view bytes) noexcept;
+void write_strings(unsigned char* at, const int64_t* offsets, int64_t elements,
+                   std::string_view bytes) noexcept;
 
 bool is_utf8(std::string_view text) noexcept;  // and without NUL
 

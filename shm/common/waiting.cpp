@@ -61,7 +61,9 @@ const Cpus& cpus() noexcept {
   static const Cpus found = [] {
     Cpus counted;
     cpu_set_t set;
-    counted.allowed = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : CPU_SETSIZE;  // fails beyond 1024 CPUs
+    counted.allowed = sched_getaffinity(0, sizeof set, &set) == 0
+                          ? CPU_COUNT(&set)
+                          : CPU_SETSIZE;  // fails beyond 1024 CPUs
     try {
       counted.paid = cgroup_cpus(CPU_SETSIZE);
     } catch (...) {

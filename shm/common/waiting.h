@@ -26,7 +26,8 @@ inline void fetch_to_write(const void* at) noexcept {
 #if defined(__x86_64__) || defined(__i386__)
   asm volatile("prefetchw %0"
                :
-               : "m"(*static_cast<const char*>(at)));  // the builtin asks for it to read, unless told that every CPU has this
+               : "m"(*static_cast<const char*>(
+                   at)));  // the builtin asks for it to read, unless told that every CPU has this
 #else
   __builtin_prefetch(at, 1, 3);
 #endif
@@ -49,7 +50,8 @@ struct Machine {
   static int64_t override_ns() noexcept { return spin_override_ns(); }
   static int allowed_cpus() noexcept;  // by affinity, of the thread that asked first
   static int paid_cpus() noexcept;     // by quota
-  static std::atomic<int> waiting;     // threads of this process that wait and found out that it takes long. No partner: a hint.
+  static std::atomic<int>
+      waiting;  // threads of this process that wait and found out that it takes long. No partner: a hint.
 };
 
 // Looks, with relax() in between, before the next Pace::rest(): a look at the clock costs as much as a cache line's travel. One look where that waits for a turn.
@@ -68,12 +70,16 @@ class BasicPace {
  public:
   static constexpr int64_t kSpin = 100 * 1000;
   static constexpr int64_t kMostWait = 2 * 1000 * 1000;  // of a wait in which others took turns
-  static constexpr int64_t kFirstTurn = 5 * 1000;        // after this much polling of an own CPU it is offered now and then
-  static constexpr int64_t kTurnCost = 500;              // of a yield that let others run, to this thread
-  static constexpr int64_t kWorkPerTurn = 5;             // times what the last turn took
-  static constexpr int64_t kLeastWork = 15 * 1000;       // between turns
-  static constexpr int64_t kTooLong = 1000 * 1000;       // about a time slice of the scheduler, more than a round of a few clients
-  static constexpr int64_t kTooLongEach = 16 * 1000;     // more for each thread that waits: all have their turns in between, and the server
+  static constexpr int64_t kFirstTurn =
+      5 * 1000;  // after this much polling of an own CPU it is offered now and then
+  static constexpr int64_t kTurnCost = 500;   // of a yield that let others run, to this thread
+  static constexpr int64_t kWorkPerTurn = 5;  // times what the last turn took
+  static constexpr int64_t kLeastWork = 15 * 1000;  // between turns
+  static constexpr int64_t kTooLong =
+      1000 * 1000;  // about a time slice of the scheduler, more than a round of a few clients
+  static constexpr int64_t kTooLongEach =
+      16 *
+      1000;  // more for each thread that waits: all have their turns in between, and the server
   static constexpr uint32_t kMostLearnt = 10;
 
   BasicPace() = default;
@@ -146,7 +152,8 @@ bool BasicPace<M>::rest(int64_t* now) noexcept {
     start_ns_ = *now;
     next_turn_ns_ = *now + kFirstTurn;
   }
-  if (gives_turns_ && (is_near_ || is_shared_ || *now >= next_turn_ns_) && (has_company() || is_near_)) {
+  if (gives_turns_ && (is_near_ || is_shared_ || *now >= next_turn_ns_) &&
+      (has_company() || is_near_)) {
     const int64_t limit = too_long();
     const int64_t took = yield(*now);
     *now += took;

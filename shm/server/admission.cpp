@@ -20,12 +20,15 @@ uint32_t read_overflow_uid() noexcept {
   return uid;
 }
 
-[[noreturn]] void malformed(const std::string& what) { throw Error(SIDECALL_PROTOCOL, "HELLO: " + what); }
+[[noreturn]] void malformed(const std::string& what) {
+  throw Error(SIDECALL_PROTOCOL, "HELLO: " + what);
+}
 
 uint64_t grant_bytes(const char* what, uint64_t wanted, uint64_t least, uint64_t most) {
   if (wanted > most) {
-    throw Error(SIDECALL_OUT_OF_RANGE,
-                std::string(what) + " slot: expected at most " + std::to_string(most) + " bytes, got " + std::to_string(wanted));
+    throw Error(SIDECALL_OUT_OF_RANGE, std::string(what) + " slot: expected at most " +
+                                           std::to_string(most) + " bytes, got " +
+                                           std::to_string(wanted));
   }
   return align_up(std::max({wanted, least, kPage}), kPage);
 }
@@ -33,7 +36,10 @@ uint64_t grant_bytes(const char* what, uint64_t wanted, uint64_t least, uint64_t
 }  // namespace
 
 Admission::Admission(std::vector<uint32_t> allowed_uids, int64_t group)
-    : allowed_uids_(std::move(allowed_uids)), group_(group), own_uid_(geteuid()), overflow_uid_(read_overflow_uid()) {}
+    : allowed_uids_(std::move(allowed_uids)),
+      group_(group),
+      own_uid_(geteuid()),
+      overflow_uid_(read_overflow_uid()) {}
 
 bool Admission::admits(const PeerCredentials& peer) const noexcept {
   if (peer.uid == overflow_uid_) return false;
@@ -42,45 +48,58 @@ bool Admission::admits(const PeerCredentials& peer) const noexcept {
   return std::find(allowed_uids_.begin(), allowed_uids_.end(), peer.uid) != allowed_uids_.end();
 }
 
-bool is_hello(const void* data, size_t bytes) noexcept { return bytes >= 16 && std::memcmp(data, kMagic, sizeof(kMagic)) == 0; }
+bool is_hello(const void* data, size_t bytes) noexcept {
+  return bytes >= 16 && std::memcmp(data, kMagic, sizeof(kMagic)) == 0;
+}
 
 Grant judge_hello(const void* data, size_t bytes, const Limits& limits) {
   if (!is_hello(data, bytes)) malformed("expected the magic word");
   Hello hello{};
   std::memcpy(&hello, data, std::min(bytes, sizeof(hello)));
   if (hello.version_min > kVersion || hello.version_max < kVersion) {
-    throw Error(SIDECALL_PROTOCOL, "protocol version: expected " + std::to_string(kVersion) + ", got " + std::to_string(hello.version_min) +
-                                       " to " + std::to_string(hello.version_max));
+    throw Error(SIDECALL_PROTOCOL, "protocol version: expected " + std::to_string(kVersion) +
+                                       ", got " + std::to_string(hello.version_min) + " to " +
+                                       std::to_string(hello.version_max));
   }
-  if (bytes != sizeof(hello)) malformed("expected " + std::to_string(sizeof(hello)) + " bytes, got " + std::to_string(bytes));
-  if (hello.kind != kOpen && hello.kind != kConnect && hello.kind != kStatus) malformed("unknown kind " + std::to_string(hello.kind));
-  if ((hello.flags & ~uint32_t{kAlwaysRing}) != 0) malformed("unknown flags " + std::to_string(hello.flags));
-  if (std::any_of(std::begin(hello.zero), std::end(hello.zero), [](uint8_t byte) { return byte != 0; }))
+  if (bytes != sizeof(hello))
+    malformed("expected " + std::to_string(sizeof(hello)) + " bytes, got " + std::to_string(bytes));
+  if (hello.kind != kOpen && hello.kind != kConnect && hello.kind != kStatus)
+    malformed("unknown kind " + std::to_string(hello.kind));
+  if ((hello.flags & ~uint32_t{kAlwaysRing}) != 0)
+    malformed("unknown flags " + std::to_string(hello.flags));
+  if (std::any_of(std::begin(hello.zero), std::end(hello.zero),
+                  [](uint8_t byte) { return byte != 0; }))
     malformed("bytes that must be zero");
 
   Grant grant;
   grant.kind = static_cast<HelloKind>(hello.kind);
   grant.always_ring = (hello.flags & kAlwaysRing) != 0;
   if (grant.kind != kConnect) {
-    if (hello.slots != 0 || hello.request_bytes != 0 || hello.response_bytes != 0) malformed("memory is granted with CONNECT only");
+    if (hello.slots != 0 || hello.request_bytes != 0 || hello.response_bytes != 0)
+      malformed("memory is granted with CONNECT only");
     return grant;
   }
   if (hello.slots == 0 || (hello.slots & (hello.slots - 1)) != 0) {
     malformed("slots: expected a power of two, got " + std::to_string(hello.slots));
   }
   if (hello.slots > limits.max_slots) {
-    throw Error(SIDECALL_OUT_OF_RANGE,
-                "slots: expected at most " + std::to_string(limits.max_slots) + ", got " + std::to_string(hello.slots));
+    throw Error(SIDECALL_OUT_OF_RANGE, "slots: expected at most " +
+                                           std::to_string(limits.max_slots) + ", got " +
+                                           std::to_string(hello.slots));
   }
   grant.slots = hello.slots;
-  grant.request_bytes = grant_bytes("request", hello.request_bytes, limits.least_request_bytes, limits.max_request_bytes);
-  grant.response_bytes = grant_bytes("response", hello.response_bytes, limits.least_response_bytes, limits.max_response_bytes);
+  grant.request_bytes = grant_bytes("request", hello.request_bytes, limits.least_request_bytes,
+                                    limits.max_request_bytes);
+  grant.response_bytes = grant_bytes("response", hello.response_bytes, limits.least_response_bytes,
+                                     limits.max_response_bytes);
   return grant;
 }
 
 std::string refusal(int32_t status, const std::string& text) {
   size_t length = std::min<size_t>(text.size(), kMaxRefusal);
-  while (length < text.size() && length > 0 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80) --length;
+  while (length < text.size() && length > 0 &&
+         (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80)
+    --length;
   Refused refused{};
   std::memcpy(refused.magic, kMagic, sizeof(kMagic));
   refused.version_min = refused.version_max = kVersion;

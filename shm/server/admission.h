@@ -39,7 +39,9 @@ struct Grant {
   uint32_t slots = 0;
   uint64_t request_bytes = 0, response_bytes = 0;
   uint64_t memory() const noexcept {
-    return kind == kConnect ? segment_bytes(slots, request_bytes) + segment_bytes(slots, response_bytes) : 0;
+    return kind == kConnect
+               ? segment_bytes(slots, request_bytes) + segment_bytes(slots, response_bytes)
+               : 0;
   }
 };
 

@@ -44,7 +44,8 @@ class QuickClock {
     const int64_t ns = now_ns();
     const int64_t ns_since = ns - anchor_ns_;
     const uint64_t ticks_since = ticks - anchor_ticks_;
-    if (anchor_ns_ != 0 && ns_since < kLeastNs) return ns;  // too short for a rate: the anchor stays
+    if (anchor_ns_ != 0 && ns_since < kLeastNs)
+      return ns;  // too short for a rate: the anchor stays
     if (anchor_ns_ != 0 && ticks_since > 0 && ticks_since < UINT64_C(1) << 38) {
       rate_ = (static_cast<uint64_t>(ns_since) << kShift) / ticks_since;
       most_ticks_ = rate_ == 0 ? 0 : (static_cast<uint64_t>(kMostNs) << kShift) / rate_;

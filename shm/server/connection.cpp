@@ -40,10 +40,13 @@ int64_t deadline_of(int64_t seen_ns, uint64_t timeout_ns) noexcept {
 }  // namespace
 
 void check_request(const RequestFields& fields, uint32_t slots) {
-  if (fields.slot >= slots) violation("request: expected a slot below " + std::to_string(slots) + ", got " + std::to_string(fields.slot));
+  if (fields.slot >= slots)
+    violation("request: expected a slot below " + std::to_string(slots) + ", got " +
+              std::to_string(fields.slot));
   if ((fields.flags & ~uint32_t{kSameLayout}) != 0) violation("request: unknown flags");
   static constexpr uint8_t kZero[sizeof(fields.zero)] = {};
-  if (std::memcmp(fields.zero, kZero, sizeof(kZero)) != 0) violation("request: bytes that must be zero");
+  if (std::memcmp(fields.zero, kZero, sizeof(kZero)) != 0)
+    violation("request: bytes that must be zero");
 }
 
 // ---- RunWatch ----
@@ -57,7 +60,8 @@ void RunWatch::enter(ServerSlot* slot, Session* session) noexcept {
 
 void RunWatch::leave() noexcept {
   uint32_t expected = kRunning;
-  while (!state_.compare_exchange_weak(expected, kIdle, std::memory_order_acq_rel, std::memory_order_relaxed)) {
+  while (!state_.compare_exchange_weak(expected, kIdle, std::memory_order_acq_rel,
+                                       std::memory_order_relaxed)) {
     expected = kRunning;
     sched_yield();  // held: for some instructions, unless the holder lost its CPU
   }
@@ -65,7 +69,8 @@ void RunWatch::leave() noexcept {
 
 bool RunWatch::hold() noexcept {
   uint32_t expected = kRunning;
-  return state_.compare_exchange_strong(expected, kHeld, std::memory_order_acq_rel, std::memory_order_relaxed);
+  return state_.compare_exchange_strong(expected, kHeld, std::memory_order_acq_rel,
+                                        std::memory_order_relaxed);
 }
 
 void RunWatch::interrupt(int32_t status) noexcept {
@@ -75,7 +80,8 @@ void RunWatch::interrupt(int32_t status) noexcept {
 
 // ---- Making ----
 
-ServerConnection::ServerConnection(uint64_t id, int fd, const PeerCredentials& peer, const Grant& grant, const ServerContext& context)
+ServerConnection::ServerConnection(uint64_t id, int fd, const PeerCredentials& peer,
+                                   const Grant& grant, const ServerContext& context)
     : id_(id),
       context_(context),
       peer_(peer),
@@ -102,32 +108,40 @@ bool ServerConnection::welcome(Socket socket, Welcome message, int process) {
 }
 
 const RequestEntry& ServerConnection::request_entry(uint64_t sequence) const noexcept {
-  return reinterpret_cast<const RequestEntry*>(request_.memory.data() + sizeof(Head))[(sequence - 1) % slots_];
+  return reinterpret_cast<const RequestEntry*>(request_.memory.data() +
+                                               sizeof(Head))[(sequence - 1) % slots_];
 }
 
 ResponseEntry& ServerConnection::response_entry(uint64_t sequence) const noexcept {
-  return reinterpret_cast<ResponseEntry*>(response_.memory.data() + sizeof(Head))[(sequence - 1) % slots_];
+  return reinterpret_cast<ResponseEntry*>(response_.memory.data() +
+                                          sizeof(Head))[(sequence - 1) % slots_];
 }
 
 uint64_t ServerConnection::count_queued() const noexcept {
   const uint64_t first = taken() + 1;
   uint64_t count = 0;
-  while (count < slots_ && request_entry(first + count).sequence.load(std::memory_order_relaxed) == first + count) ++count;
+  while (count < slots_ &&
+         request_entry(first + count).sequence.load(std::memory_order_relaxed) == first + count)
+    ++count;
   return count;
 }
 
 void ServerConnection::hang_up() noexcept { shutdown(socket_.fd(), SHUT_RDWR); }
 
 bool ServerConnection::has_sessions() const noexcept {
-  return std::any_of(slot_states_.begin(), slot_states_.end(), [](const auto& state) { return state && state->session(); });
+  return std::any_of(slot_states_.begin(), slot_states_.end(),
+                     [](const auto& state) { return state && state->session(); });
 }
 
 ServerSlot& ServerConnection::slot(uint32_t index) {
   std::unique_ptr<ServerSlot>& state = slot_states_[index];
   if (!state) {
-    const SlotMemory memory{request_.memory.data() + head_bytes(slots_) + index * request_bytes_, request_bytes_,
-                            response_.memory.data() + head_bytes(slots_) + index * response_bytes_, response_bytes_, &request_head().mark};
-    state = std::make_unique<ServerSlot>(*context_.service, context_.options->max_one_shot, memory, SlotLog{context_.log, peer_.uid});
+    const SlotMemory memory{request_.memory.data() + head_bytes(slots_) + index * request_bytes_,
+                            request_bytes_,
+                            response_.memory.data() + head_bytes(slots_) + index * response_bytes_,
+                            response_bytes_, &request_head().mark};
+    state = std::make_unique<ServerSlot>(*context_.service, context_.options->max_one_shot, memory,
+                                         SlotLog{context_.log, peer_.uid});
   }
   return *state;
 }
@@ -136,7 +150,8 @@ ServerSlot& ServerConnection::slot(uint32_t index) {
 
 ServerConnection::Taken ServerConnection::take(QuickClock* clock) {
   const RequestEntry& entry = *awaited_;
-  if (entry.sequence.load(std::memory_order_acquire) != next_) violation("request: a sequence out of turn");
+  if (entry.sequence.load(std::memory_order_acquire) != next_)
+    violation("request: a sequence out of turn");
   Taken taken{next_, {}, clock->now()};
   copy_once(&taken.fields, &entry.fields, sizeof(taken.fields));
   fault_point("server.seen");
@@ -155,7 +170,8 @@ bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters, QuickClo
   const Taken taken = take(clock);
   peer_cpu = taken.fields.cpu;
   ServerSlot& state = slot(taken.fields.slot);
-  state.begin(taken.sequence, (taken.fields.flags & kSameLayout) != 0, deadline_of(taken.seen_ns, taken.fields.timeout_ns));
+  state.begin(taken.sequence, (taken.fields.flags & kSameLayout) != 0,
+              deadline_of(taken.seen_ns, taken.fields.timeout_ns));
   run(&state, watch, taken.fields.timeout_ns);
   last_ns = clock->now();
   if (state.run_ns() == 0) state.set_run_ns(static_cast<uint64_t>(last_ns - taken.seen_ns));
@@ -184,7 +200,8 @@ void ServerConnection::run(ServerSlot* state, RunWatch* watch, uint64_t timeout_
   } catch (const std::bad_alloc&) {
     return state->fail(Error(SIDECALL_OUT_OF_MEMORY, "the server is out of memory"));
   }
-  if (state->is_cancelled()) return state->fail(Error(SIDECALL_CANCELLED, "cancelled before the model started"));
+  if (state->is_cancelled())
+    return state->fail(Error(SIDECALL_CANCELLED, "cancelled before the model started"));
   if (may_be_late && state->stop_status() == SIDECALL_TIMEOUT) {
     return state->fail(Error(SIDECALL_TIMEOUT, "the deadline passed before the model started"));
   }
@@ -215,7 +232,8 @@ void ServerConnection::check_slot_is_free(uint64_t answered, uint32_t slot) cons
     if (entry.sequence.load(std::memory_order_acquire) != k) return;
     RequestFields fields;
     copy_once(&fields, &entry.fields, sizeof(fields));
-    if (fields.slot == slot) violation("request: slot " + std::to_string(slot) + " is still in flight");
+    if (fields.slot == slot)
+      violation("request: slot " + std::to_string(slot) + " is still in flight");
   }
 }
 
@@ -235,7 +253,8 @@ bool ServerConnection::publish(uint64_t sequence, const ResponseFields& fields) 
 }
 
 bool ServerConnection::park() noexcept {
-  response_head().sleeping.store(++sleeping_, std::memory_order_seq_cst);  // partner: the client's look after it published
+  response_head().sleeping.store(
+      ++sleeping_, std::memory_order_seq_cst);  // partner: the client's look after it published
   return awaited_->sequence.load(std::memory_order_seq_cst) == unchanged_;
 }
 
@@ -244,7 +263,8 @@ bool ServerConnection::park() noexcept {
 // Files that lie unread in the socket are memory that no quota counts.
 bool ServerConnection::has_room_for_one_shot(uint64_t bytes) noexcept {
   int unread = 0;
-  if (one_shot_bytes_ > 0 && ioctl(socket_.fd(), SIOCOUTQ, &unread) == 0 && unread == 0) one_shot_bytes_ = 0;
+  if (one_shot_bytes_ > 0 && ioctl(socket_.fd(), SIOCOUTQ, &unread) == 0 && unread == 0)
+    one_shot_bytes_ = 0;
   return one_shot_bytes_ == 0 || bytes <= context_.options->max_one_shot - one_shot_bytes_;
 }
 
@@ -276,7 +296,8 @@ ServerConnection::Heard ServerConnection::listen() noexcept {
     const ssize_t got = recvmsg(socket_.fd(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0) return errno == EAGAIN || errno == EINTR ? Heard::kRung : Heard::kEnd;
     if (got == 0 && (message.msg_flags & MSG_CTRUNC) == 0) return Heard::kEnd;
-    if (got != 1 || bytes[0] != kRing || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) return Heard::kViolation;
+    if (got != 1 || bytes[0] != kRing || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0)
+      return Heard::kViolation;
     if (++idle_rings_ > kMaxIdleRings) return Heard::kViolation;
   }
   return Heard::kRung;

@@ -59,7 +59,8 @@ struct ServerContext {
 class ServerConnection {
  public:
   // Makes the memory; `fd` is the socket that welcome() takes over. Throws OUT_OF_MEMORY.
-  ServerConnection(uint64_t id, int fd, const PeerCredentials& peer, const Grant& grant, const ServerContext& context);
+  ServerConnection(uint64_t id, int fd, const PeerCredentials& peer, const Grant& grant,
+                   const ServerContext& context);
 
   // ---- The control thread, before an engine thread has it ----
 
@@ -77,12 +78,14 @@ class ServerConnection {
   uint64_t taken() const noexcept { return response_head().mark.load(std::memory_order_relaxed); }
   uint64_t count_queued() const noexcept;  // published and not taken
   void hang_up() noexcept;                 // the client sees it at once; memory stays
-  bool has_sessions() const noexcept;      // only once it was retired: what ends them may take its time
+  bool has_sessions() const noexcept;  // only once it was retired: what ends them may take its time
 
   // ---- Its engine thread ----
 
   // The entry whose turn it is has changed: serve() it.
-  bool has_news() const noexcept { return awaited_->sequence.load(std::memory_order_acquire) != unchanged_; }
+  bool has_news() const noexcept {
+    return awaited_->sequence.load(std::memory_order_acquire) != unchanged_;
+  }
 
   // Takes one request and answers it. Throws PROTOCOL for a violation. False when the client is gone.
   bool serve(RunWatch* watch, EngineCounters* counters, QuickClock* clock);
@@ -105,7 +108,9 @@ class ServerConnection {
     int64_t seen_ns;
   };
 
-  const Head& request_head() const noexcept { return *reinterpret_cast<const Head*>(request_.memory.data()); }
+  const Head& request_head() const noexcept {
+    return *reinterpret_cast<const Head*>(request_.memory.data());
+  }
   Head& response_head() const noexcept { return *reinterpret_cast<Head*>(response_.memory.data()); }
   const RequestEntry& request_entry(uint64_t sequence) const noexcept;
   ResponseEntry& response_entry(uint64_t sequence) const noexcept;

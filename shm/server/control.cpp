@@ -33,31 +33,41 @@ constexpr int64_t kTellAgain = 20 * 1000 * 1000;
 
 constexpr unsigned kSourceShift = 56;
 
-[[noreturn]] void refuse_argument(const std::string& text) { throw Error(SIDECALL_INVALID_ARGUMENT, text); }
+[[noreturn]] void refuse_argument(const std::string& text) {
+  throw Error(SIDECALL_INVALID_ARGUMENT, text);
+}
 
 void check(const Service& service, const ServerOptions& options, const Limits& limits) {
   if (service.model_id.size() != 0 && service.model_id.size() != sizeof(Welcome::model_id)) {
-    refuse_argument("model id: expected 64 digits or none, got " + std::to_string(service.model_id.size()));
+    refuse_argument("model id: expected 64 digits or none, got " +
+                    std::to_string(service.model_id.size()));
   }
   for (const auto* specs : {&service.inputs, &service.outputs}) {
     for (const TensorSpec& spec : *specs) {
       if (!is_dtype(spec.dtype) || spec.dims.size() > kMaxRank)
-        refuse_argument("tensor '" + spec.name + "': expected a type of ONNX and at most 16 dimensions");
+        refuse_argument("tensor '" + spec.name +
+                        "': expected a type of ONNX and at most 16 dimensions");
     }
   }
   if (sizeof(uint64_t) * 2 + service.signature.size() + service.contract.size() > kMaxManifest) {
-    refuse_argument("signature and contract: expected at most " + std::to_string(kMaxManifest) + " bytes");
+    refuse_argument("signature and contract: expected at most " + std::to_string(kMaxManifest) +
+                    " bytes");
   }
-  if (options.threads < 1 || options.threads > 1024) refuse_argument("threads: expected 1 to 1024, got " + std::to_string(options.threads));
+  if (options.threads < 1 || options.threads > 1024)
+    refuse_argument("threads: expected 1 to 1024, got " + std::to_string(options.threads));
   if (options.max_slots < 1 || options.max_slots > kMaxSlots) {
-    refuse_argument("slots: expected 1 to " + std::to_string(kMaxSlots) + ", got " + std::to_string(options.max_slots));
+    refuse_argument("slots: expected 1 to " + std::to_string(kMaxSlots) + ", got " +
+                    std::to_string(options.max_slots));
   }
   constexpr uint64_t kMost = UINT64_C(1) << 46;  // so that sums of sizes cannot overflow
-  for (const uint64_t bytes : {options.max_request_bytes, options.max_response_bytes, options.max_one_shot}) {
+  for (const uint64_t bytes :
+       {options.max_request_bytes, options.max_response_bytes, options.max_one_shot}) {
     if (bytes > kMost)
-      refuse_argument("largest slot or result: expected at most " + std::to_string(kMost) + " bytes, got " + std::to_string(bytes));
+      refuse_argument("largest slot or result: expected at most " + std::to_string(kMost) +
+                      " bytes, got " + std::to_string(bytes));
   }
-  if (limits.least_request_bytes > options.max_request_bytes || limits.least_response_bytes > options.max_response_bytes) {
+  if (limits.least_request_bytes > options.max_request_bytes ||
+      limits.least_response_bytes > options.max_response_bytes) {
     refuse_argument("largest slot: expected room for the tables of the signature at least");
   }
 }
@@ -68,24 +78,29 @@ Limits limits_of(const Service& service, const ServerOptions& options) {
   limits.max_request_bytes = align_up(options.max_request_bytes, kPage);  // as slots are granted
   limits.max_response_bytes = align_up(options.max_response_bytes, kPage);
   limits.least_request_bytes = table_bytes(service.inputs.size());
-  limits.least_response_bytes = std::max<uint64_t>(table_bytes(service.outputs.size()), sizeof(ErrorRecord));
+  limits.least_response_bytes =
+      std::max<uint64_t>(table_bytes(service.outputs.size()), sizeof(ErrorRecord));
   return limits;
 }
 
 Fd make_manifest(const Service& service) {
   const uint64_t sizes[2] = {service.signature.size(), service.contract.size()};
-  return make_sealed_file({reinterpret_cast<const char*>(sizes), sizeof(sizes)}, service.signature, service.contract);
+  return make_sealed_file({reinterpret_cast<const char*>(sizes), sizeof(sizes)}, service.signature,
+                          service.contract);
 }
 
-Welcome make_welcome(const Service& service, const Limits& limits, uint64_t instance, bool has_pidfd) {
+Welcome make_welcome(const Service& service, const Limits& limits, uint64_t instance,
+                     bool has_pidfd) {
   Welcome welcome{};
   std::memcpy(welcome.magic, kMagic, sizeof(kMagic));
   welcome.version = kVersion;
   welcome.kind = kWelcome;
-  welcome.flags = (service.contract.empty() ? 0u : kHasContract) | (service.is_verified ? kVerified : 0u) | (has_pidfd ? kHasPidfd : 0u);
+  welcome.flags = (service.contract.empty() ? 0u : kHasContract) |
+                  (service.is_verified ? kVerified : 0u) | (has_pidfd ? kHasPidfd : 0u);
   welcome.max_request_bytes = limits.max_request_bytes;
   welcome.max_response_bytes = limits.max_response_bytes;
-  std::memcpy(welcome.signature_digest, service.signature_digest.data(), service.signature_digest.size());
+  std::memcpy(welcome.signature_digest, service.signature_digest.data(),
+              service.signature_digest.size());
   std::memcpy(welcome.model_id, service.model_id.data(), service.model_id.size());
   welcome.instance = instance;
   welcome.process = static_cast<uint32_t>(getpid());
@@ -107,12 +122,15 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
       alarm_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
       ended_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   check(service_, options_, limits_);
-  if (!epoll_ || !alarm_ || !ended_fd_) system_failure(SIDECALL_OUT_OF_MEMORY, "a server cannot be made", errno);
-  if (getrandom(&instance_, sizeof(instance_), 0) != static_cast<ssize_t>(sizeof(instance_))) instance_ = static_cast<uint64_t>(now_ns());
+  if (!epoll_ || !alarm_ || !ended_fd_)
+    system_failure(SIDECALL_OUT_OF_MEMORY, "a server cannot be made", errno);
+  if (getrandom(&instance_, sizeof(instance_), 0) != static_cast<ssize_t>(sizeof(instance_)))
+    instance_ = static_cast<uint64_t>(now_ns());
   manifest_ = make_manifest(service_);
   welcome_ = make_welcome(service_, limits_, instance_, static_cast<bool>(own_pidfd_));
   watch(alarm_.get(), EPOLLIN, Source::kAlarm, 0);
-  for (uint32_t i = 0; i < options_.threads; ++i) engines_.push_back(std::make_unique<EngineThread>(this, options_.spin_us));
+  for (uint32_t i = 0; i < options_.threads; ++i)
+    engines_.push_back(std::make_unique<EngineThread>(this, options_.spin_us));
   const SignalsBlocked blocked;
   for (const auto& engine : engines_) engine->start();
   thread_ = std::thread(&Control::run, this);
@@ -121,7 +139,8 @@ Control::Control(Service service, Handler* handler, ServerOptions options)
 // ---- Any thread ----
 
 void Control::listen(std::string_view address) {
-  auto listener = std::make_shared<Listener>(address, Access{options_.group, !options_.allowed_uids.empty()});
+  auto listener =
+      std::make_shared<Listener>(address, Access{options_.group, !options_.allowed_uids.empty()});
   if (is_draining_) throw Error(SIDECALL_UNREACHABLE, "the server has ended");
   is_ready_ = true;
   post([this, listener] {
@@ -135,8 +154,9 @@ void Control::listen(std::string_view address) {
 void Control::attach(Fd fd) {
   int domain = 0, type = 0;
   socklen_t size = sizeof(domain);
-  if (getsockopt(fd.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 || getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
-      domain != AF_UNIX || type != SOCK_SEQPACKET) {
+  if (getsockopt(fd.get(), SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 ||
+      getsockopt(fd.get(), SOL_SOCKET, SO_TYPE, &type, &size) != 0 || domain != AF_UNIX ||
+      type != SOCK_SEQPACKET) {
     refuse_argument("expected a connected SEQPACKET socket, got another descriptor");
   }
   is_ready_ = !is_draining_;
@@ -150,7 +170,9 @@ void Control::control(Fd fd, int64_t drain_ns) {
   post([this, shared, drain_ns] {
     if (is_draining_) return;
     control_ = std::move(*shared);
-    fcntl(control_.fd(), F_SETFD, FD_CLOEXEC);  // inherited: what a handler starts must not keep it open, or a death would go unseen
+    fcntl(
+        control_.fd(), F_SETFD,
+        FD_CLOEXEC);  // inherited: what a handler starts must not keep it open, or a death would go unseen
     control_drain_ns_ = drain_ns;
     watch(control_.fd(), EPOLLIN | EPOLLRDHUP, Source::kControl, 0);
   });
@@ -194,10 +216,13 @@ void Control::post(std::function<void()> task) {
 
 void Control::wake() noexcept {
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(alarm_.get(), &one, sizeof(one));  // fails only where it is raised already
+  [[maybe_unused]] const ssize_t written =
+      write(alarm_.get(), &one, sizeof(one));  // fails only where it is raised already
 }
 
-void Control::log(LogLevel level, const char* event, Facts facts, int64_t user) { log_.add(level, event, facts.take(), user); }
+void Control::log(LogLevel level, const char* event, Facts facts, int64_t user) {
+  log_.add(level, event, facts.take(), user);
+}
 
 // ---- The loop ----
 
@@ -205,7 +230,8 @@ void Control::watch(int fd, uint32_t events, Source source, uint64_t number) {
   epoll_event event{};
   event.events = events;
   event.data.u64 = static_cast<uint64_t>(source) << kSourceShift | number;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) system_failure(SIDECALL_OUT_OF_MEMORY, "a socket cannot be watched", errno);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+    system_failure(SIDECALL_OUT_OF_MEMORY, "a socket cannot be watched", errno);
 }
 
 void Control::unwatch(int fd) noexcept {
@@ -272,7 +298,8 @@ int Control::wait_ms(int64_t now) {
   if (!half_open_.empty()) until = std::min(until, half_open_.begin()->second.deadline_ns);
   if (is_paused_) until = std::min(until, paused_until_ns_);
   if (control_ && told_load_ != num_connections_) until = std::min(until, now + kTellAgain);
-  if (is_draining_ && !is_cut_off_ && num_connections_ > 0) until = std::min(until, drain_deadline_.at_ns());
+  if (is_draining_ && !is_cut_off_ && num_connections_ > 0)
+    until = std::min(until, drain_deadline_.at_ns());
   if (until == INT64_MAX) return -1;
   return static_cast<int>(std::clamp<int64_t>((until - now + 999999) / 1000000, 0, 60000));
 }
@@ -281,7 +308,9 @@ int Control::wait_ms(int64_t now) {
 bool Control::is_active() noexcept {
   if (quiet_ticks_ < kQuietTicks) return true;
   is_deeply_asleep_.store(true, std::memory_order_seq_cst);
-  if (std::none_of(engines_.begin(), engines_.end(), [](const auto& engine) { return engine->is_awake(); })) return false;
+  if (std::none_of(engines_.begin(), engines_.end(),
+                   [](const auto& engine) { return engine->is_awake(); }))
+    return false;
   is_deeply_asleep_.store(false, std::memory_order_relaxed);
   return true;
 }
@@ -319,7 +348,8 @@ void Control::begin_drain(Deadline deadline) {
   if (is_draining_) return;
   is_ready_ = false;
   is_draining_ = true;
-  log(LogLevel::kInfo, "server.draining", std::move(Facts().number("connections", uint64_t{registry_.size()})));
+  log(LogLevel::kInfo, "server.draining",
+      std::move(Facts().number("connections", uint64_t{registry_.size()})));
   for (const Listener& listener : listeners_) unwatch(listener.fd());
   listeners_.clear();
   if (control_) unwatch(control_.fd());
@@ -351,7 +381,8 @@ void Control::end(bool all_answered) {
     ended_.notify_all();
   }
   log_.report();
-  log(all_answered ? LogLevel::kInfo : LogLevel::kWarning, "server.ended", std::move(Facts().boolean("all_answered", all_answered)));
+  log(all_answered ? LogLevel::kInfo : LogLevel::kWarning, "server.ended",
+      std::move(Facts().boolean("all_answered", all_answered)));
 }
 
 }  // namespace sidecall::shm

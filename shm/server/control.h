@@ -98,7 +98,8 @@ class Control final : public EngineOwner {
   void make_room();
   void expire_half_open(int64_t now);
   bool hear_hello(uint64_t id);  // false when nothing came yet
-  void answer_hello(Socket socket, const PeerCredentials& peer, bool is_admitted, const void* hello, size_t bytes);
+  void answer_hello(Socket socket, const PeerCredentials& peer, bool is_admitted, const void* hello,
+                    size_t bytes);
   void refuse(Socket socket, const PeerCredentials& peer, int32_t status, const std::string& text);
   void send_manifest(Socket* socket);
   void send_status(Socket* socket);

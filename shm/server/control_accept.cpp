@@ -43,7 +43,8 @@ void Control::accept_without_descriptors(int listener) {
   const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
   if (fd >= 0) {
     Socket socket{Fd(fd)};
-    refuse(std::move(socket), peer_credentials(fd), SIDECALL_OUT_OF_MEMORY, "the server has no file descriptors left");
+    refuse(std::move(socket), peer_credentials(fd), SIDECALL_OUT_OF_MEMORY,
+           "the server has no file descriptors left");
   }
   spare_.reset(eventfd(0, EFD_CLOEXEC));
   pause_listeners(true);
@@ -56,7 +57,8 @@ void Control::pause_listeners(bool pause) {
   for (const Listener& listener : listeners_) {
     epoll_event event{};
     event.events = pause ? 0u : static_cast<uint32_t>(EPOLLIN);
-    event.data.u64 = static_cast<uint64_t>(Source::kListener) << 56 | static_cast<uint64_t>(listener.fd());
+    event.data.u64 =
+        static_cast<uint64_t>(Source::kListener) << 56 | static_cast<uint64_t>(listener.fd());
     epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, listener.fd(), &event);
   }
 }
@@ -68,7 +70,8 @@ void Control::take_in(Socket socket) {
   const PeerCredentials peer = peer_credentials(socket.fd());
   const uint64_t id = next_id_++;
   const int fd = socket.fd();
-  half_open_.emplace(id, HalfOpen{std::move(socket), peer, admission_.admits(peer), now_ns() + options_.hello_ns});
+  half_open_.emplace(
+      id, HalfOpen{std::move(socket), peer, admission_.admits(peer), now_ns() + options_.hello_ns});
   if (!hear_hello(id)) {
     make_room();
     if (half_open_.count(id) > 0) watch(fd, EPOLLIN, Source::kHalfOpen, id);
@@ -79,11 +82,13 @@ void Control::take_in(Socket socket) {
 // Those who are not admitted go first: they cannot push out others.
 void Control::make_room() {
   while (half_open_.size() > options_.max_half_open) {
-    auto oldest = std::find_if(half_open_.begin(), half_open_.end(), [](const auto& entry) { return !entry.second.is_admitted; });
+    auto oldest = std::find_if(half_open_.begin(), half_open_.end(),
+                               [](const auto& entry) { return !entry.second.is_admitted; });
     if (oldest == half_open_.end()) oldest = half_open_.begin();
     const uint64_t id = oldest->first;
     if (hear_hello(id)) continue;  // it had come
-    log(LogLevel::kWarning, "connection.silent", std::move(Facts().number("uid", uint64_t{oldest->second.peer.uid})),
+    log(LogLevel::kWarning, "connection.silent",
+        std::move(Facts().number("uid", uint64_t{oldest->second.peer.uid})),
         oldest->second.peer.uid);
     half_open_.erase(id);
     told_load_ = UINT64_MAX;
@@ -93,7 +98,8 @@ void Control::make_room() {
 void Control::expire_half_open(int64_t now) {
   while (!half_open_.empty() && half_open_.begin()->second.deadline_ns <= now) {
     const uint32_t user = half_open_.begin()->second.peer.uid;
-    log(LogLevel::kWarning, "connection.silent", std::move(Facts().number("uid", uint64_t{user})), user);
+    log(LogLevel::kWarning, "connection.silent", std::move(Facts().number("uid", uint64_t{user})),
+        user);
     half_open_.erase(half_open_.begin());
     told_load_ = UINT64_MAX;
   }
@@ -116,16 +122,19 @@ bool Control::hear_hello(uint64_t id) {
   if (received.num_fds > 0 || received.is_cut || !is_hello(buffer, received.bytes)) {
     violations_.add(1);
     log(LogLevel::kWarning, "connection.violation",
-        std::move(Facts().number("uid", uint64_t{half.peer.uid}).text("message", "not a HELLO")), half.peer.uid);
+        std::move(Facts().number("uid", uint64_t{half.peer.uid}).text("message", "not a HELLO")),
+        half.peer.uid);
     return true;
   }
   answer_hello(std::move(half.socket), half.peer, half.is_admitted, buffer, received.bytes);
   return true;
 }
 
-void Control::answer_hello(Socket socket, const PeerCredentials& peer, bool is_admitted, const void* hello, size_t bytes) {
+void Control::answer_hello(Socket socket, const PeerCredentials& peer, bool is_admitted,
+                           const void* hello, size_t bytes) {
   if (!is_admitted) {
-    return refuse(std::move(socket), peer, SIDECALL_DENIED, "user " + std::to_string(peer.uid) + " is not admitted");
+    return refuse(std::move(socket), peer, SIDECALL_DENIED,
+                  "user " + std::to_string(peer.uid) + " is not admitted");
   }
   // What a failure leaves is still needed to say so.
   try {
@@ -140,17 +149,22 @@ void Control::answer_hello(Socket socket, const PeerCredentials& peer, bool is_a
   }
 }
 
-void Control::refuse(Socket socket, const PeerCredentials& peer, int32_t status, const std::string& text) {
+void Control::refuse(Socket socket, const PeerCredentials& peer, int32_t status,
+                     const std::string& text) {
   refused_.add(1);
   shm::refuse(&socket, status, text);
   Facts facts;
-  facts.number("uid", uint64_t{peer.uid}).number("process", int64_t{peer.pid}).number("status", int64_t{status}).text("message", text);
+  facts.number("uid", uint64_t{peer.uid})
+      .number("process", int64_t{peer.pid})
+      .number("status", int64_t{status})
+      .text("message", text);
   log(LogLevel::kWarning, "connection.refused", std::move(facts), peer.uid);
 }
 
 void Control::send_manifest(Socket* socket) {
   Welcome message = welcome_;
-  message.manifest_bytes = 2 * sizeof(uint64_t) + service_.signature.size() + service_.contract.size();
+  message.manifest_bytes =
+      2 * sizeof(uint64_t) + service_.signature.size() + service_.contract.size();
   const int fds[] = {manifest_.get(), own_pidfd_.get()};
   socket->send(&message, sizeof(message), fds, own_pidfd_ ? 2 : 1);
 }
@@ -169,15 +183,19 @@ void Control::send_status(Socket* socket) {
 
 void Control::check_quotas(const PeerCredentials& peer, const Grant& grant) const {
   if (num_connections_ >= options_.max_connections) {
-    throw Error(SIDECALL_BUSY, "expected at most " + std::to_string(options_.max_connections) + " connections");
+    throw Error(SIDECALL_BUSY,
+                "expected at most " + std::to_string(options_.max_connections) + " connections");
   }
   const auto found = per_user_.find(peer.uid);
   if (found != per_user_.end() && found->second >= options_.max_connections_per_user) {
-    throw Error(SIDECALL_BUSY, "expected at most " + std::to_string(options_.max_connections_per_user) + " connections of one user");
+    throw Error(SIDECALL_BUSY, "expected at most " +
+                                   std::to_string(options_.max_connections_per_user) +
+                                   " connections of one user");
   }
   const uint64_t used = memory_.load(std::memory_order_relaxed);
   if (used > options_.max_memory || grant.memory() > options_.max_memory - used) {
-    throw Error(SIDECALL_OUT_OF_MEMORY, "expected at most " + std::to_string(options_.max_memory) + " bytes in all connections");
+    throw Error(SIDECALL_OUT_OF_MEMORY, "expected at most " + std::to_string(options_.max_memory) +
+                                            " bytes in all connections");
   }
 }
 
@@ -198,8 +216,10 @@ void Control::hear_control() {
   Received received = control_.receive(buffer, sizeof(buffer));
   if (received.kind == Received::kNothing) return;
   if (received.kind == Received::kEnd) return begin_drain(Deadline::after(control_drain_ns_));
-  if (received.bytes != 1 || static_cast<uint8_t>(buffer[0]) != kAttach || received.num_fds != 1 || received.is_cut) {
-    log(LogLevel::kWarning, "control.violation", std::move(Facts().text("message", "expected ATTACH with one descriptor")));
+  if (received.bytes != 1 || static_cast<uint8_t>(buffer[0]) != kAttach || received.num_fds != 1 ||
+      received.is_cut) {
+    log(LogLevel::kWarning, "control.violation",
+        std::move(Facts().text("message", "expected ATTACH with one descriptor")));
     return;
   }
   attach(std::move(received.fds[0]));

@@ -51,7 +51,8 @@ void Control::connect(Socket socket, const PeerCredentials& peer, const Grant& g
 
 void Control::make_memory(Draft* draft) noexcept {
   try {
-    draft->connection = std::make_unique<ServerConnection>(draft->id, draft->socket.fd(), draft->peer, draft->grant, context_);
+    draft->connection = std::make_unique<ServerConnection>(draft->id, draft->socket.fd(),
+                                                           draft->peer, draft->grant, context_);
   } catch (const std::exception& error) {
     draft->failure = error.what();
   }
@@ -69,7 +70,8 @@ void Control::finish_connect(Draft* draft) {
   try {
     // Hang-ups are told without being asked for; what the socket has to say is the engine thread's.
     watch(draft->socket.fd(), EPOLLRDHUP, Source::kConnection, draft->id);
-    if (connection->pidfd() >= 0) watch(connection->pidfd(), EPOLLIN, Source::kConnection, draft->id);
+    if (connection->pidfd() >= 0)
+      watch(connection->pidfd(), EPOLLIN, Source::kConnection, draft->id);
   } catch (const Error& error) {
     return fail(error.status, error.message);
   }
@@ -79,10 +81,13 @@ void Control::finish_connect(Draft* draft) {
   }
   fault_point("server.welcome");
   Facts facts;
-  facts.number("connection", draft->id).number("uid", uint64_t{draft->peer.uid}).number("process", int64_t{draft->peer.pid});
+  facts.number("connection", draft->id)
+      .number("uid", uint64_t{draft->peer.uid})
+      .number("process", int64_t{draft->peer.pid});
   log(LogLevel::kDebug, "connection.opened", std::move(facts.number("bytes", memory)));
-  const auto engine = std::min_element(engines_.begin(), engines_.end(),
-                                       [](const auto& a, const auto& b) { return a->num_connections() < b->num_connections(); });
+  const auto engine = std::min_element(
+      engines_.begin(), engines_.end(),
+      [](const auto& a, const auto& b) { return a->num_connections() < b->num_connections(); });
   {
     const std::lock_guard<std::mutex> lock(registry_mutex_);
     registry_.emplace(draft->id, Registered{std::move(draft->connection), engine->get()});
@@ -128,7 +133,9 @@ void Control::bury_retired() {
     unwatch(connection->pidfd());
     if (connection->bytes() <= kLarge && !connection->has_sessions()) continue;
     connection->hang_up();
-    freeing_.run([shared = std::shared_ptr<ServerConnection>(std::move(connection))]() mutable { shared.reset(); });
+    freeing_.run([shared = std::shared_ptr<ServerConnection>(std::move(connection))]() mutable {
+      shared.reset();
+    });
   }
 }
 
@@ -177,7 +184,8 @@ Status Control::count() const {
   for (const auto& entry : registry_) {
     const ServerConnection& connection = *entry.second.connection;
     status.queued += connection.count_queued();
-    status.clients.push_back({connection.peer().pid, connection.peer().uid, connection.bytes(), connection.taken()});
+    status.clients.push_back(
+        {connection.peer().pid, connection.peer().uid, connection.bytes(), connection.taken()});
   }
   return status;
 }

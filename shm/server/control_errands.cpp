@@ -10,7 +10,8 @@ void Errands::run(std::function<void()> errand) {
   std::unique_lock<std::mutex> lock(mutex_);
   try {
     if (!thread_.joinable()) thread_ = std::thread(&Errands::work, this);
-  } catch (const std::system_error&) {  // threads are short: others wait rather than the server ends
+  } catch (
+      const std::system_error&) {  // threads are short: others wait rather than the server ends
     lock.unlock();
     return errand();
   }

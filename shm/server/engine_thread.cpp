@@ -28,7 +28,10 @@ constexpr int64_t kCoolAfter = 5 * 1000 * 1000;
 }  // namespace
 
 EngineThread::EngineThread(EngineOwner* owner, int32_t spin_us)
-    : owner_(owner), spin_us_(spin_us), epoll_(epoll_create1(EPOLL_CLOEXEC)), alarm_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    : owner_(owner),
+      spin_us_(spin_us),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      alarm_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.ptr = nullptr;
@@ -70,7 +73,8 @@ void EngineThread::post(Order order, ServerConnection* connection) {
 
 void EngineThread::wake() noexcept {
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written = write(alarm_.get(), &one, sizeof(one));  // fails only where it is raised already
+  [[maybe_unused]] const ssize_t written =
+      write(alarm_.get(), &one, sizeof(one));  // fails only where it is raised already
 }
 
 void EngineThread::read_letters() {
@@ -107,12 +111,14 @@ bool EngineThread::obey(const Letter& letter) {
       return true;
     }
     case Order::kDrop:
-      if (connection == running_) {  // held: the engine thread itself reads no letters during a request
+      if (connection ==
+          running_) {  // held: the engine thread itself reads no letters during a request
         watch_.interrupt(SIDECALL_PEER_DIED);
         return false;
       }
       // By now the thread may have let go of it by itself.
-      if (std::find(all_.begin(), all_.end(), connection) != all_.end()) let_go(connection, Ending::kGone, "");
+      if (std::find(all_.begin(), all_.end(), connection) != all_.end())
+        let_go(connection, Ending::kGone, "");
       return true;
     case Order::kDrain:
       is_draining_ = true;
@@ -165,7 +171,8 @@ void EngineThread::run() {
 // One request of each connection that has one.
 bool EngineThread::serve_hot() {
   bool has_worked = false;
-  for (size_t i = 0; i < hot_.size(); ++i) {  // a handler that runs long may see others come and go meanwhile
+  for (size_t i = 0; i < hot_.size();
+       ++i) {  // a handler that runs long may see others come and go meanwhile
     ServerConnection* const connection = hot_[i];
     if (connection == nullptr || !connection->has_news()) continue;
     serve(connection);
@@ -246,7 +253,9 @@ void EngineThread::look_around(int64_t now) {
   last_poll_ns_ = now;
   poll_sockets(0);
   for (ServerConnection* const connection : hot_) {
-    if (connection != nullptr && now - connection->last_ns > kCoolAfter && !connection->has_news() && connection->park()) cool(connection);
+    if (connection != nullptr && now - connection->last_ns > kCoolAfter &&
+        !connection->has_news() && connection->park())
+      cool(connection);
   }
   if (has_gaps_) close_gaps();
 }
@@ -271,7 +280,8 @@ void EngineThread::hear(ServerConnection* connection) {
     case ServerConnection::Heard::kEnd:
       return let_go(connection, Ending::kGone, "");
     case ServerConnection::Heard::kViolation:
-      return let_go(connection, Ending::kViolation, "socket: expected single bytes of 0x01 and requests to go with them");
+      return let_go(connection, Ending::kViolation,
+                    "socket: expected single bytes of 0x01 and requests to go with them");
   }
 }
 
@@ -287,7 +297,8 @@ void EngineThread::heat(ServerConnection* connection) {
 void EngineThread::cool(ServerConnection* connection) noexcept {
   if (!connection->is_hot) return;
   connection->is_hot = false;
-  *std::find(hot_.begin(), hot_.end(), connection) = nullptr;  // closed later: serve_hot() walks by index
+  *std::find(hot_.begin(), hot_.end(), connection) =
+      nullptr;  // closed later: serve_hot() walks by index
   has_gaps_ = true;
 }
 

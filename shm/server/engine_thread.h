@@ -42,10 +42,12 @@ class EngineThread {
 
   // ---- The control thread ----
 
-  void add(ServerConnection* connection);   // it must not be touched until it is retired
-  void drop(ServerConnection* connection);  // its client is gone: retired soon, also while another connection's handler runs
-  void drain();                             // retires all, each as soon as no request of it is under way
-  void stop() noexcept;                     // joins; connections are not retired
+  void add(ServerConnection* connection);  // it must not be touched until it is retired
+  void drop(
+      ServerConnection*
+          connection);  // its client is gone: retired soon, also while another connection's handler runs
+  void drain();         // retires all, each as soon as no request of it is under way
+  void stop() noexcept;  // joins; connections are not retired
 
   // Every few milliseconds while is_active(): asks a handler to stop that nobody waits for.
   void tick() noexcept;
@@ -53,7 +55,9 @@ class EngineThread {
   // Whatever runs is asked to stop, and its client sees a hang-up.
   void cut_off() noexcept;
 
-  size_t num_connections() const noexcept { return num_connections_.load(std::memory_order_relaxed); }
+  size_t num_connections() const noexcept {
+    return num_connections_.load(std::memory_order_relaxed);
+  }
   bool is_awake() const noexcept { return !is_asleep_.load(std::memory_order_seq_cst); }
   bool is_running() const noexcept { return watch_.is_running(); }
   const EngineCounters& counters() const noexcept { return counters_; }

@@ -12,7 +12,8 @@ constexpr size_t kMaxBuckets = 1024;
 
 }  // namespace
 
-void EventLog::add(LogLevel level, const std::string& event, const std::string& facts, int64_t user) {
+void EventLog::add(LogLevel level, const std::string& event, const std::string& facts,
+                   int64_t user) {
   if (!pass_on_) return;
   if (level >= LogLevel::kWarning && !take_token(event, user, now_ns())) {
     num_suppressed_.fetch_add(1, std::memory_order_relaxed);
@@ -41,14 +42,16 @@ void EventLog::report() {
 bool EventLog::take_token(const std::string& event, int64_t user, int64_t now) {
   const std::lock_guard lock(mutex_);
   Bucket& bucket = bucket_of(event, user, now);
-  const int64_t refill = std::min<int64_t>((now - bucket.filled_ns) / kRefillNs, kBurst - bucket.tokens);
+  const int64_t refill =
+      std::min<int64_t>((now - bucket.filled_ns) / kRefillNs, kBurst - bucket.tokens);
   if (refill > 0) {
     bucket.tokens += static_cast<uint32_t>(refill);
     bucket.filled_ns += refill * kRefillNs;
   }
   if (bucket.tokens == 0) {
     ++bucket.suppressed;
-    if (report_due_ns() == INT64_MAX) report_due_ns_.store(now + kReportAfterNs, std::memory_order_relaxed);
+    if (report_due_ns() == INT64_MAX)
+      report_due_ns_.store(now + kReportAfterNs, std::memory_order_relaxed);
     return false;
   }
   if (bucket.tokens == kBurst) bucket.filled_ns = now;
@@ -71,7 +74,8 @@ EventLog::Bucket& EventLog::bucket_of(const std::string& event, int64_t user, in
 }
 
 void EventLog::pass_on(LogLevel level, const std::string& event, const std::string& facts) {
-  if (pass_on_ && !pass_on_(level, event.c_str(), facts)) num_dropped_.fetch_add(1, std::memory_order_relaxed);
+  if (pass_on_ && !pass_on_(level, event.c_str(), facts))
+    num_dropped_.fetch_add(1, std::memory_order_relaxed);
 }
 
 }  // namespace sidecall::shm

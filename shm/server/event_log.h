@@ -30,7 +30,8 @@ class EventLog {
   explicit EventLog(LogFunction pass_on) : pass_on_(std::move(pass_on)) {}
 
   // `user` is the uid of the client that caused the event.
-  void add(LogLevel level, const std::string& event, const std::string& facts, int64_t user = kNoUser);
+  void add(LogLevel level, const std::string& event, const std::string& facts,
+           int64_t user = kNoUser);
 
   // When report() is due; INT64_MAX while nothing was left out.
   int64_t report_due_ns() const noexcept { return report_due_ns_.load(std::memory_order_relaxed); }
@@ -40,7 +41,9 @@ class EventLog {
   void report();
 
   // Events that the limit left out, and those that were dropped where they were passed on to.
-  uint64_t num_suppressed() const noexcept { return num_suppressed_.load(std::memory_order_relaxed); }
+  uint64_t num_suppressed() const noexcept {
+    return num_suppressed_.load(std::memory_order_relaxed);
+  }
   uint64_t num_dropped() const noexcept { return num_dropped_.load(std::memory_order_relaxed); }
 
  private:

@@ -22,11 +22,14 @@ namespace {
 constexpr int kBacklog = 1024;
 
 [[noreturn]] void fail(const std::string& path, int error) {
-  const int32_t status = error == EACCES || error == EPERM || error == EROFS ? SIDECALL_DENIED : SIDECALL_UNREACHABLE;
+  const int32_t status =
+      error == EACCES || error == EPERM || error == EROFS ? SIDECALL_DENIED : SIDECALL_UNREACHABLE;
   system_failure(status, "cannot listen at '" + path + "'", error);
 }
 
-[[noreturn]] void busy(const std::string& path) { throw Error(SIDECALL_BUSY, "cannot listen at '" + path + "': another server is there"); }
+[[noreturn]] void busy(const std::string& path) {
+  throw Error(SIDECALL_BUSY, "cannot listen at '" + path + "': another server is there");
+}
 
 std::string folder_of(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -46,7 +49,9 @@ void prepare_folder(const std::string& path, bool is_default, int64_t group) {
   }
   if (!is_ours || group < 0) return;
   const Fd fd(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd || fchown(fd.get(), static_cast<uid_t>(-1), static_cast<gid_t>(group)) != 0 || fchmod(fd.get(), 0750) != 0) fail(path, errno);
+  if (!fd || fchown(fd.get(), static_cast<uid_t>(-1), static_cast<gid_t>(group)) != 0 ||
+      fchmod(fd.get(), 0750) != 0)
+    fail(path, errno);
 }
 
 // Held until the server ends. Its holder may have removed the file between our open and our lock: then it guards nothing any more.
@@ -61,7 +66,8 @@ Fd lock(const std::string& path) {
       continue;
     }
     struct stat held{}, named{};
-    if (fstat(file.get(), &held) == 0 && lstat(name.c_str(), &named) == 0 && held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
+    if (fstat(file.get(), &held) == 0 && lstat(name.c_str(), &named) == 0 &&
+        held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
       return file;
     }
   }
@@ -75,7 +81,9 @@ void check_vacant(const std::string& path) {
     fail(path, errno);
   }
   if (!S_ISSOCK(found.st_mode)) {
-    throw Error(SIDECALL_INVALID_ARGUMENT, "cannot listen at '" + path + "': expected a socket or nothing there, got another kind of file");
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "cannot listen at '" + path +
+                    "': expected a socket or nothing there, got another kind of file");
   }
   int error = 0;
   if (connect_to(path, &error) || error == EAGAIN) busy(path);
@@ -94,7 +102,8 @@ void bind_at(int socket, const std::string& path) {
   }
   if (name.size() >= sizeof(address.sun_path)) fail(path, ENAMETOOLONG);
   std::memcpy(address.sun_path, name.c_str(), name.size() + 1);
-  if (bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) fail(path, errno);
+  if (bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0)
+    fail(path, errno);
 }
 
 }  // namespace
@@ -117,9 +126,12 @@ Listener::Listener(std::string_view address, const Access& access) {
   bind_at(socket.get(), fresh);
   try {
     const auto group = static_cast<gid_t>(access.group);
-    if (access.group >= 0 && lchown(fresh.c_str(), static_cast<uid_t>(-1), group) != 0) fail(path, errno);
-    if (mode != 0600 && chmod(fresh.c_str(), mode) != 0) fail(path, errno);  // bind took the umask away
-    if (::listen(socket.get(), kBacklog) != 0 || lstat(fresh.c_str(), &found) != 0) fail(path, errno);
+    if (access.group >= 0 && lchown(fresh.c_str(), static_cast<uid_t>(-1), group) != 0)
+      fail(path, errno);
+    if (mode != 0600 && chmod(fresh.c_str(), mode) != 0)
+      fail(path, errno);  // bind took the umask away
+    if (::listen(socket.get(), kBacklog) != 0 || lstat(fresh.c_str(), &found) != 0)
+      fail(path, errno);
     if (std::rename(fresh.c_str(), path.c_str()) != 0) fail(path, errno);
   } catch (...) {
     unlink(fresh.c_str());
@@ -148,8 +160,10 @@ void Listener::close() noexcept {
   if (path_.empty()) return;
   if (!mark_.is_forked()) {
     struct stat found{};
-    if (lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_) unlink(path_.c_str());
-    unlink((path_ + ".lock").c_str());  // before it is let go: a server that waits for it makes another
+    if (lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_)
+      unlink(path_.c_str());
+    unlink((path_ + ".lock")
+               .c_str());  // before it is let go: a server that waits for it makes another
   }
   socket_.reset();
   lock_.reset();

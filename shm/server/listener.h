@@ -14,7 +14,8 @@ namespace sidecall::shm {
 
 // Who but this user can reach the socket; admission decides then.
 struct Access {
-  int64_t group = -1;          // the folder (where we make it, or it is the default one) and the socket are opened to this group
+  int64_t group =
+      -1;  // the folder (where we make it, or it is the default one) and the socket are opened to this group
   bool is_for_others = false;  // other users were named: the socket takes connections from all
 };
 

@@ -39,7 +39,8 @@ enum class LogLevel { kDebug, kInfo, kWarning, kError };
 // Takes one event: a word ("connection.opened", "connection.violation", "server.drained") and its
 // facts as a JSON object. Called by any thread of the server, several at once, so it must not
 // block, nor throw. False when it dropped the event. The channel prints nothing itself.
-using LogFunction = std::function<bool(LogLevel level, const char* event, const std::string& facts)>;
+using LogFunction =
+    std::function<bool(LogLevel level, const char* event, const std::string& facts)>;
 
 // ---- What a handler sees of one request ----
 
@@ -49,9 +50,11 @@ struct InputView {
   uint32_t rank = 0;
   const int64_t* dims = nullptr;
   int64_t elements = 0;
-  const void* data = nullptr;  // 64-aligned, C order; of a string tensor its text, checked to be UTF-8 without NUL
+  const void* data =
+      nullptr;  // 64-aligned, C order; of a string tensor its text, checked to be UTF-8 without NUL
   uint64_t bytes = 0;
-  const int64_t* offsets = nullptr;  // of a string tensor elements + 1, from 0, never falling, the last is `bytes`; otherwise nullptr
+  const int64_t* offsets =
+      nullptr;  // of a string tensor elements + 1, from 0, never falling, the last is `bytes`; otherwise nullptr
 };
 
 // Lives during Session::handle. Memory that views show may be in place (Service::in_place) but lies in read-only pages.
@@ -91,7 +94,8 @@ class Response {
 
   // A string tensor, copied; any bytes. `offsets` has elements + 1 values from 0, never falling, the last at most bytes.size().
   // Throws as place().
-  virtual void place_strings(size_t index, const int64_t* dims, uint32_t rank, const int64_t* offsets, std::string_view bytes) = 0;
+  virtual void place_strings(size_t index, const int64_t* dims, uint32_t rank,
+                             const int64_t* offsets, std::string_view bytes) = 0;
 
   // Answers with this error instead; what was placed is forgotten.
   virtual void fail(const Error& error) = 0;
@@ -127,9 +131,11 @@ class Handler {
 
 struct ServerOptions {
   uint32_t threads = 1;  // that call the handler
-  int32_t spin_us = -1;  // how long they poll before they sleep: -1 adapts, 0 never; SIDECALL_SPIN_US wins
+  int32_t spin_us =
+      -1;  // how long they poll before they sleep: -1 adapts, 0 never; SIDECALL_SPIN_US wins
   std::vector<uint32_t> allowed_uids;
-  int64_t group = -1;  // members whose primary group it is are admitted, and the socket's folder and file are opened to it
+  int64_t group =
+      -1;  // members whose primary group it is are admitted, and the socket's folder and file are opened to it
   uint32_t max_connections = 1024;
   uint32_t max_connections_per_user = 512;
   uint32_t max_half_open = 64;  // connections without HELLO

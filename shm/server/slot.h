@@ -28,7 +28,9 @@ class Aside {
 
  private:
   struct Free {
-    void operator()(void* memory) const noexcept { ::operator delete(memory, std::align_val_t{kLine}); }
+    void operator()(void* memory) const noexcept {
+      ::operator delete(memory, std::align_val_t{kLine});
+    }
   };
   std::unique_ptr<void, Free> memory_;
   uint64_t capacity_ = 0;
@@ -51,7 +53,8 @@ struct SlotLog {
 
 class ServerSlot final : public Request, public Response {
  public:
-  ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory, const SlotLog& log);
+  ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory,
+             const SlotLog& log);
 
   // ---- The engine thread, in this order ----
 
@@ -70,7 +73,9 @@ class ServerSlot final : public Request, public Response {
 
   std::unique_ptr<Session>& session() noexcept { return session_; }
   uint64_t run_ns() const noexcept { return run_ns_; }
-  bool is_cancelled() const noexcept { return memory_.cancelled->load(std::memory_order_acquire) >= sequence_; }
+  bool is_cancelled() const noexcept {
+    return memory_.cancelled->load(std::memory_order_acquire) >= sequence_;
+  }
 
   // ---- The control thread, while the handler runs ----
   void stop(int32_t status) noexcept { stopped_.store(status, std::memory_order_release); }
@@ -81,11 +86,14 @@ class ServerSlot final : public Request, public Response {
   bool is_same_layout() const noexcept override { return is_same_layout_; }
   int64_t deadline_ns() const noexcept override { return deadline_ns_; }
   int32_t stop_status() const noexcept override;
-  void log(LogLevel level, const char* event, const std::string& facts) const override { log_.log->add(level, event, facts, log_.user); }
+  void log(LogLevel level, const char* event, const std::string& facts) const override {
+    log_.log->add(level, event, facts, log_.user);
+  }
 
   // ---- Response ----
   void* place(size_t index, const int64_t* dims, uint32_t rank) override;
-  void place_strings(size_t index, const int64_t* dims, uint32_t rank, const int64_t* offsets, std::string_view bytes) override;
+  void place_strings(size_t index, const int64_t* dims, uint32_t rank, const int64_t* offsets,
+                     std::string_view bytes) override;
   void fail(const Error& error) override { failure_ = error; }
   void set_run_ns(uint64_t nanoseconds) noexcept override { run_ns_ = nanoseconds; }
 
@@ -97,8 +105,10 @@ class ServerSlot final : public Request, public Response {
   };
 
   void show_inputs();
-  void* reserve(size_t index, const int64_t* dims, uint32_t rank, bool is_string, uint64_t text_bytes);
-  Tensor shape(size_t index, const int64_t* dims, uint32_t rank, bool is_string, uint64_t text_bytes) const;
+  void* reserve(size_t index, const int64_t* dims, uint32_t rank, bool is_string,
+                uint64_t text_bytes);
+  Tensor shape(size_t index, const int64_t* dims, uint32_t rank, bool is_string,
+               uint64_t text_bytes) const;
   void finish_in_slot(ResponseFields* fields) noexcept;
   void finish_one_shot(ResponseFields* fields);
   void write_faults(ResponseFields* fields) noexcept;

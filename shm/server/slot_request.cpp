@@ -30,7 +30,8 @@ void* Aside::resize(uint64_t bytes) {
   return memory_.get();
 }
 
-ServerSlot::ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory, const SlotLog& log)
+ServerSlot::ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory,
+                       const SlotLog& log)
     : service_(service),
       max_one_shot_(max_one_shot),
       memory_(memory),
@@ -67,7 +68,8 @@ uint64_t ServerSlot::copy_inputs() {
     Private& own = private_[i];
     InputView& view = inputs_[i];
     if (tensor.dtype == kString) {
-      read_strings(memory_.request, tensor, "input", service_.inputs[i].name, &own.offsets, &own.text);
+      read_strings(memory_.request, tensor, "input", service_.inputs[i].name, &own.offsets,
+                   &own.text);
       view.data = own.text.data();
       view.bytes = own.text.size();
       view.offsets = own.offsets.data();
@@ -93,7 +95,8 @@ void ServerSlot::show_inputs() {
     view.offsets = nullptr;
     if (tensor.dtype == kString) continue;
     const bool is_in_place = i < service_.in_place.size() && service_.in_place[i];
-    view.data = is_in_place ? memory_.request + tensor.offset : private_[i].data.resize(tensor.bytes);
+    view.data =
+        is_in_place ? memory_.request + tensor.offset : private_[i].data.resize(tensor.bytes);
   }
 }
 

@@ -12,7 +12,9 @@ namespace sidecall::shm {
 
 namespace {
 
-[[noreturn]] void handler_bug(const std::string& what) { throw Error(SIDECALL_INTERNAL, "the server's handler: " + what); }
+[[noreturn]] void handler_bug(const std::string& what) {
+  throw Error(SIDECALL_INTERNAL, "the server's handler: " + what);
+}
 
 std::string describe(const int64_t* dims, uint32_t rank) {
   std::string text = "[";
@@ -25,10 +27,14 @@ template <size_t N>
 void write_text(char (&to)[N], const std::string& text) noexcept {
   const bool is_text = is_utf8(text);
   size_t length = std::min(text.size(), N - 1);
-  while (is_text && length < text.size() && length > 0 && (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80) --length;
+  while (is_text && length < text.size() && length > 0 &&
+         (static_cast<unsigned char>(text[length]) & 0xc0) == 0x80)
+    --length;
   for (size_t i = 0; i < length; ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
-    to[i] = byte == '\n' || byte == '\r' ? ' ' : (!is_text && (byte == 0 || byte >= 0x80)) ? '?' : text[i];
+    to[i] = byte == '\n' || byte == '\r'                ? ' '
+            : (!is_text && (byte == 0 || byte >= 0x80)) ? '?'
+                                                        : text[i];
   }
 }
 
@@ -39,7 +45,8 @@ void ServerSlot::handle(Session* session) {
     session->handle(*this, *this);
     if (!failure_) {
       for (size_t i = 0; i < is_placed_.size(); ++i) {
-        if (!is_placed_[i]) handler_bug("expected output '" + service_.outputs[i].name + "', got none");
+        if (!is_placed_[i])
+          handler_bug("expected output '" + service_.outputs[i].name + "', got none");
       }
     }
   } catch (const Error& error) {
@@ -49,12 +56,14 @@ void ServerSlot::handle(Session* session) {
   } catch (const std::exception& error) {
     failure_ = Error(SIDECALL_INTERNAL, error.what());
   } catch (...) {
-    failure_ = Error(SIDECALL_INTERNAL, "the server's handler threw something that is not a std::exception");
+    failure_ = Error(SIDECALL_INTERNAL,
+                     "the server's handler threw something that is not a std::exception");
   }
   if (failure_ && !is_failure(failure_->status)) failure_->status = SIDECALL_INTERNAL;
 }
 
-Tensor ServerSlot::shape(size_t index, const int64_t* dims, uint32_t rank, bool is_string, uint64_t text_bytes) const {
+Tensor ServerSlot::shape(size_t index, const int64_t* dims, uint32_t rank, bool is_string,
+                         uint64_t text_bytes) const {
   const TensorSpec& spec = service_.outputs[index];
   Tensor tensor;
   tensor.dtype = spec.dtype;
@@ -72,26 +81,34 @@ Tensor ServerSlot::shape(size_t index, const int64_t* dims, uint32_t rank, bool 
   }
   if (!fits) {
     const std::string wanted =
-        spec.is_shaped ? describe(spec.dims.data(), static_cast<uint32_t>(spec.dims.size())) : "of up to 16 dimensions";
-    handler_bug("output '" + spec.name + "': expected shape " + wanted + ", got " + describe(dims, rank));
+        spec.is_shaped ? describe(spec.dims.data(), static_cast<uint32_t>(spec.dims.size()))
+                       : "of up to 16 dimensions";
+    handler_bug("output '" + spec.name + "': expected shape " + wanted + ", got " +
+                describe(dims, rank));
   }
   return tensor;
 }
 
-void* ServerSlot::reserve(size_t index, const int64_t* dims, uint32_t rank, bool is_string, uint64_t text_bytes) {
+void* ServerSlot::reserve(size_t index, const int64_t* dims, uint32_t rank, bool is_string,
+                          uint64_t text_bytes) {
   if (index >= outputs_.size())
-    handler_bug("expected an output below " + std::to_string(outputs_.size()) + ", got " + std::to_string(index));
-  if (is_placed_[index]) handler_bug("output '" + service_.outputs[index].name + "' was placed twice");
+    handler_bug("expected an output below " + std::to_string(outputs_.size()) + ", got " +
+                std::to_string(index));
+  if (is_placed_[index])
+    handler_bug("output '" + service_.outputs[index].name + "' was placed twice");
   Tensor& kept = outputs_[index];
-  const bool same_shape = has_answer_table_ && !is_string && kept.dtype != kString && kept.rank == rank && kept.offset == next_offset_ &&
+  const bool same_shape = has_answer_table_ && !is_string && kept.dtype != kString &&
+                          kept.rank == rank && kept.offset == next_offset_ &&
                           std::memcmp(kept.dims, dims, rank * sizeof(*dims)) == 0;
   if (!same_shape) {
     if (is_string != (service_.outputs[index].dtype == kString))
-      handler_bug("output '" + service_.outputs[index].name + "': strings have a call of their own");
+      handler_bug("output '" + service_.outputs[index].name +
+                  "': strings have a call of their own");
     Tensor tensor = shape(index, dims, rank, is_string, text_bytes);
     tensor.offset = next_offset_;
-    is_changed_ = is_changed_ || !has_answer_table_ || kept.rank != tensor.rank || kept.offset != tensor.offset ||
-                  kept.bytes != tensor.bytes || std::memcmp(kept.dims, tensor.dims, sizeof(tensor.dims)) != 0;
+    is_changed_ = is_changed_ || !has_answer_table_ || kept.rank != tensor.rank ||
+                  kept.offset != tensor.offset || kept.bytes != tensor.bytes ||
+                  std::memcmp(kept.dims, tensor.dims, sizeof(tensor.dims)) != 0;
     kept = tensor;
   }
   is_placed_[index] = true;
@@ -102,7 +119,8 @@ void* ServerSlot::reserve(size_t index, const int64_t* dims, uint32_t rank, bool
   aside_bytes_ = (is_one_shot_ ? aside_bytes_ : 0) + kept.bytes;
   is_one_shot_ = is_changed_ = true;
   if (aside_bytes_ > max_one_shot_) {
-    throw Error(SIDECALL_OUT_OF_MEMORY, "output '" + service_.outputs[index].name + "': expected a result of at most " +
+    throw Error(SIDECALL_OUT_OF_MEMORY, "output '" + service_.outputs[index].name +
+                                            "': expected a result of at most " +
                                             std::to_string(max_one_shot_) + " bytes, got more");
   }
   kept.offset = 0;
@@ -110,14 +128,19 @@ void* ServerSlot::reserve(size_t index, const int64_t* dims, uint32_t rank, bool
   return aside_[index].resize(kept.bytes);
 }
 
-void* ServerSlot::place(size_t index, const int64_t* dims, uint32_t rank) { return reserve(index, dims, rank, false, 0); }
+void* ServerSlot::place(size_t index, const int64_t* dims, uint32_t rank) {
+  return reserve(index, dims, rank, false, 0);
+}
 
-void ServerSlot::place_strings(size_t index, const int64_t* dims, uint32_t rank, const int64_t* offsets, std::string_view bytes) {
+void ServerSlot::place_strings(size_t index, const int64_t* dims, uint32_t rank,
+                               const int64_t* offsets, std::string_view bytes) {
   int64_t elements = 0;
-  if (rank > kMaxRank || !count_elements(dims, rank, &elements)) handler_bug("strings: no such shape");
+  if (rank > kMaxRank || !count_elements(dims, rank, &elements))
+    handler_bug("strings: no such shape");
   bool fits = offsets[0] == 0;
   for (int64_t i = 0; fits && i < elements; ++i) fits = offsets[i] <= offsets[i + 1];
-  if (!fits || static_cast<uint64_t>(offsets[elements]) > bytes.size()) handler_bug("strings: offsets do not fit the bytes");
+  if (!fits || static_cast<uint64_t>(offsets[elements]) > bytes.size())
+    handler_bug("strings: offsets do not fit the bytes");
   const std::string_view text = bytes.substr(0, static_cast<size_t>(offsets[elements]));
   auto* at = static_cast<unsigned char*>(reserve(index, dims, rank, true, text.size()));
   write_strings(at, offsets, elements, text);
@@ -156,12 +179,14 @@ void ServerSlot::finish_one_shot(ResponseFields* fields) {
   std::vector<Tensor> laid_out = outputs_;
   const uint64_t bytes = shm::place(&laid_out);
   if (bytes > max_one_shot_) {
-    throw Error(SIDECALL_OUT_OF_MEMORY,
-                "expected a result of at most " + std::to_string(max_one_shot_) + " bytes, got " + std::to_string(bytes));
+    throw Error(SIDECALL_OUT_OF_MEMORY, "expected a result of at most " +
+                                            std::to_string(max_one_shot_) + " bytes, got " +
+                                            std::to_string(bytes));
   }
   Segment file = make_file(bytes);
   for (size_t i = 0; i < outputs_.size(); ++i) {
-    const void* from = outputs_[i].offset != 0 ? memory_.response + outputs_[i].offset : aside_[i].data();
+    const void* from =
+        outputs_[i].offset != 0 ? memory_.response + outputs_[i].offset : aside_[i].data();
     std::memcpy(file.memory.data() + laid_out[i].offset, from, outputs_[i].bytes);
     write_entry(file.memory.data(), i, laid_out[i]);
   }

@@ -19,7 +19,8 @@ void append_json_string(std::string_view value, std::string* out) {
       *out += c;
     } else if (static_cast<unsigned char>(c) < 0x20) {
       char escape[8];
-      std::snprintf(escape, sizeof(escape), "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+      std::snprintf(escape, sizeof(escape), "\\u%04x",
+                    static_cast<unsigned>(static_cast<unsigned char>(c)));
       *out += escape;
     } else {
       *out += c;
@@ -91,11 +92,13 @@ uint64_t latency_percentile(const std::array<uint64_t, kBuckets>& counts, double
   uint64_t total = 0;
   for (const uint64_t count : counts) total += count;
   if (total == 0) return 0;
-  const auto wanted = std::max(uint64_t{1}, static_cast<uint64_t>(q * static_cast<double>(total) + 0.5));
+  const auto wanted =
+      std::max(uint64_t{1}, static_cast<uint64_t>(q * static_cast<double>(total) + 0.5));
   uint64_t seen = 0;
   for (size_t i = 0; i < kBuckets; ++i) {
     seen += counts[i];
-    if (seen >= wanted) return i + 1 < kBuckets ? latency_bound(i) : latency_bound(kBuckets - 2) + 1;
+    if (seen >= wanted)
+      return i + 1 < kBuckets ? latency_bound(i) : latency_bound(kBuckets - 2) + 1;
   }
   return 0;
 }
@@ -103,7 +106,9 @@ uint64_t latency_percentile(const std::array<uint64_t, kBuckets>& counts, double
 void EngineCounters::note(int32_t status, uint64_t latency, uint64_t run) noexcept {
   calls.add(1);
   if (status != 0) errors.add(1);
-  statuses[status >= 0 && static_cast<size_t>(status) < kStatuses ? static_cast<size_t>(status) : kStatuses - 1].add(1);
+  statuses[status >= 0 && static_cast<size_t>(status) < kStatuses ? static_cast<size_t>(status)
+                                                                  : kStatuses - 1]
+      .add(1);
   run_ns.add(run);
   latency_ns.add(latency);
   latencies[latency_bucket(latency)].add(1);
@@ -121,16 +126,26 @@ void Status::add(const EngineCounters& counters) noexcept {
 
 std::string Status::json() const {
   char instance_text[17];
-  std::snprintf(instance_text, sizeof(instance_text), "%016llx", static_cast<unsigned long long>(instance));
+  std::snprintf(instance_text, sizeof(instance_text), "%016llx",
+                static_cast<unsigned long long>(instance));
   Facts facts;
   facts.text("name", name).text("version", version).text("model_id", model_id);
   facts.text("instance", instance_text).number("process", process).number("protocol", uint64_t{1});
-  facts.boolean("ready", is_ready).boolean("draining", is_draining).boolean("verified", is_verified);
+  facts.boolean("ready", is_ready)
+      .boolean("draining", is_draining)
+      .boolean("verified", is_verified);
   facts.number("uptime_ns", uptime_ns).number("workers", workers);
-  facts.number("connections", connections).number("half_open", half_open).number("accepted", accepted);
+  facts.number("connections", connections)
+      .number("half_open", half_open)
+      .number("accepted", accepted);
   facts.number("refused", refused).number("violations", violations).number("closed", closed);
-  facts.number("in_flight", in_flight).number("queued", queued).number("bytes_mapped", bytes_mapped);
-  facts.number("calls", calls).number("errors", errors).number("one_shots", one_shots).number("run_ns", run_ns);
+  facts.number("in_flight", in_flight)
+      .number("queued", queued)
+      .number("bytes_mapped", bytes_mapped);
+  facts.number("calls", calls)
+      .number("errors", errors)
+      .number("one_shots", one_shots)
+      .number("run_ns", run_ns);
   facts.number("log_suppressed", log_suppressed).number("log_dropped", log_dropped);
   facts.raw("statuses", statuses_json(statuses)).raw("latency_ns", latency_json(*this));
   facts.raw("clients", clients_json(clients));

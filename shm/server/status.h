@@ -14,7 +14,9 @@ namespace sidecall::shm {
 // A number that one thread adds to and others read.
 class Counter {
  public:
-  void add(uint64_t amount) noexcept { value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed); }
+  void add(uint64_t amount) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
+  }
   uint64_t value() const noexcept { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -26,7 +28,8 @@ class Counter {
 // Four buckets to each power of two: a percentile is at most a quarter too high. The last one holds everything above 2^38 ns (275 s).
 constexpr size_t kBuckets = 4 * 37 + 1;
 size_t latency_bucket(uint64_t ns) noexcept;
-uint64_t latency_bound(size_t bucket) noexcept;  // the largest latency of a bucket; UINT64_MAX of the last
+uint64_t latency_bound(
+    size_t bucket) noexcept;  // the largest latency of a bucket; UINT64_MAX of the last
 
 // The bound of the bucket in which the share `q` of all is reached; 0 where there are none.
 uint64_t latency_percentile(const std::array<uint64_t, kBuckets>& counts, double q) noexcept;

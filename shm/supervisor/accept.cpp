@@ -25,9 +25,11 @@ void Supervisor::Impl::accept_some(int listener) {
     if (fd) {
       attend([&] { admit(std::move(fd)); });
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      log_.add(LogLevel::kWarning, "supervisor.exhausted", Facts().text("reason", std::strerror(errno)).take());
+      log_.add(LogLevel::kWarning, "supervisor.exhausted",
+               Facts().text("reason", std::strerror(errno)).take());
       // It stays readable: looked at again a moment later.
-      if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener, nullptr) == 0) paused_listener_ = listener;
+      if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener, nullptr) == 0)
+        paused_listener_ = listener;
       return;
     } else if (errno != EINTR && errno != ECONNABORTED) {
       return;
@@ -38,7 +40,8 @@ void Supervisor::Impl::accept_some(int listener) {
 void Supervisor::Impl::admit(Fd fd) {
   const int number = fd.get();
   const PeerCredentials peer = peer_credentials(number);
-  waiting_.push_back({std::move(fd), peer.uid, admission_.admits(peer), Deadline::after(options_.hello_ns)});
+  waiting_.push_back(
+      {std::move(fd), peer.uid, admission_.admits(peer), Deadline::after(options_.hello_ns)});
   num_waiting_ = waiting_.size();
   // Most have sent their first message by now.
   const auto newest = std::prev(waiting_.end());
@@ -55,7 +58,8 @@ void Supervisor::Impl::admit(Fd fd) {
 // Those who are not admitted go first: they cannot push out others.
 void Supervisor::Impl::make_room() {
   while (waiting_.size() > options_.max_half_open) {
-    const auto denied = std::find_if(waiting_.begin(), waiting_.end(), [](const Waiting& each) { return !each.is_admitted; });
+    const auto denied = std::find_if(waiting_.begin(), waiting_.end(),
+                                     [](const Waiting& each) { return !each.is_admitted; });
     const auto oldest = denied != waiting_.end() ? denied : waiting_.begin();
     if (!greet(oldest)) drop_silent(oldest);
   }
@@ -65,7 +69,8 @@ void Supervisor::Impl::drop_silent(std::list<Waiting>::iterator one) {
   const uint32_t user = one->user;
   waiting_.erase(one);
   num_waiting_ = waiting_.size();
-  log_.add(LogLevel::kWarning, "connection.silent", Facts().number("uid", uint64_t{user}).take(), user);
+  log_.add(LogLevel::kWarning, "connection.silent", Facts().number("uid", uint64_t{user}).take(),
+           user);
 }
 
 void Supervisor::Impl::drop_late() {
@@ -73,7 +78,8 @@ void Supervisor::Impl::drop_late() {
 }
 
 bool Supervisor::Impl::greet(int number) {
-  const auto found = std::find_if(waiting_.begin(), waiting_.end(), [&](const Waiting& each) { return each.fd.get() == number; });
+  const auto found = std::find_if(waiting_.begin(), waiting_.end(),
+                                  [&](const Waiting& each) { return each.fd.get() == number; });
   return found == waiting_.end() || greet(found);
 }
 

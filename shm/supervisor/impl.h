@@ -52,8 +52,8 @@ class Supervisor::Impl {
   };
   // What an event is about: the upper half of its number; a worker's number or a descriptor is the
   // lower one.
-  static constexpr uint64_t kWake = UINT64_C(1) << 32, kListener = UINT64_C(2) << 32, kWorker = UINT64_C(3) << 32,
-                            kHello = UINT64_C(4) << 32;
+  static constexpr uint64_t kWake = UINT64_C(1) << 32, kListener = UINT64_C(2) << 32,
+                            kWorker = UINT64_C(3) << 32, kHello = UINT64_C(4) << 32;
 
   void watch(int fd, uint64_t about);
   void end_threads();

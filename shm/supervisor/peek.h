@@ -18,7 +18,8 @@ inline Peeked peek(int fd) noexcept {
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Peeked::kNotYet;
   if (got <= 0) return Peeked::kGone;
   if (!is_hello(&hello, static_cast<size_t>(got))) return Peeked::kForeign;
-  return got == static_cast<ssize_t>(sizeof hello) && hello.kind == kStatus ? Peeked::kStatus : Peeked::kOther;
+  return got == static_cast<ssize_t>(sizeof hello) && hello.kind == kStatus ? Peeked::kStatus
+                                                                            : Peeked::kOther;
 }
 
 }  // namespace sidecall::shm

@@ -41,7 +41,8 @@ const rapidjson::Value* object_at(const rapidjson::Value& object, const char* ke
 void add_statuses(const rapidjson::Value& from, Status* sum) {
   const rapidjson::Value* statuses = object_at(from, "statuses");
   if (statuses == nullptr) return;
-  for (size_t i = 0; i < kStatuses; ++i) sum->statuses[i] += number_at(*statuses, std::to_string(i).c_str());
+  for (size_t i = 0; i < kStatuses; ++i)
+    sum->statuses[i] += number_at(*statuses, std::to_string(i).c_str());
 }
 
 void add_latency(const rapidjson::Value& from, Status* sum) {
@@ -62,7 +63,8 @@ void add_clients(const rapidjson::Value& from, Status* sum) {
   if (clients == from.MemberEnd() || !clients->value.IsArray()) return;
   for (const auto& client : clients->value.GetArray()) {
     if (!client.IsObject()) continue;
-    sum->clients.push_back({static_cast<int64_t>(number_at(client, "process")), static_cast<uint32_t>(number_at(client, "uid")),
+    sum->clients.push_back({static_cast<int64_t>(number_at(client, "process")),
+                            static_cast<uint32_t>(number_at(client, "uid")),
                             number_at(client, "bytes"), number_at(client, "calls")});
   }
 }
@@ -73,11 +75,16 @@ constexpr std::pair<const char*, Number> kLevels[] = {{"connections", &Status::c
                                                       {"in_flight", &Status::in_flight},
                                                       {"queued", &Status::queued},
                                                       {"bytes_mapped", &Status::bytes_mapped}};
-constexpr std::pair<const char*, Number> kCounters[] = {
-    {"accepted", &Status::accepted},      {"closed", &Status::closed}, {"refused", &Status::refused},
-    {"violations", &Status::violations},  {"calls", &Status::calls},   {"errors", &Status::errors},
-    {"one_shots", &Status::one_shots},    {"run_ns", &Status::run_ns}, {"log_suppressed", &Status::log_suppressed},
-    {"log_dropped", &Status::log_dropped}};
+constexpr std::pair<const char*, Number> kCounters[] = {{"accepted", &Status::accepted},
+                                                        {"closed", &Status::closed},
+                                                        {"refused", &Status::refused},
+                                                        {"violations", &Status::violations},
+                                                        {"calls", &Status::calls},
+                                                        {"errors", &Status::errors},
+                                                        {"one_shots", &Status::one_shots},
+                                                        {"run_ns", &Status::run_ns},
+                                                        {"log_suppressed", &Status::log_suppressed},
+                                                        {"log_dropped", &Status::log_dropped}};
 
 void add_levels(const rapidjson::Value& from, Status* sum) {
   for (const auto& [key, level] : kLevels) sum->*level += number_at(from, key);
@@ -105,7 +112,8 @@ void add_counters(const Status& from, Status* sum) {
 void CounterMemory::note(int32_t worker, const Status& told) {
   const auto [entry, is_new] = told_.emplace(worker, told);
   if (is_new) return;
-  if (entry->second.instance != told.instance) add_counters(entry->second, &ended_);  // another one under the same number
+  if (entry->second.instance != told.instance)
+    add_counters(entry->second, &ended_);  // another one under the same number
   entry->second = told;
 }
 
@@ -141,9 +149,12 @@ void StatusSum::add(int32_t worker, const std::string& json) {
   memory_->note(worker, read_counters(document));
   Facts facts;
   facts.number("worker", int64_t{worker}).number("process", number_at(document, "process"));
-  facts.boolean("ready", true_at(document, "ready")).boolean("draining", true_at(document, "draining"));
-  facts.number("uptime_ns", number_at(document, "uptime_ns")).number("connections", number_at(document, "connections"));
-  facts.number("in_flight", number_at(document, "in_flight")).number("calls", number_at(document, "calls"));
+  facts.boolean("ready", true_at(document, "ready"))
+      .boolean("draining", true_at(document, "draining"));
+  facts.number("uptime_ns", number_at(document, "uptime_ns"))
+      .number("connections", number_at(document, "connections"));
+  facts.number("in_flight", number_at(document, "in_flight"))
+      .number("calls", number_at(document, "calls"));
   facts.number("errors", number_at(document, "errors"));
   each_.push_back(facts.take());
 }
@@ -169,8 +180,10 @@ void ask_status(Socket& socket) {
 std::string read_status(Socket& socket, Deadline deadline) {
   FileMessage answer{};
   const Received received = socket.receive(&answer, sizeof answer, deadline);
-  const bool is_answer = received.kind == Received::kMessage && received.bytes == sizeof answer && !received.is_cut &&
-                         received.num_fds == 1 && answer.kind == kStatusAnswer && std::memcmp(answer.magic, kMagic, sizeof kMagic) == 0;
+  const bool is_answer = received.kind == Received::kMessage && received.bytes == sizeof answer &&
+                         !received.is_cut && received.num_fds == 1 &&
+                         answer.kind == kStatusAnswer &&
+                         std::memcmp(answer.magic, kMagic, sizeof kMagic) == 0;
   return is_answer ? read_sealed_file(received.fds[0].get(), answer.first, kMaxStatus) : "";
 }
 

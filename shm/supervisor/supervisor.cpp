@@ -33,7 +33,8 @@ Supervisor::Impl::Impl(std::string address, ServerOptions options)
   bool is_default = false;
   int error = 0;
   const std::string path = socket_path(address_, &is_default);
-  if (connect_to(path, &error) || error == EAGAIN) throw Error(SIDECALL_BUSY, "cannot listen at '" + path + "': another server is there");
+  if (connect_to(path, &error) || error == EAGAIN)
+    throw Error(SIDECALL_BUSY, "cannot listen at '" + path + "': another server is there");
   watch(wake_.get(), kWake);
   const SignalsBlocked blocked;
   control_thread_ = std::thread([this] { control(); });
@@ -49,7 +50,8 @@ Supervisor::Impl::~Impl() {
   end_threads();
   listener_.close();
   refuse_all(held_);
-  for (Waiting& waiting : waiting_) refuse(Socket(std::move(waiting.fd)), SIDECALL_UNREACHABLE, "the server is shutting down");
+  for (Waiting& waiting : waiting_)
+    refuse(Socket(std::move(waiting.fd)), SIDECALL_UNREACHABLE, "the server is shutting down");
   refuse_all(questions_);
   log_.report();
   log_.add(LogLevel::kInfo, "supervisor.closed", Facts().take());
@@ -59,7 +61,9 @@ Fd Supervisor::Impl::add(int32_t number) {
   Socket ours, theirs;
   Socket::pair(&ours, &theirs);
   const std::lock_guard lock(mutex_);
-  if (workers_.count(number) != 0) throw Error(SIDECALL_INVALID_ARGUMENT, "worker: expected a number that is free, got one in use");
+  if (workers_.count(number) != 0)
+    throw Error(SIDECALL_INVALID_ARGUMENT,
+                "worker: expected a number that is free, got one in use");
   watch(ours.fd(), kWorker + static_cast<uint32_t>(number));
   workers_.emplace(number, Worker{std::move(ours)});
   return theirs.take();
@@ -79,7 +83,8 @@ bool Supervisor::Impl::listen(Deadline deadline) {
   std::unique_lock lock(mutex_);
   const auto is_ready = [&] { return count_ready() > 0; };
   if (deadline.is_never()) changed_.wait(lock, is_ready);
-  else if (!changed_.wait_for(lock, std::chrono::nanoseconds(deadline.left_ns()), is_ready)) return false;
+  else if (!changed_.wait_for(lock, std::chrono::nanoseconds(deadline.left_ns()), is_ready))
+    return false;
   if (listener_.fd() >= 0) return true;
   listener_ = Listener(address_, {options_.group, !options_.allowed_uids.empty()});
   watch(listener_.fd(), kListener + static_cast<uint32_t>(listener_.fd()));
@@ -115,7 +120,8 @@ std::string Supervisor::Impl::status() {
   sum.set_own(own);
   const Deadline deadline = Deadline::after(kAnswerNs);
   for (Question& question : asked) {
-    if (const std::string json = read_status(question.socket, deadline); !json.empty()) sum.add(question.worker, json);
+    if (const std::string json = read_status(question.socket, deadline); !json.empty())
+      sum.add(question.worker, json);
   }
   return sum.json(numbers);
 }
@@ -124,7 +130,8 @@ void Supervisor::Impl::watch(int fd, uint64_t about) {
   epoll_event event{};
   event.events = EPOLLIN;
   event.data.u64 = about;
-  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a socket", errno);
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+    system_failure(SIDECALL_OUT_OF_MEMORY, "cannot watch a socket", errno);
 }
 
 void Supervisor::Impl::end_threads() {
@@ -140,7 +147,8 @@ void Supervisor::Impl::end_threads() {
 void Supervisor::Impl::wake() noexcept { static_cast<void>(::eventfd_write(wake_.get(), 1)); }
 
 int32_t Supervisor::Impl::count_ready() const {
-  return static_cast<int32_t>(std::count_if(workers_.begin(), workers_.end(), [](const auto& pair) { return pair.second.is_ready; }));
+  return static_cast<int32_t>(std::count_if(workers_.begin(), workers_.end(),
+                                            [](const auto& pair) { return pair.second.is_ready; }));
 }
 
 void Supervisor::Impl::refuse(Socket socket, int32_t status, const char* text) {
@@ -149,7 +157,8 @@ void Supervisor::Impl::refuse(Socket socket, int32_t status, const char* text) {
 }
 
 void Supervisor::Impl::refuse_all(std::deque<Fd>& fds) {
-  for (Fd& fd : fds) refuse(Socket(std::move(fd)), SIDECALL_UNREACHABLE, "the server is shutting down");
+  for (Fd& fd : fds)
+    refuse(Socket(std::move(fd)), SIDECALL_UNREACHABLE, "the server is shutting down");
   fds.clear();
 }
 
@@ -238,7 +247,8 @@ bool Supervisor::Impl::hand_over(int fd) {
   std::vector<std::pair<uint64_t, Worker*>> order;
   for (auto& [number, worker] : workers_)
     if (worker.is_ready) order.emplace_back(worker.connections, &worker);
-  std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::stable_sort(order.begin(), order.end(),
+                   [](const auto& a, const auto& b) { return a.first < b.first; });
   for (const auto& [connections, worker] : order) {
     if (worker->control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;  // full, or gone
     ++worker->connections;
@@ -278,7 +288,8 @@ int32_t Supervisor::num_ready() const { return impl_->num_ready(); }
 bool Supervisor::listen(Deadline deadline) { return impl_->listen(deadline); }
 std::string Supervisor::status() { return impl_->status(); }
 void Supervisor::close() noexcept {
-  if (mark_.is_forked()) static_cast<void>(impl_.release());  // the child has none of the threads that it would wait for
+  if (mark_.is_forked())
+    static_cast<void>(impl_.release());  // the child has none of the threads that it would wait for
   impl_.reset();
 }
 

@@ -44,10 +44,12 @@ static sidecall_status twice(void* context, sidecall_request* request) {
   sidecall_view_init(&in.it);
   sidecall_view_init(&out.it);
   status = sidecall_request_input(request, 0, &in.it, NULL);
-  if (status == SIDECALL_OK) status = sidecall_request_output(request, 0, in.it.dims, in.it.rank, &out.it, NULL);
+  if (status == SIDECALL_OK)
+    status = sidecall_request_output(request, 0, in.it.dims, in.it.rank, &out.it, NULL);
   if (status != SIDECALL_OK) return status;
   if (!is_intact(in.canary) || !is_intact(out.canary)) return SIDECALL_INTERNAL;
-  for (i = 0; i < in.it.data_bytes / sizeof(float); ++i) ((float*)out.it.data)[i] = 2 * ((const float*)in.it.data)[i];
+  for (i = 0; i < in.it.data_bytes / sizeof(float); ++i)
+    ((float*)out.it.data)[i] = 2 * ((const float*)in.it.data)[i];
   return SIDECALL_OK;
 }
 
@@ -70,7 +72,8 @@ static int use(const char* uri, float first, float second) {
   CHECK(sidecall_call_run(call, -1, err) == SIDECALL_OK);
   sidecall_view_init(&mine.out.it);
   CHECK(sidecall_call_output(call, 0, &mine.out.it, err) == SIDECALL_OK);
-  CHECK(((const float*)mine.out.it.data)[0] == first && ((const float*)mine.out.it.data)[1] == second);
+  CHECK(((const float*)mine.out.it.data)[0] == first &&
+        ((const float*)mine.out.it.data)[1] == second);
   CHECK(sidecall_call_input(call, 9, &mine.in.it, err) == SIDECALL_INVALID_ARGUMENT);
   CHECK(err->status == SIDECALL_INVALID_ARGUMENT && err->row == -1 && strlen(err->message) > 0);
   sidecall_call_close(call);
@@ -80,8 +83,10 @@ static int use(const char* uri, float first, float second) {
 
 int main(int argc, char** argv) {
   static const char signature[] =
-      "{\"inputs\":[{\"name\":\"x\",\"dtype\":\"float32\",\"dims\":[-1,2],\"dim_names\":[\"N\",\"\"]}],"
-      "\"outputs\":[{\"name\":\"y\",\"dtype\":\"float32\",\"dims\":[-1,2],\"dim_names\":[\"N\",\"\"]}]}";
+      "{\"inputs\":[{\"name\":\"x\",\"dtype\":\"float32\",\"dims\":[-1,2],\"dim_names\":[\"N\","
+      "\"\"]}],"
+      "\"outputs\":[{\"name\":\"y\",\"dtype\":\"float32\",\"dims\":[-1,2],\"dim_names\":[\"N\","
+      "\"\"]}]}";
   sidecall_server* server = NULL;
   char path[4096];
   CHECK(argc == 3);
@@ -100,12 +105,15 @@ int main(int argc, char** argv) {
   mine.service.it.handler = twice;
   snprintf(path, sizeof path, "%s/add.onnx", argv[1]);
   if (use(path, 11, 22) != 0) return 1;
-  CHECK(sidecall_server_open_service(argv[2], &mine.service.it, SIDECALL_VERIFY_ERROR, &mine.server_options.it, &server, &mine.err.it) ==
-        SIDECALL_OK);
+  CHECK(sidecall_server_open_service(argv[2], &mine.service.it, SIDECALL_VERIFY_ERROR,
+                                     &mine.server_options.it, &server,
+                                     &mine.err.it) == SIDECALL_OK);
   if (use(argv[2], 2, 4) != 0) return 1;
   sidecall_server_close(server);
-  CHECK(is_intact(mine.err.canary) && is_intact(mine.options.canary) && is_intact(mine.in.canary) && is_intact(mine.out.canary));
-  CHECK(is_intact(mine.server_options.canary) && is_intact(mine.service.canary) && is_intact(mine.lines.canary));
+  CHECK(is_intact(mine.err.canary) && is_intact(mine.options.canary) && is_intact(mine.in.canary) &&
+        is_intact(mine.out.canary));
+  CHECK(is_intact(mine.server_options.canary) && is_intact(mine.service.canary) &&
+        is_intact(mine.lines.canary));
   printf("ok\n");
   return 0;
 }

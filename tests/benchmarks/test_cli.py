@@ -11,17 +11,42 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
-BARS = ["cold_vs_c", "joblib_vs_cold", "warm_shm_ms", "csv_rows_per_s", "csv_peak_mb", "pandas_vs_csv", "stream_us"]
+BARS = [
+    "cold_vs_c",
+    "joblib_vs_cold",
+    "warm_shm_ms",
+    "csv_rows_per_s",
+    "csv_peak_mb",
+    "pandas_vs_csv",
+    "stream_us",
+]
 
-spec = importlib.util.spec_from_file_location("benchmarks_cli_common", ROOT / "benchmarks/common.py")
+spec = importlib.util.spec_from_file_location(
+    "benchmarks_cli_common", ROOT / "benchmarks/common.py"
+)
 common = importlib.util.module_from_spec(spec)
 sys.modules[spec.name] = common
 spec.loader.exec_module(common)
 
 
 def run_benchmark(output: Path, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / "benchmarks/cli/run.py", "--build", BUILD, "--quick", "--output", output]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=os.environ | environment)
+    command = [
+        sys.executable,
+        ROOT / "benchmarks/cli/run.py",
+        "--build",
+        BUILD,
+        "--quick",
+        "--output",
+        output,
+    ]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | environment,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +61,17 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def test_every_approach_was_measured_and_right(document: dict) -> None:
     common.check_document(document)
     measured = {(row["scenario"], row["client"], row["approach"]) for row in document["rows"]}
-    cold = [("sidecall", "predict"), ("sidecall", "predict, warm shm:"), ("c", "onnxruntime"), ("python", "onnxruntime")]
-    whole = [("sidecall", "predict"), ("python", "pandas, onnxruntime"), ("python", "pyarrow, onnxruntime")]
+    cold = [
+        ("sidecall", "predict"),
+        ("sidecall", "predict, warm shm:"),
+        ("c", "onnxruntime"),
+        ("python", "onnxruntime"),
+    ]
+    whole = [
+        ("sidecall", "predict"),
+        ("python", "pandas, onnxruntime"),
+        ("python", "pyarrow, onnxruntime"),
+    ]
     assert measured == {
         *(("cold", *name) for name in [*cold, ("python", "joblib, scikit-learn")]),
         *(("csv", *name) for name in whole),

@@ -43,19 +43,45 @@ models = load("benchmarks/models.py")
 @pytest.fixture(scope="module")
 def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
     output = tmp_path_factory.mktemp("results") / "inproc.json"
-    command = [sys.executable, ROOT / "benchmarks/inproc/run.py", "--build", BUILD, "--quick", "--output", output]
+    command = [
+        sys.executable,
+        ROOT / "benchmarks/inproc/run.py",
+        "--build",
+        BUILD,
+        "--quick",
+        "--output",
+        output,
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.rstrip().splitlines()[-1].startswith("open_close_growth_kib"), "the bars come last"
+    assert done.stdout.rstrip().splitlines()[-1].startswith("open_close_growth_kib"), (
+        "the bars come last"
+    )
     return json.loads(output.read_text(encoding="utf-8"))
 
 
 def test_every_approach_was_measured_and_right(document: dict) -> None:
     common.check_document(document)
-    measured = {(row["client"], row["approach"]) for row in document["rows"] if row["scenario"] == "gbm" and row["rows"] == 1}
-    native = {"raw_run", "raw_run_arena", "raw_kept", "raw_kept_arena", "call", "setters", "json", "m2cgen", "lightgbm_single_row"}
+    measured = {
+        (row["client"], row["approach"])
+        for row in document["rows"]
+        if row["scenario"] == "gbm" and row["rows"] == 1
+    }
+    native = {
+        "raw_run",
+        "raw_run_arena",
+        "raw_kept",
+        "raw_kept_arena",
+        "call",
+        "setters",
+        "json",
+        "m2cgen",
+        "lightgbm_single_row",
+    }
     python = {"onnxruntime", "run", "call", "call_run", "predict", "predict_proba"}
-    assert measured == {("c", name) for name in native} | {("python", name) for name in python} | {("python-cffi", "call")}
+    assert measured == {("c", name) for name in native} | {("python", name) for name in python} | {
+        ("python-cffi", "call")
+    }
     assert {row["rows"] for row in document["rows"]} == {0, 1, 100}
 
 
@@ -71,7 +97,11 @@ def test_what_can_be_counted_holds(document: dict) -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("bars", None), ("rows", [{"scenario": "gbm"}]), ("bars", [{"name": "a", "value": float("nan"), "limit": 1.0, "holds": False}])],
+    [
+        ("bars", None),
+        ("rows", [{"scenario": "gbm"}]),
+        ("bars", [{"name": "a", "value": float("nan"), "limit": 1.0, "holds": False}]),
+    ],
 )
 def test_a_document_with_a_gap_is_refused(document: dict, key: str, value: object) -> None:
     with pytest.raises(common.DocumentError):

@@ -24,7 +24,11 @@ APPROACHES = [one for one in all_approaches() if one.group != "service" and one.
 @pytest.fixture(scope="module")
 def workloads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bench") / "workloads"
-    subprocess.run([sys.executable, NETWORK / "workload.py", "--out", folder, *WORKLOADS], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, NETWORK / "workload.py", "--out", folder, *WORKLOADS],
+        check=True,
+        capture_output=True,
+    )
     return folder
 
 
@@ -52,7 +56,13 @@ def processes_of(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("approach", APPROACHES, ids=lambda one: one.name)
-def test_answers_and_ends(approach: Approach, workloads: Path, onnxruntime: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_and_ends(
+    approach: Approach,
+    workloads: Path,
+    onnxruntime: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("BENCH_VISIT", str(tmp_path))
     with visit(build=BUILD, folder=tmp_path, workloads=workloads, onnxruntime=onnxruntime) as host:
         try:
@@ -64,7 +74,14 @@ def test_answers_and_ends(approach: Approach, workloads: Path, onnxruntime: Path
                 if name not in approach.workloads:
                     continue
                 body = approach.body_of("record" if name == "penguins" else "tensor")
-                client.ask(do="open", workload=str(workloads / name), rows=1, transport=approach.transport, body=body, at=at_of(at, name))
+                client.ask(
+                    do="open",
+                    workload=str(workloads / name),
+                    rows=1,
+                    transport=approach.transport,
+                    body=body,
+                    at=at_of(at, name),
+                )
                 measured = client.ask(do="closed", clients=2, seconds=0.01, warm_up=1, first=7)
                 assert measured["calls"] > 0
                 assert (measured["wrong"], measured["lost"]) == (0, 0), measured["error"]
@@ -74,7 +91,9 @@ def test_answers_and_ends(approach: Approach, workloads: Path, onnxruntime: Path
 
 
 @pytest.mark.parametrize("client", ["native", "node", "python"])
-def test_a_measurement_whose_time_is_over_at_once_has_a_call(client: str, workloads: Path, onnxruntime: Path, tmp_path: Path) -> None:
+def test_a_measurement_whose_time_is_over_at_once_has_a_call(
+    client: str, workloads: Path, onnxruntime: Path, tmp_path: Path
+) -> None:
     """As where the machine is so busy that the callers wake up late."""
     (approach,) = named(APPROACHES, ["in-process"])
     with (
@@ -82,7 +101,14 @@ def test_a_measurement_whose_time_is_over_at_once_has_a_call(client: str, worklo
         ClientProcess(client, host, {}) as process,
     ):
         at = at_of(approach.start(host), "gbm")
-        process.ask(do="open", workload=str(workloads / "gbm"), rows=1, transport=approach.transport, body=approach.body, at=at)
+        process.ask(
+            do="open",
+            workload=str(workloads / "gbm"),
+            rows=1,
+            transport=approach.transport,
+            body=approach.body,
+            at=at,
+        )
         for clients in (1, 2):
             measured = process.ask(do="closed", clients=clients, seconds=1e-9, warm_up=1, first=0)
             assert measured["calls"] >= 1 and measured["p50_us"] > 0
@@ -93,4 +119,6 @@ def test_every_approach_says_what_a_reader_needs() -> None:
     assert len(set(names)) == len(names)
     for one in APPROACHES:
         assert one.title and one.group and one.transport, one.name
-        assert set(one.clients) | set(one.without) == {"native", "node", "python"}, f"{one.name}: a client is left out without a reason"
+        assert set(one.clients) | set(one.without) == {"native", "node", "python"}, (
+            f"{one.name}: a client is left out without a reason"
+        )

@@ -37,7 +37,9 @@ FIGURES = {
 class Client:
     def __init__(self) -> None:
         command = [sys.executable, ROOT / "benchmarks/network/clients/python/client.py"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def say(self, line: str) -> dict:
         self._process.stdin.write(line + "\n")
@@ -73,13 +75,25 @@ def workload(tmp_path_factory: pytest.TempPathFactory) -> Path:
         helper.make_node("Cast", ["positive"], ["label"], to=TensorProto.INT64),
         helper.make_node("Add", ["X", "X"], ["twice"]),
     ]
-    constants = [helper.make_tensor("axis", TensorProto.INT64, [1], [1]), helper.make_tensor("zero", TensorProto.FLOAT, [], [0])]
+    constants = [
+        helper.make_tensor("axis", TensorProto.INT64, [1], [1]),
+        helper.make_tensor("zero", TensorProto.FLOAT, [], [0]),
+    ]
     outputs = [
         helper.make_tensor_value_info("label", TensorProto.INT64, ["n"]),
         helper.make_tensor_value_info("twice", TensorProto.FLOAT, ["n", COLUMNS]),
     ]
-    graph = helper.make_graph(nodes, "twice", [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", COLUMNS])], outputs, constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), folder / "model.onnx")
+    graph = helper.make_graph(
+        nodes,
+        "twice",
+        [helper.make_tensor_value_info("X", TensorProto.FLOAT, ["n", COLUMNS])],
+        outputs,
+        constants,
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8),
+        folder / "model.onnx",
+    )
     document = {
         "name": "twice",
         "kind": "tensor",
@@ -87,7 +101,10 @@ def workload(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "max_rows": MAX_ROWS,
         "tolerance": 1e-6,
         "input": {"name": "X", "dims": [COLUMNS]},
-        "outputs": [{"name": "label", "dtype": "int64", "dims": []}, {"name": "twice", "dtype": "float32", "dims": [COLUMNS]}],
+        "outputs": [
+            {"name": "label", "dtype": "int64", "dims": []},
+            {"name": "twice", "dtype": "float32", "dims": [COLUMNS]},
+        ],
         "classes": [0, 1],
     }
     (folder / "workload.json").write_text(json.dumps(document))
@@ -101,7 +118,10 @@ Answer = Callable[[list], dict | None]
 
 
 def right(rows: list) -> dict:
-    return {"label": [int(sum(row) > 0) for row in rows], "twice": [[2 * value for value in row] for row in rows]}
+    return {
+        "label": [int(sum(row) > 0) for row in rows],
+        "twice": [[2 * value for value in row] for row in rows],
+    }
 
 
 @contextmanager
@@ -145,12 +165,24 @@ def after_the_first(later: Answer) -> Answer:
 
 
 def open_http(client: Client, workload: Path, url: str, rows: int = 2) -> dict:
-    return client.ask(do="open", workload=str(workload), rows=rows, transport="http", body="json", at={"url": url})
+    return client.ask(
+        do="open", workload=str(workload), rows=rows, transport="http", body="json", at={"url": url}
+    )
 
 
 def open_sidecall(client: Client, folder: Path, **changes: object) -> dict:
     at = {"uri": str(folder / "model.onnx")}
-    return client.ask(**{"do": "open", "workload": str(folder), "rows": 2, "transport": "sidecall", "body": "none", "at": at, **changes})
+    return client.ask(
+        **{
+            "do": "open",
+            "workload": str(folder),
+            "rows": 2,
+            "transport": "sidecall",
+            "body": "none",
+            "at": at,
+            **changes,
+        }
+    )
 
 
 def check_measured(measured: dict) -> None:
@@ -160,7 +192,9 @@ def check_measured(measured: dict) -> None:
     assert 0 < measured["p50_us"] <= measured["p90_us"] <= measured["p99_us"] <= measured["p999_us"]
 
 
-def test_one_caller_in_process_is_measured_by_pytest_benchmark(client: Client, workload: Path, tmp_path: Path) -> None:
+def test_one_caller_in_process_is_measured_by_pytest_benchmark(
+    client: Client, workload: Path, tmp_path: Path
+) -> None:
     opened = open_sidecall(client, workload)
     assert opened["ok"], opened
     assert opened["first_answer_s"] > 0
@@ -170,7 +204,12 @@ def test_one_caller_in_process_is_measured_by_pytest_benchmark(client: Client, w
     assert (measured["wrong"], measured["lost"], measured["error"]) == (0, 0, None)
     (one,) = json.loads(document.read_text())["benchmarks"]
     assert one["stats"]["rounds"] == measured["calls"]
-    assert one["extra_info"] == {"transport": "sidecall", "body": "none", "rows": 2, "workload": "twice"}
+    assert one["extra_info"] == {
+        "transport": "sidecall",
+        "body": "none",
+        "rows": 2,
+        "workload": "twice",
+    }
     assert "data" not in one["stats"]
     assert json.loads(document.read_text())["machine_info"]["cpu"]
     assert client.ask(do="close") == {"ok": True}
@@ -249,14 +288,32 @@ def test_a_first_answer_that_is_wrong_opens_nothing(client: Client, workload: Pa
 
 def test_bad_requests_are_refused_and_the_process_goes_on(client: Client, workload: Path) -> None:
     assert "JSONDecodeError" in client.say("open, please")["error"]
-    assert "do: expected open, closed, open_loop, close, got measure" in client.ask(do="measure")["error"]
+    assert (
+        "do: expected open, closed, open_loop, close, got measure"
+        in client.ask(do="measure")["error"]
+    )
     assert "expected 'do', got none" in client.ask()["error"]
-    assert "expected an open before it" in client.ask(do="open_loop", clients=1, rate=1, **ROUND)["error"]
-    assert "transport: expected amqp," in open_sidecall(client, workload, transport="pigeon")["error"]
+    assert (
+        "expected an open before it"
+        in client.ask(do="open_loop", clients=1, rate=1, **ROUND)["error"]
+    )
+    assert (
+        "transport: expected amqp," in open_sidecall(client, workload, transport="pigeon")["error"]
+    )
     assert "rows: expected 1 to 4, got 5" in open_sidecall(client, workload, rows=5)["error"]
     assert "no-such-folder" in open_sidecall(client, workload, workload="no-such-folder")["error"]
-    assert "FileNotFound" in open_sidecall(client, workload, at={"uri": "no-such-model.onnx"})["error"]
-    assert "body: expected json, or binary" in open_sidecall(client, workload, transport="http", at={"url": "http://127.0.0.1:1"})["error"]
+    assert (
+        "FileNotFound" in open_sidecall(client, workload, at={"uri": "no-such-model.onnx"})["error"]
+    )
+    assert (
+        "body: expected json, or binary"
+        in open_sidecall(client, workload, transport="http", at={"url": "http://127.0.0.1:1"})[
+            "error"
+        ]
+    )
     assert open_sidecall(client, workload)["ok"]
-    assert "clients: expected more than 0, got 0" in client.ask(do="closed", clients=0, **ROUND)["error"]
+    assert (
+        "clients: expected more than 0, got 0"
+        in client.ask(do="closed", clients=0, **ROUND)["error"]
+    )
     check_measured(client.ask(do="closed", clients=2, **ROUND))

@@ -59,13 +59,27 @@ def measure(bad):
 
 def run(*words: object) -> subprocess.CompletedProcess:
     command = [sys.executable, *words]
-    return subprocess.run([str(word) for word in command], capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        [str(word) for word in command], capture_output=True, text=True, timeout=300, check=False
+    )
 
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("bench") / "results/network.json"
-    done = run(NETWORK / "run.py", "--build", BUILD, "--glance", "--only", *ASKED, "--workload", "gbm", "penguins", "--output", output)
+    done = run(
+        NETWORK / "run.py",
+        "--build",
+        BUILD,
+        "--glance",
+        "--only",
+        *ASKED,
+        "--workload",
+        "gbm",
+        "penguins",
+        "--output",
+        output,
+    )
     assert done.returncode == 0, done.stderr
     assert "wrong_answers" in done.stdout.rstrip().splitlines()[-1], "the bars come last"
     return output
@@ -73,9 +87,18 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_approach_and_client_was_measured(results: Path) -> None:
     document = json.loads(results.read_text(encoding="utf-8"))
-    measured = {(row["approach"], row["client"]) for row in document["rows"] if row["load"] == "closed 1"}
-    assert measured == {(approach, client) for approach in ASKED for client in ("native", "node", "python")}
-    assert {row["load"] for row in document["rows"]} >= {"closed 1", "closed 2", "open 100/s", "cold"}
+    measured = {
+        (row["approach"], row["client"]) for row in document["rows"] if row["load"] == "closed 1"
+    }
+    assert measured == {
+        (approach, client) for approach in ASKED for client in ("native", "node", "python")
+    }
+    assert {row["load"] for row in document["rows"]} >= {
+        "closed 1",
+        "closed 2",
+        "open 100/s",
+        "cold",
+    }
     assert document["unavailable"] == {}
 
 
@@ -94,18 +117,28 @@ def test_rows_hold_what_they_promise(results: Path) -> None:
 def test_the_bars(results: Path) -> None:
     document = json.loads(results.read_text(encoding="utf-8"))
     names = [bar["name"] for bar in document["bars"]]
-    assert names == ["rest_vs_inprocess", "cpp_grpc_vs_inprocess", "cpp_grpc_vs_shm", "wrong_answers"]
+    assert names == [
+        "rest_vs_inprocess",
+        "cpp_grpc_vs_inprocess",
+        "cpp_grpc_vs_shm",
+        "wrong_answers",
+    ]
     assert document["bars"][-1] == {"name": "wrong_answers", "value": 0, "limit": 0, "holds": True}
 
 
 def test_the_decomposition_adds_up(results: Path) -> None:
     (rest,) = json.loads(results.read_text(encoding="utf-8"))["decomposition"]
     assert rest["approach"] == "rest-json"
-    assert sum(rest["parts_us"].values()) == pytest.approx(rest["total_us"], rel=1e-6) or rest["parts_us"]["framework"] == 0
+    assert (
+        sum(rest["parts_us"].values()) == pytest.approx(rest["total_us"], rel=1e-6)
+        or rest["parts_us"]["framework"] == 0
+    )
 
 
 def test_pytest_benchmark_measured_the_python_client(results: Path) -> None:
-    document = json.loads(results.with_name("network-pytest-benchmark.json").read_text(encoding="utf-8"))
+    document = json.loads(
+        results.with_name("network-pytest-benchmark.json").read_text(encoding="utf-8")
+    )
     assert len(document["benchmarks"]) >= len(ASKED) and "stats" in document["benchmarks"][0]
     assert "node" not in document["machine_info"]
 
@@ -120,18 +153,40 @@ def test_the_pages_are_whole(results: Path) -> None:
     for picture in folder.glob("*.svg"):
         ET.parse(picture)
         assert picture.name in twin
-    assert {picture.stem for picture in folder.glob("*.svg")} >= {"latency", "payload", "cpu", "decomposition"}
+    assert {picture.stem for picture in folder.glob("*.svg")} >= {
+        "latency",
+        "payload",
+        "cpu",
+        "decomposition",
+    }
     HTMLParser().feed(page)
 
 
 def measure_beside(bad: str, output: Path, *more: str) -> tuple[subprocess.CompletedProcess, dict]:
-    words = ["--build", BUILD, "--glance", "--workload", "null", "--client", "python", "--no-report", "--output", output, *more]
+    words = [
+        "--build",
+        BUILD,
+        "--glance",
+        "--workload",
+        "null",
+        "--client",
+        "python",
+        "--no-report",
+        "--output",
+        output,
+        *more,
+    ]
     done = run("-c", f"{PEERS}measure({bad}())", *words)
     return done, json.loads(output.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("bad", "said"), [("Liar", "first answer"), ("Deserter", "model.onnx"), ("Loser", "1 answers lost: gone")])
-def test_an_approach_whose_answer_is_wrong_or_lost_fails_alone(bad: str, said: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [("Liar", "first answer"), ("Deserter", "model.onnx"), ("Loser", "1 answers lost: gone")],
+)
+def test_an_approach_whose_answer_is_wrong_or_lost_fails_alone(
+    bad: str, said: str, tmp_path: Path
+) -> None:
     done, document = measure_beside(bad, tmp_path / "network.json")
     assert done.returncode == 1 and "wrong or lost" in done.stderr
     assert set(document["failed"]) == {"in-process"} and said in document["failed"]["in-process"]
@@ -148,7 +203,17 @@ def test_an_approach_that_starts_only_once_is_not_measured(tmp_path: Path) -> No
 
 def test_a_run_without_one_row_of_gbm_has_no_report(tmp_path: Path) -> None:
     output = tmp_path / "results/network.json"
-    words = ["--glance", "--only", "in-process", "--workload", "null", "--client", "native", "--output", output]
+    words = [
+        "--glance",
+        "--only",
+        "in-process",
+        "--workload",
+        "null",
+        "--client",
+        "native",
+        "--output",
+        output,
+    ]
     done = run(NETWORK / "run.py", "--build", BUILD, *words)
     assert done.returncode == 0, done.stderr
     assert "no report" in done.stdout and output.exists() and not (tmp_path / "report").exists()
@@ -156,10 +221,14 @@ def test_a_run_without_one_row_of_gbm_has_no_report(tmp_path: Path) -> None:
 
 def test_a_client_that_is_not_there_is_told_at_once(tmp_path: Path) -> None:
     done = run(NETWORK / "run.py", "--build", tmp_path, "--client", "native")
-    assert done.returncode != 0 and done.stderr.startswith("client native: bench-network-client was not built")
+    assert done.returncode != 0 and done.stderr.startswith(
+        "client native: bench-network-client was not built"
+    )
 
 
-@pytest.mark.parametrize(("option", "said"), [("--only", "a name or group"), ("--workload", "a name of")])
+@pytest.mark.parametrize(
+    ("option", "said"), [("--only", "a name or group"), ("--workload", "a name of")]
+)
 def test_unknown_names_are_refused(option: str, said: str) -> None:
     done = run(NETWORK / "run.py", option, "nonsense")
     assert done.returncode != 0 and said in done.stderr and "nonsense" in done.stderr

@@ -13,9 +13,18 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
-BARS = ["node_runsync_vs_ort", "node_call_vs_ort", "node_predict_vs_ort", "node_run_vs_ort", "node_loop_delay_p99_ms"]
+BARS = [
+    "node_runsync_vs_ort",
+    "node_call_vs_ort",
+    "node_predict_vs_ort",
+    "node_run_vs_ort",
+    "node_loop_delay_p99_ms",
+]
 THEIRS = {("onnxruntime-node", name) for name in ("run", "run_kept", "record")}
-OURS = {("sidecall", name) for name in ("run_sync", "run_async", "call", "call_run", "predict_sync", "predict")}
+OURS = {
+    ("sidecall", name)
+    for name in ("run_sync", "run_async", "call", "call_run", "predict_sync", "predict")
+}
 
 
 def load(path: str) -> ModuleType:
@@ -31,8 +40,23 @@ common = load("benchmarks/common.py")
 
 
 def run_benchmark(output: Path, **environment: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, ROOT / "benchmarks/node/run.py", "--build", BUILD, "--quick", "--output", output]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=os.environ | environment)
+    command = [
+        sys.executable,
+        ROOT / "benchmarks/node/run.py",
+        "--build",
+        BUILD,
+        "--quick",
+        "--output",
+        output,
+    ]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env=os.environ | environment,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -47,18 +71,28 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
 def test_every_approach_was_measured_and_right(document: dict) -> None:
     common.check_document(document)
     for rows in (1, 100):
-        measured = {(row["client"], row["approach"]) for row in document["rows"] if row["scenario"] == "gbm" and row["rows"] == rows}
+        measured = {
+            (row["client"], row["approach"])
+            for row in document["rows"]
+            if row["scenario"] == "gbm" and row["rows"] == rows
+        }
         assert measured == THEIRS | OURS | {("generated", "m2cgen")}
 
 
 def test_many_calls_at_once_were_measured(document: dict) -> None:
-    crowds = {(row["scenario"], row["client"], row["approach"]) for row in document["rows"] if "calls_per_second" in row}
+    crowds = {
+        (row["scenario"], row["client"], row["approach"])
+        for row in document["rows"]
+        if "calls_per_second" in row
+    }
     ways = [("onnxruntime-node", "run"), ("sidecall", "run_async"), ("sidecall", "predict")]
     assert crowds == {(f"gbm, {width} at once", *way) for width in (1, 4, 16) for way in ways}
 
 
 def test_the_loop_was_watched_while_a_slow_model_ran(document: dict) -> None:
-    delays = {row["client"]: row for row in document["rows"] if row["scenario"] == "event-loop delay"}
+    delays = {
+        row["client"]: row for row in document["rows"] if row["scenario"] == "event-loop delay"
+    }
     assert set(delays) == {"idle", "onnxruntime-node", "sidecall"}
     assert all(row["calls"] > 0 for row in delays.values())
 
@@ -100,11 +134,15 @@ def test_answers_of_a_crowd_are_checked() -> None:
     class Late:
         name = "late"
 
-        def ask(self, request: str, approach: str, width: int, first: int, calls: int) -> tuple[np.ndarray, np.ndarray]:
+        def ask(
+            self, request: str, approach: str, width: int, first: int, calls: int
+        ) -> tuple[np.ndarray, np.ndarray]:
             return np.full(1 + calls, 1000, np.int64), np.arange(first, first + calls, dtype=float)
 
     seen: list[int] = []
     crowd = loop.Crowd(Late(), "run", 4, calls=8)
-    loop.play_crowds([crowd], 2, 1e3, lambda _, first, answers: seen.extend(answers.astype(int).tolist()))
+    loop.play_crowds(
+        [crowd], 2, 1e3, lambda _, first, answers: seen.extend(answers.astype(int).tolist())
+    )
     assert seen == list(range(len(seen))) and len(seen) > 16
     assert crowd.row("gbm", 1)["calls_per_second"] > 0

@@ -44,7 +44,9 @@ def document(tmp_path_factory: pytest.TempPathFactory) -> dict:
 
 
 def test_the_document_is_whole(document: dict) -> None:
-    spec = importlib.util.spec_from_file_location("benchmarks_shm_common", ROOT / "benchmarks/common.py")
+    spec = importlib.util.spec_from_file_location(
+        "benchmarks_shm_common", ROOT / "benchmarks/common.py"
+    )
     common = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = common
     spec.loader.exec_module(common)
@@ -57,11 +59,20 @@ def test_every_bar_is_there(document: dict) -> None:
 
 def test_every_route_was_measured(document: dict) -> None:
     approaches = {row["approach"] for row in document["rows"] if row["scenario"] == "gbm"}
-    assert approaches == {"native_spin", "native_adaptive", "python_spin", "python_adaptive", "in_process", "predict_proba"}
+    assert approaches == {
+        "native_spin",
+        "native_adaptive",
+        "python_spin",
+        "python_adaptive",
+        "in_process",
+        "predict_proba",
+    }
 
 
 def test_clients_that_do_nothing_hold_two_descriptors(document: dict) -> None:
-    held = next(bar["value"] for bar in document["bars"] if bar["name"] == "idle_client_descriptors")
+    held = next(
+        bar["value"] for bar in document["bars"] if bar["name"] == "idle_client_descriptors"
+    )
     assert held <= 2.5  # 20 clients in the short run
 
 
@@ -72,7 +83,9 @@ def living_of(group: int) -> dict[int, str]:
         try:
             state, _, of_group = (process / "stat").read_text().rsplit(")", 1)[1].split()[:3]
             if int(of_group) == group and state not in "ZX":
-                found[int(process.name)] = (process / "cmdline").read_bytes().decode(errors="replace")
+                found[int(process.name)] = (
+                    (process / "cmdline").read_bytes().decode(errors="replace")
+                )
         except OSError:
             continue  # it ended
     return found
@@ -80,9 +93,16 @@ def living_of(group: int) -> dict[int, str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_ended_leaves_no_process(number: signal.Signals, tmp_path: Path) -> None:
-    last = "bench-shm-iceoryx-client" if (BUILD / "bin/bench-shm-iceoryx-client").is_file() else "bench-shm-client"
+    last = (
+        "bench-shm-iceoryx-client"
+        if (BUILD / "bin/bench-shm-iceoryx-client").is_file()
+        else "bench-shm-client"
+    )
     with subprocess.Popen(
-        [*RUN, tmp_path / "shm.json"], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        [*RUN, tmp_path / "shm.json"],
+        stderr=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     ) as run:
         try:
             while not any(last in command for command in living_of(run.pid).values()):

@@ -44,14 +44,16 @@ class CModel : public Model {
   Value get_record(int64_t row, rapidjson::Document::AllocatorType& allocator);
 
   sidecall_model* model_;
-  sidecall_call* call_ = nullptr;  // one for all cases of a model: a failed run must leave it usable
+  sidecall_call* call_ =
+      nullptr;  // one for all cases of a model: a failed run must leave it usable
 };
 
 Named CModel::run(const Named& inputs) {
   call(sidecall_call_reset, ready());
   for (const auto& [name, tensor] : inputs) {
     int32_t index = -1;
-    call(sidecall_model_find, static_cast<const sidecall_model*>(model_), SIDECALL_KIND_INPUT, name.data(), name.size(), &index);
+    call(sidecall_model_find, static_cast<const sidecall_model*>(model_), SIDECALL_KIND_INPUT,
+         name.data(), name.size(), &index);
     sidecall_view view = SIDECALL_VIEW_INIT;
     view.dtype = tensor.dtype;
     view.rank = static_cast<int32_t>(tensor.dims.size());
@@ -81,7 +83,8 @@ Named CModel::run(const Named& inputs) {
 
 std::string CModel::predict_json(const std::string& json) {
   sidecall_text* text = nullptr;
-  call(sidecall_predict_json, static_cast<const sidecall_model*>(model_), json.data(), json.size(), &text);
+  call(sidecall_predict_json, static_cast<const sidecall_model*>(model_), json.data(), json.size(),
+       &text);
   std::string out(text->data, text->length);
   sidecall_text_close(text);
   return out;
@@ -95,11 +98,16 @@ void CModel::set(int64_t row, const Value& record) {
     const Value& value = member.value;
     if (feature < 0) sidecall_call_set_unknown(call_, row, name.data(), name.size(), nullptr);
     else if (value.IsNull()) sidecall_call_set_missing(call_, row, feature, nullptr);
-    else if (value.IsBool()) sidecall_call_set_bool(call_, row, feature, value.GetBool() ? 1 : 0, nullptr);
+    else if (value.IsBool())
+      sidecall_call_set_bool(call_, row, feature, value.GetBool() ? 1 : 0, nullptr);
     else if (value.IsInt64()) sidecall_call_set_i64(call_, row, feature, value.GetInt64(), nullptr);
-    else if (value.IsNumber()) sidecall_call_set_f64(call_, row, feature, value.GetDouble(), nullptr);
-    else if (value.IsString()) sidecall_call_set_str(call_, row, feature, value.GetString(), value.GetStringLength(), nullptr);
-    else sidecall_call_set_invalid(call_, row, feature, value.IsArray() ? "array" : "object", nullptr);
+    else if (value.IsNumber())
+      sidecall_call_set_f64(call_, row, feature, value.GetDouble(), nullptr);
+    else if (value.IsString())
+      sidecall_call_set_str(call_, row, feature, value.GetString(), value.GetStringLength(),
+                            nullptr);
+    else
+      sidecall_call_set_invalid(call_, row, feature, value.IsArray() ? "array" : "object", nullptr);
   }
 }
 
@@ -120,7 +128,8 @@ Value CModel::get(int64_t row, int32_t column, rapidjson::Document::AllocatorTyp
     default: {
       int64_t number = 0;
       call(sidecall_call_get_i64, call_, row, column, &number);
-      return sidecall_model_column_spec(model_, column)->dtype == SIDECALL_BOOL ? Value(number != 0) : Value(number);
+      return sidecall_model_column_spec(model_, column)->dtype == SIDECALL_BOOL ? Value(number != 0)
+                                                                                : Value(number);
     }
   }
 }
@@ -136,8 +145,11 @@ Value CModel::get_record(int64_t row, rapidjson::Document::AllocatorType& alloca
     }
     const bool is_object = spec->form == SIDECALL_FORM_MEMBER;
     if (!record.HasMember(name))
-      record.AddMember(Value(name, allocator), Value(is_object ? rapidjson::kObjectType : rapidjson::kArrayType), allocator);
-    if (is_object) record[name].AddMember(Value(spec->key, allocator), get(row, i, allocator), allocator);
+      record.AddMember(Value(name, allocator),
+                       Value(is_object ? rapidjson::kObjectType : rapidjson::kArrayType),
+                       allocator);
+    if (is_object)
+      record[name].AddMember(Value(spec->key, allocator), get(row, i, allocator), allocator);
     else record[name].PushBack(get(row, i, allocator), allocator);
   }
   return record;
@@ -147,7 +159,8 @@ rapidjson::Document CModel::predict(const Value& record) {
   const int64_t rows = record.IsArray() ? record.Size() : 1;
   call(sidecall_call_resize, ready(), rows);
   call(sidecall_call_clear, call_);
-  for (int64_t row = 0; row < rows; ++row) set(row, record.IsArray() ? record[static_cast<rapidjson::SizeType>(row)] : record);
+  for (int64_t row = 0; row < rows; ++row)
+    set(row, record.IsArray() ? record[static_cast<rapidjson::SizeType>(row)] : record);
   call(sidecall_call_run, call_, int64_t{-1});
   rapidjson::Document out;
   auto& allocator = out.GetAllocator();
@@ -171,7 +184,8 @@ class CBackend : public Backend {
     const sidecall_model_options* given = &options;
     if (one.as_bytes) {
       const std::string bytes = read_file(one.uri);
-      call(sidecall_model_open_bytes, static_cast<const void*>(bytes.data()), bytes.size(), given, &model);
+      call(sidecall_model_open_bytes, static_cast<const void*>(bytes.data()), bytes.size(), given,
+           &model);
     } else {
       call(sidecall_model_open, one.uri.c_str(), given, &model);
     }

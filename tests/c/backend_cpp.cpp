@@ -39,11 +39,14 @@ class CppModel : public Model {
       sidecall::Call call(model_);
       for (const auto& [name, tensor] : inputs) {
         const sidecall::Span<const int64_t> dims(tensor.dims.data(), tensor.dims.size());
-        const std::string_view text(reinterpret_cast<const char*>(tensor.bytes.data()), tensor.bytes.size());
+        const std::string_view text(reinterpret_cast<const char*>(tensor.bytes.data()),
+                                    tensor.bytes.size());
         const int32_t input = model_.input(name);
-        const auto view = tensor.dtype == SIDECALL_STRING
-                              ? sidecall::View::strings(text, {tensor.offsets.data(), tensor.offsets.size()}, dims)
-                              : sidecall::View::raw(tensor.dtype, tensor.bytes.data(), tensor.bytes.size(), dims);
+        const auto view =
+            tensor.dtype == SIDECALL_STRING
+                ? sidecall::View::strings(text, {tensor.offsets.data(), tensor.offsets.size()},
+                                          dims)
+                : sidecall::View::raw(tensor.dtype, tensor.bytes.data(), tensor.bytes.size(), dims);
         // Bound, not copied: the C backend copies. What is to be converted cannot be bound.
         const bool is_own = input < 0 || tensor.dtype == model_.input_spec(input)->dtype;
         is_own ? call.bind_input(input, view) : call.copy_input(input, view);
@@ -62,11 +65,13 @@ class CppModel : public Model {
       const int64_t rows = record.IsArray() ? record.Size() : 1;
       sidecall::Call call(model_, rows);
       call.clear();
-      for (int64_t row = 0; row < rows; ++row) set(call, row, record.IsArray() ? record[static_cast<rapidjson::SizeType>(row)] : record);
+      for (int64_t row = 0; row < rows; ++row)
+        set(call, row, record.IsArray() ? record[static_cast<rapidjson::SizeType>(row)] : record);
       call.run();
       rapidjson::Document out;
       rapidjson::Document list(rapidjson::kArrayType, &out.GetAllocator());
-      for (int64_t row = 0; row < rows; ++row) list.PushBack(get(call, row, out.GetAllocator()), out.GetAllocator());
+      for (int64_t row = 0; row < rows; ++row)
+        list.PushBack(get(call, row, out.GetAllocator()), out.GetAllocator());
       static_cast<Value&>(out) = record.IsArray() ? list.Move() : list[0];
       return out;
     });
@@ -109,20 +114,25 @@ class CppModel : public Model {
       const int32_t feature = sidecall_model_feature(model_.get(), name.c_str());
       const Value& value = member.value;
       remembered([&] {
-        if (feature < 0) sidecall_call_set_unknown(call.get(), row, name.data(), name.size(), nullptr);
+        if (feature < 0)
+          sidecall_call_set_unknown(call.get(), row, name.data(), name.size(), nullptr);
         else if (value.IsNull()) call.set_missing(row, feature);
         else if (value.IsBool()) call.set(row, feature, value.GetBool());
         else if (value.IsInt()) call.set(row, feature, value.GetInt());
         else if (value.IsInt64()) call.set(row, feature, value.GetInt64());
         else if (value.IsNumber()) call.set(row, feature, value.GetDouble());
-        else if (value.IsString()) call.set(row, feature, std::string_view(value.GetString(), value.GetStringLength()));
-        else sidecall_call_set_invalid(call.get(), row, feature, value.IsArray() ? "array" : "object", nullptr);
+        else if (value.IsString())
+          call.set(row, feature, std::string_view(value.GetString(), value.GetStringLength()));
+        else
+          sidecall_call_set_invalid(call.get(), row, feature, value.IsArray() ? "array" : "object",
+                                    nullptr);
       });
     }
   }
 
   // By the names of the columns, as an application would write them.
-  Value get(const sidecall::Call& call, int64_t row, rapidjson::Document::AllocatorType& allocator) {
+  Value get(const sidecall::Call& call, int64_t row,
+            rapidjson::Document::AllocatorType& allocator) {
     Value record(rapidjson::kObjectType);
     for (int32_t i = 0; i < model_.num_columns(); ++i) {
       const sidecall_column_spec* spec = model_.column_spec(i);
@@ -132,8 +142,10 @@ class CppModel : public Model {
       else if (spec->dtype == SIDECALL_INT64) value.SetInt64(call.get_i64(row, i));
       else value.SetDouble(call.get_f64(row, i));
       const std::string output = model_.output_spec(spec->output)->name;
-      const std::string name = spec->form == SIDECALL_FORM_SCALAR ? output : output + "." + spec->key;
-      if (model_.column(name) != i) throw std::runtime_error("column '" + name + "' is not where its name says");
+      const std::string name =
+          spec->form == SIDECALL_FORM_SCALAR ? output : output + "." + spec->key;
+      if (model_.column(name) != i)
+        throw std::runtime_error("column '" + name + "' is not where its name says");
       if (spec->form == SIDECALL_FORM_SCALAR) {
         record.AddMember(text(output, allocator), value, allocator);
         continue;
@@ -141,7 +153,9 @@ class CppModel : public Model {
       const Value key = text(output, allocator);
       const bool is_object = spec->form == SIDECALL_FORM_MEMBER;
       if (!record.HasMember(key))
-        record.AddMember(text(output, allocator), Value(is_object ? rapidjson::kObjectType : rapidjson::kArrayType), allocator);
+        record.AddMember(text(output, allocator),
+                         Value(is_object ? rapidjson::kObjectType : rapidjson::kArrayType),
+                         allocator);
       if (is_object) record[key].AddMember(text(spec->key, allocator), value, allocator);
       else record[key].PushBack(value, allocator);
     }
@@ -164,7 +178,8 @@ class CppBackend : public Backend {
       options.extra = one.extra;
       if (!one.as_bytes) return std::make_unique<CppModel>(sidecall::Model(one.uri, options));
       const std::string bytes = read_file(one.uri);
-      return std::make_unique<CppModel>(sidecall::Model::from_bytes(bytes.data(), bytes.size(), options));
+      return std::make_unique<CppModel>(
+          sidecall::Model::from_bytes(bytes.data(), bytes.size(), options));
     });
   }
 };

@@ -18,17 +18,20 @@ void check(sidecall_status status, const sidecall_error& error) {
 class Server {
  public:
   // What fails here fails in the file, before anything is served, and must be the same failure.
-  explicit Server(const Case& one) : address_("shm:/tmp/sidecall-vectors-" + std::to_string(getpid()) + ".sock") {
+  explicit Server(const Case& one)
+      : address_("shm:/tmp/sidecall-vectors-" + std::to_string(getpid()) + ".sock") {
     sidecall_error error = SIDECALL_ERROR_INIT;
     sidecall_model_options options;
     sidecall_model_options_init(&options);
     options.verify = one.verify;
     sidecall_model* model = nullptr;
     const std::string bytes = one.as_bytes ? read_file(one.uri) : "";
-    check(one.as_bytes ? sidecall_model_open_bytes(bytes.data(), bytes.size(), &options, &model, &error)
-                       : sidecall_model_open(one.uri.c_str(), &options, &model, &error),
+    check(one.as_bytes
+              ? sidecall_model_open_bytes(bytes.data(), bytes.size(), &options, &model, &error)
+              : sidecall_model_open(one.uri.c_str(), &options, &model, &error),
           error);
-    const sidecall_status status = sidecall_server_open(address_.c_str(), model, nullptr, &server_, &error);
+    const sidecall_status status =
+        sidecall_server_open(address_.c_str(), model, nullptr, &server_, &error);
     sidecall_model_close(model);
     check(status, error);
   }
@@ -45,10 +48,13 @@ class Server {
 
 class ServedModel : public Model {
  public:
-  ServedModel(std::unique_ptr<Server> server, std::unique_ptr<Model> model) : server_(std::move(server)), model_(std::move(model)) {}
+  ServedModel(std::unique_ptr<Server> server, std::unique_ptr<Model> model)
+      : server_(std::move(server)), model_(std::move(model)) {}
   Named run(const Named& inputs) override { return model_->run(inputs); }
   std::string predict_json(const std::string& json) override { return model_->predict_json(json); }
-  rapidjson::Document predict(const rapidjson::Value& record) override { return model_->predict(record); }
+  rapidjson::Document predict(const rapidjson::Value& record) override {
+    return model_->predict(record);
+  }
 
  private:
   std::unique_ptr<Server> server_;
@@ -74,6 +80,8 @@ class ShmBackend : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> over_shm(std::unique_ptr<Backend> inner) { return std::make_unique<ShmBackend>(std::move(inner)); }
+std::unique_ptr<Backend> over_shm(std::unique_ptr<Backend> inner) {
+  return std::make_unique<ShmBackend>(std::move(inner));
+}
 
 }  // namespace vectors

@@ -24,9 +24,12 @@ constexpr unsigned char kUnset = 0xa5;
 template <typename Struct>
 class Foreign {
  public:
-  explicit Foreign(size_t size) : size_(size), gap_((alignof(Struct) - size % alignof(Struct)) % alignof(Struct)) {
-    void* pages = mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (pages == MAP_FAILED || mprotect(static_cast<char*>(pages) + kPage, kPage, PROT_NONE) != 0) throw std::runtime_error("no memory");
+  explicit Foreign(size_t size)
+      : size_(size), gap_((alignof(Struct) - size % alignof(Struct)) % alignof(Struct)) {
+    void* pages =
+        mmap(nullptr, 2 * kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED || mprotect(static_cast<char*>(pages) + kPage, kPage, PROT_NONE) != 0)
+      throw std::runtime_error("no memory");
     pages_ = static_cast<unsigned char*>(pages);
     std::memset(pages_, kUnset, kPage);
     ASAN_POISON_MEMORY_REGION(bytes() + size_, gap_);

@@ -21,22 +21,28 @@ using Answer = std::function<sidecall_status(sidecall_request*)>;
 // An address that nobody else uses.
 inline std::string fresh_address() {
   static int last = 0;
-  return "shm:/tmp/sidecall-route-" + std::to_string(getpid()) + "-" + std::to_string(++last) + ".sock";
+  return "shm:/tmp/sidecall-route-" + std::to_string(getpid()) + "-" + std::to_string(++last) +
+         ".sock";
 }
 
 class FunctionServer {
  public:
   // `tensors` is the signature, `contract` may be "".
-  FunctionServer(std::string address, const std::string& tensors, Answer answer, const std::string& contract = "",
-                 int32_t verify = SIDECALL_VERIFY_ERROR)
+  FunctionServer(std::string address, const std::string& tensors, Answer answer,
+                 const std::string& contract = "", int32_t verify = SIDECALL_VERIFY_ERROR)
       : address_(std::move(address)), answer_(std::move(answer)) {
     sidecall_service service;
     sidecall_service_init(&service);
-    if (!tensors.empty()) service.signature = tensors.data(), service.signature_length = tensors.size();
-    if (!contract.empty()) service.contract = contract.data(), service.contract_length = contract.size();
-    service.handler = [](void* self, sidecall_request* request) { return static_cast<FunctionServer*>(self)->answer_(request); };
+    if (!tensors.empty())
+      service.signature = tensors.data(), service.signature_length = tensors.size();
+    if (!contract.empty())
+      service.contract = contract.data(), service.contract_length = contract.size();
+    service.handler = [](void* self, sidecall_request* request) {
+      return static_cast<FunctionServer*>(self)->answer_(request);
+    };
     service.context = this;
-    if (sidecall_server_open_service(address_.c_str(), &service, verify, nullptr, &server_, error()) != SIDECALL_OK)
+    if (sidecall_server_open_service(address_.c_str(), &service, verify, nullptr, &server_,
+                                     error()) != SIDECALL_OK)
       throw std::runtime_error(last().message);
   }
   FunctionServer(const FunctionServer&) = delete;
@@ -86,13 +92,16 @@ class Gate {
 
 inline sidecall_view input_of(sidecall_request* request, int32_t index) {
   sidecall_view view = SIDECALL_VIEW_INIT;
-  if (sidecall_request_input(request, index, &view, nullptr) != SIDECALL_OK) throw std::runtime_error("no such input");
+  if (sidecall_request_input(request, index, &view, nullptr) != SIDECALL_OK)
+    throw std::runtime_error("no such input");
   return view;
 }
 
-inline double* output_of(sidecall_request* request, int32_t index, const std::vector<int64_t>& dims) {
+inline double* output_of(sidecall_request* request, int32_t index,
+                         const std::vector<int64_t>& dims) {
   sidecall_view view = SIDECALL_VIEW_INIT;
-  const sidecall_status status = sidecall_request_output(request, index, dims.data(), static_cast<int32_t>(dims.size()), &view, nullptr);
+  const sidecall_status status = sidecall_request_output(
+      request, index, dims.data(), static_cast<int32_t>(dims.size()), &view, nullptr);
   return status == SIDECALL_OK ? static_cast<double*>(view.data) : nullptr;
 }
 
@@ -105,7 +114,8 @@ inline sidecall_status double_it(sidecall_request* request) {
   const sidecall_view x = input_of(request, 0);
   double* y = output_of(request, 0, {x.dims[0], x.dims[1]});
   if (y == nullptr) return SIDECALL_INTERNAL;
-  for (int64_t i = 0; i < x.dims[0] * x.dims[1]; ++i) y[i] = 2 * static_cast<const double*>(x.data)[i];
+  for (int64_t i = 0; i < x.dims[0] * x.dims[1]; ++i)
+    y[i] = 2 * static_cast<const double*>(x.data)[i];
   return SIDECALL_OK;
 }
 

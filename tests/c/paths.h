@@ -14,7 +14,9 @@ inline std::string model(const std::string& name) { return vectors() + "/models/
 // The ONNX Runtime to test with. Without one every test fails: none may pass because its engine is missing.
 inline std::string onnxruntime() {
   const char* path = std::getenv("SIDECALL_ONNXRUNTIME");
-  if (path == nullptr || *path == '\0') throw std::runtime_error("set SIDECALL_ONNXRUNTIME to the ONNX Runtime library that the tests use");
+  if (path == nullptr || *path == '\0')
+    throw std::runtime_error(
+        "set SIDECALL_ONNXRUNTIME to the ONNX Runtime library that the tests use");
   return path;
 }
 

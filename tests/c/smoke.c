@@ -22,13 +22,16 @@ static int use_records(const sidecall_model* model) {
   int32_t i = sidecall_model_feature(model, "x0"), index = -1;
   static const char json[] = "{\"x0\": 0.25, \"x1\": 0.5, \"x2\": 0.25}";
   CHECK(i == 0);
-  CHECK(sidecall_model_find(model, SIDECALL_KIND_COLUMN, "label", 5, &index, &error) == SIDECALL_OK && index == 0);
+  CHECK(sidecall_model_find(model, SIDECALL_KIND_COLUMN, "label", 5, &index, &error) ==
+            SIDECALL_OK &&
+        index == 0);
   CHECK(sidecall_predict_json(model, json, strlen(json), &text, &error) == SIDECALL_OK);
   CHECK(strstr(text->data, "\"label\":\"yes\"") != NULL && strlen(text->data) == text->length);
   sidecall_text_close(text);
   CHECK(sidecall_call_open(model, 1, &call, &error) == SIDECALL_OK);
   CHECK(sidecall_call_clear(call, &error) == SIDECALL_OK);
-  for (i = 0; i < 3; ++i) CHECK(sidecall_call_set_f64(call, 0, i, i == 1 ? 0.5 : 0.25, &error) == SIDECALL_OK);
+  for (i = 0; i < 3; ++i)
+    CHECK(sidecall_call_set_f64(call, 0, i, i == 1 ? 0.5 : 0.25, &error) == SIDECALL_OK);
   CHECK(sidecall_call_set_i64(call, 0, 0, 0, &error) == SIDECALL_OK);
   CHECK(sidecall_call_set_bool(call, 0, 0, 1, &error) == SIDECALL_DTYPE_MISMATCH);
   CHECK(sidecall_call_set_str(call, 0, 0, "x", 1, &error) == SIDECALL_DTYPE_MISMATCH);
@@ -37,10 +40,14 @@ static int use_records(const sidecall_model* model) {
   CHECK(sidecall_call_set_unknown(call, 0, "x9", 2, &error) == SIDECALL_UNKNOWN_NAME);
   CHECK(sidecall_call_run(call, -1, &error) == SIDECALL_DTYPE_MISMATCH);
   CHECK(sidecall_call_clear(call, &error) == SIDECALL_OK);
-  for (i = 0; i < 3; ++i) CHECK(sidecall_call_set_f64(call, 0, i, i == 1 ? 0.5 : 0.25, NULL) == SIDECALL_OK);
+  for (i = 0; i < 3; ++i)
+    CHECK(sidecall_call_set_f64(call, 0, i, i == 1 ? 0.5 : 0.25, NULL) == SIDECALL_OK);
   CHECK(sidecall_call_run(call, -1, NULL) == SIDECALL_OK);
-  CHECK(sidecall_call_get_f64(call, 0, sidecall_model_column(model, "probabilities.yes"), &value, &error) == SIDECALL_OK && value == 0.5);
-  CHECK(sidecall_call_get_str(call, 0, 0, &label, &length, &error) == SIDECALL_OK && length == 3 && memcmp(label, "yes", 3) == 0);
+  CHECK(sidecall_call_get_f64(call, 0, sidecall_model_column(model, "probabilities.yes"), &value,
+                              &error) == SIDECALL_OK &&
+        value == 0.5);
+  CHECK(sidecall_call_get_str(call, 0, 0, &label, &length, &error) == SIDECALL_OK && length == 3 &&
+        memcmp(label, "yes", 3) == 0);
   CHECK(sidecall_call_get_i64(call, 0, 0, &whole, &error) == SIDECALL_DTYPE_MISMATCH);
   sidecall_call_close(call);
   return 0;
@@ -93,7 +100,8 @@ int main(int argc, char** argv) {
   CHECK(sidecall_abi_version() == SIDECALL_ABI_VERSION);
   CHECK(sidecall_version()[0] == '0');
   CHECK(strcmp(sidecall_status_name(SIDECALL_ENGINE), "ENGINE") == 0);
-  CHECK(strcmp(sidecall_dtype_name(SIDECALL_FLOAT64), "float64") == 0 && sidecall_dtype_bits(SIDECALL_FLOAT64) == 64);
+  CHECK(strcmp(sidecall_dtype_name(SIDECALL_FLOAT64), "float64") == 0 &&
+        sidecall_dtype_bits(SIDECALL_FLOAT64) == 64);
   sidecall_model_options_init(&options);
   CHECK(sidecall_engine_describe(&options, &text, &error) == SIDECALL_OK && text->length > 0);
   sidecall_text_close(text);
@@ -101,18 +109,24 @@ int main(int argc, char** argv) {
   CHECK(sidecall_model_open(path, &options, &tensors, &error) == SIDECALL_OK);
   snprintf(path, sizeof path, "%s/label_string.onnx", argv[1]);
   CHECK(sidecall_model_open(path, NULL, &records, &error) == SIDECALL_OK);
-  CHECK(sidecall_model_open_bytes("not a model", 11, NULL, &foreign, &error) == SIDECALL_FILE_INVALID && foreign == NULL);
-  CHECK(sidecall_model_contract(records, &length) != NULL && length > 0 && sidecall_model_contract(tensors, NULL) == NULL);
-  CHECK(strcmp(sidecall_model_name(records), "classifier") == 0 && strcmp(sidecall_model_version(records), "7") == 0);
+  CHECK(sidecall_model_open_bytes("not a model", 11, NULL, &foreign, &error) ==
+            SIDECALL_FILE_INVALID &&
+        foreign == NULL);
+  CHECK(sidecall_model_contract(records, &length) != NULL && length > 0 &&
+        sidecall_model_contract(tensors, NULL) == NULL);
+  CHECK(strcmp(sidecall_model_name(records), "classifier") == 0 &&
+        strcmp(sidecall_model_version(records), "7") == 0);
   CHECK(strlen(sidecall_model_id(records)) == 64 && sidecall_model_warning(records) == NULL);
   CHECK(sidecall_model_verify(records, &text, &error) == SIDECALL_OK);
   sidecall_text_close(text);
   CHECK(sidecall_model_num_inputs(records) == 1 && sidecall_model_num_outputs(records) == 2);
   CHECK(sidecall_model_num_features(records) == 3 && sidecall_model_num_columns(records) == 4);
-  CHECK(sidecall_model_input(records, "X") == 0 && sidecall_model_output(records, "probabilities") == 1);
+  CHECK(sidecall_model_input(records, "X") == 0 &&
+        sidecall_model_output(records, "probabilities") == 1);
   CHECK(sidecall_model_input_spec(records, 0)->dtype == SIDECALL_FLOAT32 &&
         sidecall_model_output_spec(records, 0)->dtype == SIDECALL_STRING);
-  CHECK(sidecall_model_feature_spec(records, 2)->column == 2 && sidecall_model_column_spec(records, 3)->form == SIDECALL_FORM_MEMBER);
+  CHECK(sidecall_model_feature_spec(records, 2)->column == 2 &&
+        sidecall_model_column_spec(records, 3)->form == SIDECALL_FORM_MEMBER);
   if (use_records(records) || use_tensors(tensors)) return 1;
   sidecall_model_close(records);
   sidecall_model_close(tensors);

@@ -43,7 +43,8 @@ inline std::string serve(const std::string& name) {
   std::string& address = served[name];
   if (!address.empty()) return address;
   const sidecall::Model model(test_paths::model(name));
-  address = "shm:/tmp/sidecall-tests-" + std::to_string(getpid()) + "-" + std::to_string(served.size()) + ".sock";
+  address = "shm:/tmp/sidecall-tests-" + std::to_string(getpid()) + "-" +
+            std::to_string(served.size()) + ".sock";
   sidecall_server* server = nullptr;
   sidecall_error failure = SIDECALL_ERROR_INIT;
   if (sidecall_server_open(address.c_str(), model.get(), nullptr, &server, &failure) != SIDECALL_OK)
@@ -51,7 +52,9 @@ inline std::string serve(const std::string& name) {
   return address;
 }
 
-inline sidecall::Model open(const std::string& name) { return sidecall::Model(is_shm() ? serve(name) : test_paths::model(name)); }
+inline sidecall::Model open(const std::string& name) {
+  return sidecall::Model(is_shm() ? serve(name) : test_paths::model(name));
+}
 
 // Whether it holds within five seconds.
 template <typename Condition>
@@ -78,7 +81,9 @@ inline void give_rounds(sidecall::Call& call, int64_t rounds, int64_t width) {
 
 class Stopwatch {
  public:
-  double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
 
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

@@ -82,7 +82,8 @@ TEST_CASE("resize loses values, and does nothing for the same number") {
   call.resize(3);
   CHECK(call.rows() == 3);
   CHECK(status(sidecall_call_run(call.get(), -1, error())) == "MISSING_INPUT");
-  for (const int64_t rows : {int64_t{0}, int64_t{-5}}) CHECK(status(sidecall_call_resize(call.get(), rows, error())) == "INVALID_ARGUMENT");
+  for (const int64_t rows : {int64_t{0}, int64_t{-5}})
+    CHECK(status(sidecall_call_resize(call.get(), rows, error())) == "INVALID_ARGUMENT");
   CHECK(status(sidecall_call_resize(call.get(), INT64_MAX, error())) == "OUT_OF_RANGE");
   // Still usable, with some number of rows.
   call.resize(1);
@@ -95,7 +96,8 @@ TEST_CASE("reshape takes what the spec allows") {
   const Model model = support::open("free_dims.onnx");
   Call call(model);
   const auto reshape = [&](std::vector<int64_t> dims) {
-    return status(sidecall_call_reshape(call.get(), 0, dims.data(), static_cast<int32_t>(dims.size()), error()));
+    return status(sidecall_call_reshape(call.get(), 0, dims.data(),
+                                        static_cast<int32_t>(dims.size()), error()));
   };
   CHECK(call.input(0).dims()[1] == 1);
   CHECK(reshape({1, 4, 3}) == "OK");
@@ -174,7 +176,8 @@ TEST_CASE("a tensor that does not fit is refused and nothing changes") {
     CHECK(give(View::raw(12345, x, 8, {dims, 2}), bind) == "DTYPE_MISMATCH");
     CHECK(last().got == std::string("unknown"));
   }
-  CHECK(status(sidecall_call_refuse_input(call.get(), 0, "complex128", error())) == "DTYPE_MISMATCH");
+  CHECK(status(sidecall_call_refuse_input(call.get(), 0, "complex128", error())) ==
+        "DTYPE_MISMATCH");
   CHECK(last().message == std::string("input 'x': expected float32, got complex128"));
   call.run();
   CHECK(call.get_f64(0, 0) == 11);
@@ -193,7 +196,8 @@ TEST_CASE("outputs go into the caller's memory") {
   CHECK(call.output(0).bytes().data() == reinterpret_cast<unsigned char*>(y));
   CHECK(status(sidecall_call_bind_output(call.get(), 0, y, 4, error())) == "SHAPE_MISMATCH");
   CHECK(status(sidecall_call_bind_output(call.get(), 0, y, 12, error())) == "SHAPE_MISMATCH");
-  CHECK(status(sidecall_call_bind_output(call.get(), 0, reinterpret_cast<char*>(y) + 1, 8, error())) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_call_bind_output(call.get(), 0, reinterpret_cast<char*>(y) + 1, 8,
+                                         error())) == "INVALID_ARGUMENT");
   call.bind_output(0, nullptr, 0);
   y[0] = 0;
   call.run();
@@ -206,7 +210,8 @@ TEST_CASE("outputs go into the caller's memory") {
   call.run();
   CHECK(y[0] == 0);
   CHECK(call.get_f64(1, 1) == 24);
-  const Model unknown = support::open("nonzero.onnx"), words = support::open("identity_string.onnx");
+  const Model unknown = support::open("nonzero.onnx"),
+              words = support::open("identity_string.onnx");
   Call counts(unknown), strings(words);
   CHECK(status(sidecall_call_bind_output(counts.get(), 0, y, 8, error())) == "SHAPE_MISMATCH");
   CHECK(status(sidecall_call_bind_output(strings.get(), 0, y, 8, error())) == "DTYPE_MISMATCH");
@@ -229,15 +234,21 @@ TEST_CASE("strings come by offsets") {
   CHECK(out.str(2) == "three");
   CHECK(call.get_str(2, 0) == "three");
   const int64_t falling[] = {0, 3, 2, 5}, negative[] = {-1, 0, 1, 2}, splitting[] = {2, 5, 6, 12};
-  CHECK(status(sidecall_call_set_strings(call.get(), 0, bytes.data(), falling, 3, error())) == "INVALID_ARGUMENT");
-  CHECK(status(sidecall_call_set_strings(call.get(), 0, bytes.data(), negative, 3, error())) == "INVALID_ARGUMENT");
-  CHECK(status(sidecall_call_set_strings(call.get(), 0, bytes.data(), splitting, 3, error())) == "INVALID_STRING");
+  CHECK(status(sidecall_call_set_strings(call.get(), 0, bytes.data(), falling, 3, error())) ==
+        "INVALID_ARGUMENT");
+  CHECK(status(sidecall_call_set_strings(call.get(), 0, bytes.data(), negative, 3, error())) ==
+        "INVALID_ARGUMENT");
+  CHECK(status(sidecall_call_set_strings(call.get(), 0, bytes.data(), splitting, 3, error())) ==
+        "INVALID_STRING");
   CHECK(last().row == 1);
-  CHECK(status(sidecall_call_set_strings(call.get(), 0, bytes.data(), offsets, 2, error())) == "SHAPE_MISMATCH");
-  CHECK(status(sidecall_call_set_strings(call.get(), 0, bytes.data(), offsets, -1, error())) == "SHAPE_MISMATCH");
+  CHECK(status(sidecall_call_set_strings(call.get(), 0, bytes.data(), offsets, 2, error())) ==
+        "SHAPE_MISMATCH");
+  CHECK(status(sidecall_call_set_strings(call.get(), 0, bytes.data(), offsets, -1, error())) ==
+        "SHAPE_MISMATCH");
   const Model numbers = support::open("add.onnx");
   Call other(numbers);
-  CHECK(status(sidecall_call_set_strings(other.get(), 0, bytes.data(), offsets, 3, error())) == "DTYPE_MISMATCH");
+  CHECK(status(sidecall_call_set_strings(other.get(), 0, bytes.data(), offsets, 3, error())) ==
+        "DTYPE_MISMATCH");
 }
 
 TEST_CASE("strings whose offsets leave their bytes are refused") {
@@ -253,7 +264,8 @@ TEST_CASE("a bool is a byte of 0 or 1") {
   const Model model = support::open("identity_bool.onnx");
   Call call(model, 2);
   const View x = call.input(0);
-  auto* bytes = static_cast<uint8_t*>(const_cast<void*>(static_cast<const void*>(x.bytes().data())));
+  auto* bytes =
+      static_cast<uint8_t*>(const_cast<void*>(static_cast<const void*>(x.bytes().data())));
   bytes[1] = 2;
   CHECK(status(sidecall_call_run(call.get(), -1, error())) == "OUT_OF_RANGE");
   CHECK(last().name == std::string(model.input_spec(0)->name));

@@ -15,13 +15,15 @@
 namespace {
 
 // What open_model prints, run with the environment given as "A=1 B=2".
-std::string run_program(const std::string& program, const std::string& environment, const std::string& arguments) {
+std::string run_program(const std::string& program, const std::string& environment,
+                        const std::string& arguments) {
   const std::string command = "env " + environment + " '" + program + "' " + arguments + " 2>&1";
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
   REQUIRE(pipe != nullptr);
   std::string out;
   std::array<char, 4096> buffer;
-  while (const size_t got = fread(buffer.data(), 1, buffer.size(), pipe.get())) out.append(buffer.data(), got);
+  while (const size_t got = fread(buffer.data(), 1, buffer.size(), pipe.get()))
+    out.append(buffer.data(), got);
   return out;
 }
 
@@ -32,13 +34,16 @@ std::string open_model(const std::string& environment, const std::string& argume
 std::string label() { return "'" + test_paths::model("label_string.onnx") + "'"; }
 std::string add() { return "'" + test_paths::model("add.onnx") + "'"; }
 
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool has(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 }  // namespace
 
 TEST_CASE("the engine that the environment names is used, and nothing is printed") {
   CHECK(open_model("SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'", add()) == "OK\n\n");
-  const std::string engine = open_model("SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'", "--engine");
+  const std::string engine =
+      open_model("SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'", "--engine");
   CHECK(has(engine, "\"engine\""));
   CHECK(has(engine, "\"version\""));
   CHECK(has(engine, "SIDECALL_ONNXRUNTIME"));
@@ -52,16 +57,20 @@ class WithAnotherGroup {
     std::vector<gid_t> groups(static_cast<size_t>(getgroups(0, nullptr)));
     getgroups(static_cast<int>(groups.size()), groups.data());
     if (geteuid() == 0) groups.push_back(65534);
-    const auto other = std::find_if(groups.begin(), groups.end(), [](gid_t group) { return group != getgid(); });
+    const auto other =
+        std::find_if(groups.begin(), groups.end(), [](gid_t group) { return group != getgid(); });
     if (other == groups.end()) return;
-    std::filesystem::copy_file(OPEN_MODEL, path_, std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::copy_file(OPEN_MODEL, path_,
+                               std::filesystem::copy_options::overwrite_existing);
     is_made_ = chown(path_.c_str(), geteuid(), *other) == 0 && chmod(path_.c_str(), 02755) == 0;
   }
   ~WithAnotherGroup() { std::filesystem::remove(path_); }
   WithAnotherGroup(const WithAnotherGroup&) = delete;
   WithAnotherGroup& operator=(const WithAnotherGroup&) = delete;
   bool is_made() const { return is_made_; }
-  std::string run(const std::string& environment, const std::string& arguments) const { return run_program(path_, environment, arguments); }
+  std::string run(const std::string& environment, const std::string& arguments) const {
+    return run_program(path_, environment, arguments);
+  }
 
  private:
   const std::string path_ = std::string(OPEN_MODEL) + "-setgid";
@@ -71,10 +80,16 @@ class WithAnotherGroup {
 TEST_CASE("a setgid program does not let its caller's environment choose what it loads and opens") {
   const WithAnotherGroup program;
   if (!program.is_made()) SKIP("this user has one group only, and is not root");
-  const std::string out = program.run("SIDECALL_ONNXRUNTIME=/tmp/evil/libonnxruntime.so", "--engine");
+  const std::string out =
+      program.run("SIDECALL_ONNXRUNTIME=/tmp/evil/libonnxruntime.so", "--engine");
   CHECK_FALSE(has(out, "/tmp/evil"));
-  CHECK_FALSE(has(program.run("SIDECALL_VERIFY=off SIDECALL_ONNXRUNTIME=/tmp/evil/libonnxruntime.so", add()), "/tmp/evil"));
-  CHECK(has(open_model("SIDECALL_VERIFY=nonsense SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'", label()), "SIDECALL_VERIFY"));
+  CHECK_FALSE(has(
+      program.run("SIDECALL_VERIFY=off SIDECALL_ONNXRUNTIME=/tmp/evil/libonnxruntime.so", add()),
+      "/tmp/evil"));
+  CHECK(has(open_model(
+                "SIDECALL_VERIFY=nonsense SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'",
+                label()),
+            "SIDECALL_VERIFY"));
   CHECK_FALSE(has(program.run("SIDECALL_VERIFY=nonsense", label()), "SIDECALL_VERIFY"));
   // A folder for sockets that everybody may change is refused where it is the default.
   const std::string folder = "/tmp/sidecall-engine-tests-" + std::to_string(getpid());
@@ -88,14 +103,18 @@ TEST_CASE("a setgid program does not let its caller's environment choose what it
 TEST_CASE("a path that is not there") {
   const std::string out = open_model("SIDECALL_ONNXRUNTIME=/nonexistent/libonnxruntime.so", add());
   CHECK(out.substr(0, 17) == "ENGINE_NOT_FOUND\n");
-  CHECK(has(out, "set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so of version 1.22 or newer"));
+  CHECK(has(
+      out, "set SIDECALL_ONNXRUNTIME to the path of a libonnxruntime.so of version 1.22 or newer"));
   CHECK(has(out, "/nonexistent/libonnxruntime.so"));
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=/nonexistent", add()), "ENGINE_NOT_FOUND"));
-  CHECK(has(open_model("SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'", "--engine /nonexistent"), "ENGINE_NOT_FOUND"));
+  CHECK(has(open_model("SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'",
+                       "--engine /nonexistent"),
+            "ENGINE_NOT_FOUND"));
 }
 
 TEST_CASE("the option comes before the environment") {
-  const std::string out = open_model("SIDECALL_ONNXRUNTIME=/nonexistent", "--engine '" + test_paths::onnxruntime() + "'");
+  const std::string out = open_model("SIDECALL_ONNXRUNTIME=/nonexistent",
+                                     "--engine '" + test_paths::onnxruntime() + "'");
   CHECK(has(out, "\nOK\n"));
   CHECK(has(out, "option"));
 }
@@ -121,6 +140,7 @@ TEST_CASE("a file that is no library, and a library that is no ONNX Runtime") {
 }
 
 TEST_CASE("a file that is missing is told before an engine is looked for, or at least told") {
-  const std::string out = open_model("SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'", "/no/such.onnx");
+  const std::string out =
+      open_model("SIDECALL_ONNXRUNTIME='" + test_paths::onnxruntime() + "'", "/no/such.onnx");
   CHECK(out.substr(0, 15) == "FILE_NOT_FOUND\n");
 }

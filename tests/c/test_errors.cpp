@@ -31,14 +31,16 @@ bool is_utf8_cut_whole(const char* text) {
 
 TEST_CASE("versions agree with the header") {
   CHECK(sidecall_abi_version() == SIDECALL_ABI_VERSION);
-  const std::string expected =
-      std::to_string(SIDECALL_VERSION_MAJOR) + "." + std::to_string(SIDECALL_VERSION_MINOR) + "." + std::to_string(SIDECALL_VERSION_PATCH);
+  const std::string expected = std::to_string(SIDECALL_VERSION_MAJOR) + "." +
+                               std::to_string(SIDECALL_VERSION_MINOR) + "." +
+                               std::to_string(SIDECALL_VERSION_PATCH);
   CHECK(sidecall_version() == expected);
 }
 
 TEST_CASE("every status has a name of its own and a family") {
-  const std::set<int32_t> all = {0,  10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31, 32, 33, 34, 35, 40, 41,
-                                 42, 43, 44, 45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 60, 61, 62, 63, 99};
+  const std::set<int32_t> all = {0,  10, 11, 12, 13, 14, 20, 21, 22, 23, 24, 30, 31,
+                                 32, 33, 34, 35, 40, 41, 42, 43, 44, 45, 46, 47, 48,
+                                 49, 50, 51, 52, 53, 54, 55, 60, 61, 62, 63, 99};
   std::set<std::string> names;
   for (int32_t i = -5; i < 200; ++i) {
     const std::string name = sidecall_status_name(i);
@@ -89,7 +91,8 @@ TEST_CASE("element types have names and sizes") {
 TEST_CASE("an error is filled on failure and untouched on success") {
   sidecall_error filled = SIDECALL_ERROR_INIT;
   sidecall_model* model = reinterpret_cast<sidecall_model*>(&filled);
-  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, &filled)) == "FILE_NOT_FOUND");
+  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, &filled)) ==
+        "FILE_NOT_FOUND");
   CHECK(model == nullptr);
   CHECK(filled.status == SIDECALL_FILE_NOT_FOUND);
   CHECK(filled.retryable == 0);
@@ -101,7 +104,8 @@ TEST_CASE("an error is filled on failure and untouched on success") {
   untouched.faults = nullptr;
   untouched.faults_capacity = untouched.reserved = 0;
   const sidecall_error before = untouched;
-  REQUIRE(sidecall_model_open(test_paths::model("add.onnx").c_str(), nullptr, &model, &untouched) == SIDECALL_OK);
+  REQUIRE(sidecall_model_open(test_paths::model("add.onnx").c_str(), nullptr, &model, &untouched) ==
+          SIDECALL_OK);
   CHECK(std::memcmp(&before, &untouched, sizeof before) == 0);
   sidecall_model_close(model);
 }
@@ -110,9 +114,11 @@ TEST_CASE("an error without its size is left alone, and the status still told") 
   sidecall_error blank;
   std::memset(&blank, 0, sizeof blank);
   sidecall_model* model = nullptr;
-  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, &blank)) == "FILE_NOT_FOUND");
+  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, &blank)) ==
+        "FILE_NOT_FOUND");
   CHECK(blank.message[0] == '\0');
-  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, nullptr)) == "FILE_NOT_FOUND");
+  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, nullptr)) ==
+        "FILE_NOT_FOUND");
 }
 
 TEST_CASE("an error of a newer header is filled as far as it is known") {
@@ -123,7 +129,8 @@ TEST_CASE("an error of a newer header is filled as far as it is known") {
   newer.error = SIDECALL_ERROR_INIT;
   newer.error.struct_size = sizeof newer;
   sidecall_model* model = nullptr;
-  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, &newer.error)) == "FILE_NOT_FOUND");
+  CHECK(status(sidecall_model_open("no such file.onnx", nullptr, &model, &newer.error)) ==
+        "FILE_NOT_FOUND");
   CHECK(newer.error.status == SIDECALL_FILE_NOT_FOUND);
   for (const unsigned char byte : newer.tail) CHECK(byte == 0);
 }
@@ -136,9 +143,11 @@ TEST_CASE("texts are cut at a character") {
       std::string name(shift, 'x');
       while (name.size() < 2000) name += character;
       int32_t index = 0;
-      CHECK(status(sidecall_model_find(model.get(), SIDECALL_KIND_FEATURE, name.data(), name.size(), &index, error())) == "UNKNOWN_NAME");
+      CHECK(status(sidecall_model_find(model.get(), SIDECALL_KIND_FEATURE, name.data(), name.size(),
+                                       &index, error())) == "UNKNOWN_NAME");
       CHECK(index == -1);
-      for (const char* text : {last().name, last().expected, last().got, last().message}) CHECK(is_utf8_cut_whole(text));
+      for (const char* text : {last().name, last().expected, last().got, last().message})
+        CHECK(is_utf8_cut_whole(text));
       CHECK(std::strlen(last().name) > sizeof last().name - 5);
       CHECK(name.compare(0, std::strlen(last().name), last().name) == 0);
       CHECK(std::strlen(last().message) < sizeof last().message);
@@ -156,7 +165,8 @@ TEST_CASE("faults beyond those that are kept are counted") {
   }
   for (int i = 0; i < 1500; ++i) {
     const std::string name = "unknown_" + std::to_string(i);
-    CHECK(status(sidecall_call_set_unknown(call.get(), 0, name.data(), name.size(), error())) == "UNKNOWN_NAME");
+    CHECK(status(sidecall_call_set_unknown(call.get(), 0, name.data(), name.size(), error())) ==
+          "UNKNOWN_NAME");
   }
   CHECK(status(sidecall_call_run(call.get(), -1, error())) == "UNKNOWN_NAME");
   CHECK(last().num_faults == 1500);
@@ -171,9 +181,11 @@ TEST_CASE("faults go where there is room for them") {
   room.faults_capacity = 2;
   sidecall_text* text = nullptr;
   const std::string json = R"([{"f32": "x", "flag": 3}, {"word": []}])";
-  CHECK(status(sidecall_predict_json(model.get(), json.data(), json.size(), &text, &room)) == "DTYPE_MISMATCH");
+  CHECK(status(sidecall_predict_json(model.get(), json.data(), json.size(), &text, &room)) ==
+        "DTYPE_MISMATCH");
   CHECK(text == nullptr);
-  CHECK(room.num_faults == 13);  // 3 of a wrong type, and 5 features of each row that must not be missing
+  CHECK(room.num_faults ==
+        13);  // 3 of a wrong type, and 5 features of each row that must not be missing
   CHECK(room.faults == faults);
   CHECK(faults[0].row == 0);
   CHECK(faults[0].name == std::string("f32"));
@@ -198,9 +210,12 @@ TEST_CASE("a caller with room for more faults than are kept learns how many it g
     room.faults = faults.empty() ? nullptr : faults.data();
     room.faults_capacity = capacity;
     sidecall_text* text = nullptr;
-    CHECK(status(sidecall_predict_json(model.get(), json.data(), json.size(), &text, &room)) == "MISSING_VALUE");
+    CHECK(status(sidecall_predict_json(model.get(), json.data(), json.size(), &text, &room)) ==
+          "MISSING_VALUE");
     CHECK(room.num_faults == (capacity == 2000 ? 1000 : 1500));
-    if (capacity > 0) CHECK(faults[std::min<size_t>(capacity, 1000) - 1].row == std::min<int64_t>(capacity, 1000) - 1);
+    if (capacity > 0)
+      CHECK(faults[std::min<size_t>(capacity, 1000) - 1].row ==
+            std::min<int64_t>(capacity, 1000) - 1);
   }
 }
 
@@ -214,7 +229,9 @@ TEST_CASE("a fault is one line whatever its name holds") {
   CHECK(status(sidecall_predict_json(model.get(), "{}", 2, &text, &room)) == "MISSING_VALUE");
   REQUIRE(room.num_faults == 3);
   CHECK(std::strchr(faults[2].name, '\n') != nullptr);
-  CHECK(faults[2].message == std::string("feature 'tab\\tnew\\nline \xf0\x9f\x90\xa7': expected float32, got a missing value"));
+  CHECK(faults[2].message ==
+        std::string(
+            "feature 'tab\\tnew\\nline \xf0\x9f\x90\xa7': expected float32, got a missing value"));
 }
 
 TEST_CASE("a C++ error keeps what it was told, and copies share it") {

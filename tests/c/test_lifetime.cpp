@@ -7,7 +7,8 @@
 TEST_CASE("specs live until the last call is closed") {
   sidecall_model* model = nullptr;
   sidecall_call* call = nullptr;
-  REQUIRE(sidecall_model_open(test_paths::model("add.onnx").c_str(), nullptr, &model, support::error()) == SIDECALL_OK);
+  REQUIRE(sidecall_model_open(test_paths::model("add.onnx").c_str(), nullptr, &model,
+                              support::error()) == SIDECALL_OK);
   const sidecall_tensor_spec* spec = sidecall_model_input_spec(model, 0);
   REQUIRE(sidecall_call_open(model, 1, &call, support::error()) == SIDECALL_OK);
   sidecall_model_close(model);
@@ -22,6 +23,7 @@ TEST_CASE("a struct_size that cannot be one is not followed") {
   sidecall_model_options options;
   sidecall_model_options_init(&options);
   options.struct_size = 0xcccccccc;
-  CHECK(sidecall_model_open(test_paths::model("add.onnx").c_str(), &options, &model, support::error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_model_open(test_paths::model("add.onnx").c_str(), &options, &model,
+                            support::error()) == SIDECALL_INVALID_ARGUMENT);
   CHECK(model == nullptr);
 }

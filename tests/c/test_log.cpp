@@ -39,7 +39,8 @@ struct Pipe {
     return {sizeof(sidecall_log_lines), ends[1], as_json, least_level};
   }
 
-  static constexpr int kUntilEnd = 60;  // seconds: a busy machine may let a process or a thread begin late
+  static constexpr int kUntilEnd =
+      60;  // seconds: a busy machine may let a process or a thread begin late
 
   // Until no byte comes for `seconds`, or no writer is left.
   std::string read_all(int seconds = 1) const {
@@ -62,7 +63,8 @@ struct Pipe {
 std::vector<std::string> lines_of(const std::string& text) {
   std::vector<std::string> lines;
   size_t at = 0;
-  for (size_t end; (end = text.find('\n', at)) != std::string::npos; at = end + 1) lines.push_back(text.substr(at, end - at));
+  for (size_t end; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
+    lines.push_back(text.substr(at, end - at));
   CHECK(at == text.size());  // the last one is whole
   return lines;
 }
@@ -132,7 +134,8 @@ sidecall_server_options options_with(Told* told) {
 sidecall_server* open_server(const std::string& address, const sidecall_server_options& options) {
   const sidecall::Model model(test_paths::model("add.onnx"));
   sidecall_server* server = nullptr;
-  REQUIRE(sidecall_server_open(address.c_str(), model.get(), &options, &server, error()) == SIDECALL_OK);
+  REQUIRE(sidecall_server_open(address.c_str(), model.get(), &options, &server, error()) ==
+          SIDECALL_OK);
   return server;
 }
 
@@ -155,9 +158,12 @@ TEST_CASE("log lines, for people and as JSON") {
     pipe.close_writer();
     return pipe.read_all();
   };
-  CHECK(line_of(0, 2, R"({"event":"a.b","n":3,"text":"two words","e":""})").substr(25) == "warning a.b n=3 text=\"two words\" e=\"\"\n");
-  CHECK(line_of(0, 1, "{\"event\":\"x\",\"t\":\"line\\nbreak\"}").substr(25) == "info x t=line\\nbreak\n");
-  CHECK_THAT(line_of(1, 3, R"({"event":"a"})"), Catch::Matchers::EndsWith("\",\"level\":\"error\",\"event\":\"a\"}\n"));
+  CHECK(line_of(0, 2, R"({"event":"a.b","n":3,"text":"two words","e":""})").substr(25) ==
+        "warning a.b n=3 text=\"two words\" e=\"\"\n");
+  CHECK(line_of(0, 1, "{\"event\":\"x\",\"t\":\"line\\nbreak\"}").substr(25) ==
+        "info x t=line\\nbreak\n");
+  CHECK_THAT(line_of(1, 3, R"({"event":"a"})"),
+             Catch::Matchers::EndsWith("\",\"level\":\"error\",\"event\":\"a\"}\n"));
   CHECK(line_of(0, 0, R"({"event":"debug"})").empty());
   CHECK(line_of(0, 9, R"({"event":"none"})").empty());
 }
@@ -189,7 +195,9 @@ TEST_CASE("a line is queued while the pipe is not read, and lines that do not fi
   CHECK(written.size() - num_reports + num_dropped == kLines);
 }
 
-TEST_CASE("the process waits only briefly at its end for a pipe that is not read, and writes nothing later") {
+TEST_CASE(
+    "the process waits only briefly at its end for a pipe that is not read, and writes nothing "
+    "later") {
   Pipe pipe;
   sidecall_log_lines lines = pipe.lines(0);
   const std::string json = R"({"event":"filler","text":")" + std::string(1000, 'x') + "\"}";
@@ -221,7 +229,8 @@ TEST_CASE("a long line is shortened in the middle of its longest text, and stays
     REQUIRE(written.size() == 2);
     CHECK(written[0].size() < PIPE_BUF);
     CHECK(written[0].size() > PIPE_BUF / 4);
-    for (const char* part : {"kept", "begin ", " ... ", " end"}) CHECK(written[0].find(part) != std::string::npos);
+    for (const char* part : {"kept", "begin ", " ... ", " end"})
+      CHECK(written[0].find(part) != std::string::npos);
     CHECK(is_utf8(written[0]));
     CHECK(written[1].find("log.too_long") != std::string::npos);
   }
@@ -236,7 +245,8 @@ TEST_CASE("lines of several processes stay whole") {
     if (children[process] != 0) continue;
     alarm(30);
     sidecall_log_lines lines = pipe.lines(0);
-    const std::string json = R"({"event":"line","text":")" + std::string(1500, static_cast<char>('a' + process)) + "\"}";
+    const std::string json =
+        R"({"event":"line","text":")" + std::string(1500, static_cast<char>('a' + process)) + "\"}";
     for (int i = 0; i < kLines; ++i) sidecall_log_line(&lines, 1, json.c_str());
     sidecall_log_flush(20 * kSecond);
     _exit(0);
@@ -305,7 +315,9 @@ TEST_CASE("events that find the queue full are dropped and counted") {
   }
   CHECK(support::eventually([&] { return number_of(status_of(server), "log_dropped") >= 300; }));
   told.gate.open();
-  CHECK(support::eventually([&] { return told.all().find("\"event\":\"log.dropped\",\"lines\":") != std::string::npos; }));
+  CHECK(support::eventually([&] {
+    return told.all().find("\"event\":\"log.dropped\",\"lines\":") != std::string::npos;
+  }));
   sidecall_server_close(server);
   CHECK(number_of(told.all().substr(told.all().find("log.dropped")), "lines") >= 300);
 }
@@ -325,7 +337,8 @@ TEST_CASE("warnings are limited for each event, and the rest is reported by one 
   CHECK(logged >= 10);
   CHECK(logged <= most);
   CHECK(suppressed == 200 - static_cast<int64_t>(logged));
-  const std::string report = R"({"event":"log.suppressed","of":"connection.violation","uid":)" + std::to_string(getuid());
+  const std::string report =
+      R"({"event":"log.suppressed","of":"connection.violation","uid":)" + std::to_string(getuid());
   CHECK(count(lines, report) >= 1);
 }
 
@@ -347,7 +360,8 @@ TEST_CASE("a handler logs for the user who calls, and is limited") {
   };
   const sidecall_server_options options = options_with(&told);
   sidecall_server* server = nullptr;
-  REQUIRE(sidecall_server_open_service(address.c_str(), &service, SIDECALL_VERIFY_ERROR, &options, &server, error()) == SIDECALL_OK);
+  REQUIRE(sidecall_server_open_service(address.c_str(), &service, SIDECALL_VERIFY_ERROR, &options,
+                                       &server, error()) == SIDECALL_OK);
   const sidecall::Model model(address);
   sidecall::Call call(model, 1);
   const support::Stopwatch watch;

@@ -26,7 +26,8 @@ namespace {
 
 std::atomic<bool> counting{false};
 std::atomic<int64_t> allocations{0};
-thread_local int64_t failing = -1;  // how many allocations of this thread are left until one fails; -1: none fails
+thread_local int64_t failing =
+    -1;  // how many allocations of this thread are left until one fails; -1: none fails
 
 void count() noexcept {
   if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
@@ -71,7 +72,8 @@ __attribute__((visibility("default"))) void* aligned_alloc(size_t alignment, siz
   count();
   return __libc_memalign(alignment, size);
 }
-__attribute__((visibility("default"))) int posix_memalign(void** out, size_t alignment, size_t size) {
+__attribute__((visibility("default"))) int posix_memalign(void** out, size_t alignment,
+                                                          size_t size) {
   count();
   *out = __libc_memalign(alignment, size);
   return *out == nullptr ? ENOMEM : 0;
@@ -111,7 +113,8 @@ class Raw {
     api_->ReleaseEnv(env_);
   }
 
-  void bind(const char* input, float* x, std::vector<int64_t> x_dims, const char* output, float* y, std::vector<int64_t> y_dims) {
+  void bind(const char* input, float* x, std::vector<int64_t> x_dims, const char* output, float* y,
+            std::vector<int64_t> y_dims) {
     input_ = tensor(x, x_dims);
     output_ = tensor(y, y_dims);
     check(api_->BindInput(binding_, input, input_));
@@ -135,8 +138,9 @@ class Raw {
     size_t count = 1;
     for (const int64_t dim : dims) count *= static_cast<size_t>(dim);
     OrtValue* out = nullptr;
-    check(api_->CreateTensorWithDataAsOrtValue(memory_, data, count * sizeof(float), dims.data(), dims.size(),
-                                               ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &out));
+    check(api_->CreateTensorWithDataAsOrtValue(memory_, data, count * sizeof(float), dims.data(),
+                                               dims.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT,
+                                               &out));
     return out;
   }
 
@@ -230,8 +234,10 @@ TEST_CASE("failures do not grow the process") {
     sidecall_text* text = nullptr;
     sidecall_model* other = nullptr;
     sidecall_predict_json(model.get(), json.data(), json.size(), &text, support::error());
-    sidecall_model_open(test_paths::model("contracts/format_3.onnx").c_str(), nullptr, &other, support::error());
-    sidecall_model_open(test_paths::model("graphs/zipmap.onnx").c_str(), nullptr, &other, support::error());
+    sidecall_model_open(test_paths::model("contracts/format_3.onnx").c_str(), nullptr, &other,
+                        support::error());
+    sidecall_model_open(test_paths::model("graphs/zipmap.onnx").c_str(), nullptr, &other,
+                        support::error());
   };
   for (int i = 0; i < 300; ++i) once();
   const int64_t before = resident_kib();
@@ -240,7 +246,8 @@ TEST_CASE("failures do not grow the process") {
 }
 
 TEST_CASE("an allocation that fails is told with a status, the same in the error, and a text") {
-  for (const std::string name : {"broken/group_in_output.onnx", "external/hidden_location.onnx", "external/parent.onnx", "no_such.onnx"}) {
+  for (const std::string name : {"broken/group_in_output.onnx", "external/hidden_location.onnx",
+                                 "external/parent.onnx", "no_such.onnx"}) {
     const std::string path = test_paths::model(name);
     int num_out_of_memory = 0;
     bool has_failed = true;
@@ -251,7 +258,8 @@ TEST_CASE("an allocation that fails is told with a status, the same in the error
       const sidecall_status status = sidecall_model_open(path.c_str(), nullptr, &model, &err);
       has_failed = failing < 0;
       failing = -1;
-      INFO(name << ", allocation " << left << ": " << sidecall_status_name(status) << ", " << err.message);
+      INFO(name << ", allocation " << left << ": " << sidecall_status_name(status) << ", "
+                << err.message);
       REQUIRE(status != SIDECALL_OK);
       REQUIRE(model == nullptr);
       REQUIRE(err.status == status);

@@ -33,7 +33,8 @@ std::string open_status(const std::string& name, int32_t verify = SIDECALL_VERIF
   sidecall_model_options_init(&options);
   options.verify = verify;
   sidecall_model* model = nullptr;
-  const std::string out = status(sidecall_model_open(test_paths::model(name).c_str(), &options, &model, error()));
+  const std::string out =
+      status(sidecall_model_open(test_paths::model(name).c_str(), &options, &model, error()));
   sidecall_model_close(model);
   return out;
 }
@@ -140,7 +141,8 @@ TEST_CASE("names are found with their length") {
   CHECK(model.column("probabilities.") == 1);
   CHECK(model.input(std::string_view("Xyz", 1)) == 0);
   int32_t index = 5;
-  CHECK(status(sidecall_model_find(model.get(), SIDECALL_KIND_OUTPUT, "scores", 6, &index, error())) == "UNKNOWN_NAME");
+  CHECK(status(sidecall_model_find(model.get(), SIDECALL_KIND_OUTPUT, "scores", 6, &index,
+                                   error())) == "UNKNOWN_NAME");
   CHECK(index == -1);
   CHECK(last().name == std::string("scores"));
   CHECK(std::string(last().message).find("'scores'") != std::string::npos);
@@ -214,16 +216,21 @@ TEST_CASE("types as source") {
   CHECK(derived.find(R"(label: 'no' | 'yes' | 'don\'t "know"')") != std::string::npos);
   CHECK(derived == model.types("typescript", "Classifier"));
   CHECK(model.types("typescript", "Answer").find("export interface Answer {") != std::string::npos);
-  const sidecall::Model plain(test_paths::model("odd_names.onnx"));  // named by its file: a server has another name
+  const sidecall::Model plain(
+      test_paths::model("odd_names.onnx"));  // named by its file: a server has another name
   CHECK(plain.types("typescript").find("export interface OddNames {") != std::string::npos);
 
   sidecall_text* text = nullptr;
-  CHECK(status(sidecall_model_types(model.get(), "typescript", "a b", &text, error())) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_model_types(model.get(), "typescript", "a b", &text, error())) ==
+        "INVALID_ARGUMENT");
   CHECK(text == nullptr);
-  CHECK(status(sidecall_model_types(model.get(), "go", nullptr, &text, error())) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_model_types(model.get(), "go", nullptr, &text, error())) ==
+        "INVALID_ARGUMENT");
   CHECK(last().message == std::string("language: expected typescript, got 'go'"));
-  CHECK(status(sidecall_model_types(model.get(), nullptr, nullptr, &text, error())) == "INVALID_ARGUMENT");
-  CHECK(status(sidecall_model_types(model.get(), "typescript", nullptr, nullptr, error())) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_model_types(model.get(), nullptr, nullptr, &text, error())) ==
+        "INVALID_ARGUMENT");
+  CHECK(status(sidecall_model_types(model.get(), "typescript", nullptr, nullptr, error())) ==
+        "INVALID_ARGUMENT");
 }
 
 TEST_CASE("a model of bytes without a contract has a type of some name") {
@@ -235,16 +242,20 @@ TEST_CASE("a model of bytes without a contract has a type of some name") {
 TEST_CASE("files that are no files") {
   sidecall_model* model = nullptr;
   CHECK(status(sidecall_model_open("/dev/zero", nullptr, &model, error())) == "FILE_UNREADABLE");
-  const std::string fifo = std::filesystem::temp_directory_path() / ("sidecall-test-" + std::to_string(getpid()));
+  const std::string fifo =
+      std::filesystem::temp_directory_path() / ("sidecall-test-" + std::to_string(getpid()));
   REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
-  CHECK(status(sidecall_model_open(fifo.c_str(), nullptr, &model, error())) == "FILE_UNREADABLE");  // and does not wait for a writer
+  CHECK(status(sidecall_model_open(fifo.c_str(), nullptr, &model, error())) ==
+        "FILE_UNREADABLE");  // and does not wait for a writer
   std::filesystem::remove(fifo);
-  CHECK(status(sidecall_model_open(std::string(5000, 'x').c_str(), nullptr, &model, error())).substr(0, 5) == "FILE_");
+  CHECK(status(sidecall_model_open(std::string(5000, 'x').c_str(), nullptr, &model, error()))
+            .substr(0, 5) == "FILE_");
   CHECK(status(sidecall_model_open_bytes("", 0, nullptr, &model, error())) == "FILE_INVALID");
 }
 
 TEST_CASE("the file is not read again after open") {
-  const std::string copy = std::filesystem::temp_directory_path() / ("sidecall-test-" + std::to_string(getpid()) + ".onnx");
+  const std::string copy = std::filesystem::temp_directory_path() /
+                           ("sidecall-test-" + std::to_string(getpid()) + ".onnx");
   std::filesystem::copy_file(test_paths::model("add.onnx"), copy);
   const sidecall::Model model(copy);
   std::ofstream(copy, std::ios::trunc) << "something else";
@@ -256,10 +267,12 @@ TEST_CASE("the file is not read again after open") {
 }
 
 TEST_CASE("a new file of the same name is another model") {
-  const std::string copy = std::filesystem::temp_directory_path() / ("sidecall-test-" + std::to_string(getpid()) + "b.onnx");
+  const std::string copy = std::filesystem::temp_directory_path() /
+                           ("sidecall-test-" + std::to_string(getpid()) + "b.onnx");
   std::filesystem::copy_file(test_paths::model("matrix.onnx"), copy);
   const sidecall::Model first(copy);
-  std::filesystem::copy_file(test_paths::model("verification/first_row.onnx"), copy, std::filesystem::copy_options::overwrite_existing);
+  std::filesystem::copy_file(test_paths::model("verification/first_row.onnx"), copy,
+                             std::filesystem::copy_options::overwrite_existing);
   CHECK_THROWS_AS(sidecall::Model(copy), sidecall::Error);
   std::filesystem::remove(copy);
 }
@@ -270,11 +283,13 @@ TEST_CASE("records that are long, deep or many") {
   for (const char* unit : {"[", "{\"a\":", "[{\"a\":["}) {
     std::string deep;
     while (deep.size() < 1000000) deep += unit;
-    CHECK(status(sidecall_predict_json(model.get(), deep.data(), deep.size(), &text, error())) != "OK");
+    CHECK(status(sidecall_predict_json(model.get(), deep.data(), deep.size(), &text, error())) !=
+          "OK");
     CHECK(text == nullptr);
   }
   std::string list = "[";
-  for (int i = 0; i < 5000; ++i) list += std::string(i == 0 ? "" : ",") + R"({"a":1,"c":true,"d":)" + std::to_string(i) + "}";
+  for (int i = 0; i < 5000; ++i)
+    list += std::string(i == 0 ? "" : ",") + R"({"a":1,"c":true,"d":)" + std::to_string(i) + "}";
   const std::string answer = model.predict_json(list + "]");
   size_t found = 0;
   for (size_t at = 0; (at = answer.find("\"prediction\"", at)) != std::string::npos; ++at) ++found;
@@ -287,18 +302,22 @@ TEST_CASE("records that are long, deep or many") {
 
 TEST_CASE("a byte below 0x20 is refused wherever it stands in a string") {
   const sidecall::Model model = support::open("kinds.onnx");
-  const std::string good = R"("f32_must": 2, "f64_must": 3, "i64_must": 4, "flag_must": false, "word_must": "b")";
+  const std::string good =
+      R"("f32_must": 2, "f64_must": 3, "i64_must": 4, "flag_must": false, "word_must": "b")";
   CHECK(model.predict_json("{" + good + "}").find("transformed") != std::string::npos);
   size_t num_wrong = 0;
   // More than two blocks of 16 bytes, which is what parsers look at.
   for (char byte = 0; byte < 0x20; ++byte) {
     for (size_t offset = 0; offset < 48; ++offset) {
       const std::string text = std::string(offset, 'a') + byte + std::string(47 - offset, 'b');
-      for (const std::string& json : {"{" + good + ", \"word\": \"" + text + "\"}", "{" + good + ", \"" + text + "\": 1}"}) {
+      for (const std::string& json :
+           {"{" + good + ", \"word\": \"" + text + "\"}", "{" + good + ", \"" + text + "\": 1}"}) {
         sidecall_text* answer = nullptr;
-        const bool is_refused = status(sidecall_predict_json(model.get(), json.data(), json.size(), &answer, error())) == "INVALID_JSON";
+        const bool is_refused = status(sidecall_predict_json(model.get(), json.data(), json.size(),
+                                                             &answer, error())) == "INVALID_JSON";
         const std::string place = "(byte " + std::to_string(json.find(byte)) + ")";
-        if (!is_refused || std::string(last().message).find(place) == std::string::npos) ++num_wrong;
+        if (!is_refused || std::string(last().message).find(place) == std::string::npos)
+          ++num_wrong;
         sidecall_text_close(answer);
       }
     }

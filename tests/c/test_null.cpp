@@ -25,15 +25,18 @@ TEST_CASE("NULL instead of a model") {
   CHECK(status(sidecall_model_verify(none, &text, error())) == "INVALID_ARGUMENT");
   CHECK(text == nullptr);
   text = reinterpret_cast<sidecall_text*>(&none);
-  CHECK(status(sidecall_model_types(none, "typescript", nullptr, &text, error())) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_model_types(none, "typescript", nullptr, &text, error())) ==
+        "INVALID_ARGUMENT");
   CHECK(text == nullptr);
-  CHECK(status(sidecall_model_find(none, SIDECALL_KIND_INPUT, "x", 1, &index, error())) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_model_find(none, SIDECALL_KIND_INPUT, "x", 1, &index, error())) ==
+        "INVALID_ARGUMENT");
   CHECK(index == -1);
   size_t length = 7;
   CHECK(sidecall_model_contract(none, &length) == nullptr);
   CHECK(sidecall_model_contract(none, nullptr) == nullptr);
   CHECK(sidecall_model_warning(none) == nullptr);
-  for (const char* text_of : {sidecall_model_name(none), sidecall_model_version(none), sidecall_model_id(none)})
+  for (const char* text_of :
+       {sidecall_model_name(none), sidecall_model_version(none), sidecall_model_id(none)})
     CHECK((text_of == nullptr || *text_of == '\0'));
   CHECK(sidecall_model_num_inputs(none) == 0);
   CHECK(sidecall_model_num_outputs(none) == 0);
@@ -138,8 +141,10 @@ TEST_CASE("NULL instead of what is read or filled") {
   size_t length = 0;
   CHECK(status(sidecall_call_get_f64(call.get(), 0, 0, nullptr, error())) == "INVALID_ARGUMENT");
   CHECK(status(sidecall_call_get_i64(call.get(), 0, 0, nullptr, error())) == "INVALID_ARGUMENT");
-  CHECK(status(sidecall_call_get_str(call.get(), 0, 0, nullptr, &length, error())) == "INVALID_ARGUMENT");
-  CHECK(status(sidecall_call_get_str(call.get(), 0, 0, &got, nullptr, error())) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_call_get_str(call.get(), 0, 0, nullptr, &length, error())) ==
+        "INVALID_ARGUMENT");
+  CHECK(status(sidecall_call_get_str(call.get(), 0, 0, &got, nullptr, error())) ==
+        "INVALID_ARGUMENT");
   CHECK(call.get_f64(0, 0) == 1089);
 }
 
@@ -157,9 +162,12 @@ TEST_CASE("indices out of range") {
     CHECK(status(sidecall_call_input(call.get(), index, &view, error())) == "INVALID_ARGUMENT");
     CHECK(status(sidecall_call_output(call.get(), index, &view, error())) == "INVALID_ARGUMENT");
     CHECK(status(sidecall_call_reshape(call.get(), index, dims, 2, error())) == "INVALID_ARGUMENT");
-    CHECK(status(sidecall_call_copy_input(call.get(), index, &view, error())) == "INVALID_ARGUMENT");
-    CHECK(status(sidecall_call_refuse_input(call.get(), index, "x", error())) == "INVALID_ARGUMENT");
-    CHECK(status(sidecall_call_bind_output(call.get(), index, &value, 8, error())) == "INVALID_ARGUMENT");
+    CHECK(status(sidecall_call_copy_input(call.get(), index, &view, error())) ==
+          "INVALID_ARGUMENT");
+    CHECK(status(sidecall_call_refuse_input(call.get(), index, "x", error())) ==
+          "INVALID_ARGUMENT");
+    CHECK(status(sidecall_call_bind_output(call.get(), index, &value, 8, error())) ==
+          "INVALID_ARGUMENT");
     CHECK(status(sidecall_call_set_f64(call.get(), 0, index, 1, error())) == "INVALID_ARGUMENT");
     CHECK(status(sidecall_call_set_missing(call.get(), 0, index, error())) == "INVALID_ARGUMENT");
   }
@@ -177,7 +185,8 @@ TEST_CASE("indices out of range") {
     CHECK(status(sidecall_call_set_missing(call.get(), row, 0, error())) == "INVALID_ARGUMENT");
   }
   for (const int32_t column : {-2, 1, INT32_MAX})
-    CHECK(status(sidecall_call_get_f64(call.get(), 0, column, &value, error())) == "INVALID_ARGUMENT");
+    CHECK(status(sidecall_call_get_f64(call.get(), 0, column, &value, error())) ==
+          "INVALID_ARGUMENT");
 }
 
 TEST_CASE("-1, the index of a name that was not found") {
@@ -221,14 +230,16 @@ TEST_CASE("options of another size") {
   sidecall_model* model = nullptr;
   for (const uint32_t size : {0U, 3U, 4097U}) {
     newer.options.struct_size = size;
-    CHECK(status(sidecall_model_open(path.c_str(), &newer.options, &model, error())) == "INVALID_ARGUMENT");
+    CHECK(status(sidecall_model_open(path.c_str(), &newer.options, &model, error())) ==
+          "INVALID_ARGUMENT");
   }
   // A program built with a newer header works as long as it asks for nothing new.
   newer.options.struct_size = sizeof newer;
   CHECK(status(sidecall_model_open(path.c_str(), &newer.options, &model, error())) == "OK");
   sidecall_model_close(model);
   newer.tail[31] = 1;
-  CHECK(status(sidecall_model_open(path.c_str(), &newer.options, &model, error())) == "INVALID_ARGUMENT");
+  CHECK(status(sidecall_model_open(path.c_str(), &newer.options, &model, error())) ==
+        "INVALID_ARGUMENT");
   CHECK(model == nullptr);
 }
 
@@ -274,6 +285,7 @@ TEST_CASE("rows out of range") {
   // Bytes that overflow, and bytes that no machine has.
   CHECK(status(sidecall_call_open(model.get(), INT64_MAX, &call, error())) == "OUT_OF_RANGE");
   CHECK(call == nullptr);
-  const std::string answer = status(sidecall_call_open(model.get(), INT64_MAX / 16, &call, error()));
+  const std::string answer =
+      status(sidecall_call_open(model.get(), INT64_MAX / 16, &call, error()));
   CHECK((answer == "OUT_OF_MEMORY" || answer == "OUT_OF_RANGE"));
 }

@@ -71,7 +71,8 @@ TEST_CASE("a deadline that is not reached changes nothing") {
   const Model model = support::open("add.onnx");
   Call call(model);
   support::give_x(call, {1, 2});
-  for (int i = 0; i < 2000; ++i) REQUIRE(status(sidecall_call_run(call.get(), 10000 * kMillisecond, error())) == "OK");
+  for (int i = 0; i < 2000; ++i)
+    REQUIRE(status(sidecall_call_run(call.get(), 10000 * kMillisecond, error())) == "OK");
   CHECK(call.get_f64(0, 0) == 11);
 }
 
@@ -83,7 +84,8 @@ TEST_CASE("a late watcher never ends the next run") {
   for (int i = 0; i < 20000; ++i) {
     // The deadline wanders over the time that a run takes.
     support::give_rounds(call, 20, 64);
-    const std::string first = status(sidecall_call_run(call.get(), 1000 + (i % 200) * 500, error()));
+    const std::string first =
+        status(sidecall_call_run(call.get(), 1000 + (i % 200) * 500, error()));
     CHECK((first == "OK" || first == "TIMEOUT"));
     (first == "OK" ? completed : ended) += 1;
     support::give_rounds(call, 5, 64);
@@ -95,7 +97,8 @@ TEST_CASE("a late watcher never ends the next run") {
 }
 
 TEST_CASE("strings of one run do not stay for the next") {
-  const sidecall::Model model = support::open("strings.onnx");  // its engine appends to what it finds
+  const sidecall::Model model =
+      support::open("strings.onnx");  // its engine appends to what it finds
   sidecall::Call call(model, 2);
   const int64_t offsets[] = {0, 1, 3};
   call.set_strings(0, "abb", {offsets, 3});
@@ -175,7 +178,9 @@ TEST_CASE("a started run ends by itself") {
   do {
     REQUIRE(is_readable(fd, 10000));
     answer = status(sidecall_call_finish(call.get(), 0, error()));
-  } while (answer == "PENDING");  // the descriptor may become readable without an outcome where the run is in another process
+  } while (
+      answer ==
+      "PENDING");  // the descriptor may become readable without an outcome where the run is in another process
   CHECK(answer == "OK");
   CHECK_FALSE(is_readable(fd, 0));
   CHECK(call.output(0).size() == kWidth);
@@ -218,8 +223,10 @@ TEST_CASE("the deadline of a started run lets its waiter go") {
     CHECK(is_readable(fd, 5000));
     CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "TIMEOUT");
     CHECK(watch.seconds() < 1.0);
-    require_runs(call);                                                                                // waits until the engine has let go
-    if (is_readable(fd, 0)) CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");  // another process may ring late
+    require_runs(call);  // waits until the engine has let go
+    if (is_readable(fd, 0))
+      CHECK(status(sidecall_call_finish(call.get(), 0, error())) ==
+            "NOT_RUN");  // another process may ring late
     CHECK_FALSE(is_readable(fd, 0));
   }
 }
@@ -245,14 +252,16 @@ TEST_CASE("an event loop gets its call back after a deadline without blocking") 
   require_runs(call);
 }
 
-TEST_CASE("a run that was given up keeps its memory until the engine has let go, and has one outcome") {
+TEST_CASE(
+    "a run that was given up keeps its memory until the engine has let go, and has one outcome") {
   const Model model = support::open("slow.onnx");
   for (const bool is_cancelled : {false, true}) {
     Call call(model, kWidth);
     support::give_rounds(call, kLong, kWidth);
     call.start(is_cancelled ? -1 : 20 * kMillisecond);
     if (is_cancelled) call.cancel();
-    CHECK(status(sidecall_call_finish(call.get(), -1, error())) == (is_cancelled ? "CANCELLED" : "TIMEOUT"));
+    CHECK(status(sidecall_call_finish(call.get(), -1, error())) ==
+          (is_cancelled ? "CANCELLED" : "TIMEOUT"));
     const Stopwatch watch;
     while (call.is_busy() && watch.seconds() < 5) {
       CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");
@@ -322,7 +331,8 @@ TEST_CASE("closing waits for the engine") {
 }
 
 TEST_CASE("what can be seen before a start is told at once") {
-  const Model add = support::open("add.onnx"), kinds = support::open("kinds.onnx"), gather = support::open("gather.onnx");
+  const Model add = support::open("add.onnx"), kinds = support::open("kinds.onnx"),
+              gather = support::open("gather.onnx");
   Call call(add), records(kinds), failing(gather);
   CHECK(status(sidecall_call_start(call.get(), -1, error())) == "MISSING_INPUT");
   records.set(0, 0, 1.0);
@@ -365,7 +375,8 @@ TEST_CASE("records as JSON have the model's deadline") {
   for (int i = 0; i < 2000; ++i) list += std::string(i == 0 ? "" : ",") + R"({"c":true,"d":1})";
   list += "]";
   sidecall_text* text = nullptr;
-  const std::string answer = status(sidecall_predict_json(model.get(), list.data(), list.size(), &text, error()));
+  const std::string answer =
+      status(sidecall_predict_json(model.get(), list.data(), list.size(), &text, error()));
   CHECK((answer == "TIMEOUT" || answer == "OK"));  // a run that completes late succeeds
   sidecall_text_close(text);
 }

@@ -21,8 +21,9 @@ using support::last;
 
 namespace {
 
-const char kTwice[] = R"({"inputs": [{"name": "x", "dtype": "float64", "dims": [-1, 2], "dim_names": ["N", ""]}],)"
-                      R"( "outputs": [{"name": "y", "dtype": "float64", "dims": [-1, 2], "dim_names": ["N", ""]}]})";
+const char kTwice[] =
+    R"({"inputs": [{"name": "x", "dtype": "float64", "dims": [-1, 2], "dim_names": ["N", ""]}],)"
+    R"( "outputs": [{"name": "y", "dtype": "float64", "dims": [-1, 2], "dim_names": ["N", ""]}]})";
 const char kText[] =
     R"({"inputs": [{"name": "x", "dtype": "string", "dims": [-1], "dim_names": ["N"]}],)"
     R"( "outputs": [{"name": "y", "dtype": "string", "dims": [-1], "dim_names": ["N"]}, {"name": "n", "dtype": "int64", "dims": [-1]}]})";
@@ -66,7 +67,9 @@ TEST_CASE("a C++ function is served, and its server moves") {
   sidecall::Server first(address, twice());
   sidecall::Server server(std::move(first));
   CHECK(call_twice(address) == "3.000000 -4.000000");
-  CHECK(support::eventually([&] { return server.status().find("\"calls\":1,") != std::string::npos; }));  // counted after the answer
+  CHECK(support::eventually([&] {
+    return server.status().find("\"calls\":1,") != std::string::npos;
+  }));  // counted after the answer
   server.drain(1000000000);
   CHECK_THROWS_AS(call_twice(address), sidecall::Error);
 }
@@ -91,16 +94,19 @@ TEST_CASE("exceptions of a handler become errors of the caller") {
 
 TEST_CASE("what a handler says is what its caller hears") {
   CHECK(heard([](sidecall_request* request) {
-          sidecall_request_fail(request, SIDECALL_UNKNOWN_CATEGORY, 0, "x", "a known one", "another", "no such thing");
+          sidecall_request_fail(request, SIDECALL_UNKNOWN_CATEGORY, 0, "x", "a known one",
+                                "another", "no such thing");
           return sidecall_status{SIDECALL_UNKNOWN_CATEGORY};
         }) == "UNKNOWN_CATEGORY: no such thing");
-  CHECK(heard([](sidecall_request*) { return sidecall_status{SIDECALL_ENGINE}; }) == "ENGINE: the served function failed with ENGINE");
+  CHECK(heard([](sidecall_request*) { return sidecall_status{SIDECALL_ENGINE}; }) ==
+        "ENGINE: the served function failed with ENGINE");
   // Said, and then another status returned: the status counts.
   CHECK(heard([](sidecall_request* request) {
           sidecall_request_fail(request, SIDECALL_ENGINE, -1, nullptr, nullptr, nullptr, "first");
           return sidecall_status{SIDECALL_OUT_OF_RANGE};
         }) == "OUT_OF_RANGE: the served function failed with OUT_OF_RANGE");
-  CHECK(heard([](sidecall_request*) { return sidecall_status{SIDECALL_OK}; }) == "ENGINE: output 'y': expected float64[N,2], got nothing");
+  CHECK(heard([](sidecall_request*) { return sidecall_status{SIDECALL_OK}; }) ==
+        "ENGINE: output 'y': expected float64[N,2], got nothing");
 }
 
 TEST_CASE("a handler cannot give what the signature does not allow") {
@@ -121,9 +127,11 @@ TEST_CASE("a handler cannot give what the signature does not allow") {
     CHECK(std::string(last().message) == "output 'y': expected float64[1,2], got float64[1,3]");
     CHECK(sidecall_request_output(request, 0, many, 2, &view, error()) == SIDECALL_SHAPE_MISMATCH);
     CHECK(sidecall_request_output(request, 0, dims, 1, &view, error()) == SIDECALL_SHAPE_MISMATCH);
-    CHECK(sidecall_request_output(request, 0, nullptr, 2, &view, error()) == SIDECALL_INVALID_ARGUMENT);
+    CHECK(sidecall_request_output(request, 0, nullptr, 2, &view, error()) ==
+          SIDECALL_INVALID_ARGUMENT);
     const int64_t offsets[] = {0, 0, 0};
-    CHECK(sidecall_request_set_strings(request, 0, dims, 2, "", offsets, error()) == SIDECALL_DTYPE_MISMATCH);
+    CHECK(sidecall_request_set_strings(request, 0, dims, 2, "", offsets, error()) ==
+          SIDECALL_DTYPE_MISMATCH);
     return sidecall_status{SIDECALL_ENGINE};
   });
 }
@@ -133,18 +141,23 @@ TEST_CASE("strings go in and out") {
     sidecall_view x = SIDECALL_VIEW_INIT, n = SIDECALL_VIEW_INIT;
     sidecall_request_input(request, 0, &x, nullptr);
     const int64_t falling[] = {0, 2, 1}, beyond_utf8[] = {0, 1, 1};
-    CHECK(sidecall_request_set_strings(request, 0, x.dims, 1, "ab", falling, error()) == SIDECALL_INVALID_ARGUMENT);
-    CHECK(sidecall_request_set_strings(request, 0, x.dims, 1, "\xff", beyond_utf8, error()) == SIDECALL_INVALID_STRING);
-    CHECK(sidecall_request_set_strings(request, 0, x.dims, 1, static_cast<const char*>(x.data), x.offsets, error()) == SIDECALL_OK);
+    CHECK(sidecall_request_set_strings(request, 0, x.dims, 1, "ab", falling, error()) ==
+          SIDECALL_INVALID_ARGUMENT);
+    CHECK(sidecall_request_set_strings(request, 0, x.dims, 1, "\xff", beyond_utf8, error()) ==
+          SIDECALL_INVALID_STRING);
+    CHECK(sidecall_request_set_strings(request, 0, x.dims, 1, static_cast<const char*>(x.data),
+                                       x.offsets, error()) == SIDECALL_OK);
     CHECK(sidecall_request_output(request, 1, x.dims, 1, &n, error()) == SIDECALL_OK);
-    for (int64_t i = 0; i < x.dims[0]; ++i) static_cast<int64_t*>(n.data)[i] = x.offsets[i + 1] - x.offsets[i];
+    for (int64_t i = 0; i < x.dims[0]; ++i)
+      static_cast<int64_t*>(n.data)[i] = x.offsets[i + 1] - x.offsets[i];
     return sidecall_status{SIDECALL_OK};
   });
   const sidecall::Model model(server.address());
   sidecall::Call call(model, 2);
   for (int round = 0; round < 3; ++round) {
     const int64_t offsets[] = {0, 2, 2 + round};
-    REQUIRE(sidecall_call_set_strings(call.get(), 0, "\xc3\xa9xyz", offsets, 2, error()) == SIDECALL_OK);
+    REQUIRE(sidecall_call_set_strings(call.get(), 0, "\xc3\xa9xyz", offsets, 2, error()) ==
+            SIDECALL_OK);
     call.run();
     CHECK(call.output(1).as<const int64_t>()[0] == 2);
     CHECK(call.output(1).as<const int64_t>()[1] == round);
@@ -157,9 +170,11 @@ TEST_CASE("a handler is told when nobody waits any more") {
     const int64_t left = sidecall_request_remaining(request);
     CHECK(left > 0);
     CHECK(left <= 50000000);
-    for (int i = 0; i < 5000 && sidecall_request_remaining(request) != 0; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    for (int i = 0; i < 5000 && sidecall_request_remaining(request) != 0; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     was_told = sidecall_request_remaining(request) == 0;
-    for (int i = 0; i < 5000 && !was_given_up; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    for (int i = 0; i < 5000 && !was_given_up; ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
     return sidecall_status{SIDECALL_ENGINE};
   });
   const sidecall::Model model(server.address());
@@ -169,7 +184,8 @@ TEST_CASE("a handler is told when nobody waits any more") {
   call.copy_input(0, sidecall::View::of<double>({x, 2}, {dims, 2}));
   CHECK(sidecall_call_run(call.get(), 50000000, error()) == SIDECALL_TIMEOUT);
   was_given_up = true;
-  for (int i = 0; i < 5000 && !was_told; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  for (int i = 0; i < 5000 && !was_told; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
   CHECK(was_told);
 }
 
@@ -182,7 +198,8 @@ TEST_CASE("calls may be as large as a limit that is no power of two") {
   service.handler = [](void*, sidecall_request* request) {
     sidecall_view x = SIDECALL_VIEW_INIT, y = SIDECALL_VIEW_INIT;
     sidecall_status status = sidecall_request_input(request, 0, &x, nullptr);
-    if (status == SIDECALL_OK) status = sidecall_request_output(request, 0, x.dims, x.rank, &y, nullptr);
+    if (status == SIDECALL_OK)
+      status = sidecall_request_output(request, 0, x.dims, x.rank, &y, nullptr);
     if (status == SIDECALL_OK) std::memcpy(y.data, x.data, x.data_bytes);
     return status;
   };
@@ -190,7 +207,8 @@ TEST_CASE("calls may be as large as a limit that is no power of two") {
   sidecall_server_options_init(&options);
   options.max_request_bytes = options.max_response_bytes = 3000001;
   sidecall_server* server = nullptr;
-  REQUIRE(sidecall_server_open_service(address.c_str(), &service, SIDECALL_VERIFY_OFF, &options, &server, error()) == SIDECALL_OK);
+  REQUIRE(sidecall_server_open_service(address.c_str(), &service, SIDECALL_VERIFY_OFF, &options,
+                                       &server, error()) == SIDECALL_OK);
   {
     const sidecall::Model model(address);
     const std::vector<double> x(2 * 150000, 7.0);
@@ -201,7 +219,9 @@ TEST_CASE("calls may be as large as a limit that is no power of two") {
     CHECK(call.output(0).as<const double>()[299999] == 7.0);
     const std::vector<double> more(2 * 200000, 7.0);
     const int64_t too_many[] = {200000, 2};
-    CHECK_THROWS_AS(call.copy_input(0, sidecall::View::of<double>({more.data(), more.size()}, {too_many, 2})), sidecall::Error);
+    CHECK_THROWS_AS(
+        call.copy_input(0, sidecall::View::of<double>({more.data(), more.size()}, {too_many, 2})),
+        sidecall::Error);
   }
   sidecall_server_close(server);
 }
@@ -241,7 +261,8 @@ TEST_CASE("options are checked") {
     sidecall_server_options_init(&options);
     change(&options);
     sidecall_server* server = nullptr;
-    const sidecall_status status = sidecall_server_open(fresh_address().c_str(), model.get(), &options, &server, error());
+    const sidecall_status status =
+        sidecall_server_open(fresh_address().c_str(), model.get(), &options, &server, error());
     sidecall_server_close(server);
     return status;
   };
@@ -250,11 +271,13 @@ TEST_CASE("options are checked") {
   CHECK(opened_with([](auto* options) { options->num_threads = -1; }) == SIDECALL_INVALID_ARGUMENT);
   CHECK(opened_with([](auto* options) { options->copy_inputs = 2; }) == SIDECALL_INVALID_ARGUMENT);
   CHECK(opened_with([](auto* options) { options->spin_us = -2; }) == SIDECALL_INVALID_ARGUMENT);
-  CHECK(opened_with([](auto* options) { options->num_allow_uids = 1; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_with([](auto* options) { options->num_allow_uids = 1; }) ==
+        SIDECALL_INVALID_ARGUMENT);
   CHECK(opened_with([](auto* options) { options->group = -2; }) == SIDECALL_INVALID_ARGUMENT);
   CHECK(opened_with([](auto* options) { options->struct_size = 0; }) == SIDECALL_INVALID_ARGUMENT);
   CHECK(opened_with([](auto* options) { options->struct_size = 8; }) == SIDECALL_OK);
-  CHECK(opened_with([](auto* options) { options->max_request_bytes = 1; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(opened_with([](auto* options) { options->max_request_bytes = 1; }) ==
+        SIDECALL_INVALID_ARGUMENT);
   CHECK(opened_with([](auto* options) { options->drain_ns = -1; }) == SIDECALL_INVALID_ARGUMENT);
 }
 
@@ -267,7 +290,8 @@ TEST_CASE("addresses are checked") {
     sidecall_server_close(server);
     return status;
   };
-  for (const char* at : {"", "shm", "shm:", "shm:a/b", "shm:.hidden", "add.onnx", "exec:true", "tcp://x"})
+  for (const char* at :
+       {"", "shm", "shm:", "shm:a/b", "shm:.hidden", "add.onnx", "exec:true", "tcp://x"})
     CHECK(opened_at(at) == SIDECALL_INVALID_ARGUMENT);
   CHECK(opened_at("shm:/nowhere/at/all.sock") == SIDECALL_UNREACHABLE);
   CHECK(opened_at(nullptr) == SIDECALL_INVALID_ARGUMENT);  // no SIDECALL_FD here
@@ -280,7 +304,8 @@ TEST_CASE("addresses are checked") {
 TEST_CASE("services are checked") {
   const auto opened = [&](sidecall_service service, int32_t verify = SIDECALL_VERIFY_ERROR) {
     sidecall_server* server = nullptr;
-    const sidecall_status status = sidecall_server_open_service(fresh_address().c_str(), &service, verify, nullptr, &server, error());
+    const sidecall_status status = sidecall_server_open_service(fresh_address().c_str(), &service,
+                                                                verify, nullptr, &server, error());
     sidecall_server_close(server);
     return status;
   };
@@ -324,11 +349,13 @@ TEST_CASE("golden rows run through a function before anybody can connect") {
     return sidecall::Server(address, service);
   };
   const std::string address = fresh_address();
-  CHECK_THROWS_WITH(times(2.5, address), Catch::Matchers::ContainsSubstring("verification: golden row 0, column 'prediction'"));
+  CHECK_THROWS_WITH(times(2.5, address), Catch::Matchers::ContainsSubstring(
+                                             "verification: golden row 0, column 'prediction'"));
   CHECK_FALSE(std::filesystem::exists(address.substr(4)));
   const sidecall::Server server = times(2, address);
   CHECK(sidecall::Model(address).predict_json(R"({"a": 21})") == R"({"prediction":42})");
-  CHECK_THROWS_WITH(sidecall::Model(address).predict_json(R"({"a": null})"), Catch::Matchers::ContainsSubstring("feature 'a'"));
+  CHECK_THROWS_WITH(sidecall::Model(address).predict_json(R"({"a": null})"),
+                    Catch::Matchers::ContainsSubstring("feature 'a'"));
   CHECK(server.status().find("\"verified\":true") != std::string::npos);
 }
 
@@ -349,12 +376,15 @@ TEST_CASE("NULL is refused, and closed without harm") {
   sidecall_server* server = nullptr;
   sidecall_supervisor* supervisor = nullptr;
   sidecall_text* text = nullptr;
-  CHECK(sidecall_server_open("shm:x", nullptr, nullptr, &server, error()) == SIDECALL_INVALID_ARGUMENT);
-  CHECK(sidecall_server_open_service("shm:x", nullptr, 0, nullptr, &server, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_server_open("shm:x", nullptr, nullptr, &server, error()) ==
+        SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_server_open_service("shm:x", nullptr, 0, nullptr, &server, error()) ==
+        SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_server_status(nullptr, &text, error()) == SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_server_drain(nullptr, 0, error()) == SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_server_fd(nullptr) == -1);
-  CHECK(sidecall_supervisor_open(nullptr, nullptr, &supervisor, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_supervisor_open(nullptr, nullptr, &supervisor, error()) ==
+        SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_supervisor_status(nullptr, &text, error()) == SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_supervisor_num_ready(nullptr) == 0);
   sidecall_supervisor_remove(nullptr, 0);

@@ -23,8 +23,10 @@ std::string open_status(const std::string& uri, const sidecall_model_options* op
 
 double* doubles(const sidecall::View& view) { return static_cast<double*>(view.get().data); }
 
-void give(Call* call, int32_t input, const std::vector<double>& x, const std::vector<int64_t>& dims) {
-  call->copy_input(input, sidecall::View::of<double>({x.data(), x.size()}, {dims.data(), dims.size()}));
+void give(Call* call, int32_t input, const std::vector<double>& x,
+          const std::vector<int64_t>& dims) {
+  call->copy_input(input,
+                   sidecall::View::of<double>({x.data(), x.size()}, {dims.data(), dims.size()}));
 }
 
 std::vector<double> counted(int64_t count) {
@@ -38,7 +40,8 @@ std::vector<double> counted(int64_t count) {
 TEST_CASE("nobody serves an address") {
   CHECK(open_status("shm:/tmp/sidecall-route-nobody.sock") == "UNREACHABLE");
   CHECK(last().retryable == 1);
-  CHECK(std::string(last().message).find("'shm:/tmp/sidecall-route-nobody.sock'") != std::string::npos);
+  CHECK(std::string(last().message).find("'shm:/tmp/sidecall-route-nobody.sock'") !=
+        std::string::npos);
   CHECK(open_status("shm:") == "INVALID_ARGUMENT");
   CHECK(open_status("shm:no such name") == "INVALID_ARGUMENT");
   CHECK(open_status("shm:/tmp/" + std::string(200, 'x')) == "INVALID_ARGUMENT");
@@ -71,12 +74,14 @@ TEST_CASE("a command is started only where that is allowed") {
 
 TEST_CASE("a client without a model of its own loads no ONNX Runtime") {
   const std::string address = serve("matrix.onnx");
-  const std::string command = "env -u SIDECALL_ONNXRUNTIME '" OPEN_MODEL "' --maps '" + address + "' 2>&1";
+  const std::string command =
+      "env -u SIDECALL_ONNXRUNTIME '" OPEN_MODEL "' --maps '" + address + "' 2>&1";
   const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
   REQUIRE(pipe != nullptr);
   std::string out;
   std::array<char, 4096> buffer;
-  while (const size_t got = fread(buffer.data(), 1, buffer.size(), pipe.get())) out.append(buffer.data(), got);
+  while (const size_t got = fread(buffer.data(), 1, buffer.size(), pipe.get()))
+    out.append(buffer.data(), got);
   CHECK(out.find("libsidecall") != std::string::npos);
   CHECK(out.find("onnxruntime") == std::string::npos);
   CHECK(out.substr(out.size() - 4) == "OK\n\n");
@@ -87,20 +92,24 @@ TEST_CASE("a client that runs out of descriptors says so, whichever is missing")
   const bool is_sanitized = std::getenv("SIDECALL_SANITIZE") != nullptr;
   bool was_short = false, was_opened = false;
   for (int limit = 4; limit < 16; ++limit) {
-    const std::string command = "exec 2>&1; ulimit -n " + std::to_string(limit) + "; exec '" OPEN_MODEL "' '" + server.address() + "'";
+    const std::string command = "exec 2>&1; ulimit -n " + std::to_string(limit) +
+                                "; exec '" OPEN_MODEL "' '" + server.address() + "'";
     const std::unique_ptr<FILE, int (*)(FILE*)> pipe(popen(command.c_str(), "r"), pclose);
     REQUIRE(pipe != nullptr);
     char out[2048] = {};
     REQUIRE(fread(out, 1, sizeof out - 1, pipe.get()) > 0);
     const std::string text = out;
-    if (text.find("error while loading shared libraries") != std::string::npos) continue;  // too few even to start
+    if (text.find("error while loading shared libraries") != std::string::npos)
+      continue;  // too few even to start
     // UBSan needs a descriptor of its own to look at an object, and ends the program where it gets none.
     if (is_sanitized && text.find("object has invalid vptr") != std::string::npos) continue;
     INFO("ulimit -n " << limit << ": " << text);
     const bool is_short = text.rfind("OUT_OF_MEMORY\n", 0) == 0;
     was_short = was_short || is_short;
     was_opened = was_opened || text == "OK\n\n";
-    CHECK((text == "OK\n\n" || (is_short && text.find("no file descriptor is left: raise ulimit -n") != std::string::npos)));
+    CHECK((text == "OK\n\n" ||
+           (is_short &&
+            text.find("no file descriptor is left: raise ulimit -n") != std::string::npos)));
   }
   CHECK((was_short || is_sanitized));
   CHECK(was_opened);
@@ -109,8 +118,10 @@ TEST_CASE("a client that runs out of descriptors says so, whichever is missing")
 TEST_CASE("a server may offer a hundred thousand inputs and outputs") {
   std::string tensors;
   for (int i = 0; i < 100000; ++i)
-    tensors += (i == 0 ? "" : ",") + (R"({"name":"t)" + std::to_string(i) + R"(","dtype":"float32","dims":[-1,1],"dim_names":["N",""]})");
-  const FunctionServer server(fresh_address(), R"({"inputs":[)" + tensors + R"(],"outputs":[)" + tensors + "]}",
+    tensors += (i == 0 ? "" : ",") + (R"({"name":"t)" + std::to_string(i) +
+                                      R"(","dtype":"float32","dims":[-1,1],"dim_names":["N",""]})");
+  const FunctionServer server(fresh_address(),
+                              R"({"inputs":[)" + tensors + R"(],"outputs":[)" + tensors + "]}",
                               [](sidecall_request*) { return sidecall_status{SIDECALL_ENGINE}; });
   const Model model(server.address());
   CHECK(model.num_inputs() == 100000);
@@ -241,7 +252,8 @@ TEST_CASE("strings of every length, in and out") {
   const FunctionServer server(fresh_address(), tensors, [](sidecall_request* request) {
     const sidecall_view s = input_of(request, 0);
     if (static_cast<const double*>(input_of(request, 1).data)[1] != 4) return SIDECALL_INTERNAL;
-    return sidecall_request_set_strings(request, 0, s.dims, 1, static_cast<const char*>(s.data), s.offsets, nullptr);
+    return sidecall_request_set_strings(request, 0, s.dims, 1, static_cast<const char*>(s.data),
+                                        s.offsets, nullptr);
   });
   const Model model(server.address());
   Call call(model);
@@ -249,7 +261,8 @@ TEST_CASE("strings of every length, in and out") {
   x[1] = 4;
   for (const size_t length : {0, 5, 100000, 3, 3000000}) {
     const std::string text = std::string(length, 'a') + "\xc3\xa4" + std::string(length, 'b');
-    const std::array<int64_t, 3> offsets{0, static_cast<int64_t>(length), static_cast<int64_t>(text.size())};
+    const std::array<int64_t, 3> offsets{0, static_cast<int64_t>(length),
+                                         static_cast<int64_t>(text.size())};
     const int64_t two = 2;
     call.reshape(0, {&two, 1});
     call.set_strings(0, text, {offsets.data(), 3});
@@ -286,7 +299,8 @@ TEST_CASE("answers whose shape only the run can tell, of any size") {
 
 TEST_CASE("what the other end refuses arrives as it was said") {
   const FunctionServer server(fresh_address(), kDouble, [](sidecall_request* request) {
-    sidecall_request_fail(request, SIDECALL_UNKNOWN_CATEGORY, 3, "size", "a known category", "an unknown one",
+    sidecall_request_fail(request, SIDECALL_UNKNOWN_CATEGORY, 3, "size", "a known category",
+                          "an unknown one",
                           "feature 'size': expected a known category, got an unknown one (row 3)");
     return SIDECALL_UNKNOWN_CATEGORY;
   });
@@ -299,7 +313,8 @@ TEST_CASE("what the other end refuses arrives as it was said") {
     CHECK(std::string(last().name) == "size");
     CHECK(std::string(last().expected) == "a known category");
     CHECK(std::string(last().got) == "an unknown one");
-    CHECK(std::string(last().message) == "feature 'size': expected a known category, got an unknown one (row 3)");
+    CHECK(std::string(last().message) ==
+          "feature 'size': expected a known category, got an unknown one (row 3)");
     double value = 0;
     CHECK(status(sidecall_call_get_f64(call.get(), 0, 0, &value, error())) != "OK");
   }
@@ -324,7 +339,8 @@ TEST_CASE("golden rows that the server did not verify are run by the client, as 
   options.verify = SIDECALL_VERIFY_WARN;
   const Model warned(server.address(), options);
   REQUIRE(sidecall_model_warning(warned.get()) != nullptr);
-  CHECK(std::string(sidecall_model_warning(warned.get())).find("running on server 'shm:") != std::string::npos);
+  CHECK(std::string(sidecall_model_warning(warned.get())).find("running on server 'shm:") !=
+        std::string::npos);
   options.verify = SIDECALL_VERIFY_OFF;
   const Model trusted(server.address(), options);
   CHECK(trusted.predict_json(R"({"x": 2})") == R"({"prediction":4})");
@@ -343,13 +359,15 @@ TEST_CASE("many calls of one model, and of one after the other") {
       calls[i].set(0, 3, static_cast<double>(i));
       calls[i].run();
     }
-    for (size_t i = 0; i < calls.size(); ++i) CHECK(calls[i].get_f64(0, 0) == 89 + 1000.0 * static_cast<double>(i));
+    for (size_t i = 0; i < calls.size(); ++i)
+      CHECK(calls[i].get_f64(0, 0) == 89 + 1000.0 * static_cast<double>(i));
   }
 }
 
 TEST_CASE("texts that grow from run to run leave a large output where it is") {
-  const char signature[] = R"({"inputs": [{"name": "x", "dtype": "string", "dims": [-1], "dim_names": ["N"]}],)"
-                           R"( "outputs": [{"name": "y", "dtype": "float32", "dims": [-1, 384], "dim_names": ["N", ""]}]})";
+  const char signature[] =
+      R"({"inputs": [{"name": "x", "dtype": "string", "dims": [-1], "dim_names": ["N"]}],)"
+      R"( "outputs": [{"name": "y", "dtype": "float32", "dims": [-1, 384], "dim_names": ["N", ""]}]})";
   const FunctionServer server(fresh_address(), signature, [&](sidecall_request* request) {
     sidecall_view x = SIDECALL_VIEW_INIT, y = SIDECALL_VIEW_INIT;
     sidecall_request_input(request, 0, &x, nullptr);
@@ -366,7 +384,8 @@ TEST_CASE("texts that grow from run to run leave a large output where it is") {
     std::vector<int64_t> offsets(201);
     for (size_t i = 0; i < offsets.size(); ++i) offsets[i] = length * static_cast<int64_t>(i);
     const std::string text(static_cast<size_t>(offsets.back()), 'x');
-    REQUIRE(sidecall_call_set_strings(call.get(), 0, text.data(), offsets.data(), 200, error()) == SIDECALL_OK);
+    REQUIRE(sidecall_call_set_strings(call.get(), 0, text.data(), offsets.data(), 200, error()) ==
+            SIDECALL_OK);
     call.run();
     const sidecall::Span<const float> y = call.output(0).as<const float>();
     CHECK(y[383] == static_cast<float>(length));

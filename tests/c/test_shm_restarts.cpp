@@ -30,7 +30,9 @@ TEST_CASE("every kind of call waits for a server that restarts, within its own d
     "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
     "outputs": [{"name": "prediction", "role": "prediction", "type": "float64", "width": 1}]})";
   const std::string address = fresh_address();
-  const auto serve_it = [&] { return std::make_unique<FunctionServer>(address, "", double_it, contract); };
+  const auto serve_it = [&] {
+    return std::make_unique<FunctionServer>(address, "", double_it, contract);
+  };
   auto server = serve_it();
   sidecall::Options options;
   options.wait_ns = 20000 * kMillisecond;
@@ -43,7 +45,8 @@ TEST_CASE("every kind of call waits for a server that restarts, within its own d
       if (fd >= 0) REQUIRE(is_readable(fd, 20000));
   };
   const auto start_anyhow = [](Call& call) {
-    if (!call.try_start(20000 * kMillisecond)) std::thread([&] { call.start(20000 * kMillisecond); }).join();
+    if (!call.try_start(20000 * kMillisecond))
+      std::thread([&] { call.start(20000 * kMillisecond); }).join();
   };
   const std::vector<std::function<void(Call&)>> kinds = {
       [](Call& call) { call.run(); },
@@ -106,7 +109,8 @@ TEST_CASE("every kind of call waits for a server that restarts, within its own d
     other.join();
   }
   sidecall_text* text = nullptr;
-  CHECK(status(sidecall_predict_json(hasty.get(), "{\"x\": 1}", 8, &text, error())) == "UNREACHABLE");
+  CHECK(status(sidecall_predict_json(hasty.get(), "{\"x\": 1}", 8, &text, error())) ==
+        "UNREACHABLE");
   CHECK(watch.seconds() < 10);
 }
 
@@ -130,7 +134,8 @@ TEST_CASE("a server that is started anew goes unnoticed, inputs and all") {
   for (int round = 0; round < 3; ++round) {
     call.run();
     CHECK(doubles(call.output(0))[0] == 8);
-    if (kAnswersMove && round == 1) CHECK(status(sidecall_call_run(large.get(), -1, error())) == "PEER_DIED");
+    if (kAnswersMove && round == 1)
+      CHECK(status(sidecall_call_run(large.get(), -1, error())) == "PEER_DIED");
     large.run();
     CHECK(doubles(large.output(0))[9999] == 10);
     const sidecall_view y = large.output(0).get();
@@ -165,7 +170,8 @@ TEST_CASE("a call that cannot grow while nobody serves stays what it was") {
 TEST_CASE("the id is that of the model that runs now, and old ones stay readable") {
   const std::string address = fresh_address();
   const auto serve_id = [&](char digit) {
-    const std::string contract = R"({"format": 1, "model": {"id": ")" + std::string(64, digit) + R"("},
+    const std::string contract =
+        R"({"format": 1, "model": {"id": ")" + std::string(64, digit) + R"("},
       "features": [{"name": "x", "type": "float64", "nullable": false, "input": "x", "column": 0}],
       "outputs": [{"name": "prediction", "role": "prediction", "type": "float64", "width": 1}]})";
     return std::make_unique<FunctionServer>(address, "", double_it, contract);
@@ -186,8 +192,10 @@ TEST_CASE("a server that comes back with another signature is not followed") {
   const auto serve_file = [&](const std::string& name) {
     sidecall_server* server = nullptr;
     const Model file(test_paths::model(name));
-    REQUIRE(status(sidecall_server_open(address.c_str(), file.get(), nullptr, &server, error())) == "OK");
-    return std::unique_ptr<sidecall_server, void (*)(sidecall_server*)>(server, sidecall_server_close);
+    REQUIRE(status(sidecall_server_open(address.c_str(), file.get(), nullptr, &server, error())) ==
+            "OK");
+    return std::unique_ptr<sidecall_server, void (*)(sidecall_server*)>(server,
+                                                                        sidecall_server_close);
   };
   auto server = serve_file("identity_float32.onnx");
   const Model model(address);

@@ -39,8 +39,12 @@ struct Fixture {
     *x = 21;
   }
 
-  std::string finish(int64_t wait_ns) { return status(sidecall_call_finish(call.get(), wait_ns, error())); }
-  std::string run(int64_t timeout_ns) { return status(sidecall_call_run(call.get(), timeout_ns, error())); }
+  std::string finish(int64_t wait_ns) {
+    return status(sidecall_call_finish(call.get(), wait_ns, error()));
+  }
+  std::string run(int64_t timeout_ns) {
+    return status(sidecall_call_run(call.get(), timeout_ns, error()));
+  }
   int fd() {
     int32_t fd = -1;
     REQUIRE(sidecall_call_fd(call.get(), &fd, error()) == SIDECALL_OK);
@@ -58,7 +62,9 @@ void await_release(Fixture* f, int fd) {
 
 }  // namespace
 
-TEST_CASE("a deadline ends a run at once, whatever the other end does, and the next waits in its own time") {
+TEST_CASE(
+    "a deadline ends a run at once, whatever the other end does, and the next waits in its own "
+    "time") {
   Fixture f(false);
   CHECK(f.run(20 * kMillisecond) == "TIMEOUT");
   CHECK(last().retryable == 1);
@@ -149,7 +155,9 @@ TEST_CASE("a start that may not wait is refused while the server holds on to an 
   CHECK(doubles(f.call.output(0))[0] == 42);
 }
 
-TEST_CASE("the deadline of a started run makes its descriptor readable, and so does the end of the other's work") {
+TEST_CASE(
+    "the deadline of a started run makes its descriptor readable, and so does the end of the "
+    "other's work") {
   Fixture f(false);
   const int fd = f.fd();
   f.call.start(20 * kMillisecond);
@@ -236,17 +244,21 @@ TEST_CASE("a call is closed while the other end still works for it") {
   CHECK(f.run(-1) == "OK");
 }
 
-TEST_CASE("a served function's own BUSY is the outcome of every kind of run, and what only describes a handle is a bug") {
+TEST_CASE(
+    "a served function's own BUSY is the outcome of every kind of run, and what only describes a "
+    "handle is a bug") {
   struct Case {
     sidecall_status status;
     const char* expected;
   };
   for (const auto& [failure, expected] :
-       {Case{SIDECALL_BUSY, "BUSY"}, Case{SIDECALL_PENDING, "INTERNAL"}, Case{SIDECALL_NOT_RUN, "INTERNAL"}}) {
-    const FunctionServer server(fresh_address(), kDouble, [failure = failure](sidecall_request* request) {
-      sidecall_request_fail(request, failure, -1, nullptr, nullptr, nullptr, "try again");
-      return failure;
-    });
+       {Case{SIDECALL_BUSY, "BUSY"}, Case{SIDECALL_PENDING, "INTERNAL"},
+        Case{SIDECALL_NOT_RUN, "INTERNAL"}}) {
+    const FunctionServer server(
+        fresh_address(), kDouble, [failure = failure](sidecall_request* request) {
+          sidecall_request_fail(request, failure, -1, nullptr, nullptr, nullptr, "try again");
+          return failure;
+        });
     const Model model(server.address());
     Call call(model);
     const int32_t fd = call.fd();

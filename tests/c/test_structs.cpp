@@ -51,7 +51,8 @@ void check_init(Init init, const std::vector<Field>& defaults) {
     const auto number = static_cast<uint32_t>(size);
     std::memcpy(expected.data(), &number, sizeof number);
     for (const Field& one : defaults)
-      if (given.has(one.offset, one.bytes.size())) std::memcpy(expected.data() + one.offset, one.bytes.data(), one.bytes.size());
+      if (given.has(one.offset, one.bytes.size()))
+        std::memcpy(expected.data() + one.offset, one.bytes.data(), one.bytes.size());
     CHECK(std::memcmp(given.bytes(), expected.data(), size) == 0);
   }
   // A size that none of these structs has is remembered as one that every function refuses.
@@ -70,7 +71,8 @@ void check_read(const Struct& good, const std::vector<Field>& faults, Use use) {
     CHECK(use(given.get()) == "OK");
     for (const Field& fault : faults) {
       given.fill(good);
-      for (size_t i = 0; i < fault.bytes.size() && fault.offset + i < size; ++i) given.bytes()[fault.offset + i] = fault.bytes[i];
+      for (size_t i = 0; i < fault.bytes.size() && fault.offset + i < size; ++i)
+        given.bytes()[fault.offset + i] = fault.bytes[i];
       INFO("size " << size << ", field at " << fault.offset);
       CHECK((use(given.get()) == "OK") == !given.has(fault.offset, fault.bytes.size()));
     }
@@ -114,8 +116,8 @@ sidecall_status refuse(void*, sidecall_request*) { return SIDECALL_ENGINE; }
 
 sidecall_status opened(const sidecall_service* service) {
   sidecall_server* server = nullptr;
-  const sidecall_status answer =
-      sidecall_server_open_service(support::fresh_address().c_str(), service, SIDECALL_VERIFY_ERROR, nullptr, &server, error());
+  const sidecall_status answer = sidecall_server_open_service(
+      support::fresh_address().c_str(), service, SIDECALL_VERIFY_ERROR, nullptr, &server, error());
   sidecall_server_close(server);
   return answer;
 }
@@ -124,12 +126,15 @@ sidecall_status opened(const sidecall_service* service) {
 
 TEST_CASE("an init function fills every size of its struct and nothing beyond") {
   check_init<sidecall_error>(sidecall_error_init_sized, {FIELD(sidecall_error, row, -1)});
-  check_init<sidecall_model_options>(sidecall_model_options_init_sized, {FIELD(sidecall_model_options, timeout_ns, -1)});
+  check_init<sidecall_model_options>(sidecall_model_options_init_sized,
+                                     {FIELD(sidecall_model_options, timeout_ns, -1)});
   check_init<sidecall_view>(sidecall_view_init_sized, {});
-  check_init<sidecall_log_lines>(sidecall_log_lines_init_sized,
-                                 {FIELD(sidecall_log_lines, fd, 2), FIELD(sidecall_log_lines, least_level, 1)});
-  check_init<sidecall_server_options>(sidecall_server_options_init_sized,
-                                      {FIELD(sidecall_server_options, group, -1), FIELD(sidecall_server_options, spin_us, -1)});
+  check_init<sidecall_log_lines>(
+      sidecall_log_lines_init_sized,
+      {FIELD(sidecall_log_lines, fd, 2), FIELD(sidecall_log_lines, least_level, 1)});
+  check_init<sidecall_server_options>(
+      sidecall_server_options_init_sized,
+      {FIELD(sidecall_server_options, group, -1), FIELD(sidecall_server_options, spin_us, -1)});
   check_init<sidecall_service>(sidecall_service_init_sized, {});
 }
 
@@ -162,11 +167,13 @@ TEST_CASE("an error of any size is filled as far as it goes") {
     INFO("size " << size);
     Foreign<sidecall_error> given(size);
     given.fill(SIDECALL_ERROR_INIT);
-    if (size > sizeof whole) given.bytes()[size - 1] = 7;  // a field of a newer header: not the library's
+    if (size > sizeof whole)
+      given.bytes()[size - 1] = 7;  // a field of a newer header: not the library's
     CHECK(fail(given.get()) == SIDECALL_FILE_NOT_FOUND);
     CHECK(given.is_intact());
     CHECK(given.get()->struct_size == size);
-    for (const size_t at : {offsetof(sidecall_error, status), offsetof(sidecall_error, retryable), offsetof(sidecall_error, num_faults)})
+    for (const size_t at : {offsetof(sidecall_error, status), offsetof(sidecall_error, retryable),
+                            offsetof(sidecall_error, num_faults)})
       if (given.has(at, 4)) CHECK(std::memcmp(given.bytes() + at, expected + at, 4) == 0);
     if (given.has(offsetof(sidecall_error, row), 8)) CHECK(given.get()->row == -1);
     const size_t message = offsetof(sidecall_error, message);
@@ -177,7 +184,9 @@ TEST_CASE("an error of any size is filled as far as it goes") {
     }
     if (size > sizeof whole) CHECK(given.bytes()[size - 1] == 7);
   }
-  check_refused_sizes([&](void* err) { CHECK(fail(static_cast<sidecall_error*>(err)) == SIDECALL_FILE_NOT_FOUND); });
+  check_refused_sizes([&](void* err) {
+    CHECK(fail(static_cast<sidecall_error*>(err)) == SIDECALL_FILE_NOT_FOUND);
+  });
 }
 
 TEST_CASE("faults are stored only where the error has both fields for them") {
@@ -191,24 +200,29 @@ TEST_CASE("faults are stored only where the error has both fields for them") {
     Foreign<sidecall_error> given(size);
     given.fill(whole);
     sidecall_text* text = nullptr;
-    CHECK(status(sidecall_predict_json(model.get(), "{}", 2, &text, given.get())) == "MISSING_VALUE");
+    CHECK(status(sidecall_predict_json(model.get(), "{}", 2, &text, given.get())) ==
+          "MISSING_VALUE");
     CHECK(given.is_intact());
-    CHECK((faults[0].status == SIDECALL_MISSING_VALUE) == given.has(offsetof(sidecall_error, faults_capacity), 4));
+    CHECK((faults[0].status == SIDECALL_MISSING_VALUE) ==
+          given.has(offsetof(sidecall_error, faults_capacity), 4));
   }
 }
 
 TEST_CASE("model options of any size: what is missing has its default") {
   const auto describe = [](const void* options) {
     sidecall_text* text = nullptr;
-    const sidecall_status answer = sidecall_engine_describe(static_cast<const sidecall_model_options*>(options), &text, error());
+    const sidecall_status answer = sidecall_engine_describe(
+        static_cast<const sidecall_model_options*>(options), &text, error());
     sidecall_text_close(text);
     return status(answer);
   };
-  check_read(model_options(),
-             {FIELD(sidecall_model_options, verify, 7), FIELD(sidecall_model_options, extra, 7),
-              FIELD(sidecall_model_options, allow_exec, 7), FIELD(sidecall_model_options, timeout_ns, 0),
-              FIELD(sidecall_model_options, wait_ns, -2), FIELD(sidecall_model_options, onnxruntime, "/nowhere/libonnxruntime.so")},
-             describe);
+  check_read(
+      model_options(),
+      {FIELD(sidecall_model_options, verify, 7), FIELD(sidecall_model_options, extra, 7),
+       FIELD(sidecall_model_options, allow_exec, 7), FIELD(sidecall_model_options, timeout_ns, 0),
+       FIELD(sidecall_model_options, wait_ns, -2),
+       FIELD(sidecall_model_options, onnxruntime, "/nowhere/libonnxruntime.so")},
+      describe);
   check_refused_sizes([&](void* options) { CHECK(describe(options) == "INVALID_ARGUMENT"); });
 }
 
@@ -216,17 +230,22 @@ TEST_CASE("server options of any size: what is missing has its default") {
   const std::string address = support::fresh_address();
   const auto open = [&](const void* options) {
     sidecall_supervisor* supervisor = nullptr;
-    const sidecall_status answer =
-        sidecall_supervisor_open(address.c_str(), static_cast<const sidecall_server_options*>(options), &supervisor, error());
+    const sidecall_status answer = sidecall_supervisor_open(
+        address.c_str(), static_cast<const sidecall_server_options*>(options), &supervisor,
+        error());
     sidecall_supervisor_close(supervisor);
     return status(answer);
   };
-  check_read(server_options(),
-             {FIELD(sidecall_server_options, num_threads, -1), FIELD(sidecall_server_options, copy_inputs, 2),
-              FIELD(sidecall_server_options, num_allow_uids, 1), FIELD(sidecall_server_options, max_connections, -1),
-              FIELD(sidecall_server_options, group, -2), FIELD(sidecall_server_options, max_connections_per_user, -1),
-              FIELD(sidecall_server_options, spin_us, -2), FIELD(sidecall_server_options, drain_ns, -1)},
-             open);
+  check_read(
+      server_options(),
+      {FIELD(sidecall_server_options, num_threads, -1),
+       FIELD(sidecall_server_options, copy_inputs, 2),
+       FIELD(sidecall_server_options, num_allow_uids, 1),
+       FIELD(sidecall_server_options, max_connections, -1),
+       FIELD(sidecall_server_options, group, -2),
+       FIELD(sidecall_server_options, max_connections_per_user, -1),
+       FIELD(sidecall_server_options, spin_us, -2), FIELD(sidecall_server_options, drain_ns, -1)},
+      open);
   check_refused_sizes([&](void* options) { CHECK(open(options) == "INVALID_ARGUMENT"); });
 }
 
@@ -246,7 +265,9 @@ TEST_CASE("a service of any size: it is served where its handler is there") {
     given.bytes()[size - 1] = 1;
     CHECK(status(opened(given.get())) == "INVALID_ARGUMENT");
   }
-  check_refused_sizes([](void* service) { CHECK(status(opened(static_cast<sidecall_service*>(service))) == "INVALID_ARGUMENT"); });
+  check_refused_sizes([](void* service) {
+    CHECK(status(opened(static_cast<sidecall_service*>(service))) == "INVALID_ARGUMENT");
+  });
 }
 
 TEST_CASE("log lines of any size: what is missing has its default") {
@@ -269,7 +290,8 @@ TEST_CASE("log lines of any size: what is missing has its default") {
     CHECK(is_written(given.get(), 0) == (size >= sizeof whole));  // least_level is 1 by default
     if (size >= offsetof(sidecall_log_lines, as_json)) CHECK(is_written(given.get(), 1));
   }
-  check_refused_sizes([&](void* lines) { CHECK_FALSE(is_written(static_cast<sidecall_log_lines*>(lines), 3)); });
+  check_refused_sizes(
+      [&](void* lines) { CHECK_FALSE(is_written(static_cast<sidecall_log_lines*>(lines), 3)); });
   close(ends[0]);
   close(ends[1]);
 }
@@ -289,12 +311,16 @@ TEST_CASE("a view of any size is read and filled as far as it goes") {
     INFO("size " << size);
     Foreign<sidecall_view> given(size);
     given.fill(whole);
-    const bool is_complete = given.has(offsetof(sidecall_view, data_bytes), sizeof whole.data_bytes);
-    CHECK((sidecall_call_copy_input(call.get(), 0, given.get(), error()) == SIDECALL_OK) == is_complete);
-    CHECK((sidecall_call_bind_input(call.get(), 0, given.get(), error()) == SIDECALL_OK) == is_complete);
+    const bool is_complete =
+        given.has(offsetof(sidecall_view, data_bytes), sizeof whole.data_bytes);
+    CHECK((sidecall_call_copy_input(call.get(), 0, given.get(), error()) == SIDECALL_OK) ==
+          is_complete);
+    CHECK((sidecall_call_bind_input(call.get(), 0, given.get(), error()) == SIDECALL_OK) ==
+          is_complete);
     if (size > sizeof whole) {
       given.bytes()[size - 1] = 1;
-      CHECK(status(sidecall_call_copy_input(call.get(), 0, given.get(), error())) == "INVALID_ARGUMENT");
+      CHECK(status(sidecall_call_copy_input(call.get(), 0, given.get(), error())) ==
+            "INVALID_ARGUMENT");
     }
   }
   sidecall_view input = SIDECALL_VIEW_INIT;
@@ -306,7 +332,8 @@ TEST_CASE("a view of any size is read and filled as far as it goes") {
     REQUIRE(sidecall_call_input(call.get(), 0, given.get(), error()) == SIDECALL_OK);
     CHECK(given.is_intact());
     CHECK(given.get()->struct_size == size);
-    CHECK((given.has(offsetof(sidecall_view, rank), 4) ? given.get()->rank == 2 : given.is_unset(8, size)));
+    CHECK((given.has(offsetof(sidecall_view, rank), 4) ? given.get()->rank == 2
+                                                       : given.is_unset(8, size)));
     if (given.has(offsetof(sidecall_view, data), 8)) CHECK(given.get()->data == input.data);
     else CHECK(given.is_unset(std::min(size, offsetof(sidecall_view, data)), size));
     if (size > sizeof whole) CHECK(given.is_unset(sizeof whole, size));
@@ -323,26 +350,32 @@ TEST_CASE("a view of any size is read and filled as far as it goes") {
 
 TEST_CASE("a handler's views may have any size too") {
   size_t num_wrong = 0;
-  const support::FunctionServer server(support::fresh_address(), support::kDouble, [&](sidecall_request* request) {
-    const sidecall_view input = support::input_of(request, 0);
-    double* const target = support::output_of(request, 0, {input.dims[0], input.dims[1]});
-    for (size_t size = sizeof(uint32_t); size <= sizeof input + kNewer; ++size) {
-      Foreign<sidecall_view> given(size);
-      given.set_size(size);
-      const bool has_data = given.has(offsetof(sidecall_view, data), sizeof input.data);
-      num_wrong += sidecall_request_input(request, 0, given.get(), nullptr) != SIDECALL_OK || !given.is_intact();
-      num_wrong += has_data && given.get()->data != input.data;
-      num_wrong += sidecall_request_output(request, 0, input.dims, 2, given.get(), nullptr) != SIDECALL_OK || !given.is_intact();
-      num_wrong += has_data && given.get()->data != target;
-    }
-    for (const uint32_t size : {0U, 3U, 4097U}) {
-      Foreign<sidecall_view> given(sizeof size);
-      given.set_size(size);
-      num_wrong += sidecall_request_input(request, 0, given.get(), nullptr) != SIDECALL_INVALID_ARGUMENT;
-      num_wrong += sidecall_request_output(request, 0, input.dims, 2, given.get(), nullptr) != SIDECALL_INVALID_ARGUMENT;
-    }
-    return support::double_it(request);
-  });
+  const support::FunctionServer server(
+      support::fresh_address(), support::kDouble, [&](sidecall_request* request) {
+        const sidecall_view input = support::input_of(request, 0);
+        double* const target = support::output_of(request, 0, {input.dims[0], input.dims[1]});
+        for (size_t size = sizeof(uint32_t); size <= sizeof input + kNewer; ++size) {
+          Foreign<sidecall_view> given(size);
+          given.set_size(size);
+          const bool has_data = given.has(offsetof(sidecall_view, data), sizeof input.data);
+          num_wrong += sidecall_request_input(request, 0, given.get(), nullptr) != SIDECALL_OK ||
+                       !given.is_intact();
+          num_wrong += has_data && given.get()->data != input.data;
+          num_wrong += sidecall_request_output(request, 0, input.dims, 2, given.get(), nullptr) !=
+                           SIDECALL_OK ||
+                       !given.is_intact();
+          num_wrong += has_data && given.get()->data != target;
+        }
+        for (const uint32_t size : {0U, 3U, 4097U}) {
+          Foreign<sidecall_view> given(sizeof size);
+          given.set_size(size);
+          num_wrong +=
+              sidecall_request_input(request, 0, given.get(), nullptr) != SIDECALL_INVALID_ARGUMENT;
+          num_wrong += sidecall_request_output(request, 0, input.dims, 2, given.get(), nullptr) !=
+                       SIDECALL_INVALID_ARGUMENT;
+        }
+        return support::double_it(request);
+      });
   const sidecall::Model model(server.address());
   sidecall::Call call(model);
   const int64_t dims[] = {1, 2};

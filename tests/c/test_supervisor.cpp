@@ -19,8 +19,9 @@ using support::last;
 
 namespace {
 
-const char kWho[] = R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1], "dim_names": ["N"]}],)"
-                    R"( "outputs": [{"name": "who", "dtype": "int64", "dims": [-1], "dim_names": ["N"]}]})";
+const char kWho[] =
+    R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1], "dim_names": ["N"]}],)"
+    R"( "outputs": [{"name": "who", "dtype": "int64", "dims": [-1], "dim_names": ["N"]}]})";
 
 class Supervisor {
  public:
@@ -28,7 +29,8 @@ class Supervisor {
     sidecall_server_options options;
     sidecall_server_options_init(&options);
     options.max_connections = max_connections;
-    if (sidecall_supervisor_open(address.c_str(), &options, &supervisor_, error()) != SIDECALL_OK) throw std::runtime_error(last().message);
+    if (sidecall_supervisor_open(address.c_str(), &options, &supervisor_, error()) != SIDECALL_OK)
+      throw std::runtime_error(last().message);
   }
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
@@ -85,7 +87,8 @@ TEST_CASE("connections are spread over the workers, and the sum of their counter
   const sidecall::Server one = worker(supervisor.add(1), 1);
   const sidecall::Server two = worker(supervisor.add(2), 2);
   REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
-  REQUIRE(support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 2; }));
+  REQUIRE(
+      support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 2; }));
   const sidecall::Model model(address);
   std::vector<std::unique_ptr<sidecall::Call>> calls;
   int64_t answered[3] = {0, 0, 0};
@@ -95,7 +98,9 @@ TEST_CASE("connections are spread over the workers, and the sum of their counter
   }
   CHECK(answered[1] == 2);
   CHECK(answered[2] == 2);
-  REQUIRE(support::eventually([&] { return supervisor.status().find("\"calls\":4,") != std::string::npos; }));  // counted after the answer
+  REQUIRE(support::eventually([&] {
+    return supervisor.status().find("\"calls\":4,") != std::string::npos;
+  }));  // counted after the answer
   const std::string status = supervisor.status();
   CHECK(status.find("\"workers\":2,") != std::string::npos);
   CHECK(status.find("\"each\":[{\"worker\":1,") != std::string::npos);
@@ -113,10 +118,12 @@ TEST_CASE("a worker that does not answer hides no other from the status") {
   const int control = supervisor.add(2);
   fcntl(control, F_SETFD, 0);  // as a worker inherits it
   const sidecall::Server two = worker(control, 2);
-  REQUIRE(support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 2; }));
+  REQUIRE(
+      support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 2; }));
   const std::string status = supervisor.status();
   CHECK(status.find("\"each\":[{\"worker\":2,") != std::string::npos);
-  CHECK((fcntl(control, F_GETFD) & FD_CLOEXEC) != 0);  // what a worker starts does not outlive it on this socket
+  CHECK((fcntl(control, F_GETFD) & FD_CLOEXEC) !=
+        0);  // what a worker starts does not outlive it on this socket
   ::close(silent);
 }
 
@@ -129,7 +136,8 @@ TEST_CASE("a worker that is gone is forgotten, and its clients go to another") {
   sidecall::Call call(model, 1);
   CHECK(who_answers(call) == 1);
   one.reset();
-  REQUIRE(support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
+  REQUIRE(
+      support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
   // Nobody is ready: the next call waits for the next worker.
   std::unique_ptr<sidecall::Server> two;
   std::thread later([&] {
@@ -150,7 +158,9 @@ TEST_CASE("a worker that is gone is forgotten, and its clients go to another") {
 TEST_CASE("what a worker has counted stays in the sum when it ends") {
   const std::string address = fresh_address();
   Supervisor supervisor(address);
-  const auto counts = [&](const char* text) { return supervisor.status().find(text) != std::string::npos; };
+  const auto counts = [&](const char* text) {
+    return supervisor.status().find(text) != std::string::npos;
+  };
   auto one = std::make_unique<sidecall::Server>(worker(supervisor.add(1), 1));
   REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
   const sidecall::Model model(address);
@@ -160,20 +170,23 @@ TEST_CASE("what a worker has counted stays in the sum when it ends") {
   }
   REQUIRE(support::eventually([&] { return counts("\"calls\":3,"); }));
   one.reset();
-  REQUIRE(support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
+  REQUIRE(
+      support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
   CHECK(counts("\"calls\":3,"));
   CHECK(counts("\"statuses\":{\"0\":3}"));
   CHECK(counts("\"connections\":0,"));
   // The next one may have the same number.
   for (const int32_t number : {1, 2}) {
     auto next = std::make_unique<sidecall::Server>(worker(supervisor.add(number), number));
-    REQUIRE(support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 1; }));
+    REQUIRE(
+        support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 1; }));
     sidecall::Call call(model, 1);
     CHECK(who_answers(call) == number);
     const std::string calls = "\"calls\":" + std::to_string(3 + number) + ",";
     REQUIRE(support::eventually([&] { return counts(calls.c_str()); }));
     next.reset();
-    REQUIRE(support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
+    REQUIRE(
+        support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
     CHECK(counts(calls.c_str()));
   }
 }
@@ -221,7 +234,8 @@ TEST_CASE("a supervisor that ends refuses whoever waits and removes its address"
     const sidecall::Server one = worker(supervisor.add(1), 1);
     REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
   }
-  REQUIRE(support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
+  REQUIRE(
+      support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
   std::string heard;
   std::thread client([&] {
     try {

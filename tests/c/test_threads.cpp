@@ -36,8 +36,11 @@ TEST_CASE("many threads use one model") {
       call.set(0, 3, i);
       call.run();
       const double expected = id - 10 + (i % 2 == 0 ? 100 : 0) + 1000.0 * i;
-      const std::string text = model.predict_json(R"({"a":)" + std::to_string(id) + R"(,"c":true,"d":)" + std::to_string(i) + "}");
-      if (call.get_f64(0, 0) == expected && text == R"({"prediction":)" + std::to_string(id - 10 + 100 + 1000 * i) + "}") ++right;
+      const std::string text = model.predict_json(R"({"a":)" + std::to_string(id) +
+                                                  R"(,"c":true,"d":)" + std::to_string(i) + "}");
+      if (call.get_f64(0, 0) == expected &&
+          text == R"({"prediction":)" + std::to_string(id - 10 + 100 + 1000 * i) + "}")
+        ++right;
     }
   });
   CHECK(right == 8 * 500);
@@ -67,7 +70,8 @@ TEST_CASE("models are opened from many threads at once") {
     const char* names[] = {"add.onnx", "matrix.onnx", "kinds.onnx", "verification/first_row.onnx"};
     for (int i = 0; i < 10; ++i) {
       sidecall_model* model = nullptr;
-      const sidecall_status answer = sidecall_model_open(test_paths::model(names[(id + i) % 4]).c_str(), nullptr, &model, nullptr);
+      const sidecall_status answer = sidecall_model_open(
+          test_paths::model(names[(id + i) % 4]).c_str(), nullptr, &model, nullptr);
       if (answer == SIDECALL_OK) ++opened;
       if (answer == SIDECALL_VERIFICATION_FAILED && model == nullptr) ++refused;
       sidecall_model_close(model);
@@ -82,11 +86,15 @@ TEST_CASE("errors of threads do not mix") {
   std::atomic<int> right{0};
   in_threads(4, [&](int id) {
     const std::string name = "feature_" + std::to_string(id);
-    const std::string json = R"({"f32_must":1,"f64_must":1,"i64_must":1,"flag_must":true,"word_must":"a",")" + name + "\": 1}";
+    const std::string json =
+        R"({"f32_must":1,"f64_must":1,"i64_must":1,"flag_must":true,"word_must":"a",")" + name +
+        "\": 1}";
     for (int i = 0; i < 300; ++i) {
       sidecall_error error = SIDECALL_ERROR_INIT;
       sidecall_text* text = nullptr;
-      if (sidecall_predict_json(model.get(), json.data(), json.size(), &text, &error) == SIDECALL_UNKNOWN_NAME && error.name == name)
+      if (sidecall_predict_json(model.get(), json.data(), json.size(), &text, &error) ==
+              SIDECALL_UNKNOWN_NAME &&
+          error.name == name)
         ++right;
     }
   });
@@ -100,14 +108,18 @@ TEST_CASE("started calls of many threads") {
     Call call(model, 64);
     for (int i = 0; i < 100; ++i) {
       support::give_rounds(call, 20, 64);
-      sidecall_status answer = sidecall_call_start(call.get(), i % 3 == 0 ? 1000000000 : -1, nullptr);
+      sidecall_status answer =
+          sidecall_call_start(call.get(), i % 3 == 0 ? 1000000000 : -1, nullptr);
       if (answer == SIDECALL_OK) {
         if (i % 5 == id) call.cancel();
         answer = sidecall_call_finish(call.get(), -1, nullptr);
         // In process finish waits until the engine has let go; another process is not waited for.
-        while (call.is_busy() && sidecall_call_finish(call.get(), -1, nullptr) == SIDECALL_NOT_RUN) std::this_thread::yield();
+        while (call.is_busy() && sidecall_call_finish(call.get(), -1, nullptr) == SIDECALL_NOT_RUN)
+          std::this_thread::yield();
       }
-      (answer == SIDECALL_OK || answer == SIDECALL_BUSY || answer == SIDECALL_CANCELLED ? done : other) += 1;
+      (answer == SIDECALL_OK || answer == SIDECALL_BUSY || answer == SIDECALL_CANCELLED ? done
+                                                                                        : other) +=
+          1;
     }
   });
   CHECK(other == 0);
@@ -117,13 +129,15 @@ TEST_CASE("started calls of many threads") {
 // ThreadSanitizer does not follow a child of a process with threads.
 #ifndef __SANITIZE_THREAD__
 TEST_CASE("a child of fork goes on using models, and may close them") {
-  const Model model(test_paths::model("matrix.onnx"));  // in process: what a server's handles answer is in test_shm.cpp
+  const Model model(test_paths::model(
+      "matrix.onnx"));  // in process: what a server's handles answer is in test_shm.cpp
   Call call(model);
   const auto use = [](Call* one, const Model& other) {
     one->set(0, 2, true);
     one->set(0, 3, 2.0);
     one->run();
-    return one->get_f64(0, 0) == 2089 && other.predict_json(R"({"c":true,"d":2})") == R"({"prediction":2089})";
+    return one->get_f64(0, 0) == 2089 &&
+           other.predict_json(R"({"c":true,"d":2})") == R"({"prediction":2089})";
   };
   REQUIRE(use(&call, model));
   const pid_t child = fork();
@@ -155,7 +169,8 @@ TEST_CASE("a run pending in the parent is not pending in its child") {
   if (child == 0) {
     // Answers, whatever it is, without waiting for a thread that is not there.
     alarm(10);
-    const sidecall_status answer = sidecall_call_finish(call.get(), 100 * support::kMillisecond, nullptr);
+    const sidecall_status answer =
+        sidecall_call_finish(call.get(), 100 * support::kMillisecond, nullptr);
     {
       const Call closing = std::move(call);
     }

@@ -16,7 +16,9 @@ namespace {
 // Features of kinds.onnx, in its order: f32 f64 i64 flag word, nullable; then the same again, not nullable.
 constexpr int32_t kF32 = 0, kF64 = 1, kI64 = 2, kFlag = 3, kWord = 4, kMust = 5;
 
-std::string f64(Call& call, int32_t feature, double value) { return status(sidecall_call_set_f64(call.get(), 0, feature, value, error())); }
+std::string f64(Call& call, int32_t feature, double value) {
+  return status(sidecall_call_set_f64(call.get(), 0, feature, value, error()));
+}
 std::string i64(Call& call, int32_t feature, int64_t value) {
   return status(sidecall_call_set_i64(call.get(), 0, feature, value, error()));
 }
@@ -26,7 +28,9 @@ std::string boolean(Call& call, int32_t feature, int32_t value) {
 std::string str(Call& call, int32_t feature, std::string_view value) {
   return status(sidecall_call_set_str(call.get(), 0, feature, value.data(), value.size(), error()));
 }
-std::string missing(Call& call, int32_t feature) { return status(sidecall_call_set_missing(call.get(), 0, feature, error())); }
+std::string missing(Call& call, int32_t feature) {
+  return status(sidecall_call_set_missing(call.get(), 0, feature, error()));
+}
 
 void give_all(Call& call, int64_t row = 0) {
   call.set(row, kMust + kF32, 2.0);
@@ -53,8 +57,10 @@ TEST_CASE("every setter with every feature") {
   for (int32_t feature = 0; feature < 10; ++feature) {
     INFO(feature);
     const auto& row = expected[feature % 5];
-    const std::string name = model.feature_spec(feature)->name, type = sidecall_dtype_name(model.feature_spec(feature)->dtype);
-    const std::string answers[] = {f64(call, feature, 1), i64(call, feature, 1), boolean(call, feature, 1), str(call, feature, "1")};
+    const std::string name = model.feature_spec(feature)->name,
+                      type = sidecall_dtype_name(model.feature_spec(feature)->dtype);
+    const std::string answers[] = {f64(call, feature, 1), i64(call, feature, 1),
+                                   boolean(call, feature, 1), str(call, feature, "1")};
     for (int setter = 0; setter < 4; ++setter) {
       INFO(setter);
       CHECK(answers[setter] == row[setter]);
@@ -69,7 +75,9 @@ TEST_CASE("every setter with every feature") {
       CHECK(last().row == 0);
     }
     CHECK(missing(call, feature) == (feature < kMust ? "OK" : "MISSING_VALUE"));
-    CHECK(f64(call, feature, std::nan("")) == (feature % 5 >= kFlag ? "DTYPE_MISMATCH" : feature < kMust ? "OK" : "MISSING_VALUE"));
+    CHECK(f64(call, feature, std::nan("")) == (feature % 5 >= kFlag ? "DTYPE_MISMATCH"
+                                               : feature < kMust    ? "OK"
+                                                                    : "MISSING_VALUE"));
   }
 }
 
@@ -155,7 +163,8 @@ TEST_CASE("a refused value is remembered until it is set again") {
   give_all(call);
   CHECK(str(call, kF32, "secret") == "DTYPE_MISMATCH");
   CHECK(boolean(call, kI64, 1) == "DTYPE_MISMATCH");
-  CHECK(status(sidecall_call_set_invalid(call.get(), 0, kWord, "list", error())) == "DTYPE_MISMATCH");
+  CHECK(status(sidecall_call_set_invalid(call.get(), 0, kWord, "list", error())) ==
+        "DTYPE_MISMATCH");
   CHECK(status(sidecall_call_set_unknown(call.get(), 0, "colour", 6, error())) == "UNKNOWN_NAME");
   sidecall_fault faults[8];
   sidecall_error all = SIDECALL_ERROR_INIT;
@@ -165,7 +174,8 @@ TEST_CASE("a refused value is remembered until it is set again") {
   REQUIRE(all.num_faults == 4);
   CHECK(faults[0].name == std::string("f32"));
   CHECK(faults[0].got == std::string("string"));
-  for (uint32_t i = 0; i < all.num_faults; ++i) CHECK(std::string(faults[i].message).find("secret") == std::string::npos);
+  for (uint32_t i = 0; i < all.num_faults; ++i)
+    CHECK(std::string(faults[i].message).find("secret") == std::string::npos);
   CHECK(std::string(all.message).find("secret") == std::string::npos);
   call.set(0, kF32, 1.0);
   call.set(0, kI64, int64_t{1});
@@ -221,7 +231,8 @@ TEST_CASE("a missing value written through a view is found") {
 
 TEST_CASE("reading a column as another type") {
   const Model words = support::open("label_string.onnx"), flags = support::open("label_bool.onnx"),
-              numbers = support::open("label_int.onnx"), echo = support::open("identity_int64.onnx");
+              numbers = support::open("label_int.onnx"),
+              echo = support::open("identity_int64.onnx");
   double real = 0;
   int64_t whole = 0;
   const char* text = nullptr;
@@ -248,11 +259,13 @@ TEST_CASE("reading a column as another type") {
   CHECK(c.get_i64(0, 0) == 5);
   CHECK(c.get_f64(0, 0) == 5);
   // Beyond 2^53 a double would lie.
-  for (const int64_t value : {int64_t{9007199254740992}, int64_t{9007199254740993}, INT64_MIN, INT64_MAX}) {
+  for (const int64_t value :
+       {int64_t{9007199254740992}, int64_t{9007199254740993}, INT64_MIN, INT64_MAX}) {
     d.input(0).as<int64_t>()[0] = value;
     d.run();
     CHECK(d.get_i64(0, 0) == value);
-    CHECK(status(sidecall_call_get_f64(d.get(), 0, 0, &real, error())) == (value == 9007199254740992 ? "OK" : "OUT_OF_RANGE"));
+    CHECK(status(sidecall_call_get_f64(d.get(), 0, 0, &real, error())) ==
+          (value == 9007199254740992 ? "OK" : "OUT_OF_RANGE"));
   }
 }
 

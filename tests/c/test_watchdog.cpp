@@ -39,14 +39,17 @@ TEST_CASE("a watchdog ends a process whose handler never returns") {
   CHECK(exit_status_of([] {
           Pipe pipe;
           sidecall_watchdog* watchdog = nullptr;
-          if (sidecall_watchdog_open(pipe.ends[0], 100 * kMillisecond, 7, &watchdog, nullptr) != SIDECALL_OK) _exit(98);
+          if (sidecall_watchdog_open(pipe.ends[0], 100 * kMillisecond, 7, &watchdog, nullptr) !=
+              SIDECALL_OK)
+            _exit(98);
           if (write(pipe.ends[1], "x", 1) != 1) _exit(97);
           for (;;) pause();
         }) == 7);
   CHECK(exit_status_of([] {
           Pipe pipe;
           sidecall_watchdog* watchdog = nullptr;
-          if (sidecall_watchdog_open(pipe.ends[0], 0, 8, &watchdog, nullptr) != SIDECALL_OK) _exit(98);
+          if (sidecall_watchdog_open(pipe.ends[0], 0, 8, &watchdog, nullptr) != SIDECALL_OK)
+            _exit(98);
           close(pipe.ends[1]);  // a hang-up counts too
           for (;;) pause();
         }) == 8);
@@ -69,8 +72,10 @@ TEST_CASE("watchdogs check what they are asked") {
   Pipe pipe;
   sidecall_watchdog* watchdog = nullptr;
   CHECK(sidecall_watchdog_open(-1, 0, 0, &watchdog, error()) == SIDECALL_INVALID_ARGUMENT);
-  CHECK(sidecall_watchdog_open(pipe.ends[0], -1, 0, &watchdog, error()) == SIDECALL_INVALID_ARGUMENT);
-  CHECK(sidecall_watchdog_open(pipe.ends[0], 0, 256, &watchdog, error()) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_watchdog_open(pipe.ends[0], -1, 0, &watchdog, error()) ==
+        SIDECALL_INVALID_ARGUMENT);
+  CHECK(sidecall_watchdog_open(pipe.ends[0], 0, 256, &watchdog, error()) ==
+        SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_watchdog_open(pipe.ends[0], 0, 0, nullptr, error()) == SIDECALL_INVALID_ARGUMENT);
   CHECK(watchdog == nullptr);
 }

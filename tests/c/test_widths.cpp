@@ -43,13 +43,19 @@ const double kInfinity = std::numeric_limits<double>::infinity();
 }  // namespace
 
 TEST_CASE("doubles become the nearest float32, and float32 means itself as a double") {
-  const Model narrow = support::open("identity_float32.onnx"), wide = support::open("identity_float64.onnx");
+  const Model narrow = support::open("identity_float32.onnx"),
+              wide = support::open("identity_float64.onnx");
   Call to_float(narrow), to_double(wide);
-  REQUIRE(copy<double>(to_float, {0.1, 1 + 0x1p-24, 1 + 0x3p-24, FLT_MAX, 1e-45, 5e-324, kInfinity, -kInfinity}) == "OK");
-  CHECK(answers<float>(to_float) ==
-        std::vector<float>{0.1F, 1, 1 + 0x1p-22F, FLT_MAX, 0x1p-149F, 0, static_cast<float>(kInfinity), static_cast<float>(-kInfinity)});
-  REQUIRE(copy<float>(to_double, {0.1F, FLT_MAX, 0x1p-149F, static_cast<float>(-kInfinity)}) == "OK");
-  CHECK(answers<double>(to_double) == std::vector<double>{0.10000000149011612, static_cast<double>(FLT_MAX), 0x1p-149, -kInfinity});
+  REQUIRE(copy<double>(to_float, {0.1, 1 + 0x1p-24, 1 + 0x3p-24, FLT_MAX, 1e-45, 5e-324, kInfinity,
+                                  -kInfinity}) == "OK");
+  CHECK(answers<float>(to_float) == std::vector<float>{0.1F, 1, 1 + 0x1p-22F, FLT_MAX, 0x1p-149F, 0,
+                                                       static_cast<float>(kInfinity),
+                                                       static_cast<float>(-kInfinity)});
+  REQUIRE(copy<float>(to_double, {0.1F, FLT_MAX, 0x1p-149F, static_cast<float>(-kInfinity)}) ==
+          "OK");
+  CHECK(answers<double>(to_double) == std::vector<double>{0.10000000149011612,
+                                                          static_cast<double>(FLT_MAX), 0x1p-149,
+                                                          -kInfinity});
   // What equality does not see.
   REQUIRE(copy<double>(to_float, {-0.0, std::nan(""), -5e-324}) == "OK");
   const std::vector<float> floats = answers<float>(to_float);
@@ -63,11 +69,13 @@ TEST_CASE("doubles become the nearest float32, and float32 means itself as a dou
 }
 
 TEST_CASE("large tensors of the other width, and memory at any address, are converted too") {
-  const Model narrow = support::open("identity_float32.onnx"), wide = support::open("identity_float64.onnx");
+  const Model narrow = support::open("identity_float32.onnx"),
+              wide = support::open("identity_float64.onnx");
   Call to_float(narrow), to_double(wide);
   std::vector<double> doubles(300001);
   std::vector<float> floats(doubles.size());
-  for (size_t i = 0; i < doubles.size(); ++i) doubles[i] = static_cast<double>(i) / 7, floats[i] = static_cast<float>(doubles[i]);
+  for (size_t i = 0; i < doubles.size(); ++i)
+    doubles[i] = static_cast<double>(i) / 7, floats[i] = static_cast<float>(doubles[i]);
   REQUIRE(copy(to_float, doubles) == "OK");
   CHECK(answers<float>(to_float) == floats);
   REQUIRE(copy(to_double, floats) == "OK");
@@ -75,27 +83,33 @@ TEST_CASE("large tensors of the other width, and memory at any address, are conv
   std::vector<char> bytes(1 + 3 * sizeof(double));
   std::memcpy(bytes.data() + 1, doubles.data() + 1, 3 * sizeof(double));
   const int64_t dims[] = {3};
-  to_float.copy_input(0, View::raw(SIDECALL_FLOAT64, bytes.data() + 1, 3 * sizeof(double), {dims, 1}));
+  to_float.copy_input(0,
+                      View::raw(SIDECALL_FLOAT64, bytes.data() + 1, 3 * sizeof(double), {dims, 1}));
   CHECK(answers<float>(to_float) == std::vector<float>{floats[1], floats[2], floats[3]});
 }
 
 TEST_CASE("only the input's own type is bound, and the error says what to do") {
-  const Model narrow = support::open("identity_float32.onnx"), wide = support::open("identity_float64.onnx");
+  const Model narrow = support::open("identity_float32.onnx"),
+              wide = support::open("identity_float64.onnx");
   Call to_float(narrow), to_double(wide);
   REQUIRE(copy<float>(to_float, {5}) == "OK");
   CHECK(bind<double>(to_float, {1}) == "DTYPE_MISMATCH");
-  CHECK(last().message == std::string("input 'x': expected float32, got float64; only the input's own type can be bound, a copy converts"));
+  CHECK(last().message == std::string("input 'x': expected float32, got float64; only the input's "
+                                      "own type can be bound, a copy converts"));
   CHECK(last().name == std::string("x"));
   CHECK(last().expected == std::string("float32"));
   CHECK(last().got == std::string("float64"));
   CHECK(answers<float>(to_float) == std::vector<float>{5});
   CHECK(bind<float>(to_double, {1}) == "DTYPE_MISMATCH");
-  CHECK(last().message == std::string("input 'x': expected float64, got float32; only the input's own type can be bound, a copy converts"));
+  CHECK(last().message == std::string("input 'x': expected float64, got float32; only the input's "
+                                      "own type can be bound, a copy converts"));
   // Other types are refused both ways, in the words of before.
   for (const bool is_bound : {false, true}) {
-    CHECK((is_bound ? bind<int64_t>(to_double, {1}) : copy<int64_t>(to_double, {1})) == "DTYPE_MISMATCH");
+    CHECK((is_bound ? bind<int64_t>(to_double, {1}) : copy<int64_t>(to_double, {1})) ==
+          "DTYPE_MISMATCH");
     CHECK(last().message == std::string("input 'x': expected float64, got int64"));
-    CHECK((is_bound ? bind<int32_t>(to_float, {1}) : copy<int32_t>(to_float, {1})) == "DTYPE_MISMATCH");
+    CHECK((is_bound ? bind<int32_t>(to_float, {1}) : copy<int32_t>(to_float, {1})) ==
+          "DTYPE_MISMATCH");
     CHECK(last().message == std::string("input 'x': expected float32, got int32"));
   }
   const Model whole = support::open("identity_int64.onnx");
@@ -121,10 +135,12 @@ TEST_CASE("a double beyond float32 is refused, and the input is as it was") {
   const Model model = support::open("identity_float32.onnx");
   Call call(model);
   REQUIRE(copy<float>(call, {5}) == "OK");
-  constexpr double kFirst = 3.4028235677973366e38;  // half-way to where the next float32 would be: rounds to infinity
+  constexpr double kFirst =
+      3.4028235677973366e38;  // half-way to where the next float32 would be: rounds to infinity
   for (const double beyond : {kFirst, 1e39, -1e39, DBL_MAX, -DBL_MAX}) {
     CHECK(copy<double>(call, {1, 2, beyond, beyond}) == "OUT_OF_RANGE");
-    CHECK(last().message == std::string("input 'x': expected float32, got a number beyond its range (row 2)"));
+    CHECK(last().message ==
+          std::string("input 'x': expected float32, got a number beyond its range (row 2)"));
     CHECK(last().row == 2);
   }
   CHECK(answers<float>(call) == std::vector<float>{5});
@@ -147,7 +163,8 @@ TEST_CASE("with a contract each number beyond float32 is a fault of its feature 
   const View view = View::of<double>({x.data(), x.size()}, {dims, 2});
   REQUIRE(status(sidecall_call_copy_input(call.get(), 0, &view.get(), &room)) == "OUT_OF_RANGE");
   CHECK(room.num_faults == kRows - 1);
-  CHECK(faults[0].message == std::string("feature 'x': expected float32, got a number beyond its range"));
+  CHECK(faults[0].message ==
+        std::string("feature 'x': expected float32, got a number beyond its range"));
   CHECK(faults[0].row == 0);
   CHECK(faults[1].name == std::string("x"));
   CHECK(faults[1].row == 2);

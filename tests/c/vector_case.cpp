@@ -33,11 +33,14 @@ int32_t dtype_of(const std::string& name) {
 
 std::string from_hex(const std::string& hex) {
   std::string out;
-  for (size_t i = 0; i + 1 < hex.size(); i += 2) out.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  for (size_t i = 0; i + 1 < hex.size(); i += 2)
+    out.push_back(static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16)));
   return out;
 }
 
-std::string bytes_of(const Value& value) { return value.IsObject() ? from_hex(text_of(value["hex"])) : text_of(value); }
+std::string bytes_of(const Value& value) {
+  return value.IsObject() ? from_hex(text_of(value["hex"])) : text_of(value);
+}
 
 double number_of(const Value& value) {
   if (!value.IsString()) return value.GetDouble();
@@ -92,7 +95,8 @@ Tensor tensor_of(const Value& value) {
 
 Named tensors_of(const Value& value) {
   Named out;
-  for (const auto& member : value.GetObject()) out.emplace_back(text_of(member.name), tensor_of(member.value));
+  for (const auto& member : value.GetObject())
+    out.emplace_back(text_of(member.name), tensor_of(member.value));
   return out;
 }
 
@@ -113,7 +117,9 @@ void read_open(const Value& value, const std::string& models, Case* out) {
       const size_t at = word.find("$MODELS");
       if (at != std::string::npos) out->uri.replace(at, 7, models);
     } else if (key == "verify" && (word == "warn" || word == "off" || word == "error")) {
-      out->verify = word == "warn" ? SIDECALL_VERIFY_WARN : word == "off" ? SIDECALL_VERIFY_OFF : SIDECALL_VERIFY_ERROR;
+      out->verify = word == "warn"  ? SIDECALL_VERIFY_WARN
+                    : word == "off" ? SIDECALL_VERIFY_OFF
+                                    : SIDECALL_VERIFY_ERROR;
     } else if (key == "extra" && word == "ignore") {
       out->extra = SIDECALL_EXTRA_IGNORE;
     } else {
@@ -166,7 +172,8 @@ std::string read_file(const std::string& path) {
 }
 
 const Case& Suite::at(const std::string& name) const {
-  const auto found = std::find_if(cases.begin(), cases.end(), [&](const Case& one) { return one.name == name; });
+  const auto found =
+      std::find_if(cases.begin(), cases.end(), [&](const Case& one) { return one.name == name; });
   if (found == cases.end()) fail("no case " + name);
   return *found;
 }
@@ -174,15 +181,18 @@ const Case& Suite::at(const std::string& name) const {
 Suite read_suite(const std::string& folder) {
   Suite suite;
   std::set<std::string> files, names;
-  for (const auto& entry : std::filesystem::directory_iterator(folder + "/cases")) files.insert(entry.path());
+  for (const auto& entry : std::filesystem::directory_iterator(folder + "/cases"))
+    files.insert(entry.path());
   for (const std::string& file : files) {
     auto document = std::make_unique<rapidjson::Document>();
     const std::string text = read_file(file);
     document->Parse<rapidjson::kParseFullPrecisionFlag>(text.data(), text.size());
-    if (document->HasParseError()) fail(file + ": " + rapidjson::GetParseError_En(document->GetParseError()));
+    if (document->HasParseError())
+      fail(file + ": " + rapidjson::GetParseError_En(document->GetParseError()));
     for (const Value& value : document->GetArray()) {
       suite.cases.push_back(case_of(value, folder + "/models"));
-      if (!names.insert(suite.cases.back().name).second) fail("two cases named " + suite.cases.back().name);
+      if (!names.insert(suite.cases.back().name).second)
+        fail("two cases named " + suite.cases.back().name);
     }
     suite.documents.push_back(std::move(document));
   }

@@ -17,7 +17,8 @@ using rapidjson::Value;
 
 std::string show(const Value& value) {
   rapidjson::StringBuffer buffer;
-  rapidjson::Writer<rapidjson::StringBuffer, rapidjson::UTF8<>, rapidjson::UTF8<>, rapidjson::CrtAllocator, rapidjson::kWriteNanAndInfFlag>
+  rapidjson::Writer<rapidjson::StringBuffer, rapidjson::UTF8<>, rapidjson::UTF8<>,
+                    rapidjson::CrtAllocator, rapidjson::kWriteNanAndInfFlag>
       writer(buffer);
   value.Accept(writer);
   return {buffer.GetString(), buffer.GetSize()};
@@ -35,7 +36,9 @@ bool same_special(const Value& expected, const Value& got) {
   if (word != "nan" && word != "inf" && word != "-inf") return false;
   if (got.IsNull()) return true;
   if (!got.IsDouble()) return false;
-  return word == "nan" ? std::isnan(got.GetDouble()) : std::isinf(got.GetDouble()) && std::signbit(got.GetDouble()) == (word == "-inf");
+  return word == "nan"
+             ? std::isnan(got.GetDouble())
+             : std::isinf(got.GetDouble()) && std::signbit(got.GetDouble()) == (word == "-inf");
 }
 
 bool same(const Value& expected, const Value& got, double tolerance) {
@@ -56,8 +59,10 @@ bool same(const Value& expected, const Value& got, double tolerance) {
     return true;
   }
   if (expected.IsString()) return got.IsString() ? expected == got : same_special(expected, got);
-  if (expected.IsInt64() && got.IsInt64()) return near(static_cast<double>(got.GetInt64() - expected.GetInt64()), 0, tolerance);
-  if (expected.IsNumber()) return got.IsNumber() && near(got.GetDouble(), expected.GetDouble(), tolerance);
+  if (expected.IsInt64() && got.IsInt64())
+    return near(static_cast<double>(got.GetInt64() - expected.GetInt64()), 0, tolerance);
+  if (expected.IsNumber())
+    return got.IsNumber() && near(got.GetDouble(), expected.GetDouble(), tolerance);
   return expected == got;
 }
 
@@ -77,8 +82,10 @@ std::string compare(const Tensor& expected, const Tensor& got, double tolerance)
   if (expected.dims != got.dims) return "another shape";
   if (expected.bytes.size() != got.bytes.size()) return std::to_string(got.bytes.size()) + " bytes";
   if (expected.offsets != got.offsets) return "other offsets";
-  if (expected.dtype == SIDECALL_FLOAT32) return same_floats<float>(expected, got, tolerance) ? "" : "other values";
-  if (expected.dtype == SIDECALL_FLOAT64) return same_floats<double>(expected, got, tolerance) ? "" : "other values";
+  if (expected.dtype == SIDECALL_FLOAT32)
+    return same_floats<float>(expected, got, tolerance) ? "" : "other values";
+  if (expected.dtype == SIDECALL_FLOAT64)
+    return same_floats<double>(expected, got, tolerance) ? "" : "other values";
   return expected.bytes == got.bytes ? "" : "other values";
 }
 
@@ -89,7 +96,8 @@ std::string compare(const Named& expected, const Named& got, double tolerance) {
     for (const auto& [other, value] : got) {
       if (other != name) continue;
       found = true;
-      if (std::string problem = compare(tensor, value, tolerance); !problem.empty()) return "output " + name + ": " + problem;
+      if (std::string problem = compare(tensor, value, tolerance); !problem.empty())
+        return "output " + name + ": " + problem;
     }
     if (!found) return "no output " + name;
   }
@@ -100,16 +108,21 @@ std::string compare(const Named& expected, const Named& got, double tolerance) {
 std::string check_form(const sidecall_error& error) {
   const std::string message = error.message;
   if (message.empty()) return "no message";
-  if (std::any_of(message.begin(), message.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }))
+  if (std::any_of(message.begin(), message.end(),
+                  [](char c) { return static_cast<unsigned char>(c) < 0x20; }))
     return "control characters in the message: " + message;
-  if (std::isupper(static_cast<unsigned char>(message[0]))) return "a message in upper case: " + message;
-  if (std::strcmp(sidecall_status_name(error.status), "UNKNOWN") == 0) return "a status without a name";
+  if (std::isupper(static_cast<unsigned char>(message[0])))
+    return "a message in upper case: " + message;
+  if (std::strcmp(sidecall_status_name(error.status), "UNKNOWN") == 0)
+    return "a status without a name";
   if (error.status == SIDECALL_INTERNAL) return "our own bug: " + message;
-  const bool plain_name =
-      std::none_of(error.name, error.name + std::strlen(error.name), [](char c) { return static_cast<unsigned char>(c) < 0x20; });
-  if (plain_name && message.find(error.name) == std::string::npos) return "a message without the name: " + message;
-  const bool retryable = error.status == SIDECALL_BUSY || error.status == SIDECALL_PEER_DIED || error.status == SIDECALL_TIMEOUT ||
-                         error.status == SIDECALL_UNREACHABLE || error.status == SIDECALL_OUT_OF_MEMORY;
+  const bool plain_name = std::none_of(error.name, error.name + std::strlen(error.name),
+                                       [](char c) { return static_cast<unsigned char>(c) < 0x20; });
+  if (plain_name && message.find(error.name) == std::string::npos)
+    return "a message without the name: " + message;
+  const bool retryable = error.status == SIDECALL_BUSY || error.status == SIDECALL_PEER_DIED ||
+                         error.status == SIDECALL_TIMEOUT || error.status == SIDECALL_UNREACHABLE ||
+                         error.status == SIDECALL_OUT_OF_MEMORY;
   if (retryable != (error.retryable == 1)) return "retryable is wrong";
   return "";
 }
@@ -126,9 +139,11 @@ std::string compare(const Case& one, const sidecall_error& error) {
     return std::string("got ") + sidecall_status_name(error.status) + ": " + error.message;
   const Expected& want = one.expect_error;
   std::string problem = check_form(error);
-  problem += differ("name", want.name, std::string(error.name)) + differ("expected", want.expected, std::string(error.expected)) +
+  problem += differ("name", want.name, std::string(error.name)) +
+             differ("expected", want.expected, std::string(error.expected)) +
              differ("got", want.got, std::string(error.got));
-  problem += differ("message", want.message, std::string(error.message)) + differ("row", want.row, error.row) +
+  problem += differ("message", want.message, std::string(error.message)) +
+             differ("row", want.row, error.row) +
              differ("num_faults", want.num_faults, static_cast<int64_t>(error.num_faults));
   return problem.empty() ? "" : problem + " in: " + error.message;
 }
@@ -138,9 +153,11 @@ std::string attempt(const Case& one, const char* way, const std::function<std::s
   std::string problem;
   try {
     problem = ask();
-    if (problem.empty() && !one.expect_status.empty()) problem = "expected " + one.expect_status + ", but it passed";
+    if (problem.empty() && !one.expect_status.empty())
+      problem = "expected " + one.expect_status + ", but it passed";
   } catch (const Failure& failure) {
-    problem = one.expect_status.empty() ? std::string(sidecall_status_name(failure.error.status)) + ": " + failure.error.message
+    problem = one.expect_status.empty() ? std::string(sidecall_status_name(failure.error.status)) +
+                                              ": " + failure.error.message
                                         : compare(one, failure.error);
   }
   return problem.empty() ? "" : std::string(way) + ": " + problem;
@@ -167,7 +184,8 @@ std::string ask(Model& model, const Case& one) {
   if (problem.empty() && one.record != nullptr && has_native_form(*one.record)) {
     problem = attempt(one, "values", [&]() -> std::string {
       const rapidjson::Document got = model.predict(*one.record);
-      return one.result == nullptr || same(*one.result, got, one.tolerance) ? "" : "got " + show(got);
+      return one.result == nullptr || same(*one.result, got, one.tolerance) ? ""
+                                                                            : "got " + show(got);
     });
   }
   return problem;
@@ -184,7 +202,8 @@ std::string run_case(Backend& backend, const Suite& suite, const Case& one) {
   try {
     model = backend.open(one);
   } catch (const Failure& failure) {
-    return one.expect_status.empty() ? std::string("open: ") + failure.error.message : compare(one, failure.error);
+    return one.expect_status.empty() ? std::string("open: ") + failure.error.message
+                                     : compare(one, failure.error);
   }
   std::string problem = ask(*model, one);
   if (problem.empty() && !one.after.empty()) {

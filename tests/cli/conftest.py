@@ -23,7 +23,9 @@ def _command_path() -> str:
     for candidate in [named] if named else [ROOT / "build/bin/sidecall", beside_python]:
         if candidate and os.access(candidate, os.X_OK):
             return str(candidate)
-    raise pytest.UsageError(f"no sidecall command: expected SIDECALL_CLI, build/bin/sidecall or {beside_python}")
+    raise pytest.UsageError(
+        f"no sidecall command: expected SIDECALL_CLI, build/bin/sidecall or {beside_python}"
+    )
 
 
 def engine_path() -> str | None:
@@ -31,7 +33,11 @@ def engine_path() -> str | None:
     from importlib.util import find_spec
 
     spec = find_spec("onnxruntime")
-    files = sorted(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so*")) if spec else []
+    files = (
+        sorted(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so*"))
+        if spec
+        else []
+    )
     return str(files[0]) if files else None
 
 
@@ -53,16 +59,35 @@ class Command:
         if engine:
             self.env["SIDECALL_ONNXRUNTIME"] = engine
 
-    def __call__(self, *words: Any, stdin: str | bytes = b"", env: dict[str, str | None] | None = None, **options: Any) -> Outcome:
+    def __call__(
+        self,
+        *words: Any,
+        stdin: str | bytes = b"",
+        env: dict[str, str | None] | None = None,
+        **options: Any,
+    ) -> Outcome:
         """Runs to the end. `env` adds to the environment; None removes."""
         environment = {k: v for k, v in (self.env | (env or {})).items() if v is not None}
         stdin = stdin.encode() if isinstance(stdin, str) else stdin
-        options = {"input": stdin, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": self.cwd} | options
-        done = subprocess.run([self.path, *map(str, words)], env=environment, timeout=60, check=False, **options)
-        return Outcome(done.returncode, (done.stdout or b"").decode(), (done.stderr or b"").decode())
+        options = {
+            "input": stdin,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "cwd": self.cwd,
+        } | options
+        done = subprocess.run(
+            [self.path, *map(str, words)], env=environment, timeout=60, check=False, **options
+        )
+        return Outcome(
+            done.returncode, (done.stdout or b"").decode(), (done.stderr or b"").decode()
+        )
 
     def start(self, *words: Any, **options: Any) -> subprocess.Popen[bytes]:
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
+        pipes = {
+            "stdin": subprocess.PIPE,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+        } | options
         return subprocess.Popen([self.path, *map(str, words)], cwd=self.cwd, env=self.env, **pipes)
 
 

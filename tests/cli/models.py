@@ -28,10 +28,22 @@ TYPES = {
 Feature = dict[str, Any]
 Record = dict[str, Any]
 
-AGE: Feature = {"name": "age", "type": "float32", "nullable": True, "weight": 0.02, "seen": {"min": 18, "max": 90}}
+AGE: Feature = {
+    "name": "age",
+    "type": "float32",
+    "nullable": True,
+    "weight": 0.02,
+    "seen": {"min": 18, "max": 90},
+}
 INCOME: Feature = {"name": "income", "type": "float32", "nullable": False, "weight": -0.001}
 KIDS: Feature = {"name": "kids", "type": "int64", "nullable": False, "weight": 0.25}
-JOB: Feature = {"name": "job", "type": "string", "nullable": False, "weight": 0.5, "allowed": ["clerk", "nurse", "teacher"]}
+JOB: Feature = {
+    "name": "job",
+    "type": "string",
+    "nullable": False,
+    "weight": 0.5,
+    "allowed": ["clerk", "nurse", "teacher"],
+}
 FEATURES = [AGE, INCOME, KIDS, JOB]
 ROWS: list[Record] = [
     {"age": 39, "income": 1000, "kids": 0, "job": "nurse"},
@@ -43,17 +55,30 @@ ROWS: list[Record] = [
 def _number(feature: Feature, value: Any) -> float:
     if value is None:
         return MISSING_FLOAT
-    return float(feature["allowed"].index(value)) if feature["type"] == "string" else float(np.float32(value))
+    return (
+        float(feature["allowed"].index(value))
+        if feature["type"] == "string"
+        else float(np.float32(value))
+    )
 
 
 def score(features: list[Feature], record: Record, bias: float = 0.0) -> float:
     return bias + sum(f["weight"] * _number(f, record.get(f["name"])) for f in features)
 
 
-def answer(features: list[Feature], record: Record, *, classes: tuple[Any, Any] = ("no", "yes"), bias: float = 0.0) -> Record:
+def answer(
+    features: list[Feature],
+    record: Record,
+    *,
+    classes: tuple[Any, Any] = ("no", "yes"),
+    bias: float = 0.0,
+) -> Record:
     """What the classifier must give for one record, by the formula."""
     p = 1 / (1 + math.exp(-2 * score(features, record, bias)))
-    return {"label": classes[int(p > 0.5)], "probabilities": {str(classes[0]): 1 - p, str(classes[1]): p}}
+    return {
+        "label": classes[int(p > 0.5)],
+        "probabilities": {str(classes[0]): 1 - p, str(classes[1]): p},
+    }
 
 
 def _column(feature: Feature) -> list[onnx.NodeProto]:
@@ -80,11 +105,19 @@ def _column(feature: Feature) -> list[onnx.NodeProto]:
     ]
 
 
-def _classifier_graph(features: list[Feature], classes: tuple[Any, Any], bias: float) -> onnx.GraphProto:
+def _classifier_graph(
+    features: list[Feature], classes: tuple[Any, Any], bias: float
+) -> onnx.GraphProto:
     weights = [f["weight"] for f in features]
-    labels = {"classlabels_strings": list(classes)} if isinstance(classes[0], str) else {"classlabels_ints": list(classes)}
+    labels = (
+        {"classlabels_strings": list(classes)}
+        if isinstance(classes[0], str)
+        else {"classlabels_ints": list(classes)}
+    )
     nodes = [node for feature in features for node in _column(feature)]
-    nodes.append(helper.make_node("Concat", [f"{f['name']}__column" for f in features], ["__X"], axis=1))
+    nodes.append(
+        helper.make_node("Concat", [f"{f['name']}__column" for f in features], ["__X"], axis=1)
+    )
     nodes.append(
         helper.make_node(
             "LinearClassifier",
@@ -111,18 +144,27 @@ def _classifier_graph(features: list[Feature], classes: tuple[Any, Any], bias: f
 
 
 def _contract_feature(feature: Feature) -> Feature:
-    entry = {k: v for k, v in feature.items() if k != "weight"} | {"input": feature["name"], "column": 0}
+    entry = {k: v for k, v in feature.items() if k != "weight"} | {
+        "input": feature["name"],
+        "column": 0,
+    }
     if feature["nullable"]:
         entry["missing"] = {"value": MISSING_STRING} if feature["type"] == "string" else "nan"
     return entry
 
 
-def save(path: Path, graph: onnx.GraphProto, contract: dict[str, Any] | None, *, raw: str | None = None) -> Path:
+def save(
+    path: Path, graph: onnx.GraphProto, contract: dict[str, Any] | None, *, raw: str | None = None
+) -> Path:
     """Writes the model; `contract` gets its id, `raw` stands in its place as it is."""
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)])
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    )
     model.ir_version = 9
     if contract is not None:
-        contract["model"].setdefault("id", hashlib.sha256(model.graph.SerializeToString()).hexdigest())
+        contract["model"].setdefault(
+            "id", hashlib.sha256(model.graph.SerializeToString()).hexdigest()
+        )
     text = raw if raw is not None else json.dumps(contract) if contract is not None else None
     if text is not None:
         helper.set_model_props(model, {"sidecall.contract": text})
@@ -131,7 +173,12 @@ def save(path: Path, graph: onnx.GraphProto, contract: dict[str, Any] | None, *,
 
 
 def classifier_contract(
-    features: list[Feature], classes: tuple[Any, Any], bias: float, rows: list[Record], name: str, version: str
+    features: list[Feature],
+    classes: tuple[Any, Any],
+    bias: float,
+    rows: list[Record],
+    name: str,
+    version: str,
 ) -> dict[str, Any]:
     label_type = "string" if isinstance(classes[0], str) else "int64"
     answers = [answer(features, row, classes=classes, bias=bias) for row in rows]
@@ -153,7 +200,12 @@ def classifier_contract(
                 "classes": list(classes),
                 "decision": {"rule": "argmax", "output": "probabilities"},
             },
-            {"name": "probabilities", "role": "probabilities", "type": "float32", "classes": list(classes)},
+            {
+                "name": "probabilities",
+                "role": "probabilities",
+                "type": "float32",
+                "classes": list(classes),
+            },
         ],
         "verification": {
             "source": "synthetic",
@@ -191,7 +243,9 @@ def classifier(
 ) -> Path:
     """Writes a classifier. `change(contract)` may spoil the contract before it is stored."""
     features = FEATURES if features is None else features
-    contract = classifier_contract(features, classes, bias, ROWS if rows is None else rows, name, version)
+    contract = classifier_contract(
+        features, classes, bias, ROWS if rows is None else rows, name, version
+    )
     if change:
         change(contract)
     return save(path, _classifier_graph(features, classes, bias), contract)
@@ -212,13 +266,25 @@ def bare(path: Path, dtype: int = TensorProto.FLOAT, width: int = 2) -> Path:
     return save(path, tensor_graph(dtype, width), None)
 
 
-def regressor(path: Path, *, names: tuple[str, ...] = ("x0", "x1"), weights: tuple[float, ...] = (2.0, 2.0), bias: float = 1.0) -> Path:
+def regressor(
+    path: Path,
+    *,
+    names: tuple[str, ...] = ("x0", "x1"),
+    weights: tuple[float, ...] = (2.0, 2.0),
+    bias: float = 1.0,
+) -> Path:
     """Writes a linear regression over one matrix X: the layout of models that were trained on an array."""
     width = len(names)
     graph = helper.make_graph(
         [
             helper.make_node(
-                "LinearRegressor", ["X"], ["prediction"], domain="ai.onnx.ml", coefficients=list(weights), intercepts=[bias], targets=1
+                "LinearRegressor",
+                ["X"],
+                ["prediction"],
+                domain="ai.onnx.ml",
+                coefficients=list(weights),
+                intercepts=[bias],
+                targets=1,
             )
         ],
         "regressor",
@@ -227,9 +293,16 @@ def regressor(path: Path, *, names: tuple[str, ...] = ("x0", "x1"), weights: tup
     )
     contract = {
         "format": 1,
-        "model": {"name": "price", "version": "3", "created": "2026-11-24T12:00:00Z", "task": "regression", "metadata": {}},
+        "model": {
+            "name": "price",
+            "version": "3",
+            "created": "2026-11-24T12:00:00Z",
+            "task": "regression",
+            "metadata": {},
+        },
         "features": [
-            {"name": name, "type": "float32", "nullable": False, "input": "X", "column": column} for column, name in enumerate(names)
+            {"name": name, "type": "float32", "nullable": False, "input": "X", "column": column}
+            for column, name in enumerate(names)
         ],
         "outputs": [{"name": "prediction", "role": "prediction", "type": "float32"}],
         "verification": {
@@ -239,7 +312,12 @@ def regressor(path: Path, *, names: tuple[str, ...] = ("x0", "x1"), weights: tup
             "outputs": {"prediction": [bias, bias + sum(weights)]},
             "tolerance": {"prediction": {"absolute": 1e-6, "relative": 1e-5}},
         },
-        "parity": {"rows": 1000, "weak": False, "precision": "float32", "outputs": [{"name": "prediction", "largest": 0.0, "at_row": 0}]},
+        "parity": {
+            "rows": 1000,
+            "weak": False,
+            "precision": "float32",
+            "outputs": [{"name": "prediction", "largest": 0.0, "at_row": 0}],
+        },
         "versions": {"sidecall": "0.1.0"},
     }
     return save(path, graph, contract)

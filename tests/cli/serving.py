@@ -46,11 +46,24 @@ class Served:
 
 
 @contextmanager
-def serving(command: Any, model: str, at: str, *options: Any, ready: bool = True, env: dict[str, str] | None = None) -> Iterator[Served]:
+def serving(
+    command: Any,
+    model: str,
+    at: str,
+    *options: Any,
+    ready: bool = True,
+    env: dict[str, str] | None = None,
+) -> Iterator[Served]:
     log = command.cwd / f"log-{os.urandom(4).hex()}"
     words = [command.path, "serve", model, "--at", at, *map(str, options)]
     with log.open("wb") as stderr:
-        process = subprocess.Popen(words, cwd=command.cwd, env=command.env | (env or {}), stderr=stderr, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            words,
+            cwd=command.cwd,
+            env=command.env | (env or {}),
+            stderr=stderr,
+            stdin=subprocess.DEVNULL,
+        )
     served = Served(command, at, process, log)
     try:
         yield served.wait_ready() if ready else served
@@ -64,5 +77,7 @@ def row_of(command: Any, model: str) -> str:
     """A record that the model takes, as JSON: the first golden row."""
     features = json.loads(command("info", model, "--json").out)["contract"]["features"]
     values = {"float32": 1.5, "float64": 1.5, "int64": 2, "bool": True, "string": "a"}
-    record = {f["name"]: (f["allowed"][0] if "allowed" in f else values[f["type"]]) for f in features}
+    record = {
+        f["name"]: (f["allowed"][0] if "allowed" in f else values[f["type"]]) for f in features
+    }
     return json.dumps(record) + "\n"

@@ -34,7 +34,9 @@ def _answer_all(listener: socket.socket, text: bytes) -> None:
             client.recv(4096)
             fd = _sealed(text)
             message = _STATUS_MESSAGE.pack(b"sidecall", 1, 0, _STATUS_ANSWER, len(text), 0)
-            client.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+            client.sendmsg(
+                [message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))]
+            )
             os.close(fd)
 
 

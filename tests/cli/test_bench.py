@@ -9,6 +9,7 @@ import time
 
 import models
 import pytest
+
 from serving import serving
 
 
@@ -39,7 +40,14 @@ def test_the_page(sidecall, jobs):
     done = sidecall("bench", jobs, "--seconds=0.05")
     assert (done.code, done.err) == (0, "")
     head, _, bars = done.out.partition("\n\n")
-    assert [line.split("  ")[0] for line in head.splitlines()] == ["model", "rows", "opened in", "first call", "calls", "latency"]
+    assert [line.split("  ")[0] for line in head.splitlines()] == [
+        "model",
+        "rows",
+        "opened in",
+        "first call",
+        "calls",
+        "latency",
+    ]
     assert "3 golden rows in turn, 1 a call" in head
     assert bars.splitlines()[0].split() == ["from", "to", "calls"]
     assert max(line.count("#") for line in bars.splitlines()) == 40
@@ -48,9 +56,19 @@ def test_the_page(sidecall, jobs):
 def test_another_process(sidecall, jobs):
     address = f"shm:{sidecall.cwd}/bench.sock"
     with serving(sidecall, jobs, address) as served:
-        report = json.loads(sidecall("bench", address, "--json", "--seconds=0.05", env={"SIDECALL_ONNXRUNTIME": "/no/lib.so"}).out)
+        report = json.loads(
+            sidecall(
+                "bench",
+                address,
+                "--json",
+                "--seconds=0.05",
+                env={"SIDECALL_ONNXRUNTIME": "/no/lib.so"},
+            ).out
+        )
         check(report)
-        assert served.status(report["calls"])["calls"] > report["calls"]  # the first one and the warm-up too
+        assert (
+            served.status(report["calls"])["calls"] > report["calls"]
+        )  # the first one and the warm-up too
 
 
 def test_a_child(sidecall, jobs):
@@ -61,14 +79,23 @@ def test_a_child(sidecall, jobs):
 
 def test_models_without_golden_rows(sidecall, tmp_path):
     def drop_rows(contract):
-        contract["verification"] = {"source": "none", "rows": 0, "features": [], "outputs": {}, "tolerance": {}}
+        contract["verification"] = {
+            "source": "none",
+            "rows": 0,
+            "features": [],
+            "outputs": {},
+            "tolerance": {},
+        }
 
     models.classifier(tmp_path / "none.onnx", change=drop_rows)
     models.bare(tmp_path / "bare.onnx")
     for file in ("none.onnx", "bare.onnx"):
         done = sidecall("bench", file)
         assert (done.code, done.out) == (3, "")
-        assert done.err == f"sidecall: {file}: expected golden rows to call it with, got a model without\n"
+        assert (
+            done.err
+            == f"sidecall: {file}: expected golden rows to call it with, got a model without\n"
+        )
 
 
 def test_golden_rows_that_disagree(sidecall, tmp_path):

@@ -12,7 +12,20 @@ from sklearn.linear_model import LinearRegression
 from test_hand_over import make_package, make_python
 
 # Names that Python, the package or its dependencies import on the way.
-NAMES = ["numpy", "json", "sidecall", "onnx", "joblib", "pandas", "csv", "email", "argparse", "signal", "sitecustomize", "usercustomize"]
+NAMES = [
+    "numpy",
+    "json",
+    "sidecall",
+    "onnx",
+    "joblib",
+    "pandas",
+    "csv",
+    "email",
+    "argparse",
+    "signal",
+    "sitecustomize",
+    "usercustomize",
+]
 
 
 @pytest.fixture
@@ -21,7 +34,9 @@ def traps(tmp_path: Path) -> Path:
     sprung = tmp_path / "sprung"
     sprung.mkdir()
     for name in NAMES:
-        (tmp_path / f"{name}.py").write_text(f"open({str(sprung)!r} + '/{name}', 'w').close()\nraise ImportError('a trap')\n")
+        (tmp_path / f"{name}.py").write_text(
+            f"open({str(sprung)!r} + '/{name}', 'w').close()\nraise ImportError('a trap')\n"
+        )
     (tmp_path / "trap.pth").write_text(f"import os; open({str(sprung)!r} + '/pth', 'w').close()\n")
     joblib.dump(LinearRegression().fit([[0.0], [1.0]], [0.0, 2.0]), tmp_path / "model.joblib")
     return sprung
@@ -31,7 +46,9 @@ def sprung_by(traps: Path) -> list[str]:
     return sorted(file.name for file in traps.iterdir())
 
 
-@pytest.mark.parametrize("python_path", [None, "", ":", ":/nowhere", "/nowhere:", "/nowhere::/elsewhere"])
+@pytest.mark.parametrize(
+    "python_path", [None, "", ":", ":/nowhere", "/nowhere:", "/nowhere::/elsewhere"]
+)
 @pytest.mark.parametrize(
     ("words", "code"),
     [
@@ -59,8 +76,14 @@ def test_the_words_for_an_untrusted_pickle(sidecall, traps):
 def test_other_entries_of_pythonpath_stay(sidecall, tmp_path):
     python = make_python(tmp_path / "bin/python3", None)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')
-    make_package(tmp_path / "site", "import sys; print([path for path in sys.path if 'site' in path or path == ''])")
-    done = sidecall("check", env={"SIDECALL_PYTHON": str(python), "PYTHONPATH": f":{tmp_path}/site::{tmp_path}/site2:"})
+    make_package(
+        tmp_path / "site",
+        "import sys; print([path for path in sys.path if 'site' in path or path == ''])",
+    )
+    done = sidecall(
+        "check",
+        env={"SIDECALL_PYTHON": str(python), "PYTHONPATH": f":{tmp_path}/site::{tmp_path}/site2:"},
+    )
     assert done.out == f"{[f'{tmp_path}/site', f'{tmp_path}/site2']}\n"
 
 
@@ -78,16 +101,22 @@ def test_a_trusted_pickle_finds_its_classes_beside_it(sidecall, tmp_path, monkey
     from ours_beside import Ours
 
     joblib.dump(Ours().fit([[0.0], [1.0]], [0.0, 2.0]), tmp_path / "ours.joblib")
-    done = sidecall("check", "ours.joblib", "--trust-pickle", env={"SIDECALL_PYTHON": sys.executable})
+    done = sidecall(
+        "check", "ours.joblib", "--trust-pickle", env={"SIDECALL_PYTHON": sys.executable}
+    )
     assert done.code in (0, 1), done.err  # an answer, whichever
     assert "Ours" in done.out
     done = sidecall("check", "ours.joblib", env={"SIDECALL_PYTHON": sys.executable})
     assert (done.code, done.out) == (2, "")
 
 
-@pytest.mark.parametrize("workers", [[], ["--workers", "1"]], ids=["in_this_process", "in_a_worker"])
+@pytest.mark.parametrize(
+    "workers", [[], ["--workers", "1"]], ids=["in_this_process", "in_a_worker"]
+)
 def test_a_module_of_the_current_folder_is_served(sidecall, tmp_path, workers):
-    (tmp_path / "app.py").write_text("import helper\n\ndef double(x: float) -> float:\n    return helper.twice(x)\n")
+    (tmp_path / "app.py").write_text(
+        "import helper\n\ndef double(x: float) -> float:\n    return helper.twice(x)\n"
+    )
     (tmp_path / "helper.py").write_text("def twice(x):\n    return 2 * x\n")
     at = f"shm:{tmp_path}/app.sock"
     sidecall.env["SIDECALL_PYTHON"] = sys.executable

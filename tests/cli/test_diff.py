@@ -55,7 +55,13 @@ VECTORS = Path(__file__).resolve().parents[1] / "vectors/models"
 
 def test_the_page(sidecall, tmp_path):
     models.classifier(tmp_path / "old.onnx")
-    new = [AGE | {"nullable": False}, INCOME | {"name": "salary"}, KIDS, JOB | {"allowed": ["clerk", "nurse"]}, INCOME | {"name": "town"}]
+    new = [
+        AGE | {"nullable": False},
+        INCOME | {"name": "salary"},
+        KIDS,
+        JOB | {"allowed": ["clerk", "nurse"]},
+        INCOME | {"name": "town"},
+    ]
     rows = [{"age": 1, "salary": 2, "kids": 3, "job": "nurse", "town": 1}]
     models.classifier(tmp_path / "new.onnx", new, rows=rows, version="2")
     done = sidecall("diff", "old.onnx", "new.onnx")
@@ -69,7 +75,9 @@ def test_the_same_file(sidecall, jobs):
     done = sidecall("diff", jobs, jobs)
     assert (done.code, done.err) == (0, "")
     assert "takes and gives the same\n" in done.out and done.out.endswith("\nno caller breaks\n")
-    assert [line.split() for line in done.lines() if line.startswith("  ") and "--" not in line] == [
+    assert [
+        line.split() for line in done.lines() if line.startswith("  ") and "--" not in line
+    ] == [
         ["output", "rows", "that", "moved", "largest"],
         ["label", "0"],
         ["probabilities", "0", "0"],
@@ -83,16 +91,25 @@ def test_a_retrained_model_moves_answers_and_breaks_no_caller(diff):
     before = [models.answer(models.FEATURES, row) for row in models.ROWS]
     after = [models.answer(models.FEATURES, row, bias=1.5) for row in models.ROWS]
     moved = sum(x["label"] != y["label"] for x, y in zip(before, after, strict=True))
-    largest = max(abs(x["probabilities"]["yes"] - y["probabilities"]["yes"]) for x, y in zip(before, after, strict=True))
+    largest = max(
+        abs(x["probabilities"]["yes"] - y["probabilities"]["yes"])
+        for x, y in zip(before, after, strict=True)
+    )
     assert label == {"name": "label", "moved": moved, "largest": None} and moved > 0
-    assert probabilities == {"name": "probabilities", "moved": 3, "largest": pytest.approx(largest, abs=1e-6)}
+    assert probabilities == {
+        "name": "probabilities",
+        "moved": 3,
+        "largest": pytest.approx(largest, abs=1e-6),
+    }
 
 
 def test_a_guessed_rename_is_used_for_the_answers(diff):
     rows = [{("salary" if k == "income" else k): v for k, v in row.items()} for row in models.ROWS]
     report = diff({}, {"features": [AGE, INCOME | {"name": "salary"}, KIDS, JOB], "rows": rows})
     assert kinds(report) == {"feature_renamed": BOTH}
-    assert [(change["old"], change["new"]) for change in report["changes"]] == [("income", "salary")]
+    assert [(change["old"], change["new"]) for change in report["changes"]] == [
+        ("income", "salary")
+    ]
     assert [output["moved"] for output in report["answers"]["outputs"]] == [0, 0]
 
 
@@ -102,24 +119,71 @@ def test_a_guessed_rename_is_used_for_the_answers(diff):
         pytest.param([AGE, KIDS], [AGE], {"feature_removed": BOTH}, id="removed"),
         pytest.param([AGE], [AGE, KIDS], {"feature_added": BOTH}, id="added_required"),
         pytest.param([KIDS], [KIDS, AGE], {"feature_added": ["run"]}, id="added_nullable"),
-        pytest.param([KIDS, AGE], [AGE, KIDS], {"inputs_reordered": ["run"]}, id="inputs_reordered"),
-        pytest.param([AGE, INCOME], [AGE, KIDS], {"feature_removed": BOTH, "feature_added": BOTH}, id="another_type_is_no_rename"),
-        pytest.param([KIDS], [KIDS | {"type": "float64"}], {"feature_retyped": [], "input_retyped": ["run"]}, id="int64_to_float64"),
         pytest.param(
-            [KIDS | {"type": "float64"}], [KIDS], {"feature_retyped": ["predict"], "input_retyped": ["run"]}, id="float64_to_int64"
+            [KIDS, AGE], [AGE, KIDS], {"inputs_reordered": ["run"]}, id="inputs_reordered"
         ),
-        pytest.param([KIDS], [KIDS | {"type": "bool"}], {"feature_retyped": ["predict"], "input_retyped": ["run"]}, id="int64_to_bool"),
-        pytest.param([AGE], [AGE | {"nullable": False}], {"nullable_tightened": BOTH}, id="nullable_tightened"),
-        pytest.param([INCOME], [INCOME | {"nullable": True}], {"nullable_loosened": []}, id="nullable_loosened"),
-        pytest.param([JOB], [JOB | {"allowed": ["clerk", "nurse"]}], {"allowed_shrunk": BOTH}, id="allowed_shrunk"),
-        pytest.param([JOB], [JOB | {"allowed": ["pilot", "clerk", "nurse", "teacher"]}], {"allowed_grown": []}, id="allowed_grown"),
-        pytest.param([JOB], [JOB | {"allowed": ["teacher", "nurse", "clerk"]}], {}, id="allowed_reordered"),
+        pytest.param(
+            [AGE, INCOME],
+            [AGE, KIDS],
+            {"feature_removed": BOTH, "feature_added": BOTH},
+            id="another_type_is_no_rename",
+        ),
+        pytest.param(
+            [KIDS],
+            [KIDS | {"type": "float64"}],
+            {"feature_retyped": [], "input_retyped": ["run"]},
+            id="int64_to_float64",
+        ),
+        pytest.param(
+            [KIDS | {"type": "float64"}],
+            [KIDS],
+            {"feature_retyped": ["predict"], "input_retyped": ["run"]},
+            id="float64_to_int64",
+        ),
+        pytest.param(
+            [KIDS],
+            [KIDS | {"type": "bool"}],
+            {"feature_retyped": ["predict"], "input_retyped": ["run"]},
+            id="int64_to_bool",
+        ),
+        pytest.param(
+            [AGE],
+            [AGE | {"nullable": False}],
+            {"nullable_tightened": BOTH},
+            id="nullable_tightened",
+        ),
+        pytest.param(
+            [INCOME],
+            [INCOME | {"nullable": True}],
+            {"nullable_loosened": []},
+            id="nullable_loosened",
+        ),
+        pytest.param(
+            [JOB],
+            [JOB | {"allowed": ["clerk", "nurse"]}],
+            {"allowed_shrunk": BOTH},
+            id="allowed_shrunk",
+        ),
+        pytest.param(
+            [JOB],
+            [JOB | {"allowed": ["pilot", "clerk", "nurse", "teacher"]}],
+            {"allowed_grown": []},
+            id="allowed_grown",
+        ),
+        pytest.param(
+            [JOB], [JOB | {"allowed": ["teacher", "nurse", "clerk"]}], {}, id="allowed_reordered"
+        ),
         pytest.param([AGE], [AGE | {"seen": {"min": 0, "max": 1}}], {}, id="seen_is_informative"),
     ],
 )
 def test_features(diff, old, new, expected):
     def row(features):
-        return [{f["name"]: "nurse" if f["type"] == "string" else f["type"] == "bool" or 1 for f in features}]
+        return [
+            {
+                f["name"]: "nurse" if f["type"] == "string" else f["type"] == "bool" or 1
+                for f in features
+            }
+        ]
 
     report = diff({"features": old, "rows": row(old)}, {"features": new, "rows": row(new)})
     assert kinds(report) == expected
@@ -130,13 +194,34 @@ def test_features(diff, old, new, expected):
     [
         pytest.param({}, {"domain": [[0, 100]]}, {"domain_shrunk": BOTH}, id="domain_added"),
         pytest.param({"domain": [[0, 100]]}, {}, {"domain_grown": []}, id="domain_removed"),
-        pytest.param({"domain": [[0, 100]]}, {"domain": [[0, 99]]}, {"domain_shrunk": BOTH}, id="another_end"),
-        pytest.param({"domain": [[0, 100]]}, {"domain": [[50, 200]]}, {"domain_shrunk": BOTH}, id="moved"),
-        pytest.param({"domain": [[0, 100]]}, {"domain": [["-inf", 100]]}, {"domain_grown": []}, id="an_infinite_end"),
-        pytest.param({"domain": [[0, 100]]}, {"domain": [[0, 50], [60, 100]]}, {"domain_shrunk": BOTH}, id="a_hole"),
-        pytest.param({"domain": [[0, 50], [60, 100]]}, {"domain": [[-1, 100]]}, {"domain_grown": []}, id="a_hole_filled"),
+        pytest.param(
+            {"domain": [[0, 100]]}, {"domain": [[0, 99]]}, {"domain_shrunk": BOTH}, id="another_end"
+        ),
+        pytest.param(
+            {"domain": [[0, 100]]}, {"domain": [[50, 200]]}, {"domain_shrunk": BOTH}, id="moved"
+        ),
+        pytest.param(
+            {"domain": [[0, 100]]},
+            {"domain": [["-inf", 100]]},
+            {"domain_grown": []},
+            id="an_infinite_end",
+        ),
+        pytest.param(
+            {"domain": [[0, 100]]},
+            {"domain": [[0, 50], [60, 100]]},
+            {"domain_shrunk": BOTH},
+            id="a_hole",
+        ),
+        pytest.param(
+            {"domain": [[0, 50], [60, 100]]},
+            {"domain": [[-1, 100]]},
+            {"domain_grown": []},
+            id="a_hole_filled",
+        ),
         pytest.param({"domain": [[0, 100]]}, {"domain": [[0, 100]]}, {}, id="the_same"),
-        pytest.param({"domain": [[0, 100]]}, {"domain": [[0.0, 100.0]]}, {}, id="the_same_in_other_digits"),
+        pytest.param(
+            {"domain": [[0, 100]]}, {"domain": [[0.0, 100.0]]}, {}, id="the_same_in_other_digits"
+        ),
     ],
 )
 @pytest.mark.parametrize("contract_format", [1, 2])
@@ -153,7 +238,11 @@ def test_domains(diff, old, new, expected, contract_format):
 
 def test_empty_strings(diff):
     def with_empty(empty):
-        return {"features": [JOB], "rows": [{"job": "nurse"}], "change": lambda contract: _refuse_empty(contract, empty)}
+        return {
+            "features": [JOB],
+            "rows": [{"job": "nurse"}],
+            "change": lambda contract: _refuse_empty(contract, empty),
+        }
 
     assert kinds(diff(with_empty(True), with_empty(False))) == {"empty_refused": BOTH}
     assert kinds(diff(with_empty(False), with_empty(True))) == {"empty_allowed": []}
@@ -165,7 +254,9 @@ def _refuse_empty(contract, empty):
 
 
 def test_steps_that_refuse_rows(sidecall):
-    done = sidecall("diff", VECTORS / "contracts/steps_renamed.onnx", VECTORS / "steps.onnx", "--json")
+    done = sidecall(
+        "diff", VECTORS / "contracts/steps_renamed.onnx", VECTORS / "steps.onnx", "--json"
+    )
     (change,) = json.loads(done.out)["changes"]
     assert (done.code, change["kind"], change["breaks"]) == (0, "steps_changed", [])
     assert change["new"] == "log (numbers above 0), pca (finite numbers)"
@@ -182,13 +273,21 @@ def test_steps_that_refuse_rows(sidecall):
 def test_classes(diff, old, new, expected):
     report = diff({"classes": old}, {"classes": new})
     assert kinds(report) == expected
-    assert all(c["what"].endswith(": label, probabilities") for c in report["changes"] if "classes" in c["kind"])  # one line for both
+    assert all(
+        c["what"].endswith(": label, probabilities")
+        for c in report["changes"]
+        if "classes" in c["kind"]
+    )  # one line for both
 
 
 def test_reordered_classes_are_compared_by_name(diff):
     report = diff({"classes": ("no", "yes"), "bias": 0.5}, {"classes": ("yes", "no"), "bias": 0.5})
-    p = [models.answer(models.FEATURES, row, bias=0.5)["probabilities"]["yes"] for row in models.ROWS]
-    assert report["answers"]["outputs"][1]["largest"] == pytest.approx(max(abs(1 - 2 * x) for x in p), abs=1e-5)
+    p = [
+        models.answer(models.FEATURES, row, bias=0.5)["probabilities"]["yes"] for row in models.ROWS
+    ]
+    assert report["answers"]["outputs"][1]["largest"] == pytest.approx(
+        max(abs(1 - 2 * x) for x in p), abs=1e-5
+    )
 
 
 def test_columns_of_a_matrix_that_move(sidecall, tmp_path):
@@ -196,7 +295,10 @@ def test_columns_of_a_matrix_that_move(sidecall, tmp_path):
     models.regressor(tmp_path / "new.onnx", names=("b", "a"), weights=(5.0, 1.0))
     done = sidecall("diff", "old.onnx", "new.onnx")
     assert done.code == 1
-    assert [line.split()[:4] for line in done.lines()[4:6]] == [["run", "feature", "'a'", "lands"], ["run", "feature", "'b'", "lands"]]
+    assert [line.split()[:4] for line in done.lines()[4:6]] == [
+        ["run", "feature", "'a'", "lands"],
+        ["run", "feature", "'b'", "lands"],
+    ]
     assert done.out.endswith("2 changes break callers of run; callers of predict are safe\n")
     assert ["prediction", "0", "0"] in [line.split() for line in done.lines()]
 
@@ -217,7 +319,10 @@ def test_no_output_in_common(sidecall, tmp_path):
     models.regressor(tmp_path / "new.onnx")
     done = sidecall("diff", "old.onnx", "new.onnx")
     assert done.code == 1
-    assert "answers on the 1 golden row of the old file\n  no output stands in both files\n" in done.out
+    assert (
+        "answers on the 1 golden row of the old file\n  no output stands in both files\n"
+        in done.out
+    )
 
 
 def test_files_without_contracts(sidecall, tmp_path):
@@ -243,7 +348,9 @@ def test_a_contract_that_is_lost(sidecall, jobs, tmp_path):
 def test_rows_that_the_new_model_refuses_are_counted(diff):
     rows = copy.deepcopy(models.ROWS)
     rows[0]["job"] = rows[1]["job"] = rows[2]["job"] = "nurse"
-    report = diff({}, {"features": [AGE, INCOME, KIDS, JOB | {"allowed": ["nurse", "teacher"]}], "rows": rows})
+    report = diff(
+        {}, {"features": [AGE, INCOME, KIDS, JOB | {"allowed": ["nurse", "teacher"]}], "rows": rows}
+    )
     assert report["answers"]["refused"] == 1 and report["answers"]["rows"] == 3
 
 
@@ -275,7 +382,9 @@ def write_rows(path, rows):
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-@pytest.mark.parametrize(("most", "code"), [("0", 1), ("2", 1), ("3", 0), ("99.9%", 1), ("100%", 0)])
+@pytest.mark.parametrize(
+    ("most", "code"), [("0", 1), ("2", 1), ("3", 0), ("99.9%", 1), ("100%", 0)]
+)
 def test_answers_that_moved_fail_the_gate(sidecall, retrained, most, code):
     assert sidecall("diff", "old.onnx", "new.onnx").code == 0  # without the option nothing is asked
     done = sidecall("diff", "old.onnx", "new.onnx", "--max-moved", most)
@@ -296,28 +405,53 @@ def test_a_break_fails_also_where_the_gate_holds(sidecall, jobs, tmp_path):
 
 def test_a_row_that_one_model_refuses_has_moved(sidecall, tmp_path):
     models.classifier(tmp_path / "new.onnx")
-    models.classifier(tmp_path / "old.onnx", [AGE, INCOME, KIDS, JOB | {"allowed": ["clerk", "nurse"]}], rows=models.ROWS[:2])
+    models.classifier(
+        tmp_path / "old.onnx",
+        [AGE, INCOME, KIDS, JOB | {"allowed": ["clerk", "nurse"]}],
+        rows=models.ROWS[:2],
+    )
     write_rows(tmp_path / "rows.jsonl", models.ROWS)
-    done = sidecall("diff", "old.onnx", "new.onnx", "--rows", "rows.jsonl", "--max-moved", "0", "--json")
+    done = sidecall(
+        "diff", "old.onnx", "new.onnx", "--rows", "rows.jsonl", "--max-moved", "0", "--json"
+    )
     answers = json.loads(done.out)["answers"]
-    assert (done.code, answers["rows"], answers["moved"], answers["refused"], answers["refused_by_old"]) == (1, 3, 1, 0, 1)
+    assert (
+        done.code,
+        answers["rows"],
+        answers["moved"],
+        answers["refused"],
+        answers["refused_by_old"],
+    ) == (1, 3, 1, 0, 1)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv"])
 def test_rows_of_a_file(sidecall, retrained, suffix):
-    rows = [{"age": 30 + k, "income": 10 * k, "kids": k % 3, "job": "nurse", "note": "not a feature"} for k in range(20)]
+    rows = [
+        {"age": 30 + k, "income": 10 * k, "kids": k % 3, "job": "nurse", "note": "not a feature"}
+        for k in range(20)
+    ]
     if suffix == "jsonl":
         write_rows(retrained / "rows.jsonl", rows)
     else:
         lines = [",".join(str(value) for value in row.values()) for row in rows]
         (retrained / "rows.csv").write_text("\n".join([",".join(rows[0]), "", *lines]) + "\n")
-    after, before = ([models.answer(models.FEATURES, row, bias=bias)["probabilities"]["yes"] for row in rows] for bias in (1.5, 0.0))
+    after, before = (
+        [models.answer(models.FEATURES, row, bias=bias)["probabilities"]["yes"] for row in rows]
+        for bias in (1.5, 0.0)
+    )
     moved = sum(abs(x - y) > 1e-5 for x, y in zip(before, after, strict=True))
-    done = sidecall("diff", "old.onnx", "new.onnx", "--rows", f"rows.{suffix}", "--max-moved", moved)
+    done = sidecall(
+        "diff", "old.onnx", "new.onnx", "--rows", f"rows.{suffix}", "--max-moved", moved
+    )
     assert (done.code, done.err) == (0, "")
     assert f"answers on the 20 rows of rows.{suffix}\n" in done.out
     assert done.lines()[-1] == f"{moved} of 20 rows moved: not more than --max-moved"
-    assert sidecall("diff", "old.onnx", "new.onnx", "--rows", f"rows.{suffix}", "--max-moved", moved - 1).code == 1
+    assert (
+        sidecall(
+            "diff", "old.onnx", "new.onnx", "--rows", f"rows.{suffix}", "--max-moved", moved - 1
+        ).code
+        == 1
+    )
 
 
 def test_rows_that_both_models_refuse_agree(sidecall, retrained):
@@ -328,12 +462,19 @@ def test_rows_that_both_models_refuse_agree(sidecall, retrained):
 
 
 @pytest.mark.parametrize(
-    "rows", [pytest.param("", id="no row"), pytest.param('{"age": "old"}\n{"job": 3}\n', id="only rows that both models refuse")]
+    "rows",
+    [
+        pytest.param("", id="no row"),
+        pytest.param('{"age": "old"}\n{"job": 3}\n', id="only rows that both models refuse"),
+    ],
 )
 def test_the_gate_does_not_hold_where_nothing_was_compared(sidecall, jobs, tmp_path, rows):
     (tmp_path / "rows.jsonl").write_text(rows)
     done = sidecall("diff", jobs, jobs, "--rows", "rows.jsonl", "--max-moved", "100%")
-    assert (done.code, done.lines()[-1]) == (1, "no answer was compared, so that --max-moved does not hold")
+    assert (done.code, done.lines()[-1]) == (
+        1,
+        "no answer was compared, so that --max-moved does not hold",
+    )
 
 
 def test_the_gate_does_not_hold_without_golden_rows(sidecall, tmp_path):
@@ -362,7 +503,11 @@ def test_a_wrong_max_moved(sidecall, jobs, most):
 
 
 @pytest.mark.parametrize(
-    ("file", "message"), [("none.jsonl", "no such file"), ("rows.parquet", "rows.parquet: expected rows in .jsonl, .ndjson or .csv")]
+    ("file", "message"),
+    [
+        ("none.jsonl", "no such file"),
+        ("rows.parquet", "rows.parquet: expected rows in .jsonl, .ndjson or .csv"),
+    ],
 )
 def test_rows_that_cannot_be_read(sidecall, jobs, file, message):
     done = sidecall("diff", jobs, jobs, "--rows", file)

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from serving import serving
 
 
@@ -38,7 +39,10 @@ def test_what_was_found(sidecall, package):
     page = sidecall("doctor", env=env | {"SIDECALL_VERIFY": "warn"})
     assert (page.code, page.err) == (0, "")
     assert report["engine"]["oldest"] == "1.22"
-    assert f"engine    onnxruntime {report['engine']['version']}, API {report['engine']['api']} (1.22 or newer is needed)\n" in page.out
+    assert (
+        f"engine    onnxruntime {report['engine']['version']}, API {report['engine']['api']} (1.22 or newer is needed)\n"
+        in page.out
+    )
     assert "found by: SIDECALL_ONNXRUNTIME; telemetry off\n" in page.out
     assert "SIDECALL_VERIFY=warn\n" in page.out
 
@@ -51,7 +55,11 @@ def test_a_setting_of_the_caller_is_left_alone(sidecall):
 def test_no_engine(sidecall):
     done = sidecall("doctor", env={"SIDECALL_ONNXRUNTIME": "/no/libonnxruntime.so"})
     assert (done.code, done.err) == (4, "")
-    assert "engine    NONE: " in done.out and "/no/libonnxruntime.so" in done.out and "of version 1.22 or newer" in done.out
+    assert (
+        "engine    NONE: " in done.out
+        and "/no/libonnxruntime.so" in done.out
+        and "of version 1.22 or newer" in done.out
+    )
     report = sidecall("doctor", "--json", "--onnxruntime", "/no/libonnxruntime.so")
     assert report.code == 4
     assert json.loads(report.out)["engine"] is None
@@ -72,7 +80,9 @@ def test_engine_where_package_managers_put_it(no_neighbour, tmp_path, folder, fo
     library = Path(no_neighbour.env["SIDECALL_ONNXRUNTIME"])
     (tmp_path / folder).mkdir(parents=True, exist_ok=True)
     (tmp_path / folder / library.name).symlink_to(library)
-    engine = json.loads(no_neighbour("doctor", "--json", env={"SIDECALL_ONNXRUNTIME": ""}).out)["engine"]
+    engine = json.loads(no_neighbour("doctor", "--json", env={"SIDECALL_ONNXRUNTIME": ""}).out)[
+        "engine"
+    ]
     assert engine["found_by"] == found_by
     assert Path(engine["path"]).resolve() == library.resolve()
 
@@ -92,7 +102,12 @@ def test_the_folder_for_sockets_is_where_a_server_listens(sidecall, jobs, tmp_pa
     with serving(sidecall, jobs, "shm:fraud"):
         assert (folder / "fraud.sock").is_socket()
         sockets = json.loads(sidecall("doctor", "--json").out)["sockets"]
-        assert sockets == {"folder": str(folder), "exists": True, "problem": None, "addresses": ["shm:fraud"]}
+        assert sockets == {
+            "folder": str(folder),
+            "exists": True,
+            "problem": None,
+            "addresses": ["shm:fraud"],
+        }
         assert "shm:fraud\n" in sidecall("doctor").out
     folder.chmod(0o777)
     assert f"{folder}: expected one that only its user may change\n" in sidecall("doctor").out
@@ -109,7 +124,9 @@ def test_the_default_folder_for_sockets(sidecall, jobs):
 
 def test_limits(sidecall):
     shell = ["sh", "-c", 'ulimit -n 64 && exec "$0" doctor --json', sidecall.path]
-    limits = json.loads(subprocess.run(shell, capture_output=True, env=sidecall.env, check=True).stdout)["limits"]
+    limits = json.loads(
+        subprocess.run(shell, capture_output=True, env=sidecall.env, check=True).stdout
+    )["limits"]
     assert limits["open_files"] == 64
     assert limits["cpus"] == len(os.sched_getaffinity(0))
     assert limits["shared_memory"] is True
@@ -121,7 +138,9 @@ def test_limits(sidecall):
 def test_node_and_its_package(sidecall, tmp_path):
     package = tmp_path / "node_modules/sidecall"
     package.mkdir(parents=True)
-    (package / "package.json").write_text('{"name": "sidecall", "version": "1.2.3", "main": "main.js"}')
+    (package / "package.json").write_text(
+        '{"name": "sidecall", "version": "1.2.3", "main": "main.js"}'
+    )
     (package / "main.js").write_text("throw new Error('doctor must not load it')\n")
     node = json.loads(sidecall("doctor", "--json").out)["node"]
     assert node["version"].startswith("v")
@@ -139,7 +158,9 @@ def test_no_node(sidecall, tmp_path):
 def test_an_argument_too_many(sidecall):
     done = sidecall("doctor", "please")
     assert (done.code, done.out) == (1, "")
-    assert done.err == "sidecall: doctor: unexpected argument: please (see sidecall doctor --help)\n"
+    assert (
+        done.err == "sidecall: doctor: unexpected argument: please (see sidecall doctor --help)\n"
+    )
 
 
 def test_the_name_that_a_caller_gives_the_program_does_not_choose_the_engine(sidecall, tmp_path):
@@ -150,5 +171,12 @@ def test_the_name_that_a_caller_gives_the_program_does_not_choose_the_engine(sid
     env = {name: value for name, value in sidecall.env.items() if name != "SIDECALL_ONNXRUNTIME"}
     fake = str(planted.parent / "sidecall")
     (planted.parent / "sidecall").write_bytes(b"")
-    done = subprocess.run([fake, "doctor", "--json"], executable=sidecall.path, env=env, capture_output=True, check=False, timeout=60)
+    done = subprocess.run(
+        [fake, "doctor", "--json"],
+        executable=sidecall.path,
+        env=env,
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
     assert str(planted) not in done.stdout.decode()

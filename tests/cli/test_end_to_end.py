@@ -21,11 +21,21 @@ def trained(tmp_path_factory):
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
     folder = tmp_path_factory.mktemp("trained")
-    rows = pd.DataFrame({"size": [1.5, None, 3.25, 4.0, 0.5, 2.0] * 20, "town": ["Ulm", "Köln", "Ulm", "Bonn", "Köln", "Bonn"] * 20})
+    rows = pd.DataFrame(
+        {
+            "size": [1.5, None, 3.25, 4.0, 0.5, 2.0] * 20,
+            "town": ["Ulm", "Köln", "Ulm", "Bonn", "Köln", "Bonn"] * 20,
+        }
+    )
     rows["weight"] = [float(i % 17) for i in range(len(rows))]
-    labels = ["big" if w + (s if s == s else 2) > 10 else "small" for w, s in zip(rows["weight"], rows["size"], strict=True)]
+    labels = [
+        "big" if w + (s if s == s else 2) > 10 else "small"
+        for w, s in zip(rows["weight"], rows["size"], strict=True)
+    ]
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
-    columns = make_column_transformer((numbers, ["size", "weight"]), (OneHotEncoder(handle_unknown="ignore"), ["town"]))
+    columns = make_column_transformer(
+        (numbers, ["size", "weight"]), (OneHotEncoder(handle_unknown="ignore"), ["town"])
+    )
     pipeline = make_pipeline(columns, LogisticRegression()).fit(rows, labels)
     joblib.dump(pipeline, folder / "pipeline.joblib")
     rows.to_csv(folder / "rows.csv", index=False)
@@ -45,16 +55,24 @@ def test_from_a_pickle_to_answers(python, trained):
     assert checked.code == 0, checked.err
     assert "StandardScaler" in checked.out
 
-    exported = python("export", "pipeline.joblib", "-o", "model.onnx", "--data", "rows.csv", "--trust-pickle")
+    exported = python(
+        "export", "pipeline.joblib", "-o", "model.onnx", "--data", "rows.csv", "--trust-pickle"
+    )
     assert exported.code == 0, exported.err
 
     verified = python("verify", "model.onnx")
     assert (verified.code, verified.err) == (0, "")
     info = json.loads(python("info", "model.onnx", "--json").out)
-    assert [feature["name"] for feature in info["contract"]["features"]] == ["size", "town", "weight"]
+    assert [feature["name"] for feature in info["contract"]["features"]] == [
+        "size",
+        "town",
+        "weight",
+    ]
 
     records = [{k: v for k, v in record.items() if v == v} for record in rows.to_dict("records")]
-    done = python("predict", "model.onnx", stdin="\n".join(json.dumps(record) for record in records))
+    done = python(
+        "predict", "model.onnx", stdin="\n".join(json.dumps(record) for record in records)
+    )
     assert (done.code, done.err) == (0, "")
     answers = [json.loads(line) for line in done.lines()]
     assert [answer["label"] for answer in answers] == list(pipeline.predict(rows))
@@ -84,7 +102,10 @@ def test_a_step_that_does_not_convert(python, tmp_path):
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-    joblib.dump(make_pipeline(StandardScaler(), FunctionTransformer(str)).fit([[1.0], [2.0]]), tmp_path / "odd.joblib")
+    joblib.dump(
+        make_pipeline(StandardScaler(), FunctionTransformer(str)).fit([[1.0], [2.0]]),
+        tmp_path / "odd.joblib",
+    )
     done = python("check", "odd.joblib", "--trust-pickle")
     assert done.code == 1
     assert "FunctionTransformer" in done.out + done.err

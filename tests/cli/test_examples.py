@@ -21,7 +21,15 @@ def run(sidecall):
     def run(script: str, *words: object) -> subprocess.CompletedProcess[str]:
         env = sidecall.env | {"PATH": f"{sidecall.cwd}/bin:{os.environ['PATH']}"}
         command = [ROOT / "examples" / script, *map(str, words)]
-        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False, cwd=sidecall.cwd)
+        return subprocess.run(
+            command,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            cwd=sidecall.cwd,
+        )
 
     return run
 
@@ -38,11 +46,15 @@ def test_one_call_without_a_model(run):
 
 
 def test_a_loop_over_a_file(run, tmp_path):
-    (tmp_path / "birds.csv").write_text("ring,island,bill_length_mm,body_mass_g\na1,Biscoe,48.2,5100\nb2,Torgersen,36,3300\n")
+    (tmp_path / "birds.csv").write_text(
+        "ring,island,bill_length_mm,body_mass_g\na1,Biscoe,48.2,5100\nb2,Torgersen,36,3300\n"
+    )
     done = run("bash/loop.sh", MODEL, "birds.csv")
     assert (done.returncode, done.stderr) == (0, "")
     first, second = done.stdout.splitlines()
-    assert first.startswith("bird a1: Gentoo (Gentoo: 0.9") and second.startswith("bird b2: Adelie (Gentoo: 0.0")
+    assert first.startswith("bird a1: Gentoo (Gentoo: 0.9") and second.startswith(
+        "bird b2: Adelie (Gentoo: 0.0"
+    )
 
 
 def test_a_loop_over_a_file_that_is_wrong(run, tmp_path):

@@ -28,7 +28,11 @@ def make_package(folder: Path, main: str = ECHO) -> Path:
 def make_python(path: Path, package_folder: Path | None) -> Path:
     """An interpreter that sees the package of that folder, or none at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    line = f'PYTHONPATH="{package_folder}" exec "{sys.executable}" -S "$@"' if package_folder else f'exec "{sys.executable}" -I -S "$@"'
+    line = (
+        f'PYTHONPATH="{package_folder}" exec "{sys.executable}" -S "$@"'
+        if package_folder
+        else f'exec "{sys.executable}" -I -S "$@"'
+    )
     path.write_text(f"#!/bin/sh\n{line}\n")
     path.chmod(0o755)
     return path
@@ -65,7 +69,9 @@ def test_path_comes_last(no_neighbour, tmp_path):
 
 def test_no_package(no_neighbour, tmp_path):
     python = make_python(tmp_path / "bin/python3", None)
-    done = no_neighbour("export", "a", "b", env={"PATH": str(python.parent), "SIDECALL_PYTHON": "/no/python3"})
+    done = no_neighbour(
+        "export", "a", "b", env={"PATH": str(python.parent), "SIDECALL_PYTHON": "/no/python3"}
+    )
     assert (done.code, done.out) == (4, "")
     assert done.err == (
         "sidecall: export needs Python with the package sidecall: pip install sidecall, or name an interpreter in SIDECALL_PYTHON; "

@@ -8,7 +8,20 @@ from pathlib import Path
 
 import pytest
 
-NATIVE = ["predict", "run", "info", "verify", "bench", "diff", "types", "serve", "status", "doctor", "completion", "man"]
+NATIVE = [
+    "predict",
+    "run",
+    "info",
+    "verify",
+    "bench",
+    "diff",
+    "types",
+    "serve",
+    "status",
+    "doctor",
+    "completion",
+    "man",
+]
 HELP = """\
 Usage: sidecall COMMAND [options]
 
@@ -39,7 +52,9 @@ def test_the_help(sidecall, word):
     done = sidecall(word)
     assert (done.code, done.err) == (0, "")
     title, _, rest = done.out.partition("\n\n")
-    assert re.fullmatch(r"sidecall \d+\.\d+\.\d+: call machine-learning models that were trained in Python", title)
+    assert re.fullmatch(
+        r"sidecall \d+\.\d+\.\d+: call machine-learning models that were trained in Python", title
+    )
     assert rest == HELP
 
 
@@ -73,12 +88,27 @@ def test_the_version(sidecall):
         ([""], "unknown command '' (see sidecall --help)"),
         (["\x1b[2J"], "unknown command '\\u001b[2J' (see sidecall --help)"),
         (["predict"], "predict: expected MODEL, got nothing (see sidecall predict --help)"),
-        (["predict", "--nonsense", "m"], "predict: unexpected argument: --nonsense (see sidecall predict --help)"),
+        (
+            ["predict", "--nonsense", "m"],
+            "predict: unexpected argument: --nonsense (see sidecall predict --help)",
+        ),
         (["predict", "m", "-x"], "predict: unexpected argument: -x (see sidecall predict --help)"),
-        (["predict", "m", "r", "s"], "predict: unexpected argument: s (see sidecall predict --help)"),
-        (["predict", "m", "--extra"], "predict: --extra: expected a value, got nothing (see sidecall predict --help)"),
-        (["predict", "m", "--extra", "drop"], "predict: --extra: expected error or ignore, got 'drop' (see sidecall predict --help)"),
-        (["predict", "m", "--verify=no"], "predict: --verify: expected error, warn or off, got 'no' (see sidecall predict --help)"),
+        (
+            ["predict", "m", "r", "s"],
+            "predict: unexpected argument: s (see sidecall predict --help)",
+        ),
+        (
+            ["predict", "m", "--extra"],
+            "predict: --extra: expected a value, got nothing (see sidecall predict --help)",
+        ),
+        (
+            ["predict", "m", "--extra", "drop"],
+            "predict: --extra: expected error or ignore, got 'drop' (see sidecall predict --help)",
+        ),
+        (
+            ["predict", "m", "--verify=no"],
+            "predict: --verify: expected error, warn or off, got 'no' (see sidecall predict --help)",
+        ),
         (
             ["predict", "m", "--timeout", "0"],
             "predict: --timeout: expected a positive number of seconds, got '0' (see sidecall predict --help)",
@@ -95,7 +125,10 @@ def test_the_version(sidecall):
             ["predict", "m", "--timeout", "1s"],
             "predict: --timeout: expected a positive number of seconds, got '1s' (see sidecall predict --help)",
         ),
-        (["completion", "tcsh"], "completion: SHELL: expected bash, zsh or fish, got 'tcsh' (see sidecall completion --help)"),
+        (
+            ["completion", "tcsh"],
+            "completion: SHELL: expected bash, zsh or fish, got 'tcsh' (see sidecall completion --help)",
+        ),
         (["info", "a", "b"], "info: unexpected argument: b (see sidecall info --help)"),
     ],
 )
@@ -110,14 +143,33 @@ def test_the_engine_is_not_loaded_for_help(sidecall):
 
 
 def test_only_the_c_library_is_linked(command_path):
-    needed = subprocess.run(["ldd", command_path], capture_output=True, text=True, check=True).stdout
-    names = {line.split()[0].split("/")[-1].split(".so")[0] for line in needed.splitlines() if line.strip()}
+    needed = subprocess.run(
+        ["ldd", command_path], capture_output=True, text=True, check=True
+    ).stdout
+    names = {
+        line.split()[0].split("/")[-1].split(".so")[0]
+        for line in needed.splitlines()
+        if line.strip()
+    }
     names -= {"libasan", "libubsan", "libtsan"}  # of a sanitizer build
-    assert names <= {"linux-vdso", "libc", "libm", "libstdc++", "libgcc_s", "libdl", "libpthread", "ld-linux-x86-64", "ld-linux-aarch64"}
+    assert names <= {
+        "linux-vdso",
+        "libc",
+        "libm",
+        "libstdc++",
+        "libgcc_s",
+        "libdl",
+        "libpthread",
+        "ld-linux-x86-64",
+        "ld-linux-aarch64",
+    }
 
 
 @pytest.mark.parametrize("words", [["--help"], ["doctor", "--help"], ["--version"]])
 def test_a_full_disk(sidecall, words):
     with Path("/dev/full").open("wb") as full:
         done = sidecall(*words, stdout=full)
-    assert (done.code, done.err) == (4, "sidecall: cannot write the output: no space left on device\n")
+    assert (done.code, done.err) == (
+        4,
+        "sidecall: cannot write the output: no space left on device\n",
+    )

@@ -74,7 +74,9 @@ def test_json(sidecall, jobs):
     assert info["outputs"][0] == {"name": "label", "type": "string", "shape": ["N"]}
     assert info["columns"] == ["label", "probabilities.no", "probabilities.yes"]
     assert info["id"] == info["contract"]["model"]["id"]
-    expected = models.classifier_contract(models.FEATURES, ("no", "yes"), 0.0, models.ROWS, "jobs", "1")
+    expected = models.classifier_contract(
+        models.FEATURES, ("no", "yes"), 0.0, models.ROWS, "jobs", "1"
+    )
     expected["model"]["id"] = info["id"]
     assert info["contract"] == expected
 
@@ -119,7 +121,11 @@ def test_names_that_would_steer_the_terminal(sidecall, tmp_path):
 def test_names_in_other_scripts_line_up(sidecall, tmp_path):
     features = [models.KIDS | {"name": "größe"}, models.KIDS | {"name": "kinder"}]
     models.classifier(tmp_path / "utf8.onnx", features, rows=[{"größe": 1, "kinder": 2}])
-    lines = [line for line in sidecall("info", "utf8.onnx").lines() if line.startswith(("größe", "kinder"))]
+    lines = [
+        line
+        for line in sidecall("info", "utf8.onnx").lines()
+        if line.startswith(("größe", "kinder"))
+    ]
     assert {line.index("int64") for line in lines} == {9}
 
 

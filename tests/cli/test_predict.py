@@ -55,8 +55,13 @@ def test_a_file_and_stdin_give_the_same(sidecall, jobs, tmp_path):
         pytest.param("\ufeff" + GOOD + "\n", id="byte_order_mark"),
         pytest.param("\n  \n" + GOOD + "\n\r\n\n", id="empty_lines"),
         pytest.param("  \t" + GOOD + "  \n", id="blanks_around"),
-        pytest.param('{"job":"nurse","kids":0,"income":1e3,"age":39.0}\n', id="another_order_of_keys"),
-        pytest.param('{"job":"\\u006eurse","kids":0.0,"income":1000,"age":39}\n', id="escapes_and_a_whole_float"),
+        pytest.param(
+            '{"job":"nurse","kids":0,"income":1e3,"age":39.0}\n', id="another_order_of_keys"
+        ),
+        pytest.param(
+            '{"job":"\\u006eurse","kids":0.0,"income":1000,"age":39}\n',
+            id="escapes_and_a_whole_float",
+        ),
     ],
 )
 def test_ways_to_write_one_record(sidecall, jobs, text):
@@ -89,7 +94,10 @@ def test_answers_do_not_wait_for_the_end_of_input(sidecall, jobs):
         for kids in (0, 1):
             process.stdin.write((good_with(kids=kids) + "\n").encode())
             process.stdin.flush()
-            check_answer(process.stdout.readline().decode(), models.answer(models.FEATURES, json.loads(good_with(kids=kids))))
+            check_answer(
+                process.stdout.readline().decode(),
+                models.answer(models.FEATURES, json.loads(good_with(kids=kids))),
+            )
         process.stdin.close()
         assert process.wait(30) == 0
 
@@ -111,7 +119,12 @@ def test_many_rows_take_little_memory(sidecall, jobs, tmp_path):
 
     def peak_kib(file: Path) -> int:
         with (tmp_path / "out.jsonl").open("wb") as out:
-            process = subprocess.Popen([sidecall.path, "predict", jobs, str(file)], cwd=tmp_path, env=sidecall.env, stdout=out)
+            process = subprocess.Popen(
+                [sidecall.path, "predict", jobs, str(file)],
+                cwd=tmp_path,
+                env=sidecall.env,
+                stdout=out,
+            )
             _, state, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(state)
         assert process.returncode == 0
@@ -149,7 +162,10 @@ def test_a_model_without_classes(sidecall, tmp_path):
 
 @pytest.mark.parametrize(
     ("file", "message"),
-    [("none.jsonl", "sidecall: none.jsonl: no such file or directory\n"), (".", "sidecall: .: is a directory\n")],
+    [
+        ("none.jsonl", "sidecall: none.jsonl: no such file or directory\n"),
+        (".", "sidecall: .: is a directory\n"),
+    ],
 )
 def test_rows_that_cannot_be_read(sidecall, jobs, file, message):
     done = sidecall("predict", jobs, file)
@@ -213,14 +229,18 @@ def test_no_engine(sidecall, jobs, tmp_path):
 
 def test_an_engine_that_is_none(sidecall, jobs, tmp_path):
     (tmp_path / "libfake.so").write_bytes(b"not a library")
-    done = sidecall("predict", jobs, stdin=GOOD, env={"SIDECALL_ONNXRUNTIME": str(tmp_path / "libfake.so")})
+    done = sidecall(
+        "predict", jobs, stdin=GOOD, env={"SIDECALL_ONNXRUNTIME": str(tmp_path / "libfake.so")}
+    )
     assert (done.code, done.out) == (4, "")
 
 
 # ---- Pipes, disks and signals ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("restore_signals", [True, False], ids=["default", "parent_ignores_sigpipe"])
+@pytest.mark.parametrize(
+    "restore_signals", [True, False], ids=["default", "parent_ignores_sigpipe"]
+)
 def test_a_reader_that_goes_away(sidecall, jobs, restore_signals):
     with sidecall.start("predict", jobs, restore_signals=restore_signals) as process:
         process.stdin.write((GOOD + "\n").encode())
@@ -241,20 +261,32 @@ def test_a_reader_that_goes_away(sidecall, jobs, restore_signals):
 def test_a_full_disk(sidecall, jobs):
     with Path("/dev/full").open("wb") as full:
         done = sidecall("predict", jobs, stdin=GOOD, stdout=full)
-    assert (done.code, done.err) == (4, "sidecall: cannot write the output: no space left on device\n")
+    assert (done.code, done.err) == (
+        4,
+        "sidecall: cannot write the output: no space left on device\n",
+    )
 
 
 def test_a_full_disk_in_the_middle(sidecall, jobs):
     with Path("/dev/full").open("wb") as full:
         done = sidecall("predict", jobs, stdin=(GOOD + "\n") * 5000 + "nonsense", stdout=full)
-    assert (done.code, done.err) == (4, "sidecall: cannot write the output: no space left on device\n")
+    assert (done.code, done.err) == (
+        4,
+        "sidecall: cannot write the output: no space left on device\n",
+    )
 
 
 @pytest.mark.parametrize("fd", [0, 1, 2])
 def test_a_closed_standard_stream(sidecall, jobs, tmp_path, fd):
     before = (tmp_path / jobs).read_bytes()
     done = subprocess.run(
-        ["/bin/sh", "-c", f'printf \'%s\\n\' "$1" | "$0" predict {jobs} {fd}>&- {"<&-" if fd == 0 else ""}', sidecall.path, GOOD],
+        [
+            "/bin/sh",
+            "-c",
+            f'printf \'%s\\n\' "$1" | "$0" predict {jobs} {fd}>&- {"<&-" if fd == 0 else ""}',
+            sidecall.path,
+            GOOD,
+        ],
         cwd=tmp_path,
         env=sidecall.env,
         capture_output=True,
@@ -278,7 +310,10 @@ def test_an_interrupt_keeps_what_was_answered(sidecall, jobs, number):
 
 def test_an_interrupt_while_rows_flow(sidecall, jobs, tmp_path):
     (tmp_path / "rows.jsonl").write_text((GOOD + "\n") * 3_000_000)
-    with (tmp_path / "out.jsonl").open("wb") as out, sidecall.start("predict", jobs, "rows.jsonl", stdout=out) as process:
+    with (
+        (tmp_path / "out.jsonl").open("wb") as out,
+        sidecall.start("predict", jobs, "rows.jsonl", stdout=out) as process,
+    ):
         while os.fstat(out.fileno()).st_size == 0 and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
@@ -292,7 +327,9 @@ def test_descriptors_beyond_select(sidecall, jobs):
     """A parent with many open files hands down high numbers."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit < 1100:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (1100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (1100, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        )
     files = [os.open("/dev/null", os.O_RDONLY) for _ in range(1050)]
     try:
         done = sidecall("predict", jobs, stdin=GOOD, pass_fds=files)
@@ -306,7 +343,16 @@ def test_descriptors_beyond_select(sidecall, jobs):
 def test_a_disk_that_is_full_leaves_no_part_of_a_line(sidecall, jobs, tmp_path, how):
     (tmp_path / "rows.jsonl").write_text(f"{GOOD}\n" * 5000)
     script = f'ulimit -f 100 && exec "$0" predict {jobs} rows.jsonl {how} out.jsonl'
-    done = subprocess.run(["bash", "-c", script, sidecall.path], cwd=tmp_path, env=sidecall.env, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (4, "sidecall: cannot write the output: file too large\n")
+    done = subprocess.run(
+        ["bash", "-c", script, sidecall.path],
+        cwd=tmp_path,
+        env=sidecall.env,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (
+        4,
+        "sidecall: cannot write the output: file too large\n",
+    )
     answers = (tmp_path / "out.jsonl").read_text()
     assert len(answers) > 100_000 and answers.endswith("}\n")

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+
 from serving import serving
 
 ROW = b'{"age": 39, "income": 1000, "kids": 0, "job": "nurse"}\n'
@@ -33,7 +34,9 @@ def test_predict_needs_no_engine(sidecall, served):
 
 
 def test_info_verify_types_and_diff(sidecall, jobs, served):
-    of_file, of_server = (json.loads(sidecall("info", model, "--json").out) for model in (jobs, served))
+    of_file, of_server = (
+        json.loads(sidecall("info", model, "--json").out) for model in (jobs, served)
+    )
     assert of_server | {"file": ""} == of_file | {"file": ""}
     assert sidecall("info", served).out.startswith(f"server    {served}\n")
     assert sidecall("types", served).out == sidecall("types", jobs).out
@@ -45,13 +48,18 @@ def test_info_verify_types_and_diff(sidecall, jobs, served):
 def test_nobody_serves(sidecall, command):
     done = sidecall(command, f"shm:{sidecall.cwd}/nobody.sock", stdin=ROW)
     assert done.code == 4
-    assert done.err == f"sidecall: 'shm:{sidecall.cwd}/nobody.sock': nobody serves it (no such socket)\n"
+    assert (
+        done.err
+        == f"sidecall: 'shm:{sidecall.cwd}/nobody.sock': nobody serves it (no such socket)\n"
+    )
 
 
 def test_a_server_that_is_still_starting_is_waited_for(sidecall, jobs):
     at = f"shm:{sidecall.cwd}/late.sock"
     codes = []
-    client = threading.Thread(target=lambda: codes.append(sidecall("predict", at, "--wait", "30", stdin=ROW).code))
+    client = threading.Thread(
+        target=lambda: codes.append(sidecall("predict", at, "--wait", "30", stdin=ROW).code)
+    )
     client.start()
     time.sleep(0.1)
     with serving(sidecall, jobs, at):
@@ -86,5 +94,8 @@ def test_a_command_is_started_only_where_that_is_allowed(sidecall, jobs):
 def test_a_program_is_started_only_where_that_is_allowed(sidecall, tmp_path, command):
     done = sidecall(command, f"exec:touch {tmp_path}/started", stdin=ROW)
     assert (done.code, done.out) == (1, "")
-    assert done.err == f"sidecall: exec:touch {tmp_path}/started: expected --allow-exec, because opening it starts a program, got none\n"
+    assert (
+        done.err
+        == f"sidecall: exec:touch {tmp_path}/started: expected --allow-exec, because opening it starts a program, got none\n"
+    )
     assert not (tmp_path / "started").exists()

@@ -22,12 +22,18 @@ def control_lines() -> list[bytes]:
     for code in (code for code in range(0x20) if code != 0x0A):
         for offset in OFFSETS:
             text = b"a" * offset + bytes([code]) + b"b" * (47 - offset)
-            lines += [with_job(text), LINE.replace(b'"job"', b'"' + text + b'"'), LINE[:-1] + b', "' + text + b'": 1}']
+            lines += [
+                with_job(text),
+                LINE.replace(b'"job"', b'"' + text + b'"'),
+                LINE[:-1] + b', "' + text + b'": 1}',
+            ]
     return lines
 
 
 def stream(sidecall, model, lines: list[bytes], *options: str) -> list[dict]:
-    done = sidecall("predict", model, "--stream", *options, stdin=b"".join(line + b"\n" for line in lines))
+    done = sidecall(
+        "predict", model, "--stream", *options, stdin=b"".join(line + b"\n" for line in lines)
+    )
     assert (done.code, done.err) == (0, "")
     answers = [json.loads(line) for line in done.lines()]
     assert len(answers) == len(lines)
@@ -37,7 +43,9 @@ def stream(sidecall, model, lines: list[bytes], *options: str) -> list[dict]:
 @pytest.mark.parametrize("extra", ["error", "ignore"])
 def test_control_characters_in_a_stream(sidecall, jobs, extra):
     lines = control_lines()
-    answers = stream(sidecall, jobs, [line for bad in lines for line in (bad, LINE)], f"--extra={extra}")
+    answers = stream(
+        sidecall, jobs, [line for bad in lines for line in (bad, LINE)], f"--extra={extra}"
+    )
     for answer in answers[::2]:
         assert answer["error"]["status"] == "INVALID_JSON"
     assert all(answer == answers[1] for answer in answers[1::2]) and "label" in answers[1]
@@ -45,7 +53,13 @@ def test_control_characters_in_a_stream(sidecall, jobs, extra):
 
 def test_control_characters_in_a_batch(sidecall, jobs):
     lines = control_lines()
-    done = sidecall("predict", jobs, "--on-error=null", "--extra=ignore", stdin=b"".join(bad + b"\n" + LINE + b"\n" for bad in lines))
+    done = sidecall(
+        "predict",
+        jobs,
+        "--on-error=null",
+        "--extra=ignore",
+        stdin=b"".join(bad + b"\n" + LINE + b"\n" for bad in lines),
+    )
     assert done.code == 2
     assert done.lines()[::2] == ["null"] * len(lines)
     assert "null" not in done.lines()[1::2] and len(done.lines()) == 2 * len(lines)
@@ -56,7 +70,10 @@ def test_control_characters_in_a_batch(sidecall, jobs):
 def test_where_a_control_character_stands(sidecall, jobs):
     done = sidecall("predict", jobs, stdin=LINE + b"\n" + with_job(b"a" * 30 + b"\x1f") + b"\n")
     column = LINE.index(b"nurse") + 31
-    assert done.err == f"<stdin>:2:{column}: records: expected JSON, got a control character that is not escaped\n"
+    assert (
+        done.err
+        == f"<stdin>:2:{column}: records: expected JSON, got a control character that is not escaped\n"
+    )
 
 
 DEEP = b'{"x": ' + b"[" * 100 + b"]" * 100 + b"}"
@@ -106,10 +123,14 @@ def test_each_wrong_line_of_a_stream_is_refused_alone(sidecall, jobs, extra):
 @pytest.mark.parametrize("how", ["skip", "null"])
 def test_each_wrong_line_of_a_batch_is_refused_alone(sidecall, jobs, how):
     lines = [line for bad in WRONG.values() for line in (bad, LINE)]
-    done = sidecall("predict", jobs, f"--on-error={how}", "--max-line=150000", stdin=b"\n".join(lines))
+    done = sidecall(
+        "predict", jobs, f"--on-error={how}", "--max-line=150000", stdin=b"\n".join(lines)
+    )
     assert done.code == 2
     labels = [json.loads(line)["label"] for line in done.lines() if line != "null"]
-    assert len(labels) == len(WRONG) and done.out.count("null\n") == (len(WRONG) if how == "null" else 0)
+    assert len(labels) == len(WRONG) and done.out.count("null\n") == (
+        len(WRONG) if how == "null" else 0
+    )
     assert f"{len(WRONG)} rows of {2 * len(WRONG)} had faults" in done.err
     assert "internal" not in done.err
 
@@ -129,7 +150,13 @@ GOOD_LINES = {
 def test_lines_that_are_unusual_and_right(sidecall, jobs, name):
     answers = stream(sidecall, jobs, [LINE, GOOD_LINES[name], LINE], "--extra=ignore")
     assert answers[1] == answers[0] and "label" in answers[0]
-    done = sidecall("predict", jobs, "--extra=ignore", "--batch=1", stdin=LINE + b"\n" + GOOD_LINES[name] + b"\n")
+    done = sidecall(
+        "predict",
+        jobs,
+        "--extra=ignore",
+        "--batch=1",
+        stdin=LINE + b"\n" + GOOD_LINES[name] + b"\n",
+    )
     assert (done.code, done.err, len(set(done.lines()))) == (0, "", 1)
 
 
@@ -169,11 +196,24 @@ def test_lines_of_random_damage_end_no_stream(sidecall, jobs):
         line = bytearray(LINE)
         for _ in range(source.randint(1, 3)):
             at = source.randrange(len(line))
-            new = source.choice([*pieces, bytes([source.choice([b for b in range(256) if b != 0x0A])])])
+            new = source.choice(
+                [*pieces, bytes([source.choice([b for b in range(256) if b != 0x0A])])]
+            )
             line[at : at + source.randint(0, 2)] = new
         lines.append(bytes(line))
-    answers = stream(sidecall, jobs, [line for bad in lines for line in (bad, LINE)], "--extra=ignore")
+    answers = stream(
+        sidecall, jobs, [line for bad in lines for line in (bad, LINE)], "--extra=ignore"
+    )
     statuses = {answer["error"]["status"] for answer in answers[::2] if "error" in answer}
-    assert statuses <= {"INVALID_JSON", "DTYPE_MISMATCH", "MISSING_VALUE", "UNKNOWN_CATEGORY", "OUT_OF_RANGE", "INVALID_STRING"}
-    assert not any("only the library" in answer.get("error", {}).get("message", "") for answer in answers)
+    assert statuses <= {
+        "INVALID_JSON",
+        "DTYPE_MISMATCH",
+        "MISSING_VALUE",
+        "UNKNOWN_CATEGORY",
+        "OUT_OF_RANGE",
+        "INVALID_STRING",
+    }
+    assert not any(
+        "only the library" in answer.get("error", {}).get("message", "") for answer in answers
+    )
     assert all(answer == answers[1] for answer in answers[1::2])

@@ -9,7 +9,14 @@ import pytest
 
 STEPS = Path(__file__).resolve().parents[1] / "vectors/models/steps.onnx"
 LIMITS = STEPS.parent / "limits.onnx"
-ROWS = [(6, 2), (101, 2), (8, 2), (-5, 2), (1, 0), (9, 3)]  # the second, the fourth and the fifth are refused
+ROWS = [
+    (6, 2),
+    (101, 2),
+    (8, 2),
+    (-5, 2),
+    (1, 0),
+    (9, 3),
+]  # the second, the fourth and the fifth are refused
 LINES = "".join(f'{{"a": {a}, "b": {b}}}\n' for a, b in ROWS)
 CSV = "key,a,b\n" + "".join(f"{key},{a},{b}\n" for key, (a, b) in zip("uvwxyz", ROWS, strict=True))
 COMPLAINTS = [
@@ -23,7 +30,14 @@ COMPLAINTS = [
 def test_json_lines_with_null(sidecall, batch):
     done = sidecall("predict", STEPS, "--on-error=null", f"--batch={batch}", stdin=LINES)
     assert done.code == 2
-    assert [json.loads(line) for line in done.lines()] == [{"prediction": 3}, None, {"prediction": 4}, None, None, {"prediction": 3}]
+    assert [json.loads(line) for line in done.lines()] == [
+        {"prediction": 3},
+        None,
+        {"prediction": 4},
+        None,
+        None,
+        {"prediction": 3},
+    ]
     assert done.err.splitlines()[:3] == COMPLAINTS
 
 
@@ -31,7 +45,9 @@ def test_csv_with_skip(sidecall):
     done = sidecall("predict", STEPS, "--on-error=skip", "--from=csv", "--keep=key", stdin=CSV)
     assert (done.code, done.lines()) == (2, ["key,prediction", "u,3", "w,4", "z,3"])
     assert "3 rows of 6 had faults and were left out" in done.err
-    assert [line.split(": ", 1)[1] for line in done.err.splitlines()[:3]] == [line.split(": ", 1)[1] for line in COMPLAINTS]
+    assert [line.split(": ", 1)[1] for line in done.err.splitlines()[:3]] == [
+        line.split(": ", 1)[1] for line in COMPLAINTS
+    ]
 
 
 def test_the_first_refused_row_ends_a_run_that_goes_on_over_none(sidecall):
@@ -57,15 +73,36 @@ def test_a_stream_answers_with_the_error(sidecall):
 
 @pytest.mark.parametrize("form", ["json", "csv"])
 def test_a_number_that_the_model_does_not_take(sidecall, form):
-    good = {"share": 0.5, "speed": 1, "level": 0.2, "ratio": 0.5, "step": 2, "count": 5, "year": 2000, "word": "a", "note": "b"}
+    good = {
+        "share": 0.5,
+        "speed": 1,
+        "level": 0.2,
+        "ratio": 0.5,
+        "step": 2,
+        "count": 5,
+        "year": 2000,
+        "word": "a",
+        "note": "b",
+    }
     rows = [good, {**good, "level": 0.5}, {**good, "word": ""}, good]
     if form == "json":
         lines = "".join(json.dumps(row) + "\n" for row in rows)
     else:
         lines = (
-            ",".join(good) + "\n" + "".join(",".join('""' if value == "" else str(value) for value in row.values()) + "\n" for row in rows)
+            ",".join(good)
+            + "\n"
+            + "".join(
+                ",".join('""' if value == "" else str(value) for value in row.values()) + "\n"
+                for row in rows
+            )
         )
-    done = sidecall("predict", LIMITS, "--on-error=skip", f"--from={'csv' if form == 'csv' else 'jsonl'}", stdin=lines)
+    done = sidecall(
+        "predict",
+        LIMITS,
+        "--on-error=skip",
+        f"--from={'csv' if form == 'csv' else 'jsonl'}",
+        stdin=lines,
+    )
     assert (done.code, len(done.lines())) == (2, 2 + (form == "csv"))
     first, second = done.err.splitlines()[:2]
     assert first.endswith("feature 'level': expected a number from 0.1 to 0.3, got another")

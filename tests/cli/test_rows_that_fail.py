@@ -37,7 +37,12 @@ def picky(request, tmp_path):
     )
     features = [{"name": "x", "type": "int64", "nullable": False, "input": "x", "column": 0}]
     outputs = [{"name": "y", "role": "prediction", "type": "float32"}]
-    contract = {"format": 1, "model": {"name": "picky", "version": "1"}, "features": features, "outputs": outputs}
+    contract = {
+        "format": 1,
+        "model": {"name": "picky", "version": "1"},
+        "features": features,
+        "outputs": outputs,
+    }
     return models.save(tmp_path / "picky.onnx", graph, contract).name
 
 
@@ -50,8 +55,19 @@ CSV = "key,x\n" + "".join(f"{key},{x}\n" for key, x in zip("abcdef", ROWS, stric
 def test_json_lines_with_null(sidecall, picky, batch):
     done = sidecall("predict", picky, "--on-error=null", f"--batch={batch}", stdin=LINES)
     assert done.code == 4
-    assert [json.loads(line) for line in done.lines()] == [{"y": 0}, {"y": 40}, None, {"y": 30}, None, {"y": 20}]
-    assert [line.split(": ")[0] for line in done.err.splitlines()] == ["<stdin>:3:1", "<stdin>:5:1", "sidecall"]
+    assert [json.loads(line) for line in done.lines()] == [
+        {"y": 0},
+        {"y": 40},
+        None,
+        {"y": 30},
+        None,
+        {"y": 20},
+    ]
+    assert [line.split(": ")[0] for line in done.err.splitlines()] == [
+        "<stdin>:3:1",
+        "<stdin>:5:1",
+        "sidecall",
+    ]
     assert "2 rows of 6 had faults and were answered with null" in done.err
 
 
@@ -72,7 +88,9 @@ def test_a_stream_goes_on(sidecall, picky):
     done = sidecall("predict", picky, "--stream", stdin=LINES)
     assert (done.code, done.err) == (0, "")
     answers = [json.loads(line) for line in done.lines()]
-    assert [answer["error"]["status"] if "error" in answer else answer["y"] for answer in answers] == [0, 40, "ENGINE", 30, "ENGINE", 20]
+    assert [
+        answer["error"]["status"] if "error" in answer else answer["y"] for answer in answers
+    ] == [0, 40, "ENGINE", 30, "ENGINE", 20]
 
 
 APP = """\
@@ -89,7 +107,14 @@ def test_a_function_that_raises(sidecall, tmp_path):
     sidecall.env["SIDECALL_PYTHON"] = sys.executable
     with sidecall.start("serve", "app:double", "--at", at) as process:
         try:
-            done = sidecall("predict", at, "--wait", "50", "--on-error=null", stdin='{"x": 1}\n{"x": -1}\n{"x": 3}\n')
+            done = sidecall(
+                "predict",
+                at,
+                "--wait",
+                "50",
+                "--on-error=null",
+                stdin='{"x": 1}\n{"x": -1}\n{"x": 3}\n',
+            )
             assert done.code == 4
             assert done.lines() == ['{"prediction":2}', "null", '{"prediction":6}']
             assert "ValueError: below zero" in done.err
@@ -119,14 +144,23 @@ def test_a_served_pipeline_that_raises(sidecall, tmp_path, batch):
     lines = "".join(f'{{"x0": {x}}}\n' for x in (1, 2, 99, 3, 77, 4))
     with serve(model, at, data=rows, block=False, log=None):
         done = sidecall("predict", at, "--on-error=null", f"--batch={batch}", stdin=lines)
-        assert [json.loads(line) for line in done.lines()] == [{"prediction": x} for x in (10, 20)] + [
+        assert [json.loads(line) for line in done.lines()] == [
+            {"prediction": x} for x in (10, 20)
+        ] + [
             None,
             {"prediction": 30},
             None,
             {"prediction": 40},
         ]
         assert (done.code, done.err.count("ValueError: neither 77 nor 99")) == (4, 2)
-        done = sidecall("predict", at, "--on-error=skip", "--from=csv", f"--batch={batch}", stdin="x0\n1\n99\n2\n")
+        done = sidecall(
+            "predict",
+            at,
+            "--on-error=skip",
+            "--from=csv",
+            f"--batch={batch}",
+            stdin="x0\n1\n99\n2\n",
+        )
         assert (done.code, done.lines()) == (4, ["prediction", "10", "20"])
         done = sidecall("predict", at, f"--batch={batch}", stdin=lines)
         assert (done.code, len(done.lines())) == (4, 2), "by default the first one ends the run"
@@ -137,7 +171,11 @@ def test_codes_out_of_range_in_process(sidecall, tmp_path, kind):
     data = np.random.default_rng(0).integers(0, 4, size=(200, 2)).astype(kind)
     export(CategoricalNB().fit(data, data[:, 0] > 1), tmp_path / "nb.onnx", data)
     done = sidecall(
-        "predict", tmp_path / "nb.onnx", "--on-error=null", "--only=label", stdin='{"x0":1,"x1":2}\n{"x0":7777,"x1":2}\n{"x0":3,"x1":2}\n'
+        "predict",
+        tmp_path / "nb.onnx",
+        "--on-error=null",
+        "--only=label",
+        stdin='{"x0":1,"x1":2}\n{"x0":7777,"x1":2}\n{"x0":3,"x1":2}\n',
     )
     assert (done.code, done.lines()) == (2, ['{"label":false}', "null", '{"label":true}'])
     assert "7777" not in done.err and done.err.startswith("<stdin>:2:")

@@ -70,7 +70,14 @@ def test_every_type_comes_back(sidecall, tmp_path, name):
 @pytest.mark.parametrize("version", [(1, 0), (2, 0), (3, 0)])
 def test_formats_and_pipes(sidecall, floats, version):
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    done = sidecall("run", floats, "--tensor", "x=@-", stdin=npy(array, version), stdout=(sidecall.cwd / "y").open("wb"))
+    done = sidecall(
+        "run",
+        floats,
+        "--tensor",
+        "x=@-",
+        stdin=npy(array, version),
+        stdout=(sidecall.cwd / "y").open("wb"),
+    )
     assert (done.code, done.err) == (0, "")
     assert np.load(sidecall.cwd / "y").tolist() == array.tolist()
 
@@ -98,7 +105,12 @@ def test_all_outputs_into_a_folder(sidecall, tmp_path):
 def header(text: str, *, version: int = 1, claimed: int | None = None) -> bytes:
     """A header that may say anything."""
     length = len(text) if claimed is None else claimed
-    return b"\x93NUMPY" + bytes([version, 0]) + length.to_bytes(2 if version == 1 else 4, "little") + text.encode()
+    return (
+        b"\x93NUMPY"
+        + bytes([version, 0])
+        + length.to_bytes(2 if version == 1 else 4, "little")
+        + text.encode()
+    )
 
 
 def claim(descr: str, shape: str) -> bytes:
@@ -111,37 +123,79 @@ BAD = {
     "text": (b"1,2,3\n4,5,6\n", "expected a .npy file, got other bytes"),
     "cut_header": (npy(np.zeros((2, 3), np.float32))[:40], "expected a header, got a part of one"),
     "cut_data": (npy(np.zeros((2, 3), np.float32))[:-1], "expected 24 bytes of elements, got 23"),
-    "more_data": (npy(np.zeros((2, 3), np.float32)) + b"x", "expected 24 bytes of elements, got 25"),
-    "fortran": (npy(np.zeros((2, 3), np.float32, order="F")), "expected elements in C order, got Fortran order"),
-    "format_9": (b"\x93NUMPY\x09\x00" + npy(np.zeros(1))[8:], "expected a .npy file of format 1, 2 or 3, got format 9"),
-    "no_shape": (npy(np.zeros((2, 3), np.float32)).replace(b"'shape'", b"'shapo'"), "expected 'shape' in the header, got none"),
+    "more_data": (
+        npy(np.zeros((2, 3), np.float32)) + b"x",
+        "expected 24 bytes of elements, got 25",
+    ),
+    "fortran": (
+        npy(np.zeros((2, 3), np.float32, order="F")),
+        "expected elements in C order, got Fortran order",
+    ),
+    "format_9": (
+        b"\x93NUMPY\x09\x00" + npy(np.zeros(1))[8:],
+        "expected a .npy file of format 1, 2 or 3, got format 9",
+    ),
+    "no_shape": (
+        npy(np.zeros((2, 3), np.float32)).replace(b"'shape'", b"'shapo'"),
+        "expected 'shape' in the header, got none",
+    ),
     "huge": (
         npy(np.zeros((2, 3), np.float32)).replace(b"(2, 3)", b"(9223372036854775807, 9)")[:-18],
         "expected a shape that memory holds, got a larger one",
     ),
     "rows_2_to_62": (claim("<f4", f"({2**62},)"), TOO_LARGE),
-    "rows_2_to_64": (claim("<f4", f"({2**64},)"), "expected a shape of whole numbers, got other text"),
+    "rows_2_to_64": (
+        claim("<f4", f"({2**64},)"),
+        "expected a shape of whole numbers, got other text",
+    ),
     "product_of_dims": (claim("<f4", f"({2**32}, {2**32})"), TOO_LARGE),
     "product_and_width": (claim("<f8", f"({2**61}, 1)"), TOO_LARGE),
     "product_before_a_zero": (claim("<f4", f"({2**62}, {2**62}, 0)"), TOO_LARGE),
-    "a_tebibyte": (claim("<f4", f"({2**38},)"), f"x.npy: expected {2**40} bytes of elements, got 0"),
+    "a_tebibyte": (
+        claim("<f4", f"({2**38},)"),
+        f"x.npy: expected {2**40} bytes of elements, got 0",
+    ),
     "strings_of_2_to_62": (claim(f"<U{2**62}", "(1,)"), TOO_LARGE),
     "strings_of_2_to_64": (claim(f"<U{2**64}", "(1,)"), TOO_LARGE),
-    "strings_of_a_tebibyte": (claim(f"<U{2**38}", "(1,)"), f"x.npy: expected {2**40} bytes of elements, got 0"),
-    "strings_of_no_width": (claim("<U0", "(8589934592,)"), "expected strings of one or more characters (<U1), got <U0"),
-    "strings_without_width": (claim("<U", "(2,)"), "expected strings of one or more characters (<U1), got <U"),
-    "strings_of_a_word": (claim("<Umany", "(2,)"), "expected strings of one or more characters (<U1), got <Umany"),
-    "strings_of_negative_width": (claim("<U-1", "(2,)"), "expected strings of one or more characters (<U1), got <U-1"),
+    "strings_of_a_tebibyte": (
+        claim(f"<U{2**38}", "(1,)"),
+        f"x.npy: expected {2**40} bytes of elements, got 0",
+    ),
+    "strings_of_no_width": (
+        claim("<U0", "(8589934592,)"),
+        "expected strings of one or more characters (<U1), got <U0",
+    ),
+    "strings_without_width": (
+        claim("<U", "(2,)"),
+        "expected strings of one or more characters (<U1), got <U",
+    ),
+    "strings_of_a_word": (
+        claim("<Umany", "(2,)"),
+        "expected strings of one or more characters (<U1), got <Umany",
+    ),
+    "strings_of_negative_width": (
+        claim("<U-1", "(2,)"),
+        "expected strings of one or more characters (<U1), got <U-1",
+    ),
     "rank_65": (claim("<f4", f"({'1, ' * 65})"), "expected at most 64 dimensions, got more"),
-    "header_of_4_gib": (header("{", version=2, claimed=2**32 - 1), "expected a header of at most 65536 bytes, got a longer one"),
-    "header_of_64_kib": (header("{", version=2, claimed=2**16), "expected a header, got a part of one"),
+    "header_of_4_gib": (
+        header("{", version=2, claimed=2**32 - 1),
+        "expected a header of at most 65536 bytes, got a longer one",
+    ),
+    "header_of_64_kib": (
+        header("{", version=2, claimed=2**16),
+        "expected a header, got a part of one",
+    ),
     "cut_length": (b"\x93NUMPY\x02\x00\x10\x00\x00", "expected a header, got a part of one"),
     "negative": (
         npy(np.zeros((2, 3), np.float32)).replace(b"(2, 3)", b"(-2, 3)")[:-1],
         "expected a shape of whole numbers, got other text",
     ),
     "int64": (npy(np.zeros((2, 3), np.int64)), "input 'x': expected float32, got int64"),
-    "beyond_float32": (npy(np.array([[0, 1e39, 0]])), "input 'x': expected float32, got a number beyond its range (row 0)"),
+    "beyond_float32": (
+        npy(np.array([[0, 1e39, 0]])),
+        "input 'x': expected float32, got a number beyond its range (row 0)",
+    ),
     "rank": (npy(np.zeros(3, np.float32)), "input 'x': expected float32[N,M], got float32[3]"),
     "big_endian": (npy(np.zeros((2, 3), ">f4")), "input 'x': expected float32, got >f4"),
     "complex": (npy(np.zeros((2, 3), np.complex64)), "input 'x': expected float32, got <c8"),
@@ -165,25 +219,40 @@ def test_a_pipe_that_is_wrong(sidecall, floats, name):
     done = sidecall("run", floats, "--tensor", "x=@-", stdin=content)
     assert (done.code, done.out) == (2, "")
     # The number of bytes that are too many is known of a file only.
-    assert message.replace("got 25", "got more").replace("x.npy", "<stdin>") in done.err and done.err.count("\n") == 1
+    assert (
+        message.replace("got 25", "got more").replace("x.npy", "<stdin>") in done.err
+        and done.err.count("\n") == 1
+    )
 
 
 LITTLE_MEMORY = 1 << 30  # what is claimed is larger, what comes is smaller
 
 
-@pytest.mark.parametrize("name", [name for name in BAD if re.search("rows|product|strings|tebibyte|header", name)])
+@pytest.mark.parametrize(
+    "name", [name for name in BAD if re.search("rows|product|strings|tebibyte|header", name)]
+)
 @pytest.mark.parametrize("as_file", [True, False])
 def test_what_is_claimed_is_not_allocated(sidecall, floats, tmp_path, name, as_file):
     (tmp_path / "x.npy").write_bytes(BAD[name][0])
     words = ["run", floats, "--tensor", f"x=@{'x.npy' if as_file else '-'}"]
     line = f"ulimit -v {LITTLE_MEMORY >> 10}; exec " + shlex.join([sidecall.path, *words])
     with (tmp_path / "x.npy").open("rb") as file:
-        done = subprocess.run(["sh", "-c", line], cwd=tmp_path, env=sidecall.env, stdin=file, capture_output=True, timeout=60, check=False)
+        done = subprocess.run(
+            ["sh", "-c", line],
+            cwd=tmp_path,
+            env=sidecall.env,
+            stdin=file,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
     assert (done.returncode, done.stdout) == (2, b""), done.stderr
 
 
 def test_a_pipe_without_end_is_read_only_as_far_as_it_claims(sidecall, floats):
-    endless = subprocess.Popen(["cat", "-", "/dev/zero"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    endless = subprocess.Popen(
+        ["cat", "-", "/dev/zero"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     endless.stdin.write(npy(np.zeros((2, 3), np.float32)))
     endless.stdin.close()
     process = sidecall.start("run", floats, "--tensor", "x=@-", stdin=endless.stdout)
@@ -213,10 +282,22 @@ def test_a_large_array_through_a_slow_pipe(sidecall, floats):
         (["--tensor", "x=@none.npy"], 2, "none.npy: no such file or directory"),
         (["--tensor", "x=@."], 2, ".: is a directory"),
         ([], 2, "input 'x': expected float32[N,M], got nothing"),
-        (["--tensor", "x=@x.npy", "--out", "z=@y.npy"], 2, "output 'z': expected one of 'y0', got an unknown name"),
+        (
+            ["--tensor", "x=@x.npy", "--out", "z=@y.npy"],
+            2,
+            "output 'z': expected one of 'y0', got an unknown name",
+        ),
         (["--tensor", "x=@x.npy", "--out", "none"], 4, "none/y0.npy: no such file or directory"),
-        (["--tensor", "x=@x.npy", "--tensor", "x=@x.npy"], 1, "run: --tensor: expected each input once, got 'x' twice"),
-        (["--tensor", "x=@-", "--tensor", "y=@-"], 1, "run: --tensor: expected one input from stdin, got more"),
+        (
+            ["--tensor", "x=@x.npy", "--tensor", "x=@x.npy"],
+            1,
+            "run: --tensor: expected each input once, got 'x' twice",
+        ),
+        (
+            ["--tensor", "x=@-", "--tensor", "y=@-"],
+            1,
+            "run: --tensor: expected one input from stdin, got more",
+        ),
     ],
 )
 def test_wrong_words(sidecall, floats, tmp_path, words, code, message):
@@ -229,14 +310,20 @@ def test_wrong_words(sidecall, floats, tmp_path, words, code, message):
 def test_several_outputs_need_a_place(sidecall, tmp_path):
     identity(tmp_path / "m.onnx", TensorProto.FLOAT, outputs=2)
     done = sidecall("run", "m.onnx", "--tensor", "x=@x.npy")
-    assert (done.code, done.err) == (1, "sidecall: run: expected --out for a model of 2 outputs, got none\n")
+    assert (done.code, done.err) == (
+        1,
+        "sidecall: run: expected --out for a model of 2 outputs, got none\n",
+    )
 
 
 def test_a_full_disk(sidecall, floats, tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
     with Path("/dev/full").open("wb") as full:
         done = sidecall("run", floats, "--tensor", "x=@x.npy", stdout=full)
-    assert (done.code, done.err) == (4, "sidecall: cannot write the output: no space left on device\n")
+    assert (done.code, done.err) == (
+        4,
+        "sidecall: cannot write the output: no space left on device\n",
+    )
 
 
 def test_a_device_and_a_link_stay_what_they_are(sidecall, floats, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import models
 import pytest
+
 from serving import row_of, serving
 
 
@@ -54,7 +55,11 @@ def test_a_signal_drains_and_ends_with_0(sidecall, jobs, at, number, tmp_path):
     with serving(sidecall, jobs, at, "--json-log") as served:
         assert served.end(number) == 0
         events = [event["event"] for event in served.events()]
-        assert events.index("serve.ready") < events.index("serve.draining") < events.index("serve.ended")
+        assert (
+            events.index("serve.ready")
+            < events.index("serve.draining")
+            < events.index("serve.ended")
+        )
     assert not [path.name for path in tmp_path.iterdir() if ".sock" in path.name]
 
 
@@ -65,7 +70,9 @@ def test_nothing_is_left_behind(sidecall, jobs, at, shared_memory):
         descriptors = descriptors_of(served)
         for _ in range(5):
             sidecall("predict", at, stdin=row_of(sidecall, jobs))
-        deadline = time.monotonic() + 5  # the server may not yet have noticed that the last client is gone
+        deadline = (
+            time.monotonic() + 5
+        )  # the server may not yet have noticed that the last client is gone
         while descriptors_of(served) > descriptors and time.monotonic() < deadline:
             time.sleep(0.02)
         assert descriptors_of(served) <= descriptors
@@ -106,7 +113,10 @@ def test_a_living_server_is_never_disturbed(sidecall, jobs, at, tmp_path):
     with serving(sidecall, jobs, at):
         second = sidecall("serve", jobs, "--at", at)
         assert (second.code, second.out) == (4, "")
-        assert second.err.splitlines()[-1] == f"sidecall: {at}: cannot listen at '{tmp_path}/jobs.sock': another server is there"
+        assert (
+            second.err.splitlines()[-1]
+            == f"sidecall: {at}: cannot listen at '{tmp_path}/jobs.sock': another server is there"
+        )
         assert sidecall("predict", at, stdin=row_of(sidecall, jobs)).code == 0
 
 
@@ -182,7 +192,11 @@ def test_exec_needs_no_address(sidecall, jobs):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     env = sidecall.env | {"SIDECALL_FD": str(theirs.fileno())}
     process = subprocess.Popen(
-        [sidecall.path, "serve", jobs], cwd=sidecall.cwd, env=env, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE
+        [sidecall.path, "serve", jobs],
+        cwd=sidecall.cwd,
+        env=env,
+        pass_fds=[theirs.fileno()],
+        stderr=subprocess.PIPE,
     )
     theirs.close()
     ours.settimeout(20)
@@ -195,7 +209,10 @@ def test_exec_needs_no_address(sidecall, jobs):
 def test_a_control_socket_that_is_none(sidecall, jobs, value):
     done = sidecall("serve", jobs, env={"SIDECALL_FD": value})
     assert done.code == 1
-    assert "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got something else" in done.err
+    assert (
+        "SIDECALL_FD: expected the number of an inherited SEQPACKET socket, got something else"
+        in done.err
+    )
 
 
 def test_lines_of_the_log(sidecall, jobs, at):
@@ -210,7 +227,10 @@ def test_lines_of_the_log(sidecall, jobs, at):
         assert ready["at"] == at
     with serving(sidecall, jobs, at) as served:
         served.end()
-        assert all(len(line.split()[0]) == len("2026-11-25T03:10:55.123Z") for line in served.log().splitlines())
+        assert all(
+            len(line.split()[0]) == len("2026-11-25T03:10:55.123Z")
+            for line in served.log().splitlines()
+        )
         assert f" info serve.ready at={at} " in served.log()
 
 

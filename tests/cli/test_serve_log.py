@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from serving import Served, row_of
 
 
@@ -27,12 +28,16 @@ def at(tmp_path: Path) -> str:
 
 
 @contextmanager
-def serving_into_a_pipe(command: Any, model: str, at: str, *options: Any) -> Iterator[tuple[Served, int]]:
+def serving_into_a_pipe(
+    command: Any, model: str, at: str, *options: Any
+) -> Iterator[tuple[Served, int]]:
     """The server and the end of its log pipe that the test may read. The pipe holds 4 KiB."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     words = [command.path, "serve", model, "--at", at, *map(str, options)]
-    process = subprocess.Popen(words, cwd=command.cwd, env=command.env, stderr=writer, stdin=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        words, cwd=command.cwd, env=command.env, stderr=writer, stdin=subprocess.DEVNULL
+    )
     os.close(writer)
     served = Served(command, at, process, Path(os.devnull))
     try:
@@ -79,7 +84,9 @@ def test_a_signal_ends_a_server_whose_log_pipe_is_full(sidecall, jobs, at, numbe
         send_garbage(at, 100)
         started = time.monotonic()
         assert served.end(number) == 0
-        assert time.monotonic() - started < 8  # no call was running: the drain time of 10 s is not needed
+        assert (
+            time.monotonic() - started < 8
+        )  # no call was running: the drain time of 10 s is not needed
     assert not [path.name for path in tmp_path.iterdir() if ".sock" in path.name]
 
 
@@ -100,7 +107,10 @@ def test_warnings_that_one_user_provokes_are_limited_and_counted(sidecall, jobs,
         events = [json.loads(line) for line in read_all(reader).splitlines()]
     violations = [event for event in events if event["event"] == "connection.violation"]
     reports = [event for event in events if event["event"] == "log.suppressed"]
-    assert all(report["of"] == "connection.violation" and report["uid"] == os.getuid() for report in reports)
+    assert all(
+        report["of"] == "connection.violation" and report["uid"] == os.getuid()
+        for report in reports
+    )
     assert len(violations) + sum(report["lines"] for report in reports) == 500
     assert events[-1]["event"] == "serve.ended"
 
@@ -121,7 +131,16 @@ def slow(tmp_path: Path) -> list[str]:
     """The words of `sidecall run` for a call of slow.onnx that takes minutes."""
     np.save(tmp_path / "x.npy", np.full(10_000, 0.5, np.float32))
     np.save(tmp_path / "rounds.npy", np.array(50_000_000, np.int64))
-    return ["--tensor", "x=@x.npy", "--tensor", "n=@rounds.npy", "--out", "y=@y.npy", "--timeout", "600"]
+    return [
+        "--tensor",
+        "x=@x.npy",
+        "--tensor",
+        "n=@rounds.npy",
+        "--out",
+        "y=@y.npy",
+        "--timeout",
+        "600",
+    ]
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
@@ -162,7 +181,9 @@ def test_a_parent_that_hangs_up_ends_a_server_after_its_drain_time(sidecall, at,
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     env = sidecall.env | {"SIDECALL_FD": str(theirs.fileno())}
     words = [sidecall.path, "serve", str(SLOW), "--drain-timeout", "0.5"]
-    process = subprocess.Popen(words, cwd=sidecall.cwd, env=env, pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        words, cwd=sidecall.cwd, env=env, pass_fds=[theirs.fileno()], stderr=subprocess.DEVNULL
+    )
     theirs.close()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(at.removeprefix("shm:"))

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from serving import serving
 from test_serve import row_of
+
+from serving import serving
 
 SAMPLE = re.compile(
     r'(?P<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(\{(?P<labels>[a-zA-Z_]+="(\\.|[^"\\])*"(,[a-zA-Z_]+="(\\.|[^"\\])*")*)\})? (?P<value>\S+)'
@@ -45,7 +46,10 @@ def test_counters_as_json(sidecall, jobs, at):
         assert status["process"] == served.process.pid
         assert len(status["latency_ns"]["counts"]) == len(status["latency_ns"]["bounds"]) + 1
         assert sum(status["latency_ns"]["counts"]) == 3
-        assert status["model_id"] == json.loads(sidecall("info", jobs, "--json").out)["contract"]["model"]["id"]
+        assert (
+            status["model_id"]
+            == json.loads(sidecall("info", jobs, "--json").out)["contract"]["model"]["id"]
+        )
 
 
 def test_prometheus_can_read_it(sidecall, jobs, at):
@@ -69,12 +73,18 @@ def test_prometheus_can_read_it(sidecall, jobs, at):
             match = SAMPLE.fullmatch(line)
             assert match, line
             name = match["name"]
-            base = re.sub(r"_(bucket|sum|count)$", "", name) if re.sub(r"_(bucket|sum|count)$", "", name) in kinds else name
+            base = (
+                re.sub(r"_(bucket|sum|count)$", "", name)
+                if re.sub(r"_(bucket|sum|count)$", "", name) in kinds
+                else name
+            )
             assert base in kinds, line
             assert base in helped
             samples.append((name, match["labels"], float(match["value"])))
     assert all(name.endswith("_total") == (kind == "counter") for name, kind in kinds.items())
-    buckets = [(labels, value) for name, labels, value in samples if name == "sidecall_call_seconds_bucket"]
+    buckets = [
+        (labels, value) for name, labels, value in samples if name == "sidecall_call_seconds_bucket"
+    ]
     bounds = [float(labels.split('"')[1]) for labels, _ in buckets if labels]
     assert bounds == sorted(bounds)
     assert bounds[-1] == float("inf")
@@ -115,7 +125,10 @@ def test_a_socket_that_is_no_server(sidecall, at, tmp_path):
         ([], "status: expected ADDRESS, got nothing (see sidecall status --help)"),
         (["jobs"], "at: expected shm:NAME or shm:///path, got 'jobs'"),
         (["exec:cat"], "at: expected shm:NAME or shm:///path, got 'exec:cat'"),
-        (["shm:x", "--wait", "0"], "status: --wait: expected a positive number of seconds, got '0' (see sidecall status --help)"),
+        (
+            ["shm:x", "--wait", "0"],
+            "status: --wait: expected a positive number of seconds, got '0' (see sidecall status --help)",
+        ),
     ],
 )
 def test_wrong_usage(sidecall, words, message):
@@ -126,4 +139,6 @@ def test_wrong_usage(sidecall, words, message):
 
 def test_the_engine_is_not_loaded(sidecall, jobs, at):
     with serving(sidecall, jobs, at):
-        assert sidecall("status", at, env={"SIDECALL_ONNXRUNTIME": "/no/libonnxruntime.so"}).code == 0
+        assert (
+            sidecall("status", at, env={"SIDECALL_ONNXRUNTIME": "/no/libonnxruntime.so"}).code == 0
+        )

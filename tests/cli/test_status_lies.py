@@ -35,7 +35,9 @@ def test_a_status_that_is_none_is_a_protocol_error(sidecall, tmp_path, lie, form
     with lying(tmp_path / "liar.sock", LIES[lie]) as at:
         done = sidecall("status", at, *form)
     assert (done.code, done.out) == (4, "")
-    assert "the peer broke the protocol: its status is not" in done.err and done.err.count("\n") == 1
+    assert (
+        "the peer broke the protocol: its status is not" in done.err and done.err.count("\n") == 1
+    )
     assert not CONTROL.search(done.err.rstrip("\n"))
 
 
@@ -45,7 +47,10 @@ def test_python_raises_protocol_for_it(tmp_path, monkeypatch, lie, backend):
     from sidecall import errors, serving
 
     monkeypatch.setenv("SIDECALL_PYTHON_BACKEND", backend)
-    with lying(tmp_path / "liar.sock", LIES[lie]) as at, pytest.raises(errors.Protocol, match="its status is not"):
+    with (
+        lying(tmp_path / "liar.sock", LIES[lie]) as at,
+        pytest.raises(errors.Protocol, match="its status is not"),
+    ):
         serving.status(at)
 
 
@@ -61,12 +66,16 @@ def test_text_of_a_server_cannot_steer_the_terminal(sidecall, tmp_path, form, ke
 
 def test_json_of_a_server_stays_what_it_is(sidecall, tmp_path):
     told = HONEST | {"name": ESCAPES, "more": [1.5, None, {"a": []}]}
-    with lying(tmp_path / "liar.sock", json.dumps(told, ensure_ascii=False, indent=1).encode()) as at:
+    with lying(
+        tmp_path / "liar.sock", json.dumps(told, ensure_ascii=False, indent=1).encode()
+    ) as at:
         assert json.loads(sidecall("status", at, "--json").out) == told
 
 
 def test_labels_are_escaped_as_prometheus_asks(sidecall, tmp_path):
-    with lying(tmp_path / "liar.sock", json.dumps(HONEST | {"name": 'a"b\\c\nd\x1be'}).encode()) as at:
+    with lying(
+        tmp_path / "liar.sock", json.dumps(HONEST | {"name": 'a"b\\c\nd\x1be'}).encode()
+    ) as at:
         done = sidecall("status", at, "--prometheus")
     assert '{name="a\\"b\\\\c\\nd\\\\u001be",' in done.out
 

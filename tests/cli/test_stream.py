@@ -7,6 +7,7 @@ import signal
 
 import models
 import pytest
+
 from serving import serving
 
 GOOD = json.dumps(models.ROWS[0])
@@ -45,20 +46,40 @@ def test_each_line_is_answered_at_once(stream):
 @pytest.mark.parametrize(
     ("line", "status"),
     [
-        pytest.param(b'{"age": "old", "income": 1, "kids": 0, "job": "nurse"}', "DTYPE_MISMATCH", id="type"),
+        pytest.param(
+            b'{"age": "old", "income": 1, "kids": 0, "job": "nurse"}', "DTYPE_MISMATCH", id="type"
+        ),
         pytest.param(b'{"age": 1, "kids": 0, "job": "nurse"}', "MISSING_VALUE", id="missing"),
-        pytest.param(b'{"age": 1, "income": 1, "kids": 0, "job": "pirate"}', "UNKNOWN_CATEGORY", id="category"),
-        pytest.param(b'{"age": 1, "income": 1, "kids": 0, "job": "nurse", "x": 1}', "UNKNOWN_NAME", id="unknown"),
-        pytest.param(b'{"age": 1e999, "income": 1, "kids": 0, "job": "nurse"}', "OUT_OF_RANGE", id="1e999"),
+        pytest.param(
+            b'{"age": 1, "income": 1, "kids": 0, "job": "pirate"}',
+            "UNKNOWN_CATEGORY",
+            id="category",
+        ),
+        pytest.param(
+            b'{"age": 1, "income": 1, "kids": 0, "job": "nurse", "x": 1}',
+            "UNKNOWN_NAME",
+            id="unknown",
+        ),
+        pytest.param(
+            b'{"age": 1e999, "income": 1, "kids": 0, "job": "nurse"}', "OUT_OF_RANGE", id="1e999"
+        ),
         pytest.param(b'{"age": NaN}', "INVALID_JSON", id="nan"),
         pytest.param(b"", "INVALID_JSON", id="empty"),
         pytest.param(b"age=39", "INVALID_JSON", id="no_json"),
         pytest.param(b'{"age": 1, "age": 2}', "INVALID_JSON", id="a_key_twice"),
         pytest.param(b'{"a":' * 100_000, "INVALID_JSON", id="deep"),
         pytest.param(b'{"x":' * 100_000, "INVALID_JSON", id="deep_unknown"),
-        pytest.param(b'{"age": 1, "income": 1, "kids": 0, "job": "\\ud800"}', "INVALID_JSON", id="lone_surrogate"),
-        pytest.param(b'{"age": 1, "income": 1, "kids": 0, "job": "\xff"}', "INVALID_JSON", id="invalid_utf8"),
-        pytest.param(b'{"age": 1, "income": 1, "kids": 0, "job": "\x00"}', "INVALID_JSON", id="nul"),
+        pytest.param(
+            b'{"age": 1, "income": 1, "kids": 0, "job": "\\ud800"}',
+            "INVALID_JSON",
+            id="lone_surrogate",
+        ),
+        pytest.param(
+            b'{"age": 1, "income": 1, "kids": 0, "job": "\xff"}', "INVALID_JSON", id="invalid_utf8"
+        ),
+        pytest.param(
+            b'{"age": 1, "income": 1, "kids": 0, "job": "\x00"}', "INVALID_JSON", id="nul"
+        ),
         pytest.param(b"[" + GOOD.encode() + b"]", "DTYPE_MISMATCH", id="list"),
         pytest.param(b"x" * 3_000_000, "INVALID_JSON", id="endless_line"),
     ],
@@ -76,7 +97,9 @@ def test_an_error_is_a_line_and_the_stream_goes_on(stream, line, status):
 
 def test_an_error_lists_every_fault(stream):
     faults = stream.ask('{"age": "old", "kids": true, "job": "nurse"}')["error"]["faults"]
-    assert {fault["name"]: (fault["status"], fault["expected"], fault["got"]) for fault in faults} == {
+    assert {
+        fault["name"]: (fault["status"], fault["expected"], fault["got"]) for fault in faults
+    } == {
         "age": ("DTYPE_MISMATCH", "float32", "string"),
         "income": ("MISSING_VALUE", "float32", "a missing value"),
         "kids": ("DTYPE_MISMATCH", "int64", "bool"),
@@ -85,13 +108,18 @@ def test_an_error_lists_every_fault(stream):
 
 def test_kept_and_chosen_values(sidecall, jobs):
     record = json.dumps(models.ROWS[0] | {"tx": 17})
-    done = sidecall("predict", jobs, "--stream", "--keep=tx", "--only=label", stdin=record + "\n" + record)
+    done = sidecall(
+        "predict", jobs, "--stream", "--keep=tx", "--only=label", stdin=record + "\n" + record
+    )
     assert [json.loads(line) for line in done.lines()] == [{"tx": 17, "label": "yes"}] * 2
 
 
 def test_a_server_that_dies_is_an_error_line(sidecall, jobs):
     at = f"shm:{sidecall.cwd}/dies.sock"
-    with serving(sidecall, jobs, at) as server, sidecall.start("predict", at, "--stream") as process:
+    with (
+        serving(sidecall, jobs, at) as server,
+        sidecall.start("predict", at, "--stream") as process,
+    ):
         stream = Stream(process)
         assert "label" in stream.ask(GOOD)
         server.process.kill()

@@ -60,7 +60,10 @@ def test_a_name_of_ones_own(sidecall, jobs):
     assert "open<Applicant>" in done.out
 
 
-@pytest.mark.parametrize(("file", "name"), [("bare.onnx", "Bare"), ("price model.v2.onnx", "PriceModelV2"), ("7", "Model7")])
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("bare.onnx", "Bare"), ("price model.v2.onnx", "PriceModelV2"), ("7", "Model7")],
+)
 def test_a_file_without_a_contract_is_called_after_itself(sidecall, tmp_path, file, name):
     models.bare(tmp_path / file)
     done = sidecall("types", file)
@@ -92,8 +95,14 @@ def test_a_model_that_does_not_verify_has_types(sidecall, tmp_path):
     ("name", "message"),
     [
         ("", "name: expected letters, digits, _ or $, not beginning with a digit, got other text"),
-        ("a b", "name: expected letters, digits, _ or $, not beginning with a digit, got other text"),
-        ("F{}", "name: expected letters, digits, _ or $, not beginning with a digit, got other text"),
+        (
+            "a b",
+            "name: expected letters, digits, _ or $, not beginning with a digit, got other text",
+        ),
+        (
+            "F{}",
+            "name: expected letters, digits, _ or $, not beginning with a digit, got other text",
+        ),
         ("class", "name: expected one that TypeScript leaves free, got 'class'"),
         ("Tensor", "name: expected one that TypeScript leaves free, got 'Tensor'"),
     ],
@@ -107,8 +116,14 @@ def test_a_name_that_is_none(sidecall, jobs, name, message):
     ("words", "message"),
     [
         (["types"], "types: expected MODEL, got nothing (see sidecall types --help)"),
-        (["types", "m", "--lang", "go"], "types: --lang: expected typescript, got 'go' (see sidecall types --help)"),
-        (["types", "m", "--name"], "types: --name: expected a value, got nothing (see sidecall types --help)"),
+        (
+            ["types", "m", "--lang", "go"],
+            "types: --lang: expected typescript, got 'go' (see sidecall types --help)",
+        ),
+        (
+            ["types", "m", "--name"],
+            "types: --name: expected a value, got nothing (see sidecall types --help)",
+        ),
         (["types", "m", "n"], "types: unexpected argument: n (see sidecall types --help)"),
     ],
 )

@@ -23,12 +23,18 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("words", COMMANDS.values(), ids=COMMANDS)
-@pytest.mark.parametrize("model", ["broken/group_in_output", "broken/text", "external/hidden_location", "external/parent"])
+@pytest.mark.parametrize(
+    "model",
+    ["broken/group_in_output", "broken/text", "external/hidden_location", "external/parent"],
+)
 def test_a_model_that_does_not_open_ends_each_command_with_3(sidecall, tmp_path, model, words):
     shutil.copy(MODELS / f"{model}.onnx", tmp_path / "bad.onnx")
     done = sidecall(*words, stdin="{}\n")
     assert done.code == 3
-    assert done.err.startswith("sidecall: file 'bad.onnx': expected ") and len(done.err.splitlines()) == 1
+    assert (
+        done.err.startswith("sidecall: file 'bad.onnx': expected ")
+        and len(done.err.splitlines()) == 1
+    )
 
 
 def test_verify_reports_each_model_and_fails_for_one(sidecall, tmp_path):
@@ -40,4 +46,6 @@ def test_verify_reports_each_model_and_fails_for_one(sidecall, tmp_path):
     assert good["holds"] is True and good["problem"] is None
     assert bad["holds"] is False and "an unknown field (11)" in bad["problem"]
     lines = sidecall("verify", "good.onnx", "bad.onnx").lines()
-    assert [line.split()[:2] for line in lines if line.startswith("bad.onnx")] == [["bad.onnx", "error"]]
+    assert [line.split()[:2] for line in lines if line.startswith("bad.onnx")] == [
+        ["bad.onnx", "error"]
+    ]

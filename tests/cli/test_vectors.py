@@ -13,7 +13,11 @@ from vector_servers import Servers
 from vector_servers import reason_to_leave_out as reason_without_server
 
 VECTORS = Path(__file__).parents[1] / "vectors"
-CASES: list[dict[str, Any]] = [case for file in sorted((VECTORS / "cases").glob("*.json")) for case in json.loads(file.read_text())]
+CASES: list[dict[str, Any]] = [
+    case
+    for file in sorted((VECTORS / "cases").glob("*.json"))
+    for case in json.loads(file.read_text())
+]
 
 # The exit code of each family of statuses, by the family's members (sidecall.h).
 EXIT_CODES = {
@@ -35,7 +39,10 @@ def lines_of(case: dict[str, Any]) -> list[bytes]:
     if "json" in case:
         return [raw_bytes(case["json"])]
     records = case.get("record", [])
-    return [json.dumps(record, ensure_ascii=False).encode() for record in (records if isinstance(records, list) else [records])]
+    return [
+        json.dumps(record, ensure_ascii=False).encode()
+        for record in (records if isinstance(records, list) else [records])
+    ]
 
 
 def reason_to_leave_out(case: dict[str, Any]) -> str | None:
@@ -50,7 +57,9 @@ def reason_to_leave_out(case: dict[str, Any]) -> str | None:
         return "a list as text: a line is one record"
     if "json" in case and (b"\n" in raw_bytes(case["json"]) or not raw_bytes(case["json"]).strip()):
         return "text over several lines or none: a line is one record"
-    if isinstance(case.get("record"), list) and not all(isinstance(record, dict) for record in case["record"]):
+    if isinstance(case.get("record"), list) and not all(
+        isinstance(record, dict) for record in case["record"]
+    ):
         return "a list with something else than records: a line is one record"
     return None
 
@@ -62,12 +71,22 @@ def same(got: Any, expected: Any, tolerance: float) -> bool:
     if got is None:
         return expected in (None, "nan", "inf", "-inf")  # JSON has no word for them
     if isinstance(expected, dict):
-        return isinstance(got, dict) and list(got) == list(expected) and all(same(got[k], expected[k], tolerance) for k in expected)
+        return (
+            isinstance(got, dict)
+            and list(got) == list(expected)
+            and all(same(got[k], expected[k], tolerance) for k in expected)
+        )
     if isinstance(expected, list):
-        return isinstance(got, list) and len(got) == len(expected) and all(map(same, got, expected, [tolerance] * len(expected)))
+        return (
+            isinstance(got, list)
+            and len(got) == len(expected)
+            and all(map(same, got, expected, [tolerance] * len(expected)))
+        )
     if isinstance(expected, float) or isinstance(got, float):
         numbers = isinstance(got, int | float) and isinstance(expected, int | float)
-        return numbers and (got == expected or math.isclose(got, expected, rel_tol=0, abs_tol=tolerance))
+        return numbers and (
+            got == expected or math.isclose(got, expected, rel_tol=0, abs_tol=tolerance)
+        )
     if isinstance(got, int) and got > 2**63 - 1:
         return float(got) == float(expected)  # beyond int64, so it is a float64 without a fraction
     return type(got) is type(expected) and got == expected
@@ -75,10 +94,14 @@ def same(got: Any, expected: Any, tolerance: float) -> bool:
 
 def options_of(case: dict[str, Any]) -> list[str]:
     how = case.get("open", {})
-    uri = how.get("uri", str(VECTORS / "models" / case["model"])).replace("$MODELS", str(VECTORS / "models"))
+    uri = how.get("uri", str(VECTORS / "models" / case["model"])).replace(
+        "$MODELS", str(VECTORS / "models")
+    )
     unknown = set(how) - {"uri", "verify", "extra", "as"}
     assert not unknown, f"a kind of open that this runner does not know: {unknown}"
-    return [uri] + [word for key in ("verify", "extra") if key in how for word in (f"--{key}", how[key])]
+    return [uri] + [
+        word for key in ("verify", "extra") if key in how for word in (f"--{key}", how[key])
+    ]
 
 
 @pytest.mark.parametrize("case", RUN, ids=[case["name"] for case in RUN])
@@ -96,7 +119,11 @@ def run_case(sidecall, case: dict[str, Any], words: list[str]) -> None:
         assert done.code == 0, done.err
         result = case.get("result")
         expected = result if isinstance(result, list) else [result]
-        assert same([json.loads(line) for line in done.lines()], expected if lines else [], case.get("tolerance", 0)), done.out
+        assert same(
+            [json.loads(line) for line in done.lines()],
+            expected if lines else [],
+            case.get("tolerance", 0),
+        ), done.out
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +147,9 @@ def test_case_over_shm(sidecall, case, servers):
 def check_error(case: dict[str, Any], text: str) -> None:
     error = case.get("expect_error", {})
     if "record" in case and EXIT_CODE[case["expect_status"]] == 2:
-        assert text.startswith(f"<stdin>:{max(error.get('row', 0), 0) + 1}:") or "row" not in error, text
+        assert (
+            text.startswith(f"<stdin>:{max(error.get('row', 0), 0) + 1}:") or "row" not in error
+        ), text
     for key in ("name", "expected", "got"):
         assert error.get(key, "") in text.replace("\\u000a", "\n").replace("\\u0009", "\t")
     if "message" in error and isinstance(case.get("record"), dict):

@@ -17,7 +17,13 @@ def spoil_id(contract):
 
 
 def drop_rows(contract):
-    contract["verification"] = {"source": "none", "rows": 0, "features": [], "outputs": {}, "tolerance": {}}
+    contract["verification"] = {
+        "source": "none",
+        "rows": 0,
+        "features": [],
+        "outputs": {},
+        "tolerance": {},
+    }
 
 
 def test_models_that_hold(sidecall, jobs, tmp_path):
@@ -26,7 +32,9 @@ def test_models_that_hold(sidecall, jobs, tmp_path):
     assert (done.code, done.err) == (0, "")
     header, _, *lines = done.lines()
     assert header.split() == ["model", "verdict", "id", "rows", "output", "largest", "tolerance"]
-    jobs_id, price_id = (json.loads(sidecall("info", file, "--json").out)["id"][:12] for file in (jobs, "price.onnx"))
+    jobs_id, price_id = (
+        json.loads(sidecall("info", file, "--json").out)["id"][:12] for file in (jobs, "price.onnx")
+    )
     assert [line.split()[:5] for line in lines] == [
         ["jobs.onnx", "ok", jobs_id, "3", "label"],
         ["jobs.onnx", "ok", jobs_id, "3", "probabilities"],
@@ -62,7 +70,11 @@ def test_an_answer_that_differs(sidecall, jobs, tmp_path):
     assert done.err.startswith("sidecall: wrong.onnx: ") and "probabilities" in done.err
     [_, verdict] = json.loads(sidecall("verify", jobs, "wrong.onnx", "--json").out)
     assert not verdict["holds"] and verdict["problem"]
-    assert [output["holds"] for output in verdict["report"]["outputs"] if output["name"] == "probabilities"] == [False]
+    assert [
+        output["holds"]
+        for output in verdict["report"]["outputs"]
+        if output["name"] == "probabilities"
+    ] == [False]
 
 
 def test_an_id_that_differs(sidecall, tmp_path):
@@ -76,7 +88,11 @@ def test_an_id_that_differs(sidecall, tmp_path):
 def test_a_missing_file_among_others(sidecall, jobs):
     done = sidecall("verify", "none.onnx", jobs)
     assert done.code == 3
-    assert [line.split()[:2] for line in done.lines()[2:]] == [["none.onnx", "error"], ["jobs.onnx", "ok"], ["jobs.onnx", "ok"]]
+    assert [line.split()[:2] for line in done.lines()[2:]] == [
+        ["none.onnx", "error"],
+        ["jobs.onnx", "ok"],
+        ["jobs.onnx", "ok"],
+    ]
     assert done.err.count("\n") == 1 and "none.onnx" in done.err
 
 
@@ -90,4 +106,6 @@ def test_a_file_without_a_contract(sidecall, tmp_path):
 def test_no_model_given(sidecall):
     done = sidecall("verify")
     assert (done.code, done.out) == (1, "")
-    assert done.err == "sidecall: verify: expected MODEL, got nothing (see sidecall verify --help)\n"
+    assert (
+        done.err == "sidecall: verify: expected MODEL, got nothing (see sidecall verify --help)\n"
+    )

@@ -74,16 +74,20 @@ class Engine final : public sidecall::Engine {
  public:
   std::vector<sidecall::TensorSpec> inputs;
   std::vector<sidecall::TensorSpec> outputs;
-  std::vector<Dims> answers;  // by output: its shape after a run, where it is not known before; empty for one row of nothing
+  std::vector<Dims>
+      answers;  // by output: its shape after a run, where it is not known before; empty for one row of nothing
   std::function<sidecall::Outcome(Binding&)> on_run;
   std::function<void()> on_interrupt;  // from any thread
 
-  void describe(std::vector<sidecall::TensorSpec>* to_inputs, std::vector<sidecall::TensorSpec>* to_outputs) const override {
+  void describe(std::vector<sidecall::TensorSpec>* to_inputs,
+                std::vector<sidecall::TensorSpec>* to_outputs) const override {
     *to_inputs = inputs;
     *to_outputs = outputs;
   }
   void expect_refusals() override { outputs.pop_back(); }
-  std::unique_ptr<sidecall::Binding> bind(bool) const override { return std::make_unique<Binding>(*this); }
+  std::unique_ptr<sidecall::Binding> bind(bool) const override {
+    return std::make_unique<Binding>(*this);
+  }
   std::string version() const override { return "fake 1"; }
 
   // A signature of these tensors, and of nothing else yet.
@@ -98,7 +102,8 @@ inline sidecall::TensorSpec tensor(std::string name, int32_t dtype, Dims dims) {
   return {std::move(name), dtype, std::move(dims), std::move(names)};
 }
 
-inline Binding::Binding(const Engine& engine) : inputs(engine.inputs.size()), outputs(engine.outputs.size()), engine_(engine) {}
+inline Binding::Binding(const Engine& engine)
+    : inputs(engine.inputs.size()), outputs(engine.outputs.size()), engine_(engine) {}
 
 inline void Binding::allocate_input(int32_t input, const Dims& dims) {
   Tensor& tensor = inputs[static_cast<size_t>(input)];
@@ -142,7 +147,8 @@ inline void Binding::interrupt() noexcept {
   if (engine_.on_interrupt) engine_.on_interrupt();
 }
 
-inline void Binding::read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) {
+inline void Binding::read_strings(int32_t output, std::string* bytes,
+                                  std::vector<int64_t>* offsets) {
   bytes->clear();
   offsets->assign(1, 0);
   for (const std::string& text : outputs[static_cast<size_t>(output)].strings) {

@@ -40,17 +40,21 @@ struct RecordsModel {
   sidecall::Signature signature;
 
   RecordsModel() {
-    engine.inputs = {tensor("X", SIDECALL_FLOAT32, {-1, 4}),  tensor("id", SIDECALL_INT64, {-1, 1}),
-                     tensor("time", SIDECALL_FLOAT64, {-1}),  tensor("on", SIDECALL_BOOL, {-1, 1}),
-                     tensor("job", SIDECALL_STRING, {-1, 1}), tensor("sex", SIDECALL_STRING, {-1, 1})};
-    engine.outputs = {tensor("label", SIDECALL_STRING, {-1}), tensor("probabilities", SIDECALL_FLOAT32, {-1, -1}),
-                      tensor("prediction", SIDECALL_FLOAT64, {-1, 1}), tensor("scores", SIDECALL_INT64, {-1, 3})};
+    engine.inputs = {
+        tensor("X", SIDECALL_FLOAT32, {-1, 4}),  tensor("id", SIDECALL_INT64, {-1, 1}),
+        tensor("time", SIDECALL_FLOAT64, {-1}),  tensor("on", SIDECALL_BOOL, {-1, 1}),
+        tensor("job", SIDECALL_STRING, {-1, 1}), tensor("sex", SIDECALL_STRING, {-1, 1})};
+    engine.outputs = {
+        tensor("label", SIDECALL_STRING, {-1}), tensor("probabilities", SIDECALL_FLOAT32, {-1, -1}),
+        tensor("prediction", SIDECALL_FLOAT64, {-1, 1}), tensor("scores", SIDECALL_INT64, {-1, 3})};
     engine.sign(&signature);
     sidecall::parse_contract(kRecordsContract, "test", true, &signature);
     signature.index_records();
   }
 
-  std::unique_ptr<sidecall::Call> call(int64_t rows) const { return std::make_unique<sidecall::Call>(signature, engine, false, rows); }
+  std::unique_ptr<sidecall::Call> call(int64_t rows) const {
+    return std::make_unique<sidecall::Call>(signature, engine, false, rows);
+  }
   int32_t feature(const char* name) const { return signature.feature_names.find(name); }
 
   // Sets every feature of one row to something valid.

@@ -31,7 +31,10 @@ namespace {
 // A folder of its own, with `m` for the model and a file beside it that must stay out of reach.
 class Folder {
  public:
-  Folder() : root_(fs::canonical(fs::temp_directory_path()) / ("sidecall-external-" + std::to_string(::getpid()))), path_(root_ / "m") {
+  Folder()
+      : root_(fs::canonical(fs::temp_directory_path()) /
+              ("sidecall-external-" + std::to_string(::getpid()))),
+        path_(root_ / "m") {
     fs::remove_all(root_);
     fs::create_directories(path_ / "sub" / "deep");
     write("w.bin", std::string(300, 'w'));
@@ -39,8 +42,12 @@ class Folder {
     std::ofstream(root_ / "outside.bin") << "secret";
   }
   ~Folder() { fs::remove_all(root_); }
-  void write(const std::string& name, const std::string& content) const { std::ofstream(path_ / name, std::ios::trunc) << content; }
-  void link(const std::string& name, const fs::path& target) const { fs::create_symlink(target, path_ / name); }
+  void write(const std::string& name, const std::string& content) const {
+    std::ofstream(path_ / name, std::ios::trunc) << content;
+  }
+  void link(const std::string& name, const fs::path& target) const {
+    fs::create_symlink(target, path_ / name);
+  }
   fs::path operator/(const std::string& name) const { return path_ / name; }
   std::string path() const { return path_.string(); }
 
@@ -49,11 +56,14 @@ class Folder {
   fs::path path_;
 };
 
-std::string entry(const std::string& key, const std::string& value) { return bytes(13, bytes(1, key) + bytes(2, value)); }
+std::string entry(const std::string& key, const std::string& value) {
+  return bytes(13, bytes(1, key) + bytes(2, value));
+}
 
-std::string tensor(const std::string& name, int64_t elements, const std::string& location, const std::string& more = "",
-                   int32_t dtype = SIDECALL_UINT8) {
-  return number(1, elements) + number(2, dtype) + bytes(8, name) + entry("location", location) + more + number(14, 1);
+std::string tensor(const std::string& name, int64_t elements, const std::string& location,
+                   const std::string& more = "", int32_t dtype = SIDECALL_UINT8) {
+  return number(1, elements) + number(2, dtype) + bytes(8, name) + entry("location", location) +
+         more + number(14, 1);
 }
 
 std::string inlined(const std::string& name, int64_t elements, const std::string& data) {
@@ -61,7 +71,8 @@ std::string inlined(const std::string& name, int64_t elements, const std::string
 }
 
 std::string model_of(const std::string& initializer, const std::string& more = "") {
-  return number(1, 8) + bytes(7, bytes(2, "g") + bytes(5, initializer) + more) + bytes(14, bytes(1, "k") + bytes(2, "v"));
+  return number(1, 8) + bytes(7, bytes(2, "g") + bytes(5, initializer) + more) +
+         bytes(14, bytes(1, "k") + bytes(2, "v"));
 }
 
 std::string hash_of(const std::vector<std::string>& parts) {
@@ -82,13 +93,15 @@ TEST_CASE("a confined folder opens what lies inside, with openat2 and without") 
   folder.link("chain", "into/up");
   for (const bool use_openat2 : {true, false}) {
     const ConfinedFolder confined(folder.path(), use_openat2);
-    for (const std::string location : {"w.bin", "./w.bin", ".//w.bin", "inside", "sub/up", "into/up", "chain", "sub/../w.bin"}) {
+    for (const std::string location :
+         {"w.bin", "./w.bin", ".//w.bin", "inside", "sub/up", "into/up", "chain", "sub/../w.bin"}) {
       INFO(location << " " << use_openat2);
       const ConfinedFile file = confined.open(location);
       CHECK(file.error() == 0);
       CHECK(file.size() == 300);
     }
-    for (const std::string location : {"sub/s.bin", "absolute", "into/s.bin", "into_absolute/s.bin", "sub//./s.bin"}) {
+    for (const std::string location :
+         {"sub/s.bin", "absolute", "into/s.bin", "into_absolute/s.bin", "sub//./s.bin"}) {
       INFO(location << " " << use_openat2);
       const ConfinedFile file = confined.open(location);
       CHECK(file.error() == 0);
@@ -99,7 +112,9 @@ TEST_CASE("a confined folder opens what lies inside, with openat2 and without") 
   }
 }
 
-TEST_CASE("a confined folder opens nothing outside and nothing but regular files, with openat2 and without") {
+TEST_CASE(
+    "a confined folder opens nothing outside and nothing but regular files, with openat2 and "
+    "without") {
   const Folder folder;
   folder.link("out", "../outside.bin");
   folder.link("sub/out", "../../outside.bin");
@@ -154,9 +169,12 @@ TEST_CASE("external data are written into the tensors that name them, wherever t
   // message around them grows.
   const auto everywhere = [](const std::string& tensor) {
     const std::string attribute = bytes(5, bytes(1, "value") + bytes(5, tensor) + number(20, 4));
-    const std::string branch = bytes(5, bytes(1, "body") + bytes(6, bytes(1, attribute) + bytes(5, tensor)) + number(20, 5));
+    const std::string branch = bytes(
+        5, bytes(1, "body") + bytes(6, bytes(1, attribute) + bytes(5, tensor)) + number(20, 5));
     const std::string sparse = bytes(15, bytes(1, tensor) + number(3, 300));
-    return number(1, 8) + bytes(7, bytes(1, attribute + bytes(4, "If") + branch) + bytes(5, tensor) + sparse + bytes(2, "g")) +
+    return number(1, 8) +
+           bytes(7, bytes(1, attribute + bytes(4, "If") + branch) + bytes(5, tensor) + sparse +
+                        bytes(2, "g")) +
            bytes(25, bytes(1, "f") + bytes(7, attribute));
   };
   const OnnxFile file(everywhere(tensor("w", 300, "w.bin")), folder.path(), "m");
@@ -169,15 +187,23 @@ TEST_CASE("external data are written into the tensors that name them, wherever t
 
 TEST_CASE("offset and length cut the file, and without a length type and dimensions do") {
   const Folder folder;
-  const auto written = [&](const std::string& model) { return std::string(OnnxFile(model, folder.path(), "m").engine_input().model()); };
+  const auto written = [&](const std::string& model) {
+    return std::string(OnnxFile(model, folder.path(), "m").engine_input().model());
+  };
   const std::string file = "sub/s.bin";
-  CHECK(written(model_of(tensor("t", 4, file, entry("offset", "2") + entry("length", "4")))) == model_of(inlined("t", 4, "2345")));
-  CHECK(written(model_of(tensor("t", 4, file, entry("offset", "2")))) == model_of(inlined("t", 4, "2345")));
-  CHECK(written(model_of(tensor("t", 4, file, entry("length", "0")))) == model_of(inlined("t", 4, "0123")));
-  CHECK(written(model_of(tensor("t", 0, file, entry("offset", "16")))) == model_of(inlined("t", 0, "")));
-  CHECK(written(model_of(tensor("t", 16, file, entry("checksum", "00")))) == model_of(inlined("t", 16, "0123456789abcdef")));
+  CHECK(written(model_of(tensor("t", 4, file, entry("offset", "2") + entry("length", "4")))) ==
+        model_of(inlined("t", 4, "2345")));
+  CHECK(written(model_of(tensor("t", 4, file, entry("offset", "2")))) ==
+        model_of(inlined("t", 4, "2345")));
+  CHECK(written(model_of(tensor("t", 4, file, entry("length", "0")))) ==
+        model_of(inlined("t", 4, "0123")));
+  CHECK(written(model_of(tensor("t", 0, file, entry("offset", "16")))) ==
+        model_of(inlined("t", 0, "")));
+  CHECK(written(model_of(tensor("t", 16, file, entry("checksum", "00")))) ==
+        model_of(inlined("t", 16, "0123456789abcdef")));
   // Numbers that the message holds itself do not count beside a file.
-  CHECK(written(model_of(tensor("t", 4, file, bytes(9, "zzzz") + bytes(5, "z")))) == model_of(inlined("t", 4, "0123")));
+  CHECK(written(model_of(tensor("t", 4, file, bytes(9, "zzzz") + bytes(5, "z")))) ==
+        model_of(inlined("t", 4, "0123")));
 }
 
 TEST_CASE("data that lie in the message count where nothing says that they are external") {
@@ -185,15 +211,20 @@ TEST_CASE("data that lie in the message count where nothing says that they are e
   const std::string left_over = number(1, 1) + number(2, SIDECALL_UINT8) + bytes(9, "z");
   const OnnxFile file(model_of(left_over + entry("location", "w.bin")), folder.path(), "m");
   CHECK(file.engine_input().model() == model_of(left_over));
-  CHECK(status_of([&] { OnnxFile(model_of(left_over + entry("location", "../outside.bin")), folder.path(), "m"); }) ==
-        SIDECALL_FILE_FORBIDDEN);
-  CHECK(OnnxFile(model_of(left_over + number(14, 0)), "", "m").engine_input().model() == model_of(left_over + number(14, 0)));
+  CHECK(status_of([&] {
+          OnnxFile(model_of(left_over + entry("location", "../outside.bin")), folder.path(), "m");
+        }) == SIDECALL_FILE_FORBIDDEN);
+  CHECK(OnnxFile(model_of(left_over + number(14, 0)), "", "m").engine_input().model() ==
+        model_of(left_over + number(14, 0)));
 }
 
 TEST_CASE("places beyond the file or beyond numbers are refused") {
   const Folder folder;
-  const auto status = [&](int64_t elements, const std::string& more, int32_t dtype = SIDECALL_UINT8) {
-    return status_of([&] { OnnxFile(model_of(tensor("t", elements, "sub/s.bin", more, dtype)), folder.path(), "m"); });
+  const auto status = [&](int64_t elements, const std::string& more,
+                          int32_t dtype = SIDECALL_UINT8) {
+    return status_of([&] {
+      OnnxFile(model_of(tensor("t", elements, "sub/s.bin", more, dtype)), folder.path(), "m");
+    });
   };
   CHECK(status(16, "") == SIDECALL_OK);
   CHECK(status(17, "") == SIDECALL_FILE_INVALID);
@@ -201,7 +232,8 @@ TEST_CASE("places beyond the file or beyond numbers are refused") {
   CHECK(status(4, entry("offset", "13")) == SIDECALL_FILE_INVALID);
   CHECK(status(4, entry("length", "17")) == SIDECALL_FILE_INVALID);
   CHECK(status(4, entry("offset", "17") + entry("length", "0"), 99) == SIDECALL_FILE_INVALID);
-  CHECK(status(4, entry("offset", "18446744073709551615") + entry("length", "1")) == SIDECALL_FILE_INVALID);
+  CHECK(status(4, entry("offset", "18446744073709551615") + entry("length", "1")) ==
+        SIDECALL_FILE_INVALID);
   CHECK(status(4, entry("offset", "-1")) == SIDECALL_FILE_INVALID);
   CHECK(status(4, entry("offset", "1 ")) == SIDECALL_FILE_INVALID);
   CHECK(status(4, entry("offset", "1") + entry("offset", "2")) == SIDECALL_FILE_INVALID);
@@ -211,11 +243,13 @@ TEST_CASE("places beyond the file or beyond numbers are refused") {
   CHECK(status(INT64_MAX, "", SIDECALL_FLOAT64) == SIDECALL_FILE_INVALID);
 }
 
-TEST_CASE("a model that would be too long hands the initializers of its main graph over beside it") {
+TEST_CASE(
+    "a model that would be too long hands the initializers of its main graph over beside it") {
   const Folder folder;
   folder.write("w.bin", std::string(2000, 'w'));
   folder.write("v.bin", std::string(2000, 'v'));
-  const std::string more = bytes(5, tensor("v", 2000, "v.bin")) + bytes(5, tensor("small", 16, "sub/s.bin"));
+  const std::string more =
+      bytes(5, tensor("v", 2000, "v.bin")) + bytes(5, tensor("small", 16, "sub/s.bin"));
   const std::string model = model_of(tensor("w", 2000, "w.bin"), more);
   CHECK(OnnxFile(model, folder.path(), "m", 5000).engine_input().initializers.empty());
   const OnnxFile file(model, folder.path(), "m", 2000);
@@ -226,28 +260,35 @@ TEST_CASE("a model that would be too long hands the initializers of its main gra
   CHECK(input.initializers[1].data == std::string(2000, 'v'));
   CHECK(input.model().find("0123456789abcdef") != std::string_view::npos);
   CHECK(input.model().find("w.bin") == std::string_view::npos);
-  CHECK(status_of([&] { OnnxFile(std::string(input.model()), folder.path(), "m"); }) == SIDECALL_FILE_UNREADABLE);
+  CHECK(status_of([&] { OnnxFile(std::string(input.model()), folder.path(), "m"); }) ==
+        SIDECALL_FILE_UNREADABLE);
 
   const auto status = [&](const std::string& given) {
     return status_of([&] { OnnxFile(given, folder.path(), "m", 2000).engine_input(); });
   };
   CHECK(status(model_of(tensor("w", 2000, "w.bin"))) == SIDECALL_OK);
   CHECK(status(model_of(tensor("", 2000, "w.bin"))) == SIDECALL_FILE_TOO_LARGE);
-  CHECK(status(model_of(tensor("w", 2000, "w.bin"), bytes(5, tensor("w", 2000, "v.bin")))) == SIDECALL_FILE_TOO_LARGE);
-  CHECK(status(model_of("", bytes(1, bytes(5, bytes(5, tensor("w", 2000, "w.bin")))))) == SIDECALL_FILE_TOO_LARGE);
-  CHECK(status(model_of(tensor("w", 3, "w.bin", entry("length", "2000")))) == SIDECALL_FILE_TOO_LARGE);
-  CHECK(status(model_of("", bytes(1, bytes(5, bytes(6, bytes(5, tensor("w", 2000, "w.bin"))))))) == SIDECALL_FILE_TOO_LARGE);
+  CHECK(status(model_of(tensor("w", 2000, "w.bin"), bytes(5, tensor("w", 2000, "v.bin")))) ==
+        SIDECALL_FILE_TOO_LARGE);
+  CHECK(status(model_of("", bytes(1, bytes(5, bytes(5, tensor("w", 2000, "w.bin")))))) ==
+        SIDECALL_FILE_TOO_LARGE);
+  CHECK(status(model_of(tensor("w", 3, "w.bin", entry("length", "2000")))) ==
+        SIDECALL_FILE_TOO_LARGE);
+  CHECK(status(model_of("", bytes(1, bytes(5, bytes(6, bytes(5, tensor("w", 2000, "w.bin"))))))) ==
+        SIDECALL_FILE_TOO_LARGE);
 }
 
 TEST_CASE("the id is that of what was read, whatever becomes of the files") {
   const Folder folder;
   const std::string w(300, 'w'), s = "0123456789abcdef";
   const std::string model =
-      model_of(tensor("w", 300, "w.bin"), bytes(5, tensor("s", 16, "sub/s.bin")) + bytes(5, tensor("v", 1, "./w.bin")) +
-                                              bytes(5, tensor("u", 1, "w.bin", entry("offset", "9"))));
+      model_of(tensor("w", 300, "w.bin"),
+               bytes(5, tensor("s", 16, "sub/s.bin")) + bytes(5, tensor("v", 1, "./w.bin")) +
+                   bytes(5, tensor("u", 1, "w.bin", entry("offset", "9"))));
   const OnnxFile file(model, folder.path(), "m");
   REQUIRE(file.external_files().size() == 3);
-  CHECK(file.external_files()[0].content == file.external_files()[2].content);  // two names of one file: it is read once
+  CHECK(file.external_files()[0].content ==
+        file.external_files()[2].content);  // two names of one file: it is read once
   const std::string graph = model.substr(5, model.size() - 5 - 8);
   CHECK(file.compute_id() == hash_of({graph, w, s, w}));
   const std::string fingerprint = file.fingerprint();

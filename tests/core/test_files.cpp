@@ -31,7 +31,8 @@ std::string external_model(const std::string& location, const std::string& tag) 
 int32_t parse(const std::string& outputs, const std::string& verification = "null") {
   fake::Engine engine;
   engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {-1})};
-  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {-1, -1}), fake::tensor("y.0", SIDECALL_FLOAT32, {-1}),
+  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {-1, -1}),
+                    fake::tensor("y.0", SIDECALL_FLOAT32, {-1}),
                     fake::tensor("n", SIDECALL_INT64, {-1})};
   sidecall::Signature signature;
   engine.sign(&signature);
@@ -45,22 +46,28 @@ int32_t parse(const std::string& outputs, const std::string& verification = "nul
 }  // namespace
 
 TEST_CASE("external data behind a tag that protobuf would cut off is refused") {
-  CHECK(status_of([] { OnnxFile(external_model("../secret", "\x6a"), "/tmp", "m"); }) == SIDECALL_FILE_FORBIDDEN);
-  CHECK(status_of([] { OnnxFile(external_model("../secret", "\xea\x80\x80\x80\x10"), "/tmp", "m"); }) == SIDECALL_FILE_INVALID);
+  CHECK(status_of([] { OnnxFile(external_model("../secret", "\x6a"), "/tmp", "m"); }) ==
+        SIDECALL_FILE_FORBIDDEN);
+  CHECK(status_of([] {
+          OnnxFile(external_model("../secret", "\xea\x80\x80\x80\x10"), "/tmp", "m");
+        }) == SIDECALL_FILE_INVALID);
 }
 
 TEST_CASE("external data is no address in memory") {
   const auto folder = std::filesystem::temp_directory_path() / "sidecall-core-tests";
   std::filesystem::create_directories(folder / "*" / "_ORT_MEM_ADDR_");
   std::ofstream(folder / "*" / "_ORT_MEM_ADDR_" / "*") << "0123";
-  CHECK(status_of([&] { OnnxFile(external_model("*/_ORT_MEM_ADDR_/*", "\x6a"), std::filesystem::canonical(folder), "m"); }) ==
-        SIDECALL_FILE_FORBIDDEN);
+  CHECK(status_of([&] {
+          OnnxFile(external_model("*/_ORT_MEM_ADDR_/*", "\x6a"), std::filesystem::canonical(folder),
+                   "m");
+        }) == SIDECALL_FILE_FORBIDDEN);
   std::filesystem::remove_all(folder);
 }
 
 TEST_CASE("a key of metadata_props stands once") {
   const std::string graph = bytes_field("\x3a", "");
-  const std::string entry = bytes_field("\x72", bytes_field("\x0a", "sidecall.contract") + bytes_field("\x12", "{}"));
+  const std::string entry =
+      bytes_field("\x72", bytes_field("\x0a", "sidecall.contract") + bytes_field("\x12", "{}"));
   CHECK(*OnnxFile(graph + entry, "", "m").metadata("sidecall.contract") == "{}");
   CHECK(status_of([&] { OnnxFile(graph + entry + entry, "", "m"); }) == SIDECALL_FILE_INVALID);
 }
@@ -77,17 +84,29 @@ TEST_CASE("contracts that would mislead are refused") {
   const std::string y = R"({"name": "y", "role": "scores", "type": "float32", "width": 2})";
   CHECK(parse("[" + y + "]") == SIDECALL_OK);
   CHECK(parse("[" + y + "," + y + "]") == SIDECALL_CONTRACT_INVALID);
-  CHECK(parse("[" + y + R"(, {"name": "y.0", "role": "scores", "type": "float32"}])") == SIDECALL_CONTRACT_INVALID);
-  CHECK(parse(R"([{"name": "y", "role": "scores", "type": "float32", "width": 4611686018427387904}])") == SIDECALL_CONTRACT_INVALID);
-  CHECK(parse(R"([{"name": "y", "role": "probabilities", "type": "float32", "classes": ["\udc00"]}])") == SIDECALL_CONTRACT_INVALID);
+  CHECK(parse("[" + y + R"(, {"name": "y.0", "role": "scores", "type": "float32"}])") ==
+        SIDECALL_CONTRACT_INVALID);
+  CHECK(
+      parse(
+          R"([{"name": "y", "role": "scores", "type": "float32", "width": 4611686018427387904}])") ==
+      SIDECALL_CONTRACT_INVALID);
+  CHECK(
+      parse(
+          R"([{"name": "y", "role": "probabilities", "type": "float32", "classes": ["\udc00"]}])") ==
+      SIDECALL_CONTRACT_INVALID);
   // A label that follows from a tensor without scores would hold whatever it is.
-  CHECK(parse(R"([{"name": "n", "role": "label", "type": "int64", "classes": [0, 1], "decision": {"rule": "argmax", "output": "n"}}])",
-              R"({"source": "real", "rows": 1, "features": [[1]], "outputs": {"n": [1]}, "tolerance": {}})") == SIDECALL_CONTRACT_INVALID);
+  CHECK(
+      parse(
+          R"([{"name": "n", "role": "label", "type": "int64", "classes": [0, 1], "decision": {"rule": "argmax", "output": "n"}}])",
+          R"({"source": "real", "rows": 1, "features": [[1]], "outputs": {"n": [1]}, "tolerance": {}})") ==
+      SIDECALL_CONTRACT_INVALID);
 }
 
 TEST_CASE("a zero of a contract is zero however it is written") {
   rapidjson::Document document;
-  sidecall::parse_json("[0e-300, 0e-92, -0.00000000000000000000000000, 0.0, 0.1, 5e-324, 9007199254740993, 1e5]", &document);
+  sidecall::parse_json(
+      "[0e-300, 0e-92, -0.00000000000000000000000000, 0.0, 0.1, 5e-324, 9007199254740993, 1e5]",
+      &document);
   for (rapidjson::SizeType i = 0; i < 4; ++i) CHECK(document[i].GetDouble() == 0);
   CHECK(document[4].GetDouble() == 0.1);
   CHECK(document[5].GetDouble() == 5e-324);
@@ -114,7 +133,8 @@ TEST_CASE("a contract may begin with the byte order mark of UTF-8, once") {
   CHECK(error_of(mark + R"({"a": 1} x)").find("(byte 12)") != std::string::npos);
   // Characters that are cut off by the end, in memory of exactly their size.
   for (const char* text : {"\xff\"}", "\xc3", "\xe2\x82", "\xf1", "\xf0\x9f\x98"}) {
-    CHECK(error_of(std::string(R"({"a": "xxxxxxxxxxxxxxxxxxxxxxx)") + text).find("expected JSON") != std::string::npos);
+    CHECK(error_of(std::string(R"({"a": "xxxxxxxxxxxxxxxxxxxxxxx)") + text).find("expected JSON") !=
+          std::string::npos);
     CHECK(error_of(text).find("expected JSON") != std::string::npos);
   }
   CHECK_FALSE(error_of(mark).empty());
@@ -123,7 +143,8 @@ TEST_CASE("a contract may begin with the byte order mark of UTF-8, once") {
 
 TEST_CASE("a contract of deep nesting is refused") {
   constexpr size_t kDepth = 200000;
-  CHECK(parse("[]", std::string(kDepth, '[') + std::string(kDepth, ']')) == SIDECALL_CONTRACT_INVALID);
+  CHECK(parse("[]", std::string(kDepth, '[') + std::string(kDepth, ']')) ==
+        SIDECALL_CONTRACT_INVALID);
 }
 
 TEST_CASE("a graph's width takes no memory before it is checked") {
@@ -135,14 +156,16 @@ TEST_CASE("a graph's width takes no memory before it is checked") {
   sidecall::add_plain_columns(&signature);
   CHECK(signature.columns.empty());
   CHECK(status_of([&] {
-          sidecall::parse_contract(R"({"format": 1, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})", "test", true,
-                                   &signature);
+          sidecall::parse_contract(
+              R"({"format": 1, "model": {"id": ""}, "features": [], "outputs": [{"name": "y"}]})",
+              "test", true, &signature);
         }) == SIDECALL_CONTRACT_INVALID);
 }
 
 TEST_CASE("of two equal column names the first is found, and the others stay where they are") {
   fake::Engine engine;
-  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {-1, 2}), fake::tensor("y.1", SIDECALL_FLOAT32, {-1}),
+  engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {-1, 2}),
+                    fake::tensor("y.1", SIDECALL_FLOAT32, {-1}),
                     fake::tensor("z", SIDECALL_FLOAT32, {-1})};
   sidecall::Signature signature;
   engine.sign(&signature);

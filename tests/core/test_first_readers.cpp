@@ -18,19 +18,25 @@ constexpr int32_t kFloat = SIDECALL_FLOAT32;
 
 std::vector<bool> ask(const Graph& graph, const std::string& more = "") {
   std::vector<TensorSpec> inputs;
-  for (const onnx::Value& value : graph.inputs) inputs.push_back({value.name, value.dtype, value.dims, {}});
+  for (const onnx::Value& value : graph.inputs)
+    inputs.push_back({value.name, value.dtype, value.dims, {}});
   return sidecall::readable_in_place(OnnxFile(graph.model(17, 3, more), "", "test"), inputs);
 }
 
 bool in_place(const Graph& graph) { return ask(graph).at(0); }
 
 // x -> op -> y, and y is the output.
-Graph one(const std::string& op, int32_t dtype = kFloat, const Attributes& attributes = {}, const std::string& domain = "") {
-  return Graph().input("x", dtype, {-1, 4}).node(op, {"x"}, {"y"}, attributes, domain).output("y", kFloat, {-1, 4});
+Graph one(const std::string& op, int32_t dtype = kFloat, const Attributes& attributes = {},
+          const std::string& domain = "") {
+  return Graph()
+      .input("x", dtype, {-1, 4})
+      .node(op, {"x"}, {"y"}, attributes, domain)
+      .output("y", kFloat, {-1, 4});
 }
 
 // x -> `first` -> TopK.
-Graph before_top_k(const std::string& first, const onnx::Names& more = {}, const Attributes& attributes = {}) {
+Graph before_top_k(const std::string& first, const onnx::Names& more = {},
+                   const Attributes& attributes = {}) {
   onnx::Names inputs = {"x"};
   inputs.insert(inputs.end(), more.begin(), more.end());
   return Graph()
@@ -44,14 +50,17 @@ Graph before_top_k(const std::string& first, const onnx::Names& more = {}, const
 
 }  // namespace
 
-TEST_CASE("every listed kernel is read in place at its inputs, and copied where another one reads too") {
+TEST_CASE(
+    "every listed kernel is read in place at its inputs, and copied where another one reads too") {
   for (const auto& kernel : sidecall::listed_kernels()) {
     CAPTURE(kernel.domain, kernel.op);
     const std::string op(kernel.op), domain(kernel.domain);
     // Behind those that pass memory on stands one that does not.
     Graph graph;
     graph.input("x", kFloat, {-1, 4}).input("z", kFloat, {-1, 4});
-    graph.node(op, {"x", "z"}, {"y"}, {}, domain).node("MatMul", {"y", "y"}, {"out"}).output("out", kFloat, {-1, 4});
+    graph.node(op, {"x", "z"}, {"y"}, {}, domain)
+        .node("MatMul", {"y", "y"}, {"out"})
+        .output("out", kFloat, {-1, 4});
     CHECK(ask(graph) == std::vector<bool>{true, kernel.every_input});
     graph.node("NonZero", {"x"}, {"other"}).output("other", SIDECALL_INT64, {-1, -1});
     CHECK_FALSE(in_place(graph));
@@ -59,21 +68,26 @@ TEST_CASE("every listed kernel is read in place at its inputs, and copied where 
 }
 
 TEST_CASE("a kernel off the list has its input copied") {
-  const std::string op =
-      GENERATE("Gather", "GatherElements", "GatherND", "ScatterND", "ScatterElements", "NonZero", "TopK", "OneHot", "ArgMax", "ArgMin",
-               "Hardmax", "MaxPool", "Mod", "Compress", "Unique", "Resize", "Range", "ConstantOfShape", "GridSample", "RoiAlign",
-               "NonMaxSuppression", "ReverseSequence", "CumSum", "BitShift", "Sin", "LSTM", "DequantizeLinear", "QuantizeLinear",
-               "QLinearMatMul", "StringNormalizer", "If", "Loop", "Scan", "Anything", "");
+  const std::string op = GENERATE(
+      "Gather", "GatherElements", "GatherND", "ScatterND", "ScatterElements", "NonZero", "TopK",
+      "OneHot", "ArgMax", "ArgMin", "Hardmax", "MaxPool", "Mod", "Compress", "Unique", "Resize",
+      "Range", "ConstantOfShape", "GridSample", "RoiAlign", "NonMaxSuppression", "ReverseSequence",
+      "CumSum", "BitShift", "Sin", "LSTM", "DequantizeLinear", "QuantizeLinear", "QLinearMatMul",
+      "StringNormalizer", "If", "Loop", "Scan", "Anything", "");
   const size_t position = op == "Gather" ? 1 : 0;  // its data may be read in place
   CAPTURE(op);
   const onnx::Names inputs = position == 0 ? onnx::Names{"x", "z"} : onnx::Names{"z", "x"};
   Graph graph;
-  graph.input("x", kFloat, {-1, 4}).input("z", kFloat, {4}).node(op, inputs, {"y"}).output("y", kFloat, {-1, 4});
+  graph.input("x", kFloat, {-1, 4})
+      .input("z", kFloat, {4})
+      .node(op, inputs, {"y"})
+      .output("y", kFloat, {-1, 4});
   CHECK_FALSE(in_place(graph));
 }
 
 TEST_CASE("operators of ai.onnx.ml off the list, and other domains") {
-  for (const char* op : {"CategoryMapper", "LabelEncoder", "OneHotEncoder", "CastMap", "DictVectorizer", "ZipMap", "FeatureVectorizer"}) {
+  for (const char* op : {"CategoryMapper", "LabelEncoder", "OneHotEncoder", "CastMap",
+                         "DictVectorizer", "ZipMap", "FeatureVectorizer"}) {
     CAPTURE(op);
     CHECK_FALSE(in_place(one(op, SIDECALL_INT64, {}, "ai.onnx.ml")));
   }
@@ -84,11 +98,14 @@ TEST_CASE("operators of ai.onnx.ml off the list, and other domains") {
 }
 
 TEST_CASE("inputs where a kernel takes sizes and places are copied") {
-  for (const char* op : {"Reshape", "Slice", "Expand", "Tile", "Pad", "Split", "Unsqueeze", "ReduceSum", "Clip", "Dropout"}) {
+  for (const char* op : {"Reshape", "Slice", "Expand", "Tile", "Pad", "Split", "Unsqueeze",
+                         "ReduceSum", "Clip", "Dropout"}) {
     CAPTURE(op);
     Graph graph;
     graph.input("x", SIDECALL_INT64, {2}).constant("c", {2}, std::vector<float>{0, 1});
-    graph.node(op, {"c", "x"}, {"y"}).node("MatMul", {"y", "c"}, {"out"}).output("out", kFloat, {-1});
+    graph.node(op, {"c", "x"}, {"y"})
+        .node("MatMul", {"y", "c"}, {"out"})
+        .output("out", kFloat, {-1});
     CHECK_FALSE(in_place(graph));
   }
 }
@@ -112,7 +129,10 @@ TEST_CASE("memory that may be handed on must not become an output") {
     CHECK_FALSE(in_place(one(op)));
   }
   Graph chain;
-  chain.input("x", kFloat, {2}).node("Flatten", {"x"}, {"a"}).node("Identity", {"a"}, {"b"}).output("b", kFloat, {2});
+  chain.input("x", kFloat, {2})
+      .node("Flatten", {"x"}, {"a"})
+      .node("Identity", {"a"}, {"b"})
+      .output("b", kFloat, {2});
   CHECK_FALSE(in_place(chain));
   Graph computed;
   computed.input("x", kFloat, {2})
@@ -127,7 +147,10 @@ TEST_CASE("memory that may be handed on must not become an output") {
 
 TEST_CASE("a value reached both by an alias and by a computation counts as an alias") {
   Graph graph;
-  graph.input("x", kFloat, {2}).node("Neg", {"x"}, {"n"}).node("Identity", {"x"}, {"a"}).node("Add", {"n", "a"}, {"s"});
+  graph.input("x", kFloat, {2})
+      .node("Neg", {"x"}, {"n"})
+      .node("Identity", {"x"}, {"a"})
+      .node("Add", {"n", "a"}, {"s"});
   graph.node("Identity", {"s"}, {"t"}).output("t", kFloat, {2});
   CHECK(in_place(graph));
   graph.output("a", kFloat, {2});
@@ -137,26 +160,37 @@ TEST_CASE("a value reached both by an alias and by a computation counts as an al
 TEST_CASE("what a nested graph mentions is copied") {
   const auto holder = [](const std::string& nested, const char* attribute) {
     Graph graph;
-    graph.input("x", kFloat, {2}).input("p", SIDECALL_BOOL, {}).node("Neg", {"x"}, {"n"}).output("n", kFloat, {2});
-    graph.node("If", {"p"}, {"y"}, {onnx::Attribute::of_graph(attribute, nested)}).output("y", kFloat, {2});
+    graph.input("x", kFloat, {2})
+        .input("p", SIDECALL_BOOL, {})
+        .node("Neg", {"x"}, {"n"})
+        .output("n", kFloat, {2});
+    graph.node("If", {"p"}, {"y"}, {onnx::Attribute::of_graph(attribute, nested)})
+        .output("y", kFloat, {2});
     return graph;
   };
-  CHECK(in_place(holder(Graph().node("Neg", {"q"}, {"z"}).output("z", kFloat, {2}).message(), "then_branch")));
-  CHECK_FALSE(in_place(holder(Graph().node("Neg", {"x"}, {"z"}).output("z", kFloat, {2}).message(), "then_branch")));
-  CHECK_FALSE(in_place(holder(Graph().node("Neg", {"n"}, {"z"}).output("z", kFloat, {2}).message(), "else_branch")));
+  CHECK(in_place(
+      holder(Graph().node("Neg", {"q"}, {"z"}).output("z", kFloat, {2}).message(), "then_branch")));
+  CHECK_FALSE(in_place(
+      holder(Graph().node("Neg", {"x"}, {"z"}).output("z", kFloat, {2}).message(), "then_branch")));
+  CHECK_FALSE(in_place(
+      holder(Graph().node("Neg", {"n"}, {"z"}).output("z", kFloat, {2}).message(), "else_branch")));
   CHECK_FALSE(in_place(holder(Graph().output("x", kFloat, {2}).message(), "body")));
   const std::string deep =
-      Graph().node("If", {"q"}, {"z"}, {onnx::Attribute::of_graph("body", Graph().output("x", kFloat, {2}).message())}).message();
+      Graph()
+          .node("If", {"q"}, {"z"},
+                {onnx::Attribute::of_graph("body", Graph().output("x", kFloat, {2}).message())})
+          .message();
   CHECK_FALSE(in_place(holder(deep, "then_branch")));
 }
 
 TEST_CASE("element types that are copied whatever reads them") {
-  for (const int32_t dtype : {SIDECALL_STRING, SIDECALL_BOOL, SIDECALL_BFLOAT16, SIDECALL_FLOAT8E4M3FN, SIDECALL_UINT4, SIDECALL_INT4}) {
+  for (const int32_t dtype : {SIDECALL_STRING, SIDECALL_BOOL, SIDECALL_BFLOAT16,
+                              SIDECALL_FLOAT8E4M3FN, SIDECALL_UINT4, SIDECALL_INT4}) {
     CAPTURE(dtype);
     CHECK_FALSE(in_place(one("Cast", dtype, {{"to", SIDECALL_FLOAT32}})));
   }
-  for (const int32_t dtype : {SIDECALL_FLOAT32, SIDECALL_FLOAT64, SIDECALL_FLOAT16, SIDECALL_UINT8, SIDECALL_INT8, SIDECALL_INT32,
-                              SIDECALL_INT64, SIDECALL_UINT64}) {
+  for (const int32_t dtype : {SIDECALL_FLOAT32, SIDECALL_FLOAT64, SIDECALL_FLOAT16, SIDECALL_UINT8,
+                              SIDECALL_INT8, SIDECALL_INT32, SIDECALL_INT64, SIDECALL_UINT64}) {
     CAPTURE(dtype);
     CHECK(in_place(one("Cast", dtype, {{"to", SIDECALL_FLOAT32}})));
     CHECK_FALSE(in_place(one("Cast", dtype, {{"to", SIDECALL_STRING}})));
@@ -164,11 +198,14 @@ TEST_CASE("element types that are copied whatever reads them") {
 }
 
 TEST_CASE("division looks for zeros first, where numbers are whole") {
-  for (const auto& [dtype, expected] :
-       std::vector<std::pair<int32_t, bool>>{{SIDECALL_FLOAT64, true}, {SIDECALL_INT32, false}, {SIDECALL_UINT8, false}}) {
+  for (const auto& [dtype, expected] : std::vector<std::pair<int32_t, bool>>{
+           {SIDECALL_FLOAT64, true}, {SIDECALL_INT32, false}, {SIDECALL_UINT8, false}}) {
     CAPTURE(dtype);
     Graph graph;
-    graph.input("x", dtype, {2}).constant("c", {2}, std::vector<float>{1, 1}).node("Div", {"c", "x"}, {"y"}).output("y", dtype, {2});
+    graph.input("x", dtype, {2})
+        .constant("c", {2}, std::vector<float>{1, 1})
+        .node("Div", {"c", "x"}, {"y"})
+        .output("y", dtype, {2});
     CHECK(in_place(graph) == expected);
   }
 }
@@ -181,9 +218,15 @@ TEST_CASE("a graph with functions of its own is copied: their names may hide lis
 
 TEST_CASE("an input that nobody reads, one without a name, and a graph that goes round") {
   Graph graph;
-  graph.input("unused", kFloat, {2}).input("x", kFloat, {2}).node("Clip", {"x", "", ""}, {"y"}).output("y", kFloat, {2});
+  graph.input("unused", kFloat, {2})
+      .input("x", kFloat, {2})
+      .node("Clip", {"x", "", ""}, {"y"})
+      .output("y", kFloat, {2});
   CHECK(ask(graph) == std::vector<bool>{true, true});
   Graph ring;
-  ring.input("x", kFloat, {2}).node("Add", {"x", "b"}, {"a"}).node("Neg", {"a"}, {"b"}).output("b", kFloat, {2});
+  ring.input("x", kFloat, {2})
+      .node("Add", {"x", "b"}, {"a"})
+      .node("Neg", {"a"}, {"b"})
+      .output("b", kFloat, {2});
   CHECK(in_place(ring));
 }

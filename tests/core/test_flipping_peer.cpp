@@ -40,7 +40,9 @@ class Guarded {
   Guarded& operator=(const Guarded&) = delete;
 
   void map(int access, int fd) {
-    REQUIRE(mmap(base_, mapped_, access, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED : MAP_SHARED | MAP_FIXED, fd, 0) == base_);
+    REQUIRE(mmap(base_, mapped_, access,
+                 fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED : MAP_SHARED | MAP_FIXED, fd,
+                 0) == base_);
   }
   unsigned char* begin() const { return static_cast<unsigned char*>(base_); }
   unsigned char* data() const { return begin() + mapped_ - round_up(bytes_, kCacheLine); }
@@ -114,7 +116,8 @@ void flip(const SharedInput& input, int32_t dtype, size_t round) {
 // A thread that writes until it is destroyed.
 class Peer {
  public:
-  Peer(const std::vector<std::unique_ptr<SharedInput>>& inputs, const std::vector<TensorSpec>& specs)
+  Peer(const std::vector<std::unique_ptr<SharedInput>>& inputs,
+       const std::vector<TensorSpec>& specs)
       : thread_([&] {
           for (size_t round = 0; !done_.load(std::memory_order_relaxed); ++round) {
             for (size_t i = 0; i < inputs.size(); ++i) flip(*inputs[i], specs[i].dtype, round);
@@ -147,7 +150,8 @@ void run_beside_a_peer(const FlippingCase& sample, int runs) {
   const OnnxFile file(sample.graph.model(sample.opset, sample.ml_opset), "", sample.kernel);
   sidecall_model_options options;
   sidecall_model_options_init(&options);
-  const std::unique_ptr<sidecall::Engine> engine = sidecall::open_ort_engine(file, sample.kernel, options);
+  const std::unique_ptr<sidecall::Engine> engine =
+      sidecall::open_ort_engine(file, sample.kernel, options);
   std::vector<TensorSpec> takes, gives;
   engine->describe(&takes, &gives);
   REQUIRE(sidecall::readable_in_place(file, takes) == std::vector<bool>(takes.size(), true));
@@ -155,16 +159,19 @@ void run_beside_a_peer(const FlippingCase& sample, int runs) {
   std::vector<std::unique_ptr<SharedInput>> inputs;
   std::vector<std::unique_ptr<Output>> outputs;
   for (size_t i = 0; i < takes.size(); ++i) {
-    inputs.push_back(std::make_unique<SharedInput>(sidecall::count_bytes(takes[i].dtype, takes[i].dims)));
+    inputs.push_back(
+        std::make_unique<SharedInput>(sidecall::count_bytes(takes[i].dtype, takes[i].dims)));
     binding->borrow_input(static_cast<int32_t>(i), inputs.back()->engine.data(), takes[i].dims);
   }
   for (size_t i = 0; i < gives.size(); ++i) {
-    outputs.push_back(std::make_unique<Output>(sidecall::count_bytes(gives[i].dtype, gives[i].dims)));
+    outputs.push_back(
+        std::make_unique<Output>(sidecall::count_bytes(gives[i].dtype, gives[i].dims)));
     binding->shape_output(static_cast<int32_t>(i), &gives[i].dims, outputs.back()->memory.data());
   }
   const Peer peer(inputs, takes);
   const size_t before = peer.rounds();
-  for (int run = 0; run < runs || peer.rounds() < before + 50; ++run) run_once(binding.get(), sample.may_refuse);
+  for (int run = 0; run < runs || peer.rounds() < before + 50; ++run)
+    run_once(binding.get(), sample.may_refuse);
   for (const auto& output : outputs) CHECK(output->is_intact());
 }
 
@@ -172,12 +179,14 @@ void run_beside_a_peer(const FlippingCase& sample, int runs) {
 
 TEST_CASE("there is a model for every listed kernel") {
   std::set<std::string> listed, tried;
-  for (const auto& kernel : sidecall::listed_kernels()) listed.insert(std::string(kernel.domain) + ":" + std::string(kernel.op));
+  for (const auto& kernel : sidecall::listed_kernels())
+    listed.insert(std::string(kernel.domain) + ":" + std::string(kernel.op));
   for (const FlippingCase& sample : flipping_cases()) tried.insert(sample.kernel);
   CHECK(listed == tried);
 }
 
-TEST_CASE("a listed kernel beside a peer that flips its inputs ends, and stays inside of its memory") {
+TEST_CASE(
+    "a listed kernel beside a peer that flips its inputs ends, and stays inside of its memory") {
   const char* const is_long = std::getenv("SIDECALL_LONG");
   const int runs = is_long != nullptr && *is_long == '1' ? 20000 : 100;
   for (const FlippingCase& sample : flipping_cases()) {

@@ -57,22 +57,29 @@ std::string numbered(const char* start, int i) { return start + std::to_string(i
 
 // A contract of `count` features, each with an input of its own, and as many outputs, with golden rows.
 std::string wide_contract(int count) {
-  const auto each = [&](const std::function<std::string(int)>& item) { return list_of(count, item); };
+  const auto each = [&](const std::function<std::string(int)>& item) {
+    return list_of(count, item);
+  };
   const auto members = [&](const std::string& value) {
     std::string text = "{";
-    for (int i = 0; i < count; ++i) text += (i == 0 ? "\"" : ",\"") + numbered("y", i) + "\":" + value;
+    for (int i = 0; i < count; ++i)
+      text += (i == 0 ? "\"" : ",\"") + numbered("y", i) + "\":" + value;
     return text + "}";
   };
   return R"({"format":1,"model":{"id":"0"},"features":)" + each([](int i) {
-           return R"({"name":")" + numbered("f", i) + R"(","type":"float64","nullable":false,"input":")" + numbered("x", i) +
+           return R"({"name":")" + numbered("f", i) +
+                  R"(","type":"float64","nullable":false,"input":")" + numbered("x", i) +
                   R"(","column":0})";
          }) +
-         R"(,"outputs":)" + each([](int i) {
-                              return R"({"name":")" + numbered("y", i) +
-                                     R"(","role":"label","type":"int64","classes":[0,1],"decision":{"rule":"argmax","output":"s"}})";
-                            }).insert(1, R"({"name":"s","role":"scores","type":"float64","width":2},)") +
-         R"(,"verification":{"source":"synthetic","rows":2,"features":)" + each([](int) { return "[0,0]"; }) + R"(,"outputs":)" +
-         members("[0,1]").insert(1, R"("s":[[0,0],[0,0]],)") + R"(,"tolerance":{"s":{"absolute":0,"relative":0}}}})";
+         R"(,"outputs":)" +
+         each([](int i) {
+           return R"({"name":")" + numbered("y", i) +
+                  R"(","role":"label","type":"int64","classes":[0,1],"decision":{"rule":"argmax","output":"s"}})";
+         }).insert(1, R"({"name":"s","role":"scores","type":"float64","width":2},)") +
+         R"(,"verification":{"source":"synthetic","rows":2,"features":)" +
+         each([](int) { return "[0,0]"; }) + R"(,"outputs":)" +
+         members("[0,1]").insert(1, R"("s":[[0,0],[0,0]],)") +
+         R"(,"tolerance":{"s":{"absolute":0,"relative":0}}}})";
 }
 
 std::unique_ptr<fake::Engine> wide_engine(int count) {
@@ -129,7 +136,8 @@ std::vector<std::string> colliding_names(size_t parts) {
   for (size_t part = 0; part < parts;) {
     const std::string first = letters(), other_first = letters(), second = letters();
     const uint64_t after = (state ^ scrambled(block_of(first), kMultiplier)) * kMultiplier;
-    const uint64_t other_after = (state ^ scrambled(block_of(other_first), kMultiplier)) * kMultiplier;
+    const uint64_t other_after =
+        (state ^ scrambled(block_of(other_first), kMultiplier)) * kMultiplier;
     const uint64_t end = after ^ scrambled(block_of(second), kMultiplier);
     const uint64_t needed = scrambled(end ^ other_after, inverse(kMultiplier));
     const std::string other_second(reinterpret_cast<const char*>(&needed), sizeof needed);
@@ -151,12 +159,16 @@ std::vector<std::string> colliding_names(size_t parts) {
 
 TEST_CASE("a signature of a hundred thousand inputs and outputs is read in time") {
   const auto tensors = [](const char* start) {
-    return list_of(
-        kMany, [&](int i) { return R"({"name":")" + numbered(start, i) + R"(","dtype":"float32","dims":[-1,1],"dim_names":["N",""]})"; });
+    return list_of(kMany, [&](int i) {
+      return R"({"name":")" + numbered(start, i) +
+             R"(","dtype":"float32","dims":[-1,1],"dim_names":["N",""]})";
+    });
   };
   const std::string text = R"({"inputs":)" + tensors("x") + R"(,"outputs":)" + tensors("y") + "}";
   std::vector<TensorSpec> inputs, outputs;
-  CHECK(seconds_of([&] { sidecall::read_signature_text(text, "server", SIDECALL_PROTOCOL, &inputs, &outputs); }) < kSeconds);
+  CHECK(seconds_of([&] {
+          sidecall::read_signature_text(text, "server", SIDECALL_PROTOCOL, &inputs, &outputs);
+        }) < kSeconds);
   CHECK(inputs.size() == kMany);
   CHECK(outputs.size() == kMany);
 }
@@ -166,7 +178,8 @@ TEST_CASE("a contract of a hundred thousand features, inputs and outputs is read
   Signature signature;
   wide_engine(kMany)->sign(&signature);
   CHECK(seconds_of([&] {
-          const sidecall::Contract contract = sidecall::parse_contract(json, "test", true, &signature);
+          const sidecall::Contract contract =
+              sidecall::parse_contract(json, "test", true, &signature);
           signature.index_records();
           CHECK(contract.golden.outputs.size() == kMany + 1);
         }) < kSeconds);
@@ -175,25 +188,32 @@ TEST_CASE("a contract of a hundred thousand features, inputs and outputs is read
 
 TEST_CASE("tensors of a contract of a hundred thousand inputs are derived in time") {
   std::vector<TensorSpec> inputs, outputs;
-  CHECK(seconds_of([&] { sidecall::tensors_of_contract(wide_contract(kMany), "test", &inputs, &outputs); }) < kSeconds);
+  CHECK(seconds_of([&] {
+          sidecall::tensors_of_contract(wide_contract(kMany), "test", &inputs, &outputs);
+        }) < kSeconds);
   CHECK(inputs.size() == kMany);
 }
 
 TEST_CASE("a label of a hundred thousand classes is read in time") {
-  const std::string classes = list_of(kMany, [](int i) { return '"' + numbered("class ", i) + '"'; });
+  const std::string classes =
+      list_of(kMany, [](int i) { return '"' + numbered("class ", i) + '"'; });
   const std::string json =
       R"({"format":1,"model":{"id":"0"},"features":[{"name":"f","type":"float64","nullable":false,"input":"x","column":0}],"outputs":[)"
       R"({"name":"y","role":"label","type":"string","classes":)" +
-      classes + R"(},{"name":"p","role":"probabilities","type":"float32","classes":)" + classes + "}]}";
+      classes + R"(},{"name":"p","role":"probabilities","type":"float32","classes":)" + classes +
+      "}]}";
   fake::Engine engine;
   engine.inputs = {fake::tensor("x", SIDECALL_FLOAT64, {-1, 1})};
-  engine.outputs = {fake::tensor("y", SIDECALL_STRING, {-1}), fake::tensor("p", SIDECALL_FLOAT32, {-1, kMany})};
+  engine.outputs = {fake::tensor("y", SIDECALL_STRING, {-1}),
+                    fake::tensor("p", SIDECALL_FLOAT32, {-1, kMany})};
   Signature signature;
   engine.sign(&signature);
   CHECK(seconds_of([&] {
-          const sidecall::Contract contract = sidecall::parse_contract(json, "test", true, &signature);
+          const sidecall::Contract contract =
+              sidecall::parse_contract(json, "test", true, &signature);
           signature.index_records();
-          CHECK(sidecall::typescript_declaration(signature, &contract, "0", "Model").size() > 1000 * 1000);
+          CHECK(sidecall::typescript_declaration(signature, &contract, "0", "Model").size() >
+                1000 * 1000);
         }) < kSeconds);
   CHECK(signature.columns.size() == kMany + 1);
 }
@@ -207,7 +227,9 @@ TEST_CASE("golden rows of a hundred thousand outputs are compared in time, each 
   sidecall_model_options_init(&options);
   options.verify = SIDECALL_VERIFY_WARN;
   std::string warning;
-  CHECK(seconds_of([&] { warning = sidecall::Model::from_engine(std::move(engine), origin, options)->warning(); }) < kSeconds);
+  CHECK(seconds_of([&] {
+          warning = sidecall::Model::from_engine(std::move(engine), origin, options)->warning();
+        }) < kSeconds);
   CHECK(warning == "");  // a tie: the scores of both classes are 0
 }
 
@@ -225,10 +247,13 @@ TEST_CASE("golden rows that do not end by the deadline fail the open with TIMEOU
   origin.deadline = sidecall::deadline_after(20 * 1000 * 1000);
   sidecall_model_options options;
   sidecall_model_options_init(&options);
-  CHECK(status_of([&] { sidecall::Model::from_engine(std::move(engine), origin, options); }) == SIDECALL_TIMEOUT);
+  CHECK(status_of([&] { sidecall::Model::from_engine(std::move(engine), origin, options); }) ==
+        SIDECALL_TIMEOUT);
 }
 
-TEST_CASE("a call of a hundred thousand inputs, each with a named dimension of its own, is shaped in time") {
+TEST_CASE(
+    "a call of a hundred thousand inputs, each with a named dimension of its own, is shaped in "
+    "time") {
   fake::Engine engine;
   for (int i = 0; i < kMany; ++i) {
     engine.inputs.push_back({numbered("x", i), SIDECALL_FLOAT32, {-1}, {numbered("N", i)}});
@@ -250,33 +275,41 @@ TEST_CASE("names that share a hash of the standard library are told apart in tim
   const std::vector<std::string> names = colliding_names(16);
 #if defined(__GLIBCXX__)
   const std::hash<std::string> hash;
-  REQUIRE(std::all_of(names.begin(), names.end(), [&](const std::string& name) { return hash(name) == hash(names[0]); }));
+  REQUIRE(std::all_of(names.begin(), names.end(),
+                      [&](const std::string& name) { return hash(name) == hash(names[0]); }));
 #endif
   const std::string inputs = list_of(static_cast<int>(names.size()), [&](int i) {
     return R"({"name":")" + names[static_cast<size_t>(i)] + R"(","dtype":"bool","dims":[]})";
   });
   Signature signature;
   CHECK(seconds_of([&] {
-          sidecall::read_signature_text(R"({"inputs":)" + inputs + R"(,"outputs":[]})", "server", SIDECALL_PROTOCOL, &signature.inputs,
-                                        &signature.outputs);
+          sidecall::read_signature_text(R"({"inputs":)" + inputs + R"(,"outputs":[]})", "server",
+                                        SIDECALL_PROTOCOL, &signature.inputs, &signature.outputs);
           signature.index_tensors();
         }) < kSeconds);
-  for (size_t i = 0; i < names.size(); i += 1000) CHECK(signature.input_names.find(names[i]) == static_cast<int32_t>(i));
+  for (size_t i = 0; i < names.size(); i += 1000)
+    CHECK(signature.input_names.find(names[i]) == static_cast<int32_t>(i));
   CHECK(signature.input_names.find(names[0] + "x") == -1);
 }
 
 TEST_CASE("deep nesting is refused, however deep") {
   std::vector<TensorSpec> inputs, outputs;
   const auto read = [&](int depth) {
-    const std::string deep = std::string(static_cast<size_t>(depth), '[') + std::string(static_cast<size_t>(depth), ']');
-    sidecall::read_signature_text(R"({"inputs":[],"outputs":[],"more":)" + deep + "}", "server", SIDECALL_PROTOCOL, &inputs, &outputs);
-    sidecall::tensors_of_contract(R"({"format":1,"features":[],"outputs":[],"more":)" + deep + "}", "test", &inputs, &outputs);
+    const std::string deep =
+        std::string(static_cast<size_t>(depth), '[') + std::string(static_cast<size_t>(depth), ']');
+    sidecall::read_signature_text(R"({"inputs":[],"outputs":[],"more":)" + deep + "}", "server",
+                                  SIDECALL_PROTOCOL, &inputs, &outputs);
+    sidecall::tensors_of_contract(R"({"format":1,"features":[],"outputs":[],"more":)" + deep + "}",
+                                  "test", &inputs, &outputs);
   };
   read(64);
-  for (const int depth : {65, 1000, 1000 * 1000}) CHECK(status_of([&] { read(depth); }) == SIDECALL_PROTOCOL);
+  for (const int depth : {65, 1000, 1000 * 1000})
+    CHECK(status_of([&] { read(depth); }) == SIDECALL_PROTOCOL);
   const std::string deep = std::string(1000 * 1000, '[') + std::string(1000 * 1000, ']');
-  CHECK(status_of([&] { sidecall::tensors_of_contract(R"({"format":1,"more":)" + deep + "}", "test", &inputs, &outputs); }) ==
-        SIDECALL_CONTRACT_INVALID);
+  CHECK(status_of([&] {
+          sidecall::tensors_of_contract(R"({"format":1,"more":)" + deep + "}", "test", &inputs,
+                                        &outputs);
+        }) == SIDECALL_CONTRACT_INVALID);
 }
 
 TEST_CASE("a key of a megabyte above a great many lists costs no more than its bytes") {
@@ -284,18 +317,20 @@ TEST_CASE("a key of a megabyte above a great many lists costs no more than its b
   const std::string lists = list_of(kMany, [](int) { return "[]"; });
   std::vector<TensorSpec> inputs, outputs;
   const auto read = [&](const std::string& more) {
-    sidecall::read_signature_text(R"({"inputs":[],"outputs":[],")" + key + "\":" + more + "}", "server", SIDECALL_PROTOCOL, &inputs,
-                                  &outputs);
+    sidecall::read_signature_text(R"({"inputs":[],"outputs":[],")" + key + "\":" + more + "}",
+                                  "server", SIDECALL_PROTOCOL, &inputs, &outputs);
   };
   CHECK(seconds_of([&] { read(lists); }) < kSeconds);
   // The place is told all the same, shortened.
   const std::string text = error_of([&] { read(R"([1,{"b":1,"b":2}])"); });
-  CHECK(text == "server: signature: " + std::string(100, 'k') + "...[1]: expected each key once, got 'b' twice");
+  CHECK(text == "server: signature: " + std::string(100, 'k') +
+                    "...[1]: expected each key once, got 'b' twice");
 }
 
 TEST_CASE("a name of a megabyte above a great many golden rows costs no more than its bytes") {
   const std::string name(1000 * 1000, 'y');
-  const std::string rows = list_of(50000, [](int) { return "[0,0]"; }), values = list_of(50000, [](int) { return "0"; });
+  const std::string rows = list_of(50000, [](int) { return "[0,0]"; }),
+                    values = list_of(50000, [](int) { return "0"; });
   const std::string json =
       R"({"format":1,"model":{"id":"0"},"features":[{"name":"f","type":"float64","nullable":false,"input":"x","column":0}],)"
       R"("outputs":[{"name":")" +
@@ -309,7 +344,9 @@ TEST_CASE("a name of a megabyte above a great many golden rows costs no more tha
   Signature signature;
   engine.sign(&signature);
   CHECK(seconds_of([&] {
-          CHECK(sidecall::parse_contract(json, "test", true, &signature).golden.outputs.at(0).expected.size() == 100000);
+          CHECK(sidecall::parse_contract(json, "test", true, &signature)
+                    .golden.outputs.at(0)
+                    .expected.size() == 100000);
         }) < kSeconds);
 }
 
@@ -318,7 +355,8 @@ TEST_CASE("outputs that claim a million columns each are refused before there ar
   fake::Engine engine;
   engine.inputs = {fake::tensor("x", SIDECALL_FLOAT64, {-1, 1})};
   for (int i = 0; i < 1000; ++i) {
-    outputs += (i == 0 ? "" : ",") + (R"({"name":")" + numbered("y", i) + R"(","role":"scores","type":"float32","width":600000})");
+    outputs += (i == 0 ? "" : ",") + (R"({"name":")" + numbered("y", i) +
+                                      R"(","role":"scores","type":"float32","width":600000})");
     engine.outputs.push_back(fake::tensor(numbered("y", i), SIDECALL_FLOAT32, {-1, 600000}));
   }
   const std::string json =
@@ -328,7 +366,8 @@ TEST_CASE("outputs that claim a million columns each are refused before there ar
   engine.sign(&signature);
   engine.sign(&plain);
   CHECK(error_of([&] { sidecall::parse_contract(json, "test", true, &signature); }) ==
-        "test: contract: outputs[1]: expected at most 1048576 columns in all outputs together, got more");
+        "test: contract: outputs[1]: expected at most 1048576 columns in all outputs together, got "
+        "more");
   sidecall::add_plain_columns(&plain);
   CHECK(plain.columns.size() == 600000);
 }
@@ -337,28 +376,37 @@ TEST_CASE("inputs that claim more places than there are features are refused") {
   const auto refusal = [](const std::string& features, const std::vector<Dims>& inputs) {
     fake::Engine engine;
     for (size_t i = 0; i < inputs.size(); ++i)
-      engine.inputs.push_back(fake::tensor(numbered("x", static_cast<int>(i)), SIDECALL_FLOAT64, inputs[i]));
+      engine.inputs.push_back(
+          fake::tensor(numbered("x", static_cast<int>(i)), SIDECALL_FLOAT64, inputs[i]));
     engine.outputs = {fake::tensor("y", SIDECALL_FLOAT64, {-1})};
     Signature signature;
     engine.sign(&signature);
-    const std::string json =
-        R"({"format":1,"model":{"id":"0"},"features":)" + features + R"(,"outputs":[{"name":"y","role":"prediction","type":"float64"}]})";
+    const std::string json = R"({"format":1,"model":{"id":"0"},"features":)" + features +
+                             R"(,"outputs":[{"name":"y","role":"prediction","type":"float64"}]})";
     return error_of([&] { sidecall::parse_contract(json, "test", true, &signature); });
   };
   const auto place = [](const char* name, int input, int column) {
-    return std::string(R"({"name":")") + name + R"(","type":"float64","nullable":false,"input":")" + numbered("x", input) +
-           R"(","column":)" + std::to_string(column) + "}";
+    return std::string(R"({"name":")") + name + R"(","type":"float64","nullable":false,"input":")" +
+           numbered("x", input) + R"(","column":)" + std::to_string(column) + "}";
   };
   CHECK(refusal("[" + place("a", 0, 0) + "," + place("b", 0, 1) + "]", {{-1, 2}}) == "");
-  CHECK(refusal("[" + place("b", 0, 1) + "," + place("c", 1, 0) + "," + place("a", 0, 0) + "]", {{-1, 2}, {-1}}) == "");
+  CHECK(refusal("[" + place("b", 0, 1) + "," + place("c", 1, 0) + "," + place("a", 0, 0) + "]",
+                {{-1, 2}, {-1}}) == "");
   CHECK(refusal("[" + place("a", 0, 0) + "," + place("b", 0, 0) + "]", {{-1, 2}}) ==
-        "test: contract: features: expected one feature per place, got two in column 0 of the input of 'b'");
+        "test: contract: features: expected one feature per place, got two in column 0 of the "
+        "input of 'b'");
   CHECK(refusal("[" + place("a", 0, 1) + "," + place("b", 1, 0) + "]", {{-1, 2}, {-1, 1}}) ==
-        "test: contract: features: expected a feature for every place, got none for column 0 of input 'x0'");
+        "test: contract: features: expected a feature for every place, got none for column 0 of "
+        "input 'x0'");
   CHECK(refusal("[" + place("a", 0, 0) + "]", {{-1, 1}, {-1, 1}}) ==
-        "test: contract: features: expected a feature for every place, got none for column 0 of input 'x1'");
-  const std::string many = list_of(kMany, [&](int i) { return place(numbered("f", i).c_str(), 0, i); });
+        "test: contract: features: expected a feature for every place, got none for column 0 of "
+        "input 'x1'");
+  const std::string many =
+      list_of(kMany, [&](int i) { return place(numbered("f", i).c_str(), 0, i); });
   std::string text;
-  CHECK(seconds_of([&] { text = refusal(many, std::vector<Dims>(1000, Dims{-1, kMany})); }) < kSeconds);
-  CHECK(text == "test: contract: features: expected a feature for every place, got none for column 0 of input 'x1'");
+  CHECK(seconds_of([&] { text = refusal(many, std::vector<Dims>(1000, Dims{-1, kMany})); }) <
+        kSeconds);
+  CHECK(text ==
+        "test: contract: features: expected a feature for every place, got none for column 0 of "
+        "input 'x1'");
 }

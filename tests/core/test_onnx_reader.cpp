@@ -52,12 +52,15 @@ TEST_CASE("what ONNX allows is accepted, and handed on byte by byte") {
       number(1, 8) + graph("") + bytes(2, "producer") + number(5, -1),
       attribute(bytes(1, "a") + number(8, 1) + number(8, -1) + number(8, 300) + number(20, 7)),
       attribute(packed + number(8, 4) + packed),
-      attribute(onnx::fixed32(7, 1) + onnx::fixed32(7, 2) + bytes(7, std::string(8, '\0')) + bytes(7, "")),
+      attribute(onnx::fixed32(7, 1) + onnx::fixed32(7, 2) + bytes(7, std::string(8, '\0')) +
+                bytes(7, "")),
       attribute(bytes(9, "\xff\xfe") + bytes(4, "\xff")),
       initializer(onnx::tensor("w", 1, {2}, std::string(8, 'x'))),
-      initializer(bytes(10, std::string(16, 'x')) + "\x51" + std::string(8, 'x') + number(5 << 0, -7)),
+      initializer(bytes(10, std::string(16, 'x')) + "\x51" + std::string(8, 'x') +
+                  number(5 << 0, -7)),
       graph(bytes(11, bytes(2, bytes(9, bytes(1, bytes(4, bytes(1, bytes(1, number(1, 1))))))))),
-      graph("") + bytes(20, bytes(1, "")) + bytes(25, bytes(1, "f")) + bytes(26, bytes(1, "device")),
+      graph("") + bytes(20, bytes(1, "")) + bytes(25, bytes(1, "f")) +
+          bytes(26, bytes(1, "device")),
       graph("") + bytes(14, bytes(1, "key") + bytes(2, "\xff")),
   };
   for (const std::string& model : sound) CHECK(refusal_of(model) == "");
@@ -82,7 +85,8 @@ TEST_CASE("unknown fields and groups are refused") {
   CHECK(refuses(graph("") + bytes(200000, ""), "an unknown field at byte 2"));
   CHECK(refuses(graph("") + "\x00"s, "an unknown field (0) at byte 2"));
   CHECK(refuses(graph(bytes(3, "")), "an unknown field (3) at byte 2 in graph"));
-  CHECK(refuses(graph(bytes(12, bytes(2, "\x0b\x0c"))), "'tensor_type' in another wire type at byte 6 in graph.output[0].type"));
+  CHECK(refuses(graph(bytes(12, bytes(2, "\x0b\x0c"))),
+                "'tensor_type' in another wire type at byte 6 in graph.output[0].type"));
   CHECK(refuses(node("") + graph(""), "'graph' or its alternative twice at byte 4"));
   CHECK(refuses(graph(bytes(1, "") + bytes(1, bytes(5, "") + bytes(5, number(16, 1)))),
                 "an unknown field (16) at byte 10 in graph.node[1].attribute[1]"));
@@ -90,8 +94,10 @@ TEST_CASE("unknown fields and groups are refused") {
 
 TEST_CASE("a known field of another wire type is refused") {
   // Protobuf keeps the key of this entry, a reader that takes the last value of field 1 loses it.
-  const std::string hidden = bytes(13, bytes(1, "location") + number(1, 0) + bytes(2, "../secret")) + number(14, 1);
-  CHECK(refuses(initializer(hidden), "'key' in another wire type at byte 16 in graph.initializer[0].external_data[0]"));
+  const std::string hidden =
+      bytes(13, bytes(1, "location") + number(1, 0) + bytes(2, "../secret")) + number(14, 1);
+  CHECK(refuses(initializer(hidden),
+                "'key' in another wire type at byte 16 in graph.initializer[0].external_data[0]"));
   CHECK(refuses(graph("") + bytes(1, ""), "'ir_version' in another wire type"));
   CHECK(refuses(graph("") + number(2, 1), "'producer_name' in another wire type"));
   CHECK(refuses(number(7, 1), "'graph' in another wire type"));
@@ -106,9 +112,13 @@ TEST_CASE("a singular field, or a oneof, that is given twice is refused") {
   CHECK(refuses(graph("") + graph(""), "'graph' or its alternative twice"));
   CHECK(refuses(graph("") + number(1, 8) + number(1, 8), "'ir_version' or its alternative twice"));
   CHECK(refuses(initializer(bytes(9, "") + bytes(9, "")), "'raw_data' or its alternative twice"));
-  CHECK(refuses(initializer(number(14, 0) + number(14, 1)), "'data_location' or its alternative twice"));
-  CHECK(refuses(graph(bytes(11, bytes(2, bytes(1, "") + bytes(4, "")))), "'sequence_type' or its alternative twice"));
-  CHECK(refuses(graph(bytes(11, bytes(2, bytes(1, bytes(2, bytes(1, number(1, 2) + bytes(2, "N"))))))), "'dim_param' or its alternative"));
+  CHECK(refuses(initializer(number(14, 0) + number(14, 1)),
+                "'data_location' or its alternative twice"));
+  CHECK(refuses(graph(bytes(11, bytes(2, bytes(1, "") + bytes(4, "")))),
+                "'sequence_type' or its alternative twice"));
+  CHECK(refuses(
+      graph(bytes(11, bytes(2, bytes(1, bytes(2, bytes(1, number(1, 2) + bytes(2, "N"))))))),
+      "'dim_param' or its alternative"));
 }
 
 TEST_CASE("numbers in a longer form, or beyond their type, are refused") {
@@ -124,7 +134,8 @@ TEST_CASE("numbers in a longer form, or beyond their type, are refused") {
   CHECK(refuses(initializer(number(2, INT64_C(1) << 32 | 1)), "more than 32 bits for 'data_type'"));
   CHECK(refuses(initializer(number(2, UINT32_MAX)), "more than 32 bits for 'data_type'"));
   CHECK(refuses(initializer(number(5, INT64_C(1) << 31)), "more than 32 bits for 'int32_data'"));
-  CHECK(refuses(initializer(bytes(5, varint(UINT64_C(1) << 40))), "more than 32 bits for 'int32_data'"));
+  CHECK(refuses(initializer(bytes(5, varint(UINT64_C(1) << 40))),
+                "more than 32 bits for 'int32_data'"));
   CHECK(refuses(initializer(number(14, 2)), "an unknown value of 'data_location'"));
   CHECK(refuses(attribute(number(20, 99)), "an unknown value of 'type'"));
   CHECK(refuses(attribute(number(20, -1)), "an unknown value of 'type'"));
@@ -147,7 +158,8 @@ TEST_CASE("lengths beyond their message and cut numbers are refused") {
 
 TEST_CASE("text that is not UTF-8 is refused") {
   CHECK(refuses(graph("") + bytes(2, "\xff"), "'producer_name' that is not UTF-8"));
-  CHECK(refuses(node(bytes(1, "\xc0\xaf")), "'input' that is not UTF-8 at byte 4 in graph.node[0]"));
+  CHECK(
+      refuses(node(bytes(1, "\xc0\xaf")), "'input' that is not UTF-8 at byte 4 in graph.node[0]"));
   CHECK(refuses(graph("") + bytes(14, bytes(1, "\xff")), "'key' that is not UTF-8"));
 }
 

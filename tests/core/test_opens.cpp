@@ -44,17 +44,21 @@ using Paths = std::vector<std::string>;
 // The library under test: SIDECALL_ONNXRUNTIME, or the oldest that is supported. `make test` sets
 // both.
 const char* onnxruntime() {
-  const char* const name = std::getenv("SIDECALL_TEST_OLDEST") != nullptr ? "SIDECALL_ONNXRUNTIME_OLDEST" : "SIDECALL_ONNXRUNTIME";
+  const char* const name = std::getenv("SIDECALL_TEST_OLDEST") != nullptr
+                               ? "SIDECALL_ONNXRUNTIME_OLDEST"
+                               : "SIDECALL_ONNXRUNTIME";
   const char* const path = std::getenv(name);
   if (path == nullptr || *path == '\0')
-    throw std::runtime_error(std::string("set ") + name + " to an ONNX Runtime library; make test does");
+    throw std::runtime_error(std::string("set ") + name +
+                             " to an ONNX Runtime library; make test does");
   return path;
 }
 
 // Reports each call that opens a file by SECCOMP_RET_USER_NOTIF. Returns the descriptor that the
 // reports come from.
 int install_filter() {
-  std::vector<sock_filter> program = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
+  std::vector<sock_filter> program = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
   for (const long number : {
            static_cast<long>(SYS_openat),
            437L,  // openat2
@@ -70,7 +74,8 @@ int install_filter() {
   program.push_back(BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW));
   const sock_fprog filter = {static_cast<unsigned short>(program.size()), program.data()};
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return -1;
-  return static_cast<int>(::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter));
+  return static_cast<int>(
+      ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter));
 }
 
 // The path of a call; the caller is this process, and stands still.
@@ -94,14 +99,16 @@ Paths opened_by(const std::function<void()>& body) {
   if (listener < 0) {
     subject.join();
     const char* const required = std::getenv("SIDECALL_REQUIRE");
-    if (required != nullptr && std::string(required) == "all") FAIL("seccomp: " << std::strerror(-listener));
+    if (required != nullptr && std::string(required) == "all")
+      FAIL("seccomp: " << std::strerror(-listener));
     SKIP("seccomp cannot report to a program here: " << std::strerror(-listener));
   }
   Paths paths;
   const auto is_over = done.get_future();
   for (bool last = false; !last;) {
     last = is_over.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
-    for (pollfd ready = {listener, POLLIN, 0}; ::poll(&ready, 1, 10) == 1 && (ready.revents & POLLIN) != 0;) {
+    for (pollfd ready = {listener, POLLIN, 0};
+         ::poll(&ready, 1, 10) == 1 && (ready.revents & POLLIN) != 0;) {
       seccomp_notif report{};
       if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &report) != 0) continue;
       const std::string path = path_of(report.data);
@@ -118,7 +125,9 @@ Paths opened_by(const std::function<void()>& body) {
   return paths;
 }
 
-std::string model_path(const std::string& name) { return SIDECALL_TEST_SOURCE_DIR "/tests/vectors/models/" + name; }
+std::string model_path(const std::string& name) {
+  return SIDECALL_TEST_SOURCE_DIR "/tests/vectors/models/" + name;
+}
 
 sidecall_model_options options() {
   sidecall_model_options made;
@@ -135,8 +144,10 @@ struct Opening {
 
 Opening open_file(const std::string& path) {
   Opening opening;
-  opening.paths =
-      opened_by([&] { opening.status = status_of([&] { sidecall::Model::open(path, options(), sidecall::open_ort_engine); }); });
+  opening.paths = opened_by([&] {
+    opening.status =
+        status_of([&] { sidecall::Model::open(path, options(), sidecall::open_ort_engine); });
+  });
   return opening;
 }
 
@@ -144,13 +155,17 @@ Opening open_bytes(const std::string& path) {
   std::ifstream file(path, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(file), {}};
   Opening opening;
-  opening.paths =
-      opened_by([&] { opening.status = status_of([&] { sidecall::Model::open_bytes(bytes, options(), sidecall::open_ort_engine); }); });
+  opening.paths = opened_by([&] {
+    opening.status = status_of(
+        [&] { sidecall::Model::open_bytes(bytes, options(), sidecall::open_ort_engine); });
+  });
   return opening;
 }
 
 // The first model of a process loads the library, and that opens files.
-void load_library() { sidecall::Model::open(model_path("add.onnx"), options(), sidecall::open_ort_engine); }
+void load_library() {
+  sidecall::Model::open(model_path("add.onnx"), options(), sidecall::open_ort_engine);
+}
 
 }  // namespace
 
@@ -174,8 +189,9 @@ TEST_CASE("opening a model opens its file, its external data, and nothing else")
     CHECK(open_bytes(model_path(name)).paths.empty());
   }
   const std::vector<std::pair<std::string, std::string>> cases = {
-      {"inside", "weights.bin"},        {"offset", "weights.bin"}, {"branch", "weights.bin"},
-      {"subfolder", "sub/weights.bin"}, {"dot", "./weights.bin"},  {"link_inside", "link_inside.bin"},
+      {"inside", "weights.bin"}, {"offset", "weights.bin"},
+      {"branch", "weights.bin"}, {"subfolder", "sub/weights.bin"},
+      {"dot", "./weights.bin"},  {"link_inside", "link_inside.bin"},
   };
   for (const auto& [name, data] : cases) {
     INFO(name);
@@ -188,10 +204,14 @@ TEST_CASE("opening a model opens its file, its external data, and nothing else")
 TEST_CASE("a hostile model is refused before anything outside of its folder is opened") {
   load_library();
   const std::vector<std::pair<std::string, int32_t>> cases = {
-      {"external/hidden_location", SIDECALL_FILE_INVALID},      {"external/address_in_memory", SIDECALL_FILE_FORBIDDEN},
-      {"external/absolute", SIDECALL_FILE_FORBIDDEN},           {"external/parent", SIDECALL_FILE_FORBIDDEN},
-      {"external/parent_in_branch", SIDECALL_FILE_FORBIDDEN},   {"external/parent_in_attribute", SIDECALL_FILE_FORBIDDEN},
-      {"external/parent_in_function", SIDECALL_FILE_FORBIDDEN}, {"external/nul_in_location", SIDECALL_FILE_FORBIDDEN},
+      {"external/hidden_location", SIDECALL_FILE_INVALID},
+      {"external/address_in_memory", SIDECALL_FILE_FORBIDDEN},
+      {"external/absolute", SIDECALL_FILE_FORBIDDEN},
+      {"external/parent", SIDECALL_FILE_FORBIDDEN},
+      {"external/parent_in_branch", SIDECALL_FILE_FORBIDDEN},
+      {"external/parent_in_attribute", SIDECALL_FILE_FORBIDDEN},
+      {"external/parent_in_function", SIDECALL_FILE_FORBIDDEN},
+      {"external/nul_in_location", SIDECALL_FILE_FORBIDDEN},
       {"broken/group_in_output", SIDECALL_FILE_INVALID},
   };
   for (const auto& [name, status] : cases) {
@@ -207,17 +227,20 @@ TEST_CASE("a hostile model is refused before anything outside of its folder is o
 
 TEST_CASE("initializers beside a model that is too long are used from memory") {
   constexpr int64_t kCount = 2000;
-  const fs::path folder = fs::canonical(fs::temp_directory_path()) / ("sidecall-opens-" + std::to_string(::getpid()));
+  const fs::path folder =
+      fs::canonical(fs::temp_directory_path()) / ("sidecall-opens-" + std::to_string(::getpid()));
   fs::create_directories(folder);
   const std::vector<float> weights(kCount, 2.5F);
   std::ofstream(folder / "w.bin", std::ios::binary) << onnx::raw(weights);
   // y = -(x + w): two nodes, so that ONNX Runtime optimises with the initializer at hand.
-  const std::string weight = onnx::number(1, kCount) + onnx::number(2, SIDECALL_FLOAT32) + onnx::bytes(8, "w") +
-                             onnx::bytes(13, onnx::bytes(1, "location") + onnx::bytes(2, "w.bin")) + onnx::number(14, 1);
+  const std::string weight =
+      onnx::number(1, kCount) + onnx::number(2, SIDECALL_FLOAT32) + onnx::bytes(8, "w") +
+      onnx::bytes(13, onnx::bytes(1, "location") + onnx::bytes(2, "w.bin")) + onnx::number(14, 1);
   onnx::Graph graph;
   graph.input("x", SIDECALL_FLOAT32, {kCount}).output("y", SIDECALL_FLOAT32, {kCount});
   graph.node("Add", {"x", "w"}, {"s"}).node("Neg", {"s"}, {"y"});
-  const std::string model = onnx::number(1, 8) + onnx::bytes(7, graph.message() + onnx::bytes(5, weight)) +
+  const std::string model = onnx::number(1, 8) +
+                            onnx::bytes(7, graph.message() + onnx::bytes(5, weight)) +
                             onnx::bytes(8, onnx::bytes(1, "") + onnx::number(2, 17));
   load_library();
   std::unique_ptr<OnnxFile> file;

@@ -22,7 +22,9 @@ double read_time(const std::string& number) {
   };
   const auto call = model.call(1);
   call->clear();
-  sidecall::RecordReader().read(R"({"amount": 1, "flag": true, "on": true, "sex": "male", "time": )" + number + "}", call.get());
+  sidecall::RecordReader().read(
+      R"({"amount": 1, "flag": true, "on": true, "sex": "male", "time": )" + number + "}",
+      call.get());
   call->run(-1);
   return seen;
 }
@@ -40,17 +42,19 @@ TEST_CASE("rows are counted by records, not by commas") {
 }
 
 TEST_CASE("bytes that no JSON holds are found at every offset") {
-  for (const std::string& bad : {std::string("\x00", 1), std::string("\x01"), std::string("\x1a"), std::string("\x1f"), std::string("\xff"),
-                                 std::string("\xc3"), std::string("\xed\xa0\x80")}) {
+  for (const std::string& bad :
+       {std::string("\x00", 1), std::string("\x01"), std::string("\x1a"), std::string("\x1f"),
+        std::string("\xff"), std::string("\xc3"), std::string("\xed\xa0\x80")}) {
     for (size_t offset = 0; offset < 20; ++offset) {
-      for (const std::string& before : {std::string(offset, 'a'), std::string(offset, '\n'), "\xc3\xa9" + std::string(offset, ' ')}) {
+      for (const std::string& before : {std::string(offset, 'a'), std::string(offset, '\n'),
+                                        "\xc3\xa9" + std::string(offset, ' ')}) {
         CHECK(sidecall::find_non_json(before + bad + "more than eight") == before.size());
         CHECK(sidecall::find_non_json(before + bad) == before.size());
       }
     }
   }
-  for (const std::string& good :
-       {std::string(), std::string("\t\r\n {} \x7f"), std::string("\xc2\x80 \xf0\x9f\x90\xa7, a long text of ASCII")})
+  for (const std::string& good : {std::string(), std::string("\t\r\n {} \x7f"),
+                                  std::string("\xc2\x80 \xf0\x9f\x90\xa7, a long text of ASCII")})
     CHECK(sidecall::find_non_json(good) == good.size());
 }
 
@@ -62,7 +66,8 @@ TEST_CASE("no control character reaches a message") {
 
 TEST_CASE("numbers beyond a double are zero or refused, whatever the locale") {
   // Where the machine has none of these locales the check is the same as in "C".
-  const bool has_comma = std::setlocale(LC_NUMERIC, "de_DE.UTF-8") != nullptr || std::setlocale(LC_NUMERIC, "fr_FR.UTF-8") != nullptr;
+  const bool has_comma = std::setlocale(LC_NUMERIC, "de_DE.UTF-8") != nullptr ||
+                         std::setlocale(LC_NUMERIC, "fr_FR.UTF-8") != nullptr;
   CHECK(read_time("1.5e-400") == 0);
   CHECK(read_time("-1.5e-400") == 0);
   CHECK(read_time("0." + std::string(400, '0') + "1") == 0);

@@ -24,9 +24,11 @@ struct Model {
   sidecall::Signature signature;
 
   Model() {
-    engine.inputs = {fake::tensor("X", SIDECALL_FLOAT32, {-1, 2}), fake::tensor("Y", SIDECALL_FLOAT64, {-1, 2}),
+    engine.inputs = {fake::tensor("X", SIDECALL_FLOAT32, {-1, 2}),
+                     fake::tensor("Y", SIDECALL_FLOAT64, {-1, 2}),
                      fake::tensor("word", SIDECALL_STRING, {-1, 1})};
-    engine.outputs = {fake::tensor("scores", SIDECALL_FLOAT32, {-1, 2}), fake::tensor("prediction", SIDECALL_FLOAT64, {-1}),
+    engine.outputs = {fake::tensor("scores", SIDECALL_FLOAT32, {-1, 2}),
+                      fake::tensor("prediction", SIDECALL_FLOAT64, {-1}),
                       fake::tensor("refused", SIDECALL_INT64, {-1})};
     engine.sign(&signature);
     sidecall::parse_contract(R"({"format": 2, "model": {"id": ""}, "features": [
@@ -97,10 +99,13 @@ TEST_CASE("values in tensors are all looked at, row by row and feature by featur
   REQUIRE(error.num_faults() == 4);
   const std::vector<sidecall::Fault>& faults = error.faults();
   CHECK(error.status() == SIDECALL_OUT_OF_RANGE);
-  CHECK((faults[0].row == 0 && faults[0].name == "c" && faults[0].expected == "a number from -inf to -1 or from 1 to 2"));
+  CHECK((faults[0].row == 0 && faults[0].name == "c" &&
+         faults[0].expected == "a number from -inf to -1 or from 1 to 2"));
   CHECK((faults[1].row == 1 && faults[1].name == "a" && faults[1].got == "another"));
-  CHECK((faults[2].row == 2 && faults[2].name == "a" && faults[2].status == SIDECALL_MISSING_VALUE));
-  CHECK((faults[3].row == 2 && faults[3].name == "d" && faults[3].status == SIDECALL_MISSING_VALUE));
+  CHECK(
+      (faults[2].row == 2 && faults[2].name == "a" && faults[2].status == SIDECALL_MISSING_VALUE));
+  CHECK(
+      (faults[3].row == 2 && faults[3].name == "d" && faults[3].status == SIDECALL_MISSING_VALUE));
   CHECK(std::string(error.what()).find("(row 0); feature 'a'") != std::string::npos);
 }
 
@@ -190,13 +195,15 @@ TEST_CASE("each bad row after a run has one fault, for the step before what is n
     CHECK_FALSE(error.retryable());
     REQUIRE(error.num_faults() == 4);
     const std::vector<sidecall::Fault>& faults = error.faults();
-    CHECK(
-        (faults[0].row == 1 && faults[0].name == "pca" && faults[0].expected == "finite numbers" && std::string(faults[0].what) == "step"));
-    CHECK((faults[1].row == 2 && faults[1].name == "scores.1" && std::string(faults[1].what) == "output"));
+    CHECK((faults[0].row == 1 && faults[0].name == "pca" &&
+           faults[0].expected == "finite numbers" && std::string(faults[0].what) == "step"));
+    CHECK((faults[1].row == 2 && faults[1].name == "scores.1" &&
+           std::string(faults[1].what) == "output"));
     CHECK((faults[2].row == 3 && faults[2].name == "log"));
     CHECK((faults[3].row == 4 && faults[3].name == "scores.0"));
     CHECK(std::string(error.what()) ==
-          "step 'pca': expected finite numbers, got others (row 1); output 'scores.1': expected finite numbers, got others (row 2); "
+          "step 'pca': expected finite numbers, got others (row 1); output 'scores.1': expected "
+          "finite numbers, got others (row 2); "
           "step 'log': expected numbers above 0, got others (row 3); and 1 more");
     CHECK(status_of([&] { call.get_f64(0, 0); }) == SIDECALL_NOT_RUN);
   }
@@ -227,7 +234,8 @@ TEST_CASE("an answer that must be finite is looked at where only the run tells i
   model.fill(&call);
   const Error error = error_of([&] { call.run(-1); });
   CHECK(error.status() == SIDECALL_REFUSED);
-  CHECK((error.num_faults() == 1 && error.faults()[0].row == 1 && error.faults()[0].name == "scores.0"));
+  CHECK((error.num_faults() == 1 && error.faults()[0].row == 1 &&
+         error.faults()[0].name == "scores.0"));
 }
 
 TEST_CASE("a run after one that was refused answers, with other rows too") {

@@ -50,12 +50,14 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
   void read_strings(int32_t, std::string*, std::vector<int64_t>*) override {}
 
   Outcome run(int64_t timeout_ns) override {
-    if (begin(timeout_ns) == Progress::kInterrupted || await(-1) == Progress::kInterrupted) return Outcome::kInterrupted;
+    if (begin(timeout_ns) == Progress::kInterrupted || await(-1) == Progress::kInterrupted)
+      return Outcome::kInterrupted;
     take();
     return Outcome::kDone;
   }
   RemoteRun* remote() noexcept override { return this; }
-  void expect(const std::vector<sidecall::Dims>& inputs, const std::vector<std::optional<sidecall::Dims>>& outputs) override {
+  void expect(const std::vector<sidecall::Dims>& inputs,
+              const std::vector<std::optional<sidecall::Dims>>& outputs) override {
     peer_->expected_inputs = inputs;
     peer_->expected_outputs = outputs;
   }
@@ -64,9 +66,11 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
 
   Progress begin(int64_t timeout_ns) override {
     std::unique_lock lock(peer_->mutex);
-    deadline_ = std::chrono::steady_clock::now() + std::chrono::nanoseconds(timeout_ns < 0 ? INT64_C(1'000'000'000'000) : timeout_ns);
+    deadline_ = std::chrono::steady_clock::now() +
+                std::chrono::nanoseconds(timeout_ns < 0 ? INT64_C(1'000'000'000'000) : timeout_ns);
     peer_->timeout_ns = timeout_ns;
-    const bool is_let_go = peer_->changed.wait_until(lock, deadline_, [&] { return !peer_->is_holding || is_interrupted_; });
+    const bool is_let_go = peer_->changed.wait_until(
+        lock, deadline_, [&] { return !peer_->is_holding || is_interrupted_; });
     if (!is_let_go || is_interrupted_) return Progress::kInterrupted;
     peer_->has_answered = false;
     ++peer_->num_runs;
@@ -78,7 +82,9 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
   Progress await(int64_t wait_ns) override {
     std::unique_lock lock(peer_->mutex);
     const auto is_over = [&] { return peer_->has_answered || is_interrupted_; };
-    const auto until = wait_ns < 0 ? deadline_ : std::min(deadline_, std::chrono::steady_clock::now() + std::chrono::nanoseconds(wait_ns));
+    const auto until = wait_ns < 0 ? deadline_
+                                   : std::min(deadline_, std::chrono::steady_clock::now() +
+                                                             std::chrono::nanoseconds(wait_ns));
     peer_->changed.wait_until(lock, until, is_over);
     if (peer_->has_answered) return Progress::kDone;
     if (!is_interrupted_ && std::chrono::steady_clock::now() < deadline_) return Progress::kPending;
@@ -118,11 +124,14 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
 class RemoteEngine final : public sidecall::Engine {
  public:
   explicit RemoteEngine(Peer* peer) : peer_(peer) {}
-  void describe(std::vector<sidecall::TensorSpec>* inputs, std::vector<sidecall::TensorSpec>* outputs) const override {
+  void describe(std::vector<sidecall::TensorSpec>* inputs,
+                std::vector<sidecall::TensorSpec>* outputs) const override {
     inputs->push_back(fake::tensor("x", SIDECALL_FLOAT64, {-1}));
     outputs->push_back(fake::tensor("y", SIDECALL_FLOAT64, {-1}));
   }
-  std::unique_ptr<sidecall::Binding> bind(bool) const override { return std::make_unique<RemoteBinding>(peer_); }
+  std::unique_ptr<sidecall::Binding> bind(bool) const override {
+    return std::make_unique<RemoteBinding>(peer_);
+  }
   std::string version() const override { return "a peer"; }
   std::string model_id() const override { return id; }
 
@@ -182,7 +191,8 @@ TEST_CASE("a run elsewhere that fails says why, and the call goes on") {
 TEST_CASE("until a run elsewhere is over the call is busy") {
   Fixture f;
   f.call->start(-1);
-  CHECK(status_of([&] { f.call->fd(); }) == SIDECALL_BUSY);  // fd() has to be called before the run starts
+  CHECK(status_of([&] { f.call->fd(); }) ==
+        SIDECALL_BUSY);  // fd() has to be called before the run starts
   f.peer.answer();
   f.call->finish(0);
   CHECK(f.call->fd() == 42);
@@ -252,7 +262,8 @@ TEST_CASE("a run that was given up does not keep its call busy once its outcome 
   Fixture f;
   f.call->start(kMillisecond);
   std::this_thread::sleep_for(std::chrono::milliseconds(3));
-  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_BUSY);  // its outcome was not taken
+  CHECK(status_of([&] { f.call->run(kMillisecond); }) ==
+        SIDECALL_BUSY);  // its outcome was not taken
   CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_TIMEOUT);
   CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
   f.peer.answer();
@@ -294,9 +305,11 @@ TEST_CASE("a call that waits elsewhere may be closed") {
 TEST_CASE("what shapes will be needed is said beforehand") {
   Peer peer;
   fake::Engine described;
-  described.inputs = {
-      {"a", SIDECALL_FLOAT32, {-1, 4}, {"N", ""}}, {"b", SIDECALL_FLOAT32, {-1, -1}, {"N", "K"}}, {"c", SIDECALL_FLOAT32, {}, {}}};
-  described.outputs = {{"y", SIDECALL_FLOAT32, {-1, -1}, {"N", "K"}}, {"z", SIDECALL_FLOAT32, {-1}, {""}}};
+  described.inputs = {{"a", SIDECALL_FLOAT32, {-1, 4}, {"N", ""}},
+                      {"b", SIDECALL_FLOAT32, {-1, -1}, {"N", "K"}},
+                      {"c", SIDECALL_FLOAT32, {}, {}}};
+  described.outputs = {{"y", SIDECALL_FLOAT32, {-1, -1}, {"N", "K"}},
+                       {"z", SIDECALL_FLOAT32, {-1}, {""}}};
   sidecall::Signature signature;
   described.sign(&signature);
   const RemoteEngine engine(&peer);
@@ -330,7 +343,8 @@ TEST_CASE("a model without a file follows the id of its engine, and old ids stay
   current->id = std::string(64, 'a');
   sidecall_model_options options{};
   options.timeout_ns = -1;
-  const auto model = sidecall::Model::from_engine(std::move(engine), {"server 'shm:x'", "x", std::nullopt, false}, options);
+  const auto model = sidecall::Model::from_engine(
+      std::move(engine), {"server 'shm:x'", "x", std::nullopt, false}, options);
   const std::string& first = model->id();
   CHECK(first == std::string(64, 'a'));
   current->id = std::string(64, 'b');
@@ -347,7 +361,8 @@ TEST_CASE("a contract that does not fit names the server") {
   Peer peer;
   sidecall_model_options options{};
   try {
-    sidecall::Model::from_engine(std::make_unique<RemoteEngine>(&peer), {"server 'shm:x'", "x", "{\"format\": 3}", false}, options);
+    sidecall::Model::from_engine(std::make_unique<RemoteEngine>(&peer),
+                                 {"server 'shm:x'", "x", "{\"format\": 3}", false}, options);
     FAIL("it was taken");
   } catch (const sidecall::Error& error) {
     CHECK(error.status() == SIDECALL_CONTRACT_FORMAT);

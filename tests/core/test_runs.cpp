@@ -51,7 +51,9 @@ TEST_CASE("deadlines of every length end each run once") {
   call.run(-1);
 }
 
-TEST_CASE("closing a call does not wait for an engine that cannot be interrupted, and the engine keeps its memory") {
+TEST_CASE(
+    "closing a call does not wait for an engine that cannot be interrupted, and the engine keeps "
+    "its memory") {
   fake::Engine engine;
   engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {4})};
   engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {4})};
@@ -84,7 +86,8 @@ TEST_CASE("closing a call does not wait for an engine that cannot be interrupted
   is_gone.get_future().wait();
 }
 
-TEST_CASE("a call that is idle, or reads the caller's memory, is not left to the thread of its run") {
+TEST_CASE(
+    "a call that is idle, or reads the caller's memory, is not left to the thread of its run") {
   fake::Engine engine;
   engine.inputs = {fake::tensor("x", SIDECALL_FLOAT32, {4})};
   engine.outputs = {fake::tensor("y", SIDECALL_FLOAT32, {4})};

@@ -18,8 +18,9 @@ struct Tensors {
 
 Tensors read(const std::string& text) {
   Tensors tensors;
-  sidecall::read_signature_text(text.find("}\n") == std::string::npos ? text : text.substr(0, text.find("}\n") + 1), "server 'shm:x'",
-                                SIDECALL_PROTOCOL, &tensors.inputs, &tensors.outputs);
+  sidecall::read_signature_text(
+      text.find("}\n") == std::string::npos ? text : text.substr(0, text.find("}\n") + 1),
+      "server 'shm:x'", SIDECALL_PROTOCOL, &tensors.inputs, &tensors.outputs);
   return tensors;
 }
 
@@ -35,13 +36,16 @@ std::string refusal(const std::string& inputs) {
 
 Tensors derive(const std::string& features, const std::string& outputs = "[]") {
   Tensors tensors;
-  sidecall::tensors_of_contract("{\"format\": 1, \"features\": " + features + ", \"outputs\": " + outputs + "}", "contract 'c'",
-                                &tensors.inputs, &tensors.outputs);
+  sidecall::tensors_of_contract(
+      "{\"format\": 1, \"features\": " + features + ", \"outputs\": " + outputs + "}",
+      "contract 'c'", &tensors.inputs, &tensors.outputs);
   return tensors;
 }
 
-std::string feature(const std::string& name, const std::string& type, const std::string& input, int column, const std::string& more = "") {
-  return "{\"name\": \"" + name + "\", \"type\": \"" + type + "\", \"nullable\": false, \"input\": \"" + input +
+std::string feature(const std::string& name, const std::string& type, const std::string& input,
+                    int column, const std::string& more = "") {
+  return "{\"name\": \"" + name + "\", \"type\": \"" + type +
+         "\", \"nullable\": false, \"input\": \"" + input +
          "\", \"column\": " + std::to_string(column) + more + "}";
 }
 
@@ -56,7 +60,8 @@ TEST_CASE("an output may lack a shape, an input may not") {
   REQUIRE(tensors.outputs.size() == 2);
   CHECK_FALSE(tensors.outputs[0].is_shaped);
   CHECK(tensors.outputs[1].is_shaped);
-  CHECK(refusal(R"([{"name": "x", "dtype": "float32", "dims": null}])").find("dims") != std::string::npos);
+  CHECK(refusal(R"([{"name": "x", "dtype": "float32", "dims": null}])").find("dims") !=
+        std::string::npos);
 }
 
 TEST_CASE("a signature survives being text") {
@@ -80,18 +85,23 @@ TEST_CASE("without a contract the text has one line") {
   signature.inputs = {{"x \"\n\xc3\xa4", SIDECALL_STRING, {-1, 3}, {"N", ""}}};
   const std::string text = sidecall::signature_text(signature);
   CHECK(text ==
-        "{\"inputs\":[{\"name\":\"x \\\"\\n\xc3\xa4\",\"dtype\":\"string\",\"dims\":[-1,3],\"dim_names\":[\"N\",\"\"]}],\"outputs\":[]}\n");
+        "{\"inputs\":[{\"name\":\"x "
+        "\\\"\\n\xc3\xa4\",\"dtype\":\"string\",\"dims\":[-1,3],\"dim_names\":[\"N\",\"\"]}],"
+        "\"outputs\":[]}\n");
   CHECK(read(text).inputs[0].name == signature.inputs[0].name);
 }
 
 TEST_CASE("a signature may be written over several lines, and fail without a place") {
   std::vector<TensorSpec> inputs, outputs;
-  sidecall::read_signature_text("{\n \"inputs\": [],\n \"outputs\": [{\"name\": \"y\", \"dtype\": \"int8\", \"dims\": [2]}]\n}", "",
-                                SIDECALL_CONTRACT_INVALID, &inputs, &outputs);
+  sidecall::read_signature_text(
+      "{\n \"inputs\": [],\n \"outputs\": [{\"name\": \"y\", \"dtype\": \"int8\", \"dims\": "
+      "[2]}]\n}",
+      "", SIDECALL_CONTRACT_INVALID, &inputs, &outputs);
   CHECK(inputs.empty());
   CHECK(outputs.at(0).dims == Dims{2});
   try {
-    sidecall::read_signature_text("{\"inputs\": []}", "", SIDECALL_CONTRACT_INVALID, &inputs, &outputs);
+    sidecall::read_signature_text("{\"inputs\": []}", "", SIDECALL_CONTRACT_INVALID, &inputs,
+                                  &outputs);
     FAIL("it was taken");
   } catch (const sidecall::Error& error) {
     CHECK(error.status() == SIDECALL_CONTRACT_INVALID);
@@ -128,12 +138,15 @@ TEST_CASE("a signature that does not hold is refused with its place") {
         "server 'shm:x': signature: inputs[0].dims[0]: expected a dimension, or -1, got -2");
   CHECK(refusal("[{\"name\": \"x\", \"dtype\": \"float32\", \"dims\": [1], \"dim_names\": []}]") ==
         "server 'shm:x': signature: inputs[0].dim_names: expected 1 names, got 0");
-  CHECK(refusal("[{\"dtype\": \"float32\", \"dims\": []}]") == "server 'shm:x': signature: inputs[0].name: expected a string, got nothing");
-  CHECK(refusal("[{\"name\": \"x\", \"dtype\": \"bool\", \"dims\": []}, {\"name\": \"x\", \"dtype\": \"bool\", \"dims\": []}]") ==
+  CHECK(refusal("[{\"dtype\": \"float32\", \"dims\": []}]") ==
+        "server 'shm:x': signature: inputs[0].name: expected a string, got nothing");
+  CHECK(refusal("[{\"name\": \"x\", \"dtype\": \"bool\", \"dims\": []}, {\"name\": \"x\", "
+                "\"dtype\": \"bool\", \"dims\": []}]") ==
         "server 'shm:x': signature: inputs[1].name: expected a name of its own, got 'x' again");
   CHECK(refusal("[{\"name\": \"a\\u0000b\", \"dtype\": \"bool\", \"dims\": []}]") ==
         "server 'shm:x': signature: inputs[0].name: expected a name, got one with a NUL");
-  CHECK(refusal("[{\"name\": \"x\", \"dtype\": \"bool\", \"dims\": [1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}]") ==
+  CHECK(refusal("[{\"name\": \"x\", \"dtype\": \"bool\", \"dims\": "
+                "[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}]") ==
         "server 'shm:x': signature: inputs[0].dims: expected at most 16 dimensions, got 17");
   CHECK(refusal("3") == "server 'shm:x': signature: inputs: expected an array, got a number");
   CHECK(refusal("[").rfind("server 'shm:x': signature: expected JSON, got other text", 0) == 0);
@@ -142,8 +155,9 @@ TEST_CASE("a signature that does not hold is refused with its place") {
 
 TEST_CASE("inputs follow from features: one type is theirs, mixed numbers are float64") {
   const Tensors tensors =
-      derive("[" + feature("a", "float32", "X", 0) + "," + feature("b", "int64", "X", 1) + "," + feature("job", "string", "job", 0) + "," +
-             feature("on", "bool", "flags", 1) + "," + feature("off", "bool", "flags", 0) + "," + feature("n", "int64", "n", 0) + "," +
+      derive("[" + feature("a", "float32", "X", 0) + "," + feature("b", "int64", "X", 1) + "," +
+             feature("job", "string", "job", 0) + "," + feature("on", "bool", "flags", 1) + "," +
+             feature("off", "bool", "flags", 0) + "," + feature("n", "int64", "n", 0) + "," +
              feature("f", "float32", "f", 0) + "]");
   REQUIRE(tensors.inputs.size() == 5);
   const auto check = [](const TensorSpec& spec, const char* name, int32_t dtype, int64_t width) {
@@ -161,7 +175,9 @@ TEST_CASE("inputs follow from features: one type is theirs, mixed numbers are fl
 
 TEST_CASE("how a missing value is written decides the type too") {
   const auto type_of = [](const std::string& type, const std::string& missing) {
-    return derive("[" + feature("a", type, "a", 0, ", \"missing\": " + missing) + "]").inputs[0].dtype;
+    return derive("[" + feature("a", type, "a", 0, ", \"missing\": " + missing) + "]")
+        .inputs[0]
+        .dtype;
   };
   CHECK(type_of("int64", "\"nan\"") == SIDECALL_FLOAT64);
   CHECK(type_of("int64", "{\"value\": -1}") == SIDECALL_INT64);
@@ -187,10 +203,12 @@ TEST_CASE("outputs follow from roles, classes and widths") {
 
 TEST_CASE("a derived signature takes the contract that it came from") {
   fake::Engine engine;
-  sidecall::tensors_of_contract(fake::kRecordsContract, "contract", &engine.inputs, &engine.outputs);
+  sidecall::tensors_of_contract(fake::kRecordsContract, "contract", &engine.inputs,
+                                &engine.outputs);
   Signature signature;
   engine.sign(&signature);
-  const sidecall::Contract contract = sidecall::parse_contract(fake::kRecordsContract, "contract", false, &signature);
+  const sidecall::Contract contract =
+      sidecall::parse_contract(fake::kRecordsContract, "contract", false, &signature);
   signature.index_records();
   CHECK(contract.id == "00");
   CHECK(signature.features.size() == 9);
@@ -209,12 +227,16 @@ TEST_CASE("contracts that give no tensors are refused with their place") {
     return std::string();
   };
   CHECK(text_of("[" + feature("a", "string", "X", 0) + "," + feature("b", "int64", "X", 1) + "]") ==
-        "contract 'c': contract: features[1].type: expected the type of the other features of input 'X', got int64");
+        "contract 'c': contract: features[1].type: expected the type of the other features of "
+        "input 'X', got int64");
   CHECK(text_of("[" + feature("a", "datetime", "X", 0) + "]") ==
-        "contract 'c': contract: features[0].type: expected float32, float64, int64, bool or string, got 'datetime'");
-  CHECK(text_of("[" + feature("a", "int64", "X", -1) + "]") == "contract 'c': contract: features[0].column: expected 0 to 1048575, got -1");
+        "contract 'c': contract: features[0].type: expected float32, float64, int64, bool or "
+        "string, got 'datetime'");
+  CHECK(text_of("[" + feature("a", "int64", "X", -1) + "]") ==
+        "contract 'c': contract: features[0].column: expected 0 to 1048575, got -1");
   CHECK(text_of("[" + feature("a", "int64", "", 0) + "]") ==
-        "contract 'c': contract: features[0].input: expected a name, got an empty one or one with a NUL");
+        "contract 'c': contract: features[0].input: expected a name, got an empty one or one with "
+        "a NUL");
   CHECK(text_of("[]", R"([{"name": "y", "role": "prediction", "type": "number"}])") ==
         "contract 'c': contract: outputs[0].type: expected an element type, got 'number'");
   CHECK(text_of("[]", R"([{"name": "y", "role": "prediction", "type": "float64", "width": 0}])") ==

@@ -16,10 +16,13 @@ using sidecall::typescript::union_of;
 
 namespace {
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 // A model with one feature and one output. Both are JSON members besides name and place.
-std::string declare(const std::string& feature, int32_t input_dtype, const std::string& output, int32_t output_dtype, int64_t width = 1,
+std::string declare(const std::string& feature, int32_t input_dtype, const std::string& output,
+                    int32_t output_dtype, int64_t width = 1,
                     const std::string& model = R"("name": "m")") {
   fake::Engine engine;
   engine.inputs = {fake::tensor("X", input_dtype, {-1, 1})};
@@ -27,22 +30,23 @@ std::string declare(const std::string& feature, int32_t input_dtype, const std::
   Signature signature;
   engine.sign(&signature);
   const std::string contract = R"({"format": 2, "model": {"id": "00", )" + model +
-                               R"(}, "features": [{"name": "x", "input": "X", "column": 0, )" + feature +
-                               R"(}], "outputs": [{"name": "y", )" + output + "}]}";
+                               R"(}, "features": [{"name": "x", "input": "X", "column": 0, )" +
+                               feature + R"(}], "outputs": [{"name": "y", )" + output + "}]}";
   const sidecall::Contract parsed = sidecall::parse_contract(contract, "test", true, &signature);
   signature.index_records();
   return sidecall::typescript_declaration(signature, &parsed, parsed.id, "M");
 }
 
 std::string feature_line(const std::string& type, int32_t dtype, const std::string& more) {
-  const std::string text =
-      declare(R"("type": ")" + type + "\", " + more, dtype, R"("role": "prediction", "type": "float32")", SIDECALL_FLOAT32);
+  const std::string text = declare(R"("type": ")" + type + "\", " + more, dtype,
+                                   R"("role": "prediction", "type": "float32")", SIDECALL_FLOAT32);
   const size_t start = text.find("    x");
   return text.substr(start + 4, text.find('\n', start) - start - 4);
 }
 
 std::string output_line(const std::string& output, int32_t dtype, int64_t width = 1) {
-  const std::string text = declare(R"("type": "float32", "nullable": false)", SIDECALL_FLOAT32, output, dtype, width);
+  const std::string text =
+      declare(R"("type": "float32", "nullable": false)", SIDECALL_FLOAT32, output, dtype, width);
   const size_t start = text.find("    y");
   return text.substr(start + 4, text.find("\n  }", start) - start - 4);
 }
@@ -107,13 +111,16 @@ export interface AllTypes {
 
 TEST_CASE("every element type has its array, and a file without a contract no records") {
   const std::pair<int32_t, const char*> arrays[] = {
-      {SIDECALL_FLOAT32, "Float32Array"},      {SIDECALL_FLOAT64, "Float64Array"},  {SIDECALL_FLOAT16, "Float16Data"},
-      {SIDECALL_BFLOAT16, "Uint16Array"},      {SIDECALL_INT8, "Int8Array"},        {SIDECALL_INT16, "Int16Array"},
-      {SIDECALL_INT32, "Int32Array"},          {SIDECALL_INT64, "BigInt64Array"},   {SIDECALL_UINT8, "Uint8Array"},
-      {SIDECALL_UINT16, "Uint16Array"},        {SIDECALL_UINT32, "Uint32Array"},    {SIDECALL_UINT64, "BigUint64Array"},
-      {SIDECALL_BOOL, "Uint8Array"},           {SIDECALL_STRING, "string[]"},       {SIDECALL_FLOAT8E4M3FN, "Uint8Array"},
-      {SIDECALL_FLOAT8E4M3FNUZ, "Uint8Array"}, {SIDECALL_FLOAT8E5M2, "Uint8Array"}, {SIDECALL_FLOAT8E5M2FNUZ, "Uint8Array"},
-      {SIDECALL_UINT4, "Uint8Array"},          {SIDECALL_INT4, "Uint8Array"},
+      {SIDECALL_FLOAT32, "Float32Array"},    {SIDECALL_FLOAT64, "Float64Array"},
+      {SIDECALL_FLOAT16, "Float16Data"},     {SIDECALL_BFLOAT16, "Uint16Array"},
+      {SIDECALL_INT8, "Int8Array"},          {SIDECALL_INT16, "Int16Array"},
+      {SIDECALL_INT32, "Int32Array"},        {SIDECALL_INT64, "BigInt64Array"},
+      {SIDECALL_UINT8, "Uint8Array"},        {SIDECALL_UINT16, "Uint16Array"},
+      {SIDECALL_UINT32, "Uint32Array"},      {SIDECALL_UINT64, "BigUint64Array"},
+      {SIDECALL_BOOL, "Uint8Array"},         {SIDECALL_STRING, "string[]"},
+      {SIDECALL_FLOAT8E4M3FN, "Uint8Array"}, {SIDECALL_FLOAT8E4M3FNUZ, "Uint8Array"},
+      {SIDECALL_FLOAT8E5M2, "Uint8Array"},   {SIDECALL_FLOAT8E5M2FNUZ, "Uint8Array"},
+      {SIDECALL_UINT4, "Uint8Array"},        {SIDECALL_INT4, "Uint8Array"},
   };
   for (const auto& [dtype, array] : arrays) {
     Signature signature;
@@ -122,7 +129,8 @@ TEST_CASE("every element type has its array, and a file without a contract no re
     const std::string text = sidecall::typescript_declaration(signature, nullptr, "00", "M");
     INFO(text);
     const bool has_widths = dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64;
-    CHECK(contains(text, std::string("    x: TensorLike<") + (has_widths ? "Float32Array | Float64Array" : array) + ">\n"));
+    CHECK(contains(text, std::string("    x: TensorLike<") +
+                             (has_widths ? "Float32Array | Float64Array" : array) + ">\n"));
     CHECK(contains(text, std::string("    y: Tensor<") + array + ">\n"));
     CHECK(contains(text, "features: never\n"));
     CHECK(contains(text, "answer: never\n"));
@@ -147,15 +155,21 @@ TEST_CASE("features by type, nullable, and closed lists") {
   CHECK(feature_line("int64", SIDECALL_INT64, must) == "x: number | bigint");
   CHECK(feature_line("bool", SIDECALL_BOOL, must) == "x: boolean");
   CHECK(feature_line("string", SIDECALL_STRING, must) == "x: string");
-  CHECK(feature_line("string", SIDECALL_STRING, must + R"(, "allowed": ["it's", "a\"b", "a\\b", "a", "a"])") ==
+  CHECK(feature_line("string", SIDECALL_STRING,
+                     must + R"(, "allowed": ["it's", "a\"b", "a\\b", "a", "a"])") ==
         R"(x: 'it\'s' | 'a"b' | 'a\\b' | 'a')");
   CHECK(feature_line("string", SIDECALL_STRING, must + R"(, "allowed": [])") == "x: never");
-  CHECK(feature_line("float32", SIDECALL_FLOAT32, may + R"(, "allowed": [])") == "x?: never | null");
-  CHECK(feature_line("int64", SIDECALL_INT64, must + R"(, "allowed": [3, -4])") == "x: 3 | -4 | 3n | -4n");
-  CHECK(feature_line("int64", SIDECALL_FLOAT32, may + R"(, "allowed": [1.0])") == "x?: 1 | 1n | null");
+  CHECK(feature_line("float32", SIDECALL_FLOAT32, may + R"(, "allowed": [])") ==
+        "x?: never | null");
+  CHECK(feature_line("int64", SIDECALL_INT64, must + R"(, "allowed": [3, -4])") ==
+        "x: 3 | -4 | 3n | -4n");
+  CHECK(feature_line("int64", SIDECALL_FLOAT32, may + R"(, "allowed": [1.0])") ==
+        "x?: 1 | 1n | null");
   CHECK(feature_line("bool", SIDECALL_BOOL, must + R"(, "allowed": [true])") == "x: true");
-  CHECK(feature_line("bool", SIDECALL_FLOAT32, must + R"(, "allowed": [0, 1])") == "x: false | true");
-  CHECK(feature_line("float64", SIDECALL_FLOAT64, must + R"(, "allowed": [-0.0, 1e300, 0.1])") == "x: 0 | 1e+300 | 0.1");
+  CHECK(feature_line("bool", SIDECALL_FLOAT32, must + R"(, "allowed": [0, 1])") ==
+        "x: false | true");
+  CHECK(feature_line("float64", SIDECALL_FLOAT64, must + R"(, "allowed": [-0.0, 1e300, 0.1])") ==
+        "x: 0 | 1e+300 | 0.1");
 }
 
 TEST_CASE("lists with values that have no exact literal are not closed in types") {
@@ -169,35 +183,49 @@ TEST_CASE("lists with values that have no exact literal are not closed in types"
 TEST_CASE("what a feature takes stands above it") {
   const std::string output = R"("role": "prediction", "type": "float32")";
   const std::string number =
-      declare(R"("type": "float64", "nullable": false, "domain": [[0, 0.5], [2, "inf"]])", SIDECALL_FLOAT64, output, SIDECALL_FLOAT32);
-  CHECK(contains(number, "    /** Takes a number from 0 to 0.5 or from 2 to inf. */\n    x: number\n"));
-  const std::string text = declare(R"("type": "string", "nullable": false, "empty": false)", SIDECALL_STRING, output, SIDECALL_FLOAT32);
+      declare(R"("type": "float64", "nullable": false, "domain": [[0, 0.5], [2, "inf"]])",
+              SIDECALL_FLOAT64, output, SIDECALL_FLOAT32);
+  CHECK(contains(number,
+                 "    /** Takes a number from 0 to 0.5 or from 2 to inf. */\n    x: number\n"));
+  const std::string text = declare(R"("type": "string", "nullable": false, "empty": false)",
+                                   SIDECALL_STRING, output, SIDECALL_FLOAT32);
   CHECK(contains(text, "    /** Takes a string that is not empty. */\n    x: string\n"));
-  CHECK_FALSE(
-      contains(declare(R"("type": "string", "nullable": false, "empty": true)", SIDECALL_STRING, output, SIDECALL_FLOAT32), "Takes"));
+  CHECK_FALSE(contains(declare(R"("type": "string", "nullable": false, "empty": true)",
+                               SIDECALL_STRING, output, SIDECALL_FLOAT32),
+                       "Takes"));
 }
 
 TEST_CASE("answers by role and classes") {
   CHECK(output_line(R"("role": "prediction", "type": "float64")", SIDECALL_FLOAT64) == "y: number");
-  CHECK(output_line(R"("role": "prediction", "type": "float32", "width": 3)", SIDECALL_FLOAT32, 3) == "y: number[]");
+  CHECK(output_line(R"("role": "prediction", "type": "float32", "width": 3)", SIDECALL_FLOAT32,
+                    3) == "y: number[]");
   CHECK(output_line(R"("role": "label", "type": "int64")", SIDECALL_INT64) == "y: number | bigint");
   CHECK(output_line(R"("role": "label", "type": "string")", SIDECALL_STRING) == "y: string");
-  CHECK(output_line(R"("role": "label", "type": "int64", "classes": [2, 0, -1])", SIDECALL_INT64) == "y: 2 | 0 | -1");
-  CHECK(output_line(R"("role": "label", "type": "int64", "classes": [9007199254740991, 9007199254740992, -9223372036854775808])",
-                    SIDECALL_INT64) == "y: 9007199254740991 | 9007199254740992n | -9223372036854775808n");
-  CHECK(output_line(R"("role": "label", "type": "bool", "classes": [false, true])", SIDECALL_INT64) == "y: false | true");
-  CHECK(output_line(R"("role": "label", "type": "string", "classes": ["a", "b"], "width": 2)", SIDECALL_STRING, 2) == "y: ('a' | 'b')[]");
-  CHECK(output_line(R"("role": "label", "type": "string", "classes": ["a"], "width": 2)", SIDECALL_STRING, 2) == "y: 'a'[]");
-  CHECK(output_line(R"("role": "probabilities", "type": "float32", "classes": [0, 1])", SIDECALL_FLOAT32, 2) ==
-        "y: {\n      '0': number\n      '1': number\n    }");
+  CHECK(output_line(R"("role": "label", "type": "int64", "classes": [2, 0, -1])", SIDECALL_INT64) ==
+        "y: 2 | 0 | -1");
+  CHECK(
+      output_line(
+          R"("role": "label", "type": "int64", "classes": [9007199254740991, 9007199254740992, -9223372036854775808])",
+          SIDECALL_INT64) == "y: 9007199254740991 | 9007199254740992n | -9223372036854775808n");
+  CHECK(output_line(R"("role": "label", "type": "bool", "classes": [false, true])",
+                    SIDECALL_INT64) == "y: false | true");
+  CHECK(output_line(R"("role": "label", "type": "string", "classes": ["a", "b"], "width": 2)",
+                    SIDECALL_STRING, 2) == "y: ('a' | 'b')[]");
+  CHECK(output_line(R"("role": "label", "type": "string", "classes": ["a"], "width": 2)",
+                    SIDECALL_STRING, 2) == "y: 'a'[]");
+  CHECK(output_line(R"("role": "probabilities", "type": "float32", "classes": [0, 1])",
+                    SIDECALL_FLOAT32, 2) == "y: {\n      '0': number\n      '1': number\n    }");
   // Classes that are not what the label's type says promise nothing.
-  CHECK(output_line(R"("role": "label", "type": "string", "classes": [0, 1])", SIDECALL_STRING) == "y: string");
+  CHECK(output_line(R"("role": "label", "type": "string", "classes": [0, 1])", SIDECALL_STRING) ==
+        "y: string");
 }
 
 TEST_CASE("hundreds of classes stand in lines of their own") {
   std::string classes;
-  for (int i = 0; i < 300; ++i) classes += (i == 0 ? "\"class " : ", \"class ") + std::to_string(i) + "\"";
-  const std::string line = output_line(R"("role": "label", "type": "string", "classes": [)" + classes + "]", SIDECALL_STRING);
+  for (int i = 0; i < 300; ++i)
+    classes += (i == 0 ? "\"class " : ", \"class ") + std::to_string(i) + "\"";
+  const std::string line = output_line(
+      R"("role": "label", "type": "string", "classes": [)" + classes + "]", SIDECALL_STRING);
   CHECK(line.rfind("y:\n      | 'class 0'\n      | 'class 1'\n", 0) == 0);
   CHECK(line.substr(line.size() - 20) == "\n      | 'class 299'");
   CHECK(union_of({"'" + std::string(60, 'a') + "'", "'" + std::string(60, 'b') + "'"}, 0) ==
@@ -216,9 +244,9 @@ TEST_CASE("no text escapes its quotes or its comment") {
   CHECK(comment_text("*/ evil /*\n@x") == "*\\/ evil /*\\n@x");
   CHECK(comment_text("**//") == "**\\//");
   CHECK(comment_text("\xe2\x80\xa8") == "\\u2028");
-  const std::string text =
-      declare(R"("type": "float32", "nullable": false)", SIDECALL_FLOAT32, R"("role": "prediction", "type": "float32")", SIDECALL_FLOAT32,
-              1, R"("name": "*/ m", "version": "*/\n1")");
+  const std::string text = declare(R"("type": "float32", "nullable": false)", SIDECALL_FLOAT32,
+                                   R"("role": "prediction", "type": "float32")", SIDECALL_FLOAT32,
+                                   1, R"("name": "*/ m", "version": "*/\n1")");
   CHECK(contains(text, " * Model '*\\/ m', version *\\/\\n1, id 00.\n"));
 }
 
@@ -239,9 +267,10 @@ TEST_CASE("names of types are made of any words") {
 }
 
 TEST_CASE("given names are identifiers that TypeScript leaves free") {
-  for (const char* name : {"Fraud", "fraud", "_F1", "$", "Promise"}) CHECK(checked_type_name(name) == name);
-  for (const char* name :
-       {"", "1F", "a b", "a-b", "größe", "F\n", "F{", "class", "any", "undefined", "Tensor", "Record", "Float16Data", "await"}) {
+  for (const char* name : {"Fraud", "fraud", "_F1", "$", "Promise"})
+    CHECK(checked_type_name(name) == name);
+  for (const char* name : {"", "1F", "a b", "a-b", "größe", "F\n", "F{", "class", "any",
+                           "undefined", "Tensor", "Record", "Float16Data", "await"}) {
     INFO(name);
     CHECK(fake::status_of([&] { checked_type_name(name); }) == SIDECALL_INVALID_ARGUMENT);
   }

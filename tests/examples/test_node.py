@@ -19,7 +19,14 @@ import sidecall
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build")).resolve()
 MODEL = ROOT / "tests" / "vectors" / "models" / "penguins.onnx"
-RECORD = {"island": "Biscoe", "bill_length_mm": 48.2, "bill_depth_mm": 14.3, "flipper_length_mm": 215, "body_mass_g": 4900, "year": 2009}
+RECORD = {
+    "island": "Biscoe",
+    "bill_length_mm": 48.2,
+    "bill_depth_mm": 14.3,
+    "flipper_length_mm": 215,
+    "body_mass_g": 4900,
+    "year": 2009,
+}
 SERVICES = ["http.js", "fastify.js"]
 
 
@@ -35,12 +42,16 @@ class Service:
     def connect(self) -> HTTPConnection:
         return HTTPConnection("127.0.0.1", self.port, timeout=30)
 
-    def ask(self, body: object, *, method: str = "POST", path: str = "/predict") -> tuple[int, object]:
+    def ask(
+        self, body: object, *, method: str = "POST", path: str = "/predict"
+    ) -> tuple[int, object]:
         """`body` is sent as it is where it is bytes or None, else as JSON."""
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         connection = self.connect()
         try:
-            connection.request(method, path, raw, {"content-type": "application/json"} if raw is not None else {})
+            connection.request(
+                method, path, raw, {"content-type": "application/json"} if raw is not None else {}
+            )
             return read(connection)
         finally:
             connection.close()
@@ -54,9 +65,14 @@ def read(connection: HTTPConnection) -> tuple[int, object]:
 
 @contextmanager
 def started(script: str) -> Generator[Service, None, None]:
-    environment = os.environ | {"SIDECALL_NODE_ADDON": str(BUILD / "lib" / "sidecall.node"), "SIDECALL_ONNXRUNTIME": find_library()}
+    environment = os.environ | {
+        "SIDECALL_NODE_ADDON": str(BUILD / "lib" / "sidecall.node"),
+        "SIDECALL_ONNXRUNTIME": find_library(),
+    }
     command = ["node", ROOT / "examples" / "node" / script, MODEL, "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
         try:
             yield Service(process)
         finally:
@@ -64,7 +80,13 @@ def started(script: str) -> Generator[Service, None, None]:
 
 
 def find_library() -> str:
-    return str(next(Path(importlib.util.find_spec("onnxruntime").origin).parent.glob("capi/libonnxruntime.so.*")))
+    return str(
+        next(
+            Path(importlib.util.find_spec("onnxruntime").origin).parent.glob(
+                "capi/libonnxruntime.so.*"
+            )
+        )
+    )
 
 
 @pytest.fixture(scope="module", params=SERVICES)
@@ -87,7 +109,13 @@ def test_a_record_is_answered_as_in_python(service: Service, model: sidecall.Mod
 
 
 def test_records_are_answered_in_order(service: Service) -> None:
-    adelie = RECORD | {"island": "Torgersen", "bill_length_mm": 36.7, "bill_depth_mm": 19.3, "flipper_length_mm": 193, "body_mass_g": 3450}
+    adelie = RECORD | {
+        "island": "Torgersen",
+        "bill_length_mm": 36.7,
+        "bill_depth_mm": 19.3,
+        "flipper_length_mm": 193,
+        "body_mass_g": 3450,
+    }
     status, answers = service.ask([RECORD, adelie])
     assert status == 200
     assert [answer["label"] for answer in answers] == ["Gentoo", "Adelie"]
@@ -143,7 +171,9 @@ def test_many_at_once(service: Service) -> None:
 
 @pytest.mark.parametrize("script", SERVICES)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_request_under_way_is_answered_before_the_end(script: str, number: signal.Signals) -> None:
+def test_a_request_under_way_is_answered_before_the_end(
+    script: str, number: signal.Signals
+) -> None:
     with started(script) as service:
         idle = service.connect()  # kept alive: must not hold the process up
         idle.request("GET", "/model")
@@ -178,6 +208,8 @@ def test_a_model_that_is_absent_ends_the_service(tmp_path: Path) -> None:
     for script in SERVICES:
         command = ["node", ROOT / "examples" / "node" / script, tmp_path / "absent.onnx", "0"]
         environment = os.environ | {"SIDECALL_NODE_ADDON": str(BUILD / "lib" / "sidecall.node")}
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=60, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, env=environment, timeout=60, check=False
+        )
         assert done.returncode != 0
         assert "FILE_NOT_FOUND" in done.stderr

@@ -16,7 +16,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def command() -> str:
     named = os.environ.get("SIDECALL_CLI")
-    for candidate in [named] if named else [ROOT / "build/bin/sidecall", Path(sys.executable).parent / "sidecall"]:
+    for candidate in (
+        [named]
+        if named
+        else [ROOT / "build/bin/sidecall", Path(sys.executable).parent / "sidecall"]
+    ):
         if candidate and os.access(candidate, os.X_OK):
             return str(candidate)
     raise pytest.UsageError("no sidecall command: expected SIDECALL_CLI or build/bin/sidecall")
@@ -28,9 +32,16 @@ def namespaces() -> str | None:
         return "no unshare on this machine"
     user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
     tried = subprocess.run(
-        ["unshare", *user, "--pid", "--mount", "--fork", "--mount-proc", "true"], capture_output=True, text=True, check=False
+        ["unshare", *user, "--pid", "--mount", "--fork", "--mount-proc", "true"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    return None if tried.returncode == 0 else f"this machine gives no namespaces: {tried.stderr.strip()}"
+    return (
+        None
+        if tried.returncode == 0
+        else f"this machine gives no namespaces: {tried.stderr.strip()}"
+    )
 
 
 REASON = namespaces()
@@ -39,7 +50,14 @@ REASON = namespaces()
 @pytest.mark.skipif(REASON is not None, reason=REASON or "")
 def test_two_containers_share_a_folder():
     environment = {**os.environ, "PYTHON": sys.executable, "SIDECALL_COMMAND": command()}
-    done = subprocess.run([ROOT / "examples/sidecar/sidecar.sh"], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [ROOT / "examples/sidecar/sidecar.sh"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     ready, *answers = done.stdout.splitlines()
     assert ready == "ready"

@@ -28,7 +28,8 @@ void check(sidecall_status status, const sidecall_error& error) {
   if (status != SIDECALL_OK) throw std::runtime_error(error.message);
 }
 
-void copy(const sidecall::Call& call, int32_t input, int32_t dtype, const std::vector<int64_t>& dims, const void* data, uint64_t bytes) {
+void copy(const sidecall::Call& call, int32_t input, int32_t dtype,
+          const std::vector<int64_t>& dims, const void* data, uint64_t bytes) {
   sidecall_error error = SIDECALL_ERROR_INIT;
   sidecall_view view = SIDECALL_VIEW_INIT;
   view.dtype = dtype;
@@ -54,7 +55,8 @@ sidecall::Call& add_matmul(Runs* runs) {
   runs->calls.push_back(std::make_unique<sidecall::Call>(*runs->matmul));
   const std::vector<float> factor(kSide * kSide, 1.0F);
   for (int32_t input = 0; input < 2; ++input)
-    copy(*runs->calls.back(), input, SIDECALL_FLOAT32, {kSide, kSide}, factor.data(), factor.size() * sizeof(float));
+    copy(*runs->calls.back(), input, SIDECALL_FLOAT32, {kSide, kSide}, factor.data(),
+         factor.size() * sizeof(float));
   return *runs->calls.back();
 }
 
@@ -111,7 +113,9 @@ int main(int argc, char** argv) {
   const std::string state = argv[3], how = argv[4];
   Runs own_runs;
   // Leaked where the calls stay open until the process is over.
-  Runs* const runs = how == "destructors" ? &own_runs : how == "destructors of globals" ? &global_runs : new Runs;
+  Runs* const runs = how == "destructors"              ? &own_runs
+                     : how == "destructors of globals" ? &global_runs
+                                                       : new Runs;
   sidecall::Options options;
   options.allow_exec = 1;
   options.wait_ns = 30000000000;

@@ -19,7 +19,10 @@ async function into(state, slow, matmul) {
   if (state === 'under_way' || state === 'pending') {
     for (let i = 0; i < (state === 'pending' ? 100 : 2); ++i) ignore(slow.run(NEVER))
   } else if (state === 'timed_out') {
-    await Promise.all([ignore(matmul.run(NODE, { timeoutMs: 2 })), ignore(matmul.run(NODE, { timeoutMs: 2 }))])
+    await Promise.all([
+      ignore(matmul.run(NODE, { timeoutMs: 2 })),
+      ignore(matmul.run(NODE, { timeoutMs: 2 }))
+    ])
   } else if (state === 'cancelled') {
     const controller = new AbortController()
     const runs = [1, 2].map(() => ignore(matmul.run(NODE, { signal: controller.signal })))
@@ -74,7 +77,8 @@ async function inWorkers(data) {
     if (i === times - 1) tell()
     if (data.how === 'terminated workers') await worker.terminate()
     const code = await over
-    if (data.how === 'process.exit in a worker' && code !== 3) throw new Error(`expected 3, got ${code}`)
+    if (data.how === 'process.exit in a worker' && code !== 3)
+      throw new Error(`expected 3, got ${code}`)
   }
   process.exitCode = 3
 }

@@ -27,9 +27,15 @@ import sidecall.serving.run
 AT_ONCE = 4
 START_SECONDS = 120  # generous: the machine may be busy
 
-NEVER = {"x": np.full(16, 0.5, np.float32), "n": np.array(10**9, np.int64)}  # to slow.onnx: does not end by itself, can be interrupted
+NEVER = {
+    "x": np.full(16, 0.5, np.float32),
+    "n": np.array(10**9, np.int64),
+}  # to slow.onnx: does not end by itself, can be interrupted
 FACTOR = np.ones((1024, 1024), np.float32)
-NODE = {"a": FACTOR, "b": FACTOR}  # to matmul.onnx: one node of some 50 ms, which cannot be interrupted
+NODE = {
+    "a": FACTOR,
+    "b": FACTOR,
+}  # to matmul.onnx: one node of some 50 ms, which cannot be interrupted
 
 
 class Lingering:
@@ -62,7 +68,11 @@ async def into_state(scenario: dict[str, Any]) -> Any:
             run.cancel()
     else:
         assert state == "thread"
-        works: list[Callable[[], Any]] = [lambda: slow.run(NEVER), lambda: node.run(NODE), ask_in_vain]
+        works: list[Callable[[], Any]] = [
+            lambda: slow.run(NEVER),
+            lambda: node.run(NODE),
+            ask_in_vain,
+        ]
         runs = [threading.Thread(target=work, daemon=True) for work in works]
         for run in runs:
             run.start()
@@ -125,7 +135,11 @@ class Child:
             return False
         self._stderr.seek(0)
         text = self._stderr.read().decode(errors="replace")
-        self.outcome = {"code": os.waitstatus_to_exitcode(status), "late": self._is_late, "stderr": text}
+        self.outcome = {
+            "code": os.waitstatus_to_exitcode(status),
+            "late": self._is_late,
+            "stderr": text,
+        }
         self._stderr.close()
         os.close(self._told)
         return True
@@ -166,5 +180,7 @@ if mine is None:
     print(json.dumps([child.outcome for child in children]))
 else:
     lingering = Lingering()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # shells start background jobs with SIGINT ignored
     asyncio.run(end_in_coroutine(mine))

@@ -91,19 +91,25 @@ def address(mark: str) -> Iterator[Address]:
     servers.close()
 
 
-def scenarios(address: Address, end: str, states: tuple[str, ...] = STATES, backends: tuple[str, ...] = ("",)) -> list[Scenario]:
+def scenarios(
+    address: Address, end: str, states: tuple[str, ...] = STATES, backends: tuple[str, ...] = ("",)
+) -> list[Scenario]:
     """Fifty of them: states, routes and backends in turn, and moments that grow."""
     turns = itertools.cycle(itertools.product(states, ROUTES, backends))
     moments = [LONGEST_SECONDS * i / TIMES for i in range(TIMES)]
     return [
-        Scenario(end, state, backend, address(route, "slow.onnx"), address(route, "matmul.onnx"), moment)
+        Scenario(
+            end, state, backend, address(route, "slow.onnx"), address(route, "matmul.onnx"), moment
+        )
         for moment, (state, route, backend) in zip(moments, turns, strict=False)
     ]
 
 
 def run(words: list[str]) -> Outcome:
     """A program that says "ending" just before it ends."""
-    with subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
         assert process.stdout is not None and process.stderr is not None
         process.stdout.readline()
         try:
@@ -115,12 +121,17 @@ def run(words: list[str]) -> Outcome:
 
 
 def run_all(program: list[str], unit: float, all_scenarios: list[Scenario]) -> list[Outcome]:
-    words = [[*program, s.slow, s.matmul, s.state, s.end, str(round(s.delay * unit))] for s in all_scenarios]
+    words = [
+        [*program, s.slow, s.matmul, s.state, s.end, str(round(s.delay * unit))]
+        for s in all_scenarios
+    ]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         return list(pool.map(run, words))
 
 
-def check(all_scenarios: list[Scenario], outcomes: list[Outcome], code: int, last_line: str = "") -> None:
+def check(
+    all_scenarios: list[Scenario], outcomes: list[Outcome], code: int, last_line: str = ""
+) -> None:
     wrong = [
         (asdict(scenario), asdict(outcome))
         for scenario, outcome in zip(all_scenarios, outcomes, strict=True)
@@ -156,7 +167,12 @@ def test_a_cpp_program_ends(address: Address, end: str, code: int, last_line: st
     # A call that another thread uses must not be closed.
     states = STATES if "destructors" in end else (*STATES, "thread")
     all_scenarios = scenarios(address, end, states)
-    check(all_scenarios, run_all([str(BUILD / "bin" / "sidecall-exits")], 1e6, all_scenarios), code, last_line)
+    check(
+        all_scenarios,
+        run_all([str(BUILD / "bin" / "sidecall-exits")], 1e6, all_scenarios),
+        code,
+        last_line,
+    )
 
 
 # ---- Node.js ----
@@ -175,7 +191,12 @@ def test_a_cpp_program_ends(address: Address, end: str, code: int, last_line: st
 )
 def test_a_node_program_ends(address: Address, end: str, code: int, last_line: str) -> None:
     all_scenarios = scenarios(address, end)
-    check(all_scenarios, run_all(["node", str(HERE / "program.js")], 1e3, all_scenarios), code, last_line)
+    check(
+        all_scenarios,
+        run_all(["node", str(HERE / "program.js")], 1e3, all_scenarios),
+        code,
+        last_line,
+    )
 
 
 # ---- Python ----

@@ -32,8 +32,10 @@ int main(int argc, char** argv) {
   int64_t dims = 2, rounds = 1;
   sidecall_view values = {sizeof values, SIDECALL_FLOAT32, 1, 0, &dims, x, sizeof x, NULL};
   sidecall_view count = {sizeof count, SIDECALL_INT64, 0, 0, NULL, &rounds, sizeof rounds, NULL};
-  if (own_sidecall_model_open(argv[2], NULL, &model, &err) || own_sidecall_call_open(model, 1, &call, &err) ||
-      own_sidecall_call_copy_input(call, 0, &values, &err) || own_sidecall_call_copy_input(call, 1, &count, &err) ||
+  if (own_sidecall_model_open(argv[2], NULL, &model, &err) ||
+      own_sidecall_call_open(model, 1, &call, &err) ||
+      own_sidecall_call_copy_input(call, 0, &values, &err) ||
+      own_sidecall_call_copy_input(call, 1, &count, &err) ||
       own_sidecall_call_start(call, 100 * 1000 * 1000, &err))
     return fprintf(stderr, "%s\n", err.message), 1;
   own_sidecall_call_finish(call, -1, &err); /* in time or not */

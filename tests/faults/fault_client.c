@@ -12,8 +12,8 @@ int main(int argc, char** argv) {
   sidecall_view in = SIDECALL_VIEW_INIT, out = SIDECALL_VIEW_INIT;
   if (argc != 4) return 2;
   const int64_t timeout_ns = atol(argv[3]) * 1000000L;
-  if (sidecall_model_open(argv[1], NULL, &model, &err) || sidecall_call_open(model, 2, &call, &err) ||
-      sidecall_call_input(call, 0, &in, &err)) {
+  if (sidecall_model_open(argv[1], NULL, &model, &err) ||
+      sidecall_call_open(model, 2, &call, &err) || sidecall_call_input(call, 0, &in, &err)) {
     printf("open %s\n", sidecall_status_name(err.status));
     return 1;
   }
@@ -25,8 +25,12 @@ int main(int argc, char** argv) {
     sidecall_status status = sidecall_call_run(call, timeout_ns, &err);
     if (status == SIDECALL_OK) status = sidecall_call_output(call, 0, &out, &err);
     int is_right = status == SIDECALL_OK;
-    for (int i = 0; is_right && i < 8; ++i) is_right = ((const float*)out.data)[i] == 2 * (float)(number + i);
-    printf("%ld %s\n", number, status != SIDECALL_OK ? sidecall_status_name(status) : is_right ? "OK" : "WRONG");
+    for (int i = 0; is_right && i < 8; ++i)
+      is_right = ((const float*)out.data)[i] == 2 * (float)(number + i);
+    printf("%ld %s\n", number,
+           status != SIDECALL_OK ? sidecall_status_name(status)
+           : is_right            ? "OK"
+                                 : "WRONG");
     fflush(stdout);
     nanosleep(&between, NULL);
   }

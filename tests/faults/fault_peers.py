@@ -28,7 +28,11 @@ CLIENTS = {
 
 def fault_points(side: str) -> list[str]:
     """Every point that the channel's source names: none can be added without being tested."""
-    found = {name for path in sorted((ROOT / "shm").glob("*.cpp")) for name in re.findall(r'fault_point\("([^"]+)"\)', path.read_text())}
+    found = {
+        name
+        for path in sorted((ROOT / "shm").glob("*.cpp"))
+        for name in re.findall(r'fault_point\("([^"]+)"\)', path.read_text())
+    }
     return sorted(name for name in found if name.startswith(side + "."))
 
 
@@ -36,11 +40,18 @@ class Peer:
     """A process whose stdout is collected; killed at the end of its with block."""
 
     def __init__(self, command: list[str], fault: str | None = None, **environment: str):
-        env = {key: value for key, value in os.environ.items() if not key.startswith("SIDECALL_")} | environment
-        env |= {"LD_LIBRARY_PATH": str(FAULTS), "SIDECALL_NODE_ADDON": str(FAULTS / "sidecall.node")}
+        env = {
+            key: value for key, value in os.environ.items() if not key.startswith("SIDECALL_")
+        } | environment
+        env |= {
+            "LD_LIBRARY_PATH": str(FAULTS),
+            "SIDECALL_NODE_ADDON": str(FAULTS / "sidecall.node"),
+        }
         if fault:
             env["SIDECALL_FAULT"] = fault
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, text=True
+        )
         self._lines: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -104,12 +115,25 @@ class Peer:
         return next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))
 
 
-def start_server(address: str, fault: str | None = None, microseconds: int = 0, **environment: str) -> Peer:
+def start_server(
+    address: str, fault: str | None = None, microseconds: int = 0, **environment: str
+) -> Peer:
     return Peer([str(FAULTS / "server"), address, str(microseconds)], fault, **environment)
 
 
-def start_client(language: str, address: str, calls: int, timeout_ms: int = 500, fault: str | None = None, **environment: str) -> Peer:
-    return Peer([*CLIENTS[language], address, str(calls), str(timeout_ms), *language.split("-")[1:]], fault, **environment)
+def start_client(
+    language: str,
+    address: str,
+    calls: int,
+    timeout_ms: int = 500,
+    fault: str | None = None,
+    **environment: str,
+) -> Peer:
+    return Peer(
+        [*CLIENTS[language], address, str(calls), str(timeout_ms), *language.split("-")[1:]],
+        fault,
+        **environment,
+    )
 
 
 def outcomes(lines: list[str]) -> list[str]:

@@ -5,7 +5,11 @@ const http = require('node:http')
 const { once } = require('node:events')
 const { open } = require('../../bindings/node')
 
-const [address, rate, numWorkers] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])]
+const [address, rate, numWorkers] = [
+  process.argv[2],
+  Number(process.argv[3]),
+  Number(process.argv[4])
+]
 
 async function work() {
   const model = await open(address, { waitMs: 5000 })

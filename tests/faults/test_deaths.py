@@ -6,16 +6,34 @@ from itertools import product
 from random import Random
 
 import pytest
-from fault_peers import CLIENTS, IS_LONG, Peer, fault_points, outcomes, start_client, start_server, wait_until
+from fault_peers import (
+    CLIENTS,
+    IS_LONG,
+    Peer,
+    fault_points,
+    outcomes,
+    start_client,
+    start_server,
+    wait_until,
+)
 
 CALLS = 40
 ENDS = ["kill", "exit"]
-ON_FAILURE = {"client.resends", "client.given_up"}  # reached only when the server dies, or does not answer
+ON_FAILURE = {
+    "client.resends",
+    "client.given_up",
+}  # reached only when the server dies, or does not answer
 ON_THE_WAY = [point for point in fault_points("client") if point not in ON_FAILURE]
 
 
 # Of handshakes the one in which memory is handed out counts: it comes after the one that only asks what is served. Else the third call.
-HANDSHAKE = {"server.hello": 2, "client.hello": 2, "client.welcomed": 2, "server.welcome": 1, "client.connected": 1}
+HANDSHAKE = {
+    "server.hello": 2,
+    "client.hello": 2,
+    "client.welcomed": 2,
+    "server.welcome": 1,
+    "client.connected": 1,
+}
 
 
 def choose(points: list[str], actions: list[str]) -> list[tuple[str, str, str]]:
@@ -44,8 +62,13 @@ def test_every_side_has_points() -> None:
 
 
 @pytest.mark.parametrize(("language", "point", "action"), choose(fault_points("server"), ENDS))
-def test_a_server_that_dies_is_replaced(address: str, language: str, point: str, action: str) -> None:
-    with ready(start_server(address, f"{nth(point)}:{action}")) as first, start_client(language, address, CALLS) as client:
+def test_a_server_that_dies_is_replaced(
+    address: str, language: str, point: str, action: str
+) -> None:
+    with (
+        ready(start_server(address, f"{nth(point)}:{action}")) as first,
+        start_client(language, address, CALLS) as client,
+    ):
         said = client.line()
         first.process.wait(timeout=30)
         with ready(start_server(address)):
@@ -60,8 +83,13 @@ def test_a_server_that_dies_is_replaced(address: str, language: str, point: str,
 
 
 @pytest.mark.parametrize(("language", "point", "action"), choose(fault_points("server"), ["stop"]))
-def test_a_server_that_stands_still_costs_deadlines_only(address: str, language: str, point: str, action: str) -> None:
-    with ready(start_server(address, f"{nth(point)}:{action}")) as server, start_client(language, address, CALLS, timeout_ms=100) as client:
+def test_a_server_that_stands_still_costs_deadlines_only(
+    address: str, language: str, point: str, action: str
+) -> None:
+    with (
+        ready(start_server(address, f"{nth(point)}:{action}")) as server,
+        start_client(language, address, CALLS, timeout_ms=100) as client,
+    ):
         wait_until(server.is_stopped)
         said = []
         if point not in HANDSHAKE:
@@ -79,21 +107,30 @@ def test_a_server_that_stands_still_costs_deadlines_only(address: str, language:
 
 
 @pytest.mark.parametrize(("language", "point", "action"), choose(ON_THE_WAY, [*ENDS, "stop"]))
-def test_a_client_that_dies_disturbs_nobody(address: str, language: str, point: str, action: str) -> None:
+def test_a_client_that_dies_disturbs_nobody(
+    address: str, language: str, point: str, action: str
+) -> None:
     # Where a client must fall asleep: an answer is often there before, also where nobody polls.
-    waiting, calls = ({"SIDECALL_SPIN_US": "0"}, 100 * CALLS) if point == "client.sleeps" else ({}, CALLS)
+    waiting, calls = (
+        ({"SIDECALL_SPIN_US": "0"}, 100 * CALLS) if point == "client.sleeps" else ({}, CALLS)
+    )
     with ready(start_server(address, **waiting)) as server:
         with start_client("c", address, 1) as first:
             assert outcomes(first.lines()) == ["OK"]
         wait_until(lambda: server.holdings()[1] == 0)
         before = server.settled_holdings()
         fault = f"{nth(point)}:{action}"
-        with start_client("c", address, CALLS) as honest, start_client(language, address, calls, fault=fault, **waiting) as victim:
+        with (
+            start_client("c", address, CALLS) as honest,
+            start_client(language, address, calls, fault=fault, **waiting) as victim,
+        ):
             if action == "stop":
                 wait_until(victim.is_stopped, 30)
                 victim.signal(signal.SIGKILL)
             victim.lines()
-            assert victim.process.returncode == (7 if action == "exit" else -signal.SIGKILL), "the point was reached"
+            assert victim.process.returncode == (7 if action == "exit" else -signal.SIGKILL), (
+                "the point was reached"
+            )
             assert outcomes(honest.lines()) == ["OK"] * CALLS
         wait_until(lambda: server.holdings() == before)
 
@@ -102,7 +139,9 @@ def test_a_client_that_dies_disturbs_nobody(address: str, language: str, point: 
 @pytest.mark.parametrize("action", ENDS)
 def test_a_client_that_dies_while_it_gives_up(address: str, language: str, action: str) -> None:
     with ready(start_server(address, "server.running@3:stop")) as server:
-        with start_client(language, address, CALLS, timeout_ms=50, fault=f"client.given_up:{action}") as victim:
+        with start_client(
+            language, address, CALLS, timeout_ms=50, fault=f"client.given_up:{action}"
+        ) as victim:
             victim.lines()
             assert victim.process.returncode == (7 if action == "exit" else -signal.SIGKILL)
         server.signal(signal.SIGCONT)

@@ -37,7 +37,9 @@ def test_only_calls_that_a_dead_server_had_taken_fail(address: str) -> None:
     print(f"{KILLS} kills: {counts}")
     assert set(counts) <= {"OK", "PEER_DIED"}
     assert counts["OK"] > 500 * KILLS
-    assert counts.get("PEER_DIED", 0) <= KILLS, "the server has one thread: it had taken one call at most when it died"
+    assert counts.get("PEER_DIED", 0) <= KILLS, (
+        "the server has one thread: it had taken one call at most when it died"
+    )
 
 
 def test_a_program_opens_a_server_that_comes_late(address: str) -> None:

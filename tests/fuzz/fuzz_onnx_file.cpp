@@ -18,7 +18,8 @@ namespace {
 
 // A folder with one file of external data and one link that leads out of it.
 std::string make_folder() {
-  const std::filesystem::path folder = std::filesystem::temp_directory_path() / "sidecall-fuzz-onnx";
+  const std::filesystem::path folder =
+      std::filesystem::temp_directory_path() / "sidecall-fuzz-onnx";
   std::filesystem::create_directories(folder / "sub");
   std::ofstream(folder / "w.bin", std::ios::trunc) << std::string(64, 'w');
   if (!std::filesystem::is_symlink(std::filesystem::symlink_status(folder / "out")))
@@ -45,7 +46,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     sidecall::OnnxFile file(bytes, folder, "fuzz");
     for (const sidecall::ExternalData::File& external : file.external_files()) {
       const std::string_view content = external.content->view();
-      fuzz::require(content.find_first_not_of('w') == std::string_view::npos, "external data of the folder's own file");
+      fuzz::require(content.find_first_not_of('w') == std::string_view::npos,
+                    "external data of the folder's own file");
     }
     fuzz::require(file.bytes() == bytes, "the bytes as given");
     file.metadata("sidecall.contract");
@@ -55,7 +57,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     const std::string id = file.compute_id();
     const std::string fingerprint = file.fingerprint();
     const sidecall::OnnxFile moved = std::move(file);
-    fuzz::require(moved.compute_id() == id && moved.fingerprint() == fingerprint, "the same id after a move");
+    fuzz::require(moved.compute_id() == id && moved.fingerprint() == fingerprint,
+                  "the same id after a move");
   });
   fuzz::run([&] {
     const sidecall::OnnxFile file(bytes, "", "fuzz");

@@ -17,7 +17,8 @@ std::string predict(std::string_view json, sidecall::RecordReader* reader, sidec
   std::string out;
   const bool done = fuzz::run([&] {
     const int64_t rows = sidecall::count_records(json);
-    fuzz::require(rows >= 0 && static_cast<size_t>(rows) <= json.size() / 2 + 1, "no more rows than the text can hold");
+    fuzz::require(rows >= 0 && static_cast<size_t>(rows) <= json.size() / 2 + 1,
+                  "no more rows than the text can hold");
     if (rows == 0) return;
     call->resize(rows);
     call->clear();
@@ -33,7 +34,8 @@ std::string predict(std::string_view json, sidecall::RecordReader* reader, sidec
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const fake::RecordsModel model;
-  static const std::string good = R"({"amount": 1.5, "flag": true, "on": false, "sex": "male", "job": "a"})";
+  static const std::string good =
+      R"({"amount": 1.5, "flag": true, "on": false, "sex": "male", "job": "a"})";
   // Kept over inputs, as the library keeps its calls: nothing of one text may show in the next.
   static sidecall::RecordReader reader;
   static const auto kept = model.call(1);
@@ -47,7 +49,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::require(!document.HasParseError(), "answers that are JSON");
     sidecall::RecordReader fresh_reader;
     const auto fresh = model.call(1);
-    fuzz::require(predict(json, &fresh_reader, fresh.get()) == out, "the same from a kept call and a fresh one");
+    fuzz::require(predict(json, &fresh_reader, fresh.get()) == out,
+                  "the same from a kept call and a fresh one");
   }
   fuzz::require(predict(good, &reader, kept.get()) == expected, "the call stays usable");
   return 0;

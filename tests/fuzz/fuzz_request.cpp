@@ -19,7 +19,8 @@ constexpr uint64_t kSlot = 4096;
 
 shm::Service make_service() {
   shm::Service service;
-  service.inputs = {{"x", 1, {-1, 4}}, {"s", 8, {-1}}, {"b", 9, {-1}}, {"n", 22, {-1, 3}}, {"one", 11, {}}};
+  service.inputs = {
+      {"x", 1, {-1, 4}}, {"s", 8, {-1}}, {"b", 9, {-1}}, {"n", 22, {-1, 3}}, {"one", 11, {}}};
   service.outputs = service.inputs;
   service.in_place = {true, false, false, true, true};
   return service;
@@ -31,26 +32,36 @@ struct Memory {
   shm::Word cancelled{0};
 };
 
-void check_view(const shm::InputView& view, const shm::TensorSpec& spec, bool is_in_place, const Memory& memory) {
-  fuzz::require(view.dtype == spec.dtype && view.rank == spec.dims.size(), "the signature's type and rank");
+void check_view(const shm::InputView& view, const shm::TensorSpec& spec, bool is_in_place,
+                const Memory& memory) {
+  fuzz::require(view.dtype == spec.dtype && view.rank == spec.dims.size(),
+                "the signature's type and rank");
   int64_t elements = 0;
-  fuzz::require(shm::count_elements(view.dims, view.rank, &elements) && elements == view.elements, "elements that dims amount to");
-  for (uint32_t i = 0; i < view.rank; ++i) fuzz::require(spec.dims[i] < 0 || spec.dims[i] == view.dims[i], "the signature's dims");
+  fuzz::require(shm::count_elements(view.dims, view.rank, &elements) && elements == view.elements,
+                "elements that dims amount to");
+  for (uint32_t i = 0; i < view.rank; ++i)
+    fuzz::require(spec.dims[i] < 0 || spec.dims[i] == view.dims[i], "the signature's dims");
   const auto* data = static_cast<const unsigned char*>(view.data);
   const bool is_inside = data >= memory.request && data < memory.request + kSlot;
   fuzz::require(view.bytes == 0 || is_inside == is_in_place, "memory of its kind");
   if (view.offsets == nullptr) {
     uint64_t bytes = 0;
-    fuzz::require(shm::count_bytes(view.dtype, elements, &bytes) && bytes == view.bytes, "bytes that dims amount to");
-    fuzz::require(!is_inside || static_cast<uint64_t>(data - memory.request) + view.bytes <= kSlot, "memory inside the slot");
-    if (spec.dtype == 9) fuzz::require(std::all_of(data, data + view.bytes, [](unsigned char b) { return b < 2; }), "bools of 0 and 1");
+    fuzz::require(shm::count_bytes(view.dtype, elements, &bytes) && bytes == view.bytes,
+                  "bytes that dims amount to");
+    fuzz::require(!is_inside || static_cast<uint64_t>(data - memory.request) + view.bytes <= kSlot,
+                  "memory inside the slot");
+    if (spec.dtype == 9)
+      fuzz::require(std::all_of(data, data + view.bytes, [](unsigned char b) { return b < 2; }),
+                    "bools of 0 and 1");
     return;
   }
-  fuzz::require(view.offsets[0] == 0 && static_cast<uint64_t>(view.offsets[elements]) == view.bytes, "offsets from end to end");
+  fuzz::require(view.offsets[0] == 0 && static_cast<uint64_t>(view.offsets[elements]) == view.bytes,
+                "offsets from end to end");
   for (int64_t i = 0; i < elements; ++i) {
     fuzz::require(view.offsets[i] <= view.offsets[i + 1], "offsets that never fall");
     const auto length = static_cast<size_t>(view.offsets[i + 1] - view.offsets[i]);
-    fuzz::require(shm::is_utf8({static_cast<const char*>(view.data) + view.offsets[i], length}), "strings in UTF-8");
+    fuzz::require(shm::is_utf8({static_cast<const char*>(view.data) + view.offsets[i], length}),
+                  "strings in UTF-8");
   }
 }
 
@@ -64,7 +75,8 @@ class Checker final : public shm::Session {
       const shm::InputView& view = request.input(i);
       check_view(view, service_.inputs[i], service_.in_place[i], memory_);
       if (view.offsets != nullptr) {
-        response.place_strings(i, view.dims, view.rank, view.offsets, {static_cast<const char*>(view.data), view.bytes});
+        response.place_strings(i, view.dims, view.rank, view.offsets,
+                               {static_cast<const char*>(view.data), view.bytes});
       } else {
         void* const to = response.place(i, view.dims, view.rank);
         if (view.bytes > 0) std::memcpy(to, view.data, view.bytes);
@@ -85,14 +97,16 @@ bool serve(shm::ServerSlot* slot, uint64_t sequence, bool same_layout, Checker* 
     slot->begin(sequence, same_layout, -1);
     slot->copy_inputs();
   } catch (const shm::Error& error) {
-    fuzz::require(error.status == SIDECALL_PROTOCOL && shm::is_utf8(error.message), "a violation in words");
+    fuzz::require(error.status == SIDECALL_PROTOCOL && shm::is_utf8(error.message),
+                  "a violation in words");
     return false;
   }
   slot->handle(checker);
   shm::ResponseFields fields;
   slot->finish(&fields);
   fuzz::require(fields.status == 0, "an answer to what was taken");
-  fuzz::require((fields.flags & shm::kResponseSameLayout) == 0 || sequence > 1, "a table with the first answer");
+  fuzz::require((fields.flags & shm::kResponseSameLayout) == 0 || sequence > 1,
+                "a table with the first answer");
   slot->take_one_shot();
   return true;
 }
@@ -106,7 +120,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::memcpy(&fields, data, std::min(size, sizeof(fields)));
   try {
     shm::check_request(fields, 4);
-    fuzz::require(fields.slot < 4 && fields.flags <= shm::kSameLayout, "a descriptor of the protocol");
+    fuzz::require(fields.slot < 4 && fields.flags <= shm::kSameLayout,
+                  "a descriptor of the protocol");
   } catch (const shm::Error& error) {
     fuzz::require(error.status == SIDECALL_PROTOCOL, "a violation");
   }

@@ -16,7 +16,13 @@ VERSION = (ROOT / "VERSION").read_text(encoding="utf-8").strip()
 
 def run(*command: object, expect: int = 0, **options: object) -> str:
     """Runs a tool and gives back what it printed; a wrong exit code fails the test with its output."""
-    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **options)
+    done = subprocess.run(
+        [str(word) for word in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        **options,
+    )
     assert done.returncode == expect, f"{command}: exit {done.returncode}\n{done.stdout}"
     return done.stdout
 
@@ -61,7 +67,19 @@ class Application:
 def tarballs(onnxruntime: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What `make package` gives to npm: the main package and the one of this platform, by "main" and "platform"."""
     folder = tmp_path_factory.mktemp("npm")
-    run("npm", "run", "pack", "--", "--build", BUILD.resolve(), "--onnxruntime", onnxruntime, "--out", folder, cwd=ROOT / "bindings/node")
+    run(
+        "npm",
+        "run",
+        "pack",
+        "--",
+        "--build",
+        BUILD.resolve(),
+        "--onnxruntime",
+        onnxruntime,
+        "--out",
+        folder,
+        cwd=ROOT / "bindings/node",
+    )
     found = sorted(folder.glob("*.tgz"), key=lambda path: len(path.name))
     assert len(found) == 2, found
     return {"main": found[0], "platform": found[1]}
@@ -72,8 +90,14 @@ def make_application(folder: Path, tarballs: list[Path]) -> Application:
     tools.mkdir()
     for name in ("node", "npm", "sh", "env"):
         (tools / name).symlink_to(shutil.which(name))
-    assert not any(shutil.which(name, path=str(tools)) for name in ("cc", "c++", "python3", "make", "curl"))
-    environment = {"PATH": str(tools), "HOME": str(folder), "npm_config_cache": str(folder / "cache")}
+    assert not any(
+        shutil.which(name, path=str(tools)) for name in ("cc", "c++", "python3", "make", "curl")
+    )
+    environment = {
+        "PATH": str(tools),
+        "HOME": str(folder),
+        "npm_config_cache": str(folder / "cache"),
+    }
     application = Application(folder / "application", environment)
     application.folder.mkdir()
     application.run("npm", "init", "-y")

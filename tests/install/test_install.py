@@ -32,8 +32,13 @@ def test_pkg_config(installed: Path, program: Path, tmp_path: Path) -> None:
     environment = os.environ | {"PKG_CONFIG_PATH": str(library_dir(installed) / "pkgconfig")}
     assert run("pkg-config", "--modversion", "sidecall", env=environment).strip() == VERSION
     flags = run("pkg-config", "--cflags", "--libs", "sidecall", env=environment).split()
-    run("cc", "-std=c99", "-pedantic-errors", "-Werror", program, *flags, "-o", tmp_path / "program")
-    assert run(tmp_path / "program", env=os.environ | {"LD_LIBRARY_PATH": str(library_dir(installed))}) == EXPECTED
+    run(
+        "cc", "-std=c99", "-pedantic-errors", "-Werror", program, *flags, "-o", tmp_path / "program"
+    )
+    assert (
+        run(tmp_path / "program", env=os.environ | {"LD_LIBRARY_PATH": str(library_dir(installed))})
+        == EXPECTED
+    )
 
 
 def cmake_project(folder: Path, version: str) -> Path:
@@ -55,9 +60,19 @@ def test_find_package(installed: Path, program: Path, tmp_path: Path) -> None:
     assert run(tmp_path / "build" / "program") == EXPECTED
 
 
-def test_find_package_of_a_later_version_fails(installed: Path, program: Path, tmp_path: Path) -> None:
+def test_find_package_of_a_later_version_fails(
+    installed: Path, program: Path, tmp_path: Path
+) -> None:
     project = cmake_project(program.parent, "9.0")
-    output = run("cmake", "-S", project, "-B", tmp_path / "build", f"-DCMAKE_PREFIX_PATH={installed}", expect=1)
+    output = run(
+        "cmake",
+        "-S",
+        project,
+        "-B",
+        tmp_path / "build",
+        f"-DCMAKE_PREFIX_PATH={installed}",
+        expect=1,
+    )
     assert 'compatible with requested version "9.0"' in " ".join(output.split())
 
 
@@ -72,7 +87,9 @@ def test_completions_and_the_manual_page(installed: Path) -> None:
         "zsh": "zsh/site-functions/_sidecall",
         "fish": "fish/vendor_completions.d/sidecall.fish",
     }.items():
-        assert (share / place).read_text(encoding="utf-8") == run(installed / "bin" / "sidecall", "completion", shell)
+        assert (share / place).read_text(encoding="utf-8") == run(
+            installed / "bin" / "sidecall", "completion", shell
+        )
     page = (share / "man" / "man1" / "sidecall.1").read_text(encoding="utf-8")
     assert page == run(installed / "bin" / "sidecall", "man")
 
@@ -82,14 +99,32 @@ def test_nothing_links_onnxruntime(installed: Path) -> None:
         dynamic = run("readelf", "-d", path)
         assert "onnxruntime" not in dynamic
         assert "RUNPATH" not in dynamic
-    assert "Library soname: [libsidecall.so.0]" in run("readelf", "-d", library_dir(installed) / "libsidecall.so")
+    assert "Library soname: [libsidecall.so.0]" in run(
+        "readelf", "-d", library_dir(installed) / "libsidecall.so"
+    )
 
 
 def test_bundled_library_is_installed_beside_ours(tmp_path: Path) -> None:
     bundled = tmp_path / "libonnxruntime.so.1.99.0"
     bundled.write_bytes(b"stands in for the library")
-    run("cmake", "-S", ROOT, "-B", tmp_path / "build", "-DSIDECALL_BUILD_TESTS=OFF", f"-DSIDECALL_BUNDLE_ONNXRUNTIME={bundled}")
-    run("cmake", "--install", tmp_path / "build", "--component", "onnxruntime", "--prefix", tmp_path / "tree")
+    run(
+        "cmake",
+        "-S",
+        ROOT,
+        "-B",
+        tmp_path / "build",
+        "-DSIDECALL_BUILD_TESTS=OFF",
+        f"-DSIDECALL_BUNDLE_ONNXRUNTIME={bundled}",
+    )
+    run(
+        "cmake",
+        "--install",
+        tmp_path / "build",
+        "--component",
+        "onnxruntime",
+        "--prefix",
+        tmp_path / "tree",
+    )
     installed = list((tmp_path / "tree").rglob("libonnxruntime*"))
     assert [path.name for path in installed] == [bundled.name]
     assert installed[0].parent.name == "lib" or installed[0].parent.parent.name == "lib"
@@ -98,18 +133,30 @@ def test_bundled_library_is_installed_beside_ours(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("-DSIDECALL_ONNXRUNTIME_INCLUDE=/nonexistent", "expected a folder with onnxruntime_c_api.h"),
-        ("-DSIDECALL_ONNXRUNTIME_INCLUDE=SIDECALL_ONNXRUNTIME_INCLUDE-NOTFOUND", "install Debian's package libonnxruntime-dev"),
+        (
+            "-DSIDECALL_ONNXRUNTIME_INCLUDE=/nonexistent",
+            "expected a folder with onnxruntime_c_api.h",
+        ),
+        (
+            "-DSIDECALL_ONNXRUNTIME_INCLUDE=SIDECALL_ONNXRUNTIME_INCLUDE-NOTFOUND",
+            "install Debian's package libonnxruntime-dev",
+        ),
         ("-DSIDECALL_BUNDLE_ONNXRUNTIME=/nonexistent/libonnxruntime.so", "no such file"),
     ],
 )
 def test_configure_says_what_is_missing(tmp_path: Path, argument: str, message: str) -> None:
     # An empty root keeps CMake from finding the header of this machine.
-    root = f"-DCMAKE_FIND_ROOT_PATH={tmp_path}" if "NOTFOUND" in argument else "-DSIDECALL_BUILD_TESTS=OFF"
+    root = (
+        f"-DCMAKE_FIND_ROOT_PATH={tmp_path}"
+        if "NOTFOUND" in argument
+        else "-DSIDECALL_BUILD_TESTS=OFF"
+    )
     mode = "-DCMAKE_FIND_ROOT_PATH_MODE_INCLUDE=ONLY"
     output = run("cmake", "-S", ROOT, "-B", tmp_path / "build", argument, root, mode, expect=1)
     assert message in " ".join(output.split())
 
 
 def test_build_is_the_release_one() -> None:
-    assert "CMAKE_BUILD_TYPE:STRING=Release" in (BUILD / "CMakeCache.txt").read_text(encoding="utf-8")
+    assert "CMAKE_BUILD_TYPE:STRING=Release" in (BUILD / "CMakeCache.txt").read_text(
+        encoding="utf-8"
+    )

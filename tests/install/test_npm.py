@@ -16,7 +16,14 @@ from .conftest import BUILD, ROOT, VERSION, Application, make_application, run
 PENGUINS = ROOT / "tests" / "vectors" / "models" / "penguins.onnx"
 TOOLS = ROOT / "bindings" / "node" / "node_modules" / ".bin"
 PEER = BUILD / "node-peers" / "node_modules"
-RECORD = {"island": "Biscoe", "bill_length_mm": 48.2, "bill_depth_mm": 14.3, "flipper_length_mm": 215, "body_mass_g": 4900, "year": 2009}
+RECORD = {
+    "island": "Biscoe",
+    "bill_length_mm": 48.2,
+    "bill_depth_mm": 14.3,
+    "flipper_length_mm": 215,
+    "body_mass_g": 4900,
+    "year": 2009,
+}
 COMMONJS = f"""
 const {{ open }} = require('sidecall')
 open({str(PENGUINS)!r}).then(model => {{
@@ -65,11 +72,28 @@ def platform_folder(application: Application) -> Path:
 
 def test_tarballs_hold_what_is_needed_and_no_more(tarballs: dict[str, Path]) -> None:
     main, platform = holdings(tarballs["main"]), holdings(tarballs["platform"])
-    assert {"index.js", "index.mjs", "index.d.ts", "index.d.mts", "bin/sidecall.js", "README.md", "LICENSE", "package.json"} <= set(main)
-    assert all(name.endswith((".js", ".mjs", ".ts", ".mts", ".md", ".json")) or name == "LICENSE" for name in main)
+    assert {
+        "index.js",
+        "index.mjs",
+        "index.d.ts",
+        "index.d.mts",
+        "bin/sidecall.js",
+        "README.md",
+        "LICENSE",
+        "package.json",
+    } <= set(main)
+    assert all(
+        name.endswith((".js", ".mjs", ".ts", ".mts", ".md", ".json")) or name == "LICENSE"
+        for name in main
+    )
     assert sum(member.size for member in main.values()) < 200_000
     native = {"sidecall.node", "bin/sidecall", "lib/libonnxruntime.so.1"}
-    notices = {"LICENSE", "LICENSE.onnxruntime", "ThirdPartyNotices.md", "ThirdPartyNotices.onnxruntime.txt"}
+    notices = {
+        "LICENSE",
+        "LICENSE.onnxruntime",
+        "ThirdPartyNotices.md",
+        "ThirdPartyNotices.onnxruntime.txt",
+    }
     assert set(platform) == native | notices | {"README.md", "package.json"}
     assert platform["bin/sidecall"].mode & 0o111
 
@@ -78,20 +102,34 @@ def test_manifests(tarballs: dict[str, Path]) -> None:
     main, platform = manifest(tarballs["main"]), manifest(tarballs["platform"])
     assert (main["name"], main["version"], platform["version"]) == ("sidecall", VERSION, VERSION)
     assert main["optionalDependencies"][platform["name"]] == VERSION
-    assert platform["os"] == ["linux"] and platform["libc"] == ["glibc"] and len(platform["cpu"]) == 1
+    assert (
+        platform["os"] == ["linux"] and platform["libc"] == ["glibc"] and len(platform["cpu"]) == 1
+    )
     assert main["peerDependenciesMeta"] == {"onnxruntime-node": {"optional": True}}
     for package in (main, platform):
-        assert not {"scripts", "dependencies", "devDependencies"} & set(package), "nothing to run, nothing to download"
+        assert not {"scripts", "dependencies", "devDependencies"} & set(package), (
+            "nothing to run, nothing to download"
+        )
     assert main["gypfile"] is False
 
 
 @pytest.mark.parametrize("name", ["sidecall.node", "bin/sidecall"])
-def test_native_files_are_stripped_and_need_only_what_every_system_has(application: Application, name: str) -> None:
+def test_native_files_are_stripped_and_need_only_what_every_system_has(
+    application: Application, name: str
+) -> None:
     path = platform_folder(application) / name
     assert ".symtab" not in run("readelf", "-S", path)
     dynamic = run("readelf", "-d", path)
     needed = set(re.findall(r"NEEDED.*\[(.*)\]", dynamic))
-    assert needed <= {"libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "libc.so.6", "libdl.so.2", "libpthread.so.0", "ld-linux-x86-64.so.2"}
+    assert needed <= {
+        "libstdc++.so.6",
+        "libm.so.6",
+        "libgcc_s.so.1",
+        "libc.so.6",
+        "libdl.so.2",
+        "libpthread.so.0",
+        "ld-linux-x86-64.so.2",
+    }
     assert "RUNPATH" not in dynamic and "RPATH" not in dynamic
 
 
@@ -121,7 +159,9 @@ def test_modules_and_commonjs_are_one_package(application: Application) -> None:
 
 def test_the_library_of_the_platform_package_is_used(application: Application) -> None:
     engine = json.loads(application.node(ENGINE))
-    assert engine["path"] == str(platform_folder(application).resolve() / "lib" / "libonnxruntime.so.1")
+    assert engine["path"] == str(
+        platform_folder(application).resolve() / "lib" / "libonnxruntime.so.1"
+    )
     assert engine["telemetry"] == "off"
 
 
@@ -130,23 +170,41 @@ def test_the_command(application: Application) -> None:
     assert VERSION in application.run(command, "--version")
     (application.folder / "record.json").write_text(json.dumps(RECORD) + "\n", encoding="utf-8")
     with (application.folder / "record.json").open() as record:
-        assert json.loads(application.run(command, "predict", PENGUINS, stdin=record))["label"] == "Gentoo"
+        assert (
+            json.loads(application.run(command, "predict", PENGUINS, stdin=record))["label"]
+            == "Gentoo"
+        )
     assert "lib/libonnxruntime.so.1" in application.run(command, "doctor")
 
 
 def test_the_command_passes_the_exit_code_on(application: Application) -> None:
     command = application.folder / "node_modules" / ".bin" / "sidecall"
-    done = subprocess.run([command, "info", "absent.onnx"], cwd=application.folder, env=application.environment, capture_output=True)
-    native = subprocess.run([platform_folder(application) / "bin" / "sidecall", "info", "absent.onnx"], capture_output=True)
+    done = subprocess.run(
+        [command, "info", "absent.onnx"],
+        cwd=application.folder,
+        env=application.environment,
+        capture_output=True,
+    )
+    native = subprocess.run(
+        [platform_folder(application) / "bin" / "sidecall", "info", "absent.onnx"],
+        capture_output=True,
+    )
     assert done.returncode == native.returncode != 0
     assert done.stderr == native.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_the_command_ends_by_the_signal_that_it_gets(application: Application, number: signal.Signals) -> None:
+def test_the_command_ends_by_the_signal_that_it_gets(
+    application: Application, number: signal.Signals
+) -> None:
     command = [application.folder / "node_modules" / ".bin" / "sidecall", "predict", PENGUINS]
     with subprocess.Popen(
-        command, cwd=application.folder, env=application.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command,
+        cwd=application.folder,
+        env=application.environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as process:
         process.stdin.write(json.dumps(RECORD) + "\n" * 2)
         process.stdin.flush()
@@ -155,19 +213,26 @@ def test_the_command_ends_by_the_signal_that_it_gets(application: Application, n
         assert process.wait(timeout=30) == -number
 
 
-def test_without_the_platform_package_the_error_says_so(tarballs: dict[str, Path], tmp_path: Path) -> None:
+def test_without_the_platform_package_the_error_says_so(
+    tarballs: dict[str, Path], tmp_path: Path
+) -> None:
     application = make_application(tmp_path, [tarballs["main"], "--omit=optional"])
     text = application.node("require('sidecall')", expect=1)
     assert "is not installed: was npm told to omit optional dependencies?" in text
-    command = application.run(application.folder / "node_modules" / ".bin" / "sidecall", "--version", expect=1)
+    command = application.run(
+        application.folder / "node_modules" / ".bin" / "sidecall", "--version", expect=1
+    )
     assert re.fullmatch(
-        r"sidecall: no native part of sidecall for linux-\w+: the package @sidecall/linux-\w+ is not installed: .*\n", command
+        r"sidecall: no native part of sidecall for linux-\w+: the package @sidecall/linux-\w+ is not installed: .*\n",
+        command,
     )
 
 
 def test_publint_finds_nothing(application: Application) -> None:
     for folder in (application.folder / "node_modules" / "sidecall", platform_folder(application)):
-        assert "All good!" in run(TOOLS / "publint", "--strict", folder, env=os.environ | {"NO_COLOR": "1"})
+        assert "All good!" in run(
+            TOOLS / "publint", "--strict", folder, env=os.environ | {"NO_COLOR": "1"}
+        )
 
 
 def test_attw_finds_nothing(tarballs: dict[str, Path]) -> None:
@@ -186,7 +251,9 @@ def shared(tarballs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     return application
 
 
-@pytest.mark.parametrize("order", [["sidecall", "onnxruntime-node"], ["onnxruntime-node", "sidecall"]])
+@pytest.mark.parametrize(
+    "order", [["sidecall", "onnxruntime-node"], ["onnxruntime-node", "sidecall"]]
+)
 def test_both_packages_live_in_one_process(shared: Application, order: list[str]) -> None:
     (shared.folder / "together.js").write_text(TOGETHER, encoding="utf-8")
     answers = {"sidecall": "Gentoo", "onnxruntime-node": "7"}
@@ -210,5 +277,15 @@ def test_pack_refuses_what_it_cannot_pack(tmp_path: Path) -> None:
     assert "--build: expected a path, got nothing" in run("node", script, expect=1)
     library = tmp_path / "libonnxruntime.so"
     library.write_bytes(b"without its licence")
-    output = run("node", script, "--build", BUILD, "--onnxruntime", library, "--out", tmp_path / "out", expect=1)
+    output = run(
+        "node",
+        script,
+        "--build",
+        BUILD,
+        "--onnxruntime",
+        library,
+        "--out",
+        tmp_path / "out",
+        expect=1,
+    )
     assert "expected ONNX Runtime's LICENSE beside it or above, found none" in output

@@ -12,7 +12,9 @@ import pytest
 
 from .conftest import ROOT, Application, library_dir, run
 
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+BLOCKS = re.findall(
+    r"```(\w+)\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), flags=re.DOTALL
+)
 EXPORT, CALL = [text for language, text in BLOCKS if language == "python"]
 C_PROGRAM = next(text for language, text in BLOCKS if language == "c")
 CPP_PROGRAM = next(text for language, text in BLOCKS if language == "cpp")
@@ -39,9 +41,16 @@ def environment(installed: Path, onnxruntime: Path) -> dict[str, str]:
     return os.environ | own
 
 
-def answer_of_command(record: dict[str, object], folder: Path, environment: dict[str, str]) -> float:
+def answer_of_command(
+    record: dict[str, object], folder: Path, environment: dict[str, str]
+) -> float:
     done = subprocess.run(
-        ["sidecall", "predict", "penguins.onnx"], input=json.dumps(record), cwd=folder, env=environment, capture_output=True, text=True
+        ["sidecall", "predict", "penguins.onnx"],
+        input=json.dumps(record),
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)["probabilities"]["Gentoo"]
@@ -54,25 +63,41 @@ def compiled(compiler: str, source: Path, text: str, environment: dict[str, str]
     return source.with_suffix("")
 
 
-def test_c_and_cpp_give_the_answer_of_the_command(folder: Path, environment: dict[str, str]) -> None:
+def test_c_and_cpp_give_the_answer_of_the_command(
+    folder: Path, environment: dict[str, str]
+) -> None:
     expected = answer_of_command({"island": "Biscoe", "bill_length_mm": 48.2}, folder, environment)
     c = compiled("cc", folder / "program_c.c", C_PROGRAM, environment)
-    assert float(run(c, cwd=folder, env=environment)) == pytest.approx(expected, abs=6e-4)  # it prints three digits
+    assert float(run(c, cwd=folder, env=environment)) == pytest.approx(
+        expected, abs=6e-4
+    )  # it prints three digits
     cpp = compiled("c++", folder / "program_cpp.cpp", CPP_PROGRAM, environment)
     assert float(run(cpp, cwd=folder, env=environment)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_programs_say_what_is_wrong_without_a_model(folder: Path, environment: dict[str, str], tmp_path: Path) -> None:
+def test_programs_say_what_is_wrong_without_a_model(
+    folder: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
     program = compiled("cc", folder / "program_absent.c", C_PROGRAM, environment)
     assert "penguins.onnx" in run(program, cwd=tmp_path, env=environment, expect=1)
 
 
 def test_python_calls(folder: Path, environment: dict[str, str]) -> None:
     ending = "print(answer['probabilities']['Gentoo'], len(X['gentoo']) == len(X))"
-    label, probability, *rest = run(sys.executable, "-c", EXPORT + CALL + ending, cwd=folder).split()[-4:]
-    record = {"island": "Biscoe", "bill_length_mm": 48.2, "bill_depth_mm": 14.3, "flipper_length_mm": 215, "body_mass_g": 4900}
+    label, probability, *rest = run(
+        sys.executable, "-c", EXPORT + CALL + ending, cwd=folder
+    ).split()[-4:]
+    record = {
+        "island": "Biscoe",
+        "bill_length_mm": 48.2,
+        "bill_depth_mm": 14.3,
+        "flipper_length_mm": 215,
+        "body_mass_g": 4900,
+    }
     assert label == "Gentoo"
-    assert float(probability) == pytest.approx(answer_of_command(record, folder, environment), rel=1e-6)
+    assert float(probability) == pytest.approx(
+        answer_of_command(record, folder, environment), rel=1e-6
+    )
     assert rest[1:] == ["True"]
 
 

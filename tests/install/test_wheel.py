@@ -29,9 +29,15 @@ def environment(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_wheel_holds_one_library_and_no_link(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert [name for name in names if "libsidecall" in name] == [f"sidecall/libsidecall-{VERSION}.so"]
+    assert [name for name in names if "libsidecall" in name] == [
+        f"sidecall/libsidecall-{VERSION}.so"
+    ]
     assert f"sidecall-{VERSION}.data/scripts/sidecall" in names
-    assert {"sidecall/py.typed", "sidecall/include/sidecall/sidecall.h", "sidecall/_native.pyi"} <= set(names)
+    assert {
+        "sidecall/py.typed",
+        "sidecall/include/sidecall/sidecall.h",
+        "sidecall/_native.pyi",
+    } <= set(names)
     assert not [name for name in names if "onnxruntime" in name or name.startswith("tests")]
 
 
@@ -52,11 +58,20 @@ def test_command_answers(environment: Path, tmp_path: Path) -> None:
 
 def test_module_finds_its_library_and_onnxruntime(environment: Path, tmp_path: Path) -> None:
     program = "import sidecall, sys; print(sidecall.__version__, 'onnxruntime' in sys.modules)"
-    assert run(environment / "bin" / "python", "-c", program, cwd=tmp_path, env={}) == f"{VERSION} False\n"
+    assert (
+        run(environment / "bin" / "python", "-c", program, cwd=tmp_path, env={})
+        == f"{VERSION} False\n"
+    )
 
 
 def test_export_without_its_extra_says_what_to_install(environment: Path, tmp_path: Path) -> None:
     program = "import sidecall; sidecall.export(object(), 'x.onnx')"
-    done = subprocess.run([environment / "bin" / "python", "-c", program], cwd=tmp_path, env={}, capture_output=True, text=True)
+    done = subprocess.run(
+        [environment / "bin" / "python", "-c", program],
+        cwd=tmp_path,
+        env={},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 1
     assert "sidecall[export]" in done.stderr

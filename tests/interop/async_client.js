@@ -10,7 +10,10 @@ async function main(address, timeoutMs) {
   call.inputs.x.set([1, 2])
   call.inputs.text = ['a']
   const inputs = { x: Float32Array.of(1, 2), text: ['a'] }
-  const ways = { run: () => model.run(inputs, { timeoutMs }), 'call.run': () => call.run({ timeoutMs }) }
+  const ways = {
+    run: () => model.run(inputs, { timeoutMs }),
+    'call.run': () => call.run({ timeoutMs })
+  }
   console.log('ready')
   await once(process.stdin, 'data')
   const outcomes = Object.entries(ways).map(async ([way, ask]) => {

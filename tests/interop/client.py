@@ -33,7 +33,11 @@ class Refused(Exception):
 
     def __init__(self, status: int, versions: tuple[int, int], text: str):
         super().__init__(f"{wire.STATUS_NAMES.get(status, status)}: {text}")
-        self.status, self.versions, self.text = wire.STATUS_NAMES.get(status, str(status)), versions, text
+        self.status, self.versions, self.text = (
+            wire.STATUS_NAMES.get(status, str(status)),
+            versions,
+            text,
+        )
 
 
 class Failed(Exception):
@@ -49,7 +53,9 @@ class Failed(Exception):
 
 def raise_failed(status: int, slot: memoryview, rows: int, texts: int, found: int) -> None:
     again, zero, row, *fields = wire.ERROR.unpack_from(slot)
-    require(again == status and zero == 0, f"expected an error record of status {status}, got {again}")
+    require(
+        again == status and zero == 0, f"expected an error record of status {status}, got {again}"
+    )
     failed = Failed(status, row, *wire.texts_of(fields))
     failed.faults, failed.num_faults = wire.read_faults(slot, rows, texts), found
     raise failed
@@ -67,8 +73,17 @@ class ContractChanged(Exception):
     """A server came back with another signature."""
 
 
-def hello(kind: int, slots: int = 0, request: int = 0, response: int = 0, *, versions: tuple[int, int] = (1, 1)) -> bytes:
-    return wire.HELLO.pack(wire.MAGIC, *versions, kind, wire.ALWAYS_RING, slots, request, response, bytes(24))
+def hello(
+    kind: int,
+    slots: int = 0,
+    request: int = 0,
+    response: int = 0,
+    *,
+    versions: tuple[int, int] = (1, 1),
+) -> bytes:
+    return wire.HELLO.pack(
+        wire.MAGIC, *versions, kind, wire.ALWAYS_RING, slots, request, response, bytes(24)
+    )
 
 
 def greet(sock: socket.socket, message: bytes) -> tuple[bytes, list[int]]:
@@ -78,11 +93,17 @@ def greet(sock: socket.socket, message: bytes) -> tuple[bytes, list[int]]:
     try:
         if not answer:
             raise PeerDied(never_taken=True)
-        require(len(answer) >= 32 and answer[:8] == wire.MAGIC, "expected an answer to HELLO, got other bytes")
+        require(
+            len(answer) >= 32 and answer[:8] == wire.MAGIC,
+            "expected an answer to HELLO, got other bytes",
+        )
         (kind,) = struct.unpack_from("<I", answer, 12)
         if kind == wire.REFUSED_KIND:
             _, lowest, highest, _, status, size, _ = wire.REFUSED.unpack_from(answer)
-            require(size == len(answer) - 32 and size <= 1024, "expected the text that REFUSED announces, got another length")
+            require(
+                size == len(answer) - 32 and size <= 1024,
+                "expected the text that REFUSED announces, got another length",
+            )
             raise Refused(status, (lowest, highest), answer[32:].decode())
     except BaseException:
         wire.close_all(fds)
@@ -106,8 +127,13 @@ class Welcome(NamedTuple):
 
 def read_welcome(answer: bytes) -> Welcome:
     require(len(answer) == wire.WELCOME.size, f"expected WELCOME, got {len(answer)} bytes")
-    _, version, zero, kind, *numbers, digest, model_id, instance, pid, _ = wire.WELCOME.unpack(answer)
-    require((version, zero, kind) == (wire.VERSION, 0, wire.WELCOME_KIND), "expected WELCOME of version 1, got another")
+    _, version, zero, kind, *numbers, digest, model_id, instance, pid, _ = wire.WELCOME.unpack(
+        answer
+    )
+    require(
+        (version, zero, kind) == (wire.VERSION, 0, wire.WELCOME_KIND),
+        "expected WELCOME of version 1, got another",
+    )
     return Welcome(*numbers, digest, model_id.rstrip(b"\0").decode("ascii"), instance, pid)
 
 
@@ -124,7 +150,9 @@ class Connection:
         self.abandoned: set[int] = set()
         self.one_shots: dict[int, bytes] = {}
         try:
-            answer, fds = greet(self.sock, hello(wire.CONNECT, slots, request_bytes, response_bytes))
+            answer, fds = greet(
+                self.sock, hello(wire.CONNECT, slots, request_bytes, response_bytes)
+            )
             try:
                 self._map(read_welcome(answer), (slots, request_bytes, response_bytes), fds)
             finally:
@@ -135,19 +163,29 @@ class Connection:
 
     def _map(self, welcome: Welcome, wanted: tuple[int, int, int], fds: list[int]) -> None:
         slots, *sizes = wanted
-        require(welcome.slots == slots and welcome.manifest_bytes == 0, "expected the slots wanted, got others")
-        for size, granted in zip(sizes, (welcome.request_bytes, welcome.response_bytes), strict=True):
+        require(
+            welcome.slots == slots and welcome.manifest_bytes == 0,
+            "expected the slots wanted, got others",
+        )
+        for size, granted in zip(
+            sizes, (welcome.request_bytes, welcome.response_bytes), strict=True
+        ):
             fits = max(size, 4096) <= granted <= 2 * size + (1 << 20) and granted % 4096 == 0
             require(fits, f"expected slots of about {size} bytes, got {granted}")
         if welcome.digest != self.model.welcome.digest:
             raise ContractChanged("expected the signature of open, got another")
-        require(len(fds) == 2 + bool(welcome.flags & wire.HAS_PIDFD), f"expected the descriptors that WELCOME names, got {len(fds)}")
+        require(
+            len(fds) == 2 + bool(welcome.flags & wire.HAS_PIDFD),
+            f"expected the descriptors that WELCOME names, got {len(fds)}",
+        )
         head = wire.head_bytes(slots)
         sizes = [head + slots * size for size in (welcome.request_bytes, welcome.response_bytes)]
         wire.check_file(fds[0], sizes[0], wire.SEALED_SIZE)
         wire.check_file(fds[1], sizes[1], wire.SEALED_SIZE | wire.FUTURE_WRITE)
         self.welcome = welcome
-        self.request = memoryview(mmap.mmap(fds[0], sizes[0], mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE))
+        self.request = memoryview(
+            mmap.mmap(fds[0], sizes[0], mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        )
         self.response = memoryview(mmap.mmap(fds[1], sizes[1], mmap.MAP_SHARED, mmap.PROT_READ))
         self.request_words, self.response_words = self.request.cast("Q"), self.response.cast("Q")
         self.head, self.slots = head, slots
@@ -163,7 +201,12 @@ class Connection:
     def __enter__(self) -> "Connection":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def request_slot(self, slot: int) -> memoryview:
@@ -179,14 +222,18 @@ class Connection:
         """Sends what lies in the slot; tells its number."""
         number = self.next
         at = wire.HEAD_WORDS + wire.DESCRIPTOR_WORDS * ((number - 1) % self.slots)
-        self.request[8 * at + 8 : 8 * at + 64] = wire.REQUEST.pack(slot, flags, timeout_ns, 0, bytes(36))
+        self.request[8 * at + 8 : 8 * at + 64] = wire.REQUEST.pack(
+            slot, flags, timeout_ns, 0, bytes(36)
+        )
         self.request_words[at] = number
         self.next = number + 1
         self.pending[number] = slot
         wire.ring(self.sock)
         return number
 
-    def start(self, inputs: Mapping[str, Any], *, timeout_ns: int = 0, same_layout: bool = False) -> int:
+    def start(
+        self, inputs: Mapping[str, Any], *, timeout_ns: int = 0, same_layout: bool = False
+    ) -> int:
         """Sends a request in a free slot; waits for the server to let go of one that timed out."""
         for number in sorted(self.abandoned):
             self.wait(number, None)
@@ -198,7 +245,9 @@ class Connection:
             raise BlockingIOError(f"expected at most {self.slots} requests in flight, got one more")
         tensors = self.model.tensors(inputs)
         if wire.slot_bytes(tensors) > self.welcome.request_bytes:
-            raise ValueError(f"expected at most {self.welcome.request_bytes} bytes of inputs, got {wire.slot_bytes(tensors)}")
+            raise ValueError(
+                f"expected at most {self.welcome.request_bytes} bytes of inputs, got {wire.slot_bytes(tensors)}"
+            )
         wire.write_tensors(self.request_slot(free[0]), tensors, with_table=not same_layout)
         return self.publish(free[0], wire.SAME_LAYOUT if same_layout else 0, timeout_ns)
 
@@ -208,12 +257,16 @@ class Connection:
         slot = self._let_go(number)
         status, flags, _, _, zero, size, *faults, _ = wire.RESPONSE.unpack(descriptor)
         memory = self.response_slot(slot)
-        require(zero == 0 and bool(size) == bool(flags & wire.ONE_SHOT), "expected zeros, got others")
+        require(
+            zero == 0 and bool(size) == bool(flags & wire.ONE_SHOT), "expected zeros, got others"
+        )
         if status != 0:
             raise_failed(status, memory, *faults)
         if flags & wire.ONE_SHOT:
             result = self.one_shots.pop(number, b"")
-            require(len(result) == size, f"expected a one-shot file of {size} bytes, got {len(result)}")
+            require(
+                len(result) == size, f"expected a one-shot file of {size} bytes, got {len(result)}"
+            )
             memory = memoryview(result)
         tensors = wire.read_tensors(memory, self.model.outputs)
         return {spec.name: tensor for spec, tensor in zip(self.model.outputs, tensors, strict=True)}
@@ -236,7 +289,10 @@ class Connection:
             if sequence == number:
                 self._drain()  # a one-shot file was sent before
                 return bytes(self.response[8 * at + 8 : 8 * at + 64])
-            require(sequence == max(number - self.slots, 0), f"expected the sequence {number}, got {sequence}")
+            require(
+                sequence == max(number - self.slots, 0),
+                f"expected the sequence {number}, got {sequence}",
+            )
             if gone:
                 raise PeerDied(never_taken=self.response_words[8] < number)
             self._sleep(number, deadline)
@@ -272,15 +328,24 @@ class Connection:
                 wire.close_all(fds)
 
     def _keep_one_shot(self, data: bytes, fds: list[int]) -> None:
-        require(len(data) == wire.ONE_SHOT_MESSAGE.size and len(fds) == 1, "expected a one-shot result, got another message")
+        require(
+            len(data) == wire.ONE_SHOT_MESSAGE.size and len(fds) == 1,
+            "expected a one-shot result, got another message",
+        )
         magic, version, zero, kind, number, size = wire.ONE_SHOT_MESSAGE.unpack(data)
         require(
-            (magic, version, zero, kind) == (wire.MAGIC, wire.VERSION, 0, wire.ONE_SHOT_KIND), "expected a one-shot result, got another"
+            (magic, version, zero, kind) == (wire.MAGIC, wire.VERSION, 0, wire.ONE_SHOT_KIND),
+            "expected a one-shot result, got another",
         )
-        require(number in self.pending and number not in self.one_shots, f"expected a request in flight, got {number}")
+        require(
+            number in self.pending and number not in self.one_shots,
+            f"expected a request in flight, got {number}",
+        )
         wire.check_file(fds[0], size, wire.SEALED)
         self.one_shots[number] = (
-            os.pread(fds[0], size, 0) if size < 1 << 30 else bytes(mmap.mmap(fds[0], size, mmap.MAP_SHARED, mmap.PROT_READ))
+            os.pread(fds[0], size, 0)
+            if size < 1 << 30
+            else bytes(mmap.mmap(fds[0], size, mmap.MAP_SHARED, mmap.PROT_READ))
         )
 
 
@@ -293,7 +358,10 @@ class Model:
             answer, fds = greet(sock, hello(wire.OPEN))
             try:
                 self.welcome = read_welcome(answer)
-                require(len(fds) == 1 + bool(self.welcome.flags & wire.HAS_PIDFD), f"expected the manifest, got {len(fds)} descriptors")
+                require(
+                    len(fds) == 1 + bool(self.welcome.flags & wire.HAS_PIDFD),
+                    f"expected the manifest, got {len(fds)} descriptors",
+                )
                 self._read_manifest(fds[0])
             finally:
                 wire.close_all(fds)
@@ -305,23 +373,43 @@ class Model:
         require(16 <= size <= 64 << 20, f"expected a manifest of at most 64 MiB, got {size}")
         manifest = os.pread(fd, size, 0)
         signature, contract = struct.unpack_from("<QQ", manifest)
-        require(16 + signature + contract == size, "expected two parts that fill the manifest, got others")
+        require(
+            16 + signature + contract == size,
+            "expected two parts that fill the manifest, got others",
+        )
         self.signature = manifest[16 : 16 + signature]
-        require(hashlib.sha256(self.signature).digest() == self.welcome.digest, "expected the digest of the signature, got another")
+        require(
+            hashlib.sha256(self.signature).digest() == self.welcome.digest,
+            "expected the digest of the signature, got another",
+        )
         self.contract = json.loads(manifest[16 + signature :]) if contract else None
-        require((self.contract is not None) == bool(self.welcome.flags & wire.HAS_CONTRACT), "expected HAS_CONTRACT to be true, got a lie")
+        require(
+            (self.contract is not None) == bool(self.welcome.flags & wire.HAS_CONTRACT),
+            "expected HAS_CONTRACT to be true, got a lie",
+        )
         described = json.loads(self.signature.split(b"\n", 1)[0])
         self.inputs, self.outputs = (
-            [Spec(tensor["name"], tensor["dtype"], None if tensor["dims"] is None else tuple(tensor["dims"])) for tensor in described[side]]
+            [
+                Spec(
+                    tensor["name"],
+                    tensor["dtype"],
+                    None if tensor["dims"] is None else tuple(tensor["dims"]),
+                )
+                for tensor in described[side]
+            ]
             for side in ("inputs", "outputs")
         )
 
     def tensors(self, inputs: Mapping[str, Any]) -> list[Tensor]:
         if set(inputs) != {spec.name for spec in self.inputs}:
-            raise ValueError(f"expected the inputs {[spec.name for spec in self.inputs]}, got {list(inputs)}")
+            raise ValueError(
+                f"expected the inputs {[spec.name for spec in self.inputs]}, got {list(inputs)}"
+            )
         return [tensor_of(inputs[spec.name], spec) for spec in self.inputs]
 
-    def connect(self, slots: int = 1, request_bytes: int = 4096, response_bytes: int = 4096) -> Connection:
+    def connect(
+        self, slots: int = 1, request_bytes: int = 4096, response_bytes: int = 4096
+    ) -> Connection:
         return Connection(self, slots, request_bytes, response_bytes)
 
     def run(self, inputs: Mapping[str, Any], timeout: float | None = None) -> dict[str, Tensor]:
@@ -351,7 +439,9 @@ def tensor_of(value: Any, spec: Spec) -> Tensor:
         return value
     if isinstance(value, list):
         known = prod(size for size in spec.dims if size > 0)
-        return Tensor.of_strings(value, tuple(len(value) // known if size < 0 else size for size in spec.dims))
+        return Tensor.of_strings(
+            value, tuple(len(value) // known if size < 0 else size for size in spec.dims)
+        )
     view = memoryview(value)
     dtype = FORMATS.get(view.format, view.format)
     if dtype != spec.dtype:
@@ -370,7 +460,10 @@ def status(address: str) -> Any:
         try:
             magic, version, zero, kind, size, zeros = wire.STATUS_MESSAGE.unpack(answer)
             expected = (wire.MAGIC, wire.VERSION, 0, wire.STATUS_KIND, 0)
-            require((magic, version, zero, kind, zeros) == expected and len(fds) == 1, "expected STATUS, got another message")
+            require(
+                (magic, version, zero, kind, zeros) == expected and len(fds) == 1,
+                "expected STATUS, got another message",
+            )
             wire.check_file(fds[0], size, wire.SEALED)
             return json.loads(os.pread(fds[0], size, 0))
         finally:

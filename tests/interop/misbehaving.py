@@ -35,7 +35,9 @@ class Misbehaving(Connection):
     def _answer(self, slot: int, deadline_ns: int | None) -> tuple[int, int, int]:
         begin = self.head + slot * self.response_bytes
         status = STATUSES[BEHAVIOUR]
-        self.response[begin : begin + wire.ERROR.size] = wire.ERROR.pack(status, 0, -1, b"", b"", b"", b"the server says so")
+        self.response[begin : begin + wire.ERROR.size] = wire.ERROR.pack(
+            status, 0, -1, b"", b"", b"", b"the server says so"
+        )
         return status, 0, 0
 
 

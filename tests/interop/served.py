@@ -21,7 +21,11 @@ MODELS = ROOT / "tests/vectors/models"
 def environment() -> dict[str, str]:
     """This process's own, and in it the ONNX Runtime of this Python where none is named."""
     engine = find_spec("onnxruntime")
-    if engine is None or not engine.submodule_search_locations or "SIDECALL_ONNXRUNTIME" in os.environ:
+    if (
+        engine is None
+        or not engine.submodule_search_locations
+        or "SIDECALL_ONNXRUNTIME" in os.environ
+    ):
         return dict(os.environ)
     found = sorted(Path(engine.submodule_search_locations[0]).glob("capi/libonnxruntime.so*"))
     return os.environ | {"SIDECALL_ONNXRUNTIME": str(found[0])}
@@ -36,7 +40,9 @@ class ServerProcess:
         self.process = subprocess.Popen(words, stderr=self.log, env=environment())
         deadline = time.monotonic() + 60
         while not self._listens():
-            assert self.process.poll() is None and time.monotonic() < deadline, f"{name} does not listen: {self.said()}"
+            assert self.process.poll() is None and time.monotonic() < deadline, (
+                f"{name} does not listen: {self.said()}"
+            )
             time.sleep(0.01)
 
     def _listens(self) -> bool:
@@ -70,10 +76,16 @@ class ServerProcess:
 
 def command() -> str:
     named = os.environ.get("SIDECALL_CLI")
-    for candidate in [named] if named else [str(ROOT / "build/bin/sidecall"), str(Path(sys.executable).parent / "sidecall")]:
+    for candidate in (
+        [named]
+        if named
+        else [str(ROOT / "build/bin/sidecall"), str(Path(sys.executable).parent / "sidecall")]
+    ):
         if os.access(candidate, os.X_OK):
             return candidate
-    raise pytest.UsageError("no sidecall command: expected SIDECALL_CLI, build/bin/sidecall or one beside this Python")
+    raise pytest.UsageError(
+        "no sidecall command: expected SIDECALL_CLI, build/bin/sidecall or one beside this Python"
+    )
 
 
 def words_of(kind: str, model: str, path: Path) -> list[str]:
@@ -82,7 +94,12 @@ def words_of(kind: str, model: str, path: Path) -> list[str]:
     if kind == "misbehaving":
         return [sys.executable, str(HERE / "misbehaving.py"), str(path), model]
     if kind == "python":
-        return [sys.executable, str(HERE / "app.py"), f"shm:{path}", *([str(MODELS / model)] if model else [])]
+        return [
+            sys.executable,
+            str(HERE / "app.py"),
+            f"shm:{path}",
+            *([str(MODELS / model)] if model else []),
+        ]
     return [command(), "serve", str(MODELS / model), "--at", f"shm:{path}"]
 
 

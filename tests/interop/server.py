@@ -36,10 +36,17 @@ HELLO_SECONDS = 2.0
 class Failed(Exception):
     """An answer to one request; the connection goes on."""
 
-    def __init__(self, status: str, name: str = "", expected: str = "", got: str = "", message: str = ""):
+    def __init__(
+        self, status: str, name: str = "", expected: str = "", got: str = "", message: str = ""
+    ):
         super().__init__(message)
         self.status = wire.STATUS_NUMBERS[status]
-        self.texts = [name, expected, got, message or f"input '{name}': expected {expected}, got {got}"]
+        self.texts = [
+            name,
+            expected,
+            got,
+            message or f"input '{name}': expected {expected}, got {got}",
+        ]
 
 
 def check_text(tensor: Tensor) -> None:
@@ -78,7 +85,10 @@ class Connection:
         """Reads HELLO; tells whether the connection stays."""
         message, fds = wire.receive(self.sock, socket.MSG_DONTWAIT)
         wire.close_all(fds)
-        require(not fds and len(message) >= 16 and message[:8] == wire.MAGIC, "expected HELLO, got another message")
+        require(
+            not fds and len(message) >= 16 and message[:8] == wire.MAGIC,
+            "expected HELLO, got another message",
+        )
         lowest, highest, kind = struct.unpack_from("<HHI", message, 8)
         if not lowest <= wire.VERSION <= highest:
             return self._refuse("PROTOCOL", "this server speaks version 1")
@@ -87,7 +97,10 @@ class Connection:
         require(not any(zero) and flags & ~wire.ALWAYS_RING == 0, "expected zeros, got others")
         if kind == wire.CONNECT:
             return self._connect(slots, request, response)
-        require(kind in (wire.OPEN, wire.STATUS) and (slots, request, response) == (0, 0, 0), f"expected a kind of HELLO, got {kind}")
+        require(
+            kind in (wire.OPEN, wire.STATUS) and (slots, request, response) == (0, 0, 0),
+            f"expected a kind of HELLO, got {kind}",
+        )
         if kind == wire.STATUS:
             self._send_status()
         else:
@@ -95,18 +108,34 @@ class Connection:
         return False
 
     def _refuse(self, status: str, text: str) -> bool:
-        answer = wire.REFUSED.pack(wire.MAGIC, wire.VERSION, wire.VERSION, wire.REFUSED_KIND, wire.STATUS_NUMBERS[status], len(text), 0)
+        answer = wire.REFUSED.pack(
+            wire.MAGIC,
+            wire.VERSION,
+            wire.VERSION,
+            wire.REFUSED_KIND,
+            wire.STATUS_NUMBERS[status],
+            len(text),
+            0,
+        )
         wire.send(self.sock, answer + text.encode())
         return False
 
     def _send_status(self) -> None:
-        counters = json.dumps({"calls": self.server.calls, "connections": len(self.server.connections)}).encode()
-        fd = wire.make_file("status", len(counters), wire.SEALED, lambda file: os.pwrite(file, counters, 0))
-        answer = wire.STATUS_MESSAGE.pack(wire.MAGIC, wire.VERSION, 0, wire.STATUS_KIND, len(counters), 0)
+        counters = json.dumps(
+            {"calls": self.server.calls, "connections": len(self.server.connections)}
+        ).encode()
+        fd = wire.make_file(
+            "status", len(counters), wire.SEALED, lambda file: os.pwrite(file, counters, 0)
+        )
+        answer = wire.STATUS_MESSAGE.pack(
+            wire.MAGIC, wire.VERSION, 0, wire.STATUS_KIND, len(counters), 0
+        )
         wire.send(self.sock, answer, [fd])
         os.close(fd)
 
-    def _welcome(self, slots: int, request: int, response: int, manifest: int, fds: list[int]) -> None:
+    def _welcome(
+        self, slots: int, request: int, response: int, manifest: int, fds: list[int]
+    ) -> None:
         answer = wire.WELCOME.pack(
             wire.MAGIC, wire.VERSION, 0, wire.WELCOME_KIND, wire.HAS_PIDFD, slots, request, response, manifest, MOST_BYTES, MOST_BYTES,
             self.server.digest, bytes(64), self.server.instance, os.getpid(), bytes(20),
@@ -115,13 +144,23 @@ class Connection:
 
     def _connect(self, slots: int, request: int, response: int) -> bool:
         if slots not in (1, 2, 4, 8, 16, 32, 64) or max(request, response) > MOST_BYTES:
-            return self._refuse("OUT_OF_RANGE", f"expected at most {MOST_SLOTS} slots of {MOST_BYTES} bytes, got more")
+            return self._refuse(
+                "OUT_OF_RANGE",
+                f"expected at most {MOST_SLOTS} slots of {MOST_BYTES} bytes, got more",
+            )
         self.head = wire.head_bytes(slots)
-        self.request_bytes, self.response_bytes = (wire.align(max(size, 1), 4096) for size in (request, response))
+        self.request_bytes, self.response_bytes = (
+            wire.align(max(size, 1), 4096) for size in (request, response)
+        )
         sizes = self.head + slots * self.request_bytes, self.head + slots * self.response_bytes
-        request_fd = wire.make_file("request", sizes[0], wire.SEALED_SIZE, lambda fd: os.posix_fallocate(fd, 0, sizes[0]))
+        request_fd = wire.make_file(
+            "request", sizes[0], wire.SEALED_SIZE, lambda fd: os.posix_fallocate(fd, 0, sizes[0])
+        )
         response_fd = wire.make_file(
-            "response", sizes[1], wire.SEALED_SIZE | wire.FUTURE_WRITE, lambda fd: self._map_response(fd, sizes[1])
+            "response",
+            sizes[1],
+            wire.SEALED_SIZE | wire.FUTURE_WRITE,
+            lambda fd: self._map_response(fd, sizes[1]),
         )
         self.request = memoryview(mmap.mmap(request_fd, sizes[0], mmap.MAP_SHARED, mmap.PROT_READ))
         self.request_words = self.request.cast("Q")
@@ -133,7 +172,9 @@ class Connection:
     def _map_response(self, fd: int, size: int) -> None:
         """Before the seal, which forbids new writable mappings alone."""
         os.posix_fallocate(fd, 0, size)
-        self.response = memoryview(mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE))
+        self.response = memoryview(
+            mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+        )
         self.response_words = self.response.cast("Q")
 
     # ---- Requests ----
@@ -163,15 +204,23 @@ class Connection:
         at = wire.HEAD_WORDS + wire.DESCRIPTOR_WORDS * ((self.next - 1) % self.slots)
         sequence = self.request_words[at]
         if sequence != self.next:
-            require(sequence == max(self.next - self.slots, 0), f"expected the sequence {self.next}, got {sequence}")
+            require(
+                sequence == max(self.next - self.slots, 0),
+                f"expected the sequence {self.next}, got {sequence}",
+            )
             return False
         seen = time.monotonic_ns()
         descriptor = bytes(self.request[8 * at + 8 : 8 * at + 64])
         self.response_words[8] = self.next
         self.rings = 0
         slot, flags, timeout_ns, _, zero = wire.REQUEST.unpack(descriptor)
-        require(slot < self.slots and flags & ~wire.SAME_LAYOUT == 0 and not any(zero), "expected a request, got a wrong descriptor")
-        require(not flags or self.request_layout.get(slot, False), "expected a table, got SAME_LAYOUT")
+        require(
+            slot < self.slots and flags & ~wire.SAME_LAYOUT == 0 and not any(zero),
+            "expected a request, got a wrong descriptor",
+        )
+        require(
+            not flags or self.request_layout.get(slot, False), "expected a table, got SAME_LAYOUT"
+        )
         status, flags, size = self._answer(slot, seen + timeout_ns if timeout_ns else None)
         self.request_layout[slot] = status == 0 and not flags
         self.response[8 * at + 8 : 8 * at + 64] = wire.RESPONSE.pack(
@@ -213,7 +262,9 @@ class Connection:
                 wire.write_tensors(view, outputs)
 
         fd = wire.make_file("one-shot", size, wire.SEALED, fill)
-        message = wire.ONE_SHOT_MESSAGE.pack(wire.MAGIC, wire.VERSION, 0, wire.ONE_SHOT_KIND, self.next, size)
+        message = wire.ONE_SHOT_MESSAGE.pack(
+            wire.MAGIC, wire.VERSION, 0, wire.ONE_SHOT_KIND, self.next, size
+        )
         wire.send(self.sock, message, [fd])
         os.close(fd)
 
@@ -224,13 +275,23 @@ class Server:
     def __init__(self, path: Path, delay: float, signature: str):
         self.path, self.delay, self.calls = path, delay, 0
         described = {
-            side: [{"name": spec.name, "dtype": spec.dtype, "dims": spec.dims, "dim_names": [""] * len(spec.dims)} for spec in specs]
+            side: [
+                {
+                    "name": spec.name,
+                    "dtype": spec.dtype,
+                    "dims": spec.dims,
+                    "dim_names": [""] * len(spec.dims),
+                }
+                for spec in specs
+            ]
             for side, specs in (("inputs", INPUTS), ("outputs", OUTPUTS[signature]))
         }
         text = json.dumps(described).encode() + b"\n"
         self.digest = hashlib.sha256(text).digest()
         self.manifest = struct.pack("<QQ", len(text), 0) + text
-        self.manifest_fd = wire.make_file("manifest", len(self.manifest), wire.SEALED, lambda fd: os.pwrite(fd, self.manifest, 0))
+        self.manifest_fd = wire.make_file(
+            "manifest", len(self.manifest), wire.SEALED, lambda fd: os.pwrite(fd, self.manifest, 0)
+        )
         self.pidfd = os.pidfd_open(os.getpid())
         self.instance = secrets.randbits(64)
         self.connections: dict[int, Connection] = {}
@@ -266,7 +327,13 @@ class Server:
         Path(self.lock.name).unlink()
 
     def _serve_all(self) -> bool:
-        return sum(self._guarded(connection, connection.serve) for connection in list(self.connections.values())) > 0
+        return (
+            sum(
+                self._guarded(connection, connection.serve)
+                for connection in list(self.connections.values())
+            )
+            > 0
+        )
 
     def _wait(self, milliseconds: int | None) -> bool:
         """Deals with what comes within that time; tells whether anything did."""
@@ -276,7 +343,9 @@ class Server:
                 self._accept()
             elif fd != self.waken.fileno():
                 connection = self.connections[fd]
-                if not self._guarded(connection, connection.hear if connection.slots else connection.greet):
+                if not self._guarded(
+                    connection, connection.hear if connection.slots else connection.greet
+                ):
                     self._close(connection)
         for connection in list(self.connections.values()):
             if not connection.slots and time.monotonic() - connection.accepted > HELLO_SECONDS:

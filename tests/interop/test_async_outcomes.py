@@ -73,7 +73,10 @@ async def outcome_of(way: str, ask: Callable[[], object]) -> Outcome:
 @pytest.mark.parametrize("backend", ["native", "cffi"])
 def test_python(server: ServerProcess, case: str, backend: str) -> None:
     async def ask(model: sidecall.Model) -> list[Outcome]:
-        return [await outcome_of(f"arun {i}", lambda: model.arun(INPUTS, timeout=TIMEOUT)) for i in range(2)]
+        return [
+            await outcome_of(f"arun {i}", lambda: model.arun(INPUTS, timeout=TIMEOUT))
+            for i in range(2)
+        ]
 
     with sidecall.open(server.address, backend=backend) as model:
         disturb(server, case)
@@ -82,7 +85,9 @@ def test_python(server: ServerProcess, case: str, backend: str) -> None:
 
 def test_node(server: ServerProcess, case: str) -> None:
     words = ["node", str(HERE / "async_client.js"), server.address, str(int(TIMEOUT * 1000))]
-    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()) as client:
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment()
+    ) as client:
         assert client.stdin and client.stdout
         try:
             assert client.stdout.readline() == "ready\n"
@@ -105,18 +110,29 @@ def test_c(server: ServerProcess, case: str, way: str) -> None:
         poller = Waiter(call) if way == "by the descriptor" else None
         view = c.ffi.new("sidecall_view *", {"struct_size": c.ffi.sizeof("sidecall_view")})
         assert c.lib.sidecall_call_input(call, 0, view, c.NULL) == 0
-        assert c.lib.sidecall_call_set_strings(call, 1, b"a", c.ffi.new("int64_t[2]", [0, 1]), 1, c.NULL) == 0
+        assert (
+            c.lib.sidecall_call_set_strings(
+                call, 1, b"a", c.ffi.new("int64_t[2]", [0, 1]), 1, c.NULL
+            )
+            == 0
+        )
         disturb(server, case)
         begin = time.monotonic()
         status = c.lib.sidecall_call_start(call, int(TIMEOUT * 1e9), c.NULL)
-        while status == 0 and (status := c.lib.sidecall_call_finish(call, 0, c.NULL)) == c.constants["SIDECALL_PENDING"]:
+        while (
+            status == 0
+            and (status := c.lib.sidecall_call_finish(call, 0, c.NULL))
+            == c.constants["SIDECALL_PENDING"]
+        ):
             assert time.monotonic() - begin < 60
             if poller is not None:
                 poller.wait()
             else:
                 time.sleep(0.01)
             status = 0
-        check([(way, c.text_of(c.lib.sidecall_status_name(status)), time.monotonic() - begin)], case)
+        check(
+            [(way, c.text_of(c.lib.sidecall_status_name(status)), time.monotonic() - begin)], case
+        )
         assert c.lib.sidecall_call_finish(call, -1, c.NULL) == c.constants["SIDECALL_NOT_RUN"]
 
 

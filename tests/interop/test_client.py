@@ -29,7 +29,11 @@ def model(toy: ServerProcess) -> Generator[Model, None, None]:
 
 
 def rows(*pairs: tuple[float, float]) -> Tensor:
-    return Tensor("float32", (len(pairs), 2), struct.pack(f"<{2 * len(pairs)}f", *[value for pair in pairs for value in pair]))
+    return Tensor(
+        "float32",
+        (len(pairs), 2),
+        struct.pack(f"<{2 * len(pairs)}f", *[value for pair in pairs for value in pair]),
+    )
 
 
 def floats(tensor: Tensor) -> list[float]:
@@ -88,7 +92,10 @@ def test_a_result_beyond_the_slot_comes_as_a_file(model: Model) -> None:
     with model.connect(request_bytes=1 << 20, response_bytes=4096) as connection:
         for count in (5000, 1, 4000):
             result = connection.run(inputs_of(count, "x" * 20))
-            assert len(floats(result["sum"])) == count and result["text"].strings() == ["x" * 20] * count
+            assert (
+                len(floats(result["sum"])) == count
+                and result["text"].strings() == ["x" * 20] * count
+            )
         assert not connection.one_shots
 
 
@@ -98,7 +105,10 @@ def test_an_error_of_the_model_reaches_the_caller(model: Model) -> None:
             connection.run(inputs_of(0))
         error = failure.value
         assert (error.status, error.row, error.name) == ("SHAPE_MISMATCH", -1, "x")
-        assert (error.expected, error.got) == ("at least 1 row", "0 rows") and "at least 1 row" in error.message
+        assert (error.expected, error.got) == (
+            "at least 1 row",
+            "0 rows",
+        ) and "at least 1 row" in error.message
         assert floats(connection.run(inputs_of(1))["sum"]) == [0.5]
 
 
@@ -139,7 +149,9 @@ def test_requests_that_are_cancelled_or_too_late(toy: ServerProcess, model: Mode
         assert failure.value.status == "TIMEOUT"
 
 
-def test_a_killed_server_ends_the_call_and_a_new_one_serves_the_next(start: Start, toy: ServerProcess, model: Model) -> None:
+def test_a_killed_server_ends_the_call_and_a_new_one_serves_the_next(
+    start: Start, toy: ServerProcess, model: Model
+) -> None:
     model.run(inputs_of(1))
     toy.stop()
     assert model.kept is not None
@@ -152,7 +164,9 @@ def test_a_killed_server_ends_the_call_and_a_new_one_serves_the_next(start: Star
     assert floats(model.run(inputs_of(1))["sum"]) == [0.5]
 
 
-def test_another_signature_after_a_restart_is_refused(start: Start, toy: ServerProcess, model: Model) -> None:
+def test_another_signature_after_a_restart_is_refused(
+    start: Start, toy: ServerProcess, model: Model
+) -> None:
     model.run(inputs_of(1))
     toy.end(signal.SIGKILL)
     start("toy", "--signature new")
@@ -160,13 +174,17 @@ def test_another_signature_after_a_restart_is_refused(start: Start, toy: ServerP
         model.run(inputs_of(1))
 
 
-def test_a_drained_server_exits_with_0_and_takes_its_path_with_it(toy: ServerProcess, model: Model) -> None:
+def test_a_drained_server_exits_with_0_and_takes_its_path_with_it(
+    toy: ServerProcess, model: Model
+) -> None:
     model.run(inputs_of(1))
     assert toy.end() == 0 and not toy.path.exists()
 
 
 def test_a_second_server_does_not_disturb_the_first(toy: ServerProcess, model: Model) -> None:
-    second = subprocess.run(words_of("toy", "", toy.path), capture_output=True, timeout=20, check=False)
+    second = subprocess.run(
+        words_of("toy", "", toy.path), capture_output=True, timeout=20, check=False
+    )
     assert second.returncode != 0
     assert floats(model.run(inputs_of(1))["sum"]) == [0.5]
 
@@ -182,7 +200,9 @@ def test_paths_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
             wire.path_of(address)
 
 
-def test_a_default_folder_that_is_a_link_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_default_folder_that_is_a_link_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "sidecall").symlink_to(tmp_path / "real")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))

@@ -23,7 +23,11 @@ class Parent:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(20)
         words = [command(), "serve", str(MODELS / "add.onnx")]
-        self.process = subprocess.Popen(words, env=environment() | {"SIDECALL_FD": str(theirs.fileno())}, pass_fds=[theirs.fileno()])
+        self.process = subprocess.Popen(
+            words,
+            env=environment() | {"SIDECALL_FD": str(theirs.fileno())},
+            pass_fds=[theirs.fileno()],
+        )
         theirs.close()
 
     def load(self) -> int:

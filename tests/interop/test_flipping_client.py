@@ -20,7 +20,12 @@ from served import Start
 from wire import Tensor
 
 SIZE = 4096
-FLOAT, INT64, INT32, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.INT32, TensorProto.BOOL
+FLOAT, INT64, INT32, BOOL = (
+    TensorProto.FLOAT,
+    TensorProto.INT64,
+    TensorProto.INT32,
+    TensorProto.BOOL,
+)
 SECONDS = 20 if os.environ.get("SIDECALL_LONG") == "1" else 0.4
 # What flips: element type, tame value, wild value.
 INDEX = (INT64, 0, 1 << 40)
@@ -48,8 +53,18 @@ MODELS = {
     "Mod": (DIVISOR, ["whole", "x"], [SIZE], {}),
     "ReverseSequence": (INDEX, ["data", "x"], [SIZE], {"batch_axis": 1, "time_axis": 0}),
     "Reshape": (NEGATIVE, ["data", "x"], [2], {}),
-    "LabelEncoder": (INDEX, ["x"], [SIZE], {"keys_int64s": list(range(100)), "values_floats": [0.5] * 100}),
-    "CategoryMapper": (INDEX, ["x"], [SIZE], {"cats_int64s": list(range(100)), "cats_strings": ["a"] * 100}),
+    "LabelEncoder": (
+        INDEX,
+        ["x"],
+        [SIZE],
+        {"keys_int64s": list(range(100)), "values_floats": [0.5] * 100},
+    ),
+    "CategoryMapper": (
+        INDEX,
+        ["x"],
+        [SIZE],
+        {"cats_int64s": list(range(100)), "cats_strings": ["a"] * 100},
+    ),
     "OneHotEncoder": (INDEX, ["x"], [SIZE], {"cats_int64s": list(range(8)), "zeros": 1}),
     "FeatureVectorizer": (NUMBER, ["x"], [8, SIZE // 8], {"inputdimensions": [SIZE // 8]}),
     "ArgMin": (NUMBER, ["x"], [SIZE], {"axis": 0}),
@@ -85,7 +100,9 @@ def branch(name: str, takes: str = "") -> onnx.GraphProto:
     """A nested graph: of `takes`, or of what stands around it."""
     inputs = [helper.make_tensor_value_info(takes, FLOAT, [])] if takes else []
     nodes = [helper.make_node("Neg", [takes or "line"], [name])]
-    return helper.make_graph(nodes, name, inputs, [helper.make_tensor_value_info(name, FLOAT, [] if takes else [SIZE])])
+    return helper.make_graph(
+        nodes, name, inputs, [helper.make_tensor_value_info(name, FLOAT, [] if takes else [SIZE])]
+    )
 
 
 def numbers(name: str, dims: list[int], value: float, dtype: int = FLOAT) -> onnx.TensorProto:
@@ -120,7 +137,11 @@ def write_model(op: str, path: Path) -> None:
     ]
     outputs = ["first", "second"] if op == "TopK" else ["first"]
     graph = helper.make_graph(
-        [helper.make_node(op, inputs, outputs, domain="ai.onnx.ml" if op in ML else "", **attributes)],
+        [
+            helper.make_node(
+                op, inputs, outputs, domain="ai.onnx.ml" if op in ML else "", **attributes
+            )
+        ],
         "flipped",
         [helper.make_tensor_value_info("x", dtype, dims)],
         [
@@ -128,9 +149,17 @@ def write_model(op: str, path: Path) -> None:
             if op in RANKS
             else helper.make_empty_tensor_value_info("first")
         ],
-        [constant for constant in constants if constant.name in [*inputs, *(["line"] if op == "If" else [])]],
+        [
+            constant
+            for constant in constants
+            if constant.name in [*inputs, *(["line"] if op == "If" else [])]
+        ],
     )
-    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)])
+    model = helper.make_model(
+        graph,
+        ir_version=8,
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)],
+    )
     model = onnx.shape_inference.infer_shapes(model)
     path.write_bytes(model.SerializeToString())
 
@@ -150,13 +179,19 @@ def test_flipping_before(start: Start, op: str, tmp_path: Path) -> None:
     model = client.open(server.address)
     mixed = np.full(dims, tame, letter)
     mixed.flat[5::7] = wild
-    blocks = [np.full(dims, tame, letter).tobytes(), mixed.tobytes(), np.full(dims, wild, letter).tobytes()]
+    blocks = [
+        np.full(dims, tame, letter).tobytes(),
+        mixed.tobytes(),
+        np.full(dims, wild, letter).tobytes(),
+    ]
     given = {"x": Tensor(model.inputs[0].dtype, tuple(dims), blocks[0])}
     with model.connect(1, 1 << 16, 1 << 20) as honest, model.connect(1, 1 << 16, 1 << 20) as liar:
         expected = honest.run(given)
         begin = wire.align(wire.ENTRY.size, 64)
         stop = threading.Event()
-        peer = threading.Thread(target=flip, args=(liar.request_slot(0)[begin : begin + len(blocks[0])], blocks, stop))
+        peer = threading.Thread(
+            target=flip, args=(liar.request_slot(0)[begin : begin + len(blocks[0])], blocks, stop)
+        )
         peer.start()
         until = time.monotonic() + SECONDS
         while time.monotonic() < until:

@@ -20,7 +20,9 @@ def toy(start: Start) -> ServerProcess:
 
 
 @pytest.fixture(params=BACKENDS)
-def model(request: pytest.FixtureRequest, toy: ServerProcess) -> Generator[sidecall.Model, None, None]:
+def model(
+    request: pytest.FixtureRequest, toy: ServerProcess
+) -> Generator[sidecall.Model, None, None]:
     with sidecall.open(toy.address, backend=request.param, timeout=20) as opened:
         yield opened
 
@@ -36,7 +38,15 @@ def check(result: dict[str, np.ndarray], rows: int, text: str = "é") -> None:
 
 
 def test_calls_of_all_sizes(model: sidecall.Model) -> None:
-    for rows in (1, 2, 1, 5000, 3, 40_000, 1):  # the largest answers come as files of their own, or over larger slots
+    for rows in (
+        1,
+        2,
+        1,
+        5000,
+        3,
+        40_000,
+        1,
+    ):  # the largest answers come as files of their own, or over larger slots
         check(model.run(inputs_of(rows)), rows)
 
 
@@ -48,7 +58,11 @@ def test_the_same_layout_again_and_again(model: sidecall.Model) -> None:
 def test_an_error_reaches_the_caller_word_for_word(model: sidecall.Model) -> None:
     with pytest.raises(errors.ShapeMismatch) as failure:
         model.run({"x": np.zeros((2, 2), np.float32), "text": np.array(["a"], dtype=object)})
-    assert (failure.value.name, failure.value.expected, failure.value.got) == ("text", "2 rows", "1 rows")
+    assert (failure.value.name, failure.value.expected, failure.value.got) == (
+        "text",
+        "2 rows",
+        "1 rows",
+    )
     check(model.run(inputs_of(3)), 3)
 
 
@@ -105,7 +119,9 @@ def test_a_death_amid_a_call(start: Start) -> None:
             model.run(inputs_of(1))
 
 
-def test_another_signature_is_noticed(start: Start, toy: ServerProcess, model: sidecall.Model) -> None:
+def test_another_signature_is_noticed(
+    start: Start, toy: ServerProcess, model: sidecall.Model
+) -> None:
     model.run(inputs_of(1))
     toy.end(signal.SIGKILL)
     start("toy", "--signature new")

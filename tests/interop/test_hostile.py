@@ -73,7 +73,14 @@ def is_closed(sock: socket.socket) -> bool:
 
 # ---- Handshake -------------------------------------------------------------------------------------------------------
 def hello(**changes: object) -> bytes:
-    fields = {"magic": wire.MAGIC, "lowest": 1, "highest": 1, "kind": wire.CONNECT, "flags": wire.ALWAYS_RING, "slots": 1}
+    fields = {
+        "magic": wire.MAGIC,
+        "lowest": 1,
+        "highest": 1,
+        "kind": wire.CONNECT,
+        "flags": wire.ALWAYS_RING,
+        "slots": 1,
+    }
     fields |= {"request": 4096, "response": 4096, "zero": bytes(24)} | changes
     return wire.HELLO.pack(*fields.values())
 
@@ -105,8 +112,14 @@ def test_a_wrong_hello(server: ServerProcess, name: str) -> None:
 def test_a_version_that_is_not_spoken(server: ServerProcess, versions: tuple[int, int]) -> None:
     with wire.dial(server.address) as sock:
         with pytest.raises(Refused) as refusal:
-            client.greet(sock, hello(lowest=versions[0], highest=versions[1]) + b"of another length")
-        assert refusal.value.status == "PROTOCOL" and refusal.value.versions == (1, 1) and refusal.value.text
+            client.greet(
+                sock, hello(lowest=versions[0], highest=versions[1]) + b"of another length"
+            )
+        assert (
+            refusal.value.status == "PROTOCOL"
+            and refusal.value.versions == (1, 1)
+            and refusal.value.text
+        )
         assert is_closed(sock)
 
 
@@ -117,7 +130,10 @@ def test_the_highest_common_version_is_chosen(server: ServerProcess) -> None:
         assert client.read_welcome(answer).slots == 1
 
 
-@pytest.mark.parametrize("wanted", [{"slots": 0}, {"slots": 3}, {"slots": 128}, {"request": 1 << 40}, {"response": (1 << 64) - 1}])
+@pytest.mark.parametrize(
+    "wanted",
+    [{"slots": 0}, {"slots": 3}, {"slots": 128}, {"request": 1 << 40}, {"response": (1 << 64) - 1}],
+)
 def test_sizes_that_are_not_granted(server: ServerProcess, wanted: dict[str, int]) -> None:
     with wire.dial(server.address) as sock:
         with pytest.raises((Refused, client.PeerDied)) as refusal:
@@ -294,7 +310,9 @@ def test_segments_that_change_all_the_time(model: Model) -> None:
         connection = model.connect(2, 4096)
         noise = threading.Thread(target=make_noise, args=(connection, dice.random(), until))
         noise.start()
-        with suppress(client.PeerDied, client.Failed, wire.Violation, BlockingIOError, TimeoutError):
+        with suppress(
+            client.PeerDied, client.Failed, wire.Violation, BlockingIOError, TimeoutError
+        ):
             for _ in range(20):
                 connection.finish(connection.start(inputs_of(model)), timeout=0.05)
         connection.gone = True
@@ -304,11 +322,17 @@ def test_segments_that_change_all_the_time(model: Model) -> None:
 
 def make_noise(connection: Connection, seed: float, until: float) -> None:
     dice = random.Random(seed)
-    sequences = {8 * (wire.HEAD_WORDS + wire.DESCRIPTOR_WORDS * at) + i for at in range(2) for i in range(8)}
+    sequences = {
+        8 * (wire.HEAD_WORDS + wire.DESCRIPTOR_WORDS * at) + i for at in range(2) for i in range(8)
+    }
     places = [at for at in range(connection.head + 2 * 512) if at not in sequences]
     while not connection.gone and time.monotonic() < until:
         for _ in range(50):
-            at = dice.choice(places) if dice.random() < 0.5 else connection.head + dice.randrange(1024)
+            at = (
+                dice.choice(places)
+                if dice.random() < 0.5
+                else connection.head + dice.randrange(1024)
+            )
             old = connection.request[at]
             connection.request[at] = dice.choice((0, 1, 0xFF, dice.randrange(256)))
             connection.request[at] = old

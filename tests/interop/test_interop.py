@@ -16,10 +16,27 @@ from wire import Tensor
 
 HEADER = ROOT / "include/sidecall/sidecall.h"
 PAGE = ROOT / "shm/PROTOCOL.md"
-FORMATS = {1: "f", 11: "d", 7: "q", 6: "i", 5: "h", 3: "b", 2: "B", 4: "H", 12: "I", 13: "Q", 9: "?", 10: "H", 16: "H"}
+FORMATS = {
+    1: "f",
+    11: "d",
+    7: "q",
+    6: "i",
+    5: "h",
+    3: "b",
+    2: "B",
+    4: "H",
+    12: "I",
+    13: "Q",
+    9: "?",
+    10: "H",
+    16: "H",
+}
 # Errors that the model gives. Others are of the client's own making: a table that does not fit the signature never leaves an honest one.
 OF_THE_SERVER = {"ENGINE", "UNKNOWN_CATEGORY", "MISSING_VALUE", "REFUSED"}
-OF_A_FEATURE = {"OUT_OF_RANGE", "INVALID_STRING"}  # the server's too, where what a feature takes is concerned
+OF_A_FEATURE = {
+    "OUT_OF_RANGE",
+    "INVALID_STRING",
+}  # the server's too, where what a feature takes is concerned
 
 
 def cases() -> dict[str, list[dict[str, Any]]]:
@@ -27,12 +44,18 @@ def cases() -> dict[str, list[dict[str, Any]]]:
 
     def is_of_the_server(case: dict[str, Any]) -> bool:
         status = case["expect_status"]
-        return status in OF_THE_SERVER or (status in OF_A_FEATURE and case["name"].startswith("refusals/"))
+        return status in OF_THE_SERVER or (
+            status in OF_A_FEATURE and case["name"].startswith("refusals/")
+        )
 
     found: dict[str, list[dict[str, Any]]] = {}
     for path in sorted((ROOT / "tests/vectors/cases").glob("*.json")):
         for case in json.loads(path.read_text()):
-            if "inputs" in case and "open" not in case and ("outputs" in case or is_of_the_server(case)):
+            if (
+                "inputs" in case
+                and "open" not in case
+                and ("outputs" in case or is_of_the_server(case))
+            ):
                 found.setdefault(case["model"], []).append(case)
     return found
 
@@ -44,7 +67,10 @@ def elements(values: list[Any]) -> list[Any]:
 def tensor_of(given: dict[str, Any]) -> Tensor:
     dtype, dims, data = given["dtype"], tuple(given["shape"]), given["data"]
     if dtype == "string":
-        return Tensor.of_strings([bytes.fromhex(value["hex"]) if isinstance(value, dict) else value for value in data], dims)
+        return Tensor.of_strings(
+            [bytes.fromhex(value["hex"]) if isinstance(value, dict) else value for value in data],
+            dims,
+        )
     letter = FORMATS.get(wire.DTYPES[dtype][0], "B")
     return Tensor(dtype, dims, struct.pack(f"<{len(data)}{letter}", *elements(data)))
 
@@ -56,7 +82,9 @@ def check_equal(got: Tensor, wanted: dict[str, Any], tolerance: float) -> None:
         assert bytes(got.data) == bytes(expected.data)
         return
     letter = FORMATS[wire.DTYPES[got.dtype][0]]
-    for a, b in zip(memoryview(got.data).cast(letter), memoryview(expected.data).cast(letter), strict=True):
+    for a, b in zip(
+        memoryview(got.data).cast(letter), memoryview(expected.data).cast(letter), strict=True
+    ):
         assert (math.isnan(a) and math.isnan(b)) or a == b or abs(a - b) <= tolerance
 
 
@@ -81,7 +109,17 @@ def test_vectors(start: Start, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["add.onnx", "gbm.onnx", "strings.onnx", "closed.onnx", "nonzero.onnx", "gather.onnx", "from_int4.onnx", "two_inputs.onnx"]
+    "name",
+    [
+        "add.onnx",
+        "gbm.onnx",
+        "strings.onnx",
+        "closed.onnx",
+        "nonzero.onnx",
+        "gather.onnx",
+        "from_int4.onnx",
+        "two_inputs.onnx",
+    ],
 )
 def test_vectors_by_a_python_process(start: Start, name: str) -> None:
     run_cases(start("python", name), name)
@@ -89,10 +127,14 @@ def test_vectors_by_a_python_process(start: Start, name: str) -> None:
 
 def run_cases(server: ServerProcess, name: str) -> None:
     model = client.open(server.address)
-    assert bool(model.welcome.flags & wire.VERIFIED) == (model.contract is not None and bool(model.contract["verification"]["rows"]))
+    assert bool(model.welcome.flags & wire.VERIFIED) == (
+        model.contract is not None and bool(model.contract["verification"]["rows"])
+    )
     for case in cases()[name]:
         inputs = {key: tensor_of(value) for key, value in case["inputs"].items()}
-        if any(inputs[spec.name].dtype != spec.dtype for spec in model.inputs if spec.name in inputs):
+        if any(
+            inputs[spec.name].dtype != spec.dtype for spec in model.inputs if spec.name in inputs
+        ):
             continue  # a library converts such a tensor before it sends anything
         if "outputs" in case:
             result = model.run(inputs)
@@ -109,7 +151,11 @@ def run_cases(server: ServerProcess, name: str) -> None:
         listed = failure.value.faults
         assert len(listed) == failure.value.num_faults, case["name"]
         if listed:
-            assert (listed[0].row, listed[0].name, listed[0].got) == (failure.value.row, failure.value.name, failure.value.got)
+            assert (listed[0].row, listed[0].name, listed[0].got) == (
+                failure.value.row,
+                failure.value.name,
+                failure.value.got,
+            )
             assert [fault.row for fault in listed] == sorted(fault.row for fault in listed)
     model.close()
 
@@ -117,7 +163,10 @@ def run_cases(server: ServerProcess, name: str) -> None:
 def test_there_are_enough_vectors() -> None:
     assert sum(map(len, cases().values())) >= 50
     assert {
-        case["expect_status"] for found in cases().values() for case in found if "expect_status" in case
+        case["expect_status"]
+        for found in cases().values()
+        for case in found
+        if "expect_status" in case
     } == OF_THE_SERVER | OF_A_FEATURE
 
 
@@ -131,11 +180,16 @@ def test_the_contract_comes_as_stored(start: Start) -> None:
 
 def test_several_slots_in_flight(model: Model) -> None:
     with model.connect(slots=8) as connection:
-        zero = [float(value) for value in memoryview(connection.run(rows(0, 0))["y"].data).cast("f")]
+        zero = [
+            float(value) for value in memoryview(connection.run(rows(0, 0))["y"].data).cast("f")
+        ]
         for turn in range(100):
             numbers = [connection.start(rows(turn, i)) for i in range(8)]
             for i, number in enumerate(numbers):
-                assert list(memoryview(connection.finish(number)["y"].data).cast("f")) == [zero[0] + turn, zero[1] + i]
+                assert list(memoryview(connection.finish(number)["y"].data).cast("f")) == [
+                    zero[0] + turn,
+                    zero[1] + i,
+                ]
 
 
 def test_same_layout(model: Model) -> None:
@@ -151,7 +205,9 @@ def test_a_result_beyond_its_slot_comes_as_a_file(start: Start) -> None:
     rank = len(model.inputs[0].dims)
     for size in (100_000, 10, 300_000):
         given = Tensor("float32", (size, *[1] * (rank - 1)), struct.pack("<f", 0.5) * size)
-        with model.connect(request_bytes=wire.slot_bytes([given]), response_bytes=4096) as connection:
+        with model.connect(
+            request_bytes=wire.slot_bytes([given]), response_bytes=4096
+        ) as connection:
             for _ in range(3):
                 (got,) = connection.run({name: given}).values()
                 assert got == given
@@ -166,7 +222,10 @@ def test_status_counts(add: ServerProcess, model: Model) -> None:
 
 # ---- Time and death --------------------------------------------------------------------------------------------------
 def slow_inputs(rounds: int) -> dict[str, Tensor]:
-    return {"x": Tensor("float32", (10_000,), struct.pack("<f", 0.5) * 10_000), "n": Tensor("int64", (), struct.pack("<q", rounds))}
+    return {
+        "x": Tensor("float32", (10_000,), struct.pack("<f", 0.5) * 10_000),
+        "n": Tensor("int64", (), struct.pack("<q", rounds)),
+    }
 
 
 def test_deadlines_that_the_server_sees(start: Start) -> None:
@@ -215,7 +274,9 @@ def test_a_stopped_server_takes_nothing(add: ServerProcess, model: Model) -> Non
         assert failure.value.never_taken
 
 
-def test_another_model_behind_the_same_address(start: Start, add: ServerProcess, model: Model) -> None:
+def test_another_model_behind_the_same_address(
+    start: Start, add: ServerProcess, model: Model
+) -> None:
     model.run(rows(1, 2))
     add.end(signal.SIGKILL)
     start("native", "two_inputs.onnx")
@@ -235,7 +296,9 @@ def test_draining_answers_and_ends_with_0(start: Start) -> None:
     assert not server.path.exists()
 
 
-def test_a_second_server_at_the_same_address_fails(add: ServerProcess, model: Model, start: Start) -> None:
+def test_a_second_server_at_the_same_address_fails(
+    add: ServerProcess, model: Model, start: Start
+) -> None:
     with pytest.raises(AssertionError, match=r"already|busy|another"):
         start_beside(start, add)
     model.run(rows(1, 2))
@@ -253,10 +316,18 @@ def test_the_numbers_of_the_page_are_those_of_the_header() -> None:
     numbers = text[text.index("## 8. Numbers") :]
     for line in HEADER.read_text().splitlines():
         words = line.split()
-        if len(words) >= 3 and words[0] == "#define" and words[1].startswith("SIDECALL_") and words[2].isdigit():
+        if (
+            len(words) >= 3
+            and words[0] == "#define"
+            and words[1].startswith("SIDECALL_")
+            and words[2].isdigit()
+        ):
             name, number = words[1].removeprefix("SIDECALL_"), int(words[2])
             if name.lower() in wire.DTYPES:
-                assert wire.DTYPES[name.lower()][0] == number and f"| {name.lower()} | {number} |" in numbers
+                assert (
+                    wire.DTYPES[name.lower()][0] == number
+                    and f"| {name.lower()} | {number} |" in numbers
+                )
             elif wire.STATUS_NAMES.get(number) == name:
                 assert f"{number} {name}" in numbers
     for number, name in wire.STATUS_NAMES.items():

@@ -28,11 +28,17 @@ WELCOME = struct.Struct("<8sHHIIIQQQQQ32s64sQI20s")
 REFUSED = struct.Struct("<8sHHIiIQ")
 STATUS_MESSAGE = struct.Struct("<8sHHIQQ")
 ONE_SHOT_MESSAGE = struct.Struct("<8sHHIQQ")
-REQUEST = struct.Struct("<IIQI36s")  # a descriptor without its sequence: slot, flags, timeout, cpu, zero
-RESPONSE = struct.Struct("<iIQIIQIII12s")  # status, flags, nanoseconds, cpu, zero, bytes, rows of faults, their texts, faults found, zero
+REQUEST = struct.Struct(
+    "<IIQI36s"
+)  # a descriptor without its sequence: slot, flags, timeout, cpu, zero
+RESPONSE = struct.Struct(
+    "<iIQIIQIII12s"
+)  # status, flags, nanoseconds, cpu, zero, bytes, rows of faults, their texts, faults found, zero
 ENTRY = struct.Struct("<iIQQ16q8s")
 ERROR = struct.Struct("<iIq128s96s96s1024s")
-FAULT_TEXT = struct.Struct("<iI128s96s96s")  # status, what the name is the name of, name, expected, got
+FAULT_TEXT = struct.Struct(
+    "<iI128s96s96s"
+)  # status, what the name is the name of, name, expected, got
 FAULT_ROW = struct.Struct("<qII")  # row, text, zero
 FAULT_KINDS = ("feature", "input", "output", "column", "step")
 
@@ -125,7 +131,10 @@ def texts_of(fields: list[bytes]) -> list[str]:
 
 def read_faults(slot: memoryview, rows: int, texts: int) -> list[Fault]:
     end = ERROR.size + texts * FAULT_TEXT.size + rows * FAULT_ROW.size
-    require(rows <= 1000 and texts <= rows and end <= len(slot), f"expected faults that the slot holds, got {rows} of {texts} texts")
+    require(
+        rows <= 1000 and texts <= rows and end <= len(slot),
+        f"expected faults that the slot holds, got {rows} of {texts} texts",
+    )
     listed = bytes(slot[ERROR.size : end])
     shared = []
     for i in range(texts):
@@ -133,7 +142,10 @@ def read_faults(slot: memoryview, rows: int, texts: int) -> list[Fault]:
         shared.append((STATUS_NAMES[status], FAULT_KINDS[kind], texts_of(fields)))
     faults = []
     for row, text, zero in FAULT_ROW.iter_unpack(listed[texts * FAULT_TEXT.size :]):
-        require(row >= -1 and text < texts and zero == 0, "expected a row of a text that is listed, got another")
+        require(
+            row >= -1 and text < texts and zero == 0,
+            "expected a row of a text that is listed, got another",
+        )
         status_name, what, fields = shared[text]
         faults.append(Fault(status_name, row, what, *fields))
     return faults
@@ -169,7 +181,9 @@ def head_bytes(slots: int) -> int:
 
 
 def slot_bytes(tensors: Sequence[Tensor]) -> int:
-    return align(ENTRY.size * len(tensors), 64) + sum(align(len(tensor.data), 64) for tensor in tensors)
+    return align(ENTRY.size * len(tensors), 64) + sum(
+        align(len(tensor.data), 64) for tensor in tensors
+    )
 
 
 # ---- Tables ----------------------------------------------------------------------------------------------------------
@@ -180,11 +194,15 @@ def write_tensors(slot: memoryview, tensors: Sequence[Tensor], with_table: bool 
         slot[at : at + size] = tensor.data
         dims = (*tensor.dims, *[0] * (16 - len(tensor.dims)))
         if with_table:
-            slot[ENTRY.size * i : ENTRY.size * (i + 1)] = ENTRY.pack(DTYPES[tensor.dtype][0], len(tensor.dims), at, size, *dims, bytes(8))
+            slot[ENTRY.size * i : ENTRY.size * (i + 1)] = ENTRY.pack(
+                DTYPES[tensor.dtype][0], len(tensor.dims), at, size, *dims, bytes(8)
+            )
         at += align(size, 64)
 
 
-def read_table(table: bytes, specs: Sequence[Spec], limit: int) -> list[tuple[Spec, tuple[int, ...], int, int]]:
+def read_table(
+    table: bytes, specs: Sequence[Spec], limit: int
+) -> list[tuple[Spec, tuple[int, ...], int, int]]:
     """Checks a private copy of a table; gives spec, dims, offset and bytes of each tensor."""
     layout = []
     for i, spec in enumerate(specs):
@@ -192,15 +210,28 @@ def read_table(table: bytes, specs: Sequence[Spec], limit: int) -> list[tuple[Sp
         name = f"tensor '{spec.name}'"
         code, bits = DTYPES[spec.dtype]
         require(number == code, f"{name}: expected dtype {code}, got {number}")
-        require(rank <= 16 and not any(dims[rank:]) and not any(zero), f"{name}: expected zeros behind the dims, got others")
+        require(
+            rank <= 16 and not any(dims[rank:]) and not any(zero),
+            f"{name}: expected zeros behind the dims, got others",
+        )
         shape = tuple(dims[:rank])
         wanted = spec.dims if spec.dims is not None else (-1,) * rank
-        fits = rank == len(wanted) and all(got >= 0 and want in (-1, got) for got, want in zip(shape, wanted, strict=True))
+        fits = rank == len(wanted) and all(
+            got >= 0 and want in (-1, got) for got, want in zip(shape, wanted, strict=True)
+        )
         require(fits, f"{name}: expected {spec.dims}, got {shape}")
         elements = prod(shape)
-        wrong = size < 8 * (elements + 1) if spec.dtype == "string" else size != (elements * bits + 7) // 8
+        wrong = (
+            size < 8 * (elements + 1)
+            if spec.dtype == "string"
+            else size != (elements * bits + 7) // 8
+        )
         require(not wrong, f"{name}: expected the bytes of {shape}, got {size}")
-        inside = offset % 64 == 0 and ENTRY.size * len(specs) <= offset <= limit and size <= limit - offset
+        inside = (
+            offset % 64 == 0
+            and ENTRY.size * len(specs) <= offset <= limit
+            and size <= limit - offset
+        )
         require(inside, f"{name}: expected to lie inside of {limit} bytes, got {offset} and {size}")
         layout.append((spec, shape, offset, size))
     return layout
@@ -209,14 +240,20 @@ def read_table(table: bytes, specs: Sequence[Spec], limit: int) -> list[tuple[Sp
 def check_strings(tensor: Tensor) -> Tensor:
     offsets = struct.unpack_from(f"<{prod(tensor.dims) + 1}q", tensor.data)
     rises = all(begin <= end for begin, end in pairwise(offsets))
-    require(offsets[0] == 0 and rises and offsets[-1] == len(tensor.data) - 8 * len(offsets), "expected rising offsets, got others")
+    require(
+        offsets[0] == 0 and rises and offsets[-1] == len(tensor.data) - 8 * len(offsets),
+        "expected rising offsets, got others",
+    )
     return tensor
 
 
 def read_tensors(slot: memoryview, specs: Sequence[Spec]) -> list[Tensor]:
     """Copies table and elements once, and checks the copies."""
     layout = read_table(bytes(slot[: ENTRY.size * len(specs)]), specs, len(slot))
-    tensors = [Tensor(spec.dtype, dims, bytes(slot[offset : offset + size])) for spec, dims, offset, size in layout]
+    tensors = [
+        Tensor(spec.dtype, dims, bytes(slot[offset : offset + size]))
+        for spec, dims, offset, size in layout
+    ]
     return [check_strings(tensor) if tensor.dtype == "string" else tensor for tensor in tensors]
 
 
@@ -262,15 +299,24 @@ def receive(sock: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
     """One message and its descriptors. Descriptors that were cut off are a violation."""
     room = socket.CMSG_SPACE(8 * 4)  # socket.recv_fds drops the flags that it is given
     data, ancillary, got, _ = sock.recvmsg(4096, room, flags | socket.MSG_CMSG_CLOEXEC)
-    fds = [fd for level, kind, raw in ancillary if (level, kind) == RIGHTS for fd in array.array("i", raw[: len(raw) & ~3])]
+    fds = [
+        fd
+        for level, kind, raw in ancillary
+        if (level, kind) == RIGHTS
+        for fd in array.array("i", raw[: len(raw) & ~3])
+    ]
     if got & (socket.MSG_CTRUNC | socket.MSG_TRUNC):
         close_all(fds)
         raise Violation("expected a message of the protocol, got more bytes or descriptors")
     return data, fds
 
 
-def send(sock: socket.socket, message: bytes, fds: Sequence[int] = (), flags: int = socket.MSG_DONTWAIT) -> None:
-    sock.sendmsg([message], [(*RIGHTS, array.array("i", fds))] if fds else [], flags | socket.MSG_NOSIGNAL)
+def send(
+    sock: socket.socket, message: bytes, fds: Sequence[int] = (), flags: int = socket.MSG_DONTWAIT
+) -> None:
+    sock.sendmsg(
+        [message], [(*RIGHTS, array.array("i", fds))] if fds else [], flags | socket.MSG_NOSIGNAL
+    )
 
 
 def close_all(fds: Sequence[int]) -> None:
@@ -287,7 +333,9 @@ def ring(sock: socket.socket) -> None:
 def check_file(fd: int, size: int, seals: int) -> None:
     got = fcntl.fcntl(fd, fcntl.F_GET_SEALS)
     require(got & seals == seals, f"expected the seals {seals}, got {got}")
-    require(os.fstat(fd).st_size == size, f"expected a file of {size} bytes, got {os.fstat(fd).st_size}")
+    require(
+        os.fstat(fd).st_size == size, f"expected a file of {size} bytes, got {os.fstat(fd).st_size}"
+    )
 
 
 def make_file(name: str, size: int, seals: int, fill: Callable[[int], object] | None = None) -> int:

@@ -37,10 +37,18 @@ test('a signal that is aborted already: nothing runs, its reason comes back', as
   const options = { signal: AbortSignal.abort(reason) }
   await assert.rejects(model.run(slow.inputsFor(LONG), options), error => error === reason)
   await assert.rejects(call.run(options), error => error === reason)
-  await assert.rejects(openSync(modelPath('prediction_wide.onnx')).predict(RECORD, options), error => error === reason)
+  await assert.rejects(
+    openSync(modelPath('prediction_wide.onnx')).predict(RECORD, options),
+    error => error === reason
+  )
   await assert.rejects(open(slow.source, options), error => error === reason)
-  await assert.rejects(model.run(slow.inputsFor(1), { signal: AbortSignal.abort() }), { name: 'AbortError' })
-  assert.equal(await outcomeOf(model.run(slow.inputsFor(1), { signal: AbortSignal.abort('why') })), 'why')
+  await assert.rejects(model.run(slow.inputsFor(1), { signal: AbortSignal.abort() }), {
+    name: 'AbortError'
+  })
+  assert.equal(
+    await outcomeOf(model.run(slow.inputsFor(1), { signal: AbortSignal.abort('why') })),
+    'why'
+  )
   await assertWorks(model)
 })
 
@@ -66,7 +74,9 @@ test('an abort right after the start, in the same turn', async () => {
 test('an abort after the end changes nothing', async () => {
   const model = openSync(slow.source)
   const controller = new AbortController()
-  const { y } = await model.run(slow.inputsFor(1, Float32Array.of(3)), { signal: controller.signal })
+  const { y } = await model.run(slow.inputsFor(1, Float32Array.of(3)), {
+    signal: controller.signal
+  })
   controller.abort()
   await sleep(5)
   assert.equal(y[0], 3)
@@ -97,7 +107,10 @@ test('a signal used 10 000 times keeps no listener', async () => {
   for (let i = 0; i < 10_000; i++) await model.run({ x }, { signal })
   for (let i = 0; i < 300; i++) await slower.run(slow.inputsFor(0.2, x), { signal })
   for (let i = 0; i < 300; i++) await call.run({ signal })
-  for (let i = 0; i < 20; i++) await (await open(modelPath('add.onnx'), { signal })).run({ x: [1] }, { signal }).catch(() => {})
+  for (let i = 0; i < 20; i++)
+    await (await open(modelPath('add.onnx'), { signal }))
+      .run({ x: [1] }, { signal })
+      .catch(() => {})
   assert.equal(getEventListeners(signal, 'abort').length, 0)
   await sleep(1)
   process.removeListener('warning', note)
@@ -177,7 +190,9 @@ test('abort and deadline together: one outcome', async () => {
   const model = openSync(slow.source)
   for (let i = 0; i < 60; i++) {
     const controller = new AbortController()
-    const run = outcomeOf(model.run(slow.inputsFor(LONG), { signal: controller.signal, timeoutMs: 3 }))
+    const run = outcomeOf(
+      model.run(slow.inputsFor(LONG), { signal: controller.signal, timeoutMs: 3 })
+    )
     await sleep(i % 6)
     controller.abort('stop')
     assert.ok(['stop', 'TIMEOUT'].includes(await run))
@@ -187,9 +202,13 @@ test('abort and deadline together: one outcome', async () => {
 
 test('AbortSignal.timeout and AbortSignal.any', async () => {
   const model = openSync(slow.source)
-  await assert.rejects(model.run(slow.inputsFor(LONG), { signal: AbortSignal.timeout(5) }), { name: 'TimeoutError' })
+  await assert.rejects(model.run(slow.inputsFor(LONG), { signal: AbortSignal.timeout(5) }), {
+    name: 'TimeoutError'
+  })
   const controller = new AbortController()
-  const run = model.run(slow.inputsFor(LONG), { signal: AbortSignal.any([controller.signal, AbortSignal.timeout(LONG)]) })
+  const run = model.run(slow.inputsFor(LONG), {
+    signal: AbortSignal.any([controller.signal, AbortSignal.timeout(LONG)])
+  })
   controller.abort('any')
   assert.equal(await outcomeOf(run), 'any')
 })

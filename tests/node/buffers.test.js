@@ -119,7 +119,10 @@ test('a view that its buffer no longer holds is refused', () => {
 })
 
 test('a getter shrinks or detaches an input that was read before it', async () => {
-  const attempts = [buffer => buffer.resize(0), buffer => structuredClone(buffer, { transfer: [buffer] })]
+  const attempts = [
+    buffer => buffer.resize(0),
+    buffer => structuredClone(buffer, { transfer: [buffer] })
+  ]
   for (const spoil of attempts) {
     for (const method of ['runSync', 'run']) {
       const buffer = new ArrayBuffer(4 * BIG, { maxByteLength: 4 * BIG })
@@ -161,10 +164,14 @@ test('dims of a class of the user are read once', () => {
   dims[Symbol.iterator] = function* () {
     yield 1e9
   }
-  assert.throws(() => identity.runSync({ x: { data: Float32Array.of(1, 2), dims } }), { code: 'SHAPE_MISMATCH' })
+  assert.throws(() => identity.runSync({ x: { data: Float32Array.of(1, 2), dims } }), {
+    code: 'SHAPE_MISMATCH'
+  })
   dims.length = 1
   assert.deepEqual([...identity.runSync({ x: { data: Float32Array.of(1, 2), dims } }).y], [1, 2])
-  assert.throws(() => identity.runSync({ x: { data: [1], dims: new Array(100).fill(1) } }), { code: 'SHAPE_MISMATCH' })
+  assert.throws(() => identity.runSync({ x: { data: [1], dims: new Array(100).fill(1) } }), {
+    code: 'SHAPE_MISMATCH'
+  })
 })
 
 test('shared and growable buffers', async () => {
@@ -189,7 +196,10 @@ test('parts of a buffer, at any offset', async () => {
     assert.deepEqual([...(await identity.run({ x: part })).y], [...part])
   }
   const small = Buffer.from([1, 0, 1]) // lies in Node's pool
-  assert.deepEqual([...openSync(modelPath('identity_uint8.onnx')).runSync({ x: small }).y], [1, 0, 1])
+  assert.deepEqual(
+    [...openSync(modelPath('identity_uint8.onnx')).runSync({ x: small }).y],
+    [1, 0, 1]
+  )
 })
 
 test('a view of a call is given away: its memory stays, the call goes on', async () => {

@@ -26,7 +26,8 @@ test('rows of a call that are none', () => {
       error => error instanceof TypeError || error instanceof SidecallError
     )
   }
-  for (const options of [...NOT_OBJECTS, { row: 1 }]) assert.throws(() => add.call(options), TypeError)
+  for (const options of [...NOT_OBJECTS, { row: 1 }])
+    assert.throws(() => add.call(options), TypeError)
   assert.equal(add.call().rows, 1)
   assert.equal(add.call({ rows: 3 }).rows, 3)
   assert.equal(add.call({ rows: 3 }).inputs.x.length, 6)

@@ -15,7 +15,11 @@ function runTests(names) {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env
   const files = names.map(name => path.join(__dirname, `${name}.test.js`))
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, ['--expose-gc', '--test', '--test-reporter=spec', ...files], { env: { ...env, ...COPIES } })
+    const child = spawn(
+      process.execPath,
+      ['--expose-gc', '--test', '--test-reporter=spec', ...files],
+      { env: { ...env, ...COPIES } }
+    )
     let text = ''
     child.stdout.setEncoding('utf8').on('data', part => {
       text += part
@@ -32,10 +36,20 @@ test('the switch is on', async () => {
     structuredClone(buffer, { transfer: [buffer] })
     console.log(buffer.byteLength)`
   // Memory of JavaScript's own can be given away, that of the engine cannot.
-  assert.deepEqual(await runScript(body, { env: COPIES }), { code: 0, signal: null, out: '0\n', err: '' })
+  assert.deepEqual(await runScript(body, { env: COPIES }), {
+    code: 0,
+    signal: null,
+    out: '0\n',
+    err: ''
+  })
 })
 
-for (const names of [['vectors'], ['views', 'buffers', 'calls'], ['abort'], ['loop', 'values', 'records']]) {
+for (const names of [
+  ['vectors'],
+  ['views', 'buffers', 'calls'],
+  ['abort'],
+  ['loop', 'values', 'records']
+]) {
   test(`with copies: ${names.join(', ')}`, async () => {
     const { code, text } = await runTests(names)
     assert.equal(code, 0, text.slice(text.indexOf('failing tests:')))

@@ -55,7 +55,8 @@ test('a call that is running, or waits for its turn', async () => {
   for (const each of calls) each.inputs.n[0] = 10n ** 9n
   const runs = calls.map(each => each.run({ signal: stop.signal }))
   for (const each of [calls[0], calls.at(-1)]) {
-    for (const use of [() => each.runSync(), () => each.outputs.y, () => each.reshape('x', [1])]) assert.deepEqual(errorOf(use), expected)
+    for (const use of [() => each.runSync(), () => each.outputs.y, () => each.reshape('x', [1])])
+      assert.deepEqual(errorOf(use), expected)
   }
   stop.abort()
   call.cancel()
@@ -66,7 +67,9 @@ test('a call that is running, or waits for its turn', async () => {
 
 test('a deadline that passes in a queue, and one that passes in the engine', async () => {
   const model = openSync(path.join(models, 'slow.onnx'))
-  const inputs = Object.fromEntries(model.signature.inputs.map(spec => [spec.name, slowInput(spec)]))
+  const inputs = Object.fromEntries(
+    model.signature.inputs.map(spec => [spec.name, slowInput(spec)])
+  )
   const expected = errorOf(() => model.runSync(inputs, { timeoutMs: 1 }))
   assert.equal(expected.code, 'TIMEOUT')
   assert.deepEqual(
@@ -77,7 +80,9 @@ test('a deadline that passes in a queue, and one that passes in the engine', asy
   )
   // As many as are started at once, and one more that waits for its turn.
   const stop = new AbortController()
-  const runs = Array.from({ length: 2 * os.availableParallelism() + 64 }, () => model.run(inputs, { signal: stop.signal }))
+  const runs = Array.from({ length: 2 * os.availableParallelism() + 64 }, () =>
+    model.run(inputs, { signal: stop.signal })
+  )
   const late = model.run(inputs, { timeoutMs: 5 })
   await assert.rejects(late, expected)
   stop.abort()
@@ -87,5 +92,8 @@ test('a deadline that passes in a queue, and one that passes in the engine', asy
 function slowInput({ dtype, dims }) {
   const shape = dims.map(dim => dim ?? 1)
   const length = shape.reduce((product, dim) => product * dim, 1)
-  return { data: dtype === 'int64' ? new BigInt64Array(length).fill(10n ** 9n) : new Float32Array(length), dims: shape }
+  return {
+    data: dtype === 'int64' ? new BigInt64Array(length).fill(10n ** 9n) : new Float32Array(length),
+    dims: shape
+  }
 }

@@ -69,7 +69,8 @@ test('all ways into the engine decide alike', () => {
   for (let round = 0; round < 400; ++round) {
     const record = Object.fromEntries(names.map(name => [name, random() * 4 - 2]))
     const odd = round % 5 === 0 ? 0 : 1 + Math.floor(random() * 3)
-    for (let i = 0; i < odd; ++i) record[names[1 + Math.floor(random() * 29)]] = ODD[Math.floor(random() * ODD.length)]
+    for (let i = 0; i < odd; ++i)
+      record[names[1 + Math.floor(random() * 29)]] = ODD[Math.floor(random() * ODD.length)]
     if (round % 7 === 0) record.unknown = 1
     if (round % 11 === 0) delete record[names[4]]
     record[names[0]] = 3
@@ -86,10 +87,15 @@ test('all ways into the engine decide alike', () => {
 
 test('a list decides as its records do', () => {
   const random = generator(3)
-  const records = Array.from({ length: 20 }, () => Object.fromEntries(names.map(name => [name, random() * 4 - 2])))
+  const records = Array.from({ length: 20 }, () =>
+    Object.fromEntries(names.map(name => [name, random() * 4 - 2]))
+  )
   const each = records.map(record => gbm.predictSync(record))
   assert.deepStrictEqual(gbm.predictSync(records), each)
-  assert.deepStrictEqual(gbm.predictSync(records.map(record => Object.assign(new Row(), record))), each)
+  assert.deepStrictEqual(
+    gbm.predictSync(records.map(record => Object.assign(new Row(), record))),
+    each
+  )
   records[7][names[3]] = '1'
   records[9][names[2]] = null
   assert.throws(
@@ -117,7 +123,10 @@ test('keys: own and enumerable count, whatever their names are', () => {
   const parsed = JSON.parse(JSON.stringify(record).replace('{', '{"__proto__": 1, '))
   assert.throws(() => gbm.predictSync(parsed), { code: 'UNKNOWN_NAME', feature: '__proto__' })
   const { [names[0]]: _, ...rest } = record
-  assert.throws(() => gbm.predictSync(Object.setPrototypeOf(rest, { [names[0]]: 1 })), { code: 'MISSING_VALUE', feature: names[0] })
+  assert.throws(() => gbm.predictSync(Object.setPrototypeOf(rest, { [names[0]]: 1 })), {
+    code: 'MISSING_VALUE',
+    feature: names[0]
+  })
   const unseen = Object.defineProperty({ ...rest }, names[0], { value: 1, enumerable: false })
   assert.throws(() => gbm.predictSync(unseen), { code: 'MISSING_VALUE', feature: names[0] })
   assert.throws(
@@ -155,7 +164,8 @@ test('values that are not records are refused', () => {
   for (const value of [...values, new ArrayBuffer(1), new Number(1), Promise.resolve()]) {
     const list = Array.isArray(value) ? value : [value]
     assert.throws(() => gbm.predictSync(list), { code: 'DTYPE_MISMATCH' })
-    if (!Array.isArray(value)) assert.throws(() => gbm.predictSync(value), { code: 'DTYPE_MISMATCH' })
+    if (!Array.isArray(value))
+      assert.throws(() => gbm.predictSync(value), { code: 'DTYPE_MISMATCH' })
   }
   assert.throws(() => gbm.predictSync([]), { code: 'SHAPE_MISMATCH' })
 })
@@ -165,7 +175,8 @@ test('getters may throw, run the same model, and close it', () => {
   const record = Object.fromEntries(names.map((name, i) => [name, i / 10]))
   const other = Object.fromEntries(names.map((name, i) => [name, -i / 10]))
   const expected = model.predictSync(record)
-  const with_ = get => Object.defineProperty({ ...record }, names[20], { get, enumerable: true, configurable: true })
+  const with_ = get =>
+    Object.defineProperty({ ...record }, names[20], { get, enumerable: true, configurable: true })
   assert.throws(
     () =>
       model.predictSync(
@@ -187,8 +198,14 @@ test('getters may throw, run the same model, and close it', () => {
     model.close()
     return 2
   })
-  assert.throws(() => model.predictSync(closing), { code: 'INVALID_ARGUMENT', message: 'the model is closed' })
-  assert.throws(() => model.predictSync(record), { code: 'INVALID_ARGUMENT', message: 'the model is closed' })
+  assert.throws(() => model.predictSync(closing), {
+    code: 'INVALID_ARGUMENT',
+    message: 'the model is closed'
+  })
+  assert.throws(() => model.predictSync(record), {
+    code: 'INVALID_ARGUMENT',
+    message: 'the model is closed'
+  })
 })
 
 test('a proxy is read like an object', () => {

@@ -21,7 +21,15 @@ function unionOf(name) {
   return new Set([...body.matchAll(/'(\w+)'/g)].map(([, member]) => member))
 }
 
-const FAMILY_OF = { 1: 'usage', 2: 'file', 3: 'model', 4: 'data', 5: 'channel', 6: 'engine', 9: 'internal' }
+const FAMILY_OF = {
+  1: 'usage',
+  2: 'file',
+  3: 'model',
+  4: 'data',
+  5: 'channel',
+  6: 'engine',
+  9: 'internal'
+}
 
 test('ErrorCode of index.d.ts is exactly the statuses of sidecall.h', () => {
   assert.ok(statuses.size >= 35)
@@ -30,9 +38,17 @@ test('ErrorCode of index.d.ts is exactly the statuses of sidecall.h', () => {
 })
 
 test('Dtype of index.d.ts is exactly the element types of sidecall.h', () => {
-  const header = fs.readFileSync(path.join(packageFolder, '..', '..', 'include', 'sidecall', 'sidecall.h'), 'utf8')
-  const part = header.slice(header.indexOf('#define SIDECALL_FLOAT32 1'), header.indexOf('sidecall_dtype_name'))
-  const names = [...part.matchAll(/#define SIDECALL_(\w+) \d+/g)].map(([, name]) => name.toLowerCase())
+  const header = fs.readFileSync(
+    path.join(packageFolder, '..', '..', 'include', 'sidecall', 'sidecall.h'),
+    'utf8'
+  )
+  const part = header.slice(
+    header.indexOf('#define SIDECALL_FLOAT32 1'),
+    header.indexOf('sidecall_dtype_name')
+  )
+  const names = [...part.matchAll(/#define SIDECALL_(\w+) \d+/g)].map(([, name]) =>
+    name.toLowerCase()
+  )
   assert.deepEqual([...unionOf('Dtype')].sort(), names.sort())
 })
 
@@ -59,13 +75,16 @@ const provoked = {
   NO_CONTRACT: () => openSync(modelPath('add.onnx')).predictSync({ x: 1 }),
   UNSUPPORTED: () => openSync('s3://bucket/model.onnx'),
   DTYPE_MISMATCH: () => openSync(modelPath('add.onnx')).runSync({ x: new Int8Array(2) }),
-  SHAPE_MISMATCH: () => openSync(modelPath('add.onnx')).runSync({ x: { data: new Float32Array(3), dims: [1, 3] } }),
+  SHAPE_MISMATCH: () =>
+    openSync(modelPath('add.onnx')).runSync({ x: { data: new Float32Array(3), dims: [1, 3] } }),
   UNKNOWN_NAME: () => openSync(modelPath('add.onnx')).runSync({ y: new Float32Array(2) }),
   MISSING_INPUT: () => openSync(modelPath('two_inputs.onnx')).runSync({}),
   MISSING_VALUE: () => openSync(modelPath('matrix.onnx')).predictSync({}),
-  UNKNOWN_CATEGORY: () => openSync(modelPath('closed.onnx')).predictSync({ size: 'XL', level: 10, door: true }),
+  UNKNOWN_CATEGORY: () =>
+    openSync(modelPath('closed.onnx')).predictSync({ size: 'XL', level: 10, door: true }),
   INVALID_STRING: () => openSync(modelPath('text.onnx')).predictSync({ text: '\0' }),
-  OUT_OF_RANGE: () => openSync(modelPath('matrix.onnx')).predictSync({ a: 1e300, b: 1, c: true, d: 1 }),
+  OUT_OF_RANGE: () =>
+    openSync(modelPath('matrix.onnx')).predictSync({ a: 1e300, b: 1, c: true, d: 1 }),
   REFUSED: () => openSync(modelPath('steps.onnx')).predictSync({ a: -1, b: 1 }),
   TIMEOUT: () => openSync(slow.source).runSync(slow.inputsFor(60_000), { timeoutMs: 1 }),
   ENGINE: () => openSync(modelPath('gather.onnx')).runSync({ at: [7] }),
@@ -97,18 +116,26 @@ test('VERIFICATION_FAILED, also from the environment', async () => {
   })
   assert.ok(file)
   const wrong = modelPath(`verification/${file}`)
-  await assert.rejects(open(wrong), { code: 'VERIFICATION_FAILED', family: 'model', retryable: false })
+  await assert.rejects(open(wrong), {
+    code: 'VERIFICATION_FAILED',
+    family: 'model',
+    retryable: false
+  })
   assert.equal(typeof openSync(wrong, { verify: 'warn' }).warning, 'string')
   assert.equal(openSync(wrong, { verify: 'off' }).warning, null)
   const script = `try { sidecall.openSync(${JSON.stringify(wrong)}, { verify: 'error' }); console.log('opened') } catch (error) { console.log(error.code) }`
   assert.equal((await runScript(script, { env: { SIDECALL_VERIFY: 'off' } })).out, 'opened\n')
-  assert.equal((await runScript(script, { env: { SIDECALL_VERIFY: 'nonsense' } })).out, 'INVALID_ARGUMENT\n')
+  assert.equal(
+    (await runScript(script, { env: { SIDECALL_VERIFY: 'nonsense' } })).out,
+    'INVALID_ARGUMENT\n'
+  )
 })
 
 test('no ONNX Runtime, or none that opens', async () => {
   const file = path.join(temporaryFolder(), 'libonnxruntime.so')
   fs.writeFileSync(file, 'no library')
-  const script = "sidecall.open(modelPath('add.onnx')).catch(error => console.log(error.code, error.family))"
+  const script =
+    "sidecall.open(modelPath('add.onnx')).catch(error => console.log(error.code, error.family))"
   for (const library of ['/none/libonnxruntime.so', file]) {
     const done = await runScript(script, { env: { SIDECALL_ONNXRUNTIME: library } })
     assert.deepEqual([done.code, done.out, done.err], [0, 'ENGINE_NOT_FOUND engine\n', ''])
@@ -125,10 +152,25 @@ test('an error says all there is to say, without parsing text', () => {
   const { code, family, retryable, feature, row, expected, got } = failure
   assert.deepEqual(
     { code, family, retryable, feature, row, expected, got },
-    { code: 'DTYPE_MISMATCH', family: 'data', retryable: false, feature: 'a', row: 1, expected: 'float32', got: 'string' }
+    {
+      code: 'DTYPE_MISMATCH',
+      family: 'data',
+      retryable: false,
+      feature: 'a',
+      row: 1,
+      expected: 'float32',
+      got: 'string'
+    }
   )
   assert.deepEqual(failure.faults, [
-    { code: 'DTYPE_MISMATCH', row: 1, name: 'a', expected: 'float32', got: 'string', message: "feature 'a': expected float32, got string" }
+    {
+      code: 'DTYPE_MISMATCH',
+      row: 1,
+      name: 'a',
+      expected: 'float32',
+      got: 'string',
+      message: "feature 'a': expected float32, got string"
+    }
   ])
   assert.match(failure.message, /^feature 'a': expected float32, got string \(row 1\)$/)
   assert.match(failure.stack, /^SidecallError: feature 'a'.*\n\s+at /s)
@@ -148,13 +190,33 @@ test('records that are none are told from the fields alone', () => {
       return { code, row, feature, expected, got }
     }
   }
-  assert.deepEqual(fieldsOf(null), { code: 'DTYPE_MISMATCH', row: 0, feature: null, expected: 'a record', got: 'null' })
-  assert.deepEqual(fieldsOf([{}, 5]), { code: 'DTYPE_MISMATCH', row: 1, feature: null, expected: 'a record', got: 'number' })
-  assert.deepEqual(fieldsOf([]), { code: 'SHAPE_MISMATCH', row: null, feature: null, expected: 'at least 1 row', got: '0 rows' })
+  assert.deepEqual(fieldsOf(null), {
+    code: 'DTYPE_MISMATCH',
+    row: 0,
+    feature: null,
+    expected: 'a record',
+    got: 'null'
+  })
+  assert.deepEqual(fieldsOf([{}, 5]), {
+    code: 'DTYPE_MISMATCH',
+    row: 1,
+    feature: null,
+    expected: 'a record',
+    got: 'number'
+  })
+  assert.deepEqual(fieldsOf([]), {
+    code: 'SHAPE_MISMATCH',
+    row: null,
+    feature: null,
+    expected: 'at least 1 row',
+    got: '0 rows'
+  })
 })
 
 test('an asynchronous failure has a stack that leads to the caller or says what failed', async () => {
-  await assert.rejects(openSync(modelPath('gather.onnx')).run({ at: [9] }), error => /^SidecallError: /.test(error.stack))
+  await assert.rejects(openSync(modelPath('gather.onnx')).run({ at: [9] }), error =>
+    /^SidecallError: /.test(error.stack)
+  )
   await assert.rejects(
     open(modelPath('none.onnx')),
     error => error.stack.startsWith('SidecallError: ') && error.message.includes('none.onnx')

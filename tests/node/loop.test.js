@@ -39,7 +39,9 @@ test('the loop turns while many slow runs are pending, and timers fire', async (
   const model = openSync(slow.source)
   let fired = 0
   const timer = setInterval(() => fired++, 1)
-  const turns = await turnsDuring(Promise.all(Array.from({ length: 20 }, () => model.run(slow.inputsFor(20)))))
+  const turns = await turnsDuring(
+    Promise.all(Array.from({ length: 20 }, () => model.run(slow.inputsFor(20))))
+  )
   clearInterval(timer)
   assert.ok(turns >= 20, `${turns} turns`)
   assert.ok(fired >= 5, `${fired} timers`)
@@ -55,7 +57,9 @@ test('a slow predict does not block either', async () => {
 test('a model that turns slow does not block: its speed is not taken from its first runs', async () => {
   const model = openSync(slow.source)
   for (let i = 0; i < 200; i++) await model.run(slow.inputsFor(0))
-  const turns = await turnsDuring(Promise.all(Array.from({ length: 10 }, () => model.run(slow.inputsFor(40)))))
+  const turns = await turnsDuring(
+    Promise.all(Array.from({ length: 10 }, () => model.run(slow.inputsFor(40))))
+  )
   assert.ok(turns >= 20, `${turns} turns`)
 })
 
@@ -72,7 +76,9 @@ test('fast runs one after the other leave room for timers', async () => {
 })
 
 test('opening does not block', async () => {
-  const turns = await turnsDuring(Promise.all(Array.from({ length: 20 }, () => open(modelPath('penguins.onnx')))))
+  const turns = await turnsDuring(
+    Promise.all(Array.from({ length: 20 }, () => open(modelPath('penguins.onnx'))))
+  )
   assert.ok(turns >= 2, `${turns} turns`)
 })
 
@@ -120,7 +126,9 @@ test('runs of several models and calls share the pool', async () => {
 })
 
 test('a pending run keeps the process alive until it is over', async () => {
-  const done = await runScript("sidecall.openSync(slow.source).run(slow.inputsFor(50)).then(({ y }) => console.log('done', y.length))")
+  const done = await runScript(
+    "sidecall.openSync(slow.source).run(slow.inputsFor(50)).then(({ y }) => console.log('done', y.length))"
+  )
   assert.deepEqual(done, { code: 0, signal: null, out: 'done 10000\n', err: '' })
 })
 

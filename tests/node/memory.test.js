@@ -76,7 +76,9 @@ test('runs of a call', () => {
 
 test('asynchronous runs, one after the other and together', async () => {
   await assertFlat(ASYNC_RUNS, () => add.run({ x }))
-  await assertFlat(ASYNC_RUNS / 50, () => Promise.all(Array.from({ length: 50 }, () => wide.predict(record))))
+  await assertFlat(ASYNC_RUNS / 50, () =>
+    Promise.all(Array.from({ length: 50 }, () => wide.predict(record)))
+  )
 })
 
 test('strings in and out', () => {
@@ -111,7 +113,10 @@ test('a large list of records leaves nothing behind', async () => {
   }
   model.predictSync([{ island: 'Dream' }])
   const before = await bytes()
-  assert.equal(model.predictSync(Array.from({ length: 300_000 }, () => ({ island: 'Dream' }))).length, 300_000)
+  assert.equal(
+    model.predictSync(Array.from({ length: 300_000 }, () => ({ island: 'Dream' }))).length,
+    300_000
+  )
   const after = await bytes()
   assert.ok(after - before < ALLOWED, `${after - before} bytes`)
 })

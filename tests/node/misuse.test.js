@@ -98,7 +98,8 @@ test('sources of every kind', async () => {
     new Uint8Array(bytes),
     view
   ]) {
-    for (const model of [openSync(source), await open(source)]) assert.equal(model.runSync({ x }).y.length, 2)
+    for (const model of [openSync(source), await open(source)])
+      assert.equal(model.runSync({ x }).y.length, 2)
   }
 })
 
@@ -115,7 +116,13 @@ test('options that are none', async () => {
       TypeError
     )
   assert.throws(() => openSync(file, { signal: new AbortController().signal }), TypeError)
-  for (const options of [...NOT_OBJECTS, { timeoutMs: '1' }, { timeoutMs: null }, { timeout: 1 }, { timeoutMs: 1n }]) {
+  for (const options of [
+    ...NOT_OBJECTS,
+    { timeoutMs: '1' },
+    { timeoutMs: null },
+    { timeout: 1 },
+    { timeoutMs: 1n }
+  ]) {
     await bothThrow(
       () => add.runSync({ x }, options),
       async () => add.run({ x }, options),
@@ -132,15 +139,23 @@ test('options that are none', async () => {
     await bothThrow(
       () => add.runSync({ x }, { timeoutMs }),
       async () => add.run({ x }, { timeoutMs }),
-      { code: 'INVALID_ARGUMENT', message: `options.timeoutMs: expected more than 0, got ${timeoutMs}` }
+      {
+        code: 'INVALID_ARGUMENT',
+        message: `options.timeoutMs: expected more than 0, got ${timeoutMs}`
+      }
     )
     await bothThrow(
       () => openSync(file, { timeoutMs }),
       async () => open(file, { timeoutMs }),
-      { code: 'INVALID_ARGUMENT', message: `options.timeoutMs: expected more than 0, got ${timeoutMs}` }
+      {
+        code: 'INVALID_ARGUMENT',
+        message: `options.timeoutMs: expected more than 0, got ${timeoutMs}`
+      }
     )
   }
-  assert.throws(() => openSync(file, { waitMs: -1 }), { message: 'options.waitMs: expected 0 or more, got -1' })
+  assert.throws(() => openSync(file, { waitMs: -1 }), {
+    message: 'options.waitMs: expected 0 or more, got -1'
+  })
   assert.equal(add.runSync({ x }, undefined).y.length, 2)
   assert.equal(openSync(file, {}).runSync({ x }, {}).y.length, 2)
 })
@@ -173,7 +188,10 @@ test('a model that was closed', async () => {
   call.close()
   call.close()
   await closedEverywhere(model, call)
-  assert.deepEqual([model.name, model.version, model.id, model.contract, model.warning], [name, version, id, contract, warning])
+  assert.deepEqual(
+    [model.name, model.version, model.id, model.contract, model.warning],
+    [name, version, id, contract, warning]
+  )
   assert.equal(model.signature, signature)
 })
 
@@ -187,7 +205,10 @@ test('a model that the arguments close', async () => {
     model => ['runSync', new Proxy({ zz: 1 }, { get: () => model.close() ?? 1 })],
     model => ['run', new Proxy({ zz: 1 }, { get: () => model.close() ?? 1 })],
     model => ['predictSync', new Proxy([], { get: () => model.close() ?? 0 })],
-    model => ['call', Object.defineProperty({}, 'rows', { get: () => model.close() ?? 1, enumerable: true })]
+    model => [
+      'call',
+      Object.defineProperty({}, 'rows', { get: () => model.close() ?? 1, enumerable: true })
+    ]
   ]
   for (const attempt of attempts) {
     const model = openSync(modelPath('add.onnx'))
@@ -213,7 +234,8 @@ test('using closes', () => {
 test('methods that are taken from their object', async () => {
   const { runSync, run, predictSync, call, close } = add
   for (const method of [runSync, predictSync, call, close]) {
-    for (const self of [undefined, {}, Object.create(add), 1]) assert.throws(() => method.call(self, { x }), TypeError)
+    for (const self of [undefined, {}, Object.create(add), 1])
+      assert.throws(() => method.call(self, { x }), TypeError)
   }
   await assert.rejects(async () => run.call({}, { x }), TypeError)
   const own = add.call()
@@ -243,9 +265,14 @@ test('signature and contract are plain and frozen', () => {
     model.contract.features.map(({ name }) => name)
   )
   assert.deepEqual(structuredClone(model.signature), model.signature)
-  assert.deepEqual(model.signature.columns.map(({ name }) => name).slice(0, 2), ['label', 'probabilities.Adelie'])
+  assert.deepEqual(model.signature.columns.map(({ name }) => name).slice(0, 2), [
+    'label',
+    'probabilities.Adelie'
+  ])
   assert.equal(add.contract, null)
-  assert.deepEqual(add.signature.inputs, [{ name: 'x', dtype: 'float32', dims: [null, 2], dimNames: ['N', null] }])
+  assert.deepEqual(add.signature.inputs, [
+    { name: 'x', dtype: 'float32', dims: [null, 2], dimNames: ['N', null] }
+  ])
   assert.deepEqual(add.signature.features, [])
   for (const id of [model.id, add.id]) assert.match(id, /^[0-9a-f]{64}$/)
   assert.throws(() => {

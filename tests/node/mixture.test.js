@@ -82,7 +82,11 @@ class Mixture {
   tensors() {
     const size = this.pick([1, 2, 7, 100, 9_000, 40_000])
     const value = this.upTo(1000)
-    return { value, size, inputs: slow.inputsFor(this.pick([0, 0, 0.1, 1]), new Float32Array(size).fill(value)) }
+    return {
+      value,
+      size,
+      inputs: slow.inputsFor(this.pick([0, 0, 0.1, 1]), new Float32Array(size).fill(value))
+    }
   }
 
   steps = {
@@ -90,7 +94,13 @@ class Mixture {
       const kind = this.pick(Object.keys(SOURCES))
       const add = model => this.models.push({ kind, model, isOpen: true })
       if (this.random() < 0.5) add(openSync(SOURCES[kind]))
-      else this.outcome('open', open(SOURCES[kind], this.random() < 0.2 ? { signal: this.options().signal } : {}), add, [])
+      else
+        this.outcome(
+          'open',
+          open(SOURCES[kind], this.random() < 0.2 ? { signal: this.options().signal } : {}),
+          add,
+          []
+        )
     },
     run: one => {
       if (one.kind !== 'slow') return
@@ -99,7 +109,8 @@ class Mixture {
       const fate = this.random() // of memory that was given
       if (fate < 0.2) structuredClone(inputs.x.buffer, { transfer: [inputs.x.buffer] })
       else if (fate < 0.4) inputs.x.fill(-1)
-      const check = ({ y }) => assert.ok(y.length === size && y.every(got => got === value), `${y.length} of ${size}`)
+      const check = ({ y }) =>
+        assert.ok(y.length === size && y.every(got => got === value), `${y.length} of ${size}`)
       this.outcome('run', run, check, ['TIMEOUT', ...(one.isOpen ? [] : ['INVALID_ARGUMENT'])])
     },
     runSync: one => {
@@ -122,7 +133,9 @@ class Mixture {
     },
     split: one => {
       if (one.kind !== 'split' || !one.isOpen) return
-      const text = Array.from({ length: 1 + this.upTo(4) }, () => 'w '.repeat(1 + this.upTo(4)).trim())
+      const text = Array.from({ length: 1 + this.upTo(4) }, () =>
+        'w '.repeat(1 + this.upTo(4)).trim()
+      )
       const { counts } = one.model.runSync({ text })
       assert.deepEqual(
         [...counts].map(Number),
@@ -131,7 +144,10 @@ class Mixture {
     },
     predict: one => {
       if (one.kind !== 'echo') return
-      const records = Array.from({ length: 1 + this.upTo(20) }, () => ({ a: this.upTo(100), b: this.upTo(100) }))
+      const records = Array.from({ length: 1 + this.upTo(20) }, () => ({
+        a: this.upTo(100),
+        b: this.upTo(100)
+      }))
       const isWrong = this.random() < 0.2
       if (isWrong) this.pick(records).a = 'x'
       const check = answers => {
@@ -141,11 +157,16 @@ class Mixture {
           records.map(({ a, b }) => [a, b])
         )
       }
-      const codes = ['TIMEOUT', ...(isWrong ? ['DTYPE_MISMATCH'] : []), ...(one.isOpen ? [] : ['INVALID_ARGUMENT'])]
+      const codes = [
+        'TIMEOUT',
+        ...(isWrong ? ['DTYPE_MISMATCH'] : []),
+        ...(one.isOpen ? [] : ['INVALID_ARGUMENT'])
+      ]
       this.outcome('predict', one.model.predict(records, this.options()), check, codes)
     },
     call: one => {
-      if (one.kind === 'slow' && one.isOpen) this.calls.push({ call: one.model.call(), size: 1, isOpen: true })
+      if (one.kind === 'slow' && one.isOpen)
+        this.calls.push({ call: one.model.call(), size: 1, isOpen: true })
     },
     callRun: () => {
       const one = this.pick(this.calls)
@@ -159,7 +180,9 @@ class Mixture {
         call.inputs.n[0] = BigInt(this.upTo(30))
         if (this.random() < 0.5) {
           call.runSync()
-          assert.ok(call.outputs.y.length === one.size && call.outputs.y.every(got => got === value))
+          assert.ok(
+            call.outputs.y.length === one.size && call.outputs.y.every(got => got === value)
+          )
         } else {
           this.outcome('callRun', call.run(this.options()), () => {}, codes)
         }

@@ -100,7 +100,10 @@ test('a getter that predicts with the same model, deeply', async () => {
   }
   assert.deepEqual((await pair.predict(starting)).prediction, [1, 2])
   assert.deepEqual((await inner).prediction, [8, 9])
-  assert.deepEqual(answerOf([starting, { a: 3, b: 4 }].map(one => ({ a: one.a, b: one.b }))[0]), [1, 2])
+  assert.deepEqual(
+    answerOf([starting, { a: 3, b: 4 }].map(one => ({ a: one.a, b: one.b }))[0]),
+    [1, 2]
+  )
 })
 
 test('a getter that changes the list of records under way', () => {
@@ -139,7 +142,10 @@ test('a getter that changes the list of records under way', () => {
 test('a proxy is what its traps say', async () => {
   const target = { a: 1, b: 2 }
   assert.deepEqual(answerOf(new Proxy(target, {})), [1, 2])
-  assert.deepEqual(answerOf(new Proxy(target, { get: (_, key) => (key === 'a' ? 10 : 20) })), [10, 20])
+  assert.deepEqual(
+    answerOf(new Proxy(target, { get: (_, key) => (key === 'a' ? 10 : 20) })),
+    [10, 20]
+  )
   const trap = () => {
     throw new RangeError('trap')
   }
@@ -192,7 +198,9 @@ test('features with the names of what every object has', async () => {
     failure.faults.map(({ name }) => name),
     names
   )
-  const record = JSON.parse('{"__proto__": 1, "constructor": 2, "toString": 3, "hasOwnProperty": 4, "valueOf": 5, "length": 6}')
+  const record = JSON.parse(
+    '{"__proto__": 1, "constructor": 2, "toString": 3, "hasOwnProperty": 4, "valueOf": 5, "length": 6}'
+  )
   assert.deepEqual(model.predictSync(record).prediction, [1, 2, 3, 4, 5, 6])
   assert.deepEqual((await model.predict([record, record]))[1].prediction, [1, 2, 3, 4, 5, 6])
   // In a literal it sets the prototype, and names no feature.
@@ -212,7 +220,10 @@ test('classes with the names of what every object has', () => {
     assert.equal(answer.label, label)
     for (const name of classes) {
       assert.ok(Object.hasOwn(answer.probabilities, name), name)
-      assert.equal(Object.getOwnPropertyDescriptor(answer.probabilities, name).value, name === label ? 1 : 0)
+      assert.equal(
+        Object.getOwnPropertyDescriptor(answer.probabilities, name).value,
+        name === label ? 1 : 0
+      )
     }
   }
   const answer = model.predictSync({ x: 0 })
@@ -250,7 +261,14 @@ test('lists: empty, of one, with holes and strangers', async () => {
   assert.equal((await failureOf(pair, [])).code, 'SHAPE_MISMATCH')
   const holes = [{ a: 1, b: 2 }]
   holes[2] = { a: 1, b: 2 }
-  for (const list of [holes, [{ a: 1, b: 2 }, null], [1, 2], [[{ a: 1, b: 2 }]], ['x'], [undefined]]) {
+  for (const list of [
+    holes,
+    [{ a: 1, b: 2 }, null],
+    [1, 2],
+    [[{ a: 1, b: 2 }]],
+    ['x'],
+    [undefined]
+  ]) {
     assert.throws(
       () => pair.predictSync(list),
       error => error.code === 'DTYPE_MISMATCH' || error instanceof TypeError
@@ -297,7 +315,8 @@ test('thousands of faults', async () => {
   )
   assert.equal(failure.code, 'DTYPE_MISMATCH')
   assert.ok(failure.faults.length >= 100, `${failure.faults.length}`)
-  for (const [i, fault] of failure.faults.entries()) assert.deepEqual([fault.row, fault.name], [i, 'a'])
+  for (const [i, fault] of failure.faults.entries())
+    assert.deepEqual([fault.row, fault.name], [i, 'a'])
   assertWorks()
 })
 

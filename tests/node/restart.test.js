@@ -53,7 +53,9 @@ const WAYS = {
 
 test('asynchronous calls wait for the successor, and the loop goes on', () =>
   withOrphan(WAIT, async (model, restart) => {
-    const answers = Object.entries(WAYS).flatMap(([way, ask]) => [1, 2, 3].map(async () => [way, await ask(model)]))
+    const answers = Object.entries(WAYS).flatMap(([way, ask]) =>
+      [1, 2, 3].map(async () => [way, await ask(model)])
+    )
     let ticks = 0
     const timer = setInterval(() => ++ticks, 1)
     await sleep(300)
@@ -77,9 +79,15 @@ test('synchronous calls wait too', () =>
 
 test('a deadline and an abort end the wait', () =>
   withOrphan(WAIT, async (model, restart) => {
-    for (const ask of [() => model.predict(record, { timeoutMs: 50 }), () => model.run(tensors, { timeoutMs: 50 })]) {
+    for (const ask of [
+      () => model.predict(record, { timeoutMs: 50 }),
+      () => model.run(tensors, { timeoutMs: 50 })
+    ]) {
       const start = performance.now()
-      await assert.rejects(ask(), error => ['TIMEOUT', 'UNREACHABLE'].includes(error.code) && error.retryable)
+      await assert.rejects(
+        ask(),
+        error => ['TIMEOUT', 'UNREACHABLE'].includes(error.code) && error.retryable
+      )
       assert.ok(performance.now() - start < 10_000)
     }
     assert.throws(() => model.runSync(tensors, { timeoutMs: 50 }), { code: 'UNREACHABLE' })
@@ -102,7 +110,8 @@ test('a server that never comes back: each run has waited once, not one after th
 
 test('without a wait a call during the restart is refused at once', () =>
   withOrphan({}, async model => {
-    for (const ask of Object.values(WAYS)) await assert.rejects(ask(model), { code: 'UNREACHABLE', retryable: true })
+    for (const ask of Object.values(WAYS))
+      await assert.rejects(ask(model), { code: 'UNREACHABLE', retryable: true })
   }))
 
 test('a run that the dead server had taken fails, and those behind it do not', async () => {
@@ -111,7 +120,10 @@ test('a run that the dead server had taken fails, and those behind it do not', a
   const first = serve(file)
   const model = await open(first.address, WAIT)
   await Promise.all([1, 2, 3, 4].map(value => model.run(slow.inputsFor(0, Float32Array.of(value)))))
-  const long = assert.rejects(model.run(slow.inputsFor(60_000)), { code: 'PEER_DIED', retryable: true })
+  const long = assert.rejects(model.run(slow.inputsFor(60_000)), {
+    code: 'PEER_DIED',
+    retryable: true
+  })
   await sleep(100)
   const runs = [1, 2, 3].map(value => model.run(slow.inputsFor(0, Float32Array.of(value))))
   await sleep(100)

@@ -24,7 +24,13 @@ function casesByFile() {
   const files = new Map()
   for (const [name, one] of cases) {
     const asks = one.inputs !== undefined || one.record !== undefined || one.json !== undefined
-    if (!asks || INEXPRESSIBLE.has(name) || one.open?.uri !== undefined || one.open?.as !== undefined) continue
+    if (
+      !asks ||
+      INEXPRESSIBLE.has(name) ||
+      one.open?.uri !== undefined ||
+      one.open?.as !== undefined
+    )
+      continue
     files.set(one.model, [...(files.get(one.model) ?? []), one])
   }
   for (const file of files.keys()) {
@@ -93,7 +99,9 @@ test('the loop turns while a served model runs', () =>
 test('many runs at once, each with its own answer', () =>
   withSlow(async model => {
     const runs = Array.from({ length: 500 }, async (_, i) => {
-      const { y } = await model.run(slow.inputsFor(i % 9 === 0 ? 0.2 : 0, Float32Array.of(i, i + 1)))
+      const { y } = await model.run(
+        slow.inputsFor(i % 9 === 0 ? 0.2 : 0, Float32Array.of(i, i + 1))
+      )
       assert.deepEqual([...y], [i, i + 1])
     })
     await Promise.all(runs)
@@ -137,7 +145,10 @@ test('hundreds of calls of one server, all watched at once', () =>
 
 test('abort and deadline end a served run, and the model goes on', () =>
   withSlow(async model => {
-    await assert.rejects(model.run(slow.inputsFor(LONG), { timeoutMs: 20 }), { code: 'TIMEOUT', retryable: true })
+    await assert.rejects(model.run(slow.inputsFor(LONG), { timeoutMs: 20 }), {
+      code: 'TIMEOUT',
+      retryable: true
+    })
     const controller = new AbortController()
     const run = model.run(slow.inputsFor(LONG), { signal: controller.signal })
     await sleep(10)
@@ -157,8 +168,12 @@ test('a server that is killed during a run', () =>
     const outcomes = Promise.allSettled(runs)
     await sleep(50)
     await server.kill()
-    for (const { reason } of await outcomes) assert.ok(['PEER_DIED', 'UNREACHABLE'].includes(reason.code), reason.message)
-    await assert.rejects(model.run(slow.inputsFor(0)), error => error.retryable && error.family === 'channel')
+    for (const { reason } of await outcomes)
+      assert.ok(['PEER_DIED', 'UNREACHABLE'].includes(reason.code), reason.message)
+    await assert.rejects(
+      model.run(slow.inputsFor(0)),
+      error => error.retryable && error.family === 'channel'
+    )
   }))
 
 test('views of a call outlive their server', () =>
@@ -209,6 +224,10 @@ test('a worker, or the process, ends while openings wait', async () => {
 
 test('nobody serves that name', async () => {
   const address = `shm:${path.join(temporaryFolder(), 'none.sock')}`
-  assert.throws(() => openSync(address), { code: 'UNREACHABLE', family: 'channel', retryable: true })
+  assert.throws(() => openSync(address), {
+    code: 'UNREACHABLE',
+    family: 'channel',
+    retryable: true
+  })
   await assert.rejects(open(address, { waitMs: 30 }), { code: 'UNREACHABLE' })
 })

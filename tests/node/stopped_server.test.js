@@ -20,8 +20,10 @@ const LATER = 60_000 // a deadline that no test waits for
 /** Returns when no thread of the process runs any more, which is later than kill() does. */
 function stop({ pid }) {
   process.kill(pid, 'SIGSTOP')
-  const isStopped = thread => /^State:\tT/m.test(fs.readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'))
-  while (!fs.readdirSync(`/proc/${pid}/task`).every(isStopped)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
+  const isStopped = thread =>
+    /^State:\tT/m.test(fs.readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8'))
+  while (!fs.readdirSync(`/proc/${pid}/task`).every(isStopped))
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
 }
 
 /** `use` gets a model that has never run, and its server. */
@@ -78,7 +80,10 @@ async function ticksDuring(promise) {
 test('a deadline ends a run that has to connect, and timers fire meanwhile', () =>
   withSlow(async (model, server) => {
     server.stop()
-    const run = assert.rejects(model.run(give(1), { timeoutMs: 1_000 }), { code: 'TIMEOUT', retryable: true })
+    const run = assert.rejects(model.run(give(1), { timeoutMs: 1_000 }), {
+      code: 'TIMEOUT',
+      retryable: true
+    })
     assert.ok((await ticksDuring(run)) >= 5)
     server.goOn()
     await assertWorks(model)
@@ -98,7 +103,10 @@ test('a run that outgrows its connection has to connect as well', () =>
   withSlow(async (model, server) => {
     await assertWorks(model)
     server.stop()
-    const run = assert.rejects(model.run(slow.inputsFor(0, new Float32Array(1e6)), { timeoutMs: 1_000 }), { code: 'TIMEOUT' })
+    const run = assert.rejects(
+      model.run(slow.inputsFor(0, new Float32Array(1e6)), { timeoutMs: 1_000 }),
+      { code: 'TIMEOUT' }
+    )
     assert.ok((await ticksDuring(run)) >= 5)
     server.goOn()
     const { y } = await model.run(slow.inputsFor(0, new Float32Array(1e6).fill(2)))
@@ -112,7 +120,10 @@ test('inputs are read before run returns, and what is wrong is said at once', ()
     const x = Float32Array.of(3, 4)
     const run = model.run(slow.inputsFor(0, x))
     x.fill(9)
-    await assert.rejects(model.run(slow.inputsFor(0, Int32Array.of(1))), { code: 'DTYPE_MISMATCH', feature: 'x' })
+    await assert.rejects(model.run(slow.inputsFor(0, Int32Array.of(1))), {
+      code: 'DTYPE_MISMATCH',
+      feature: 'x'
+    })
     await assert.rejects(
       model.run({
         ...give(1),
@@ -210,7 +221,9 @@ test('a successor that stands still: idle connections come back off the loop', (
     try {
       ;(await open(server.address, { waitMs: 20_000 })).close()
       stop(successor.child)
-      const runs = Promise.allSettled(Array.from({ length: 8 }, (_, i) => model.run(give(i), { timeoutMs: 1_000 })))
+      const runs = Promise.allSettled(
+        Array.from({ length: 8 }, (_, i) => model.run(give(i), { timeoutMs: 1_000 }))
+      )
       assert.ok((await ticksDuring(runs)) >= 5)
       for (const { reason } of await runs) assert.equal(reason.code, 'TIMEOUT')
       successor.child.kill('SIGCONT')

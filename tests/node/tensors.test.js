@@ -27,7 +27,8 @@ test('tensors that are none, or of another type', async () => {
     [[], 'SHAPE_MISMATCH'], [new Float32Array(0), 'SHAPE_MISMATCH'], [{ data: x, dims: [2 ** 53 - 1, 2] }, undefined], [{ data: x, dims: Array(40).fill(1) }, 'SHAPE_MISMATCH']
   ] // biome-ignore format: one table
   for (const [value, code] of wrong) {
-    const expected = error => error instanceof SidecallError && (code === undefined || error.code === code)
+    const expected = error =>
+      error instanceof SidecallError && (code === undefined || error.code === code)
     assert.throws(() => add.runSync({ x: value }), expected)
     await assert.rejects(async () => add.run({ x: value }), expected)
     assert.deepEqual(add.runSync({ x }).y.length, 2)

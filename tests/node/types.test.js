@@ -117,7 +117,11 @@ test('the command, the synchronous and the asynchronous model write the same', a
 test('a name must be one that TypeScript leaves free', () => {
   const model = openSync(modelPath('penguins.onnx'))
   for (const name of ['', 'a b', 'class', 'any', 'Tensor', 'x}', 'größe']) {
-    assert.throws(() => model.types(name), { name: 'SidecallError', code: 'INVALID_ARGUMENT', message: /^name: expected / })
+    assert.throws(() => model.types(name), {
+      name: 'SidecallError',
+      code: 'INVALID_ARGUMENT',
+      message: /^name: expected /
+    })
   }
   for (const name of [1, null, {}, Symbol('x')]) assert.throws(() => model.types(name), TypeError)
 })

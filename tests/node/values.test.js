@@ -24,11 +24,17 @@ test('a value of another type, with what it is called', async () => {
   ] // biome-ignore format: one table
   for (const [value, got] of values) {
     const failure = await failureOf(pair, { a: value, b: 2 })
-    assert.deepEqual([failure.code, failure.feature, failure.expected, failure.got], ['DTYPE_MISMATCH', 'a', 'float32', got])
+    assert.deepEqual(
+      [failure.code, failure.feature, failure.expected, failure.got],
+      ['DTYPE_MISMATCH', 'a', 'float32', got]
+    )
   }
-  for (const value of [1, 1n, 'x', {}]) assert.equal((await failureOf(integer, { ...KINDS, flag_must: value })).code, 'DTYPE_MISMATCH')
-  for (const value of [1, 1n, true, []]) assert.equal((await failureOf(integer, { ...KINDS, word_must: value })).code, 'DTYPE_MISMATCH')
-  for (const value of [1.5, '1', true, -0.1]) assert.equal((await failureOf(integer, { ...KINDS, i64_must: value })).code, 'DTYPE_MISMATCH')
+  for (const value of [1, 1n, 'x', {}])
+    assert.equal((await failureOf(integer, { ...KINDS, flag_must: value })).code, 'DTYPE_MISMATCH')
+  for (const value of [1, 1n, true, []])
+    assert.equal((await failureOf(integer, { ...KINDS, word_must: value })).code, 'DTYPE_MISMATCH')
+  for (const value of [1.5, '1', true, -0.1])
+    assert.equal((await failureOf(integer, { ...KINDS, i64_must: value })).code, 'DTYPE_MISMATCH')
 })
 
 test('an object as a value is not asked for another: valueOf and toString stay untouched', async () => {
@@ -48,15 +54,24 @@ test('an object as a value is not asked for another: valueOf and toString stay u
 })
 
 test('missing is absent, null, undefined and NaN', async () => {
-  for (const record of [{ b: 1 }, { a: null, b: 1 }, { a: undefined, b: 1 }, { a: Number.NaN, b: 1 }]) {
+  for (const record of [
+    { b: 1 },
+    { a: null, b: 1 },
+    { a: undefined, b: 1 },
+    { a: Number.NaN, b: 1 }
+  ]) {
     const failure = await failureOf(pair, record)
-    assert.deepEqual([failure.code, failure.feature, failure.got], ['MISSING_VALUE', 'a', 'a missing value'])
+    assert.deepEqual(
+      [failure.code, failure.feature, failure.got],
+      ['MISSING_VALUE', 'a', 'a missing value']
+    )
   }
   const nothing = integer.predictSync(KINDS)
   for (const value of [null, undefined, Number.NaN]) {
     assert.deepEqual(integer.predictSync({ ...KINDS, f32: value, f64: value, i64: value }), nothing)
   }
-  for (const value of [null, undefined]) assert.deepEqual(integer.predictSync({ ...KINDS, flag: value, word: value }), nothing)
+  for (const value of [null, undefined])
+    assert.deepEqual(integer.predictSync({ ...KINDS, flag: value, word: value }), nothing)
 })
 
 test('integers: as far as a number goes, and bigints', async () => {
@@ -76,7 +91,10 @@ test('integers: as far as a number goes, and bigints', async () => {
     2n ** 200n
   ]) {
     const failure = await failureOf(integer, { ...KINDS, i64_must: value })
-    assert.deepEqual([String(value), failure.code, failure.feature], [String(value), 'OUT_OF_RANGE', 'i64_must'])
+    assert.deepEqual(
+      [String(value), failure.code, failure.feature],
+      [String(value), 'OUT_OF_RANGE', 'i64_must']
+    )
   }
 })
 
@@ -88,21 +106,41 @@ test('floats: integers and bigints that they hold, -0, infinities, too large one
     Number.NEGATIVE_INFINITY
   ])
   assert.deepEqual(answerOf({ a: 0.1, b: 5e-324 }), [Math.fround(0.1), 0])
-  for (const value of [1e300, -3.5e38, 2n ** 130n]) assert.equal((await failureOf(pair, { a: value, b: 1 })).code, 'OUT_OF_RANGE')
+  for (const value of [1e300, -3.5e38, 2n ** 130n])
+    assert.equal((await failureOf(pair, { a: value, b: 1 })).code, 'OUT_OF_RANGE')
 })
 
 test('strings: every text that is UTF-8, and no other', async () => {
   const cast = value => integer.predictSync({ ...KINDS, word_must: value })
-  for (const value of ['', 'a', 'é', '日本', '🐧', '\ufdd0', 'x'.repeat(5_000_000), 'ä'.repeat(100_000)]) cast(value)
+  for (const value of [
+    '',
+    'a',
+    'é',
+    '日本',
+    '🐧',
+    '\ufdd0',
+    'x'.repeat(5_000_000),
+    'ä'.repeat(100_000)
+  ])
+    cast(value)
   assert.deepEqual(cast(`${''.padEnd(10, 'q')}b`.slice(10)), cast('b'))
-  for (const value of ['\ud800', 'a\udc00', '\udc00\ud800', 'ok\0', '\0', `${'x'.repeat(100_000)}\ud83d`]) {
+  for (const value of [
+    '\ud800',
+    'a\udc00',
+    '\udc00\ud800',
+    'ok\0',
+    '\0',
+    `${'x'.repeat(100_000)}\ud83d`
+  ]) {
     const failure = await failureOf(integer, { ...KINDS, word_must: value })
     assert.deepEqual([failure.code, failure.feature], ['INVALID_STRING', 'word_must'])
   }
   const odd = openSync(echo({ features: [f32('a')] }))
   const failure = await failureOf(odd, { a: 1, '\ud800': 1 })
   assert.ok(['UNKNOWN_NAME', 'INVALID_STRING'].includes(failure.code))
-  assert.ok(['UNKNOWN_NAME', 'INVALID_STRING'].includes((await failureOf(odd, { a: 1, 'nul\0': 1 })).code))
+  assert.ok(
+    ['UNKNOWN_NAME', 'INVALID_STRING'].includes((await failureOf(odd, { a: 1, 'nul\0': 1 })).code)
+  )
 })
 
 test('deep values are refused as values, not for their depth', async () => {

@@ -29,15 +29,21 @@ for (const [name, one] of cases) {
 test('every case is run, or named with a reason', () => {
   assert.ok(cases.size >= 400, `${cases.size} cases`)
   for (const name of INEXPRESSIBLE.keys()) assert.ok(cases.has(name), name)
-  for (const one of cases.values()) assert.ok(one.expect_status === undefined || statuses.has(one.expect_status), one.name)
+  for (const one of cases.values())
+    assert.ok(one.expect_status === undefined || statuses.has(one.expect_status), one.name)
 })
 
 test('what is named as inexpressible is so', () => {
   for (const [name, reason] of INEXPRESSIBLE) {
     const one = cases.get(name)
-    if (reason === REASONS.REFUSED) assert.throws(() => JSON.parse(textOf(one.json)), SyntaxError, name)
+    if (reason === REASONS.REFUSED)
+      assert.throws(() => JSON.parse(textOf(one.json)), SyntaxError, name)
     if (reason === REASONS.NO_SUCH_STRING)
-      assert.throws(() => (one.inputs === undefined ? textOf(one.json) : tensorsOf(one.inputs, dataOf)), /no JavaScript string/, name)
+      assert.throws(
+        () => (one.inputs === undefined ? textOf(one.json) : tensorsOf(one.inputs, dataOf)),
+        /no JavaScript string/,
+        name
+      )
     if (reason === REASONS.SAME_ARRAY) assert.ok(dataOf(one.inputs.x) instanceof Uint8Array)
     if (reason === REASONS.LAST_KEY) assert.equal(JSON.parse(one.json).a, 2, name)
     if (reason === REASONS.JSON_ONLY) assert.equal(typeof JSON.parse(one.json), 'object', name)

@@ -161,7 +161,9 @@ test('a call outlives its model', async () => {
 })
 
 test('a pending run outlives its call, its model and its inputs', async () => {
-  const runs = Array.from({ length: 10 }, (_, i) => openSync(slow.source).run(slow.inputsFor(10, new Float32Array(100_000).fill(i))))
+  const runs = Array.from({ length: 10 }, (_, i) =>
+    openSync(slow.source).run(slow.inputsFor(10, new Float32Array(100_000).fill(i)))
+  )
   const lone = (() => {
     const call = openSync(slow.source).call()
     call.reshape('x', [1000]).fill(4)
@@ -169,7 +171,8 @@ test('a pending run outlives its call, its model and its inputs', async () => {
     return call.run().then(() => call.outputs.y)
   })()
   await collect()
-  for (const [i, { y }] of (await Promise.all(runs)).entries()) assert.ok(y.every(value => value === i))
+  for (const [i, { y }] of (await Promise.all(runs)).entries())
+    assert.ok(y.every(value => value === i))
   assert.ok((await lone).every(value => value === 4))
 })
 

@@ -12,7 +12,21 @@ const wide = openSync(modelPath('floats_float64.onnx'))
 const bareNarrow = openSync(modelPath('identity_float32.onnx'))
 const bareWide = openSync(modelPath('identity_float64.onnx'))
 const BIG = 100_000 // elements that a synchronous run would read in place
-const NUMBERS = [0.1, 7.315, -1e-3, 1 + 2 ** -24, 1 + 3 * 2 ** -24, 1e-45, 5e-324, 16777217.5, 3.4e38, 0, -0, Infinity, -Infinity]
+const NUMBERS = [
+  0.1,
+  7.315,
+  -1e-3,
+  1 + 2 ** -24,
+  1 + 3 * 2 ** -24,
+  1e-45,
+  5e-324,
+  16777217.5,
+  3.4e38,
+  0,
+  -0,
+  Infinity,
+  -Infinity
+]
 
 /** What the model's tensor held for the number x: all ways to give it. */
 async function heldBy(model, x, { asFloat32 = false } = {}) {
@@ -36,13 +50,25 @@ test('one number is the same in typed arrays of either width, plain arrays and r
   for (const x of NUMBERS) {
     const rounded = Math.fround(x)
     assert.ok(Object.is(await heldBy(narrow, x), rounded), `${x} as double in a float32 input`)
-    assert.ok(Object.is(await heldBy(narrow, x, { asFloat32: true }), rounded), `${x} as float32 in a float32 input`)
+    assert.ok(
+      Object.is(await heldBy(narrow, x, { asFloat32: true }), rounded),
+      `${x} as float32 in a float32 input`
+    )
     assert.ok(Object.is(await heldBy(wide, x), x), `${x} as double in a float64 input`)
-    assert.ok(Object.is(await heldBy(wide, x, { asFloat32: true }), rounded), `${x} as float32 in a float64 input`)
-    for (const record of [{ x, n: 1 }, JSON.parse(JSON.stringify({ x: Number.isFinite(x) ? x : 0, n: 1 }))]) {
+    assert.ok(
+      Object.is(await heldBy(wide, x, { asFloat32: true }), rounded),
+      `${x} as float32 in a float64 input`
+    )
+    for (const record of [
+      { x, n: 1 },
+      JSON.parse(JSON.stringify({ x: Number.isFinite(x) ? x : 0, n: 1 }))
+    ]) {
       assert.equal(narrow.predictSync(record).transformed[0], Math.fround(record.x))
       assert.equal(wide.predictSync(record).transformed[0], record.x)
-      assert.equal((await narrow.predict([record, record]))[1].transformed[0], Math.fround(record.x))
+      assert.equal(
+        (await narrow.predict([record, record]))[1].transformed[0],
+        Math.fround(record.x)
+      )
       assert.equal((await wide.predict([record, record]))[1].transformed[0], record.x)
     }
   }
@@ -58,8 +84,14 @@ test('large arrays, other shapes and other widths in turn', async () => {
       assert.deepEqual(new Float32Array(bareNarrow.runSync({ x: doubles }).y), floats)
       assert.deepEqual(new Float32Array((await bareNarrow.run({ x: doubles })).y), floats)
       assert.deepEqual(new Float32Array(bareNarrow.runSync({ x: floats }).y), floats)
-      assert.deepEqual(new Float64Array(bareWide.runSync({ x: floats }).y), Float64Array.from(floats))
-      assert.deepEqual(new Float64Array((await bareWide.run({ x: floats })).y), Float64Array.from(floats))
+      assert.deepEqual(
+        new Float64Array(bareWide.runSync({ x: floats }).y),
+        Float64Array.from(floats)
+      )
+      assert.deepEqual(
+        new Float64Array((await bareWide.run({ x: floats })).y),
+        Float64Array.from(floats)
+      )
       assert.deepEqual(new Float64Array(bareWide.runSync({ x: doubles }).y), doubles)
     }
   }
@@ -148,7 +180,9 @@ test('typed arrays of other types are not converted', async () => {
   }
   for (const dtype of ['int64', 'int32', 'uint8', 'string']) {
     for (const data of [Float32Array.of(1), Float64Array.of(1)]) {
-      assert.throws(() => openSync(modelPath(`identity_${dtype}.onnx`)).runSync({ x: data }), { code: 'DTYPE_MISMATCH' })
+      assert.throws(() => openSync(modelPath(`identity_${dtype}.onnx`)).runSync({ x: data }), {
+        code: 'DTYPE_MISMATCH'
+      })
     }
   }
 })

@@ -16,7 +16,10 @@ const { runScript } = require('./support/process.js')
 function start(kind, { folder = packageFolder, times } = {}) {
   const { SIDECALL_NODE_ADDON: named, ...env } = process.env
   if (folder === packageFolder && named !== undefined) env.SIDECALL_NODE_ADDON = named
-  return new Worker(path.join(__dirname, 'workers', 'busy.js'), { workerData: { package: folder, kind, times }, env })
+  return new Worker(path.join(__dirname, 'workers', 'busy.js'), {
+    workerData: { package: folder, kind, times },
+    env
+  })
 }
 
 async function startReady(kind, options) {
@@ -36,7 +39,9 @@ function copyPackage({ isShared = false } = {}) {
   const leftOut = ['node_modules', 'src', 'scripts'].map(name => path.join(packageFolder, name))
   fs.cpSync(packageFolder, copy, { recursive: true, filter: from => !leftOut.includes(from) })
   fs.mkdirSync(path.join(copy, 'build'), { recursive: true })
-  const addon = process.env.SIDECALL_NODE_ADDON ?? require('../../bindings/node/lib/platform.js').locate('sidecall.node')
+  const addon =
+    process.env.SIDECALL_NODE_ADDON ??
+    require('../../bindings/node/lib/platform.js').locate('sidecall.node')
   const place = path.join(copy, 'build', 'sidecall.node')
   fs.rmSync(place, { force: true })
   if (isShared) fs.symlinkSync(addon, place)
@@ -56,8 +61,11 @@ function requireCopy(copy) {
 }
 
 test('workers open, run and end by themselves', async () => {
-  const workers = Array.from({ length: 6 }, (_, i) => start(['runSync', 'call', 'open', 'predict', 'failures', 'runSync'][i], { times: 5 }))
-  for (const [code] of await Promise.all(workers.map(worker => once(worker, 'exit')))) assert.equal(code, 0)
+  const workers = Array.from({ length: 6 }, (_, i) =>
+    start(['runSync', 'call', 'open', 'predict', 'failures', 'runSync'][i], { times: 5 })
+  )
+  for (const [code] of await Promise.all(workers.map(worker => once(worker, 'exit'))))
+    assert.equal(code, 0)
   assertWorks(sidecall)
 })
 
@@ -123,7 +131,8 @@ test('the process exits during runs, and its code is what it asked for', async (
   const bodies = {
     exit: 'process.exit(3)',
     exitLater: 'setTimeout(() => process.exit(3), 5)',
-    inListener: "process.on('exit', () => sidecall.openSync(modelPath('add.onnx')).runSync({ x: [1, 2] })); process.exit(3)"
+    inListener:
+      "process.on('exit', () => sidecall.openSync(modelPath('add.onnx')).runSync({ x: [1, 2] })); process.exit(3)"
   }
   for (const [name, end] of Object.entries(bodies)) {
     const done = await runScript(`
@@ -159,7 +168,9 @@ for (const isShared of [false, true]) {
     const other = requireCopy(copyPackage({ isShared }))
     assert.notEqual(other.open, sidecall.open)
     for (const each of [sidecall, other]) assertWorks(each)
-    const models = [sidecall, other, sidecall, other].map(({ openSync }) => openSync(modelPath('penguins.onnx')))
+    const models = [sidecall, other, sidecall, other].map(({ openSync }) =>
+      openSync(modelPath('penguins.onnx'))
+    )
     const answers = await Promise.all(models.map(model => model.predict({})))
     for (const answer of answers) assert.deepEqual(answer, answers[0])
     // What a copy throws is what its users know.
@@ -176,7 +187,10 @@ for (const isShared of [false, true]) {
 
 test('two copies in workers that are terminated', async () => {
   const copy = copyPackage()
-  const starts = ['run', 'call', 'predict'].flatMap(kind => [startReady(kind), startReady(kind, { folder: copy })])
+  const starts = ['run', 'call', 'predict'].flatMap(kind => [
+    startReady(kind),
+    startReady(kind, { folder: copy })
+  ])
   const workers = await Promise.all(starts)
   await sleep(10)
   await Promise.all(workers.map(worker => worker.terminate()))
@@ -199,7 +213,8 @@ test('a model does not travel to another thread: what arrives can do nothing', (
 
 test('ES modules and CommonJS see the same package', async () => {
   const imported = await import(path.join(root, 'bindings', 'node', 'index.mjs'))
-  for (const name of ['open', 'openSync', 'engine', 'version', 'SidecallError']) assert.equal(imported[name], sidecall[name])
+  for (const name of ['open', 'openSync', 'engine', 'version', 'SidecallError'])
+    assert.equal(imported[name], sidecall[name])
   assert.deepEqual(
     Object.keys(imported)
       .filter(name => !['default', 'module.exports'].includes(name))

@@ -28,7 +28,9 @@ def test_answers(matrix: sidecall.Model, backend: str) -> None:
         assert await matrix.apredict([record] * 2) == [{"prediction": 621}] * 2
         assert (await matrix.apredict(pd.DataFrame([record])))["prediction"].tolist() == [621]
         large = np.ones((100_000, 4), dtype=np.float32)
-        assert ((await matrix.arun({"X": large}, outputs=["prediction"]))["prediction"] == 1111).all()
+        assert (
+            (await matrix.arun({"X": large}, outputs=["prediction"]))["prediction"] == 1111
+        ).all()
 
     asyncio.run(main())
 
@@ -37,7 +39,11 @@ def test_many_at_once(matrix: sidecall.Model, backend: str) -> None:
     async def one(i: int) -> float:
         while True:
             try:
-                return float((await matrix.arun({"X": np.full((1, 4), i, dtype=np.float32)}))["prediction"][0, 0])
+                return float(
+                    (await matrix.arun({"X": np.full((1, 4), i, dtype=np.float32)}))["prediction"][
+                        0, 0
+                    ]
+                )
             except errors.Busy:
                 await asyncio.sleep(0.001)
 
@@ -69,7 +75,10 @@ def test_cancelling_ends_the_run(load: Load) -> None:
     async def main() -> None:
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(model.arun(ENDLESS), timeout=0.05)
-        assert (await model.arun({**ENDLESS, "n": np.array(0, dtype=np.int64)}))["y"].tolist() == [1, 1]
+        assert (await model.arun({**ENDLESS, "n": np.array(0, dtype=np.int64)}))["y"].tolist() == [
+            1,
+            1,
+        ]
 
     asyncio.run(main())
 
@@ -84,7 +93,9 @@ def test_a_run_that_is_given_up_leaves_no_thread_and_no_descriptor(load: Load) -
         for run in runs:
             run.cancel()
         await asyncio.gather(*runs, return_exceptions=True)
-        assert {thread.name for thread in threading.enumerate() if "sidecall" in thread.name} == set()
+        assert {
+            thread.name for thread in threading.enumerate() if "sidecall" in thread.name
+        } == set()
 
     asyncio.run(give_up())
     before = num_descriptors()
@@ -109,7 +120,10 @@ def test_a_coroutine_that_is_thrown_away_ends_its_run(load: Load) -> None:
 
     run = asyncio.run(begin())
     run.close()  # its loop is closed by now
-    assert asyncio.run(model.arun({**ENDLESS, "n": np.array(0, dtype=np.int64)}))["y"].tolist() == [1, 1]
+    assert asyncio.run(model.arun({**ENDLESS, "n": np.array(0, dtype=np.int64)}))["y"].tolist() == [
+        1,
+        1,
+    ]
 
 
 def test_an_array_may_be_changed_while_a_run_waits(load: Load) -> None:
@@ -117,7 +131,9 @@ def test_an_array_may_be_changed_while_a_run_waits(load: Load) -> None:
     x = np.full(100_000, 0.5, dtype=np.float32)
 
     async def main() -> None:
-        others = [asyncio.ensure_future(model.arun(ENDLESS)) for _ in range(2 * (os.cpu_count() or 1) + 2)]
+        others = [
+            asyncio.ensure_future(model.arun(ENDLESS)) for _ in range(2 * (os.cpu_count() or 1) + 2)
+        ]
         await asyncio.sleep(0.02)  # they have every thread of the library
         run = asyncio.ensure_future(model.arun({"x": x, "n": np.array(0, dtype=np.int64)}))
         await asyncio.sleep(0)

@@ -120,7 +120,12 @@ def test_strings_are_assigned(load: Load) -> None:
 
 def test_values_by_name(matrix: sidecall.Model, backend: str) -> None:
     with matrix.call(rows=2) as call:
-        for row, values in enumerate(({"a": 1, "b": 2, "c": True, "d": 0.5}, {"a": None, "b": np.int32(0), "c": False, "d": 1})):
+        for row, values in enumerate(
+            (
+                {"a": 1, "b": 2, "c": True, "d": 0.5},
+                {"a": None, "b": np.int32(0), "c": False, "d": 1},
+            )
+        ):
             for name, value in values.items():
                 call.set(row, name, value)
         call.run()
@@ -147,7 +152,12 @@ def test_refused(matrix: sidecall.Model, backend: str) -> None:
         _ = call.outputs["prediction"]
     with pytest.raises(errors.NotRun):
         call.get(0, "prediction")
-    for wrong in (lambda: call.inputs["nope"], lambda: call.outputs["nope"], lambda: call.set(0, "nope", 1), lambda: call.get(0, "nope")):
+    for wrong in (
+        lambda: call.inputs["nope"],
+        lambda: call.outputs["nope"],
+        lambda: call.set(0, "nope", 1),
+        lambda: call.get(0, "nope"),
+    ):
         with pytest.raises(errors.UnknownName, match="nope"):
             wrong()
     with pytest.raises(errors.ShapeMismatch):
@@ -177,7 +187,14 @@ def test_closed(matrix: sidecall.Model, backend: str) -> None:
     call = matrix.call()
     call.close()
     call.close()
-    for use in (call.run, lambda: call.inputs["X"], lambda: call.rows, lambda: call.set(0, "a", 1), lambda: call.resize(2), call.clear):
+    for use in (
+        call.run,
+        lambda: call.inputs["X"],
+        lambda: call.rows,
+        lambda: call.set(0, "a", 1),
+        lambda: call.resize(2),
+        call.clear,
+    ):
         with pytest.raises(errors.InvalidArgument, match="the call is closed"):
             use()
     call.cancel()

@@ -17,7 +17,13 @@ MODULES = [_call, _engine, _model, errors, serving, comparing_run, serving_run]
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_examples(module, request: pytest.FixtureRequest) -> None:
-    tests = [test for test in doctest.DocTestFinder().find(module, extraglobs={"getfixture": request.getfixturevalue}) if test.examples]
+    tests = [
+        test
+        for test in doctest.DocTestFinder().find(
+            module, extraglobs={"getfixture": request.getfixturevalue}
+        )
+        if test.examples
+    ]
     assert tests
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     for test in tests:

@@ -17,20 +17,35 @@ TEXT = header().read_text(encoding="utf-8")
 # The status constants stand between these two headings.
 SECTION = TEXT[TEXT.index("typedef int32_t sidecall_status;") : TEXT.index("sidecall_status_name")]
 # OK and PENDING are no failures: finish() of a backend answers false for the latter.
-STATUSES = {name: int(number) for name, number in re.findall(r"#define SIDECALL_(\w+) (\d+)", SECTION) if name not in ("OK", "PENDING")}
+STATUSES = {
+    name: int(number)
+    for name, number in re.findall(r"#define SIDECALL_(\w+) (\d+)", SECTION)
+    if name not in ("OK", "PENDING")
+}
 KINDS = {kind.status: kind for kind in errors.Error.__subclasses__()}
 
 
 def test_one_class_per_status() -> None:
     assert len(STATUSES) > 30
     assert {kind.code: kind.status for kind in KINDS.values()} == STATUSES
-    assert {kind.code.replace("_", "").lower() for kind in KINDS.values()} == {kind.__name__.lower() for kind in KINDS.values()}
+    assert {kind.code.replace("_", "").lower() for kind in KINDS.values()} == {
+        kind.__name__.lower() for kind in KINDS.values()
+    }
 
 
 @pytest.mark.parametrize("code", STATUSES)
 def test_each(code: str) -> None:
     status = STATUSES[code]
-    error = errors.make(status, "x 'a': expected b, got c", status % 2 == 0, 3, "a", "b", "c", [(40, 3, "a", "b", "c", "text")])
+    error = errors.make(
+        status,
+        "x 'a': expected b, got c",
+        status % 2 == 0,
+        3,
+        "a",
+        "b",
+        "c",
+        [(40, 3, "a", "b", "c", "text")],
+    )
     assert type(error) is KINDS[status]
     assert isinstance(error, sidecall.Error)
     standard = [base for base in type(error).__bases__ if base is not errors.Error]

@@ -19,7 +19,11 @@ def test_preprocessor_lines_are_filtered() -> None:
 
 def test_every_declared_function_is_exported() -> None:
     names = [name for name in dir(lib) if name.startswith("sidecall_")]
-    declared = [line for line in _cffi_header._source.splitlines() if line.startswith(("sidecall_", "const ", "void ", "int", "uint"))]
+    declared = [
+        line
+        for line in _cffi_header._source.splitlines()
+        if line.startswith(("sidecall_", "const ", "void ", "int", "uint"))
+    ]
     assert len(names) >= 50
     assert len(declared) >= len(names)
     for name in names:
@@ -27,13 +31,21 @@ def test_every_declared_function_is_exported() -> None:
 
 
 def test_kinds_and_version() -> None:
-    assert (constants["SIDECALL_KIND_INPUT"], constants["SIDECALL_KIND_OUTPUT"]) == (_backend.KIND_INPUT, _backend.KIND_OUTPUT)
-    assert (constants["SIDECALL_KIND_FEATURE"], constants["SIDECALL_KIND_COLUMN"]) == (_backend.KIND_FEATURE, _backend.KIND_COLUMN)
+    assert (constants["SIDECALL_KIND_INPUT"], constants["SIDECALL_KIND_OUTPUT"]) == (
+        _backend.KIND_INPUT,
+        _backend.KIND_OUTPUT,
+    )
+    assert (constants["SIDECALL_KIND_FEATURE"], constants["SIDECALL_KIND_COLUMN"]) == (
+        _backend.KIND_FEATURE,
+        _backend.KIND_COLUMN,
+    )
     assert lib.sidecall_abi_version() == constants["SIDECALL_ABI_VERSION"]
 
 
 def test_a_macro_that_goes_on_in_the_next_line_is_filtered_whole() -> None:
-    text, numbers = declarations("#define init(x) \\\n  init_sized((x), 4)\nvoid init_sized(void *x, size_t n);\n#define SIDECALL_A 3\n")
+    text, numbers = declarations(
+        "#define init(x) \\\n  init_sized((x), 4)\nvoid init_sized(void *x, size_t n);\n#define SIDECALL_A 3\n"
+    )
     assert text.split() == ["void", "init_sized(void", "*x,", "size_t", "n);"]
     assert numbers == {"SIDECALL_A": 3}
 
@@ -42,7 +54,11 @@ STRUCTS = [name.removesuffix("_init_sized") for name in dir(lib) if name.endswit
 
 
 def test_every_struct_of_a_caller_has_an_init_function() -> None:
-    with_size = {name for name in ffi.list_types()[0] if "struct_size" in dict(getattr(ffi.typeof(name), "fields", None) or ())}
+    with_size = {
+        name
+        for name in ffi.list_types()[0]
+        if "struct_size" in dict(getattr(ffi.typeof(name), "fields", None) or ())
+    }
     assert with_size == set(STRUCTS)
 
 

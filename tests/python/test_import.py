@@ -10,12 +10,33 @@ import sys
 import pytest
 from vector_files import BACKENDS, MODELS
 
-HEAVY = ("onnxruntime", "sklearn", "pandas", "asyncio", "onnx", "skl2onnx", "json", "cffi", "lightgbm", "xgboost")
+HEAVY = (
+    "onnxruntime",
+    "sklearn",
+    "pandas",
+    "asyncio",
+    "onnx",
+    "skl2onnx",
+    "json",
+    "cffi",
+    "lightgbm",
+    "xgboost",
+)
 
 
 def run(code: str, **environment: str) -> str:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("SIDECALL_", "ORT_"))}
-    child = subprocess.run([sys.executable, "-c", code], env={**inherited, **environment}, capture_output=True, text=True, timeout=120)
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("SIDECALL_", "ORT_"))
+    }
+    child = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**inherited, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert child.returncode == 0, child.stderr
     assert child.stderr == ""
     return child.stdout
@@ -48,9 +69,15 @@ def test_which_onnxruntime() -> None:
     code = "import json, sidecall; print(json.dumps(sidecall.engine()))"
     found = json.loads(run(code))
     assert "onnxruntime/capi" in found["path"]
-    assert json.loads(run(code, SIDECALL_ONNXRUNTIME=found["path"]))["found_by"] == "SIDECALL_ONNXRUNTIME"
+    assert (
+        json.loads(run(code, SIDECALL_ONNXRUNTIME=found["path"]))["found_by"]
+        == "SIDECALL_ONNXRUNTIME"
+    )
     resident = f"import ctypes; ctypes.CDLL({found['path']!r}); {code}"
-    assert "resident" in json.loads(run(resident))["found_by"] or json.loads(run(resident))["path"] == found["path"]
+    assert (
+        "resident" in json.loads(run(resident))["found_by"]
+        or json.loads(run(resident))["path"] == found["path"]
+    )
 
 
 def test_no_onnxruntime_is_said_clearly(tmp_path) -> None:

@@ -88,7 +88,9 @@ def test_references_are_balanced(load: Load) -> None:
             model.run({"first": array, "second": array[:0]})
     gc.collect()
     after = sys.getrefcount(word), sys.getrefcount(array), sys.getrefcount(np.dtype(object))
-    assert [late - early for early, late in zip(before, after, strict=True)] == pytest.approx([0, 0, 0], abs=5)
+    assert [late - early for early, late in zip(before, after, strict=True)] == pytest.approx(
+        [0, 0, 0], abs=5
+    )
     assert abs(sys.getrefcount(None) - none) < 150
 
 

@@ -27,7 +27,9 @@ def mutated(data: bytes, random_bytes: random.Random) -> bytes:
     """One byte changed, left out, or put in."""
     at = random_bytes.randrange(len(data))
     change = bytes([random_bytes.randrange(256)])
-    return data[:at] + random_bytes.choice([change, b"", change + data[at : at + 1]]) + data[at + 1 :]
+    return (
+        data[:at] + random_bytes.choice([change, b"", change + data[at : at + 1]]) + data[at + 1 :]
+    )
 
 
 @pytest.mark.parametrize("name", ["add", "matrix", "strings", "from_int4", "optional_input"])
@@ -44,7 +46,9 @@ def test_protobuf_reads_accepted_files_in_the_same_way(name):
         known = onnx.ModelProto()
         known.CopyFrom(read)
         known.DiscardUnknownFields()  # type: ignore[attr-defined]
-        assert known.SerializeToString(deterministic=True) == read.SerializeToString(deterministic=True)
+        assert known.SerializeToString(deterministic=True) == read.SerializeToString(
+            deterministic=True
+        )
         # Numbers in a longer form or fields that occur twice would make it shorter.
         assert read.ByteSize() == len(data)
     assert accepted > 50

@@ -28,7 +28,13 @@ def test_the_table_describes_the_installed_onnx(onnx_fields):
 
 
 def test_every_message_of_the_package_is_in_the_table(onnx_fields):
-    kept = set(re.findall(r"^ONNX_MESSAGE\((\w+)\)$", onnx_fields.TABLE.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    kept = set(
+        re.findall(
+            r"^ONNX_MESSAGE\((\w+)\)$",
+            onnx_fields.TABLE.read_text(encoding="utf-8"),
+            flags=re.MULTILINE,
+        )
+    )
     assert kept >= set(onnx.ModelProto.DESCRIPTOR.file.message_types_by_name)
     assert {"TypeProto_Tensor", "TensorShapeProto_Dimension", "TensorProto_Segment"} <= kept
 
@@ -43,11 +49,16 @@ def test_a_field_of_another_kind_is_named(onnx_fields):
     kept = onnx_fields.table()
     line = "ONNX_ENUM_FIELD(TensorProto, 14, data_location, kOne, 0, 1)"
     changed = line.replace("1)", "0)")
-    assert onnx_fields.check(kept.replace(line, changed)) == [f"missing or changed: {line}", f"not in onnx {onnx.__version__}: {changed}"]
+    assert onnx_fields.check(kept.replace(line, changed)) == [
+        f"missing or changed: {line}",
+        f"not in onnx {onnx.__version__}: {changed}",
+    ]
 
 
 def test_fields_beyond_an_older_onnx_are_no_fault(onnx_fields):
     line = "ONNX_FIELD(NodeProto, 30, later, kOne, 0, kString)"
     newer = re.sub(r"as onnx \S+ describes", "as onnx 99.0 describes", onnx_fields.table()) + line
     assert onnx_fields.check(newer) == []
-    assert onnx_fields.check(onnx_fields.table() + line) == [f"not in onnx {onnx.__version__}: {line}"]
+    assert onnx_fields.check(onnx_fields.table() + line) == [
+        f"not in onnx {onnx.__version__}: {line}"
+    ]

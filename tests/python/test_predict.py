@@ -52,7 +52,13 @@ assert model.predict([record] * 1000) == [{"prediction": 621.0}] * 1000
 def test_more_records_than_memory_holds(backend: str) -> None:
     """Under a memory limit. Where NumPy itself cannot make an array, its MemoryError stays."""
     path = Path(__file__).parents[1] / "vectors/models/matrix.onnx"
-    done = subprocess.run([sys.executable, "-c", TOO_MANY, str(path), backend], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", TOO_MANY, str(path), backend],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     told = "records: expected as many rows as memory holds, got more: pass them in batches"
     assert done.stdout.splitlines() == [told, told, "bare"]
@@ -67,14 +73,20 @@ def test_any_order_and_any_mapping(matrix: sidecall.Model, backend: str) -> None
 
 @pytest.mark.parametrize("missing", [None, float("nan"), np.nan, np.float32("nan"), pd.NA])
 def test_missing(matrix: sidecall.Model, backend: str, missing: object) -> None:
-    assert matrix.predict({**RECORD, "a": missing}) == matrix.predict({k: v for k, v in RECORD.items() if k != "a"})
+    assert matrix.predict({**RECORD, "a": missing}) == matrix.predict(
+        {k: v for k, v in RECORD.items() if k != "a"}
+    )
     for name in ("c", "d"):
         with pytest.raises(errors.MissingValue, match=f"feature '{name}'"):
             matrix.predict({**RECORD, name: missing})
 
 
-@pytest.mark.parametrize("number", [3, 3.0, np.float32(3), np.float64(3), np.int8(3), np.uint64(3), np.int64(3)])
-def test_numbers_pass_for_each_other_where_whole(matrix: sidecall.Model, backend: str, number: object) -> None:
+@pytest.mark.parametrize(
+    "number", [3, 3.0, np.float32(3), np.float64(3), np.int8(3), np.uint64(3), np.int64(3)]
+)
+def test_numbers_pass_for_each_other_where_whole(
+    matrix: sidecall.Model, backend: str, number: object
+) -> None:
     assert matrix.predict({**RECORD, "a": number})["prediction"] == 623
     assert matrix.predict({**RECORD, "b": number})["prediction"] == 631
 
@@ -97,7 +109,14 @@ def test_numbers_pass_for_each_other_where_whole(matrix: sidecall.Model, backend
         ("c", "true", errors.DtypeMismatch, "string"),
     ],
 )
-def test_refused_values(matrix: sidecall.Model, backend: str, name: str, value: object, kind: type[errors.Error], got: str | None) -> None:
+def test_refused_values(
+    matrix: sidecall.Model,
+    backend: str,
+    name: str,
+    value: object,
+    kind: type[errors.Error],
+    got: str | None,
+) -> None:
     with pytest.raises(kind) as caught:
         matrix.predict({**RECORD, name: value})
     assert caught.value.name == name
@@ -107,9 +126,19 @@ def test_refused_values(matrix: sidecall.Model, backend: str, name: str, value: 
 
 def test_all_faults_of_a_call(matrix: sidecall.Model, backend: str) -> None:
     with pytest.raises(errors.Error) as caught:
-        matrix.predict([RECORD, {"a": "secret", "b": 0.5, "c": 1, "d": None, "colour": "secret"}, {}])
+        matrix.predict(
+            [RECORD, {"a": "secret", "b": 0.5, "c": 1, "d": None, "colour": "secret"}, {}]
+        )
     faults = caught.value.faults
-    assert {(fault.row, fault.name) for fault in faults} == {(1, "a"), (1, "b"), (1, "c"), (1, "d"), (1, "colour"), (2, "c"), (2, "d")}
+    assert {(fault.row, fault.name) for fault in faults} == {
+        (1, "a"),
+        (1, "b"),
+        (1, "c"),
+        (1, "d"),
+        (1, "colour"),
+        (2, "c"),
+        (2, "d"),
+    }
     assert "secret" not in repr(faults) + str(caught.value)
     assert (caught.value.row, caught.value.code) == (faults[0].row, faults[0].code)
 
@@ -125,7 +154,9 @@ def test_unknown_features(load: Load) -> None:
         load("matrix.onnx").predict({**RECORD, "colour": 1})
     with pytest.raises(errors.UnknownName):
         load("matrix.onnx").predict({**RECORD, 7: 1})
-    assert load("matrix.onnx", extra="ignore").predict({**RECORD, "colour": object()}) == {"prediction": 621.0}
+    assert load("matrix.onnx", extra="ignore").predict({**RECORD, "colour": object()}) == {
+        "prediction": 621.0
+    }
 
 
 @pytest.mark.parametrize("records", [3, "text", b"bytes", None, {1, 2}])
@@ -145,16 +176,26 @@ def test_no_rows_and_no_contract(matrix: sidecall.Model, load: Load, backend: st
 
 
 def test_labels_keep_their_type(load: Load) -> None:
-    for file, kind in (("label_bool.onnx", bool), ("label_bool_int.onnx", bool), ("label_int.onnx", int), ("label_string.onnx", str)):
+    for file, kind in (
+        ("label_bool.onnx", bool),
+        ("label_bool_int.onnx", bool),
+        ("label_int.onnx", int),
+        ("label_string.onnx", str),
+    ):
         model = load(file)
         record = {feature.name: 1 for feature in model.features}
         assert type(model.predict(record)["label"]) is kind, file
         column = model.predict(pd.DataFrame([record]))["label"]
-        assert isinstance(column.iloc[0], (np.bool_, bool) if kind is bool else (np.int64, int) if kind is int else str)
+        assert isinstance(
+            column.iloc[0],
+            (np.bool_, bool) if kind is bool else (np.int64, int) if kind is int else str,
+        )
 
 
 def frame() -> pd.DataFrame:
-    return pd.DataFrame({"d": [0.5, 1.0], "c": [True, False], "b": [2, 0], "a": [1.0, 0.0]}, index=["p", "q"])
+    return pd.DataFrame(
+        {"d": [0.5, 1.0], "c": [True, False], "b": [2, 0], "a": [1.0, 0.0]}, index=["p", "q"]
+    )
 
 
 def test_frame_keeps_its_index(matrix: sidecall.Model, backend: str) -> None:
@@ -181,11 +222,24 @@ def test_frame_keeps_its_index(matrix: sidecall.Model, backend: str) -> None:
         ("c", np.array([True, False], dtype=object)),
     ],
 )
-def test_frame_columns_of_every_kind(matrix: sidecall.Model, backend: str, name: str, column: object) -> None:
-    assert matrix.predict(frame().assign(**{name: column}))["prediction"].tolist() == [621.0, 1000.0]
+def test_frame_columns_of_every_kind(
+    matrix: sidecall.Model, backend: str, name: str, column: object
+) -> None:
+    assert matrix.predict(frame().assign(**{name: column}))["prediction"].tolist() == [
+        621.0,
+        1000.0,
+    ]
 
 
-@pytest.mark.parametrize("column", [[None, 0.0], pd.array([pd.NA, 0], dtype="Int64"), np.array([pd.NA, 0], dtype=object), [np.nan, 0]])
+@pytest.mark.parametrize(
+    "column",
+    [
+        [None, 0.0],
+        pd.array([pd.NA, 0], dtype="Int64"),
+        np.array([pd.NA, 0], dtype=object),
+        [np.nan, 0],
+    ],
+)
 def test_frame_missing(matrix: sidecall.Model, backend: str, column: object) -> None:
     expected = matrix.predict({**RECORD, "a": None})["prediction"]
     assert matrix.predict(frame().assign(a=column))["prediction"].tolist() == [expected, 1000.0]
@@ -224,7 +278,9 @@ def test_frame_of_strings(load: Load) -> None:
     for dtype in ("object", "string", "category", "str"):
         whole = pd.DataFrame(records).astype({"word": dtype, "word_must": dtype})
         assert model.predict(whole).iloc[0].tolist() == one_by_one[0]["transformed"]
-        np.testing.assert_array_equal(model.predict(whole).iloc[1].to_numpy(float), one_by_one[1]["transformed"])
+        np.testing.assert_array_equal(
+            model.predict(whole).iloc[1].to_numpy(float), one_by_one[1]["transformed"]
+        )
 
 
 def test_large_batches(matrix: sidecall.Model, backend: str) -> None:

@@ -30,7 +30,9 @@ def test_rows_of_any_number_and_back(matrix: sidecall.Model, backend: str, rows:
 def test_other_layouts_are_copied(matrix: sidecall.Model, backend: str) -> None:
     wide = np.zeros((1, 8), dtype=np.float32)
     wide[:, ::2] = ROW
-    unaligned = np.frombuffer(b"\0" + ROW.tobytes(), dtype=np.uint8)[1:].view(np.float32).reshape(1, 4)
+    unaligned = (
+        np.frombuffer(b"\0" + ROW.tobytes(), dtype=np.uint8)[1:].view(np.float32).reshape(1, 4)
+    )
     for x in (wide[:, ::2], np.asfortranarray(np.vstack([ROW, ROW])), ROW.astype(">f4"), unaligned):
         assert matrix.run({"X": x})["prediction"].ravel()[0] == 621
 
@@ -70,8 +72,16 @@ def test_wanted_outputs(matrix: sidecall.Model, backend: str) -> None:
 @pytest.mark.parametrize(
     ("inputs", "kind", "words"),
     [
-        ({"X": ROW.astype(np.bool_)}, errors.DtypeMismatch, "input 'X': expected float32, got bool"),
-        ({"X": ROW.astype(np.complex64)}, errors.DtypeMismatch, "input 'X': expected float32, got complex64"),
+        (
+            {"X": ROW.astype(np.bool_)},
+            errors.DtypeMismatch,
+            "input 'X': expected float32, got bool",
+        ),
+        (
+            {"X": ROW.astype(np.complex64)},
+            errors.DtypeMismatch,
+            "input 'X': expected float32, got complex64",
+        ),
         ({"X": ROW.astype("datetime64[s]")}, errors.DtypeMismatch, "got datetime64"),
         ({"X": [["1", "2", "3", "4"]]}, errors.DtypeMismatch, "expected float32, got string"),
         ({"X": [[True, False, True, True]]}, errors.DtypeMismatch, "expected float32, got bool"),
@@ -85,7 +95,9 @@ def test_wanted_outputs(matrix: sidecall.Model, backend: str) -> None:
         ({}, errors.MissingInput, "input 'X'"),
     ],
 )
-def test_refused(matrix: sidecall.Model, backend: str, inputs: object, kind: type[errors.Error], words: str) -> None:
+def test_refused(
+    matrix: sidecall.Model, backend: str, inputs: object, kind: type[errors.Error], words: str
+) -> None:
     with pytest.raises(kind, match=words.replace("[", r"\[")):
         matrix.run(inputs)
     assert matrix.run({"X": ROW})["prediction"][0, 0] == 621  # and the model goes on
@@ -103,8 +115,13 @@ def test_lists_take_the_inputs_type_only_without_loss(load: Load) -> None:
 
 
 def test_float16_is_numpys_and_bfloat16_is_raw(load: Load) -> None:
-    assert load("identity_float16.onnx").run(np.array([0.5], dtype=np.float16))["y"].dtype == np.float16
-    assert load("identity_bfloat16.onnx").run(np.array([0x3F80], dtype=np.uint16))["y"].tolist() == [0x3F80]
+    assert (
+        load("identity_float16.onnx").run(np.array([0.5], dtype=np.float16))["y"].dtype
+        == np.float16
+    )
+    assert load("identity_bfloat16.onnx").run(np.array([0x3F80], dtype=np.uint16))[
+        "y"
+    ].tolist() == [0x3F80]
 
 
 def test_strings_in_every_form(load: Load) -> None:
@@ -123,7 +140,12 @@ def test_strings_in_every_form(load: Load) -> None:
 
 @pytest.mark.parametrize(
     ("value", "kind"),
-    [("a\0b", errors.InvalidString), ("\ud800", errors.InvalidString), (3, errors.DtypeMismatch), (None, errors.DtypeMismatch)],
+    [
+        ("a\0b", errors.InvalidString),
+        ("\ud800", errors.InvalidString),
+        (3, errors.DtypeMismatch),
+        (None, errors.DtypeMismatch),
+    ],
 )
 def test_strings_refused(load: Load, value: object, kind: type[errors.Error]) -> None:
     with pytest.raises(kind, match="input 'x'"):
@@ -147,7 +169,9 @@ def test_deadline(load: Load) -> None:
     with pytest.raises(errors.Timeout) as caught:
         model.run(endless)
     assert caught.value.retryable
-    assert model.run({"x": endless["x"], "n": np.array(0, dtype=np.int64)}, timeout=float("inf"))["y"].tolist() == [1, 1]
+    assert model.run({"x": endless["x"], "n": np.array(0, dtype=np.int64)}, timeout=float("inf"))[
+        "y"
+    ].tolist() == [1, 1]
 
 
 def test_the_gil_is_released(load: Load) -> None:
@@ -167,7 +191,9 @@ def test_the_gil_is_released(load: Load) -> None:
     counter.start()
     running.set()
     with pytest.raises(errors.Timeout):
-        model.run({"x": np.ones(2, dtype=np.float32), "n": np.array(1 << 40, dtype=np.int64)}, timeout=0.3)
+        model.run(
+            {"x": np.ones(2, dtype=np.float32), "n": np.array(1 << 40, dtype=np.int64)}, timeout=0.3
+        )
     over.set()
     counter.join()
     assert turns > 1000  # with the GIL held it would be about none
@@ -182,7 +208,10 @@ def test_threads_do_not_mix(matrix: sidecall.Model, backend: str) -> None:
             x = np.full((rows, 4), seed, dtype=np.float32)
             if not (matrix.run({"X": x})["prediction"] == 1111 * seed).all():
                 wrong.append(seed)
-            if matrix.predict({"a": seed, "b": seed, "c": True, "d": seed})["prediction"] != 1011 * seed + 100:
+            if (
+                matrix.predict({"a": seed, "b": seed, "c": True, "d": seed})["prediction"]
+                != 1011 * seed + 100
+            ):
                 wrong.append(seed)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(1, 7)]

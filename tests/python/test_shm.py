@@ -28,7 +28,9 @@ def servers() -> Iterator[Servers]:
 
 @pytest.fixture
 def served(servers: Servers, backend: str) -> Callable[..., sidecall.Model]:
-    return lambda name, **options: sidecall.open(servers.address(name), backend=backend, wait=30, **options)
+    return lambda name, **options: sidecall.open(
+        servers.address(name), backend=backend, wait=30, **options
+    )
 
 
 def test_nobody_serves(backend: str, tmp_path: Path) -> None:
@@ -60,9 +62,16 @@ def test_pathlike_is_a_path(backend: str, tmp_path: Path) -> None:
         sidecall.open(tmp_path / "shm:x", backend=backend)
 
 
-def test_the_same_model(served: Callable[..., sidecall.Model], load: Callable[..., sidecall.Model]) -> None:
+def test_the_same_model(
+    served: Callable[..., sidecall.Model], load: Callable[..., sidecall.Model]
+) -> None:
     here, there = load("penguins.onnx"), served("penguins.onnx")
-    assert (here.id, here.contract, here.signature, here.name) == (there.id, there.contract, there.signature, there.name)
+    assert (here.id, here.contract, here.signature, here.name) == (
+        there.id,
+        there.contract,
+        there.signature,
+        there.name,
+    )
     assert there.verify()["rows"] == here.verify()["rows"]
 
 
@@ -169,7 +178,9 @@ async def in_vain(model: sidecall.Model) -> None:
         with pytest.raises(errors.Timeout) as caught:
             await model.arun({"X": np.ones((1, 4), np.float32)}, timeout=0.05)
         assert caught.value.retryable
-    outcomes = await asyncio.gather(*[model.apredict(ROW, timeout=0.05) for _ in range(50)], return_exceptions=True)
+    outcomes = await asyncio.gather(
+        *[model.apredict(ROW, timeout=0.05) for _ in range(50)], return_exceptions=True
+    )
     assert [type(outcome) for outcome in outcomes] == [errors.Timeout] * 50
     assert num_descriptors() <= num_files + 1  # what was given up holds nothing
     waiting = asyncio.create_task(model.apredict(ROW))
@@ -211,7 +222,10 @@ def test_a_deadline_is_exact_and_the_model_goes_on(served: Callable[..., sidecal
 def test_a_server_that_restarts(backend: str) -> None:
     servers = Servers()
     try:
-        with sidecall.open(servers.address("matrix.onnx"), backend=backend, wait=30) as model, model.call() as call:
+        with (
+            sidecall.open(servers.address("matrix.onnx"), backend=backend, wait=30) as model,
+            model.call() as call,
+        ):
             call.inputs["X"][:] = [[1, 2, 1, 0.5]]
             call.run()
             servers.restart("matrix.onnx", signal.SIGKILL)

@@ -44,7 +44,9 @@ def test_a_run_is_not_closed_while_it_is_cancelled(ends_by: str) -> None:
     run = SlowRun()
 
     async def give_up() -> None:
-        starting = asyncio.ensure_future(Starter().start(run, -1 if ends_by == "cancelling" else 50_000_000))
+        starting = asyncio.ensure_future(
+            Starter().start(run, -1 if ends_by == "cancelling" else 50_000_000)
+        )
         while not run.is_starting.is_set():
             await asyncio.sleep(0.001)
         if ends_by == "cancelling":

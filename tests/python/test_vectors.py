@@ -17,7 +17,9 @@ from vector_servers import Servers, reason_to_leave_out
 
 Case = dict[str, Any]
 CASES: dict[str, Case] = {
-    case["name"]: case for path in sorted((VECTORS / "cases").glob("*.json")) for case in json.loads(path.read_text("utf-8"))
+    case["name"]: case
+    for path in sorted((VECTORS / "cases").glob("*.json"))
+    for case in json.loads(path.read_text("utf-8"))
 }
 CODES = {kind.code for kind in errors.Error.__subclasses__()}
 
@@ -30,11 +32,17 @@ SERVED = {name: case for name, case in RUNNABLE.items() if reason_to_leave_out(c
 
 # Cases that Python cannot express, each with the reason.
 ODD = "an odd number of 4-bit elements along a free dimension: numpy knows the bytes only"
-NUMBER = "an array of integers, which Python takes for numbers as it does in a record (test_widths.py)"
+NUMBER = (
+    "an array of integers, which Python takes for numbers as it does in a record (test_widths.py)"
+)
 INEXPRESSIBLE = {
     "types/from_int4_odd": ODD,
     "types/from_uint4_odd": ODD,
-    **{f"widths/{taker}_given_{given}": NUMBER for taker in ("float32", "float64") for given in ("int32", "int64", "uint8")},
+    **{
+        f"widths/{taker}_given_{given}": NUMBER
+        for taker in ("float32", "float64")
+        for given in ("int32", "int64", "uint8")
+    },
 }
 
 
@@ -53,7 +61,10 @@ def array_of(tensor: dict[str, Any]) -> np.ndarray:
     elif dtype == "float16" and tensor.get("raw"):
         array = np.array(values, dtype=np.uint16).view(np.float16)
     else:
-        array = np.array([NUMBERS.get(value, value) if isinstance(value, str) else value for value in values], dtype=storage(dtype))
+        array = np.array(
+            [NUMBERS.get(value, value) if isinstance(value, str) else value for value in values],
+            dtype=storage(dtype),
+        )
     return array if dtype in PACKED else array.reshape(tensor["shape"])
 
 
@@ -72,7 +83,11 @@ def open_case(case: Case, backend: str) -> sidecall.Model:
 def answer(case: Case, model: sidecall.Model) -> Any:
     if "record" in case:
         return model.predict(case["record"])
-    return model.run({name: array_of(tensor) for name, tensor in case["inputs"].items()}) if "inputs" in case else None
+    return (
+        model.run({name: array_of(tensor) for name, tensor in case["inputs"].items()})
+        if "inputs" in case
+        else None
+    )
 
 
 def assert_tensors(got: dict[str, np.ndarray], case: Case) -> None:
@@ -82,7 +97,9 @@ def assert_tensors(got: dict[str, np.ndarray], case: Case) -> None:
         assert got[name].dtype == expected.dtype, name
         assert got[name].shape == expected.shape, name
         if expected.dtype == object:
-            assert got[name].ravel().tolist() == [e.decode() if isinstance(e, bytes) else e for e in expected.ravel()], name
+            assert got[name].ravel().tolist() == [
+                e.decode() if isinstance(e, bytes) else e for e in expected.ravel()
+            ], name
         elif case.get("tolerance"):
             np.testing.assert_allclose(got[name], expected, rtol=0, atol=case["tolerance"])
         else:

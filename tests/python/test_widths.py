@@ -19,7 +19,19 @@ from sidecall import errors
 
 Load = Callable[..., sidecall.Model]
 WIDTHS = ["float32", "float64"]
-NUMBERS = [0.1, 7.315, -1e-3, 1 + 2**-24, 1 + 3 * 2**-24, 1e-45, 5e-324, 16777217.5, 3.4e38, 0.0, -0.0]
+NUMBERS = [
+    0.1,
+    7.315,
+    -1e-3,
+    1 + 2**-24,
+    1 + 3 * 2**-24,
+    1e-45,
+    5e-324,
+    16777217.5,
+    3.4e38,
+    0.0,
+    -0.0,
+]
 BEYOND = [3.4028235677973366e38, 1e39, -1e39, float(np.finfo(np.float64).max)]
 LARGE = 100_000  # elements that a run reads in place where the type is the input's own
 
@@ -54,7 +66,9 @@ def assert_same(got: Any, expected: np.ndarray) -> None:
 
 
 @pytest.mark.parametrize("given", WIDTHS)
-def test_arrays_of_either_width_mean_the_same_as_records(model: sidecall.Model, width: str, given: str, backend: str) -> None:
+def test_arrays_of_either_width_mean_the_same_as_records(
+    model: sidecall.Model, width: str, given: str, backend: str
+) -> None:
     x = np.array(NUMBERS, dtype=given)
     expected = held(x, width)
     tensor = np.column_stack([x, np.ones(len(x), given)])
@@ -63,7 +77,10 @@ def test_arrays_of_either_width_mean_the_same_as_records(model: sidecall.Model, 
         assert_same(model.run(tensor)["transformed"][:, 0], expected)
     assert_same(asyncio.run(model.arun({"X": tensor}))["transformed"][:, 0], expected)
     assert_same(model.run({"X": tensor.tolist()})["transformed"][:, 0], expected)
-    for records in ([{"x": value, "n": 1} for value in x], [{"x": value.item(), "n": 1} for value in x]):
+    for records in (
+        [{"x": value, "n": 1} for value in x],
+        [{"x": value.item(), "n": 1} for value in x],
+    ):
         assert_same([answer["transformed"][0] for answer in model.predict(records)], expected)
     text = json.loads(json.dumps([{"x": value, "n": 1} for value in x.tolist()]))
     assert_same([answer["transformed"][0] for answer in model.predict(text)], expected)
@@ -75,7 +92,9 @@ def test_arrays_of_either_width_mean_the_same_as_records(model: sidecall.Model, 
 
 @pytest.mark.parametrize("given", WIDTHS)
 @pytest.mark.parametrize("kind", FRAMES)
-def test_frames_of_every_kind_mean_the_same_as_records(model: sidecall.Model, width: str, given: str, kind: str, backend: str) -> None:
+def test_frames_of_every_kind_mean_the_same_as_records(
+    model: sidecall.Model, width: str, given: str, kind: str, backend: str
+) -> None:
     x = np.array(NUMBERS, dtype=given)
     frame = FRAMES[kind](x)
     answer = model.predict(frame)
@@ -122,18 +141,25 @@ def test_beyond_float32_is_refused_alike(load: Load, beyond: float, backend: str
         with pytest.raises(errors.OutOfRange) as caught, warnings.catch_warnings():
             warnings.simplefilter("error")
             ask()
-        assert str(caught.value) == "feature 'x': expected float32, got a number beyond its range (row 1)"
+        assert (
+            str(caught.value)
+            == "feature 'x': expected float32, got a number beyond its range (row 1)"
+        )
         assert [(fault.name, fault.row) for fault in caught.value.faults] == [("x", 1)]
         assert model.run({"X": np.array([[0.5, 1]])})["transformed"].tolist() == [[0.5, 1]]
     with model.call() as call:
-        with pytest.raises(errors.OutOfRange, match="input 'X': expected float32, got a number beyond its range"):
+        with pytest.raises(
+            errors.OutOfRange, match="input 'X': expected float32, got a number beyond its range"
+        ):
             call.inputs["X"] = [[math.copysign(1e39, beyond), 1]]
         call.inputs["X"] = [[np.inf, 1]]
         call.run()
         assert call.outputs["transformed"].tolist() == [[np.inf, 1]]
 
 
-def test_the_first_thousand_faults_of_an_array_are_listed_as_those_of_records(load: Load, backend: str) -> None:
+def test_the_first_thousand_faults_of_an_array_are_listed_as_those_of_records(
+    load: Load, backend: str
+) -> None:
     model = load("floats_float32.onnx")
     rows = 1500
     x = np.column_stack([np.full(rows, 1e39), np.arange(rows, dtype=np.float64)])
@@ -145,13 +171,23 @@ def test_the_first_thousand_faults_of_an_array_are_listed_as_those_of_records(lo
     for ask in asks:
         with pytest.raises(errors.OutOfRange) as caught:
             ask()
-        assert [(fault.name, fault.row) for fault in caught.value.faults] == [("x", row) for row in range(1, 1001)]
-        assert caught.value.faults[0].message == "feature 'x': expected float32, got a number beyond its range"
+        assert [(fault.name, fault.row) for fault in caught.value.faults] == [
+            ("x", row) for row in range(1, 1001)
+        ]
+        assert (
+            caught.value.faults[0].message
+            == "feature 'x': expected float32, got a number beyond its range"
+        )
         assert str(caught.value).endswith("; and 1496 more")
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", ">i4"])
-def test_arrays_of_integers_are_taken_as_in_records(load: Load, width: str, dtype: str, backend: str) -> None:
+@pytest.mark.parametrize(
+    "dtype",
+    ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", ">i4"],
+)
+def test_arrays_of_integers_are_taken_as_in_records(
+    load: Load, width: str, dtype: str, backend: str
+) -> None:
     model = load(f"identity_{width}.onnx")
     for size in (3, LARGE):
         x = (np.arange(size) % 100).astype(dtype)
@@ -166,19 +202,32 @@ def test_integers_are_rounded_once(load: Load, backend: str) -> None:
     assert narrow.run({"x": np.array([16777217, 2**53])})["y"].tolist() == [16777216.0, 2.0**53]
     assert narrow.run({"x": [16777217]})["y"].tolist() == [16777216.0]
     features = load("floats_float32.onnx")
-    assert features.run({"X": np.array([[1, 16777217]])})["transformed"].tolist() == [[1.0, 16777216.0]]
+    assert features.run({"X": np.array([[1, 16777217]])})["transformed"].tolist() == [
+        [1.0, 16777216.0]
+    ]
     assert features.predict({"x": 1, "n": 16777217}) == {"transformed": [1.0, 16777216.0]}
 
 
 @pytest.mark.parametrize("integer", [2**53 + 1, -(2**53) - 1, 2**63 - 1, -(2**63), 2**64 - 1])
-def test_integers_that_float64_does_not_hold_are_rounded_as_numpy_does(load: Load, width: str, integer: int, backend: str) -> None:
+def test_integers_that_float64_does_not_hold_are_rounded_as_numpy_does(
+    load: Load, width: str, integer: int, backend: str
+) -> None:
     model = load(f"identity_{width}.onnx")
     x = np.array([1, integer], dtype=np.uint64 if integer > 2**63 else np.int64)
     assert model.run({"x": x})["y"].tolist() == x.astype(width).tolist()
 
 
 @pytest.mark.parametrize(
-    "x", [np.array([True]), np.array(["1"]), np.array([1j]), np.array([None]), np.array(["2026-01-01"], "M8[s]"), [True], ["1"]]
+    "x",
+    [
+        np.array([True]),
+        np.array(["1"]),
+        np.array([1j]),
+        np.array([None]),
+        np.array(["2026-01-01"], "M8[s]"),
+        [True],
+        ["1"],
+    ],
 )
 def test_other_types_are_refused(load: Load, width: str, x: object, backend: str) -> None:
     model = load(f"identity_{width}.onnx")
@@ -188,12 +237,16 @@ def test_other_types_are_refused(load: Load, width: str, x: object, backend: str
 
 @pytest.mark.parametrize("given", WIDTHS)
 @pytest.mark.parametrize("name", ["int64", "int32", "uint8", "bool", "float16", "string"])
-def test_inputs_of_other_types_take_no_floats(load: Load, name: str, given: str, backend: str) -> None:
+def test_inputs_of_other_types_take_no_floats(
+    load: Load, name: str, given: str, backend: str
+) -> None:
     with pytest.raises(errors.DtypeMismatch, match=f"input 'x': expected {name}, got {given}"):
         load(f"identity_{name}.onnx").run({"x": np.ones(2, given)})
 
 
-def test_a_polars_frame_keeps_missing_values_and_refuses_what_no_feature_holds(load: Load, backend: str) -> None:
+def test_a_polars_frame_keeps_missing_values_and_refuses_what_no_feature_holds(
+    load: Load, backend: str
+) -> None:
     model = load("kinds.onnx")
     record = {"f32": 0.5, "f64": 0.1, "i64": 7, "flag": True, "word": "a", "f32_must": 2.0, "f64_must": 3.0, "i64_must": 4, "flag_must": False, "word_must": "b"}  # fmt: skip
     nothing = {**record, "f32": None, "f64": None, "i64": None, "flag": None, "word": None}

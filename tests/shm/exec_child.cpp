@@ -15,7 +15,8 @@ namespace {
 int count_inherited() {
   int count = 0;
   DIR* folder = opendir("/proc/self/fd");
-  while (const dirent* entry = readdir(folder)) count += std::atoi(entry->d_name) > 3 && std::atoi(entry->d_name) != dirfd(folder);
+  while (const dirent* entry = readdir(folder))
+    count += std::atoi(entry->d_name) > 3 && std::atoi(entry->d_name) != dirfd(folder);
   closedir(folder);
   sigset_t blocked;
   pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
@@ -51,7 +52,9 @@ int main(int argc, char** argv) {
   const std::string mode = argc > 1 ? argv[1] : "serve";
   if (mode == "die") return 3;
   if (mode == "inherit" && count_inherited() > 0) return 4;
-  if (mode == "words" && (argc != 4 || std::string(argv[2]) != "two words" || std::string(argv[3]) != "$HOME*")) return 6;
+  if (mode == "words" &&
+      (argc != 4 || std::string(argv[2]) != "two words" || std::string(argv[3]) != "$HOME*"))
+    return 6;
   if (mode == "stubborn") signal(SIGTERM, SIG_IGN);
   const char* number = std::getenv("SIDECALL_FD");
   Socket control(Fd(number ? std::atoi(number) : -1));
@@ -67,7 +70,9 @@ int main(int argc, char** argv) {
       unanswered.push_back(std::move(received));
       continue;
     }
-    if (received.kind != Received::kMessage || received.num_fds != 1 || byte != static_cast<char>(kAttach)) _exit(0);
+    if (received.kind != Received::kMessage || received.num_fds != 1 ||
+        byte != static_cast<char>(kAttach))
+      _exit(0);
     peers.emplace_back();
     peers.back().socket = Socket(std::move(received.fds[0]));
     Peer* peer = &peers.back();

@@ -25,7 +25,8 @@ inline shm::Socket connect(const std::string& path) {
   return socket;
 }
 
-inline shm::Hello hello(uint32_t kind, uint32_t slots = 0, uint64_t request_bytes = 0, uint64_t response_bytes = 0) {
+inline shm::Hello hello(uint32_t kind, uint32_t slots = 0, uint64_t request_bytes = 0,
+                        uint64_t response_bytes = 0) {
   shm::Hello message{};
   std::memcpy(message.magic, shm::kMagic, sizeof(shm::kMagic));
   message.version_min = message.version_max = shm::kVersion;
@@ -60,7 +61,8 @@ struct Answer {
 
 inline Answer receive(shm::Socket* socket) {
   char buffer[4096];
-  shm::Received received = socket->receive(buffer, sizeof(buffer), shm::Deadline::after(10000000000));
+  shm::Received received =
+      socket->receive(buffer, sizeof(buffer), shm::Deadline::after(10000000000));
   if (received.kind == shm::Received::kNothing) throw std::runtime_error("no answer");
   Answer answer;
   answer.is_end = received.kind == shm::Received::kEnd;
@@ -88,11 +90,12 @@ inline bool is_closed(shm::Socket* socket) {
 
 class Client {
  public:
-  explicit Client(const std::string& path, uint32_t slots = 1, uint64_t request_bytes = 4096, uint64_t response_bytes = 4096,
-                  uint32_t flags = 0)
+  explicit Client(const std::string& path, uint32_t slots = 1, uint64_t request_bytes = 4096,
+                  uint64_t response_bytes = 4096, uint32_t flags = 0)
       : Client(connect(path), slots, request_bytes, response_bytes, flags) {}
 
-  Client(shm::Socket connected, uint32_t slots, uint64_t request_bytes, uint64_t response_bytes, uint32_t flags)
+  Client(shm::Socket connected, uint32_t slots, uint64_t request_bytes, uint64_t response_bytes,
+         uint32_t flags)
       : socket(std::move(connected)) {
     shm::Hello message = hello(shm::kConnect, slots, request_bytes, response_bytes);
     message.flags = flags;
@@ -100,23 +103,33 @@ class Client {
     if (answer.kind() != shm::kWelcome || answer.fds.size() < 2)
       throw std::runtime_error("not welcome: " + std::to_string(answer.refusal()));
     welcome = answer.as<shm::Welcome>();
-    request = shm::Mapping::of(answer.fds[0].get(), shm::segment_bytes(welcome.slots, welcome.request_bytes), true);
-    response = shm::Mapping::of(answer.fds[1].get(), shm::segment_bytes(welcome.slots, welcome.response_bytes), false);
+    request = shm::Mapping::of(answer.fds[0].get(),
+                               shm::segment_bytes(welcome.slots, welcome.request_bytes), true);
+    response = shm::Mapping::of(answer.fds[1].get(),
+                                shm::segment_bytes(welcome.slots, welcome.response_bytes), false);
   }
 
   shm::Head& request_head() { return *reinterpret_cast<shm::Head*>(request.data()); }
-  const shm::Head& response_head() const { return *reinterpret_cast<const shm::Head*>(response.data()); }
+  const shm::Head& response_head() const {
+    return *reinterpret_cast<const shm::Head*>(response.data());
+  }
   shm::RequestEntry& request_entry(uint64_t k) {
-    return reinterpret_cast<shm::RequestEntry*>(request.data() + sizeof(shm::Head))[(k - 1) % welcome.slots];
+    return reinterpret_cast<shm::RequestEntry*>(request.data() +
+                                                sizeof(shm::Head))[(k - 1) % welcome.slots];
   }
   const shm::ResponseEntry& response_entry(uint64_t k) const {
-    return reinterpret_cast<const shm::ResponseEntry*>(response.data() + sizeof(shm::Head))[(k - 1) % welcome.slots];
+    return reinterpret_cast<const shm::ResponseEntry*>(response.data() +
+                                                       sizeof(shm::Head))[(k - 1) % welcome.slots];
   }
-  unsigned char* request_slot(uint32_t slot = 0) { return request.data() + shm::head_bytes(welcome.slots) + slot * welcome.request_bytes; }
+  unsigned char* request_slot(uint32_t slot = 0) {
+    return request.data() + shm::head_bytes(welcome.slots) + slot * welcome.request_bytes;
+  }
   const unsigned char* response_slot(uint32_t slot = 0) const {
     return response.data() + shm::head_bytes(welcome.slots) + slot * welcome.response_bytes;
   }
-  shm::TensorEntry& entry(uint32_t slot = 0, size_t index = 0) { return reinterpret_cast<shm::TensorEntry*>(request_slot(slot))[index]; }
+  shm::TensorEntry& entry(uint32_t slot = 0, size_t index = 0) {
+    return reinterpret_cast<shm::TensorEntry*>(request_slot(slot))[index];
+  }
 
   // The table and the elements of x float32[rows,4]: first, first + 1, ...
   void write_numbers(int64_t rows, float first, uint32_t slot = 0) {
@@ -164,7 +177,9 @@ class Client {
     }
     return response_entry(k).fields;
   }
-  bool is_answered(uint64_t k) const { return response_entry(k).sequence.load(std::memory_order_acquire) == k; }
+  bool is_answered(uint64_t k) const {
+    return response_entry(k).sequence.load(std::memory_order_acquire) == k;
+  }
 
   shm::TensorEntry output(uint32_t slot = 0, size_t index = 0) const {
     return reinterpret_cast<const shm::TensorEntry*>(response_slot(slot))[index];
@@ -172,7 +187,9 @@ class Client {
   float value(size_t index, uint32_t slot = 0) const {
     return reinterpret_cast<const float*>(response_slot(slot) + output(slot).offset)[index];
   }
-  shm::ErrorRecord failure(uint32_t slot = 0) const { return *reinterpret_cast<const shm::ErrorRecord*>(response_slot(slot)); }
+  shm::ErrorRecord failure(uint32_t slot = 0) const {
+    return *reinterpret_cast<const shm::ErrorRecord*>(response_slot(slot));
+  }
 
   // One honest call; whether the answer is right.
   bool echo(uint64_t k, float first) {

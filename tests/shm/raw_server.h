@@ -108,12 +108,14 @@ struct Peer {
   uint64_t sleeping = 0;
 
   void send(const void* message, size_t bytes, std::vector<int> fds = {}) {
-    if (socket.send(message, bytes, fds.data(), fds.size()) != Sent::kDone) throw std::runtime_error("the client did not take a message");
+    if (socket.send(message, bytes, fds.data(), fds.size()) != Sent::kDone)
+      throw std::runtime_error("the client did not take a message");
   }
 
   void read_hello() {
     const Received received = socket.receive(&hello, sizeof hello, Deadline::after(5 * kSecond));
-    if (received.kind != Received::kMessage || received.bytes != sizeof hello) throw std::runtime_error("no HELLO came");
+    if (received.kind != Received::kMessage || received.bytes != sizeof hello)
+      throw std::runtime_error("no HELLO came");
   }
 
   void make_segments(const Welcome& welcome) {
@@ -129,8 +131,12 @@ struct Peer {
 
   Head* request_head() { return reinterpret_cast<Head*>(request.memory.data()); }
   Head* response_head() { return reinterpret_cast<Head*>(response.memory.data()); }
-  RequestEntry* request_entry() { return reinterpret_cast<RequestEntry*>(request.memory.data() + sizeof(Head)); }
-  ResponseEntry* response_entry() { return reinterpret_cast<ResponseEntry*>(response.memory.data() + sizeof(Head)); }
+  RequestEntry* request_entry() {
+    return reinterpret_cast<RequestEntry*>(request.memory.data() + sizeof(Head));
+  }
+  ResponseEntry* response_entry() {
+    return reinterpret_cast<ResponseEntry*>(response.memory.data() + sizeof(Head));
+  }
   unsigned char* request_slot() { return request.memory.data() + head_bytes(1); }
   unsigned char* response_slot() { return response.memory.data() + head_bytes(1); }
 
@@ -140,7 +146,8 @@ struct Peer {
       response_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
       if (request_entry()->sequence.load(std::memory_order_seq_cst) == sequence + 1) return true;
       char byte;
-      if (socket.receive(&byte, 1, Deadline::after(10 * kSecond)).kind != Received::kMessage) return false;
+      if (socket.receive(&byte, 1, Deadline::after(10 * kSecond)).kind != Received::kMessage)
+        return false;
     }
   }
 
@@ -165,7 +172,8 @@ struct Peer {
     place(&tensors);
     write_entry(slot, 0, tensors[0]);
     auto* answers = reinterpret_cast<float*>(slot + tensors[0].offset);
-    for (int64_t row = 0; row < x.dims[0]; ++row) answers[row] = values[2 * row] + values[2 * row + 1];
+    for (int64_t row = 0; row < x.dims[0]; ++row)
+      answers[row] = values[2 * row] + values[2 * row + 1];
   }
 
   void publish(ResponseFields fields = {}) {
@@ -210,7 +218,8 @@ class Server {
     sockaddr_un where{};
     where.sun_family = AF_UNIX;
     std::memcpy(where.sun_path, address().data(), address().size());
-    if (bind(listener_.get(), reinterpret_cast<sockaddr*>(&where), sizeof where) != 0 || ::listen(listener_.get(), 8) != 0)
+    if (bind(listener_.get(), reinterpret_cast<sockaddr*>(&where), sizeof where) != 0 ||
+        ::listen(listener_.get(), 8) != 0)
       throw std::runtime_error("no listener");
   }
   void stop() { listener_.reset(); }
@@ -218,7 +227,8 @@ class Server {
 
   Peer accept() {
     const int fd = listener_.get();
-    if (!wait_readable(&fd, 1, Deadline::after(5 * kSecond))) throw std::runtime_error("nobody connected");
+    if (!wait_readable(&fd, 1, Deadline::after(5 * kSecond)))
+      throw std::runtime_error("nobody connected");
     Peer peer;
     peer.socket = Socket(Fd(accept4(fd, nullptr, nullptr, SOCK_CLOEXEC)));
     return peer;
@@ -285,7 +295,8 @@ inline bool is_right(const Answer& answer, int64_t rows) {
   if (y.rank != 1 || y.dims[0] != rows) return false;
   for (int64_t row = 0; row < rows; ++row) {
     float value;
-    std::memcpy(&value, answer.slot + y.offset + sizeof value * static_cast<size_t>(row), sizeof value);
+    std::memcpy(&value, answer.slot + y.offset + sizeof value * static_cast<size_t>(row),
+                sizeof value);
     if (value != static_cast<float>(row + 1)) return false;
   }
   return true;

@@ -27,12 +27,14 @@ inline shm::Service numbers() {
   shm::Service service;
   service.name = "numbers";
   service.version = "7";
-  service.signature = R"({"inputs": [{"name": "x", "dtype": "float32", "dims": [-1, 4]}], "outputs": []})";
+  service.signature =
+      R"({"inputs": [{"name": "x", "dtype": "float32", "dims": [-1, 4]}], "outputs": []})";
   service.signature += '\n';
   service.contract = R"({"format": 1})";
   service.model_id = std::string(64, 'a');
   service.is_verified = true;
-  for (size_t i = 0; i < service.signature_digest.size(); ++i) service.signature_digest[i] = static_cast<uint8_t>(i);
+  for (size_t i = 0; i < service.signature_digest.size(); ++i)
+    service.signature_digest[i] = static_cast<uint8_t>(i);
   service.inputs = {{"x", kFloat, {-1, 4}}};
   service.outputs = {{"y", kFloat, {-1, 4}}};
   return service;
@@ -52,7 +54,8 @@ inline void echo(const shm::Request& request, shm::Response& response) {
   for (size_t i = 0; i < request.num_inputs(); ++i) {
     const shm::InputView& input = request.input(i);
     if (input.offsets != nullptr) {
-      response.place_strings(i, input.dims, input.rank, input.offsets, {static_cast<const char*>(input.data), input.bytes});
+      response.place_strings(i, input.dims, input.rank, input.offsets,
+                             {static_cast<const char*>(input.data), input.bytes});
     } else {
       std::memcpy(response.place(i, input.dims, input.rank), input.data, input.bytes);
     }
@@ -76,7 +79,9 @@ class FunctionHandler final : public shm::Handler {
  private:
   struct FunctionSession final : shm::Session {
     explicit FunctionSession(FunctionHandler* its_owner) : owner(its_owner) {}
-    void handle(const shm::Request& request, shm::Response& response) override { owner->body_(request, response); }
+    void handle(const shm::Request& request, shm::Response& response) override {
+      owner->body_(request, response);
+    }
     void interrupt() noexcept override { ++owner->interrupts; }
     FunctionHandler* owner;
   };
@@ -87,7 +92,8 @@ class FunctionHandler final : public shm::Handler {
 class Folder {
  public:
   Folder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "sidecall-shm-").string() + std::string(6, 'X');
+    std::string pattern =
+        (std::filesystem::temp_directory_path() / "sidecall-shm-").string() + std::string(6, 'X');
     if (mkdtemp(pattern.data()) == nullptr) std::abort();
     path_ = pattern;
   }
@@ -103,8 +109,11 @@ class Folder {
 
 class Host {
  public:
-  explicit Host(shm::Service service = numbers(), FunctionHandler::Body body = echo, shm::ServerOptions options = {})
-      : handler(std::move(body)), path(folder / "s.sock"), server(std::move(service), &handler, with_log(std::move(options))) {
+  explicit Host(shm::Service service = numbers(), FunctionHandler::Body body = echo,
+                shm::ServerOptions options = {})
+      : handler(std::move(body)),
+        path(folder / "s.sock"),
+        server(std::move(service), &handler, with_log(std::move(options))) {
     server.listen(path);
   }
 

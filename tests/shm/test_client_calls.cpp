@@ -229,7 +229,8 @@ TEST_CASE("an event loop waits on the descriptor") {
   CHECK(!is_readable(fd, 0));
 }
 
-TEST_CASE("between calls a late ring, or the end of the server, does not keep the descriptor readable") {
+TEST_CASE(
+    "between calls a late ring, or the end of the server, does not keep the descriptor readable") {
   Pair pair;
   const int fd = pair.channel->fd();
   Beside serving([&] { pair.peer.serve(1); });

@@ -14,16 +14,19 @@ using namespace raw;
 namespace {
 
 std::unique_ptr<Client> open_child(const std::string& arguments, int64_t timeout_ns = 5 * kSecond,
-                                   const std::string& program = SIDECALL_EXEC_CHILD, int64_t wait_ns = 0) {
+                                   const std::string& program = SIDECALL_EXEC_CHILD,
+                                   int64_t wait_ns = 0) {
   ClientOptions options;
   options.timeout_ns = timeout_ns;
   options.wait_ns = wait_ns;
-  auto client = std::make_unique<Client>(make_child_endpoint("'" + program + "' " + arguments), options);
+  auto client =
+      std::make_unique<Client>(make_child_endpoint("'" + program + "' " + arguments), options);
   client->set_outputs(outputs());
   return client;
 }
 
-int32_t status_of_open(const std::string& arguments, std::string* message, int64_t timeout_ns = 5 * kSecond,
+int32_t status_of_open(const std::string& arguments, std::string* message,
+                       int64_t timeout_ns = 5 * kSecond,
                        const std::string& program = SIDECALL_EXEC_CHILD, int64_t wait_ns = 0) {
   try {
     open_child(arguments, timeout_ns, program, wait_ns);
@@ -90,8 +93,9 @@ TEST_CASE("words are split as a shell splits them, and nothing is expanded") {
   CHECK(split_command("a '' \"\"") == Words{"a", "", ""});
   CHECK(split_command("a '\\' \"\\n\\\"\"") == Words{"a", "\\", "\\n\""});
   CHECK(split_command("a $HOME ~ * ;|&") == Words{"a", "$HOME", "~", "*", ";|&"});
-  for (const std::string& wrong : {std::string(), std::string("  "), std::string("''"), std::string("a 'b"), std::string("a \"b"),
-                                   std::string("a\\"), std::string("a\0b", 3), std::string("a\\\0", 3)})
+  for (const std::string& wrong :
+       {std::string(), std::string("  "), std::string("''"), std::string("a 'b"),
+        std::string("a \"b"), std::string("a\\"), std::string("a\0b", 3), std::string("a\\\0", 3)})
     CHECK(status_of([&] { make_child_endpoint(wrong); }) == SIDECALL_INVALID_ARGUMENT);
 }
 
@@ -100,10 +104,12 @@ TEST_CASE("a child that dies at once, does not exist or never answers fails the 
   CHECK(status_of_open("die", &message) == SIDECALL_UNREACHABLE);
   CHECK(message.find("exit status 3") != std::string::npos);
   CHECK(status_of_open("", &message, 5 * kSecond, "/no/such/program") == SIDECALL_UNREACHABLE);
-  CHECK(status_of_open("", &message, 5 * kSecond, "no-such-program-anywhere") == SIDECALL_UNREACHABLE);
+  CHECK(status_of_open("", &message, 5 * kSecond, "no-such-program-anywhere") ==
+        SIDECALL_UNREACHABLE);
   if (!mapping_registry::kIsUsed) CHECK(message.find("expected a program") != std::string::npos);
   CHECK(status_of_open("", &message, 5 * kSecond, "/dev/null") == SIDECALL_UNREACHABLE);
-  CHECK(status_of_open("-c 'kill -9 $$'", &message, 5 * kSecond, "/bin/sh") == SIDECALL_UNREACHABLE);
+  CHECK(status_of_open("-c 'kill -9 $$'", &message, 5 * kSecond, "/bin/sh") ==
+        SIDECALL_UNREACHABLE);
   CHECK(message.find("signal 9") != std::string::npos);
   CHECK(status_of_open("stubborn", &message, 300 * kMillisecond) == SIDECALL_TIMEOUT);
   CHECK(status_of_open("late", &message, 300 * kMillisecond) == SIDECALL_TIMEOUT);
@@ -115,12 +121,13 @@ TEST_CASE("a child that dies at once, does not exist or never answers fails the 
 TEST_CASE("who waits for a child that keeps dying is told how it died, and soon") {
   const Folder folder;
   const std::string path = folder.path() + "/starts";
-  const auto open_patiently = [&](const std::string& arguments, std::string* message, int64_t timeout_ns,
-                                  const std::string& program = "/bin/sh") {
+  const auto open_patiently = [&](const std::string& arguments, std::string* message,
+                                  int64_t timeout_ns, const std::string& program = "/bin/sh") {
     return status_of_open(arguments, message, timeout_ns, program, 60 * kSecond);
   };
   std::string message;
-  CHECK(open_patiently("-c 'echo >> " + path + "; exit 4'", &message, 60 * kSecond) == SIDECALL_UNREACHABLE);
+  CHECK(open_patiently("-c 'echo >> " + path + "; exit 4'", &message, 60 * kSecond) ==
+        SIDECALL_UNREACHABLE);
   CHECK(message.find("exit status 4") != std::string::npos);
   struct stat starts{};
   REQUIRE(stat(path.c_str(), &starts) == 0);
@@ -129,9 +136,10 @@ TEST_CASE("who waits for a child that keeps dying is told how it died, and soon"
 
   // The first one dies, the next one is not ready in time.
   unlink(path.c_str());
-  CHECK(status_of_open("-c 'test -e " + path + " && exec sleep 60; touch " + path + "; exit 5'", &message, kSecond, "/bin/sh",
-                       3 * kSecond) == SIDECALL_TIMEOUT);
-  CHECK(message.find("not ready in time (its child ended with exit status 5)") != std::string::npos);
+  CHECK(status_of_open("-c 'test -e " + path + " && exec sleep 60; touch " + path + "; exit 5'",
+                       &message, kSecond, "/bin/sh", 3 * kSecond) == SIDECALL_TIMEOUT);
+  CHECK(message.find("not ready in time (its child ended with exit status 5)") !=
+        std::string::npos);
   CHECK(!has_children());
 }
 
@@ -139,8 +147,10 @@ TEST_CASE("who waits for a child that needs a second try has it") {
   const Folder folder;
   const std::string path = folder.path() + "/died";
   std::string message;
-  const std::string script = "test -e " + path + " || { touch " + path + "; exit 6; }; exec \"$0\" serve";
-  CHECK(status_of_open("-c '" + script + "' '" SIDECALL_EXEC_CHILD "'", &message, 5 * kSecond, "/bin/sh", 5 * kSecond) == SIDECALL_OK);
+  const std::string script =
+      "test -e " + path + " || { touch " + path + "; exit 6; }; exec \"$0\" serve";
+  CHECK(status_of_open("-c '" + script + "' '" SIDECALL_EXEC_CHILD "'", &message, 5 * kSecond,
+                       "/bin/sh", 5 * kSecond) == SIDECALL_OK);
   CHECK(message.empty());
 }
 
@@ -160,7 +170,8 @@ TEST_CASE("a child that died is started again, with a pause") {
     channel->publish(false, kMillisecond);
     if (channel->wait() == Outcome::kTimedOut) throw Error(SIDECALL_TIMEOUT, "");
   });
-  CHECK((status == SIDECALL_UNREACHABLE || status == SIDECALL_TIMEOUT || status == SIDECALL_PEER_DIED));
+  CHECK((status == SIDECALL_UNREACHABLE || status == SIDECALL_TIMEOUT ||
+         status == SIDECALL_PEER_DIED));
 }
 
 TEST_CASE("a child of a program with a handler that reaps everything is known to have ended") {
@@ -173,12 +184,15 @@ TEST_CASE("a child of a program with a handler that reaps everything is known to
   sigaction(SIGCHLD, &before, nullptr);
 }
 
-TEST_CASE("a caller whose deadline ends before the pause is not sent to look for the next child at once") {
+TEST_CASE(
+    "a caller whose deadline ends before the pause is not sent to look for the next child at "
+    "once") {
   const Folder folder;
   const std::string path = folder.path() + "/end";
   REQUIRE(mkfifo(path.c_str(), 0600) == 0);
   // Serves until it is told to end.
-  const auto endpoint = make_child_endpoint(R"(/bin/sh -c 'printf "\003\0\0\0\0" >&$SIDECALL_FD; read line <)" + path + "; exit 7'");
+  const auto endpoint = make_child_endpoint(
+      R"(/bin/sh -c 'printf "\003\0\0\0\0" >&$SIDECALL_FD; read line <)" + path + "; exit 7'");
   Error not_yet(SIDECALL_OK, "");
   const auto connect = [&] {
     uint64_t started = 0;
@@ -190,10 +204,12 @@ TEST_CASE("a caller whose deadline ends before the pause is not sent to look for
     connect();           // the first connection of this child,
     connect();           // and another one
     REQUIRE(write(Fd(open(path.c_str(), O_WRONLY)).get(), "\n", 1) == 1);
-    while (!endpoint->has_successor(1, Deadline::never())) sleep_until(Deadline::after(kMillisecond));
+    while (!endpoint->has_successor(1, Deadline::never()))
+      sleep_until(Deadline::after(kMillisecond));
     uint64_t started = 0;
     const auto attempt = [&] { endpoint->connect(Deadline::after(0), &started, &not_yet); };
-    if (status_of(attempt) == SIDECALL_OK) continue;  // this machine was so slow that the pause was over
+    if (status_of(attempt) == SIDECALL_OK)
+      continue;  // this machine was so slow that the pause was over
     CHECK(!endpoint->has_successor(0, Deadline::never()));
     break;
   }

@@ -93,7 +93,9 @@ TEST_CASE("more descriptors than any message has are no shortage") {
   CHECK_FALSE(received.lacks_descriptors);
 }
 
-TEST_CASE("a manifest that finds no descriptor fails the open with a shortage, and the next open succeeds") {
+TEST_CASE(
+    "a manifest that finds no descriptor fails the open with a shortage, and the next open "
+    "succeeds") {
   Server server;
   std::optional<NoDescriptors> scarce;
   check(failure_of(
@@ -156,7 +158,10 @@ TEST_CASE("counters that find no descriptor are a shortage") {
         scarce.emplace();
         peer.send(&message, sizeof message, {file.get()});
       },
-      [&] { fetch_status(*make_socket_endpoint(server.address()), Deadline::after(0), Deadline::after(5 * kSecond)); }));
+      [&] {
+        fetch_status(*make_socket_endpoint(server.address()), Deadline::after(0),
+                     Deadline::after(5 * kSecond));
+      }));
 }
 
 TEST_CASE("a large answer that finds no descriptor fails its call alone") {

@@ -12,7 +12,8 @@ using namespace raw;
 namespace {
 
 // Opens against one server that answers HELLO by `answer`; the status, after a look that no descriptor was left.
-int32_t open_against(const std::function<void(Peer&)>& answer, std::string* message = nullptr, int hang_ups = 0) {
+int32_t open_against(const std::function<void(Peer&)>& answer, std::string* message = nullptr,
+                     int hang_ups = 0) {
   Server server;
   const int before = count_descriptors();
   ClientOptions options;
@@ -37,7 +38,8 @@ int32_t open_against(const std::function<void(Peer&)>& answer, std::string* mess
   return status;
 }
 
-int32_t open_with(const std::function<void(Welcome&)>& change, std::string text = manifest(kSignature, ""), int hang_ups = 0) {
+int32_t open_with(const std::function<void(Welcome&)>& change,
+                  std::string text = manifest(kSignature, ""), int hang_ups = 0) {
   return open_against(
       [&](Peer& peer) {
         Welcome welcome = welcome_to(peer.hello);
@@ -85,7 +87,8 @@ int32_t connect_with(const std::function<void(Welcome&)>& change) {
   });
 }
 
-int32_t refuse_with(const std::function<void(Refused&, std::string&)>& change, std::string* message = nullptr) {
+int32_t refuse_with(const std::function<void(Refused&, std::string&)>& change,
+                    std::string* message = nullptr) {
   return open_against(
       [&](Peer& peer) {
         auto refused = with_magic<Refused>();
@@ -95,7 +98,8 @@ int32_t refuse_with(const std::function<void(Refused&, std::string&)>& change, s
         std::string text = "this user is not admitted";
         refused.text_bytes = static_cast<uint32_t>(text.size());
         change(refused, text);
-        const std::string all = std::string(reinterpret_cast<const char*>(&refused), sizeof refused) + text;
+        const std::string all =
+            std::string(reinterpret_cast<const char*>(&refused), sizeof refused) + text;
         peer.send(all.data(), all.size());
       },
       message);
@@ -103,7 +107,8 @@ int32_t refuse_with(const std::function<void(Refused&, std::string&)>& change, s
 
 Fd sealed_memory(const std::string& text, int seals) {
   Fd file(memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) || fcntl(file.get(), F_ADD_SEALS, seals) != 0)
+  if (write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()) ||
+      fcntl(file.get(), F_ADD_SEALS, seals) != 0)
     throw std::runtime_error("no memory file");
   return file;
 }
@@ -114,7 +119,9 @@ TEST_CASE("an honest handshake is accepted, and what it may ignore is ignored") 
   CHECK(open_with([](Welcome&) {}) == SIDECALL_OK);
   CHECK(open_with([](Welcome& welcome) { welcome.flags |= 0x80; }) == SIDECALL_OK);
   CHECK(open_with([](Welcome& welcome) { welcome.zero1[3] = 1; }) == SIDECALL_OK);
-  CHECK(open_with([](Welcome& welcome) { std::memset(welcome.model_id, 0, sizeof welcome.model_id); }) == SIDECALL_OK);
+  CHECK(open_with([](Welcome& welcome) {
+          std::memset(welcome.model_id, 0, sizeof welcome.model_id);
+        }) == SIDECALL_OK);
   CHECK(connect_with([](Welcome&) {}) == SIDECALL_OK);
   CHECK(connect_with([](Welcome& welcome) { welcome.response_bytes = 4 * kPage; }) == SIDECALL_OK);
 }
@@ -156,7 +163,8 @@ TEST_CASE("a manifest whose parts do not fit is a violation") {
   lying = manifest(kSignature, "");
   std::memcpy(lying.data() + 8, &huge, sizeof huge);
   texts.push_back(lying);
-  for (const std::string& text : texts) CHECK(open_with([](Welcome&) {}, text) == SIDECALL_PROTOCOL);
+  for (const std::string& text : texts)
+    CHECK(open_with([](Welcome&) {}, text) == SIDECALL_PROTOCOL);
 }
 
 TEST_CASE("a manifest that could still change, or is no memory file, is a violation") {
@@ -174,9 +182,12 @@ TEST_CASE("a manifest that could still change, or is no memory file, is a violat
   CHECK(with_file([&] { return sealed_memory(text, all); }) == SIDECALL_OK);
   for (int missing : {F_SEAL_WRITE, F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_SEAL})
     CHECK(with_file([&] { return sealed_memory(text, all & ~missing); }) == SIDECALL_PROTOCOL);
-  CHECK(with_file([&] { return Fd(open("/dev/zero", O_RDONLY | O_CLOEXEC)); }) == SIDECALL_PROTOCOL);
-  CHECK(with_file([&] { return Fd(open("/proc/self/exe", O_RDONLY | O_CLOEXEC)); }) == SIDECALL_PROTOCOL);
-  CHECK(with_file([&] { return Fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }) == SIDECALL_PROTOCOL);
+  CHECK(with_file([&] { return Fd(open("/dev/zero", O_RDONLY | O_CLOEXEC)); }) ==
+        SIDECALL_PROTOCOL);
+  CHECK(with_file([&] { return Fd(open("/proc/self/exe", O_RDONLY | O_CLOEXEC)); }) ==
+        SIDECALL_PROTOCOL);
+  CHECK(with_file([&] { return Fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)); }) ==
+        SIDECALL_PROTOCOL);
 }
 
 TEST_CASE("descriptors that are missing or too many are a violation, and closed") {
@@ -203,7 +214,8 @@ TEST_CASE("descriptors that are missing or too many are a violation, and closed"
               header->cmsg_len = CMSG_LEN(count * sizeof(int));
               std::memcpy(CMSG_DATA(header), fds.data(), count * sizeof(int));
             }
-            if (sendmsg(peer.socket.fd(), &message, MSG_NOSIGNAL) < 0) throw std::runtime_error("not sent");
+            if (sendmsg(peer.socket.fd(), &message, MSG_NOSIGNAL) < 0)
+              throw std::runtime_error("not sent");
           }) == SIDECALL_PROTOCOL);
   }
 }
@@ -224,9 +236,12 @@ TEST_CASE("a refusal keeps its status and text; one that is malformed is a viola
   std::string message;
   CHECK(refuse_with([](Refused&, std::string&) {}, &message) == SIDECALL_DENIED);
   CHECK(message.find("refused by the server: this user is not admitted") != std::string::npos);
-  for (int32_t status : {SIDECALL_PROTOCOL, SIDECALL_OUT_OF_RANGE, SIDECALL_BUSY, SIDECALL_OUT_OF_MEMORY, SIDECALL_UNREACHABLE})
+  for (int32_t status : {SIDECALL_PROTOCOL, SIDECALL_OUT_OF_RANGE, SIDECALL_BUSY,
+                         SIDECALL_OUT_OF_MEMORY, SIDECALL_UNREACHABLE})
     CHECK(refuse_with([&](Refused& refused, std::string&) { refused.status = status; }) == status);
-  CHECK(refuse_with([](Refused& refused, std::string&) { refused.version_min = refused.version_max = 9; }) == SIDECALL_DENIED);
+  CHECK(refuse_with([](Refused& refused, std::string&) {
+          refused.version_min = refused.version_max = 9;
+        }) == SIDECALL_DENIED);
   const std::vector<std::function<void(Refused&, std::string&)>> lies = {
       [](Refused& refused, std::string&) { refused.status = 0; },
       [](Refused& refused, std::string&) { refused.status = 12345; },
@@ -255,7 +270,9 @@ TEST_CASE("a refusal before HELLO arrives, whatever became of HELLO") {
       return ours;
     }
   } endpoint;
-  CHECK(status_of([&] { shake_hands(endpoint, Wish(), Deadline::after(0), Deadline::after(5 * kSecond)); }) == SIDECALL_OUT_OF_MEMORY);
+  CHECK(status_of([&] {
+          shake_hands(endpoint, Wish(), Deadline::after(0), Deadline::after(5 * kSecond));
+        }) == SIDECALL_OUT_OF_MEMORY);
 }
 
 TEST_CASE("who is hung up on asks again, twice: a worker may have been ending") {
@@ -267,7 +284,8 @@ TEST_CASE("servers that hang up, stall or are not there have a status each") {
   Server server;
   ClientOptions options;
   options.timeout_ns = 20 * kMillisecond;
-  CHECK(status_of([&] { open_client(server, options); }) == SIDECALL_TIMEOUT);  // it listens and never accepts
+  CHECK(status_of([&] { open_client(server, options); }) ==
+        SIDECALL_TIMEOUT);  // it listens and never accepts
   server.stop();
   CHECK(status_of([&] { open_client(server, options); }) == SIDECALL_UNREACHABLE);
   unlink(server.address().c_str());
@@ -285,7 +303,8 @@ TEST_CASE("grants and memory files of CONNECT that differ from what was asked ar
       [](Welcome& welcome) { welcome.flags |= kHasPidfd; },
   };
   for (const auto& lie : lies) CHECK(connect_with(lie) == SIDECALL_PROTOCOL);
-  CHECK(connect_with([](Welcome& welcome) { welcome.signature_digest[31] = 0; }) == SIDECALL_CONTRACT_CHANGED);
+  CHECK(connect_with([](Welcome& welcome) { welcome.signature_digest[31] = 0; }) ==
+        SIDECALL_CONTRACT_CHANGED);
 
   const auto with_files = [](const std::function<std::vector<int>(Peer&)>& files) {
     return connect_against([&](Peer& peer, Welcome& welcome) {
@@ -293,22 +312,35 @@ TEST_CASE("grants and memory files of CONNECT that differ from what was asked ar
       peer.send(&welcome, sizeof welcome, files(peer));
     });
   };
-  CHECK(with_files([](Peer& peer) { return std::vector<int>{peer.request.file.get()}; }) == SIDECALL_PROTOCOL);
+  CHECK(with_files([](Peer& peer) { return std::vector<int>{peer.request.file.get()}; }) ==
+        SIDECALL_PROTOCOL);
   CHECK(with_files([](Peer&) { return std::vector<int>{}; }) == SIDECALL_PROTOCOL);
   // REQUEST has no FUTURE_WRITE, so as RESPONSE it could change under the server's own feet; the other way round it cannot be written.
-  CHECK(with_files([](Peer& peer) { return std::vector<int>{peer.request.file.get(), peer.request.file.get()}; }) == SIDECALL_PROTOCOL);
-  CHECK(with_files([](Peer& peer) { return std::vector<int>{peer.response.file.get(), peer.request.file.get()}; }) == SIDECALL_PROTOCOL);
-  CHECK(with_files([](Peer& peer) { return std::vector<int>{peer.request.file.get(), peer.response.file.get(), 0}; }) == SIDECALL_PROTOCOL);
+  CHECK(with_files([](Peer& peer) {
+          return std::vector<int>{peer.request.file.get(), peer.request.file.get()};
+        }) == SIDECALL_PROTOCOL);
+  CHECK(with_files([](Peer& peer) {
+          return std::vector<int>{peer.response.file.get(), peer.request.file.get()};
+        }) == SIDECALL_PROTOCOL);
+  CHECK(with_files([](Peer& peer) {
+          return std::vector<int>{peer.request.file.get(), peer.response.file.get(), 0};
+        }) == SIDECALL_PROTOCOL);
   for (int64_t off : {-4096, 4096}) {
-    const Segment other = make_request_segment(segment_bytes(1, kPage) + static_cast<uint64_t>(off));
-    CHECK(with_files([&](Peer& peer) { return std::vector<int>{other.file.get(), peer.response.file.get()}; }) == SIDECALL_PROTOCOL);
+    const Segment other =
+        make_request_segment(segment_bytes(1, kPage) + static_cast<uint64_t>(off));
+    CHECK(with_files([&](Peer& peer) {
+            return std::vector<int>{other.file.get(), peer.response.file.get()};
+          }) == SIDECALL_PROTOCOL);
   }
   const Segment growing = make_file(segment_bytes(1, kPage));
-  CHECK(with_files([&](Peer& peer) { return std::vector<int>{growing.file.get(), peer.response.file.get()}; }) == SIDECALL_PROTOCOL);
+  CHECK(with_files([&](Peer& peer) {
+          return std::vector<int>{growing.file.get(), peer.response.file.get()};
+        }) == SIDECALL_PROTOCOL);
   CHECK(connect_against([](Peer& peer, Welcome& welcome) {
           welcome.flags |= kHasPidfd;  // of something that is none
           peer.make_segments(welcome);
-          peer.send(&welcome, sizeof welcome, {peer.request.file.get(), peer.response.file.get(), 0});
+          peer.send(&welcome, sizeof welcome,
+                    {peer.request.file.get(), peer.response.file.get(), 0});
         }) == SIDECALL_PROTOCOL);
 }
 
@@ -328,16 +360,20 @@ TEST_CASE("the status of a server is read, and lies about it are a violation") {
     });
     const auto endpoint = make_socket_endpoint(server.address());
     std::string got;
-    const int32_t status = status_of([&] { got = fetch_status(*endpoint, Deadline::after(0), Deadline::after(5 * kSecond)); });
+    const int32_t status = status_of(
+        [&] { got = fetch_status(*endpoint, Deadline::after(0), Deadline::after(5 * kSecond)); });
     if (status == SIDECALL_OK) CHECK(got == text);
     return status;
   };
   CHECK(ask([](FileMessage&) {}, R"({"state": "serving"})") == SIDECALL_OK);
-  const auto nested = [](size_t levels) { return "{\"a\":" + std::string(levels - 1, '[') + std::string(levels - 1, ']') + "}"; };
+  const auto nested = [](size_t levels) {
+    return "{\"a\":" + std::string(levels - 1, '[') + std::string(levels - 1, ']') + "}";
+  };
   CHECK(ask([](FileMessage&) {}, nested(64)) == SIDECALL_OK);
   for (const std::string& lie :
-       {std::string(), nested(65), nested(1000000), std::string(1000000, '['), std::string("[]"), std::string("1"), std::string("{} {}"),
-        std::string("{\"a\": \"\x1f\"}"), std::string("{\"a\": \"\xc3\"}"), std::string("\xc3")})
+       {std::string(), nested(65), nested(1000000), std::string(1000000, '['), std::string("[]"),
+        std::string("1"), std::string("{} {}"), std::string("{\"a\": \"\x1f\"}"),
+        std::string("{\"a\": \"\xc3\"}"), std::string("\xc3")})
     CHECK(ask([](FileMessage&) {}, lie) == SIDECALL_PROTOCOL);
   CHECK(ask([](FileMessage& message) { message.first = 1; }, "{}") == SIDECALL_PROTOCOL);
   CHECK(ask([](FileMessage& message) { message.first = UINT64_MAX; }, "{}") == SIDECALL_PROTOCOL);

@@ -58,7 +58,8 @@ int32_t table_with(const std::function<void(TensorEntry&)>& change) {
   });
 }
 
-int32_t fail_with(const std::function<void(ErrorRecord&)>& change, int32_t status = SIDECALL_ENGINE) {
+int32_t fail_with(const std::function<void(ErrorRecord&)>& change,
+                  int32_t status = SIDECALL_ENGINE) {
   return call_against([&](Peer& peer) {
     ErrorRecord record{};
     record.status = status;
@@ -122,7 +123,8 @@ int32_t one_shot_with(const OneShot& lie) {
     message.first = lie.sequence;
     message.second = lie.said;
     lie.change_message(message);
-    for (int i = 0; i < lie.copies; ++i) peer.send(&message, sizeof message, std::vector<int>(lie.descriptors, fd.get()));
+    for (int i = 0; i < lie.copies; ++i)
+      peer.send(&message, sizeof message, std::vector<int>(lie.descriptors, fd.get()));
     ResponseFields fields{};
     fields.flags = kOneShot;
     fields.one_shot_bytes = lie.described;
@@ -132,7 +134,8 @@ int32_t one_shot_with(const OneShot& lie) {
 
 int32_t send_with(const std::string& bytes, bool with_descriptor = false) {
   return call_against([&](Peer& peer) {
-    peer.send(bytes.data(), bytes.size(), with_descriptor ? std::vector<int>{0} : std::vector<int>{});
+    peer.send(bytes.data(), bytes.size(),
+              with_descriptor ? std::vector<int>{0} : std::vector<int>{});
     std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the client sleeps, and reads it
   });
 }
@@ -242,16 +245,24 @@ TEST_CASE("an error record that is malformed is a violation") {
 
 TEST_CASE("a list of faults that is malformed is a violation") {
   CHECK(list_with([](Listed&) {}) == SIDECALL_REFUSED);
-  CHECK(list_with([](Listed& listed) { listed.fields.faults_found = UINT32_MAX; }) == SIDECALL_REFUSED);
-  CHECK(list_with([](Listed& listed) { listed.texts[1].kind = UINT32_MAX; }) == SIDECALL_REFUSED);  // of a later version
-  CHECK(list_with([](Listed& listed) { listed.fields.fault_rows = 0; }) == SIDECALL_REFUSED);       // none is listed
+  CHECK(list_with([](Listed& listed) { listed.fields.faults_found = UINT32_MAX; }) ==
+        SIDECALL_REFUSED);
+  CHECK(list_with([](Listed& listed) { listed.texts[1].kind = UINT32_MAX; }) ==
+        SIDECALL_REFUSED);  // of a later version
+  CHECK(list_with([](Listed& listed) { listed.fields.fault_rows = 0; }) ==
+        SIDECALL_REFUSED);  // none is listed
   const std::vector<std::function<void(Listed&)>> lies = {
       [](Listed& listed) { listed.fields.faults_found = 2; },
       [](Listed& listed) { listed.fields.fault_texts = 4; },
       [](Listed& listed) { listed.fields.fault_texts = 0; },
       [](Listed& listed) { listed.fields.fault_rows = listed.fields.faults_found = 1001; },
-      [](Listed& listed) { listed.fields.fault_rows = listed.fields.faults_found = 500; },  // beyond the slot
-      [](Listed& listed) { listed.fields.fault_rows = listed.fields.fault_texts = listed.fields.faults_found = UINT32_MAX; },
+      [](Listed& listed) {
+        listed.fields.fault_rows = listed.fields.faults_found = 500;
+      },  // beyond the slot
+      [](Listed& listed) {
+        listed.fields.fault_rows = listed.fields.fault_texts = listed.fields.faults_found =
+            UINT32_MAX;
+      },
       [](Listed& listed) { listed.rows[2].text = 2; },
       [](Listed& listed) { listed.rows[1].row = -2; },
       [](Listed& listed) { listed.rows[0].zero = 1; },
@@ -266,9 +277,13 @@ TEST_CASE("a list of faults that is malformed is a violation") {
   }
 }
 
-TEST_CASE("a status that tells a caller about its own handle is a violation, and every other is an answer") {
-  for (const int32_t status : {SIDECALL_PENDING, SIDECALL_NOT_RUN}) CHECK(fail_with([](ErrorRecord&) {}, status) == SIDECALL_PROTOCOL);
-  for (const int32_t status : {SIDECALL_BUSY, SIDECALL_CANCELLED, SIDECALL_TIMEOUT, SIDECALL_PEER_DIED, 98, -1, INT32_MAX})
+TEST_CASE(
+    "a status that tells a caller about its own handle is a violation, and every other is an "
+    "answer") {
+  for (const int32_t status : {SIDECALL_PENDING, SIDECALL_NOT_RUN})
+    CHECK(fail_with([](ErrorRecord&) {}, status) == SIDECALL_PROTOCOL);
+  for (const int32_t status :
+       {SIDECALL_BUSY, SIDECALL_CANCELLED, SIDECALL_TIMEOUT, SIDECALL_PEER_DIED, 98, -1, INT32_MAX})
     CHECK(fail_with([](ErrorRecord&) {}, status) == status);
 }
 
@@ -293,15 +308,23 @@ TEST_CASE("a one-shot result that is wrong in any way is a violation") {
   CHECK(lie([](OneShot& one) { one.said = one.described = 2 * kPage; }) == SIDECALL_PROTOCOL);
   CHECK(lie([](OneShot& one) { one.said = one.described = UINT64_MAX; }) == SIDECALL_PROTOCOL);
   CHECK(lie([](OneShot& one) { one.said = one.described = 0; }) == SIDECALL_PROTOCOL);
-  CHECK(lie([](OneShot& one) { one.change = [](unsigned char* slot) { slot[0] ^= 4; }; }) == SIDECALL_PROTOCOL);
-  CHECK(lie([](OneShot& one) { one.change_message = [](FileMessage& message) { message.kind = kWelcome; }; }) == SIDECALL_PROTOCOL);
-  CHECK(lie([](OneShot& one) { one.change_message = [](FileMessage& message) { message.version = 2; }; }) == SIDECALL_PROTOCOL);
-  CHECK(lie([](OneShot& one) { one.change_message = [](FileMessage& message) { message.magic[7] = 0; }; }) == SIDECALL_PROTOCOL);
+  CHECK(lie([](OneShot& one) { one.change = [](unsigned char* slot) { slot[0] ^= 4; }; }) ==
+        SIDECALL_PROTOCOL);
+  CHECK(lie([](OneShot& one) {
+          one.change_message = [](FileMessage& message) { message.kind = kWelcome; };
+        }) == SIDECALL_PROTOCOL);
+  CHECK(lie([](OneShot& one) {
+          one.change_message = [](FileMessage& message) { message.version = 2; };
+        }) == SIDECALL_PROTOCOL);
+  CHECK(lie([](OneShot& one) {
+          one.change_message = [](FileMessage& message) { message.magic[7] = 0; };
+        }) == SIDECALL_PROTOCOL);
 }
 
 TEST_CASE("messages that mean nothing are a violation, and a flood of rings is") {
-  for (const std::string& bytes : {std::string("\x02"), std::string("\x01\x01"), std::string("x"), std::string(31, 's'),
-                                   std::string(32, 's'), std::string(33, 's'), std::string(4000, '\x01')})
+  for (const std::string& bytes :
+       {std::string("\x02"), std::string("\x01\x01"), std::string("x"), std::string(31, 's'),
+        std::string(32, 's'), std::string(33, 's'), std::string(4000, '\x01')})
     CHECK(send_with(bytes) == SIDECALL_PROTOCOL);
   CHECK(send_with("\x01", true) == SIDECALL_PROTOCOL);
   CHECK(call_against([](Peer& peer) {
@@ -366,7 +389,8 @@ TEST_CASE("random bytes all over RESPONSE end in some status, and nothing worse"
     const int32_t status = status_of([&] {
       if (pair.run(50 * kMillisecond) == Outcome::kAnswered) pair.channel->take();
     });
-    if (status == SIDECALL_UNREACHABLE || status == SIDECALL_TIMEOUT) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (status == SIDECALL_UNREACHABLE || status == SIDECALL_TIMEOUT)
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   is_over = true;
   CHECK(serving.join() == "");
@@ -389,7 +413,8 @@ TEST_CASE("what flips between check and use never leads out of the slot") {
   for (int i = 0; i < 300 && pair.run() == Outcome::kAnswered; ++i) {
     const int32_t status = status_of([&] {
       const Tensor& tensor = pair.channel->take().tensors->at(0);
-      if (tensor.rank != 1 || tensor.offset != 192 || tensor.bytes != 12) FAIL("an unchecked entry was used");
+      if (tensor.rank != 1 || tensor.offset != 192 || tensor.bytes != 12)
+        FAIL("an unchecked entry was used");
     });
     if (status == SIDECALL_OK) continue;
     CHECK(status == SIDECALL_PROTOCOL);

@@ -15,7 +15,8 @@ namespace {
 // Sets an environment variable for one test.
 class Variable {
  public:
-  Variable(const char* name, const std::string& value) : name_(name), before_(getenv(name) ? getenv(name) : "") {
+  Variable(const char* name, const std::string& value)
+      : name_(name), before_(getenv(name) ? getenv(name) : "") {
     setenv(name, value.c_str(), 1);
   }
   ~Variable() { before_.empty() ? unsetenv(name_) : setenv(name_, before_.c_str(), 1); }
@@ -44,8 +45,12 @@ int32_t read_back(const Strings& strings, int64_t elements, Strings* got, bool i
   tensor.offset = 64;
   tensor.bytes = strings.offsets.size() * 8 + strings.bytes.size();
   std::memcpy(slot.data() + 64, strings.offsets.data(), strings.offsets.size() * 8);
-  if (!strings.bytes.empty()) std::memcpy(slot.data() + 64 + strings.offsets.size() * 8, strings.bytes.data(), strings.bytes.size());
-  return status_of([&] { read_strings(slot.data(), tensor, "output", "y", &got->offsets, &got->bytes, is_text); });
+  if (!strings.bytes.empty())
+    std::memcpy(slot.data() + 64 + strings.offsets.size() * 8, strings.bytes.data(),
+                strings.bytes.size());
+  return status_of([&] {
+    read_strings(slot.data(), tensor, "output", "y", &got->offsets, &got->bytes, is_text);
+  });
 }
 
 }  // namespace
@@ -83,7 +88,8 @@ TEST_CASE("messages keep their bounds, their descriptors and the end") {
   Socket::pair(&one, &other);
   char buffer[8];
   CHECK(other.receive(buffer, sizeof buffer).kind == Received::kNothing);
-  CHECK(other.receive(buffer, sizeof buffer, Deadline::after(kMillisecond)).kind == Received::kNothing);
+  CHECK(other.receive(buffer, sizeof buffer, Deadline::after(kMillisecond)).kind ==
+        Received::kNothing);
   CHECK(other.receive_soon(buffer, sizeof buffer).kind == Received::kNothing);
   const int zero = 0;
   CHECK(one.send("abc", 3, &zero, 1) == Sent::kDone);
@@ -106,7 +112,8 @@ TEST_CASE("messages keep their bounds, their descriptors and the end") {
   CHECK(!other.is_hung_up());
   one.close();
   CHECK(other.is_hung_up());
-  for (int i = 0; i < sent; ++i) CHECK(other.receive(buffer, sizeof buffer).kind == Received::kMessage);
+  for (int i = 0; i < sent; ++i)
+    CHECK(other.receive(buffer, sizeof buffer).kind == Received::kMessage);
   CHECK(other.receive(buffer, sizeof buffer).kind == Received::kEnd);
   CHECK(other.send("x", 1) == Sent::kGone);  // without SIGPIPE
   CHECK(!other.ring());
@@ -120,7 +127,8 @@ TEST_CASE("addresses lead to paths") {
   CHECK(socket_path("///run/app/fraud.sock", &is_default) == "/run/app/fraud.sock");
   CHECK(!is_default);
   CHECK(socket_path("/run/app/a%20b%2Fc.sock", &is_default) == "/run/app/a b/c.sock");
-  for (const char* wrong : {"", ".hidden", "a/b", "a b", "//host/path", "/a%", "/a%2", "/a%zz", "/a%00b", "%2Ftmp"})
+  for (const char* wrong :
+       {"", ".hidden", "a/b", "a b", "//host/path", "/a%", "/a%2", "/a%zz", "/a%00b", "%2Ftmp"})
     CHECK(throws_invalid(wrong));
   CHECK(throws_invalid(std::string(65, 'a')));
   CHECK(!throws_invalid(std::string(64, 'a')));
@@ -142,8 +150,10 @@ TEST_CASE("the default folder must be one that only this user may change") {
   REQUIRE(rmdir(inside.c_str()) == 0);
   REQUIRE(symlink(folder.path().c_str(), inside.c_str()) == 0);
   CHECK(status_of([&] { check_default_folder(socket, true); }) == SIDECALL_DENIED);
-  CHECK(status_of([&] { check_default_folder("/usr/x.sock", false); }) == (geteuid() == 0 ? SIDECALL_OK : SIDECALL_DENIED));
-  CHECK(status_of([&] { check_default_folder(folder.path() + "/none/sidecall/x.sock", true); }) == SIDECALL_UNREACHABLE);
+  CHECK(status_of([&] { check_default_folder("/usr/x.sock", false); }) ==
+        (geteuid() == 0 ? SIDECALL_OK : SIDECALL_DENIED));
+  CHECK(status_of([&] { check_default_folder(folder.path() + "/none/sidecall/x.sock", true); }) ==
+        SIDECALL_UNREACHABLE);
 }
 
 TEST_CASE("segments carry their seals") {
@@ -151,15 +161,19 @@ TEST_CASE("segments carry their seals") {
   const Segment response = make_response_segment(kPage);
   CHECK_NOTHROW(check_file(request.file.get(), Kind::kRequest, kPage));
   CHECK_NOTHROW(check_file(response.file.get(), Kind::kResponse, kPage));
-  CHECK(status_of([&] { check_file(request.file.get(), Kind::kResponse, kPage); }) == SIDECALL_PROTOCOL);
-  CHECK(status_of([&] { check_file(response.file.get(), Kind::kSealed, kPage); }) == SIDECALL_PROTOCOL);
-  CHECK(status_of([&] { check_file(request.file.get(), Kind::kRequest, kPage + 1); }) == SIDECALL_PROTOCOL);
+  CHECK(status_of([&] { check_file(request.file.get(), Kind::kResponse, kPage); }) ==
+        SIDECALL_PROTOCOL);
+  CHECK(status_of([&] { check_file(response.file.get(), Kind::kSealed, kPage); }) ==
+        SIDECALL_PROTOCOL);
+  CHECK(status_of([&] { check_file(request.file.get(), Kind::kRequest, kPage + 1); }) ==
+        SIDECALL_PROTOCOL);
   for (const Segment* segment : {&request, &response}) {
     CHECK(ftruncate(segment->file.get(), 0) != 0);
     CHECK(ftruncate(segment->file.get(), 2 * kPage) != 0);
     CHECK(fcntl(segment->file.get(), F_ADD_SEALS, F_SEAL_WRITE) != 0);
   }
-  if (!mapping_registry::kIsUsed) CHECK(status_of([&] { Mapping::of(response.file.get(), kPage, true); }) == SIDECALL_PROTOCOL);
+  if (!mapping_registry::kIsUsed)
+    CHECK(status_of([&] { Mapping::of(response.file.get(), kPage, true); }) == SIDECALL_PROTOCOL);
   response.memory.data()[5] = 9;
   CHECK(Mapping::of(response.file.get(), kPage, false).data()[5] == 9);
   CHECK(status_of([] { make_file(UINT64_MAX); }) == SIDECALL_OUT_OF_MEMORY);
@@ -177,7 +191,8 @@ TEST_CASE("a mapping is replaced where it is") {
   if (mapping_registry::kIsUsed) return;
   CHECK(view.data() == address);
   CHECK(one.memory.data()[kPage] == 1);
-  CHECK(status_of([&] { view.replace(Mapping::of(other.file.get(), kPage, true)); }) == SIDECALL_INTERNAL);
+  CHECK(status_of([&] { view.replace(Mapping::of(other.file.get(), kPage, true)); }) ==
+        SIDECALL_INTERNAL);
   view.replace_by_zeroes();
   CHECK(address[kPage] == 0);
   address[kPage] = 3;
@@ -218,7 +233,8 @@ TEST_CASE("types have the sizes of the public header") {
 }
 
 TEST_CASE("tables that both sides write are read as they were meant") {
-  const std::vector<TensorSpec> specs = {{"a", SIDECALL_FLOAT32, {-1, 3}}, {"b", SIDECALL_STRING, {-1}}, {"c", SIDECALL_INT64, {}}};
+  const std::vector<TensorSpec> specs = {
+      {"a", SIDECALL_FLOAT32, {-1, 3}}, {"b", SIDECALL_STRING, {-1}}, {"c", SIDECALL_INT64, {}}};
   std::vector<Tensor> tensors(3);
   for (size_t i = 0; i < 3; ++i) {
     tensors[i].dtype = specs[i].dtype;
@@ -242,11 +258,14 @@ TEST_CASE("tables that both sides write are read as they were meant") {
   CHECK_NOTHROW(check_rows(specs, got));
   got[1].dims[0] = 1;
   CHECK(status_of([&] { check_rows(specs, got); }) == SIDECALL_PROTOCOL);
-  CHECK(status_of([&] { read_table(slot.data(), size - 64, specs, "input", &got); }) == SIDECALL_PROTOCOL);
-  CHECK(status_of([&] { read_table(slot.data(), 479, specs, "input", &got); }) == SIDECALL_PROTOCOL);
+  CHECK(status_of([&] { read_table(slot.data(), size - 64, specs, "input", &got); }) ==
+        SIDECALL_PROTOCOL);
+  CHECK(status_of([&] { read_table(slot.data(), 479, specs, "input", &got); }) ==
+        SIDECALL_PROTOCOL);
   tensors[1].bytes = 23;  // of 2 strings the offsets alone take 24
   write_entry(slot.data(), 1, tensors[1]);
-  CHECK(status_of([&] { read_table(slot.data(), size, specs, "input", &got); }) == SIDECALL_PROTOCOL);
+  CHECK(status_of([&] { read_table(slot.data(), size, specs, "input", &got); }) ==
+        SIDECALL_PROTOCOL);
 }
 
 TEST_CASE("string tensors are copied and checked") {
@@ -261,7 +280,8 @@ TEST_CASE("string tensors are copied and checked") {
       {{0, 1, 2}, "\xc3\xa9"}, {{0, 1}, "\xff"},      {{0, 3}, std::string("a\0b", 3)},
   };
   for (const Strings& strings : wrong)
-    CHECK(read_back(strings, static_cast<int64_t>(strings.offsets.size()) - 1, &got) == SIDECALL_PROTOCOL);
+    CHECK(read_back(strings, static_cast<int64_t>(strings.offsets.size()) - 1, &got) ==
+          SIDECALL_PROTOCOL);
   std::vector<unsigned char> out(string_bytes(2, 3));
   const int64_t offsets[] = {0, 1, 3};
   write_strings(out.data(), offsets, 2, "abc");
@@ -280,9 +300,11 @@ TEST_CASE("strings of an answer may be any bytes, within their offsets") {
 }
 
 TEST_CASE("only UTF-8 is UTF-8") {
-  for (const char* right : {"", "abc", "\xc2\x80", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
+  for (const char* right : {"", "abc", "\xc2\x80", "\xe0\xa0\x80", "\xed\x9f\xbf",
+                            "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf"})
     CHECK(is_utf8(right));
-  for (const char* wrong : {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2x", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xef\xbf", "\xf0\x8f\xbf\xbf",
-                            "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"})
+  for (const char* wrong :
+       {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2x", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xef\xbf",
+        "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff"})
     CHECK(!is_utf8(wrong));
 }

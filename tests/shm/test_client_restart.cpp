@@ -15,7 +15,8 @@ namespace {
 constexpr bool kKeepsAddresses = !mapping_registry::kIsUsed;
 
 // The next server of a pair: accepts the client and answers so many requests.
-void serve_again(Pair& pair, int requests, const std::function<void(Welcome&)>& change = [](Welcome&) {}) {
+void serve_again(
+    Pair& pair, int requests, const std::function<void(Welcome&)>& change = [](Welcome&) {}) {
   pair.peer = pair.server.accept_connect();
   Welcome welcome = welcome_to(pair.peer.hello);
   change(welcome);
@@ -56,7 +57,8 @@ TEST_CASE("a view of an answer survives a server that grants another size") {
   const volatile unsigned char* view = before.slot;
   for (uint64_t size : {16 * kPage, kPage, 64 * kPage}) {
     pair.peer = Peer();
-    Beside again([&] { serve_again(pair, 1, [&](Welcome& welcome) { welcome.response_bytes = size; }); });
+    Beside again(
+        [&] { serve_again(pair, 1, [&](Welcome& welcome) { welcome.response_bytes = size; }); });
     REQUIRE(pair.run() == Outcome::kAnswered);
     CHECK(is_right(pair.channel->take(), 3));
     CHECK(again.join().empty());
@@ -147,7 +149,8 @@ TEST_CASE("a death is told by the pidfd where a descriptor of the socket lives o
     welcome.flags |= kHasPidfd;
     peer.make_segments(welcome);
     const Fd pidfd(static_cast<int>(syscall(SYS_pidfd_open, process, 0)));
-    peer.send(&welcome, sizeof welcome, {peer.request.file.get(), peer.response.file.get(), pidfd.get()});
+    peer.send(&welcome, sizeof welcome,
+              {peer.request.file.get(), peer.response.file.get(), pidfd.get()});
   });
   const auto client = open_client(server);
   const auto channel = client->borrow(1, 1, Deadline::after(5 * kSecond));
@@ -165,7 +168,8 @@ TEST_CASE("a death is told by the pidfd where a descriptor of the socket lives o
     channel->publish(false, -1, Awaited::kByFd);
     const int fd = channel->fd();
     CHECK(status_of([&] {
-            while (channel->poll() == Outcome::kPending) REQUIRE(wait_readable(&fd, 1, Deadline::after(5 * kSecond)));
+            while (channel->poll() == Outcome::kPending)
+              REQUIRE(wait_readable(&fd, 1, Deadline::after(5 * kSecond)));
           }) == SIDECALL_PEER_DIED);
     CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
   }
@@ -219,7 +223,8 @@ TEST_CASE("another signature ends calls until the model is opened again") {
   });
   CHECK(status_of([&] { pair.run(); }) == SIDECALL_CONTRACT_CHANGED);
   CHECK(status_of([&] { pair.run(); }) == SIDECALL_CONTRACT_CHANGED);
-  CHECK(status_of([&] { pair.client->borrow(1, 1, Deadline::never()); }) == SIDECALL_CONTRACT_CHANGED);
+  CHECK(status_of([&] { pair.client->borrow(1, 1, Deadline::never()); }) ==
+        SIDECALL_CONTRACT_CHANGED);
   CHECK(changed.join().empty());
 }
 
@@ -227,7 +232,11 @@ TEST_CASE("another model with the same signature goes on, and is reported") {
   Pair pair;
   CHECK(pair.client->model_id() == kModelId);
   pair.peer = Peer();
-  Beside again([&] { serve_again(pair, 1, [](Welcome& welcome) { std::memset(welcome.model_id, 'b', sizeof welcome.model_id); }); });
+  Beside again([&] {
+    serve_again(pair, 1, [](Welcome& welcome) {
+      std::memset(welcome.model_id, 'b', sizeof welcome.model_id);
+    });
+  });
   REQUIRE(pair.run() == Outcome::kAnswered);
   CHECK(is_right(pair.channel->take(), 3));
   CHECK(pair.client->model_id() == std::string(64, 'b'));

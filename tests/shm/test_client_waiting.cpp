@@ -74,7 +74,8 @@ TEST_CASE("so it is by poll alone, by waits that end early, and by one wait") {
   }
 }
 
-TEST_CASE("a deadline ends the wait for a successor, and so does a cancel, and the channel goes on") {
+TEST_CASE(
+    "a deadline ends the wait for a successor, and so does a cancel, and the channel goes on") {
   Orphan pair;
   const int fd = pair.channel->fd();
   for (const Awaited awaited : {Awaited::kAtOnce, Awaited::kLater, Awaited::kByFd}) {
@@ -82,7 +83,8 @@ TEST_CASE("a deadline ends the wait for a successor, and so does a cancel, and t
             pair.channel->publish(false, 30 * kMillisecond, awaited);
             Outcome outcome = Outcome::kPending;
             while (outcome == Outcome::kPending) {
-              if (awaited == Awaited::kByFd) REQUIRE(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
+              if (awaited == Awaited::kByFd)
+                REQUIRE(wait_readable(&fd, 1, Deadline::after(20 * kSecond)));
               outcome = awaited == Awaited::kAtOnce ? pair.channel->wait() : pair.channel->poll();
             }
           }) == SIDECALL_UNREACHABLE);
@@ -99,7 +101,8 @@ TEST_CASE("a deadline ends the wait for a successor, and so does a cancel, and t
     }
     CHECK(outcome == Outcome::kCancelled);
     cancelling.join();
-    if (awaited != Awaited::kByFd) pair.channel->hush();  // the cancel has made it readable, and nothing polled for it
+    if (awaited != Awaited::kByFd)
+      pair.channel->hush();  // the cancel has made it readable, and nothing polled for it
     CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
     CHECK(pair.channel->is_free());
   }
@@ -148,7 +151,8 @@ TEST_CASE("a first connection that is waited for can be cancelled") {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
     stop = true;
   });
-  CHECK(status_of([&] { pair.client->borrow(1, 1, Deadline::never(), &stop); }) == SIDECALL_CANCELLED);
+  CHECK(status_of([&] { pair.client->borrow(1, 1, Deadline::never(), &stop); }) ==
+        SIDECALL_CANCELLED);
 }
 
 TEST_CASE("the deadline of a request counts from when it was sent, not from the first look") {

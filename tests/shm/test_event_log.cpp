@@ -38,7 +38,8 @@ TEST_CASE("events below a warning are not limited") {
 
 TEST_CASE("a user who provokes warnings takes nothing from other users and events") {
   Passed passed;
-  for (int i = 0; i < 1000; ++i) passed.log.add(LogLevel::kWarning, "connection.violation", "{}", 1000);
+  for (int i = 0; i < 1000; ++i)
+    passed.log.add(LogLevel::kWarning, "connection.violation", "{}", 1000);
   const size_t most = EventLog::kBurst + 5;  // and one for each second that this took
   CHECK(passed.events.size() >= EventLog::kBurst);
   CHECK(passed.events.size() <= most);
@@ -57,12 +58,15 @@ TEST_CASE("what was left out is reported once, for each event and user") {
     passed.log.add(LogLevel::kError, "server.error", "{}");
   }
   CHECK(passed.log.report_due_ns() != INT64_MAX);
-  const size_t refused = 30 - passed.count("connection.refused"), failed = 30 - passed.count("server.error");
+  const size_t refused = 30 - passed.count("connection.refused"),
+               failed = 30 - passed.count("server.error");
   passed.events.clear();
   passed.log.report();
   REQUIRE(passed.events.size() == 2);
-  CHECK(passed.events[0].second == R"({"of":"server.error","lines":)" + std::to_string(failed) + "}");
-  CHECK(passed.events[1].second == R"({"of":"connection.refused","uid":1000,"lines":)" + std::to_string(refused) + "}");
+  CHECK(passed.events[0].second ==
+        R"({"of":"server.error","lines":)" + std::to_string(failed) + "}");
+  CHECK(passed.events[1].second ==
+        R"({"of":"connection.refused","uid":1000,"lines":)" + std::to_string(refused) + "}");
   CHECK(passed.log.report_due_ns() == INT64_MAX);
   passed.log.report();
   CHECK(passed.events.size() == 2);
@@ -76,9 +80,11 @@ TEST_CASE("events that are not accepted are counted") {
   CHECK(passed.log.num_suppressed() == 0);
 }
 
-TEST_CASE("events of any number of kinds take a bounded memory, and no more lines than those of some") {
+TEST_CASE(
+    "events of any number of kinds take a bounded memory, and no more lines than those of some") {
   Passed passed;
-  for (int i = 0; i < 5000; ++i) passed.log.add(LogLevel::kWarning, "kind." + std::to_string(i), "{}", 1000);
+  for (int i = 0; i < 5000; ++i)
+    passed.log.add(LogLevel::kWarning, "kind." + std::to_string(i), "{}", 1000);
   CHECK(passed.events.size() < 1200);
   passed.events.clear();
   passed.log.report();

@@ -96,7 +96,9 @@ TEST_CASE_METHOD(Fresh, "pace: nobody polls on less than two CPUs, except for a 
   CHECK(wait(&pace, kElsewhere).began);
 }
 
-TEST_CASE_METHOD(Fresh, "pace: a peer on this CPU gets a turn between two looks, which is not the waiter's time") {
+TEST_CASE_METHOD(
+    Fresh,
+    "pace: a peer on this CPU gets a turn between two looks, which is not the waiter's time") {
   Pace pace;
   Fake::yield_takes = 50 * kUs;
   REQUIRE(pace.begin(kHere));
@@ -143,7 +145,8 @@ TEST_CASE_METHOD(Fresh, "pace: threads of one process that wait offer each other
   CHECK(Fake::waiting == 0);
 }
 
-TEST_CASE_METHOD(Fresh, "pace: turns that take too long are given up for more and more waits, and come back") {
+TEST_CASE_METHOD(
+    Fresh, "pace: turns that take too long are given up for more and more waits, and come back") {
   Pace pace;
   Fake::yield_takes = 2 * Pace::kMostWait;
   for (const int forgone : {3, 15, 63, 255, 1023, 1023}) {
@@ -180,7 +183,8 @@ TEST_CASE_METHOD(Fresh, "pace: a round of many takes longer than one of few") {
   CHECK(!member.rest(&now));
 }
 
-TEST_CASE_METHOD(Fresh, "pace: polling that does not pay is left out more and more often, until it pays") {
+TEST_CASE_METHOD(Fresh,
+                 "pace: polling that does not pay is left out more and more often, until it pays") {
   Pace pace;
   for (const int skipped : {0, 1, 3, 7, 15, 31, 63, 127, 255, 511, 1023, 1023}) {
     CHECK(asleep(&pace, kElsewhere) == skipped);

@@ -45,7 +45,8 @@ void write_texts(Client* client, const std::vector<int64_t>& offsets, const std:
   client->entry(0, 1) = flags;
   std::memcpy(client->request_slot() + at, offsets.data(), offsets.size() * 8);
   std::memcpy(client->request_slot() + at + offsets.size() * 8, bytes.data(), bytes.size());
-  for (size_t i = 0; i < flags.bytes; ++i) client->request_slot()[flags.offset + i] = i == 0 ? 0 : 255;
+  for (size_t i = 0; i < flags.bytes; ++i)
+    client->request_slot()[flags.offset + i] = i == 0 ? 0 : 255;
 }
 
 }  // namespace
@@ -103,7 +104,8 @@ TEST_CASE("many calls of many clients over some engine threads") {
   for (int t = 0; t < 8; ++t) {
     threads.emplace_back([&, t] {
       Client client(server.path);
-      for (uint64_t k = 1; k <= 500; ++k) right += client.echo(k, static_cast<float>(t * 1000) + static_cast<float>(k)) ? 1 : 0;
+      for (uint64_t k = 1; k <= 500; ++k)
+        right += client.echo(k, static_cast<float>(t * 1000) + static_cast<float>(k)) ? 1 : 0;
     });
   }
   for (std::thread& thread : threads) thread.join();
@@ -153,7 +155,8 @@ TEST_CASE("a client without atomics is rung after every response") {
 TEST_CASE("strings come as checked copies, bools as 0 and 1") {
   Host server(host::texts(), [](const shm::Request& request, shm::Response& response) {
     const shm::InputView& text = request.input(0);
-    if (text.elements != 2 || text.offsets[0] != 0 || text.offsets[2] != static_cast<int64_t>(text.bytes))
+    if (text.elements != 2 || text.offsets[0] != 0 ||
+        text.offsets[2] != static_cast<int64_t>(text.bytes))
       throw std::runtime_error("offsets");
     host::echo(request, response);
   });

@@ -56,9 +56,10 @@ TEST_CASE("what a handler throws or leaves out is the answer") {
         return host::echo(request, response);
     }
   });
-  const int32_t expected[] = {SIDECALL_UNKNOWN_CATEGORY, SIDECALL_OUT_OF_MEMORY, SIDECALL_INTERNAL, SIDECALL_INTERNAL,
-                              SIDECALL_INTERNAL,         SIDECALL_INTERNAL,      SIDECALL_INTERNAL, SIDECALL_INTERNAL,
-                              SIDECALL_ENGINE,           SIDECALL_PROTOCOL,      SIDECALL_INTERNAL};
+  const int32_t expected[] = {SIDECALL_UNKNOWN_CATEGORY, SIDECALL_OUT_OF_MEMORY, SIDECALL_INTERNAL,
+                              SIDECALL_INTERNAL,         SIDECALL_INTERNAL,      SIDECALL_INTERNAL,
+                              SIDECALL_INTERNAL,         SIDECALL_INTERNAL,      SIDECALL_ENGINE,
+                              SIDECALL_PROTOCOL,         SIDECALL_INTERNAL};
   Client client(server.path);
   uint64_t k = 0;
   for (const int32_t status : expected) {
@@ -72,7 +73,9 @@ TEST_CASE("what a handler throws or leaves out is the answer") {
     CHECK(shm::is_utf8(record.message));
     CHECK(std::string(record.message).find('\n') == std::string::npos);
     CHECK(record.message[0] != '\0');
-    if (step == 0) CHECK(std::string(record.name) == std::string(126, 'n'));  // cut before the character that does not fit
+    if (step == 0)
+      CHECK(std::string(record.name) ==
+            std::string(126, 'n'));  // cut before the character that does not fit
     if (step == 0) CHECK(std::string(record.expected) == "one of them");
     ++step;
     CHECK(client.echo(++k, 3.0F) == (step == 11));  // steps count on
@@ -86,7 +89,8 @@ TEST_CASE("a failure of many rows lists them, as many as the slot has room for")
     error.row = 1;
     error.texts = {{SIDECALL_REFUSED, shm::kStepFault, "pca", "finite numbers", "others"},
                    {SIDECALL_REFUSED, shm::kOutputFault, "scores.1", "finite numbers", "others"}};
-    for (uint32_t i = 0; i < num_rows; ++i) error.rows.push_back({2 * static_cast<int64_t>(i) + 1, i % 2});
+    for (uint32_t i = 0; i < num_rows; ++i)
+      error.rows.push_back({2 * static_cast<int64_t>(i) + 1, i % 2});
     error.num_faults = num_rows + 7;
     throw error;
   });
@@ -98,11 +102,13 @@ TEST_CASE("a failure of many rows lists them, as many as the slot has room for")
     return client.await(k);
   };
   const shm::ResponseFields few = fail();
-  CHECK((few.status == SIDECALL_REFUSED && few.fault_rows == 3 && few.fault_texts == 2 && few.faults_found == 10));
+  CHECK((few.status == SIDECALL_REFUSED && few.fault_rows == 3 && few.fault_texts == 2 &&
+         few.faults_found == 10));
   const unsigned char* at = client.response_slot() + sizeof(shm::ErrorRecord);
   shm::FaultTextEntry text;
   std::memcpy(&text, at + sizeof text, sizeof text);
-  CHECK((text.kind == shm::kOutputFault && std::string(text.name) == "scores.1" && std::string(text.got) == "others"));
+  CHECK((text.kind == shm::kOutputFault && std::string(text.name) == "scores.1" &&
+         std::string(text.got) == "others"));
   shm::FaultRowEntry row;
   std::memcpy(&row, at + 2 * sizeof text + 2 * sizeof row, sizeof row);
   CHECK((row.row == 5 && row.text == 0 && row.zero == 0));

@@ -36,7 +36,8 @@ TEST_CASE("OPEN is answered with what is served, and the end") {
   CHECK(welcome.instance != 0);
   CHECK(welcome.process == static_cast<uint32_t>(getpid()));
   REQUIRE(answer.fds.size() == ((welcome.flags & shm::kHasPidfd) != 0 ? 2 : 1));
-  const std::string manifest = shm::read_sealed_file(answer.fds[0].get(), welcome.manifest_bytes, shm::kMaxManifest);
+  const std::string manifest =
+      shm::read_sealed_file(answer.fds[0].get(), welcome.manifest_bytes, shm::kMaxManifest);
   uint64_t sizes[2];
   std::memcpy(sizes, manifest.data(), sizeof(sizes));
   const shm::Service service = host::numbers();
@@ -51,7 +52,10 @@ TEST_CASE("CONNECT is answered with sealed memory of at least what was wanted") 
   const struct {
     uint32_t slots;
     uint64_t wanted_request, wanted_response, request, response;
-  } cases[] = {{1, 0, 0, 4096, 4096}, {2, 1, 4097, 4096, 8192}, {64, 100000, 4096, 102400, 4096}, {1, 3 << 20, 1 << 20, 3 << 20, 1 << 20}};
+  } cases[] = {{1, 0, 0, 4096, 4096},
+               {2, 1, 4097, 4096, 8192},
+               {64, 100000, 4096, 102400, 4096},
+               {1, 3 << 20, 1 << 20, 3 << 20, 1 << 20}};
   for (const auto& one : cases) {
     Client client(server.path, one.slots, one.wanted_request, one.wanted_response);
     CHECK(client.welcome.slots == one.slots);
@@ -78,8 +82,10 @@ TEST_CASE("STATUS is answered with a sealed file of JSON, and the end") {
   CHECK(message.kind == shm::kStatusAnswer);
   REQUIRE(answer.fds.size() == 1);
   const std::string json = shm::read_sealed_file(answer.fds[0].get(), message.first, 1 << 20);
-  for (const char* part : {R"("name":"numbers")", R"("version":"7")", R"("ready":true)", R"("draining":false)", R"("calls":1)",
-                           R"("errors":0)", R"("connections":1)", R"("statuses":{"0":1})", R"("p99":)", R"("protocol":1)"}) {
+  for (const char* part :
+       {R"("name":"numbers")", R"("version":"7")", R"("ready":true)", R"("draining":false)",
+        R"("calls":1)", R"("errors":0)", R"("connections":1)", R"("statuses":{"0":1})", R"("p99":)",
+        R"("protocol":1)"}) {
     INFO(part);
     CHECK(json.find(part) != std::string::npos);
   }
@@ -93,23 +99,35 @@ TEST_CASE("a HELLO that lies is refused in words") {
     std::function<void(shm::Hello*)> tell;
     int32_t status;
   } cases[] = {
-      {"a version to come", [](shm::Hello* h) { h->version_min = 2, h->version_max = 9; }, SIDECALL_PROTOCOL},
-      {"no version at all", [](shm::Hello* h) { h->version_min = h->version_max = 0; }, SIDECALL_PROTOCOL},
-      {"versions the wrong way round", [](shm::Hello* h) { h->version_min = 2, h->version_max = 0; }, SIDECALL_PROTOCOL},
+      {"a version to come", [](shm::Hello* h) { h->version_min = 2, h->version_max = 9; },
+       SIDECALL_PROTOCOL},
+      {"no version at all", [](shm::Hello* h) { h->version_min = h->version_max = 0; },
+       SIDECALL_PROTOCOL},
+      {"versions the wrong way round",
+       [](shm::Hello* h) { h->version_min = 2, h->version_max = 0; }, SIDECALL_PROTOCOL},
       {"an unknown kind", [](shm::Hello* h) { h->kind = 4; }, SIDECALL_PROTOCOL},
       {"kind 0", [](shm::Hello* h) { h->kind = 0; }, SIDECALL_PROTOCOL},
       {"an unknown flag", [](shm::Hello* h) { h->flags = 2; }, SIDECALL_PROTOCOL},
       {"a byte that must be zero", [](shm::Hello* h) { h->zero[23] = 1; }, SIDECALL_PROTOCOL},
-      {"slots with OPEN", [](shm::Hello* h) { h->kind = shm::kOpen, h->request_bytes = h->response_bytes = 0; }, SIDECALL_PROTOCOL},
-      {"bytes with STATUS", [](shm::Hello* h) { h->kind = shm::kStatus, h->slots = 0, h->request_bytes = 0; }, SIDECALL_PROTOCOL},
+      {"slots with OPEN",
+       [](shm::Hello* h) { h->kind = shm::kOpen, h->request_bytes = h->response_bytes = 0; },
+       SIDECALL_PROTOCOL},
+      {"bytes with STATUS",
+       [](shm::Hello* h) { h->kind = shm::kStatus, h->slots = 0, h->request_bytes = 0; },
+       SIDECALL_PROTOCOL},
       {"no slots", [](shm::Hello* h) { h->slots = 0; }, SIDECALL_PROTOCOL},
       {"three slots", [](shm::Hello* h) { h->slots = 3; }, SIDECALL_PROTOCOL},
       {"too many slots", [](shm::Hello* h) { h->slots = 128; }, SIDECALL_OUT_OF_RANGE},
-      {"far too many slots", [](shm::Hello* h) { h->slots = UINT32_C(1) << 31; }, SIDECALL_OUT_OF_RANGE},
-      {"a request slot too large", [](shm::Hello* h) { h->request_bytes = (UINT64_C(256) << 20) + 1; }, SIDECALL_OUT_OF_RANGE},
-      {"a request slot that wraps", [](shm::Hello* h) { h->request_bytes = UINT64_MAX; }, SIDECALL_OUT_OF_RANGE},
-      {"a response slot that wraps", [](shm::Hello* h) { h->response_bytes = UINT64_MAX - 4095; }, SIDECALL_OUT_OF_RANGE},
-      {"more than all connections may have", [](shm::Hello* h) { h->slots = 64, h->request_bytes = UINT64_C(256) << 20; },
+      {"far too many slots", [](shm::Hello* h) { h->slots = UINT32_C(1) << 31; },
+       SIDECALL_OUT_OF_RANGE},
+      {"a request slot too large",
+       [](shm::Hello* h) { h->request_bytes = (UINT64_C(256) << 20) + 1; }, SIDECALL_OUT_OF_RANGE},
+      {"a request slot that wraps", [](shm::Hello* h) { h->request_bytes = UINT64_MAX; },
+       SIDECALL_OUT_OF_RANGE},
+      {"a response slot that wraps", [](shm::Hello* h) { h->response_bytes = UINT64_MAX - 4095; },
+       SIDECALL_OUT_OF_RANGE},
+      {"more than all connections may have",
+       [](shm::Hello* h) { h->slots = 64, h->request_bytes = UINT64_C(256) << 20; },
        SIDECALL_OUT_OF_MEMORY},
   };
   Host server;
@@ -133,11 +151,13 @@ TEST_CASE("a first message that is no HELLO only closes") {
   Host server;
   const shm::Hello hello = raw::hello(shm::kOpen);
   const std::string good(reinterpret_cast<const char*>(&hello), sizeof(hello));
-  for (const std::string& bytes : {std::string(1, '\1'), good.substr(0, 15), "SIDECALL" + good.substr(8), std::string(300, '\0')}) {
+  for (const std::string& bytes : {std::string(1, '\1'), good.substr(0, 15),
+                                   "SIDECALL" + good.substr(8), std::string(300, '\0')}) {
     shm::Socket socket = raw::connect(server.path);
     CHECK(raw::ask(&socket, bytes.data(), bytes.size()).is_end);
   }
-  for (const std::string& bytes : {good.substr(0, 63), good + '\0'}) {  // of some other version, perhaps
+  for (const std::string& bytes :
+       {good.substr(0, 63), good + '\0'}) {  // of some other version, perhaps
     shm::Socket socket = raw::connect(server.path);
     CHECK(raw::ask(&socket, bytes.data(), bytes.size()).refusal() == SIDECALL_PROTOCOL);
   }
@@ -187,15 +207,18 @@ TEST_CASE("quotas refuse, and are given back") {
   }
   CHECK(host::eventually([&] { return server.number("connections") == 0; }));
   CHECK(Client(server.path).echo(1, 1.0F));
-  CHECK(raw::ask(server.path, raw::hello(shm::kConnect, 4, 0, 0)).refusal() == SIDECALL_OUT_OF_RANGE);
-  CHECK(raw::ask(server.path, raw::hello(shm::kConnect, 1, 8193, 0)).refusal() == SIDECALL_OUT_OF_RANGE);
+  CHECK(raw::ask(server.path, raw::hello(shm::kConnect, 4, 0, 0)).refusal() ==
+        SIDECALL_OUT_OF_RANGE);
+  CHECK(raw::ask(server.path, raw::hello(shm::kConnect, 1, 8193, 0)).refusal() ==
+        SIDECALL_OUT_OF_RANGE);
   CHECK(server.number("refused") == 3);
 
   options = {};
   options.max_connections = 1;
   options.max_memory = 32768;
   Host small(host::numbers(), host::echo, options);
-  CHECK(raw::ask(small.path, raw::hello(shm::kConnect, 1, 32768, 0)).refusal() == SIDECALL_OUT_OF_MEMORY);
+  CHECK(raw::ask(small.path, raw::hello(shm::kConnect, 1, 32768, 0)).refusal() ==
+        SIDECALL_OUT_OF_MEMORY);
   Client client(small.path);
   CHECK(raw::ask(small.path, hello).refusal() == SIDECALL_BUSY);
 }
@@ -236,10 +259,12 @@ TEST_CASE("options and services that cannot be are refused") {
   CHECK(status_of([](auto*, auto* o) { o->threads = 0; }) == SIDECALL_INVALID_ARGUMENT);
   CHECK(status_of([](auto*, auto* o) { o->max_slots = 65; }) == SIDECALL_INVALID_ARGUMENT);
   CHECK(status_of([](auto*, auto* o) { o->max_request_bytes = 100; }) == SIDECALL_INVALID_ARGUMENT);
-  CHECK(status_of([](auto*, auto* o) { o->max_one_shot = UINT64_MAX; }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(status_of([](auto*, auto* o) { o->max_one_shot = UINT64_MAX; }) ==
+        SIDECALL_INVALID_ARGUMENT);
   CHECK(status_of([](auto* s, auto*) { s->model_id = "short"; }) == SIDECALL_INVALID_ARGUMENT);
   CHECK(status_of([](auto* s, auto*) { s->inputs[0].dtype = 99; }) == SIDECALL_INVALID_ARGUMENT);
-  CHECK(status_of([](auto* s, auto*) { s->outputs[0].dims.resize(17); }) == SIDECALL_INVALID_ARGUMENT);
+  CHECK(status_of([](auto* s, auto*) { s->outputs[0].dims.resize(17); }) ==
+        SIDECALL_INVALID_ARGUMENT);
 }
 
 TEST_CASE("a server without descriptors tells one and serves the others again later") {
@@ -260,7 +285,8 @@ TEST_CASE("a server without descriptors tells one and serves the others again la
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, server.path.c_str(), server.path.size());
-  for (const shm::Socket& socket : waiting) ::connect(socket.fd(), reinterpret_cast<sockaddr*>(&address), sizeof(address));
+  for (const shm::Socket& socket : waiting)
+    ::connect(socket.fd(), reinterpret_cast<sockaddr*>(&address), sizeof(address));
   CHECK(raw::receive(&waiting[0]).refusal() == SIDECALL_OUT_OF_MEMORY);
   // The refusal must arrive also where HELLO has come before it.
   const shm::Hello hello = raw::hello(shm::kOpen);

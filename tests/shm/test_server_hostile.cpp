@@ -22,12 +22,14 @@ namespace {
 
 size_t count_descriptors() {
   size_t count = 0;
-  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) ++count;
+  for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator("/proc/self/fd"))
+    ++count;
   return count;
 }
 
 // Message with some descriptors, as sendmsg would have it from any program.
-void send_with_descriptors(int socket, const void* data, size_t bytes, const std::vector<int>& fds) {
+void send_with_descriptors(int socket, const void* data, size_t bytes,
+                           const std::vector<int>& fds) {
   iovec part{const_cast<void*>(data), bytes};
   std::vector<char> control(CMSG_SPACE(fds.size() * sizeof(int)));
   msghdr message{};
@@ -82,7 +84,8 @@ const std::vector<Lie>& ring_lies() {
          CHECK(c->await(2).status == SIDECALL_CANCELLED);
          c->publish(3, fields(0, shm::kSameLayout));
        }},
-      {"SAME_LAYOUT in a fresh slot", [](Client* c) { c->publish(2, fields(1, shm::kSameLayout)); }},
+      {"SAME_LAYOUT in a fresh slot",
+       [](Client* c) { c->publish(2, fields(1, shm::kSameLayout)); }},
       {"one slot twice in flight",
        [](Client* c) {
          c->request_entry(2).fields = fields(1, 0);
@@ -111,7 +114,8 @@ const std::vector<TableLie>& table_lies() {
       {"an offset between lines", [](auto* e) { e->offset += 8; }},
       {"an offset beyond the slot", [](auto* e) { e->offset = 1 << 20; }},
       {"an offset that wraps", [](auto* e) { e->offset = UINT64_MAX - 63; }},
-      {"an end beyond the slot", [](auto* e) { e->offset = 4096 - 64, e->dims[0] = 5, e->bytes = 80; }},
+      {"an end beyond the slot",
+       [](auto* e) { e->offset = 4096 - 64, e->dims[0] = 5, e->bytes = 80; }},
       {"too few bytes", [](auto* e) { e->bytes -= 4; }},
       {"too many bytes", [](auto* e) { e->bytes += 4; }},
       {"no bytes", [](auto* e) { e->bytes = 0; }},
@@ -170,7 +174,8 @@ TEST_CASE("inputs that do not fit each other are for the handler") {
   shm::Service service = host::numbers();
   service.inputs.push_back({"z", host::kFloat, {-1}});
   Host server(std::move(service), [](const shm::Request& request, shm::Response& response) {
-    if (request.input(0).dims[0] != request.input(1).dims[0]) throw shm::Error(SIDECALL_SHAPE_MISMATCH, "rows");
+    if (request.input(0).dims[0] != request.input(1).dims[0])
+      throw shm::Error(SIDECALL_SHAPE_MISMATCH, "rows");
     response.place(0, request.input(0).dims, 2);
   });
   Client client(server.path);

@@ -149,7 +149,9 @@ TEST_CASE("a handler learns that its client hung up") {
 
 TEST_CASE("connecting and leaving many times leaves no descriptor and no memory") {
   Host server;
-  const auto count = [] { return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator()); };
+  const auto count = [] {
+    return std::distance(fs::directory_iterator("/proc/self/fd"), fs::directory_iterator());
+  };
   REQUIRE(Client(server.path).echo(1, 1.0F));
   REQUIRE(host::eventually([&] { return server.number("connections") == 0; }));
   const auto before = count();
@@ -172,7 +174,8 @@ TEST_CASE("a drain answers what was taken, and leaves what was not") {
   busy.publish(2, 1);
   REQUIRE(host::eventually([&] { return gate.is_entered.load(); }));
   bool all_answered = false;
-  std::thread draining([&] { all_answered = server.server.drain(shm::Deadline::after(10000000000)); });
+  std::thread draining(
+      [&] { all_answered = server.server.drain(shm::Deadline::after(10000000000)); });
   CHECK(raw::is_closed(&idle.socket));
   CHECK_FALSE(fs::exists(server.path));
   CHECK(server.number("ready") == 0);
@@ -224,7 +227,8 @@ TEST_CASE("who connects while a server drains is sent away") {
   busy.publish(1);
   REQUIRE(host::eventually([&] { return gate.is_entered.load(); }));
   std::thread draining([&] { server.server.drain(shm::Deadline::after(10000000000)); });
-  REQUIRE(host::eventually([&] { return server.server.status().find("\"draining\":true") != std::string::npos; }));
+  REQUIRE(host::eventually(
+      [&] { return server.server.status().find("\"draining\":true") != std::string::npos; }));
   const shm::Hello hello = raw::hello(shm::kConnect, 1, 4096, 4096);
   CHECK(raw::ask(&early, &hello, sizeof(hello)).refusal() == SIDECALL_UNREACHABLE);
   gate.is_open = true;
@@ -251,7 +255,8 @@ TEST_CASE("the control socket brings connections, tells their number, and its en
   const auto load = [&] {
     const raw::Answer answer = raw::receive(&parent);
     uint32_t number = 0;
-    if (answer.bytes.size() == 5 && static_cast<uint8_t>(answer.bytes[0]) == shm::kLoad) std::memcpy(&number, answer.bytes.data() + 1, 4);
+    if (answer.bytes.size() == 5 && static_cast<uint8_t>(answer.bytes[0]) == shm::kLoad)
+      std::memcpy(&number, answer.bytes.data() + 1, 4);
     return answer.bytes.size() == 5 ? static_cast<int>(number) : -1;
   };
   CHECK(load() == 0);

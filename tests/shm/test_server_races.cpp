@@ -16,7 +16,9 @@ namespace shm = sidecall::shm;
 TEST_CASE("fields that flip between check and use are used as they were checked") {
   Host server(host::numbers(), [](const shm::Request& request, shm::Response& response) {
     const shm::InputView& x = request.input(0);
-    if (x.bytes != static_cast<uint64_t>(x.elements) * 4 || x.dims[0] * 4 != x.elements || x.elements > 8) throw std::runtime_error("torn");
+    if (x.bytes != static_cast<uint64_t>(x.elements) * 4 || x.dims[0] * 4 != x.elements ||
+        x.elements > 8)
+      throw std::runtime_error("torn");
     host::echo(request, response);
   });
   for (int round = 0; round < 30; ++round) {
@@ -59,6 +61,7 @@ TEST_CASE("random bytes over a whole segment, while honest clients are served") 
     liar.publish_sequence(1, round % 3 == 0 ? random() : 1);
     CHECK(honest.echo(++calls, 1.0F));
   }
-  CHECK(host::eventually([&] { return server.number("connections") == 0 && other.number("connections") == 1; }));
+  CHECK(host::eventually(
+      [&] { return server.number("connections") == 0 && other.number("connections") == 1; }));
   CHECK(honest.echo(++calls, 1.0F));
 }

@@ -52,7 +52,8 @@ TEST_CASE("results beyond the limit, and results that nobody receives, are refus
   Host server(
       host::numbers(),
       [](const shm::Request& request, shm::Response& response) {
-        const int64_t dims[] = {static_cast<int64_t>(*static_cast<const float*>(request.input(0).data)), 4};
+        const int64_t dims[] = {
+            static_cast<int64_t>(*static_cast<const float*>(request.input(0).data)), 4};
         response.place(0, dims, 2);
       },
       options);

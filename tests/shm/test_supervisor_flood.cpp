@@ -61,7 +61,8 @@ shm::Socket connect(const std::string& path) {
 
 }  // namespace
 
-TEST_CASE("newcomers are served and the status is told while garbage floods in, and the end comes") {
+TEST_CASE(
+    "newcomers are served and the status is told while garbage floods in, and the end comes") {
   host::Host worker;
   const std::string path = worker.folder / "supervisor.sock";
   auto supervisor = std::make_unique<shm::Supervisor>(path, shm::ServerOptions());

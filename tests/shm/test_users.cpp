@@ -44,7 +44,8 @@ shm::ServerOptions options_for(int64_t hello_ns, uint32_t max_half_open) {
 struct Door {
   Door(bool is_supervised, int64_t hello_ns, uint32_t max_half_open)
       : server(host::numbers(), host::echo, options_for(hello_ns, max_half_open)) {
-    std::filesystem::permissions(std::filesystem::path(server.path).parent_path(), std::filesystem::perms(0755));
+    std::filesystem::permissions(std::filesystem::path(server.path).parent_path(),
+                                 std::filesystem::perms(0755));
     if (!is_supervised) return;
     path = server.folder / "supervisor.sock";
     shm::ServerOptions options = options_for(hello_ns, max_half_open);
@@ -55,7 +56,8 @@ struct Door {
     };
     supervisor = std::make_unique<shm::Supervisor>(path, options);
     server.server.control(supervisor->add(1).release(), 1000000000);
-    if (!supervisor->listen(shm::Deadline::after(INT64_C(10000000000)))) throw std::runtime_error("no worker");
+    if (!supervisor->listen(shm::Deadline::after(INT64_C(10000000000))))
+      throw std::runtime_error("no worker");
   }
 
   bool has_logged(const std::string& event, uint32_t uid) {
@@ -90,7 +92,9 @@ TEST_CASE("users are admitted by name, and others told that they are not") {
     }
     shm::Socket socket = connect_as(kStranger, door.path);
     CHECK(ask(&socket).refusal() == SIDECALL_DENIED);
-    CHECK(host::eventually([&] { return door.has_logged(is_supervised ? "connection.denied" : "connection.refused", kStranger); }));
+    CHECK(host::eventually([&] {
+      return door.has_logged(is_supervised ? "connection.denied" : "connection.refused", kStranger);
+    }));
   }
 }
 

@@ -16,8 +16,12 @@ from source import contracts, element_types, opening, records, refusals, tensors
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--plain", action="store_true", help="leave the exported pipelines as they are")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--plain", action="store_true", help="leave the exported pipelines as they are"
+    )
     options = parser.parse_args()
     contracts.write_all()
     groups = [element_types.types, widths.widths, tensors.shapes, tensors.strings, records.kinds, records.roles, records.json_texts,

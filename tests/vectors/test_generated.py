@@ -31,10 +31,16 @@ EXPORTED = {"penguins.onnx", "gbm.onnx", "spam.onnx"}
 
 
 def files(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
-def test_committed_files_are_what_the_sources_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_committed_files_are_what_the_sources_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (build, opening):
         monkeypatch.setattr(module, "MODELS", tmp_path / "models")
     monkeypatch.setattr(build, "CASES", tmp_path / "cases")
@@ -45,9 +51,13 @@ def test_committed_files_are_what_the_sources_say(tmp_path: Path, monkeypatch: p
         count += cases.write()
         negative += sum("expect_status" in case for case in cases.list)
     written = files(tmp_path / "models")
-    committed = {name: data for name, data in files(HERE / "models").items() if name not in EXPORTED}
+    committed = {
+        name: data for name, data in files(HERE / "models").items() if name not in EXPORTED
+    }
     assert sorted(written) == sorted(committed)
     assert [name for name in written if written[name] != committed[name]] == []
-    assert files(tmp_path / "cases") == {name: data for name, data in files(HERE / "cases").items() if name != "exported.json"}
+    assert files(tmp_path / "cases") == {
+        name: data for name, data in files(HERE / "cases").items() if name != "exported.json"
+    }
     assert count >= 400
     assert negative * 2 >= count

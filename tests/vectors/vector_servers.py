@@ -21,10 +21,14 @@ def command_path() -> str:
     """The sidecall command: named, built, or beside this Python."""
     named = os.environ.get("SIDECALL_CLI")
     beside_python = Path(sys.executable).parent / "sidecall"
-    for candidate in [named] if named else [Path(__file__).parents[2] / "build/bin/sidecall", beside_python]:
+    for candidate in (
+        [named] if named else [Path(__file__).parents[2] / "build/bin/sidecall", beside_python]
+    ):
         if candidate and os.access(candidate, os.X_OK):
             return str(candidate)
-    raise RuntimeError(f"no sidecall command: expected SIDECALL_CLI, build/bin/sidecall or {beside_python}")
+    raise RuntimeError(
+        f"no sidecall command: expected SIDECALL_CLI, build/bin/sidecall or {beside_python}"
+    )
 
 
 def reason_to_leave_out(case: Case) -> str | None:
@@ -73,7 +77,10 @@ class Servers:
         """Sends SIGSTOP, and waits until every thread of the server stands still."""
         self.signal(model, signal.SIGSTOP, verify)
         threads = Path(f"/proc/{self._served[model, verify][1].pid}/task")
-        while any((thread / "stat").read_text().rpartition(")")[2].split()[0] != "T" for thread in threads.iterdir()):
+        while any(
+            (thread / "stat").read_text().rpartition(")")[2].split()[0] != "T"
+            for thread in threads.iterdir()
+        ):
             time.sleep(0.001)
 
     def close(self) -> None:
@@ -81,13 +88,19 @@ class Servers:
             self._end(key)
         shutil.rmtree(self._folder)
 
-    def _start(self, model: str, verify: str, address: str = "") -> tuple[str, subprocess.Popen[bytes]]:
+    def _start(
+        self, model: str, verify: str, address: str = ""
+    ) -> tuple[str, subprocess.Popen[bytes]]:
         self._num_started += 1
         address = address or f"shm:{self._folder}/{self._num_started}.sock"
-        environment = {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ | {"SIDECALL_VERIFY": verify}
+        environment = (
+            {"SIDECALL_ONNXRUNTIME": engine_path()} | os.environ | {"SIDECALL_VERIFY": verify}
+        )
         words = [command_path(), "serve", str(MODELS / model), "--at", address]
         with (self._folder / "log").open("ab") as log:
-            return address, subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            return address, subprocess.Popen(
+                words, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
 
     def _end(self, key: tuple[str, str]) -> None:
         _, process = self._served.pop(key)
@@ -98,6 +111,8 @@ class Servers:
 def engine_path() -> str:
     spec = find_spec("onnxruntime")
     files = (
-        sorted(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so*")) if spec and spec.submodule_search_locations else []
+        sorted(Path(spec.submodule_search_locations[0]).glob("capi/libonnxruntime.so*"))
+        if spec and spec.submodule_search_locations
+        else []
     )
     return str(files[0]) if files else ""

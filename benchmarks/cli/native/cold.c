@@ -47,11 +47,12 @@ int main(int argc, char** argv) {
   const int64_t dims[2] = {1, count};
   OrtValue* input = NULL;
   OrtValue* outputs[2] = {NULL, NULL};
-  check(api->CreateTensorWithDataAsOrtValue(memory, numbers, (size_t)count * sizeof *numbers, dims, 2, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE,
-                                            &input));
+  check(api->CreateTensorWithDataAsOrtValue(memory, numbers, (size_t)count * sizeof *numbers, dims,
+                                            2, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE, &input));
   const char* const input_names[] = {"X"};
   const char* const output_names[] = {"label", "probabilities"};
-  check(api->Run(session, NULL, input_names, (const OrtValue* const*)&input, 1, output_names, 2, outputs));
+  check(api->Run(session, NULL, input_names, (const OrtValue* const*)&input, 1, output_names, 2,
+                 outputs));
   int64_t* label = NULL;
   double* probabilities = NULL;
   check(api->GetTensorMutableData(outputs[0], (void**)&label));

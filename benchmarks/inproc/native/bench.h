@@ -27,10 +27,12 @@ typedef struct bench_state {
 typedef struct bench_approach {
   const char* name;
   bench_state* (*open)(const bench_workload* workload);
-  void (*prepare)(bench_state* state, int64_t row); /* before the clock starts: a request arrives; or NULL */
+  void (*prepare)(bench_state* state,
+                  int64_t row); /* before the clock starts: a request arrives; or NULL */
   void (*run)(bench_state* state, int64_t row, void* slot);
-  void (*decode)(bench_state* state, const void* slot,
-                 double* answers); /* after it stopped: per row the label (-1: none) and the probabilities */
+  void (*decode)(
+      bench_state* state, const void* slot,
+      double* answers); /* after it stopped: per row the label (-1: none) and the probabilities */
   void (*close)(bench_state* state);
 } bench_approach;
 

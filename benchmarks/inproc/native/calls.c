@@ -55,18 +55,23 @@ static bench_state* open_call(const bench_workload* workload) {
   call_state* state = open_model(workload);
   state->input = state->label = state->answer = unknown;
   check(state, sidecall_call_open(state->model, workload->rows, &state->call, &state->err));
-  check(state, sidecall_call_input(state->call, sidecall_model_input(state->model, "X"), &state->input, &state->err));
+  check(state, sidecall_call_input(state->call, sidecall_model_input(state->model, "X"),
+                                   &state->input, &state->err));
   memcpy(state->input.data, workload->features, state->input.data_bytes);
   check(state, sidecall_call_run(state->call, -1, &state->err));
-  check(state, sidecall_call_output(state->call, sidecall_model_output(state->model, "label"), &state->label, &state->err));
-  check(state, sidecall_call_output(state->call, sidecall_model_output(state->model, "probabilities"), &state->answer, &state->err));
+  check(state, sidecall_call_output(state->call, sidecall_model_output(state->model, "label"),
+                                    &state->label, &state->err));
+  check(state,
+        sidecall_call_output(state->call, sidecall_model_output(state->model, "probabilities"),
+                             &state->answer, &state->err));
   state->base.slot_bytes = state->label.data_bytes + state->answer.data_bytes;
   return &state->base;
 }
 
 static void run_call(bench_state* base, int64_t row, void* slot) {
   call_state* state = (call_state*)base;
-  memcpy(state->input.data, state->workload->features + row * state->workload->width, state->input.data_bytes);
+  memcpy(state->input.data, state->workload->features + row * state->workload->width,
+         state->input.data_bytes);
   check(state, sidecall_call_run(state->call, -1, &state->err));
   memcpy(slot, state->label.data, state->label.data_bytes);
   memcpy((char*)slot + state->label.data_bytes, state->answer.data, state->answer.data_bytes);
@@ -102,19 +107,24 @@ static void run_setters(bench_state* base, int64_t first, void* slot) {
   const int32_t width = (int32_t)workload->width;
   const double* value = workload->features + first * workload->width;
   for (int64_t row = 0; row < workload->rows; ++row) {
-    for (int32_t i = 0; i < width; ++i) check(state, sidecall_call_set_f64(state->call, row, i, *value++, &state->err));
+    for (int32_t i = 0; i < width; ++i)
+      check(state, sidecall_call_set_f64(state->call, row, i, *value++, &state->err));
   }
   check(state, sidecall_call_run(state->call, -1, &state->err));
   double* answer = slot;
   for (int64_t row = 0; row < workload->rows; ++row) {
-    check(state, sidecall_call_get_f64(state->call, row, state->label_column, answer++, &state->err));
+    check(state,
+          sidecall_call_get_f64(state->call, row, state->label_column, answer++, &state->err));
     for (int32_t i = 0; i < (int32_t)workload->classes; ++i) {
-      check(state, sidecall_call_get_f64(state->call, row, state->first_class + i, answer++, &state->err));
+      check(state,
+            sidecall_call_get_f64(state->call, row, state->first_class + i, answer++, &state->err));
     }
   }
 }
 
-static void decode_setters(bench_state* base, const void* slot, double* answers) { memcpy(answers, slot, base->slot_bytes); }
+static void decode_setters(bench_state* base, const void* slot, double* answers) {
+  memcpy(answers, slot, base->slot_bytes);
+}
 
 /* ---- Records as JSON ---- */
 
@@ -146,8 +156,10 @@ static void run_json(bench_state* base, int64_t row, void* slot) {
   (void)row;
   call_state* state = (call_state*)base;
   sidecall_text* text = NULL;
-  check(state, sidecall_predict_json(state->model, state->request, state->request_length, &text, &state->err));
-  if (text->length >= state->base.slot_bytes) bench_fail("predict_json: expected less than %zu bytes", state->base.slot_bytes);
+  check(state, sidecall_predict_json(state->model, state->request, state->request_length, &text,
+                                     &state->err));
+  if (text->length >= state->base.slot_bytes)
+    bench_fail("predict_json: expected less than %zu bytes", state->base.slot_bytes);
   memcpy(slot, text->data, text->length + 1);
   sidecall_text_close(text);
 }

@@ -9,9 +9,10 @@
 #define C_API_DTYPE_FLOAT64 1
 #define C_API_PREDICT_NORMAL 0
 typedef int (*create_booster_fn)(const char* file, int* out_iterations, void** out_booster);
-typedef int (*init_fast_fn)(void* booster, int predict_type, int start, int iterations, int dtype, int32_t columns, const char* params,
-                            void** out_config);
-typedef int (*predict_fast_fn)(void* config, const void* row, int64_t* out_length, double* out_result);
+typedef int (*init_fast_fn)(void* booster, int predict_type, int start, int iterations, int dtype,
+                            int32_t columns, const char* params, void** out_config);
+typedef int (*predict_fast_fn)(void* config, const void* row, int64_t* out_length,
+                               double* out_result);
 typedef int (*free_fn)(void* handle);
 
 typedef void (*score_fn)(const double* input, double* output); /* m2cgen leaves the const out */
@@ -54,10 +55,11 @@ static bench_state* open_lightgbm(const bench_workload* workload) {
   *(void**)&state->predict = symbol(state->library, "LGBM_BoosterPredictForMatSingleRowFast");
   char* path = bench_path(workload->folder, "twin.txt");
   int iterations = 0;
-  if (create(path, &iterations, &state->booster) != 0) bench_fail("lightgbm: cannot read '%s'", path);
+  if (create(path, &iterations, &state->booster) != 0)
+    bench_fail("lightgbm: cannot read '%s'", path);
   free(path);
-  if (init(state->booster, C_API_PREDICT_NORMAL, 0, -1, C_API_DTYPE_FLOAT64, (int32_t)workload->width, "num_threads=1", &state->config) !=
-      0) {
+  if (init(state->booster, C_API_PREDICT_NORMAL, 0, -1, C_API_DTYPE_FLOAT64,
+           (int32_t)workload->width, "num_threads=1", &state->config) != 0) {
     bench_fail("lightgbm: no fast configuration");
   }
   return &state->base;
@@ -66,7 +68,8 @@ static bench_state* open_lightgbm(const bench_workload* workload) {
 static void run_lightgbm(bench_state* base, int64_t row, void* slot) {
   twin_state* state = (twin_state*)base;
   int64_t length = 0;
-  if (state->predict(state->config, state->workload->features + row * state->workload->width, &length, slot) != 0)
+  if (state->predict(state->config, state->workload->features + row * state->workload->width,
+                     &length, slot) != 0)
     bench_fail("lightgbm: a call failed");
 }
 

@@ -25,7 +25,8 @@ static struct {
 } opened[MAX_APPROACHES];
 static int num_opened;
 
-static void answer(const int64_t* numbers, int64_t num_numbers, const double* answers, int64_t num_answers) {
+static void answer(const int64_t* numbers, int64_t num_numbers, const double* answers,
+                   int64_t num_answers) {
   printf("ok %" PRId64 " %" PRId64 "\n", num_numbers, num_answers);
   if (num_numbers > 0) fwrite(numbers, sizeof *numbers, (size_t)num_numbers, stdout);
   if (num_answers > 0) fwrite(answers, sizeof *answers, (size_t)num_answers, stdout);
@@ -49,14 +50,17 @@ static int find(const char* name) {
   }
   const bench_approach* lists[] = {bench_raw, bench_calls, bench_generated};
   const bench_approach* found = NULL;
-  for (size_t i = 0; i < sizeof lists / sizeof *lists && found == NULL; ++i) found = find_in(lists[i], name);
-  if (found == NULL || workload.folder == NULL || num_opened == MAX_APPROACHES) bench_fail("no approach '%s', or nothing is loaded", name);
+  for (size_t i = 0; i < sizeof lists / sizeof *lists && found == NULL; ++i)
+    found = find_in(lists[i], name);
+  if (found == NULL || workload.folder == NULL || num_opened == MAX_APPROACHES)
+    bench_fail("no approach '%s', or nothing is loaded", name);
   opened[num_opened].approach = found;
   opened[num_opened].state = found->open(&workload);
   return num_opened++;
 }
 
-static int64_t time_call(const bench_approach* approach, bench_state* state, int64_t call, void* slot) {
+static int64_t time_call(const bench_approach* approach, bench_state* state, int64_t call,
+                         void* slot) {
   const int64_t row = call % BENCH_RING;
   if (approach->prepare != NULL) approach->prepare(state, row);
   const int64_t start = bench_now_ns();
@@ -73,8 +77,10 @@ static void do_round(const char* name, int64_t first, int64_t calls, int64_t war
   char* slots = bench_alloc((size_t)calls * state->slot_bytes);
   double* answers = bench_alloc((size_t)(calls * per_call) * sizeof *answers);
   for (int64_t i = 0; i < warm_up; ++i) time_call(approach, state, first + calls + i, slots);
-  for (int64_t i = 0; i < calls; ++i) times[i] = time_call(approach, state, first + i, slots + (size_t)i * state->slot_bytes);
-  for (int64_t i = 0; i < calls; ++i) approach->decode(state, slots + (size_t)i * state->slot_bytes, answers + i * per_call);
+  for (int64_t i = 0; i < calls; ++i)
+    times[i] = time_call(approach, state, first + i, slots + (size_t)i * state->slot_bytes);
+  for (int64_t i = 0; i < calls; ++i)
+    approach->decode(state, slots + (size_t)i * state->slot_bytes, answers + i * per_call);
   answer(times, calls, answers, calls * per_call);
   free(times);
   free(slots);
@@ -87,7 +93,8 @@ static void do_allocations(const char* name, int64_t calls) {
   if (counted == NULL) bench_fail("allocations: expected count_malloc to be preloaded");
   const int at = find(name);
   void* slot = bench_alloc(opened[at].state->slot_bytes);
-  for (int64_t i = 0; i < BENCH_RING; ++i) time_call(opened[at].approach, opened[at].state, i, slot);
+  for (int64_t i = 0; i < BENCH_RING; ++i)
+    time_call(opened[at].approach, opened[at].state, i, slot);
   const int64_t before = counted();
   for (int64_t i = 0; i < calls; ++i) time_call(opened[at].approach, opened[at].state, i, slot);
   const int64_t during = counted() - before;

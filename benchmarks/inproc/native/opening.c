@@ -9,7 +9,8 @@
 static sidecall_model* open_model(const char* path) {
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_model* model = NULL;
-  if (sidecall_model_open(path, NULL, &model, &err) != SIDECALL_OK) bench_fail("sidecall: %s", err.message);
+  if (sidecall_model_open(path, NULL, &model, &err) != SIDECALL_OK)
+    bench_fail("sidecall: %s", err.message);
   return model;
 }
 
@@ -48,7 +49,8 @@ void bench_time_opening(const char* folder, int64_t count, int64_t* out_ns) {
 static int64_t resident_kib(void) {
   long total = 0, resident = 0;
   FILE* file = fopen("/proc/self/statm", "r");
-  if (file == NULL || fscanf(file, "%ld %ld", &total, &resident) != 2) bench_fail("/proc/self/statm: expected two numbers");
+  if (file == NULL || fscanf(file, "%ld %ld", &total, &resident) != 2)
+    bench_fail("/proc/self/statm: expected two numbers");
   fclose(file);
   return (int64_t)resident * sysconf(_SC_PAGESIZE) / 1024;
 }

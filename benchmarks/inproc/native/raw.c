@@ -42,7 +42,9 @@ static OrtSession* open_session(const char* path, int one_thread, int arena) {
   return session;
 }
 
-void* bench_raw_session_open(const char* path, int tuned) { return open_session(path, tuned, !tuned); }
+void* bench_raw_session_open(const char* path, int tuned) {
+  return open_session(path, tuned, !tuned);
+}
 void bench_raw_session_close(void* session) { api->ReleaseSession(session); }
 
 typedef struct raw_state {
@@ -75,10 +77,12 @@ static ONNXTensorElementDataType type_of_output(OrtSession* session, size_t inde
   return element;
 }
 
-static OrtValue* wrap(const raw_state* state, void* data, int64_t bytes, int64_t columns, ONNXTensorElementDataType type) {
+static OrtValue* wrap(const raw_state* state, void* data, int64_t bytes, int64_t columns,
+                      ONNXTensorElementDataType type) {
   const int64_t dims[2] = {state->workload->rows, columns};
   OrtValue* value = NULL;
-  check(api->CreateTensorWithDataAsOrtValue(state->memory, data, (size_t)bytes, dims, columns == 0 ? 1 : 2, type, &value));
+  check(api->CreateTensorWithDataAsOrtValue(state->memory, data, (size_t)bytes, dims,
+                                            columns == 0 ? 1 : 2, type, &value));
   return value;
 }
 
@@ -98,8 +102,12 @@ static raw_state* open_raw(const bench_workload* workload, int arena) {
   return state;
 }
 
-static bench_state* open_run(const bench_workload* workload) { return &open_raw(workload, 0)->base; }
-static bench_state* open_run_arena(const bench_workload* workload) { return &open_raw(workload, 1)->base; }
+static bench_state* open_run(const bench_workload* workload) {
+  return &open_raw(workload, 0)->base;
+}
+static bench_state* open_run_arena(const bench_workload* workload) {
+  return &open_raw(workload, 1)->base;
+}
 
 static bench_state* bind(raw_state* state) {
   const bench_workload* workload = state->workload;
@@ -108,21 +116,29 @@ static bench_state* bind(raw_state* state) {
   state->input = bench_alloc((size_t)state->row_bytes);
   state->label = bench_alloc((size_t)state->label_bytes);
   state->answer = bench_alloc((size_t)state->answer_bytes);
-  state->values[0] = wrap(state, state->input, state->row_bytes, workload->width, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE);
-  state->values[1] = wrap(state, state->label, state->label_bytes, 0, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64);
-  state->values[2] = wrap(state, state->answer, state->answer_bytes, workload->classes, state->answer_type);
+  state->values[0] = wrap(state, state->input, state->row_bytes, workload->width,
+                          ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE);
+  state->values[1] =
+      wrap(state, state->label, state->label_bytes, 0, ONNX_TENSOR_ELEMENT_DATA_TYPE_INT64);
+  state->values[2] =
+      wrap(state, state->answer, state->answer_bytes, workload->classes, state->answer_type);
   check(api->BindInput(state->binding, "X", state->values[0]));
   check(api->BindOutput(state->binding, "label", state->values[1]));
   check(api->BindOutput(state->binding, "probabilities", state->values[2]));
   return &state->base;
 }
 
-static bench_state* open_kept(const bench_workload* workload) { return bind(open_raw(workload, 0)); }
-static bench_state* open_kept_arena(const bench_workload* workload) { return bind(open_raw(workload, 1)); }
+static bench_state* open_kept(const bench_workload* workload) {
+  return bind(open_raw(workload, 0));
+}
+static bench_state* open_kept_arena(const bench_workload* workload) {
+  return bind(open_raw(workload, 1));
+}
 
 static void run_kept(bench_state* base, int64_t row, void* slot) {
   raw_state* state = (raw_state*)base;
-  memcpy(state->input, state->workload->features + row * state->workload->width, (size_t)state->row_bytes);
+  memcpy(state->input, state->workload->features + row * state->workload->width,
+         (size_t)state->row_bytes);
   OrtStatus* status = api->RunWithBinding(state->session, state->options, state->binding);
   if (status != NULL) check(status);
   memcpy(slot, state->label, (size_t)state->label_bytes);
@@ -135,7 +151,8 @@ static void run_fresh(bench_state* base, int64_t row, void* slot) {
   raw_state* state = (raw_state*)base;
   const int64_t width = state->workload->width;
   double* features = (double*)(uintptr_t)state->workload->features + row * width;
-  OrtValue* input = wrap(state, features, state->row_bytes, width, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE);
+  OrtValue* input =
+      wrap(state, features, state->row_bytes, width, ONNX_TENSOR_ELEMENT_DATA_TYPE_DOUBLE);
   OrtValue* values[2] = {NULL, NULL};
   const OrtValue* const given[] = {input};
   check(api->Run(state->session, NULL, inputs, given, 1, outputs, 2, values));

@@ -45,7 +45,8 @@ static char* read_file(const char* folder, const char* name, size_t* out_length)
   const long length = ftell(file);
   rewind(file);
   char* bytes = bench_alloc((size_t)length + 1);
-  if (length < 0 || fread(bytes, 1, (size_t)length, file) != (size_t)length) bench_fail("cannot read '%s'", path);
+  if (length < 0 || fread(bytes, 1, (size_t)length, file) != (size_t)length)
+    bench_fail("cannot read '%s'", path);
   fclose(file);
   free(path);
   *out_length = (size_t)length;
@@ -56,13 +57,16 @@ void bench_load_workload(bench_workload* workload, const char* folder, int64_t r
   size_t length = 0;
   char* shape = read_file(folder, "shape.txt", &length);
   int64_t available = 0;
-  if (sscanf(shape, "%ld %ld %ld", &available, &workload->width, &workload->classes) != 3) bench_fail("shape.txt: expected three numbers");
+  if (sscanf(shape, "%ld %ld %ld", &available, &workload->width, &workload->classes) != 3)
+    bench_fail("shape.txt: expected three numbers");
   free(shape);
-  if (rows < 1 || available < BENCH_RING + rows) bench_fail("expected %ld rows in the folder, got %ld", BENCH_RING + rows, available);
+  if (rows < 1 || available < BENCH_RING + rows)
+    bench_fail("expected %ld rows in the folder, got %ld", BENCH_RING + rows, available);
   workload->folder = strdup(folder);
   workload->rows = rows;
   workload->features = (const double*)(void*)read_file(folder, "features.f64", &length);
-  if (length != (size_t)(available * workload->width) * sizeof(double)) bench_fail("features.f64: expected %ld rows", available);
+  if (length != (size_t)(available * workload->width) * sizeof(double))
+    bench_fail("features.f64: expected %ld rows", available);
 
   char* text = read_file(folder, "records.jsonl", &length);
   workload->records = bench_alloc((size_t)available * sizeof(char*));

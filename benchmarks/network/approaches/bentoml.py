@@ -11,7 +11,16 @@ class BentoMl(ModelServer):
     note = "bentoml serve, one worker, async endpoints, no access log, no metrics"
 
     def arguments(self, host: Host, port: int) -> list[str]:
-        where = ["--host", "127.0.0.1", "--port", str(port), "--timeout-keep-alive", "600", "--working-dir", str(host.servers / "bentoml")]
+        where = [
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--timeout-keep-alive",
+            "600",
+            "--working-dir",
+            str(host.servers / "bentoml"),
+        ]
         return ["-m", "bentoml", "serve", "service:Predictor", *where]
 
     def settings(self, host: Host, port: int) -> dict[str, str]:

@@ -15,7 +15,9 @@ class Command(Approach):
     has_crowds = False
 
     def start(self, host: Host) -> dict:
-        return {"command": [host.sidecall, "predict", str(host.workloads / "{workload}/model.onnx")]}
+        return {
+            "command": [host.sidecall, "predict", str(host.workloads / "{workload}/model.onnx")]
+        }
 
 
 class CommandStream(Approach):
@@ -28,4 +30,11 @@ class CommandStream(Approach):
     crossings = 2
 
     def start(self, host: Host) -> dict:
-        return {"command": [host.sidecall, "predict", str(host.workloads / "{workload}/model.onnx"), "--stream"]}
+        return {
+            "command": [
+                host.sidecall,
+                "predict",
+                str(host.workloads / "{workload}/model.onnx"),
+                "--stream",
+            ]
+        }

@@ -27,4 +27,6 @@ class ExecPython(Approach):
     crossings = 2
 
     def start(self, host: Host) -> dict:
-        return {"uri": f"exec:{host.python} {host.servers / 'sidecall_python/server.py'} {{workload}} onnxruntime"}
+        return {
+            "uri": f"exec:{host.python} {host.servers / 'sidecall_python/server.py'} {{workload}} onnxruntime"
+        }

@@ -35,7 +35,9 @@ class GrpcPythonTcp(_Grpc):
 
     def command(self, host: Host) -> list[str]:
         if not (host.peers / "python/prediction_pb2_grpc.py").exists():
-            raise UnavailableError("the stubs are not there: python benchmarks/network/peers.py stubs")
+            raise UnavailableError(
+                "the stubs are not there: python benchmarks/network/peers.py stubs"
+            )
         return [host.python, str(host.servers / "grpc_python/server.py")]
 
 
@@ -56,7 +58,9 @@ class GrpcCppTcp(_Grpc):
     def command(self, host: Host) -> list[str]:
         server = host.build / "bin/bench-network-grpc-server"
         if not server.exists():
-            raise UnavailableError("bench-network-grpc-server was not built: it needs libgrpc++-dev and protobuf-compiler-grpc")
+            raise UnavailableError(
+                "bench-network-grpc-server was not built: it needs libgrpc++-dev and protobuf-compiler-grpc"
+            )
         return [str(server)]
 
 

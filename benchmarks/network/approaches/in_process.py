@@ -52,7 +52,10 @@ class ScikitLearn(Approach):
     clients = ("python",)
     workloads = ("gbm", "penguins", "forest")
     engine = "scikit-learn"
-    without = {"native": "scikit-learn runs in Python only", "node": "scikit-learn runs in Python only"}
+    without = {
+        "native": "scikit-learn runs in Python only",
+        "node": "scikit-learn runs in Python only",
+    }
     note = "the model that was trained, without conversion"
 
     def start(self, host: Host) -> dict:

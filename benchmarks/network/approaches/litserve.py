@@ -8,7 +8,9 @@ class LitServe(ModelServer):
     name = "litserve"
     title = "LitServe, JSON"
     product = "LitServe"
-    crossings = 4  # through the kernel to the web process, and through a socket of ZeroMQ to the worker
+    crossings = (
+        4  # through the kernel to the web process, and through a socket of ZeroMQ to the worker
+    )
     note = "a worker process for each model, fast_queue, no access log"
 
     def arguments(self, host: Host, port: int) -> list[str]:

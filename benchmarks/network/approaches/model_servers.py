@@ -15,15 +15,21 @@ class ModelServer(Approach):
     max_rows = 100
     crossings = 2
     product: ClassVar[str]
-    ready: ClassVar[str] = ""  # the page that answers once the models are there, of a server that listens before
+    ready: ClassVar[str] = (
+        ""  # the page that answers once the models are there, of a server that listens before
+    )
 
     def start(self, host: Host) -> dict:
         modules = host.peers / self.name
         if not (modules / self.name).exists():
-            raise UnavailableError(f"{self.product} is not there: python benchmarks/network/peers.py {self.name}")
+            raise UnavailableError(
+                f"{self.product} is not there: python benchmarks/network/peers.py {self.name}"
+            )
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        environment = {"PYTHONPATH": os.pathsep.join([str(host.servers), str(modules)])} | self.settings(host, port)
+        environment = {
+            "PYTHONPATH": os.pathsep.join([str(host.servers), str(modules)])
+        } | self.settings(host, port)
         host.start([host.python, *self.arguments(host, port)], environment)
         if self.ready:
             host.wait_for_url(f"{url}/{self.ready}", self.product)

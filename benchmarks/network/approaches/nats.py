@@ -12,7 +12,15 @@ class Nats(Broker):
 
     def start(self, host: Host) -> dict:
         port = free_port()
-        host.start([program("nats-server"), "--config", str(host.servers / "nats/nats.conf"), "--port", str(port)])
+        host.start(
+            [
+                program("nats-server"),
+                "--config",
+                str(host.servers / "nats/nats.conf"),
+                "--port",
+                str(port),
+            ]
+        )
         host.wait_for_port(port, "NATS")
         self.start_worker(host, "nats", f"nats://127.0.0.1:{port}")
         return {"url": f"nats://127.0.0.1:{port}"}

@@ -18,7 +18,9 @@ class RabbitMq(Broker):
             "RABBITMQ_NODENAME": f"bench{port}@localhost",
             "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODE_PORT": str(port),
-            "RABBITMQ_DIST_PORT": str(distribution),  # else 20 000 above the other, which may be none
+            "RABBITMQ_DIST_PORT": str(
+                distribution
+            ),  # else 20 000 above the other, which may be none
             "RABBITMQ_CONFIG_FILE": str(host.servers / "rabbitmq/rabbitmq.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(host.folder / "plugins"),
             "RABBITMQ_MNESIA_BASE": str(host.folder / "mnesia"),

@@ -12,7 +12,9 @@ class Redis(Broker):
 
     def start(self, host: Host) -> dict:
         port = free_port()
-        host.start([program("redis-server"), str(host.servers / "redis/redis.conf"), "--port", str(port)])
+        host.start(
+            [program("redis-server"), str(host.servers / "redis/redis.conf"), "--port", str(port)]
+        )
         host.wait_for_port(port, "Redis")
         self.start_worker(host, "redis", str(port))
         return {"port": port}

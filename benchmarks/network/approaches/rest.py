@@ -42,7 +42,9 @@ class _Rest(Approach):
     note = "uvloop, httptools, kept-alive connections, no access log, one worker, async endpoints, orjson"
 
     def start(self, host: Host) -> dict:
-        return serve(host, host.servers / self.app, host.folder / "rest.sock" if self.is_unix else None)
+        return serve(
+            host, host.servers / self.app, host.folder / "rest.sock" if self.is_unix else None
+        )
 
 
 class RestJson(_Rest):

@@ -17,7 +17,10 @@ class _Service(Approach):
     transport = "http"
     body = "json"
     clients = ("native",)
-    without = {"node": "one load generator for all three services", "python": "one load generator for all three services"}
+    without = {
+        "node": "one load generator for all three services",
+        "python": "one load generator for all three services",
+    }
     workloads = (WORKLOAD,)
     warm_up = 5000  # the first ones took four times as long
 
@@ -30,9 +33,14 @@ class _Service(Approach):
         modules = host.folder / "node_modules"
         modules.mkdir()
         (modules / "sidecall").symlink_to(PACKAGE)
-        environment = {"NODE_PATH": os.pathsep.join([str(modules), str(packages)]), "NODE_ENV": "production"}
+        environment = {
+            "NODE_PATH": os.pathsep.join([str(modules), str(packages)]),
+            "NODE_ENV": "production",
+        }
         port = free_port()
-        host.start([node, str(HERE / "service/app.js"), str(port), *self.back_end(host)], environment)
+        host.start(
+            [node, str(HERE / "service/app.js"), str(port), *self.back_end(host)], environment
+        )
         host.wait_for_port(port, "Fastify")
         return {"url": f"http://127.0.0.1:{port}/score"}
 

@@ -20,11 +20,15 @@ def write_repository(host: Host) -> Path:
         described = json.loads((host.workloads / name / "workload.json").read_text())
         if described["kind"] != "tensor":
             continue
-        outputs = ", ".join(_tensor(one["name"], one["dtype"], one["dims"]) for one in described["outputs"])
+        outputs = ", ".join(
+            _tensor(one["name"], one["dtype"], one["dims"]) for one in described["outputs"]
+        )
         taken = _tensor(described["input"]["name"], "float32", described["input"]["dims"])
         (repository / name / "1").mkdir(parents=True)
         shutil.copy(host.servers / "triton/model.py", repository / name / "1")
-        (repository / name / "config.pbtxt").write_text(form.replace("NAME", name).replace("INPUTS", taken).replace("OUTPUTS", outputs))
+        (repository / name / "config.pbtxt").write_text(
+            form.replace("NAME", name).replace("INPUTS", taken).replace("OUTPUTS", outputs)
+        )
     return repository
 
 
@@ -49,7 +53,10 @@ class _Triton(Approach):
                 "the server is not there, or it has no backend for this Python: python benchmarks/network/peers.py triton"
             )
         http, grpc = free_port(), free_port()
-        libraries = [str(host.peers / "triton/nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR")]
+        libraries = [
+            str(host.peers / "triton/nvidia_pytriton.libs"),
+            sysconfig.get_config_var("LIBDIR"),
+        ]
         modules = [str(host.servers), sysconfig.get_path("purelib")]
         host.start(
             [

@@ -54,20 +54,30 @@ mpl.rcParams.update(STYLE)
 
 def theme_css() -> str:
     """Custom properties for both schemes; inside of a lone SVG and in the page."""
-    light, dark = (";".join(f"--{name}:{pair[scheme]}" for name, *pair in COLOURS.values()) for scheme in (0, 1))
+    light, dark = (
+        ";".join(f"--{name}:{pair[scheme]}" for name, *pair in COLOURS.values())
+        for scheme in (0, 1)
+    )
     return f":root{{{light}}}@media (prefers-color-scheme: dark){{:root{{{dark}}}}}"
 
 
 def svg_of(figure: Figure, title: str) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None, "Title": title})
+    figure.savefig(
+        buffer,
+        format="svg",
+        bbox_inches="tight",
+        metadata={"Date": None, "Creator": None, "Title": title},
+    )
     plt.close(figure)
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     for stand_in, (name, *_) in COLOURS.items():
         text = text.replace(stand_in, f"var(--{name})")
     text = re.sub(r'(<svg [^>]*?) height="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg [^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{title}"', text, count=1)
+    text = re.sub(
+        r'(<svg [^>]*?) width="[^"]*"', rf'\1 role="img" aria-label="{title}"', text, count=1
+    )
     text = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font: \1px system-ui, sans-serif", text)
     head = text.index(">", text.index("<svg")) + 1
     return f"{text[:head]}<style>{theme_css()}</style>{text[head:]}"
@@ -95,13 +105,29 @@ def latency(rows: list[dict], approaches: dict[str, dict], title: str) -> Figure
     order = sorted(best, key=best.__getitem__, reverse=True)
     figure, axes = plt.subplots(figsize=(9, 0.36 * len(order) + 1.2))
     for place, name in enumerate(order):
-        of_approach = sorted((row for row in rows if row["approach"] == name), key=lambda row: row["p50_us"])
+        of_approach = sorted(
+            (row for row in rows if row["approach"] == name), key=lambda row: row["p50_us"]
+        )
         for number, row in enumerate(of_approach):
             height = place + 0.22 * (number - (len(of_approach) - 1) / 2)
             colour = CLIENT[row["client"]]
-            axes.plot([row["p50_us"], row["p99_us"]], [height, height], color=colour, linewidth=1.4, alpha=0.75)
+            axes.plot(
+                [row["p50_us"], row["p99_us"]],
+                [height, height],
+                color=colour,
+                linewidth=1.4,
+                alpha=0.75,
+            )
             axes.plot(row["p50_us"], height, marker="o", markersize=5, color=colour)
-        axes.text(best[name] / 1.25, place, time_label(best[name]), ha="right", va="center", fontsize=9, color=QUIET)
+        axes.text(
+            best[name] / 1.25,
+            place,
+            time_label(best[name]),
+            ha="right",
+            va="center",
+            fontsize=9,
+            color=QUIET,
+        )
     axes.set_yticks(range(len(order)), [approaches[name]["title"] for name in order])
     for label, name in zip(axes.get_yticklabels(), order, strict=True):
         if (
@@ -115,12 +141,26 @@ def latency(rows: list[dict], approaches: dict[str, dict], title: str) -> Figure
     axes.set_xlim(min(best.values()) / 4)
     _log_time(axes, "x")
     axes.set_title(title, loc="left", fontsize=12)
-    marks = [axes.plot([], [], marker="o", color=CLIENT[client], label=CLIENT_TITLE[client])[0] for client in CLIENT]
-    axes.legend(handles=marks, loc="upper center", bbox_to_anchor=(0.4, -0.9 / len(order)), ncols=3, fontsize=9)
+    marks = [
+        axes.plot([], [], marker="o", color=CLIENT[client], label=CLIENT_TITLE[client])[0]
+        for client in CLIENT
+    ]
+    axes.legend(
+        handles=marks,
+        loc="upper center",
+        bbox_to_anchor=(0.4, -0.9 / len(order)),
+        ncols=3,
+        fontsize=9,
+    )
     return figure
 
 
-def lines(series: dict[str, list[tuple[float, float, bool]]], x_label: str, title: str, x_format: Callable[[float, object], str]) -> Figure:
+def lines(
+    series: dict[str, list[tuple[float, float, bool]]],
+    x_label: str,
+    title: str,
+    x_format: Callable[[float, object], str],
+) -> Figure:
     """A line per name over points (x, microseconds, is full mark); hollow marks could not keep up."""
     figure, axes = plt.subplots(figsize=(9, 5.2))
     palette = ["#030303", "#040404", "#050505", "#060606", "#070707"]
@@ -129,8 +169,18 @@ def lines(series: dict[str, list[tuple[float, float, bool]]], x_label: str, titl
         xs, ys = [x for x, _, _ in points], [y for _, y, _ in points]
         axes.plot(xs, ys, style, color=colour, linewidth=1.6)
         for x, y, is_full in points:
-            axes.plot(x, y, "o", color=colour, markersize=5, markerfacecolor=colour if is_full else "none")
-        axes.annotate(name, (xs[-1], ys[-1]), xytext=(8, 0), textcoords="offset points", va="center", fontsize=9, color=colour)
+            axes.plot(
+                x, y, "o", color=colour, markersize=5, markerfacecolor=colour if is_full else "none"
+            )
+        axes.annotate(
+            name,
+            (xs[-1], ys[-1]),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=9,
+            color=colour,
+        )
     axes.set_xscale("log")
     xs = sorted({x for points in series.values() for x, _, _ in points})
     axes.set_xticks(xs, [x_format(x, None) for x in xs])
@@ -178,12 +228,30 @@ def stacked(decomposition: list[dict], approaches: dict[str, dict], title: str) 
         left = 0.0
         for part, colour in PARTS.items():
             width = one["parts_us"][part]
-            axes.barh(place, width, left=left, color=colour, height=0.55, label=part if place == 0 else None)
+            axes.barh(
+                place,
+                width,
+                left=left,
+                color=colour,
+                height=0.55,
+                label=part if place == 0 else None,
+            )
             if width > 0.06 * one["total_us"]:
-                axes.text(left + width / 2, place, f"{part}\n{width:.0f} µs", ha="center", va="center", fontsize=9, color="white")
+                axes.text(
+                    left + width / 2,
+                    place,
+                    f"{part}\n{width:.0f} µs",
+                    ha="center",
+                    va="center",
+                    fontsize=9,
+                    color="white",
+                )
             left += width
         axes.text(left * 1.01, place, f"{one['total_us']:.0f} µs", va="center", fontsize=10)
-    axes.set_yticks(range(len(decomposition)), [approaches[one["approach"]]["title"] for one in reversed(decomposition)])
+    axes.set_yticks(
+        range(len(decomposition)),
+        [approaches[one["approach"]]["title"] for one in reversed(decomposition)],
+    )
     axes.set_xlim(0, max(one["total_us"] for one in decomposition) * 1.12)
     axes.set_xlabel("µs of one call, Python client")
     axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.35), ncols=4, fontsize=9)

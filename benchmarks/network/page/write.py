@@ -38,17 +38,37 @@ class Results:
         self.document = document
         self.approaches = {one["name"]: one for one in document["approaches"]}
         titles = {one["name"]: one["title"] for one in document["workloads"]}
-        first = [name for name in ("gbm", "penguins") if name in titles]  # what most people ask, first
+        first = [
+            name for name in ("gbm", "penguins") if name in titles
+        ]  # what most people ask, first
         self.workloads = {name: titles[name] for name in dict.fromkeys([*first, *titles])}
         self.rows = [row for row in document["rows"] if row["load"] != "cold"]
         self.left_out = document["unavailable"] | document.get("failed", {})  # by approach: why
         self.cold = [row for row in document["rows"] if row["load"] == "cold"]
 
     def of(self, workload: str = "gbm", rows: int = 1, load: str = "closed 1") -> list[dict]:
-        return [row for row in self.rows if (row["workload"], row["rows"], row["load"]) == (workload, rows, load)]
+        return [
+            row
+            for row in self.rows
+            if (row["workload"], row["rows"], row["load"]) == (workload, rows, load)
+        ]
 
-    def row(self, approach: str, client: str, workload: str = "gbm", rows: int = 1, load: str = "closed 1") -> dict | None:
-        return next((row for row in self.of(workload, rows, load) if (row["approach"], row["client"]) == (approach, client)), None)
+    def row(
+        self,
+        approach: str,
+        client: str,
+        workload: str = "gbm",
+        rows: int = 1,
+        load: str = "closed 1",
+    ) -> dict | None:
+        return next(
+            (
+                row
+                for row in self.of(workload, rows, load)
+                if (row["approach"], row["client"]) == (approach, client)
+            ),
+            None,
+        )
 
     def best(self, approach: str, **where: Any) -> dict | None:
         found = [row for row in self.of(**where) if row["approach"] == approach]
@@ -62,7 +82,14 @@ class Results:
 
     def first_best(self, approach: str) -> dict | None:
         """One row, one client, of the first workload that the approach was asked about."""
-        return next((found for workload in self.workloads if (found := self.best(approach, workload=workload))), None)
+        return next(
+            (
+                found
+                for workload in self.workloads
+                if (found := self.best(approach, workload=workload))
+            ),
+            None,
+        )
 
     def title(self, approach: str) -> str:
         return self.approaches[approach]["title"]
@@ -71,10 +98,16 @@ class Results:
         return next((bar for bar in self.document["bars"] if bar["name"] == name), None)
 
     def loads(self) -> list[str]:
-        return sorted({row["load"] for row in self.rows if row["load"].startswith("open")}, key=lambda load: int(load[5:-2]))
+        return sorted(
+            {row["load"] for row in self.rows if row["load"].startswith("open")},
+            key=lambda load: int(load[5:-2]),
+        )
 
     def crowds(self) -> list[str]:
-        return sorted({row["load"] for row in self.rows if row["load"].startswith("closed")}, key=lambda load: int(load[7:]))
+        return sorted(
+            {row["load"] for row in self.rows if row["load"].startswith("closed")},
+            key=lambda load: int(load[7:]),
+        )
 
     def payloads(self) -> list[tuple[str, int, int]]:
         """Workload, rows, bytes of one call's input, smallest first."""
@@ -86,7 +119,13 @@ class Results:
 
 
 def _bytes_label(count: float, _position: object = None) -> str:
-    return f"{count / 1e6:.3g} MB" if count >= 1e6 else f"{count / 1e3:.3g} kB" if count >= 1e3 else f"{count:.0f} B"
+    return (
+        f"{count / 1e6:.3g} MB"
+        if count >= 1e6
+        else f"{count / 1e3:.3g} kB"
+        if count >= 1e3
+        else f"{count:.0f} B"
+    )
 
 
 def load_lines(results: Results) -> dict[str, list[tuple[float, float, bool]]]:
@@ -120,7 +159,9 @@ def cpu_values(results: Results) -> dict[str, float]:
     found = {}
     for row in results.of():
         if row["cpu_s_per_million"] > 0:
-            found[row["approach"]] = min(found.get(row["approach"], float("inf")), row["cpu_s_per_million"])
+            found[row["approach"]] = min(
+                found.get(row["approach"], float("inf")), row["cpu_s_per_million"]
+            )
     return found
 
 
@@ -135,16 +176,34 @@ def draw_all(results: Results, folder: Path) -> dict[str, str]:
     add("latency", figures.latency(results.of(), results.approaches, title), title)
     if any(len(points) > 1 for points in load_lines(results).values()):
         title = "99th percentile by calls a second (open loop; hollow: could not keep up)"
-        add("load", figures.lines(load_lines(results), "calls a second", title, lambda x, _: f"{x:.0f}"), title)
+        add(
+            "load",
+            figures.lines(load_lines(results), "calls a second", title, lambda x, _: f"{x:.0f}"),
+            title,
+        )
     if payload_lines(results):
         title = "Median by size of the request: 1, 100 and 10 000 rows"
-        add("payload", figures.lines(payload_lines(results), "bytes of input", title, _bytes_label), title)
+        add(
+            "payload",
+            figures.lines(payload_lines(results), "bytes of input", title, _bytes_label),
+            title,
+        )
     if cpu_values(results):
         title = "CPU seconds per million calls, both sides, best client"
-        add("cpu", figures.bars(cpu_values(results), results.approaches, "CPU seconds per million calls", title), title)
+        add(
+            "cpu",
+            figures.bars(
+                cpu_values(results), results.approaches, "CPU seconds per million calls", title
+            ),
+            title,
+        )
     if results.document["decomposition"]:
         title = "Where the time of a call goes"
-        add("decomposition", figures.stacked(results.document["decomposition"], results.approaches, title), title)
+        add(
+            "decomposition",
+            figures.stacked(results.document["decomposition"], results.approaches, title),
+            title,
+        )
     return pictures
 
 
@@ -160,10 +219,23 @@ def write(document: dict, folder: Path) -> list[Path]:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"time": figures.time_label, "bytes": _bytes_label, "count": lambda number: f"{number:,.0f}".replace(",", " ")}
-    shared = {"results": results, "document": document, "pictures": pictures, "css": figures.theme_css(), "median": statistics.median}
+    environment.filters |= {
+        "time": figures.time_label,
+        "bytes": _bytes_label,
+        "count": lambda number: f"{number:,.0f}".replace(",", " "),
+    }
+    shared = {
+        "results": results,
+        "document": document,
+        "pictures": pictures,
+        "css": figures.theme_css(),
+        "median": statistics.median,
+    }
     written = []
-    for template, name, escapes in (("page.html.j2", "index.html", True), ("page.md.j2", "README.md", False)):
+    for template, name, escapes in (
+        ("page.html.j2", "index.html", True),
+        ("page.md.j2", "README.md", False),
+    ):
         environment.autoescape = escapes
         path = folder / name
         path.write_text(environment.get_template(template).render(shared), encoding="utf-8")
@@ -173,7 +245,9 @@ def write(document: dict, folder: Path) -> list[Path]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, nargs="?", default=BENCHMARKS / "results/network.json")
+    parser.add_argument(
+        "results", type=Path, nargs="?", default=BENCHMARKS / "results/network.json"
+    )
     parser.add_argument("--out", type=Path, default=BENCHMARKS / "report")
     options = parser.parse_args()
     for path in write(json.loads(options.results.read_text(encoding="utf-8")), options.out):

@@ -44,7 +44,9 @@ class Model:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        run = onnxruntime.InferenceSession(str(self.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]).run
+        run = onnxruntime.InferenceSession(
+            str(self.folder / "model.onnx"), options, providers=["CPUExecutionProvider"]
+        ).run
         name, outputs = self.input, self.outputs
         self.answer = lambda rows: run(outputs, {name: rows})
 
@@ -55,7 +57,10 @@ class Model:
 
         def answer(rows: np.ndarray) -> list[np.ndarray]:
             scores = model.predict_proba(rows)
-            return [model.classes_[scores.argmax(axis=1)], scores]  # `predict` would ask the trees a second time
+            return [
+                model.classes_[scores.argmax(axis=1)],
+                scores,
+            ]  # `predict` would ask the trees a second time
 
         self.answer = answer
 
@@ -78,13 +83,20 @@ def answer_json(name: str, body: bytes) -> bytes:
     if model.is_record:
         return orjson.dumps(model.answer_record(asked))
     answers = model.answer(np.array(asked[model.input], np.float32))
-    return orjson.dumps(dict(zip(model.outputs, answers, strict=True)), option=orjson.OPT_SERIALIZE_NUMPY)
+    return orjson.dumps(
+        dict(zip(model.outputs, answers, strict=True)), option=orjson.OPT_SERIALIZE_NUMPY
+    )
 
 
 def answer_binary(name: str, body: bytes) -> bytes:
     """The float32 rows for the outputs' values, one output after the other."""
     model = model_of(name)
-    return b"".join([values.tobytes() for values in model.answer(np.frombuffer(body, np.float32).reshape(model.shape))])
+    return b"".join(
+        [
+            values.tobytes()
+            for values in model.answer(np.frombuffer(body, np.float32).reshape(model.shape))
+        ]
+    )
 
 
 def answer_body(name: str, body: bytes) -> bytes:

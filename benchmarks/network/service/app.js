@@ -22,9 +22,17 @@ const backEnds = {
     const pool = new Pool(origin)
     const headers = { 'content-type': 'application/json' }
     return async record => {
-      const { statusCode, body } = await pool.request({ path: pathname, method: 'POST', headers, body: JSON.stringify(record) })
+      const { statusCode, body } = await pool.request({
+        path: pathname,
+        method: 'POST',
+        headers,
+        body: JSON.stringify(record)
+      })
       const answer = await body.json()
-      if (statusCode !== 200) throw Object.assign(new Error(answer.detail ?? 'the model refused the record'), { statusCode })
+      if (statusCode !== 200)
+        throw Object.assign(new Error(answer.detail ?? 'the model refused the record'), {
+          statusCode
+        })
       return answer
     }
   }
@@ -33,7 +41,10 @@ const backEnds = {
 const response = {
   200: {
     type: 'object',
-    properties: { label: { type: 'string' }, probabilities: { type: 'object', additionalProperties: { type: 'number' } } }
+    properties: {
+      label: { type: 'string' },
+      probabilities: { type: 'object', additionalProperties: { type: 'number' } }
+    }
   }
 }
 
@@ -46,7 +57,8 @@ async function main() {
 
   // The model says what is wrong with a record: no second description of its features is kept here.
   app.setErrorHandler((error, _request, reply) => {
-    if (error.family === 'data') reply.code(400).send({ message: error.message, faults: error.faults })
+    if (error.family === 'data')
+      reply.code(400).send({ message: error.message, faults: error.faults })
     else reply.code(error.statusCode ?? 500).send({ message: error.message })
   })
 

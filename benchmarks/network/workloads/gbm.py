@@ -17,10 +17,19 @@ class Gbm(Workload):
 
     def make(self, folder: Path) -> Material:
         data, target = load_breast_cancer(return_X_y=True)
-        model = GradientBoostingClassifier(n_estimators=100, random_state=0).fit(data.astype(np.float32), target)
+        model = GradientBoostingClassifier(n_estimators=100, random_state=0).fit(
+            data.astype(np.float32), target
+        )
         sidecall.export(model, folder / "model.onnx", data.astype(np.float32), precision="float32")
         rows = models.draw_rows(data, self.ring + max(self.rows))
         # For generated code, which needs a model of another library: the same trees by LightGBM.
         models.write_twin(folder, data.astype(np.float32), target, rows).tofile(folder / "twin.f64")
         outputs = [Tensor("label", "int64", ()), Tensor("probabilities", "float32", (2,))]
-        return Material(outputs, model.predict_proba(rows), Tensor("X", "float32", (30,)), rows, classes=[0, 1], original=model)
+        return Material(
+            outputs,
+            model.predict_proba(rows),
+            Tensor("X", "float32", (30,)),
+            rows,
+            classes=[0, 1],
+            original=model,
+        )

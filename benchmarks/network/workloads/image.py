@@ -36,11 +36,19 @@ class Image(Workload):
             "image",
             [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["N", 3, 224, 224])],
             [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 10])],
-            [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+            [
+                numpy_helper.from_array(value.astype(np.float32), name)
+                for name, value in weights.items()
+            ],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
         onnx.save(model, folder / "model.onnx")
         # As pictures have them: 256 levels, scaled.
         rows = (rng.integers(0, 256, (self.ring + 1, 3, 224, 224)) / 255).astype(np.float32)
         expected = ReferenceEvaluator(model).run(None, {"image": rows})[0]
-        return Material([Tensor("scores", "float32", (10,))], expected.astype(np.float64), Tensor("image", "float32", (3, 224, 224)), rows)
+        return Material(
+            [Tensor("scores", "float32", (10,))],
+            expected.astype(np.float64),
+            Tensor("image", "float32", (3, 224, 224)),
+            rows,
+        )

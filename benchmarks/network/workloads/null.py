@@ -19,6 +19,14 @@ class Null(Workload):
             [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 1])],
             [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 1])],
         )
-        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), folder / "model.onnx")
+        onnx.save(
+            helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9),
+            folder / "model.onnx",
+        )
         rows = np.arange(self.ring + 1, dtype=np.float32)[:, None] / 8
-        return Material([Tensor("y", "float32", (1,))], rows.astype(np.float64), Tensor("x", "float32", (1,)), rows)
+        return Material(
+            [Tensor("y", "float32", (1,))],
+            rows.astype(np.float64),
+            Tensor("x", "float32", (1,)),
+            rows,
+        )

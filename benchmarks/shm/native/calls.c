@@ -17,14 +17,16 @@ void bench_rows_load(bench_rows* rows, const char* folder) {
   int64_t available = 0, classes = 0;
   snprintf(path, sizeof path, "%s/shape.txt", folder);
   FILE* file = fopen(path, "r");
-  if (file == NULL || fscanf(file, "%ld %ld %ld", &available, &rows->width, &classes) != 3 || available < BENCH_RING)
+  if (file == NULL || fscanf(file, "%ld %ld %ld", &available, &rows->width, &classes) != 3 ||
+      available < BENCH_RING)
     peer_fail("shape.txt: expected three numbers and %d rows", BENCH_RING);
   fclose(file);
   const size_t count = (size_t)(BENCH_RING * rows->width);
   rows->features = peer_alloc(count * sizeof(double));
   snprintf(path, sizeof path, "%s/features.f64", folder);
   file = fopen(path, "rb");
-  if (file == NULL || fread(rows->features, sizeof(double), count, file) != count) peer_fail("features.f64: expected %d rows", BENCH_RING);
+  if (file == NULL || fread(rows->features, sizeof(double), count, file) != count)
+    peer_fail("features.f64: expected %d rows", BENCH_RING);
   fclose(file);
 }
 
@@ -36,7 +38,8 @@ static bench_kind kind_of(const char* name) {
   peer_fail("unknown kind '%s'", name);
 }
 
-void bench_call_open(bench_call* call, const char* name, const char* kind, const char* uri, int64_t elements) {
+void bench_call_open(bench_call* call, const char* name, const char* kind, const char* uri,
+                     int64_t elements) {
   static const sidecall_view unknown = SIDECALL_VIEW_INIT;
   memset(call, 0, sizeof *call);
   snprintf(call->name, sizeof call->name, "%s", name);
@@ -54,7 +57,8 @@ void bench_call_open(bench_call* call, const char* name, const char* kind, const
   call->num_outputs = sidecall_model_num_outputs(call->model);
   memset(call->input.data, 0, call->input.data_bytes);
   check(sidecall_call_run(call->call, -1, &err));
-  for (int32_t i = 0; i < call->num_outputs; ++i) check(sidecall_call_output(call->call, i, &call->outputs[i], &err));
+  for (int32_t i = 0; i < call->num_outputs; ++i)
+    check(sidecall_call_output(call->call, i, &call->outputs[i], &err));
 }
 
 void bench_call_close(bench_call* call) {
@@ -74,7 +78,8 @@ static int64_t run_echo(bench_call* call, int64_t number) {
   check(sidecall_call_run(call->call, -1, &err));
   memcpy(answer, call->outputs[0].data, sizeof answer);
   const int64_t time = peer_now_ns() - start;
-  if (answer[0] != row[0] || answer[1] != row[PEER_ROW - 2] || answer[2] != row[PEER_ROW - 1]) peer_fail("echo: a wrong answer");
+  if (answer[0] != row[0] || answer[1] != row[PEER_ROW - 2] || answer[2] != row[PEER_ROW - 1])
+    peer_fail("echo: a wrong answer");
   return time;
 }
 
@@ -100,7 +105,8 @@ static int64_t run_copy(bench_call* call, int64_t number) {
   check(sidecall_call_output(call->call, 0, &call->outputs[0], &err));
   memcpy(call->received, call->outputs[0].data, call->input.data_bytes);
   const int64_t time = peer_now_ns() - start;
-  if (call->received[0] != call->payload[0] || call->received[last] != call->payload[last]) peer_fail("copy: a wrong answer");
+  if (call->received[0] != call->payload[0] || call->received[last] != call->payload[last])
+    peer_fail("copy: a wrong answer");
   return time;
 }
 

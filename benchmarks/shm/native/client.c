@@ -42,7 +42,8 @@ static void do_round(const char* name, int64_t first, int64_t calls, int64_t war
   int64_t* times = peer_alloc((size_t)calls * sizeof *times);
   double* answers = peer_alloc((size_t)(calls * per_call) * sizeof *answers);
   for (int64_t i = 0; i < warm_up; ++i) bench_call_run(call, &rows, first + calls + i, answers);
-  for (int64_t i = 0; i < calls; ++i) times[i] = bench_call_run(call, &rows, first + i, answers + i * per_call);
+  for (int64_t i = 0; i < calls; ++i)
+    times[i] = bench_call_run(call, &rows, first + i, answers + i * per_call);
   peer_answer(times, calls, answers, calls * per_call);
   free(times);
   free(answers);
@@ -81,7 +82,8 @@ int main(void) {
       peer_answer(NULL, 0, NULL, 0);
     } else if (sscanf(line, "round %63s %" SCNd64 " %" SCNd64 " %" SCNd64, name, &a, &b, &c) == 4) {
       do_round(name, a, b, c);
-    } else if (sscanf(line, "ping %63s %d %d %" SCNd64 " %" SCNd64, kind, &cpu, &peer_cpu, &a, &b) == 5) {
+    } else if (sscanf(line, "ping %63s %d %d %" SCNd64 " %" SCNd64, kind, &cpu, &peer_cpu, &a,
+                      &b) == 5) {
       do_ping(kind, cpu, peer_cpu, a, b);
     } else if (sscanf(line, "throughput %2047s %" SCNd64 " %" SCNd64, text, &a, &b) == 3) {
       do_throughput(text, a, b);

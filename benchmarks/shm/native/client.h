@@ -30,14 +30,16 @@ typedef struct bench_call {
 
 void bench_rows_load(bench_rows* rows, const char* folder);
 
-void bench_call_open(bench_call* call, const char* name, const char* kind, const char* uri, int64_t elements);
+void bench_call_open(bench_call* call, const char* name, const char* kind, const char* uri,
+                     int64_t elements);
 void bench_call_close(bench_call* call);
 int64_t bench_call_answers(const bench_call* call); /* float64s per call */
 /* One round trip: values in, run, values out; gives its time in ns. Ends the program where an answer that it can check is wrong. */
 int64_t bench_call_run(bench_call* call, const bench_rows* rows, int64_t number, double* answers);
 
 /* Calls per second, p50 and p99 in ns of `clients` threads that call for `duration_ns`. */
-void bench_throughput(const char* uri, const bench_rows* rows, int64_t clients, int64_t duration_ns, int64_t out[3]);
+void bench_throughput(const char* uri, const bench_rows* rows, int64_t clients, int64_t duration_ns,
+                      int64_t out[3]);
 
 void bench_idle_begin(const char* uri, int64_t clients);
 void bench_idle_end(void);

@@ -22,7 +22,8 @@ static void* call_until_the_end(void* argument) {
   double answers[8];
   for (int64_t number = 0; atomic_load_explicit(self->phase, memory_order_relaxed) < 2; ++number) {
     const int64_t time = bench_call_run(&self->call, self->rows, number, answers);
-    if (atomic_load_explicit(self->phase, memory_order_relaxed) == 1 && self->num_times < self->capacity)
+    if (atomic_load_explicit(self->phase, memory_order_relaxed) == 1 &&
+        self->num_times < self->capacity)
       self->times[self->num_times++] = time;
   }
   return NULL;
@@ -38,7 +39,8 @@ static int compare(const void* a, const void* b) {
   return (left > right) - (left < right);
 }
 
-void bench_throughput(const char* uri, const bench_rows* rows, int64_t clients, int64_t duration_ns, int64_t out[3]) {
+void bench_throughput(const char* uri, const bench_rows* rows, int64_t clients, int64_t duration_ns,
+                      int64_t out[3]) {
   atomic_int phase = 0;
   member* members = peer_alloc((size_t)clients * sizeof *members);
   for (int64_t i = 0; i < clients; ++i) {
@@ -50,7 +52,8 @@ void bench_throughput(const char* uri, const bench_rows* rows, int64_t clients, 
     bench_call_open(&one->call, "member", "gbm", uri, 1);
   }
   for (int64_t i = 0; i < clients; ++i) {
-    if (pthread_create(&members[i].thread, NULL, call_until_the_end, &members[i]) != 0) peer_fail("cannot start a thread");
+    if (pthread_create(&members[i].thread, NULL, call_until_the_end, &members[i]) != 0)
+      peer_fail("cannot start a thread");
   }
   sleep_ns(duration_ns / 4); /* everybody is under way */
   const int64_t start = peer_now_ns();
@@ -91,7 +94,8 @@ void bench_idle_begin(const char* uri, int64_t clients) {
   idle_calls = peer_alloc((size_t)clients * sizeof(sidecall_call*));
   for (num_idle = 0; num_idle < clients; ++num_idle) {
     sidecall_view input = SIDECALL_VIEW_INIT;
-    if (sidecall_call_open(idle_model, 1, &idle_calls[num_idle], &err) || sidecall_call_input(idle_calls[num_idle], 0, &input, &err) ||
+    if (sidecall_call_open(idle_model, 1, &idle_calls[num_idle], &err) ||
+        sidecall_call_input(idle_calls[num_idle], 0, &input, &err) ||
         sidecall_call_run(idle_calls[num_idle], -1, &err))
       peer_fail("idle: %s", err.message);
   }

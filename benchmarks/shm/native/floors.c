@@ -41,7 +41,8 @@ static void end_peer(pid_t child) {
 }
 
 void peer_ping_cacheline(int cpu, int peer_cpu, int64_t calls, int64_t warm_up, int64_t* out_ns) {
-  lines* shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  lines* shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (shared == MAP_FAILED) peer_fail("cannot map two cache lines");
   const pid_t child = fork_peer(peer_cpu);
   if (child == 0) {
@@ -71,8 +72,10 @@ static void await(sem_t* semaphore) {
 }
 
 void peer_ping_semaphore(int cpu, int peer_cpu, int64_t calls, int64_t warm_up, int64_t* out_ns) {
-  semaphores* shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  if (shared == MAP_FAILED || sem_init(&shared->there, 1, 0) != 0 || sem_init(&shared->back, 1, 0) != 0)
+  semaphores* shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (shared == MAP_FAILED || sem_init(&shared->there, 1, 0) != 0 ||
+      sem_init(&shared->back, 1, 0) != 0)
     peer_fail("cannot make semaphores");
   const pid_t child = fork_peer(peer_cpu);
   if (child == 0) {
@@ -101,7 +104,8 @@ static void exchange(int fd, int first) {
 
 void peer_ping_socket(int cpu, int peer_cpu, int64_t calls, int64_t warm_up, int64_t* out_ns) {
   int ends[2];
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) peer_fail("cannot make a socket pair");
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+    peer_fail("cannot make a socket pair");
   const pid_t child = fork_peer(peer_cpu);
   if (child == 0) {
     for (;;) exchange(ends[1], 0);

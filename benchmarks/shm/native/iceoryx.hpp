@@ -22,5 +22,6 @@ inline iox::capro::ServiceDescription service_of(const std::string& name) {
 
 // Its log goes where the report goes.
 inline void keep_quiet() {
-  iox::log::LogManager::GetLogManager().SetDefaultLogLevel(iox::log::LogLevel::kError, iox::log::LogLevelOutput::kHideLogLevel);
+  iox::log::LogManager::GetLogManager().SetDefaultLogLevel(iox::log::LogLevel::kError,
+                                                           iox::log::LogLevelOutput::kHideLogLevel);
 }

@@ -15,9 +15,12 @@ using Client = iox::popo::Client<Row, Answer>;
 
 class Echo {
  public:
-  Echo(const char* mode, const char* service) : sleeps_(std::strcmp(mode, "sleep") == 0), client_(service_of(service)) {
+  Echo(const char* mode, const char* service)
+      : sleeps_(std::strcmp(mode, "sleep") == 0), client_(service_of(service)) {
     if (sleeps_)
-      waits_.attachState(client_, iox::popo::ClientState::HAS_RESPONSE).or_else([](auto) { peer_fail("iceoryx: cannot attach"); });
+      waits_.attachState(client_, iox::popo::ClientState::HAS_RESPONSE).or_else([](auto) {
+        peer_fail("iceoryx: cannot attach");
+      });
   }
 
   int64_t call(const float* row, float* answer) {
@@ -51,7 +54,8 @@ void do_round(Echo* echo, int64_t first, int64_t calls, int64_t warm_up) {
   for (int64_t i = -warm_up; i < calls; ++i) {
     for (int k = 0; k < PEER_ROW; ++k) row[k] = static_cast<float>((first + i + k) % 1000);
     const int64_t time = echo->call(row, answer);
-    if (answer[0] != row[0] || answer[1] != row[PEER_ROW - 2] || answer[2] != row[PEER_ROW - 1]) peer_fail("iceoryx: a wrong answer");
+    if (answer[0] != row[0] || answer[1] != row[PEER_ROW - 2] || answer[2] != row[PEER_ROW - 1])
+      peer_fail("iceoryx: a wrong answer");
     if (i >= 0) times[static_cast<size_t>(i)] = time;
   }
   peer_answer(times.data(), calls, nullptr, 0);
@@ -62,12 +66,15 @@ void do_round(Echo* echo, int64_t first, int64_t calls, int64_t warm_up) {
 int main(int argc, char** argv) {
   if (argc != 3) peer_fail("expected bench-shm-iceoryx-client spin|sleep SERVICE");
   keep_quiet();
-  iox::runtime::PoshRuntime::initRuntime(iox::RuntimeName_t(iox::cxx::TruncateToCapacity, std::string("bench-client-") + argv[2]));
+  iox::runtime::PoshRuntime::initRuntime(
+      iox::RuntimeName_t(iox::cxx::TruncateToCapacity, std::string("bench-client-") + argv[2]));
   Echo echo(argv[1], argv[2]);
   char line[256], name[64];
   int64_t first = 0, calls = 0, warm_up = 0;
   while (fgets(line, sizeof line, stdin) != nullptr) {
-    if (sscanf(line, "round %63s %" SCNd64 " %" SCNd64 " %" SCNd64, name, &first, &calls, &warm_up) != 4) peer_fail("unknown request");
+    if (sscanf(line, "round %63s %" SCNd64 " %" SCNd64 " %" SCNd64, name, &first, &calls,
+               &warm_up) != 4)
+      peer_fail("unknown request");
     do_round(&echo, first, calls, warm_up);
   }
   return 0;

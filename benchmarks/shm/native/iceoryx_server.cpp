@@ -32,12 +32,16 @@ bool answer_one(Server* server) {
 int main(int argc, char** argv) {
   const bool sleeps = argc == 3 && std::strcmp(argv[1], "sleep") == 0;
   if (argc != 3) peer_fail("expected bench-shm-iceoryx-server spin|sleep SERVICE");
-  const auto name = iox::RuntimeName_t(iox::cxx::TruncateToCapacity, std::string("bench-server-") + argv[2]);
+  const auto name =
+      iox::RuntimeName_t(iox::cxx::TruncateToCapacity, std::string("bench-server-") + argv[2]);
   keep_quiet();
   iox::runtime::PoshRuntime::initRuntime(name);
   Server server(service_of(argv[2]));
   iox::popo::WaitSet<> waits;
-  if (sleeps) waits.attachState(server, iox::popo::ServerState::HAS_REQUEST).or_else([](auto) { peer_fail("iceoryx: cannot attach"); });
+  if (sleeps)
+    waits.attachState(server, iox::popo::ServerState::HAS_REQUEST).or_else([](auto) {
+      peer_fail("iceoryx: cannot attach");
+    });
   puts("ready");
   fflush(stdout);
   for (;;) {

@@ -39,7 +39,8 @@ void peer_pin(int cpu) {
   if (sched_setaffinity(0, sizeof set, &set) != 0) peer_fail("cannot run on CPU %d", cpu);
 }
 
-void peer_answer(const int64_t* numbers, int64_t num_numbers, const double* answers, int64_t num_answers) {
+void peer_answer(const int64_t* numbers, int64_t num_numbers, const double* answers,
+                 int64_t num_answers) {
   printf("ok %ld %ld\n", num_numbers, num_answers);
   if (num_numbers > 0) fwrite(numbers, sizeof *numbers, (size_t)num_numbers, stdout);
   if (num_answers > 0) fwrite(answers, sizeof *answers, (size_t)num_answers, stdout);

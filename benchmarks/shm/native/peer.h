@@ -21,7 +21,8 @@ int64_t peer_now_ns(void);
 void peer_pin(int cpu); /* -1 leaves the thread where it is */
 
 /* "ok NUMBERS ANSWERS", that many int64, that many float64. */
-void peer_answer(const int64_t* numbers, int64_t num_numbers, const double* answers, int64_t num_answers);
+void peer_answer(const int64_t* numbers, int64_t num_numbers, const double* answers,
+                 int64_t num_answers);
 
 /* floors.c: times `calls` round trips with a child process that is forked for it: two cache lines, polled; one byte over a SEQPACKET socket, with blocking
  * reads; a semaphore each, blocking. The two run on the given CPUs. */

@@ -39,7 +39,8 @@ static sidecall_status copy(void* context, sidecall_request* request) {
   (void)context;
   sidecall_view in = SIDECALL_VIEW_INIT, out = SIDECALL_VIEW_INIT;
   sidecall_status status = sidecall_request_input(request, 0, &in, NULL);
-  if (status == SIDECALL_OK) status = sidecall_request_output(request, 0, in.dims, in.rank, &out, NULL);
+  if (status == SIDECALL_OK)
+    status = sidecall_request_output(request, 0, in.dims, in.rank, &out, NULL);
   if (status == SIDECALL_OK) memcpy(out.data, in.data, in.data_bytes);
   return status;
 }
@@ -50,8 +51,10 @@ static const struct {
   sidecall_handler handler;
 } kinds[] = {
     {"echo",
-     "{\"inputs\":[{\"name\":\"X\",\"dtype\":\"float32\",\"dims\":[-1,30],\"dim_names\":[\"N\",\"\"]}],"
-     "\"outputs\":[{\"name\":\"Y\",\"dtype\":\"float32\",\"dims\":[-1,3],\"dim_names\":[\"N\",\"\"]}]}",
+     "{\"inputs\":[{\"name\":\"X\",\"dtype\":\"float32\",\"dims\":[-1,30],\"dim_names\":[\"N\","
+     "\"\"]}],"
+     "\"outputs\":[{\"name\":\"Y\",\"dtype\":\"float32\",\"dims\":[-1,3],\"dim_names\":[\"N\",\"\"]"
+     "}]}",
      echo},
     {"scalar",
      "{\"inputs\":[{\"name\":\"X\",\"dtype\":\"float32\",\"dims\":[-1],\"dim_names\":[\"N\"]}],"
@@ -82,7 +85,9 @@ int main(int argc, char** argv) {
   sidecall_server_options_init(&options);
   options.max_connections = options.max_connections_per_user = 4096;
   sidecall_server* server = NULL;
-  if (sidecall_server_open_service(argv[2], &service, SIDECALL_VERIFY_ERROR, &options, &server, &err)) peer_fail("%s", err.message);
+  if (sidecall_server_open_service(argv[2], &service, SIDECALL_VERIFY_ERROR, &options, &server,
+                                   &err))
+    peer_fail("%s", err.message);
   puts("ready");
   fflush(stdout);
   while (getchar() != EOF) continue;

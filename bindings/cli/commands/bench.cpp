@@ -17,7 +17,9 @@ using Clock = std::chrono::steady_clock;
 constexpr double kMaxWarmUp = 0.2;  // seconds, before it is measured
 constexpr double kMaxBar = 40;      // characters
 
-int64_t ns_since(Clock::time_point begin) { return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin).count(); }
+int64_t ns_since(Clock::time_point begin) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - begin).count();
+}
 
 struct BenchOptions {
   ModelOptions model;
@@ -31,14 +33,20 @@ struct BenchOptions {
 class GoldenCall {
  public:
   GoldenCall(const Model& model, const std::string& uri, int64_t rows, int64_t timeout_ns)
-      : model_(model.get()), uri_(uri), contract_(contract_of(model.get())), rows_(rows), timeout_ns_(timeout_ns) {
+      : model_(model.get()),
+        uri_(uri),
+        contract_(contract_of(model.get())),
+        rows_(rows),
+        timeout_ns_(timeout_ns) {
     const Json& count = at(at(contract_, "verification"), "rows");
     if (count.IsInt64()) num_golden_ = count.GetInt64();
-    if (num_golden_ <= 0) throw Failure(kBadModel, uri + ": expected golden rows to call it with, got a model without");
+    if (num_golden_ <= 0)
+      throw Failure(kBadModel, uri + ": expected golden rows to call it with, got a model without");
     const Json& values = at(at(contract_, "verification"), "features");
     const Json& features = at(contract_, "features");
     for (rapidjson::SizeType i = 0; i < features.Size() && i < values.Size(); ++i)
-      columns_.push_back({sidecall_model_feature(model_, text_at(features[i], "name").c_str()), &values[i]});
+      columns_.push_back(
+          {sidecall_model_feature(model_, text_at(features[i], "name").c_str()), &values[i]});
     sidecall_call* call = nullptr;
     check(sidecall_call_open(model_, 1, &call, &err_));
     call_.reset(call);
@@ -49,7 +57,8 @@ class GoldenCall {
     check(sidecall_call_clear(call_.get(), &err_));
     for (int64_t row = 0; row < rows_; ++row) {
       for (const auto& [feature, values] : columns_)
-        set_golden(model_, call_.get(), row, feature, (*values)[static_cast<rapidjson::SizeType>(next_)]);
+        set_golden(model_, call_.get(), row, feature,
+                   (*values)[static_cast<rapidjson::SizeType>(next_)]);
       next_ = next_ + 1 == num_golden_ ? 0 : next_ + 1;
     }
     check(sidecall_call_run(call_.get(), timeout_ns_, &err_));
@@ -66,7 +75,8 @@ class GoldenCall {
       int64_t integer = 0;
       double number = 0;
       const int32_t dtype = sidecall_model_column_spec(model_, column)->dtype;
-      if (dtype == SIDECALL_STRING) check(sidecall_call_get_str(call_.get(), row, column, &text, &length, &err_));
+      if (dtype == SIDECALL_STRING)
+        check(sidecall_call_get_str(call_.get(), row, column, &text, &length, &err_));
       else if (dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64)
         check(sidecall_call_get_f64(call_.get(), row, column, &number, &err_));
       else check(sidecall_call_get_i64(call_.get(), row, column, &integer, &err_));
@@ -101,7 +111,9 @@ struct Measured {
   double seconds = 0;
   Histogram latencies;
 
-  double calls_per_second() const { return seconds > 0 ? static_cast<double>(latencies.count()) / seconds : 0; }
+  double calls_per_second() const {
+    return seconds > 0 ? static_cast<double>(latencies.count()) / seconds : 0;
+  }
 };
 
 Measured measure(const BenchOptions& options) {
@@ -119,7 +131,8 @@ Measured measure(const BenchOptions& options) {
   const auto warm_up_ns = static_cast<int64_t>(std::min(options.seconds / 10, kMaxWarmUp) * 1e9);
   for (begin = Clock::now(); ns_since(begin) < warm_up_ns && !noted_interrupt();) golden.call();
   int64_t before = 0, now = 0;
-  for (begin = Clock::now(); (now < total_ns || measured.latencies.count() == 0) && !noted_interrupt(); before = now) {
+  for (begin = Clock::now();
+       (now < total_ns || measured.latencies.count() == 0) && !noted_interrupt(); before = now) {
     golden.call();
     now = ns_since(begin);
     measured.latencies.add(now - before);
@@ -143,9 +156,10 @@ std::string bars_text(const Histogram& latencies) {
   for (const auto& bar : bars) most = std::max(most, bar.calls);
   for (const auto& bar : bars) {
     if (bar.calls == 0) continue;  // a few stragglers may lie far away
-    const double length = std::ceil(kMaxBar * static_cast<double>(bar.calls) / static_cast<double>(most));
-    table.add(
-        {duration_text(bar.from_ns), duration_text(bar.to_ns), std::to_string(bar.calls), std::string(static_cast<size_t>(length), '#')});
+    const double length =
+        std::ceil(kMaxBar * static_cast<double>(bar.calls) / static_cast<double>(most));
+    table.add({duration_text(bar.from_ns), duration_text(bar.to_ns), std::to_string(bar.calls),
+               std::string(static_cast<size_t>(length), '#')});
   }
   return table.text();
 }
@@ -154,13 +168,17 @@ std::string page(const BenchOptions& options, const Measured& measured) {
   const Histogram& latencies = measured.latencies;
   Table table("ll");
   table.add({"model", options.uri});
-  table.add({"rows", counted(measured.num_golden, "golden row") + " in turn, " + std::to_string(options.rows) + " a call"});
+  table.add({"rows", counted(measured.num_golden, "golden row") + " in turn, " +
+                         std::to_string(options.rows) + " a call"});
   table.add({"opened in", time_text(static_cast<double>(measured.open_ns))});
   table.add({"first call", time_text(static_cast<double>(measured.first_ns))});
-  table.add({"calls", std::to_string(latencies.count()) + " in " + duration_text(measured.seconds * 1e9) + ", " +
-                          std::to_string(static_cast<int64_t>(measured.calls_per_second())) + " a second"});
+  table.add({"calls", std::to_string(latencies.count()) + " in " +
+                          duration_text(measured.seconds * 1e9) + ", " +
+                          std::to_string(static_cast<int64_t>(measured.calls_per_second())) +
+                          " a second"});
   std::string text = "mean " + time_text(latencies.mean());
-  for (const auto& [name, share] : kQuantiles) text += std::string(", ") + name + " " + time_text(latencies.quantile(share));
+  for (const auto& [name, share] : kQuantiles)
+    text += std::string(", ") + name + " " + time_text(latencies.quantile(share));
   table.add({"latency", text + ", max " + time_text(static_cast<double>(latencies.max()))});
   return table.text() + "\n" + bars_text(latencies);
 }
@@ -210,22 +228,30 @@ std::string as_json(const BenchOptions& options, const Measured& measured) {
 }  // namespace
 
 int run_bench(const Command& self, std::vector<std::string> words) {
-  Arguments arguments(self,
-                      "A call sets the features of its rows, runs and reads every answer. One thread\n"
-                      "calls in turn; Ctrl-C ends early and shows what was measured.");
+  Arguments arguments(
+      self,
+      "A call sets the features of its rows, runs and reads every answer. One thread\n"
+      "calls in turn; Ctrl-C ends early and shows what was measured.");
   BenchOptions options;
   CLI::App& app = arguments.app;
   app.add_option("MODEL", options.uri, "a model file or URI")->required()->option_text(" ");
-  app.add_option("--seconds", options.seconds, "of measuring, 2")->check(positive_seconds())->option_text("SECONDS");
-  app.add_option("--rows", options.rows, "golden rows in a call, 1")->check(whole_number(1, 1 << 20))->option_text("N");
+  app.add_option("--seconds", options.seconds, "of measuring, 2")
+      ->check(positive_seconds())
+      ->option_text("SECONDS");
+  app.add_option("--rows", options.rows, "golden rows in a call, 1")
+      ->check(whole_number(1, 1 << 20))
+      ->option_text("N");
   app.add_flag("--json", options.json, "for programs: quantiles and buckets in ns");
-  app.add_option("--timeout", options.model.timeout_s, "deadline of each call")->check(positive_seconds())->option_text("SECONDS");
+  app.add_option("--timeout", options.model.timeout_s, "deadline of each call")
+      ->check(positive_seconds())
+      ->option_text("SECONDS");
   add_route_options(app, options.model);
   if (!arguments.parse(std::move(words))) return kYes;
 
   note_interrupts();
   const Measured measured = measure(options);
-  if (measured.latencies.count() > 0) out().write(options.json ? as_json(options, measured) : page(options, measured));
+  if (measured.latencies.count() > 0)
+    out().write(options.json ? as_json(options, measured) : page(options, measured));
   if (const int signal = noted_interrupt()) {
     out().flush();
     die_by_signal(signal);

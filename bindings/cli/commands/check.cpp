@@ -4,6 +4,8 @@
 
 namespace sidecall::cli {
 
-int run_check(const Command& self, std::vector<std::string> arguments) { hand_over("sidecall.exporting", self.name, arguments); }
+int run_check(const Command& self, std::vector<std::string> arguments) {
+  hand_over("sidecall.exporting", self.name, arguments);
+}
 
 }  // namespace sidecall::cli

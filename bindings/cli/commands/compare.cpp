@@ -4,6 +4,8 @@
 
 namespace sidecall::cli {
 
-int run_compare(const Command& self, std::vector<std::string> arguments) { hand_over("sidecall.comparing", self.name, arguments); }
+int run_compare(const Command& self, std::vector<std::string> arguments) {
+  hand_over("sidecall.comparing", self.name, arguments);
+}
 
 }  // namespace sidecall::cli

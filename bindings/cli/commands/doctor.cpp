@@ -21,7 +21,9 @@ struct Findings {
   std::vector<PythonCandidate> pythons;
   JsonDocument machine{rapidjson::kObjectType};
 
-  const PythonCandidate* python() const { return pythons.empty() || pythons.back().package.empty() ? nullptr : &pythons.back(); }
+  const PythonCandidate* python() const {
+    return pythons.empty() || pythons.back().package.empty() ? nullptr : &pythons.back();
+  }
 };
 
 Findings look(const ModelOptions& options) {
@@ -38,15 +40,21 @@ Findings look(const ModelOptions& options) {
   return findings;
 }
 
-std::string mebibytes(const Json& bytes) { return bytes.IsUint64() ? std::to_string(bytes.GetUint64() >> 20) + " MiB" : "no limit"; }
+std::string mebibytes(const Json& bytes) {
+  return bytes.IsUint64() ? std::to_string(bytes.GetUint64() >> 20) + " MiB" : "no limit";
+}
 
 // "max 100000" is no limit, "150000 100000" are 1.5 CPUs.
 std::string cgroup_text(const Json& limits) {
   std::string text;
-  const std::string cpu = text_at(limits, "cgroup_cpu_max"), memory = text_at(limits, "cgroup_memory_max");
-  const double quota = std::atof(cpu.c_str()), period = std::atof(cpu.substr(std::min(cpu.find(' '), cpu.size())).c_str());
-  if (quota > 0 && period > 0) text += ", of which the cgroup leaves " + short_number(quota / period);
-  if (std::atof(memory.c_str()) > 0) text += ", memory " + std::to_string(std::atoll(memory.c_str()) >> 20) + " MiB by the cgroup";
+  const std::string cpu = text_at(limits, "cgroup_cpu_max"),
+                    memory = text_at(limits, "cgroup_memory_max");
+  const double quota = std::atof(cpu.c_str()),
+               period = std::atof(cpu.substr(std::min(cpu.find(' '), cpu.size())).c_str());
+  if (quota > 0 && period > 0)
+    text += ", of which the cgroup leaves " + short_number(quota / period);
+  if (std::atof(memory.c_str()) > 0)
+    text += ", memory " + std::to_string(std::atoll(memory.c_str()) >> 20) + " MiB by the cgroup";
   return text;
 }
 
@@ -55,49 +63,64 @@ void add_machine(Table& table, const Json& machine) {
   if (node.IsObject()) {
     table.add({"node", text_at(node, "path") + " " + text_at(node, "version")});
     const std::string package = text_at(node, "package");
-    table.add({"", package.empty() ? "package sidecall not found from this folder (npm install sidecall)"
-                                   : "package sidecall " + text_at(node, "package_version") + " in " + package});
+    table.add(
+        {"", package.empty()
+                 ? "package sidecall not found from this folder (npm install sidecall)"
+                 : "package sidecall " + text_at(node, "package_version") + " in " + package});
   } else {
     table.add({"node", "not found; the Node.js package alone needs it"});
   }
   const Json& sockets = at(machine, "sockets");
   const std::string problem = text_at(sockets, "problem");
-  table.add({"sockets", text_at(sockets, "folder") + (!problem.empty()             ? ": " + problem
-                                                      : true_at(sockets, "exists") ? ""
-                                                                                   : " (not yet made)")});
-  if (const std::string names = list_of(at(sockets, "addresses"), 6); !names.empty()) table.add({"", names});
+  table.add(
+      {"sockets", text_at(sockets, "folder") + (!problem.empty()             ? ": " + problem
+                                                : true_at(sockets, "exists") ? ""
+                                                                             : " (not yet made)")});
+  if (const std::string names = list_of(at(sockets, "addresses"), 6); !names.empty())
+    table.add({"", names});
   const Json& limits = at(machine, "limits");
   table.add({"limits", text_at(limits, "cpus") + " CPUs" + cgroup_text(limits)});
-  table.add({"", (at(limits, "open_files").IsNull() ? "no limit of" : text_at(limits, "open_files")) +
-                     " open files, address space: " + mebibytes(at(limits, "address_space"))});
-  table.add({"", std::string("shared memory: ") + (true_at(limits, "shared_memory") ? "yes" : "NO: memfd with seals is refused here") +
-                     "; kernel " + text_at(limits, "kernel")});
+  table.add(
+      {"", (at(limits, "open_files").IsNull() ? "no limit of" : text_at(limits, "open_files")) +
+               " open files, address space: " + mebibytes(at(limits, "address_space"))});
+  table.add(
+      {"", std::string("shared memory: ") +
+               (true_at(limits, "shared_memory") ? "yes" : "NO: memfd with seals is refused here") +
+               "; kernel " + text_at(limits, "kernel")});
 }
 
 std::string page(const Findings& findings) {
   Table table("ll");
-  table.add({"sidecall", std::string(sidecall_version()) + ", ABI " + std::to_string(sidecall_abi_version())});
+  table.add({"sidecall",
+             std::string(sidecall_version()) + ", ABI " + std::to_string(sidecall_abi_version())});
   table.add({"command", executable_folder()});
   if (findings.engine_problem.empty()) {
-    table.add({"engine", text_at(findings.engine, "engine") + " " + text_at(findings.engine, "version") + ", API " +
-                             text_at(findings.engine, "api") + " (" + text_at(findings.engine, "oldest") + " or newer is needed)"});
+    table.add({"engine", text_at(findings.engine, "engine") + " " +
+                             text_at(findings.engine, "version") + ", API " +
+                             text_at(findings.engine, "api") + " (" +
+                             text_at(findings.engine, "oldest") + " or newer is needed)"});
     table.add({"", text_at(findings.engine, "path")});
-    table.add({"", "found by: " + text_at(findings.engine, "found_by") + "; telemetry " + text_at(findings.engine, "telemetry")});
+    table.add({"", "found by: " + text_at(findings.engine, "found_by") + "; telemetry " +
+                       text_at(findings.engine, "telemetry")});
   } else {
     table.add({"engine", "NONE: " + findings.engine_problem});
   }
   if (const PythonCandidate* python = findings.python()) {
     table.add({"python", python->path + " (" + python->found_by + ")"});
-    table.add({"", "package sidecall " + (python->version.empty() ? "" : python->version + " ") + "in " + python->package});
+    table.add({"", "package sidecall " + (python->version.empty() ? "" : python->version + " ") +
+                       "in " + python->package});
   } else {
-    table.add({"python", "package sidecall not found; export and check need it (pip install sidecall)"});
-    for (const auto& tried : findings.pythons) table.add({"", "tried " + tried.path + " (" + tried.found_by + ")"});
+    table.add(
+        {"python", "package sidecall not found; export and check need it (pip install sidecall)"});
+    for (const auto& tried : findings.pythons)
+      table.add({"", "tried " + tried.path + " (" + tried.found_by + ")"});
   }
   add_machine(table, findings.machine);
   for (const auto& setting : settings()) {
     const std::string name = setting.name;
     const char* value = std::getenv(setting.name);
-    table.add({&setting == &settings().front() ? "settings" : "", name + (value ? std::string("=") + value : " is not set")});
+    table.add({&setting == &settings().front() ? "settings" : "",
+               name + (value ? std::string("=") + value : " is not set")});
   }
   return table.text();
 }

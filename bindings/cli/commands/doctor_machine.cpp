@@ -64,7 +64,8 @@ std::string socket_folder() {
   if (runtime && runtime[0] == '/') return std::string(runtime) + "/sidecall";
   const std::string uid = std::to_string(::geteuid());
   struct stat found = {};
-  if (::stat(("/run/user/" + uid).c_str(), &found) == 0 && S_ISDIR(found.st_mode)) return "/run/user/" + uid + "/sidecall";
+  if (::stat(("/run/user/" + uid).c_str(), &found) == 0 && S_ISDIR(found.st_mode))
+    return "/run/user/" + uid + "/sidecall";
   return "/tmp/sidecall-" + uid;
 }
 
@@ -83,7 +84,8 @@ std::vector<std::string> servers_in(const std::string& folder) {
   if (open == nullptr) return names;
   while (const dirent* entry = ::readdir(open)) {
     const std::string name = entry->d_name;
-    if (name.size() > 5 && name.compare(name.size() - 5, 5, ".sock") == 0) names.push_back("shm:" + name.substr(0, name.size() - 5));
+    if (name.size() > 5 && name.compare(name.size() - 5, 5, ".sock") == 0)
+      names.push_back("shm:" + name.substr(0, name.size() - 5));
   }
   ::closedir(open);
   std::sort(names.begin(), names.end());
@@ -97,7 +99,8 @@ Json sockets(JsonDocument& document) {
   result.AddMember("exists", ::access(folder.c_str(), F_OK) == 0, document.GetAllocator());
   add(document, result, "problem", problem_of(folder));
   Json names(rapidjson::kArrayType);
-  for (const auto& name : servers_in(folder)) names.PushBack(Json(name, document.GetAllocator()), document.GetAllocator());
+  for (const auto& name : servers_in(folder))
+    names.PushBack(Json(name, document.GetAllocator()), document.GetAllocator());
   result.AddMember("addresses", names, document.GetAllocator());
   return result;
 }
@@ -109,7 +112,8 @@ bool can_share_memory() {
 #ifndef F_SEAL_FUTURE_WRITE
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
-  const bool can = ::ftruncate(fd, 4096) == 0 && ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE) == 0;
+  const bool can = ::ftruncate(fd, 4096) == 0 &&
+                   ::fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE) == 0;
   ::close(fd);
   return can;
 }

@@ -4,6 +4,8 @@
 
 namespace sidecall::cli {
 
-int run_export(const Command& self, std::vector<std::string> arguments) { hand_over("sidecall.exporting", self.name, arguments); }
+int run_export(const Command& self, std::vector<std::string> arguments) {
+  hand_over("sidecall.exporting", self.name, arguments);
+}
 
 }  // namespace sidecall::cli

@@ -14,11 +14,13 @@ constexpr size_t kMaxClasses = 6;
 constexpr size_t kMaxCell = 60;
 
 std::string describe_seen(const Json& feature) {
-  if (at(feature, "allowed").IsArray()) return "only " + list_of(at(feature, "allowed"), kMaxClasses);
+  if (at(feature, "allowed").IsArray())
+    return "only " + list_of(at(feature, "allowed"), kMaxClasses);
   const Json& seen = at(feature, "seen");
   if (at(seen, "categories").IsArray()) return list_of(at(seen, "categories"), kMaxClasses);
   if (at(seen, "min").IsNumber() && at(seen, "max").IsNumber())
-    return short_number(at(seen, "min").GetDouble()) + " to " + short_number(at(seen, "max").GetDouble());
+    return short_number(at(seen, "min").GetDouble()) + " to " +
+           short_number(at(seen, "max").GetDouble());
   return "";
 }
 
@@ -27,7 +29,8 @@ std::string describe_values(const Json& feature, bool has_domain) {
   const std::string seen = describe_seen(feature);
   const std::string domain = has_domain ? describe_domain(feature) : "";
   if (domain.empty() || domain == "finite") return seen;
-  return domain == "not empty" ? (seen.empty() ? domain : seen + ", not empty") : (seen.empty() ? "" : seen + ", ") + "takes " + domain;
+  return domain == "not empty" ? (seen.empty() ? domain : seen + ", not empty")
+                               : (seen.empty() ? "" : seen + ", ") + "takes " + domain;
 }
 
 std::string features_table(const sidecall_model* model, const Json& contract) {
@@ -38,8 +41,10 @@ std::string features_table(const sidecall_model* model, const Json& contract) {
   const bool is_matrix = static_cast<size_t>(sidecall_model_num_inputs(model)) < features.Size();
   for (const auto& feature : features.GetArray()) {
     const std::string column = is_matrix ? "[" + text_at(feature, "column") + "]" : "";
-    table.add({shortened(text_at(feature, "name"), kMaxCell), text_at(feature, "type"), true_at(feature, "nullable") ? "yes" : "no",
-               shortened(text_at(feature, "input"), kMaxCell) + column, shortened(describe_values(feature, is_told), kMaxCell)});
+    table.add({shortened(text_at(feature, "name"), kMaxCell), text_at(feature, "type"),
+               true_at(feature, "nullable") ? "yes" : "no",
+               shortened(text_at(feature, "input"), kMaxCell) + column,
+               shortened(describe_values(feature, is_told), kMaxCell)});
   }
   return table.text() + "\n";
 }
@@ -50,8 +55,10 @@ std::string outputs_table(const Json& contract) {
   Table table("lll", {"output", "type", "classes or width"});
   for (const auto& output : outputs.GetArray()) {
     const Json& classes = at(output, "classes");
-    const std::string shape = classes.IsArray() ? list_of(classes, kMaxClasses) : text_at(output, "width");
-    table.add({shortened(text_at(output, "name"), kMaxCell), text_at(output, "type"), shortened(shape, kMaxCell)});
+    const std::string shape =
+        classes.IsArray() ? list_of(classes, kMaxClasses) : text_at(output, "width");
+    table.add({shortened(text_at(output, "name"), kMaxCell), text_at(output, "type"),
+               shortened(shape, kMaxCell)});
   }
   return table.text() + "\n";
 }
@@ -69,14 +76,17 @@ std::string parity_lines(const Json& contract) {
   const Json& parity = at(contract, "parity");
   if (!parity.IsObject()) return "";
   std::string text = "\nparity with the original, " + printable(text_at(parity, "rows")) + " rows" +
-                     (true_at(parity, "weak") ? " (weak: few rows)" : "") + ", precision " + printable(text_at(parity, "precision")) + "\n";
+                     (true_at(parity, "weak") ? " (weak: few rows)" : "") + ", precision " +
+                     printable(text_at(parity, "precision")) + "\n";
   if (!at(parity, "outputs").IsArray()) return text;
   for (const auto& output : at(parity, "outputs").GetArray()) {
     text += "  " + printable(text_at(output, "name"));
-    if (at(output, "largest").IsNumber()) text += ": largest difference " + short_difference(at(output, "largest").GetDouble());
+    if (at(output, "largest").IsNumber())
+      text += ": largest difference " + short_difference(at(output, "largest").GetDouble());
     const Json& disagreements = at(output, "disagreements");
     if (disagreements.IsInt64())
-      text += disagreements.GetInt64() == 0 ? ": no label differs" : ": " + text_of(disagreements) + " labels differ";
+      text += disagreements.GetInt64() == 0 ? ": no label differs"
+                                            : ": " + text_of(disagreements) + " labels differ";
     text += "\n";
   }
   return text;
@@ -86,7 +96,9 @@ std::string page(const std::string& uri, const sidecall_model* model, const Json
   const Json& about = at(contract, "model");
   std::string text;
   const auto line = [&](const char* key, const std::string& value) {
-    if (!value.empty()) text += std::string(key) + std::string(10 - std::string_view(key).size(), ' ') + printable(value) + "\n";
+    if (!value.empty())
+      text += std::string(key) + std::string(10 - std::string_view(key).size(), ' ') +
+              printable(value) + "\n";
   };
   const bool is_served = uri.compare(0, 4, "shm:") == 0 || uri.compare(0, 5, "exec:") == 0;
   line(is_served ? "server" : "file", uri);
@@ -95,19 +107,22 @@ std::string page(const std::string& uri, const sidecall_model* model, const Json
   line("task", text_at(about, "task"));
   line("created", text_at(about, "created"));
   line("id", sidecall_model_id(model));
-  if (at(about, "metadata").IsObject() && at(about, "metadata").MemberCount() > 0) line("metadata", text_at(about, "metadata"));
+  if (at(about, "metadata").IsObject() && at(about, "metadata").MemberCount() > 0)
+    line("metadata", text_at(about, "metadata"));
   if (!contract.IsObject() || contract.ObjectEmpty())
     line("contract", "none: run works by tensors, predict needs a contract (export with sidecall)");
-  text += "\n" + features_table(model, contract) + outputs_table(contract) + tensors_table(model) + parity_lines(contract);
+  text += "\n" + features_table(model, contract) + outputs_table(contract) + tensors_table(model) +
+          parity_lines(contract);
   const Json& verification = at(contract, "verification");
   if (verification.IsObject())
-    text += "\ngolden rows: " + printable(text_at(verification, "rows")) + " (" + printable(text_at(verification, "source")) + ")\n";
+    text += "\ngolden rows: " + printable(text_at(verification, "rows")) + " (" +
+            printable(text_at(verification, "source")) + ")\n";
   const Json& versions = at(contract, "versions");
   if (!versions.IsObject()) return text;
   text += "made with:";
   for (const auto& version : versions.GetObject())
-    text += std::string(&version == &*versions.MemberBegin() ? " " : ", ") + printable(text_of(version.name)) + " " +
-            printable(text_of(version.value));
+    text += std::string(&version == &*versions.MemberBegin() ? " " : ", ") +
+            printable(text_of(version.name)) + " " + printable(text_of(version.value));
   return text + "\n";
 }
 
@@ -131,7 +146,8 @@ void write_tensors(JsonWriter& json, const char* key, const std::vector<Tensor>&
   json.EndArray();
 }
 
-std::string as_json(const std::string& uri, const sidecall_model* model, const JsonDocument& contract) {
+std::string as_json(const std::string& uri, const sidecall_model* model,
+                    const JsonDocument& contract) {
   return to_json([&](JsonWriter& json) {
     json.StartObject();
     write_member(json, "file", uri);
@@ -140,7 +156,8 @@ std::string as_json(const std::string& uri, const sidecall_model* model, const J
     write_tensors(json, "outputs", tensors_of(model, Side::kOutput));
     json.Key("columns");
     json.StartArray();
-    for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i) write_text(json, sidecall_model_column_spec(model, i)->name);
+    for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i)
+      write_text(json, sidecall_model_column_spec(model, i)->name);
     json.EndArray();
     json.Key("contract");
     if (contract.ObjectEmpty()) json.Null();

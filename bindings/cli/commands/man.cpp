@@ -21,11 +21,14 @@ std::string roff(const std::string& text) {
   return result;
 }
 
-std::string tagged(const std::string& tag, const std::string& text) { return ".TP\n" + tag + "\n" + roff(text) + "\n"; }
+std::string tagged(const std::string& tag, const std::string& text) {
+  return ".TP\n" + tag + "\n" + roff(text) + "\n";
+}
 
 std::string option_tag(const OptionHelp& option) {
   std::string tag;
-  for (const auto& name : option.names) tag += (tag.empty() ? "" : ", ") + ("\\fB" + roff(name) + "\\fR");
+  for (const auto& name : option.names)
+    tag += (tag.empty() ? "" : ", ") + ("\\fB" + roff(name) + "\\fR");
   if (!option.value.empty()) tag += " \\fI" + roff(option.value) + "\\fR";
   return tag;
 }
@@ -34,7 +37,8 @@ std::string example(const std::string& command) { return ".PP\n.EX\n" + roff(com
 
 std::string section_of(const CommandHelp& help) {
   std::string text = ".SS " + roff(help.synopsis()) + "\n" + roff(help.command->summary) + "\n";
-  for (const auto& argument : help.arguments) text += tagged("\\fI" + roff(argument.value) + "\\fR", argument.description);
+  for (const auto& argument : help.arguments)
+    text += tagged("\\fI" + roff(argument.value) + "\\fR", argument.description);
   for (const auto& option : help.options) text += tagged(option_tag(option), option.description);
   if (!help.options_of_python.empty()) {
     std::string names;
@@ -46,25 +50,34 @@ std::string section_of(const CommandHelp& help) {
 }
 
 std::string page() {
-  std::string text = std::string(".TH SIDECALL 1 \"\" \"sidecall ") + sidecall_version() + "\" \"User Commands\"\n";
+  std::string text = std::string(".TH SIDECALL 1 \"\" \"sidecall ") + sidecall_version() +
+                     "\" \"User Commands\"\n";
   text += ".SH NAME\nsidecall \\- call machine\\-learning models that were trained in Python\n";
   text +=
-      ".SH SYNOPSIS\n.B sidecall\n\\fICOMMAND\\fR [options]\n.br\n.B sidecall\n\\fICOMMAND\\fR \\fB\\-\\-help\\fR\n.br\n.B sidecall "
+      ".SH SYNOPSIS\n.B sidecall\n\\fICOMMAND\\fR [options]\n.br\n.B sidecall\n\\fICOMMAND\\fR "
+      "\\fB\\-\\-help\\fR\n.br\n.B sidecall "
       "\\-\\-version\n";
   text += ".SH DESCRIPTION\n";
   text += roff(
-      "Answers rows with models that were exported from Python, in process through ONNX Runtime or over shared memory to a process\n"
-      "that serves them. No Python is started but for export, check, compare and serve of Python objects.\n");
+      "Answers rows with models that were exported from Python, in process through ONNX Runtime or "
+      "over shared memory to a process\n"
+      "that serves them. No Python is started but for export, check, compare and serve of Python "
+      "objects.\n");
   text += ".PP\n" + roff(
-                        "A MODEL is a file (fraud.onnx, file:///m/fraud.onnx), what a server of this host serves (shm:NAME,\n"
-                        "shm:/run/app/fraud.sock), or a program that is started as the server (exec:COMMAND, with --allow-exec).\n"
+                        "A MODEL is a file (fraud.onnx, file:///m/fraud.onnx), what a server of "
+                        "this host serves (shm:NAME,\n"
+                        "shm:/run/app/fraud.sock), or a program that is started as the server "
+                        "(exec:COMMAND, with --allow-exec).\n"
                         "A FILE of rows that is - or absent is standard input.\n");
   text += ".SH COMMANDS\n";
   for (const auto& help : describe_commands()) text += section_of(help);
   text += ".SH EXIT STATUS\n" + roff(kExitCodes) + "\n.PP\n" +
-          roff("A reader that goes away, Ctrl-C and SIGTERM end the command by that signal, after the answers that it has.\n");
+          roff(
+              "A reader that goes away, Ctrl-C and SIGTERM end the command by that signal, after "
+              "the answers that it has.\n");
   text += ".SH ENVIRONMENT\n";
-  for (const auto& setting : settings()) text += tagged(std::string("\\fB") + setting.name + "\\fR", setting.meaning);
+  for (const auto& setting : settings())
+    text += tagged(std::string("\\fB") + setting.name + "\\fR", setting.meaning);
   return text;
 }
 

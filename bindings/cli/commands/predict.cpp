@@ -28,25 +28,39 @@ void add_options(CLI::App& app, PredictOptions& options) {
   const auto format = one_of({"jsonl", "csv"});
   app.add_option("MODEL", options.uri, "a model file or URI")->required()->option_text(" ");
   app.add_option("FILE", options.file, "rows; - or no FILE is stdin")->option_text(" ");
-  auto* from = app.add_option("--from", options.from, "jsonl or csv; else by name or first byte")->check(format)->option_text("FORMAT");
-  auto* to = app.add_option("--to", options.to, "jsonl or csv; else as FILE")->check(format)->option_text("FORMAT");
-  app.add_option("--keep", options.rows.keep, "copy these columns in front of the answers")->delimiter(',')->option_text("NAMES");
-  app.add_option("--only", options.only, "these answers: label,probabilities.yes")->delimiter(',')->option_text("NAMES");
-  auto* on_error = app.add_option("--on-error", options.on_error, "rows with faults: fail (default), skip or null");
+  auto* from = app.add_option("--from", options.from, "jsonl or csv; else by name or first byte")
+                   ->check(format)
+                   ->option_text("FORMAT");
+  auto* to = app.add_option("--to", options.to, "jsonl or csv; else as FILE")
+                 ->check(format)
+                 ->option_text("FORMAT");
+  app.add_option("--keep", options.rows.keep, "copy these columns in front of the answers")
+      ->delimiter(',')
+      ->option_text("NAMES");
+  app.add_option("--only", options.only, "these answers: label,probabilities.yes")
+      ->delimiter(',')
+      ->option_text("NAMES");
+  auto* on_error = app.add_option("--on-error", options.on_error,
+                                  "rows with faults: fail (default), skip or null");
   on_error->check(one_of({"fail", "skip", "null"}))->option_text("HOW");
   auto* batch = app.add_option("--batch", options.batch, "rows in a run, 512");
   batch->check(whole_number(1, 1 << 20))->option_text("N");
   app.add_flag("--stream", options.stream, "answer each line at once; an error is a line")
       ->option_text(" ")
       ->excludes(from, to, on_error, batch);
-  app.add_option("--max-line", options.max_line, "of one row, 64 MiB")->check(whole_number(1, 1 << 30))->option_text("BYTES");
+  app.add_option("--max-line", options.max_line, "of one row, 64 MiB")
+      ->check(whole_number(1, 1 << 30))
+      ->option_text("BYTES");
   app.add_option("--extra", options.model.extra, "unknown features: error (default) or ignore")
       ->check(one_of({"error", "ignore"}))
       ->option_text("HOW");
-  app.add_option("--verify", options.model.verify, "golden rows first: error (default), warn or off")
+  app.add_option("--verify", options.model.verify,
+                 "golden rows first: error (default), warn or off")
       ->check(one_of({"error", "warn", "off"}))
       ->option_text("HOW");
-  app.add_option("--timeout", options.model.timeout_s, "deadline of each run")->check(positive_seconds())->option_text("SECONDS");
+  app.add_option("--timeout", options.model.timeout_s, "deadline of each run")
+      ->check(positive_seconds())
+      ->option_text("SECONDS");
   add_route_options(app, options.model);
   // The help of this command fills a screen without the two that every command has.
   app.get_option("--help")->group("");
@@ -69,7 +83,8 @@ bool ends_with(const std::string& text, std::string_view end) {
 TextFormat format_of(const PredictOptions& options, RowReader& reader) {
   if (options.stream || options.from == "jsonl") return TextFormat::kJson;
   if (options.from == "csv" || ends_with(options.file, ".csv")) return TextFormat::kCsv;
-  if (ends_with(options.file, ".jsonl") || ends_with(options.file, ".ndjson")) return TextFormat::kJson;
+  if (ends_with(options.file, ".jsonl") || ends_with(options.file, ".ndjson"))
+    return TextFormat::kJson;
   const char first = reader.first_byte();
   return first == 0 || first == '{' || first == '[' ? TextFormat::kJson : TextFormat::kCsv;
 }
@@ -86,20 +101,28 @@ int predict(PredictOptions& options) {
   RowReader reader(options.file, options.max_line);  // before the model: a wrong name costs no load
   const Model model = open_model(options.uri, options.model);
   require_contract(options.uri, model);
-  if (reader.from_terminal()) complain("sidecall: reading records from the terminal, one JSON object a line; Ctrl-D ends");
+  if (reader.from_terminal())
+    complain("sidecall: reading records from the terminal, one JSON object a line; Ctrl-D ends");
   note_interrupts();
 
   const TextFormat from = format_of(options, reader);
-  const TextFormat to = options.to.empty() ? from : options.to == "csv" ? TextFormat::kCsv : TextFormat::kJson;
+  const TextFormat to = options.to.empty()    ? from
+                        : options.to == "csv" ? TextFormat::kCsv
+                                              : TextFormat::kJson;
   reader.set_format(from == TextFormat::kCsv ? RowFormat::kCsv : RowFormat::kLines);
   options.rows.ignore_extra = options.model.extra == "ignore";
-  const OnError on_error = options.on_error == "skip" ? OnError::kSkip : options.on_error == "null" ? OnError::kNull : OnError::kFail;
+  const OnError on_error = options.on_error == "skip"   ? OnError::kSkip
+                           : options.on_error == "null" ? OnError::kNull
+                                                        : OnError::kFail;
   reader.skip_long_rows(on_error != OnError::kFail);
   RowCall call(model, run_timeout_ns(options.uri, options.model));
   Answers answers(model.get(), options.only, options.rows, from, to);
-  const PredictRun run{reader, call, options.rows, answers, takes_batches(model.get()) ? options.batch : 1, on_error};
+  const PredictRun run{
+      reader,  call, options.rows, answers, takes_batches(model.get()) ? options.batch : 1,
+      on_error};
   if (options.stream) return predict_stream(run);
-  const auto source = from == TextFormat::kCsv ? make_csv_source(call, options.rows) : make_json_source(call, options.rows);
+  const auto source = from == TextFormat::kCsv ? make_csv_source(call, options.rows)
+                                               : make_json_source(call, options.rows);
   return predict_rows(run, *source);
 }
 

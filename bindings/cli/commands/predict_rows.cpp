@@ -13,11 +13,14 @@ constexpr int64_t kMaxToldRows = 100;  // with faults; the others are counted
 
 // What the model itself says about some rows: the engine or a served function failed on them, or they
 // need more memory than there is.
-bool is_of_model(sidecall_status status) { return status == SIDECALL_ENGINE || status == SIDECALL_OUT_OF_MEMORY; }
+bool is_of_model(sidecall_status status) {
+  return status == SIDECALL_ENGINE || status == SIDECALL_OUT_OF_MEMORY;
+}
 
 class Batches {
  public:
-  Batches(const PredictRun& run, RowSource& source) : run_(run), source_(source), progress_(run.reader) {}
+  Batches(const PredictRun& run, RowSource& source)
+      : run_(run), source_(source), progress_(run.reader) {}
 
   int answer_all();
 
@@ -41,7 +44,9 @@ class Batches {
 
 int Batches::answer_all() {
   while (!noted_interrupt() && run_.reader.next(run_.batch, rows_)) {
-    rows_.erase(std::remove_if(rows_.begin(), rows_.end(), [&](const Row& row) { return !row.is_too_long && source_.is_blank(row.text); }),
+    rows_.erase(std::remove_if(
+                    rows_.begin(), rows_.end(),
+                    [&](const Row& row) { return !row.is_too_long && source_.is_blank(row.text); }),
                 rows_.end());
     if (!rows_.empty() && !answer_together()) {
       for (const Row& row : rows_) {
@@ -88,7 +93,8 @@ bool Batches::answer_alone(const Row& row) {
   const Fill fill = source_.fill(call, 0, row.text);
   if (fill == Fill::kBroken) return refuse(source_.explain(call, row, run_.reader.name()), false);
   const sidecall_status status = run_call();
-  if (exit_code_of(status) == kBadInput) return refuse(source_.explain(call, row, run_.reader.name()), true);
+  if (exit_code_of(status) == kBadInput)
+    return refuse(source_.explain(call, row, run_.reader.name()), true);
   if (is_of_model(status)) {
     worst_ = kBadMachine;
     return refuse(row, call.error().message, true);
@@ -115,8 +121,9 @@ bool Batches::refuse(const std::vector<std::string>& problems, bool has_kept) {
 }
 
 void Batches::tell_count() const {
-  complain("sidecall: " + counted(num_refused_, "row") + " of " + std::to_string(num_rows_) + " had faults and " +
-           (num_refused_ == 1 ? "was " : "were ") + (run_.on_error == OnError::kNull ? "answered with null" : "left out"));
+  complain("sidecall: " + counted(num_refused_, "row") + " of " + std::to_string(num_rows_) +
+           " had faults and " + (num_refused_ == 1 ? "was " : "were ") +
+           (run_.on_error == OnError::kNull ? "answered with null" : "left out"));
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ struct Named {
 Named parse_named(const char* option, const std::string& text) {
   const size_t at = text.find("=@");  // names may hold an equals sign, but hardly this
   if (at == std::string::npos || at + 2 == text.size())
-    throw Failure(kNo, std::string("run: ") + option + ": expected NAME=@FILE.npy, got '" + text + "'");
+    throw Failure(kNo,
+                  std::string("run: ") + option + ": expected NAME=@FILE.npy, got '" + text + "'");
   return {text.substr(0, at), text.substr(at + 2)};
 }
 
@@ -38,7 +39,8 @@ bool is_special(const std::string& path) {
 
 // Where a symbolic link leads to, so that the file is replaced and not the link.
 std::string followed(const std::string& path) {
-  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr), &std::free);
+  const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),
+                                                         &std::free);
   return real ? real.get() : path;
 }
 
@@ -48,7 +50,8 @@ void write_whole(const std::string& path, std::string_view bytes) {
   const bool in_place = is_special(path);
   const std::string file = followed(path);
   const std::string partial = in_place ? file : file + ".partial";
-  const int fd = ::open(partial.c_str(), O_WRONLY | O_CLOEXEC | (in_place ? 0 : O_CREAT | O_TRUNC), 0666);
+  const int fd =
+      ::open(partial.c_str(), O_WRONLY | O_CLOEXEC | (in_place ? 0 : O_CREAT | O_TRUNC), 0666);
   if (fd == -1) throw Failure(kBadMachine, path + ": " + error_text(errno));
   int error = write_all(fd, bytes);
   if (::close(fd) != 0 && error == 0) error = errno;
@@ -71,10 +74,12 @@ class Run {
     const int32_t input = find(SIDECALL_KIND_INPUT, tensor.name);
     arrays_.push_back(read_npy(tensor.file));
     Array& array = arrays_.back();
-    if (array.dtype == 0) check(sidecall_call_refuse_input(call_.get(), input, array.numpy_dtype.c_str(), &err_));
+    if (array.dtype == 0)
+      check(sidecall_call_refuse_input(call_.get(), input, array.numpy_dtype.c_str(), &err_));
     const sidecall_view view = array.view();
     // A copy converts a float32 file for a float64 input, and the other way round.
-    const bool is_bound = array.dtype != SIDECALL_STRING && array.dtype == sidecall_model_input_spec(model_.get(), input)->dtype;
+    const bool is_bound = array.dtype != SIDECALL_STRING &&
+                          array.dtype == sidecall_model_input_spec(model_.get(), input)->dtype;
     check(is_bound ? sidecall_call_bind_input(call_.get(), input, &view, &err_)
                    : sidecall_call_copy_input(call_.get(), input, &view, &err_));
   }
@@ -92,7 +97,9 @@ class Run {
     check(sidecall_model_find(model_.get(), kind, name.data(), name.size(), &index, &err_));
     return index;
   }
-  std::string name_of(int32_t output) const { return sidecall_model_output_spec(model_.get(), output)->name; }
+  std::string name_of(int32_t output) const {
+    return sidecall_model_output_spec(model_.get(), output)->name;
+  }
   int32_t num_outputs() const { return sidecall_model_num_outputs(model_.get()); }
 
  private:
@@ -107,7 +114,8 @@ class Run {
 };
 
 // Which output goes to which file. A single output without --out goes to stdout.
-std::vector<std::pair<int32_t, std::string>> destinations(Run& run, const std::vector<std::string>& outs) {
+std::vector<std::pair<int32_t, std::string>> destinations(Run& run,
+                                                          const std::vector<std::string>& outs) {
   std::vector<std::pair<int32_t, std::string>> files;
   for (const auto& out : outs) {
     if (out.find("=@") != std::string::npos) {
@@ -118,15 +126,19 @@ std::vector<std::pair<int32_t, std::string>> destinations(Run& run, const std::v
     for (int32_t i = 0; i < run.num_outputs(); ++i) {
       const std::string name = run.name_of(i);
       if (name.find('/') != std::string::npos)
-        throw Failure(kNo, "run: --out: expected NAME=@FILE.npy for an output whose name is no file name, got a folder");
+        throw Failure(kNo,
+                      "run: --out: expected NAME=@FILE.npy for an output whose name is no file "
+                      "name, got a folder");
       files.emplace_back(i, out + "/" + name + ".npy");
     }
   }
   if (!files.empty()) return files;
   if (run.num_outputs() > 1) {
-    throw Failure(kNo, "run: expected --out for a model of " + std::to_string(run.num_outputs()) + " outputs, got none");
+    throw Failure(kNo, "run: expected --out for a model of " + std::to_string(run.num_outputs()) +
+                           " outputs, got none");
   }
-  if (::isatty(STDOUT_FILENO) == 1) throw Failure(kNo, "run: expected --out, or a pipe for the .npy file, got a terminal");
+  if (::isatty(STDOUT_FILENO) == 1)
+    throw Failure(kNo, "run: expected --out, or a pipe for the .npy file, got a terminal");
   return {{0, "-"}};
 }
 
@@ -141,12 +153,20 @@ int run_run(const Command& self, std::vector<std::string> words) {
   std::vector<std::string> tensors, outs;
   CLI::App& app = arguments.app;
   app.add_option("MODEL", uri, "a model file or URI")->required()->option_text(" ");
-  app.add_option("--tensor", tensors, "an input; once for each")->option_text("NAME=@FILE")->take_all()->expected(1);
-  app.add_option("--out", outs, "an output, or a folder for all of them")->option_text("NAME=@FILE")->take_all()->expected(1);
+  app.add_option("--tensor", tensors, "an input; once for each")
+      ->option_text("NAME=@FILE")
+      ->take_all()
+      ->expected(1);
+  app.add_option("--out", outs, "an output, or a folder for all of them")
+      ->option_text("NAME=@FILE")
+      ->take_all()
+      ->expected(1);
   app.add_option("--verify", options.verify, "golden rows first: error (default), warn or off")
       ->check(one_of({"error", "warn", "off"}))
       ->option_text("HOW");
-  app.add_option("--timeout", options.timeout_s, "deadline of the run")->check(positive_seconds())->option_text("SECONDS");
+  app.add_option("--timeout", options.timeout_s, "deadline of the run")
+      ->check(positive_seconds())
+      ->option_text("SECONDS");
   add_route_options(app, options);
   if (!arguments.parse(std::move(words))) return kYes;
 
@@ -154,10 +174,12 @@ int run_run(const Command& self, std::vector<std::string> words) {
   for (const auto& tensor : tensors) {
     inputs.push_back(parse_named("--tensor", tensor));
     const auto& name = inputs.back().name;
-    if (std::count_if(inputs.begin(), inputs.end(), [&](const Named& input) { return input.name == name; }) > 1)
+    if (std::count_if(inputs.begin(), inputs.end(),
+                      [&](const Named& input) { return input.name == name; }) > 1)
       throw Failure(kNo, "run: --tensor: expected each input once, got '" + name + "' twice");
   }
-  if (std::count_if(inputs.begin(), inputs.end(), [](const Named& input) { return input.file == "-"; }) > 1)
+  if (std::count_if(inputs.begin(), inputs.end(),
+                    [](const Named& input) { return input.file == "-"; }) > 1)
     throw Failure(kNo, "run: --tensor: expected one input from stdin, got more");
   Run run(uri, options);
   const auto files = destinations(run, outs);

@@ -50,8 +50,11 @@ bool ends_with(const std::string& text, std::string_view end) {
 bool is_for_python(const std::vector<std::string>& words) {
   for (const std::string& word : words) {
     if (word.empty() || word[0] == '-') continue;
-    if (ends_with(word, ".onnx") || word.compare(0, 5, "file:") == 0 || word.compare(0, 4, "shm:") == 0) continue;
-    if (ends_with(word, ".joblib") || ends_with(word, ".pkl") || ends_with(word, ".pickle")) return true;
+    if (ends_with(word, ".onnx") || word.compare(0, 5, "file:") == 0 ||
+        word.compare(0, 4, "shm:") == 0)
+      continue;
+    if (ends_with(word, ".joblib") || ends_with(word, ".pkl") || ends_with(word, ".pickle"))
+      return true;
     const size_t colon = word.find(':');
     if (colon != std::string::npos && colon > 0 && word.find('/') == std::string::npos) return true;
   }
@@ -65,7 +68,9 @@ int64_t group_id(const std::string& name) {
   if (parsed.ec == std::errc() && parsed.ptr == name.data() + name.size()) return number;
   errno = 0;
   const group* found = ::getgrnam(name.c_str());
-  if (found == nullptr) throw Failure(kNo, "serve: --group: expected the name or number of a group, got '" + printable(name) + "'");
+  if (found == nullptr)
+    throw Failure(kNo, "serve: --group: expected the name or number of a group, got '" +
+                           printable(name) + "'");
   return found->gr_gid;
 }
 
@@ -76,9 +81,14 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
       "Usage: sidecall serve [options] MODEL\n"
       "       sidecall serve app:model --help  has --workers --trust-pickle --data ...");
   app.get_formatter()->column_width(31);
-  app.add_option("MODEL", options.uri, "an .onnx file, app:model of Python, or a pickle")->required()->option_text(" ");
-  CLI::Option* at = app.add_option("--at", options.at, "shm:NAME or shm:/path")->option_text("ADDRESS");
-  app.add_option("--threads", options.threads, "that run the model; 1")->check(whole_number(1, 1024))->option_text("N");
+  app.add_option("MODEL", options.uri, "an .onnx file, app:model of Python, or a pickle")
+      ->required()
+      ->option_text(" ");
+  CLI::Option* at =
+      app.add_option("--at", options.at, "shm:NAME or shm:/path")->option_text("ADDRESS");
+  app.add_option("--threads", options.threads, "that run the model; 1")
+      ->check(whole_number(1, 1024))
+      ->option_text("N");
   app.add_option("--allow-uid", options.allow_uids, "admit this user too; repeatable")
       ->check(whole_number(0, UINT32_MAX))
       ->option_text("UID")
@@ -99,7 +109,8 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
   app.add_option("--max-memory", options.max_memory_mib, "MiB of all connections; 4096")
       ->check(number_between(0.001, 1e9))
       ->option_text("MIB");
-  app.add_option("--drain-timeout", options.drain_s, "seconds that SIGTERM leaves running calls; 10")
+  app.add_option("--drain-timeout", options.drain_s,
+                 "seconds that SIGTERM leaves running calls; 10")
       ->check(positive_seconds())
       ->option_text("S");
   app.add_flag("--json-log", options.as_json, "log lines as JSON");
@@ -113,7 +124,9 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
   return true;
 }
 
-int32_t level_of(const std::string& word) { return word == "debug" ? 0 : word == "info" ? 1 : word == "warning" ? 2 : 3; }
+int32_t level_of(const std::string& word) {
+  return word == "debug" ? 0 : word == "info" ? 1 : word == "warning" ? 2 : 3;
+}
 
 sidecall_server_options server_options(const ServeOptions& options, sidecall_log_lines& log) {
   sidecall_server_options result;
@@ -125,7 +138,8 @@ sidecall_server_options server_options(const ServeOptions& options, sidecall_log
   result.group = group_id(options.group);
   result.max_connections = options.max_connections;
   result.max_connections_per_user = options.max_connections_per_user;
-  result.max_request_bytes = result.max_response_bytes = static_cast<uint64_t>(options.max_call_mib * kMebibyte);
+  result.max_request_bytes = result.max_response_bytes =
+      static_cast<uint64_t>(options.max_call_mib * kMebibyte);
   result.max_memory_bytes = static_cast<uint64_t>(options.max_memory_mib * kMebibyte);
   result.drain_ns = static_cast<int64_t>(options.drain_s * 1e9);
   result.log = sidecall_log_line;
@@ -181,13 +195,16 @@ int run_serve(const Command& self, std::vector<std::string> words) {
   const Model model = open_model(options.uri, options.model);
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_server* opened = nullptr;
-  const sidecall_status status =
-      sidecall_server_open(options.at.empty() ? nullptr : options.at.c_str(), model.get(), &known, &opened, &err);
+  const sidecall_status status = sidecall_server_open(
+      options.at.empty() ? nullptr : options.at.c_str(), model.get(), &known, &opened, &err);
   Server server(opened);
-  if (status != SIDECALL_OK) throw failure_of(options.at.empty() ? options.uri : options.at, status, err);
+  if (status != SIDECALL_OK)
+    throw failure_of(options.at.empty() ? options.uri : options.at, status, err);
   sidecall_log_line(&log, 1, listening_event(options, model.get()).c_str());
   if (!serve_to_the_end(server.get(), known.drain_ns, &log)) {
-    sidecall_log_line(&log, 2, "{\"event\":\"serve.cut\",\"reason\":\"calls were still running at the drain timeout\"}");
+    sidecall_log_line(
+        &log, 2,
+        "{\"event\":\"serve.cut\",\"reason\":\"calls were still running at the drain timeout\"}");
     sidecall_log_flush(kFlushNs);
     ::_exit(kBadMachine);  // closing would wait for them
   }

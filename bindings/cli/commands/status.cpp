@@ -12,7 +12,9 @@
 namespace sidecall::cli {
 namespace {
 
-double number_at(const Json& value, const char* key) { return at(value, key).IsNumber() ? at(value, key).GetDouble() : 0; }
+double number_at(const Json& value, const char* key) {
+  return at(value, key).IsNumber() ? at(value, key).GetDouble() : 0;
+}
 
 std::string failures_text(const Json& status) {
   std::string text;
@@ -20,13 +22,17 @@ std::string failures_text(const Json& status) {
   if (!statuses.IsObject()) return text;
   for (const auto& member : statuses.GetObject()) {
     const int number = std::atoi(member.name.GetString());
-    if (number != SIDECALL_OK) text += (text.empty() ? "" : ", ") + text_of(member.value) + " " + sidecall_status_name(number);
+    if (number != SIDECALL_OK)
+      text +=
+          (text.empty() ? "" : ", ") + text_of(member.value) + " " + sidecall_status_name(number);
   }
   return text;
 }
 
 std::string state_text(const Json& status) {
-  std::string text = true_at(status, "draining") ? "draining" : true_at(status, "ready") ? "ready" : "not ready";
+  std::string text = true_at(status, "draining") ? "draining"
+                     : true_at(status, "ready")  ? "ready"
+                                                 : "not ready";
   if (true_at(status, "verified")) text += ", golden rows passed";
   return text + ", up " + duration_text(number_at(status, "uptime_ns"));
 }
@@ -34,13 +40,15 @@ std::string state_text(const Json& status) {
 std::string workers_table(const Json& status) {
   const Json& each = at(status, "each");
   if (!each.IsArray() || each.Empty()) return "";
-  Table table("rrlrrrr", {"worker", "process", "state", "connections", "in flight", "calls", "errors"});
+  Table table("rrlrrrr",
+              {"worker", "process", "state", "connections", "in flight", "calls", "errors"});
   for (const auto& worker : each.GetArray()) {
     table.add({text_at(worker, "worker"), text_at(worker, "process"),
                true_at(worker, "draining") ? "draining"
                : true_at(worker, "ready")  ? "ready"
                                            : "not ready",
-               text_at(worker, "connections"), text_at(worker, "in_flight"), text_at(worker, "calls"), text_at(worker, "errors")});
+               text_at(worker, "connections"), text_at(worker, "in_flight"),
+               text_at(worker, "calls"), text_at(worker, "errors")});
   }
   return "\n" + table.text();
 }
@@ -48,25 +56,34 @@ std::string workers_table(const Json& status) {
 std::string page(const Json& status) {
   Table table("ll");
   const std::string name = text_at(status, "name");
-  table.add({"model", (name.empty() ? "(no name)" : name) + (text_at(status, "version").empty() ? "" : " " + text_at(status, "version"))});
+  table.add(
+      {"model", (name.empty() ? "(no name)" : name) +
+                    (text_at(status, "version").empty() ? "" : " " + text_at(status, "version"))});
   table.add({"id", text_at(status, "model_id")});
   table.add({"state", state_text(status)});
   if (number_at(status, "process") > 0) table.add({"process", text_at(status, "process")});
-  table.add({"connections", text_at(status, "connections") + " (accepted " + text_at(status, "accepted") + ", refused " +
-                                text_at(status, "refused") + ", violations " + text_at(status, "violations") + ")"});
+  table.add({"connections", text_at(status, "connections") + " (accepted " +
+                                text_at(status, "accepted") + ", refused " +
+                                text_at(status, "refused") + ", violations " +
+                                text_at(status, "violations") + ")"});
   const std::string failures = failures_text(status);
   table.add({"calls", text_at(status, "calls") + (failures.empty() ? "" : " (" + failures + ")")});
-  table.add({"now", text_at(status, "in_flight") + " running, " + text_at(status, "queued") + " waiting"});
+  table.add({"now",
+             text_at(status, "in_flight") + " running, " + text_at(status, "queued") + " waiting"});
   const Json& latency = at(status, "latency_ns");
   if (number_at(status, "calls") > 0) {
     std::string text;
     for (const char* key : {"p50", "p90", "p99", "p999"})
-      text += (text.empty() ? "" : ", ") + std::string(key) + " " + duration_text(number_at(latency, key));
+      text += (text.empty() ? "" : ", ") + std::string(key) + " " +
+              duration_text(number_at(latency, key));
     table.add({"latency", text});
   }
   if (number_at(status, "log_suppressed") + number_at(status, "log_dropped") > 0)
-    table.add({"log", text_at(status, "log_suppressed") + " events suppressed, " + text_at(status, "log_dropped") + " dropped"});
-  table.add({"memory", short_number(std::round(number_at(status, "bytes_mapped") / 1048576.0 * 10) / 10) + " MiB"});
+    table.add({"log", text_at(status, "log_suppressed") + " events suppressed, " +
+                          text_at(status, "log_dropped") + " dropped"});
+  table.add(
+      {"memory",
+       short_number(std::round(number_at(status, "bytes_mapped") / 1048576.0 * 10) / 10) + " MiB"});
   return table.text() + workers_table(status);
 }
 
@@ -79,22 +96,31 @@ int run_status(const Command& self, std::vector<std::string> words) {
   std::string address;
   double wait_s = 0;
   bool ready = false, as_json = false, as_prometheus = false;
-  arguments.app.add_option("ADDRESS", address, "shm:NAME or shm:/path")->required()->option_text(" ");
-  arguments.app.add_flag("--ready", ready, "for probes: one word, and 0 only where calls are taken");
+  arguments.app.add_option("ADDRESS", address, "shm:NAME or shm:/path")
+      ->required()
+      ->option_text(" ");
+  arguments.app.add_flag("--ready", ready,
+                         "for probes: one word, and 0 only where calls are taken");
   CLI::Option* json = arguments.app.add_flag("--json", as_json, "all counters as JSON");
-  arguments.app.add_flag("--prometheus", as_prometheus, "as Prometheus scrapes them")->excludes(json);
-  arguments.app.add_option("--wait", wait_s, "seconds to wait for a server that starts")->check(positive_seconds())->option_text("S");
+  arguments.app.add_flag("--prometheus", as_prometheus, "as Prometheus scrapes them")
+      ->excludes(json);
+  arguments.app.add_option("--wait", wait_s, "seconds to wait for a server that starts")
+      ->check(positive_seconds())
+      ->option_text("S");
   if (!arguments.parse(std::move(words))) return kYes;
 
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_text* raw = nullptr;
-  const sidecall_status answered = sidecall_server_query(address.c_str(), static_cast<int64_t>(wait_s * 1e9), &raw, &err);
+  const sidecall_status answered =
+      sidecall_server_query(address.c_str(), static_cast<int64_t>(wait_s * 1e9), &raw, &err);
   const Text text(raw);
   if (answered != SIDECALL_OK) throw failure_of(address, answered, err);
   const JsonDocument status = parse_json({text->data, text->length});
   if (ready) {
     const bool takes_calls = true_at(status, "ready") && !true_at(status, "draining");
-    out().write(takes_calls ? "ready\n" : true_at(status, "draining") ? "draining\n" : "not ready\n");
+    out().write(takes_calls                   ? "ready\n"
+                : true_at(status, "draining") ? "draining\n"
+                                              : "not ready\n");
     return takes_calls ? kYes : kBadMachine;
   }
   if (as_json) out().write(printable(text_of(status)) + "\n");

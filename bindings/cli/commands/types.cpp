@@ -7,17 +7,21 @@
 namespace sidecall::cli {
 
 int run_types(const Command& self, std::vector<std::string> words) {
-  Arguments arguments(self,
-                      "An interface for open<Name>(): `predict` takes exactly the model's features\n"
-                      "and gives its labels as a union. Without --name it is called after the model.");
+  Arguments arguments(
+      self,
+      "An interface for open<Name>(): `predict` takes exactly the model's features\n"
+      "and gives its labels as a union. Without --name it is called after the model.");
   ModelOptions options;
   options.verify = "off";
   std::string uri;
   std::string language = "typescript";
   std::string name;
   arguments.app.add_option("MODEL", uri, "a model file or URI")->required()->option_text(" ");
-  const CLI::Option* named = arguments.app.add_option("--name", name, "of the interface: Fraud")->option_text("NAME");
-  arguments.app.add_option("--lang", language, "typescript, which is the default")->check(one_of({"typescript"}))->option_text("LANGUAGE");
+  const CLI::Option* named =
+      arguments.app.add_option("--name", name, "of the interface: Fraud")->option_text("NAME");
+  arguments.app.add_option("--lang", language, "typescript, which is the default")
+      ->check(one_of({"typescript"}))
+      ->option_text("LANGUAGE");
   add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kYes;
 
@@ -25,8 +29,8 @@ int run_types(const Command& self, std::vector<std::string> words) {
   const Model model = open_model(uri, options);
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_text* text = nullptr;
-  const sidecall_status status =
-      sidecall_model_types(model.get(), language.c_str(), named->count() > 0 ? name.c_str() : nullptr, &text, &err);
+  const sidecall_status status = sidecall_model_types(
+      model.get(), language.c_str(), named->count() > 0 ? name.c_str() : nullptr, &text, &err);
   const Text owner(text);
   if (status != SIDECALL_OK) throw failure_of(uri, status, err);
   out().write({text->data, text->length});

@@ -47,7 +47,9 @@ std::string to_table(const std::vector<Verdict>& verdicts) {
   Table table("lllrlrr", {"model", "verdict", "id", "rows", "output", "largest", "tolerance"});
   for (const auto& verdict : verdicts) {
     const std::string rows = text_at(verdict.report, "rows");
-    const std::string word = verdict.code == kYes ? (rows == "0" ? "no rows" : "ok") : verdict.code == kNo ? "DIFFERS" : "error";
+    const std::string word = verdict.code == kYes  ? (rows == "0" ? "no rows" : "ok")
+                             : verdict.code == kNo ? "DIFFERS"
+                                                   : "error";
     const Json& outputs = at(verdict.report, "outputs");
     if (!outputs.IsArray() || outputs.Empty()) {
       table.add({verdict.uri, word, id_text(verdict.report), rows, "", "", ""});
@@ -58,10 +60,13 @@ std::string to_table(const std::vector<Verdict>& verdicts) {
       const Json& relative = at(output, "relative");
       const Json& largest = at(output, "largest");
       std::string tolerance;
-      if (absolute.IsNumber() && relative.IsNumber() && (absolute.GetDouble() > 0 || relative.GetDouble() > 0))
-        tolerance = short_difference(absolute.GetDouble()) + " + " + short_difference(relative.GetDouble()) + " relative";
+      if (absolute.IsNumber() && relative.IsNumber() &&
+          (absolute.GetDouble() > 0 || relative.GetDouble() > 0))
+        tolerance = short_difference(absolute.GetDouble()) + " + " +
+                    short_difference(relative.GetDouble()) + " relative";
       table.add({verdict.uri, word, id_text(verdict.report), rows, text_at(output, "name"),
-                 largest.IsNumber() ? short_difference(largest.GetDouble()) : text_of(largest), tolerance});
+                 largest.IsNumber() ? short_difference(largest.GetDouble()) : text_of(largest),
+                 tolerance});
     }
   }
   return table.text();

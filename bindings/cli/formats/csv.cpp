@@ -61,8 +61,11 @@ class CsvSource : public RowSource {
   bool open(RowReader& reader) override;
   bool is_blank(std::string_view text) const override { return text.empty(); }
   Fill fill(RowCall& call, int64_t at, std::string_view text) override;
-  std::string_view kept(int64_t at, size_t index) const override { return kept_[static_cast<size_t>(at) * options_.keep.size() + index]; }
-  std::vector<std::string> explain(const RowCall& call, const Row& row, const std::string& file) override;
+  std::string_view kept(int64_t at, size_t index) const override {
+    return kept_[static_cast<size_t>(at) * options_.keep.size() + index];
+  }
+  std::vector<std::string> explain(const RowCall& call, const Row& row,
+                                   const std::string& file) override;
 
  private:
   struct Column {
@@ -110,24 +113,34 @@ bool CsvSource::open(RowReader& reader) {
     const char* begin = at;
     CsvField field;
     // Looked up only for a message: it counts the characters in front.
-    const auto fail_here = [&](const std::string& problem) { throw InputFailure(place_in(reader.name(), header, begin) + problem); };
-    if (!next_field(at, end, &field)) fail_here("expected a name, or one in quotes, got other text");
+    const auto fail_here = [&](const std::string& problem) {
+      throw InputFailure(place_in(reader.name(), header, begin) + problem);
+    };
+    if (!next_field(at, end, &field))
+      fail_here("expected a name, or one in quotes, got other text");
     std::string name(unquoted(field, &memory_));
-    if (!is_utf8(name) || name.find('\0') != std::string::npos) fail_here("expected a name in UTF-8, got other bytes");
-    if (columns_.size() == kMaxColumns) fail_here("expected at most " + std::to_string(kMaxColumns) + " columns, got more");
+    if (!is_utf8(name) || name.find('\0') != std::string::npos)
+      fail_here("expected a name in UTF-8, got other bytes");
+    if (columns_.size() == kMaxColumns)
+      fail_here("expected at most " + std::to_string(kMaxColumns) + " columns, got more");
     const std::string problem = add_column(std::move(name));
     if (!problem.empty()) fail_here(problem);
     is_more = at < end;
   }
   for (const auto& name : options_.keep) {
-    if (std::none_of(columns_.begin(), columns_.end(), [&](const Column& column) { return column.name == name; }))
-      throw InputFailure(place_in(reader.name(), header, header.text.data()) + "column '" + name + "': expected by --keep, got none");
+    if (std::none_of(columns_.begin(), columns_.end(),
+                     [&](const Column& column) { return column.name == name; }))
+      throw InputFailure(place_in(reader.name(), header, header.text.data()) + "column '" + name +
+                         "': expected by --keep, got none");
   }
   for (int32_t i = 0; i < call_.num_features(); ++i) {
-    if (std::any_of(columns_.begin(), columns_.end(), [&](const Column& column) { return column.feature == i; })) continue;
+    if (std::any_of(columns_.begin(), columns_.end(),
+                    [&](const Column& column) { return column.feature == i; }))
+      continue;
     const auto& spec = call_.feature(i);
     if (!spec.nullable)
-      throw InputFailure(place_in(reader.name(), header, header.text.data()) + "feature '" + spec.name + "': expected a column, got none");
+      throw InputFailure(place_in(reader.name(), header, header.text.data()) + "feature '" +
+                         spec.name + "': expected a column, got none");
     absent_.push_back(i);
   }
   return true;
@@ -139,11 +152,13 @@ std::string CsvSource::add_column(std::string name) {
   const auto kept = std::find(options_.keep.begin(), options_.keep.end(), column.name);
   if (kept != options_.keep.end()) column.kept = static_cast<int32_t>(kept - options_.keep.begin());
   const bool is_used = column.feature != kNoFeature || column.kept != kNotKept;
-  if (is_used && std::any_of(columns_.begin(), columns_.end(), [&](const Column& other) { return other.name == column.name; }))
+  if (is_used && std::any_of(columns_.begin(), columns_.end(),
+                             [&](const Column& other) { return other.name == column.name; }))
     return "column '" + column.name + "': expected each column once, got it twice";
   if (!is_used && !options_.ignore_extra) {
     return "feature '" + column.name +
-           "': expected a feature of the model, got an unknown name (--extra=ignore skips the column, --keep copies it)";
+           "': expected a feature of the model, got an unknown name (--extra=ignore skips the "
+           "column, --keep copies it)";
   }
   columns_.push_back(std::move(column));
   return "";
@@ -157,7 +172,8 @@ Fill CsvSource::fail(const char* at, std::string problem) {
 
 Fill CsvSource::fill(RowCall& call, int64_t row, std::string_view text) {
   problem_at_ = nullptr;
-  if (!options_.keep.empty()) kept_.resize(std::max(kept_.size(), (static_cast<size_t>(row) + 1) * options_.keep.size()));
+  if (!options_.keep.empty())
+    kept_.resize(std::max(kept_.size(), (static_cast<size_t>(row) + 1) * options_.keep.size()));
   const char* at = text.data();
   const char* end = at + text.size();
   bool is_good = true;
@@ -181,21 +197,27 @@ Fill CsvSource::fill(RowCall& call, int64_t row, std::string_view text) {
       at = begin;
       CsvField field;
       if (!next_field(at, end, &field)) {
-        return fail(begin, field.is_quoted ? "expected a closing quote before the next comma, got none"
-                                           : "expected quotes around a field that holds one, got none");
+        return fail(begin, field.is_quoted
+                               ? "expected a closing quote before the next comma, got none"
+                               : "expected quotes around a field that holds one, got none");
       }
       if (column.kept != kNotKept) {
         if (!is_utf8(field.raw) || field.raw.find('\0') != std::string_view::npos)
-          return fail(begin, "column '" + column.name + "': expected text in UTF-8 without NUL, got other bytes");
-        kept_[static_cast<size_t>(row) * options_.keep.size() + static_cast<size_t>(column.kept)] = field.raw;
+          return fail(begin, "column '" + column.name +
+                                 "': expected text in UTF-8 without NUL, got other bytes");
+        kept_[static_cast<size_t>(row) * options_.keep.size() + static_cast<size_t>(column.kept)] =
+            field.raw;
       }
       if (!is_set) is_good = set_field(call, row, column, field) && is_good;
     }
     const bool is_last = i + 1 == columns_.size();
     if (at == end && !is_last)
-      return fail(at, "expected " + counted(static_cast<int64_t>(columns_.size()), "field") + ", got " + std::to_string(i + 1));
+      return fail(at, "expected " + counted(static_cast<int64_t>(columns_.size()), "field") +
+                          ", got " + std::to_string(i + 1));
     if (at < end) {
-      if (is_last) return fail(at, "expected " + counted(static_cast<int64_t>(columns_.size()), "field") + ", got more");
+      if (is_last)
+        return fail(at, "expected " + counted(static_cast<int64_t>(columns_.size()), "field") +
+                            ", got more");
       ++at;
     }
   }
@@ -226,15 +248,18 @@ bool CsvSource::set_value(RowCall& call, int64_t at, int32_t feature, const CsvF
     case SIDECALL_STRING:
       return call.set_text(at, feature, text);
     case SIDECALL_BOOL:
-      if (text == "true" || text == "True" || text == "TRUE") return call.set_bool(at, feature, true);
-      if (text == "false" || text == "False" || text == "FALSE") return call.set_bool(at, feature, false);
+      if (text == "true" || text == "True" || text == "TRUE")
+        return call.set_bool(at, feature, true);
+      if (text == "false" || text == "False" || text == "FALSE")
+        return call.set_bool(at, feature, false);
       return call.set_invalid(at, feature, "text");
     default:
       return call.set_number(at, feature, text, "text");
   }
 }
 
-std::vector<std::string> CsvSource::explain(const RowCall& call, const Row& row, const std::string& file) {
+std::vector<std::string> CsvSource::explain(const RowCall& call, const Row& row,
+                                            const std::string& file) {
   if (problem_at_ != nullptr) return {place_in(file, row, problem_at_) + problem_};
   if (call.num_faults() == 0) return {place_in(file, row, row.text.data()) + call.error().message};
   std::vector<std::string> problems;
@@ -256,8 +281,11 @@ std::vector<std::string> CsvSource::explain(const RowCall& call, const Row& row,
     }
     problems.push_back(place_in(file, row, at) + fault.message);
   }
-  const auto unlisted = static_cast<int64_t>(call.error().num_faults) - static_cast<int64_t>(call.num_faults());
-  if (unlisted > 0) problems.push_back(place_in(file, row, row.text.data()) + "and " + counted(unlisted, "more fault"));
+  const auto unlisted =
+      static_cast<int64_t>(call.error().num_faults) - static_cast<int64_t>(call.num_faults());
+  if (unlisted > 0)
+    problems.push_back(place_in(file, row, row.text.data()) + "and " +
+                       counted(unlisted, "more fault"));
   return problems;
 }
 

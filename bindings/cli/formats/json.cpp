@@ -28,7 +28,8 @@ bool is_too_deep(std::string_view text) {
 JsonDocument parse_json(std::string_view text) {
   JsonDocument document(rapidjson::kObjectType);
   if (is_too_deep(text)) return document;
-  document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag>(text.data(), text.size());
+  document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseFullPrecisionFlag>(text.data(),
+                                                                                      text.size());
   if (document.HasParseError() || !document.IsObject()) document.SetObject();
   return document;
 }

@@ -32,8 +32,12 @@ bool true_at(const Json& value, const char* key);
 // Values of an array joined by ", ", at most `limit` of them.
 std::string list_of(const Json& array, size_t limit);
 
-inline void write_key(JsonWriter& json, std::string_view key) { json.Key(key.data(), static_cast<rapidjson::SizeType>(key.size())); }
-inline void write_text(JsonWriter& json, std::string_view text) { json.String(text.data(), static_cast<rapidjson::SizeType>(text.size())); }
+inline void write_key(JsonWriter& json, std::string_view key) {
+  json.Key(key.data(), static_cast<rapidjson::SizeType>(key.size()));
+}
+inline void write_text(JsonWriter& json, std::string_view text) {
+  json.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
+}
 void write_member(JsonWriter& json, const char* key, std::string_view text);
 
 // Prints what `write` puts into an indented writer. Only complete texts reach stdout.

@@ -21,9 +21,11 @@ struct TypeName {
   int32_t dtype;
   const char* numpy;
 };
-constexpr TypeName kTypes[] = {{SIDECALL_FLOAT16, "<f2"}, {SIDECALL_FLOAT32, "<f4"}, {SIDECALL_FLOAT64, "<f8"}, {SIDECALL_INT8, "|i1"},
-                               {SIDECALL_INT16, "<i2"},   {SIDECALL_INT32, "<i4"},   {SIDECALL_INT64, "<i8"},   {SIDECALL_UINT8, "|u1"},
-                               {SIDECALL_UINT16, "<u2"},  {SIDECALL_UINT32, "<u4"},  {SIDECALL_UINT64, "<u8"},  {SIDECALL_BOOL, "|b1"}};
+constexpr TypeName kTypes[] = {
+    {SIDECALL_FLOAT16, "<f2"}, {SIDECALL_FLOAT32, "<f4"}, {SIDECALL_FLOAT64, "<f8"},
+    {SIDECALL_INT8, "|i1"},    {SIDECALL_INT16, "<i2"},   {SIDECALL_INT32, "<i4"},
+    {SIDECALL_INT64, "<i8"},   {SIDECALL_UINT8, "|u1"},   {SIDECALL_UINT16, "<u2"},
+    {SIDECALL_UINT32, "<u4"},  {SIDECALL_UINT64, "<u8"},  {SIDECALL_BOOL, "|b1"}};
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr size_t kAlignment = 64;
 constexpr size_t kCharacterBytes = 4;  // of an array of str
@@ -31,7 +33,9 @@ constexpr size_t kMaxBytes = SIZE_MAX / 2;
 constexpr size_t kMaxHeader = size_t{1} << 16;  // NumPy itself reads at most 10 000 bytes
 constexpr size_t kMaxRank = 64;                 // NumPy's own
 
-[[noreturn]] void fail(const std::string& name, const std::string& problem) { throw Failure(kBadInput, name + ": " + problem); }
+[[noreturn]] void fail(const std::string& name, const std::string& problem) {
+  throw Failure(kBadInput, name + ": " + problem);
+}
 
 // A file or pipe that is read front to back. The claims of a header are compared with the size of
 // a file before memory is allocated; for a pipe, memory grows with what arrives.
@@ -71,7 +75,8 @@ class NpyFile {
     struct stat about = {};
     const off_t position = ::lseek(fd_, 0, SEEK_CUR);
     if (position >= 0 && ::fstat(fd_, &about) == 0 && S_ISREG(about.st_mode)) {
-      const size_t left = about.st_size > position ? static_cast<size_t>(about.st_size - position) : 0;
+      const size_t left =
+          about.st_size > position ? static_cast<size_t>(about.st_size - position) : 0;
       if (left != expected) fail_size(expected, std::to_string(left));
       first = expected;
     }
@@ -102,10 +107,15 @@ uint32_t little_endian(std::string_view bytes) {
 std::string_view value_of(const std::string& name, std::string_view header, std::string_view key) {
   const std::string quoted = "'" + std::string(key) + "':";
   size_t begin = header.find(quoted);
-  if (begin == std::string_view::npos) fail(name, "expected '" + std::string(key) + "' in the header, got none");
+  if (begin == std::string_view::npos)
+    fail(name, "expected '" + std::string(key) + "' in the header, got none");
   begin = header.find_first_not_of(' ', begin + quoted.size());
-  if (begin == std::string_view::npos) fail(name, "expected a value of '" + std::string(key) + "', got none");
-  const char close = header[begin] == '(' ? ')' : header[begin] == '[' ? ']' : header[begin] == '\'' ? '\'' : ',';
+  if (begin == std::string_view::npos)
+    fail(name, "expected a value of '" + std::string(key) + "', got none");
+  const char close = header[begin] == '('    ? ')'
+                     : header[begin] == '['  ? ']'
+                     : header[begin] == '\'' ? '\''
+                                             : ',';
   const size_t end = header.find(close, begin + 1);
   if (end == std::string_view::npos) fail(name, "expected a header that ends, got a part of one");
   return header.substr(begin, end - begin + (close == ',' ? 0 : 1));
@@ -113,13 +123,16 @@ std::string_view value_of(const std::string& name, std::string_view header, std:
 
 std::vector<int64_t> parse_shape(const std::string& name, std::string_view text) {
   std::vector<int64_t> dims;
-  if (text.size() < 2 || text.front() != '(' || text.back() != ')') fail(name, "expected a shape in the header, got other text");
+  if (text.size() < 2 || text.front() != '(' || text.back() != ')')
+    fail(name, "expected a shape in the header, got other text");
   text = text.substr(1, text.size() - 2);
   while (!text.empty()) {
     int64_t dim = 0;
     const auto parsed = std::from_chars(text.data(), text.data() + text.size(), dim);
-    if (parsed.ec != std::errc() || dim < 0) fail(name, "expected a shape of whole numbers, got other text");
-    if (dims.size() == kMaxRank) fail(name, "expected at most " + std::to_string(kMaxRank) + " dimensions, got more");
+    if (parsed.ec != std::errc() || dim < 0)
+      fail(name, "expected a shape of whole numbers, got other text");
+    if (dims.size() == kMaxRank)
+      fail(name, "expected at most " + std::to_string(kMaxRank) + " dimensions, got more");
     dims.push_back(dim);
     text.remove_prefix(static_cast<size_t>(parsed.ptr - text.data()));
     text.remove_prefix(std::min(text.find_first_not_of(", "), text.size()));
@@ -130,7 +143,8 @@ std::vector<int64_t> parse_shape(const std::string& name, std::string_view text)
 // Sizes are checked for overflow before memory is allocated.
 size_t product(const std::string& name, size_t a, size_t b) {
   size_t result = 0;
-  if (__builtin_mul_overflow(a, b, &result) || result > kMaxBytes) fail(name, "expected a shape that memory holds, got a larger one");
+  if (__builtin_mul_overflow(a, b, &result) || result > kMaxBytes)
+    fail(name, "expected a shape that memory holds, got a larger one");
   return result;
 }
 
@@ -146,7 +160,8 @@ size_t parse_string_width(const std::string& name, const std::string& numpy_dtyp
   size_t width = 0;
   const char* end = numpy_dtype.data() + numpy_dtype.size();
   const auto parsed = std::from_chars(numpy_dtype.data() + 2, end, width);
-  if (parsed.ec == std::errc::result_out_of_range) fail(name, "expected a shape that memory holds, got a larger one");
+  if (parsed.ec == std::errc::result_out_of_range)
+    fail(name, "expected a shape that memory holds, got a larger one");
   if (parsed.ec != std::errc() || parsed.ptr != end || width == 0)
     fail(name, "expected strings of one or more characters (<U1), got " + numpy_dtype);
   return width;
@@ -155,14 +170,19 @@ size_t parse_string_width(const std::string& name, const std::string& numpy_dtyp
 std::string read_header(NpyFile& file) {
   const std::string& name = file.name();
   const std::string begin = file.read(kMagic.size() + 4);
-  if (begin.size() < kMagic.size() + 4 || begin.compare(0, kMagic.size(), kMagic) != 0) fail(name, "expected a .npy file, got other bytes");
+  if (begin.size() < kMagic.size() + 4 || begin.compare(0, kMagic.size(), kMagic) != 0)
+    fail(name, "expected a .npy file, got other bytes");
   const auto major = static_cast<unsigned char>(begin[kMagic.size()]);
-  if (major < 1 || major > 3) fail(name, "expected a .npy file of format 1, 2 or 3, got format " + std::to_string(major));
+  if (major < 1 || major > 3)
+    fail(name, "expected a .npy file of format 1, 2 or 3, got format " + std::to_string(major));
   std::string length_bytes = begin.substr(kMagic.size() + 2);
   if (major > 1) length_bytes += file.read(2);
-  if (length_bytes.size() < (major == 1 ? 2 : 4)) fail(name, "expected a header, got a part of one");
+  if (length_bytes.size() < (major == 1 ? 2 : 4))
+    fail(name, "expected a header, got a part of one");
   const size_t length = little_endian(length_bytes);
-  if (length > kMaxHeader) fail(name, "expected a header of at most " + std::to_string(kMaxHeader) + " bytes, got a longer one");
+  if (length > kMaxHeader)
+    fail(name,
+         "expected a header of at most " + std::to_string(kMaxHeader) + " bytes, got a longer one");
   std::string header = file.read(length);
   if (header.size() < length) fail(name, "expected a header, got a part of one");
   return header;
@@ -196,8 +216,11 @@ void take_strings(size_t width, Array* array) {
   array->offsets.push_back(0);
   for (size_t at = 0; at < data.size(); at += width) {
     size_t length = width;
-    while (length > 0 && little_endian(data.substr(at + length - kCharacterBytes, kCharacterBytes)) == 0) length -= kCharacterBytes;
-    for (size_t i = 0; i < length; i += kCharacterBytes) append_utf8(little_endian(data.substr(at + i, kCharacterBytes)), &array->data);
+    while (length > 0 &&
+           little_endian(data.substr(at + length - kCharacterBytes, kCharacterBytes)) == 0)
+      length -= kCharacterBytes;
+    for (size_t i = 0; i < length; i += kCharacterBytes)
+      append_utf8(little_endian(data.substr(at + i, kCharacterBytes)), &array->data);
     array->offsets.push_back(static_cast<int64_t>(array->data.size()));
   }
 }
@@ -208,7 +231,10 @@ std::u32string to_characters(std::string_view text) {
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if ((byte & 0xC0) != 0x80)
-      characters.push_back(byte < 0x80 ? byte : byte < 0xE0 ? byte & 0x1F : byte < 0xF0 ? byte & 0x0F : byte & 0x07);
+      characters.push_back(byte < 0x80   ? byte
+                           : byte < 0xE0 ? byte & 0x1F
+                           : byte < 0xF0 ? byte & 0x0F
+                                         : byte & 0x07);
     else if (!characters.empty()) characters.back() = characters.back() << 6 | (byte & 0x3F);
   }
   return characters;
@@ -222,7 +248,8 @@ std::string header_of(const std::string& type, const sidecall_view& view) {
   text.append((kAlignment - (before + text.size() + 1) % kAlignment) % kAlignment, ' ');
   text += '\n';
   std::string header(kMagic);
-  header += {'\x01', '\x00', static_cast<char>(text.size() & 0xFF), static_cast<char>(text.size() >> 8)};
+  header +=
+      {'\x01', '\x00', static_cast<char>(text.size() & 0xFF), static_cast<char>(text.size() >> 8)};
   return header + text;
 }
 
@@ -233,14 +260,16 @@ std::string strings_to_npy(const sidecall_view& view) {
   size_t width = 1;
   for (int64_t i = 0; i < count; ++i) {
     const auto* data = static_cast<const char*>(view.data);
-    strings.push_back(to_characters({data + view.offsets[i], static_cast<size_t>(view.offsets[i + 1] - view.offsets[i])}));
+    strings.push_back(to_characters(
+        {data + view.offsets[i], static_cast<size_t>(view.offsets[i + 1] - view.offsets[i])}));
     width = std::max(width, strings.back().size());
   }
   std::string bytes = header_of("<U" + std::to_string(width), view);
   for (auto& string : strings) {
     string.resize(width);
     for (const char32_t character : string) {
-      for (unsigned shift = 0; shift < 32; shift += 8) bytes.push_back(static_cast<char>(character >> shift & 0xFF));
+      for (unsigned shift = 0; shift < 32; shift += 8)
+        bytes.push_back(static_cast<char>(character >> shift & 0xFF));
     }
   }
   return bytes;
@@ -265,12 +294,15 @@ Array read_npy(const std::string& path) {
   const std::string header = read_header(file);
   Array array;
   array.numpy_dtype = std::string(value_of(name, header, "descr"));
-  array.numpy_dtype.erase(std::remove(array.numpy_dtype.begin(), array.numpy_dtype.end(), '\''), array.numpy_dtype.end());
+  array.numpy_dtype.erase(std::remove(array.numpy_dtype.begin(), array.numpy_dtype.end(), '\''),
+                          array.numpy_dtype.end());
   array.dims = parse_shape(name, value_of(name, header, "shape"));
   if (value_of(name, header, "fortran_order") != "False" && array.dims.size() > 1)
-    fail(name, "expected elements in C order, got Fortran order (numpy.ascontiguousarray turns them)");
-  const auto type =
-      std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeName& known) { return array.numpy_dtype == known.numpy; });
+    fail(name,
+         "expected elements in C order, got Fortran order (numpy.ascontiguousarray turns them)");
+  const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeName& known) {
+    return array.numpy_dtype == known.numpy;
+  });
   size_t width = 0;
   if (type != std::end(kTypes)) {
     array.dtype = type->dtype;
@@ -288,9 +320,11 @@ Array read_npy(const std::string& path) {
 
 std::string to_npy(const std::string& output, const sidecall_view& view) {
   if (view.dtype == SIDECALL_STRING) return strings_to_npy(view);
-  const auto type = std::find_if(std::begin(kTypes), std::end(kTypes), [&](const TypeName& known) { return view.dtype == known.dtype; });
+  const auto type = std::find_if(std::begin(kTypes), std::end(kTypes),
+                                 [&](const TypeName& known) { return view.dtype == known.dtype; });
   if (type == std::end(kTypes))
-    throw Failure(kBadModel, "output '" + output + "': expected a type that .npy has, got " + sidecall_dtype_name(view.dtype));
+    throw Failure(kBadModel, "output '" + output + "': expected a type that .npy has, got " +
+                                 sidecall_dtype_name(view.dtype));
   return header_of(type->numpy, view).append(static_cast<const char*>(view.data), view.data_bytes);
 }
 

@@ -30,15 +30,20 @@ std::vector<Interval> intervals_of(const Json& feature) {
   return intervals;
 }
 
-bool is_largest(double number) { return number == DBL_MAX || static_cast<float>(number) == FLT_MAX; }
+bool is_largest(double number) {
+  return number == DBL_MAX || static_cast<float>(number) == FLT_MAX;
+}
 
 bool is_all_finite(const std::vector<Interval>& intervals) {
-  return intervals.size() == 1 && intervals.front().low == -intervals.front().high && is_largest(intervals.front().high);
+  return intervals.size() == 1 && intervals.front().low == -intervals.front().high &&
+         is_largest(intervals.front().high);
 }
 
 }  // namespace
 
-bool has_domains(const Json& contract) { return at(contract, "format").IsInt64() && at(contract, "format").GetInt64() >= 2; }
+bool has_domains(const Json& contract) {
+  return at(contract, "format").IsInt64() && at(contract, "format").GetInt64() >= 2;
+}
 
 std::string describe_domain(const Json& feature) {
   if (at(feature, "empty").IsFalse()) return "not empty";
@@ -49,7 +54,8 @@ std::string describe_domain(const Json& feature) {
   for (rapidjson::SizeType i = 0; i < domain.Size(); ++i) {
     if (i == kIntervalsShown) return text + " or elsewhere";
     const Json& pair = domain[i];
-    if (pair.IsArray() && pair.Size() == 2) text += (i > 0 ? " or " : "") + text_of(pair[0]) + " to " + text_of(pair[1]);
+    if (pair.IsArray() && pair.Size() == 2)
+      text += (i > 0 ? " or " : "") + text_of(pair[0]) + " to " + text_of(pair[1]);
   }
   return text;
 }
@@ -57,8 +63,9 @@ std::string describe_domain(const Json& feature) {
 bool takes_all_of(const Json& feature, const Json& other) {
   const std::vector<Interval> mine = intervals_of(feature), others = intervals_of(other);
   return std::all_of(others.begin(), others.end(), [&](const Interval& wanted) {
-    return std::any_of(mine.begin(), mine.end(),
-                       [&](const Interval& interval) { return interval.low <= wanted.low && wanted.high <= interval.high; });
+    return std::any_of(mine.begin(), mine.end(), [&](const Interval& interval) {
+      return interval.low <= wanted.low && wanted.high <= interval.high;
+    });
   });
 }
 

@@ -7,6 +7,7 @@
 namespace sidecall::cli {
 
 // Sets a feature to a value as the contract writes it. Statuses are not looked at: the run repeats every fault.
-void set_golden(const sidecall_model* model, sidecall_call* call, int64_t row, int32_t feature, const Json& value);
+void set_golden(const sidecall_model* model, sidecall_call* call, int64_t row, int32_t feature,
+                const Json& value);
 
 }  // namespace sidecall::cli

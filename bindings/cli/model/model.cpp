@@ -6,7 +6,8 @@
 namespace sidecall::cli {
 
 ExitCode exit_code_of(sidecall_status status) {
-  if (status == SIDECALL_BUSY) return kBadMachine;  // the only usage status that is not a caller error
+  if (status == SIDECALL_BUSY)
+    return kBadMachine;  // the only usage status that is not a caller error
   switch (status / 10 * 10) {
     case 0:
       return kYes;
@@ -25,7 +26,9 @@ ExitCode exit_code_of(sidecall_status status) {
 sidecall_model_options to_options(const ModelOptions& options) {
   sidecall_model_options result;
   sidecall_model_options_init(&result);
-  result.verify = options.verify == "off" ? SIDECALL_VERIFY_OFF : options.verify == "warn" ? SIDECALL_VERIFY_WARN : SIDECALL_VERIFY_ERROR;
+  result.verify = options.verify == "off"    ? SIDECALL_VERIFY_OFF
+                  : options.verify == "warn" ? SIDECALL_VERIFY_WARN
+                                             : SIDECALL_VERIFY_ERROR;
   result.extra = options.extra == "ignore" ? SIDECALL_EXTRA_IGNORE : SIDECALL_EXTRA_ERROR;
   if (options.timeout_s > 0) result.timeout_ns = static_cast<int64_t>(options.timeout_s * 1e9);
   if (options.wait_s > 0) result.wait_ns = static_cast<int64_t>(options.wait_s * 1e9);
@@ -40,10 +43,12 @@ int64_t run_timeout_ns(const std::string& uri, const ModelOptions& options) {
   return is_elsewhere ? INT64_C(30) * 1000 * 1000 * 1000 : -1;
 }
 
-sidecall_status try_open_model(const std::string& uri, const ModelOptions& options, Model& model, sidecall_error& err) {
+sidecall_status try_open_model(const std::string& uri, const ModelOptions& options, Model& model,
+                               sidecall_error& err) {
   // The library's words for it name a field of C.
   if (uri.compare(0, 5, "exec:") == 0 && !options.allow_exec)
-    throw Failure(kNo, uri + ": expected --allow-exec, because opening it starts a program, got none");
+    throw Failure(kNo,
+                  uri + ": expected --allow-exec, because opening it starts a program, got none");
   const sidecall_model_options opened_with = to_options(options);
   sidecall_model* opened = nullptr;
   const sidecall_status status = sidecall_model_open(uri.c_str(), &opened_with, &opened, &err);
@@ -54,12 +59,15 @@ sidecall_status try_open_model(const std::string& uri, const ModelOptions& optio
 Model open_model(const std::string& uri, const ModelOptions& options) {
   sidecall_error err = SIDECALL_ERROR_INIT;
   Model model;
-  if (const sidecall_status status = try_open_model(uri, options, model, err)) throw failure_of(uri, status, err);
-  if (const char* warning = sidecall_model_warning(model.get())) complain("sidecall: warning: " + uri + ": " + warning);
+  if (const sidecall_status status = try_open_model(uri, options, model, err))
+    throw failure_of(uri, status, err);
+  if (const char* warning = sidecall_model_warning(model.get()))
+    complain("sidecall: warning: " + uri + ": " + warning);
   return model;
 }
 
-std::string message_about(const std::string& uri, sidecall_status status, const sidecall_error& err) {
+std::string message_about(const std::string& uri, sidecall_status status,
+                          const sidecall_error& err) {
   const std::string message = *err.message != '\0' ? err.message : sidecall_status_name(status);
   return message.find(uri) != std::string::npos ? message : uri + ": " + message;
 }

@@ -35,11 +35,13 @@ int64_t run_timeout_ns(const std::string& uri, const ModelOptions& options);
 Model open_model(const std::string& uri, const ModelOptions& options);
 
 // The same for callers that go on after a failure: `model` stays empty, and `err` says why.
-sidecall_status try_open_model(const std::string& uri, const ModelOptions& options, Model& model, sidecall_error& err);
+sidecall_status try_open_model(const std::string& uri, const ModelOptions& options, Model& model,
+                               sidecall_error& err);
 
 // What failed with `status`, which is never OK: the error's message, with the model's name before
 // it where it does not stand in it already.
-std::string message_about(const std::string& uri, sidecall_status status, const sidecall_error& err);
+std::string message_about(const std::string& uri, sidecall_status status,
+                          const sidecall_error& err);
 Failure failure_of(const std::string& uri, sidecall_status status, const sidecall_error& err);
 
 }  // namespace sidecall::cli

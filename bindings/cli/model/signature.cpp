@@ -17,10 +17,12 @@ std::string Tensor::type_and_shape() const { return type + shape(); }
 
 std::vector<Tensor> tensors_of(const sidecall_model* model, Side side) {
   const bool inputs = side == Side::kInput;
-  const int32_t count = inputs ? sidecall_model_num_inputs(model) : sidecall_model_num_outputs(model);
+  const int32_t count =
+      inputs ? sidecall_model_num_inputs(model) : sidecall_model_num_outputs(model);
   std::vector<Tensor> tensors;
   for (int32_t i = 0; i < count; ++i) {
-    const sidecall_tensor_spec& spec = inputs ? *sidecall_model_input_spec(model, i) : *sidecall_model_output_spec(model, i);
+    const sidecall_tensor_spec& spec =
+        inputs ? *sidecall_model_input_spec(model, i) : *sidecall_model_output_spec(model, i);
     Tensor tensor;
     tensor.name = spec.name;
     tensor.type = sidecall_dtype_name(spec.dtype);

@@ -18,7 +18,8 @@ bool mark(const sidecall_model* model, const std::string& name, std::vector<bool
   bool any = false;
   for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i) {
     const auto* spec = sidecall_model_column_spec(model, i);
-    if (name != spec->name && name != sidecall_model_output_spec(model, spec->output)->name) continue;
+    if (name != spec->name && name != sidecall_model_output_spec(model, spec->output)->name)
+      continue;
     any = (*wanted)[static_cast<size_t>(i)] = true;
   }
   return any;
@@ -28,7 +29,8 @@ bool is_floating(int32_t dtype) { return dtype == SIDECALL_FLOAT32 || dtype == S
 
 }  // namespace
 
-Answers::Answers(const sidecall_model* model, const std::vector<std::string>& only, const RowOptions& rows, TextFormat from, TextFormat to)
+Answers::Answers(const sidecall_model* model, const std::vector<std::string>& only,
+                 const RowOptions& rows, TextFormat from, TextFormat to)
     : model_(model), rows_(rows), from_(from), to_(to) {
   std::vector<bool> wanted(static_cast<size_t>(sidecall_model_num_columns(model)), only.empty());
   for (const auto& name : only) {
@@ -36,12 +38,14 @@ Answers::Answers(const sidecall_model* model, const std::vector<std::string>& on
     std::string known;
     for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i)
       known += (i ? ", '" : "'") + std::string(sidecall_model_column_spec(model, i)->name) + "'";
-    throw Failure(kNo, "predict: --only: expected " + shortened(known, 200) + ", got '" + name + "'");
+    throw Failure(kNo,
+                  "predict: --only: expected " + shortened(known, 200) + ", got '" + name + "'");
   }
   for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i) {
     if (!wanted[static_cast<size_t>(i)]) continue;
     const auto* spec = sidecall_model_column_spec(model, i);
-    columns_.push_back({i, spec, sidecall_model_output_spec(model, spec->output)->dtype, "", SIDECALL_VIEW_INIT, 1});
+    columns_.push_back({i, spec, sidecall_model_output_spec(model, spec->output)->dtype, "",
+                        SIDECALL_VIEW_INIT, 1});
   }
   check_kept();
   if (to == TextFormat::kJson) write_parts();
@@ -54,9 +58,11 @@ void Answers::check_kept() const {
       throw Failure(kNo, "predict: --keep: expected each name once, got '" + name + "' twice");
     for (const auto& column : columns_) {
       const std::string answer =
-          to_ == TextFormat::kCsv ? column.spec->name : sidecall_model_output_spec(model_, column.spec->output)->name;
+          to_ == TextFormat::kCsv ? column.spec->name
+                                  : sidecall_model_output_spec(model_, column.spec->output)->name;
       if (answer == name)
-        throw Failure(kNo, "predict: --keep: expected a name that no answer has, got '" + name + "' (--only leaves answers out)");
+        throw Failure(kNo, "predict: --keep: expected a name that no answer has, got '" + name +
+                               "' (--only leaves answers out)");
     }
   }
 }
@@ -73,12 +79,15 @@ void Answers::write_parts() {
       output = column.spec->output;
       append_json_string(sidecall_model_output_spec(model_, output)->name, &text);
       text += ':';
-      close = column.spec->form == SIDECALL_FORM_MEMBER ? '}' : column.spec->form == SIDECALL_FORM_ELEMENT ? ']' : '\0';
+      close = column.spec->form == SIDECALL_FORM_MEMBER    ? '}'
+              : column.spec->form == SIDECALL_FORM_ELEMENT ? ']'
+                                                           : '\0';
       if (close != 0) text += close == '}' ? '{' : '[';
     } else {
       text += ',';
     }
-    if (column.spec->form == SIDECALL_FORM_MEMBER) append_json_string(column.spec->key, &text), text += ':';
+    if (column.spec->form == SIDECALL_FORM_MEMBER)
+      append_json_string(column.spec->key, &text), text += ':';
   }
   if (columns_.empty() && rows_.keep.empty()) after_ = "{";
   if (close != 0) after_ += close;
@@ -115,14 +124,16 @@ sidecall_status Answers::fetch(RowCall& call) {
       status = sidecall_call_get_i64(call.get(), last, column.index, &number, err);
     }
     column.view = SIDECALL_VIEW_INIT;
-    if (status == SIDECALL_OK) status = sidecall_call_output(call.get(), column.spec->output, &column.view, err);
+    if (status == SIDECALL_OK)
+      status = sidecall_call_output(call.get(), column.spec->output, &column.view, err);
     if (status != SIDECALL_OK) return status;
     column.width = column.view.rank < 2 ? 1 : column.view.dims[1];
   }
   return SIDECALL_OK;
 }
 
-void Answers::append(const RowCall& call, int64_t at, const RowSource& source, int64_t kept_at, std::string* out) const {
+void Answers::append(const RowCall& call, int64_t at, const RowSource& source, int64_t kept_at,
+                     std::string* out) const {
   append_kept(source, kept_at, out);
   const bool is_json = to_ == TextFormat::kJson;
   bool is_first = rows_.keep.empty();
@@ -141,7 +152,8 @@ void Answers::append(const RowCall& call, int64_t at, const RowSource& source, i
   *out += is_json ? after_ : "\n";
 }
 
-void Answers::append_nothing(const RowSource& source, int64_t kept_at, bool has_kept, std::string* out) const {
+void Answers::append_nothing(const RowSource& source, int64_t kept_at, bool has_kept,
+                             std::string* out) const {
   if (to_ == TextFormat::kJson) {
     *out += "null\n";
     return;
@@ -175,17 +187,21 @@ void Answers::append_string(std::string_view text, std::string* out) const {
   else append_csv_field(text, out);
 }
 
-void Answers::append_value(const RowCall& call, int64_t at, const Column& column, std::string* out) const {
+void Answers::append_value(const RowCall& call, int64_t at, const Column& column,
+                           std::string* out) const {
   const int64_t element = at * column.width + column.spec->column;
   const auto* data = static_cast<const char*>(column.view.data);
   if (column.spec->dtype == SIDECALL_STRING) {
     const int64_t* offsets = column.view.offsets;
-    return append_string({data + offsets[element], static_cast<size_t>(offsets[element + 1] - offsets[element])}, out);
+    return append_string(
+        {data + offsets[element], static_cast<size_t>(offsets[element + 1] - offsets[element])},
+        out);
   }
   if (!is_floating(column.spec->dtype)) {
     int64_t integer = 0;
     sidecall_call_get_i64(call.get(), at, column.index, &integer, nullptr);
-    *out += column.spec->dtype == SIDECALL_BOOL ? (integer != 0 ? "true" : "false") : std::to_string(integer);
+    *out += column.spec->dtype == SIDECALL_BOOL ? (integer != 0 ? "true" : "false")
+                                                : std::to_string(integer);
     return;
   }
   double number = 0;

@@ -13,7 +13,8 @@ enum class TextFormat { kJson, kCsv };
 class Answers {
  public:
   // `only`: names of columns (probabilities.fraud) or outputs (probabilities); all where it is empty. Failure with kNo for an unknown one.
-  Answers(const sidecall_model* model, const std::vector<std::string>& only, const RowOptions& rows, TextFormat from, TextFormat to);
+  Answers(const sidecall_model* model, const std::vector<std::string>& only, const RowOptions& rows,
+          TextFormat from, TextFormat to);
 
   // The header of CSV, "" for JSON Lines.
   std::string header() const;
@@ -23,10 +24,12 @@ class Answers {
   sidecall_status fetch(RowCall& call);
 
   // One line. `at` is the row of the run, `kept_at` that of the source.
-  void append(const RowCall& call, int64_t at, const RowSource& source, int64_t kept_at, std::string* out) const;
+  void append(const RowCall& call, int64_t at, const RowSource& source, int64_t kept_at,
+              std::string* out) const;
 
   // The line of a row without an answer.
-  void append_nothing(const RowSource& source, int64_t kept_at, bool has_kept, std::string* out) const;
+  void append_nothing(const RowSource& source, int64_t kept_at, bool has_kept,
+                      std::string* out) const;
 
  private:
   struct Column {

@@ -21,7 +21,8 @@ void append_kept_json_as_field(std::string_view raw, std::string* out) {
   if (raw.front() != '"') return append_csv_field(raw, out);
   JsonDocument document;
   document.Parse(raw.data(), raw.size());
-  if (document.IsString()) append_csv_field({document.GetString(), document.GetStringLength()}, out);
+  if (document.IsString())
+    append_csv_field({document.GetString(), document.GetStringLength()}, out);
 }
 
 }  // namespace sidecall::cli

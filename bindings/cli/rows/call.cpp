@@ -12,7 +12,8 @@ bool is_floating(int32_t dtype) { return dtype == SIDECALL_FLOAT32 || dtype == S
 
 }  // namespace
 
-RowCall::RowCall(const Model& model, int64_t timeout_ns) : model_(model), timeout_ns_(timeout_ns), err_(SIDECALL_ERROR_INIT) {
+RowCall::RowCall(const Model& model, int64_t timeout_ns)
+    : model_(model), timeout_ns_(timeout_ns), err_(SIDECALL_ERROR_INIT) {
   err_.faults = faults_.data();
   err_.faults_capacity = kMaxFaults;
   sidecall_call* call = nullptr;
@@ -28,7 +29,8 @@ RowCall::RowCall(const Model& model, int64_t timeout_ns) : model_(model), timeou
 
 void RowCall::start(int64_t rows, bool direct) {
   check(sidecall_call_resize(call_.get(), rows, &err_));
-  check(direct && all_direct_ ? sidecall_call_reset(call_.get(), &err_) : sidecall_call_clear(call_.get(), &err_));
+  check(direct && all_direct_ ? sidecall_call_reset(call_.get(), &err_)
+                              : sidecall_call_clear(call_.get(), &err_));
   std::fill(places_.begin(), places_.end(), Place());
   if (direct) find_places();
 }
@@ -45,17 +47,20 @@ void RowCall::find_places() {
       const bool is_double = view.dtype == SIDECALL_FLOAT64;
       const size_t element = is_double ? sizeof(double) : sizeof(float);
       const auto width = static_cast<size_t>(view.rank < 2 ? 1 : view.dims[1]);
-      places_[static_cast<size_t>(i)] = {static_cast<char*>(view.data) + static_cast<size_t>(feature(i).column) * element, width * element,
-                                         is_double};
+      places_[static_cast<size_t>(i)] = {
+          static_cast<char*>(view.data) + static_cast<size_t>(feature(i).column) * element,
+          width * element, is_double};
     }
   }
 }
 
-bool RowCall::set_number(int64_t row, int32_t feature, std::string_view text, const char* got_otherwise) {
+bool RowCall::set_number(int64_t row, int32_t feature, std::string_view text,
+                         const char* got_otherwise) {
   const Number number = parse_number(text);
   switch (number.kind) {
     case Number::Kind::kInteger:
-      return sidecall_call_set_i64(call_.get(), row, feature, number.integer, nullptr) == SIDECALL_OK;
+      return sidecall_call_set_i64(call_.get(), row, feature, number.integer, nullptr) ==
+             SIDECALL_OK;
     case Number::Kind::kReal:
       return sidecall_call_set_f64(call_.get(), row, feature, number.real, nullptr) == SIDECALL_OK;
     case Number::Kind::kTooLarge:
@@ -66,7 +71,8 @@ bool RowCall::set_number(int64_t row, int32_t feature, std::string_view text, co
 }
 
 bool RowCall::set_text(int64_t row, int32_t feature, std::string_view text) {
-  return sidecall_call_set_str(call_.get(), row, feature, text.data(), text.size(), nullptr) == SIDECALL_OK;
+  return sidecall_call_set_str(call_.get(), row, feature, text.data(), text.size(), nullptr) ==
+         SIDECALL_OK;
 }
 
 bool RowCall::set_bool(int64_t row, int32_t feature, bool value) {

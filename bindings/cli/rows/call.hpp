@@ -54,7 +54,9 @@ class RowCall {
   sidecall_call* get() const { return call_.get(); }
   const sidecall_model* model() const { return model_.get(); }
   int32_t num_features() const { return static_cast<int32_t>(places_.size()); }
-  const sidecall_feature_spec& feature(int32_t index) const { return *features_[static_cast<size_t>(index)]; }
+  const sidecall_feature_spec& feature(int32_t index) const {
+    return *features_[static_cast<size_t>(index)];
+  }
 
  private:
   static constexpr size_t kMaxFaults = 64;

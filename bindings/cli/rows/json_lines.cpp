@@ -14,7 +14,8 @@
 namespace sidecall::cli {
 namespace {
 
-constexpr unsigned kParseFlags = rapidjson::kParseInsituFlag | rapidjson::kParseNumbersAsStringsFlag;
+constexpr unsigned kParseFlags =
+    rapidjson::kParseInsituFlag | rapidjson::kParseNumbersAsStringsFlag;
 constexpr int kMaxDepth = 64;  // the library's own
 constexpr size_t kSlack = 16;  // the parser looks at whole blocks of this size
 constexpr int32_t kNoFeature = -1;
@@ -25,7 +26,8 @@ constexpr size_t kNotKept = SIZE_MAX;
 // Receives RapidJSON's events. False ends the parse: the row is not a plain good one.
 class JsonSource::Handler {
  public:
-  Handler(JsonSource& source, RowCall& call, int64_t at, std::string_view text, rapidjson::InsituStringStream& stream)
+  Handler(JsonSource& source, RowCall& call, int64_t at, std::string_view text,
+          rapidjson::InsituStringStream& stream)
       : source_(source), call_(call), at_(at), text_(text), stream_(stream) {}
 
   bool Null() {
@@ -33,15 +35,18 @@ class JsonSource::Handler {
   }
   bool Bool(bool flag) {
     const size_t length = flag ? 4 : 5;
-    return value(stream_.Tell() - length, length, [&] { return call_.set_bool(at_, feature_, flag); });
+    return value(stream_.Tell() - length, length,
+                 [&] { return call_.set_bool(at_, feature_, flag); });
   }
   bool RawNumber(const char* number, rapidjson::SizeType length, bool) {
-    return value(static_cast<size_t>(number - source_.text_.data()), length, [&] { return set_number({number, length}); });
+    return value(static_cast<size_t>(number - source_.text_.data()), length,
+                 [&] { return set_number({number, length}); });
   }
   bool String(const char* string, rapidjson::SizeType length, bool) {
     const auto begin = static_cast<size_t>(string - source_.text_.data()) - 1;
     const size_t raw_length = kept_ == kNotKept ? 0 : literal_length(text_.substr(begin));
-    return value(begin, raw_length, [&] { return call_.set_text(at_, feature_, {string, length}); });
+    return value(begin, raw_length,
+                 [&] { return call_.set_text(at_, feature_, {string, length}); });
   }
   // Numbers come as text, so RapidJSON never calls these.
   bool Double(double) { return false; }
@@ -76,11 +81,14 @@ class JsonSource::Handler {
     return true;
   }
   void keep(size_t begin, size_t length) {
-    if (kept_ != kNotKept) source_.kept_[static_cast<size_t>(at_) * source_.options_.keep.size() + kept_] = text_.substr(begin, length);
+    if (kept_ != kNotKept)
+      source_.kept_[static_cast<size_t>(at_) * source_.options_.keep.size() + kept_] =
+          text_.substr(begin, length);
   }
   bool set_missing(int32_t feature) {
     const RowCall::Place& place = call_.place(feature);
-    if (place.first == nullptr || !call_.feature(feature).nullable) return call_.set_missing(at_, feature);
+    if (place.first == nullptr || !call_.feature(feature).nullable)
+      return call_.set_missing(at_, feature);
     RowCall::write(place, at_, std::nan(""));
     return true;
   }
@@ -131,7 +139,8 @@ bool JsonSource::Handler::set_absent() {
   return is_good;
 }
 
-JsonSource::JsonSource(const RowCall& call, const RowOptions& options) : call_(call), options_(options), err_(SIDECALL_ERROR_INIT) {
+JsonSource::JsonSource(const RowCall& call, const RowOptions& options)
+    : call_(call), options_(options), err_(SIDECALL_ERROR_INIT) {
   err_.faults = faults_.data();
   err_.faults_capacity = kMaxFaults;
 }
@@ -144,7 +153,8 @@ Fill JsonSource::fill(RowCall& call, int64_t at, std::string_view text) {
   if (!options_.keep.empty()) {
     const size_t begin = static_cast<size_t>(at) * options_.keep.size();
     kept_.resize(std::max(kept_.size(), begin + options_.keep.size()));
-    std::fill_n(kept_.begin() + static_cast<std::ptrdiff_t>(begin), options_.keep.size(), std::string_view());
+    std::fill_n(kept_.begin() + static_cast<std::ptrdiff_t>(begin), options_.keep.size(),
+                std::string_view());
   }
   if (std::memchr(text.data(), 0, text.size()) != nullptr || !is_utf8(text)) return Fill::kBroken;
   text_.reserve(text.size() + kSlack);
@@ -165,21 +175,26 @@ sidecall_status JsonSource::judge(std::string_view text) {
     return SIDECALL_DTYPE_MISMATCH;
   }
   sidecall_text* raw = nullptr;
-  const sidecall_status status = sidecall_predict_json(call_.model(), record.data(), record.size(), &raw, &err_);
+  const sidecall_status status =
+      sidecall_predict_json(call_.model(), record.data(), record.size(), &raw, &err_);
   const Text answer(raw);
   if (status != SIDECALL_OK) return status;
   // The two readers accept the same rows. If they ever differ, only this row has no answer.
   err_.num_faults = 0;
-  std::strcpy(err_.message, "expected a record that the command and the library both read, got one that only the library does");
+  std::strcpy(err_.message,
+              "expected a record that the command and the library both read, got one that only the "
+              "library does");
   return SIDECALL_INVALID_JSON;
 }
 
-std::vector<std::string> JsonSource::explain(const RowCall&, const Row& row, const std::string& file) {
+std::vector<std::string> JsonSource::explain(const RowCall&, const Row& row,
+                                             const std::string& file) {
   const sidecall_status status = judge(row.text);
   const sidecall_error& error = err_;
   if (exit_code_of(status) != kBadInput) throw Failure(exit_code_of(status), error.message);
   const auto place = [&](size_t byte) {
-    return file + ":" + std::to_string(row.line) + ":" + std::to_string(count_characters(row.text.substr(0, byte)) + 1) + ": ";
+    return file + ":" + std::to_string(row.line) + ":" +
+           std::to_string(count_characters(row.text.substr(0, byte)) + 1) + ": ";
   };
   const size_t listed = std::min<size_t>(error.num_faults, kMaxFaults);
   if (listed == 0) {
@@ -189,9 +204,11 @@ std::vector<std::string> JsonSource::explain(const RowCall&, const Row& row, con
   }
   const JsonPlaces places(row.text);
   std::vector<std::string> problems;
-  for (size_t i = 0; i < listed; ++i) problems.push_back(place(places.of(faults_[i].name)) + faults_[i].message);
+  for (size_t i = 0; i < listed; ++i)
+    problems.push_back(place(places.of(faults_[i].name)) + faults_[i].message);
   if (error.num_faults > listed)
-    problems.push_back(place(places.of_record()) + "and " + counted(error.num_faults - static_cast<int64_t>(listed), "more fault"));
+    problems.push_back(place(places.of_record()) + "and " +
+                       counted(error.num_faults - static_cast<int64_t>(listed), "more fault"));
   return problems;
 }
 

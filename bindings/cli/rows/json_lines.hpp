@@ -14,8 +14,11 @@ class JsonSource : public RowSource {
   bool open(RowReader& reader) override;
   bool is_blank(std::string_view text) const override;
   Fill fill(RowCall& call, int64_t at, std::string_view text) override;
-  std::string_view kept(int64_t at, size_t index) const override { return kept_[static_cast<size_t>(at) * options_.keep.size() + index]; }
-  std::vector<std::string> explain(const RowCall& call, const Row& row, const std::string& file) override;
+  std::string_view kept(int64_t at, size_t index) const override {
+    return kept_[static_cast<size_t>(at) * options_.keep.size() + index];
+  }
+  std::vector<std::string> explain(const RowCall& call, const Row& row,
+                                   const std::string& file) override;
 
   // The library's status for a row that has no answer; error() has its own words.
   sidecall_status judge(std::string_view text);

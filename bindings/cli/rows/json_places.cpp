@@ -11,9 +11,12 @@
 namespace sidecall::cli {
 namespace {
 
-constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag;
+constexpr unsigned kParseFlags =
+    rapidjson::kParseIterativeFlag | rapidjson::kParseNumbersAsStringsFlag;
 
-size_t begin_of(std::string_view line, std::string_view part) { return static_cast<size_t>(part.data() - line.data()); }
+size_t begin_of(std::string_view line, std::string_view part) {
+  return static_cast<size_t>(part.data() - line.data());
+}
 
 }  // namespace
 
@@ -46,7 +49,8 @@ size_t place_of_problem(std::string_view line, std::string* message) {
 }
 
 struct JsonPlaces::Handler : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Handler> {
-  Handler(JsonPlaces& places, const std::string& text, rapidjson::StringStream& stream) : places_(places), text_(text), stream_(stream) {}
+  Handler(JsonPlaces& places, const std::string& text, rapidjson::StringStream& stream)
+      : places_(places), text_(text), stream_(stream) {}
 
   bool Default() { return true; }
   bool StartObject() { return ++depth_ > 0; }
@@ -55,9 +59,13 @@ struct JsonPlaces::Handler : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Han
   bool EndArray(rapidjson::SizeType) { return --depth_ >= 0; }
   bool Key(const char* name, rapidjson::SizeType length, bool) {
     if (depth_ != 1) return true;
-    const size_t key = stream_.Tell();  // the parser works on a copy of the stream, which comes back behind the key
-    const size_t value = text_.find_first_not_of(" \t\r\n:", key + literal_length(std::string_view(text_).substr(key)));
-    places_.members_.push_back({std::string(name, length), places_.record_ + std::min(value, text_.size())});
+    const size_t key =
+        stream_
+            .Tell();  // the parser works on a copy of the stream, which comes back behind the key
+    const size_t value = text_.find_first_not_of(
+        " \t\r\n:", key + literal_length(std::string_view(text_).substr(key)));
+    places_.members_.push_back(
+        {std::string(name, length), places_.record_ + std::min(value, text_.size())});
     return true;
   }
 
@@ -75,7 +83,8 @@ JsonPlaces::JsonPlaces(std::string_view line) : record_(begin_of(line, trimmed(l
 }
 
 size_t JsonPlaces::of(std::string_view name) const {
-  const auto found = std::find_if(members_.begin(), members_.end(), [&](const Member& member) { return member.name == name; });
+  const auto found = std::find_if(members_.begin(), members_.end(),
+                                  [&](const Member& member) { return member.name == name; });
   return found == members_.end() ? record_ : found->place;
 }
 

@@ -19,7 +19,8 @@ namespace {
 
 constexpr size_t kFirstBytes = 1 << 16;
 constexpr size_t kBlockBytes = 1 << 20;  // of a batch and of a read; a row may be longer
-constexpr size_t kSlack = 16;            // readable bytes behind the last row, so that readers of numbers need not look for the end
+constexpr size_t kSlack =
+    16;  // readable bytes behind the last row, so that readers of numbers need not look for the end
 
 }  // namespace
 
@@ -37,7 +38,8 @@ bool RowReader::from_terminal() const { return ::isatty(fd_) == 1; }
 
 int64_t RowReader::bytes_total() const {
   struct stat about = {};
-  return ::fstat(fd_, &about) == 0 && S_ISREG(about.st_mode) ? static_cast<int64_t>(about.st_size) : 0;
+  return ::fstat(fd_, &about) == 0 && S_ISREG(about.st_mode) ? static_cast<int64_t>(about.st_size)
+                                                             : 0;
 }
 
 char RowReader::first_byte() {
@@ -54,7 +56,8 @@ char RowReader::first_byte() {
 bool RowReader::next(size_t max_rows, std::vector<Row>& rows) {
   rows.clear();
   batch_ = start_;
-  while (rows.size() < max_rows && start_ - batch_ < kBlockBytes && !(noted_interrupt() && rows.empty())) {
+  while (rows.size() < max_rows && start_ - batch_ < kBlockBytes &&
+         !(noted_interrupt() && rows.empty())) {
     if (find_row()) {
       if (!take_row(rows)) break;
     } else if (at_end_ || noted_interrupt() || (!rows.empty() && !has_more_now())) {
@@ -68,7 +71,8 @@ bool RowReader::next(size_t max_rows, std::vector<Row>& rows) {
     }
   }
   // Only now do the rows stay where they are.
-  for (Row& row : rows) row.text = std::string_view(buffer_.data() + batch_ + row.offset, row.text.size());
+  for (Row& row : rows)
+    row.text = std::string_view(buffer_.data() + batch_ + row.offset, row.text.size());
   return !rows.empty();
 }
 
@@ -84,8 +88,10 @@ bool RowReader::take_row(std::vector<Row>& rows) {
     return false;
   }
   if (length > 0 && buffer_[start_ + length - 1] == '\r') --length;
-  Row row{std::string_view(buffer_.data() + start_, is_too_long ? 0 : length), start_ - batch_, line_, is_too_long};
-  if (!began_ && row.text.substr(0, 3) == "\xEF\xBB\xBF") {  // a byte order mark, as some editors write it
+  Row row{std::string_view(buffer_.data() + start_, is_too_long ? 0 : length), start_ - batch_,
+          line_, is_too_long};
+  if (!began_ &&
+      row.text.substr(0, 3) == "\xEF\xBB\xBF") {  // a byte order mark, as some editors write it
     row.text.remove_prefix(3);
     row.offset += 3;
   }
@@ -120,7 +126,8 @@ bool RowReader::find_csv_end() {
       at_ = static_cast<size_t>(found - data);
       return true;
     }
-    if (!began_ && end_ - start_ >= 3 && std::memcmp(data + start_, "\xEF\xBB\xBF", 3) == 0) at_ += 3;
+    if (!began_ && end_ - start_ >= 3 && std::memcmp(data + start_, "\xEF\xBB\xBF", 3) == 0)
+      at_ += 3;
   }
   for (; at_ < end_; ++at_) {
     const char c = data[at_];
@@ -144,11 +151,14 @@ bool RowReader::find_csv_end() {
 
 std::string RowReader::too_long() const {
   const bool is_whole = max_row_bytes_ % (1 << 20) == 0;
-  const std::string most = is_whole ? std::to_string(max_row_bytes_ >> 20) + " MiB" : counted(static_cast<int64_t>(max_row_bytes_), "byte");
+  const std::string most = is_whole ? std::to_string(max_row_bytes_ >> 20) + " MiB"
+                                    : counted(static_cast<int64_t>(max_row_bytes_), "byte");
   return "expected a line of at most " + most + ", got a longer one";
 }
 
-void RowReader::fail_too_long() const { throw InputFailure(name_ + ":" + std::to_string(line_) + ":1: " + too_long()); }
+void RowReader::fail_too_long() const {
+  throw InputFailure(name_ + ":" + std::to_string(line_) + ":1: " + too_long());
+}
 
 // The row that begins here is longer than allowed, and its end is not in sight.
 void RowReader::begin_to_skip() {
@@ -179,7 +189,8 @@ bool RowReader::fill() {
       at_end_ = true;
       return false;
     }
-    if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK) throw Failure(kBadInput, name_ + ": " + error_text(errno));
+    if (errno != EINTR && errno != EAGAIN && errno != EWOULDBLOCK)
+      throw Failure(kBadInput, name_ + ": " + error_text(errno));
   }
 }
 

@@ -39,7 +39,8 @@ class RowSource {
   virtual std::string_view kept(int64_t at, size_t index) const = 0;
 
   // Why a row has no answer, after a fill() or a run of that row alone that failed: lines for people, with the place.
-  virtual std::vector<std::string> explain(const RowCall& call, const Row& row, const std::string& file) = 0;
+  virtual std::vector<std::string> explain(const RowCall& call, const Row& row,
+                                           const std::string& file) = 0;
 };
 
 std::unique_ptr<RowSource> make_csv_source(const RowCall& call, const RowOptions& options);

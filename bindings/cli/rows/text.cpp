@@ -11,9 +11,16 @@ namespace {
 
 // Bytes of the character in front, after RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. 0 for none.
 size_t character_length(std::string_view text) {
-  const auto byte = [&](size_t at) { return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U; };
+  const auto byte = [&](size_t at) {
+    return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U;
+  };
   const unsigned first = byte(0), second = byte(1);
-  const size_t length = first < 0x80 ? 1 : first < 0xC2 ? 0 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : first < 0xF5 ? 4 : 0;
+  const size_t length = first < 0x80   ? 1
+                        : first < 0xC2 ? 0
+                        : first < 0xE0 ? 2
+                        : first < 0xF0 ? 3
+                        : first < 0xF5 ? 4
+                                       : 0;
   for (size_t i = 1; i < length; ++i) {
     if ((byte(i) & 0xC0) != 0x80) return 0;
   }
@@ -27,14 +34,16 @@ bool is_large(std::string_view text) {
   if (text.front() == '-') text.remove_prefix(1);
   const size_t mantissa_end = std::min(text.find_first_of("eE"), text.size());
   const std::string_view mantissa = text.substr(0, mantissa_end);
-  const auto first = static_cast<int64_t>(std::min(mantissa.find_first_of("123456789"), mantissa.size()));
+  const auto first =
+      static_cast<int64_t>(std::min(mantissa.find_first_of("123456789"), mantissa.size()));
   const auto point = static_cast<int64_t>(std::min(mantissa.find('.'), mantissa.size()));
   if (mantissa_end == text.size()) return point > first;
   std::string_view written = text.substr(mantissa_end + 1);
   const bool is_negative = written.front() == '-';
   if (written.front() == '+') written.remove_prefix(1);
   int64_t exponent = 0;
-  if (std::from_chars(written.data(), written.data() + written.size(), exponent).ec != std::errc()) return !is_negative;
+  if (std::from_chars(written.data(), written.data() + written.size(), exponent).ec != std::errc())
+    return !is_negative;
   return exponent > first - point;
 }
 
@@ -59,8 +68,9 @@ size_t utf8_length(std::string_view text) {
 }
 
 size_t count_characters(std::string_view text) {
-  return static_cast<size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+    return (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  }));
 }
 
 void append_json_string(std::string_view text, std::string* out) {
@@ -102,7 +112,8 @@ void append_double(double number, std::string* out) {
 
 Number parse_number(std::string_view text) {
   constexpr Number kNone = {Number::Kind::kNone, 0, 0};
-  if (text.empty() || text.find_first_not_of("+-.0123456789eE") != std::string_view::npos) return kNone;
+  if (text.empty() || text.find_first_not_of("+-.0123456789eE") != std::string_view::npos)
+    return kNone;
   const char* end = text.data() + text.size();
   int64_t integer = 0;
   const auto whole = std::from_chars(text.data(), end, integer);

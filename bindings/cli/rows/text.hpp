@@ -35,18 +35,21 @@ Number parse_number(std::string_view text);
 // Reads a plain decimal, as "-17.99", from the front of a text that a byte that is none of a number ends. Up to 2^53 over a power of ten that a double
 // holds exactly, one division rounds as it should (Clinger 1990). The byte behind it, or NULL where the number is not that plain.
 inline const char* parse_plain(const char* text, double* number) {
-  static constexpr double kPowers[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16};
+  static constexpr double kPowers[] = {1e0, 1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7, 1e8,
+                                       1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16};
   constexpr uint64_t kTwoTo53 = UINT64_C(1) << 53;
   const bool is_negative = *text == '-';
   const char* at = text + (is_negative ? 1 : 0);
   const char* first = at;
   uint64_t digits = 0;
-  for (unsigned digit; (digit = static_cast<unsigned char>(*at) - unsigned{'0'}) < 10; ++at) digits = digits * 10 + digit;
+  for (unsigned digit; (digit = static_cast<unsigned char>(*at) - unsigned{'0'}) < 10; ++at)
+    digits = digits * 10 + digit;
   long num_digits = at - first;
   long decimals = 0;
   if (*at == '.') {
     const char* fraction = ++at;
-    for (unsigned digit; (digit = static_cast<unsigned char>(*at) - unsigned{'0'}) < 10; ++at) digits = digits * 10 + digit;
+    for (unsigned digit; (digit = static_cast<unsigned char>(*at) - unsigned{'0'}) < 10; ++at)
+      digits = digits * 10 + digit;
     decimals = at - fraction;
     num_digits += decimals;
     if (decimals == 0) return nullptr;

@@ -14,9 +14,12 @@ std::string plain_message(const CLI::ParseError& error) {
   std::string text = error.what();
   text = text.substr(0, text.find('\n'));
   const std::string name = text.substr(0, text.find(':'));
-  if (dynamic_cast<const CLI::RequiredError*>(&error)) return "expected " + text.substr(0, text.find(' ')) + ", got nothing";
-  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error)) return name + ": expected a value, got nothing";
-  if (dynamic_cast<const CLI::ExtrasError*>(&error)) return "unexpected argument" + text.substr(text.find(':'));
+  if (dynamic_cast<const CLI::RequiredError*>(&error))
+    return "expected " + text.substr(0, text.find(' ')) + ", got nothing";
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error))
+    return name + ": expected a value, got nothing";
+  if (dynamic_cast<const CLI::ExtrasError*>(&error))
+    return "unexpected argument" + text.substr(text.find(':'));
   return text;
 }
 
@@ -24,10 +27,13 @@ std::function<void(Arguments&)> g_observer;
 
 }  // namespace
 
-void describe_instead(std::function<void(Arguments&)> observer) { g_observer = std::move(observer); }
+void describe_instead(std::function<void(Arguments&)> observer) {
+  g_observer = std::move(observer);
+}
 
 Arguments::Arguments(const Command& command, const std::string& notes)
-    : app(std::string("sidecall ") + command.name + ": " + command.summary, std::string("sidecall ") + command.name),
+    : app(std::string("sidecall ") + command.name + ": " + command.summary,
+          std::string("sidecall ") + command.name),
       command_(command),
       notes_(notes) {
   app.footer((notes.empty() ? "" : notes + "\n\n") + "Example:\n  " + command.example);
@@ -49,7 +55,8 @@ bool Arguments::parse(std::vector<std::string> arguments) {
     out().write(app.help());
     return false;
   } catch (const CLI::ParseError& error) {
-    throw Failure(kNo, std::string(command_.name) + ": " + plain_message(error) + " (see sidecall " + command_.name + " --help)");
+    throw Failure(kNo, std::string(command_.name) + ": " + plain_message(error) +
+                           " (see sidecall " + command_.name + " --help)");
   }
   return true;
 }
@@ -74,8 +81,9 @@ CLI::Validator positive_seconds() {
       [](const std::string& given) {
         double seconds = 0;
         const bool is_number = CLI::detail::lexical_cast(given, seconds);
-        return is_number && seconds >= 1e-9 && seconds <= 1e9 ? std::string()
-                                                              : "expected a positive number of seconds, got '" + given + "'";
+        return is_number && seconds >= 1e-9 && seconds <= 1e9
+                   ? std::string()
+                   : "expected a positive number of seconds, got '" + given + "'";
       },
       "");
 }
@@ -88,7 +96,8 @@ CLI::Validator whole_number(int64_t least, int64_t most) {
         const bool is_whole = parsed.ec == std::errc() && parsed.ptr == given.data() + given.size();
         return is_whole && number >= least && number <= most
                    ? std::string()
-                   : "expected a whole number from " + std::to_string(least) + " to " + std::to_string(most) + ", got '" + given + "'";
+                   : "expected a whole number from " + std::to_string(least) + " to " +
+                         std::to_string(most) + ", got '" + given + "'";
       },
       "");
 }
@@ -100,17 +109,22 @@ CLI::Validator number_between(double least, double most) {
         const bool is_number = CLI::detail::lexical_cast(given, number);
         return is_number && number >= least && number <= most
                    ? std::string()
-                   : "expected a number from " + short_number(least) + " to " + short_number(most) + ", got '" + given + "'";
+                   : "expected a number from " + short_number(least) + " to " + short_number(most) +
+                         ", got '" + given + "'";
       },
       "");
 }
 
 void add_engine_option(CLI::App& app, ModelOptions& options) {
-  app.add_option("--onnxruntime", options.onnxruntime, "this ONNX Runtime library, instead of a search")->option_text("PATH");
+  app.add_option("--onnxruntime", options.onnxruntime,
+                 "this ONNX Runtime library, instead of a search")
+      ->option_text("PATH");
 }
 
 void add_route_options(CLI::App& app, ModelOptions& options) {
-  app.add_option("--wait", options.wait_s, "for a server that is still starting")->check(positive_seconds())->option_text("SECONDS");
+  app.add_option("--wait", options.wait_s, "for a server that is still starting")
+      ->check(positive_seconds())
+      ->option_text("SECONDS");
   app.add_flag("--allow-exec", options.allow_exec, "let MODEL be exec:COMMAND, which is started");
   add_engine_option(app, options);
 }

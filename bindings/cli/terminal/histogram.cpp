@@ -11,7 +11,8 @@ constexpr int kBits = 6;      // of a bucket's place within its power of two
 constexpr int kMaxBits = 42;  // more than an hour
 
 size_t bucket_of(int64_t ns) {
-  const auto value = static_cast<uint64_t>(std::min(std::max<int64_t>(ns, 0), (INT64_C(1) << kMaxBits) - 1));
+  const auto value =
+      static_cast<uint64_t>(std::min(std::max<int64_t>(ns, 0), (INT64_C(1) << kMaxBits) - 1));
   int shift = 0;
   while ((value >> shift) >= (UINT64_C(2) << kBits)) ++shift;
   return (static_cast<size_t>(shift) << kBits) + static_cast<size_t>(value >> shift);
@@ -47,7 +48,8 @@ double Histogram::quantile(double share) const {
   int64_t seen = 0;
   for (size_t i = 0; i < buckets_.size(); ++i) {
     seen += buckets_[i];
-    if (seen >= wanted && seen > 0) return std::min(std::max(value_of(i), static_cast<double>(min())), static_cast<double>(max_));
+    if (seen >= wanted && seen > 0)
+      return std::min(std::max(value_of(i), static_cast<double>(min())), static_cast<double>(max_));
   }
   return 0;
 }

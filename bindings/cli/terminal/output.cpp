@@ -23,12 +23,14 @@ constexpr size_t kBufferBytes = 1 << 16;
 // A disk that is full in the middle of a line must not leave a part of it: who reads the file later could take it for an answer.
 void drop_partial_line(std::string_view written) {
   const size_t newline = written.rfind('\n');
-  const auto excess = static_cast<off_t>(newline == std::string_view::npos ? written.size() : written.size() - newline - 1);
+  const auto excess = static_cast<off_t>(
+      newline == std::string_view::npos ? written.size() : written.size() - newline - 1);
   struct stat about = {};
   if (excess == 0 || ::fstat(STDOUT_FILENO, &about) != 0 || !S_ISREG(about.st_mode)) return;
   // Only what this process wrote last.
   const off_t end = ::lseek(STDOUT_FILENO, 0, SEEK_CUR);
-  if (end == about.st_size && ::ftruncate(STDOUT_FILENO, end - excess) == 0) ::lseek(STDOUT_FILENO, end - excess, SEEK_SET);
+  if (end == about.st_size && ::ftruncate(STDOUT_FILENO, end - excess) == 0)
+    ::lseek(STDOUT_FILENO, end - excess, SEEK_SET);
 }
 
 bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
@@ -102,7 +104,8 @@ void complain(std::string_view line) {
 
 std::string error_text(int error) {
   std::string text = std::strerror(error);
-  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z') text[0] = static_cast<char>(text[0] - 'A' + 'a');
+  if (!text.empty() && text[0] >= 'A' && text[0] <= 'Z')
+    text[0] = static_cast<char>(text[0] - 'A' + 'a');
   return text;
 }
 
@@ -112,13 +115,15 @@ std::string printable(std::string_view text, LineEnds line_ends) {
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
     // C1 controls (U+0080 to U+009F) steer terminals too; in UTF-8 they are C2 80 to C2 9F.
-    const bool is_c1 = c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
+    const bool is_c1 =
+        c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
     if ((c >= 0x20 && c != 0x7F && !is_c1) || (c == '\n' && line_ends == LineEnds::kKeep)) {
       result += text[i];
       continue;
     }
     char escape[8];
-    std::snprintf(escape, sizeof escape, "\\u%04x", is_c1 ? static_cast<unsigned char>(text[++i]) : c);
+    std::snprintf(escape, sizeof escape, "\\u%04x",
+                  is_c1 ? static_cast<unsigned char>(text[++i]) : c);
     result += escape;
   }
   return result;

@@ -56,7 +56,8 @@ std::string duration_text(double ns);
 // Columns as wide as their cells, two spaces apart, under a header where one is given. `layout` has a letter for each column: l is left, r is right.
 class Table {
  public:
-  explicit Table(std::string layout, std::vector<std::string> header = {}) : layout_(std::move(layout)), header_(std::move(header)) {}
+  explicit Table(std::string layout, std::vector<std::string> header = {})
+      : layout_(std::move(layout)), header_(std::move(header)) {}
   void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
   std::string text(std::string_view indent = "") const;
 

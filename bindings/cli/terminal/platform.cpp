@@ -21,7 +21,8 @@ volatile sig_atomic_t g_interrupt = 0;
 
 void note(int signal) { g_interrupt = signal; }
 
-std::vector<char*> argument_vector(const std::string& program, const std::vector<std::string>& arguments) {
+std::vector<char*> argument_vector(const std::string& program,
+                                   const std::vector<std::string>& arguments) {
   std::vector<char*> vector{const_cast<char*>(program.c_str())};
   for (const auto& argument : arguments) vector.push_back(const_cast<char*>(argument.c_str()));
   vector.push_back(nullptr);
@@ -105,7 +106,8 @@ void wait_writable(int fd) {
   ::poll(&poll, 1, -1);
 }
 
-bool capture(const std::string& program, const std::vector<std::string>& arguments, std::string& output) {
+bool capture(const std::string& program, const std::vector<std::string>& arguments,
+             std::string& output) {
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) return false;
   posix_spawn_file_actions_t actions;
@@ -114,7 +116,8 @@ bool capture(const std::string& program, const std::vector<std::string>& argumen
   posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
   posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
   pid_t child = -1;
-  const int failed = ::posix_spawn(&child, program.c_str(), &actions, nullptr, argument_vector(program, arguments).data(), environ);
+  const int failed = ::posix_spawn(&child, program.c_str(), &actions, nullptr,
+                                   argument_vector(program, arguments).data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   ::close(ends[1]);
   output = read_to_end(ends[0]);

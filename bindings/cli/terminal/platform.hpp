@@ -29,7 +29,8 @@ bool wait_readable(int fd);
 void wait_writable(int fd);
 
 // Runs a program with its stdout captured and stderr dropped. False when it could not start or did not exit with 0.
-bool capture(const std::string& program, const std::vector<std::string>& arguments, std::string& output);
+bool capture(const std::string& program, const std::vector<std::string>& arguments,
+             std::string& output);
 
 // Replaces this process. Returns only when that failed.
 void replace_process(const std::string& program, const std::vector<std::string>& arguments);

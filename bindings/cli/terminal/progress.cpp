@@ -16,7 +16,8 @@ constexpr auto kBetween = std::chrono::milliseconds(500);
 // 1234567 as "1,234,567".
 std::string grouped(int64_t number) {
   std::string text = std::to_string(number);
-  for (auto at = static_cast<int64_t>(text.size()) - 3; at > 0; at -= 3) text.insert(static_cast<size_t>(at), 1, ',');
+  for (auto at = static_cast<int64_t>(text.size()) - 3; at > 0; at -= 3)
+    text.insert(static_cast<size_t>(at), 1, ',');
   return text;
 }
 
@@ -29,7 +30,8 @@ void write_raw(const std::string& text) {
 // With answers on the same screen they are the progress.
 Progress::Progress(const RowReader& reader)
     : reader_(reader),
-      is_shown_(::isatty(STDERR_FILENO) == 1 && ::isatty(STDOUT_FILENO) != 1 && !reader.from_terminal()),
+      is_shown_(::isatty(STDERR_FILENO) == 1 && ::isatty(STDOUT_FILENO) != 1 &&
+                !reader.from_terminal()),
       began_(Clock::now()),
       next_(began_ + kFirst) {}
 
@@ -40,8 +42,11 @@ void Progress::add(int64_t rows) {
   if (now < next_) return;
   next_ = now + kBetween;
   const double seconds = std::chrono::duration<double>(now - began_).count();
-  std::string text = "\r" + grouped(rows_) + " rows, " + grouped(static_cast<int64_t>(static_cast<double>(rows_) / seconds)) + " a second";
-  if (const int64_t total = reader_.bytes_total(); total > 0) text += ", " + std::to_string(reader_.bytes_read() * 100 / total) + "%";
+  std::string text = "\r" + grouped(rows_) + " rows, " +
+                     grouped(static_cast<int64_t>(static_cast<double>(rows_) / seconds)) +
+                     " a second";
+  if (const int64_t total = reader_.bytes_total(); total > 0)
+    text += ", " + std::to_string(reader_.bytes_read() * 100 / total) + "%";
   write_raw(text + "\x1b[K");
   is_on_screen_ = true;
 }

@@ -32,14 +32,18 @@ const OLDEST_MINOR = 22 // of ONNX Runtime 1.x, as core has it
 /** The library of onnxruntime-node, which could not be loaded any more once another copy is: both have the same SONAME. */
 function findInOnnxruntimeNode() {
   const program = process.argv[1] === undefined ? undefined : path.dirname(process.argv[1])
-  const from = [require.main?.path, program, process.cwd(), __dirname].filter(folder => folder !== undefined)
+  const from = [require.main?.path, program, process.cwd(), __dirname].filter(
+    folder => folder !== undefined
+  )
   const entry = resolve('onnxruntime-node', from)
   if (entry === undefined) return undefined
   const folder = entry.slice(0, entry.lastIndexOf('onnxruntime-node') + 'onnxruntime-node'.length)
   const bin = path.join(folder, 'bin')
   const manifest = path.join(folder, 'package.json')
   if (!fs.existsSync(bin) || !fs.existsSync(manifest)) return undefined
-  const [major, minor] = JSON.parse(fs.readFileSync(manifest, 'utf8')).version.split('.').map(Number)
+  const [major, minor] = JSON.parse(fs.readFileSync(manifest, 'utf8'))
+    .version.split('.')
+    .map(Number)
   if (major === 1 && minor < OLDEST_MINOR) return undefined
   for (const version of fs.readdirSync(bin)) {
     const library = path.join(bin, version, process.platform, process.arch, 'libonnxruntime.so.1')

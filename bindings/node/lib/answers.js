@@ -12,12 +12,19 @@ function fromBigInt(value) {
 
 /** How one element of an output is read: classes and whole numbers stay what they are. */
 function readerOf(column, spec) {
-  if (column.dtype === 'bool') return spec.dtype === 'int64' ? value => value !== 0n : value => value !== 0
+  if (column.dtype === 'bool')
+    return spec.dtype === 'int64' ? value => value !== 0n : value => value !== 0
   return spec.dtype === 'int64' || spec.dtype === 'uint64' ? fromBigInt : value => value
 }
 
 function defineMember(record, name, value) {
-  if (name === '__proto__') Object.defineProperty(record, name, { value, enumerable: true, configurable: true, writable: true })
+  if (name === '__proto__')
+    Object.defineProperty(record, name, {
+      value,
+      enumerable: true,
+      configurable: true,
+      writable: true
+    })
   else record[name] = value
 }
 
@@ -49,7 +56,8 @@ class Part {
     if (this.form === SCALAR) return this.valueAt(data, base + columns[0])
     if (this.form === MEMBER) {
       const members = {}
-      for (let i = 0; i < columns.length; ++i) defineMember(members, keys[i], this.valueAt(data, base + columns[i]))
+      for (let i = 0; i < columns.length; ++i)
+        defineMember(members, keys[i], this.valueAt(data, base + columns[i]))
       return members
     }
     const elements = new Array(columns.length)
@@ -77,7 +85,8 @@ class Answers {
     const data = output.view ?? workspace.take(output)
     const { dims } = data
     const width = dims.length < 2 ? 1 : dims[1]
-    if (dims.length !== part.rank || part.widest >= width) workspace.native.refuseColumn(0, part.first + part.columns.indexOf(part.widest))
+    if (dims.length !== part.rank || part.widest >= width)
+      workspace.native.refuseColumn(0, part.first + part.columns.indexOf(part.widest))
     if (dims[0] < rows) workspace.native.refuseColumn(dims[0], part.first)
     return { data, width }
   }
@@ -86,7 +95,10 @@ class Answers {
   one(workspace) {
     const { parts, quick } = this
     if (quick !== null && parts.length === 2)
-      return quick(Answers.take(workspace, parts[0], 1).data, Answers.take(workspace, parts[1], 1).data)
+      return quick(
+        Answers.take(workspace, parts[0], 1).data,
+        Answers.take(workspace, parts[1], 1).data
+      )
     if (quick !== null) return quick(...parts.map(part => Answers.take(workspace, part, 1).data))
     const record = {}
     for (let i = 0; i < parts.length; ++i) {
@@ -103,7 +115,11 @@ class Answers {
     for (let row = 0; row < rows; ++row) {
       const record = {}
       for (let i = 0; i < taken.length; ++i)
-        defineMember(record, this.parts[i].name, this.parts[i].value(taken[i].data, row * taken[i].width))
+        defineMember(
+          record,
+          this.parts[i].name,
+          this.parts[i].value(taken[i].data, row * taken[i].width)
+        )
       records[row] = record
     }
     return records

@@ -40,9 +40,15 @@ class Call {
       const dims = input.spec.dims.map((dim, i) => dim ?? (i === 0 ? rows : 1))
       if (input.isString) input.dims = dims
       else workspace.own(input, dims)
-      defineGetter(this.inputs, input.spec.name, () => this.#input(input), input.isString ? value => this.#assign(input, value) : undefined)
+      defineGetter(
+        this.inputs,
+        input.spec.name,
+        () => this.#input(input),
+        input.isString ? value => this.#assign(input, value) : undefined
+      )
     }
-    for (const output of workspace.outputs) defineGetter(this.outputs, output.spec.name, () => this.#output(output))
+    for (const output of workspace.outputs)
+      defineGetter(this.outputs, output.spec.name, () => this.#output(output))
     Object.freeze(this.inputs)
     Object.freeze(this.outputs)
     Object.defineProperty(this, 'rows', { writable: false })
@@ -58,7 +64,12 @@ class Call {
   #input(input) {
     if (input.isString) return this.#strings[input.index]
     // A view that was transferred away is empty for ever, and the engine does not read it: here is another.
-    if (input.view.length === 0 && !this.#isBusy && !this.#isClosed && input.dims.every(dim => dim > 0))
+    if (
+      input.view.length === 0 &&
+      !this.#isBusy &&
+      !this.#isClosed &&
+      input.dims.every(dim => dim > 0)
+    )
       this.#workspace.own(input, input.dims)
     return input.view
   }
@@ -90,19 +101,25 @@ class Call {
       const { view, dims, spec } = inputs[i]
       if (view !== null && view.length === 0 && dims.every(dim => dim > 0)) {
         this.#workspace.own(inputs[i], dims)
-        throw fail('INVALID_ARGUMENT', `input '${spec.name}': its view was transferred away: take call.inputs anew, and write`, spec.name)
+        throw fail(
+          'INVALID_ARGUMENT',
+          `input '${spec.name}': its view was transferred away: take call.inputs anew, and write`,
+          spec.name
+        )
       }
     }
     for (let i = 0; i < outputs.length; ++i) {
       const { view, dims } = outputs[i]
       outputs[i].fetched = null
-      if (view !== null && view.length === 0 && dims.every(dim => dim > 0)) this.#workspace.isShapeStale = true
+      if (view !== null && view.length === 0 && dims.every(dim => dim > 0))
+        this.#workspace.isShapeStale = true
     }
   }
 
   runSync(options) {
     this.#requireIdle()
-    const timeoutNs = options === undefined ? this.#timeoutNs : readTimeout(options, this.#timeoutNs)
+    const timeoutNs =
+      options === undefined ? this.#timeoutNs : readTimeout(options, this.#timeoutNs)
     this.#hasRun = false
     this.#prepare()
     this.#workspace.execute(timeoutNs)
@@ -124,7 +141,14 @@ class Call {
         this.#isBusy = false
         if (this.#isClosed) this.#workspace.close()
       }
-      return submit({ workspace: this.#workspace, timeoutNs, signal, estimate: null, read, release })
+      return submit({
+        workspace: this.#workspace,
+        timeoutNs,
+        signal,
+        estimate: null,
+        read,
+        release
+      })
     } catch (error) {
       return Promise.reject(error)
     }
@@ -135,7 +159,8 @@ class Call {
     const { inputs } = this.#workspace
     const input = inputs.find(({ spec }) => spec.name === name)
     if (input === undefined) this.#native.find(KIND_INPUT, String(name))
-    if (!Array.isArray(dims) || !dims.every(Number.isSafeInteger)) throw new TypeError('dims: expected an array of whole numbers')
+    if (!Array.isArray(dims) || !dims.every(Number.isSafeInteger))
+      throw new TypeError('dims: expected an array of whole numbers')
     this.#hasRun = false
     if (input.isString) {
       this.#workspace.setDims(input, [...dims])
@@ -151,6 +176,10 @@ class Call {
     else this.#workspace.close()
   }
 }
-Object.defineProperty(Call.prototype, dispose, { value: Call.prototype.close, configurable: true, writable: true })
+Object.defineProperty(Call.prototype, dispose, {
+  value: Call.prototype.close,
+  configurable: true,
+  writable: true
+})
 
 module.exports = { Call }

@@ -62,4 +62,13 @@ const nameOfClass = name => NAME_OF_CLASS[name] ?? name
 
 const LARGEST_FLOAT32 = 3.4028234663852886e38
 
-module.exports = { DTYPES, LARGEST_FLOAT32, OTHER_WIDTH, bufferOf, classOf, lengthOf, nameOfClass, offsetOf }
+module.exports = {
+  DTYPES,
+  LARGEST_FLOAT32,
+  OTHER_WIDTH,
+  bufferOf,
+  classOf,
+  lengthOf,
+  nameOfClass,
+  offsetOf
+}

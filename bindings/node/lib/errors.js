@@ -1,18 +1,43 @@
 // SidecallError, and the few errors that only JavaScript can see; core words all others.
 'use strict'
 
-const FAMILIES = { 1: 'usage', 2: 'file', 3: 'model', 4: 'data', 5: 'channel', 6: 'engine', 9: 'internal' }
+const FAMILIES = {
+  1: 'usage',
+  2: 'file',
+  3: 'model',
+  4: 'data',
+  5: 'channel',
+  6: 'engine',
+  9: 'internal'
+}
 const RETRYABLE = new Set(['BUSY', 'TIMEOUT'])
 
 class SidecallError extends Error {
   constructor(message, fields) {
     super(message)
-    for (const name of ['code', 'family', 'retryable', 'feature', 'row', 'expected', 'got', 'faults']) {
-      Object.defineProperty(this, name, { value: fields[name], enumerable: true, configurable: true })
+    for (const name of [
+      'code',
+      'family',
+      'retryable',
+      'feature',
+      'row',
+      'expected',
+      'got',
+      'faults'
+    ]) {
+      Object.defineProperty(this, name, {
+        value: fields[name],
+        enumerable: true,
+        configurable: true
+      })
     }
   }
 }
-Object.defineProperty(SidecallError.prototype, 'name', { value: 'SidecallError', configurable: true, writable: true })
+Object.defineProperty(SidecallError.prototype, 'name', {
+  value: 'SidecallError',
+  configurable: true,
+  writable: true
+})
 
 const orNull = text => (text === '' ? null : text)
 
@@ -56,7 +81,17 @@ function failInput(code, name, expected, got) {
 /** The same error about something that only JavaScript has a name for. */
 function withGot(error, got) {
   const message = error.message.replace(`, got ${error.got}`, `, got ${got}`)
-  return makeError(error.code, 40, error.retryable, message, error.row, error.feature ?? '', error.expected ?? '', got, [])
+  return makeError(
+    error.code,
+    40,
+    error.retryable,
+    message,
+    error.row,
+    error.feature ?? '',
+    error.expected ?? '',
+    got,
+    []
+  )
 }
 
 const closed = what => fail('INVALID_ARGUMENT', `the ${what} is closed`)

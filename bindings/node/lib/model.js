@@ -43,7 +43,9 @@ class Model {
     const described = native.describe()
     this.#described = described
     this.#contract = described.contract === null ? null : JSON.parse(described.contract)
-    const isClosed = described.features.map((_, i) => this.#contract.features[i].allowed !== undefined)
+    const isClosed = described.features.map(
+      (_, i) => this.#contract.features[i].allowed !== undefined
+    )
     this.#runner = new Runner(native, freeze(described), isClosed, options.extra === 1, isRemote)
   }
 
@@ -93,7 +95,9 @@ class Model {
   }
 
   predict(records, options) {
-    return this.#start(options, (timeoutNs, signal) => this.#runner.predict(records, timeoutNs, signal))
+    return this.#start(options, (timeoutNs, signal) =>
+      this.#runner.predict(records, timeoutNs, signal)
+    )
   }
 
   /** Everything that goes wrong rejects; an aborted signal rejects before anything is read. */
@@ -110,7 +114,8 @@ class Model {
   call(options = {}) {
     checkNames(options, CALL)
     const { rows = 1 } = options
-    if (typeof rows !== 'number' || !Number.isSafeInteger(rows)) throw wrongType('options.rows', 'a whole number', rows)
+    if (typeof rows !== 'number' || !Number.isSafeInteger(rows))
+      throw wrongType('options.rows', 'a whole number', rows)
     this.#runner.requireOpen()
     return new Call(this.#native, this.#runner.signature, rows, this.#timeoutNs, this.#runner.gate)
   }
@@ -125,6 +130,10 @@ class Model {
     this.#runner.close()
   }
 }
-Object.defineProperty(Model.prototype, dispose, { value: Model.prototype.close, configurable: true, writable: true })
+Object.defineProperty(Model.prototype, dispose, {
+  value: Model.prototype.close,
+  configurable: true,
+  writable: true
+})
 
 module.exports = { Model, dispose }

@@ -17,13 +17,15 @@ function wrongType(what, expected, value) {
 }
 
 function requireObject(value, what) {
-  if (value === null || typeof value !== 'object' || Array.isArray(value)) throw wrongType(what, 'an object', value)
+  if (value === null || typeof value !== 'object' || Array.isArray(value))
+    throw wrongType(what, 'an object', value)
 }
 
 function checkNames(options, known) {
   requireObject(options, 'options')
   for (const name of Object.keys(options)) {
-    if (!known.has(name)) throw new TypeError(`options: expected one of ${[...known].join(', ')}, got '${name}'`)
+    if (!known.has(name))
+      throw new TypeError(`options: expected one of ${[...known].join(', ')}, got '${name}'`)
   }
 }
 
@@ -69,7 +71,8 @@ const RUN_ASYNC = new Set(['timeoutMs', 'signal'])
 function readOpenOptions(options = {}, isAsync = false) {
   checkNames(options, isAsync ? OPEN_ASYNC : OPEN)
   const { verify, extra, timeoutMs, waitMs, allowExec, onnxruntime } = options
-  if (allowExec !== undefined && typeof allowExec !== 'boolean') throw wrongType('options.allowExec', 'a boolean', allowExec)
+  if (allowExec !== undefined && typeof allowExec !== 'boolean')
+    throw wrongType('options.allowExec', 'a boolean', allowExec)
   return {
     verify: choose(verify, VERIFY, 'options.verify'),
     extra: choose(extra, EXTRA, 'options.extra'),
@@ -83,7 +86,8 @@ function readOpenOptions(options = {}, isAsync = false) {
 
 function readSource(source) {
   if (typeof source === 'string') return toPath(source, 'source')
-  if (source instanceof URL) return source.protocol === 'file:' ? fileURLToPath(source) : source.href
+  if (source instanceof URL)
+    return source.protocol === 'file:' ? fileURLToPath(source) : source.href
   if (types.isUint8Array(source)) return source
   throw wrongType('source', 'a path, a URL or a Uint8Array', source)
 }
@@ -92,7 +96,9 @@ function readSource(source) {
 function readTimeout(options, fallbackNs) {
   if (options === undefined) return fallbackNs
   checkNames(options, RUN)
-  return options.timeoutMs === undefined ? fallbackNs : toNanoseconds(options.timeoutMs, 'options.timeoutMs')
+  return options.timeoutMs === undefined
+    ? fallbackNs
+    : toNanoseconds(options.timeoutMs, 'options.timeoutMs')
 }
 
 const NO_OPTIONS = Object.freeze({})
@@ -100,7 +106,12 @@ const NO_OPTIONS = Object.freeze({})
 function readSignal(options) {
   const { signal } = options
   if (signal === undefined) return undefined
-  if (signal === null || typeof signal !== 'object' || !('aborted' in signal) || typeof signal.addEventListener !== 'function') {
+  if (
+    signal === null ||
+    typeof signal !== 'object' ||
+    !('aborted' in signal) ||
+    typeof signal.addEventListener !== 'function'
+  ) {
     throw wrongType('options.signal', 'an AbortSignal', signal)
   }
   return signal
@@ -110,8 +121,21 @@ function readSignal(options) {
 function readAsync(options = NO_OPTIONS, fallbackNs = -1) {
   if (options === NO_OPTIONS) return { timeoutNs: fallbackNs, signal: undefined }
   checkNames(options, RUN_ASYNC)
-  const timeoutNs = options.timeoutMs === undefined ? fallbackNs : toNanoseconds(options.timeoutMs, 'options.timeoutMs')
+  const timeoutNs =
+    options.timeoutMs === undefined
+      ? fallbackNs
+      : toNanoseconds(options.timeoutMs, 'options.timeoutMs')
   return { timeoutNs, signal: readSignal(options) }
 }
 
-module.exports = { checkNames, readAsync, readOpenOptions, readSignal, readSource, readTimeout, requireObject, typeName, wrongType }
+module.exports = {
+  checkNames,
+  readAsync,
+  readOpenOptions,
+  readSignal,
+  readSource,
+  readTimeout,
+  requireObject,
+  typeName,
+  wrongType
+}

@@ -46,7 +46,9 @@ return true`
 function partText(part, p) {
   const element = column => (part.isDirect ? `d${p}[${column}]` : `r${p}(d${p}[${column}])`)
   if (part.form === SCALAR) return element(part.columns[0])
-  const elements = part.columns.map((column, i) => (part.form === MEMBER ? `${key(part.keys[i])}: ${element(column)}` : element(column)))
+  const elements = part.columns.map((column, i) =>
+    part.form === MEMBER ? `${key(part.keys[i])}: ${element(column)}` : element(column)
+  )
   return part.form === MEMBER ? `{ ${elements.join(', ')} }` : `[${elements.join(', ')}]`
 }
 

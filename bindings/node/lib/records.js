@@ -141,7 +141,8 @@ class Staging {
     }
     // Beyond int64: a number that core refuses for int64, and takes for a float where it fits. Rounding must not bring it back inside.
     const number = Number(value)
-    if (!Number.isFinite(number)) return this.addInvalid(at, row, feature, 'an integer beyond float64')
+    if (!Number.isFinite(number))
+      return this.addInvalid(at, row, feature, 'an integer beyond float64')
     this.kinds[at] = NUMBER
     this.numbers[at] = this.layout.isInteger[feature] && number === -(2 ** 63) ? number * 2 : number
   }
@@ -174,7 +175,8 @@ class Staging {
         if (Number.isNaN(value)) return this.addMissing(at, feature)
         this.kinds[at] = NUMBER
         // A whole number beyond 2^53 may have been another one before it came here: core is to say that it is out of range.
-        this.numbers[at] = layout.isInteger[feature] && isUnsafe(value) ? Math.sign(value) * Number.MAX_VALUE : value
+        this.numbers[at] =
+          layout.isInteger[feature] && isUnsafe(value) ? Math.sign(value) * Number.MAX_VALUE : value
         if (!layout.isExactInteger(feature, value)) this.isPlain = false
         return
       case 'string':
@@ -191,7 +193,12 @@ class Staging {
         return this.addMissing(at, feature)
       default:
         if (value === null) return this.addMissing(at, feature)
-        return this.addInvalid(at, row, feature, Array.isArray(value) ? 'array' : typeof value === 'object' ? nameOf(value) : typeof value)
+        return this.addInvalid(
+          at,
+          row,
+          feature,
+          Array.isArray(value) ? 'array' : typeof value === 'object' ? nameOf(value) : typeof value
+        )
     }
   }
 
@@ -269,7 +276,8 @@ class Staging {
     for (let feature = 0; feature < num; ++feature) {
       const { view } = inputs[inputOf[feature]]
       const width = widthOf[feature]
-      for (let row = 0, at = columnOf[feature]; row < rows; ++row, at += width) view[at] = numbers[row * num + feature]
+      for (let row = 0, at = columnOf[feature]; row < rows; ++row, at += width)
+        view[at] = numbers[row * num + feature]
     }
   }
 
@@ -278,7 +286,14 @@ class Staging {
     native.clear(this.rows)
     for (const [row, feature, got] of this.invalid ?? []) native.setInvalid(row, feature, got)
     for (const [row, name] of this.unknown ?? []) native.setUnknown(row, name)
-    native.setRecords(this.rows, this.layout.names.length, this.kinds, this.numbers, this.lengths, this.text)
+    native.setRecords(
+      this.rows,
+      this.layout.names.length,
+      this.kinds,
+      this.numbers,
+      this.lengths,
+      this.text
+    )
   }
 }
 
@@ -297,18 +312,29 @@ class Layout {
     this.widths = inputs.map((_, i) => this.inputOf.filter(input => input === i).length)
     this.widthOf = this.inputOf.map(i => this.widths[i])
     const isFloat = specs.map(spec => spec.dtype === 'float32' || spec.dtype === 'float64')
-    const isNumber = features.map(({ dtype }, i) => isFloat[i] && (dtype === 'float32' || dtype === 'float64'))
+    const isNumber = features.map(
+      ({ dtype }, i) => isFloat[i] && (dtype === 'float32' || dtype === 'float64')
+    )
     // Empty ranges (NaN) send a number to addOther. Infinity goes there too: it is rare, and core decides.
-    const limit = specs.map((spec, i) => (isNumber[i] ? (spec.dtype === 'float32' ? LARGEST_FLOAT32 : Number.MAX_VALUE) : NaN))
+    const limit = specs.map((spec, i) =>
+      isNumber[i] ? (spec.dtype === 'float32' ? LARGEST_FLOAT32 : Number.MAX_VALUE) : NaN
+    )
     this.high = Float64Array.from(limit)
     this.low = this.high.map(value => -value)
     this.isNanMissing = features.map((feature, i) => feature.nullable && isFloat[i])
     this.isPlainBool = features.map((feature, i) => feature.dtype === 'bool' && isFloat[i])
-    this.integerIn = features.map((feature, i) => (feature.dtype === 'int64' && isFloat[i] ? specs[i].dtype : ''))
+    this.integerIn = features.map((feature, i) =>
+      feature.dtype === 'int64' && isFloat[i] ? specs[i].dtype : ''
+    )
     this.isInteger = features.map(feature => feature.dtype === 'int64')
     // A closed list is looked at by core, which reports all faults of the setters together, but only the first of a tensor.
-    this.isPlain = features.length > 0 && isFloat.every(Boolean) && this.widths.every(width => width > 0) && !isClosed.some(Boolean)
-    this.isMatrix = this.isPlain && inputs.length === 1 && this.columnOf.every((column, i) => column === i)
+    this.isPlain =
+      features.length > 0 &&
+      isFloat.every(Boolean) &&
+      this.widths.every(width => width > 0) &&
+      !isClosed.some(Boolean)
+    this.isMatrix =
+      this.isPlain && inputs.length === 1 && this.columnOf.every((column, i) => column === i)
     this.quick = compileReader(this)
     this.order = this.names
   }
@@ -316,7 +342,8 @@ class Layout {
   /** Records of one maker have their keys in one order: the compiled reader expects that of the last. */
   learnOrder(record) {
     const order = Object.keys(record)
-    if (order.length === this.names.length && order.every(name => this.index.has(name))) this.order = order
+    if (order.length === this.names.length && order.every(name => this.index.has(name)))
+      this.order = order
   }
 
   /** The shape of input `i` for that many rows. */

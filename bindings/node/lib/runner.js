@@ -49,7 +49,8 @@ class Runner {
     const bytes = workspace.isBulky ? workspace.weigh() : 0
     // A run that waits for its turn has a workspace already. Kept, this one would go to the next that comes, which would hold its connection while it waits.
     if (this.gate !== null && isCrowded()) return workspace.close()
-    if (this.isClosed || kept.length >= this.maxKept || this.bulk + bytes > MAX_BULK) return workspace.close()
+    if (this.isClosed || kept.length >= this.maxKept || this.bulk + bytes > MAX_BULK)
+      return workspace.close()
     this.bulk += workspace.isBulky ? bytes : 0
     kept.push(workspace)
   }
@@ -68,7 +69,8 @@ class Runner {
 
   /** Reads tensors by name; the engine gets them by giveInputs(). Runs code of the user, which may close the model. */
   readInputs(workspace, tensors) {
-    if (!isRecord(tensors)) throw new TypeError(`inputs: expected an object with tensors by name, got ${nameOf(tensors)}`)
+    if (!isRecord(tensors))
+      throw new TypeError(`inputs: expected an object with tensors by name, got ${nameOf(tensors)}`)
     const { inputs } = workspace
     for (let i = 0; i < inputs.length; ++i) inputs[i].data = null
     let given = 0
@@ -166,7 +168,8 @@ class Runner {
 
   ownRows(workspace, i, rows) {
     const input = workspace.inputs[i]
-    if (input.view === null || input.dims[0] !== rows) workspace.own(input, this.layout.dimsOf(input.spec, i, rows))
+    if (input.view === null || input.dims[0] !== rows)
+      workspace.own(input, this.layout.dimsOf(input.spec, i, rows))
     return input.view
   }
 
@@ -182,7 +185,10 @@ class Runner {
       isDone = rows > 0
       for (let row = 0; row < rows && isDone; ++row) {
         const record = isList ? records[row] : records
-        isDone = typeof record === 'object' && record !== null && quick(record, order, view, row * names.length)
+        isDone =
+          typeof record === 'object' &&
+          record !== null &&
+          quick(record, order, view, row * names.length)
       }
     } finally {
       if (!isDone) this.put(this.tensors, workspace)
@@ -211,7 +217,9 @@ class Runner {
     const { workspace, rows, isPlain } = this.load(records)
     try {
       workspace.execute(timeoutNs)
-      return Array.isArray(records) ? this.answers.many(workspace, rows) : this.answers.one(workspace)
+      return Array.isArray(records)
+        ? this.answers.many(workspace, rows)
+        : this.answers.one(workspace)
     } finally {
       this.put(isPlain ? this.tensors : this.records, workspace)
     }
@@ -219,7 +227,9 @@ class Runner {
 
   predict(records, timeoutNs, signal) {
     const { workspace, rows, isPlain } = this.load(records)
-    const read = Array.isArray(records) ? done => this.answers.many(done, rows) : done => this.answers.one(done)
+    const read = Array.isArray(records)
+      ? done => this.answers.many(done, rows)
+      : done => this.answers.one(done)
     const release = isPlain ? this.putTensors : this.putRecords
     const estimate = this.recordPace.of(rows * this.layout.names.length)
     if (estimate.isShort && !turn.isOver) {

@@ -146,7 +146,9 @@ class Task {
 
   /** -1 for none. */
   remainingNs() {
-    return this.timeoutNs === -1 ? -1 : Math.max(1, Math.round(this.timeoutNs - (now() - this.begin)))
+    return this.timeoutNs === -1
+      ? -1
+      : Math.max(1, Math.round(this.timeoutNs - (now() - this.begin)))
   }
 
   isShort() {

@@ -2,7 +2,15 @@
 // so nothing is bound to the engine before all inputs were read.
 'use strict'
 
-const { DTYPES, OTHER_WIDTH, bufferOf, classOf, lengthOf, nameOfClass, offsetOf } = require('./dtypes.js')
+const {
+  DTYPES,
+  OTHER_WIDTH,
+  bufferOf,
+  classOf,
+  lengthOf,
+  nameOfClass,
+  offsetOf
+} = require('./dtypes.js')
 const { failInput } = require('./errors.js')
 const { typeName } = require('./options.js')
 
@@ -37,7 +45,8 @@ function toFloat(value, spec) {
   if (typeof number !== 'number') throw new Refusal('dtype', typeName(value))
   // Beyond float32 is for core to say, which knows features and rows.
   const largest = spec.dtype === 'float16' ? LARGEST_FLOAT16 : Number.MAX_VALUE
-  if (Math.abs(number) > largest && value !== Infinity && value !== -Infinity) throw outOfRange(spec)
+  if (Math.abs(number) > largest && value !== Infinity && value !== -Infinity)
+    throw outOfRange(spec)
   return number
 }
 
@@ -107,12 +116,19 @@ function fromArray(array, spec) {
   flatten(array, 0, dims, flat, converterOf(spec), spec)
   const isOtherWidth = spec.dtype === 'float32'
   const Class = isOtherWidth ? Float64Array : DTYPES[spec.dtype].Array
-  return { data: spec.dtype === 'string' ? flat : Class.from(flat), isOtherWidth, dims: dims.length > 1 ? dims : undefined }
+  return {
+    data: spec.dtype === 'string' ? flat : Class.from(flat),
+    isOtherWidth,
+    dims: dims.length > 1 ? dims : undefined
+  }
 }
 
 function readDims(dims, spec) {
   if (dims === undefined) return undefined
-  if (!Array.isArray(dims)) throw new TypeError(`input '${spec.name}': dims: expected an array of numbers, got ${typeName(dims)}`)
+  if (!Array.isArray(dims))
+    throw new TypeError(
+      `input '${spec.name}': dims: expected an array of numbers, got ${typeName(dims)}`
+    )
   const { length } = dims
   if (!(length <= MAX_DEPTH)) throw new Refusal('shape', `more than ${MAX_DEPTH} dimensions`)
   const copy = [] // not by methods of the array, which may be the user's own
@@ -164,11 +180,15 @@ function readTensor(value, spec) {
   const name = classOf(value)
   if (name !== undefined) {
     if (!DTYPES[spec.dtype].accepts.includes(name)) throw new Refusal('dtype', nameOfClass(name))
-    if (lengthOf(value) === 0 && isDetached(bufferOf(value))) throw new Refusal('shape', 'a detached array')
+    if (lengthOf(value) === 0 && isDetached(bufferOf(value)))
+      throw new Refusal('shape', 'a detached array')
     const Class = DTYPES[spec.dtype].Array
     const isOtherWidth = name !== Class.name && spec.dtype in OTHER_WIDTH
     // float16 as raw bits: the same bytes, not numbers to convert.
-    const data = name === Class.name || isOtherWidth ? value : new Class(bufferOf(value), offsetOf(value), lengthOf(value))
+    const data =
+      name === Class.name || isOtherWidth
+        ? value
+        : new Class(bufferOf(value), offsetOf(value), lengthOf(value))
     return { data, isOtherWidth, dims: readDims(value.dims, spec) }
   }
   if (Array.isArray(value)) {

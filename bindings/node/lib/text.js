@@ -13,7 +13,8 @@ function encodeStrings(strings) {
     for (let i = 0; i < strings.length; ++i) ends[i] = end += strings[i].length
     return { bytes: Buffer.from(joined, 'latin1'), ends }
   }
-  for (let i = 0; i < strings.length; ++i) ends[i] = end += strings[i].isWellFormed() ? Buffer.byteLength(strings[i]) : 1
+  for (let i = 0; i < strings.length; ++i)
+    ends[i] = end += strings[i].isWellFormed() ? Buffer.byteLength(strings[i]) : 1
   const bytes = Buffer.allocUnsafe(end)
   for (let i = 0, start = 0; i < strings.length; start = ends[i++]) {
     if (strings[i].isWellFormed()) bytes.write(strings[i], start)

@@ -76,7 +76,9 @@ class Workspace {
     this.gate = gate
     this.isCancelled = false
     this.task = null // the asynchronous run under way
-    this.native = new addon.Call(native, rows, (error, isReleasedOnly) => this.task.onFinish(error, isReleasedOnly))
+    this.native = new addon.Call(native, rows, (error, isReleasedOnly) =>
+      this.task.onFinish(error, isReleasedOnly)
+    )
     this.run = this.native.run // takes nothing and gives nothing
     this.inputs = signature.inputs.map((spec, i) => new Input(spec, i))
     this.outputs = signature.outputs.map((spec, i) => new Output(spec, i))
@@ -139,7 +141,9 @@ class Workspace {
     input.data = null
     const isBeyond = isOtherWidth && spec.dtype === 'float32' && !fitsFloat32(data)
     const isSameShape =
-      view !== null && length === view.length && (wanted === undefined ? input.inferred === length : isSame(wanted, input.dims))
+      view !== null &&
+      length === view.length &&
+      (wanted === undefined ? input.inferred === length : isSame(wanted, input.dims))
     if (isSameShape && !isBeyond) {
       view.set(data) // which converts
       return
@@ -149,9 +153,19 @@ class Workspace {
     const isFitting = length === count(dims, input.perByte)
     if (!isFitting || isBeyond || !this.fits(spec, dims)) {
       input.view = null
-      this.native.copyInput(input.index, isOtherWidth ? OTHER_WIDTH[spec.dtype] : spec.type, dims, isBeyond ? new Float64Array(data) : data) // core says what is wrong, if anything
+      this.native.copyInput(
+        input.index,
+        isOtherWidth ? OTHER_WIDTH[spec.dtype] : spec.type,
+        dims,
+        isBeyond ? new Float64Array(data) : data
+      ) // core says what is wrong, if anything
       this.setDims(input, dims)
-    } else if (mayBorrow && !isOtherWidth && length * input.width >= LARGE_BYTES && !types.isSharedArrayBuffer(bufferOf(data))) {
+    } else if (
+      mayBorrow &&
+      !isOtherWidth &&
+      length * input.width >= LARGE_BYTES &&
+      !types.isSharedArrayBuffer(bufferOf(data))
+    ) {
       input.view = null
       this.native.borrowInput(input.index, spec.type, dims, data)
       this.setDims(input, dims)
@@ -170,7 +184,8 @@ class Workspace {
   }
 
   giveStrings(input, strings, dims, wanted) {
-    if (wanted !== undefined && strings.length !== count(wanted)) this.refuse(input, new Refusal('shape', `${strings.length} strings`))
+    if (wanted !== undefined && strings.length !== count(wanted))
+      this.refuse(input, new Refusal('shape', `${strings.length} strings`))
     const { bytes, ends } = encodeStrings(strings)
     this.native.giveStrings(input.index, input.spec.type, dims, bytes, ends)
     this.setDims(input, dims)
@@ -185,7 +200,10 @@ class Workspace {
       output.dims = dims
       if (dims === null || output.isString) continue
       const { Class, perByte } = output
-      output.view = withDims(new Class(this.native.ownOutput(output.index), 0, count(dims, perByte)), dims)
+      output.view = withDims(
+        new Class(this.native.ownOutput(output.index), 0, count(dims, perByte)),
+        dims
+      )
       this.isBulky ||= output.view.byteLength > BULKY_BYTES
     }
     this.isShapeStale = false
@@ -205,7 +223,12 @@ class Workspace {
       const output = this.outputs[i]
       const tensor = this.take(output)
       if (output.spec.name === '__proto__')
-        Object.defineProperty(result, '__proto__', { value: tensor, enumerable: true, configurable: true, writable: true })
+        Object.defineProperty(result, '__proto__', {
+          value: tensor,
+          enumerable: true,
+          configurable: true,
+          writable: true
+        })
       else result[output.spec.name] = tensor
     }
     return result
@@ -230,7 +253,8 @@ class Workspace {
   /** Elements that were read for the next run. */
   get size() {
     let size = 0
-    for (const { data, isString } of this.inputs) size += data === null ? 0 : isString ? data.length : lengthOf(data)
+    for (const { data, isString } of this.inputs)
+      size += data === null ? 0 : isString ? data.length : lengthOf(data)
     return size
   }
 

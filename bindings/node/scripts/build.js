@@ -21,8 +21,10 @@ function has(command) {
 function missing() {
   const compiler = process.env.CXX?.split(' ')[0] ?? 'c++'
   const wanted = []
-  if (!fs.existsSync(path.join(root, 'CMakeLists.txt'))) wanted.push("sidecall's source tree around this folder: clone the repository")
-  if (!fs.existsSync(path.join(packageFolder, 'node_modules', 'node-api-headers'))) wanted.push('the headers of Node-API: npm ci')
+  if (!fs.existsSync(path.join(root, 'CMakeLists.txt')))
+    wanted.push("sidecall's source tree around this folder: clone the repository")
+  if (!fs.existsSync(path.join(packageFolder, 'node_modules', 'node-api-headers')))
+    wanted.push('the headers of Node-API: npm ci')
   if (!has('cmake')) wanted.push('cmake 3.25 or newer (Debian: cmake)')
   if (!has(compiler)) wanted.push(`a C++17 compiler, got none as '${compiler}' (Debian: g++)`)
   return wanted
@@ -37,8 +39,18 @@ function main() {
   const wanted = missing()
   if (wanted.length > 0) fail(`the build needs ${wanted.join('; ')}`)
   const folder = path.join(root, 'build', 'npm-build')
-  const ninja = has('ninja') && !fs.existsSync(path.join(folder, 'CMakeCache.txt')) ? ['-G', 'Ninja'] : []
-  run('cmake', '-S', root, '-B', folder, ...ninja, '-DSIDECALL_BUILD_NODE=ON', '-DSIDECALL_BUILD_TESTS=OFF')
+  const ninja =
+    has('ninja') && !fs.existsSync(path.join(folder, 'CMakeCache.txt')) ? ['-G', 'Ninja'] : []
+  run(
+    'cmake',
+    '-S',
+    root,
+    '-B',
+    folder,
+    ...ninja,
+    '-DSIDECALL_BUILD_NODE=ON',
+    '-DSIDECALL_BUILD_TESTS=OFF'
+  )
   run('cmake', '--build', folder, '--parallel', '--target', 'sidecall-node', 'sidecall-cli')
   const target = path.join(packageFolder, 'build')
   fs.mkdirSync(path.join(target, 'bin'), { recursive: true })

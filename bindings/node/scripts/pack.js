@@ -14,7 +14,11 @@ const root = path.join(source, '..', '..')
 const platforms = ['linux-x64', 'linux-arm64']
 
 function parse() {
-  const options = { build: { type: 'string' }, onnxruntime: { type: 'string' }, out: { type: 'string' } }
+  const options = {
+    build: { type: 'string' },
+    onnxruntime: { type: 'string' },
+    out: { type: 'string' }
+  }
   const { values } = parseArgs({ options })
   for (const name of Object.keys(options)) {
     if (!values[name]) throw new Error(`--${name}: expected a path, got nothing`)
@@ -41,16 +45,22 @@ function stage(out, name) {
 }
 
 function pack(folder, out) {
-  execFileSync('npm', ['pack', '--silent', '--pack-destination', out], { cwd: folder, stdio: 'inherit' })
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', out], {
+    cwd: folder,
+    stdio: 'inherit'
+  })
 }
 
 /** The package that people name: JavaScript and types. What only its development needs is left out. */
 function packMain(manifest, out) {
   const folder = stage(out, 'sidecall')
-  for (const name of manifest.files) fs.cpSync(path.join(source, name), path.join(folder, name), { recursive: true })
+  for (const name of manifest.files)
+    fs.cpSync(path.join(source, name), path.join(folder, name), { recursive: true })
   fs.copyFileSync(path.join(source, 'README.md'), path.join(folder, 'README.md'))
   const { scripts, devDependencies, ...published } = manifest
-  const optionalDependencies = Object.fromEntries(platforms.map(name => [`@sidecall/${name}`, manifest.version]))
+  const optionalDependencies = Object.fromEntries(
+    platforms.map(name => [`@sidecall/${name}`, manifest.version])
+  )
   writeJson(path.join(folder, 'package.json'), { ...published, optionalDependencies })
   pack(folder, out)
 }
@@ -58,7 +68,8 @@ function packMain(manifest, out) {
 function findNotice(library, name) {
   const folders = ['.', '..', '../..'].map(up => path.join(path.dirname(library), up))
   const found = folders.map(folder => path.join(folder, name)).find(file => fs.existsSync(file))
-  if (!found) throw new Error(`${library}: expected ONNX Runtime's ${name} beside it or above, found none`)
+  if (!found)
+    throw new Error(`${library}: expected ONNX Runtime's ${name} beside it or above, found none`)
   return found
 }
 
@@ -72,7 +83,8 @@ function copyStripped(from, to) {
 /** The package with the native files for this machine's platform. */
 function packPlatform(manifest, { build, onnxruntime, out }) {
   const name = `${process.platform}-${process.arch}`
-  if (!platforms.includes(name)) throw new Error(`expected one of ${platforms.join(', ')}, got ${name}`)
+  if (!platforms.includes(name))
+    throw new Error(`expected one of ${platforms.join(', ')}, got ${name}`)
   const folder = stage(out, name)
   copyStripped(path.join(build, 'lib', 'sidecall.node'), path.join(folder, 'sidecall.node'))
   copyStripped(path.join(build, 'bin', 'sidecall'), path.join(folder, 'bin', 'sidecall'))
@@ -80,9 +92,15 @@ function packPlatform(manifest, { build, onnxruntime, out }) {
   const library = fs.realpathSync(onnxruntime)
   fs.mkdirSync(path.join(folder, 'lib'))
   fs.copyFileSync(library, path.join(folder, 'lib', 'libonnxruntime.so.1'))
-  fs.copyFileSync(path.join(source, 'ThirdPartyNotices.md'), path.join(folder, 'ThirdPartyNotices.md'))
+  fs.copyFileSync(
+    path.join(source, 'ThirdPartyNotices.md'),
+    path.join(folder, 'ThirdPartyNotices.md')
+  )
   fs.copyFileSync(findNotice(library, 'LICENSE'), path.join(folder, 'LICENSE.onnxruntime'))
-  fs.copyFileSync(findNotice(library, 'ThirdPartyNotices.txt'), path.join(folder, 'ThirdPartyNotices.onnxruntime.txt'))
+  fs.copyFileSync(
+    findNotice(library, 'ThirdPartyNotices.txt'),
+    path.join(folder, 'ThirdPartyNotices.onnxruntime.txt')
+  )
   const text = `The native part of sidecall for ${name}: addon, command, and Microsoft's ONNX Runtime (MIT).`
   fs.writeFileSync(path.join(folder, 'README.md'), `# @sidecall/${name}\n\n${text}\n`)
   writeJson(path.join(folder, 'package.json'), {
@@ -97,7 +115,14 @@ function packPlatform(manifest, { build, onnxruntime, out }) {
     libc: ['glibc'],
     type: 'commonjs',
     preferUnplugged: true,
-    files: ['sidecall.node', 'bin', 'lib', 'LICENSE.onnxruntime', 'ThirdPartyNotices.md', 'ThirdPartyNotices.onnxruntime.txt']
+    files: [
+      'sidecall.node',
+      'bin',
+      'lib',
+      'LICENSE.onnxruntime',
+      'ThirdPartyNotices.md',
+      'ThirdPartyNotices.onnxruntime.txt'
+    ]
   })
   pack(folder, out)
 }
@@ -106,7 +131,10 @@ function main() {
   const options = parse()
   const manifest = readJson(path.join(source, 'package.json'))
   const version = fs.readFileSync(path.join(root, 'VERSION'), 'utf8').trim()
-  if (manifest.version !== version) throw new Error(`package.json: expected version ${version} as in VERSION, got ${manifest.version}`)
+  if (manifest.version !== version)
+    throw new Error(
+      `package.json: expected version ${version} as in VERSION, got ${manifest.version}`
+    )
   fs.mkdirSync(options.out, { recursive: true })
   packMain(manifest, options.out)
   packPlatform(manifest, options)

@@ -35,7 +35,9 @@ struct Call::Starting {
     const std::lock_guard lock(mutex);
     is_over = true;
     if (is_left) sidecall_call_close(own.handle);
-    if (back == nullptr || napi_call_threadsafe_function(back, nullptr, napi_tsfn_nonblocking) != napi_ok) return;
+    if (back == nullptr ||
+        napi_call_threadsafe_function(back, nullptr, napi_tsfn_nonblocking) != napi_ok)
+      return;
     napi_release_threadsafe_function(back, napi_tsfn_release);
   }
 
@@ -50,34 +52,36 @@ struct Call::Starting {
 };
 
 void Call::define(Napi::Env env, Napi::Object exports) {
-  const Napi::Function constructor = DefineClass(env, "Call",
-                                                 {
-                                                     InstanceMethod<&Call::run_until>("runUntil"),
-                                                     InstanceMethod<&Call::start>("start"),
-                                                     InstanceMethod<&Call::start_on_thread>("startOnThread"),
-                                                     InstanceMethod<&Call::cancel_run>("cancel"),
-                                                     InstanceMethod<&Call::close_call>("close"),
-                                                     InstanceMethod<&Call::own_input>("ownInput"),
-                                                     InstanceMethod<&Call::borrow_input>("borrowInput"),
-                                                     InstanceMethod<&Call::copy_input>("copyInput"),
-                                                     InstanceMethod<&Call::give_strings>("giveStrings"),
-                                                     InstanceMethod<&Call::refuse_input>("refuseInput"),
-                                                     InstanceMethod<&Call::reset>("reset"),
-                                                     InstanceMethod<&Call::output_dims>("outputDims"),
-                                                     InstanceMethod<&Call::own_output>("ownOutput"),
-                                                     InstanceMethod<&Call::read_output>("readOutput"),
-                                                     InstanceMethod<&Call::set_records>("setRecords"),
-                                                     InstanceMethod<&Call::set_invalid>("setInvalid"),
-                                                     InstanceMethod<&Call::set_unknown>("setUnknown"),
-                                                     InstanceMethod<&Call::clear>("clear"),
-                                                     InstanceMethod<&Call::refuse_column>("refuseColumn"),
-                                                 });
+  const Napi::Function constructor =
+      DefineClass(env, "Call",
+                  {
+                      InstanceMethod<&Call::run_until>("runUntil"),
+                      InstanceMethod<&Call::start>("start"),
+                      InstanceMethod<&Call::start_on_thread>("startOnThread"),
+                      InstanceMethod<&Call::cancel_run>("cancel"),
+                      InstanceMethod<&Call::close_call>("close"),
+                      InstanceMethod<&Call::own_input>("ownInput"),
+                      InstanceMethod<&Call::borrow_input>("borrowInput"),
+                      InstanceMethod<&Call::copy_input>("copyInput"),
+                      InstanceMethod<&Call::give_strings>("giveStrings"),
+                      InstanceMethod<&Call::refuse_input>("refuseInput"),
+                      InstanceMethod<&Call::reset>("reset"),
+                      InstanceMethod<&Call::output_dims>("outputDims"),
+                      InstanceMethod<&Call::own_output>("ownOutput"),
+                      InstanceMethod<&Call::read_output>("readOutput"),
+                      InstanceMethod<&Call::set_records>("setRecords"),
+                      InstanceMethod<&Call::set_invalid>("setInvalid"),
+                      InstanceMethod<&Call::set_unknown>("setUnknown"),
+                      InstanceMethod<&Call::clear>("clear"),
+                      InstanceMethod<&Call::refuse_column>("refuseColumn"),
+                  });
   exports.Set("Call", constructor);
 }
 
 // new Call(model, rows, onFinish). Anything of Node-API may throw where a worker is being terminated, and then there is no destructor: the
 // handle is taken last.
-Call::Call(const Napi::CallbackInfo& info) : ObjectWrap(info), environment_(*info.Env().GetInstanceData<std::shared_ptr<Environment>>()) {
+Call::Call(const Napi::CallbackInfo& info)
+    : ObjectWrap(info), environment_(*info.Env().GetInstanceData<std::shared_ptr<Environment>>()) {
   const Napi::Env env = info.Env();
   const sidecall_model* model = Model::Unwrap(info[0].As<Napi::Object>())->handle();
   const int64_t rows = info[1].As<Napi::Number>().Int64Value();
@@ -89,7 +93,8 @@ Call::Call(const Napi::CallbackInfo& info) : ObjectWrap(info), environment_(*inf
 
   // The run alone is a function that takes nothing and finds its call without a look-up: 60 ns instead of 150.
   napi_value run = nullptr;
-  if (napi_create_function(env, "run", NAPI_AUTO_LENGTH, run_now, this, &run) != napi_ok) throw Napi::Error::New(env);
+  if (napi_create_function(env, "run", NAPI_AUTO_LENGTH, run_now, this, &run) != napi_ok)
+    throw Napi::Error::New(env);
   const auto function = Napi::Function(env, run);
   function.Set("call", info.This());  // a reference to the function keeps the call alive
   const auto self = info.This().As<Napi::Object>();
@@ -109,7 +114,10 @@ void Call::close(std::vector<Left>* left) {
     return cancel();
   }
   environment_->calls.erase(this);
-  if (poll_ != nullptr) std::exchange(poll_, nullptr)->close([environment = environment_] { environment->poll_closed(); });
+  if (poll_ != nullptr)
+    std::exchange(poll_, nullptr)->close([environment = environment_] {
+      environment->poll_closed();
+    });
   Left closed{std::exchange(handle_, nullptr), {}};
   for (Window& window : inputs_) closed.memory.push_back(window.close());
   for (Window& window : outputs_) closed.memory.push_back(window.close());
@@ -120,7 +128,8 @@ void Call::close(std::vector<Left>* left) {
   } else {
     sidecall_call_close(closed.handle);
   }
-  if (!environment_->is_closing) Napi::MemoryManagement::AdjustExternalMemory(environment_->env, -kCallBytes);
+  if (!environment_->is_closing)
+    Napi::MemoryManagement::AdjustExternalMemory(environment_->env, -kCallBytes);
 }
 
 // To be called when no run is under way: it would wait for its end.
@@ -144,7 +153,9 @@ napi_value Call::run_now(napi_env env, napi_callback_info info) {
   napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data);
   auto* self = static_cast<Call*>(data);
   Environment& environment = *self->environment_;
-  const sidecall_status status = environment.copies ? self->run(-1) : sidecall_call_run(self->handle_, -1, environment.error());
+  const sidecall_status status = environment.copies
+                                     ? self->run(-1)
+                                     : sidecall_call_run(self->handle_, -1, environment.error());
   if (status == SIDECALL_OK) return nullptr;
   try {
     napi_throw(env, environment.make_error(status));
@@ -185,9 +196,10 @@ Napi::Value Call::start(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   watch();
   int32_t is_started = 0;
-  const sidecall_status status =
-      sidecall_call_try_start(handle_, info[0].As<Napi::Number>().Int64Value(), &is_started, environment_->error());
-  if (status == SIDECALL_BUSY && sidecall_call_is_busy(handle_) == 0) return Napi::Boolean::New(env, false);
+  const sidecall_status status = sidecall_call_try_start(
+      handle_, info[0].As<Napi::Number>().Int64Value(), &is_started, environment_->error());
+  if (status == SIDECALL_BUSY && sidecall_call_is_busy(handle_) == 0)
+    return Napi::Boolean::New(env, false);
   environment_->check(status);
   if (is_started == 0) return env.Null();
   note_started();
@@ -206,12 +218,14 @@ Napi::Value Call::start_on_thread(const Napi::CallbackInfo& info) {
   starting->timeout_ns = info[0].As<Napi::Number>().Int64Value();
   auto context = std::make_unique<std::shared_ptr<Starting>>(starting);
   const auto finalize = [](napi_env, void* data, void*) {
-    const std::unique_ptr<std::shared_ptr<Starting>> owner(static_cast<std::shared_ptr<Starting>*>(data));
+    const std::unique_ptr<std::shared_ptr<Starting>> owner(
+        static_cast<std::shared_ptr<Starting>*>(data));
     const std::lock_guard lock((*owner)->mutex);
     (*owner)->back = nullptr;
   };
-  if (napi_create_threadsafe_function(env, info[1], nullptr, Napi::String::New(env, "sidecall.start"), 0, 1, context.get(), finalize,
-                                      context.get(), on_started, &starting->back) != napi_ok) {
+  if (napi_create_threadsafe_function(
+          env, info[1], nullptr, Napi::String::New(env, "sidecall.start"), 0, 1, context.get(),
+          finalize, context.get(), on_started, &starting->back) != napi_ok) {
     throw Napi::Error::New(env, "no thread can come back");
   }
   context.release();  // NOLINT(bugprone-unused-return-value): finalize() frees it
@@ -238,8 +252,9 @@ void Call::on_started(napi_env env, napi_value done, void* context, void* /*data
   const bool is_started = starting->status == SIDECALL_OK && self->handle_ != nullptr;
   try {
     if (is_started) self->note_started();
-    const napi_value error =
-        starting->status == SIDECALL_OK ? environment.env.Undefined() : environment.make_error(starting->status, &starting->error);
+    const napi_value error = starting->status == SIDECALL_OK
+                                 ? environment.env.Undefined()
+                                 : environment.make_error(starting->status, &starting->error);
     Napi::Function(env, done).Call({error});
   } catch (const Napi::Error& error) {
     error.ThrowAsJavaScriptException();
@@ -265,9 +280,11 @@ void Call::on_ready() {
     if (status == SIDECALL_OK) {
       for (const Window& window : outputs_) window.copy_out();
     }
-    const napi_value error = status == SIDECALL_OK ? env.Undefined() : environment_->make_error(status);
+    const napi_value error =
+        status == SIDECALL_OK ? env.Undefined() : environment_->make_error(status);
     const auto on_finish = Value().Get("onFinish").As<Napi::Function>();
-    on_finish.MakeCallback(Value(), {error, Napi::Boolean::New(env, is_released_only)}, environment_->context);
+    on_finish.MakeCallback(Value(), {error, Napi::Boolean::New(env, is_released_only)},
+                           environment_->context);
   } catch (const Napi::Error& error) {
     napi_fatal_exception(env, error.Value());
   }
@@ -282,7 +299,8 @@ Napi::Value Call::cancel_run(const Napi::CallbackInfo& info) {
 // After cancel(), so that the outcome is there. When it has been taken, finish waits until the engine has let go.
 void Call::await(std::chrono::steady_clock::time_point deadline) {
   while (is_pending_) {
-    const int64_t left = (deadline - std::chrono::steady_clock::now()) / std::chrono::nanoseconds(1);
+    const int64_t left =
+        (deadline - std::chrono::steady_clock::now()) / std::chrono::nanoseconds(1);
     if (left <= 0) return;
     if (sidecall_call_finish(handle_, left, nullptr) == SIDECALL_NOT_RUN) {
       is_pending_ = sidecall_call_is_busy(handle_) != 0;

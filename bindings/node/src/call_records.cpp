@@ -7,13 +7,23 @@ namespace sidecall_node {
 namespace {
 
 // The layout that lib/staging.js writes: per value a kind, a number and a length.
-enum Kind : uint8_t { kAbsent = 0, kNumber = 1, kBigInt = 2, kFalse = 3, kTrue = 4, kMissing = 5, kString = 6, kTold = 7 };
+enum Kind : uint8_t {
+  kAbsent = 0,
+  kNumber = 1,
+  kBigInt = 2,
+  kFalse = 3,
+  kTrue = 4,
+  kMissing = 5,
+  kString = 6,
+  kTold = 7
+};
 
 constexpr double kTwoTo53 = 9007199254740992.0;
 
 // JavaScript has one kind of number: a whole one goes to the setter of whole numbers, as in JSON. Not -0, which that one would lose.
 void set_number(sidecall_call* call, int64_t row, int32_t feature, double value) {
-  if (std::trunc(value) == value && std::fabs(value) <= kTwoTo53 && !(value == 0 && std::signbit(value))) {
+  if (std::trunc(value) == value && std::fabs(value) <= kTwoTo53 &&
+      !(value == 0 && std::signbit(value))) {
     sidecall_call_set_i64(call, row, feature, static_cast<int64_t>(value), nullptr);
   } else {
     sidecall_call_set_f64(call, row, feature, value, nullptr);
@@ -52,8 +62,10 @@ Napi::Value Call::set_records(const Napi::CallbackInfo& info) {
           sidecall_call_set_missing(handle_, row, feature, nullptr);
           break;
         case kString:
-          sidecall_call_set_str(handle_, row, feature, reinterpret_cast<const char*>(text.Data()) + static_cast<size_t>(number[at]),
-                                lengths.Data()[at], nullptr);
+          sidecall_call_set_str(
+              handle_, row, feature,
+              reinterpret_cast<const char*>(text.Data()) + static_cast<size_t>(number[at]),
+              lengths.Data()[at], nullptr);
           break;
         default:  // absent, or told by setInvalid
           break;
@@ -68,7 +80,8 @@ Napi::Value Call::set_invalid(const Napi::CallbackInfo& info) {
   const std::string got = info[2].As<Napi::String>();
   const int32_t feature = info[1].As<Napi::Number>().Int32Value();
   const sidecall_status status =
-      sidecall_call_set_invalid(handle_, info[0].As<Napi::Number>().Int64Value(), feature, got.c_str(), environment_->error());
+      sidecall_call_set_invalid(handle_, info[0].As<Napi::Number>().Int64Value(), feature,
+                                got.c_str(), environment_->error());
   if (feature < 0) environment_->check(status);
   return info.Env().Undefined();
 }
@@ -76,13 +89,15 @@ Napi::Value Call::set_invalid(const Napi::CallbackInfo& info) {
 // setUnknown(row, name)
 Napi::Value Call::set_unknown(const Napi::CallbackInfo& info) {
   const std::string name = info[1].As<Napi::String>();
-  sidecall_call_set_unknown(handle_, info[0].As<Napi::Number>().Int64Value(), name.data(), name.size(), nullptr);
+  sidecall_call_set_unknown(handle_, info[0].As<Napi::Number>().Int64Value(), name.data(),
+                            name.size(), nullptr);
   return info.Env().Undefined();
 }
 
 // clear(rows): the start of the next records, for that many rows.
 Napi::Value Call::clear(const Napi::CallbackInfo& info) {
-  environment_->check(sidecall_call_resize(handle_, info[0].As<Napi::Number>().Int64Value(), environment_->error()));
+  environment_->check(sidecall_call_resize(handle_, info[0].As<Napi::Number>().Int64Value(),
+                                           environment_->error()));
   environment_->check(sidecall_call_clear(handle_, environment_->error()));
   return info.Env().Undefined();
 }
@@ -90,8 +105,9 @@ Napi::Value Call::clear(const Napi::CallbackInfo& info) {
 // refuseColumn(row, column): throws what a getter says of a column that cannot be read.
 Napi::Value Call::refuse_column(const Napi::CallbackInfo& info) {
   double value = 0;
-  environment_->check(sidecall_call_get_f64(handle_, info[0].As<Napi::Number>().Int64Value(), info[1].As<Napi::Number>().Int32Value(),
-                                            &value, environment_->error()));
+  environment_->check(sidecall_call_get_f64(handle_, info[0].As<Napi::Number>().Int64Value(),
+                                            info[1].As<Napi::Number>().Int32Value(), &value,
+                                            environment_->error()));
   return info.Env().Undefined();
 }
 

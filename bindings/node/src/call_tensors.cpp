@@ -11,13 +11,15 @@ size_t index_of(const Napi::Value& value) { return value.As<Napi::Number>().Uint
 void read_dims(const Napi::Value& value, std::vector<int64_t>* dims) {
   const auto array = value.As<Napi::Array>();
   dims->resize(array.Length());
-  for (uint32_t i = 0; i < array.Length(); ++i) (*dims)[i] = array.Get(i).As<Napi::Number>().Int64Value();
+  for (uint32_t i = 0; i < array.Length(); ++i)
+    (*dims)[i] = array.Get(i).As<Napi::Number>().Int64Value();
 }
 
 Napi::Value make_dims(Napi::Env env, const sidecall_view& view) {
   if (view.rank < 0) return env.Null();
   auto dims = Napi::Array::New(env, static_cast<size_t>(view.rank));
-  for (int32_t i = 0; i < view.rank; ++i) dims[static_cast<uint32_t>(i)] = Napi::Number::New(env, static_cast<double>(view.dims[i]));
+  for (int32_t i = 0; i < view.rank; ++i)
+    dims[static_cast<uint32_t>(i)] = Napi::Number::New(env, static_cast<double>(view.dims[i]));
   return dims;
 }
 
@@ -46,7 +48,8 @@ sidecall_view view_of(int32_t dtype, const std::vector<int64_t>& dims, void* dat
 uint64_t count_bytes(const std::vector<int64_t>& dims, int32_t dtype) {
   uint64_t bits = static_cast<uint64_t>(sidecall_dtype_bits(dtype));
   for (const int64_t dim : dims) {
-    if (dim < 0 || __builtin_mul_overflow(bits, static_cast<uint64_t>(dim), &bits)) return UINT64_MAX;
+    if (dim < 0 || __builtin_mul_overflow(bits, static_cast<uint64_t>(dim), &bits))
+      return UINT64_MAX;
   }
   return bits / 8 + (bits % 8 == 0 ? 0 : 1);
 }
@@ -62,7 +65,8 @@ Napi::Value Call::own_input(const Napi::CallbackInfo& info) {
   // Does the shape fit? Asked without memory, so that nonsense is refused before it is allocated.
   const sidecall_view probe = view_of(dtype, dims_, nullptr, bytes);
   const auto input = static_cast<int32_t>(index);
-  const sidecall_status status = sidecall_call_bind_input(handle_, input, &probe, environment_->error());
+  const sidecall_status status =
+      sidecall_call_bind_input(handle_, input, &probe, environment_->error());
   if (status != SIDECALL_OK && status != SIDECALL_INVALID_ARGUMENT) environment_->check(status);
   const Napi::ArrayBuffer buffer = inputs_[index].open(*environment_, bytes);
   const sidecall_view view = view_of(dtype, dims_, inputs_[index].data(), bytes);
@@ -74,7 +78,8 @@ void Call::give_tensor(const Napi::CallbackInfo& info, bool borrow) {
   const size_t index = index_of(info[0]);
   read_dims(info[2], &dims_);
   const Bytes bytes = bytes_of(info[3]);
-  const sidecall_view view = view_of(info[1].As<Napi::Number>().Int32Value(), dims_, bytes.data, bytes.length);
+  const sidecall_view view =
+      view_of(info[1].As<Napi::Number>().Int32Value(), dims_, bytes.data, bytes.length);
   inputs_[index].close();
   const auto give = borrow ? sidecall_call_bind_input : sidecall_call_copy_input;
   environment_->check(give(handle_, static_cast<int32_t>(index), &view, environment_->error()));
@@ -100,16 +105,19 @@ Napi::Value Call::give_strings(const Napi::CallbackInfo& info) {
   std::vector<int64_t> offsets(ends.ElementLength() + 1, 0);
   std::transform(ends.Data(), ends.Data() + ends.ElementLength(), offsets.begin() + 1,
                  [](double end) { return static_cast<int64_t>(end); });
-  sidecall_view view = view_of(info[1].As<Napi::Number>().Int32Value(), dims_, bytes.data, bytes.length);
+  sidecall_view view =
+      view_of(info[1].As<Napi::Number>().Int32Value(), dims_, bytes.data, bytes.length);
   view.offsets = offsets.data();
-  environment_->check(sidecall_call_copy_input(handle_, info[0].As<Napi::Number>().Int32Value(), &view, environment_->error()));
+  environment_->check(sidecall_call_copy_input(handle_, info[0].As<Napi::Number>().Int32Value(),
+                                               &view, environment_->error()));
   return info.Env().Undefined();
 }
 
 // refuseInput(input, got): throws DTYPE_MISMATCH.
 Napi::Value Call::refuse_input(const Napi::CallbackInfo& info) {
   const std::string got = info[1].As<Napi::String>();
-  environment_->check(sidecall_call_refuse_input(handle_, info[0].As<Napi::Number>().Int32Value(), got.c_str(), environment_->error()));
+  environment_->check(sidecall_call_refuse_input(handle_, info[0].As<Napi::Number>().Int32Value(),
+                                                 got.c_str(), environment_->error()));
   return info.Env().Undefined();
 }
 
@@ -121,11 +129,13 @@ Napi::Value Call::reset(const Napi::CallbackInfo& info) {
 // outputDims(): an array of dims by output, null where only a run can tell. Throws where inputs disagree.
 Napi::Value Call::output_dims(const Napi::CallbackInfo& info) {
   // After a run, views show what it gave. Unbinding makes the call look at the shapes of its inputs again; what it refuses here, it refuses below.
-  for (size_t i = 0; i < outputs_.size(); ++i) sidecall_call_bind_output(handle_, static_cast<int32_t>(i), nullptr, 0, nullptr);
+  for (size_t i = 0; i < outputs_.size(); ++i)
+    sidecall_call_bind_output(handle_, static_cast<int32_t>(i), nullptr, 0, nullptr);
   auto all = Napi::Array::New(info.Env(), outputs_.size());
   for (uint32_t i = 0; i < outputs_.size(); ++i) {
     sidecall_view view = SIDECALL_VIEW_INIT;
-    environment_->check(sidecall_call_output(handle_, static_cast<int32_t>(i), &view, environment_->error()));
+    environment_->check(
+        sidecall_call_output(handle_, static_cast<int32_t>(i), &view, environment_->error()));
     all[i] = make_dims(info.Env(), view);
   }
   return all;
@@ -138,7 +148,8 @@ Napi::Value Call::own_output(const Napi::CallbackInfo& info) {
   sidecall_view view = SIDECALL_VIEW_INIT;
   environment_->check(sidecall_call_output(handle_, output, &view, environment_->error()));
   const Napi::ArrayBuffer buffer = outputs_[index].open(*environment_, view.data_bytes);
-  environment_->check(sidecall_call_bind_output(handle_, output, outputs_[index].data(), view.data_bytes, environment_->error()));
+  environment_->check(sidecall_call_bind_output(handle_, output, outputs_[index].data(),
+                                                view.data_bytes, environment_->error()));
   return buffer;
 }
 
@@ -146,12 +157,15 @@ Napi::Value Call::own_output(const Napi::CallbackInfo& info) {
 Napi::Value Call::read_output(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   sidecall_view view = SIDECALL_VIEW_INIT;
-  environment_->check(sidecall_call_output(handle_, info[0].As<Napi::Number>().Int32Value(), &view, environment_->error()));
+  environment_->check(sidecall_call_output(handle_, info[0].As<Napi::Number>().Int32Value(), &view,
+                                           environment_->error()));
   auto result = Napi::Array::New(env, 2);
   result[0U] = make_dims(env, view);
   if (view.offsets == nullptr) {
     Napi::ArrayBuffer buffer = make_buffer(*environment_, view.data_bytes);
-    if (view.data_bytes > 0) std::copy_n(static_cast<const char*>(view.data), view.data_bytes, static_cast<char*>(buffer.Data()));
+    if (view.data_bytes > 0)
+      std::copy_n(static_cast<const char*>(view.data), view.data_bytes,
+                  static_cast<char*>(buffer.Data()));
     result[1U] = buffer;
     return result;
   }

@@ -42,7 +42,8 @@ void close_on_thread(std::vector<Call::Left> left) {
 
 }  // namespace
 
-Environment::Environment(Napi::Env from) : env(from), error_(empty_error()), faults_(new sidecall_fault[kMaxFaults]) {
+Environment::Environment(Napi::Env from)
+    : env(from), error_(empty_error()), faults_(new sidecall_fault[kMaxFaults]) {
   error_.faults = faults_.get();
   error_.faults_capacity = kMaxFaults;
 }
@@ -51,7 +52,8 @@ sidecall_error Environment::empty_error() { return SIDECALL_ERROR_INIT; }
 
 std::shared_ptr<Environment> Environment::open(Napi::Env env) {
   const std::shared_ptr<Environment> made(new Environment(env));
-  if (napi_get_uv_event_loop(env, &made->loop) != napi_ok) throw Napi::Error::New(env, "this environment has no event loop of libuv");
+  if (napi_get_uv_event_loop(env, &made->loop) != napi_ok)
+    throw Napi::Error::New(env, "this environment has no event loop of libuv");
   napi_async_init(env, nullptr, Napi::String::New(env, "sidecall"), &made->context);
   env.SetInstanceData<std::shared_ptr<Environment>>(new std::shared_ptr<Environment>(made));
   // Asynchronous, because handles of libuv close on the loop. Owns a reference until they are.
@@ -62,7 +64,8 @@ std::shared_ptr<Environment> Environment::open(Napi::Env env) {
 
 // JavaScript is over and must not be called.
 void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
-  const std::unique_ptr<std::shared_ptr<Environment>> owner(static_cast<std::shared_ptr<Environment>*>(data));
+  const std::unique_ptr<std::shared_ptr<Environment>> owner(
+      static_cast<std::shared_ptr<Environment>*>(data));
   const std::shared_ptr<Environment> self = *owner;
   self->is_closing = true;
   self->error_factory.Reset();
@@ -80,7 +83,8 @@ void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
 
 void Environment::poll_closed() {
   --num_polls_;
-  if (num_polls_ == 0 && hook_ != nullptr) napi_remove_async_cleanup_hook(std::exchange(hook_, nullptr));
+  if (num_polls_ == 0 && hook_ != nullptr)
+    napi_remove_async_cleanup_hook(std::exchange(hook_, nullptr));
 }
 
 void Environment::drain() {
@@ -92,12 +96,14 @@ void Environment::drain() {
 napi_value Environment::make_error(sidecall_status status, const sidecall_error* from) {
   const sidecall_error& error = from != nullptr ? *from : error_;
   auto faults = Napi::Array::New(env);
-  const uint32_t kept = error.faults == nullptr ? 0 : std::min(error.num_faults, error.faults_capacity);
+  const uint32_t kept =
+      error.faults == nullptr ? 0 : std::min(error.num_faults, error.faults_capacity);
   for (uint32_t i = 0; i < kept; ++i) faults[i] = fault_fields(env, error.faults[i]);
-  return error_factory.Call({Napi::String::New(env, sidecall_status_name(status)), Napi::Number::New(env, status),
-                             Napi::Boolean::New(env, error.retryable != 0), Napi::String::New(env, error.message),
-                             number_or_null(env, error.row), Napi::String::New(env, error.name), Napi::String::New(env, error.expected),
-                             Napi::String::New(env, error.got), faults});
+  return error_factory.Call(
+      {Napi::String::New(env, sidecall_status_name(status)), Napi::Number::New(env, status),
+       Napi::Boolean::New(env, error.retryable != 0), Napi::String::New(env, error.message),
+       number_or_null(env, error.row), Napi::String::New(env, error.name),
+       Napi::String::New(env, error.expected), Napi::String::New(env, error.got), faults});
 }
 
 }  // namespace sidecall_node

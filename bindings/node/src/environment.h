@@ -22,7 +22,9 @@ class Environment {
  public:
   // Registers the clean-up of the environment. Never global state: two copies of the package and any number of workers share the process.
   static std::shared_ptr<Environment> open(Napi::Env env);
-  static Environment& of(Napi::Env env) { return **env.GetInstanceData<std::shared_ptr<Environment>>(); }
+  static Environment& of(Napi::Env env) {
+    return **env.GetInstanceData<std::shared_ptr<Environment>>();
+  }
 
   // Takes what the library filled into error() to JavaScript: throws unless `status` is SIDECALL_OK.
   void check(sidecall_status status) {
@@ -47,7 +49,7 @@ class Environment {
   napi_async_context context = nullptr;
   Napi::FunctionReference error_factory;
   Napi::FunctionReference model_constructor;
-  bool copies = false;              // external ArrayBuffers are refused here, as in Electron: views are copies
+  bool copies = false;  // external ArrayBuffers are refused here, as in Electron: views are copies
   bool is_closing = false;          // JavaScript is over
   std::unordered_set<Call*> calls;  // those that hold a sidecall_call
 
@@ -63,7 +65,8 @@ class Environment {
 
 // For what is -1 where there is none.
 inline Napi::Value number_or_null(Napi::Env env, int64_t value) {
-  return value < 0 ? env.Null() : Napi::Number::New(env, static_cast<double>(value)).As<Napi::Value>();
+  return value < 0 ? env.Null()
+                   : Napi::Number::New(env, static_cast<double>(value)).As<Napi::Value>();
 }
 
 }  // namespace sidecall_node

@@ -14,7 +14,8 @@ constexpr uint64_t kSmall = 1024 * 1024;
 
 Napi::Error no_room(Environment& environment, uint64_t bytes) {
   sidecall_error error = Environment::empty_error();
-  std::snprintf(error.message, sizeof error.message, "expected room for a tensor of %llu bytes, got none",
+  std::snprintf(error.message, sizeof error.message,
+                "expected room for a tensor of %llu bytes, got none",
                 static_cast<unsigned long long>(bytes));
   return Napi::Error(environment.env, environment.make_error(SIDECALL_OUT_OF_MEMORY, &error));
 }
@@ -26,8 +27,12 @@ Napi::ArrayBuffer make_buffer(Environment& environment, uint64_t bytes) {
   const Napi::Env env = environment.env;
   if (bytes < kSmall) return Napi::ArrayBuffer::New(env, bytes);
   try {
-    const Napi::Value made = env.Global().Get("ArrayBuffer").As<Napi::Function>().New({Napi::Number::New(env, static_cast<double>(bytes))});
-    if (made.IsArrayBuffer() && made.As<Napi::ArrayBuffer>().ByteLength() == bytes) return made.As<Napi::ArrayBuffer>();
+    const Napi::Value made = env.Global()
+                                 .Get("ArrayBuffer")
+                                 .As<Napi::Function>()
+                                 .New({Napi::Number::New(env, static_cast<double>(bytes))});
+    if (made.IsArrayBuffer() && made.As<Napi::ArrayBuffer>().ByteLength() == bytes)
+      return made.As<Napi::ArrayBuffer>();
   } catch (const Napi::Error&) {  // a RangeError
   }
   throw no_room(environment, bytes);
@@ -53,9 +58,12 @@ Napi::ArrayBuffer Window::open(Environment& environment, uint64_t bytes) {
   memory_ = Memory::allocate(environment, bytes);
   if (!environment.copies && bytes > 0) {
     auto* owner = new std::shared_ptr<Memory>(memory_);
-    const auto finalize = [](napi_env, void*, void* hint) { delete static_cast<std::shared_ptr<Memory>*>(hint); };
+    const auto finalize = [](napi_env, void*, void* hint) {
+      delete static_cast<std::shared_ptr<Memory>*>(hint);
+    };
     napi_value buffer = nullptr;
-    const napi_status status = napi_create_external_arraybuffer(env, memory_->data(), bytes, finalize, owner, &buffer);
+    const napi_status status =
+        napi_create_external_arraybuffer(env, memory_->data(), bytes, finalize, owner, &buffer);
     if (status == napi_ok) return Napi::ArrayBuffer(env, buffer);
     // Node has no buffer that long, or the environment ends. The owner is the finalizer's: called or not, it must not be freed twice.
     if (status != napi_no_external_buffers_allowed) {
@@ -79,7 +87,8 @@ void Window::copy(bool in) const {
   if (mirror_.IsEmpty()) return;
   Napi::ArrayBuffer buffer = mirror_.Value();
   if (buffer.ByteLength() != memory_->bytes()) return;
-  std::memcpy(in ? memory_->data() : buffer.Data(), in ? buffer.Data() : memory_->data(), memory_->bytes());
+  std::memcpy(in ? memory_->data() : buffer.Data(), in ? buffer.Data() : memory_->data(),
+              memory_->bytes());
 }
 
 }  // namespace sidecall_node

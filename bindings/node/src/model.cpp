@@ -16,7 +16,8 @@ Napi::Value describe_tensor(Napi::Env env, const sidecall_tensor_spec& spec) {
   for (int32_t i = 0; i < spec.rank; ++i) {
     const std::string name = spec.dim_names[i];
     dims[static_cast<uint32_t>(i)] = number_or_null(env, spec.dims[i]);
-    names[static_cast<uint32_t>(i)] = name.empty() ? env.Null() : Napi::String::New(env, name).As<Napi::Value>();
+    names[static_cast<uint32_t>(i)] =
+        name.empty() ? env.Null() : Napi::String::New(env, name).As<Napi::Value>();
   }
   auto tensor = Napi::Object::New(env);
   tensor.Set("name", spec.name);
@@ -40,23 +41,24 @@ Napi::Value list(Napi::Env env, int32_t count, Spec spec, Describe describe) {
 }  // namespace
 
 void Model::define(Napi::Env env, Napi::Object exports) {
-  const Napi::Function constructor = DefineClass(env, "Model",
-                                                 {
-                                                     InstanceMethod<&Model::describe>("describe"),
-                                                     InstanceMethod<&Model::id>("id"),
-                                                     InstanceMethod<&Model::find>("find"),
-                                                     InstanceMethod<&Model::types>("types"),
-                                                     InstanceMethod<&Model::refuse_empty>("refuseEmpty"),
-                                                     InstanceMethod<&Model::close>("close"),
-                                                 });
+  const Napi::Function constructor =
+      DefineClass(env, "Model",
+                  {
+                      InstanceMethod<&Model::describe>("describe"),
+                      InstanceMethod<&Model::id>("id"),
+                      InstanceMethod<&Model::find>("find"),
+                      InstanceMethod<&Model::types>("types"),
+                      InstanceMethod<&Model::refuse_empty>("refuseEmpty"),
+                      InstanceMethod<&Model::close>("close"),
+                  });
   Environment::of(env).model_constructor = Napi::Persistent(constructor);
   exports.Set("Model", constructor);
 }
 
 Napi::Object Model::make(Environment& environment, sidecall_model** opened, int64_t bytes) {
   const Napi::Env env = environment.env;
-  return environment.model_constructor.New(
-      {Napi::External<sidecall_model*>::New(env, opened), Napi::Number::New(env, static_cast<double>(bytes))});
+  return environment.model_constructor.New({Napi::External<sidecall_model*>::New(env, opened),
+                                            Napi::Number::New(env, static_cast<double>(bytes))});
 }
 
 // The handle is taken last: before, anything may throw, and then it stays its owner's.
@@ -73,7 +75,8 @@ Model::~Model() { release(); }
 void Model::release() {
   if (handle_ == nullptr) return;
   sidecall_model_close(std::exchange(handle_, nullptr));
-  if (!environment_->is_closing) Napi::MemoryManagement::AdjustExternalMemory(environment_->env, -bytes_);
+  if (!environment_->is_closing)
+    Napi::MemoryManagement::AdjustExternalMemory(environment_->env, -bytes_);
 }
 
 Napi::Value Model::close(const Napi::CallbackInfo& info) {
@@ -84,34 +87,43 @@ Napi::Value Model::close(const Napi::CallbackInfo& info) {
 // describe(): {name, version, warning, contract, inputs, outputs, features, columns}; contract is its text, or null.
 Napi::Value Model::describe(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  const auto text_or_null = [&](const char* text) { return text == nullptr ? env.Null() : Napi::String::New(env, text).As<Napi::Value>(); };
+  const auto text_or_null = [&](const char* text) {
+    return text == nullptr ? env.Null() : Napi::String::New(env, text).As<Napi::Value>();
+  };
   auto all = Napi::Object::New(env);
   all.Set("name", sidecall_model_name(handle_));
   all.Set("version", sidecall_model_version(handle_));
   all.Set("warning", text_or_null(sidecall_model_warning(handle_)));
   all.Set("contract", text_or_null(sidecall_model_contract(handle_, nullptr)));
   const auto tensor = [&](const sidecall_tensor_spec& spec) { return describe_tensor(env, spec); };
-  all.Set("inputs",
-          list(env, sidecall_model_num_inputs(handle_), [&](int32_t i) { return sidecall_model_input_spec(handle_, i); }, tensor));
+  all.Set("inputs", list(
+                        env, sidecall_model_num_inputs(handle_),
+                        [&](int32_t i) { return sidecall_model_input_spec(handle_, i); }, tensor));
   all.Set("outputs",
-          list(env, sidecall_model_num_outputs(handle_), [&](int32_t i) { return sidecall_model_output_spec(handle_, i); }, tensor));
+          list(
+              env, sidecall_model_num_outputs(handle_),
+              [&](int32_t i) { return sidecall_model_output_spec(handle_, i); }, tensor));
   all.Set("features", list(
-                          env, sidecall_model_num_features(handle_), [&](int32_t i) { return sidecall_model_feature_spec(handle_, i); },
+                          env, sidecall_model_num_features(handle_),
+                          [&](int32_t i) { return sidecall_model_feature_spec(handle_, i); },
                           [&](const sidecall_feature_spec& spec) {
                             auto feature = Napi::Object::New(env);
                             feature.Set("name", spec.name);
                             feature.Set("dtype", sidecall_dtype_name(spec.dtype));
                             feature.Set("nullable", Napi::Boolean::New(env, spec.nullable != 0));
-                            feature.Set("input", sidecall_model_input_spec(handle_, spec.input)->name);
+                            feature.Set("input",
+                                        sidecall_model_input_spec(handle_, spec.input)->name);
                             feature.Set("column", spec.column);
                             return feature;
                           }));
   all.Set("columns", list(
-                         env, sidecall_model_num_columns(handle_), [&](int32_t i) { return sidecall_model_column_spec(handle_, i); },
+                         env, sidecall_model_num_columns(handle_),
+                         [&](int32_t i) { return sidecall_model_column_spec(handle_, i); },
                          [&](const sidecall_column_spec& spec) {
                            auto column = Napi::Object::New(env);
                            column.Set("name", spec.name);
-                           column.Set("output", sidecall_model_output_spec(handle_, spec.output)->name);
+                           column.Set("output",
+                                      sidecall_model_output_spec(handle_, spec.output)->name);
                            column.Set("dtype", sidecall_dtype_name(spec.dtype));
                            column.Set("key", spec.key);
                            column.Set("column", spec.column);
@@ -122,14 +134,16 @@ Napi::Value Model::describe(const Napi::CallbackInfo& info) {
 }
 
 // Computed on first use where the file carries none: a pass over the whole model.
-Napi::Value Model::id(const Napi::CallbackInfo& info) { return Napi::String::New(info.Env(), sidecall_model_id(handle_)); }
+Napi::Value Model::id(const Napi::CallbackInfo& info) {
+  return Napi::String::New(info.Env(), sidecall_model_id(handle_));
+}
 
 // find(kind, name): throws UNKNOWN_NAME, in the words of core, or gives the index.
 Napi::Value Model::find(const Napi::CallbackInfo& info) {
   const std::string name = info[1].As<Napi::String>();
   int32_t index = -1;
-  environment_->check(
-      sidecall_model_find(handle_, info[0].As<Napi::Number>().Int32Value(), name.data(), name.size(), &index, environment_->error()));
+  environment_->check(sidecall_model_find(handle_, info[0].As<Napi::Number>().Int32Value(),
+                                          name.data(), name.size(), &index, environment_->error()));
   return Napi::Number::New(info.Env(), index);
 }
 
@@ -137,8 +151,9 @@ Napi::Value Model::find(const Napi::CallbackInfo& info) {
 Napi::Value Model::types(const Napi::CallbackInfo& info) {
   const std::string name = info[0].IsString() ? info[0].As<Napi::String>() : std::string();
   sidecall_text* text = nullptr;
-  environment_->check(
-      sidecall_model_types(handle_, "typescript", info[0].IsString() ? name.c_str() : nullptr, &text, environment_->error()));
+  environment_->check(sidecall_model_types(handle_, "typescript",
+                                           info[0].IsString() ? name.c_str() : nullptr, &text,
+                                           environment_->error()));
   const Napi::Value result = Napi::String::New(info.Env(), text->data, text->length);
   sidecall_text_close(text);
   return result;

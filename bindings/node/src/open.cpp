@@ -42,7 +42,9 @@ struct Opening {
   }
 };
 
-int64_t number_of(const Napi::Object& from, const char* name) { return from.Get(name).As<Napi::Number>().Int64Value(); }
+int64_t number_of(const Napi::Object& from, const char* name) {
+  return from.Get(name).As<Napi::Number>().Int64Value();
+}
 
 void read_options(const Napi::Object& from, Opening* opening) {
   sidecall_model_options_init(&opening->options);
@@ -58,7 +60,8 @@ void read_options(const Napi::Object& from, Opening* opening) {
     return to->c_str();
   };
   opening->options.onnxruntime = read_path("onnxruntime", &opening->onnxruntime);
-  opening->options.onnxruntime_package = read_path("onnxruntimePackage", &opening->onnxruntime_package);
+  opening->options.onnxruntime_package =
+      read_path("onnxruntimePackage", &opening->onnxruntime_package);
 }
 
 std::unique_ptr<Opening> read_arguments(const Napi::CallbackInfo& info) {
@@ -75,7 +78,9 @@ std::unique_ptr<Opening> read_arguments(const Napi::CallbackInfo& info) {
   return opening;
 }
 
-Napi::Value take_model(Environment& environment, Opening* opening) { return Model::make(environment, &opening->model, opening->bytes()); }
+Napi::Value take_model(Environment& environment, Opening* opening) {
+  return Model::make(environment, &opening->model, opening->bytes());
+}
 
 Napi::Value open_sync(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
@@ -91,7 +96,8 @@ void tell(Opening* opening, napi_value done) {
     if (opening->status == SIDECALL_OK) {
       Napi::Function(environment.env, done).Call({null, take_model(environment, opening)});
     } else {
-      Napi::Function(environment.env, done).Call({environment.make_error(opening->status, &opening->error), null});
+      Napi::Function(environment.env, done)
+          .Call({environment.make_error(opening->status, &opening->error), null});
     }
   } catch (const Napi::Error& error) {
     error.ThrowAsJavaScriptException();
@@ -105,7 +111,8 @@ void complete(napi_env env, napi_status status, void* data) {
   napi_value done = nullptr;
   napi_get_reference_value(env, opening->done, &done);
   napi_delete_reference(env, opening->done);
-  if (status == napi_ok && !opening->environment->is_closing && done != nullptr) tell(opening.get(), done);
+  if (status == napi_ok && !opening->environment->is_closing && done != nullptr)
+    tell(opening.get(), done);
 }
 
 // The way back from a thread that waits for another process. `back` is null once it was used.
@@ -128,9 +135,12 @@ Napi::Value open_aside(const Napi::CallbackInfo& info) {
   std::unique_ptr<Opening> opening = read_arguments(info);
   const auto way = std::make_shared<Way>();
   auto owner = std::make_unique<std::shared_ptr<Way>>(way);
-  const auto finalize = [](napi_env, void* data, void*) { delete static_cast<std::shared_ptr<Way>*>(data); };
-  if (napi_create_threadsafe_function(env, info[2], nullptr, Napi::String::New(env, "sidecall.open"), 0, 1, owner.get(), finalize,
-                                      owner.get(), come_back, &way->back) != napi_ok) {
+  const auto finalize = [](napi_env, void* data, void*) {
+    delete static_cast<std::shared_ptr<Way>*>(data);
+  };
+  if (napi_create_threadsafe_function(env, info[2], nullptr,
+                                      Napi::String::New(env, "sidecall.open"), 0, 1, owner.get(),
+                                      finalize, owner.get(), come_back, &way->back) != napi_ok) {
     throw Napi::Error::New(env, "no thread can come back");
   }
   owner.release();  // NOLINT(bugprone-unused-return-value): finalize() frees it
@@ -162,7 +172,8 @@ Napi::Value open_async(const Napi::CallbackInfo& info) {
   };
   const napi_value name = Napi::String::New(env, "sidecall.open");
   if (napi_create_reference(env, info[2], 1, &opening->done) != napi_ok ||
-      napi_create_async_work(env, nullptr, name, execute, complete, opening.get(), &opening->work) != napi_ok ||
+      napi_create_async_work(env, nullptr, name, execute, complete, opening.get(),
+                             &opening->work) != napi_ok ||
       napi_queue_async_work(env, opening->work) != napi_ok) {
     throw Napi::Error::New(env, "no work can be queued");
   }

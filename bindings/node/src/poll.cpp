@@ -28,7 +28,9 @@ Poll* Poll::open(uv_loop_s* loop, int fd, std::function<void()> on_ready) {
 
 // Cannot fail after a successful init on a descriptor that is open.
 void Poll::arm() {
-  uv_poll_start(handle_, kUvReadable, [](uv_handle_s* self, int, int) { static_cast<Poll*>(uv_handle_get_data(self))->on_ready_(); });
+  uv_poll_start(handle_, kUvReadable, [](uv_handle_s* self, int, int) {
+    static_cast<Poll*>(uv_handle_get_data(self))->on_ready_();
+  });
 }
 
 void Poll::pause() {

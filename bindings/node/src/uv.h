@@ -15,7 +15,8 @@ void uv_handle_set_data(uv_handle_s* handle, void* data);
 void* uv_handle_get_data(const uv_handle_s* handle);
 int uv_poll_init(uv_loop_s* loop, uv_handle_s* handle, int fd);
 int uv_poll_stop(uv_handle_s* handle);
-int uv_poll_start(uv_handle_s* handle, int events, void (*on_ready)(uv_handle_s* handle, int status, int events));
+int uv_poll_start(uv_handle_s* handle, int events,
+                  void (*on_ready)(uv_handle_s* handle, int status, int events));
 void uv_ref(uv_handle_s* handle);
 void uv_unref(uv_handle_s* handle);
 void uv_close(uv_handle_s* handle, void (*on_closed)(uv_handle_s* handle));
@@ -24,7 +25,8 @@ void uv_close(uv_handle_s* handle, void (*on_closed)(uv_handle_s* handle));
 
 namespace sidecall_node {
 
-constexpr int kUvPoll = 8;  // UV_POLL of enum uv_handle_type; Poll's constructor asks libuv for its name
+constexpr int kUvPoll =
+    8;  // UV_POLL of enum uv_handle_type; Poll's constructor asks libuv for its name
 constexpr int kUvReadable = 1;
 
 }  // namespace sidecall_node

@@ -18,7 +18,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib.util
 
-    missing = [package for package in ("sklearn", "pandas") if importlib.util.find_spec(package) is None]
+    missing = [
+        package for package in ("sklearn", "pandas") if importlib.util.find_spec(package) is None
+    ]
     if missing:
-        raise ModuleNotFoundError(f"sidecall.{name} needs {' and '.join(missing)}: pip install 'sidecall[export]'", name=missing[0])
+        raise ModuleNotFoundError(
+            f"sidecall.{name} needs {' and '.join(missing)}: pip install 'sidecall[export]'",
+            name=missing[0],
+        )
     return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -75,7 +75,9 @@ def _fail(code: int, error: object) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = Parser(prog="sidecall", description="Comparison of an exported model with its original.")
+    parser = Parser(
+        prog="sidecall", description="Comparison of an exported model with its original."
+    )
     commands = parser.add_subparsers(required=True, metavar="compare", parser_class=Parser)
     compare = commands.add_parser(
         "compare",
@@ -85,31 +87,74 @@ def _parser() -> argparse.ArgumentParser:
         "3 bad model, or another original; 4 the engine or the machine.",
     )
     compare.add_argument("model", metavar="MODEL", help="an exported model: a file or a URI")
-    compare.add_argument("rows", metavar="ROWS", help="rows: .csv, .tsv, .jsonl, .parquet, .npy, .txt (a text a line), .joblib")
-    compare.add_argument("--original", metavar="FILE", required=True, help="the fitted model: .joblib, .pkl or .pickle")
-    compare.add_argument("--trust-pickle", action="store_true", help="load the pickle: it can run any code of whoever wrote it")
     compare.add_argument(
-        "--max-moved", metavar="N|P%", type=_max_moved, default=(0.0, False), help="rows that may move before the exit code is 1; 0"
-    )
-    compare.add_argument("--absolute", metavar="X", type=float, help="tolerance: X + relative x |expected|; 1e-8, 1e-5 for float32")
-    compare.add_argument("--relative", metavar="X", type=float, help="tolerance: absolute + X x |expected|; 1e-8, 1e-5 for float32")
-    compare.add_argument(
-        "--dtype", metavar="[FEATURE=]TYPE", action="append", default=[], help="what fit saw, where ROWS have another type; repeatable"
+        "rows",
+        metavar="ROWS",
+        help="rows: .csv, .tsv, .jsonl, .parquet, .npy, .txt (a text a line), .joblib",
     )
     compare.add_argument(
-        "--stability", metavar="N|all", type=_stability, default=500, help="rows that differ to ask again in batches of 1 and 7; 500"
+        "--original",
+        metavar="FILE",
+        required=True,
+        help="the fitted model: .joblib, .pkl or .pickle",
     )
-    compare.add_argument("--worst", metavar="N", type=int, default=10, help="worst rows shown of each kind; 10")
-    compare.add_argument("--chunk", metavar="N", type=int, default=10_000, help="rows held at a time; 10000")
+    compare.add_argument(
+        "--trust-pickle",
+        action="store_true",
+        help="load the pickle: it can run any code of whoever wrote it",
+    )
+    compare.add_argument(
+        "--max-moved",
+        metavar="N|P%",
+        type=_max_moved,
+        default=(0.0, False),
+        help="rows that may move before the exit code is 1; 0",
+    )
+    compare.add_argument(
+        "--absolute",
+        metavar="X",
+        type=float,
+        help="tolerance: X + relative x |expected|; 1e-8, 1e-5 for float32",
+    )
+    compare.add_argument(
+        "--relative",
+        metavar="X",
+        type=float,
+        help="tolerance: absolute + X x |expected|; 1e-8, 1e-5 for float32",
+    )
+    compare.add_argument(
+        "--dtype",
+        metavar="[FEATURE=]TYPE",
+        action="append",
+        default=[],
+        help="what fit saw, where ROWS have another type; repeatable",
+    )
+    compare.add_argument(
+        "--stability",
+        metavar="N|all",
+        type=_stability,
+        default=500,
+        help="rows that differ to ask again in batches of 1 and 7; 500",
+    )
+    compare.add_argument(
+        "--worst", metavar="N", type=int, default=10, help="worst rows shown of each kind; 10"
+    )
+    compare.add_argument(
+        "--chunk", metavar="N", type=int, default=10_000, help="rows held at a time; 10000"
+    )
     compare.add_argument("--json", action="store_true", help="for programs")
-    compare.add_argument("--quiet", action="store_true", help="no report and no progress bar: the exit code alone")
+    compare.add_argument(
+        "--quiet", action="store_true", help="no report and no progress bar: the exit code alone"
+    )
     return parser
 
 
 def _max_moved(text: str) -> tuple[float, bool]:
     found = re.fullmatch(r"(\d+)|(\d+(?:\.\d+)?)%", text)
     if found is None:
-        raise argparse.ArgumentTypeError(f"expected a number of rows or a percentage such as 0.1%, got '{text}'")
+        raise argparse.ArgumentTypeError(
+            f"expected a number of rows or a percentage such as 0.1%, got '{text}'"
+        )
     return float(found[1] or found[2]), found[1] is None
 
 

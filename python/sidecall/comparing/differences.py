@@ -29,7 +29,9 @@ def tolerated(output: Output, expected: np.ndarray) -> np.ndarray:
     return limits
 
 
-def differences(outputs: list[Output], expected: dict[str, np.ndarray], got: dict[str, np.ndarray]) -> list[Difference]:
+def differences(
+    outputs: list[Output], expected: dict[str, np.ndarray], got: dict[str, np.ndarray]
+) -> list[Difference]:
     return [_difference(output, expected[output.name], got[output.name]) for output in outputs]
 
 
@@ -39,8 +41,12 @@ def _difference(output: Output, want: np.ndarray, have: np.ndarray) -> Differenc
         return Difference(output, np.full(rows, np.inf), np.full(rows, np.inf), np.ones(rows, bool))
     if not output.is_number:
         same_kind = want.dtype.kind == have.dtype.kind
-        differs: np.ndarray = ((want != have) if same_kind else (want.astype(str) != have.astype(str))).any(axis=1)
-        return Difference(output, np.where(differs, np.inf, 0.0), np.where(differs, np.inf, 0.0), differs)
+        differs: np.ndarray = (
+            (want != have) if same_kind else (want.astype(str) != have.astype(str))
+        ).any(axis=1)
+        return Difference(
+            output, np.where(differs, np.inf, 0.0), np.where(differs, np.inf, 0.0), differs
+        )
     amount = amounts(want, have)
     is_infinite = np.isinf(amount)
     with np.errstate(all="ignore"):
@@ -64,7 +70,9 @@ def power_of(scaled: np.ndarray) -> np.ndarray:
     """The power of ten that each difference reaches: 1e-7 <= x < 1e-6 is -7. Ends are open."""
     with np.errstate(divide="ignore", invalid="ignore"):
         powers = np.floor(np.log10(scaled) + 1e-12)
-    result: np.ndarray = np.clip(np.nan_to_num(powers, neginf=_LOWEST, posinf=_HIGHEST), _LOWEST, _HIGHEST).astype(int)
+    result: np.ndarray = np.clip(
+        np.nan_to_num(powers, neginf=_LOWEST, posinf=_HIGHEST), _LOWEST, _HIGHEST
+    ).astype(int)
     return result
 
 
@@ -87,7 +95,10 @@ class Histogram:
         """(low, high, counts) in order, without gaps between the lowest and the highest power."""
         powers = sorted(power for power in self.counts if power is not None)
         between = range(powers[0], powers[-1] + 1) if powers else ()
-        return [(0.0, 0.0, self.counts[None]), *((*_edges(power), self.counts.get(power, [0, 0, 0])) for power in between)]
+        return [
+            (0.0, 0.0, self.counts[None]),
+            *((*_edges(power), self.counts.get(power, [0, 0, 0])) for power in between),
+        ]
 
 
 def _edges(power: int) -> tuple[float, float]:

@@ -6,9 +6,30 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sidecall.exporting.html import CALM, COOL, WARM, bar_at, heading, html_table, paragraph, picture, section, text_at
+from sidecall.exporting.html import (
+    CALM,
+    COOL,
+    WARM,
+    bar_at,
+    heading,
+    html_table,
+    paragraph,
+    picture,
+    section,
+    text_at,
+)
 
-from .text import OUTPUTS_HEAD, STAGES_HEAD, WORST_HEAD, begin_text, bin_names, facts, output_rows, stage_rows, worst_rows
+from .text import (
+    OUTPUTS_HEAD,
+    STAGES_HEAD,
+    WORST_HEAD,
+    begin_text,
+    bin_names,
+    facts,
+    output_rows,
+    stage_rows,
+    worst_rows,
+)
 
 if TYPE_CHECKING:
     from .report import Comparison
@@ -40,7 +61,9 @@ def _differences(comparison: Comparison) -> str:
     for name, b in zip(bin_names(comparison), comparison.bins, strict=True):
         counts = {"held": b.held, "moved": b.moved, "unstable": b.unstable}
         total = sum(counts.values())
-        length = (_WIDTH - _LEFT - _RIGHT) * float(np.log1p(total) / np.log1p(longest)) if total else 0.0
+        length = (
+            (_WIDTH - _LEFT - _RIGHT) * float(np.log1p(total) / np.log1p(longest)) if total else 0.0
+        )
         shapes.append(text_at(_LEFT - 8, y + _BAR - 3, name, "end"))
         x = float(_LEFT)
         for kind, colour in _KINDS:
@@ -54,5 +77,7 @@ def _differences(comparison: Comparison) -> str:
     for kind, colour in _KINDS:
         shapes += [bar_at(x, y + 4, 10, 10, colour), text_at(x + 15, y + 13, kind)]
         x += 90
-    title = f"{comparison.moved} of {comparison.rows} rows moved, {comparison.unstable} are unstable"
+    title = (
+        f"{comparison.moved} of {comparison.rows} rows moved, {comparison.unstable} are unstable"
+    )
     return picture(_WIDTH, int(y) + 20, title, shapes)

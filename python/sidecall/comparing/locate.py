@@ -31,18 +31,30 @@ _EXPLAINED = 0.1
 _FAR_LESS = 1e-3
 _SAME_FILE = 1e-6
 _STEP_TOLERANCE = 1e-8
-_KINDS = {"float32": "float", "float64": "float", "int64": "int", "bool": "bool", "string": "string"}
+_KINDS = {
+    "float32": "float",
+    "float64": "float",
+    "int64": "int",
+    "bool": "bool",
+    "string": "string",
+}
 
 
 class _Unknown(Exception):
     """Why the steps cannot be followed."""
 
 
-def locate(original: Original, asked: OriginalSide, model: ModelSide, contract: dict[str, Any], rows: Rows) -> Begin:
+def locate(
+    original: Original, asked: OriginalSide, model: ModelSide, contract: dict[str, Any], rows: Rows
+) -> Begin:
     """`rows` are answered by both sides, and have moved."""
     got = model.ask(rows).values
     tensors = {tensor.name: tensor.dtype for tensor in model.model.inputs}
-    narrow = [feature["name"] for feature in contract["features"] if tensors.get(feature["input"]) == "float32"]
+    narrow = [
+        feature["name"]
+        for feature in contract["features"]
+        if tensors.get(feature["input"]) == "float32"
+    ]
     rounded, changed = _replaced(rows, narrow, _itself)
     written, _ = _replaced(rows, narrow, _as_written)
     if changed:
@@ -53,7 +65,10 @@ def locate(original: Original, asked: OriginalSide, model: ModelSide, contract: 
         explained = int((np.isfinite(after) & (after <= _EXPLAINED * before))[most].sum())
         if explained >= 0.5 * most.sum():
             reason = f"the file takes float32, which cannot tell values of {_listed(changed)} from others for which the original gives the "
-            return Begin("input", reason + f"file's answers, in {explained} of the {most.sum()} rows that moved most")
+            return Begin(
+                "input",
+                reason + f"file's answers, in {explained} of the {most.sum()} rows that moved most",
+            )
     try:
         return _in_steps(original, asked, model, contract, tensors, rounded, got)
     except _Unknown as error:
@@ -71,7 +86,9 @@ def _as_written(values: np.ndarray) -> np.ndarray:
         return np.array([float(str(value)) for value in values.astype(np.float32)])
 
 
-def _replaced(rows: Rows, narrow: list[str], by: Callable[[np.ndarray], np.ndarray]) -> tuple[Rows, list[str]]:
+def _replaced(
+    rows: Rows, narrow: list[str], by: Callable[[np.ndarray], np.ndarray]
+) -> tuple[Rows, list[str]]:
     """The rows with other values of the same float32, in the same types, and the features of which a value changed."""
     frame, changed = rows.frame.copy(), []
     for name in narrow:
@@ -109,7 +126,9 @@ def _in_container(rows: Rows, frame: pd.DataFrame, changed: list[str]) -> Any:
     return result
 
 
-def _scaled(asked: OriginalSide, want: dict[str, np.ndarray], have: dict[str, np.ndarray]) -> np.ndarray:
+def _scaled(
+    asked: OriginalSide, want: dict[str, np.ndarray], have: dict[str, np.ndarray]
+) -> np.ndarray:
     found = differences(asked.outputs, want, have)
     numbers = [difference.scaled for difference in found if difference.output.is_number]
     result: np.ndarray = np.max(numbers or [difference.scaled for difference in found], axis=0)
@@ -127,7 +146,9 @@ def _in_steps(
 ) -> Begin:
     precision = contract.get("parity", {}).get("precision")
     if precision not in ("float32", "float64", "by step"):
-        raise _Unknown("the model is served as it is, without a graph whose steps could be followed")
+        raise _Unknown(
+            "the model is served as it is, without a graph whose steps could be followed"
+        )
     steps = flat_steps(original.model)
     name = type(steps[-1][1]).__name__
     if len(steps) == 1:
@@ -148,11 +169,15 @@ def _in_steps(
             begin = Begin(branches or label, f"{by}, in a file that computes in {precision}")
     answers = asked.ask(rows)
     if not len(answers.index):
-        raise _Unknown("the original refuses the rows with values that are rounded as the file's inputs hold them")
+        raise _Unknown(
+            "the original refuses the rows with values that are rounded as the file's inputs hold them"
+        )
     last = _scaled(asked, answers.values, {key: value[answers.index] for key, value in got.items()})
     stages.append(Stage(f"{steps[-1][0]} ({name})", float(last.max(initial=0.0))))
     if begin is None and last.max() <= _STEP_TOLERANCE:
-        begin = Begin("input", "for values that are rounded as the file's inputs hold them all steps agree")
+        begin = Begin(
+            "input", "for values that are rounded as the file's inputs hold them all steps agree"
+        )
     elif begin is None:
         known = all(stage.largest is not None for stage in stages)
         if not known:
@@ -175,18 +200,31 @@ def _branches(step: Any, path: str, found: np.ndarray) -> str:
 class _Follower:
     """Converts beginnings of the pipeline as the file was made and asks them for the same rows."""
 
-    def __init__(self, original: Original, contract: dict[str, Any], tensors: dict[str, str], rows: Rows, precision: str) -> None:
+    def __init__(
+        self,
+        original: Original,
+        contract: dict[str, Any],
+        tensors: dict[str, str],
+        rows: Rows,
+        precision: str,
+    ) -> None:
         self.original, self.rows, self.precision = original, rows, precision
         with original.steps.watching():
             original.refusal(rows.original)
         self.schema = _schema(contract, tensors)
-        names = None if hasattr(rows.original, "columns") else [feature.name for feature in self.schema.features]
+        names = (
+            None
+            if hasattr(rows.original, "columns")
+            else [feature.name for feature in self.schema.features]
+        )
         source = rows.frame if names is None else rows.original
         data: Data = read_data(source, original.model, names)
         self.left_out = data.left_out
         order = {name: k for k, name in enumerate(data.names)}
         columns = [data.columns[order[feature.name]] for feature in self.schema.features]
-        self.inputs = self.schema.tensors([_as_kind(c, f.kind) for c, f in zip(columns, self.schema.features, strict=True)])
+        self.inputs = self.schema.tensors(
+            [_as_kind(c, f.kind) for c, f in zip(columns, self.schema.features, strict=True)]
+        )
         self.float32_stands_for = ""
 
     def expect(self, asked: OriginalSide, got: dict[str, np.ndarray]) -> None:
@@ -195,12 +233,23 @@ class _Follower:
             answers = self._ask(self.original.model, stands_for)
             if answers is None:
                 continue
-            names = [output.name for output in asked.outputs if output.is_number and output.name in answers]
-            numbers = [answers[name].reshape(len(self.rows), -1).astype(np.float64) for name in names]
-            if all((_relative(got[name], values) <= _SAME_FILE).all() for name, values in zip(names, numbers, strict=True)):
+            names = [
+                output.name
+                for output in asked.outputs
+                if output.is_number and output.name in answers
+            ]
+            numbers = [
+                answers[name].reshape(len(self.rows), -1).astype(np.float64) for name in names
+            ]
+            if all(
+                (_relative(got[name], values) <= _SAME_FILE).all()
+                for name, values in zip(names, numbers, strict=True)
+            ):
                 self.float32_stands_for = stands_for
                 return
-        raise _Unknown("the model, converted now, gives other answers than the file, so that its steps cannot be followed")
+        raise _Unknown(
+            "the model, converted now, gives other answers than the file, so that its steps cannot be followed"
+        )
 
     def behind(self, steps: list[tuple[str, Any]]) -> np.ndarray | None:
         """|got - expected| / (1 + |expected|) behind these steps, [rows, columns]; None where that cannot be compared."""
@@ -217,7 +266,9 @@ class _Follower:
             return None
         if answers is None or "transformed" not in answers:
             return None
-        want = np.asarray(expected.toarray() if hasattr(expected, "toarray") else expected).reshape(len(self.rows), -1)
+        want = np.asarray(expected.toarray() if hasattr(expected, "toarray") else expected).reshape(
+            len(self.rows), -1
+        )
         have = np.asarray(answers["transformed"]).reshape(len(self.rows), -1)
         if want.shape != have.shape:
             return None
@@ -231,7 +282,14 @@ class _Follower:
         try:
             precision = "float32" if self.precision == "float32" else "float64"
             steps, unused = self.original.steps.of, self.left_out
-            graph = to_graph(model, list(self.schema.inputs), precision=precision, rows=stands_for, steps=steps, unused=unused)
+            graph = to_graph(
+                model,
+                list(self.schema.inputs),
+                precision=precision,
+                rows=stands_for,
+                steps=steps,
+                unused=unused,
+            )
             return Session(graph, type(model).__name__).run(self.inputs)
         except Exception:
             # A step that does not convert by itself is a step that cannot be compared, and the report says so.
@@ -270,7 +328,12 @@ def _schema(contract: dict[str, Any], tensors: dict[str, str]) -> Schema:
 def _as_kind(column: Column, kind: str) -> Column:
     """In the contract's kind: whole numbers that a missing value turned into floats are integers again."""
     if kind == "int" and column.kind == "float":
-        return Column(column.name, "int", np.where(column.missing, 0, column.values).astype(np.int64), column.missing)
+        return Column(
+            column.name,
+            "int",
+            np.where(column.missing, 0, column.values).astype(np.int64),
+            column.missing,
+        )
     return column
 
 

@@ -27,9 +27,17 @@ class Rows:
     def take(self, index: Any) -> Rows:
         """Some of the rows: an array of positions or a slice."""
         if isinstance(self.original, list):
-            chosen: Any = self.original[index] if isinstance(index, slice) else [self.original[i] for i in index]
+            chosen: Any = (
+                self.original[index]
+                if isinstance(index, slice)
+                else [self.original[i] for i in index]
+            )
         else:
-            chosen = self.original.iloc[index] if hasattr(self.original, "iloc") else self.original[index]
+            chosen = (
+                self.original.iloc[index]
+                if hasattr(self.original, "iloc")
+                else self.original[index]
+            )
         return Rows(chosen, self.frame.iloc[index])
 
 
@@ -47,11 +55,18 @@ def concatenate(parts: list[Rows]) -> Rows:
 class Shaper:
     """Turns frames, arrays and lists of text into Rows. `notes` says what was left out or taken as it is."""
 
-    def __init__(self, model: Any, features: list[str], dtypes: str | Mapping[str, str] | None) -> None:
+    def __init__(
+        self, model: Any, features: list[str], dtypes: str | Mapping[str, str] | None
+    ) -> None:
         self.model = model
         self.features = features
         self.fitted = fitted_names(model)
-        self.is_text = self.fitted is None and len(features) == 1 and hasattr(model, "fit") and not hasattr(model, "n_features_in_")
+        self.is_text = (
+            self.fitted is None
+            and len(features) == 1
+            and hasattr(model, "fit")
+            and not hasattr(model, "n_features_in_")
+        )
         self.dtypes = dtypes
         self.notes: dict[str, None] = {}
         if isinstance(dtypes, Mapping):
@@ -64,7 +79,11 @@ class Shaper:
         piece, is_converted = to_pandas(piece)
         total = piece.shape[0] if hasattr(piece, "shape") else len(piece)
         for start in range(0, total, size):
-            part = piece.iloc[start : start + size] if hasattr(piece, "iloc") else piece[start : start + size]
+            part = (
+                piece.iloc[start : start + size]
+                if hasattr(piece, "iloc")
+                else piece[start : start + size]
+            )
             yield self._rows(part, is_converted)
 
     def _rows(self, part: Any, is_converted: bool) -> Rows:
@@ -73,7 +92,12 @@ class Shaper:
         if isinstance(part, list) and isinstance(part[0], dict):
             raise DataError("expected a DataFrame, an array or a list of text, got a list of dict")
         is_flat = isinstance(part, list) and not hasattr(part[0], "__len__")
-        if hasattr(part, "iloc") or getattr(part, "ndim", 2) == 1 or is_flat or (isinstance(part, list) and isinstance(part[0], str)):
+        if (
+            hasattr(part, "iloc")
+            or getattr(part, "ndim", 2) == 1
+            or is_flat
+            or (isinstance(part, list) and isinstance(part[0], str))
+        ):
             return self._of_text(list(part))
         return self._of_array(part)
 
@@ -83,20 +107,32 @@ class Shaper:
         if set(self.features) <= set(frame.columns):
             ignored = [str(name) for name in frame.columns if name not in set(self.features)]
             if ignored:
-                self.notes["columns that are no features were left out: " + ", ".join(ignored)] = None
+                self.notes["columns that are no features were left out: " + ", ".join(ignored)] = (
+                    None
+                )
             # In the order of fit: scikit-learn refuses another one.
-            ordered = self.fitted if self.fitted is not None and set(self.fitted) == set(self.features) else self.features
+            ordered = (
+                self.fitted
+                if self.fitted is not None and set(self.fitted) == set(self.features)
+                else self.features
+            )
             chosen, named = frame[ordered], frame[self.features]
         elif frame.shape[1] == len(self.features) and self.fitted is None:
             chosen, named = frame, frame.set_axis(self.features, axis=1)
         else:
-            absent = ", ".join(f"'{name}'" for name in self.features if name not in set(frame.columns))
-            raise DataError(f"expected the columns that the model was trained on, got none named {absent}")
+            absent = ", ".join(
+                f"'{name}'" for name in self.features if name not in set(frame.columns)
+            )
+            raise DataError(
+                f"expected the columns that the model was trained on, got none named {absent}"
+            )
         if self.is_text:
             return Rows(chosen.iloc[:, 0].tolist(), named)
         chosen, changed = as_fitted(chosen, self.model, is_converted=is_converted)
         if changed:
-            self.notes["the original got missing values as fit saw them in: " + ", ".join(changed)] = None
+            self.notes[
+                "the original got missing values as fit saw them in: " + ", ".join(changed)
+            ] = None
         if isinstance(self.dtypes, str):
             numbers = [name for name in chosen.columns if chosen[name].dtype.kind in "fiu"]
             chosen = chosen.astype(dict.fromkeys(numbers, self.dtypes))
@@ -115,7 +151,9 @@ class Shaper:
         array = part.toarray() if hasattr(part, "toarray") else np.asarray(part)
         if array.ndim != 2 or array.shape[1] != len(self.features):
             shape = "x".join(str(size) for size in array.shape)
-            raise DataError(f"expected rows of {len(self.features)} features, got an array of shape {shape}")
+            raise DataError(
+                f"expected rows of {len(self.features)} features, got an array of shape {shape}"
+            )
         frame = pd.DataFrame(array, columns=self.features)
         if isinstance(self.dtypes, str):
             array = array.astype(self.dtypes)
@@ -126,4 +164,6 @@ class Shaper:
         return Rows(array, frame)
 
     def _note_float32(self) -> None:
-        self.notes["the original got float32 columns as they are; say dtypes='float64' if fit saw float64"] = None
+        self.notes[
+            "the original got float32 columns as they are; say dtypes='float64' if fit saw float64"
+        ] = None

@@ -71,7 +71,11 @@ def compare(
     >>> comparison.rows, comparison.moved, comparison.outputs[0].largest < 1e-6
     (2, 0, True)
     """
-    for name, value, least in (("worst", worst, 0), ("chunk", chunk, 1), ("stability", stability, 0)):
+    for name, value, least in (
+        ("worst", worst, 0),
+        ("chunk", chunk, 1),
+        ("stability", stability, 0),
+    ):
         if value is not None and value < least:
             raise DataError(f"{name}: expected a number of at least {least}, got {value}")
     for name, tolerance in (("absolute", absolute), ("relative", relative)):
@@ -97,7 +101,14 @@ def compare(
         if run.rows == 0:
             raise DataError("expected at least one row of data, got none")
         begin = run.locate(sure, contract)
-        return run.report(label, type(original).__name__, contract, begin, _notes(shaper, opened, contract), time.monotonic() - started)
+        return run.report(
+            label,
+            type(original).__name__,
+            contract,
+            begin,
+            _notes(shaper, opened, contract),
+            time.monotonic() - started,
+        )
     finally:
         if opened is not model:
             opened.close()
@@ -107,7 +118,9 @@ def _notes(shaper: Shaper, model: Model, contract: dict[str, Any]) -> list[str]:
     notes = list(shaper.notes)
     if model.warning is not None:
         notes.append(f"the golden rows of the file do not hold on this machine: {model.warning}")
-    random = [output["name"] for output in contract["outputs"] if not output.get("deterministic", True)]
+    random = [
+        output["name"] for output in contract["outputs"] if not output.get("deterministic", True)
+    ]
     if random:
         notes.append("not compared, because two runs give other answers: " + ", ".join(random))
     return notes
@@ -116,12 +129,16 @@ def _notes(shaper: Shaper, model: Model, contract: dict[str, Any]) -> list[str]:
 class _Run:
     """What is known of all rows so far; its size does not grow with their number."""
 
-    def __init__(self, original: OriginalSide, model: ModelSide, worst: int, stability: int | None) -> None:
+    def __init__(
+        self, original: OriginalSide, model: ModelSide, worst: int, stability: int | None
+    ) -> None:
         self.original, self.model, self.outputs = original, model, original.outputs
         self.stability = stability
         self.rows = self.moved = self.unstable = self.checked = self.unchecked = 0
         self.refused_by_original = self.refused_by_model = self.refused_by_both = 0
-        self.found = {output.name: OutputComparison(output.name, output.is_number) for output in self.outputs}
+        self.found = {
+            output.name: OutputComparison(output.name, output.is_number) for output in self.outputs
+        }
         self.histogram = Histogram()
         self.worst = {kind: Worst(worst) for kind in ("refusal", "label", "value")}
         self.samples = Worst(_LOCATE_ROWS)
@@ -142,16 +159,32 @@ class _Run:
             self.refused_by_original += is_originals
             self.refused_by_model += not is_originals
             self.moved += 1
-            sides = (expected.refusals[row], "answered") if is_originals else ("answered", got.refusals[row])
+            sides = (
+                (expected.refusals[row], "answered")
+                if is_originals
+                else ("answered", got.refusals[row])
+            )
             number = self.rows + row
-            self.worst["refusal"].add(0.0, number, WorstRow(number, "refusal", "refused", *sides, None))
+            self.worst["refusal"].add(
+                0.0, number, WorstRow(number, "refusal", "refused", *sides, None)
+            )
 
     def _compare(self, rows: Rows, both: np.ndarray, expected: Answers, got: Answers) -> None:
         want, have = expected.at(both), got.at(both)
         found = differences(self.outputs, want, have)
-        bad = np.any([difference.is_bad for difference in found], axis=0) if found else np.zeros(len(both), bool)
+        bad = (
+            np.any([difference.is_bad for difference in found], axis=0)
+            if found
+            else np.zeros(len(both), bool)
+        )
         numbers = [difference.scaled for difference in found if difference.output.is_number]
-        scaled = np.max(numbers, axis=0) if numbers else np.max([d.scaled for d in found], axis=0) if found else np.zeros(len(both))
+        scaled = (
+            np.max(numbers, axis=0)
+            if numbers
+            else np.max([d.scaled for d in found], axis=0)
+            if found
+            else np.zeros(len(both))
+        )
         verdict = np.where(bad, MOVED, HELD)
         verdict[self._unstable(rows, both, expected, bad, scaled)] = UNSTABLE
         self.moved += int((verdict == MOVED).sum())
@@ -161,13 +194,19 @@ class _Run:
             self._count(difference, verdict, both)
         self._keep_worst(rows, both, found, scaled, verdict, want, have)
 
-    def _unstable(self, rows: Rows, both: np.ndarray, expected: Answers, bad: np.ndarray, scaled: np.ndarray) -> np.ndarray:
+    def _unstable(
+        self, rows: Rows, both: np.ndarray, expected: Answers, bad: np.ndarray, scaled: np.ndarray
+    ) -> np.ndarray:
         """Positions in `both` of rows for which the original contradicts itself, of those that are looked at."""
         if self.stability is None:
             places = np.arange(len(both))
         else:
             differ = np.flatnonzero(bad)
-            places = np.sort(differ[np.argsort(-scaled[differ], kind="stable")][: max(0, self.stability - self.checked)])
+            places = np.sort(
+                differ[np.argsort(-scaled[differ], kind="stable")][
+                    : max(0, self.stability - self.checked)
+                ]
+            )
             self.unchecked += len(differ) - len(places)
         self.checked += len(places)
         if not len(places):
@@ -183,7 +222,10 @@ class _Run:
             return
         place = stable[difference.amount[stable].argmax()]
         if found.largest is None or difference.amount[place] > found.largest:
-            found.largest, found.largest_row = float(difference.amount[place]), int(both[place]) + self.rows
+            found.largest, found.largest_row = (
+                float(difference.amount[place]),
+                int(both[place]) + self.rows,
+            )
 
     def _keep_worst(
         self,
@@ -195,29 +237,53 @@ class _Run:
         want: dict[str, np.ndarray],
         have: dict[str, np.ndarray],
     ) -> None:
-        exact = np.any([np.zeros(len(both), bool), *(d.is_bad for d in found if not d.output.is_number)], axis=0)
+        exact = np.any(
+            [np.zeros(len(both), bool), *(d.is_bad for d in found if not d.output.is_number)],
+            axis=0,
+        )
         moved = verdict == MOVED
         for kind, chosen in (("label", moved & exact), ("value", moved & ~exact)):
             places = np.flatnonzero(chosen)
             for place in places[self.worst[kind].wants(scaled[places])]:
                 row = int(both[place]) + self.rows
-                self.worst[kind].add(float(scaled[place]), row, _worst_row(row, kind, place, found, want, have))
+                self.worst[kind].add(
+                    float(scaled[place]), row, _worst_row(row, kind, place, found, want, have)
+                )
         places = np.flatnonzero(moved)
         for place in places[self.samples.wants(scaled[places])]:
-            self.samples.add(float(scaled[place]), int(both[place]) + self.rows, rows.take(both[place : place + 1]))
+            self.samples.add(
+                float(scaled[place]),
+                int(both[place]) + self.rows,
+                rows.take(both[place : place + 1]),
+            )
 
     def locate(self, original: Original, contract: dict[str, Any]) -> Begin | None:
         if not self.moved:
             return None
         if not self.samples.entries:
             return Begin("", "no row that both sides answered has moved")
-        return locate(original, self.original, self.model, contract, concatenate([rows for _, _, rows in self.samples.entries]))
+        return locate(
+            original,
+            self.original,
+            self.model,
+            contract,
+            concatenate([rows for _, _, rows in self.samples.entries]),
+        )
 
     def report(
-        self, model: str, original: str, contract: dict[str, Any], begin: Begin | None, notes: list[str], seconds: float
+        self,
+        model: str,
+        original: str,
+        contract: dict[str, Any],
+        begin: Begin | None,
+        notes: list[str],
+        seconds: float,
     ) -> Comparison:
         for output in self.outputs:
-            self.found[output.name].absolute, self.found[output.name].relative = output.absolute, output.relative
+            self.found[output.name].absolute, self.found[output.name].relative = (
+                output.absolute,
+                output.relative,
+            )
         if self.refused_by_both == self.rows or not self.histogram.counts:
             notes = [*notes, "no row was answered by both sides, so no number was compared"]
         return Comparison(
@@ -232,17 +298,28 @@ class _Run:
             checked=self.checked,
             unchecked=self.unchecked,
             outputs=list(self.found.values()),
-            bins=[Bin(low, high, *counts) for low, high, counts in self.histogram.bins()] if self.histogram.counts else [],
+            bins=[Bin(low, high, *counts) for low, high, counts in self.histogram.bins()]
+            if self.histogram.counts
+            else [],
             worst=[entry for kind in self.worst.values() for _, _, entry in kind.entries],
             begin=begin,
-            precision=str(contract.get("parity", {}).get("precision", "a precision that its contract does not tell")),
+            precision=str(
+                contract.get("parity", {}).get(
+                    "precision", "a precision that its contract does not tell"
+                )
+            ),
             seconds=seconds,
             notes=notes,
         )
 
 
 def _worst_row(
-    row: int, kind: str, place: int, found: list[Difference], want: dict[str, np.ndarray], have: dict[str, np.ndarray]
+    row: int,
+    kind: str,
+    place: int,
+    found: list[Difference],
+    want: dict[str, np.ndarray],
+    have: dict[str, np.ndarray],
 ) -> WorstRow:
     """The output that is off most, and in it the column."""
     candidates = [d for d in found if d.is_bad[place] and d.output.is_number == (kind == "value")]
@@ -250,7 +327,16 @@ def _worst_row(
     expected, got = want[output.name][place], have[output.name][place]
     if kind == "label":
         column = int(np.argmax(expected.astype(str) != got.astype(str)))
-        return WorstRow(row, kind, output.columns[column], expected[column].item(), got[column].item(), None)
+        return WorstRow(
+            row, kind, output.columns[column], expected[column].item(), got[column].item(), None
+        )
     off = amounts(expected, got)
     column = int(np.argmax(off))
-    return WorstRow(row, kind, output.columns[column], float(expected[column]), float(got[column]), float(off[column]))
+    return WorstRow(
+        row,
+        kind,
+        output.columns[column],
+        float(expected[column]),
+        float(got[column]),
+        float(off[column]),
+    )

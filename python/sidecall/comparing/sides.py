@@ -65,7 +65,11 @@ class Answers:
 
 
 def outputs_of(
-    original: Original, contract: dict[str, Any], columns: Any, absolute: float | None = None, relative: float | None = None
+    original: Original,
+    contract: dict[str, Any],
+    columns: Any,
+    absolute: float | None = None,
+    relative: float | None = None,
 ) -> list[Output]:
     """The contract's outputs that are deterministic. Raises ModelError where the original is another model: other outputs or classes."""
     methods = {output.name: output.method for output in original.outputs}
@@ -79,21 +83,44 @@ def outputs_of(
             )
         if not entry.get("deterministic", True):
             continue
-        named = sorted((column for column in columns if column.output == name), key=lambda column: column.column)
+        named = sorted(
+            (column for column in columns if column.output == name),
+            key=lambda column: column.column,
+        )
         is_number = name != "label" and entry["type"] in ("float32", "float64")
         names = [column.name for column in named]
-        result.append(Output(name, is_number, methods[name], names, _order(original, entry), absolute, relative, is_float32))
+        result.append(
+            Output(
+                name,
+                is_number,
+                methods[name],
+                names,
+                _order(original, entry),
+                absolute,
+                relative,
+                is_float32,
+            )
+        )
     if not result:
-        raise ModelError("expected an output that two runs answer alike, got a model whose answers are all random")
+        raise ModelError(
+            "expected an output that two runs answer alike, got a model whose answers are all random"
+        )
     return result
 
 
 def _order(original: Original, entry: dict[str, Any]) -> list[int] | None:
     classes = original.classes()
-    if entry["name"] == "label" or "classes" not in entry or classes is None or len(entry["classes"]) != len(classes):
+    if (
+        entry["name"] == "label"
+        or "classes" not in entry
+        or classes is None
+        or len(entry["classes"]) != len(classes)
+    ):
         return None
     if set(classes) != set(entry["classes"]):
-        raise ModelError(f"expected the model that the file was made from, got one with other classes in '{entry['name']}'")
+        raise ModelError(
+            f"expected the model that the file was made from, got one with other classes in '{entry['name']}'"
+        )
     return [classes.index(label) for label in entry["classes"]]
 
 
@@ -147,7 +174,11 @@ class ModelSide:
             # Anything else, such as a deadline or a server that went away, says nothing about the rows.
             if error.family != 40 and not isinstance(error, errors.Engine):
                 raise
-            faults = {fault.row: _reason(fault) for fault in reversed(error.faults) if fault.row is not None}
+            faults = {
+                fault.row: _reason(fault)
+                for fault in reversed(error.faults)
+                if fault.row is not None
+            }
             raise _Refused(_reason(error), faults) from error
         result = {}
         for output in self.outputs:
@@ -160,9 +191,15 @@ def words(matrix: np.ndarray) -> np.ndarray:
     """Labels and other exact answers: whole numbers (booleans are 0 and 1) as int64, anything else as text."""
     if matrix.dtype.kind in "iub":
         return matrix.astype(np.int64)
-    if matrix.dtype.kind == "O" and all(isinstance(value, (bool, int, np.integer)) for value in matrix.flat):
+    if matrix.dtype.kind == "O" and all(
+        isinstance(value, (bool, int, np.integer)) for value in matrix.flat
+    ):
         return matrix.astype(np.int64)
-    if matrix.dtype.kind == "f" and np.array_equal(matrix, np.rint(matrix)) and (np.abs(matrix) < 2**63).all():
+    if (
+        matrix.dtype.kind == "f"
+        and np.array_equal(matrix, np.rint(matrix))
+        and (np.abs(matrix) < 2**63).all()
+    ):
         return matrix.astype(np.int64)
     return matrix.astype(str)
 
@@ -183,7 +220,9 @@ class _Refused(Exception):
         self.rows = rows or {}
 
 
-def _in_parts(rows: Rows, index: np.ndarray, ask: Callable[[Rows], dict[str, np.ndarray]]) -> list[Answers]:
+def _in_parts(
+    rows: Rows, index: np.ndarray, ask: Callable[[Rows], dict[str, np.ndarray]]
+) -> list[Answers]:
     """Asks for all; where that is refused, leaves out the rows that are known and asks for the halves of the rest."""
     if not len(index):
         return []
@@ -196,7 +235,10 @@ def _in_parts(rows: Rows, index: np.ndarray, ask: Callable[[Rows], dict[str, np.
         rest = np.setdiff1d(index, list(bad), assume_unique=True)
         middle = (len(rest) + 1) // 2
         halves = [rest[:middle], rest[middle:]]
-        return [Answers(rest[:0], {}, bad), *(part for half in halves for part in _in_parts(rows, half, ask))]
+        return [
+            Answers(rest[:0], {}, bad),
+            *(part for half in halves for part in _in_parts(rows, half, ask)),
+        ]
 
 
 def _joined(parts: list[list[Answers]]) -> Answers:

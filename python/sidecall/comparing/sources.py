@@ -26,13 +26,19 @@ class Source:
     total: int | None
 
 
-def open_source(data: Any, features: list[dict[str, Any]], size: int, *, trusted: bool = False) -> Source:
+def open_source(
+    data: Any, features: list[dict[str, Any]], size: int, *, trusted: bool = False
+) -> Source:
     """`features` are those of the contract: text files say little about types. Raises DataError, InputError, ModuleNotFoundError."""
     if data is None:
         raise DataError("expected data")
     if isinstance(data, (str, os.PathLike)):
         return _of_file(existing(os.fspath(data)), features, size, trusted)
-    if isinstance(data, (list, tuple)) and data and (hasattr(data[0], "iloc") or getattr(data[0], "ndim", 0) == 2):
+    if (
+        isinstance(data, (list, tuple))
+        and data
+        and (hasattr(data[0], "iloc") or getattr(data[0], "ndim", 0) == 2)
+    ):
         return Source(data, sum(len(piece) for piece in data))
     if hasattr(data, "__next__"):
         return Source(_checked(data), None)
@@ -40,13 +46,17 @@ def open_source(data: Any, features: list[dict[str, Any]], size: int, *, trusted
         return Source([data.tocsr() if hasattr(data, "tocsr") else data], data.shape[0])
     if isinstance(data, (list, tuple)):
         return Source([list(data)], len(data))
-    raise DataError(f"expected a DataFrame, an array, a list of text, a path, or an iterator of these, got {type(data).__name__}")
+    raise DataError(
+        f"expected a DataFrame, an array, a list of text, a path, or an iterator of these, got {type(data).__name__}"
+    )
 
 
 def _checked(pieces: Iterator[Any]) -> Iterator[Any]:
     for piece in pieces:
         if isinstance(piece, (str, bytes, dict)) or not hasattr(piece, "__len__"):
-            raise DataError(f"expected an iterator of DataFrames, arrays or lists of text, got one of {type(piece).__name__}")
+            raise DataError(
+                f"expected an iterator of DataFrames, arrays or lists of text, got one of {type(piece).__name__}"
+            )
         yield piece
 
 
@@ -70,9 +80,14 @@ def _of_parquet(file: Path, size: int) -> Source:
     try:
         import pyarrow.parquet
     except ModuleNotFoundError:
-        raise ModuleNotFoundError(f"{file}: reading Parquet needs pyarrow: pip install pyarrow", name="pyarrow") from None
+        raise ModuleNotFoundError(
+            f"{file}: reading Parquet needs pyarrow: pip install pyarrow", name="pyarrow"
+        ) from None
     parquet = _guarded(file, lambda: pyarrow.parquet.ParquetFile(file))
-    pieces = (pyarrow.Table.from_batches([batch]).to_pandas() for batch in parquet.iter_batches(batch_size=size))
+    pieces = (
+        pyarrow.Table.from_batches([batch]).to_pandas()
+        for batch in parquet.iter_batches(batch_size=size)
+    )
     return Source(_guarded_each(file, pieces), parquet.metadata.num_rows)
 
 
@@ -94,7 +109,9 @@ def _jsonl(file: Path, features: list[dict[str, Any]], size: int) -> Iterator[An
             frame = records_of(chunk, str(file))
             if frame.empty:
                 continue
-            absent = [feature["name"] for feature in features if feature["name"] not in frame.columns]
+            absent = [
+                feature["name"] for feature in features if feature["name"] not in frame.columns
+            ]
             if frame.shape[1] != len(features) or len(absent) < len(features):
                 frame = frame.assign(**dict.fromkeys(absent, np.nan))
             yield _typed(frame, features)
@@ -109,7 +126,13 @@ def _texts(file: Path, features: list[dict[str, Any]], size: int) -> Iterator[An
 def _typed(frame: Any, features: list[dict[str, Any]]) -> Any:
     """Numbers as float64 where the model knows floats, so that a column has one type in all pieces."""
     floats = {feature["name"] for feature in features if feature["type"] in ("float32", "float64")}
-    return frame.astype({name: np.float64 for name in frame.columns if name in floats and frame[name].dtype.kind in "iu"})
+    return frame.astype(
+        {
+            name: np.float64
+            for name in frame.columns
+            if name in floats and frame[name].dtype.kind in "iu"
+        }
+    )
 
 
 def _guarded(file: Path, read: Any) -> Any:
@@ -119,7 +142,9 @@ def _guarded(file: Path, read: Any) -> Any:
         if isinstance(error, (InputError, StopIteration)):
             raise
         # The reader's own message may quote the data.
-        raise InputError(f"{file}: expected {file.suffix[1:]} data, got a file that cannot be read ({type(error).__name__})") from None
+        raise InputError(
+            f"{file}: expected {file.suffix[1:]} data, got a file that cannot be read ({type(error).__name__})"
+        ) from None
 
 
 def _guarded_each(file: Path, pieces: Iterator[Any]) -> Iterator[Any]:

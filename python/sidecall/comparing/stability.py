@@ -12,7 +12,9 @@ from .sides import Answers, OriginalSide, Output
 _OTHER_BATCHES = (1, 7)
 
 
-def unstable(original: OriginalSide, rows: Rows, expected: Answers, wanted: np.ndarray) -> np.ndarray:
+def unstable(
+    original: OriginalSide, rows: Rows, expected: Answers, wanted: np.ndarray
+) -> np.ndarray:
     """Those of `wanted`, ascending positions, whose answers for batches of 1, 7 and 1 000 rows spread by more than is tolerated.
 
     `expected` are the answers for batches of 1 000. A row is asked again in the batches of `rows` that it would be in.
@@ -22,7 +24,9 @@ def unstable(original: OriginalSide, rows: Rows, expected: Answers, wanted: np.n
         return _unstable(original, rows, expected, wanted)
 
 
-def _unstable(original: OriginalSide, rows: Rows, expected: Answers, wanted: np.ndarray) -> np.ndarray:
+def _unstable(
+    original: OriginalSide, rows: Rows, expected: Answers, wanted: np.ndarray
+) -> np.ndarray:
     ranges = [_Range(output, expected.at(wanted)[output.name]) for output in original.outputs]
     is_refused = np.zeros(len(wanted), dtype=bool)
     for size in _OTHER_BATCHES:
@@ -48,7 +52,9 @@ class _Range:
 
     def add(self, rows: np.ndarray, answers: np.ndarray) -> None:
         if not self.output.is_number:
-            self.varies[rows] |= (answers.astype(str) != self.expected[rows].astype(str)).any(axis=1)
+            self.varies[rows] |= (answers.astype(str) != self.expected[rows].astype(str)).any(
+                axis=1
+            )
             return
         self.varies[rows] |= (np.isnan(answers) != np.isnan(self.expected[rows])).any(axis=1)
         self.low[rows] = np.fmin(self.low[rows], answers)
@@ -58,5 +64,7 @@ class _Range:
         if not self.output.is_number:
             return self.varies
         with np.errstate(invalid="ignore"):
-            wide: np.ndarray = (self.high - self.low > tolerated(self.output, self.expected)).any(axis=1)
+            wide: np.ndarray = (self.high - self.low > tolerated(self.output, self.expected)).any(
+                axis=1
+            )
         return wide | self.varies

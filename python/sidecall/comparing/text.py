@@ -40,17 +40,44 @@ def facts(comparison: Comparison) -> list[tuple[str, str]]:
     moved = f"{comparison.moved:,} of {comparison.rows:,} rows{share(comparison.moved, comparison.rows)}"
     lines = [("moved", moved)]
     if comparison.refused_by_original:
-        lines.append(("", f"{comparison.refused_by_original:,} that the original refuses and the exported model answers"))
+        lines.append(
+            (
+                "",
+                f"{comparison.refused_by_original:,} that the original refuses and the exported model answers",
+            )
+        )
     if comparison.refused_by_model:
-        lines.append(("", f"{comparison.refused_by_model:,} that the exported model refuses and the original answers"))
+        lines.append(
+            (
+                "",
+                f"{comparison.refused_by_model:,} that the exported model refuses and the original answers",
+            )
+        )
     if comparison.refused_by_both:
         lines.append(("refused by both", f"{comparison.refused_by_both:,}"))
     text = f"{comparison.unstable:,} rows that the original answers in another way in batches of 1, 7 or 1,000; not counted as moved"
     lines.append(("unstable", text if comparison.unstable else "0"))
     looked = f"looked for in {comparison.checked:,} rows"
-    lines.append(("", looked + (f", and not in {comparison.unchecked:,} others that differ" if comparison.unchecked else "")))
+    lines.append(
+        (
+            "",
+            looked
+            + (
+                f", and not in {comparison.unchecked:,} others that differ"
+                if comparison.unchecked
+                else ""
+            ),
+        )
+    )
     served = comparison.precision == "original"
-    lines.append(("precision", "served as it is" if served else f"the exported model computes in {comparison.precision}"))
+    lines.append(
+        (
+            "precision",
+            "served as it is"
+            if served
+            else f"the exported model computes in {comparison.precision}",
+        )
+    )
     lines.append(("took", f"{comparison.seconds:.1f} s"))
     return lines
 
@@ -60,20 +87,33 @@ def output_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     for output in comparison.outputs:
         largest = "" if output.largest is None else number(output.largest)
         row = "" if output.largest_row is None else str(output.largest_row)
-        limits = f"{output.absolute:.2g} + {output.relative:.2g} x |expected|" if output.is_number else "equal"
+        limits = (
+            f"{output.absolute:.2g} + {output.relative:.2g} x |expected|"
+            if output.is_number
+            else "equal"
+        )
         rows.append((output.name, f"{output.moved:,} of {output.rows:,}", largest, row, limits))
     return rows
 
 
 def worst_rows(comparison: Comparison) -> list[tuple[str, ...]]:
     return [
-        (str(w.row), w.output, cell(w.expected), cell(w.got), "" if w.difference is None else number(w.difference))
+        (
+            str(w.row),
+            w.output,
+            cell(w.expected),
+            cell(w.got),
+            "" if w.difference is None else number(w.difference),
+        )
         for w in comparison.worst
     ]
 
 
 def bin_names(comparison: Comparison) -> list[str]:
-    return ["none" if b.high == 0 else f"{'0' if b.low == 0 else short(b.low)} to {short(b.high)}" for b in comparison.bins]
+    return [
+        "none" if b.high == 0 else f"{'0' if b.low == 0 else short(b.low)} to {short(b.high)}"
+        for b in comparison.bins
+    ]
 
 
 def _histogram(comparison: Comparison) -> str:
@@ -103,7 +143,10 @@ def begin_text(begin: Begin) -> str:
 
 
 def stage_rows(begin: Begin) -> list[tuple[str, ...]]:
-    return [(stage.step, "not compared" if stage.largest is None else number(stage.largest)) for stage in begin.stages]
+    return [
+        (stage.step, "not compared" if stage.largest is None else number(stage.largest))
+        for stage in begin.stages
+    ]
 
 
 def share(part: int, whole: int) -> str:

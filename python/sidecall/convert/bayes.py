@@ -39,13 +39,20 @@ def joint(g: Conversion, model: Any, x: Frame) -> Any:
 
 def _gaussian(g: Conversion, model: Any, x: Frame) -> Tensor:
     """In float32 where the model was fitted on it and gets it: there squares of large numbers are infinite."""
-    is_single = g.steps is not None and set(x.dtypes) == {"float32"} and np.asarray(model.theta_).dtype == np.float32
+    is_single = (
+        g.steps is not None
+        and set(x.dtypes) == {"float32"}
+        and np.asarray(model.theta_).dtype == np.float32
+    )
     y = x.matrix("float32" if is_single else "float64")
     terms = []
     for prior, mean, variance in zip(model.class_prior_, model.theta_, model.var_, strict=True):
         d = y - mean.reshape(1, -1)
         constant = -0.5 * np.sum(np.log(2.0 * np.pi * variance))
-        terms.append((row_sum(g, d * d / variance.reshape(1, -1)) * -0.5 + float(constant)) + float(np.log(prior)))
+        terms.append(
+            (row_sum(g, d * d / variance.reshape(1, -1)) * -0.5 + float(constant))
+            + float(np.log(prior))
+        )
     return g.concat(terms)
 
 
@@ -115,7 +122,9 @@ def linear_discriminant_transform(g: Conversion, model: Any, x: Frame) -> Tensor
 def quadratic_scores(g: Conversion, model: Any, x: Frame) -> Tensor:
     y = x.matrix("float64")
     terms = []
-    for rotation, scaling, mean, prior in zip(model.rotations_, model.scalings_, model.means_, model.priors_, strict=True):
+    for rotation, scaling, mean, prior in zip(
+        model.rotations_, model.scalings_, model.means_, model.priors_, strict=True
+    ):
         z = (y - np.asarray(mean).reshape(1, -1)) @ (rotation * scaling**-0.5)
         terms.append((g.sum(z * z) + float(np.sum(np.log(scaling)))) * -0.5 + float(np.log(prior)))
     return g.concat(terms)
@@ -195,13 +204,18 @@ def _mixture_squares(g: Conversion, model: Any, y: Tensor, means: np.ndarray) ->
         sizes = np.sum(means**2 * precisions, axis=1).reshape(1, -1)
         return (y @ (means * precisions).T) * -2.0 + sizes + (y * y) @ precisions.T
     sizes = (np.sum(means**2, axis=1) * precisions).reshape(1, -1)
-    return (y @ (means.T * precisions)) * -2.0 + sizes + row_sum(g, y * y) @ precisions.reshape(1, -1)
+    return (
+        (y @ (means.T * precisions)) * -2.0 + sizes + row_sum(g, y * y) @ precisions.reshape(1, -1)
+    )
 
 
 def _log_gaussian(cholesky: list[np.ndarray], means: np.ndarray, row: np.ndarray) -> list[float]:
     features = means.shape[1]
     return [
-        float(-0.5 * (features * np.log(2 * np.pi) + np.sum((row @ f - m @ f) ** 2)) + np.sum(np.log(np.diag(f))))
+        float(
+            -0.5 * (features * np.log(2 * np.pi) + np.sum((row @ f - m @ f) ** 2))
+            + np.sum(np.log(np.diag(f)))
+        )
         for f, m in zip(cholesky, means, strict=True)
     ]
 

@@ -19,9 +19,15 @@ from .trees import compared, rounded_float32
 LIGHTGBM = "LGBMClassifier LGBMRegressor LGBMRanker"
 XGBOOST = "XGBClassifier XGBRegressor XGBRFClassifier XGBRFRegressor XGBRanker"
 
-refuses("lightgbm", "Booster", "a bare Booster does not know its classes; train LGBMClassifier, LGBMRegressor or LGBMRanker")
 refuses(
-    "xgboost", "Booster", "a bare Booster does not know its classes; load it into XGBClassifier, XGBRegressor or XGBRanker with load_model"
+    "lightgbm",
+    "Booster",
+    "a bare Booster does not know its classes; train LGBMClassifier, LGBMRegressor or LGBMRanker",
+)
+refuses(
+    "xgboost",
+    "Booster",
+    "a bare Booster does not know its classes; load it into XGBClassifier, XGBRegressor or XGBRanker with load_model",
 )
 refuses(
     "catboost",
@@ -39,7 +45,9 @@ def _codes(g: Conversion, model: Any, categories: list[list[Any]] | None, x: Fra
     if not categories and not strings:
         return x
     if not categories or len(categories) != len(strings):
-        raise g.refuse("its categories do not belong to the columns of strings: categories of numbers are not supported")
+        raise g.refuse(
+            "its categories do not belong to the columns of strings: categories of numbers are not supported"
+        )
     frames = []
     for k in range(x.width):
         column = x.select([k])
@@ -68,7 +76,14 @@ def lightgbm_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
     return ensemble, sets.matrix(), objective
 
 
-def _add_lightgbm(g: Conversion, ensemble: Ensemble, root: dict[str, Any], target: int, sets: CategoricalSets, singles: np.ndarray) -> None:
+def _add_lightgbm(
+    g: Conversion,
+    ensemble: Ensemble,
+    root: dict[str, Any],
+    target: int,
+    sets: CategoricalSets,
+    singles: np.ndarray,
+) -> None:
     rows: list[list[Any]] = []  # feature, threshold, left, right, missing goes left, leaf, value
     stack: list[tuple[dict[str, Any], int, int]] = [(root, -1, 0)]
     while stack:
@@ -83,12 +98,24 @@ def _add_lightgbm(g: Conversion, ensemble: Ensemble, root: dict[str, Any], targe
         feature, threshold, missing = _split(g, node, sets, singles)
         stack += [(node["right_child"], len(rows), 3), (node["left_child"], len(rows), 2)]
         rows.append([feature, threshold, 0, 0, missing, False, 0.0])
-    features, thresholds, left, right, directions, leaf, values = (np.array(c) for c in zip(*rows, strict=True))
+    features, thresholds, left, right, directions, leaf, values = (
+        np.array(c) for c in zip(*rows, strict=True)
+    )
     leaves = np.flatnonzero(leaf)
-    ensemble.add(features, thresholds, left, right, directions, leaf, (leaves, np.full(len(leaves), target), values[leaves]))
+    ensemble.add(
+        features,
+        thresholds,
+        left,
+        right,
+        directions,
+        leaf,
+        (leaves, np.full(len(leaves), target), values[leaves]),
+    )
 
 
-def _split(g: Conversion, node: dict[str, Any], sets: CategoricalSets, singles: np.ndarray) -> tuple[int, float, bool]:
+def _split(
+    g: Conversion, node: dict[str, Any], sets: CategoricalSets, singles: np.ndarray
+) -> tuple[int, float, bool]:
     feature, missing_type = int(node["split_feature"]), node["missing_type"]
     if node["decision_type"] == "==":
         # In the set goes left; everything else, also missing and negative, goes right.
@@ -128,7 +155,16 @@ def _option(objective: str, key: str, default: float) -> float:
 def lightgbm_regressor(g: Conversion, model: Any, x: Frame) -> Any:
     raw, objective = g.call(model, "raw", x)
     name, *options = objective.split()
-    if name in ("regression", "regression_l1", "huber", "fair", "quantile", "mape", "lambdarank", "rank_xendcg"):
+    if name in (
+        "regression",
+        "regression_l1",
+        "huber",
+        "fair",
+        "quantile",
+        "mape",
+        "lambdarank",
+        "rank_xendcg",
+    ):
         return raw * g.abs(raw) if "sqrt" in options else raw
     if name in ("poisson", "gamma", "tweedie"):
         return g.exp(raw)
@@ -187,15 +223,23 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor
         raise g.refuse("missing other than NaN is not supported")
     learner = json.loads(model.get_booster().save_raw("json"))["learner"]
     booster = learner["gradient_booster"]
-    name = model.get_params().get("booster") or booster["name"]  # xgboost 3.4 stores dart under the name of gbtree
+    name = (
+        model.get_params().get("booster") or booster["name"]
+    )  # xgboost 3.4 stores dart under the name of gbtree
     if name != "gbtree" or booster["name"] != "gbtree":
         raise g.refuse(f"the booster '{name}' is not supported")
     trees, targets = booster["model"]["trees"], np.asarray(booster["model"]["tree_info"])
     best = learner["attributes"].get("best_iteration")
     if best is not None:
         trees = trees[: booster["model"]["iteration_indptr"][int(best) + 1]]
-    base = np.atleast_1d(np.array(json.loads(learner["learner_model_param"]["base_score"]), "float64"))
-    outputs = max(int(learner["learner_model_param"]["num_class"]), int(learner["learner_model_param"]["num_target"]), 1)
+    base = np.atleast_1d(
+        np.array(json.loads(learner["learner_model_param"]["base_score"]), "float64")
+    )
+    outputs = max(
+        int(learner["learner_model_param"]["num_class"]),
+        int(learner["learner_model_param"]["num_target"]),
+        1,
+    )
     ensemble = Ensemble(outputs)
     for tree, target in zip(trees, targets, strict=False):
         _add_xgboost(g, ensemble, tree, int(target))
@@ -220,7 +264,15 @@ def _add_xgboost(g: Conversion, ensemble: Ensemble, tree: dict[str, Any], target
     below = np.nextafter(values, np.float32(-np.inf)).astype("float64")
     leaves = np.flatnonzero(leaf)
     weights = (leaves, np.full(len(leaves), target), values[leaves].astype("float64"))
-    ensemble.add(np.array(tree["split_indices"]), below, left, right, np.array(tree["default_left"], bool), leaf, weights)
+    ensemble.add(
+        np.array(tree["split_indices"]),
+        below,
+        left,
+        right,
+        np.array(tree["default_left"], bool),
+        leaf,
+        weights,
+    )
 
 
 def _margin(g: Conversion, objective: str, base: np.ndarray) -> np.ndarray:
@@ -229,7 +281,13 @@ def _margin(g: Conversion, objective: str, base: np.ndarray) -> np.ndarray:
         return np.asarray(-np.log(1.0 / base - 1.0))
     if objective in ("count:poisson", "reg:gamma", "reg:tweedie"):
         return np.asarray(np.log(base))
-    identity = ("reg:squarederror", "reg:squaredlogerror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror")
+    identity = (
+        "reg:squarederror",
+        "reg:squaredlogerror",
+        "reg:absoluteerror",
+        "reg:pseudohubererror",
+        "reg:quantileerror",
+    )
     if objective in identity or objective.startswith(("multi:", "rank:")):
         return base
     raise g.refuse(f"the objective '{objective}' is not supported")

@@ -13,7 +13,9 @@ from .numeric import interpolate
 from .registry import Conversion, converts
 
 
-def response(g: Conversion, model: Any, x: Frame, methods: list[str], step: str) -> tuple[Tensor, str]:
+def response(
+    g: Conversion, model: Any, x: Frame, methods: list[str], step: str
+) -> tuple[Tensor, str]:
     """The first response that the fitted object offers, as scikit-learn chooses: [N, 1] for two classes."""
     for method in methods:
         if hasattr(model, method):
@@ -35,7 +37,13 @@ def calibrated(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 def _member(g: Conversion, member: Any, x: Frame, number: int) -> Tensor:
     # Calibrators are fitted on decision values where the classifier has them: probabilities in their place are wrong.
-    scores, method = response(g, member.estimator, x, ["decision_function", "predict_proba"], f"calibrated_classifiers_[{number}]")
+    scores, method = response(
+        g,
+        member.estimator,
+        x,
+        ["decision_function", "predict_proba"],
+        f"calibrated_classifiers_[{number}]",
+    )
     classes = np.asarray(member.classes)
     scores = g.cast(scores, "float64")
     if member.method == "temperature":
@@ -59,7 +67,9 @@ def _calibrate(g: Conversion, calibrator: Any, t: Tensor) -> Tensor:
     return g.cast(g.call(calibrator, "predict", t, "calibrator"), "float64")
 
 
-def _temperature(g: Conversion, calibrator: Any, scores: Tensor, method: str, classes: int) -> Tensor:
+def _temperature(
+    g: Conversion, calibrator: Any, scores: Tensor, method: str, classes: int
+) -> Tensor:
     """scikit-learn's _convert_to_logits, then a softmax of the logits times beta."""
     if method == "predict_proba":
         probabilities = pair(g, scores) if classes == 2 else scores
@@ -80,7 +90,9 @@ def isotonic(g: Conversion, model: Any, x: Frame) -> Tensor:
     t = g.cast(x.column(0), "float64")
     xs, ys = np.asarray(model.X_thresholds_, "float64"), np.asarray(model.y_thresholds_, "float64")
     if model.out_of_bounds == "raise":
-        raise g.refuse("out_of_bounds='raise' fails for values outside the fitted range, which a graph cannot")
+        raise g.refuse(
+            "out_of_bounds='raise' fails for values outside the fitted range, which a graph cannot"
+        )
     y = interpolate(g, t, xs, ys)
     if model.out_of_bounds == "nan":
         outside = (t < float(model.X_min_)) | (t > float(model.X_max_))
@@ -104,7 +116,11 @@ def threshold_decision(g: Conversion, model: Any, x: Frame) -> Any:
 @converts("sklearn", "FixedThresholdClassifier TunedThresholdClassifierCV", "index")
 def threshold_index(g: Conversion, model: Any, x: Frame) -> Tensor:
     inner = _inner(model)
-    methods = ["predict_proba", "decision_function"] if model.response_method == "auto" else [model.response_method]
+    methods = (
+        ["predict_proba", "decision_function"]
+        if model.response_method == "auto"
+        else [model.response_method]
+    )
     classes = np.asarray(model.classes_)
     positive = _positive(model)
     at = 1 if positive is None else int(np.flatnonzero(classes == positive)[0])

@@ -68,7 +68,10 @@ class Range:
         """Of all columns of the parts; None where one is not known."""
         if not parts or any(part is None for part in parts):
             return None
-        low, high, missing = (np.concatenate([getattr(part, name) for part in parts]) for name in ("low", "high", "missing"))
+        low, high, missing = (
+            np.concatenate([getattr(part, name) for part in parts])
+            for name in ("low", "high", "missing")
+        )
         return cls(low, high, missing)
 
     def within(self, rule: Rule) -> bool:
@@ -90,7 +93,9 @@ class Range:
             return None
         try:
             with np.errstate(all="ignore"):
-                ends = np.asarray(function(np.stack([self.low, self.high]).astype(dtype)), dtype=np.float64)
+                ends = np.asarray(
+                    function(np.stack([self.low, self.high]).astype(dtype)), dtype=np.float64
+                )
         except (TypeError, ValueError):
             return None
         if ends.shape != (2, len(self.low)) or np.isnan(ends).any():

@@ -26,7 +26,9 @@ def _mean(g: Conversion, parts: list[Tensor], weights: Any = None) -> Tensor:
 
 
 def _names(model: Any) -> list[str]:
-    return [name for name, step in model.estimators if not (isinstance(step, str) and step == "drop")]
+    return [
+        name for name, step in model.estimators if not (isinstance(step, str) and step == "drop")
+    ]
 
 
 # Voting.
@@ -40,7 +42,10 @@ def voting_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "VotingClassifier", "predict_proba")
 def voting_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    parts = [g.call(m, "predict_proba", x, n) for m, n in zip(model.estimators_, _names(model), strict=True)]
+    parts = [
+        g.call(m, "predict_proba", x, n)
+        for m, n in zip(model.estimators_, _names(model), strict=True)
+    ]
     return _mean(g, parts, model._weights_not_none)
 
 
@@ -50,7 +55,10 @@ def voting_index(g: Conversion, model: Any, x: Frame) -> Tensor:
         raise g.refuse("several outputs are not supported")
     if model.voting == "soft":
         return g.argmax(g.call(model, "predict_proba", x))
-    votes = [one_hot_votes(g, g.call(m, "index", x, n), len(model.classes_)) for m, n in zip(model.estimators_, _names(model), strict=True)]
+    votes = [
+        one_hot_votes(g, g.call(m, "index", x, n), len(model.classes_))
+        for m, n in zip(model.estimators_, _names(model), strict=True)
+    ]
     return g.argmax(_mean(g, votes, model._weights_not_none))
 
 
@@ -68,7 +76,9 @@ def stacked(g: Conversion, model: Any, x: Frame) -> Frame:
     if isinstance(getattr(model, "classes_", None), list):
         raise g.refuse("several outputs are not supported")
     for member, name, method in zip(model.estimators_, names, model.stack_method_, strict=True):
-        values = g.predict(member, x, name) if method == "predict" else g.call(member, method, x, name)
+        values = (
+            g.predict(member, x, name) if method == "predict" else g.call(member, method, x, name)
+        )
         if method == "predict_proba" and len(model.classes_) == 2:
             values = g.columns(values, [1])
         parts.append(g.frame(values))
@@ -85,7 +95,9 @@ def stacking_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 def _register_stacking(method: str) -> None:
     @converts("sklearn", "StackingClassifier", method)
     def stacking_classifier(g: Conversion, model: Any, x: Frame) -> Tensor:
-        result: Tensor = g.call(model.final_estimator_, method, g.transform(model, x), "final_estimator_")
+        result: Tensor = g.call(
+            model.final_estimator_, method, g.transform(model, x), "final_estimator_"
+        )
         return result
 
 
@@ -97,7 +109,9 @@ for _method in ("predict_proba", "decision_function", "index"):
 
 
 def _plain_trees(members: list[Any], kind: str) -> bool:
-    return all(type(m).__module__.startswith("sklearn.tree") and kind in type(m).__name__ for m in members)
+    return all(
+        type(m).__module__.startswith("sklearn.tree") and kind in type(m).__name__ for m in members
+    )
 
 
 @converts("sklearn", "BaggingRegressor", "predict")
@@ -105,7 +119,9 @@ def bagging_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
     if _plain_trees(model.estimators_, "Regressor"):
         ensemble = rounding(model.estimators_[0].n_outputs_)
         for tree, features in zip(model.estimators_, model.estimators_features_, strict=True):
-            add_tree(ensemble, tree.tree_, tree.tree_.value[:, :, 0] / len(model.estimators_), features)
+            add_tree(
+                ensemble, tree.tree_, tree.tree_.value[:, :, 0] / len(model.estimators_), features
+            )
         return ensemble.scores(g, tree_rows(g, x))
     parts = [g.predict(m, x.select(f), f"estimators_[{i}]") for i, (m, f) in _bag(model)]
     return _mean(g, parts)
@@ -138,7 +154,10 @@ def ada_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
     classes = len(model.classes_)
     if classes < 2:
         raise g.refuse("it was fitted on one class")
-    weights = np.asarray(model.estimator_weights_[: len(model.estimators_)], "float64") / model.estimator_weights_.sum()
+    weights = (
+        np.asarray(model.estimator_weights_[: len(model.estimators_)], "float64")
+        / model.estimator_weights_.sum()
+    )
     if _plain_trees(model.estimators_, "Classifier"):
         scores = _ada_trees(g, model, weights, tree_rows(g, x))
     else:
@@ -185,7 +204,9 @@ def ada_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "AdaBoostRegressor", "predict")
 def ada_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
     """The weighted median: the smallest answer at which the weights of the answers so far reach one half."""
-    answers = g.concat([g.predict(m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)])
+    answers = g.concat(
+        [g.predict(m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)]
+    )
     count = len(model.estimators_)
     ordered, place = g.topk(answers, count)
     weights = np.asarray(model.estimator_weights_[:count], "float64").reshape(-1)
@@ -224,12 +245,20 @@ def _each(g: Conversion, model: Any, x: Frame, features: Any = None) -> list[Ten
 
 @converts("sklearn", "OneVsRestClassifier", "decision_function")
 def rest_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.concat([g.call(m, "decision_function", x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)])
+    return g.concat(
+        [
+            g.call(m, "decision_function", x, f"estimators_[{i}]")
+            for i, m in enumerate(model.estimators_)
+        ]
+    )
 
 
 @converts("sklearn", "OneVsRestClassifier", "predict_proba")
 def rest_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    columns = [g.columns(g.call(m, "predict_proba", x, f"estimators_[{i}]"), [1]) for i, m in enumerate(model.estimators_)]
+    columns = [
+        g.columns(g.call(m, "predict_proba", x, f"estimators_[{i}]"), [1])
+        for i, m in enumerate(model.estimators_)
+    ]
     if len(columns) == 1:
         return pair(g, columns[0])
     y = g.concat(columns)
@@ -295,12 +324,22 @@ def codes_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "MultiOutputRegressor", "predict")
 def multi_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.concat([g.cast(g.predict(m, x, f"estimators_[{i}]"), g.real) for i, m in enumerate(model.estimators_)])
+    return g.concat(
+        [
+            g.cast(g.predict(m, x, f"estimators_[{i}]"), g.real)
+            for i, m in enumerate(model.estimators_)
+        ]
+    )
 
 
 @converts("sklearn", "MultiOutputClassifier", "index")
 def multi_classifier(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.concat([g.column(g.call(m, "index", x, f"estimators_[{i}]")) for i, m in enumerate(model.estimators_)])
+    return g.concat(
+        [
+            g.column(g.call(m, "index", x, f"estimators_[{i}]"))
+            for i, m in enumerate(model.estimators_)
+        ]
+    )
 
 
 def _chain(g: Conversion, model: Any, x: Frame) -> list[tuple[Any, Frame, str]]:
@@ -330,19 +369,29 @@ def _unordered(g: Conversion, model: Any, columns: list[Tensor]) -> Tensor:
 
 @converts("sklearn", "RegressorChain", "predict")
 def regressor_chain(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return _unordered(g, model, [g.cast(g.predict(m, f, s), g.real) for m, f, s in _chain(g, model, x)])
+    return _unordered(
+        g, model, [g.cast(g.predict(m, f, s), g.real) for m, f, s in _chain(g, model, x)]
+    )
 
 
 @converts("sklearn", "ClassifierChain", "index")
 def classifier_chain(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return _unordered(g, model, [g.column(g.call(m, "index", f, s)) for m, f, s in _chain(g, model, x)])
+    return _unordered(
+        g, model, [g.column(g.call(m, "index", f, s)) for m, f, s in _chain(g, model, x)]
+    )
 
 
 @converts("sklearn", "ClassifierChain", "predict_proba")
 def chain_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return _unordered(g, model, [g.columns(g.call(m, "predict_proba", f, s), [1]) for m, f, s in _chain(g, model, x)])
+    return _unordered(
+        g,
+        model,
+        [g.columns(g.call(m, "predict_proba", f, s), [1]) for m, f, s in _chain(g, model, x)],
+    )
 
 
 @converts("sklearn", "ClassifierChain", "decision_function")
 def chain_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return _unordered(g, model, [g.call(m, "decision_function", f, s) for m, f, s in _chain(g, model, x)])
+    return _unordered(
+        g, model, [g.call(m, "decision_function", f, s) for m, f, s in _chain(g, model, x)]
+    )

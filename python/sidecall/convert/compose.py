@@ -28,7 +28,11 @@ def _register_pipeline(method: str) -> None:
             return x
         return g.call(last, method, x, name)
 
-    @converts("sklearn", "GridSearchCV RandomizedSearchCV HalvingGridSearchCV HalvingRandomSearchCV", method)
+    @converts(
+        "sklearn",
+        "GridSearchCV RandomizedSearchCV HalvingGridSearchCV HalvingRandomSearchCV",
+        method,
+    )
     def search(g: Conversion, model: Any, x: Frame) -> Any:
         if not hasattr(model, "best_estimator_"):
             raise g.refuse("it was not refitted (refit=False), so it holds no model")

@@ -27,9 +27,15 @@ def pca(g: Conversion, model: Any, x: Frame) -> Tensor:
     return y
 
 
-@converts("sklearn", "TruncatedSVD NeighborhoodComponentsAnalysis GaussianRandomProjection SparseRandomProjection", "transform")
+@converts(
+    "sklearn",
+    "TruncatedSVD NeighborhoodComponentsAnalysis GaussianRandomProjection SparseRandomProjection",
+    "transform",
+)
 def projection(g: Conversion, model: Any, x: Frame) -> Tensor:
-    components = model.components_.toarray() if hasattr(model.components_, "toarray") else model.components_
+    components = (
+        model.components_.toarray() if hasattr(model.components_, "toarray") else model.components_
+    )
     return x.matrix() @ np.asarray(components, "float64").T
 
 
@@ -65,21 +71,33 @@ def pls(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "PLSRegression PLSCanonical CCA", "transform")
 def pls_transform(g: Conversion, model: Any, x: Frame) -> Tensor:
-    scaled = (x.matrix() - np.asarray(model._x_mean).reshape(1, -1)) / np.asarray(model._x_std).reshape(1, -1)
+    scaled = (x.matrix() - np.asarray(model._x_mean).reshape(1, -1)) / np.asarray(
+        model._x_std
+    ).reshape(1, -1)
     return scaled @ np.asarray(model.x_rotations_, "float64")
 
 
 @converts("sklearn", "PLSSVD", "transform")
 def pls_svd(g: Conversion, model: Any, x: Frame) -> Tensor:
-    scaled = (x.matrix() - np.asarray(model._x_mean).reshape(1, -1)) / np.asarray(model._x_std).reshape(1, -1)
+    scaled = (x.matrix() - np.asarray(model._x_mean).reshape(1, -1)) / np.asarray(
+        model._x_std
+    ).reshape(1, -1)
     return scaled @ np.asarray(model.x_weights_, "float64")
 
 
-refuses("sklearn", "LabelEncoder MultiLabelBinarizer", "it encodes targets, not the columns of a row")
+refuses(
+    "sklearn", "LabelEncoder MultiLabelBinarizer", "it encodes targets, not the columns of a row"
+)
 refuses("sklearn", "PatchExtractor", "it cuts images into patches at random")
 refuses("sklearn", "NMF MiniBatchNMF", "each row is an optimisation that runs until it converges")
-refuses("sklearn", "LatentDirichletAllocation", "each row is an optimisation that runs until it converges")
-refuses("sklearn", "LocallyLinearEmbedding", "each row solves a linear system of its own neighbours")
+refuses(
+    "sklearn",
+    "LatentDirichletAllocation",
+    "each row is an optimisation that runs until it converges",
+)
+refuses(
+    "sklearn", "LocallyLinearEmbedding", "each row solves a linear system of its own neighbours"
+)
 
 
 @converts("sklearn", "DictionaryLearning MiniBatchDictionaryLearning SparseCoder", "transform")
@@ -87,8 +105,14 @@ def sparse_code(g: Conversion, model: Any, x: Frame) -> Tensor:
     dictionary = getattr(model, "components_", None)
     dictionary = model.dictionary if dictionary is None else dictionary
     if model.transform_algorithm != "threshold":
-        raise g.refuse(f"transform_algorithm='{model.transform_algorithm}' is an optimisation per row; 'threshold' converts")
-    alpha = model.transform_alpha if model.transform_alpha is not None else getattr(model, "alpha", None)
+        raise g.refuse(
+            f"transform_algorithm='{model.transform_algorithm}' is an optimisation per row; 'threshold' converts"
+        )
+    alpha = (
+        model.transform_alpha
+        if model.transform_alpha is not None
+        else getattr(model, "alpha", None)
+    )
     y = x.matrix() @ np.asarray(dictionary, "float64").T
     code = g.unary("Sign", y) * g.maximum(g.abs(y) - float(1.0 if alpha is None else alpha), 0.0)
     if model.positive_code:
@@ -103,7 +127,9 @@ def sparse_code(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "RBFSampler", "transform")
 def rbf_sampler(g: Conversion, model: Any, x: Frame) -> Tensor:
-    y = (x.matrix("float64") @ np.asarray(model.random_weights_)) + np.asarray(model.random_offset_).reshape(1, -1)
+    y = (x.matrix("float64") @ np.asarray(model.random_weights_)) + np.asarray(
+        model.random_offset_
+    ).reshape(1, -1)
     return g.cast(cos(g, y) * float((2.0 / model.n_components) ** 0.5), g.real)
 
 
@@ -245,7 +271,9 @@ def mlp_probabilities(g: Conversion, model: Any, x: Frame) -> Any:
 def mlp_index(g: Conversion, model: Any, x: Frame) -> Tensor:
     if model._label_binarizer.y_type_.startswith("multilabel"):
         return g.cast(g.call(model, "forward", x) > 0.5, "int64")
-    return g.argmax(_mlp_sides(g, model, x) if model.n_outputs_ == 1 else g.call(model, "forward", x))
+    return g.argmax(
+        _mlp_sides(g, model, x) if model.n_outputs_ == 1 else g.call(model, "forward", x)
+    )
 
 
 @converts("sklearn", "BernoulliRBM", "transform")
@@ -268,7 +296,11 @@ def nearest_centre(g: Conversion, model: Any, x: Frame) -> Tensor:
         raise g.refuse("it holds no cluster centres")
     if "KMeans" not in type(model).__name__:
         return g.argmin(squared_distances(g, x.matrix("float64"), model.cluster_centers_))
-    return g.argmin(_without_norm(g, x.matrix() if g.steps is not None else x.matrix("float64"), model.cluster_centers_))
+    return g.argmin(
+        _without_norm(
+            g, x.matrix() if g.steps is not None else x.matrix("float64"), model.cluster_centers_
+        )
+    )
 
 
 def _without_norm(g: Conversion, x: Tensor, centres: Any) -> Any:
@@ -294,7 +326,9 @@ def bisecting(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "Birch", "transform")
 def birch_distances(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return g.sqrt(g.cast(squared_distances(g, x.matrix("float64"), model.subcluster_centers_), g.real))
+    return g.sqrt(
+        g.cast(squared_distances(g, x.matrix("float64"), model.subcluster_centers_), g.real)
+    )
 
 
 @converts("sklearn", "Birch", "index")
@@ -310,4 +344,9 @@ def agglomeration(g: Conversion, model: Any, x: Frame) -> Tensor:
         raise g.refuse("pooling_func converts for np.mean, np.max, np.min and np.sum")
     y = x.matrix()
     labels = np.asarray(model.labels_)
-    return g.concat([pools[model.pooling_func](g.columns(y, np.flatnonzero(labels == k))) for k in np.unique(labels)])
+    return g.concat(
+        [
+            pools[model.pooling_func](g.columns(y, np.flatnonzero(labels == k)))
+            for k in np.unique(labels)
+        ]
+    )

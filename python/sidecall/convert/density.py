@@ -20,9 +20,13 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
     rounding of its bounds, and its answers end near -36; the graph gives the sum.
     """
     if model.kernel not in ("gaussian", "exponential"):
-        raise g.refuse("beyond the bandwidth its answers are what rounding leaves of a sum; 'gaussian' and 'exponential' kernels convert")
+        raise g.refuse(
+            "beyond the bandwidth its answers are what rounding leaves of a sum; 'gaussian' and 'exponential' kernels convert"
+        )
     if model.atol or model.rtol:
-        raise g.refuse("with atol or rtol its trees approximate the sum; with 0, the default, it converts")
+        raise g.refuse(
+            "with atol or rtol its trees approximate the sum; with 0, the default, it converts"
+        )
     if model.metric_params:
         raise g.refuse("metric_params are not supported")
     if model.kernel == "gaussian":
@@ -30,12 +34,18 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
             "more than six bandwidths away from all fitted rows, scikit-learn answers what rounding leaves of a sum; the file answers the sum"
         )
     points, weights = np.asarray(model.tree_.data), model.tree_.sample_weight
-    shares = np.full(len(points), 1.0 / len(points)) if weights is None else np.asarray(weights) / model.tree_.sum_weight
+    shares = (
+        np.full(len(points), 1.0 / len(points))
+        if weights is None
+        else np.asarray(weights) / model.tree_.sum_weight
+    )
     d = point_distances(g, model, x.matrix("float64"), points) / float(model.bandwidth_)
     logs = d * d * -0.5 if model.kernel == "gaussian" else -d
     # The largest is taken out of the sum, so that far from all fitted rows not every term is zero.
     largest = g.max(logs)
-    return g.cast(g.log(g.exp(logs - largest) @ shares.reshape(-1, 1)) + largest + _log_norm(model), g.real)
+    return g.cast(
+        g.log(g.exp(logs - largest) @ shares.reshape(-1, 1)) + largest + _log_norm(model), g.real
+    )
 
 
 def _log_norm(model: Any) -> float:
@@ -43,7 +53,9 @@ def _log_norm(model: Any) -> float:
     from sklearn.neighbors import KDTree
 
     origin = np.zeros((1, int(model.n_features_in_)))
-    logs = KDTree(origin).kernel_density(origin, float(model.bandwidth_), kernel=model.kernel, return_log=True)
+    logs = KDTree(origin).kernel_density(
+        origin, float(model.bandwidth_), kernel=model.kernel, return_log=True
+    )
     return float(logs[0])
 
 

@@ -17,7 +17,11 @@ ENCODERS = "OneHotEncoder OrdinalEncoder TargetEncoder"
 
 def is_missing(value: Any) -> bool:
     # None, NaN, pd.NA and pd.NaT: of these only None equals itself and is not a number.
-    return value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, (float, np.floating)) and value != value)
+    return (
+        value is None
+        or type(value).__name__ in ("NAType", "NaTType")
+        or (isinstance(value, (float, np.floating)) and value != value)
+    )
 
 
 @converts("sklearn", ENCODERS, "transform")
@@ -66,7 +70,10 @@ def _accepts_unknown(model: Any) -> bool:
 
 def _range_of(table: np.ndarray) -> Range:
     missing = np.isnan(table)
-    low, high = (reduce(np.where(missing, other, table), axis=0) for reduce, other in ((np.min, np.inf), (np.max, -np.inf)))
+    low, high = (
+        reduce(np.where(missing, other, table), axis=0)
+        for reduce, other in ((np.min, np.inf), (np.max, -np.inf))
+    )
     return Range(low, high, missing.any(axis=0))
 
 
@@ -88,12 +95,19 @@ def _stranger(categories: list[Any]) -> Any:
     present = [c for c in categories if not is_missing(c)]
     if any(isinstance(c, str) for c in present) or not present:
         return "\ufdd1" + "".join(sorted({str(c)[:1] for c in present}))
-    return max(float(c) for c in present) + 1.5 if any(float(c) % 1 for c in present) else max(int(c) for c in present) + 1
+    return (
+        max(float(c) for c in present) + 1.5
+        if any(float(c) % 1 for c in present)
+        else max(int(c) for c in present) + 1
+    )
 
 
 def _ask(model: Any, columns: list[list[Any]]) -> np.ndarray:
     """The encoder's own answers for rows given as columns."""
-    kinds = {np.asarray(c).dtype.kind if np.asarray(c).dtype != object else "O" for c in model.categories_}
+    kinds = {
+        np.asarray(c).dtype.kind if np.asarray(c).dtype != object else "O"
+        for c in model.categories_
+    }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if hasattr(model, "feature_names_in_"):
@@ -102,12 +116,21 @@ def _ask(model: Any, columns: list[list[Any]]) -> np.ndarray:
             data: Any = pd.DataFrame(
                 {
                     name: pd.Series(values, dtype=_dtype_of(c))
-                    for name, values, c in zip(model.feature_names_in_, columns, model.categories_, strict=True)
+                    for name, values, c in zip(
+                        model.feature_names_in_, columns, model.categories_, strict=True
+                    )
                 }
             )
         else:
-            dtype = object if len(kinds) > 1 or kinds & {"O", "U", "S"} else np.asarray(model.categories_[0]).dtype
-            data = np.empty((len(columns[0]), len(columns)), dtype=dtype if kinds != {"i"} and kinds != {"b"} else "int64")
+            dtype = (
+                object
+                if len(kinds) > 1 or kinds & {"O", "U", "S"}
+                else np.asarray(model.categories_[0]).dtype
+            )
+            data = np.empty(
+                (len(columns[0]), len(columns)),
+                dtype=dtype if kinds != {"i"} and kinds != {"b"} else "int64",
+            )
             for k, values in enumerate(columns):
                 data[:, k] = values
         answer: Any = model.transform(data)
@@ -125,7 +148,9 @@ def lookup(g: Conversion, x: Tensor, categories: list[Any]) -> Tensor:
     """The position of x [N, 1] in `categories`, their number if it is none of them; [N]."""
     missing = [i for i, c in enumerate(categories) if is_missing(c)]
     if len(missing) > 1:
-        raise g.refuse("None and NaN are two categories here, but a contract knows one kind of missing")
+        raise g.refuse(
+            "None and NaN are two categories here, but a contract knows one kind of missing"
+        )
     present = [(i, c) for i, c in enumerate(categories) if not is_missing(c)]
     strings = [isinstance(c, str) for _, c in present]
     if any(strings) and not all(strings):
@@ -139,7 +164,9 @@ def lookup(g: Conversion, x: Tensor, categories: list[Any]) -> Tensor:
     return _lookup_numbers(g, x, present, missing, len(categories))
 
 
-def _lookup_strings(g: Conversion, x: Tensor, present: list[tuple[int, str]], missing: list[int], count: int) -> Tensor:
+def _lookup_strings(
+    g: Conversion, x: Tensor, present: list[tuple[int, str]], missing: list[int], count: int
+) -> Tensor:
     keys = [str(c) for _, c in present] + [MISSING for _ in missing]
     values = [i for i, _ in present] + missing
     if MISSING in keys[: len(present)]:
@@ -147,10 +174,20 @@ def _lookup_strings(g: Conversion, x: Tensor, present: list[tuple[int, str]], mi
     flat = g.flatten(x)
     if not keys:
         keys, values = [MISSING], [count]
-    return g.op("LabelEncoder", flat, dtype="int64", domain="ai.onnx.ml", keys_strings=keys, values_int64s=values, default_int64=count)
+    return g.op(
+        "LabelEncoder",
+        flat,
+        dtype="int64",
+        domain="ai.onnx.ml",
+        keys_strings=keys,
+        values_int64s=values,
+        default_int64=count,
+    )
 
 
-def _lookup_numbers(g: Conversion, x: Tensor, present: list[tuple[int, Any]], missing: list[int], count: int) -> Tensor:
+def _lookup_numbers(
+    g: Conversion, x: Tensor, present: list[tuple[int, Any]], missing: list[int], count: int
+) -> Tensor:
     whole = x.dtype == "int64" and all(float(c) == int(c) for _, c in present)
     # Compared in double (or as integers): a float32 row equals a category exactly or not at all.
     value = x if whole else g.cast(x, "float64")

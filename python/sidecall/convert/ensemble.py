@@ -38,7 +38,9 @@ def largest_rounded_below(values: np.ndarray) -> np.ndarray:
     low, high = (np.clip(end.astype("float64"), -(2.0**128), 2.0**128) for end in (below, above))
     middle = (low + high) / 2  # exact; rounds to the one of the two whose last bit is 0
     is_even = below.view("uint32") % 2 == 0
-    return np.where(np.isposinf(values), np.inf, np.where(is_even, middle, np.nextafter(middle, -np.inf)))
+    return np.where(
+        np.isposinf(values), np.inf, np.where(is_even, middle, np.nextafter(middle, -np.inf))
+    )
 
 
 class Ensemble:
@@ -77,14 +79,33 @@ class Ensemble:
         }
         self.trees.append(arrays)
         node, target, weight = weights
-        self.weights.append((np.asarray(node, "int64"), np.asarray(target, "int64"), np.asarray(weight, "float64")))
+        self.weights.append(
+            (np.asarray(node, "int64"), np.asarray(target, "int64"), np.asarray(weight, "float64"))
+        )
 
-    def add_values(self, feature: Any, threshold: Any, left: Any, right: Any, missing_left: Any, leaf: Any, value: Any) -> None:
+    def add_values(
+        self,
+        feature: Any,
+        threshold: Any,
+        left: Any,
+        right: Any,
+        missing_left: Any,
+        leaf: Any,
+        value: Any,
+    ) -> None:
         """A tree whose leaves have a value for every target, `value` [nodes, targets]."""
         nodes = np.flatnonzero(leaf)
         node = np.repeat(nodes, self.targets)
         target = np.tile(np.arange(self.targets), len(nodes))
-        self.add(feature, threshold, left, right, missing_left, leaf, (node, target, np.asarray(value)[nodes].ravel()))
+        self.add(
+            feature,
+            threshold,
+            left,
+            right,
+            missing_left,
+            leaf,
+            (node, target, np.asarray(value)[nodes].ravel()),
+        )
 
     def start_with(self, base: Any) -> None:
         """A value for each target that the sums begin with: a first tree of one leaf, since sums depend on their order."""
@@ -92,7 +113,12 @@ class Ensemble:
         if not np.any(values):
             return
         targets = np.arange(self.targets)
-        lone = {"feature": np.zeros(1, "int64"), "threshold": np.zeros(1), "left": np.zeros(1, "int64"), "right": np.zeros(1, "int64")}
+        lone = {
+            "feature": np.zeros(1, "int64"),
+            "threshold": np.zeros(1),
+            "left": np.zeros(1, "int64"),
+            "right": np.zeros(1, "int64"),
+        }
         self.trees.insert(0, lone | {"missing": np.zeros(1, bool), "leaf": np.ones(1, bool)})
         self.weights.insert(0, (np.zeros(self.targets, "int64"), targets, values.copy()))
 
@@ -110,9 +136,18 @@ class Ensemble:
         if x.dtype == "float64" or g.new_trees:
             return self._new(g, x)
         attributes = self._nodes() | self._targets("target")
-        return g.op("TreeEnsembleRegressor", x, domain="ai.onnx.ml", width=self.targets, n_targets=self.targets, **attributes)
+        return g.op(
+            "TreeEnsembleRegressor",
+            x,
+            domain="ai.onnx.ml",
+            width=self.targets,
+            n_targets=self.targets,
+            **attributes,
+        )
 
-    def classify(self, g: Conversion, x: Tensor, classes: int, transform: str) -> tuple[Tensor, Tensor]:
+    def classify(
+        self, g: Conversion, x: Tensor, classes: int, transform: str
+    ) -> tuple[Tensor, Tensor]:
         """Index [N] and probabilities [N, classes] by one node, float32 only.
 
         With one target and two classes the target is the score of the second one.
@@ -131,7 +166,9 @@ class Ensemble:
         )
         return index, probabilities
 
-    def _classify(self, g: Conversion, x: Tensor, classes: int, transform: str) -> tuple[Tensor, Tensor]:
+    def _classify(
+        self, g: Conversion, x: Tensor, classes: int, transform: str
+    ) -> tuple[Tensor, Tensor]:
         """The same by several nodes."""
         scores = self._new(g, x)
         if self.targets == 1:
@@ -159,7 +196,9 @@ class Ensemble:
     def _targets(self, kind: str) -> dict[str, Any]:
         sizes = [len(node) for node, _, _ in self.weights]
         with np.errstate(over="ignore"):
-            weights = np.concatenate([w for _, _, w in self.weights]).astype("float32").astype("float64")
+            weights = (
+                np.concatenate([w for _, _, w in self.weights]).astype("float32").astype("float64")
+            )
         return {
             f"{kind}_treeids": np.repeat(np.arange(len(sizes)), sizes).tolist(),
             f"{kind}_nodeids": np.concatenate([n for n, _, _ in self.weights]).tolist(),
@@ -169,7 +208,10 @@ class Ensemble:
 
     def _new(self, g: Conversion, x: Tensor) -> Tensor:
         # A leaf of this operator serves one target: a tree is repeated for each of its targets.
-        columns: dict[str, list[Any]] = {k: [] for k in ("feature", "threshold", "missing", "left", "right", "leftleaf", "rightleaf")}
+        columns: dict[str, list[Any]] = {
+            k: []
+            for k in ("feature", "threshold", "missing", "left", "right", "leftleaf", "rightleaf")
+        }
         roots: list[int] = []
         leaf_targets: list[int] = []
         leaf_weights: list[float] = []

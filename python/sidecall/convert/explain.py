@@ -55,7 +55,17 @@ def _try(path: str, model: Any) -> Step:
     kind = type(model).__name__
     g = Conversion("float32", [])
     try:
-        build(g, model, Frame(g, [Tensor(g, f"x{k}", dtype, width) for k, (dtype, width) in enumerate(_inputs(model))]))
+        build(
+            g,
+            model,
+            Frame(
+                g,
+                [
+                    Tensor(g, f"x{k}", dtype, width)
+                    for k, (dtype, width) in enumerate(_inputs(model))
+                ],
+            ),
+        )
     except NotConvertible as error:
         inner = "" if error.step in ("", kind) else f"{error.step}: "
         return Step(path, kind, False, inner + error.reason)

@@ -70,13 +70,21 @@ def _clip(g: Conversion, x: Tensor, args: dict[str, Any]) -> Tensor:
 
 def _nan_to_num(g: Conversion, x: Tensor, args: dict[str, Any]) -> Tensor:
     args.pop("copy", None)
-    value, positive, negative = args.pop("nan", 0.0), args.pop("posinf", None), args.pop("neginf", None)
+    value, positive, negative = (
+        args.pop("nan", 0.0),
+        args.pop("posinf", None),
+        args.pop("neginf", None),
+    )
     if positive is None or negative is None:
         # numpy puts the largest number of the data's own type here; the graph does not know that type.
         raise g.refuse("np.nan_to_num needs posinf and neginf in kw_args to convert")
     x = g.where(g.isnan(x), float(value), x)
     infinite = g.unary("IsInf", x, "bool")
-    return g.where(infinite, g.where(x > 0.0, g.const(float(positive), x.dtype), g.const(float(negative), x.dtype)), x)
+    return g.where(
+        infinite,
+        g.where(x > 0.0, g.const(float(positive), x.dtype), g.const(float(negative), x.dtype)),
+        x,
+    )
 
 
 def _round(g: Conversion, x: Tensor, args: dict[str, Any]) -> Tensor:
@@ -84,7 +92,9 @@ def _round(g: Conversion, x: Tensor, args: dict[str, Any]) -> Tensor:
     scale = 10.0 ** abs(decimals)
     if decimals == 0:
         return g.unary("Round", x)
-    return g.unary("Round", x * scale) / scale if decimals > 0 else g.unary("Round", x / scale) * scale
+    return (
+        g.unary("Round", x * scale) / scale if decimals > 0 else g.unary("Round", x / scale) * scale
+    )
 
 
 WITH_ARGUMENTS = {np.clip: _clip, np.nan_to_num: _nan_to_num, np.round: _round, np.around: _round}
@@ -104,8 +114,12 @@ def apply(g: Conversion, function: Any, args: dict[str, Any] | None, x: Frame) -
     except TypeError:
         unary = general = None
     if unary is None and general is None:
-        name = getattr(function, "__qualname__", None) or getattr(function, "__name__", type(function).__name__)
-        raise g.refuse(f"it calls the Python function '{name}'; numpy's element-wise functions convert, others do not")
+        name = getattr(function, "__qualname__", None) or getattr(
+            function, "__name__", type(function).__name__
+        )
+        raise g.refuse(
+            f"it calls the Python function '{name}'; numpy's element-wise functions convert, others do not"
+        )
     y = x.matrix("float64")
     if general is not None:
         y = general(g, y, args)

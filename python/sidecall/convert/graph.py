@@ -132,10 +132,16 @@ class Graph:
         return inner
 
     def body(
-        self, name: str, inputs: Sequence[tuple[Tensor, Sequence[Any]]], outputs: Sequence[tuple[Tensor, Sequence[Any]]]
+        self,
+        name: str,
+        inputs: Sequence[tuple[Tensor, Sequence[Any]]],
+        outputs: Sequence[tuple[Tensor, Sequence[Any]]],
     ) -> onnx.GraphProto:
         """What was built on a branch, as a graph; (tensor, shape) each."""
-        values = [[helper.make_tensor_value_info(t.name, ELEMENT_TYPES[t.dtype], s) for t, s in side] for side in (inputs, outputs)]
+        values = [
+            [helper.make_tensor_value_info(t.name, ELEMENT_TYPES[t.dtype], s) for t, s in side]
+            for side in (inputs, outputs)
+        ]
         return helper.make_graph(self.nodes, name, values[0], values[1])
 
     def fresh(self, stem: str) -> str:
@@ -152,7 +158,9 @@ class Graph:
             kinds = {"f": self.real, "i": "int64", "u": "int64", "b": "bool"}
             dtype = kinds.get(array.dtype.kind, "string")
         if dtype == "string":
-            array = np.array([str(item) for item in array.ravel()], dtype=object).reshape(array.shape)
+            array = np.array([str(item) for item in array.ravel()], dtype=object).reshape(
+                array.shape
+            )
             key: Any = (dtype, array.shape, tuple(array.ravel()))
         else:
             array = np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
@@ -188,13 +196,17 @@ class Graph:
         """Adds a node of several outputs; the same node twice is one node."""
         names = [t.name if t is not None else "" for t in inputs]
         size = sum(len(v) for v in attributes.values() if isinstance(v, list | str))
-        keyable = size < 256 and not any(isinstance(v, onnx.GraphProto | onnx.TensorProto) for v in attributes.values())
+        keyable = size < 256 and not any(
+            isinstance(v, onnx.GraphProto | onnx.TensorProto) for v in attributes.values()
+        )
         key = (op_type, domain, tuple(names), repr(sorted(attributes.items()))) if keyable else None
         if key in self.seen:
             return self.seen[key]
         results = tuple(Tensor(self, self.fresh("t"), dtype, width) for dtype, width in outputs)
         # Named, because onnxruntime before 1.22 gives two fused nodes without names the same one.
-        node = helper.make_node(op_type, names, [t.name for t in results], self.fresh("n"), domain=domain, **attributes)
+        node = helper.make_node(
+            op_type, names, [t.name for t in results], self.fresh("n"), domain=domain, **attributes
+        )
         self.nodes.append(node)
         if key is not None:
             self.seen[key] = results
@@ -266,14 +278,26 @@ class Graph:
         return self.log(self.sum(self.exp(x - largest), axis)) + largest
 
     def argmax(self, x: Tensor, axis: int = 1, keep: bool = False, last: bool = False) -> Tensor:
-        return self.op("ArgMax", x, dtype="int64", width=1 if keep else None, axis=axis, keepdims=int(keep), select_last_index=int(last))
+        return self.op(
+            "ArgMax",
+            x,
+            dtype="int64",
+            width=1 if keep else None,
+            axis=axis,
+            keepdims=int(keep),
+            select_last_index=int(last),
+        )
 
     def argmin(self, x: Tensor, axis: int = 1, keep: bool = False) -> Tensor:
-        return self.op("ArgMin", x, dtype="int64", width=1 if keep else None, axis=axis, keepdims=int(keep))
+        return self.op(
+            "ArgMin", x, dtype="int64", width=1 if keep else None, axis=axis, keepdims=int(keep)
+        )
 
     def topk(self, x: Tensor, k: int, largest: bool = False) -> tuple[Tensor, Tensor]:
         outputs = [(x.dtype, k), ("int64", k)]
-        values, indices = self.ops("TopK", (x, self.const([k])), outputs, axis=-1, largest=int(largest), sorted=1)
+        values, indices = self.ops(
+            "TopK", (x, self.const([k])), outputs, axis=-1, largest=int(largest), sorted=1
+        )
         return values, indices
 
     def where(self, condition: Tensor, yes: Any, no: Any) -> Tensor:
@@ -295,7 +319,13 @@ class Graph:
         if len(parts) == 1:
             return parts[0]
         widths = [p.width for p in parts]
-        width = parts[0].width if axis == 0 else None if None in widths else sum(w for w in widths if w is not None)
+        width = (
+            parts[0].width
+            if axis == 0
+            else None
+            if None in widths
+            else sum(w for w in widths if w is not None)
+        )
         result = self.op("Concat", *parts, width=width, axis=axis)
         result.single = all(p.single for p in parts)
         result.range = Range.beside([p.range for p in parts]) if axis == 1 else None
@@ -308,7 +338,9 @@ class Graph:
         chosen = [int(i) for i in indices]
         if x.width is not None and chosen == list(range(x.width)):
             return x
-        result = self.op("Gather", x, self.const(np.array(chosen, dtype="int64")), width=len(chosen), axis=1)
+        result = self.op(
+            "Gather", x, self.const(np.array(chosen, dtype="int64")), width=len(chosen), axis=1
+        )
         result.single = x.single
         result.range = None if x.range is None else x.range.select(chosen)
         if x.wide is not None:
@@ -340,7 +372,12 @@ class Graph:
         """The number of rows, an int64 tensor of one element."""
         return self.op("Shape", x, dtype="int64", width=1, start=0, end=1)
 
-    def finish(self, name: str, inputs: Sequence[tuple[Tensor, int]], outputs: Sequence[tuple[str, Tensor, Any]]) -> onnx.ModelProto:
+    def finish(
+        self,
+        name: str,
+        inputs: Sequence[tuple[Tensor, int]],
+        outputs: Sequence[tuple[str, Tensor, Any]],
+    ) -> onnx.ModelProto:
         """The model. `outputs` are (name, tensor, shape after N)."""
         names: dict[str, str] = {}
         taken = {t.name for t, _ in inputs} | {n for n, _ in self.constants.values()}
@@ -351,18 +388,28 @@ class Graph:
                 names[tensor.name] = output
                 taken.add(tensor.name)
         nodes = _live(
-            self.nodes, [names.get(t.name, o) if t.name not in names else t.name for o, t, _ in outputs] + [o for o, _, _ in outputs]
+            self.nodes,
+            [names.get(t.name, o) if t.name not in names else t.name for o, t, _ in outputs]
+            + [o for o, _, _ in outputs],
         )
         for node in nodes:
             node.input[:] = [names.get(n, n) for n in node.input]
             node.output[:] = [names.get(n, n) for n in node.output]
         used = {n for node in nodes for n in (*node.input, *_captured(node))}
-        initializers = [_tensor_proto(array, n) for n, array in self.constants.values() if n in used]
+        initializers = [
+            _tensor_proto(array, n) for n, array in self.constants.values() if n in used
+        ]
         graph = helper.make_graph(
             nodes,
             name,
-            [helper.make_tensor_value_info(t.name, ELEMENT_TYPES[t.dtype], ["N", width]) for t, width in inputs],
-            [helper.make_tensor_value_info(o, ELEMENT_TYPES[t.dtype], ["N", *shape]) for o, t, shape in outputs],
+            [
+                helper.make_tensor_value_info(t.name, ELEMENT_TYPES[t.dtype], ["N", width])
+                for t, width in inputs
+            ],
+            [
+                helper.make_tensor_value_info(o, ELEMENT_TYPES[t.dtype], ["N", *shape])
+                for o, t, shape in outputs
+            ],
             initializers,
         )
         domains = {node.domain for node in nodes} | {""} | self.inner_domains
@@ -370,12 +417,16 @@ class Graph:
         if any(node.op_type == "TreeEnsemble" for node in nodes):
             versions["ai.onnx.ml"] = DOUBLE_TREES
         opsets = [helper.make_opsetid(d, v) for d, v in versions.items() if d in domains]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sidecall")
+        return helper.make_model(
+            graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="sidecall"
+        )
 
 
 def _tensor_proto(array: np.ndarray, name: str) -> onnx.TensorProto:
     if array.dtype == object:
-        return helper.make_tensor(name, TensorProto.STRING, array.shape, [s.encode("utf-8") for s in array.ravel()])
+        return helper.make_tensor(
+            name, TensorProto.STRING, array.shape, [s.encode("utf-8") for s in array.ravel()]
+        )
     return numpy_helper.from_array(array, name)
 
 

@@ -50,7 +50,9 @@ def simple(g: Conversion, model: Any, x: Frame) -> Frame:
             continue
         filled = g.where(mask, fill, tensor if dtype == "string" else g.cast(tensor, g.real))
         if g.steps is None and filled.dtype == "float32":
-            filled.wide = g.where(mask, np.array([[float(v) for v in values]]), g.cast(tensor, "float64"))
+            filled.wide = g.where(
+                mask, np.array([[float(v) for v in values]]), g.cast(tensor, "float64")
+            )
         if dtype != "string":
             filled.range = _filled_range(part, values, is_missing(model.missing_values))
         frames.append(g.frame(filled))
@@ -100,8 +102,14 @@ def indicator(g: Conversion, model: Any, x: Frame) -> Frame:
 
 @converts("sklearn", "KNNImputer", "transform")
 def nearest(g: Conversion, model: Any, x: Frame) -> Frame:
-    if not is_missing(model.missing_values) or model.metric != "nan_euclidean" or model.weights not in ("uniform", "distance"):
-        raise g.refuse("only missing_values=NaN, metric='nan_euclidean' and named weights are supported")
+    if (
+        not is_missing(model.missing_values)
+        or model.metric != "nan_euclidean"
+        or model.weights not in ("uniform", "distance")
+    ):
+        raise g.refuse(
+            "only missing_values=NaN, metric='nan_euclidean' and named weights are supported"
+        )
     y = x.matrix("float64")
     fitted = np.asarray(model._fit_X, "float64")
     distances = _nan_euclidean(g, y, fitted)
@@ -110,9 +118,17 @@ def nearest(g: Conversion, model: Any, x: Frame) -> Frame:
         value = g.columns(y, [k])
         if not model._valid_mask[k]:
             if model.keep_empty_features:
-                columns.append(g.const(np.zeros((1, 1)), "float64") + g.cast(g.isnan(value), "float64") * 0.0)
+                columns.append(
+                    g.const(np.zeros((1, 1)), "float64") + g.cast(g.isnan(value), "float64") * 0.0
+                )
             continue
-        columns.append(g.where(g.isnan(value), _neighbours(g, model, distances, fitted[:, k], model._mask_fit_X[:, k]), value))
+        columns.append(
+            g.where(
+                g.isnan(value),
+                _neighbours(g, model, distances, fitted[:, k], model._mask_fit_X[:, k]),
+                value,
+            )
+        )
     return _with_indicator(g, model, x, g.frame(g.cast(g.concat(columns), g.real)))
 
 
@@ -123,13 +139,19 @@ def _nan_euclidean(g: Conversion, y: Tensor, fitted: np.ndarray) -> Tensor:
     b = np.nan_to_num(fitted)
     present = g.cast(here, "float64")
     cross = a @ g.const((b.T), "float64")
-    squares = (a * a) @ g.const(there.T.astype(float), "float64") + present @ g.const((b * b).T, "float64")
+    squares = (a * a) @ g.const(there.T.astype(float), "float64") + present @ g.const(
+        (b * b).T, "float64"
+    )
     shared = present @ g.const(there.T.astype(float), "float64")
-    distances = g.maximum(squares - cross * 2.0, 0.0) / g.maximum(shared, 1.0) * float(fitted.shape[1])
+    distances = (
+        g.maximum(squares - cross * 2.0, 0.0) / g.maximum(shared, 1.0) * float(fitted.shape[1])
+    )
     return g.where(shared.equals(0.0), float("inf"), distances)
 
 
-def _neighbours(g: Conversion, model: Any, distances: Tensor, column: np.ndarray, absent: np.ndarray) -> Tensor:
+def _neighbours(
+    g: Conversion, model: Any, distances: Tensor, column: np.ndarray, absent: np.ndarray
+) -> Tensor:
     donors = np.flatnonzero(~np.asarray(absent, bool))
     values = np.asarray(column)[donors]
     k = min(model.n_neighbors, len(donors))
@@ -143,7 +165,9 @@ def _neighbours(g: Conversion, model: Any, distances: Tensor, column: np.ndarray
     else:
         weights = usable
     total = g.sum(weights)
-    mean = g.sum(g.where(usable > 0.0, picked, 0.0) * weights) / g.where(total.equals(0.0), 1.0, total)
+    mean = g.sum(g.where(usable > 0.0, picked, 0.0) * weights) / g.where(
+        total.equals(0.0), 1.0, total
+    )
     return g.where(total.equals(0.0), float(values.mean()), mean)
 
 

@@ -31,10 +31,16 @@ def squared_differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
     points = points - centre
     size = g.sum(x * x) + (points * points).sum(axis=1).reshape(1, -1)
     distance = size - (x @ (2.0 * points.T))
-    return g.where(g.unary("IsInf", size, "bool"), float("inf"), g.where(distance < size * 4e-15, 0.0, distance))
+    return g.where(
+        g.unary("IsInf", size, "bool"),
+        float("inf"),
+        g.where(distance < size * 4e-15, 0.0, distance),
+    )
 
 
-def kernel(g: Conversion, name: Any, x: Tensor, points: Any, gamma: Any, coef0: Any, degree: Any) -> Any:
+def kernel(
+    g: Conversion, name: Any, x: Tensor, points: Any, gamma: Any, coef0: Any, degree: Any
+) -> Any:
     """scikit-learn's named pairwise kernels between x and fitted points."""
     points = np.asarray(points.toarray() if hasattr(points, "toarray") else points, "float64")
     gamma = 1.0 / points.shape[1] if gamma is None else float(gamma)
@@ -53,7 +59,11 @@ def kernel(g: Conversion, name: Any, x: Tensor, points: Any, gamma: Any, coef0: 
         return (x / g.where(length.equals(0.0), 1.0, length)) @ unit.T
     if name == "laplacian":
         return g.exp(manhattan(g, x, points) * -gamma)
-    raise g.refuse(f"the kernel {name!r} is not supported" if isinstance(name, str) else "its kernel is a Python function")
+    raise g.refuse(
+        f"the kernel {name!r} is not supported"
+        if isinstance(name, str)
+        else "its kernel is a Python function"
+    )
 
 
 def _power(g: Conversion, x: Tensor, degree: Any) -> Tensor:
@@ -82,8 +92,19 @@ def _svm_kernel(g: Conversion, model: Any, x: Frame) -> Any:
     if model.kernel == "precomputed" or callable(model.kernel):
         raise g.refuse("a precomputed or callable kernel is not supported")
     if model.kernel == "rbf":
-        return g.exp(squared_differences(g, x.matrix("float64"), model.support_vectors_) * -float(model._gamma))
-    return kernel(g, model.kernel, x.matrix("float64"), model.support_vectors_, model._gamma, model.coef0, model.degree)
+        return g.exp(
+            squared_differences(g, x.matrix("float64"), model.support_vectors_)
+            * -float(model._gamma)
+        )
+    return kernel(
+        g,
+        model.kernel,
+        x.matrix("float64"),
+        model.support_vectors_,
+        model._gamma,
+        model.coef0,
+        model.degree,
+    )
 
 
 @converts("sklearn", "SVR NuSVR", "predict")
@@ -102,7 +123,11 @@ def one_class_svm(g: Conversion, model: Any, x: Frame) -> Any:
 @converts("sklearn", "SVC NuSVC", "pairs")
 def svc_pairs(g: Conversion, model: Any, x: Frame) -> Any:
     """libsvm's decision of every pair of classes, [N, pairs], positive for the first class of the pair."""
-    coef = model._dual_coef_.toarray() if hasattr(model._dual_coef_, "toarray") else np.asarray(model._dual_coef_)
+    coef = (
+        model._dual_coef_.toarray()
+        if hasattr(model._dual_coef_, "toarray")
+        else np.asarray(model._dual_coef_)
+    )
     counts = np.asarray(model._n_support)
     starts = np.concatenate([[0], np.cumsum(counts)])
     classes = len(counts)
@@ -147,12 +172,16 @@ def svc_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "SVC NuSVC", "predict_proba")
 def svc_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
-    raise g.refuse("probabilities of libsvm come from an iteration of its own; CalibratedClassifierCV converts")
+    raise g.refuse(
+        "probabilities of libsvm come from an iteration of its own; CalibratedClassifierCV converts"
+    )
 
 
 @converts("sklearn", "KernelRidge", "predict")
 def kernel_ridge(g: Conversion, model: Any, x: Frame) -> Tensor:
-    k = kernel(g, model.kernel, x.matrix("float64"), model.X_fit_, model.gamma, model.coef0, model.degree)
+    k = kernel(
+        g, model.kernel, x.matrix("float64"), model.X_fit_, model.gamma, model.coef0, model.degree
+    )
     dual = np.asarray(model.dual_coef_)
     return g.cast(k @ dual.reshape(len(dual), -1), g.real)
 
@@ -163,7 +192,9 @@ def kernel_pca(g: Conversion, model: Any, x: Frame) -> Tensor:
         k = x.matrix("float64")
     else:
         gamma = getattr(model, "gamma_", model.gamma)
-        k = kernel(g, model.kernel, x.matrix("float64"), model.X_fit_, gamma, model.coef0, model.degree)
+        k = kernel(
+            g, model.kernel, x.matrix("float64"), model.X_fit_, gamma, model.coef0, model.degree
+        )
     values = np.asarray(model.eigenvalues_, "float64")
     scaled = np.zeros_like(model.eigenvectors_, dtype="float64")
     used = np.flatnonzero(values)
@@ -248,7 +279,9 @@ def process_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
     k = process_kernel(g, model.kernel_, x.matrix("float64"), np.asarray(model.X_train_, "float64"))
     alpha = np.asarray(model.alpha_, "float64")
     mean = k @ alpha.reshape(len(alpha), -1)
-    scale, offset = (np.asarray(v, "float64").reshape(1, -1) for v in (model._y_train_std, model._y_train_mean))
+    scale, offset = (
+        np.asarray(v, "float64").reshape(1, -1) for v in (model._y_train_std, model._y_train_mean)
+    )
     return g.cast(mean * scale + offset, g.real)
 
 

@@ -95,14 +95,24 @@ def logistic(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "SGDClassifier", "predict_proba")
 def sgd_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     two = _two_sided(model)
-    scores = sides(g, x.matrix(), model.coef_, model.intercept_) if two else g.call(model, "decision_function", x)
-    p = g.sigmoid(scores) if model.loss == "log_loss" else (g.minimum(g.maximum(scores, -1.0), 1.0) + 1.0) / 2.0
+    scores = (
+        sides(g, x.matrix(), model.coef_, model.intercept_)
+        if two
+        else g.call(model, "decision_function", x)
+    )
+    p = (
+        g.sigmoid(scores)
+        if model.loss == "log_loss"
+        else (g.minimum(g.maximum(scores, -1.0), 1.0) + 1.0) / 2.0
+    )
     return p if two else normalized(g, p, len(model.classes_))
 
 
 @converts("sklearn", "PoissonRegressor GammaRegressor TweedieRegressor", "predict")
 def generalized(g: Conversion, model: Any, x: Frame) -> Tensor:
-    return inverse_link(g, model._base_loss.link, affine(g, x.matrix(), model.coef_, model.intercept_))
+    return inverse_link(
+        g, model._base_loss.link, affine(g, x.matrix(), model.coef_, model.intercept_)
+    )
 
 
 def inverse_link(g: Conversion, link: Any, raw: Tensor) -> Tensor:
@@ -152,4 +162,6 @@ def dummy_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 def _rows(g: Conversion, x: Frame, row: np.ndarray) -> Tensor:
     """The same row for each row of x."""
     shape = g.concat([g.rows_of(x.parts[0]), g.const([row.shape[1]])], axis=0)
-    return g.op("Expand", g.const(np.asarray(row, "float64")), shape, dtype=g.real, width=row.shape[1])
+    return g.op(
+        "Expand", g.const(np.asarray(row, "float64")), shape, dtype=g.real, width=row.shape[1]
+    )

@@ -22,7 +22,12 @@ def _metric(g: Conversion, model: Any) -> tuple[str, float]:
         metric = {1: "manhattan", 2: "euclidean", np.inf: "chebyshev"}.get(p, "minkowski")
     if not isinstance(metric, str) or {k for k, v in params.items() if v is not None} - {"p"}:
         raise g.refuse("a metric with parameters or a Python function is not supported")
-    return {"l2": "euclidean", "cityblock": "manhattan", "l1": "manhattan", "infinity": "chebyshev"}.get(metric, metric), float(p)
+    return {
+        "l2": "euclidean",
+        "cityblock": "manhattan",
+        "l1": "manhattan",
+        "infinity": "chebyshev",
+    }.get(metric, metric), float(p)
 
 
 def _points(model: Any) -> np.ndarray:
@@ -32,10 +37,14 @@ def _points(model: Any) -> np.ndarray:
 
 def _multiplies(model: Any, metric: str, by_class: bool) -> bool:
     """Whether the model takes |x|^2 - 2 x p + |p|^2 for the distance, as its brute force does, except where it counts classes."""
-    return metric == "sqeuclidean" or (metric == "euclidean" and getattr(model, "_fit_method", "") == "brute" and not by_class)
+    return metric == "sqeuclidean" or (
+        metric == "euclidean" and getattr(model, "_fit_method", "") == "brute" and not by_class
+    )
 
 
-def _reduced(g: Conversion, model: Any, x: Tensor, by_class: bool = False) -> tuple[Tensor, str, float]:
+def _reduced(
+    g: Conversion, model: Any, x: Tensor, by_class: bool = False
+) -> tuple[Tensor, str, float]:
     """What the model compares distances to its fitted rows by, [N, rows]; metric and power for from_reduced."""
     metric, p = _metric(g, model)
     points = _points(model)
@@ -63,7 +72,9 @@ def point_distances(g: Conversion, model: Any, x: Tensor, points: Any) -> Tensor
     return from_reduced(g, reduced_distances(g, x, points, metric, p), metric, p)
 
 
-def nearest_rows(g: Conversion, model: Any, x: Tensor, k: int, by_class: bool = False) -> tuple[Tensor, Tensor]:
+def nearest_rows(
+    g: Conversion, model: Any, x: Tensor, k: int, by_class: bool = False
+) -> tuple[Tensor, Tensor]:
     """Distances and places of the k nearest fitted rows, [N, k], nearest first."""
     reduced, metric, p = _reduced(g, model, x, by_class)
     tree = getattr(model, "_tree", None)
@@ -96,7 +107,9 @@ def _targets(model: Any) -> np.ndarray:
 @converts("sklearn", "KNeighborsClassifier", "predict_proba")
 def neighbours_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     if isinstance(model.classes_, list):
-        raise g.refuse("several outputs are not supported; MultiOutputClassifier around it converts")
+        raise g.refuse(
+            "several outputs are not supported; MultiOutputClassifier around it converts"
+        )
     near, place = _nearest(g, model, x)
     weights = _weights(g, model, near)
     labels = g.gather(g.const(np.asarray(model._y).astype("int64")), place)
@@ -154,9 +167,13 @@ def radius_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "RadiusNeighborsClassifier", "predict_proba")
 def radius_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     if isinstance(model.classes_, list):
-        raise g.refuse("several outputs are not supported; MultiOutputClassifier around it converts")
+        raise g.refuse(
+            "several outputs are not supported; MultiOutputClassifier around it converts"
+        )
     if model.outlier_label_ is None:
-        raise g.refuse("without an outlier_label it fails for rows that have no neighbour, which a graph cannot")
+        raise g.refuse(
+            "without an outlier_label it fails for rows that have no neighbour, which a graph cannot"
+        )
     classes = len(model.classes_)
     weights, some = _within(g, model, x)
     table = np.zeros((len(model._y), classes))

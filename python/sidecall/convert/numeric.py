@@ -36,7 +36,9 @@ def interpolate(g: Conversion, x: Tensor, xp: Any, fp: Any) -> Tensor:
         slopes = np.append(np.diff(fp) / np.diff(xp), 0.0)
     slopes[~np.isfinite(slopes)] = 0.0
     place = index_of(g, x, xp[1:])
-    x0, y0, slope = (g.gather(g.const(t.reshape(-1, 1), "float64"), place) for t in (xp, fp, slopes))
+    x0, y0, slope = (
+        g.gather(g.const(t.reshape(-1, 1), "float64"), place) for t in (xp, fp, slopes)
+    )
     result = y0 + slope * g.maximum(x - x0, 0.0)
     result.width = 1
     return g.where(g.isnan(x), x, result)
@@ -64,12 +66,18 @@ def row_sum(g: Conversion, x: Tensor) -> Tensor:
     if whole == 0:
         return _added_in_order(g, x, 1, [width - 1], 1)
     # Eight sums over every eighth column, then these in pairs, then what is left over.
-    lanes = _added_in_order(g, g.reshape(g.columns(x, range(whole)), [-1, whole // 8, 8]), 1, whole // 8 - 1, 8)
+    lanes = _added_in_order(
+        g, g.reshape(g.columns(x, range(whole)), [-1, whole // 8, 8]), 1, whole // 8 - 1, 8
+    )
     for count in (4, 2, 1):
-        lanes = g.op("ReduceSum", g.reshape(lanes, [-1, count, 2]), g.const([2]), keepdims=0, width=count)
+        lanes = g.op(
+            "ReduceSum", g.reshape(lanes, [-1, count, 2]), g.const([2]), keepdims=0, width=count
+        )
     if width == whole:
         return lanes
-    return _added_in_order(g, g.concat([lanes, g.columns(x, range(whole, width))]), 1, [width - whole], 1)
+    return _added_in_order(
+        g, g.concat([lanes, g.columns(x, range(whole, width))]), 1, [width - whole], 1
+    )
 
 
 def row_squares(g: Conversion, x: Tensor) -> Tensor:
@@ -82,15 +90,22 @@ def row_squares(g: Conversion, x: Tensor) -> Tensor:
         return g.sum(x * x)
     blocks = [range(start, start + 8) for start in range(0, width - 7, 8)]
     rest = range(8 * len(blocks), width + width % 2)
-    order = [[k for block in blocks for k in block[6 + side :: -2]] + list(rest[side::2]) for side in (0, 1)]
+    order = [
+        [k for block in blocks for k in block[6 + side :: -2]] + list(rest[side::2])
+        for side in (0, 1)
+    ]
     if width % 2:
         x = g.concat([x, g.columns(x, [0]) * 0.0])
     squares = g.columns(x, order[0] + order[1])
-    sums = _added_in_order(g, g.reshape(squares * squares, [-1, 2, len(order[0])]), 2, len(order[0]) - 1, 2)
+    sums = _added_in_order(
+        g, g.reshape(squares * squares, [-1, 2, len(order[0])]), 2, len(order[0]) - 1, 2
+    )
     return g.columns(sums, [0]) + g.columns(sums, [1])
 
 
-def _added_in_order(g: Conversion, x: Tensor, axis: int, last: int | list[int], width: int) -> Tensor:
+def _added_in_order(
+    g: Conversion, x: Tensor, axis: int, last: int | list[int], width: int
+) -> Tensor:
     """The sum along an axis, one by one from its first number to its last. The axis goes where `last` is one number."""
     return g.op("Gather", g.op("CumSum", x, g.const(axis)), g.const(last), axis=axis, width=width)
 

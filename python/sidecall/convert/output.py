@@ -55,7 +55,11 @@ def to_graph(
         raise NotConvertible("", f"the input '{min(clash)}' has the name of an output")
     checks = checks or Checks()
     graph, both = _convert(model, inputs, precision, rows, steps, unused, checks, new_trees=False)
-    return _convert(model, inputs, precision, rows, steps, unused, checks, new_trees=True)[0] if both else graph
+    return (
+        _convert(model, inputs, precision, rows, steps, unused, checks, new_trees=True)[0]
+        if both
+        else graph
+    )
 
 
 def _convert(
@@ -70,7 +74,11 @@ def _convert(
 ) -> tuple[onnx.ModelProto, bool]:
     """The graph, and whether it has the tree operators of two versions of ai.onnx.ml, which no graph may have."""
     names = [name for name, _, _ in inputs]
-    g = Conversion(precision, names, rows) if precision == "float32" else Conversion("float64", names, rows, steps or {})
+    g = (
+        Conversion(precision, names, rows)
+        if precision == "float32"
+        else Conversion("float64", names, rows, steps or {})
+    )
     g.new_trees, g.checks = new_trees, checks
     tensors = [Tensor(g, name, dtype, int(width)) for name, dtype, width in inputs]
     for tensor in tensors:
@@ -83,7 +91,9 @@ def _convert(
         outputs = build(g, model, Frame(g, columns)) + g.refused()
     graph = g.finish(type(model).__name__, [(t, t.width or 1) for t in tensors], outputs)
     operators = {node.op_type for node in graph.graph.node}
-    return graph, "TreeEnsemble" in operators and not operators.isdisjoint({"TreeEnsembleRegressor", "TreeEnsembleClassifier"})
+    return graph, "TreeEnsemble" in operators and not operators.isdisjoint(
+        {"TreeEnsembleRegressor", "TreeEnsembleClassifier"}
+    )
 
 
 def build(g: Conversion, model: Any, x: Frame) -> list[Output]:
@@ -96,8 +106,12 @@ def build(g: Conversion, model: Any, x: Frame) -> list[Output]:
         raise NotConvertible(type(model).__name__, "it is not fitted") from error
     except (AttributeError, TypeError, ValueError, NotImplementedError, LookupError) as error:
         # A fitted object in an unknown form: a refusal with the cause, never a graph that might be wrong.
-        fitted = hasattr(model, "n_features_in_") or any(name.endswith("_") for name in getattr(model, "__dict__", ()))
-        reason = f"its fitted form is not the expected one ({error})" if fitted else "it is not fitted"
+        fitted = hasattr(model, "n_features_in_") or any(
+            name.endswith("_") for name in getattr(model, "__dict__", ())
+        )
+        reason = (
+            f"its fitted form is not the expected one ({error})" if fitted else "it is not fitted"
+        )
         raise NotConvertible(type(model).__name__, reason) from error
 
 
@@ -115,7 +129,10 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
     if reason := g.refusal(kind):
         raise NotConvertible(type(kind).__name__, reason)
     if not hasattr(kind, "__sklearn_tags__"):
-        raise NotConvertible(type(kind).__name__, f"there is no converter for the class {type(kind).__module__}.{type(kind).__name__}")
+        raise NotConvertible(
+            type(kind).__name__,
+            f"there is no converter for the class {type(kind).__module__}.{type(kind).__name__}",
+        )
     if is_classifier(kind) and hasattr(model, "classes_"):
         return _classifier(g, model, x)
     if is_outlier_detector(kind) and hasattr(model, "predict"):
@@ -136,7 +153,10 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
         near, place = g.call(model, "kneighbors", x)
         return [("distances", near, [_width(near)]), ("indices", place, [_width(place)])]
     if not hasattr(model, "transform"):
-        raise NotConvertible(type(kind).__name__, "it has neither predict nor transform: it cannot answer for new rows")
+        raise NotConvertible(
+            type(kind).__name__,
+            "it has neither predict nor transform: it cannot answer for new rows",
+        )
     answer = g.transform(model, x)
     dtype = "string" if set(answer.dtypes) == {"string"} else g.real
     matrix = answer.matrix(dtype)
@@ -201,7 +221,9 @@ def class_labels(g: Conversion, classes: np.ndarray, index: Tensor) -> Tensor:
     kinds = {type(c) for c in classes.tolist()}
     if len(kinds) != 1 or not kinds <= {str, int, bool}:
         names = ", ".join(sorted(k.__name__ for k in kinds))
-        raise NotConvertible("", f"classes must be strings, integers or booleans of one type, got {names}")
+        raise NotConvertible(
+            "", f"classes must be strings, integers or booleans of one type, got {names}"
+        )
     if kinds != {str} and np.array_equal(classes.astype("int64"), np.arange(len(classes))):
         return index
     if kinds == {str}:

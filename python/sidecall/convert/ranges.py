@@ -10,7 +10,15 @@ import numpy as np
 from .checks import Range
 
 # Each column of their answers follows from the same column of the rows, and never falls, or never rises, with it.
-_MONOTONE = {"Binarizer", "MaxAbsScaler", "MinMaxScaler", "PowerTransformer", "QuantileTransformer", "RobustScaler", "StandardScaler"}
+_MONOTONE = {
+    "Binarizer",
+    "MaxAbsScaler",
+    "MinMaxScaler",
+    "PowerTransformer",
+    "QuantileTransformer",
+    "RobustScaler",
+    "StandardScaler",
+}
 _MONOTONE_FUNCTIONS = {
     np.log1p, np.expm1, np.log, np.log2, np.log10, np.exp, np.exp2, np.sqrt, np.cbrt, np.negative, np.positive, np.sign, np.tanh, np.floor,
     np.ceil, np.rint, np.trunc, np.deg2rad, np.radians, np.rad2deg, np.degrees, np.clip, np.round, np.around,
@@ -29,7 +37,9 @@ def range_behind(model: Any, given: Range, dtype: str) -> Range | None:
         return Range.of(-2.0, 2.0, given.missing, len(given.low))
     if kind == "TfidfTransformer" and (given.low >= 0).all() and not given.missing.any():
         weights = np.asarray(model.idf_) if model.use_idf else np.ones(len(given.low))
-        return Range.of(0.0, 2.0 * given.high * np.maximum(weights, 1.0) + 2.0, False, len(given.low))
+        return Range.of(
+            0.0, 2.0 * given.high * np.maximum(weights, 1.0) + 2.0, False, len(given.low)
+        )
     return _projected(model, given) if kind in _LINEAR else None
 
 
@@ -54,10 +64,17 @@ def _transform(model: Any, ends: np.ndarray) -> Any:
 def _projected(model: Any, given: Range) -> Range | None:
     """Sums of products: each coefficient takes the end that makes them larger. With room for rounding."""
     weights = np.asarray(model.components_, dtype=np.float64)
-    mean = np.asarray(getattr(model, "mean_", None) if getattr(model, "mean_", None) is not None else 0.0, dtype=np.float64)
+    mean = np.asarray(
+        getattr(model, "mean_", None) if getattr(model, "mean_", None) is not None else 0.0,
+        dtype=np.float64,
+    )
     with np.errstate(all="ignore"):
         size = np.maximum(np.abs(given.low), np.abs(given.high)) + np.abs(mean)
         size = 2.0 * np.abs(weights) @ size
         if getattr(model, "whiten", False):
             size = size / np.sqrt(np.maximum(model.explained_variance_, np.finfo(np.float64).tiny))
-    return Range(-size, size, np.zeros(len(size), dtype=bool)) if np.isfinite(size).all() and not given.missing.any() else None
+    return (
+        Range(-size, size, np.zeros(len(size), dtype=bool))
+        if np.isfinite(size).all() and not given.missing.any()
+        else None
+    )

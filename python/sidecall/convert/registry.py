@@ -56,14 +56,22 @@ class Conversion(Graph):
     `checks` has the rules by which steps refuse numbers; what is computed and may break one is checked.
     """
 
-    def __init__(self, real: str, reserved: list[str], rows: str = "float32", steps: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self,
+        real: str,
+        reserved: list[str],
+        rows: str = "float32",
+        steps: Mapping[int, str] | None = None,
+    ) -> None:
         super().__init__(real, reserved)
         self.rows = rows
         self.steps = steps
         self.new_trees = False  # TreeEnsemble of ai.onnx.ml 5 for trees of float32 too
         self.checks = Checks()
         self.checked: dict[tuple[int, tuple[str, ...]], object] = {}
-        self.refusals: dict[tuple[str, str], list[Tensor]] = {}  # by step and what it expects: [N, 1], true where it refuses
+        self.refusals: dict[
+            tuple[str, str], list[Tensor]
+        ] = {}  # by step and what it expects: [N, 1], true where it refuses
         self.path: list[tuple[str, str]] = []
         # Holds the model too: an id may be reused once its object is gone.
         self.memo: dict[tuple[int, str, tuple[str, ...]], tuple[object, Any]] = {}
@@ -95,7 +103,9 @@ class Conversion(Graph):
         """The type in which this step of the original computes, for the time of the block."""
         outer = self.real
         if self.steps is not None:
-            self.real = "float32" if _library(model) == "xgboost" else self.steps.get(id(model), "float64")
+            self.real = (
+                "float32" if _library(model) == "xgboost" else self.steps.get(id(model), "float64")
+            )
         try:
             yield
         finally:
@@ -149,11 +159,19 @@ class Conversion(Graph):
         if rule is None or rule.takes_all or (id(model), x.key) in self.checked:
             return
         self.checked[id(model), x.key] = model
-        doubtful = [p for p in x.parts if p.dtype in _NUMBERS and p.width and not (p.range is not None and p.range.within(rule))]
+        doubtful = [
+            p
+            for p in x.parts
+            if p.dtype in _NUMBERS
+            and p.width
+            and not (p.range is not None and p.range.within(rule))
+        ]
         if doubtful:
             names = [name for name, _ in self.path if name]
             step = " > ".join(names) or self.path[-1][1]
-            self.refusals.setdefault((step, rule.expected), []).extend(self._broken(part, rule) for part in doubtful)
+            self.refusals.setdefault((step, rule.expected), []).extend(
+                self._broken(part, rule) for part in doubtful
+            )
 
     def _broken(self, x: Tensor, rule: NumberRule) -> Tensor:
         """[N, 1], true where a number of the row breaks the rule."""
@@ -164,7 +182,10 @@ class Conversion(Graph):
         if not rule.missing and -np.inf < rule.low <= -largest and largest <= rule.high < np.inf:
             # A product with zeros is zero, and NaN behind an infinity or NaN: one node judges all columns.
             return self.isnan(x @ self.const(np.zeros((width, 1)), x.dtype))
-        low, high = (float(np.clip(end, -largest, largest)) if np.isfinite(end) else end for end in (rule.low, rule.high))
+        low, high = (
+            float(np.clip(end, -largest, largest)) if np.isfinite(end) else end
+            for end in (rule.low, rule.high)
+        )
         good = self.abs(x) <= high if low == -high else (x >= low) & (x <= high)
         if rule.missing:
             good = good | self.isnan(x)
@@ -173,16 +194,27 @@ class Conversion(Graph):
     def refused(self) -> list[tuple[str, Tensor, list[int]]]:
         """The output that counts the first step that refuses a row, 0 for none; nothing where no check is needed."""
         number: Tensor | None = None
-        self.checks.steps[:] = [{"step": step, "expected": expected} for step, expected in self.refusals]
+        self.checks.steps[:] = [
+            {"step": step, "expected": expected} for step, expected in self.refusals
+        ]
         for k, parts in reversed(list(enumerate(self.refusals.values(), 1))):
             broken = parts[0]
             for part in parts[1:]:
                 broken = broken | part
-            number = self.where(broken, self.const(np.int64(k)), self.const(np.int64(0)) if number is None else number)
+            number = self.where(
+                broken,
+                self.const(np.int64(k)),
+                self.const(np.int64(0)) if number is None else number,
+            )
         return [] if number is None else [(REFUSED, self.flatten(number), [])]
 
     def _note_range(self, model: Any, method: str, x: Frame, result: Any) -> None:
-        if method == "transform" and isinstance(result, Tensor) and result.range is None and x.range is not None:
+        if (
+            method == "transform"
+            and isinstance(result, Tensor)
+            and result.range is None
+            and x.range is not None
+        ):
             dtype = "float32" if set(x.dtypes) == {"float32"} else "float64"
             known = range_behind(model, x.range, dtype)
             if known is not None and len(known.low) == result.width:
@@ -215,7 +247,11 @@ class Conversion(Graph):
         classes = np.asarray(model.classes_)
         if classes.dtype.kind not in "iufb":
             raise self.refuse("another step computes with its labels, and they are not numbers")
-        return self.column(self.gather(self.const(classes.astype("float64"), self.real), self.call(model, "index", x, step)))
+        return self.column(
+            self.gather(
+                self.const(classes.astype("float64"), self.real), self.call(model, "index", x, step)
+            )
+        )
 
     def predict(self, model: Any, x: Frame | Tensor, step: str = "") -> Tensor:
         """`predict` as numbers, [N, K], of a regressor or of a classifier of numbers."""

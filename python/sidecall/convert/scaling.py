@@ -47,10 +47,22 @@ def _row(values: Any) -> np.ndarray:
 @converts("sklearn", "StandardScaler", "transform")
 def standard(g: Conversion, model: Any, x: Frame) -> Tensor:
     # Since scikit-learn 1.8 it rounds its numbers to the type of the rows before it computes.
-    rounds = g.steps is not None and g.real == "float32" and parse_version(sklearn.__version__) >= parse_version("1.8")
-    mean, scale = (None if row is None or not rounds else np.asarray(row, "float32") for row in (model.mean_, model.scale_))
+    rounds = (
+        g.steps is not None
+        and g.real == "float32"
+        and parse_version(sklearn.__version__) >= parse_version("1.8")
+    )
+    mean, scale = (
+        None if row is None or not rounds else np.asarray(row, "float32")
+        for row in (model.mean_, model.scale_)
+    )
     operations = [("Sub", model.mean_ if mean is None else mean)] if model.with_mean else []
-    return _scaled(g, x, operations + ([("Div", model.scale_ if scale is None else scale)] if model.with_std else []))
+    return _scaled(
+        g,
+        x,
+        operations
+        + ([("Div", model.scale_ if scale is None else scale)] if model.with_std else []),
+    )
 
 
 @converts("sklearn", "StandardScaler", "inverse_transform")
@@ -105,7 +117,9 @@ def _clipped(g: Conversion, x: Tensor, low: Any, high: Any) -> Tensor:
 
 
 def _clip(g: Conversion, x: Tensor, low: Any, high: Any) -> Tensor:
-    return g.op("Clip", x, g.const(float(low), x.dtype), g.const(float(high), x.dtype), width=x.width)
+    return g.op(
+        "Clip", x, g.const(float(low), x.dtype), g.const(float(high), x.dtype), width=x.width
+    )
 
 
 @converts("sklearn", "Normalizer", "transform")
@@ -146,8 +160,13 @@ def power(g: Conversion, model: Any, x: Frame) -> Any:
         if is_single:
             logs = [_rounded(g, part) for part in logs]
         all_single = is_single and np.asarray(model.lambdas_).dtype == np.float32
-        others = np.asarray(2.0 - np.asarray(model.lambdas_), "float64").reshape(1, -1)  # subtracted in the type of lambdas_
-        positive, negative = _power_of(g, logs[0], lambdas, all_single), -_power_of(g, logs[1], others, all_single)
+        others = np.asarray(2.0 - np.asarray(model.lambdas_), "float64").reshape(
+            1, -1
+        )  # subtracted in the type of lambdas_
+        positive, negative = (
+            _power_of(g, logs[0], lambdas, all_single),
+            -_power_of(g, logs[1], others, all_single),
+        )
         y = g.where(y >= 0.0, positive, g.where(g.isnan(y), y, negative))
     if model.standardize and is_single:
         return standard(g, model._scaler, Frame(g, [g.cast(y, "float32")]))
@@ -156,7 +175,11 @@ def power(g: Conversion, model: Any, x: Frame) -> Any:
         y.range = (
             None
             if x.range is None
-            else range_behind(_without_scaler(model), x.range, "float32" if set(x.dtypes) == {"float32"} else "float64")
+            else range_behind(
+                _without_scaler(model),
+                x.range,
+                "float32" if set(x.dtypes) == {"float32"} else "float64",
+            )
         )
         g.check(scaler, g.frame(y))
         y = (y - np.reshape(scaler.mean_, (1, -1))) / np.reshape(scaler.scale_, (1, -1))
@@ -216,14 +239,22 @@ def quantile(g: Conversion, model: Any, x: Frame) -> Tensor:
     normal = model.output_distribution == "normal"
     references = model.references_
     real = g.real if g.steps is not None else "float64"
-    ends = [float(stats.norm.ppf(p)) for p in (_BOUND - np.spacing(1), 1 - (_BOUND - np.spacing(1)))]
+    ends = [
+        float(stats.norm.ppf(p)) for p in (_BOUND - np.spacing(1), 1 - (_BOUND - np.spacing(1)))
+    ]
     for k in range(x.width):
         q = np.asarray(model.quantiles_[:, k], "float64")
         column = g.cast(x.column(k), real)
         c = g.cast(column, "float64")
-        y = (interpolate(g, c, q, references) - interpolate(g, -c, -q[::-1], -references[::-1])) * 0.5
-        upper = g.cast(column + _BOUND, "float64") > float(q[-1]) if normal else c.equals(float(q[-1]))
-        lower = g.cast(column - _BOUND, "float64") < float(q[0]) if normal else c.equals(float(q[0]))
+        y = (
+            interpolate(g, c, q, references) - interpolate(g, -c, -q[::-1], -references[::-1])
+        ) * 0.5
+        upper = (
+            g.cast(column + _BOUND, "float64") > float(q[-1]) if normal else c.equals(float(q[-1]))
+        )
+        lower = (
+            g.cast(column - _BOUND, "float64") < float(q[0]) if normal else c.equals(float(q[0]))
+        )
         y = g.where(lower, 0.0, g.where(upper, 1.0, g.cast(y, real)))
         if normal:
             y = g.cast(_clip(g, normal_ppf(g, g.cast(y, "float64")), *ends), real)
@@ -236,7 +267,10 @@ def quantile(g: Conversion, model: Any, x: Frame) -> Tensor:
 def quantile_inverse(g: Conversion, model: Any, x: Frame) -> Tensor:
     if model.output_distribution == "normal":
         raise g.refuse("the inverse of a normal QuantileTransformer is not supported")
-    columns = [interpolate(g, x.column(k), model.references_, model.quantiles_[:, k]) for k in range(x.width)]
+    columns = [
+        interpolate(g, x.column(k), model.references_, model.quantiles_[:, k])
+        for k in range(x.width)
+    ]
     return g.cast(g.concat(columns), g.real)
 
 
@@ -258,7 +292,9 @@ def bins(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 def one_hot(g: Conversion, index: Tensor, values: np.ndarray) -> Tensor:
     """[N] against some whole numbers, [N, len(values)]."""
-    result = g.cast(g.column(index).equals(g.const(np.asarray(values, "int64").reshape(1, -1))), g.real)
+    result = g.cast(
+        g.column(index).equals(g.const(np.asarray(values, "int64").reshape(1, -1))), g.real
+    )
     result.range = Range.of(0.0, 1.0, False, len(values))
     return result
 

@@ -40,7 +40,9 @@ def answers_sparse(model: Any, sparse: bool) -> bool:
     if kind == "ColumnTransformer":
         return bool(model.sparse_output_)
     if kind == "FeatureUnion":
-        return any(answers_sparse(step, sparse) for _, step in model.transformer_list if step != "drop")
+        return any(
+            answers_sparse(step, sparse) for _, step in model.transformer_list if step != "drop"
+        )
     if kind == "KBinsDiscretizer":
         return bool(model.encode == "onehot")
     if kind in ("OneHotEncoder", "SplineTransformer", "RandomTreesEmbedding"):

@@ -17,7 +17,9 @@ def spline(g: Conversion, model: Any, x: Frame) -> Tensor:
     if getattr(model, "handle_missing", "error") != "error":
         raise g.refuse("handle_missing is not supported")
     if model.extrapolation == "error":
-        raise g.refuse("extrapolation='error' fails for values outside the knots, which a graph cannot")
+        raise g.refuse(
+            "extrapolation='error' fails for values outside the knots, which a graph cannot"
+        )
     columns = []
     for k, basis in enumerate(model.bsplines_):
         value = _column(g, model, basis, g.cast(x.column(k), "float64"), is_first=k == 0)
@@ -42,7 +44,10 @@ def _column(g: Conversion, model: Any, basis: Any, c: Tensor, is_first: bool) ->
     value = _evaluated(g, basis, g.minimum(g.maximum(c, low), high))
     # scikit-learn holds the first and the last functions, as many as the degree; at equal knots another one may not be 0.
     functions = np.arange(basis.c.shape[1])
-    for beyond, bound, is_held in ((c < low, low, functions < basis.k), (c > high, high, functions >= len(functions) - basis.k)):
+    for beyond, bound, is_held in (
+        (c < low, low, functions < basis.k),
+        (c > high, high, functions >= len(functions) - basis.k),
+    ):
         dropped = ~is_held & (np.nan_to_num(basis(bound)) != 0)
         if dropped.any():
             value = g.where(beyond & g.const(dropped.reshape(1, -1)), 0.0, value)
@@ -63,7 +68,9 @@ def _linear(g: Conversion, basis: Any, c: Tensor, is_first: bool) -> Tensor:
         (low, c < low, functions < continued),
         (high, c > high, functions >= len(functions) - continued),
     ):
-        line = (c - bound) * np.nan_to_num(basis(bound, nu=1)).reshape(1, -1) + np.asarray(basis(bound)).reshape(1, -1)
+        line = (c - bound) * np.nan_to_num(basis(bound, nu=1)).reshape(1, -1) + np.asarray(
+            basis(bound)
+        ).reshape(1, -1)
         if bound == low:
             value = g.where(beyond | (c > high), 0.0, value)
         value = g.where(beyond & g.const(lines.reshape(1, -1)), line, value)

@@ -21,9 +21,15 @@ from .graph import Graph, Tensor
 from .registry import Conversion, converts, refuses
 
 refuses(
-    "sklearn", "HashingVectorizer FeatureHasher", "hashing needs MurmurHash of every token, which no operator computes; use TfidfVectorizer"
+    "sklearn",
+    "HashingVectorizer FeatureHasher",
+    "hashing needs MurmurHash of every token, which no operator computes; use TfidfVectorizer",
 )
-refuses("sklearn", "DictVectorizer", "it reads dictionaries, not columns; use OneHotEncoder in a ColumnTransformer")
+refuses(
+    "sklearn",
+    "DictVectorizer",
+    "it reads dictionaries, not columns; use OneHotEncoder in a ColumnTransformer",
+)
 
 # A non-character: stands for "not in the table" between two nodes, never in a text.
 _ABSENT = "\ufdd2"
@@ -98,14 +104,24 @@ def _changes(lowercase: bool, accents: str | None) -> dict[str, str]:
 
 
 def _tokens(g: Graph, text: Tensor, expression: str) -> Tensor:
-    return g.op("Tokenizer", text, domain="com.microsoft", mark=0, mincharnum=1, pad_value="", tokenexp=expression)
+    return g.op(
+        "Tokenizer",
+        text,
+        domain="com.microsoft",
+        mark=0,
+        mincharnum=1,
+        pad_value="",
+        tokenexp=expression,
+    )
 
 
 def _rewrite(g: Conversion, text: Tensor, table: dict[str, str], ascii_only: bool) -> Tensor:
     """Each text with its characters changed. ASCII is quick; the table is used where a text needs it."""
     special = {c for c in table if ord(c) > 127}
     needs = _tokens(g, text, f"[{character_class(special.__contains__)}]")
-    some = g.op("Greater", g.op("Shape", needs, dtype="int64", start=1, end=2), g.const([0]), dtype="bool")
+    some = g.op(
+        "Greater", g.op("Shape", needs, dtype="int64", start=1, end=2), g.const([0]), dtype="bool"
+    )
     some = g.op("Squeeze", some, dtype="bool")
     quick, slow = g.branch(), g.branch()
     if any(ord(c) < 128 for c in table):
@@ -126,9 +142,16 @@ def _rewrite(g: Conversion, text: Tensor, table: dict[str, str], ascii_only: boo
 def _map(g: Graph, characters: Tensor, table: dict[str, str], ascii_only: bool) -> Tensor:
     if ascii_only:
         # Nearly every character vanishes: the table is of those that leave something.
-        kept = {chr(c): table.get(chr(c), chr(c)) for c in range(128)} | {c: d for c, d in table.items() if d}
+        kept = {chr(c): table.get(chr(c), chr(c)) for c in range(128)} | {
+            c: d for c, d in table.items() if d
+        }
         return g.op(
-            "LabelEncoder", characters, domain="ai.onnx.ml", keys_strings=list(kept), values_strings=list(kept.values()), default_string=""
+            "LabelEncoder",
+            characters,
+            domain="ai.onnx.ml",
+            keys_strings=list(kept),
+            values_strings=list(kept.values()),
+            default_string="",
         )
     changed = g.op(
         "LabelEncoder",
@@ -145,19 +168,38 @@ def _map(g: Graph, characters: Tensor, table: dict[str, str], ascii_only: bool) 
 def _join(g: Graph, characters: Tensor) -> Tensor:
     """Rows of strings [N, L] as [N]: neighbours are joined in pairs until one column is left."""
     inner = g.branch()
-    number, going, rows = (Tensor(inner, inner.fresh("b"), t, None) for t in ("int64", "bool", "string"))
+    number, going, rows = (
+        Tensor(inner, inner.fresh("b"), t, None) for t in ("int64", "bool", "string")
+    )
     length = inner.op("Shape", rows, dtype="int64", start=1, end=2)
-    shape = inner.op("Concat", inner.op("Shape", rows, dtype="int64", start=0, end=1), inner.const([1]), axis=0)
-    padded = inner.op("Concat", rows, inner.op("Expand", inner.const([[""]]), shape, dtype="string"), axis=1)
+    shape = inner.op(
+        "Concat", inner.op("Shape", rows, dtype="int64", start=0, end=1), inner.const([1]), axis=0
+    )
+    padded = inner.op(
+        "Concat", rows, inner.op("Expand", inner.const([[""]]), shape, dtype="string"), axis=1
+    )
     end = inner.op("Add", length, inner.op("Mod", length, inner.const([2])))
     step, axis = inner.const([2]), inner.const([1])
     even = inner.op("Slice", padded, inner.const([0]), end, axis, step)
     odd = inner.op("Slice", padded, inner.const([1]), end, axis, step)
     joined = inner.op("StringConcat", even, odd)
-    more = inner.op("Squeeze", inner.op("Greater", end, inner.const([2]), dtype="bool"), dtype="bool")
-    body = inner.body("join", [(number, []), (going, []), (rows, [None, None])], [(more, []), (joined, [None, None])])
-    long = g.op("Greater", g.op("Shape", characters, dtype="int64", start=1, end=2), g.const([1]), dtype="bool")
-    whole = g.op("Loop", None, g.op("Squeeze", long, dtype="bool"), characters, dtype="string", body=body)
+    more = inner.op(
+        "Squeeze", inner.op("Greater", end, inner.const([2]), dtype="bool"), dtype="bool"
+    )
+    body = inner.body(
+        "join",
+        [(number, []), (going, []), (rows, [None, None])],
+        [(more, []), (joined, [None, None])],
+    )
+    long = g.op(
+        "Greater",
+        g.op("Shape", characters, dtype="int64", start=1, end=2),
+        g.const([1]),
+        dtype="bool",
+    )
+    whole = g.op(
+        "Loop", None, g.op("Squeeze", long, dtype="bool"), characters, dtype="string", body=body
+    )
     return g.op("Reshape", whole, g.const([-1]))
 
 
@@ -176,13 +218,22 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
         text = _rewrite(g, text, table, model.strip_accents == "ascii")
     terms = {t: int(i) for t, i in model.vocabulary_.items()}
     if model.lowercase and any("\u03c3" in t or "\u03c2" in t for t in terms):
-        raise g.refuse("its vocabulary has the Greek letter sigma, whose lower case depends on its neighbours")
+        raise g.refuse(
+            "its vocabulary has the Greek letter sigma, whose lower case depends on its neighbours"
+        )
     if model.analyzer == "char":
         tokens, split = _char_tokens(g, text), _letters
     else:
         tokens, split = _word_tokens(g, model, text, terms), _words
     counts = _count(g, tokens, [(split(t), i) for t, i in terms.items()])
-    counts = g.op("Slice", counts, g.const([1]), g.const([np.iinfo("int64").max]), g.const([0]), width=len(terms))
+    counts = g.op(
+        "Slice",
+        counts,
+        g.const([1]),
+        g.const([np.iinfo("int64").max]),
+        g.const([0]),
+        width=len(terms),
+    )
     if model.binary:
         counts = g.cast(counts > 0.0, "float32")
     counts.range = Range.of(0.0, 2.0**31, False, len(terms))
@@ -271,11 +322,22 @@ def _char_tokens(g: Conversion, text: Tensor) -> Tensor:
         values_int64s=[1] * len(spaces),
         default_int64=0,
     )
-    zeros = g.op("Expand", g.const([[0]]), g.op("Concat", g.rows_of(space), g.const([1]), axis=0), dtype="int64")
+    zeros = g.op(
+        "Expand",
+        g.const([[0]]),
+        g.op("Concat", g.rows_of(space), g.const([1]), axis=0),
+        dtype="int64",
+    )
     axis, last = g.const([1]), g.const([np.iinfo("int64").max])
     before = g.op("Concat", zeros, g.op("Slice", space, g.const([0]), g.const([-1]), axis), axis=1)
     after = g.op("Concat", g.op("Slice", space, g.const([1]), last, axis), zeros, axis=1)
-    first = g.op("Where", g.op("Equal", space * after, g.const([1]), dtype="bool"), g.const(" "), characters, dtype="string")
+    first = g.op(
+        "Where",
+        g.op("Equal", space * after, g.const([1]), dtype="bool"),
+        g.const(" "),
+        characters,
+        dtype="string",
+    )
     return _dropped(g, first, space * before)
 
 

@@ -35,7 +35,9 @@ def reduced_distances(g: Conversion, x: Tensor, points: Any, metric: str, p: flo
     d = _term(g, g.op("Unsqueeze", x, g.const([2])) - g.const(points.T[None], x.dtype), metric, p)
     if metric == "chebyshev":
         return g.max(d, axis=1, keep=False)
-    return g.op("Gather", g.op("CumSum", d, g.const(1)), g.const(width - 1), axis=1, width=len(points))
+    return g.op(
+        "Gather", g.op("CumSum", d, g.const(1)), g.const(width - 1), axis=1, width=len(points)
+    )
 
 
 def _term(g: Conversion, d: Tensor, metric: str, p: float) -> Tensor:
@@ -50,7 +52,9 @@ def from_reduced(g: Conversion, reduced: Tensor, metric: str, p: float) -> Tenso
     return reduced ** (1.0 / p) if metric == "minkowski" else reduced
 
 
-def nearest(g: Conversion, reduced: Tensor, k: int, order: Tensor | np.ndarray | None) -> tuple[Tensor, Tensor]:
+def nearest(
+    g: Conversion, reduced: Tensor, k: int, order: Tensor | np.ndarray | None
+) -> tuple[Tensor, Tensor]:
     """Distances and places of the k nearest rows, [N, k], nearest first.
 
     `order` are the rows in the order in which scikit-learn meets them: [N, rows], or [rows] where it is always the same.
@@ -69,9 +73,12 @@ def nearest(g: Conversion, reduced: Tensor, k: int, order: Tensor | np.ndarray |
     found = quick.op("Identity", place)
     kept = _kept(slow, reduced, k, order)
     then_branch, else_branch = (
-        inner.body(name, [], [(result, [None, k])]) for inner, name, result in ((slow, "tied", kept), (quick, "clear", found))
+        inner.body(name, [], [(result, [None, k])])
+        for inner, name, result in ((slow, "tied", kept), (quick, "clear", found))
     )
-    return near, g.op("If", tied, dtype="int64", width=k, then_branch=then_branch, else_branch=else_branch)
+    return near, g.op(
+        "If", tied, dtype="int64", width=k, then_branch=then_branch, else_branch=else_branch
+    )
 
 
 def _kept(g: Graph, reduced: Tensor, k: int, order: Tensor | np.ndarray | None) -> Tensor:
@@ -87,7 +94,8 @@ def _kept(g: Graph, reduced: Tensor, k: int, order: Tensor | np.ndarray | None) 
     places = g.op("Expand", g.const([[0]]), shape, dtype="int64", width=k)
     step = g.branch()
     number, going, old, old_places = (
-        Tensor(step, step.fresh("b"), dtype, width) for dtype, width in (("int64", 1), ("bool", 1), (reduced.dtype, k), ("int64", k))
+        Tensor(step, step.fresh("b"), dtype, width)
+        for dtype, width in (("int64", 1), ("bool", 1), (reduced.dtype, k), ("int64", k))
     )
     value = step.op("Gather", values, number, width=1, axis=1)
     place = number
@@ -105,7 +113,9 @@ def _kept(g: Graph, reduced: Tensor, k: int, order: Tensor | np.ndarray | None) 
         for inner, name, tensors in ((push, "push", pushed), (skip, "skip", same))
     ]
     outputs = [(reduced.dtype, k), ("int64", k)]
-    new, new_places = step.ops("If", (some,), outputs, then_branch=branches[0], else_branch=branches[1])
+    new, new_places = step.ops(
+        "If", (some,), outputs, then_branch=branches[0], else_branch=branches[1]
+    )
     more = step.op("Identity", going)
     shapes: list[Any] = [[None, k], [None, k]]
     body = step.body(
@@ -113,12 +123,16 @@ def _kept(g: Graph, reduced: Tensor, k: int, order: Tensor | np.ndarray | None) 
         [(number, [1]), (going, []), (old, shapes[0]), (old_places, shapes[1])],
         [(more, []), (new, shapes[0]), (new_places, shapes[1])],
     )
-    heap, places = g.ops("Loop", (g.const(np.int64(rows)), g.const(np.bool_(True)), heap, places), outputs, body=body)
+    heap, places = g.ops(
+        "Loop", (g.const(np.int64(rows)), g.const(np.bool_(True)), heap, places), outputs, body=body
+    )
     sorted_by = g.topk(heap, k)[1]
     return g.op("GatherElements", places, sorted_by, width=k, axis=1)
 
 
-def _pushed(g: Graph, heap: Tensor, places: Tensor, value: Tensor, place: Tensor, enters: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _pushed(
+    g: Graph, heap: Tensor, places: Tensor, value: Tensor, place: Tensor, enters: Tensor, k: int
+) -> tuple[Tensor, Tensor]:
     """scikit-learn's heap_push: the value takes the root's place and sinks below children that are larger."""
     levels = int(np.ceil(np.log2(k + 1)))
     missing = 2**levels - 1 - k
@@ -127,19 +141,37 @@ def _pushed(g: Graph, heap: Tensor, places: Tensor, value: Tensor, place: Tensor
         shape = g.op("Concat", g.rows_of(heap), g.const([missing]), axis=0)
         low = g.op("Expand", g.const(np.array([[-np.inf]]), heap.dtype), shape)
         values = g.op("Concat", heap, low, width=k + missing, axis=1)
-        rows = g.op("Concat", places, g.op("Expand", g.const([[0]]), shape, dtype="int64"), width=k + missing, axis=1)
+        rows = g.op(
+            "Concat",
+            places,
+            g.op("Expand", g.const([[0]]), shape, dtype="int64"),
+            width=k + missing,
+            axis=1,
+        )
     value = g.where(enters, value, g.const(np.array([[-np.inf]]), heap.dtype))
     at = g.cast(enters, "int64") * g.const(np.int64(0))
     place = at + place
     for _ in range(levels - 1):
         left = at * g.const(np.int64(2)) + g.const(np.int64(1))
-        at_left, at_right = (g.op("GatherElements", values, left + g.const(np.int64(side)), width=1, axis=1) for side in (0, 1))
+        at_left, at_right = (
+            g.op("GatherElements", values, left + g.const(np.int64(side)), width=1, axis=1)
+            for side in (0, 1)
+        )
         child = left + g.cast(at_left < at_right, "int64")
         largest = g.op("Max", at_left, at_right)
         sinks = value < largest
         below = g.op("GatherElements", rows, child, width=1, axis=1)
-        values = g.op("ScatterElements", values, at, g.where(sinks, largest, value), width=values.width, axis=1)
-        rows = g.op("ScatterElements", rows, at, g.where(sinks, below, place), width=rows.width, axis=1)
+        values = g.op(
+            "ScatterElements",
+            values,
+            at,
+            g.where(sinks, largest, value),
+            width=values.width,
+            axis=1,
+        )
+        rows = g.op(
+            "ScatterElements", rows, at, g.where(sinks, below, place), width=rows.width, axis=1
+        )
         at = g.where(sinks, child, at)
     values = g.op("ScatterElements", values, at, value, width=values.width, axis=1)
     rows = g.op("ScatterElements", rows, at, place, width=rows.width, axis=1)
@@ -150,7 +182,9 @@ def _pushed(g: Graph, heap: Tensor, places: Tensor, value: Tensor, place: Tensor
     )
 
 
-def order_in_tree(g: Conversion, tree: Any, x: Tensor, metric: str, p: float) -> Tensor | np.ndarray:
+def order_in_tree(
+    g: Conversion, tree: Any, x: Tensor, metric: str, p: float
+) -> Tensor | np.ndarray:
     """The rows in the order in which a query visits them, of KDTree and BallTree: [N, rows], or [rows] of one leaf.
 
     At each node the child whose bound is nearer comes first, the left one where both are equally near.
@@ -159,9 +193,14 @@ def order_in_tree(g: Conversion, tree: Any, x: Tensor, metric: str, p: float) ->
     inner = [i for i, node in enumerate(nodes) if not node["is_leaf"]]
     if not inner:
         return np.asarray(index, "int64")
-    lowest = _kd_bounds(g, bounds, x, metric, p) if len(bounds) == 2 else _ball_bounds(g, bounds, nodes, x, metric, p)
+    lowest = (
+        _kd_bounds(g, bounds, x, metric, p)
+        if len(bounds) == 2
+        else _ball_bounds(g, bounds, nodes, x, metric, p)
+    )
     left_first = g.cast(
-        g.columns(lowest, [2 * i + 1 for i in inner]) <= g.columns(lowest, [2 * i + 2 for i in inner]),
+        g.columns(lowest, [2 * i + 1 for i in inner])
+        <= g.columns(lowest, [2 * i + 2 for i in inner]),
         "float32",
     )
     start, moved = np.zeros(len(index), "float32"), np.zeros((len(inner), len(index)), "float32")
@@ -169,7 +208,9 @@ def order_in_tree(g: Conversion, tree: Any, x: Tensor, metric: str, p: float) ->
         for position, row in enumerate(index[leaf["idx_start"] : leaf["idx_end"]]):
             start[row] = position
     for number, i in enumerate(inner):
-        left, right = (slice(nodes[c]["idx_start"], nodes[c]["idx_end"]) for c in (2 * i + 1, 2 * i + 2))
+        left, right = (
+            slice(nodes[c]["idx_start"], nodes[c]["idx_end"]) for c in (2 * i + 1, 2 * i + 2)
+        )
         # The rows of a child come behind those of the other where the other is first.
         start[index[left]] += right.stop - right.start
         moved[number, index[left]] = -(right.stop - right.start)
@@ -184,13 +225,18 @@ def _kd_bounds(g: Conversion, bounds: Any, x: Tensor, metric: str, p: float) -> 
     terms = []
     for j in range(bounds.shape[2]):
         column = g.columns(x, [j])
-        below, above = -(column - bounds[0, :, j].reshape(1, -1)), column - bounds[1, :, j].reshape(1, -1)
+        below, above = (
+            -(column - bounds[0, :, j].reshape(1, -1)),
+            column - bounds[1, :, j].reshape(1, -1),
+        )
         outside = ((below + g.abs(below)) + (above + g.abs(above))) * 0.5
         terms.append(_term(g, outside, metric, p))
     return sequential(g, terms, metric)
 
 
-def _ball_bounds(g: Conversion, bounds: Any, nodes: Any, x: Tensor, metric: str, p: float) -> Tensor:
+def _ball_bounds(
+    g: Conversion, bounds: Any, nodes: Any, x: Tensor, metric: str, p: float
+) -> Tensor:
     """BallTree's min_rdist of every node, [N, nodes]."""
     centres = from_reduced(g, reduced_distances(g, x, bounds[0], metric, p), metric, p)
     outside = g.maximum(centres - np.asarray(nodes["radius"], "float64").reshape(1, -1), 0.0)

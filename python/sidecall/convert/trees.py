@@ -28,7 +28,9 @@ def tree_rows(g: Conversion, x: Frame) -> Tensor:
 
     A row of float64 stays as it is: the thresholds round it (`rounding`). An int64 is rounded once, to float32.
     """
-    if g.real == "float64" and all(part.dtype in ("float32", "float64") and part.wide is None for part in x.parts):
+    if g.real == "float64" and all(
+        part.dtype in ("float32", "float64") and part.wide is None for part in x.parts
+    ):
         return x.matrix("float64")
     return g.cast(rounded_float32(g, x), g.real)
 
@@ -46,8 +48,20 @@ def compared(x: Frame) -> Tensor:
 def add_tree(ensemble: Ensemble, tree: Any, value: np.ndarray, features: Any = None) -> None:
     """Adds a fitted sklearn.tree._tree.Tree with leaf values [nodes, targets]."""
     leaf = tree.children_left == -1
-    feature = tree.feature if features is None else np.where(leaf, 0, np.asarray(features)[np.where(leaf, 0, tree.feature)])
-    ensemble.add_values(feature, tree.threshold, tree.children_left, tree.children_right, missing_left(tree), leaf, value)
+    feature = (
+        tree.feature
+        if features is None
+        else np.where(leaf, 0, np.asarray(features)[np.where(leaf, 0, tree.feature)])
+    )
+    ensemble.add_values(
+        feature,
+        tree.threshold,
+        tree.children_left,
+        tree.children_right,
+        missing_left(tree),
+        leaf,
+        value,
+    )
 
 
 def missing_left(tree: Any) -> Any:
@@ -100,7 +114,11 @@ def tree_index(g: Conversion, model: Any, x: Frame) -> Any:
     return g.concat(columns)
 
 
-@converts("sklearn", "DecisionTreeRegressor ExtraTreeRegressor RandomForestRegressor ExtraTreesRegressor", "predict")
+@converts(
+    "sklearn",
+    "DecisionTreeRegressor ExtraTreeRegressor RandomForestRegressor ExtraTreesRegressor",
+    "predict",
+)
 def tree_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
     members = _members(model)
     ensemble = rounding(model.n_outputs_)
@@ -122,7 +140,15 @@ def embedding(g: Conversion, model: Any, x: Frame) -> Tensor:
         t = tree.tree_
         leaf = t.children_left == -1
         weights = (nodes, offset + np.arange(len(nodes)), np.ones(len(nodes)))
-        ensemble.add(t.feature, t.threshold, t.children_left, t.children_right, missing_left(t), leaf, weights)
+        ensemble.add(
+            t.feature,
+            t.threshold,
+            t.children_left,
+            t.children_right,
+            missing_left(t),
+            leaf,
+            weights,
+        )
         offset += len(nodes)
     if g.real == "float64" and total > 512:
         raise g.refuse(f"{total} leaves are too many for precision float64")
@@ -132,7 +158,12 @@ def embedding(g: Conversion, model: Any, x: Frame) -> Tensor:
 @converts("sklearn", "IsolationForest", "score_samples")
 def isolation(g: Conversion, model: Any, x: Frame) -> Tensor:
     ensemble = rounding(1)
-    lists = (model.estimators_, model.estimators_features_, model._decision_path_lengths, model._average_path_length_per_tree)
+    lists = (
+        model.estimators_,
+        model.estimators_features_,
+        model._decision_path_lengths,
+        model._average_path_length_per_tree,
+    )
     for tree, features, lengths, averages in zip(*lists, strict=True):
         add_tree(ensemble, tree.tree_, (lengths + averages - 1.0).reshape(-1, 1), features)
     depth = ensemble.scores(g, tree_rows(g, x))
@@ -165,7 +196,15 @@ def _boosted(model: Any) -> Ensemble:
             leaf = t.children_left == -1
             nodes = np.flatnonzero(leaf)
             weights = (nodes, np.full(len(nodes), k), t.value[nodes, 0, 0] * model.learning_rate)
-            ensemble.add(t.feature, t.threshold, t.children_left, t.children_right, missing_left(t), leaf, weights)
+            ensemble.add(
+                t.feature,
+                t.threshold,
+                t.children_left,
+                t.children_right,
+                missing_left(t),
+                leaf,
+                weights,
+            )
     return ensemble
 
 
@@ -204,14 +243,18 @@ def boosted_decision(g: Conversion, model: Any, x: Frame) -> Any:
     return g.call(model, "raw", x)
 
 
-def _classify(g: Conversion, loss: Any, ensemble: Ensemble, matrix: Tensor, zero_is_positive: bool) -> tuple[Tensor, Tensor]:
+def _classify(
+    g: Conversion, loss: Any, ensemble: Ensemble, matrix: Tensor, zero_is_positive: bool
+) -> tuple[Tensor, Tensor]:
     """Index and probabilities. `zero_is_positive`: of two classes, the second one is the answer where the sum is zero."""
     name = type(loss).__name__
     if name not in ("HalfBinomialLoss", "ExponentialLoss", "HalfMultinomialLoss"):
         raise g.refuse(f"the loss {name} is not supported")
     is_binary = ensemble.targets == 1
     scores = g.cast((ensemble.against_zero() if is_binary else ensemble).scores(g, matrix), g.real)
-    return g.argmax(scores, last=is_binary and zero_is_positive), g.softmax(scores * 2.0 if name == "ExponentialLoss" else scores)
+    return g.argmax(scores, last=is_binary and zero_is_positive), g.softmax(
+        scores * 2.0 if name == "ExponentialLoss" else scores
+    )
 
 
 @converts("sklearn", "GradientBoostingClassifier", "classified")
@@ -219,7 +262,9 @@ def boosted_classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Ten
     name = type(model._loss).__name__
     ensemble, matrix = _started(g, model), tree_rows(g, x)
     if g.real == "float32" and name != "ExponentialLoss":
-        return ensemble.classify(g, matrix, len(model.classes_), "LOGISTIC" if name == "HalfBinomialLoss" else "SOFTMAX")
+        return ensemble.classify(
+            g, matrix, len(model.classes_), "LOGISTIC" if name == "HalfBinomialLoss" else "SOFTMAX"
+        )
     return _classify(g, model._loss, ensemble, matrix, zero_is_positive=True)
 
 
@@ -253,13 +298,19 @@ def _hist_ensemble(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tenso
         for k, predictor in enumerate(stage):
             nodes = predictor.nodes
             leaf = nodes["is_leaf"].astype(bool)
-            feature, threshold = nodes["feature_idx"].copy(), nodes["num_threshold"].astype("float64")
+            feature, threshold = (
+                nodes["feature_idx"].copy(),
+                nodes["num_threshold"].astype("float64"),
+            )
             missing = nodes["missing_go_to_left"].astype(bool)
             threshold = g.snap(threshold, singles[np.where(leaf, 0, feature)])
             for i in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~leaf):
                 left = _members_of(predictor.raw_left_cat_bitsets[nodes["bitset_idx"][i]])
                 every = _members_of(known[columns[feature[i]]])
-                feature[i], threshold[i] = sets.split(int(feature[i]), left, every, bool(missing[i])), 0.5
+                feature[i], threshold[i] = (
+                    sets.split(int(feature[i]), left, every, bool(missing[i])),
+                    0.5,
+                )
             leaves = np.flatnonzero(leaf)
             weights = (leaves, np.full(len(leaves), k), nodes["value"][leaves])
             ensemble.add(feature, threshold, nodes["left"], nodes["right"], missing, leaf, weights)

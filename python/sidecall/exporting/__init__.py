@@ -10,7 +10,18 @@ if TYPE_CHECKING:
     from .report import CheckReport, Report
     from .run import check, export
 
-__all__ = ["CheckReport", "DataError", "ExportError", "FileError", "ModelError", "ParityError", "Report", "StepError", "check", "export"]
+__all__ = [
+    "CheckReport",
+    "DataError",
+    "ExportError",
+    "FileError",
+    "ModelError",
+    "ParityError",
+    "Report",
+    "StepError",
+    "check",
+    "export",
+]
 
 _LAZY = {"export": "run", "check": "run", "Report": "report", "CheckReport": "report"}
 
@@ -20,7 +31,12 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib.util
 
-    missing = [package for package in ("sklearn", "onnx") if importlib.util.find_spec(package) is None]
+    missing = [
+        package for package in ("sklearn", "onnx") if importlib.util.find_spec(package) is None
+    ]
     if missing:
-        raise ModuleNotFoundError(f"sidecall.{name} needs {' and '.join(missing)}: pip install 'sidecall[export]'", name=missing[0])
+        raise ModuleNotFoundError(
+            f"sidecall.{name} needs {' and '.join(missing)}: pip install 'sidecall[export]'",
+            name=missing[0],
+        )
     return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)

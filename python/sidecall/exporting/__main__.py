@@ -33,7 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.path.insert(0, str(Path.cwd()))
     try:
         model = load_model(options.pipeline, options.trust_pickle)
-        data = None if options.data is None else load_data(options.data, model, options.trust_pickle, options.drop)
+        data = (
+            None
+            if options.data is None
+            else load_data(options.data, model, options.trust_pickle, options.drop)
+        )
         return int(options.run(options, model, data))
     except (InputError, DataError) as error:
         return _fail(options, BAD_INPUT, error)
@@ -63,28 +67,60 @@ def _fail(options: argparse.Namespace, code: int, error: object) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = Parser(prog="sidecall", description="Export of fitted Python models.")
     commands = parser.add_subparsers(required=True, metavar="export|check", parser_class=Parser)
-    export = commands.add_parser("export", prog="sidecall export", help="write a fitted model as an ONNX file with its contract")
-    check = commands.add_parser("check", prog="sidecall check", help="say which steps of a fitted model convert and which do not")
+    export = commands.add_parser(
+        "export",
+        prog="sidecall export",
+        help="write a fitted model as an ONNX file with its contract",
+    )
+    check = commands.add_parser(
+        "check",
+        prog="sidecall check",
+        help="say which steps of a fitted model convert and which do not",
+    )
     for command in (export, check):
         command.add_argument("pipeline", help="a fitted model: .joblib, .pkl or .pickle")
-        command.add_argument("--trust-pickle", action="store_true", help="load the pickle: it can run any code of whoever wrote it")
         command.add_argument(
-            "--data", metavar="FILE", help="representative rows: .csv, .jsonl, .parquet, .npy, .txt (a text a line), .joblib"
+            "--trust-pickle",
+            action="store_true",
+            help="load the pickle: it can run any code of whoever wrote it",
         )
         command.add_argument(
-            "--drop", metavar="COLUMN", action="append", default=[], help="a column of the data that is no feature; repeatable"
+            "--data",
+            metavar="FILE",
+            help="representative rows: .csv, .jsonl, .parquet, .npy, .txt (a text a line), .joblib",
         )
         command.add_argument(
-            "--feature-names", metavar="A,B,...", type=lambda text: text.split(","), help="names for the columns of an array"
+            "--drop",
+            metavar="COLUMN",
+            action="append",
+            default=[],
+            help="a column of the data that is no feature; repeatable",
         )
-    export.add_argument("-o", "--output", metavar="FILE", required=True, help="the ONNX file to write")
+        command.add_argument(
+            "--feature-names",
+            metavar="A,B,...",
+            type=lambda text: text.split(","),
+            help="names for the columns of an array",
+        )
+    export.add_argument(
+        "-o", "--output", metavar="FILE", required=True, help="the ONNX file to write"
+    )
     export.add_argument("--name", help="the model's name; the file's stem unless given")
     export.add_argument("--version", default="", help="the model's version")
-    export.add_argument("--metadata", metavar="JSON", type=_json_object, help="a JSON object of your own")
     export.add_argument(
-        "--golden", choices=("synthetic", "real", "none"), default="synthetic", help="where the rows verified on open come from"
+        "--metadata", metavar="JSON", type=_json_object, help="a JSON object of your own"
     )
-    export.add_argument("--no-ranges", action="store_true", help="leave minimum, maximum and categories seen out of the file")
+    export.add_argument(
+        "--golden",
+        choices=("synthetic", "real", "none"),
+        default="synthetic",
+        help="where the rows verified on open come from",
+    )
+    export.add_argument(
+        "--no-ranges",
+        action="store_true",
+        help="leave minimum, maximum and categories seen out of the file",
+    )
     export.add_argument(
         "--dtype",
         metavar="[FEATURE=]TYPE",
@@ -138,7 +174,9 @@ def dtype_of(items: list[str]) -> str | dict[str, str] | None:
     named = dict(item.rpartition("=")[::2] for item in items if "=" in item)
     plain = [item for item in items if "=" not in item]
     if plain and (named or len(plain) > 1):
-        raise DataError("dtype: expected one type for all features, or FEATURE=TYPE for each, got both")
+        raise DataError(
+            "dtype: expected one type for all features, or FEATURE=TYPE for each, got both"
+        )
     return plain[0] if plain else named or None
 
 
@@ -146,7 +184,9 @@ def _json_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
-        raise argparse.ArgumentTypeError("expected a JSON object, got text that is not JSON, or too deep") from None
+        raise argparse.ArgumentTypeError(
+            "expected a JSON object, got text that is not JSON, or too deep"
+        ) from None
     if not isinstance(value, dict):
         raise argparse.ArgumentTypeError(f"expected a JSON object, got {type(value).__name__}")
     return value

@@ -27,7 +27,9 @@ def graph_id(serialised: bytes) -> str:
 def seal(graph: Any, contract: dict[str, Any]) -> bytes:
     """The file's bytes. Fills in contract["model"]["id"], which does not depend on the contract itself."""
     if graph.ByteSize() > MAX_BYTES:
-        raise FileError(f"expected a graph of at most {MAX_BYTES} bytes, which one ONNX file holds, got {graph.ByteSize()}")
+        raise FileError(
+            f"expected a graph of at most {MAX_BYTES} bytes, which one ONNX file holds, got {graph.ByteSize()}"
+        )
     del graph.metadata_props[:]
     contract["model"]["id"] = graph_id(graph.SerializeToString())
     entry = graph.metadata_props.add()
@@ -42,7 +44,9 @@ def write(path: Path, content: bytes) -> None:
     """Atomic: a reader finds the old file or the new one."""
     temporary = None
     try:
-        descriptor, created = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        descriptor, created = tempfile.mkstemp(
+            dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"
+        )
         temporary = Path(created)
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -62,7 +66,13 @@ def versions(model: Any) -> dict[str, str]:
     """Of every library that had a part in the model or its file."""
     result = {"sidecall": _own_version(), "python": platform.python_version()}
     names = ["scikit-learn", "onnx", "onnxruntime", "numpy"]
-    modules = {"pandas": "pandas", "lightgbm": "lightgbm", "xgboost": "xgboost", "skl2onnx": "skl2onnx", "onnxmltools": "onnxmltools"}
+    modules = {
+        "pandas": "pandas",
+        "lightgbm": "lightgbm",
+        "xgboost": "xgboost",
+        "skl2onnx": "skl2onnx",
+        "onnxmltools": "onnxmltools",
+    }
     names += [name for name, module in modules.items() if module in sys.modules]
     top = type(model).__module__.split(".")[0]
     if top not in ("sklearn", "builtins", "__main__") and top not in modules:

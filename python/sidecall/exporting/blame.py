@@ -40,7 +40,14 @@ class Leaf(NamedTuple):
         return f"{self.path} ({kind})" if self.path else kind
 
 
-def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str], precision: str) -> tuple[str, str]:
+def blame(
+    model: Any,
+    data: Data,
+    schema: Schema,
+    batches: list[list[Column]],
+    types: Mapping[int, str],
+    precision: str,
+) -> tuple[str, str]:
     """The path of the step with its class, and what is known of such steps or "".
 
     Beginnings of the model, and single branches of a ColumnTransformer or FeatureUnion, are
@@ -52,9 +59,16 @@ def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], t
     leaves = list(_leaves(model, "", []))
     found = next((leaf for leaf in leaves[:-1] if asked.differs(leaf.steps)), leaves[-1])
     kind = type(found.step).__name__
-    decides = kind in _DECIDING or (found is leaves[-1] and len(leaves) > 1 and asked.agrees_alone(found.steps))
+    decides = kind in _DECIDING or (
+        found is leaves[-1] and len(leaves) > 1 and asked.agrees_alone(found.steps)
+    )
     if precision == "float64" and decides:
-        before = [leaf for leaf in leaves if leaf is not found and (found is leaves[-1] or any(leaf.step is step for step in found.chain))]
+        before = [
+            leaf
+            for leaf in leaves
+            if leaf is not found
+            and (found is leaves[-1] or any(leaf.step is step for step in found.chain))
+        ]
         inexact = next((leaf for leaf in before if asked.differs(leaf.steps, exactly=True)), None)
         if inexact is not None:
             return inexact.label, (
@@ -63,16 +77,24 @@ def blame(model: Any, data: Data, schema: Schema, batches: list[list[Column]], t
             )
     if kind in _NEIGHBOURS:
         return found.label, _TIES
-    return found.label, _SINGLE if precision == "float64" and types.get(id(found.step)) == "float32" else ""
+    return found.label, _SINGLE if precision == "float64" and types.get(
+        id(found.step)
+    ) == "float32" else ""
 
 
 def flat_steps(model: Any, path: str = "") -> list[tuple[str, Any]]:
     """The steps of a pipeline, of pipelines inside it, and of the one that a search found best."""
     if type(model).__name__.endswith("SearchCV") and hasattr(model, "best_estimator_"):
-        return flat_steps(model.best_estimator_, f"{path} > best_estimator_" if path else "best_estimator_")
+        return flat_steps(
+            model.best_estimator_, f"{path} > best_estimator_" if path else "best_estimator_"
+        )
     if type(model).__name__ != "Pipeline":
         return [(path, model)]
-    return [leaf for name, step in model.steps for leaf in flat_steps(step, f"{path} > {name}" if path else name)]
+    return [
+        leaf
+        for name, step in model.steps
+        for leaf in flat_steps(step, f"{path} > {name}" if path else name)
+    ]
 
 
 def _leaves(model: Any, path: str, before: list[Any]) -> Iterator[Leaf]:
@@ -122,7 +144,14 @@ class _Asked:
     What cannot be compared counts as alike: no error here may hide the refusal that is explained.
     """
 
-    def __init__(self, data: Data, schema: Schema, batches: list[list[Column]], types: Mapping[int, str], precision: str) -> None:
+    def __init__(
+        self,
+        data: Data,
+        schema: Schema,
+        batches: list[list[Column]],
+        types: Mapping[int, str],
+        precision: str,
+    ) -> None:
         self.data, self.schema, self.types, self.precision = data, schema, types, precision
         self.batches = [schema.rounds(batch) for batch in batches]
 
@@ -132,7 +161,10 @@ class _Asked:
         try:
             model = _pipeline(steps)
             session = self._session(model, list(self.schema.inputs), self.data.left_out)
-            return any(_differ(model, session, self.data.build(b), self.schema.tensors(b), exactly) for b in self.batches)
+            return any(
+                _differ(model, session, self.data.build(b), self.schema.tensors(b), exactly)
+                for b in self.batches
+            )
         except Exception:
             return False
 
@@ -140,19 +172,29 @@ class _Asked:
         """Whether the last step, converted, answers alike for the original's own numbers."""
         try:
             *before, last = steps
-            batches = [np.asarray(_pipeline(before).transform(self.data.build(batch)), dtype=np.float64) for batch in self.batches]
+            batches = [
+                np.asarray(_pipeline(before).transform(self.data.build(batch)), dtype=np.float64)
+                for batch in self.batches
+            ]
             session = self._session(last, [("X", "float64", batches[0].shape[1])], [])
             return not any(_differ(last, session, batch, {"X": batch}, False) for batch in batches)
         except Exception:
             return False
 
-    def _session(self, model: Any, inputs: list[tuple[str, str, int]], unused: list[int]) -> Session:
+    def _session(
+        self, model: Any, inputs: list[tuple[str, str, int]], unused: list[int]
+    ) -> Session:
         from sidecall.convert import to_graph
 
-        return Session(to_graph(model, inputs, precision=self.precision, steps=self.types, unused=unused), type(model).__name__)
+        return Session(
+            to_graph(model, inputs, precision=self.precision, steps=self.types, unused=unused),
+            type(model).__name__,
+        )
 
 
-def _differ(model: Any, session: Session, rows: Any, tensors: dict[str, np.ndarray], exactly: bool) -> bool:
+def _differ(
+    model: Any, session: Session, rows: Any, tensors: dict[str, np.ndarray], exactly: bool
+) -> bool:
     original = Original(model)
     original.describe(rows)
     for output in original.outputs:
@@ -160,5 +202,10 @@ def _differ(model: Any, session: Session, rows: Any, tensors: dict[str, np.ndarr
             output.type = session.types[output.name]
     expected, got = original.ask(rows), session.run(tensors)
     if exactly:
-        return not all(np.array_equal(expected[o.name], got[o.name], equal_nan=not o.is_label) for o in original.outputs)
-    return bool(np.any([difference.bad.any() for difference in compare(original.outputs, expected, got)]))
+        return not all(
+            np.array_equal(expected[o.name], got[o.name], equal_nan=not o.is_label)
+            for o in original.outputs
+        )
+    return bool(
+        np.any([difference.bad.any() for difference in compare(original.outputs, expected, got)])
+    )

@@ -67,7 +67,11 @@ def column_of(name: str, kind: str, values: Iterable[Any], narrow: bool = False)
 
 
 def is_missing(value: object) -> bool:
-    return value is None or (isinstance(value, (float, np.floating)) and value != value) or type(value).__name__ in ("NAType", "NaTType")
+    return (
+        value is None
+        or (isinstance(value, (float, np.floating)) and value != value)
+        or type(value).__name__ in ("NAType", "NaTType")
+    )
 
 
 def column_of_array(name: str, array: np.ndarray) -> Column:
@@ -75,7 +79,9 @@ def column_of_array(name: str, array: np.ndarray) -> Column:
     kind = array.dtype.kind
     if kind == "f":
         if array.dtype.itemsize > 8:
-            raise DataError(f"column '{name}': expected float64 or narrower, got {array.dtype}", name)
+            raise DataError(
+                f"column '{name}': expected float64 or narrower, got {array.dtype}", name
+            )
         values = array.astype(np.float64)
         return Column(name, "float", values, np.isnan(values), narrow=array.dtype.itemsize <= 4)
     if kind in "iu":
@@ -83,10 +89,14 @@ def column_of_array(name: str, array: np.ndarray) -> Column:
     if kind == "b":
         return Column(name, "bool", array.astype(np.bool_), np.zeros(len(array), dtype=bool))
     if kind in "UT":
-        return _checked(Column(name, "string", array.astype(object), np.zeros(len(array), dtype=bool)))
+        return _checked(
+            Column(name, "string", array.astype(object), np.zeros(len(array), dtype=bool))
+        )
     if kind == "O":
         return _column_of_objects(name, array)
-    raise DataError(f"column '{name}': expected numbers, strings or booleans, got {_word(array.dtype)}", name)
+    raise DataError(
+        f"column '{name}': expected numbers, strings or booleans, got {_word(array.dtype)}", name
+    )
 
 
 def _as_int64(name: str, array: np.ndarray) -> np.ndarray:
@@ -104,7 +114,9 @@ def _column_of_objects(name: str, array: np.ndarray) -> Column:
         return column_of(name, "bool", items)
     if any(issubclass(t, (bool, np.bool_)) or not issubclass(t, numbers.Real) for t in types):
         words = ", ".join(sorted({_type_word(t) for t in types}))
-        raise DataError(f"column '{name}': expected one of numbers, strings or booleans, got {words}", name)
+        raise DataError(
+            f"column '{name}': expected one of numbers, strings or booleans, got {words}", name
+        )
     if all(issubclass(t, numbers.Integral) for t in types):
         limit = np.iinfo(np.int64)
         if any(v is not None and not limit.min <= v <= limit.max for v in items):
@@ -116,18 +128,32 @@ def _column_of_objects(name: str, array: np.ndarray) -> Column:
 def _checked(column: Column) -> Column:
     for text in set(column.present().tolist()):
         if "\0" in text:
-            raise DataError(f"column '{column.name}': expected text without NUL, got NUL inside a string", column.name)
+            raise DataError(
+                f"column '{column.name}': expected text without NUL, got NUL inside a string",
+                column.name,
+            )
         if text == MISSING_STRING:
-            raise DataError(f"column '{column.name}': holds U+FDD0, which is reserved for a missing value", column.name)
+            raise DataError(
+                f"column '{column.name}': holds U+FDD0, which is reserved for a missing value",
+                column.name,
+            )
         try:
             text.encode()
         except UnicodeEncodeError:
-            raise DataError(f"column '{column.name}': expected Unicode text, got a lone surrogate", column.name) from None
+            raise DataError(
+                f"column '{column.name}': expected Unicode text, got a lone surrogate", column.name
+            ) from None
     return column
 
 
 def _word(dtype: np.dtype) -> str:
-    return {"M": "datetime", "m": "timedelta", "c": "complex", "S": "bytes", "V": "a structured type"}.get(dtype.kind, str(dtype))
+    return {
+        "M": "datetime",
+        "m": "timedelta",
+        "c": "complex",
+        "S": "bytes",
+        "V": "a structured type",
+    }.get(dtype.kind, str(dtype))
 
 
 def _type_word(cls: type) -> str:
@@ -135,6 +161,9 @@ def _type_word(cls: type) -> str:
         return "strings"
     if issubclass(cls, (bool, np.bool_)):
         return "booleans"
-    if cls.__module__ in ("datetime", "pandas", "pandas._libs.tslibs.timestamps") or cls is np.datetime64:
+    if (
+        cls.__module__ in ("datetime", "pandas", "pandas._libs.tslibs.timestamps")
+        or cls is np.datetime64
+    ):
         return f"datetime ({cls.__name__})"
     return "numbers" if issubclass(cls, numbers.Real) else f"{cls.__name__} values"

@@ -25,7 +25,9 @@ class Difference:
     differs: np.ndarray
 
 
-def compare(outputs: list[Output], expected: dict[str, np.ndarray], got: dict[str, np.ndarray]) -> list[Difference]:
+def compare(
+    outputs: list[Output], expected: dict[str, np.ndarray], got: dict[str, np.ndarray]
+) -> list[Difference]:
     """One Difference per output that is deterministic."""
     result = []
     for output in outputs:
@@ -34,12 +36,16 @@ def compare(outputs: list[Output], expected: dict[str, np.ndarray], got: dict[st
         want, have = as_matrix(expected[output.name]), as_matrix(got[output.name])
         if want.shape != have.shape:
             rows = len(want)
-            result.append(Difference(output, np.full(rows, np.inf), np.ones(rows, bool), np.ones(rows, bool)))
+            result.append(
+                Difference(output, np.full(rows, np.inf), np.ones(rows, bool), np.ones(rows, bool))
+            )
         elif output.is_label:
             result.append(_compare_labels(output, want, have, expected))
         elif output.type in ("string", "int64", "bool"):
             differs: np.ndarray = (
-                (want.astype(have.dtype) != have).any(axis=1) if output.type != "string" else (_texts(want) != _texts(have)).any(axis=1)
+                (want.astype(have.dtype) != have).any(axis=1)
+                if output.type != "string"
+                else (_texts(want) != _texts(have)).any(axis=1)
             )
             result.append(Difference(output, differs.astype(float), differs, differs))
         else:
@@ -66,7 +72,9 @@ def _root_mean_square(values: np.ndarray, axis: int | None = None) -> np.ndarray
     return np.asarray(largest * np.sqrt(np.mean(shares**2, axis=axis, keepdims=True)))
 
 
-def margins(output: Output, expected: dict[str, np.ndarray], got: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+def margins(
+    output: Output, expected: dict[str, np.ndarray], got: np.ndarray
+) -> tuple[np.ndarray, np.ndarray] | None:
     """For each row: by how much the expected label won over the one that was got, and the margin below which either is right."""
     rule = output.decision
     if rule is None or output.classes is None:
@@ -99,8 +107,14 @@ def _compare_numbers(output: Output, want: np.ndarray, have: np.ndarray) -> Diff
     return Difference(output, amount.max(axis=1, initial=0.0), bad, bad)
 
 
-def _compare_labels(output: Output, want: np.ndarray, have: np.ndarray, expected: dict[str, np.ndarray]) -> Difference:
-    left, right = (_texts(want), _texts(have)) if output.type == "string" else (want.astype(np.int64), have.astype(np.int64))
+def _compare_labels(
+    output: Output, want: np.ndarray, have: np.ndarray, expected: dict[str, np.ndarray]
+) -> Difference:
+    left, right = (
+        (_texts(want), _texts(have))
+        if output.type == "string"
+        else (want.astype(np.int64), have.astype(np.int64))
+    )
     differs = (left != right).any(axis=1)
     measured = margins(output, expected, have[:, 0]) if differs.any() else None
     if measured is None:
@@ -111,9 +125,15 @@ def _compare_labels(output: Output, want: np.ndarray, have: np.ndarray, expected
 
 def positions(output: Output, labels: np.ndarray) -> np.ndarray:
     """Where each label stands in the classes; -1 for a label that is none of them."""
-    index: dict[Any, int] = {(label if isinstance(label, str) else int(label)): i for i, label in enumerate(output.classes or [])}
+    index: dict[Any, int] = {
+        (label if isinstance(label, str) else int(label)): i
+        for i, label in enumerate(output.classes or [])
+    }
     text = output.type == "string"
-    return np.array([index.get(str(label) if text else int(label), -1) for label in labels.tolist()], dtype=np.int64)
+    return np.array(
+        [index.get(str(label) if text else int(label), -1) for label in labels.tolist()],
+        dtype=np.int64,
+    )
 
 
 def as_matrix(array: np.ndarray) -> np.ndarray:

@@ -19,7 +19,9 @@ class Data:
     columns: list[Column]
     layout: str  # "array", "frame" or "text"
     notes: list[str]
-    left_out: list[int]  # places, among the columns of the model, of those that it does not use and no feature can hold
+    left_out: list[
+        int
+    ]  # places, among the columns of the model, of those that it does not use and no feature can hold
 
     def __init__(self, columns: list[Column]) -> None:
         self.columns = columns
@@ -50,7 +52,9 @@ class Data:
 
     def holds(self, index: int, value: Any) -> bool:
         """Whether the column's own type has a place for the integer, and int64 too; True for any other value."""
-        return not isinstance(value, int) or (-(2**63) <= value < 2**63 and _holds(self._dtype(index), value))
+        return not isinstance(value, int) or (
+            -(2**63) <= value < 2**63 and _holds(self._dtype(index), value)
+        )
 
     def _dtype(self, index: int) -> Any:
         raise NotImplementedError
@@ -73,8 +77,16 @@ class ArrayData(Data):
         kind = self.array.dtype.kind
         if kind in "fiub":
             # Where a probe asks for numbers that are not whole, as where one is missing, the array becomes one of floats.
-            missing = any(column.missing.any() or (column.kind == "float" and kind != "f") for column in columns)
-            values = np.column_stack([column.as_float() if missing or kind == "f" else column.values for column in columns])
+            missing = any(
+                column.missing.any() or (column.kind == "float" and kind != "f")
+                for column in columns
+            )
+            values = np.column_stack(
+                [
+                    column.as_float() if missing or kind == "f" else column.values
+                    for column in columns
+                ]
+            )
             with np.errstate(over="ignore"):  # a probe may try what a narrow type does not hold
                 return values.astype(np.float64 if missing and kind != "f" else self.array.dtype)
         result = np.empty((len(columns[0]), len(columns)), dtype=object)
@@ -97,7 +109,9 @@ class TextData(Data):
         array[:] = list(texts)
         super().__init__([column_of_array(name, array)])
         if self.columns[0].kind != "string":
-            raise DataError(f"expected rows of features or a list of text, got a flat list of {self.columns[0].kind} values")
+            raise DataError(
+                f"expected rows of features or a list of text, got a flat list of {self.columns[0].kind} values"
+            )
         self.array = array
         self.sentinels = [_first_missing(array)]
 
@@ -120,7 +134,10 @@ class FrameData(Data):
     def __init__(self, frame: Any, columns: list[Column]) -> None:
         super().__init__(columns)
         self.frame = frame
-        self.sentinels = [_first_missing(frame.iloc[:, i]) if self.holds_objects(i) else np.nan for i in range(frame.shape[1])]
+        self.sentinels = [
+            _first_missing(frame.iloc[:, i]) if self.holds_objects(i) else np.nan
+            for i in range(frame.shape[1])
+        ]
 
     def original(self, rows: Any) -> Any:
         return self.frame.iloc[rows]
@@ -131,7 +148,9 @@ class FrameData(Data):
         parts = zip(columns, self.frame.dtypes, self.sentinels, strict=True)
         values = [_values_of(column, dtype, sentinel) for column, dtype, sentinel in parts]
         if all(isinstance(part, np.ndarray) and part.dtype == values[0].dtype for part in values):
-            frame = pandas.DataFrame(np.column_stack(values))  # many times quicker where there are many columns
+            frame = pandas.DataFrame(
+                np.column_stack(values)
+            )  # many times quicker where there are many columns
         else:
             frame = pandas.DataFrame(dict(enumerate(values)))
         frame.columns = self.frame.columns
@@ -153,7 +172,9 @@ def read_data(data: Any, model: Any, feature_names: Sequence[str] | None = None)
     if hasattr(data, "iloc") and hasattr(data, "columns"):
         result: Data = _read_frame(data, model, names, is_converted)
     elif hasattr(data, "iloc") or _is_flat_text(data):
-        result = TextData(data.tolist() if hasattr(data, "iloc") else data, names[0] if names else "text")
+        result = TextData(
+            data.tolist() if hasattr(data, "iloc") else data, names[0] if names else "text"
+        )
     else:
         result = _read_array(data, model, names)
     if result.rows == 0:
@@ -174,19 +195,25 @@ def _read_frame(frame: Any, model: Any, names: list[str] | None, is_converted: b
     notes = []
     fitted = fitted_names(model)
     if names is not None:
-        raise DataError("expected feature_names for an array only, got a DataFrame, which names its own columns")
+        raise DataError(
+            "expected feature_names for an array only, got a DataFrame, which names its own columns"
+        )
     columns = list(frame.columns)
     if fitted is not None and set(fitted) <= set(columns):
         ignored = [str(column) for column in columns if column not in set(fitted)]
         if ignored:
-            notes.append("columns that the model was not trained on were left out: " + ", ".join(ignored))
+            notes.append(
+                "columns that the model was not trained on were left out: " + ", ".join(ignored)
+            )
         if fitted != columns:
             _check_names([c for c in columns if c in set(fitted)])
             frame = frame[fitted]
         columns = fitted
     elif fitted is not None and len(fitted) != len(columns):
         absent = ", ".join(f"'{name}'" for name in fitted if name not in set(columns))
-        raise DataError(f"expected the columns that the model was trained on, got none named {absent}")
+        raise DataError(
+            f"expected the columns that the model was trained on, got none named {absent}"
+        )
     if all(isinstance(column, str) for column in columns):
         names = columns
     else:
@@ -195,11 +222,14 @@ def _read_frame(frame: Any, model: Any, names: list[str] | None, is_converted: b
     _check_names(names)
     frame, changed = as_fitted(frame, model, is_converted=is_converted)
     if changed:
-        notes.append("missing values were given to the model as fit saw them in: " + ", ".join(changed))
+        notes.append(
+            "missing values were given to the model as fit saw them in: " + ", ".join(changed)
+        )
     read, left_out = readable(frame, names, model, column_of_series)
     if left_out:
         notes.append(
-            "columns that the model does not use, of types that no feature has, were left out: " + ", ".join(names[i] for i in left_out)
+            "columns that the model does not use, of types that no feature has, were left out: "
+            + ", ".join(names[i] for i in left_out)
         )
         frame = frame.drop(columns=[frame.columns[i] for i in left_out])
     result = FrameData(frame, read)
@@ -213,8 +243,12 @@ def _read_array(data: Any, model: Any, names: list[str] | None) -> ArrayData:
     array = data if isinstance(data, np.ndarray) else _array_of_rows(data)
     if array.ndim != 2 or array.shape[1] == 0:
         raise DataError(f"expected data of shape [rows, features], got rank {array.ndim}")
-    if array.dtype.kind == "O" and any(isinstance(value, (dict, list, tuple, set, np.ndarray)) for value in array[0]):
-        raise DataError(f"expected one value per feature, got nested values ({type(array[0, 0]).__name__})")
+    if array.dtype.kind == "O" and any(
+        isinstance(value, (dict, list, tuple, set, np.ndarray)) for value in array[0]
+    ):
+        raise DataError(
+            f"expected one value per feature, got nested values ({type(array[0, 0]).__name__})"
+        )
     if names is None:
         names = fitted_names(model) or [f"x{i}" for i in range(array.shape[1])]
     if len(names) != array.shape[1]:
@@ -232,7 +266,11 @@ def _array_of_rows(data: Any) -> np.ndarray:
         raise DataError("expected a DataFrame, an array or a list of text, got a list of dict")
     if len({len(row) for row in rows if isinstance(row, (list, tuple))}) > 1:
         raise DataError("expected rows of one length, got rows of several lengths")
-    mixed = any(isinstance(value, str) or is_missing(value) for row in rows for value in (row if isinstance(row, (list, tuple)) else ()))
+    mixed = any(
+        isinstance(value, str) or is_missing(value)
+        for row in rows
+        for value in (row if isinstance(row, (list, tuple)) else ())
+    )
     return np.array(rows, dtype=object) if mixed else np.array(rows)
 
 
@@ -247,7 +285,8 @@ def _check_names(names: list[str]) -> None:
     for name in names:
         if not name or "\0" in name:
             raise DataError(
-                "expected feature names that are not empty and hold no NUL, got one that " + ("holds NUL" if name else "is empty")
+                "expected feature names that are not empty and hold no NUL, got one that "
+                + ("holds NUL" if name else "is empty")
             )
         if name in seen:
             raise DataError(f"column '{name}': expected one column of that name, got several", name)
@@ -278,7 +317,10 @@ def column_of_series(name: str, series: Any) -> Column:
     kind = getattr(dtype, "kind", "O")
     word = str(dtype)
     if kind not in "OUfiub" or word.startswith(("interval", "period")):
-        raise DataError(f"column '{name}': expected numbers, strings or booleans, got {'datetime' if kind == 'M' else word}", name)
+        raise DataError(
+            f"column '{name}': expected numbers, strings or booleans, got {'datetime' if kind == 'M' else word}",
+            name,
+        )
     if kind in "OU" or hasattr(dtype, "categories"):
         return column_of_array(name, series.astype(object).to_numpy())
     missing = series.isna().to_numpy().astype(bool)
@@ -287,7 +329,9 @@ def column_of_series(name: str, series: Any) -> Column:
         column.narrow = getattr(dtype, "itemsize", 8) <= 4
         return column
     dtypes = {"i": np.dtype(np.int64), "u": np.dtype(np.uint64), "b": np.dtype(np.bool_)}
-    column = column_of_array(name, series.fillna(0 if kind != "b" else False).to_numpy(dtype=dtypes[kind]))
+    column = column_of_array(
+        name, series.fillna(0 if kind != "b" else False).to_numpy(dtype=dtypes[kind])
+    )
     column.missing = missing
     return column
 
@@ -299,9 +343,15 @@ def _values_of(column: Column, dtype: Any, sentinel: object) -> Any:
     if isinstance(dtype, pandas.CategoricalDtype):
         # A value outside the categories would silently become missing.
         values = column.as_objects()
-        new = [v for v in dict.fromkeys(column.present().tolist()) if v not in set(dtype.categories)]
+        new = [
+            v for v in dict.fromkeys(column.present().tolist()) if v not in set(dtype.categories)
+        ]
         categories = list(dtype.categories) + new
-        return pandas.Series(pandas.Categorical(values, categories=categories if new else None, dtype=None if new else dtype))
+        return pandas.Series(
+            pandas.Categorical(
+                values, categories=categories if new else None, dtype=None if new else dtype
+            )
+        )
     if not isinstance(dtype, np.dtype):
         if column.kind == "float" and getattr(dtype, "kind", "") in "iu":
             return pandas.Series(column.as_float())
@@ -312,4 +362,8 @@ def _values_of(column: Column, dtype: Any, sentinel: object) -> Any:
         with np.errstate(over="ignore"):  # a probe may try what a narrow type does not hold
             return column.as_float().astype(dtype)
     # A numpy column of integers or booleans becomes float64 as soon as pandas meets a missing value in it, or a number that is not whole.
-    return column.as_float() if column.missing.any() or column.kind == "float" else column.values.astype(dtype)
+    return (
+        column.as_float()
+        if column.missing.any() or column.kind == "float"
+        else column.values.astype(dtype)
+    )

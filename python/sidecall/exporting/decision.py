@@ -31,17 +31,29 @@ def find_decision(original: Original, answers: dict[str, np.ndarray]) -> dict[st
     return None
 
 
-def _candidates(original: Original, name: str, width: int, num_classes: int) -> list[dict[str, Any]]:
+def _candidates(
+    original: Original, name: str, width: int, num_classes: int
+) -> list[dict[str, Any]]:
     rules = []
     tuned = _tuned_threshold(original.model)
     if tuned is not None and num_classes == 2:
         threshold, positive = tuned
         column = positive if width == 2 else 0
-        rules.append({"rule": "threshold", "output": name, "column": column, "threshold": threshold, "positive": positive})
+        rules.append(
+            {
+                "rule": "threshold",
+                "output": name,
+                "column": column,
+                "threshold": threshold,
+                "positive": positive,
+            }
+        )
     if width == num_classes:
         rules.append({"rule": "argmax", "output": name})
     if width == 1 and num_classes == 2:
-        rules.append({"rule": "threshold", "output": name, "column": 0, "threshold": 0.0, "positive": 1})
+        rules.append(
+            {"rule": "threshold", "output": name, "column": 0, "threshold": 0.0, "positive": 1}
+        )
     return rules
 
 

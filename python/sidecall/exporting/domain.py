@@ -26,11 +26,33 @@ _WIDE = 32
 _MOST_INTERVALS = 64
 _BEYOND_SINGLE = float(np.nextafter(LAST_SINGLE, np.inf))
 _CORE = (np.inf, LARGEST, _BEYOND_SINGLE, LAST_SINGLE, LARGEST_SINGLE, 1.0)
-_MORE = (1e30, 1e18, 2.0**53, 1e12, 1e9, 1e6, 1e4, 1000.0, 100.0, 10.0, 0.5, 0.1, 1e-3, 1e-9, 1e-30, 1e-300)
+_MORE = (
+    1e30,
+    1e18,
+    2.0**53,
+    1e12,
+    1e9,
+    1e6,
+    1e4,
+    1000.0,
+    100.0,
+    10.0,
+    0.5,
+    0.1,
+    1e-3,
+    1e-9,
+    1e-30,
+    1e-300,
+)
 
 
 def find_domains(
-    data: Data, original: Original, schema: Schema, accepts: list[Acceptance], base: list[Column], rules: dict[int, Rule]
+    data: Data,
+    original: Original,
+    schema: Schema,
+    accepts: list[Acceptance],
+    base: list[Column],
+    rules: dict[int, Rule],
 ) -> None:
     """Sets `domain` and `empty` of the features, and of what is accepted.
 
@@ -38,13 +60,17 @@ def find_domains(
     other features decide too.
     """
     search_of = _Search(data, original, schema, base, rules)
-    for i, intervals in search_of.domains([i for i, a in enumerate(accepts) if a.allowed is None]).items():
+    for i, intervals in search_of.domains(
+        [i for i, a in enumerate(accepts) if a.allowed is None]
+    ).items():
         column = data.columns[i]
         if holds(intervals, column.present()).all() and len(intervals) <= _MOST_INTERVALS:
             accepts[i].domain = schema.features[i].domain = intervals
     for i, (column, acceptance) in enumerate(zip(data.columns, accepts, strict=True)):
         if column.kind == "string" and acceptance.allowed is None and "" not in column.values:
-            acceptance.takes_empty = schema.features[i].takes_empty = search_of.trials.asked([(i, "")])[0]
+            acceptance.takes_empty = schema.features[i].takes_empty = search_of.trials.asked(
+                [(i, "")]
+            )[0]
 
 
 def input_ranges(schema: Schema) -> dict[str, Range]:
@@ -53,7 +79,10 @@ def input_ranges(schema: Schema) -> dict[str, Range]:
     for feature in schema.features:
         if feature.tensor != "string":
             by_input.setdefault(feature.input, []).append((feature.column, _range_of(feature)))
-    beside = {name: Range.beside([part for _, part in sorted(parts, key=lambda item: item[0])]) for name, parts in by_input.items()}
+    beside = {
+        name: Range.beside([part for _, part in sorted(parts, key=lambda item: item[0])])
+        for name, parts in by_input.items()
+    }
     return {name: known for name, known in beside.items() if known is not None}
 
 
@@ -70,7 +99,14 @@ def _range_of(feature: Feature) -> Range:
 
 
 class _Search:
-    def __init__(self, data: Data, original: Original, schema: Schema, base: list[Column], rules: dict[int, Rule]) -> None:
+    def __init__(
+        self,
+        data: Data,
+        original: Original,
+        schema: Schema,
+        base: list[Column],
+        rules: dict[int, Rule],
+    ) -> None:
         self.data, self.original, self.schema = data, original, schema
         # A caller may give any number where a tensor holds floats, though `data` has whole ones.
         self.base = [
@@ -95,7 +131,12 @@ class _Search:
         """Of the features that do not take every number."""
         result: dict[int, Intervals] = {}
         for dtype in ("float32", "float64", "int64"):
-            features = [i for i in candidates if self.schema.features[i].tensor == dtype and self.data.columns[i].kind in ("int", "float")]
+            features = [
+                i
+                for i in candidates
+                if self.schema.features[i].tensor == dtype
+                and self.data.columns[i].kind in ("int", "float")
+            ]
             if features:
                 result |= self._of_type(dtype, features)
         return result
@@ -111,21 +152,44 @@ class _Search:
         ends = {i: (min(grids[i]), max(grids[i])) for i in features}
         return {i: intervals for i, intervals in found.items() if intervals != [ends[i]]}
 
-    def _wrong(self, line: Line, features: list[int], grids: dict[int, list[Number]], found: dict[int, Intervals]) -> set[int]:
+    def _wrong(
+        self,
+        line: Line,
+        features: list[int],
+        grids: dict[int, list[Number]],
+        found: dict[int, Intervals],
+    ) -> set[int]:
         """The features for which the model itself answers otherwise, for a number of the grid or beside an end."""
         taken = [(i, end) for i in features for interval in found[i] for end in interval]
-        taken += [(i, v) for i in features for v in np.asarray(grids[i])[holds(found[i], np.asarray(grids[i]))].tolist()]
-        wrong = {i for (i, _), good in zip(taken, self.trials.asked(taken), strict=True) if not good}
+        taken += [
+            (i, v)
+            for i in features
+            for v in np.asarray(grids[i])[holds(found[i], np.asarray(grids[i]))].tolist()
+        ]
+        wrong = {
+            i for (i, _), good in zip(taken, self.trials.asked(taken), strict=True) if not good
+        }
         sample = set(features if len(features) <= _WIDE else features[:: len(features) // _SAMPLE])
-        refused = [(i, v) for i in features if i in sample for v in outside(line, found[i], (min(grids[i]), max(grids[i])))]
-        return wrong | {i for (i, _), good in zip(refused, self.trials.one_by_one(refused), strict=True) if good}
+        refused = [
+            (i, v)
+            for i in features
+            if i in sample
+            for v in outside(line, found[i], (min(grids[i]), max(grids[i])))
+        ]
+        return wrong | {
+            i for (i, _), good in zip(refused, self.trials.one_by_one(refused), strict=True) if good
+        }
 
     def _grid(self, dtype: str, i: int, count: int, constants: list[float]) -> list[Number]:
         column = self.data.columns[i]
         present = np.unique(column.present())
         own = [] if self.base[i].missing[0] else [self.base[i].values[0].item()]
         # Quantiles of the data, among them the smallest and the largest.
-        own += present[np.linspace(0, len(present) - 1, 7).astype(int)].tolist() if len(present) else []
+        own += (
+            present[np.linspace(0, len(present) - 1, 7).astype(int)].tolist()
+            if len(present)
+            else []
+        )
         if dtype == "int64":
             limits = [v for power in range(64) for v in (2**power, -(2**power), 2**power - 1)]
             return sorted({int(v) for v in (*own, 0, *limits) if self.data.holds(i, int(v))})
@@ -134,7 +198,9 @@ class _Search:
         more = [0.0, tiny, *_CORE, *[x for v in (*_MORE, *constants) for x in (v, -v)][:room]]
         numbers = {*own, *more, -tiny, *(-v for v in _CORE)}
         with np.errstate(over="ignore"):
-            return sorted({float(v) + 0.0 for v in np.array(sorted(numbers)).astype(dtype).tolist()})
+            return sorted(
+                {float(v) + 0.0 for v in np.array(sorted(numbers)).astype(dtype).tolist()}
+            )
 
 
 def _constants(model: Any) -> list[float]:
@@ -142,6 +208,11 @@ def _constants(model: Any) -> list[float]:
     found: set[float] = set()
     for step in estimators_in(model):
         for name, value in vars(step).items():
-            if name.endswith("_") and isinstance(value, np.ndarray) and value.dtype.kind in "fiu" and value.size <= 512:
+            if (
+                name.endswith("_")
+                and isinstance(value, np.ndarray)
+                and value.dtype.kind in "fiu"
+                and value.size <= 512
+            ):
                 found.update(np.asarray(value, dtype=np.float64).ravel().tolist())
     return sorted((value for value in found if np.isfinite(value)), key=abs)[:128]

@@ -23,12 +23,21 @@ class Session:
         options.intra_op_num_threads = 1
         options.log_severity_level = 4
         try:
-            self._session = onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:
-            raise StepError(step, f"onnxruntime does not load the converted graph: {_first_line(error)}") from error
+            raise StepError(
+                step, f"onnxruntime does not load the converted graph: {_first_line(error)}"
+            ) from error
         self.names = [output.name for output in self._session.get_outputs()]
-        self.types = {output.name: _WORDS.get(output.type, output.type) for output in self._session.get_outputs()}
-        self.inputs = [(spec.name, _WORDS.get(spec.type, spec.type)) for spec in self._session.get_inputs()]
+        self.types = {
+            output.name: _WORDS.get(output.type, output.type)
+            for output in self._session.get_outputs()
+        }
+        self.inputs = [
+            (spec.name, _WORDS.get(spec.type, spec.type)) for spec in self._session.get_inputs()
+        ]
 
     def shape(self, name: str, tensors: dict[str, np.ndarray]) -> tuple[int, ...]:
         return tuple(np.shape(self._answers(tensors)[self.names.index(name)]))
@@ -41,7 +50,9 @@ class Session:
         try:
             return list(self._session.run(self.names, tensors))
         except Exception as error:
-            raise StepError(self._step, f"the converted graph fails in a run ({type(error).__name__})") from error
+            raise StepError(
+                self._step, f"the converted graph fails in a run ({type(error).__name__})"
+            ) from error
 
 
 def declare_shapes(graph: Any, session: Session, tensors: dict[str, np.ndarray]) -> None:
@@ -49,7 +60,9 @@ def declare_shapes(graph: Any, session: Session, tensors: dict[str, np.ndarray])
     for output in graph.graph.output:
         shape = session.shape(output.name, tensors)
         dims = output.type.tensor_type.shape.dim
-        if len(dims) == len(shape) and all(dim.dim_value == size for dim, size in zip(dims[1:], shape[1:], strict=True)):
+        if len(dims) == len(shape) and all(
+            dim.dim_value == size for dim, size in zip(dims[1:], shape[1:], strict=True)
+        ):
             continue
         del dims[:]
         dims.add().dim_param = "N"

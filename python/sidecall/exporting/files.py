@@ -37,13 +37,21 @@ def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
         elif suffix in (".csv", ".tsv", ".parquet"):
             import pandas
 
-            data = pandas.read_parquet(file) if suffix == ".parquet" else pandas.read_csv(file, sep="\t" if suffix == ".tsv" else ",")
+            data = (
+                pandas.read_parquet(file)
+                if suffix == ".parquet"
+                else pandas.read_csv(file, sep="\t" if suffix == ".tsv" else ",")
+            )
         else:
-            raise InputError(f"{path}: expected .csv, .tsv, .jsonl, .parquet, .npy, .txt, .joblib or .pkl, got '{suffix}'")
+            raise InputError(
+                f"{path}: expected .csv, .tsv, .jsonl, .parquet, .npy, .txt, .joblib or .pkl, got '{suffix}'"
+            )
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: expected {suffix[1:]} data, got a file that cannot be read as such ({type(error).__name__})") from error
+        raise InputError(
+            f"{path}: expected {suffix[1:]} data, got a file that cannot be read as such ({type(error).__name__})"
+        ) from error
     return _shaped(data, path, model, drop)
 
 
@@ -60,7 +68,9 @@ def records_of(numbered_lines: Iterable[tuple[int, str]], path: str) -> Any:
         try:
             record = json.loads(line)
         except (ValueError, RecursionError):
-            raise InputError(f"{path}:{number}: expected a record in JSON, got other text") from None
+            raise InputError(
+                f"{path}:{number}: expected a record in JSON, got other text"
+            ) from None
         if not isinstance(record, dict):
             raise InputError(f"{path}:{number}: expected a record, got {type(record).__name__}")
         records.append(record)
@@ -73,13 +83,20 @@ def records_of(numbered_lines: Iterable[tuple[int, str]], path: str) -> Any:
 def _shaped(data: Any, path: str, model: Any, drop: list[str]) -> Any:
     if not hasattr(data, "columns"):
         if drop:
-            raise InputError(f"{path}: expected columns with names to drop, got {type(data).__name__}")
+            raise InputError(
+                f"{path}: expected columns with names to drop, got {type(data).__name__}"
+            )
         return data
     absent = [name for name in drop if name not in data.columns]
     if absent:
         raise InputError(f"{path}: expected a column '{absent[0]}' to drop, got none of that name")
     data = data.drop(columns=drop)
-    if hasattr(model, "fit") and fitted_names(model) is None and not hasattr(model, "n_features_in_") and data.shape[1] == 1:
+    if (
+        hasattr(model, "fit")
+        and fitted_names(model) is None
+        and not hasattr(model, "n_features_in_")
+        and data.shape[1] == 1
+    ):
         return data.iloc[:, 0]  # a text pipeline: a vectorizer knows no columns
     return data
 
@@ -95,9 +112,13 @@ def existing(path: str) -> Path:
 
 def _unpickle(file: Path, trusted: bool) -> Any:
     if file.suffix.lower() not in _PICKLES:
-        raise InputError(f"{file}: expected a fitted model as .joblib, .pkl or .pickle, got '{file.suffix}'")
+        raise InputError(
+            f"{file}: expected a fitted model as .joblib, .pkl or .pickle, got '{file.suffix}'"
+        )
     if not trusted:
-        raise InputError(f"{file}: loading a pickle runs code of whoever wrote it; say --trust-pickle if that is you")
+        raise InputError(
+            f"{file}: loading a pickle runs code of whoever wrote it; say --trust-pickle if that is you"
+        )
     import joblib  # type: ignore[import-untyped]
 
     try:
@@ -105,4 +126,6 @@ def _unpickle(file: Path, trusted: bool) -> Any:
     except ModuleNotFoundError:
         raise
     except Exception as error:
-        raise InputError(f"{file}: expected a pickled object, got a file that does not load ({type(error).__name__})") from error
+        raise InputError(
+            f"{file}: expected a pickled object, got a file that does not load ({type(error).__name__})"
+        ) from error

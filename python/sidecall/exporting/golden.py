@@ -17,7 +17,9 @@ ROWS = 32
 _FLOORS = {"float32": (1e-6, 1e-5), "float64": (1e-12, 1e-9)}
 
 
-def verification(source: str, columns: list[Column], measure: Measure, largest: dict[str, float]) -> dict[str, Any]:
+def verification(
+    source: str, columns: list[Column], measure: Measure, largest: dict[str, float]
+) -> dict[str, Any]:
     """`largest` is what parity measured per output. As many of the rows as fit, from the first on."""
     kept = _reproducible(columns, measure)
     columns = [column.take(kept) for column in columns]
@@ -43,7 +45,10 @@ def mark_random(columns: list[Column], measure: Measure) -> None:
     """Two runs of the model and two of the graph: an output that differs is not verified. Sums over threads may differ
     in their last bits; that is no difference."""
     rows, tensors = measure.data.build(columns), measure.schema.tensors(columns)
-    pairs = ((measure.original.ask(rows), measure.original.ask(rows)), (measure.session.run(tensors), measure.session.run(tensors)))
+    pairs = (
+        (measure.original.ask(rows), measure.original.ask(rows)),
+        (measure.session.run(tensors), measure.session.run(tensors)),
+    )
     random = {
         difference.output.name
         for first, second in pairs
@@ -59,13 +64,24 @@ def _reproducible(columns: list[Column], measure: Measure) -> np.ndarray:
     if len(columns[0]) == 0:
         return np.arange(0)
     got = measure.session.run(measure.schema.tensors(columns))
-    differences = compare(measure.original.outputs, measure.original.ask(measure.data.build(columns)), got)
-    bad = np.any([d.bad for d in differences], axis=0) if differences else np.zeros(len(columns[0]), dtype=bool)
+    differences = compare(
+        measure.original.outputs, measure.original.ask(measure.data.build(columns)), got
+    )
+    bad = (
+        np.any([d.bad for d in differences], axis=0)
+        if differences
+        else np.zeros(len(columns[0]), dtype=bool)
+    )
     return np.flatnonzero(~bad)
 
 
 def _as_json(
-    source: str, columns: list[Column], expected: dict[str, np.ndarray], outputs: list[Output], largest: dict[str, float], count: int
+    source: str,
+    columns: list[Column],
+    expected: dict[str, np.ndarray],
+    outputs: list[Output],
+    largest: dict[str, float],
+    count: int,
 ) -> dict[str, Any]:
     if count == 0:
         return none()
@@ -73,9 +89,21 @@ def _as_json(
     return {
         "source": source,
         "rows": count,
-        "features": [[None if m else _number(v) for v, m in zip(c.values[:count].tolist(), c.missing, strict=False)] for c in columns],
-        "outputs": {output.name: _answers(output, expected[output.name][:count]) for output in verified},
-        "tolerance": {output.name: _tolerance(output, largest) for output in verified if output.type in _FLOORS},
+        "features": [
+            [
+                None if m else _number(v)
+                for v, m in zip(c.values[:count].tolist(), c.missing, strict=False)
+            ]
+            for c in columns
+        ],
+        "outputs": {
+            output.name: _answers(output, expected[output.name][:count]) for output in verified
+        },
+        "tolerance": {
+            output.name: _tolerance(output, largest)
+            for output in verified
+            if output.type in _FLOORS
+        },
     }
 
 
@@ -91,11 +119,17 @@ def _answers(output: Output, answer: np.ndarray) -> list[Any]:
         return list(answer.astype(str).tolist())
     if output.type in ("int64", "bool"):
         return list(answer.astype(output.type).tolist())
-    several = output.width is not None or output.name == "probabilities" or output.classes is not None
+    several = (
+        output.width is not None or output.name == "probabilities" or output.classes is not None
+    )
     rows = as_matrix(answer) if several else answer
     if output.type == "float32":
         return [[_short(v) for v in row] for row in rows] if several else [_short(v) for v in rows]
-    return [[_number(v) for v in row] for row in rows.tolist()] if several else [_number(v) for v in rows.tolist()]
+    return (
+        [[_number(v) for v in row] for row in rows.tolist()]
+        if several
+        else [_number(v) for v in rows.tolist()]
+    )
 
 
 def _short(value: Any) -> Any:

@@ -28,9 +28,15 @@ def paragraph(text: str) -> str:
 def html_table(head: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> str:
     lines = []
     if head:
-        lines.append("<tr>" + "".join(f'<th style="{_CELL};font-weight:600">{escape(text)}</th>' for text in head) + "</tr>")
+        lines.append(
+            "<tr>"
+            + "".join(f'<th style="{_CELL};font-weight:600">{escape(text)}</th>' for text in head)
+            + "</tr>"
+        )
     for row in rows:
-        lines.append("<tr>" + "".join(f'<td style="{_CELL}">{escape(text)}</td>' for text in row) + "</tr>")
+        lines.append(
+            "<tr>" + "".join(f'<td style="{_CELL}">{escape(text)}</td>' for text in row) + "</tr>"
+        )
     return f'<table style="border-collapse:collapse;color:inherit;font-size:0.95em;background:transparent">{"".join(lines)}</table>'
 
 

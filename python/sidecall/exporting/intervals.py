@@ -34,28 +34,48 @@ class Line:
         return float(bits.view(self.dtype))
 
 
-def search(line: Line, grids: Mapping[int, Sequence[Number]], accepts: Accepts, rows: int) -> dict[int, Intervals]:
+def search(
+    line: Line, grids: Mapping[int, Sequence[Number]], accepts: Accepts, rows: int
+) -> dict[int, Intervals]:
     """For each key of `grids` the intervals of accepted numbers, from the smallest number of its grid to the largest.
 
     All keys take each step together. `rows` is how many numbers `accepts` is best asked for at once: more than one for each key divide
     what is left of a key's line into more than two parts.
     """
     places = {key: sorted({line.place(value) for value in grid}) for key, grid in grids.items()}
-    asked = sorted(((place, key) for key, row in places.items() for place in row), key=lambda item: item[0])
+    asked = sorted(
+        ((place, key) for key, row in places.items() for place in row), key=lambda item: item[0]
+    )
     known = {key: {} for key in grids}  # type: dict[int, dict[int, bool]]
-    for (place, key), good in zip(asked, accepts([(key, line.number(place)) for place, key in asked]), strict=True):
+    for (place, key), good in zip(
+        asked, accepts([(key, line.number(place)) for place, key in asked]), strict=True
+    ):
         known[key][place] = good
     pending = [[key, low, high] for key, row in places.items() for low, high in pairwise(row)]
     pending = [item for item in pending if known[item[0]][item[1]] != known[item[0]][item[2]]]
     while pending := [item for item in pending if item[2] - item[1] > 1]:
         ways = max(1, min(255, rows // len(pending)))
         middles = [_between(low, high, ways) for _, low, high in pending]
-        answers = iter(accepts([(item[0], line.number(place)) for item, row in zip(pending, middles, strict=True) for place in row]))
+        answers = iter(
+            accepts(
+                [
+                    (item[0], line.number(place))
+                    for item, row in zip(pending, middles, strict=True)
+                    for place in row
+                ]
+            )
+        )
         for item, row in zip(pending, middles, strict=True):
             key, low, high = item
-            found = [(low, known[key][low]), *((place, next(answers)) for place in row), (high, known[key][high])]
+            found = [
+                (low, known[key][low]),
+                *((place, next(answers)) for place in row),
+                (high, known[key][high]),
+            ]
             known[key].update(found)
-            item[1], item[2] = next((a, b) for (a, left), (b, right) in pairwise(found) if left != right)
+            item[1], item[2] = next(
+                (a, b) for (a, left), (b, right) in pairwise(found) if left != right
+            )
     return {key: _joined(line, known[key]) for key in grids}
 
 
@@ -82,8 +102,14 @@ def outside(line: Line, intervals: Intervals, last: tuple[Number, Number]) -> li
     """The numbers next to the ends of the intervals that lie in none, up to the `last` of the line."""
     first, final = map(line.place, last)
     ends = [(line.place(low), line.place(high)) for low, high in intervals]
-    next_to = {place for low, high in ends for place in (low - 1, high + 1) if first <= place <= final}
-    return [line.number(place) for place in sorted(next_to) if not any(low <= place <= high for low, high in ends)]
+    next_to = {
+        place for low, high in ends for place in (low - 1, high + 1) if first <= place <= final
+    }
+    return [
+        line.number(place)
+        for place in sorted(next_to)
+        if not any(low <= place <= high for low, high in ends)
+    ]
 
 
 def holds(intervals: Intervals, values: np.ndarray) -> np.ndarray:

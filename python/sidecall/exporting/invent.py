@@ -19,16 +19,28 @@ def invent(original: Original, feature_names: Sequence[str] | None) -> Data:
     """Raises DataError where only real rows can say what the model takes."""
     count = getattr(original.model, "n_features_in_", None)
     if count is None:
-        raise DataError("expected data: the model does not tell how many features it has, so representative rows are needed")
+        raise DataError(
+            "expected data: the model does not tell how many features it has, so representative rows are needed"
+        )
     fitted = fitted_names(original.model)
-    names = [str(name) for name in feature_names] if feature_names is not None else fitted or [f"x{i}" for i in range(count)]
+    names = (
+        [str(name) for name in feature_names]
+        if feature_names is not None
+        else fitted or [f"x{i}" for i in range(count)]
+    )
     if len(names) != count:
         raise DataError(f"expected {count} feature names, got {len(names)}")
     for array in _candidates(int(count)):
-        data = _in_a_frame(array, names) if fitted is not None and feature_names is None else ArrayData(array, names)
+        data = (
+            _in_a_frame(array, names)
+            if fitted is not None and feature_names is None
+            else ArrayData(array, names)
+        )
         if original.accepts(data.original(slice(0, 20))):
             return data
-    raise DataError("expected data: the model does not answer for made-up numbers, so representative rows are needed")
+    raise DataError(
+        "expected data: the model does not answer for made-up numbers, so representative rows are needed"
+    )
 
 
 def _candidates(count: int) -> list[np.ndarray]:
@@ -44,4 +56,7 @@ def _in_a_frame(array: np.ndarray, names: list[str]) -> Any:
         import pandas
     except ImportError:
         return ArrayData(array, names)
-    return FrameData(pandas.DataFrame(array, columns=names), [column_of_array(name, array[:, i]) for i, name in enumerate(names)])
+    return FrameData(
+        pandas.DataFrame(array, columns=names),
+        [column_of_array(name, array[:, i]) for i, name in enumerate(names)],
+    )

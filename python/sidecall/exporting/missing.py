@@ -56,7 +56,11 @@ def fitted_categories(model: Any) -> Iterator[list[Any]]:
 
 def missing_categories(model: Any) -> list[Any]:
     """The missing values among the categories of text and of booleans."""
-    groups = [group for group in fitted_categories(model) if any(isinstance(value, (str, bool)) for value in group)]
+    groups = [
+        group
+        for group in fitted_categories(model)
+        if any(isinstance(value, (str, bool)) for value in group)
+    ]
     return [value for group in groups for value in group if is_missing(value)]
 
 
@@ -72,7 +76,11 @@ def _is_dictated(dtype: Any, is_converted: bool) -> bool:
 def _written(frame: Any, places: list[int], sentinel: Any) -> tuple[Any, list[str]]:
     import pandas
 
-    changed = [i for i in places if type(getattr(frame.dtypes.iloc[i], "na_value", None)) is not type(sentinel)]
+    changed = [
+        i
+        for i in places
+        if type(getattr(frame.dtypes.iloc[i], "na_value", None)) is not type(sentinel)
+    ]
     if not changed:
         return frame, []
     frame = frame.copy(deep=False)

@@ -17,7 +17,10 @@ from .steps import StepTypes
 
 # Models whose methods take no rows, and what to do.
 _NO_ROWS = {
-    ("xgboost", "Booster"): "a Booster takes a DMatrix and no rows; load it into XGBClassifier, XGBRegressor or XGBRanker with load_model",
+    (
+        "xgboost",
+        "Booster",
+    ): "a Booster takes a DMatrix and no rows; load it into XGBClassifier, XGBRegressor or XGBRanker with load_model",
 }
 
 
@@ -33,7 +36,9 @@ class Output:
     decision: dict[str, Any] | None = None
     deterministic: bool = True
     finite: bool = False  # the model never gave anything but finite numbers, also for the extremes of what it takes
-    computed_in: str = "float64"  # "float32" where a step computes in it, so that no more digits can agree
+    computed_in: str = (
+        "float64"  # "float32" where a step computes in it, so that no more digits can agree
+    )
 
     @property
     def role(self) -> str:
@@ -88,7 +93,9 @@ class Original:
                 return _as_array(method_of(self.model, output.method)(rows))
         except Exception as error:
             kind = type(self.model).__module__.partition(".")[0], type(self.model).__name__
-            reason = _NO_ROWS.get(kind, f"{type(error).__name__} in {output.method.partition('.')[0]}")
+            reason = _NO_ROWS.get(
+                kind, f"{type(error).__name__} in {output.method.partition('.')[0]}"
+            )
             raise ModelError(f"the model does not answer for the data: {reason}") from error
 
     def describe(self, rows: Any) -> None:
@@ -118,10 +125,14 @@ class Original:
         """Class labels as JSON values in the model's order, or None (several outputs, regressors, clusters)."""
         if self.task == "outlier":
             return [-1, 1]
-        if self.task != "classification" or (answers is not None and "label" in answers and answers["label"].ndim == 2):
+        if self.task != "classification" or (
+            answers is not None and "label" in answers and answers["label"].ndim == 2
+        ):
             return None
         classes = getattr(self.model, "classes_", None)
-        if classes is None or (isinstance(classes, list) and classes and isinstance(classes[0], np.ndarray)):
+        if classes is None or (
+            isinstance(classes, list) and classes and isinstance(classes[0], np.ndarray)
+        ):
             return None
         return [_json_label(label) for label in np.asarray(classes).tolist()]
 
@@ -140,7 +151,9 @@ def _task_of(model: Any) -> str:
     if _answers_about_neighbours(model):
         return "transform"
     if not any(hasattr(model, method) for method in ("predict", "transform")):
-        raise ModelError(f"expected a fitted model with predict or transform, got {type(model).__name__}")
+        raise ModelError(
+            f"expected a fitted model with predict or transform, got {type(model).__name__}"
+        )
     tests = (
         ("outlier", base.is_outlier_detector),
         ("classification", base.is_classifier),
@@ -190,11 +203,17 @@ def _methods_of(model: Any, task: str) -> list[tuple[str, str]]:
 
 def _as_array(answer: Any) -> np.ndarray:
     if isinstance(answer, list) and answer and getattr(answer[0], "ndim", 0) == 2:
-        return np.empty((0, 0, 0))  # one array per output of a multi-output classifier: no contract holds that
+        return np.empty(
+            (0, 0, 0)
+        )  # one array per output of a multi-output classifier: no contract holds that
     if hasattr(answer, "toarray"):
         answer = answer.toarray()
     array = np.asarray(answer)
-    return array[:, 0] if array.ndim == 2 and array.shape[1] == 1 and array.dtype.kind != "O" else array
+    return (
+        array[:, 0]
+        if array.ndim == 2 and array.shape[1] == 1 and array.dtype.kind != "O"
+        else array
+    )
 
 
 def _complete(output: Output, answer: np.ndarray, task: str, classes: list[Any] | None) -> None:
@@ -205,9 +224,16 @@ def _complete(output: Output, answer: np.ndarray, task: str, classes: list[Any] 
         output.type = _label_type(classes if classes is not None else answer.ravel().tolist())
     elif output.name == "probabilities":
         width = output.width or 1
-        output.classes = classes if classes is not None and len(classes) == width else list(range(width))
+        output.classes = (
+            classes if classes is not None and len(classes) == width else list(range(width))
+        )
         output.width = None
-    elif output.name == "scores" and classes is not None and output.width == len(classes) and task == "classification":
+    elif (
+        output.name == "scores"
+        and classes is not None
+        and output.width == len(classes)
+        and task == "classification"
+    ):
         output.classes, output.width = classes, None
     elif output.name == "transformed" and output.width is None:
         output.width = 1
@@ -230,7 +256,9 @@ def _json_label(label: Any) -> Any:
         return int(label)
     if isinstance(label, str):
         return str(label)
-    raise ModelError(f"expected class labels that are strings, integers or booleans, got {type(label).__name__}")
+    raise ModelError(
+        f"expected class labels that are strings, integers or booleans, got {type(label).__name__}"
+    )
 
 
 def labels_as_json(array: np.ndarray) -> list[Any]:

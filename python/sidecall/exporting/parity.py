@@ -50,7 +50,12 @@ class OutputParity:
             margins = amount[difference.differs[counted]]
             if len(margins):
                 self.disagreements += len(margins)
-                self.closest_margin = float(min(margins.min(), np.inf if self.closest_margin is None else self.closest_margin))
+                self.closest_margin = float(
+                    min(
+                        margins.min(),
+                        np.inf if self.closest_margin is None else self.closest_margin,
+                    )
+                )
                 self.widest_margin = float(max(margins.max(), self.widest_margin or 0.0))
         elif len(amount) and (self.at_row is None or amount.max() > self.largest):
             self.largest, self.at_row = float(amount.max()), int(rows[amount.argmax()])
@@ -86,7 +91,10 @@ class Parity:
 
     @property
     def holds(self) -> bool:
-        return not any(output.bad for output in self.outputs.values()) and self.rounded <= self.most_rounded * self.rows
+        return (
+            not any(output.bad for output in self.outputs.values())
+            and self.rounded <= self.most_rounded * self.rows
+        )
 
     def worst(self) -> OutputParity:
         return max(self.outputs.values(), key=lambda output: (output.bad, output.worst_bad))
@@ -100,7 +108,11 @@ class Parity:
         rows += f" of {where}"
         if worst.is_label:
             return f"the converted graph gives other answers: the labels differ {rows}"
-        amount = "by more than any number" if np.isinf(worst.worst_bad) else f"by up to {worst.worst_bad:.3g}"
+        amount = (
+            "by more than any number"
+            if np.isinf(worst.worst_bad)
+            else f"by up to {worst.worst_bad:.3g}"
+        )
         verb = "differs" if worst.name == "prediction" else "differ"
         return f"the converted graph gives other answers: {worst.name} {verb} {amount} {rows}"
 
@@ -108,15 +120,30 @@ class Parity:
 class Measure:
     """Feeds batches through both, keeps what differs. `slices` are the user's rows, `columns` are made up."""
 
-    def __init__(self, data: Data, schema: Schema, original: Original, session: Session, rounds: bool = False) -> None:
+    def __init__(
+        self, data: Data, schema: Schema, original: Original, session: Session, rounds: bool = False
+    ) -> None:
         """`rounds`: the graph computes in float32 because the user asked for it."""
-        self.data, self.schema, self.original, self.session, self.rounds = data, schema, original, session, rounds
-        self.finite = {output.name: True for output in original.outputs}  # whether all answers of the original were
+        self.data, self.schema, self.original, self.session, self.rounds = (
+            data,
+            schema,
+            original,
+            session,
+            rounds,
+        )
+        self.finite = {
+            output.name: True for output in original.outputs
+        }  # whether all answers of the original were
 
     def of_data(self, on_rows: Callable[[int], None]) -> Parity:
         parity = self._new(_MOST_ROUNDED)
         for rows in _slices(self.data.rows):
-            self._batch(parity, self.data.original(rows), [column.take(rows) for column in self.data.columns], rows.start)
+            self._batch(
+                parity,
+                self.data.original(rows),
+                [column.take(rows) for column in self.data.columns],
+                rows.start,
+            )
             on_rows(rows.stop - rows.start)
         return parity
 
@@ -130,7 +157,11 @@ class Measure:
     def _new(self, most_rounded: float) -> Parity:
         return Parity(
             most_rounded=most_rounded if self.rounds else 1.0,
-            outputs={output.name: OutputParity(output.name, output.is_label) for output in self.original.outputs if output.deterministic},
+            outputs={
+                output.name: OutputParity(output.name, output.is_label)
+                for output in self.original.outputs
+                if output.deterministic
+            },
         )
 
     def _batch(self, parity: Parity, rows: Any, columns: list[Column], offset: int) -> None:
@@ -142,12 +173,22 @@ class Measure:
             parity.refusing = int(got[REFUSED].max())
         differences = compare(self.original.outputs, expected, got)
         counted = np.ones(len(columns[0]), dtype=bool)
-        bad = np.any([difference.bad for difference in differences], axis=0) if differences else ~counted
+        bad = (
+            np.any([difference.bad for difference in differences], axis=0)
+            if differences
+            else ~counted
+        )
         if bad.any():
-            only_rounded = np.flatnonzero(bad) if self.rounds else self.only_rounded(columns, got, np.flatnonzero(bad))
+            only_rounded = (
+                np.flatnonzero(bad)
+                if self.rounds
+                else self.only_rounded(columns, got, np.flatnonzero(bad))
+            )
             counted[only_rounded] = False
             parity.rounded += len(only_rounded)
-            unstable = self.unstable(columns, expected, np.flatnonzero(bad & counted)[:_MOST_ASKED_AGAIN])
+            unstable = self.unstable(
+                columns, expected, np.flatnonzero(bad & counted)[:_MOST_ASKED_AGAIN]
+            )
             counted[unstable] = False
             parity.unstable += len(unstable)
         for difference in differences:
@@ -159,12 +200,17 @@ class Measure:
             if answer.dtype.kind != "f" or not np.isfinite(answer).all():
                 self.finite[name] = False
 
-    def unstable(self, columns: list[Column], expected: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    def unstable(
+        self, columns: list[Column], expected: dict[str, np.ndarray], rows: np.ndarray
+    ) -> np.ndarray:
         """Those of `rows` for which the original answers differently when it is asked for fewer rows at once."""
         spread = np.zeros(len(rows), dtype=bool)
         first = {name: answer[rows] for name, answer in expected.items()}
         for size in _OTHER_BATCHES:
-            parts = [self.original.ask(self._part(columns, rows[k : k + size])) for k in range(0, len(rows), size)]
+            parts = [
+                self.original.ask(self._part(columns, rows[k : k + size]))
+                for k in range(0, len(rows), size)
+            ]
             if not parts:
                 continue
             again = {name: np.concatenate([part[name] for part in parts]) for name in first}
@@ -176,16 +222,25 @@ class Measure:
     def _part(self, columns: list[Column], rows: np.ndarray) -> Any:
         return self.data.build([column.take(rows) for column in columns])
 
-    def only_rounded(self, columns: list[Column], got: dict[str, np.ndarray], rows: np.ndarray) -> np.ndarray:
+    def only_rounded(
+        self, columns: list[Column], got: dict[str, np.ndarray], rows: np.ndarray
+    ) -> np.ndarray:
         """Those of `rows` for which the model agrees with the graph once it is asked with what the float32 input holds."""
         batch = [column.take(rows) for column in columns]
         rounded = self.schema.rounds(batch)
-        if all(np.array_equal(a.values, b.values, equal_nan=a.kind == "float") for a, b in zip(batch, rounded, strict=True)):
+        if all(
+            np.array_equal(a.values, b.values, equal_nan=a.kind == "float")
+            for a, b in zip(batch, rounded, strict=True)
+        ):
             return rows[:0]
         asked = self.data.build(rounded)
         if not self.original.accepts(asked):
             return rows[:0]
-        differences = compare(self.original.outputs, self.original.ask(asked), {name: answer[rows] for name, answer in got.items()})
+        differences = compare(
+            self.original.outputs,
+            self.original.ask(asked),
+            {name: answer[rows] for name, answer in got.items()},
+        )
         kept: np.ndarray = rows[~np.any([difference.bad for difference in differences], axis=0)]
         return kept
 

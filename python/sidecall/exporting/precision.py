@@ -6,7 +6,9 @@ import numpy as np
 
 from .columns import Column
 
-_SHORT_DIGITS = 15  # what every double keeps of a decimal; more digits are the result of a computation
+_SHORT_DIGITS = (
+    15  # what every double keeps of a decimal; more digits are the result of a computation
+)
 
 
 def is_short(values: np.ndarray) -> np.ndarray:
@@ -25,7 +27,9 @@ def _has_digits(values: np.ndarray, digits: int) -> np.ndarray:
     scale = 10.0**power
     up = exponent >= 0
     whole = np.rint(np.where(up, magnitude * scale, magnitude / scale))
-    result[rest] = (np.where(up, whole / scale, whole * scale) == magnitude) & (np.abs(exponent) <= 22)
+    result[rest] = (np.where(up, whole / scale, whole * scale) == magnitude) & (
+        np.abs(exponent) <= 22
+    )
     return result
 
 

@@ -46,7 +46,12 @@ def accepted_rows(original: Original, rows: Any, count: int) -> np.ndarray:
         return np.zeros(1, dtype=bool)
     middle = count // 2
     halves = taken(rows, slice(0, middle)), taken(rows, slice(middle, count))
-    return np.concatenate([accepted_rows(original, halves[0], middle), accepted_rows(original, halves[1], count - middle)])
+    return np.concatenate(
+        [
+            accepted_rows(original, halves[0], middle),
+            accepted_rows(original, halves[1], count - middle),
+        ]
+    )
 
 
 def probe(data: Data, original: Original) -> tuple[list[Acceptance], list[Column]]:
@@ -69,8 +74,14 @@ class _Probe:
         accepted = dict(zip(tried, self._accepted(tried), strict=True))
         result = []
         for i in everything:
-            allowed = self._closed_list(i, [value for value in unknown[i] if not accepted[i, value]])
-            nearest = unknown[i][0] if allowed is None and unknown[i] and accepted[i, unknown[i][0]] else None
+            allowed = self._closed_list(
+                i, [value for value in unknown[i] if not accepted[i, value]]
+            )
+            nearest = (
+                unknown[i][0]
+                if allowed is None and unknown[i] and accepted[i, unknown[i][0]]
+                else None
+            )
             result.append(Acceptance(nullable[i], allowed, nearest))
         return result
 
@@ -103,7 +114,9 @@ class _Probe:
         result: list[bool] = []
         for start in range(0, len(changes), _BATCH):
             part = changes[start : start + _BATCH]
-            result += accepted_rows(self.original, self._rows(part), len(part)).tolist() if part else []
+            result += (
+                accepted_rows(self.original, self._rows(part), len(part)).tolist() if part else []
+            )
         return result
 
     def _nullable(self, features: Sequence[int]) -> list[bool]:
@@ -113,7 +126,11 @@ class _Probe:
             return [False] * len(features)
         result = self._accepted([(i, None) for i in features])
         for i in features:
-            if not result[i] and self.data.holds_objects(i) and not self.data.columns[i].missing.any():
+            if (
+                not result[i]
+                and self.data.holds_objects(i)
+                and not self.data.columns[i].missing.any()
+            ):
                 kept, self.data.sentinels[i] = self.data.sentinels[i], None
                 (result[i],) = self._accepted([(i, None)])
                 if not result[i]:
@@ -135,7 +152,11 @@ class _Probe:
             refusal = self.original.refusal(self._rows([(i, value)]))
             if column.kind == "int" and isinstance(refusal, IndexError):
                 present = column.present()
-                return accepted_codes(lambda codes: self._accepts_codes(i, codes), int(present.min()), int(present.max()))
+                return accepted_codes(
+                    lambda codes: self._accepts_codes(i, codes),
+                    int(present.min()),
+                    int(present.max()),
+                )
             # Text is always a category; a number may be refused for other reasons, such as a range.
             if column.kind == "string" or "categor" in str(refusal):
                 return self._allowed(i)
@@ -143,14 +164,27 @@ class _Probe:
 
     def _accepts_codes(self, i: int, codes: Sequence[int]) -> list[bool]:
         held = [code for code in codes if self.data.holds(i, code)]
-        accepted = {code for code, good in zip(held, self._accepted([(i, code) for code in held]), strict=True) if good}
+        accepted = {
+            code
+            for code, good in zip(held, self._accepted([(i, code) for code in held]), strict=True)
+            if good
+        }
         return [code in accepted for code in codes]
 
     def _allowed(self, i: int) -> list[Any]:
         column = self.data.columns[i]
-        seen = set(np.unique(column.present()).tolist()) if column.kind != "string" else set(column.present().tolist())
+        seen = (
+            set(np.unique(column.present()).tolist())
+            if column.kind != "string"
+            else set(column.present().tolist())
+        )
         exact = {"string": str, "int": int, "float": float, "bool": bool}[column.kind]
-        known = {exact(value) for group in fitted_categories(self.original.model) for value in group if _fits(value, column.kind)}
+        known = {
+            exact(value)
+            for group in fitted_categories(self.original.model)
+            for value in group
+            if _fits(value, column.kind)
+        }
         candidates = sorted(seen | known)
         accepted = self._accepted([(i, value) for value in candidates])
         return [value for value, good in zip(candidates, accepted, strict=True) if good]

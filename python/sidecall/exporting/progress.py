@@ -16,7 +16,12 @@ class Progress:
     `total` is None where the number of rows is not known; the callback then gets 0 for it.
     """
 
-    def __init__(self, wish: bool | Callable[[int, int], None] | None, total: int | None, label: str = "parity") -> None:
+    def __init__(
+        self,
+        wish: bool | Callable[[int, int], None] | None,
+        total: int | None,
+        label: str = "parity",
+    ) -> None:
         self._callback = wish if callable(wish) else None
         self._wanted = wish is True or (wish is None and sys.stderr.isatty())
         self._total = total
@@ -38,19 +43,32 @@ class Progress:
         self._done = rows if starts_again else self._done + rows
         if self._callback is not None:
             self._callback(self._done, self._total or 0)
-        elif self._wanted and (self._bar is not None or time.monotonic() - self._started > _PATIENCE_S):
+        elif self._wanted and (
+            self._bar is not None or time.monotonic() - self._started > _PATIENCE_S
+        ):
             self._draw()
 
     def _draw(self) -> None:
         if self._bar is None:
             try:
                 from rich.console import Console
-                from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+                from rich.progress import (
+                    BarColumn,
+                    MofNCompleteColumn,
+                    TextColumn,
+                    TimeRemainingColumn,
+                )
                 from rich.progress import Progress as Bar
             except ImportError:
                 self._wanted = False
                 return
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("rows"), TimeRemainingColumn())
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("rows"),
+                TimeRemainingColumn(),
+            )
             self._bar = Bar(*columns, console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task(self._label, total=self._total)
             self._bar.start()

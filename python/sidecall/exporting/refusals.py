@@ -31,7 +31,11 @@ class Refusals:
         if good.any():
             self._note_finite(answered)
         for output in measure.original.outputs:
-            output.finite = measure.finite[output.name] and output.type.startswith("float") and not output.is_label
+            output.finite = (
+                measure.finite[output.name]
+                and output.type.startswith("float")
+                and not output.is_label
+            )
         self.strict += int((~self._is_answered(answered, by_steps=True)).sum())
         for columns in ([column.take(~good) for column in extremes], refused):
             self.lenient += int(self._is_answered(columns).sum())
@@ -46,7 +50,11 @@ class Refusals:
         except ModelError:
             for row in range(len(columns[0])):
                 with suppress(ModelError):
-                    measure.note_finite(measure.original.ask(measure.data.build([column.take([row]) for column in columns])))
+                    measure.note_finite(
+                        measure.original.ask(
+                            measure.data.build([column.take([row]) for column in columns])
+                        )
+                    )
 
     def _is_answered(self, columns: list[Column], by_steps: bool = False) -> np.ndarray:
         """For each row whether the file answers it; `by_steps`: only a step may refuse it."""
@@ -63,9 +71,17 @@ class Refusals:
         result = np.ones(len(columns[0]), dtype=bool)
         try:
             got = self.measure.session.run(self.measure.schema.tensors(columns))
-        except StepError:  # a lookup beyond the end of a table fails in the graph as it does in the model
+        except (
+            StepError
+        ):  # a lookup beyond the end of a table fails in the graph as it does in the model
             rows = range(len(result))
-            return np.concatenate([self._by_graph([c.take([k]) for c in columns], by_steps) for k in rows]) if len(result) > 1 else ~result
+            return (
+                np.concatenate(
+                    [self._by_graph([c.take([k]) for c in columns], by_steps) for k in rows]
+                )
+                if len(result) > 1
+                else ~result
+            )
         if REFUSED in got:
             result &= got[REFUSED] == 0
         for output in self.measure.original.outputs:

@@ -41,8 +41,18 @@ class Report:
     def __str__(self) -> str:
         model = self.contract["model"]
         features, more = _features(self.contract["features"])
-        parts = [self._title(), f"id {model['id']}" if "id" in model else "", "", table(FEATURES_HEAD, features) + more, ""]
-        parts += [table(OUTPUTS_HEAD, _outputs(self.contract, self.parity)), "", table(None, self._findings())]
+        parts = [
+            self._title(),
+            f"id {model['id']}" if "id" in model else "",
+            "",
+            table(FEATURES_HEAD, features) + more,
+            "",
+        ]
+        parts += [
+            table(OUTPUTS_HEAD, _outputs(self.contract, self.parity)),
+            "",
+            table(None, self._findings()),
+        ]
         if self.notes:
             parts += ["", *(f"note: {note}" for note in self.notes)]
         return "\n".join([*parts, "", self._made_with()])
@@ -51,28 +61,47 @@ class Report:
         from .html import heading, html_table, paragraph, section
 
         features, more = _features(self.contract["features"])
-        parts = [html_table(None, self._findings()), heading("outputs"), html_table(OUTPUTS_HEAD, _outputs(self.contract, self.parity))]
-        parts += [_picture(self.contract, self.parity), heading("features"), html_table(FEATURES_HEAD, features), paragraph(more.strip())]
+        parts = [
+            html_table(None, self._findings()),
+            heading("outputs"),
+            html_table(OUTPUTS_HEAD, _outputs(self.contract, self.parity)),
+        ]
+        parts += [
+            _picture(self.contract, self.parity),
+            heading("features"),
+            html_table(FEATURES_HEAD, features),
+            paragraph(more.strip()),
+        ]
         parts += [paragraph(f"note: {note}") for note in self.notes]
         return section(self._title(), *parts, paragraph(self._made_with()))
 
     def _title(self) -> str:
         model = self.contract["model"]
-        head = " ".join(part for part in (model["name"], model["version"], f"({model['task']})") if part)
+        head = " ".join(
+            part for part in (model["name"], model["version"], f"({model['task']})") if part
+        )
         if self.path is not None:
             head += f" -> {self.path}, {_size(self.size_bytes)}"
         return head
 
     def _made_with(self) -> str:
-        return "made with " + ", ".join(f"{name} {version}" for name, version in self.contract["versions"].items())
+        return "made with " + ", ".join(
+            f"{name} {version}" for name, version in self.contract["versions"].items()
+        )
 
     def _findings(self) -> list[tuple[str, str]]:
         parity, verification = self.parity, self.contract["verification"]
         rows = f"{parity['rows']} rows"
         strength = f"weak: {rows}" if parity["weak"] else f"measured on {rows}"
-        source = "" if parity.get("source", "data") == "data" else f" ({parity['source']}: no data was given)"
+        source = (
+            ""
+            if parity.get("source", "data") == "data"
+            else f" ({parity['source']}: no data was given)"
+        )
         golden = (
-            f"{verification['rows']} {verification['source']} rows" if verification["rows"] else "none: the file is not verified on open"
+            f"{verification['rows']} {verification['source']} rows"
+            if verification["rows"]
+            else "none: the file is not verified on open"
         )
         lines = [
             ("parity", strength + source + f", and {parity['synthetic_rows']} synthetic rows"),
@@ -83,11 +112,19 @@ class Report:
             lines.insert(2, ("refused", refused))
         if parity.get("unstable"):
             lines.insert(
-                1, ("unstable", f"{parity['unstable']} rows left out: the model's own answer depends on the rows that it is asked with")
+                1,
+                (
+                    "unstable",
+                    f"{parity['unstable']} rows left out: the model's own answer depends on the rows that it is asked with",
+                ),
             )
         if parity.get("rounded"):
             lines.insert(
-                1, ("rounding", f"{parity['rounded']} rows get another answer than the model's, because float32 does not hold their values")
+                1,
+                (
+                    "rounding",
+                    f"{parity['rounded']} rows get another answer than the model's, because float32 does not hold their values",
+                ),
             )
         if self.seconds:
             lines.append(("took", f"{self.seconds:.1f} s"))
@@ -115,7 +152,10 @@ class CheckReport:
         return self.refusal is None and all(step.converts for step in self.steps)
 
     def __str__(self) -> str:
-        rows = [(step.step or step.kind, step.kind, "yes" if step.converts else "no", step.reason) for step in self.steps]
+        rows = [
+            (step.step or step.kind, step.kind, "yes" if step.converts else "no", step.reason)
+            for step in self.steps
+        ]
         text = table(("step", "class", "converts", "why not"), rows)
         if self.refusal is not None:
             text += f"\n\n{self.refusal}"
@@ -125,7 +165,10 @@ class CheckReport:
 def table(head: tuple[str, ...] | None, rows: Sequence[tuple[str, ...]]) -> str:
     lines = [*([head] if head else []), *rows]
     widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))] if lines else []
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
     if head:
         text.insert(1, "  ".join("-" * width for width in widths))
     return "\n".join(text)
@@ -145,8 +188,18 @@ def _features(features: list[dict[str, Any]]) -> tuple[list[tuple[str, ...]], st
             if feature["column"] == 0 and feature["input"] == feature["name"]
             else f"{feature['input']}[{feature['column']}]"
         )
-        rows.append((feature["name"], feature["type"], "yes" if feature["nullable"] else "no", place, _values(feature)))
-    return rows, "" if len(shown) == len(features) else f"\n... and {len(features) - len(shown)} more"
+        rows.append(
+            (
+                feature["name"],
+                feature["type"],
+                "yes" if feature["nullable"] else "no",
+                place,
+                _values(feature),
+            )
+        )
+    return rows, "" if len(shown) == len(
+        features
+    ) else f"\n... and {len(features) - len(shown)} more"
 
 
 def _values(feature: dict[str, Any]) -> str:
@@ -167,11 +220,17 @@ def _refused(contract: dict[str, Any]) -> str:
         domain = feature.get("domain")
         if domain is not None and not _is_finite(domain):
             shown = " or ".join(f"{_number(low)} to {_number(high)}" for low, high in domain[:3])
-            parts.append(f"'{feature['name']}' outside of {shown}" + (" or others" if len(domain) > 3 else ""))
+            parts.append(
+                f"'{feature['name']}' outside of {shown}"
+                + (" or others" if len(domain) > 3 else "")
+            )
         elif not feature.get("empty", True):
             parts.append(f"'{feature['name']}' where it is empty")
     more = [f"and {len(parts) - 4} more features"] if len(parts) > 4 else []
-    steps = [f"rows for which {step['step']} gets other than {step['expected']}" for step in contract.get("refused", {}).get("steps", ())]
+    steps = [
+        f"rows for which {step['step']} gets other than {step['expected']}"
+        for step in contract.get("refused", {}).get("steps", ())
+    ]
     return "; ".join([*parts[:4], *more, *steps])
 
 
@@ -184,20 +243,31 @@ def _outputs(contract: dict[str, Any], parity: dict[str, Any]) -> list[tuple[str
     rows: list[tuple[str, ...]] = []
     for output in contract["outputs"]:
         entry = measured.get(output["name"])
-        shape = ", ".join(str(label) for label in output["classes"]) if "classes" in output else str(output.get("width", ""))
+        shape = (
+            ", ".join(str(label) for label in output["classes"])
+            if "classes" in output
+            else str(output.get("width", ""))
+        )
         if entry is None:
             found, tolerance = "not deterministic, not verified", ""
         elif "disagreements" in entry:
             count = entry["disagreements"]
             margin = entry["closest_margin"]
             found = (
-                "no label differs" if count == 0 else f"{count} labels differ" + ("" if margin is None else f", decided by {margin:.1e}")
+                "no label differs"
+                if count == 0
+                else f"{count} labels differ"
+                + ("" if margin is None else f", decided by {margin:.1e}")
             )
             tolerance = "ties aside"
         else:
-            found = f"{entry['largest']:.1e}" + ("" if entry["at_row"] is None else f" in row {entry['at_row']}")
+            found = f"{entry['largest']:.1e}" + (
+                "" if entry["at_row"] is None else f" in row {entry['at_row']}"
+            )
             limits = contract["verification"]["tolerance"].get(output["name"])
-            tolerance = f"{limits['absolute']:.1e} + {limits['relative']:.0e} relative" if limits else ""
+            tolerance = (
+                f"{limits['absolute']:.1e} + {limits['relative']:.0e} relative" if limits else ""
+            )
         rows.append((output["name"], output["type"], _cut(shape), found, tolerance))
     return rows
 
@@ -217,15 +287,38 @@ def _picture(contract: dict[str, Any], parity: dict[str, Any]) -> str:
         if "largest" not in entry:
             continue
         largest, limits = entry["largest"], contract["verification"]["tolerance"].get(entry["name"])
-        shapes += [text_at(left - 8, y + 11, entry["name"], "end"), bar_at(left, y, at(largest) - left, 14, CALM, f"{largest:.2g}")]
+        shapes += [
+            text_at(left - 8, y + 11, entry["name"], "end"),
+            bar_at(left, y, at(largest) - left, 14, CALM, f"{largest:.2g}"),
+        ]
         if limits:
-            shapes.append(bar_at(at(limits["absolute"]), y - 3, 2, 20, WARM, f"verified within {limits['absolute']:.2g}"))
+            shapes.append(
+                bar_at(
+                    at(limits["absolute"]),
+                    y - 3,
+                    2,
+                    20,
+                    WARM,
+                    f"verified within {limits['absolute']:.2g}",
+                )
+            )
         y += 22
     if not shapes:
         return ""
-    shapes += [text_at(at(10.0**power), y + 12, f"1e{power}", "middle") for power in range(-16, 1, 4)]
-    shapes += [text_at(left, y + 30, "largest difference at export; the line is what verification tolerates")]
-    return picture(int(width), int(y) + 36, "largest difference of each output at export, on a logarithmic scale", shapes)
+    shapes += [
+        text_at(at(10.0**power), y + 12, f"1e{power}", "middle") for power in range(-16, 1, 4)
+    ]
+    shapes += [
+        text_at(
+            left, y + 30, "largest difference at export; the line is what verification tolerates"
+        )
+    ]
+    return picture(
+        int(width),
+        int(y) + 36,
+        "largest difference of each output at export, on a logarithmic scale",
+        shapes,
+    )
 
 
 def _cut(text: str, width: int = 48) -> str:

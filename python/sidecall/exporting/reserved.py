@@ -11,14 +11,18 @@ from .schema import Schema
 
 def values(schema: Schema) -> dict[str, int]:
     """Per int64 input that may hold a missing value: what stands for it."""
-    return {f.input: f.missing["value"] for f in schema.features if f.tensor == "int64" and f.nullable}
+    return {
+        f.input: f.missing["value"] for f in schema.features if f.tensor == "int64" and f.nullable
+    }
 
 
 def prepend(graph: Any, reserved: dict[str, int]) -> None:
     """Makes the float64 inputs that are named int64 ones, with nodes in front of what reads them."""
     from onnx import TensorProto
 
-    names = {name for node in graph.graph.node for name in (*node.input, *node.output)} | {item.name for item in graph.graph.input}
+    names = {name for node in graph.graph.node for name in (*node.input, *node.output)} | {
+        item.name for item in graph.graph.input
+    }
     front = []
     for spec in graph.graph.input:
         if spec.name not in reserved:
@@ -26,7 +30,9 @@ def prepend(graph: Any, reserved: dict[str, int]) -> None:
         spec.type.tensor_type.elem_type = TensorProto.INT64
         made = _nodes(graph.graph, spec.name, reserved[spec.name], names)
         for node in graph.graph.node:
-            node.input[:] = [made[-1].output[0] if name == spec.name else name for name in node.input]
+            node.input[:] = [
+                made[-1].output[0] if name == spec.name else name for name in node.input
+            ]
         front += made
     rest = list(graph.graph.node)
     del graph.graph.node[:]

@@ -56,7 +56,12 @@ def find_rules(given: dict[int, Given]) -> dict[int, Rule]:
 def _alike(item: Given) -> Any:
     """Members of an ensemble are asked once."""
     try:
-        return type(item.step), item.method, str(getattr(item.rows, "dtype", "")), repr(item.step.get_params(deep=False))
+        return (
+            type(item.step),
+            item.method,
+            str(getattr(item.rows, "dtype", "")),
+            repr(item.step.get_params(deep=False)),
+        )
     except Exception:  # parameters that do not show themselves
         return id(item.step)
 
@@ -103,11 +108,23 @@ def _largest(takes: Callable[[float], bool], single: bool, sign: float) -> float
 
 def numeric_columns(rows: Any) -> list[int]:
     if hasattr(rows, "iloc"):
-        return [i for i, dtype in enumerate(getattr(rows, "dtypes", ())) if getattr(dtype, "kind", "O") in "fiu"] if rows.ndim == 2 else []
+        return (
+            [
+                i
+                for i, dtype in enumerate(getattr(rows, "dtypes", ()))
+                if getattr(dtype, "kind", "O") in "fiu"
+            ]
+            if rows.ndim == 2
+            else []
+        )
     if getattr(rows, "ndim", 0) != 2 or rows.dtype.kind not in "fiuO":
         return []
     if rows.dtype.kind == "O":
-        return [i for i in range(rows.shape[1]) if isinstance(rows[0, i], (int, float)) and not isinstance(rows[0, i], bool)]
+        return [
+            i
+            for i in range(rows.shape[1])
+            if isinstance(rows[0, i], (int, float)) and not isinstance(rows[0, i], bool)
+        ]
     return list(range(rows.shape[1]))
 
 
@@ -115,9 +132,16 @@ def with_number(rows: Any, column: int, value: float) -> Any:
     """The row with one number replaced, in its own container."""
     if hasattr(rows, "iloc"):
         # Columns of several types reach the step's arithmetic in their common type: a float32 beside a float64 has no bound of its own.
-        common = np.result_type(*(getattr(dtype, "numpy_dtype", dtype) for dtype in rows.dtypes.iloc[numeric_columns(rows)]))
+        common = np.result_type(
+            *(
+                getattr(dtype, "numpy_dtype", dtype)
+                for dtype in rows.dtypes.iloc[numeric_columns(rows)]
+            )
+        )
         rows = rows.copy()
-        rows.isetitem(column, np.array([value], dtype=common if common == np.float32 else np.float64))
+        rows.isetitem(
+            column, np.array([value], dtype=common if common == np.float32 else np.float64)
+        )
         return rows
     if hasattr(rows, "tolil"):
         rows = rows.astype(rows.dtype if rows.dtype.kind == "f" else np.float64).tolil()
@@ -132,7 +156,9 @@ def numbers_of(rows: Any) -> Iterator[np.ndarray]:
     """The numbers of many rows, as float64 matrices [N, width]."""
     if hasattr(rows, "tocsr"):
         yield np.asarray(rows.toarray(), dtype=np.float64)
-    elif hasattr(rows, "iloc") and {dtype.kind if isinstance(dtype, np.dtype) else "" for dtype in rows.dtypes} <= {"f", "i"}:
+    elif hasattr(rows, "iloc") and {
+        dtype.kind if isinstance(dtype, np.dtype) else "" for dtype in rows.dtypes
+    } <= {"f", "i"}:
         yield rows.to_numpy(dtype=np.float64)
     elif hasattr(rows, "iloc"):
         for column in numeric_columns(rows):

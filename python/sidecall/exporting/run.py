@@ -86,11 +86,17 @@ def export(
     report.contract["model"] = described | {"task": job.original.task}
     content = artifact.seal(graph, report.contract)
     artifact.write(target, content)
-    report.path, report.size_bytes, report.seconds = target, len(content), time.monotonic() - job.started
+    report.path, report.size_bytes, report.seconds = (
+        target,
+        len(content),
+        time.monotonic() - job.started,
+    )
     return report
 
 
-def check(model: Any, data: Any = None, *, feature_names: Sequence[str] | None = None) -> CheckReport:
+def check(
+    model: Any, data: Any = None, *, feature_names: Sequence[str] | None = None
+) -> CheckReport:
     """Says which steps of a fitted model convert and which do not, and why; with data also whether the numbers agree.
 
     Never raises for a model that does not convert, nor for data that no contract describes: `ok` is False and `str(report)` says why.
@@ -105,7 +111,9 @@ def check(model: Any, data: Any = None, *, feature_names: Sequence[str] | None =
     try:
         job = Job(model, data, feature_names, None, True, "synthetic")
         report, graph = job.convert(lambda rows: None)
-        report.contract["model"] = about(type(model).__name__, "", None) | {"task": job.original.task}
+        report.contract["model"] = about(type(model).__name__, "", None) | {
+            "task": job.original.task
+        }
         artifact.seal(graph, report.contract)
         result.report = report
     except (StepError, DataError, ModelError) as error:
@@ -130,31 +138,48 @@ class Job:
         if precision not in ("original", "float32"):
             raise DataError(f"precision: expected 'original' or 'float32', got '{precision}'")
         if precision == "float32" and dtype is not None:
-            raise DataError("dtype: expected none with precision 'float32', whose inputs are float32")
+            raise DataError(
+                "dtype: expected none with precision 'float32', whose inputs are float32"
+            )
         self.precision = precision
         if golden_source not in ("synthetic", "real", "none"):
-            raise DataError(f"golden: expected 'synthetic', 'real' or 'none', got '{golden_source}'")
+            raise DataError(
+                f"golden: expected 'synthetic', 'real' or 'none', got '{golden_source}'"
+            )
         if golden_source == "real" and data is None:
             raise DataError("golden: expected data for 'real' rows, got none")
         self.model = model
         self.golden_source = golden_source
-        self.refusing: list[dict[str, str]] = []  # the steps in which the graph refuses what was computed
+        self.refusing: list[
+            dict[str, str]
+        ] = []  # the steps in which the graph refuses what was computed
         self.notes: list[str] = []  # what converters say of their steps
         self.refusals: Refusals | None = None
         self.ranges = ranges and data is not None
         self.invented = data is None
         self.original = Original(model)
-        self.data: Data = invent(self.original, feature_names) if data is None else read_data(data, model, feature_names)
+        self.data: Data = (
+            invent(self.original, feature_names)
+            if data is None
+            else read_data(data, model, feature_names)
+        )
         self.original.describe(self.data.original(slice(0, _SAMPLE_ROWS)))
         if precision == "float32":
             for output in self.original.outputs:
                 output.computed_in = "float32"
         self.accepts, base = probe(self.data, self.original)
-        self.schema: Schema = infer(self.data, self.accepts, dtype="float32" if precision == "float32" else dtype, ranges=self.ranges)
+        self.schema: Schema = infer(
+            self.data,
+            self.accepts,
+            dtype="float32" if precision == "float32" else dtype,
+            ranges=self.ranges,
+        )
         self.rules = find_rules(self.original.steps.given)
         find_domains(self.data, self.original, self.schema, self.accepts, base, self.rules)
         self.generator = Generator(self.data, self.accepts, self.original)
-        self.few = Generator(self.data, self.accepts, self.original, seed=1, exact=ranges).golden(golden.ROWS)
+        self.few = Generator(self.data, self.accepts, self.original, seed=1, exact=ranges).golden(
+            golden.ROWS
+        )
         self._decide()
 
     def serve(self, session: Any) -> Report:
@@ -164,8 +189,12 @@ class Job:
             golden.mark_random(self.few, measure)
         rows = np.unique(np.linspace(0, self.data.rows - 1, _SAMPLE_ROWS).astype(int))
         of_few = self._held(measure.of_columns(self.few), "synthetic rows")
-        of_many = self._held(measure.of_columns(self.generator.many(_SYNTHETIC_ROWS)), "synthetic rows")
-        of_data = self._held(measure.of_columns([column.take(rows) for column in self.data.columns]), "the data")
+        of_many = self._held(
+            measure.of_columns(self.generator.many(_SYNTHETIC_ROWS)), "synthetic rows"
+        )
+        of_data = self._held(
+            measure.of_columns([column.take(rows) for column in self.data.columns]), "the data"
+        )
         return self._report("original", "not converted", measure, of_data, of_many, of_few)
 
     def convert(self, on_rows: Callable[[int], None]) -> tuple[Report, Any]:
@@ -179,16 +208,29 @@ class Job:
         if self.precision == "float32":
             return self._report("float32", "as asked for", measure, of_data, of_many, of_few), graph
         if self.original.steps.any_float32:
-            return self._report("by step", "each step computes in the type of the model's own", measure, of_data, of_many, of_few), graph
-        return self._report("float64", "that of the model", measure, of_data, of_many, of_few), graph
+            return self._report(
+                "by step",
+                "each step computes in the type of the model's own",
+                measure,
+                of_data,
+                of_many,
+                of_few,
+            ), graph
+        return self._report(
+            "float64", "that of the model", measure, of_data, of_many, of_few
+        ), graph
 
     def _blamed(self, error: ParityError, many: list[Column]) -> ParityError:
         """The same refusal, of the step that it comes from."""
         near = np.arange(error.row, min(error.row + _SAMPLE_ROWS, self.data.rows))
         batches = [self.few, many, [column.take(near) for column in self.data.columns]]
         precision = "float32" if self.precision == "float32" else "float64"
-        step, hint = blame(self.model, self.data, self.schema, batches, self.original.steps.of, precision)
-        return ParityError(step, error.reason + hint, output=error.output, row=error.row, largest=error.largest)
+        step, hint = blame(
+            self.model, self.data, self.schema, batches, self.original.steps.of, precision
+        )
+        return ParityError(
+            step, error.reason + hint, output=error.output, row=error.row, largest=error.largest
+        )
 
     def _graph(self) -> tuple[Any, Measure]:
         from sidecall.convert import NotConvertible, to_graph
@@ -198,13 +240,24 @@ class Job:
         # What a float32 input of a graph of float32 stands for: itself where the data holds nothing finer, else the rounding of a float64.
         narrow = all(column.narrow or column.kind != "float" for column in self.data.columns)
         values = reserved.values(self.schema)
-        inputs = [(name, "float64" if name in values else dtype, width) for name, dtype, width in self.schema.inputs]
+        inputs = [
+            (name, "float64" if name in values else dtype, width)
+            for name, dtype, width in self.schema.inputs
+        ]
         rows = "float32" if narrow or self.precision == "original" else "float64"
         try:
             precision = "float32" if self.precision == "float32" else "float64"
             steps, unused = self.original.steps.of, self.data.left_out
             checks = Checks(self.rules, input_ranges(self.schema))
-            graph = to_graph(self.model, inputs, precision=precision, rows=rows, steps=steps, unused=unused, checks=checks)
+            graph = to_graph(
+                self.model,
+                inputs,
+                precision=precision,
+                rows=rows,
+                steps=steps,
+                unused=unused,
+                checks=checks,
+            )
         except NotConvertible as error:
             raise StepError(error.step or step, error.reason) from error
         reserved.prepend(graph, values)
@@ -212,26 +265,33 @@ class Job:
         self.refusing, self.notes = checks.steps, checks.notes
         wanted = [output.name for output in self.original.outputs] + [REFUSED] * bool(self.refusing)
         if session.names != wanted:
-            raise StepError(step, f"expected a graph with outputs {', '.join(wanted)}, got {', '.join(session.names)}")
+            raise StepError(
+                step,
+                f"expected a graph with outputs {', '.join(wanted)}, got {', '.join(session.names)}",
+            )
         for output in self.original.outputs:
             if not output.is_label:
                 output.type = session.types[output.name]
-        return graph, Measure(self.data, self.schema, self.original, session, rounds=self.precision == "float32")
+        return graph, Measure(
+            self.data, self.schema, self.original, session, rounds=self.precision == "float32"
+        )
 
-    def _measure(self, graph: Any, measure: Measure, many: list[Column], on_rows: Callable[[int], None]) -> tuple[Parity, Parity, Parity]:
+    def _measure(
+        self, graph: Any, measure: Measure, many: list[Column], on_rows: Callable[[int], None]
+    ) -> tuple[Parity, Parity, Parity]:
         if len(self.few[0]):
             declare_shapes(graph, measure.session, measure.schema.tensors(self.few))
             golden.mark_random(self.few, measure)
         # What is cheap first: a wrong conversion is mostly wrong on made-up rows already.
         of_few = self._held(measure.of_columns(self.few), "synthetic rows")
         of_many = self._held(measure.of_columns(many), "synthetic rows")
-        of_data = self._held(measure.of_data(on_rows), "synthetic rows" if self.invented else "the data")
+        of_data = self._held(
+            measure.of_data(on_rows), "synthetic rows" if self.invented else "the data"
+        )
         self.refusals = Refusals(measure, self.refusing)
         self.refusals.judge(self.generator.extremes(self.schema), self.generator.refused())
         if self.refusals.lenient:
-            reason = (
-                f"the model refuses {self.refusals.lenient} of {self.refusals.rows} rows with extremes, which the converted graph answers"
-            )
+            reason = f"the model refuses {self.refusals.lenient} of {self.refusals.rows} rows with extremes, which the converted graph answers"
             raise StepError(type(self.model).__name__, reason)
         return of_data, of_many, of_few
 
@@ -244,7 +304,13 @@ class Job:
             return parity
         worst = parity.worst()
         reason = parity.describe(where)
-        raise ParityError(type(self.model).__name__, reason, output=worst.name, row=worst.first_bad or 0, largest=worst.worst_bad)
+        raise ParityError(
+            type(self.model).__name__,
+            reason,
+            output=worst.name,
+            row=worst.first_bad or 0,
+            largest=worst.worst_bad,
+        )
 
     def _decide(self) -> None:
         label = next((output for output in self.original.outputs if output.is_label), None)
@@ -252,19 +318,44 @@ class Job:
             return
         sample = self.original.ask(self.data.original(slice(0, _SAMPLE_ROWS)))
         made_up = self.original.ask(self.data.build(self.few)) if len(self.few[0]) else {}
-        answers = {name: np.concatenate([answer, made_up[name]]) if made_up else answer for name, answer in sample.items()}
+        answers = {
+            name: np.concatenate([answer, made_up[name]]) if made_up else answer
+            for name, answer in sample.items()
+        }
         label.decision = find_decision(self.original, answers)
 
-    def _report(self, precision: str, why: str, measure: Measure, of_data: Parity, of_many: Parity, of_few: Parity) -> Report:
-        largest = {name: max(p.outputs[name].largest for p in (of_data, of_many, of_few)) for name in of_data.outputs}
+    def _report(
+        self,
+        precision: str,
+        why: str,
+        measure: Measure,
+        of_data: Parity,
+        of_many: Parity,
+        of_few: Parity,
+    ) -> Report:
+        largest = {
+            name: max(p.outputs[name].largest for p in (of_data, of_many, of_few))
+            for name in of_data.outputs
+        }
         columns = self.few
         if self.golden_source == "real":
             rows = np.unique(np.linspace(0, self.data.rows - 1, golden.ROWS).astype(int))
             columns = [column.take(rows) for column in self.data.columns]
-        part = golden.none() if self.golden_source == "none" else golden.verification(self.golden_source, columns, measure, largest)
-        parity: dict[str, Any] = {"rows": of_data.rows, "weak": self.invented or of_data.rows < WEAK_ROWS}
+        part = (
+            golden.none()
+            if self.golden_source == "none"
+            else golden.verification(self.golden_source, columns, measure, largest)
+        )
+        parity: dict[str, Any] = {
+            "rows": of_data.rows,
+            "weak": self.invented or of_data.rows < WEAK_ROWS,
+        }
         parity["outputs"] = [output.as_json() for output in of_data.outputs.values()]
-        parity |= {"precision": precision, "source": "synthetic" if self.invented else "data", "synthetic_rows": of_many.rows + of_few.rows}
+        parity |= {
+            "precision": precision,
+            "source": "synthetic" if self.invented else "data",
+            "synthetic_rows": of_many.rows + of_few.rows,
+        }
         for word in ("rounded", "unstable"):
             if count := getattr(of_data, word) + getattr(of_many, word) + getattr(of_few, word):
                 parity[word] = count
@@ -288,7 +379,13 @@ class Job:
 
 def about(name: str, version: str, metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     created = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    about: dict[str, Any] = {"name": name, "version": version, "created": created, "task": "", "id": ""}
+    about: dict[str, Any] = {
+        "name": name,
+        "version": version,
+        "created": created,
+        "task": "",
+        "id": "",
+    }
     if metadata is not None:
         about["metadata"] = _json_object(metadata)
     return about
@@ -300,5 +397,7 @@ def _json_object(metadata: Any) -> dict[str, Any]:
     try:
         golden.dumps(dict(metadata))
     except (TypeError, ValueError) as error:
-        raise FileError("metadata: expected a JSON object, got a value that JSON does not hold") from error
+        raise FileError(
+            "metadata: expected a JSON object, got a value that JSON does not hold"
+        ) from error
     return dict(metadata)

@@ -14,7 +14,18 @@ from .errors import DataError
 from .probe import Acceptance
 
 _EXACT_FLOAT64 = 2**53
-_OUTPUT_NAMES = frozenset({"label", "probabilities", "prediction", "scores", "transformed", "distances", "indices", "refused"})
+_OUTPUT_NAMES = frozenset(
+    {
+        "label",
+        "probabilities",
+        "prediction",
+        "scores",
+        "transformed",
+        "distances",
+        "indices",
+        "refused",
+    }
+)
 _MAX_SEEN_CATEGORIES = 100
 
 
@@ -67,7 +78,9 @@ class Schema:
         for feature, column in zip(self.features, columns, strict=True):
             parts[feature.input].append(_encode(column, feature))
         return {
-            name: np.ascontiguousarray(np.column_stack(parts[name])) if len(parts[name]) > 1 else parts[name][0].reshape(-1, 1)
+            name: np.ascontiguousarray(np.column_stack(parts[name]))
+            if len(parts[name]) > 1
+            else parts[name][0].reshape(-1, 1)
             for name in parts
         }
 
@@ -76,7 +89,9 @@ class Schema:
         result = []
         for feature, column in zip(self.features, columns, strict=True):
             if feature.kind == "float" and feature.tensor == "float32" and not column.narrow:
-                column = Column(column.name, "float", as_float32(column.values), column.missing, column.narrow)
+                column = Column(
+                    column.name, "float", as_float32(column.values), column.missing, column.narrow
+                )
             result.append(column)
         return result
 
@@ -87,19 +102,36 @@ def as_float32(values: np.ndarray) -> np.ndarray:
         return values.astype(np.float32).astype(np.float64)
 
 
-def infer(data: Data, accepts: list[Acceptance], *, dtype: str | Mapping[str, str] | None = None, ranges: bool = True) -> Schema:
+def infer(
+    data: Data,
+    accepts: list[Acceptance],
+    *,
+    dtype: str | Mapping[str, str] | None = None,
+    ranges: bool = True,
+) -> Schema:
     """Raises DataError, naming the column that no input type can carry."""
     hints = _hints(data, dtype)
     matrix = _is_matrix(data, hints)
-    wanted = [_tensor_type(column, a.nullable, hints[column.name], matrix) for column, a in zip(data.columns, accepts, strict=True)]
+    wanted = [
+        _tensor_type(column, a.nullable, hints[column.name], matrix)
+        for column, a in zip(data.columns, accepts, strict=True)
+    ]
     features = []
-    for i, (column, acceptance, tensor) in enumerate(zip(data.columns, accepts, wanted, strict=True)):
-        place = ("X", i) if matrix else ("text" if data.layout == "text" else _input_name(column.name, data.names), 0)
+    for i, (column, acceptance, tensor) in enumerate(
+        zip(data.columns, accepts, wanted, strict=True)
+    ):
+        place = (
+            ("X", i)
+            if matrix
+            else ("text" if data.layout == "text" else _input_name(column.name, data.names), 0)
+        )
         features.append(
             Feature(
                 name=column.name,
                 kind=column.kind,
-                type=tensor if column.kind == "float" else {"int": "int64", "bool": "bool", "string": "string"}[column.kind],
+                type=tensor
+                if column.kind == "float"
+                else {"int": "int64", "bool": "bool", "string": "string"}[column.kind],
                 tensor=tensor,
                 input=place[0],
                 column=place[1],
@@ -109,7 +141,9 @@ def infer(data: Data, accepts: list[Acceptance], *, dtype: str | Mapping[str, st
                 seen=_seen(column) if ranges else None,
             )
         )
-    inputs = [("X", wanted[0], len(features))] if matrix else [(f.input, f.tensor, 1) for f in features]
+    inputs = (
+        [("X", wanted[0], len(features))] if matrix else [(f.input, f.tensor, 1) for f in features]
+    )
     return Schema(features, inputs)
 
 
@@ -146,7 +180,9 @@ def _is_matrix(data: Data, hints: Mapping[str, str | None]) -> bool:
 
 
 def _hints(data: Data, dtype: str | Mapping[str, str] | None) -> dict[str, str | None]:
-    hints: dict[str, str | None] = dict.fromkeys(data.names, dtype if isinstance(dtype, str) else None)
+    hints: dict[str, str | None] = dict.fromkeys(
+        data.names, dtype if isinstance(dtype, str) else None
+    )
     if isinstance(dtype, Mapping):
         unknown = [name for name in dtype if name not in hints]
         if unknown:
@@ -166,7 +202,10 @@ def _tensor_type(column: Column, nullable: bool, hint: str | None, matrix: bool)
     if column.kind == "int":
         if not nullable and not matrix:
             return "int64"
-        if len(column) and np.abs(column.present().astype(np.float64)).max(initial=0) > _EXACT_FLOAT64:
+        if (
+            len(column)
+            and np.abs(column.present().astype(np.float64)).max(initial=0) > _EXACT_FLOAT64
+        ):
             if not matrix:
                 return "int64"  # a missing value is a reserved one there
             raise DataError(

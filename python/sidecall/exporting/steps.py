@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-METHODS = ("transform", "predict_proba", "decision_function", "score_samples", "predict", "inverse_transform", "kneighbors")
+METHODS = (
+    "transform",
+    "predict_proba",
+    "decision_function",
+    "score_samples",
+    "predict",
+    "inverse_transform",
+    "kneighbors",
+)
 _TYPED = METHODS[:5]
 
 
@@ -44,15 +52,28 @@ class StepTypes:
             for step in self._steps:
                 for method in METHODS:
                     if answers(step, method):
-                        stack.enter_context(replaced(step, method, partial(self._noting, step, method)))
+                        stack.enter_context(
+                            replaced(step, method, partial(self._noting, step, method))
+                        )
             yield
 
-    def _noting(self, step: Any, method: str, answer: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def _noting(
+        self, step: Any, method: str, answer: Callable[..., Any], *args: Any, **options: Any
+    ) -> Any:
         result = answer(*args, **options)
         # Options such as check_input=False leave out the very checks that are asked for later.
-        if len(args) == 1 and not options and id(step) not in self.given and (rows := taken(args[0], slice(0, 1))) is not None:
+        if (
+            len(args) == 1
+            and not options
+            and id(step) not in self.given
+            and (rows := taken(args[0], slice(0, 1))) is not None
+        ):
             self.given[id(step)] = Given(step, method, rows)
-        if method in _TYPED and not (method == "predict" and hasattr(step, "classes_")) and (dtype := _float_type(result)):
+        if (
+            method in _TYPED
+            and not (method == "predict" and hasattr(step, "classes_"))
+            and (dtype := _float_type(result))
+        ):
             known = self.of.get(id(step), dtype)
             self.of[id(step)] = dtype if dtype == known else "float64"
         return result
@@ -106,7 +127,9 @@ def estimators_in(model: Any) -> Iterator[Any]:
             continue
         visited.add(id(item))
         if isinstance(item, (list, tuple, dict)):
-            pending.extend(filter(_may_hold_estimators, item.values() if isinstance(item, dict) else item))
+            pending.extend(
+                filter(_may_hold_estimators, item.values() if isinstance(item, dict) else item)
+            )
             continue
         if hasattr(item, "get_params"):
             yield item
@@ -121,7 +144,11 @@ def is_xgboost(step: Any) -> bool:
 
 def _may_hold_estimators(part: Any) -> bool:
     """Also of the members of CalibratedClassifierCV, which hold an estimator and are none."""
-    return isinstance(part, (list, tuple, dict)) or hasattr(part, "get_params") or hasattr(part, "estimator")
+    return (
+        isinstance(part, (list, tuple, dict))
+        or hasattr(part, "get_params")
+        or hasattr(part, "estimator")
+    )
 
 
 def _float_type(answer: Any) -> str | None:
@@ -135,4 +162,8 @@ def _float_type(answer: Any) -> str | None:
     floats = [kind for kind in kinds if getattr(kind, "kind", "") == "f"]
     if not floats:
         return None
-    return "float32" if all(np.dtype(f"f{kind.itemsize}").itemsize <= 4 for kind in floats) else "float64"
+    return (
+        "float32"
+        if all(np.dtype(f"f{kind.itemsize}").itemsize <= 4 for kind in floats)
+        else "float64"
+    )

@@ -30,7 +30,9 @@ _MAX_VALUES = 200_000  # of one table; wide models get fewer rows
 class Source:
     """What one feature's values are drawn from. `exact` False never gives a number that stands in the data."""
 
-    def __init__(self, column: Column, acceptance: Acceptance, rng: np.random.Generator, exact: bool) -> None:
+    def __init__(
+        self, column: Column, acceptance: Acceptance, rng: np.random.Generator, exact: bool
+    ) -> None:
         self.kind = column.kind
         self.ends = _ends(acceptance.domain, column.kind)
         self.rng = rng
@@ -41,7 +43,9 @@ class Source:
         present = acceptance.allowed if acceptance.allowed else column.present().tolist()
         if column.kind == "float":
             present = [value for value in present if np.isfinite(value)]
-        self.values = sorted(set(present)) or [{"float": 0.0, "int": 0, "bool": False, "string": UNKNOWN}[column.kind]]
+        self.values = sorted(set(present)) or [
+            {"float": 0.0, "int": 0, "bool": False, "string": UNKNOWN}[column.kind]
+        ]
         self.places = _places(column)
         self.words = _words(self.values) if column.kind == "string" and not self.closed else []
 
@@ -50,9 +54,17 @@ class Source:
             return None
         if self.words:
             return self.phrase()
-        if self.kind == "string" and self.unknown is not None and self.rng.random() < _UNKNOWN_SHARE:
+        if (
+            self.kind == "string"
+            and self.unknown is not None
+            and self.rng.random() < _UNKNOWN_SHARE
+        ):
             return self.unknown
-        if self.kind in ("float", "int") and not self.closed and (not self.exact or self.rng.random() < _BETWEEN_SHARE):
+        if (
+            self.kind in ("float", "int")
+            and not self.closed
+            and (not self.exact or self.rng.random() < _BETWEEN_SHARE)
+        ):
             return self.between()
         return self.values[self.rng.integers(len(self.values))]
 
@@ -78,7 +90,11 @@ class Source:
         """Half-way in as many decimals as the data is written with; None where these two have no such number between."""
         if self.places is None:
             return None
-        value = (low + high) // 2 if self.kind == "int" else float(np.round((low + high) / 2, self.places))
+        value = (
+            (low + high) // 2
+            if self.kind == "int"
+            else float(np.round((low + high) / 2, self.places))
+        )
         return value if low < value < high else None
 
     def edges(self) -> list[Any]:
@@ -90,17 +106,32 @@ class Source:
         if self.words:
             result = ["", UNKNOWN, self.phrase().upper()]
         result += self.ends
-        return result + ([self.unknown] if self.unknown is not None and self.kind != "float" else []) + ([None] if self.nullable else [])
+        return (
+            result
+            + ([self.unknown] if self.unknown is not None and self.kind != "float" else [])
+            + ([None] if self.nullable else [])
+        )
 
 
 class Generator:
-    def __init__(self, data: Data, accepts: list[Acceptance], original: Original, *, seed: int = 0, exact: bool = True) -> None:
+    def __init__(
+        self,
+        data: Data,
+        accepts: list[Acceptance],
+        original: Original,
+        *,
+        seed: int = 0,
+        exact: bool = True,
+    ) -> None:
         self.data = data
         self.original = original
         rng = np.random.default_rng(seed)
         self._rng = rng
         self._refused: list[list[Column]] = []
-        self.sources = [Source(column, acceptance, rng, exact) for column, acceptance in zip(data.columns, accepts, strict=True)]
+        self.sources = [
+            Source(column, acceptance, rng, exact)
+            for column, acceptance in zip(data.columns, accepts, strict=True)
+        ]
 
     def golden(self, rows: int) -> list[Column]:
         """The edges of all features at once, then rows drawn at random: few, and each says much."""
@@ -126,18 +157,27 @@ class Generator:
     def _accepted(self, rows: list[list[Any]]) -> list[Column]:
         """Without the rows that the model itself refuses."""
         columns = self._columns(rows)
-        good = accepted_rows(self.original, self.data.build(columns), len(rows)) if rows else np.zeros(0, dtype=bool)
+        good = (
+            accepted_rows(self.original, self.data.build(columns), len(rows))
+            if rows
+            else np.zeros(0, dtype=bool)
+        )
         self._refused.append([column.take(~good) for column in columns])
         return [column.take(good) for column in columns]
 
     def refused(self) -> list[Column]:
         """The rows that were made so far and that the model refused."""
-        return [_joined(parts) for parts in zip(*self._refused, strict=True)] if self._refused else self._columns([])
+        return (
+            [_joined(parts) for parts in zip(*self._refused, strict=True)]
+            if self._refused
+            else self._columns([])
+        )
 
     def extremes(self, schema: Schema) -> list[Column]:
         """Rows with the ends of what each feature takes: one feature alone, all together, and mixtures. The model may refuse some."""
         ends = [
-            _extremes(self.data, i, feature, source) for i, (feature, source) in enumerate(zip(schema.features, self.sources, strict=True))
+            _extremes(self.data, i, feature, source)
+            for i, (feature, source) in enumerate(zip(schema.features, self.sources, strict=True))
         ]
         result = [[values[place] for values in ends] for place in (0, -1)]
         for i in np.unique(np.linspace(0, len(ends) - 1, _MOST_EXTREMES).astype(int)):
@@ -154,14 +194,21 @@ class Generator:
 
     def _columns(self, rows: list[list[Any]]) -> list[Column]:
         by_feature = zip(*rows, strict=True)
-        return [column_of(c.name, c.kind, values, c.narrow) for c, values in zip(self.data.columns, by_feature, strict=True)]
+        return [
+            column_of(c.name, c.kind, values, c.narrow)
+            for c, values in zip(self.data.columns, by_feature, strict=True)
+        ]
 
 
 def _ends(domain: list[tuple[Any, Any]] | None, kind: str) -> list[Any]:
     """The ends that the model itself has set, which are no limits of the numbers' type."""
     ends = {end for interval in domain or () for end in interval}
     if kind == "int":
-        ends = {round(end) for end in ends if np.isfinite(end) and holds(domain or [], np.array([round(end)]))[0]}
+        ends = {
+            round(end)
+            for end in ends
+            if np.isfinite(end) and holds(domain or [], np.array([round(end)]))[0]
+        }
     return sorted(end for end in ends if end == 0 or _SMALL < abs(end) < _LARGE)[:4]
 
 
@@ -170,7 +217,11 @@ def _extremes(data: Data, i: int, feature: Feature, source: Source) -> list[Any]
         return source.values[:1] + source.values[-1:]
     if source.kind == "int":
         domain = feature.domain or [(-np.inf, np.inf)]
-        return [value for value in (*source.ends, *_WHOLE) if data.holds(i, value) and holds(domain, np.array([value]))[0]] or source.values
+        return [
+            value
+            for value in (*source.ends, *_WHOLE)
+            if data.holds(i, value) and holds(domain, np.array([value]))[0]
+        ] or source.values
     if feature.domain is not None:
         return sorted({end for interval in feature.domain for end in interval})
     largest = float(np.finfo(feature.tensor).max)
@@ -178,7 +229,10 @@ def _extremes(data: Data, i: int, feature: Feature, source: Source) -> list[Any]
 
 
 def _joined(parts: Sequence[Column]) -> Column:
-    values, missing = np.concatenate([part.values for part in parts]), np.concatenate([part.missing for part in parts])
+    values, missing = (
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.missing for part in parts]),
+    )
     return Column(parts[0].name, parts[0].kind, values, missing, parts[0].narrow)
 
 

@@ -23,12 +23,22 @@ _BATCH = 4096
 class Trials:
     """`build` makes rows in the model's own container from changes of one row that the model takes."""
 
-    def __init__(self, original: Original, rules: dict[int, Rule], build: Callable[[Sequence[Any]], Any], base: Any) -> None:
+    def __init__(
+        self,
+        original: Original,
+        rules: dict[int, Rule],
+        build: Callable[[Sequence[Any]], Any],
+        base: Any,
+    ) -> None:
         self.original = original
         self.rules = rules
         self.build, self.base = build, base  # `base` is the change that changes nothing
         self.last = _last_step(original.model)
-        self.steps = [step for step in estimators_in(original.model) if (rule := rules.get(id(step))) is not None and not rule.takes_all]
+        self.steps = [
+            step
+            for step in estimators_in(original.model)
+            if (rule := rules.get(id(step))) is not None and not rule.takes_all
+        ]
 
     def expected(self, changes: Sequence[Any]) -> list[bool]:
         """Whether each change is accepted, as far as the rules of the steps tell; what they do not explain is asked for."""
@@ -63,7 +73,9 @@ class Trials:
             for step in self.steps:
                 for method in METHODS:
                     if answers(step, method):
-                        stack.enter_context(replaced(step, method, partial(self._separating, step, refused)))
+                        stack.enter_context(
+                            replaced(step, method, partial(self._separating, step, refused))
+                        )
             try:
                 with quiet():
                     method_of(self.original.model, self.original.outputs[0].method)(rows)
@@ -73,7 +85,9 @@ class Trials:
                 return None
         return None if refused[0] else refused
 
-    def _separating(self, step: Any, refused: np.ndarray, answer: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    def _separating(
+        self, step: Any, refused: np.ndarray, answer: Callable[..., Any], *args: Any, **options: Any
+    ) -> Any:
         count = len(refused)
         if len(args) != 1 or options or getattr(args[0], "shape", (0,))[0] != count:
             return answer(*args, **options)

@@ -14,7 +14,9 @@ from .original import Original
 _ROWS = 10_000  # that are asked with the column and without it
 
 
-def readable(frame: Any, names: list[str], model: Any, read: Callable[[str, Any], Column]) -> tuple[list[Column], list[int]]:
+def readable(
+    frame: Any, names: list[str], model: Any, read: Callable[[str, Any], Column]
+) -> tuple[list[Column], list[int]]:
     """The columns that features can hold, and the places of the others, which are left out.
 
     Raises DataError for a column that the model uses.
@@ -32,7 +34,10 @@ def readable(frame: Any, names: list[str], model: Any, read: Callable[[str, Any]
 
 def with_cure(error: DataError) -> DataError:
     """The same error, with what to do about the column."""
-    return DataError(f"{error}; drop the column before fit, or turn it into numbers, text or booleans there", error.name)
+    return DataError(
+        f"{error}; drop the column before fit, or turn it into numbers, text or booleans there",
+        error.name,
+    )
 
 
 def _is_unused(frame: Any, place: int, model: Any) -> bool:
@@ -48,4 +53,7 @@ def _is_unused(frame: Any, place: int, model: Any) -> bool:
         expected, got = original.ask(sample), original.ask(without)
     except ModelError:
         return False
-    return all(np.array_equal(expected[name], got[name], equal_nan=expected[name].dtype.kind == "f") for name in expected)
+    return all(
+        np.array_equal(expected[name], got[name], equal_nan=expected[name].dtype.kind == "f")
+        for name in expected
+    )

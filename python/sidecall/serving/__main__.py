@@ -90,7 +90,13 @@ def _code_of_export(error: Exception) -> int | None:
         return None
     from sidecall.exporting.errors import DataError, ExportError
 
-    return BAD_INPUT if isinstance(error, DataError) else BAD_MODEL if isinstance(error, ExportError) else None
+    return (
+        BAD_INPUT
+        if isinstance(error, DataError)
+        else BAD_MODEL
+        if isinstance(error, ExportError)
+        else None
+    )
 
 
 def _fail(code: int, error: object) -> int:
@@ -101,31 +107,97 @@ def _fail(code: int, error: object) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="sidecall", description="Serving of Python objects.")
     commands = parser.add_subparsers(required=True, metavar="serve", parser_class=_Parser)
-    serve = commands.add_parser("serve", prog="sidecall serve", help="let other processes of this host call a Python object")
+    serve = commands.add_parser(
+        "serve", prog="sidecall serve", help="let other processes of this host call a Python object"
+    )
     add = serve.add_argument
-    add("target", metavar="APP", help="module:object, or a fitted model as .joblib, .pkl or .pickle")
+    add(
+        "target", metavar="APP", help="module:object, or a fitted model as .joblib, .pkl or .pickle"
+    )
     add("--at", metavar="ADDRESS", help="shm:NAME or shm:/path; without it SIDECALL_FD")
-    add("--workers", metavar="N", type=int, help="processes that serve, replaced when they die; without it this process serves")
-    add("--threads", metavar="N", type=int, default=1, help="of each process that run the object; 1")
-    add("--trust-pickle", action="store_true", help="load the pickle: it can run any code of whoever wrote it")
-    add("--data", metavar="FILE", help="representative rows: .csv, .jsonl, .parquet, .npy, .txt (a text a line), .joblib")
-    add("--drop", metavar="COLUMN", action="append", default=[], help="a column of the data that is no feature; repeatable")
-    add("--feature-names", metavar="A,B,...", type=lambda text: text.split(","), help="names for the columns of an array")
+    add(
+        "--workers",
+        metavar="N",
+        type=int,
+        help="processes that serve, replaced when they die; without it this process serves",
+    )
+    add(
+        "--threads", metavar="N", type=int, default=1, help="of each process that run the object; 1"
+    )
+    add(
+        "--trust-pickle",
+        action="store_true",
+        help="load the pickle: it can run any code of whoever wrote it",
+    )
+    add(
+        "--data",
+        metavar="FILE",
+        help="representative rows: .csv, .jsonl, .parquet, .npy, .txt (a text a line), .joblib",
+    )
+    add(
+        "--drop",
+        metavar="COLUMN",
+        action="append",
+        default=[],
+        help="a column of the data that is no feature; repeatable",
+    )
+    add(
+        "--feature-names",
+        metavar="A,B,...",
+        type=lambda text: text.split(","),
+        help="names for the columns of an array",
+    )
     add("--contract", metavar="FILE", help="a .contract.json, in place of data")
     add("--name", help="the model's name")
     add("--version", default="", help="the model's version")
-    add("--golden", choices=("synthetic", "real", "none"), default="synthetic", help="where the rows verified at start come from")
-    add("--no-ranges", action="store_true", help="leave minimum, maximum and categories seen out of the contract")
-    add("--allow-uid", metavar="UID", type=int, action="append", default=[], help="admit this user too; repeatable")
+    add(
+        "--golden",
+        choices=("synthetic", "real", "none"),
+        default="synthetic",
+        help="where the rows verified at start come from",
+    )
+    add(
+        "--no-ranges",
+        action="store_true",
+        help="leave minimum, maximum and categories seen out of the contract",
+    )
+    add(
+        "--allow-uid",
+        metavar="UID",
+        type=int,
+        action="append",
+        default=[],
+        help="admit this user too; repeatable",
+    )
     add("--group", help="admit this group too")
-    add("--copy", choices=("auto", "always"), default="auto", help="always: inputs are never read in place")
+    add(
+        "--copy",
+        choices=("auto", "always"),
+        default="auto",
+        help="always: inputs are never read in place",
+    )
     add("--max-connections", metavar="N", type=int, default=1024, help="connections at once; 1024")
     add("--max-connections-per-user", metavar="N", type=int, default=512, help="of one user; 512")
-    add("--max-call", metavar="MIB", type=float, default=256, help="MiB of a request or answer; 256")
-    add("--max-memory", metavar="MIB", type=float, default=4096, help="MiB of all connections; 4096")
-    add("--drain-timeout", metavar="S", type=float, default=10, help="seconds for running calls at the end; 10")
+    add(
+        "--max-call", metavar="MIB", type=float, default=256, help="MiB of a request or answer; 256"
+    )
+    add(
+        "--max-memory", metavar="MIB", type=float, default=4096, help="MiB of all connections; 4096"
+    )
+    add(
+        "--drain-timeout",
+        metavar="S",
+        type=float,
+        default=10,
+        help="seconds for running calls at the end; 10",
+    )
     add("--json-log", action="store_true", help="log lines as JSON")
-    add("--log-level", choices=("debug", "info", "warning", "error"), default="info", help="of the log")
+    add(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="info",
+        help="of the log",
+    )
     return parser
 
 

@@ -36,7 +36,11 @@ def service_of(
     contract = report.contract
     contract["model"] = about(name, version, metadata) | {"task": job.original.task}
     contract["model"]["id"] = _identity(model, contract)
-    return Service(served.estimator, signature_text(job.schema, served.estimator.answers), json.dumps(contract, ensure_ascii=False))
+    return Service(
+        served.estimator,
+        signature_text(job.schema, served.estimator.answers),
+        json.dumps(contract, ensure_ascii=False),
+    )
 
 
 def _served(job: Job) -> tuple[Any, _Served]:
@@ -54,7 +58,10 @@ class _Served:
     def __init__(self, job: Job) -> None:
         answers = [_answer(output) for output in job.original.outputs]
         label = job.original.outputs[0]
-        if label.decision == {"rule": "argmax", "output": "probabilities"} and _decides_by_probability(job.model):
+        if label.decision == {
+            "rule": "argmax",
+            "output": "probabilities",
+        } and _decides_by_probability(job.model):
             answers[0].classes = label.classes
         self.estimator = Estimator(job.model, row_builder(job.data, job.schema), answers)
         self.inputs = [name for name, _, _ in job.schema.inputs]
@@ -89,7 +96,9 @@ def row_builder(data: Data, schema: Schema) -> Any:
 def _place(feature: Feature, inputs: list[str]) -> rows.Place:
     missing = feature.missing if feature.nullable else None
     reserved = missing["value"] if isinstance(missing, dict) else None
-    return rows.Place(feature.name, feature.kind, inputs.index(feature.input), feature.column, reserved)
+    return rows.Place(
+        feature.name, feature.kind, inputs.index(feature.input), feature.column, reserved
+    )
 
 
 def _answer(output: Any) -> Answer:
@@ -138,7 +147,10 @@ def _type_of(answer: np.ndarray) -> str:
 
 def signature_text(schema: Schema, answers: list[Answer]) -> str:
     """The tensors as shm/PROTOCOL.md writes them in the first line of a signature."""
-    inputs = [{"name": name, "dtype": dtype, "dims": [-1, width], "dim_names": ["N", ""]} for name, dtype, width in schema.inputs]
+    inputs = [
+        {"name": name, "dtype": dtype, "dims": [-1, width], "dim_names": ["N", ""]}
+        for name, dtype, width in schema.inputs
+    ]
     outputs = [
         {
             "name": answer.name,
@@ -158,5 +170,7 @@ def _identity(model: Any, contract: dict[str, Any]) -> str:
     try:
         content = pickle.dumps(model)
     except Exception:  # whatever an object raises when it is pickled
-        content = json.dumps([contract["features"], contract["outputs"], contract["verification"]], sort_keys=True).encode()
+        content = json.dumps(
+            [contract["features"], contract["outputs"], contract["verification"]], sort_keys=True
+        ).encode()
     return hashlib.sha256(content).hexdigest()

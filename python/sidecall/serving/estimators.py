@@ -71,8 +71,15 @@ class Estimator:
     def _bind(self) -> None:
         self._bound = [(method_of(self.model, answer.method), answer) for answer in self.answers]
         first = self.answers[0]
-        looked_up = first.classes is not None and [answer.name for answer in self.answers] == ["label", "probabilities"]
-        self._classes = np.array(first.classes, dtype="object" if first.dtype == "string" else first.dtype) if looked_up else None
+        looked_up = first.classes is not None and [answer.name for answer in self.answers] == [
+            "label",
+            "probabilities",
+        ]
+        self._classes = (
+            np.array(first.classes, dtype="object" if first.dtype == "string" else first.dtype)
+            if looked_up
+            else None
+        )
 
 
 def tensor_of(value: Any, answer: Answer) -> np.ndarray:
@@ -100,8 +107,12 @@ def converted(value: np.ndarray, answer: Answer) -> np.ndarray:
         with np.errstate(invalid="ignore"):
             result: np.ndarray = value.astype(answer.dtype)
     except (TypeError, ValueError, OverflowError) as error:
-        raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got {type(error).__name__} in its conversion") from error
+        raise errors.Engine(
+            f"output '{answer.name}': expected {answer.dtype}, got {type(error).__name__} in its conversion"
+        ) from error
     # A label that is 1.0 stands for 1; a number that would be cut, or wrap around, does not.
     if result.dtype.kind in "iub" and (result != value).any():
-        raise errors.Engine(f"output '{answer.name}': expected {answer.dtype}, got numbers that it does not hold")
+        raise errors.Engine(
+            f"output '{answer.name}': expected {answer.dtype}, got numbers that it does not hold"
+        )
     return result

@@ -17,7 +17,10 @@ class Frame:
         self.columns = template.columns
         dtypes = list(template.dtypes)
         self.dtypes = dtypes
-        same = all(isinstance(dtype, np.dtype) and dtype == dtypes[0] and dtype.kind == "f" for dtype in dtypes)
+        same = all(
+            isinstance(dtype, np.dtype) and dtype == dtypes[0] and dtype.kind == "f"
+            for dtype in dtypes
+        )
         in_order = all(place.input == 0 and place.column == i for i, place in enumerate(places))
         self.is_matrix = same and in_order and all(place.reserved is None for place in places)
 
@@ -25,7 +28,9 @@ class Frame:
         import pandas
 
         if self.is_matrix:
-            return pandas.DataFrame(tensors[0].astype(self.dtypes[0], copy=False), columns=self.columns, copy=False)
+            return pandas.DataFrame(
+                tensors[0].astype(self.dtypes[0], copy=False), columns=self.columns, copy=False
+            )
         series = [
             self._column(place, dtype, sentinel, tensors)
             for place, dtype, sentinel in zip(self.places, self.dtypes, self.sentinels, strict=True)
@@ -59,7 +64,11 @@ class Frame:
         items = place.objects(tensors, None)
         if isinstance(dtype, pandas.CategoricalDtype):
             # A value outside the categories would silently become missing.
-            new = [value for value in dict.fromkeys(items) if value is not None and value not in set(dtype.categories)]
+            new = [
+                value
+                for value in dict.fromkeys(items)
+                if value is not None and value not in set(dtype.categories)
+            ]
             if new:
                 return pandas.Categorical(items, categories=[*dtype.categories, *new])
             return pandas.Categorical(items, dtype=dtype)
@@ -70,5 +79,13 @@ def template(features: list[dict[str, Any]]) -> Any:
     """An empty frame for a contract's features, with the widest dtype of each type; text as objects."""
     import pandas
 
-    dtypes = {"float32": "float64", "float64": "float64", "int64": "int64", "bool": "bool", "string": "object"}
-    return pandas.DataFrame({feature["name"]: pandas.Series(dtype=dtypes[feature["type"]]) for feature in features})
+    dtypes = {
+        "float32": "float64",
+        "float64": "float64",
+        "int64": "int64",
+        "bool": "bool",
+        "string": "object",
+    }
+    return pandas.DataFrame(
+        {feature["name"]: pandas.Series(dtype=dtypes[feature["type"]]) for feature in features}
+    )

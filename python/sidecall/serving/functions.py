@@ -14,7 +14,17 @@ import numpy as np
 from sidecall import errors
 
 from .estimators import Answer, converted
-from .hints import Answers, Features, answers_of_hints, defaults_of, features_of_hints, first_hint, is_over_arrays, is_over_many, scalar_of
+from .hints import (
+    Answers,
+    Features,
+    answers_of_hints,
+    defaults_of,
+    features_of_hints,
+    first_hint,
+    is_over_arrays,
+    is_over_many,
+    scalar_of,
+)
 from .rows import Records, places_of
 from .samples import answers_of_sample, features_of_records, golden_rows, is_missing
 from .service import Service
@@ -25,7 +35,13 @@ _TENSOR = re.compile(r"(?P<dtype>\w+)\[(?P<dims>[^\]]*)\]")
 class RecordFunction:
     """A function over records as one over tensors."""
 
-    def __init__(self, function: Callable[..., Any], form: str, features: list[dict[str, Any]], outputs: list[dict[str, Any]]) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        form: str,
+        features: list[dict[str, Any]],
+        outputs: list[dict[str, Any]],
+    ) -> None:
         self.function, self.form = function, form
         self.columns = [Column(output, only=len(outputs) == 1) for output in outputs]
         self.rows = Records(places_of(features, input_names(features)))
@@ -39,7 +55,9 @@ class RecordFunction:
         if self.form == "many":
             answers = list(self.function(records))
             if len(answers) != len(records):
-                raise errors.Engine(f"the served function: expected an answer for each of {len(records)} records, got {len(answers)}")
+                raise errors.Engine(
+                    f"the served function: expected an answer for each of {len(records)} records, got {len(answers)}"
+                )
         elif self.form == "keywords":
             answers = [self.function(**record) for record in records]
         else:
@@ -59,8 +77,12 @@ class ArrayFunction:
         if type(answer) is not tuple:
             answer = self._in_order(answer)
         if len(answer) != len(self.outputs):
-            raise errors.Engine(f"the served function: expected {len(self.outputs)} outputs, got {len(answer)}")
-        return tuple([_cast(value, output) for value, output in zip(answer, self.outputs, strict=True)])
+            raise errors.Engine(
+                f"the served function: expected {len(self.outputs)} outputs, got {len(answer)}"
+            )
+        return tuple(
+            [_cast(value, output) for value, output in zip(answer, self.outputs, strict=True)]
+        )
 
     def _in_order(self, answer: Any) -> tuple[Any, ...]:
         if not isinstance(answer, Mapping):
@@ -88,7 +110,11 @@ def service_of_function(
             'a function over arrays: expected its tensors, as in inputs={"X": "float32[N,30]"}, outputs={"y": "float32[N]"}, got none'
         )
     if contract is not None:
-        return Service(RecordFunction(function, _form(function), contract["features"], contract["outputs"]), None, json.dumps(contract))
+        return Service(
+            RecordFunction(function, _form(function), contract["features"], contract["outputs"]),
+            None,
+            json.dumps(contract),
+        )
     records = None if data is None else records_of(data)
     hinted = features_of_hints(function)
     features = hinted if hinted is not None else features_of_records(records)
@@ -116,8 +142,13 @@ def records_of(data: Any) -> list[dict[str, Any]]:
     if hasattr(data, "to_dict") and hasattr(data, "columns"):
         data = data.to_dict("records")
     if isinstance(data, Sequence) and data and all(isinstance(record, Mapping) for record in data):
-        return [{name: None if is_missing(value) else value for name, value in record.items()} for record in data]
-    raise errors.ContractInvalid("data: expected records (dicts) or a DataFrame for a function over records, got something else")
+        return [
+            {name: None if is_missing(value) else value for name, value in record.items()}
+            for record in data
+        ]
+    raise errors.ContractInvalid(
+        "data: expected records (dicts) or a DataFrame for a function over records, got something else"
+    )
 
 
 def _defaults(function: Callable[..., Any], features: Features) -> dict[str, Any]:
@@ -129,15 +160,26 @@ def _filled(records: list[dict[str, Any]], defaults: dict[str, Any]) -> list[dic
     """With defaults in place of missing values."""
     if not defaults:
         return records
-    return [record | {name: value for name, value in defaults.items() if is_missing(record.get(name))} for record in records]
+    return [
+        record | {name: value for name, value in defaults.items() if is_missing(record.get(name))}
+        for record in records
+    ]
 
 
 def _form(function: Callable[..., Any]) -> str:
     if is_over_many(function):
         return "many"
-    parameters = [p for p in inspect.signature(function).parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    parameters = [
+        p
+        for p in inspect.signature(function).parameters.values()
+        if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    ]
     needed = [p for p in parameters if p.default is p.empty]
-    return "one" if len(needed) == 1 and len(parameters) == 1 and scalar_of(first_hint(function)) is None else "keywords"
+    return (
+        "one"
+        if len(needed) == 1 and len(parameters) == 1 and scalar_of(first_hint(function)) is None
+        else "keywords"
+    )
 
 
 def _rename_input(features: Features, name: str, answers: Answers) -> None:
@@ -150,9 +192,15 @@ def _rename_input(features: Features, name: str, answers: Answers) -> None:
             feature["input"] = fresh
 
 
-def _over_arrays(function: Callable[..., Any], inputs: Mapping[str, str] | None, outputs: Mapping[str, str] | None) -> Service:
+def _over_arrays(
+    function: Callable[..., Any],
+    inputs: Mapping[str, str] | None,
+    outputs: Mapping[str, str] | None,
+) -> Service:
     if not inputs or not outputs:
-        raise errors.ContractInvalid("expected inputs and outputs, both with at least one tensor, got one without the other")
+        raise errors.ContractInvalid(
+            "expected inputs and outputs, both with at least one tensor, got one without the other"
+        )
     signature = {
         "inputs": [_tensor(name, text) for name, text in inputs.items()],
         "outputs": [_tensor(name, text) for name, text in outputs.items()],
@@ -165,7 +213,9 @@ def _tensor(name: str, text: str) -> dict[str, Any]:
     """ "float32[N,30]": free dimensions are names or "?"."""
     match = _TENSOR.fullmatch(text.replace(" ", ""))
     if match is None:
-        raise errors.ContractInvalid(f"tensor '{name}': expected a type and dimensions such as float32[N,30], got other text")
+        raise errors.ContractInvalid(
+            f"tensor '{name}': expected a type and dimensions such as float32[N,30], got other text"
+        )
     parts = [part for part in match["dims"].split(",") if part]
     dims = [int(part) if part.isdigit() else -1 for part in parts]
     names = ["" if part.isdigit() or part == "?" else part for part in parts]
@@ -183,7 +233,9 @@ class Column:
         values = [self._member(answer) for answer in answers]
         if self.keys is not None:
             values = [[self._entry(value, key) for key in self.keys] for value in values]
-        return _cast(np.array(values, dtype=object if self.tensor.dtype == "string" else None), self.tensor)
+        return _cast(
+            np.array(values, dtype=object if self.tensor.dtype == "string" else None), self.tensor
+        )
 
     def _member(self, answer: Any) -> Any:
         name = self.tensor.name
@@ -199,7 +251,9 @@ class Column:
     def _entry(self, value: Any, key: Any) -> Any:
         if isinstance(value, Mapping) and key in value:
             return value[key]
-        raise errors.Engine(f"output '{self.tensor.name}': expected a value for each class, got none for one")
+        raise errors.Engine(
+            f"output '{self.tensor.name}': expected a value for each class, got none for one"
+        )
 
 
 def _cast(value: Any, output: Answer) -> np.ndarray:
@@ -207,6 +261,8 @@ def _cast(value: Any, output: Answer) -> np.ndarray:
     if output.dtype == "string":
         bad = next((item for item in array.reshape(-1).tolist() if not isinstance(item, str)), None)
         if bad is not None:
-            raise errors.Engine(f"output '{output.name}': expected string, got {type(bad).__name__}")
+            raise errors.Engine(
+                f"output '{output.name}': expected string, got {type(bad).__name__}"
+            )
         return array.astype(object)
     return array if array.dtype == output.numpy else converted(array, output)

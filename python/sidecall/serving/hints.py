@@ -6,7 +6,16 @@ import dataclasses
 import inspect
 import types
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints, is_typeddict
+from typing import (
+    Any,
+    Literal,
+    NamedTuple,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+    is_typeddict,
+)
 
 from sidecall import errors
 
@@ -14,7 +23,12 @@ Features = list[dict[str, Any]]
 Answers = list[dict[str, Any]]
 
 WORDS = {float: "float64", int: "int64", bool: "bool", str: "string"}
-MISSING = {"float64": "nan", "int64": {"value": -(2**63)}, "bool": {"value": -1}, "string": {"value": "\ufdd0"}}
+MISSING = {
+    "float64": "nan",
+    "int64": {"value": -(2**63)},
+    "bool": {"value": -1},
+    "string": {"value": "\ufdd0"},
+}
 
 
 class Scalar(NamedTuple):
@@ -33,7 +47,11 @@ def scalar_of(hint: Any) -> Scalar | None:
     if origin is Literal:
         values = list(get_args(hint))
         kinds = {type(value) for value in values}
-        return Scalar(WORDS[kinds.pop()], False, values) if len(kinds) == 1 and kinds <= set(WORDS) else None
+        return (
+            Scalar(WORDS[kinds.pop()], False, values)
+            if len(kinds) == 1 and kinds <= set(WORDS)
+            else None
+        )
     if origin in (Union, types.UnionType):
         rest = [part for part in get_args(hint) if part is not type(None)]
         inner = scalar_of(rest[0]) if len(rest) == 1 and len(get_args(hint)) == 2 else None
@@ -43,7 +61,9 @@ def scalar_of(hint: Any) -> Scalar | None:
 
 def is_over_many(function: Callable[..., Any]) -> bool:
     """Whether the only parameter is a list of records."""
-    return get_origin(first_hint(function)) in (list, tuple) or _origin_name(first_hint(function)) in ("Sequence", "Iterable")
+    return get_origin(first_hint(function)) in (list, tuple) or _origin_name(
+        first_hint(function)
+    ) in ("Sequence", "Iterable")
 
 
 def is_over_arrays(function: Callable[..., Any]) -> bool:
@@ -56,9 +76,15 @@ def features_of_hints(function: Callable[..., Any]) -> Features | None:
     fields = _fields(record)
     if fields is None:
         fields = {name: hint for name, hint in _hints(function).items() if name != "return"}
-        if not fields or set(_parameters(function)) != set(fields) or all(scalar_of(hint) is None for hint in fields.values()):
+        if (
+            not fields
+            or set(_parameters(function)) != set(fields)
+            or all(scalar_of(hint) is None for hint in fields.values())
+        ):
             return None
-    return [_feature(name, hint, name in _optional(record, function)) for name, hint in fields.items()]
+    return [
+        _feature(name, hint, name in _optional(record, function)) for name, hint in fields.items()
+    ]
 
 
 def answers_of_hints(function: Callable[..., Any]) -> Answers | None:
@@ -81,7 +107,13 @@ def _feature(name: str, hint: Any, optional: bool) -> dict[str, Any]:
         raise errors.ContractInvalid(
             f"feature '{name}': expected float, int, bool, str or a Literal, each with None or without, got another hint"
         )
-    feature: dict[str, Any] = {"name": name, "type": scalar.type, "nullable": scalar.nullable or optional, "input": name, "column": 0}
+    feature: dict[str, Any] = {
+        "name": name,
+        "type": scalar.type,
+        "nullable": scalar.nullable or optional,
+        "input": name,
+        "column": 0,
+    }
     if feature["nullable"]:
         feature["missing"] = MISSING[scalar.type]
     if scalar.allowed is not None:
@@ -98,8 +130,14 @@ def _answer(name: str, hint: Any) -> dict[str, Any]:
             return {"name": name, "role": role, "type": inner.type, "classes": list(get_args(keys))}
     scalar = scalar_of(hint)
     if scalar is None or scalar.nullable:
-        raise errors.ContractInvalid(f"answer '{name}': expected float, int, bool, str, a Literal, or a dict by Literal, got another hint")
-    answer: dict[str, Any] = {"name": name, "role": "label" if scalar.allowed or name == "label" else "prediction", "type": scalar.type}
+        raise errors.ContractInvalid(
+            f"answer '{name}': expected float, int, bool, str, a Literal, or a dict by Literal, got another hint"
+        )
+    answer: dict[str, Any] = {
+        "name": name,
+        "role": "label" if scalar.allowed or name == "label" else "prediction",
+        "type": scalar.type,
+    }
     if scalar.allowed is not None:
         answer["classes"] = scalar.allowed
     return answer
@@ -118,18 +156,32 @@ def _fields(kind: Any) -> dict[str, Any] | None:
 
 def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
     """What stands for a missing value, where that is not None: defaults of parameters, or of the fields of a dataclass or NamedTuple."""
-    return {name: default for name, default in _defaults(_record_of(function), function).items() if default is not None}
+    return {
+        name: default
+        for name, default in _defaults(_record_of(function), function).items()
+        if default is not None
+    }
 
 
 def _optional(record: Any, function: Callable[..., Any]) -> set[str]:
-    return set(record.__optional_keys__) if is_typeddict(record) else set(_defaults(record, function))
+    return (
+        set(record.__optional_keys__) if is_typeddict(record) else set(_defaults(record, function))
+    )
 
 
 def _defaults(record: Any, function: Callable[..., Any]) -> dict[str, Any]:
     if _fields(record) is None:
-        return {name: each.default for name, each in _parameters(function).items() if each.default is not each.empty}
+        return {
+            name: each.default
+            for name, each in _parameters(function).items()
+            if each.default is not each.empty
+        }
     if dataclasses.is_dataclass(record):
-        return {field.name: field.default for field in dataclasses.fields(record) if field.default is not dataclasses.MISSING}
+        return {
+            field.name: field.default
+            for field in dataclasses.fields(record)
+            if field.default is not dataclasses.MISSING
+        }
     return dict(getattr(record, "_field_defaults", {}))
 
 

@@ -82,7 +82,9 @@ def native_options(
 
 def log_of(log: str | None, level: str) -> Log | None:
     if level not in LEVELS:
-        raise errors.InvalidArgument("log_level: expected debug, info, warning or error, got another word")
+        raise errors.InvalidArgument(
+            "log_level: expected debug, info, warning or error, got another word"
+        )
     if log not in (None, "text", "json"):
         raise errors.InvalidArgument("log: expected text, json or None, got another word")
     return None if log is None else Log(2, log == "json", LEVELS.index(level))
@@ -98,4 +100,6 @@ def _group_id(group: int | str | None) -> int:
     try:
         return grp.getgrnam(group).gr_gid
     except KeyError:
-        raise errors.InvalidArgument("group: expected the name or number of a group, got another word") from None
+        raise errors.InvalidArgument(
+            "group: expected the name or number of a group, got another word"
+        ) from None

@@ -34,11 +34,20 @@ def open_server(served: Service | ModelFile, options: Options) -> NativeServer:
         from sidecall._library import onnxruntime_package
 
         source = os.fsencode(served.path)
-        model = backend.open(source, True, options.verify, 0, -1, served.onnxruntime, onnxruntime_package())
+        model = backend.open(
+            source, True, options.verify, 0, -1, served.onnxruntime, onnxruntime_package()
+        )
         return backend.serve_model(options.at, model, options.native, log)
     report = _Report(options.log)
     return backend.serve_function(
-        options.at, served.signature, served.contract, served.function, report, options.verify, options.native, log
+        options.at,
+        served.signature,
+        served.contract,
+        served.function,
+        report,
+        options.verify,
+        options.native,
+        log,
     )
 
 
@@ -51,8 +60,14 @@ class _Report:
     def __call__(self, error: BaseException) -> None:
         if self.log is not None:
             text = "".join(traceback.format_exception(error))
-            facts = json.dumps({"type": type(error).__name__, "traceback": text}, ensure_ascii=False, separators=(",", ":"))
-            _backend.load(None).log_event(3, "object.failed", facts)  # limited for each user: clients can provoke it
+            facts = json.dumps(
+                {"type": type(error).__name__, "traceback": text},
+                ensure_ascii=False,
+                separators=(",", ":"),
+            )
+            _backend.load(None).log_event(
+                3, "object.failed", facts
+            )  # limited for each user: clients can provoke it
 
 
 class Signals:
@@ -63,13 +78,20 @@ class Signals:
 
     def __enter__(self) -> Signals:
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)}
+        self._before = {
+            number: signal.signal(number, self._note) for number in (signal.SIGTERM, signal.SIGINT)
+        }
         for number in self._ignored:
             signal.signal(number, signal.SIG_IGN)
         self._wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         signal.set_wakeup_fd(self._wakeup)
         for number, handler in self._before.items():
             signal.signal(number, handler)

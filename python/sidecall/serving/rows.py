@@ -11,7 +11,13 @@ import numpy as np
 
 Tensors = Sequence[np.ndarray]
 
-_KINDS = {"float32": "float", "float64": "float", "int64": "int", "bool": "bool", "string": "string"}
+_KINDS = {
+    "float32": "float",
+    "float64": "float",
+    "int64": "int",
+    "bool": "bool",
+    "string": "string",
+}
 
 
 @dataclass
@@ -41,8 +47,15 @@ class Place:
         values, missing = self.values(tensors)
         items: list[Any] = values.tolist()
         if missing is not None:
-            items = [nothing if gone else item for item, gone in zip(items, missing.tolist(), strict=True)]
-        if self.kind in ("int", "bool") and values.dtype.kind in "fi" and (values.dtype.kind == "f" or self.kind == "bool"):
+            items = [
+                nothing if gone else item
+                for item, gone in zip(items, missing.tolist(), strict=True)
+            ]
+        if (
+            self.kind in ("int", "bool")
+            and values.dtype.kind in "fi"
+            and (values.dtype.kind == "f" or self.kind == "bool")
+        ):
             exact = int if self.kind == "int" else bool
             items = [item if item is nothing else exact(item) for item in items]
         return items
@@ -54,7 +67,15 @@ def places_of(features: list[dict[str, Any]], inputs: list[str]) -> list[Place]:
     for feature in features:
         missing = feature.get("missing") if feature["nullable"] else None
         reserved = missing["value"] if isinstance(missing, dict) else None
-        result.append(Place(feature["name"], _KINDS[feature["type"]], inputs.index(feature["input"]), feature["column"], reserved))
+        result.append(
+            Place(
+                feature["name"],
+                _KINDS[feature["type"]],
+                inputs.index(feature["input"]),
+                feature["column"],
+                reserved,
+            )
+        )
     return result
 
 

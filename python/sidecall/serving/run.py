@@ -165,7 +165,14 @@ def status(at: str, *, wait: float = 0.0) -> dict[str, Any]:
 class Server:
     """A running server, from `serve(..., block=False)`. Closes by itself as a context manager."""
 
-    def __init__(self, served: Service | ModelFile, workers: int | None, options: Options, *, stop: int | None = None) -> None:
+    def __init__(
+        self,
+        served: Service | ModelFile,
+        workers: int | None,
+        options: Options,
+        *,
+        stop: int | None = None,
+    ) -> None:
         self._options = options
         self._process = os.getpid()
         self._native: NativeServer | None = None
@@ -179,7 +186,9 @@ class Server:
         else:
             self._workers = Workers(served, workers, options, stop)
             weakref.finalize(self, self._workers.end, 0.0)
-        self._log("serve.ready", at=options.at or "SIDECALL_FD", workers=workers, process=os.getpid())
+        self._log(
+            "serve.ready", at=options.at or "SIDECALL_FD", workers=workers, process=os.getpid()
+        )
 
     @property
     def at(self) -> str | None:
@@ -197,7 +206,9 @@ class Server:
         if self._workers is None or self._watcher is not None:
             return
         self._wake = os.pipe2(os.O_CLOEXEC)
-        self._watcher = threading.Thread(target=self._workers.watch, args=(self._wake[0],), name="sidecall-workers", daemon=True)
+        self._watcher = threading.Thread(
+            target=self._workers.watch, args=(self._wake[0],), name="sidecall-workers", daemon=True
+        )
         self._watcher.start()
 
     def drain(self, timeout: float | None = None) -> bool:
@@ -223,7 +234,12 @@ class Server:
         self.watch()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         self.close()
 
     def _until(self, wake: int) -> None:

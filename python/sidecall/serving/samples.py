@@ -20,31 +20,44 @@ _FLOORS = {"float32": (1e-6, 1e-5), "float64": (1e-12, 1e-9)}
 def features_of_records(records: list[dict[str, Any]] | None) -> Features:
     """Raises ContractInvalid without records, and for values that no feature holds."""
     if records is None:
-        raise errors.ContractInvalid("a function over records: expected type hints, data or a contract to tell its features, got none")
+        raise errors.ContractInvalid(
+            "a function over records: expected type hints, data or a contract to tell its features, got none"
+        )
     names = list(dict.fromkeys(name for record in records for name in record))
     return [_feature(name, [record.get(name) for record in records]) for name in names]
 
 
-def answers_of_sample(function: Callable[..., Any], form: str, records: list[dict[str, Any]] | None) -> Answers:
+def answers_of_sample(
+    function: Callable[..., Any], form: str, records: list[dict[str, Any]] | None
+) -> Answers:
     """Asks the function for some of the records. Raises ContractInvalid."""
     if records is None:
-        raise errors.ContractInvalid("a function over records: expected a return hint, data or a contract to tell its answers, got none")
+        raise errors.ContractInvalid(
+            "a function over records: expected a return hint, data or a contract to tell its answers, got none"
+        )
     sample = records[:_SAMPLE]
     if form == "many":
         answers = list(function(sample))
     else:
-        answers = [function(**record) if form == "keywords" else function(record) for record in sample]
+        answers = [
+            function(**record) if form == "keywords" else function(record) for record in sample
+        ]
     if not isinstance(answers[0], Mapping):
         return [_answer("prediction", answers)]
     return [_answer(name, [answer.get(name) for answer in answers]) for name in answers[0]]
 
 
-def golden_rows(served: Any, features: Features, outputs: Answers, records: list[dict[str, Any]]) -> dict[str, Any]:
+def golden_rows(
+    served: Any, features: Features, outputs: Answers, records: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Rows drawn column by column, so that none of them is one of the data; rows that the function refuses are left out."""
     rng = np.random.default_rng(0)
     kept: list[dict[str, Any]] = []
     for _ in range(_GOLDEN):
-        record = {feature["name"]: records[int(rng.integers(len(records)))].get(feature["name"]) for feature in features}
+        record = {
+            feature["name"]: records[int(rng.integers(len(records)))].get(feature["name"])
+            for feature in features
+        }
         record = {name: None if is_missing(value) else value for name, value in record.items()}
         try:
             served.answer([record])
@@ -64,11 +77,21 @@ def golden_rows(served: Any, features: Features, outputs: Answers, records: list
             absolute, relative = _FLOORS[output["type"]]
             tolerance[output["name"]] = {"absolute": absolute, "relative": relative}
     columns = [[_plain(record[feature["name"]]) for record in kept] for feature in features]
-    return {"source": "synthetic", "rows": len(kept), "features": columns, "outputs": expected, "tolerance": tolerance}
+    return {
+        "source": "synthetic",
+        "rows": len(kept),
+        "features": columns,
+        "outputs": expected,
+        "tolerance": tolerance,
+    }
 
 
 def is_missing(value: Any) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value)) or type(value).__name__ in ("NAType", "NaTType")
+    return (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or type(value).__name__ in ("NAType", "NaTType")
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -81,7 +104,11 @@ def _plain(value: Any) -> Any:
 
 
 def _type_of(values: list[Any], what: str) -> str:
-    kinds = {type(value.item() if isinstance(value, np.generic) else value) for value in values if not is_missing(value)}
+    kinds = {
+        type(value.item() if isinstance(value, np.generic) else value)
+        for value in values
+        if not is_missing(value)
+    }
     if kinds == {int, float}:
         kinds = {float}
     if len(kinds) != 1 or not kinds <= set(WORDS):
@@ -109,8 +136,22 @@ def _answer(name: str, values: list[Any]) -> dict[str, Any]:
     if isinstance(first, Mapping):
         keys = list(first)
         kind = _type_of([value[key] for value in values for key in keys], f"answer '{name}'")
-        return {"name": name, "role": "probabilities" if name == "probabilities" else "scores", "type": kind, "classes": keys}
+        return {
+            "name": name,
+            "role": "probabilities" if name == "probabilities" else "scores",
+            "type": kind,
+            "classes": keys,
+        }
     if isinstance(first, (list, tuple, np.ndarray)):
         kind = _type_of([item for value in values for item in value], f"answer '{name}'")
-        return {"name": name, "role": "transformed" if name == "transformed" else "prediction", "type": kind, "width": len(first)}
-    return {"name": name, "role": "label" if name == "label" else "prediction", "type": _type_of(values, f"answer '{name}'")}
+        return {
+            "name": name,
+            "role": "transformed" if name == "transformed" else "prediction",
+            "type": kind,
+            "width": len(first),
+        }
+    return {
+        "name": name,
+        "role": "label" if name == "label" else "prediction",
+        "type": _type_of(values, f"answer '{name}'"),
+    }

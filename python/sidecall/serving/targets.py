@@ -28,7 +28,9 @@ _NEIGHBOURS = {"distances": "kneighbors.0", "indices": "kneighbors.1"}
 
 def is_estimator(target: Any) -> bool:
     """Something with methods of a fitted model, and no class or function."""
-    return not isinstance(target, type) and any(callable(getattr(target, name, None)) for name in _ASKED)
+    return not isinstance(target, type) and any(
+        callable(getattr(target, name, None)) for name in _ASKED
+    )
 
 
 def resolve(target: Any, *, trust_pickle: bool) -> tuple[Any, str | None]:
@@ -40,7 +42,13 @@ def resolve(target: Any, *, trust_pickle: bool) -> tuple[Any, str | None]:
     if suffix in _PICKLES:
         return _unpickled(Path(text), trust_pickle), Path(text).stem
     module, _, name = text.partition(":")
-    if isinstance(target, str) and name and "/" not in text and suffix != ".onnx" and module != "file":
+    if (
+        isinstance(target, str)
+        and name
+        and "/" not in text
+        and suffix != ".onnx"
+        and module != "file"
+    ):
         return _imported(module, name), name.rsplit(".", 1)[-1]
     return ModelFile(text), None
 
@@ -80,13 +88,17 @@ def service_of(
         )
     function = target if callable(target) else getattr(target, "predict", None)
     if function is None:
-        raise errors.InvalidArgument(f"expected an estimator, a function or a path, got {type(target).__name__}")
+        raise errors.InvalidArgument(
+            f"expected an estimator, a function or a path, got {type(target).__name__}"
+        )
     from .functions import service_of_function
 
     about: dict[str, Any] = {"name": name, "version": version}
     if metadata is not None:
         about["metadata"] = dict(metadata)
-    return service_of_function(function, data=data, contract=written, inputs=inputs, outputs=outputs, about=about)
+    return service_of_function(
+        function, data=data, contract=written, inputs=inputs, outputs=outputs, about=about
+    )
 
 
 def read_contract(contract: Any) -> dict[str, Any]:
@@ -98,7 +110,9 @@ def read_contract(contract: Any) -> dict[str, Any]:
         with Path(contract).open("rb") as file:
             text = file.read(_MAX_CONTRACT + 1)
         if len(text) > _MAX_CONTRACT:
-            raise errors.ContractInvalid(f"{where}: expected at most {_MAX_CONTRACT >> 20} MiB, got more")
+            raise errors.ContractInvalid(
+                f"{where}: expected at most {_MAX_CONTRACT >> 20} MiB, got more"
+            )
         return _checked(json.loads(text.decode("utf-8")), where)
     except FileNotFoundError:
         raise errors.FileNotFound(f"{where}: no such file") from None
@@ -107,13 +121,21 @@ def read_contract(contract: Any) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         if isinstance(error, errors.Error):
             raise
-        raise errors.ContractInvalid(f"{where}: expected JSON, got {type(error).__name__}") from error
+        raise errors.ContractInvalid(
+            f"{where}: expected JSON, got {type(error).__name__}"
+        ) from error
 
 
 def _checked(value: Any, where: str) -> dict[str, Any]:
     """The library checks the rest."""
-    if not isinstance(value, dict) or not isinstance(value.get("features"), list) or not isinstance(value.get("outputs"), list):
-        raise errors.ContractInvalid(f"{where}: expected a contract with features and outputs, got something else")
+    if (
+        not isinstance(value, dict)
+        or not isinstance(value.get("features"), list)
+        or not isinstance(value.get("outputs"), list)
+    ):
+        raise errors.ContractInvalid(
+            f"{where}: expected a contract with features and outputs, got something else"
+        )
     return value
 
 
@@ -144,7 +166,9 @@ def _by_contract(model: Any, contract: dict[str, Any]) -> Service:
         builder = rows.Objects(places, [np.nan] * len(places))
     else:
         builder = rows.Matrix(np.dtype(np.float64))
-    return Service(Estimator(model, builder, answers), None, json.dumps(contract, ensure_ascii=False))
+    return Service(
+        Estimator(model, builder, answers), None, json.dumps(contract, ensure_ascii=False)
+    )
 
 
 def _method(model: Any, output: dict[str, Any]) -> str:
@@ -152,9 +176,15 @@ def _method(model: Any, output: dict[str, Any]) -> str:
         return _NEIGHBOURS[output["name"]]
     method = _METHODS.get(output["role"], "predict")
     if method == "decision_function" and not hasattr(model, method):
-        method = "score_samples" if hasattr(model, "score_samples") and not hasattr(model, "transform") else "transform"
+        method = (
+            "score_samples"
+            if hasattr(model, "score_samples") and not hasattr(model, "transform")
+            else "transform"
+        )
     if not callable(getattr(model, method, None)):
-        raise errors.ContractInvalid(f"output '{output['name']}': expected a model with {method}, got {type(model).__name__}")
+        raise errors.ContractInvalid(
+            f"output '{output['name']}': expected a model with {method}, got {type(model).__name__}"
+        )
     return method
 
 
@@ -176,7 +206,9 @@ def _unpickled(path: Path, trusted: bool) -> Any:
     except ModuleNotFoundError:
         raise
     except Exception as error:
-        raise errors.FileInvalid(f"file '{path}': expected a pickled object, got {type(error).__name__} in its loading") from error
+        raise errors.FileInvalid(
+            f"file '{path}': expected a pickled object, got {type(error).__name__} in its loading"
+        ) from error
 
 
 def _imported(module: str, name: str) -> Any:
@@ -189,10 +221,14 @@ def _imported(module: str, name: str) -> Any:
         found: Any = import_module(module)
     except ModuleNotFoundError as error:
         if error.name is not None and module.split(".")[0] == error.name.split(".")[0]:
-            raise errors.InvalidArgument(f"'{module}:{name}': expected a module, got none of that name") from error
+            raise errors.InvalidArgument(
+                f"'{module}:{name}': expected a module, got none of that name"
+            ) from error
         raise
     for part in name.split("."):
         if not hasattr(found, part):
-            raise errors.InvalidArgument(f"'{module}:{name}': expected an object of that name in the module, got none")
+            raise errors.InvalidArgument(
+                f"'{module}:{name}': expected an object of that name in the module, got none"
+            )
         found = getattr(found, part)
     return found

@@ -25,13 +25,18 @@ def pack(service: bytes, options: Options) -> int:
 
 
 def main(fd: int) -> int:
-    with Path(f"/proc/self/fd/{fd}").open("rb") as file:  # its own offset: other workers read the same file
+    with Path(f"/proc/self/fd/{fd}").open(
+        "rb"
+    ) as file:  # its own offset: other workers read the same file
         parcel = pickle.load(file)
     os.close(fd)
     sys.path[:] = parcel["path"]
     options: Options = parcel["options"]
     # Ctrl-C reaches the whole group: the supervisor then hangs up, and that is the sign to end.
-    with Signals(ignored=(signal.SIGINT,)) as signals, ended_by(signals.fd, options.drain_ns + GRACE_NS):
+    with (
+        Signals(ignored=(signal.SIGINT,)) as signals,
+        ended_by(signals.fd, options.drain_ns + GRACE_NS),
+    ):
         try:
             # Nothing comes over the control socket before the server is open: it is readable only
             # when the supervisor has gone.

@@ -46,14 +46,18 @@ class Workers:
     """Starts them all and waits for the first to be ready. Raises sidecall.errors.Error where none gets
     so far, and Stopped when the descriptor `stop` becomes readable before that."""
 
-    def __init__(self, served: Service | ModelFile, count: int, options: Options, stop: int | None = None) -> None:
+    def __init__(
+        self, served: Service | ModelFile, count: int, options: Options, stop: int | None = None
+    ) -> None:
         if options.at is None:
             raise errors.InvalidArgument("at: expected an address for workers, got none")
         self.options = options
         self._process = os.getpid()
         self._parcel = pack(_pickled(served), _of_worker(options))
         self._running: dict[int, _Worker] = {}
-        self._due: list[tuple[float, int]] = []  # when a worker is to be started again, and its place
+        self._due: list[
+            tuple[float, int]
+        ] = []  # when a worker is to be started again, and its place
         self._pauses: dict[int, float] = {}
         self._next = 0
         self._supervisor: NativeSupervisor | None = None
@@ -73,7 +77,9 @@ class Workers:
     def watch(self, wake: int) -> None:
         """Replaces workers that end, until `wake` is readable."""
         while True:
-            pause = max(0.0, min((due for due, _ in self._due), default=float("inf")) - time.monotonic())
+            pause = max(
+                0.0, min((due for due, _ in self._due), default=float("inf")) - time.monotonic()
+            )
             fds = [wake, *(worker.pidfd for worker in self._running.values())]
             ready = readable(fds, None if pause == float("inf") else pause)
             if wake in ready:
@@ -124,7 +130,9 @@ class Workers:
             )
         finally:
             os.close(control)
-        self._running[place] = _Worker(number, process, os.pidfd_open(process.pid), time.monotonic())
+        self._running[place] = _Worker(
+            number, process, os.pidfd_open(process.pid), time.monotonic()
+        )
 
     def _start_again(self, place: int) -> None:
         """As `_start`; later, where processes or descriptors are short."""
@@ -137,7 +145,11 @@ class Workers:
     def _replace(self, ready: set[int]) -> list[int]:
         """Reaps the workers whose descriptor is readable, starts those that are due, and gives the
         exit statuses of the reaped."""
-        statuses = [self._reap(place, worker) for place, worker in list(self._running.items()) if worker.pidfd in ready]
+        statuses = [
+            self._reap(place, worker)
+            for place, worker in list(self._running.items())
+            if worker.pidfd in ready
+        ]
         now = time.monotonic()
         for due, place in [entry for entry in self._due if entry[0] <= now]:
             self._due.remove((due, place))
@@ -150,10 +162,19 @@ class Workers:
         del self._running[place]
         self._native().remove(worker.number)
         is_short = time.monotonic() - worker.started < _SHORT_LIFE
-        pause = min(_LONGEST_PAUSE, 2 * self._pauses.get(place, _FIRST_PAUSE / 2)) if is_short else 0.0
+        pause = (
+            min(_LONGEST_PAUSE, 2 * self._pauses.get(place, _FIRST_PAUSE / 2)) if is_short else 0.0
+        )
         self._pauses[place] = pause if is_short else _FIRST_PAUSE / 2
         self._due.append((time.monotonic() + pause, place))
-        self._log(2, "worker.ended", worker=worker.number, process=worker.process.pid, reason=_reason(status), restart_in=pause)
+        self._log(
+            2,
+            "worker.ended",
+            worker=worker.number,
+            process=worker.process.pid,
+            reason=_reason(status),
+            restart_in=pause,
+        )
         return status
 
     def _await_first(self, stop: int | None) -> None:
@@ -167,10 +188,14 @@ class Workers:
                 raise Stopped
             for status in self._replace(ready):
                 if status > 0:
-                    raise errors.PeerDied(f"a worker ended before it was ready: {_reason(status)}; its log says why")
+                    raise errors.PeerDied(
+                        f"a worker ended before it was ready: {_reason(status)}; its log says why"
+                    )
                 killed += 1
                 if killed == _KILLED_STARTS:
-                    raise errors.PeerDied(f"{killed} workers ended before one was ready, the last by {_reason(status)}")
+                    raise errors.PeerDied(
+                        f"{killed} workers ended before one was ready, the last by {_reason(status)}"
+                    )
 
     def _log(self, level: int, event: str, **facts: Any) -> None:
         if self.options.log is not None:

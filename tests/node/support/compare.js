@@ -6,7 +6,15 @@ const assert = require('node:assert/strict')
 const { arrayClass, dataOf, number } = require('./vector_cases.js')
 
 const RETRYABLE = new Set(['BUSY', 'PEER_DIED', 'TIMEOUT', 'UNREACHABLE', 'OUT_OF_MEMORY'])
-const FAMILIES = { 1: 'usage', 2: 'file', 3: 'model', 4: 'data', 5: 'channel', 6: 'engine', 9: 'internal' }
+const FAMILIES = {
+  1: 'usage',
+  2: 'file',
+  3: 'model',
+  4: 'data',
+  5: 'channel',
+  6: 'engine',
+  9: 'internal'
+}
 
 function near(got, expected, tolerance) {
   if (typeof got === 'bigint') return got === BigInt(expected)
@@ -22,10 +30,12 @@ function assertRecord(got, expected, tolerance = 0, at = 'result') {
   if (Array.isArray(expected)) {
     assert.ok(Array.isArray(got), `${at}: no array`)
     assert.equal(got.length, expected.length, at)
-    for (const [i, value] of expected.entries()) assertRecord(got[i], value, tolerance, `${at}[${i}]`)
+    for (const [i, value] of expected.entries())
+      assertRecord(got[i], value, tolerance, `${at}[${i}]`)
   } else if (typeof expected === 'object') {
     assert.deepEqual(Object.keys(got), Object.keys(expected), at)
-    for (const [key, value] of Object.entries(expected)) assertRecord(got[key], value, tolerance, `${at}.${key}`)
+    for (const [key, value] of Object.entries(expected))
+      assertRecord(got[key], value, tolerance, `${at}.${key}`)
   } else if (isNumber(got) && (isNumber(expected) || typeof expected === 'string')) {
     assert.ok(near(got, number(expected), tolerance), `${at}: ${got} is not ${expected}`)
   } else {
@@ -42,14 +52,17 @@ function assertTensor(got, expected, tolerance, at) {
   if (expected.dtype === 'string') return assert.deepEqual([...got], data, at)
   assert.equal(got.constructor, arrayClass(expected.dtype), at)
   assert.equal(got.length, data.length, at)
-  if (expected.dtype !== 'float32' && expected.dtype !== 'float64') return assert.deepEqual(bytesOf(got), bytesOf(data), at)
-  for (const [i, value] of data.entries()) assert.ok(near(got[i], value, tolerance), `${at}[${i}]: ${got[i]} is not ${value}`)
+  if (expected.dtype !== 'float32' && expected.dtype !== 'float64')
+    return assert.deepEqual(bytesOf(got), bytesOf(data), at)
+  for (const [i, value] of data.entries())
+    assert.ok(near(got[i], value, tolerance), `${at}[${i}]: ${got[i]} is not ${value}`)
 }
 
 /** Tensors by output name, all of them and no more. */
 function assertTensors(got, expected, tolerance = 0) {
   assert.deepEqual(Object.keys(got).sort(), Object.keys(expected).sort())
-  for (const [name, tensor] of Object.entries(expected)) assertTensor(got[name], tensor, tolerance, name)
+  for (const [name, tensor] of Object.entries(expected))
+    assertTensor(got[name], tensor, tolerance, name)
 }
 
 // One line that begins in lower case; it holds the name that it is about, unless that has control characters itself.
@@ -57,7 +70,8 @@ function assertMessage(message, name) {
   assert.equal(typeof message, 'string')
   assert.doesNotMatch(message, /[\0-\x1f]/)
   assert.match(message, /^[^A-Z]/)
-  if (name !== null && !/[\0-\x1f]/.test(name)) assert.ok(message.includes(name), `${message} does not name ${name}`)
+  if (name !== null && !/[\0-\x1f]/.test(name))
+    assert.ok(message.includes(name), `${message} does not name ${name}`)
 }
 
 /** What holds for every SidecallError. `statuses` are the numbers of the C header. */
@@ -75,7 +89,10 @@ function assertForm(error, statuses) {
     assertMessage(fault.message, fault.name)
   }
   const [first] = error.faults
-  assert.deepEqual([first.name, first.row, first.expected, first.got], [error.feature, error.row, error.expected, error.got])
+  assert.deepEqual(
+    [first.name, first.row, first.expected, first.got],
+    [error.feature, error.row, error.expected, error.got]
+  )
 }
 
 /** `expect_error` of a case: each member exactly. */

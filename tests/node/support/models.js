@@ -13,20 +13,34 @@ function missing(feature) {
 }
 
 // A nullable bool needs a tensor that can hold a missing value.
-const tensorType = feature => (feature.type === 'bool' && feature.nullable ? 'float32' : feature.type)
+const tensorType = feature =>
+  feature.type === 'bool' && feature.nullable ? 'float32' : feature.type
 
-const contractFeature = feature => ({ nullable: false, ...feature, input: feature.name, column: 0, ...missing(feature) })
+const contractFeature = feature => ({
+  nullable: false,
+  ...feature,
+  input: feature.name,
+  column: 0,
+  ...missing(feature)
+})
 
 /** Nodes that make a float32 column of each feature: strings count as 0. */
 function columns(features) {
   return features.map((feature, i) => {
     const places = { inputs: [feature.name], outputs: [`column ${i}`] }
     if (feature.type !== 'string') return { op: 'Cast', ...places, to: 1 }
-    return { op: 'LabelEncoder', domain: 'ai.onnx.ml', ...places, keys_strings: ['one'], values_floats: { floats: [1] } }
+    return {
+      op: 'LabelEncoder',
+      domain: 'ai.onnx.ml',
+      ...places,
+      keys_strings: ['one'],
+      values_floats: { floats: [1] }
+    }
   })
 }
 
-const graphInputs = features => features.map(feature => ({ name: feature.name, dtype: tensorType(feature), dims: ['N', 1] }))
+const graphInputs = features =>
+  features.map(feature => ({ name: feature.name, dtype: tensorType(feature), dims: ['N', 1] }))
 
 function labelType(classes) {
   if (typeof classes[0] === 'string') return 'string'
@@ -81,16 +95,36 @@ function classifier({ features, classes, name = 'test', version = '1' }) {
 /** Gives each feature back, as one float64 number a row: `prediction` of as many values as there are features. */
 function echo({ features, name = 'echo' }) {
   const wide = features.length > 1
-  const cast = features.map((feature, i) => ({ op: 'Cast', inputs: [feature.name], outputs: [`column ${i}`], to: 11 }))
+  const cast = features.map((feature, i) => ({
+    op: 'Cast',
+    inputs: [feature.name],
+    outputs: [`column ${i}`],
+    to: 11
+  }))
   return modelBytes({
-    nodes: [...cast, { op: 'Concat', inputs: features.map((_, i) => `column ${i}`), outputs: ['prediction'], axis: 1 }],
+    nodes: [
+      ...cast,
+      {
+        op: 'Concat',
+        inputs: features.map((_, i) => `column ${i}`),
+        outputs: ['prediction'],
+        axis: 1
+      }
+    ],
     inputs: graphInputs(features),
     outputs: [{ name: 'prediction', dtype: 'float64', dims: ['N', features.length] }],
     contract: {
       format: 1,
       model: { name, version: '1', task: 'regression' },
       features: features.map(contractFeature),
-      outputs: [{ name: 'prediction', role: 'prediction', type: 'float64', ...(wide ? { width: features.length } : {}) }]
+      outputs: [
+        {
+          name: 'prediction',
+          role: 'prediction',
+          type: 'float64',
+          ...(wide ? { width: features.length } : {})
+        }
+      ]
     }
   })
 }

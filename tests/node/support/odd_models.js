@@ -25,12 +25,23 @@ const kinds = [
 
 /** Name of the declaration -> the file's bytes. */
 module.exports = {
-  Kinds: classifier({ features: kinds, classes: ['no', 'yes'], name: 'kinds */ export', version: '`1`\n*/' }),
+  Kinds: classifier({
+    features: kinds,
+    classes: ['no', 'yes'],
+    name: 'kinds */ export',
+    version: '`1`\n*/'
+  }),
   OddNames: classifier({ features: features(ODD_NAMES), classes: ODD_NAMES }),
   Integers: classifier({ features: features(['x']), classes: [0, 7, -3, 9007199254740991] }),
   Booleans: classifier({ features: features(['x']), classes: [false, true] }),
-  Many: classifier({ features: features(['x']), classes: Array.from({ length: 400 }, (_, i) => `class number ${i}`) }),
-  AllOptional: classifier({ features: [{ name: 'length', type: 'float32', nullable: true }], classes: ['a', 'b'] }),
+  Many: classifier({
+    features: features(['x']),
+    classes: Array.from({ length: 400 }, (_, i) => `class number ${i}`)
+  }),
+  AllOptional: classifier({
+    features: [{ name: 'length', type: 'float32', nullable: true }],
+    classes: ['a', 'b']
+  }),
   Length: classifier({ features: features(['length']), classes: ['a', 'b'] }),
   One: echo({ features: [{ name: 'price', type: 'float64' }] }),
   Several: echo({ features: features(['a', 'b', 'c']) }),

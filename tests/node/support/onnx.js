@@ -3,7 +3,16 @@
 
 const crypto = require('node:crypto')
 
-const DTYPES = { float32: 1, uint8: 2, int32: 6, int64: 7, string: 8, bool: 9, float16: 10, float64: 11 }
+const DTYPES = {
+  float32: 1,
+  uint8: 2,
+  int32: 6,
+  int64: 7,
+  string: 8,
+  bool: 9,
+  float16: 10,
+  float64: 11
+}
 
 // Protobuf's wire format: a message is a list of [field, value]; null is left out.
 
@@ -20,7 +29,8 @@ function varint(value) {
 
 function field([number, value]) {
   if (value === null) return Buffer.alloc(0)
-  if (typeof value === 'number' || typeof value === 'bigint') return Buffer.concat([varint(number << 3), varint(value)])
+  if (typeof value === 'number' || typeof value === 'bigint')
+    return Buffer.concat([varint(number << 3), varint(value)])
   const bytes = Array.isArray(value) ? message(value) : Buffer.from(value)
   return Buffer.concat([varint((number << 3) | 2), varint(bytes.length), bytes])
 }
@@ -61,14 +71,28 @@ function attribute([name, value]) {
 }
 
 function node({ op, inputs, outputs, domain = null, ...attributes }) {
-  return [...each(1, inputs), ...each(2, outputs), [4, op], ...each(5, Object.entries(attributes).map(attribute)), [7, domain]]
+  return [
+    ...each(1, inputs),
+    ...each(2, outputs),
+    [4, op],
+    ...each(5, Object.entries(attributes).map(attribute)),
+    [7, domain]
+  ]
 }
 
-const ARRAYS = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array, int32: Int32Array, bool: Uint8Array }
+const ARRAYS = {
+  float32: Float32Array,
+  float64: Float64Array,
+  int64: BigInt64Array,
+  int32: Int32Array,
+  bool: Uint8Array
+}
 
 function initializer({ name, dtype, dims, data }) {
   const values =
-    dtype === 'string' ? each(6, data) : [[9, Buffer.from(ARRAYS[dtype].from(data, dtype === 'int64' ? BigInt : Number).buffer)]]
+    dtype === 'string'
+      ? each(6, data)
+      : [[9, Buffer.from(ARRAYS[dtype].from(data, dtype === 'int64' ? BigInt : Number).buffer)]]
   return [...each(1, dims), [2, DTYPES[dtype]], [8, name], ...values]
 }
 

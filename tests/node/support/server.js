@@ -17,7 +17,11 @@ function serve(file, ...options) {
 
 /** The same at an address, for one that comes after another. */
 function serveAt(address, file, ...options) {
-  const child = spawn(command, ['serve', file, '--at', address, '--log-level', 'error', ...options], { stdio: 'ignore' })
+  const child = spawn(
+    command,
+    ['serve', file, '--at', address, '--log-level', 'error', ...options],
+    { stdio: 'ignore' }
+  )
   const ended = once(child, 'exit')
   const end = async signal => {
     child.kill(signal)

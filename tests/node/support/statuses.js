@@ -10,7 +10,10 @@ function readStatuses() {
   const header = fs.readFileSync(path.join(root, 'include', 'sidecall', 'sidecall.h'), 'utf8')
   const start = header.indexOf('#define SIDECALL_OK 0')
   const part = header.slice(start, header.indexOf('sidecall_status_name'))
-  const found = [...part.matchAll(/^#define SIDECALL_(\w+) (\d+)/gm)].map(([, name, number]) => [name, Number(number)])
+  const found = [...part.matchAll(/^#define SIDECALL_(\w+) (\d+)/gm)].map(([, name, number]) => [
+    name,
+    Number(number)
+  ])
   return new Map(found.filter(([name]) => name !== 'OK' && name !== 'PENDING'))
 }
 

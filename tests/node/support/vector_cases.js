@@ -30,7 +30,9 @@ const ARRAYS = {
 function parse(text) {
   const mark = part => (/^-?\d{16,}$/.test(part) ? `{"bigint":"${part}"}` : part)
   const marked = text.replace(/"(?:[^"\\]|\\.)*"|[-+.\w]+/g, mark)
-  return JSON.parse(marked, (_, value) => (typeof value?.bigint === 'string' ? BigInt(value.bigint) : value))
+  return JSON.parse(marked, (_, value) =>
+    typeof value?.bigint === 'string' ? BigInt(value.bigint) : value
+  )
 }
 
 /** All cases by name. Throws for a key that the README does not know. */
@@ -40,7 +42,8 @@ function loadCases() {
   for (const file of fs.readdirSync(folder).sort()) {
     for (const one of parse(fs.readFileSync(path.join(folder, file), 'utf8'))) {
       const unknown = Object.keys(one).filter(key => !KEYS.has(key))
-      if (unknown.length > 0 || cases.has(one.name)) throw new Error(`${one.name}: ${unknown} ${cases.has(one.name)}`)
+      if (unknown.length > 0 || cases.has(one.name))
+        throw new Error(`${one.name}: ${unknown} ${cases.has(one.name)}`)
       cases.set(one.name, one)
     }
   }
@@ -63,7 +66,8 @@ function text(value) {
   // What no UTF-8 text holds and JavaScript has all the same.
   if (value.hex === 'eda080') return '\ud800'
   const decoded = bytes.toString('utf8')
-  if (!Buffer.from(decoded, 'utf8').equals(bytes)) throw new Error('no JavaScript string has these bytes')
+  if (!Buffer.from(decoded, 'utf8').equals(bytes))
+    throw new Error('no JavaScript string has these bytes')
   return decoded
 }
 

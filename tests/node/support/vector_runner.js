@@ -17,10 +17,9 @@ const REFUSED = 'JSON.parse refuses the text, so no value of it reaches the pack
 const LAST_KEY = 'JSON.parse keeps the last of two equal keys'
 const SAME_ARRAY = 'Uint8Array is both uint8 and bool'
 const JSON_ONLY = 'the status is that of text; as a value it has another (values.test.js)'
-const CONTROL_CHARACTERS = Array.from({ length: 0x20 }, (_, code) => code.toString(16).padStart(2, '0')).flatMap(code => [
-  `byte_${code}_in_value`,
-  `byte_${code}_in_key`
-])
+const CONTROL_CHARACTERS = Array.from({ length: 0x20 }, (_, code) =>
+  code.toString(16).padStart(2, '0')
+).flatMap(code => [`byte_${code}_in_value`, `byte_${code}_in_key`])
 // biome-ignore format: one table
 const WHY = [
   [NO_SUCH_STRING, 'strings', ['not_utf8', 'overlong', 'beyond_unicode', 'cut', 'lone_continuation']],
@@ -35,11 +34,14 @@ const WHY = [
   [LAST_KEY, 'json', ['key_twice', 'key_twice_escaped']],
   [JSON_ONLY, 'json', ['deep_closed', 'lone_surrogate', 'beyond_double']]
 ]
-const INEXPRESSIBLE = new Map(WHY.flatMap(([reason, group, names]) => names.map(name => [`${group}/${name}`, reason])))
+const INEXPRESSIBLE = new Map(
+  WHY.flatMap(([reason, group, names]) => names.map(name => [`${group}/${name}`, reason]))
+)
 
 // ---- Ways to ask ----
 
-const tensorsOf = (inputs, convert) => Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, convert(tensor)]))
+const tensorsOf = (inputs, convert) =>
+  Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, convert(tensor)]))
 const typed = tensor => ({ data: dataOf(tensor), dims: tensor.shape })
 const nested = tensor => nestedOf(tensor) ?? typed(tensor)
 
@@ -69,7 +71,10 @@ function waysOf(one) {
     return ways
   }
   const record = one.record ?? JSON.parse(one.json)
-  return { predictSync: model => model.predictSync(record), predict: model => model.predict(record) }
+  return {
+    predictSync: model => model.predictSync(record),
+    predict: model => model.predict(record)
+  }
 }
 
 function check(one, answer) {
@@ -119,7 +124,9 @@ async function runCase(one, openers) {
       continue
     }
     if (one.expect_status === undefined) await ask(model, one)
-    else for (const answer of Object.values(waysOf(one))) assertFailure(await failure(() => answer(model)), one)
+    else
+      for (const answer of Object.values(waysOf(one)))
+        assertFailure(await failure(() => answer(model)), one)
     if (one.after !== undefined) await ask(model, cases.get(one.after))
     model.close()
   }

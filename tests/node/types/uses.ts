@@ -1,12 +1,34 @@
 // What may and may not be written with the declarations of odd_models.js; types.test.js compiles it. Nothing of this runs.
 import { open } from 'sidecall'
-import type { AllOptional, Bare, Booleans, Half, Integers, Kinds, Length, Many, OddNames, One, Several, Words } from './declarations.js'
+import type {
+  AllOptional,
+  Bare,
+  Booleans,
+  Half,
+  Integers,
+  Kinds,
+  Length,
+  Many,
+  OddNames,
+  One,
+  Several,
+  Words
+} from './declarations.js'
 
 declare const value: unknown
-type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 const yes = <_Holds extends true>(): void => {}
 
-const record: Kinds['features'] = { f32: 1, i64: 1n, flag: true, word: 'x', level: 10, door: true, grade: 2.5 }
+const record: Kinds['features'] = {
+  f32: 1,
+  i64: 1n,
+  flag: true,
+  word: 'x',
+  level: 10,
+  door: true,
+  grade: 2.5
+}
 
 export async function everyType(): Promise<void> {
   const model = await open<Kinds>('kinds.onnx')
@@ -133,7 +155,10 @@ export async function anyModel(): Promise<void> {
   const model = await open('any.onnx')
   const answer = await model.predict({ a: 1, b: 'x', c: null, d: undefined, e: 1n, f: true })
   answer.label
-  const { y } = await model.run({ x: [1, 2], z: new Float32Array(2) }, { signal: new AbortController().signal, timeoutMs: 5 })
+  const { y } = await model.run(
+    { x: [1, 2], z: new Float32Array(2) },
+    { signal: new AbortController().signal, timeoutMs: 5 }
+  )
   y?.dims
   // @ts-expect-error an object is no value
   await model.predict({ a: {} })

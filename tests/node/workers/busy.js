@@ -14,7 +14,11 @@ const kinds = {
   async run() {
     const model = openSync(slow.source)
     work = () =>
-      Promise.all([model.run(slow.inputsFor(5)), model.run(slow.inputsFor(0.1)), model.run(slow.inputsFor(60_000)).catch(() => {})])
+      Promise.all([
+        model.run(slow.inputsFor(5)),
+        model.run(slow.inputsFor(0.1)),
+        model.run(slow.inputsFor(60_000)).catch(() => {})
+      ])
   },
   async runSync() {
     const model = openSync(slow.source)

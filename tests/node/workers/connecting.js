@@ -7,7 +7,8 @@ const { open } = require(workerData.package)
 
 open(workerData.address).then(model => {
   parentPort.on('message', () => {
-    for (let i = 0; i < 3; ++i) model.run({ x: Float32Array.of(i), n: { data: BigInt64Array.of(0n), dims: [] } })
+    for (let i = 0; i < 3; ++i)
+      model.run({ x: Float32Array.of(i), n: { data: BigInt64Array.of(0n), dims: [] } })
     parentPort.postMessage('running')
   })
   parentPort.postMessage('open')

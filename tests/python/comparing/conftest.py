@@ -28,7 +28,9 @@ def fraud(folder):
     """A pipeline of numbers and text, its file, and its rows: text that was not seen is refused by both sides."""
     frame, target = payments(1200)
     frame = frame[["amount", "country", "hour"]].assign(country=frame["country"].fillna("none"))
-    first = make_column_transformer((StandardScaler(), ["amount", "hour"]), (OneHotEncoder(), ["country"]))
+    first = make_column_transformer(
+        (StandardScaler(), ["amount", "hour"]), (OneHotEncoder(), ["country"])
+    )
     model = make_pipeline(first, LogisticRegression(max_iter=500)).fit(frame, target)
     sidecall.export(model, folder / "fraud.onnx", frame, precision="float32")
     return model, folder / "fraud.onnx", frame

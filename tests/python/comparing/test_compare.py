@@ -26,35 +26,64 @@ def test_an_exact_model_holds(steps):
     model, path, data = steps
     report = sidecall.compare(model, path, data)
     assert isinstance(report, Comparison) and report.holds
-    assert (report.rows, report.compared, report.moved, report.unstable, report.begin) == (400, 400, 0, 0, None)
+    assert (report.rows, report.compared, report.moved, report.unstable, report.begin) == (
+        400,
+        400,
+        0,
+        0,
+        None,
+    )
     (output,) = report.outputs
-    assert (output.name, output.rows, output.moved, output.largest, output.absolute) == ("prediction", 400, 0, 0.0, 1e-8)
-    assert [(b.low, b.high, b.held) for b in report.bins] == [(0.0, 0.0, 400)] and report.worst == []
+    assert (output.name, output.rows, output.moved, output.largest, output.absolute) == (
+        "prediction",
+        400,
+        0,
+        0.0,
+        1e-8,
+    )
+    assert [(b.low, b.high, b.held) for b in report.bins] == [
+        (0.0, 0.0, 400)
+    ] and report.worst == []
 
 
 def test_differences_are_counted_measured_and_put_in_order(steps):
     _, path, data = steps
 
     def off(values):
-        return floor_half(values) + np.select([values == 7, values == 11, values == 12], [0.5, -2.0, 1e-9])
+        return floor_half(values) + np.select(
+            [values == 7, values == 11, values == 12], [0.5, -2.0, 1e-9]
+        )
 
     report = sidecall.compare(Echo(off), path, data)
     assert report.moved == report.outputs[0].moved == 2  # 1e-9 is within the tolerance
     assert (report.outputs[0].largest, report.outputs[0].largest_row) == (2.0, 11)
     worst = [(w.row, w.kind, w.output, w.expected, w.got, w.difference) for w in report.worst]
-    assert worst == [(11, "value", "prediction", 3.0, 5.0, 2.0), (7, "value", "prediction", 3.5, 3.0, 0.5)]
+    assert worst == [
+        (11, "value", "prediction", 3.0, 5.0, 2.0),
+        (7, "value", "prediction", 3.5, 3.0, 0.5),
+    ]
     by_edge = {b.low: (b.held, b.moved) for b in report.bins if b.held or b.moved}
     assert by_edge == {0.0: (397, 0), 1e-10: (1, 0), 1e-1: (0, 2)}
 
 
 @pytest.mark.parametrize(
     ("options", "moved"),
-    [({}, 400), ({"absolute": 0.25}, 0), ({"absolute": 0.0, "relative": 0.0}, 400), ({"absolute": 0.0, "relative": 0.01}, 40)],
+    [
+        ({}, 400),
+        ({"absolute": 0.25}, 0),
+        ({"absolute": 0.0, "relative": 0.0}, 400),
+        ({"absolute": 0.0, "relative": 0.01}, 40),
+    ],
 )
 def test_tolerances(steps, options, moved):
     """0.2 off: a hundredth of the answer allows that from 19.8 on."""
     _, path, data = steps
-    assert sidecall.compare(Echo(lambda values: floor_half(values) + 0.2), path, data, stability=0, **options).moved == moved
+    assert (
+        sidecall.compare(
+            Echo(lambda values: floor_half(values) + 0.2), path, data, stability=0, **options
+        ).moved
+        == moved
+    )
 
 
 def test_float32_of_the_original_has_its_own_tolerance(steps):
@@ -62,12 +91,16 @@ def test_float32_of_the_original_has_its_own_tolerance(steps):
     slightly = Echo(lambda values: (floor_half(values) * (1 + 1e-6)).astype(np.float32))
     report = sidecall.compare(slightly, path, data)
     assert report.holds and report.outputs[0].absolute == report.outputs[0].relative == 1e-5
-    assert not sidecall.compare(slightly, path, data, absolute=1e-8, relative=1e-8, stability=0).holds
+    assert not sidecall.compare(
+        slightly, path, data, absolute=1e-8, relative=1e-8, stability=0
+    ).holds
 
 
 def test_xgboost_adds_in_float32_also_inside_of_float64(folder):
     data = np.round(np.random.default_rng(0).normal(size=(200, 2)), 2)
-    model = VotingRegressor([("boosted", XGBRegressor(n_estimators=3)), ("linear", LinearRegression())]).fit(data, data[:, 0])
+    model = VotingRegressor(
+        [("boosted", XGBRegressor(n_estimators=3)), ("linear", LinearRegression())]
+    ).fit(data, data[:, 0])
     assert model.predict(data).dtype == np.float64
     sidecall.export(model, folder / "voting.onnx", data)
     report = sidecall.compare(model, folder / "voting.onnx", data)
@@ -77,7 +110,12 @@ def test_xgboost_adds_in_float32_also_inside_of_float64(folder):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_never_holds_against_a_number(steps, value):
     _, path, data = steps
-    report = sidecall.compare(Echo(lambda values: np.where(values == 5, value, floor_half(values))), path, data, absolute=1e300)
+    report = sidecall.compare(
+        Echo(lambda values: np.where(values == 5, value, floor_half(values))),
+        path,
+        data,
+        absolute=1e300,
+    )
     assert report.moved == 1 and report.worst[0].row == 5 and report.outputs[0].largest == np.inf
     found = json.loads(json.dumps(report.as_json(), allow_nan=False))
     assert found["worst"][0]["expected"] == {"inf": "inf", "-inf": "-inf"}.get(str(value), "nan")
@@ -88,11 +126,21 @@ def test_a_label_that_differs_has_moved(folder):
     target = np.where(data[:, 0] < 20, "low", "high")
     model = RandomForestClassifier(3, random_state=0).fit(data, target)
     sidecall.export(model, folder / "label.onnx", data)
-    other = RandomForestClassifier(3, random_state=0).fit(data, np.where(data[:, 0] < 15, "low", "high"))
+    other = RandomForestClassifier(3, random_state=0).fit(
+        data, np.where(data[:, 0] < 15, "low", "high")
+    )
     report = sidecall.compare(other, folder / "label.onnx", data)
     label = report.outputs[0]
-    assert (label.name, label.is_number, label.largest) == ("label", False, None) and 1 <= label.moved <= 8
-    assert {w.kind for w in report.worst} >= {"label"} and report.worst[0].expected == "high" and report.worst[0].got == "low"
+    assert (label.name, label.is_number, label.largest) == (
+        "label",
+        False,
+        None,
+    ) and 1 <= label.moved <= 8
+    assert (
+        {w.kind for w in report.worst} >= {"label"}
+        and report.worst[0].expected == "high"
+        and report.worst[0].got == "low"
+    )
 
 
 # Refusals
@@ -104,7 +152,11 @@ def test_rows_that_both_sides_refuse_have_not_moved(fraud):
     rows.loc[3, "country"] = "XX"  # both
     rows.loc[7, "amount"] = np.inf  # both: the domain stands in the contract
     report = sidecall.compare(model, path, rows, absolute=1e-5)
-    assert (report.refused_by_both, report.refused_by_original, report.refused_by_model) == (2, 0, 0)
+    assert (report.refused_by_both, report.refused_by_original, report.refused_by_model) == (
+        2,
+        0,
+        0,
+    )
     assert report.moved == 0 and report.compared == 58
 
 
@@ -117,7 +169,12 @@ def test_each_refused_row_is_found_alone(steps):
         return floor_half(values)
 
     report = sidecall.compare(Echo(refuse), path, data)
-    assert (report.refused_by_original, report.refused_by_model, report.moved, report.compared) == (3, 0, 3, 397)
+    assert (report.refused_by_original, report.refused_by_model, report.moved, report.compared) == (
+        3,
+        0,
+        3,
+        397,
+    )
     assert [(w.row, w.kind, w.output, w.expected, w.got) for w in report.worst] == [
         (row, "refusal", "refused", "ValueError", "answered") for row in (0, 13, 399)
     ]
@@ -129,7 +186,10 @@ def test_what_the_exported_model_alone_refuses(fraud):
     rows = frame.head(30).assign(country=lambda f: f["country"].where(f.index != f.index[4], "XX"))
     data, target = payments(1200)
     data = data[["amount", "country", "hour"]].assign(country=data["country"].fillna("none"))
-    first = make_column_transformer((StandardScaler(), ["amount", "hour"]), (OneHotEncoder(handle_unknown="ignore"), ["country"]))
+    first = make_column_transformer(
+        (StandardScaler(), ["amount", "hour"]),
+        (OneHotEncoder(handle_unknown="ignore"), ["country"]),
+    )
     tolerant = make_pipeline(first, LogisticRegression(max_iter=500)).fit(data, target)
     report = sidecall.compare(tolerant, path, rows, absolute=1e-5)
     assert (report.refused_by_original, report.refused_by_model, report.moved) == (0, 1, 1)
@@ -150,7 +210,11 @@ def test_a_row_for_which_the_original_contradicts_itself_is_not_moved(steps):
     _, path, data = steps
 
     def by_batch(values):  # another answer for row 30, and for row 31 where it is alone
-        return floor_half(values) + np.where(values == 30, 0.5 * (len(values) > 1), 0) + np.where(values == 31, 0.25, 0)
+        return (
+            floor_half(values)
+            + np.where(values == 30, 0.5 * (len(values) > 1), 0)
+            + np.where(values == 31, 0.25, 0)
+        )
 
     report = sidecall.compare(Echo(by_batch), path, data)
     assert (report.unstable, report.moved, report.checked) == (1, 1, 2)
@@ -190,7 +254,12 @@ def test_a_row_that_is_refused_in_another_batch_is_unstable(steps):
 def test_rounded_inputs_are_named(folder):
     """The table of issue 11: values beside a threshold that a float32 cannot tell from it."""
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"carat": np.round(rng.gamma(2, 0.4, 3000) + 0.2, 2), "table": rng.integers(50, 70, 3000).astype(float)})
+    frame = pd.DataFrame(
+        {
+            "carat": np.round(rng.gamma(2, 0.4, 3000) + 0.2, 2),
+            "table": rng.integers(50, 70, 3000).astype(float),
+        }
+    )
     model = HistGradientBoostingRegressor(max_iter=30).fit(frame, 3000 * frame["carat"] ** 2)
     sidecall.export(model, folder / "diamonds.onnx", frame, dtype="float32")
     report = sidecall.compare(model, folder / "diamonds.onnx", frame / 25.4 * 25.4, stability=50)
@@ -203,7 +272,10 @@ def test_the_step_that_computes_in_float32_is_named(fraud):
     model, path, frame = fraud
     report = sidecall.compare(model, path, frame, stability=10)
     assert report.moved > 0
-    assert report.begin.step.startswith("columntransformer > standardscaler") and "float32" in report.begin.reason
+    assert (
+        report.begin.step.startswith("columntransformer > standardscaler")
+        and "float32" in report.begin.reason
+    )
     assert [stage.step for stage in report.begin.stages] == [
         "columntransformer (ColumnTransformer)",
         "logisticregression (LogisticRegression)",
@@ -212,12 +284,23 @@ def test_the_step_that_computes_in_float32_is_named(fraud):
 
 def test_the_last_step_is_named_where_those_before_it_agree(folder):
     data = np.round(np.random.default_rng(0).normal(size=(300, 2)), 2)
-    model = make_pipeline(StandardScaler(), DecisionTreeRegressor(random_state=0)).fit(data, data[:, 0].round())
+    model = make_pipeline(StandardScaler(), DecisionTreeRegressor(random_state=0)).fit(
+        data, data[:, 0].round()
+    )
     sidecall.export(model, folder / "last.onnx", data, dtype="float64")
-    changed = make_pipeline(model.steps[0][1], DecisionTreeRegressor(random_state=0, max_depth=2).fit(model[0].transform(data), data[:, 1]))
+    changed = make_pipeline(
+        model.steps[0][1],
+        DecisionTreeRegressor(random_state=0, max_depth=2).fit(
+            model[0].transform(data), data[:, 1]
+        ),
+    )
     report = sidecall.compare(changed, folder / "last.onnx", data, stability=5)
     # Converted now, this model gives other answers than the file: nothing is claimed about its steps.
-    assert report.moved > 0 and report.begin.step == "" and "gives other answers than the file" in report.begin.reason
+    assert (
+        report.moved > 0
+        and report.begin.step == ""
+        and "gives other answers than the file" in report.begin.reason
+    )
     assert "could not be determined" in str(report)
 
 

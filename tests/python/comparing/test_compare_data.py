@@ -29,7 +29,9 @@ def test_rows_in_pieces_are_the_same_rows(fraud):
     for data in (iter([frame[:500], frame[500:501], frame[501:]]), [frame[:700], frame[700:]]):
         parts = sidecall.compare(model, path, data, stability=20, chunk=300)
         assert (parts.rows, parts.moved) == (whole.rows, whole.moved)
-        assert parts.outputs == whole.outputs and [w.row for w in parts.worst] == [w.row for w in whole.worst]
+        assert parts.outputs == whole.outputs and [w.row for w in parts.worst] == [
+            w.row for w in whole.worst
+        ]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "pkl"])
@@ -90,9 +92,16 @@ def test_dtypes_of_fit(folder):
     model = StandardScaler().fit(data)
     sidecall.export(model, folder / "scaler.onnx", data, dtype="float64")
     narrow = data.astype(np.float32)
-    assert sidecall.compare(model, folder / "scaler.onnx", narrow, dtypes="float64").outputs[0].absolute == 1e-8
+    assert (
+        sidecall.compare(model, folder / "scaler.onnx", narrow, dtypes="float64")
+        .outputs[0]
+        .absolute
+        == 1e-8
+    )
     report = sidecall.compare(model, folder / "scaler.onnx", narrow)
-    assert report.outputs[0].absolute == 1e-5 and any("float32 columns as they are" in note for note in report.notes)
+    assert report.outputs[0].absolute == 1e-5 and any(
+        "float32 columns as they are" in note for note in report.notes
+    )
 
 
 @pytest.mark.parametrize(
@@ -138,7 +147,9 @@ def test_parquet_without_pyarrow(steps, tmp_path, monkeypatch):
     model, path, _ = steps
     (tmp_path / "rows.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ModuleNotFoundError, match="reading Parquet needs pyarrow: pip install pyarrow"):
+    with pytest.raises(
+        ModuleNotFoundError, match="reading Parquet needs pyarrow: pip install pyarrow"
+    ):
         sidecall.compare(model, path, tmp_path / "rows.parquet")
 
 
@@ -156,7 +167,16 @@ def test_another_model_is_refused(fraud, steps):
         sidecall.compare(object(), path, frame)
 
 
-@pytest.mark.parametrize("option", [{"chunk": 0}, {"worst": -1}, {"stability": -1}, {"absolute": -1.0}, {"relative": float("nan")}])
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"chunk": 0},
+        {"worst": -1},
+        {"stability": -1},
+        {"absolute": -1.0},
+        {"relative": float("nan")},
+    ],
+)
 def test_wrong_options(steps, option):
     model, path, data = steps
     with pytest.raises(DataError, match=f"{next(iter(option))}: expected"):
@@ -183,11 +203,18 @@ def test_an_open_model_stays_open(steps):
 def test_a_model_that_is_served_as_it_is(steps, tmp_path):
     """It has no graph whose steps could be followed; the answers are compared all the same."""
     model, _, data = steps
-    doubled = make_pipeline(FunctionTransformer(np.negative), FunctionTransformer(np.negative), model).fit(data, data[:, 0])
+    doubled = make_pipeline(
+        FunctionTransformer(np.negative), FunctionTransformer(np.negative), model
+    ).fit(data, data[:, 0])
     with sidecall.serve(doubled, f"shm:{tmp_path}/served.sock", data=data, block=False, log=None):
         assert sidecall.compare(doubled, f"shm:{tmp_path}/served.sock", data).holds
         other = Echo(lambda values: values + 1)
-        report = sidecall.compare(make_pipeline(FunctionTransformer(), other).fit(data), f"shm:{tmp_path}/served.sock", data, stability=5)
+        report = sidecall.compare(
+            make_pipeline(FunctionTransformer(), other).fit(data),
+            f"shm:{tmp_path}/served.sock",
+            data,
+            stability=5,
+        )
     assert (report.compared, report.moved, report.precision) == (400, 400, "original")
     assert report.begin.step == "" and "served as it is" in report.begin.reason
 
@@ -198,10 +225,18 @@ def test_a_model_that_is_served_as_it_is(steps, tmp_path):
 def test_progress_counts_rows(steps):
     model, path, data = steps
     seen = []
-    sidecall.compare(model, path, data, chunk=150, progress=lambda done, total: seen.append((done, total)))
+    sidecall.compare(
+        model, path, data, chunk=150, progress=lambda done, total: seen.append((done, total))
+    )
     assert seen == [(150, 400), (300, 400), (400, 400)]
     seen.clear()
-    sidecall.compare(model, path, iter([data]), chunk=400, progress=lambda done, total: seen.append((done, total)))
+    sidecall.compare(
+        model,
+        path,
+        iter([data]),
+        chunk=400,
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(400, 0)]
 
 
@@ -218,7 +253,12 @@ def test_the_page_of_a_notebook(fraud):
     report = sidecall.compare(model, path, frame.rename(columns={}), stability=2)
     html = report._repr_html_()
     assert html.startswith("<div") and "<svg" in html and 'role="img"' in html
-    for part in (f"{report.moved:,} of {ROWS:,} rows", "probabilities.0", "the difference begins in", "worst rows"):
+    for part in (
+        f"{report.moved:,} of {ROWS:,} rows",
+        "probabilities.0",
+        "the difference begins in",
+        "worst rows",
+    ):
         assert part in html, part
     for foreign in ("<script", "<style", "http://", "https://", "url("):
         assert foreign not in html.replace('xmlns="http://www.w3.org/2000/svg"', ""), foreign
@@ -238,5 +278,12 @@ def test_names_of_others_are_escaped(folder):
 def test_the_page_of_an_export(fraud, folder):
     model, _, frame = fraud
     html = sidecall.export(model, folder / "page.onnx", frame)._repr_html_()
-    for part in ("<svg", "largest difference of each output", "probabilities", "amount", "made with sidecall", "golden rows"):
+    for part in (
+        "<svg",
+        "largest difference of each output",
+        "probabilities",
+        "amount",
+        "made with sidecall",
+        "golden rows",
+    ):
         assert part in html, part

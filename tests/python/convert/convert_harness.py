@@ -23,7 +23,9 @@ def case_name(value: object) -> str:
 def session(graph: Any) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def layout(rows: Any) -> tuple[list[tuple[str, str, int]], dict[str, np.ndarray]]:
@@ -35,7 +37,9 @@ def layout(rows: Any) -> tuple[list[tuple[str, str, int]], dict[str, np.ndarray]
     if rows.ndim == 1:
         return [("text", "string", 1)], {"text": rows.astype(object).reshape(-1, 1)}
     if rows.dtype == object or rows.dtype.kind == "U":
-        tensor = np.array([[MISSING if is_missing(v) else v for v in row] for row in rows], dtype=object)
+        tensor = np.array(
+            [[MISSING if is_missing(v) else v for v in row] for row in rows], dtype=object
+        )
         return [("X", "string", rows.shape[1])], {"X": tensor}
     return [("X", dtype_name(rows), rows.shape[1])], {"X": rows}
 
@@ -51,10 +55,14 @@ def dtype_name(tensor: np.ndarray) -> str:
 def column_tensor(column: Any) -> np.ndarray:
     if getattr(column.dtype, "kind", "O") in "fib" and isinstance(column.dtype, np.dtype):
         return column.to_numpy().reshape(-1, 1)
-    return np.array([MISSING if is_missing(v) else str(v) for v in column], dtype=object).reshape(-1, 1)
+    return np.array([MISSING if is_missing(v) else str(v) for v in column], dtype=object).reshape(
+        -1, 1
+    )
 
 
-def run(model: Any, table: Any, precision: str = "float32", **options: Any) -> dict[str, np.ndarray]:
+def run(
+    model: Any, table: Any, precision: str = "float32", **options: Any
+) -> dict[str, np.ndarray]:
     inputs, feeds = layout(table)
     loaded = session(to_graph(model, inputs, precision=precision, **options))
     names = [o.name for o in loaded.get_outputs()]
@@ -81,7 +89,9 @@ def truth(model: Any, table: Any, output: str) -> np.ndarray:
     raise AssertionError(f"the model has none of {methods}")
 
 
-def differences(model: Any, table: Any, precision: str = "float32", **options: Any) -> dict[str, float]:
+def differences(
+    model: Any, table: Any, precision: str = "float32", **options: Any
+) -> dict[str, float]:
     """Per output the largest difference, relative to 1 + |expected|; for labels and strings the number that differ."""
     found = {}
     for name, got in run(model, table, precision, **options).items():
@@ -93,13 +103,20 @@ def differences(model: Any, table: Any, precision: str = "float32", **options: A
         expected = expected.astype("float64").reshape(got.shape)
         assert np.array_equal(np.isnan(got), np.isnan(expected)), f"{name}: missing answers differ"
         with np.errstate(invalid="ignore"):
-            delta = np.where(got == expected, 0.0, np.abs(got - expected) / (1.0 + np.abs(expected)))
+            delta = np.where(
+                got == expected, 0.0, np.abs(got - expected) / (1.0 + np.abs(expected))
+            )
         found[name] = float(np.nanmax(delta)) if delta.size and not np.isnan(delta).all() else 0.0
     return found
 
 
-def assert_agrees(model: Any, table: Any, tolerance: float = 1e-5, exact: float = 1e-9, **options: Any) -> None:
+def assert_agrees(
+    model: Any, table: Any, tolerance: float = 1e-5, exact: float = 1e-9, **options: Any
+) -> None:
     """Agreement in both precisions: `tolerance` in float32, `exact` in float64."""
     for precision, limit in (("float32", tolerance), ("float64", exact)):
         found = differences(model, table, precision, **options)
-        assert all(value <= (0 if name == "label" else limit) for name, value in found.items()), (precision, found)
+        assert all(value <= (0 if name == "label" else limit) for name, value in found.items()), (
+            precision,
+            found,
+        )

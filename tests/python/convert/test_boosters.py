@@ -24,7 +24,12 @@ QUICK = {"n_estimators": 15, "verbose": -1}
 
 @pytest.mark.parametrize(
     "params",
-    [{}, {"boosting_type": "dart"}, {"boosting_type": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, {"objective": "multiclassova"}],
+    [
+        {},
+        {"boosting_type": "dart"},
+        {"boosting_type": "rf", "bagging_freq": 1, "bagging_fraction": 0.5},
+        {"objective": "multiclassova"},
+    ],
     ids=str,
 )
 def test_lightgbm_classifier(params):
@@ -34,14 +39,22 @@ def test_lightgbm_classifier(params):
         assert_agrees(model.fit(CANCER, MALIGNANT), CANCER.astype("float32"))
 
 
-@pytest.mark.parametrize("objective", ["regression", "l1", "poisson", "gamma", "tweedie", "quantile", "cross_entropy"])
+@pytest.mark.parametrize(
+    "objective", ["regression", "l1", "poisson", "gamma", "tweedie", "quantile", "cross_entropy"]
+)
 def test_lightgbm_regressor(objective):
     y = PROGRESS / PROGRESS.max() if objective == "cross_entropy" else PROGRESS
-    assert_agrees(lightgbm.LGBMRegressor(objective=objective, **QUICK).fit(DIABETES, y), DIABETES.astype("float32"))
+    assert_agrees(
+        lightgbm.LGBMRegressor(objective=objective, **QUICK).fit(DIABETES, y),
+        DIABETES.astype("float32"),
+    )
 
 
 def test_lightgbm_square_root():
-    assert_agrees(lightgbm.LGBMRegressor(reg_sqrt=True, **QUICK).fit(DIABETES, PROGRESS), DIABETES.astype("float32"))
+    assert_agrees(
+        lightgbm.LGBMRegressor(reg_sqrt=True, **QUICK).fit(DIABETES, PROGRESS),
+        DIABETES.astype("float32"),
+    )
 
 
 def test_lightgbm_missing_values_seen_and_unseen():
@@ -57,7 +70,13 @@ def test_lightgbm_thresholds_where_float32_stands_for_float64():
 
 def frame(size=400):
     rng = np.random.default_rng(2)
-    rows = pd.DataFrame({"city": rng.choice(list("abcdefg"), size), "x": rng.normal(size=size), "code": rng.integers(0, 8, size)})
+    rows = pd.DataFrame(
+        {
+            "city": rng.choice(list("abcdefg"), size),
+            "x": rng.normal(size=size),
+            "code": rng.integers(0, 8, size),
+        }
+    )
     y = rows["city"].isin(["a", "d", "g"]).to_numpy() ^ rows["code"].isin([1, 5]).to_numpy()
     return rows, y.astype(int)
 
@@ -67,7 +86,9 @@ SMALL_GROUPS = {"min_child_samples": 3, "min_data_per_group": 2, "cat_smooth": 1
 
 def test_lightgbm_categories_of_pandas():
     rows, y = frame()
-    model = lightgbm.LGBMClassifier(**QUICK, **SMALL_GROUPS).fit(rows.assign(city=rows["city"].astype("category")), y)
+    model = lightgbm.LGBMClassifier(**QUICK, **SMALL_GROUPS).fit(
+        rows.assign(city=rows["city"].astype("category")), y
+    )
     rows.loc[:30, "city"] = "unseen"
     assert_agrees(model, rows.assign(city=rows["city"].astype("category")))
 
@@ -104,42 +125,75 @@ def test_xgboost_classifier(params):
 
 
 @pytest.mark.parametrize(
-    "objective", ["reg:squarederror", "reg:absoluteerror", "count:poisson", "reg:gamma", "reg:tweedie", "reg:logistic"]
+    "objective",
+    [
+        "reg:squarederror",
+        "reg:absoluteerror",
+        "count:poisson",
+        "reg:gamma",
+        "reg:tweedie",
+        "reg:logistic",
+    ],
 )
 def test_xgboost_regressor(objective):
     y = PROGRESS / PROGRESS.max() if objective == "reg:logistic" else PROGRESS
-    assert_agrees(xgboost.XGBRegressor(n_estimators=10, objective=objective).fit(DIABETES, y), DIABETES.astype("float32"), **XGB)
+    assert_agrees(
+        xgboost.XGBRegressor(n_estimators=10, objective=objective).fit(DIABETES, y),
+        DIABETES.astype("float32"),
+        **XGB,
+    )
 
 
 def test_xgboost_several_targets_and_forests():
     y = np.c_[PROGRESS, PROGRESS[::-1]]
-    assert_agrees(xgboost.XGBRegressor(n_estimators=5).fit(DIABETES, y), DIABETES.astype("float32"), **XGB)
-    assert_agrees(xgboost.XGBRFClassifier(n_estimators=10).fit(CANCER, MALIGNANT), CANCER.astype("float32"), **XGB)
+    assert_agrees(
+        xgboost.XGBRegressor(n_estimators=5).fit(DIABETES, y), DIABETES.astype("float32"), **XGB
+    )
+    assert_agrees(
+        xgboost.XGBRFClassifier(n_estimators=10).fit(CANCER, MALIGNANT),
+        CANCER.astype("float32"),
+        **XGB,
+    )
 
 
 def texts(size=300):
     rng = np.random.default_rng(3)
-    rows = np.array([" ".join(rng.choice(list("abcdefghij"), size=rng.integers(1, 9))) for _ in range(size)], dtype=object)
+    rows = np.array(
+        [" ".join(rng.choice(list("abcdefghij"), size=rng.integers(1, 9))) for _ in range(size)],
+        dtype=object,
+    )
     return rows, rng.integers(0, 3, size)
 
 
-@pytest.mark.parametrize("kind", ["XGBClassifier", "XGBRFClassifier", "XGBRegressor", "XGBRFRegressor"])
+@pytest.mark.parametrize(
+    "kind", ["XGBClassifier", "XGBRFClassifier", "XGBRegressor", "XGBRFRegressor"]
+)
 @pytest.mark.parametrize("vectorizer", [CountVectorizer, TfidfVectorizer])
 def test_xgboost_reads_zeros_of_a_sparse_matrix_as_missing(kind, vectorizer):
     rows, y = texts()
-    steps = vectorizer(token_pattern=r"(?u)\b\w+\b"), MaxAbsScaler(), getattr(xgboost, kind)(n_estimators=5)
+    steps = (
+        vectorizer(token_pattern=r"(?u)\b\w+\b"),
+        MaxAbsScaler(),
+        getattr(xgboost, kind)(n_estimators=5),
+    )
     pipeline = make_pipeline(*steps).fit(rows, y)
     assert_agrees(pipeline, rows, **XGB)
 
 
 @pytest.mark.parametrize("sparse_threshold", [0.0, 1.0])
-def test_xgboost_zeros_of_a_column_transformer_are_missing_only_where_it_is_sparse(sparse_threshold):
+def test_xgboost_zeros_of_a_column_transformer_are_missing_only_where_it_is_sparse(
+    sparse_threshold,
+):
     rng = np.random.default_rng(4)
-    table = pd.DataFrame({"a": rng.integers(-2, 3, 400).astype(float), "b": rng.choice(["x", "y", "z"], 400)})
+    table = pd.DataFrame(
+        {"a": rng.integers(-2, 3, 400).astype(float), "b": rng.choice(["x", "y", "z"], 400)}
+    )
     y = (table.a.abs() + (table.b == "x") > 1).astype(int)
     columns = [("a", "passthrough", ["a"]), ("b", OneHotEncoder(), ["b"])]
     model = xgboost.XGBClassifier(n_estimators=5)
-    pipeline = make_pipeline(ColumnTransformer(columns, sparse_threshold=sparse_threshold), model).fit(table, y)
+    pipeline = make_pipeline(
+        ColumnTransformer(columns, sparse_threshold=sparse_threshold), model
+    ).fit(table, y)
     assert pipeline[0].sparse_output_ == bool(sparse_threshold)
     assert_agrees(pipeline, table, **XGB)
 
@@ -148,18 +202,33 @@ def test_xgboost_zeros_of_a_column_transformer_are_missing_only_where_it_is_spar
 def test_xgboost_behind_bins(encode):
     rows = np.random.default_rng(5).integers(-3, 9, (300, 4)).astype("float32")
     bins = KBinsDiscretizer(4, encode=encode, strategy="uniform")
-    assert_agrees(make_pipeline(bins, xgboost.XGBRFClassifier(n_estimators=5)).fit(rows, rows.sum(axis=1) > 9), rows, **XGB)
+    assert_agrees(
+        make_pipeline(bins, xgboost.XGBRFClassifier(n_estimators=5)).fit(
+            rows, rows.sum(axis=1) > 9
+        ),
+        rows,
+        **XGB,
+    )
 
 
 def test_xgboost_stops_at_its_best_iteration():
     model = xgboost.XGBClassifier(n_estimators=40, early_stopping_rounds=2)
-    model.fit(CANCER[::2], MALIGNANT[::2], eval_set=[(CANCER[1::2], MALIGNANT[1::2])], verbose=False)
+    model.fit(
+        CANCER[::2], MALIGNANT[::2], eval_set=[(CANCER[1::2], MALIGNANT[1::2])], verbose=False
+    )
     assert model.best_iteration < 39
     assert_agrees(model, CANCER.astype("float32"), **XGB)
 
 
 @pytest.mark.parametrize(
-    "params", [{"booster": "dart"}, {"booster": "gblinear"}, {"missing": -1.0}, {"objective": "binary:hinge"}], ids=str
+    "params",
+    [
+        {"booster": "dart"},
+        {"booster": "gblinear"},
+        {"missing": -1.0},
+        {"objective": "binary:hinge"},
+    ],
+    ids=str,
 )
 def test_xgboost_refusals(params):
     model = xgboost.XGBClassifier(n_estimators=3, **params).fit(CANCER, MALIGNANT)
@@ -169,10 +238,18 @@ def test_xgboost_refusals(params):
 
 def test_xgboost_categories_are_refused():
     rows, y = frame()
-    model = xgboost.XGBClassifier(n_estimators=3, enable_categorical=True).fit(rows.assign(city=rows["city"].astype("category")), y)
+    model = xgboost.XGBClassifier(n_estimators=3, enable_categorical=True).fit(
+        rows.assign(city=rows["city"].astype("category")), y
+    )
     with pytest.raises(NotConvertible):
-        to_graph(model, [("city", "string", 1), ("x", "float64", 1), ("code", "int64", 1)], precision="float32")
-    coded = xgboost.XGBClassifier(n_estimators=3, enable_categorical=True, feature_types=["c", "q"], max_cat_to_onehot=1)
+        to_graph(
+            model,
+            [("city", "string", 1), ("x", "float64", 1), ("code", "int64", 1)],
+            precision="float32",
+        )
+    coded = xgboost.XGBClassifier(
+        n_estimators=3, enable_categorical=True, feature_types=["c", "q"], max_cat_to_onehot=1
+    )
     coded.fit(rows[["code", "x"]].to_numpy("float64"), y)
     with pytest.raises(NotConvertible, match="splits by category"):
         to_graph(coded, [("X", "float32", 2)], precision="float32")
@@ -180,7 +257,11 @@ def test_xgboost_categories_are_refused():
 
 def test_both_inside_stacking_and_behind_a_scaler():
     inner = [("l", lightgbm.LGBMClassifier(**QUICK)), ("x", xgboost.XGBClassifier(n_estimators=5))]
-    model = make_pipeline(StandardScaler(), StackingClassifier(inner, LogisticRegression(max_iter=50), cv=2)).fit(CANCER, MALIGNANT)
+    model = make_pipeline(
+        StandardScaler(), StackingClassifier(inner, LogisticRegression(max_iter=50), cv=2)
+    ).fit(CANCER, MALIGNANT)
     assert differences(model, CANCER, "float64")["probabilities"] < 1e-5
-    voting = VotingRegressor([("l", lightgbm.LGBMRegressor(**QUICK)), ("r", Ridge())], weights=[2, 1]).fit(DIABETES, PROGRESS)
+    voting = VotingRegressor(
+        [("l", lightgbm.LGBMRegressor(**QUICK)), ("r", Ridge())], weights=[2, 1]
+    ).fit(DIABETES, PROGRESS)
     assert_agrees(voting, DIABETES.astype("float32"))

@@ -41,7 +41,12 @@ def test_calibration(inner, method, ensemble):
         model = CalibratedClassifierCV(inner, method=method, ensemble=ensemble, cv=2).fit(x, y)
         # XGBoost itself answers in float32; a steep isotonic step amplifies that.
         single = isinstance(inner, XGBClassifier)
-        assert_agrees(model, rows, tolerance=2e-3 if method == "isotonic" else 1e-4, exact=1e-4 if single else 1e-9)
+        assert_agrees(
+            model,
+            rows,
+            tolerance=2e-3 if method == "isotonic" else 1e-4,
+            exact=1e-4 if single else 1e-9,
+        )
 
 
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
@@ -53,7 +58,9 @@ def test_calibration_of_extreme_probabilities_needs_float64(method):
 
 def test_calibration_of_a_frozen_model():
     inner = GradientBoostingClassifier(n_estimators=5).fit(CANCER[::2], MALIGNANT[::2])
-    assert_agrees(CalibratedClassifierCV(FrozenEstimator(inner)).fit(CANCER[1::2], MALIGNANT[1::2]), ROWS)
+    assert_agrees(
+        CalibratedClassifierCV(FrozenEstimator(inner)).fit(CANCER[1::2], MALIGNANT[1::2]), ROWS
+    )
 
 
 @pytest.mark.parametrize("outside", ["clip", "nan"])
@@ -73,20 +80,30 @@ def test_isotonic_regression_that_raises_is_refused():
 
 @pytest.mark.parametrize("positive", [None, 0, 1])
 @pytest.mark.parametrize(
-    "inner", [LogisticRegression(solver="newton-cholesky"), GradientBoostingClassifier(n_estimators=10)], ids=lambda m: type(m).__name__
+    "inner",
+    [LogisticRegression(solver="newton-cholesky"), GradientBoostingClassifier(n_estimators=10)],
+    ids=lambda m: type(m).__name__,
 )
 def test_fixed_threshold(inner, positive):
-    model = FixedThresholdClassifier(inner, threshold=0.3, pos_label=positive).fit(CANCER, MALIGNANT)
+    model = FixedThresholdClassifier(inner, threshold=0.3, pos_label=positive).fit(
+        CANCER, MALIGNANT
+    )
     assert_agrees(model, ROWS)
 
 
 def test_fixed_threshold_on_decision_values():
-    assert_agrees(FixedThresholdClassifier(RidgeClassifier(), threshold=0.1).fit(CANCER, MALIGNANT), ROWS, tolerance=1e-4)
+    assert_agrees(
+        FixedThresholdClassifier(RidgeClassifier(), threshold=0.1).fit(CANCER, MALIGNANT),
+        ROWS,
+        tolerance=1e-4,
+    )
 
 
 def test_tuned_threshold_with_names():
     names = np.where(MALIGNANT == 1, "benign", "malignant")
     scorer = make_scorer(f1_score, pos_label="malignant")
-    model = TunedThresholdClassifierCV(GradientBoostingClassifier(n_estimators=5), scoring=scorer, cv=3).fit(CANCER, names)
+    model = TunedThresholdClassifierCV(
+        GradientBoostingClassifier(n_estimators=5), scoring=scorer, cv=3
+    ).fit(CANCER, names)
     assert differences(model, ROWS)["label"] == 0
     assert differences(model, ROWS, "float64")["label"] == 0

@@ -20,7 +20,12 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.multiclass import OneVsOneClassifier, OneVsRestClassifier, OutputCodeClassifier
-from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor, RegressorChain
+from sklearn.multioutput import (
+    ClassifierChain,
+    MultiOutputClassifier,
+    MultiOutputRegressor,
+    RegressorChain,
+)
 from sklearn.naive_bayes import GaussianNB
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import SelfTrainingClassifier
@@ -30,7 +35,10 @@ from sklearn.tree import DecisionTreeRegressor
 CANCER, MALIGNANT = load_breast_cancer(return_X_y=True)
 WINE, CULTIVAR = load_wine(return_X_y=True)
 DIABETES, PROGRESS = load_diabetes(return_X_y=True)
-CANCER, WINE = StandardScaler().fit_transform(CANCER).round(3), StandardScaler().fit_transform(WINE).round(3)
+CANCER, WINE = (
+    StandardScaler().fit_transform(CANCER).round(3),
+    StandardScaler().fit_transform(WINE).round(3),
+)
 NAMES = np.array(["a", "b", "c"])[CULTIVAR]
 MEMBERS = [
     ("l", LogisticRegression()),
@@ -53,7 +61,10 @@ def test_voting(voting, weights):
 
 
 def test_voting_regressor():
-    model = VotingRegressor([("r", Ridge()), ("t", DecisionTreeRegressor(max_depth=4)), ("d", "drop")], weights=[1, 3, 1])
+    model = VotingRegressor(
+        [("r", Ridge()), ("t", DecisionTreeRegressor(max_depth=4)), ("d", "drop")],
+        weights=[1, 3, 1],
+    )
     assert_agrees(model.fit(DIABETES, PROGRESS), DIABETES.astype("float32"))
 
 
@@ -61,7 +72,11 @@ def test_voting_regressor():
 @pytest.mark.parametrize("method", ["auto", "predict"])
 def test_stacking(passthrough, method):
     model = StackingClassifier(
-        [*MEMBERS, ("r", RidgeClassifier())], LogisticRegression(), passthrough=passthrough, stack_method=method, cv=2
+        [*MEMBERS, ("r", RidgeClassifier())],
+        LogisticRegression(),
+        passthrough=passthrough,
+        stack_method=method,
+        cv=2,
     )
     on_both(model)
 
@@ -69,14 +84,23 @@ def test_stacking(passthrough, method):
 def test_stacking_of_trees_on_trees_needs_float64():
     from convert_harness import differences
 
-    model = StackingClassifier(MEMBERS, RandomForestClassifier(5, random_state=0), cv=2).fit(WINE, NAMES)
+    model = StackingClassifier(MEMBERS, RandomForestClassifier(5, random_state=0), cv=2).fit(
+        WINE, NAMES
+    )
     assert differences(model, WINE.astype("float32"), "float64")["probabilities"] < 1e-9
 
 
 @pytest.mark.parametrize("passthrough", [False, True])
 def test_stacking_regressor(passthrough):
-    members = [("r", Ridge()), ("t", DecisionTreeRegressor(max_depth=4)), ("g", GradientBoostingRegressor(n_estimators=5))]
-    assert_agrees(StackingRegressor(members, passthrough=passthrough, cv=2).fit(DIABETES, PROGRESS), DIABETES.astype("float32"))
+    members = [
+        ("r", Ridge()),
+        ("t", DecisionTreeRegressor(max_depth=4)),
+        ("g", GradientBoostingRegressor(n_estimators=5)),
+    ]
+    assert_agrees(
+        StackingRegressor(members, passthrough=passthrough, cv=2).fit(DIABETES, PROGRESS),
+        DIABETES.astype("float32"),
+    )
 
 
 @pytest.mark.parametrize("inner", [None, LogisticRegression(), RidgeClassifier()], ids=str)
@@ -87,7 +111,9 @@ def test_bagging(inner):
 @pytest.mark.parametrize("inner", [None, Ridge()], ids=str)
 def test_bagging_and_boosting_of_regressors(inner):
     rows = DIABETES.astype("float32")
-    assert_agrees(BaggingRegressor(inner, n_estimators=5, max_features=0.5).fit(DIABETES, PROGRESS), rows)
+    assert_agrees(
+        BaggingRegressor(inner, n_estimators=5, max_features=0.5).fit(DIABETES, PROGRESS), rows
+    )
     assert_agrees(AdaBoostRegressor(inner, n_estimators=7).fit(DIABETES, PROGRESS), rows)
 
 
@@ -109,9 +135,13 @@ def test_one_against_one(inner):
     on_both(OneVsOneClassifier(inner))
 
 
-@pytest.mark.parametrize("inner", [LogisticRegression(), LinearSVC()], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "inner", [LogisticRegression(), LinearSVC()], ids=lambda m: type(m).__name__
+)
 def test_output_codes(inner):
-    assert_agrees(OutputCodeClassifier(inner, random_state=0).fit(WINE, NAMES), WINE.astype("float32"))
+    assert_agrees(
+        OutputCodeClassifier(inner, random_state=0).fit(WINE, NAMES), WINE.astype("float32")
+    )
 
 
 def test_several_labels_per_row():
@@ -120,13 +150,20 @@ def test_several_labels_per_row():
     assert_agrees(OneVsRestClassifier(LogisticRegression()).fit(CANCER, labels), rows)
     assert_agrees(MultiOutputClassifier(GaussianNB()).fit(CANCER, labels), rows)
     for method in ("predict", "predict_proba", "decision_function"):
-        assert_agrees(ClassifierChain(LogisticRegression(), order=[2, 0, 1], chain_method=method).fit(CANCER, labels), rows)
+        assert_agrees(
+            ClassifierChain(LogisticRegression(), order=[2, 0, 1], chain_method=method).fit(
+                CANCER, labels
+            ),
+            rows,
+        )
 
 
 def test_several_targets_per_row():
     targets = np.c_[PROGRESS, PROGRESS**0.5, DIABETES[:, 0]]
     rows = DIABETES.astype("float32")
-    assert_agrees(MultiOutputRegressor(GradientBoostingRegressor(n_estimators=5)).fit(DIABETES, targets), rows)
+    assert_agrees(
+        MultiOutputRegressor(GradientBoostingRegressor(n_estimators=5)).fit(DIABETES, targets), rows
+    )
     assert_agrees(RegressorChain(Ridge(), order=[1, 2, 0]).fit(DIABETES, targets), rows)
 
 
@@ -146,7 +183,9 @@ def test_a_step_that_computes_with_names_is_refused():
 
 
 def test_a_refusal_names_the_member():
-    model = VotingClassifier([("fine", GaussianNB()), ("odd", SVC(kernel=lambda a, b: a @ b.T))]).fit(WINE, NAMES)
+    model = VotingClassifier(
+        [("fine", GaussianNB()), ("odd", SVC(kernel=lambda a, b: a @ b.T))]
+    ).fit(WINE, NAMES)
     with pytest.raises(NotConvertible) as caught:
         to_graph(model, [("X", "float32", 13)], precision="float32")
     assert caught.value.step == "odd (SVC)"

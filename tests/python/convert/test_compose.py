@@ -7,16 +7,32 @@ import pytest
 from convert_harness import MISSING, assert_agrees, case_name, run, session
 from sidecall.convert import NotConvertible, to_graph
 from sklearn.cluster import KMeans
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector, make_column_transformer
+from sklearn.compose import (
+    ColumnTransformer,
+    TransformedTargetRegressor,
+    make_column_selector,
+    make_column_transformer,
+)
 from sklearn.datasets import load_diabetes
 from sklearn.decomposition import PCA
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+)
 from sklearn.feature_selection import SelectKBest
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, OrdinalEncoder, PowerTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PowerTransformer,
+    StandardScaler,
+)
 
 RNG = np.random.default_rng(0)
 SIZE = 250
@@ -30,7 +46,9 @@ TRAINED = pd.DataFrame(
     }
 )
 TRAINED.loc[::11, "größe.cm"] = np.nan
-LABELS = np.where(TRAINED["n"] + TRAINED["weight"] > 6, "high", np.where(TRAINED["ok"], "mid", "low"))
+LABELS = np.where(
+    TRAINED["n"] + TRAINED["weight"] > 6, "high", np.where(TRAINED["ok"], "mid", "low")
+)
 TARGET = TRAINED["n"] * 2.0 + TRAINED["weight"]
 FRESH = TRAINED.sample(frac=1, random_state=1)
 FRESH.loc[FRESH.index[:10], "a b"] = "unseen"
@@ -38,24 +56,33 @@ FRESH.loc[FRESH.index[:10], "a b"] = "unseen"
 
 def columns(remainder="drop", **kwargs):
     words = make_pipeline(
-        SimpleImputer(strategy="most_frequent", add_indicator=True), OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        SimpleImputer(strategy="most_frequent", add_indicator=True),
+        OneHotEncoder(handle_unknown="ignore", sparse_output=False),
     )
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
     return ColumnTransformer(
-        [("words", words, ["a b"]), ("numbers", numbers, make_column_selector(dtype_include="number")), ("gone", "drop", ["ok"])],
+        [
+            ("words", words, ["a b"]),
+            ("numbers", numbers, make_column_selector(dtype_include="number")),
+            ("gone", "drop", ["ok"]),
+        ],
         remainder=remainder,
         **kwargs,
     )
 
 
 @pytest.mark.parametrize(
-    "last", [LogisticRegression(), HistGradientBoostingClassifier(max_iter=10), RandomForestClassifier(7)], ids=lambda m: type(m).__name__
+    "last",
+    [LogisticRegression(), HistGradientBoostingClassifier(max_iter=10), RandomForestClassifier(7)],
+    ids=lambda m: type(m).__name__,
 )
 def test_a_frame_of_mixed_types(last):
     model = make_pipeline(columns(), last).fit(TRAINED, LABELS)
     # The tree models see scaled numbers: only double is sure to take the same branch.
     tolerance = 1e-5 if isinstance(last, LogisticRegression) else 1.0
-    assert_agrees(model, FRESH, tolerance=tolerance, exact=1e-9) if tolerance < 1 else assert_exact(model)
+    assert_agrees(model, FRESH, tolerance=tolerance, exact=1e-9) if tolerance < 1 else assert_exact(
+        model
+    )
 
 
 def assert_exact(model):
@@ -80,30 +107,39 @@ def assert_exact(model):
 )
 @pytest.mark.parametrize("remainder", ["drop", StandardScaler()], ids=str)
 def test_selectors(chosen, remainder):
-    frame = TRAINED[["a b", "größe.cm", "n", "ok", "weight"]].assign(**{"a b": 1.0, "größe.cm": TRAINED["größe.cm"].fillna(0)})
+    frame = TRAINED[["a b", "größe.cm", "n", "ok", "weight"]].assign(
+        **{"a b": 1.0, "größe.cm": TRAINED["größe.cm"].fillna(0)}
+    )
     model = ColumnTransformer([("some", MinMaxScaler(), chosen)], remainder=remainder).fit(frame)
     assert_agrees(model, frame)
 
 
 def test_passthrough_keeps_order_and_types():
-    model = make_column_transformer((OrdinalEncoder(), ["a b"]), ("passthrough", ["weight", "ok", "n"])).fit(TRAINED)
+    model = make_column_transformer(
+        (OrdinalEncoder(), ["a b"]), ("passthrough", ["weight", "ok", "n"])
+    ).fit(TRAINED)
     assert_agrees(model, TRAINED)
 
 
 def test_strings_pass_through_as_strings():
-    model = make_column_transformer((SimpleImputer(strategy="constant", fill_value="none"), ["a b"])).fit(TRAINED)
+    model = make_column_transformer(
+        (SimpleImputer(strategy="constant", fill_value="none"), ["a b"])
+    ).fit(TRAINED)
     assert_agrees(model, TRAINED)
 
 
 def test_pandas_output_between_steps():
-    model = make_pipeline(columns("passthrough").set_output(transform="pandas"), Ridge()).fit(TRAINED, TARGET)
+    model = make_pipeline(columns("passthrough").set_output(transform="pandas"), Ridge()).fit(
+        TRAINED, TARGET
+    )
     assert_agrees(model, FRESH)
 
 
 def test_union_of_features_with_weights():
     x = load_diabetes().data
     union = FeatureUnion(
-        [("pca", PCA(3)), ("best", SelectKBest(k=4)), ("all", "passthrough"), ("none", "drop")], transformer_weights={"pca": 10.0}
+        [("pca", PCA(3)), ("best", SelectKBest(k=4)), ("all", "passthrough"), ("none", "drop")],
+        transformer_weights={"pca": 10.0},
     )
     assert_agrees(make_pipeline(union, Ridge()).fit(x, load_diabetes().target), x.astype("float32"))
 
@@ -121,28 +157,41 @@ def test_union_of_features_with_weights():
 )
 def test_transformed_targets(inner):
     x, y = load_diabetes(return_X_y=True)
-    assert_agrees(TransformedTargetRegressor(LinearRegression(), **inner).fit(x, y), x.astype("float32"))
+    assert_agrees(
+        TransformedTargetRegressor(LinearRegression(), **inner).fit(x, y), x.astype("float32")
+    )
 
 
 def test_targets_transformed_by_a_function_are_refused():
     x, y = load_diabetes(return_X_y=True)
-    model = TransformedTargetRegressor(LinearRegression(), func=np.log, inverse_func=lambda v: np.exp(v)).fit(x, y)
+    model = TransformedTargetRegressor(
+        LinearRegression(), func=np.log, inverse_func=lambda v: np.exp(v)
+    ).fit(x, y)
     with pytest.raises(NotConvertible, match="transformer_"):
         to_graph(model, [("X", "float32", 10)], precision="float32")
 
 
 def test_a_search_is_its_best_estimator():
-    search = GridSearchCV(make_pipeline(columns(), LogisticRegression()), {"logisticregression__C": [0.1, 1]}, cv=2).fit(TRAINED, LABELS)
+    search = GridSearchCV(
+        make_pipeline(columns(), LogisticRegression()), {"logisticregression__C": [0.1, 1]}, cv=2
+    ).fit(TRAINED, LABELS)
     assert_agrees(search, FRESH)
 
 
 def test_names_are_never_mangled():
     model = make_pipeline(columns(), LogisticRegression()).fit(TRAINED, LABELS)
-    inputs = [("a b", "string", 1), ("größe.cm", "float64", 1), ("n", "int64", 1), ("ok", "bool", 1), ("weight", "float32", 1)]
-    graph = to_graph(model, inputs, precision="float32")
-    assert [(i.name, [d.dim_param or d.dim_value for d in i.type.tensor_type.shape.dim]) for i in graph.graph.input] == [
-        (n, ["N", 1]) for n, _, _ in inputs
+    inputs = [
+        ("a b", "string", 1),
+        ("größe.cm", "float64", 1),
+        ("n", "int64", 1),
+        ("ok", "bool", 1),
+        ("weight", "float32", 1),
     ]
+    graph = to_graph(model, inputs, precision="float32")
+    assert [
+        (i.name, [d.dim_param or d.dim_value for d in i.type.tensor_type.shape.dim])
+        for i in graph.graph.input
+    ] == [(n, ["N", 1]) for n, _, _ in inputs]
     assert [o.name for o in graph.graph.output] == ["label", "probabilities"]
     assert not graph.metadata_props
     onnx.checker.check_model(graph)
@@ -165,14 +214,23 @@ def test_an_input_may_not_have_the_name_of_an_output(name):
 
 def test_columns_that_no_step_reads_stay_inputs():
     model = make_column_transformer((StandardScaler(), ["weight"])).fit(TRAINED)
-    assert [i.name for i in session(to_graph(model, [(c, "float32", 1) for c in TRAINED], precision="float32")).get_inputs()] == list(
-        TRAINED
-    )
+    assert [
+        i.name
+        for i in session(
+            to_graph(model, [(c, "float32", 1) for c in TRAINED], precision="float32")
+        ).get_inputs()
+    ] == list(TRAINED)
 
 
 @pytest.mark.parametrize(
     ("classes", "expected"),
-    [([0, 1, 2], "int64"), ([5, 7, 9], "int64"), ([0.0, 1.0, 2.0], "int64"), (["a", "b", "ü"], "object"), ([False, True, True], "int64")],
+    [
+        ([0, 1, 2], "int64"),
+        ([5, 7, 9], "int64"),
+        ([0.0, 1.0, 2.0], "int64"),
+        (["a", "b", "ü"], "object"),
+        ([False, True, True], "int64"),
+    ],
 )
 def test_types_of_labels(classes, expected):
     x = np.repeat([[0.0], [5.0], [9.0]], 5, axis=0)
@@ -199,11 +257,15 @@ def test_missing_strings_are_missing_for_every_step():
     one = TRAINED.iloc[[0, 1]].copy()
     one["a b"] = [None, "x"]
     assert_agrees(model, one)
-    assert MISSING not in {c for encoder in [model[0].named_transformers_["words"][-1]] for c in encoder.categories_[0]}
+    assert MISSING not in {
+        c for encoder in [model[0].named_transformers_["words"][-1]] for c in encoder.categories_[0]
+    }
 
 
 def test_no_rows_and_one_row():
-    model = make_pipeline(columns(), GradientBoostingClassifier(n_estimators=3)).fit(TRAINED, LABELS)
+    model = make_pipeline(columns(), GradientBoostingClassifier(n_estimators=3)).fit(
+        TRAINED, LABELS
+    )
     assert run(model, FRESH[:0])["probabilities"].shape == (0, 3)
     assert run(model, FRESH[:1])["probabilities"].shape == (1, 3)
 
@@ -214,7 +276,11 @@ def test_a_string_that_reaches_arithmetic_is_refused():
         to_graph(model, [("X", "string", 1)], precision="float32")
 
 
-@pytest.mark.parametrize("model", [LogisticRegression(), make_pipeline(StandardScaler(), Ridge())], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "model",
+    [LogisticRegression(), make_pipeline(StandardScaler(), Ridge())],
+    ids=lambda m: type(m).__name__,
+)
 def test_models_that_are_not_fitted_are_refused(model):
     with pytest.raises(NotConvertible, match="not fitted"):
         to_graph(model, [("X", "float32", 3)], precision="float32")
@@ -241,7 +307,9 @@ def test_classes_of_others_are_refused():
     assert caught.value.step == "doubler (Doubler)"
 
 
-@pytest.mark.parametrize("argument", [{"precision": "float16"}, {"precision": "float32", "rows": "int8"}])
+@pytest.mark.parametrize(
+    "argument", [{"precision": "float16"}, {"precision": "float32", "rows": "int8"}]
+)
 def test_arguments(argument):
     with pytest.raises(ValueError, match="expected 'float32' or 'float64'"):
         to_graph(StandardScaler().fit([[1.0]]), [("X", "float32", 1)], **argument)

@@ -45,10 +45,16 @@ FRESH.loc[5:9, "c.d"] = 77.0
 )
 @pytest.mark.filterwarnings("ignore:Found unknown categories")
 def test_one_hot(unknown, params):
-    assert_agrees(OneHotEncoder(handle_unknown=unknown, **params).fit(TRAINED), FRESH, tolerance=0, exact=0)
+    assert_agrees(
+        OneHotEncoder(handle_unknown=unknown, **params).fit(TRAINED), FRESH, tolerance=0, exact=0
+    )
 
 
-@pytest.mark.parametrize("params", [{}, {"drop": "first"}, {"drop": ["x", 1.5, 0, False, "p"]}, {"min_frequency": 0.1}], ids=str)
+@pytest.mark.parametrize(
+    "params",
+    [{}, {"drop": "first"}, {"drop": ["x", 1.5, 0, False, "p"]}, {"min_frequency": 0.1}],
+    ids=str,
+)
 def test_one_hot_that_refuses_unknown_values(params):
     assert_agrees(OneHotEncoder(**params).fit(TRAINED), TRAINED, tolerance=0, exact=0)
 
@@ -70,7 +76,12 @@ def test_an_unknown_value_where_the_encoder_refuses_it_is_never_a_number():
     ids=str,
 )
 def test_ordinal(params):
-    assert_agrees(OrdinalEncoder(handle_unknown="use_encoded_value", **params).fit(TRAINED), FRESH, tolerance=0, exact=0)
+    assert_agrees(
+        OrdinalEncoder(handle_unknown="use_encoded_value", **params).fit(TRAINED),
+        FRESH,
+        tolerance=0,
+        exact=0,
+    )
 
 
 def test_ordinal_with_given_categories():
@@ -82,7 +93,11 @@ def test_ordinal_with_given_categories():
 def test_target(kind):
     rng = np.random.default_rng(1)
     numbers = rng.normal(size=len(TRAINED)) + TRAINED["count"]
-    y = {"binary": (numbers > 2).astype(int), "continuous": numbers, "multiclass": np.digitize(numbers, [1, 3])}[kind]
+    y = {
+        "binary": (numbers > 2).astype(int),
+        "continuous": numbers,
+        "multiclass": np.digitize(numbers, [1, 3]),
+    }[kind]
     assert_agrees(TargetEncoder(random_state=0).fit(TRAINED, y), FRESH, tolerance=1e-6, exact=1e-15)
 
 
@@ -97,7 +112,12 @@ def test_categories_of_numbers_are_compared_exactly():
 
 def test_array_of_strings():
     x = TRAINED[["a b", "rare"]].to_numpy(dtype=object)
-    assert_agrees(OneHotEncoder(handle_unknown="ignore").fit(x), FRESH[["a b", "rare"]].to_numpy(dtype=object), tolerance=0, exact=0)
+    assert_agrees(
+        OneHotEncoder(handle_unknown="ignore").fit(x),
+        FRESH[["a b", "rare"]].to_numpy(dtype=object),
+        tolerance=0,
+        exact=0,
+    )
 
 
 def test_booleans_with_holes_arrive_as_numbers():
@@ -110,7 +130,12 @@ def test_booleans_with_holes_arrive_as_numbers():
 
 def test_label_binarizer():
     for y in (np.array([3, 1, 2, 3]), np.array([0, 1, 1, 0])):
-        assert_agrees(LabelBinarizer(neg_label=-1).fit(y), y.reshape(-1, 1).astype("float32"), tolerance=0, exact=0)
+        assert_agrees(
+            LabelBinarizer(neg_label=-1).fit(y),
+            y.reshape(-1, 1).astype("float32"),
+            tolerance=0,
+            exact=0,
+        )
 
 
 def test_none_and_nan_as_two_categories_are_refused():

@@ -13,7 +13,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-FRAME = pd.DataFrame({"word": ["a", "b", "c"] * 20, "x": np.arange(60.0), "text": ["red apple", "green pear"] * 30})
+FRAME = pd.DataFrame(
+    {"word": ["a", "b", "c"] * 20, "x": np.arange(60.0), "text": ["red apple", "green pear"] * 30}
+)
 Y = np.arange(60) % 2
 
 
@@ -24,7 +26,11 @@ def increase(x):
 def test_every_step_is_a_row_and_one_refusal_hides_no_other():
     columns = ColumnTransformer(
         [
-            ("cat", make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()), ["word"]),
+            (
+                "cat",
+                make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()),
+                ["word"],
+            ),
             ("num", make_pipeline(StandardScaler(), FunctionTransformer(increase)), ["x"]),
             ("words", TfidfVectorizer(), "text"),
             ("hashes", HashingVectorizer(n_features=4), "text"),
@@ -32,7 +38,11 @@ def test_every_step_is_a_row_and_one_refusal_hides_no_other():
     )
     last = StackingClassifier([("n", GaussianNB()), ("k", KNeighborsClassifier(metric="canberra"))])
     rows = explain(
-        make_pipeline(columns, FunctionTransformer(lambda x: np.asarray(x.todense()) if hasattr(x, "todense") else x), last).fit(FRAME, Y)
+        make_pipeline(
+            columns,
+            FunctionTransformer(lambda x: np.asarray(x.todense()) if hasattr(x, "todense") else x),
+            last,
+        ).fit(FRAME, Y)
     )
     by_step = {row.step: row for row in rows}
     assert [row.step for row in rows if row.converts] == [
@@ -44,16 +54,23 @@ def test_every_step_is_a_row_and_one_refusal_hides_no_other():
     assert "'increase'" in by_step["columntransformer > num > functiontransformer"].reason
     assert "MurmurHash" in by_step["columntransformer > hashes"].reason
     assert by_step["stackingclassifier"].kind == "StackingClassifier"
-    assert by_step["stackingclassifier"].reason == "k (KNeighborsClassifier): the metric 'canberra' is not supported"
+    assert (
+        by_step["stackingclassifier"].reason
+        == "k (KNeighborsClassifier): the metric 'canberra' is not supported"
+    )
 
 
 def test_a_model_alone_is_one_row():
-    assert explain(LogisticRegression().fit([[0.0], [1.0]], [0, 1])) == [("LogisticRegression", "LogisticRegression", True, "")]
+    assert explain(LogisticRegression().fit([[0.0], [1.0]], [0, 1])) == [
+        ("LogisticRegression", "LogisticRegression", True, "")
+    ]
 
 
 def test_categories_inside_a_model():
     frame = FRAME.assign(word=FRAME["word"].astype("category"))[["word", "x"]]
-    model = HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=2).fit(frame, Y)
+    model = HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=2).fit(
+        frame, Y
+    )
     assert [row.converts for row in explain(model)] == [True]
 
 

@@ -16,7 +16,12 @@ RNG = np.random.default_rng(0)
 WINE, CULTIVAR = load_wine(return_X_y=True)
 HOLES = np.where(RNG.random(WINE.shape) < 0.1, np.nan, WINE * RNG.normal(1, 0.01, WINE.shape))
 ROWS = HOLES[::-1].astype("float32")
-WORDS = pd.DataFrame({"one": RNG.choice(["a", "b", None], 50, p=[0.5, 0.3, 0.2]), "two": RNG.choice(["u", "v", None], 50)})
+WORDS = pd.DataFrame(
+    {
+        "one": RNG.choice(["a", "b", None], 50, p=[0.5, 0.3, 0.2]),
+        "two": RNG.choice(["u", "v", None], 50),
+    }
+)
 
 
 @pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent", "constant"])
@@ -38,7 +43,9 @@ def test_strings_with_a_mark_of_their_own():
 def test_strings_then_indicator_become_the_input_of_an_encoder():
     from sklearn.preprocessing import OneHotEncoder
 
-    model = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")).fit(WORDS)
+    model = make_pipeline(
+        SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+    ).fit(WORDS)
     assert_agrees(model, WORDS)
 
 
@@ -81,9 +88,15 @@ def test_nearest_neighbours(weights, neighbours):
 
 
 @pytest.mark.parametrize("order", ["ascending", "random"])
-@pytest.mark.parametrize("inner", [BayesianRidge(), ExtraTreesRegressor(5, random_state=0)], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "inner",
+    [BayesianRidge(), ExtraTreesRegressor(5, random_state=0)],
+    ids=lambda m: type(m).__name__,
+)
 def test_iterative(inner, order):
-    model = IterativeImputer(inner, max_iter=3, imputation_order=order, random_state=0, add_indicator=True).fit(HOLES)
+    model = IterativeImputer(
+        inner, max_iter=3, imputation_order=order, random_state=0, add_indicator=True
+    ).fit(HOLES)
     assert_agrees(model, ROWS, tolerance=1e-3)
 
 
@@ -96,7 +109,11 @@ def test_refusals():
     random = IterativeImputer(BayesianRidge(), sample_posterior=True, max_iter=2).fit(HOLES)
     callable_weights = KNNImputer(weights=lambda d: d).fit(HOLES)
     callable_metric = KNNImputer(metric=lambda a, b, missing_values=None: 0.0).fit(HOLES)
-    for model, reason in ((random, "at random"), (callable_weights, "named weights"), (callable_metric, "nan_euclidean")):
+    for model, reason in (
+        (random, "at random"),
+        (callable_weights, "named weights"),
+        (callable_metric, "nan_euclidean"),
+    ):
         with pytest.raises(NotConvertible, match=reason):
             to_graph(model, inputs, precision="float32")
 

@@ -13,7 +13,12 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.feature_selection import RFE, SelectFromModel
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process import kernels as k
-from sklearn.kernel_approximation import AdditiveChi2Sampler, Nystroem, PolynomialCountSketch, RBFSampler
+from sklearn.kernel_approximation import (
+    AdditiveChi2Sampler,
+    Nystroem,
+    PolynomialCountSketch,
+    RBFSampler,
+)
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier, SGDClassifier
 from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
@@ -44,7 +49,9 @@ ROWS = (X + RNG.normal(scale=0.2, size=X.shape)).astype("float32")
 def test_support_vector_classifiers(cls, kernel):
     for y in (TWO, np.array(["a", "b", "c"])[CULTIVAR]):
         for shape in ("ovr", "ovo"):
-            assert_agrees(cls(kernel=kernel, decision_function_shape=shape, coef0=0.3).fit(X, y), ROWS)
+            assert_agrees(
+                cls(kernel=kernel, decision_function_shape=shape, coef0=0.3).fit(X, y), ROWS
+            )
     assert_agrees(cls(kernel=kernel, break_ties=True).fit(X, CULTIVAR), ROWS)
 
 
@@ -53,7 +60,13 @@ def test_other_kernel_methods(kernel):
     assert_agrees(SVR(kernel=kernel).fit(X, Y), ROWS)
     assert_agrees(OneClassSVM(kernel=kernel).fit(X), ROWS, tolerance=1e-4)
     assert_agrees(KernelRidge(kernel=kernel, gamma=0.05, alpha=1.0).fit(X, Y), ROWS, exact=1e-8)
-    assert_agrees(Nystroem(kernel=kernel, n_components=8, gamma=0.1, coef0=0.5, degree=2, random_state=0).fit(X), ROWS, exact=1e-8)
+    assert_agrees(
+        Nystroem(kernel=kernel, n_components=8, gamma=0.1, coef0=0.5, degree=2, random_state=0).fit(
+            X
+        ),
+        ROWS,
+        exact=1e-8,
+    )
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "poly", "cosine"])
@@ -75,9 +88,15 @@ def test_kernel_pca(kernel):
     ids=str,
 )
 def test_gaussian_processes(kernel):
-    assert_agrees(GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True, alpha=1e-3).fit(X, Y), ROWS, exact=1e-7)
+    assert_agrees(
+        GaussianProcessRegressor(kernel, optimizer=None, normalize_y=True, alpha=1e-3).fit(X, Y),
+        ROWS,
+        exact=1e-7,
+    )
     if not isinstance(kernel, k.Sum):
-        assert_agrees(GaussianProcessClassifier(kernel, optimizer=None).fit(X, CULTIVAR), ROWS, exact=1e-7)
+        assert_agrees(
+            GaussianProcessClassifier(kernel, optimizer=None).fit(X, CULTIVAR), ROWS, exact=1e-7
+        )
 
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
@@ -98,7 +117,11 @@ def test_a_fitted_row_is_its_own_neighbour():
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
 def test_neighbours_within_a_radius(weights):
-    assert_agrees(RadiusNeighborsClassifier(2.5, weights=weights, outlier_label=1).fit(X, CULTIVAR), ROWS, exact=1e-8)
+    assert_agrees(
+        RadiusNeighborsClassifier(2.5, weights=weights, outlier_label=1).fit(X, CULTIVAR),
+        ROWS,
+        exact=1e-8,
+    )
     assert_agrees(RadiusNeighborsRegressor(2.5, weights=weights).fit(X, Y), ROWS, exact=1e-8)
 
 
@@ -124,7 +147,9 @@ def test_discriminants(solver):
 def test_nearest_centroids_far_away_are_told_apart_by_the_digits_that_the_model_keeps():
     model = NearestCentroid().fit(X, CULTIVAR)
     far = np.concatenate([np.eye(X.shape[1]) * scale for scale in 10.0 ** np.arange(9, 18, 0.25)])
-    assert run(model, far, "float64")["probabilities"] == pytest.approx(model.predict_proba(far), abs=1e-8)
+    assert run(model, far, "float64")["probabilities"] == pytest.approx(
+        model.predict_proba(far), abs=1e-8
+    )
 
 
 def test_a_projection_is_centred_afterwards_as_the_model_does():
@@ -137,13 +162,19 @@ def test_a_projection_is_centred_afterwards_as_the_model_does():
 def test_fourier_features_of_enormous_numbers():
     model = RBFSampler(n_components=20, random_state=0).fit(X[:, :1])
     rows = 10.0 ** np.arange(0, 300, 7.5).reshape(-1, 1)
-    assert run(model, rows, "float64")["transformed"] == pytest.approx(model.transform(rows), abs=1e-8)
+    assert run(model, rows, "float64")["transformed"] == pytest.approx(
+        model.transform(rows), abs=1e-8
+    )
 
 
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
-@pytest.mark.parametrize("cls", [GaussianMixture, BayesianGaussianMixture], ids=lambda c: c.__name__)
+@pytest.mark.parametrize(
+    "cls", [GaussianMixture, BayesianGaussianMixture], ids=lambda c: c.__name__
+)
 def test_mixtures(cls, covariance):
-    assert_agrees(cls(n_components=3, covariance_type=covariance, random_state=0, max_iter=20).fit(X), ROWS)
+    assert_agrees(
+        cls(n_components=3, covariance_type=covariance, random_state=0, max_iter=20).fit(X), ROWS
+    )
 
 
 def test_naive_bayes_of_counts_and_codes():
@@ -169,7 +200,12 @@ def test_naive_bayes_of_codes_takes_the_whole_part_of_a_fraction():
 def test_networks(activation):
     for y in (TWO, CULTIVAR, np.c_[TWO, 1 - TWO]):
         assert_agrees(MLPClassifier(8, activation=activation, max_iter=30).fit(X, y), ROWS)
-    assert_agrees(MLPRegressor(hidden_layer_sizes=(8, 4), activation=activation, max_iter=30).fit(X, np.c_[Y, -Y]), ROWS)
+    assert_agrees(
+        MLPRegressor(hidden_layer_sizes=(8, 4), activation=activation, max_iter=30).fit(
+            X, np.c_[Y, -Y]
+        ),
+        ROWS,
+    )
 
 
 @pytest.mark.parametrize("loss", ["log_loss", "modified_huber", "hinge"])
@@ -184,11 +220,17 @@ def test_several_labels_by_ridge():
 
 def test_projections():
     assert_agrees(PCA(4, whiten=True).fit(X), ROWS)
-    assert_agrees(FastICA(4, whiten=False, random_state=0, max_iter=20).fit(X), ROWS, tolerance=1e-4)
+    assert_agrees(
+        FastICA(4, whiten=False, random_state=0, max_iter=20).fit(X), ROWS, tolerance=1e-4
+    )
     assert_agrees(FeatureAgglomeration(4, pooling_func=np.max).fit(X), ROWS)
     assert_agrees(AdditiveChi2Sampler(sample_steps=3).fit(np.abs(X)), np.abs(ROWS))
-    assert_agrees(PolynomialCountSketch(degree=3, coef0=0.5, n_components=16, random_state=0).fit(X), ROWS)
-    coder = SparseCoder(np.eye(13)[:5], transform_algorithm="threshold", transform_alpha=0.4, split_sign=True)
+    assert_agrees(
+        PolynomialCountSketch(degree=3, coef0=0.5, n_components=16, random_state=0).fit(X), ROWS
+    )
+    coder = SparseCoder(
+        np.eye(13)[:5], transform_algorithm="threshold", transform_alpha=0.4, split_sign=True
+    )
     assert_agrees(coder.fit(X), ROWS)
 
 
@@ -198,7 +240,11 @@ def test_selections():
 
 
 def test_clusters():
-    for model in (KMeans(4, n_init=1, random_state=0), BisectingKMeans(5, random_state=0), Birch(n_clusters=3)):
+    for model in (
+        KMeans(4, n_init=1, random_state=0),
+        BisectingKMeans(5, random_state=0),
+        Birch(n_clusters=3),
+    ):
         found = differences(model.fit(X), ROWS, "float64")
         assert found["label"] == 0 and found["scores"] < 1e-7
 

@@ -65,11 +65,17 @@ def test_transformers(model):
 
 @pytest.mark.parametrize("extrapolation", ["constant", "linear", "continue", "periodic"])
 @pytest.mark.parametrize("degree", [1, 2, 3])
-def test_splines_have_the_bits_of_the_original_at_equal_knots_and_beyond_them(extrapolation, degree):
+def test_splines_have_the_bits_of_the_original_at_equal_knots_and_beyond_them(
+    extrapolation, degree
+):
     rows = np.repeat(np.round(X[:, :3]), 2, axis=0)
-    model = SplineTransformer(6, degree=degree, knots="quantile", extrapolation=extrapolation).fit(rows)
+    model = SplineTransformer(6, degree=degree, knots="quantile", extrapolation=extrapolation).fit(
+        rows
+    )
     assert min(np.diff(basis.t).min() for basis in model.bsplines_) == 0
-    asked = np.vstack([rows, rows * 1.5, rows + 0.25, [basis.t[[0, 3, -1]] for basis in model.bsplines_]])
+    asked = np.vstack(
+        [rows, rows * 1.5, rows + 0.25, [basis.t[[0, 3, -1]] for basis in model.bsplines_]]
+    )
     graph = to_graph(model, [("X", "float64", 3)])
     np.testing.assert_array_equal(session(graph).run(None, {"X": asked})[0], model.transform(asked))
 
@@ -77,7 +83,9 @@ def test_splines_have_the_bits_of_the_original_at_equal_knots_and_beyond_them(ex
 @pytest.mark.parametrize("encode", ["ordinal", "onehot", "onehot-dense"])
 @pytest.mark.parametrize("strategy", ["uniform", "quantile", "kmeans"])
 def test_bins(encode, strategy):
-    model = KBinsDiscretizer(encode=encode, strategy=strategy, quantile_method="averaged_inverted_cdf").fit(X)
+    model = KBinsDiscretizer(
+        encode=encode, strategy=strategy, quantile_method="averaged_inverted_cdf"
+    ).fit(X)
     assert_agrees(model, ROWS, tolerance=0, exact=0)
 
 
@@ -88,10 +96,14 @@ def test_bin_edges_where_float32_stands_for_float64():
 
 
 def test_box_cox():
-    assert_agrees(PowerTransformer("box-cox").fit(np.exp(X / 10)), np.exp(ROWS / 10).astype("float32"))
+    assert_agrees(
+        PowerTransformer("box-cox").fit(np.exp(X / 10)), np.exp(ROWS / 10).astype("float32")
+    )
 
 
-@pytest.mark.parametrize("model", [StandardScaler(), QuantileTransformer(n_quantiles=20)], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "model", [StandardScaler(), QuantileTransformer(n_quantiles=20)], ids=lambda m: type(m).__name__
+)
 def test_missing_values_pass_through(model):
     rows = ROWS.copy()
     rows[::3, 1] = np.nan
@@ -111,7 +123,9 @@ FUNCTIONS = [
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: getattr(f, "__name__", "None"))
 @pytest.mark.filterwarnings("ignore:divide by zero", "ignore:invalid value")
 def test_numpy_functions(function):
-    rows = np.concatenate([ROWS[:50], np.float32([[0.0] * 10, [-1.0] * 10, [1e-8] * 10, [1e-5] * 10])])
+    rows = np.concatenate(
+        [ROWS[:50], np.float32([[0.0] * 10, [-1.0] * 10, [1e-8] * 10, [1e-5] * 10])]
+    )
     assert_agrees(FunctionTransformer(function).fit(X), rows)
 
 
@@ -175,7 +189,11 @@ def test_a_refusal_names_the_step():
 
 
 def test_rows_that_do_not_exist_give_no_rows():
-    for model in (StandardScaler(), KBinsDiscretizer(quantile_method="averaged_inverted_cdf"), QuantileTransformer(n_quantiles=10)):
+    for model in (
+        StandardScaler(),
+        KBinsDiscretizer(quantile_method="averaged_inverted_cdf"),
+        QuantileTransformer(n_quantiles=10),
+    ):
         assert run(model.fit(X), X[:0].astype("float32"))["transformed"].shape[0] == 0
 
 

@@ -44,7 +44,10 @@ def test_operators(model, y, expected, precision):
 
 def logistic(weights, intercept, y=TWO):
     model = LogisticRegression().fit(X, y)
-    model.coef_, model.intercept_ = np.array([weights], dtype="float64"), np.array([intercept], dtype="float64")
+    model.coef_, model.intercept_ = (
+        np.array([weights], dtype="float64"),
+        np.array([intercept], dtype="float64"),
+    )
     return model
 
 
@@ -83,8 +86,14 @@ def test_classes_that_are_not_positions(precision):
 
 
 def test_sides_of_random_rows_agree():
-    rows = (RNG.normal(size=(500, 3)) * RNG.choice([1e-6, 1.0, 1e6], size=(500, 1))).astype("float32")
-    for model in (LogisticRegression(), LinearDiscriminantAnalysis(), SGDClassifier(loss="modified_huber", random_state=0)):
+    rows = (RNG.normal(size=(500, 3)) * RNG.choice([1e-6, 1.0, 1e6], size=(500, 1))).astype(
+        "float32"
+    )
+    for model in (
+        LogisticRegression(),
+        LinearDiscriminantAnalysis(),
+        SGDClassifier(loss="modified_huber", random_state=0),
+    ):
         assert_agrees(model.fit(X, TWO), rows, tolerance=1e-4)
 
 

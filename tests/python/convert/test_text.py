@@ -63,10 +63,18 @@ def test_no_text_gives_no_row(analyzer):
 
 MODELS = [
     CountVectorizer().fit(DOCUMENTS),
-    CountVectorizer(ngram_range=(1, 2), stop_words=["the", "a"], strip_accents="unicode", token_pattern=r"\b\w+\b").fit(DOCUMENTS),
+    CountVectorizer(
+        ngram_range=(1, 2),
+        stop_words=["the", "a"],
+        strip_accents="unicode",
+        token_pattern=r"\b\w+\b",
+    ).fit(DOCUMENTS),
     CountVectorizer(analyzer="char", ngram_range=(1, 2), lowercase=False).fit(DOCUMENTS),
 ]
-PIECES = st.one_of(st.sampled_from([*" ".join(DOCUMENTS).split(), " ", "\n", "\u2003", "\u0130", "ß"]), st.text(max_size=3))
+PIECES = st.one_of(
+    st.sampled_from([*" ".join(DOCUMENTS).split(), " ", "\n", "\u2003", "\u0130", "ß"]),
+    st.text(max_size=3),
+)
 
 
 @pytest.mark.parametrize("model", MODELS, ids=str)
@@ -93,7 +101,9 @@ def test_a_column_of_texts_beside_numbers():
     import pandas as pd
 
     frame = pd.DataFrame({"review": DOCUMENTS, "stars": np.arange(8.0)})
-    columns = ColumnTransformer([("text", TfidfVectorizer(), "review"), ("rest", "passthrough", ["stars"])])
+    columns = ColumnTransformer(
+        [("text", TfidfVectorizer(), "review"), ("rest", "passthrough", ["stars"])]
+    )
     assert_agrees(make_pipeline(columns, LogisticRegression()).fit(frame, np.arange(8) % 2), frame)
 
 
@@ -106,7 +116,10 @@ def shout(text):
     [
         (CountVectorizer(analyzer="char_wb"), "analyzer='char_wb'"),
         (CountVectorizer(analyzer=str.split), "analyzer is a Python function"),
-        (CountVectorizer(tokenizer=str.split, token_pattern=None), "tokenizer is a Python function"),
+        (
+            CountVectorizer(tokenizer=str.split, token_pattern=None),
+            "tokenizer is a Python function",
+        ),
         (CountVectorizer(preprocessor=shout), "preprocessor is a Python function"),
         (CountVectorizer(strip_accents=shout), "strip_accents is a Python function"),
         (CountVectorizer(token_pattern=r"(\w)\w+"), "no exact translation"),
@@ -127,7 +140,12 @@ def test_greek_capitals_are_refused():
     model = CountVectorizer().fit(["ΟΔΟΣ"])
     with pytest.raises(NotConvertible, match="sigma"):
         to_graph(model, [("text", "string", 1)], precision="float32")
-    assert differences(CountVectorizer(lowercase=False).fit(["ΟΔΟΣ"]), np.array(["ΟΔΟΣ"], dtype=object))["transformed"] == 0
+    assert (
+        differences(
+            CountVectorizer(lowercase=False).fit(["ΟΔΟΣ"]), np.array(["ΟΔΟΣ"], dtype=object)
+        )["transformed"]
+        == 0
+    )
 
 
 def test_stop_words_inside_a_given_vocabulary_are_refused():

@@ -7,7 +7,12 @@ import pytest
 from convert_harness import assert_agrees
 from lightgbm import LGBMClassifier, LGBMRegressor
 from sidecall.convert.ensemble import largest_rounded_below
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor, IsolationForest, RandomForestRegressor
+from sklearn.ensemble import (
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    IsolationForest,
+    RandomForestRegressor,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
@@ -47,18 +52,44 @@ def test_isolation_forest_of_some_features_converts_where_leaves_name_none() -> 
 def test_a_threshold_that_takes_over_the_rounding_to_float32() -> None:
     rng = np.random.default_rng(0)
     largest = float(np.finfo("float32").max)
-    special = [0.0, -0.0, 5e-324, -5e-324, 1e-45, -1e-45, largest, -largest, 2.0**128 - 2.0**103, 1e300, -1e300, np.inf, 0.1, 1.5]
+    special = [
+        0.0,
+        -0.0,
+        5e-324,
+        -5e-324,
+        1e-45,
+        -1e-45,
+        largest,
+        -largest,
+        2.0**128 - 2.0**103,
+        1e300,
+        -1e300,
+        np.inf,
+        0.1,
+        1.5,
+    ]
     any_bits = rng.integers(0, 2**64, 20_000, dtype="uint64").view("float64")
-    thresholds = np.concatenate([special, any_bits, rng.normal(size=20_000) * 10.0 ** rng.integers(-46, 39, 20_000)])
+    thresholds = np.concatenate(
+        [special, any_bits, rng.normal(size=20_000) * 10.0 ** rng.integers(-46, 39, 20_000)]
+    )
     thresholds = thresholds[~np.isnan(thresholds) & ~np.isneginf(thresholds)]
     single = thresholds.astype("float32")
     following = np.nextafter(single, np.float32(np.inf)).astype("float64")
     half_way = (single.astype("float64") + following) / 2
-    thresholds = np.concatenate([thresholds, single.astype("float64"), half_way, np.nextafter(half_way, -np.inf)])
+    thresholds = np.concatenate(
+        [thresholds, single.astype("float64"), half_way, np.nextafter(half_way, -np.inf)]
+    )
     thresholds = thresholds[~np.isnan(thresholds) & ~np.isneginf(thresholds)]
 
     moved = largest_rounded_below(thresholds)
-    rows = [moved, thresholds, np.full_like(moved, np.inf), np.full_like(moved, 1e39), np.full_like(moved, -1e39), np.zeros_like(moved)]
+    rows = [
+        moved,
+        thresholds,
+        np.full_like(moved, np.inf),
+        np.full_like(moved, 1e39),
+        np.full_like(moved, -1e39),
+        np.zeros_like(moved),
+    ]
     for direction in (-np.inf, np.inf):
         near = moved
         for _ in range(3):

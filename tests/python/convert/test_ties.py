@@ -13,7 +13,12 @@ from threadpoolctl import threadpool_limits
 RNG = np.random.default_rng(3)
 GRID = RNG.integers(0, 7, (300, 3)).astype(float)
 TARGETS = RNG.normal(size=300)
-ASKED = np.vstack([RNG.integers(0, 14, (200, 3)) / 2, [[1e15, 3, 3], [2.0**63, 1, 1], [-1e300, 1, 1], [1e308, -1e308, 0]]])
+ASKED = np.vstack(
+    [
+        RNG.integers(0, 14, (200, 3)) / 2,
+        [[1e15, 3, 3], [2.0**63, 1, 1], [-1e300, 1, 1], [1e308, -1e308, 0]],
+    ]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -31,23 +36,33 @@ def double(model, rows):
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan", "chebyshev"])
 @pytest.mark.parametrize("neighbours", [1, 2, 5, 16])
 def test_of_rows_that_are_equally_near_the_same_ones_count(algorithm, metric, neighbours):
-    model = KNeighborsRegressor(neighbours, algorithm=algorithm, metric=metric, leaf_size=10).fit(GRID, TARGETS)
+    model = KNeighborsRegressor(neighbours, algorithm=algorithm, metric=metric, leaf_size=10).fit(
+        GRID, TARGETS
+    )
     # Brute force multiplies squares out: of the last row infinities are left, whose difference is no number.
     rows = ASKED[:-1] if (algorithm, metric) == ("brute", "euclidean") else ASKED
-    np.testing.assert_allclose(double(model, rows)["prediction"].ravel(), model.predict(rows), rtol=1e-10)
+    np.testing.assert_allclose(
+        double(model, rows)["prediction"].ravel(), model.predict(rows), rtol=1e-10
+    )
 
 
 @pytest.mark.parametrize("weights", ["uniform", "distance"])
 @pytest.mark.parametrize("algorithm", ["kd_tree", "brute"])
 def test_classes_of_rows_that_are_equally_near_have_the_same_shares(algorithm, weights):
-    model = KNeighborsClassifier(5, algorithm=algorithm, metric="manhattan", weights=weights).fit(GRID, RNG.integers(0, 3, 300))
+    model = KNeighborsClassifier(5, algorithm=algorithm, metric="manhattan", weights=weights).fit(
+        GRID, RNG.integers(0, 3, 300)
+    )
     rows = ASKED[:-2]  # of infinite distances no weight is left
-    np.testing.assert_allclose(double(model, rows)["probabilities"], model.predict_proba(rows), rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        double(model, rows)["probabilities"], model.predict_proba(rows), rtol=1e-10, atol=1e-12
+    )
 
 
 def test_as_many_neighbours_as_rows_need_no_order():
     model = KNeighborsRegressor(12, algorithm="kd_tree").fit(GRID[:12], TARGETS[:12])
-    np.testing.assert_allclose(double(model, ASKED[:-2])["prediction"].ravel(), model.predict(ASKED[:-2]), rtol=1e-10)
+    np.testing.assert_allclose(
+        double(model, ASKED[:-2])["prediction"].ravel(), model.predict(ASKED[:-2]), rtol=1e-10
+    )
 
 
 @pytest.mark.parametrize("cls", [KMeans, MiniBatchKMeans])
@@ -59,9 +74,13 @@ def test_clusters_of_far_rows(cls):
 
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
 def test_mixtures_of_far_rows(covariance):
-    model = GaussianMixture(3, covariance_type=covariance, random_state=0).fit(GRID + RNG.normal(size=GRID.shape))
+    model = GaussianMixture(3, covariance_type=covariance, random_state=0).fit(
+        GRID + RNG.normal(size=GRID.shape)
+    )
     rows = np.vstack([ASKED[:-4] + 0.1, [[1e15, 3.0, 3.0]]])
-    np.testing.assert_allclose(double(model, rows)["probabilities"], model.predict_proba(rows), rtol=1e-8, atol=1e-12)
+    np.testing.assert_allclose(
+        double(model, rows)["probabilities"], model.predict_proba(rows), rtol=1e-8, atol=1e-12
+    )
 
 
 def test_naive_bayes_computes_in_the_float32_that_it_was_fitted_in():
@@ -78,16 +97,22 @@ def test_naive_bayes_computes_in_the_float32_that_it_was_fitted_in():
 def test_support_vectors_answer_far_rows(kernel):
     model = SVR(kernel=kernel).fit(GRID, TARGETS)
     rows = np.vstack([ASKED[:-4], [[1e200, 0.0, 0.0], [-1e160, 1e160, 0.0]]])
-    np.testing.assert_allclose(double(model, rows)["prediction"].ravel(), model.predict(rows), rtol=1e-8, atol=1e-9)
+    np.testing.assert_allclose(
+        double(model, rows)["prediction"].ravel(), model.predict(rows), rtol=1e-8, atol=1e-9
+    )
 
 
 @pytest.mark.parametrize("covariance", ["full", "tied"])
 @pytest.mark.parametrize("width", [2, 7, 8, 11, 24])
 def test_squares_of_a_mixture_are_added_in_the_order_of_numpy(covariance, width):
     """So far away only the last digits tell the components apart. With roots of one, nothing else rounds."""
-    model = GaussianMixture(2, covariance_type=covariance, random_state=0).fit(RNG.normal(size=(50, width)))
+    model = GaussianMixture(2, covariance_type=covariance, random_state=0).fit(
+        RNG.normal(size=(50, width))
+    )
     model.means_ = np.array([np.zeros(width), np.ones(width)])
-    model.precisions_cholesky_ = np.eye(width) if covariance == "tied" else np.array([np.eye(width)] * 2)
+    model.precisions_cholesky_ = (
+        np.eye(width) if covariance == "tied" else np.array([np.eye(width)] * 2)
+    )
     rows = np.round(RNG.normal(size=(300, width)) * 1e15)
     answers = double(model, rows)
     np.testing.assert_allclose(answers["probabilities"], model.predict_proba(rows), rtol=1e-10)

@@ -65,34 +65,49 @@ def test_histogram_boosting_with_double_inputs_is_exact():
 @pytest.mark.parametrize("scaled", [False, True])
 def test_histogram_regressor_behind_a_scaler(scaled):
     steps = [StandardScaler()] if scaled else []
-    model = make_pipeline(*steps, HistGradientBoostingRegressor(max_iter=30)).fit(DIABETES, PROGRESS)
+    model = make_pipeline(*steps, HistGradientBoostingRegressor(max_iter=30)).fit(
+        DIABETES, PROGRESS
+    )
     assert differences(model, DIABETES.astype("float32"), "float64")["prediction"] < 1e-12
 
 
 @pytest.mark.parametrize("loss", ["poisson", "gamma", "absolute_error", "quantile"])
 def test_histogram_losses(loss):
     extra = {"quantile": 0.7} if loss == "quantile" else {}
-    assert_agrees(HistGradientBoostingRegressor(loss=loss, max_iter=10, **extra).fit(DIABETES, PROGRESS), DIABETES.astype("float32"))
+    assert_agrees(
+        HistGradientBoostingRegressor(loss=loss, max_iter=10, **extra).fit(DIABETES, PROGRESS),
+        DIABETES.astype("float32"),
+    )
 
 
 def test_histogram_multiclass_with_names():
-    assert_agrees(HistGradientBoostingClassifier(max_iter=10).fit(WINE, NAMES), WINE.astype("float32"))
+    assert_agrees(
+        HistGradientBoostingClassifier(max_iter=10).fit(WINE, NAMES), WINE.astype("float32")
+    )
 
 
 def categories(size=300):
     rng = np.random.default_rng(1)
     frame = pd.DataFrame(
-        {"job": rng.choice(list("abcdefgh"), size), "age": rng.normal(size=size).astype("float32"), "zip": rng.integers(0, 9, size)}
+        {
+            "job": rng.choice(list("abcdefgh"), size),
+            "age": rng.normal(size=size).astype("float32"),
+            "zip": rng.integers(0, 9, size),
+        }
     )
     frame.loc[::17, "job"] = None
-    target = frame["job"].isin(list("acf")).to_numpy() ^ (frame["zip"].isin([1, 4, 5]).to_numpy() & (frame["age"].to_numpy() > 0))
+    target = frame["job"].isin(list("acf")).to_numpy() ^ (
+        frame["zip"].isin([1, 4, 5]).to_numpy() & (frame["age"].to_numpy() > 0)
+    )
     return frame, target.astype(int)
 
 
 def test_histogram_categories_of_strings_unknown_and_missing():
     frame, y = categories()
     typed = frame.assign(job=frame["job"].astype("category"))
-    model = HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=30, min_samples_leaf=5).fit(typed, y)
+    model = HistGradientBoostingClassifier(
+        categorical_features="from_dtype", max_iter=30, min_samples_leaf=5
+    ).fit(typed, y)
     rows = frame.copy()
     rows.loc[:20, "job"] = "unseen"
     assert_agrees(model, rows.assign(job=rows["job"].astype("category")))
@@ -101,7 +116,9 @@ def test_histogram_categories_of_strings_unknown_and_missing():
 def test_histogram_categories_of_numbers():
     frame, y = categories()
     x = frame[["zip", "age"]].to_numpy("float64")
-    model = HistGradientBoostingClassifier(categorical_features=[0], max_iter=30, min_samples_leaf=5).fit(x, y)
+    model = HistGradientBoostingClassifier(
+        categorical_features=[0], max_iter=30, min_samples_leaf=5
+    ).fit(x, y)
     rows = np.vstack([x, [[77, 0.1], [np.nan, 0.2]]]).astype("float32")
     assert_agrees(model, rows)
 
@@ -121,7 +138,11 @@ def test_classifiers_of_two_classes(model, dtype):
     assert_agrees(model.fit(CANCER, MALIGNANT), CANCER.astype(dtype))
 
 
-@pytest.mark.parametrize("model", [m for m in MODELS if getattr(m, "loss", "") != "exponential"], ids=lambda m: type(m).__name__)
+@pytest.mark.parametrize(
+    "model",
+    [m for m in MODELS if getattr(m, "loss", "") != "exponential"],
+    ids=lambda m: type(m).__name__,
+)
 def test_classifiers_of_three_names(model):
     assert_agrees(model.fit(WINE, NAMES), WINE.astype("float32"))
 
@@ -166,8 +187,12 @@ def test_forest_with_missing_values():
 
 @pytest.mark.parametrize("trees", [2, 9, 10, 16, 50])
 def test_equal_votes_of_two_classes_stay_equal(trees):
-    model = RandomForestClassifier(trees, random_state=0, max_features=1).fit(CANCER[::4], MALIGNANT[::4])
-    rows = np.repeat(CANCER, 3, axis=0) * np.random.default_rng(0).uniform(0.8, 1.2, size=(3 * len(CANCER), 1))
+    model = RandomForestClassifier(trees, random_state=0, max_features=1).fit(
+        CANCER[::4], MALIGNANT[::4]
+    )
+    rows = np.repeat(CANCER, 3, axis=0) * np.random.default_rng(0).uniform(
+        0.8, 1.2, size=(3 * len(CANCER), 1)
+    )
     rows = rows.astype("float32")
     if trees == 10:
         assert (model.predict_proba(rows)[:, 0] == 0.5).any()
@@ -177,12 +202,18 @@ def test_equal_votes_of_two_classes_stay_equal(trees):
 def test_forests_of_several_outputs():
     two = np.c_[MALIGNANT, CANCER[:, 0] > 14]
     assert_agrees(RandomForestClassifier(5).fit(CANCER, two), CANCER.astype("float32"))
-    assert_agrees(RandomForestRegressor(5).fit(DIABETES, np.c_[PROGRESS, PROGRESS**0.5]), DIABETES.astype("float32"))
+    assert_agrees(
+        RandomForestRegressor(5).fit(DIABETES, np.c_[PROGRESS, PROGRESS**0.5]),
+        DIABETES.astype("float32"),
+    )
 
 
 @pytest.mark.parametrize("features", [1.0, 0.5])
 def test_isolation_forest(features):
-    assert_agrees(IsolationForest(n_estimators=20, max_features=features).fit(DIABETES), DIABETES.astype("float32"))
+    assert_agrees(
+        IsolationForest(n_estimators=20, max_features=features).fit(DIABETES),
+        DIABETES.astype("float32"),
+    )
 
 
 def test_embedding_of_leaves():
@@ -190,7 +221,9 @@ def test_embedding_of_leaves():
 
 
 def test_a_single_leaf_is_a_tree():
-    model = GradientBoostingClassifier(n_estimators=3, max_depth=1, min_samples_leaf=400).fit(CANCER, MALIGNANT)
+    model = GradientBoostingClassifier(n_estimators=3, max_depth=1, min_samples_leaf=400).fit(
+        CANCER, MALIGNANT
+    )
     assert_agrees(model, CANCER.astype("float32"))
 
 
@@ -200,14 +233,19 @@ def test_gradient_boosting_is_one_node():
     assert [n.op_type for n in graph.graph.node] == ["TreeEnsembleClassifier"]
 
 
-@pytest.mark.parametrize("model", [GradientBoostingClassifier(n_estimators=20), HistGradientBoostingClassifier(max_iter=20)])
+@pytest.mark.parametrize(
+    "model",
+    [GradientBoostingClassifier(n_estimators=20), HistGradientBoostingClassifier(max_iter=20)],
+)
 def test_boosting_of_doubles_is_three_nodes(model):
     graph = to_graph(model.fit(CANCER, MALIGNANT), [("X", "float64", 30)])
     assert [n.op_type for n in graph.graph.node] == ["TreeEnsemble", "ArgMax", "Softmax"]
 
 
 def test_boosting_that_starts_from_a_classifier_is_refused():
-    model = GradientBoostingClassifier(n_estimators=2, init=LogisticRegression(max_iter=1000, solver="newton-cholesky")).fit(WINE, CULTIVAR)
+    model = GradientBoostingClassifier(
+        n_estimators=2, init=LogisticRegression(max_iter=1000, solver="newton-cholesky")
+    ).fit(WINE, CULTIVAR)
     with pytest.raises(NotConvertible, match="starts from another estimator"):
         to_graph(model, [("X", "float32", 13)], precision="float32")
 
@@ -222,7 +260,13 @@ def grow(rng, depth):
     """A random tree as nested tuples: (feature, threshold, missing goes left, left, right) or a leaf's values."""
     if depth == 0 or rng.random() < 0.35:
         return rng.normal(size=2)
-    return int(rng.integers(3)), float(np.float32(rng.normal())), bool(rng.integers(2)), grow(rng, depth - 1), grow(rng, depth - 1)
+    return (
+        int(rng.integers(3)),
+        float(np.float32(rng.normal())),
+        bool(rng.integers(2)),
+        grow(rng, depth - 1),
+        grow(rng, depth - 1),
+    )
 
 
 def answer(tree, row):
@@ -238,13 +282,23 @@ def flat(tree, rows):
     rows.append([0, 0.0, 0, 0, False, True, np.zeros(2)])
     if isinstance(tree, tuple):
         feature, threshold, missing, left, right = tree
-        rows[place] = [feature, threshold, flat(left, rows), flat(right, rows), missing, False, np.zeros(2)]
+        rows[place] = [
+            feature,
+            threshold,
+            flat(left, rows),
+            flat(right, rows),
+            missing,
+            False,
+            np.zeros(2),
+        ]
     else:
         rows[place][6] = tree
     return place
 
 
-@pytest.mark.parametrize(("precision", "new_trees"), [("float32", False), ("float32", True), ("float64", False)])
+@pytest.mark.parametrize(
+    ("precision", "new_trees"), [("float32", False), ("float32", True), ("float64", False)]
+)
 @pytest.mark.parametrize("seed", range(12))
 def test_trees_of_any_shape(seed, precision, new_trees):
     from sidecall.convert.ensemble import Ensemble
@@ -267,4 +321,6 @@ def test_trees_of_any_shape(seed, precision, new_trees):
     table[rng.random(table.shape) < 0.1] = np.nan
     expected = np.array([np.sum([answer(tree, row) for tree in trees], axis=0) for row in table])
     got = session(graph).run(None, {"X": table.astype(precision)})[0]
-    np.testing.assert_allclose(got - np.array([0.5, -0.25]), expected, atol=1e-5 if precision == "float32" else 1e-12)
+    np.testing.assert_allclose(
+        got - np.array([0.5, -0.25]), expected, atol=1e-5 if precision == "float32" else 1e-12
+    )

@@ -45,7 +45,9 @@ def data() -> dict[str, Any]:
     x, y = x[order], y[order]
     mix = rng.random((200, 1))
     fresh = x[rng.integers(150, size=200)] * mix + x[rng.integers(150, size=200)] * (1 - mix)
-    words = np.array(["red apple", "green pear", "blue plum", "Apple tree", "pear-tree red", "a plum"])
+    words = np.array(
+        ["red apple", "green pear", "blue plum", "Apple tree", "pear-tree red", "a plum"]
+    )
     text = np.array([" ".join(rng.choice(words, 3)) for _ in range(150)])
     strings = rng.choice(["a", "b", "c"], size=(150, 2)).astype(object)
     # No two values alike: equal distances have no order that two programs share.
@@ -88,17 +90,30 @@ def make(cls: Any) -> Any:
     name = cls.__name__
     classifier, regressor = LogisticRegression(max_iter=30), Ridge()
     special: dict[str, dict[str, Any]] = {
-        "ColumnTransformer": {"transformers": [("a", KMeans(2, random_state=0), [0, 1]), ("b", "passthrough", [2])]},
-        "FeatureUnion": {"transformer_list": [("a", KMeans(2, random_state=0)), ("b", "passthrough")]},
+        "ColumnTransformer": {
+            "transformers": [("a", KMeans(2, random_state=0), [0, 1]), ("b", "passthrough", [2])]
+        },
+        "FeatureUnion": {
+            "transformer_list": [("a", KMeans(2, random_state=0)), ("b", "passthrough")]
+        },
         "Pipeline": {"steps": [("a", KMeans(3, random_state=0)), ("b", LinearRegression())]},
         "VotingClassifier": {"estimators": [("a", classifier), ("b", LogisticRegression(C=0.1))]},
         "VotingRegressor": {"estimators": [("a", regressor), ("b", LinearRegression())]},
         "StackingClassifier": {"estimators": [("a", classifier), ("b", LogisticRegression(C=0.1))]},
         "StackingRegressor": {"estimators": [("a", regressor), ("b", LinearRegression())]},
         "GridSearchCV": {"estimator": classifier, "param_grid": {"C": [0.1, 1.0]}, "cv": 3},
-        "RandomizedSearchCV": {"estimator": classifier, "param_distributions": {"C": [0.1, 1.0]}, "n_iter": 2, "cv": 3},
+        "RandomizedSearchCV": {
+            "estimator": classifier,
+            "param_distributions": {"C": [0.1, 1.0]},
+            "n_iter": 2,
+            "cv": 3,
+        },
         "HalvingGridSearchCV": {"estimator": classifier, "param_grid": {"C": [0.1, 1.0]}, "cv": 3},
-        "HalvingRandomSearchCV": {"estimator": classifier, "param_distributions": {"C": [0.1, 1.0]}, "cv": 3},
+        "HalvingRandomSearchCV": {
+            "estimator": classifier,
+            "param_distributions": {"C": [0.1, 1.0]},
+            "cv": 3,
+        },
         "SparseCoder": {"dictionary": np.eye(6)[:4]},
         "LatentDirichletAllocation": {"max_iter": 3},
         "DictionaryLearning": {"max_iter": 20},
@@ -128,12 +143,25 @@ def make(cls: Any) -> Any:
             {"estimator"} if "estimator" in cls.__init__.__code__.co_varnames[1:2] else set()
         )
         regresses = "Regressor" in name or name in ("RegressorChain", "MultiOutputRegressor")
-        params = {"estimator": regressor if regresses else classifier} if "estimator" in required else {}
+        params = (
+            {"estimator": regressor if regresses else classifier} if "estimator" in required else {}
+        )
         if name == "FrozenEstimator":
             params = {"estimator": None}
-    for key, value in {"random_state": 0, "n_estimators": 10, "max_iter": 100, "n_jobs": None}.items():
-        accepted = cls.__init__.__code__.co_varnames[: cls.__init__.__code__.co_argcount + cls.__init__.__code__.co_kwonlyargcount]
-        if key in accepted and key not in params and not (key == "max_iter" and name in _SLOW_TO_CONVERGE):
+    for key, value in {
+        "random_state": 0,
+        "n_estimators": 10,
+        "max_iter": 100,
+        "n_jobs": None,
+    }.items():
+        accepted = cls.__init__.__code__.co_varnames[
+            : cls.__init__.__code__.co_argcount + cls.__init__.__code__.co_kwonlyargcount
+        ]
+        if (
+            key in accepted
+            and key not in params
+            and not (key == "max_iter" and name in _SLOW_TO_CONVERGE)
+        ):
             params[key] = value
     return cls(**params)
 
@@ -199,8 +227,12 @@ def look(cls: Any, d: dict[str, Any]) -> Row:
     name = cls.__name__
     try:
         model, fresh = fitted(cls, d)
-    except Exception as error:  # whatever a class of scikit-learn raises on data that is not its kind
-        return Row(name, False, False, reason=f"{type(error).__name__}: {str(error).splitlines()[0][:80]}")
+    except (
+        Exception
+    ) as error:  # whatever a class of scikit-learn raises on data that is not its kind
+        return Row(
+            name, False, False, reason=f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"
+        )
     rounded = fresh.astype("float32") if fresh.dtype.kind == "f" else fresh
     try:
         found, single = differences(model, fresh, "float64"), differences(model, rounded, "float32")
@@ -248,9 +280,15 @@ def page(rows: list[Row]) -> str:
             lines.append(f"| {r.name} | refused |  |  | {r.reason.replace('|', '/')} |")
             continue
         magnitude = f"at most 1e{int(np.ceil(np.log10(r.difference)))}" if r.difference > 0 else "0"
-        lines.append(f"| {r.name} | converts | {magnitude} | {'yes' if r.agrees_in_float32 else 'no'} |  |")
+        lines.append(
+            f"| {r.name} | converts | {magnitude} | {'yes' if r.agrees_in_float32 else 'no'} |  |"
+        )
     others = ", ".join(r.name for r in rows if not r.fits)
-    lines += ["", f"Not counted, as they do not fit on tables of numbers, strings or texts: {others}.", ""]
+    lines += [
+        "",
+        f"Not counted, as they do not fit on tables of numbers, strings or texts: {others}.",
+        "",
+    ]
     return "\n".join(lines)
 
 

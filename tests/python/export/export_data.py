@@ -10,7 +10,9 @@ def payments(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
     """Amounts in cents, seconds since the epoch, text with missing values; 1 is fraud."""
     rng = np.random.default_rng(seed)
     amount = np.round(np.exp(rng.normal(4, 1.5, rows)), 2)
-    country = rng.choice(["DE", "FR", "US", "BR", "JP"], rows, p=[0.4, 0.25, 0.2, 0.1, 0.05]).astype(object)
+    country = rng.choice(
+        ["DE", "FR", "US", "BR", "JP"], rows, p=[0.4, 0.25, 0.2, 0.1, 0.05]
+    ).astype(object)
     hour = rng.integers(0, 24, rows)
     risk = np.log(amount) / 4 + (country == "BR") + (hour < 5) * 0.7 + rng.normal(0, 0.5, rows)
     frame = pd.DataFrame(
@@ -41,11 +43,19 @@ def houses(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
         }
     )
     frame.loc[rng.random(rows) < 0.1, "year"] = np.nan
-    price = frame["area"] * 3100.5 + frame["rooms"] * 900 + (frame["city"] == "Kiel") * 40_000 + rng.normal(0, 9000, rows)
+    price = (
+        frame["area"] * 3100.5
+        + frame["rooms"] * 900
+        + (frame["city"] == "Kiel") * 40_000
+        + rng.normal(0, 9000, rows)
+    )
     return frame, price.round(2).to_numpy()
 
 
-_WORDS = {"spam": ["win", "free", "prize", "now", "click"], "ham": ["meeting", "report", "monday", "lunch", "budget"]}
+_WORDS = {
+    "spam": ["win", "free", "prize", "now", "click"],
+    "ham": ["meeting", "report", "monday", "lunch", "budget"],
+}
 
 
 def messages(rows: int, seed: int = 0) -> tuple[list[str], list[str]]:

@@ -18,7 +18,9 @@ MODEL = LinearRegression().fit(DATA, DATA[:, 0])
 
 def test_id_is_of_the_graph_alone(tmp_path):
     first = export(MODEL, tmp_path / "a.onnx", DATA, version="1")
-    second = export(MODEL, tmp_path / "b.onnx", DATA, version="2", metadata={"x": [1, None, "ü"]}, golden="none")
+    second = export(
+        MODEL, tmp_path / "b.onnx", DATA, version="2", metadata={"x": [1, None, "ü"]}, golden="none"
+    )
     other = export(LinearRegression().fit(DATA, DATA[:, 1]), tmp_path / "c.onnx", DATA)
     assert first.id == second.id != other.id
     for name in ("a", "b", "c"):
@@ -30,7 +32,10 @@ def test_the_contract_can_be_changed_without_the_id(tmp_path):
     export(MODEL, tmp_path / "a.onnx", DATA)
     proto = onnx.load(tmp_path / "a.onnx")
     proto.metadata_props[0].value += " "
-    assert artifact.graph_id(proto.SerializeToString()) == File(tmp_path / "a.onnx").contract["model"]["id"]
+    assert (
+        artifact.graph_id(proto.SerializeToString())
+        == File(tmp_path / "a.onnx").contract["model"]["id"]
+    )
 
 
 def test_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -37,7 +37,10 @@ def test_a_code_that_the_model_has_no_place_for_is_an_unknown_category(tmp_path,
     assert features_of(tmp_path / "m.onnx", model, data)["x0"]["allowed"] == [0, 1, 2, 3]
     with pytest.raises((IndexError, ValueError)):
         model.predict([[value, 1, 2]])
-    with sidecall.open(tmp_path / "m.onnx") as opened, pytest.raises(errors.UnknownCategory) as caught:
+    with (
+        sidecall.open(tmp_path / "m.onnx") as opened,
+        pytest.raises(errors.UnknownCategory) as caught,
+    ):
         opened.predict({"x0": value, "x1": 1, "x2": 2})
     assert str(value) not in str(caught.value)
     assert caught.value.name == "x0"
@@ -46,7 +49,9 @@ def test_a_code_that_the_model_has_no_place_for_is_an_unknown_category(tmp_path,
 def test_codes_that_only_the_model_knows_are_allowed(tmp_path):
     data, target = codes()
     model = CategoricalNB(min_categories=9).fit(data, target)
-    assert features_of(tmp_path / "m.onnx", model, data[data[:, 1] < 2])["x1"]["allowed"] == list(range(9))
+    assert features_of(tmp_path / "m.onnx", model, data[data[:, 1] < 2])["x1"]["allowed"] == list(
+        range(9)
+    )
 
 
 @pytest.mark.parametrize("dtype", ["int8", "uint8", "Int8", "Int64", "int16[pyarrow]"])
@@ -61,10 +66,15 @@ def test_codes_of_a_narrow_type(tmp_path, dtype):
 def test_a_float_that_is_no_code_fails_without_being_told(tmp_path, value):
     data, target = codes()
     model = CategoricalNB().fit(data.astype(float), target)
-    assert "allowed" not in features_of(tmp_path / "m.onnx", model, data.astype(float))["x0"], "the original answers for 1.5"
+    assert "allowed" not in features_of(tmp_path / "m.onnx", model, data.astype(float))["x0"], (
+        "the original answers for 1.5"
+    )
     with sidecall.open(tmp_path / "m.onnx") as opened:
         for answered in (1.5, -0.5):
-            assert opened.predict({"x0": answered, "x1": 1, "x2": 2})["label"] == model.predict([[answered, 1, 2]])[0]
+            assert (
+                opened.predict({"x0": answered, "x1": 1, "x2": 2})["label"]
+                == model.predict([[answered, 1, 2]])[0]
+            )
         with pytest.raises(errors.OutOfRange) as caught:
             opened.predict({"x0": value, "x1": 1, "x2": 2})
     assert "7777" not in str(caught.value)
@@ -99,19 +109,29 @@ def test_encoded_codes_keep_the_encoders_list(tmp_path):
 
 def test_categories_beyond_those_of_the_data_close_the_list(tmp_path):
     frame = pd.DataFrame({"i": np.arange(60) % 6, "n": np.arange(60) / 10})
-    first = make_column_transformer((OneHotEncoder(handle_unknown="error"), ["i"]), remainder="passthrough")
+    first = make_column_transformer(
+        (OneHotEncoder(handle_unknown="error"), ["i"]), remainder="passthrough"
+    )
     model = make_pipeline(first, LinearRegression()).fit(frame, frame["n"])
     features = features_of(tmp_path / "m.onnx", model, frame[frame["i"] < 3])
-    assert features["i"]["allowed"] == [0, 1, 2, 3, 4, 5], "the encoder knows more than the data shows"
+    assert features["i"]["allowed"] == [0, 1, 2, 3, 4, 5], (
+        "the encoder knows more than the data shows"
+    )
 
 
 def test_plain_integers_have_no_list(tmp_path):
     data, target = codes()
-    assert "allowed" not in features_of(tmp_path / "m.onnx", LogisticRegression().fit(data, target), data)["x0"]
+    assert (
+        "allowed"
+        not in features_of(tmp_path / "m.onnx", LogisticRegression().fit(data, target), data)["x0"]
+    )
 
 
 def test_the_search_finds_both_ends_and_leaves_gaps_out():
-    assert accepted_codes(lambda values: [-3 <= v <= 11 and v != 5 for v in values], 0, 8) == [*range(-3, 5), *range(6, 12)]
+    assert accepted_codes(lambda values: [-3 <= v <= 11 and v != 5 for v in values], 0, 8) == [
+        *range(-3, 5),
+        *range(6, 12),
+    ]
 
 
 def test_a_list_without_end_is_none():

@@ -27,7 +27,12 @@ def run(folder, *arguments):
     paths = [str(Path(sidecall.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     return subprocess.run(
-        [sys.executable, "-m", "sidecall.exporting", *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "sidecall.exporting", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -36,10 +41,14 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("command")
     frame = load_penguins()
     first = make_column_transformer(
-        (SimpleImputer(), ["bill_length_mm", "body_mass_g"]), (OneHotEncoder(handle_unknown="ignore"), ["island"])
+        (SimpleImputer(), ["bill_length_mm", "body_mass_g"]),
+        (OneHotEncoder(handle_unknown="ignore"), ["island"]),
     )
     features = frame.drop(columns="species")[["island", "bill_length_mm", "body_mass_g"]]
-    joblib.dump(make_pipeline(first, LogisticRegression(max_iter=300)).fit(features, frame["species"]), path / "p.joblib")
+    joblib.dump(
+        make_pipeline(first, LogisticRegression(max_iter=300)).fit(features, frame["species"]),
+        path / "p.joblib",
+    )
     frame.to_csv(path / "p.csv", index=False)
     frame.to_json(path / "p.jsonl", orient="records", lines=True)
     (path / "list.jsonl").write_text('{"island": "Dream"}\n\n[1]\n')
@@ -47,12 +56,17 @@ def folder(tmp_path_factory):
     (path / "deep.jsonl").write_text('{"island": ' + "[" * 100_000 + "\n")
     data = np.round(np.random.default_rng(0).normal(size=(50, 2)), 2)
     joblib.dump(
-        make_pipeline(FunctionTransformer(np.random.default_rng(0).permutation), LinearRegression()).fit(data, data[:, 0]),
+        make_pipeline(
+            FunctionTransformer(np.random.default_rng(0).permutation), LinearRegression()
+        ).fit(data, data[:, 0]),
         path / "odd.joblib",
     )
     np.save(path / "odd.npy", data)
     texts, labels = messages(200)
-    joblib.dump(make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels), path / "text.joblib")
+    joblib.dump(
+        make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels),
+        path / "text.joblib",
+    )
     (path / "text.txt").write_text("\n".join(texts), encoding="utf-8")
     joblib.dump({"not": "a model"}, path / "dict.joblib")
     (path / "broken.joblib").write_bytes(b"\x00\x01 no pickle")
@@ -60,18 +74,42 @@ def folder(tmp_path_factory):
 
 
 def test_export_from_a_csv(folder):
-    options = ["--name", "penguins", "--version", "3", "--metadata", '{"owner": "ecology"}', "--dtype", "body_mass_g=float64"]
-    result = run(folder, "export", "p.joblib", "--trust-pickle", "--data", "p.csv", "-o", "out.onnx", *options)
+    options = [
+        "--name",
+        "penguins",
+        "--version",
+        "3",
+        "--metadata",
+        '{"owner": "ecology"}',
+        "--dtype",
+        "body_mass_g=float64",
+    ]
+    result = run(
+        folder,
+        "export",
+        "p.joblib",
+        "--trust-pickle",
+        "--data",
+        "p.csv",
+        "-o",
+        "out.onnx",
+        *options,
+    )
     assert (result.returncode, result.stderr) == (0, "")
     assert result.stdout.startswith("penguins 3 (classification) -> out.onnx")
     file = File(folder / "out.onnx")
     check_contract(file)
-    assert file.contract["model"]["metadata"] == {"owner": "ecology"} and file.inputs["body_mass_g"][0] == "float64"
+    assert (
+        file.contract["model"]["metadata"] == {"owner": "ecology"}
+        and file.inputs["body_mass_g"][0] == "float64"
+    )
 
 
 def test_export_from_json_lines_is_that_from_a_csv(folder):
     for file in ("p.csv", "p.jsonl"):
-        result = run(folder, "export", "p.joblib", "--trust-pickle", "--data", file, "-o", f"{file}.onnx")
+        result = run(
+            folder, "export", "p.joblib", "--trust-pickle", "--data", file, "-o", f"{file}.onnx"
+        )
         assert (result.returncode, result.stderr) == (0, "")
     csv, jsonl = (File(folder / f"p.{suffix}.onnx").contract for suffix in ("csv", "jsonl"))
     assert [jsonl[part] for part in ("features", "outputs", "verification")] == [
@@ -80,7 +118,19 @@ def test_export_from_json_lines_is_that_from_a_csv(folder):
 
 
 def test_export_of_text_lines_quietly(folder):
-    result = run(folder, "export", "text.joblib", "--trust-pickle", "--data", "text.txt", "-o", "text.onnx", "--quiet", "--golden", "none")
+    result = run(
+        folder,
+        "export",
+        "text.joblib",
+        "--trust-pickle",
+        "--data",
+        "text.txt",
+        "-o",
+        "text.onnx",
+        "--quiet",
+        "--golden",
+        "none",
+    )
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
     assert File(folder / "text.onnx").contract["verification"]["source"] == "none"
 
@@ -94,42 +144,140 @@ def test_check(folder):
 
 
 def test_what_does_not_convert(folder):
-    result = run(folder, "export", "odd.joblib", "--trust-pickle", "--data", "odd.npy", "-o", "odd.onnx")
-    assert result.returncode == 1 and "sidecall serve pipeline.joblib" in result.stderr and result.stdout == ""
+    result = run(
+        folder, "export", "odd.joblib", "--trust-pickle", "--data", "odd.npy", "-o", "odd.onnx"
+    )
+    assert (
+        result.returncode == 1
+        and "sidecall serve pipeline.joblib" in result.stderr
+        and result.stdout == ""
+    )
     assert not (folder / "odd.onnx").exists()
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["export", "p.joblib", "--data", "p.csv", "-o", "x.onnx"], 2, "say --trust-pickle if that is you"),
+        (
+            ["export", "p.joblib", "--data", "p.csv", "-o", "x.onnx"],
+            2,
+            "say --trust-pickle if that is you",
+        ),
         (["check", "p.joblib"], 2, "say --trust-pickle"),
-        (["export", "none.joblib", "--trust-pickle", "-o", "x.onnx"], 2, "none.joblib: no such file"),
+        (
+            ["export", "none.joblib", "--trust-pickle", "-o", "x.onnx"],
+            2,
+            "none.joblib: no such file",
+        ),
         (["export", ".", "--trust-pickle", "-o", "x.onnx"], 2, "got a directory"),
-        (["export", "p.csv", "--trust-pickle", "-o", "x.onnx"], 2, "expected a fitted model as .joblib"),
-        (["export", "broken.joblib", "--trust-pickle", "-o", "x.onnx"], 2, "a file that does not load"),
-        (["export", "dict.joblib", "--trust-pickle", "-o", "x.onnx"], 3, "expected a fitted model with predict or transform, got dict"),
-        (["export", "p.joblib", "--trust-pickle", "--data", "p.onnx", "-o", "x.onnx"], 2, "p.onnx: no such file"),
-        (["export", "p.joblib", "--trust-pickle", "--data", "broken.joblib", "-o", "x.onnx"], 2, "broken.joblib"),
-        (["export", "p.joblib", "--trust-pickle", "--data", "list.jsonl", "-o", "x.onnx"], 2, "list.jsonl:3: expected a record, got list"),
+        (
+            ["export", "p.csv", "--trust-pickle", "-o", "x.onnx"],
+            2,
+            "expected a fitted model as .joblib",
+        ),
+        (
+            ["export", "broken.joblib", "--trust-pickle", "-o", "x.onnx"],
+            2,
+            "a file that does not load",
+        ),
+        (
+            ["export", "dict.joblib", "--trust-pickle", "-o", "x.onnx"],
+            3,
+            "expected a fitted model with predict or transform, got dict",
+        ),
+        (
+            ["export", "p.joblib", "--trust-pickle", "--data", "p.onnx", "-o", "x.onnx"],
+            2,
+            "p.onnx: no such file",
+        ),
+        (
+            ["export", "p.joblib", "--trust-pickle", "--data", "broken.joblib", "-o", "x.onnx"],
+            2,
+            "broken.joblib",
+        ),
+        (
+            ["export", "p.joblib", "--trust-pickle", "--data", "list.jsonl", "-o", "x.onnx"],
+            2,
+            "list.jsonl:3: expected a record, got list",
+        ),
         (
             ["export", "p.joblib", "--trust-pickle", "--data", "broken.jsonl", "-o", "x.onnx"],
             2,
             "broken.jsonl:2: expected a record in JSON",
         ),
-        (["export", "p.joblib", "--trust-pickle", "--data", "deep.jsonl", "-o", "x.onnx"], 2, "deep.jsonl:1: expected a record in JSON"),
-        (["export", "p.joblib", "--metadata", '{"a":' * 20_000, "-o", "x.onnx"], 1, "expected a JSON object, got text"),
-        (["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "--drop", "nope", "-o", "x.onnx"], 2, "a column 'nope' to drop"),
-        (["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "--drop", "island", "-o", "x.onnx"], 2, "none named 'island'"),
-        (["export", "p.joblib", "--trust-pickle", "-o", "x.onnx"], 2, "expected data"),
-        (["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "-o", "no/x.onnx"], 4, "cannot write x.onnx"),
         (
-            ["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "-o", "x.onnx", "--metadata", "[1]"],
+            ["export", "p.joblib", "--trust-pickle", "--data", "deep.jsonl", "-o", "x.onnx"],
+            2,
+            "deep.jsonl:1: expected a record in JSON",
+        ),
+        (
+            ["export", "p.joblib", "--metadata", '{"a":' * 20_000, "-o", "x.onnx"],
+            1,
+            "expected a JSON object, got text",
+        ),
+        (
+            [
+                "export",
+                "p.joblib",
+                "--trust-pickle",
+                "--data",
+                "p.csv",
+                "--drop",
+                "nope",
+                "-o",
+                "x.onnx",
+            ],
+            2,
+            "a column 'nope' to drop",
+        ),
+        (
+            [
+                "export",
+                "p.joblib",
+                "--trust-pickle",
+                "--data",
+                "p.csv",
+                "--drop",
+                "island",
+                "-o",
+                "x.onnx",
+            ],
+            2,
+            "none named 'island'",
+        ),
+        (["export", "p.joblib", "--trust-pickle", "-o", "x.onnx"], 2, "expected data"),
+        (
+            ["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "-o", "no/x.onnx"],
+            4,
+            "cannot write x.onnx",
+        ),
+        (
+            [
+                "export",
+                "p.joblib",
+                "--trust-pickle",
+                "--data",
+                "p.csv",
+                "-o",
+                "x.onnx",
+                "--metadata",
+                "[1]",
+            ],
             1,
             "expected a JSON object, got list",
         ),
         (
-            ["export", "p.joblib", "--trust-pickle", "--data", "p.csv", "-o", "x.onnx", "--dtype", "float16"],
+            [
+                "export",
+                "p.joblib",
+                "--trust-pickle",
+                "--data",
+                "p.csv",
+                "-o",
+                "x.onnx",
+                "--dtype",
+                "float16",
+            ],
             2,
             "expected float32 or float64",
         ),
@@ -148,4 +296,8 @@ def test_refusals(folder, arguments, code, message):
 
 def test_help_lists_the_options(folder):
     result = run(folder, "export", "--help")
-    assert result.returncode == 0 and result.stdout.startswith("usage: sidecall export") and "--trust-pickle" in result.stdout
+    assert (
+        result.returncode == 0
+        and result.stdout.startswith("usage: sidecall export")
+        and "--trust-pickle" in result.stdout
+    )

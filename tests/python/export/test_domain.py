@@ -10,12 +10,24 @@ from sidecall.exporting.run import Job
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier, RandomForestRegressor
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
 from sklearn.impute import SimpleImputer
 from sklearn.kernel_approximation import AdditiveChi2Sampler
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncoder, PolynomialFeatures, PowerTransformer, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MinMaxScaler,
+    OneHotEncoder,
+    PolynomialFeatures,
+    PowerTransformer,
+    StandardScaler,
+)
 from xgboost import XGBRegressor
 
 RNG = np.random.default_rng(3)
@@ -58,7 +70,9 @@ class Both:
         expected, got = self.outcomes(*values)
         assert (expected == "refused") == (got == "refused"), values
         if expected != "refused":
-            assert got == pytest.approx(expected, rel=1e-5 if self.base.dtype == np.float32 else 1e-8)
+            assert got == pytest.approx(
+                expected, rel=1e-5 if self.base.dtype == np.float32 else 1e-8
+            )
         return expected
 
 
@@ -79,7 +93,10 @@ def test_a_check_that_intervals_prove_needless_is_left_out(both):
     found = both(make_pipeline(FunctionTransformer(np.log1p), PCA(2), LogisticRegression()))
     assert steps(found) == []
     assert found.assert_alike(LARGEST, LARGEST, LARGEST) != "refused"
-    assert found.assert_alike(-1.0) == "refused" and found.assert_alike(np.nextafter(-1.0, 0.0)) != "refused"
+    assert (
+        found.assert_alike(-1.0) == "refused"
+        and found.assert_alike(np.nextafter(-1.0, 0.0)) != "refused"
+    )
 
 
 def test_a_power_of_minus_9999_before_pca_is_answered_as_the_model_answers(both):
@@ -103,10 +120,22 @@ def test_a_logarithm_of_zero_before_ridge_is_refused(both):
     assert steps(found) == [], "the domain tells it all"
 
 
-@pytest.mark.parametrize("model", [LogisticRegression(), RandomForestClassifier(5), GradientBoostingClassifier(n_estimators=3)])
+@pytest.mark.parametrize(
+    "model",
+    [LogisticRegression(), RandomForestClassifier(5), GradientBoostingClassifier(n_estimators=3)],
+)
 def test_infinities_are_refused_and_large_numbers_answered(both, model):
     found = both(model)
-    for value in (INF, -INF, LARGEST, LAST_SINGLE, np.nextafter(LAST_SINGLE, INF), SINGLE, -SINGLE, 0.0):
+    for value in (
+        INF,
+        -INF,
+        LARGEST,
+        LAST_SINGLE,
+        np.nextafter(LAST_SINGLE, INF),
+        SINGLE,
+        -SINGLE,
+        0.0,
+    ):
         found.assert_alike(value)
     assert found.assert_alike(INF) == "refused" and found.assert_alike(SINGLE) != "refused"
     assert steps(found) == []
@@ -138,7 +167,9 @@ def test_an_overflow_before_a_forest_is_refused_by_the_step(both):
     assert steps(found) == ["randomforestregressor"]
     assert found.assert_alike(1e10, 1e10) != "refused"
     _, high = domain(found)[0]
-    assert found.assert_alike(high, high, high) == "refused" or found.assert_alike(high) != "refused"
+    assert (
+        found.assert_alike(high, high, high) == "refused" or found.assert_alike(high) != "refused"
+    )
     assert found.assert_alike(2 * high) == "refused"
 
 
@@ -156,7 +187,10 @@ def test_a_product_of_two_large_features_is_refused_where_each_alone_is_answered
     assert steps(found) == ["linearregression"]
     assert found.assert_alike(1e200) != "refused" and found.assert_alike(1.0, 1e200) != "refused"
     assert found.assert_alike(1e200, 1e200) == "refused"
-    with pytest.raises(sidecall.errors.Refused, match="step 'linearregression': expected finite numbers, got others"):
+    with pytest.raises(
+        sidecall.errors.Refused,
+        match="step 'linearregression': expected finite numbers, got others",
+    ):
         found.file.predict({"x0": 1e200, "x1": 1e200, "x2": 1.0})
 
 
@@ -171,7 +205,10 @@ def test_ends_of_a_float32_tensor_are_numbers_of_its_type(both):
     found = both(make_pipeline(FunctionTransformer(np.log1p), Ridge()), data)
     ((low, high),) = domain(found)
     assert high == SINGLE and low > -1 and float(np.float32(low)) == low
-    assert found.assert_alike(np.float32(low)) != "refused" and found.assert_alike(np.float32(-1.0)) == "refused"
+    assert (
+        found.assert_alike(np.float32(low)) != "refused"
+        and found.assert_alike(np.float32(-1.0)) == "refused"
+    )
 
 
 def penguins(rows=200):
@@ -188,7 +225,9 @@ def penguins(rows=200):
 
 
 def test_a_float32_column_on_either_side_of_a_float64_column_does_not_bound_it(tmp_path):
-    frame = pd.DataFrame({"a": X[:, 0].astype(np.float32), "b": X[:, 1], "c": X[:, 2].astype(np.float32)})
+    frame = pd.DataFrame(
+        {"a": X[:, 0].astype(np.float32), "b": X[:, 1], "c": X[:, 2].astype(np.float32)}
+    )
     model = MinMaxScaler().fit(frame)
     sidecall.export(model, tmp_path / "m.onnx", frame, progress=False)
     row = frame[:1].assign(b=1e39)
@@ -197,10 +236,14 @@ def test_a_float32_column_on_either_side_of_a_float64_column_does_not_bound_it(t
 
 
 @pytest.mark.parametrize("takes", [True, False])
-def test_a_double_that_rounds_to_an_infinite_float32_is_answered_where_the_model_takes_infinities(tmp_path, takes):
+def test_a_double_that_rounds_to_an_infinite_float32_is_answered_where_the_model_takes_infinities(
+    tmp_path, takes
+):
     frame = pd.DataFrame(X.astype(np.float32), columns=["x0", "x1", "x2"])
     forest = XGBRegressor(n_estimators=3, max_depth=2, n_jobs=1)
-    model = (forest if takes else make_pipeline(StandardScaler(), LinearRegression())).fit(frame, X[:, 0])
+    model = (forest if takes else make_pipeline(StandardScaler(), LinearRegression())).fit(
+        frame, X[:, 0]
+    )
     sidecall.export(model, tmp_path / "m.onnx", frame, progress=False)
     with sidecall.open(tmp_path / "m.onnx") as opened:
         for value in (1e39, -1e300, 3.4028235677973366e38):
@@ -217,8 +260,13 @@ def test_a_double_that_rounds_to_an_infinite_float32_is_answered_where_the_model
 def test_infinity_in_the_penguins_is_refused_without_a_check_in_the_graph(tmp_path):
     frame, target = penguins()
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
-    words = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore"))
-    model = make_pipeline(make_column_transformer((numbers, ["bill_length_mm", "year"]), (words, ["island"])), LogisticRegression())
+    words = make_pipeline(
+        SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+    )
+    model = make_pipeline(
+        make_column_transformer((numbers, ["bill_length_mm", "year"]), (words, ["island"])),
+        LogisticRegression(),
+    )
     report = sidecall.export(model.fit(frame, target), tmp_path / "m.onnx", frame, progress=False)
     assert "refused" not in report.contract
     record = {"island": "Dream", "bill_length_mm": INF, "year": 2007}
@@ -232,7 +280,10 @@ def test_infinity_in_the_penguins_is_refused_without_a_check_in_the_graph(tmp_pa
 
 def test_each_bad_row_of_a_batch_has_a_fault_of_its_own(both):
     found = both(make_pipeline(PolynomialFeatures(2, interaction_only=True), LinearRegression()))
-    rows = [{"x0": a, "x1": b, "x2": 1.0} for a, b in ((1.0, 1.0), (1e200, 1e200), (INF, 1.0), (1e200, 1.0))]
+    rows = [
+        {"x0": a, "x1": b, "x2": 1.0}
+        for a, b in ((1.0, 1.0), (1e200, 1e200), (INF, 1.0), (1e200, 1.0))
+    ]
     with pytest.raises(sidecall.errors.Error) as caught:
         found.file.predict(rows)
     assert {fault.row for fault in caught.value.faults} <= {1, 2} and caught.value.faults
@@ -279,7 +330,9 @@ def test_an_empty_string_that_is_taken_does_not(tmp_path):
 def test_the_report_names_domains_and_steps(both):
     found = both(make_pipeline(PowerTransformer(), PCA(2), LogisticRegression()))
     text = str(found.report)
-    assert "'x0' outside of -" in text and "logisticregression gets other than finite numbers" in text
+    assert (
+        "'x0' outside of -" in text and "logisticregression gets other than finite numbers" in text
+    )
     assert "refused" in found.report._repr_html_()
 
 
@@ -291,5 +344,9 @@ def test_compare_counts_the_refusals_of_both(both):
     found = both(make_pipeline(PolynomialFeatures(2, interaction_only=True), LinearRegression()))
     rows = np.concatenate([X[:20], found.with_value(1e200, 1e200), found.with_value(INF)])
     comparison = sidecall.compare(found.model, found.file, rows, progress=False)
-    assert (comparison.refused_by_both, comparison.refused_by_original, comparison.refused_by_model) == (2, 0, 0)
+    assert (
+        comparison.refused_by_both,
+        comparison.refused_by_original,
+        comparison.refused_by_model,
+    ) == (2, 0, 0)
     assert comparison.moved == 0

@@ -24,7 +24,9 @@ KINDS = ["numpy_nullable", "pyarrow", "arrow table", "polars"]
 def rows(dtype=object, missing=np.nan):
     """As a data scientist trains: NaN in numbers, and text and booleans as objects."""
     rng = np.random.default_rng(3)
-    frame = pd.DataFrame({"i": rng.integers(0, 50, ROWS).astype(float), "f": np.round(rng.normal(size=ROWS), 2)})
+    frame = pd.DataFrame(
+        {"i": rng.integers(0, 50, ROWS).astype(float), "f": np.round(rng.normal(size=ROWS), 2)}
+    )
     frame["t"] = pd.Series(rng.choice(["a", "b", "c"], ROWS), dtype=object)
     frame["b"] = pd.Series(rng.random(ROWS) < 0.5, dtype=object)
     for k, name in enumerate(frame):
@@ -38,7 +40,9 @@ def rows(dtype=object, missing=np.nan):
 
 def fitted(frame, target):
     numbers = make_pipeline(SimpleImputer(), StandardScaler())
-    first = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["t", "b"]), (numbers, ["i", "f"]))
+    first = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore"), ["t", "b"]), (numbers, ["i", "f"])
+    )
     return make_pipeline(first, LogisticRegression()).fit(frame, target)
 
 
@@ -63,10 +67,18 @@ def test_the_file_answers_for_missing_values_as_fit_saw_them(tmp_path, trained, 
     frame, model = trained
     report = sidecall.export(model, tmp_path / "m.onnx", converted(frame, kind))
     check_contract(File(tmp_path / "m.onnx"))
-    types = {feature["name"]: (feature["type"], feature["nullable"]) for feature in report.contract["features"]}
+    types = {
+        feature["name"]: (feature["type"], feature["nullable"])
+        for feature in report.contract["features"]
+    }
     # A column of integers of polars is one of floats in pandas as soon as a value is missing in it.
     whole = "float64" if kind == "polars" else "int64"
-    assert types == {"i": (whole, True), "f": ("float64", True), "t": ("string", True), "b": ("bool", True)}
+    assert types == {
+        "i": (whole, True),
+        "f": ("float64", True),
+        "t": ("string", True),
+        "b": ("bool", True),
+    }
     with sidecall.open(tmp_path / "m.onnx") as opened:
         # pandas frames as they are; a record's None is the same missing value.
         source = frame if kind in ("arrow table", "polars") else converted(frame, kind)
@@ -89,7 +101,10 @@ def test_check_and_compare_take_it(tmp_path, trained, kind):
 def test_serve_takes_it(tmp_path, trained, kind):
     frame, model = trained
     at = f"shm:{tmp_path}/m.sock"
-    with sidecall.serve(model, at, data=converted(frame, kind), block=False, log=None), sidecall.open(at) as opened:
+    with (
+        sidecall.serve(model, at, data=converted(frame, kind), block=False, log=None),
+        sidecall.open(at) as opened,
+    ):
         answers = opened.predict(frame)["probabilities.true"].to_numpy()
     np.testing.assert_allclose(answers, model.predict_proba(frame)[:, 1], rtol=1e-8)
 
@@ -113,7 +128,9 @@ def test_a_model_that_was_trained_on_polars(tmp_path):
 def test_a_model_that_refuses_the_types_missing_value_is_asked_with_nan(tmp_path):
     frame, target = rows()
     fill = make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder())
-    model = make_pipeline(make_column_transformer((fill, ["t"])), LogisticRegression()).fit(frame[["t"]], target)
+    model = make_pipeline(make_column_transformer((fill, ["t"])), LogisticRegression()).fit(
+        frame[["t"]], target
+    )
     data = frame[["t"]].convert_dtypes(dtype_backend="pyarrow")
     with pytest.raises(TypeError):
         model.predict(data)

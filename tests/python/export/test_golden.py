@@ -28,7 +28,9 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 def paid():
     frame, target = payments(400)
     frame = frame[["amount", "age", "country"]]
-    first = make_column_transformer((SimpleImputer(), ["amount", "age"]), (OneHotEncoder(handle_unknown="ignore"), ["country"]))
+    first = make_column_transformer(
+        (SimpleImputer(), ["amount", "age"]), (OneHotEncoder(handle_unknown="ignore"), ["country"])
+    )
     return make_pipeline(first, LogisticRegression(max_iter=500)).fit(frame, target), frame
 
 
@@ -52,9 +54,13 @@ def test_synthetic_rows_hold_the_edges(tmp_path, paid):
 def test_answers_are_those_of_the_original(tmp_path, paid):
     model, frame = paid
     part = exported(tmp_path, model, frame).contract["verification"]
-    rows = pd.DataFrame(dict(zip(frame.columns, part["features"], strict=True))).astype(frame.dtypes)
+    rows = pd.DataFrame(dict(zip(frame.columns, part["features"], strict=True))).astype(
+        frame.dtypes
+    )
     rows.loc[rows["country"].isna(), "country"] = np.nan
-    np.testing.assert_allclose(part["outputs"]["probabilities"], model.predict_proba(rows), atol=1e-7)
+    np.testing.assert_allclose(
+        part["outputs"]["probabilities"], model.predict_proba(rows), atol=1e-7
+    )
     assert part["outputs"]["label"] == model.predict(rows).tolist()
 
 
@@ -80,7 +86,9 @@ def test_without_ranges_no_number_of_the_data_is_in_the_file(tmp_path, paid):
 
 def test_free_text_is_not_copied(tmp_path):
     texts, labels = messages(300)
-    contract = exported(tmp_path, make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels), texts).contract
+    contract = exported(
+        tmp_path, make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels), texts
+    ).contract
     golden = contract["verification"]["features"][0]
     assert "" in golden and not {text for text in golden if len(text.split()) > 3} & set(texts)
     assert "seen" not in contract["features"][0]
@@ -97,15 +105,27 @@ def test_wide_rows_are_cut_to_the_limit(tmp_path):
 
 def test_a_single_row_beyond_the_limit_leaves_none(tmp_path):
     data = np.random.default_rng(0).normal(size=(30, 4500))
-    report = export(LinearRegression().fit(data, data[:, 0]), tmp_path / "m.onnx", data, golden="real")
-    assert report.contract["verification"] == {"source": "none", "rows": 0, "features": [], "outputs": {}, "tolerance": {}}
+    report = export(
+        LinearRegression().fit(data, data[:, 0]), tmp_path / "m.onnx", data, golden="real"
+    )
+    assert report.contract["verification"] == {
+        "source": "none",
+        "rows": 0,
+        "features": [],
+        "outputs": {},
+        "tolerance": {},
+    }
     assert "not verified on open" in str(report)
 
 
 def test_tolerance_is_four_times_what_parity_measured(tmp_path):
     frame, target = houses(1500)
     numbers = frame[["area", "rooms"]]
-    report = export(make_pipeline(StandardScaler(), LinearRegression()).fit(numbers, target), tmp_path / "m.onnx", numbers)
+    report = export(
+        make_pipeline(StandardScaler(), LinearRegression()).fit(numbers, target),
+        tmp_path / "m.onnx",
+        numbers,
+    )
     measured = report.parity["outputs"][0]["largest"]
     tolerance = report.contract["verification"]["tolerance"]["prediction"]
     assert measured > 0 and tolerance["absolute"] >= 4 * measured and tolerance["relative"] == 1e-9
@@ -124,23 +144,35 @@ def test_shapes_of_outputs(tmp_path):
     marks = (data[:, :2] > 0).astype(int)
     names = [
         entry["name"]
-        for entry in exported(tmp_path, MultiOutputClassifier(LogisticRegression()).fit(data, marks), data).contract["outputs"]
+        for entry in exported(
+            tmp_path, MultiOutputClassifier(LogisticRegression()).fit(data, marks), data
+        ).contract["outputs"]
     ]
     assert names == ["label"]
-    label, probabilities = exported(tmp_path, OneVsRestClassifier(LogisticRegression()).fit(data, marks), data).contract["outputs"]
+    label, probabilities = exported(
+        tmp_path, OneVsRestClassifier(LogisticRegression()).fit(data, marks), data
+    ).contract["outputs"]
     assert label["width"] == 2 and "classes" not in label and probabilities["classes"] == [0, 1]
 
 
 @pytest.mark.parametrize(
     ("labels", "kind", "classes"),
-    [([0.0, 1.0, 2.0], "int64", [0, 1, 2]), (["b", "a", "c"], "string", ["a", "b", "c"]), ([10, -3, 7], "int64", [-3, 7, 10])],
+    [
+        ([0.0, 1.0, 2.0], "int64", [0, 1, 2]),
+        (["b", "a", "c"], "string", ["a", "b", "c"]),
+        ([10, -3, 7], "int64", [-3, 7, 10]),
+    ],
 )
 def test_labels_keep_their_type(tmp_path, labels, kind, classes):
     data = np.arange(90, dtype=float).reshape(-1, 1)
-    file = exported(tmp_path, RandomForestClassifier(5, random_state=0).fit(data, np.array(labels * 30)), data)
+    file = exported(
+        tmp_path, RandomForestClassifier(5, random_state=0).fit(data, np.array(labels * 30)), data
+    )
     label, probabilities = file.contract["outputs"]
     assert label["type"] == kind and label["classes"] == classes == probabilities["classes"]
-    assert {type(value) for value in file.contract["verification"]["outputs"]["label"]} == {str if kind == "string" else int}
+    assert {type(value) for value in file.contract["verification"]["outputs"]["label"]} == {
+        str if kind == "string" else int
+    }
 
 
 class Noisy(LinearRegression):
@@ -159,7 +191,9 @@ def test_an_output_that_differs_between_runs_is_marked(tmp_path, monkeypatch):
     data = np.round(np.random.default_rng(0).normal(size=(50, 2)), 2)
     plain = LinearRegression().fit(data, data[:, 0])
     real = sidecall.convert.to_graph
-    monkeypatch.setattr(sidecall.convert, "to_graph", lambda model, *rest, **options: real(plain, *rest, **options))
+    monkeypatch.setattr(
+        sidecall.convert, "to_graph", lambda model, *rest, **options: real(plain, *rest, **options)
+    )
     noisy = Noisy().fit(data, data[:, 0])
     report = export(noisy, tmp_path / "m.onnx", data)
     assert report.contract["outputs"][0]["deterministic"] is False
@@ -178,8 +212,14 @@ def test_margins_make_ties_harmless_and_errors_not():
     rule = {"rule": "argmax", "output": "probabilities"}
     label = Output("label", "predict", "string", ["a", "b"], decision=rule, computed_in="float32")
     scores = Output("probabilities", "predict_proba", "float32", ["a", "b"], computed_in="float32")
-    expected = {"label": np.array(["a", "a"]), "probabilities": np.array([[0.5 + 1e-9, 0.5 - 1e-9], [0.6, 0.4]])}
-    got = {"label": np.array(["b", "b"]), "probabilities": expected["probabilities"].astype(np.float32)}
+    expected = {
+        "label": np.array(["a", "a"]),
+        "probabilities": np.array([[0.5 + 1e-9, 0.5 - 1e-9], [0.6, 0.4]]),
+    }
+    got = {
+        "label": np.array(["b", "b"]),
+        "probabilities": expected["probabilities"].astype(np.float32),
+    }
     difference = compare([label, scores], expected, got)
     assert difference[0].bad.tolist() == [False, True] and difference[0].differs.all()
     assert not difference[1].bad.any()
@@ -193,7 +233,12 @@ def test_numbers_are_measured_by_their_own_magnitude():
     assert tolerated(prediction, small).max() < 1e-15
     assert tolerated(prediction, np.array([0.0, 10.0])).ravel().tolist() == [1e-8, 11e-8]
     columns = np.column_stack([np.full(10, 1e9), np.full(10, 0.5)])
-    assert tolerated(Output("transformed", "transform", "float32", computed_in="float32"), columns)[:, 1].max() < 1e-4
+    assert (
+        tolerated(Output("transformed", "transform", "float32", computed_in="float32"), columns)[
+            :, 1
+        ].max()
+        < 1e-4
+    )
     enormous = Output("scores", "decision_function", "float64", computed_in="float32")
     assert tolerated(enormous, np.array([1e200, -1e200])).max() < 1e196
     odd = {"prediction": np.array([np.nan, np.inf, 1.0])}
@@ -203,7 +248,9 @@ def test_numbers_are_measured_by_their_own_magnitude():
 
 def test_columns_of_phrases_may_hold_missing_values(tmp_path):
     phrases = [f"kind {k} of plane" for k in range(12)]
-    frame = pd.DataFrame({f"c{k}": pd.Series([*phrases, None] * 4, dtype=object) for k in range(12)})
+    frame = pd.DataFrame(
+        {f"c{k}": pd.Series([*phrases, None] * 4, dtype=object) for k in range(12)}
+    )
     encode = make_pipeline(OneHotEncoder(handle_unknown="ignore"), LogisticRegression())
     model = encode.fit(frame, np.arange(len(frame)) % 2)
     file = exported(tmp_path, model, frame)

@@ -41,7 +41,12 @@ def test_ends_are_exact_however_many_are_asked_at_once(rows):
 
 
 def test_integers_are_searched_as_integers():
-    found = search(Line("int64"), {0: [-(2**63), 4, 2**63 - 1]}, lambda changes: [3 <= value <= 2**53 + 1 for _, value in changes], 7)
+    found = search(
+        Line("int64"),
+        {0: [-(2**63), 4, 2**63 - 1]},
+        lambda changes: [3 <= value <= 2**53 + 1 for _, value in changes],
+        7,
+    )
     assert found == {0: [(3, 2**53 + 1)]}
 
 
@@ -54,18 +59,46 @@ def rules_of(model, data=X):
     original = Original(model.fit(data, Y))
     original.describe(data)
     found = find_rules(original.steps.given)
-    return {type(given.step).__name__: found[place] for place, given in original.steps.given.items() if place in found}, found, original
+    return (
+        {
+            type(given.step).__name__: found[place]
+            for place, given in original.steps.given.items()
+            if place in found
+        },
+        found,
+        original,
+    )
 
 
 @pytest.mark.parametrize(
     ("model", "name", "rule"),
     [
         (LogisticRegression(), "LogisticRegression", Rule(-LARGEST, LARGEST, False)),
-        (RandomForestClassifier(2), "RandomForestClassifier", Rule(-LAST_SINGLE, LAST_SINGLE, True)),
-        (HistGradientBoostingClassifier(max_iter=2), "HistGradientBoostingClassifier", Rule(-np.inf, np.inf, True)),
-        (make_pipeline(PowerTransformer("box-cox"), PCA(1), LogisticRegression()), "PowerTransformer", Rule(5e-324, LARGEST, True)),
-        (make_pipeline(StandardScaler(), PCA(1), LogisticRegression()), "PCA", Rule(-LARGEST, LARGEST, False)),
-        (make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()), "FunctionTransformer", Rule(-np.inf, np.inf, True)),
+        (
+            RandomForestClassifier(2),
+            "RandomForestClassifier",
+            Rule(-LAST_SINGLE, LAST_SINGLE, True),
+        ),
+        (
+            HistGradientBoostingClassifier(max_iter=2),
+            "HistGradientBoostingClassifier",
+            Rule(-np.inf, np.inf, True),
+        ),
+        (
+            make_pipeline(PowerTransformer("box-cox"), PCA(1), LogisticRegression()),
+            "PowerTransformer",
+            Rule(5e-324, LARGEST, True),
+        ),
+        (
+            make_pipeline(StandardScaler(), PCA(1), LogisticRegression()),
+            "PCA",
+            Rule(-LARGEST, LARGEST, False),
+        ),
+        (
+            make_pipeline(FunctionTransformer(np.log1p), LogisticRegression()),
+            "FunctionTransformer",
+            Rule(-np.inf, np.inf, True),
+        ),
     ],
 )
 def test_the_rule_of_a_step_is_what_the_fitted_step_takes(model, name, rule):
@@ -74,21 +107,36 @@ def test_the_rule_of_a_step_is_what_the_fitted_step_takes(model, name, rule):
 
 def test_a_step_of_float32_ends_at_its_largest_number():
     model = make_pipeline(StandardScaler(), LogisticRegression())
-    assert rules_of(model, X.astype(np.float32))[0]["LogisticRegression"] == Rule(-LARGEST_SINGLE, LARGEST_SINGLE, False)
+    assert rules_of(model, X.astype(np.float32))[0]["LogisticRegression"] == Rule(
+        -LARGEST_SINGLE, LARGEST_SINGLE, False
+    )
 
 
 def test_one_call_tells_which_rows_are_refused():
-    _, rules, original = rules_of(make_pipeline(FunctionTransformer(np.log), PCA(1), LogisticRegression()))
-    trials = Trials(original, rules, lambda changes: np.array([[value, 1.0] for _, value in changes]), (0, 1.0))
+    _, rules, original = rules_of(
+        make_pipeline(FunctionTransformer(np.log), PCA(1), LogisticRegression())
+    )
+    trials = Trials(
+        original, rules, lambda changes: np.array([[value, 1.0] for _, value in changes]), (0, 1.0)
+    )
     changes = [(0, value) for value in (2.0, 0.0, -1.0, 3.0, np.inf, np.nan)]
-    assert trials.expected(changes) == trials.asked(changes) == trials.one_by_one(changes) == [True, False, False, True, False, False]
+    assert (
+        trials.expected(changes)
+        == trials.asked(changes)
+        == trials.one_by_one(changes)
+        == [True, False, False, True, False, False]
+    )
 
 
 def test_steps_are_left_as_they_were():
     model = make_pipeline(StandardScaler(), LogisticRegression())
     _, rules, original = rules_of(model)
-    Trials(original, rules, lambda changes: np.array([[value, 1.0] for _, value in changes]), (0, 1.0)).expected([(0, np.inf)])
-    assert not any(callable(value) for step in (model, model[0], model[1]) for value in vars(step).values())
+    Trials(
+        original, rules, lambda changes: np.array([[value, 1.0] for _, value in changes]), (0, 1.0)
+    ).expected([(0, np.inf)])
+    assert not any(
+        callable(value) for step in (model, model[0], model[1]) for value in vars(step).values()
+    )
 
 
 def test_a_range_that_is_not_known_proves_nothing():

@@ -22,14 +22,19 @@ NAMES = ["x0", "x1", "x2"]
 def export(path, model):
     report = sidecall.export(model, path, FRESH)
     check_contract(File(path))
-    return [(output["name"], output["role"], output["type"], output.get("width")) for output in report.contract["outputs"]]
+    return [
+        (output["name"], output["role"], output["type"], output.get("width"))
+        for output in report.contract["outputs"]
+    ]
 
 
 @pytest.mark.parametrize("kernel", ["gaussian", "exponential"])
 @pytest.mark.parametrize("metric", ["euclidean", "manhattan"])
 @pytest.mark.parametrize("weights", [None, RNG.random(300)], ids=["alike", "weighted"])
 def test_kernel_densities(tmp_path, kernel, metric, weights):
-    model = KernelDensity(kernel=kernel, bandwidth=2.0, metric=metric).fit(FITTED, sample_weight=weights)
+    model = KernelDensity(kernel=kernel, bandwidth=2.0, metric=metric).fit(
+        FITTED, sample_weight=weights
+    )
     outputs = export(tmp_path / "m.onnx", model)
     assert [output[:2] + output[3:] for output in outputs] == [("scores", "scores", None)]
     with sidecall.open(tmp_path / "m.onnx") as opened:
@@ -46,13 +51,17 @@ def test_far_from_all_fitted_rows_the_answer_is_the_sum_itself_and_the_report_sa
     with sidecall.open(tmp_path / "m.onnx") as opened:
         answer = opened.predict(dict(zip(NAMES, far.tolist(), strict=True)))["scores"]
     logs = -0.5 * ((FITTED - far) ** 2).sum(axis=1)
-    assert answer == pytest.approx(logsumexp(logs) - np.log(len(FITTED)) - 1.5 * np.log(2 * np.pi), rel=1e-8)
+    assert answer == pytest.approx(
+        logsumexp(logs) - np.log(len(FITTED)) - 1.5 * np.log(2 * np.pi), rel=1e-8
+    )
 
 
 @pytest.mark.parametrize("holder", ["pipeline", "search"])
 def test_a_density_inside_of_others(tmp_path, holder):
     search = GridSearchCV(KernelDensity(), {"bandwidth": [0.3, 1.0]}, cv=3)
-    model = (make_pipeline(StandardScaler(), KernelDensity()) if holder == "pipeline" else search).fit(FITTED)
+    model = (
+        make_pipeline(StandardScaler(), KernelDensity()) if holder == "pipeline" else search
+    ).fit(FITTED)
     export(tmp_path / "m.onnx", model)
     assert sidecall.compare(model, tmp_path / "m.onnx", FRESH, progress=False).moved == 0
 
@@ -63,17 +72,24 @@ def test_nearest_neighbours(tmp_path, algorithm, count):
     model = NearestNeighbors(n_neighbors=count, algorithm=algorithm).fit(FITTED)
     width = count if count > 1 else None
     outputs = export(tmp_path / "m.onnx", model)
-    assert [(name, role, found) for name, role, _, found in outputs] == [("distances", "scores", width), ("indices", "prediction", width)]
+    assert [(name, role, found) for name, role, _, found in outputs] == [
+        ("distances", "scores", width),
+        ("indices", "prediction", width),
+    ]
     assert outputs[1][2] == "int64"
     distances, indices = model.kneighbors(FRESH)
     with sidecall.open(tmp_path / "m.onnx") as opened:
         answers = opened.predict([dict(zip(NAMES, row, strict=True)) for row in FRESH.tolist()])
     np.testing.assert_array_equal([np.atleast_1d(answer["indices"]) for answer in answers], indices)
-    np.testing.assert_allclose([np.atleast_1d(answer["distances"]) for answer in answers], distances, rtol=1e-8)
+    np.testing.assert_allclose(
+        [np.atleast_1d(answer["distances"]) for answer in answers], distances, rtol=1e-8
+    )
     assert sidecall.compare(model, tmp_path / "m.onnx", FRESH, progress=False).moved == 0
 
 
-@pytest.mark.parametrize("model", [KernelDensity(), NearestNeighbors(n_neighbors=3)], ids=["density", "neighbours"])
+@pytest.mark.parametrize(
+    "model", [KernelDensity(), NearestNeighbors(n_neighbors=3)], ids=["density", "neighbours"]
+)
 def test_served_they_answer_alike(tmp_path, model):
     model.fit(FITTED)
     at = f"shm:{tmp_path}/m.sock"
@@ -86,14 +102,24 @@ def test_served_they_answer_alike(tmp_path, model):
         assert answer == {"distances": pytest.approx(distances[0]), "indices": indices[0].tolist()}
 
 
-@pytest.mark.parametrize("model", [KernelDensity(), NearestNeighbors(n_neighbors=3)], ids=["density", "neighbours"])
+@pytest.mark.parametrize(
+    "model", [KernelDensity(), NearestNeighbors(n_neighbors=3)], ids=["density", "neighbours"]
+)
 def test_a_written_contract_serves_them_too(tmp_path, model):
     model.fit(FITTED)
     report = sidecall.export(model, tmp_path / "m.onnx", FRESH)
-    contract = report.contract | {"model": {"name": "m", "version": "1"}, "verification": {"source": "none", "rows": 0}}
+    contract = report.contract | {
+        "model": {"name": "m", "version": "1"},
+        "verification": {"source": "none", "rows": 0},
+    }
     at = f"shm:{tmp_path}/m.sock"
-    with sidecall.serve(model, at, contract=contract, block=False, log=None), sidecall.open(at) as opened:
-        assert list(opened.predict(dict(zip(NAMES, FRESH[0].tolist(), strict=True)))) == [o["name"] for o in contract["outputs"]]
+    with (
+        sidecall.serve(model, at, contract=contract, block=False, log=None),
+        sidecall.open(at) as opened,
+    ):
+        assert list(opened.predict(dict(zip(NAMES, FRESH[0].tolist(), strict=True)))) == [
+            o["name"] for o in contract["outputs"]
+        ]
 
 
 @pytest.mark.parametrize(
@@ -101,7 +127,10 @@ def test_a_written_contract_serves_them_too(tmp_path, model):
     [
         (KernelDensity(kernel="tophat"), "'gaussian' and 'exponential' kernels convert"),
         (KernelDensity(rtol=1e-3), "with 0, the default, it converts"),
-        (KernelDensity(metric="minkowski", metric_params={"p": 3}), "metric_params are not supported"),
+        (
+            KernelDensity(metric="minkowski", metric_params={"p": 3}),
+            "metric_params are not supported",
+        ),
         (NearestNeighbors(metric="canberra"), "the metric 'canberra' is not supported"),
     ],
     ids=["tophat", "rtol", "metric_params", "metric"],

@@ -16,11 +16,22 @@ from sidecall.exporting import ParityError, StepError, export
 from sidecall.exporting.columns import column_of_array
 from sidecall.exporting.precision import decimals, is_short
 from sklearn.cluster import DBSCAN
-from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingRegressor, HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.ensemble import (
+    ExtraTreesRegressor,
+    GradientBoostingRegressor,
+    HistGradientBoostingRegressor,
+    RandomForestRegressor,
+)
 from sklearn.impute import KNNImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    RobustScaler,
+    StandardScaler,
+)
 from sklearn.svm import SVC
 
 
@@ -39,9 +50,17 @@ def test_dtype_decides_the_inputs(tmp_path):
     export(model, tmp_path / "m.onnx", numbers, dtype={"area": "float32"})
     file = File(tmp_path / "m.onnx")
     check_contract(file)
-    assert {name: dtype for name, (dtype, _) in file.inputs.items()} == {"area": "float32", "rooms": "int64"}
-    assert file.ask([{"area": 60.4, "rooms": 3}])["prediction"].dtype == np.float64, "arithmetic is the model's all the same"
-    for hint, message in (({"nope": "float64"}, "'nope', which is no feature"), ("float16", "expected float32 or float64, got float16")):
+    assert {name: dtype for name, (dtype, _) in file.inputs.items()} == {
+        "area": "float32",
+        "rooms": "int64",
+    }
+    assert file.ask([{"area": 60.4, "rooms": 3}])["prediction"].dtype == np.float64, (
+        "arithmetic is the model's all the same"
+    )
+    for hint, message in (
+        ({"nope": "float64"}, "'nope', which is no feature"),
+        ("float16", "expected float32 or float64, got float16"),
+    ):
         with pytest.raises(sidecall.exporting.DataError, match=message):
             export(model, tmp_path / "no.onnx", numbers, dtype=hint)
 
@@ -50,9 +69,10 @@ def test_precision_float32_is_a_choice_that_tells_what_it_costs(tmp_path):
     """60.4 is the middle of 60.3 and 60.5, and no float32: behind a scaler, one bit of the input turns the decision."""
     data = np.round(np.tile(np.arange(0.1, 60, 0.2), 10), 1).reshape(-1, 1)
     target = np.where(np.arange(len(data)) % 300 % 2 == 0, 1.0, 5.0)
-    model = make_pipeline(StandardScaler(), HistGradientBoostingRegressor(max_iter=30, min_samples_leaf=1, max_leaf_nodes=200)).fit(
-        data, target
-    )
+    model = make_pipeline(
+        StandardScaler(),
+        HistGradientBoostingRegressor(max_iter=30, min_samples_leaf=1, max_leaf_nodes=200),
+    ).fit(data, target)
     everything = np.vstack([data, np.round(np.arange(0.2, 59.9, 0.2), 1).reshape(-1, 1)])
     rows = [{"x0": value} for value in everything.ravel().tolist()]
     expected = model.predict(everything)
@@ -68,12 +88,19 @@ def test_precision_float32_is_a_choice_that_tells_what_it_costs(tmp_path):
 
     carats = np.random.default_rng(0).gamma(2, 0.4, 3000).reshape(-1, 1)
     model = HistGradientBoostingRegressor(max_iter=30).fit(carats, 3000 * carats.ravel() ** 2)
-    edges = np.unique(np.concatenate([tree.nodes["num_threshold"] for (tree,) in model._predictors]))
+    edges = np.unique(
+        np.concatenate([tree.nodes["num_threshold"] for (tree,) in model._predictors])
+    )
     some = np.vstack([carats, edges.reshape(-1, 1), np.nextafter(edges, np.inf).reshape(-1, 1)])
     report = export(model, tmp_path / "single.onnx", some, precision="float32")
     check_contract(File(tmp_path / "single.onnx"))
-    assert File(tmp_path / "single.onnx").inputs["X"][0] == "float32" and report.precision == "float32"
-    assert f"{report.parity['rounded']} rows get another answer than the model's" in str(report) and report.parity["rounded"] > 0
+    assert (
+        File(tmp_path / "single.onnx").inputs["X"][0] == "float32" and report.precision == "float32"
+    )
+    assert (
+        f"{report.parity['rounded']} rows get another answer than the model's" in str(report)
+        and report.parity["rounded"] > 0
+    )
 
     for precision, dtype, message in (
         ("half", None, "expected 'original' or 'float32', got 'half'"),
@@ -83,24 +110,41 @@ def test_precision_float32_is_a_choice_that_tells_what_it_costs(tmp_path):
             export(model, tmp_path / "no.onnx", everything, precision=precision, dtype=dtype)
 
 
-@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler(), RobustScaler(), MaxAbsScaler()])
+@pytest.mark.parametrize(
+    "scaler", [StandardScaler(), MinMaxScaler(), RobustScaler(), MaxAbsScaler()]
+)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_steps_compute_in_the_type_of_the_models_own(tmp_path, scaler, dtype):
     """A scaler keeps float32; boosting behind it has its thresholds between such values, so that one bit decides."""
     rng = np.random.default_rng(0)
     data = rng.normal(size=(1500, 3)).astype(dtype)
-    model = make_pipeline(scaler, HistGradientBoostingRegressor(max_iter=40, max_bins=255)).fit(data, data.sum(axis=1))
+    model = make_pipeline(scaler, HistGradientBoostingRegressor(max_iter=40, max_bins=255)).fit(
+        data, data.sum(axis=1)
+    )
     report = export(model, tmp_path / "m.onnx", data)
     assert report.precision == ("by step" if dtype == "float32" else "float64")
     thresholds = np.concatenate([tree.nodes["num_threshold"] for (tree,) in model[-1]._predictors])
     near = (
-        np.sort(rng.choice(scaler.inverse_transform(np.repeat(thresholds.reshape(-1, 1), 3, axis=1)).ravel(), 3000))
+        np.sort(
+            rng.choice(
+                scaler.inverse_transform(np.repeat(thresholds.reshape(-1, 1), 3, axis=1)).ravel(),
+                3000,
+            )
+        )
         .reshape(-1, 3)
         .astype(dtype)
     )
-    rows = np.vstack([near, np.nextafter(near, np.array(np.inf, dtype)), np.nextafter(near, np.array(-np.inf, dtype))])
+    rows = np.vstack(
+        [
+            near,
+            np.nextafter(near, np.array(np.inf, dtype)),
+            np.nextafter(near, np.array(-np.inf, dtype)),
+        ]
+    )
     file = File(tmp_path / "m.onnx")
-    got = file.ask([dict(zip(("x0", "x1", "x2"), row, strict=True)) for row in rows.tolist()])["prediction"].ravel()
+    got = file.ask([dict(zip(("x0", "x1", "x2"), row, strict=True)) for row in rows.tolist()])[
+        "prediction"
+    ].ravel()
     assert (got == model.predict(rows)).all()
 
 
@@ -112,7 +156,9 @@ def test_steps_compute_in_the_type_of_the_models_own(tmp_path, scaler, dtype):
         RandomForestRegressor(20),
         ExtraTreesRegressor(20),
         lightgbm.LGBMRegressor(n_estimators=30, verbose=-1),
-        lightgbm.LGBMRegressor(n_estimators=30, verbose=-1, boosting_type="rf", bagging_freq=1, bagging_fraction=0.5),
+        lightgbm.LGBMRegressor(
+            n_estimators=30, verbose=-1, boosting_type="rf", bagging_freq=1, bagging_fraction=0.5
+        ),
         xgboost.XGBRegressor(n_estimators=30),
     ],
     ids=lambda model: type(model).__name__,
@@ -123,7 +169,9 @@ def test_scores_of_trees_are_the_same_bits(tmp_path, model):
     model.fit(data, data @ [3.0, -1.0, 0.5, 0.0] + 17.3)
     export(model, tmp_path / "m.onnx", data)
     fresh = rng.normal(size=(3000, 4))
-    got = File(tmp_path / "m.onnx").ask([dict(zip(("x0", "x1", "x2", "x3"), row, strict=True)) for row in fresh.tolist()])["prediction"]
+    got = File(tmp_path / "m.onnx").ask(
+        [dict(zip(("x0", "x1", "x2", "x3"), row, strict=True)) for row in fresh.tolist()]
+    )["prediction"]
     expected = model.predict(fresh)
     assert got.dtype == expected.dtype and (got.ravel() == expected).all()
 
@@ -166,7 +214,9 @@ def flip_labels(graph):
 
 
 @pytest.mark.parametrize("rows", [40, 3000])
-@pytest.mark.parametrize(("change", "output"), [(nudge_a_weight, "probabilities"), (flip_labels, "label")])
+@pytest.mark.parametrize(
+    ("change", "output"), [(nudge_a_weight, "probabilities"), (flip_labels, "label")]
+)
 def test_a_wrong_conversion_is_refused(tmp_path, monkeypatch, rows, change, output):
     frame, target = payments(rows)
     numbers = frame[["amount", "hour"]]
@@ -177,8 +227,16 @@ def test_a_wrong_conversion_is_refused(tmp_path, monkeypatch, rows, change, outp
     assert caught.value.output == output and caught.value.largest > 0
     text = str(caught.value)
     # The change reaches the beginnings of the pipeline too, if it finds a weight there.
-    assert text.startswith(("cannot export standardscaler (StandardScaler): ", "cannot export logisticregression (LogisticRegression): "))
-    assert " rows, first in row " in text and "sidecall serve pipeline.joblib --at shm:NAME --trust-pickle" in text
+    assert text.startswith(
+        (
+            "cannot export standardscaler (StandardScaler): ",
+            "cannot export logisticregression (LogisticRegression): ",
+        )
+    )
+    assert (
+        " rows, first in row " in text
+        and "sidecall serve pipeline.joblib --at shm:NAME --trust-pickle" in text
+    )
     assert list(tmp_path.iterdir()) == []
 
 
@@ -199,7 +257,9 @@ def test_a_fault_that_shows_only_on_missing_values(tmp_path, monkeypatch):
     """The data holds none, the pipeline accepts them: synthetic rows find what data cannot."""
     frame, target = houses(1500)
     numbers = frame[["area", "rooms"]]
-    model = HistGradientBoostingRegressor(max_iter=10).fit(numbers.assign(area=numbers["area"].where(numbers["rooms"] > 1)), target)
+    model = HistGradientBoostingRegressor(max_iter=10).fit(
+        numbers.assign(area=numbers["area"].where(numbers["rooms"] > 1)), target
+    )
     full = numbers[numbers["rooms"] > 1]
 
     def zero_for_nan(graph):
@@ -207,7 +267,9 @@ def test_a_fault_that_shows_only_on_missing_values(tmp_path, monkeypatch):
         for node in graph.graph.node:
             node.input[:] = ["filled" if item == name else item for item in node.input]
         graph.graph.initializer.append(numpy_helper.from_array(np.array(0.0), "zero"))
-        graph.graph.node.insert(0, onnx.helper.make_node("Where", ["absent", "zero", name], ["filled"]))
+        graph.graph.node.insert(
+            0, onnx.helper.make_node("Where", ["absent", "zero", name], ["filled"])
+        )
         graph.graph.node.insert(0, onnx.helper.make_node("IsNaN", [name], ["absent"]))
 
     monkeypatch.setattr(sidecall.convert, "to_graph", broken(zero_for_nan))
@@ -222,7 +284,11 @@ def test_a_graph_that_does_not_load(tmp_path, monkeypatch):
         graph.graph.node[0].op_type = "NoSuchOperator"
 
     real = sidecall.convert.to_graph
-    monkeypatch.setattr(sidecall.convert, "to_graph", lambda *a, **k: (lambda graph: (unknown_operator(graph), graph)[1])(real(*a, **k)))
+    monkeypatch.setattr(
+        sidecall.convert,
+        "to_graph",
+        lambda *a, **k: (lambda graph: (unknown_operator(graph), graph)[1])(real(*a, **k)),
+    )
     with pytest.raises(StepError, match="onnxruntime does not load the converted graph"):
         export(model, tmp_path / "m.onnx", [[0.0], [1.0]])
 
@@ -230,7 +296,9 @@ def test_a_graph_that_does_not_load(tmp_path, monkeypatch):
 def test_a_step_that_does_not_convert_is_named(tmp_path):
     frame, target = houses(50)
     numbers = frame[["area", "rooms"]]
-    model = make_pipeline(FunctionTransformer(lambda x: x.round(1) + len(str(x))), LinearRegression()).fit(numbers, target)
+    model = make_pipeline(
+        FunctionTransformer(lambda x: x.round(1) + len(str(x))), LinearRegression()
+    ).fit(numbers, target)
     with pytest.raises(StepError) as caught:
         export(model, tmp_path / "m.onnx", numbers)
     text = str(caught.value)
@@ -252,12 +320,19 @@ def test_labels_that_contradict_probabilities_compare_exactly(tmp_path):
     model = SVC(kernel="linear").fit(data, target)
     export(model, tmp_path / "m.onnx", data)
     label = File(tmp_path / "m.onnx").contract["outputs"][0]
-    assert label["decision"] == {"rule": "threshold", "output": "scores", "column": 0, "threshold": 0.0}
+    assert label["decision"] == {
+        "rule": "threshold",
+        "output": "scores",
+        "column": 0,
+        "threshold": 0.0,
+    }
 
 
 def test_an_unrelated_file_at_the_path_survives_a_refusal(tmp_path):
     (tmp_path / "m.onnx").write_text("mine")
-    model = make_pipeline(FunctionTransformer(lambda x: x + len(str(x))), LinearRegression()).fit(np.array([[0.0], [1.0]]), [0.0, 1.0])
+    model = make_pipeline(FunctionTransformer(lambda x: x + len(str(x))), LinearRegression()).fit(
+        np.array([[0.0], [1.0]]), [0.0, 1.0]
+    )
     with pytest.raises(StepError):
         export(model, tmp_path / "m.onnx", pd.DataFrame([[0.0], [1.0]]))
     assert (tmp_path / "m.onnx").read_text() == "mine"
@@ -267,9 +342,14 @@ def test_values_on_a_bin_edge(tmp_path):
     """Bin edges are data values of full precision; behind a scaler one bit more or less turns every second row that equals one."""
     rng = np.random.default_rng(0)
     data = rng.normal(size=(3000, 1))
-    model = make_pipeline(StandardScaler(), HistGradientBoostingRegressor(max_iter=40, max_leaf_nodes=200, min_samples_leaf=2)).fit(
-        np.repeat(data, 2, axis=0), rng.normal(size=6000)
-    )
+    model = make_pipeline(
+        StandardScaler(),
+        HistGradientBoostingRegressor(max_iter=40, max_leaf_nodes=200, min_samples_leaf=2),
+    ).fit(np.repeat(data, 2, axis=0), rng.normal(size=6000))
     export(model, tmp_path / "m.onnx", data)
-    got = File(tmp_path / "m.onnx").ask([{"x0": value} for value in data.ravel().tolist()])["prediction"].ravel()
+    got = (
+        File(tmp_path / "m.onnx")
+        .ask([{"x0": value} for value in data.ravel().tolist()])["prediction"]
+        .ravel()
+    )
     assert (got == model.predict(data)).all()

@@ -38,7 +38,9 @@ def outputs_of(path, model, data=X):
 
 
 @pytest.mark.parametrize(
-    "ranker", [lightgbm.LGBMRanker(n_estimators=5, verbose=-1), xgboost.XGBRanker(n_estimators=5)], ids=["lgbm", "xgb"]
+    "ranker",
+    [lightgbm.LGBMRanker(n_estimators=5, verbose=-1), xgboost.XGBRanker(n_estimators=5)],
+    ids=["lgbm", "xgb"],
 )
 @pytest.mark.parametrize("in_pipeline", [False, True])
 def test_rankers_answer_scores_as_a_prediction(tmp_path, ranker, in_pipeline):
@@ -51,14 +53,22 @@ def test_rankers_answer_scores_as_a_prediction(tmp_path, ranker, in_pipeline):
     np.testing.assert_allclose(answers, model.predict(X), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("member", "second"), [(LogisticRegression(), "probabilities"), (LinearSVC(), "scores")])
+@pytest.mark.parametrize(
+    ("member", "second"), [(LogisticRegression(), "probabilities"), (LinearSVC(), "scores")]
+)
 @pytest.mark.parametrize("order", [[0, 1], [1, 0]])
 def test_a_chain_of_classifiers_answers_for_each_label(tmp_path, member, second, order):
     model = ClassifierChain(member, order=order).fit(X, LABELS)
     assert outputs_of(tmp_path / "m.onnx", model) == ["label", second]
     with sidecall.open(tmp_path / "m.onnx") as opened:
-        answers = opened.predict([dict(zip(("x0", "x1", "x2", "x3"), row, strict=True)) for row in X[:20].tolist()])
-    expected = model.predict_proba(X[:20]) if second == "probabilities" else model.decision_function(X[:20])
+        answers = opened.predict(
+            [dict(zip(("x0", "x1", "x2", "x3"), row, strict=True)) for row in X[:20].tolist()]
+        )
+    expected = (
+        model.predict_proba(X[:20])
+        if second == "probabilities"
+        else model.decision_function(X[:20])
+    )
     for answer, labels, numbers in zip(answers, model.predict(X[:20]), expected, strict=True):
         assert answer["label"] == labels.tolist()
         got = list(answer[second].values()) if second == "probabilities" else answer[second]
@@ -92,7 +102,10 @@ def test_catboost_is_refused_by_its_name(tmp_path, inside):
 
 def test_a_booster_of_xgboost_says_what_takes_rows(tmp_path):
     booster = xgboost.train({}, xgboost.DMatrix(X, Y), 3)
-    with pytest.raises(ModelError, match="takes a DMatrix and no rows; load it into XGBClassifier, XGBRegressor or XGBRanker"):
+    with pytest.raises(
+        ModelError,
+        match="takes a DMatrix and no rows; load it into XGBClassifier, XGBRegressor or XGBRanker",
+    ):
         sidecall.export(booster, tmp_path / "m.onnx", X)
     report = sidecall.check(booster, X)
     assert not report.ok and "load it into XGBClassifier" in report.steps[0].reason
@@ -123,16 +136,28 @@ LOG1P = functions.UNARY[np.log1p]
 
 def boosted(*steps):
     """Trees whose thresholds lie on values of their training."""
-    return make_pipeline(FunctionTransformer(np.log1p), *steps, HistGradientBoostingRegressor(max_iter=60)).fit(X, Y)
+    return make_pipeline(
+        FunctionTransformer(np.log1p), *steps, HistGradientBoostingRegressor(max_iter=60)
+    ).fit(X, Y)
 
 
-@pytest.mark.parametrize("steps", [[], [FunctionTransformer()]], ids=["directly", "behind a step that is exact"])
-def test_last_digits_that_trees_decide_by_are_blamed_on_their_own_step(tmp_path, monkeypatch, steps):
+@pytest.mark.parametrize(
+    "steps", [[], [FunctionTransformer()]], ids=["directly", "behind a step that is exact"]
+)
+def test_last_digits_that_trees_decide_by_are_blamed_on_their_own_step(
+    tmp_path, monkeypatch, steps
+):
     monkeypatch.setitem(functions.UNARY, np.log1p, blurred)
-    with pytest.raises(ParityError, match="differ from the original's in their last digits") as caught:
+    with pytest.raises(
+        ParityError, match="differ from the original's in their last digits"
+    ) as caught:
         sidecall.export(boosted(*steps), tmp_path / "m.onnx", X)
-    assert caught.value.step.startswith("functiontransformer") and caught.value.step.endswith("(FunctionTransformer)")
-    assert "histgradientboostingregressor (HistGradientBoostingRegressor) behind it" in str(caught.value)
+    assert caught.value.step.startswith("functiontransformer") and caught.value.step.endswith(
+        "(FunctionTransformer)"
+    )
+    assert "histgradientboostingregressor (HistGradientBoostingRegressor) behind it" in str(
+        caught.value
+    )
 
 
 def test_rounding_as_the_refusal_says_lets_it_convert(tmp_path, monkeypatch):
@@ -152,16 +177,22 @@ def test_a_last_step_that_differs_by_itself_is_still_named(tmp_path):
 def test_a_transformer_that_decides_by_last_digits_is_not_blamed_for_them(tmp_path, monkeypatch):
     monkeypatch.setitem(functions.UNARY, np.log1p, blurred)
     x = np.random.default_rng(0).integers(0, 8, (400, 1)).astype(float)
-    model = make_pipeline(FunctionTransformer(np.log1p), QuantileTransformer(n_quantiles=20), Ridge())
+    model = make_pipeline(
+        FunctionTransformer(np.log1p), QuantileTransformer(n_quantiles=20), Ridge()
+    )
     with pytest.raises(ParityError) as caught:
         sidecall.export(model.fit(x, x[:, 0] % 3), tmp_path / "m.onnx", x)
     assert caught.value.step == "functiontransformer (FunctionTransformer)"
-    assert "quantiletransformer (QuantileTransformer) behind it decides by them: round them" in str(caught.value)
+    assert "quantiletransformer (QuantileTransformer) behind it decides by them: round them" in str(
+        caught.value
+    )
 
 
 def test_a_step_whose_float32_sums_decide_says_how_to_go_on(tmp_path):
     x = np.random.default_rng(0).normal(size=(300, 6)).astype(np.float32)
-    model = make_pipeline(Nystroem(gamma=0.01, n_components=30, random_state=0), xgboost.XGBRegressor(n_estimators=20)).fit(x, x[:, 0])
+    model = make_pipeline(
+        Nystroem(gamma=0.01, n_components=30, random_state=0), xgboost.XGBRegressor(n_estimators=20)
+    ).fit(x, x[:, 0])
     with pytest.raises(ParityError, match="fit the model on float64 columns") as caught:
         sidecall.export(model, tmp_path / "m.onnx", x)
     assert caught.value.step == "nystroem (Nystroem)"
@@ -175,7 +206,9 @@ def holes():
 TIES = KNNImputer(n_neighbors=3)
 BRANCHES = {
     "knnimputer": make_column_transformer((TIES, ["a", "b"]), (StandardScaler(), ["c"])),
-    "pipeline > knnimputer": make_column_transformer((StandardScaler(), ["c"]), (make_pipeline(TIES, StandardScaler()), ["a", "b"])),
+    "pipeline > knnimputer": make_column_transformer(
+        (StandardScaler(), ["c"]), (make_pipeline(TIES, StandardScaler()), ["a", "b"])
+    ),
     "imputed": FeatureUnion([("scaled", StandardScaler()), ("imputed", TIES)]),
 }
 
@@ -188,4 +221,6 @@ def test_a_branch_is_named(tmp_path, branch, inside):
     name = type(BRANCHES[branch]).__name__.lower()
     with pytest.raises(ParityError, match="equally near") as caught:
         sidecall.export(model.fit(frame, Y), tmp_path / "m.onnx", frame)
-    assert caught.value.step == (f"{name} > {branch} (KNNImputer)" if inside else f"{branch} (KNNImputer)")
+    assert caught.value.step == (
+        f"{name} > {branch} (KNNImputer)" if inside else f"{branch} (KNNImputer)"
+    )

@@ -19,7 +19,9 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 def model_and_data(rows=1200):
     frame, target = payments(rows)
     frame = frame[["amount", "country"]]
-    first = make_column_transformer((StandardScaler(), ["amount"]), (OneHotEncoder(handle_unknown="ignore"), ["country"]))
+    first = make_column_transformer(
+        (StandardScaler(), ["amount"]), (OneHotEncoder(handle_unknown="ignore"), ["country"])
+    )
     return make_pipeline(first, LogisticRegression(max_iter=500)).fit(frame, target), frame
 
 
@@ -31,7 +33,11 @@ def test_report_is_a_table_in_plain_text(tmp_path):
     model, frame = model_and_data()
     report = export(model, tmp_path / "fraud.onnx", frame, version="7")
     text = str(report)
-    assert isinstance(report, Report) and "\x1b" not in text and text.startswith("fraud 7 (classification) -> ")
+    assert (
+        isinstance(report, Report)
+        and "\x1b" not in text
+        and text.startswith("fraud 7 (classification) -> ")
+    )
     for part in (
         report.id,
         "amount   float64",
@@ -42,7 +48,10 @@ def test_report_is_a_table_in_plain_text(tmp_path):
         "scikit-learn 1.",
     ):
         assert part in text, part
-    assert report.size_bytes == (tmp_path / "fraud.onnx").stat().st_size and report.parity["rows"] == 1200
+    assert (
+        report.size_bytes == (tmp_path / "fraud.onnx").stat().st_size
+        and report.parity["rows"] == 1200
+    )
 
 
 def test_check_names_each_step():
@@ -56,7 +65,9 @@ def test_check_names_each_step():
 def test_check_says_what_does_not_convert():
     frame, target = houses(50)
     numbers = frame[["area", "rooms"]]
-    model = make_pipeline(FunctionTransformer(odd), StandardScaler(), LinearRegression()).fit(numbers, target)
+    model = make_pipeline(FunctionTransformer(odd), StandardScaler(), LinearRegression()).fit(
+        numbers, target
+    )
     report = check(model)
     assert not report.ok and [row.converts for row in report.steps].count(False) == 1
     assert next(row for row in report.steps if not row.converts).reason
@@ -77,7 +88,12 @@ def test_check_of_no_model():
 def test_progress_counts_rows(tmp_path):
     data = np.round(np.random.default_rng(0).normal(size=(25_000, 2)), 2)
     seen = []
-    export(LinearRegression().fit(data, data[:, 0]), tmp_path / "m.onnx", data, progress=lambda done, total: seen.append((done, total)))
+    export(
+        LinearRegression().fit(data, data[:, 0]),
+        tmp_path / "m.onnx",
+        data,
+        progress=lambda done, total: seen.append((done, total)),
+    )
     assert seen == [(10_000, 25_000), (20_000, 25_000), (25_000, 25_000)]
 
 
@@ -88,9 +104,15 @@ def test_nothing_is_printed(tmp_path, capfd):
 
 
 def test_the_package_offers_it_and_imports_nothing_heavy():
-    assert sidecall.export is export and sidecall.check is check and issubclass(sidecall.ExportError, ValueError)
+    assert (
+        sidecall.export is export
+        and sidecall.check is check
+        and issubclass(sidecall.ExportError, ValueError)
+    )
     code = "import sys, sidecall.exporting; print([name for name in ('sklearn', 'onnx', 'onnxruntime', 'pandas', 'numpy.ma') if name in sys.modules])"
-    heavy = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    heavy = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert "sklearn" not in heavy and "onnx" not in heavy and "pandas" not in heavy
 
 

@@ -33,25 +33,41 @@ def features_of(tmp_path, model, frame, **options):
 
 def mixed(rows=60):
     return pd.DataFrame(
-        {"n": np.arange(rows) / 10, "s": ["a", "b", "c"] * (rows // 3), "i": np.arange(rows), "b": np.arange(rows) % 2 == 0}
+        {
+            "n": np.arange(rows) / 10,
+            "s": ["a", "b", "c"] * (rows // 3),
+            "i": np.arange(rows),
+            "b": np.arange(rows) % 2 == 0,
+        }
     )
 
 
 def encode(handle="ignore", columns=("s",)):
-    return make_column_transformer((OneHotEncoder(handle_unknown=handle), list(columns)), remainder="passthrough")
+    return make_column_transformer(
+        (OneHotEncoder(handle_unknown=handle), list(columns)), remainder="passthrough"
+    )
 
 
 def test_a_frame_of_numbers_has_one_matrix(tmp_path):
     frame = mixed()[["n", "i", "b"]]
     features, file = features_of(tmp_path, fit(frame, StandardScaler()), frame)
     assert file.inputs == {"X": ("float64", file.inputs["X"][1])} and file.inputs["X"][1][1] == 3
-    assert [(f["type"], f["input"], f["column"]) for f in features.values()] == [("float64", "X", 0), ("int64", "X", 1), ("bool", "X", 2)]
+    assert [(f["type"], f["input"], f["column"]) for f in features.values()] == [
+        ("float64", "X", 0),
+        ("int64", "X", 1),
+        ("bool", "X", 2),
+    ]
 
 
 def test_a_frame_with_text_has_one_input_per_column(tmp_path):
     frame = mixed()
     features, file = features_of(tmp_path, fit(frame, encode()), frame)
-    assert {name: dtype for name, (dtype, _) in file.inputs.items()} == {"n": "float64", "s": "string", "i": "int64", "b": "bool"}
+    assert {name: dtype for name, (dtype, _) in file.inputs.items()} == {
+        "n": "float64",
+        "s": "string",
+        "i": "int64",
+        "b": "bool",
+    }
     assert [entry["nullable"] for entry in features.values()] == [False, True, False, False]
     assert features["s"]["missing"] == {"value": "\ufdd0"}
     assert features["b"]["seen"] == {"categories": [False, True]}
@@ -59,10 +75,19 @@ def test_a_frame_with_text_has_one_input_per_column(tmp_path):
 
 def test_nullable_is_what_the_pipeline_accepts_not_what_the_data_has(tmp_path):
     frame = mixed().drop(columns="b")
-    first = ColumnTransformer([("num", SimpleImputer(), ["n", "i"]), ("cat", OneHotEncoder(handle_unknown="ignore"), ["s"])])
+    first = ColumnTransformer(
+        [
+            ("num", SimpleImputer(), ["n", "i"]),
+            ("cat", OneHotEncoder(handle_unknown="ignore"), ["s"]),
+        ]
+    )
     features, file = features_of(tmp_path, fit(frame, first), frame)
     assert all(entry["nullable"] for entry in features.values())
-    assert features["i"]["type"] == "int64" and features["i"]["missing"] == "nan" and file.inputs["i"][0] == "float64"
+    assert (
+        features["i"]["type"] == "int64"
+        and features["i"]["missing"] == "nan"
+        and file.inputs["i"][0] == "float64"
+    )
     with_nan = frame.assign(n=frame["n"].where(frame["n"] > 1))
     features, _ = features_of(tmp_path, fit(frame, encode()), frame)
     assert not features["n"]["nullable"]
@@ -103,7 +128,13 @@ def test_object_columns_with_each_missing_value(tmp_path, sentinel):
     frame["s"] = frame["s"].where(frame["s"].notna(), sentinel)
     missing = sentinel if sentinel is not pd.NA else pd.NA
     first = make_column_transformer(
-        (make_pipeline(SimpleImputer(strategy="constant", fill_value="?", missing_values=missing), OneHotEncoder()), ["s"]),
+        (
+            make_pipeline(
+                SimpleImputer(strategy="constant", fill_value="?", missing_values=missing),
+                OneHotEncoder(),
+            ),
+            ["s"],
+        ),
         remainder="passthrough",
     )
     features, _ = features_of(tmp_path, fit(frame, first), frame)
@@ -133,7 +164,10 @@ def test_number_types_of_pandas(tmp_path, dtype, values, expected):
     )
     if dtype == "boolean":
         first = ColumnTransformer(
-            [("v", OneHotEncoder(handle_unknown="ignore"), ["v"]), ("s", OneHotEncoder(handle_unknown="ignore"), ["s"])]
+            [
+                ("v", OneHotEncoder(handle_unknown="ignore"), ["v"]),
+                ("s", OneHotEncoder(handle_unknown="ignore"), ["s"]),
+            ]
         )
     features, _ = features_of(tmp_path, fit(frame, first), frame)
     assert features["v"]["type"] == expected and features["v"]["nullable"]
@@ -143,7 +177,9 @@ def test_number_types_of_pandas(tmp_path, dtype, values, expected):
 def test_text_types_of_pandas(tmp_path, dtype):
     frame = mixed().astype({"s": dtype})
     features, _ = features_of(tmp_path, fit(frame, encode()), frame)
-    assert features["s"]["type"] == "string" and features["s"]["seen"] == {"categories": ["a", "b", "c"]}
+    assert features["s"]["type"] == "string" and features["s"]["seen"] == {
+        "categories": ["a", "b", "c"]
+    }
 
 
 @pytest.mark.parametrize("dtype", ["category", object])
@@ -161,7 +197,9 @@ def test_arrays_of_text_have_one_string_matrix(tmp_path):
 
 def test_names_are_kept_as_they_are(tmp_path):
     names = ["with space", "dots.and-dashes", "größe", "日本", "a/b", "label", "X", "0"]
-    frame = pd.DataFrame({name: np.arange(40) * (i + 1) % 7 for i, name in enumerate(names)}).assign(s=["a", "b"] * 20)
+    frame = pd.DataFrame(
+        {name: np.arange(40) * (i + 1) % 7 for i, name in enumerate(names)}
+    ).assign(s=["a", "b"] * 20)
     features, file = features_of(tmp_path, fit(frame, encode()), frame)
     assert list(features) == [*names, "s"]
     assert features["größe"]["input"] == "größe" and features["with space"]["input"] == "with space"
@@ -172,7 +210,11 @@ def test_names_of_an_array(tmp_path):
     data = np.random.default_rng(0).normal(size=(30, 3))
     model = LinearRegression().fit(data, data @ [1, 2, 3])
     assert list(features_of(tmp_path, model, data)[0]) == ["x0", "x1", "x2"]
-    assert list(features_of(tmp_path, model, data, feature_names=["a b", "ü", "z"])[0]) == ["a b", "ü", "z"]
+    assert list(features_of(tmp_path, model, data, feature_names=["a b", "ü", "z"])[0]) == [
+        "a b",
+        "ü",
+        "z",
+    ]
     with pytest.raises(DataError, match="expected 3 feature names, got 2"):
         export(model, tmp_path / "m.onnx", data, feature_names=["a", "b"])
     with pytest.raises(DataError, match="'a': expected one column of that name, got several"):
@@ -250,7 +292,8 @@ def test_integers_beyond_what_a_float_matrix_holds(tmp_path):
 def test_integers_beyond_floats_have_a_reserved_value(tmp_path):
     frame = mixed().assign(id=2**60 + np.arange(60))
     first = make_column_transformer(
-        (OneHotEncoder(handle_unknown="ignore"), ["s"]), (make_pipeline(SimpleImputer(), StandardScaler()), ["id"])
+        (OneHotEncoder(handle_unknown="ignore"), ["s"]),
+        (make_pipeline(SimpleImputer(), StandardScaler()), ["id"]),
     )
     features, file = features_of(tmp_path, fit(frame, first), frame)
     assert features["id"]["type"] == "int64" and file.inputs["id"][0] == "int64"
@@ -259,10 +302,14 @@ def test_integers_beyond_floats_have_a_reserved_value(tmp_path):
 
 
 def test_text_needs_text(tmp_path):
-    model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(["abc abd", "def xyz"] * 3, [0, 1] * 3)
+    model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(
+        ["abc abd", "def xyz"] * 3, [0, 1] * 3
+    )
     with pytest.raises(DataError, match="expected data: the model does not tell how many features"):
         export(model, tmp_path / "m.onnx")
-    features, _ = features_of(tmp_path, model, pd.Series(["abc abd", "def"]), feature_names=["body"])
+    features, _ = features_of(
+        tmp_path, model, pd.Series(["abc abd", "def"]), feature_names=["body"]
+    )
     assert features["body"]["input"] == "text"
 
 
@@ -274,11 +321,24 @@ def test_without_data_only_plain_numbers(tmp_path):
     report = export(model, tmp_path / "m.onnx")
     file = File(tmp_path / "m.onnx")
     check_contract(file)
-    assert report.weak and file.contract["parity"]["source"] == "synthetic" and "no data was given" in str(report)
+    assert (
+        report.weak
+        and file.contract["parity"]["source"] == "synthetic"
+        and "no data was given" in str(report)
+    )
     assert all("seen" not in entry for entry in file.contract["features"])
 
 
-@pytest.mark.parametrize("model", [LogisticRegression(), make_pipeline(StandardScaler(), LogisticRegression()), object(), "text", 5])
+@pytest.mark.parametrize(
+    "model",
+    [
+        LogisticRegression(),
+        make_pipeline(StandardScaler(), LogisticRegression()),
+        object(),
+        "text",
+        5,
+    ],
+)
 def test_what_is_no_fitted_model(tmp_path, model):
     with pytest.raises(ExportError):
         export(model, tmp_path / "m.onnx", np.zeros((5, 2)))

@@ -31,7 +31,14 @@ UNREADABLE = {
 def data(when=WHEN):
     rng = np.random.default_rng(1)
     amount = np.round(rng.normal(size=ROWS), 2)
-    frame = pd.DataFrame({"amount": amount, "when": when, "label": rng.choice(["x", "y"], ROWS), "count": rng.integers(0, 9, ROWS)})
+    frame = pd.DataFrame(
+        {
+            "amount": amount,
+            "when": when,
+            "label": rng.choice(["x", "y"], ROWS),
+            "count": rng.integers(0, 9, ROWS),
+        }
+    )
     return frame, (amount > 0) ^ (frame["label"] == "x")
 
 
@@ -49,10 +56,14 @@ def chosen(frame):
 
 STEPS = {
     "remainder": make_column_transformer(numbers(), (OneHotEncoder(), ["label"])),
-    "by name": make_column_transformer(numbers(), (OneHotEncoder(), ["label"]), ("drop", ["when"]), remainder="passthrough"),
+    "by name": make_column_transformer(
+        numbers(), (OneHotEncoder(), ["label"]), ("drop", ["when"]), remainder="passthrough"
+    ),
     "by position": make_column_transformer(numbers([0, 3]), (OneHotEncoder(), [2])),
     "only numbers are used": make_column_transformer(numbers()),
-    "union": FeatureUnion([(name, ColumnTransformer([(name, *numbers([name]))])) for name in ("amount", "count")]),
+    "union": FeatureUnion(
+        [(name, ColumnTransformer([(name, *numbers([name]))])) for name in ("amount", "count")]
+    ),
 }
 
 
@@ -62,7 +73,11 @@ def test_a_column_that_is_dropped_is_no_feature(tmp_path, steps):
     model = make_pipeline(STEPS[steps], LogisticRegression()).fit(frame, target)
     report = sidecall.export(model, tmp_path / "m.onnx", frame)
     check_contract(File(tmp_path / "m.onnx"))
-    assert [feature["name"] for feature in report.contract["features"]] == ["amount", "label", "count"]
+    assert [feature["name"] for feature in report.contract["features"]] == [
+        "amount",
+        "label",
+        "count",
+    ]
     assert any(note.endswith("were left out: when") for note in report.notes)
     with sidecall.open(tmp_path / "m.onnx") as opened:
         answers = opened.predict(frame.drop(columns="when"))["probabilities.true"]
@@ -75,7 +90,10 @@ def test_a_column_that_is_dropped_is_no_feature(tmp_path, steps):
 def test_columns_of_numbers_around_it_are_not_mixed_up(tmp_path):
     frame, target = data()
     frame = frame.drop(columns="label")
-    model = make_pipeline(make_column_transformer((StandardScaler(), ["count"]), remainder="drop"), LogisticRegression()).fit(frame, target)
+    model = make_pipeline(
+        make_column_transformer((StandardScaler(), ["count"]), remainder="drop"),
+        LogisticRegression(),
+    ).fit(frame, target)
     sidecall.export(model, tmp_path / "m.onnx", frame)
     with sidecall.open(tmp_path / "m.onnx") as opened:
         answers = opened.predict(frame.drop(columns="when"))["probabilities.true"]
@@ -87,7 +105,11 @@ def test_every_such_type_is_left_out(tmp_path, kind):
     frame, target = data(UNREADABLE[kind])
     model = make_pipeline(STEPS["remainder"], LogisticRegression()).fit(frame, target)
     report = sidecall.export(model, tmp_path / "m.onnx", frame)
-    assert [feature["name"] for feature in report.contract["features"]] == ["amount", "label", "count"]
+    assert [feature["name"] for feature in report.contract["features"]] == [
+        "amount",
+        "label",
+        "count",
+    ]
 
 
 @pytest.mark.parametrize("first", ["remainder", "selects by name"])
@@ -142,7 +164,11 @@ def test_an_array_with_such_a_column_is_refused_with_what_to_do(tmp_path):
     assert "column 'x1'" in str(sidecall.check(model, frame[["amount", "when"]].to_numpy()))
 
 
-@pytest.mark.parametrize("rows", [[], [{"amount": 1.0}], pd.DataFrame({"other": [1.0]})], ids=["none", "records", "other columns"])
+@pytest.mark.parametrize(
+    "rows",
+    [[], [{"amount": 1.0}], pd.DataFrame({"other": [1.0]})],
+    ids=["none", "records", "other columns"],
+)
 def test_check_of_data_that_no_model_takes_says_so(rows):
     frame, target = data()
     model = LogisticRegression().fit(frame[["amount", "count"]], target)

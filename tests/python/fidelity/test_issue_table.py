@@ -45,16 +45,22 @@ def wrong(model: Any, path: Path, rows: pd.DataFrame, asked: pd.DataFrame | None
     return int((np.abs(got - expected) > 1e-8 * (1 + np.abs(expected))).sum())
 
 
-def test_a_change_of_unit_and_back_moves_no_row_across_a_threshold(boosting: tuple[Any, Path], diamonds: pd.DataFrame) -> None:
+def test_a_change_of_unit_and_back_moves_no_row_across_a_threshold(
+    boosting: tuple[Any, Path], diamonds: pd.DataFrame
+) -> None:
     assert wrong(*boosting, diamonds[15_000:][NUMBERS] / 25.4 * 25.4) == 0
 
 
-def test_the_mean_of_two_measurements_is_answered_as_by_the_original(boosting: tuple[Any, Path], diamonds: pd.DataFrame) -> None:
+def test_the_mean_of_two_measurements_is_answered_as_by_the_original(
+    boosting: tuple[Any, Path], diamonds: pd.DataFrame
+) -> None:
     rows = diamonds[15_000:][NUMBERS].reset_index(drop=True)
     assert wrong(*boosting, (rows + rows[::-1].reset_index(drop=True)) / 2) == 0
 
 
-def test_a_frame_of_float32_means_its_numbers_widened(boosting: tuple[Any, Path], diamonds: pd.DataFrame) -> None:
+def test_a_frame_of_float32_means_its_numbers_widened(
+    boosting: tuple[Any, Path], diamonds: pd.DataFrame
+) -> None:
     narrow = diamonds[15_000:][NUMBERS].astype(np.float32)
     assert wrong(*boosting, narrow, narrow.astype(np.float64)) == 0
 
@@ -68,18 +74,26 @@ def test_a_number_with_three_decimals_is_not_rounded_to_the_two_of_training(tmp_
     assert wrong(model, tmp_path / "size.onnx", halves) == 0
 
 
-def test_products_before_boosting_keep_all_their_digits(diamonds: pd.DataFrame, tmp_path: Path) -> None:
+def test_products_before_boosting_keep_all_their_digits(
+    diamonds: pd.DataFrame, tmp_path: Path
+) -> None:
     training = diamonds[:15_000]
-    model = make_pipeline(PolynomialFeatures(2), GradientBoostingRegressor(n_estimators=30, random_state=0))
+    model = make_pipeline(
+        PolynomialFeatures(2), GradientBoostingRegressor(n_estimators=30, random_state=0)
+    )
     model.fit(training[NUMBERS][:4000], training["price"][:4000])
     sidecall.export(model, tmp_path / "products.onnx", training[NUMBERS][:4000], progress=False)
     assert wrong(model, tmp_path / "products.onnx", diamonds[NUMBERS]) == 0
     assert wrong(model, tmp_path / "products.onnx", diamonds[NUMBERS] / 25.4 * 25.4) == 0
 
 
-def test_answers_do_not_depend_on_how_many_rows_were_exported_with(diamonds: pd.DataFrame, tmp_path: Path) -> None:
+def test_answers_do_not_depend_on_how_many_rows_were_exported_with(
+    diamonds: pd.DataFrame, tmp_path: Path
+) -> None:
     training = diamonds[:15_000]
-    model = make_pipeline(MinMaxScaler(), lightgbm.LGBMRegressor(n_estimators=40, verbose=-1, n_jobs=1))
+    model = make_pipeline(
+        MinMaxScaler(), lightgbm.LGBMRegressor(n_estimators=40, verbose=-1, n_jobs=1)
+    )
     model.fit(training[NUMBERS], training["price"])
     rows = diamonds[15_000:][NUMBERS] / 25.4 * 25.4
     answers = []
@@ -109,7 +123,9 @@ def test_a_float32_is_a_category_only_where_its_own_value_is(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float64, 1e-8), (np.float32, 1e-5)])
-def test_centroids_of_products_of_a_million_keep_their_probabilities(dtype: Any, tolerance: float, tmp_path: Path) -> None:
+def test_centroids_of_products_of_a_million_keep_their_probabilities(
+    dtype: Any, tolerance: float, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
 
     def rows(count: int) -> np.ndarray:
@@ -130,9 +146,13 @@ CENTS = (16_777_217, 20_000_001, -20_000_001, 2**53 + 1, 2**63 - 1, -(2**63))
 
 
 @pytest.mark.parametrize("has_text", [False, True], ids=["numbers", "with text"])
-def test_whole_numbers_beyond_float32_are_answered_over_every_way_in(has_text: bool, tmp_path: Path) -> None:
+def test_whole_numbers_beyond_float32_are_answered_over_every_way_in(
+    has_text: bool, tmp_path: Path
+) -> None:
     rng = np.random.default_rng(0)
-    frame = pd.DataFrame({"cents": rng.integers(0, 30_000_000, 400), "rate": rng.uniform(0, 1, 400)})
+    frame = pd.DataFrame(
+        {"cents": rng.integers(0, 30_000_000, 400), "rate": rng.uniform(0, 1, 400)}
+    )
     target = frame["cents"] / 7.0 + frame["rate"]
     encoder: Any = "passthrough"
     if has_text:

@@ -24,7 +24,9 @@ def at(tmp_path: Path) -> str:
 def serve(at: str) -> Iterator[Callable[..., Any]]:
     """Serves until the end of the test."""
     with ExitStack() as stack:
-        yield lambda target, **options: stack.enter_context(sidecall.serve(target, at, block=False, log=None, **options))
+        yield lambda target, **options: stack.enter_context(
+            sidecall.serve(target, at, block=False, log=None, **options)
+        )
 
 
 @pytest.fixture(params=["native", "cffi"])

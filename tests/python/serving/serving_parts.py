@@ -48,7 +48,11 @@ class Verdict(TypedDict):
 def judge(payment: Payment) -> Verdict:
     risk = min(payment["amount"] / 100, 1.0)
     reason = f"{payment['country']} {'first' if payment['retries'] is None else payment['retries']}"
-    return {"label": "yes" if risk > 0.5 else "no", "probabilities": {"no": 1 - risk, "yes": risk}, "reason": reason}
+    return {
+        "label": "yes" if risk > 0.5 else "no",
+        "probabilities": {"no": 1 - risk, "yes": risk},
+        "reason": reason,
+    }
 
 
 def judge_all(payments: list[Payment]) -> list[Verdict]:
@@ -90,7 +94,9 @@ def misbehave(how: str) -> float:
     if how == "raise":
         raise ValueError("secret of the server\nsecond line")
     if how == "refuse":
-        raise errors.OutOfRange("how: expected something else", name="how", expected="something else", got="this")
+        raise errors.OutOfRange(
+            "how: expected something else", name="how", expected="something else", got="this"
+        )
     if how == "busy":
         raise errors.Busy("too much to do", retryable=True)
     if how == "not run":
@@ -146,7 +152,10 @@ class DiesAtStart:
 
 
 def rows_of(X: np.ndarray) -> dict[str, Any]:  # noqa: N803
-    return {"total": X.sum(axis=1), "names": np.array([f"row {i}" for i in range(len(X))], dtype=object)}
+    return {
+        "total": X.sum(axis=1),
+        "names": np.array([f"row {i}" for i in range(len(X))], dtype=object),
+    }
 
 
 slow = Slow()

@@ -19,7 +19,14 @@ from sidecall import errors
 def command(environment: dict[str, str], tmp_path: Path) -> Any:
     def start(*words: object) -> subprocess.Popen[str]:
         line = [sys.executable, "-m", "sidecall.serving", "serve", *map(str, words)]
-        return subprocess.Popen(line, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            line,
+            env=environment,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     return start
 
@@ -58,7 +65,18 @@ def test_a_pickle_with_its_data(command, at, tmp_path):
     joblib.dump(model, tmp_path / "model.joblib")
     np.save(tmp_path / "rows.npy", rows)
     assert refusal(command("model.joblib", "--at", at, "--data", "rows.npy"))[0] == 1
-    process = command("model.joblib", "--at", at, "--data", "rows.npy", "--trust-pickle", "--name", "seven", "--version", "7")
+    process = command(
+        "model.joblib",
+        "--at",
+        at,
+        "--data",
+        "rows.npy",
+        "--trust-pickle",
+        "--name",
+        "seven",
+        "--version",
+        "7",
+    )
     client = sidecall.open(at, wait=60)
     assert (client.name, client.version) == ("seven", "7")
     assert client.predict({"x0": 3.0, "x1": 4.0})["label"] == model.predict([[3.0, 4.0]])[0]
@@ -71,13 +89,29 @@ def test_a_pickle_with_its_data(command, at, tmp_path):
     ("words", "code", "message"),
     [
         ([], 1, "the following arguments are required"),
-        (["serving_parts:nothing", "--at", "AT"], 1, "expected an object of that name in the module, got none"),
+        (
+            ["serving_parts:nothing", "--at", "AT"],
+            1,
+            "expected an object of that name in the module, got none",
+        ),
         (["no_module_here:x", "--at", "AT"], 1, "expected a module, got none of that name"),
         (["nothing.pkl", "--at", "AT", "--trust-pickle"], 3, "no such file"),
         (["serving_parts:double"], 1, "SIDECALL_FD"),
-        (["serving_parts:double", "--at", "double"], 1, "at: expected shm:NAME or shm:///path, got 'double'"),
-        (["serving_parts:double", "--at", "AT", "--workers", "0"], 1, "workers: expected 1 or more"),
-        (["serving_parts:double", "--at", "AT", "--nonsense"], 1, "unrecognized arguments: --nonsense"),
+        (
+            ["serving_parts:double", "--at", "double"],
+            1,
+            "at: expected shm:NAME or shm:///path, got 'double'",
+        ),
+        (
+            ["serving_parts:double", "--at", "AT", "--workers", "0"],
+            1,
+            "workers: expected 1 or more",
+        ),
+        (
+            ["serving_parts:double", "--at", "AT", "--nonsense"],
+            1,
+            "unrecognized arguments: --nonsense",
+        ),
         (["serving_parts:double", "--at", "AT", "--contract", "none.json"], 3, "no such file"),
     ],
 )
@@ -90,10 +124,15 @@ def test_wrong_usage(command, at, words, code, message):
 
 
 def test_a_function_that_json_lines_describe(command, at, tmp_path):
-    (tmp_path / "greeter.py").write_text("def greet(record):\n    return 'hello ' + (record['name'] or 'you')\n")
+    (tmp_path / "greeter.py").write_text(
+        "def greet(record):\n    return 'hello ' + (record['name'] or 'you')\n"
+    )
     (tmp_path / "rows.jsonl").write_text('{"name": "007"}\n{"name": null}\n')
     process = command("greeter:greet", "--at", at, "--data", "rows.jsonl")
-    assert sidecall.open(at, wait=60).predict([{"name": "1"}, {}]) == [{"prediction": "hello 1"}, {"prediction": "hello you"}]
+    assert sidecall.open(at, wait=60).predict([{"name": "1"}, {}]) == [
+        {"prediction": "hello 1"},
+        {"prediction": "hello you"},
+    ]
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 0
@@ -115,7 +154,9 @@ def test_exec_of_a_program_that_serves(environment, tmp_path, monkeypatch):
         "import sidecall\ndef double(amount: float) -> float:\n    return 2 * amount\nif __name__ == '__main__':\n    sidecall.serve(double)\n"
     )
     monkeypatch.setenv("PYTHONPATH", environment["PYTHONPATH"])
-    with sidecall.open(f"exec:{sys.executable} {tmp_path}/served.py", allow_exec=True, wait=60) as model:
+    with sidecall.open(
+        f"exec:{sys.executable} {tmp_path}/served.py", allow_exec=True, wait=60
+    ) as model:
         assert model.predict({"amount": 21}) == {"prediction": 42.0}
     with pytest.raises(errors.InvalidArgument):
         sidecall.open(f"exec:{sys.executable} {tmp_path}/served.py")

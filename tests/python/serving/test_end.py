@@ -55,7 +55,9 @@ class Program:
     def __init__(self, code: str, environment: dict[str, str]) -> None:
         self.reader, writer = os.pipe()
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
-        self.process = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=writer, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], env=environment, stderr=writer, stdin=subprocess.DEVNULL
+        )
         os.close(writer)
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
@@ -140,7 +142,9 @@ def test_a_full_log_pipe_stops_neither_the_server_nor_its_end(program, at, worke
 
 
 @pytest.mark.parametrize("workers", [None, 1])
-def test_tracebacks_that_a_client_provokes_are_limited_and_counted(each_backend, program, at, workers):
+def test_tracebacks_that_a_client_provokes_are_limited_and_counted(
+    each_backend, program, at, workers
+):
     server = program(workers)
     reader = threading.Thread(target=lambda: events.extend(server.log()))
     events: list[dict[str, Any]] = []
@@ -168,7 +172,9 @@ def test_tracebacks_that_a_client_provokes_are_limited_and_counted(each_backend,
 
 @pytest.mark.parametrize("workers", [None, 1])
 @pytest.mark.parametrize("how", ["sleep 600", "hold 600"])
-def test_a_signal_ends_a_server_whose_object_never_returns(each_backend, program, at, caller, workers, how):
+def test_a_signal_ends_a_server_whose_object_never_returns(
+    each_backend, program, at, caller, workers, how
+):
     server = program(workers)
     eventually(lambda: status(at)["ready"])
     caller(how)
@@ -205,7 +211,9 @@ def test_a_signal_ends_a_server_with_everything_at_once(program, at, caller):
     assert seconds < BOUND
 
 
-def test_a_worker_whose_object_never_returns_ends_after_its_supervisor_was_killed(program, at, caller):
+def test_a_worker_whose_object_never_returns_ends_after_its_supervisor_was_killed(
+    program, at, caller
+):
     server = program(1)
     caller("sleep 600")
     (worker,) = [each["process"] for each in status(at)["each"]]
@@ -221,7 +229,9 @@ def test_a_worker_that_was_cut_off_makes_the_server_end_with_4(program, at, call
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
-def test_a_worker_that_is_killed_while_it_is_the_only_one_that_starts_is_replaced(serve, at, tmp_path, number):
+def test_a_worker_that_is_killed_while_it_is_the_only_one_that_starts_is_replaced(
+    serve, at, tmp_path, number
+):
     server = serve(DiesAtStart(tmp_path, 2, number), workers=1, **X)
     assert sidecall.open(at).run({"x": [21.0]})["y"].tolist() == [21.0]
     assert server.status()["workers"] == 1
@@ -229,7 +239,9 @@ def test_a_worker_that_is_killed_while_it_is_the_only_one_that_starts_is_replace
 
 
 def test_workers_that_are_killed_at_each_start_end_the_server_with_the_reason(at, tmp_path):
-    with pytest.raises(errors.PeerDied, match="5 workers ended before one was ready, the last by signal 9"):
+    with pytest.raises(
+        errors.PeerDied, match="5 workers ended before one was ready, the last by signal 9"
+    ):
         sidecall.serve(DiesAtStart(tmp_path, 100), at, workers=1, block=False, log=None, **X)
     assert len(list(tmp_path.glob("start *"))) == 5
     with pytest.raises(errors.Unreachable):
@@ -272,19 +284,25 @@ def test_a_worker_that_never_gets_ready_cuts_off_no_call(at, environment, tmp_pa
         server.close()
 
 
-def test_a_worker_that_never_gets_ready_ends_after_its_supervisor_was_killed(at, environment, tmp_path):
+def test_a_worker_that_never_gets_ready_ends_after_its_supervisor_was_killed(
+    at, environment, tmp_path
+):
     server = Program(STUCK.format(folder=str(tmp_path), at=at, stuck=100), environment)
     try:
         starts = eventually(lambda: both(list(tmp_path.glob("start *"))))
         server.process.kill()
-        eventually(lambda: not any(is_running(int(start.name.split()[1])) for start in starts), BOUND)
+        eventually(
+            lambda: not any(is_running(int(start.name.split()[1])) for start in starts), BOUND
+        )
     finally:
         server.close()
 
 
 def test_a_program_that_serves_without_blocking_says_what_it_has_to_say(at, environment):
     code = f"import sidecall\nwith sidecall.serve('serving_parts:double', {at!r}, block=False, log='json'): pass\n"
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
+    )
     events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
     assert events[0] in ("server.listening", "serve.ready")
     assert events[-1] == "server.ended"

@@ -33,12 +33,24 @@ def penguins() -> tuple[Any, Any, Any]:
     labels = rows.pop("species")
     columns = ColumnTransformer(
         [
-            ("numbers", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), [*NUMBERS, "year", "ratio"]),
+            (
+                "numbers",
+                make_pipeline(SimpleImputer(strategy="median"), StandardScaler()),
+                [*NUMBERS, "year", "ratio"],
+            ),
             ("island", OneHotEncoder(), ["island"]),
-            ("sex", make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()), ["sex"]),
+            (
+                "sex",
+                make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder()),
+                ["sex"],
+            ),
         ]
     )
-    return make_pipeline(Ratio(), columns, LogisticRegression(max_iter=1000)).fit(rows, labels), rows, labels
+    return (
+        make_pipeline(Ratio(), columns, LogisticRegression(max_iter=1000)).fit(rows, labels),
+        rows,
+        labels,
+    )
 
 
 def record_of(row: Any) -> dict[str, Any]:
@@ -72,7 +84,9 @@ def test_refusals_are_those_of_every_route(serve, at, penguins):
     serve(model, data=rows)
     client = sidecall.open(at)
     good = record_of(rows.iloc[0].to_dict())
-    with pytest.raises(errors.UnknownCategory, match=r"feature 'island': expected a known category"):
+    with pytest.raises(
+        errors.UnknownCategory, match=r"feature 'island': expected a known category"
+    ):
         client.predict(good | {"island": "Atlantis"})
     with pytest.raises(errors.MissingValue, match="feature 'island'"):
         client.predict({name: value for name, value in good.items() if name != "island"})
@@ -107,7 +121,9 @@ def test_a_regressor_with_missing_values(serve, at):
 
 def test_text(serve, at):
     texts = ["good film", "bad film", "good plot", "bad acting"] * 5
-    model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(texts, ["yes", "no", "yes", "no"] * 5)
+    model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(
+        texts, ["yes", "no", "yes", "no"] * 5
+    )
     serve(model, data=texts)
     client = sidecall.open(at)
     answer = client.predict({"text": "a good bad good film ä"})
@@ -130,7 +146,9 @@ def test_labels_are_those_of_predict(serve, at, kind):
     model = (kind(probability=True, random_state=0) if kind is SVC else kind()).fit(rows, labels)
     serve(model, data=rows)
     client = sidecall.open(at)
-    assert np.array_equal(client.run(rows.astype(client.inputs[0].dtype))["label"], model.predict(rows))
+    assert np.array_equal(
+        client.run(rows.astype(client.inputs[0].dtype))["label"], model.predict(rows)
+    )
 
 
 def test_a_tie_is_asked_of_the_model(serve, at):
@@ -173,7 +191,9 @@ def test_a_contract_in_place_of_data(serve, at, penguins, tmp_path):
     contract = sidecall.open(at).contract
     server.close()
     (tmp_path / "penguins.contract.json").write_text(json.dumps(contract))
-    with sidecall.serve(model, at, contract=tmp_path / "penguins.contract.json", block=False, log=None):
+    with sidecall.serve(
+        model, at, contract=tmp_path / "penguins.contract.json", block=False, log=None
+    ):
         client = sidecall.open(at)
         some = rows.iloc[::50]
         got = client.predict([record_of(row) for row in some.to_dict("records")])
@@ -190,14 +210,18 @@ def test_a_contract_that_another_model_wrote(at, penguins):
         sidecall.serve(other, at, contract=contract, block=False, log=None)
     with pytest.raises(errors.Unreachable):
         sidecall.open(at)
-    with sidecall.serve(other, at, contract=contract, verify="off", block=False, log=None) as server:
+    with sidecall.serve(
+        other, at, contract=contract, verify="off", block=False, log=None
+    ) as server:
         assert server.status()["verified"] is False
 
 
 def test_without_data_or_contract(at):
     from sidecall.exporting import DataError
 
-    model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(["good film", "bad film"], [0, 1])
+    model = make_pipeline(CountVectorizer(), LogisticRegression()).fit(
+        ["good film", "bad film"], [0, 1]
+    )
     with pytest.raises(DataError):
         sidecall.serve(model, at, block=False, log=None)
 

@@ -12,7 +12,17 @@ import numpy as np
 import pytest
 import serving_parts
 import sidecall
-from serving_parts import area, double, judge, judge_all, misbehave, rows_of, taxed, taxed_all, taxed_goods
+from serving_parts import (
+    area,
+    double,
+    judge,
+    judge_all,
+    misbehave,
+    rows_of,
+    taxed,
+    taxed_all,
+    taxed_goods,
+)
 from sidecall import errors
 
 
@@ -20,8 +30,13 @@ def test_one_parameter_for_each_feature(serve, at, each_backend):
     serve(double)
     client = sidecall.open(at)
     assert client.predict({"amount": 21}) == {"prediction": 42.0}
-    assert client.predict([{"amount": 1}, {"amount": 2.5}]) == [{"prediction": 2.0}, {"prediction": 5.0}]
-    with pytest.raises(errors.DtypeMismatch, match="feature 'amount': expected float64, got string"):
+    assert client.predict([{"amount": 1}, {"amount": 2.5}]) == [
+        {"prediction": 2.0},
+        {"prediction": 5.0},
+    ]
+    with pytest.raises(
+        errors.DtypeMismatch, match="feature 'amount': expected float64, got string"
+    ):
         client.predict({"amount": "21"})
     with pytest.raises(errors.MissingValue, match="feature 'amount'"):
         client.predict({})
@@ -46,7 +61,10 @@ def test_dataclasses_and_defaults(serve, at):
     serve(area)
     client = sidecall.open(at)
     assert client.predict({"width": 2.5, "height": 4}) == {"square": 10.0, "is_large": False}
-    assert client.predict({"width": 1, "height": 1, "name": "large"}) == {"square": 1.0, "is_large": True}
+    assert client.predict({"width": 1, "height": 1, "name": "large"}) == {
+        "square": 1.0,
+        "is_large": True,
+    }
     with pytest.raises(errors.DtypeMismatch):
         client.predict({"width": 2.5, "height": 4.5})
 
@@ -55,10 +73,18 @@ def test_dataclasses_and_defaults(serve, at):
 def test_a_default_stands_for_a_missing_value(serve, at, function):
     serve(function)
     client = sidecall.open(at)
-    assert [(f.name, f.nullable) for f in client.features] == [("price", False), ("rate", True), ("count", True), ("country", True)]
+    assert [(f.name, f.nullable) for f in client.features] == [
+        ("price", False),
+        ("rate", True),
+        ("count", True),
+        ("country", True),
+    ]
     for left_out in ({}, {"rate": None, "count": None, "country": None}):
         assert client.predict({"price": 10} | left_out) == {"prediction": 24.0}
-    assert client.predict([{"price": 10, "count": 1}, {"price": 10, "rate": 0.0}]) == [{"prediction": 12.0}, {"prediction": 20.0}]
+    assert client.predict([{"price": 10, "count": 1}, {"price": 10, "rate": 0.0}]) == [
+        {"prediction": 12.0},
+        {"prediction": 20.0},
+    ]
     assert client.predict({"price": 10, "country": "CH"}) == {"prediction": 20.0}
     with pytest.raises(errors.MissingValue, match="feature 'price'"):
         client.predict({"rate": 0.5})
@@ -68,9 +94,14 @@ def test_a_default_stands_for_a_missing_value_of_data(serve, at):
     def taxed(price, rate=0.25):
         return price * (1 + rate)
 
-    serve(taxed, data=[{"price": 10.0, "rate": None}, {"price": 20.0, "rate": 0.5}, {"price": 30.0}])
+    serve(
+        taxed, data=[{"price": 10.0, "rate": None}, {"price": 20.0, "rate": 0.5}, {"price": 30.0}]
+    )
     client = sidecall.open(at)
-    assert client.predict([{"price": 2.0}, {"price": 2.0, "rate": 0.5}]) == [{"prediction": 2.5}, {"prediction": 3.0}]
+    assert client.predict([{"price": 2.0}, {"price": 2.0, "rate": 0.5}]) == [
+        {"prediction": 2.5},
+        {"prediction": 3.0},
+    ]
 
 
 def test_data_shows_what_a_function_takes(serve, at):
@@ -91,7 +122,9 @@ def test_data_shows_what_a_function_takes(serve, at):
 
 
 def test_arrays(serve, at, each_backend):
-    serve(rows_of, inputs={"X": "float32[N,3]"}, outputs={"total": "float32[N]", "names": "string[N]"})
+    serve(
+        rows_of, inputs={"X": "float32[N,3]"}, outputs={"total": "float32[N]", "names": "string[N]"}
+    )
     client = sidecall.open(at)
     answer = client.run({"X": np.ones((2, 3), np.float32)})
     assert answer["total"].tolist() == [3.0, 3.0]
@@ -162,7 +195,11 @@ def test_what_a_function_raises(serve, at, how, error, message, each_backend, ca
         with pytest.raises(error, match=re.escape(message)):
             asyncio.run(asyncio.wait_for(client.arun({"how": [[how]]}, timeout=20), 20))
     if how == "refuse":
-        assert (caught.value.name, caught.value.expected, caught.value.got) == ("how", "something else", "this")
+        assert (caught.value.name, caught.value.expected, caught.value.got) == (
+            "how",
+            "something else",
+            "this",
+        )
     assert client.predict({"how": "fine"}) == {"prediction": float(os.getpid())}
     assert capfd.readouterr().err == ""
 
@@ -206,7 +243,9 @@ def test_a_function_that_says_nothing(at):
 def test_a_file_that_is_no_contract(at, tmp_path, text, message):
     (tmp_path / "x.contract.json").write_bytes(text)
     with pytest.raises(errors.ContractInvalid, match=message):
-        sidecall.serve(over_arrays, at, contract=tmp_path / "x.contract.json", block=False, log=None)
+        sidecall.serve(
+            over_arrays, at, contract=tmp_path / "x.contract.json", block=False, log=None
+        )
 
 
 def bad_feature(x: complex) -> float:
@@ -255,7 +294,9 @@ def test_answers_that_do_not_fit(serve, at):
     def wrong(X: np.ndarray) -> Any:  # noqa: N803
         return answers.pop()
 
-    serve(wrong, inputs={"X": "float32[N,3]"}, outputs={"total": "float32[N]", "names": "string[N]"})
+    serve(
+        wrong, inputs={"X": "float32[N,3]"}, outputs={"total": "float32[N]", "names": "string[N]"}
+    )
     client = sidecall.open(at)
     while answers:
         with pytest.raises(errors.Engine, match="expected"):
@@ -276,7 +317,9 @@ def test_answers_that_do_not_fit(serve, at):
 )
 def test_no_number_is_cut_or_wraps_around(serve, at, dtype, answer):
     serve(lambda x: answer, inputs={"X": "float32[N,3]"}, outputs={"y": f"{dtype}[N,2]"})
-    with pytest.raises(errors.Engine, match=f"^output 'y': expected {dtype}, got numbers that it does not hold"):
+    with pytest.raises(
+        errors.Engine, match=f"^output 'y': expected {dtype}, got numbers that it does not hold"
+    ):
         sidecall.open(at).run({"X": np.ones((1, 3), np.float32)})
 
 
@@ -285,7 +328,9 @@ def test_modules_names_and_files(serve, at, models):
         assert sidecall.open(at).predict({"amount": 2}) == {"prediction": 4.0}
         assert sidecall.open(at).name == "double"
     with sidecall.serve(models / "matrix.onnx", at, block=False, log=None) as server:
-        assert sidecall.open(at).predict({"a": 1, "b": 2, "c": True, "d": 0.5}) == {"prediction": 621.0}
+        assert sidecall.open(at).predict({"a": 1, "b": 2, "c": True, "d": 0.5}) == {
+            "prediction": 621.0
+        }
         assert server.status()["verified"] is True
     assert serving_parts.slow(1.0) == 1.0
 
@@ -299,12 +344,19 @@ def test_pickles_must_be_trusted(at, tmp_path):
     joblib.dump(model, tmp_path / "ridge.joblib")
     with pytest.raises(errors.InvalidArgument, match="trust_pickle"):
         sidecall.serve(tmp_path / "ridge.joblib", at, data=rows, block=False, log=None)
-    with sidecall.serve(tmp_path / "ridge.joblib", at, data=rows, trust_pickle=True, block=False, log=None):
-        assert sidecall.open(at).predict({"x0": 2.0, "x1": 3.0})["prediction"] == model.predict([[2.0, 3.0]])[0]
+    with sidecall.serve(
+        tmp_path / "ridge.joblib", at, data=rows, trust_pickle=True, block=False, log=None
+    ):
+        assert (
+            sidecall.open(at).predict({"x0": 2.0, "x1": 3.0})["prediction"]
+            == model.predict([[2.0, 3.0]])[0]
+        )
         assert sidecall.open(at).name == "ridge"
     (tmp_path / "broken.pkl").write_bytes(b"no pickle")
     with pytest.raises(errors.FileInvalid):
-        sidecall.serve(tmp_path / "broken.pkl", at, data=rows, trust_pickle=True, block=False, log=None)
+        sidecall.serve(
+            tmp_path / "broken.pkl", at, data=rows, trust_pickle=True, block=False, log=None
+        )
 
 
 def test_a_server_once_it_is_closed(serve, at):
@@ -336,4 +388,9 @@ def test_the_status_from_outside(serve, at):
     deadline = time.monotonic() + 10  # counters are written just after the answer
     while (answer := status(at))["calls"] == 0 and time.monotonic() < deadline:
         time.sleep(0.001)
-    assert (answer["calls"], answer["errors"], answer["ready"], answer["workers"]) == (1, 0, True, 1)
+    assert (answer["calls"], answer["errors"], answer["ready"], answer["workers"]) == (
+        1,
+        0,
+        True,
+        1,
+    )

@@ -51,7 +51,13 @@ def program(at: str, environment: dict[str, str], tmp_path: Path) -> Any:
     def start(workers: int | None = 2, drain: float = 10.0) -> subprocess.Popen[str]:
         code = PROGRAM.format(at=at, workers=workers, drain=drain)
         log = (tmp_path / "log").open("w")
-        process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(
+            [sys.executable, "-c", code],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
         started.append(process)
         sidecall.open(at, wait=60).predict({"how": "fine"})
         return process
@@ -77,7 +83,11 @@ def test_a_killed_worker_is_replaced(serve, at, options):
     # The connection is found dead and made again, to a worker that lives: this call goes unharmed.
     survivor = int(client.predict({"how": "fine"})["prediction"])
     assert survivor != victim
-    eventually(lambda: len(processes_of(server)) == options["workers"] and victim not in processes_of(server))
+    eventually(
+        lambda: (
+            len(processes_of(server)) == options["workers"] and victim not in processes_of(server)
+        )
+    )
 
 
 def test_only_the_calls_in_flight_fail(serve, at):
@@ -121,7 +131,15 @@ def test_a_worker_that_does_not_end_is_killed(serve, at):
 
 def test_an_object_that_no_worker_can_load(at):
     with pytest.raises(errors.PeerDied, match="a worker ended before it was ready: exit status"):
-        sidecall.serve(Slow(), at, workers=1, inputs={"x": "float64[N]"}, outputs={"y": "float64[N]"}, block=False, log=None)
+        sidecall.serve(
+            Slow(),
+            at,
+            workers=1,
+            inputs={"x": "float64[N]"},
+            outputs={"y": "float64[N]"},
+            block=False,
+            log=None,
+        )
     with pytest.raises(errors.Unreachable):
         sidecall.open(at)
 
@@ -135,7 +153,10 @@ def test_an_object_that_cannot_be_pickled(at):
         with lock:
             return x
 
-    with pytest.raises(errors.InvalidArgument, match="workers: expected an object that can be pickled, got TypeError"):
+    with pytest.raises(
+        errors.InvalidArgument,
+        match="workers: expected an object that can be pickled, got TypeError",
+    ):
         sidecall.serve(locked, at, workers=1, block=False, log=None)
 
 
@@ -143,7 +164,9 @@ def test_golden_rows_that_disagree_in_a_worker(at):
     contract = {
         "format": 1,
         "model": {"name": "wrong"},
-        "features": [{"name": "amount", "type": "float64", "nullable": False, "input": "amount", "column": 0}],
+        "features": [
+            {"name": "amount", "type": "float64", "nullable": False, "input": "amount", "column": 0}
+        ],
         "outputs": [{"name": "prediction", "role": "prediction", "type": "float64"}],
         "verification": {
             "source": "synthetic",
@@ -154,7 +177,9 @@ def test_golden_rows_that_disagree_in_a_worker(at):
         },
     }
     with pytest.raises(errors.PeerDied):
-        sidecall.serve("serving_parts:double", at, workers=1, contract=contract, block=False, log=None)
+        sidecall.serve(
+            "serving_parts:double", at, workers=1, contract=contract, block=False, log=None
+        )
 
 
 def test_workers_need_an_address():
@@ -170,16 +195,22 @@ def test_a_function_of_the_program_itself(at, environment, tmp_path):
         f"with sidecall.serve(triple, {at!r}, workers=1, block=False, log=None):\n"
         f"    print(sidecall.open({at!r}).predict({{'amount': 14}}))\n"
     )
-    done = subprocess.run([sys.executable, tmp_path / "app.py"], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "app.py"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert (done.stdout, done.stderr) == ("{'prediction': 42.0}\n", "")
 
 
 @pytest.mark.parametrize("workers", [None, 1])
 def test_a_program_that_forgets_to_close(at, environment, workers, tmp_path):
-    code = (
-        f"import sidecall; server = sidecall.serve('serving_parts:double', {at!r}, workers={workers}, block=False, log=None); print('up')"
+    code = f"import sidecall; server = sidecall.serve('serving_parts:double', {at!r}, workers={workers}, block=False, log=None); print('up')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "up\n", "")
     assert not [path.name for path in tmp_path.iterdir() if ".sock" in path.name]
 
@@ -204,7 +235,9 @@ def test_a_running_call_is_answered_while_draining(program, at):
     import threading
 
     answers: list[float] = []
-    caller = threading.Thread(target=lambda: answers.append(client.predict({"how": "sleep 0.5"})["prediction"]))
+    caller = threading.Thread(
+        target=lambda: answers.append(client.predict({"how": "sleep 0.5"})["prediction"])
+    )
     caller.start()
     time.sleep(0.2)
     process.send_signal(signal.SIGTERM)
@@ -219,7 +252,9 @@ def test_workers_end_when_their_supervisor_is_killed(program, at):
     from sidecall.serving import status
 
     process = program(2)
-    workers = eventually(lambda: [w["process"] for w in status(at)["each"]] if status(at)["workers"] == 2 else None)
+    workers = eventually(
+        lambda: [w["process"] for w in status(at)["each"]] if status(at)["workers"] == 2 else None
+    )
     process.kill()
     process.communicate()
     eventually(lambda: not any(is_running(worker) for worker in workers))
@@ -252,13 +287,17 @@ with sidecall.serve(double, {at!r}, workers=1, block=False, log=None) as server:
 
 def test_a_forked_child_that_ends_leaves_the_server_alone(at, environment):
     program = [sys.executable, "-c", FORKS.format(at=at)]
-    with subprocess.Popen(program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        program, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None and process.stdout is not None
         assert process.stdout.readline() == "0\n"
         (worker,) = {each["process"] for each in sidecall.serving.status(at)["each"]}
         os.kill(worker, signal.SIGKILL)
         # Somebody still replaces workers.
-        eventually(lambda: {each["process"] for each in sidecall.serving.status(at)["each"]} - {worker})
+        eventually(
+            lambda: {each["process"] for each in sidecall.serving.status(at)["each"]} - {worker}
+        )
         assert sidecall.open(at, wait=30).predict({"amount": 2}) == {"prediction": 4.0}
         process.stdin.write("\n")
         process.stdin.close()

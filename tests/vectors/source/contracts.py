@@ -12,9 +12,18 @@ from .build import const, model, node, with_contract, write_model
 Contract = dict[str, Any]
 
 
-def feature(name: str, dtype: str, at: str | None = None, column: int = 0, missing: Any = None, **more: Any) -> dict[str, Any]:
+def feature(
+    name: str, dtype: str, at: str | None = None, column: int = 0, missing: Any = None, **more: Any
+) -> dict[str, Any]:
     """`missing` makes it nullable."""
-    out = {"name": name, "type": dtype, "nullable": missing is not None, "input": at or name, "column": column, **more}
+    out = {
+        "name": name,
+        "type": dtype,
+        "nullable": missing is not None,
+        "input": at or name,
+        "column": column,
+        **more,
+    }
     if missing is not None:
         out["missing"] = missing
     return out
@@ -25,7 +34,13 @@ def contract(name: str, task: str, features: list[Any], outputs: list[Any], gold
     """golden: the values of each feature, and the answers of each output that is verified."""
     out: Contract = {
         "format": 1,
-        "model": {"name": name, "version": "7", "created": "2026-11-24T12:00:00Z", "task": task, "metadata": {"owner": "vectors"}},
+        "model": {
+            "name": name,
+            "version": "7",
+            "created": "2026-11-24T12:00:00Z",
+            "task": task,
+            "metadata": {"owner": "vectors"},
+        },
         "features": features,
         "outputs": outputs,
         "verification": {"source": "none"},
@@ -34,7 +49,9 @@ def contract(name: str, task: str, features: list[Any], outputs: list[Any], gold
     }
     if golden:
         columns, answers = golden
-        tolerances = {k: {"absolute": tolerance, "relative": 1e-5} for k, v in answers.items() if k != "label"}
+        tolerances = {
+            k: {"absolute": tolerance, "relative": 1e-5} for k, v in answers.items() if k != "label"
+        }
         out["verification"] = {
             "source": "synthetic",
             "rows": len(columns[0]),
@@ -64,12 +81,22 @@ def matrix() -> tuple[onnx.ModelProto, Contract]:
         feature("d", "float32", "X", 3),
     ]
     golden = ([[1.5, None], [2, None], [True, False], [0.25, 4]], {"prediction": [371.5, 3989]})
-    return graph, contract("matrix", "regression", features, [{"name": "prediction", "role": "prediction", "type": "float32"}], golden)
+    return graph, contract(
+        "matrix",
+        "regression",
+        features,
+        [{"name": "prediction", "role": "prediction", "type": "float32"}],
+        golden,
+    )
 
 
 def kinds() -> tuple[onnx.ModelProto, Contract]:
     """One input per feature, of every type, nullable or not. `transformed` echoes each as float64; strings by a table."""
-    table = {"keys_strings": ["a", "b", "Größe", "\ufdd0"], "values_floats": [1.0, 2.0, 3.0, -1.0], "default_float": 0.0}
+    table = {
+        "keys_strings": ["a", "b", "Größe", "\ufdd0"],
+        "values_floats": [1.0, 2.0, 3.0, -1.0],
+        "default_float": 0.0,
+    }
     columns = [
         ("f32", "float32", NAN),
         ("f64", "float64", NAN),
@@ -84,14 +111,23 @@ def kinds() -> tuple[onnx.ModelProto, Contract]:
         inputs.append((name, "float32" if dtype == "bool" and missing else dtype, ["N", 1]))
         features.append(feature(name, dtype, missing=missing))
         if dtype == "string":
-            nodes.append(node("LabelEncoder", [name], [name + "_code"], domain="ai.onnx.ml", **table))
-        nodes.append(node("Cast", [name + "_code" if dtype == "string" else name], [name + "_out"], to=11))
+            nodes.append(
+                node("LabelEncoder", [name], [name + "_code"], domain="ai.onnx.ml", **table)
+            )
+        nodes.append(
+            node("Cast", [name + "_code" if dtype == "string" else name], [name + "_out"], to=11)
+        )
     nodes.append(node("Concat", [name + "_out" for name, _, _ in columns], ["transformed"], axis=1))
     graph = model(inputs, [("transformed", "float64", ["N", 10])], nodes, ml=True)
     golden = ([[0.5, None], [0.1, None], [7, None], [True, None], ["a", None], [0.5, 2], [0.1, 1e300], [9007199254740993, -5], [True, False], ["Größe", "zzz"]],
               {"transformed": [[0.5, 0.1, 7, 1, 1, 0.5, 0.1, 9007199254740992, 1, 3], ["nan", "nan", -999, "nan", -1, 2, 1e300, -5, 0, 0]]})  # fmt: skip
     return graph, contract(
-        "kinds", "transform", features, [{"name": "transformed", "role": "transformed", "type": "float64", "width": 10}], golden, 0
+        "kinds",
+        "transform",
+        features,
+        [{"name": "transformed", "role": "transformed", "type": "float64", "width": 10}],
+        golden,
+        0,
     )
 
 
@@ -115,19 +151,31 @@ def closed() -> tuple[onnx.ModelProto, Contract]:
         feature("door", "bool", allowed=[True]),
     ]
     golden = ([["S", None], [10, 20], [True, True]], {"prediction": [111, 119]})
-    return graph, contract("closed", "regression", features, [{"name": "prediction", "role": "prediction", "type": "float32"}], golden)
+    return graph, contract(
+        "closed",
+        "regression",
+        features,
+        [{"name": "prediction", "role": "prediction", "type": "float32"}],
+        golden,
+    )
 
 
 LABELS = {"string": ["no", "yes", 'don\'t "know"'], "int64": [3, 5, -7], "bool": [False, True]}
 
 
-def classifier(label_type: str, tensor_type: str | None = None, threshold: float | None = None) -> tuple[onnx.ModelProto, Contract]:
+def classifier(
+    label_type: str, tensor_type: str | None = None, threshold: float | None = None
+) -> tuple[onnx.ModelProto, Contract]:
     """probabilities are the inputs x0, x1, (x2) themselves; the label is their argmax, or class 1 where x1 lies above the threshold."""
     classes = LABELS[label_type]
     if threshold is not None:
         classes = classes[:2]
     n, tensor_type = len(classes), tensor_type or label_type
-    init = [const("classes", tensor_type, [n], [int(c) if tensor_type != "string" else c for c in classes])]
+    init = [
+        const(
+            "classes", tensor_type, [n], [int(c) if tensor_type != "string" else c for c in classes]
+        )
+    ]
     nodes = [node("Identity", ["X"], ["probabilities"])]
     if threshold is None:
         nodes.append(node("ArgMax", ["X"], ["best"], axis=1, keepdims=0))
@@ -140,19 +188,42 @@ def classifier(label_type: str, tensor_type: str | None = None, threshold: float
             node("Cast", ["above"], ["best"], to=7),
         ]
     nodes.append(node("Gather", ["classes", "best"], ["label"]))
-    graph = model([("X", "float32", ["N", n])], [("label", tensor_type, ["N"]), ("probabilities", "float32", ["N", n])], nodes, init)
+    graph = model(
+        [("X", "float32", ["N", n])],
+        [("label", tensor_type, ["N"]), ("probabilities", "float32", ["N", n])],
+        nodes,
+        init,
+    )
     decision: dict[str, Any] = {"rule": "argmax", "output": "probabilities"}
     if threshold is not None:
-        decision = {"rule": "threshold", "output": "probabilities", "column": 1, "threshold": threshold}
+        decision = {
+            "rule": "threshold",
+            "output": "probabilities",
+            "column": 1,
+            "threshold": threshold,
+        }
     outputs = [{"name": "label", "role": "label", "type": label_type, "classes": classes, "decision": decision},
                {"name": "probabilities", "role": "probabilities", "type": "float32", "classes": classes}]  # fmt: skip
     rows = [[0.75, 0.25, 0.0][:n], [0.125, 0.875, 0.0][:n]]
-    golden = ([[row[i] for row in rows] for i in range(n)], {"label": [classes[0], classes[1]], "probabilities": rows})
-    return graph, contract("classifier", "classification", [feature(f"x{i}", "float32", "X", i) for i in range(n)], outputs, golden)
+    golden = (
+        [[row[i] for row in rows] for i in range(n)],
+        {"label": [classes[0], classes[1]], "probabilities": rows},
+    )
+    return graph, contract(
+        "classifier",
+        "classification",
+        [feature(f"x{i}", "float32", "X", i) for i in range(n)],
+        outputs,
+        golden,
+    )
 
 
 def wide(
-    role: str, dtype: str = "float32", classes: list[Any] | None = None, width: int | None = 2, rank1: bool = False
+    role: str,
+    dtype: str = "float32",
+    classes: list[Any] | None = None,
+    width: int | None = 2,
+    rank1: bool = False,
 ) -> tuple[onnx.ModelProto, Contract]:
     """Output `role` is x0 and x1 (or their sum alone, without a width), in `dtype`."""
     shape: list[Any] = ["N", width] if width and width > 1 else ["N"] if rank1 else ["N", 1]
@@ -161,7 +232,9 @@ def wide(
         if width and width > 1
         else [node("ReduceSum", ["X", "axis"], ["values"], keepdims=0 if rank1 else 1)]
     )
-    nodes.append(node("Cast", ["values"], [role], to={"float32": 1, "float64": 11, "int64": 7}[dtype]))
+    nodes.append(
+        node("Cast", ["values"], [role], to={"float32": 1, "float64": 11, "int64": 7}[dtype])
+    )
     graph = model(
         [("X", "float32", ["N", 2])],
         [(role, dtype, shape)],
@@ -175,13 +248,20 @@ def wide(
         output["width"] = width
     features = [feature("x0", "float32", "X", 0), feature("x1", "float32", "X", 1)]
     answers = [[1, 2], [3, 4]] if width and width > 1 else [[3], [7]] if width == 1 else [3, 7]
-    return graph, contract(role, "regression", features, [output], ([[1, 3], [2, 4]], {role: answers}))
+    return graph, contract(
+        role, "regression", features, [output], ([[1, 3], [2, 4]], {role: answers})
+    )
 
 
 def text() -> tuple[onnx.ModelProto, Contract]:
     """A text pipeline: one string input of rank 1. prediction = number of words."""
-    nodes = [node("StringSplit", ["text"], ["words", "counts"]), node("Cast", ["counts"], ["prediction"], to=1)]
-    graph = model([("text", "string", ["N"])], [("prediction", "float32", ["N"])], nodes, opset=20, ir=9)
+    nodes = [
+        node("StringSplit", ["text"], ["words", "counts"]),
+        node("Cast", ["counts"], ["prediction"], to=1),
+    ]
+    graph = model(
+        [("text", "string", ["N"])], [("prediction", "float32", ["N"])], nodes, opset=20, ir=9
+    )
     return graph, contract(
         "text",
         "regression",
@@ -193,7 +273,11 @@ def text() -> tuple[onnx.ModelProto, Contract]:
 
 def floats(dtype: str) -> tuple[onnx.ModelProto, Contract]:
     """`transformed` is what the tensor of that type holds, as float64: a number x, which may be missing, and an integer n."""
-    graph = model([("X", dtype, ["N", 2])], [("transformed", "float64", ["N", 2])], [node("Cast", ["X"], ["transformed"], to=11)])
+    graph = model(
+        [("X", dtype, ["N", 2])],
+        [("transformed", "float64", ["N", 2])],
+        [node("Cast", ["X"], ["transformed"], to=11)],
+    )
     golden = ([[0.5, None], [3, -4]], {"transformed": [[0.5, 3], ["nan", -4]]})
     features = [feature("x", dtype, "X", 0, NAN), feature("n", "int64", "X", 1)]
     outputs = [{"name": "transformed", "role": "transformed", "type": "float64", "width": 2}]

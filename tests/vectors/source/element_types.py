@@ -27,28 +27,64 @@ def types() -> Cases:
     cases = Cases("types")
     for dtype in [*SAMPLES, *RAW]:
         name, raw = f"identity_{dtype}.onnx", dtype in RAW
-        write_model(name, model([("x", dtype, ["N"])], [("y", dtype, ["N"])], [node("Identity", ["x"], ["y"])], opset=19, ir=9))
+        write_model(
+            name,
+            model(
+                [("x", dtype, ["N"])],
+                [("y", dtype, ["N"])],
+                [node("Identity", ["x"], ["y"])],
+                opset=19,
+                ir=9,
+            ),
+        )
         given = tensor(dtype, [3], RAW[dtype] if raw else SAMPLES[dtype], raw)
         cases.ok(f"identity_{dtype}", name, inputs={"x": given}, outputs={"y": given})
         # Of float32 and float64 widths.py has what they take; an array of integers is one in some languages.
-        wrong = "string" if dtype in ("float32", "float64") else "float32" if dtype == "int32" else "int32"
+        wrong = (
+            "string"
+            if dtype in ("float32", "float64")
+            else "float32"
+            if dtype == "int32"
+            else "int32"
+        )
         data: list[Any] = ["1", "2", "3"] if wrong == "string" else [1, 2, 3]
         cases.bad(f"identity_{dtype}_given_{wrong}", name, "DTYPE_MISMATCH", {"name": "x", "expected": dtype, "got": wrong, "num_faults": 1},
                   inputs={"x": tensor(wrong, [3], data)}, after=f"identity_{dtype}")  # fmt: skip
-    for dtype, packed, back in (("int4", [0x21, 0x87], [1, 2, 7, -8]), ("uint4", [0x21, 0xF7], [1, 2, 7, 15])):
+    for dtype, packed, back in (
+        ("int4", [0x21, 0x87], [1, 2, 7, -8]),
+        ("uint4", [0x21, 0xF7], [1, 2, 7, 15]),
+    ):
         write_model(
             f"from_{dtype}.onnx",
-            model([("x", dtype, ["N"])], [("y", "int8", ["N"])], [node("Cast", ["x"], ["y"], to=TensorProto.INT8)], opset=21, ir=10),
+            model(
+                [("x", dtype, ["N"])],
+                [("y", "int8", ["N"])],
+                [node("Cast", ["x"], ["y"], to=TensorProto.INT8)],
+                opset=21,
+                ir=10,
+            ),
         )
         write_model(
             f"to_{dtype}.onnx",
-            model([("x", "int8", ["N"])], [("y", dtype, ["N"])], [node("Cast", ["x"], ["y"], to=DTYPES[dtype])], opset=21, ir=10),
+            model(
+                [("x", "int8", ["N"])],
+                [("y", dtype, ["N"])],
+                [node("Cast", ["x"], ["y"], to=DTYPES[dtype])],
+                opset=21,
+                ir=10,
+            ),
         )
         cases.ok(
-            f"from_{dtype}", f"from_{dtype}.onnx", inputs={"x": tensor(dtype, [4], packed, True)}, outputs={"y": tensor("int8", [4], back)}
+            f"from_{dtype}",
+            f"from_{dtype}.onnx",
+            inputs={"x": tensor(dtype, [4], packed, True)},
+            outputs={"y": tensor("int8", [4], back)},
         )
         cases.ok(
-            f"to_{dtype}", f"to_{dtype}.onnx", inputs={"x": tensor("int8", [4], back)}, outputs={"y": tensor(dtype, [4], packed, True)}
+            f"to_{dtype}",
+            f"to_{dtype}.onnx",
+            inputs={"x": tensor("int8", [4], back)},
+            outputs={"y": tensor(dtype, [4], packed, True)},
         )
         # Three elements fill one byte and a half: the upper half of the last byte is unused.
         cases.ok(

@@ -40,7 +40,10 @@ def answers(model: Any, frame: Any) -> list[dict[str, Any]]:
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as a caller would write them: plain values, null where missing."""
     return [
-        {k: None if pd.isna(v) else v.item() if isinstance(v, np.generic) else v for k, v in row.items()}
+        {
+            k: None if pd.isna(v) else v.item() if isinstance(v, np.generic) else v
+            for k, v in row.items()
+        }
         for row in frame.to_dict("records")
     ]
 
@@ -50,22 +53,55 @@ def penguins(c: Cases) -> None:
     x, y = frame[STRINGS + NUMBERS], frame["species"]
     model = make_pipeline(
         make_column_transformer(
-            (make_pipeline(SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")), STRINGS),
+            (
+                make_pipeline(
+                    SimpleImputer(strategy="most_frequent"), OneHotEncoder(handle_unknown="ignore")
+                ),
+                STRINGS,
+            ),
             (make_pipeline(SimpleImputer(), StandardScaler()), NUMBERS),
         ),
         LogisticRegression(max_iter=1000),
     ).fit(x, y)
-    sidecall.export(model, MODELS / "penguins.onnx", x, name="penguins", version="1", metadata={"owner": "vectors"})
+    sidecall.export(
+        model,
+        MODELS / "penguins.onnx",
+        x,
+        name="penguins",
+        version="1",
+        metadata={"owner": "vectors"},
+    )
     some = x.iloc[[0, 3, 8, 150, 200, 276, 300, 343]]
     rows, results = records(some), answers(model, some)
     c.ok("penguins", "penguins.onnx", record=rows[0], result=results[0], tolerance=TOLERANCE)
     c.ok("penguins_rows", "penguins.onnx", record=rows, result=results, tolerance=TOLERANCE)
-    c.ok("penguins_bytes", "penguins.onnx", open={"as": "bytes"}, record=rows[3], result=results[3], tolerance=TOLERANCE)
+    c.ok(
+        "penguins_bytes",
+        "penguins.onnx",
+        open={"as": "bytes"},
+        record=rows[3],
+        result=results[3],
+        tolerance=TOLERANCE,
+    )
     new = some.head(1).assign(island="Atlantis")
-    c.ok("penguins_unknown_category", "penguins.onnx", record=records(new)[0], result=answers(model, new)[0], tolerance=TOLERANCE)
-    empty = pd.DataFrame({k: [np.nan] for k in STRINGS + NUMBERS}).astype(dict.fromkeys(STRINGS, object))
+    c.ok(
+        "penguins_unknown_category",
+        "penguins.onnx",
+        record=records(new)[0],
+        result=answers(model, new)[0],
+        tolerance=TOLERANCE,
+    )
+    empty = pd.DataFrame({k: [np.nan] for k in STRINGS + NUMBERS}).astype(
+        dict.fromkeys(STRINGS, object)
+    )
     gone = empty.assign(year=2008)
-    c.ok("penguins_mostly_missing", "penguins.onnx", record={"year": 2008}, result=answers(model, gone)[0], tolerance=TOLERANCE)
+    c.ok(
+        "penguins_mostly_missing",
+        "penguins.onnx",
+        record={"year": 2008},
+        result=answers(model, gone)[0],
+        tolerance=TOLERANCE,
+    )
     c.bad("penguins_text_for_number", "penguins.onnx", "DTYPE_MISMATCH", {"name": "bill_length_mm", "got": "string", "row": 0, "num_faults": 1},
           record={**rows[0], "bill_length_mm": "39.1"}, after="penguins")  # fmt: skip
     c.bad(
@@ -107,7 +143,9 @@ def boosting(c: Cases) -> None:
     given = tensor("float32", [4, 30], [float(v) for v in some.ravel()])
     expected = {
         "label": tensor("int64", [4], [r["label"] for r in results]),
-        "probabilities": tensor("float32", [4, 2], [p for r in results for p in r["probabilities"].values()]),
+        "probabilities": tensor(
+            "float32", [4, 2], [p for r in results for p in r["probabilities"].values()]
+        ),
     }
     c.ok("gbm_tensor", "gbm.onnx", inputs={"X": given}, outputs=expected, tolerance=TOLERANCE)
     c.bad("gbm_missing_feature", "gbm.onnx", "MISSING_VALUE", {"name": "x29", "expected": "float32", "row": 0, "num_faults": 1},
@@ -139,9 +177,29 @@ def words(c: Cases) -> None:
     model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, labels)
     sidecall.export(model, MODELS / "spam.onnx", texts, name="spam", version="1")
     new = ["free prize", "Größe, noon!", "", "nothing of the kind"]
-    c.ok("text", "spam.onnx", record=[{"text": t} for t in new], result=answers(model, new), tolerance=TOLERANCE)
-    c.bad("text_missing", "spam.onnx", "MISSING_VALUE", {"name": "text", "expected": "string", "row": 0}, record={}, after="text")
-    c.bad("text_nul", "spam.onnx", "INVALID_STRING", {"name": "text", "row": 0}, record={"text": "a\u0000b"}, after="text")
+    c.ok(
+        "text",
+        "spam.onnx",
+        record=[{"text": t} for t in new],
+        result=answers(model, new),
+        tolerance=TOLERANCE,
+    )
+    c.bad(
+        "text_missing",
+        "spam.onnx",
+        "MISSING_VALUE",
+        {"name": "text", "expected": "string", "row": 0},
+        record={},
+        after="text",
+    )
+    c.bad(
+        "text_nul",
+        "spam.onnx",
+        "INVALID_STRING",
+        {"name": "text", "row": 0},
+        record={"text": "a\u0000b"},
+        after="text",
+    )
 
 
 def exported() -> Cases:

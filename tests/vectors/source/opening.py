@@ -37,8 +37,14 @@ def with_graph_fields(more: bytes, *, without: str, proto: bytes) -> bytes:
 def group_in_output() -> bytes:
     """A group, which ONNX does not know, where the shape of the output would stand; no engine can infer that shape."""
     inputs = [("x", "float32", ["N"]), ("shape", "int64", ["M"])]
-    plain = data_of(model(inputs, [("y", "float32", ["N"])], [node("Reshape", ["x", "shape"], ["y"])]))
-    return with_graph_fields(field(12, field(1, b"y") + field(2, field(1, b"\x08\x01\x5b\x5c"))), without="output", proto=plain)
+    plain = data_of(
+        model(inputs, [("y", "float32", ["N"])], [node("Reshape", ["x", "shape"], ["y"])])
+    )
+    return with_graph_fields(
+        field(12, field(1, b"y") + field(2, field(1, b"\x08\x01\x5b\x5c"))),
+        without="output",
+        proto=plain,
+    )
 
 
 def hidden_location() -> bytes:
@@ -46,19 +52,29 @@ def hidden_location() -> bytes:
     shown = field(13, field(1, b"location") + field(2, b"weights.bin"))
     hidden = field(13, field(1, b"location") + b"\x08\x00" + field(2, b"../outside.bin"))
     weight = field(8, b"w") + b"\x08\x02\x10\x01" + shown + hidden + b"\x70\x01"
-    return with_graph_fields(field(5, weight), without="initializer", proto=external_model("../outside.bin"))
+    return with_graph_fields(
+        field(5, weight), without="initializer", proto=external_model("../outside.bin")
+    )
 
 
 def files() -> Cases:
     c = Cases("files")
     good = with_contract(*MAKERS["matrix"]())
-    for what, cut in (("1", 1), ("2", 2), ("10", 10), ("half", len(good) // 2), ("all_but_one", len(good) - 1)):
+    for what, cut in (
+        ("1", 1),
+        ("2", 2),
+        ("10", 10),
+        ("half", len(good) // 2),
+        ("all_but_one", len(good) - 1),
+    ):
         write_model(f"broken/cut_{what}.onnx", good[:cut])
         c.bad(f"cut_{what}", f"broken/cut_{what}.onnx", "FILE_INVALID")
     pixel = b"\x00" + b"\xff\x00\x00"
 
     def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        return (
+            struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        )
 
     png = (
         b"\x89PNG\r\n\x1a\n"
@@ -79,12 +95,31 @@ def files() -> Cases:
     c.bad("no_such_file", "broken/no_such_file.onnx", "FILE_NOT_FOUND")
     c.bad("folder", "broken", "FILE_UNREADABLE")
     c.bad("file_as_folder", "add.onnx/x.onnx", "FILE_NOT_FOUND")
-    c.bad("uri_no_such_file", "add.onnx", "FILE_NOT_FOUND", open={"uri": "file://$MODELS/no_such.onnx"})
-    c.bad("uri_bad_percent", "add.onnx", "INVALID_ARGUMENT", open={"uri": "file://$MODELS/%zz.onnx"})
-    c.bad("uri_cut_percent", "add.onnx", "INVALID_ARGUMENT", open={"uri": "file://$MODELS/add.onnx%2"})
-    c.bad("uri_percent_nul", "add.onnx", "INVALID_ARGUMENT", open={"uri": "file://$MODELS/add.onnx%00"})
+    c.bad(
+        "uri_no_such_file",
+        "add.onnx",
+        "FILE_NOT_FOUND",
+        open={"uri": "file://$MODELS/no_such.onnx"},
+    )
+    c.bad(
+        "uri_bad_percent", "add.onnx", "INVALID_ARGUMENT", open={"uri": "file://$MODELS/%zz.onnx"}
+    )
+    c.bad(
+        "uri_cut_percent", "add.onnx", "INVALID_ARGUMENT", open={"uri": "file://$MODELS/add.onnx%2"}
+    )
+    c.bad(
+        "uri_percent_nul",
+        "add.onnx",
+        "INVALID_ARGUMENT",
+        open={"uri": "file://$MODELS/add.onnx%00"},
+    )
     c.bad("uri_host", "add.onnx", "INVALID_ARGUMENT", open={"uri": "file://elsewhere/add.onnx"})
-    c.bad("uri_unknown_scheme", "add.onnx", "UNSUPPORTED", open={"uri": "https://models.example/add.onnx"})
+    c.bad(
+        "uri_unknown_scheme",
+        "add.onnx",
+        "UNSUPPORTED",
+        open={"uri": "https://models.example/add.onnx"},
+    )
     c.bad("uri_exec_not_allowed", "add.onnx", "INVALID_ARGUMENT", open={"uri": "exec:true"})
     c.bad("uri_empty", "add.onnx", "INVALID_ARGUMENT", open={"uri": ""})
     return c
@@ -95,8 +130,16 @@ def graphs() -> Cases:
     c = Cases("graphs")
     x, y = ("x", "float32", ["N"]), ("y", "float32", ["N"])
     sequence = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
-    write_model("graphs/sequence_out.onnx", model([x], [sequence], [node("SequenceConstruct", ["x"], ["y"])]))
-    c.bad("sequence_out", "graphs/sequence_out.onnx", "UNSUPPORTED", {"name": "y", "expected": "a tensor", "got": "a sequence"})
+    write_model(
+        "graphs/sequence_out.onnx",
+        model([x], [sequence], [node("SequenceConstruct", ["x"], ["y"])]),
+    )
+    c.bad(
+        "sequence_out",
+        "graphs/sequence_out.onnx",
+        "UNSUPPORTED",
+        {"name": "y", "expected": "a tensor", "got": "a sequence"},
+    )
     write_model(
         "graphs/sequence_in.onnx",
         model(
@@ -109,7 +152,9 @@ def graphs() -> Cases:
     maps = helper.make_value_info(
         "y",
         helper.make_sequence_type_proto(
-            helper.make_map_type_proto(TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, []))
+            helper.make_map_type_proto(
+                TensorProto.STRING, helper.make_tensor_type_proto(TensorProto.FLOAT, [])
+            )
         ),
     )
     write_model(
@@ -122,8 +167,13 @@ def graphs() -> Cases:
         ),
     )
     c.bad("zipmap", "graphs/zipmap.onnx", "UNSUPPORTED", {"name": "y"})
-    optional = helper.make_value_info("y", helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, ["N"])))
-    write_model("graphs/optional_out.onnx", model([x], [optional], [node("Optional", ["x"], ["y"])]))
+    optional = helper.make_value_info(
+        "y",
+        helper.make_optional_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, ["N"])),
+    )
+    write_model(
+        "graphs/optional_out.onnx", model([x], [optional], [node("Optional", ["x"], ["y"])])
+    )
     c.bad("optional_out", "graphs/optional_out.onnx", "UNSUPPORTED", {"name": "y"})
     bad = {
         "unknown_op": model([x], [y], [node("Frobnicate", ["x"], ["y"])]), "unknown_domain": model([x], [y], [node("Add", ["x", "x"], ["y"], domain="com.example")], domains=("com.example",)),
@@ -137,20 +187,34 @@ def graphs() -> Cases:
     complex64 = helper.make_tensor_value_info("x", TensorProto.COMPLEX64, ["N"])
     write_model(
         "graphs/complex.onnx",
-        model([complex64], [helper.make_tensor_value_info("y", TensorProto.COMPLEX64, ["N"])], [node("Identity", ["x"], ["y"])]),
+        model(
+            [complex64],
+            [helper.make_tensor_value_info("y", TensorProto.COMPLEX64, ["N"])],
+            [node("Identity", ["x"], ["y"])],
+        ),
     )
     c.bad("complex", "graphs/complex.onnx", "ENGINE")
     return c
 
 
-def external_model(location: str | bytes | None, offset: Any = 0, length: Any = 8, *, nested: str = "") -> bytes:
+def external_model(
+    location: str | bytes | None, offset: Any = 0, length: Any = 8, *, nested: str = ""
+) -> bytes:
     """y = x + w, w of two float32 in an external file. nested: where w stands instead of among the graph's initializers."""
-    weight = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL)
+    weight = TensorProto(
+        name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL
+    )
     for key, value in (("location", location), ("offset", offset), ("length", length)):
         if value is not None:
             weight.external_data.add(key=key, value=str(value))
     if nested == "branch":
-        inner = helper.make_graph([node("Add", ["x", "w"], ["z"])], "inner", [], [helper.make_tensor_value_info("z", 1, ["N"])], [weight])
+        inner = helper.make_graph(
+            [node("Add", ["x", "w"], ["z"])],
+            "inner",
+            [],
+            [helper.make_tensor_value_info("z", 1, ["N"])],
+            [weight],
+        )
         proto = model(
             [("x", "float32", ["N"])],
             [("y", "float32", ["N"])],
@@ -180,7 +244,12 @@ def external_model(location: str | bytes | None, offset: Any = 0, length: Any = 
             domains=("local",),
         )
     else:
-        proto = model([("x", "float32", ["N"])], [("y", "float32", ["N"])], [node("Add", ["x", "w"], ["y"])], [weight])
+        proto = model(
+            [("x", "float32", ["N"])],
+            [("y", "float32", ["N"])],
+            [node("Add", ["x", "w"], ["y"])],
+            [weight],
+        )
     return data_of(proto)
 
 
@@ -190,7 +259,11 @@ def external() -> Cases:
     write_model("external/weights.bin", struct.pack("<4f", 10, 20, 30, 40))
     write_model("external/sub/weights.bin", struct.pack("<2f", 50, 60))
     write_model("outside.bin", struct.pack("<2f", 1, 1))
-    for link, target in (("link_inside.bin", "weights.bin"), ("link_outside.bin", "../outside.bin"), ("link_folder", "..")):
+    for link, target in (
+        ("link_inside.bin", "weights.bin"),
+        ("link_outside.bin", "../outside.bin"),
+        ("link_folder", ".."),
+    ):
         (folder / link).unlink(missing_ok=True)
         (folder / link).symlink_to(target)
     out = {"y": {"dtype": "float32", "shape": [2], "data": [11, 22]}}
@@ -211,7 +284,11 @@ def external() -> Cases:
     for what, data in forbidden.items():
         write_model(f"external/{what}.onnx", data)
         # A backslash is an ordinary letter of a file's name here.
-        c.bad(what, f"external/{what}.onnx", "FILE_NOT_FOUND" if what == "backslash_parent" else "FILE_FORBIDDEN")
+        c.bad(
+            what,
+            f"external/{what}.onnx",
+            "FILE_NOT_FOUND" if what == "backslash_parent" else "FILE_FORBIDDEN",
+        )
     others: dict[str, tuple[bytes, str]] = {
         "missing": (external_model("no_such.bin"), "FILE_NOT_FOUND"), "too_short": (external_model("weights.bin", 12, 8), "FILE_INVALID"), "offset_beyond": (external_model("weights.bin", 1000, 8), "FILE_INVALID"),
         "offset_negative": (external_model("weights.bin", -8, 8), "FILE_INVALID"), "offset_overflows": (external_model("weights.bin", 18446744073709551608, 16), "FILE_INVALID"),
@@ -291,13 +368,26 @@ def contracts() -> Cases:
         "format_3_bytes",
         "contracts/format_3.onnx",
         "CONTRACT_FORMAT",
-        {"expected": "1 or 2", "got": "3", "message": "file 'bytes': contract: expected format 1 or 2, got 3"},
+        {
+            "expected": "1 or 2",
+            "got": "3",
+            "message": "file 'bytes': contract: expected format 1 or 2, got 3",
+        },
         open={"as": "bytes"},
     )
-    c.bad("format_3_without_verification", "contracts/format_3.onnx", "CONTRACT_FORMAT", open={"verify": "off"})
+    c.bad(
+        "format_3_without_verification",
+        "contracts/format_3.onnx",
+        "CONTRACT_FORMAT",
+        open={"verify": "off"},
+    )
     for what, (base, path, value) in LIES.items():
         write_model(f"contracts/{what}.onnx", changed(base, put(path, value)))
-        c.bad(what, f"contracts/{what}.onnx", "VERIFICATION_FAILED" if what in REFUSED_ROWS else "CONTRACT_INVALID")
+        c.bad(
+            what,
+            f"contracts/{what}.onnx",
+            "VERIFICATION_FAILED" if what in REFUSED_ROWS else "CONTRACT_INVALID",
+        )
     record = {"a": 1, "b": 2, "c": True, "d": 0.5}
     for what, path, value in (("unknown_keys", "more", {"x": [1, None]}), ("unknown_feature_key", "features.0.unit", "cm"), ("seen", "features.0.seen", {"min": 5, "max": 6}), ("no_verification", "verification", {"source": "none"}),
                               ("no_parity", "parity", ...), ("no_versions", "versions", ...), ("other_id", "model.id", "0" * 64)):  # fmt: skip
@@ -310,7 +400,10 @@ def verification() -> Cases:
     """Golden rows that disagree, and those that look so and hold."""
     c = Cases("verification")
     record, result = {"a": 1, "b": 2, "c": True, "d": 0.5}, {"prediction": 621}
-    x3, r3 = {"x0": 0, "x1": 1, "x2": 0}, {"label": "yes", "probabilities": {"no": 0, "yes": 1, 'don\'t "know"': 0}}
+    x3, r3 = (
+        {"x0": 0, "x1": 1, "x2": 0},
+        {"label": "yes", "probabilities": {"no": 0, "yes": 1, 'don\'t "know"': 0}},
+    )
     x2 = {"x0": 0.5, "x1": 0.5}
     # base, place, value, holds
     rows: dict[str, tuple[str, str, Any, bool]] = {
@@ -329,10 +422,16 @@ def verification() -> Cases:
         if holds:
             c.ok(what, f"verification/{what}.onnx", record=record, result=result)
             continue
-        columns = {"probability": 'probabilities.don\'t "know"', "wide_second_column": "prediction.1", "label_wide": "label.1"}
+        columns = {
+            "probability": 'probabilities.don\'t "know"',
+            "wide_second_column": "prediction.1",
+            "label_wide": "label.1",
+        }
         error = {
             "name": columns.get(what, path.split(".")[-1]),
-            "row": 1 if what in ("last_row", "probability", "wide_second_column", "integer", "label_wide") else 0,
+            "row": 1
+            if what in ("last_row", "probability", "wide_second_column", "integer", "label_wide")
+            else 0,
         }
         c.bad(what, f"verification/{what}.onnx", "VERIFICATION_FAILED", error)
     c.bad(
@@ -342,8 +441,20 @@ def verification() -> Cases:
         {"name": "prediction", "row": 0, "expected": "371.6", "got": "371.5"},
         open={"as": "bytes"},
     )
-    c.ok("first_row_warn", "verification/first_row.onnx", open={"verify": "warn"}, record=record, result=result)
-    c.ok("first_row_off", "verification/first_row.onnx", open={"verify": "off"}, record=record, result=result)
+    c.ok(
+        "first_row_warn",
+        "verification/first_row.onnx",
+        open={"verify": "warn"},
+        record=record,
+        result=result,
+    )
+    c.ok(
+        "first_row_off",
+        "verification/first_row.onnx",
+        open={"verify": "off"},
+        record=record,
+        result=result,
+    )
 
     def near(made: Any) -> None:
         golden = made["verification"]
@@ -360,7 +471,12 @@ def verification() -> Cases:
         del made["outputs"][0]["decision"]
 
     write_model("verification/label_near_no_decision.onnx", changed("label_string", near_exact))
-    c.bad("label_near_no_decision", "verification/label_near_no_decision.onnx", "VERIFICATION_FAILED", {"name": "label", "row": 0})
+    c.bad(
+        "label_near_no_decision",
+        "verification/label_near_no_decision.onnx",
+        "VERIFICATION_FAILED",
+        {"name": "label", "row": 0},
+    )
 
     def near_threshold(made: Any) -> None:
         golden = made["verification"]
@@ -369,7 +485,12 @@ def verification() -> Cases:
         golden["outputs"]["label"][0] = "yes"
 
     write_model("verification/threshold_near.onnx", changed("threshold", near_threshold))
-    c.ok("threshold_near", "verification/threshold_near.onnx", record=x2, result={"label": "yes", "probabilities": {"no": 0.5, "yes": 0.5}})
+    c.ok(
+        "threshold_near",
+        "verification/threshold_near.onnx",
+        record=x2,
+        result={"label": "yes", "probabilities": {"no": 0.5, "yes": 0.5}},
+    )
 
     def left_out(made: Any) -> None:
         made["outputs"][0]["deterministic"] = False
@@ -384,5 +505,10 @@ def verification() -> Cases:
         golden["outputs"]["prediction"] = [["inf", "-inf"], [1, 2]]
 
     write_model("verification/not_finite.onnx", changed("prediction_wide", not_finite))
-    c.ok("not_finite", "verification/not_finite.onnx", record={"x0": 1, "x1": 2}, result={"prediction": [1, 2]})
+    c.ok(
+        "not_finite",
+        "verification/not_finite.onnx",
+        record={"x0": 1, "x1": 2},
+        result={"prediction": [1, 2]},
+    )
     return c

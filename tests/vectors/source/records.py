@@ -26,11 +26,23 @@ TYPE = {"f32": "float32", "f64": "float64", "i64": "int64", "flag": "bool", "wor
 def kinds() -> Cases:
     c = Cases("kinds")
 
-    def ok(what: str, change: dict[str, Any], out: dict[int, Any], base: dict[str, Any] = KINDS) -> None:
-        c.ok(what, "kinds.onnx", record={**base, **change}, result={"transformed": [out.get(i, v) for i, v in enumerate(KINDS_OUT)]})
+    def ok(
+        what: str, change: dict[str, Any], out: dict[int, Any], base: dict[str, Any] = KINDS
+    ) -> None:
+        c.ok(
+            what,
+            "kinds.onnx",
+            record={**base, **change},
+            result={"transformed": [out.get(i, v) for i, v in enumerate(KINDS_OUT)]},
+        )
 
     ok("all", {}, {})
-    c.ok("any_order", "kinds.onnx", record=dict(reversed(KINDS.items())), result={"transformed": KINDS_OUT})
+    c.ok(
+        "any_order",
+        "kinds.onnx",
+        record=dict(reversed(KINDS.items())),
+        result={"transformed": KINDS_OUT},
+    )
     missing = {0: "nan", 1: "nan", 2: -999, 3: "nan", 4: -1}
     ok("absent_is_missing", {}, missing, MUST)
     ok("null_is_missing", dict.fromkeys(TYPE), missing)
@@ -40,16 +52,27 @@ def kinds() -> Cases:
         {0: 3, 1: 4, 5: -16777216, 6: 9007199254740992},
     )
     ok("whole_floats_for_integers", {"i64": 3.0, "i64_must": -4.0}, {2: 3, 7: -4})
-    ok("ends_of_int64", {"i64": 9223372036854775807, "i64_must": -9223372036854775808}, {2: 9223372036854775807, 7: -9223372036854775808})
+    ok(
+        "ends_of_int64",
+        {"i64": 9223372036854775807, "i64_must": -9223372036854775808},
+        {2: 9223372036854775807, 7: -9223372036854775808},
+    )
     ok("negative_zero", {"f32": -0.0, "f64": -0.0}, {0: 0.0, 1: 0.0})
     ok("unknown_word", {"word": "zzz", "word_must": ""}, {4: 0, 9: 0})
     ok("word_of_unicode", {"word": "Größe"}, {4: 3})
-    ok("smallest_float", {"f64": 5e-324, "f32": 1.401298464324817e-45}, {1: 5e-324, 0: 1.401298464324817e-45})
+    ok(
+        "smallest_float",
+        {"f64": 5e-324, "f32": 1.401298464324817e-45},
+        {1: 5e-324, 0: 1.401298464324817e-45},
+    )
     c.ok(
         "list",
         "kinds.onnx",
         record=[KINDS, MUST],
-        result=[{"transformed": KINDS_OUT}, {"transformed": [missing.get(i, v) for i, v in enumerate(KINDS_OUT)]}],
+        result=[
+            {"transformed": KINDS_OUT},
+            {"transformed": [missing.get(i, v) for i, v in enumerate(KINDS_OUT)]},
+        ],
     )
     c.ok("list_of_one", "kinds.onnx", record=[KINDS], result=[{"transformed": KINDS_OUT}])
     c.ok(
@@ -62,30 +85,93 @@ def kinds() -> Cases:
 
     def bad(what: str, change: dict[str, Any], status: str, **error: Any) -> None:
         if "expected" in error and "got" in error:
-            error["message"] = f"feature '{error['name']}': expected {error['expected']}, got {error['got']}"
-        c.bad(what, "kinds.onnx", status, {"row": 0, "num_faults": 1, **error}, record={**KINDS, **change}, after="all")
+            error["message"] = (
+                f"feature '{error['name']}': expected {error['expected']}, got {error['got']}"
+            )
+        c.bad(
+            what,
+            "kinds.onnx",
+            status,
+            {"row": 0, "num_faults": 1, **error},
+            record={**KINDS, **change},
+            after="all",
+        )
 
     for name in MUST:
         dtype = TYPE[name.removesuffix("_must")]
-        bad(f"null_in_{name}", {name: None}, "MISSING_VALUE", name=name, expected=dtype, got="a missing value")
+        bad(
+            f"null_in_{name}",
+            {name: None},
+            "MISSING_VALUE",
+            name=name,
+            expected=dtype,
+            got="a missing value",
+        )
         c.bad(f"absent_{name}", "kinds.onnx", "MISSING_VALUE", {"name": name, "expected": dtype, "got": "a missing value", "row": 0, "num_faults": 1},
               record={key: value for key, value in KINDS.items() if key != name}, after="all")  # fmt: skip
     for name, _wrong in (("f32", "text"), ("f64", "text"), ("i64", "text"), ("flag", "text")):
-        bad(f"string_in_{name}", {name: "1"}, "DTYPE_MISMATCH", name=name, expected=TYPE[name], got="string")
+        bad(
+            f"string_in_{name}",
+            {name: "1"},
+            "DTYPE_MISMATCH",
+            name=name,
+            expected=TYPE[name],
+            got="string",
+        )
     for name in ("f32", "f64", "i64", "word"):
-        bad(f"bool_in_{name}", {name: True}, "DTYPE_MISMATCH", name=name, expected=TYPE[name], got="bool")
+        bad(
+            f"bool_in_{name}",
+            {name: True},
+            "DTYPE_MISMATCH",
+            name=name,
+            expected=TYPE[name],
+            got="bool",
+        )
     for name in ("flag", "word"):
-        bad(f"integer_in_{name}", {name: 1}, "DTYPE_MISMATCH", name=name, expected=TYPE[name], got="int64")
-        bad(f"float_in_{name}", {name: 1.5}, "DTYPE_MISMATCH", name=name, expected=TYPE[name], got="float64")
-    bad("fraction_in_i64", {"i64": 1.5}, "DTYPE_MISMATCH", name="i64", expected="int64", got="float64")
+        bad(
+            f"integer_in_{name}",
+            {name: 1},
+            "DTYPE_MISMATCH",
+            name=name,
+            expected=TYPE[name],
+            got="int64",
+        )
+        bad(
+            f"float_in_{name}",
+            {name: 1.5},
+            "DTYPE_MISMATCH",
+            name=name,
+            expected=TYPE[name],
+            got="float64",
+        )
+    bad(
+        "fraction_in_i64",
+        {"i64": 1.5},
+        "DTYPE_MISMATCH",
+        name="i64",
+        expected="int64",
+        got="float64",
+    )
     for name in TYPE:
         bad(f"list_in_{name}", {name: [1]}, "DTYPE_MISMATCH", name=name, expected=TYPE[name])
         bad(f"object_in_{name}", {name: {"a": 1}}, "DTYPE_MISMATCH", name=name, expected=TYPE[name])
     bad("too_large_for_f32", {"f32": 1e300}, "OUT_OF_RANGE", name="f32", expected="float32")
     bad("too_large_for_i64", {"i64": 1e30}, "OUT_OF_RANGE", name="i64", expected="int64")
-    bad("unsigned_in_i64", {"i64": 9223372036854775808}, "OUT_OF_RANGE", name="i64", expected="int64")
+    bad(
+        "unsigned_in_i64",
+        {"i64": 9223372036854775808},
+        "OUT_OF_RANGE",
+        name="i64",
+        expected="int64",
+    )
     # As a text the float converts to an integer one above the range.
-    bad("float_two_to_63", {"i64": 9223372036854775808.0}, "OUT_OF_RANGE", name="i64", expected="int64")
+    bad(
+        "float_two_to_63",
+        {"i64": 9223372036854775808.0},
+        "OUT_OF_RANGE",
+        name="i64",
+        expected="int64",
+    )
     bad("nul_in_word", {"word": "a\u0000b"}, "INVALID_STRING", name="word", expected="string")
     bad(
         "unknown_feature",
@@ -100,7 +186,14 @@ def kinds() -> Cases:
           record={**KINDS, "f32": "x", "i64_must": None, "word": 5, "flag": 1}, after="all")  # fmt: skip
     c.bad("faults_in_two_rows", "kinds.onnx", "MISSING_VALUE", {"num_faults": 2, "row": 1, "name": "i64_must", "expected": "int64", "got": "a missing value"},
           record=[KINDS, {**KINDS, "i64_must": None}, {**KINDS, "f32": []}], after="list")  # fmt: skip
-    c.bad("empty_record", "kinds.onnx", "MISSING_VALUE", {"num_faults": 5, "row": 0}, record={}, after="all")
+    c.bad(
+        "empty_record",
+        "kinds.onnx",
+        "MISSING_VALUE",
+        {"num_faults": 5, "row": 0},
+        record={},
+        after="all",
+    )
     c.bad("empty_list", "kinds.onnx", "SHAPE_MISMATCH", record=[], after="all")
     return c
 
@@ -129,7 +222,12 @@ def roles() -> Cases:
         record=x3,
         result={"label": "yes", "probabilities": {"no": 0.25, "yes": 0.5, 'don\'t "know"': 0.25}},
     )
-    c.ok("label_int", "label_int.onnx", record=x3, result={"label": 5, "probabilities": {"3": 0.25, "5": 0.5, "-7": 0.25}})
+    c.ok(
+        "label_int",
+        "label_int.onnx",
+        record=x3,
+        result={"label": 5, "probabilities": {"3": 0.25, "5": 0.5, "-7": 0.25}},
+    )
     c.ok(
         "label_bool",
         "label_bool.onnx",
@@ -156,7 +254,14 @@ def roles() -> Cases:
     )
     c.ok("names", "names.onnx", record={"Größe (cm)": 0, "a.b \"c\" \\ /": 1, "tab\tnew\nline 🐧": 0},
          result={"label": "dotted.class", "probabilities": {"": 0, "dotted.class": 1, "quote \" back \\ tab \t é": 0}})  # fmt: skip
-    c.bad("names_missing", "names.onnx", "MISSING_VALUE", {"name": "Größe (cm)", "num_faults": 3, "row": 0}, record={}, after="names")
+    c.bad(
+        "names_missing",
+        "names.onnx",
+        "MISSING_VALUE",
+        {"name": "Größe (cm)", "num_faults": 3, "row": 0},
+        record={},
+        after="names",
+    )
     c.ok(
         "text",
         "text.onnx",
@@ -171,12 +276,19 @@ def roles() -> Cases:
         record={"text": 1},
         after="text",
     )
-    c.ok("matrix", "matrix.onnx", record={"a": 1, "b": 2, "c": True, "d": 0.5}, result={"prediction": 621})
+    c.ok(
+        "matrix",
+        "matrix.onnx",
+        record={"a": 1, "b": 2, "c": True, "d": 0.5},
+        result={"prediction": 621},
+    )
     c.ok("matrix_missing", "matrix.onnx", record={"c": False, "d": 1}, result={"prediction": 989})
     c.ok(
         "matrix_tensor",
         "matrix.onnx",
-        inputs={"X": {"dtype": "float32", "shape": [2, 4], "data": [1, 2, 1, 0.5, "nan", "nan", 0, 1]}},
+        inputs={
+            "X": {"dtype": "float32", "shape": [2, 4], "data": [1, 2, 1, 0.5, "nan", "nan", 0, 1]}
+        },
         outputs={"prediction": {"dtype": "float32", "shape": [2, 1], "data": [621, 989]}},
     )
     c.bad(
@@ -196,18 +308,37 @@ def roles() -> Cases:
         after="matrix",
     )
     # 2^24 + 1 is rounded once where it lands in a float32 column.
-    c.ok("matrix_b_rounded", "matrix.onnx", record={"a": 0, "b": 16777217, "c": False, "d": 0}, result={"prediction": 167772160})
+    c.ok(
+        "matrix_b_rounded",
+        "matrix.onnx",
+        record={"a": 0, "b": 16777217, "c": False, "d": 0},
+        result={"prediction": 167772160},
+    )
     c.bad("matrix_tensor_missing", "matrix.onnx", "MISSING_VALUE", {"name": "d", "expected": "float32", "got": "a missing value", "row": 1},
           inputs={"X": {"dtype": "float32", "shape": [2, 4], "data": [1, 2, 1, 0.5, 1, 1, 1, "nan"]}}, after="matrix_tensor")  # fmt: skip
     closed = {"size": "M", "level": 20, "door": True}
     c.ok("closed", "closed.onnx", record=closed, result={"prediction": 122})
-    c.ok("closed_missing", "closed.onnx", record={"level": 10, "door": True}, result={"prediction": 109})
-    for name, wrong, _dtype in (("size", "XL", "string"), ("level", 15, "int64"), ("door", False, "bool")):
+    c.ok(
+        "closed_missing",
+        "closed.onnx",
+        record={"level": 10, "door": True},
+        result={"prediction": 109},
+    )
+    for name, wrong, _dtype in (
+        ("size", "XL", "string"),
+        ("level", 15, "int64"),
+        ("door", False, "bool"),
+    ):
         c.bad(
             f"closed_{name}",
             "closed.onnx",
             "UNKNOWN_CATEGORY",
-            {"name": name, "row": 0, "num_faults": 1, "message": f"feature '{name}': expected a known category, got an unknown one"},
+            {
+                "name": name,
+                "row": 0,
+                "num_faults": 1,
+                "message": f"feature '{name}': expected a known category, got an unknown one",
+            },
             record={**closed, name: wrong},
             after="closed",
         )
@@ -232,14 +363,23 @@ def roles() -> Cases:
         "level": {"dtype": "int64", "shape": [1, 1], "data": [10]},
         "door": {"dtype": "bool", "shape": [1, 1], "data": [True]},
     }
-    c.bad("closed_tensor_string", "closed.onnx", "UNKNOWN_CATEGORY", {"name": "size", "row": 0}, inputs=one, after="closed")
+    c.bad(
+        "closed_tensor_string",
+        "closed.onnx",
+        "UNKNOWN_CATEGORY",
+        {"name": "size", "row": 0},
+        inputs=one,
+        after="closed",
+    )
     c.bad("closed_tensor_integer", "closed.onnx", "UNKNOWN_CATEGORY", {"name": "level", "row": 0},
           inputs={**one, "size": {**one["size"], "data": ["S"]}, "level": {**one["level"], "data": [11]}}, after="closed")  # fmt: skip
     c.bad(
         "no_contract",
         "add.onnx",
         "NO_CONTRACT",
-        {"message": "records need a contract and the file carries none: export it with sidecall.export"},
+        {
+            "message": "records need a contract and the file carries none: export it with sidecall.export"
+        },
         record={"x": 1},
         after="shapes/add",
     )
@@ -268,23 +408,64 @@ def json_texts() -> Cases:
     }  # fmt: skip
     for what, value in broken.items():
         c.bad(what, "matrix.onnx", "INVALID_JSON", json=value, after="plain")
-    c.bad("nul_at_end", "matrix.onnx", "INVALID_JSON", json={"hex": good.encode().hex() + "00"}, after="plain")
-    c.bad("utf16", "matrix.onnx", "INVALID_JSON", json={"hex": good.encode("utf-16-le").hex()}, after="plain")
-    for what, hexed in (("not_utf8", b'{"word": "'.hex() + "ff" + b'"}'.hex()), ("overlong", b'{"word": "'.hex() + "c0af" + b'"}'.hex())):
+    c.bad(
+        "nul_at_end",
+        "matrix.onnx",
+        "INVALID_JSON",
+        json={"hex": good.encode().hex() + "00"},
+        after="plain",
+    )
+    c.bad(
+        "utf16",
+        "matrix.onnx",
+        "INVALID_JSON",
+        json={"hex": good.encode("utf-16-le").hex()},
+        after="plain",
+    )
+    for what, hexed in (
+        ("not_utf8", b'{"word": "'.hex() + "ff" + b'"}'.hex()),
+        ("overlong", b'{"word": "'.hex() + "c0af" + b'"}'.hex()),
+    ):
         c.bad(what, "kinds.onnx", "INVALID_JSON", json={"hex": hexed}, after="kinds/all")
-    c.bad("lone_surrogate", "kinds.onnx", "INVALID_JSON", json='{"word": "\\ud800"}', after="kinds/all")
+    c.bad(
+        "lone_surrogate",
+        "kinds.onnx",
+        "INVALID_JSON",
+        json='{"word": "\\ud800"}',
+        after="kinds/all",
+    )
     # Where a parser looks at blocks of 16 bytes: in the middle of a long string.
     for code in range(0x20):
         long = f"{'a' * 21}{chr(code)}{'b' * 21}"
         for what, text in (("value", f'{{"word": "{long}"}}'), ("key", f'{{"{long}": 1}}')):
             got = "a NUL" if code == 0 else "a control character that is not escaped"
             message = f"records: expected JSON, got {got} (byte {text.index(chr(code))})"
-            c.bad(f"byte_{code:02x}_in_{what}", "kinds.onnx", "INVALID_JSON", {"message": message}, json=text, after="kinds/all")
+            c.bad(
+                f"byte_{code:02x}_in_{what}",
+                "kinds.onnx",
+                "INVALID_JSON",
+                {"message": message},
+                json=text,
+                after="kinds/all",
+            )
     for what, value in (("number", "3"), ("string", '"a"'), ("null", "null"), ("true", "true")):
         c.bad(f"top_{what}", "matrix.onnx", "DTYPE_MISMATCH", json=value, after="plain")
     c.bad("list_of_numbers", "matrix.onnx", "DTYPE_MISMATCH", json="[1, 2]", after="plain")
     c.bad("list_in_list", "matrix.onnx", "DTYPE_MISMATCH", json=f"[[{good}]]", after="plain")
     c.bad("list_with_null", "matrix.onnx", "DTYPE_MISMATCH", json=f"[{good}, null]", after="plain")
-    c.bad("beyond_double", "matrix.onnx", "OUT_OF_RANGE", json=good.replace('"a": 1', '"a": 1e999'), after="plain")
-    c.bad("huge_integer", "matrix.onnx", "OUT_OF_RANGE", {"name": "b"}, json=good.replace('"b": 2', '"b": ' + "9" * 40), after="plain")
+    c.bad(
+        "beyond_double",
+        "matrix.onnx",
+        "OUT_OF_RANGE",
+        json=good.replace('"a": 1', '"a": 1e999'),
+        after="plain",
+    )
+    c.bad(
+        "huge_integer",
+        "matrix.onnx",
+        "OUT_OF_RANGE",
+        {"name": "b"},
+        json=good.replace('"b": 2', '"b": ' + "9" * 40),
+        after="plain",
+    )
     return c

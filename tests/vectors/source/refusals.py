@@ -43,15 +43,28 @@ def limits() -> Made:
     parts = ["X", "level", "ratio", "step", "count", "years", "word_code", "note_code"]
     nodes += [node("Cast", [name], [f"{name}_out"], to=11) for name in parts]
     nodes.append(node("Concat", [f"{name}_out" for name in parts], ["transformed"], axis=1))
-    graph = model(inputs, [("transformed", "float64", ["N", 9])], nodes, [const("axis", "int64", [1], [1])], ml=True)
+    graph = model(
+        inputs,
+        [("transformed", "float64", ["N", 9])],
+        nodes,
+        [const("axis", "int64", [1], [1])],
+        ml=True,
+    )
     golden = ([[0.5, None], [1, -2], [0.2, 0.3], [0.5, -7], [2, 7], [5, None], [1900, 2000], ["a", "b"], [None, ""]],
               {"transformed": [[0.5, 1, 0.2, 0.5, 2, 5, 1900, 1, -1], ["nan", -2, 0.3, -7, 7, RESERVED, 2000, 1, 1]]})  # fmt: skip
     return graph, contract(
-        "limits", "transform", features, [{"name": "transformed", "role": "transformed", "type": "float64", "width": 9}], golden
+        "limits",
+        "transform",
+        features,
+        [{"name": "transformed", "role": "transformed", "type": "float64", "width": 9}],
+        golden,
     )
 
 
-STEPS = [{"step": "log", "expected": "numbers above 0"}, {"step": "pca", "expected": "finite numbers"}]
+STEPS = [
+    {"step": "log", "expected": "numbers above 0"},
+    {"step": "pca", "expected": "finite numbers"},
+]
 
 
 def steps(is_column: bool) -> Made:
@@ -68,9 +81,18 @@ def steps(is_column: bool) -> Made:
     ]
     if not is_column:
         nodes.append(node("Squeeze", ["column", "axis"], ["refused"]))
-    init = [const(name, "float32", [1], [number]) for name, number in (("zero", 0), ("hundred", 100), ("odd", 77))]
-    init += [const(name, "int64", [1], [number]) for name, number in (("fine", 0), ("first", 1), ("second", 2), ("seven", 7), ("axis", 1))]
-    outputs = [("prediction", "float32", ["N", 1]), ("refused", "int64", ["N", 1] if is_column else ["N"])]
+    init = [
+        const(name, "float32", [1], [number])
+        for name, number in (("zero", 0), ("hundred", 100), ("odd", 77))
+    ]
+    init += [
+        const(name, "int64", [1], [number])
+        for name, number in (("fine", 0), ("first", 1), ("second", 2), ("seven", 7), ("axis", 1))
+    ]
+    outputs = [
+        ("prediction", "float32", ["N", 1]),
+        ("refused", "int64", ["N", 1] if is_column else ["N"]),
+    ]
     graph = model([("X", "float32", ["N", 2])], outputs, nodes, init)
     features = [feature("a", "float32", "X", 0), feature("b", "float32", "X", 1)]
     made = contract("steps", "regression", features, [{"name": "prediction", "role": "prediction", "type": "float32", "finite": True}],
@@ -98,7 +120,9 @@ def inverse() -> Made:
                   [const("minus_one", "float32", [1], [-1])])  # fmt: skip
     features = [feature("x", "float32", "X", 0, domain=[["-inf", 100]])]
     outputs = [{"name": "prediction", "role": "prediction", "type": "float32"}]
-    return graph, contract("inverse", "regression", features, outputs, ([[-2, 4]], {"prediction": [0.5, -0.25]}))
+    return graph, contract(
+        "inverse", "regression", features, outputs, ([[-2, 4]], {"prediction": [0.5, -0.25]})
+    )
 
 
 MAKERS = {
@@ -131,7 +155,17 @@ def put(path: str, value: Any) -> Any:
     return change
 
 
-GOOD = {"share": 0.5, "speed": 1, "level": 0.2, "ratio": 0.5, "step": 2, "count": 5, "year": 2000, "word": "a", "note": "b"}
+GOOD = {
+    "share": 0.5,
+    "speed": 1,
+    "level": 0.2,
+    "ratio": 0.5,
+    "step": 2,
+    "count": 5,
+    "year": 2000,
+    "word": "a",
+    "note": "b",
+}
 GOOD_OUT = [0.5, 1, 0.2, 0.5, 2, 5, 2000, 1, 1]
 RANGES = {"share": "from 0 to 1", "level": "from 0.1 to 0.3", "ratio": "from -inf to -1 or from 0.5 to 0.75 or from 1 to inf",
           "step": "from 0 to 0 or from 2 to 2 or from 4 to 4 or elsewhere", "count": "from -9007199254740993 to 9007199254740993",
@@ -151,7 +185,9 @@ def limits_cases(c: Cases) -> None:
         expected = f"a number {RANGES[name]}"
         error = {"name": name, "row": 0, "expected": expected, "got": "another", "num_faults": 1,
                  "message": f"feature '{name}': expected {expected}, got another"}  # fmt: skip
-        c.bad(what, "limits.onnx", "OUT_OF_RANGE", error, record={**GOOD, name: value}, after="limits")
+        c.bad(
+            what, "limits.onnx", "OUT_OF_RANGE", error, record={**GOOD, name: value}, after="limits"
+        )
 
     c.ok("limits", "limits.onnx", record=GOOD, result={"transformed": GOOD_OUT})
     up, down = float(np.nextafter(0.3, 1)), float(np.nextafter(0.1, 0))
@@ -199,7 +235,8 @@ def limits_cases(c: Cases) -> None:
 def tensors_of(rows: int) -> dict[str, Any]:
     """The same values as GOOD, so many times."""
     floats = {
-        name: tensor("float64", [rows, 1], [value] * rows) for name, value in (("level", 0.2), ("ratio", 0.5), ("step", 2), ("years", 2000))
+        name: tensor("float64", [rows, 1], [value] * rows)
+        for name, value in (("level", 0.2), ("ratio", 0.5), ("step", 2), ("years", 2000))
     }
     return {"X": tensor("float32", [rows, 2], [0.5, 1] * rows), **floats, "count": tensor("int64", [rows, 1], [5] * rows),
             "word": tensor("string", [rows, 1], ["a"] * rows), "note": tensor("string", [rows], ["b"] * rows)}  # fmt: skip
@@ -211,14 +248,27 @@ def limits_tensor_cases(c: Cases) -> None:
         return {name: {**one, "data": data.get(name, one["data"])} for name, one in inputs.items()}
 
     def ok(what: str, out: list[Any], **data: list[Any]) -> None:
-        c.ok(what, "limits.onnx", inputs=with_values(1, **data), outputs={"transformed": tensor("float64", [1, 9], out)})
+        c.ok(
+            what,
+            "limits.onnx",
+            inputs=with_values(1, **data),
+            outputs={"transformed": tensor("float64", [1, 9], out)},
+        )
 
-    def bad(what: str, status: str, error: dict[str, Any], rows: int = 1, **data: list[Any]) -> None:
+    def bad(
+        what: str, status: str, error: dict[str, Any], rows: int = 1, **data: list[Any]
+    ) -> None:
         c.bad(what, "limits.onnx", status, error, inputs=with_values(rows, **data), after="limits")
 
     ok("tensors", GOOD_OUT)
     ok("tensors_infinite_where_taken", [0.5, 1, 0.2, "-inf", 2, 5, 2000, 1, 1], ratio=["-inf"])
-    ok("tensors_missing", ["nan", 1, 0.2, 0.5, 2, RESERVED, 2000, 1, -1], X=["nan", 1], count=[RESERVED], note=["\ufdd0"])
+    ok(
+        "tensors_missing",
+        ["nan", 1, 0.2, 0.5, 2, RESERVED, 2000, 1, -1],
+        X=["nan", 1],
+        count=[RESERVED],
+        note=["\ufdd0"],
+    )
     bad("tensors_infinite", "OUT_OF_RANGE", {"name": "speed", "row": 0, "num_faults": 1, "expected": "a finite number", "got": "an infinite one",
         "message": "feature 'speed': expected a finite number, got an infinite one"}, X=[0.5, "inf"])  # fmt: skip
     bad(
@@ -227,9 +277,24 @@ def limits_tensor_cases(c: Cases) -> None:
         {"name": "share", "expected": "a number from 0 to 1", "got": "an infinite one"},
         X=["-inf", 1],
     )
-    bad("tensors_in_a_hole", "OUT_OF_RANGE", {"name": "ratio", "row": 0, "num_faults": 1, "got": "another"}, ratio=[0])
-    bad("tensors_missing_where_refused", "MISSING_VALUE", {"name": "level", "row": 0, "num_faults": 1}, level=["nan"])
-    bad("tensors_integer_beyond", "OUT_OF_RANGE", {"name": "count", "row": 0, "num_faults": 1}, count=[2**53 + 2])
+    bad(
+        "tensors_in_a_hole",
+        "OUT_OF_RANGE",
+        {"name": "ratio", "row": 0, "num_faults": 1, "got": "another"},
+        ratio=[0],
+    )
+    bad(
+        "tensors_missing_where_refused",
+        "MISSING_VALUE",
+        {"name": "level", "row": 0, "num_faults": 1},
+        level=["nan"],
+    )
+    bad(
+        "tensors_integer_beyond",
+        "OUT_OF_RANGE",
+        {"name": "count", "row": 0, "num_faults": 1},
+        count=[2**53 + 2],
+    )
     message = "; ".join([
         "feature 'share': expected a number from 0 to 1, got another (row 1)",
         "feature 'ratio': expected a number from -inf to -1 or from 0.5 to 0.75 or from 1 to inf, got another (row 3)",
@@ -239,7 +304,13 @@ def limits_tensor_cases(c: Cases) -> None:
         X=[0.5, 1, 2, 1, 0, 0, 1, 1, 0.5, "inf"], ratio=[1, 1, 1, 0, 1], count=[RESERVED, 5, 5, 2**60, 5])  # fmt: skip
     message = ("feature 'word': expected a string that is not empty, got an empty one (row 0); "
                "feature 'word': expected a string that is not empty, got an empty one (row 2)")  # fmt: skip
-    bad("tensors_empty_strings", "INVALID_STRING", {"name": "word", "row": 0, "num_faults": 2, "message": message}, 3, word=["", "a", ""])
+    bad(
+        "tensors_empty_strings",
+        "INVALID_STRING",
+        {"name": "word", "row": 0, "num_faults": 2, "message": message},
+        3,
+        word=["", "a", ""],
+    )
     message = ("feature 'year': expected a number from 1900 to 2100, got another (row 0); "
                "feature 'word': expected a string that is not empty, got an empty one (row 0); "
                "feature 'share': expected a number from 0 to 1, got another (row 1)")  # fmt: skip
@@ -271,11 +342,18 @@ def steps_cases(c: Cases) -> None:
 
 def finite_cases(c: Cases) -> None:
     probabilities = {"no": 0.25, "yes": 0.75, 'don\'t "know"': 0}
-    c.ok("finite", "finite.onnx", record={"x0": 0.25, "x1": 0.75, "x2": 0}, result={"label": "yes", "probabilities": probabilities})
+    c.ok(
+        "finite",
+        "finite.onnx",
+        record={"x0": 0.25, "x1": 0.75, "x2": 0},
+        result={"label": "yes", "probabilities": probabilities},
+    )
     message = "output 'probabilities.yes': expected finite numbers, got others (row 1)"
     c.bad("not_finite", "finite.onnx", "REFUSED", {"name": "probabilities.yes", "row": 1, "expected": "finite numbers", "got": "others", "num_faults": 1,
           "message": message}, inputs={"X": tensor("float32", [2, 3], [1, 0, 0, 0, "inf", "-inf"])}, after="finite")  # fmt: skip
-    c.ok("finite_wide", "finite_wide.onnx", record={"x0": 1, "x1": 2}, result={"prediction": [1, 2]})
+    c.ok(
+        "finite_wide", "finite_wide.onnx", record={"x0": 1, "x1": 2}, result={"prediction": [1, 2]}
+    )
     c.bad("not_finite_wide", "finite_wide.onnx", "REFUSED", {"name": "prediction.1", "row": 0, "num_faults": 1,
           "message": "output 'prediction.1': expected finite numbers, got others"}, inputs={"X": tensor("float32", [1, 2], [1, "inf"])}, after="finite_wide")  # fmt: skip
 
@@ -286,25 +364,85 @@ LIES: dict[str, tuple[str, str, Any, str]] = {
     "domain_a_number": ("limits", "features.0.domain", 1, "an array"),
     "domain_of_numbers": ("limits", "features.0.domain", [0, 1], "an array"),
     "domain_of_three_ends": ("limits", "features.0.domain", [[0, 1, 2]], "a low and a high end"),
-    "domain_that_falls": ("limits", "features.0.domain", [[1, 0]], "a low end that is not above the high one"),
-    "domain_in_disorder": ("limits", "features.0.domain", [[2, 3], [0, 1]], "an interval above the one before it"),
-    "domain_that_overlaps": ("limits", "features.0.domain", [[0, 2], [1, 3]], "an interval above the one before it"),
-    "domain_that_touches": ("limits", "features.0.domain", [[0, 1], [1, 3]], "an interval above the one before it"),
+    "domain_that_falls": (
+        "limits",
+        "features.0.domain",
+        [[1, 0]],
+        "a low end that is not above the high one",
+    ),
+    "domain_in_disorder": (
+        "limits",
+        "features.0.domain",
+        [[2, 3], [0, 1]],
+        "an interval above the one before it",
+    ),
+    "domain_that_overlaps": (
+        "limits",
+        "features.0.domain",
+        [[0, 2], [1, 3]],
+        "an interval above the one before it",
+    ),
+    "domain_that_touches": (
+        "limits",
+        "features.0.domain",
+        [[0, 1], [1, 3]],
+        "an interval above the one before it",
+    ),
     "domain_with_nan": ("limits", "features.0.domain", [["nan", 1]], 'a number, "-inf" or "inf"'),
     "domain_with_a_word": ("limits", "features.0.domain", [["low", 1]], "a number"),
-    "domain_beyond_float32": ("limits", "features.0.domain", [[0, 1e39]], "a number that float32 holds"),
-    "domain_rounded_to_touch": ("limits", "features.0.domain", [[0, 1], [1.00000001, 2]], "an interval above the one before it"),
+    "domain_beyond_float32": (
+        "limits",
+        "features.0.domain",
+        [[0, 1e39]],
+        "a number that float32 holds",
+    ),
+    "domain_rounded_to_touch": (
+        "limits",
+        "features.0.domain",
+        [[0, 1], [1.00000001, 2]],
+        "an interval above the one before it",
+    ),
     "domain_of_fractions": ("limits", "features.5.domain", [[0, 1.5]], "an integer"),
     "domain_of_infinities_in_integers": ("limits", "features.5.domain", [[0, "inf"]], "an integer"),
-    "domain_of_a_string": ("limits", "features.7.domain", [[0, 1]], "a feature of type float32, float64 or int64"),
-    "domain_beside_allowed": ("limits", "features.1.allowed", [1, 2], "a feature without 'allowed'"),
+    "domain_of_a_string": (
+        "limits",
+        "features.7.domain",
+        [[0, 1]],
+        "a feature of type float32, float64 or int64",
+    ),
+    "domain_beside_allowed": (
+        "limits",
+        "features.1.allowed",
+        [1, 2],
+        "a feature without 'allowed'",
+    ),
     "empty_of_a_number": ("limits", "features.0.empty", False, "a feature of type string"),
     "empty_a_word": ("limits", "features.7.empty", "no", "a boolean"),
-    "finite_of_a_label": ("finite", "outputs.0.finite", True, "an output of type float32 or float64"),
+    "finite_of_a_label": (
+        "finite",
+        "outputs.0.finite",
+        True,
+        "an output of type float32 or float64",
+    ),
     "finite_a_number": ("finite", "outputs.1.finite", 1, "a boolean"),
-    "refused_not_the_last": ("steps", "refused.output", "prediction", "the last output of the graph, 'refused'"),
-    "refused_of_no_output": ("limits", "refused", {"output": "refused", "steps": STEPS}, "the last output of the graph, 'transformed'"),
-    "refused_of_another_type": ("finite_wide", "refused", {"output": "prediction", "steps": STEPS}, "an output of int64[N] or int64[N,1]"),
+    "refused_not_the_last": (
+        "steps",
+        "refused.output",
+        "prediction",
+        "the last output of the graph, 'refused'",
+    ),
+    "refused_of_no_output": (
+        "limits",
+        "refused",
+        {"output": "refused", "steps": STEPS},
+        "the last output of the graph, 'transformed'",
+    ),
+    "refused_of_another_type": (
+        "finite_wide",
+        "refused",
+        {"output": "prediction", "steps": STEPS},
+        "an output of int64[N] or int64[N,1]",
+    ),
     "refused_without_steps": ("steps", "refused.steps", [], "at least one step"),
     "refused_step_without_a_name": ("steps", "refused.steps.0.step", "", "a name"),
     "refused_step_without_a_text": ("steps", "refused.steps.0", {"step": "log"}, "a string"),
@@ -317,11 +455,24 @@ def contract_cases(c: Cases) -> None:
     for what, (base, path, value, expected) in LIES.items():
         build.write_model(f"contracts/{what}.onnx", bytes_of(base, put(path, value)))
         c.bad(what, f"contracts/{what}.onnx", "CONTRACT_INVALID", {"expected": expected})
-    build.write_model("contracts/steps_renamed.onnx", bytes_of("steps", put("refused.steps.1.step", "scaler")))
-    c.bad("steps_renamed", "contracts/steps_renamed.onnx", "REFUSED", {"name": "scaler", "row": 0}, record={"a": 101, "b": 1})
+    build.write_model(
+        "contracts/steps_renamed.onnx", bytes_of("steps", put("refused.steps.1.step", "scaler"))
+    )
+    c.bad(
+        "steps_renamed",
+        "contracts/steps_renamed.onnx",
+        "REFUSED",
+        {"name": "scaler", "row": 0},
+        record={"a": 101, "b": 1},
+    )
     golden = put("verification.features", [[6, -1], [2, 4]])
     build.write_model("contracts/golden_row_refused.onnx", bytes_of("steps", golden))
-    c.bad("golden_row_refused", "contracts/golden_row_refused.onnx", "VERIFICATION_FAILED", {"name": "log"})
+    c.bad(
+        "golden_row_refused",
+        "contracts/golden_row_refused.onnx",
+        "VERIFICATION_FAILED",
+        {"name": "log"},
+    )
     # In format 1 the keys mean nothing, and the output is one like others.
     build.write_model("contracts/format_1_with_a_domain.onnx", bytes_of("limits", put("format", 1)))
     c.ok("format_1_with_a_domain", "contracts/format_1_with_a_domain.onnx", record={**GOOD, "share": 2, "word": ""},

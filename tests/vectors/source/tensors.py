@@ -40,20 +40,44 @@ def shape_models() -> None:
     )
     no_shape = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     write_model(
-        "no_shape.onnx", model([("x", "float32", ["N", 2]), ("shape", "int64", [2])], [no_shape], [node("Reshape", ["x", "shape"], ["y"])])
+        "no_shape.onnx",
+        model(
+            [("x", "float32", ["N", 2]), ("shape", "int64", [2])],
+            [no_shape],
+            [node("Reshape", ["x", "shape"], ["y"])],
+        ),
     )
-    unshaped = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)  # and ONNX Runtime infers none
+    unshaped = helper.make_tensor_value_info(
+        "y", TensorProto.FLOAT, None
+    )  # and ONNX Runtime infers none
     write_model("unshaped.onnx", model([("x", "float32", ["N", 3])], [unshaped], [node("FeatureVectorizer", ["x"], ["y"], domain="ai.onnx.ml", inputdimensions=[3])], ml=True))  # fmt: skip
     write_model(
-        "static.onnx", model([("x", "float32", [2, 3])], [("y", "float32", [3, 2])], [node("Transpose", ["x"], ["y"], perm=[1, 0])])
+        "static.onnx",
+        model(
+            [("x", "float32", [2, 3])],
+            [("y", "float32", [3, 2])],
+            [node("Transpose", ["x"], ["y"], perm=[1, 0])],
+        ),
     )
-    write_model("scalar.onnx", model([("x", "float64", [])], [("y", "float64", [])], [node("Neg", ["x"], ["y"])]))
     write_model(
-        "no_inputs.onnx", model([], [("y", "int64", [3])], [node("Constant", [], ["y"], value=const("v", "int64", [3], [7, 8, 9]))])
+        "scalar.onnx",
+        model([("x", "float64", [])], [("y", "float64", [])], [node("Neg", ["x"], ["y"])]),
+    )
+    write_model(
+        "no_inputs.onnx",
+        model(
+            [],
+            [("y", "int64", [3])],
+            [node("Constant", [], ["y"], value=const("v", "int64", [3], [7, 8, 9]))],
+        ),
     )
     write_model(
         "rank7.onnx",
-        model([("x", "int32", ["N", 1, 2, 1, 2, 1, 1])], [("y", "int32", ["N", 1, 2, 1, 2, 1, 1])], [node("Identity", ["x"], ["y"])]),
+        model(
+            [("x", "int32", ["N", 1, 2, 1, 2, 1, 1])],
+            [("y", "int32", ["N", 1, 2, 1, 2, 1, 1])],
+            [node("Identity", ["x"], ["y"])],
+        ),
     )
     write_model(
         "gather.onnx",
@@ -104,7 +128,11 @@ def shape_models() -> None:
     )
     write_model(
         "odd_names.onnx",
-        model([('Größe (cm) / "x"', "float32", ["N"])], [("y.0", "float32", ["N"])], [node("Neg", ['Größe (cm) / "x"'], ["y.0"])]),
+        model(
+            [('Größe (cm) / "x"', "float32", ["N"])],
+            [("y.0", "float32", ["N"])],
+            [node("Neg", ['Größe (cm) / "x"'], ["y.0"])],
+        ),
     )
     # Takes as long as asked: n rounds of a few nodes each, between which a run can be interrupted. For the tests of deadlines.
     body = helper.make_graph([node("Identity", ["go"], ["go_on"]), node("Erf", ["a"], ["b"])], "round",
@@ -112,12 +140,20 @@ def shape_models() -> None:
                              [helper.make_tensor_value_info("go_on", TensorProto.BOOL, []), helper.make_tensor_value_info("b", 1, ["N"])])  # fmt: skip
     write_model(
         "slow.onnx",
-        model([("x", "float32", ["N"]), ("n", "int64", [])], [("y", "float32", ["N"])], [node("Loop", ["n", "", "x"], ["y"], body=body)]),
+        model(
+            [("x", "float32", ["N"]), ("n", "int64", [])],
+            [("y", "float32", ["N"])],
+            [node("Loop", ["n", "", "x"], ["y"], body=body)],
+        ),
     )
     # The width is not in the graph's signature, so it can change from one run to the next.
     write_model(
         "tile.onnx",
-        model([("x", "float32", ["N", "W"])], [value("y", "float32", ["N", "W2"])], [node("Concat", ["x", "x"], ["y"], axis=1)]),
+        model(
+            [("x", "float32", ["N", "W"])],
+            [value("y", "float32", ["N", "W2"])],
+            [node("Concat", ["x", "x"], ["y"], axis=1)],
+        ),
     )
 
 
@@ -136,10 +172,31 @@ def text(data: list[Any], shape: list[int] | None = None) -> dict[str, Any]:
 def shapes() -> Cases:
     shape_models()
     c = Cases("shapes")
-    c.ok("add", "add.onnx", inputs={"x": f32([2, 2], [1, 2, 3, 4])}, outputs={"y": f32([2, 2], [11, 22, 13, 24])})
-    c.ok("add_one_row", "add.onnx", inputs={"x": f32([1, 2], [1, 2])}, outputs={"y": f32([1, 2], [11, 22])})
-    c.ok("add_many_rows", "add.onnx", inputs={"x": f32([300, 2], [1, 2] * 300)}, outputs={"y": f32([300, 2], [11, 22] * 300)})
-    c.ok("add_by_bytes", "add.onnx", open={"as": "bytes"}, inputs={"x": f32([1, 2], [1, 2])}, outputs={"y": f32([1, 2], [11, 22])})
+    c.ok(
+        "add",
+        "add.onnx",
+        inputs={"x": f32([2, 2], [1, 2, 3, 4])},
+        outputs={"y": f32([2, 2], [11, 22, 13, 24])},
+    )
+    c.ok(
+        "add_one_row",
+        "add.onnx",
+        inputs={"x": f32([1, 2], [1, 2])},
+        outputs={"y": f32([1, 2], [11, 22])},
+    )
+    c.ok(
+        "add_many_rows",
+        "add.onnx",
+        inputs={"x": f32([300, 2], [1, 2] * 300)},
+        outputs={"y": f32([300, 2], [11, 22] * 300)},
+    )
+    c.ok(
+        "add_by_bytes",
+        "add.onnx",
+        open={"as": "bytes"},
+        inputs={"x": f32([1, 2], [1, 2])},
+        outputs={"y": f32([1, 2], [11, 22])},
+    )
     c.ok(
         "add_by_uri",
         "add.onnx",
@@ -178,7 +235,14 @@ def shapes() -> Cases:
         inputs={"a": f32([2], [0.5, 1.5]), "b": i64([2], [1, 2])},
         outputs={"sum": f32([2], [1.5, 3.5]), "twice": i64([2], [2, 4])},
     )
-    c.bad("two_inputs_one_missing", "two_inputs.onnx", "MISSING_INPUT", {"name": "b"}, inputs={"a": f32([1], [1])}, after="two_inputs")
+    c.bad(
+        "two_inputs_one_missing",
+        "two_inputs.onnx",
+        "MISSING_INPUT",
+        {"name": "b"},
+        inputs={"a": f32([1], [1])},
+        after="two_inputs",
+    )
     c.bad(
         "two_inputs_rows_differ",
         "two_inputs.onnx",
@@ -203,9 +267,24 @@ def shapes() -> Cases:
         inputs={"a": f32([1], [1]), "q": f32([1], [1])},
         after="two_inputs",
     )
-    c.ok("free_dims", "free_dims.onnx", inputs={"x": f32([1, 2, 3], [1, 2, 3, 4, 5, 6])}, outputs={"y": f32([1, 3], [5, 7, 9])})
-    c.ok("free_dims_longer", "free_dims.onnx", inputs={"x": f32([2, 3, 3], [1] * 18)}, outputs={"y": f32([2, 3], [3] * 6)})
-    c.ok("free_dims_empty", "free_dims.onnx", inputs={"x": f32([2, 0, 3], [])}, outputs={"y": f32([2, 3], [0] * 6)})
+    c.ok(
+        "free_dims",
+        "free_dims.onnx",
+        inputs={"x": f32([1, 2, 3], [1, 2, 3, 4, 5, 6])},
+        outputs={"y": f32([1, 3], [5, 7, 9])},
+    )
+    c.ok(
+        "free_dims_longer",
+        "free_dims.onnx",
+        inputs={"x": f32([2, 3, 3], [1] * 18)},
+        outputs={"y": f32([2, 3], [3] * 6)},
+    )
+    c.ok(
+        "free_dims_empty",
+        "free_dims.onnx",
+        inputs={"x": f32([2, 0, 3], [])},
+        outputs={"y": f32([2, 3], [0] * 6)},
+    )
     c.bad(
         "free_dims_last_wrong",
         "free_dims.onnx",
@@ -220,7 +299,12 @@ def shapes() -> Cases:
         inputs={"x": i64([4], [0, 5, 0, 6])},
         outputs={"at": i64([1, 2], [1, 3]), "twice": i64([4], [0, 10, 0, 12])},
     )
-    c.ok("nonzero_none", "nonzero.onnx", inputs={"x": i64([2], [0, 0])}, outputs={"at": i64([1, 0], []), "twice": i64([2], [0, 0])})
+    c.ok(
+        "nonzero_none",
+        "nonzero.onnx",
+        inputs={"x": i64([2], [0, 0])},
+        outputs={"at": i64([1, 0], []), "twice": i64([2], [0, 0])},
+    )
     c.ok(
         "no_shape",
         "no_shape.onnx",
@@ -229,9 +313,19 @@ def shapes() -> Cases:
     )
     for rows in (1, 3):
         values = list(range(3 * rows))
-        c.ok(f"unshaped_{rows}", "unshaped.onnx", inputs={"x": f32([rows, 3], values)}, outputs={"y": f32([rows, 3], values)})
+        c.ok(
+            f"unshaped_{rows}",
+            "unshaped.onnx",
+            inputs={"x": f32([rows, 3], values)},
+            outputs={"y": f32([rows, 3], values)},
+        )
     c.bad("unshaped_width", "unshaped.onnx", "SHAPE_MISMATCH", inputs={"x": f32([2, 4], [1] * 8)})
-    c.bad("unshaped_dtype", "unshaped.onnx", "DTYPE_MISMATCH", inputs={"x": text(["1", "2", "3"], [1, 3])})
+    c.bad(
+        "unshaped_dtype",
+        "unshaped.onnx",
+        "DTYPE_MISMATCH",
+        inputs={"x": text(["1", "2", "3"], [1, 3])},
+    )
     c.bad("unshaped_nothing", "unshaped.onnx", "MISSING_INPUT", inputs={})
     c.bad(
         "no_shape_engine_refuses",
@@ -240,7 +334,12 @@ def shapes() -> Cases:
         inputs={"x": f32([2, 2], [1, 2, 3, 4]), "shape": i64([2], [3, 1])},
         after="no_shape",
     )
-    c.ok("static", "static.onnx", inputs={"x": f32([2, 3], [1, 2, 3, 4, 5, 6])}, outputs={"y": f32([3, 2], [1, 4, 2, 5, 3, 6])})
+    c.ok(
+        "static",
+        "static.onnx",
+        inputs={"x": f32([2, 3], [1, 2, 3, 4, 5, 6])},
+        outputs={"y": f32([3, 2], [1, 4, 2, 5, 3, 6])},
+    )
     c.bad(
         "static_more_rows",
         "static.onnx",
@@ -257,7 +356,12 @@ def shapes() -> Cases:
         inputs={"x": f32([3, 2], [1] * 6)},
         after="static",
     )
-    c.ok("scalar", "scalar.onnx", inputs={"x": tensor("float64", [], [2.5])}, outputs={"y": tensor("float64", [], [-2.5])})
+    c.ok(
+        "scalar",
+        "scalar.onnx",
+        inputs={"x": tensor("float64", [], [2.5])},
+        outputs={"y": tensor("float64", [], [-2.5])},
+    )
     c.bad(
         "scalar_given_one",
         "scalar.onnx",
@@ -267,7 +371,14 @@ def shapes() -> Cases:
         after="scalar",
     )
     c.ok("no_inputs", "no_inputs.onnx", inputs={}, outputs={"y": i64([3], [7, 8, 9])})
-    c.bad("no_inputs_given_one", "no_inputs.onnx", "UNKNOWN_NAME", {"name": "x"}, inputs={"x": f32([1], [1])}, after="no_inputs")
+    c.bad(
+        "no_inputs_given_one",
+        "no_inputs.onnx",
+        "UNKNOWN_NAME",
+        {"name": "x"},
+        inputs={"x": f32([1], [1])},
+        after="no_inputs",
+    )
     c.ok(
         "rank7",
         "rank7.onnx",
@@ -275,8 +386,19 @@ def shapes() -> Cases:
         outputs={"y": tensor("int32", [2, 1, 2, 1, 2, 1, 1], list(range(8)))},
     )
     c.ok("gather", "gather.onnx", inputs={"at": i64([2], [2, 0])}, outputs={"y": f32([2], [7, 5])})
-    c.bad("gather_out_of_bounds", "gather.onnx", "ENGINE", inputs={"at": i64([1], [3])}, after="gather")
-    c.ok("matmul", "matmul.onnx", inputs={"a": f32([1, 2], [1, 2]), "b": f32([2, 2], [1, 2, 3, 4])}, outputs={"y": f32([1, 2], [7, 10])})
+    c.bad(
+        "gather_out_of_bounds",
+        "gather.onnx",
+        "ENGINE",
+        inputs={"at": i64([1], [3])},
+        after="gather",
+    )
+    c.ok(
+        "matmul",
+        "matmul.onnx",
+        inputs={"a": f32([1, 2], [1, 2]), "b": f32([2, 2], [1, 2, 3, 4])},
+        outputs={"y": f32([1, 2], [7, 10])},
+    )
     c.bad(
         "matmul_inner_differs",
         "matmul.onnx",
@@ -293,11 +415,31 @@ def shapes() -> Cases:
         inputs={"x": f32([1], [2]), "scale": f32([1], [5])},
         after="default_of_an_input",
     )
-    c.ok("default_of_an_input", "optional_input.onnx", inputs={"x": f32([1], [2])}, outputs={"y": f32([1], [6])})
-    c.ok("odd_names", "odd_names.onnx", inputs={'Größe (cm) / "x"': f32([1], [2])}, outputs={"y.0": f32([1], [-2])})
-    c.ok("slow_no_rounds", "slow.onnx", inputs={"x": f32([2], [1, 2]), "n": i64([], [0])}, outputs={"y": f32([2], [1, 2])})
+    c.ok(
+        "default_of_an_input",
+        "optional_input.onnx",
+        inputs={"x": f32([1], [2])},
+        outputs={"y": f32([1], [6])},
+    )
+    c.ok(
+        "odd_names",
+        "odd_names.onnx",
+        inputs={'Größe (cm) / "x"': f32([1], [2])},
+        outputs={"y.0": f32([1], [-2])},
+    )
+    c.ok(
+        "slow_no_rounds",
+        "slow.onnx",
+        inputs={"x": f32([2], [1, 2]), "n": i64([], [0])},
+        outputs={"y": f32([2], [1, 2])},
+    )
     c.ok("tile", "tile.onnx", inputs={"x": f32([1, 1], [3])}, outputs={"y": f32([1, 2], [3, 3])})
-    c.ok("tile_wider", "tile.onnx", inputs={"x": f32([1, 2], [3, 4])}, outputs={"y": f32([1, 4], [3, 4, 3, 4])})
+    c.ok(
+        "tile_wider",
+        "tile.onnx",
+        inputs={"x": f32([1, 2], [3, 4])},
+        outputs={"y": f32([1, 4], [3, 4, 3, 4])},
+    )
     return c
 
 

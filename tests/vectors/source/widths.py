@@ -29,7 +29,9 @@ TOO_LARGE = [3.4028235677973366e38, -1e39, 1.7976931348623157e308]
 
 def rows(data: list[Any], dtype: str) -> dict[str, Any]:
     """A tensor for X: a row for each number, with an integer beside it."""
-    return tensor(dtype, [len(data), 2], [value for k, number in enumerate(data) for value in (number, k)])
+    return tensor(
+        dtype, [len(data), 2], [value for k, number in enumerate(data) for value in (number, k)]
+    )
 
 
 def widths() -> Cases:
@@ -49,13 +51,25 @@ def widths() -> Cases:
             outputs={"y": tensor("float64", count, floats)},
         )
         held, wide = rows(floats, "float64"), rows(doubles, "float64")
-        c.ok(f"features_float32_{what}", "floats_float32.onnx", inputs={"X": wide}, outputs={"transformed": held})
-        c.ok(f"features_float64_{what}", "floats_float64.onnx", inputs={"X": rows(floats, "float32")}, outputs={"transformed": held})
+        c.ok(
+            f"features_float32_{what}",
+            "floats_float32.onnx",
+            inputs={"X": wide},
+            outputs={"transformed": held},
+        )
+        c.ok(
+            f"features_float64_{what}",
+            "floats_float64.onnx",
+            inputs={"X": rows(floats, "float32")},
+            outputs={"transformed": held},
+        )
         if what != "not_finite":  # JSON has no word for these
             record = [{"x": number, "n": k} for k, number in enumerate(doubles)]
             for dtype, answers in (("float32", floats), ("float64", doubles)):
                 result = [{"transformed": [number, k]} for k, number in enumerate(answers)]
-                c.ok(f"records_{dtype}_{what}", f"floats_{dtype}.onnx", record=record, result=result)
+                c.ok(
+                    f"records_{dtype}_{what}", f"floats_{dtype}.onnx", record=record, result=result
+                )
     refusals(c)
     return c
 
@@ -65,7 +79,12 @@ def beyond_where_infinity_is_taken(c: Cases) -> None:
     for k, number in enumerate(TOO_LARGE):
         low = -abs(number)
         c.ok(f"minus_infinity_{k}", "inverse.onnx", inputs={"X": tensor("float64", [3, 1], [-2, low, 4])}, outputs={"prediction": tensor("float32", [3, 1], [0.5, 0, -0.25])})  # fmt: skip
-        c.ok(f"minus_infinity_in_a_record_{k}", "inverse.onnx", record={"x": low}, result={"prediction": 0})
+        c.ok(
+            f"minus_infinity_in_a_record_{k}",
+            "inverse.onnx",
+            record={"x": low},
+            result={"prediction": 0},
+        )
         error = {
             "name": "x",
             "expected": "float32",
@@ -75,9 +94,23 @@ def beyond_where_infinity_is_taken(c: Cases) -> None:
             "message": f"feature 'x': expected float32, got {BEYOND} (row 1)",
         }
         given = {"X": tensor("float64", [3, 1], [low, -low, 1])}
-        c.bad(f"plus_infinity_{k}", "inverse.onnx", "OUT_OF_RANGE", error, inputs=given, after=f"minus_infinity_{k}")
+        c.bad(
+            f"plus_infinity_{k}",
+            "inverse.onnx",
+            "OUT_OF_RANGE",
+            error,
+            inputs=given,
+            after=f"minus_infinity_{k}",
+        )
         record = [{"x": low}, {"x": -low}, {"x": 1}]
-        c.bad(f"plus_infinity_in_records_{k}", "inverse.onnx", "OUT_OF_RANGE", error, record=record, after=f"minus_infinity_{k}")
+        c.bad(
+            f"plus_infinity_in_records_{k}",
+            "inverse.onnx",
+            "OUT_OF_RANGE",
+            error,
+            record=record,
+            after=f"minus_infinity_{k}",
+        )
 
 
 def refusals(c: Cases) -> None:
@@ -88,7 +121,14 @@ def refusals(c: Cases) -> None:
               inputs={"x": tensor("float64", [3], [0.5, number, 0.5])}, after=after)  # fmt: skip
         # The words are those that a record gets.
         message = f"feature 'x': expected float32, got {BEYOND} (row 1)"
-        error = {"name": "x", "expected": "float32", "got": BEYOND, "row": 1, "num_faults": 1, "message": message}
+        error = {
+            "name": "x",
+            "expected": "float32",
+            "got": BEYOND,
+            "row": 1,
+            "num_faults": 1,
+            "message": message,
+        }
         c.bad(
             f"features_beyond_{k}",
             "floats_float32.onnx",
@@ -113,7 +153,14 @@ def refusals(c: Cases) -> None:
         "num_faults": 1,
         "message": f"feature 'x': expected float32, got {BEYOND}",
     }
-    c.bad("one_row_beyond", "floats_float32.onnx", "OUT_OF_RANGE", error, inputs={"X": rows([1e39], "float64")}, after=features_after)
+    c.bad(
+        "one_row_beyond",
+        "floats_float32.onnx",
+        "OUT_OF_RANGE",
+        error,
+        inputs={"X": rows([1e39], "float64")},
+        after=features_after,
+    )
     error = {"name": "x", "row": 1, "num_faults": 2, "message": f"feature 'x': expected float32, got {BEYOND} (row 1); feature 'x': expected float32, got {BEYOND} (row 2)"}  # fmt: skip
     data = [0.5, 1, 1e39, 2, -1e39, 3]
     c.bad(
@@ -125,12 +172,29 @@ def refusals(c: Cases) -> None:
         after=features_after,
     )
     record = [{"x": x, "n": int(n)} for x, n in zip(data[::2], data[1::2], strict=True)]
-    c.bad("faults_of_all_records", "floats_float32.onnx", "OUT_OF_RANGE", error, record=record, after=features_after)
+    c.bad(
+        "faults_of_all_records",
+        "floats_float32.onnx",
+        "OUT_OF_RANGE",
+        error,
+        record=record,
+        after=features_after,
+    )
     beyond_where_infinity_is_taken(c)
     # An integer is rounded as the model rounds it.
     held = {"transformed": tensor("float64", [1, 2], [0.5, 16777216])}
-    c.ok("integer_rounded", "floats_float32.onnx", inputs={"X": tensor("float64", [1, 2], [0.5, 16777217])}, outputs=held)
-    c.ok("integer_rounded_in_a_record", "floats_float32.onnx", record={"x": 0.5, "n": 16777217}, result={"transformed": [0.5, 16777216]})
+    c.ok(
+        "integer_rounded",
+        "floats_float32.onnx",
+        inputs={"X": tensor("float64", [1, 2], [0.5, 16777217])},
+        outputs=held,
+    )
+    c.ok(
+        "integer_rounded_in_a_record",
+        "floats_float32.onnx",
+        record={"x": 0.5, "n": 16777217},
+        result={"transformed": [0.5, 16777216]},
+    )
     c.ok(
         "integer_exact",
         "floats_float32.onnx",
@@ -141,9 +205,18 @@ def refusals(c: Cases) -> None:
     for dtype, other in (("float32", "float64"), ("float64", "float32")):
         nothing = tensor(other, [1, 2], [0.5, "nan"])
         c.bad(
-            f"missing_{dtype}", f"floats_{dtype}.onnx", "MISSING_VALUE", missing, inputs={"X": nothing}, after=f"features_{dtype}_decimals"
+            f"missing_{dtype}",
+            f"floats_{dtype}.onnx",
+            "MISSING_VALUE",
+            missing,
+            inputs={"X": nothing},
+            after=f"features_{dtype}_decimals",
         )
-        for what, shape, data in (("wide", [1, 3], [1, 2, 3]), ("rank_1", [2], [1, 2]), ("empty", [0, 2], [])):
+        for what, shape, data in (
+            ("wide", [1, 3], [1, 2, 3]),
+            ("rank_1", [2], [1, 2]),
+            ("empty", [0, 2], []),
+        ):
             c.bad(
                 f"{dtype}_{what}",
                 f"floats_{dtype}.onnx",
@@ -163,7 +236,12 @@ def refusals(c: Cases) -> None:
             }
             given = tensor(wrong, [2], [1, 2])
             c.bad(
-                f"{dtype}_given_{wrong}", f"identity_{dtype}.onnx", "DTYPE_MISMATCH", error, inputs={"x": given}, after=f"{dtype}_decimals"
+                f"{dtype}_given_{wrong}",
+                f"identity_{dtype}.onnx",
+                "DTYPE_MISMATCH",
+                error,
+                inputs={"x": given},
+                after=f"{dtype}_decimals",
             )
         for taker in ("int32", "int64", "float16", "string", "bool"):
             error = {"name": "x", "expected": taker, "got": dtype}

@@ -10,7 +10,8 @@ namespace {
 class BinaryBody : public Body {
  public:
   BinaryBody(const Workload& workload, int64_t rows) : workload_(workload), rows_(rows) {
-    if (workload.is_record) throw std::runtime_error("body binary: expected a tensor, got a record");
+    if (workload.is_record)
+      throw std::runtime_error("body binary: expected a tensor, got a record");
   }
 
   void encode(int64_t first_row, std::string& request) override {
@@ -31,13 +32,16 @@ class BinaryBody : public Body {
         from = read<float>(from, end, count, answer.numbers);
       }
     }
-    if (from != end) throw std::runtime_error("body binary: expected fewer than " + std::to_string(response.size()) + " bytes");
+    if (from != end)
+      throw std::runtime_error("body binary: expected fewer than " +
+                               std::to_string(response.size()) + " bytes");
   }
 
  private:
   template <class Element, class Kept>
   static const char* read(const char* from, const char* end, size_t count, std::vector<Kept>& to) {
-    if (static_cast<size_t>(end - from) < count * sizeof(Element)) throw std::runtime_error("body binary: expected more bytes");
+    if (static_cast<size_t>(end - from) < count * sizeof(Element))
+      throw std::runtime_error("body binary: expected more bytes");
     const size_t before = to.size();
     to.resize(before + count);
     if constexpr (std::is_same_v<Element, Kept>) {

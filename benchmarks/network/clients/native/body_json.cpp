@@ -20,7 +20,8 @@ class AnswerReader : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Answ
   bool StartObject() {
     if (++depth_ == 2) {
       member_base_ = answer_.numbers.size();
-      answer_.numbers.resize(member_base_ + static_cast<size_t>(output_ == nullptr ? 0 : output_->row_values), -1.0F);
+      answer_.numbers.resize(
+          member_base_ + static_cast<size_t>(output_ == nullptr ? 0 : output_->row_values), -1.0F);
     }
     return depth_ <= 2;
   }
@@ -54,7 +55,8 @@ class AnswerReader : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Answ
   }
   bool Double(double value) {
     if (output_ == nullptr || output_->is_label()) return false;
-    if (depth_ == 2) answer_.numbers[member_base_ + static_cast<size_t>(member_)] = static_cast<float>(value);
+    if (depth_ == 2)
+      answer_.numbers[member_base_ + static_cast<size_t>(member_)] = static_cast<float>(value);
     else answer_.numbers.push_back(static_cast<float>(value));
     return true;
   }
@@ -133,6 +135,8 @@ class JsonBody : public Body {
 
 }  // namespace
 
-std::unique_ptr<Body> make_json_body(const Workload& workload, int64_t rows) { return std::make_unique<JsonBody>(workload, rows); }
+std::unique_ptr<Body> make_json_body(const Workload& workload, int64_t rows) {
+  return std::make_unique<JsonBody>(workload, rows);
+}
 
 }  // namespace bench

@@ -6,7 +6,8 @@
 
 namespace bench {
 
-void fill(const Workload& workload, int64_t first_row, int64_t rows, prediction::PredictRequest& request) {
+void fill(const Workload& workload, int64_t first_row, int64_t rows,
+          prediction::PredictRequest& request) {
   const float* values = workload.row(first_row);
   request.set_model(workload.name);
   request.clear_shape();
@@ -21,8 +22,10 @@ void fill(const Workload& workload, int64_t first_row, prediction::RecordRequest
   request.set_model(workload.name);
   auto& features = *request.mutable_features();
   for (const Field& field : workload.record(first_row)) {
-    if (const auto* text = std::get_if<std::string>(&field.value)) features[field.name].set_text(*text);
-    else if (const auto* number = std::get_if<double>(&field.value)) features[field.name].set_number(*number);
+    if (const auto* text = std::get_if<std::string>(&field.value))
+      features[field.name].set_text(*text);
+    else if (const auto* number = std::get_if<double>(&field.value))
+      features[field.name].set_number(*number);
   }
 }
 
@@ -35,7 +38,8 @@ void read(const Workload& workload, const prediction::RecordResponse& response, 
   answer.label = response.label();
   for (const std::string& name : workload.class_names) {
     const auto found = response.probabilities().find(name);
-    if (found == response.probabilities().end()) throw std::runtime_error("protobuf: no probability of " + name);
+    if (found == response.probabilities().end())
+      throw std::runtime_error("protobuf: no probability of " + name);
     answer.numbers.push_back(static_cast<float>(found->second));
   }
 }
@@ -69,7 +73,8 @@ class ProtobufBody : public Body {
  private:
   template <class Message>
   static void parse(const std::string& response, Message& message) {
-    if (!message.ParseFromString(response)) throw std::runtime_error("body protobuf: expected an answer");
+    if (!message.ParseFromString(response))
+      throw std::runtime_error("body protobuf: expected an answer");
   }
 
   const Workload& workload_;
@@ -82,6 +87,8 @@ class ProtobufBody : public Body {
 
 }  // namespace
 
-std::unique_ptr<Body> make_protobuf_body(const Workload& workload, int64_t rows) { return std::make_unique<ProtobufBody>(workload, rows); }
+std::unique_ptr<Body> make_protobuf_body(const Workload& workload, int64_t rows) {
+  return std::make_unique<ProtobufBody>(workload, rows);
+}
 
 }  // namespace bench

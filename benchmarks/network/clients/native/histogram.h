@@ -26,7 +26,8 @@ class Histogram {
 
   // The largest value of the bucket in which the percentile lies; 0 where nothing was recorded.
   int64_t percentile(double percent) const {
-    const int64_t wanted = std::max<int64_t>(1, static_cast<int64_t>(percent / 100 * static_cast<double>(total_) + 0.5));
+    const int64_t wanted = std::max<int64_t>(
+        1, static_cast<int64_t>(percent / 100 * static_cast<double>(total_) + 0.5));
     int64_t seen = 0;
     for (size_t i = 0; i < counts_.size(); ++i) {
       seen += counts_[i];

@@ -49,7 +49,8 @@ class Client {
   // One request's answer. Throws with the reason.
   void answer(const std::string& line, Writer& writer) {
     rapidjson::Document request;
-    if (request.Parse(line.c_str()).HasParseError() || !request.IsObject() || !request.HasMember("do") || !request["do"].IsString())
+    if (request.Parse(line.c_str()).HasParseError() || !request.IsObject() ||
+        !request.HasMember("do") || !request["do"].IsString())
       throw std::runtime_error("request: expected a JSON object with \"do\"");
     const std::string what = request["do"].GetString();
     writer.StartObject();
@@ -75,7 +76,8 @@ class Client {
 
  private:
   static const rapidjson::Value& need(const rapidjson::Value& request, const char* name) {
-    if (!request.HasMember(name)) throw std::runtime_error(std::string("request: '") + name + "' is missing");
+    if (!request.HasMember(name))
+      throw std::runtime_error(std::string("request: '") + name + "' is missing");
     return request[name];
   }
 
@@ -94,7 +96,9 @@ class Client {
   // Read once: the time to the first answer is that of the approach.
   const Workload& workload(const std::string& folder) {
     const auto found = workloads_.find(folder);
-    return found != workloads_.end() ? found->second : workloads_.emplace(folder, load_workload(folder)).first->second;
+    return found != workloads_.end()
+               ? found->second
+               : workloads_.emplace(folder, load_workload(folder)).first->second;
   }
 
   std::map<std::string, Workload> workloads_;

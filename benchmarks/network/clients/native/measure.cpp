@@ -42,7 +42,8 @@ struct Worker {
 
 class Loop {
  public:
-  Loop(Session& session, const Plan& plan) : session_(session), plan_(plan), workers_(static_cast<size_t>(plan.clients)) {}
+  Loop(Session& session, const Plan& plan)
+      : session_(session), plan_(plan), workers_(static_cast<size_t>(plan.clients)) {}
 
   Measurement run() {
     session_.connect(plan_.clients);
@@ -66,7 +67,8 @@ class Loop {
       if (all.error.empty()) all.error = worker.error;
       end = std::max(end, worker.end_ns);
     }
-    all.cpu_s = cpu_seconds() - cpu - checking_s(workers_[0]) * static_cast<double>(all.times.total());
+    all.cpu_s =
+        cpu_seconds() - cpu - checking_s(workers_[0]) * static_cast<double>(all.times.total());
     all.seconds = static_cast<double>(end - start) / 1e9;
     all.lengths = session_.lengths(0);
     return all;
@@ -123,7 +125,9 @@ class Loop {
     } catch (const std::exception& error) {
       ++worker.lost;
       if (worker.error.empty()) worker.error = error.what();
-      session_.drop(worker.number);  // what comes over the old connection now might be the answer to this call
+      session_.drop(
+          worker
+              .number);  // what comes over the old connection now might be the answer to this call
       std::this_thread::sleep_for(std::chrono::milliseconds(kPauseAfterLossMs));
       return;
     }

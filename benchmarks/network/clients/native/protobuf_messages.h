@@ -8,7 +8,8 @@
 namespace bench {
 
 // Messages are kept: protobuf reuses their memory.
-void fill(const Workload& workload, int64_t first_row, int64_t rows, prediction::PredictRequest& request);
+void fill(const Workload& workload, int64_t first_row, int64_t rows,
+          prediction::PredictRequest& request);
 void fill(const Workload& workload, int64_t first_row, prediction::RecordRequest& request);
 
 void read(const prediction::PredictResponse& response, Answer& answer);

@@ -15,7 +15,8 @@ std::unique_ptr<Workload> twin_of(const Workload& workload, const std::string& f
   auto twin = std::make_unique<Workload>();
   twin->num_numbers = workload.num_numbers;
   twin->tolerance = workload.tolerance;
-  twin->expected = load_expected(workload.folder + "/" + file, (workload.ring + workload.max_rows) * workload.num_numbers);
+  twin->expected = load_expected(workload.folder + "/" + file,
+                                 (workload.ring + workload.max_rows) * workload.num_numbers);
   return twin;
 }
 
@@ -23,9 +24,11 @@ std::unique_ptr<Workload> twin_of(const Workload& workload, const std::string& f
 
 Session::Session(const Workload& workload, const rapidjson::Value& request) : workload_(workload) {
   if (request.HasMember("rows")) rows_ = request["rows"].GetInt64();
-  if (rows_ < 1 || rows_ > workload.max_rows) throw std::runtime_error("rows: expected 1 to " + std::to_string(workload.max_rows));
+  if (rows_ < 1 || rows_ > workload.max_rows)
+    throw std::runtime_error("rows: expected 1 to " + std::to_string(workload.max_rows));
   const rapidjson::Value& at = request.HasMember("at") ? request["at"] : kNothing;
-  const Opening opening{workload, rows_, request.HasMember("body") ? request["body"].GetString() : "none", at};
+  const Opening opening{workload, rows_,
+                        request.HasMember("body") ? request["body"].GetString() : "none", at};
 
   const int64_t start = now_ns();
   approach_ = open_approach(request["transport"].GetString(), opening);
@@ -43,7 +46,8 @@ void Session::connect(int count) {
 
 Caller& Session::caller(int number) {
   // Only `connect` makes the list longer, and no worker runs then.
-  if (callers_.size() <= static_cast<size_t>(number)) callers_.resize(static_cast<size_t>(number) + 1);
+  if (callers_.size() <= static_cast<size_t>(number))
+    callers_.resize(static_cast<size_t>(number) + 1);
   std::unique_ptr<Caller>& found = callers_[static_cast<size_t>(number)];
   if (found == nullptr) found = approach_->connect();
   return *found;

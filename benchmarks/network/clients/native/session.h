@@ -28,7 +28,9 @@ class Session {
   void drop(int number) { callers_[static_cast<size_t>(number)].reset(); }
   Lengths lengths(int number) const;
 
-  bool is_right(int64_t first_row, const Answer& answer) const { return wanted().is_right(first_row, rows_, answer); }
+  bool is_right(int64_t first_row, const Answer& answer) const {
+    return wanted().is_right(first_row, rows_, answer);
+  }
 
  private:
   const Workload& wanted() const { return twin_ == nullptr ? workload_ : *twin_; }

@@ -11,7 +11,8 @@ namespace {
 
 class BodyCaller : public Caller {
  public:
-  BodyCaller(std::unique_ptr<Body> body, std::unique_ptr<Transport> transport) : body_(std::move(body)), transport_(std::move(transport)) {}
+  BodyCaller(std::unique_ptr<Body> body, std::unique_ptr<Transport> transport)
+      : body_(std::move(body)), transport_(std::move(transport)) {}
 
   void call(int64_t first_row, Answer& answer) override {
     request_.clear();
@@ -22,7 +23,9 @@ class BodyCaller : public Caller {
     body_->decode(response_, answer);
   }
 
-  Lengths lengths() const override { return {static_cast<int64_t>(request_.size()), response_bytes_}; }
+  Lengths lengths() const override {
+    return {static_cast<int64_t>(request_.size()), response_bytes_};
+  }
 
  private:
   std::unique_ptr<Body> body_;
@@ -35,7 +38,10 @@ class BodyCaller : public Caller {
 class BodyApproach : public Approach {
  public:
   BodyApproach(const Opening& opening, std::unique_ptr<Connector> connector)
-      : workload_(opening.workload), rows_(opening.rows), body_(opening.body), connector_(std::move(connector)) {}
+      : workload_(opening.workload),
+        rows_(opening.rows),
+        body_(opening.body),
+        connector_(std::move(connector)) {}
 
   std::unique_ptr<Caller> connect() override {
     return std::make_unique<BodyCaller>(make_body(body_, workload_, rows_), connector_->connect());
@@ -61,23 +67,30 @@ std::map<std::string, OpenConnector>& connectors() {
 
 }  // namespace
 
-RegisterApproach::RegisterApproach(const char* name, OpenApproach open) { approaches()[name] = open; }
-RegisterTransport::RegisterTransport(const char* name, OpenConnector open) { connectors()[name] = open; }
+RegisterApproach::RegisterApproach(const char* name, OpenApproach open) {
+  approaches()[name] = open;
+}
+RegisterTransport::RegisterTransport(const char* name, OpenConnector open) {
+  connectors()[name] = open;
+}
 
 std::unique_ptr<Approach> open_approach(const std::string& transport, const Opening& opening) {
-  if (const auto found = approaches().find(transport); found != approaches().end()) return found->second(opening);
+  if (const auto found = approaches().find(transport); found != approaches().end())
+    return found->second(opening);
   if (const auto found = connectors().find(transport); found != connectors().end())
     return std::make_unique<BodyApproach>(opening, found->second(opening));
   throw std::runtime_error("transport '" + transport + "' was not built");
 }
 
 std::string Opening::text(const char* name) const {
-  if (!has(name) || !at[name].IsString()) throw std::runtime_error(std::string("at.") + name + ": expected a string");
+  if (!has(name) || !at[name].IsString())
+    throw std::runtime_error(std::string("at.") + name + ": expected a string");
   return at[name].GetString();
 }
 
 int Opening::number(const char* name) const {
-  if (!has(name) || !at[name].IsInt()) throw std::runtime_error(std::string("at.") + name + ": expected a whole number");
+  if (!has(name) || !at[name].IsInt())
+    throw std::runtime_error(std::string("at.") + name + ": expected a whole number");
   return at[name].GetInt();
 }
 

@@ -22,10 +22,13 @@ std::vector<Element> read_elements(const std::string& path, int64_t count) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) throw std::runtime_error("workload: cannot read '" + path + "'");
   const int64_t found = static_cast<int64_t>(file.tellg()) / static_cast<int64_t>(sizeof(Element));
-  if (found < count) throw std::runtime_error(path + ": expected " + std::to_string(count) + " values, got " + std::to_string(found));
+  if (found < count)
+    throw std::runtime_error(path + ": expected " + std::to_string(count) + " values, got " +
+                             std::to_string(found));
   std::vector<Element> values(static_cast<size_t>(found));
   file.seekg(0);
-  file.read(reinterpret_cast<char*>(values.data()), static_cast<std::streamsize>(values.size() * sizeof(Element)));
+  file.read(reinterpret_cast<char*>(values.data()),
+            static_cast<std::streamsize>(values.size() * sizeof(Element)));
   return values;
 }
 
@@ -52,7 +55,8 @@ std::vector<Record> read_records(const std::string& path) {
   for (std::string line; std::getline(file, line);) {
     rapidjson::Document document;
     if (document.Parse(line.c_str()).HasParseError() || !document.IsObject())
-      throw std::runtime_error(path + ": expected a JSON object a line, line " + std::to_string(records.size() + 1) + " is none");
+      throw std::runtime_error(path + ": expected a JSON object a line, line " +
+                               std::to_string(records.size() + 1) + " is none");
     records.push_back(read_record(document));
   }
   return records;
@@ -67,7 +71,8 @@ void read_description(const rapidjson::Document& from, Workload& to) {
   if (!to.is_record) {
     to.input_name = from["input"]["name"].GetString();
     to.row_values = product(from["input"]["dims"]);
-    for (const auto& dim : from["input"]["dims"].GetArray()) to.input_dims.push_back(dim.GetInt64());
+    for (const auto& dim : from["input"]["dims"].GetArray())
+      to.input_dims.push_back(dim.GetInt64());
   }
   for (const auto& one : from["outputs"].GetArray()) {
     to.outputs.push_back({one["name"].GetString(), one["dtype"].GetString(), product(one["dims"])});
@@ -93,28 +98,35 @@ bool Workload::is_right(int64_t first, int64_t rows, const Answer& answer) const
   if (static_cast<int64_t>(answer.numbers.size()) != rows * num_numbers) return false;
   const double* wanted = expected.data() + first * num_numbers;
   for (size_t i = 0; i < answer.numbers.size(); ++i) {
-    if (!(std::abs(static_cast<double>(answer.numbers[i]) - wanted[i]) <= tolerance)) return false;  // NaN is wrong
+    if (!(std::abs(static_cast<double>(answer.numbers[i]) - wanted[i]) <= tolerance))
+      return false;  // NaN is wrong
   }
   if (!has_label) return true;
   if (is_record) {
     const int64_t label = labels[static_cast<size_t>(first)];
-    return label < 0 ? class_of(answer.label) >= 0 : class_names[static_cast<size_t>(label)] == answer.label;
+    return label < 0 ? class_of(answer.label) >= 0
+                     : class_names[static_cast<size_t>(label)] == answer.label;
   }
   if (static_cast<int64_t>(answer.labels.size()) != rows) return false;
   for (int64_t i = 0; i < rows; ++i) {
     const int64_t label = labels[static_cast<size_t>(first + i)];
-    if (label >= 0 && class_numbers[static_cast<size_t>(label)] != answer.labels[static_cast<size_t>(i)]) return false;
+    if (label >= 0 &&
+        class_numbers[static_cast<size_t>(label)] != answer.labels[static_cast<size_t>(i)])
+      return false;
   }
   return true;
 }
 
-std::vector<double> load_expected(const std::string& path, int64_t count) { return read_elements<double>(path, count); }
+std::vector<double> load_expected(const std::string& path, int64_t count) {
+  return read_elements<double>(path, count);
+}
 
 Workload load_workload(const std::string& folder) {
   Workload workload;
   workload.folder = folder;
   rapidjson::Document description;
-  if (description.Parse(read_file(folder + "/workload.json").c_str()).HasParseError() || !description.IsObject())
+  if (description.Parse(read_file(folder + "/workload.json").c_str()).HasParseError() ||
+      !description.IsObject())
     throw std::runtime_error("workload.json: expected a JSON object");
   read_description(description, workload);
   for (const Output& output : workload.outputs) {
@@ -124,7 +136,8 @@ Workload load_workload(const std::string& folder) {
   const int64_t rows = workload.is_record ? workload.ring : workload.ring + workload.max_rows;
   if (workload.is_record) {
     workload.records = read_records(folder + "/records.jsonl");
-    if (static_cast<int64_t>(workload.records.size()) < rows) throw std::runtime_error("records.jsonl: expected ring lines");
+    if (static_cast<int64_t>(workload.records.size()) < rows)
+      throw std::runtime_error("records.jsonl: expected ring lines");
   } else {
     workload.input = read_elements<float>(folder + "/input.f32", rows * workload.row_values);
   }

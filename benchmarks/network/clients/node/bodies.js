@@ -10,23 +10,41 @@ const bodies = {
   json(work) {
     const decode = bytes => JSON.parse(bytes.toString())
     if (work.kind === 'record') {
-      return { type: 'application/json', ask: i => work.record(i), encode: JSON.stringify, decode, read: answer => work.readRecord(answer) }
+      return {
+        type: 'application/json',
+        ask: i => work.record(i),
+        encode: JSON.stringify,
+        decode,
+        read: answer => work.readRecord(answer)
+      }
     }
     const { name } = work.input
     const encode = rows => JSON.stringify({ [name]: rows })
-    return { type: 'application/json', ask: i => work.nested(i), encode, decode, read: answer => work.readTensors(answer) }
+    return {
+      type: 'application/json',
+      ask: i => work.nested(i),
+      encode,
+      decode,
+      read: answer => work.readTensors(answer)
+    }
   },
 
   binary(work) {
-    if (work.kind === 'record') throw new Error('binary: expected a workload of tensors, got records')
-    const outputs = work.outputs.map(({ name, dtype, dims }) => ({ name, Type: ARRAYS[dtype], count: work.rows * size(dims) }))
+    if (work.kind === 'record')
+      throw new Error('binary: expected a workload of tensors, got records')
+    const outputs = work.outputs.map(({ name, dtype, dims }) => ({
+      name,
+      Type: ARRAYS[dtype],
+      count: work.rows * size(dims)
+    }))
     const bytes = outputs.reduce((sum, { Type, count }) => sum + count * Type.BYTES_PER_ELEMENT, 0)
     return {
       type: 'application/octet-stream',
       ask: i => work.tensor(i),
       encode: x => Buffer.from(x.buffer, x.byteOffset, x.byteLength),
       decode(body) {
-        if (body.length !== bytes) throw new Error(`answer: expected ${bytes} bytes, got ${body.length}`)
+        if (body.length !== bytes)
+          throw new Error(`answer: expected ${bytes} bytes, got ${body.length}`)
         const answer = {}
         let at = body.byteOffset
         for (const { name, Type, count } of outputs) {

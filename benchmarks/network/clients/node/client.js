@@ -19,7 +19,8 @@ async function close() {
 
 function transport(name) {
   const file = path.join(__dirname, 'transports', `${name}.js`)
-  if (!/^\w+$/.test(name) || !fs.existsSync(file)) throw new Error(`transport: expected a file of transports/, got ${name}`)
+  if (!/^\w+$/.test(name) || !fs.existsSync(file))
+    throw new Error(`transport: expected a file of transports/, got ${name}`)
   return require(file)
 }
 
@@ -34,7 +35,8 @@ const requests = {
     const given = approach.ask(0)
     const answer = await (approach.callSync ?? approach.call)(given, 0)
     const seconds = (performance.now() - begin) / 1000
-    if (!work.isRight(0, approach.read(answer))) throw new Error(`${name}: the first answer is wrong`)
+    if (!work.isRight(0, approach.read(answer)))
+      throw new Error(`${name}: the first answer is wrong`)
     await compile(work, approach)
     return { ok: true, first_answer_s: seconds }
   },
@@ -58,7 +60,8 @@ async function main() {
     let answer
     try {
       const request = JSON.parse(line)
-      if (!Object.hasOwn(requests, request.do)) throw new Error(`do: expected ${Object.keys(requests).join(', ')}, got ${request.do}`)
+      if (!Object.hasOwn(requests, request.do))
+        throw new Error(`do: expected ${Object.keys(requests).join(', ')}, got ${request.do}`)
       answer = await requests[request.do](request)
     } catch (error) {
       answer = { error: error.message }

@@ -37,7 +37,12 @@ class Measurement {
     this.work = work
     this.approach = approach
     const { build } = peer('hdr-histogram-js')
-    this.histogram = build({ highestTrackableValue: MAX_NS, numberOfSignificantValueDigits: 3, autoResize: false, bitBucketSize: 32 })
+    this.histogram = build({
+      highestTrackableValue: MAX_NS,
+      numberOfSignificantValueDigits: 3,
+      autoResize: false,
+      bitBucketSize: 32
+    })
     this.kept = new Kept(work.rows * work.numbers * 8)
     this.calls = this.lost = this.max = 0
     this.error = null
@@ -76,7 +81,8 @@ class Measurement {
   report(seconds, missing) {
     this.end(missing)
     const wrong = this.kept.answers.filter(({ i, answer }) => !this.isRight(i, answer)).length
-    const us = percent => (this.calls > this.lost ? this.histogram.getValueAtPercentile(percent) / 1000 : 0)
+    const us = percent =>
+      this.calls > this.lost ? this.histogram.getValueAtPercentile(percent) / 1000 : 0
     const { request = 0, response = 0 } = this.approach.sizes ?? {}
     return {
       calls: this.calls,
@@ -221,7 +227,8 @@ async function openLoop(work, approach, { clients, rate, seconds, warm_up, first
   /** Starts what is due. Timers are good to a millisecond, so the rest of a wait spins, through the event loop. */
   let isWaiting = false
   function serve() {
-    while (next < total && idle.length > 0 && due(next) <= performance.now()) make(next++, idle.pop())
+    while (next < total && idle.length > 0 && due(next) <= performance.now())
+      make(next++, idle.pop())
     if (isWaiting || next === total || idle.length === 0) return
     isWaiting = true
     const wake = () => {

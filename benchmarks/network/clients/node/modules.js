@@ -12,10 +12,15 @@ module.exports = {
   peer: createRequire(path.join(folder, 'any.js')),
 
   sidecall() {
-    return require(process.env.BENCH_SIDECALL ?? path.join(__dirname, '..', '..', '..', '..', 'bindings', 'node'))
+    return require(
+      process.env.BENCH_SIDECALL ?? path.join(__dirname, '..', '..', '..', '..', 'bindings', 'node')
+    )
   },
 
   onnxruntime() {
-    return require(process.env.BENCH_ONNXRUNTIME_NODE ?? path.join(build, 'node-peers', 'node_modules', 'onnxruntime-node'))
+    return require(
+      process.env.BENCH_ONNXRUNTIME_NODE ??
+        path.join(build, 'node-peers', 'node_modules', 'onnxruntime-node')
+    )
   }
 }

@@ -24,7 +24,9 @@ function shorten(value) {
 function nest(numbers, dims) {
   if (dims.length <= 1) return numbers
   const step = numbers.length / dims[0]
-  return Array.from({ length: dims[0] }, (_, i) => nest(numbers.slice(i * step, (i + 1) * step), dims.slice(1)))
+  return Array.from({ length: dims[0] }, (_, i) =>
+    nest(numbers.slice(i * step, (i + 1) * step), dims.slice(1))
+  )
 }
 
 class Work {
@@ -47,7 +49,8 @@ class Work {
     }
     this.expect(path.join(folder, 'expected.f64'))
     this.labels = read(path.join(folder, 'labels.i64'), BigInt64Array)
-    if (rows > this.max_rows || this.expected.length % all !== 0) throw new Error(`${folder}: expected ${all} rows of answers`)
+    if (rows > this.max_rows || this.expected.length % all !== 0)
+      throw new Error(`${folder}: expected ${all} rows of answers`)
   }
 
   /** The file of right answers; generated code has its own. */
@@ -72,7 +75,10 @@ class Work {
     return Array.from({ length: this.rows }, (_, k) => {
       const row = (i % this.ring) + k
       if (!this.plain.has(row)) {
-        const numbers = Array.from(this.floats.subarray(row * this.width, (row + 1) * this.width), shorten)
+        const numbers = Array.from(
+          this.floats.subarray(row * this.width, (row + 1) * this.width),
+          shorten
+        )
         this.plain.set(row, nest(numbers, this.input.dims))
       }
       return this.plain.get(row)
@@ -83,17 +89,27 @@ class Work {
   isRight(i, { labels, values }) {
     const first = i % this.ring
     const counts = values.map(one => one.length / this.rows)
-    if (counts.reduce((sum, count) => sum + count, 0) !== this.numbers || (labels !== undefined && labels.length !== this.rows))
+    if (
+      counts.reduce((sum, count) => sum + count, 0) !== this.numbers ||
+      (labels !== undefined && labels.length !== this.rows)
+    )
       return false
     for (let row = 0; row < this.rows; ++row) {
       let at = (first + row) * this.numbers
       for (let output = 0; output < values.length; ++output) {
         for (let k = 0; k < counts[output]; ++k, ++at) {
-          if (!(Math.abs(Number(values[output][row * counts[output] + k]) - this.expected[at]) <= this.tolerance)) return false
+          if (
+            !(
+              Math.abs(Number(values[output][row * counts[output] + k]) - this.expected[at]) <=
+              this.tolerance
+            )
+          )
+            return false
         }
       }
       const index = Number(this.labels[first + row])
-      if (labels !== undefined && index >= 0 && String(labels[row]) !== String(this.classes[index])) return false
+      if (labels !== undefined && index >= 0 && String(labels[row]) !== String(this.classes[index]))
+        return false
     }
     return true
   }
@@ -103,7 +119,8 @@ class Work {
     const found = { labels: undefined, values: [] }
     for (const { name } of this.outputs) {
       if (name === 'label') found.labels = answer.label
-      else found.values.push(Array.isArray(answer[name]) ? answer[name].flat(Infinity) : answer[name])
+      else
+        found.values.push(Array.isArray(answer[name]) ? answer[name].flat(Infinity) : answer[name])
     }
     return found
   }

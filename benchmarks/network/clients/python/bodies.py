@@ -10,13 +10,17 @@ from workload_folder import WorkloadFolder
 CONTENT_TYPES = {"json": "application/json", "binary": "application/octet-stream"}
 
 
-def codec(body: str, folder: WorkloadFolder) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
+def codec(
+    body: str, folder: WorkloadFolder
+) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
     """How a row becomes a request's body, and a response's body the caller's answer."""
     if body == "json":
         if folder.is_record:
             return orjson.dumps, orjson.loads
         name = folder.input_name
-        return lambda rows: orjson.dumps({name: rows}, option=orjson.OPT_SERIALIZE_NUMPY), orjson.loads
+        return lambda rows: orjson.dumps(
+            {name: rows}, option=orjson.OPT_SERIALIZE_NUMPY
+        ), orjson.loads
     if body == "binary" and not folder.is_record:
         return np.ndarray.tobytes, _reader(folder)
     raise ValueError(f"body: expected json, or binary for tensors, got {body}")
@@ -35,6 +39,9 @@ def _reader(folder: WorkloadFolder) -> Callable[[bytes], dict[str, np.ndarray]]:
     def read(body: bytes) -> dict[str, np.ndarray]:
         if len(body) != offset:
             raise ValueError(f"response: expected {offset} bytes, got {len(body)}")
-        return {name: np.frombuffer(body, dtype, count, at).reshape(shape) for name, dtype, count, at, shape in parts}
+        return {
+            name: np.frombuffer(body, dtype, count, at).reshape(shape)
+            for name, dtype, count, at, shape in parts
+        }
 
     return read

@@ -33,7 +33,12 @@ class Client:
         try:
             request = json.loads(line)
             what = request["do"]
-            known = {"open": self.open, "closed": self.closed, "open_loop": self.open_loop, "close": self.close}
+            known = {
+                "open": self.open,
+                "closed": self.closed,
+                "open_loop": self.open_loop,
+                "close": self.close,
+            }
             if what not in known:
                 raise ValueError(f"do: expected {', '.join(known)}, got {what}")
             return known[what](request)
@@ -45,15 +50,21 @@ class Client:
     def open(self, request: dict[str, Any]) -> dict[str, Any]:
         self.close({})
         folder = WorkloadFolder(request["workload"], request["rows"])
-        self._about = {name: request[name] for name in ("transport", "body", "rows")} | {"workload": folder.name}
+        self._about = {name: request[name] for name in ("transport", "body", "rows")} | {
+            "workload": folder.name
+        }
         start = time.perf_counter()
         try:
-            self._transport = open_transport(request["transport"], folder, request["body"], request["at"])
+            self._transport = open_transport(
+                request["transport"], folder, request["body"], request["at"]
+            )
             self._connection = self._transport.connect()
             answer = self._connection.call(folder.row(0))
             taken = time.perf_counter() - start
             if not folder.is_right(0, self._transport.unpack(answer)):
-                raise ValueError(f"first answer: expected that of row 0 of {folder.name}, got {str(answer)[:200]}")
+                raise ValueError(
+                    f"first answer: expected that of row 0 of {folder.name}, got {str(answer)[:200]}"
+                )
             self._bytes = self._transport.sizes(folder.row(0))
         except BaseException:
             self.close({})
@@ -65,21 +76,54 @@ class Client:
 
     def closed(self, request: dict[str, Any]) -> dict[str, Any]:
         transport, connection = self._opened()
-        clients, seconds, warm_up, first = (request[name] for name in ("clients", "seconds", "warm_up", "first"))
+        clients, seconds, warm_up, first = (
+            request[name] for name in ("clients", "seconds", "warm_up", "first")
+        )
         if clients != 1:
-            return self._measurement_of(closed_loop(transport, first, _positive("clients", clients), warm_up, seconds))
+            return self._measurement_of(
+                closed_loop(transport, first, _positive("clients", clients), warm_up, seconds)
+            )
         row = transport.folder.row
         rounds = rounds_in(seconds, connection, row, first)
-        closed = Closed(connection, Keeper(transport), row, first, rounds, warm_up, self._about, request.get("pytest_json"))
+        closed = Closed(
+            connection,
+            Keeper(transport),
+            row,
+            first,
+            rounds,
+            warm_up,
+            self._about,
+            request.get("pytest_json"),
+        )
         measure(closed)
         times_us = np.array(closed.times) * 1e6
-        exact = {name: float(np.percentile(times_us, at, method="inverted_cdf")) for name, at in PERCENTILES.items()}
-        return self._measurement(len(times_us), sum(closed.times), exact | {"max_us": float(times_us.max())}, [closed.keeper], closed.cpu_s)
+        exact = {
+            name: float(np.percentile(times_us, at, method="inverted_cdf"))
+            for name, at in PERCENTILES.items()
+        }
+        return self._measurement(
+            len(times_us),
+            sum(closed.times),
+            exact | {"max_us": float(times_us.max())},
+            [closed.keeper],
+            closed.cpu_s,
+        )
 
     def open_loop(self, request: dict[str, Any]) -> dict[str, Any]:
         transport, _ = self._opened()
-        clients, rate, seconds, warm_up, first = (request[name] for name in ("clients", "rate", "seconds", "warm_up", "first"))
-        return self._measurement_of(open_loop(transport, first, _positive("clients", clients), warm_up, seconds, _positive("rate", rate)))
+        clients, rate, seconds, warm_up, first = (
+            request[name] for name in ("clients", "rate", "seconds", "warm_up", "first")
+        )
+        return self._measurement_of(
+            open_loop(
+                transport,
+                first,
+                _positive("clients", clients),
+                warm_up,
+                seconds,
+                _positive("rate", rate),
+            )
+        )
 
     def close(self, request: dict[str, Any]) -> dict[str, Any]:
         connection, transport = self._connection, self._transport
@@ -99,10 +143,17 @@ class Client:
 
     def _measurement_of(self, loop: Loop) -> dict[str, Any]:
         times = np.frombuffer(loop.times_ns, np.int64) if loop.times_ns else np.zeros(1, np.int64)
-        return self._measurement(len(loop.times_ns), loop.seconds, _percentiles(times), loop.keepers, loop.cpu_s)
+        return self._measurement(
+            len(loop.times_ns), loop.seconds, _percentiles(times), loop.keepers, loop.cpu_s
+        )
 
     def _measurement(
-        self, calls: int, seconds: float, figures: dict[str, float], keepers: Iterable[Keeper], cpu_s: float
+        self,
+        calls: int,
+        seconds: float,
+        figures: dict[str, float],
+        keepers: Iterable[Keeper],
+        cpu_s: float,
     ) -> dict[str, Any]:
         keepers = list(keepers)
         return {
@@ -121,11 +172,17 @@ class Client:
 def _percentiles(times_ns: np.ndarray) -> dict[str, float]:
     """By a histogram of three digits; equal buckets are recorded at once, which its pure Python needs."""
     histogram = HdrHistogram(1, LONGEST_NS, 3)
-    coarse = np.maximum(np.frexp(times_ns.astype(np.float64))[1] - 11, 0)  # 2048 buckets for each power of two
-    values, counts = np.unique(np.clip(times_ns >> coarse << coarse, 1, LONGEST_NS), return_counts=True)
+    coarse = np.maximum(
+        np.frexp(times_ns.astype(np.float64))[1] - 11, 0
+    )  # 2048 buckets for each power of two
+    values, counts = np.unique(
+        np.clip(times_ns >> coarse << coarse, 1, LONGEST_NS), return_counts=True
+    )
     for value, count in zip(values.tolist(), counts.tolist(), strict=True):
         histogram.record_value(value, count)
-    return {name: histogram.get_value_at_percentile(at) / 1e3 for name, at in PERCENTILES.items()} | {"max_us": int(times_ns.max()) / 1e3}
+    return {
+        name: histogram.get_value_at_percentile(at) / 1e3 for name, at in PERCENTILES.items()
+    } | {"max_us": int(times_ns.max()) / 1e3}
 
 
 def _positive(name: str, value: float) -> Any:

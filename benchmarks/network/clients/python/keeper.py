@@ -15,7 +15,9 @@ class Keeper:
     def __init__(self, transport: BaseTransport, threads: int = 1):
         self._transport = transport
         self._every = 1
-        self._most = max(16, min(MOST_ANSWERS, MOST_BYTES // transport.folder.answer_bytes) // threads)
+        self._most = max(
+            16, min(MOST_ANSWERS, MOST_BYTES // transport.folder.answer_bytes) // threads
+        )
         self._kept: list[tuple[int, int, Any]] = []
         self.lost = 0
         self.error: str | None = None

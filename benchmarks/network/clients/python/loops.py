@@ -29,7 +29,9 @@ class Loop:
     cpu_s: float
 
 
-def closed_loop(transport: BaseTransport, first: int, clients: int, warm_up: int, seconds: float) -> Loop:
+def closed_loop(
+    transport: BaseTransport, first: int, clients: int, warm_up: int, seconds: float
+) -> Loop:
     """Each thread calls again as soon as it has its answer. The first call is made in any case: on a busy machine threads may wake up when all is over."""
 
     def due_from(start: int) -> Due:
@@ -44,7 +46,9 @@ def closed_loop(transport: BaseTransport, first: int, clients: int, warm_up: int
     return _run(transport, first, clients, warm_up, due_from)
 
 
-def open_loop(transport: BaseTransport, first: int, clients: int, warm_up: int, seconds: float, rate: float) -> Loop:
+def open_loop(
+    transport: BaseTransport, first: int, clients: int, warm_up: int, seconds: float, rate: float
+) -> Loop:
     """Call i is due i / rate after the start, whatever the answers do; its time counts from then."""
     calls = max(1, round(rate * seconds))
 
@@ -65,8 +69,12 @@ def open_loop(transport: BaseTransport, first: int, clients: int, warm_up: int, 
     return _run(transport, first, clients, warm_up, due_from)
 
 
-def _run(transport: BaseTransport, first: int, clients: int, warm_up: int, due_from: Callable[[int], Due]) -> Loop:
-    together = threading.Barrier(clients + 1)  # when all are warm, when the clock runs, when all are done
+def _run(
+    transport: BaseTransport, first: int, clients: int, warm_up: int, due_from: Callable[[int], Due]
+) -> Loop:
+    together = threading.Barrier(
+        clients + 1
+    )  # when all are warm, when the clock runs, when all are done
     workers = [_Worker(transport, clients, first, warm_up, together) for _ in range(clients)]
     for worker in workers:
         worker.start()
@@ -96,9 +104,21 @@ class _Worker(threading.Thread):
     numbers: Iterator[int]
     due: Due
 
-    def __init__(self, transport: BaseTransport, clients: int, first: int, warm_up: int, together: threading.Barrier):
+    def __init__(
+        self,
+        transport: BaseTransport,
+        clients: int,
+        first: int,
+        warm_up: int,
+        together: threading.Barrier,
+    ):
         super().__init__(daemon=True)
-        self._transport, self._first, self._warm_up, self._together = transport, first, warm_up, together
+        self._transport, self._first, self._warm_up, self._together = (
+            transport,
+            first,
+            warm_up,
+            together,
+        )
         self._crowded = clients > 1
         self.keeper = Keeper(transport, clients)
         self.times_ns = array("q")
@@ -120,7 +140,12 @@ class _Worker(threading.Thread):
             self._together.abort()
 
     def _work(self, connection: Connection) -> None:
-        row, call, first, keeper = self._transport.folder.row, connection.call, self._first, self.keeper
+        row, call, first, keeper = (
+            self._transport.folder.row,
+            connection.call,
+            self._first,
+            self.keeper,
+        )
         for i in range(self._warm_up):
             with suppress(Exception):  # those that count are counted
                 call(row(first + i))

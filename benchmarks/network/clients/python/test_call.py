@@ -17,7 +17,18 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from transports import Connection
 
 MOST_ROUNDS = 200_000  # pytest-benchmark keeps and sorts every time
-QUIETLY = ["-s", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "pytest_benchmark.plugin", "--assert=plain", "-c", "/dev/null"]
+QUIETLY = [
+    "-s",
+    "-p",
+    "no:cacheprovider",
+    "-p",
+    "no:terminal",
+    "-p",
+    "pytest_benchmark.plugin",
+    "--assert=plain",
+    "-c",
+    "/dev/null",
+]
 os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # no plugin but the one above
 
 
@@ -77,12 +88,19 @@ def rounds_in(seconds: float, connection: Connection, row: Callable[[int], Any],
 
 def measure(closed: Closed) -> None:
     """Runs the test below. Raises RuntimeError where pytest says that it failed."""
-    arguments = [*QUIETLY, f"--rootdir={Path(__file__).parent}", "--benchmark-quiet", "--benchmark-timer=time.perf_counter"]
+    arguments = [
+        *QUIETLY,
+        f"--rootdir={Path(__file__).parent}",
+        "--benchmark-quiet",
+        "--benchmark-timer=time.perf_counter",
+    ]
     if closed.json:
         arguments.append(f"--benchmark-json={closed.json}")
     code = pytest.main([*arguments, __file__], plugins=[Plugin(closed)])
     if code != 0 or len(closed.times) != closed.rounds:
-        raise RuntimeError(f"pytest: expected {closed.rounds} rounds and code 0, got {len(closed.times)} and {int(code)}")
+        raise RuntimeError(
+            f"pytest: expected {closed.rounds} rounds and code 0, got {len(closed.times)} and {int(code)}"
+        )
 
 
 def test_call(benchmark: BenchmarkFixture, closed_loop: Closed) -> None:
@@ -120,7 +138,13 @@ def test_call(benchmark: BenchmarkFixture, closed_loop: Closed) -> None:
             answer = error
 
     benchmark.extra_info.update(closed_loop.about)
-    benchmark.pedantic(timed, setup=next_row, rounds=closed_loop.rounds, iterations=1, warmup_rounds=closed_loop.warm_up)
+    benchmark.pedantic(
+        timed,
+        setup=next_row,
+        rounds=closed_loop.rounds,
+        iterations=1,
+        warmup_rounds=closed_loop.warm_up,
+    )
     marks.append(time.perf_counter())
     spent = cpu_seconds() - began
     look_after()

@@ -25,13 +25,17 @@ class WorkloadFolder:
         self.classes: list[Any] = document["classes"]
         self._tolerance: float = document["tolerance"]
         self._labels = np.fromfile(self.path / "labels.i64", np.int64)
-        self._expected = np.fromfile(self.path / "expected.f64", np.float64).reshape(len(self._labels), -1)
+        self._expected = np.fromfile(self.path / "expected.f64", np.float64).reshape(
+            len(self._labels), -1
+        )
         if self.is_record:
             lines = (self.path / "records.jsonl").read_text(encoding="utf-8").splitlines()
             self.ready_rows: list[Any] = [json.loads(line) for line in lines]
         else:
             self.input_name: str = document["input"]["name"]
-            everything = np.fromfile(self.path / "input.f32", np.float32).reshape(-1, *document["input"]["dims"])
+            everything = np.fromfile(self.path / "input.f32", np.float32).reshape(
+                -1, *document["input"]["dims"]
+            )
             # Views that exist before the clock runs: a caller has its row.
             self.ready_rows = [everything[i : i + rows] for i in range(self.ring)]
 
@@ -50,19 +54,25 @@ class WorkloadFolder:
         except (KeyError, TypeError, ValueError, IndexError):
             return False
         expected = self._expected[first : first + self.rows]
-        if numbers.size != expected.size or not (np.abs(numbers.reshape(expected.shape) - expected) <= self._tolerance).all():  # NaN is far
+        if (
+            numbers.size != expected.size
+            or not (np.abs(numbers.reshape(expected.shape) - expected) <= self._tolerance).all()
+        ):  # NaN is far
             return False
         wanted = self._labels[first : first + self.rows]
         if (wanted < 0).all():
             return True
         return len(labels) == len(wanted) and all(
-            index < 0 or self.classes[index] == label for index, label in zip(wanted, labels, strict=True)
+            index < 0 or self.classes[index] == label
+            for index, label in zip(wanted, labels, strict=True)
         )
 
     def _parts(self, answer: Any) -> tuple[list[Any], np.ndarray]:
         """Labels (empty where the model has none) and numbers."""
         if self.is_record:
             probabilities = answer["probabilities"]
-            return [answer["label"]], np.array([probabilities[str(name)] for name in self.classes], np.float64)
+            return [answer["label"]], np.array(
+                [probabilities[str(name)] for name in self.classes], np.float64
+            )
         *labelled, numbers = [np.asarray(answer[output["name"]]) for output in self.outputs]
         return (labelled[0].reshape(-1).tolist() if labelled else []), numbers.astype(np.float64)

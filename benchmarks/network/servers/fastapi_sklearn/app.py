@@ -47,15 +47,27 @@ def load(name: str) -> Any:
 @app.post("/penguins")
 def predict_penguin(penguin: Penguin) -> Species:
     model = load("penguins")
-    row = pd.DataFrame([penguin.model_dump()]).fillna(math.nan).astype(ROW)  # as at the training: NaN in columns of text too
+    row = (
+        pd.DataFrame([penguin.model_dump()]).fillna(math.nan).astype(ROW)
+    )  # as at the training: NaN in columns of text too
     probabilities = model.predict_proba(row)[0]
-    return Species(label=model.predict(row)[0], probabilities=dict(zip(model.classes_, probabilities, strict=True)))
+    return Species(
+        label=model.predict(row)[0],
+        probabilities=dict(zip(model.classes_, probabilities, strict=True)),
+    )
 
 
 @app.post("/{name}")
 def predict(name: str, rows: Rows) -> Answers:
     model = load(name)
-    return Answers(label=model.predict(rows.X).tolist(), probabilities=model.predict_proba(rows.X).tolist())
+    return Answers(
+        label=model.predict(rows.X).tolist(), probabilities=model.predict_proba(rows.X).tolist()
+    )
 
 
-ROW = {"bill_length_mm": float, "bill_depth_mm": float, "flipper_length_mm": float, "body_mass_g": float}  # also where all are missing
+ROW = {
+    "bill_length_mm": float,
+    "bill_depth_mm": float,
+    "flipper_length_mm": float,
+    "body_mass_g": float,
+}  # also where all are missing

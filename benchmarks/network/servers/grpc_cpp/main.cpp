@@ -20,7 +20,8 @@ namespace {
 template <class Models, class Request, class Response>
 grpc::Status answer(Models& models, const Request& request, Response& response) {
   const auto found = models.find(request.model());
-  if (found == models.end()) return {grpc::StatusCode::NOT_FOUND, "no model '" + request.model() + "' of that kind"};
+  if (found == models.end())
+    return {grpc::StatusCode::NOT_FOUND, "no model '" + request.model() + "' of that kind"};
   try {
     found->second.predict(request, response);
   } catch (const std::exception& error) {
@@ -36,12 +37,14 @@ class Service final : public prediction::Prediction::Service {
     for (const auto& entry : std::filesystem::directory_iterator(folder)) {
       const std::string model = (entry.path() / "model.onnx").string();
       if (!std::filesystem::exists(model)) continue;
-      if (std::filesystem::exists(entry.path() / "records.jsonl")) records_.try_emplace(entry.path().filename().string(), model);
+      if (std::filesystem::exists(entry.path() / "records.jsonl"))
+        records_.try_emplace(entry.path().filename().string(), model);
       else tensors_.try_emplace(entry.path().filename().string(), model);
     }
   }
 
-  grpc::Status Predict(grpc::ServerContext*, const prediction::PredictRequest* request, prediction::PredictResponse* response) override {
+  grpc::Status Predict(grpc::ServerContext*, const prediction::PredictRequest* request,
+                       prediction::PredictResponse* response) override {
     return answer(tensors_, *request, *response);
   }
   grpc::Status PredictRecord(grpc::ServerContext*, const prediction::RecordRequest* request,
@@ -60,10 +63,12 @@ int serve(const char* folder, char** addresses, int count) {
   sigemptyset(&ends);
   sigaddset(&ends, SIGTERM);
   sigaddset(&ends, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &ends, nullptr);  // inherited by gRPC's threads, so that sigwait gets them
+  pthread_sigmask(SIG_BLOCK, &ends,
+                  nullptr);  // inherited by gRPC's threads, so that sigwait gets them
   Service service(folder);
   grpc::ServerBuilder builder;
-  for (int i = 0; i < count; ++i) builder.AddListeningPort(addresses[i], grpc::InsecureServerCredentials());
+  for (int i = 0; i < count; ++i)
+    builder.AddListeningPort(addresses[i], grpc::InsecureServerCredentials());
   builder.RegisterService(&service);
   builder.SetMaxReceiveMessageSize(-1);
   // One client, medians of eleven rounds in us, TCP and Unix socket: 44 and 45 so, 50 and 45 with the callback API. That one is steadier over

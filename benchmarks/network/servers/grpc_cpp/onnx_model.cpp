@@ -50,7 +50,9 @@ class Values {
   std::vector<OrtValue*> all_;
 };
 
-int64_t product(const std::vector<int64_t>& dims) { return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>()); }
+int64_t product(const std::vector<int64_t>& dims) {
+  return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
+}
 
 // The values of a repeated field, so many of them, for the engine to write.
 template <class Field>
@@ -65,7 +67,8 @@ void load_onnxruntime() {
   if (api != nullptr) return;
   const char* path = std::getenv("SIDECALL_ONNXRUNTIME");
   void* library = path == nullptr ? nullptr : dlopen(path, RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr) throw std::runtime_error("SIDECALL_ONNXRUNTIME: expected the path of a library");
+  if (library == nullptr)
+    throw std::runtime_error("SIDECALL_ONNXRUNTIME: expected the path of a library");
   const auto get_base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(library, "OrtGetApiBase"));
   api = get_base == nullptr ? nullptr : get_base()->GetApi(21);
   if (api == nullptr) throw std::runtime_error("onnxruntime: expected API 21");
@@ -106,14 +109,17 @@ OnnxModel::~OnnxModel() {
   api->ReleaseSession(session_);
 }
 
-void OnnxModel::predict(const prediction::PredictRequest& request, prediction::PredictResponse& response) const {
+void OnnxModel::predict(const prediction::PredictRequest& request,
+                        prediction::PredictResponse& response) const {
   const std::vector<int64_t> shape(request.shape().begin(), request.shape().end());
-  if (shape.empty() || product(shape) != request.values_size()) throw std::runtime_error("values: expected as many as the shape says");
+  if (shape.empty() || product(shape) != request.values_size())
+    throw std::runtime_error("values: expected as many as the shape says");
   Values input(1);
   // The engine only reads it.
   auto* values = const_cast<float*>(request.values().data());
-  check(api->CreateTensorWithDataAsOrtValue(memory_, values, static_cast<size_t>(request.values_size()) * sizeof(float), shape.data(),
-                                            shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &input[0]));
+  check(api->CreateTensorWithDataAsOrtValue(
+      memory_, values, static_cast<size_t>(request.values_size()) * sizeof(float), shape.data(),
+      shape.size(), ONNX_TENSOR_ELEMENT_DATA_TYPE_FLOAT, &input[0]));
   Values outputs(outputs_.size());
   for (size_t i = 0; i < outputs_.size(); ++i) {
     std::vector<int64_t> dims = outputs_[i].dims;
@@ -131,9 +137,11 @@ void OnnxModel::predict(const prediction::PredictRequest& request, prediction::P
     } else {
       throw std::runtime_error("output '" + outputs_[i].name + "': expected float32 or int64");
     }
-    check(api->CreateTensorWithDataAsOrtValue(memory_, data, bytes, dims.data(), dims.size(), type, &outputs[i]));
+    check(api->CreateTensorWithDataAsOrtValue(memory_, data, bytes, dims.data(), dims.size(), type,
+                                              &outputs[i]));
   }
   const char* const input_name = input_.c_str();
   const OrtValue* const given = input[0];
-  check(api->Run(session_, nullptr, &input_name, &given, 1, output_names_.data(), outputs_.size(), outputs.data()));
+  check(api->Run(session_, nullptr, &input_name, &given, 1, output_names_.data(), outputs_.size(),
+                 outputs.data()));
 }

@@ -22,7 +22,8 @@ class OnnxModel {
   OnnxModel& operator=(const OnnxModel&) = delete;
 
   // Any number of threads at once. Throws std::runtime_error.
-  void predict(const prediction::PredictRequest& request, prediction::PredictResponse& response) const;
+  void predict(const prediction::PredictRequest& request,
+               prediction::PredictResponse& response) const;
 
  private:
   struct Output {

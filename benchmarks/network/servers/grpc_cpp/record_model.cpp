@@ -21,7 +21,8 @@ RecordModel::RecordModel(const std::string& path) {
     if (column->dtype == SIDECALL_STRING) label_ = i;
     if (column->form == SIDECALL_FORM_MEMBER) probabilities_.push_back({i, column->key});
   }
-  if (label_ < 0 || probabilities_.empty()) throw std::runtime_error(path + ": expected a label of strings and probabilities");
+  if (label_ < 0 || probabilities_.empty())
+    throw std::runtime_error(path + ": expected a label of strings and probabilities");
 }
 
 RecordModel::Call RecordModel::take() {
@@ -44,14 +45,17 @@ void RecordModel::put_back(Call call) {
   free_.push_back(std::move(call));
 }
 
-void RecordModel::predict(const prediction::RecordRequest& request, prediction::RecordResponse& response) {
+void RecordModel::predict(const prediction::RecordRequest& request,
+                          prediction::RecordResponse& response) {
   sidecall_error err = SIDECALL_ERROR_INIT;
   Call call = take();
   check(sidecall_call_clear(call.get(), &err), err);
   for (const auto& [name, value] : request.features()) {
     const int32_t feature = sidecall_model_feature(model_.get(), name.c_str());
     if (value.kind_case() == prediction::Value::kText)
-      check(sidecall_call_set_str(call.get(), 0, feature, value.text().data(), value.text().size(), &err), err);
+      check(sidecall_call_set_str(call.get(), 0, feature, value.text().data(), value.text().size(),
+                                  &err),
+            err);
     else if (value.kind_case() == prediction::Value::kNumber)
       check(sidecall_call_set_f64(call.get(), 0, feature, value.number(), &err), err);
   }
@@ -62,6 +66,7 @@ void RecordModel::predict(const prediction::RecordRequest& request, prediction::
   response.set_label(text, length);
   auto& probabilities = *response.mutable_probabilities();
   for (const Column& column : probabilities_)
-    check(sidecall_call_get_f64(call.get(), 0, column.index, &probabilities[column.key], &err), err);
+    check(sidecall_call_get_f64(call.get(), 0, column.index, &probabilities[column.key], &err),
+          err);
   put_back(std::move(call));
 }

@@ -12,13 +12,19 @@ import prediction_pb2_grpc as service
 
 class Prediction(service.PredictionServicer):
     def Predict(self, request, context):  # noqa: N802 - named by the protocol
-        answers = models.answer_tensors(request.model, np.fromiter(request.values, np.float32, len(request.values)).reshape(request.shape))
+        answers = models.answer_tensors(
+            request.model,
+            np.fromiter(request.values, np.float32, len(request.values)).reshape(request.shape),
+        )
         label = answers.pop("label", ())
         (values,) = answers.values()
         return messages.PredictResponse(label=label, values=values.ravel().tolist())
 
     def PredictRecord(self, request, context):  # noqa: N802
-        record = {name: value.text if value.HasField("text") else value.number for name, value in request.features.items()}
+        record = {
+            name: value.text if value.HasField("text") else value.number
+            for name, value in request.features.items()
+        }
         return messages.RecordResponse(**models.answer_record(request.model, record))
 
 

@@ -19,7 +19,13 @@ consumer = Consumer(
     }
 )
 producer = Producer(
-    {"bootstrap.servers": sys.argv[1], "linger.ms": 0, "acks": 1, "socket.nagle.disable": True, "message.max.bytes": 8 << 20}
+    {
+        "bootstrap.servers": sys.argv[1],
+        "linger.ms": 0,
+        "acks": 1,
+        "socket.nagle.disable": True,
+        "message.max.bytes": 8 << 20,
+    }
 )
 # By hand: joining a group takes seconds, and there is one worker.
 consumer.assign([TopicPartition(f"topic-{name}", 0, 0) for name in models.all_names()])
@@ -31,5 +37,10 @@ while True:
     if message.error():
         raise SystemExit(str(message.error()))
     name = message.topic().removeprefix("topic-")
-    producer.produce(f"{message.topic()}-replies", models.answer_body(name, message.value()), message.key(), partition=0)
+    producer.produce(
+        f"{message.topic()}-replies",
+        models.answer_body(name, message.value()),
+        message.key(),
+        partition=0,
+    )
     producer.poll(0)

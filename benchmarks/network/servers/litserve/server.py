@@ -20,10 +20,20 @@ class Predict(litserve.LitAPI):
     def encode_response(self, answers: object) -> dict:
         if self.model.is_record:
             return answers
-        return {name: values.tolist() for name, values in zip(self.model.outputs, answers, strict=True)}
+        return {
+            name: values.tolist() for name, values in zip(self.model.outputs, answers, strict=True)
+        }
 
 
 if __name__ == "__main__":
     port, *names = sys.argv[1:]
-    server = litserve.LitServer([Predict(api_path=f"/{name}") for name in names], accelerator="cpu", fast_queue=True)
-    server.run(host="127.0.0.1", port=int(port), log_level="warning", access_log=False, generate_client_file=False)
+    server = litserve.LitServer(
+        [Predict(api_path=f"/{name}") for name in names], accelerator="cpu", fast_queue=True
+    )
+    server.run(
+        host="127.0.0.1",
+        port=int(port),
+        log_level="warning",
+        access_log=False,
+        generate_client_file=False,
+    )

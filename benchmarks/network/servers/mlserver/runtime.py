@@ -11,7 +11,9 @@ class Predictor(MLModel):
         return True
 
     async def answer(self, name: str, request: Request) -> Response:
-        return Response(models.answer_json(name, await request.body()), media_type="application/json")
+        return Response(
+            models.answer_json(name, await request.body()), media_type="application/json"
+        )
 
     @custom_handler(rest_path="/gbm")
     async def gbm(self, request: Request) -> Response:

@@ -10,7 +10,9 @@ from nats.aio.msg import Msg
 
 
 async def answer(message: Msg) -> None:
-    await message.respond(models.answer_body(message.subject.removeprefix("predict."), message.data))
+    await message.respond(
+        models.answer_body(message.subject.removeprefix("predict."), message.data)
+    )
 
 
 async def main() -> None:

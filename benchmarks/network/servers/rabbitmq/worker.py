@@ -5,18 +5,25 @@ import sys
 import models
 import pika
 
-channel = pika.BlockingConnection(pika.ConnectionParameters("127.0.0.1", int(sys.argv[1]))).channel()
+channel = pika.BlockingConnection(
+    pika.ConnectionParameters("127.0.0.1", int(sys.argv[1]))
+).channel()
 
 
 def answer(channel, method, properties, body: bytes) -> None:
     name = method.routing_key.removeprefix("queue.")
     channel.basic_publish(
-        "", properties.reply_to, models.answer_body(name, body), pika.BasicProperties(correlation_id=properties.correlation_id)
+        "",
+        properties.reply_to,
+        models.answer_body(name, body),
+        pika.BasicProperties(correlation_id=properties.correlation_id),
     )
 
 
 for name in models.all_names():
     channel.queue_declare(f"queue.{name}", auto_delete=True)
-    channel.basic_consume(f"queue.{name}", answer, auto_ack=True)  # no acknowledgement to wait for; messages are not kept
+    channel.basic_consume(
+        f"queue.{name}", answer, auto_ack=True
+    )  # no acknowledgement to wait for; messages are not kept
 print("ready", flush=True)
 channel.start_consuming()

@@ -11,4 +11,6 @@ print("ready", flush=True)
 while True:
     taken, message = connection.blpop(lists)
     reply, body = message[:16], message[16:]
-    connection.rpush(b"reply." + reply, models.answer_body(taken.decode().removeprefix("requests."), body))
+    connection.rpush(
+        b"reply." + reply, models.answer_body(taken.decode().removeprefix("requests."), body)
+    )

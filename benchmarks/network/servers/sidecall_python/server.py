@@ -15,7 +15,10 @@ def serve_onnx(name: str, at: str | None) -> None:
     given, taken = model.described["input"], model.described["outputs"]
     inputs = {given["name"]: _text("float32", given["dims"])}
     sidecall.serve(
-        lambda rows: tuple(model.answer(rows)), at, inputs=inputs, outputs={one["name"]: _text(one["dtype"], one["dims"]) for one in taken}
+        lambda rows: tuple(model.answer(rows)),
+        at,
+        inputs=inputs,
+        outputs={one["name"]: _text(one["dtype"], one["dims"]) for one in taken},
     )
 
 
@@ -33,7 +36,9 @@ def serve_sklearn(name: str, at: str | None) -> None:
 
         data = pd.read_json(folder / "records.jsonl", lines=True)
     else:
-        data = np.fromfile(folder / "input.f32", np.float32).reshape(-1, *described["input"]["dims"])[: described["ring"]]
+        data = np.fromfile(folder / "input.f32", np.float32).reshape(
+            -1, *described["input"]["dims"]
+        )[: described["ring"]]
     sidecall.serve(joblib.load(folder / "model.joblib"), at, data=data)
 
 

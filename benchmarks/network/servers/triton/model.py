@@ -22,4 +22,9 @@ class TritonPythonModel:
         # DLPack both ways: no copy, and the backend's own way to NumPy knows NumPy 1 only.
         rows = np.from_dlpack(pb_utils.get_input_tensor_by_name(request, self.model.input))
         answers = self.model.answer(rows)
-        return pb_utils.InferenceResponse([pb_utils.Tensor.from_dlpack(*one) for one in zip(self.model.outputs, answers, strict=True)])
+        return pb_utils.InferenceResponse(
+            [
+                pb_utils.Tensor.from_dlpack(*one)
+                for one in zip(self.model.outputs, answers, strict=True)
+            ]
+        )

@@ -8,13 +8,15 @@ namespace {
 Call open_call(const sidecall_model* model) {
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_call* call = nullptr;
-  if (const sidecall_status status = sidecall_call_open(model, 1, &call, &err)) throw Failure(exit_code_of(status), err.message);
+  if (const sidecall_status status = sidecall_call_open(model, 1, &call, &err))
+    throw Failure(exit_code_of(status), err.message);
   return Call(call);
 }
 
 }  // namespace
 
-MovedAnswers compare_answers(const sidecall_model* before, const sidecall_model* after, const Signature& old_signature,
+MovedAnswers compare_answers(const sidecall_model* before, const sidecall_model* after,
+                             const Signature& old_signature,
                              const std::map<std::string, std::string>& renames) {
   MovedAnswers answers;
   const Json& features = at(old_signature.contract, "features");
@@ -38,7 +40,8 @@ MovedAnswers compare_answers(const sidecall_model* before, const sidecall_model*
       const Json& value = columns[i][static_cast<rapidjson::SizeType>(row)];
       set_golden(before, old_call.get(), 0, sidecall_model_feature(before, name.c_str()), value);
       const auto renamed = renames.find(name);
-      const int32_t feature = sidecall_model_feature(after, renamed == renames.end() ? name.c_str() : renamed->second.c_str());
+      const int32_t feature = sidecall_model_feature(
+          after, renamed == renames.end() ? name.c_str() : renamed->second.c_str());
       if (feature >= 0) set_golden(after, new_call.get(), 0, feature, value);
     }
     sidecall_error err = SIDECALL_ERROR_INIT;

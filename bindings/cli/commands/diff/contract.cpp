@@ -43,11 +43,14 @@ class Names {
   std::map<std::string_view, const Item*> items_;
 };
 
-std::string quoted(const char* noun, const std::string& name) { return std::string(noun) + " '" + name + "'"; }
+std::string quoted(const char* noun, const std::string& name) {
+  return std::string(noun) + " '" + name + "'";
+}
 
 // The names that both lists have, in the order of the first.
 template <typename Item>
-std::vector<std::string> common_names(const std::vector<Item>& first, const std::vector<Item>& second) {
+std::vector<std::string> common_names(const std::vector<Item>& first,
+                                      const std::vector<Item>& second) {
   const Names known(second);
   std::vector<std::string> names;
   for (const auto& item : first) {
@@ -71,15 +74,17 @@ std::string joined(const std::vector<std::string>& names) {
 }
 
 template <typename Item>
-void compare_order(const char* noun, const std::vector<Item>& before, const std::vector<Item>& after, Changes& changes) {
+void compare_order(const char* noun, const std::vector<Item>& before,
+                   const std::vector<Item>& after, Changes& changes) {
   if (!reordered(before, after)) return;
-  changes.push_back({std::string(noun) + "s_reordered", std::string(noun) + "s reordered", joined(common_names(before, after)),
-                     joined(common_names(after, before)), false, true});
+  changes.push_back({std::string(noun) + "s_reordered", std::string(noun) + "s reordered",
+                     joined(common_names(before, after)), joined(common_names(after, before)),
+                     false, true});
 }
 
 // The features that the other side does not have, by the feature before them that it has.
-std::map<std::string, std::vector<const Entry*>> gaps_between_common(const std::vector<Entry>& entries,
-                                                                     const std::vector<Entry>& other_side) {
+std::map<std::string, std::vector<const Entry*>> gaps_between_common(
+    const std::vector<Entry>& entries, const std::vector<Entry>& other_side) {
   const Names others(other_side);
   std::map<std::string, std::vector<const Entry*>> gaps;
   std::string anchor;
@@ -92,7 +97,9 @@ std::map<std::string, std::vector<const Entry*>> gaps_between_common(const std::
 
 bool same_types(const std::vector<const Entry*>& first, const std::vector<const Entry*>& second) {
   return std::equal(first.begin(), first.end(), second.begin(), second.end(),
-                    [](const Entry* a, const Entry* b) { return text_at(*a->json, "type") == text_at(*b->json, "type"); });
+                    [](const Entry* a, const Entry* b) {
+                      return text_at(*a->json, "type") == text_at(*b->json, "type");
+                    });
 }
 
 bool record_value_still_accepted(const std::string& before, const std::string& after) {
@@ -107,56 +114,74 @@ std::set<std::string> values_of(const Json& array) {
   return values;
 }
 
-void compare_allowed(const std::string& subject, const Json& before, const Json& after, Changes& changes) {
+void compare_allowed(const std::string& subject, const Json& before, const Json& after,
+                     Changes& changes) {
   const Json& was = at(before, "allowed");
   const Json& is = at(after, "allowed");
   if (was == is) return;
   const auto old_values = values_of(was);
   const auto new_values = values_of(is);
   const bool shrunk =
-      is.IsArray() && (!was.IsArray() || !std::includes(new_values.begin(), new_values.end(), old_values.begin(), old_values.end()));
+      is.IsArray() && (!was.IsArray() || !std::includes(new_values.begin(), new_values.end(),
+                                                        old_values.begin(), old_values.end()));
   if (old_values == new_values && was.IsArray() == is.IsArray()) return;
-  const auto describe = [](const Json& list) { return list.IsArray() ? "only " + list_of(list, kMaxListed) : "any value"; };
-  changes.push_back({shrunk ? "allowed_shrunk" : "allowed_grown", subject + (shrunk ? " allows fewer values" : " allows more values"),
+  const auto describe = [](const Json& list) {
+    return list.IsArray() ? "only " + list_of(list, kMaxListed) : "any value";
+  };
+  changes.push_back({shrunk ? "allowed_shrunk" : "allowed_grown",
+                     subject + (shrunk ? " allows fewer values" : " allows more values"),
                      describe(was), describe(is), shrunk, shrunk});
 }
 
-void compare_domain(const std::string& subject, const Json& before, const Json& after, Changes& changes) {
+void compare_domain(const std::string& subject, const Json& before, const Json& after,
+                    Changes& changes) {
   if (at(before, "domain") != at(after, "domain")) {
     const bool shrunk = !takes_all_of(after, before);
-    const auto describe = [](const Json& feature) { return at(feature, "domain").IsArray() ? describe_domain(feature) : "any number"; };
+    const auto describe = [](const Json& feature) {
+      return at(feature, "domain").IsArray() ? describe_domain(feature) : "any number";
+    };
     if (shrunk || !takes_all_of(before, after))
-      changes.push_back({shrunk ? "domain_shrunk" : "domain_grown", subject + (shrunk ? " takes fewer numbers" : " takes more numbers"),
+      changes.push_back({shrunk ? "domain_shrunk" : "domain_grown",
+                         subject + (shrunk ? " takes fewer numbers" : " takes more numbers"),
                          describe(before), describe(after), shrunk, shrunk});
   }
-  const bool took_empty = !at(before, "empty").IsFalse(), takes_empty = !at(after, "empty").IsFalse();
+  const bool took_empty = !at(before, "empty").IsFalse(),
+             takes_empty = !at(after, "empty").IsFalse();
   if (took_empty && !takes_empty)
-    changes.push_back({"empty_refused", subject + " may no longer be empty", "empty allowed", "empty refused", true, true});
+    changes.push_back({"empty_refused", subject + " may no longer be empty", "empty allowed",
+                       "empty refused", true, true});
   if (!took_empty && takes_empty)
-    changes.push_back({"empty_allowed", subject + " may be empty", "empty refused", "empty allowed", false, false});
+    changes.push_back({"empty_allowed", subject + " may be empty", "empty refused", "empty allowed",
+                       false, false});
 }
 
-void compare_feature(const std::string& subject, const Json& before, const Json& after, bool has_domain, Changes& changes) {
+void compare_feature(const std::string& subject, const Json& before, const Json& after,
+                     bool has_domain, Changes& changes) {
   const std::string old_type = text_at(before, "type");
   const std::string new_type = text_at(after, "type");
   if (old_type != new_type) {
-    changes.push_back(
-        {"feature_retyped", subject + " has another type", old_type, new_type, !record_value_still_accepted(old_type, new_type), false});
+    changes.push_back({"feature_retyped", subject + " has another type", old_type, new_type,
+                       !record_value_still_accepted(old_type, new_type), false});
   }
   const bool was_nullable = true_at(before, "nullable");
   const bool is_nullable = true_at(after, "nullable");
   if (was_nullable && !is_nullable)
-    changes.push_back({"nullable_tightened", subject + " may no longer be missing", "missing allowed", "missing refused", true, true});
+    changes.push_back({"nullable_tightened", subject + " may no longer be missing",
+                       "missing allowed", "missing refused", true, true});
   if (!was_nullable && is_nullable)
-    changes.push_back({"nullable_loosened", subject + " may be missing", "missing refused", "missing allowed", false, false});
+    changes.push_back({"nullable_loosened", subject + " may be missing", "missing refused",
+                       "missing allowed", false, false});
   if (was_nullable && is_nullable && at(before, "missing") != at(after, "missing"))
-    changes.push_back({"missing_recoded", subject + " has another value for missing", text_at(before, "missing"), text_at(after, "missing"),
-                       false, true});
+    changes.push_back({"missing_recoded", subject + " has another value for missing",
+                       text_at(before, "missing"), text_at(after, "missing"), false, true});
   compare_allowed(subject, before, after, changes);
   if (has_domain) compare_domain(subject, before, after, changes);
-  const auto place = [](const Json& feature) { return text_at(feature, "input") + "[" + text_at(feature, "column") + "]"; };
+  const auto place = [](const Json& feature) {
+    return text_at(feature, "input") + "[" + text_at(feature, "column") + "]";
+  };
   if (place(before) != place(after))
-    changes.push_back({"feature_moved", subject + " lands elsewhere", place(before), place(after), false, true});
+    changes.push_back(
+        {"feature_moved", subject + " lands elsewhere", place(before), place(after), false, true});
 }
 
 void compare_features(const Signature& before, const Signature& after, Changes& changes) {
@@ -170,26 +195,33 @@ void compare_features(const Signature& before, const Signature& after, Changes& 
   for (const auto& feature : old_features) {
     const auto renamed = renames.find(feature.name);
     if (const Entry* same = new_names.find(feature.name)) {
-      compare_feature(quoted("feature", feature.name), *feature.json, *same->json, has_domain, changes);
+      compare_feature(quoted("feature", feature.name), *feature.json, *same->json, has_domain,
+                      changes);
     } else if (renamed != renames.end()) {
       explained.insert(renamed->second);
-      changes.push_back({"feature_renamed", quoted("feature", feature.name) + " renamed (a guess: same place, same type)", feature.name,
-                         renamed->second, true, true});
+      changes.push_back(
+          {"feature_renamed",
+           quoted("feature", feature.name) + " renamed (a guess: same place, same type)",
+           feature.name, renamed->second, true, true});
     } else {
-      changes.push_back({"feature_removed", quoted("feature", feature.name) + " removed", text_at(*feature.json, "type"), "", true, true});
+      changes.push_back({"feature_removed", quoted("feature", feature.name) + " removed",
+                         text_at(*feature.json, "type"), "", true, true});
     }
   }
   for (const auto& feature : new_features) {
     if (old_names.find(feature.name) || explained.count(feature.name)) continue;
     const bool optional = true_at(*feature.json, "nullable");
     // Even where records may leave it out, its place in the tensors must be filled.
-    changes.push_back({"feature_added", quoted("feature", feature.name) + " added" + (optional ? ", may be missing" : ", required"), "",
-                       text_at(*feature.json, "type"), !optional, true});
+    changes.push_back({"feature_added",
+                       quoted("feature", feature.name) + " added" +
+                           (optional ? ", may be missing" : ", required"),
+                       "", text_at(*feature.json, "type"), !optional, true});
   }
 }
 
 // By their names, as in probabilities.3: strings that become integers are another type, told elsewhere.
-void compare_classes(const std::string& name, const Json& before, const Json& after, Changes& changes) {
+void compare_classes(const std::string& name, const Json& before, const Json& after,
+                     Changes& changes) {
   const std::string was = list_of(before, SIZE_MAX);
   const std::string is = list_of(after, SIZE_MAX);
   if (was == is) return;
@@ -210,20 +242,24 @@ void compare_classes(const std::string& name, const Json& before, const Json& af
   changes.push_back(std::move(change));
 }
 
-void compare_output(const std::string& name, const Json& before, const Json& after, Changes& changes) {
+void compare_output(const std::string& name, const Json& before, const Json& after,
+                    Changes& changes) {
   const std::string subject = quoted("output", name);
   const std::string old_type = text_at(before, "type");
   const std::string new_type = text_at(after, "type");
   if (old_type != new_type) {
-    const bool both_float = old_type.compare(0, 5, "float") == 0 && new_type.compare(0, 5, "float") == 0;  // the same number in a record
-    changes.push_back({"output_retyped", subject + " has another type", old_type, new_type, !both_float, true});
+    const bool both_float = old_type.compare(0, 5, "float") == 0 &&
+                            new_type.compare(0, 5, "float") == 0;  // the same number in a record
+    changes.push_back(
+        {"output_retyped", subject + " has another type", old_type, new_type, !both_float, true});
   }
   if (text_at(before, "width") != text_at(after, "width"))
-    changes.push_back({"output_reshaped", subject + " has another width", text_at(before, "width"), text_at(after, "width"), true, true});
+    changes.push_back({"output_reshaped", subject + " has another width", text_at(before, "width"),
+                       text_at(after, "width"), true, true});
   compare_classes(name, at(before, "classes"), at(after, "classes"), changes);
   if (at(before, "decision") != at(after, "decision"))
-    changes.push_back({"decision_changed", subject + " is decided by another rule", text_at(before, "decision"), text_at(after, "decision"),
-                       false, false});
+    changes.push_back({"decision_changed", subject + " is decided by another rule",
+                       text_at(before, "decision"), text_at(after, "decision"), false, false});
 }
 
 void compare_outputs(const Signature& before, const Signature& after, Changes& changes) {
@@ -231,12 +267,16 @@ void compare_outputs(const Signature& before, const Signature& after, Changes& c
   const auto new_outputs = entries_of(after, "outputs");
   const Names old_names(old_outputs), new_names(new_outputs);
   for (const auto& output : old_outputs) {
-    if (const Entry* same = new_names.find(output.name)) compare_output(output.name, *output.json, *same->json, changes);
-    else changes.push_back({"output_removed", quoted("output", output.name) + " removed", text_at(*output.json, "type"), "", true, true});
+    if (const Entry* same = new_names.find(output.name))
+      compare_output(output.name, *output.json, *same->json, changes);
+    else
+      changes.push_back({"output_removed", quoted("output", output.name) + " removed",
+                         text_at(*output.json, "type"), "", true, true});
   }
   for (const auto& output : new_outputs) {
     if (!old_names.find(output.name))
-      changes.push_back({"output_added", quoted("output", output.name) + " added", "", text_at(*output.json, "type"), false, false});
+      changes.push_back({"output_added", quoted("output", output.name) + " added", "",
+                         text_at(*output.json, "type"), false, false});
   }
   compare_order("output", old_outputs, new_outputs, changes);
 }
@@ -245,39 +285,43 @@ std::string steps_of(const Json& contract) {
   const Json& steps = at(at(contract, "refused"), "steps");
   if (!has_domains(contract) || !steps.IsArray()) return "";
   std::vector<std::string> names;
-  for (const auto& step : steps.GetArray()) names.push_back(text_at(step, "step") + " (" + text_at(step, "expected") + ")");
+  for (const auto& step : steps.GetArray())
+    names.push_back(text_at(step, "step") + " (" + text_at(step, "expected") + ")");
   return joined(names);
 }
 
 // Which rows that means only the rows can tell.
 void compare_steps(const Json& before, const Json& after, Changes& changes) {
   if (steps_of(before) == steps_of(after)) return;
-  changes.push_back({"steps_changed", "other steps refuse rows", steps_of(before), steps_of(after), false, false});
+  changes.push_back({"steps_changed", "other steps refuse rows", steps_of(before), steps_of(after),
+                     false, false});
 }
 
 // A free dimension takes every size, whatever it is called.
 bool same_shape(const Tensor& before, const Tensor& after) { return before.dims == after.dims; }
 
 // `noun` is input or output. Where contracts stand on both sides they tell the same better, except for types of inputs.
-void compare_tensors(const char* noun, const std::vector<Tensor>& before, const std::vector<Tensor>& after, bool types_only,
-                     Changes& changes) {
+void compare_tensors(const char* noun, const std::vector<Tensor>& before,
+                     const std::vector<Tensor>& after, bool types_only, Changes& changes) {
   const bool inputs = std::string(noun) == "input";
   const Names old_names(before), new_names(after);
   for (const auto& tensor : before) {
     const Tensor* same = new_names.find(tensor.name);
     if (!same) {
       if (!types_only)
-        changes.push_back(
-            {std::string(noun) + "_removed", quoted(noun, tensor.name) + " removed", tensor.type_and_shape(), "", false, true});
+        changes.push_back({std::string(noun) + "_removed", quoted(noun, tensor.name) + " removed",
+                           tensor.type_and_shape(), "", false, true});
     } else if (tensor.type != same->type || (!types_only && !same_shape(tensor, *same))) {
       const char* what = tensor.type != same->type ? " has another type" : " has another shape";
-      changes.push_back({std::string(noun) + (tensor.type != same->type ? "_retyped" : "_reshaped"), quoted(noun, tensor.name) + what,
-                         tensor.type_and_shape(), same->type_and_shape(), false, true});
+      changes.push_back({std::string(noun) + (tensor.type != same->type ? "_retyped" : "_reshaped"),
+                         quoted(noun, tensor.name) + what, tensor.type_and_shape(),
+                         same->type_and_shape(), false, true});
     }
   }
   for (const auto& tensor : after) {
     if (!types_only && !old_names.find(tensor.name))
-      changes.push_back({std::string(noun) + "_added", quoted(noun, tensor.name) + " added", "", tensor.type_and_shape(), false, inputs});
+      changes.push_back({std::string(noun) + "_added", quoted(noun, tensor.name) + " added", "",
+                         tensor.type_and_shape(), false, inputs});
   }
   compare_order(noun, before, after, changes);
 }
@@ -301,9 +345,11 @@ std::vector<Change> compare_signatures(const Signature& before, const Signature&
   Changes changes;
   const bool both = before.has_contract() && after.has_contract();
   if (before.has_contract() && !after.has_contract())
-    changes.push_back({"contract_removed", "contract removed", "format " + text_at(before.contract, "format"), "none", true, false});
+    changes.push_back({"contract_removed", "contract removed",
+                       "format " + text_at(before.contract, "format"), "none", true, false});
   if (!before.has_contract() && after.has_contract())
-    changes.push_back({"contract_added", "contract added", "none", "format " + text_at(after.contract, "format"), false, false});
+    changes.push_back({"contract_added", "contract added", "none",
+                       "format " + text_at(after.contract, "format"), false, false});
   if (both) {
     compare_features(before, after, changes);
     compare_tensors("input", before.inputs, after.inputs, true, changes);

@@ -15,48 +15,61 @@ namespace {
 constexpr size_t kMaxCell = 48;
 
 std::string title(const std::string& uri, const sidecall_model* model) {
-  const std::string name = std::string(sidecall_model_name(model)) + " " + sidecall_model_version(model);
+  const std::string name =
+      std::string(sidecall_model_name(model)) + " " + sidecall_model_version(model);
   return printable(uri + (name == " " ? "" : " (" + name + ")"));
 }
 
 std::string who_breaks(const Change& change) {
-  return change.breaks_predict && change.breaks_run ? "predict, run" : change.breaks_predict ? "predict" : change.breaks_run ? "run" : "-";
+  return change.breaks_predict && change.breaks_run ? "predict, run"
+         : change.breaks_predict                    ? "predict"
+         : change.breaks_run                        ? "run"
+                                                    : "-";
 }
 
 std::string changes_table(const std::vector<Change>& changes) {
   if (changes.empty()) return "takes and gives the same\n";
   Table table("llll", {"breaks", "what", "old", "new"});
   for (const auto& change : changes)
-    table.add({who_breaks(change), change.what, shortened(change.before, kMaxCell), shortened(change.after, kMaxCell)});
+    table.add({who_breaks(change), change.what, shortened(change.before, kMaxCell),
+               shortened(change.after, kMaxCell)});
   return table.text();
 }
 
 std::string answers_table(const MovedAnswers& answers) {
   if (!answers.problem.empty()) return "answers not compared: " + answers.problem + "\n";
-  std::string text = "answers on the " +
-                     (answers.source.empty() ? counted(answers.rows, "golden row") + " of the old file"
-                                             : counted(answers.rows, "row") + " of " + answers.source) +
-                     "\n";
+  std::string text =
+      "answers on the " +
+      (answers.source.empty() ? counted(answers.rows, "golden row") + " of the old file"
+                              : counted(answers.rows, "row") + " of " + answers.source) +
+      "\n";
   if (answers.refused > 0)
-    text += "  " + counted(answers.refused, "row") + " refused by the new model: " + printable(answers.first_refusal) + "\n";
-  if (answers.refused_by_old > 0) text += "  " + counted(answers.refused_by_old, "row") + " refused by the old model alone\n";
-  if (answers.refused_by_both > 0) text += "  " + counted(answers.refused_by_both, "row") + " refused by both models\n";
-  if (answers.refused + answers.refused_by_old + answers.refused_by_both == answers.rows) return text;
+    text += "  " + counted(answers.refused, "row") +
+            " refused by the new model: " + printable(answers.first_refusal) + "\n";
+  if (answers.refused_by_old > 0)
+    text += "  " + counted(answers.refused_by_old, "row") + " refused by the old model alone\n";
+  if (answers.refused_by_both > 0)
+    text += "  " + counted(answers.refused_by_both, "row") + " refused by both models\n";
+  if (answers.refused + answers.refused_by_old + answers.refused_by_both == answers.rows)
+    return text;
   if (answers.movements.empty()) return text + "  no output stands in both files\n";
   Table table("lrr", {"output", "rows that moved", "largest"});
   for (const auto& movement : answers.movements)
-    table.add({movement.output, std::to_string(movement.moved), movement.is_number ? short_difference(movement.largest) : ""});
+    table.add({movement.output, std::to_string(movement.moved),
+               movement.is_number ? short_difference(movement.largest) : ""});
   return text + table.text("  ");
 }
 
 int64_t num_breaking(const std::vector<Change>& changes) {
-  return std::count_if(changes.begin(), changes.end(), [](const Change& change) { return change.breaks(); });
+  return std::count_if(changes.begin(), changes.end(),
+                       [](const Change& change) { return change.breaks(); });
 }
 
 std::string verdict(const std::vector<Change>& changes) {
   const int64_t breaking = num_breaking(changes);
   if (breaking == 0) return "no caller breaks\n";
-  const bool predict = std::any_of(changes.begin(), changes.end(), [](const Change& change) { return change.breaks_predict; });
+  const bool predict = std::any_of(changes.begin(), changes.end(),
+                                   [](const Change& change) { return change.breaks_predict; });
   return counted(breaking, "change") + (breaking == 1 ? " breaks" : " break") + " callers" +
          (predict ? "" : " of run; callers of predict are safe") + "\n";
 }
@@ -69,7 +82,8 @@ struct MaxMoved {
 
   bool allows(const MovedAnswers& answers) const {
     const auto moved = static_cast<double>(answers.moved);
-    return answers.is_compared() && moved <= (is_share ? number / 100 * static_cast<double>(answers.rows) : number);
+    return answers.is_compared() &&
+           moved <= (is_share ? number / 100 * static_cast<double>(answers.rows) : number);
   }
 };
 
@@ -85,19 +99,20 @@ MaxMoved parse_max_moved(const std::string& text) {
   result.number = is_whole ? static_cast<double>(number.integer) : number.real;
   if (!(is_whole || (result.is_share && number.kind == Number::Kind::kReal)) || result.number < 0)
     throw Failure(
-        kNo, "diff: --max-moved: expected a number of rows or a percentage such as 0.1%, got '" + text + "' (see sidecall diff --help)");
+        kNo, "diff: --max-moved: expected a number of rows or a percentage such as 0.1%, got '" +
+                 text + "' (see sidecall diff --help)");
   return result;
 }
 
 std::string gate_text(const MovedAnswers& answers, const MaxMoved& most) {
   if (!most.is_given) return "";
   if (!answers.is_compared()) return "no answer was compared, so that --max-moved does not hold\n";
-  return std::to_string(answers.moved) + " of " + counted(answers.rows, "row") + " moved: " + (most.allows(answers) ? "not " : "") +
-         "more than --max-moved\n";
+  return std::to_string(answers.moved) + " of " + counted(answers.rows, "row") +
+         " moved: " + (most.allows(answers) ? "not " : "") + "more than --max-moved\n";
 }
 
-std::string as_json(const std::string& old_uri, const std::string& new_uri, const std::vector<Change>& changes,
-                    const MovedAnswers& answers) {
+std::string as_json(const std::string& old_uri, const std::string& new_uri,
+                    const std::vector<Change>& changes, const MovedAnswers& answers) {
   return to_json([&](JsonWriter& json) {
     json.StartObject();
     write_member(json, "old", old_uri);
@@ -156,11 +171,12 @@ std::string as_json(const std::string& old_uri, const std::string& new_uri, cons
 }  // namespace
 
 int run_diff(const Command& self, std::vector<std::string> words) {
-  Arguments arguments(self,
-                      "Tells what changed in features, inputs, outputs and classes, whom it breaks\n"
-                      "(callers of predict, by name; callers of run, by tensor), and how far the\n"
-                      "answers moved: on the golden rows of OLD, or on --rows. Exit code 1 where a\n"
-                      "caller would break, and where more rows moved than --max-moved allows.");
+  Arguments arguments(
+      self,
+      "Tells what changed in features, inputs, outputs and classes, whom it breaks\n"
+      "(callers of predict, by name; callers of run, by tensor), and how far the\n"
+      "answers moved: on the golden rows of OLD, or on --rows. Exit code 1 where a\n"
+      "caller would break, and where more rows moved than --max-moved allows.");
   ModelOptions options;
   options.verify = "off";
   options.extra = "ignore";
@@ -169,10 +185,16 @@ int run_diff(const Command& self, std::vector<std::string> words) {
   std::string rows;
   std::string max_moved;
   bool json = false;
-  arguments.app.add_option("OLD", old_uri, "the model that callers use now")->required()->option_text(" ");
-  arguments.app.add_option("NEW", new_uri, "the model that would replace it")->required()->option_text(" ");
-  arguments.app.add_option("--rows", rows, "compare answers on these: .jsonl, .ndjson, .csv")->option_text("FILE");
-  arguments.app.add_option("--max-moved", max_moved, "rows that may move: 3, or 0.1%; else any")->option_text("N|P%");
+  arguments.app.add_option("OLD", old_uri, "the model that callers use now")
+      ->required()
+      ->option_text(" ");
+  arguments.app.add_option("NEW", new_uri, "the model that would replace it")
+      ->required()
+      ->option_text(" ");
+  arguments.app.add_option("--rows", rows, "compare answers on these: .jsonl, .ndjson, .csv")
+      ->option_text("FILE");
+  arguments.app.add_option("--max-moved", max_moved, "rows that may move: 3, or 0.1%; else any")
+      ->option_text("N|P%");
   arguments.app.add_flag("--json", json, "for programs");
   add_route_options(arguments.app, options);
   if (!arguments.parse(std::move(words))) return kYes;
@@ -185,13 +207,17 @@ int run_diff(const Command& self, std::vector<std::string> words) {
   const Signature new_signature(after.get());
   const auto changes = compare_signatures(old_signature, new_signature);
   const MovedAnswers answers =
-      rows.empty() ? compare_answers(before.get(), after.get(), old_signature, guess_renames(old_signature, new_signature))
-                   : compare_rows(before, after, old_signature, rows, {run_timeout_ns(old_uri, options), run_timeout_ns(new_uri, options)});
+      rows.empty()
+          ? compare_answers(before.get(), after.get(), old_signature,
+                            guess_renames(old_signature, new_signature))
+          : compare_rows(before, after, old_signature, rows,
+                         {run_timeout_ns(old_uri, options), run_timeout_ns(new_uri, options)});
   if (json) {
     out().write(as_json(old_uri, new_uri, changes, answers));
   } else {
-    out().write(title(old_uri, before.get()) + " -> " + title(new_uri, after.get()) + "\n\n" + changes_table(changes) + "\n" +
-                answers_table(answers) + "\n" + verdict(changes) + gate_text(answers, most));
+    out().write(title(old_uri, before.get()) + " -> " + title(new_uri, after.get()) + "\n\n" +
+                changes_table(changes) + "\n" + answers_table(answers) + "\n" + verdict(changes) +
+                gate_text(answers, most));
   }
   return num_breaking(changes) > 0 || (most.is_given && !most.allows(answers)) ? kNo : kYes;
 }

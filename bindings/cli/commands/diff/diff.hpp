@@ -31,7 +31,9 @@ struct Signature {
   std::vector<Tensor> outputs;
 
   explicit Signature(const sidecall_model* model)
-      : contract(contract_of(model)), inputs(tensors_of(model, Side::kInput)), outputs(tensors_of(model, Side::kOutput)) {}
+      : contract(contract_of(model)),
+        inputs(tensors_of(model, Side::kInput)),
+        outputs(tensors_of(model, Side::kOutput)) {}
   bool has_contract() const { return !contract.ObjectEmpty(); }
 };
 
@@ -61,16 +63,19 @@ struct MovedAnswers {
   std::string problem;  // why nothing could be compared, else ""
 
   // Whether a row says anything about both models.
-  bool is_compared() const { return problem.empty() && rows > refused_by_both && !movements.empty(); }
+  bool is_compared() const {
+    return problem.empty() && rows > refused_by_both && !movements.empty();
+  }
 };
 
 // Runs the golden rows of the old file through both models.
-MovedAnswers compare_answers(const sidecall_model* before, const sidecall_model* after, const Signature& old_signature,
+MovedAnswers compare_answers(const sidecall_model* before, const sidecall_model* after,
+                             const Signature& old_signature,
                              const std::map<std::string, std::string>& renames);
 
 // Runs the rows of a file (.jsonl, .ndjson, .csv) through both models; features by name, other names are ignored. `timeouts_ns`: of the
 // old and of the new model. Failure where the file cannot be read or has no header for the old model.
-MovedAnswers compare_rows(const Model& before, const Model& after, const Signature& old_signature, const std::string& file,
-                          std::pair<int64_t, int64_t> timeouts_ns);
+MovedAnswers compare_rows(const Model& before, const Model& after, const Signature& old_signature,
+                          const std::string& file, std::pair<int64_t, int64_t> timeouts_ns);
 
 }  // namespace sidecall::cli

@@ -22,7 +22,8 @@ Value read_column(const sidecall_model* model, sidecall_call* call, int32_t colu
   size_t length = 0;
   int64_t integer = 0;
   if (spec.dtype == SIDECALL_STRING) {
-    if (sidecall_call_get_str(call, 0, column, &text, &length, nullptr) == SIDECALL_OK) value.text.assign(text, length);
+    if (sidecall_call_get_str(call, 0, column, &text, &length, nullptr) == SIDECALL_OK)
+      value.text.assign(text, length);
   } else if (sidecall_call_get_i64(call, 0, column, &integer, nullptr) == SIDECALL_OK) {
     value.text = std::to_string(integer);
   } else {
@@ -36,18 +37,24 @@ double tolerance_of(const Json& contract, const char* output, const char* part) 
   return value.IsNumber() ? value.GetDouble() : 0;
 }
 
-bool has_moved(const Value& before, const Value& after, double absolute, double relative, Movement& movement) {
-  if (!before.is_number || !after.is_number) return before.is_number != after.is_number || before.text != after.text;
+bool has_moved(const Value& before, const Value& after, double absolute, double relative,
+               Movement& movement) {
+  if (!before.is_number || !after.is_number)
+    return before.is_number != after.is_number || before.text != after.text;
   movement.is_number = true;
-  if (before.number == after.number || (std::isnan(before.number) && std::isnan(after.number))) return false;
+  if (before.number == after.number || (std::isnan(before.number) && std::isnan(after.number)))
+    return false;
   const double difference = std::fabs(after.number - before.number);
-  movement.largest = std::max(movement.largest, std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference);
+  movement.largest =
+      std::max(movement.largest,
+               std::isnan(difference) ? std::numeric_limits<double>::infinity() : difference);
   return !(difference <= absolute + relative * std::fabs(before.number));
 }
 
 }  // namespace
 
-ColumnPairs::ColumnPairs(const sidecall_model* before, const sidecall_model* after, const Json& contract, std::vector<Movement>& movements)
+ColumnPairs::ColumnPairs(const sidecall_model* before, const sidecall_model* after,
+                         const Json& contract, std::vector<Movement>& movements)
     : before_(before), after_(after), movements_(movements) {
   for (int32_t column = 0; column < sidecall_model_num_columns(before); ++column) {
     const sidecall_column_spec& spec = *sidecall_model_column_spec(before, column);
@@ -58,8 +65,9 @@ ColumnPairs::ColumnPairs(const sidecall_model* before, const sidecall_model* aft
       movements.emplace_back();
       movements.back().output = output;
     }
-    pairs_.push_back(
-        {column, other, movements.size() - 1, tolerance_of(contract, output, "absolute"), tolerance_of(contract, output, "relative")});
+    pairs_.push_back({column, other, movements.size() - 1,
+                      tolerance_of(contract, output, "absolute"),
+                      tolerance_of(contract, output, "relative")});
   }
 }
 
@@ -68,7 +76,8 @@ bool ColumnPairs::compare(sidecall_call* old_call, sidecall_call* new_call) {
   for (const auto& pair : pairs_) {
     const Value was = read_column(before_, old_call, pair.before);
     const Value is = read_column(after_, new_call, pair.after);
-    if (has_moved(was, is, pair.absolute, pair.relative, movements_[pair.movement])) moved[pair.movement] = true;
+    if (has_moved(was, is, pair.absolute, pair.relative, movements_[pair.movement]))
+      moved[pair.movement] = true;
   }
   for (size_t i = 0; i < movements_.size(); ++i) movements_[i].moved += moved[i] ? 1 : 0;
   return std::find(moved.begin(), moved.end(), true) != moved.end();

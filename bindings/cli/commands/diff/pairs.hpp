@@ -11,7 +11,8 @@ namespace sidecall::cli {
 class ColumnPairs {
  public:
   // Fills `movements`, one for each output that stands in both files; compare() counts there.
-  ColumnPairs(const sidecall_model* before, const sidecall_model* after, const Json& contract, std::vector<Movement>& movements);
+  ColumnPairs(const sidecall_model* before, const sidecall_model* after, const Json& contract,
+              std::vector<Movement>& movements);
 
   // Row 0 of two calls that ran. True where an answer differs by more than the old file tolerates.
   bool compare(sidecall_call* old_call, sidecall_call* new_call);

@@ -41,7 +41,8 @@ class AskedModel {
     const sidecall_status status = call_.run();
     if (status == SIDECALL_OK) return true;
     failure_ = status == SIDECALL_ENGINE ? call_.error().message : "";
-    if (exit_code_of(status) != kBadInput && failure_.empty()) throw Failure(exit_code_of(status), call_.error().message);
+    if (exit_code_of(status) != kBadInput && failure_.empty())
+      throw Failure(exit_code_of(status), call_.error().message);
     return false;
   }
 
@@ -66,8 +67,8 @@ class AskedModel {
 
 }  // namespace
 
-MovedAnswers compare_rows(const Model& before, const Model& after, const Signature& old_signature, const std::string& file,
-                          std::pair<int64_t, int64_t> timeouts_ns) {
+MovedAnswers compare_rows(const Model& before, const Model& after, const Signature& old_signature,
+                          const std::string& file, std::pair<int64_t, int64_t> timeouts_ns) {
   MovedAnswers answers;
   answers.source = printable(file);
   answers.problem = why_not_comparable(before.get(), after.get());

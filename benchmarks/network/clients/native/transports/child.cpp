@@ -17,7 +17,9 @@
 namespace bench {
 namespace {
 
-[[noreturn]] void fail(const std::string& what, int number) { throw std::runtime_error(what + ": " + std::strerror(number)); }
+[[noreturn]] void fail(const std::string& what, int number) {
+  throw std::runtime_error(what + ": " + std::strerror(number));
+}
 
 }  // namespace
 
@@ -96,7 +98,8 @@ bool Child::read_line(std::string& line) {
       return true;
     }
     pollfd ready{output_, POLLIN, 0};
-    if (poll(&ready, 1, kPatienceSeconds * 1000) == 0) throw std::runtime_error("the child does not answer");
+    if (poll(&ready, 1, kPatienceSeconds * 1000) == 0)
+      throw std::runtime_error("the child does not answer");
     char buffer[65536];
     const ssize_t count = read(output_, buffer, sizeof buffer);
     if (count < 0 && errno != EINTR) fail("the child's answer", errno);
@@ -115,7 +118,9 @@ void Child::wait() {
   }
   pid_ = -1;
   if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
-    throw std::runtime_error("the child ended with " + std::to_string(WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status)));
+    throw std::runtime_error("the child ended with " + std::to_string(WIFEXITED(status)
+                                                                          ? WEXITSTATUS(status)
+                                                                          : -WTERMSIG(status)));
 }
 
 }  // namespace bench

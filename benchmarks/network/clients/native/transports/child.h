@@ -12,7 +12,7 @@ namespace bench {
 class Child {
  public:
   explicit Child(const std::vector<std::string>& command);  // throws std::runtime_error
-  ~Child();                                                 // ends it, when it has not ended by itself
+  ~Child();  // ends it, when it has not ended by itself
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 

@@ -13,7 +13,10 @@ using Score = void (*)(double* row, double* answer);
 class GeneratedCaller : public Caller {
  public:
   GeneratedCaller(const Workload& workload, int64_t rows, Score score)
-      : workload_(workload), rows_(rows), score_(score), row_(static_cast<size_t>(workload.row_values)) {}
+      : workload_(workload),
+        rows_(rows),
+        score_(score),
+        row_(static_cast<size_t>(workload.row_values)) {}
 
   void call(int64_t first_row, Answer& answer) override {
     const float* values = workload_.row(first_row);
@@ -35,8 +38,10 @@ class GeneratedCaller : public Caller {
 
 class GeneratedApproach : public Approach {
  public:
-  explicit GeneratedApproach(const Opening& opening) : workload_(opening.workload), rows_(opening.rows) {
-    if (workload_.is_record || workload_.num_numbers != 2) throw std::runtime_error("generated: expected a tensor and two classes");
+  explicit GeneratedApproach(const Opening& opening)
+      : workload_(opening.workload), rows_(opening.rows) {
+    if (workload_.is_record || workload_.num_numbers != 2)
+      throw std::runtime_error("generated: expected a tensor and two classes");
     const std::string path = opening.text("twin") + ".so";
     library_.reset(dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL));
     if (library_ == nullptr) throw std::runtime_error(std::string("generated: ") + dlerror());
@@ -44,7 +49,9 @@ class GeneratedApproach : public Approach {
     if (score_ == nullptr) throw std::runtime_error(path + ": expected a function 'score'");
   }
 
-  std::unique_ptr<Caller> connect() override { return std::make_unique<GeneratedCaller>(workload_, rows_, score_); }
+  std::unique_ptr<Caller> connect() override {
+    return std::make_unique<GeneratedCaller>(workload_, rows_, score_);
+  }
   const char* expected() const override { return "twin.f64"; }
 
  private:
@@ -58,9 +65,10 @@ class GeneratedApproach : public Approach {
   Score score_ = nullptr;
 };
 
-const RegisterApproach kGenerated("generated", [](const Opening& opening) -> std::unique_ptr<Approach> {
-  return std::make_unique<GeneratedApproach>(opening);
-});
+const RegisterApproach kGenerated("generated",
+                                  [](const Opening& opening) -> std::unique_ptr<Approach> {
+                                    return std::make_unique<GeneratedApproach>(opening);
+                                  });
 
 }  // namespace
 }  // namespace bench

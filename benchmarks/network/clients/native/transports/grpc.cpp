@@ -15,7 +15,9 @@ using prediction::Prediction;
 
 void check(const grpc::Status& status) {
   if (!status.ok())
-    throw std::runtime_error("grpc: status " + std::to_string(static_cast<int>(status.error_code())) + ": " + status.error_message());
+    throw std::runtime_error("grpc: status " +
+                             std::to_string(static_cast<int>(status.error_code())) + ": " +
+                             status.error_message());
 }
 
 template <class Request, class Response>
@@ -24,11 +26,13 @@ class Unary : public Caller {
   Unary(const Workload& workload, Prediction::Stub& stub) : workload_(workload), stub_(stub) {}
 
   Lengths lengths() const override {
-    return {static_cast<int64_t>(request_.ByteSizeLong()), static_cast<int64_t>(response_.ByteSizeLong())};
+    return {static_cast<int64_t>(request_.ByteSizeLong()),
+            static_cast<int64_t>(response_.ByteSizeLong())};
   }
 
  protected:
-  using Method = grpc::Status (Prediction::Stub::*)(grpc::ClientContext*, const Request&, Response*);
+  using Method = grpc::Status (Prediction::Stub::*)(grpc::ClientContext*, const Request&,
+                                                    Response*);
 
   void send(Method method) {
     grpc::ClientContext context;
@@ -44,7 +48,8 @@ class Unary : public Caller {
 
 class TensorUnary : public Unary<prediction::PredictRequest, prediction::PredictResponse> {
  public:
-  TensorUnary(const Workload& workload, Prediction::Stub& stub, int64_t rows) : Unary(workload, stub), rows_(rows) {}
+  TensorUnary(const Workload& workload, Prediction::Stub& stub, int64_t rows)
+      : Unary(workload, stub), rows_(rows) {}
 
   void call(int64_t first_row, Answer& answer) override {
     fill(workload_, first_row, rows_, request_);
@@ -74,7 +79,8 @@ class GrpcApproach : public Approach {
     arguments.SetMaxReceiveMessageSize(-1);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
     arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // each opening connects anew
-    channel_ = grpc::CreateCustomChannel(opening.text("target"), grpc::InsecureChannelCredentials(), arguments);
+    channel_ = grpc::CreateCustomChannel(opening.text("target"), grpc::InsecureChannelCredentials(),
+                                         arguments);
     stub_ = Prediction::NewStub(channel_);
   }
 
@@ -90,8 +96,9 @@ class GrpcApproach : public Approach {
   std::unique_ptr<Prediction::Stub> stub_;
 };
 
-const RegisterApproach kGrpc("grpc",
-                             [](const Opening& opening) -> std::unique_ptr<Approach> { return std::make_unique<GrpcApproach>(opening); });
+const RegisterApproach kGrpc("grpc", [](const Opening& opening) -> std::unique_ptr<Approach> {
+  return std::make_unique<GrpcApproach>(opening);
+});
 
 }  // namespace
 }  // namespace bench

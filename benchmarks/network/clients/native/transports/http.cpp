@@ -52,11 +52,13 @@ class Http : public Transport {
     set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.size()));
     set(CURLOPT_WRITEDATA, &response);
     if (const CURLcode code = curl_easy_perform(handle_.get()); code != CURLE_OK)
-      throw std::runtime_error(std::string("http: ") + (error_[0] != '\0' ? error_ : curl_easy_strerror(code)));
+      throw std::runtime_error(std::string("http: ") +
+                               (error_[0] != '\0' ? error_ : curl_easy_strerror(code)));
     long status = 0;
     curl_easy_getinfo(handle_.get(), CURLINFO_RESPONSE_CODE, &status);
     if (status != 200)
-      throw std::runtime_error("http: expected status 200, got " + std::to_string(status) + ": " + response.substr(0, 300));
+      throw std::runtime_error("http: expected status 200, got " + std::to_string(status) + ": " +
+                               response.substr(0, 300));
   }
 
  private:
@@ -81,7 +83,8 @@ class HttpConnector : public Connector {
       place_.url = opening.text("url");
     }
     place_.url += "/" + opening.workload.name;
-    place_.content_type = opening.body == "json" ? "Content-Type: application/json" : "Content-Type: application/octet-stream";
+    place_.content_type = opening.body == "json" ? "Content-Type: application/json"
+                                                 : "Content-Type: application/octet-stream";
   }
 
   std::unique_ptr<Transport> connect() override { return std::make_unique<Http>(place_); }
@@ -91,7 +94,8 @@ class HttpConnector : public Connector {
 };
 
 const RegisterTransport kHttp("http", [](const Opening& opening) -> std::unique_ptr<Connector> {
-  static const CURLcode initialized = curl_global_init(CURL_GLOBAL_DEFAULT);  // before there are threads
+  static const CURLcode initialized =
+      curl_global_init(CURL_GLOBAL_DEFAULT);  // before there are threads
   if (initialized != CURLE_OK) throw std::runtime_error("http: curl_global_init failed");
   return std::make_unique<HttpConnector>(opening);
 });

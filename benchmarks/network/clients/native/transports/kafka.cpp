@@ -20,19 +20,24 @@ constexpr int kPatienceMs = kPatienceSeconds * 1000;
 struct Closer {
   void operator()(rd_kafka_t* handle) const { rd_kafka_destroy(handle); }
   void operator()(rd_kafka_message_t* message) const { rd_kafka_message_destroy(message); }
-  void operator()(rd_kafka_topic_partition_list_t* list) const { rd_kafka_topic_partition_list_destroy(list); }
+  void operator()(rd_kafka_topic_partition_list_t* list) const {
+    rd_kafka_topic_partition_list_destroy(list);
+  }
 };
 using Handle = std::unique_ptr<rd_kafka_t, Closer>;
 
 void check(rd_kafka_resp_err_t code, const char* what) {
-  if (code != RD_KAFKA_RESP_ERR_NO_ERROR) throw std::runtime_error(std::string("kafka: ") + what + ": " + rd_kafka_err2str(code));
+  if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+    throw std::runtime_error(std::string("kafka: ") + what + ": " + rd_kafka_err2str(code));
 }
 
 Handle make(rd_kafka_type_t type, const std::map<std::string, std::string>& settings) {
   char error[512];
   rd_kafka_conf_t* conf = rd_kafka_conf_new();
   for (const auto& [name, value] : settings) {
-    if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), error, sizeof error) == RD_KAFKA_CONF_OK) continue;
+    if (rd_kafka_conf_set(conf, name.c_str(), value.c_str(), error, sizeof error) ==
+        RD_KAFKA_CONF_OK)
+      continue;
     rd_kafka_conf_destroy(conf);
     throw std::runtime_error(std::string("kafka: ") + error);
   }
@@ -53,7 +58,8 @@ struct Waiting {
 
 class Broker : public Connector {
  public:
-  explicit Broker(const Opening& opening) : topic_(opening.text("topic") + "-" + opening.workload.name), next_(first_id()) {
+  explicit Broker(const Opening& opening)
+      : topic_(opening.text("topic") + "-" + opening.workload.name), next_(first_id()) {
     const std::string bootstrap = opening.text("bootstrap");
     // Nothing waits for a batch; fetches wait as clients/README.md says.
     producer_ = make(RD_KAFKA_PRODUCER, {{"bootstrap.servers", bootstrap},
@@ -89,12 +95,14 @@ class Broker : public Connector {
       const std::lock_guard<std::mutex> lock(mutex_);
       waiting_[id] = &waiting;
     }
-    const auto code = rd_kafka_producev(producer_.get(), RD_KAFKA_V_TOPIC(topic_.c_str()), RD_KAFKA_V_PARTITION(0),
-                                        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(&id, sizeof id),
-                                        RD_KAFKA_V_VALUE(const_cast<char*>(request.data()), request.size()), RD_KAFKA_V_END);
+    const auto code = rd_kafka_producev(
+        producer_.get(), RD_KAFKA_V_TOPIC(topic_.c_str()), RD_KAFKA_V_PARTITION(0),
+        RD_KAFKA_V_MSGFLAGS(RD_KAFKA_MSG_F_COPY), RD_KAFKA_V_KEY(&id, sizeof id),
+        RD_KAFKA_V_VALUE(const_cast<char*>(request.data()), request.size()), RD_KAFKA_V_END);
     std::unique_lock<std::mutex> lock(mutex_);
     if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
-      waiting.answered.wait_for(lock, std::chrono::seconds(kPatienceSeconds), [&] { return waiting.is_answered; });
+      waiting.answered.wait_for(lock, std::chrono::seconds(kPatienceSeconds),
+                                [&] { return waiting.is_answered; });
     waiting_.erase(id);
     check(code, "produce");
     if (!waiting.is_answered) throw std::runtime_error("kafka: no answer came");
@@ -108,8 +116,11 @@ class Broker : public Connector {
   void listen(const std::string& topic) {
     int64_t low = 0;
     int64_t high = 0;
-    check(rd_kafka_query_watermark_offsets(consumer_.get(), topic.c_str(), 0, &low, &high, kPatienceMs), topic.c_str());
-    const std::unique_ptr<rd_kafka_topic_partition_list_t, Closer> assigned(rd_kafka_topic_partition_list_new(1));
+    check(rd_kafka_query_watermark_offsets(consumer_.get(), topic.c_str(), 0, &low, &high,
+                                           kPatienceMs),
+          topic.c_str());
+    const std::unique_ptr<rd_kafka_topic_partition_list_t, Closer> assigned(
+        rd_kafka_topic_partition_list_new(1));
     rd_kafka_topic_partition_list_add(assigned.get(), topic.c_str(), 0)->offset = high;
     rd_kafka_poll_set_consumer(consumer_.get());
     check(rd_kafka_assign(consumer_.get(), assigned.get()), "assign");
@@ -118,9 +129,12 @@ class Broker : public Connector {
   void read() {
     while (!ends_) {
       rd_kafka_poll(producer_.get(), 0);  // delivery reports, which would pile up
-      const std::unique_ptr<rd_kafka_message_t, Closer> message(rd_kafka_consumer_poll(consumer_.get(), 50));
+      const std::unique_ptr<rd_kafka_message_t, Closer> message(
+          rd_kafka_consumer_poll(consumer_.get(), 50));
       uint64_t id = 0;
-      if (message == nullptr || message->err != RD_KAFKA_RESP_ERR_NO_ERROR || message->key_len != sizeof id) continue;
+      if (message == nullptr || message->err != RD_KAFKA_RESP_ERR_NO_ERROR ||
+          message->key_len != sizeof id)
+        continue;
       std::memcpy(&id, message->key, sizeof id);
       const std::lock_guard<std::mutex> lock(mutex_);
       const auto found = waiting_.find(id);
@@ -144,7 +158,9 @@ class Broker : public Connector {
 class Kafka : public Transport {
  public:
   explicit Kafka(Broker& broker) : broker_(broker) {}
-  void call(const std::string& request, std::string& response) override { broker_.call(request, response); }
+  void call(const std::string& request, std::string& response) override {
+    broker_.call(request, response);
+  }
 
  private:
   Broker& broker_;
@@ -152,8 +168,9 @@ class Kafka : public Transport {
 
 std::unique_ptr<Transport> Broker::connect() { return std::make_unique<Kafka>(*this); }
 
-const RegisterTransport kKafka("kafka",
-                               [](const Opening& opening) -> std::unique_ptr<Connector> { return std::make_unique<Broker>(opening); });
+const RegisterTransport kKafka("kafka", [](const Opening& opening) -> std::unique_ptr<Connector> {
+  return std::make_unique<Broker>(opening);
+});
 
 }  // namespace
 }  // namespace bench

@@ -9,7 +9,8 @@ namespace bench {
 namespace {
 
 void check(natsStatus status, const char* what) {
-  if (status != NATS_OK) throw std::runtime_error(std::string("nats: ") + what + ": " + natsStatus_GetText(status));
+  if (status != NATS_OK)
+    throw std::runtime_error(std::string("nats: ") + what + ": " + natsStatus_GetText(status));
 }
 
 struct Closer {
@@ -21,12 +22,13 @@ using Connection = std::unique_ptr<natsConnection, Closer>;
 
 class Nats : public Transport {
  public:
-  Nats(natsConnection* connection, std::string subject) : connection_(connection), subject_(std::move(subject)) {}
+  Nats(natsConnection* connection, std::string subject)
+      : connection_(connection), subject_(std::move(subject)) {}
 
   void call(const std::string& request, std::string& response) override {
     natsMsg* replied = nullptr;
-    check(natsConnection_Request(&replied, connection_, subject_.c_str(), request.data(), static_cast<int>(request.size()),
-                                 kPatienceSeconds * 1000),
+    check(natsConnection_Request(&replied, connection_, subject_.c_str(), request.data(),
+                                 static_cast<int>(request.size()), kPatienceSeconds * 1000),
           "request");
     const std::unique_ptr<natsMsg, Closer> reply(replied);
     response.assign(natsMsg_GetData(replied), static_cast<size_t>(natsMsg_GetDataLength(replied)));
@@ -51,7 +53,9 @@ class NatsConnector : public Connector {
     connection_.reset(connected);
   }
 
-  std::unique_ptr<Transport> connect() override { return std::make_unique<Nats>(connection_.get(), subject_); }
+  std::unique_ptr<Transport> connect() override {
+    return std::make_unique<Nats>(connection_.get(), subject_);
+  }
 
  private:
   std::string subject_;

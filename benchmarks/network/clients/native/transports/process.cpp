@@ -26,7 +26,8 @@ class Process : public Transport {
     Child child(command_);
     child.write(request + "\n");
     child.close_input();
-    if (!child.read_line(response)) throw std::runtime_error("process: expected a line, got " + response);
+    if (!child.read_line(response))
+      throw std::runtime_error("process: expected a line, got " + response);
     std::string more;
     while (child.read_line(more)) {
     }

@@ -34,9 +34,11 @@ class Redis : public Transport {
     message_ += request;
     append({"RPUSH", list_, message_});
     append({"BLPOP", reply_name, std::to_string(kPatienceSeconds)});
-    if (const Reply pushed = next(); pushed->type != REDIS_REPLY_INTEGER) throw std::runtime_error("redis: RPUSH was refused");
+    if (const Reply pushed = next(); pushed->type != REDIS_REPLY_INTEGER)
+      throw std::runtime_error("redis: RPUSH was refused");
     const Reply taken = next();
-    if (taken->type != REDIS_REPLY_ARRAY || taken->elements != 2) throw std::runtime_error("redis: no answer came");
+    if (taken->type != REDIS_REPLY_ARRAY || taken->elements != 2)
+      throw std::runtime_error("redis: no answer came");
     response.assign(taken->element[1]->str, taken->element[1]->len);
   }
 
@@ -59,7 +61,8 @@ class Redis : public Transport {
   }
 
   [[noreturn]] void fail() const {
-    throw std::runtime_error(std::string("redis: ") + (context_ == nullptr ? "no memory" : context_->errstr));
+    throw std::runtime_error(std::string("redis: ") +
+                             (context_ == nullptr ? "no memory" : context_->errstr));
   }
 
   std::string list_;
@@ -71,7 +74,8 @@ class Redis : public Transport {
 
 class RedisConnector : public Connector {
  public:
-  explicit RedisConnector(const Opening& opening) : port_(opening.number("port")), list_("requests." + opening.workload.name) {}
+  explicit RedisConnector(const Opening& opening)
+      : port_(opening.number("port")), list_("requests." + opening.workload.name) {}
   std::unique_ptr<Transport> connect() override { return std::make_unique<Redis>(port_, list_); }
 
  private:

@@ -9,7 +9,8 @@
 namespace bench {
 namespace {
 
-constexpr uint64_t kBindBytes = 16384;  // from here on the engine reads the caller's memory: sidecall_call_copy_input's advice
+constexpr uint64_t kBindBytes =
+    16384;  // from here on the engine reads the caller's memory: sidecall_call_copy_input's advice
 
 struct ModelCloser {
   void operator()(sidecall_model* model) const { sidecall_model_close(model); }
@@ -22,7 +23,8 @@ using Call = std::unique_ptr<sidecall_call, CallCloser>;
 
 class KeptCall : public Caller {
  public:
-  KeptCall(const sidecall_model* model, const Workload& workload, int64_t rows) : workload_(workload), rows_(rows) {
+  KeptCall(const sidecall_model* model, const Workload& workload, int64_t rows)
+      : workload_(workload), rows_(rows) {
     sidecall_call* opened = nullptr;
     check(sidecall_call_open(model, rows, &opened, &err_));
     call_.reset(opened);
@@ -42,7 +44,8 @@ class KeptCall : public Caller {
 
 class TensorCall : public KeptCall {
  public:
-  TensorCall(const sidecall_model* model, const Workload& workload, int64_t rows) : KeptCall(model, workload, rows) {
+  TensorCall(const sidecall_model* model, const Workload& workload, int64_t rows)
+      : KeptCall(model, workload, rows) {
     dims_.assign(1, rows);
     dims_.insert(dims_.end(), workload.input_dims.begin(), workload.input_dims.end());
     check(sidecall_call_input(call_.get(), 0, &input_, &err_));
@@ -62,7 +65,8 @@ class TensorCall : public KeptCall {
 
  private:
   void ask_for_outputs() {
-    for (size_t i = 0; i < outputs_.size(); ++i) check(sidecall_call_output(call_.get(), static_cast<int32_t>(i), &outputs_[i], &err_));
+    for (size_t i = 0; i < outputs_.size(); ++i)
+      check(sidecall_call_output(call_.get(), static_cast<int32_t>(i), &outputs_[i], &err_));
   }
 
   void give(const float* values) {
@@ -78,7 +82,8 @@ class TensorCall : public KeptCall {
     } else if (input_.dtype == SIDECALL_FLOAT32) {
       std::memcpy(input_.data, values, count * sizeof(float));
     } else if (input_.dtype == SIDECALL_FLOAT64) {  // what a server in Python was trained on
-      for (size_t i = 0; i < count; ++i) static_cast<double*>(input_.data)[i] = static_cast<double>(values[i]);
+      for (size_t i = 0; i < count; ++i)
+        static_cast<double*>(input_.data)[i] = static_cast<double>(values[i]);
     } else {
       throw std::runtime_error("sidecall: expected a float input");
     }
@@ -87,15 +92,19 @@ class TensorCall : public KeptCall {
   static void take(const sidecall_view& output, Answer& answer) {
     if (output.dtype == SIDECALL_INT64) {
       const auto* values = static_cast<const int64_t*>(output.data);
-      answer.labels.insert(answer.labels.end(), values, values + output.data_bytes / sizeof *values);
+      answer.labels.insert(answer.labels.end(), values,
+                           values + output.data_bytes / sizeof *values);
     } else if (output.dtype == SIDECALL_FLOAT32) {
       const auto* values = static_cast<const float*>(output.data);
-      answer.numbers.insert(answer.numbers.end(), values, values + output.data_bytes / sizeof *values);
+      answer.numbers.insert(answer.numbers.end(), values,
+                            values + output.data_bytes / sizeof *values);
     } else if (output.dtype == SIDECALL_FLOAT64) {
       const auto* values = static_cast<const double*>(output.data);
-      for (size_t i = 0; i < output.data_bytes / sizeof *values; ++i) answer.numbers.push_back(static_cast<float>(values[i]));
+      for (size_t i = 0; i < output.data_bytes / sizeof *values; ++i)
+        answer.numbers.push_back(static_cast<float>(values[i]));
     } else {
-      throw std::runtime_error(std::string("sidecall: cannot read an output of ") + sidecall_dtype_name(output.dtype));
+      throw std::runtime_error(std::string("sidecall: cannot read an output of ") +
+                               sidecall_dtype_name(output.dtype));
     }
   }
 
@@ -108,13 +117,15 @@ class TensorCall : public KeptCall {
 class RecordCall : public KeptCall {
  public:
   RecordCall(const sidecall_model* model, const Workload& workload) : KeptCall(model, workload, 1) {
-    for (const Field& field : workload.record(0)) features_.push_back(find(model, SIDECALL_KIND_FEATURE, field.name));
+    for (const Field& field : workload.record(0))
+      features_.push_back(find(model, SIDECALL_KIND_FEATURE, field.name));
     for (const Output& output : workload.outputs) {
       if (output.is_label()) {
         label_ = find(model, SIDECALL_KIND_COLUMN, output.name);
         continue;
       }
-      for (const std::string& name : workload.class_names) columns_.push_back(find(model, SIDECALL_KIND_COLUMN, output.name + "." + name));
+      for (const std::string& name : workload.class_names)
+        columns_.push_back(find(model, SIDECALL_KIND_COLUMN, output.name + "." + name));
     }
   }
 
@@ -143,7 +154,8 @@ class RecordCall : public KeptCall {
   void set(int32_t feature, const Field& field) {
     if (const auto* text = std::get_if<std::string>(&field.value))
       check(sidecall_call_set_str(call_.get(), 0, feature, text->data(), text->size(), &err_));
-    else if (const auto* number = std::get_if<double>(&field.value)) check(sidecall_call_set_f64(call_.get(), 0, feature, *number, &err_));
+    else if (const auto* number = std::get_if<double>(&field.value))
+      check(sidecall_call_set_f64(call_.get(), 0, feature, *number, &err_));
     else check(sidecall_call_set_missing(call_.get(), 0, feature, &err_));
   }
 
@@ -154,13 +166,15 @@ class RecordCall : public KeptCall {
 
 class SidecallApproach : public Approach {
  public:
-  explicit SidecallApproach(const Opening& opening) : workload_(opening.workload), rows_(opening.rows) {
+  explicit SidecallApproach(const Opening& opening)
+      : workload_(opening.workload), rows_(opening.rows) {
     sidecall_error err = SIDECALL_ERROR_INIT;
     sidecall_model_options options;
     sidecall_model_options_init(&options);
     options.allow_exec = 1;
     sidecall_model* opened = nullptr;
-    if (sidecall_model_open(opening.text("uri").c_str(), &options, &opened, &err) != SIDECALL_OK) throw std::runtime_error(err.message);
+    if (sidecall_model_open(opening.text("uri").c_str(), &options, &opened, &err) != SIDECALL_OK)
+      throw std::runtime_error(err.message);
     model_.reset(opened);
   }
 
@@ -175,9 +189,10 @@ class SidecallApproach : public Approach {
   Model model_;
 };
 
-const RegisterApproach kSidecall("sidecall", [](const Opening& opening) -> std::unique_ptr<Approach> {
-  return std::make_unique<SidecallApproach>(opening);
-});
+const RegisterApproach kSidecall("sidecall",
+                                 [](const Opening& opening) -> std::unique_ptr<Approach> {
+                                   return std::make_unique<SidecallApproach>(opening);
+                                 });
 
 }  // namespace
 }  // namespace bench

@@ -13,7 +13,8 @@ module.exports = async (work, { host, port, queue }, body) => {
   let last = 0
 
   const fail = error => {
-    for (const { reject } of waiting.values()) reject(error ?? new Error('the connection was closed'))
+    for (const { reject } of waiting.values())
+      reject(error ?? new Error('the connection was closed'))
     waiting.clear()
   }
   connection.on('error', fail)
@@ -33,7 +34,10 @@ module.exports = async (work, { host, port, queue }, body) => {
     new Promise((resolve, reject) => {
       const correlationId = String(++last)
       waiting.set(correlationId, { resolve, reject })
-      channel.sendToQueue(`${queue}.${work.name}`, Buffer.from(asked), { correlationId, replyTo: REPLIES })
+      channel.sendToQueue(`${queue}.${work.name}`, Buffer.from(asked), {
+        correlationId,
+        replyTo: REPLIES
+      })
     })
   return { ...moveBytes(work, body, send), close: () => connection.close() }
 }

@@ -7,5 +7,10 @@ module.exports = async (work, { twin }) => {
   if (work.rows !== 1) throw new Error(`generated: expected 1 row, got ${work.rows}`)
   const score = require(`${twin}.js`)
   work.expect(path.join(work.folder, 'twin.f64'))
-  return { ask: i => work.nested(i)[0], call: score, callSync: score, read: values => ({ labels: undefined, values: [values] }) }
+  return {
+    ask: i => work.nested(i)[0],
+    call: score,
+    callSync: score,
+    read: values => ({ labels: undefined, values: [values] })
+  }
 }

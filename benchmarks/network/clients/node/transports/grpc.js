@@ -8,7 +8,9 @@ const PROTO = path.join(__dirname, '..', '..', '..', 'servers', 'prediction.prot
 
 /** The service's definition; `sizes` gets the lengths of the last call's messages. */
 function load(sizes) {
-  const service = peer('@grpc/proto-loader').loadSync(PROTO, { longs: Number, defaults: true })['prediction.Prediction']
+  const service = peer('@grpc/proto-loader').loadSync(PROTO, { longs: Number, defaults: true })[
+    'prediction.Prediction'
+  ]
   for (const method of Object.values(service)) {
     const { requestSerialize, responseDeserialize } = method
     method.requestSerialize = message => {
@@ -34,7 +36,12 @@ function describe(work) {
       for (const name in record) if (record[name] !== null) features[name] = toValue(record[name])
       return { model: work.name, features }
     }
-    return { method: 'PredictRecord', ask: i => work.record(i), toMessage, read: answer => work.readRecord(answer) }
+    return {
+      method: 'PredictRecord',
+      ask: i => work.record(i),
+      toMessage,
+      read: answer => work.readRecord(answer)
+    }
   }
   const hasLabels = work.outputs.some(({ name }) => name === 'label')
   return {
@@ -49,7 +56,9 @@ module.exports = async (work, { target }) => {
   const grpc = peer('@grpc/grpc-js')
   const sizes = { request: 0, response: 0 }
   const Client = grpc.makeClientConstructor(load(sizes), 'Prediction')
-  const client = new Client(target, grpc.credentials.createInsecure(), { 'grpc.enable_http_proxy': 0 })
+  const client = new Client(target, grpc.credentials.createInsecure(), {
+    'grpc.enable_http_proxy': 0
+  })
   const { method, ask, toMessage, read } = describe(work)
   const call = asked =>
     new Promise((resolve, reject) => {

@@ -8,11 +8,20 @@ module.exports = async (work, at, body) => {
   const { Pool } = peer('undici')
   const url = new URL(at.unix === undefined ? at.url : `http://localhost${at.path ?? ''}`)
   // The agent's defaults, but for silence: a server may close what is idle.
-  const pool = new Pool(url.origin, { connections: null, pipelining: 1, socketPath: at.unix ?? null })
+  const pool = new Pool(url.origin, {
+    connections: null,
+    pipelining: 1,
+    socketPath: at.unix ?? null
+  })
   const path = `${url.pathname.replace(/\/$/, '')}/${work.name}`
 
   const moved = moveBytes(work, body, async bytes => {
-    const { statusCode, body: answer } = await pool.request({ path, method: 'POST', headers, body: bytes })
+    const { statusCode, body: answer } = await pool.request({
+      path,
+      method: 'POST',
+      headers,
+      body: bytes
+    })
     const given = Buffer.from(await answer.arrayBuffer())
     if (statusCode !== 200) throw new Error(`HTTP ${statusCode}: ${given.toString().slice(0, 200)}`)
     return given

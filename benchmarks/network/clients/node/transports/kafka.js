@@ -18,7 +18,11 @@ module.exports = async (work, { bootstrap, topic }, body) => {
 
   // The partition is assigned by hand: joining a group takes seconds, and there is one reader.
   const { id, partitions } = (await consumer.metadata({ topics: [replies] })).topics.get(replies)
-  const latest = await consumer.listOffsets({ topics: [replies], partitions: { [replies]: [0] }, timestamp: ListOffsetTimestamps.LATEST })
+  const latest = await consumer.listOffsets({
+    topics: [replies],
+    partitions: { [replies]: [0] },
+    timestamp: ListOffsetTimestamps.LATEST
+  })
   let offset = latest.get(replies)[0]
 
   const waiting = new Map()
@@ -27,9 +31,21 @@ module.exports = async (work, { bootstrap, topic }, body) => {
   let isOpen = true
 
   async function read() {
-    const partition = { partition: 0, currentLeaderEpoch: -1, fetchOffset: offset, lastFetchedEpoch: -1, partitionMaxBytes: FETCH.maxBytes }
-    const { responses } = await consumer.fetch({ ...FETCH, node: partitions[0].leader, topics: [{ topicId: id, partitions: [partition] }] })
-    for (const batch of responses.flatMap(response => response.partitions.flatMap(one => one.records ?? []))) {
+    const partition = {
+      partition: 0,
+      currentLeaderEpoch: -1,
+      fetchOffset: offset,
+      lastFetchedEpoch: -1,
+      partitionMaxBytes: FETCH.maxBytes
+    }
+    const { responses } = await consumer.fetch({
+      ...FETCH,
+      node: partitions[0].leader,
+      topics: [{ topicId: id, partitions: [partition] }]
+    })
+    for (const batch of responses.flatMap(response =>
+      response.partitions.flatMap(one => one.records ?? [])
+    )) {
       for (const record of batch.records) {
         offset = batch.firstOffset + BigInt(record.offsetDelta) + 1n
         const key = record.key.toString()
@@ -52,7 +68,13 @@ module.exports = async (work, { bootstrap, topic }, body) => {
     new Promise((resolve, reject) => {
       const key = caller + (++last).toString(36).padStart(4, '0')
       waiting.set(key, { resolve, reject })
-      producer.send({ messages: [{ topic: requests, partition: 0, key: Buffer.from(key), value: Buffer.from(asked) }] }).catch(reject)
+      producer
+        .send({
+          messages: [
+            { topic: requests, partition: 0, key: Buffer.from(key), value: Buffer.from(asked) }
+          ]
+        })
+        .catch(reject)
     })
 
   const reading = readAll()

@@ -19,7 +19,12 @@ module.exports = async (work, { command: [program, ...words] }, body) =>
         child.on('error', reject)
         child.on('close', code => {
           if (code === 0) resolve(Buffer.concat(said))
-          else reject(new Error(`${program} ended with ${code}: ${Buffer.concat(complaints).toString().slice(-200)}`))
+          else
+            reject(
+              new Error(
+                `${program} ended with ${code}: ${Buffer.concat(complaints).toString().slice(-200)}`
+              )
+            )
         })
         child.stdin.end(`${line}\n`)
       })

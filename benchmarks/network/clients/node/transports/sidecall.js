@@ -10,7 +10,13 @@ module.exports = async (work, { uri }) => {
   if (work.kind === 'record') {
     const read = answer => work.readRecord(answer)
     const callSync = isElsewhere ? undefined : record => model.predictSync(record)
-    return { ask: i => work.record(i), call: record => model.predict(record), callSync, read, close }
+    return {
+      ask: i => work.record(i),
+      call: record => model.predict(record),
+      callSync,
+      read,
+      close
+    }
   }
   const { name } = work.input
   const read = answer => work.readTensors(answer)

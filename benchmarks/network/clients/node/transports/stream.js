@@ -13,7 +13,9 @@ module.exports = async (work, { command: [program, ...words] }, body) => {
     ended ??= error
     for (const { reject } of waiting.splice(0)) reject(ended)
   }
-  readline.createInterface({ input: child.stdout }).on('line', line => waiting.shift()?.resolve(line))
+  readline
+    .createInterface({ input: child.stdout })
+    .on('line', line => waiting.shift()?.resolve(line))
   child.on('error', end)
   child.stdin.on('error', end)
   const closed = new Promise(resolve => {

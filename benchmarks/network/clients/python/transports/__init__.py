@@ -68,7 +68,9 @@ class BytesTransport(BaseTransport):
         return len(request), len(self._exchange(request))
 
 
-def open_transport(name: str, folder: WorkloadFolder, body: str, at: dict[str, Any]) -> BaseTransport:
+def open_transport(
+    name: str, folder: WorkloadFolder, body: str, at: dict[str, Any]
+) -> BaseTransport:
     known = sorted(path.stem for path in Path(__file__).parent.glob("[a-z]*.py"))
     if name not in known:
         raise ValueError(f"transport: expected {', '.join(known)}, got {name}")

@@ -18,7 +18,10 @@ import grpc  # noqa: E402
 import prediction_pb2 as messages  # noqa: E402
 import prediction_pb2_grpc as services  # noqa: E402
 
-UNLIMITED = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]  # 4 MiB otherwise
+UNLIMITED = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+]  # 4 MiB otherwise
 
 
 class Transport(BaseTransport):
@@ -28,12 +31,18 @@ class Transport(BaseTransport):
         self._stub = services.PredictionStub(self._channel)
 
     def connect(self, crowded: bool = False) -> Connection:
-        request, method = (self._record, self._stub.PredictRecord) if self.folder.is_record else (self._rows, self._stub.Predict)
+        request, method = (
+            (self._record, self._stub.PredictRecord)
+            if self.folder.is_record
+            else (self._rows, self._stub.Predict)
+        )
         return Connection(lambda row: method(request(row), timeout=CALL_TIMEOUT_S))
 
     def _rows(self, rows: np.ndarray) -> messages.PredictRequest:
         # Three times as quick as a list where there are many, and as quick where there are few.
-        return messages.PredictRequest(model=self.folder.name, shape=rows.shape, values=memoryview(rows.reshape(-1)))
+        return messages.PredictRequest(
+            model=self.folder.name, shape=rows.shape, values=memoryview(rows.reshape(-1))
+        )
 
     def _record(self, record: dict[str, Any]) -> messages.RecordRequest:
         request = messages.RecordRequest(model=self.folder.name)
@@ -50,7 +59,9 @@ class Transport(BaseTransport):
         if self.folder.is_record:
             return {"label": answer.label, "probabilities": dict(answer.probabilities)}
         *labelled, last = self.folder.outputs
-        return {last["name"]: np.array(answer.values)} | {output["name"]: np.array(answer.label) for output in labelled}
+        return {last["name"]: np.array(answer.values)} | {
+            output["name"]: np.array(answer.label) for output in labelled
+        }
 
     def sizes(self, row: Any) -> tuple[int, int]:
         request = self._record(row) if self.folder.is_record else self._rows(row)

@@ -33,7 +33,9 @@ class Transport(BytesTransport):
                 connection.close()  # the next call opens it again
                 raise
             if response.status != 200:
-                raise RuntimeError(f"POST {path}: expected 200, got {response.status}: {answer[:200]!r}")
+                raise RuntimeError(
+                    f"POST {path}: expected 200, got {response.status}: {answer[:200]!r}"
+                )
             return answer
 
         return exchange, connection.close

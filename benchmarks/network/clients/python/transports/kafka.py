@@ -78,7 +78,9 @@ class Transport(BytesTransport):
         try:
             return box.get(timeout=CALL_TIMEOUT_S)
         except queue.Empty:
-            raise TimeoutError(f"{self._topic}: expected a reply within {CALL_TIMEOUT_S} s, got none") from None
+            raise TimeoutError(
+                f"{self._topic}: expected a reply within {CALL_TIMEOUT_S} s, got none"
+            ) from None
         finally:
             del self._waiting[key]
 

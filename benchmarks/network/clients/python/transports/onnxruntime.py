@@ -22,14 +22,21 @@ class Transport(BaseTransport):
         super().__init__(folder, body, at)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
-        self._session = onnxruntime.InferenceSession(folder.path / "model.onnx", options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(
+            folder.path / "model.onnx", options, providers=["CPUExecutionProvider"]
+        )
         self._outputs = [output.name for output in self._session.get_outputs()]
 
     def connect(self, crowded: bool = False) -> Connection:
         run = self._session.run
         if self.folder.is_record:
             dtypes = {one.name: DTYPES[one.type] for one in self._session.get_inputs()}
-            return Connection(lambda record: run(None, {name: np.array([[record[name]]], dtype) for name, dtype in dtypes.items()}))
+            return Connection(
+                lambda record: run(
+                    None,
+                    {name: np.array([[record[name]]], dtype) for name, dtype in dtypes.items()},
+                )
+            )
         name = self.folder.input_name
         return Connection(lambda rows: run(None, {name: rows}))
 
@@ -38,4 +45,7 @@ class Transport(BaseTransport):
         if not self.folder.is_record:
             return named
         probabilities = named["probabilities"][0].tolist()
-        return {"label": named["label"].item(), "probabilities": dict(zip(map(str, self.folder.classes), probabilities, strict=True))}
+        return {
+            "label": named["label"].item(),
+            "probabilities": dict(zip(map(str, self.folder.classes), probabilities, strict=True)),
+        }

@@ -11,7 +11,13 @@ class Transport(BytesTransport):
         command = self.at["command"]
 
         def exchange(body: bytes) -> bytes:
-            done = subprocess.run(command, input=body + b"\n", capture_output=True, timeout=CALL_TIMEOUT_S, check=False)
+            done = subprocess.run(
+                command,
+                input=body + b"\n",
+                capture_output=True,
+                timeout=CALL_TIMEOUT_S,
+                check=False,
+            )
             if done.returncode != 0:
                 raise RuntimeError(
                     f"{command[0]}: expected to end with 0, got {done.returncode}: {done.stderr[-500:].decode(errors='replace')}"

@@ -11,7 +11,9 @@ from transports import CALL_TIMEOUT_S, BytesTransport
 
 class Transport(BytesTransport):
     def dial(self, crowded: bool) -> tuple[Callable[[bytes], bytes], Callable[[], None]]:
-        client = redis.Redis(port=self.at["port"], single_connection_client=True, socket_timeout=CALL_TIMEOUT_S + 5)
+        client = redis.Redis(
+            port=self.at["port"], single_connection_client=True, socket_timeout=CALL_TIMEOUT_S + 5
+        )
         requests = f"requests.{self.folder.name}"
         caller, numbers = os.urandom(4).hex(), count()
 
@@ -22,7 +24,9 @@ class Transport(BytesTransport):
             pipeline.rpush(requests, reply.encode() + body).blpop(f"reply.{reply}", CALL_TIMEOUT_S)
             _, taken = pipeline.execute()
             if taken is None:
-                raise TimeoutError(f"{requests}: expected a reply within {CALL_TIMEOUT_S} s, got none")
+                raise TimeoutError(
+                    f"{requests}: expected a reply within {CALL_TIMEOUT_S} s, got none"
+                )
             return taken[1]
 
         return exchange, client.close

@@ -20,13 +20,21 @@ class Transport(BaseTransport):
             import pandas as pd
 
             records = self.folder.ready_rows
-            dtypes = {name: object if any(isinstance(one[name], str) for one in records) else float for name in records[0]}
+            dtypes = {
+                name: object if any(isinstance(one[name], str) for one in records) else float
+                for name in records[0]
+            }
 
             def call_record(record: dict[str, Any]) -> dict[str, Any]:
                 # As the DataFrame of the training: what is missing is NaN, in columns of text too.
-                cells = {name: math.nan if value is None else value for name, value in record.items()}
+                cells = {
+                    name: math.nan if value is None else value for name, value in record.items()
+                }
                 probabilities = predict_proba(pd.DataFrame([cells]).astype(dtypes))[0]
-                return {"label": classes[probabilities.argmax()], "probabilities": dict(zip(classes, probabilities, strict=True))}
+                return {
+                    "label": classes[probabilities.argmax()],
+                    "probabilities": dict(zip(classes, probabilities, strict=True)),
+                }
 
             return Connection(call_record)
 

@@ -9,14 +9,18 @@ from transports import CALL_TIMEOUT_S, BytesTransport
 class Transport(BytesTransport):
     def dial(self, crowded: bool) -> tuple[Callable[[bytes], bytes], Callable[[], None]]:
         # Unbuffered towards it: a line is one write. Buffered from it: a line is seldom more than one read.
-        process = subprocess.Popen(self.at["command"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0)
+        process = subprocess.Popen(
+            self.at["command"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        )
         lines = open(process.stdout.fileno(), "rb", closefd=False)  # noqa: SIM115
 
         def exchange(body: bytes) -> bytes:
             process.stdin.write(body + b"\n")
             line = lines.readline()
             if not line:
-                raise RuntimeError(f"{self.at['command'][0]}: expected a line, got the end of its output")
+                raise RuntimeError(
+                    f"{self.at['command'][0]}: expected a line, got the end of its output"
+                )
             return line
 
         def close() -> None:

@@ -31,7 +31,8 @@ class Transport(BaseTransport):
     def sizes(self, row: np.ndarray) -> tuple[int, int]:
         """Of the tensors: what stands around them is gRPC's."""
         return row.nbytes, sum(
-            self.folder.rows * int(np.prod(one["dims"])) * np.dtype(one["dtype"]).itemsize for one in self.folder.outputs
+            self.folder.rows * int(np.prod(one["dims"])) * np.dtype(one["dtype"]).itemsize
+            for one in self.folder.outputs
         )
 
     def close(self) -> None:

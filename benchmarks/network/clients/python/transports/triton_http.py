@@ -12,7 +12,10 @@ class Transport(BaseTransport):
     def connect(self, crowded: bool = False) -> Connection:
         client = triton.InferenceServerClient(self.at["url"], network_timeout=CALL_TIMEOUT_S)
         folder = self.folder
-        wanted = [triton.InferRequestedOutput(output["name"], binary_data=True) for output in folder.outputs]
+        wanted = [
+            triton.InferRequestedOutput(output["name"], binary_data=True)
+            for output in folder.outputs
+        ]
         names = [output["name"] for output in folder.outputs]
         infer = client.infer
 
@@ -27,5 +30,6 @@ class Transport(BaseTransport):
     def sizes(self, row: np.ndarray) -> tuple[int, int]:
         """Of the tensors: what stands before them is HTTP's and JSON's."""
         return row.nbytes, sum(
-            self.folder.rows * int(np.prod(one["dims"])) * np.dtype(one["dtype"]).itemsize for one in self.folder.outputs
+            self.folder.rows * int(np.prod(one["dims"])) * np.dtype(one["dtype"]).itemsize
+            for one in self.folder.outputs
         )

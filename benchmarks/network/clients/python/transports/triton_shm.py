@@ -41,7 +41,10 @@ class Transport(BaseTransport):
             shm.set_shared_memory_region(region, [rows])
             client.infer(folder.name, [sent], outputs=answers)
             # Copied: the next call overwrites the region.
-            return {output: shm.get_contents_as_numpy(out_region, dtype, shape, at).copy() for output, dtype, shape, at, _ in places}
+            return {
+                output: shm.get_contents_as_numpy(out_region, dtype, shape, at).copy()
+                for output, dtype, shape, at, _ in places
+            }
 
         def close() -> None:
             for known in (name, out_name):
