@@ -1,7 +1,7 @@
-# Every target does its own set-up on a fresh machine, then its job. `make` alone lists them.
+# Every target does its own set-up on a fresh machine first. `make` without a target lists them.
 #
 #   PYTHON=python3.12 make test    another interpreter for .venv
-#   make -j4 setup                 compiles and downloads at the same time; JOBS=4 for more compile jobs
+#   make -j4 setup                 compiles and downloads at the same time; JOBS=4: compile jobs
 
 PYTHON ?= python3
 CLANG_FORMAT ?= clang-format-19
@@ -13,13 +13,18 @@ JOBS ?= $(shell nproc)
 quietly := tools/quietly.sh $(BUILD)/log
 
 native_files := CMakeLists.txt VERSION $(shell find cmake include core engines serving shm bindings/types bindings/c bindings/cli python/src -type f)
-# The library of .venv, for programs that do not live beside it. The shell looks, when it is there.
+# ONNX Runtime's library in .venv, for programs outside of .venv. The shell expands the pattern when
+# a command runs, because the library does not exist earlier.
 onnxruntime := $$(echo $(CURDIR)/$(VENV)/lib/python3*/site-packages/onnxruntime/capi/libonnxruntime.so.*)
-# The oldest version that is supported (engines/onnxruntime/library.cpp), for the tests that run with both.
+# The oldest supported version (engines/onnxruntime/library.cpp), for the tests that run with both
+# versions.
 oldest_onnxruntime := $$(echo $(CURDIR)/$(BUILD)/onnxruntime-oldest/onnxruntime/capi/libonnxruntime.so.*)
 with_onnxruntime := SIDECALL_ONNXRUNTIME="$(onnxruntime)" SIDECALL_ONNXRUNTIME_OLDEST="$(oldest_onnxruntime)"
 
-# npm_ci FOLDER. Scripts of packages are never run. In the folder: npm's --prefix would look for the machine's npmrc there too.
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# npm_ci FOLDER: installs without running scripts of packages. It changes to the folder, because
+# with --prefix npm would also look for the global npmrc there.
 npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_ci
 
 .PHONY: help setup build demo test test-c test-python test-node lint format sanitize fuzz verify faults parity bench bench-quick bench-network-setup bench-% package clean
@@ -28,7 +33,7 @@ npm_ci := sh -c 'cd "$$1" && npm ci --ignore-scripts --no-audit --no-fund' npm_c
 help: ## list the targets
 	@sed -n 's/^\([a-z][a-z-]*%*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
-# ---- Set-up ------------------------------------------------------------------------------------------------------
+# Set-up.
 $(BUILD)/.system: tools/system_packages.sh
 	@mkdir -p $(BUILD)
 	@tools/system_packages.sh "$(PYTHON)" $(BUILD)/log
@@ -46,14 +51,16 @@ $(BUILD)/.system-verify: $(BUILD)/.system
 	@command -v spin >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log spin
 	@touch $@
 
-# iceoryx, a rival of the channel. The build has its program once it finds the headers.
+# iceoryx, with which the channel is compared. The build makes its programs once it finds the
+# headers.
 $(BUILD)/.system-bench-shm: | build
 	@command -v iox-roudi >/dev/null || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log iceoryx libiceoryx-posh-dev
 	@$(quietly) configure "configuring the build again" cmake -S . -B $(BUILD)
 	@$(quietly) build "building the benchmark of the channel" cmake --build $(BUILD) -j $(JOBS)
 	@touch $@
 
-# What the network approaches are made of: libraries of their clients, and brokers. The build has its programs once it finds the headers.
+# Packages that the network approaches need: client libraries and brokers. The build makes the
+# programs once it finds the headers.
 network_packages := libcurl4-openssl-dev libgrpc++-dev libhiredis-dev libnats-dev librabbitmq-dev libprotobuf-dev librdkafka-dev nats-server protobuf-compiler-grpc rabbitmq-server redis-server
 $(BUILD)/.system-network: | build
 	@test "$$(dpkg-query -W -f '$${db:Status-Status}\n' $(network_packages) 2>/dev/null | grep -cx installed)" = $(words $(network_packages)) || tools/system_packages.sh "$(PYTHON)" $(BUILD)/log $(network_packages)
@@ -63,23 +70,29 @@ $(BUILD)/.system-network: | build
 
 $(VENV)/.created: | $(BUILD)/.system
 	@$(quietly) venv "creating $(VENV)" $(PYTHON) -m venv $(VENV)
+	@$(quietly) pip-build-requirements "installing what builds the Python package" $(BIN)/pip install $$($(BIN)/python tools/requirements.py --build-only)
 	@touch $@
 
-# Editable: an edit of a Python file counts at once, an edit of a native one through this rule.
-$(VENV)/.package: $(VENV)/.created pyproject.toml setup.py $(native_files)
-	@$(quietly) pip "installing the Python package and what its tests need into $(VENV)" $(BIN)/pip install --disable-pip-version-check -e '.[export,test,lint]'
+# A separate step, so that pip downloads while the native code compiles.
+$(VENV)/.requirements: $(VENV)/.created pyproject.toml tools/requirements.py
+	@$(quietly) requirements "installing what the Python package and its tests need" $(BIN)/pip install $$($(BIN)/python tools/requirements.py export test lint)
+	@touch $@
+
+# The package is editable: a change of a Python file takes effect immediately, a change of a native
+# file through this rule. `build` has compiled it already.
+$(VENV)/.package: $(VENV)/.requirements pyproject.toml setup.py $(native_files) | build
+	@CMAKE_ARGS="-DSIDECALL_PREBUILT=$(CURDIR)/$(BUILD)" $(quietly) pip "installing the Python package into $(VENV)" $(BIN)/pip install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(BUILD)/onnxruntime-oldest/.created: tools/oldest_onnxruntime.sh $(VENV)/.created
 	@$(quietly) onnxruntime-oldest "downloading the oldest ONNX Runtime that is supported, for tests" tools/oldest_onnxruntime.sh $(BIN)/python $(@D)
 	@touch $@
 
-# By name: the package stands there already, and is not built again for its extra.
-$(VENV)/.bench: $(VENV)/.package
-	@$(quietly) pip-bench "installing what the benchmarks compare with" $(BIN)/pip install --disable-pip-version-check "sidecall[bench]==$$(cat VERSION)"
+$(VENV)/.bench: $(VENV)/.requirements
+	@$(quietly) pip-bench "installing what the benchmarks compare with" $(BIN)/pip install $$($(BIN)/python tools/requirements.py bench)
 	@touch $@
 
-# Servers and clients of the network approaches that stand apart from .venv.
+# Servers and clients of the network approaches that are installed outside of .venv.
 $(BUILD)/peers/.created: benchmarks/network/peers.py benchmarks/network/servers/prediction.proto $(VENV)/.bench
 	@$(quietly) peers "installing what the network approaches are served and called with" $(BIN)/python benchmarks/network/peers.py --build $(BUILD)
 	@touch $@
@@ -89,12 +102,13 @@ $(BUILD)/peers/node/.created: benchmarks/network/clients/node/package-lock.json 
 	@$(quietly) npm-network "installing the Node.js clients of the network approaches" $(npm_ci) $(@D)
 	@touch $@
 
-# The headers that the addon is built with, and the tools that check it.
+# The headers with which the addon is built, and the tools that check it.
 $(NODE)/node_modules/.created: $(NODE)/package-lock.json | $(BUILD)/.system
 	@$(quietly) npm "installing what the Node.js addon is built and checked with" $(npm_ci) $(NODE)
 	@touch $@
 
-# onnxruntime-node, for tests that share a process with it and for the benchmark. Outside of the source tree: it has 291 MB.
+# onnxruntime-node, for the benchmark and for tests that load it into their process. It is outside
+# of the source tree, because it has 291 MB.
 $(BUILD)/node-peers/.created: benchmarks/node/package-lock.json | $(BUILD)/.system
 	@mkdir -p $(@D) && cp benchmarks/node/package.json benchmarks/node/package-lock.json $(@D)
 	@$(quietly) npm-peers "installing onnxruntime-node, for tests and benchmarks" $(npm_ci) $(@D)
@@ -105,23 +119,23 @@ examples/node/node_modules/.created: examples/node/package-lock.json | $(BUILD)/
 	@ln -sfn ../../../$(NODE) $(@D)/sidecall
 	@touch $@
 
-$(BUILD)/build.ninja: $(BUILD)/.system $(NODE)/node_modules/.created
-	@$(quietly) configure "configuring the build" cmake -S . -B $(BUILD) -G Ninja -DSIDECALL_WERROR=ON -DSIDECALL_BUILD_BENCHMARKS=ON -DSIDECALL_BUILD_NODE=ON
+$(BUILD)/build.ninja: $(BUILD)/.system $(NODE)/node_modules/.created $(VENV)/.created
+	@$(quietly) configure "configuring the build" cmake -S . -B $(BUILD) -G Ninja -DSIDECALL_WERROR=ON -DSIDECALL_BUILD_BENCHMARKS=ON -DSIDECALL_BUILD_NODE=ON -DSIDECALL_BUILD_PYTHON=ON -DPython_EXECUTABLE=$(CURDIR)/$(BIN)/python
 	@touch $@
 
-build: $(BUILD)/build.ninja ## libsidecall, the command, the Node.js addon, the C tests and examples, in build/
+build: $(BUILD)/build.ninja ## build libsidecall, the command, the Node.js addon, the C tests and examples in build/
 	@$(quietly) build "building libsidecall, the command, the Node.js addon and the C tests" cmake --build $(BUILD) -j $(JOBS)
 	@cmake -E make_directory $(NODE)/build/bin
 	@cmake -E copy_if_different $(BUILD)/lib/sidecall.node $(NODE)/build
 	@cmake -E copy_if_different $(BUILD)/bin/sidecall $(NODE)/build/bin
 
-setup: build $(VENV)/.bench $(BUILD)/onnxruntime-oldest/.created $(BUILD)/node-peers/.created $(BUILD)/.system-network $(BUILD)/peers/.created $(BUILD)/peers/node/.created examples/node/node_modules/.created ## everything but the job itself
+setup: build $(VENV)/.package $(VENV)/.bench $(BUILD)/onnxruntime-oldest/.created $(BUILD)/node-peers/.created $(BUILD)/.system-network $(BUILD)/peers/.created $(BUILD)/peers/node/.created examples/node/node_modules/.created ## install and build everything that the other targets need
 
-# ---- Jobs --------------------------------------------------------------------------------------------------------
-demo: build $(VENV)/.package ## train, export, then call the model from C, C++, Node.js, Python and the shell
+# Jobs.
+demo: build $(VENV)/.package ## train and export a model, then call it from C, C++, Node.js, Python and the shell
 	@$(BIN)/python examples/demo/demo.py --build $(BUILD)
 
-test: test-c test-node test-python ## all tests
+test: test-c test-node test-python ## run all tests
 
 test-c: build $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created
 	@$(with_onnxruntime) ctest --test-dir $(BUILD) --output-on-failure -j $(JOBS) --no-tests=error
@@ -129,11 +143,11 @@ test-c: build $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created
 test-node: setup
 	@$(with_onnxruntime) tools/test_node.sh tests/node $(BUILD)
 
-# Tests of one file run in one process: they share servers, models and builds.
+# All tests of one file run in one process, because they share servers, models and builds.
 test-python: setup
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
-lint: build $(VENV)/.package $(BUILD)/.system-lint ## formatters, types, warnings as errors, boundaries, the ABI
+lint: build $(VENV)/.package $(BUILD)/.system-lint ## check formatting, types, warnings, layer boundaries and the ABI
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -145,45 +159,45 @@ lint: build $(VENV)/.package $(BUILD)/.system-lint ## formatters, types, warning
 	$(BIN)/python tools/check_files.py
 	$(BIN)/python tools/onnx_fields.py
 
-format: $(VENV)/.package $(BUILD)/.system-lint $(NODE)/node_modules/.created ## let ruff, clang-format and biome rewrite
+format: $(VENV)/.package $(BUILD)/.system-lint $(NODE)/node_modules/.created ## reformat the code with ruff, clang-format and biome
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 	git ls-files '*.c' '*.cpp' '*.h' '*.hpp' | xargs -r $(CLANG_FORMAT) -i
 	$(NODE)/node_modules/.bin/biome check --write .
 
-sanitize: $(BUILD)/.system $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created ## the C and vector tests under AddressSanitizer and UBSan, those with threads under ThreadSanitizer
+sanitize: $(BUILD)/.system $(VENV)/.package $(BUILD)/onnxruntime-oldest/.created ## run the C and vector tests under AddressSanitizer and UBSan, those with threads under ThreadSanitizer
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) address,undefined $(JOBS)
 	@$(with_onnxruntime) tools/sanitize.sh $(BUILD) thread $(JOBS) threads
 
-fuzz: $(BUILD)/.system-fuzz ## contracts, records, model files, greetings and requests of the channel, a minute each
+fuzz: $(BUILD)/.system-fuzz ## fuzz contracts, records, model files, and the channel's greetings and requests, a minute each
 	@tools/fuzz.sh $(BUILD) 60 $(JOBS)
 
-verify: $(BUILD)/.system-verify ## the sleep and wake of the channel's ring, explored by SPIN
+verify: $(BUILD)/.system-verify ## check the sleep and wake-up protocol of the channel's ring with the model checker SPIN
 	@tests/verify/check.sh $(BUILD)
 
-faults: setup ## deaths at each step of the channel, ten thousand of them
+faults: setup ## kill processes at each step of the channel, ten thousand times
 	@SIDECALL_LONG=1 $(BIN)/python -m pytest tests/faults
 
-parity: bench-fidelity ## random pipelines and millions of adversarial rows, exported files against their originals: about an hour
+parity: bench-fidelity ## compare exported files with their originals on random pipelines and adversarial rows: about an hour
 
-bench: bench-network ## every route beside its rivals and the network approaches: results and report
+bench: bench-network ## measure every route, its rivals and the network approaches; write results and the report
 
-bench-quick: bench-network-setup ## the same in under five minutes, for a look: written to build/bench
+bench-quick: bench-network-setup ## a quick look in under five minutes, written to build/bench
 	@$(BIN)/python benchmarks/network/run.py --build $(BUILD) --quick --output $(BUILD)/bench/results/network.json
 
 bench-network: bench-network-setup
 bench-network-setup: setup
 bench-node: $(BUILD)/node-peers/.created
 bench-shm: $(BUILD)/.system-bench-shm
-bench-%: build $(VENV)/.bench ## one benchmark, as make bench-inproc
+bench-%: build $(VENV)/.package $(VENV)/.bench ## run one benchmark, for example make bench-inproc
 	@$(BIN)/python benchmarks/$*/run.py --build $(BUILD)
 
-package: build $(VENV)/.package ## an sdist and a wheel, and the tarballs for npm, in dist/
-	@$(quietly) pip-build "installing build and ziglang" $(BIN)/pip install --disable-pip-version-check build ziglang==0.17.1
+package: build $(VENV)/.package ## build an sdist, a wheel and the npm tarballs in dist/
+	@$(quietly) pip-build "installing build and ziglang" $(BIN)/pip install build ziglang==0.17.1
 	@$(quietly) package "building sdist and wheel" $(BIN)/python -m build
 	@$(quietly) portable "building addon and command for glibc 2.28" tools/portable_build.sh $(BIN)/python $(CURDIR)/$(BUILD)/portable $(JOBS)
 	@$(quietly) npm-pack "packing for npm" node $(NODE)/scripts/pack.js --build $(BUILD)/portable --onnxruntime "$(onnxruntime)" --out dist
 	@ls -1 dist
 
-clean: ## remove everything that make made
+clean: ## remove everything that make created
 	rm -rf $(BUILD) $(VENV) dist $(NODE)/build $(NODE)/node_modules examples/node/node_modules python/sidecall.egg-info python/sidecall/_native*.so python/sidecall/libsidecall-*.so python/sidecall/include

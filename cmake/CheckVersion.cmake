@@ -1,4 +1,5 @@
-# VERSION is the one place; the header repeats it for C programs, npm's package.json for npm, and both must agree.
+# Checks that versions agree. VERSION is the source; the header repeats it for C programs, and npm's
+# package.json for npm.
 set(header "${PROJECT_SOURCE_DIR}/include/sidecall/sidecall.h")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${header}" "${PROJECT_SOURCE_DIR}/VERSION")
 set(in_header "")
@@ -13,7 +14,7 @@ if(NOT in_header STREQUAL PROJECT_VERSION)
 endif()
 
 set(package "${PROJECT_SOURCE_DIR}/bindings/node/package.json")
-if(EXISTS "${package}")  # a Python sdist comes without it
+if(EXISTS "${package}")  # a Python sdist does not contain it
   set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${package}")
   file(READ "${package}" text)
   string(JSON in_package GET "${text}" version)

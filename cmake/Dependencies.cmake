@@ -1,7 +1,8 @@
-# Headers that the library and the command compile against. Nothing here is linked: ONNX Runtime is opened at run time.
+# Finds the headers that the library and the command are compiled against. Nothing here is linked:
+# ONNX Runtime is opened at run time.
 find_package(Threads REQUIRED)
 
-# Sets `variable` to the folder that holds `header`, or stops with the one thing to do.
+# Sets `variable` to the folder that holds `header`, or stops with a message that says what to do.
 function(sidecall_require_header variable header package)
   find_path(${variable} ${header} ${ARGN} DOC "Folder that holds ${header} (Debian: ${package})")
   mark_as_advanced(${variable})
@@ -24,7 +25,7 @@ endif()
 sidecall_require_header(SIDECALL_RAPIDJSON_INCLUDE rapidjson/document.h rapidjson-dev)
 
 add_library(sidecall-dependencies INTERFACE)
-# SYSTEM keeps our warnings out of other people's headers.
+# SYSTEM suppresses our warnings in headers of other projects.
 target_include_directories(sidecall-dependencies SYSTEM INTERFACE "${SIDECALL_ONNXRUNTIME_INCLUDE}" "${SIDECALL_RAPIDJSON_INCLUDE}")
 
 if(SIDECALL_BUILD_COMMAND)

@@ -1,11 +1,12 @@
-# What `cmake --install` writes: the library, headers, the command, find_package(sidecall) and pkg-config.
+# Installs the library, headers, the command, find_package(sidecall) and pkg-config.
 include(CMakePackageConfigHelpers)
 
 install(TARGETS sidecall EXPORT sidecall LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(DIRECTORY include/sidecall DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.h" PATTERN "*.hpp")
 if(TARGET sidecall-cli)
   install(TARGETS sidecall-cli RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
-  # The command writes its own completions and manual page. A cross build cannot ask it, and has none.
+  # The command writes its own completions and manual page. A cross build cannot run it and
+  # therefore installs none.
   if(NOT CMAKE_CROSSCOMPILING)
     set(made "${PROJECT_BINARY_DIR}/share")
     add_custom_command(OUTPUT "${made}/sidecall" "${made}/_sidecall" "${made}/sidecall.fish" "${made}/sidecall.1"
@@ -26,7 +27,7 @@ endif()
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/sidecall")
 install(EXPORT sidecall NAMESPACE sidecall:: FILE sidecallTargets.cmake DESTINATION "${package_dir}")
 configure_package_config_file(cmake/sidecallConfig.cmake.in "${PROJECT_BINARY_DIR}/sidecallConfig.cmake" INSTALL_DESTINATION "${package_dir}")
-# Before 1.0 a minor version may break its users.
+# Before 1.0, a minor version may be incompatible.
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/sidecallConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/sidecallConfig.cmake" "${PROJECT_BINARY_DIR}/sidecallConfigVersion.cmake" DESTINATION "${package_dir}")
 
@@ -50,6 +51,7 @@ if(SIDECALL_BUNDLE_ONNXRUNTIME)
     message(FATAL_ERROR "SIDECALL_BUNDLE_ONNXRUNTIME: no such file: ${SIDECALL_BUNDLE_ONNXRUNTIME}")
   endif()
   get_filename_component(bundled "${SIDECALL_BUNDLE_ONNXRUNTIME}" REALPATH)
-  # Beside libsidecall, which looks there before the packages of other managers. Under its full name: only libsidecall finds it.
+  # Installed beside libsidecall, which searches there before the packages of other package
+  # managers. It has its full name, so that only libsidecall finds it.
   install(PROGRAMS "${bundled}" DESTINATION "${CMAKE_INSTALL_LIBDIR}" COMPONENT onnxruntime)
 endif()

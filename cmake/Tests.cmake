@@ -1,4 +1,4 @@
-# The C and C++ tests, the examples, and the checks of the ABI; all run by ctest.
+# The C and C++ tests, the examples, and the checks of the ABI; ctest runs all of them.
 find_package(Python3 3.11 QUIET COMPONENTS Interpreter)
 if(Python3_FOUND)
   add_test(NAME abi COMMAND "${Python3_EXECUTABLE}" "${PROJECT_SOURCE_DIR}/tools/check_abi.py" --library "$<TARGET_FILE:sidecall>")

@@ -1,4 +1,4 @@
-# Language, warnings, sanitizers and output folders for every target; sidecall-flags carries them.
+# Language, warnings, sanitizers and output folders of every target; sidecall-flags carries them.
 set(CMAKE_CXX_STANDARD 17)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
@@ -34,7 +34,8 @@ if(SIDECALL_FAULTS)
   target_compile_definitions(sidecall-flags INTERFACE SIDECALL_FAULTS)
 endif()
 if(SIDECALL_SANITIZE)
-  # Whole tree: an uninstrumented test would miss what it does to the library's memory.
+  # The whole tree is instrumented: a test that is not would miss its own errors in the library's
+  # memory.
   add_compile_options(-fsanitize=${SIDECALL_SANITIZE} -fno-omit-frame-pointer -g -O1)
   add_link_options(-fsanitize=${SIDECALL_SANITIZE})
   if(SIDECALL_SANITIZE MATCHES "undefined")
