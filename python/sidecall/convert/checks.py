@@ -1,4 +1,7 @@
-"""What a step takes, what a value of the graph can be, and the checks of computed values that follow: the output `refused`."""
+"""Which numbers a step accepts, which values a tensor can have, and the checks that follow.
+
+The checks of computed values become the output `refused`.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ REFUSED = "refused"
 
 @dataclass(frozen=True)
 class Rule:
-    """The numbers that a step takes in each of its columns: from `low` to `high`, and missing ones where `missing`."""
+    """The numbers that a step accepts in each of its columns.
+
+    They lie between `low` and `high`; NaN is accepted if `missing`.
+    """
 
     low: float
     high: float
@@ -25,7 +31,7 @@ class Rule:
 
     @property
     def expected(self) -> str:
-        """In the words of an error."""
+        """The accepted numbers in the words of an error message."""
         single = float(np.finfo(np.float32).max)
         if self.low > 0:
             words = "finite numbers above 0"
@@ -48,7 +54,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Range:
-    """Between what each column of a value lies, whatever the row; `missing` where it may be NaN."""
+    """Bounds of the values in each column, which hold for every row.
+
+    `missing`: the column may hold NaN.
+    """
 
     low: np.ndarray
     high: np.ndarray
@@ -56,7 +65,7 @@ class Range:
 
     @classmethod
     def of(cls, low: Any, high: Any, missing: Any, width: int) -> Range:
-        """Of `width` columns, from one number for all or one for each."""
+        """The range of `width` columns, from one number for all columns or one for each."""
         return cls(*(np.broadcast_to(np.asarray(part), (width,)) for part in (low, high, missing)))
 
     def select(self, columns: Sequence[int]) -> Range:
@@ -65,7 +74,7 @@ class Range:
 
     @classmethod
     def beside(cls, parts: Sequence[Range | None]) -> Range | None:
-        """Of all columns of the parts; None where one is not known."""
+        """The range of all parts side by side; None if the range of one part is unknown."""
         if not parts or any(part is None for part in parts):
             return None
         low, high, missing = (
@@ -75,7 +84,7 @@ class Range:
         return cls(low, high, missing)
 
     def within(self, rule: Rule) -> bool:
-        """Whether no row can break the rule."""
+        """Whether every row obeys the rule."""
         missing = rule.missing or not self.missing.any()
         return bool(missing and (self.low >= rule.low).all() and (self.high <= rule.high).all())
 
@@ -85,9 +94,10 @@ class Range:
         return Range(low, high, self.missing)
 
     def through(self, function: Any, dtype: Any) -> Range | None:
-        """The range behind a function of [N, width] that never falls, or never rises, in each column alone; None where it is not known.
+        """The range after `function`, or None if it is unknown.
 
-        The function computes the ends as it does rows: in its own arithmetic.
+        `function` maps [N, width] to [N, width] and must be monotonic in each column by itself. It
+        is applied to the two bounds in the arithmetic `dtype` that it uses for rows.
         """
         if not (np.isfinite(self.low).all() and np.isfinite(self.high).all()):
             return None
@@ -105,10 +115,11 @@ class Range:
 
 @dataclass
 class Checks:
-    """What a conversion is told of steps and inputs, and the checks that it found necessary.
+    """What a conversion knows about steps and inputs, and the checks that it found necessary.
 
-    `rules` are by the id() of a step, `inputs` by the name of an input. `steps` becomes the list in which the output `refused` counts,
-    `notes` what the user of the file should know.
+    `rules` has the id() of a step as key, `inputs` the name of an input. `steps` lists the steps
+    that the output `refused` refers to by number. `notes` are remarks for the user of the exported
+    file.
     """
 
     rules: dict[int, Rule] = field(default_factory=dict)

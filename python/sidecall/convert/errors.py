@@ -1,10 +1,13 @@
-"""The one error of sidecall.convert; raised by every converter, read by export and `sidecall check`."""
+"""The only error of sidecall.convert.
+
+Every converter raises it; export and `sidecall check` read it.
+"""
 
 from __future__ import annotations
 
 
 class NotConvertible(ValueError):
-    """A step that cannot become a graph with the same numbers.
+    """A step cannot be converted to a graph that computes the same numbers.
 
     `step` is its path, such as "preprocess > cat > encoder (TargetEncoder)"; `reason` says why.
     """

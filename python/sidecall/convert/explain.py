@@ -1,4 +1,4 @@
-"""Which steps of a fitted model convert and why others do not; behind `sidecall check`."""
+"""Lists which steps of a fitted model convert and why others do not; used by `sidecall check`."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .errors import NotConvertible
-from .frame import Frame
-from .graph import Tensor
+from .graph.builder import Tensor
+from .graph.frame import Frame
 from .output import build
 from .registry import Conversion
 
 
 class Step(NamedTuple):
-    """One row of `explain`: the path of a step, its class, whether it converts, and the reason if it does not."""
+    """One row of `explain`: a step's path, its class, whether it converts, and if not, why."""
 
     step: str
     kind: str
@@ -24,10 +24,11 @@ class Step(NamedTuple):
 
 
 def explain(model: Any) -> list[Step]:
-    """Tries every step of a fitted pipeline by itself, so that one refusal does not hide the next.
+    """Tries to convert every step of a fitted pipeline by itself, to report all problems.
 
-    Steps inside a ColumnTransformer or FeatureUnion are rows of their own; a model that asks others (stacking, voting,
-    calibration, ...) is one row, whose reason names the part that fails.
+    Steps inside a ColumnTransformer or FeatureUnion are rows of their own. A model that contains
+    other models (stacking, voting, calibration, ...) is one row; its reason names the part that
+    fails.
     """
     return [_try(path, step) for path, step in _leaves("", model)]
 
@@ -73,7 +74,7 @@ def _try(path: str, model: Any) -> Step:
 
 
 def _inputs(model: Any) -> list[tuple[str, int]]:
-    """A guess at the types of a step's columns: strings where it holds strings, otherwise float32."""
+    """Guesses the types of a step's columns: string if it holds strings, otherwise float32."""
     if hasattr(model, "vocabulary_") or hasattr(model, "token_pattern"):
         return [("string", 1)]
     if hasattr(model, "categories_"):
@@ -88,7 +89,7 @@ def _inputs(model: Any) -> list[tuple[str, int]]:
 
 
 def _string_columns(model: Any) -> set[int]:
-    """Columns that boosting with categories of its own reads as strings."""
+    """Columns that a boosting model with its own handling of categories reads as strings."""
     inner = getattr(model, "_preprocessor", None)
     if inner is not None:
         indices = np.flatnonzero(np.asarray(model.is_categorical_))

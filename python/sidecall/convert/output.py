@@ -1,4 +1,4 @@
-"""Which outputs a model has, and their order; the top of a conversion."""
+"""The entry point of a conversion; decides which outputs a model has and their order."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from sklearn.exceptions import NotFittedError
 
 from .checks import REFUSED, Checks
 from .errors import NotConvertible
-from .frame import LEFT_OUT, Frame
-from .graph import Tensor
+from .graph.builder import Tensor
+from .graph.frame import LEFT_OUT, Frame
 from .registry import Conversion
 
 OUTPUTS = ("label", "probabilities", "prediction", "scores", "transformed", "distances", "indices")
@@ -31,18 +31,23 @@ def to_graph(
     unused: Sequence[int] = (),
     checks: Checks | None = None,
 ) -> onnx.ModelProto:
-    """The ONNX graph of a fitted model.
+    """Builds the ONNX graph of a fitted model.
 
-    inputs     (name, dtype, width) in the order of the columns that the model was trained on; dtype is float32,
-               float64, int64, bool or string. Tensors are [N, width].
-    precision  "float64" or "float32": the type of thresholds and sums inside the graph, and of its outputs
-    steps      with "float64": the steps that compute in "float32" nevertheless as the model's own do, by their id()
-    rows       what a float32 of an input stands for. "float32": itself, the graph answers like the model for the float32
-               row. "float64": the rounding of a float64 row, the graph answers like the model for that one where
-               thresholds, bin edges or categories are as near.
-    unused     the places, among the columns that the model was trained on, of those that it does not use: they have no input.
-    checks     the rules of steps and the ranges of inputs; where a computed number may break a rule, the last output is `refused`
-               (docs/contract.md), and `checks.steps` is the list in which it counts.
+    inputs     (name, dtype, width) in the order of the columns that the model was trained on.
+               dtype is float32, float64, int64, bool or string. Tensors are [N, width].
+    precision  "float64" or "float32": the type of thresholds and sums inside the graph, and of
+               its outputs.
+    steps      With precision "float64": the steps, by their id(), that still compute in
+               "float32", because the model's own steps do.
+    rows       What a float32 input value means. "float32": itself; the graph answers like the
+               model for the float32 row. "float64": a rounded float64 value; the graph answers
+               like the model for the float64 row, also where thresholds, bin edges or categories
+               are closer to the value than the rounding.
+    unused     The positions, among the columns that the model was trained on, of columns that it
+               does not use. They have no input.
+    checks     The rules of steps and the ranges of inputs. If a computed number may break a
+               rule, the last output is `refused` (docs/contract.md). It holds a number that
+               refers to an entry of `checks.steps`, counted from 1.
 
     Raises NotConvertible with the step and the reason.
     """
@@ -72,7 +77,11 @@ def _convert(
     checks: Checks,
     new_trees: bool,
 ) -> tuple[onnx.ModelProto, bool]:
-    """The graph, and whether it has the tree operators of two versions of ai.onnx.ml, which no graph may have."""
+    """Builds the graph once.
+
+    Also returns whether the graph has tree operators of two versions of ai.onnx.ml, which is not
+    allowed in one graph.
+    """
     names = [name for name, _, _ in inputs]
     g = (
         Conversion(precision, names, rows)
@@ -97,7 +106,7 @@ def _convert(
 
 
 def build(g: Conversion, model: Any, x: Frame) -> list[Output]:
-    """The outputs of a model over the columns x; what fails in an unforeseen way is a refusal too."""
+    """The outputs of a model over the columns x. Unexpected failures become NotConvertible too."""
     try:
         return _outputs(g, model, x)
     except NotConvertible:
@@ -105,7 +114,8 @@ def build(g: Conversion, model: Any, x: Frame) -> list[Output]:
     except NotFittedError as error:
         raise NotConvertible(type(model).__name__, "it is not fitted") from error
     except (AttributeError, TypeError, ValueError, NotImplementedError, LookupError) as error:
-        # A fitted object in an unknown form: a refusal with the cause, never a graph that might be wrong.
+        # The fitted object has an unknown form. Refuse it and name the cause; never return a graph
+        # that might be wrong.
         fitted = hasattr(model, "n_features_in_") or any(
             name.endswith("_") for name in getattr(model, "__dict__", ())
         )
@@ -116,7 +126,7 @@ def build(g: Conversion, model: Any, x: Frame) -> list[Output]:
 
 
 def _ordered(model: Any, tensors: list[Tensor]) -> list[Tensor]:
-    """By name where the names are the model's own, otherwise by position."""
+    """The tensors in the order of the model's feature names if it has them, otherwise unchanged."""
     expected = list(getattr(model, "feature_names_in_", []))
     by_name = {t.name: t for t in tensors}
     if len(tensors) > 1 and expected and set(expected) <= set(by_name):
@@ -139,7 +149,7 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
         scores = g.call(model, "decision_function", x)
         inlier = g.where(scores >= 0.0, g.const(np.int64(1)), g.const(np.int64(-1)))
         return [("label", g.flatten(inlier), []), ("scores", scores, [1])]
-    # A ranker is no regressor to scikit-learn, and answers like one.
+    # scikit-learn does not count a ranker as a regressor, but its outputs are those of one.
     if is_regressor(kind) or (g.handles(kind, "predict") and not g.handles(kind, "index")):
         y = g.predict(model, x)
         return [("prediction", g.cast(y, g.real), [_width(y)])]
@@ -164,7 +174,7 @@ def _outputs(g: Conversion, model: Any, x: Frame) -> list[Output]:
 
 
 def final_step(model: Any) -> Any:
-    """The step that decides what the whole answers."""
+    """The step that decides what the whole model answers."""
     while type(model).__module__.startswith("sklearn.") and type(model).__name__ in _HOLDERS:
         model = _HOLDERS[type(model).__name__](model)
     return model
@@ -215,7 +225,7 @@ def _classifier(g: Conversion, model: Any, x: Frame) -> list[Output]:
 
 
 def class_labels(g: Conversion, classes: np.ndarray, index: Tensor) -> Tensor:
-    """The classes at `index`, in the type that the contract has for them."""
+    """The classes at `index`, in the type that the contract uses for them."""
     if classes.dtype.kind == "f" and np.all(classes == np.floor(classes)):
         classes = classes.astype("int64")
     kinds = {type(c) for c in classes.tolist()}
@@ -235,7 +245,8 @@ def _multioutput(g: Conversion, model: Any, x: Frame, classes: list[Any]) -> lis
     index = g.call(model, "index", x)
     columns = [class_labels(g, np.asarray(c), g.columns(index, [k])) for k, c in enumerate(classes)]
     outputs: list[Output] = [("label", g.concat(columns), [len(classes)])]
-    # Of each label the probability that it is set; others give an array for each label, which no contract holds.
+    # A ClassifierChain gives one probability per label, that the label is set. Other classifiers
+    # give one array per label, which no contract can describe.
     if type(final_step(model)).__name__ == "ClassifierChain":
         for method, name in (("predict_proba", "probabilities"), ("decision_function", "scores")):
             if hasattr(model, method):

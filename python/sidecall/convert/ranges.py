@@ -1,4 +1,7 @@
-"""Between what the answers of a step lie, from what it is given: for the common steps, so that needless checks are left out."""
+"""Computes the range of a step's outputs from the range of its inputs, for common steps.
+
+This lets the conversion leave out checks that cannot fail.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ import numpy as np
 
 from .checks import Range
 
-# Each column of their answers follows from the same column of the rows, and never falls, or never rises, with it.
+# Each output column of these steps depends on the same input column only, and monotonically.
 _MONOTONE = {
     "Binarizer",
     "MaxAbsScaler",
@@ -27,7 +30,7 @@ _LINEAR = {"PCA", "TruncatedSVD", "IncrementalPCA"}
 
 
 def range_behind(model: Any, given: Range, dtype: str) -> Range | None:
-    """The range of `model.transform` for rows in `given`, or None."""
+    """The range of `model.transform` for rows in `given`, or None if it is unknown."""
     kind = type(model).__name__
     if not type(model).__module__.startswith("sklearn."):
         return None
@@ -46,7 +49,7 @@ def range_behind(model: Any, given: Range, dtype: str) -> Range | None:
 def _is_monotone(function: Any) -> bool:
     try:
         return function in _MONOTONE_FUNCTIONS
-    except TypeError:  # an object that has no hash
+    except TypeError:  # an object that cannot be hashed
         return False
 
 
@@ -62,7 +65,10 @@ def _transform(model: Any, ends: np.ndarray) -> Any:
 
 
 def _projected(model: Any, given: Range) -> Range | None:
-    """Sums of products: each coefficient takes the end that makes them larger. With room for rounding."""
+    """The range of a projection.
+
+    The bound is the sum of |coefficient| times the largest magnitude, with a margin for rounding.
+    """
     weights = np.asarray(model.components_, dtype=np.float64)
     mean = np.asarray(
         getattr(model, "mean_", None) if getattr(model, "mean_", None) is not None else 0.0,

@@ -1,4 +1,7 @@
-"""Finds the converter of a step, keeps the path for messages; every family of converters registers here."""
+"""Finds the converter of a step and keeps its path for messages.
+
+Every family of converters registers here.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ import numpy as np
 from .checks import REFUSED, Checks
 from .checks import Rule as NumberRule
 from .errors import NotConvertible
-from .frame import Frame
-from .graph import Graph, Tensor
+from .graph.builder import Graph, Tensor
+from .graph.frame import Frame
+from .graph.sparse import answers_sparse
 from .ranges import range_behind
-from .sparse import answers_sparse
 
 Rule = Callable[["Conversion", Any, Frame], Any]
 _NUMBERS = ("float32", "float64", "int64", "int32")
@@ -23,10 +26,10 @@ _refusals: dict[tuple[str, str], str] = {}
 
 
 def converts(library: str, classes: str, *methods: str) -> Callable[[Rule], Rule]:
-    """Registers a function for methods of classes (names split by spaces) of a library.
+    """Registers a function as the converter of methods of classes (names separated by spaces).
 
-    Methods are scikit-learn's own, and `index`: the position of the predicted class in `classes_`, [N].
-    Responses are [N, K], also for one column; only `index` is [N].
+    Methods are those of scikit-learn, and `index`: the position of the predicted class in
+    `classes_`, [N]. Responses are [N, K], also with a single column; only `index` is [N].
     """
 
     def register(rule: Rule) -> Rule:
@@ -48,12 +51,16 @@ def _library(model: object) -> str:
 
 
 class Conversion(Graph):
-    """A graph being built from one model.
+    """A graph that is being built from one model.
 
-    `real` is the type in which the step at hand computes. `steps` has it for each step, by the step's id(); without `steps`
-    every step computes in the `real` that was given.
-    `rows` says what a float32 of the caller stands for: itself, or the nearest to the float64 that the model means.
-    `checks` has the rules by which steps refuse numbers; what is computed and may break one is checked.
+    `real` is the type in which the current step computes. `steps` holds this type for each step, by
+    the step's id(). Without `steps`, every step computes in the initial `real`.
+
+    `rows` says what a float32 input value means: itself ("float32"), or the rounded form of the
+    float64 value that the model was trained on ("float64").
+
+    `checks` holds the rules by which steps refuse numbers. The graph checks a computed value that
+    may break a rule.
     """
 
     def __init__(
@@ -66,21 +73,21 @@ class Conversion(Graph):
         super().__init__(real, reserved)
         self.rows = rows
         self.steps = steps
-        self.new_trees = False  # TreeEnsemble of ai.onnx.ml 5 for trees of float32 too
+        self.new_trees = False  # whether float32 trees use TreeEnsemble of ai.onnx.ml 5 too
         self.checks = Checks()
         self.checked: dict[tuple[int, tuple[str, ...]], object] = {}
-        self.refusals: dict[
-            tuple[str, str], list[Tensor]
-        ] = {}  # by step and what it expects: [N, 1], true where it refuses
+        # Key: a step and what it expects. Values: tensors [N, 1], true where it refuses the row.
+        self.refusals: dict[tuple[str, str], list[Tensor]] = {}
         self.path: list[tuple[str, str]] = []
-        # Holds the model too: an id may be reused once its object is gone.
+        # The value also holds the model, because Python may reuse an id after its object is
+        # destroyed.
         self.memo: dict[tuple[int, str, tuple[str, ...]], tuple[object, Any]] = {}
 
     def refuse(self, reason: str) -> NotConvertible:
         return NotConvertible(self._where(), reason)
 
     def note(self, text: str) -> None:
-        """What the user should know of this step; a part of the export report."""
+        """Records a remark about this step for the user; it becomes part of the export report."""
         note = f"{self._where()}: {text}"
         if note not in self.checks.notes:
             self.checks.notes.append(note)
@@ -100,7 +107,7 @@ class Conversion(Graph):
 
     @contextmanager
     def computing_as(self, model: object) -> Iterator[None]:
-        """The type in which this step of the original computes, for the time of the block."""
+        """Sets `real` to the type in which this step of the original computes, during the block."""
         outer = self.real
         if self.steps is not None:
             self.real = (
@@ -112,10 +119,13 @@ class Conversion(Graph):
             self.real = outer
 
     def snap(self, values: Any, single: Any) -> Any:
-        """Values that rows are compared with in double, for columns of which `single` tells the origin.
+        """Adapts values that are compared with rows in double.
 
-        Where float32 stands for float64, v and t meet rounded alike: v <= t implies float32(v) <= float32(t), and
-        equality, which is common as edges and categories are data, is kept.
+        `single`: whether the caller's column is float32.
+
+        If float32 inputs stand for float64 values, the values are rounded to float32 like the rows.
+        Then v <= t implies float32(v) <= float32(t). Equality is preserved as well, which is common
+        because bin edges and categories are values of the training data.
         """
         values = np.asarray(values, dtype="float64")
         if self.rows != "float64":
@@ -124,18 +134,18 @@ class Conversion(Graph):
             return np.where(single, values.astype("float32").astype("float64"), values)
 
     def narrow(self, x: Tensor) -> Tensor:
-        # A step of a model that computes in float32 rounds to it, also before thresholds.
+        # A step of a model that computes in float32 rounds its result, even before thresholds.
         return super().narrow(x) if self.steps is None else self.cast(x, self.real)
 
     def handles(self, model: object, method: str) -> bool:
         return (_library(model), type(model).__name__, method) in _rules
 
     def refusal(self, model: object) -> str:
-        """Why the class as a whole does not convert, where that is known."""
+        """The reason why the class as a whole cannot be converted, if there is one."""
         return _refusals.get((_library(model), type(model).__name__), "")
 
     def call(self, model: Any, method: str, x: Frame | Tensor, step: str = "") -> Any:
-        """What `model.method(x)` would return, as a tensor (or for transform perhaps a frame)."""
+        """The result of `model.method(x)` as a tensor; for transform it may be a frame."""
         frame = x if isinstance(x, Frame) else Frame(self, [x])
         key = (id(model), method, frame.key)
         if key in self.memo:
@@ -154,7 +164,7 @@ class Conversion(Graph):
         return result
 
     def check(self, model: Any, x: Frame) -> None:
-        """Has the graph say which rows the step refuses, unless none can break its rule."""
+        """Adds a check for the rows that the step refuses, if any row can break its rule."""
         rule = self.checks.rules.get(id(model))
         if rule is None or rule.takes_all or (id(model), x.key) in self.checked:
             return
@@ -180,7 +190,8 @@ class Conversion(Graph):
             x = self.cast(x, "float64")
         largest = float(np.finfo(x.dtype).max)
         if not rule.missing and -np.inf < rule.low <= -largest and largest <= rule.high < np.inf:
-            # A product with zeros is zero, and NaN behind an infinity or NaN: one node judges all columns.
+            # A finite number times zero is zero; infinity or NaN times zero is NaN. So one node
+            # checks all columns.
             return self.isnan(x @ self.const(np.zeros((width, 1)), x.dtype))
         low, high = (
             float(np.clip(end, -largest, largest)) if np.isfinite(end) else end
@@ -192,7 +203,10 @@ class Conversion(Graph):
         return (self.cast(~good, "float32") @ self.const(np.ones((width, 1)), "float32")) > 0.0
 
     def refused(self) -> list[tuple[str, Tensor, list[int]]]:
-        """The output that counts the first step that refuses a row, 0 for none; nothing where no check is needed."""
+        """The output that holds the number of the first step that refuses a row, or 0 if none does.
+
+        The list is empty if no check is needed.
+        """
         number: Tensor | None = None
         self.checks.steps[:] = [
             {"step": step, "expected": expected} for step, expected in self.refusals
@@ -243,7 +257,9 @@ class Conversion(Graph):
         return Frame(self, result.parts, answers_sparse(model, isinstance(x, Frame) and x.sparse))
 
     def labels(self, model: Any, x: Frame | Tensor, step: str = "") -> Tensor:
-        """The predicted classes as numbers, [N, 1]: what a step inside another one computes with."""
+        """The predicted classes as numbers, [N, 1], for a step inside another step that computes
+        with them.
+        """
         classes = np.asarray(model.classes_)
         if classes.dtype.kind not in "iufb":
             raise self.refuse("another step computes with its labels, and they are not numbers")
@@ -254,6 +270,8 @@ class Conversion(Graph):
         )
 
     def predict(self, model: Any, x: Frame | Tensor, step: str = "") -> Tensor:
-        """`predict` as numbers, [N, K], of a regressor or of a classifier of numbers."""
+        """`predict` as numbers, [N, K], of a regressor or of a classifier whose classes are
+        numbers.
+        """
         classifies = len(getattr(model, "classes_", ())) > 0  # CatBoostRegressor has an empty list
         return self.labels(model, x, step) if classifies else self.call(model, "predict", x, step)

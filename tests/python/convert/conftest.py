@@ -1,4 +1,4 @@
-"""One thread for every library that fits models: small data is only slowed down by more."""
+"""Limits every library that fits models to one thread: on small data more threads cost time."""
 
 import os
 

@@ -1,4 +1,6 @@
-"""Runs a converted graph beside the original model; used by all tests of sidecall.convert."""
+"""Runs a converted graph and compares it with the original model. Used by all tests of
+sidecall.convert.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ onnxruntime.set_default_logger_severity(3)
 
 
 def case_name(value: object) -> str:
-    """Of a parametrized case: short, and the same in every process, so without addresses."""
+    """A short name for a parametrized case. It contains no address, so it is equal in every
+    process.
+    """
     return re.sub(r" at 0x[0-9a-f]+", "", str(value))[:60]
 
 
@@ -29,7 +33,10 @@ def session(graph: Any) -> onnxruntime.InferenceSession:
 
 
 def layout(rows: Any) -> tuple[list[tuple[str, str, int]], dict[str, np.ndarray]]:
-    """Inputs and their tensors as export lays them out: one matrix X, text, or one input per column."""
+    """Inputs and their tensors as export lays them out.
+
+    One matrix X, text, or one input per column.
+    """
     if hasattr(rows, "columns"):
         feeds = {str(name): column_tensor(rows[name]) for name in rows.columns}
         return [(name, dtype_name(t), 1) for name, t in feeds.items()], feeds
@@ -70,7 +77,7 @@ def run(
 
 
 def truth(model: Any, table: Any, output: str) -> np.ndarray:
-    """What the original answers for the very numbers that the graph got, computed in double."""
+    """The original's answer for exactly the numbers that the graph got, computed in float64."""
     if isinstance(table, np.ndarray) and table.dtype == np.float32:
         table = table.astype("float64")
     methods = {
@@ -92,7 +99,10 @@ def truth(model: Any, table: Any, output: str) -> np.ndarray:
 def differences(
     model: Any, table: Any, precision: str = "float32", **options: Any
 ) -> dict[str, float]:
-    """Per output the largest difference, relative to 1 + |expected|; for labels and strings the number that differ."""
+    """The largest difference per output, relative to 1 + |expected|.
+
+    For labels and strings, the number of values that differ.
+    """
     found = {}
     for name, got in run(model, table, precision, **options).items():
         expected = truth(model, table, name)
@@ -113,7 +123,7 @@ def differences(
 def assert_agrees(
     model: Any, table: Any, tolerance: float = 1e-5, exact: float = 1e-9, **options: Any
 ) -> None:
-    """Agreement in both precisions: `tolerance` in float32, `exact` in float64."""
+    """Checks the agreement in both precisions: `tolerance` for float32, `exact` for float64."""
     for precision, limit in (("float32", tolerance), ("float64", exact)):
         found = differences(model, table, precision, **options)
         assert all(value <= (0 if name == "label" else limit) for name, value in found.items()), (

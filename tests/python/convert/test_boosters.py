@@ -113,7 +113,7 @@ def test_a_bare_booster_is_refused_with_advice():
         to_graph(booster, [("X", "float32", 10)], precision="float32")
 
 
-# XGBoost answers in float32 itself: agreement ends there.
+# XGBoost itself computes in float32, which limits the agreement.
 XGB = {"tolerance": 1e-5, "exact": 1e-5}
 
 

@@ -23,7 +23,7 @@ CANCER, MALIGNANT = load_breast_cancer(return_X_y=True)
 WINE, CULTIVAR = load_wine(return_X_y=True)
 ROWS, WINES = CANCER.astype("float32"), WINE.astype("float32")
 
-# Decision values (LightGBM too, since 4.6), or probabilities alone.
+# Models with decision values (LightGBM too, since 4.6) or with probabilities only.
 INNER = [
     LGBMClassifier(n_estimators=10, verbose=-1),
     XGBClassifier(n_estimators=5),
@@ -39,7 +39,7 @@ INNER = [
 def test_calibration(inner, method, ensemble):
     for x, y, rows in ((CANCER, MALIGNANT, ROWS), (WINE, CULTIVAR, WINES)):
         model = CalibratedClassifierCV(inner, method=method, ensemble=ensemble, cv=2).fit(x, y)
-        # XGBoost itself answers in float32; a steep isotonic step amplifies that.
+        # XGBoost itself computes in float32; a steep isotonic step amplifies the difference.
         single = isinstance(inner, XGBClassifier)
         assert_agrees(
             model,
@@ -52,7 +52,7 @@ def test_calibration(inner, method, ensemble):
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
 def test_calibration_of_extreme_probabilities_needs_float64(method):
     model = CalibratedClassifierCV(GaussianNB(), method=method, cv=2).fit(CANCER, MALIGNANT)
-    # Probabilities within 1e-12 of one: what two programs leave of one minus them differs.
+    # Probabilities within 1e-12 of one: cancellation in 1 - p differs between two programs.
     assert differences(model, ROWS, "float64")["probabilities"] < 2e-3
 
 

@@ -1,4 +1,4 @@
-"""Models that ask other models: voting, stacking, bagging, AdaBoost, one against another, chains."""
+"""Ensembles: voting, stacking, bagging, AdaBoost, one-vs-rest, one-vs-one, chains."""
 
 import numpy as np
 import pytest
@@ -49,7 +49,7 @@ MEMBERS = [
 
 
 def on_both(model, **limits):
-    """Two classes of numbers, three of names; rows in double, as thresholds were found in double."""
+    """Fits on two numeric classes and on three named classes, and checks both."""
     assert_agrees(model.fit(CANCER, MALIGNANT), CANCER.astype("float32"), **limits)
     assert_agrees(model.fit(WINE, NAMES), WINE.astype("float32"), **limits)
 
@@ -175,7 +175,8 @@ def test_self_training():
 
 def test_a_step_that_computes_with_names_is_refused():
     model = StackingClassifier(MEMBERS, stack_method="predict", cv=2).fit(WINE, NAMES)
-    assert_agrees(model, WINE.astype("float32"))  # inside, scikit-learn numbers the names
+    # Internally, scikit-learn replaces the names by numbers.
+    assert_agrees(model, WINE.astype("float32"))
     chain = ClassifierChain(LogisticRegression()).fit(CANCER, np.c_[MALIGNANT, 1 - MALIGNANT])
     chain.estimators_[0].classes_ = np.array(["no", "yes"])
     with pytest.raises(NotConvertible, match="labels, and they are not numbers"):

@@ -1,4 +1,6 @@
-"""Pipelines, column transformers and names: what reaches which step, what the graph looks like from outside."""
+"""Pipelines, column transformers and names: the inputs of each step, and the interface of the
+graph.
+"""
 
 import numpy as np
 import onnx
@@ -78,7 +80,7 @@ def columns(remainder="drop", **kwargs):
 )
 def test_a_frame_of_mixed_types(last):
     model = make_pipeline(columns(), last).fit(TRAINED, LABELS)
-    # The tree models see scaled numbers: only double is sure to take the same branch.
+    # The tree models see scaled numbers: only float64 is certain to take the same branch.
     tolerance = 1e-5 if isinstance(last, LogisticRegression) else 1.0
     assert_agrees(model, FRESH, tolerance=tolerance, exact=1e-9) if tolerance < 1 else assert_exact(
         model
@@ -242,9 +244,9 @@ def test_types_of_labels(classes, expected):
 
 def test_classes_of_fractions_are_refused():
     x = np.array([[0.0], [1.0]])
-    model = KMeans(2, n_init=1).fit(x)  # only to have a fitted thing at hand
+    model = KMeans(2, n_init=1).fit(x)  # any fitted model would do
     model.classes_ = np.array([0.5, 1.0])
-    from sidecall.convert.graph import Graph
+    from sidecall.convert.graph.builder import Graph
     from sidecall.convert.output import class_labels
 
     graph = Graph("float32")
@@ -294,7 +296,7 @@ def test_a_search_without_a_model_is_refused():
 
 
 class Doubler(FunctionTransformer):
-    """A subclass may do anything: its parent's converter does not speak for it."""
+    """A subclass may do anything, so its parent's converter must not be used for it."""
 
     def transform(self, x):
         return super().transform(x) * 2

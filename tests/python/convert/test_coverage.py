@@ -1,4 +1,7 @@
-"""Every estimator of scikit-learn converts with the same numbers or is refused; docs/coverage.md says which."""
+"""Every estimator of scikit-learn converts with equal numbers or is refused.
+
+docs/coverage.md lists the results.
+"""
 
 import pytest
 from walk_estimators import PAGE, page, walk, without_magnitudes

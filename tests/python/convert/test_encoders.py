@@ -22,7 +22,7 @@ def table(size=300):
 
 
 TRAINED = table()
-# Each kind of column with values that training never saw.
+# Each kind of column, with values that do not occur in the training data.
 FRESH = TRAINED.copy()
 FRESH.loc[:20, "a b"] = "unseen"
 FRESH.loc[10:30, "rare"] = "unseen"
@@ -105,7 +105,8 @@ def test_categories_of_numbers_are_compared_exactly():
     x = np.array([[0.1], [0.2], [0.3]])
     model = OneHotEncoder(handle_unknown="ignore").fit(x)
     rows = x.astype("float32")
-    # The float32 nearest to 0.1 is another number: unknown to the model, and to the graph.
+    # The float32 nearest to 0.1 is a different number, so it is unknown to the model and to the
+    # graph.
     assert not run(model, rows)["transformed"].any()
     assert np.array_equal(run(model, rows, rows="float64")["transformed"], np.eye(3))
 

@@ -1,4 +1,4 @@
-"""Which steps convert and why others do not."""
+"""Which steps convert, and why others do not."""
 
 import numpy as np
 import pandas as pd

@@ -83,7 +83,7 @@ def test_indicator(features):
 def test_nearest_neighbours(weights, neighbours):
     model = KNNImputer(n_neighbors=neighbours, weights=weights, add_indicator=True).fit(HOLES)
     rows = ROWS.copy()
-    rows[0] = np.nan  # no coordinate in common with any row
+    rows[0] = np.nan  # has no coordinate in common with any row
     assert_agrees(model, rows, exact=1e-7)
 
 

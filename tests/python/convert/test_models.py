@@ -1,4 +1,6 @@
-"""Kernels, neighbours, densities, projections, networks, clusters: parameters that change the numbers."""
+"""Kernels, neighbours, densities, projections, networks, clusters: parameters that affect the
+numbers.
+"""
 
 import numpy as np
 import pytest

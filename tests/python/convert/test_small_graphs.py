@@ -1,4 +1,4 @@
-"""Linear classifiers and networks are a few nodes, and exact on ties and far from zero."""
+"""Linear classifiers and networks have few nodes, and are exact on ties and far from zero."""
 
 import numpy as np
 import pytest

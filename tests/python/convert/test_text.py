@@ -136,7 +136,7 @@ def test_refusals(model, reason):
 
 
 def test_greek_capitals_are_refused():
-    # The lower case of a capital sigma depends on its neighbours.
+    # The lower case of a capital sigma depends on the letters next to it.
     model = CountVectorizer().fit(["ΟΔΟΣ"])
     with pytest.raises(NotConvertible, match="sigma"):
         to_graph(model, [("text", "string", 1)], precision="float32")

@@ -1,4 +1,4 @@
-"""Values that lie on thresholds of trees after scaling: whole numbers half-way between two that the trees saw."""
+"""Values that lie on tree thresholds after scaling: integers half-way between training values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from convert_harness import assert_agrees
 from lightgbm import LGBMClassifier, LGBMRegressor
-from sidecall.convert.ensemble import largest_rounded_below
+from sidecall.convert.graph.tree_ensemble import largest_rounded_below
 from sklearn.ensemble import (
     HistGradientBoostingClassifier,
     HistGradientBoostingRegressor,

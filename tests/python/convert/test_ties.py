@@ -1,4 +1,7 @@
-"""Neighbours that are equally near, and rows so far away that all are: the same ones as scikit-learn's."""
+"""Equally near neighbours, and rows so far away that all are equally near.
+
+The converted model must choose the same neighbours as scikit-learn.
+"""
 
 import numpy as np
 import pytest
@@ -23,7 +26,9 @@ ASKED = np.vstack(
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """With several, scikit-learn's search without a tree takes other ones of the rows that are equally near."""
+    """With several threads, scikit-learn's brute-force search chooses other rows among equally near
+    ones.
+    """
     with threadpool_limits(1):
         yield
 
@@ -39,7 +44,8 @@ def test_of_rows_that_are_equally_near_the_same_ones_count(algorithm, metric, ne
     model = KNeighborsRegressor(neighbours, algorithm=algorithm, metric=metric, leaf_size=10).fit(
         GRID, TARGETS
     )
-    # Brute force multiplies squares out: of the last row infinities are left, whose difference is no number.
+    # Brute force expands the square of the distance. For the last row this gives infinities, whose
+    # difference is NaN.
     rows = ASKED[:-1] if (algorithm, metric) == ("brute", "euclidean") else ASKED
     np.testing.assert_allclose(
         double(model, rows)["prediction"].ravel(), model.predict(rows), rtol=1e-10
@@ -52,7 +58,7 @@ def test_classes_of_rows_that_are_equally_near_have_the_same_shares(algorithm, w
     model = KNeighborsClassifier(5, algorithm=algorithm, metric="manhattan", weights=weights).fit(
         GRID, RNG.integers(0, 3, 300)
     )
-    rows = ASKED[:-2]  # of infinite distances no weight is left
+    rows = ASKED[:-2]  # infinite distances give no weights
     np.testing.assert_allclose(
         double(model, rows)["probabilities"], model.predict_proba(rows), rtol=1e-10, atol=1e-12
     )
@@ -105,7 +111,10 @@ def test_support_vectors_answer_far_rows(kernel):
 @pytest.mark.parametrize("covariance", ["full", "tied"])
 @pytest.mark.parametrize("width", [2, 7, 8, 11, 24])
 def test_squares_of_a_mixture_are_added_in_the_order_of_numpy(covariance, width):
-    """So far away only the last digits tell the components apart. With roots of one, nothing else rounds."""
+    """The rows are so far away that only the last digits distinguish the components.
+
+    The precision matrices are identities, so no other operation rounds.
+    """
     model = GaussianMixture(2, covariance_type=covariance, random_state=0).fit(
         RNG.normal(size=(50, width))
     )

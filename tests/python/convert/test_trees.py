@@ -44,7 +44,8 @@ def test_histogram_thresholds_round_down_so_that_float32_rows_are_exact():
     model = HistGradientBoostingClassifier().fit(x, MALIGNANT)
     rows = x.astype("float32")
     assert differences(model, rows)["probabilities"] < 1e-6
-    # Rounded to nearest, some of these rows would take another branch: the test would pass for no reason otherwise.
+    # With thresholds rounded to nearest, some of these rows would take another branch. Without this
+    # check the test could pass on rows that show no difference.
     assert differences(model, rows, rows="float64")["probabilities"] > 1e-3
 
 
@@ -168,7 +169,7 @@ def test_regressors(model):
 
 
 def test_boosting_that_starts_from_a_regressor():
-    # scikit-learn hands the rows to the first regressor as float32, which answers in float32.
+    # scikit-learn passes the rows to the first regressor as float32, which answers in float32.
     model = GradientBoostingRegressor(n_estimators=5, init=Ridge()).fit(DIABETES, PROGRESS)
     assert_agrees(model, DIABETES.astype("float32"), exact=1e-6)
 
@@ -257,7 +258,10 @@ def test_probabilities_of_several_outputs_are_no_output():
 
 
 def grow(rng, depth):
-    """A random tree as nested tuples: (feature, threshold, missing goes left, left, right) or a leaf's values."""
+    """A random tree as nested tuples.
+
+    Either (feature, threshold, missing goes left, left, right) or the values of a leaf.
+    """
     if depth == 0 or rng.random() < 0.35:
         return rng.normal(size=2)
     return (
@@ -301,8 +305,8 @@ def flat(tree, rows):
 )
 @pytest.mark.parametrize("seed", range(12))
 def test_trees_of_any_shape(seed, precision, new_trees):
-    from sidecall.convert.ensemble import Ensemble
-    from sidecall.convert.graph import Tensor
+    from sidecall.convert.graph.builder import Tensor
+    from sidecall.convert.graph.tree_ensemble import Ensemble
     from sidecall.convert.registry import Conversion
 
     rng = np.random.default_rng(seed)

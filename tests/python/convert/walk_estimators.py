@@ -1,4 +1,7 @@
-"""Walks every estimator of scikit-learn: fits, converts, compares; writes docs/coverage.md with `--update`."""
+"""Fits, converts and compares every estimator of scikit-learn.
+
+Writes docs/coverage.md with `--update`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,8 @@ from sklearn.utils import all_estimators
 
 PAGE = Path(__file__).parents[3] / "docs" / "coverage.md"
 
-# Largest difference relative to 1 + |expected| that counts as agreement: of a file as export writes it, and with precision="float32".
+# The largest difference, relative to 1 + |expected|, that counts as agreement: for a file with
+# export's default precision, and with precision="float32".
 LIMIT = 1e-8
 FLOAT32_LIMIT = 1e-5
 
@@ -37,7 +41,7 @@ class Row:
 
 
 def data() -> dict[str, Any]:
-    """Training data of each kind and fresh rows."""
+    """Training data of each kind, and new rows."""
     rng = np.random.default_rng(7)
     x, y = load_iris(return_X_y=True)
     x = np.hstack([x, x[:, :2] * x[:, 2:] + rng.normal(size=(150, 2))])
@@ -50,7 +54,7 @@ def data() -> dict[str, Any]:
     )
     text = np.array([" ".join(rng.choice(words, 3)) for _ in range(150)])
     strings = rng.choice(["a", "b", "c"], size=(150, 2)).astype(object)
-    # No two values alike: equal distances have no order that two programs share.
+    # Makes all values distinct, because two programs may order equal distances differently.
     x = x + rng.normal(scale=1e-3, size=x.shape)
     return {
         "x": x,
@@ -86,7 +90,7 @@ BINARY = {"FixedThresholdClassifier", "TunedThresholdClassifierCV"}
 
 
 def make(cls: Any) -> Any:
-    """An instance with the parameters that have no default, small enough to fit in a moment."""
+    """An instance, with values for parameters without a default, that fits in a moment."""
     name = cls.__name__
     classifier, regressor = LogisticRegression(max_iter=30), Ridge()
     special: dict[str, dict[str, Any]] = {
@@ -170,7 +174,7 @@ _SLOW_TO_CONVERGE = {"ARDRegression", "GaussianMixture"}
 
 
 def fitted(cls: Any, d: dict[str, Any]) -> tuple[Any, Any]:
-    """The fitted estimator and its fresh rows."""
+    """The fitted estimator and its new rows."""
     name = cls.__name__
     if name == "FrozenEstimator":
         return cls(LogisticRegression(max_iter=30).fit(d["x"], d["y"])), d["fresh"]
@@ -227,9 +231,7 @@ def look(cls: Any, d: dict[str, Any]) -> Row:
     name = cls.__name__
     try:
         model, fresh = fitted(cls, d)
-    except (
-        Exception
-    ) as error:  # whatever a class of scikit-learn raises on data that is not its kind
+    except Exception as error:  # whatever a scikit-learn class raises on unsuitable data
         return Row(
             name, False, False, reason=f"{type(error).__name__}: {str(error).splitlines()[0][:80]}"
         )
@@ -293,7 +295,7 @@ def page(rows: list[Row]) -> str:
 
 
 def without_magnitudes(text: str) -> str:
-    """The page without the column of differences, which another processor may round another way."""
+    """The page without the column of differences, which depend on the rounding of the processor."""
     rows = (line.split("|") if line.startswith("| ") else [line] for line in text.splitlines())
     return "\n".join("|".join(cells[:3] + cells[4:]) for cells in rows)
 

@@ -1,4 +1,7 @@
-"""Reads an exported file as docs/contract.md says, with onnx and onnxruntime alone; knows nothing of sidecall's own code."""
+"""Reads an exported file as docs/contract.md describes, with onnx and onnxruntime only.
+
+Uses none of sidecall's own code.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ FLOORS = {"float32": (1e-6, 1e-5), "float64": (1e-12, 1e-9)}
 
 
 class File:
-    """One exported file; `ask` takes records as rows of Python values, None for missing."""
+    """One exported file. `ask` takes records as rows of Python values, with None for missing."""
 
     def __init__(self, path: Any) -> None:
         self.bytes = path.read_bytes()
@@ -90,7 +93,7 @@ def is_missing(value: Any) -> bool:
 
 
 def records(frame: Any) -> list[dict[str, Any]]:
-    """Rows of a DataFrame as a caller would write them."""
+    """The rows of a DataFrame as records with plain Python values."""
     return [
         {name: value.item() if hasattr(value, "item") else value for name, value in row.items()}
         for row in frame.astype(object).to_dict("records")
@@ -98,7 +101,7 @@ def records(frame: Any) -> list[dict[str, Any]]:
 
 
 def check_contract(file: File) -> None:
-    """Every rule of docs/contract.md that a reader can check."""
+    """Checks every rule of docs/contract.md that a reader can check."""
     contract = file.contract
     assert contract["format"] == 2
     assert set(contract) - {"refused"} == {
@@ -131,7 +134,7 @@ def check_contract(file: File) -> None:
 
 
 def payload_of_graph(message: bytes) -> bytes:
-    """Field 7 of ModelProto, found by hand."""
+    """Finds field 7 of ModelProto without a protobuf library."""
     position = 0
     while position < len(message):
         tag, position = varint(message, position)

@@ -1,4 +1,7 @@
-"""Data that a back office would recognise, made with fixed seeds: mixed types, missing values, epoch seconds, cents."""
+"""Realistic business data made with fixed seeds.
+
+Mixed types, missing values, epoch seconds, amounts in cents.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import pandas as pd
 
 
 def payments(rows: int, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
-    """Amounts in cents, seconds since the epoch, text with missing values; 1 is fraud."""
+    """Amounts in cents, epoch seconds, text with missing values. A target of 1 is fraud."""
     rng = np.random.default_rng(seed)
     amount = np.round(np.exp(rng.normal(4, 1.5, rows)), 2)
     country = rng.choice(

@@ -1,4 +1,6 @@
-"""Which integers a model that looks up a table accepts: the contract lists them, so that no engine sees another one."""
+"""Which integers a table-lookup model accepts: the contract lists them, so the engine sees no
+others.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +83,7 @@ def test_a_float_that_is_no_code_fails_without_being_told(tmp_path, value):
 
 
 class Looked(TransformerMixin, BaseEstimator):
-    """A table by position, from both ends."""
+    """A table that is indexed by position, from both ends."""
 
     def fit(self, rows, labels=None):
         return self

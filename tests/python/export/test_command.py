@@ -23,7 +23,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 
 def run(folder, *arguments):
-    # The package under test, also where it is not installed and its path is relative.
+    # Makes the package under test importable, even if it is not installed and its path is relative.
     paths = [str(Path(sidecall.__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
     return subprocess.run(

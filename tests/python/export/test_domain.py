@@ -1,4 +1,4 @@
-"""Every row that the model refuses is refused by the file, every row that it answers is answered."""
+"""The file refuses exactly the rows that the model refuses, and answers all others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LAST_SINGLE = float(np.nextafter(SINGLE + 2.0**103, 0.0))
 
 
 class Both:
-    """A fitted model beside its file."""
+    """A fitted model and its exported file."""
 
     def __init__(self, model, folder, data=X, target=Y):
         self.model = model.fit(data, target)
@@ -48,13 +48,13 @@ class Both:
         self.base = data[:1]
 
     def with_value(self, *values):
-        """The first row with other values in front."""
+        """The first row with its first values replaced."""
         row = self.base.copy()
         row[0, : len(values)] = values
         return row
 
     def outcomes(self, *values):
-        """Whether the model answers, and whether the file does; "refused" by a typed error."""
+        """The answers of the model and of the file for one row; "refused" for a typed error."""
         row = self.with_value(*values)
         try:
             expected = self.model.predict(row)[0]
@@ -301,7 +301,7 @@ def test_an_output_that_overflows_is_not_said_to_be_finite(both):
 
 
 class NoEmptyText:
-    """Counts letters and refuses what has none."""
+    """Counts letters and refuses text without any."""
 
     def fit(self, texts, target=None):
         self.is_fitted_ = True

@@ -1,5 +1,8 @@
-"""Frames of pandas' nullable types, of pyarrow and of polars, at export, check, compare and serve: text, integers, floats and
-booleans, each with missing values."""
+"""Frames with pandas' nullable types, of pyarrow and of polars, at export, check, compare and
+serve.
+
+Text, integers, floats and booleans, each with missing values.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ KINDS = ["numpy_nullable", "pyarrow", "arrow table", "polars"]
 
 
 def rows(dtype=object, missing=np.nan):
-    """As a data scientist trains: NaN in numbers, and text and booleans as objects."""
+    """Training data in the usual form: NaN in numbers, text and booleans as objects."""
     rng = np.random.default_rng(3)
     frame = pd.DataFrame(
         {"i": rng.integers(0, 50, ROWS).astype(float), "f": np.round(rng.normal(size=ROWS), 2)}
@@ -71,7 +74,7 @@ def test_the_file_answers_for_missing_values_as_fit_saw_them(tmp_path, trained, 
         feature["name"]: (feature["type"], feature["nullable"])
         for feature in report.contract["features"]
     }
-    # A column of integers of polars is one of floats in pandas as soon as a value is missing in it.
+    # A polars column of integers becomes one of floats in pandas as soon as a value is missing.
     whole = "float64" if kind == "polars" else "int64"
     assert types == {
         "i": (whole, True),
@@ -80,7 +83,7 @@ def test_the_file_answers_for_missing_values_as_fit_saw_them(tmp_path, trained, 
         "b": ("bool", True),
     }
     with sidecall.open(tmp_path / "m.onnx") as opened:
-        # pandas frames as they are; a record's None is the same missing value.
+        # pandas frames as they are; None in a record is the same missing value.
         source = frame if kind in ("arrow table", "polars") else converted(frame, kind)
         answers = opened.predict(source)["probabilities.true"].to_numpy()
     np.testing.assert_allclose(answers, model.predict_proba(frame)[:, 1], rtol=1e-8)
@@ -110,7 +113,9 @@ def test_serve_takes_it(tmp_path, trained, kind):
 
 
 def test_a_model_that_was_trained_on_polars(tmp_path):
-    """polars' null is None for an encoder, and NaN in the frame of pandas that it becomes."""
+    """The null of polars is None for an encoder, and NaN in the pandas frame that polars converts
+    to.
+    """
     frame, target = rows(missing=None)
     frame = polars.from_pandas(frame)
     model = fitted(frame, target)

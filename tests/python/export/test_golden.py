@@ -1,4 +1,4 @@
-"""Golden rows: whose answers, how many, how large, and what is left out."""
+"""Golden rows: where their answers come from, how many, how large, and what is left out."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def test_labels_keep_their_type(tmp_path, labels, kind, classes):
 
 
 class Noisy(LinearRegression):
-    """Answers another number each time."""
+    """Returns another number each time."""
 
     calls = 0
 

@@ -1,4 +1,4 @@
-"""The search for what is accepted, and the rules of steps, apart from any file."""
+"""The search for accepted values, and the rules of steps, tested without a file."""
 
 from __future__ import annotations
 

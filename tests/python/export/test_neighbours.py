@@ -1,4 +1,6 @@
-"""Models without predict and transform: KernelDensity answers `scores`, NearestNeighbors `distances` and `indices`."""
+"""Models without predict and transform: KernelDensity answers `scores`, NearestNeighbors
+`distances` and `indices`.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,7 @@ def test_kernel_densities(tmp_path, kernel, metric, weights):
 
 
 def test_far_from_all_fitted_rows_the_answer_is_the_sum_itself_and_the_report_says_so(tmp_path):
-    """scikit-learn's own answer is there what rounding leaves in its tree."""
+    """There scikit-learn's own answer is only the rounding error of its tree."""
     model = KernelDensity().fit(FITTED)
     report = sidecall.export(model, tmp_path / "m.onnx", FRESH)
     assert "more than six bandwidths away" in str(report)

@@ -1,4 +1,4 @@
-"""Real pipelines: each exports, opens in plain onnxruntime, and answers like the original on rows that it never saw."""
+"""Real pipelines: each exports, opens in plain onnxruntime and gives the original's answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from sklearn.tree import DecisionTreeRegressor
 
 
 def preprocess(numbers, categories, **encoder):
-    """The usual first step."""
+    """The usual first step of the pipelines."""
     return ColumnTransformer(
         [
             ("num", make_pipeline(SimpleImputer(strategy="median"), StandardScaler()), numbers),
@@ -57,7 +57,7 @@ def preprocess(numbers, categories, **encoder):
 
 
 def with_edges(frame, text=(), numbers=()):
-    """Fresh rows, the first ones with an unknown category or a missing value in each of the columns named."""
+    """New rows. The first ones have an unknown category or a missing value in each named column."""
     frame = frame.copy()
     for i, name in enumerate(text):
         frame.loc[frame.index[2 * i], name] = "never seen"
@@ -68,7 +68,7 @@ def with_edges(frame, text=(), numbers=()):
 
 
 def assert_same(model, path, fresh, rows=None):
-    """The file's answers are the model's, within what float32 may move."""
+    """Checks that the file answers like the model, within the tolerance of float32."""
     file = File(path)
     check_contract(file)
     if rows is None:

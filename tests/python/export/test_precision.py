@@ -1,4 +1,4 @@
-"""The types of inputs and steps are those of the model, and no wrong number gets through."""
+"""Inputs and steps have the types of the model, and no wrong number gets through."""
 
 from __future__ import annotations
 
@@ -66,7 +66,10 @@ def test_dtype_decides_the_inputs(tmp_path):
 
 
 def test_precision_float32_is_a_choice_that_tells_what_it_costs(tmp_path):
-    """60.4 is the middle of 60.3 and 60.5, and no float32: behind a scaler, one bit of the input turns the decision."""
+    """60.4 lies in the middle of 60.3 and 60.5, and no float32 equals it.
+
+    After a scaler, one bit of the input decides.
+    """
     data = np.round(np.tile(np.arange(0.1, 60, 0.2), 10), 1).reshape(-1, 1)
     target = np.where(np.arange(len(data)) % 300 % 2 == 0, 1.0, 5.0)
     model = make_pipeline(
@@ -115,7 +118,10 @@ def test_precision_float32_is_a_choice_that_tells_what_it_costs(tmp_path):
 )
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_steps_compute_in_the_type_of_the_models_own(tmp_path, scaler, dtype):
-    """A scaler keeps float32; boosting behind it has its thresholds between such values, so that one bit decides."""
+    """A scaler keeps float32.
+
+    The boosting after it has thresholds between such values, so one bit decides.
+    """
     rng = np.random.default_rng(0)
     data = rng.normal(size=(1500, 3)).astype(dtype)
     model = make_pipeline(scaler, HistGradientBoostingRegressor(max_iter=40, max_bins=255)).fit(
@@ -177,7 +183,7 @@ def test_scores_of_trees_are_the_same_bits(tmp_path, model):
 
 
 def broken(change):
-    """The real converter, and then a fault that a converter might have."""
+    """The real converter, followed by a fault that a converter might have."""
     real = sidecall.convert.to_graph
 
     def to_graph(*arguments, **options):
@@ -226,7 +232,7 @@ def test_a_wrong_conversion_is_refused(tmp_path, monkeypatch, rows, change, outp
         export(model, tmp_path / "m.onnx", numbers)
     assert caught.value.output == output and caught.value.largest > 0
     text = str(caught.value)
-    # The change reaches the beginnings of the pipeline too, if it finds a weight there.
+    # The same change affects the partial pipelines too, if they contain a weight.
     assert text.startswith(
         (
             "cannot export standardscaler (StandardScaler): ",
@@ -241,7 +247,7 @@ def test_a_wrong_conversion_is_refused(tmp_path, monkeypatch, rows, change, outp
 
 
 def test_a_refusal_names_the_first_step_that_differs(tmp_path):
-    """Whole numbers have neighbours that are equally near, and scikit-learn takes any of them."""
+    """Integers have equally near neighbours, and scikit-learn chooses any of them."""
     rng = np.random.default_rng(0)
     data = rng.integers(0, 4, (200, 3)).astype(float)
     data[rng.random(data.shape) < 0.2] = np.nan
@@ -254,7 +260,7 @@ def test_a_refusal_names_the_first_step_that_differs(tmp_path):
 
 
 def test_a_fault_that_shows_only_on_missing_values(tmp_path, monkeypatch):
-    """The data holds none, the pipeline accepts them: synthetic rows find what data cannot."""
+    """The data has no missing values. Synthetic rows have them and find the fault."""
     frame, target = houses(1500)
     numbers = frame[["area", "rooms"]]
     model = HistGradientBoostingRegressor(max_iter=10).fit(
@@ -313,7 +319,7 @@ def test_what_cannot_predict_is_refused(tmp_path):
 
 
 def test_labels_that_contradict_probabilities_compare_exactly(tmp_path):
-    """Platt scaling: argmax of probabilities is not the label, so no rule may claim it."""
+    """Platt scaling: the label is not the argmax of the probabilities, so no rule may say so."""
     rng = np.random.default_rng(3)
     data = np.round(rng.normal(size=(300, 2)), 2)
     target = (data[:, 0] + rng.normal(size=300) > 0.9).astype(int)
@@ -339,7 +345,10 @@ def test_an_unrelated_file_at_the_path_survives_a_refusal(tmp_path):
 
 
 def test_values_on_a_bin_edge(tmp_path):
-    """Bin edges are data values of full precision; behind a scaler one bit more or less turns every second row that equals one."""
+    """Bin edges are data values of full precision.
+
+    After a scaler, one bit changes the branch of every second row that equals an edge.
+    """
     rng = np.random.default_rng(0)
     data = rng.normal(size=(3000, 1))
     model = make_pipeline(

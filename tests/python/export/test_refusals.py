@@ -1,4 +1,7 @@
-"""A refusal names the step at fault, never the one behind it, and says what to do; what looks like a refusal and is none converts."""
+"""A refusal names the step at fault, not a later one, and says what to do.
+
+What resembles a refusal but is none converts.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +79,7 @@ def test_a_chain_of_classifiers_answers_for_each_label(tmp_path, member, second,
 
 
 class CatBoostRegressor(RegressorMixin, BaseEstimator):
-    """As that of catboost, which has an empty list of classes."""
+    """Like the class of catboost, which has an empty list of classes."""
 
     classes_ = ()
 
@@ -127,7 +130,7 @@ def test_several_outputs_of_neighbours_say_what_converts(tmp_path):
 
 
 def blurred(graph, x):
-    """log1p that is off by a few units in the last place."""
+    """log1p with an error of a few units in the last place."""
     return LOG1P(graph, x) * (1.0 + 2.0**-50)
 
 
@@ -135,7 +138,7 @@ LOG1P = functions.UNARY[np.log1p]
 
 
 def boosted(*steps):
-    """Trees whose thresholds lie on values of their training."""
+    """Trees whose thresholds equal values of their training data."""
     return make_pipeline(
         FunctionTransformer(np.log1p), *steps, HistGradientBoostingRegressor(max_iter=60)
     ).fit(X, Y)

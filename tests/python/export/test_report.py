@@ -1,4 +1,4 @@
-"""What people read: the report, check, progress, and that importing costs nothing."""
+"""Output for people: the report, check, progress. Also tests that the import is cheap."""
 
 from __future__ import annotations
 

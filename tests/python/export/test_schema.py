@@ -1,4 +1,7 @@
-"""Features from data: types, missing values, closed lists, layouts, names; and every refusal names the column."""
+"""Features from data: types, missing values, closed lists, layouts, names.
+
+Every refusal names the column.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Columns of types that no feature has: left out where the model does not use them, else refused with what to do."""
+"""Columns of types that no feature has.
+
+They are left out if the model does not use them, otherwise refused with advice.
+"""
 
 from __future__ import annotations
 
@@ -138,7 +141,7 @@ def test_a_column_that_is_used_is_refused_with_what_to_do(tmp_path, kind):
 
 
 class Sometimes(TransformerMixin, BaseEstimator):
-    """Uses the column where it is there, for some rows only."""
+    """Uses the column if it is there, and for some rows only."""
 
     def fit(self, frame, target=None):
         return self

@@ -1,4 +1,4 @@
-"""Converters of models of densities: naive Bayes, discriminant analysis, mixtures, covariances."""
+"""Converters of density models: naive Bayes, discriminant analysis, mixtures, covariances."""
 
 from __future__ import annotations
 
@@ -6,19 +6,22 @@ from typing import Any
 
 import numpy as np
 
-from .frame import Frame
-from .graph import Tensor
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..graph.numeric import row_sum
+from ..registry import Conversion, converts
 from .kernels import manhattan, squared_distances
-from .linear import affine, sides
-from .numeric import row_sum
-from .registry import Conversion, converts
+from .linear_model import affine, sides
 
 NAIVE = "GaussianNB BernoulliNB MultinomialNB ComplementNB CategoricalNB"
 
 
 @converts("sklearn", NAIVE, "joint")
 def joint(g: Conversion, model: Any, x: Frame) -> Any:
-    """Log-likelihood of each class, up to what all classes share; in double, as terms are large and cancel."""
+    """Log-likelihood of each class, without the terms that all classes share.
+
+    Computes in double, because the terms are large and cancel each other.
+    """
     y = x.matrix("float64")
     name = type(model).__name__
     if name == "GaussianNB":
@@ -38,7 +41,11 @@ def joint(g: Conversion, model: Any, x: Frame) -> Any:
 
 
 def _gaussian(g: Conversion, model: Any, x: Frame) -> Tensor:
-    """In float32 where the model was fitted on it and gets it: there squares of large numbers are infinite."""
+    """Naive Bayes with normal densities.
+
+    Computes in float32 where the model was fitted on float32 and receives float32: there, squares
+    of large numbers overflow to infinity, and the graph must do the same.
+    """
     is_single = (
         g.steps is not None
         and set(x.dtypes) == {"float32"}
@@ -59,8 +66,10 @@ def _gaussian(g: Conversion, model: Any, x: Frame) -> Tensor:
 def _categorical(g: Conversion, model: Any, x: Frame) -> Tensor:
     total: Any = np.asarray(model.class_log_prior_, "float64").reshape(1, -1)
     for k, logs in enumerate(model.feature_log_prob_):
-        # A fraction counts as its whole part. Any other code fails when the graph runs, as in scikit-learn. The engine tells
-        # the position that it did not find, which is always the same one, as it must not be a value of the data.
+        # A fraction counts as its integer part. An unknown code makes the graph fail when it runs,
+        # as in scikit-learn. The engine's error names the position that it did not find. That
+        # position is always the same constant here, because an error must not hold a value of the
+        # data.
         column = g.cast(x.column(k), "float64")
         known = (column > -1.0) & (column < float(np.shape(logs)[1]))
         code = g.cast(g.flatten(g.where(known, column, 1e9)), "int64")
@@ -77,7 +86,11 @@ def naive_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def shares(g: Conversion, logs: Tensor) -> Tensor:
-    """exp(logs - logsumexp(logs)), as scikit-learn has it: shares of numbers so large that nothing can be added to them are all 1."""
+    """exp(logs - logsumexp(logs)), computed as in scikit-learn.
+
+    If the logs are so large that adding the logarithm of a sum does not change them, every result
+    is 1.
+    """
     return g.exp(logs - g.logsumexp(logs))
 
 
@@ -155,7 +168,8 @@ def centroid_scores(g: Conversion, model: Any, x: Frame) -> Any:
     deviation = np.asarray(model.within_class_std_dev_, "float64")
     scale = np.where(deviation == 0.0, 1.0, deviation)
     y = x.matrix("float64") / g.const(scale.reshape(1, -1), "float64")
-    # The model squares a root: where all distances are enormous, the digit that this loses decides.
+    # scikit-learn takes the root and then squares it. The graph must repeat this: where all
+    # distances are very large, the rounding error of the root decides which class is nearest.
     d = g.sqrt(squared_distances(g, y, np.asarray(model.centroids_) / scale))
     return -(d * d - 2.0 * np.log(np.asarray(model.class_prior_, "float64")).reshape(1, -1))
 
@@ -190,7 +204,11 @@ def weighted_log(g: Conversion, model: Any, x: Frame) -> Any:
 
 
 def _mixture_squares(g: Conversion, model: Any, y: Tensor, means: np.ndarray) -> Any:
-    """|(x - mean) root|^2 of each component, [N, components], multiplied out as the model does: for large numbers the rest counts."""
+    """|(x - mean) root|^2 of each component, [N, components].
+
+    The product is expanded in the same way as in the model, because for large numbers the rounding
+    errors of the two forms differ.
+    """
     roots = np.asarray(model.precisions_cholesky_)
     if model.covariance_type in ("full", "tied"):
         terms = []
@@ -221,7 +239,7 @@ def _log_gaussian(cholesky: list[np.ndarray], means: np.ndarray, row: np.ndarray
 
 
 def _cholesky(model: Any, components: int, features: int) -> list[np.ndarray]:
-    """Square roots of the precisions, one [features, features] per component."""
+    """Square roots of the precision matrices, one [features, features] per component."""
     roots = np.asarray(model.precisions_cholesky_, "float64")
     if model.covariance_type == "full":
         return list(roots)

@@ -1,4 +1,4 @@
-"""Converters of imputers and of the indicators of missing values."""
+"""Converters of imputers and of missing-value indicators."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from .checks import Range
+from ..checks import Range
+from ..graph.builder import Tensor
+from ..graph.frame import MISSING, Frame, join
+from ..registry import Conversion, converts
 from .encoders import is_missing
-from .frame import MISSING, Frame, join
-from .graph import Tensor
-from .registry import Conversion, converts
 
 
 def missing_mask(g: Conversion, x: Tensor, missing_values: Any) -> Tensor | None:
-    """Where x is missing in the sense of an imputer; None where its type cannot be."""
+    """Where x counts as missing for the imputer, or None if the type of x has no missing values."""
     if x.dtype == "string":
         return x.equals(g.const(MISSING if is_missing(missing_values) else str(missing_values)))
     if is_missing(missing_values):
@@ -60,7 +60,7 @@ def simple(g: Conversion, model: Any, x: Frame) -> Frame:
 
 
 def _filled_range(x: Frame, values: list[Any], is_nan: bool) -> Range | None:
-    """`is_nan`: what is filled is NaN, so that none is left."""
+    """The range after filling. `is_nan`: the imputer fills NaN, so that no NaN is left."""
     given, filled = x.range, np.array(values, dtype=np.float64)
     if given is None:
         return None
@@ -69,7 +69,7 @@ def _filled_range(x: Frame, values: list[Any], is_nan: bool) -> Range | None:
 
 
 def _runs(x: Frame, indices: list[int]) -> list[tuple[str, list[int]]]:
-    """Neighbouring columns of one type."""
+    """Runs of adjacent columns that have the same type."""
     runs: list[tuple[str, list[int]]] = []
     dtypes = x.dtypes
     for k in indices:
@@ -133,7 +133,10 @@ def nearest(g: Conversion, model: Any, x: Frame) -> Frame:
 
 
 def _nan_euclidean(g: Conversion, y: Tensor, fitted: np.ndarray) -> Tensor:
-    """Squared distances over the coordinates that both have, scaled up to all; infinite where they share none."""
+    """Squared distances over the coordinates present in both rows, scaled up to all coordinates.
+
+    They are infinite where the two rows have no coordinate in common.
+    """
     here = ~g.isnan(y)
     a, there = g.where(here, y, 0.0), ~np.isnan(fitted)
     b = np.nan_to_num(fitted)
@@ -183,7 +186,7 @@ def iterative(g: Conversion, model: Any, x: Frame) -> Frame:
     width = y.width or 0
     if filled.width != width:
         raise g.refuse("a column without any value when it was fitted is not supported")
-    if model.n_iter_ == 0:  # of a single column, for instance
+    if model.n_iter_ == 0:  # for example, if there is only one column
         return _with_indicator(g, model, x, g.frame(filled))
     columns = [g.columns(filled, [k]) for k in range(width)]
     low, high = (np.broadcast_to(v, (width,)) for v in (model._min_value, model._max_value))

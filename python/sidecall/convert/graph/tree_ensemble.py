@@ -1,11 +1,15 @@
-"""Builds tree ensembles: thresholds that split float32 rows exactly, or in double; used by all tree converters.
+"""Builds tree ensembles that split exactly as the original model does; used by all tree converters.
 
-In float32, a threshold is rounded down to the next float32: x <= t and x <= down(t) agree for every float32 x. In
-float64, thresholds, weights and sums are double (TreeEnsemble of ai.onnx.ml 5: the older operators return float32). A graph
-that has trees of both types has TreeEnsemble for all, since a version of ai.onnx.ml has either the older operators or the new one.
+float32: a threshold is rounded down to a float32, because x <= t and x <= down(t) agree for every
+float32 x.
 
-A tree of scikit-learn compares its row rounded to float32. In a graph of float64 its thresholds take that rounding over, so that
-the row needs none: x <= largest_rounded_below(t) and float32(x) <= t agree for every double x.
+float64: thresholds, weights and sums are double. This needs the operator TreeEnsemble of ai.onnx.ml
+5, because the older operators return float32. A graph with trees of both types uses TreeEnsemble
+for all of them, because a version of ai.onnx.ml has either the older operators or the new one.
+
+scikit-learn's trees round a row to float32 before they compare it. In a float64 graph the
+thresholds include that rounding, so that the row need not be rounded: x <= largest_rounded_below(t)
+and float32(x) <= t agree for every double x.
 """
 
 from __future__ import annotations
@@ -15,12 +19,12 @@ from typing import Any
 import numpy as np
 from onnx import numpy_helper
 
-from .graph import Tensor
-from .registry import Conversion
+from ..registry import Conversion
+from .builder import Tensor
 
 
 def float32_below(values: np.ndarray) -> np.ndarray:
-    """The largest float32 that is not above each value."""
+    """The largest float32 that is not greater than the value, for each value."""
     values = np.asarray(values, dtype="float64")
     with np.errstate(over="ignore"):
         rounded = values.astype("float32")
@@ -29,14 +33,15 @@ def float32_below(values: np.ndarray) -> np.ndarray:
 
 
 def largest_rounded_below(values: np.ndarray) -> np.ndarray:
-    """The largest double whose nearest float32 is not above each value."""
+    """The largest double whose nearest float32 is not greater than the value, for each value."""
     values = np.asarray(values, dtype="float64")
     below = float32_below(values).astype("float32")
     with np.errstate(over="ignore"):
         above = np.nextafter(below, np.float32(np.inf))
-    # Beyond the largest float32 numbers round as if the next one, 2**128, existed.
+    # Numbers beyond the largest float32 round as if 2**128 were the next float32.
     low, high = (np.clip(end.astype("float64"), -(2.0**128), 2.0**128) for end in (below, above))
-    middle = (low + high) / 2  # exact; rounds to the one of the two whose last bit is 0
+    # exact; the middle itself rounds to the neighbour whose last bit is 0
+    middle = (low + high) / 2
     is_even = below.view("uint32") % 2 == 0
     return np.where(
         np.isposinf(values), np.inf, np.where(is_even, middle, np.nextafter(middle, -np.inf))
@@ -44,9 +49,9 @@ def largest_rounded_below(values: np.ndarray) -> np.ndarray:
 
 
 class Ensemble:
-    """Trees of one model. Leaves carry weights for some targets; scores are sums.
+    """The trees of one model. Leaves hold weights for targets; a score is the sum over the trees.
 
-    `rounds_rows`: the model compares each number of a row as the nearest float32.
+    `rounds_rows`: the model rounds each number of a row to float32 before it compares.
     """
 
     def __init__(self, targets: int, rounds_rows: bool = False) -> None:
@@ -65,9 +70,10 @@ class Ensemble:
         leaf: Any,
         weights: tuple[Any, Any, Any],
     ) -> None:
-        """A tree as arrays by node, the root first; x[feature] <= threshold goes left.
+        """Adds a tree, given as arrays with one element per node, the root first.
 
-        `weights` are arrays (node, target, weight), for leaves only.
+        A row goes left if x[feature] <= threshold. `weights` are arrays (node, target, weight), for
+        leaves only.
         """
         arrays = {
             "feature": np.where(leaf, 0, feature).astype("int64"),
@@ -93,7 +99,7 @@ class Ensemble:
         leaf: Any,
         value: Any,
     ) -> None:
-        """A tree whose leaves have a value for every target, `value` [nodes, targets]."""
+        """Adds a tree whose leaves have a value for every target; `value` is [nodes, targets]."""
         nodes = np.flatnonzero(leaf)
         node = np.repeat(nodes, self.targets)
         target = np.tile(np.arange(self.targets), len(nodes))
@@ -108,7 +114,10 @@ class Ensemble:
         )
 
     def start_with(self, base: Any) -> None:
-        """A value for each target that the sums begin with: a first tree of one leaf, since sums depend on their order."""
+        """Sets the value at which the sum of each target starts.
+
+        It is stored as a first tree of one leaf, because floating-point sums depend on their order.
+        """
         values = np.broadcast_to(np.asarray(base, "float64").reshape(-1), (self.targets,))
         if not np.any(values):
             return
@@ -123,14 +132,17 @@ class Ensemble:
         self.weights.insert(0, (np.zeros(self.targets, "int64"), targets, values.copy()))
 
     def against_zero(self) -> Ensemble:
-        """The same with a target in front whose sum is always zero: of two classes, the larger sum is the model's answer."""
+        """The same ensemble with an additional first target, whose sum is always zero.
+
+        The larger of the two sums gives the class.
+        """
         pair = Ensemble(2, self.rounds_rows)
         pair.trees = self.trees
         pair.weights = [(node, target + 1, weight) for node, target, weight in self.weights]
         return pair
 
     def scores(self, g: Conversion, x: Tensor) -> Tensor:
-        """Sums of leaves in the order of the trees, [N, targets], in the type of x."""
+        """Sums of leaf weights in the order of the trees, [N, targets], in the type of x."""
         if not self.trees:
             raise g.refuse("it holds no trees")
         if x.dtype == "float64" or g.new_trees:
@@ -148,9 +160,9 @@ class Ensemble:
     def classify(
         self, g: Conversion, x: Tensor, classes: int, transform: str
     ) -> tuple[Tensor, Tensor]:
-        """Index [N] and probabilities [N, classes] by one node, float32 only.
+        """Class index [N] and probabilities [N, classes] from one node; float32 only.
 
-        With one target and two classes the target is the score of the second one.
+        With one target and two classes, the target is the score of the second class.
         """
         if g.new_trees:
             return self._classify(g, x, classes, transform)
@@ -169,7 +181,7 @@ class Ensemble:
     def _classify(
         self, g: Conversion, x: Tensor, classes: int, transform: str
     ) -> tuple[Tensor, Tensor]:
-        """The same by several nodes."""
+        """The result of `classify` from several nodes, for graphs that use TreeEnsemble."""
         scores = self._new(g, x)
         if self.targets == 1:
             positive = g.sigmoid(scores)
@@ -207,7 +219,7 @@ class Ensemble:
         }
 
     def _new(self, g: Conversion, x: Tensor) -> Tensor:
-        # A leaf of this operator serves one target: a tree is repeated for each of its targets.
+        # A leaf of this operator has one target, so a tree is repeated for each of its targets.
         columns: dict[str, list[Any]] = {
             k: []
             for k in ("feature", "threshold", "missing", "left", "right", "leftleaf", "rightleaf")
@@ -265,12 +277,15 @@ class Ensemble:
         leaf_weights += [values.get(int(n), 0.0) for n in leaves]
         leaf_targets += [target] * len(leaves)
         if leaf[0] or leaf[tree["left"][0]]:
-            # onnxruntime before 1.24 misreads a tree, unless it is the first, whose root has a leaf on its true side:
-            # such a tree gets a root in front that sends every value, also a missing one, to the real root.
+            # onnxruntime before 1.24 misreads a tree whose root has a leaf on its true side, unless
+            # it is the first tree. Such a tree gets an additional root that sends every value,
+            # including a missing one, to the real root.
             leaf_weights.append(0.0)
             leaf_targets.append(target)
             _append(columns, 0, np.inf, 1, roots[-1] + 1, len(leaf_weights) - 1, 0, 1)
-        if leaf[0]:  # a lone leaf: both branches of a node, and no leaf has two parents
+        # A single leaf becomes both branches of a node. A leaf cannot have two parents, so it is
+        # stored twice.
+        if leaf[0]:
             leaf_weights.append(leaf_weights[place[0]])
             leaf_targets.append(target)
             _append(columns, 0, 0.0, 0, int(place[0]), len(leaf_weights) - 1, 1, 1)

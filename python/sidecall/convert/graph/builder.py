@@ -1,4 +1,4 @@
-"""A thin builder of ONNX graphs: tensors with numpy's operators; used by every converter."""
+"""A thin builder of ONNX graphs whose tensors have numpy's operators; used by every converter."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from .checks import Range
+from ..checks import Range
 
-# Every onnxruntime since 1.21 runs these. The tree operators of ai.onnx.ml 3 return float32 whatever their input;
-# version 5 has one that returns double, and no longer has the older ones.
+# Every onnxruntime since 1.21 supports these versions. The tree operators of ai.onnx.ml 3 return
+# float32 for every input type. Version 5 has an operator that returns double but no longer has the
+# older ones.
 OPSETS = {"": 20, "ai.onnx.ml": 3, "com.microsoft": 1}
 DOUBLE_TREES = 5
 IR_VERSION = 9
@@ -28,11 +29,11 @@ ELEMENT_TYPES = {
 
 
 class Tensor:
-    """A value of the graph. Arithmetic adds nodes; `width` is its last dimension where known.
+    """A value of the graph. Arithmetic adds nodes; `width` is its last dimension, if known.
 
-    `single`: its numbers came as float32 from a caller and were not computed with since.
-    `wide`: the same numbers in double, where a graph of float32 has them for steps that split at thresholds.
-    `range`: between what they lie, where that is known.
+    `single`: its numbers are the caller's float32 values, and no computation has changed them.
+    `wide`: the same numbers in double; a float32 graph keeps them for steps that split at thresholds.
+    `range`: the bounds of its numbers, if known.
     """
 
     __slots__ = ("dtype", "graph", "name", "range", "single", "wide", "width")
@@ -113,7 +114,10 @@ class Tensor:
 
 
 class Graph:
-    """Collects nodes and constants. `real` is the type in which the graph computes, "float32" or "float64"."""
+    """Collects nodes and constants.
+
+    `real` is the type in which the graph computes, "float32" or "float64".
+    """
 
     def __init__(self, real: str, reserved: Sequence[str] = ()) -> None:
         self.real = real
@@ -125,7 +129,10 @@ class Graph:
         self.inner_domains: set[str] = set()
 
     def branch(self) -> Graph:
-        """A builder for a graph inside a node: it reads this graph's values, names stay unique over both."""
+        """A builder for a graph inside a node.
+
+        The inner graph can read the values of this graph; names are unique across both.
+        """
         inner = Graph(self.real)
         inner.constants, inner.reserved = self.constants, self.reserved
         inner.fresh = self.fresh  # type: ignore[method-assign]
@@ -137,7 +144,7 @@ class Graph:
         inputs: Sequence[tuple[Tensor, Sequence[Any]]],
         outputs: Sequence[tuple[Tensor, Sequence[Any]]],
     ) -> onnx.GraphProto:
-        """What was built on a branch, as a graph; (tensor, shape) each."""
+        """The nodes built on a branch, as a graph; inputs and outputs are pairs (tensor, shape)."""
         values = [
             [helper.make_tensor_value_info(t.name, ELEMENT_TYPES[t.dtype], s) for t, s in side]
             for side in (inputs, outputs)
@@ -152,7 +159,7 @@ class Graph:
                 return name
 
     def const(self, value: Any, dtype: str | None = None) -> Tensor:
-        """A constant; floating-point values take the graph's own type unless `dtype` says otherwise."""
+        """A constant. Floating-point values get the type of the graph unless `dtype` is given."""
         array = np.asarray(value)
         if dtype is None:
             kinds = {"f": self.real, "i": "int64", "u": "int64", "b": "bool"}
@@ -193,7 +200,7 @@ class Graph:
         domain: str = "",
         **attributes: Any,
     ) -> tuple[Tensor, ...]:
-        """Adds a node of several outputs; the same node twice is one node."""
+        """Adds a node with several outputs. An identical node that exists already is reused."""
         names = [t.name if t is not None else "" for t in inputs]
         size = sum(len(v) for v in attributes.values() if isinstance(v, list | str))
         keyable = size < 256 and not any(
@@ -203,7 +210,8 @@ class Graph:
         if key in self.seen:
             return self.seen[key]
         results = tuple(Tensor(self, self.fresh("t"), dtype, width) for dtype, width in outputs)
-        # Named, because onnxruntime before 1.22 gives two fused nodes without names the same one.
+        # Give every node a name: onnxruntime before 1.22 gives two fused nodes without names the
+        # same one.
         node = helper.make_node(
             op_type, names, [t.name for t in results], self.fresh("n"), domain=domain, **attributes
         )
@@ -212,7 +220,8 @@ class Graph:
             self.seen[key] = results
         return results
 
-    # Functions with numpy's names. Tensors are [N, width] unless a converter says otherwise.
+    # Functions with numpy's names. Tensors are [N, width] unless a converter documents another
+    # shape.
 
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         if x.dtype == dtype:
@@ -226,7 +235,10 @@ class Graph:
         return result
 
     def narrow(self, x: Tensor) -> Tensor:
-        """A double in the type of the graph; steps that split at thresholds still find the double."""
+        """Casts a double to the type of the graph.
+
+        Steps that split at thresholds still find the double.
+        """
         result = self.cast(x, self.real)
         if result is not x:
             result.wide = x
@@ -334,7 +346,7 @@ class Graph:
         return result
 
     def columns(self, x: Tensor, indices: Iterable[Any]) -> Tensor:
-        """The chosen columns of a matrix, in this order."""
+        """The given columns of a matrix, in this order."""
         chosen = [int(i) for i in indices]
         if x.width is not None and chosen == list(range(x.width)):
             return x
@@ -361,11 +373,11 @@ class Graph:
         return self.op("Transpose", x, perm=[int(a) for a in axes])
 
     def flatten(self, x: Tensor) -> Tensor:
-        """[N, 1] as [N]."""
+        """Reshapes [N, 1] to [N]."""
         return self.op("Squeeze", x, self.const([1]), width=None)
 
     def column(self, x: Tensor) -> Tensor:
-        """[N] as [N, 1]."""
+        """Reshapes [N] to [N, 1]."""
         return self.op("Unsqueeze", x, self.const([1]), width=1)
 
     def rows_of(self, x: Tensor) -> Tensor:
@@ -378,7 +390,7 @@ class Graph:
         inputs: Sequence[tuple[Tensor, int]],
         outputs: Sequence[tuple[str, Tensor, Any]],
     ) -> onnx.ModelProto:
-        """The model. `outputs` are (name, tensor, shape after N)."""
+        """Builds the model. `outputs` are (name, tensor, shape after N)."""
         names: dict[str, str] = {}
         taken = {t.name for t, _ in inputs} | {n for n, _ in self.constants.values()}
         for output, tensor, _ in outputs:
@@ -431,7 +443,7 @@ def _tensor_proto(array: np.ndarray, name: str) -> onnx.TensorProto:
 
 
 def _live(nodes: list[onnx.NodeProto], wanted: Sequence[str]) -> list[onnx.NodeProto]:
-    """The nodes that an output needs; the builder's order is already topological."""
+    """The nodes that some output needs. The builder adds nodes in topological order."""
     needed = set(wanted)
     kept = []
     for node in reversed(nodes):

@@ -1,4 +1,7 @@
-"""Converter of B-splines: de Boor's recursion in scipy's order, so that bins and trees behind it decide by the same bits."""
+"""Converter of B-splines: de Boor's recursion in scipy's order, so that all bits are the same.
+
+Bins and trees that follow may depend on the last bit.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from .frame import Frame
-from .graph import Tensor
-from .numeric import index_of
-from .registry import Conversion, converts
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..graph.numeric import index_of
+from ..registry import Conversion, converts
 
 
 @converts("sklearn", "SplineTransformer", "transform")
@@ -36,13 +39,14 @@ def _column(g: Conversion, model: Any, basis: Any, c: Tensor, is_first: bool) ->
     if model.extrapolation == "periodic":
         if high == low:
             return _evaluated(g, basis, c * 0.0)
-        # numpy's remainder, which is C's with the sign of the divisor.
+        # Compute numpy's remainder from C's: numpy's has the sign of the divisor.
         rest = g.op("Mod", c - low, g.const(high - low, "float64"), width=1, fmod=1)
         return _evaluated(g, basis, g.where(rest < 0.0, rest + (high - low), rest) + low)
     if model.extrapolation == "linear":
         return _linear(g, basis, c, is_first)
     value = _evaluated(g, basis, g.minimum(g.maximum(c, low), high))
-    # scikit-learn holds the first and the last functions, as many as the degree; at equal knots another one may not be 0.
+    # Beyond a boundary, scikit-learn keeps the values of the first or last `degree` functions and
+    # sets the others to 0. With equal knots, one of the others may be nonzero at the boundary.
     functions = np.arange(basis.c.shape[1])
     for beyond, bound, is_held in (
         (c < low, low, functions < basis.k),
@@ -55,9 +59,11 @@ def _column(g: Conversion, model: Any, basis: Any, c: Tensor, is_first: bool) ->
 
 
 def _linear(g: Conversion, basis: Any, c: Tensor, is_first: bool) -> Tensor:
-    """Lines beyond the boundaries, for the functions that scikit-learn continues; the others are 0 there.
+    """Continues functions as lines beyond the boundaries.
 
-    For degree 1 it continues two, and from the second column of the rows on looks for the boundaries one knot further inside.
+    It continues the functions that scikit-learn continues; the others are 0 there. For degree 1,
+    scikit-learn continues two functions, and from the second column on it places the boundaries one
+    knot further inside.
     """
     continued = max(basis.k, 2)
     edge = basis.k if is_first else continued
@@ -78,7 +84,10 @@ def _linear(g: Conversion, basis: Any, c: Tensor, is_first: bool) -> Tensor:
 
 
 def _evaluated(g: Conversion, basis: Any, x: Tensor) -> Tensor:
-    """scipy's evaluation in the interval of x, of the first and last interval for what lies outside."""
+    """Evaluates the functions in the interval that holds x, as scipy does.
+
+    For x outside all intervals, the first or last interval is used.
+    """
     degree, knots = basis.k, np.asarray(basis.t, "float64")
     last = len(knots) - degree - 1
     place = index_of(g, x, knots[degree + 1 : last])

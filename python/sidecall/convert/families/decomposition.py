@@ -1,4 +1,4 @@
-"""Converters of projections, random features, selections, small networks and clusters."""
+"""Converters of projections, random features, feature selection, neural networks and clusters."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ from typing import Any
 
 import numpy as np
 
-from .frame import Frame
-from .graph import Tensor
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..graph.numeric import cos
+from ..registry import Conversion, converts, refuses
 from .kernels import squared_distances
-from .linear import affine, sides
-from .numeric import cos
-from .registry import Conversion, converts, refuses
-from .scaling import safe_norm
+from .linear_model import affine, sides
+from .preprocessing import safe_norm
 
 
 @converts("sklearn", "PCA IncrementalPCA", "transform")
 def pca(g: Conversion, model: Any, x: Frame) -> Tensor:
     components = np.asarray(model.components_)
     centre: np.ndarray = np.asarray(model.mean_).reshape(1, -1) @ components.T
-    # Centred after the projection, as in the model: far away from the mean the last digits depend on it.
+    # The mean is subtracted after the projection, as in the model: for rows far away from the mean,
+    # the last digits depend on the order.
     y = (x.matrix() @ components.T) - centre
     if model.whiten:
         scale = np.sqrt(np.asarray(model.explained_variance_, "float64"))
@@ -57,7 +58,7 @@ def ica(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "SparsePCA MiniBatchSparsePCA", "transform")
 def sparse_pca(g: Conversion, model: Any, x: Frame) -> Tensor:
-    """Ridge regression of the row on the components has a closed form, a matrix."""
+    """Ridge regression of the row on the components; its closed form is one matrix."""
     w = np.asarray(model.components_, "float64")
     matrix = np.linalg.solve(w @ w.T + model.ridge_alpha * np.eye(len(w)), w)
     return (x.matrix() - np.asarray(model.mean_).reshape(1, -1)) @ matrix.T
@@ -158,7 +159,10 @@ def additive_chi2(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "PolynomialCountSketch", "transform")
 def count_sketch(g: Conversion, model: Any, x: Frame) -> Tensor:
-    """The product of Fourier transforms of sketches is a circular convolution: one index table, no transform."""
+    """The product of the sketches' Fourier transforms is a circular convolution.
+
+    The graph computes it with one table of indices and without a transform.
+    """
     size = model.n_components
     y = x.matrix("float64") * float(np.sqrt(model.gamma))
     if model.coef0 != 0:
@@ -180,7 +184,7 @@ def count_sketch(g: Conversion, model: Any, x: Frame) -> Tensor:
     return g.cast(result, g.real)
 
 
-# Selections of columns.
+# Selection of columns.
 
 
 @converts(
@@ -219,7 +223,7 @@ def tfidf(g: Conversion, model: Any, x: Frame) -> Tensor:
     return g.cast(y, g.real)
 
 
-# Networks.
+# Neural networks.
 
 
 @converts("sklearn", "MLPClassifier MLPRegressor", "forward")
@@ -286,7 +290,11 @@ def boltzmann(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "KMeans MiniBatchKMeans BisectingKMeans", "transform")
 def centre_distances(g: Conversion, model: Any, x: Frame) -> Tensor:
-    """Squares are rounded to the type of the step before the root is taken, as scikit-learn does: there they may overflow."""
+    """Distances to the cluster centres, [N, clusters].
+
+    Squares are rounded to the type of the step before the root is taken, as in scikit-learn, so
+    that they overflow in the same cases.
+    """
     return g.sqrt(g.cast(squared_distances(g, x.matrix("float64"), model.cluster_centers_), g.real))
 
 
@@ -304,7 +312,10 @@ def nearest_centre(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _without_norm(g: Conversion, x: Tensor, centres: Any) -> Any:
-    """|c|^2 - 2 x c, by which k-means chooses: without |x|^2, behind which the rest would vanish for large numbers."""
+    """|c|^2 - 2 x c, by which k-means compares centres.
+
+    It leaves out |x|^2: for large numbers, the other terms would be lost when added to it.
+    """
     centres = np.asarray(centres)
     return x @ (-2.0 * centres.T) + (centres * centres).sum(axis=1).reshape(1, -1)
 

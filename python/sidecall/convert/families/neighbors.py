@@ -1,4 +1,4 @@
-"""Converters of neighbours: all distances in double, the nearest as ties.py finds them."""
+"""Converters of nearest-neighbour models, in double; graph/nearest.py finds the nearest rows."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from .frame import Frame
-from .graph import Tensor
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..graph.nearest import from_reduced, nearest, order_in_tree, reduced_distances
+from ..registry import Conversion, converts
 from .kernels import kernel, squared_distances
-from .registry import Conversion, converts
-from .ties import from_reduced, nearest, order_in_tree, reduced_distances
 
 
 def _metric(g: Conversion, model: Any) -> tuple[str, float]:
-    """The model's metric under one name, and the power of minkowski."""
+    """The metric of the model under one name, and the exponent of minkowski."""
     metric = model.effective_metric_ if hasattr(model, "effective_metric_") else model.metric
     params = getattr(model, "effective_metric_params_", None) or {}
     p = params.get("p", getattr(model, "p", 2))
@@ -36,7 +36,10 @@ def _points(model: Any) -> np.ndarray:
 
 
 def _multiplies(model: Any, metric: str, by_class: bool) -> bool:
-    """Whether the model takes |x|^2 - 2 x p + |p|^2 for the distance, as its brute force does, except where it counts classes."""
+    """Whether the model computes distances as |x|^2 - 2 x p + |p|^2.
+
+    Brute force does so, except where it counts classes.
+    """
     return metric == "sqeuclidean" or (
         metric == "euclidean" and getattr(model, "_fit_method", "") == "brute" and not by_class
     )
@@ -45,7 +48,10 @@ def _multiplies(model: Any, metric: str, by_class: bool) -> bool:
 def _reduced(
     g: Conversion, model: Any, x: Tensor, by_class: bool = False
 ) -> tuple[Tensor, str, float]:
-    """What the model compares distances to its fitted rows by, [N, rows]; metric and power for from_reduced."""
+    """The values [N, rows] by which the model compares the distances to its fitted rows.
+
+    Also returns the metric and its exponent, for from_reduced.
+    """
     metric, p = _metric(g, model)
     points = _points(model)
     if _multiplies(model, metric, by_class):
@@ -60,12 +66,12 @@ def _reduced(
 
 
 def distances(g: Conversion, model: Any, x: Tensor) -> Tensor:
-    """To every fitted row, in the model's metric, [N, rows]."""
+    """Distances to every fitted row in the model's metric, [N, rows]."""
     return from_reduced(g, *_reduced(g, model, x))
 
 
 def point_distances(g: Conversion, model: Any, x: Tensor, points: Any) -> Tensor:
-    """To other points than the fitted rows, added up feature by feature, [N, points]."""
+    """Distances to points other than the fitted rows, summed feature by feature, [N, points]."""
     metric, p = _metric(g, model)
     if metric not in ("euclidean", "manhattan", "chebyshev", "minkowski"):
         raise g.refuse(f"the metric '{metric}' is not supported")
@@ -75,7 +81,7 @@ def point_distances(g: Conversion, model: Any, x: Tensor, points: Any) -> Tensor
 def nearest_rows(
     g: Conversion, model: Any, x: Tensor, k: int, by_class: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Distances and places of the k nearest fitted rows, [N, k], nearest first."""
+    """Distances and indices of the k nearest fitted rows, [N, k], nearest first."""
     reduced, metric, p = _reduced(g, model, x, by_class)
     tree = getattr(model, "_tree", None)
     order = None if tree is None else order_in_tree(g, tree, x, metric, p)
@@ -84,7 +90,7 @@ def nearest_rows(
 
 
 def _nearest(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    # Its brute force counts classes while it looks for neighbours, with differences.
+    # Brute force counts classes while it searches for neighbours; there it computes differences.
     by_class = hasattr(model, "classes_") and model.weights in (None, "uniform")
     return nearest_rows(g, model, x.matrix("float64"), int(model.n_neighbors), by_class)
 
@@ -142,7 +148,7 @@ def neighbours_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _within(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    """Weights of all fitted rows (zero outside the radius), and whether any is inside."""
+    """Weights of all fitted rows (zero outside the radius), and whether any row is inside it."""
     d = distances(g, model, x.matrix("float64"))
     inside = g.cast(d <= float(model.radius), "float64")
     if model.weights in (None, "uniform"):
@@ -209,7 +215,8 @@ def outlier_decision(g: Conversion, model: Any, x: Frame) -> Any:
 def neighbours_graph(g: Conversion, model: Any, x: Frame) -> Tensor:
     """A row of zeros except at the nearest fitted rows."""
     fitted = model._fit_X
-    # scikit-learn asks for one neighbour more when distances are wanted: a fitted row is its own first.
+    # If distances are requested, scikit-learn searches for one more neighbour, because a fitted row
+    # is its own nearest neighbour.
     k = int(model.n_neighbors) + int(model.mode == "distance")
     d = distances(g, model, x.matrix("float64"))
     near, _ = g.topk(d, k)

@@ -1,4 +1,6 @@
-"""Converters of models that ask other models: voting, stacking, bagging, boosting, one against another, chains."""
+"""Converters of ensembles of arbitrary estimators: voting, stacking, bagging, boosting, multiclass
+reductions, chains.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,11 @@ from typing import Any
 import numpy as np
 from sklearn.base import is_regressor
 
-from .frame import Frame, join
-from .graph import Tensor
-from .linear import pair, sign_index
-from .registry import Conversion, converts
-from .trees import add_tree, rounding, tree_rows
+from ..graph.builder import Tensor
+from ..graph.frame import Frame, join
+from ..registry import Conversion, converts
+from .linear_model import pair, sign_index
+from .tree import add_tree, rounding, tree_rows
 
 
 def _mean(g: Conversion, parts: list[Tensor], weights: Any = None) -> Tensor:
@@ -172,7 +174,10 @@ def ada_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _ada_table(model: Any, member: Any, weight: float) -> np.ndarray:
-    """What a member adds for each class that it may predict: [classes, classes]."""
+    """The scores that a member adds to each class, for each class that it may predict.
+
+    The table is [classes, classes].
+    """
     classes = len(model.classes_)
     table = np.full((classes, classes), -weight / (classes - 1))
     for row, label in enumerate(member.classes_):
@@ -203,7 +208,10 @@ def ada_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "AdaBoostRegressor", "predict")
 def ada_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
-    """The weighted median: the smallest answer at which the weights of the answers so far reach one half."""
+    """The weighted median of the members' answers.
+
+    It is the smallest answer at which the cumulated weight reaches one half.
+    """
     answers = g.concat(
         [g.predict(m, x, f"estimators_[{i}]") for i, m in enumerate(model.estimators_)]
     )
@@ -221,7 +229,7 @@ def ada_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def binary_score(g: Conversion, member: Any, x: Frame, step: str) -> Any:
-    """How sure a two-class member is of its second class, as sklearn.multiclass asks it."""
+    """The confidence of a two-class member in its second class, as in sklearn.multiclass."""
     if is_regressor(member):
         return g.predict(member, x, step)
     if hasattr(member, "decision_function"):
@@ -290,7 +298,10 @@ def pairs_decision(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def ovr_decision(g: Conversion, votes: Tensor, confidences: Tensor, classes: int) -> Tensor:
-    """Votes of pairs (0 or 1 each) plus confidences squeezed into one third, as scikit-learn adds them."""
+    """Votes of class pairs (0 or 1 each) plus confidences scaled to less than one third.
+
+    scikit-learn adds them in the same way.
+    """
     pairs = [(i, j) for i in range(classes) for j in range(i + 1, classes)]
     lose, win, signed = (np.zeros((len(pairs), classes)) for _ in range(3))
     for k, (i, j) in enumerate(pairs):
@@ -314,7 +325,7 @@ def pairs_index(g: Conversion, model: Any, x: Frame) -> Tensor:
 def codes_index(g: Conversion, model: Any, x: Frame) -> Tensor:
     y = g.concat(_each(g, model, x))
     book = np.asarray(model.code_book_, "float64")
-    # |y - b|^2 without |y|^2, which is the same for every class.
+    # The squared distance |y - b|^2 without the term |y|^2, which is the same for every class.
     distances = (y @ (-2.0 * book.T)) + (book * book).sum(axis=1).reshape(1, -1)
     return g.argmin(distances)
 
@@ -343,7 +354,7 @@ def multi_classifier(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _chain(g: Conversion, model: Any, x: Frame) -> list[tuple[Any, Frame, str]]:
-    """Each link with what it reads: the row, and the answers of the links before it."""
+    """Each member of the chain with its input: the row and the answers of the members before it."""
     method = getattr(model, "chain_method_", "predict")
     links, frame = [], x
     for i, member in enumerate(model.estimators_):

@@ -1,4 +1,4 @@
-"""Converters of models without a target: kernel densities, nearest neighbours."""
+"""Converters of models without a target: kernel density, nearest neighbours."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from .frame import Frame
-from .graph import Tensor
-from .neighbours import nearest_rows, point_distances
-from .registry import Conversion, converts
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..registry import Conversion, converts
+from .neighbors import nearest_rows, point_distances
 
 
 @converts("sklearn", "KernelDensity", "score_samples")
 def density(g: Conversion, model: Any, x: Frame) -> Tensor:
-    """The logarithm of the mean of the kernels around the fitted rows, by their weights.
+    """The logarithm of the weighted mean of the kernels around the fitted rows.
 
-    More than about six bandwidths away from all of them scikit-learn's tree loses the sum in the
-    rounding of its bounds, and its answers end near -36; the graph gives the sum.
+    More than about six bandwidths away from all fitted rows, scikit-learn's tree loses the sum in
+    the rounding of its bounds, and its answers end near -36. The graph computes the sum there too.
     """
     if model.kernel not in ("gaussian", "exponential"):
         raise g.refuse(
@@ -41,7 +41,8 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
     )
     d = point_distances(g, model, x.matrix("float64"), points) / float(model.bandwidth_)
     logs = d * d * -0.5 if model.kernel == "gaussian" else -d
-    # The largest is taken out of the sum, so that far from all fitted rows not every term is zero.
+    # Subtract the largest term first: far from all fitted rows, every exponential would otherwise
+    # underflow to zero.
     largest = g.max(logs)
     return g.cast(
         g.log(g.exp(logs - largest) @ shares.reshape(-1, 1)) + largest + _log_norm(model), g.real
@@ -49,7 +50,10 @@ def density(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _log_norm(model: Any) -> float:
-    """Of the kernel's norm: what one fitted row answers at its own place, where the kernel is 1."""
+    """The logarithm of the kernel's norm.
+
+    It is the log density of a single fitted row at its own position, where the kernel is 1.
+    """
     from sklearn.neighbors import KDTree
 
     origin = np.zeros((1, int(model.n_features_in_)))
@@ -61,7 +65,7 @@ def _log_norm(model: Any) -> float:
 
 @converts("sklearn", "NearestNeighbors", "kneighbors")
 def nearest(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
-    """Distances and places of the nearest fitted rows, [N, n_neighbors]."""
+    """Distances and indices of the nearest fitted rows, [N, n_neighbors]."""
     k = int(model.n_neighbors)
     near, place = nearest_rows(g, model, x.matrix("float64"), k)
     near = g.cast(near, g.real)

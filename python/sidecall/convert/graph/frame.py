@@ -1,4 +1,4 @@
-"""Columns of differing types as one table, the argument of every converter."""
+"""A table of columns with different types, which is the argument of every converter."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from .checks import Range
-from .graph import Graph, Tensor
+from ..checks import Range
+from .builder import Graph, Tensor
 
-# How a missing value stands in a string tensor (docs/contract.md): a non-character of Unicode.
+# Represents a missing value in a string tensor (docs/contract.md); it is a non-character of
+# Unicode.
 MISSING = "\ufdd0"
-# The type of a column that the model does not use, which has no input.
+# The type of a column that the model does not use and that therefore has no input.
 LEFT_OUT = "left out"
 
 
 class Frame:
-    """Tensors [N, width] side by side. Types stay as they came until a step asks for a matrix.
+    """Tensors [N, width] side by side. Their types stay unchanged until a step asks for a matrix.
 
-    `sparse` tells that scikit-learn holds these columns as a sparse matrix.
+    `sparse`: scikit-learn holds these columns as a sparse matrix.
     """
 
     def __init__(self, graph: Graph, parts: Sequence[Tensor], sparse: bool = False) -> None:
@@ -38,11 +39,11 @@ class Frame:
 
     @property
     def range(self) -> Range | None:
-        """Between what the numbers of each column lie, where that is known of all."""
+        """The bounds of the numbers in each column, or None if a column has no known bounds."""
         return Range.beside([part.range for part in self.parts])
 
     def select(self, indices: Iterable[Any]) -> Frame:
-        """The chosen columns in this order; neighbours from one part stay one part."""
+        """The chosen columns in this order; adjacent columns from one part stay in one part."""
         places = [(part, column) for part in self.parts for column in range(part.width or 0)]
         chosen = [places[int(i)] for i in indices]
         parts = []
@@ -56,7 +57,7 @@ class Frame:
         return self.select([index]).parts[0]
 
     def matrix(self, dtype: str | None = None) -> Tensor:
-        """All columns as one [N, width], by default in the type in which the graph computes."""
+        """All columns as one tensor [N, width], by default in the type of the graph."""
         dtype = dtype or self.graph.real
         if LEFT_OUT in self.dtypes:
             raise TypeError("a column that was left out reaches this step")

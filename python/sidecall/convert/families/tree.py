@@ -6,27 +6,28 @@ from typing import Any
 
 import numpy as np
 
-from .categories import CategoricalSets
-from .ensemble import Ensemble
-from .frame import Frame
-from .graph import Tensor
-from .linear import inverse_link
-from .registry import Conversion, converts
+from ..graph.builder import Tensor
+from ..graph.categories import CategoricalSets
+from ..graph.frame import Frame
+from ..graph.tree_ensemble import Ensemble
+from ..registry import Conversion, converts
+from .linear_model import inverse_link
 
 TREE_CLASSIFIERS = "DecisionTreeClassifier ExtraTreeClassifier"
 FORESTS = "RandomForestClassifier ExtraTreesClassifier"
 
 
 def rounded_float32(g: Conversion, x: Frame) -> Tensor:
-    """The row as float32, rounded once."""
+    """The row as float32, rounded only once."""
     exact = [part if part.wide is None else g.cast(part.wide, "float32") for part in x.parts]
     return Frame(g, exact).matrix("float32")
 
 
 def tree_rows(g: Conversion, x: Frame) -> Tensor:
-    """What a tree of scikit-learn compares, in the type in which the step sums: the row as float32.
+    """The row as a scikit-learn tree compares it: as float32, in the type in which the step sums.
 
-    A row of float64 stays as it is: the thresholds round it (`rounding`). An int64 is rounded once, to float32.
+    A float64 row stays unchanged, because its thresholds include the rounding (`rounding`). An
+    int64 is rounded once, to float32.
     """
     if g.real == "float64" and all(
         part.dtype in ("float32", "float64") and part.wide is None for part in x.parts
@@ -36,12 +37,15 @@ def tree_rows(g: Conversion, x: Frame) -> Tensor:
 
 
 def rounding(targets: int) -> Ensemble:
-    """For trees of scikit-learn, which compare rows rounded to float32."""
+    """An ensemble for scikit-learn's trees, which compare rows rounded to float32."""
     return Ensemble(targets, rounds_rows=True)
 
 
 def compared(x: Frame) -> Tensor:
-    """What boosting by histograms compares: doubles, unless every column came as float32 or was never computed with."""
+    """The row as histogram gradient boosting compares it.
+
+    It is double if any column was computed in double, otherwise the type of the graph.
+    """
     return x.matrix("float64" if any(part.wide is not None for part in x.parts) else None)
 
 
@@ -69,7 +73,10 @@ def missing_left(tree: Any) -> Any:
 
 
 def _class_ensemble(trees: list[Any], classes: int, output: int = 0) -> Ensemble:
-    """Shares of the classes as the leaves hold them, summed over trees and not divided: sums of whole votes are exact, so ties stay ties."""
+    """Sums the class fractions of the leaves over the trees, without a division.
+
+    Sums of whole votes are exact, so that ties stay ties.
+    """
     ensemble = rounding(classes)
     for tree in trees:
         add_tree(ensemble, tree.tree_, tree.tree_.value[:, output, :classes])
@@ -89,8 +96,9 @@ def _classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
         total = ensemble.scores(g, matrix)
         index = g.argmax(total)
     else:
-        # Of two classes the operator compares the second with one half; a third one that no leaf votes for makes it
-        # take the larger share, the first of equal ones, as scikit-learn does.
+        # With two classes, the operator compares the second one with one half. With a third class
+        # that no leaf votes for, it takes the largest share, and the first of equal ones, as
+        # scikit-learn does.
         index, total = ensemble.classify(g, matrix, max(classes, 3), "NONE")
         total = g.columns(total, range(classes))
     return index, total / float(len(members)) if len(members) > 1 else total
@@ -172,7 +180,10 @@ def isolation(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _average_path_length(n: int) -> float:
-    """Mean depth of an unsuccessful search in a binary tree of n rows (Liu et al., Isolation Forest, 2008)."""
+    """Mean depth of an unsuccessful search in a binary tree of n rows.
+
+    Source: Liu et al., Isolation Forest, 2008.
+    """
     if n <= 1:
         return 0.0
     if n == 2:
@@ -209,7 +220,7 @@ def _boosted(model: Any) -> Ensemble:
 
 
 def _constant_base(model: Any) -> np.ndarray | None:
-    """The start of the sums where it does not depend on the row."""
+    """The start value of the sums, or None if it depends on the row."""
     if isinstance(model.init_, str) or type(model.init_).__name__.startswith("Dummy"):
         zeros = np.zeros((1, model.n_features_in_), dtype="float32")
         return np.asarray(model._raw_predict_init(zeros), "float64").reshape(-1)
@@ -224,7 +235,7 @@ def boosted_raw(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _started(g: Conversion, model: Any) -> Ensemble:
-    """The trees and the constant that their sums begin with."""
+    """The trees and the constant at which their sums start."""
     base = _constant_base(model)
     if base is None:
         raise g.refuse("a classifier that starts from another estimator (init) is not supported")
@@ -246,7 +257,10 @@ def boosted_decision(g: Conversion, model: Any, x: Frame) -> Any:
 def _classify(
     g: Conversion, loss: Any, ensemble: Ensemble, matrix: Tensor, zero_is_positive: bool
 ) -> tuple[Tensor, Tensor]:
-    """Index and probabilities. `zero_is_positive`: of two classes, the second one is the answer where the sum is zero."""
+    """Class index and probabilities.
+
+    `zero_is_positive`: with two classes, a sum of zero gives the second class.
+    """
     name = type(loss).__name__
     if name not in ("HalfBinomialLoss", "ExponentialLoss", "HalfMultinomialLoss"):
         raise g.refuse(f"the loss {name} is not supported")

@@ -1,4 +1,7 @@
-"""Whether scikit-learn hands a sparse matrix on: XGBoost reads what such a matrix does not store as missing."""
+"""Whether a scikit-learn step returns a sparse matrix.
+
+This matters because XGBoost treats the values that a sparse matrix does not store as missing.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ _AS_IT_CAME = {
 
 
 def answers_sparse(model: Any, sparse: bool) -> bool:
-    """Of `model.transform`, if what it is given is sparse or not."""
+    """Whether `model.transform` returns a sparse matrix; `sparse`: its input is sparse."""
     kind = type(model).__name__
     if model is None or isinstance(model, str):
         return sparse

@@ -10,19 +10,20 @@ import numpy as np
 import sklearn
 from sklearn.utils.fixes import parse_version
 
-from .checks import Range
-from .frame import Frame
-from .graph import Tensor
-from .numeric import expm1, index_of, interpolate, log1p, normal_ppf
-from .ranges import range_behind
-from .registry import Conversion, converts
+from ..checks import Range
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..graph.numeric import expm1, index_of, interpolate, log1p, normal_ppf
+from ..ranges import range_behind
+from ..registry import Conversion, converts
 
 
 def _scaled(g: Conversion, x: Frame, operations: Sequence[tuple[str, Any]]) -> Tensor:
-    """Operations with a row of float64 numbers, one after the other.
+    """Applies operations between x and a row of float64 numbers, one after the other.
 
-    scikit-learn computes in place: where it holds float32, each operation is one in double whose result is rounded. A graph of
-    float32 computes in it, and keeps the numbers in double too for trees behind, whose thresholds often are whole numbers.
+    scikit-learn computes in place: if its array is float32, each operation is computed in double
+    and its result is rounded. A float32 graph computes in float32. It also keeps the numbers in
+    double for the trees that follow, because their thresholds are often whole numbers.
     """
     if g.steps is None and g.real == "float32":
         y = _applied(g, x.matrix(), operations)
@@ -46,7 +47,8 @@ def _row(values: Any) -> np.ndarray:
 
 @converts("sklearn", "StandardScaler", "transform")
 def standard(g: Conversion, model: Any, x: Frame) -> Tensor:
-    # Since scikit-learn 1.8 it rounds its numbers to the type of the rows before it computes.
+    # Since version 1.8, scikit-learn rounds mean and scale to the type of the rows before it
+    # computes.
     rounds = (
         g.steps is not None
         and g.real == "float32"
@@ -129,7 +131,9 @@ def normalizer(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def safe_norm(g: Conversion, x: Tensor, kind: str) -> Tensor:
-    """Norm of each row, one where it is zero or nearly: scikit-learn's _handle_zeros_in_scale."""
+    """The norm of each row, or 1 if it is (nearly) zero, as in scikit-learn's
+    _handle_zeros_in_scale.
+    """
     if kind == "l1":
         norm = g.sum(g.abs(x))
     elif kind == "l2":
@@ -149,7 +153,11 @@ def binarizer(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 @converts("sklearn", "PowerTransformer", "transform")
 def power(g: Conversion, model: Any, x: Frame) -> Any:
-    """Of float32 rows, scipy takes the logarithm of Yeo-Johnson in float32, and the rest in the type of `lambdas_`."""
+    """Power transformation.
+
+    For float32 rows, scipy takes the logarithm of Yeo-Johnson in float32 and computes the rest in
+    the type of `lambdas_`.
+    """
     is_single = g.steps is not None and g.real == "float32"
     y = g.cast(x.matrix(), "float64") if is_single else x.matrix("float64")
     lambdas = np.asarray(model.lambdas_, "float64").reshape(1, -1)
@@ -162,7 +170,7 @@ def power(g: Conversion, model: Any, x: Frame) -> Any:
         all_single = is_single and np.asarray(model.lambdas_).dtype == np.float32
         others = np.asarray(2.0 - np.asarray(model.lambdas_), "float64").reshape(
             1, -1
-        )  # subtracted in the type of lambdas_
+        )  # subtract in the type of lambdas_
         positive, negative = (
             _power_of(g, logs[0], lambdas, all_single),
             -_power_of(g, logs[1], others, all_single),
@@ -193,12 +201,18 @@ def _without_scaler(model: Any) -> Any:
 
 
 def _rounded(g: Conversion, x: Tensor) -> Tensor:
-    """The nearest float32, in a tensor of float64: an operation in double, rounded, is the operation in float32."""
+    """Rounds to the nearest float32, but returns a float64 tensor.
+
+    A float32 operation gives the same result as the operation in double followed by this rounding.
+    """
     return g.cast(g.cast(x, "float32"), "float64")
 
 
 def _power_of(g: Conversion, log: Tensor, lambdas: np.ndarray, is_single: bool = False) -> Tensor:
-    """(exp(lambda * log) - 1) / lambda, the logarithm itself where lambda is zero; with `is_single` as float32 computes it."""
+    """(exp(lambda * log) - 1) / lambda, or `log` itself where lambda is zero.
+
+    `is_single`: round as the computation in float32 does.
+    """
     zero = np.abs(lambdas) < np.finfo(np.float32 if is_single else np.float64).eps
     safe = np.where(zero, 1.0, lambdas)
     if not is_single:
@@ -226,13 +240,17 @@ def _log_of(g: Conversion, y: Tensor, lambdas: np.ndarray) -> Tensor:
     return g.where(g.const(zero), y, log1p(g, y * safe) / safe)
 
 
-# scikit-learn's BOUNDS_THRESHOLD: nearer to a bound than this counts as on it.
+# scikit-learn's BOUNDS_THRESHOLD: a value nearer to a bound than this counts as equal to the bound.
 _BOUND = 1e-7
 
 
 @converts("sklearn", "QuantileTransformer", "transform")
 def quantile(g: Conversion, model: Any, x: Frame) -> Tensor:
-    """In float32, scikit-learn shifts a column by the bound and keeps each result in it, and interpolates in double."""
+    """Maps each column to its quantiles.
+
+    For float32 rows, scikit-learn shifts a column by the bound in float32, interpolates in double
+    and stores each result in float32.
+    """
     from scipy import stats
 
     columns = []
@@ -284,14 +302,15 @@ def bins(g: Conversion, model: Any, x: Frame) -> Tensor:
             column.range = Range.of(0.0, float(len(edges)), False, 1)
             columns.append(column)
         else:
-            # A bin is one column. Its number is known, so no lookup of categories is needed.
+            # The column has only one bin, whose number is known, so no lookup of categories is
+            # needed.
             categories = np.asarray(model._encoder.categories_[k]).astype(int)
             columns.append(one_hot(g, index, categories))
     return g.concat(columns)
 
 
 def one_hot(g: Conversion, index: Tensor, values: np.ndarray) -> Tensor:
-    """[N] against some whole numbers, [N, len(values)]."""
+    """One-hot encoding of [N] for the given whole numbers, [N, len(values)]."""
     result = g.cast(
         g.column(index).equals(g.const(np.asarray(values, "int64").reshape(1, -1))), g.real
     )
@@ -305,7 +324,7 @@ def polynomial(g: Conversion, model: Any, x: Frame) -> Tensor:
     powers = np.asarray(model.powers_)
     factors = [np.repeat(np.arange(powers.shape[1]), row) for row in powers]
     degree = max((len(f) for f in factors), default=0)
-    # A column of ones stands for "no more factors".
+    # A column of ones is the factor for terms of a lower degree.
     ones = y.width or 0
     extended = g.concat([y, g.columns(y, [0]) * 0.0 + 1.0])
     result: Tensor | None = None

@@ -1,7 +1,9 @@
-"""Converters of text vectorizers: the same tokens as Python's re and str.lower give, or a refusal.
+"""Converters of text vectorizers; they give the same tokens as Python's re and str.lower, or
+refuse.
 
-Python's rules are put into the graph as data: its word characters as ranges of a regular expression, its lower case as
-a table of characters. Neither depends on the locale or the Unicode version of the machine that runs the graph.
+Python's rules become data of the graph: its word characters are ranges of a regular expression, its
+lower case is a table of characters. Neither depends on the locale or the Unicode version of the
+machine that runs the graph.
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from .checks import Range
-from .frame import Frame
-from .graph import Graph, Tensor
-from .registry import Conversion, converts, refuses
+from ..checks import Range
+from ..graph.builder import Graph, Tensor
+from ..graph.frame import Frame
+from ..registry import Conversion, converts, refuses
 
 refuses(
     "sklearn",
@@ -31,7 +33,8 @@ refuses(
     "it reads dictionaries, not columns; use OneHotEncoder in a ColumnTransformer",
 )
 
-# A non-character: stands for "not in the table" between two nodes, never in a text.
+# A Unicode non-character that means "not in the table" between two nodes. It is never part of a
+# text.
 _ABSENT = "\ufdd2"
 
 
@@ -41,7 +44,7 @@ def _characters() -> tuple[str, ...]:
 
 
 def character_class(accept: Callable[[str], bool]) -> str:
-    """The characters that `accept` likes, as ranges of a regular expression."""
+    """The characters that `accept` accepts, as ranges of a regular expression."""
     ranges: list[list[int]] = []
     for c in _characters():
         if accept(c):
@@ -63,7 +66,10 @@ def _space_class() -> str:
 
 
 def token_expression(pattern: str) -> str | None:
-    """A token_pattern of a known form in the words of RE2, which knows \\w and \\b for ASCII only; None otherwise."""
+    """Translates a token_pattern of a known form to RE2 syntax; None for other forms.
+
+    RE2 supports \\w and \\b for ASCII only.
+    """
     body = pattern.removeprefix("(?u)")
     bounded = body.startswith(r"\b") and body.endswith(r"\b")
     body = body[2:-2] if bounded else body
@@ -72,7 +78,7 @@ def token_expression(pattern: str) -> str | None:
         return None
     atom, repeat = match.group(1), match.group(2)
     if atom.startswith(r"\w"):
-        # A run of word characters taken as long as it goes starts and ends at a boundary by itself.
+        # The longest possible run of word characters starts and ends at a word boundary by itself.
         count = atom.count(r"\w") - 1
         least = int(repeat[1:-2]) if repeat and repeat.startswith("{") else 1
         if repeat is None:
@@ -88,7 +94,7 @@ def token_expression(pattern: str) -> str | None:
 
 @cache
 def _changes(lowercase: bool, accents: str | None) -> dict[str, str]:
-    """What becomes of each character that does not stay as it is."""
+    """A table of the characters that change, with their replacements."""
     table = {}
     for c in _characters():
         changed = c.lower() if lowercase else c
@@ -116,7 +122,9 @@ def _tokens(g: Graph, text: Tensor, expression: str) -> Tensor:
 
 
 def _rewrite(g: Conversion, text: Tensor, table: dict[str, str], ascii_only: bool) -> Tensor:
-    """Each text with its characters changed. ASCII is quick; the table is used where a text needs it."""
+    """Replaces the characters of each text. Texts with ASCII only take a faster path without the
+    table.
+    """
     special = {c for c in table if ord(c) > 127}
     needs = _tokens(g, text, f"[{character_class(special.__contains__)}]")
     some = g.op(
@@ -141,7 +149,7 @@ def _rewrite(g: Conversion, text: Tensor, table: dict[str, str], ascii_only: boo
 
 def _map(g: Graph, characters: Tensor, table: dict[str, str], ascii_only: bool) -> Tensor:
     if ascii_only:
-        # Nearly every character vanishes: the table is of those that leave something.
+        # Nearly every character is removed, so the table holds those that leave something.
         kept = {chr(c): table.get(chr(c), chr(c)) for c in range(128)} | {
             c: d for c, d in table.items() if d
         }
@@ -166,7 +174,9 @@ def _map(g: Graph, characters: Tensor, table: dict[str, str], ascii_only: bool) 
 
 
 def _join(g: Graph, characters: Tensor) -> Tensor:
-    """Rows of strings [N, L] as [N]: neighbours are joined in pairs until one column is left."""
+    """Joins each row of strings [N, L] to one string, [N]; joins adjacent pairs until one column is
+    left.
+    """
     inner = g.branch()
     number, going, rows = (
         Tensor(inner, inner.fresh("b"), t, None) for t in ("int64", "bool", "string")
@@ -211,7 +221,8 @@ def vectorize(g: Conversion, model: Any, x: Frame) -> Tensor:
     if x.width != 1 or x.dtypes != ["string"]:
         raise g.refuse("it reads one column of strings")
     _check(g, model)
-    # One text more, so that no node ever sees an empty batch or only empty texts; it is cut off at the end.
+    # Add one text, so that no node receives an empty batch or only empty texts. The end of the
+    # graph removes it again.
     text = g.op("Concat", g.const(["a"]), g.op("Reshape", x.column(0), g.const([-1])), axis=0)
     table = _changes(model.lowercase, model.strip_accents)
     if table:
@@ -276,7 +287,8 @@ def _word_tokens(g: Conversion, model: Any, text: Tensor, terms: dict[str, int])
         return tokens
     if any(word in stop for term in terms for word in term.split()):
         raise g.refuse("its vocabulary has stop words, which it would never count")
-    # Single words: a stop word is simply not in the vocabulary. Otherwise its neighbours become neighbours.
+    # With single words, a stop word is never counted, because it is not in the vocabulary. With
+    # longer sequences it must be removed, so that the words around it become adjacent.
     if model.ngram_range[1] == 1:
         return tokens
     flags = g.op(
@@ -292,13 +304,13 @@ def _word_tokens(g: Conversion, model: Any, text: Tensor, terms: dict[str, int])
 
 
 def _padded(g: Conversion, tokens: Tensor) -> Tensor:
-    """One empty token more, as a row of tokens may not be empty."""
+    """Adds one empty token, because a row of tokens must not be empty."""
     shape = g.op("Concat", g.rows_of(tokens), g.const([1]), axis=0)
     return g.op("Concat", tokens, g.op("Expand", g.const([[""]]), shape, dtype="string"), axis=1)
 
 
 def _dropped(g: Conversion, tokens: Tensor, flags: Tensor) -> Tensor:
-    """The tokens whose flag is zero, moved together; empty tokens fill up."""
+    """The tokens whose flag is zero, moved to the front; empty tokens fill the rest."""
     width = g.op("Shape", tokens, dtype="int64", start=1, end=2)
     scalar = g.op("Squeeze", width)
     places = g.op("Range", g.const(0), scalar, g.const(1), dtype="int64")
@@ -310,7 +322,10 @@ def _dropped(g: Conversion, tokens: Tensor, flags: Tensor) -> Tensor:
 
 
 def _char_tokens(g: Conversion, text: Tensor) -> Tensor:
-    """Characters; two spaces or more in a row count as one blank, as scikit-learn's CountVectorizer has it."""
+    """Splits a text into characters; two or more whitespace characters count as one space.
+
+    scikit-learn's CountVectorizer does the same.
+    """
     characters = _padded(g, _tokens(g, text, "(?s)."))
     spaces = [c for c in _characters() if re.match(r"\s", c)]
     space = g.op(
@@ -342,7 +357,7 @@ def _char_tokens(g: Conversion, text: Tensor) -> Tensor:
 
 
 def _count(g: Conversion, tokens: Tensor, grams: list[tuple[list[str], int]]) -> Tensor:
-    """How often each sequence of tokens occurs, [N, grams], float32."""
+    """The number of occurrences of each sequence of tokens, [N, grams], float32."""
     grams = sorted(grams, key=lambda gram: (len(gram[0]), gram[1]))
     lengths = [len(words) for words, _ in grams]
     starts = [sum(n for n in lengths if n < size) for size in range(1, max(lengths) + 1)]

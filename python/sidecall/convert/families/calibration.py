@@ -1,4 +1,6 @@
-"""Converters of calibration and of decision thresholds; both answer from an inner classifier's raw response."""
+"""Converters of calibration and of decision thresholds; both use the raw response of an inner
+classifier.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +8,20 @@ from typing import Any
 
 import numpy as np
 
-from .frame import Frame
-from .graph import Tensor
-from .linear import normalized, pair
-from .numeric import interpolate
-from .registry import Conversion, converts
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..graph.numeric import interpolate
+from ..registry import Conversion, converts
+from .linear_model import normalized, pair
 
 
 def response(
     g: Conversion, model: Any, x: Frame, methods: list[str], step: str
 ) -> tuple[Tensor, str]:
-    """The first response that the fitted object offers, as scikit-learn chooses: [N, 1] for two classes."""
+    """The response of the first of `methods` that the fitted object has, as scikit-learn chooses.
+
+    It is [N, 1] for two classes. Also returns the name of the method.
+    """
     for method in methods:
         if hasattr(model, method):
             values = g.call(model, method, x, step)
@@ -36,7 +41,8 @@ def calibrated(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _member(g: Conversion, member: Any, x: Frame, number: int) -> Tensor:
-    # Calibrators are fitted on decision values where the classifier has them: probabilities in their place are wrong.
+    # Calibrators are fitted on decision values if the classifier has them, so probabilities in
+    # their place would give wrong results.
     scores, method = response(
         g,
         member.estimator,
@@ -70,10 +76,10 @@ def _calibrate(g: Conversion, calibrator: Any, t: Tensor) -> Tensor:
 def _temperature(
     g: Conversion, calibrator: Any, scores: Tensor, method: str, classes: int
 ) -> Tensor:
-    """scikit-learn's _convert_to_logits, then a softmax of the logits times beta."""
+    """scikit-learn's _convert_to_logits, followed by a softmax of the logits times beta."""
     if method == "predict_proba":
         probabilities = pair(g, scores) if classes == 2 else scores
-        # scikit-learn's own guard against the logarithm of zero.
+        # scikit-learn adds the same constant to avoid the logarithm of zero.
         logits = g.log(g.maximum(probabilities, 0.0) + 1e-12)
     else:
         logits = g.concat([-scores, scores]) if classes == 2 else scores
@@ -81,7 +87,7 @@ def _temperature(
 
 
 def _capped(g: Conversion, p: Tensor) -> Tensor:
-    """Sums of rounding errors may exceed one by a little."""
+    """Limits probabilities to 1, because rounding errors can make a sum slightly larger."""
     return g.minimum(p, 1.0)
 
 
@@ -135,7 +141,8 @@ def threshold_index(g: Conversion, model: Any, x: Frame) -> Tensor:
         threshold = model.threshold
         if threshold == "auto":
             threshold = 0.5 if method == "predict_proba" else 0.0
-    # Both sides in the type of the graph: a tuned threshold is itself one of the scores, and equality must hold.
+    # Both sides have the type of the graph: a tuned threshold is itself one of the scores, and a
+    # score equal to it must compare as equal.
     index = g.cast(g.flatten(scores >= float(threshold)), "int64")
     return index if at == 1 else 1 - index
 

@@ -1,4 +1,6 @@
-"""Numeric functions that ONNX lacks, each exact to the last digits of double; used by several families."""
+"""Numeric functions that ONNX lacks, each accurate to the last digits of double; used by several
+families of converters.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +8,36 @@ from typing import Any
 
 import numpy as np
 
-from .graph import Tensor
-from .registry import Conversion
+from ..registry import Conversion
+from .builder import Tensor
 
 
 def log1p(g: Conversion, x: Tensor) -> Tensor:
-    """log(1 + x) without the loss near zero (Kahan's correction, as in W. Kahan's HP-15C notes, 1982)."""
+    """log(1 + x) without loss of precision near zero.
+
+    Uses Kahan's correction (W. Kahan, HP-15C notes, 1982).
+    """
     u = x + 1.0
     plain = g.log(u)
     exact = u.equals(1.0)
-    # For an infinite u the quotient is NaN and the plain logarithm is right.
+    # If u is infinite, the quotient is NaN and the plain logarithm is correct.
     infinite = g.unary("IsInf", u, "bool")
     corrected = plain * (x / g.where(exact, 1.0, u - 1.0))
     return g.where(exact, x, g.where(infinite, plain, corrected))
 
 
 def expm1(g: Conversion, x: Tensor) -> Tensor:
-    """exp(x) - 1 without the loss near zero: a series below 1e-3, where it is exact in double."""
+    """exp(x) - 1 without loss of precision near zero.
+
+    For |x| < 1e-3 it uses a series, which is exact in double there.
+    """
     small = g.abs(x) < 1e-3
     series = x * (x * (x * (x * (1.0 / 24.0) + 1.0 / 6.0) + 0.5) + 1.0)
     return g.where(small, series, g.exp(x) - 1.0)
 
 
 def interpolate(g: Conversion, x: Tensor, xp: Any, fp: Any) -> Tensor:
-    """np.interp for one column [N, 1] in double; missing stays missing."""
+    """np.interp for one column [N, 1] in double; missing values stay missing."""
     xp, fp = np.asarray(xp, "float64"), np.asarray(fp, "float64")
     x = g.cast(x, "float64")
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -45,7 +53,7 @@ def interpolate(g: Conversion, x: Tensor, xp: Any, fp: Any) -> Tensor:
 
 
 def index_of(g: Conversion, x: Tensor, edges: Any) -> Tensor:
-    """How many of the ascending edges are not above x [N, 1], as an index [N]; none for NaN."""
+    """The number of ascending edges that are <= x, for x [N, 1], as an index [N]; 0 for NaN."""
     edges = np.asarray(edges, "float64").reshape(1, -1)
     if edges.size == 0:
         return g.cast(g.flatten(x * 0.0), "int64") if x.dtype != "float64" else _zeros(g, x)
@@ -58,14 +66,18 @@ def _zeros(g: Conversion, x: Tensor) -> Tensor:
 
 
 def row_sum(g: Conversion, x: Tensor) -> Tensor:
-    """The sum of each row, [N, 1], in numpy's order, because sums that cancel later show it."""
+    """The sum of each row, [N, 1], in the order in which numpy adds.
+
+    The order matters, because rounding errors become visible when sums cancel later.
+    """
     width = x.width or 0
     if not 1 < width <= 128:
         return g.sum(x)
     whole = width - width % 8
     if whole == 0:
         return _added_in_order(g, x, 1, [width - 1], 1)
-    # Eight sums over every eighth column, then these in pairs, then what is left over.
+    # Eight partial sums, each over every eighth column; then these added in pairs; then the
+    # remaining columns.
     lanes = _added_in_order(
         g, g.reshape(g.columns(x, range(whole)), [-1, whole // 8, 8]), 1, whole // 8 - 1, 8
     )
@@ -81,9 +93,11 @@ def row_sum(g: Conversion, x: Tensor) -> Tensor:
 
 
 def row_squares(g: Conversion, x: Tensor) -> Tensor:
-    """The squares of each row added up, [N, 1], in the order of numpy's einsum, which scikit-learn takes for |x|^2.
+    """The sum of squares of each row, [N, 1], in the order of numpy's einsum.
 
-    It keeps two sums, of even and of odd columns, and goes backwards through each eight columns. What cancels later shows it.
+    scikit-learn uses einsum for |x|^2. einsum keeps two sums, one of even and one of odd columns,
+    and goes backwards through each group of eight columns. The order matters, because rounding
+    errors become visible when terms cancel later.
     """
     width = x.width or 0
     if width < 3:
@@ -106,28 +120,38 @@ def row_squares(g: Conversion, x: Tensor) -> Tensor:
 def _added_in_order(
     g: Conversion, x: Tensor, axis: int, last: int | list[int], width: int
 ) -> Tensor:
-    """The sum along an axis, one by one from its first number to its last. The axis goes where `last` is one number."""
+    """The sum along an axis, added one by one from the first number to the last.
+
+    `last` is the index of the last number. If it is a scalar, the result loses the axis.
+    """
     return g.op("Gather", g.op("CumSum", x, g.const(axis)), g.const(last), axis=axis, width=width)
 
 
 def cos(g: Conversion, x: Tensor) -> Tensor:
-    """Cosine, by the sine of half the angle: ONNX Runtime 1.22 has no cosine of doubles, and x + pi / 2 rounds large x."""
+    """Cosine, computed from the sine of half the angle.
+
+    ONNX Runtime before 1.22 has no cosine of doubles, and x + pi / 2 would round a large x.
+    """
     half = g.unary("Sin", x * 0.5)
     return 1.0 - half * half * 2.0
 
 
 def erf(g: Conversion, x: Tensor) -> Tensor:
-    """The error function in double, which onnxruntime lacks: Taylor's series near zero, else a continued fraction."""
+    """The error function in double, which onnxruntime lacks.
+
+    Uses the Taylor series near zero and a continued fraction elsewhere.
+    """
     a = g.minimum(g.abs(x), 6.5)
     square = a * a
-    # erf(a) = 2/sqrt(pi) exp(-a^2) sum of a (2 a^2)^n / (1 * 3 * ... (2n + 1)): all terms positive, so exact.
+    # erf(a) = 2/sqrt(pi) exp(-a^2) sum of a (2 a^2)^n / (1 * 3 * ... (2n + 1)). All terms are
+    # positive, so nothing cancels.
     term: Tensor = a
     series: Tensor = a
     for n in range(1, 60):
         term = term * square * (2.0 / (2 * n + 1))
         series = series + term
     near = series * g.exp(-square) * float(2.0 / np.sqrt(np.pi))
-    # erfc(a) = exp(-a^2)/sqrt(pi) / (a + (1/2)/(a + (2/2)/(a + ...))), fast for a > 2.
+    # erfc(a) = exp(-a^2)/sqrt(pi) / (a + (1/2)/(a + (2/2)/(a + ...))); converges fast for a > 2.
     b = g.maximum(a, 2.0)
     fraction: Tensor = b
     for n in range(60, 0, -1):

@@ -1,11 +1,13 @@
-"""Converters of what holds other steps: pipelines, column transformers, searches, targets."""
+"""Converters of estimators that contain other steps: pipelines, column transformers, searches,
+transformed targets.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .frame import Frame, join
-from .registry import Conversion, converts
+from ..graph.frame import Frame, join
+from ..registry import Conversion, converts
 
 RESPONSES = ("predict", "predict_proba", "decision_function", "score_samples", "transform", "index")
 

@@ -1,7 +1,8 @@
-"""The nearest fitted rows as scikit-learn finds them, also where several are equally near.
+"""Finds the nearest fitted rows exactly as scikit-learn does, also if several are equally near.
 
-Its trees visit their leaves nearest first and keep the k best rows in a heap; brute force takes the rows in their order. Which of
-several rows that are equally near stays depends on both, so both are repeated here, to the bit, for calls that meet such rows.
+scikit-learn's trees visit their nearest leaves first and keep the k best rows in a heap; brute
+force takes the rows in their order. Both decide which of several equally near rows is kept. The
+graph repeats both bit by bit for inputs that have such ties.
 """
 
 from __future__ import annotations
@@ -10,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from .graph import Graph, Tensor
-from .registry import Conversion
+from ..registry import Conversion
+from .builder import Graph, Tensor
 
-# Up to so many columns the terms of a distance are added by a node each, which is quicker than a tensor of three dimensions.
+# Up to this number of columns, one node per column adds a term of a distance. This is faster than a
+# tensor with three dimensions.
 _FEW_COLUMNS = 32
 
 
 def sequential(g: Conversion, terms: list[Tensor], metric: str) -> Tensor:
-    """The terms of a distance added up one after the other; of chebyshev their maximum."""
+    """The sum of the terms of a distance, added in order; for chebyshev, their maximum."""
     result = terms[0]
     for term in terms[1:]:
         result = g.maximum(result, term) if metric == "chebyshev" else result + term
@@ -26,7 +28,10 @@ def sequential(g: Conversion, terms: list[Tensor], metric: str) -> Tensor:
 
 
 def reduced_distances(g: Conversion, x: Tensor, points: Any, metric: str, p: float) -> Tensor:
-    """[N, points], without the root of `from_reduced`; differences are taken before squares, as scikit-learn's trees do."""
+    """Distances [N, points] before the root that `from_reduced` takes.
+
+    Differences are taken before squares, as in scikit-learn's trees.
+    """
     points = np.asarray(points, "float64")
     width = points.shape[1]
     if width <= _FEW_COLUMNS:
@@ -55,10 +60,11 @@ def from_reduced(g: Conversion, reduced: Tensor, metric: str, p: float) -> Tenso
 def nearest(
     g: Conversion, reduced: Tensor, k: int, order: Tensor | np.ndarray | None
 ) -> tuple[Tensor, Tensor]:
-    """Distances and places of the k nearest rows, [N, k], nearest first.
+    """Distances and indices of the k nearest rows, [N, k], nearest first.
 
-    `order` are the rows in the order in which scikit-learn meets them: [N, rows], or [rows] where it is always the same.
-    A row at an infinite distance never enters the heap, whose places start as 0.
+    `order` lists the rows in the order in which scikit-learn visits them: [N, rows], or [rows] if
+    it is the same for every query. A row at an infinite distance never enters the heap, whose
+    indices are initially 0.
     """
     rows = reduced.width or 0
     near, place = g.topk(reduced, min(k + 1, rows))
@@ -82,7 +88,7 @@ def nearest(
 
 
 def _kept(g: Graph, reduced: Tensor, k: int, order: Tensor | np.ndarray | None) -> Tensor:
-    """The places that are in the heap at the end, nearest first, [N, k]."""
+    """The indices that are in the heap at the end, nearest first, [N, k]."""
     rows = reduced.width or 0
     values: Tensor = reduced
     if isinstance(order, Tensor):
@@ -133,7 +139,7 @@ def _kept(g: Graph, reduced: Tensor, k: int, order: Tensor | np.ndarray | None) 
 def _pushed(
     g: Graph, heap: Tensor, places: Tensor, value: Tensor, place: Tensor, enters: Tensor, k: int
 ) -> tuple[Tensor, Tensor]:
-    """scikit-learn's heap_push: the value takes the root's place and sinks below children that are larger."""
+    """scikit-learn's heap_push: the value replaces the root and moves below larger children."""
     levels = int(np.ceil(np.log2(k + 1)))
     missing = 2**levels - 1 - k
     values, rows = heap, places
@@ -185,9 +191,10 @@ def _pushed(
 def order_in_tree(
     g: Conversion, tree: Any, x: Tensor, metric: str, p: float
 ) -> Tensor | np.ndarray:
-    """The rows in the order in which a query visits them, of KDTree and BallTree: [N, rows], or [rows] of one leaf.
+    """The order in which a query of a KDTree or BallTree visits the rows.
 
-    At each node the child whose bound is nearer comes first, the left one where both are equally near.
+    It is [N, rows], or [rows] for a tree with a single leaf. At each node the child with the nearer
+    bound comes first; the left child if both bounds are equal.
     """
     _, index, nodes, bounds = tree.get_arrays()
     inner = [i for i, node in enumerate(nodes) if not node["is_leaf"]]
@@ -211,7 +218,8 @@ def order_in_tree(
         left, right = (
             slice(nodes[c]["idx_start"], nodes[c]["idx_end"]) for c in (2 * i + 1, 2 * i + 2)
         )
-        # The rows of a child come behind those of the other where the other is first.
+        # The rows of a child come after those of the other child if the other child is visited
+        # first.
         start[index[left]] += right.stop - right.start
         moved[number, index[left]] = -(right.stop - right.start)
         moved[number, index[right]] = left.stop - left.start

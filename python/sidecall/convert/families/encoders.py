@@ -1,4 +1,7 @@
-"""Converters of encoders of categories: the fitted encoder is asked once for every category, the graph looks it up."""
+"""Converters of category encoders.
+
+The fitted encoder is called once with every category; the graph looks the answers up in a table.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from .checks import Range
-from .frame import MISSING, Frame
-from .graph import Tensor
-from .registry import Conversion, converts
+from ..checks import Range
+from ..graph.builder import Tensor
+from ..graph.frame import MISSING, Frame
+from ..registry import Conversion, converts
 
 ENCODERS = "OneHotEncoder OrdinalEncoder TargetEncoder"
 
 
 def is_missing(value: Any) -> bool:
-    # None, NaN, pd.NA and pd.NaT: of these only None equals itself and is not a number.
+    # Of None, NaN, pd.NA and pd.NaT, only None equals itself, and it is not a number.
     return (
         value is None
         or type(value).__name__ in ("NAType", "NaTType")
@@ -44,7 +47,10 @@ def encode(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _tables(g: Conversion, model: Any) -> list[np.ndarray]:
-    """Per feature [categories + 1, columns]: what the encoder answers for each category and for an unknown one."""
+    """One table [categories + 1, columns] per feature.
+
+    It holds the encoder's answer for each category, and in the last row for an unknown category.
+    """
     lists = [list(c) for c in model.categories_]
     longest = max(len(c) for c in lists)
     known = [[c[min(i, len(c) - 1)] for i in range(longest)] for c in lists]
@@ -57,7 +63,8 @@ def _tables(g: Conversion, model: Any) -> list[np.ndarray]:
     start = 0
     for categories, width in zip(lists, widths, strict=True):
         rows = answers[0][: len(categories), start : start + width]
-        # Where the encoder refuses unknown values, so does the contract: this row is never read.
+        # If the encoder refuses unknown values, the contract refuses them too, and this row is
+        # never read.
         unknown = answers[1][:, start : start + width] if accepts else np.full((1, width), np.nan)
         tables.append(np.concatenate([rows, unknown]).astype("float64"))
         start += width
@@ -103,7 +110,7 @@ def _stranger(categories: list[Any]) -> Any:
 
 
 def _ask(model: Any, columns: list[list[Any]]) -> np.ndarray:
-    """The encoder's own answers for rows given as columns."""
+    """The encoder's own answers for rows that are given as columns."""
     kinds = {
         np.asarray(c).dtype.kind if np.asarray(c).dtype != object else "O"
         for c in model.categories_
@@ -145,7 +152,7 @@ def _dtype_of(categories: Any) -> Any:
 
 
 def lookup(g: Conversion, x: Tensor, categories: list[Any]) -> Tensor:
-    """The position of x [N, 1] in `categories`, their number if it is none of them; [N]."""
+    """The position of x [N, 1] in `categories`, or len(categories) if it is not among them; [N]."""
     missing = [i for i, c in enumerate(categories) if is_missing(c)]
     if len(missing) > 1:
         raise g.refuse(
@@ -189,7 +196,8 @@ def _lookup_numbers(
     g: Conversion, x: Tensor, present: list[tuple[int, Any]], missing: list[int], count: int
 ) -> Tensor:
     whole = x.dtype == "int64" and all(float(c) == int(c) for _, c in present)
-    # Compared in double (or as integers): a float32 row equals a category exactly or not at all.
+    # Compare in double (or as integers), so that a float32 value equals a category exactly or not
+    # at all.
     value = x if whole else g.cast(x, "float64")
     offset: Any = None
     if present:

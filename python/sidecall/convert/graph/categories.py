@@ -1,4 +1,4 @@
-"""Splits of trees by sets of categories; used by histogram gradient boosting and LightGBM."""
+"""Tree splits by sets of categories; used by histogram gradient boosting and LightGBM."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from .graph import Tensor
-from .registry import Conversion
+from ..registry import Conversion
+from .builder import Tensor
 
 
 class CategoricalSets:
-    """Turns "category in set" into columns of 0 (goes left) and 1 beside the matrix, one per distinct set."""
+    """Turns "category in set" into columns beside the matrix, one per distinct set.
+
+    A value of 0 goes left, 1 goes right.
+    """
 
     def __init__(self, g: Conversion, matrix: Tensor) -> None:
         self.g = g
@@ -20,7 +23,10 @@ class CategoricalSets:
         self.count = 0
 
     def split(self, feature: int, left: Any, right: Any, other_left: bool) -> int:
-        """The column of a split of whole numbers; those in neither list, also missing, go left when `other_left`."""
+        """The column that stands for a split of whole numbers.
+
+        Numbers in neither list, including missing values, go left if `other_left`.
+        """
         key = (tuple(int(c) for c in left), tuple(int(c) for c in right), other_left)
         columns = self.found.setdefault(feature, {})
         if key not in columns:

@@ -1,4 +1,6 @@
-"""Converters of linear models and of what shares their forms: links, margins, one against the rest."""
+"""Converters of linear models, and functions for models of the same form: links, margins, one
+against the rest.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .frame import Frame
-from .graph import Tensor
-from .registry import Conversion, converts
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..registry import Conversion, converts
 
 REGRESSORS = (
     "LinearRegression Ridge RidgeCV Lasso LassoCV LassoLars LassoLarsCV LassoLarsIC Lars LarsCV ElasticNet ElasticNetCV "
@@ -30,9 +32,11 @@ def affine(g: Conversion, x: Tensor, coef: Any, intercept: Any) -> Tensor:
 
 
 def sides(g: Conversion, x: Tensor, coef: Any, intercept: Any) -> Tensor:
-    """[-z, z] of two classes in one node: the logistic of each is its probability, the larger is the class.
+    """[-z, z] for two classes from one node.
 
-    The class is taken here and not from the probabilities, which are both 0.5 for small z. A tie is the first class.
+    The sigmoid of each value is the probability of its class; the larger value gives the class. The
+    class is computed here and not from the probabilities, because both round to 0.5 for small z. A
+    tie gives the first class.
     """
     weights = np.asarray(coef, dtype="float64").reshape(1, -1)
     bias = np.asarray(intercept, dtype="float64").reshape(-1)
@@ -40,7 +44,7 @@ def sides(g: Conversion, x: Tensor, coef: Any, intercept: Any) -> Tensor:
 
 
 def pair(g: Conversion, positive: Tensor) -> Tensor:
-    """[1 - p, p] of two classes."""
+    """The probabilities [1 - p, p] of two classes."""
     return g.concat([1.0 - positive, positive])
 
 
@@ -52,7 +56,10 @@ def normalized(g: Conversion, x: Tensor, classes: int) -> Tensor:
 
 
 def sign_index(g: Conversion, scores: Tensor, strict: bool = True) -> Tensor:
-    """The class of decision values: above zero, or the largest."""
+    """The class index of decision values.
+
+    A single value gives class 1 if it is above zero; several values give the position of the largest.
+    """
     if scores.width == 1:
         positive = scores > 0.0 if strict else scores >= 0.0
         return g.cast(g.flatten(positive), "int64")
@@ -70,7 +77,10 @@ def decision(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _two_sided(model: Any) -> bool:
-    """Whether the outputs are a label and probabilities of two classes; decision values would need a node of their own."""
+    """Whether the model has two classes and probabilities.
+
+    Its outputs are then label and probabilities; decision values would need an additional node.
+    """
     return hasattr(model, "predict_proba") and np.shape(model.coef_)[0] == 1
 
 
@@ -160,7 +170,7 @@ def dummy_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
 
 
 def _rows(g: Conversion, x: Frame, row: np.ndarray) -> Tensor:
-    """The same row for each row of x."""
+    """Repeats `row` for each row of x."""
     shape = g.concat([g.rows_of(x.parts[0]), g.const([row.shape[1]])], axis=0)
     return g.op(
         "Expand", g.const(np.asarray(row, "float64")), shape, dtype=g.real, width=row.shape[1]

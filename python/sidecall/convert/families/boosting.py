@@ -1,4 +1,6 @@
-"""Converters of LightGBM and XGBoost, from the models' own text: thresholds and leaves as they were trained."""
+"""Converters of LightGBM and XGBoost; they read the thresholds and leaves from the model's own
+dump.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from .categories import CategoricalSets
+from ..graph.builder import Tensor
+from ..graph.categories import CategoricalSets
+from ..graph.frame import Frame, join
+from ..graph.tree_ensemble import Ensemble
+from ..registry import Conversion, converts, refuses
 from .encoders import lookup
-from .ensemble import Ensemble
-from .frame import Frame, join
-from .graph import Tensor
-from .linear import pair, sign_index
-from .registry import Conversion, converts, refuses
-from .trees import compared, rounded_float32
+from .linear_model import pair, sign_index
+from .tree import compared, rounded_float32
 
 LIGHTGBM = "LGBMClassifier LGBMRegressor LGBMRanker"
 XGBOOST = "XGBClassifier XGBRegressor XGBRFClassifier XGBRFRegressor XGBRanker"
@@ -40,7 +42,7 @@ refuses(
 
 
 def _codes(g: Conversion, model: Any, categories: list[list[Any]] | None, x: Frame) -> Frame:
-    """Columns of pandas categories as their codes, NaN where unknown or missing."""
+    """Replaces columns of pandas categories by their codes; NaN where unknown or missing."""
     strings = [k for k, dtype in enumerate(x.dtypes) if dtype == "string"]
     if not categories and not strings:
         return x
@@ -84,7 +86,8 @@ def _add_lightgbm(
     sets: CategoricalSets,
     singles: np.ndarray,
 ) -> None:
-    rows: list[list[Any]] = []  # feature, threshold, left, right, missing goes left, leaf, value
+    # feature, threshold, left, right, whether a missing value goes left, leaf, value
+    rows: list[list[Any]] = []
     stack: list[tuple[dict[str, Any], int, int]] = [(root, -1, 0)]
     while stack:
         node, parent, side = stack.pop()
@@ -118,19 +121,20 @@ def _split(
 ) -> tuple[int, float, bool]:
     feature, missing_type = int(node["split_feature"]), node["missing_type"]
     if node["decision_type"] == "==":
-        # In the set goes left; everything else, also missing and negative, goes right.
+        # A category in the set goes left; everything else, including missing and negative, goes
+        # right.
         left = [int(c) for c in str(node["threshold"]).split("||")]
         return sets.split(feature, left, [], False), 0.5, False
     if missing_type == "Zero":
         raise g.refuse("zero_as_missing is not supported")
     threshold = float(g.snap(node["threshold"], singles[feature]))
-    # Where training saw no missing value, LightGBM reads one as zero.
+    # If training saw no missing value, LightGBM treats a missing value as zero.
     missing = bool(node["default_left"]) if missing_type == "NaN" else threshold >= 0.0
     return feature, threshold, missing
 
 
 def averages(model: Any) -> bool:
-    """Whether a forest answers with the mean of its trees; boosting with their sum."""
+    """Whether the model answers with the mean of its trees (a random forest) or with their sum."""
     return bool(model.booster_.dump_model(num_iteration=1)["average_output"])
 
 
@@ -216,7 +220,7 @@ def lightgbm_index(g: Conversion, model: Any, x: Frame) -> Any:
 # XGBoost.
 
 
-# It reads rows as float32 and sums in float32, whatever the precision of the graph.
+# XGBoost reads rows as float32 and sums in float32, whatever the precision of the graph.
 @converts("xgboost", XGBOOST, "trees")
 def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor, str]:
     if model.missing is not None and not np.isnan(model.missing):
@@ -225,7 +229,7 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor
     booster = learner["gradient_booster"]
     name = (
         model.get_params().get("booster") or booster["name"]
-    )  # xgboost 3.4 stores dart under the name of gbtree
+    )  # xgboost 3.4 stores dart under the name gbtree
     if name != "gbtree" or booster["name"] != "gbtree":
         raise g.refuse(f"the booster '{name}' is not supported")
     trees, targets = booster["model"]["trees"], np.asarray(booster["model"]["tree_info"])
@@ -245,7 +249,8 @@ def xgboost_trees(g: Conversion, model: Any, x: Frame) -> tuple[Ensemble, Tensor
         _add_xgboost(g, ensemble, tree, int(target))
     matrix = rounded_float32(g, x)
     if x.sparse:
-        # Zeros are not stored, and what is not stored is missing to XGBoost.
+        # A sparse matrix does not store zeros, and XGBoost treats every value that is not stored as
+        # missing.
         matrix = g.where(matrix.equals(0.0), float("nan"), matrix)
     objective = learner["objective"]["name"]
     ensemble.start_with(_margin(g, objective, base))
@@ -260,7 +265,7 @@ def _add_xgboost(g: Conversion, ensemble: Ensemble, tree: dict[str, Any], target
     left, right = np.array(tree["left_children"]), np.array(tree["right_children"])
     leaf = left == -1
     values = np.array(tree["split_conditions"], "float32")
-    # x < t and x <= the float32 below t agree for the float32 rows that XGBoost reads.
+    # XGBoost reads float32 rows, and for those `x < t` is the same as `x <= (the float32 below t)`.
     below = np.nextafter(values, np.float32(-np.inf)).astype("float64")
     leaves = np.flatnonzero(leaf)
     weights = (leaves, np.full(len(leaves), target), values[leaves].astype("float64"))
@@ -276,7 +281,7 @@ def _add_xgboost(g: Conversion, ensemble: Ensemble, tree: dict[str, Any], target
 
 
 def _margin(g: Conversion, objective: str, base: np.ndarray) -> np.ndarray:
-    """The start of the sums: base_score is kept in the space of answers."""
+    """The start value of the sums: base_score without the link function that the model applied."""
     if objective in ("binary:logistic", "reg:logistic", "binary:logitraw"):
         return np.asarray(-np.log(1.0 / base - 1.0))
     if objective in ("count:poisson", "reg:gamma", "reg:tweedie"):

@@ -1,4 +1,7 @@
-"""Converters of kernel methods: support vectors, kernel ridge and PCA, Gaussian processes. Computed in double."""
+"""Converters of kernel methods: support vectors, kernel ridge and PCA, Gaussian processes.
+
+All of them compute in double.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,19 @@ from typing import Any
 import numpy as np
 from scipy.linalg import solve_triangular
 
-from .committee import ovr_decision
-from .frame import Frame
-from .graph import Tensor
-from .linear import pair, sign_index
-from .numeric import erf, row_squares
-from .registry import Conversion, converts
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..graph.numeric import erf, row_squares
+from ..registry import Conversion, converts
+from .ensemble import ovr_decision
+from .linear_model import pair, sign_index
 
 
 def squared_distances(g: Conversion, x: Tensor, points: Any) -> Tensor:
-    """|x - p|^2 for every point, [N, points], multiplied out in the order of scikit-learn's euclidean_distances."""
+    """|x - p|^2 for every point, [N, points].
+
+    It is expanded into products in the order of scikit-learn's euclidean_distances.
+    """
     points = np.asarray(points, "float64")
     norms = np.einsum("ij,ij->i", points, points).reshape(1, -1)
     distance = (x @ (-2.0 * points.T)) + row_squares(g, x) + norms
@@ -24,7 +30,11 @@ def squared_distances(g: Conversion, x: Tensor, points: Any) -> Tensor:
 
 
 def squared_differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
-    """|x - p|^2 for models that subtract before they square, where nothing cancels: around the points' mean, and infinite in time."""
+    """|x - p|^2 for models that subtract before they square, so that no digits cancel.
+
+    The points are first centred on their mean. For very large x the result is infinite, as in the
+    model.
+    """
     points = np.asarray(points, "float64")
     centre = points.mean(axis=0)
     x = x - centre.reshape(1, -1)
@@ -41,7 +51,7 @@ def squared_differences(g: Conversion, x: Tensor, points: Any) -> Tensor:
 def kernel(
     g: Conversion, name: Any, x: Tensor, points: Any, gamma: Any, coef0: Any, degree: Any
 ) -> Any:
-    """scikit-learn's named pairwise kernels between x and fitted points."""
+    """scikit-learn's named pairwise kernels between x and the fitted points."""
     points = np.asarray(points.toarray() if hasattr(points, "toarray") else points, "float64")
     gamma = 1.0 / points.shape[1] if gamma is None else float(gamma)
     if name == "linear":
@@ -110,7 +120,8 @@ def _svm_kernel(g: Conversion, model: Any, x: Frame) -> Any:
 @converts("sklearn", "SVR NuSVR", "predict")
 def svr(g: Conversion, model: Any, x: Frame) -> Any:
     coef = model.dual_coef_.toarray() if hasattr(model.dual_coef_, "toarray") else model.dual_coef_
-    # Products first and then their sum, as libsvm: where they overflow on both sides it answers NaN.
+    # libsvm computes the products first and then their sum. If products overflow to both
+    # infinities, the answer is NaN.
     products = _svm_kernel(g, model, x) * np.asarray(coef, "float64").reshape(1, -1)
     return g.cast(g.sum(products) + float(model.intercept_[0]), g.real)
 
@@ -122,7 +133,7 @@ def one_class_svm(g: Conversion, model: Any, x: Frame) -> Any:
 
 @converts("sklearn", "SVC NuSVC", "pairs")
 def svc_pairs(g: Conversion, model: Any, x: Frame) -> Any:
-    """libsvm's decision of every pair of classes, [N, pairs], positive for the first class of the pair."""
+    """libsvm's decision values of all pairs of classes, [N, pairs]; positive: the first class."""
     coef = (
         model._dual_coef_.toarray()
         if hasattr(model._dual_coef_, "toarray")
@@ -160,7 +171,8 @@ def svc_index(g: Conversion, model: Any, x: Frame) -> Tensor:
     pairs = g.call(model, "pairs", x)
     if len(model.classes_) == 2:
         return sign_index(g, -pairs, strict=False)
-    # libsvm votes: above zero for the first class, otherwise for the second.
+    # Each pair votes: for the first class if its value is above zero, otherwise for the second, as
+    # in libsvm.
     first = g.cast(pairs > 0.0, "float64")
     every = [(i, j) for i in range(len(model.classes_)) for j in range(i + 1, len(model.classes_))]
     win = np.zeros((len(every), len(model.classes_)))
@@ -256,7 +268,7 @@ def _stationary(g: Conversion, k: Any, name: str, x: Tensor, points: np.ndarray)
         d = g.sqrt(squared_differences(g, x, points))
         s = g.unary("Sin", d * float(np.pi / k.periodicity)) / float(scale)
         return g.exp(s * s * -2.0)
-    # The graph's constants would otherwise be rounded to its own type.
+    # Without an explicit type, the graph would round these constants to its own type.
     d = squared_differences(g, x / g.const(scale.reshape(1, -1), "float64"), points / scale)
     if name == "RBF" or k.nu == np.inf:
         return g.exp(d * -0.5)
@@ -285,7 +297,8 @@ def process_regressor(g: Conversion, model: Any, x: Frame) -> Tensor:
     return g.cast(mean * scale + offset, g.real)
 
 
-# Of scikit-learn's approximation of the logistic by error functions (Williams and Barber, 1998).
+# Constants of scikit-learn's approximation of the logistic function by error functions (Williams
+# and Barber, 1998).
 _LAMBDAS = (0.41, 0.4, 0.37, 0.44, 0.39)
 _COEFS = (-1854.8214151, 3516.89893646, 221.29346712, 128.12323805, -2010.49422654)
 
@@ -307,7 +320,8 @@ def process_probabilities(g: Conversion, model: Any, x: Frame) -> Tensor:
     total: Tensor | None = None
     for lam, coef in zip(_LAMBDAS, _COEFS, strict=True):
         argument = mean * lam * g.sqrt(alpha / (alpha + lam**2))
-        # The factors sqrt(pi / alpha) and 1 / (2 sqrt(2 pi variance)) of the paper cancel to one half.
+        # In the paper, the factors sqrt(pi / alpha) and 1 / (2 sqrt(2 pi variance)) cancel to one
+        # half.
         integral = erf(g, argument) * 0.5
         total = integral * coef if total is None else total + integral * coef
     assert total is not None

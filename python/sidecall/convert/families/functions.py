@@ -1,4 +1,4 @@
-"""FunctionTransformer: the numpy functions that convert, and what to say about the others."""
+"""Converts FunctionTransformer for numpy functions that have a graph; refuses the others."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from sklearn.utils import check_array
 
-from .frame import Frame
-from .graph import Tensor
-from .numeric import expm1, log1p
-from .registry import Conversion, converts
+from ..graph.builder import Tensor
+from ..graph.frame import Frame
+from ..graph.numeric import expm1, log1p
+from ..registry import Conversion, converts
 
 Body = Callable[[Conversion, Tensor], Tensor]
 
@@ -76,7 +76,8 @@ def _nan_to_num(g: Conversion, x: Tensor, args: dict[str, Any]) -> Tensor:
         args.pop("neginf", None),
     )
     if positive is None or negative is None:
-        # numpy puts the largest number of the data's own type here; the graph does not know that type.
+        # numpy inserts the largest number of the data's own type here; the graph does not know that
+        # type.
         raise g.refuse("np.nan_to_num needs posinf and neginf in kw_args to convert")
     x = g.where(g.isnan(x), float(value), x)
     infinite = g.unary("IsInf", x, "bool")
@@ -101,7 +102,7 @@ WITH_ARGUMENTS = {np.clip: _clip, np.nan_to_num: _nan_to_num, np.round: _round, 
 
 
 def apply(g: Conversion, function: Any, args: dict[str, Any] | None, x: Frame) -> Frame | Tensor:
-    """function(x, **args) in double, as numpy computes on what pandas and lists hold."""
+    """function(x, **args) in double, as numpy computes on values from pandas and lists."""
     args = dict(args or {})
     if function is None:
         return x

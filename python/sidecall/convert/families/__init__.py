@@ -1,0 +1,21 @@
+"""The converters, one file per family of estimators. Importing this package registers all of them."""
+
+from . import (  # noqa: F401
+    boosting,
+    calibration,
+    compose,
+    decomposition,
+    density,
+    encoders,
+    ensemble,
+    feature_extraction,
+    functions,
+    impute,
+    kernels,
+    linear_model,
+    naive_bayes,
+    neighbors,
+    preprocessing,
+    splines,
+    tree,
+)

@@ -1,0 +1,1 @@
+"""The machinery that every converter uses: tensors of a graph, frames of columns, numeric functions, trees, nearest rows."""
