@@ -1,4 +1,6 @@
-"""What every benchmark shares: the machine, the bars, the table, and the document in results/. Used by */run.py."""
+"""What every benchmark shares: the machine, the bars, the table, and the document in results/; used
+by */run.py.
+"""
 
 import argparse
 import json
@@ -16,16 +18,16 @@ RESULTS = Path(__file__).resolve().parent / "results"
 
 
 class WrongAnswerError(Exception):
-    """An approach gave another answer than the reference; the benchmark then exits with 1."""
+    """An approach gave an answer that differs from the reference; the benchmark exits with 1."""
 
 
 class DocumentError(ValueError):
-    """A document is not what benchmarks/README.md promises to its readers."""
+    """A document does not have the form that benchmarks/README.md promises to its readers."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A figure that somebody asked for: `value` should be at most `limit`, or at least where that is said."""
+    """A target: `value` should be at most `limit`, or at least `limit` if the bar says so."""
 
     name: str
     value: float
@@ -81,7 +83,7 @@ class Report:
 def parse(
     description: str, name: str, build_help: str = "CMake's build folder, with the benchmarks built"
 ) -> argparse.Namespace:
-    """The options of every benchmark but network."""
+    """The options of every benchmark except network."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--build", type=Path, required=True, help=build_help)
     parser.add_argument(
@@ -98,7 +100,10 @@ def parse(
 
 
 def guarded(main: Callable[[], int]) -> int:
-    """main's exit code, or 1 where an answer was wrong. SIGTERM ends it as an exception does: with all that it started."""
+    """Runs main and returns its exit code, or 1 if an answer was wrong.
+
+    SIGTERM ends main like an exception, so that everything that it started ends too.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return main()
@@ -150,7 +155,7 @@ def describe_versions(packages: Iterable[str]) -> dict[str, str]:
 
 
 def check_document(document: dict) -> None:
-    """Raises DocumentError where a key is missing, of another type, or says what cannot be."""
+    """Raises DocumentError if a key is missing, has another type or an impossible value."""
     expected = {
         "benchmark": str,
         "machine": dict,

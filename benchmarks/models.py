@@ -1,4 +1,7 @@
-"""The workloads of the benchmarks: trained, exported and written to folders that every client reads. Used by run.py."""
+"""Trains and exports the workloads of the benchmarks, and writes folders that every client reads.
+
+Used by run.py.
+"""
 
 import json
 import os
@@ -23,23 +26,25 @@ from sklearn.preprocessing import StandardScaler
 if TYPE_CHECKING:
     from rounds import Contender
 
-RING = 1024  # distinct rows that calls walk over: BENCH_RING of inproc/native/bench.h
-TOLERANCE = 1e-8  # what an exported file promises, here of probabilities
+RING = 1024  # distinct rows that calls cycle through: BENCH_RING of inproc/native/bench.h
+TOLERANCE = 1e-8  # the accuracy that an exported file promises, here for probabilities
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A folder with model.onnx, model.pickle, features.f64, records.jsonl, shape.txt and perhaps a twin."""
+    """A folder with model.onnx, model.pickle, features.f64, records.jsonl, shape.txt and perhaps a
+    twin.
+    """
 
     name: str
     folder: Path
     expected: np.ndarray  # [rows, classes] probabilities of the original model, for every row
-    twin: np.ndarray | None  # the same of the LightGBM twin
+    twin: np.ndarray | None  # the same for the LightGBM twin
 
     def checker(
         self, rows: int, complain: Callable[[str], None]
     ) -> Callable[["Contender", int, np.ndarray], None]:
-        """What `play` takes: complains about answers of `rows` rows a call that are wrong."""
+        """The `check` of `play`: raises if answers of calls with `rows` rows are wrong."""
 
         def check(contender: "Contender", first_call: int, answers: np.ndarray) -> None:
             fault = self.check(
@@ -54,12 +59,15 @@ class Workload:
         return check
 
     def check(self, approach: str, first_call: int, rows: int, answers: np.ndarray) -> str | None:
-        """What is wrong with the answers of consecutive calls, [calls, rows, 1 + classes]; None where they agree."""
+        """Says what is wrong with the answers of consecutive calls, [calls, rows, 1 + classes].
+
+        Returns None if they agree.
+        """
         reference = self.twin if approach in ("lightgbm_single_row", "m2cgen") else self.expected
         calls = len(answers)
         first_rows = (first_call + np.arange(calls)) % RING
         expected = reference[first_rows[:, None] + np.arange(rows)]
-        far = ~(np.abs(answers[..., 1:] - expected) <= TOLERANCE)  # NaN is far
+        far = ~(np.abs(answers[..., 1:] - expected) <= TOLERANCE)  # NaN counts as far
         if far.any():
             return f"{self.name}, {approach}, {rows} rows: {int(far.any(axis=-1).sum())} answers of {calls * rows} are not those of the original model"
         labels = answers[..., 0]
@@ -73,7 +81,10 @@ class Workload:
 
 
 def draw_rows(data: np.ndarray, count: int) -> np.ndarray:
-    """Distinct rows that look like the data, as float64: real ones, each value moved by about one percent and written with seven digits."""
+    """Distinct float64 rows that look like the data.
+
+    They are real rows with each value moved by about one percent and written with seven digits.
+    """
     rng = np.random.default_rng(0)
     picked = data[rng.integers(0, len(data), count)]
     moved = picked * (1 + 0.01 * rng.standard_normal(picked.shape))
@@ -81,7 +92,11 @@ def draw_rows(data: np.ndarray, count: int) -> np.ndarray:
 
 
 def write_twin(folder: Path, data: np.ndarray, target: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """LightGBM's own twin of the GBM (100 trees of depth 3), as its text file, as C code compiled with -O2, and as JavaScript."""
+    """Writes LightGBM's own twin of the GBM (100 trees of depth 3).
+
+    It is written as LightGBM's text file, as C code compiled with -O2, and as JavaScript. Returns
+    its probabilities.
+    """
     import lightgbm
     import m2cgen
 
@@ -183,7 +198,9 @@ def write_workloads(folder: Path, max_rows: int, only: list[str]) -> list[Worklo
 
 
 def write_variants(folder: Path, model: Path, count: int) -> None:
-    """Copies of a model that differ in what the contract says of its version, so that each is verified anew."""
+    """Copies of a model with different versions in the contract, so that each copy is verified
+    anew.
+    """
     import onnx
 
     folder.mkdir()

@@ -1,4 +1,4 @@
-"""Clients in processes of their own, and rounds in which their approaches alternate. Used by */run.py."""
+"""Clients in separate processes, and rounds that alternate approaches; used by */run.py."""
 
 import contextlib
 import os
@@ -10,7 +10,10 @@ import numpy as np
 
 
 class Client:
-    """A process that answers the requests of native/main.c; one request at a time, so that nobody runs beside another."""
+    """A process that answers the requests of native/main.c.
+
+    Requests are sent one at a time, so that no two clients run at the same time.
+    """
 
     def __init__(self, name: str, command: list[str], environment: dict[str, str]):
         self.name = name
@@ -24,7 +27,7 @@ class Client:
     def __exit__(self, kind: type | None, *_: object) -> None:
         if (
             kind is not None
-        ):  # in the middle of a request, it may wait for a server that stands still
+        ):  # the client may be in the middle of a request and wait for a server that is stopped
             self._process.kill()
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -32,7 +35,7 @@ class Client:
         self._process.stdout.close()
 
     def ask(self, *words: object) -> tuple[np.ndarray, np.ndarray]:
-        """The numbers (times in ns) and the answers that the client gives."""
+        """Sends a request; returns the numbers (times in ns) and the answers of the client."""
         self._process.stdin.write((" ".join(map(str, words)) + "\n").encode())
         self._process.stdin.flush()
         head = self._process.stdout.readline().decode().split()
@@ -48,7 +51,7 @@ class Client:
 
 @dataclass
 class Contender:
-    """An approach in a client; what its rounds gave."""
+    """An approach in a client, and the results of its rounds."""
 
     client: Client
     approach: str
@@ -68,7 +71,7 @@ class Contender:
         return float(np.percentile(np.concatenate(self.times), percent)) / 1000
 
     def row(self, scenario: str, rows: int, **more: float) -> dict:
-        """What a document says of it."""
+        """The row of the document for this contender."""
         measured = {"p50_us": self.percentile_us(50), "p99_us": self.percentile_us(99)}
         counts = {"calls": sum(len(times) for times in self.times), "rounds": len(self.medians)}
         return (
@@ -84,7 +87,10 @@ class Contender:
         )
 
     def ratio_to(self, other: "Contender") -> float:
-        """The median over rounds of the ratio within a round: what disturbs a round disturbs both."""
+        """The median over rounds of the ratio within a round.
+
+        A disturbance in a round affects both.
+        """
         return float(np.median(np.array(self.medians) / np.array(other.medians)))
 
 
@@ -94,8 +100,11 @@ def play(
     budget_ns: float,
     check: Callable[[Contender, int, np.ndarray], None],
 ) -> None:
-    """Lets each contender time about `budget_ns` of calls in each round; the order turns around with every round. `check` gets the
-    contender, the number of its first call and the answers."""
+    """Lets each contender time about `budget_ns` of calls in each round.
+
+    The order of the contenders is reversed after every round. `check` receives the contender, the
+    number of its first call and the answers.
+    """
 
     def run(contender: Contender, calls: int, warm_up: int) -> np.ndarray:
         times, answers = contender.ask_round(calls, warm_up)
@@ -108,7 +117,8 @@ def play(
         contender.calls = int(np.clip(budget_ns / estimate, 1, 1000))
     for number in range(rounds):
         for contender in contenders if number % 2 == 0 else reversed(contenders):
-            # The process was asleep: its caches belong to others until a few calls have gone by.
+            # The process was asleep, so other processes have used its caches. A few untimed calls
+            # fill them again.
             times = run(contender, contender.calls, min(contender.calls, 20))
             contender.medians.append(float(np.median(times)))
             contender.times.append(times)

@@ -1,4 +1,4 @@
-// Memory of one tensor: aligned, grows, never shrinks. Used by engines.
+// Aligned memory for one tensor, which grows but never shrinks. Used by engines.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,12 @@ namespace sidecall {
 
 class Buffer {
  public:
-  // At least so many bytes. Zeroed where they are new; what was there is gone then. Throws OUT_OF_MEMORY.
+  // Makes room for at least `bytes` bytes. New memory is zeroed; growing discards the old content.
+  // Throws OUT_OF_MEMORY.
   void reserve(uint64_t bytes) {
     if (bytes <= capacity_ && data_ != nullptr) return;
-    // calloc takes large blocks from the system as they are: zeroed, and not touched before somebody writes. A caller who binds memory of
-    // its own never does.
+    // calloc gets a large block zeroed from the kernel, and its pages are not touched before the
+    // first write. So a caller that binds memory of its own does not pay for this block.
     const uint64_t rounded = (bytes / kAlignment + 1) * kAlignment;
     void* fresh = rounded > bytes && rounded < SIZE_MAX - kAlignment
                       ? std::calloc(1, rounded + kAlignment)
@@ -33,8 +34,8 @@ class Buffer {
   void* data() const { return data_; }
 
  private:
-  static constexpr uint64_t kAlignment =
-      64;  // a cache line, and what ONNX Runtime's own allocator gives
+  // A cache line. ONNX Runtime's own allocator aligns to the same size.
+  static constexpr uint64_t kAlignment = 64;
 
   struct Free {
     void operator()(void* memory) const { std::free(memory); }

@@ -1,4 +1,5 @@
-// Tensors of a call: shapes, memory, what was given. Used by the C ABI and by records.cpp.
+// The tensors of a call: shapes, memory, and which inputs were given. Used by the C ABI and by
+// records.cpp.
 #include "call.h"
 
 #include <algorithm>
@@ -40,8 +41,8 @@ Call::Call(const Signature& signature, const Engine& engine, bool ignore_extra, 
 }
 
 Call::~Call() {
-  if (!is_pending() || remote_ != nullptr)
-    return;  // a binding to another process gives its run up by itself
+  // A binding to another process gives up its run in its own destructor.
+  if (!is_pending() || remote_ != nullptr) return;
   cancel();
   std::unique_lock lock(pending_->mutex);
   pending_->changed.wait(lock, [&] { return pending_->is_done; });
@@ -90,7 +91,8 @@ void Call::allocate(int32_t index, Dims dims) {
   place(index, std::move(dims));
 }
 
-// Memory for an input whose binding has been told what is coming.
+// Allocates an input. Before that, a remote binding must have been told the coming shapes with
+// expect().
 void Call::place(int32_t index, Dims dims) {
   Input& input = inputs_[static_cast<size_t>(index)];
   binding_->allocate_input(index, dims);
@@ -167,7 +169,7 @@ void Call::give_input(int32_t index, const sidecall_view& view, bool borrow) {
   }
   if (view.dtype != spec.dtype && !is_converted) refuse_input(index, dtype_name(view.dtype));
   require(view.rank >= 0 && (view.rank == 0 || view.dims != nullptr), "dims must not be NULL");
-  // A kept call sees the same shape again and again: only another one is checked and allocates.
+  // A reused call usually gets the same shape again. Only another shape is checked and allocated.
   const bool same = static_cast<size_t>(view.rank) == input.dims.size() &&
                     std::equal(input.dims.begin(), input.dims.end(), view.dims);
   if (!same) check_dims(spec, Dims(view.dims, view.dims + view.rank));
@@ -221,7 +223,8 @@ void Call::set_strings(int32_t index, const char* data, const int64_t* offsets,
   copy_strings(index, data, offsets, count);
 }
 
-// Text that no tensor may hold is refused at once; what a feature does not take is found here and reported by the run, with all other faults.
+// Strings that no tensor may hold are refused at once. Strings that a feature does not accept are
+// found here too, but the run reports them, together with all other faults.
 void Call::copy_strings(int32_t index, const char* data, const int64_t* offsets, int64_t count) {
   require(offsets != nullptr && (data != nullptr || offsets[count] == offsets[0]),
           "data and offsets must not be NULL");
@@ -305,7 +308,9 @@ void Call::bind_output(int32_t index, void* data, uint64_t data_bytes) {
   has_results_ = false;
 }
 
-// Inputs of one model that have rows have the same number of them; without a contract only where the graph names the dimension.
+// Returns the number of rows. With a contract, all inputs that have rows must have the same number
+// of them. Without one, settle_shapes() only compares dimensions to which the graph gives the same
+// name.
 int64_t Call::agree_on_rows() const {
   const TensorSpec* first = nullptr;
   int64_t rows = rows_;
@@ -322,7 +327,8 @@ int64_t Call::agree_on_rows() const {
   return rows;
 }
 
-// `rows` of the call, and the named dimensions of its inputs.
+// The shape of an output, from the rows of the call and the named dimensions of its inputs; nullopt
+// if they do not determine it.
 std::optional<Dims> Call::output_dims(int32_t index, int64_t rows, const NamedDims& named) const {
   const TensorSpec& spec = signature_.outputs[static_cast<size_t>(index)];
   if (!spec.is_shaped) return std::nullopt;
@@ -343,9 +349,10 @@ std::optional<Dims> Call::output_dims(int32_t index, int64_t rows, const NamedDi
   return dims;
 }
 
-// After a change of an input's shape: do they agree, and which outputs follow from them?
+// After the shape of an input changed: checks that the input shapes agree, and derives the output
+// shapes that follow from them.
 void Call::settle_shapes() {
-  has_results_ = false;  // outputs move
+  has_results_ = false;  // the memory of outputs may change
   const int64_t rows = agree_on_rows();
   NamedDims named(signature_.num_dim_ids, -1);
   for (size_t i = 0; i < inputs_.size(); ++i) {
@@ -375,7 +382,7 @@ void Call::settle_shapes() {
   shapes_changed_ = false;
 }
 
-// Brings what an output holds since the last run into `dims`, `data` and, for strings, bytes and offsets.
+// Fills `dims` and `data` of an output from the last run, and for strings its bytes and offsets.
 void Call::fetch(int32_t index) {
   Output& output = outputs_[static_cast<size_t>(index)];
   if (output.is_fetched) return;

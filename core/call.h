@@ -1,5 +1,7 @@
-// One reusable workspace: inputs, features, a run, outputs. The steps of a call: give inputs (call.cpp, call_widths.cpp), set features
-// (call_features.cpp), run (call_run.cpp, call_remote.cpp; call_checks.cpp refuses rows), read columns (call_columns.cpp). Texts of its errors are the same in every language.
+// One reusable workspace for predictions. The steps of a call: give inputs (call.cpp,
+// call_widths.cpp), set features (call_features.cpp), run (call_run.cpp, call_remote.cpp;
+// call_checks.cpp refuses rows), read columns (call_columns.cpp). Error texts are the same in every
+// language.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -26,7 +28,8 @@ namespace sidecall {
 
 class Call final : private Watched, private Job {
  public:
-  // The signature and the engine must outlive the call. `ignore_extra` as SIDECALL_EXTRA_IGNORE, `is_lazy` as Engine::bind().
+  // The signature and the engine must outlive the call. `ignore_extra`: see SIDECALL_EXTRA_IGNORE.
+  // `is_lazy`: see Engine::bind().
   Call(const Signature& signature, const Engine& engine, bool ignore_extra, int64_t rows,
        bool is_lazy = false);
   ~Call() override;
@@ -45,11 +48,12 @@ class Call final : private Watched, private Job {
   void reset();
   void view_output(int32_t output, sidecall_view* view);
   void bind_output(int32_t output, void* data, uint64_t data_bytes);
-  void drop_results() noexcept {
-    has_results_ = false;
-  }  // a server asks for the shapes of the next run before that run
+  // Discards the results of the last run, so that view_output() shows the shapes of the next run. A
+  // server needs them before that run.
+  void drop_results() noexcept { has_results_ = false; }
 
-  // Each throws the fault it finds, and remembers it for the run.
+  // Each of these throws the fault that it finds, and also remembers it, so that the run reports
+  // it.
   void set_f64(int64_t row, int32_t feature, double value);
   void set_i64(int64_t row, int32_t feature, int64_t value);
   void set_bool(int64_t row, int32_t feature, int32_t value);
@@ -65,20 +69,21 @@ class Call final : private Watched, private Job {
 
   void run(int64_t timeout_ns);
   void start(int64_t timeout_ns);
-  bool try_start(int64_t timeout_ns);  // false where that would wait for another process
+  bool try_start(int64_t timeout_ns);  // false if it would have to wait for another process
   bool finish(int64_t wait_ns);        // false while the run is not over
   bool is_busy() noexcept;             // never blocks
   int fd();
   void cancel() noexcept;  // from any thread
 
-  // Cancels a started run that the engine of this process still works on, and returns true: `dispose(context)` then destroys the call on the
-  // thread of the run, once that is over. False where nothing is under way, or where the engine uses memory of the caller.
+  // Cancels a started run on which the engine of this process still works, and returns true. When
+  // the run has ended, its thread calls `dispose(context)`, which destroys the call. Returns false
+  // if no such run is under way, or if the engine uses memory of the caller.
   bool leave_to_worker(void (*dispose)(void*), void* context) noexcept;
 
  private:
   struct Input {
     Dims dims;
-    void* data = nullptr;  // what the engine reads, the call's own or borrowed; nullptr for strings
+    void* data = nullptr;  // owned or borrowed memory that the engine reads; nullptr for strings
     bool is_given = false;
     bool is_borrowed = false;
     FaultList faults;  // of strings that were given, by feature; the next run reports them
@@ -88,7 +93,7 @@ class Call final : private Watched, private Job {
     void* data = nullptr;
     bool is_known = false;    // the shape follows from the inputs
     bool is_bound = false;    // `data` is the caller's memory
-    bool is_fetched = false;  // strings were read since the last run
+    bool is_fetched = false;  // fetch() was called since the last run
     std::string bytes;
     std::vector<int64_t> offsets;
   };
@@ -104,12 +109,13 @@ class Call final : private Watched, private Job {
   void copy_strings(int32_t input, const char* data, const int64_t* offsets, int64_t count);
   void settle_shapes();
   int64_t agree_on_rows() const;
-  using NamedDims = std::vector<int64_t>;  // by the number of the name, -1 where no input has it
+  // The size of each named dimension, by the id of the name; -1 if no input has the name.
+  using NamedDims = std::vector<int64_t>;
   std::optional<Dims> output_dims(int32_t output, int64_t rows, const NamedDims& named) const;
   void fetch(int32_t output);
 
   // call_features.cpp
-  enum class State : uint8_t { kUnset, kSet, kRefused };  // of one feature of one row
+  enum class State : uint8_t { kUnset, kSet, kRefused };  // of one feature in one row
   void require_contract() const;
   void use_row(int64_t row, int64_t rows);
   const Feature& feature_at(int64_t row, int32_t feature);
@@ -172,45 +178,50 @@ class Call final : private Watched, private Job {
   const Signature& signature_;
   const bool ignore_extra_;
   std::unique_ptr<Binding> binding_;
-  RemoteRun* const remote_;  // of the binding; nullptr where runs happen in this process
+  RemoteRun* const remote_;  // owned by binding_; nullptr if runs happen in this process
   int64_t rows_;
   std::vector<Input> inputs_;
   std::vector<Output> outputs_;
-  const int64_t* refusals_ =
-      nullptr;  // by row, after a run: 0, or the number of the step that refuses it; of an engine that tells
+  // After a run, for each row: 0, or the number of the step that refuses the row. nullptr if the
+  // engine does not report refusals.
+  const int64_t* refusals_ = nullptr;
   bool shapes_changed_ = true;
   bool has_results_ = false;
 
   bool has_records_ = false;   // a feature was set since the last reset
-  std::vector<State> states_;  // row by row
+  std::vector<State> states_;  // rows * features, row by row
   int64_t num_set_ = 0;
-  FaultList
-      faults_;  // by feature (kNoFeature for a name that is none); what else was refused is seen in states_
+  // By feature (kNoFeature for an unknown name). If a feature's fault was not kept because the list
+  // is full, states_ still holds kRefused.
+  FaultList faults_;
 
-  // idle -> running -> idle by the owner or a worker; running -> interrupting -> interrupted by the thread that ends it early.
+  // The owner or a worker thread changes kIdle to kRunning and back. The thread that ends a run
+  // early changes kRunning to kInterrupting and then to kInterrupted.
   enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted };
   std::atomic<int> phase_{kIdle};
-  Reason reason_ =
-      Reason::kNone;  // written while interrupting, read by leave() after it saw interrupted
+  // Written while the phase is kInterrupting; leave() reads it after it has seen kInterrupted.
+  Reason reason_ = Reason::kNone;
 
-  // The run that was started: what its owner and the worker share.
+  // State of a started run that its owner and the worker thread share.
   struct Pending {
     std::mutex mutex;
     std::condition_variable changed;
-    bool is_done = false;  // the engine has let go of the call's memory
-    bool is_taken =
-        false;  // the owner has its outcome, TIMEOUT or CANCELLED, before the engine was done
-    Reason released = Reason::kNone;  // why the owner may have it so early
+    bool is_done = false;  // the engine no longer uses the call's memory
+    // The owner received the outcome TIMEOUT or CANCELLED before the engine was done.
+    bool is_taken = false;
+    // Why the owner may receive its outcome before the engine is done.
+    Reason released = Reason::kNone;
     std::exception_ptr failure;
     std::unique_ptr<platform::Event> event;
-    int32_t process = 0;               // that started it
-    void (*dispose)(void*) = nullptr;  // set where the owner has left: destroys the call
+    int32_t process = 0;               // id of the process that started the run
+    void (*dispose)(void*) = nullptr;  // destroys the call; see leave_to_worker()
     void* dispose_context = nullptr;
   };
   std::atomic<bool> is_pending_{false};
   bool has_remote_fd_ = false;
-  Reason given_up_ = Reason::
-      kNone;  // of a pending run in another process: why its owner had its outcome before the peer let go
+  // For a pending run in another process: why its owner received the outcome although the peer may
+  // still use the memory of the run.
+  Reason given_up_ = Reason::kNone;
   std::optional<Deadline> deadline_;
   std::unique_ptr<Pending> pending_ = std::make_unique<Pending>();
 };

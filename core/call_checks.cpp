@@ -1,4 +1,5 @@
-// What a call refuses by itself: before a run, values in tensors for which the graph would silently answer; after it, rows that the model refuses.
+// The checks of a call. Before a run they refuse values for which the graph would silently compute
+// an answer; after it, rows that the model refuses.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -13,7 +14,8 @@
 namespace sidecall {
 namespace {
 
-// Two or four numbers that are looked at together, as every 64-bit CPU can. Compilers do not vectorise these loops for double by themselves.
+// A vector of two or four numbers that are compared at once, which every 64-bit CPU can do.
+// Compilers do not vectorise these loops for double by themselves.
 template <typename Number>
 struct Lanes {
   using Word = typename Bounds<Number>::Word;
@@ -29,7 +31,8 @@ struct Lanes {
   }
 };
 
-// What a run of numbers is held against: bounds that go along with it, or the same ones for all.
+// The bounds for a sequence of numbers: separate bounds for each number (step 1), or the same
+// bounds for all of them (step 0).
 template <typename Number>
 struct Limits {
   const Number *low, *high;
@@ -37,7 +40,7 @@ struct Limits {
   size_t step = 1;
 };
 
-// Whether none of the numbers is outside. Looks at all of them and decides once.
+// Whether all numbers are within their bounds. Compares all of them and decides once at the end.
 template <typename Number>
 bool is_within(const Number* values, size_t count, Limits<Number> limits) {
   using Lane = Lanes<Number>;
@@ -138,7 +141,7 @@ std::optional<Refusal> refusal_of(const Feature& feature, std::string_view text)
 
 // ---- Before a run ----
 
-// Any other byte is neither true nor false to a kernel, but now the one and now the other.
+// Kernels treat any other byte inconsistently: sometimes as true, sometimes as false.
 void Call::check_bools() const {
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const TensorSpec& spec = signature_.inputs[i];
@@ -152,7 +155,8 @@ void Call::check_bools() const {
   }
 }
 
-// Numbers may have been written through views; strings were looked at when they were given.
+// Numbers may have been written through views, so they are checked here. Strings were checked when
+// they were given.
 void Call::check_values(FaultList* faults) {
   for (size_t i = 0; i < inputs_.size(); ++i) {
     const InputCheck& check = signature_.checks[i];
@@ -176,13 +180,14 @@ void Call::check_values(FaultList* faults) {
       case SIDECALL_INT64:
         check_columns<int64_t>(i, is_clean, faults);
         break;
-      default:  // bool: nothing else has such features
+      default:  // bool: no other element type has such features
         check_columns<uint8_t>(i, is_clean, faults);
     }
   }
 }
 
-// Value by value. With `is_clean` none is missing where it must not be, or beyond the ends of its domain.
+// Checks value by value. `is_clean`: check_values() has found that no value is missing without
+// permission, and that none is beyond the ends of its domain.
 template <typename Number>
 void Call::check_columns(size_t input, bool is_clean, FaultList* faults) {
   const InputCheck& check = signature_.checks[input];
@@ -190,7 +195,7 @@ void Call::check_columns(size_t input, bool is_clean, FaultList* faults) {
   const auto* values = static_cast<const Number*>(inputs_[input].data);
   for (int64_t row = 0; row < rows_; ++row) {
     for (const int32_t index : is_clean ? check.listed_features : check.feature_at) {
-      if (is_set && state_at(row, index) != State::kSet) continue;  // no value of the caller's
+      if (is_set && state_at(row, index) != State::kSet) continue;  // not set by the caller
       const Feature& feature = signature_.features[static_cast<size_t>(index)];
       const Number value = values[row * feature.width + feature.column];
       if (is_missing(feature, value)) {
@@ -206,7 +211,7 @@ void Call::check_columns(size_t input, bool is_clean, FaultList* faults) {
   }
 }
 
-// One string of a tensor that is given.
+// Checks one string of a tensor that the caller gives.
 void Call::check_text(int32_t input, int64_t element, std::string_view text) {
   const std::vector<int32_t>& features = signature_.checks[static_cast<size_t>(input)].feature_at;
   const auto width = static_cast<int64_t>(features.size());
@@ -222,7 +227,8 @@ void Call::check_text(int32_t input, int64_t element, std::string_view text) {
 
 // ---- After a run ----
 
-// Makes the answers of a run that succeeded readable, unless the model refuses a row: then this is the error.
+// Makes the results of a successful run readable and returns nullptr. If the model refuses a row,
+// returns that error instead.
 std::exception_ptr Call::accept_results() noexcept {
   try {
     if (remote_ != nullptr) find_outputs();
@@ -249,7 +255,7 @@ bool Call::has_finite_outputs() {
   return true;
 }
 
-// The first column of the row that holds no finite number though it must; -1 where there is none.
+// The first column whose value in this row must be finite but is not; -1 if there is none.
 int32_t Call::column_not_finite(int64_t row) const {
   for (const int32_t index : signature_.finite_outputs) {
     const Output& output = outputs_[static_cast<size_t>(index)];
@@ -260,8 +266,8 @@ int32_t Call::column_not_finite(int64_t row) const {
       if (column.output != index) continue;
       const int64_t width = output.dims.size() < 2 ? 1 : output.dims[1],
                     at = row * width + column.column;
-      if (output.dims.empty() || row >= output.dims[0] || column.column >= width)
-        continue;  // a graph may answer another shape than it declares
+      // A graph may return another shape than it declares.
+      if (output.dims.empty() || row >= output.dims[0] || column.column >= width) continue;
       const bool is_finite = is_float32
                                  ? std::isfinite(static_cast<const float*>(output.data)[at])
                                  : std::isfinite(static_cast<const double*>(output.data)[at]);
@@ -271,7 +277,7 @@ int32_t Call::column_not_finite(int64_t row) const {
   return -1;
 }
 
-// One fault for each row that is refused, for the earliest cause.
+// Throws one fault for each refused row, with the earliest cause.
 void Call::judge_rows() {
   FaultList faults;
   for (int64_t row = 0; row < rows_; ++row) {

@@ -1,4 +1,4 @@
-// Answers of a call: one value at a time, by column.
+// Reads the results of a call one value at a time, by column.
 #include <cstring>
 
 #include "call.h"
@@ -42,8 +42,8 @@ bool read_integer(const void* data, int64_t index, int32_t dtype, int64_t* value
       *value = read_at<uint16_t>(data, index);
       return true;
     case SIDECALL_UINT64:
-      *value = static_cast<int64_t>(
-          read_at<uint64_t>(data, index));  // below 0 where it does not fit: see get_i64
+      // Negative if the number does not fit in int64; refuse_wrapped() throws then.
+      *value = static_cast<int64_t>(read_at<uint64_t>(data, index));
       return true;
     case SIDECALL_BOOL:
     case SIDECALL_UINT8:
@@ -75,7 +75,7 @@ const Column& Call::column_at(int64_t row, int32_t column, int64_t* element) {
   const bool is_string =
       signature_.outputs[static_cast<size_t>(found.output)].dtype == SIDECALL_STRING;
   if (!output.is_fetched && (is_string || !output.is_known)) fetch(found.output);
-  // A graph may answer another shape than it declares.
+  // A graph may return another shape than it declares.
   const int64_t width = output.dims.size() < 2 ? 1 : output.dims[1];
   const TensorSpec& spec = signature_.outputs[static_cast<size_t>(found.output)];
   if (output.dims.size() != spec.dims.size() || found.column >= width) {

@@ -1,4 +1,5 @@
-// Records of a call: one value at a time, by feature. What is refused is remembered, so that a run reports all faults.
+// Fills the records of a call one value at a time, by feature. Refused values are remembered, so
+// that a run reports all faults.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -12,8 +13,8 @@ namespace sidecall {
 namespace {
 
 constexpr int32_t kNoRecord = -1;
-constexpr int32_t kNoFeature =
-    INT32_MAX;  // of a name that is none: such faults come last in their row
+// Stands for a name that is not a feature. Such faults come last in their row.
+constexpr int32_t kNoFeature = INT32_MAX;
 constexpr double kTwoTo63 = 9223372036854775808.0;
 
 template <typename T>
@@ -31,7 +32,7 @@ void Call::require_contract() const {
         "records need a contract and the file carries none: export it with sidecall.export");
 }
 
-// From here on the call is one over records.
+// Checks the row. From now on the call is one over records.
 void Call::use_row(int64_t row, int64_t rows) {
   if (row < 0 || row >= rows)
     throw Error(SIDECALL_INVALID_ARGUMENT,
@@ -51,18 +52,14 @@ const Feature& Call::feature_at(int64_t row, int32_t feature) {
           "feature: expected an index of the model, got another number");
   const Feature& found = signature_.features[static_cast<size_t>(feature)];
   const Input& input = inputs_[static_cast<size_t>(found.input)];
-  use_row(
-      row,
-      std::min(
-          rows_,
-          input.dims
-              [0]));  // the tensor may have got another number of rows, which the next run looks at
+  // The tensor may have been given another number of rows; the next run checks that.
+  use_row(row, std::min(rows_, input.dims[0]));
   if (!input.is_borrowed) return found;
   if (input.is_given)
     throw Error(SIDECALL_INVALID_ARGUMENT,
                 "feature '" + found.name + "': its input is bound to the caller's memory");
-  allocate(found.input,
-           input.dims);  // bound before a reset: that memory is the caller's alone again
+  // The input was bound before a reset: that memory now belongs to the caller alone.
+  allocate(found.input, input.dims);
   return found;
 }
 
@@ -83,14 +80,15 @@ void Call::refuse(int64_t row, int32_t index, int32_t status, const std::string&
 void Call::remember(int32_t index, const Fault& fault) {
   const std::string name = index == kNoFeature ? fault.name : std::string();
   if (!faults_.is_full() || faults_.has(fault.row, index, name)) faults_.put(index, fault, name);
-  else if (index == kNoFeature) faults_.count();  // what else is not kept is seen in states_
+  else if (index == kNoFeature) faults_.count();  // a feature's fault remains visible in states_
   throw Error({fault}, 1, rows_ > 1);
 }
 
 void Call::mark_set(int64_t row, int32_t feature) {
   State& state = state_at(row, feature);
   if (state == State::kSet) return;
-  if (state == State::kRefused) faults_.remove(row, feature);  // the caller corrected itself
+  // The caller has replaced the refused value.
+  if (state == State::kRefused) faults_.remove(row, feature);
   FaultList& given =
       inputs_[static_cast<size_t>(signature_.features[static_cast<size_t>(feature)].input)].faults;
   if (!given.is_empty()) given.remove(row, feature);
@@ -98,7 +96,7 @@ void Call::mark_set(int64_t row, int32_t feature) {
   ++num_set_;
 }
 
-// The values of an input are gone: its features must be set again.
+// The values of an input are lost, so its features must be set again.
 void Call::unset_features(int32_t input) {
   for (size_t i = 0; has_records_ && i < signature_.features.size(); ++i) {
     if (signature_.features[i].input != input) continue;
@@ -111,7 +109,7 @@ void Call::unset_features(int32_t input) {
   }
 }
 
-// An integer that lands in a floating-point column is rounded once, as the model rounds it.
+// An integer for a floating-point column is rounded once, as the model rounds it.
 void Call::write_number(int64_t row, const Feature& feature, double value, int64_t integer) {
   void* data = inputs_[static_cast<size_t>(feature.input)].data;
   const int64_t index = row * feature.width + feature.column;
@@ -241,7 +239,8 @@ void Call::forget_records() {
   faults_.clear();
 }
 
-// Before a run over features: those that were not set become missing, where that is allowed.
+// Before a run over records: features that were not set become missing where that is allowed, and
+// are faults otherwise.
 void Call::check_records(FaultList* faults) {
   const auto num_features = static_cast<int32_t>(signature_.features.size());
   const bool is_complete = num_set_ == rows_ * num_features;
@@ -257,8 +256,8 @@ void Call::check_records(FaultList* faults) {
       const Input& input = inputs_[static_cast<size_t>(feature.input)];
       const State state = state_at(row, i);
       if (state == State::kRefused) {
-        put(row, i, SIDECALL_DTYPE_MISMATCH,
-            "a value that was refused");  // where its fault was not kept
+        // Only adds a fault if the original one was not kept.
+        put(row, i, SIDECALL_DTYPE_MISMATCH, "a value that was refused");
       } else if (state == State::kSet || input.is_given) {
         continue;
       } else if (!feature.nullable) {

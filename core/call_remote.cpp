@@ -1,4 +1,5 @@
-// Calls whose runs happen in another process: what memory they will need, and runs that their owner alone starts and finishes.
+// Calls whose runs happen in another process: announces the shapes that they will need, and starts
+// and finishes runs without a worker thread.
 #include "call.h"
 
 namespace sidecall {
@@ -26,7 +27,8 @@ std::vector<std::optional<Dims>> Call::outputs_for(const std::vector<Dims>& inpu
   return all;
 }
 
-// One input gets another shape. Those that have rows too will follow, as a rule.
+// Announces that one input gets another shape. If it has rows, the other inputs with rows usually
+// follow, so their new shapes are announced too.
 void Call::announce(int32_t index, const Dims& dims) {
   std::vector<Dims> all = input_dims();
   all[static_cast<size_t>(index)] = dims;
@@ -37,14 +39,14 @@ void Call::announce(int32_t index, const Dims& dims) {
   remote_->expect(all, outputs_for(all, has_rows ? dims[0] : rows_));
 }
 
-// Answers lie where the peer put them.
+// Updates the addresses of the outputs, which lie where the peer wrote them.
 void Call::find_outputs() {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     if (outputs_[i].is_known) outputs_[i].data = remote_->known_output(static_cast<int32_t>(i));
   }
 }
 
-// False, and nothing has happened, where it would have to wait and may not.
+// Returns false, and changes nothing, if it would have to wait but `may_wait` is false.
 bool Call::start_remote(int64_t timeout_ns, bool may_wait) {
   Progress progress = Progress::kInterrupted;
   try {
@@ -71,10 +73,13 @@ bool Call::finish_remote(int64_t wait_ns) {
   if (progress == Progress::kInterrupted) {
     const Reason reason = leave() == Reason::kCancelled ? Reason::kCancelled : Reason::kTimedOut;
     given_up_ = reason;
-    is_pending();  // where the peer has not let go yet, its late answer makes the descriptor readable from here on
+    // If the peer still uses the memory, this call makes the peer's late answer send a wake-up, so
+    // that the descriptor becomes readable then.
+    is_pending();
     throw ended_early(reason);
   }
-  // A cancel that came after the answer does nothing: the run was over. The call is this run's until its answer has been read.
+  // A cancel after the answer has no effect, because the run was over. The call remains in use by
+  // this run until its answer has been read.
   std::exception_ptr failure;
   try {
     remote_->take();

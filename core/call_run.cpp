@@ -1,5 +1,5 @@
-// Runs of a call: synchronous, asynchronous, with deadlines and cancellation. What differs where they happen in another process is in
-// call_remote.cpp.
+// Runs of a call: synchronous, asynchronous, with deadlines and cancellation. The differences for
+// runs in another process are in call_remote.cpp.
 #include <algorithm>
 #include <new>
 #include <thread>
@@ -24,7 +24,7 @@ Error Call::ended_early(Reason reason) {
   return {SIDECALL_TIMEOUT, "the deadline passed before the run was over"};
 }
 
-// Everything that can be refused before the engine is asked.
+// Everything that can be refused before the engine is called.
 void Call::prepare() {
   has_results_ = false;
   if (shapes_changed_) settle_shapes();
@@ -43,7 +43,7 @@ void Call::prepare() {
   for (Output& output : outputs_) output.is_fetched = false;
 }
 
-// Takes the call for one run, or says that it is taken.
+// Reserves the call for one run. Throws BUSY if another run has it.
 void Call::claim() {
   int idle = kIdle;
   if (is_pending() || !phase_.compare_exchange_strong(idle, kRunning, std::memory_order_acq_rel)) {
@@ -51,8 +51,9 @@ void Call::claim() {
   }
 }
 
-// Ends the run. Waits for a thread that is interrupting it; one that comes later does nothing, because the engine's flag is sticky
-// and would end the next run.
+// Ends the run and returns why it was interrupted, if it was. The interrupt flag of the engine is
+// sticky and would end the next run too. So this function waits for a thread that is setting the
+// flag, and then clears it. A thread that comes later finds the call idle and does nothing.
 Call::Reason Call::leave() noexcept {
   int running = kRunning;
   if (phase_.compare_exchange_strong(running, kIdle, std::memory_order_acq_rel))
@@ -69,12 +70,14 @@ void Call::interrupt(Reason reason) noexcept {
   if (!phase_.compare_exchange_strong(running, kInterrupting, std::memory_order_acq_rel)) return;
   reason_ = reason;
   binding_->interrupt();
-  release_waiter(
-      reason);  // here, where leave() waits for it: later it could hit the waiter of the next run
+  // Before the store, because leave() waits for the store. Later, this could wake the thread that
+  // waits for the next run.
+  release_waiter(reason);
   phase_.store(kInterrupted, std::memory_order_release);
 }
 
-// Runs the engine and leaves the phase. A run that completes although it was told to end counts as done.
+// Runs the engine and then leaves the running phase. A run that completes although it was
+// interrupted counts as done.
 std::exception_ptr Call::run_engine(int64_t timeout_ns) noexcept {
   Outcome outcome = Outcome::kInterrupted;
   std::exception_ptr failure;
@@ -85,8 +88,8 @@ std::exception_ptr Call::run_engine(int64_t timeout_ns) noexcept {
     failure = std::current_exception();
   }
   deadline_.reset();
-  if (outcome == Outcome::kDone && failure == nullptr)
-    failure = accept_results();  // while the call is still this run's
+  // Before leave(), while no other run can take the call.
+  if (outcome == Outcome::kDone && failure == nullptr) failure = accept_results();
   const Reason reason = leave();
   if (outcome == Outcome::kDone) return failure;
   try {
@@ -150,7 +153,8 @@ void Call::start_local(int64_t timeout_ns) {
   }
 }
 
-// On a thread of the pool. The owner may destroy the call as soon as the lock is released, unless it has left that to this thread.
+// Runs on a thread of the pool. The owner may destroy the call as soon as the lock is released,
+// unless it has left that to this thread (leave_to_worker()).
 void Call::work() noexcept {
   std::exception_ptr failure = run_engine(-1);
   std::unique_lock lock(pending_->mutex);
@@ -181,7 +185,8 @@ bool Call::leave_to_worker(void (*dispose)(void*), void* context) noexcept {
   return true;
 }
 
-// Lets a waiter go although the engine may still run. The binding wakes a thread that waits for another process.
+// Wakes the thread that waits in finish(), although the engine may still run. If the run is in
+// another process, the binding itself wakes the waiting thread.
 void Call::release_waiter(Reason reason) noexcept {
   if (remote_ != nullptr || !is_pending_.load(std::memory_order_relaxed)) return;
   const std::lock_guard lock(pending_->mutex);
@@ -195,7 +200,8 @@ void Call::on_deadline() noexcept { interrupt(Reason::kTimedOut); }
 
 void Call::cancel() noexcept { interrupt(Reason::kCancelled); }
 
-// Whether a run that was started still has the call: its outcome was not taken, or it was given up and its memory is still in use.
+// Whether a started run still occupies the call: its outcome was not taken, or the run was given up
+// and its memory is still in use.
 bool Call::is_pending() noexcept {
   if (!is_pending_.load(std::memory_order_relaxed)) return false;
   if (pending_->process != platform::process_id()) return !leave_to_parent();
@@ -206,7 +212,7 @@ bool Call::is_pending() noexcept {
   return false;
 }
 
-// Whether a run whose outcome was taken early has let go of its memory by now.
+// Whether a run whose outcome was taken early no longer uses its memory.
 bool Call::is_free() noexcept {
   if (remote_ != nullptr) {
     try {
@@ -221,8 +227,9 @@ bool Call::is_free() noexcept {
   return true;
 }
 
-// A child of fork() has a copy of a pending run, but not the thread that works on it, and perhaps a lock that this thread
-// held: the copy is left behind, and the call is idle again. False where there is no memory for that.
+// A child of fork() inherits a copy of a pending run, but not the thread that works on it, and
+// perhaps a mutex that this thread held. The child abandons the copy, and the call is idle again.
+// Returns false if there is no memory for a new Pending.
 bool Call::leave_to_parent() noexcept {
   auto* fresh = new (std::nothrow) Pending;
   if (fresh == nullptr) return false;
@@ -250,7 +257,7 @@ bool Call::finish(int64_t wait_ns) {
     throw Error(SIDECALL_INVALID_ARGUMENT,
                 "wait_ns: expected 0 or more, or -1, got " + std::to_string(wait_ns));
   if (!is_pending()) {
-    if (has_remote_fd_) remote_->hush();
+    if (has_remote_fd_) remote_->clear_fd();
     nothing_to_finish();
   }
   if (remote_ != nullptr) return finish_remote(wait_ns);
@@ -283,12 +290,13 @@ bool Call::finish(int64_t wait_ns) {
   return true;
 }
 
-// A run whose outcome was taken early may still have the buffers: waits until the engine lets go.
+// A run whose outcome was taken early may still use the buffers: waits until the engine has
+// finished with them.
 void Call::await_abandoned() {
   if (!is_pending()) return;
   if (remote_ != nullptr) {
     if (given_up_ == Reason::kNone) return;  // its outcome was not taken: the call is busy
-    // The binding itself waits, in the next run and within its deadline.
+    // The binding itself waits for the peer, in the next run and within its deadline.
     given_up_ = Reason::kNone;
     is_pending_.store(false, std::memory_order_relaxed);
     return;
@@ -303,7 +311,8 @@ void Call::await_abandoned() {
 
 int Call::fd() {
   if (remote_ != nullptr) {
-    if (!has_remote_fd_) require_idle();  // a run that was started before may be over already
+    // A new descriptor could miss the end of a run that was started before.
+    if (!has_remote_fd_) require_idle();
     const int fd = remote_->fd();
     has_remote_fd_ = true;
     return fd;

@@ -1,4 +1,5 @@
-// float32 tensors given for float64 inputs and the other way round: what a copy converts, and what it refuses. Part of call.h.
+// Converts float32 tensors that are given for float64 inputs, and the reverse; refuses numbers
+// beyond float32. Part of call.h.
 #include <cfloat>
 #include <cmath>
 #include <cstring>
@@ -9,7 +10,7 @@
 namespace sidecall {
 namespace {
 
-// Neither side need be aligned.
+// Neither address needs to be aligned.
 template <typename From, typename To>
 void convert(const char* from, char* to, int64_t count) noexcept {
   for (int64_t i = 0; i < count; ++i) {
@@ -42,7 +43,7 @@ void Call::convert_width(const void* from, void* to, int32_t to_dtype, int64_t c
   else convert<float, double>(static_cast<const char*>(from), static_cast<char*>(to), count);
 }
 
-// Throws the faults that records with these doubles would have for the width of their tensor: numbers beyond float32.
+// Throws the same faults as records with these numbers, if any is beyond the range of float32.
 void Call::require_float32(int32_t index, const void* doubles, const Dims& dims) const {
   const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
   const std::vector<int32_t>& feature_at = signature_.checks[static_cast<size_t>(index)].feature_at;

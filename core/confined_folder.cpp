@@ -1,4 +1,4 @@
-// Linux behind confined_folder.h.
+// Implements confined_folder.h for Linux.
 #include "confined_folder.h"
 
 #include <fcntl.h>
@@ -18,19 +18,21 @@
 namespace sidecall {
 namespace {
 
-// Not blocking, so that a FIFO cannot hang the open; no terminal becomes that of the process.
+// O_NONBLOCK, so that opening a FIFO cannot block. O_NOCTTY, so that no terminal becomes the
+// controlling terminal of the process.
 constexpr int kRead = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
 constexpr int kLook = O_PATH | O_NOFOLLOW | O_CLOEXEC;
 constexpr int kMaxLinks = 40;  // the kernel's own limit
 
-// linux/openat2.h, which older headers lack. The number is the same on all machines.
+// From linux/openat2.h, which older systems lack. The number of the system call is the same on all
+// architectures.
 struct OpenHow {
   uint64_t flags, mode, resolve;
 };
 constexpr long kOpenat2 = 437;
 constexpr uint64_t kNoMagicLinks = 0x02, kBeneath = 0x08;
 
-// A folder on the way, closed when it is left.
+// An open folder on the path; the destructor closes it.
 class Step {
  public:
   explicit Step(int fd) : fd_(fd) {}
@@ -58,8 +60,8 @@ std::deque<std::string> split(const std::string& path) {
   return names;
 }
 
-// Where an absolute link leads, relative to the folder; false where that is outside, or where it
-// leads to nothing.
+// Finds the target of an absolute link, relative to the folder. Returns false if the target is
+// outside or does not exist.
 bool enter(const std::string& folder, const std::string& target, std::string* inside, int* error) {
   char* resolved = ::realpath(target.c_str(), nullptr);
   if (resolved == nullptr) {
@@ -133,14 +135,14 @@ ConfinedFile ConfinedFolder::open(const std::string& location) const {
         file.error_ = EXDEV;
       return file;
     }
-    // The kernel may lack the call or a filter forbid it; it also refuses an absolute link that
-    // ends inside, and gives up beside a rename.
+    // The kernel may lack openat2, or a seccomp filter may forbid it. openat2 also refuses an
+    // absolute link that ends inside the folder, and fails if there is a rename at the same time.
   }
   return open_by_component(location);
 }
 
 ConfinedFile ConfinedFolder::open_by_component(const std::string& location) const {
-  std::vector<Step> steps;  // the folders below this one, down to where we are
+  std::vector<Step> steps;  // the open folders from here down to the current one
   std::deque<std::string> names = split(location);
   int links = 0;
   while (!names.empty()) {

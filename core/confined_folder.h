@@ -1,4 +1,4 @@
-// Opens and reads files of one folder, and of no other; used by external_data.cpp.
+// Opens and reads files of one folder and of no other; used by external_data.cpp.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 
 namespace sidecall {
 
-// The content of a file in memory of its own: what happens to the file afterwards changes nothing.
+// The content of a file, copied to memory: later changes of the file have no effect.
 class Content {
  public:
   Content() = default;
@@ -24,7 +24,7 @@ class Content {
   size_t size_ = 0;
 };
 
-// A file that is open for reading, or the reason why none is.
+// A file that is open for reading, or the reason why it is not.
 class ConfinedFile {
  public:
   ConfinedFile(int fd, int error) noexcept;
@@ -32,14 +32,15 @@ class ConfinedFile {
   ConfinedFile(ConfinedFile&& other) noexcept;
   ConfinedFile& operator=(ConfinedFile&&) = delete;
 
-  // 0 where it is open; EXDEV where the path leads out of the folder or is the folder; ENOTSUP
-  // where it is not a regular file; else what the system said.
+  // 0 if the file is open; EXDEV if the path leads out of the folder or is the folder itself;
+  // ENOTSUP if it is not a regular file; otherwise the errno of the system.
   int error() const noexcept { return error_; }
 
   uint64_t size() const noexcept { return size_; }
   std::pair<uint64_t, uint64_t> identity() const noexcept { return identity_; }  // device and inode
 
-  // All of it; fewer bytes than size() where it shrank meanwhile. 0, or what the system said.
+  // Reads the whole file; fewer bytes than size() if it shrank meanwhile. Returns 0, or the errno
+  // of the system.
   int read(Content* content) const;
 
  private:
@@ -50,12 +51,13 @@ class ConfinedFile {
   std::pair<uint64_t, uint64_t> identity_;
 };
 
-// A symbolic link is followed where it ends inside the folder, relative or absolute. What another
-// process exchanges meanwhile can make an open fail, but never lead it outside.
+// A symbolic link, relative or absolute, is followed if it ends inside the folder. If another
+// process replaces files meanwhile, an open can fail but never lead outside the folder.
 class ConfinedFolder {
  public:
-  // `path` is a real path. The kernel resolves where it has openat2 (Linux 5.6); elsewhere, and
-  // where `use_openat2` is false (tests), each component is opened by itself.
+  // `path` must be a real path (without links). The kernel resolves locations if it has openat2
+  // (Linux 5.6). Otherwise, and if `use_openat2` is false (in tests), each component is opened
+  // separately.
   explicit ConfinedFolder(std::string path, bool use_openat2 = true);
   ~ConfinedFolder();
   ConfinedFolder(const ConfinedFolder&) = delete;
@@ -69,7 +71,7 @@ class ConfinedFolder {
 
   std::string path_;
   int fd_;
-  int error_ = 0;  // why the folder itself is not open
+  int error_ = 0;  // errno if the folder itself could not be opened
   bool use_openat2_;
 };
 

@@ -1,4 +1,5 @@
-// Reads features and outputs of a contract and holds them against the graph; used by model.cpp.
+// Reads the features and outputs of a contract and checks them against the graph; used by
+// model.cpp.
 #include "contract.h"
 
 #include <algorithm>
@@ -111,7 +112,8 @@ Feature read_feature(const JsonNode& node, const Signature& signature, bool has_
   return feature;
 }
 
-// Every place of every input belongs to exactly one feature: otherwise a record could not fill the tensors.
+// Every column of every input must belong to exactly one feature. Otherwise a record could not fill
+// the tensors.
 void check_places(const JsonNode& list, const Signature& signature) {
   for (const TensorSpec& input : signature.inputs) {
     const int64_t width = width_of(input);
@@ -121,7 +123,7 @@ void check_places(const JsonNode& list, const Signature& signature) {
                 std::to_string(signature.features.size()) + " features");
     }
   }
-  // By input and column; features of one place stay in their order.
+  // Sorted by input and column. Features with the same place keep their order.
   std::vector<const Feature*> places;
   for (const Feature& feature : signature.features) places.push_back(&feature);
   std::stable_sort(places.begin(), places.end(), [](const Feature* a, const Feature* b) {
@@ -203,7 +205,7 @@ void read_output(const JsonNode& node, bool has_refusals, std::vector<bool>* see
   }
 }
 
-// Class 'b' of output 'a' would be found as output 'a.b'.
+// Column names must be unique: class 'b' of output 'a' has the same name as an output 'a.b'.
 void check_columns(const JsonNode& list, const Signature& signature) {
   std::unordered_set<std::string_view, SeededHash> names;
   for (const Column& column : signature.columns) {

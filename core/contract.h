@@ -1,4 +1,4 @@
-// The contract of docs/contract.md: what the exporter wrote into the file, checked against the graph.
+// The contract (docs/contract.md) that the exporter wrote into the file, checked against the graph.
 #pragma once
 
 #include <cstdint>
@@ -11,37 +11,37 @@
 
 namespace sidecall {
 
-// A value of a golden row or an expected answer.
+// A feature value of a golden row, or an expected answer.
 struct Value {
   enum class Kind { kMissing, kFloat, kInt, kBool, kString };
   Kind kind = Kind::kMissing;
   double number = 0;
-  int64_t integer = 0;  // also of a bool
+  int64_t integer = 0;  // also holds a bool
   std::string text;
 };
 
-// How a label follows from another output, so that a flip at a tie is not called an error.
+// How a label follows from another output, so that a different label at a tie is not an error.
 struct Decision {
   enum class Rule { kExact, kArgmax, kThreshold };
   Rule rule = Rule::kExact;
   int32_t output = -1;
-  int32_t scores =
-      -1;  // that output among those of the golden rows; -1 where it is not, or holds labels
+  // Index of that output in Golden::outputs; -1 if it is not there, or holds labels.
+  int32_t scores = -1;
   int64_t column = 0;
   double threshold = 0;
 };
 
 struct GoldenOutput {
   int32_t output = 0;
-  size_t first_column = 0;  // of the signature's columns; the others follow
+  size_t first_column = 0;  // index into the columns of the signature; the others follow it
   int64_t width = 1;
   std::vector<Value> expected;  // rows * width
   double absolute = 0;
   double relative = 0;
   bool is_label = false;
   Decision decision;
-  std::unordered_map<std::string, int64_t, SeededHash>
-      classes;  // of a label: the number of each, by its text
+  // Of a label: the index of each class, by its text.
+  std::unordered_map<std::string, int64_t, SeededHash> classes;
 };
 
 struct Golden {
@@ -60,16 +60,19 @@ struct Contract {
   Golden golden;
 };
 
-// Reads the contract, and fills features and columns of a signature whose inputs and outputs are those of the graph.
-// `where` begins the message: "file 'fraud.onnx'". Without a graph the contract needs no id. Throws CONTRACT_FORMAT, CONTRACT_INVALID.
+// Reads the contract, and fills features and columns of a signature whose inputs and outputs must
+// already be those of the graph. Error messages begin with `where`, for example "file
+// 'fraud.onnx'". Without a graph the contract needs no id. Throws CONTRACT_FORMAT,
+// CONTRACT_INVALID.
 Contract parse_contract(const std::string& json, const std::string& where, bool has_graph,
                         Signature* signature);
 
-// The tensors of a contract that no graph stands behind. Throws as parse_contract.
+// Derives the tensors from a contract without a graph. Throws the same errors as parse_contract().
 void tensors_of_contract(const std::string& json, const std::string& where,
                          std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs);
 
-// Columns of a graph without a contract: one per output of rank 1, or of rank 2 with a fixed width.
+// Adds the columns of a graph without a contract: one for an output of rank 1, and one for each
+// element of a row for an output of rank 2 with a fixed width. Other outputs get none.
 void add_plain_columns(Signature* signature);
 
 }  // namespace sidecall

@@ -14,13 +14,14 @@
 namespace sidecall {
 namespace {
 
-constexpr std::string_view kMark = "\xef\xbb\xbf";  // of UTF-8, before the text
+constexpr std::string_view kMark = "\xef\xbb\xbf";  // byte order mark of UTF-8
 constexpr unsigned kParseFlags = rapidjson::kParseIterativeFlag |
                                  rapidjson::kParseNumbersAsStringsFlag |
                                  rapidjson::kParseValidateEncodingFlag;
 
-// Hands RapidJSON's events on to the document, numbers read by the standard library: RapidJSON in full precision makes some
-// other number of 0e-300 and of a zero with many decimals, in the other mode it rounds wrongly.
+// Passes RapidJSON's events on to the document, but reads numbers with the standard library.
+// RapidJSON's full precision mode returns a wrong number for 0e-300 and for a zero with many
+// decimals; its default mode rounds incorrectly.
 class Builder {
  public:
   explicit Builder(rapidjson::Document* document) : document_(document) {}
@@ -64,8 +65,8 @@ class Builder {
 }  // namespace
 
 void parse_json(const std::string& json, rapidjson::Document* document) {
-  if (const size_t nul = json.find('\0'); nul != std::string::npos)
-    fail("a NUL", nul);  // RapidJSON would stop there
+  // RapidJSON would stop at a NUL.
+  if (const size_t nul = json.find('\0'); nul != std::string::npos) fail("a NUL", nul);
   size_t begin = 0;
   rapidjson::ParseResult result;
   const auto parse = [&](auto& stream) {
@@ -79,10 +80,12 @@ void parse_json(const std::string& json, rapidjson::Document* document) {
   };
   if (is_utf8(json)) {
     begin = json.compare(0, kMark.size(), kMark) == 0 ? kMark.size() : 0;
-    rapidjson::StringStream stream(json.c_str() +
-                                   begin);  // up to the NUL that ends every std::string
+    // Reads up to the NUL that ends every std::string.
+    rapidjson::StringStream stream(json.c_str() + begin);
     parse(stream);
-  } else {  // A character that is cut off would take the reader past that NUL: this stream, which is slower, knows its end.
+  } else {
+    // A truncated UTF-8 character would lead the reader past that NUL. This stream is slower, but
+    // knows where the text ends.
     rapidjson::MemoryStream memory(json.data(), json.size());
     rapidjson::EncodedInputStream<rapidjson::UTF8<>, rapidjson::MemoryStream> stream(memory);
     parse(stream);

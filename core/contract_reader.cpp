@@ -15,9 +15,9 @@ namespace {
 constexpr int kMaxDepth = 64;
 constexpr int64_t kFormat = 2;  // the newest
 constexpr const char* kFormats = "1 or 2";
-constexpr size_t kMaxKeyInPath = 100;  // so that a path stays short whatever a key is
+constexpr size_t kMaxKeyInPath = 100;  // keeps paths short, because a key can have any length
 
-// Every member and element that is read gets its path: one allocation each.
+// Allocates once, because a path is made for every member and element that is read.
 std::string with_key(const std::string& path, std::string_view key) {
   std::string_view shown = key.substr(0, kMaxKeyInPath);
   if (shown.size() < key.size()) {
@@ -38,11 +38,11 @@ std::string with_index(const std::string& path, size_t index) {
   return whole.append(path).append(1, '[').append(number).append(1, ']');
 }
 
-// One step of the way from the root. The path is written for errors only.
+// One step on the path from the root. The text of the path is made for errors only.
 struct Step {
   const Step* before;
-  std::string_view key;  // of an object's member
-  size_t index;          // of an array's element
+  std::string_view key;  // if it is a member of an object
+  size_t index;          // if it is an element of an array
   bool is_member;
 };
 
@@ -175,7 +175,7 @@ bool JsonNode::boolean() const {
   return value_->GetBool();
 }
 
-// The common cases; false where value() must look closer, or refuse.
+// Handles the common cases. Returns false if value() must convert or refuse the value.
 bool JsonNode::read(const rapidjson::Value& from, int32_t dtype, Value* to) {
   if (from.IsNull()) return true;
   switch (dtype) {

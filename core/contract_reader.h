@@ -1,5 +1,6 @@
-// Typed access to contract JSON with errors that name the place: "contract: features[2].type: expected a string, got a
-// number". Used by contract.cpp, contract_tensors.cpp, golden.cpp and signature_json.cpp.
+// Typed access to contract JSON with errors that name the place: "contract: features[2].type:
+// expected a string, got a number". Used by the contract_*.cpp files, contract.cpp, golden.cpp and
+// signature_json.cpp.
 #pragma once
 
 #include <rapidjson/document.h>
@@ -26,29 +27,30 @@ class JsonNode {
 
   bool exists() const { return value_ != nullptr && !value_->IsNull(); }
   bool is_null() const { return value_ != nullptr && value_->IsNull(); }
-  JsonNode member(
-      const char* key) const;  // throws when this is no object; absent members do not exist
-  std::vector<JsonNode> elements() const;  // throws when this is no array
+  // Throws if this is not an object. For an absent member, exists() is false.
+  JsonNode member(const char* key) const;
+  std::vector<JsonNode> elements() const;  // throws if this is not an array
 
   std::string text() const;
   std::string text_or(const char* fallback) const { return exists() ? text() : fallback; }
   int64_t integer() const;
-  double number() const;  // "nan", "inf" and "-inf" too
+  double number() const;  // also accepts "nan", "inf" and "-inf"
   bool boolean() const;
   bool is_string() const { return value_ != nullptr && value_->IsString(); }
   bool is_object() const { return value_ != nullptr && value_->IsObject(); }
   bool is_bool() const { return value_ != nullptr && value_->IsBool(); }
   bool is_array() const { return value_ != nullptr && value_->IsArray(); }
 
-  // A value of a feature or output of that type; missing for null.
+  // A value of a feature or output of that type; null gives a missing value.
   Value value(int32_t dtype) const;
 
-  // All of an array, without a node for each: golden rows are most of a contract.
+  // All values of an array, without making a node for each: golden rows are most of a contract.
   std::vector<Value> values(int32_t dtype) const;
-  size_t size() const;        // throws when this is no array
-  bool holds_arrays() const;  // an array whose first element is one
+  size_t size() const;        // throws if this is not an array
+  bool holds_arrays() const;  // whether this is an array whose first element is an array
 
-  // Of this object and all below: readers differ in which of two equal keys they take. Not too deep either.
+  // Checks this object and all objects inside it, because JSON readers differ in which of two equal
+  // keys they use. Also limits the depth.
   void require_unique_keys() const;
 
   [[noreturn]] void fail(const std::string& expected, const std::string& got) const;
@@ -63,33 +65,38 @@ class JsonNode {
   std::string path_;
 };
 
-// An object that is asked for many members: RapidJSON looks through all of them each time.
+// Makes look-ups of many members of one object fast: RapidJSON itself compares all keys for each
+// look-up.
 class JsonMembers {
  public:
   explicit JsonMembers(JsonNode object);
-  JsonNode member(const std::string& key) const;  // as JsonNode::member
+  JsonNode member(const std::string& key) const;  // see JsonNode::member()
 
  private:
   JsonNode object_;
   std::unordered_map<std::string_view, const rapidjson::Value*, SeededHash> values_;
 };
 
-// The root of a contract of a format that is known, each key once. Throws CONTRACT_INVALID, CONTRACT_FORMAT.
+// Parses a contract and returns its root. Checks that the format is known and each key occurs once.
+// Throws CONTRACT_INVALID, CONTRACT_FORMAT.
 JsonNode open_contract(const std::string& json, rapidjson::Document* document);
 
-// Whether the contract is of a format that tells what the model refuses. In one of format 1 those keys mean nothing.
+// Whether the format of the contract describes what the model refuses. In format 1 the keys for
+// this have no meaning.
 bool tells_refusals(const JsonNode& contract);
 
-// `domain` and `empty` of a feature whose types, `nullable` and `allowed` have been read.
+// Reads `domain` and `empty` of a feature, whose types, `nullable` and `allowed` must have been
+// read already.
 void read_refusals(const JsonNode& node, Feature* feature);
 
-// `finite` of an output.
+// Reads `finite` of an output.
 bool read_finite(const JsonNode& node, int32_t dtype);
 
-// `refused` of a contract, whose output is taken off those of a graph.
+// Reads `refused` of a contract, and removes the output that it names from the outputs of the
+// graph.
 void read_steps(const JsonNode& contract, bool has_graph, Signature* signature);
 
-// Runs `body`, whose errors begin with `where`, unless that is "".
+// Runs `body`. The messages of its errors begin with `where`, unless that is "".
 template <typename Body>
 auto at_place(const std::string& where, Body body) {
   try {
@@ -101,21 +108,24 @@ auto at_place(const std::string& where, Body body) {
   }
 }
 
-// The `verification` object. Fills nothing when it is absent or its source is "none".
+// Reads the `verification` object. The result is empty if the object is absent or its source is
+// "none".
 Golden parse_golden(const JsonNode& contract, const Signature& signature);
 
-// The type of `classes` and of a label's values: string, int64 or bool.
+// Reads `classes` of an output; they are strings, integers or bools. class_text() is a class as
+// text.
 std::vector<Value> parse_classes(const JsonNode& output);
 std::string class_text(const Value& value);
 
-// All outputs together may have so many columns; a graph or contract may claim any.
+// The largest number of columns of all outputs together. A graph or contract could claim any
+// number.
 constexpr int64_t kMaxWidth = 1 << 20;
 
-// How an output's columns stand in a record.
+// How the columns of an output appear in a record.
 struct OutputLayout {
   int64_t width = 1;
-  bool has_members = false;  // an object by class
-  bool has_width = false;    // "width" was given: an array, unless it has members
+  bool has_members = false;  // as an object with one member per class
+  bool has_width = false;    // `width` was given: as an array, unless has_members
   std::vector<Value> classes;
 };
 OutputLayout parse_layout(const JsonNode& output);

@@ -1,5 +1,5 @@
-// Reads what a contract of format 2 says that the model refuses: numbers outside a domain, empty strings, rows that a step refuses, answers that
-// are not finite. Used by contract.cpp.
+// Reads the parts of a format 2 contract that say what the model refuses: numbers outside a domain,
+// empty strings, rows that a step refuses, and answers that are not finite. Used by contract.cpp.
 #include <array>
 #include <charconv>
 #include <cmath>

@@ -1,4 +1,5 @@
-// The tensors of a contract that no graph stands behind: a model that stays in Python. Used by servers of a function; see docs/contract.md.
+// Derives tensors from a contract without a graph, for a model that stays in Python. Used by
+// servers of a function; see docs/contract.md.
 #include <algorithm>
 #include <unordered_map>
 
@@ -8,7 +9,8 @@
 namespace sidecall {
 namespace {
 
-// The element type that one feature asks for, by its type and by how a missing value is written.
+// The element type that one feature needs. It depends on the type of the feature and on how a
+// missing value is written.
 int32_t element_type(const JsonNode& feature) {
   const std::string name = feature.member("type").text();
   const int32_t dtype = dtype_from_name(name);
@@ -31,7 +33,7 @@ TensorSpec table(const std::string& name, int32_t dtype, int64_t width) {
   return {name, dtype, {-1, width}, {"N", ""}};
 }
 
-using Places = std::unordered_map<std::string, size_t, SeededHash>;  // of inputs, by name
+using Places = std::unordered_map<std::string, size_t, SeededHash>;  // index of each input, by name
 
 void add_feature(const JsonNode& feature, Places* places, std::vector<TensorSpec>* inputs) {
   const std::string name = feature.member("input").text();

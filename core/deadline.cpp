@@ -1,4 +1,4 @@
-// The watching thread behind deadline.h; used by call_run.cpp.
+// The thread that watches deadlines; see deadline.h. Used by call_run.cpp.
 #include "deadline.h"
 
 #include <condition_variable>
@@ -24,14 +24,15 @@ class Watcher {
     if (!is_started_) start();
     const uint64_t id = ++last_id_;
     armed_.emplace(Key{when, id}, watched);
-    // Runs that end in time leave the watcher asleep until the deadline that it last saw: waking it costs microseconds.
+    // Only an earlier deadline wakes the watcher. If a run ends in time, the watcher sleeps on
+    // until the deadline that it saw last, because waking it costs microseconds.
     if (when < wakes_at_) changed_.notify_one();
     return id;
   }
 
   void remove(Clock::time_point when, uint64_t id) noexcept {
-    if (platform::process_id() != process)
-      return;  // armed before a fork(): the lock may be held by a thread that is not here
+    // Armed before a fork(): a thread that does not exist in this process may hold the lock.
+    if (platform::process_id() != process) return;
     const std::lock_guard lock(mutex_);
     armed_.erase(Key{when, id});
   }

@@ -1,4 +1,5 @@
-// One thread that watches the deadlines of all runs of the process. Started by the first run that has one.
+// One thread that watches the deadlines of all runs of the process. The first run with a deadline
+// starts it.
 #pragma once
 
 #include <chrono>
@@ -8,17 +9,18 @@ namespace sidecall {
 
 using Clock = std::chrono::steady_clock;
 
-// Now plus `ns`, or the end of time where that overflows.
+// Now plus `ns`, or the latest time point if that overflows.
 Clock::time_point deadline_after(int64_t ns) noexcept;
 
-// What a deadline interrupts.
+// An object that a deadline interrupts.
 class Watched {
  public:
   virtual ~Watched() = default;
   virtual void on_deadline() noexcept = 0;  // on the watching thread; must be quick
 };
 
-// Arms a deadline; disarms when destroyed, after which on_deadline() neither runs nor will run.
+// Arms a deadline. The destructor disarms it: from then on on_deadline() is not running and will
+// not be called.
 class Deadline {
  public:
   Deadline(Clock::time_point when, Watched* watched);

@@ -1,4 +1,5 @@
-// The numbers that a feature takes, where its model does not take all; part of signature.h.
+// The numbers that a feature accepts, if its model does not accept all of them. Part of
+// signature.h.
 #pragma once
 
 #include <algorithm>
@@ -8,15 +9,15 @@
 
 namespace sidecall {
 
-// Closed: both ends are taken.
+// A closed interval: both ends belong to it.
 template <typename Number>
 struct Interval {
   Number low;
   Number high;
 };
 
-// Intervals ascend and are disjoint; their ends are numbers of the tensor's element type. Empty: every number is taken. Whether NaN is taken
-// is for `nullable` to say.
+// The intervals ascend and are disjoint; their ends are numbers of the tensor's element type.
+// Without intervals, every number is accepted. `nullable` alone decides whether NaN is accepted.
 struct Domain {
   std::vector<Interval<double>> numbers;    // of a floating-point tensor
   std::vector<Interval<int64_t>> integers;  // of an int64 tensor

@@ -1,5 +1,6 @@
-// What runs a model: the seam between calls and ONNX Runtime, another process behind the channel, other engines. The C ABI picks the
-// route; everything above this file works alike on all of them.
+// The interface between calls and the engine that runs a model: ONNX Runtime, another process
+// behind the channel, or a function. The C ABI chooses the engine; the code above this file treats
+// all engines alike.
 #pragma once
 
 #include <cstdint>
@@ -14,10 +15,10 @@
 
 namespace sidecall {
 
-// Why a run ended. Failures are thrown.
+// Why a run ended. Failures are thrown instead.
 enum class Outcome { kDone, kInterrupted };
 
-// How far a run in another process is.
+// The progress of a run in another process.
 enum class Progress { kPending, kDone, kInterrupted };
 
 // A tensor after a run. `data` is nullptr for strings.
@@ -26,76 +27,92 @@ struct OutputTensor {
   void* data = nullptr;
 };
 
-// The side of a binding whose runs happen in another process. No thread of this one works on them or watches their deadlines, which are
-// exact: the waiting itself ends. Used by one thread at a time; Binding::interrupt() ends a waiting from any.
+// The additional interface of a binding whose runs happen in another process. No thread of this
+// process works on such a run or watches its deadline; the waiting functions themselves return when
+// the deadline passes. Used by one thread at a time, but Binding::interrupt() ends a wait from any
+// thread.
 class RemoteRun {
  public:
-  // The shapes that inputs and outputs (nullopt: only a run can tell) are going to have: one or more allocate_input() follow. A hint, so that
-  // memory of the right size is asked for once.
+  // Announces the shapes that inputs and outputs are going to have (nullopt: known only after a
+  // run). One or more calls of allocate_input() follow. This is a hint, so that memory of the right
+  // size is requested only once.
   virtual void expect(const std::vector<Dims>& inputs,
                       const std::vector<std::optional<Dims>>& outputs) = 0;
 
-  // Hands the inputs over and returns. Where the peer still works on a run that was given up, waits for it first, within the timeout:
-  // kInterrupted when that passed, or interrupt() came, before anything was sent. Otherwise kPending.
+  // Sends the inputs and returns kPending. If the peer still works on a run that was given up,
+  // waits for the peer first, within the timeout. Returns kInterrupted if the timeout passed, or
+  // interrupt() was called, before anything was sent.
   virtual Progress begin(int64_t timeout_ns) = 0;
 
-  // Whether begin() would not wait for the peer, neither to connect nor until it lets go of an earlier run. Never blocks.
+  // Whether begin() would return without waiting for the peer, either to connect or because the
+  // peer still works on an earlier run. Never blocks.
   virtual bool is_ready() = 0;
 
-  // Waits until the run is over, its deadline has passed, interrupt() came, or `wait_ns` passed (kPending; 0 only looks, -1 waits for the others).
-  // An answer that is there wins. What is over stays so until the next begin().
+  // Waits until the run is over (kDone), its deadline passed or interrupt() was called
+  // (kInterrupted), or `wait_ns` passed (kPending). With wait_ns 0 it only checks; -1 sets no limit
+  // of its own. An answer that has arrived takes precedence over the deadline and interrupt(). Once
+  // the run is over, further calls return the same until the next begin().
   virtual Progress await(int64_t wait_ns) = 0;
 
-  // Once after kDone: makes outputs readable, or throws what the run ended with.
+  // Must be called once after kDone: makes the outputs readable, or throws the error of the run.
   virtual void take() = 0;
 
-  // After a run that succeeded: where an output of known shape lies now; nullptr for strings.
+  // After a successful run: the address of an output of known shape; nullptr for strings.
   virtual void* known_output(int32_t output) = 0;
 
-  // After kInterrupted: whether the peer has let go of the run's memory. Never blocks.
+  // After kInterrupted: whether the peer no longer uses the memory of the run. Never blocks.
   virtual bool is_free() = 0;
 
-  // Readable when await(0) may have news of a run, or is_free() after it was given up; either makes it unreadable. The same for the binding's life.
+  // A descriptor that is readable when await(0) may return something new, or is_free() after a run
+  // was given up. Calling either makes it unreadable again. The descriptor stays the same during
+  // the life of the binding.
   virtual int fd() = 0;
 
-  // Without a run under way: makes fd() unreadable, where the peer rang late, or ended.
-  virtual void hush() noexcept = 0;
+  // Only while no run is under way: makes fd() unreadable again if the peer sent a late wake-up or
+  // ended.
+  virtual void clear_fd() noexcept = 0;
 
  protected:
   ~RemoteRun() = default;
 };
 
-// One call's tensors, bound once. Used by one thread at a time, except interrupt().
+// The tensors of one call, bound once. Used by one thread at a time, except for interrupt().
 class Binding {
  public:
   virtual ~Binding() = default;
 
-  // Own memory for an input: aligned, zeroed when it grows; strings become empty. Keeps the memory where the size allows.
+  // Gives an input memory that the binding owns: aligned, and zeroed when it grows; strings become
+  // empty. Keeps the present memory if it is large enough.
   virtual void allocate_input(int32_t input, const Dims& dims) = 0;
   virtual void* input_data(int32_t input) = 0;  // nullptr for strings
   virtual void set_string(int32_t input, int64_t element, std::string_view value) = 0;
 
-  // The caller's memory for an input, until the next allocate or borrow.
+  // Lets an input use the caller's memory, until the next allocate_input() or borrow_input().
   virtual void borrow_input(int32_t input, const void* data, const Dims& dims) = 0;
 
-  // Tells the shape that an output will have, or that only a run can tell (nullptr). `data` is the caller's memory, or nullptr for own.
-  // Returns where the engine will write; nullptr for strings and unknown shapes. Outputs are shaped in the order of the signature at first.
+  // Sets the shape of an output. `dims` is nullptr if the shape is known only after a run. `data`
+  // is the caller's memory, or nullptr for memory of the binding. Returns the address to which the
+  // engine will write; nullptr for strings and unknown shapes. At first, outputs are shaped in the
+  // order of the signature.
   virtual void* shape_output(int32_t output, const Dims* dims, void* data) = 0;
 
-  // Where the engine will write, for each row of the next runs, 0 or the number of the step that refuses it (Engine::expect_refusals); nullptr where
-  // another process looks at that.
+  // Returns an array with one entry per row. In each following run the engine writes there 0, or
+  // the number of the step that refuses the row (see Engine::expect_refusals()). nullptr if another
+  // process checks for refusals.
   virtual const int64_t* shape_refusals(int64_t /*rows*/) { return nullptr; }
 
-  // timeout_ns counts where remote() is not nullptr, with -1 for the route's default: others are interrupted from outside.
-  // Throws ENGINE, OUT_OF_MEMORY, and what belongs to the route.
+  // timeout_ns applies only if remote() is not nullptr; -1 then means the default timeout of the
+  // engine. Runs of other bindings are ended with interrupt(). Throws ENGINE, OUT_OF_MEMORY, and
+  // the errors of the transport to the other process.
   virtual Outcome run(int64_t timeout_ns) = 0;
   virtual RemoteRun* remote() noexcept { return nullptr; }
 
-  // From any thread, while run() is under way: it should end early with kInterrupted. Sticky until rearm().
+  // May be called from any thread during a run, which should then end early with kInterrupted. The
+  // request remains set until rearm().
   virtual void interrupt() noexcept = 0;
   virtual void rearm() noexcept = 0;
 
-  // After a run that was kDone. output() is for those whose shape was unknown.
+  // Only after a run that ended with kDone. output() is for outputs whose shape was unknown.
   virtual OutputTensor output(int32_t output) = 0;
   virtual void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) = 0;
 
@@ -110,14 +127,16 @@ class Engine {
   virtual void describe(std::vector<TensorSpec>* inputs,
                         std::vector<TensorSpec>* outputs) const = 0;
 
-  // Before the first bind(): the last output that was described is none that callers see, but int64[N] or int64[N,1] that says which rows are refused.
+  // Called before the first bind() if the last output of describe() is hidden from callers. It is
+  // int64[N] or int64[N,1] and tells which rows are refused.
   virtual void expect_refusals() {}
 
-  // `is_lazy`: nothing but its runs waits for another process.
+  // `is_lazy`: only the runs of the binding may wait for another process.
   virtual std::unique_ptr<Binding> bind(bool is_lazy) const = 0;
   virtual std::string version() const = 0;  // "onnxruntime 1.32.0"
 
-  // The id of what runs now, where the engine alone knows it: a server that is restarted may bring another model. Else "".
+  // The id of the model that runs now, if only the engine knows it: a restarted server may have
+  // another model. Otherwise "".
   virtual std::string model_id() const { return {}; }
 };
 

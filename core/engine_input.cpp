@@ -1,4 +1,4 @@
-// Writes a model anew with its external data inside; see engine_input.h.
+// Rewrites a model with its external data inside; see engine_input.h.
 #include "engine_input.h"
 
 #include <algorithm>
@@ -11,13 +11,16 @@ namespace sidecall {
 namespace {
 
 constexpr uint64_t kExternalData = 13, kDataLocation = 14, kRawData = 9;
-// Of TensorProto, the fields that hold data: float_data to int64_data, raw_data, double_data,
+// The fields of TensorProto that hold data: float_data to int64_data, raw_data, double_data,
 // uint64_data.
 constexpr uint32_t kDataFields =
     1U << 4 | 1U << 5 | 1U << 6 | 1U << 7 | 1U << kRawData | 1U << 10 | 1U << 11;
-constexpr uint64_t kMinBesideBytes =
-    1024;  // shapes and axes, which ONNX Runtime reads before it takes initializers, are smaller
-// No file can have this name, should an engine look for one: it is longer than file systems allow.
+// Smaller tensors are not passed separately: shapes and axes are among them, which ONNX Runtime
+// reads before it takes separate initializers.
+constexpr uint64_t kMinBesideBytes = 1024;
+
+// The location of a tensor that is passed separately. No file can have this name, because it is
+// longer than file systems allow.
 const std::string& placeholder() {
   static const auto* name = new std::string(256, '-');
   return *name;
@@ -40,10 +43,10 @@ void add_bytes(uint64_t number, std::string_view payload, std::string* out) {
   *out += payload;
 }
 
-// A TensorProto without the fields that name a file, and what follows them.
+// A TensorProto without the fields that name a file, and with its data if they are inlined.
 struct Rewritten {
-  std::string head;  // the other fields and, where the data are inlined, tag and length of raw_data
-  std::string_view data;  // inlined behind the head
+  std::string head;       // the other fields; with inlined data also the tag and length of raw_data
+  std::string_view data;  // inlined data, written after the head
 };
 
 bool can_stand_beside(const ExternalTensor& tensor, std::string_view data) {
@@ -57,7 +60,7 @@ class Writer {
   Writer(std::string_view bytes, const OnnxContent& content, const ExternalData& data)
       : bytes_(bytes), content_(content), data_(data) {}
 
-  // The size of the whole.
+  // Rewrites the tensors and computes all lengths. Returns the size of the new model.
   uint64_t plan(const std::vector<bool>& is_beside) {
     tensors_.clear();
     for (size_t i = 0; i < content_.tensors.size(); ++i)
@@ -95,7 +98,7 @@ class Writer {
     Rewritten result;
     protobuf::Reader reader(message);
     for (protobuf::Field field; reader.next(&field);) {
-      // Data in the message itself count only where it does not say that they lie elsewhere.
+      // Data in the message itself count only if data_location is not EXTERNAL.
       const bool is_data = tensor.is_flagged && (kDataFields >> field.number & 1) != 0;
       if (field.number != kExternalData && field.number != kDataLocation && !is_data)
         result.head += reader.last();
@@ -116,14 +119,16 @@ class Writer {
     return result;
   }
 
-  // Finds the new length of each envelope, the inner ones first. Tells by how much the whole grows.
+  // Computes the new length of each envelope, inner ones first. Returns by how many bytes the model
+  // grows.
   int64_t plan_lengths() {
     lengths_.assign(content_.envelopes.size(), 0);
     struct Growth {
       size_t length_at;
       int64_t bytes;
     };
-    std::vector<Growth> open;  // of those not yet inside of another, in the order of the file
+    // Envelopes whose outer envelope has not come yet, in the order of the file.
+    std::vector<Growth> open;
     for (size_t i = 0; i < content_.envelopes.size(); ++i) {
       const Envelope& envelope = content_.envelopes[i];
       const size_t old_length = envelope.end - envelope.begin;

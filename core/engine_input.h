@@ -1,4 +1,4 @@
-// The model as the engine gets it: without external data; written by onnx_file.cpp.
+// The model as the engine receives it: without external data. Made by onnx_file.cpp.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,8 @@
 
 namespace sidecall {
 
-// An initializer of the main graph that is handed over beside the model, in the memory of its
-// OnnxFile.
+// An initializer of the main graph that is passed to the engine separately from the model. Its data
+// lie in the memory of the OnnxFile.
 struct MemoryInitializer {
   std::string name;
   int32_t dtype;
@@ -22,18 +22,18 @@ struct MemoryInitializer {
 };
 
 struct EngineInput {
-  std::string_view file;  // the model as it was read, which names no other file; or
-  std::string written;    // what was made of it, where it does
+  std::string_view file;  // the model as it was read, if it names no other file
+  std::string written;    // otherwise the rewritten model
   std::vector<MemoryInitializer> initializers;
   std::string_view model() const { return written.empty() ? file : written; }
 };
 
-// A message of protobuf is at most this long.
+// The largest size of a protobuf message.
 constexpr uint64_t kMaxMessageBytes = (UINT64_C(1) << 31) - 1;
 
-// Writes the data of each tensor into its message. Where the whole would be longer than
-// `max_bytes`, the initializers of the main graph of 1 KiB and more go beside it. Throws
-// FILE_TOO_LARGE where that is not enough.
+// Writes the data of each tensor into its message. If the model would then be longer than
+// `max_bytes`, initializers of the main graph of at least 1 KiB are passed separately. Throws
+// FILE_TOO_LARGE if that is not enough.
 EngineInput write_engine_input(std::string_view bytes, const OnnxContent& content,
                                const ExternalData& data, const std::string& label,
                                uint64_t max_bytes);

@@ -1,5 +1,5 @@
-// The one exception of core: a status, one line of text, and the faults it consists of. Thrown everywhere in core and
-// turned into a sidecall_error at the C ABI.
+// The only exception type of core: a status, one line of text, and the faults that it reports.
+// Thrown everywhere in core and turned into a sidecall_error at the C ABI.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -12,31 +12,33 @@
 
 namespace sidecall {
 
-// What is wrong with one value. `name` is the feature, input, column of an output, or step of the model.
+// What is wrong with one value. `name` is that of a feature, an input, a column of an output, or a
+// step of the model.
 struct Fault {
   int32_t status = SIDECALL_INTERNAL;
   int64_t row = -1;
   std::string name;
   std::string expected;
   std::string got;
-  const char* what = "feature";  // what `name` is the name of
+  const char* what = "feature";  // the kind of thing that `name` names
 };
 
 class Error : public std::exception {
  public:
   Error(int32_t status, const std::string& message);
 
-  // A fault with words of its own instead of "input 'x': expected float32, got string".
+  // A fault with a message of its own, instead of "input 'x': expected float32, got string".
   Error(Fault fault, const std::string& message);
 
-  // "input 'x': expected float32, got string (row 3)". `what` is the kind of thing: input, output, feature, column, step.
+  // "input 'x': expected float32, got string (row 3)". `what` is the kind of thing: input, output,
+  // feature, column, step.
   Error(const char* what, Fault fault);
 
-  // All faults of one run, by row and feature, unknown names last; at least one. `total` may exceed those kept. Rows are named in the message
-  // only where there are several.
+  // All faults of one run, sorted by row and feature, unknown names last; at least one. `total`
+  // also counts faults that were not kept. `name_rows`: the message names the row of each fault.
   Error(std::vector<Fault> faults, size_t total, bool name_rows);
 
-  // The same with words of its own, as another process put it.
+  // The same with a given message, for faults that another process reported.
   Error(int32_t status, const std::string& message, std::vector<Fault> faults, size_t total);
 
   const char* what() const noexcept override { return message_.c_str(); }

@@ -15,8 +15,8 @@ namespace sidecall {
 namespace {
 
 constexpr uint64_t kMaxBytes = UINT64_C(1) << 40;
-constexpr std::string_view kMemoryMarker =
-    "*/_ORT_MEM_ADDR_/";  // ONNX Runtime takes the offset beside it for a pointer
+// With this location, ONNX Runtime uses the offset as a pointer.
+constexpr std::string_view kMemoryMarker = "*/_ORT_MEM_ADDR_/";
 
 [[noreturn]] void forbid(const std::string& label, const char* why) {
   throw Error(SIDECALL_FILE_FORBIDDEN,
@@ -72,7 +72,7 @@ uint64_t parse_number(const std::string& text, const std::string& label) {
   return value;
 }
 
-// What type and dimensions take; nothing where the type has no fixed size.
+// The bytes that follow from type and dimensions; nullopt if the type has no fixed size.
 std::optional<uint64_t> expected_bytes(const ExternalTensor& tensor, const std::string& label) {
   if (dtype_bits(tensor.dtype) == 0) return std::nullopt;
   try {
@@ -92,8 +92,8 @@ Range range_of(const ExternalTensor& tensor, uint64_t size, const std::string& l
   const uint64_t offset = parse_number(tensor.offset, label);
   uint64_t length = parse_number(tensor.length, label);
   const std::optional<uint64_t> expected = expected_bytes(tensor, label);
-  // ONNX Runtime takes 0 as not given, too. A length that does not fit the type is refused there,
-  // as raw data of that length are.
+  // A length of 0 means that none is given, as in ONNX Runtime. ONNX Runtime refuses a length that
+  // does not fit the type, as it does for raw data of that length.
   if (length == 0) length = expected.value_or(size > offset ? size - offset : 0);
   if (offset + length > size) {
     fail(SIDECALL_FILE_INVALID, label, tensor.location,
@@ -129,7 +129,7 @@ ExternalData::ExternalData(const std::vector<ExternalTensor>& tensors, const std
       }
       files_.push_back({tensor.location, content});
     }
-    // What was read counts: the file may have shrunk since it was opened.
+    // Check again with the bytes that were read: the file may have shrunk since it was opened.
     const std::string_view content = files_[known->second].content->view();
     const Range range = range_of(tensor, content.size(), label);
     ranges_.push_back(content.substr(range.offset, range.length));

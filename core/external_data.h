@@ -1,4 +1,4 @@
-// The data of tensors that lie in other files of the model's folder; used by onnx_file.cpp.
+// Reads the data of tensors that lie in other files of the model's folder; used by onnx_file.cpp.
 #pragma once
 
 #include <cstdint>
@@ -16,17 +16,17 @@ class ExternalData {
  public:
   ExternalData() = default;
 
-  // Reads each file that a tensor names, once, whole and into memory of its own. An empty folder
-  // allows none. Throws FILE_FORBIDDEN, FILE_NOT_FOUND, FILE_UNREADABLE, FILE_INVALID,
+  // Reads each file that a tensor names, once and completely, into memory. An empty `folder` allows
+  // no external data. Throws FILE_FORBIDDEN, FILE_NOT_FOUND, FILE_UNREADABLE, FILE_INVALID,
   // FILE_TOO_LARGE.
   ExternalData(const std::vector<ExternalTensor>& tensors, const std::string& folder,
                const std::string& label);
 
-  // The bytes of a tensor, by its index; valid as long as this is.
+  // The bytes of a tensor, by its index; valid as long as this object.
   std::string_view of(size_t tensor) const { return ranges_[tensor]; }
 
-  // The files by the names that tensors give them, in the order in which they are first named; a
-  // file of two names counts twice.
+  // The files under the names that tensors give them, in the order in which they are first named. A
+  // file with two names occurs twice.
   struct File {
     std::string location;
     std::shared_ptr<const Content> content;

@@ -1,4 +1,5 @@
-// The faults of one run, by row and feature: the first thousand are kept, all are counted. Used by call_features.cpp and call_checks.cpp.
+// The faults of one run, sorted by row and feature: the first thousand are kept, all are counted.
+// Used by call.cpp and the call_*.cpp files.
 #pragma once
 
 #include <cstddef>
@@ -21,12 +22,14 @@ class FaultList {
   bool is_empty() const { return total_ == 0; }
   bool is_full() const { return faults_.size() >= kMaxKept; }
 
-  // `place` orders the faults of a row: the number of a feature, and what comes behind all features. `name` tells those of one place apart.
+  // `place` orders the faults of a row: the index of a feature, or a larger number for faults that
+  // come after all features. `name` distinguishes faults at the same place.
   bool has(int64_t row, int32_t place, const std::string& name = {}) const {
     return faults_.count({row, place, name}) != 0;
   }
 
-  // Instead of the one at that place, where there is one. Where no room is left it is only counted.
+  // Replaces the fault at that place, if there is one. If the list is full, a new fault is only
+  // counted.
   void put(int32_t place, Fault fault, std::string name = {}) {
     Key key(fault.row, place, std::move(name));
     const auto found = faults_.find(key);
@@ -38,7 +41,7 @@ class FaultList {
     if (!is_full()) faults_.emplace(std::move(key), std::move(fault));
   }
 
-  // A new one. Where no room is left, the last of all is only counted.
+  // Adds a new fault. If the list is full, the fault that sorts last is dropped and only counted.
   void add(int32_t place, Fault fault) {
     ++total_;
     Key key(fault.row, place, std::string());
@@ -66,7 +69,7 @@ class FaultList {
     total_ = 0;
   }
 
-  // At least one.
+  // Throws all faults. There must be at least one.
   [[noreturn]] void raise(bool name_rows) const {
     std::vector<Fault> found;
     found.reserve(faults_.size());
@@ -77,7 +80,7 @@ class FaultList {
  private:
   using Key = std::tuple<int64_t, int32_t, std::string>;
   std::map<Key, Fault> faults_;
-  size_t total_ = 0;  // also of those that were not kept
+  size_t total_ = 0;  // includes faults that were not kept
 };
 
 }  // namespace sidecall

@@ -1,4 +1,5 @@
-// Whether a feature takes one value; used where features are set and where tensors are looked at.
+// Whether a feature accepts one value; used by call_features.cpp when features are set and by
+// call_checks.cpp when tensors are checked.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +17,11 @@ struct Refusal {
   const char* got;
 };
 
-// A number that is not missing: as the tensor holds it, in `integer` too where that is one of int64.
+// For a number that is not missing. `number` is the value that the tensor holds; for an int64
+// tensor, `integer` is the same value.
 std::optional<Refusal> refusal_of(const Feature& feature, double number, int64_t integer);
 
-// A string that is valid text and not missing.
+// For a string that is valid text and not missing.
 std::optional<Refusal> refusal_of(const Feature& feature, std::string_view text);
 
 }  // namespace sidecall

@@ -9,13 +9,13 @@ namespace {
 
 constexpr int64_t kMaxRows = 65536;
 
-// The columns of an output: they stand together.
+// The columns of an output, which are contiguous.
 struct Range {
   size_t first = 0;
   int64_t width = 0;
 };
 
-// Of each output.
+// Returns one range per output.
 std::vector<Range> ranges_of(const Signature& signature) {
   std::vector<Range> ranges(signature.outputs.size());
   for (size_t i = 0; i < signature.columns.size(); ++i) {
@@ -25,7 +25,7 @@ std::vector<Range> ranges_of(const Signature& signature) {
   return ranges;
 }
 
-// What all outputs are read from.
+// The data that parse_output() needs for every output.
 struct Source {
   const Signature& signature;
   const std::vector<Range> ranges;
@@ -109,7 +109,7 @@ GoldenOutput parse_output(const JsonNode& output, const Source& source) {
   return golden;
 }
 
-// Where the scores of each decision stand among the golden rows' outputs.
+// Sets, for each decision, the index of its scores in Golden::outputs.
 void find_scores(Golden* golden, const Signature& signature) {
   std::vector<int32_t> places(signature.outputs.size(), -1);
   for (size_t i = 0; i < golden->outputs.size(); ++i) {

@@ -1,5 +1,6 @@
-// The seeded hash; see hash.h. Multiply and fold, as in wyhash (Wang Yi, https://github.com/wangyi-fudan/wyhash): fast for the short keys
-// that names are. It is no cryptographic hash; nothing of it leaves the process.
+// The seeded hash; see hash.h. Multiply and fold, as in wyhash (Wang Yi,
+// https://github.com/wangyi-fudan/wyhash), which is fast for short keys such as names. It is not a
+// cryptographic hash, and hashes never leave the process.
 #include "hash.h"
 
 #include <cstdint>
@@ -33,7 +34,7 @@ const Seeds& seeds() noexcept {
   return drawn;
 }
 
-// Up to eight bytes as one number; texts of one length give different numbers.
+// Up to eight bytes as one number. Different texts of the same length give different numbers.
 uint64_t read_short(const char* at, size_t length) noexcept {
   if (length >= 4) return read<uint32_t>(at) << 32 | read<uint32_t>(at + length - 4);
   uint64_t number = 0;
@@ -55,7 +56,7 @@ size_t SeededHash::operator()(std::string_view text) const noexcept {
   return fold(fold(low ^ seed.first, high ^ hash), seed.second);
 }
 
-// 0 and -0 are one number.
+// 0 and -0 are equal, so they have the same hash.
 size_t SeededHash::operator()(double number) const noexcept {
   uint64_t bits = 0;
   if (number != 0) std::memcpy(&bits, &number, sizeof bits);

@@ -1,5 +1,6 @@
-// Hashes for tables whose keys a stranger may choose: names, classes and allowed values of a contract. Their seed is random in each
-// process, so a stranger cannot prepare keys that share a bucket and make a table as slow as a list.
+// Hashes for tables whose keys an untrusted party may choose: names, classes and allowed values of
+// a contract. The seed is random in each process. So an attacker cannot prepare keys that share a
+// bucket, which would make look-ups linear.
 #pragma once
 
 #include <cstddef>

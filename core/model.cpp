@@ -39,7 +39,8 @@ std::string percent_decode(const std::string& text) {
   return decoded;
 }
 
-// A scheme is letters and a colon; a file of such a name is opened as ./name.
+// A URI begins with a scheme: lower-case letters, digits, "+", "-" or ".", and then a colon. A file
+// with such a name can be opened as ./name.
 std::string path_of(const std::string& uri) {
   const size_t colon = uri.find(':');
   const bool has_scheme = colon != std::string::npos && colon > 1 &&
@@ -71,7 +72,7 @@ int32_t verify_mode(int32_t option) {
               "SIDECALL_VERIFY: expected error, warn or off, got another word");
 }
 
-// What was verified in this process, by content and engine.
+// The models that were verified in this process, by content and engine.
 class Verified {
  public:
   static bool contains(const std::string& key) {
@@ -203,14 +204,15 @@ std::unique_ptr<Model::Workspace> Model::borrow_workspace() const {
       return workspace;
     }
   }
-  // Lazy, so that nothing but the run waits for another process: its deadline counts for everything.
+  // Lazy: only the run itself waits for another process, so that the deadline of the run covers all
+  // waiting.
   return std::unique_ptr<Workspace>(
       new Workspace{{signature_, *engine_, ignores_extra_, 1, true}, {}});
 }
 
 void Model::return_workspace(std::unique_ptr<Workspace> workspace) const {
-  if (workspace->call.rows() > kMaxKeptRows)
-    return;  // its memory is worth more than the time to make another
+  // A large workspace would occupy too much memory; making a new one costs less.
+  if (workspace->call.rows() > kMaxKeptRows) return;
   const std::lock_guard lock(workspaces_mutex_);
   if (workspaces_.size() < kMaxKeptWorkspaces) workspaces_.push_back(std::move(workspace));
 }

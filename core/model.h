@@ -1,4 +1,5 @@
-// An opened model: signature, contract and engine, and the file where there is one; immutable and shared by all threads.
+// An opened model: signature, contract, engine, and the file if there is one; immutable and shared
+// by all threads.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -20,13 +21,14 @@
 
 namespace sidecall {
 
-// What a model is made of besides its engine.
+// Everything that a model is made of besides its engine.
 struct Origin {
   std::string label;                    // for messages: "file 'fraud.onnx'", "server 'shm:fraud'"
-  std::string title;                    // a name, where the contract has none; or ""
-  std::optional<std::string> contract;  // its text, where there is one
-  bool is_verified = false;             // the golden rows passed where it runs
-  std::optional<Clock::time_point> deadline{};  // of golden rows that run here; none in process
+  std::string title;                    // a name in case no contract gives one; may be ""
+  std::optional<std::string> contract;  // text of the contract, if there is one
+  bool is_verified = false;             // the golden rows passed where the model runs
+  // For golden rows that this process runs; nullopt if the model is in this process.
+  std::optional<Clock::time_point> deadline{};
 };
 
 // Makes the engine that runs a file. `label` names the file in messages.
@@ -35,7 +37,7 @@ using OpenEngine = std::unique_ptr<Engine> (*)(const OnnxFile& file, const std::
 
 class Model {
  public:
-  // A path or a file: URI. Throws what sidecall_model_open answers.
+  // `uri` is a path or a file: URI. Throws the errors of sidecall_model_open().
   static std::shared_ptr<const Model> open(const std::string& uri,
                                            const sidecall_model_options& options,
                                            OpenEngine open_engine);
@@ -43,7 +45,7 @@ class Model {
                                                  const sidecall_model_options& options,
                                                  OpenEngine open_engine);
 
-  // A model without a file here: the engine describes its tensors.
+  // A model without a file in this process: the engine describes its tensors.
   static std::shared_ptr<const Model> from_engine(std::unique_ptr<Engine> engine,
                                                   const Origin& origin,
                                                   const sidecall_model_options& options);
@@ -52,19 +54,20 @@ class Model {
   const Engine& engine() const { return *engine_; }
   const Contract* contract() const { return has_contract_ ? &contract_ : nullptr; }
   const std::string& warning() const { return warning_; }
-  bool is_verified() const {
-    return is_verified_;
-  }  // golden rows passed, here or where the model runs
+  // Whether the golden rows passed, in this process or where the model runs.
+  bool is_verified() const { return is_verified_; }
   const OnnxFile* file() const { return file_ ? &*file_ : nullptr; }
-  const std::string& id() const;  // of what runs now; stays valid when that changes
-  std::string title()
-      const;  // its name, or else that of its file (without folder and ending) or server; "" for bytes without a contract
+  // The id of the model that runs now. The reference stays valid when the id changes.
+  const std::string& id() const;
+  // The name in the contract, or else the name of the file (without folder and extension) or of the
+  // server; "" for bytes without a contract.
+  std::string title() const;
   bool ignores_extra() const { return ignores_extra_; }
 
   std::string predict_json(std::string_view json) const;
 
  private:
-  // What one prediction from JSON works with; kept for the next.
+  // The reusable state of a prediction from JSON.
   struct Workspace {
     Call call;
     RecordReader reader;
@@ -94,7 +97,7 @@ class Model {
   mutable std::once_flag id_once_;
   mutable std::string id_;  // computed from the file
   mutable std::mutex ids_mutex_;
-  mutable std::set<std::string> ids_;  // all that the engine ever gave
+  mutable std::set<std::string> ids_;  // all ids that the engine ever returned; id() refers to them
   mutable std::mutex workspaces_mutex_;
   mutable std::vector<std::unique_ptr<Workspace>> workspaces_;
 };

@@ -1,4 +1,4 @@
-// Reads a model file with all that belongs to it; used by model.cpp. onnx.proto gives the field
+// Reads a model file and its external data; used by model.cpp. onnx.proto defines the field
 // numbers.
 #include "onnx_file.h"
 
@@ -15,7 +15,7 @@ namespace {
 using protobuf::Field;
 using protobuf::Reader;
 
-// The length-delimited field of that number in a message; nothing where there is none.
+// The length-delimited field with that number in a message; nullopt if there is none.
 std::optional<std::string_view> find_field(std::optional<std::string_view> message,
                                            uint64_t number) {
   std::optional<std::string_view> found;

@@ -1,5 +1,5 @@
-// What sidecall must know of an ONNX file before ONNX Runtime sees it: its metadata, its external
-// data, and what the engine gets of it.
+// An ONNX file, read before ONNX Runtime opens it: its metadata, its external data, and the model
+// that the engine receives.
 #pragma once
 
 #include <cstdint>
@@ -16,39 +16,39 @@ namespace sidecall {
 
 class OnnxFile {
  public:
-  // Takes the bytes of a model and reads its external data. `folder` is where those may lie, empty
-  // when there is no such place; `label` names the model in errors. Nothing is read again later.
-  // `max_message_bytes`: of what the engine gets in one piece; tests give less. Throws
-  // FILE_INVALID, FILE_FORBIDDEN, FILE_NOT_FOUND, FILE_UNREADABLE, FILE_TOO_LARGE.
+  // Takes the bytes of a model and reads its external data; no file is read later. `folder` is the
+  // only place where the external data may lie; if it is empty, they are not allowed. `label` names
+  // the model in errors. `max_message_bytes` is the largest model that the engine receives as one
+  // message; tests pass a smaller number. Throws FILE_INVALID, FILE_FORBIDDEN, FILE_NOT_FOUND,
+  // FILE_UNREADABLE, FILE_TOO_LARGE.
   OnnxFile(std::string bytes, const std::string& folder, const std::string& label,
            uint64_t max_message_bytes = kMaxMessageBytes);
 
-  // What the engine opens instead of the file; views into this object, and valid as long as it.
-  // Throws FILE_TOO_LARGE.
+  // The model that the engine opens instead of the file. It holds views into this object and is
+  // valid as long as this object. Throws FILE_TOO_LARGE.
   EngineInput engine_input() const {
     return write_engine_input(bytes_, content_, data_, label_, max_message_bytes_);
   }
 
-  std::string_view bytes() const {
-    return bytes_;
-  }  // as they were read; every parser of protobuf reads the same in them
+  // The bytes as they were read. Every protobuf parser gives the same result for them (see
+  // read_onnx()).
+  std::string_view bytes() const { return bytes_; }
   const std::vector<ExternalData::File>& external_files() const { return data_.files(); }
   bool has_folder() const { return has_folder_; }
-  int64_t num_nodes() const { return content_.num_nodes; }  // of all graphs in it
-  bool has_only_tree_nodes() const {
-    return content_.num_tree_nodes == content_.num_nodes;
-  }  // as is_tree_operator() tells
+  int64_t num_nodes() const { return content_.num_nodes; }  // of all graphs and functions
+  // Whether is_tree_operator() is true for every node.
+  bool has_only_tree_nodes() const { return content_.num_tree_nodes == content_.num_nodes; }
 
-  // The value of a key of metadata_props; nullptr when there is none.
+  // The value of a key of metadata_props; nullptr if there is none.
   const std::string* metadata(std::string_view key) const;
 
-  // Whether the graph gives its output of that name a shape; a scalar has one.
+  // Whether the graph declares a shape for its output of that name; a scalar has a shape.
   bool has_output_shape(std::string_view name) const;
 
-  // docs/contract.md, model.id.
+  // The id of the model (model.id in docs/contract.md).
   std::string compute_id() const;
 
-  // Recognises the same content within one process; cheap, not cryptographic.
+  // Identifies equal content within one process; cheap, not cryptographic.
   std::string fingerprint() const;
 
  private:
@@ -63,7 +63,8 @@ class OnnxFile {
   uint64_t max_message_bytes_;
   OnnxContent content_;
   ExternalData data_;
-  size_t graph_at_ = 0;  // in bytes_; a view would not survive a move of short bytes
+  // Offset in bytes_. A view into a short string would become invalid when the string is moved.
+  size_t graph_at_ = 0;
   size_t graph_bytes_ = 0;
   std::vector<std::pair<std::string, std::string>> metadata_;
 };

@@ -48,8 +48,8 @@ class OnnxReader {
   OnnxContent content_;
 };
 
-// The value of an entry may be any bytes: contract_reader.cpp reports a contract that is not UTF-8,
-// and file names need not be.
+// The value of an entry may be any bytes: contract_json.cpp reports a contract that is not UTF-8,
+// and file names need not be UTF-8.
 bool is_any_text(schema::Message type, uint32_t number) {
   return type == schema::StringStringEntryProto && number == 2;
 }
@@ -69,8 +69,8 @@ void OnnxReader::read_message(schema::Message type, const char* at, const char* 
     const char* const start = at;
     uint32_t tag = byte_at(at++);
     if (tag >= 0x80) {
-      // Two bytes hold every number that ONNX has. A last byte of 0 would be a longer form of a
-      // shorter tag.
+      // Two bytes are enough for every field number of ONNX. A second byte of 0 would be a longer
+      // form of a one-byte tag.
       if (at == end || byte_at(at) == 0 || byte_at(at) >= 0x80) fail(start, "an unknown field");
       tag = (tag & 0x7f) | static_cast<uint32_t>(byte_at(at++)) << 7;
     }
@@ -90,7 +90,7 @@ void OnnxReader::read_message(schema::Message type, const char* at, const char* 
     switch (field.wire) {
       case schema::kVarint:
         at = read_number(field, at, end);
-        // Repeated numbers without packing are most of a model of trees.
+        // A fast path: repeated numbers without packing are most of the bytes of a tree model.
         while (field.is_packable && tag < 0x80 && end - at >= 2 && byte_at(at) == tag) {
           at = byte_at(at + 1) < 0x80 ? at + 2 : read_number(field, at + 1, end);
         }
@@ -160,7 +160,7 @@ const char* OnnxReader::read_packed(const Field& field, const char* at, const ch
   return stop;
 }
 
-// In its shortest form, of at most 64 bits. Moves `at` behind it.
+// Reads a number of at most 64 bits, which must be in its shortest form. Moves `at` behind it.
 uint64_t OnnxReader::read_varint(const char** at, const char* end) const {
   const char* const start = *at;
   uint64_t value = 0;
@@ -176,7 +176,7 @@ uint64_t OnnxReader::read_varint(const char** at, const char* end) const {
   fail(start, "a number of more than 64 bits");
 }
 
-// Moves `at` behind the length and tells where the payload ends.
+// Reads a length. Moves `at` behind it and returns the end of the payload.
 const char* OnnxReader::read_length(const char** at, const char* end) const {
   const char* const start = *at;
   const uint64_t length = read_varint(at, end);
@@ -188,7 +188,7 @@ void OnnxReader::add_external(const char* begin, const char* end, int depth) {
   ExternalTensor tensor;
   tensor.begin = offset_of(begin);
   tensor.end = offset_of(end);
-  // The initializers of training_info lie deeper.
+  // Initializers of training_info are nested more deeply.
   tensor.is_in_main_graph = depth == 2;
   bool has_entries = false;
   const std::array<std::pair<std::string_view, std::string*>, 3> targets = {
@@ -209,7 +209,7 @@ void OnnxReader::add_external(const char* begin, const char* end, int depth) {
     if (field.number != kExternalData) continue;
     has_entries = true;
     const auto [key, value] = protobuf::read_entry(field.bytes);
-    // Other keys, as a checksum, say nothing that is used; they are not handed on.
+    // Other keys, such as a checksum, are not used and not passed on.
     for (size_t i = 0; i < targets.size(); ++i) {
       if (key != targets[i].first) continue;
       if (given[i]) fail(field.bytes.data(), "'" + std::string(key) + "' of external data twice");
@@ -226,8 +226,8 @@ void OnnxReader::fail(const char* at, const std::string& problem) const {
                   problem + " at byte " + std::to_string(offset_of(at)) + place_of(at));
 }
 
-// " in graph.node[3].attribute[0]": the innermost message that holds that place. Everything before
-// it has been read and is sound.
+// Returns a text such as " in graph.node[3].attribute[0]": the path of the innermost message that
+// contains the position `wanted`. Everything before that position has been read and is valid.
 std::string OnnxReader::place_of(const char* wanted) const {
   std::string path;
   schema::Message type = schema::ModelProto;
@@ -249,7 +249,7 @@ std::string OnnxReader::place_of(const char* wanted) const {
       counts.fill(0);
     }
   } catch (const Error&) {
-    // What follows the place is not readable: the path so far is right.
+    // The bytes behind the position cannot be parsed. The path so far is right.
   }
   return path;
 }

@@ -1,4 +1,4 @@
-// Reads an ONNX file by the schema, strictly, and finds its external data; used by onnx_file.cpp.
+// Reads an ONNX file strictly by its schema, and finds its external data; used by onnx_file.cpp.
 #pragma once
 
 #include <cstddef>
@@ -13,40 +13,40 @@ namespace sidecall {
 
 // A TensorProto that names a file, or says that its data lie in one.
 struct ExternalTensor {
-  size_t begin = 0;  // its payload in the bytes of the model
+  size_t begin = 0;  // begin and end of its payload in the bytes of the model
   size_t end = 0;
-  bool is_flagged = false;  // data_location is EXTERNAL: without it the data in the message count
-  bool is_in_main_graph = false;  // an initializer of it
+  bool is_flagged = false;  // data_location is EXTERNAL; otherwise the data in the message count
+  bool is_in_main_graph = false;  // an initializer of the main graph
   std::string name;
   int32_t dtype = 0;
   Dims dims;
   std::string location, offset, length;  // the entries of external_data
 };
 
-// A message around external data, or such a tensor itself: its length changes when the data move
-// into it.
+// A message that contains a tensor with external data, or such a tensor itself. Its length changes
+// when the data move into it.
 struct Envelope {
-  size_t length_at = 0;  // where the varint of its length stands
+  size_t length_at = 0;  // position of the varint that holds its length
   size_t begin = 0;
   size_t end = 0;
-  int64_t tensor = -1;  // index of the tensor that it is
+  int64_t tensor = -1;  // index of the tensor, if this is one; else -1
 };
 
 struct OnnxContent {
   int64_t num_nodes = 0;                // of all graphs and functions
-  int64_t num_tree_nodes = 0;           // those of them that is_tree_operator() is true of
+  int64_t num_tree_nodes = 0;           // nodes for which is_tree_operator() is true
   std::vector<ExternalTensor> tensors;  // in the order of the file
-  std::vector<Envelope> envelopes;      // inner ones before those around them
+  std::vector<Envelope> envelopes;      // inner ones before outer ones
 };
 
-// Tree ensembles, and what makes labels and probabilities of their sums: nothing that ONNX Runtime
-// would fuse or compute in advance.
+// True for tree ensembles and for the operators that turn their sums into labels and probabilities.
+// ONNX Runtime would neither fuse these nor compute anything in advance.
 bool is_tree_operator(std::string_view op_type);
 
-// Reads all of a ModelProto. What passes has one reading for every parser of protobuf: known fields
-// in their own wire type, singular fields once, numbers in their shortest form and the range of
-// their type, text in UTF-8, nesting that protobuf accepts. Throws FILE_INVALID, which names the
-// place.
+// Reads a whole ModelProto. Every protobuf parser gives the same result for a file that is
+// accepted: known fields in their own wire type, singular fields once, numbers in their shortest
+// form and within the range of their type, text in UTF-8, and nesting that protobuf accepts. Throws
+// FILE_INVALID, whose message names the position.
 OnnxContent read_onnx(std::string_view bytes, const std::string& label);
 
 }  // namespace sidecall

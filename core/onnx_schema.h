@@ -7,11 +7,11 @@
 
 namespace sidecall::schema {
 
-// onnx_fields.inc is generated. It has one of these lines for each message and field:
+// tools/onnx_fields.py writes onnx_fields.inc, with one of these lines for each message and field:
 //   ONNX_MESSAGE(message)
 //   ONNX_FIELD(message, number, name, count, oneof, kind)           a scalar, a string or bytes
-//   ONNX_ENUM_FIELD(message, number, name, count, oneof, largest)   an enum whose values are 0 to `largest`
-//   ONNX_MESSAGE_FIELD(message, number, name, count, oneof, field's own message)
+//   ONNX_ENUM_FIELD(message, number, name, count, oneof, largest)   an enum of 0 to `largest`
+//   ONNX_MESSAGE_FIELD(message, number, name, count, oneof, inner)  a message of type `inner`
 enum Message : uint8_t {
 #define ONNX_MESSAGE(message) message,
 #define ONNX_FIELD(...)
@@ -53,9 +53,9 @@ struct Field {
   Kind kind = kUnknown;
   uint8_t wire = 0;
   bool is_packable = false;  // repeated numbers may also stand in one length-delimited payload
-  uint8_t detail = 0;        // of an enum the largest value, of a message which one
-  uint32_t once =
-      0;  // the bit that marks a singular field as seen; the members of a oneof share bit 0
+  uint8_t detail = 0;        // the largest value of an enum, or the type of an inner message
+  // The bit that marks a singular field as seen; the members of a oneof share bit 0.
+  uint32_t once = 0;
   const char* name = nullptr;
 };
 

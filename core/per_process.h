@@ -1,5 +1,6 @@
-// One object per process for what has threads of its own: deadlines and workers. A child of fork() has the memory of its
-// parent's but not its threads, and perhaps a lock that one of them held: it gets another.
+// One object per process for services that own threads: deadlines and workers. A child of fork()
+// has a copy of the object of its parent, but not the threads, and perhaps a mutex that one of them
+// held. So the child makes another object.
 #pragma once
 
 #include <atomic>
@@ -9,7 +10,8 @@
 
 namespace sidecall {
 
-// T is made from the process id and has it as `process`. Never destroyed: its threads may run until the process ends.
+// T is constructed from the process id and stores it in `process`. The object is never destroyed,
+// because its threads may run until the process ends.
 template <typename T>
 T& per_process() {
   static std::atomic<T*> current{nullptr};

@@ -1,4 +1,4 @@
-// Linux and glibc behind platform.h.
+// Implements platform.h for Linux and glibc.
 #include "platform.h"
 
 #include <dirent.h>
@@ -78,7 +78,7 @@ std::vector<std::string> list(const std::string& folder, const std::string& pref
 }  // namespace
 
 std::string read_file(const std::string& path, uint64_t limit) {
-  // Not blocking, so that a FIFO of that name cannot hang the open.
+  // O_NONBLOCK, so that opening a FIFO of that name cannot block.
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) fail_file(path, errno);
   struct stat state{};
@@ -98,7 +98,7 @@ std::string read_file(const std::string& path, uint64_t limit) {
     const ssize_t got = ::read(file.get(), bytes.data() + filled, bytes.size() - filled);
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) fail_file(path, errno);
-    if (got == 0) break;  // it shrank while it was read: the parser will say that it is cut off
+    if (got == 0) break;  // the file shrank meanwhile; the parser will report that it is truncated
     filled += static_cast<size_t>(got);
   }
   bytes.resize(filled);
@@ -162,7 +162,8 @@ std::string find_resident_library(const std::string& prefix) {
 }
 
 std::string own_path() {
-  // Of the program itself dladdr tells argv[0], which its caller chooses; only a library has a name in its link map.
+  // For the program itself, dladdr returns argv[0], which the caller of the program chooses. So
+  // this uses the link map, in which only libraries have a name.
   Dl_info info{};
   link_map* library = nullptr;
   const int found = ::dladdr1(reinterpret_cast<void*>(&own_path), &info,
@@ -191,7 +192,8 @@ uint64_t random_number() noexcept {
   uint64_t number = 0;
   if (::getrandom(&number, sizeof number, GRND_NONBLOCK) == static_cast<ssize_t>(sizeof number))
     return number;
-  // Early at boot, or where a sandbox forbids it: what addresses and the clock give is hard enough to guess.
+  // getrandom() fails early at boot, or if a sandbox forbids it. Addresses and the clock are then
+  // hard enough to guess.
   timespec now{};
   ::clock_gettime(CLOCK_MONOTONIC, &now);
   return reinterpret_cast<uintptr_t>(&number) * UINT64_C(0x9e3779b97f4a7c15) ^
@@ -205,7 +207,8 @@ bool start_thread(void (*body)(void*), void* argument) noexcept {
   };
   auto* start = new (std::nothrow) Start{body, argument};
   if (start == nullptr) return false;
-  // A new thread inherits the mask: block everything around its birth, so that the host's handlers run on the host's threads.
+  // A new thread inherits the signal mask. All signals are blocked while it is created, so that the
+  // signal handlers of the host run on threads of the host.
   sigset_t all, before;
   ::sigfillset(&all);
   ::pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -236,8 +239,8 @@ Event::~Event() { ::close(fd_); }
 
 void Event::signal() noexcept {
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written =
-      ::write(fd_, &one, sizeof one);  // full means that it is readable already
+  // The write fails only if the counter is at its maximum; the descriptor is readable then.
+  [[maybe_unused]] const ssize_t written = ::write(fd_, &one, sizeof one);
 }
 
 void Event::drain() noexcept {

@@ -1,5 +1,5 @@
-// Walks protobuf's wire format field by field, without a schema, where onnx_reader.cpp has read the
-// bytes already.
+// Reads the protobuf wire format field by field, without a schema, after onnx_reader.cpp has
+// checked the bytes.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace sidecall::protobuf {
 
-// One field of a message: a number, and its payload where it is length-delimited, or its value.
+// One field of a message: its number, and its payload if it is length-delimited, or else its value.
 struct Field {
   uint64_t number;
   bool is_bytes;
@@ -19,7 +19,8 @@ struct Field {
   uint64_t value;
 };
 
-// Throws FILE_INVALID on bytes that are not a message; bytes that onnx_reader.cpp has accepted never do that.
+// Throws FILE_INVALID on bytes that are not a message. This never happens for bytes that
+// onnx_reader.cpp has accepted.
 class Reader {
  public:
   explicit Reader(std::string_view message) : rest_(message) {}
@@ -50,10 +51,10 @@ class Reader {
     }
   }
 
-  // The field that next() gave, with its tag.
+  // The bytes of the field that next() returned, including its tag.
   std::string_view last() const { return {start_, static_cast<size_t>(rest_.data() - start_)}; }
 
-  // The same for the payload of packed numbers.
+  // Like next(), but for a payload of packed numbers.
   bool next_varint(uint64_t* value) {
     if (rest_.empty()) return false;
     *value = varint();

@@ -1,4 +1,5 @@
-// The JSON reader and writer behind records.h; used by model.cpp. Parsing is RapidJSON's, numbers are the standard library's.
+// Reads and writes records as JSON; see records.h. Used by model.cpp. RapidJSON parses the text,
+// and the standard library the numbers in it.
 #include "records.h"
 
 #if defined(__SSE2__)
@@ -20,19 +21,22 @@
 namespace sidecall {
 namespace {
 
-// In place: strings and numbers are handed over where they stand, without a copy each. Encoding and
-// control characters are checked beforehand, eight bytes at a time: RapidJSON 1.1 with SSE2 accepts
-// the bytes 0x1A to 0x1F inside strings. Without SSE2 a long string takes longer than this check.
+// Parses in place: strings and numbers are passed on as views of the text, without a copy. Encoding
+// and control characters are checked beforehand, eight bytes at a time: RapidJSON 1.1 with SSE2
+// accepts the bytes 0x1A to 0x1F inside strings. Without SSE2, parsing a long string takes longer
+// than this check.
 constexpr unsigned kParseFlags =
     rapidjson::kParseInsituFlag | rapidjson::kParseNumbersAsStringsFlag;
 constexpr int kMaxDepth = 64;
-constexpr size_t kReadAhead =
-    16;  // RapidJSON looks at whole blocks of this size, beyond the end too
+// RapidJSON reads whole blocks of this size, also beyond the end of the text.
+constexpr size_t kReadAhead = 16;
 
-// Receives RapidJSON's events. Depth 0 is outside, 1 a list or the record, 2 a record of a list, deeper what no feature takes.
+// Receives RapidJSON's events. Depth 0 is outside of everything, 1 is the list or the single
+// record, 2 is a record of the list. Values inside a record's values are nested; no feature accepts
+// them.
 class Handler {
  public:
-  // `seen` has -1 for each feature.
+  // `seen` must hold -1 for each feature.
   Handler(Call* call, bool is_list, std::vector<int64_t>* seen)
       : call_(call), signature_(call->signature()), record_depth_(is_list ? 2 : 1), seen_(*seen) {}
 
@@ -64,7 +68,7 @@ class Handler {
   bool EndArray(rapidjson::SizeType) { return leave(); }
   bool Key(const char* text, rapidjson::SizeType length, bool);
 
-  // Why the parser was stopped; "" when it was not.
+  // Why the parser was stopped; "" if it was not.
   const std::string& complaint() const { return complaint_; }
   int32_t status() const { return status_; }
 
@@ -85,14 +89,15 @@ class Handler {
   const int record_depth_;
   int depth_ = 0;
   int64_t row_ = -1;
-  int32_t feature_ = -1;  // of the last key; -1 where it names no feature
-  size_t guess_ = 0;      // records usually come in the order of the features
+  int32_t feature_ = -1;  // of the last key; -1 if it names no feature
+  size_t guess_ = 0;      // the next feature, if the record has them in order, as most do
   std::vector<int64_t>& seen_;
   std::string complaint_;
   int32_t status_ = SIDECALL_INVALID_JSON;
 };
 
-// The call remembers what it refuses; only what it does not remember must stop the parser.
+// The call remembers refused values as faults. An error without a fault is not remembered, so it
+// must stop the parser.
 template <typename Set>
 bool Handler::value(const char* got, Set set) {
   if (depth_ < record_depth_)
@@ -156,8 +161,9 @@ bool Handler::Key(const char* text, rapidjson::SizeType length, bool) {
   return true;
 }
 
-// Most numbers are plain: an optional sign, digits, a point, digits. Up to 2^53 over a power of ten that a double
-// holds exactly, one division rounds as it should (Clinger 1990). False where it is not that simple.
+// Parses most numbers quickly: an optional sign, digits, a point, digits. If the digits are at most
+// 2^53 and the power of ten is one that a double holds exactly, a single division rounds correctly
+// (Clinger 1990). Returns false for any other number.
 bool parse_plain(std::string_view text, double* number, bool* is_whole) {
   static constexpr double kPowers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8, 1e9,
                                        1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18};
@@ -184,8 +190,9 @@ bool parse_plain(std::string_view text, double* number, bool* is_whole) {
   return true;
 }
 
-// Of a JSON number that no double holds: is it above 1, and so too large, or too close to zero? Without strtod, which
-// takes the point for the end of the number where the host has set a locale with a comma.
+// For a JSON number that no double holds: true if it is above 1 and so too large, false if it is
+// too close to zero. Does not use strtod, which would stop at the point if the host has set a
+// locale with a decimal comma.
 bool is_large(std::string_view text) {
   const size_t mantissa_end = std::min(text.find_first_of("eE"), text.size());
   const std::string_view mantissa = text.substr(0, mantissa_end);
@@ -241,7 +248,7 @@ void append_string(std::string_view text, std::string* out) {
   out->push_back('"');
 }
 
-// JSON has no NaN and no infinity: null.
+// JSON has neither NaN nor infinity: both become null.
 void append_number(double number, std::string* out) {
   if (!std::isfinite(number)) {
     *out += "null";
@@ -324,7 +331,7 @@ int64_t count_records(std::string_view json) {
     if (c == '[' || c == '{') ++depth;
     if ((c == ']' || c == '}') && --depth == 0) break;
   }
-  return any && records == 0 ? 1 : records;  // 1: the reader will say what is wrong
+  return any && records == 0 ? 1 : records;  // 1: the reader will report what is wrong
 }
 
 void RecordReader::read(std::string_view json, Call* call) {
@@ -347,7 +354,8 @@ void RecordReader::read(std::string_view json, Call* call) {
   if (result.Code() == rapidjson::kParseErrorNumberTooBig)
     throw Error(SIDECALL_OUT_OF_RANGE,
                 "records: expected numbers that float64 holds, got a larger one" + where);
-  // Tab, line feed and carriage return may stand between values, so find_non_json() accepts them.
+  // find_non_json() accepts tab, line feed and carriage return, because they may stand between
+  // values. Inside a string they are refused here.
   const bool is_in_string = result.Code() == rapidjson::kParseErrorStringEscapeInvalid ||
                             result.Code() == rapidjson::kParseErrorStringInvalidEncoding;
   if (is_in_string && is_control(json[byte])) refuse_byte(json, byte);
@@ -357,7 +365,7 @@ void RecordReader::read(std::string_view json, Call* call) {
 }
 
 void write_records(Call* call, bool as_list, std::string* out) {
-  constexpr size_t kTypicalValue = 40;  // bytes of one answer with its key
+  constexpr size_t kTypicalValue = 40;  // bytes of one value with its key
   out->reserve(static_cast<size_t>(call->rows()) * (call->signature().columns.size() + 1) *
                kTypicalValue);
   if (as_list) out->push_back('[');

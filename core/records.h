@@ -1,4 +1,5 @@
-// Records as JSON text: a record or a list of them in, the same out.
+// Records as JSON text: reads one record or a list of records, and writes the answers in the same
+// form.
 #pragma once
 
 #include <string>
@@ -8,23 +9,25 @@
 
 namespace sidecall {
 
-// Counts the records of a JSON text: 1 for an object, the objects in an array, 0 for an empty array. Only an estimate where the text is
-// no list of records; then too it asks for no more rows than the text has braces.
+// Counts the records of a JSON text: 1 for an object, the objects in an array, 0 for an empty
+// array. For a text that is not a list of records this is only an estimate, but never larger than
+// the number of braces in the text, or 1.
 int64_t count_records(std::string_view json);
 
-// Reads records; kept with a call, because its memory is worth keeping too.
+// Reads records. Kept together with a call, so that its memory is reused too.
 class RecordReader {
  public:
-  // Sets the call's features from the text; the call has count_records rows and was cleared. Faults of values are
-  // remembered by the call. Throws INVALID_JSON, DTYPE_MISMATCH (no record), OUT_OF_RANGE.
+  // Sets the call's features from the text. The call must have count_records() rows and must have
+  // been cleared. The call remembers faults of values. Throws INVALID_JSON, DTYPE_MISMATCH (not a
+  // record), OUT_OF_RANGE.
   void read(std::string_view json, Call* call);
 
  private:
-  std::string text_;           // a copy, which the parser takes apart in place
+  std::string text_;           // a copy, which the parser modifies in place
   std::vector<int64_t> seen_;  // by feature: the row where its key was last seen
 };
 
-// Appends the answers of the call's last run: a list, or the one record.
+// Appends the answers of the call's last run, as a list or as the single record.
 void write_records(Call* call, bool as_list, std::string* out);
 
 }  // namespace sidecall

@@ -1,4 +1,4 @@
-// SHA-256 after FIPS 180-4, sections 4 to 6; used by onnx_file.cpp.
+// SHA-256 as in FIPS 180-4, sections 4 to 6; used by onnx_file.cpp.
 #include "sha256.h"
 
 #include <algorithm>

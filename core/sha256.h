@@ -1,4 +1,5 @@
-// SHA-256 (FIPS 180-4), for model ids. Ours because no header-only or position-independent static library of it is packaged.
+// SHA-256 (FIPS 180-4), for model ids. Implemented here because no header-only or
+// position-independent static library of it is packaged.
 #pragma once
 
 #include <array>
@@ -11,7 +12,7 @@ namespace sidecall {
 class Sha256 {
  public:
   void update(std::string_view bytes);
-  std::string hex();  // finishes; call once
+  std::string hex();  // finishes the hash; may be called only once
 
  private:
   void compress(const uint8_t* block);

@@ -1,4 +1,4 @@
-// Derived parts of a signature; see signature.h.
+// Computes the derived parts of a signature; see signature.h.
 #include "signature.h"
 
 #include <sidecall/sidecall.h>
@@ -28,7 +28,7 @@ std::vector<std::vector<int32_t>> number_dims(const std::vector<TensorSpec>& spe
   return all;
 }
 
-// What a feature refuses, in the column where it lands.
+// Narrows the bounds of the column of a feature to the values that the feature accepts.
 template <typename Number, typename End>
 void bound(const Feature& feature, const std::vector<Interval<End>>& intervals, Number lowest,
            Number highest, InputCheck* check) {
@@ -63,7 +63,8 @@ void bound(const Feature& feature, InputCheck* check) {
 
 }  // namespace
 
-// Such a number is the infinity that it rounds to, as in the model, where the model is known to take that.
+// A number beyond float32 becomes the infinity to which it rounds, as in the model, if the model is
+// known to accept that infinity.
 bool Feature::takes_beyond_float32(double value) const {
   const bool is_float = dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64;
   return is_float && is_domain_known && domain.holds(std::copysign(kInfinity64, value));

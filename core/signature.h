@@ -1,5 +1,5 @@
-// What a model takes and gives: immutable after open, shared by all calls. tensors come from the graph, features and
-// columns from the contract.
+// The inputs and outputs of a model: immutable after open, shared by all calls. Tensors come from
+// the graph, features and columns from the contract.
 #pragma once
 
 #include <cmath>
@@ -21,14 +21,14 @@ namespace sidecall {
 struct TensorSpec {
   std::string name;
   int32_t dtype = 0;
-  Dims dims;  // -1 where free
+  Dims dims;  // -1 for a free dimension
   std::vector<std::string> dim_names;
-  bool is_shaped =
-      true;  // false where the graph gives an output no shape, not even a rank; then `dims` is empty
+  // False if the graph declares no shape for an output, not even a rank. `dims` is empty then.
+  bool is_shaped = true;
   bool has_rows() const { return !dims.empty() && dims[0] < 0; }
 };
 
-// One key of a record and the place in a tensor where it lands.
+// One key of a record, and the place in a tensor where its value goes.
 struct Feature {
   std::string name;
   int32_t dtype = 0;
@@ -39,30 +39,32 @@ struct Feature {
   int32_t tensor_dtype = 0;
   int64_t width = 1;  // elements of one row of the tensor
 
-  // How a missing value is written; which one counts follows from tensor_dtype.
+  // How a missing value is written; tensor_dtype decides which of the two is used.
   int64_t missing_int = 0;
   std::string missing_string;
 
-  // A closed list; values that it lacks are refused. Numbers are compared as the tensor holds them.
+  // A closed list: values that are not in it are refused. Numbers are compared as the tensor holds
+  // them.
   bool is_closed = false;
   std::unordered_set<std::string, SeededHash> allowed_strings;
   std::unordered_set<double, SeededHash> allowed_numbers;
 
   Domain domain;
-  bool is_domain_known =
-      false;  // contract of format 2: without intervals the model takes every number, infinities too
-  bool takes_empty = true;  // the empty string
+  // The contract has format 2: without intervals the model accepts every number, also infinities.
+  bool is_domain_known = false;
+  bool takes_empty = true;  // accepts the empty string
 
   bool takes_all() const { return !is_closed && takes_empty && !domain.exists(); }
   bool takes_beyond_float32(double value) const;
 };
 
-// Whether a finite number has no nearest float32 but an infinity.
+// Whether a finite number rounds to an infinity in float32.
 inline bool is_beyond_float32(double value) noexcept {
   return std::isinf(static_cast<float>(value)) && !std::isinf(value);
 }
 
-// Of the model: it refuses rows for which it computes what it does not take.
+// A step of the model that checks computed values, and refuses a row whose values it does not
+// accept.
 struct Step {
   std::string name;
   std::string expected;  // "finite numbers"
@@ -77,10 +79,10 @@ struct Column {
   int32_t form = 0;  // SIDECALL_FORM_*
 };
 
-// Names to indices, without a copy of the name on look-up.
+// Maps names to indices. A look-up does not copy the name.
 class Names {
  public:
-  // The first of two equal names is the one that is found.
+  // If a name is added twice, the first index is found.
   void add(const std::string& name, size_t index) {
     map_.emplace(name, static_cast<int32_t>(index));
   }
@@ -91,26 +93,28 @@ class Names {
   }
 
  private:
-  std::unordered_map<std::string_view, int32_t, SeededHash>
-      map_;  // views of names that the signature owns
+  // Holds views of names that the signature owns.
+  std::unordered_map<std::string_view, int32_t, SeededHash> map_;
 };
 
-// The numbers that may stand in each column of an input, so that one pass over a row sees whether anything is wrong with it: all between the ends
-// of the feature's domain, whose holes it does not see.
+// The numbers that are allowed in each column of an input, so that one pass over a row finds out
+// whether anything is wrong with it. The bounds are the outer ends of a feature's domain; holes
+// inside the domain are not covered.
 template <typename Number>
 struct Bounds {
   using Word = std::conditional_t<sizeof(Number) == 4, int32_t, int64_t>;
   std::vector<Number> low, high;
-  std::vector<Word> refuses_missing;  // all bits where NaN is refused, else none
+  std::vector<Word> refuses_missing;  // all bits are set if NaN is refused, else none
 };
 
-// What must be looked at in an input before each run, because the graph would silently answer.
+// The values of an input that must be checked before each run, because the graph would silently
+// compute an answer for them.
 struct InputCheck {
-  std::variant<std::monostate, Bounds<float>, Bounds<double>, Bounds<int64_t>>
-      bounds;  // none where every number is taken
-  std::vector<int32_t>
-      listed_features;  // numeric features with a closed list, or with holes in their domain
-  std::vector<int32_t> feature_at;  // by column; empty without a contract
+  // std::monostate if every number is accepted.
+  std::variant<std::monostate, Bounds<float>, Bounds<double>, Bounds<int64_t>> bounds;
+  // Numeric features with a closed list, or with holes in their domain.
+  std::vector<int32_t> listed_features;
+  std::vector<int32_t> feature_at;  // the feature of each column; empty without a contract
 };
 
 struct Signature {
@@ -118,25 +122,26 @@ struct Signature {
   std::vector<TensorSpec> outputs;
   std::vector<Feature> features;
   std::vector<Column> columns;
-  std::vector<InputCheck> checks;     // by input
-  std::vector<int64_t> output_width;  // by output: columns of the contract; 0 where it says nothing
-  std::vector<int32_t> finite_outputs;  // that never hold anything but finite numbers
-  std::vector<Step> steps;              // that refuse rows
-  bool has_refusals = false;            // the engine says for each row which step refuses it
+  std::vector<InputCheck> checks;       // by input
+  std::vector<int64_t> output_width;    // by output: its columns in the contract; 0 if it has none
+  std::vector<int32_t> finite_outputs;  // outputs that must hold only finite numbers
+  std::vector<Step> steps;              // steps that refuse rows
+  bool has_refusals = false;            // the engine reports for each row which step refuses it
   bool has_contract = false;
   Names input_names, output_names, feature_names, column_names;
 
-  // Free dimensions that have a name: by tensor and dimension the number of the name, -1 for others. Those of equal names agree.
+  // Ids of named free dimensions, by tensor and dimension; -1 for other dimensions. Dimensions with
+  // the same name have the same id and must have the same size.
   std::vector<std::vector<int32_t>> input_dim_ids, output_dim_ids;
   size_t num_dim_ids = 0;
 
   Signature() = default;
-  Signature(const Signature&) = delete;  // names hold views of it
+  Signature(const Signature&) = delete;  // Names holds views of its strings
   Signature& operator=(const Signature&) = delete;
 
-  void index_tensors();     // names of inputs and outputs
-  void drop_last_output();  // once those are indexed: it is none that a caller sees
-  void index_records();     // the rest, once features and columns are there
+  void index_tensors();     // indexes the names of inputs and outputs
+  void drop_last_output();  // after index_tensors(): removes an output that is hidden from callers
+  void index_records();     // indexes the rest, after features and columns were added
 };
 
 }  // namespace sidecall

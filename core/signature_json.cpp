@@ -17,7 +17,7 @@ namespace {
 
 using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
 
-constexpr size_t kMaxRank = 16;  // of tensors that a channel carries
+constexpr size_t kMaxRank = 16;  // the largest rank of a tensor on a channel
 
 void write_string(Writer* writer, const std::string& text) {
   writer->String(text.c_str(), static_cast<rapidjson::SizeType>(text.size()));
@@ -78,7 +78,7 @@ void write_allowed(Writer* writer, const Feature& feature) {
   for (const std::string& text : strings) write_string(writer, text);
   std::vector<double> numbers;
   for (const double number : feature.allowed_numbers) {
-    if (!std::isnan(number)) numbers.push_back(number);  // NaN is governed by nullable alone
+    if (!std::isnan(number)) numbers.push_back(number);  // `nullable` alone decides about NaN
   }
   std::sort(numbers.begin(), numbers.end());
   for (const double number : numbers) write_number(writer, number);
@@ -138,7 +138,7 @@ void write_list(Writer* writer, const char* key, const Items& items, Write write
   writer->EndArray();
 }
 
-// `may_lack_shape`: null stands for it.
+// `may_lack_shape`: null instead of dims is allowed, and means that there is no shape.
 TensorSpec read_tensor(const JsonNode& node, bool may_lack_shape) {
   TensorSpec spec;
   const JsonNode name = node.member("name"), dtype = node.member("dtype"),
@@ -211,7 +211,7 @@ void read_signature_text(std::string_view text, const std::string& where, int32_
     Fault fault = error.faults().empty() ? Fault() : error.faults().front();
     fault.status = status;
     std::string words = error.what();
-    constexpr std::string_view kContract = "contract: ";  // what JSON of ours otherwise is
+    constexpr std::string_view kContract = "contract: ";  // JsonNode writes this prefix
     if (words.compare(0, kContract.size(), kContract) == 0)
       words = "signature: " + words.substr(kContract.size());
     throw Error(fault, where.empty() ? words : where + ": " + words);

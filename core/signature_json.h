@@ -1,4 +1,5 @@
-// A signature as text: what a server shows its clients and both compare. Used by the C ABI's servers and by its route to them.
+// A signature as text, which a server shows its clients and both compare. Used by servers
+// (serving/server.cpp) and by the engine for another process (engines/remote/engine.cpp).
 #pragma once
 
 #include <string>
@@ -9,11 +10,13 @@
 
 namespace sidecall {
 
-// The signature part of a manifest (shm/PROTOCOL.md): a line of JSON with the tensors, and where there is a contract JSON of its features and columns. Equal
-// signatures give equal texts, so that a hash of it tells whether a caller would have to be prepared anew.
+// The signature part of a manifest (shm/PROTOCOL.md): a line of JSON with the tensors, and, if
+// there is a contract, JSON with its features and columns. Equal signatures give equal texts, so a
+// hash of the text shows whether a client would have to prepare its calls again.
 std::string signature_text(const Signature& signature);
 
-// The tensors of that line, which may be spread over several. Throws `status` with a message that begins with `where`, where that is not "".
+// Reads the tensors of that JSON, which may also be spread over several lines. Throws `status` with
+// a message that begins with `where`, unless that is "".
 void read_signature_text(std::string_view text, const std::string& where, int32_t status,
                          std::vector<TensorSpec>* inputs, std::vector<TensorSpec>* outputs);
 

@@ -1,4 +1,4 @@
-// Fills the plain structs from a signature; see specs.h.
+// Fills the plain structs of sidecall.h from a signature; see specs.h.
 #include "specs.h"
 
 #include <utility>

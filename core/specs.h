@@ -1,4 +1,5 @@
-// The tensors, features and columns of a signature as the plain structs of sidecall.h, made once. Used by the C ABI and by serving.
+// The tensors, features and columns of a signature as the plain structs of sidecall.h, made once.
+// Used by the C ABI and by serving/.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -9,7 +10,7 @@
 
 namespace sidecall {
 
-// Its structs hold pointers into the signature, which must outlive it.
+// The structs hold pointers into the signature, which must outlive this object.
 struct Specs {
   explicit Specs(const Signature& signature);
   Specs(const Specs&) = delete;

@@ -1,4 +1,4 @@
-// UTF-8 after RFC 3629, section 4; see text.h.
+// UTF-8 as in RFC 3629, section 4; see text.h.
 #include "text.h"
 
 #include <cstdint>
@@ -7,7 +7,8 @@
 namespace sidecall {
 namespace {
 
-// Length of the character at `at`, 0 when it is none: no overlong forms, no surrogates, nothing above U+10FFFF.
+// The length of the UTF-8 character at `at`; 0 if there is none. Overlong forms, surrogates and
+// anything above U+10FFFF are not characters.
 size_t character_length(std::string_view text, size_t at) noexcept {
   const auto byte = [&](size_t offset) {
     return at + offset < text.size() ? static_cast<uint8_t>(text[at + offset]) : uint8_t{0};
@@ -54,7 +55,7 @@ size_t find_non_json(std::string_view text) noexcept {
     uint64_t eight = 0;
     if (at + 8 <= text.size()) {
       std::memcpy(&eight, text.data() + at, 8);
-      // A byte below 0x20 borrows from its high bit in the difference.
+      // The subtraction sets the high bit of a byte that is below 0x20.
       if (((eight | (eight - kBlanks)) & kHighBits) == 0) {
         at += 8;
         continue;
@@ -82,7 +83,7 @@ std::string printable(const std::string& text) {
     if (byte >= 0x80) {
       const size_t length = character_length(text, at);
       const auto next = static_cast<unsigned char>(length == 2 ? text[at + 1] : 0);
-      // U+0080 to U+009F are control characters too, and steer terminals.
+      // U+0080 to U+009F are control characters too, and can control terminals.
       if (byte == 0xc2 && length == 2 && next < 0xa0) append_escape(next, &shown);
       else shown += length == 0 ? "?" : text.substr(at, length);
       at += length == 0 ? 0 : length - 1;

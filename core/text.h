@@ -1,4 +1,4 @@
-// Checks of text that comes from outside.
+// Checks and cleans text that comes from outside.
 #pragma once
 
 #include <cstddef>
@@ -9,22 +9,24 @@ namespace sidecall {
 
 bool is_utf8(std::string_view text) noexcept;
 
-// The position of the first byte that no JSON text holds, or the length of the text: a control
-// character other than tab, line feed and carriage return, or a byte that is not UTF-8. The parser
-// still has to refuse these three inside strings.
+// The position of the first byte that no JSON text holds, or the length of the text. Such a byte is
+// a control character other than tab, line feed and carriage return, or is not UTF-8. The parser
+// must still refuse these three characters inside strings.
 size_t find_non_json(std::string_view text) noexcept;
 
-// What is wrong with a string value, for "got ...": nullptr when nothing is. ONNX Runtime's own strings end at a NUL.
+// What is wrong with a string value, as the text after "got" in a message; nullptr if nothing is
+// wrong. NULs are refused because ONNX Runtime's own strings end at a NUL.
 const char* string_fault(std::string_view text) noexcept;
 
-// Control characters as JSON writes them (\n, \u0007) and a '?' for what is not UTF-8, so that a message stays one line of text
-// whatever a name or path holds.
+// Writes control characters as JSON does (\n, \u0007), and "?" for bytes that are not UTF-8. So a
+// message stays one line of text, whatever a name or path contains.
 std::string printable(const std::string& text);
 
-// A parser's words in our style: "Invalid value." becomes "invalid value".
+// A parser's message in our style: "Invalid value." becomes "invalid value".
 std::string parser_words(std::string words);
 
-// Somebody else's message as part of ours: line ends become spaces, those at the end go.
+// The message of another library as part of ours: line ends become spaces, or are removed at the
+// end.
 std::string one_line(std::string text);
 
 }  // namespace sidecall

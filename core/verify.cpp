@@ -1,4 +1,4 @@
-// Runs golden rows and compares; used by model.cpp at open and by the C ABI.
+// Runs golden rows and compares the answers; used by model.cpp at open and by the C ABI.
 #include "verify.h"
 
 #include <rapidjson/stringbuffer.h>
@@ -14,7 +14,7 @@
 namespace sidecall {
 namespace {
 
-// For tolerances: three digits tell enough.
+// For tolerances: three digits are enough.
 std::string rough_text(double number) {
   char text[32];
   return {text, std::to_chars(text, text + sizeof text, number, std::chars_format::general, 3).ptr};
@@ -40,7 +40,7 @@ void set_value(Call* call, int64_t row, int32_t feature, const Value& value) {
   }
 }
 
-// Compares what a run gave with what the contract holds.
+// Compares the answers of a run with those of the contract.
 class Comparison {
  public:
   Comparison(const Model& model, Call* call)
@@ -102,7 +102,8 @@ class Comparison {
     fail(row, index, shown(wanted), shown(got), "", check);
   }
 
-  // The scores that the label follows from were so close that either label is right within the tolerance.
+  // Whether the scores from which the label follows are so close that either label is right within
+  // the tolerance.
   bool is_tie(const GoldenOutput& label, int64_t row, const std::string& wanted,
               const std::string& got) const {
     if (label.decision.scores < 0) return false;
@@ -141,7 +142,7 @@ class Comparison {
   Verification result_;
 };
 
-// At least a nanosecond: a run takes no timeout of 0.
+// At least a nanosecond, because a run does not accept a timeout of 0.
 int64_t time_left(std::optional<Clock::time_point> deadline) {
   if (!deadline) return -1;
   return std::max<int64_t>(
@@ -152,7 +153,8 @@ int64_t time_left(std::optional<Clock::time_point> deadline) {
 
 Verification run_golden_rows(const Model& model, std::optional<Clock::time_point> deadline) {
   const Golden& golden = model.contract()->golden;
-  // Lazy: where the model runs in another process, connecting to it is part of the run and of its timeout.
+  // Lazy: if the model runs in another process, connecting to it is part of the run and of its
+  // timeout.
   Call call(model.signature(), model.engine(), false, golden.rows, true);
   try {
     for (size_t i = 0; i < golden.features.size(); ++i) {

@@ -1,4 +1,5 @@
-// Golden rows: a few rows with the answers that the original Python model gave, run on this machine's engine.
+// Golden rows: a few rows with the answers of the original Python model. They are run with the
+// engine of this machine to verify it.
 #pragma once
 
 #include <optional>
@@ -14,7 +15,7 @@ class Model;
 
 struct OutputCheck {
   std::string name;
-  double largest = 0;   // difference seen; for labels 1 where one differs beyond its margin
+  double largest = 0;   // largest difference; for labels 1 if one differs without being a tie
   double absolute = 0;  // tolerance
   double relative = 0;
   bool holds = true;
@@ -22,14 +23,16 @@ struct OutputCheck {
 
 struct Verification {
   std::vector<OutputCheck> outputs;
-  std::string failure;  // one line on the first answer that differs; empty when all hold
-  Fault fault;          // the same in parts
+  std::string failure;  // one line about the first answer that differs; empty if all are right
+  Fault fault;          // the same in separate fields
 };
 
-// The model has a contract with golden rows. Throws TIMEOUT where a model in another process does not answer until `deadline`.
+// The model must have a contract with golden rows. Throws TIMEOUT if a model in another process
+// does not answer before `deadline`.
 Verification run_golden_rows(const Model& model, std::optional<Clock::time_point> deadline);
 
-// The report of sidecall_model_verify: golden rows and the id, recomputed. `failure` of what was checked is empty when all holds.
+// The report of sidecall_model_verify(): the result of the golden rows and the recomputed id.
+// `checked->failure` is empty if everything is right.
 std::string verification_report(const Model& model, Verification* checked);
 
 }  // namespace sidecall

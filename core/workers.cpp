@@ -1,4 +1,4 @@
-// The pool behind workers.h; used by call_run.cpp.
+// The thread pool behind workers.h; used by call_run.cpp.
 #include "workers.h"
 
 #include <algorithm>

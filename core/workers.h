@@ -1,4 +1,5 @@
-// The threads that work on asynchronous runs: one bounded pool for the process, started as needed.
+// The threads that work on asynchronous runs: one bounded pool for the process, whose threads are
+// started as needed.
 #pragma once
 
 namespace sidecall {
@@ -9,7 +10,7 @@ class Job {
   virtual void work() noexcept = 0;
 };
 
-// False when the queue is full.
+// Returns false if the queue is full or no thread can be started.
 bool submit_job(Job* job);
 
 }  // namespace sidecall

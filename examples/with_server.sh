@@ -1,5 +1,8 @@
 #!/bin/sh
-# with_server.sh SIDECALL MODEL PROGRAM ARGUMENTS: serves the model, runs the program with its address before the arguments, and ends the server.
+# Runs a program against a served model. Usage: with_server.sh SIDECALL MODEL PROGRAM ARGUMENTS
+#
+# Serves the model, runs the program with the server's address before the arguments, then ends the
+# server.
 sidecall=$1 model=$2 program=$3
 shift 3
 folder=$(mktemp -d) || exit 1

@@ -1,4 +1,4 @@
-// Bindings over a C function; see function.h.
+// Implements core's Binding over a C function; see function.h.
 #include "function.h"
 
 #include <cstring>

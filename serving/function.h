@@ -1,4 +1,5 @@
-// A C function as an engine of core, so that records, checks, golden rows and the channel treat it like any model. Used by server.cpp.
+// Wraps a C function as an engine of core, so that records, checks, golden rows and the channel
+// treat it like any model. Used by server.cpp.
 #pragma once
 
 #include <sidecall/server.h>
@@ -17,7 +18,8 @@ namespace sidecall {
 
 class FunctionEngine final : public Engine {
  public:
-  // `log` is for what the function says of golden rows, which no client sends.
+  // `log` receives the events that the function logs while golden rows run. In requests of clients
+  // events go to the log of the channel.
   FunctionEngine(std::vector<TensorSpec> inputs, std::vector<TensorSpec> outputs,
                  sidecall_handler handler, void* context, shm::LogFunction log)
       : tensors_(std::move(inputs), std::move(outputs)),

@@ -1,4 +1,4 @@
-// Events as lines, for people or as JSON, written by a thread for each descriptor; see log.h.
+// Formats events as plain or JSON lines, which a thread for each descriptor writes; see log.h.
 #include "log.h"
 
 #include <limits.h>
@@ -26,14 +26,14 @@ namespace {
 
 constexpr const char* kLevels[] = {"debug", "info", "warning", "error"};
 
-// In place of an event that does not fit a line however often a text of it is shortened.
+// Written in place of an event that does not fit a line after its texts were shortened.
 constexpr const char* kTooLong = "{\"event\":\"log.too_long\"}";
 constexpr int kMaxShortened = 32;
 constexpr rapidjson::SizeType kLeastShortened = 64;
 
 // ---- Text ----
 
-// 2026-11-25T03:10:55.123Z
+// Formats a time as 2026-11-25T03:10:55.123Z.
 std::string time_text(int64_t time_ms) {
   const auto seconds = static_cast<std::time_t>(time_ms / 1000);
   std::tm parts{};
@@ -57,7 +57,7 @@ std::string value_text(const rapidjson::Value& value) {
                           : json_text(value);
 }
 
-// event key=value key="two words"
+// Formats an event as: event key=value key="two words".
 std::string plain_text(const std::string& json) {
   rapidjson::Document document;
   document.Parse(json.c_str());
@@ -85,7 +85,7 @@ std::string line_of(const LogEntry& entry) {
 
 bool is_character_start(char byte) { return (static_cast<unsigned char>(byte) & 0xc0) != 0x80; }
 
-// The first and the last quarter of a text.
+// The first and the last quarter of a text, cut at character boundaries.
 std::string without_middle(const std::string& text) {
   size_t head = text.size() / 4, tail = text.size() - text.size() / 4;
   while (head > 0 && !is_character_start(text[head])) --head;
@@ -93,7 +93,7 @@ std::string without_middle(const std::string& text) {
   return text.substr(0, head) + " ... " + text.substr(tail);
 }
 
-// The object with its longest text shortened.
+// The JSON object with its longest text shortened, or kTooLong if that is not possible.
 std::string shortened(const std::string& json) {
   rapidjson::Document document;
   document.Parse(json.c_str());
@@ -113,8 +113,8 @@ std::string shortened(const std::string& json) {
 
 // ---- Writing ----
 
-// The kernel writes up to PIPE_BUF bytes to a pipe at once. Longer lines could be torn by those of
-// other processes.
+// The kernel writes up to PIPE_BUF bytes to a pipe atomically. Lines of other processes could split
+// a longer line.
 size_t longest_line(int fd) noexcept {
   struct stat file{};
   return ::fstat(fd, &file) == 0 && S_ISREG(file.st_mode) ? SIZE_MAX : PIPE_BUF;
@@ -126,7 +126,8 @@ void write_all(int fd, const std::string& line) noexcept {
     const ssize_t written = ::write(fd, line.data() + done, line.size() - done);
     if (written > 0) {
       done += static_cast<size_t>(written);
-    } else if (written < 0 && errno == EAGAIN) {  // another owner of the pipe made it non-blocking
+    } else if (written < 0 && errno == EAGAIN) {
+      // Another process that shares the pipe made it non-blocking.
       pollfd poll = {fd, POLLOUT, 0};
       ::poll(&poll, 1, -1);
     } else if (written == 0 || errno != EINTR) {
@@ -135,7 +136,7 @@ void write_all(int fd, const std::string& line) noexcept {
   }
 }
 
-// Leaves a line out where there is no memory for it.
+// Writes one entry as a line. Drops it if there is no memory for the line.
 void write_line(int fd, LogEntry entry) noexcept {
   try {
     const size_t longest = longest_line(fd);
@@ -145,11 +146,11 @@ void write_line(int fd, LogEntry entry) noexcept {
       line = line_of(entry);
     }
     write_all(fd, line);
-  } catch (...) {  // nothing may leave the thread of the queue
+  } catch (...) {  // no exception may leave the thread of the queue
   }
 }
 
-// The queues of the descriptors that lines go to.
+// The queues of all descriptors that lines are written to, one queue per descriptor.
 class Descriptors {
  public:
   explicit Descriptors(int32_t id) : process(id) {}

@@ -1,5 +1,5 @@
-// Where the events of one server go: to the program's callback, or as lines to a descriptor, on a
-// thread that is not the server's. Used by servers and supervisors.
+// Sends the events of one server to the program's callback, or as lines to a descriptor. Both run
+// on a thread of the log, not on a thread of the server. Used by servers and supervisors.
 #pragma once
 
 #include <sidecall/server.h>
@@ -15,11 +15,13 @@ namespace sidecall {
 
 class ServerLog {
  public:
-  // To a callback; none if `write` is nullptr.
+  // Sends events to a callback. If `write` is nullptr, there is no log.
   ServerLog(sidecall_log write, void* context);
+
+  // Sends events as lines to a descriptor.
   explicit ServerLog(const sidecall_log_lines& lines);
 
-  // Waits until what was said is written, at most kEndNs.
+  // Waits until all events are written, at most kEndNs.
   ~ServerLog();
   ServerLog(const ServerLog&) = delete;
   ServerLog& operator=(const ServerLog&) = delete;
@@ -27,7 +29,8 @@ class ServerLog {
   // Never blocks. False when the event was dropped.
   bool add(shm::LogLevel level, const char* event, const std::string& facts);
 
-  // From now on events are left out: what a server that never came up has to say is its error.
+  // Drops all further events. Used when a server could not be opened: the caller gets the error,
+  // so the events of closing it again are not of interest.
   void silence() noexcept { is_silent_.store(true, std::memory_order_relaxed); }
 
   static constexpr int64_t kEndNs = INT64_C(200) * 1000 * 1000;
@@ -39,10 +42,10 @@ class ServerLog {
   std::atomic<bool> is_silent_{false};
 };
 
-// For shm::ServerOptions; empty where the program wants no log.
+// The log function for shm::ServerOptions.
 shm::LogFunction log_function(const std::shared_ptr<ServerLog>& log);
 
-// sidecall_log_line and sidecall_log_flush.
+// Implement sidecall_log_line and sidecall_log_flush.
 void log_line(const sidecall_log_lines& lines, int32_t level, const char* json);
 void flush_lines(int64_t timeout_ns);
 

@@ -14,7 +14,7 @@
 namespace sidecall {
 namespace {
 
-constexpr std::chrono::seconds kLinger(1);  // of the thread, without an entry
+constexpr std::chrono::seconds kLinger(1);  // the thread ends after this time without an entry
 constexpr int64_t kLongestFlush = INT64_C(3600) * 1000 * 1000 * 1000;
 constexpr int32_t kWarning = 2;
 
@@ -52,7 +52,7 @@ struct LogQueue::State {
   std::deque<LogEntry> entries;
   size_t num_bytes = 0;
   uint64_t num_dropped = 0;  // since the last log.dropped
-  bool as_json = false;      // of the entries
+  bool as_json = false;      // of the last entry; log.dropped uses it
   bool has_thread = false;
   bool is_writing = false;
   bool is_ended = false;
@@ -90,7 +90,7 @@ bool LogQueue::add(LogEntry entry) noexcept {
       }
     }
   } catch (const std::exception&) {
-    // No memory for the entry: it is dropped, and counted.
+    // There is no memory for the entry: drop it and count it.
   }
   ++state.num_dropped;
   return false;

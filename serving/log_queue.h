@@ -1,5 +1,5 @@
-// A bounded queue of log entries and the thread that writes them, so that a pipe that is not read,
-// or a callback that blocks, stops no other thread. Used by log.cpp.
+// A bounded queue of log entries with a thread that writes them, so that a pipe that nothing reads,
+// or a callback that blocks, does not stop any other thread. Used by log.cpp.
 #pragma once
 
 #include <cstdint>
@@ -12,40 +12,40 @@ namespace sidecall {
 struct LogEntry {
   int32_t level = 0;
   std::string json;
-  int64_t time_ms = 0;  // of the event, since 1970
+  int64_t time_ms = 0;  // when the event happened, in milliseconds since 1970
   bool as_json = false;
 };
 
-// Any thread may call any function. The thread starts with the first entry and ends after a second
-// without one.
+// Any thread may call any function. The thread of the queue starts with the first entry and ends
+// after a second without an entry.
 class LogQueue {
  public:
-  // At most so many entries, and bytes, wait. Beyond that new entries are dropped.
+  // At most this many entries, and this many bytes, wait. Further entries are dropped.
   static constexpr size_t kMaxEntries = 1024;
   static constexpr size_t kMaxBytes = size_t{1} << 20;
 
-  // `write` runs on the thread of the queue, one call at a time. It may block; it must not throw.
-  // It may still be running after the queue is gone, so it owns what it uses.
+  // `write` runs on the thread of the queue, one call at a time. It may block, but it must not
+  // throw. It may still be running after the queue is destroyed, so it must own what it uses.
   using Write = std::function<void(const LogEntry&)>;
   explicit LogQueue(Write write);
 
-  // Does not wait: what flush() left is lost.
+  // Does not wait: entries that flush() has not written are lost.
   ~LogQueue();
   LogQueue(const LogQueue&) = delete;
   LogQueue& operator=(const LogQueue&) = delete;
 
-  // Never blocks. False when the entry was dropped. Where entries were dropped, `write` gets the
-  // event log.dropped with their number.
+  // Never blocks. Returns false if the entry was dropped. After entries were dropped, `write` gets
+  // the event log.dropped with their number.
   bool add(LogEntry entry) noexcept;
 
-  // Waits until everything is written, at most `ns`. What is not begun by then is dropped, so
-  // `write` is not called again for it.
+  // Waits until all entries are written, at most `ns`. Entries that still wait then are dropped, so
+  // `write` is not called for them.
   void flush(int64_t ns) noexcept;
 
  private:
   struct State;
   const std::shared_ptr<State> state_;  // shared with the thread
-  const int32_t process_;               // a forked child has no such thread
+  const int32_t process_;               // a forked child does not have the thread
 };
 
 int64_t log_time_ms() noexcept;

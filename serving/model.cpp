@@ -55,12 +55,14 @@ class ModelSession final : public shm::Session {
  private:
   struct Output {
     Dims dims;
-    void* memory = nullptr;  // where it was bound to
-    bool is_known =
-        false;  // its shape follows from the inputs, and it is not text: the engine writes into the slot
+    void* memory = nullptr;  // the memory that it is bound to
+    // Its shape follows from the inputs and it is not a string tensor, so the engine writes it
+    // directly into the slot.
+    bool is_known = false;
   };
 
-  // A layout that did not change leaves the engine bound to the slot; only strings are copied each time.
+  // If the layout did not change, the inputs are still bound to the slot and only strings are
+  // copied.
   void give_inputs(const shm::Request& request, bool is_same) {
     if (is_same && !has_strings_) return;
     for (size_t i = 0; i < request.num_inputs(); ++i) {
@@ -70,7 +72,7 @@ class ModelSession final : public shm::Session {
       view.dtype = input.dtype;
       view.rank = static_cast<int32_t>(input.rank);
       view.dims = input.dims;
-      view.data = const_cast<void*>(input.data);  // only read; a view serves both directions
+      view.data = const_cast<void*>(input.data);  // only read; views are also used for writing
       view.data_bytes = input.bytes;
       view.offsets = input.offsets;
       call_.give_input(static_cast<int32_t>(i), view, true);
@@ -118,7 +120,7 @@ class ModelSession final : public shm::Session {
   Call call_;
   std::vector<Output> outputs_;
   bool has_strings_ = false;
-  bool is_bound_ = false;  // the call is bound as the request before needed it
+  bool is_bound_ = false;  // the call is still bound to the memory of the previous request
 };
 
 }  // namespace

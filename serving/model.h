@@ -1,4 +1,5 @@
-// Puts a model behind the channel: one call per slot, whose inputs and outputs stay bound to the slot's memory. Used by server.cpp.
+// Serves a model over the channel. Each slot has one call, whose inputs and outputs stay bound to
+// the memory of the slot. Used by server.cpp.
 #pragma once
 
 #include <memory>
@@ -17,7 +18,8 @@ class ModelHandler final : public shm::Handler {
   const std::shared_ptr<const Model> model_;
 };
 
-// The request that this thread answers, for a function that asks how much time is left; nullptr while golden rows run.
+// The request that this thread answers at the moment. A served function uses it to ask how much
+// time is left. It is nullptr while golden rows run.
 const shm::Request* current_request() noexcept;
 
 }  // namespace sidecall

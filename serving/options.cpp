@@ -1,4 +1,4 @@
-// Translates options and addresses; see options.h.
+// Converts options and addresses; see options.h.
 #include "options.h"
 
 #include <sys/socket.h>

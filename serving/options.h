@@ -1,4 +1,5 @@
-// sidecall_server_options as the channel takes them, and where a server is asked to be. Used by servers and supervisors.
+// Converts sidecall_server_options and the address of a server to the types of the channel. Used by
+// servers and supervisors.
 #pragma once
 
 #include <sidecall/server.h>
@@ -13,7 +14,7 @@ constexpr int64_t kDefaultDrainNs = INT64_C(10) * 1000 * 1000 * 1000;
 
 shm::ServerOptions channel_options(const sidecall_server_options& options, shm::LogFunction log);
 
-// What follows "shm:". Throws INVALID_ARGUMENT, UNSUPPORTED for other schemes.
+// The part of an address after "shm:". Throws INVALID_ARGUMENT for other schemes.
 std::string address_of(const std::string& at);
 
 // The descriptor that SIDECALL_FD names. Throws INVALID_ARGUMENT.

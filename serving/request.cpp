@@ -1,4 +1,4 @@
-// What a served function reads and gives, checked; see request.h.
+// Checks what a served function reads and what it returns; see request.h.
 #include "request.h"
 
 #include <rapidjson/document.h>
@@ -26,7 +26,7 @@ bool is_event_name(std::string_view text) {
   return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), is_plain);
 }
 
-// The text if it is a JSON object, else an object that holds it.
+// The text itself if it is a JSON object, otherwise an object that holds it as "message".
 std::string facts_of(const char* text) {
   rapidjson::Document document;
   document.Parse<rapidjson::kParseIterativeFlag>(text);
@@ -54,7 +54,8 @@ const TensorSpec& sidecall_request::output_spec(int32_t output) const {
   return engine.outputs()[static_cast<size_t>(output)];
 }
 
-// Checks the shape that the function gives against the signature and against what the inputs ask for.
+// Checks the shape that the function gives an output: against the signature, or against the shape
+// that follows from the inputs if that is known.
 sidecall_request::Output& sidecall_request::shape(int32_t index, const int64_t* dims,
                                                   int32_t rank) {
   const TensorSpec& spec = output_spec(index);
@@ -91,7 +92,7 @@ void sidecall_request::view_input(int32_t index, sidecall_view* view) {
     view->data_bytes = input.text.bytes.size();
     view->offsets = input.text.offsets.data();
   } else {
-    view->data = const_cast<void*>(input.data);  // read-only memory; a view serves both directions
+    view->data = const_cast<void*>(input.data);  // only read; views are also used for writing
     view->data_bytes = sidecall::count_bytes(dtype, input.dims);
     view->offsets = nullptr;
   }
@@ -142,7 +143,7 @@ void sidecall_request::set_strings(int32_t index, const int64_t* dims, int32_t r
 int64_t sidecall_request::remaining_ns() const {
   if (is_interrupted.load(std::memory_order_acquire)) return 0;
   const sidecall::shm::Request* current = sidecall::current_request();
-  if (current == nullptr) return -1;  // golden rows
+  if (current == nullptr) return -1;  // golden rows have no deadline
   if (!current->is_wanted()) return 0;
   const int64_t deadline = current->deadline_ns();
   return deadline < 0 ? -1 : std::max<int64_t>(deadline - sidecall::shm::now_ns(), 0);
@@ -167,5 +168,6 @@ void sidecall_request::log(int32_t level, const char* event, const char* facts) 
   const std::string known_facts = facts == nullptr ? "{}" : facts_of(facts);
   if (const sidecall::shm::Request* current = sidecall::current_request())
     return current->log(known_level, event, known_facts);
-  static_cast<void>(engine.log()(known_level, event, known_facts));  // golden rows
+  // This thread answers no request: golden rows are running.
+  static_cast<void>(engine.log()(known_level, event, known_facts));
 }

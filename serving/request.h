@@ -1,5 +1,6 @@
-// One request as a served function sees it: inputs to read, outputs to give, how it may fail. A binding of function.cpp keeps one from
-// run to run; the C ABI forwards sidecall_request_* to it.
+// One request as a served function sees it: inputs to read, outputs to fill, and how to report a
+// failure. A binding in function.cpp keeps one from run to run. The C ABI forwards
+// sidecall_request_* to it.
 #pragma once
 
 #include <sidecall/server.h>
@@ -15,7 +16,7 @@
 #include "function.h"
 
 struct sidecall_request {
-  // Strings as views hand them out.
+  // Strings in the form of a sidecall_view.
   struct Text {
     std::string bytes;
     std::vector<int64_t> offsets{0};
@@ -25,7 +26,7 @@ struct sidecall_request {
     const void* data = nullptr;
     sidecall::Buffer buffer;
     std::vector<std::string> strings;
-    bool is_changed = true;  // `text` is older than `strings`
+    bool is_changed = true;  // `strings` has changed since `text` was built from it
     Text text;
   };
   struct Output {
@@ -40,7 +41,8 @@ struct sidecall_request {
   explicit sidecall_request(const sidecall::FunctionEngine& served)
       : engine(served), inputs(served.inputs().size()), outputs(served.outputs().size()) {}
 
-  // What the functions of server.h answer. Those of tensors throw UNKNOWN_NAME, SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_STRING.
+  // These implement the functions of the same name in server.h. Those for tensors throw
+  // UNKNOWN_NAME, SHAPE_MISMATCH, DTYPE_MISMATCH, INVALID_STRING.
   void view_input(int32_t input, sidecall_view* view);
   void view_output(int32_t output, const int64_t* dims, int32_t rank, sidecall_view* view);
   void set_strings(int32_t output, const int64_t* dims, int32_t rank, const char* data,

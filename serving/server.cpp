@@ -1,4 +1,4 @@
-// Describes a model to the channel and opens its address; see server.h.
+// Describes a model or function to the channel and opens its address; see server.h.
 #include "server.h"
 
 #include <array>
@@ -8,7 +8,7 @@
 
 #include "core/contract.h"
 #include "core/error.h"
-#include "core/first_readers.h"
+#include "core/in_place_safety.h"
 #include "core/sha256.h"
 #include "core/signature_json.h"
 #include "engines/remote/errors.h"
@@ -35,7 +35,7 @@ std::array<uint8_t, 32> digest_of(const std::string& text) {
   return digest;
 }
 
-// Ids that are not SHA-256 are left out.
+// The id of the model, or "" if it is not a SHA-256 digest: the channel can only send digests.
 std::string id_of(const Model& model) {
   const std::string id = model.id();
   const bool is_digest =
@@ -64,7 +64,8 @@ std::string given_text(const char* text, size_t length) {
   return text == nullptr ? std::string() : std::string(text, length);
 }
 
-// A function with a signature, a contract, or both, as a model of core: golden rows run through it here.
+// Opens a function with a signature, a contract, or both as a model of core. This runs the golden
+// rows of the contract through the function.
 std::shared_ptr<const Model> model_of(const sidecall_service& service,
                                       const sidecall_model_options& verification,
                                       shm::LogFunction log) {
@@ -130,7 +131,9 @@ std::unique_ptr<ModelServer> serve_function(const char* at, const sidecall_servi
                                             const sidecall_server_options& options,
                                             const std::shared_ptr<ServerLog>& log) {
   const std::shared_ptr<const Model> model = model_of(service, verification, log_function(log));
-  // The function was told what it may be given. A bool that is neither 0 nor 1 breaks compilers' and libraries' rules, so it must stay as checked.
+  // server.h tells the function that a client may change its inputs at any moment. Bool inputs are
+  // copied all the same: a bool that is neither 0 nor 1 is undefined behaviour for compilers and
+  // libraries, so the bytes must stay as they were checked.
   std::vector<bool> in_place;
   for (const TensorSpec& input : model->signature().inputs)
     in_place.push_back(input.dtype != SIDECALL_BOOL);

@@ -1,4 +1,5 @@
-// A model or a function behind an address: the channel's server, what answers its requests, and its log. Used by the C ABI.
+// Serves a model or a function at an address: owns the channel's server, the handler of its
+// requests and its log. Used by the C ABI.
 #pragma once
 
 #include <sidecall/server.h>
@@ -15,8 +16,9 @@ namespace sidecall {
 
 class ModelServer {
  public:
-  // `at` is shm:NAME or shm:///path, or nullptr for connections that come over the socket that SIDECALL_FD names. `in_place`: the inputs
-  // that the engine may read where the client can still write. Throws what sidecall_server_open answers.
+  // `at` is shm:NAME or shm:///path, or nullptr for connections that arrive over the socket that
+  // SIDECALL_FD names. `in_place`: for each input, whether the engine may read it in memory that
+  // the client can still write to. Throws the errors that sidecall_server_open documents.
   ModelServer(const char* at, const std::shared_ptr<const Model>& model, std::vector<bool> in_place,
               const sidecall_server_options& options, std::shared_ptr<ServerLog> log);
 
@@ -25,14 +27,15 @@ class ModelServer {
  private:
   const std::shared_ptr<ServerLog> log_;
   ModelHandler handler_;
-  shm::Server server_;  // ends before the handler does
+  shm::Server server_;  // destroyed before the handler, which it uses
 };
 
 std::unique_ptr<ModelServer> serve_model(const char* at, const std::shared_ptr<const Model>& model,
                                          const sidecall_server_options& options,
                                          const std::shared_ptr<ServerLog>& log);
 
-// A function with a signature, a contract, or both. Golden rows run through it here, as `verification` says.
+// Serves a function with a signature, a contract, or both. Runs the golden rows of the contract
+// through the function first, as `verification` says.
 std::unique_ptr<ModelServer> serve_function(const char* at, const sidecall_service& service,
                                             const sidecall_model_options& verification,
                                             const sidecall_server_options& options,

@@ -1,4 +1,7 @@
-"""Rules for every pytest of the project: with SIDECALL_REQUIRE=all, as in CI, a skip is a failure; models fit alike in every run."""
+"""Rules for every pytest of the project.
+
+With SIDECALL_REQUIRE=all, as in CI, a skip is a failure. Models are fitted alike in every run.
+"""
 
 import os
 import random
@@ -8,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-# Programs under test that run pytest themselves are no workers of this run.
+# Programs under test that run pytest themselves are not workers of this run.
 for variable in ("PYTEST_XDIST_WORKER", "PYTEST_XDIST_WORKER_COUNT", "PYTEST_XDIST_TESTRUNUID"):
     os.environ.pop(variable, None)
 
@@ -37,18 +40,21 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """What fits with random_state=None draws from numpy's global generator: a tie between two classes must not depend on the day."""
+    """Seeds numpy's global generator, which estimators with random_state=None draw from.
+
+    Otherwise a tie between two classes could be decided differently from run to run.
+    """
     random.seed(0)
     np.random.seed(0)
 
 
-# Servers of the benchmark's tests, which run at the same time.
+# Shared memory of servers that benchmark tests start; these tests may run at the same time.
 OTHERS_IN_SHARED_MEMORY = ("triton_", "iceoryx", "sem.", "joblib_")
 
 
 @pytest.fixture
 def shared_memory() -> Callable[[], set[str]]:
-    """Names in /dev/shm, without those of other programs."""
+    """Returns a function that lists the names in /dev/shm without those of other programs."""
     return lambda: {
         path.name
         for path in Path("/dev/shm").iterdir()

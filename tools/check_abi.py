@@ -1,6 +1,7 @@
-"""Checks the C ABI: header, symbols.txt and the built library agree, and the header stays plain enough for every language.
+"""Checks that the header, symbols.txt and the built library agree, and that the header is plain C.
 
-make lint and ctest run it; `--write` derives symbols.txt from the header anew.
+Plain means that every language can read it. make lint and ctest run this; `--write` writes
+symbols.txt anew from the header.
 """
 
 import argparse

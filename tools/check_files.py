@@ -1,4 +1,7 @@
-"""Checks every file of the repository: length, first line, whitespace, left-overs, paths of somebody's machine. `make lint` runs it."""
+"""Checks every file of the repository; `make lint` runs it.
+
+Checks length, first line, whitespace, left-over notes and paths of a developer's machine.
+"""
 
 import re
 import subprocess
@@ -9,9 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = {".c", ".cpp", ".h", ".hpp", ".py", ".pyi", ".sh", ".cmake", ".js", ".mjs", ".ts", ".mts"}
 BINARY = {".onnx", ".bin", ".data", ".joblib", ".png"}
 MAX_LINES = 600
-# Longer for a reason: a public header is one file, and a manual.
+# These files may be longer: a public header is a single file and also the manual.
 LONG_FILES = {"include/sidecall/sidecall.h", "include/sidecall/sidecall.hpp"}
-# Written in pieces, so that this file does not find itself.
+# The patterns are written in pieces, so that they do not match this file.
 FORBIDDEN = {
     "a left-over": re.compile("TO" + r"DO|FIX" + r"ME|XX" + r"X\b"),
     "a path of one machine": re.compile(

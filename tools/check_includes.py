@@ -1,4 +1,7 @@
-"""Checks who may include whom: core, shm, the C binding, everything else. `make lint` runs it; ARCHITECTURE.md explains the layers."""
+"""Checks which layer includes which: core, shm, the C binding, everything else.
+
+`make lint` runs it; ARCHITECTURE.md explains the layers.
+"""
 
 import re
 import sys
@@ -6,7 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 SUFFIXES = {".c", ".cpp", ".h", ".hpp"}
-# The first folder that fits a file names its layer; a layer sees its own folder, the public headers and what is listed.
+# The first matching folder is the layer of a file. A layer may include its own folder, the public
+# headers and the listed layers.
 LAYERS = {
     "include": (),
     "core": (),
@@ -48,7 +52,7 @@ def layer_of(path: Path) -> str | None:
 
 
 def included_layer(source: Path, text: str) -> str | None:
-    """The layer of an included file that is ours; None for headers of others."""
+    """The layer of an included file of this project; None for headers of other projects."""
     candidates = [
         source.parent / text,
         ROOT / text,

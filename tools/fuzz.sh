@@ -1,6 +1,7 @@
 #!/bin/sh
-# fuzz.sh BUILD_FOLDER SECONDS JOBS: builds the targets of tests/fuzz with clang and runs each for that long. `make fuzz` runs it.
-# A finding stays in BUILD_FOLDER/fuzz/found; what only raised the coverage is dropped.
+# fuzz.sh BUILD_FOLDER SECONDS JOBS: builds the targets of tests/fuzz with clang and runs each of
+# them for SECONDS. `make fuzz` runs it. Inputs that cause a failure stay in
+# BUILD_FOLDER/fuzz/found; inputs that only increase the coverage are deleted.
 set -eu
 folder="$1/fuzz"
 clang=$(command -v clang++-19 || command -v clang++) || {
@@ -16,7 +17,7 @@ for target in contract records onnx_file hello request; do
   new="$folder/new/$target"
   rm -rf "$new"
   mkdir -p "$new"
-  words="tests/fuzz/$target.dict"  # for formats that are text
+  words="tests/fuzz/$target.dict"  # for text formats
   [ -e "$words" ] || words=
   "$folder/bin/fuzz-$target" "$new" "tests/fuzz/corpus/$target" ${words:+"-dict=$words"} "-max_total_time=$2" \
     -max_len=8192 -timeout=20 -rss_limit_mb=2048 "-artifact_prefix=$folder/found/$target-" >"$1/log/fuzz-$target.log" 2>&1 || {

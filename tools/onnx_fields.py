@@ -1,6 +1,7 @@
-"""Holds core/onnx_fields.inc, the fields that an ONNX file may have, against the descriptors of the `onnx` package.
+"""Checks core/onnx_fields.inc, the fields that an ONNX file may have, against the `onnx` package.
 
-`make lint` and a test run it. A newer onnx that adds a field fails both: `--write` derives the table anew.
+`make lint` and a test run it. Both fail if a newer onnx adds a field; `--write` then writes the
+table anew.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ HEAD = """\
 // The messages and fields of ONNX, as onnx {version} describes them: written by
 // tools/onnx_fields.py, included by onnx_schema.h.
 """
-# FieldDescriptor's numbers of types; a group, a map or any other type stops the generator.
+# FieldDescriptor's numbers of types. The generator stops at a group, a map or any other type.
 KINDS = {
     1: "kDouble",
     2: "kFloat",
@@ -34,7 +35,7 @@ MAX_NUMBER = 31
 
 
 def name_of(message: Any) -> str:
-    """TypeProto.Tensor is TypeProto_Tensor in C++."""
+    """The name of the message in C++: TypeProto.Tensor is TypeProto_Tensor."""
     return str(message.full_name).removeprefix("onnx.").replace(".", "_")
 
 
@@ -87,7 +88,9 @@ def release(text: str) -> tuple[int, ...]:
 
 
 def check(kept: str) -> list[str]:
-    """What the kept table lacks. What it has beyond an older onnx is no fault."""
+    """The entries that the kept table lacks. Entries that an older onnx does not have are not an
+    error.
+    """
     version = re.search(r"as onnx (\S+) describes", kept)
     kept_lines, derived = [
         set(re.findall(r"^ONNX_.*$", text, flags=re.MULTILINE)) for text in (kept, table())

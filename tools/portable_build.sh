@@ -1,12 +1,13 @@
 #!/bin/sh
-# portable_build.sh PYTHON BUILD JOBS: builds the addon and the command for glibc 2.28 into BUILD, whatever this machine has: with the
-# compiler and C++ library of PyPI's ziglang, which must be installed for PYTHON. `make package` runs it.
+# portable_build.sh PYTHON BUILD JOBS: builds the addon and the command for glibc 2.28 into BUILD,
+# whatever glibc this machine has. It uses the compiler and C++ library of PyPI's ziglang, which
+# must be installed for PYTHON. `make package` runs it.
 set -e
 build=$2
 zig=$("$1" -c 'import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), "zig"))')
 target=$(uname -m)-linux-gnu.2.28
 
-# Folders of headers without those of this machine's C library.
+# Header folders that do not include this machine's C library.
 mkdir -p "$build/headers"
 for folder in rapidjson CLI; do ln -sfn "/usr/include/$folder" "$build/headers/$folder"; done
 

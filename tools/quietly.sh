@@ -1,5 +1,6 @@
 #!/bin/sh
-# quietly.sh LOG_FOLDER NAME TEXT COMMAND...: runs a step of the set-up with its output in LOG_FOLDER/NAME.log, shown only on failure.
+# quietly.sh LOG_FOLDER NAME TEXT COMMAND...: prints TEXT and runs a step of the set-up. Its output
+# goes to LOG_FOLDER/NAME.log and is shown only on failure.
 log="$1/$2.log"
 text=$3
 mkdir -p "$1"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# system_packages.sh PYTHON LOG_FOLDER [PACKAGE...]: looks for the tools and headers of the build and installs Debian's packages
-# for what is missing, where it may; otherwise says in one line what to install. make runs it.
+# system_packages.sh PYTHON LOG_FOLDER [PACKAGE...]: checks the tools and headers of the build and
+# installs Debian's packages for those that are missing. Without permission to install, it prints in
+# one line what to install. make runs it.
 python=$1
 log="$2/system.log"
 shift 2

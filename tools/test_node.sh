@@ -1,6 +1,7 @@
 #!/bin/sh
-# test_node.sh TESTS BUILD: runs Node's tests in the folder TESTS; prints the summary, or what failed. `make test-node` runs it.
-# With SIDECALL_REQUIRE=all, as in CI, a skipped test is a failure.
+# test_node.sh TESTS BUILD: runs Node's tests in the folder TESTS; prints the summary, or the
+# failures. `make test-node` runs it. With SIDECALL_REQUIRE=all, as in CI, a skipped test is a
+# failure.
 tests=$1
 export SIDECALL_BUILD=$(cd "$2" && pwd)
 log="$2/log/node-test.log"
@@ -8,7 +9,7 @@ mkdir -p "$2/log"
 files=$(find "$tests" -name '*.test.js' -o -name '*.test.mjs' | sort)
 [ -n "$files" ] || { echo "-- failed: no test in $tests"; exit 1; }
 
-# --expose-gc: tests of memory call the collector themselves.
+# --expose-gc: memory tests run the garbage collector themselves.
 node --expose-gc --test --test-reporter=spec $files >"$log" 2>&1
 code=$?
 if [ "$code" != 0 ]; then

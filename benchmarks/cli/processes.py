@@ -1,4 +1,8 @@
-"""Processes of benchmarks/cli: fresh ones that are timed from start to end, files through one, and lines to one that stays. Used by run.py."""
+"""Processes that benchmarks/cli measures; used by run.py.
+
+Some are started afresh and timed from start to end, some process a whole file, and some stay open
+and answer line by line.
+"""
 
 import json
 import os
@@ -11,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-# Each reads a record from stdin and prints label and probabilities, with no more imports than that takes.
+# Each program reads a record from stdin and prints label and probabilities. It imports only what it
+# needs.
 ONNXRUNTIME = """
 import json, sys
 import numpy as np, onnxruntime
@@ -30,8 +35,9 @@ row = [list(json.load(sys.stdin).values())]
 print(model.predict(row)[0], *model.predict_proba(row)[0], sep=",")
 """
 
-# Starts a command on one CPU, its stdout a file, and prints seconds and the peak of its memory in KiB. A small process of its own: the
-# kernel counts the memory of the starting process in the peak of the program.
+# Starts a command on one CPU with its stdout redirected to a file; prints the seconds and the peak
+# of its memory in KiB. This is a separate small process, because the kernel counts the memory of
+# the starting process in the peak of the program.
 WATCHER = """
 import os, sys, time
 cpu, target, *command = sys.argv[1:]
@@ -45,7 +51,7 @@ print(time.perf_counter() - begin, usage.ru_maxrss, os.waitstatus_to_exitcode(st
 
 @dataclass
 class Cold:
-    """A command that answers one row: started afresh each time, with `stdin` as its input."""
+    """A command that answers one row; each run starts it afresh, with `stdin` as its input."""
 
     client: str
     approach: str
@@ -54,7 +60,7 @@ class Cold:
     times: list[float] = field(default_factory=list)  # ns
 
     def run(self, environment: dict[str, str]) -> np.ndarray:
-        """Times one process; gives its probabilities."""
+        """Times one process; returns its probabilities."""
         begin = time.perf_counter_ns()
         done = subprocess.run(
             self.command, input=self.stdin, stdout=subprocess.PIPE, env=environment, check=True
@@ -78,7 +84,7 @@ def play_cold(
     environment: dict[str, str],
     check: Callable[[Cold, np.ndarray], None],
 ) -> None:
-    for contender in contenders:  # once for the page cache
+    for contender in contenders:  # one untimed run fills the page cache
         check(contender, contender.run(environment))
         contender.times.clear()
     for number in range(rounds):
@@ -88,7 +94,7 @@ def play_cold(
 
 @dataclass
 class Whole:
-    """A command that reads a CSV file and writes the answers to another."""
+    """A command that reads a CSV file and writes the answers to another file."""
 
     client: str
     approach: str
@@ -125,7 +131,7 @@ def time_stream(
     environment: dict[str, str],
     check: Callable[[int, np.ndarray], None],
 ) -> np.ndarray:
-    """Round trips, in ns, of a line to a process that stays and its answer back."""
+    """Round-trip times, in ns, of one line to a process that stays open and its answer."""
     times = []
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0

@@ -1,4 +1,8 @@
-"""What a Python programmer writes around onnxruntime to answer a CSV file in bounded memory. Usage: rivals.py pandas|pyarrow MODEL IN OUT"""
+"""Answers a CSV file in bounded memory with onnxruntime and pandas or pyarrow.
+
+This is what a Python programmer would write without sidecall. Usage: rivals.py pandas|pyarrow MODEL
+IN OUT
+"""
 
 import sys
 from pathlib import Path
@@ -6,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-ROWS = 20_000  # of a chunk: of 2 000 to 100 000 the fastest for pandas
+ROWS = 20_000  # rows per chunk: the fastest for pandas between 2 000 and 100 000
 
 
 def open_session(path: str) -> onnxruntime.InferenceSession:

@@ -1,4 +1,7 @@
-"""`make bench-cli`: the command beside what one would write instead, in one run. Writes results/cli.json, prints tables and bars."""
+"""`make bench-cli`: measures the command and its alternatives in one run.
+
+Writes results/cli.json, prints tables and bars.
+"""
 
 import os
 import pickle
@@ -22,11 +25,11 @@ from processes import JOBLIB, ONNXRUNTIME, Cold, Whole, play_cold, python, time_
 
 HERE = Path(__file__).resolve().parent
 PACKAGES = ["sidecall", "numpy", "onnxruntime", "scikit-learn", "joblib", "pandas", "pyarrow"]
-DISTINCT = 20_000  # rows of the large file, which then repeat
+DISTINCT = 20_000  # rows of the large file; after them it repeats
 
 
 class Settings:
-    """How much is measured: the whole, or a quick look that only shows that all of it works."""
+    """How much to measure: everything, or a quick run that only shows that everything works."""
 
     def __init__(self, quick: bool):
         self.cold_rounds = 2 if quick else 30
@@ -36,7 +39,7 @@ class Settings:
 
 
 class Programs:
-    """The programs that are measured, and what they are started with."""
+    """The measured programs and the environment in which they start."""
 
     def __init__(self, build: Path):
         self.command = Path(os.environ.get("BENCH_SIDECALL_CLI", build / "bin/sidecall"))
@@ -144,7 +147,7 @@ def width_of(workload: Workload) -> int:
 
 
 def write_csv(path: Path, workload: Workload, rows: int) -> None:
-    """Features with seven digits; the first DISTINCT rows, again and again."""
+    """Writes features with seven digits; repeats the first DISTINCT rows."""
     width = width_of(workload)
     values = np.fromfile(workload.folder / "features.f64").reshape(-1, width)[:DISTINCT].tolist()
     block = "".join(",".join(map(repr, row)) + "\n" for row in values)

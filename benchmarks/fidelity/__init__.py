@@ -1,1 +1,1 @@
-"""`make parity`: random pipelines and adversarial rows, asked of original and exported file."""
+"""`make parity`: compares random pipelines with their exported files on adversarial rows."""

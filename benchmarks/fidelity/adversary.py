@@ -1,8 +1,8 @@
-"""The rows that a pipeline is asked for: fresh ones, and ones made to find a difference.
+"""The rows that a pipeline is tested with: ordinary rows, and rows made to find a difference.
 
 Used by judge.py. Rows are columns of sidecall's exporter (values and a mask of missing ones). The
-original answers most of them; those that it may refuse come last, with one odd value each, because
-each of these has to be asked alone.
+original answers most of them. Rows that it may refuse come last. Each of these has one odd value
+and must be sent alone.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .values import FLOATS, INTEGERS, TEXTS, around, converted, nudged, printed,
 
 Ask = Callable[[list[Column]], np.ndarray]
 
-# Shares of the rows that the original answers.
+# Relative numbers of rows in each family that the original answers.
 FAMILIES = {
     "fresh": 12,
     "mixed": 10,
@@ -33,15 +33,15 @@ FAMILIES = {
 }
 _BATCH = 4000
 _BASE_ROWS = 3000
-# One bisection for so many rows, each of which ends in eight rows.
+# One bisection for this number of rows; each bisection yields eight rows.
 _ROWS_A_JUMP = 100
 
 
 @dataclass
 class Batch:
-    """Rows and the family of each.
+    """Rows and the family of each row.
 
-    `swapped`: the caller's floats are float32 where fit saw float64, and the other way round.
+    `swapped`: the caller sends float32 where fit saw float64, and the other way round.
     """
 
     columns: list[Column]
@@ -56,8 +56,8 @@ class Batch:
 class Feature:
     """What the original does with one feature.
 
-    `dtype` is what fit saw, for floats. `is_closed`: the original refuses numbers beside those that
-    it knows. `is_bounded`: it refuses numbers beyond the largest.
+    `dtype`: the type that fit saw, for floats. `is_closed`: the original refuses numbers that it
+    does not know. `is_bounded`: it refuses numbers that are too large.
     """
 
     column: int
@@ -72,7 +72,7 @@ class Feature:
 class Adversary:
     """Makes the rows of one pipeline.
 
-    `pool` has all rows of the table. `ask` gives the original's numbers for rows, NaN for a row
+    `pool` holds all rows of the table. `ask` returns the original's numbers for rows, NaN for a row
     that it refuses.
     """
 
@@ -133,7 +133,7 @@ class Adversary:
         )
 
     def batches(self, rows: int, odd: int, *, with_jumps: bool) -> Iterator[Batch]:
-        """About `rows` rows that the original answers, then at most `odd` that it may refuse."""
+        """Yields about `rows` rows that the original answers, then up to `odd` that it may refuse."""
         if self.count:
             jumps = self._jumps(rows // _ROWS_A_JUMP) if with_jumps else None
             if jumps is not None:
@@ -157,7 +157,7 @@ class Adversary:
         return Batch(self._narrowed(columns) if swapped else columns, families, swapped)
 
     def _change(self, column: Column, feature: Feature, family: str, places: np.ndarray) -> None:
-        """Changes some of `places` in one column as the family says."""
+        """Changes some of the rows `places` in one column, as the family says."""
         rng = self.rng
         here = places[rng.random(len(places)) < (0.9 if rng.random() < 0.5 else 0.4)]
         other = self.base[feature.column].take(rng.integers(self.count, size=len(here)))
@@ -183,7 +183,10 @@ class Adversary:
                 column.values[here] = np.clip(np.floor(near), -(2**62), 2**62).astype(np.int64)
 
     def _is_list(self, feature: Feature) -> bool:
-        """Whether the texts are few: another spelling is an unknown category, an odd row."""
+        """Whether there are only a few distinct texts.
+
+        Then another spelling is an unknown category, and such a row is odd.
+        """
         return len(set(self.base[feature.column].present().tolist())) < self.count / 4
 
     def _change_floats(
@@ -229,7 +232,7 @@ class Adversary:
         return Batch(columns, np.full(len(placed), "jump"), False)
 
     def _odd(self, limit: int) -> Iterator[Batch]:
-        """One odd value a row.
+        """Rows with one odd value each.
 
         A missing integer or boolean changes the type of its whole column, so it has its own batch.
         """
@@ -266,7 +269,7 @@ class Adversary:
         return Batch(self._narrowed(columns) if swapped else columns, families, swapped)
 
     def _narrowed(self, columns: list[Column]) -> list[Column]:
-        """What a caller's float32 holds, for features that fit saw as float64."""
+        """Rounds to float32 what fit saw as float64, as for a caller that sends float32."""
         for feature in self.features:
             if feature.kind == "float" and feature.dtype == np.float64:
                 column = columns[feature.column]

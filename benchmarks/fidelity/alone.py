@@ -1,4 +1,4 @@
-"""`run.py --only SEED:NUMBER`: one pipeline, with its differences followed step by step."""
+"""`run.py --only SEED:NUMBER`: examines one pipeline and follows its differences step by step."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from .pipelines import draw
 
 
 def look_at(seed: int, number: int, rows: int, odd: int, folder: Path) -> int:
-    """Prints what is known, and leaves model, file and differing rows in `folder`.
+    """Prints what is known, and leaves the model, the file and the differing rows in `folder`.
 
-    Returns 1 where an answer was wrong.
+    Returns 1 if an answer was wrong.
     """
     drawn = draw(seed, number)
     stem = f"{seed}-{number}"

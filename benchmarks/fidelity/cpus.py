@@ -1,7 +1,8 @@
-"""The original on other CPUs, as far as numpy and OpenBLAS can be told to compute as there.
+"""The original on other CPUs, as far as numpy and OpenBLAS can imitate them.
 
-judge.py asks for rows that differ: where the original's own answer depends on the CPU, the row is
-unstable. Each CPU is a process, because both libraries choose their kernels when they are loaded.
+judge.py uses it for rows that differ: if the original's own answer depends on the CPU, the row is
+unstable. Each CPU is a separate process, because both libraries choose their kernels when they
+load.
 """
 
 from __future__ import annotations

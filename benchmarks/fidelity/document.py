@@ -1,4 +1,4 @@
-"""What a run found: the bars, results/fidelity.json, and the printed report. Used by run.py."""
+"""The results of a run: the bars, results/fidelity.json, and the printed report. Used by run.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Result = dict[str, Any]
 
 @dataclass
 class Fidelity(Report):
-    """The common document, with what was found of each pipeline in place of times."""
+    """The common document; it holds the results of each pipeline instead of times."""
 
     results: list[Result] = field(default_factory=list)
 
@@ -111,7 +111,7 @@ def _difference(result: Result) -> Result:
 
 
 def families(compared: list[Result]) -> dict[str, dict[str, int]]:
-    """Rows and wrong rows of each kind of row."""
+    """The numbers of rows and of wrong rows in each family."""
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for result in compared:
         for name, (rows, wrong) in result["families"].items():
@@ -121,7 +121,7 @@ def families(compared: list[Result]) -> dict[str, dict[str, int]]:
 
 
 def domain(compared: list[Result]) -> Counter[tuple[str, str, str]]:
-    """Rows that one side alone refuses: by that side, by the family and by the reason."""
+    """Rows that only one side refuses, counted by that side, the family and the reason."""
     found: Counter[tuple[str, str, str]] = Counter()
     for result in compared:
         for side, family, reason, total in result["domain"]:
@@ -134,7 +134,7 @@ def again(result: Result) -> str:
 
 
 def print_found(results: list[Result]) -> None:
-    """The worst first, with the command that looks at each alone."""
+    """Prints the worst pipelines first, each with the command that examines it alone."""
     compared = [result for result in results if result["outcome"] == "compared"]
     _print_list(
         "wrong rows",

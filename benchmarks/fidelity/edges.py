@@ -1,8 +1,8 @@
-"""Where the answers of a fitted model jump; adversary.py puts rows one ulp beside each place.
+"""Finds values at which a model's answers jump; adversary.py puts rows one ulp beside them.
 
 Thresholds, bin edges and categories are read from the model where its columns are still those of
-the row. Behind a scaler, bisection finds the two neighbouring numbers between which the answer
-changes most.
+the row. After a scaler, bisection finds the two adjacent numbers between which the answer changes
+most.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import numpy as np
 from sidecall.exporting.columns import Column
 
 _ROUNDS = 64
-_REFUSED = 1e6  # what stands for the answer to a row that the original refuses: far from all others
+# stands for the answer to a row that the original refuses; far away from all answers
+_REFUSED = 1e6
 
 Found = dict[str, list[float]]
 
 
 def held_edges(model: Any, names: list[str]) -> dict[str, np.ndarray]:
-    """Finite edges by feature, sorted."""
+    """The finite edges of each feature, sorted."""
     found: Found = defaultdict(list)
     _collect(model, names, found)
     edges = {name: np.unique(np.array(values, dtype=np.float64)) for name, values in found.items()}
@@ -32,7 +33,7 @@ def held_edges(model: Any, names: list[str]) -> dict[str, np.ndarray]:
 def _collect(step: Any, names: list[str] | None, found: Found) -> list[str] | None:
     """Adds the edges of a step whose columns are `names`.
 
-    Returns the names behind it, or None where its columns are no longer those of the row.
+    Returns the names of its output columns, or None if these are no longer columns of the row.
     """
     if names is None or step == "drop":
         return None
@@ -102,7 +103,7 @@ def _leaf(step: Any, names: list[str], found: Found) -> None:
 
 
 def _parts(model: Any) -> Iterator[Any]:
-    """A model and the models that it is made of and that see the same columns."""
+    """A model and the models inside it that see the same columns."""
     yield model
     for attribute in ("estimators_", "calibrated_classifiers_"):
         parts = getattr(model, attribute, ())
@@ -151,7 +152,7 @@ def _thresholds(model: Any) -> Iterator[tuple[int, float]]:
 
 @dataclass
 class Jump:
-    """Two neighbouring values of feature `column` between which the answer to row `row` jumps."""
+    """Two adjacent values of feature `column` between which the answer to row `row` jumps."""
 
     row: int
     column: int
@@ -166,10 +167,11 @@ def find_jumps(
     count: int,
     rng: np.random.Generator,
 ) -> list[Jump]:
-    """Bisects `count` times between a row's own value and another row's, in each column by turns.
+    """Bisects `count` times between a value of a row and the same column of another row.
 
-    `ask` gives numbers [rows, width], NaN for a row that is refused. `dtypes` has the columns that
-    may change. All bisections go on together: one question a round.
+    The columns take turns. `ask` returns numbers [rows, width], NaN for a row that is refused.
+    `dtypes` lists the columns that may change. All bisections advance together, with one request
+    per round.
     """
     total = len(rows[0])
     columns = np.array(sorted(dtypes))

@@ -1,4 +1,4 @@
-"""Last steps and their parameters, drawn at random; pipelines.py puts them behind transformers."""
+"""Draws last steps and their parameters at random; pipelines.py puts them after transformers."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ from .steps import Dice
 
 @dataclass(frozen=True)
 class Last:
-    """A kind of last step. `rows` is how many it is fitted with at most.
+    """A kind of last step. `rows` is the largest number of rows that it is fitted with.
 
-    `takes_missing`: a missing value reaches it unharmed. `positive`: it wants no negative number.
-    `scaled`: it needs numbers of one size. `codes`: its classes must be 0, 1, 2, ...
+    `takes_missing`: it accepts missing values. `positive`: it needs numbers that are not negative.
+    `scaled`: it needs numbers of similar magnitude. `codes`: its classes must be 0, 1, 2, ...
     """
 
     weight: float

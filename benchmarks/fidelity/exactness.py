@@ -1,4 +1,4 @@
-"""How exact a model's answers can be: which must be equal to the bit, and which are float32."""
+"""How exact a model's answers can be: which must be equal bit by bit, and which are float32."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-# Steps that change no number that they let through.
+# Steps that pass numbers on unchanged.
 _EXACT = {"FunctionTransformer", "SimpleImputer", "VarianceThreshold", "SelectKBest"}
 _TREES = {
     "DecisionTreeRegressor": "prediction",
@@ -26,9 +26,9 @@ _TREES = {
 
 
 def raw_tree_output(model: Any) -> str | None:
-    """The output whose bits must be equal: of trees that see the numbers of the row themselves.
+    """The output whose bits must be equal, for trees that see the unchanged numbers of the row.
 
-    None for other models. Boosting classifiers are among these, because they answer with an
+    None for other models. Boosting classifiers belong to the others, because they answer with an
     exponential of the trees' sum.
     """
     if not isinstance(model, Pipeline) or not all(_is_exact(step) for _, step in model.steps[:-1]):
@@ -48,13 +48,14 @@ def _is_exact(step: Any) -> bool:
 
 
 def gives_float32(model: Any, rows: Any) -> bool:
-    """Whether a step of the original gives float32 for these rows.
+    """Whether a step of the original returns float32 for these rows.
 
-    The comparison itself notices an answer in float32.
+    The last step is left out, because the comparison itself notices a float32 answer.
     """
     if not isinstance(model, Pipeline):
         return False
-    # A last step that transforms may hold others whose float32 its own answer does not show.
+    # A last step that transforms may contain steps that return float32 although its own answer is
+    # not float32.
     is_transform = not hasattr(model, "predict")
     for _, step in model.steps if is_transform else model.steps[:-1]:
         rows, found = _through(step, rows)
@@ -64,7 +65,7 @@ def gives_float32(model: Any, rows: Any) -> bool:
 
 
 def _through(step: Any, rows: Any) -> tuple[Any, bool]:
-    """What the step makes of the rows, and whether it or a step inside it gives float32."""
+    """The output of the step, and whether it or a step inside it returns float32."""
     if step is None or isinstance(step, str):
         return rows, False
     found = False
@@ -86,7 +87,7 @@ def _through(step: Any, rows: Any) -> tuple[Any, bool]:
     return behind, found or any(dtype == np.float32 for dtype in dtypes)
 
 
-# Steps whose answers are fixed to the bit: comparisons, lookups, and + - * / and roots.
+# Steps whose answers are determined bit by bit: comparisons, lookups, and + - * / and roots.
 _FIXED = {
     *_EXACT,
     "StandardScaler",
@@ -105,10 +106,10 @@ _FIXED_FUNCTIONS = (None, np.square, np.abs, np.rint, np.floor, np.sqrt)
 
 
 def jumps_are_fixed(model: Any) -> bool:
-    """Whether the places where the answers jump are fixed to the bit.
+    """Whether the values at which the answers jump are determined bit by bit.
 
-    Where they depend on a logarithm or on a sum over columns, two right computations may jump one
-    ulp apart, so that no row is put on such a jump.
+    If they depend on a logarithm or on a sum over columns, two correct computations may jump one
+    ulp apart. No row is then placed on such a jump.
     """
     steps = [step for _, step in model.steps] if isinstance(model, Pipeline) else [model]
     return all(_is_fixed(step) for step in steps[:-1]) and not _holds_neighbours(steps[-1])

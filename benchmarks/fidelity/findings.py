@@ -1,4 +1,4 @@
-"""What judge.py finds of one pipeline: counts, wrong rows, examples."""
+"""What judge.py finds out about one pipeline: counts, wrong rows, examples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Matrices = dict[str, np.ndarray]
 
 @dataclass
 class Wrong:
-    """Rows that differ, with both answers for them."""
+    """Rows that differ, with both answers to them."""
 
     rows: Rows
     families: np.ndarray
@@ -28,17 +28,17 @@ class Wrong:
 
 @dataclass
 class Counts:
-    """What is known of one pipeline's rows so far; numbers are rows unless said otherwise.
+    """Counts for one pipeline so far; they are numbers of rows unless stated otherwise.
 
     labels       wrong rows with another label
     largest      the largest |got - expected| / (1 + |expected|) of a wrong row
     unstable     rows that differ, and that the original answers in several ways
-    looked       rows that differ and were asked again; `sampled` the same of rows that agree
-    tree_bits    of `tree_rows`, those in which a bit differs
-    by_original  rows that the original alone refuses; `by_file` the file alone
-    routes       rows that another route to the file answers in another way
+    looked       rows that differ and were checked again; `sampled`: the same for rows that agree
+    tree_bits    rows among `tree_rows` in which a bit differs
+    by_original  rows that only the original refuses; `by_file`: rows that only the file refuses
+    routes       rows that get a different answer by another route to the file
     families     [rows, wrong rows] of each family
-    domain       rows that one side alone refuses, by side, family and reason
+    domain       rows that only one side refuses, by side, family and reason
     """
 
     rows: int = 0
@@ -61,9 +61,10 @@ class Counts:
     worst: list[dict[str, Any]] = field(default_factory=list)
 
     def unstable_rows(self) -> float:
-        """Unstable rows among all that were compared.
+        """The number of unstable rows among all that were compared.
 
-        Those found where answers differ, and elsewhere the share that a sample has.
+        These are the unstable rows among those that differ, plus an estimate from a sample for the
+        others.
         """
         share = self.sampled_unstable / self.sampled if self.sampled else 0.0
         return self.unstable + share * (self.compared - self.wrong - self.unstable)
@@ -86,7 +87,7 @@ class Counts:
                 self.by_file += len(alone)
 
     def add_wrong(self, found: list[Difference], wrong: Wrong) -> None:
-        """`found` are the differences of the wrong rows."""
+        """Counts wrong rows; `found` are their differences."""
         self.wrong += len(wrong.families)
         self.add_families(wrong.families, wrong=True)
         labels = [difference.is_bad for difference in found if not difference.output.is_number]
@@ -118,7 +119,7 @@ class Counts:
 
 
 def _example(place: int, found: list[Difference], wrong: Wrong) -> dict[str, Any]:
-    """One row: the output that is off most, and in it the column."""
+    """Describes one row: the output with the largest difference, and its column."""
     bad = [difference for difference in found if difference.is_bad[place]]
     worst = max(bad, key=lambda difference: difference.scaled[place])
     output = worst.output

@@ -1,7 +1,7 @@
-"""One pipeline, exported and compared with its original over adversarial rows.
+"""Exports one pipeline and compares the file with the original on adversarial rows.
 
-Used by run.py and by tests. The comparison is that of sidecall.compare: its sides, tolerances and
-rule of stability. What is added here is the family of each row, and the bits of trees.
+Used by run.py and by tests. The comparison is that of sidecall.compare, with its sides, tolerances
+and rule of stability. This file adds the family of each row, and the bits of trees.
 """
 
 from __future__ import annotations
@@ -36,18 +36,19 @@ from .findings import Counts, Matrices, Wrong
 from .pipelines import Drawn
 from .routes import differing_routes
 
-# Rows of each batch, of those that agree, that are asked again to estimate how many are unstable.
+# Number of agreeing rows of each batch that are checked again, to estimate how many are unstable.
 _SAMPLE = 5
-# Rows that differ and are asked again: at first, and in all where some of the first were unstable.
+# Number of differing rows that are checked again: first, and in total if some of these were
+# unstable.
 _FIRST_LOOK, _MOST_LOOKS = 100, 2000
-# Wrong rows that are looked at for the step where they begin to differ.
+# Number of wrong rows that are followed to the step where they begin to differ.
 _LOCATED = 50
-# Rows of each batch that are also asked over other routes to the file.
+# Number of rows of each batch that are also sent to the file by other routes.
 _ROUTED = 8
 
 
 class Judge:
-    """Compares an opened file with its pipeline. `wrong` are rows that differ."""
+    """Compares an opened file with its pipeline; `wrong` holds the rows that differ."""
 
     def __init__(self, drawn: Drawn, opened: sidecall.Model) -> None:
         self.drawn, self.opened = drawn, opened
@@ -74,7 +75,7 @@ class Judge:
         ]
 
     def compare(self, rows: int, odd: int, folder: Path) -> Counts:
-        """Asks both sides for about so many rows. `folder` is for files of its own."""
+        """Compares about `rows` rows and at most `odd` odd ones; `folder` holds temporary files."""
         edges = held_edges(self.drawn.model, self.data.names)
         rng = np.random.default_rng([self.drawn.seed, self.drawn.number, 2**20])
         adversary = Adversary(self.data.columns, self.dtypes, edges, self._numbers, rng)
@@ -89,12 +90,12 @@ class Judge:
         return Rows(self._built(batch.columns), self._sent(batch))
 
     def _built(self, columns: list[Column]) -> Any:
-        """The rows as fit saw them. A number beyond float32 becomes an infinity in a float32."""
+        """The rows as fit saw them. A number beyond float32 becomes an infinity in float32."""
         with quiet():
             return self.data.build(columns)
 
     def _sent(self, batch: Batch) -> pd.DataFrame:
-        """The frame that a caller sends: floats of the width that fit saw, or of the other one."""
+        """The frame that a caller sends: floats as wide as in fit, or of the other width."""
         series = {}
         for feature, column, dtype in zip(
             self.contract["features"], batch.columns, self.dtypes, strict=True
@@ -114,7 +115,7 @@ class Judge:
     def _numbers(self, columns: list[Column]) -> np.ndarray:
         """The original's numbers, NaN for a row that it refuses.
 
-        Labels are left out: where two scores are as good as tied, rounding decides.
+        Labels are left out: if two scores are nearly equal, rounding decides the label.
         """
         rows = Rows(self._built(columns), pd.DataFrame(index=range(len(columns[0]))))
         answers = self.original.ask(rows)
@@ -152,9 +153,9 @@ class Judge:
             self.wrong.append(Wrong(rows.take(chosen), families[chosen], *answers))
 
     def _ask_other_cpus(self, folder: Path) -> None:
-        """Takes rows out of `wrong` for which the original's answer depends on the CPU.
+        """Removes rows from `wrong` for which the original's answer depends on the CPU.
 
-        Where very many differ, the CPU is not the reason.
+        If very many rows differ, the CPU is not the reason, and nothing is checked.
         """
         total = sum(len(wrong.families) for wrong in self.wrong)
         if not 0 < total <= _MOST_LOOKS:
@@ -187,7 +188,7 @@ class Judge:
     ) -> np.ndarray:
         """Positions in `both` of rows that differ and are unstable in the original.
 
-        Counts unstable rows in a sample of the others, too.
+        Also counts unstable rows in a sample of the rows that agree.
         """
         counts = self.counts
         agreeing = np.flatnonzero(~bad)
@@ -219,7 +220,7 @@ class Judge:
         self.counts.tree_bits += int((differs.any(axis=1) & stable).sum())
 
     def begin(self) -> Begin | None:
-        """The step where the difference begins, as sidecall.compare finds it."""
+        """The step in which the difference begins, as sidecall.compare finds it."""
         if not self.wrong:
             return None
         rows = concatenate([wrong.rows.take(slice(0, _LOCATED)) for wrong in self.wrong[:_LOCATED]])
@@ -228,11 +229,12 @@ class Judge:
 
 
 def judge(drawn: Drawn, folder: Path, rows: int, odd: int) -> dict[str, Any]:
-    """Plain data about one pipeline.
+    """Returns plain data about one pipeline.
 
-    "outcome" is "compared", "refused" (export says why) or "defect" (anything else that failed).
+    "outcome" is "compared", "refused" (export says why) or "defect" (any other failure).
     """
-    # Sums over several threads change their last bits, and short calls have no work for two.
+    # Sums over several threads change in their last bits, and a short call has no work for two
+    # threads.
     with threadpool_limits(limits=1):
         return _judge(drawn, folder, rows, odd)
 

@@ -1,4 +1,4 @@
-"""The results so far, a line of JSON for each pipeline: run.py goes on where it was stopped."""
+"""The results so far, one line of JSON per pipeline; run.py uses it to continue a stopped run."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PACKAGES = [
 
 
 def fingerprint() -> str:
-    """Changes with everything that may change a result: package, library, harness, packages."""
+    """A hash of all that may change a result: package, library, harness, installed packages."""
     content = hashlib.sha256()
     for folder, pattern in (
         ("python/sidecall", "**/*.py"),
@@ -45,7 +45,7 @@ def fingerprint() -> str:
 class Ledger:
     """Results by seed and number.
 
-    A pipeline that was begun twice and has no result takes the process down: a result, too.
+    A pipeline that was begun twice without a result crashes the process. This is a result, too.
     """
 
     def __init__(self, path: Path, settings: str) -> None:
@@ -72,7 +72,7 @@ class Ledger:
             try:
                 yield json.loads(line)
             except json.JSONDecodeError:
-                continue  # the last line of a run that was killed while it wrote
+                continue  # the last line of a run that was killed while it wrote this line
 
     def _write(self, name: str, **rest: Any) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -82,7 +82,7 @@ class Ledger:
             )
 
     def fresh_seed(self, new: int) -> int:
-        """The fresh seed of the run that goes on, or `new`."""
+        """The fresh seed of the run that is continued, or `new`."""
         if self.seed is None:
             self.seed = new
             self._write("seed", seed=new)

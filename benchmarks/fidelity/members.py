@@ -1,4 +1,4 @@
-"""Parameters of last steps and members of ensembles, drawn at random for estimators.py."""
+"""Draws parameters of last steps and members of ensembles at random, for estimators.py."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def searched(d: Dice) -> Any:
 
 
 def transformed_target(d: Dice) -> Any:
-    # The logarithm of a target needs numbers above -1; a target that has others is drawn again.
+    # The logarithm of a target needs numbers above -1; a target with others is drawn again.
     function, inverse = d.one([(np.log1p, np.expm1), (np.sqrt, np.square), (np.cbrt, np.square)])
     return compose.TransformedTargetRegressor(
         one_regressor(d), func=function, inverse_func=inverse, check_inverse=False

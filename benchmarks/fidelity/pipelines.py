@@ -1,4 +1,4 @@
-"""A random pipeline from a seed and a number: its table, columns, types and steps, fitted."""
+"""Makes and fits a random pipeline from a seed and a number: table, columns, types and steps."""
 
 from __future__ import annotations
 
@@ -25,16 +25,17 @@ _FEW_VALUES = 60
 
 
 class UndrawnError(Exception):
-    """No combination of steps could be fitted in the tries of one number."""
+    """None of the attempts for a number gave a combination of steps that could be fitted."""
 
 
 @dataclass
 class Drawn:
     """A fitted pipeline.
 
-    `pool` has all rows of its table in the types that fit saw; `train` are the rows that fit saw.
+    `pool` holds all rows of its table in the types that fit saw; `train` are the rows that fit saw.
 
-    `container` is "frame", "array" or "text": what fit saw, and what the original is asked with.
+    `container` is "frame", "array" or "text": the form of the data for fit and for the original's
+    answers.
     """
 
     seed: int
@@ -64,9 +65,9 @@ class Drawn:
 
 
 def draw(seed: int, number: int) -> Drawn:
-    """The same pipeline for the same seed and number.
+    """Draws a pipeline; the same one for the same seed and number.
 
-    Draws again where scikit-learn cannot fit what was drawn. Raises UndrawnError.
+    Draws again if scikit-learn cannot fit the result. Raises UndrawnError.
     """
     for attempt in range(_ATTEMPTS):
         dice = Dice(np.random.default_rng([seed, number, attempt]))
@@ -87,7 +88,7 @@ class _Drawing:
         self.task = self._task()
         self.target = self._target()
         self.last: Last | None = None if self.task == "transform" else last(dice, self.task)
-        # Transformers; with the last step 2 to 6.
+        # The number of transformers; together with the last step there are 2 to 6 steps.
         self.budget = int(dice.rng.integers(1 if self.last is not None else 2, 6))
 
     def _task(self) -> str:
@@ -133,7 +134,7 @@ class _Drawing:
         return answers
 
     def _columns(self, text: str | None) -> pd.DataFrame:
-        """Some columns of the table, in random order, in the types that fit is to see."""
+        """Some columns of the table, in random order, in the types that fit will see."""
         dice, table = self.dice, self.table
         numbers = dice.some(table.of_kind("fiu", self.target), 1, 7)
         others = []
@@ -235,7 +236,7 @@ class _Drawing:
         ]
 
     def _assembled(self, steps: list[Any], width: int = 99, wide: bool = False) -> Any:
-        """The steps, perhaps some that mix columns, and the last one."""
+        """The steps, sometimes with steps that mix columns, and the last step."""
         dice = self.dice
         columns = Columns(99 if wide else width, task=self.task)
         signed = not (self.last is not None and self.last.positive)
@@ -263,7 +264,10 @@ def _joined(steps: list[Any]) -> Any:
 
 
 def described(model: Any) -> str:
-    """A pipeline by its classes: `ColumnTransformer(StandardScaler | OneHotEncoder) > Ridge`."""
+    """Describes a pipeline by its classes.
+
+    Example: `ColumnTransformer(StandardScaler | OneHotEncoder) > Ridge`.
+    """
     if isinstance(model, Pipeline):
         return " > ".join(described(step) for _, step in model.steps)
     if isinstance(model, ColumnTransformer):

@@ -1,4 +1,4 @@
-"""Records must get the answers that a DataFrame gets from the same file. Used by judge.py."""
+"""Checks that records get the same answers as a DataFrame from the same file. Used by judge.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sidecall.comparing.rows import Rows
 
 
 def differing_routes(model: sidecall.Model, rows: Rows) -> int:
-    """How many of the rows, all of them answered, get other answers as records."""
+    """The number of rows that get different answers as records. The file must answer all rows."""
     frame = rows.frame.reset_index(drop=True)
     expected = [
         [_plain(value) for value in row] for row in model.predict(frame).itertuples(index=False)
@@ -35,7 +35,7 @@ def _record(row: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it: None for missing."""
+    """The value as JSON represents it; None for missing."""
     if isinstance(value, np.generic):
         value = value.item()
     return None if value is None or value is pd.NA or value != value else value

@@ -4,8 +4,8 @@ python benchmarks/fidelity/run.py                             the fixed seed, th
 python benchmarks/fidelity/run.py --seed 7 --pipelines 0:50   fifty pipelines of another seed
 python benchmarks/fidelity/run.py --only 7:31                 one pipeline, followed step by step
 
-Writes results/fidelity.json. A run that was stopped goes on where it was, unless the package or
-this harness changed. Exits with 1 where an answer was wrong.
+Writes results/fidelity.json. An interrupted run continues where it stopped, unless the package or
+this harness changed. Exits with 1 if an answer was wrong.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Before numpy is loaded: sums over several threads change their last bits.
+# Set this before numpy loads: sums over several threads change in their last bits.
 os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -34,7 +34,7 @@ from fidelity.pipelines import UndrawnError, draw
 FIXED_SEED = 11
 _PIPELINES, _FRESH = 300, 30
 _ROWS, _ODD_ROWS = 17_000, 300
-_MOST_TRIES = 3  # numbers that are tried for each pipeline wanted: some are refused at export
+_MOST_TRIES = 3  # numbers that are tried per wanted pipeline, because export refuses some
 
 
 def _parse() -> argparse.Namespace:
@@ -81,7 +81,7 @@ def _name(text: str) -> tuple[int, int]:
 
 
 class Run:
-    """Goes through the pipelines of one or two seeds and keeps what it finds."""
+    """Processes the pipelines of one or two seeds and keeps the results."""
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self.folder = folder
@@ -96,7 +96,7 @@ class Run:
         self.started = time.monotonic()
 
     def visit(self, seed: int, numbers: range, wanted: int) -> None:
-        """Pipelines of the seed until `wanted` were compared."""
+        """Compares pipelines of the seed until `wanted` were compared."""
         compared = 0
         for number in numbers:
             if compared == wanted:

@@ -1,4 +1,4 @@
-"""Transformers and their parameters, drawn at random; pipelines.py puts them together."""
+"""Draws transformers and their parameters at random; pipelines.py combines them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 class Dice:
-    """Draws of one pipeline, all from one generator."""
+    """The random draws of one pipeline, all from one generator."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
@@ -47,7 +47,7 @@ class Dice:
         return [options[i] for i in sorted(self.rng.permutation(len(options))[:count].tolist())]
 
     def number(self, low: float, high: float) -> float:
-        """With two decimals, as a person writes a parameter."""
+        """A random number with two decimals, as a person writes a parameter."""
         return round(float(self.rng.uniform(low, high)), 2)
 
     def seed(self) -> int:
@@ -56,7 +56,7 @@ class Dice:
 
 @dataclass
 class Columns:
-    """What reaches a step, as far as it decides which steps fit."""
+    """The properties of a step's input that decide which steps are possible."""
 
     width: int
     positive: bool = False
@@ -131,7 +131,7 @@ def _spline(dice: Dice, columns: Columns) -> Any:
         n_knots=dice.one([3, 5, 7]),
         degree=dice.one([1, 2, 3]),
         knots=dice.one(["uniform", "quantile"]),
-        # "error" is refused at export.
+        # export refuses "error"
         extrapolation=dice.one(["constant", "linear", "continue"]),
         include_bias=dice.chance(0.5),
     )
@@ -171,7 +171,7 @@ SCALING: list[tuple[float, Maker]] = [
 
 
 def scaling(dice: Dice, columns: Columns) -> Any:
-    """One step that works on numbers column by column."""
+    """A random step that works on numbers column by column."""
     return dice.weighted(SCALING)(dice, columns)
 
 
@@ -239,13 +239,13 @@ MIXING: list[tuple[float, Maker]] = [
 
 
 def mixing(dice: Dice, columns: Columns) -> Any:
-    """One step that combines columns or chooses among them."""
+    """A random step that combines columns or selects some of them."""
     narrow: list[tuple[float, Maker]] = [(5, _polynomial)] if columns.width <= 9 else []
     return dice.weighted([*MIXING, *narrow])(dice, columns)
 
 
 def encoder(dice: Dice, columns: Columns) -> Any:
-    """A step that turns categories (text, or numbers of few values) into numbers."""
+    """A random step that turns categories (text, or numbers with few values) into numbers."""
     unknown = dice.one(["ignore", "ignore", "error", "infrequent_if_exist"])
     drop = (
         dice.one([None, None, "first", "if_binary"]) if unknown != "infrequent_if_exist" else None
@@ -271,7 +271,7 @@ def encoder(dice: Dice, columns: Columns) -> Any:
 
 
 def vectorizer(dice: Dice) -> Any:
-    """A step that turns free text into numbers."""
+    """A random step that turns free text into numbers."""
     options: dict[str, Any] = {
         "ngram_range": dice.one([(1, 1), (1, 2)]),
         "min_df": dice.one([2, 3, 5]),

@@ -1,6 +1,6 @@
-"""Real data sets that ship inside of packages; pipelines.py draws columns and rows from them.
+"""Real data sets of installed packages; pipelines.py draws columns and rows from them.
 
-Files are read where the packages keep them. Nothing is downloaded, and no package is imported for
+The files are read from the packages' folders. Nothing is downloaded, and no package is imported for
 its data: importing pydataset would write into the home folder.
 """
 
@@ -22,7 +22,7 @@ _MAX_ROWS = 20_000
 
 @dataclass(frozen=True)
 class Spec:
-    """`features`, `numbers` (targets of regression) and `classes` are names, split by spaces."""
+    """`features`, `numbers` (targets of regression) and `classes` are names separated by spaces."""
 
     name: str
     read: Callable[[], pd.DataFrame]
@@ -316,7 +316,7 @@ WEIGHTS = np.array([spec.weight for spec in SPECS]) / sum(spec.weight for spec i
 
 @cache
 def load(name: str) -> Table:
-    """At most 20 000 rows, always the same; targets and free text are never missing."""
+    """Loads at most 20 000 rows, always the same; targets and free text are never missing."""
     spec = next(spec for spec in SPECS if spec.name == name)
     features, numbers, classes = spec.features.split(), spec.numbers.split(), spec.classes.split()
     wanted = list(

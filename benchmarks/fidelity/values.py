@@ -1,5 +1,6 @@
-"""Adversarial values, which adversary.py puts in rows: what rounding, printing and conversion of
-units make of a number, extremes, and texts."""
+"""Adversarial values, which adversary.py puts in rows: extremes, texts, and numbers that were
+rounded, printed or converted between units.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import numpy as np
 
 Array = np.ndarray
 
-# There and back: the result differs from the value by a rounding or two.
+# Conversions there and back: the result differs from the value by one or two roundings.
 CONVERSIONS: list[Callable[[Array], Array]] = [
     lambda v: v / 25.4 * 25.4,
     lambda v: v * 25.4 / 25.4,
@@ -27,7 +28,7 @@ DIGITS = (6, 7, 15)
 FLOATS = [
     *(0.0, -0.0, 1.0, -1.0, -9999.0, 1e6, -1e6, 16777217.0, 9007199254740993.0, 1e15, 1e30, -1e30),
     *(5e-324, -1e-310, 1e-45, 1e-40, 1e-30),
-    # The largest float32, the first number that rounds to its infinity, and beyond.
+    # The largest float32, the first number that rounds to infinity in float32, and larger numbers.
     *(3.4028234663852886e38, 3.4028235677973366e38, 1e39, -1e39, 1e300, -1e300),
     *(1.7976931348623157e308, np.inf, -np.inf, np.nan),
 ]
@@ -70,7 +71,7 @@ def converted(values: Array, rng: np.random.Generator) -> Array:
 
 
 def printed(values: Array, rng: np.random.Generator) -> Array:
-    """Written with 6, 7 or 15 digits and read again."""
+    """Each value written with 6, 7 or 15 digits and read again."""
     digits = rng.choice(DIGITS, size=len(values)).tolist()
     return np.array(
         [float(f"{value:.{count}g}") for value, count in zip(values.tolist(), digits, strict=True)]
@@ -78,13 +79,13 @@ def printed(values: Array, rng: np.random.Generator) -> Array:
 
 
 def single(values: Array) -> Array:
-    """Rounded to float32."""
+    """Each value rounded to float32."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32).astype(np.float64)
 
 
 def nudged(values: Array, dtype: np.dtype[Any], rng: np.random.Generator) -> Array:
-    """Each value itself, or one ulp beside it: of `dtype`, of float32 or of float64."""
+    """Each value unchanged or moved by one ulp of `dtype`, float32 or float64."""
     kind = rng.integers(7, size=len(values))
     result = values.copy()
     steps: list[Any] = [dtype, np.float32, np.float64]
@@ -95,7 +96,7 @@ def nudged(values: Array, dtype: np.dtype[Any], rng: np.random.Generator) -> Arr
 
 
 def around(low: float, high: float) -> list[float]:
-    """Two neighbours between which an answer jumps, their neighbours, and the float32 nearby."""
+    """Two adjacent values between which an answer jumps, their neighbours, and nearby float32."""
     left, right = np.float32(low), np.float32(high)
     beyond = [np.nextafter(low, -np.inf), np.nextafter(high, np.inf)]
     beyond += [np.nextafter(left, np.float32(-np.inf)), np.nextafter(right, np.float32(np.inf))]
@@ -103,7 +104,7 @@ def around(low: float, high: float) -> list[float]:
 
 
 def respelt(text: str, rng: np.random.Generator) -> str:
-    """A text that a person or a program may send in place of another one."""
+    """A text that a person or a program may send instead of another text."""
     half = len(text) // 2
     options = [
         text.upper(),

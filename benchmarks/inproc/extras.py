@@ -1,4 +1,7 @@
-"""Measurements of benchmarks/inproc beside the calls: opening, import, allocations, memory that stays. Used by run.py."""
+"""Measurements of benchmarks/inproc apart from calls: opening, import, allocations, memory growth.
+
+Used by run.py.
+"""
 
 import json
 import subprocess
@@ -8,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from rounds import Client
 
-# numpy first: what counts is what sidecall adds to a program that has arrays.
+# Import numpy first: the measurement is what sidecall adds to a program that has arrays already.
 IMPORT = """
 import sys, time, json
 import numpy
@@ -20,7 +23,10 @@ print(json.dumps([spent, [name for name in ("onnxruntime", "sklearn", "pandas", 
 
 
 def time_import(runs: int) -> tuple[np.ndarray, set[str]]:
-    """Times in ns of `import sidecall` after numpy, each in a fresh process, and the heavy packages that came with it."""
+    """Times in ns of `import sidecall` after numpy, each in a fresh process.
+
+    Also returns the heavy packages that it imported.
+    """
     times, heavy = [], set()
     for _ in range(runs):
         run = subprocess.run(
@@ -33,7 +39,11 @@ def time_import(runs: int) -> tuple[np.ndarray, set[str]]:
 
 
 def time_opening(client: Client, variants: Path, count: int) -> np.ndarray:
-    """Times in ns, [count, 3]: sidecall with verification, a session with default options, one with sidecall's options; alternating."""
+    """Times in ns, [count, 3]; the three alternate.
+
+    They are sidecall with verification, a session with default options, and one with sidecall's
+    options.
+    """
     times, _ = client.ask("opening", variants, count)
     return times.reshape(count, 3)
 
@@ -47,5 +57,7 @@ def count_allocations(
 
 
 def measure_growth(client: Client, model: Path, warm_up: int, count: int) -> int:
-    """KiB of resident memory that `count` opens and closes leave behind, in a process that does nothing else."""
+    """KiB of resident memory that remain after `count` opens and closes in an otherwise idle
+    process.
+    """
     return int(client.ask("growth", model, warm_up, count)[0][0])

@@ -1,4 +1,8 @@
-"""The Python side of benchmarks/inproc: the requests `load` and `round` of native/main.c, for approaches in Python. Started by run.py."""
+"""The Python side of benchmarks/inproc: the requests `load` and `round` of native/main.c, for
+Python.
+
+Started by run.py.
+"""
 
 import gc
 import json
@@ -13,8 +17,8 @@ from time import perf_counter_ns
 import numpy as np
 
 RING = 1024
-# As timeit does: the statement stands in the loop itself, so that no call of ours is added to what is timed. `ready` runs before the
-# clock starts, `keep` after it has stopped.
+# The statement is part of the loop itself, as in timeit, so that no function call of this file is
+# included in the time. `ready` runs before the clock starts, `keep` after it stops.
 LOOP = """
 def loop(items, times, kept, clock, {names}):
     for x in items:
@@ -28,16 +32,16 @@ def loop(items, times, kept, clock, {names}):
 
 @dataclass
 class Approach:
-    """How one approach takes a request and what its answer means."""
+    """How one approach receives a request, and how its answer is decoded."""
 
     loop: Callable
     environment: dict[str, object]
-    request: Callable[[int], object]  # of the first row
-    decode: Callable[[object], tuple[object, np.ndarray]]  # labels (None: none) and probabilities
+    request: Callable[[int], object]  # argument: the first row
+    decode: Callable[[object], tuple[object, np.ndarray]]  # labels (or None) and probabilities
 
 
 class Client:
-    """A loaded workload; approaches are made when they are first asked for."""
+    """A loaded workload; an approach is made when it is first used."""
 
     def __init__(self, folder: Path, rows: int):
         available, width, self.classes = map(int, (folder / "shape.txt").read_text().split())
@@ -103,7 +107,7 @@ class Client:
         return self.build_call("given[...] = x; run()")
 
     def make_call_run(self) -> Approach:
-        """The run alone: the row was written before the clock starts."""
+        """Times the run alone: the row is written before the clock starts."""
         return self.build_call("run()", ready="given[...] = x")
 
     def build_call(self, statement: str, ready: str = "pass") -> Approach:
@@ -144,7 +148,7 @@ class Client:
         )
 
     def make_clock(self) -> Approach:
-        """What reading the clock twice costs: part of every other time."""
+        """The cost of reading the clock twice, which is part of every other time."""
         return self.build("out = x", lambda _: (None, np.empty(0)))
 
     def open(self):

@@ -1,4 +1,7 @@
-"""`make bench-inproc`: every way to call a model inside a process, alternating in one run. Writes results/inproc.json, prints tables and bars."""
+"""`make bench-inproc`: the ways to call a model inside a process, alternating in one run.
+
+Writes results/inproc.json, prints tables and bars.
+"""
 
 import importlib.util
 import sys
@@ -16,7 +19,7 @@ from models import Workload, write_variants, write_workloads
 from rounds import Client, Contender, play
 
 HERE = Path(__file__).resolve().parent
-# Which approaches a client has; the last ones only where the number of rows or the workload allows.
+# The approaches of each client. The last lists apply only for some numbers of rows or workloads.
 NATIVE = ["raw_run", "raw_run_arena", "raw_kept", "raw_kept_arena", "call", "setters", "json"]
 PYTHON = ["onnxruntime", "run", "call", "call_run", "predict"]
 PACKAGES = [
@@ -32,7 +35,7 @@ PACKAGES = [
 
 
 class Settings:
-    """How much is measured: the whole, or a quick look that only shows that all of it works."""
+    """How much to measure: everything, or a quick run that only shows that everything works."""
 
     def __init__(self, quick: bool):
         self.workloads = ["gbm", "forest"] if quick else ["gbm", "logistic", "mlp", "forest"]
@@ -45,7 +48,7 @@ class Settings:
 
 
 class Clients:
-    """The processes that are measured, and what they are started with."""
+    """The measured processes and the environment in which they start."""
 
     def __init__(self, build: Path):
         self.native_program = build / "bin" / "bench-inproc"
@@ -95,7 +98,7 @@ def contenders_of(
 def measure_calls(
     settings: Settings, clients: Clients, workloads: list[Workload], report: Report, complain
 ) -> dict:
-    """Rounds of every workload and number of rows; gives the contenders by (scenario, rows)."""
+    """Measures every workload and number of rows; returns the contenders by (scenario, rows)."""
     measured = {}
     with ExitStack() as stack:
         native, python = (
@@ -121,7 +124,7 @@ def measure_calls(
 
 
 def best_raw(contenders: dict) -> Contender:
-    """The better of the raw programs with a kept binding, with and without ONNX Runtime's arena."""
+    """The faster of the raw programs with a kept binding, with or without ONNX Runtime's arena."""
     return min(
         (contenders["c", name] for name in ("raw_kept", "raw_kept_arena")),
         key=lambda contender: contender.percentile_us(50),

@@ -1,4 +1,7 @@
-"""What an approach is: one file of approaches/, which holds a subclass of `Approach`. Used by run.py, the tests, and every approach."""
+"""Defines an approach: a file of approaches/ that holds a subclass of `Approach`.
+
+Used by run.py, the tests, and every approach.
+"""
 
 import importlib
 import pkgutil
@@ -12,37 +15,44 @@ CLIENTS = ("native", "node", "python")
 
 
 class Approach:
-    """A way to call the model: what serves it, and how clients reach it. Class attributes describe it; `start` makes it run."""
+    """A way to call the model: what serves it, and how clients reach it.
+
+    Class attributes describe it; `start` makes it run.
+    """
 
     name: ClassVar[str]  # in tables, documents and on the command line: rest-json
-    title: ClassVar[str]  # for people: "FastAPI on uvicorn, JSON"
+    title: ClassVar[str]  # for readers: "FastAPI on uvicorn, JSON"
     group: ClassVar[str]  # in process, shared memory, command, REST, gRPC, queue, Triton, service
     transport: ClassVar[str]  # clients/README.md
     body: ClassVar[str] = "none"
     clients: ClassVar[tuple[str, ...]] = CLIENTS
     workloads: ClassVar[tuple[str, ...]] = ("gbm", "null", "image")
-    engine: ClassVar[str] = "onnxruntime"  # what computes: onnxruntime, scikit-learn, generated
-    without: ClassVar[dict[str, str]] = {}  # a client that is left out and why
+    # the engine that computes: onnxruntime, scikit-learn, generated
+    engine: ClassVar[str] = "onnxruntime"
+    without: ClassVar[dict[str, str]] = {}  # clients that are left out, with the reason
     crossings: ClassVar[int] = (
-        0  # how often a body is copied into or out of a kernel or another process on its way
+        0  # number of times a body is copied into or out of a kernel or another process
     )
     max_rows: ClassVar[int] = 10_000
     warm_up: ClassVar[int] = (
-        0  # calls after the first that are not measured: a server in Node.js is slow until V8 has compiled it
+        0  # untimed calls after the first one: a server in Node.js is slow until V8 has compiled it
     )
     has_crowds: ClassVar[bool] = (
-        True  # whether many clients at once and fixed rates say something about it
+        True  # whether measurements with many clients and fixed rates are meaningful
     )
     note: ClassVar[str] = (
-        ""  # what a reader must know: settings, versions, the peer's advice that was followed
+        ""  # facts that a reader must know: settings, versions, advice of the peer's documentation
     )
     client_environment: ClassVar[
         dict[str, str]
-    ] = {}  # of the client processes: a spinning server wants a client that spins too
+    ] = {}  # environment of the client processes: a spinning server needs a spinning client
 
     def start(self, host: Host) -> dict:
-        """Starts what serves, ready for calls; returns what clients find in `at`, where `{workload}` stands for a workload's name.
-        Raises UnavailableError with the reason where this machine cannot."""
+        """Starts the servers and waits until they accept calls.
+
+        Returns the value of `at` for the clients, in which `{workload}` stands for the name of a
+        workload. Raises UnavailableError with the reason if this machine cannot run the approach.
+        """
         raise NotImplementedError
 
     def body_of(self, kind: str) -> str:
@@ -51,7 +61,7 @@ class Approach:
 
 
 def at_of(at: dict, workload: str) -> dict:
-    """What `start` returned, for one workload."""
+    """The value that `start` returned, filled in for one workload."""
 
     def filled(value: object) -> object:
         if isinstance(value, str):
@@ -62,7 +72,9 @@ def at_of(at: dict, workload: str) -> dict:
 
 
 def all_approaches() -> list[Approach]:
-    """One of each class that the files of approaches/ define, in the order of file and definition."""
+    """One instance of each class that the files of approaches/ define, in the order of file and
+    definition.
+    """
     found = []
     for module in sorted(
         info.name for info in pkgutil.iter_modules([str(Path(__file__).parent / "approaches")])
@@ -80,7 +92,7 @@ def all_approaches() -> list[Approach]:
 
 
 def named(approaches: Iterable[Approach], words: Iterable[str]) -> list[Approach]:
-    """Those whose name or group is among the words; all where there is no word."""
+    """The approaches whose name or group is among the words; all if there are no words."""
     wanted = list(words)
     chosen = [one for one in approaches if not wanted or one.name in wanted or one.group in wanted]
     known = {name for one in chosen for name in (one.name, one.group)}

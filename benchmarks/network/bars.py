@@ -1,4 +1,4 @@
-"""The figures that were asked for. Used by run.py; benchmarks/README.md says what each is."""
+"""The target figures. Used by run.py; benchmarks/README.md explains each of them."""
 
 from collect import Collection
 from common import Bar
@@ -8,7 +8,7 @@ ROW = Cell("gbm", 1)
 
 
 def bars_of(collection: Collection) -> list[Bar]:
-    """Those whose approaches were measured in this run."""
+    """The bars whose approaches were measured in this run."""
     inside, shared = ("in-process", "native"), ("shm-native", "native")
     fastest_peer = ("grpc-cpp-unix", "native")
     asked = [

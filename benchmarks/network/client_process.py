@@ -1,4 +1,6 @@
-"""A client as run.py sees it: one process of a language that speaks clients/README.md. Used by run.py and the tests."""
+"""A client process of one language that speaks the protocol of clients/README.md. Used by run.py
+and the tests.
+"""
 
 import contextlib
 import json
@@ -17,11 +19,11 @@ PATIENCE_S = 120
 
 
 class ClientError(RuntimeError):
-    """A client refused a request, fell silent, or ended."""
+    """A client refused a request, did not answer in time, or ended."""
 
 
 def command_of(client: str, build: Path) -> list[str]:
-    """Raises ClientError where it is not there."""
+    """The command that starts the client. Raises ClientError if its program does not exist."""
     if client == "native":
         program = build / "bin" / "bench-network-client"
         if not program.exists():
@@ -36,7 +38,7 @@ def command_of(client: str, build: Path) -> list[str]:
 
 
 def environment_of(build: Path) -> dict[str, str]:
-    """Where the Node client finds what is not beside it."""
+    """The environment in which the Node client finds packages from other folders."""
     return {
         "BENCH_NODE_MODULES": str(build / "peers/node/node_modules"),
         "NODE_PATH": str(build / "peers/node/node_modules"),
@@ -47,7 +49,7 @@ def environment_of(build: Path) -> dict[str, str]:
 
 
 class ClientProcess:
-    """Ended by `close`, or when the block is left."""
+    """A running client; it ends with `close` or at the end of the `with` block."""
 
     def __init__(self, client: str, host: Host, extra: dict[str, str]):
         self.client = client
@@ -71,7 +73,9 @@ class ClientProcess:
         self.close()
 
     def ask(self, **request: object) -> dict:
-        """The answer. Raises ClientError where it is an error or none comes."""
+        """Sends a request and returns the answer. Raises ClientError if it is an error or does not
+        arrive.
+        """
         words = json.dumps(request)
         try:
             self._process.stdin.write(words.encode() + b"\n")

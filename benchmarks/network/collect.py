@@ -1,4 +1,6 @@
-"""What the visits gave, put together: a row for each approach, client and cell, over all repetitions. Used by run.py."""
+"""Combines the measurements: one row per approach, client and cell, over all repetitions. Used by
+run.py.
+"""
 
 import statistics
 from dataclasses import dataclass, field
@@ -7,7 +9,7 @@ from approach import Approach
 from plan import Cell
 
 PERCENTILES = ("p50_us", "p90_us", "p99_us", "p999_us")
-TOO_LATE = 0.9  # of the calls asked for: an open loop that answers fewer did not keep up
+TOO_LATE = 0.9  # fraction of the requested calls; an open loop that answers fewer did not keep up
 
 
 @dataclass
@@ -19,10 +21,10 @@ class Series:
     cell: Cell
     measured: dict[int, dict] = field(
         default_factory=dict
-    )  # by repetition: what the client said, and server_cpu_s
+    )  # by repetition: the client's answer, and server_cpu_s
     memory: list[tuple[float, float]] = field(
         default_factory=list
-    )  # MiB of servers and of the client
+    )  # MiB of the servers and of the client
 
     def median(self, key: str) -> float:
         return statistics.median(one[key] for one in self.measured.values())
@@ -74,10 +76,10 @@ class Collection:
     cold: dict[tuple[str, str], list[float]] = field(
         default_factory=dict
     )  # seconds, by approach and client
-    unavailable: dict[str, str] = field(default_factory=dict)  # by approach: why
+    unavailable: dict[str, str] = field(default_factory=dict)  # the reason, by approach
     failed: dict[str, str] = field(
         default_factory=dict
-    )  # by approach: what was wrong or lost first
+    )  # the first wrong or lost answer, by approach
     num_faults: int = 0  # answers that were wrong or lost
 
     def add(
@@ -105,7 +107,10 @@ class Collection:
         self.failed.setdefault(approach.name, reason)
 
     def is_left_out(self, approach: str) -> bool:
-        """Its figures say nothing, also those of repetitions that went well."""
+        """Whether the approach failed or is unavailable.
+
+        Its figures are then not used, not even those of repetitions that succeeded.
+        """
         return approach in self.failed or approach in self.unavailable
 
     def find(self, approach: str, client: str, cell: Cell) -> Series | None:
@@ -114,7 +119,10 @@ class Collection:
     def ratio(
         self, above: tuple[str, str], below: tuple[str, str], cell: Cell, key: str = "p50_us"
     ) -> float | None:
-        """The median of the ratios within a repetition: what disturbed a repetition disturbed both. None where one was not measured."""
+        """The median of the ratios within a repetition, or None if one of the two was not measured.
+
+        A disturbance during a repetition affects both.
+        """
         first, second = self.find(*above, cell), self.find(*below, cell)
         if first is None or second is None:
             return None
@@ -136,7 +144,7 @@ class Collection:
         ]
 
     def cold_rows(self, approaches: list[Approach]) -> list[dict]:
-        """Seconds from nothing to the first right answer, brokers and servers included."""
+        """Seconds from nothing running to the first right answer, including brokers and servers."""
         titles = {one.name: one for one in approaches}
         rows = []
         for (approach, client), seconds in self.cold.items():

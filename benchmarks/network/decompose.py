@@ -1,7 +1,11 @@
-"""Where the time of one REST call and of one gRPC call goes: engine, serialisation, kernel, framework. Used by run.py.
+"""Splits the time of one REST call and one gRPC call into engine, serialisation, kernel and
+framework.
 
-The parts are measured by themselves, with the bodies of the real call: the engine and the serialisation of both sides in one process, the kernel as two processes that send each other
-bodies of the same length over the same kind of socket and do nothing else. What the whole call takes beyond them belongs to the frameworks (HTTP, event loop, threads, dispatch)."""
+Used by run.py. The parts are measured separately, with the bodies of the real call. Engine and
+serialisation of both sides are measured in one process. The kernel part is measured with two
+processes that only send each other bodies of the same length over the same kind of socket. The rest
+of the call's time belongs to the frameworks (HTTP, event loop, threads, dispatch).
+"""
 
 import json
 import os
@@ -40,7 +44,7 @@ while True:
 
 
 def measure(build: Path, folder: Path, library: Path, collection: Collection) -> list[dict]:
-    """A decomposition for each of the two approaches whose Python client was measured."""
+    """Decomposes each of the two approaches if its Python client was measured."""
     os.environ |= {
         "BENCH_WORKLOADS": str(folder / "workloads"),
         "SIDECALL_ONNXRUNTIME": str(library),
@@ -76,7 +80,7 @@ def measure(build: Path, folder: Path, library: Path, collection: Collection) ->
 
 
 def _served_models() -> ModuleType:
-    """servers/models.py; another module of that name is imported here already."""
+    """Loads servers/models.py under another name: a different `models` is imported already."""
     spec = util.spec_from_file_location(
         "served_models", Path(__file__).resolve().parent / "servers/models.py"
     )
@@ -95,7 +99,7 @@ def _median_us(call: Callable[[], object]) -> float:
 
 
 def _rest(models: ModuleType, row: np.ndarray) -> tuple[float, float, float]:
-    """Engine, serialisation, kernel in us; headers of HTTP count as bytes of the kernel's part only."""
+    """Engine, serialisation and kernel in us; HTTP headers count only for the kernel."""
     import orjson
 
     answers = models.answer_tensors("gbm", row)
@@ -144,7 +148,7 @@ def _grpc(models: ModuleType, row: np.ndarray) -> tuple[float, float, float]:
 
 
 def _kernel_us(asked: int, answered: int) -> float:
-    """The round trip of so many bytes there and back over TCP on loopback."""
+    """The round-trip time of bodies of these lengths over TCP on loopback."""
     with ExitStack() as stack:
         echo = stack.enter_context(
             subprocess.Popen(

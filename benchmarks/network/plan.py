@@ -1,4 +1,4 @@
-"""What is measured: the cells of each approach and client. Used by run.py."""
+"""Decides what is measured: the cells of each approach and client. Used by run.py."""
 
 from dataclasses import dataclass
 
@@ -6,18 +6,18 @@ from approach import Approach
 from workload import Workload
 
 CROWDS = (8, 64)
-RATES = (100, 400, 1600)  # calls a second
-WORKERS = 64  # that take the calls of an open loop as they fall due
+RATES = (100, 400, 1600)  # calls per second
+WORKERS = 64  # number of workers that take the calls of an open loop when they are due
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement of one client: rows a call, and who calls how."""
+    """One measurement of one client: rows per call, number of callers and their rate."""
 
     workload: str
     rows: int
     clients: int = 1
-    rate: int = 0  # calls a second; 0 is a closed loop
+    rate: int = 0  # calls per second; 0 is a closed loop
 
     @property
     def load(self) -> str:
@@ -30,10 +30,10 @@ class Cell:
 
 @dataclass(frozen=True)
 class Effort:
-    """How long and how often."""
+    """How long and how often to measure."""
 
     repetitions: int
-    seconds: float  # of a closed loop
+    seconds: float  # length of a closed loop
     open_seconds: float
     warm_up: int
     rates: tuple[int, ...]
@@ -50,7 +50,11 @@ GLANCE = Effort(repetitions=1, seconds=0.01, open_seconds=0.1, warm_up=1, rates=
 def cells_of(
     approach: Approach, client: str, workloads: list[Workload], effort: Effort
 ) -> dict[tuple[str, int], list[Cell]]:
-    """By what a client opens, a workload and the rows of a call. Crowds and rates are asked of one row of the first model alone."""
+    """The cells of each combination of workload and rows per call; a client opens each of them
+    once.
+
+    Many clients and fixed rates are measured only with one row of the first model.
+    """
     found: dict[tuple[str, int], list[Cell]] = {}
     for workload in workloads:
         if workload.name not in approach.workloads:

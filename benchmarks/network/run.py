@@ -1,8 +1,11 @@
-"""`make bench`: every route to the same model beside its rivals and the network approaches, in one run. Writes results/network.json and the report.
+"""`make bench`: measures every route to the same model, its rivals and the network approaches.
 
-python benchmarks/network/run.py --build build                         all of it
-python benchmarks/network/run.py --build build --quick                 under five minutes
-python benchmarks/network/run.py --build build --only grpc-cpp-unix --workload gbm --client native --no-report
+Writes results/network.json and the report.
+
+python benchmarks/network/run.py --build build            everything
+python benchmarks/network/run.py --build build --quick    under five minutes
+python benchmarks/network/run.py --build build --only grpc-cpp-unix --workload gbm \\
+    --client native --no-report
 """
 
 import argparse
@@ -32,7 +35,10 @@ HERE = Path(__file__).resolve().parent
 
 
 class Progress:
-    """What is being measured and the time left: one line that is rewritten on a terminal, a line per visit elsewhere."""
+    """Shows what is being measured and the time left.
+
+    On a terminal it is one line that is rewritten, elsewhere one line per visit.
+    """
 
     def __init__(self, visits: int):
         self._visits, self._done, self._begin = visits, 0, time.monotonic()
@@ -64,7 +70,7 @@ class Progress:
 
 @dataclass
 class Run:
-    """One run: what it measures and what came of it so far."""
+    """One run: what it measures, and the results so far."""
 
     approaches: list[Approach]
     workloads: list[Workload]
@@ -78,7 +84,7 @@ class Run:
     pytest_jsons: list[Path] = field(default_factory=list)
 
     def visit_all(self) -> None:
-        """The order turns around with every repetition."""
+        """Visits all approaches; the order is reversed with every repetition."""
         for repetition in range(self.effort.repetitions):
             for approach in self.approaches if repetition % 2 == 0 else reversed(self.approaches):
                 if not self.collection.is_left_out(approach.name):
@@ -86,7 +92,9 @@ class Run:
                 self.progress.done()
 
     def _visit(self, approach: Approach, repetition: int) -> None:
-        """From the start of its servers to their end: nobody else runs meanwhile."""
+        """Runs one approach from the start of its servers to their end; no other approach runs
+        meanwhile.
+        """
         folder = self.folder / f"{approach.name}-{repetition}"
         folder.mkdir()
         self.progress.show(f"{approach.name}: starting", is_new=True)
@@ -211,7 +219,9 @@ def describe(approach: Approach) -> dict:
 
 
 def write_pytest_benchmarks(paths: list[Path], path: Path) -> None:
-    """What pytest-benchmark said of each measurement of the Python client, in one file of its own form."""
+    """Merges pytest-benchmark's documents of the Python client into one document of the same
+    format.
+    """
     documents = [json.loads(one.read_text(encoding="utf-8")) for one in paths if one.is_file()]
     if not documents:
         return
@@ -225,7 +235,7 @@ def write_pytest_benchmarks(paths: list[Path], path: Path) -> None:
 
 
 def print_rows(rows: list[dict]) -> None:
-    """One row of the first model, closed loop, one client: what most people ask."""
+    """One row of the first model, closed loop, one client: the most common case."""
     asked = sorted(
         (row for row in rows if row["load"] == "closed 1" and row["rows"] == 1),
         key=lambda row: (row["workload"], row["p50_us"]),

@@ -1,4 +1,4 @@
-"""What took part in a run, by version. Used by run.py."""
+"""The versions of everything that took part in a run. Used by run.py."""
 
 import re
 import subprocess
@@ -28,7 +28,7 @@ PROGRAMS = {
 
 
 def programs() -> dict[str, str]:
-    """The versions of programs and libraries outside of Python; those that are absent are left out."""
+    """The versions of programs and libraries outside of Python, without those that are absent."""
     found = {}
     for name, command in PROGRAMS.items():
         try:

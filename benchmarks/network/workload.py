@@ -1,6 +1,8 @@
-"""What a workload is: one file of workloads/, which holds a subclass of `Workload`. Used by run.py, the tests, and every workload.
+"""Defines a workload: a file of workloads/ that holds a subclass of `Workload`.
 
-`python workload.py --out FOLDER [NAME...]` writes them for a look by hand; clients/README.md says what is in a folder."""
+Used by run.py, the tests, and every workload. `python workload.py --out FOLDER [NAME...]` writes
+the folders for inspection; clients/README.md describes their content.
+"""
 
 import argparse
 import importlib
@@ -15,14 +17,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-TIE = 2  # labels of rows whose two best scores are closer than that many tolerances are not checked
+# labels of rows whose two best scores differ by less than this many tolerances are not checked
+TIE = 2
 
 
 @dataclass(frozen=True)
 class Tensor:
     name: str
     dtype: str
-    dims: tuple[int, ...]  # without the rows
+    dims: tuple[int, ...]  # without the dimension of rows
 
     def document(self) -> dict:
         return {"name": self.name, "dtype": self.dtype, "dims": list(self.dims)}
@@ -30,11 +33,11 @@ class Tensor:
 
 @dataclass
 class Material:
-    """What a workload is made of; `write_folder` puts it where clients and servers find it."""
+    """The parts of a workload; `write_folder` writes them for clients and servers."""
 
     outputs: list[Tensor]
     expected: np.ndarray  # float64 [rows, numbers]: the original model's answers
-    input: Tensor | None = None  # None: records
+    input: Tensor | None = None  # None for records
     rows: np.ndarray | None = None  # float32 [ring + max_rows, *dims]
     records: list[dict[str, Any]] = field(default_factory=list)
     classes: list[Any] = field(default_factory=list)
@@ -42,17 +45,20 @@ class Material:
 
 
 class Workload:
-    """A model and the rows that it is asked about. Class attributes describe it; `make` trains it and writes what is its own."""
+    """A model and the rows that it is called with.
+
+    Class attributes describe it; `make` trains it and writes its own files.
+    """
 
     name: ClassVar[str]
     title: ClassVar[str]
     kind: ClassVar[str] = "tensor"
-    ring: ClassVar[int] = 1024  # distinct calls
-    rows: ClassVar[tuple[int, ...]] = (1,)  # rows a call that are measured
+    ring: ClassVar[int] = 1024  # number of distinct calls
+    rows: ClassVar[tuple[int, ...]] = (1,)  # the measured numbers of rows per call
     tolerance: ClassVar[float] = 1e-5
 
     def make(self, folder: Path) -> Material:
-        """Writes model.onnx where there is one, and returns the rest. Deterministic."""
+        """Writes model.onnx if there is one, and returns the rest. Deterministic."""
         raise NotImplementedError
 
     def write(self, parent: Path) -> Path:
@@ -125,6 +131,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    from workload import main as run  # the module that workloads/ import, not a second copy of it
+    # import it under the name that workloads/ use, so that no second copy of the module exists
+    from workload import main as run
 
     run()

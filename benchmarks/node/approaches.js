@@ -1,4 +1,5 @@
-// The ways to call a model from Node that client.js times: onnxruntime-node, sidecall, and JavaScript that m2cgen generated.
+// The ways to call a model from Node that client.js times: onnxruntime-node, sidecall, and
+// JavaScript that m2cgen generated.
 'use strict'
 
 const fs = require('node:fs')
@@ -8,8 +9,9 @@ const { performance } = require('node:perf_hooks')
 const AsyncFunction = (async () => {}).constructor
 
 /**
- * Compiles a separate loop for each approach, so that V8 optimises it for that approach alone; the statement stands in the loop itself.
- * `ready` runs before the clock starts, `keep` after it has stopped.
+ * Compiles a separate loop for each approach, so that V8 optimises it for this approach only. The
+ * statement is part of the loop itself. `ready` runs before the clock starts, `keep` after it
+ * stops.
  */
 function loopOf(statement, environment, { ready = '', keep = 'out', isAsync = false } = {}) {
   const body = `
@@ -35,14 +37,14 @@ function loopOf(statement, environment, { ready = '', keep = 'out', isAsync = fa
     made(items, times, kept, performance, ...Object.values(environment))
 }
 
-/** Tensors of both packages: labels and probabilities. */
+/** Reads labels and probabilities from the tensors of both packages. */
 const readTensors = {
   onnxruntime: out => [out.label.data, out.probabilities.data],
   sidecall: out => [out.label, out.probabilities],
   copies: out => out
 }
 
-/** Records: a label each, and probabilities in the contract's order. */
+/** Reads records: one label each, and probabilities in the contract's order. */
 function readRecords(out) {
   const records = Array.isArray(out) ? out : [out]
   return [
@@ -65,7 +67,10 @@ function openSidecall(file) {
   return require(process.env.BENCH_SIDECALL).open(file)
 }
 
-/** What is made once per workload and number of rows: loop, request of a row, and how the answer is read. `start` is for concurrent calls. */
+/**
+ * Everything that is made once per workload and number of rows: the loop, the function that makes
+ * the request of a row, and the function that reads the answer. `start` is for concurrent calls.
+ */
 const approaches = {
   async run(work) {
     const { session, Tensor } = await openOnnxRuntime(work.model)
@@ -82,7 +87,7 @@ const approaches = {
     }
   },
 
-  /** Input and outputs are kept; the row is copied in while the clock runs. */
+  /** Input and outputs are kept; copying the row into the input is timed. */
   async run_kept(work) {
     const { session, Tensor } = await openOnnxRuntime(work.model)
     const given = new Float64Array(work.rows * work.width)
@@ -101,7 +106,7 @@ const approaches = {
     }
   },
 
-  /** What an application writes around it: a record in, a record out. */
+  /** The code that an application writes around onnxruntime-node: a record in, a record out. */
   async record(work) {
     const { session, Tensor } = await openOnnxRuntime(work.model)
     const { names, rows, width, classes } = work
@@ -147,12 +152,12 @@ const approaches = {
     }
   },
 
-  /** The row is copied in while the clock runs. */
+  /** Copying the row into the input is timed. */
   async call(work) {
     return kept(work, 'X.set(x); call.runSync()', '')
   },
 
-  /** The run alone. */
+  /** Only the run is timed. */
   async call_run(work) {
     return kept(work, 'call.runSync()', 'X.set(x)')
   },
@@ -178,13 +183,13 @@ const approaches = {
 
   async m2cgen(work) {
     const score = require(path.join(work.folder, 'twin.js'))
-    // It wants an array per row, of any kind.
+    // score() takes one array per row, of any kind.
     const request = row => Array.from({ length: work.rows }, (_, i) => work.row(row + i))
     const statement = work.rows === 1 ? 'out = [score(x[0])]' : 'out = x.map(score)'
     return { loop: loopOf(statement, { score }), request, read: out => [undefined, out.flat()] }
   },
 
-  /** What reading the clock twice costs: part of every other time. */
+  /** The cost of reading the clock twice, which is part of every other time. */
   async clock(work) {
     return { loop: loopOf('out = x', {}), request: work.array, read: () => [undefined, []] }
   }
@@ -204,7 +209,7 @@ async function kept(work, statement, ready) {
   }
 }
 
-/** A folder that benchmarks/inproc/models.py wrote. */
+/** Loads a folder that benchmarks/models.py wrote. */
 function loadWork(folder, rows, ring) {
   const [available, width, classes] = fs
     .readFileSync(path.join(folder, 'shape.txt'), 'utf8')

@@ -1,4 +1,5 @@
-// The Node side of benchmarks/node: the requests `load` and `round` of benchmarks/inproc, and `concurrent` and `delay`. Started by run.py.
+// The Node side of benchmarks/node: the requests `load` and `round` of benchmarks/inproc, and
+// `concurrent` and `delay`. Started by run.py.
 'use strict'
 
 const fs = require('node:fs')
@@ -7,7 +8,8 @@ const readline = require('node:readline')
 const { approaches, loadWork, openOnnxRuntime, openSidecall } = require('./approaches.js')
 
 const RING = 1024
-// V8 compiles what is hot: before its first round an approach is called that often, or for that long.
+// V8 compiles code only after it has run often. Before its first round, an approach is called this
+// number of times, or for this time.
 const WARM_UP_CALLS = 5000
 const WARM_UP_MS = 300
 
@@ -31,7 +33,7 @@ async function approachOf(name) {
   return made.get(name)
 }
 
-/** Labels (-1: none) and probabilities, a row of the document each. */
+/** Writes labels (-1: none) and probabilities, one row of the document each. */
 function writeAnswer(answers, call, [labels, probabilities]) {
   const { rows, classes } = work
   for (let row = 0; row < rows; ++row) {
@@ -61,7 +63,10 @@ async function round(name, first, calls, warmUpCalls) {
   return [times, answers]
 }
 
-/** `calls` calls, `width` of them under way at any moment: the time of all, then the time of each. */
+/**
+ * Makes `calls` calls with `width` of them in progress at any time. Returns the total time, then
+ * the time of each call.
+ */
 async function concurrent(name, width, first, calls) {
   const { start, request, read } = await approachOf(name)
   const times = new Float64Array(1 + calls)
@@ -93,7 +98,7 @@ const slow = {
     const model = await openSidecall(file)
     return async () => (await model.run({ X: { data: x, dims } })).Y
   },
-  /** How late the loop is when nothing runs: what the machine adds by itself. */
+  /** Measures the delay of the loop while nothing runs, which is the machine's own share. */
   async idle() {
     return () => new Promise(resolve => setTimeout(resolve, 50))
   }
@@ -101,7 +106,10 @@ const slow = {
 
 let runSlow
 
-/** Runs a slow model again and again: p50, p99 and maximum of the loop's delay as Node measures it, the time of a run, the number of runs; and the last output. */
+/**
+ * Runs a slow model repeatedly. Returns the p50, p99 and maximum of the loop's delay as Node
+ * measures it, the time of a run, the number of runs, and the last output.
+ */
 async function delay(name, file, rows, width, milliseconds) {
   if (runSlow === undefined) {
     const x = Float32Array.from({ length: rows * width }, (_, i) => ((i % 7) - 3) / 8)
@@ -123,11 +131,14 @@ async function delay(name, file, rows, width, milliseconds) {
   const found = [histogram.percentile(50), histogram.percentile(99), histogram.max].map(
     ns => ns / 1e6
   )
-  // Replies are in ns: the number of runs stands for as many.
+  // Replies are converted from ms to ns; dividing by 1e6 makes the number of runs arrive unchanged.
   return [Float64Array.from([...found, each, runs / 1e6]), Float64Array.from(last ?? [])]
 }
 
-/** One line, then times as int64 in ns and answers as float64; written at once, whatever the pipe takes. */
+/**
+ * Writes one line, then times as int64 in ns and answers as float64. The write is synchronous and
+ * repeats until the pipe has accepted everything.
+ */
 function reply(times, answers) {
   const nanoseconds = BigInt64Array.from(times, time => BigInt(Math.round(time * 1e6)))
   const head = Buffer.from(`ok ${times.length} ${answers.length}\n`)

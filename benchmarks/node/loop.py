@@ -1,4 +1,6 @@
-"""Measurements of benchmarks/node beside single calls: many at once, and the event loop while a slow model runs. Used by run.py."""
+"""Measurements of benchmarks/node apart from single calls: many calls at once, and the delay of the
+event loop while a slow model runs. Used by run.py.
+"""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -12,13 +14,13 @@ SLOW_MS = 50
 SLOW_SHAPE = (
     588,
     256,
-)  # of the slow model's input: 602 112 bytes, as an image of 224 x 224 in three colours
+)  # size of the slow model's input: 602 112 bytes, as an image of 224 x 224 in three colours
 PROBE_LAYERS = 8
 
 
 @dataclass
 class Crowd:
-    """An approach with `width` calls under way at once; what its rounds gave."""
+    """An approach with `width` calls in progress at once, and the results of its rounds."""
 
     client: Client
     approach: str
@@ -49,7 +51,10 @@ def play_crowds(
     budget_ns: float,
     check: Callable[[Crowd, int, np.ndarray], None],
 ) -> None:
-    """Lets each crowd run for about `budget_ns` in each round; the order turns around with every round."""
+    """Lets each approach run for about `budget_ns` in each round.
+
+    The order of the approaches is reversed after every round.
+    """
 
     def run(crowd: Crowd) -> tuple[int, np.ndarray]:
         times, answers = crowd.client.ask(
@@ -70,7 +75,10 @@ def play_crowds(
 
 
 def write_slow_model(path: Path, layers: int) -> np.ndarray:
-    """Dense layers and the mean of the rows, without a contract; gives what it answers to the rows that client.js sends."""
+    """Writes a model of dense layers and a mean over the rows, without a contract.
+
+    Returns its answer to the rows that client.js sends.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -107,8 +115,11 @@ def measure_delay(
     milliseconds: int,
     complain: Callable[[str], None],
 ) -> tuple[list[dict], dict[str, float], str]:
-    """How late the event loop is while a model of 50 ms runs again and again, the clients in turns of `milliseconds`: rows, p99 in ms by
-    client (the median over the rounds), and a note."""
+    """The delay of the event loop while a model of 50 ms runs repeatedly.
+
+    The clients take turns of `milliseconds`. Returns rows, the p99 in ms by client (the median over
+    the rounds), and a note.
+    """
     probe, path = folder / "probe.onnx", folder / "slow.onnx"
     write_slow_model(probe, PROBE_LAYERS)
     with open_client("onnxruntime-node") as client:

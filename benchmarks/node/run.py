@@ -1,4 +1,7 @@
-"""`make bench-node`: the ways to call a model from Node.js, alternating in one run. Writes results/node.json, prints tables and bars."""
+"""`make bench-node`: the ways to call a model from Node.js, alternating in one run.
+
+Writes results/node.json, prints tables and bars.
+"""
 
 import os
 import shutil
@@ -19,7 +22,7 @@ from models import Workload, write_workloads
 from rounds import Client, Contender, play
 
 HERE = Path(__file__).resolve().parent
-# Which approaches a client has; see benchmarks/README.md.
+# The approaches of each client; see benchmarks/README.md.
 APPROACHES = {
     "onnxruntime-node": ["run", "run_kept", "record"],
     "sidecall": ["run_sync", "run_async", "call", "call_run", "predict_sync", "predict"],
@@ -30,7 +33,7 @@ PACKAGES = ["sidecall", "numpy", "scikit-learn", "onnx", "lightgbm", "m2cgen"]
 
 
 class Settings:
-    """How much is measured: the whole, or a quick look that only shows that all of it works."""
+    """How much to measure: everything, or a quick run that only shows that everything works."""
 
     def __init__(self, quick: bool):
         self.workloads = ["gbm"] if quick else ["gbm", "logistic", "forest"]
@@ -43,7 +46,7 @@ class Settings:
 
 
 class Clients:
-    """The processes that are measured, one for each rival, so that none shares a heap or a library with another."""
+    """The measured processes, one per package, so that no two share a heap or a library."""
 
     def __init__(self, build: Path):
         self.node = shutil.which("node") or "node"
@@ -60,9 +63,9 @@ class Clients:
             "BENCH_ONNXRUNTIME_NODE": str(self.peer),
             "BENCH_SIDECALL": os.environ.get(
                 "BENCH_SIDECALL", str(self.package)
-            ),  # a test puts a wrong one there
+            ),  # a test sets this to a package with wrong answers
             "SIDECALL_NODE_ADDON": str(self.addon),
-            "SIDECALL_ONNXRUNTIME": str(library),  # both run the same engine
+            "SIDECALL_ONNXRUNTIME": str(library),  # both packages run the same engine
             "ORT_DISABLE_TELEMETRY": "1",
         }
 
@@ -91,7 +94,7 @@ def measure_calls(
     report: Report,
     complain: Callable,
 ) -> dict:
-    """Rounds of every workload and number of rows; gives the contenders by (scenario, rows)."""
+    """Measures every workload and number of rows; returns the contenders by (scenario, rows)."""
     measured = {}
     for workload in workloads:
         for rows, rounds in settings.rounds.items():
@@ -149,7 +152,7 @@ def measure_crowds(
 
 
 def best_peer(contenders: dict) -> Contender:
-    """The better of onnxruntime-node's two ways to run."""
+    """The faster of onnxruntime-node's two ways to run."""
     return min(
         (contenders["onnxruntime-node", name] for name in ("run", "run_kept")),
         key=lambda contender: contender.percentile_us(50),

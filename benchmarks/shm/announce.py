@@ -1,4 +1,6 @@
-"""announce.py SOCKET COMMAND...: becomes COMMAND, and a child says "ready" on stdout once SOCKET is there. Used by servers.py."""
+"""announce.py SOCKET COMMAND...: replaces itself by COMMAND; a child process prints "ready" on
+stdout once SOCKET exists. Used by servers.py.
+"""
 
 import os
 import sys

@@ -1,4 +1,7 @@
-"""The Python side of benchmarks/shm: scikit-learn's own predict_proba on one row, timed as benchmarks/inproc does. Used by run.py."""
+"""The Python side of benchmarks/shm: times scikit-learn's predict_proba on one row.
+
+It times as benchmarks/inproc does. Used by run.py.
+"""
 
 import gc
 import pickle

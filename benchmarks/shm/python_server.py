@@ -1,4 +1,7 @@
-"""python_server.py PICKLE ROWS ADDRESS: serves the scikit-learn model over the channel until stdin ends. Used by servers.py."""
+"""python_server.py PICKLE ROWS ADDRESS: serves the scikit-learn model over the channel.
+
+It ends when stdin ends. Used by servers.py.
+"""
 
 import pickle
 import sys

@@ -1,4 +1,7 @@
-"""`make bench-shm`: the channel beside the machine's floors, iceoryx and in-process calls, alternating in one run. Writes results/shm.json, prints the table and bars."""
+"""`make bench-shm`: the channel, the machine's floors, iceoryx and in-process calls in one run.
+
+The contenders alternate. Writes results/shm.json, prints the table and bars.
+"""
 
 import os
 import subprocess
@@ -25,7 +28,7 @@ CROWD = [1, 2, 4, 8, 16, 32, 64]
 
 
 class Settings:
-    """How much is measured: the whole, or a quick look that only shows that all of it works."""
+    """How much to measure: everything, or a quick run that only shows that everything works."""
 
     def __init__(self, quick: bool):
         self.rounds = 2 if quick else 40
@@ -39,7 +42,7 @@ class Settings:
 
 @dataclass
 class Place:
-    """Where the two ends run: their own CPUs, or one for both."""
+    """Where client and server run: on separate CPUs, or on the same one."""
 
     name: str
     client_cpu: int | None
@@ -48,7 +51,7 @@ class Place:
 
 @dataclass
 class Paired(Contender):
-    """A contender with a process at the other end, which runs only while it is its turn."""
+    """A contender with a server process that runs only during the contender's turn."""
 
     server: Server | None = None
     scenario: str = ""
@@ -63,7 +66,7 @@ class Paired(Contender):
 
 @dataclass
 class Ping(Contender):
-    """A floor: its child lives for the round only."""
+    """A floor; its child process lives only during the round."""
 
     kind: str = ""
     place: Place | None = None
@@ -77,7 +80,7 @@ class Ping(Contender):
 
 @dataclass
 class Run:
-    """One run: its processes, and what was measured so far."""
+    """One run: its processes, and the results so far."""
 
     settings: Settings
     build: Path
@@ -133,7 +136,7 @@ class Run:
 
 
 def measure_echo(run: Run) -> None:
-    """A row in and an answer out, in each waiting mode, beside what the machine itself takes."""
+    """Sends a row, receives an answer, in each waiting mode; compares with the machine's floors."""
     measured: dict[str, Contender] = {}
     for place in run.places.values():
         modes = (
@@ -196,7 +199,10 @@ def measure_echo(run: Run) -> None:
 
 
 def compare_with_iceoryx(report: Report, measured: dict[str, Contender]) -> None:
-    """The bar is that of the worst mode; each mode has one of its own, and the floor of the sleeping ones is told."""
+    """The main bar is the worst mode; each mode also has its own bar.
+
+    For the sleeping modes, a note reports the floor.
+    """
     ratios = {
         name.removeprefix("iceoryx_"): measured[name.replace("iceoryx", "sidecall")].ratio_to(rival)
         for name, rival in measured.items()
@@ -219,7 +225,9 @@ def compare_with_iceoryx(report: Report, measured: dict[str, Contender]) -> None
 
 
 def measure_payload(run: Run, place: Place) -> None:
-    """In place: one element is written and read. Copied: all of it, on both sides, both ways."""
+    """In place: one element is written and read. Copied: all elements, on both sides, in both
+    directions.
+    """
     for kind, label in (("scalar", "in place"), ("copy", "copied")):
         served = run.servers.bare(kind, "spin", place.server_cpu)
         contenders = [
@@ -277,7 +285,10 @@ def measure_gbm(run: Run, gbm: Workload, place: Place) -> None:
 
 
 def measure_crowd(run: Run, gbm: Workload) -> None:
-    """Throughput by number of clients, all of them threads of one process, in the waiting mode that users have."""
+    """Throughput by number of clients, in the default waiting mode.
+
+    All clients are threads of one process.
+    """
     print("measuring many clients", file=sys.stderr)
     server, at = run.servers.native(gbm.folder / "model.onnx", "adaptive", None)
     client = run.native("adaptive", None)
@@ -327,7 +338,7 @@ def server_cost(pid: int) -> tuple[float, int, int]:
 
 
 def measure_idle(run: Run) -> None:
-    """What clients that do nothing cost the server."""
+    """What idle clients cost the server."""
     print("measuring idle clients", file=sys.stderr)
     server, at = run.servers.bare("echo", "adaptive", None)
     client = run.native("adaptive", None)
@@ -339,7 +350,7 @@ def measure_idle(run: Run) -> None:
         cpu, memory, descriptors = server_cost(server.pid)
         time.sleep(run.settings.idle_s)
         used = server_cost(server.pid)[0] - cpu
-        client.ask("load", run.folder / "gbm")  # ends the idle ones
+        client.ask("load", run.folder / "gbm")  # this request closes the idle clients
     run.report.notes.append(
         f"{count} idle clients: {used:.3f} CPU seconds in {run.settings.idle_s:g} s"
     )
@@ -397,7 +408,8 @@ def main() -> int:
     )
     environment = {"SIDECALL_ONNXRUNTIME": find_onnxruntime(), "ORT_DISABLE_TELEMETRY": "1"}
     places = find_places()
-    # Where SIGTERM meets a server that is just being started, that may still write.
+    # If SIGTERM arrives while a server is just starting, the server may still write into the
+    # folder.
     with (
         tempfile.TemporaryDirectory(prefix="sidecall-", ignore_cleanup_errors=True) as name,
         ExitStack() as stack,

@@ -1,5 +1,8 @@
-"""The processes behind the channel: started for the run, stopped (SIGSTOP) while it is not their turn, so that nobody's polling disturbs another; ended
-with it, however that ends. Used by run.py."""
+"""The server processes of benchmarks/shm; used by run.py.
+
+They start with the run and end with it, however it ends. A server is stopped (SIGSTOP) while it is
+not its turn, so that its polling does not disturb the others.
+"""
 
 import os
 import signal
@@ -14,13 +17,17 @@ HERE = Path(__file__).resolve().parent
 
 
 def bound(command: list[str], cpu: int | None) -> list[str]:
-    """The same on that CPU, and killed when this process is: stopped, or waiting for one that is, it would not notice otherwise."""
+    """The command, pinned to that CPU, and killed when this process ends.
+
+    A process that is stopped, or that waits for a stopped process, would otherwise not notice the
+    end.
+    """
     pinned = [] if cpu is None else ["taskset", "-c", str(cpu)]
     return ["setpriv", "--pdeathsig", "KILL", *pinned, *command]
 
 
 def end(process: subprocess.Popen) -> None:
-    """One that is stopped, too."""
+    """Ends a process, even if it is stopped."""
     process.terminate()
     process.send_signal(signal.SIGCONT)
     try:
@@ -31,7 +38,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 class Server:
-    """A process that says "ready" on its stdout once it serves."""
+    """A process that prints "ready" on its stdout once it serves."""
 
     def __init__(self, command: list[str], environment: dict[str, str], cpu: int | None, log: Path):
         with log.open("a") as stderr:
@@ -46,7 +53,7 @@ class Server:
         self._command, self._log = command, log
 
     def await_ready(self) -> None:
-        """And stops it."""
+        """Waits until the server is ready, then stops it with SIGSTOP."""
         line = self._process.stdout.readline().strip()
         if line != "ready":
             said = self._log.read_text()[-2000:]
@@ -77,7 +84,7 @@ class Server:
 
 
 class Servers:
-    """All servers of a run; sockets in `folder`."""
+    """All servers of a run; their sockets are in `folder`."""
 
     def __init__(self, build: Path, folder: Path, environment: dict[str, str]):
         self._build, self._folder, self._environment = build, folder, environment
@@ -103,14 +110,14 @@ class Servers:
         return f"shm:{self._folder}/{name}.sock"
 
     def bare(self, kind: str, mode: str, cpu: int | None) -> tuple[Server, str]:
-        """native/server.c."""
+        """Starts native/server.c."""
         at = self._address(f"{kind}-{mode}-{cpu}")
         return self._start([str(self._build / "bin" / "bench-shm-server"), kind, at], mode, cpu), at
 
     def native(
         self, model: Path, mode: str, cpu: int | None, threads: int = 1
     ) -> tuple[Server, str]:
-        """`sidecall serve`; ready when its socket is there."""
+        """Starts `sidecall serve`, which is ready when its socket exists."""
         at = self._address(f"native-{mode}-{threads}-{cpu}")
         command = [
             str(self._build / "bin" / "sidecall"),
@@ -130,7 +137,7 @@ class Servers:
         ), at
 
     def python(self, pickle: Path, rows: Path, mode: str, cpu: int | None) -> tuple[Server, str]:
-        """`sidecall.serve` of the scikit-learn model itself."""
+        """Starts `sidecall.serve` with the scikit-learn model itself."""
         at = self._address(f"python-{mode}-{cpu}")
         return self._start(
             [sys.executable, str(HERE / "python_server.py"), str(pickle), str(rows), at], mode, cpu

@@ -218,7 +218,8 @@ sidecall_status sidecall_call_finish(sidecall_call* call, int64_t wait_ns, sidec
 }
 
 int32_t sidecall_call_is_busy(const sidecall_call* call) {
-  // No handle is const: it looks whether the memory of a run that was given up is free by now, and remembers that.
+  // The cast is safe because no call object is const. is_busy() checks whether the memory of a run
+  // that was given up is free by now, and stores the result in the call.
   return call != nullptr && const_cast<sidecall_call*>(call)->call.is_busy() ? 1 : 0;
 }
 

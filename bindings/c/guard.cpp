@@ -1,4 +1,4 @@
-// Turns exceptions of core into sidecall_error; used by every function of the C ABI.
+// Converts exceptions of core to sidecall_error; used by every function of the C ABI.
 #include "guard.h"
 
 #include <algorithm>
@@ -14,7 +14,8 @@
 namespace sidecall {
 namespace {
 
-// Cuts at a character boundary: a byte 10xxxxxx belongs to the character before it.
+// Copies a text and cuts it at a character boundary if it does not fit. In UTF-8 a byte 10xxxxxx
+// continues the character before it.
 void copy_text(char* out, size_t space, std::string_view text) noexcept {
   if (space == 0) return;
   size_t length = std::min(text.size(), space - 1);
@@ -35,7 +36,7 @@ void copy_fault(const Fault& fault, sidecall_fault* out) {
   copy_text(out->message, sizeof out->message, printable(describe(fault.what, fault)));
 }
 
-// How many bytes of a field of `err` the caller's struct has.
+// How many bytes of this field of `err` lie within the caller's struct.
 template <typename Field>
 size_t room_of(const sidecall_error& err, const Field& field) noexcept {
   const auto at = static_cast<size_t>(reinterpret_cast<const char*>(&field) -
@@ -53,7 +54,7 @@ void put(const sidecall_error& err, char (*field)[kSize], std::string_view text)
   copy_text(*field, room_of(err, *field), text);
 }
 
-// For failures that must be told without an allocation.
+// For failures that must be reported without an allocation.
 sidecall_status report_text(sidecall_status status, std::string_view text,
                             sidecall_error* err) noexcept {
   if (err == nullptr || !is_struct_size(err->struct_size)) return status;
@@ -85,7 +86,7 @@ sidecall_status report(const Error& error, sidecall_error* err) noexcept {
   const bool has_faults = room_of(*err, err->faults_capacity) == sizeof err->faults_capacity;
   if (!has_faults || err->faults == nullptr) return error.status();
   const size_t kept = std::min<size_t>(error.faults().size(), err->faults_capacity);
-  // A caller reads as many as were found and it has room for: never more than there are.
+  // A caller reads min(num_faults, faults_capacity) entries. Lower num_faults if fewer were kept.
   if (kept < std::min<size_t>(error.num_faults(), err->faults_capacity))
     err->num_faults = static_cast<uint32_t>(kept);
   for (size_t i = 0; i < kept; ++i) {

@@ -1,4 +1,5 @@
-// The C ABI's side of errors: no exception leaves, and an error is filled no further than its struct_size.
+// Error handling of the C ABI: no exception leaves it, and an error is filled no further than its
+// struct_size.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -7,7 +8,8 @@
 
 namespace sidecall {
 
-// Fills `err` (NULL is fine) and returns the status.
+// Fills `err` (NULL is fine) and returns the status. report_unknown() must be called in a catch
+// block: it rethrows the current exception to find its type.
 sidecall_status report(const Error& error, sidecall_error* err) noexcept;
 sidecall_status report_unknown(sidecall_error* err) noexcept;
 

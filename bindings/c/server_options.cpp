@@ -28,8 +28,9 @@ sidecall_server_options checked_options(const sidecall_server_options* options) 
 std::shared_ptr<ServerLog> make_log(const sidecall_server_options& options) {
   if (options.log != sidecall_log_line || options.log_context == nullptr)
     return std::make_shared<ServerLog>(options.log, options.log_context);
-  const auto* given = static_cast<const sidecall_log_lines*>(
-      options.log_context);  // as a callback it would only queue again
+  // Write the lines directly: sidecall_log_line as a callback would put each one into a second
+  // queue.
+  const auto* given = static_cast<const sidecall_log_lines*>(options.log_context);
   return std::make_shared<ServerLog>(read_struct(given, default_log_lines(), "log_context"));
 }
 

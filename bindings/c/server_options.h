@@ -1,4 +1,4 @@
-// sidecall_server_options as a program gives them, checked. Used by server.cpp and supervisor.cpp.
+// Checks the sidecall_server_options that a program passes. Used by server.cpp and supervisor.cpp.
 #pragma once
 
 #include <sidecall/server.h>
@@ -9,10 +9,10 @@
 
 namespace sidecall {
 
-// The caller's options or the defaults. Throws INVALID_ARGUMENT.
+// The caller's options, or the defaults for NULL. Throws INVALID_ARGUMENT.
 sidecall_server_options checked_options(const sidecall_server_options* options);
 
-// What options.log asks for. Throws INVALID_ARGUMENT.
+// The log that options.log and options.log_context describe. Throws INVALID_ARGUMENT.
 std::shared_ptr<ServerLog> make_log(const sidecall_server_options& options);
 
 }  // namespace sidecall

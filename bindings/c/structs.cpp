@@ -1,4 +1,4 @@
-// Sizes and defaults of the structs that callers allocate; see structs.h.
+// Checks the sizes and sets the defaults of the structs that callers allocate; see structs.h.
 #include "structs.h"
 
 #include <string>
@@ -10,7 +10,7 @@ template <typename Struct>
 void init(Struct* out, size_t size, const Struct& defaults) noexcept {
   if (out == nullptr || size < sizeof(uint32_t)) return;
   if (size > kLargestStruct) {
-    out->struct_size = 0;  // no struct: every function refuses it
+    out->struct_size = 0;  // not a valid size: every function refuses the struct
     return;
   }
   std::memset(static_cast<void*>(out), 0, size);

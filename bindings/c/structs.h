@@ -1,5 +1,6 @@
-// Structs that callers allocate, of the size that their header gives them: see "Structs" in sidecall.h. Used by every
-// file of the C ABI that takes such a struct.
+// Reads and fills structs that callers allocate. The header that a caller was compiled with
+// determines their size: see "Structs" in sidecall.h. Used by every file of the C ABI that takes
+// such a struct.
 #pragma once
 
 #include <sidecall/server.h>
@@ -13,15 +14,15 @@
 
 namespace sidecall {
 
-// A larger struct_size comes from memory that was never initialised.
+// A larger struct_size is taken for memory that was never initialised.
 constexpr uint32_t kLargestStruct = 4096;
 
 constexpr bool is_struct_size(uint32_t size) noexcept {
   return size >= sizeof(uint32_t) && size <= kLargestStruct;
 }
 
-// The fields behind struct_size. A structured binding names every field of a struct, so the compiler reports a field that
-// was added to the header but not here.
+// The fields after struct_size. A structured binding names every field of a struct, so the compiler
+// reports a field that was added to the header but not here.
 inline auto fields_of(const sidecall_error& from) {
   const auto& [size, status, retryable, num_faults, row, name, expected, got, message, faults,
                capacity, reserved] = from;
@@ -53,7 +54,8 @@ inline auto fields_of(const sidecall_service& from) {
                   context);
 }
 
-// Copies the fields that lie whole within the first `size` bytes. `layout` is a whole struct, from which their places follow.
+// Copies the fields that lie completely within the first `size` bytes. `layout` is a complete
+// struct, from which the offsets of the fields are computed.
 template <typename Struct>
 void copy_fields(const Struct& layout, const void* from, void* to, size_t size) {
   const auto copy = [&](const auto& field) {
@@ -66,13 +68,15 @@ void copy_fields(const Struct& layout, const void* from, void* to, size_t size) 
   std::apply([&](const auto&... field) { (copy(field), ...); }, fields_of(layout));
 }
 
-// Throws INVALID_ARGUMENT for a struct_size that cannot be one.
+// Throws INVALID_ARGUMENT if `size` cannot be a valid struct_size.
 void check_struct_size(uint32_t size, const char* name);
 
-// The same, and for bytes beyond `known` that are not 0: what they ask for would be ignored.
+// The same, and also throws if a byte beyond `known` is not 0: that byte belongs to an option that
+// this library does not know and would ignore.
 void check_struct(const void* given, uint32_t size, size_t known, const char* name);
 
-// The caller's struct as this library knows it; what a smaller one lacks is as in `defaults`. Throws INVALID_ARGUMENT.
+// The caller's struct as this library knows it. Fields that a smaller struct does not have are
+// taken from `defaults`. Throws INVALID_ARGUMENT.
 template <typename Struct>
 Struct read_struct(const Struct* given, const Struct& defaults, const char* name) {
   check_struct(given, given->struct_size, sizeof(Struct), name);
@@ -82,7 +86,7 @@ Struct read_struct(const Struct* given, const Struct& defaults, const char* name
   return known;
 }
 
-// Has `fill` fill the caller's view. Throws INVALID_ARGUMENT.
+// Calls `fill` to fill the caller's view, no further than its struct_size. Throws INVALID_ARGUMENT.
 template <typename Fill>
 void fill_view(sidecall_view* view, Fill fill) {
   require(view != nullptr, "view must not be NULL");

@@ -21,7 +21,9 @@ struct sidecall_supervisor {
         supervisor(std::move(address),
                    sidecall::channel_options(options, sidecall::log_function(log))) {}
 
-  std::shared_ptr<sidecall::ServerLog> log;  // after the supervisor ends it waits for what was said
+  // Destroyed after the supervisor: its destructor waits until the events of the supervisor are
+  // written.
+  std::shared_ptr<sidecall::ServerLog> log;
   sidecall::shm::Supervisor supervisor;
 };
 

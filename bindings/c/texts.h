@@ -1,4 +1,5 @@
-// Texts that the C ABI returns and sidecall_text_close releases; made by every file that returns one.
+// Texts that the C ABI returns and that sidecall_text_close releases. Used by every file that
+// returns one.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -8,7 +9,7 @@
 
 namespace sidecall {
 
-// The text and the string that holds it.
+// The text together with the string that owns its memory.
 struct OwnedText : sidecall_text {
   explicit OwnedText(std::string&& from) : sidecall_text{}, text(std::move(from)) {
     data = text.c_str();

@@ -1,5 +1,5 @@
-// sidecall_watchdog: a thread that ends the process when its program does not. Used by programs
-// that serve.
+// sidecall_watchdog_*: a thread that ends the process if the program does not end it in time. Used
+// by programs that serve.
 #include <fcntl.h>
 #include <sidecall/server.h>
 #include <sys/eventfd.h>
@@ -35,7 +35,7 @@ struct sidecall_watchdog {
   }
 
   ~sidecall_watchdog() {
-    if (mark_.is_forked()) {  // the child has no such thread
+    if (mark_.is_forked()) {  // a forked child does not have the thread
       static_cast<void>(thread_.release());
       return;
     }

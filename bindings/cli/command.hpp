@@ -1,4 +1,5 @@
-// What a command of `sidecall` is: one entry of the table in commands.cpp, defined in a file of its own.
+// Declares the commands of `sidecall`: each is one entry of the table in commands.cpp and is
+// defined in its own file. Used by all files of the command.
 #pragma once
 
 #include <stdexcept>
@@ -7,11 +8,11 @@
 
 namespace sidecall::cli {
 
-// The exit codes, in every command. kNo is for the caller's own mistake on the command line and for a question that was
-// answered with no (verify, diff, compare, check).
-enum ExitCode : int { kYes = 0, kNo = 1, kBadInput = 2, kBadModel = 3, kBadMachine = 4 };
+// The exit codes of every command. kUsage means wrong usage of the command line, or that the answer to
+// the question of the command is no (verify, diff, compare, check).
+enum ExitCode : int { kOk = 0, kUsage = 1, kBadInput = 2, kBadModel = 3, kEnvironment = 4 };
 
-// For --help and the manual page, two lines.
+// The text for --help and the manual page, two lines.
 constexpr const char* kExitCodes =
     "0 done, yes; 1 no, or wrong usage; 2 bad input; 3 bad model;\n4 the engine or the machine";
 
@@ -19,15 +20,15 @@ struct Command {
   const char* name;
   const char* summary;
   const char* example;
-  int (*run)(const Command& self, std::vector<std::string> arguments);  // answers an ExitCode
-  const char* options_of_python =
-      "";  // of what is handed over; a test compares them with the package
+  int (*run)(const Command& self, std::vector<std::string> arguments);  // returns an ExitCode
+  // The options of a command that runs in Python. A test compares them with the Python package.
+  const char* options_of_python = "";
   const char* arguments_of_python = "PIPELINE";
 };
 
 const std::vector<Command>& commands();
 
-// The environment variables that the command and its library read.
+// An environment variable that the command or the library reads.
 struct Setting {
   const char* name;
   const char* meaning;
@@ -50,14 +51,15 @@ int run_status(const Command& self, std::vector<std::string> arguments);
 int run_types(const Command& self, std::vector<std::string> arguments);
 int run_verify(const Command& self, std::vector<std::string> arguments);
 
-// Ends the command with one line on stderr; thrown anywhere, caught in main.
+// An error that ends the command with one line on stderr. Thrown anywhere, caught in main.
 struct Failure : std::runtime_error {
   Failure(ExitCode code, const std::string& message)
       : std::runtime_error(message), exit_code(code) {}
   ExitCode exit_code;
 };
 
-// One whose message begins with file:line:column, as those of rows do: the line has nothing before it.
+// A Failure about a row of input. Its message begins with file:line:column, so main prints it
+// without the prefix "sidecall: ".
 struct InputFailure : Failure {
   explicit InputFailure(const std::string& message) : Failure(kBadInput, message) {}
 };

@@ -1,4 +1,5 @@
-// The table of commands: a new command is a new file and one line here.
+// The table of commands and the table of environment variables. A new command needs a new file and
+// an entry here.
 #include "command.hpp"
 
 namespace sidecall::cli {

@@ -1,4 +1,4 @@
-// Asks each command for its definitions; see describe.hpp.
+// Runs each command with an observer that records its option definitions; see describe.hpp.
 #include "describe.hpp"
 
 #include <algorithm>
@@ -77,7 +77,7 @@ std::vector<CommandHelp> describe_commands() {
     CommandHelp help;
     help.command = &command;
     help.options_of_python = words_of(command.options_of_python);
-    // What is all Python's has no definitions here.
+    // Commands that run entirely in Python have no definitions here.
     const bool is_native =
         command.run != run_export && command.run != run_check && command.run != run_compare;
     if (is_native) {

@@ -1,4 +1,5 @@
-// What the command line of each command looks like, read off its CLI11 definitions: for completions and the manual page.
+// Describes the command line of each command, taken from its CLI11 definitions; used for shell
+// completions and the manual page.
 #pragma once
 
 #include <string>
@@ -9,10 +10,10 @@
 namespace sidecall::cli {
 
 struct OptionHelp {
-  std::vector<std::string> names;  // "--from"; of a positional argument its one name, "MODEL"
-  std::string value;               // "FORMAT", or "" where none is taken
+  std::vector<std::string> names;  // "--from"; for a positional argument its one name, "MODEL"
+  std::string value;               // "FORMAT", or "" if the option takes no value
   std::string description;
-  std::vector<std::string> choices;  // the values that there are, where they are few
+  std::vector<std::string> choices;  // the possible values, if they are a short list
   bool is_repeated = false;
   bool is_required = false;
   bool is_file = false;

@@ -1,4 +1,5 @@
-// The entry of the `sidecall` command: finds the command in the table, runs it, turns its outcome into an exit code.
+// The entry point of the `sidecall` command: finds the command in the table, runs it, and converts
+// its result to an exit code.
 #include <sidecall/sidecall.h>
 #include <unistd.h>
 
@@ -32,23 +33,24 @@ std::string help() {
 int run(const std::vector<std::string>& words) {
   if (words.empty()) {
     complain("sidecall: expected a command, got none (see sidecall --help)");
-    return kNo;
+    return kUsage;
   }
   if (words[0] == "--help" || words[0] == "-h" || words[0] == "help") {
     out().write(help());
-    return kYes;
+    return kOk;
   }
   if (words[0] == "--version") {
     out().write(std::string("sidecall ") + sidecall_version() + "\n");
-    return kYes;
+    return kOk;
   }
   for (const auto& command : commands()) {
     if (words[0] == command.name) return command.run(command, {words.begin() + 1, words.end()});
   }
-  throw Failure(kNo, "unknown command '" + words[0] + "' (see sidecall --help)");
+  throw Failure(kUsage, "unknown command '" + words[0] + "' (see sidecall --help)");
 }
 
-// Every exception ends here, also that of writing what was left in the buffer.
+// Catches every exception, prints it and returns an exit code. Also used for the final flush of the
+// output buffer.
 template <typename Body>
 int guarded(Body body) {
   try {
@@ -64,7 +66,7 @@ int guarded(Body body) {
   } catch (const std::exception& error) {
     complain(std::string("sidecall: internal error: ") + error.what());
   }
-  return kBadMachine;
+  return kEnvironment;
 }
 
 }  // namespace
@@ -74,13 +76,15 @@ int main(int argc, char** argv) {
   using namespace sidecall::cli;
   occupy_standard_streams();
   setenv("ORT_DISABLE_TELEMETRY", "1", 0);  // before any thread or engine exists
-  std::signal(SIGPIPE,
-              SIG_DFL);  // some parents hand it down ignored; a reader that left ends us quietly
-  std::signal(SIGXFSZ, SIG_IGN);  // a file that reached its limit is an error like a full disk
+  // Some parent processes pass on SIGPIPE as ignored. With the default action, the process ends
+  // without a message when the reader of its output has closed the pipe.
+  std::signal(SIGPIPE, SIG_DFL);
+  // When a file reaches its size limit, write() then fails, and is handled like a full disk.
+  std::signal(SIGXFSZ, SIG_IGN);
   int exit_code = guarded([&] { return run({argv + (argc > 0 ? 1 : 0), argv + argc}); });
   exit_code = guarded([&] {
     out().close();
     return exit_code;
   });
-  _exit(exit_code);  // skips library destructors, which take ONNX Runtime 4 to 5 ms
+  _exit(exit_code);  // skips destructors of libraries; those of ONNX Runtime take 4 to 5 ms
 }

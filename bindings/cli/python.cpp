@@ -1,4 +1,5 @@
-// Hands commands over to the Python package: SIDECALL_PYTHON first, then beside the command (the same environment), then PATH.
+// Hands commands over to the Python package; see python.hpp. The search order: SIDECALL_PYTHON,
+// then the folder of this command (the same environment), then PATH.
 #include "python.hpp"
 
 #include <unistd.h>
@@ -16,7 +17,8 @@ namespace {
 // Keeps the current folder out of Python's search path, so that a numpy.py there does not run.
 constexpr char kSafePath[] = "-P";
 
-// Looks without importing. A folder without __init__.py that merely has the name is no package: its origin is None.
+// Finds the package without importing it. A folder of that name without __init__.py is not the
+// package; its spec.origin is None.
 constexpr char kProbe[] =
     "import importlib.util, importlib.metadata as m\n"
     "spec = importlib.util.find_spec('sidecall')\n"
@@ -31,8 +33,8 @@ void probe(PythonCandidate& candidate) {
   const size_t first = output.find('\n');
   if (!candidate.runs || first == std::string::npos) return;
   candidate.package = output.substr(0, first);
-  candidate.version = output.substr(
-      first + 1, output.find('\n', first + 1) - first - 1);  // "" where nothing says it
+  // "" if the probe printed no version.
+  candidate.version = output.substr(first + 1, output.find('\n', first + 1) - first - 1);
 }
 
 // An empty entry of PYTHONPATH, as in `:/opt/lib`, means the current folder. Python ignores a
@@ -74,7 +76,7 @@ std::string search_path(const std::string& program) {
 std::vector<PythonCandidate> find_python() {
   drop_empty_entries_of_pythonpath();
   std::vector<PythonCandidate> result;
-  // True when the search is over.
+  // Probes one interpreter. Returns true if it has the package, which ends the search.
   const auto consider = [&](const std::string& path, const char* found_by, bool must_exist) {
     if (path.empty() || (must_exist && ::access(path.c_str(), X_OK) != 0)) return false;
     for (const auto& known : result) {
@@ -102,16 +104,17 @@ void hand_over(const std::string& module, const std::string& command,
     std::string tried;
     for (const auto& candidate : candidates)
       tried += (tried.empty() ? "; tried " : ", ") + describe(candidate);
-    throw Failure(kBadMachine, command +
-                                   " needs Python with the package sidecall: pip install sidecall, "
-                                   "or name an interpreter in SIDECALL_PYTHON" +
-                                   tried);
+    throw Failure(kEnvironment,
+                  command +
+                      " needs Python with the package sidecall: pip install sidecall, "
+                      "or name an interpreter in SIDECALL_PYTHON" +
+                      tried);
   }
   std::vector<std::string> words = {kSafePath, "-m", module, command};
   words.insert(words.end(), arguments.begin(), arguments.end());
   const std::string python = candidates.back().path;
   replace_process(python, words);
-  throw Failure(kBadMachine, python + ": " + error_text(errno));
+  throw Failure(kEnvironment, python + ": " + error_text(errno));
 }
 
 }  // namespace sidecall::cli

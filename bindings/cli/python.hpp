@@ -1,4 +1,5 @@
-// Finds a Python that has the sidecall package, for the commands that hand over to it.
+// Finds a Python interpreter that has the sidecall package; used by the commands that run in
+// Python, and by doctor.
 #pragma once
 
 #include <string>
@@ -10,17 +11,20 @@ struct PythonCandidate {
   std::string path;
   std::string found_by;  // "SIDECALL_PYTHON", "beside the command", "PATH"
   bool runs = false;
-  std::string package;  // the package's folder; "" where it is not installed
-  std::string version;  // of the package; "" for a source folder that was never installed
+  std::string package;  // the folder of the package; "" if it is not installed
+  std::string version;  // of the package; "" for a source folder that is not installed
 };
 
-// The program of that name on PATH, or "". A name with a slash is a path already.
+// Returns the path of a program on PATH, or "" if there is none. A name with a slash is returned
+// unchanged.
 std::string search_path(const std::string& program);
 
-// The interpreters that exist, in order, up to and including the first that has the package.
+// Returns the interpreters that exist, in search order, up to and including the first that has the
+// package.
 std::vector<PythonCandidate> find_python();
 
-// Runs `python3 -m MODULE COMMAND ARGUMENTS...` in place of this process. Comes back only as a Failure.
+// Replaces this process by `python3 -m MODULE COMMAND ARGUMENTS...`. Does not return; throws a
+// Failure if that is not possible.
 [[noreturn]] void hand_over(const std::string& module, const std::string& command,
                             const std::vector<std::string>& arguments);
 

@@ -1,2 +1,2 @@
-// What `import` sees is what `require` sees.
+// The type declarations for `import`: the same as for `require`.
 export * from './index.js'

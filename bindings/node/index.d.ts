@@ -1,5 +1,6 @@
 /**
- * sidecall: call machine-learning models that were trained in Python. This file is the manual of the Node.js package.
+ * sidecall: call machine-learning models that were trained in Python. This file is the manual of
+ * the Node.js package.
  *
  * ```js
  * const { open } = require('sidecall')
@@ -7,25 +8,30 @@
  * const { label, probabilities } = model.predictSync({ amount: 12.5, country: 'DE' })
  * ```
  *
- * Two levels: `predict` takes records by feature name and gives records; `run` takes tensors by input name and gives
- * tensors. Each has a synchronous twin. `call` opens a reusable workspace, the fastest way for tensors.
+ * There are two levels. `predict` takes records by feature name and returns records; `run` takes
+ * tensors by input name and returns tensors. Each has a synchronous version. `call` opens a
+ * reusable workspace, which is the fastest way for tensors.
  *
- * Bad data and failed runs throw (or reject with) a {@link SidecallError}; an argument of a wrong kind throws a TypeError.
+ * Bad data and failed runs throw (or reject with) a {@link SidecallError}. An argument of a wrong
+ * type throws a TypeError.
  */
 
-/** What a model takes and gives. `sidecall types fraud.onnx` writes such an interface for one model: `open<Fraud>(...)`. */
+/**
+ * The types of the inputs and outputs of a model. `sidecall types fraud.onnx` writes such an
+ * interface for one model; use it as `open<Fraud>(...)`.
+ */
 export interface ModelTypes {
-  /** A record: features by name. */
+  /** A record that `predict` takes: features by name. */
   features: object
-  /** The record that `predict` gives. */
+  /** The record that `predict` returns. */
   answer: object
   /** Tensors that `run` takes, by input name. */
   inputs: object
-  /** Tensors that `run` gives, by output name. */
+  /** Tensors that `run` returns, by output name. */
   outputs: object
 }
 
-/** Any model, before its types were written. */
+/** The types of a model for which no interface was written. */
 export interface AnyModel extends ModelTypes {
   features: Record<string, Value>
   answer: Record<string, any>
@@ -33,136 +39,195 @@ export interface AnyModel extends ModelTypes {
   outputs: Record<string, Tensor>
 }
 
-/** One value of a record. Absent, `null`, `undefined` and NaN are missing. Nothing is coerced: no string becomes a number. */
+/**
+ * One value of a record. A feature that is absent, `null`, `undefined` or NaN is missing. Nothing
+ * is coerced: for example, a string never becomes a number.
+ */
 export type Value = number | bigint | boolean | string | null | undefined
 
-/** The type of elements or of a feature, named as in every language. {@link TensorData} says what holds each. */
+/**
+ * The type of tensor elements or of a feature. The names are the same in every language. {@link
+ * TensorData} says which JavaScript array holds each type.
+ */
 export type Dtype =
   | 'float32' | 'float64' | 'float16' | 'bfloat16'
   | 'int8' | 'int16' | 'int32' | 'int64' | 'uint8' | 'uint16' | 'uint32' | 'uint64'
   | 'bool' | 'string'
   | 'float8e4m3fn' | 'float8e4m3fnuz' | 'float8e5m2' | 'float8e5m2fnuz' | 'uint4' | 'int4'
 
-/** float16 where the library of TypeScript has a Float16Array; raw bits where not. */
+/** A Float16Array if the TypeScript library declares one, otherwise a Uint16Array of raw bits. */
 export type Float16Data = typeof globalThis extends { Float16Array: { prototype: infer Data } } ? Data : Uint16Array
 
 /**
- * Elements in C order. bool is a Uint8Array of 0 and 1; int64 and uint64 are BigInt64Array and BigUint64Array; float16 is a
- * Float16Array where Node has it, else a Uint16Array of raw bits, as bfloat16 is; 8-bit and 4-bit types are raw bytes; strings are an array.
+ * Elements in C order. bool is a Uint8Array of 0 and 1; int64 and uint64 are BigInt64Array and
+ * BigUint64Array; float16 is a Float16Array if this version of Node has one, otherwise a
+ * Uint16Array of raw bits; bfloat16 is a Uint16Array of raw bits; 8-bit floats and 4-bit integers
+ * are raw bytes in a Uint8Array; strings are a plain array.
  */
 export type TensorData =
   | Float16Data | Float32Array | Float64Array | Int8Array | Int16Array | Int32Array | Uint8Array | Uint16Array | Uint32Array
   | BigInt64Array | BigUint64Array | string[]
 
-/** A tensor that `run` gave: the data with its shape. Typed arrays are fresh memory that belongs to the caller. */
+/**
+ * A tensor that `run` returned: the data with its shape. A typed array is newly allocated memory
+ * that belongs to the caller.
+ */
 export type Tensor<Data extends TensorData = TensorData> = Data & {
-  /** The shape, outermost dimension first; a scalar has none: []. Not enumerable. */
+  /** The shape, outermost dimension first; [] for a scalar. Not enumerable. */
   readonly dims: readonly number[]
 }
 
 /**
- * What `run` takes for one input:
- * - a typed array of the input's type. A synchronous run reads large ones in place; an asynchronous run has read them when it returns,
- *   so that they may be changed or transferred at once;
- * - a Float32Array for a float64 input, or a Float64Array for a float32 one: converted as the numbers of a record are, each rounded once. A finite
- *   number that rounds to no finite float32 is OUT_OF_RANGE, unless the contract says that the model takes infinities. Typed arrays of other types are not converted;
- * - a plain array of numbers, bigints, booleans or strings, also nested by dimension: converted, each value must fit the type. Not for
- *   types that JavaScript has no numbers for (bfloat16, 8-bit and 4-bit floats);
- * - `{ data, dims }` with either of them.
- * Without `dims` (a tensor that `run` gave has its own), and not nested, the shape follows from the signature where one dimension at most is free.
+ * The value that `run` takes for one input. One of:
+ * - a typed array of the input's type. A synchronous run reads large arrays in place. An
+ *   asynchronous run has finished reading them when it returns its promise, so the caller may
+ *   change or transfer them at once;
+ * - a Float32Array for a float64 input, or a Float64Array for a float32 input. It is converted like
+ *   the numbers of a record: each number is rounded once. A finite number that does not round to a
+ *   finite float32 is OUT_OF_RANGE, unless the contract says that the model accepts infinities.
+ *   Typed arrays of other types are not converted;
+ * - a plain array of numbers, bigints, booleans or strings, optionally nested by dimension. It is
+ *   converted, and each value must fit the type. Not available for types without a JavaScript
+ *   number type (bfloat16, 8-bit floats, 4-bit types, and float16 in versions of Node without
+ *   Float16Array);
+ * - `{ data, dims }`, where `data` is one of the above.
+ *
+ * If the value is not nested and has no `dims`, the shape is inferred from the signature; this
+ * needs a signature with at most one free dimension. A tensor that `run` returned has its own
+ * `dims`.
  */
 export type TensorLike<Data extends TensorData = TensorData> = Data | readonly unknown[] | { data: Data | readonly unknown[]; dims?: readonly number[] }
 
 export interface OpenOptions {
-  /** What to do when the golden rows of the file give other answers than at export. SIDECALL_VERIFY in the environment wins. Default 'error'. */
+  /**
+   * What to do if the golden rows of the file give other answers than at export. The environment
+   * variable SIDECALL_VERIFY overrides this option. Default 'error'.
+   */
   verify?: 'error' | 'warn' | 'off'
-  /** What to do with a feature that the model does not know. Default 'error'. */
+  /** What to do with a feature that the model does not have. Default 'error'. */
   extra?: 'error' | 'ignore'
-  /** The deadline of every run that sets none of its own, in milliseconds; default none in process, 30 s in another one. */
+  /**
+   * The deadline of each run that does not set its own, in milliseconds. Default: no deadline for a
+   * model in this process, 30 s for a model in another process.
+   */
   timeoutMs?: number
-  /** How long to wait for a server that is still starting, at open and in every call when it restarts, in milliseconds; default 0. A call waits within its deadline. */
+  /**
+   * How long to wait for a server that is still starting, in milliseconds. Default 0. Applies when
+   * the model is opened, and to each call while the server restarts; a call waits no longer than
+   * its own deadline.
+   */
   waitMs?: number
-  /** Lets the URI start with `exec:`. Leave false where URIs may come from outside. */
+  /**
+   * Allows URIs that start with `exec:`. Leave it false if URIs may come from untrusted input.
+   * Default false.
+   */
   allowExec?: boolean
-  /** Path of the ONNX Runtime library; default: searched, see `engine()`. */
+  /** Path of the ONNX Runtime library. Default: the library is searched for, see `engine()`. */
   onnxruntime?: string
 }
 
 export interface RunOptions {
-  /** In milliseconds, may be fractional, more than 0; Infinity for none. In process a deadline is honoured between graph nodes; a run that completes late succeeds. */
+  /**
+   * The deadline in milliseconds: more than 0, may be fractional; Infinity for no deadline. In
+   * process the deadline is checked between graph nodes, and a run that completes late still
+   * succeeds.
+   */
   timeoutMs?: number
 }
 
 export interface AsyncOptions extends RunOptions {
-  /** Aborting rejects with `signal.reason`, and asks the engine to stop. */
+  /** Aborting rejects the promise with `signal.reason` and asks the engine to stop. */
   signal?: AbortSignal
 }
 
 /**
- * Opens a model: a path, a `file:` URI or URL, or the file's bytes. Works on a thread of the pool; the event loop goes on.
- * Open once and keep. Rejects with FILE_*, CONTRACT_*, UNSUPPORTED, VERIFICATION_FAILED, ENGINE* (see {@link SidecallError}).
+ * Opens a model. `source` is a path, a URI (`file:`, `shm:`, `exec:`), a URL, or the bytes of the
+ * file. The work happens on another thread, so the event loop is not blocked. Open a model once and
+ * keep it. Rejects with FILE_*, CONTRACT_*, UNSUPPORTED, VERIFICATION_FAILED, ENGINE* (see
+ * {@link SidecallError}).
  */
 export function open<Types extends ModelTypes = AnyModel>(source: string | URL | Uint8Array, options?: OpenOptions & { signal?: AbortSignal }): Promise<Model<Types>>
 
-/** The same, blocking: for start-up code and scripts. */
+/** Like `open`, but blocks the calling thread: for start-up code and scripts. */
 export function openSync<Types extends ModelTypes = AnyModel>(source: string | URL | Uint8Array, options?: OpenOptions): Model<Types>
 
-/** An opened model. Any number of runs may be under way at once. Not transferable: each worker thread opens its own (the golden rows run once per process). */
+/**
+ * An opened model. Any number of runs may be under way at the same time. A model cannot be
+ * transferred to another thread: each worker thread opens its own. The golden rows run only once
+ * per process.
+ */
 export interface Model<Types extends ModelTypes = AnyModel> {
-  /** From the contract; '' without one. */
+  /** The name of the model, from the contract; '' without a contract. */
   readonly name: string
-  /** From the contract; '' without one. */
+  /** The version of the model, from the contract; '' without a contract. */
   readonly version: string
   /** SHA-256 of the graph and its external files, in hexadecimal. */
   readonly id: string
-  /** Why verification did not hold, under `verify: 'warn'`; else null. */
+  /** With `verify: 'warn'`: why verification failed, or null if it passed. Otherwise null. */
   readonly warning: string | null
-  /** Tensors, features and columns as plain, frozen objects. */
+  /** The tensors, features and columns of the model, as plain frozen objects. */
   readonly signature: Signature
-  /** The contract as stored in the file (docs/contract.md), parsed and frozen; null for a file without one. */
+  /**
+   * The contract as stored in the file (docs/contract.md), parsed and frozen; null for a file
+   * without a contract.
+   */
   readonly contract: Readonly<Record<string, any>> | null
 
   /**
-   * Predicts for one record, or for an array of them (one answer each). Never blocks the event loop. All faults of all records
-   * are found before it rejects: see `faults`. The records are read before it returns: own enumerable string keys, of plain objects and of
-   * instances of classes alike. Arrays, Maps, Sets, Dates and typed arrays are no records.
+   * Predicts for one record, or for an array of records (one answer for each). Never blocks the
+   * event loop. If the data is wrong, the error lists all faults of all records: see `faults`. The
+   * records are read before this function returns. Their features are their own enumerable string
+   * keys; plain objects and instances of classes are both accepted. Arrays, Maps, Sets, Dates and
+   * typed arrays are not records.
    *
-   * Whole numbers of int64 answers are numbers within 2^53, bigints beyond. Members keep the contract's order, as far as JavaScript
-   * lets keys that look like array indices keep any.
+   * An int64 answer is a number if its absolute value is at most 2^53, otherwise a bigint. The
+   * members of an answer are in the order of the contract, except that JavaScript always puts keys
+   * that look like array indices first.
    */
   predict(records: readonly Types['features'][], options?: AsyncOptions): Promise<Types['answer'][]>
   predict(record: Types['features'], options?: AsyncOptions): Promise<Types['answer']>
-  /** The same on the calling thread: for small models the fastest way. */
+  /** Like `predict`, but on the calling thread: the fastest way for small models. */
   predictSync(records: readonly Types['features'][], options?: RunOptions): Types['answer'][]
   predictSync(record: Types['features'], options?: RunOptions): Types['answer']
 
   /**
-   * Runs on tensors, by input name. Never blocks the event loop: a model known to be fast runs at once, others on a bounded pool of
-   * threads; when its queue is full, runs wait their turn, up to 16 384 of them; what comes on top rejects with BUSY at once. Rejects with
-   * UNKNOWN_NAME, MISSING_INPUT, DTYPE_MISMATCH, SHAPE_MISMATCH, OUT_OF_RANGE, MISSING_VALUE, UNKNOWN_CATEGORY, REFUSED, TIMEOUT, BUSY, ENGINE.
-   * Of a batch every bad row is a fault: see `faults`.
+   * Runs the model on tensors, by input name. Never blocks the event loop: a model that is known to
+   * be fast runs at once on the calling thread; other models run on a bounded pool of threads. When
+   * the queue of the pool is full, up to 16 384 further runs wait for their turn; each run beyond
+   * that rejects at once with BUSY. Rejects with UNKNOWN_NAME, MISSING_INPUT, DTYPE_MISMATCH,
+   * SHAPE_MISMATCH, OUT_OF_RANGE, MISSING_VALUE, UNKNOWN_CATEGORY, REFUSED, TIMEOUT, BUSY, ENGINE.
+   * The error of a batch has a fault for each bad row: see `faults`.
    */
   run(inputs: Types['inputs'], options?: AsyncOptions): Promise<Types['outputs']>
-  /** The same on the calling thread: for small models the fastest way. */
+  /** Like `run`, but on the calling thread: the fastest way for small models. */
   runSync(inputs: Types['inputs'], options?: RunOptions): Types['outputs']
 
   /**
-   * Opens a reusable workspace for `rows` rows (default 1): its buffers are what the engine reads and writes. Over `shm:` and `exec:` nothing is
-   * asked of the other process before the first run, which connects: `runSync` waits for that within its deadline, `run` off the event loop.
+   * Opens a reusable workspace for `rows` rows (default 1). The engine reads and writes the buffers
+   * of the workspace directly. For `shm:` and `exec:`, the workspace connects to the other process
+   * in its first run, not before: `runSync` waits for the connection within its deadline, and `run`
+   * waits on another thread, so the event loop is not blocked.
    */
   call(options?: { rows?: number }): Call<Types>
 
-  /** The source of a TypeScript declaration for `open<Name>()`, as `sidecall types` writes it. */
+  /**
+   * Returns the source of a TypeScript declaration for `open<Name>()`, as `sidecall types` writes
+   * it.
+   */
   types(name?: string): string
 
-  /** Gives the model back. Runs under way end first; what is called afterwards fails with INVALID_ARGUMENT. Closing twice is fine. */
+  /**
+   * Closes the model. Runs under way complete first. Later calls of its methods fail with
+   * INVALID_ARGUMENT. Closing twice is allowed.
+   */
   close(): void
-  /** `close`, for `using model = openSync(...)`. */
+  /** The same as `close`; it makes `using model = openSync(...)` work. */
   [Symbol.dispose](): void
 }
 
 /**
- * A reusable workspace. `inputs` and `outputs` are views of its own memory: write, run, read. Memory stays alive as long as any view of it.
+ * A reusable workspace. `inputs` and `outputs` are views of its own memory: write the inputs, run,
+ * read the outputs. The memory stays alive as long as any view of it exists.
  *
  * ```js
  * const call = model.call({ rows: 1 })
@@ -173,57 +238,75 @@ export interface Model<Types extends ModelTypes = AnyModel> {
  */
 export interface Call<Types extends ModelTypes = AnyModel> {
   readonly rows: number
-  /** Typed arrays to write into, one per numeric input, zeroed at first. For a string input an array is assigned: `call.inputs.city = ['Rome']`. */
+  /**
+   * Typed arrays to write into, one for each numeric input; all elements are 0 at first. To set a
+   * string input, assign an array: `call.inputs.city = ['Rome']`.
+   */
   readonly inputs: { [Name in keyof Types['inputs']]: any }
-  /** Typed arrays that the last run filled; reused by the next. Strings are arrays, read anew after each run. NOT_RUN before the first. */
+  /**
+   * Typed arrays that the last run filled; the next run reuses them. A string output is a plain
+   * array, read again after each run. Throws NOT_RUN before the first run.
+   */
   readonly outputs: { [Name in keyof Types['outputs']]: any }
-  /** Runs once, on the calling thread. Outputs are invalid after a failure. */
+  /** Runs the model once, on the calling thread. The outputs are invalid after a failure. */
   runSync(options?: RunOptions): void
   /**
-   * Runs once, off the event loop. Until it settles the call is busy (BUSY) and its memory belongs to the engine; after an abort or a passed
-   * deadline until the engine lets go.
+   * Runs the model once, without blocking the event loop. Until the promise settles, the memory
+   * belongs to the engine, and other runs, reshapes and reads of outputs fail with BUSY. After an
+   * abort or a passed deadline this lasts until the engine has released the memory.
    */
   run(options?: AsyncOptions): Promise<void>
-  /** Gives one input its own shape, for inputs that vary beyond rows: returns its new view; older views keep the old memory and are no longer read. */
+  /**
+   * Sets the shape of one input, for inputs with free dimensions other than rows. Returns its new
+   * view. Older views keep the old memory, which the engine no longer reads. For a string input it
+   * returns undefined.
+   */
   reshape(input: string, dims: readonly number[]): any
-  /** Gives the memory back, as far as no view of it is kept. A run under way is cancelled. Closing twice is fine. */
+  /**
+   * Closes the call and cancels a run that is under way. Memory is freed once no view of it is
+   * left. Closing twice is allowed.
+   */
   close(): void
-  /** `close`, for `using call = model.call()`. */
+  /** The same as `close`; it makes `using call = model.call()` work. */
   [Symbol.dispose](): void
 }
 
-/** One input or output, as the graph declares it. */
+/** One input or output of the model, as the graph declares it. */
 export interface TensorSpec {
   readonly name: string
   readonly dtype: Dtype
-  /** A number, or null where free. Names of free dimensions are in `dimNames`. */
+  /**
+   * For each dimension its size, or null if it is free. `dimNames` has the names of free
+   * dimensions.
+   */
   readonly dims: readonly (number | null)[]
-  /** As in the graph: 'N'; null where a dimension is fixed or has no name. */
+  /** For each dimension its name in the graph, such as 'N'; null if it is fixed or has no name. */
   readonly dimNames: readonly (string | null)[]
 }
 
 /** One feature of the records that `predict` takes. */
 export interface FeatureSpec {
-  /** As the model was trained with it. */
+  /** The name with which the model was trained. */
   readonly name: string
   readonly dtype: Dtype
-  /** May be missing: absent, null, undefined or NaN. */
+  /** Whether the value may be missing: absent, null, undefined or NaN. */
   readonly nullable: boolean
-  /** The input and column that it lands in. */
+  /** The input that the feature is written to. */
   readonly input: string
+  /** The column of that input, from 0. */
   readonly column: number
 }
 
-/** One number, label or text of the answers, as a column of a table. */
+/** One number, label or text of an answer, seen as a column of a table. */
 export interface ColumnSpec {
-  /** Flat, as in a table: 'label', 'probabilities.fraud'. */
+  /** The flat name, for example 'label' or 'probabilities.fraud'. */
   readonly name: string
-  /** The output that it is taken from. */
+  /** The output that the column is read from. */
   readonly output: string
   readonly dtype: Dtype
 }
 
-/** What a model takes and gives. Without a contract there are no features and columns. */
+/** The inputs and outputs of a model. Without a contract, `features` and `columns` are empty. */
 export interface Signature {
   readonly inputs: readonly TensorSpec[]
   readonly outputs: readonly TensorSpec[]
@@ -231,19 +314,28 @@ export interface Signature {
   readonly columns: readonly ColumnSpec[]
 }
 
-/** One fault of one value, or of one row that the model refuses: enough to build an HTTP 400 without parsing text. Never holds a value of the data. */
+/**
+ * One fault of one value, or of one row that the model refuses. It has enough to build an HTTP 400
+ * response without parsing text. It never holds a value of the data.
+ */
 export interface Fault {
   readonly code: ErrorCode
-  /** From 0; null where no row is concerned. */
+  /** The row, from 0; null if the fault does not concern a row. */
   readonly row: number | null
-  /** The feature, input, output or its column, or step of the model; null where none is concerned. */
+  /**
+   * The feature, input, output, column of an output, or step of the model that the fault is about;
+   * null if none.
+   */
   readonly name: string | null
   readonly expected: string | null
   readonly got: string | null
   readonly message: string
 }
 
-/** The names of the C ABI's statuses. INVALID_ARGUMENT is also the use of a model or call that was closed. */
+/**
+ * The names of the status codes of the C ABI. INVALID_ARGUMENT is also the error of a model or call
+ * that was closed before.
+ */
 export type ErrorCode =
   | 'INVALID_ARGUMENT' | 'BUSY' | 'NOT_RUN' | 'CANCELLED'
   | 'FILE_NOT_FOUND' | 'FILE_UNREADABLE' | 'FILE_INVALID' | 'FILE_TOO_LARGE' | 'FILE_FORBIDDEN'
@@ -252,31 +344,43 @@ export type ErrorCode =
   | 'PEER_DIED' | 'TIMEOUT' | 'UNREACHABLE' | 'DENIED' | 'PROTOCOL' | 'FORKED'
   | 'ENGINE' | 'ENGINE_NOT_FOUND' | 'ENGINE_TOO_OLD' | 'OUT_OF_MEMORY' | 'INTERNAL'
 
-/** What kind of trouble: 'data' is the caller's mistake and an HTTP 400, 'channel' and 'engine' are not. */
+/**
+ * The kind of an error. 'data' means that the data of the caller is wrong, which a web server
+ * answers with HTTP 400. 'channel' and 'engine' are not errors of the caller.
+ */
 export type ErrorFamily = 'usage' | 'file' | 'model' | 'data' | 'channel' | 'engine' | 'internal'
 
-/** What every failed operation throws or rejects with. */
+/** The error that every failed operation throws or rejects with. */
 export class SidecallError extends Error {
   readonly name: 'SidecallError'
-  /** Of the first fault. */
+  /** The code of the first fault. */
   readonly code: ErrorCode
   readonly family: ErrorFamily
-  /** The same call may succeed later. */
+  /** Whether the same call may succeed later. */
   readonly retryable: boolean
-  /** What the first fault is about: a feature, input, output or its column, or step of the model; or null. */
+  /**
+   * The feature, input, output, column of an output, or step of the model that the first fault is
+   * about; or null.
+   */
   readonly feature: string | null
-  /** Of the first fault, from 0, or null. */
+  /** The row of the first fault, from 0, or null. */
   readonly row: number | null
-  /** Of the first fault: a type, a shape, a list of names. */
+  /** What the first fault expected: a type, a shape or a list of names; or null. */
   readonly expected: string | null
-  /** Of the first fault: a type or a shape, never a value. */
+  /** What the first fault got: a type or a shape, never a value of the data; or null. */
   readonly got: string | null
-  /** All faults of a call, at least one: of a batch one for each bad row, of which the first 1000 are kept. */
+  /**
+   * All faults of the call, at least one. For a batch there is one for each bad row; the first 1000
+   * are kept.
+   */
   readonly faults: readonly Fault[]
 }
 
 /** The version of the package. */
 export const version: string
 
-/** What ONNX Runtime was found, and where. Loads it as the first open would. Throws ENGINE_NOT_FOUND, ENGINE_TOO_OLD. */
+/**
+ * Returns which ONNX Runtime was found, and where. Loads it, as the first `open` would. Throws
+ * ENGINE_NOT_FOUND, ENGINE_TOO_OLD.
+ */
 export function engine(options?: { onnxruntime?: string }): { engine: string; version: string; api: number; path: string; found_by: string; telemetry: string }

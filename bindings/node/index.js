@@ -1,4 +1,5 @@
-// The package `sidecall`: call machine-learning models that were trained in Python. index.d.ts is the manual.
+// The entry of the package `sidecall`: call machine-learning models that were trained in Python.
+// index.d.ts is the manual.
 'use strict'
 
 const { addon } = require('./lib/addon.js')

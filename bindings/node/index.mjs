@@ -1,4 +1,5 @@
-// The same package for `import`: named exports of index.js, one copy of everything.
+// The entry of the package for `import`: re-exports index.js, so that both share one copy of the
+// state.
 import sidecall from './index.js'
 
 export const { open, openSync, engine, SidecallError, version } = sidecall

@@ -1,4 +1,5 @@
-// The TypeScript declaration of a model; see typescript.h. Names and classes may hold any text: all of it goes through quoted().
+// Writes the TypeScript declaration of a model; see typescript.h. Names and classes may hold any
+// text, so all of them go through quoted() or comment_text().
 #include "typescript.h"
 
 #include <rapidjson/document.h>
@@ -32,7 +33,7 @@ std::string number_text(double number) {
   return {text, std::to_chars(text, text + sizeof text, number == 0 ? 0 : number).ptr};
 }
 
-// What `run` gives for a tensor of that type.
+// The type of the data that `run` returns for a tensor of this element type.
 const char* data_type(int32_t dtype) {
   switch (dtype) {
     case SIDECALL_FLOAT32:
@@ -63,7 +64,7 @@ const char* data_type(int32_t dtype) {
   }
 }
 
-// One value of a record, of a feature or an answer.
+// The type of one value in a record: of a feature or of an answer.
 std::string value_type(int32_t dtype) {
   switch (dtype) {
     case SIDECALL_STRING:
@@ -78,14 +79,15 @@ std::string value_type(int32_t dtype) {
   }
 }
 
-// An answer's integer is a number where that holds it, else a bigint.
+// An integer in an answer is a number if a number holds it exactly, otherwise a bigint.
 std::string class_literal(const Value& value) {
   if (value.kind == Value::Kind::kString) return quoted(value.text);
   if (value.kind == Value::Kind::kBool) return value.integer != 0 ? "true" : "false";
   return std::to_string(value.integer) + (is_safe(value.integer) ? "" : "n");
 }
 
-// The values of a closed list as a record may hold them; empty where TypeScript has no literal for one.
+// The literals that a record may hold for a closed list of values. Empty if TypeScript has no
+// literal for one of the values.
 std::vector<std::string> allowed_literals(const JsonNode& allowed, int32_t dtype) {
   std::vector<std::string> literals;
   std::vector<std::string> bigints;
@@ -120,7 +122,7 @@ std::vector<std::string> feature_types(const Feature& feature, const JsonNode& n
   return types;
 }
 
-// What no type can say.
+// A constraint on the values that no type can express.
 std::string about_feature(const Feature& feature) {
   if (feature.domain.exists()) return "Takes " + feature.domain.expected + ".";
   return feature.takes_empty ? "" : "Takes a string that is not empty.";
@@ -139,7 +141,7 @@ std::string features_type(const Signature& signature, const JsonNode& contract) 
 
 using Nodes = std::unordered_map<std::string, JsonNode, SeededHash>;
 
-// Of the outputs that are labels, by name.
+// The contract's nodes of the outputs that are labels, by name.
 Nodes label_nodes(const JsonNode& contract) {
   Nodes labels;
   for (const JsonNode& node : contract.member("outputs").elements()) {
@@ -148,7 +150,8 @@ Nodes label_nodes(const JsonNode& contract) {
   return labels;
 }
 
-// The classes of an output as literals; empty where it has none, or they are not what its values are.
+// The classes of an output as literals. Empty if the output has no classes, or if their type is not
+// the type of its values.
 std::vector<std::string> class_literals(const Nodes& labels, const std::string& output,
                                         int32_t dtype) {
   const Value::Kind wanted = dtype == SIDECALL_STRING ? Value::Kind::kString
@@ -164,7 +167,7 @@ std::vector<std::string> class_literals(const Nodes& labels, const std::string& 
   return literals;
 }
 
-// `first` to `last` are the columns of one output.
+// The columns from `first` up to, but not including, `last` are those of one output.
 std::string output_type(const Signature& signature, const Nodes& labels, size_t first,
                         size_t last) {
   const Column& column = signature.columns[first];
@@ -193,7 +196,8 @@ std::string answer_type(const Signature& signature, const JsonNode& contract) {
   return members.text();
 }
 
-// And what it takes: floating-point numbers of either width.
+// The type of the data that `run` accepts for a tensor of this element type. For a float32 or
+// float64 input it accepts both widths.
 std::string taken_type(int32_t dtype) {
   return dtype == SIDECALL_FLOAT32 || dtype == SIDECALL_FLOAT64 ? "Float32Array | Float64Array"
                                                                 : data_type(dtype);
@@ -213,7 +217,7 @@ std::string outputs_type(const std::vector<TensorSpec>& specs) {
   return members.text();
 }
 
-// Only what the declaration uses, so that no linter complains.
+// Imports only what the declaration uses, so that linters accept it.
 std::string import_line(const Signature& signature) {
   const auto is_half = [](const TensorSpec& spec) { return spec.dtype == SIDECALL_FLOAT16; };
   const bool has_half = std::any_of(signature.inputs.begin(), signature.inputs.end(), is_half) ||

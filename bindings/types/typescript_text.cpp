@@ -1,4 +1,5 @@
-// Pieces of TypeScript source; see typescript_text.h. Also the names of types, of typescript.h.
+// Writes pieces of TypeScript source; see typescript_text.h. Also has the functions of typescript.h
+// that make and check the names of types.
 #include "typescript_text.h"
 
 #include <algorithm>
@@ -22,7 +23,8 @@ bool is_identifier(std::string_view text) {
   return !text.empty() && !is_digit(text.front()) && std::all_of(text.begin(), text.end(), fits);
 }
 
-// Words of the language, names of its own types, and what the declaration itself refers to.
+// True for keywords of the language, names of built-in types, and names that the declaration itself
+// uses.
 bool is_taken(const std::string& name) {
   static const std::set<std::string> taken = {
       "any",         "arguments",    "await",        "bigint",    "boolean",       "break",
@@ -43,7 +45,7 @@ bool is_taken(const std::string& name) {
 
 std::string indent(int depth) { return std::string(static_cast<size_t>(depth) * 2, ' '); }
 
-// A code point as an escape; those that need it are below U+10000.
+// A code point as an escape sequence. Code points that need one are below U+10000.
 std::string escaped(uint32_t code) {
   static constexpr char kHex[] = "0123456789abcdef";
   std::string text = "\\u";
@@ -51,14 +53,16 @@ std::string escaped(uint32_t code) {
   return text;
 }
 
-// Controls, line separators, the byte order mark, and marks that reorder what is displayed.
+// True for control characters, line separators, the byte order mark, and characters that change the
+// order in which text is displayed.
 bool needs_escape(uint32_t code) {
   return code < 0x20 || (code >= 0x7f && code <= 0x9f) || code == 0x61c ||
          (code >= 0x200b && code <= 0x200f) || (code >= 0x2028 && code <= 0x202e) ||
          (code >= 0x2060 && code <= 0x206f) || code == 0xfeff;
 }
 
-// The character that starts at `at`, for those of up to three bytes; its length in `length`.
+// The code point of the character that starts at `at`, and its number of bytes in `length`. For
+// characters of four bytes the code point is 0x10000.
 uint32_t code_at(std::string_view text, size_t at, size_t* length) {
   const auto byte = [&](size_t offset) {
     return static_cast<uint32_t>(static_cast<unsigned char>(text[at + offset]));
@@ -148,7 +152,7 @@ std::string type_name_from(const std::string& words) {
   bool is_start = true;
   for (const char c : words) {
     if (static_cast<unsigned char>(c) >= 0x80)
-      continue;  // a letter of another script, within a word
+      continue;  // part of a letter of another script, which does not end the word
     if (!is_letter(c) && !is_digit(c)) {
       is_start = true;
       continue;

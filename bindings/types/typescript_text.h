@@ -1,4 +1,5 @@
-// Pieces of TypeScript source: literals, property names, unions, object types. Used by typescript.cpp.
+// Writes pieces of TypeScript source: literals, property names, unions, object types. Used by
+// typescript.cpp.
 #pragma once
 
 #include <string>
@@ -7,23 +8,24 @@
 
 namespace sidecall::typescript {
 
-// A string literal in single quotes. Controls, line separators and characters that change the direction of text are escaped, so that
-// the source reads as it is.
+// A string literal in single quotes. Control characters, line separators and characters that change
+// the direction of text are escaped, so that the source means what an editor displays.
 std::string quoted(std::string_view text);
 
-// `text` within a doc comment: one line that does not end it.
+// `text` as one line for a doc comment; it cannot end the comment.
 std::string comment_text(const std::string& text);
 
-// Alternatives, each once, on one line where they fit; `depth` is that of a line of their own.
+// A union of the types without duplicates. It is on one line if it fits; otherwise each type is on
+// a line of its own, indented to `depth`.
 std::string union_of(std::vector<std::string> types, int depth);
 
 std::string array_of(const std::string& type);
 
-// An object type; its braces stand at `depth`.
+// An object type. Its closing brace is indented to `depth`.
 class Members {
  public:
   explicit Members(int depth) : depth_(depth) {}
-  // `about` becomes a doc comment, unless it is "".
+  // `about` becomes a doc comment unless it is empty.
   void add(const std::string& name, bool is_optional, const std::string& type,
            const std::string& about = "");
   std::string text() const;

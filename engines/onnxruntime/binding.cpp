@@ -1,4 +1,4 @@
-// The tensors of one call, bound to a session of ONNX Runtime; see session.h.
+// Binds the tensors of one call to a session of ONNX Runtime; see session.h.
 #include <atomic>
 #include <cstring>
 
@@ -26,11 +26,11 @@ class OrtBinding final : public Binding {
   void read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) override;
 
  private:
-  struct Slot {
+  struct Tensor {
     Buffer buffer;
     Owned<OrtValue> value = own<OrtValue>(nullptr, nullptr);
-    bool is_known = true;            // outputs: the shape is known before the run
-    std::vector<const char*> empty;  // string outputs of known shape: one "" for each element
+    bool is_known = true;            // outputs only: the shape is known before the run
+    std::vector<const char*> empty;  // string outputs of known shape only: one "" for each element
   };
 
   Owned<OrtValue> wrap(void* data, int32_t dtype, const Dims& dims) const;
@@ -38,7 +38,7 @@ class OrtBinding final : public Binding {
   void unbind_unknown();
   void clear_strings();
   void fetch_outputs();
-  static Slot& at(std::vector<Slot>& slots, int32_t index) {
+  static Tensor& at(std::vector<Tensor>& slots, int32_t index) {
     return slots[static_cast<size_t>(index)];
   }
   void check(OrtStatus* status) const { check_ort(api_, status, ""); }
@@ -47,11 +47,11 @@ class OrtBinding final : public Binding {
   const OrtApi* api_;
   Owned<OrtIoBinding> binding_;
   Owned<OrtRunOptions> options_;
-  std::vector<Slot> inputs_;
-  std::vector<Slot> outputs_;
-  Slot refusals_;
+  std::vector<Tensor> inputs_;
+  std::vector<Tensor> outputs_;
+  Tensor refusals_;
   size_t num_unknown_ = 0;
-  std::atomic<bool> interrupted_{false};  // set by interrupt(), read by run() of another thread
+  std::atomic<bool> interrupted_{false};  // set by interrupt(), read by run() on another thread
 };
 
 OrtBinding::OrtBinding(const OrtEngine& engine)
@@ -89,15 +89,15 @@ Owned<OrtValue> OrtBinding::make_strings(const Dims& dims) const {
 }
 
 void OrtBinding::allocate_input(int32_t input, const Dims& dims) {
-  Slot& slot = at(inputs_, input);
+  Tensor& tensor = at(inputs_, input);
   const TensorSpec& spec = engine_.input(input);
   if (spec.dtype == SIDECALL_STRING) {
-    slot.value = make_strings(dims);
+    tensor.value = make_strings(dims);
   } else {
-    slot.buffer.reserve(count_bytes(spec.dtype, dims));
-    slot.value = wrap(slot.buffer.data(), spec.dtype, dims);
+    tensor.buffer.reserve(count_bytes(spec.dtype, dims));
+    tensor.value = wrap(tensor.buffer.data(), spec.dtype, dims);
   }
-  check(api_->BindInput(binding_.get(), spec.name.c_str(), slot.value.get()));
+  check(api_->BindInput(binding_.get(), spec.name.c_str(), tensor.value.get()));
 }
 
 void OrtBinding::set_string(int32_t input, int64_t element, std::string_view value) {
@@ -108,38 +108,39 @@ void OrtBinding::set_string(int32_t input, int64_t element, std::string_view val
 }
 
 void OrtBinding::borrow_input(int32_t input, const void* data, const Dims& dims) {
-  Slot& slot = at(inputs_, input);
+  Tensor& tensor = at(inputs_, input);
   const TensorSpec& spec = engine_.input(input);
   // ONNX Runtime's C API takes inputs as void*; kernels never write to a bound input.
-  slot.value = wrap(const_cast<void*>(data), spec.dtype, dims);
-  check(api_->BindInput(binding_.get(), spec.name.c_str(), slot.value.get()));
+  tensor.value = wrap(const_cast<void*>(data), spec.dtype, dims);
+  check(api_->BindInput(binding_.get(), spec.name.c_str(), tensor.value.get()));
 }
 
 void* OrtBinding::shape_output(int32_t output, const Dims* dims, void* data) {
-  Slot& slot = at(outputs_, output);
+  Tensor& tensor = at(outputs_, output);
   const TensorSpec& spec = engine_.output(output);
-  num_unknown_ -= slot.is_known ? 0 : 1;
-  slot.is_known = dims != nullptr;
-  if (!slot.is_known) {
+  num_unknown_ -= tensor.is_known ? 0 : 1;
+  tensor.is_known = dims != nullptr;
+  if (!tensor.is_known) {
     ++num_unknown_;
-    slot.value.reset();
+    tensor.value.reset();
     check(api_->BindOutputToDevice(binding_.get(), spec.name.c_str(), engine_.memory()));
     return nullptr;
   }
   void* memory = data;
   if (spec.dtype == SIDECALL_STRING) {
-    slot.value = make_strings(*dims);
-    slot.empty.assign(static_cast<size_t>(count_elements(*dims)), "");
+    tensor.value = make_strings(*dims);
+    tensor.empty.assign(static_cast<size_t>(count_elements(*dims)), "");
   } else {
     if (data == nullptr)
-      slot.buffer.reserve(count_bytes(spec.dtype, *dims)), memory = slot.buffer.data();
-    slot.value = wrap(memory, spec.dtype, *dims);
+      tensor.buffer.reserve(count_bytes(spec.dtype, *dims)), memory = tensor.buffer.data();
+    tensor.value = wrap(memory, spec.dtype, *dims);
   }
-  check(api_->BindOutput(binding_.get(), spec.name.c_str(), slot.value.get()));
+  check(api_->BindOutput(binding_.get(), spec.name.c_str(), tensor.value.get()));
   return memory;
 }
 
-// Bound after the outputs, so that those keep their order.
+// The output that says which rows are refused is bound after all others, so that their order in the
+// binding stays that of the signature. fetch_outputs() relies on it.
 const int64_t* OrtBinding::shape_refusals(int64_t rows) {
   const TensorSpec& spec = engine_.refusals();
   Dims dims(spec.dims.size(), 1);
@@ -163,7 +164,8 @@ Outcome OrtBinding::run(int64_t /*timeout_ns*/) {
   return Outcome::kDone;
 }
 
-// A binding keeps the value of its last run and would write the next one into it, whatever its shape.
+// Binds outputs of unknown shape anew before each run. An OrtIoBinding keeps the value of the last
+// run and would write the next result into it, even if the shape is another one.
 void OrtBinding::unbind_unknown() {
   for (size_t i = 0; i < outputs_.size(); ++i) {
     if (outputs_[i].is_known) continue;
@@ -172,15 +174,16 @@ void OrtBinding::unbind_unknown() {
   }
 }
 
-// Kernels may append to the strings that they find, as StringConcat does: each run starts from empty ones.
+// Empties all string outputs before a run. Kernels may append to the strings that they find, as
+// StringConcat does.
 void OrtBinding::clear_strings() {
-  for (const Slot& slot : outputs_) {
-    if (slot.is_known && !slot.empty.empty())
-      check(api_->FillStringTensor(slot.value.get(), slot.empty.data(), slot.empty.size()));
+  for (const Tensor& tensor : outputs_) {
+    if (tensor.is_known && !tensor.empty.empty())
+      check(api_->FillStringTensor(tensor.value.get(), tensor.empty.data(), tensor.empty.size()));
   }
 }
 
-// Takes the values that the engine made for outputs of unknown shape.
+// Takes the values that ONNX Runtime allocated for outputs of unknown shape.
 void OrtBinding::fetch_outputs() {
   OrtAllocator* allocator = nullptr;
   check(api_->GetAllocatorWithDefaultOptions(&allocator));
@@ -188,7 +191,8 @@ void OrtBinding::fetch_outputs() {
   size_t count = 0;
   check(api_->GetBoundOutputValues(binding_.get(), allocator, &values, &count));
   for (size_t i = 0; i < count; ++i) {
-    // Bound outputs come in the order in which they were first bound: that of the signature, then refusals.
+    // ONNX Runtime returns bound outputs in the order in which they were first bound: the order of
+    // the signature, then the refusals.
     auto value = own(values[i], api_->ReleaseValue);
     if (i < outputs_.size() && !outputs_[i].is_known) outputs_[i].value = std::move(value);
   }
@@ -207,18 +211,18 @@ void OrtBinding::rearm() noexcept {
 }
 
 OutputTensor OrtBinding::output(int32_t output) {
-  Slot& slot = at(outputs_, output);
+  Tensor& tensor = at(outputs_, output);
   OrtTensorTypeAndShapeInfo* made = nullptr;
-  check(api_->GetTensorTypeAndShape(slot.value.get(), &made));
+  check(api_->GetTensorTypeAndShape(tensor.value.get(), &made));
   const auto info = own(made, api_->ReleaseTensorTypeAndShapeInfo);
   size_t rank = 0;
   check(api_->GetDimensionsCount(made, &rank));
-  OutputTensor tensor;
-  tensor.dims.resize(rank);
-  if (rank > 0) check(api_->GetDimensions(made, tensor.dims.data(), rank));
+  OutputTensor result;
+  result.dims.resize(rank);
+  if (rank > 0) check(api_->GetDimensions(made, result.dims.data(), rank));
   if (engine_.output(output).dtype != SIDECALL_STRING)
-    check(api_->GetTensorMutableData(slot.value.get(), &tensor.data));
-  return tensor;
+    check(api_->GetTensorMutableData(tensor.value.get(), &result.data));
+  return result;
 }
 
 void OrtBinding::read_strings(int32_t output, std::string* bytes, std::vector<int64_t>* offsets) {

@@ -1,4 +1,5 @@
-// Sessions of ONNX Runtime; used by model.cpp. Calls are bound to them in binding.cpp.
+// Creates sessions of ONNX Runtime and reads their tensors; see engine.h. Calls are bound to a
+// session in binding.cpp.
 #include "engine.h"
 
 #include <onnxruntime_session_options_config_keys.h>
@@ -13,7 +14,8 @@ void check_ort(const OrtApi* api, OrtStatus* status, const std::string& what) {
   if (status == nullptr) return;
   const std::string text = one_line(api->GetErrorMessage(status));
   api->ReleaseStatus(status);
-  // ONNX Runtime has no status for a failed allocation, only these words of kernels and allocators.
+  // ONNX Runtime has no status code for a failed allocation. It can only be recognised by these
+  // messages of kernels and allocators.
   const bool is_memory = text.find("std::bad_alloc") != std::string::npos ||
                          text.find("Failed to allocate memory") != std::string::npos;
   throw Error(is_memory ? SIDECALL_OUT_OF_MEMORY : SIDECALL_ENGINE, what + "onnxruntime: " + text);
@@ -35,7 +37,8 @@ OrtEngine::OrtEngine(const OnnxFile& file, const std::string& label, const OrtLi
   for (size_t i = 0; i < num_inputs; ++i) inputs_.push_back(read_spec(true, i, label));
   for (size_t i = 0; i < num_outputs; ++i) {
     outputs_.push_back(read_spec(false, i, label));
-    // ONNX Runtime tells no shape, which it may have inferred, as that of a scalar.
+    // For an output without a shape ONNX Runtime reports rank 0, as for a scalar, so ask the file.
+    // If the rank is above 0, the shape is known: ONNX Runtime may have inferred it.
     TensorSpec& spec = outputs_.back();
     spec.is_shaped = !spec.dims.empty() || file.has_output_shape(spec.name);
   }
@@ -43,13 +46,15 @@ OrtEngine::OrtEngine(const OnnxFile& file, const std::string& label, const OrtLi
 
 OrtSession* OrtEngine::create_session(const OnnxFile& file, const std::string& what) {
   const Owned<OrtSessionOptions> options = make_options(file);
-  const EngineInput input =
-      file.engine_input();  // what was written for the engine goes once it has read it
+  // Freed when this function returns. ONNX Runtime has then parsed the model that was written for
+  // it.
+  const EngineInput input = file.engine_input();
   std::vector<Owned<OrtValue>> values;
   for (const MemoryInitializer& initializer : input.initializers) {
     OrtValue* value = nullptr;
     const std::string_view data = initializer.data;
-    // ONNX Runtime's C API takes the memory as void*; it never writes to an initializer. The OnnxFile keeps it as long as its model.
+    // ONNX Runtime's C API takes the memory as void*, but it never writes to an initializer. The
+    // OnnxFile keeps the memory as long as its model.
     check_ort(api(),
               api()->CreateTensorWithDataAsOrtValue(
                   memory(), const_cast<char*>(data.data()), data.size(), initializer.dims.data(),
@@ -80,10 +85,13 @@ Owned<OrtSessionOptions> OrtEngine::make_options(const OnnxFile& file) const {
   check_ort(api(), api()->SetInterOpNumThreads(made, 1), "");
   check_ort(api(), api()->SetSessionExecutionMode(made, ORT_SEQUENTIAL), "");
   check_ort(api(), api()->SetSessionLogSeverityLevel(made, ORT_LOGGING_LEVEL_FATAL), "");
-  // The arena costs 0.12 us a run on small models and keeps its peak for ever; malloc does neither.
+  // Use malloc instead of the arena: on small models the arena costs 0.12 us per run, and it never
+  // returns memory once it has grown.
   check_ort(api(), api()->DisableCpuMemArena(made), "");
-  // One node, or a bare tree ensemble, leaves nothing to optimise; looking for it is a third of the time to open. Its few intermediate
-  // tensors are allocated faster one by one than by a memory pattern, which is looked up by shape: 0.1 us of a run of 4.1 us.
+  // A graph of one node, or of tree ensembles only, has nothing to optimise, and the optimiser
+  // would take a third of the time to open. Such a graph has few intermediate tensors. Allocating
+  // them one by one is faster than a memory pattern, which is looked up by shape: it saves 0.1 us
+  // of a run of 4.1 us.
   if (file.num_nodes() == 1 || file.has_only_tree_nodes()) {
     check_ort(api(), api()->SetSessionGraphOptimizationLevel(made, ORT_DISABLE_ALL), "");
     check_ort(api(), api()->DisableMemPattern(made), "");

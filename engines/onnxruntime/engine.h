@@ -1,4 +1,5 @@
-// ONNX Runtime behind engine.h: the in-process route.
+// Implements core/engine.h with ONNX Runtime: the engine of the in-process route. Used by the C
+// ABI.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -10,8 +11,10 @@
 
 namespace sidecall {
 
-// Creates a session of its own: one thread, no spinning, silent. Of the options it reads which ONNX Runtime to load. For Model::open().
-// Throws ENGINE (the model is refused), UNSUPPORTED (sequences, maps, optionals), ENGINE_NOT_FOUND, ENGINE_TOO_OLD.
+// Creates an engine with its own session: one thread, no spinning, no log output. Of the options it
+// reads only those that say which ONNX Runtime to load. Pass it to Model::open().
+// Throws ENGINE (ONNX Runtime refuses the model), UNSUPPORTED (sequences, maps, optionals),
+// ENGINE_NOT_FOUND, ENGINE_TOO_OLD.
 std::unique_ptr<Engine> open_ort_engine(const OnnxFile& file, const std::string& label,
                                         const sidecall_model_options& options);
 

@@ -1,4 +1,5 @@
-// The search for ONNX Runtime in the order of sidecall.h, and its environment; used by engine.cpp.
+// Searches for ONNX Runtime in the order that sidecall.h documents, loads it and creates its
+// environment; see library.h.
 #include "library.h"
 
 #define ORT_API_MANUAL_INIT
@@ -25,7 +26,8 @@ constexpr const char* kTriplet = "aarch64-linux-gnu";
 #else
 constexpr const char* kTriplet = "x86_64-linux-gnu";
 #endif
-// Debian 13 ships 1.21, which prints hundreds of lines on stderr and is three times slower to load.
+// Version 1.21, which Debian 13 ships, prints hundreds of lines to stderr and takes three times as
+// long to load.
 constexpr uint32_t kOldestVersion = 22;
 static_assert(ORT_API_VERSION >= 21, "headers of ONNX Runtime 1.21 or newer are needed");
 constexpr const char* kLibraryPrefix = "libonnxruntime.so";
@@ -43,15 +45,15 @@ void add_files(std::vector<Candidate>* candidates, const std::string& folder,
     candidates->push_back({path, found_by});
 }
 
-// Places where a package manager puts the library relative to our own file: inside site-packages, or in an
-// environment's bin folder.
+// Adds the places where Python's package managers put the library, relative to our own file, which
+// is in site-packages or in the bin folder of an environment.
 void add_packages(std::vector<Candidate>* candidates, const std::string& own_folder) {
   const char* found_by = "beside the package";
   add_files(candidates, own_folder + "/../onnxruntime/capi", found_by);
   for (const std::string& python : platform::list_folders(own_folder + "/../lib", "python3")) {
     add_files(candidates, python + "/site-packages/onnxruntime/capi", found_by);
-    add_files(candidates, python + "/dist-packages/onnxruntime/capi",
-              found_by);  // Debian's name, outside of environments
+    // Debian's name of site-packages outside of virtual environments.
+    add_files(candidates, python + "/dist-packages/onnxruntime/capi", found_by);
   }
 }
 
@@ -85,7 +87,8 @@ uint32_t minor_version(const std::string& version) {
   return minor;
 }
 
-// The environment is a singleton of the library: a host that made one first keeps its own logger and threads.
+// The environment is a singleton of ONNX Runtime. If the host program has already created one, this
+// returns that one, with the logger and threads of the host.
 OrtEnv* create_env(const OrtApi* api) {
   OrtEnv* env = nullptr;
   platform::set_environment_if_unset("ORT_DISABLE_TELEMETRY", "1");
@@ -97,7 +100,7 @@ OrtEnv* create_env(const OrtApi* api) {
   return env;
 }
 
-// nullptr and `why` when this one will not do.
+// Returns nullptr and sets `why` if this candidate cannot be used.
 std::unique_ptr<OrtLibrary> load(const Candidate& candidate, std::string* why, bool* is_too_old) {
   void* handle = platform::load_library(candidate.path, why);
   if (handle == nullptr) return nullptr;
@@ -140,7 +143,8 @@ std::unique_ptr<OrtLibrary> find(const char* option, const char* package) {
 }  // namespace
 
 const OrtLibrary& load_ort_library(const char* option, const char* package) {
-  // Never destroyed: sessions may outlive any static, and the library's own destructors must not meet a half-closed one.
+  // Never destroyed: sessions may outlive any static object, and the static destructors of ONNX
+  // Runtime must not find an environment that is partly released.
   static auto* mutex = new std::mutex;
   static auto* loaded = new std::map<std::string, std::unique_ptr<OrtLibrary>>;
   const char* environment = platform::environment("SIDECALL_ONNXRUNTIME");
@@ -155,7 +159,7 @@ const OrtLibrary& load_ort_library(const char* option, const char* package) {
 }
 
 std::string describe_ort_library(const OrtLibrary& library) {
-  const char* telemetry = std::getenv("ORT_DISABLE_TELEMETRY");  // as ONNX Runtime looks
+  const char* telemetry = std::getenv("ORT_DISABLE_TELEMETRY");  // ONNX Runtime reads it this way
   rapidjson::StringBuffer buffer;
   rapidjson::Writer<rapidjson::StringBuffer> writer(buffer);
   const auto text = [&](const char* key, const std::string& value) {

@@ -1,5 +1,6 @@
-// Finds and loads ONNX Runtime, once per process and path. Never linked: its one symbol is version-locked, and the host
-// may have a copy of its own.
+// Finds and loads ONNX Runtime at run time, once per process and path. It is not linked: its only
+// exported symbol is bound to one version, and the host program may have a copy of its own. Used by
+// engine.cpp and the C ABI.
 #pragma once
 
 #include <cstdint>
@@ -19,11 +20,12 @@ struct OrtLibrary {
   uint32_t api_version;
 };
 
-// `option` is a path, or nullptr to search; `package` is one more place of the search, or nullptr. The result lives until
-// the process ends. Throws ENGINE_NOT_FOUND, ENGINE_TOO_OLD, ENGINE.
+// `option` is the path of the library, or nullptr to search. `package` is one more place to search,
+// or nullptr. The result lives until the process ends. Throws ENGINE_NOT_FOUND, ENGINE_TOO_OLD,
+// ENGINE.
 const OrtLibrary& load_ort_library(const char* option, const char* package);
 
-// The JSON of sidecall_engine_describe.
+// The JSON that sidecall_engine_describe returns.
 std::string describe_ort_library(const OrtLibrary& library);
 
 }  // namespace sidecall

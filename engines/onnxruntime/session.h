@@ -1,4 +1,5 @@
-// ONNX Runtime's objects: what engine.cpp makes of a file, and binding.cpp binds calls to.
+// Wraps the objects of ONNX Runtime: the session that engine.cpp creates from a file and to which
+// binding.cpp binds calls.
 #pragma once
 
 #define ORT_API_MANUAL_INIT
@@ -15,10 +16,11 @@
 
 namespace sidecall {
 
-// Throws ENGINE or OUT_OF_MEMORY with ONNX Runtime's words behind `what`, unless the status is nullptr. Releases it.
+// If the status is not nullptr, releases it and throws ENGINE or OUT_OF_MEMORY. The text of the
+// error is `what` followed by ONNX Runtime's message.
 void check_ort(const OrtApi* api, OrtStatus* status, const std::string& what);
 
-// Owns one object of ONNX Runtime; every type has its own release function.
+// Owns one object of ONNX Runtime. Each type has its own release function.
 template <typename T>
 using Owned = std::unique_ptr<T, void (*)(T*)>;
 
@@ -54,10 +56,10 @@ class OrtEngine final : public Engine {
   Owned<OrtMemoryInfo> memory_;
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
-  TensorSpec refusals_;  // the output behind those, where there is one
+  TensorSpec refusals_;  // the output after those in `outputs_`, set by expect_refusals()
 };
 
-// The tensors of one call, bound once.
+// Makes the binding of one call: its tensors are bound once and used by every run.
 std::unique_ptr<Binding> bind_ort(const OrtEngine& engine);
 
 }  // namespace sidecall

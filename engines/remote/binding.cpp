@@ -1,4 +1,5 @@
-// Runs over a channel, and the channel that a call needs for its shapes; see binding.h.
+// Runs a call over a channel, and finds a channel with room for the shapes of the call; see
+// binding.h.
 #include "binding.h"
 
 #include <sys/epoll.h>
@@ -15,14 +16,16 @@ namespace sidecall {
 namespace {
 
 constexpr int64_t kDefaultTimeout = INT64_C(30) * 1000 * 1000 * 1000;
-constexpr uint64_t kMostRemembered =
-    UINT64_C(1) << 20;  // of an answer's size: larger ones are rather sent aside than kept room for
+// Answers larger than this do not raise answer_hint. They are sent as one-shot results, which is
+// better than slots that have room for them.
+constexpr uint64_t kMostRemembered = UINT64_C(1) << 20;
 
 shm::Deadline deadline_of(int64_t timeout_ns) {
   return shm::Deadline::after(timeout_ns < 0 ? kDefaultTimeout : timeout_ns);
 }
 
-// The size of a new slot. One that has to grow gets room to spare: sizes that creep up must not mean a new connection each time.
+// The size of a new slot. A slot that has to grow gets half as much again, so that sizes that grow
+// in small steps do not need a new connection each time.
 uint64_t slot_bytes(uint64_t wanted, uint64_t present, uint64_t limit) {
   if (wanted <= present) return present;
   const uint64_t roomy =
@@ -46,7 +49,7 @@ RemoteBinding::RemoteBinding(RemoteShared* shared, bool is_lazy)
       own_inputs_(shared->inputs.size()) {}
 
 RemoteBinding::~RemoteBinding() {
-  if (is_under_way_) channel_.reset();  // gives the run up with the connection
+  if (is_under_way_) channel_.reset();  // closes the connection, which gives the run up
   if (channel_) retire(std::move(channel_));
   for (auto& channel : retired_) shared_->client.give_back(std::move(channel));
 }
@@ -63,7 +66,8 @@ void RemoteBinding::expect(const std::vector<Dims>& inputs,
 uint64_t RemoteBinding::wanted_response() const {
   const uint64_t wanted =
       std::max(outputs_.wanted_bytes(), shared_->answer_hint.load(std::memory_order_relaxed));
-  return std::min(wanted, shared_->client.served().max_response_bytes);  // the rest is sent aside
+  // An answer that does not fit is sent as a one-shot result.
+  return std::min(wanted, shared_->client.served().max_response_bytes);
 }
 
 bool RemoteBinding::has_room() const {
@@ -104,14 +108,15 @@ RemoteBinding::Sizes RemoteBinding::wanted_sizes() const {
                      served.max_response_bytes)};
 }
 
-// To a channel with room for everything.
+// Moves the call to a channel that has room for all inputs and outputs.
 void RemoteBinding::move(shm::Deadline deadline, const std::atomic<bool>* stop) {
   const Sizes sizes = wanted_sizes();
   adopt(with_core_errors(
       [&] { return shared_->client.borrow(sizes.request, sizes.response, deadline, stop); }));
 }
 
-// The same, where one is there already.
+// The same, but only to an idle channel that exists already, so it never waits. False if there is
+// none.
 bool RemoteBinding::move_to_idle() {
   const Sizes sizes = wanted_sizes();
   std::unique_ptr<shm::Channel> fresh =
@@ -121,7 +126,8 @@ bool RemoteBinding::move_to_idle() {
   return true;
 }
 
-// Inputs that lie in the old channel stay there, for their owner to write, and are copied at each run.
+// Replaces the channel. Inputs that are in the slot of the old channel stay there, because the
+// caller has their addresses and may write to them. They are copied to the new slot at each run.
 void RemoteBinding::adopt(std::unique_ptr<shm::Channel> fresh) {
   const int fresh_fd = epoll_ ? watch(fresh.get()) : -1;
   inputs_.move(channel_ ? channel_->request() : nullptr);
@@ -138,7 +144,8 @@ void RemoteBinding::retire(std::unique_ptr<shm::Channel> channel) {
   retired_.push_back(std::move(channel));
 }
 
-// Not before the next run: answers of the last may still be read there.
+// Gives back retired channels that hold no input any more. Called by the next run and not earlier,
+// because the caller may still read outputs of the last run there.
 void RemoteBinding::release_retired() {
   if (retired_.empty()) return;
   const auto is_used = [&](const auto& channel) {
@@ -157,8 +164,10 @@ bool RemoteBinding::is_laid_out() {
   return is_laid_out_;
 }
 
-// What a request needs before it can be written: room, and a server that does not still read the last one, which must not see another table grow
-// there. A call whose owner polls must not wait for that, and gets another channel. False when the time is up, or interrupt() came.
+// Makes sure that a request can be written. The slot must have room for it, and the server must not
+// still read the previous request, because it must not see the table change. A call whose owner
+// polls the descriptor must not wait for the server, so it gets another channel instead. False if
+// the deadline passed or interrupt() was called.
 bool RemoteBinding::make_ready(shm::Deadline deadline, shm::Awaited awaited) {
   if (!is_laid_out() || (awaited == shm::Awaited::kByFd && !is_free()))
     move(deadline, &is_interrupted_);
@@ -270,7 +279,7 @@ int RemoteBinding::watch(shm::Channel* channel) {
 
 int RemoteBinding::fd() {
   if (channel_ == nullptr && !is_lazy_) move(deadline_of(-1));
-  if (channel_) with_core_errors([&] { channel_->fd(); });  // says FORKED where that is so
+  if (channel_) with_core_errors([&] { channel_->fd(); });  // throws FORKED in a forked child
   if (epoll_) return epoll_.get();
   epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_) throw Error(SIDECALL_OUT_OF_MEMORY, "a descriptor for event loops cannot be made");
@@ -283,8 +292,8 @@ int RemoteBinding::fd() {
   return epoll_.get();
 }
 
-void RemoteBinding::hush() noexcept {
-  if (channel_) channel_->hush();
+void RemoteBinding::clear_fd() noexcept {
+  if (channel_) channel_->clear_fd();
 }
 
 }  // namespace sidecall

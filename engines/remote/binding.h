@@ -1,4 +1,5 @@
-// A call's tensors and runs in another process: core's Binding over a channel. Made by the engine of engine.cpp.
+// Implements core's Binding over a channel: the tensors and runs of a call in another process. Made
+// by the engine in engine.cpp.
 #pragma once
 
 #include <atomic>
@@ -19,12 +20,13 @@
 
 namespace sidecall {
 
-// What all bindings of one opened model share; outlives them.
+// State that all bindings of one opened model share. It outlives them.
 struct RemoteShared {
   shm::Client client;
   std::vector<TensorSpec> inputs, outputs;
-  std::atomic<uint64_t> answer_hint{
-      0};  // bytes of answers that did not fit their slot: later calls make room for them
+  // The largest size, in bytes, of an answer that did not fit its slot. Later calls ask for slots
+  // that have room for it. Relaxed: it is only a hint.
+  std::atomic<uint64_t> answer_hint{0};
 
   RemoteShared(std::unique_ptr<shm::Endpoint> endpoint, const shm::ClientOptions& options)
       : client(std::move(endpoint), options) {}
@@ -32,7 +34,7 @@ struct RemoteShared {
 
 class RemoteBinding final : public Binding, public RemoteRun {
  public:
-  // `is_lazy`: it connects when it runs, and keeps its inputs in memory of its own.
+  // `is_lazy`: it connects only when it runs, and keeps its inputs in its own memory.
   RemoteBinding(RemoteShared* shared, bool is_lazy);
   ~RemoteBinding() override;
 
@@ -66,7 +68,7 @@ class RemoteBinding final : public Binding, public RemoteRun {
   void* known_output(int32_t output) override { return outputs_.data(output); }
   bool is_free() override;
   int fd() override;
-  void hush() noexcept override;
+  void clear_fd() noexcept override;
 
  private:
   struct Sizes {
@@ -93,22 +95,25 @@ class RemoteBinding final : public Binding, public RemoteRun {
   RemoteInputs inputs_;
   RemoteOutputs outputs_;
   std::vector<void*> input_data_;
-  std::vector<Buffer> own_inputs_;  // of a lazy one
+  std::vector<Buffer> own_inputs_;  // used only if is_lazy_
 
   std::unique_ptr<shm::Channel> channel_;
-  std::mutex channel_lock_;  // for who interrupts; the owner takes it only to replace the channel
-  std::vector<std::unique_ptr<shm::Channel>> retired_;  // whose memory still holds inputs
+  // interrupt() takes this lock to use channel_ from another thread. The owner of the call takes it
+  // only to replace channel_.
+  std::mutex channel_lock_;
+  std::vector<std::unique_ptr<shm::Channel>> retired_;  // their memory may still hold inputs
 
-  bool is_laid_out_ =
-      false;  // the channel has room for the present shapes, and every input its place
-  Progress progress_ = Progress::kDone;  // of the run that was begun
+  // The channel has room for the present shapes, and every input has a place in its slot.
+  bool is_laid_out_ = false;
+  Progress progress_ = Progress::kDone;  // of the run that begin() started
   bool is_under_way_ = false;
   std::exception_ptr failure_;
-  shm::Fd epoll_;     // of fd(): channels come and go, the descriptor stays
-  int watched_ = -1;  // the present channel's
+  shm::Fd epoll_;     // what fd() returns; it stays the same when the channel is replaced
+  int watched_ = -1;  // the descriptor of the present channel, registered in epoll_
 
-  // Partners: interrupt(), in any thread, stores this and then cancels the channel; send() publishes, which forgets an earlier cancel, and then looks
-  // here. A store and a look on both sides, so both are seq_cst.
+  // Partners: interrupt(), on any thread, stores this flag and then cancels the channel. send()
+  // publishes the request, which clears an earlier cancel of the channel, and then loads this flag.
+  // Each side stores and then loads, so both accesses are seq_cst.
   std::atomic<bool> is_interrupted_{false};
 };
 

@@ -1,4 +1,4 @@
-// The engine behind shm: and exec: URIs; see engine.h.
+// Implements the engine behind shm: and exec: URIs; see engine.h.
 #include "engine.h"
 
 #include <string_view>
@@ -52,7 +52,8 @@ std::unique_ptr<shm::Endpoint> endpoint_of(const std::string& uri,
   return shm::make_child_endpoint(text.substr(kExec.size()));
 }
 
-// "fraud" for shm:fraud and shm:/run/app/fraud.sock; "" for a command.
+// The title of a model without a name: "fraud" for shm:fraud and shm:/run/app/fraud.sock, "" for
+// exec:.
 std::string title_of(const std::string& uri) {
   if (!starts_with(uri, kShm)) return "";
   std::string name = uri.substr(uri.find_last_of(":/") + 1);
@@ -76,7 +77,8 @@ std::shared_ptr<const Model> open_remote(const std::string& uri,
     client_options.wait_ns = options.wait_ns;
     shm::Deadline deadline = shm::Deadline::after(client_options.timeout_ns);
     auto shared = std::make_unique<RemoteShared>(endpoint_of(uri, options), client_options);
-    // The program may wait longer than that for a server to start; the rest of opening has its time from here.
+    // With wait_ns the program may have waited longer than timeout_ns for a server to start. The
+    // rest of the opening then gets the whole timeout_ns from here on.
     if (options.wait_ns != 0) deadline = shm::Deadline::after(client_options.timeout_ns);
     const shm::Served& served = shared->client.served();
     Origin origin;

@@ -1,4 +1,4 @@
-// Models in other processes: what shm: and exec: URIs open. Used by model.cpp.
+// Opens models in other processes, for shm: and exec: URIs. Used by the C ABI.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -10,10 +10,10 @@
 
 namespace sidecall {
 
-// Whether a URI leads to another process.
+// Whether a URI names a model in another process.
 bool is_remote(const std::string& uri) noexcept;
 
-// Throws what sidecall_model_open answers.
+// Throws the errors that sidecall_model_open documents.
 std::shared_ptr<const Model> open_remote(const std::string& uri,
                                          const sidecall_model_options& options);
 

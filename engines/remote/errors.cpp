@@ -1,4 +1,5 @@
-// Two exception types, the same contents; see errors.h.
+// Converts between the exception types of core and of the channel, which hold the same facts; see
+// errors.h.
 #include "errors.h"
 
 #include <algorithm>
@@ -11,8 +12,8 @@
 namespace sidecall {
 namespace {
 
-constexpr std::array kKinds = {"feature", "input", "output", "column",
-                               "step"};  // by shm::FaultKind
+// Indexed by shm::FaultKind.
+constexpr std::array kKinds = {"feature", "input", "output", "column", "step"};
 
 uint32_t kind_of(const char* what) {
   const auto is_same = [what](const char* kind) { return std::strcmp(kind, what) == 0; };
@@ -20,7 +21,7 @@ uint32_t kind_of(const char* what) {
   return found == kKinds.end() ? 0 : static_cast<uint32_t>(found - kKinds.begin());
 }
 
-// Faults of many rows have few texts, each of which travels once.
+// Adds the faults of `error` to `to`. Many rows usually share few texts, so each text is sent once.
 void list_faults(const Error& error, shm::Error* to) {
   std::map<std::tuple<int32_t, uint32_t, std::string, std::string, std::string>, uint32_t> known;
   for (const Fault& fault : error.faults()) {

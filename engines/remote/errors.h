@@ -1,4 +1,5 @@
-// Errors of core and of the channel, turned into each other. Used by this engine, by serving and by the C ABI of servers.
+// Converts errors of core to errors of the channel and back. Used by this engine, by serving and by
+// the C ABI of servers.
 #pragma once
 
 #include "core/error.h"
@@ -6,14 +7,15 @@
 
 namespace sidecall {
 
-// With all faults that are kept.
+// Both convert all faults that the error holds.
 shm::Error to_channel(const Error& error);
 Error to_core(const shm::Error& error);
 
-// Why a request ended whose client no longer waits.
+// The text of an error for a request whose client no longer waits. `status` is that of
+// shm::Request::stop_status().
 const char* stop_text(int32_t status) noexcept;
 
-// Runs `body`; what the channel throws leaves as an Error of core.
+// Runs `body` and converts an error that the channel throws to an Error of core.
 template <typename Body>
 auto with_core_errors(Body body) -> decltype(body()) {
   try {

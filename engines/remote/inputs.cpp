@@ -1,4 +1,4 @@
-// Places, copies and tables of requests; see inputs.h.
+// Assigns places in the request slot, copies inputs there and writes the table; see inputs.h.
 #include "inputs.h"
 
 #include <sidecall/sidecall.h>
@@ -12,7 +12,7 @@
 namespace sidecall {
 namespace {
 
-constexpr uint64_t kBytesPerString = 32;  // what room is made for before the texts are known
+constexpr uint64_t kBytesPerString = 32;  // room for each string before the texts are known
 
 uint64_t room_for(uint64_t bytes) {
   return shm::align_up(std::max<uint64_t>(bytes, 1), shm::kLine);
@@ -151,7 +151,8 @@ bool RemoteInputs::write(unsigned char* slot) {
   return is_same;
 }
 
-// In one pass, straight into the slot: the form of PROTOCOL.md, offsets first.
+// Writes the strings in one pass directly into the slot, in the form that PROTOCOL.md specifies:
+// offsets first.
 void RemoteInputs::write_strings(Input* input, unsigned char* slot) {
   unsigned char* const offsets = slot + input->tensor.offset;
   unsigned char* const text = offsets + shm::string_bytes(input->tensor.elements, 0);

@@ -1,4 +1,5 @@
-// The inputs of a call in another process: their places in the request slot, and what is written there. Used by binding.cpp.
+// Places the inputs of a call to another process in the request slot and writes them there. Used by
+// binding.cpp.
 #pragma once
 
 #include <cstdint>
@@ -11,49 +12,57 @@
 
 namespace sidecall {
 
-// A numeric input lies in its place in the slot, where its owner writes it, or outside: in its owner's memory, or in a slot that this
-// call had before. What lies outside is copied at each run. Strings are kept here and written at each run.
+// A numeric input is in one of two places. Either it is in the slot, where the caller writes it
+// directly; or it is outside: in the caller's memory, or in a slot that this call had before. An
+// input outside is copied to the slot at each run. Strings are kept in this object and written to
+// the slot at each run.
 class RemoteInputs {
  public:
   explicit RemoteInputs(const std::vector<TensorSpec>& specs);
 
-  // The shapes that are coming: how much room a new slot should have. Throws OUT_OF_RANGE.
+  // Announces the shapes that the inputs are going to have, so that a new slot gets enough room.
+  // Throws OUT_OF_RANGE.
   void expect(const std::vector<Dims>& dims);
 
-  // The shape of an input from the next request on. Strings become empty. Throws OUT_OF_RANGE.
+  // Sets the shape of an input from the next request on. Strings become empty. Throws OUT_OF_RANGE.
   void shape(int32_t input, const Dims& dims);
   void set_string(int32_t input, int64_t element, std::string_view value);
   void borrow(int32_t input, const void* data);
 
-  // Finds a place for an input of that shape in a slot of so many bytes, before it gets it; or for all that they take now. False where
-  // there is no room left, and then wanted_bytes() counts it.
+  // Both find places in a slot of `slot_bytes`: find_place() for one input that is going to have
+  // the shape `dims`, find_places() for all inputs in their present shapes. They return false if
+  // there is no room left; wanted_bytes() then includes the missing room.
   bool find_place(int32_t input, const Dims& dims, uint64_t slot_bytes);
   bool find_places(uint64_t slot_bytes);
 
-  // Makes an input lie in its place, and gives that. Zeroed where the place is new.
+  // Makes an input use its place in the slot and returns that place. A new place is zeroed first.
   void* settle(int32_t input, unsigned char* slot);
 
-  uint64_t wanted_bytes() const;  // of a slot with a place for everything
+  uint64_t wanted_bytes() const;  // the size of a slot that has a place for every input
 
-  // All places are new from here on; what lay in `old_slot` (nullptr for none) now lies outside.
+  // Assigns new places, for a new slot. Inputs that were in `old_slot` (nullptr for none) stay
+  // there and count as outside from now on.
   void move(const unsigned char* old_slot);
-  bool uses(const unsigned char* slot,
-            uint64_t bytes) const noexcept;  // something that lies outside lies there
 
-  // Whether the next write() changes the table, or strings: not under the eyes of a server.
+  // Whether an input that is outside lies within these bytes.
+  bool uses(const unsigned char* slot, uint64_t bytes) const noexcept;
+
+  // Whether the next write() changes the table or strings. That must not happen while the server
+  // may still read the slot.
   bool needs_exclusive_write() const noexcept { return has_strings_ || !is_table_written_; }
 
-  // Everything that is not in place yet. True when the table is what it was at the write before.
+  // Writes everything that is not in the slot yet. Returns true if the table is the same as at the
+  // previous write().
   bool write(unsigned char* slot);
   void forget_table() noexcept { is_table_written_ = false; }
 
  private:
   struct Input {
     shm::Tensor tensor;
-    uint64_t capacity = 0;  // of its place, at tensor.offset
-    uint64_t expected = 0;
-    const void* outside = nullptr;
-    bool is_new = false;  // its place holds what others left there
+    uint64_t capacity = 0;          // bytes of its place, which is at tensor.offset
+    uint64_t expected = 0;          // bytes that it is going to need
+    const void* outside = nullptr;  // where the input is, or nullptr if it is in its place
+    bool is_new = false;            // its place still holds data of an earlier use
     bool is_string = false;
     std::vector<std::string> strings;
     uint64_t text_bytes = 0;
@@ -66,9 +75,9 @@ class RemoteInputs {
   void write_strings(Input* input, unsigned char* slot);
 
   std::vector<Input> inputs_;
-  uint64_t used_;  // of the slot: table and places
+  uint64_t used_;  // bytes of the slot that the table and the places take
   bool has_strings_ = false;
-  bool has_outside_ = false;  // something may lie outside
+  bool has_outside_ = false;  // an input may be outside
   bool is_table_written_ = false;
 };
 

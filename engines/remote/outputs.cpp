@@ -1,4 +1,4 @@
-// Sizes and answers; see outputs.h.
+// Computes the sizes of outputs and reads answers; see outputs.h.
 #include "outputs.h"
 
 #include <algorithm>
@@ -12,7 +12,7 @@
 namespace sidecall {
 namespace {
 
-constexpr uint64_t kLargeBytes = 32 * 1024;  // a copy of so much takes a microsecond
+constexpr uint64_t kLargeBytes = 32 * 1024;  // copying this much takes a microsecond
 constexpr uint64_t kBytesPerString = 32;
 constexpr uint64_t kFaultTexts = 8;
 
@@ -44,10 +44,11 @@ void* RemoteOutputs::shape(int32_t index, const Dims* dims, void* data) {
   output.data = nullptr;
   if (dims == nullptr || output.spec.dtype == SIDECALL_STRING) return nullptr;
   output.data = data;
-  return data;  // own memory is made by the first answer
+  return data;  // own memory is allocated when the first answer is read
 }
 
-// An answer that names each row may have to name each as faulty, for a few reasons.
+// The room for an answer that is an error. It may have to name every row as faulty, with a few
+// different texts.
 uint64_t RemoteOutputs::failure_bytes() const {
   uint64_t rows = 1;
   for (const Output& output : outputs_) {
@@ -81,8 +82,8 @@ void RemoteOutputs::read(const shm::Answer& answer) {
     output.answer = &(*answer.tensors)[i];
     check_shape(output);
     if (output.spec.dtype == SIDECALL_STRING) continue;
-    if (answer.is_one_shot && output.dims && output.place == nullptr)
-      output.is_copied = true;  // it lies elsewhere every time
+    // A one-shot result is at another address each time.
+    if (answer.is_one_shot && output.dims && output.place == nullptr) output.is_copied = true;
     take(&output, answer.slot + output.answer->offset);
   }
 }
@@ -105,7 +106,8 @@ void RemoteOutputs::check_shape(const Output& output) const {
                describe_tensor(spec.dtype, Dims(answer.dims, answer.dims + answer.rank))});
 }
 
-// bool is copied whatever its size: a byte that is neither 0 nor 1 is no bool.
+// Whether an output may be read in place. A bool tensor is always copied, because the copy makes
+// each byte 0 or 1, whatever the server wrote.
 bool RemoteOutputs::may_stay(const Output& output) const {
   if (output.answer->bytes <= kLargeBytes || output.bound != nullptr ||
       output.spec.dtype == SIDECALL_BOOL || output.is_copied)
@@ -128,7 +130,8 @@ void RemoteOutputs::take(Output* output, const unsigned char* from) const {
   }
   output->is_read_only = may_stay(*output);
   if (output->is_read_only) {
-    // Called read-only where it is handed out: the pages refuse a store.
+    // The cast is safe: the caller is told that the view is read-only, and the pages are mapped
+    // read-only.
     output->data = const_cast<unsigned char*>(from);
     if (output->dims) output->place = from;
     return;

@@ -1,4 +1,5 @@
-// The outputs of a call in another process: how much room they take, and where answers lie. Used by binding.cpp.
+// Computes how much room the outputs of a call to another process take, and reads its answers. Used
+// by binding.cpp.
 #pragma once
 
 #include <cstdint>
@@ -13,25 +14,31 @@
 
 namespace sidecall {
 
-// Small answers are copied out of the peer's memory: that costs less than what a caller may do with memory that changes under its hands, or that it cannot
-// write. Large ones are read where they lie, if their shapes are known before the run, so that they lie there every time.
+// Small outputs are copied out of the server's memory. The copy is cheap, and it spares the caller
+// memory that may change while it is read and that cannot be written to. A large output is read in
+// place in two cases: if the shapes of all outputs are known before the run, so that it is at the
+// same address each time; or if its own shape is not known, because the caller then asks for its
+// address after each run.
 class RemoteOutputs {
  public:
-  // With `may_move` a call can come to need another slot although no shape has changed, as strings grow: then everything is copied.
+  // `may_move`: the call may need another slot although no shape has changed, because string inputs
+  // can grow. Outputs whose shapes are known before the run are then always copied.
   RemoteOutputs(const std::vector<TensorSpec>& specs, bool may_move);
 
-  // The shapes that are coming; nullopt where only a run can tell. Throws OUT_OF_RANGE.
+  // Announces the shapes that the outputs are going to have; nullopt for a shape that is known only
+  // after a run. Throws OUT_OF_RANGE.
   void expect(const std::vector<std::optional<Dims>>& dims);
 
-  // As Binding::shape_output.
+  // See Binding::shape_output().
   void* shape(int32_t output, const Dims* dims, void* data);
 
-  uint64_t wanted_bytes() const;  // of a slot that holds all that is known
+  uint64_t wanted_bytes() const;  // the size of a slot that holds all outputs of known shape
 
-  // Takes an answer. Throws SHAPE_MISMATCH, OUT_OF_MEMORY, and once PEER_DIED: a large answer lies elsewhere than before, so addresses that
-  // the caller has are stale; it is copied from then on.
+  // Reads an answer. Throws SHAPE_MISMATCH and OUT_OF_MEMORY. Throws PEER_DIED once if a large
+  // output is at another address than before: addresses that the caller has are then stale. From
+  // then on that output is copied.
   void read(const shm::Answer& answer);
-  uint64_t answer_bytes() const;  // of the last one, as a slot
+  uint64_t answer_bytes() const;  // the size of a slot that would hold the last answer
 
   void* data(int32_t output) const { return at(output).data; }
   bool is_read_only(int32_t output) const { return at(output).is_read_only; }
@@ -41,12 +48,12 @@ class RemoteOutputs {
  private:
   struct Output {
     TensorSpec spec;
-    std::optional<Dims> dims;      // known before the run
-    std::optional<Dims> expected;  // until then
+    std::optional<Dims> dims;      // if known before the run
+    std::optional<Dims> expected;  // as expect() announced it, until shape() sets `dims`
     void* bound = nullptr;         // the caller's memory
     Buffer own;
-    const unsigned char* place = nullptr;  // in the slot, of a large answer that is not copied
-    bool is_copied = false;                // although it is large
+    const unsigned char* place = nullptr;  // address in the slot of a large output read in place
+    bool is_copied = false;                // always copy this output, even if it is large
     void* data = nullptr;
     bool is_read_only = false;
     const shm::Tensor* answer = nullptr;
@@ -64,8 +71,8 @@ class RemoteOutputs {
 
   std::vector<Output> outputs_;
   const bool may_move_;
-  size_t num_known_ = 0;                          // outputs of a known size
-  mutable std::optional<uint64_t> wanted_bytes_;  // since the last change of a shape
+  size_t num_known_ = 0;  // how many outputs have a size that is known before the run
+  mutable std::optional<uint64_t> wanted_bytes_;  // cached until a shape changes
   const unsigned char* slot_ = nullptr;           // of the last answer
 };
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A loop over a CSV file: one process answers all rows. Usage: loop.sh penguins.onnx birds.csv
+# Loops over a CSV file: one process answers all rows. Usage: loop.sh penguins.onnx birds.csv
 set -euo pipefail
 model=$1 birds=$2
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# One call: the label of one bird, as a variable. Usage: one_call.sh penguins.onnx
+# Makes one call and stores the label of one bird in a variable. Usage: one_call.sh penguins.onnx
 set -euo pipefail
 model=$1
 

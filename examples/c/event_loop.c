@@ -1,4 +1,4 @@
-/* Many questions at once from one thread that never waits for the model: an event loop over epoll.
+/* Keeps several calls in flight from one thread that never waits for the model, with epoll.
  *   ./event_loop penguins.onnx 1000     ./event_loop shm:penguins 1000 */
 #include <pthread.h>
 #include <sidecall/sidecall.h>
@@ -8,22 +8,21 @@
 #include <unistd.h>
 
 #define NUM_CALLS 4
-#define TIMEOUT_NS 2000000000LL /* of each question */
+#define TIMEOUT_NS 2000000000LL /* per question */
 
-/* One call that the loop uses again and again. */
+/* One call, which the loop reuses. */
 typedef struct {
   sidecall_call* call;
-  int32_t
-      fd; /* registered with epoll from beginning to end, also when the call connects to another server */
-  int is_asking;          /* from the start of a run until the call may be used again */
-  pthread_t starter;      /* has the call while a start must wait for another process */
-  sidecall_status status; /* of that start */
+  int32_t fd;    /* stays registered with epoll, even when the call reconnects to another server */
+  int is_asking; /* from the start of a run until the call may be used again */
+  pthread_t starter;      /* owns the call while a start has to wait for another process */
+  sidecall_status status; /* the result of that start */
   sidecall_error error;
 } workspace;
 
 typedef struct {
   int epoll;
-  int started[2]; /* a pipe by which starters give their workspaces back */
+  int started[2]; /* a pipe: the starter threads return their workspaces through it */
   const sidecall_model* model;
   workspace workspaces[NUM_CALLS];
   long num_questions, num_asked, num_over, num_answers;
@@ -36,7 +35,7 @@ static void watch(const loop* self, workspace* one, uint32_t events) {
   epoll_ctl(self->epoll, EPOLL_CTL_MOD, one->fd, &event);
 }
 
-/* The outcome of one question. */
+/* Counts the outcome of one question. */
 static void report(loop* self, workspace* one, sidecall_status status) {
   ++self->num_over;
   if (status == SIDECALL_OK) {
@@ -50,7 +49,7 @@ static void report(loop* self, workspace* one, sidecall_status status) {
   }
 }
 
-/* On a thread of its own, because it may have to wait for the server. */
+/* Runs on a thread of its own, because it may have to wait for the server. */
 static void* start(void* argument) {
   void** arguments = argument;
   loop* self = arguments[0];
@@ -66,13 +65,13 @@ static void start_on_thread(loop* self, workspace* one) {
   if (arguments == NULL) abort();
   arguments[0] = self;
   arguments[1] = one;
-  watch(
-      self, one,
-      0); /* a call belongs to one thread at a time: until it is back, the loop does not finish it */
+  /* A call belongs to one thread at a time: the loop does not finish it before the starter returns
+   * it. */
+  watch(self, one, 0);
   if (pthread_create(&one->starter, NULL, start, arguments) != 0) abort();
 }
 
-/* Asks the next questions, until one is under way or none is left. */
+/* Asks further questions until one is in flight or none is left. */
 static void ask(loop* self, workspace* one) {
   one->is_asking = 0;
   while (!one->is_asking && self->num_asked < self->num_questions) {
@@ -103,9 +102,10 @@ static void on_started(loop* self) {
 
 static void on_readable(loop* self, workspace* one) {
   const sidecall_status status = sidecall_call_finish(one->call, 0, &one->error);
-  if (status == SIDECALL_PENDING) return; /* no outcome yet: go on polling */
+  if (status == SIDECALL_PENDING) return; /* no outcome yet: poll again */
   if (status != SIDECALL_NOT_RUN) report(self, one, status);
-  /* After an early TIMEOUT the memory may still be in use; the descriptor tells when it is free. */
+  /* After an early TIMEOUT the call's memory may still be in use. The descriptor becomes readable
+   * when it is free. */
   if (one->is_asking && !sidecall_call_is_busy(one->call)) ask(self, one);
 }
 

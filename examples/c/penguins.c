@@ -1,4 +1,4 @@
-/* Which penguin is it? Opens an exported model and asks it from C.   ./penguins penguins.onnx */
+/* Which penguin is it? Opens an exported model and queries it from C.   ./penguins penguins.onnx */
 #include <sidecall/sidecall.h>
 #include <stdio.h>
 
@@ -7,7 +7,7 @@ static int failed(const char* what, const sidecall_error* error) {
   return 1;
 }
 
-/* A kept call: columns are looked up once, values set and read by index. */
+/* Reuses one call: columns are looked up once, then values are set and read by index. */
 static int ask(const sidecall_model* model, sidecall_call* call) {
   sidecall_error error = SIDECALL_ERROR_INIT;
   const int32_t island = sidecall_model_feature(model, "island"),
@@ -23,7 +23,7 @@ static int ask(const sidecall_model* model, sidecall_call* call) {
   size_t length;
   double probability;
 
-  /* What a setter refuses is remembered, so it is enough to look at the run. */
+  /* The call remembers what a setter refused, so checking the result of the run is enough. */
   sidecall_call_set_str(call, 0, island, "Biscoe", 6, NULL);
   sidecall_call_set_missing(call, 0, sex, NULL);
   sidecall_call_set_f64(call, 0, bill, 46.1, NULL);
@@ -40,7 +40,7 @@ static int ask(const sidecall_model* model, sidecall_call* call) {
   return 0;
 }
 
-/* The same as text, and what is said about a record that is wrong. */
+/* Makes the same query as JSON text, and prints the faults of an invalid record. */
 static int ask_json(const sidecall_model* model) {
   static const char right[] =
       "{\"island\": \"Dream\", \"bill_length_mm\": 49.3, \"bill_depth_mm\": 19.9, "

@@ -1,11 +1,12 @@
-// Which penguin is it? Opens an exported model and asks it from C++.   ./penguins-cpp penguins.onnx
+// Which penguin is it? Opens an exported model and queries it from C++.
+//   ./penguins-cpp penguins.onnx
 #include <sidecall/sidecall.hpp>
 
 #include <cstdio>
 
 namespace {
 
-// A kept call: columns are looked up once, values set and read by index.
+// Reuses one call: columns are looked up once, then values are set and read by index.
 void ask(const sidecall::Model& model) {
   const int32_t label = model.column("label"), gentoo = model.column("probabilities.Gentoo");
   sidecall::Call call(model, 2);
@@ -26,7 +27,7 @@ void ask(const sidecall::Model& model) {
   }
 }
 
-// What is wrong comes as one exception that knows every fault.
+// An invalid record throws one exception, which lists every fault.
 void ask_wrongly(const sidecall::Model& model) {
   try {
     model.predict_json(

@@ -1,7 +1,9 @@
-/* Asks an exported model about the rows of a tab-separated table, feature by feature; used by demo.py.   ./demo-c MODEL TABLE CALLS
+/* Queries an exported model for the rows of a tab-separated table, feature by feature.
+ * Used by demo.py.   ./demo-c MODEL TABLE CALLS
  *
- * The first line of the table names the features, an empty cell is a missing value. Prints an answer per row, its columns separated by
- * tabs, and last the microseconds that a call takes. */
+ * The first line of the table names the features; an empty cell is a missing value. Prints one
+ * answer per row, with its columns separated by tabs, and finally the time of a call in
+ * microseconds. */
 #include <sidecall/sidecall.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,11 +12,11 @@
 
 #define MAX_ROWS 16
 #define MAX_CELLS 64
-#define ROUNDS 25 /* the best one counts: short ones meet nobody else on the processor */
+#define ROUNDS 25 /* the fastest round counts: a short one is unlikely to be interrupted */
 
 static char text[1 << 16];
 static char* cells[MAX_ROWS + 1][MAX_CELLS];
-static double numbers[MAX_ROWS + 1][MAX_CELLS]; /* the same, for features that are numbers */
+static double numbers[MAX_ROWS + 1][MAX_CELLS]; /* the values of the cells of numeric features */
 static int num_rows, num_cells;
 
 static int read_table(const char* path) {
@@ -39,7 +41,7 @@ static int read_table(const char* path) {
   return num_rows > 0;
 }
 
-/* What a setter refuses is remembered, so it is enough to look at the run. */
+/* The call remembers what a setter refused, so checking the result of the run is enough. */
 static sidecall_status ask(sidecall_call* call, int row, const int32_t* features,
                            const int* is_text, sidecall_error* err) {
   for (int i = 0; i < num_cells; ++i) {

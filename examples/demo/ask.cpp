@@ -1,6 +1,7 @@
-// Asks an exported model about records, one JSON object a line; used by demo.py.   ./demo-cpp MODEL RECORDS CALLS
+// Queries an exported model for records, one JSON object per line. Used by demo.py.
+//   ./demo-cpp MODEL RECORDS CALLS
 //
-// Prints an answer per record, and last the microseconds that a call takes.
+// Prints one answer per record, and finally the time of a call in microseconds.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -12,7 +13,7 @@
 
 namespace {
 
-constexpr int kRounds = 25;  // the best one counts: short ones meet nobody else on the processor
+constexpr int kRounds = 25;  // the fastest round counts: a short one is unlikely to be interrupted
 
 std::vector<std::string> read_lines(const char* path) {
   std::ifstream file(path);

@@ -1,10 +1,12 @@
-// Asks an exported model about records, one JSON object a line; used by demo.py.   node ask.js MODEL RECORDS CALLS
+// Queries an exported model for records, one JSON object per line. Used by demo.py.
+//   node ask.js MODEL RECORDS CALLS
 //
-// Prints an answer per record, and last the microseconds that a call takes.
+// Prints one answer per record, and finally the time of a call in microseconds.
 const { readFileSync } = require('node:fs')
-const { openSync } = require('../../bindings/node') // an application says require('sidecall')
+// An application would write require('sidecall').
+const { openSync } = require('../../bindings/node')
 
-const ROUNDS = 25 // the best one counts: short ones meet nobody else on the processor
+const ROUNDS = 25 // the fastest round counts: a short one is unlikely to be interrupted
 
 const [file, recordsFile, calls] = process.argv.slice(2)
 const model = openSync(file)

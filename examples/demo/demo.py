@@ -1,4 +1,7 @@
-"""`make demo`: trains two models on real data, exports them, and gets the same answers from Python, C, C++, Node.js and the shell."""
+"""`make demo`: exports two models and compares the answers of five languages.
+
+The languages are Python, C, C++, Node.js and the shell. The models are trained on real data.
+"""
 
 import argparse
 import importlib.util
@@ -26,7 +29,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-# Timed in each language: the best round counts, because short ones meet nobody else on the processor.
+# Each language is timed in rounds. The fastest round counts: a short one is unlikely to be
+# interrupted.
 ROUNDS, CALLS = 25, 500
 
 
@@ -41,7 +45,7 @@ class Answer:
 
 @dataclass
 class Asked:
-    """What one way of calling answered, and what a call took."""
+    """The answers of one way of calling, and the time of a call."""
 
     way: str
     answers: list[Answer]
@@ -80,7 +84,7 @@ def train_cancer() -> tuple[ClassifierMixin, pd.DataFrame, pd.DataFrame, list[st
 
 
 def records_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
-    """As a caller in another language holds them: what is missing is absent."""
+    """The rows as records the way another language holds them: missing values are absent."""
     return [
         {name: value for name, value in row.items() if not pd.isna(value)}
         for row in rows.to_dict("records")
@@ -88,7 +92,7 @@ def records_of(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def best_time(call: Callable[[int], object], calls: int, rounds: int = ROUNDS) -> float:
-    """Microseconds per call in the best round."""
+    """Microseconds per call in the fastest round."""
     times = []
     for _ in range(rounds):
         start = time.perf_counter()
@@ -121,7 +125,7 @@ def ask_python(path: Path, records: list[dict[str, Any]]) -> Asked:
 
 
 class Programs:
-    """The programs in other languages, started with the ONNX Runtime of this Python."""
+    """Runs the programs in other languages with the ONNX Runtime of this Python."""
 
     def __init__(self, build: Path):
         self.bin = build / "bin"
@@ -134,7 +138,7 @@ class Programs:
         }
 
     def run(self, program: Path | str, *words: object, text: str | None = None) -> list[str]:
-        """A program of the build, or one found in PATH."""
+        """Runs a program of the build or one found in PATH, and returns the lines of its output."""
         command = [str(program), *map(str, words)]
         done = subprocess.run(
             command, input=text, env=self.environment, check=False, capture_output=True, text=True
@@ -166,7 +170,7 @@ class Programs:
         )
 
     def _ask_json(self, way: str, *command: Path | str, text: str) -> Asked:
-        """A program that takes a model, a file of records and the number of calls to time."""
+        """Runs a program that takes a model, a file of records and the number of calls to time."""
         lines = Path(command[-1]).with_suffix(".jsonl")
         lines.write_text(text, encoding="utf-8")
         *answers, microseconds = self.run(*command, lines, CALLS)
@@ -182,7 +186,11 @@ class Programs:
 
 
 def ask_onnxruntime(path: Path, frame: pd.DataFrame) -> list[Answer]:
-    """The file is an ordinary one: no part of sidecall is needed to run it, if one knows how it wants missing values."""
+    """Runs the file with ONNX Runtime alone.
+
+    The file is an ordinary ONNX model. Running it needs no part of sidecall, only the knowledge of
+    how the model encodes missing values.
+    """
     import onnxruntime
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
@@ -202,7 +210,7 @@ def ask_onnxruntime(path: Path, frame: pd.DataFrame) -> list[Answer]:
 
 
 def largest_difference(asked: list[list[Answer]]) -> float:
-    """Over all ways, from the first; infinite where a label differs."""
+    """The largest difference of any answer from the first one; infinite if a label differs."""
     first, *others = asked
     largest = 0.0
     for answers in others:
@@ -225,7 +233,7 @@ def print_table(head: list[str], rows: list[list[str]]) -> None:
 
 
 def print_report(report: object, with_features: bool) -> None:
-    """The export's own report; a model of thirty plain numbers needs no list of them."""
+    """Prints the report of the export. A model of thirty numeric features needs no list of them."""
     parts = str(report).split("\n\n")
     print(
         "\n\n".join(

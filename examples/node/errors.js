@@ -1,4 +1,5 @@
-// What a client is told when a prediction fails, built from the error's fields; used by http.js and fastify.js.
+// Turns a failed prediction into an HTTP status and body, using the error's fields. Used by http.js
+// and fastify.js.
 import { SidecallError } from 'sidecall'
 
 /** A request that never reached the model. */
@@ -10,14 +11,17 @@ export class HttpError extends Error {
   }
 }
 
-/** The status and the body of the answer. Faults name features and types, never a value, so they may go out as they are. */
+/**
+ * The status and the body of the response. Faults name features and types and never contain a
+ * value, so they may be sent as they are.
+ */
 export function describe(error) {
   if (error instanceof SidecallError) {
     if (error.family === 'data')
       return { status: 400, body: { error: error.code, faults: error.faults.map(describeFault) } }
     return { status: error.retryable ? 503 : 500, body: { error: error.code } }
   }
-  // Fastify's own errors bear statusCode and code too.
+  // Fastify's own errors have statusCode and code too.
   if (error.statusCode < 500)
     return { status: error.statusCode, body: { error: error.code, message: error.message } }
   console.error(error)

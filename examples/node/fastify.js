@@ -24,12 +24,12 @@ app.setErrorHandler((error, _request, reply) => {
   reply.code(status).send(body)
 })
 app.addHook('onSend', async (_request, reply) => {
-  // A connection kept alive would delay the end.
+  // A kept-alive connection would delay the shutdown.
   if (!app.server.listening) reply.header('connection', 'close')
 })
 app.addHook('onClose', () => model.close())
 
 console.log(`listening on ${await app.listen({ port: Number(port), host: '127.0.0.1' })}`)
 
-// Requests under way are answered, then the process ends by itself.
+// Requests in flight are answered, then the process exits by itself.
 for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => app.close())

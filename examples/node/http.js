@@ -14,7 +14,7 @@ const model = await open(path)
 async function readJson(request) {
   const chunks = []
   let length = 0
-  // The request is not destroyed when it is too large: its sender still has to read the answer.
+  // A request that is too large is not destroyed: the client still has to read the response.
   for await (const chunk of request.iterator({ destroyOnReturn: false })) {
     length += chunk.length
     if (length > MAX_BYTES)
@@ -40,7 +40,8 @@ async function answer(request, response) {
 }
 
 function send(response, status, body) {
-  // The rest of a body that was not read would be taken for the next request; a connection kept alive would delay the end.
+  // After a 413 the unread rest of the body would be parsed as the next request. During shutdown a
+  // kept-alive connection would delay the exit.
   if (status === 413 || !server.listening) response.setHeader('connection', 'close')
   response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
 }
@@ -59,6 +60,6 @@ server.listen(Number(port), '127.0.0.1', () =>
   console.log(`listening on http://127.0.0.1:${server.address().port}`)
 )
 
-// Requests under way are answered, then the process ends by itself.
+// Requests in flight are answered, then the process exits by itself.
 for (const signal of ['SIGINT', 'SIGTERM'])
   process.once(signal, () => server.close(() => model.close()))

@@ -1,5 +1,6 @@
 #!/usr/bin/env perl
-# Any language that can start a program: a line to the model, a line back. Usage: stream.pl penguins.onnx
+# Works in any language that can start a program: writes a line to the model, reads a line back.
+# Usage: stream.pl penguins.onnx
 use strict;
 use warnings;
 use IPC::Open2;

@@ -1,4 +1,6 @@
-"""The sidecar: a penguins pipeline with a step of its own, which no converter knows, behind an address in the folder that both containers mount.
+"""The sidecar: serves a penguins pipeline with a custom step that no converter knows.
+
+The address is in the folder that both containers mount.
 
 python served.py shm:/run/app/penguins.sock
 """
@@ -15,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 
 def with_ratio(birds):
-    """The step that does not convert: plain pandas."""
+    """The step that cannot be converted: plain pandas code."""
     return birds.assign(ratio=birds["bill_length_mm"] / birds["bill_depth_mm"])
 
 

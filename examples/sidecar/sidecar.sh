@@ -1,6 +1,9 @@
 #!/bin/sh
-# Two containers side by side, made with unshare alone: each has its own processes, mounts and /dev/shm; one mounted folder is all they share. The
-# first serves a Python pipeline, the second asks it with the native command. As root, or where users may have namespaces.
+# Runs two containers side by side, made with unshare alone.
+#
+# Each has its own processes, mounts and /dev/shm; they share only one mounted folder. The first
+# container serves a Python pipeline, the second queries it with the native command. Needs root, or
+# a system where users may create namespaces.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -9,7 +12,8 @@ command=${SIDECALL_COMMAND:-sidecall}
 shared=$(mktemp -d)
 if [ "$(id -u)" = 0 ]; then user=; else user="--user --map-root-user"; fi
 
-# contain COMMAND...: the folder is at /mnt/app inside, on a file system of its own, and what was in /dev/shm is gone.
+# contain COMMAND...: runs COMMAND in a container that sees the shared folder at /mnt/app, on a file
+# system of its own, and an empty /dev/shm.
 contain() {
   # shellcheck disable=SC2086
   exec unshare $user --pid --mount --fork --kill-child=TERM --mount-proc sh -ec '
@@ -24,7 +28,8 @@ contain() {
 (contain "$python" "$here/served.py" shm:/mnt/app/penguins.sock) &
 server=$!
 finish() {
-  kill -KILL "$server" 2>/dev/null || true  # unshare itself: the server gets SIGTERM then, and drains
+  # Kills unshare itself; the server then gets SIGTERM and drains.
+  kill -KILL "$server" 2>/dev/null || true
   wait "$server" 2>/dev/null || true
   rm -rf "$shared"
 }

@@ -1,4 +1,5 @@
-/* sidecall.hpp: the C ABI as C++17 objects that close themselves and errors that are thrown. Nothing else: sidecall.h is the manual.
+/* sidecall.hpp: the C ABI as C++17 classes that close their handles and throw errors as exceptions.
+ * It adds nothing else: sidecall.h is the manual.
  *
  *   sidecall::Model model("fraud.onnx");
  *   const int32_t amount = model.feature("amount"), fraud = model.column("probabilities.fraud");
@@ -7,8 +8,9 @@
  *   call.run();
  *   double p = call.get_f64(0, fraud);
  *
- * Every method does what the function of its name in sidecall.h does, with its rules on threads and lifetimes, and throws
- * sidecall::Error where that function fails. Objects move and do not copy. An object that was moved from may only be assigned or destroyed.
+ * Every method does what the function of the same name in sidecall.h does, and follows the same
+ * rules on threads and lifetimes. It throws sidecall::Error where that function fails. Objects can
+ * be moved but not copied. An object that was moved from may only be assigned to or destroyed.
  * Since 0.1. */
 #ifndef SIDECALL_SIDECALL_HPP
 #define SIDECALL_SIDECALL_HPP
@@ -27,12 +29,12 @@
 
 namespace sidecall {
 
-/* ---- Errors ---------------------------------------------------------------------------------------------------- */
+/* ---- Errors ---------------------------------------------------------------------------------- */
 
-/* What a function of the C ABI failed with. Copies share one record, so copying cannot fail. */
+/* The error of a function of the C ABI. All copies share one record, so copying cannot fail. */
 class Error : public std::exception {
  public:
-  /* `faults` is what the error's own array held; its pointer is not kept. */
+  /* `faults` is a copy of the array that error.faults points to. The pointer itself is not used. */
   explicit Error(const sidecall_error &error, std::vector<sidecall_fault> faults = {})
       : record_(std::make_shared<Record>(Record{error, std::move(faults)})) {}
 
@@ -48,20 +50,21 @@ class Error : public std::exception {
   /* True when the same call may succeed later. */
   bool retryable() const noexcept { return record_->error.retryable != 0; }
 
-  /* The feature, input or output of the first fault; "" when none is concerned. */
+  /* The feature, input or output of the first fault; "" when the error concerns none. */
   const char *name() const noexcept { return record_->error.name; }
 
-  /* What was expected there, and what was given: types and shapes, never a value. */
+  /* What was expected there, and what was given: types and shapes, never a value of the data. */
   const char *expected() const noexcept { return record_->error.expected; }
   const char *got() const noexcept { return record_->error.got; }
 
-  /* The row of the first fault, from 0; -1 when no row is concerned. */
+  /* The row of the first fault, from 0; -1 when the error concerns no row. */
   int64_t row() const noexcept { return record_->error.row; }
 
   /* How many faults were found. */
   uint32_t num_faults() const noexcept { return record_->error.num_faults; }
 
-  /* The faults themselves, at most kMaxFaults of them; filled by run, finish, predict_json and copy_input. */
+  /* The faults themselves, at most kMaxFaults of them. Only errors of run, start, try_start,
+   * finish, predict_json and copy_input have any. */
   const std::vector<sidecall_fault> &faults() const noexcept { return record_->faults; }
 
   static constexpr uint32_t kMaxFaults = 16;
@@ -74,9 +77,9 @@ class Error : public std::exception {
   std::shared_ptr<const Record> record_;
 };
 
-/* ---- Spans and views ------------------------------------------------------------------------------------------- */
+/* ---- Spans and views ------------------------------------------------------------------------- */
 
-/* A pointer and a count: std::span of C++20. */
+/* A pointer and a count, as std::span of C++20. */
 template <typename T>
 class Span {
  public:
@@ -97,7 +100,8 @@ class Span {
 
 namespace detail {
 
-/* The element type of a C++ type; types that C++ lacks (float16, ...) are read as bytes. */
+/* The SIDECALL_* element type of a C++ type. Tensors of types that C++ does not have (float16, ...)
+ * are read as bytes. */
 template <typename T>
 constexpr int32_t dtype_of() noexcept {
   using U = std::remove_cv_t<T>;
@@ -115,10 +119,14 @@ constexpr int32_t dtype_of() noexcept {
 }
 
 template <typename T>
-inline constexpr bool is_element = std::is_arithmetic_v<T> && !std::is_same_v<std::remove_cv_t<T>, long double>;
+inline constexpr bool is_element =
+    std::is_arithmetic_v<T> && !std::is_same_v<std::remove_cv_t<T>, long double>;
 
-/* Readies an error without clearing its texts, which are read only once filled: 1.5 KiB of zeros per value set would show. */
-inline void prepare(sidecall_error *error, sidecall_fault *faults = nullptr, uint32_t capacity = 0) noexcept {
+/* Initialises an error without zeroing its whole texts. They are read only after the library has
+ * filled them, and writing 1.5 KiB of zeros for each value that is set would cost measurable
+ * time. */
+inline void prepare(sidecall_error *error, sidecall_fault *faults = nullptr,
+                    uint32_t capacity = 0) noexcept {
   error->struct_size = sizeof *error;
   error->faults = faults;
   error->faults_capacity = capacity;
@@ -127,7 +135,7 @@ inline void prepare(sidecall_error *error, sidecall_fault *faults = nullptr, uin
   error->message[0] = error->name[0] = error->expected[0] = error->got[0] = '\0';
 }
 
-/* Runs `body(err)` and throws what it reports. */
+/* Runs `body(err)` and throws the error that it reports. */
 template <typename Body>
 void check(Body body) {
   sidecall_error error;
@@ -138,7 +146,8 @@ void check(Body body) {
   throw Error(error);
 }
 
-/* The same with room for several faults, on the stack: a run that succeeds allocates nothing. */
+/* The same with room for several faults. It is on the stack, so a run that succeeds allocates
+ * nothing. */
 template <typename Body>
 void check_rows(Body body) {
   sidecall_fault faults[Error::kMaxFaults];
@@ -153,7 +162,7 @@ void check_rows(Body body) {
   throw Error(error, std::vector<sidecall_fault>(faults, faults + kept));
 }
 
-/* Takes a text that the library made. */
+/* Receives a text from the library and releases it. */
 class Text {
  public:
   Text() noexcept = default;
@@ -161,7 +170,9 @@ class Text {
   Text &operator=(const Text &) = delete;
   ~Text() { sidecall_text_close(text_); }
   sidecall_text **out() noexcept { return &text_; }
-  std::string str() const { return text_ == nullptr ? std::string() : std::string(text_->data, text_->length); }
+  std::string str() const {
+    return text_ == nullptr ? std::string() : std::string(text_->data, text_->length);
+  }
 
  private:
   sidecall_text *text_ = nullptr;
@@ -169,21 +180,24 @@ class Text {
 
 }  // namespace detail
 
-/* A tensor in memory that belongs to someone else: to a call (Call::input, Call::output) or to the caller (View::of). */
+/* A tensor in memory that the view does not own: it belongs to a call (Call::input, Call::output)
+ * or to the caller (View::of). */
 class View {
  public:
   View() noexcept = default;
   explicit View(const sidecall_view &view) noexcept : view_(view) {}
 
-  /* The caller's elements as a tensor, for Call::copy_input and Call::bind_input. `dims` is read as long as the view is in use. */
+  /* The caller's elements as a tensor, for Call::copy_input and Call::bind_input. The view keeps
+   * pointers to `values` and `dims`, so both must live as long as it is in use. */
   template <typename T>
   static View of(Span<const T> values, Span<const int64_t> dims) noexcept {
     static_assert(detail::is_element<T>, "bool, an integer or a floating-point type");
     return raw(detail::dtype_of<T>(), values.data(), values.size() * sizeof(T), dims);
   }
 
-  /* The same for any type, by its bytes: float16, int4, ... */
-  static View raw(int32_t dtype, const void *data, size_t bytes, Span<const int64_t> dims) noexcept {
+  /* The same from raw bytes, for any type: float16, int4, ... */
+  static View raw(int32_t dtype, const void *data, size_t bytes,
+                  Span<const int64_t> dims) noexcept {
     sidecall_view view = SIDECALL_VIEW_INIT;
     view.dtype = dtype;
     view.rank = static_cast<int32_t>(dims.size());
@@ -193,8 +207,10 @@ class View {
     return View(view);
   }
 
-  /* Strings: all bytes back to back, and one offset more than there are strings. */
-  static View strings(std::string_view bytes, Span<const int64_t> offsets, Span<const int64_t> dims) noexcept {
+  /* The same for strings: the bytes of all strings back to back. `offsets` has one entry more than
+   * there are strings. */
+  static View strings(std::string_view bytes, Span<const int64_t> offsets,
+                      Span<const int64_t> dims) noexcept {
     View view = raw(SIDECALL_STRING, bytes.data(), bytes.size(), dims);
     view.view_.offsets = offsets.data();
     return view;
@@ -202,13 +218,15 @@ class View {
 
   int32_t dtype() const noexcept { return view_.dtype; }
 
-  /* -1 for an output whose shape only a run can tell. */
+  /* -1 for an output whose shape is known only after a run. */
   int32_t rank() const noexcept { return view_.rank; }
 
-  /* Empty where the rank is -1. */
-  Span<const int64_t> dims() const noexcept { return {view_.dims, view_.rank < 0 ? 0 : static_cast<size_t>(view_.rank)}; }
+  /* Empty if the rank is -1. */
+  Span<const int64_t> dims() const noexcept {
+    return {view_.dims, view_.rank < 0 ? 0 : static_cast<size_t>(view_.rank)};
+  }
 
-  /* The number of elements; 1 for a scalar, 0 where the rank is -1. */
+  /* The number of elements; 1 for a scalar, 0 if the rank is -1. */
   size_t size() const noexcept {
     if (view_.rank < 0) return 0;
     size_t count = 1;
@@ -216,20 +234,23 @@ class View {
     return count;
   }
 
-  /* The memory as bytes, whatever the type; empty before it exists. */
+  /* The memory as bytes, for any type. Empty while the tensor has no memory yet. */
   Span<unsigned char> bytes() const noexcept {
-    return {static_cast<unsigned char *>(view_.data), view_.data == nullptr ? 0 : static_cast<size_t>(view_.data_bytes)};
+    return {static_cast<unsigned char *>(view_.data),
+            view_.data == nullptr ? 0 : static_cast<size_t>(view_.data_bytes)};
   }
 
-  /* The elements as T, which must be the view's type: otherwise throws DTYPE_MISMATCH. */
+  /* The elements as T. Throws DTYPE_MISMATCH if T is not the type of the tensor. */
   template <typename T>
   Span<T> as() const {
     static_assert(detail::is_element<T>, "bool, an integer or a floating-point type");
     if (view_.dtype != detail::dtype_of<T>()) throw mismatch(detail::dtype_of<T>());
-    return {static_cast<T *>(view_.data), view_.data == nullptr ? 0 : static_cast<size_t>(view_.data_bytes) / sizeof(T)};
+    return {static_cast<T *>(view_.data),
+            view_.data == nullptr ? 0 : static_cast<size_t>(view_.data_bytes) / sizeof(T)};
   }
 
-  /* Element `index` of a string tensor; the text lives as long as the view. Throws DTYPE_MISMATCH for other tensors. */
+  /* Element `index` of a string tensor. The text is valid as long as the memory of the tensor.
+   * Throws DTYPE_MISMATCH for other tensors. */
   std::string_view str(size_t index) const {
     if (view_.dtype != SIDECALL_STRING || view_.offsets == nullptr) throw mismatch(SIDECALL_STRING);
     return {static_cast<const char *>(view_.data) + view_.offsets[index],
@@ -253,29 +274,33 @@ class View {
   sidecall_view view_ = SIDECALL_VIEW_INIT;
 };
 
-/* ---- Models ---------------------------------------------------------------------------------------------------- */
+/* ---- Models ---------------------------------------------------------------------------------- */
 
-/* sidecall_model_options with its defaults filled in. */
+/* sidecall_model_options, filled with the defaults. */
 struct Options : sidecall_model_options {
   Options() noexcept : sidecall_model_options() { sidecall_model_options_init(this); }
 };
 
-/* An open model; any number of threads may use one at once. */
+/* An open model. Any number of threads may use it at once. */
 class Model {
  public:
   /* sidecall_model_open */
   explicit Model(const std::string &uri, const Options &options = Options()) {
-    detail::check([&](sidecall_error *err) { return sidecall_model_open(uri.c_str(), &options, &model_, err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_model_open(uri.c_str(), &options, &model_, err);
+    });
   }
 
   /* sidecall_model_open_bytes */
   static Model from_bytes(const void *data, size_t length, const Options &options = Options()) {
     Model model{nullptr};
-    detail::check([&](sidecall_error *err) { return sidecall_model_open_bytes(data, length, &options, &model.model_, err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_model_open_bytes(data, length, &options, &model.model_, err);
+    });
     return model;
   }
 
-  /* Takes over a handle; closes it in the end. */
+  /* Takes ownership of a handle and closes it at the end. */
   explicit Model(sidecall_model *model) noexcept : model_(model) {}
   explicit Model(std::nullptr_t) noexcept {}
 
@@ -288,7 +313,7 @@ class Model {
   Model &operator=(const Model &) = delete;
   ~Model() { sidecall_model_close(model_); }
 
-  /* The contract's JSON; empty for a file without one. */
+  /* The contract as JSON; empty for a file without one. */
   std::string_view contract() const noexcept {
     size_t length = 0;
     const char *text = sidecall_model_contract(model_, &length);
@@ -299,20 +324,24 @@ class Model {
   std::string_view version() const noexcept { return text_of(sidecall_model_version(model_)); }
   std::string_view id() const noexcept { return text_of(sidecall_model_id(model_)); }
 
-  /* Why verification did not hold, under SIDECALL_VERIFY_WARN; otherwise empty. */
+  /* With SIDECALL_VERIFY_WARN, why verification failed; otherwise empty. */
   std::string_view warning() const noexcept { return text_of(sidecall_model_warning(model_)); }
 
-  /* sidecall_model_verify: the report as JSON. Throws where rows disagree; use the C function to get the report then too. */
+  /* sidecall_model_verify: the report as JSON. Throws VERIFICATION_FAILED if a row or the id
+   * disagrees; call the C function to get the report in that case too. */
   std::string verify() const {
     detail::Text out;
-    detail::check([&](sidecall_error *err) { return sidecall_model_verify(model_, out.out(), err); });
+    detail::check(
+        [&](sidecall_error *err) { return sidecall_model_verify(model_, out.out(), err); });
     return out.str();
   }
 
   /* sidecall_model_types */
   std::string types(const char *language, const char *name = nullptr) const {
     detail::Text out;
-    detail::check([&](sidecall_error *err) { return sidecall_model_types(model_, language, name, out.out(), err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_model_types(model_, language, name, out.out(), err);
+    });
     return out.str();
   }
 
@@ -322,12 +351,21 @@ class Model {
   int32_t num_columns() const noexcept { return sidecall_model_num_columns(model_); }
 
   /* nullptr when the index is out of range. */
-  const sidecall_tensor_spec *input_spec(int32_t input) const noexcept { return sidecall_model_input_spec(model_, input); }
-  const sidecall_tensor_spec *output_spec(int32_t output) const noexcept { return sidecall_model_output_spec(model_, output); }
-  const sidecall_feature_spec *feature_spec(int32_t feature) const noexcept { return sidecall_model_feature_spec(model_, feature); }
-  const sidecall_column_spec *column_spec(int32_t column) const noexcept { return sidecall_model_column_spec(model_, column); }
+  const sidecall_tensor_spec *input_spec(int32_t input) const noexcept {
+    return sidecall_model_input_spec(model_, input);
+  }
+  const sidecall_tensor_spec *output_spec(int32_t output) const noexcept {
+    return sidecall_model_output_spec(model_, output);
+  }
+  const sidecall_feature_spec *feature_spec(int32_t feature) const noexcept {
+    return sidecall_model_feature_spec(model_, feature);
+  }
+  const sidecall_column_spec *column_spec(int32_t column) const noexcept {
+    return sidecall_model_column_spec(model_, column);
+  }
 
-  /* The index of a name (sidecall_model_find). Throws UNKNOWN_NAME: look up once, not per call. */
+  /* The index of a name (sidecall_model_find). Throws UNKNOWN_NAME. Look a name up once, not for
+   * each call. */
   int32_t input(std::string_view name) const { return find(SIDECALL_KIND_INPUT, name); }
   int32_t output(std::string_view name) const { return find(SIDECALL_KIND_OUTPUT, name); }
   int32_t feature(std::string_view name) const { return find(SIDECALL_KIND_FEATURE, name); }
@@ -336,38 +374,48 @@ class Model {
   /* sidecall_predict_json */
   std::string predict_json(std::string_view json) const {
     detail::Text out;
-    detail::check_rows([&](sidecall_error *err) { return sidecall_predict_json(model_, json.data(), json.size(), out.out(), err); });
+    detail::check_rows([&](sidecall_error *err) {
+      return sidecall_predict_json(model_, json.data(), json.size(), out.out(), err);
+    });
     return out.str();
   }
 
   sidecall_model *get() const noexcept { return model_; }
 
  private:
-  static std::string_view text_of(const char *text) noexcept { return text == nullptr ? std::string_view() : std::string_view(text); }
+  static std::string_view text_of(const char *text) noexcept {
+    return text == nullptr ? std::string_view() : std::string_view(text);
+  }
 
   int32_t find(int32_t kind, std::string_view name) const {
     int32_t index = -1;
-    detail::check([&](sidecall_error *err) { return sidecall_model_find(model_, kind, name.data(), name.size(), &index, err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_model_find(model_, kind, name.data(), name.size(), &index, err);
+    });
     return index;
   }
 
   sidecall_model *model_ = nullptr;
 };
 
-/* ---- Calls ----------------------------------------------------------------------------------------------------- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
-/* A reusable workspace of one model; belongs to one thread at a time. May outlive the model object. */
+/* A reusable workspace of one model. It belongs to one thread at a time and may outlive the Model
+ * object. */
 class Call {
  public:
   /* sidecall_call_open */
   explicit Call(const Model &model, int64_t rows = 1) {
-    detail::check([&](sidecall_error *err) { return sidecall_call_open(model.get(), rows, &call_, err); });
+    detail::check(
+        [&](sidecall_error *err) { return sidecall_call_open(model.get(), rows, &call_, err); });
   }
 
-  /* sidecall_call_open_lazy: connects to another process when it runs. */
+  /* sidecall_call_open_lazy: connects to another process only when the call runs or starts. */
   static Call lazy(const Model &model, int64_t rows = 1) {
     Call call;
-    detail::check([&](sidecall_error *err) { return sidecall_call_open_lazy(model.get(), rows, &call.call_, err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_open_lazy(model.get(), rows, &call.call_, err);
+    });
     return call;
   }
 
@@ -379,7 +427,8 @@ class Call {
   Call(const Call &) = delete;
   Call &operator=(const Call &) = delete;
 
-  /* Waits for the engine only where a run is under way on memory of the caller (sidecall_call_close). */
+  /* Waits for the engine only if a run is under way that uses memory of the caller
+   * (sidecall_call_close). */
   ~Call() { sidecall_call_close(call_); }
 
   int64_t rows() const noexcept { return sidecall_call_rows(call_); }
@@ -387,104 +436,135 @@ class Call {
     detail::check([&](sidecall_error *err) { return sidecall_call_resize(call_, rows, err); });
   }
   void reshape(int32_t input, Span<const int64_t> dims) {
-    detail::check(
-        [&](sidecall_error *err) { return sidecall_call_reshape(call_, input, dims.data(), static_cast<int32_t>(dims.size()), err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_reshape(call_, input, dims.data(), static_cast<int32_t>(dims.size()),
+                                   err);
+    });
   }
 
-  /* The memory of an input, to be written. */
+  /* The memory of an input, to be written by the caller. */
   View input(int32_t input) {
     sidecall_view view = SIDECALL_VIEW_INIT;
-    detail::check([&](sidecall_error *err) { return sidecall_call_input(call_, input, &view, err); });
+    detail::check(
+        [&](sidecall_error *err) { return sidecall_call_input(call_, input, &view, err); });
     return View(view);
   }
 
   /* The memory of an output; valid until the next run. */
   View output(int32_t output) {
     sidecall_view view = SIDECALL_VIEW_INIT;
-    detail::check([&](sidecall_error *err) { return sidecall_call_output(call_, output, &view, err); });
+    detail::check(
+        [&](sidecall_error *err) { return sidecall_call_output(call_, output, &view, err); });
     return View(view);
   }
 
-  /* Copies a whole tensor. float is converted for a float64 input, and double for a float32 one. */
+  /* Copies a whole tensor. A float32 tensor is converted for a float64 input, and a float64 tensor
+   * for a float32 input. */
   void copy_input(int32_t input, const View &view) {
-    detail::check_rows([&](sidecall_error *err) { return sidecall_call_copy_input(call_, input, &view.get(), err); });
+    detail::check_rows([&](sidecall_error *err) {
+      return sidecall_call_copy_input(call_, input, &view.get(), err);
+    });
   }
-  /* Lets the engine read the caller's memory, which must be of the input's own type. */
+  /* Lets the engine read the caller's memory. Its type must be the type of the input. */
   void bind_input(int32_t input, const View &view) {
-    detail::check([&](sidecall_error *err) { return sidecall_call_bind_input(call_, input, &view.get(), err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_bind_input(call_, input, &view.get(), err);
+    });
   }
   void bind_output(int32_t output, void *data, size_t bytes) {
-    detail::check([&](sidecall_error *err) { return sidecall_call_bind_output(call_, output, data, bytes, err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_bind_output(call_, output, data, bytes, err);
+    });
   }
 
-  /* Fills a string input; `offsets` has one entry more than there are strings. */
+  /* Fills a string input. `offsets` has one entry more than there are strings. */
   void set_strings(int32_t input, std::string_view bytes, Span<const int64_t> offsets) {
     const int64_t count = static_cast<int64_t>(offsets.size()) - 1;
-    detail::check([&](sidecall_error *err) { return sidecall_call_set_strings(call_, input, bytes.data(), offsets.data(), count, err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_set_strings(call_, input, bytes.data(), offsets.data(), count, err);
+    });
   }
 
-  /* Every input must be given again before the next run. */
+  /* After this, every input must be given again before the next run. */
   void reset() {
     detail::check([&](sidecall_error *err) { return sidecall_call_reset(call_, err); });
   }
 
-  /* One feature of one row: double, any integer up to 64 bits, bool, or text (sidecall_call_set_f64, _i64, _bool, _str). */
+  /* Sets one feature of one row: a float or double, any integer that fits int64_t, a bool, or text
+   * (sidecall_call_set_f64, _i64, _bool, _str). */
   template <typename T>
   void set(int64_t row, int32_t feature, const T &value) {
-    static_assert(!std::is_same_v<T, uint64_t>, "convert to int64_t, and decide what happens beyond it");
+    static_assert(!std::is_same_v<T, uint64_t>,
+                  "convert to int64_t, and decide what happens beyond it");
     detail::check([&](sidecall_error *err) -> sidecall_status {
-      if constexpr (std::is_same_v<T, bool>) return sidecall_call_set_bool(call_, row, feature, value ? 1 : 0, err);
-      else if constexpr (std::is_floating_point_v<T>) return sidecall_call_set_f64(call_, row, feature, static_cast<double>(value), err);
-      else if constexpr (std::is_integral_v<T>) return sidecall_call_set_i64(call_, row, feature, static_cast<int64_t>(value), err);
+      if constexpr (std::is_same_v<T, bool>)
+        return sidecall_call_set_bool(call_, row, feature, value ? 1 : 0, err);
+      else if constexpr (std::is_floating_point_v<T>)
+        return sidecall_call_set_f64(call_, row, feature, static_cast<double>(value), err);
+      else if constexpr (std::is_integral_v<T>)
+        return sidecall_call_set_i64(call_, row, feature, static_cast<int64_t>(value), err);
       else return set_text(row, feature, std::string_view(value), err);
     });
   }
   void set_missing(int64_t row, int32_t feature) {
-    detail::check([&](sidecall_error *err) { return sidecall_call_set_missing(call_, row, feature, err); });
+    detail::check(
+        [&](sidecall_error *err) { return sidecall_call_set_missing(call_, row, feature, err); });
   }
 
-  /* Every feature of every row is missing again. */
+  /* Makes every feature of every row missing again. */
   void clear() {
     detail::check([&](sidecall_error *err) { return sidecall_call_clear(call_, err); });
   }
 
   double get_f64(int64_t row, int32_t column) const {
     double value = 0;
-    detail::check([&](sidecall_error *err) { return sidecall_call_get_f64(call_, row, column, &value, err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_get_f64(call_, row, column, &value, err);
+    });
     return value;
   }
   int64_t get_i64(int64_t row, int32_t column) const {
     int64_t value = 0;
-    detail::check([&](sidecall_error *err) { return sidecall_call_get_i64(call_, row, column, &value, err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_get_i64(call_, row, column, &value, err);
+    });
     return value;
   }
 
-  /* Lives until the next run. */
+  /* The text is valid until the next run. */
   std::string_view get_str(int64_t row, int32_t column) const {
     const char *text = nullptr;
     size_t length = 0;
-    detail::check([&](sidecall_error *err) { return sidecall_call_get_str(call_, row, column, &text, &length, err); });
+    detail::check([&](sidecall_error *err) {
+      return sidecall_call_get_str(call_, row, column, &text, &length, err);
+    });
     return {text, length};
   }
 
-  /* Runs once; -1 waits for ever. */
+  /* Runs the call once. -1 waits forever in this process, and 30 seconds for another process. */
   void run(int64_t timeout_ns = -1) {
-    detail::check_rows([&](sidecall_error *err) { return sidecall_call_run(call_, timeout_ns, err); });
+    detail::check_rows(
+        [&](sidecall_error *err) { return sidecall_call_run(call_, timeout_ns, err); });
   }
 
   /* Starts a run on a thread of the library. */
   void start(int64_t timeout_ns = -1) {
-    detail::check_rows([&](sidecall_error *err) { return sidecall_call_start(call_, timeout_ns, err); });
+    detail::check_rows(
+        [&](sidecall_error *err) { return sidecall_call_start(call_, timeout_ns, err); });
   }
 
-  /* The same, but false where it would have to wait for another process. */
+  /* The same, but never blocks: returns false if the start would have to wait for another
+   * process. */
   bool try_start(int64_t timeout_ns = -1) {
     int32_t started = 0;
-    detail::check_rows([&](sidecall_error *err) { return sidecall_call_try_start(call_, timeout_ns, &started, err); });
+    detail::check_rows([&](sidecall_error *err) {
+      return sidecall_call_try_start(call_, timeout_ns, &started, err);
+    });
     return started != 0;
   }
 
-  /* Waits for it up to wait_ns and takes its outcome; false while it is not over. Throws TIMEOUT when its deadline passed. */
+  /* Waits up to wait_ns for the started run and takes its outcome. Returns false if the run is not
+   * over yet. Throws the error of the run, such as TIMEOUT when its deadline has passed. */
   bool finish(int64_t wait_ns = -1) {
     bool is_over = true;
     detail::check_rows([&](sidecall_error *err) {
@@ -495,17 +575,18 @@ class Call {
     return is_over;
   }
 
-  /* A run is under way, or the memory of one that was given up is still in use. */
+  /* True while a run is under way, or while the memory of a run that was given up is still in
+   * use. */
   bool is_busy() const noexcept { return sidecall_call_is_busy(call_) != 0; }
 
-  /* A descriptor that becomes readable when a started run is over; it belongs to the call. */
+  /* A descriptor that becomes readable when a started run is over. It belongs to the call. */
   int32_t fd() {
     int32_t fd = -1;
     detail::check([&](sidecall_error *err) { return sidecall_call_fd(call_, &fd, err); });
     return fd;
   }
 
-  /* The one method that another thread may use. */
+  /* The only method that another thread may call. */
   void cancel() noexcept { sidecall_call_cancel(call_); }
 
   sidecall_call *get() const noexcept { return call_; }
@@ -513,17 +594,19 @@ class Call {
  private:
   Call() = default;
 
-  sidecall_status set_text(int64_t row, int32_t feature, std::string_view value, sidecall_error *err) {
+  sidecall_status set_text(int64_t row, int32_t feature, std::string_view value,
+                           sidecall_error *err) {
     return sidecall_call_set_str(call_, row, feature, value.data(), value.size(), err);
   }
 
   sidecall_call *call_ = nullptr;
 };
 
-/* What ONNX Runtime was found, as JSON (sidecall_engine_describe). */
+/* Describes the ONNX Runtime library that was found, as JSON (sidecall_engine_describe). */
 inline std::string describe_engine(const Options &options = Options()) {
   detail::Text out;
-  detail::check([&](sidecall_error *err) { return sidecall_engine_describe(&options, out.out(), err); });
+  detail::check(
+      [&](sidecall_error *err) { return sidecall_engine_describe(&options, out.out(), err); });
   return out.str();
 }
 

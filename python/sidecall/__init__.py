@@ -1,10 +1,10 @@
 """sidecall: call models that were trained in Python at the speed of a function call.
 
-open    an .onnx file -> Model: `run` for tensors, `predict` for records and DataFrames
-export  a fitted scikit-learn, xgboost or lightgbm model -> an .onnx file with its contract
-check   which steps of a pipeline convert
-compare the original and its exported model, row by row over as many rows as wanted
-serve   a Python object, a function or a file -> a server that other processes of this host call
+open    reads an .onnx file into a Model: `run` takes tensors, `predict` records and DataFrames
+export  writes a fitted scikit-learn, xgboost or lightgbm model to an .onnx file with its contract
+check   says which steps of a pipeline can be converted
+compare compares the original with its exported model, row by row, over any number of rows
+serve   serves a Python object, a function or a file to other processes of this host
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-# Official builds of ONNX Runtime send telemetry unless this stands before their environment exists.
+# Official builds of ONNX Runtime send telemetry unless this variable is set before their
+# environment is created.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from sidecall import errors
@@ -48,7 +49,7 @@ __all__ = [
     "serve",
 ]
 
-# Loaded on first use: importing sidecall must not cost what a caller does not need.
+# Loaded on first use, so that `import sidecall` loads only what the program needs.
 _LAZY = {
     "Call": "sidecall._call",
     "Column": "sidecall._signature",

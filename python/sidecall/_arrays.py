@@ -1,4 +1,4 @@
-"""Values that are not yet arrays of the right kind, for both backends: lists, other layouts, packed 4-bit types."""
+"""Makes arrays of the right kind for both backends: from lists, other layouts, 4-bit types."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-# What numpy holds a type in where it has none of that name: raw bits.
+# The numpy type that holds the raw bits of a type that numpy does not have.
 RAW = {
     "bfloat16": "uint16",
     "float8e4m3fn": "uint8",
@@ -41,8 +41,11 @@ def plain(array: Array) -> Array:
 
 
 def from_python(value: Any, dtype: str, dims: Sequence[int]) -> tuple[Array, list[int]]:
-    """An array for an input of type `dtype`, and its shape. Lists and numbers have no type of their own and take that of the input where no
-    value changes by it; what has a type keeps it, for the library to judge."""
+    """Returns an array for an input of type `dtype`, and its shape.
+
+    Lists and numbers have no type of their own: they take the type of the input if that changes no
+    value. Any other value keeps its type, and the library checks that type.
+    """
     untyped = isinstance(value, (list, tuple, int, float, str))
     natural = _natural(value, dtype)
     array = plain(_adapted(natural, storage(dtype)) if untyped else natural)
@@ -50,8 +53,10 @@ def from_python(value: Any, dtype: str, dims: Sequence[int]) -> tuple[Array, lis
 
 
 def as_float64(array: Array) -> Array:
-    """The integers of an array for an input of float32 or float64, which takes them as it takes those of a record: rounded where float64 does not
-    hold one. Also float16."""
+    """Converts integers or float16 for an input of float32 or float64.
+
+    Integers are converted as in a record: they are rounded where float64 cannot hold them exactly.
+    """
     return array.astype(np.float64, order="C")
 
 
@@ -61,7 +66,8 @@ def _natural(value: Any, dtype: str) -> Array:
             value, dtype=object if dtype == "string" and isinstance(value, (list, tuple)) else None
         )
     except ValueError:
-        return np.asarray(None, dtype=object)  # ragged: a type that no input has
+        # A ragged list becomes an array of a type that no input has.
+        return np.asarray(None, dtype=object)
 
 
 def _adapted(array: Array, wanted: np.dtype[Any]) -> Array:
@@ -73,9 +79,8 @@ def _adapted(array: Array, wanted: np.dtype[Any]) -> Array:
         is_beyond = wanted.itemsize == 4 and bool(
             (np.isfinite(wide) & (np.abs(wide) > _LARGEST_FLOAT32)).any()
         )
-        return (
-            wide if is_beyond else wide.astype(wanted)
-        )  # what is beyond float32 is refused by the library
+        # The library reports numbers beyond float32 as an error.
+        return wide if is_beyond else wide.astype(wanted)
     if wanted.kind in "iu" and kind in "iu":
         low, high = np.iinfo(wanted).min, np.iinfo(wanted).max
         if low <= int(array.min()) and int(array.max()) <= high:
@@ -84,7 +89,10 @@ def _adapted(array: Array, wanted: np.dtype[Any]) -> Array:
 
 
 def _unpacked(array: Array, dims: Sequence[int]) -> list[int]:
-    """The shape of packed 4-bit elements, two in a byte: as the model says; a free first dimension from the number of bytes."""
+    """Returns the shape of packed 4-bit elements, two in a byte.
+
+    The shape is that of the model; a free first dimension follows from the number of bytes.
+    """
     rest = int(np.prod([max(dim, 1) for dim in dims[1:]], dtype=np.int64))
     if not dims or dims[0] >= 0:
         return [max(dim, 1) for dim in dims]

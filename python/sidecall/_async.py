@@ -1,5 +1,8 @@
-"""Runs that an event loop waits for. A run never blocks the loop: the library's own threads, or another process, make a descriptor readable.
-Starting one that has to wait for another process first is the work of _starting.py."""
+"""Waits for runs on an event loop, for `Model.arun` and `Model.apredict`.
+
+A run never blocks the loop: when it ends, a thread of the library or another process makes a
+descriptor readable. Starting a run that first has to wait for another process: see _starting.py.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,10 @@ if TYPE_CHECKING:
 
 
 async def finish(pending: _backend.Pending) -> Any:
-    """The outcome of a run that was started. Cancelling the await cancels the run.
+    """Returns the outcome of a run that was started. Cancelling the await cancels the run.
 
-    However this ends, nothing waits for a run that the engine still works on: closing leaves the run to the library.
+    This coroutine never waits for the engine to stop: if the run is not over when this coroutine
+    ends, `close` leaves the run to the library.
     """
     loop = asyncio.get_running_loop()
     try:
@@ -23,9 +27,10 @@ async def finish(pending: _backend.Pending) -> Any:
             try:
                 await over
             finally:
-                if not loop.is_closed():  # as it is where the coroutine is thrown away later
+                # The loop is closed if the coroutine is discarded after the end of the loop.
+                if not loop.is_closed():
                     loop.remove_reader(pending.fd)
-            if pending.finish():  # False: the descriptor may become readable without an outcome
+            if pending.finish():  # False: the descriptor may become readable spuriously
                 return pending.result()
     finally:
         pending.close()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Tensors(Mapping[str, "NDArray[Any]"]):
-    """Arrays by name over one side of a call, made when they are first asked for."""
+    """Arrays by name over the inputs or outputs of a call; each is made on first use."""
 
     def __init__(self, call: Call, kind: int, tensors: tuple[Tensor, ...]) -> None:
         self._native, self._model, self._kind = call._native, call._model, kind
@@ -36,9 +36,8 @@ class _Tensors(Mapping[str, "NDArray[Any]"]):
 
     def index(self, name: str) -> int:
         found = self._index.get(name)
-        return (
-            self._model.find(self._kind, name) if found is None else found
-        )  # which says what there is
+        # For an unknown name, `find` raises an error that lists the known names.
+        return self._model.find(self._kind, name) if found is None else found
 
     def forget(self, native: _backend.Call) -> None:
         self._views.clear()
@@ -46,8 +45,12 @@ class _Tensors(Mapping[str, "NDArray[Any]"]):
 
 
 class Inputs(_Tensors):
-    """Inputs by name. An array is the memory that the engine reads: write into it, and numpy converts. An assignment to the name writes too, and
-    raises OutOfRange where a number is beyond the input's type. Strings are assigned."""
+    """Inputs by name.
+
+    Each array is the memory that the engine reads: write into the array, and numpy converts.
+    Assigning to a name writes too, and raises OutOfRange if the input's type cannot hold a number.
+    Strings can only be assigned.
+    """
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         view = self._views.get(name)
@@ -75,7 +78,10 @@ class Inputs(_Tensors):
 
 
 class Outputs(_Tensors):
-    """Outputs by name, valid after a run that succeeded and until the next one. Strings and shapes that only a run can tell are copies."""
+    """Outputs by name, valid after a successful run and until the next run.
+
+    An output of strings, or with a shape that only the run determines, is a copy.
+    """
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         view = self._views.get(name)
@@ -88,9 +94,10 @@ class Outputs(_Tensors):
 
 
 class Call:
-    """A workspace for a number of rows, from `Model.call`. It belongs to one thread at a time and serves any number of runs.
+    """A workspace for a number of rows, from `Model.call`.
 
-    Arrays of `inputs` and `outputs` stay safe to use after the call is closed or resized; they just no longer belong to it.
+    One thread at a time may use it, for any number of runs. Arrays of `inputs` and `outputs` stay
+    safe to use after the call is closed or resized, but they no longer belong to the call.
 
     >>> model = getfixture("matrix")
     >>> with model.call(rows=2) as call:
@@ -133,12 +140,12 @@ class Call:
 
     @property
     def inputs(self) -> Inputs:
-        """Arrays by input name, zero before they are written: `call.inputs["X"][:] = x`."""
+        """Arrays by input name, zero until they are written: `call.inputs["X"][:] = x`."""
         return self._inputs
 
     @property
     def outputs(self) -> Outputs:
-        """Arrays by output name. Raises NotRun before a run succeeded."""
+        """Arrays by output name. Raises NotRun if no run has succeeded yet."""
         return self._outputs
 
     @property
@@ -147,9 +154,12 @@ class Call:
         return self._native.rows
 
     def run(self, timeout: float | None = None) -> None:
-        """Runs once, without the GIL. `timeout` in seconds is honoured between graph nodes; a run that completes late succeeds.
+        """Runs the model once, with the GIL released.
 
-        Raises MissingInput, MissingValue, OutOfRange, InvalidString, UnknownCategory, Refused, ShapeMismatch, Timeout, Cancelled, Engine, Busy.
+        timeout  seconds; checked between graph nodes, and a run that completes late succeeds
+
+        Raises MissingInput, MissingValue, OutOfRange, InvalidString, UnknownCategory, Refused,
+        ShapeMismatch, Timeout, Cancelled, Engine, Busy.
         """
         try:
             self._run(self._timeout_ns if timeout is None else nanoseconds(timeout))
@@ -158,13 +168,14 @@ class Call:
             raise
 
     def cancel(self) -> None:
-        """Asks a run under way in another thread to end with Cancelled."""
+        """Asks a run that is under way in another thread to end with Cancelled."""
         self._native.cancel()
 
     def set(self, row: int, feature: str, value: Any) -> None:
-        """Sets one feature of one row; None is missing. The value stays for the next runs.
+        """Sets one feature of one row; None means missing. Later runs use the value too.
 
-        Raises UnknownName, DtypeMismatch, MissingValue, UnknownCategory, InvalidString, OutOfRange, InvalidArgument (row), NoContract.
+        Raises UnknownName, DtypeMismatch, MissingValue, UnknownCategory, InvalidString, OutOfRange,
+        InvalidArgument (row), NoContract.
         """
         index = self._features.get(feature)
         self._native.set(
@@ -172,18 +183,24 @@ class Call:
         )
 
     def get(self, row: int, column: str) -> Any:
-        """One column of one row after a run: `call.get(0, "probabilities.fraud")`. Raises UnknownName, NotRun, InvalidArgument (row)."""
+        """Returns one column of one row after a run: `call.get(0, "probabilities.fraud")`.
+
+        Raises UnknownName, NotRun, InvalidArgument (row).
+        """
         index = self._columns.get(column)
         return self._native.get(
             row, self._model.find(_backend.KIND_COLUMN, column) if index is None else index
         )
 
     def clear(self) -> None:
-        """Makes every feature of every row missing again. Raises NoContract."""
+        """Marks every feature of every row as missing. Raises NoContract."""
         self._native.clear()
 
     def resize(self, rows: int) -> None:
-        """Changes the number of rows. Values of inputs are lost; arrays taken before no longer belong to the call."""
+        """Changes the number of rows.
+
+        The values of the inputs are lost. Arrays taken before no longer belong to the call.
+        """
         if rows == self._native.rows:
             return
         self._forget_views()
@@ -194,9 +211,12 @@ class Call:
             self._native.resize(rows)
 
     def reshape(self, name: str, shape: Sequence[int]) -> None:
-        """Gives one input its own shape. Its values are lost; arrays taken before no longer belong to the call.
+        """Changes the shape of one input.
 
-        Where such arrays are still held, the call moves to new memory: other arrays keep their values, strings and features are to be set again.
+        Its values are lost. Arrays taken before no longer belong to the call. If such an array
+        still exists, the call moves to new memory: the other inputs keep their values, except that
+        strings and features have to be set again.
+
         Raises UnknownName, ShapeMismatch, OutOfRange.
         """
         index = self._inputs.index(name)
@@ -207,7 +227,7 @@ class Call:
         self._shapes[index] = tuple(shape)
 
     def close(self) -> None:
-        """Gives the call back. Its memory lives on as long as arrays over it do."""
+        """Closes the call. Its memory is freed when the last array over it is gone."""
         self._forget_views()
         self._native.close()
 

@@ -1,4 +1,7 @@
-"""The cffi backend: the same functions as `_native`, in Python over the C ABI. For PyPy, and the proof that the header tells the truth."""
+"""The cffi backend: the same functions as `_native`, in Python over the C ABI.
+
+PyPy uses it, and it checks that the C header is correct.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sidecall._backend import KIND_INPUT, KIND_OUTPUT
-from sidecall._cffi_call import Call, Pending, Slot, output_view
+from sidecall._cffi_call import Call, Pending, Workspace, output_view
 from sidecall._cffi_header import (
     DTYPE_NAMES,
     NULL,
@@ -121,7 +124,7 @@ def abi_version() -> int:
 
 
 class Model:
-    """An open model and its kept calls."""
+    """An open model and the workspaces that it keeps for later calls."""
 
     def __init__(self, handle: Any) -> None:
         self._handle = ffi.gc(handle, lib.sidecall_model_close)
@@ -141,8 +144,8 @@ class Model:
             text_of(lib.sidecall_model_feature_spec(handle, i).name): i
             for i in range(lib.sidecall_model_num_features(handle))
         }
-        self._tensor_slots: list[Slot] = []
-        self._record_slots: list[Slot] = []
+        self._tensor_workspaces: list[Workspace] = []
+        self._record_workspaces: list[Workspace] = []
 
     @property
     def handle(self) -> Any:
@@ -198,8 +201,8 @@ class Model:
         return report
 
     def close(self) -> None:
-        self._tensor_slots.clear()
-        self._record_slots.clear()
+        self._tensor_workspaces.clear()
+        self._record_workspaces.clear()
         self._handle = None
 
     def find(self, kind: int, name: object) -> int:
@@ -217,42 +220,49 @@ class Model:
         return self.predict
 
     def run(self, inputs: Any, outputs: Any, timeout_ns: int) -> dict[str, NDArray[Any]]:
-        slot, keep = self._give(inputs, may_bind=True)
-        slot.run(timeout_ns)
+        workspace, keep = self._give(inputs, may_bind=True)
+        workspace.run(timeout_ns)
         del keep
-        return self.tensors(slot, outputs)
+        return self.tensors(workspace, outputs)
 
     def start_run(self, inputs: Any, outputs: Any, timeout_ns: int) -> Pending:
-        slot, _ = self._give(inputs, may_bind=False)
-        return Pending(slot, timeout_ns, lambda: self.tensors(slot, outputs))
+        workspace, _ = self._give(inputs, may_bind=False)
+        return Pending(workspace, timeout_ns, lambda: self.tensors(workspace, outputs))
 
     def predict(self, records: Any, timeout_ns: int) -> Any:
-        slot = self._fill(records)
-        slot.run(timeout_ns)
-        return self.records(slot, isinstance(records, dict))
+        workspace = self._fill(records)
+        workspace.run(timeout_ns)
+        return self.records(workspace, isinstance(records, dict))
 
     def start_predict(self, records: Any, timeout_ns: int) -> Pending:
-        slot = self._fill(records)
-        return Pending(slot, timeout_ns, lambda: self.records(slot, isinstance(records, dict)))
+        workspace = self._fill(records)
+        return Pending(
+            workspace, timeout_ns, lambda: self.records(workspace, isinstance(records, dict))
+        )
 
     def predict_columns(
         self, columns: Columns, rows: int, timeout_ns: int
     ) -> list[tuple[str, NDArray[Any]]]:
-        slot = self._cleared(rows)
+        workspace = self._cleared(rows)
         for name, values, mask, refused in columns:
             feature = self._features.get(name, -1)
             if feature < 0:
                 text = encoded(name)
-                lib.sidecall_call_set_unknown(slot.call, 0, text, len(text), NULL)
+                lib.sidecall_call_set_unknown(workspace.call, 0, text, len(text), NULL)
             elif refused is not None:
                 for row in range(rows):
-                    lib.sidecall_call_set_invalid(slot.call, row, feature, encoded(refused), NULL)
+                    lib.sidecall_call_set_invalid(
+                        workspace.call, row, feature, encoded(refused), NULL
+                    )
             else:
                 for row, value in enumerate(values.tolist()):
                     set_value(
-                        slot.call, row, feature, None if mask is not None and mask[row] else value
+                        workspace.call,
+                        row,
+                        feature,
+                        None if mask is not None and mask[row] else value,
                     )
-        slot.run(timeout_ns)
+        workspace.run(timeout_ns)
         answers = []
         for index, (column, dtype) in enumerate(
             zip(self._columns, self.column_dtypes(), strict=True)
@@ -262,33 +272,33 @@ class Model:
                 rows, dtype=object if dtype == "string" else "float32" if is_raw else dtype
             )
             for row in range(rows):
-                array[row] = get_value(slot.call, row, index, dtype, slot.error)
+                array[row] = get_value(workspace.call, row, index, dtype, workspace.error)
             answers.append((text_of(column.name), array))
-        self._keep(self._record_slots, slot)
+        self._keep(self._record_workspaces, workspace)
         return answers
 
-    def tensors(self, slot: Slot, wanted: Any) -> dict[str, NDArray[Any]]:
+    def tensors(self, workspace: Workspace, wanted: Any) -> dict[str, NDArray[Any]]:
         order = (
             range(len(self._outputs))
             if wanted is None
             else [self.find(KIND_OUTPUT, name) for name in wanted]
         )
         result = {
-            self._outputs[i].name: array_of(output_view(slot, i), self._outputs[i].dtype)
+            self._outputs[i].name: array_of(output_view(workspace, i), self._outputs[i].dtype)
             for i in order
         }
-        self._keep(self._tensor_slots, slot)
+        self._keep(self._tensor_workspaces, workspace)
         return result
 
-    def records(self, slot: Slot, single: bool) -> Any:
+    def records(self, workspace: Workspace, single: bool) -> Any:
         dtypes = self.column_dtypes()
         answers = []
-        for row in range(lib.sidecall_call_rows(slot.call)):
+        for row in range(lib.sidecall_call_rows(workspace.call)):
             record: dict[str, Any] = {}
             for index, column in enumerate(self._columns):
                 name, value = (
                     self._outputs[column.output].name,
-                    get_value(slot.call, row, index, dtypes[index], slot.error),
+                    get_value(workspace.call, row, index, dtypes[index], workspace.error),
                 )
                 if column.form == _MEMBER:
                     record.setdefault(name, {})[text_of(column.key)] = value
@@ -297,7 +307,7 @@ class Model:
                 else:
                     record[name] = value
             answers.append(record)
-        self._keep(self._record_slots, slot)
+        self._keep(self._record_workspaces, workspace)
         return answers[0] if single else answers
 
     def _feature(self, index: int) -> tuple[str, str, bool, str, int]:
@@ -310,55 +320,59 @@ class Model:
             spec.column,
         )
 
-    def _give(self, inputs: Any, *, may_bind: bool) -> tuple[Slot, list[Any]]:
-        slot = self._idle(self._tensor_slots, 1)
-        slot.error.check(lib.sidecall_call_reset(slot.call, slot.error.struct))
+    def _give(self, inputs: Any, *, may_bind: bool) -> tuple[Workspace, list[Any]]:
+        workspace = self._idle(self._tensor_workspaces, 1)
+        workspace.error.check(lib.sidecall_call_reset(workspace.call, workspace.error.struct))
         keep: list[Any] = []
         if isinstance(inputs, Mapping):
             for name, value in inputs.items():
                 index = self.find(KIND_INPUT, name)
-                keep.append(slot.give(index, value, self._inputs[index], may_bind=may_bind))
+                keep.append(workspace.give(index, value, self._inputs[index], may_bind=may_bind))
         elif len(self._inputs) == 1:
-            keep.append(slot.give(0, inputs, self._inputs[0], may_bind=may_bind))
-        return slot, keep
+            keep.append(workspace.give(0, inputs, self._inputs[0], may_bind=may_bind))
+        return workspace, keep
 
-    def _cleared(self, rows: int) -> Slot:
+    def _cleared(self, rows: int) -> Workspace:
         if rows == 0:
             error, text = CallError(), ffi.new("sidecall_text **")
             error.check(lib.sidecall_predict_json(self.handle, b"[]", 2, text, error.struct))
-        slot = self._idle(self._record_slots, rows)
-        slot.error.check(lib.sidecall_call_resize(slot.call, rows, slot.error.struct))
-        slot.error.check(lib.sidecall_call_clear(slot.call, slot.error.struct))
-        return slot
+        workspace = self._idle(self._record_workspaces, rows)
+        workspace.error.check(
+            lib.sidecall_call_resize(workspace.call, rows, workspace.error.struct)
+        )
+        workspace.error.check(lib.sidecall_call_clear(workspace.call, workspace.error.struct))
+        return workspace
 
-    def _fill(self, records: Any) -> Slot:
+    def _fill(self, records: Any) -> Workspace:
         batch = [records] if isinstance(records, dict) else records
-        slot = self._cleared(len(batch))
+        workspace = self._cleared(len(batch))
         for row, record in enumerate(batch):
             if not isinstance(record, Mapping):
                 got = encoded(type(record).__name__)
-                slot.error.check(
-                    lib.sidecall_call_set_invalid(slot.call, row, -1, got, slot.error.struct)
+                workspace.error.check(
+                    lib.sidecall_call_set_invalid(
+                        workspace.call, row, -1, got, workspace.error.struct
+                    )
                 )
             for name, value in record.items():
                 feature = self._features.get(name, -1)
                 if feature < 0:
                     text = encoded(name)
-                    lib.sidecall_call_set_unknown(slot.call, row, text, len(text), NULL)
+                    lib.sidecall_call_set_unknown(workspace.call, row, text, len(text), NULL)
                 else:
-                    set_value(slot.call, row, feature, value)
-        return slot
+                    set_value(workspace.call, row, feature, value)
+        return workspace
 
-    def _idle(self, slots: list[Slot], rows: int) -> Slot:
+    def _idle(self, slots: list[Workspace], rows: int) -> Workspace:
         handle = self.handle
         try:
             return slots.pop()
         except IndexError:
-            return Slot(handle, rows)
+            return Workspace(handle, rows)
 
-    def _keep(self, slots: list[Slot], slot: Slot) -> None:
+    def _keep(self, slots: list[Workspace], workspace: Workspace) -> None:
         if self._handle is not None and len(slots) < 4:
-            slots.append(slot)
+            slots.append(workspace)
 
 
 def _options(onnxruntime: str | None, package: str | None) -> tuple[Any, list[Any]]:

@@ -1,4 +1,4 @@
-"""Calls of the cffi backend: the workspace, and runs under way."""
+"""Calls of the cffi backend: workspaces, and runs that are under way."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
     from sidecall._cffi import Model
 
-_COPY_BYTES = 16 * 1024  # above this an array is read in place
+_COPY_BYTES = 16 * 1024  # the engine reads larger arrays in place
 _PENDING = constants["SIDECALL_PENDING"]
 
 
-class Slot:
-    """A call of the library with its error; closed when the last owner lets go."""
+class Workspace:
+    """A call of the library with its error struct; closed when the last reference is gone."""
 
     def __init__(self, model: Any, rows: int, *, is_lazy: bool = True) -> None:
         self.error = CallError()
@@ -33,7 +33,7 @@ class Slot:
         self.error.check(open_call(model, rows, call, self.error.struct))
         self.model = model
         self.call = ffi.gc(call[0], lib.sidecall_call_close)
-        self.leases = 0  # arrays over its memory
+        self.leases = 0  # the number of arrays over its memory that still exist
 
     def run(self, timeout_ns: int) -> None:
         self.error.check(lib.sidecall_call_run(self.call, timeout_ns, self.error.struct))
@@ -49,8 +49,12 @@ class Slot:
         return bool(is_started[0])
 
     def give(self, index: int, value: Any, spec: Spec, *, may_bind: bool) -> list[Any]:
-        """Gives one input to the library. `may_bind` lets the engine read a large array in place; the result then has to be kept. Only the input's
-        own type is read in place: a copy converts float32 to float64 and back."""
+        """Gives one input to the library, and returns what must stay alive with it.
+
+        `may_bind` lets the engine read a large array in place; the caller must then keep the result
+        until the run is over. Only an array of the input's own type is read in place. Any other is
+        copied, which also converts between float32 and float64.
+        """
         if (
             spec.dtype in ("float32", "float64")
             and isinstance(value, np.ndarray)
@@ -84,22 +88,24 @@ class Slot:
         self.leases -= 1
 
 
-def output_view(slot: Slot, index: int) -> Any:
+def output_view(workspace: Workspace, index: int) -> Any:
     view = new_view()
-    slot.error.check(lib.sidecall_call_output(slot.call, index, view, slot.error.struct))
+    workspace.error.check(
+        lib.sidecall_call_output(workspace.call, index, view, workspace.error.struct)
+    )
     return view
 
 
 class Pending:
-    """A run under way, or one that is still to be started because that would wait for another process."""
+    """A run under way, or a run not yet started because that would wait for another process."""
 
-    def __init__(self, slot: Slot, timeout_ns: int, collect: Callable[[], Any]) -> None:
-        self._slot: Slot | None = slot
+    def __init__(self, workspace: Workspace, timeout_ns: int, collect: Callable[[], Any]) -> None:
+        self._workspace: Workspace | None = workspace
         self._collect = collect
         fd = ffi.new("int32_t *")
-        slot.error.check(lib.sidecall_call_fd(slot.call, fd, slot.error.struct))
+        workspace.error.check(lib.sidecall_call_fd(workspace.call, fd, workspace.error.struct))
         self._fd: int = fd[0]
-        self._is_started = slot.try_start(timeout_ns)
+        self._is_started = workspace.try_start(timeout_ns)
 
     @property
     def fd(self) -> int:
@@ -110,52 +116,52 @@ class Pending:
         return self._is_started
 
     def start(self, timeout_ns: int) -> None:
-        if self._slot is None:
+        if self._workspace is None:
             raise errors.NotRun("the run has no outcome left")
-        self._slot.start(timeout_ns)
+        self._workspace.start(timeout_ns)
         self._is_started = True
 
     def finish(self) -> bool:
-        if self._slot is None:
+        if self._workspace is None:
             raise errors.NotRun("the run has no outcome left")
-        status = lib.sidecall_call_finish(self._slot.call, 0, self._slot.error.struct)
+        status = lib.sidecall_call_finish(self._workspace.call, 0, self._workspace.error.struct)
         if status == _PENDING:
             return False
-        self._slot.error.check(status)
+        self._workspace.error.check(status)
         return True
 
     def result(self) -> Any:
-        if self._slot is None:
+        if self._workspace is None:
             raise errors.NotRun("the run has no outcome left")
-        self._slot = None
+        self._workspace = None
         return self._collect()
 
     def cancel(self) -> None:
-        if self._slot is not None:
-            lib.sidecall_call_cancel(self._slot.call)
+        if self._workspace is not None:
+            lib.sidecall_call_cancel(self._workspace.call)
 
     def close(self) -> None:
-        slot, self._slot = self._slot, None
-        if slot is not None:
-            ffi.release(slot.call)
+        workspace, self._workspace = self._workspace, None
+        if workspace is not None:
+            ffi.release(workspace.call)
 
 
 class Call:
-    """A workspace; inputs, features and columns by index."""
+    """A workspace. Inputs, features and columns are named by index."""
 
     def __init__(self, model: Model, rows: int, handle: Any = None) -> None:
         self._model = model
-        self._slot: Slot | None = Slot(handle or model.handle, rows, is_lazy=False)
+        self._workspace: Workspace | None = Workspace(handle or model.handle, rows, is_lazy=False)
         self._find_dynamic_outputs()
 
     def fresh(self, rows: int) -> Call:
         return Call(self._model, rows, self._open.model)
 
     @property
-    def _open(self) -> Slot:
-        if self._slot is None:
+    def _open(self) -> Workspace:
+        if self._workspace is None:
             raise errors.InvalidArgument("the call is closed")
-        return self._slot
+        return self._workspace
 
     @property
     def rows(self) -> int:
@@ -164,7 +170,7 @@ class Call:
 
     @property
     def is_shared(self) -> bool:
-        return self._slot is not None and self._slot.leases > 0
+        return self._workspace is not None and self._workspace.leases > 0
 
     def runner(self) -> Callable[[int], None]:
         return self._run
@@ -173,56 +179,66 @@ class Call:
         self._open.run(timeout_ns)
 
     def input(self, index: int) -> NDArray[Any]:
-        slot, spec, view = self._open, self._model.inputs[index], new_view()
-        slot.error.check(lib.sidecall_call_input(slot.call, index, view, slot.error.struct))
+        workspace, spec, view = self._open, self._model.inputs[index], new_view()
+        workspace.error.check(
+            lib.sidecall_call_input(workspace.call, index, view, workspace.error.struct)
+        )
         if spec.dtype == "string":
             raise errors.InvalidArgument(
                 f"input '{spec.name}': strings are assigned, they have no array to be written into"
             )
-        return array_of(view, spec.dtype, slot.lease(view.data))
+        return array_of(view, spec.dtype, workspace.lease(view.data))
 
     def output(self, index: int) -> NDArray[Any]:
-        slot, spec = self._open, self._model.outputs[index]
-        view = output_view(slot, index)
+        workspace, spec = self._open, self._model.outputs[index]
+        view = output_view(workspace, index)
         if view.rank < 0 or (view.data == NULL and view.data_bytes > 0):
             raise errors.NotRun("outputs: expected a run that succeeded, got none")
-        return array_of(view, spec.dtype, slot.lease(view.data) if self.is_kept(index) else None)
+        return array_of(
+            view, spec.dtype, workspace.lease(view.data) if self.is_kept(index) else None
+        )
 
     def is_kept(self, output: int) -> bool:
         return not self._is_dynamic[output] and self._model.outputs[output].dtype != "string"
 
     def set_strings(self, index: int, values: Sequence[str]) -> None:
-        slot = self._open
+        workspace = self._open
         try:
             data, offsets = pack(values)
         except Refused as refused:
-            slot.error.check(
+            workspace.error.check(
                 lib.sidecall_call_refuse_input(
-                    slot.call, index, encoded(refused), slot.error.struct
+                    workspace.call, index, encoded(refused), workspace.error.struct
                 )
             )
             raise
-        slot.error.check(
+        workspace.error.check(
             lib.sidecall_call_set_strings(
-                slot.call, index, data, offsets, len(values), slot.error.struct
+                workspace.call, index, data, offsets, len(values), workspace.error.struct
             )
         )
 
     def resize(self, rows: int) -> None:
-        slot = self._open
-        slot.error.check(lib.sidecall_call_resize(slot.call, rows, slot.error.struct))
+        workspace = self._open
+        workspace.error.check(
+            lib.sidecall_call_resize(workspace.call, rows, workspace.error.struct)
+        )
         self._find_dynamic_outputs()
 
     def reshape(self, index: int, dims: Sequence[int]) -> None:
-        slot = self._open
-        slot.error.check(
-            lib.sidecall_call_reshape(slot.call, index, list(dims), len(dims), slot.error.struct)
+        workspace = self._open
+        workspace.error.check(
+            lib.sidecall_call_reshape(
+                workspace.call, index, list(dims), len(dims), workspace.error.struct
+            )
         )
         self._find_dynamic_outputs()
 
     def set(self, row: int, feature: int, value: Any) -> None:
-        slot = self._open
-        slot.error.check(set_value(slot.call, row, feature, value, slot.error.struct))
+        workspace = self._open
+        workspace.error.check(
+            set_value(workspace.call, row, feature, value, workspace.error.struct)
+        )
 
     def get(self, row: int, column: int) -> Any:
         return get_value(
@@ -233,14 +249,15 @@ class Call:
         self._open.error.check(lib.sidecall_call_clear(self._open.call, self._open.error.struct))
 
     def cancel(self) -> None:
-        if self._slot is not None:
-            lib.sidecall_call_cancel(self._slot.call)
+        if self._workspace is not None:
+            lib.sidecall_call_cancel(self._workspace.call)
 
     def close(self) -> None:
-        self._slot = None
+        self._workspace = None
 
     def _find_dynamic_outputs(self) -> None:
-        # Before a run only: after it every output has a shape. Inputs may still disagree; then copies are right whatever comes.
+        # Looked up before a run only, because after a run every output has a shape. If the shapes
+        # of the inputs still disagree, no output has a shape yet and all outputs are copied.
         self._is_dynamic = []
         for index in range(len(self._model.outputs)):
             view = new_view()

@@ -1,4 +1,4 @@
-"""The C ABI for Python without a compiler: cffi reads the real headers that stand beside the library."""
+"""The C ABI for Python without a compiler: cffi reads the headers beside the library."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ _DEFINE = re.compile(r"#define (SIDECALL_\w+) (-?\d+)\b")
 
 
 def declarations(text: str) -> tuple[str, dict[str, int]]:
-    """What cffi takes of a C header: declarations without preprocessor lines and C++ branches, and the numbers that are defined."""
-    text = text.replace("\\\n", " ")  # a macro that goes on in the next line
+    """Returns the part of a C header that cffi can read, and the numbers that the header defines.
+
+    That part is the declarations, without preprocessor lines and C++ branches.
+    """
+    text = text.replace("\\\n", " ")  # join a macro that continues on the next line
     kept: list[str] = []
-    branches: list[bool] = []  # of the open #if, #ifdef: is this branch C?
+    branches: list[bool] = []  # for each open #if or #ifdef: whether the current branch is C
     for line in text.splitlines():
         if line.startswith("#if"):
             branches.append("__cplusplus" not in line)
@@ -45,7 +48,7 @@ NULL = ffi.NULL
 
 
 def new_struct(name: str) -> Any:
-    """A struct of a caller, filled with its defaults: what the macro NAME_init does in C."""
+    """Makes a struct with its defaults, as the macro NAME_init does in C."""
     struct = ffi.new(f"{name} *")
     getattr(lib, f"{name}_init_sized")(struct, ffi.sizeof(name))
     return struct
@@ -55,7 +58,10 @@ _VIEW_SIZE = ffi.sizeof("sidecall_view")
 
 
 def new_view() -> Any:
-    """An empty sidecall_view, as SIDECALL_VIEW_INIT makes it: for each tensor of a call, so without a call of the library."""
+    """Makes an empty sidecall_view, as SIDECALL_VIEW_INIT does.
+
+    One is made for each tensor of a call, so this does not call the library.
+    """
     view = ffi.new("sidecall_view *")
     view.struct_size = _VIEW_SIZE
     return view
@@ -68,13 +74,13 @@ DTYPES = {name: number for number, name in DTYPE_NAMES.items() if name != "unkno
 
 
 def text_of(pointer: Any, length: int | None = None) -> str:
-    """UTF-8 in C memory as str."""
+    """Returns UTF-8 in C memory as a str."""
     raw: bytes = ffi.string(pointer) if length is None else ffi.buffer(pointer, length)[:]
     return raw.decode("utf-8", "surrogateescape")
 
 
 def encoded(text: object) -> bytes:
-    """A name or string as UTF-8. A lone surrogate passes, for the library to refuse."""
+    """Returns a name or string as UTF-8. A lone surrogate passes; the library refuses it."""
     return str(text).encode("utf-8", "surrogatepass")
 
 
@@ -82,9 +88,9 @@ _new_untouched = ffi.new_allocator(should_clear_after_alloc=False)
 
 
 class CallError:
-    """A sidecall_error, kept for many calls."""
+    """A sidecall_error that is reused for many calls."""
 
-    MAX_FAULTS = 1000  # what the library keeps
+    MAX_FAULTS = 1000  # the library keeps no more
 
     def __init__(self) -> None:
         self.struct = new_struct("sidecall_error")
@@ -96,7 +102,7 @@ class CallError:
             raise self.exception(status)
 
     def exception(self, status: int) -> errors.Error:
-        """The exception for a status and what the library has filled in."""
+        """Makes the exception for a status from the fields that the library has filled in."""
         struct = self.struct
         stored = min(struct.num_faults, struct.faults_capacity)
         listed = [_fields(fault) for fault in struct.faults[0:stored]]
@@ -109,7 +115,10 @@ class CallError:
         )
 
     def make_room(self) -> None:
-        """Room for all faults, for what runs a call: its outcome is given once. Nothing of that memory is touched before a failure."""
+        """Makes room for all faults. A call needs it, because a run reports its outcome only once.
+
+        The memory is not touched before a failure.
+        """
         self._give_room(self.MAX_FAULTS)
 
     def _give_room(self, count: int) -> None:

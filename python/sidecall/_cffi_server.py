@@ -1,4 +1,4 @@
-"""Servers of the cffi backend: the same functions as `_native` has over server.h."""
+"""Servers of the cffi backend: the functions of server.h, the same as in `_native`."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def log_flush(timeout_ns: int) -> None:
 
 
 class Watchdog:
-    """Ends the process when its program does not."""
+    """Ends the process if the process does not end by itself in time."""
 
     def __init__(self, fd: int, after_ns: int, exit_code: int) -> None:
         error, watchdog = CallError(), ffi.new("sidecall_watchdog **")
@@ -189,7 +189,7 @@ class Supervisor:
 
 
 class _Options:
-    """A sidecall_server_options with what it points to."""
+    """A sidecall_server_options and the memory that it points to."""
 
     def __init__(self, values: dict[str, Any], log: LogLines) -> None:
         self.struct = new_struct("sidecall_server_options")

@@ -41,11 +41,11 @@ class Spec(NamedTuple):
 
 
 class Refused(Exception):
-    """A type that the library has no number for; the argument is its name in Python."""
+    """A type that is not one of the library's types; the argument is its name in Python."""
 
 
 def spec_of(struct: Any) -> Spec:
-    """A sidecall_tensor_spec."""
+    """Converts a sidecall_tensor_spec."""
     dims = tuple(struct.dims[0 : struct.rank])
     return Spec(
         text_of(struct.name),
@@ -56,7 +56,10 @@ def spec_of(struct: Any) -> Spec:
 
 
 def pack(values: Iterable[Any]) -> tuple[bytes, Any]:
-    """Strings back to back, and where each begins. Raises Refused for what is no str; bytes pass as they are."""
+    """Returns the strings joined, and the offset at which each begins.
+
+    Bytes are taken as they are. Raises Refused for a value that is neither str nor bytes.
+    """
     parts = []
     for value in values:
         if not isinstance(value, (str, bytes)):
@@ -66,7 +69,10 @@ def pack(values: Iterable[Any]) -> tuple[bytes, Any]:
 
 
 def view_of(value: Any, spec: Spec) -> tuple[Any, list[Any]]:
-    """A sidecall_view of a value for an input, and what must stay alive with it. Raises Refused."""
+    """Returns a sidecall_view of a value for an input, and the objects that must outlive the view.
+
+    Raises Refused.
+    """
     if isinstance(value, np.ndarray) and spec.dtype not in PACKED:
         array = plain(value)
         dims = list(array.shape)
@@ -95,7 +101,10 @@ def view_of(value: Any, spec: Spec) -> tuple[Any, list[Any]]:
 
 
 def array_of(view: Any, dtype: str, owner: Any = None) -> NDArray[Any]:
-    """A copy of a view as an array, or with an owner (the view's memory as a cdata that keeps it) an array over the memory itself."""
+    """Returns a copy of a view as an array, or an array over the memory itself if `owner` is given.
+
+    `owner` is a cdata over the view's memory that keeps the memory alive.
+    """
     dims = tuple(view.dims[0 : view.rank])
     if dtype == "string":
         count = math.prod(dims)
@@ -118,7 +127,7 @@ def array_of(view: Any, dtype: str, owner: Any = None) -> NDArray[Any]:
 
 
 def set_value(call: Any, row: int, feature: int, value: Any, err: Any = NULL) -> int:
-    """Hands one Python value to the call; the library judges it and remembers a fault until the run."""
+    """Sets one value of a record. The library checks it, and reports a fault when the call runs."""
     status: int
     if isinstance(value, np.generic):
         value = value.item() if value.dtype.kind in "biuf" else value
@@ -166,7 +175,7 @@ def _set_integer(call: Any, row: int, feature: int, value: int, err: Any) -> int
 
 
 def get_value(call: Any, row: int, column: int, dtype: str, error: CallError) -> Any:
-    """One value of a column as bool, int, float or str."""
+    """Returns one value of a column as bool, int, float or str."""
     if dtype == "string":
         text, length = ffi.new("char **"), ffi.new("size_t *")
         error.check(lib.sidecall_call_get_str(call, row, column, text, length, error.struct))

@@ -13,7 +13,9 @@ from sidecall._library import onnxruntime_package
 def engine(
     onnxruntime: str | os.PathLike[str] | None = None, *, backend: str | None = None
 ) -> dict[str, Any]:
-    """Finds and loads ONNX Runtime as the first `open` would, and tells what was found: engine, version, path, found_by, telemetry.
+    """Finds and loads ONNX Runtime as the first `open` would, and describes it.
+
+    The keys of the answer: engine, version, path, found_by, telemetry.
 
     Raises EngineNotFound, EngineTooOld.
 
@@ -28,5 +30,5 @@ def engine(
 
 
 def version() -> str:
-    """The version of the library, which is that of the package."""
+    """The version of the native library, which equals that of the package."""
     return _backend.load(None).version()

@@ -1,4 +1,7 @@
-"""DataFrames in and out, of pandas and polars. Neither is imported here: a caller has passed one of its objects."""
+"""DataFrames of pandas and polars as records, for `Model.predict`.
+
+Neither package is imported here: the caller has passed one of its objects.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _PLAIN: dict[str, type] = {"f": np.float64, "i": np.int64, "u": np.int64, "b": n
 
 
 def is_frame(value: object) -> TypeGuard[pd.DataFrame | pl.DataFrame]:
-    """Whether this is a DataFrame of pandas or polars; False where its package was never imported."""
+    """Whether this is a DataFrame of pandas or polars; False if its package was never imported."""
     return _is_of("pandas", value) or _is_of("polars", value)
 
 
@@ -32,7 +35,10 @@ def _is_of(package: str, value: object) -> bool:
 
 
 def predict_frame(model: _backend.Model, frame: Any, timeout_ns: int) -> Any:
-    """A DataFrame of the same package, with the flat columns of the outputs and, in pandas, the same index."""
+    """Predicts a DataFrame. Returns one of the same package with the flat columns of the outputs.
+
+    In pandas the answer has the same index.
+    """
     if _is_of("polars", frame):
         columns = [_from_polars(series) for series in frame]
         return type(frame)(dict(model.predict_columns(columns, len(frame), timeout_ns)))
@@ -60,8 +66,11 @@ def _from_polars(series: pl.Series) -> FrameColumn:
 
 
 def column_of(name: str, series: pd.Series[Any]) -> FrameColumn:
-    """A column as the backends take it: (name, values, mask of missing values, name of a type that no feature takes). Values are float64,
-    int64, bool or Python objects, which changes no number."""
+    """Returns a column as the backends take it.
+
+    The tuple is (name, values, mask of missing values, name of a type that no feature accepts).
+    Values are float64, int64, bool or Python objects; the conversion changes no number.
+    """
     dtype: Any = series.dtype
     if isinstance(dtype, np.dtype):
         return _from_numpy(name, series.to_numpy())

@@ -1,4 +1,4 @@
-"""Where ONNX Runtime and the shared libsidecall lie; found without importing anything heavy."""
+"""Finds ONNX Runtime and the shared libsidecall without importing anything heavy."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ PACKAGE = Path(__file__).parent
 
 
 def onnxruntime_package() -> str | None:
-    """The library inside the installed `onnxruntime` package, which is not imported for this; None without one."""
+    """Returns the path of the library inside the installed `onnxruntime` package, or None.
+
+    The package is not imported.
+    """
     from importlib.util import find_spec
 
     try:
@@ -23,7 +26,7 @@ def onnxruntime_package() -> str | None:
 
 
 def libsidecall() -> Path:
-    """The shared library beside this file, which both backends use."""
+    """Returns the shared library beside this file, which both backends use."""
     found = sorted(PACKAGE.glob("libsidecall-*.so"))
     if not found:
         raise ImportError(f"no libsidecall beside {PACKAGE.name}: the package was not built")
@@ -31,5 +34,5 @@ def libsidecall() -> Path:
 
 
 def header(name: str = "sidecall.h") -> Path:
-    """A header that the library was built with."""
+    """Returns the path of a header that the library was built with."""
     return PACKAGE / "include" / "sidecall" / name

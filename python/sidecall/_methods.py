@@ -7,7 +7,10 @@ from typing import Any
 
 
 def method_of(model: Any, name: str) -> Callable[[Any], Any]:
-    """`kneighbors.1` gives the second of the arrays that `kneighbors` answers. Raises AttributeError."""
+    """Returns the method; `kneighbors.1` returns the second array of the answer of `kneighbors`.
+
+    Raises AttributeError.
+    """
     method, _, part = name.partition(".")
     bound: Callable[[Any], Any] = getattr(model, method)
     return (lambda rows: bound(rows)[int(part)]) if part else bound

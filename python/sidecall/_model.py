@@ -38,23 +38,30 @@ def open(
     allow_exec: bool = False,
     backend: Literal["native", "cffi"] | None = None,
 ) -> Model:
-    """Opens the model in a file, or in another process. Costs milliseconds: open once and keep.
+    """Opens the model in a file, or in another process. Costs milliseconds: open once and keep it.
 
-    path         a path, a file:// URI, a PathLike, or the bytes of an .onnx file; "shm:NAME" or "shm:/run/app/fraud.sock" for what a server of
-                 this host serves; "exec:COMMAND" for a program that is started as the server
-    verify       what happens when the golden rows of the file give other answers than at export: "error" raises VerificationFailed, "warn"
-                 sets `Model.warning`, "off" does not run them. SIDECALL_VERIFY in the environment wins.
-    extra        what happens to keys of a record that are no feature: "error" raises UnknownName, "ignore" skips them
-    onnxruntime  path of the ONNX Runtime library; by default SIDECALL_ONNXRUNTIME, else one that this process has loaded, else that of the
-                 installed package, which is not imported
-    timeout      seconds that each call may take unless it says otherwise; None waits forever, and 30 seconds for another process
-    wait         seconds to wait for a server that is still starting: at open, and in every call when it restarts, within the call's own timeout;
-                 None waits forever
-    allow_exec   True lets `path` start with exec:; leave it where paths may come from outside
-    backend      "native", or "cffi" where the compiled module cannot be used; SIDECALL_PYTHON_BACKEND by default
+    path         a path, a file:// URI, a PathLike, or the bytes of an .onnx file; "shm:NAME" or
+                 "shm:/run/app/fraud.sock" for a model that a server of this host serves;
+                 "exec:COMMAND" for a program that is started as the server
+    verify       what happens if the golden rows of the file give other answers than at export:
+                 "error" raises VerificationFailed, "warn" sets `Model.warning`, "off" does not run
+                 them. SIDECALL_VERIFY in the environment overrides this.
+    extra        what happens to keys of a record that are not features: "error" raises UnknownName,
+                 "ignore" skips them
+    onnxruntime  path of the ONNX Runtime library; by default SIDECALL_ONNXRUNTIME, else a library
+                 that this process has loaded, else that of the installed package, which is not
+                 imported
+    timeout      seconds that each call may take, if the call does not pass its own timeout. None
+                 waits forever; in another process it means 30 seconds.
+    wait         seconds to wait for a server that is still starting: in `open`, and in every call
+                 while the server restarts, within the timeout of the call. None waits forever.
+    allow_exec   True lets `path` start with exec:; leave it False if paths may come from outside
+    backend      "native", or "cffi" if the compiled module cannot be used; by default
+                 SIDECALL_PYTHON_BACKEND
 
-    Raises FileNotFound, FileInvalid and the other File... errors, ContractInvalid, ContractFormat, Unsupported, VerificationFailed, Engine,
-    EngineNotFound, EngineTooOld; for another process Unreachable, Timeout, Denied, Protocol, Busy.
+    Raises FileNotFound, FileInvalid and the other File... errors, ContractInvalid, ContractFormat,
+    Unsupported, VerificationFailed, Engine, EngineNotFound, EngineTooOld; for another process also
+    Unreachable, Timeout, Denied, Protocol, Busy.
 
     >>> model = open(getfixture("models") / "matrix.onnx")
     >>> model.predict({"a": 1, "b": 2, "c": True, "d": 0.5})
@@ -81,7 +88,7 @@ def open(
 
 
 class Model:
-    """An open model, from `sidecall.open`. Any number of threads may use it at once.
+    """An open model, from `sidecall.open`. Any number of threads may use it at the same time.
 
     >>> with open(getfixture("models") / "matrix.onnx") as model:
     ...     [feature.name for feature in model.features]
@@ -115,17 +122,21 @@ class Model:
         outputs: Sequence[str] | None = None,
         timeout: float | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """Tensors in, tensors out. The GIL is released while the engine runs.
+        """Runs the model over tensors. The GIL is released while the engine runs.
 
-        inputs   arrays by input name, or the array itself where there is one input. float32 and float64 are converted to the input's type as a
-                 record's number is: rounded once. So are integers and float16 for such an input. Any other element type must be the input's own.
-                 Lists take the input's type. Large arrays of the input's type in C order are read in place and must not change during the run.
-                 bfloat16 is uint16, 8-bit floats are uint8, two 4-bit elements are one uint8.
-        outputs  names of the outputs wanted; all by default
-        timeout  seconds; honoured between graph nodes, and a run that completes late succeeds
+        inputs   arrays by input name, or the array itself if the model has one input. float32 and
+                 float64 are converted to the input's type, rounded once, as in a record. So are
+                 integers and float16 for an input of float32 or float64. An array of any other type
+                 must have the input's own type. Lists take the input's type. Large arrays of the
+                 input's type in C order are read in place and must not change during the run.
+                 bfloat16 is passed as uint16, an 8-bit float as uint8, and two 4-bit elements as
+                 one uint8.
+        outputs  names of the outputs to return; all by default
+        timeout  seconds; checked between graph nodes, and a run that completes late succeeds
 
-        Raises UnknownName, MissingInput, DtypeMismatch, ShapeMismatch, OutOfRange, InvalidString, MissingValue, UnknownCategory, Refused, Timeout,
-        Engine, OutOfMemory. Every bad row is a fault: see `Error.faults`.
+        Raises UnknownName, MissingInput, DtypeMismatch, ShapeMismatch, OutOfRange, InvalidString,
+        MissingValue, UnknownCategory, Refused, Timeout, Engine, OutOfMemory. Every bad row is a
+        fault: see `Error.faults`.
 
         >>> import numpy as np
         >>> model = getfixture("matrix")
@@ -145,10 +156,12 @@ class Model:
         outputs: Sequence[str] | None = None,
         timeout: float | None = None,
     ) -> dict[str, NDArray[Any]]:
-        """As `run`, for asyncio: the loop goes on while the engine works. Cancelling the await cancels the run. Inputs are copied when the coroutine
-        first runs, so that arrays may be changed while it waits.
+        """As `run`, for asyncio: the event loop continues while the engine works.
 
-        Raises Busy too, when more runs wait than the library queues.
+        Cancelling the await cancels the run. Inputs are copied when the coroutine first runs, so
+        arrays may be changed while the coroutine waits.
+
+        Raises also Busy, if more runs wait than the library queues.
 
         >>> import asyncio
         >>> model = getfixture("matrix")
@@ -176,15 +189,18 @@ class Model:
     def predict(self, records: pd.DataFrame, *, timeout: float | None = None) -> pd.DataFrame: ...
 
     def predict(self, records: Any, *, timeout: float | None = None) -> Any:
-        """Records in, records out: a dict gives a dict, a list of dicts a list, a DataFrame of pandas or polars one with the flat columns of
-        `columns` (in pandas with the same index).
+        """Predicts records: the answer to a dict is a dict, and to a list of dicts a list of dicts.
 
-        The order of keys never matters. Absent keys, None, NaN and pandas.NA are missing. Integers pass for floats and whole floats for integers;
-        nothing else is converted. A number is rounded once, to the type of its feature; a float32 number means itself. `timeout` in seconds as for
-        `run`. Millions of records take gigabytes: pass them in batches.
+        For a DataFrame of pandas or polars it is one with the flat columns of `columns`, in pandas
+        with the same index. The order of keys does not matter. Absent keys, None, NaN and pandas.NA
+        are missing values. An integer is accepted for a float, and a whole float for an integer;
+        nothing else is converted. A number is rounded once, to the type of its feature; a float32
+        number stands for its exact value. `timeout` is in seconds, as for `run`. Millions of
+        records take gigabytes: pass them in batches.
 
-        Raises DtypeMismatch, MissingValue, UnknownName, UnknownCategory, InvalidString, OutOfRange, Refused, ShapeMismatch (no row), NoContract,
-        Timeout, Engine, OutOfMemory. All faults of a call are found first: see `Error.faults`.
+        Raises DtypeMismatch, MissingValue, UnknownName, UnknownCategory, InvalidString, OutOfRange,
+        Refused, ShapeMismatch (no row), NoContract, Timeout, Engine, OutOfMemory. A call finds all
+        faults before it fails: see `Error.faults`.
 
         >>> model = getfixture("matrix")
         >>> model.predict([{"a": 1, "b": 2, "c": True, "d": 0.5}, {"a": 0, "b": 0, "c": False, "d": 1}])
@@ -220,7 +236,7 @@ class Model:
     ) -> pd.DataFrame: ...
 
     async def apredict(self, records: Any, *, timeout: float | None = None) -> Any:
-        """As `predict`, for asyncio. A DataFrame is handed to a thread.
+        """As `predict`, for asyncio. A DataFrame is predicted on another thread.
 
         >>> import asyncio
         >>> asyncio.run(getfixture("matrix").apredict({"a": 1, "b": 2, "c": True, "d": 0.5}))
@@ -252,7 +268,10 @@ class Model:
         return await finish(pending)
 
     def call(self, rows: int = 1) -> Call:
-        """A reusable workspace for that many rows: the fastest way, because its arrays are the engine's own memory. Raises InvalidArgument."""
+        """Returns a reusable workspace for that many rows. Raises InvalidArgument.
+
+        This is the fastest way to run a model, because its arrays are the engine's own memory.
+        """
         from sidecall._call import Call
 
         return Call(self._backend, self._native, self.signature, rows, self._timeout_ns)
@@ -273,22 +292,22 @@ class Model:
 
     @property
     def outputs(self) -> tuple[Tensor, ...]:
-        """The tensors that `run` gives."""
+        """The tensors that `run` returns."""
         return self.signature.outputs
 
     @property
     def features(self) -> tuple[Feature, ...]:
-        """The keys of a record, in the order of the contract; empty without one."""
+        """The keys of a record, in the order of the contract; empty without a contract."""
         return self.signature.features
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns that `predict` gives for a DataFrame, flat: `label`, `probabilities.fraud`."""
+        """The flat columns of a DataFrame from `predict`, such as `probabilities.fraud`."""
         return self.signature.columns
 
     @property
     def contract(self) -> dict[str, Any] | None:
-        """The contract as it stands in the file; None without one."""
+        """The contract as it stands in the file; None if the file has none."""
         import json
 
         text: str | None = self._about["contract"]
@@ -296,27 +315,29 @@ class Model:
 
     @property
     def name(self) -> str:
-        """The model's name from the contract, "" without one."""
+        """The model's name from the contract; "" without a contract."""
         return str(self._about["name"])
 
     @property
     def version(self) -> str:
-        """The model's version from the contract, "" without one."""
+        """The model's version from the contract; "" without a contract."""
         return str(self._about["version"])
 
     @property
     def id(self) -> str:
-        """SHA-256 of the graph: the identity of the numbers."""
+        """SHA-256 of the graph. Models with the same id compute the same numbers."""
         return self._native.id()
 
     @property
     def warning(self) -> str | None:
-        """Why verification did not hold, under verify="warn"; otherwise None."""
+        """Why verification failed, under verify="warn"; otherwise None."""
         warning: str | None = self._about["warning"]
         return warning
 
     def verify(self) -> dict[str, Any]:
-        """Runs the golden rows now and recomputes the id. Returns the report; raises VerificationFailed, NoContract, Engine.
+        """Runs the golden rows now, recomputes the id, and returns the report.
+
+        Raises VerificationFailed, NoContract, Engine.
 
         >>> getfixture("matrix").verify()["rows"]
         2
@@ -327,7 +348,7 @@ class Model:
         return report
 
     def close(self) -> None:
-        """Gives the model back. Calls that are still open stay usable; the model itself answers InvalidArgument."""
+        """Closes the model. Its open calls stay usable; the model itself raises InvalidArgument."""
         self._native.close()
 
     def __enter__(self) -> Model:
@@ -355,7 +376,7 @@ def _source(path: Path) -> tuple[bytes, bool]:
     encoded = os.fsencode(text)
     if b"\0" in encoded:
         raise errors.InvalidArgument("path: expected text without NUL, got a NUL")
-    # A PathLike is a path even where it looks like a URI.
+    # A PathLike is always a path, even if it looks like a URI.
     if not isinstance(path, str) and b":" in encoded and not os.path.isabs(encoded):
         encoded = os.path.join(b".", encoded)
     return encoded, True

@@ -1,4 +1,7 @@
-"""What a backend offers to the public layer: `_native` (pybind11) and `_cffi` have it alike. Read by type checkers alone."""
+"""What both backends, `_native` (pybind11) and `_cffi`, offer to the public layer.
+
+Only type checkers read this file.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,11 @@ if TYPE_CHECKING:
 
 
 class Pending(Protocol):
-    """A run under way: on the library's own threads, or in another process. Or one that is still to be started by `start`, on another thread than
-    an event loop's, because that would wait for the other process."""
+    """A run that is under way on a thread of the library or in another process.
+
+    If `is_started` is false, starting the run would wait for another process: call `start` on a
+    thread that is not the thread of an event loop.
+    """
 
     @property
     def fd(self) -> int: ...
@@ -20,17 +26,17 @@ class Pending(Protocol):
     def is_started(self) -> bool: ...
     def start(self, timeout_ns: int) -> None: ...
     def finish(self) -> bool:
-        """False while the run is not over. Raises what it failed with."""
+        """Returns False while the run is not over. Raises the error of a run that failed."""
 
     def result(self) -> Any:
-        """The answer, once, after `finish` was true."""
+        """Returns the answer, once, after `finish` has returned True."""
 
     def cancel(self) -> None: ...
     def close(self) -> None: ...
 
 
 class Call(Protocol):
-    """A workspace; inputs, features and columns by index."""
+    """A workspace. Inputs, features and columns are named by index."""
 
     @property
     def rows(self) -> int: ...
@@ -91,7 +97,7 @@ class Supervisor(Protocol):
 
 
 class Watchdog(Protocol):
-    """Ends the process when its program does not."""
+    """Ends the process if the process does not end by itself in time."""
 
     def close(self) -> None: ...
 

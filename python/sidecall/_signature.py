@@ -1,4 +1,4 @@
-"""What a model takes and gives, as plain data."""
+"""What a model takes and returns, as plain data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of the graph. A dimension is None where it is free; `dim_names` has "" where the graph names none."""
+    """A tensor of the graph.
+
+    A free dimension is None. `dim_names` has "" for a dimension that the graph does not name.
+    """
 
     name: str
     dtype: str
@@ -18,7 +21,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Feature:
-    """One key of a record, and where it lands: the input and the column there."""
+    """One key of a record, and the input and the column of that input that it fills."""
 
     name: str
     dtype: str
@@ -29,7 +32,10 @@ class Feature:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One flat column of the outputs. `key` is the class in `probabilities.fraud`, the number in `prediction.0`, "" for a scalar."""
+    """One flat column of the outputs.
+
+    `key` is the class in `probabilities.fraud`, the number in `prediction.0`, and "" for a scalar.
+    """
 
     name: str
     key: str
@@ -40,7 +46,10 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Inputs and outputs for `run`; features and columns for `predict`, empty for a file without a contract."""
+    """Inputs and outputs for `run`, features and columns for `predict`.
+
+    Without a contract in the file, there are no features and columns.
+    """
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
@@ -49,7 +58,7 @@ class Signature:
 
 
 def signature_of(about: dict[str, Any]) -> Signature:
-    """The signature from what a backend's Model.describe tells."""
+    """Makes the signature from the answer of a backend's Model.describe."""
     return Signature(
         inputs=tuple(_tensor(*fields) for fields in about["inputs"]),
         outputs=tuple(_tensor(*fields) for fields in about["outputs"]),

@@ -1,4 +1,8 @@
-"""Runs in another process, started off the event loop: starting one may have to connect, and then waits for that process."""
+"""Starts runs in another process without blocking the event loop, for `Model.arun`.
+
+Starting such a run may have to connect first, and then it waits for the other process. A thread
+does that.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +18,16 @@ from sidecall import errors
 if TYPE_CHECKING:
     from sidecall import _backend
 
-_CONNECT_NS = 30_000_000_000  # what the library gives a run in another process that has no deadline
+# The deadline that the library gives to a run in another process if the caller gives none.
+_CONNECT_NS = 30_000_000_000
 
 
 class Starter:
-    """Starts the runs of one model. One thread at a time, or a server that stands still would hold one for each run; it ends when nothing waits.
+    """Starts the runs of one model, one after the other, on one thread.
 
-    A daemon thread: a program may end while the thread waits for a server.
+    With a thread for each run, a server that hangs would block one thread for each run. The thread
+    ends when no run waits to be started. It is a daemon thread, because the program may end while
+    the thread waits for a server.
     """
 
     def __init__(self) -> None:
@@ -29,7 +36,10 @@ class Starter:
         self._is_busy = False
 
     async def start(self, pending: _backend.Pending, timeout_ns: int) -> None:
-        """When this returns the run is under way. When it raises, the run is closed, or the thread will close it."""
+        """Returns when the run is under way.
+
+        If it raises, the run is closed, or the thread will close it.
+        """
         start = _Start(pending, timeout_ns)
         with self._lock:
             self._waiting.append(start)
@@ -41,7 +51,7 @@ class Starter:
     def _start_thread(self) -> None:
         try:
             threading.Thread(target=self._work, name="sidecall-start", daemon=True).start()
-        except RuntimeError:  # no thread is left, or the interpreter is ending
+        except RuntimeError:  # no thread can be created, or the interpreter is shutting down
             with self._lock:
                 failed, self._waiting, self._is_busy = self._waiting, deque(), False
             for start in failed:
@@ -69,7 +79,11 @@ class _State(Enum):
 
 
 class _Start:
-    """One run that is to be started. Either the thread hands it back to the event loop, or the loop has given it up: `_lock` decides."""
+    """One run that is to be started.
+
+    Either the thread hands it back to the event loop, or the loop gives it up. `_lock` guards that
+    decision.
+    """
 
     def __init__(self, pending: _backend.Pending, timeout_ns: int) -> None:
         self._pending, self._timeout_ns = pending, timeout_ns
@@ -79,7 +93,7 @@ class _Start:
         self._lock = threading.Lock()
         self._state = _State.WAITING
 
-    # ---- On the event loop ----
+    # ---- Called on the event loop ----
 
     async def finish(self) -> None:
         patience = _CONNECT_NS if self._timeout_ns < 0 else self._timeout_ns
@@ -87,7 +101,8 @@ class _Start:
         try:
             await self._over
         except BaseException:
-            # Close here: the exception's traceback would keep the run's descriptors open for as long as somebody keeps the exception.
+            # Close the run here: the traceback of the exception refers to the run, so the run's
+            # descriptors would otherwise stay open for as long as the exception is referenced.
             if not self._give_up():
                 self._pending.close()
             raise
@@ -101,16 +116,17 @@ class _Start:
             )
 
     def _give_up(self) -> bool:
-        """False where the thread is done with the run, which the caller then has to close."""
+        """Gives the run up. False if the thread has handed it back: the caller then closes it."""
         with self._lock:
             before = self._state
             if before is _State.HANDED_BACK:
                 return False
             self._state = _State.GIVEN_UP
             if before is _State.STARTING:
-                self._pending.cancel()  # The thread closes the run, but only after it has had this lock.
+                # The thread closes the run, but only after this function has released the lock.
+                self._pending.cancel()
         if before is _State.WAITING:
-            self._pending.close()  # nothing runs
+            self._pending.close()  # the thread has not begun to start it
         return True
 
     def _end(self, error: BaseException | None) -> None:
@@ -121,7 +137,7 @@ class _Start:
         else:
             self._over.set_exception(error)
 
-    # ---- On the thread ----
+    # ---- Called on the thread ----
 
     def run(self) -> None:
         with self._lock:
@@ -137,7 +153,7 @@ class _Start:
             self._pending.close()
 
     def hand_back(self, error: BaseException | None) -> bool:
-        """Gives the run back to the event loop. False where the loop has given it up, or is closed."""
+        """Gives the run back to the event loop. False if the loop has given it up or is closed."""
         with self._lock:
             if self._state is _State.GIVEN_UP:
                 return False

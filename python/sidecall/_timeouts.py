@@ -1,4 +1,4 @@
-"""Deadlines: seconds as Python has them, nanoseconds as the library has them."""
+"""Converts deadlines from seconds, as in Python, to nanoseconds, as in the library."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import math
 
 FOREVER = -1
 _REFUSED = -2
-_LONGEST = 9e18  # nanoseconds; what int64 holds, 285 years
+_LONGEST = 9e18  # nanoseconds, 285 years: about the most that int64 holds
 
 
 def nanoseconds(timeout: float | None) -> int:
-    """-1 for None and infinity. Zero, negative numbers and NaN pass as such, for the library to refuse."""
+    """Returns -1 for None and infinity.
+
+    Zero, negative numbers and NaN become 0, which the library refuses.
+    """
     if timeout is None or timeout == math.inf:
         return FOREVER
     if not timeout > 0:
@@ -19,7 +22,10 @@ def nanoseconds(timeout: float | None) -> int:
 
 
 def waiting(wait: float | None) -> int:
-    """-1 for None and infinity, 0 for not at all. Negative numbers and NaN are left for the library to refuse."""
+    """Returns -1 for None and infinity, and 0 for not waiting at all.
+
+    Negative numbers and NaN become -2, which the library refuses.
+    """
     if wait is None or wait == math.inf:
         return FOREVER
     return int(min(wait * 1e9, _LONGEST)) if wait >= 0 else _REFUSED

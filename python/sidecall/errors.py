@@ -1,4 +1,6 @@
-"""The exceptions of sidecall: one class per status of the C ABI, each also the standard exception that fits.
+"""The exceptions of sidecall, one class for each status of the C ABI.
+
+Each class is also the standard exception that fits.
 
 >>> issubclass(Timeout, TimeoutError), Timeout.code, Timeout.family
 (True, 'TIMEOUT', 50)
@@ -11,7 +13,10 @@ from typing import Any, ClassVar, NamedTuple
 
 
 class Fault(NamedTuple):
-    """One fault of one value, or of one row that the model refuses. A call finds all faults before it gives up."""
+    """One fault: of a value, or of a row that the model refuses.
+
+    A call finds all faults before it fails.
+    """
 
     code: str
     row: int | None
@@ -22,13 +27,15 @@ class Fault(NamedTuple):
 
 
 class Error(Exception):
-    """What every failure of the library is.
+    """The base class of all errors of the library.
 
-    The message is the library's own, the same in every language. It never holds a value of the data, and neither do the attributes:
+    The message comes from the library and is the same in every language. Neither the message nor
+    the attributes ever hold a value of the data.
 
-    row, name, expected, got  of the first fault; None where they do not apply
-    faults                    all faults of a call: one for each bad value, or row that the model refuses; at most 1 000 are kept
-    retryable                 the same call may succeed later
+    row, name, expected, got  of the first fault; None if they do not apply
+    faults                    all faults of a call: one for each bad value and one for each row that
+                              the model refuses; at most 1 000 are kept
+    retryable                 whether the same call may succeed later
     """
 
     status: ClassVar[int] = 0
@@ -56,14 +63,14 @@ class Error(Exception):
         self.faults = list(faults)
 
     def __str__(self) -> str:
-        return self.message  # KeyError and OSError would dress it up
+        return self.message  # KeyError and OSError would add quotes or an error number
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.message,), dict(vars(self))
 
 
 class InvalidArgument(Error, ValueError):
-    """An option or index out of range, or a handle that is closed."""
+    """An option or index is out of range, or a handle is closed."""
 
     status, code, family = 10, "INVALID_ARGUMENT", 10
 
@@ -87,85 +94,85 @@ class Cancelled(Error, RuntimeError):
 
 
 class FileNotFound(Error, FileNotFoundError):
-    """There is no such file."""
+    """The file does not exist."""
 
     status, code, family = 20, "FILE_NOT_FOUND", 20
 
 
 class FileUnreadable(Error, OSError):
-    """A directory, no permission, or an I/O error."""
+    """The path is a directory, permission is missing, or an I/O error occurred."""
 
     status, code, family = 21, "FILE_UNREADABLE", 20
 
 
 class FileInvalid(Error, ValueError):
-    """Not an ONNX file, or truncated."""
+    """The file is not an ONNX file, or it is truncated."""
 
     status, code, family = 22, "FILE_INVALID", 20
 
 
 class FileTooLarge(Error, ValueError):
-    """Beyond 2 GiB of protobuf, or of address space."""
+    """The file is larger than protobuf allows (2 GiB), or than the address space."""
 
     status, code, family = 23, "FILE_TOO_LARGE", 20
 
 
 class FileForbidden(Error, PermissionError):
-    """External data outside the model's own folder."""
+    """The model refers to external data outside its own folder."""
 
     status, code, family = 24, "FILE_FORBIDDEN", 20
 
 
 class ContractInvalid(Error, ValueError):
-    """The contract in the file does not describe the graph, or is no valid JSON."""
+    """The contract in the file does not describe the graph, or it is not valid JSON."""
 
     status, code, family = 30, "CONTRACT_INVALID", 30
 
 
 class ContractFormat(Error, ValueError):
-    """A contract of a format that this version does not know."""
+    """The contract has a format that this version does not know."""
 
     status, code, family = 31, "CONTRACT_FORMAT", 30
 
 
 class NoContract(Error, ValueError):
-    """Records need a contract and the file carries none; `run` still works."""
+    """Records need a contract and the file has none; `run` still works."""
 
     status, code, family = 32, "NO_CONTRACT", 30
 
 
 class Unsupported(Error, NotImplementedError):
-    """Sequences, maps and optionals in the graph, or a URI of another platform or version."""
+    """The graph has sequences, maps or optionals, or a URI is for another platform or version."""
 
     status, code, family = 33, "UNSUPPORTED", 30
 
 
 class VerificationFailed(Error, ArithmeticError):
-    """The golden rows gave other answers than at export."""
+    """The golden rows give other answers than at export."""
 
     status, code, family = 34, "VERIFICATION_FAILED", 30
 
 
 class ContractChanged(Error, RuntimeError):
-    """A server came back with another signature."""
+    """The server came back with another signature."""
 
     status, code, family = 35, "CONTRACT_CHANGED", 30
 
 
 class DtypeMismatch(Error, TypeError):
-    """A value or tensor of another type."""
+    """A value or tensor has another type than the input or feature."""
 
     status, code, family = 40, "DTYPE_MISMATCH", 40
 
 
 class ShapeMismatch(Error, ValueError):
-    """Rank, dimensions, or number of rows."""
+    """The rank, the dimensions or the number of rows do not fit."""
 
     status, code, family = 41, "SHAPE_MISMATCH", 40
 
 
 class UnknownName(Error, KeyError):
-    """No input, output, feature or column of that name."""
+    """There is no input, output, feature or column of that name."""
 
     status, code, family = 42, "UNKNOWN_NAME", 40
 
@@ -177,37 +184,37 @@ class MissingInput(Error, KeyError):
 
 
 class MissingValue(Error, ValueError):
-    """A missing value (absent, None, NaN) in a feature that is not nullable."""
+    """A value is missing (absent, None, NaN) in a feature that is not nullable."""
 
     status, code, family = 44, "MISSING_VALUE", 40
 
 
 class UnknownCategory(Error, ValueError):
-    """A value that the fitted encoder refuses."""
+    """The fitted encoder does not accept the category."""
 
     status, code, family = 45, "UNKNOWN_CATEGORY", 40
 
 
 class InvalidString(Error, ValueError):
-    """A string that is not UTF-8, or with a NUL inside, or an empty one that the model does not take."""
+    """A string is not UTF-8, contains a NUL, or is empty where the model does not accept that."""
 
     status, code, family = 46, "INVALID_STRING", 40
 
 
 class InvalidJson(Error, ValueError):
-    """Text that is not JSON, is nested too deep, or has a key twice."""
+    """The text is not JSON, is nested too deep, or has a key twice."""
 
     status, code, family = 47, "INVALID_JSON", 40
 
 
 class OutOfRange(Error, OverflowError):
-    """A number that its type cannot hold, or that the model does not take."""
+    """The type cannot hold the number, or the model does not accept it."""
 
     status, code, family = 48, "OUT_OF_RANGE", 40
 
 
 class Refused(Error, ValueError):
-    """The model refuses the row: a step computes a number that it or the next one does not take."""
+    """A step of the model computes a number that it or the next step does not accept."""
 
     status, code, family = 49, "REFUSED", 40
 
@@ -225,7 +232,7 @@ class Timeout(Error, TimeoutError):
 
 
 class Unreachable(Error, ConnectionRefusedError):
-    """No server is reachable at that URI."""
+    """No server can be reached at that URI."""
 
     status, code, family = 52, "UNREACHABLE", 50
 
@@ -237,19 +244,19 @@ class Denied(Error, PermissionError):
 
 
 class Protocol(Error, ConnectionAbortedError):
-    """The peer broke the protocol, or speaks no common version."""
+    """The peer broke the protocol, or both ends have no version in common."""
 
     status, code, family = 54, "PROTOCOL", 50
 
 
 class Forked(Error, RuntimeError):
-    """A handle of the parent process, used in its child."""
+    """A handle of the parent process is used in its child."""
 
     status, code, family = 55, "FORKED", 50
 
 
 class Engine(Error, RuntimeError):
-    """ONNX Runtime refused the model or failed during the run; its words are in the message."""
+    """ONNX Runtime refused the model or failed during the run; the message quotes its error."""
 
     status, code, family = 60, "ENGINE", 60
 
@@ -261,7 +268,7 @@ class EngineNotFound(Error, ImportError):
 
 
 class EngineTooOld(Error, ImportError):
-    """The ONNX Runtime found is older than this library needs."""
+    """The ONNX Runtime that was found is older than this library needs."""
 
     status, code, family = 62, "ENGINE_TOO_OLD", 60
 
@@ -273,7 +280,7 @@ class OutOfMemory(Error, MemoryError):
 
 
 class Internal(Error, RuntimeError):
-    """A bug of sidecall: please report it."""
+    """A bug in sidecall: please report it."""
 
     status, code, family = 99, "INTERNAL", 99
 
@@ -291,7 +298,7 @@ def make(
     got: str | None = None,
     faults: Iterable[tuple[int, int | None, str | None, str | None, str | None, str | None]] = (),
 ) -> Error:
-    """The exception for a status; the backends call it with the fields of a sidecall_error."""
+    """Makes the exception for a status. The backends pass the fields of a sidecall_error."""
     listed = [Fault(_code(fault[0]), *fault[1:5], fault[5] or "") for fault in faults]
     kind = _BY_STATUS.get(status, Error)
     return kind(

@@ -1,4 +1,5 @@
-// numpy arrays in and out: types by number, memory in place where its layout allows.
+// Converts numpy arrays to and from sidecall_view, without a copy where the layout allows it; see
+// arrays.h.
 #include "arrays.h"
 
 #include <array>
@@ -15,7 +16,8 @@ struct Storage {
   int type_num;
 };
 
-// The first entry of a type number is what an array of it is taken for; later ones are raw storage.
+// An array is taken for a tensor of the first entry that has its type number. Later entries with
+// the same number are types that numpy does not have: an array of that number holds their raw bits.
 constexpr std::array kStorage = {
     Storage{SIDECALL_FLOAT32, Npy::NPY_FLOAT_},
     Storage{SIDECALL_FLOAT64, Npy::NPY_DOUBLE_},
@@ -51,7 +53,7 @@ void read_strings(PyObject* array, Tensor* tensor) {
   int64_t count = 1;
   for (const int64_t dim : tensor->dims) count *= dim;
   tensor->strings.offsets.reserve(static_cast<size_t>(count) + 1);
-  // An entry of a fresh object array is NULL until it is set; numpy reads it as None.
+  // An entry of a new object array is NULL until it is set. numpy reads it as None.
   for (int64_t i = 0; i < count; ++i) {
     PyObject* item = items[i] == nullptr ? Py_None : items[i];
     if (!tensor->strings.append(item)) {
@@ -162,7 +164,8 @@ py::object with_floats(PyObject* value, const TensorSpec& spec) {
 void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor) {
   tensor->array = py::reinterpret_borrow<py::object>(value);
   if (!is_array(value) || is_packed(spec.dtype)) {
-    // Lists, other array-likes, and packed bytes, whose shape only the spec tells.
+    // Lists, other array-like objects, and arrays of packed bytes, whose tensor shape only the spec
+    // knows.
     const py::tuple converted = python_helper("from_python")(
         tensor->array, sidecall_dtype_name(spec.dtype), py::cast(spec.dims));
     tensor->array = converted[0];

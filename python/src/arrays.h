@@ -1,4 +1,5 @@
-// numpy arrays on one side, sidecall_view on the other; used by runs, calls and records.
+// Converts between numpy arrays and sidecall_view; used by runs, calls, records and served
+// functions.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -18,44 +19,51 @@ namespace sidecall_python {
 static_assert(sizeof(Py_intptr_t) == sizeof(int64_t),
               "numpy's dimensions are handed over as they are");
 
-// What numpy calls the storage of a type: 16-bit and 8-bit floats without a numpy type are unsigned integers, 4-bit types are packed bytes.
+// The numpy type number of the arrays that hold tensors of this type. 16-bit and 8-bit floats that
+// numpy does not have are stored as unsigned integers, and 4-bit types as packed bytes.
 int storage_type_num(int32_t dtype);
 bool is_packed(int32_t dtype);
 
-// Signed or unsigned, of 8 to 64 bits; bool is none.
+// True for signed and unsigned integers of 8 to 64 bits, but not for bool.
 bool is_integer(int32_t dtype);
 
-// An array's own type, or 0 where the library has none (complex, dates).
+// The element type of an array with this numpy type number, or 0 if the library has no such type
+// (complex numbers, dates).
 int32_t dtype_of(int type_num);
 
 inline py::detail::PyArray_Proxy* proxy(PyObject* array) { return py::detail::array_proxy(array); }
 inline bool is_array(PyObject* value) { return py::detail::npy_api::get().PyArray_Check_(value); }
-// The type number stands at the same place in the descriptors of numpy 1 and 2.
+// The type number is at the same offset in the descriptors of numpy 1 and 2.
 inline int type_num_of(PyObject* array) {
   return py::detail::array_descriptor_proxy(proxy(array)->descr)->type_num;
 }
-// C order, aligned, native bytes: memory that the engine can read in place.
+// Whether the array is in C order, aligned and in native byte order, so that the engine can read
+// its memory in place.
 bool is_plain(PyObject* array);
 
-// Python strings as the library takes them: UTF-8 back to back, and where each begins.
+// Python strings in the form that the library takes: all UTF-8 bytes back to back, and the offset
+// of each string.
 struct Strings {
   std::string bytes;
   std::vector<int64_t> offsets{0};
 
-  // False for anything but str and bytes; bytes pass as they are.
+  // Appends a str as UTF-8, or bytes unchanged. Returns false for objects of any other type.
   bool append(PyObject* value);
 };
-// The UTF-8 of a str. A lone surrogate passes as it is, for the library to refuse; `holder` then keeps the bytes.
+// The UTF-8 bytes of a str. A lone surrogate is encoded as it is, so that the library refuses it;
+// `holder` then owns the bytes.
 std::string_view utf8_of(PyObject* text, py::object* holder);
 
-// One input of a run as the library takes it, with all that must stay alive until it is taken.
+// One input of a run in the form that the library takes, with everything that must stay alive until
+// the library has taken it.
 struct Tensor {
   sidecall_view view = SIDECALL_VIEW_INIT;
   py::object array;
   std::vector<int64_t> dims;
   Strings strings;
-  std::string
-      refused;  // what the library has no type for, as Python calls it ("complex128"); then view is void
+  // Python's name of a type that the library does not have ("complex128"); `view` is then not
+  // usable. Empty otherwise.
+  std::string refused;
 };
 
 struct TensorSpec {
@@ -68,12 +76,14 @@ struct TensorSpec {
   py::tuple dim_names;
 };
 
-// A float64 array of the integers, or float16 numbers, of an array for an input of float32 or float64; anything else as it is.
+// Converts an array of integers or of float16 to float64 if the input is float32 or float64.
+// Returns any other value unchanged.
 py::object with_floats(PyObject* value, const TensorSpec& spec);
 
 void read_tensor(PyObject* value, const TensorSpec& spec, Tensor* tensor);
 
-// A new array with a copy of the view, or, with an owner, an array over the view's own memory that keeps the owner alive.
+// A new array. Without an owner it holds a copy of the view. With an owner it uses the memory of
+// the view and keeps the owner alive.
 py::object array_of(const sidecall_view& view, const TensorSpec& spec,
                     const py::object& owner = py::object());
 

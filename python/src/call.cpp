@@ -1,4 +1,5 @@
-// The reusable workspace as Python sees it: arrays over its memory, values by feature and column.
+// The Python class Call: a reusable workspace with arrays over its memory and access to values by
+// feature and column.
 #include <utility>
 
 #include "fast.h"
@@ -7,12 +8,13 @@
 namespace sidecall_python {
 namespace {
 
-using SlotHandle = std::shared_ptr<Slot>;
+using WorkspaceHandle = std::shared_ptr<Workspace>;
 
-// Arrays over the call's memory own a share of it, so that it outlives the call where somebody still looks.
-py::object share(const SlotHandle& slot) {
-  return py::capsule(new SlotHandle(slot),
-                     [](void* shared) { delete static_cast<SlotHandle*>(shared); });
+// Returns an owner for an array over the memory of the workspace. It keeps the memory alive after
+// the call is closed, as long as the array exists.
+py::object share(const WorkspaceHandle& workspace) {
+  return py::capsule(new WorkspaceHandle(workspace),
+                     [](void* shared) { delete static_cast<WorkspaceHandle*>(shared); });
 }
 
 class Call {
@@ -20,49 +22,55 @@ class Call {
   Call(py::object owner, Model* model, int64_t rows)
       : owner_(std::move(owner)),
         model_(model),
-        slot_(std::make_shared<Slot>(model->handle(), rows, Slot::Kind::kConnected)) {
+        workspace_(
+            std::make_shared<Workspace>(model->handle(), rows, Workspace::Kind::kConnected)) {
     find_dynamic_outputs();
   }
 
-  // Another call of the same model, which may be closed by now.
+  // Another call of the same model. The Python model may be closed by now.
   Call(const Call& other, int64_t rows)
       : owner_(other.owner_),
         model_(other.model_),
-        slot_(std::make_shared<Slot>(other.slot().model(), rows, Slot::Kind::kConnected)) {
+        workspace_(std::make_shared<Workspace>(other.workspace().model(), rows,
+                                               Workspace::Kind::kConnected)) {
     find_dynamic_outputs();
   }
 
-  int64_t rows() const { return sidecall_call_rows(slot().call()); }
-  bool is_shared() const noexcept { return slot_ != nullptr && slot_.use_count() > 1; }
-  void close() { slot_.reset(); }
+  int64_t rows() const { return sidecall_call_rows(workspace().call()); }
+  bool is_shared() const noexcept { return workspace_ != nullptr && workspace_.use_count() > 1; }
+  void close() { workspace_.reset(); }
 
   void run(int64_t timeout_ns) {
-    const SlotHandle slot = slot_;  // lives on when another thread closes meanwhile
-    this->slot().run(timeout_ns);
+    const WorkspaceHandle workspace =
+        workspace_;  // keeps it alive if another thread closes the call meanwhile
+    this->workspace().run(timeout_ns);
   }
 
   py::object input(int32_t index) const {
     const TensorSpec& spec = model_->inputs()[static_cast<size_t>(index)];
     sidecall_view view = SIDECALL_VIEW_INIT;
-    slot().error().check(sidecall_call_input(slot().call(), index, &view, slot().error().get()));
+    workspace().error().check(
+        sidecall_call_input(workspace().call(), index, &view, workspace().error().get()));
     if (view.dtype == SIDECALL_STRING) {
       raise_status(
           SIDECALL_INVALID_ARGUMENT,
           "input '" + spec.text + "': strings are assigned, they have no array to be written into");
     }
-    return array_of(view, spec, share(slot_));
+    return array_of(view, spec, share(workspace_));
   }
 
-  // Arrays over the call's memory where it stays from run to run; a copy for strings and for shapes that only a run can tell.
+  // An array over the memory of the call if that stays the same from run to run. A copy for strings
+  // and for outputs whose shape is known only after a run.
   py::object output(int32_t index) const {
     sidecall_view view = SIDECALL_VIEW_INIT;
-    slot().error().check(sidecall_call_output(slot().call(), index, &view, slot().error().get()));
+    workspace().error().check(
+        sidecall_call_output(workspace().call(), index, &view, workspace().error().get()));
     if (view.rank < 0 || (view.data == nullptr && view.data_bytes > 0)) {
       raise_status(SIDECALL_NOT_RUN, "outputs: expected a run that succeeded, got none");
     }
     const bool is_copied = view.dtype == SIDECALL_STRING || is_dynamic_[static_cast<size_t>(index)];
     return array_of(view, model_->outputs()[static_cast<size_t>(index)],
-                    is_copied ? py::object() : share(slot_));
+                    is_copied ? py::object() : share(workspace_));
   }
 
   bool is_kept(int32_t output) const {
@@ -74,77 +82,82 @@ class Call {
     Strings strings;
     for (const py::handle value : values) {
       if (!strings.append(value.ptr())) {
-        slot().error().check(sidecall_call_refuse_input(
-            slot().call(), index, type_name(value.ptr()).c_str(), slot().error().get()));
+        workspace().error().check(sidecall_call_refuse_input(
+            workspace().call(), index, type_name(value.ptr()).c_str(), workspace().error().get()));
       }
     }
     const auto count = static_cast<int64_t>(strings.offsets.size()) - 1;
-    slot().error().check(sidecall_call_set_strings(slot().call(), index, strings.bytes.data(),
-                                                   strings.offsets.data(), count,
-                                                   slot().error().get()));
+    workspace().error().check(
+        sidecall_call_set_strings(workspace().call(), index, strings.bytes.data(),
+                                  strings.offsets.data(), count, workspace().error().get()));
   }
 
   void resize(int64_t rows) {
-    slot().resize(rows);
+    workspace().resize(rows);
     find_dynamic_outputs();
   }
 
   void reshape(int32_t index, const std::vector<int64_t>& dims) {
-    slot().reshape(index, dims);
+    workspace().reshape(index, dims);
     find_dynamic_outputs();
   }
 
   void set(int64_t row, int32_t feature, const py::object& value) {
-    slot().error().check(set_value(slot().call(), row, feature, value.ptr(), slot().error().get()));
+    workspace().error().check(
+        set_value(workspace().call(), row, feature, value.ptr(), workspace().error().get()));
   }
 
   py::object get(int64_t row, int32_t index) const {
     const Column& column = model_->columns()[static_cast<size_t>(index)];
-    CallError& error = slot().error();
+    CallError& error = workspace().error();
     if (column.dtype == SIDECALL_STRING) {
       const char* text = nullptr;
       size_t length = 0;
-      error.check(sidecall_call_get_str(slot().call(), row, index, &text, &length, error.get()));
+      error.check(
+          sidecall_call_get_str(workspace().call(), row, index, &text, &length, error.get()));
       return py::reinterpret_steal<py::object>(
           PyUnicode_DecodeUTF8(text, static_cast<Py_ssize_t>(length), "surrogateescape"));
     }
     if (!is_integer(column.dtype) && column.dtype != SIDECALL_BOOL) {
       double number = 0;
-      error.check(sidecall_call_get_f64(slot().call(), row, index, &number, error.get()));
+      error.check(sidecall_call_get_f64(workspace().call(), row, index, &number, error.get()));
       return py::float_(number);
     }
     int64_t integer = 0;
-    error.check(sidecall_call_get_i64(slot().call(), row, index, &integer, error.get()));
+    error.check(sidecall_call_get_i64(workspace().call(), row, index, &integer, error.get()));
     return column.dtype == SIDECALL_BOOL ? py::object(py::bool_(integer != 0))
                                          : py::object(py::int_(integer));
   }
 
-  void clear() { slot().error().check(sidecall_call_clear(slot().call(), slot().error().get())); }
+  void clear() {
+    workspace().error().check(sidecall_call_clear(workspace().call(), workspace().error().get()));
+  }
   void cancel() const {
-    if (slot_ != nullptr) sidecall_call_cancel(slot_->call());
+    if (workspace_ != nullptr) sidecall_call_cancel(workspace_->call());
   }
 
  private:
-  Slot& slot() const {
-    if (slot_ == nullptr) raise_status(SIDECALL_INVALID_ARGUMENT, "the call is closed");
-    return *slot_;
+  Workspace& workspace() const {
+    if (workspace_ == nullptr) raise_status(SIDECALL_INVALID_ARGUMENT, "the call is closed");
+    return *workspace_;
   }
 
-  // Before a run only: after it every output has a shape.
+  // Must be called before a run, because after a run every output has a shape.
   void find_dynamic_outputs() {
     is_dynamic_.assign(model_->outputs().size(), true);
     for (size_t i = 0; i < is_dynamic_.size(); ++i) {
       sidecall_view view = SIDECALL_VIEW_INIT;
-      // Inputs may still disagree here; then nothing is known yet, and copies are right whatever comes.
-      if (sidecall_call_output(slot().call(), static_cast<int32_t>(i), &view, nullptr) ==
+      // This fails if the shapes of the inputs disagree at the moment. The output then counts as
+      // dynamic and is copied, which is always correct.
+      if (sidecall_call_output(workspace().call(), static_cast<int32_t>(i), &view, nullptr) ==
           SIDECALL_OK)
         is_dynamic_[i] = view.rank < 0;
     }
   }
 
-  py::object owner_;  // keeps the model
+  py::object owner_;  // keeps model_ alive
   Model* model_;
-  SlotHandle slot_;
+  WorkspaceHandle workspace_;
   std::vector<bool> is_dynamic_;
 };
 

@@ -1,4 +1,4 @@
-// Turns a sidecall_error into the exception that sidecall.errors has for its status.
+// Converts a sidecall_error to the exception that sidecall.errors has for its status.
 #include "errors.h"
 
 #include <cstring>
@@ -51,7 +51,7 @@ void CallError::raise(sidecall_status status) const {
 }
 
 void CallError::make_room() {
-  constexpr uint32_t kMaxFaults = 1000;  // what the library keeps
+  constexpr uint32_t kMaxFaults = 1000;  // the most that the library keeps
   faults_.reset(new sidecall_fault[kMaxFaults]);
   error_.faults = faults_.get();
   error_.faults_capacity = kMaxFaults;

@@ -1,4 +1,4 @@
-// Failures of the library as Python exceptions; used by every file of the module.
+// Raises failures of the library as Python exceptions; used by every file of the module.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -11,7 +11,8 @@ namespace sidecall_python {
 
 namespace py = pybind11;
 
-// The error of one call, made once: the library fills it on failure only, so that a run that succeeds does not pay for it.
+// The sidecall_error of one call, initialised once. The library fills it only on failure, so a run
+// that succeeds does not pay for it.
 class CallError {
  public:
   CallError();
@@ -24,19 +25,20 @@ class CallError {
   }
   [[noreturn]] void raise(sidecall_status status) const;
 
-  // Room for all faults that the library keeps, for what runs a call: its outcome is given once. Nothing of that memory is touched before a failure.
+  // Allocates room for all faults that the library keeps. Needed for calls that run, because the
+  // outcome of a run can be taken only once. The memory is not touched before a failure.
   void make_room();
 
  private:
   sidecall_error error_;
-  sidecall_fault few_[4];  // room for what other errors hold
+  sidecall_fault few_[4];  // enough for errors of functions other than runs
   std::unique_ptr<sidecall_fault[]> faults_;
 };
 
-// Raises the exception for what only Python can see.
+// Raises the exception for a failure that this module finds itself.
 [[noreturn]] void raise_status(sidecall_status status, const std::string& message);
 
-// "list" for a list: the last part of a type's name.
+// The last part of the name of a value's type: "list" for a list.
 std::string type_name(PyObject* value);
 
 }  // namespace sidecall_python

@@ -1,4 +1,5 @@
-// Functions that Python calls without pybind11's dispatch, which costs more than what they do around the engine.
+// Makes functions that Python calls without pybind11's dispatch. The dispatch would cost more than
+// all that these functions do besides running the engine. Used by the methods that run a model.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -10,12 +11,13 @@ namespace sidecall_python {
 
 namespace py = pybind11;
 
-// Classes of the module are of type `type`, as their stubs say; pybind11's own metaclass serves what they do not have.
+// Classes of the module have the metaclass `type`, as their stubs say. pybind11's own metaclass
+// supports features that they do not use, such as static properties.
 inline py::metaclass plain_type() {
   return py::metaclass(reinterpret_cast<PyObject*>(&PyType_Type));
 }
 
-// A C++ exception as a Python one; every fast function's body runs in here.
+// Runs the body of a fast function and converts C++ exceptions to Python exceptions.
 template <typename Body>
 PyObject* guard(Body body) {
   try {
@@ -37,7 +39,8 @@ inline PyMethodDef fast_method(const char* name, FastFunction function) {
           METH_FASTCALL, nullptr};
 }
 
-// Binds a fast function to an object; the function keeps the object alive. `method` must live for ever.
+// Binds a fast function to an object. The function keeps the object alive. `method` must never be
+// destroyed.
 template <typename T>
 py::object bind(PyMethodDef* method, const py::object& owner) {
   const auto self = py::reinterpret_steal<py::object>(PyCapsule_New(

@@ -1,4 +1,5 @@
-// predict over the columns of a frame: one loop per column, without a Python object per value for numeric columns.
+// Predicts for the columns of a data frame: one loop per column, which makes no Python object per
+// value for numeric columns.
 #include <cmath>
 #include <cstring>
 
@@ -26,7 +27,8 @@ void set_each(PyObject* array, const bool* mask, int64_t rows, sidecall_call* ca
   }
 }
 
-// Columns are float64, int64, bool or object: the caller converts, which changes no value of those types.
+// Columns are float64, int64, bool or object. The Python caller has converted all other types to
+// one of these, which changes no value.
 void set_column(PyObject* array, const bool* mask, int64_t rows, sidecall_call* call,
                 int32_t feature) {
   switch (dtype_of(type_num_of(array))) {
@@ -54,7 +56,8 @@ void set_column(PyObject* array, const bool* mask, int64_t rows, sidecall_call* 
   }
 }
 
-// What the values of a column are in numpy: float32 stays float32, bool labels are bool whatever the tensor holds.
+// The numpy type of a column of answers. It follows the column, not the tensor: float32 stays
+// float32, and bool labels are bool even if the tensor holds integers.
 int column_type_num(const Column& column) {
   switch (column.dtype) {
     case SIDECALL_BFLOAT16:
@@ -103,9 +106,9 @@ py::object read_column(sidecall_call* call, const sidecall_view& view, int64_t r
 py::list Model::predict_columns(const py::list& columns, int64_t rows, int64_t timeout_ns) {
   handle();
   if (rows == 0) refuse_no_rows();
-  std::unique_ptr<Slot> slot = record_calls_.take_rows(handle_, rows);
-  sidecall_call* const call = slot->call();
-  slot->error().check(sidecall_call_clear(call, slot->error().get()));
+  std::unique_ptr<Workspace> workspace = record_calls_.take_rows(handle_, rows);
+  sidecall_call* const call = workspace->call();
+  workspace->error().check(sidecall_call_clear(call, workspace->error().get()));
   for (const py::handle item : columns) {
     const auto [name, values, mask, refused] =
         item.cast<std::tuple<py::str, py::object, py::object, py::object>>();
@@ -119,23 +122,23 @@ py::list Model::predict_columns(const py::list& columns, int64_t rows, int64_t t
       continue;
     }
     if (feature < 0) {
-      sidecall_call_set_unknown(call, 0, text.data(), text.size(),
-                                nullptr);  // once: it is the column that is unknown
+      // Reported once, not for each row, because the whole column is unknown.
+      sidecall_call_set_unknown(call, 0, text.data(), text.size(), nullptr);
       continue;
     }
     const auto got = refused.cast<std::string>();
     for (int64_t row = 0; row < rows; ++row)
       sidecall_call_set_invalid(call, row, feature, got.c_str(), nullptr);
   }
-  slot->run(timeout_ns);
-  const std::vector<sidecall_view> outputs = views(slot.get());
+  workspace->run(timeout_ns);
+  const std::vector<sidecall_view> outputs = views(workspace.get());
   py::list result;
   for (size_t i = 0; i < columns_.size(); ++i) {
     const sidecall_view& view = outputs[static_cast<size_t>(columns_[i].output)];
     result.append(py::make_tuple(
         columns_[i].name, read_column(call, view, rows, static_cast<int32_t>(i), columns_[i])));
   }
-  if (!is_closed()) put_records(std::move(slot), rows);
+  if (!is_closed()) put_records(std::move(workspace), rows);
   return result;
 }
 

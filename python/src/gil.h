@@ -1,4 +1,5 @@
-// Leaving and taking the GIL, safely at the end of the interpreter; the only place that does either.
+// Releases and acquires the GIL, safely even while the interpreter ends. No other file of the
+// module does either.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -6,9 +7,11 @@
 
 namespace sidecall_python {
 
-// Calls `take`, which takes the GIL. Where the interpreter is ending, a thread does not get it any more. CPython 3.14 then lets the thread
-// sleep until the process is over. 3.11 to 3.13 call pthread_exit(), which unwinds our frames: their destructors need the GIL, and those that
-// are noexcept call std::terminate(). So that unwinding stops here, and the thread sleeps as in 3.14.
+// Calls `take`, which acquires the GIL. While the interpreter ends, a thread cannot acquire it any
+// more. CPython 3.14 then blocks the thread until the process ends. 3.11 to 3.13 call
+// pthread_exit(), which unwinds our frames: their destructors need the GIL, and unwinding through a
+// noexcept function calls std::terminate(). So this function stops the unwinding and blocks the
+// thread as 3.14 does.
 template <typename Take>
 void take_gil(const Take& take) noexcept {
   try {
@@ -18,7 +21,7 @@ void take_gil(const Take& take) noexcept {
   }
 }
 
-// A scope without the GIL.
+// Releases the GIL for a scope.
 class WithoutGil {
  public:
   WithoutGil() : thread_(PyEval_SaveThread()) {}
@@ -38,8 +41,8 @@ auto without_gil(const Body& body) {
   return body();
 }
 
-// A scope with the GIL, on a thread of the library. The first time on a thread its Python state is made to stay: making one costs more than a
-// call.
+// Holds the GIL for a scope, on a thread of the library. The first time on a thread it creates a
+// Python thread state that is kept, because creating one for each call costs more than the call.
 class WithGil {
  public:
   WithGil() {

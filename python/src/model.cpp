@@ -1,4 +1,4 @@
-// The life of a model and runs over tensors.
+// Opens and closes models and runs them on tensors; see model.h.
 #include "model.h"
 
 #include <utility>
@@ -8,7 +8,8 @@
 namespace sidecall_python {
 namespace {
 
-// Above this an output is handed out with the call's own memory, and the next run opens a new call.
+// A larger output is not copied: the array uses the memory of the call, and the next run opens a
+// new call.
 constexpr uint64_t kShareBytes = 256 * 1024;
 
 py::str interned(const char* text) {
@@ -76,7 +77,7 @@ int32_t Model::find(int32_t kind, PyObject* name) const {
 }
 
 py::str Model::verify() const {
-  const ModelHandle model = handle();  // lives on when another thread closes meanwhile
+  const ModelHandle model = handle();  // keeps it alive if another thread closes it meanwhile
   CallError error;
   sidecall_text* report = nullptr;
   const sidecall_status status =
@@ -92,34 +93,35 @@ py::object Model::id() const {
   return py::str(without_gil([&] { return sidecall_model_id(model.get()); }));
 }
 
-std::unique_ptr<Slot> Model::give(PyObject* inputs, std::vector<py::object>* keep) {
+std::unique_ptr<Workspace> Model::give(PyObject* inputs, std::vector<py::object>* keep) {
   handle();
-  if (std::unique_ptr<Slot> slot = tensor_calls_.take_written(inputs_, inputs)) return slot;
-  std::unique_ptr<Slot> slot = tensor_calls_.take_any(handle_);
-  slot->error().check(sidecall_call_reset(slot->call(), slot->error().get()));
+  if (std::unique_ptr<Workspace> workspace = tensor_calls_.take_written(inputs_, inputs))
+    return workspace;
+  std::unique_ptr<Workspace> workspace = tensor_calls_.take_any(handle_);
+  workspace->error().check(sidecall_call_reset(workspace->call(), workspace->error().get()));
   try {
     if (py::isinstance(inputs, py::module_::import("collections.abc").attr("Mapping"))) {
       PyObject* name = nullptr;
       PyObject* value = nullptr;
-      // A copy, because converting a value may run code of the caller.
+      // A copy, because converting a value may run code of the caller that changes the dict.
       const auto items = py::reinterpret_steal<py::dict>(
           PyDict_Copy(py::dict(py::reinterpret_borrow<py::object>(inputs)).ptr()));
       for (Py_ssize_t at = 0; PyDict_Next(items.ptr(), &at, &name, &value) != 0;) {
         const int32_t input = find(SIDECALL_KIND_INPUT, name);
-        slot->give(input, value, inputs_[static_cast<size_t>(input)], keep);
+        workspace->give(input, value, inputs_[static_cast<size_t>(input)], keep);
       }
     } else if (inputs_.size() == 1) {
-      slot->give(0, inputs, inputs_[0], keep);
-    }  // else nothing was given, and the run says what is missing
+      workspace->give(0, inputs, inputs_[0], keep);
+    }  // Otherwise no input is given, and the run reports which ones are missing.
   } catch (...) {
-    put_tensors(std::move(slot), 0);
+    put_tensors(std::move(workspace), 0);
     throw;
   }
-  return slot;
+  return workspace;
 }
 
-void Model::put_tensors(std::unique_ptr<Slot> slot, uint64_t bytes) {
-  if (!is_closed()) tensor_calls_.put(std::move(slot), bytes);
+void Model::put_tensors(std::unique_ptr<Workspace> workspace, uint64_t bytes) {
+  if (!is_closed()) tensor_calls_.put(std::move(workspace), bytes);
 }
 
 py::dict Model::describe() const {
@@ -163,96 +165,100 @@ py::dict Model::describe() const {
 
 py::object Model::run(PyObject* inputs, PyObject* outputs, int64_t timeout_ns) {
   std::vector<py::object> keep;
-  std::unique_ptr<Slot> slot = give(inputs, &keep);
+  std::unique_ptr<Workspace> workspace = give(inputs, &keep);
   try {
-    slot->run(timeout_ns);
+    workspace->run(timeout_ns);
   } catch (...) {
-    put_tensors(std::move(slot), 0);
+    put_tensors(std::move(workspace), 0);
     throw;
   }
-  return tensors(std::move(slot), py::reinterpret_borrow<py::object>(outputs));
+  return tensors(std::move(workspace), py::reinterpret_borrow<py::object>(outputs));
 }
 
-py::object Model::tensors(std::unique_ptr<Slot> slot, const py::object& wanted) {
+py::object Model::tensors(std::unique_ptr<Workspace> workspace, const py::object& wanted) {
   std::vector<size_t> order;
   if (!wanted.is_none()) {
     for (const py::handle name : wanted)
       order.push_back(static_cast<size_t>(find(SIDECALL_KIND_OUTPUT, name.ptr())));
   }
-  if (!slot->is_remembered()) slot->remember(inputs_.size());
+  if (!workspace->is_remembered()) workspace->remember(inputs_.size());
   const size_t count = wanted.is_none() ? outputs_.size() : order.size();
   py::dict result;
   uint64_t bytes = 0;
   py::object owner;
-  Slot* const lent = slot.get();
+  Workspace* const lent = workspace.get();
   for (size_t k = 0; k < count; ++k) {
     const size_t i = wanted.is_none() ? k : order[k];
     sidecall_view view = SIDECALL_VIEW_INIT;
     lent->error().check(
         sidecall_call_output(lent->call(), static_cast<int32_t>(i), &view, lent->error().get()));
-    // What lies in another process's memory is copied: an array over it would keep the connection.
+    // An output in the memory of another process is copied, because an array over that memory would
+    // keep the connection occupied.
     const bool is_shared = view.data_bytes > kShareBytes && view.dtype != SIDECALL_STRING &&
                            (view.flags & SIDECALL_VIEW_READ_ONLY) == 0;
     if (is_shared && !owner)
-      owner = py::capsule(slot.release(), [](void* shared) { delete static_cast<Slot*>(shared); });
+      owner = py::capsule(workspace.release(),
+                          [](void* shared) { delete static_cast<Workspace*>(shared); });
     const py::object array = array_of(view, outputs_[i], is_shared ? owner : py::object());
     if (PyDict_SetItem(result.ptr(), outputs_[i].name.ptr(), array.ptr()) != 0)
       throw py::error_already_set();
     bytes += view.data_bytes;
   }
-  if (slot != nullptr) put_tensors(std::move(slot), bytes);
+  if (workspace != nullptr) put_tensors(std::move(workspace), bytes);
   return result;
 }
 
 std::unique_ptr<Pending> Model::start_run(const py::object& self, PyObject* inputs,
                                           const py::object& outputs, int64_t timeout_ns) {
-  // Copied: the caller may change its arrays while the run is under way, and a run that is given up may outlive them.
-  std::unique_ptr<Slot> slot = give(inputs, nullptr);
-  return std::make_unique<Pending>(self, this, std::move(slot), Pending::Kind::kTensors, outputs,
-                                   timeout_ns);
+  // All inputs are copied, because the caller may change its arrays while the run is under way, and
+  // a run that is given up may outlive them.
+  std::unique_ptr<Workspace> workspace = give(inputs, nullptr);
+  return std::make_unique<Pending>(self, this, std::move(workspace), Pending::Kind::kTensors,
+                                   outputs, timeout_ns);
 }
 
-py::object Model::collect(std::unique_ptr<Slot> slot, Pending::Kind kind,
+py::object Model::collect(std::unique_ptr<Workspace> workspace, Pending::Kind kind,
                           const py::object& outputs) {
-  if (kind == Pending::Kind::kTensors) return tensors(std::move(slot), outputs);
-  py::object answer = records(slot.get(), kind == Pending::Kind::kRecord);
-  const int64_t rows = sidecall_call_rows(slot->call());
-  put_records(std::move(slot), rows);
+  if (kind == Pending::Kind::kTensors) return tensors(std::move(workspace), outputs);
+  py::object answer = records(workspace.get(), kind == Pending::Kind::kRecord);
+  const int64_t rows = sidecall_call_rows(workspace->call());
+  put_records(std::move(workspace), rows);
   return answer;
 }
 
-Pending::Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kind kind,
+Pending::Pending(py::object owner, Model* model, std::unique_ptr<Workspace> workspace, Kind kind,
                  py::object outputs, int64_t timeout_ns)
     : owner_(std::move(owner)),
       model_(model),
-      slot_(std::move(slot)),
+      workspace_(std::move(workspace)),
       kind_(kind),
       outputs_(std::move(outputs)) {
-  slot_->error().check(sidecall_call_fd(slot_->call(), &fd_, slot_->error().get()));
-  is_started_ = slot_->try_start(timeout_ns);
+  workspace_->error().check(sidecall_call_fd(workspace_->call(), &fd_, workspace_->error().get()));
+  is_started_ = workspace_->try_start(timeout_ns);
 }
 
 void Pending::start(int64_t timeout_ns) {
-  if (slot_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
-  slot_->start(timeout_ns);
+  if (workspace_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
+  workspace_->start(timeout_ns);
   is_started_ = true;
 }
 
 bool Pending::finish() {
-  if (slot_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
-  const sidecall_status status = sidecall_call_finish(slot_->call(), 0, slot_->error().get());
+  if (workspace_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
+  const sidecall_status status =
+      sidecall_call_finish(workspace_->call(), 0, workspace_->error().get());
   if (status == SIDECALL_PENDING) return false;
-  slot_->error().check(status);
+  workspace_->error().check(status);
   return true;
 }
 
 py::object Pending::result() {
-  if (slot_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
-  return model_->collect(std::move(slot_), kind_, outputs_);
+  if (workspace_ == nullptr) raise_status(SIDECALL_NOT_RUN, "the run has no outcome left");
+  return model_->collect(std::move(workspace_), kind_, outputs_);
 }
 
 void Pending::cancel() noexcept {
-  if (slot_ != nullptr) sidecall_call_cancel(slot_->call());
+  if (workspace_ != nullptr) sidecall_call_cancel(workspace_->call());
 }
 
 }  // namespace sidecall_python

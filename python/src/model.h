@@ -1,11 +1,12 @@
-// An open model as Python sees it: its tensors, features and columns by name, and its kept calls.
+// The Python class Model: an open model with its tensors, features and columns by name, and with
+// pools of idle workspaces. Used by the files for calls, records, data frames and servers.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "slot.h"
+#include "workspace.h"
 
 namespace sidecall_python {
 
@@ -25,13 +26,14 @@ struct Column {
 
 class Model;
 
-// A run under way on the library's own threads or in another process; or one that is still to be started, because that would wait for the other process.
+// A run under way on a thread of the library or in another process. It may also not be started yet,
+// because starting it would have to wait for the other process; is_started() tells.
 class Pending {
  public:
   enum class Kind { kTensors, kRecord, kRecords };
 
-  Pending(py::object owner, Model* model, std::unique_ptr<Slot> slot, Kind kind, py::object outputs,
-          int64_t timeout_ns);
+  Pending(py::object owner, Model* model, std::unique_ptr<Workspace> workspace, Kind kind,
+          py::object outputs, int64_t timeout_ns);
 
   bool is_started() const noexcept { return is_started_; }
   void start(int64_t timeout_ns);  // waits, without the GIL
@@ -39,13 +41,14 @@ class Pending {
   bool finish();
   py::object result();
   void cancel() noexcept;
-  // Cancels the run. Never waits: what the engine still uses is left to the library, and none of it is memory of Python.
-  void close() noexcept { slot_.reset(); }
+  // Cancels the run. Never waits: the library keeps the memory that the engine still uses, and none
+  // of it belongs to Python.
+  void close() noexcept { workspace_.reset(); }
 
  private:
-  py::object owner_;  // keeps the model
+  py::object owner_;  // keeps model_ alive
   Model* model_;
-  std::unique_ptr<Slot> slot_;
+  std::unique_ptr<Workspace> workspace_;
   Kind kind_;
   py::object outputs_;
   int32_t fd_ = -1;
@@ -63,21 +66,24 @@ class Model {
   py::str verify() const;
   py::object id() const;
 
-  // A dict of arrays (or the only input's array) to a dict of arrays. `outputs` is None or a sequence of names.
+  // Takes a dict of arrays, or one array if the model has one input. Returns a dict of arrays.
+  // `outputs` is a sequence of the names that are wanted, or None for all.
   py::object run(PyObject* inputs, PyObject* outputs, int64_t timeout_ns);
   std::unique_ptr<Pending> start_run(const py::object& self, PyObject* inputs,
                                      const py::object& outputs, int64_t timeout_ns);
 
-  // A dict to a dict, or a list of dicts to a list of dicts.
+  // Takes a dict and returns a dict, or takes a list of dicts and returns a list of dicts.
   py::object predict(PyObject* records, int64_t timeout_ns);
   std::unique_ptr<Pending> start_predict(const py::object& self, PyObject* records,
                                          int64_t timeout_ns);
 
-  // Columns of a frame, each (name, array, mask or None, type name or None), to a list of (name, array).
+  // Takes the columns of a data frame, each as (name, array, mask or None, type name or None), and
+  // returns a list of (name, array). A type name is that of a column whose type is refused.
   py::list predict_columns(const py::list& columns, int64_t rows, int64_t timeout_ns);
 
-  // The answer of a run that is over; gives the call back to its pool.
-  py::object collect(std::unique_ptr<Slot> slot, Pending::Kind kind, const py::object& outputs);
+  // The answer of a run that is over. Gives the workspace back to its pool.
+  py::object collect(std::unique_ptr<Workspace> workspace, Pending::Kind kind,
+                     const py::object& outputs);
 
   const std::vector<TensorSpec>& inputs() const noexcept { return inputs_; }
   const std::vector<TensorSpec>& outputs() const noexcept { return outputs_; }
@@ -86,17 +92,17 @@ class Model {
   py::dict describe() const;
 
  private:
-  std::unique_ptr<Slot> give(PyObject* inputs,
-                             std::vector<py::object>* keep);  // `keep` as in Slot::give()
-  std::unique_ptr<Slot> fill(PyObject* records, int64_t rows);
+  // `keep`: see Workspace::give().
+  std::unique_ptr<Workspace> give(PyObject* inputs, std::vector<py::object>* keep);
+  std::unique_ptr<Workspace> fill(PyObject* records, int64_t rows);
   void refuse_no_rows() const;
-  void set_record(Slot* slot, int64_t row, PyObject* record) const;
+  void set_record(Workspace* workspace, int64_t row, PyObject* record) const;
   int32_t feature_of(PyObject* name) const;
-  void put_tensors(std::unique_ptr<Slot> slot, uint64_t bytes);
-  void put_records(std::unique_ptr<Slot> slot, int64_t rows);
-  py::object tensors(std::unique_ptr<Slot> slot, const py::object& wanted);
-  py::object records(Slot* slot, bool single) const;
-  std::vector<sidecall_view> views(Slot* slot) const;
+  void put_tensors(std::unique_ptr<Workspace> workspace, uint64_t bytes);
+  void put_records(std::unique_ptr<Workspace> workspace, int64_t rows);
+  py::object tensors(std::unique_ptr<Workspace> workspace, const py::object& wanted);
+  py::object records(Workspace* workspace, bool single) const;
+  std::vector<sidecall_view> views(Workspace* workspace) const;
 
   ModelHandle handle_;
   std::vector<TensorSpec> inputs_;
@@ -108,11 +114,12 @@ class Model {
   Pool record_calls_;
 };
 
-// Hands one Python value to the call; the library judges it, answers, and remembers a fault until the run.
+// Sets one feature of a call to a Python value. The library checks the value, returns a status, and
+// remembers a fault until the run.
 sidecall_status set_value(sidecall_call* call, int64_t row, int32_t feature, PyObject* value,
                           sidecall_error* err);
 
-// One value of an output as Python knows it: bool, int, float or str.
+// One value of an output as a Python bool, int, float or str.
 py::object value_of(sidecall_call* call, const sidecall_view& view, int64_t row, int32_t index,
                     const Column& column);
 

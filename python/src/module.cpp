@@ -1,4 +1,5 @@
-// The module sidecall._native: what sidecall/_backend.py describes, over the C ABI.
+// Defines the module sidecall._native: the interface that python/sidecall/_protocols.py describes,
+// over the C ABI.
 #include <optional>
 #include <string>
 
@@ -52,12 +53,12 @@ py::str describe_engine(const Text& onnxruntime, const Text& package) {
   return {text->data, text->length};
 }
 
-// (inputs, outputs, timeout_ns)
+// Arguments: inputs, outputs, timeout_ns.
 PyObject* run_model(PyObject* self, PyObject* const* args, Py_ssize_t) {
   return guard([&] { return bound<Model>(self)->run(args[0], args[1], nanoseconds(args[2])); });
 }
 
-// (records, timeout_ns)
+// Arguments: records, timeout_ns.
 PyObject* predict_model(PyObject* self, PyObject* const* args, Py_ssize_t) {
   return guard([&] { return bound<Model>(self)->predict(args[0], nanoseconds(args[1])); });
 }

@@ -1,11 +1,12 @@
-// predict: dicts to dicts. Names are looked up once per record, and first where the contract's order has them.
+// Predicts for dicts and returns dicts. Features are expected in the order of the contract; a name
+// that is not at its place is looked up in a dict.
 #include <utility>
 
 #include "model.h"
 
 namespace sidecall_python {
 
-// The index of a feature, or -1.
+// The index of the feature with this name, or -1.
 int32_t Model::feature_of(PyObject* name) const {
   PyObject* index = PyDict_GetItemWithError(feature_index_.ptr(), name);
   if (index == nullptr) {
@@ -15,16 +16,17 @@ int32_t Model::feature_of(PyObject* name) const {
   return static_cast<int32_t>(PyLong_AsLong(index));
 }
 
-// The library remembers what it refuses and the run reports it, so statuses are looked at only where it does not.
-void Model::set_record(Slot* slot, int64_t row, PyObject* record) const {
-  sidecall_call* const call = slot->call();
+// Sets the features of one row. The library remembers faults and the run reports them, so this
+// checks a status only for a record that is not a mapping, which the library refuses at once.
+void Model::set_record(Workspace* workspace, int64_t row, PyObject* record) const {
+  sidecall_call* const call = workspace->call();
   if (!PyDict_Check(record) &&
       py::isinstance(record, py::module_::import("collections.abc").attr("Mapping"))) {
-    return set_record(slot, row, py::dict(py::reinterpret_borrow<py::object>(record)).ptr());
+    return set_record(workspace, row, py::dict(py::reinterpret_borrow<py::object>(record)).ptr());
   }
   if (!PyDict_Check(record)) {
-    slot->error().check(
-        sidecall_call_set_invalid(call, row, -1, type_name(record).c_str(), slot->error().get()));
+    workspace->error().check(sidecall_call_set_invalid(call, row, -1, type_name(record).c_str(),
+                                                       workspace->error().get()));
   }
   size_t guess = 0;
   PyObject* name = nullptr;
@@ -45,7 +47,8 @@ void Model::set_record(Slot* slot, int64_t row, PyObject* record) const {
   }
 }
 
-// No row at all: the library words this for the same list as JSON.
+// Raises the error for an empty list of records. The library has the text of the error: it refuses
+// an empty JSON list.
 void Model::refuse_no_rows() const {
   const ModelHandle model = handle();
   CallError error;
@@ -55,22 +58,22 @@ void Model::refuse_no_rows() const {
   error.check(status);
 }
 
-std::unique_ptr<Slot> Model::fill(PyObject* records, int64_t rows) {
+std::unique_ptr<Workspace> Model::fill(PyObject* records, int64_t rows) {
   handle();
   if (rows == 0) refuse_no_rows();
-  std::unique_ptr<Slot> slot = record_calls_.take_rows(handle_, rows);
-  slot->error().check(sidecall_call_clear(slot->call(), slot->error().get()));
+  std::unique_ptr<Workspace> workspace = record_calls_.take_rows(handle_, rows);
+  workspace->error().check(sidecall_call_clear(workspace->call(), workspace->error().get()));
   if (PyDict_Check(records)) {
-    set_record(slot.get(), 0, records);
-    return slot;
+    set_record(workspace.get(), 0, records);
+    return workspace;
   }
   for (int64_t row = 0; row < rows; ++row) {
-    // By index each time: a value's own code might shorten the list.
+    // Access by index, because code of a value may shorten the list meanwhile.
     const auto record = py::reinterpret_steal<py::object>(PySequence_GetItem(records, row));
     if (!record) throw py::error_already_set();
-    set_record(slot.get(), row, record.ptr());
+    set_record(workspace.get(), row, record.ptr());
   }
-  return slot;
+  return workspace;
 }
 
 namespace {
@@ -83,39 +86,39 @@ int64_t rows_of(PyObject* records) {
 }  // namespace
 
 py::object Model::predict(PyObject* records, int64_t timeout_ns) {
-  std::unique_ptr<Slot> slot = fill(records, rows_of(records));
-  slot->run(timeout_ns);
-  return collect(std::move(slot),
+  std::unique_ptr<Workspace> workspace = fill(records, rows_of(records));
+  workspace->run(timeout_ns);
+  return collect(std::move(workspace),
                  PyDict_Check(records) ? Pending::Kind::kRecord : Pending::Kind::kRecords,
                  py::none());
 }
 
 std::unique_ptr<Pending> Model::start_predict(const py::object& self, PyObject* records,
                                               int64_t timeout_ns) {
-  std::unique_ptr<Slot> slot = fill(records, rows_of(records));
+  std::unique_ptr<Workspace> workspace = fill(records, rows_of(records));
   const auto kind = PyDict_Check(records) ? Pending::Kind::kRecord : Pending::Kind::kRecords;
-  return std::make_unique<Pending>(self, this, std::move(slot), kind, py::none(), timeout_ns);
+  return std::make_unique<Pending>(self, this, std::move(workspace), kind, py::none(), timeout_ns);
 }
 
-void Model::put_records(std::unique_ptr<Slot> slot, int64_t rows) {
+void Model::put_records(std::unique_ptr<Workspace> workspace, int64_t rows) {
   constexpr uint64_t kBytesPerValue = 16;
   const uint64_t bytes =
       static_cast<uint64_t>(rows) * (features_.size() + columns_.size()) * kBytesPerValue;
-  if (!is_closed()) record_calls_.put(std::move(slot), bytes);
+  if (!is_closed()) record_calls_.put(std::move(workspace), bytes);
 }
 
-std::vector<sidecall_view> Model::views(Slot* slot) const {
+std::vector<sidecall_view> Model::views(Workspace* workspace) const {
   std::vector<sidecall_view> views(outputs_.size(), SIDECALL_VIEW_INIT);
   for (size_t i = 0; i < views.size(); ++i) {
-    slot->error().check(sidecall_call_output(slot->call(), static_cast<int32_t>(i), &views[i],
-                                             slot->error().get()));
+    workspace->error().check(sidecall_call_output(workspace->call(), static_cast<int32_t>(i),
+                                                  &views[i], workspace->error().get()));
   }
   return views;
 }
 
-py::object Model::records(Slot* slot, bool single) const {
-  const std::vector<sidecall_view> outputs = views(slot);
-  const int64_t rows = sidecall_call_rows(slot->call());
+py::object Model::records(Workspace* workspace, bool single) const {
+  const std::vector<sidecall_view> outputs = views(workspace);
+  const int64_t rows = sidecall_call_rows(workspace->call());
   py::list list;
   for (int64_t row = 0; row < rows; ++row) {
     py::dict record;
@@ -124,7 +127,7 @@ py::object Model::records(Slot* slot, bool single) const {
       const Column& column = columns_[i];
       const auto output = static_cast<size_t>(column.output);
       const py::object value =
-          value_of(slot->call(), outputs[output], row, static_cast<int32_t>(i), column);
+          value_of(workspace->call(), outputs[output], row, static_cast<int32_t>(i), column);
       const bool is_first = i == 0 || columns_[i - 1].output != column.output;
       if (is_first) {
         inner = column.form == SIDECALL_FORM_SCALAR   ? value

@@ -1,11 +1,12 @@
-// The classes Server and Supervisor of the module, over server.h. The GIL is never held while the library waits.
+// Implements the Python classes Server, Supervisor and Watchdog over sidecall/server.h. The GIL is
+// never held while the library waits.
 #include "server.h"
 #include "fast.h"
 #include "gil.h"
 
 namespace sidecall_python {
 
-// server_function.cpp
+// Defined in server_function.cpp.
 py::object remaining_seconds();
 void log_event(int32_t level, const std::string& event, const std::string& facts);
 
@@ -140,7 +141,9 @@ bool Server::drain(int64_t timeout_ns) {
   {
     const WithoutGil scope;
     status = sidecall_server_drain(server.get(), timeout_ns, error.get());
-    server.reset();  // perhaps its end, which waits for handlers that need the GIL
+    // This may be the last reference. Closing the server then waits for handlers, which need the
+    // GIL.
+    server.reset();
   }
   if (status == SIDECALL_TIMEOUT) return false;
   error.check(status);
@@ -150,7 +153,7 @@ bool Server::drain(int64_t timeout_ns) {
 void Server::close() {
   std::shared_ptr<sidecall_server> server = std::exchange(server_, nullptr);
   if (server == nullptr) return;
-  const WithoutGil scope;  // handlers that run need it to end
+  const WithoutGil scope;  // running handlers need the GIL to return
   server.reset();
 }
 

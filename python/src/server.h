@@ -1,4 +1,5 @@
-// Servers and supervisors as Python sees them, and Python functions as what a server calls.
+// The Python classes of servers, supervisors and watchdogs, and Python functions that a server
+// calls. Used by server.cpp, server_function.cpp and module.cpp.
 #pragma once
 
 #include <pybind11/pybind11.h>
@@ -15,10 +16,11 @@
 
 namespace sidecall_python {
 
-// Options with what they point to.
+// sidecall_server_options together with the memory that they point to.
 class ServerOptions {
  public:
-  // Keys are the fields of sidecall_server_options. `log` is None or (descriptor, as JSON, least level).
+  // The keys of `values` are the fields of sidecall_server_options. `log` is None or the tuple
+  // (descriptor, as JSON, least level).
   ServerOptions(const py::dict& values, const py::object& log);
   ServerOptions(const ServerOptions&) = delete;
   ServerOptions& operator=(const ServerOptions&) = delete;
@@ -30,10 +32,11 @@ class ServerOptions {
   std::vector<uint32_t> allow_uids_;
 };
 
-// A Python function that takes an array for each input, a copy, and gives one for each output.
+// A Python function that takes one array for each input, which is a copy, and returns one array for
+// each output.
 class ServedFunction {
  public:
-  // `on_error` is called with an exception of the function that is none of sidecall's own.
+  // `on_error` is called with each exception of the function that is not one of sidecall's own.
   ServedFunction(py::object function, py::object on_error)
       : function_(std::move(function)), on_error_(std::move(on_error)) {}
 
@@ -48,7 +51,7 @@ class ServedFunction {
 
   py::object function_;
   py::object on_error_;
-  bool is_ready_ = false;  // the specs below are there
+  bool is_ready_ = false;  // the specs below are filled
   std::vector<TensorSpec> inputs_;
   std::vector<TensorSpec> outputs_;
 };
@@ -76,7 +79,8 @@ class Server {
   void close();
 
  private:
-  // Shared with whoever waits in it without the GIL while another thread closes it: the last one ends it.
+  // Shared, because one thread may wait in the server without the GIL while another thread closes
+  // it. The last thread that releases its reference closes the server.
   std::shared_ptr<sidecall_server> handle() const;
 
   std::unique_ptr<ServerOptions> options_;
@@ -99,7 +103,7 @@ class Supervisor {
   void close();
 
  private:
-  std::shared_ptr<sidecall_supervisor> handle() const;  // shared as a Server's
+  std::shared_ptr<sidecall_supervisor> handle() const;  // shared for the same reason as a Server's
 
   std::unique_ptr<ServerOptions> options_;
   std::shared_ptr<sidecall_supervisor> supervisor_;

@@ -1,4 +1,5 @@
-// Python functions behind a server: arrays over requests, results into answers, exceptions into errors.
+// Calls a Python function for the requests of a server: converts inputs to arrays, results to
+// answers and exceptions to errors. See server.h.
 #include <cstring>
 
 #include "gil.h"
@@ -16,7 +17,7 @@ struct Current {
   Current& operator=(const Current&) = delete;
 };
 
-// At most 300 characters of one line.
+// The first line of str(value), at most 300 bytes of it.
 std::string first_line(const py::handle& value) {
   std::string text;
   try {
@@ -37,7 +38,8 @@ std::string text_or_empty(const py::handle& value) {
   return value.is_none() ? std::string() : value.cast<std::string>();
 }
 
-// One of sidecall's own exceptions says exactly what it means.
+// Fails the request with one of sidecall's own exceptions: the client gets its status and all its
+// attributes.
 sidecall_status fail_as(sidecall_request* request, const py::handle& error) {
   const auto status = error.attr("status").cast<sidecall_status>();
   const py::object row = error.attr("row");
@@ -77,7 +79,8 @@ void ServedFunction::learn(const sidecall_request* request) {
     inputs.push_back(spec_of(*sidecall_request_input_spec(request, i)));
   for (int32_t i = 0; i < sidecall_request_num_outputs(request); ++i)
     outputs.push_back(spec_of(*sidecall_request_output_spec(request, i)));
-  if (is_ready_) return;  // another thread was faster, while this one imported something
+  // Another thread may have filled the specs while an import in spec_of() released the GIL.
+  if (is_ready_) return;
   inputs_ = std::move(inputs);
   outputs_ = std::move(outputs);
   is_ready_ = true;
@@ -94,7 +97,7 @@ void ServedFunction::answer(sidecall_request* request) {
   const auto result = py::reinterpret_steal<py::object>(
       PyObject_Vectorcall(function_.ptr(), arguments.data(), arguments.size(), nullptr));
   if (!result) throw py::error_already_set();
-  // A tuple holds the outputs in order; anything else is the only one.
+  // A tuple holds the outputs in order. Any other object is the value of the only output.
   if (!PyTuple_Check(result.ptr())) {
     if (outputs_.size() != 1)
       raise_status(SIDECALL_ENGINE, "the served function: expected a tuple of " +
@@ -155,17 +158,18 @@ sidecall_status ServedFunction::fail(sidecall_request* request, py::error_alread
     sidecall_request_fail(request, SIDECALL_ENGINE, -1, nullptr, nullptr, nullptr, message.c_str());
     on_error_(value);
   } catch (py::error_already_set&) {
-    // A log that fails must not change the answer.
+    // A failure of on_error() must not change the answer.
   }
   return SIDECALL_ENGINE;
 }
 
-// Nothing outside a request.
+// Does nothing outside a request.
 void log_event(int32_t level, const std::string& event, const std::string& facts) {
   sidecall_request_log(t_request, level, event.c_str(), facts.c_str());
 }
 
-// For the function itself: None outside a request and without a deadline.
+// The seconds until the deadline of the request, for the served function. None outside a request
+// and without a deadline.
 py::object remaining_seconds() {
   const int64_t left = t_request == nullptr ? -1 : sidecall_request_remaining(t_request);
   return left < 0 ? py::object(py::none())

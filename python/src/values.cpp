@@ -1,4 +1,5 @@
-// Python values and records: in through the library's setters, out of its views.
+// Converts single values: Python values to features through the library's setters, and elements of
+// its views to Python values. Used by records.cpp, frames.cpp and call.cpp.
 #include <cmath>
 #include <cstring>
 
@@ -7,7 +8,8 @@
 namespace sidecall_python {
 namespace {
 
-// numpy's scalar types; a process that has no numpy value never gets here.
+// numpy's scalar types. They are looked up only for a value that is not a float, str, None, bool or
+// int of Python.
 struct ScalarTypes {
   py::object boolean, integer, floating;
 };
@@ -26,7 +28,8 @@ bool is_a(PyObject* value, const py::object& type) {
   return PyObject_TypeCheck(value, reinterpret_cast<PyTypeObject*>(type.ptr())) != 0;
 }
 
-// NaN is how pandas writes a missing string or bool, too.
+// NaN is missing for features of every type, because pandas also writes a missing string or bool as
+// NaN.
 sidecall_status set_float(sidecall_call* call, int64_t row, int32_t feature, double value,
                           sidecall_error* err) {
   if (std::isnan(value)) return sidecall_call_set_missing(call, row, feature, err);
@@ -46,7 +49,9 @@ sidecall_status set_integer(sidecall_call* call, int64_t row, int32_t feature, P
   return sidecall_call_set_f64(call, row, feature, number, err);
 }
 
-// What is neither a plain Python value nor a numpy scalar; types are named as JSON names them where it has a name.
+// Sets a value that is not a float, str, None, bool or int of Python: a numpy scalar, pandas.NA, or
+// a value of a type that is refused. The error names list, tuple and dict as JSON does: array and
+// object.
 sidecall_status set_other(sidecall_call* call, int64_t row, int32_t feature, PyObject* value,
                           sidecall_error* err) {
   const ScalarTypes& types = scalar_types();
@@ -144,7 +149,7 @@ py::object value_of(sidecall_call* call, const sidecall_view& view, int64_t row,
   for (int32_t i = 1; i < view.rank; ++i) width *= view.dims[i];
   PyObject* value = number_of(view, row * width + column.column);
   if (value == nullptr && !PyErr_Occurred()) {
-    // 8-bit floats and bfloat16, which Python has no type for: the library converts.
+    // 8-bit floats and bfloat16: the library converts them, because Python has no type for them.
     CallError error;
     double number = 0;
     error.check(sidecall_call_get_f64(call, row, index, &number, error.get()));

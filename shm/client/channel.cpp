@@ -1,4 +1,5 @@
-// A call over a connection: publishing, what the server's words and messages mean, death and what follows.
+// One call over a connection: publishing the request, handling the server's words and messages, and
+// recovering when the server dies.
 #include "channel.h"
 
 #include <algorithm>
@@ -33,8 +34,8 @@ void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited)
   timeout_ns = timeout;
   until.reset();
   resends = polls = rings_read = 0;
-  is_cancelled.store(
-      false, std::memory_order_relaxed);  // no partner: cancel() means a call that is under way
+  // Relaxed, no partner: cancel() refers to a call in progress.
+  is_cancelled.store(false, std::memory_order_relaxed);
   is_armed = awaited == Awaited::kByFd;
   look_at = Deadline::never();
   outcome = Outcome::kPending;
@@ -48,7 +49,7 @@ void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited)
     is_deferred = is_given_up;
     if (is_deferred) deadline();
     else send();
-    is_armed = awaited == Awaited::kByFd;  // also where the answer has come already
+    is_armed = awaited == Awaited::kByFd;  // set again: accept() clears it if there is an answer
     if (is_armed) arm();
   } catch (...) {
     end_call();
@@ -63,7 +64,8 @@ void Channel::State::send() {
 }
 
 bool Channel::State::publish_request() {
-  // Bytes that never change stay zero. Each field by itself: a copy of the whole would wait for its parts.
+  // Bytes that never change stay zero. Store each field on its own: if a struct were filled first
+  // and then copied as a whole, the copy would have to wait for the stores of the fields.
   RequestEntry* entry = request_entry();
   entry->fields.flags = wants_same_layout && layout_sent ? uint32_t{kSameLayout} : 0;
   entry->fields.timeout_ns =
@@ -75,8 +77,10 @@ bool Channel::State::publish_request() {
   if (one_shot_file.sequence != 0) one_shot_file = OneShotFile();
   is_pending = true;
   ++sequence;
-  // Publish, then look for a sleeper. Partner: the server raises `server_sleeping`, then looks at this sequence again. A store-load pair on both sides, so it
-  // needs seq_cst: release/acquire could lose the wake-up. The server's acquire load of the sequence also sees the fields and the slot.
+  // Publish first, then look for a sleeper. Partner: the server increments `server_sleeping`, then
+  // loads this sequence again. Each side stores and then loads, so both need seq_cst;
+  // release/acquire could lose the wake-up. The server's acquire load of the sequence also makes
+  // the fields and the slot visible to it.
   store_before_looking(&entry->sequence, sequence);
   fault_point("client.published");
   const uint64_t asleep = response_head()->sleeping.load(std::memory_order_seq_cst);
@@ -88,7 +92,7 @@ bool Channel::State::publish_request() {
 }
 
 Outcome Channel::State::accept() {
-  // Once more with acquire: the value decides, and has_news() may have seen an older one.
+  // Load again with acquire: has_news() may have seen an older value, and this value decides.
   if (response_entry()->sequence.load(std::memory_order_acquire) != sequence)
     violation("it answered a request that was never sent");
   snapshot(&fields, &response_entry()->fields);
@@ -114,7 +118,8 @@ Outcome Channel::State::give_up(Outcome why) {
     handshake.reset();
   } else {
     is_given_up = true;
-    // A hint. Partner: the server looks at it when it takes the request and while the model runs; nothing is ordered by it.
+    // Only a hint. Partner: the server loads it when it takes the request and while the model runs.
+    // No other access is ordered by it.
     request_head()->mark.store(sequence, std::memory_order_release);
     fault_point("client.given_up");
   }
@@ -126,7 +131,8 @@ Outcome Channel::State::give_up(Outcome why) {
 Outcome Channel::State::on_death() {
   const bool is_owed = is_pending && !is_given_up;
   if (is_owed && has_news(std::memory_order_acquire)) return accept();
-  // Acquire: partner of the server's store before it touches the request. Below it, the request was provably never taken.
+  // Acquire: partner of the server's store of `taken`, which precedes its first access to the
+  // request. If `taken` is below our sequence, the server provably never took the request.
   const bool was_taken =
       is_owed && response_head()->mark.load(std::memory_order_acquire) >= sequence;
   drop();
@@ -154,8 +160,8 @@ void Channel::State::handle(Received* received, const char* buffer, bool* is_gon
     return;
   }
   if (++rings_read > kMaxRings) violation("it rings without a reason");
-  const bool is_lost =
-      received->lacks_descriptors && received->num_fds == 0;  // the file of a one-shot result
+  // This process had no descriptor left for the file of a one-shot result.
+  const bool is_lost = received->lacks_descriptors && received->num_fds == 0;
   if (received->is_cut && !is_lost) violation("it sent a message that is too long");
   if (received->bytes == 1 && buffer[0] == static_cast<char>(kRing) && received->num_fds == 0)
     return;
@@ -165,9 +171,9 @@ void Channel::State::handle(Received* received, const char* buffer, bool* is_gon
       message.zero != 0 || message.kind != kOneShotFile || (received->num_fds != 1 && !is_lost) ||
       message.first == 0 || message.first > sequence)
     violation("it sent a message that means nothing");
-  if (message.first < sequence) return;  // of an answer that was dropped
+  if (message.first < sequence) return;  // it belongs to an answer that was dropped
   if (one_shot_file.sequence == sequence) violation("it sent two one-shot results");
-  one_shot_file.file = std::move(received->fds[0]);  // none where it is lost
+  one_shot_file.file = std::move(received->fds[0]);  // empty if it was lost
   one_shot_file.sequence = message.first;
   one_shot_file.bytes = message.second;
 }

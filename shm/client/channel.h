@@ -1,4 +1,5 @@
-// The inside of a Channel: its connection, what it remembers of the call under way, and who may read which words. Used by channel*.cpp and client.cpp.
+// The internals of a Channel: its connection, the state of the call in progress, and which thread
+// may access which words. Used by channel*.cpp and client.cpp.
 #pragma once
 
 #include <atomic>
@@ -24,19 +25,19 @@ struct Client::Shared {
   std::vector<TensorSpec> outputs;
   ForkMark fork;
 
-  std::mutex lock;  // of what follows; not touched in a forked child
+  std::mutex lock;  // guards the members below; not used in a forked child
   std::string model_id;
   std::vector<std::unique_ptr<Channel>> idle;
 
-  std::unique_ptr<Channel> take_idle(uint64_t request_bytes,
-                                     uint64_t response_bytes);  // nullptr where none fits
+  // Returns nullptr if no idle channel fits.
+  std::unique_ptr<Channel> take_idle(uint64_t request_bytes, uint64_t response_bytes);
 };
 
 [[noreturn]] void throw_forked();
 
-// A one-shot result's file between its message and its response.
+// The file of a one-shot result, kept from its message on the socket until the response.
 struct OneShotFile {
-  Fd file;  // empty where this process had no descriptor left for it
+  Fd file;  // empty if this process had no descriptor left for it
   uint64_t sequence = 0;
   uint64_t bytes = 0;
 };
@@ -46,33 +47,37 @@ struct Channel::State {
 
   // ---- channel_connect.cpp ----
 
-  // Makes the first connection, waiting. Throws as Client::borrow.
+  // Makes the first connection, and waits for it. Throws as Client::borrow.
   void connect(Deadline deadline, const std::atomic<bool>* stop);
 
-  // Begins a new connection whose memory takes the place of the old, and goes on with it; neither waits. True when it is there. On failure the old
-  // memory stays, harmless. Throw as Channel::publish.
+  // reconnect() begins a new connection, whose memory replaces the old memory; go_on_connecting()
+  // continues it. Neither waits. Both return true once the channel is connected. On failure the old
+  // memory stays mapped and can still be accessed. They throw as Channel::publish.
   bool reconnect();
   bool go_on_connecting();
   void adopt(Connection fresh);
   void adopt_request(Mapping fresh);
   void adopt_response(Mapping fresh);
-  void drop() noexcept;  // hangs up; the memory stays
+  void drop() noexcept;  // closes the connection; the memory stays mapped
 
   // ---- channel.cpp ----
 
   void publish(bool same_layout, int64_t timeout, Awaited awaited);
-  void send();  // publishes, or begins to connect where that is needed first
-  bool
-  publish_request();  // one descriptor, and a ring where the server sleeps; false where it has hung up
-  bool has_news(std::memory_order order)
-      const noexcept;  // the word of the response that is awaited has changed
-  Outcome accept();    // it has: the answer, or the late answer to a call that was given up
+  void send();  // publishes the request, or begins to connect if that is needed first
+  // Publishes one descriptor and sends a ring if the server sleeps. Returns false if the server has
+  // hung up.
+  bool publish_request();
+  // Whether the sequence word of the awaited response has changed.
+  bool has_news(std::memory_order order) const noexcept;
+  // Call it when has_news() is true. Accepts the answer, or drops the late answer to a call that
+  // was given up.
+  Outcome accept();
   Outcome give_up(Outcome why);
-  Outcome on_death();               // the server is gone: kPending where the request was sent again
-  void read_socket(bool* is_gone);  // all that is there, without waiting
+  Outcome on_death();               // the server is gone; kPending if the request was sent again
+  void read_socket(bool* is_gone);  // reads all messages that are there, without waiting
   void handle(Received* received, const char* buffer, bool* is_gone);
-  Deadline deadline();       // the clock is read on first use, which short calls never have
-  void end_call() noexcept;  // by an exception
+  Deadline deadline();       // reads the clock on first use, which short calls never reach
+  void end_call() noexcept;  // ends the call because of an exception
 
   // ---- channel_wait.cpp ----
 
@@ -80,28 +85,27 @@ struct Channel::State {
   Outcome wait(Deadline end);
   bool is_free(bool will_sleep);
   bool await_free(Deadline end, const std::atomic<bool>& stop);
-  bool spin();      // true when there is news
+  bool spin();      // returns true if the sequence word has changed
   Outcome sleep();  // until there is an outcome, or kPending after a request was sent again
-  void wait_for_connection();  // one step
-  bool wait_for_socket(
-      bool* is_first);  // true when the server is gone, or will not answer any more
-  bool is_lost();       // it is ending, and has the request
+  void wait_for_connection();            // one step of connecting
+  bool wait_for_socket(bool* is_first);  // true if the server is gone or will not answer any more
+  bool is_lost();  // whether the server's process is ending and has already taken the request
 
   // ---- channel_fd.cpp ----
 
   int fd();
-  void watch(int descriptor);  // by the one that fd() gave out
+  void watch(int descriptor);  // adds a descriptor to the epoll set of fd()
   void set_timer(Deadline at) noexcept;
-  void arm();  // after publishing: fd() becomes readable when poll() has news
+  void arm();  // after publishing: makes fd() readable when poll() has something to report
   void disarm() noexcept;
-  int cancel_event();  // made on first use
+  int cancel_event();  // created on first use
   void clear_event() noexcept;
   void cancel() noexcept;
 
   // ---- channel_answer.cpp ----
 
   Answer take();
-  void note_layouts();  // what `fields` means for tables. Throws PROTOCOL
+  void note_layouts();  // applies the SAME_LAYOUT rules to `fields`. Throws PROTOCOL
   void read_answer(Answer* answer);
   [[noreturn]] void throw_failure() const;
   void read_faults(Error* error) const;
@@ -109,54 +113,58 @@ struct Channel::State {
   void map_one_shot();
 
   std::shared_ptr<Client::Shared> shared;
-  const uint64_t request_bytes, response_bytes;  // as wanted
+  const uint64_t request_bytes, response_bytes;  // as requested
   ForkMark fork;
 
-  // The connection, or the attempt at one. `request` and `response` outlive it.
+  // The connection, or the attempt to make one. `request` and `response` outlive it.
   std::optional<Handshake> handshake;
   Socket socket;
   Fd pidfd;
-  std::optional<pid_t> pid;  // of the pidfd; found out on first use
+  std::optional<pid_t> pid;  // of the process of the pidfd; determined on first use
   Mapping request, response;
-  std::vector<Mapping> retired;  // responses of other sizes, now zeroes
+  std::vector<Mapping> retired;  // former response mappings of other sizes, now zero pages
   uint64_t granted = 0;          // bytes of the response slot
 
-  // Private copies of our own words, and what was read of the server's.
+  // Private copies of our own words, and the values last read from the server's words.
   uint64_t sequence = 0;  // of the last request
   uint64_t sleeping = 0;
   uint64_t rung = 0;
   uint32_t peer_cpu = 0;
-  int rings_read = 0;  // since the last request
+  int rings_read = 0;  // number of socket messages read since the last request
 
-  // The call under way.
-  bool is_pending = false;   // published, and no response seen
-  bool is_given_up = false;  // its late response is to be dropped
-  bool is_deferred =
-      false;  // not published yet, because of one that was given up; only where fd() is awaited
-  bool is_armed = false;                 // fd() is awaited
-  bool is_event_raised = false;          // by arm()
-  Deadline look_at = Deadline::never();  // where the owner polls: at the server's process
+  // The call in progress.
+  bool is_pending = false;   // published, and no response seen yet
+  bool is_given_up = false;  // its late response will be dropped
+  // Not published yet, because the late response to an earlier call that was given up must come
+  // first.
+  bool is_deferred = false;
+  bool is_armed = false;         // the caller waits for fd()
+  bool is_event_raised = false;  // arm() has raised `event`
+  // When poll() next looks at the server's process. Used only if the caller waits by poll().
+  Deadline look_at = Deadline::never();
   bool wants_same_layout = false;
   int resends = 0;
   int polls = 0;
   int64_t timeout_ns = -1;
   std::optional<Deadline> until;
-  Deadline look_until = Deadline::never();  // of the wait() that is under way
+  Deadline look_until = Deadline::never();  // the deadline of the wait() in progress
   Outcome outcome = Outcome::kTimedOut;
-  Pace pace;
+  SpinPolicy spin_policy;
 
-  // What the server may assume of our table, and what it may assume that we know of its table.
+  // Whether each side may use SAME_LAYOUT. layout_sent: the server has our table. may_be_same: we
+  // have received the server's table, so it may leave it out.
   bool layout_sent = false;
   bool may_be_same = false;
-  bool is_table_known = false;  // `tensors` is the table in the response slot
+  bool is_table_known = false;  // `tensors` is the checked copy of the table in the response slot
   std::vector<Tensor> tensors;
   ResponseFields fields{};
   OneShotFile one_shot_file;
   Mapping one_shot;
   std::vector<Tensor> one_shot_tensors;
 
-  // Partners: cancel(), in any thread, stores `is_cancelled` and then looks for the event; its maker stores the event and then looks for
-  // `is_cancelled`. A store-load pair on both sides, so both are seq_cst.
+  // Partners: cancel(), in any thread, stores `is_cancelled` and then loads `cancel_number`. The
+  // thread that creates the event stores `cancel_number` and then loads `is_cancelled`. Each side
+  // stores and then loads, so both need seq_cst.
   std::atomic<bool> is_cancelled{false};
   std::atomic<int> cancel_number{-1};
   Fd event, timer, epoll;
@@ -175,7 +183,8 @@ struct Channel::State {
   const unsigned char* response_slot() const noexcept { return response.data() + head_bytes(1); }
 };
 
-// Acquire: partner of the server's store of this sequence, which comes after the fields and the slot. Going to sleep it must be seq_cst, see sleep().
+// Acquire: partner of the server's store of this sequence, which comes after the fields and the
+// slot. Before sleeping the load must be seq_cst, see sleep().
 inline bool Channel::State::has_news(std::memory_order order) const noexcept {
   return response_entry()->sequence.load(order) != sequence - 1;
 }

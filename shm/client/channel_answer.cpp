@@ -1,4 +1,5 @@
-// Answers: copied, checked, and turned into tensors or an Error. Everything read here may be a lie of the server.
+// Copies and checks answers, and turns them into tensors or an Error. The server is not trusted:
+// everything read here may be wrong.
 #include <algorithm>
 #include <cstring>
 
@@ -9,7 +10,8 @@ namespace {
 
 constexpr uint64_t kLinesFetched = 4;
 
-// A text of the error record. It goes into messages and logs of this process.
+// Reads a text of the error record. It goes into messages and logs of this process, so it is
+// checked.
 std::string text_of(const char* field, size_t capacity) {
   const auto* end = static_cast<const char*>(std::memchr(field, '\0', capacity));
   const std::string text = end ? std::string(field, end) : std::string();
@@ -37,10 +39,11 @@ Answer Channel::State::take() {
   return answer;
 }
 
-// The server has read them, so their lines lie at its CPU: the next request is written without waiting for each.
+// Prefetches the inputs for writing. The server has read them, so the cache lines are at its CPU;
+// without the prefetch, the next request would wait for each line.
 void Channel::State::fetch_inputs() noexcept {
-  const uint64_t offset =
-      reinterpret_cast<const TensorEntry*>(request_slot())->offset;  // ours, or anything
+  // The offset of our own table, or any other value: a prefetch of any address is harmless.
+  const uint64_t offset = reinterpret_cast<const TensorEntry*>(request_slot())->offset;
   for (uint64_t i = 0; i < kLinesFetched; ++i) fetch_to_write(request_slot() + offset + i * kLine);
 }
 
@@ -51,7 +54,7 @@ void Channel::State::note_layouts() {
   if (is_same && !(is_plain && may_be_same)) violation("it claims a layout that it never sent");
   if (is_one_shot ? fields.status != SIDECALL_OK : fields.one_shot_bytes != 0)
     violation("its response is malformed");
-  // After a failure or a one-shot result neither side may leave its table out.
+  // After a failure or a one-shot result both sides must send their table again.
   may_be_same = layout_sent = is_plain;
   if (!is_same) is_table_known = false;
 }
@@ -65,7 +68,8 @@ void Channel::State::read_answer(Answer* answer) {
     answer->slot = one_shot.data();
     return;
   }
-  // Not known after an answer that was dropped unread, even where this one has the same layout: the table lies in the slot all the same.
+  // If the last answer was dropped unread, its table was not read either. It is still in the slot,
+  // also if this answer has SAME_LAYOUT.
   if (!is_table_known) read_table(response_slot(), granted, shared->outputs, "output", &tensors);
   is_table_known = true;
   answer->tensors = &tensors;
@@ -116,7 +120,7 @@ void Channel::State::read_faults(Error* error) const {
 
 void Channel::State::map_one_shot() {
   bool is_gone = false;
-  read_socket(&is_gone);  // it was sent before the response
+  read_socket(&is_gone);  // the server sends the file before it publishes the response
   OneShotFile file = std::move(one_shot_file);
   one_shot_file = OneShotFile();
   if (!file.file && file.sequence == sequence)

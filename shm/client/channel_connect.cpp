@@ -1,4 +1,5 @@
-// How a channel gets its memory, and gets it again at the same addresses from the next server.
+// Connects a channel to its memory, and maps the memory of the next server at the same addresses
+// when it reconnects.
 #include <algorithm>
 #include <cstring>
 
@@ -45,7 +46,8 @@ void Channel::State::adopt(Connection connection) {
                     "': the server now serves another signature: open the model again");
   check_file(connection.request.get(), Kind::kRequest, segment_bytes(1, welcome.request_bytes));
   check_file(connection.response.get(), Kind::kResponse, segment_bytes(1, welcome.response_bytes));
-  // Of REQUEST only what we shall write, so that its size does not depend on the server.
+  // Of REQUEST map only what we shall write, so that the size of the mapping does not depend on the
+  // server.
   adopt_request(Mapping::of(connection.request.get(), head_bytes(1) + request_bytes, true));
   adopt_response(
       Mapping::of(connection.response.get(), segment_bytes(1, welcome.response_bytes), false));
@@ -69,7 +71,7 @@ void Channel::State::adopt(Connection connection) {
   fault_point("client.connected");
 }
 
-// The caller's inputs go along; heads and ring start anew.
+// Copies the caller's inputs into the new memory; heads and ring start with zeros.
 void Channel::State::adopt_request(Mapping fresh) {
   if (!request) {
     request = std::move(fresh);

@@ -1,4 +1,4 @@
-// A descriptor for event loops, and ending a call from another thread.
+// The descriptor for event loops, and cancelling a call from another thread.
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -32,9 +32,11 @@ int Channel::State::fd() {
   return epoll.get();
 }
 
-// A socket leaves the set when it is closed; that of a handshake stays when its connection is there. The pidfd stays out: all connections share one file of
-// the server's, and the kernel refuses to watch one file by way of more than a hundred event loops within each other. The socket's hang-up tells of a death
-// as well, and the timer has poll() look at the process meanwhile.
+// The kernel removes a socket from the set when it is closed. The socket of a handshake is already
+// in the set when its connection is complete (EEXIST). The pidfd is not added: all connections
+// share one file of the server, and the kernel refuses to watch one file through more than a
+// hundred nested event loops. The hang-up of the socket also reports the server's death, and the
+// timer makes poll() look at the process in the meantime.
 void Channel::State::watch(int descriptor) {
   epoll_event readable{};
   readable.events = EPOLLIN;
@@ -56,7 +58,7 @@ void Channel::State::arm() {
     if (look_at.is_never() || look_at.passed()) look_at = Deadline::after(kLookAtProcess);
     set_timer(Deadline::earlier(deadline(), look_at));
   }
-  // As in sleep(). An answer that came before this store has sent no wake-up.
+  // As in sleep(). An answer that arrived before this store sends no wake-up, so look once more.
   request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
   if (outcome == Outcome::kPending && !has_news(std::memory_order_seq_cst)) return;
   const uint64_t one = 1;
@@ -70,12 +72,13 @@ void Channel::State::disarm() noexcept {
   timerfd_settime(timer.get(), 0, &never, nullptr);
   if (is_event_raised || is_cancelled.load(std::memory_order_relaxed)) clear_event();
   try {
-    // A ring that is still to come makes the descriptor readable once more; the next poll() takes it away, or hush().
+    // A ring that is still under way makes the descriptor readable once more; the next poll() or
+    // clear_fd() clears it.
     bool is_gone = !socket;
     read_socket(&is_gone);
-    if (is_gone) socket.close();  // it would stay readable
+    if (is_gone) socket.close();  // otherwise the descriptor would stay readable
   } catch (...) {
-    socket.close();  // the answer stands; the next publish connects again
+    socket.close();  // the answer remains valid; the next publish connects again
   }
 }
 
@@ -100,7 +103,8 @@ void Channel::State::cancel() noexcept {
   is_cancelled.store(true, std::memory_order_seq_cst);
   const int number = cancel_number.load(std::memory_order_seq_cst);
   const uint64_t one = 1;
-  // Full is as good as written: it is readable.
+  // If the counter of the event is full, the write fails, but the event is readable, which is
+  // enough.
   while (number >= 0 && write(number, &one, sizeof one) < 0 && errno == EINTR) {
   }
 }

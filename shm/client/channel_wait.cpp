@@ -1,4 +1,4 @@
-// Waiting for an answer: a few hundred nanoseconds of polling where that pays, then sleep on the socket.
+// Waits for an answer: polls for a short time if that is worthwhile, then sleeps on the socket.
 #include "channel.h"
 #include "process.h"
 #include "shm/common/fault.h"
@@ -6,32 +6,34 @@
 namespace sidecall::shm {
 namespace {
 
-constexpr int64_t kLookAtSocket = 1000 * 1000;  // while polling
-constexpr int64_t kSliceNeeds =
-    20 * 1000 * 1000;              // receive_soon is as exact as the kernel's tick, 10 ms at worst
-constexpr int kPollsPerLook = 64;  // poll() in a program's own loop
+constexpr int64_t kLookAtSocket = 1000 * 1000;  // interval of checks of the socket while polling
+// receive_soon is used only if more time than this is left, because its timeout is rounded up to
+// the kernel's tick, 10 ms at worst.
+constexpr int64_t kSliceNeeds = 20 * 1000 * 1000;
+// If the caller calls poll() in a loop, only one call in so many checks the socket.
+constexpr int kPollsPerLook = 64;
 
 Deadline at_once() { return Deadline::after(0); }
 
 }  // namespace
 
 bool Channel::State::spin() {
-  if (!pace.begin(peer_cpu)) return has_news(std::memory_order_acquire);
+  if (!spin_policy.begin(peer_cpu)) return has_news(std::memory_order_acquire);
   int64_t now = 0, look = 0;
   bool goes_on = true;
   while (true) {
-    for (int i = pace.is_crowded() ? 1 : kLooks; i > 0; --i) {
+    for (int i = spin_policy.is_crowded() ? 1 : kLooks; i > 0; --i) {
       if (has_news(std::memory_order_acquire)) {
         if (is_table_known && !tensors.empty()) fetch_to_read(response_slot() + tensors[0].offset);
-        pace.note(0);
+        spin_policy.note(0);
         return true;
       }
       relax();
     }
     if (!goes_on) break;
-    goes_on = pace.rest(&now);
+    goes_on = spin_policy.rest(&now);
     if (look == 0) look = now + kLookAtSocket;
-    // Relaxed: a hint, sleep() looks properly.
+    // Relaxed: only a hint; sleep() checks again with seq_cst.
     if (now >= deadline().at_ns() || now >= look_until.at_ns() ||
         is_cancelled.load(std::memory_order_relaxed))
       break;
@@ -40,7 +42,7 @@ bool Channel::State::spin() {
     if (wait_readable(fds, 2, at_once())) break;
     look = now + kLookAtSocket;
   }
-  pace.note(INT64_MAX);
+  spin_policy.note(INT64_MAX);
   return false;
 }
 
@@ -58,7 +60,7 @@ bool Channel::State::wait_for_socket(bool* is_first) {
     return is_gone;
   }
   const int fds[3] = {socket.fd(), pidfd.get(), cancel_event()};
-  if (is_cancelled.load(std::memory_order_seq_cst)) return false;  // see cancel_number
+  if (is_cancelled.load(std::memory_order_seq_cst)) return false;  // partner: see cancel_number
   const unsigned ready =
       wait_readable(fds, 3, Deadline::earlier(end, Deadline::after(kLookAtProcess)));
   if (ready == 0) return is_lost();
@@ -67,7 +69,9 @@ bool Channel::State::wait_for_socket(bool* is_first) {
   return is_gone || (ready & 2u) != 0;
 }
 
-// Acquire: partner of the server's store before it touches the request. One that it never took goes to its successor, after the hang-up.
+// Acquire: partner of the server's store of `taken`, which precedes its first access to the
+// request. A request that the server never took is not lost: after the hang-up it is sent to the
+// next server.
 bool Channel::State::is_lost() {
   if (!is_pending || is_given_up ||
       response_head()->mark.load(std::memory_order_acquire) < sequence)
@@ -79,7 +83,8 @@ bool Channel::State::is_lost() {
 Outcome Channel::State::sleep() {
   bool is_first = true;
   while (true) {
-    // Raise the word, then look again. Partner: the server stores the sequence, then looks at this word. A store-load pair on both sides: seq_cst.
+    // Increment the word, then look again. Partner: the server stores the sequence, then loads this
+    // word. Each side stores and then loads, so both need seq_cst.
     request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
     fault_point("client.sleeps");
     if (has_news(std::memory_order_seq_cst)) return accept();
@@ -98,7 +103,7 @@ void Channel::State::wait_for_connection() {
     send();
   } else {
     const int fds[2] = {handshake->fd(), cancel_event()};
-    if (is_cancelled.load(std::memory_order_seq_cst)) return;  // see cancel_number
+    if (is_cancelled.load(std::memory_order_seq_cst)) return;  // partner: see cancel_number
     if (wait_readable(fds, 2, Deadline::earlier(handshake->next(), look_until)) & 2u) clear_event();
   }
 }
@@ -128,8 +133,9 @@ Outcome Channel::State::poll() {
   }
   try {
     if (handshake) {
-      if (event)
-        clear_event();  // of an earlier cancel; one of this call has stored `is_cancelled` before
+      // Clear the event of an earlier cancel(). A cancel() of this call is not lost: it stored
+      // `is_cancelled`, which is read next, before it raised the event.
+      if (event) clear_event();
       if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
       if (go_on_connecting()) send();
       if (is_armed) arm();
@@ -137,7 +143,7 @@ Outcome Channel::State::poll() {
     }
     if (has_news(std::memory_order_acquire)) {
       accept();
-      if (is_armed) arm();  // for a request that was sent just now
+      if (is_armed) arm();  // accept() may have published the deferred request
       return outcome;
     }
     if (is_cancelled.load(std::memory_order_seq_cst)) return give_up(Outcome::kCancelled);
@@ -147,15 +153,15 @@ Outcome Channel::State::poll() {
     const int fds[3] = {socket.fd(), pidfd.get(), event.get()};
     const unsigned ready = wait_readable(fds, 3, at_once());
     bool is_gone = false;
-    if (ready & 4u)
-      clear_event();  // of an earlier cancel, which would keep the descriptor readable
+    // An event of an earlier cancel() would keep the descriptor readable.
+    if (ready & 4u) clear_event();
     if (ready & 3u) read_socket(&is_gone);
     if (is_gone || (ready & 2u) != 0) on_death();
     else if (has_news(std::memory_order_acquire)) accept();
     else if (is_cancelled.load(std::memory_order_seq_cst)) give_up(Outcome::kCancelled);
     else if (deadline().passed()) give_up(Outcome::kTimedOut);
     else if (look_at.passed() && is_lost()) on_death();
-    if (is_armed) arm();  // still, or for a request that was sent just now
+    if (is_armed) arm();  // no answer yet, or a request was sent just now
     else if (look_at.passed()) look_at = Deadline::after(kLookAtProcess);
     return outcome;
   } catch (...) {
@@ -172,12 +178,12 @@ bool Channel::State::is_free(bool will_sleep) {
     const unsigned ready = wait_readable(fds, 2, at_once());
     bool is_gone = (ready & 2u) != 0;
     if (ready & 1u) read_socket(&is_gone);
-    // As in sleep(): from here on the late answer rings.
+    // As in sleep(): from here on the server sends a ring with the late answer.
     if (will_sleep) request_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
     if (has_news(std::memory_order_seq_cst)) accept();
     else if (is_gone) drop();
   } catch (const Error&) {
-    drop();  // of a call that is over: the next one connects again
+    drop();  // the failure concerns a call that is over; the next call connects again
   }
   return !is_given_up;
 }
@@ -185,7 +191,8 @@ bool Channel::State::is_free(bool will_sleep) {
 bool Channel::State::await_free(Deadline end, const std::atomic<bool>& stop) {
   const int fds[3] = {socket.fd(), pidfd.get(), cancel_event()};
   while (!is_free(true)) {
-    // Partner: whoever stops it stores `stop`, then cancel() looks for the event, which is there.
+    // Partner: the thread that stops the wait stores `stop`; then its cancel() finds the event,
+    // which exists already.
     if (stop.load(std::memory_order_seq_cst) || end.passed()) return false;
     if (wait_readable(fds, 3, end) & 4u) clear_event();
   }

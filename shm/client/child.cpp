@@ -1,4 +1,4 @@
-// Starting a program from inside a program with threads, and knowing how it ended.
+// Starts a program from a process with several threads, and reports how the program ended.
 #include "child.h"
 
 #include <fcntl.h>
@@ -29,13 +29,15 @@ namespace {
 constexpr int kSocketNumber = 3;
 constexpr auto kPidfd = static_cast<idtype_t>(3);  // P_PIDFD, missing in old headers
 
-// Everything that the new process needs, made before it exists: between vfork and exec only system calls are allowed.
+// Everything that the new process needs. It is prepared in advance: between vfork and exec only
+// system calls are allowed.
 struct Plan {
   std::vector<std::string> paths;  // candidates, in order
   std::vector<char*> words, environment;
   std::vector<std::string> storage;
   int socket = -1;
-  int last_descriptor = 1024;  // closed one by one where the kernel has no close_range
+  // Without close_range in the kernel, descriptors are closed one by one up to this number.
+  int last_descriptor = 1024;
 };
 
 void find_program(const std::string& word, Plan* plan) {
@@ -69,20 +71,22 @@ Plan make_plan(const std::vector<std::string>& words, int socket) {
   return plan;
 }
 
-// In the new process, which shares our memory until it becomes the program. Returns errno.
+// Runs in the new process, which shares our memory until exec. Returns errno.
 int become(const Plan& plan) noexcept {
   for (int number = 1; number < NSIG; ++number) {
     struct sigaction standard{};
     standard.sa_handler = SIG_DFL;
-    sigaction(number, &standard, nullptr);  // fails for some, which are standard already
+    sigaction(number, &standard, nullptr);  // fails for SIGKILL, SIGSTOP and reserved signals
   }
-  // Where the program has closed its standard descriptors, something else may have their numbers: close-on-exec tells.
+  // If the program has closed its standard descriptors, other files may have their numbers. Such
+  // files are recognised by their close-on-exec flag.
   const int socket =
       plan.socket > STDERR_FILENO ? plan.socket : fcntl(plan.socket, F_DUPFD, kSocketNumber);
   const int empty = open("/dev/null", O_RDWR);
   const int errors = fcntl(STDERR_FILENO, F_GETFD);
   const bool has_errors = errors >= 0 && (errors & FD_CLOEXEC) == 0;
-  // Duplicates lose close-on-exec; a descriptor that is in place already has to be told.
+  // dup2 clears close-on-exec. A descriptor that already has the right number keeps the flag, so it
+  // is cleared with fcntl.
   if (socket < 0 || empty < 0 || dup2(empty, STDIN_FILENO) < 0) return errno;
   if (!has_errors && dup2(empty, STDERR_FILENO) < 0) return errno;
   if (dup2(STDERR_FILENO, STDOUT_FILENO) < 0) return errno;
@@ -102,11 +106,13 @@ int become(const Plan& plan) noexcept {
   return error_number;
 }
 
-// All signals wait meanwhile: a handler of the program would run in memory that it shares with the child.
+// Blocks all signals meanwhile: a signal handler of the program would run in memory that the parent
+// and the child share.
 pid_t spawn(const Plan& plan, volatile int* error_number) {
   const SignalsBlocked blocked;
 #ifdef SIDECALL_ONE_MAPPING
-  // ThreadSanitizer turns vfork() into fork(), whose handlers would close what the child needs. Why a program did not start is not known then.
+  // ThreadSanitizer turns vfork() into fork(), whose handlers would close descriptors that the
+  // child needs. After clone() the memory is not shared, so the reason of a failed start is lost.
   const auto pid =
       static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
 #else
@@ -143,7 +149,7 @@ std::vector<std::string> split_command(std::string_view command) {
       if (i + 1 == command.size())
         throw Error(SIDECALL_INVALID_ARGUMENT,
                     "a command: expected a character after the last backslash");
-      // Inside double quotes a backslash stands for itself except before these.
+      // Inside double quotes a backslash is literal unless one of these characters follows.
       if (quote == '\0' || std::strchr("\"\\$`", command[i + 1])) c = command[++i];
       if (c == '\0') throw Error(SIDECALL_INVALID_ARGUMENT, "a command: expected text without NUL");
     }
@@ -182,7 +188,7 @@ bool Child::is_over(Deadline deadline) {
 void Child::signal(int number) noexcept {
   if (pid_ <= 0) return;
   if (pidfd_) syscall(SYS_pidfd_send_signal, pidfd_.get(), number, nullptr, 0);
-  else kill(pid_, number);  // not reaped yet, so the number is still its own
+  else kill(pid_, number);  // not reaped yet, so the process id cannot belong to another process
 }
 
 void Child::end(int64_t patience_ns) {
@@ -201,9 +207,10 @@ void Child::reap(bool wait) {
     result = pidfd_ ? waitid(kPidfd, static_cast<id_t>(pidfd_.get()), &info, options)
                     : waitid(P_PID, static_cast<id_t>(pid_), &info, options);
   } while (result != 0 && errno == EINTR);
-  if (result == 0 && info.si_pid == 0) return;  // it runs
+  if (result == 0 && info.si_pid == 0) return;  // it is still running
   if (result != 0)
-    obituary_ = " (its child ended)";  // the program has a handler that reaps everything
+    // The program reaps all children in a handler of its own, so the status is not known.
+    obituary_ = " (its child ended)";
   else if (info.si_code == CLD_EXITED)
     obituary_ = " (its child ended with exit status " + std::to_string(info.si_status) + ")";
   else obituary_ = " (its child was ended by signal " + std::to_string(info.si_status) + ")";

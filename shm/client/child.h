@@ -1,4 +1,5 @@
-// A program started, watched and ended without threads, shells or signal handlers. Used by endpoint_child.cpp.
+// Starts, watches and ends a program without extra threads, shells or signal handlers. Used by
+// endpoint_child.cpp.
 #pragma once
 
 #include <sys/types.h>
@@ -11,30 +12,35 @@
 
 namespace sidecall::shm {
 
-// Words as a shell splits them: quotes and backslashes, nothing is expanded. Throws INVALID_ARGUMENT (no word, an open quote, a NUL).
+// Splits a command into words as a shell does: quotes and backslashes are handled, nothing is
+// expanded. Throws INVALID_ARGUMENT (no word, an open quote, a NUL).
 std::vector<std::string> split_command(std::string_view command);
 
 class Child {
  public:
-  // Starts words[0], looked for along PATH, with `socket` as descriptor 3 and SIDECALL_FD=3; standard input is empty, standard output goes to standard error, other
-  // descriptors are closed, signals are as in a fresh process. Returns 0 or the errno of what failed.
+  // Starts words[0], which is searched for along PATH, with `socket` as descriptor 3 and
+  // SIDECALL_FD=3. Standard input is /dev/null, standard output goes to standard error, other
+  // descriptors are closed, and signals have their default actions and are not blocked. Returns 0,
+  // or the errno of the call that failed.
   int start(const std::vector<std::string>& words, int socket);
 
   bool is_running() { return pid_ > 0 && !is_over(Deadline::after(0)); }
 
-  // Waits until it has ended, and reaps it then. True also where none was started.
+  // Waits until the child has ended, and reaps it. Returns false when the deadline passes first.
+  // True also if no child was started.
   bool is_over(Deadline deadline);
 
-  // SIGTERM, SIGKILL after `patience_ns`, and reaps it.
+  // Sends SIGTERM, and SIGKILL after `patience_ns`, and reaps the child.
   void end(int64_t patience_ns);
 
-  // Sends it a signal while it runs.
+  // Sends a signal to the child if it is running.
   void signal(int number) noexcept;
 
-  // In a forked process, where it is a sibling.
+  // For a forked process, of which the child is a sibling: it must not be signalled or reaped
+  // there.
   void forget() noexcept { pid_ = 0; }
 
-  // How the last one ended: " (its child ended with exit status 3)", "" while it runs.
+  // How the last child ended: " (its child ended with exit status 3)". "" while it is running.
   const std::string& obituary() const noexcept { return obituary_; }
 
  private:

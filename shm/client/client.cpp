@@ -1,4 +1,4 @@
-// Opening what a server serves, the pool of idle channels, and the server's counters.
+// Opens what a server serves, keeps the pool of idle channels, and fetches the server's counters.
 #include "client.h"
 
 #include <poll.h>
@@ -15,7 +15,8 @@ namespace {
 
 constexpr uint64_t kMaxWish = UINT64_C(1) << 40;
 
-// Few sizes, so that an idle channel fits the next borrower; but none that the server would refuse where `bytes` are within its limit.
+// Rounds up to one of few sizes, so that an idle channel fits the next borrower. Never rounds
+// beyond the server's limit if `bytes` is within it.
 uint64_t round_up(uint64_t bytes, uint64_t limit) {
   if (bytes > kMaxWish)
     throw Error(SIDECALL_OUT_OF_RANGE,
@@ -25,7 +26,7 @@ uint64_t round_up(uint64_t bytes, uint64_t limit) {
   return std::max({bytes, kPage, std::min(size, limit)});
 }
 
-// An idle channel that is far too large is left to those who need it.
+// A channel that is far too large is not used here: it stays idle for calls that need its size.
 bool fits(uint64_t has, uint64_t wants) { return has >= wants && has / 8 <= wants; }
 
 void read_manifest(const Connection& connection, Served* served) {
@@ -83,7 +84,7 @@ Client::~Client() {
   if (!shared_) return;
   std::vector<std::unique_ptr<Channel>> idle;
   if (shared_->fork.is_forked()) {
-    idle.swap(shared_->idle);  // the lock may be held by a thread that does not exist here
+    idle.swap(shared_->idle);  // no lock: its owner may be a thread that the child does not have
     return;
   }
   const std::lock_guard guard(shared_->lock);
@@ -131,7 +132,7 @@ void Client::give_back(std::unique_ptr<Channel> channel) noexcept {
     if (shared_->idle.size() < shared_->options.max_idle)
       shared_->idle.push_back(std::move(channel));
   } catch (...) {
-    // No memory to keep it: it is closed.
+    // There is no memory to keep the channel, so it is closed.
   }
 }
 
@@ -168,11 +169,10 @@ bool Channel::await_free(Deadline deadline, const std::atomic<bool>& stop) {
 Answer Channel::take() { return state_->take(); }
 void Channel::cancel() noexcept { state_->cancel(); }
 int Channel::fd() { return state_->fd(); }
-void Channel::hush() noexcept { state_->disarm(); }
+void Channel::clear_fd() noexcept { state_->disarm(); }
 bool Channel::is_alive() const noexcept {
-  pollfd polls[2] = {{state_->socket.fd(), 0, 0},
-                     {state_->pidfd.get(), POLLIN,
-                      0}};  // of the socket only its hang-up; a missing pidfd is skipped
+  // Of the socket only a hang-up counts. poll skips a missing pidfd.
+  pollfd polls[2] = {{state_->socket.fd(), 0, 0}, {state_->pidfd.get(), POLLIN, 0}};
   return state_->socket && ::poll(polls, 2, 0) == 0;
 }
 

@@ -1,4 +1,5 @@
-// The client's end: what a server serves, a pool of its connections, and calls over them. Used by the C ABI's route for shm: and exec:.
+// The client side: what a server serves, a pool of connections to it, and calls over them. Used by
+// engines/remote for the addresses shm: and exec:.
 #pragma once
 
 #include <atomic>
@@ -19,30 +20,32 @@
 
 namespace sidecall::shm {
 
-// What the server said at open. Copied and checked for form; the texts are whatever the server sent.
+// What the server announced when it was opened. Copied and checked for form only; the texts are not
+// trusted.
 struct Served {
   bool has_contract = false;
-  bool is_verified = false;  // its golden rows passed at start
-  std::string
-      signature;  // the signature part of the manifest: JSON, a newline, and more where there is a contract
+  bool is_verified = false;  // the golden rows passed when the server started
+  // The signature part of the manifest: JSON, a newline, and further JSON if there is a contract.
+  std::string signature;
   std::string contract;  // "" without one
   std::string model_id;  // 64 hexadecimal digits, or ""
   uint64_t max_request_bytes = 0;
   uint64_t max_response_bytes = 0;
-  uint32_t process = 0;  // as it sees itself
+  uint32_t process = 0;  // the server's process id as the server sees it
 };
 
 struct ClientOptions {
-  int64_t wait_ns =
-      0;  // how long to wait for a server that is still starting: at open and when it restarts
-  int64_t timeout_ns =
-      INT64_C(30) * 1000 * 1000 * 1000;  // for a server that is there to answer a handshake
-  size_t max_idle = 64;                  // connections kept for the next borrower
+  // How long to wait for a server that is still starting: at open, and when the server restarts.
+  int64_t wait_ns = 0;
+  // How long a server that exists may take to answer a handshake.
+  int64_t timeout_ns = INT64_C(30) * 1000 * 1000 * 1000;
+  size_t max_idle = 64;  // connections kept for the next borrower
 };
 
 class Channel;
 
-// An opened model. Any thread may borrow; what borrowed channels need lives as long as the last of them.
+// An opened model. Any thread may borrow a channel. The state that borrowed channels share lives
+// until the last of them is closed.
 class Client {
  public:
   // Throws UNREACHABLE, TIMEOUT, DENIED, BUSY, PROTOCOL, OUT_OF_MEMORY.
@@ -51,56 +54,67 @@ class Client {
 
   const Served& served() const noexcept;
 
-  // What answers are checked against. Once, before the first borrow.
+  // Sets the signature that answers are checked against. Call it once, before the first borrow.
   void set_outputs(std::vector<TensorSpec> outputs);
 
-  // The id of the model that the latest connection was served from: a server that restarts may bring another with the same signature.
+  // The id of the model behind the latest connection. A server that restarts may serve another
+  // model with the same signature.
   std::string model_id() const;
 
-  // A channel whose slots hold at least so many bytes: an idle one, or a new connection. Its memory holds anything.
-  // Throws as the constructor, and CONTRACT_CHANGED, FORKED, OUT_OF_RANGE (beyond the server's limits), CANCELLED (soon after `stop` was set).
+  // Returns a channel whose slots hold at least the given numbers of bytes: an idle channel, or a
+  // new connection. The contents of its memory are undefined.
+  // Throws as the constructor, and CONTRACT_CHANGED, FORKED, OUT_OF_RANGE (beyond the server's
+  // limits), CANCELLED (soon after `stop` was set).
   std::unique_ptr<Channel> borrow(uint64_t request_bytes, uint64_t response_bytes,
                                   Deadline deadline, const std::atomic<bool>* stop = nullptr);
 
-  // An idle one, without waiting; nullptr where there is none.
+  // Returns an idle channel without waiting, or nullptr if there is none.
   std::unique_ptr<Channel> borrow_idle(uint64_t request_bytes, uint64_t response_bytes);
 
-  // Takes it back for the next borrower, or closes it: where too many are idle, or a call that timed out still occupies it.
+  // Keeps the channel for the next borrower. Closes it instead if too many channels are idle, or if
+  // a call that timed out still occupies it.
   void give_back(std::unique_ptr<Channel> channel) noexcept;
 
-  struct Shared;  // of the client and its channels
+  struct Shared;  // shared by the client and its channels
 
  private:
   std::shared_ptr<Shared> shared_;
 };
 
-// The JSON of the server's counters. Not checked beyond being UTF-8.
+// Returns the JSON of the server's counters, which is checked to be UTF-8 and a JSON object of at
+// most 64 levels.
 std::string fetch_status(Endpoint& endpoint, Deadline patience, Deadline deadline);
 
 enum class Outcome { kPending, kAnswered, kTimedOut, kCancelled };
 
-// How the answer to a request is awaited.
+// How the caller will wait for the answer to a request.
 enum class Awaited {
-  kAtOnce,  // by a wait() that follows
-  kLater,   // by wait() or poll(), some time; the clock of the deadline starts now
+  kAtOnce,  // by a call of wait() that follows at once
+  kLater,   // by wait() or poll() at any later time; the timeout starts now
   kByFd,    // by poll(), when fd() is readable
 };
 
-// A successful answer. Tensors and memory are valid until the next publish; the server may change the memory, not the tensors.
+// A successful answer. `tensors` and `slot` are valid until the next publish. The server may still
+// change the memory of `slot`, but not `tensors`.
 struct Answer {
   const std::vector<Tensor>* tensors = nullptr;  // one per output
-  const unsigned char* slot =
-      nullptr;  // offsets count from here: the response slot, or a one-shot file's mapping
+  // The base of the tensors' offsets: the response slot, or the mapping of a one-shot file.
+  const unsigned char* slot = nullptr;
   bool is_one_shot = false;
-  uint64_t run_ns = 0;  // what the server says that the model took
+  uint64_t run_ns = 0;  // run time of the model as reported by the server
 };
 
-// One connection with one slot. Belongs to one call, and to one thread at a time, except cancel().
+// One connection with one slot. It belongs to one call, and is used by one thread at a time; only
+// cancel() may be called from any thread.
 //
-//   write elements and table into request()  ->  publish()  ->  wait(), or poll() until it is not kPending  ->  take()
+//   write elements and table into request()
+//   publish()
+//   wait(), or poll() until it does not return kPending
+//   take()
 //
-// All failures but those of the answer itself are thrown by publish, wait and poll; the channel stays usable and connects again when it must.
-// request() and, where the new server grants the same size, response() keep their addresses and request() its contents.
+// publish, wait and poll throw all failures except that of the answer itself, which take() throws.
+// The channel stays usable, and connects again when necessary. Then request() keeps its address and
+// contents, and response() keeps its address if the new server grants the same size.
 class Channel {
  public:
   ~Channel();
@@ -110,39 +124,54 @@ class Channel {
   const unsigned char* response() const noexcept;
   uint64_t response_bytes() const noexcept;
 
-  // Sends what is in request(), without waiting. `same_layout`: the table is what it was at the publish before; the channel knows when the server must
-  // read it all the same. timeout_ns below 0 is none. Where the late answer to a call that was given up is still to come, or the server is gone, poll()
-  // and wait() send the request later, within the timeout: after that answer, or over a new connection, for which they wait as the options say.
-  // Throws UNREACHABLE, TIMEOUT (of a handshake), DENIED, BUSY, CONTRACT_CHANGED, PROTOCOL, OUT_OF_MEMORY, OUT_OF_RANGE, FORKED.
+  // Sends the contents of request(), without waiting. `same_layout` says that the table is the same
+  // as at the previous publish; the channel still lets the server read it when the protocol
+  // requires that. A negative timeout_ns means no timeout.
+  // If the late answer to a call that was given up is still to come, or the server is gone, poll()
+  // and wait() send the request later, within the timeout: after that answer, or over a new
+  // connection. How long they wait for the new connection is set by ClientOptions.
+  // Throws UNREACHABLE, TIMEOUT (of a handshake), DENIED, BUSY, CONTRACT_CHANGED, PROTOCOL,
+  // OUT_OF_MEMORY, OUT_OF_RANGE, FORKED.
   void publish(bool same_layout, int64_t timeout_ns, Awaited awaited = Awaited::kAtOnce);
 
-  // Looks, and does not block. kTimedOut and kCancelled give the call up: the server is told, and its late answer will be dropped.
-  // Throws PEER_DIED, and as publish: a request that the dead server never took is sent to its successor.
+  // Checks for the answer, and does not block. kTimedOut and kCancelled mean that the call was
+  // given up: the server has been told, and its late answer will be dropped.
+  // Throws PEER_DIED, and as publish: a request that a dead server never took is sent to the next
+  // server.
   Outcome poll();
 
-  // Polls for a while, then sleeps, until it is not kPending, or until `until`. Throws as poll.
+  // Polls for a while, then sleeps, until the outcome is not kPending or `until` has passed. Throws
+  // as poll.
   Outcome wait(Deadline until = Deadline::never());
 
-  // Whether nobody reads request() any more: true unless a call was given up and its late answer is still to come. Only then may another table
-  // be written there. Looks, and does not block. While it is false, fd(), if it was made, becomes readable when that may have changed.
+  // Whether the server no longer reads request(): true unless a call was given up and its late
+  // answer is still to come. Another table may be written there only if this is true. Does not
+  // block. If fd() was created, it becomes readable when the result may have changed from false to
+  // true.
   bool is_free();
 
-  // Waits for that. False when the deadline passes first, or `stop` was set before a cancel().
+  // Waits until is_free() is true. Returns false if the deadline passes first, or if another thread
+  // sets `stop` and then calls cancel().
   bool await_free(Deadline deadline, const std::atomic<bool>& stop);
 
-  // Once, after kAnswered. Throws the Error that the server answered with.
+  // Returns the answer. Call it once, after kAnswered. Throws the Error that the server answered
+  // with.
   Answer take();
 
-  // From any thread: the call under way ends with kCancelled, without waiting for the server. Nothing where none is.
+  // May be called from any thread: the call in progress ends with kCancelled, without waiting for
+  // the server. Does nothing if no call is in progress.
   void cancel() noexcept;
 
-  // Readable when poll() has news of what was published with kByFd; poll() makes it unreadable. Made on first use, before that publish.
+  // A descriptor that becomes readable when poll() has something to report about a request that was
+  // published with kByFd; poll() makes it unreadable. It is created on first use; use it before
+  // that publish.
   int fd();
 
-  // While no call is under way: makes fd() unreadable, where the server rang late, or ended.
-  void hush() noexcept;
+  // For use while no call is in progress: makes fd() unreadable again after the server rang late or
+  // hung up.
+  void clear_fd() noexcept;
 
-  // Looks without waiting whether the server is still there; only for a channel that was idle.
+  // Checks without waiting whether the server is still there. Only for a channel that was idle.
   bool is_alive() const noexcept;
 
  private:

@@ -1,4 +1,4 @@
-// A server's socket as an endpoint.
+// The endpoint for the socket of a server: shm:.
 #include "endpoint.h"
 
 #include <sys/types.h>
@@ -20,7 +20,8 @@ class SocketEndpoint final : public Endpoint {
 
   const std::string& label() const noexcept override { return label_; }
 
-  // One of several workers: its supervisor hears the same hang-up and gives the next connection to another.
+  // If the socket belongs to several workers, their supervisor sees the same hang-up and gives the
+  // next connection to another worker.
   bool has_successor(int num_hang_ups, Deadline) override {
     return num_hang_ups > 0 && num_hang_ups < kMostHangUps;
   }
@@ -31,7 +32,7 @@ class SocketEndpoint final : public Endpoint {
     Fd fd = is_there ? connect_to(path_, &error_number) : Fd();
     if (fd) return admit(std::move(fd));
     if (error_number != EAGAIN) fail(error_number);
-    // A server listens, but has too many connections to accept yet.
+    // A server listens, but its queue of connections is full.
     *not_yet = Error(SIDECALL_TIMEOUT,
                      "'" + label_ + "': the server did not accept the connection in time");
     return Socket();
@@ -64,7 +65,7 @@ class SocketEndpoint final : public Endpoint {
     }
   }
 
-  bool is_default_ = false;  // set by socket_path, so it stands before path_
+  bool is_default_ = false;  // socket_path sets it while it initialises path_, so it comes first
   std::string label_, path_;
 };
 

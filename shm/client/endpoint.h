@@ -1,4 +1,5 @@
-// Where a client's connections lead: the socket of a server, or a child that this library starts and supervises. Used by Client.
+// Where a client connects to: the socket of a server, or a child process that this library starts
+// and supervises. Used by Client.
 #pragma once
 
 #include <cstdint>
@@ -11,36 +12,44 @@
 
 namespace sidecall::shm {
 
-// Shared by all channels of an opened model; any thread may connect.
+// Shared by all channels of an opened model. Any thread may connect.
 class Endpoint {
  public:
   virtual ~Endpoint() = default;
 
-  // One attempt at a new connection, before the handshake; does not wait. Empty where a server is there, or is being started, but cannot take
-  // the connection yet: `not_yet` is then what to throw when the deadline has passed. `started` belongs to one handshake and is 0 at first.
+  // Makes one attempt at a new connection, before the handshake, without waiting. Returns an empty
+  // socket if a server exists or is being started but cannot take the connection yet; the caller
+  // throws `not_yet` if its deadline passes meanwhile. `started` belongs to one handshake; the
+  // caller sets it to 0 at first.
   // Throws UNREACHABLE (there is no server; another attempt may find one), DENIED, OUT_OF_MEMORY.
   virtual Socket connect(Deadline deadline, uint64_t* started, Error* not_yet) = 0;
 
-  // What the user wrote: "shm:fraud".
+  // The address as the user wrote it: "shm:fraud".
   virtual const std::string& label() const noexcept = 0;
 
-  // After UNREACHABLE: whether the next attempt, at once, will lead to another process than the last, which was already ending. `num_hang_ups`: of this
-  // handshake's attempts so far, where the last ended by a hang-up; else 0. May wait a moment for the end of a process, until the deadline.
+  // After UNREACHABLE: whether a new attempt, made at once, will reach another process than the
+  // last attempt, whose process was already ending. `num_hang_ups` is how many attempts of this
+  // handshake ended by a hang-up so far, or 0 if the last one did not. May wait a short time for
+  // the end of a process, until the deadline.
   virtual bool has_successor(int /*num_hang_ups*/, Deadline /*deadline*/) { return false; }
 
-  // After UNREACHABLE: whether somebody may still come. False where what should serve cannot be run, or keeps dying.
+  // After UNREACHABLE: whether a server may still appear. False if the program cannot be run or
+  // ends soon after each start.
   virtual bool is_worth_waiting() { return true; }
 
-  // What is known about a peer that died: " (exit status 3)", or "". May wait a moment for the end of a process, until the deadline.
+  // What is known about a server that died, as a suffix for a message, or "".
+  // May wait a short time for the end of a process, until the deadline.
   virtual std::string obituary(Deadline /*deadline*/) { return std::string(); }
 };
 
-// `address` is what follows "shm:". Throws INVALID_ARGUMENT.
+// `address` is the part after "shm:". Throws INVALID_ARGUMENT.
 std::unique_ptr<Endpoint> make_socket_endpoint(std::string_view address);
 
-// `command` is what follows "exec:": words in the shell's quoting, without expansion. The child starts with the first connect, is started again when
-// it died (not before 100 ms, doubling to 5 s; after three short lives in a row no handshake waits for a fourth), and ends with the endpoint: its control
-// socket hangs up, SIGTERM, SIGKILL after 2 s. Throws INVALID_ARGUMENT.
+// `command` is the part after "exec:": words in the quoting of a shell, without expansion. The
+// first connect starts the child. A child that died is started again, at the earliest 100 ms after
+// its last start; this time doubles with each short life, up to 5 s. After three short lives in a
+// row a handshake does not wait for another start. The child ends with the endpoint: its control
+// socket is closed, it gets SIGTERM, and 2 s later SIGKILL. Throws INVALID_ARGUMENT.
 std::unique_ptr<Endpoint> make_child_endpoint(std::string_view command);
 
 }  // namespace sidecall::shm

@@ -1,4 +1,5 @@
-// A child process as an endpoint: exec:. Connections are socket pairs whose other end goes over the control socket of PROTOCOL.md, section 1; no thread, no SIGCHLD handler.
+// The endpoint for a child process: exec:. Each connection is a socket pair whose other end is sent
+// over the control socket of PROTOCOL.md, section 1. It needs no thread and no SIGCHLD handler.
 #include <signal.h>
 
 #include <algorithm>
@@ -18,10 +19,11 @@ constexpr size_t kLoadBytes = 5;
 constexpr int64_t kMillisecond = 1000 * 1000;
 constexpr int64_t kFirstPause = 100 * kMillisecond;
 constexpr int64_t kLongestPause = 5000 * kMillisecond;
-constexpr int64_t kHopelessPause = 4 * kFirstPause;  // that of the third short life in a row
+constexpr int64_t kHopelessPause = 4 * kFirstPause;  // the pause after three short lives in a row
 constexpr int64_t kLongLife = 10000 * kMillisecond;
 constexpr int64_t kTermination = 2000 * kMillisecond;
-constexpr int64_t kObituary = 20 * kMillisecond;  // between its sockets' hang-up and its end
+// How long to wait for the end of a child whose sockets have hung up.
+constexpr int64_t kObituary = 20 * kMillisecond;
 
 class ChildEndpoint final : public Endpoint {
  public:
@@ -39,7 +41,8 @@ class ChildEndpoint final : public Endpoint {
 
   const std::string& label() const noexcept override { return label_; }
 
-  // `started` is the number of the child that this handshake has started: when that ends before it serves, the handshake has failed.
+  // `started` is the number of the child that this handshake started. If that child ends before it
+  // serves, the handshake fails.
   Socket connect(Deadline deadline, uint64_t* started, Error* not_yet) override {
     *not_yet = Error(SIDECALL_TIMEOUT, "'" + label_ + "': the child was not ready in time");
     const std::unique_lock guard(lock_, std::try_to_lock);
@@ -76,13 +79,14 @@ class ChildEndpoint final : public Endpoint {
                          "'" + label_ + "': the child did not take the connection in time");
         break;
       case Sent::kGone:
-        begin_end();  // it lives, but does not serve any more
+        begin_end();  // the child is running, but does not serve any more
         break;
     }
     return Socket();
   }
 
-  // Both are asked by calls that have lost their server, which must not wait until another thread has started the next.
+  // The following functions are called after a call has lost its server. They must not wait for
+  // another thread that holds the lock while it starts the next child.
   bool has_successor(int /*num_hang_ups*/, Deadline deadline) override {
     const std::unique_lock guard(lock_, std::try_to_lock);
     return !guard ||
@@ -102,7 +106,7 @@ class ChildEndpoint final : public Endpoint {
   }
 
  private:
-  // Reads the child's LOAD messages, of which the first says that it is ready.
+  // Reads the child's LOAD messages. The first one says that the child is ready.
   bool is_ready() {
     while (true) {
       char message[8];
@@ -121,13 +125,13 @@ class ChildEndpoint final : public Endpoint {
     }
   }
 
-  // Asks a child that does not serve any more to end; connect() kills it when it takes too long.
+  // Asks a child that does not serve any more to end. connect() kills it if that takes too long.
   void begin_end() {
     child_.signal(SIGTERM);
     kill_at_ = Deadline::after(kTermination);
   }
 
-  // Starts it. False while the pause lasts that a child which died costs.
+  // Starts the child. Returns false during the pause after a child that died.
   bool start(Deadline deadline) {
     if (pause_ > 0) {
       if (now_ns() - started_ >= kLongLife) pause_ = 0;
@@ -160,17 +164,17 @@ class ChildEndpoint final : public Endpoint {
   const std::string label_;
   const std::vector<std::string> words_;
   const ForkMark fork_;
-  std::mutex lock_;  // of what follows; not touched in a forked child
+  std::mutex lock_;  // guards the members below; not used in a forked child
   Child child_;
   Socket control_;
   int64_t started_ = 0;
   uint64_t num_starts_ = 0;
   int64_t pause_ = 0;
-  Deadline kill_at_ = Deadline::never();  // a child that was asked to end
-  std::string before_;                    // how the child before it ended
-  bool is_program_ = true;                // the last start found something that can be run
-  bool is_ready_ = false;                 // its first LOAD has come
-  bool is_fresh_ = false;                 // the last connection is the first of its child
+  Deadline kill_at_ = Deadline::never();  // not never: the child was asked to end
+  std::string before_;                    // how the previous child ended
+  bool is_program_ = true;                // the last start found a program that can be run
+  bool is_ready_ = false;                 // the first LOAD has arrived
+  bool is_fresh_ = false;                 // the last connection was the first to this child
 };
 
 }  // namespace

@@ -1,4 +1,4 @@
-// HELLO and what may answer it.
+// Sends HELLO and checks the server's answer; see handshake.h.
 #include "handshake.h"
 
 #include <sys/syscall.h>
@@ -17,11 +17,12 @@ namespace {
 
 constexpr int64_t kFirstPause = 2 * 1000 * 1000;
 constexpr int64_t kLongestPause = 50 * 1000 * 1000;
-constexpr int64_t kLongestPauseForReady =
-    10 * 1000 * 1000;  // for a server that is there, or is being started
+// For a server that exists but cannot accept yet, or that is being started.
+constexpr int64_t kLongestPauseForReady = 10 * 1000 * 1000;
 constexpr int64_t kLookAtStop = 20 * 1000 * 1000;
 
-// A server may round up what it grants, but not choose how much of our address space and memory it takes.
+// A server may round up what it grants, but it must not decide how much of our address space and
+// memory it takes.
 bool is_fair_grant(uint64_t granted, uint64_t wanted) {
   return granted >= std::max(wanted, kPage) && granted % kPage == 0 &&
          granted / 2 <= wanted + (UINT64_C(1) << 19);
@@ -82,7 +83,8 @@ void check_welcome(const Welcome& welcome, const Wish& wish) {
   if (!is_granted) violation("it granted something else than was asked for");
 }
 
-// A descriptor that is no pidfd would be read as a death, or never. Of a process in another PID namespace the kernel says EINVAL.
+// A descriptor that is not a pidfd could become readable although the server lives, or never. For a
+// process in another PID namespace the kernel answers EINVAL.
 void check_pidfd(int fd) {
   if (syscall(SYS_pidfd_send_signal, fd, 0, nullptr, 0) != 0 && errno != EPERM && errno != ESRCH &&
       errno != EINVAL)
@@ -174,8 +176,8 @@ bool Handshake::dial() {
   }
   answer_by_ = Deadline::earlier(deadline_, Deadline::after(answer_ns_));
   const Hello hello = hello_for(wish_);
-  connection_.socket.send(
-      &hello, sizeof hello);  // may fail where the server has refused already, and closed
+  // This may fail if the server has already sent a refusal and closed the connection.
+  connection_.socket.send(&hello, sizeof hello);
   fault_point("client.hello");
   return true;
 }
@@ -220,7 +222,7 @@ Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, 
                        int64_t answer_ns, const std::atomic<bool>* stop) {
   Handshake handshake(endpoint, wish, patience, deadline, answer_ns);
   while (!handshake.step()) {
-    // Relaxed: a hint that is looked at again and again.
+    // Relaxed: only a hint, which is read again in each round.
     if (stop != nullptr && stop->load(std::memory_order_relaxed))
       throw Error(SIDECALL_CANCELLED, "the run was cancelled");
     const int fd = handshake.fd();

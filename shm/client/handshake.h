@@ -1,4 +1,5 @@
-// The client's half of the handshake: one HELLO, one answer, checked. Used by client.cpp and channel_connect.cpp.
+// The client's part of the handshake: sends one HELLO, receives one answer, and checks it. Used by
+// client.cpp and channel_connect.cpp.
 #pragma once
 
 #include <atomic>
@@ -12,7 +13,7 @@
 
 namespace sidecall::shm {
 
-// What is asked for; slots and bytes only with kConnect.
+// What the client asks for. `slots` and the numbers of bytes are used only with kConnect.
 struct Wish {
   HelloKind kind = kOpen;
   uint32_t slots = 0;
@@ -20,7 +21,7 @@ struct Wish {
   uint64_t response_bytes = 0;
 };
 
-// What was granted. Files are as they came: check_file before use.
+// What the server granted. The files are not checked yet: call check_file before use.
 struct Connection {
   Socket socket;
   Welcome welcome{};
@@ -31,19 +32,22 @@ struct Connection {
   Fd pidfd;  // of the serving process; may be empty
 };
 
-// Connects and shakes hands, step by step, so that an event loop can wait in between. While `patience` lasts, a server that is absent, draining,
-// busy, or dies meanwhile is tried again. One that is there may take `answer_ns` to answer, below 0 for ever. The deadline ends everything.
+// Connects and performs the handshake step by step, so that an event loop can wait in between.
+// Until `patience` passes, it tries again if the server is absent, draining, busy, or dies during
+// the handshake. A server that exists may take `answer_ns` to answer; a negative value means no
+// limit. The deadline limits all of this.
 class Handshake {
  public:
   Handshake(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline,
             int64_t answer_ns);
 
-  // Does what can be done without waiting. True once take() has the connection.
+  // Does everything that is possible without waiting. Returns true once take() has the connection.
   // Throws what Endpoint::connect throws, what the server refused with, TIMEOUT, PROTOCOL.
   bool step();
   Connection take() noexcept { return std::move(connection_); }
 
-  // What to wait for before the next step: this descriptor to become readable (-1 for none), until then.
+  // What to wait for before the next step: until fd() is readable (-1 means there is no
+  // descriptor), but no longer than until next().
   int fd() const noexcept { return connection_.socket.fd(); }
   Deadline next() const noexcept { return connection_.socket ? answer_by_ : pause_until_; }
 
@@ -65,11 +69,11 @@ class Handshake {
   Connection connection_;
 };
 
-// The same, waiting. Throws as Handshake::step, and CANCELLED soon after `stop` was set.
+// The same, but waits. Throws as Handshake::step, and CANCELLED soon after `stop` was set.
 Connection shake_hands(Endpoint& endpoint, const Wish& wish, Deadline patience, Deadline deadline,
                        int64_t answer_ns = -1, const std::atomic<bool>* stop = nullptr);
 
-// The model id of a WELCOME, "" where there is none. Checked by Handshake.
+// The model id of a WELCOME, or "" if there is none. Handshake has checked it.
 std::string model_id_of(const Welcome& welcome);
 
 }  // namespace sidecall::shm

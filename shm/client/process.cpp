@@ -1,4 +1,4 @@
-// What /proc says of another process.
+// Reads the state of another process from /proc.
 #include "process.h"
 
 #include <dirent.h>
@@ -15,11 +15,12 @@
 namespace sidecall::shm {
 namespace {
 
-// Of include/linux/sched.h: a thread sets one for good when it ends, waits for the core dump of another, or writes it.
+// Flags of include/linux/sched.h. Each is set, and never cleared, in a thread that is exiting, that
+// waits for the core dump of another thread, or that writes a core dump.
 constexpr unsigned kExiting = 0x4, kAwaitsCoreDump = 0x8, kDumpsCore = 0x200;
 constexpr unsigned kEnding = kExiting | kAwaitsCoreDump | kDumpsCore;
 
-// The file's text, cut where it is longer; false where it cannot be read.
+// Reads the text of a file, cut to the size of the array. False if the file cannot be read.
 bool read_text(const char* path, std::array<char, 1024>* text) noexcept {
   const Fd file(open(path, O_RDONLY | O_CLOEXEC));
   if (!file) return false;
@@ -29,18 +30,19 @@ bool read_text(const char* path, std::array<char, 1024>* text) noexcept {
   return true;
 }
 
-// The flags of a thread, field 9 of its stat; 0 where they cannot be read.
+// The flags of a thread, field 9 of its stat file; 0 if they cannot be read.
 unsigned flags_of(const char* stat_path) noexcept {
   std::array<char, 1024> text;
   if (!read_text(stat_path, &text)) return 0;
-  const char* name_end = std::strrchr(text.data(), ')');  // the name may hold anything
+  const char* name_end = std::strrchr(text.data(), ')');  // the name may contain any characters
   unsigned flags = 0;
   if (name_end == nullptr || std::sscanf(name_end, ") %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
     return 0;
   return flags;
 }
 
-// A kernel that means something else by these bits would set some of them in a thread that lives.
+// Whether the flags have the expected meaning. A kernel that used these bits in another way would
+// set some of them in this thread, which is alive.
 bool is_told() noexcept {
   static const bool is = (flags_of("/proc/thread-self/stat") & kEnding) == 0;
   return is;
@@ -62,7 +64,7 @@ bool is_ending(pid_t pid) noexcept {
   char path[128];
   std::snprintf(path, sizeof path, "/proc/%d/stat", pid);
   if (pid <= 0 || (flags_of(path) & kEnding) == 0 || !is_told()) return false;
-  // A first thread that left the others behind looks the same.
+  // The first thread may have ended alone, so check all threads.
   std::snprintf(path, sizeof path, "/proc/%d/task", pid);
   DIR* const tasks = opendir(path);
   if (tasks == nullptr) return false;

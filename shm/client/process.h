@@ -1,4 +1,4 @@
-// What the kernel tells of the process at the other end while it ends. Used by channel*.cpp.
+// Finds out from the kernel whether the process at the other end is ending. Used by channel*.cpp.
 #pragma once
 
 #include <sys/types.h>
@@ -7,13 +7,15 @@
 
 namespace sidecall::shm {
 
-constexpr int64_t kLookAtProcess = 10 * 1000 * 1000;  // while a call waits for it
+constexpr int64_t kLookAtProcess = 10 * 1000 * 1000;  // interval of checks while a call waits
 
-// The number of a pidfd's process as this process sees it; 0 where it does not: another PID namespace, no /proc, or it is gone.
+// The process id that belongs to a pidfd, as this process sees it. 0 if it cannot see it: another
+// PID namespace, no /proc, or the process is gone.
 pid_t pid_of(int pidfd) noexcept;
 
-// Whether all threads of a process are ending: killed, exited, or writing their core dump. None of them will ever run the program again, but its sockets
-// hang up later, when the kernel has freed its memory: that takes about 0.1 ms for each MiB. False where nothing can be told.
+// Whether all threads of a process are ending: killed, exited, or writing their core dump. None of
+// them will run the program again, but its sockets hang up only after the kernel has freed its
+// memory, which takes about 0.1 ms for each MiB. False if this cannot be determined.
 bool is_ending(pid_t pid) noexcept;
 
 }  // namespace sidecall::shm

@@ -1,4 +1,4 @@
-// The two ways in which shm finds fault with the world outside: a peer that breaks the protocol, and a system call that failed.
+// Throws the errors of shm for a peer that breaks the protocol and for system calls that fail.
 #include "error.h"
 
 #include <cerrno>

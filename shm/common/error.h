@@ -1,4 +1,5 @@
-// The one exception of shm: what went wrong between two processes. Thrown by client and server code; the C ABI turns it into a sidecall_error.
+// The exception type of shm: an error between two processes. Thrown by client and server code; the
+// C ABI converts it into a sidecall_error.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -11,7 +12,8 @@
 
 namespace sidecall::shm {
 
-// The texts of a fault, which those of many rows share. `kind` is what `name` is the name of: FaultKind of layout.h.
+// The texts of a fault. Many rows can share one FaultText. `kind` says what `name` names: see
+// FaultKind in layout.h.
 struct FaultText {
   int32_t status = 0;
   uint32_t kind = 0;
@@ -20,10 +22,10 @@ struct FaultText {
 
 struct FaultRow {
   int64_t row = -1;
-  uint32_t text = 0;  // of Error::texts
+  uint32_t text = 0;  // index into Error::texts
 };
 
-// `name`, `expected` and `got` are empty where none is concerned. The message is complete by itself.
+// `name`, `expected` and `got` are empty when they do not apply. The message is complete by itself.
 struct Error : std::exception {
   Error(int32_t failed_status, std::string text)
       : status(failed_status), message(std::move(text)) {}
@@ -33,24 +35,28 @@ struct Error : std::exception {
   int64_t row = -1;
   std::string name, expected, got, message;
 
-  // All faults, by row; none where the error has no more than the first, above. Texts come in the order in which rows first name them.
+  // All faults, ordered by row. Empty when the error has only the first fault, which the fields
+  // above describe. The order of the texts is the order in which the rows first refer to them.
   std::vector<FaultText> texts;
   std::vector<FaultRow> rows;
-  uint32_t num_faults = 0;  // those that are not listed too
+  uint32_t num_faults = 0;  // includes the faults that are not listed
 };
 
-// Whether a server may answer a request with this status: a failure, and none of those that tell a caller about its own handle.
+// Whether a server may answer a request with this status: it must be a failure, and none of the
+// statuses that tell a caller about its own handle.
 inline bool is_failure(int32_t status) noexcept {
   return status != SIDECALL_OK && status != SIDECALL_NOT_RUN && status != SIDECALL_PENDING;
 }
 
-// The peer did what PROTOCOL.md forbids.
+// Throws PROTOCOL: the peer did something that PROTOCOL.md forbids.
 [[noreturn]] void violation(const std::string& what);
 
-// A system call failed: OUT_OF_MEMORY where memory, descriptors or their quotas are short, else `status`. The text is "what: reason".
+// Throws for a system call that failed: OUT_OF_MEMORY when memory, descriptors or their quotas are
+// exhausted, otherwise `status`. The text is "what: reason".
 [[noreturn]] void system_failure(int32_t status, const std::string& what, int error_number);
 
-// What the other end sent could not be received because this process has no descriptor left.
+// Throws OUT_OF_MEMORY: a message could not be received because this process has no descriptor
+// left.
 [[noreturn]] void no_descriptor_left(const std::string& what);
 
 }  // namespace sidecall::shm

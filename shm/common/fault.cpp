@@ -1,4 +1,4 @@
-// Fault points of test builds.
+// The fault points of test builds; see fault.h.
 #include "fault.h"
 
 #ifdef SIDECALL_FAULTS
@@ -39,7 +39,7 @@ struct Fault {
 void fault_point(const char* name) noexcept {
   static Fault fault;
   if (fault.point != name || fault.reached.fetch_add(1, std::memory_order_relaxed) + 1 != fault.nth)
-    return;  // no partner: a count
+    return;  // relaxed, no partner: this is only a counter
   if (fault.action == "kill") raise(SIGKILL);
   if (fault.action == "stop") raise(SIGSTOP);
   if (fault.action == "exit") _exit(7);

@@ -1,4 +1,4 @@
-// The list of what a forked child must let go, and the handler that does it.
+// The list of objects that a forked child must release, and the fork handler that releases them.
 #include "fork.h"
 
 #include <pthread.h>
@@ -8,7 +8,8 @@
 
 namespace sidecall::shm {
 
-// Members are touched under the lock, or by the only thread of a fresh child. Constant-initialised, so that it is there before and after all statics.
+// The members are accessed under the lock, or by the only thread of a new child. The list is
+// constant-initialised, so that it exists before and after all other static objects.
 struct ForkList {
   static void link(ForkAware* item) {
     item->next_ = first;
@@ -25,7 +26,7 @@ struct ForkList {
     item->is_watched_ = false;
   }
 
-  // The lock is held across fork(), so that the child finds the list whole.
+  // The lock is held across fork(), so that the child finds a consistent list.
   static void before() { lock.lock(); }
   static void in_parent() { lock.unlock(); }
   static void in_child() {

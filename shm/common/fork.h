@@ -1,5 +1,6 @@
-// What a fork does to the channel: the child's descriptors are closed and its mappings become private, before fork() returns there. Used by
-// every holder of either, and by handles that answer FORKED.
+// What a fork does to the channel: before fork() returns in the child, the child's descriptors are
+// closed and its mappings become private. Used by every owner of a descriptor or a mapping, and by
+// handles that answer FORKED.
 #pragma once
 
 #include <atomic>
@@ -7,7 +8,8 @@
 
 namespace sidecall::shm {
 
-// Something that must let go in a child. Linked into one list per process, so that an owner needs no heap and may move.
+// An object that must release a resource in a forked child. The objects form one linked list per
+// process, so an owner needs no heap allocation and may be moved.
 class ForkAware {
  public:
   ForkAware(const ForkAware&) = delete;
@@ -16,11 +18,12 @@ class ForkAware {
  protected:
   ForkAware() = default;
   ~ForkAware() { unwatch(); }
-  void
-  watch() noexcept;  // from now on in_child() is called in a forked child; doing it twice is fine
+  // From now on in_child() is called in a forked child. Calling watch() twice is harmless.
+  void watch() noexcept;
   void unwatch() noexcept;
 
-  // Runs in the child with only that thread alive: system calls and plain stores only, no locks, no heap.
+  // Runs in the child, where the calling thread is the only one: only system calls and plain stores
+  // are allowed, no locks and no heap.
   virtual void in_child() noexcept = 0;
 
  private:
@@ -30,11 +33,12 @@ class ForkAware {
   bool is_watched_ = false;
 };
 
-// How often this process was forked off since the library was loaded; only the handler of a fresh child changes it. A handle remembers it when it
-// is made.
+// How many forks lie between the process that loaded the library and this process. Only the fork
+// handler of a new child changes it. A handle stores the value when it is created.
 inline std::atomic<uint64_t> fork_generation{0};
 
-// Relaxed: the generation changes only while its process has one thread, and threads started later see it.
+// Relaxed is enough: the generation changes only while the process has one thread, and threads that
+// start later see the new value.
 class ForkMark {
  public:
   bool is_forked() const noexcept {

@@ -1,4 +1,5 @@
-// Every byte of PROTOCOL.md, version 1: messages of the socket and structures of the two segments. Used by client and server.
+// All messages and memory structures of PROTOCOL.md, version 1: what the socket carries and what
+// the two segments contain. Used by client and server.
 #pragma once
 
 #include <atomic>
@@ -19,7 +20,7 @@ constexpr uint64_t kMaxManifest = UINT64_C(64) << 20;
 // ---- Messages (section 2) ----
 
 constexpr uint8_t kRing = 0x01;
-constexpr uint8_t kAttach = 0x02;  // control sockets only, as kLoad
+constexpr uint8_t kAttach = 0x02;  // only on control sockets, like kLoad
 constexpr uint8_t kLoad = 0x03;
 
 enum HelloKind : uint32_t { kOpen = 1, kConnect = 2, kStatus = 3 };
@@ -75,7 +76,8 @@ struct Refused {
 static_assert(sizeof(Refused) == 32 && offsetof(Refused, status) == 16, "PROTOCOL.md, REFUSED");
 constexpr uint32_t kMaxRefusal = 1024;
 
-// STATUS (first is bytes, second zero) and one-shot results (sequence, bytes).
+// The message of STATUS (`first` is the number of bytes, `second` is zero) and of one-shot results
+// (`first` is the sequence, `second` the number of bytes).
 struct FileMessage {
   char magic[8];
   uint16_t version;
@@ -92,9 +94,12 @@ using Word = std::atomic<uint64_t>;
 static_assert(sizeof(Word) == 8 && Word::is_always_lock_free,
               "words of the segments are plain memory");
 
-// Stores, so that no later load of the thread comes before it: what publishing and announcing sleep need of each other. A release store with
-// a fence behind it leaves the line of the word no moment to the peer between the bytes before the word and the word, as a locked
-// store does. ThreadSanitizer knows no fences.
+// Stores `value` so that no later load of this thread can come before the store. Publishing a
+// sequence and announcing sleep both need this order; PROTOCOL.md, section 5, has the two pairs. A
+// release store followed by a fence is faster than a seq_cst store (a locked instruction on x86-64)
+// for a word that the peer polls: the peer has no chance to take the cache line away between the
+// writes of the bytes before the word and the write of the word itself. ThreadSanitizer does not
+// support fences, so its builds use the seq_cst store.
 inline void store_before_looking(Word* word, uint64_t value) noexcept {
 #if defined(__SANITIZE_THREAD__)
   word->store(value, std::memory_order_seq_cst);
@@ -107,7 +112,7 @@ inline void store_before_looking(Word* word, uint64_t value) noexcept {
 enum RequestFlags : uint32_t { kSameLayout = 1 };
 enum ResponseFlags : uint32_t { kResponseSameLayout = 1, kOneShot = 2 };
 
-// Bytes 8 to 63 of a descriptor: what is copied before it is looked at.
+// Bytes 8 to 63 of a descriptor. They are copied into private memory before they are checked.
 struct RequestFields {
   uint32_t slot;
   uint32_t flags;
@@ -141,7 +146,8 @@ static_assert(sizeof(RequestEntry) == 64 && offsetof(RequestEntry, fields) == 8,
 static_assert(sizeof(ResponseEntry) == 64 && offsetof(ResponseEntry, fields) == 8,
               "PROTOCOL.md, response descriptor");
 
-// The head of either segment; the ring follows. In REQUEST the second word is `cancelled`, in RESPONSE `taken`.
+// The head of both segments. The ring follows it. `mark` is the word `cancelled` in REQUEST and
+// `taken` in RESPONSE.
 struct Head {
   alignas(kLine) Word sleeping;
   alignas(kLine) Word mark;
@@ -171,7 +177,7 @@ struct ErrorRecord {
 static_assert(sizeof(ErrorRecord) == 1360 && offsetof(ErrorRecord, message) == 336,
               "PROTOCOL.md, error record");
 
-// Behind the error record: texts, then rows.
+// A list of faults follows the error record: first the texts, then the rows.
 constexpr uint32_t kMaxFaultRows = 1000;
 enum FaultKind : uint32_t {
   kFeatureFault = 0,

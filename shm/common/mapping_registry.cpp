@@ -1,4 +1,4 @@
-// The mappings of this process by file; only in builds with ThreadSanitizer.
+// The mappings of this process by file. Compiled only for ThreadSanitizer.
 #include "mapping_registry.h"
 
 #ifdef SIDECALL_ONE_MAPPING
@@ -21,8 +21,8 @@ struct Known {
 
 std::mutex lock;
 std::vector<Known>& all() {
-  static auto* known =
-      new std::vector<Known>;  // never destroyed: mappings of other statics may outlive it
+  // Never destroyed, because mappings in other static objects may outlive it.
+  static auto* known = new std::vector<Known>;
   return *known;
 }
 

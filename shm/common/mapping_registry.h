@@ -1,4 +1,5 @@
-// Under ThreadSanitizer, which sees nothing through two mappings of one file: lets both ends of a test share one mapping. Nothing elsewhere. Used by Mapping.
+// Lets both ends of a test share one mapping of a file. Only for ThreadSanitizer, which cannot
+// relate accesses through two mappings of one file; does nothing in other builds. Used by Mapping.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,12 @@ namespace sidecall::shm::mapping_registry {
 
 #ifdef SIDECALL_ONE_MAPPING
 constexpr bool kIsUsed = true;
-unsigned char* find(
-    int fd,
-    uint64_t bytes);  // counts one more holder; nullptr where the file is not mapped, or shorter
+// Adds one holder to the mapping. Returns nullptr if the file is not mapped, or if its mapping is
+// shorter than `bytes`.
+unsigned char* find(int fd, uint64_t bytes);
 void add(int fd, unsigned char* data, uint64_t bytes);
-bool release(const unsigned char* data) noexcept;  // true for the last holder, who must unmap
+// Returns true for the last holder, which must then unmap.
+bool release(const unsigned char* data) noexcept;
 #else
 constexpr bool kIsUsed = false;
 inline unsigned char* find(int, uint64_t) { return nullptr; }

@@ -1,4 +1,4 @@
-// Memory files: making, sealing, checking, mapping.
+// Memory files: creating, sealing, checking and mapping them.
 #include "segment.h"
 
 #include <fcntl.h>
@@ -29,7 +29,8 @@ namespace {
 
 constexpr int kFixedSize = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW;
 
-// Beyond this a child's copy would make every fork() slow; its views then show zeroes.
+// Larger mappings are not copied into a forked child, because the copy would make every fork()
+// slow. The child's views of them then show zeroes.
 constexpr uint64_t kMaxForkCopy = UINT64_C(64) << 20;
 
 void* map_file(int fd, uint64_t bytes, bool writable, bool populate) {
@@ -37,7 +38,7 @@ void* map_file(int fd, uint64_t bytes, bool writable, bool populate) {
               MAP_SHARED | (populate ? MAP_POPULATE : 0), fd, 0);
 }
 
-// EPERM and EACCES: the file is sealed, or was opened, against what was asked.
+// EPERM and EACCES mean that the seals or the open mode of the file do not allow the mapping.
 [[noreturn]] void map_failure(int error_number) {
   if (error_number == EPERM || error_number == EACCES)
     violation("a memory file cannot be mapped as its kind must be");
@@ -53,7 +54,7 @@ Fd make_memory_file(uint64_t bytes) {
   if (size < 0 || ftruncate(fd, size) != 0)
     system_failure(SIDECALL_OUT_OF_MEMORY, "a memory file cannot be given its size",
                    size < 0 ? ENOMEM : errno);
-  // Now rather than at the first touch, where a shortage would be a signal.
+  // Allocate the pages now: a shortage of memory at the first access would raise a signal.
   while (bytes > 0 && fallocate(fd, 0, 0, size) != 0)
     if (errno != EINTR)
       system_failure(SIDECALL_OUT_OF_MEMORY, "memory for a connection is short", errno);
@@ -112,7 +113,7 @@ void Mapping::replace(Mapping fresh) {
   if (fresh.bytes_ != bytes_) throw Error(SIDECALL_INTERNAL, "mappings of different sizes");
   if (mremap(fresh.data_, bytes_, bytes_, MREMAP_MAYMOVE | MREMAP_FIXED, data_) == MAP_FAILED) {
     const int error_number = errno;
-    replace_by_zeroes();  // the old pages may be gone already
+    replace_by_zeroes();  // mremap may already have unmapped the old pages
     map_failure(error_number);
   }
   fresh.unwatch();
@@ -150,8 +151,8 @@ Segment make_request_segment(uint64_t bytes) {
 
 Segment make_response_segment(uint64_t bytes) {
   Segment segment = make_file(bytes);
-  seal(segment.file.get(),
-       kFixedSize | F_SEAL_FUTURE_WRITE);  // after our own mapping, which keeps the right to write
+  // Seal after our own mapping was made: it keeps the right to write.
+  seal(segment.file.get(), kFixedSize | F_SEAL_FUTURE_WRITE);
   return segment;
 }
 
@@ -164,8 +165,8 @@ Segment make_file(uint64_t bytes) {
 
 Fd seal_file(Segment segment) {
   segment.memory.reset();
-  seal(segment.file.get(),
-       kFixedSize | F_SEAL_WRITE);  // refused as long as somebody maps it for writing
+  // The kernel refuses F_SEAL_WRITE while any mapping of the file is writable.
+  seal(segment.file.get(), kFixedSize | F_SEAL_WRITE);
   return std::move(segment.file);
 }
 
@@ -188,7 +189,8 @@ Fd make_sealed_file(std::string_view first, std::string_view second, std::string
 // ---- Checking ----
 
 void check_file(int fd, Kind kind, uint64_t bytes) {
-  // Pages of other file systems that know seals (hugetlbfs) may be missing at the first touch, which is a signal.
+  // Accept only tmpfs. In other file systems that support seals (hugetlbfs) a page may be
+  // unavailable at the first access, which raises a signal.
   struct statfs system{};
   if (fstatfs(fd, &system) != 0 || system.f_type != TMPFS_MAGIC)
     violation("expected a memory file, got another descriptor");

@@ -1,5 +1,6 @@
-// Sealed memory files and their mappings: made by servers, checked by clients before they map, replaced at the same address when a client
-// reconnects, private in a forked child.
+// Sealed memory files and their mappings. Servers create them; clients check them before they map
+// them. A client replaces a mapping at the same address when it reconnects, and in a forked child
+// mappings become private.
 #pragma once
 
 #include <cstddef>
@@ -12,10 +13,12 @@
 
 namespace sidecall::shm {
 
-// Memory of this process, page-aligned. Owned; in a forked child it becomes private memory at the same address.
+// A page-aligned mapping that this object owns. In a forked child it becomes private memory at the
+// same address.
 //
-// ThreadSanitizer sees nothing through two mappings of one file. Its builds give a client of the same process the server's own mapping; only
-// there replace() takes the other's address.
+// ThreadSanitizer cannot relate accesses through two mappings of one file. In its builds a client
+// in the same process therefore gets the server's own mapping, and only there replace() changes the
+// address: it takes over the address of the other mapping.
 class Mapping final : public ForkAware {
  public:
   Mapping() = default;
@@ -23,14 +26,17 @@ class Mapping final : public ForkAware {
   Mapping& operator=(Mapping&& other) noexcept;
   ~Mapping();
 
-  // The first `bytes` of a file, shared. With `populate` all pages are mapped at once, which also allocates those that a sparse file does not have yet:
-  // not for a file whose size the peer chose. Throws OUT_OF_MEMORY, PROTOCOL (sealed against what was asked).
+  // Maps the first `bytes` of a file, shared. `populate` maps all pages at once. This also
+  // allocates the missing pages of a sparse file, so do not use it for a file whose size the peer
+  // chose. Throws OUT_OF_MEMORY, and PROTOCOL when the seals of the file do not allow the mapping.
   static Mapping of(int fd, uint64_t bytes, bool writable, bool populate = true);
 
-  // Moves another mapping of the same size to this address, in place of what is there. Addresses keep their meaning; no reader sees a hole.
+  // Moves another mapping of the same size to this address, in place of the present one. Pointers
+  // into the mapping stay valid, and a reader never finds the address range unmapped.
   void replace(Mapping fresh);
 
-  // Puts private zeroes there instead: what views of a memory that is gone may still touch.
+  // Replaces the mapping by private zero pages at the same address, for views that may still be
+  // read although the shared memory is gone.
   void replace_by_zeroes() noexcept;
 
   unsigned char* data() const noexcept { return data_; }
@@ -47,25 +53,28 @@ class Mapping final : public ForkAware {
 
 // ---- Servers ----
 
-// A memory file and the maker's mapping of it.
+// A memory file, and the mapping of it by the process that created it.
 struct Segment {
   Fd file;
   Mapping memory;
 };
 
-// REQUEST: populated, sealed SHRINK, GROW, SEAL, mapped read-only here. Throws OUT_OF_MEMORY.
+// Creates REQUEST: populated, sealed SHRINK, GROW and SEAL, mapped read-only here. Throws
+// OUT_OF_MEMORY.
 Segment make_request_segment(uint64_t bytes);
 
-// RESPONSE: populated, mapped for writing here, and then sealed FUTURE_WRITE, SHRINK, GROW, SEAL: read-only for everybody else.
+// Creates RESPONSE: populated, mapped for writing here, and then sealed FUTURE_WRITE, SHRINK, GROW
+// and SEAL, which makes it read-only for every other process.
 Segment make_response_segment(uint64_t bytes);
 
-// A memory file that still can be written, for a one-shot result; publish it with seal_file once it is complete. Throws OUT_OF_MEMORY.
+// Creates a memory file that can still be written, for a one-shot result. Publish it with seal_file
+// once it is complete. Throws OUT_OF_MEMORY.
 Segment make_file(uint64_t bytes);
 
-// Gives up the mapping and seals WRITE, SHRINK, GROW, SEAL.
+// Removes the mapping and seals the file WRITE, SHRINK, GROW and SEAL.
 Fd seal_file(Segment segment);
 
-// The same for what is at hand: the manifest, STATUS.
+// Creates a file with the same seals from contents that already exist: the manifest, STATUS.
 Fd make_sealed_file(std::string_view first, std::string_view second = {},
                     std::string_view third = {});
 
@@ -73,10 +82,12 @@ Fd make_sealed_file(std::string_view first, std::string_view second = {},
 
 enum class Kind { kRequest, kResponse, kSealed };
 
-// Throws PROTOCOL unless this is a memory file of exactly `bytes` with the seals of its kind. Nothing may be mapped or read before.
+// Throws PROTOCOL unless this is a memory file of exactly `bytes` with the seals of its kind. Call
+// this before the file is mapped or read.
 void check_file(int fd, Kind kind, uint64_t bytes);
 
-// The contents of a write-sealed file of `bytes`, which must be at most `limit`. Throws PROTOCOL, OUT_OF_MEMORY.
+// Returns the contents of a write-sealed file of `bytes`, which must be at most `limit`. Throws
+// PROTOCOL, OUT_OF_MEMORY.
 std::string read_sealed_file(int fd, uint64_t bytes, uint64_t limit);
 
 }  // namespace sidecall::shm

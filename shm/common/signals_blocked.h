@@ -1,5 +1,6 @@
-// No signal reaches this thread meanwhile, nor ever a thread that it starts then: the host program's handlers are not for our threads. Used by
-// control.cpp, supervisor.cpp and child.cpp.
+// Blocks all signals for this thread while the object lives. Threads that it starts meanwhile
+// inherit the mask and keep it, so the signal handlers of the host program never run on them. Used
+// by control.cpp, supervisor.cpp and child.cpp.
 #pragma once
 
 #include <pthread.h>

@@ -18,7 +18,7 @@
 #include "layout.h"
 
 #ifndef SO_PEERPIDFD
-#define SO_PEERPIDFD 77  // Linux 6.5; younger than the headers of some systems
+#define SO_PEERPIDFD 77  // Linux 6.5; the headers of some systems are older
 #endif
 
 namespace sidecall::shm {
@@ -68,7 +68,7 @@ int Fd::release() noexcept {
 
 void Fd::reset(int fd) noexcept {
   const int old = release();
-  if (old >= 0) ::close(old);  // EINTR included, Linux has closed it
+  if (old >= 0) ::close(old);  // on EINTR too: Linux has closed it
   if (fd < 0) return;
   fd_ = fd;
   watch();
@@ -81,7 +81,7 @@ void Fd::in_child() noexcept {
 
 unsigned wait_readable(const int* fds, size_t count, Deadline deadline) {
   pollfd polls[4];
-  for (size_t i = 0; i < count; ++i) polls[i] = {fds[i], POLLIN, 0};  // poll skips negative ones
+  for (size_t i = 0; i < count; ++i) polls[i] = {fds[i], POLLIN, 0};  // poll skips negative fds
   while (true) {
     const int64_t left = deadline.left_ns();
     const timespec timeout = to_timespec(left);
@@ -91,7 +91,7 @@ unsigned wait_readable(const int* fds, size_t count, Deadline deadline) {
     unsigned bits = 0;
     for (size_t i = 0; ready > 0 && i < count; ++i) bits |= polls[i].revents ? 1u << i : 0u;
     if (bits) return bits;
-    if (left == 0) return 0;  // interrupted when it was over anyway
+    if (left == 0) return 0;  // interrupted, but the deadline had already passed
   }
 }
 
@@ -165,7 +165,7 @@ Received Socket::receive_with(void* buffer, size_t capacity, int flags) {
   received.kind = bytes == 0 ? Received::kEnd : Received::kMessage;
   received.bytes = static_cast<size_t>(bytes);
   received.is_cut = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
-  // There was room for more, so the kernel could not make them.
+  // The kernel cut the list although there was room for more, so it could not create descriptors.
   received.lacks_descriptors =
       (message.msg_flags & MSG_CTRUNC) != 0 && received.num_fds < kMaxDescriptors;
   return received;
@@ -197,8 +197,8 @@ Received Socket::receive_soon(void* buffer, size_t capacity) {
 
 bool Socket::is_hung_up() const noexcept {
   pollfd one{fd(), 0, 0};
-  return poll(&one, 1, 0) >
-         0;  // with no events asked for only POLLHUP, POLLERR and POLLNVAL are told
+  // Without requested events poll reports only POLLHUP, POLLERR and POLLNVAL.
+  return poll(&one, 1, 0) > 0;
 }
 
 // ---- The other end ----
@@ -215,7 +215,7 @@ Fd peer_pidfd(int fd) {
   int found = -1;
   socklen_t bytes = sizeof found;
   if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &found, &bytes) == 0) return Fd(found);
-  const pid_t pid = peer_credentials(fd).pid;  // 0 in another PID namespace
+  const pid_t pid = peer_credentials(fd).pid;  // 0 if the peer is in another PID namespace
   return Fd(pid > 0 ? static_cast<int>(syscall(SYS_pidfd_open, pid, 0)) : -1);
 }
 

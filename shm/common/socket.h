@@ -1,5 +1,6 @@
-// Descriptors, deadlines, and SEQPACKET sockets that carry messages and descriptors. Used by both ends; nothing here raises SIGPIPE or leaks a
-// descriptor into a program that is started meanwhile.
+// Descriptors, deadlines, and SEQPACKET sockets that carry messages and descriptors. Used by both
+// ends. Nothing here raises SIGPIPE, and no descriptor leaks into a program that the process
+// executes.
 #pragma once
 
 #include <sys/types.h>
@@ -14,20 +15,20 @@
 
 namespace sidecall::shm {
 
-// CLOCK_MONOTONIC.
+// The time of CLOCK_MONOTONIC.
 int64_t now_ns() noexcept;
 
-// A moment on that clock, or never.
+// A point in time on that clock, or never.
 class Deadline {
  public:
   static Deadline never() noexcept { return Deadline(INT64_MAX); }
-  static Deadline after(int64_t ns) noexcept;  // below 0 is never
+  static Deadline after(int64_t ns) noexcept;  // a negative `ns` means never
   static Deadline earlier(Deadline a, Deadline b) noexcept { return a.at_ < b.at_ ? a : b; }
   static Deadline later(Deadline a, Deadline b) noexcept { return a.at_ < b.at_ ? b : a; }
 
   bool is_never() const noexcept { return at_ == INT64_MAX; }
   int64_t at_ns() const noexcept { return at_; }
-  int64_t left_ns() const noexcept;  // 0 once passed; INT64_MAX for never
+  int64_t left_ns() const noexcept;  // 0 once it has passed; INT64_MAX for never
   bool passed() const noexcept { return left_ns() == 0; }
 
  private:
@@ -35,9 +36,9 @@ class Deadline {
   int64_t at_;
 };
 
-void sleep_until(Deadline deadline) noexcept;  // not for never
+void sleep_until(Deadline deadline) noexcept;  // the deadline must not be never
 
-// Owns one descriptor. It is close-on-exec, and closed in a forked child.
+// Owns one descriptor. It is close-on-exec, and it is closed in a forked child.
 class Fd final : public ForkAware {
  public:
   Fd() = default;
@@ -56,23 +57,23 @@ class Fd final : public ForkAware {
   int fd_ = -1;
 };
 
-// Waits until one of up to 4 descriptors is readable or hung up (bit i of the answer), or the deadline passes (0). -1 in `fds` is skipped.
+// Waits until one of up to 4 descriptors is readable or hung up, or until the deadline passes. Bit
+// i of the result is set for descriptor i; the result is 0 when the deadline passed. Entries of -1
+// in `fds` are skipped.
 unsigned wait_readable(const int* fds, size_t count, Deadline deadline);
 
-constexpr size_t kMaxDescriptors = 8;  // more than any message has; what exceeds it is a violation
+// More than any message has. A message with more descriptors is a violation.
+constexpr size_t kMaxDescriptors = 8;
 
-// A message as it came.
+// A received message.
 struct Received {
-  enum Kind {
-    kMessage,
-    kNothing,
-    kEnd
-  };  // kEnd: hang-up, or an empty message, which means the same to us
+  // kEnd: the peer hung up, or sent an empty message, which is handled in the same way.
+  enum Kind { kMessage, kNothing, kEnd };
   Kind kind = kNothing;
   size_t bytes = 0;
   bool is_cut = false;  // the message, or the list of its descriptors, was longer than fits
-  bool lacks_descriptors =
-      false;  // it was cut because this process has no descriptor left for those that came
+  // The message was cut because this process has no descriptor left for those that came with it.
+  bool lacks_descriptors = false;
   size_t num_fds = 0;
   std::array<Fd, kMaxDescriptors> fds;
 };
@@ -91,22 +92,23 @@ class Socket {
   void close() noexcept { fd_.reset(); }
   Fd take() noexcept { return std::move(fd_); }
 
-  // Never blocks. kFull where the peer has not read what it was sent.
+  // Never blocks. kFull: the peer has not yet read earlier messages, so there is no space.
   Sent send(const void* data, size_t bytes, const int* fds = nullptr, size_t num_fds = 0) noexcept;
 
-  // One byte 0x01. A full socket is fine: the peer has unread ones. False once the peer has hung up.
+  // Sends one byte 0x01. A full socket is no failure: the peer then has unread bytes that wake it.
+  // Returns false once the peer has hung up.
   bool ring() noexcept;
 
-  // The next message without waiting. Descriptors that it brings are owned by the answer.
+  // Returns the next message without waiting. The result owns the descriptors that came with it.
   Received receive(void* buffer, size_t capacity);
 
-  // Waits for the next message, until the deadline (kNothing).
+  // Waits for the next message. Returns kNothing when the deadline passes.
   Received receive(void* buffer, size_t capacity, Deadline deadline);
 
-  // Waits inside recvmsg itself, which saves the poll, for at most a few milliseconds.
+  // Waits for at most a few milliseconds, inside recvmsg itself, which saves the call of poll.
   Received receive_soon(void* buffer, size_t capacity);
 
-  // Hung up, as far as can be seen without waiting. Unread messages may be left.
+  // Whether the peer has hung up, checked without waiting. Unread messages may be left.
   bool is_hung_up() const noexcept;
 
  private:
@@ -115,7 +117,7 @@ class Socket {
   bool has_slice_ = false;  // SO_RCVTIMEO is set
 };
 
-// The process at the other end as the kernel saw it when it connected or listened.
+// The process at the other end, as the kernel recorded it when that process connected or listened.
 struct PeerCredentials {
   pid_t pid = 0;
   uid_t uid = 0;
@@ -123,19 +125,23 @@ struct PeerCredentials {
 };
 PeerCredentials peer_credentials(int fd);
 
-// A pidfd for the process at the other end: SO_PEERPIDFD, else pidfd_open. Empty where neither works.
+// A pidfd of the process at the other end, from SO_PEERPIDFD or else from pidfd_open. Empty if
+// neither works.
 Fd peer_pidfd(int fd);
 
 // ---- Addresses (PROTOCOL.md, section 1) ----
 
-// The socket's path for what follows "shm:". Throws INVALID_ARGUMENT. `is_default` tells whether it lies in the default folder.
+// Returns the socket's path for the part of an address after "shm:". `is_default` receives whether
+// the path lies in the default folder. Throws INVALID_ARGUMENT.
 std::string socket_path(std::string_view address, bool* is_default);
 
-// Makes the default folder (servers; mode 0700), or only checks it (clients: ENOENT is answered with false). Throws DENIED where it is not a real
-// folder that belongs to this user, or others may write to it.
+// Servers pass `make` to create the default folder with mode 0700; clients only check it, and get
+// false if it does not exist. Throws DENIED unless the path is a real folder that belongs to this
+// user and that no other user may write to.
 bool check_default_folder(const std::string& socket_path, bool make);
 
-// Connects to a listening socket. Empty with errno in `error_number` where that fails at once.
+// Connects to a listening socket without waiting. On failure the result is empty, and
+// `error_number` receives errno.
 Fd connect_to(const std::string& path, int* error_number);
 
 }  // namespace sidecall::shm

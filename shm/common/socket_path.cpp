@@ -1,4 +1,4 @@
-// Where sockets lie: the rules of PROTOCOL.md, section 1, for both ends.
+// Finds the paths of sockets: the rules of PROTOCOL.md, section 1, for both ends.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -114,7 +114,7 @@ Fd connect_to(const std::string& path, int* error_number) {
     *error_number = errno;
     return Fd();
   }
-  fcntl(fd.get(), F_SETFL, 0);  // waiting happens inside recvmsg, see receive_soon
+  fcntl(fd.get(), F_SETFL, 0);  // make it blocking again: receive_soon waits inside recvmsg
   return fd;
 }
 

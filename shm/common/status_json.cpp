@@ -1,4 +1,5 @@
-// Parses without building anything; see status_json.h.
+// Checks the answer to STATUS with a streaming parser, without building a document; see
+// status_json.h.
 #include "status_json.h"
 
 #include <rapidjson/memorystream.h>
@@ -9,7 +10,7 @@ namespace {
 
 constexpr int kMaxLevels = 64;
 
-// Stops the parser at a value outside of an object, and where values nest too deep.
+// Stops the parser at a value outside of an object, and when values are nested too deeply.
 struct LevelCounter : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, LevelCounter> {
   bool Default() { return levels > 0; }
   bool StartObject() { return ++levels <= kMaxLevels; }

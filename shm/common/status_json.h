@@ -1,4 +1,5 @@
-// The shape that the answer to STATUS must have. Used by clients and by the supervisor, which read what another process sent.
+// Checks the form of an answer to STATUS. Used by clients and by the supervisor, which read it from
+// another process.
 #pragma once
 
 #include <string_view>

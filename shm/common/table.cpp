@@ -1,4 +1,4 @@
-// Tables and string tensors of slots: copied, checked, written.
+// Copies, checks and writes the tables and string tensors of slots.
 #include "table.h"
 
 #include <algorithm>
@@ -15,7 +15,8 @@ std::string text_of(const int64_t* dims, size_t rank) {
   return text + "]";
 }
 
-// Words a violation of one tensor. Shapes are no values of the data, and help to find the side that is wrong.
+// Throws the violation of one tensor. Its text may contain shapes: they are not values of the data,
+// and they help to find out which side is wrong.
 [[noreturn]] void refuse(const char* what, const std::string& name, const std::string& text) {
   violation(std::string(what) + " '" + name + "': " + text);
 }
@@ -178,7 +179,8 @@ void read_strings(const unsigned char* slot, const Tensor& tensor, const char* w
   offsets->resize(count);
   std::memcpy(offsets->data(), at, count * sizeof(int64_t));
   bytes->assign(reinterpret_cast<const char*>(at) + count * sizeof(int64_t), text_bytes);
-  asm volatile("" : : "r"(offsets->data()), "r"(bytes->data()) : "memory");  // as in snapshot()
+  // Keeps the compiler from reading the shared memory again, as in snapshot().
+  asm volatile("" : : "r"(offsets->data()), "r"(bytes->data()) : "memory");
   if (offsets->front() != 0 || static_cast<uint64_t>(offsets->back()) != text_bytes ||
       !std::is_sorted(offsets->begin(), offsets->end()))
     refuse(what, name, "its string offsets do not rise from 0 to its bytes");
@@ -212,7 +214,8 @@ bool is_utf8(std::string_view text) noexcept {
     }
     const int more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
     if (lead < 0xc2 || lead > 0xf4 || end - at < more) return false;
-    // The second byte excludes overlong forms, surrogates and what lies beyond U+10FFFF.
+    // The range of the second byte excludes overlong forms, surrogates and code points above
+    // U+10FFFF.
     const unsigned low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
     const unsigned high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
     if (at[0] < low || at[0] > high) return false;

@@ -1,4 +1,4 @@
-// What this process may keep busy.
+// How many CPUs this process may use, and the environment variable that sets the polling time.
 #include "waiting.h"
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 namespace sidecall::shm {
 namespace {
 
-// CPUs that a quota amounts to, rounded down; `fallback` where there is none.
+// The number of CPUs that a quota allows, rounded down. `fallback` if there is no quota.
 int quota_cpus(const std::string& quota, long period, int fallback) {
   char* end = nullptr;
   const long value = std::strtol(quota.c_str(), &end, 10);
@@ -29,7 +29,7 @@ int cpus_of_folder(const std::string& folder, bool is_v2, int fallback) {
   return quota_cpus(quota, period, fallback);
 }
 
-// The smallest quota on the way from our own group to the root that we can see.
+// The smallest quota of our own cgroup and of the parents that we can see.
 int cgroup_cpus(int fallback) {
   std::ifstream groups("/proc/self/cgroup");
   std::string line;
@@ -53,8 +53,8 @@ int cgroup_cpus(int fallback) {
 }
 
 struct Cpus {
-  int allowed = 1;  // by affinity, of the thread that asked first
-  int paid = 1;     // by quota
+  int allowed = 1;  // by the affinity of the thread that asked first
+  int paid = 1;     // by the cgroup quota
 };
 
 const Cpus& cpus() noexcept {
@@ -63,7 +63,7 @@ const Cpus& cpus() noexcept {
     cpu_set_t set;
     counted.allowed = sched_getaffinity(0, sizeof set, &set) == 0
                           ? CPU_COUNT(&set)
-                          : CPU_SETSIZE;  // fails beyond 1024 CPUs
+                          : CPU_SETSIZE;  // the call fails beyond 1024 CPUs
     try {
       counted.paid = cgroup_cpus(CPU_SETSIZE);
     } catch (...) {
@@ -95,6 +95,6 @@ std::atomic<int> Machine::waiting{0};
 int Machine::allowed_cpus() noexcept { return cpus().allowed; }
 int Machine::paid_cpus() noexcept { return cpus().paid; }
 
-template class BasicPace<Machine>;
+template class BasicSpinPolicy<Machine>;
 
 }  // namespace sidecall::shm

@@ -1,4 +1,6 @@
-// How long to poll before sleeping: adaptive, never on one CPU, never on the peer's own. Used by the client's wait and the server's engine threads.
+// Decides how long a thread polls before it sleeps. The policy is adaptive: it does not poll if the
+// process has only one CPU, and it yields if the peer runs on the same CPU. Used by the client's
+// wait and by the server's engine threads.
 #pragma once
 
 #include <sched.h>
@@ -11,7 +13,7 @@
 
 namespace sidecall::shm {
 
-// Between two looks at a word that another core writes.
+// Called between two reads of a word that another core writes.
 inline void relax() noexcept {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
@@ -20,87 +22,111 @@ inline void relax() noexcept {
 #endif
 }
 
-// Ask for a line ahead of its use, to read it or to write it. Any address is harmless.
+// Prefetch a cache line before it is read or written. Any address is harmless.
 inline void fetch_to_read(const void* at) noexcept { __builtin_prefetch(at, 0, 3); }
 inline void fetch_to_write(const void* at) noexcept {
 #if defined(__x86_64__) || defined(__i386__)
-  asm volatile("prefetchw %0"
-               :
-               : "m"(*static_cast<const char*>(
-                   at)));  // the builtin asks for it to read, unless told that every CPU has this
+  // __builtin_prefetch for writing would compile to a read prefetch here, unless the compiler may
+  // assume that every CPU has prefetchw.
+  asm volatile("prefetchw %0" : : "m"(*static_cast<const char*>(at)));
 #else
   __builtin_prefetch(at, 1, 3);
 #endif
 }
 
-// 1 + the CPU that this thread runs on, 0 unknown: what descriptors carry. Costs a few nanoseconds.
+// 1 + the number of the CPU that this thread runs on, or 0 if unknown, as in descriptors. Takes a
+// few nanoseconds.
 inline uint32_t my_cpu() noexcept { return static_cast<uint32_t>(sched_getcpu() + 1); }
 
-// SIDECALL_SPIN_US, read once: -1 adaptive (not set), 0 never, else always, up to that many microseconds.
+// The variable SIDECALL_SPIN_US, read once. -1: not set, adaptive polling. 0: never poll.
+// Otherwise: always poll, for up to that many microseconds (returned in nanoseconds).
 int64_t spin_override_ns() noexcept;
 
-// How many CPUs this process may keep busy: affinity and the cgroups' cpu.max, looked at once.
+// How many CPUs this process may keep busy, by its affinity and by the quota of its cgroups.
+// Determined once.
 int usable_cpus() noexcept;
 
-// What Pace asks of the machine. Tests give it another.
+// The functions of the operating system that the spin policy (BasicSpinPolicy) uses. Tests replace them.
 struct Machine {
   static int64_t now() noexcept { return now_ns(); }
   static void yield() noexcept { sched_yield(); }
   static uint32_t cpu() noexcept { return my_cpu(); }
   static int64_t override_ns() noexcept { return spin_override_ns(); }
-  static int allowed_cpus() noexcept;  // by affinity, of the thread that asked first
-  static int paid_cpus() noexcept;     // by quota
-  static std::atomic<int>
-      waiting;  // threads of this process that wait and found out that it takes long. No partner: a hint.
+  static int allowed_cpus() noexcept;  // by the affinity of the thread that asked first
+  static int paid_cpus() noexcept;     // by the cgroup quota
+  // The number of threads of this process that have been waiting for some time. Relaxed, no
+  // partner: only a hint.
+  static std::atomic<int> waiting;
 };
 
-// Looks, with relax() in between, before the next Pace::rest(): a look at the clock costs as much as a cache line's travel. One look where that waits for a turn.
+// How often a waiting thread reads the word, with relax() in between, before it calls rest() again:
+// reading the clock takes as long as moving a cache line between cores. If the thread yields to
+// others on its CPU, it reads the word only once before each rest().
 constexpr int kLooks = 64;
 
-// Decides how a side waits before it sleeps, and learns what pays. One per channel and per engine thread; not shared by threads.
+// The spin policy: decides how one side waits before it sleeps, and learns from earlier waits.
+// There is one object per channel and per engine thread; it is not shared between threads.
 //
-// Where the peer runs on another CPU it polls. Where the peer runs on this one, or other threads of the process wait for their answers here, it gives them
-// their turn between two looks (sched_yield): whoever waits robs nobody then, and nobody has to be woken up by the kernel. Whether somebody took the turn is
-// told by the time that the yield takes. Where one keeps the CPU for long, no turns are given for a while: asleep one gets it back sooner.
+// If the peer runs on another CPU, the thread polls. If the peer runs on the same CPU, or other
+// threads of the process wait for their answers there, the thread calls sched_yield between two
+// reads of the word. Waiting then takes no CPU time from the others, and the kernel does not have
+// to wake a thread up. The duration of the yield shows whether another thread ran. After a yield
+// that took too long, the thread does not yield in the next waits: a sleeping thread gets the CPU
+// back sooner.
 //
-// One wait polls for kSpin of its own CPU time at most, whatever others took meanwhile. What did not see the answer by then is skipped the next time, then three
-// times, seven, ... up to a thousand, so that a peer that takes long costs next to nothing; the first success makes polling the rule again.
+// One wait polls for at most kSpin, not counting the time in which other threads ran. If the answer
+// did not come within that time, the next wait does not poll; after a second failure the next 3
+// waits do not poll, then 7, and so on up to 1023. A slow peer therefore costs almost no polling.
+// The first success makes polling the rule again.
 template <class M>
-class BasicPace {
+class BasicSpinPolicy {
  public:
+  // All times are in nanoseconds. kSpin: how long one wait polls.
   static constexpr int64_t kSpin = 100 * 1000;
-  static constexpr int64_t kMostWait = 2 * 1000 * 1000;  // of a wait in which others took turns
-  static constexpr int64_t kFirstTurn =
-      5 * 1000;  // after this much polling of an own CPU it is offered now and then
-  static constexpr int64_t kTurnCost = 500;   // of a yield that let others run, to this thread
-  static constexpr int64_t kWorkPerTurn = 5;  // times what the last turn took
-  static constexpr int64_t kLeastWork = 15 * 1000;  // between turns
-  static constexpr int64_t kTooLong =
-      1000 * 1000;  // about a time slice of the scheduler, more than a round of a few clients
-  static constexpr int64_t kTooLongEach =
-      16 *
-      1000;  // more for each thread that waits: all have their turns in between, and the server
+  // Upper limit of a wait that polls, including the time in which other threads ran.
+  static constexpr int64_t kMostWait = 2 * 1000 * 1000;
+  // If the peer runs on another CPU, the thread yields to other waiting threads of the process each
+  // time that it has polled for this long.
+  static constexpr int64_t kFirstTurn = 5 * 1000;
+  // The part of such a yield that is this thread's own cost and not time given to others.
+  static constexpr int64_t kTurnCost = 500;
+  // give_turn() yields again after kWorkPerTurn times the duration of its last yield, and at the
+  // earliest after kLeastWork.
+  static constexpr int64_t kWorkPerTurn = 5;
+  static constexpr int64_t kLeastWork = 15 * 1000;
+  // A yield that takes longer is too long. This is about a time slice of the scheduler, and longer
+  // than a round in which a few clients run once each.
+  static constexpr int64_t kTooLong = 1000 * 1000;
+  // Added to kTooLong for each thread that waits, because each of them, and the server, runs
+  // meanwhile.
+  static constexpr int64_t kTooLongEach = 16 * 1000;
+  // Limit of the learned exponents: at most 2^10 - 1 waits are skipped.
   static constexpr uint32_t kMostLearnt = 10;
 
-  BasicPace() = default;
-  BasicPace(const BasicPace&) = delete;
-  BasicPace& operator=(const BasicPace&) = delete;
-  ~BasicPace() { count(false); }
+  BasicSpinPolicy() = default;
+  BasicSpinPolicy(const BasicSpinPolicy&) = delete;
+  BasicSpinPolicy& operator=(const BasicSpinPolicy&) = delete;
+  ~BasicSpinPolicy() { count(false); }
 
-  // Starts a wait. False: sleep at once. `peer_cpu` is that of descriptors; `fixed_us` as the spin_us of a server.
+  // Starts a wait. Returns false if the thread should sleep at once. `peer_cpu` is the CPU as in
+  // descriptors; `fixed_us` is as spin_us of a server: the polling time, or negative for adaptive.
   bool begin(uint32_t peer_cpu, int32_t fixed_us = -1) noexcept;
 
-  // Others on this CPU wait for their turn: the peer, or somebody.
+  // Whether the thread yields in this wait because of other threads on its CPU. is_near: the peer
+  // runs here. is_crowded: the peer, or any other thread, runs here.
   bool is_near() const noexcept { return gives_turns_ && is_near_; }
   bool is_crowded() const noexcept { return gives_turns_ && (is_near_ || is_shared_); }
 
-  // False where polling has been enough; then look once more. `now` is the clock afterwards.
+  // Called between polls. Returns false when the thread has polled long enough; it then reads the
+  // word once more before it sleeps. `now` receives the present time.
   bool rest(int64_t* now) noexcept;
 
-  // What the wait was about came after so long; what polling saw came after 0.
+  // Records that the answer came after `ns` in this wait: 0 if polling saw it. More than kSpin
+  // counts as a wait in which polling failed.
   void note(int64_t ns) noexcept;
 
-  // Between answers, where peers run on this CPU: lets them take theirs. While there is work, that is a sixth of the time at most.
+  // Called by a server between two answers if peers run on this CPU: yields, so that they can read
+  // their answers. While there is work, this takes at most a sixth of the time.
   void give_turn(int64_t now, int32_t fixed_us) noexcept;
 
  private:
@@ -110,20 +136,21 @@ class BasicPace {
   void count(bool is_waiting) noexcept;
 
   int64_t budget_ns_ = 0, start_ns_ = 0, next_turn_ns_ = 0;
-  int64_t given_ns_ = 0;          // to others, in this wait
+  int64_t given_ns_ = 0;          // time in which other threads ran during this wait
   bool is_near_ = false;          // the peer runs on this CPU
-  bool is_shared_ = false;        // somebody else took the last turn
-  bool gives_turns_ = false;      // in this wait
-  bool is_counted_ = false;       // among the threads of the process that wait
-  bool counts_ = false;           // what becomes of this wait is to be learnt from
-  int64_t least_yield_ns_ = 400;  // of those seen, and a guess
+  bool is_shared_ = false;        // another thread ran during the last yield
+  bool gives_turns_ = false;      // the thread may yield in this wait
+  bool is_counted_ = false;       // this thread is counted in M::waiting
+  bool counts_ = false;           // note() learns from the result of this wait
+  int64_t least_yield_ns_ = 400;  // the shortest yield so far; 400 is a first guess
   int64_t next_gift_ns_ = 0;
   uint32_t misses_ = 0, skip_ = 0;
-  uint32_t losses_ = 0, forgo_ = 0;  // turns that took too long, and waits in which none is given
+  // losses_ grows with yields that took too long; forgo_ is the number of waits without a yield.
+  uint32_t losses_ = 0, forgo_ = 0;
 };
 
 template <class M>
-bool BasicPace<M>::begin(uint32_t peer_cpu, int32_t fixed_us) noexcept {
+bool BasicSpinPolicy<M>::begin(uint32_t peer_cpu, int32_t fixed_us) noexcept {
   const int64_t override_ns = M::override_ns();
   const int64_t fixed_ns = override_ns >= 0 ? override_ns : int64_t{fixed_us} * 1000;
   const bool adapts = fixed_ns < 0;
@@ -146,7 +173,7 @@ bool BasicPace<M>::begin(uint32_t peer_cpu, int32_t fixed_us) noexcept {
 }
 
 template <class M>
-bool BasicPace<M>::rest(int64_t* now) noexcept {
+bool BasicSpinPolicy<M>::rest(int64_t* now) noexcept {
   *now = M::now();
   if (start_ns_ == 0) {
     start_ns_ = *now;
@@ -159,7 +186,8 @@ bool BasicPace<M>::rest(int64_t* now) noexcept {
     *now += took;
     next_turn_ns_ = *now + kFirstTurn;
     if (is_shared_) given_ns_ += took - kTurnCost;
-    // Nobody took it: the peer has moved, or does not want to run, and where it can be here only it will not while this thread looks.
+    // No other thread ran during the yield: the peer has moved to another CPU, or it is not ready
+    // to run. If this thread has only one CPU, polling for such a peer is useless, so stop.
     const bool is_idle = is_near_ && !is_shared_;
     if (took > limit || (is_idle && M::allowed_cpus() < 2)) {
       count(false);
@@ -170,17 +198,17 @@ bool BasicPace<M>::rest(int64_t* now) noexcept {
   }
   const int64_t waited = *now - start_ns_;
   const bool goes_on = waited - given_ns_ < budget_ns_ && (given_ns_ == 0 || waited < kMostWait);
-  if (!goes_on) count(false);  // asleep it is nobody's company
+  if (!goes_on) count(false);  // a sleeping thread no longer counts as waiting
   return goes_on;
 }
 
 template <class M>
-int64_t BasicPace<M>::yield(int64_t before) noexcept {
+int64_t BasicSpinPolicy<M>::yield(int64_t before) noexcept {
   const int64_t limit = too_long();
   M::yield();
   const int64_t took = M::now() - before;
   least_yield_ns_ = std::min(least_yield_ns_, took);
-  is_shared_ = took > 2 * least_yield_ns_;  // two switches of thread
+  is_shared_ = took > 2 * least_yield_ns_;  // another thread ran: that takes two context switches
   if (took > limit) {
     losses_ = std::min(losses_ + 2, kMostLearnt);
     forgo_ = (1u << losses_) - 1;
@@ -191,12 +219,12 @@ int64_t BasicPace<M>::yield(int64_t before) noexcept {
 }
 
 template <class M>
-int64_t BasicPace<M>::too_long() noexcept {
+int64_t BasicSpinPolicy<M>::too_long() noexcept {
   return std::min(kTooLong + kTooLongEach * M::waiting.load(std::memory_order_relaxed), kMostWait);
 }
 
 template <class M>
-void BasicPace<M>::give_turn(int64_t now, int32_t fixed_us) noexcept {
+void BasicSpinPolicy<M>::give_turn(int64_t now, int32_t fixed_us) noexcept {
   if (now < next_gift_ns_ || M::override_ns() >= 0 || fixed_us >= 0 || M::paid_cpus() < 2) return;
   int64_t took = 0;
   if (forgo_ == 0) took = yield(M::now());
@@ -204,22 +232,23 @@ void BasicPace<M>::give_turn(int64_t now, int32_t fixed_us) noexcept {
   next_gift_ns_ = now + took + std::max(kLeastWork, kWorkPerTurn * took);
 }
 
-// Alone in its process a thread does not offer its CPU: others may keep it for longer than the answer takes.
+// If no other thread of the process waits, do not yield: threads of other processes may keep the
+// CPU for longer than the answer takes.
 template <class M>
-bool BasicPace<M>::has_company() noexcept {
+bool BasicSpinPolicy<M>::has_company() noexcept {
   count(true);
   return M::waiting.load(std::memory_order_relaxed) > 1;
 }
 
 template <class M>
-void BasicPace<M>::count(bool is_waiting) noexcept {
+void BasicSpinPolicy<M>::count(bool is_waiting) noexcept {
   if (is_waiting == is_counted_) return;
   is_counted_ = is_waiting;
   M::waiting.fetch_add(is_waiting ? 1 : -1, std::memory_order_relaxed);
 }
 
 template <class M>
-void BasicPace<M>::note(int64_t ns) noexcept {
+void BasicSpinPolicy<M>::note(int64_t ns) noexcept {
   count(false);
   if (!counts_) return;
   counts_ = false;
@@ -227,7 +256,7 @@ void BasicPace<M>::note(int64_t ns) noexcept {
   skip_ = (1u << misses_) - 1;
 }
 
-using Pace = BasicPace<Machine>;
-extern template class BasicPace<Machine>;
+using SpinPolicy = BasicSpinPolicy<Machine>;
+extern template class BasicSpinPolicy<Machine>;
 
 }  // namespace sidecall::shm

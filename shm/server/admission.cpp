@@ -1,4 +1,4 @@
-// Decides by credentials and by the bytes of HELLO; see admission.h.
+// Checks the credentials of a peer and the bytes of a HELLO; see admission.h.
 #include "admission.h"
 
 #include <unistd.h>

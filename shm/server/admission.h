@@ -1,4 +1,5 @@
-// Who may connect, and what a HELLO is granted. Used by the server's control thread and by the supervisor of several workers.
+// Decides which users may connect, and what is granted to a HELLO. Used by the server's control
+// thread and by the supervisor of several workers.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +13,9 @@
 
 namespace sidecall::shm {
 
-// By the kernel's word: this user, root, `allowed_uids`, and those whose primary group is `group` (-1 for none); never the overflow
-// uid, which stands for any user that this namespace has no name for.
+// Decides by the credentials that the kernel reports. Admits this user, root, `allowed_uids`, and
+// users whose primary group is `group` (-1 for none). Never admits the overflow uid, which stands
+// for any user that has no uid in this namespace.
 class Admission {
  public:
   Admission(std::vector<uint32_t> allowed_uids, int64_t group);
@@ -26,7 +28,7 @@ class Admission {
   uint32_t overflow_uid_;
 };
 
-// What a connection may have. The least are what the tables of the signature take.
+// What a connection may have. The least_* sizes are those that the tables of the signature need.
 struct Limits {
   uint32_t max_slots = kMaxSlots;
   uint64_t max_request_bytes = 0, max_response_bytes = 0;
@@ -45,16 +47,19 @@ struct Grant {
   }
 };
 
-// Whether a first message is a HELLO of any version: what can be answered with REFUSED. Anything else is only closed.
+// Whether a first message is a HELLO of any protocol version, so that REFUSED is a valid answer.
+// After any other message the connection is closed without an answer.
 bool is_hello(const void* data, size_t bytes) noexcept;
 
-// Throws PROTOCOL (no common version, or not as PROTOCOL.md has it), OUT_OF_RANGE.
+// Checks a HELLO and returns what it is granted. Throws PROTOCOL (no common version, or not as
+// PROTOCOL.md requires), OUT_OF_RANGE.
 Grant judge_hello(const void* data, size_t bytes, const Limits& limits);
 
-// REFUSED, ready to send.
+// Builds the message REFUSED, ready to send.
 std::string refusal(int32_t status, const std::string& text);
 
-// Sends it. What the client has sent is taken first: a socket that is closed with something unread takes from the client what it was sent.
+// Sends REFUSED. Reads the client's message first: when a socket is closed with unread data, the
+// peer loses data that was sent to it.
 void refuse(Socket* socket, int32_t status, const std::string& text);
 
 }  // namespace sidecall::shm

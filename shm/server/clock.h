@@ -1,5 +1,6 @@
-// CLOCK_MONOTONIC for a thread that asks often: the CPU's counter since a look at the clock less than a millisecond ago. Used by engine
-// threads, which ask twice per request.
+// CLOCK_MONOTONIC for a thread that reads it often: computed from the CPU's counter and a reading
+// of the clock that is less than a millisecond old. Used by engine threads, which need the time
+// twice per request.
 #pragma once
 
 #include <cstdint>
@@ -14,8 +15,9 @@ namespace sidecall::shm {
 
 class QuickClock {
  public:
-  // A look at the clock where the counter has run on for too long, was set back, or its rate is not known: CPUs whose counters disagree,
-  // or counters that change their pace, are wrong by no more than that millisecond.
+  // Reads the clock itself if the last reading is too old, the counter went backwards, or its rate
+  // is not known. If the counters of different CPUs disagree, or the rate changes, the result is
+  // therefore wrong by at most one millisecond.
   int64_t now() noexcept {
     const uint64_t ticks = read_counter();
     const uint64_t since = ticks - anchor_ticks_;
@@ -24,9 +26,9 @@ class QuickClock {
   }
 
  private:
-  static constexpr int kShift = 24;  // of rate_: nanoseconds per tick
-  static constexpr int64_t kMostNs = 1000 * 1000;
-  static constexpr int64_t kLeastNs = 20 * 1000;  // of a measurement of the rate
+  static constexpr int kShift = 24;                // rate_ is nanoseconds per tick << kShift
+  static constexpr int64_t kMostNs = 1000 * 1000;  // age at which the clock is read again
+  static constexpr int64_t kLeastNs = 20 * 1000;   // shortest time to measure the rate
 
   static uint64_t read_counter() noexcept {
 #if defined(__x86_64__)
@@ -44,8 +46,8 @@ class QuickClock {
     const int64_t ns = now_ns();
     const int64_t ns_since = ns - anchor_ns_;
     const uint64_t ticks_since = ticks - anchor_ticks_;
-    if (anchor_ns_ != 0 && ns_since < kLeastNs)
-      return ns;  // too short for a rate: the anchor stays
+    // Too short to measure the rate: keep the anchor.
+    if (anchor_ns_ != 0 && ns_since < kLeastNs) return ns;
     if (anchor_ns_ != 0 && ticks_since > 0 && ticks_since < UINT64_C(1) << 38) {
       rate_ = (static_cast<uint64_t>(ns_since) << kShift) / ticks_since;
       most_ticks_ = rate_ == 0 ? 0 : (static_cast<uint64_t>(kMostNs) << kShift) / rate_;

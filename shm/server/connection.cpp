@@ -1,4 +1,4 @@
-// Takes requests from a ring and answers them, step by step as PROTOCOL.md has it in sections 4 and 5.
+// Takes requests from a ring and answers them: the steps of PROTOCOL.md, sections 4 and 5.
 #include "connection.h"
 
 #include <linux/sockios.h>
@@ -21,11 +21,13 @@ namespace {
 
 constexpr uint32_t kMaxIdleRings = 4096;
 
-// Timeouts that copying, or a turn of the thread, may outlast; bytes that take long to copy.
+// A timeout below kShort ns may pass while the inputs are copied or while the thread is preempted.
+// Copying more than kMuch bytes takes long.
 constexpr uint64_t kShort = 1000 * 1000;
 constexpr uint64_t kMuch = 1 << 20;
 
-// The compiler may not look at shared memory again in place of the copy.
+// The empty asm statement keeps the compiler from reading the shared memory again instead of the
+// copy.
 void copy_once(void* to, const void* from, size_t bytes) noexcept {
   std::memcpy(to, from, bytes);
   asm volatile("" ::: "memory");
@@ -63,7 +65,7 @@ void RunWatch::leave() noexcept {
   while (!state_.compare_exchange_weak(expected, kIdle, std::memory_order_acq_rel,
                                        std::memory_order_relaxed)) {
     expected = kRunning;
-    sched_yield();  // held: for some instructions, unless the holder lost its CPU
+    sched_yield();  // the holder needs some instructions only, unless it has lost its CPU
   }
 }
 
@@ -78,7 +80,7 @@ void RunWatch::interrupt(int32_t status) noexcept {
   session_->interrupt();
 }
 
-// ---- Making ----
+// ---- Creating ----
 
 ServerConnection::ServerConnection(uint64_t id, int fd, const PeerCredentials& peer,
                                    const Grant& grant, const ServerContext& context)
@@ -155,8 +157,8 @@ ServerConnection::Taken ServerConnection::take(QuickClock* clock) {
   Taken taken{next_, {}, clock->now()};
   copy_once(&taken.fields, &entry.fields, sizeof(taken.fields));
   fault_point("server.seen");
-  // Before anything that a dead server could have left half done. Partner: the client's look after a hang-up, which the kernel puts after
-  // all that this process did.
+  // Store this before any work that would be left half done if the server died. Partner: the client
+  // loads it after a hang-up, which the kernel reports after all stores of this process.
   response_head().mark.store(next_, std::memory_order_release);
   fault_point("server.taken");
   unchanged_ = ++next_ > slots_ ? next_ - slots_ : 0;
@@ -193,7 +195,8 @@ bool ServerConnection::serve(RunWatch* watch, EngineCounters* counters, QuickClo
 }
 
 void ServerConnection::run(ServerSlot* state, RunWatch* watch, uint64_t timeout_ns) {
-  // Longer ones cannot have passed before the start, unless much was copied. A look at the clock costs as much as a tenth of a short call.
+  // A longer timeout cannot have passed before the start, unless many bytes were copied. Reading
+  // the clock costs about a tenth of a short call, so it is avoided.
   bool may_be_late = timeout_ns != 0 && timeout_ns < kShort;
   try {
     may_be_late = state->copy_inputs() > kMuch || may_be_late;
@@ -225,7 +228,7 @@ bool ServerConnection::open_session(ServerSlot* state) {
   return static_cast<bool>(state->session());
 }
 
-// A request that was published while this one had the slot names another.
+// Requests that were published while this one occupied the slot must name other slots.
 void ServerConnection::check_slot_is_free(uint64_t answered, uint32_t slot) const {
   for (uint64_t k = answered + 1; k < answered + slots_; ++k) {
     const RequestEntry& entry = request_entry(k);
@@ -241,8 +244,9 @@ bool ServerConnection::publish(uint64_t sequence, const ResponseFields& fields) 
   ResponseEntry& entry = response_entry(sequence);
   entry.fields = fields;
   entry.fields.cpu = my_cpu();
-  // Publish, then look for a sleeper. Partner: the client adds to its sleeping word, then looks at the sequence again. A pair of store
-  // and load on both sides, so it needs seq_cst: with release and acquire both could miss each other.
+  // Publish first, then look for a sleeper. Partner: the client increments its sleeping word, then
+  // loads the sequence again. Each side stores and then loads, so both need seq_cst; with acquire
+  // and release both could miss each other.
   store_before_looking(&entry.sequence, sequence);
   fault_point("server.published");
   if (always_ring_) return socket_.ring();
@@ -253,14 +257,14 @@ bool ServerConnection::publish(uint64_t sequence, const ResponseFields& fields) 
 }
 
 bool ServerConnection::park() noexcept {
-  response_head().sleeping.store(
-      ++sleeping_, std::memory_order_seq_cst);  // partner: the client's look after it published
+  // Partner: the client loads this word after it has published a request.
+  response_head().sleeping.store(++sleeping_, std::memory_order_seq_cst);
   return awaited_->sequence.load(std::memory_order_seq_cst) == unchanged_;
 }
 
 // ---- One-shot results ----
 
-// Files that lie unread in the socket are memory that no quota counts.
+// Limits the files that lie unread in the socket, because no other quota counts their memory.
 bool ServerConnection::has_room_for_one_shot(uint64_t bytes) noexcept {
   int unread = 0;
   if (one_shot_bytes_ > 0 && ioctl(socket_.fd(), SIOCOUTQ, &unread) == 0 && unread == 0)
@@ -285,14 +289,15 @@ bool ServerConnection::send_one_shot(uint64_t sequence, uint64_t bytes, const Fd
 // ---- The socket ----
 
 ServerConnection::Heard ServerConnection::listen() noexcept {
-  // What a client without atomics rang while it was polled has piled up; others ring once.
+  // A client without atomic operations rings for every request, so many rings may have accumulated
+  // while it was polled. Other clients send one.
   for (int i = always_ring_ ? 64 : 1; i > 0; --i) {
     uint8_t bytes[2];
     iovec part{bytes, sizeof(bytes)};
     msghdr message{};
     message.msg_iov = &part;
     message.msg_iovlen = 1;
-    // Without room for descriptors the kernel closes them and says so.
+    // There is no buffer for descriptors, so the kernel closes any that arrive and sets MSG_CTRUNC.
     const ssize_t got = recvmsg(socket_.fd(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
     if (got < 0) return errno == EAGAIN || errno == EINTR ? Heard::kRung : Heard::kEnd;
     if (got == 0 && (message.msg_flags & MSG_CTRUNC) == 0) return Heard::kEnd;

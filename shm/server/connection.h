@@ -1,4 +1,5 @@
-// One client as the server sees it: socket, memory, ring, slots. Used by one engine thread, and made and freed by the control thread.
+// One client as the server sees it: socket, memory, ring, slots. Used by one engine thread; created
+// and freed by the control thread.
 #pragma once
 
 #include <array>
@@ -19,20 +20,21 @@
 
 namespace sidecall::shm {
 
-// What an engine thread runs at the moment, for the control thread, which asks handlers to stop. A lock that the engine thread takes
-// without waiting: the other side holds it for some instructions, every few milliseconds.
+// Tells the control thread what an engine thread is running, so that it can ask handlers to stop.
+// It works as a lock that the engine thread almost never waits for: the control thread holds it
+// only for some instructions, every few milliseconds.
 class RunWatch {
  public:
-  // Engine thread, around a handler. Partner: hold().
+  // Called by the engine thread before and after a handler runs. Partner: hold().
   void enter(ServerSlot* slot, Session* session) noexcept;
   void leave() noexcept;
 
-  // Control thread: true while a handler runs, which then cannot return before release().
+  // Called by the control thread. Returns true if a handler runs; leave() then waits for release().
   bool hold() noexcept;
   void release() noexcept { state_.store(kRunning, std::memory_order_release); }
 
-  // While held.
-  void interrupt(int32_t status) noexcept;  // may be repeated: the first status counts
+  // Only between hold() and release().
+  void interrupt(int32_t status) noexcept;  // may be repeated; only the first status is used
   int32_t stop_status() const noexcept { return slot_->stop_status(); }
 
   bool is_running() const noexcept { return state_.load(std::memory_order_relaxed) != kIdle; }
@@ -45,10 +47,10 @@ class RunWatch {
   bool is_interrupted_ = false;
 };
 
-// What a descriptor must be by itself. Throws PROTOCOL.
+// Checks a request descriptor on its own. Throws PROTOCOL.
 void check_request(const RequestFields& fields, uint32_t slots);
 
-// What a connection needs of its server.
+// What a connection uses of its server.
 struct ServerContext {
   const Service* service;
   Handler* handler;
@@ -58,13 +60,14 @@ struct ServerContext {
 
 class ServerConnection {
  public:
-  // Makes the memory; `fd` is the socket that welcome() takes over. Throws OUT_OF_MEMORY.
+  // Creates the memory. `fd` is the socket that is later passed to welcome(). Throws OUT_OF_MEMORY.
   ServerConnection(uint64_t id, int fd, const PeerCredentials& peer, const Grant& grant,
                    const ServerContext& context);
 
-  // ---- The control thread, before an engine thread has it ----
+  // ---- The control thread, before the connection is given to an engine thread ----
 
-  // Sends WELCOME with the memory files, `process` (a pidfd of our own, or -1), and closes the files. False when the client is gone.
+  // Sends WELCOME with the memory files and `process` (a pidfd of our own process, or -1), and
+  // closes the files. Returns false if the client is gone.
   bool welcome(Socket socket, Welcome message, int process);
 
   uint64_t id() const noexcept { return id_; }
@@ -76,30 +79,33 @@ class ServerConnection {
   // ---- Any thread, while the connection lives ----
 
   uint64_t taken() const noexcept { return response_head().mark.load(std::memory_order_relaxed); }
-  uint64_t count_queued() const noexcept;  // published and not taken
-  void hang_up() noexcept;                 // the client sees it at once; memory stays
-  bool has_sessions() const noexcept;  // only once it was retired: what ends them may take its time
+  uint64_t count_queued() const noexcept;  // requests that are published and not yet taken
+  void hang_up() noexcept;                 // the client sees it at once; the memory stays
+  // Only after the connection was retired. If true, freeing the connection may take long, because
+  // the handler's sessions are closed with it.
+  bool has_sessions() const noexcept;
 
   // ---- Its engine thread ----
 
-  // The entry whose turn it is has changed: serve() it.
+  // Whether the sequence of the next request's entry has changed. If so, call serve().
   bool has_news() const noexcept {
     return awaited_->sequence.load(std::memory_order_acquire) != unchanged_;
   }
 
-  // Takes one request and answers it. Throws PROTOCOL for a violation. False when the client is gone.
+  // Takes one request and answers it. Returns false if the client is gone. Throws PROTOCOL for a
+  // violation.
   bool serve(RunWatch* watch, EngineCounters* counters, QuickClock* clock);
 
-  // Announces sleep. False when there is news after all.
+  // Announces that the server sleeps. Returns false if a request has arrived meanwhile.
   bool park() noexcept;
 
-  // Reads what made the socket readable.
+  // Reads the messages that made the socket readable.
   enum class Heard { kRung, kEnd, kViolation };
   Heard listen() noexcept;
 
-  int64_t last_ns = 0;    // when its last request was answered, or it was woken
-  uint32_t peer_cpu = 0;  // as its last request said
-  bool is_hot = false;    // polled, not asleep
+  int64_t last_ns = 0;     // when its last request was answered, or when it was activated
+  uint32_t peer_cpu = 0;   // from its last request
+  bool is_active = false;  // active: the engine thread polls it and has not announced sleep to it
 
  private:
   struct Taken {
@@ -136,11 +142,11 @@ class ServerConnection {
 
   uint64_t next_ = 1;
   const RequestEntry* awaited_;
-  uint64_t unchanged_ = 0;       // what the awaited entry holds before request `next_` comes
-  uint64_t sleeping_ = 0;        // our word, as last written
-  uint64_t rung_ = 0;            // the client's word, as last rung for
-  uint32_t idle_rings_ = 0;      // bytes heard without a request
-  uint64_t one_shot_bytes_ = 0;  // sent and perhaps not received
+  uint64_t unchanged_ = 0;       // the awaited entry's sequence before request `next_` comes
+  uint64_t sleeping_ = 0;        // our sleeping word, as last written
+  uint64_t rung_ = 0;            // the client's sleeping word when we last sent it a ring
+  uint32_t idle_rings_ = 0;      // rings received since the last request
+  uint64_t one_shot_bytes_ = 0;  // bytes of files that were sent and perhaps not received yet
   std::vector<std::unique_ptr<ServerSlot>> slot_states_;
 };
 

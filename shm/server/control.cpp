@@ -1,4 +1,4 @@
-// The loop of the control thread, and how a server starts, drains and ends; see control.h.
+// The loop of the control thread, and the start, drain and end of a server; see control.h.
 #include "control.h"
 
 #include <fcntl.h>
@@ -22,13 +22,14 @@ namespace sidecall::shm {
 
 namespace {
 
-// How late a handler learns that nobody waits, while engine threads are busy.
+// Interval of ticks while engine threads are busy. It bounds how late a handler learns that its
+// client no longer waits.
 constexpr int64_t kTick = 5 * 1000 * 1000;
 
-// After so many ticks without a call the thread sleeps until an engine thread wakes up.
+// After this many ticks without a call the control thread sleeps until an engine thread wakes up.
 constexpr int kQuietTicks = 20;
 
-// How soon a parent is told again that did not read.
+// When to send the load again to a parent that has not read earlier messages.
 constexpr int64_t kTellAgain = 20 * 1000 * 1000;
 
 constexpr unsigned kSourceShift = 56;
@@ -59,7 +60,7 @@ void check(const Service& service, const ServerOptions& options, const Limits& l
     refuse_argument("slots: expected 1 to " + std::to_string(kMaxSlots) + ", got " +
                     std::to_string(options.max_slots));
   }
-  constexpr uint64_t kMost = UINT64_C(1) << 46;  // so that sums of sizes cannot overflow
+  constexpr uint64_t kMost = UINT64_C(1) << 46;  // prevents overflow in sums of sizes
   for (const uint64_t bytes :
        {options.max_request_bytes, options.max_response_bytes, options.max_one_shot}) {
     if (bytes > kMost)
@@ -75,7 +76,8 @@ void check(const Service& service, const ServerOptions& options, const Limits& l
 Limits limits_of(const Service& service, const ServerOptions& options) {
   Limits limits;
   limits.max_slots = options.max_slots;
-  limits.max_request_bytes = align_up(options.max_request_bytes, kPage);  // as slots are granted
+  // Rounded up as granted slots are.
+  limits.max_request_bytes = align_up(options.max_request_bytes, kPage);
   limits.max_response_bytes = align_up(options.max_response_bytes, kPage);
   limits.least_request_bytes = table_bytes(service.inputs.size());
   limits.least_response_bytes =
@@ -170,9 +172,9 @@ void Control::control(Fd fd, int64_t drain_ns) {
   post([this, shared, drain_ns] {
     if (is_draining_) return;
     control_ = std::move(*shared);
-    fcntl(
-        control_.fd(), F_SETFD,
-        FD_CLOEXEC);  // inherited: what a handler starts must not keep it open, or a death would go unseen
+    // The descriptor was inherited. A program that a handler starts must not keep it open, or the
+    // parent would not see the death of this process.
+    fcntl(control_.fd(), F_SETFD, FD_CLOEXEC);
     control_drain_ns_ = drain_ns;
     watch(control_.fd(), EPOLLIN | EPOLLRDHUP, Source::kControl, 0);
   });
@@ -203,7 +205,8 @@ void Control::close() noexcept {
 }
 
 void Control::note_awake() noexcept {
-  if (is_deeply_asleep_.load(std::memory_order_seq_cst)) wake();  // partner: is_active()
+  // Partner: is_active() stores the flag, then loads is_awake() of the engine threads.
+  if (is_deeply_asleep_.load(std::memory_order_seq_cst)) wake();
 }
 
 void Control::post(std::function<void()> task) {
@@ -216,8 +219,8 @@ void Control::post(std::function<void()> task) {
 
 void Control::wake() noexcept {
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written =
-      write(alarm_.get(), &one, sizeof(one));  // fails only where it is raised already
+  // The write fails only if the counter is full, and then the event is already readable.
+  [[maybe_unused]] const ssize_t written = write(alarm_.get(), &one, sizeof(one));
 }
 
 void Control::log(LogLevel level, const char* event, Facts facts, int64_t user) {
@@ -245,14 +248,16 @@ void Control::run() {
     epoll_event events[64];
     const int count = epoll_wait(epoll_.get(), events, 64, wait_ms(now_ns()));
     is_deeply_asleep_.store(false, std::memory_order_relaxed);
-    std::vector<int> ready_listeners;  // last: newcomers may push out those whose HELLO has come
+    // Handled last: new connections may displace half-open ones, so read the HELLOs that have
+    // arrived first.
+    std::vector<int> ready_listeners;
     for (int i = 0; i < count; ++i) {
       const uint64_t number = events[i].data.u64 & ((UINT64_C(1) << kSourceShift) - 1);
       const auto source = static_cast<Source>(events[i].data.u64 >> kSourceShift);
       if (source == Source::kListener) {
         ready_listeners.push_back(static_cast<int>(number));
       } else {
-        attend([&] { see(source, number); });
+        attend([&] { dispatch(source, number); });
       }
     }
     for (const int listener : ready_listeners) attend([&] { accept_all(listener); });
@@ -260,21 +265,21 @@ void Control::run() {
     expire_half_open(now);
     if (is_paused_ && now >= paused_until_ns_) pause_listeners(false);
     tick(now);
-    bury_retired();
+    reap_retired();
     tell_load();
     if (now >= log_.report_due_ns()) attend([&] { log_.report(); });
     look_after_drain(now);
   }
 }
 
-void Control::see(Source source, uint64_t number) {
+void Control::dispatch(Source source, uint64_t number) {
   switch (source) {
     case Source::kAlarm:
       return work_tasks();
     case Source::kControl:
-      return hear_control();
+      return read_control();
     case Source::kHalfOpen:
-      return static_cast<void>(hear_hello(number));
+      return static_cast<void>(read_hello(number));
     case Source::kConnection:
       return see_death(number);
     case Source::kListener:
@@ -282,7 +287,8 @@ void Control::see(Source source, uint64_t number) {
   }
 }
 
-// One event that fails, for want of memory or descriptors, must not end the others.
+// Runs one handler of an event. If it fails, for example because memory or descriptors are
+// exhausted, the other events are still handled.
 template <typename Body>
 void Control::attend(Body body) noexcept {
   try {
@@ -304,7 +310,8 @@ int Control::wait_ms(int64_t now) {
   return static_cast<int>(std::clamp<int64_t>((until - now + 999999) / 1000000, 0, 60000));
 }
 
-// Whether engine threads have something to do, and ticks are due. Announces sleep, then looks at them. Partner: note_awake().
+// Whether engine threads have work, so that ticks are due. Announces sleep, then looks at the
+// threads. Partner: an engine thread stores that it is awake, then note_awake() loads the flag.
 bool Control::is_active() noexcept {
   if (quiet_ticks_ < kQuietTicks) return true;
   is_deeply_asleep_.store(true, std::memory_order_seq_cst);
@@ -363,7 +370,7 @@ void Control::look_after_drain(int64_t now) {
   if (now < drain_deadline_.at_ns()) return;
   is_cut_off_ = true;
   for (const auto& engine : engines_) engine->cut_off();
-  quiet_ticks_ = 0;  // until the last handler has returned
+  quiet_ticks_ = 0;  // keeps the ticks running until the last handler has returned
   end(false);
 }
 
@@ -373,7 +380,7 @@ void Control::end(bool all_answered) {
   {
     const std::lock_guard<std::mutex> lock(end_mutex_);
     if (has_ended_) return;
-    // Readable by the time that a drain() returns.
+    // Write the event before a waiting drain() returns, so that the descriptor is readable by then.
     const uint64_t one = 1;
     [[maybe_unused]] const ssize_t written = write(ended_fd_.get(), &one, sizeof(one));
     has_ended_ = true;

@@ -1,5 +1,6 @@
-// The control thread of a server: accepts, shakes hands, hands connections to engine threads, sees deaths and deadlines, drains. Never
-// calls a handler. Server forwards to it.
+// The control thread of a server: accepts connections, answers HELLO, passes connections to engine
+// threads, watches for dead clients and passed deadlines, and drains. It never calls a handler.
+// Server forwards its calls to it.
 #pragma once
 
 #include <array>
@@ -41,12 +42,12 @@ class Control final : public EngineOwner {
   void close() noexcept;
   int ended_fd() const noexcept { return ended_fd_.get(); }
 
-  // From engine threads.
+  // Called by engine threads.
   void retire(ServerConnection* connection, Ending ending, const std::string& text) override;
   void note_awake() noexcept override;
 
  private:
-  // What an event of epoll is about: the kind in the upper bits, a number below.
+  // The source of an epoll event: the kind is in the upper bits, a number in the lower bits.
   enum class Source : uint64_t { kAlarm, kListener, kControl, kHalfOpen, kConnection };
 
   struct HalfOpen {
@@ -60,7 +61,7 @@ class Control final : public EngineOwner {
     Ending ending;
     std::string text;
   };
-  // A connection that was granted and whose memory is being made.
+  // A connection that was granted and whose memory is being created.
   struct Draft {
     uint64_t id;
     Socket socket;
@@ -77,7 +78,7 @@ class Control final : public EngineOwner {
 
   // ---- The control thread: control.cpp ----
   void run();
-  void see(Source source, uint64_t number);
+  void dispatch(Source source, uint64_t number);
   template <typename Body>
   void attend(Body body) noexcept;
   int wait_ms(int64_t now);
@@ -97,24 +98,24 @@ class Control final : public EngineOwner {
   void take_in(Socket socket);
   void make_room();
   void expire_half_open(int64_t now);
-  bool hear_hello(uint64_t id);  // false when nothing came yet
+  bool read_hello(uint64_t id);  // returns false if no message has arrived yet
   void answer_hello(Socket socket, const PeerCredentials& peer, bool is_admitted, const void* hello,
                     size_t bytes);
   void refuse(Socket socket, const PeerCredentials& peer, int32_t status, const std::string& text);
   void send_manifest(Socket* socket);
   void send_status(Socket* socket);
   void check_quotas(const PeerCredentials& peer, const Grant& grant) const;
-  void hear_control();
+  void read_control();
   void tell_load() noexcept;
 
   // ---- The control thread: control_connections.cpp ----
   void connect(Socket socket, const PeerCredentials& peer, const Grant& grant);
-  void make_memory(Draft* draft) noexcept;  // on whatever thread
+  void make_memory(Draft* draft) noexcept;  // may run on any thread
   void finish_connect(Draft* draft);
   void reserve(const PeerCredentials& peer, uint64_t memory);
   void give_back(const PeerCredentials& peer, uint64_t memory);
   void see_death(uint64_t id);
-  void bury_retired();
+  void reap_retired();
   void tell_end(const ServerConnection& connection, const Retired& retired);
   Status count() const;
 
@@ -131,7 +132,7 @@ class Control final : public EngineOwner {
 
   Fd epoll_, alarm_, ended_fd_, spare_;
   std::vector<std::unique_ptr<EngineThread>> engines_;
-  Errands making_, freeing_;  // of large memory, and of what handlers keep
+  Errands making_, freeing_;  // create and free large memory, and close what handlers keep
   std::thread thread_;
 
   std::mutex tasks_mutex_;
@@ -144,7 +145,7 @@ class Control final : public EngineOwner {
   std::condition_variable ended_;
   bool has_ended_ = false, all_answered_ = false, is_closed_ = false;
 
-  // What status() reads from any thread. The registry is changed by the control thread only.
+  // Members that status() reads from any thread. Only the control thread changes the registry.
   mutable std::mutex registry_mutex_;
   struct Registered {
     std::unique_ptr<ServerConnection> connection;
@@ -156,17 +157,17 @@ class Control final : public EngineOwner {
   std::atomic<uint64_t> memory_{0};
   Counter accepted_, refused_, violations_, closed_;
 
-  // The control thread's own.
+  // Members that only the control thread uses.
   std::vector<Listener> listeners_;
   bool is_paused_ = false;
   int64_t paused_until_ns_ = 0;
   Socket control_;
   int64_t control_drain_ns_ = 0;
-  uint64_t told_load_ = UINT64_MAX;         // what the parent knows; none
-  std::map<uint64_t, HalfOpen> half_open_;  // the oldest first
+  uint64_t told_load_ = UINT64_MAX;  // the number last sent to the parent; UINT64_MAX: send again
+  std::map<uint64_t, HalfOpen> half_open_;  // ordered by id, so the oldest comes first
   std::map<uint32_t, uint32_t> per_user_;
   uint64_t next_id_ = 1;
-  size_t num_connections_ = 0;  // with those that are being made
+  size_t num_connections_ = 0;  // including those whose memory is being created
   int64_t next_tick_ns_ = 0;
   uint64_t calls_at_tick_ = 0;
   int quiet_ticks_ = 0;

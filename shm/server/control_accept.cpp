@@ -1,4 +1,4 @@
-// The door of the server: accepting, HELLO and its answers; part of the control thread.
+// Accepts connections, and reads and answers HELLO; part of the control thread.
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -16,10 +16,10 @@ namespace sidecall::shm {
 
 namespace {
 
-// Of one listener before others have their turn.
+// How many connections of one listener are accepted before other events are handled.
 constexpr int kMaxAccepts = 64;
 
-// How long a server without descriptors leaves newcomers waiting.
+// For how long a server that has run out of descriptors stops accepting connections.
 constexpr int64_t kPause = 50 * 1000 * 1000;
 
 }  // namespace
@@ -37,7 +37,8 @@ void Control::accept_all(int listener) {
   }
 }
 
-// One that waits is told with the descriptor that is kept for this; the others wait.
+// Accepts one connection with the spare descriptor and refuses it, so that one client learns the
+// reason. The other clients wait.
 void Control::accept_without_descriptors(int listener) {
   spare_.reset();
   const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
@@ -72,21 +73,22 @@ void Control::take_in(Socket socket) {
   const int fd = socket.fd();
   half_open_.emplace(
       id, HalfOpen{std::move(socket), peer, admission_.admits(peer), now_ns() + options_.hello_ns});
-  if (!hear_hello(id)) {
+  if (!read_hello(id)) {
     make_room();
     if (half_open_.count(id) > 0) watch(fd, EPOLLIN, Source::kHalfOpen, id);
   }
   num_half_open_ = half_open_.size();
 }
 
-// Those who are not admitted go first: they cannot push out others.
+// Closes the oldest connections without HELLO until few enough are left. Connections of users who
+// are not admitted go first, so that those users cannot displace others.
 void Control::make_room() {
   while (half_open_.size() > options_.max_half_open) {
     auto oldest = std::find_if(half_open_.begin(), half_open_.end(),
                                [](const auto& entry) { return !entry.second.is_admitted; });
     if (oldest == half_open_.end()) oldest = half_open_.begin();
     const uint64_t id = oldest->first;
-    if (hear_hello(id)) continue;  // it had come
+    if (read_hello(id)) continue;  // its HELLO had arrived
     log(LogLevel::kWarning, "connection.silent",
         std::move(Facts().number("uid", uint64_t{oldest->second.peer.uid})),
         oldest->second.peer.uid);
@@ -106,7 +108,7 @@ void Control::expire_half_open(int64_t now) {
   num_half_open_ = half_open_.size();
 }
 
-bool Control::hear_hello(uint64_t id) {
+bool Control::read_hello(uint64_t id) {
   const auto found = half_open_.find(id);
   if (found == half_open_.end()) return true;
   char buffer[256];
@@ -116,7 +118,8 @@ bool Control::hear_hello(uint64_t id) {
   unwatch(half.socket.fd());
   half_open_.erase(found);
   num_half_open_ = half_open_.size();
-  told_load_ = UINT64_MAX;  // a parent has counted it, also where it only asks
+  // Send the load again: the parent has counted this connection, even if it ends now.
+  told_load_ = UINT64_MAX;
   if (received.kind == Received::kEnd) return true;
   fault_point("server.hello");
   if (received.num_fds > 0 || received.is_cut || !is_hello(buffer, received.bytes)) {
@@ -136,7 +139,8 @@ void Control::answer_hello(Socket socket, const PeerCredentials& peer, bool is_a
     return refuse(std::move(socket), peer, SIDECALL_DENIED,
                   "user " + std::to_string(peer.uid) + " is not admitted");
   }
-  // What a failure leaves is still needed to say so.
+  // The socket must survive a failure, because refuse() needs it. connect() takes it only if it
+  // does not throw.
   try {
     const Grant grant = judge_hello(hello, bytes, limits_);
     if (grant.kind == kStatus) return send_status(&socket);
@@ -201,7 +205,8 @@ void Control::check_quotas(const PeerCredentials& peer, const Grant& grant) cons
 
 // ---- The control socket ----
 
-// The number of connections, which a supervisor shares out by. What does not go out now does later.
+// Sends the number of connections. A supervisor distributes new connections by it. If the message
+// cannot be sent now, it is sent later.
 void Control::tell_load() noexcept {
   if (!control_ || told_load_ == num_connections_) return;
   unsigned char message[1 + sizeof(uint32_t)] = {kLoad};
@@ -210,7 +215,7 @@ void Control::tell_load() noexcept {
   if (control_.send(message, sizeof(message)) == Sent::kDone) told_load_ = num_connections_;
 }
 
-void Control::hear_control() {
+void Control::read_control() {
   if (!control_) return;
   char buffer[2];
   Received received = control_.receive(buffer, sizeof(buffer));

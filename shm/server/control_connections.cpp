@@ -1,4 +1,5 @@
-// A connection's life between HELLO and its end, as the control thread leads it; and what status tells of all of them.
+// A connection from HELLO to its end, as the control thread handles it, and the status of all
+// connections.
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -14,7 +15,8 @@ namespace sidecall::shm {
 
 namespace {
 
-// Memory that takes longer to make or free than others should wait.
+// Larger memory is created and freed on another thread, so that other connections do not wait for
+// it.
 constexpr uint64_t kLarge = UINT64_C(1) << 20;
 
 }  // namespace
@@ -68,7 +70,8 @@ void Control::finish_connect(Draft* draft) {
   if (!draft->connection) return fail(SIDECALL_OUT_OF_MEMORY, draft->failure);
   ServerConnection* const connection = draft->connection.get();
   try {
-    // Hang-ups are told without being asked for; what the socket has to say is the engine thread's.
+    // epoll always reports EPOLLHUP. Data on the socket is read by the engine thread, so EPOLLIN is
+    // not requested.
     watch(draft->socket.fd(), EPOLLRDHUP, Source::kConnection, draft->id);
     if (connection->pidfd() >= 0)
       watch(connection->pidfd(), EPOLLIN, Source::kConnection, draft->id);
@@ -112,14 +115,15 @@ void Control::retire(ServerConnection* connection, Ending ending, const std::str
   wake();
 }
 
-void Control::bury_retired() {
+void Control::reap_retired() {
   std::vector<Retired> retired;
   {
     const std::lock_guard<std::mutex> lock(retired_mutex_);
     retired.swap(retired_);
   }
   for (const Retired& one : retired) {
-    // First the counters: a status that no longer shows the connection shows how it ended, and none of its memory.
+    // Update the counters first: a status that no longer shows the connection then already counts
+    // its end and no longer counts its memory.
     tell_end(*one.connection, one);
     give_back(one.connection->peer(), one.connection->bytes());
     std::unique_ptr<ServerConnection> connection;

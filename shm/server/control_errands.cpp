@@ -1,4 +1,4 @@
-// The queue and its thread; see control_errands.h.
+// The task queue and its thread; see control_errands.h.
 #include "control_errands.h"
 
 #include <system_error>
@@ -10,8 +10,8 @@ void Errands::run(std::function<void()> errand) {
   std::unique_lock<std::mutex> lock(mutex_);
   try {
     if (!thread_.joinable()) thread_ = std::thread(&Errands::work, this);
-  } catch (
-      const std::system_error&) {  // threads are short: others wait rather than the server ends
+  } catch (const std::system_error&) {
+    // No thread can be started. Run the task here: other connections wait, but the server goes on.
     lock.unlock();
     return errand();
   }

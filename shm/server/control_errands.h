@@ -1,4 +1,5 @@
-// A thread for what takes long and would keep others waiting: making and freeing large memory. Used by the control thread.
+// A thread for tasks that take long and would delay other connections: creating and freeing large
+// memory. Used by the control thread.
 #pragma once
 
 #include <condition_variable>
@@ -9,12 +10,13 @@
 
 namespace sidecall::shm {
 
-// Errands run in their order, on a thread that starts with the first. They must not throw.
+// Runs tasks in the order given, on a thread that is started with the first one. Tasks must not
+// throw.
 class Errands {
  public:
   ~Errands() { finish(); }
   void run(std::function<void()> errand);
-  void finish() noexcept;  // those that were given are run
+  void finish() noexcept;  // returns when all tasks given so far have run
 
  private:
   void work();

@@ -1,4 +1,4 @@
-// The loop of an engine thread, and how the control thread reaches into it; see engine_thread.h.
+// The loop of an engine thread, and how the control thread gives it commands; see engine_thread.h.
 #include "engine_thread.h"
 
 #include <pthread.h>
@@ -16,13 +16,14 @@ namespace sidecall::shm {
 
 namespace {
 
-// How often a busy thread looks at the sockets of connections that sleep: the most that it adds to their wake-up.
+// How often a busy thread looks at the sockets of connections that sleep. This is the longest delay
+// that it adds to their wake-up.
 constexpr int64_t kLookEvery = 50 * 1000;
 
-// How often a busy thread with several clients offers its CPU where none is known to run there.
+// How often a busy thread with several clients yields its CPU if no client is known to run there.
 constexpr int64_t kTurnEvery = 200 * 1000;
 
-// A connection that is quiet for so long while others are busy is polled no more.
+// A connection without requests for this long, while others are busy, is no longer polled.
 constexpr int64_t kCoolAfter = 5 * 1000 * 1000;
 
 }  // namespace
@@ -42,7 +43,7 @@ EngineThread::EngineThread(EngineOwner* owner, int32_t spin_us)
 
 void EngineThread::start() { thread_ = std::thread(&EngineThread::run, this); }
 
-// ---- Letters ----
+// ---- Commands (Command) ----
 
 void EngineThread::add(ServerConnection* connection) {
   num_connections_.fetch_add(1, std::memory_order_relaxed);
@@ -60,12 +61,14 @@ void EngineThread::stop() noexcept {
 void EngineThread::post(Order order, ServerConnection* connection) {
   {
     const std::lock_guard<std::mutex> lock(letters_mutex_);
-    letters_.push_back({order, connection});
+    commands_.push_back({order, connection});
   }
-  // Leave word, then look for a sleeper. Partner: sleep().
+  // Store the flag, then look for a sleeper. Partner: sleep() stores is_asleep_, then loads the
+  // flag. Each side stores and then loads, so both need seq_cst.
   has_letters_.store(true, std::memory_order_seq_cst);
   if (is_asleep_.load(std::memory_order_seq_cst)) return wake();
-  // It may be in a handler for long. Missed here, tick() comes by.
+  // The thread is awake, but a handler may run for long. If none runs at this moment, the loop or
+  // the next tick() reads the commands.
   if (!watch_.hold()) return;
   read_letters();
   watch_.release();
@@ -73,29 +76,30 @@ void EngineThread::post(Order order, ServerConnection* connection) {
 
 void EngineThread::wake() noexcept {
   const uint64_t one = 1;
-  [[maybe_unused]] const ssize_t written =
-      write(alarm_.get(), &one, sizeof(one));  // fails only where it is raised already
+  // The write fails only if the counter is full, and then the event is already readable.
+  [[maybe_unused]] const ssize_t written = write(alarm_.get(), &one, sizeof(one));
 }
 
 void EngineThread::read_letters() {
-  std::vector<Letter> letters;
+  std::vector<Command> commands;
   {
     const std::lock_guard<std::mutex> lock(letters_mutex_);
-    letters.swap(letters_);
+    commands.swap(commands_);
     has_letters_.store(false, std::memory_order_relaxed);
   }
-  for (const Letter& letter : letters) {
-    if (obey(letter)) continue;
+  for (const Command& command : commands) {
+    if (handle(command)) continue;
     const std::lock_guard<std::mutex> lock(letters_mutex_);
-    letters_.push_back(letter);
+    commands_.push_back(command);
     has_letters_.store(true, std::memory_order_relaxed);
   }
 }
 
-// False for what must wait until the request under way is answered; the next tick tries again.
-bool EngineThread::obey(const Letter& letter) {
-  ServerConnection* const connection = letter.connection;
-  switch (letter.order) {
+// Handles one command. Returns false if it must wait until the request in progress is answered; the
+// next tick tries again.
+bool EngineThread::handle(const Command& command) {
+  ServerConnection* const connection = command.connection;
+  switch (command.order) {
     case Order::kAdd: {
       all_.push_back(connection);
       epoll_event event{};
@@ -106,17 +110,18 @@ bool EngineThread::obey(const Letter& letter) {
       } else if (is_draining_) {
         let_go(connection, Ending::kDrained, "");
       } else {
-        heat(connection);  // it has not announced sleep: the client would not ring
+        activate(connection);  // poll it: without an announced sleep the client does not ring
       }
       return true;
     }
     case Order::kDrop:
-      if (connection ==
-          running_) {  // held: the engine thread itself reads no letters during a request
+      // Only the control thread gets here, with watch_ held: the engine thread itself reads no
+      // commands during a request.
+      if (connection == running_) {
         watch_.interrupt(SIDECALL_PEER_DIED);
         return false;
       }
-      // By now the thread may have let go of it by itself.
+      // The thread may have released the connection already.
       if (std::find(all_.begin(), all_.end(), connection) != all_.end())
         let_go(connection, Ending::kGone, "");
       return true;
@@ -158,9 +163,10 @@ void EngineThread::run() {
       idle();
       continue;
     }
-    // Clients that were moved to this CPU while this thread kept it cannot tell.
-    if (has_near_ || (hot_.size() > 1 && last_work_ns_ - last_turn_ns_ > kTurnEvery)) {
-      pace_.give_turn(last_work_ns_, spin_us_);
+    // Clients that the kernel moved to this CPU while this thread occupied it do not run, so they
+    // cannot report their CPU. Yield now and then for them.
+    if (has_near_ || (active_.size() > 1 && last_work_ns_ - last_turn_ns_ > kTurnEvery)) {
+      spin_policy_.give_turn(last_work_ns_, spin_us_);
       last_turn_ns_ = last_work_ns_;
     }
     has_near_ = false;
@@ -168,12 +174,12 @@ void EngineThread::run() {
   }
 }
 
-// One request of each connection that has one.
+// Serves one request of each connection that has one.
 bool EngineThread::serve_hot() {
   bool has_worked = false;
-  for (size_t i = 0; i < hot_.size();
-       ++i) {  // a handler that runs long may see others come and go meanwhile
-    ServerConnection* const connection = hot_[i];
+  // Walk by index: the control thread may change active_ while a long handler runs.
+  for (size_t i = 0; i < active_.size(); ++i) {
+    ServerConnection* const connection = active_[i];
     if (connection == nullptr || !connection->has_news()) continue;
     serve(connection);
     has_worked = true;
@@ -181,7 +187,7 @@ bool EngineThread::serve_hot() {
   if (has_gaps_) close_gaps();
   if (has_worked && is_idle_) {
     is_idle_ = false;
-    pace_.note(has_slept_ ? last_work_ns_ - idle_since_ns_ : 0);
+    spin_policy_.note(has_slept_ ? last_work_ns_ - idle_since_ns_ : 0);
   }
   return has_worked;
 }
@@ -210,7 +216,7 @@ void EngineThread::serve(ServerConnection* connection) {
 void EngineThread::note_cpu(uint32_t cpu) noexcept {
   const bool is_near = cpu != 0 && cpu == my_cpu();
   has_near_ = has_near_ || is_near;
-  if (is_near && last_work_ns_ - last_far_ns_ <= Pace::kSpin) return;
+  if (is_near && last_work_ns_ - last_far_ns_ <= SpinPolicy::kSpin) return;
   peer_cpu_ = cpu;
   if (!is_near) last_far_ns_ = last_work_ns_;
 }
@@ -220,27 +226,27 @@ void EngineThread::idle() {
     is_idle_ = true;
     has_slept_ = false;
     idle_since_ns_ = clock_.now();
-    is_polling_ = !hot_.empty() && pace_.begin(peer_cpu_, spin_us_);
+    is_polling_ = !active_.empty() && spin_policy_.begin(peer_cpu_, spin_us_);
   }
   if (!is_polling_) return sleep();
-  for (int i = pace_.is_near() ? 1 : kLooks; i > 0; --i) {
-    for (const ServerConnection* const connection : hot_) {
+  for (int i = spin_policy_.is_near() ? 1 : kLooks; i > 0; --i) {
+    for (const ServerConnection* const connection : active_) {
       if (connection->has_news()) return;
     }
     relax();
   }
   int64_t now = 0;
-  is_polling_ = pace_.rest(&now);
+  is_polling_ = spin_policy_.rest(&now);
   if (now - last_poll_ns_ > kLookEvery) look_around(now);
 }
 
 void EngineThread::sleep() {
-  for (ServerConnection* const connection : hot_) {
-    if (connection->park()) cool(connection);
+  for (ServerConnection* const connection : active_) {
+    if (connection->park()) deactivate(connection);
   }
   close_gaps();
-  if (!hot_.empty()) return;
-  // Announce sleep, then look for letters. Partner: post().
+  if (!active_.empty()) return;
+  // Announce sleep, then look for commands. Partner: post() stores has_letters_, then loads this.
   is_asleep_.store(true, std::memory_order_seq_cst);
   if (!has_letters_.load(std::memory_order_seq_cst)) poll_sockets(-1);
   is_asleep_.store(false, std::memory_order_seq_cst);
@@ -252,10 +258,10 @@ void EngineThread::sleep() {
 void EngineThread::look_around(int64_t now) {
   last_poll_ns_ = now;
   poll_sockets(0);
-  for (ServerConnection* const connection : hot_) {
+  for (ServerConnection* const connection : active_) {
     if (connection != nullptr && now - connection->last_ns > kCoolAfter &&
         !connection->has_news() && connection->park())
-      cool(connection);
+      deactivate(connection);
   }
   if (has_gaps_) close_gaps();
 }
@@ -265,7 +271,7 @@ void EngineThread::poll_sockets(int timeout_ms) {
   const int count = epoll_wait(epoll_.get(), events, 64, timeout_ms);
   for (int i = 0; i < count; ++i) {
     if (events[i].data.ptr != nullptr) {
-      hear(static_cast<ServerConnection*>(events[i].data.ptr));
+      dispatch(static_cast<ServerConnection*>(events[i].data.ptr));
       continue;
     }
     uint64_t raised = 0;
@@ -273,10 +279,10 @@ void EngineThread::poll_sockets(int timeout_ms) {
   }
 }
 
-void EngineThread::hear(ServerConnection* connection) {
+void EngineThread::dispatch(ServerConnection* connection) {
   switch (connection->listen()) {
     case ServerConnection::Heard::kRung:
-      return heat(connection);
+      return activate(connection);
     case ServerConnection::Heard::kEnd:
       return let_go(connection, Ending::kGone, "");
     case ServerConnection::Heard::kViolation:
@@ -287,28 +293,28 @@ void EngineThread::hear(ServerConnection* connection) {
 
 // ---- Lists ----
 
-void EngineThread::heat(ServerConnection* connection) {
-  if (connection->is_hot) return;
-  hot_.push_back(connection);
-  connection->is_hot = true;
+void EngineThread::activate(ServerConnection* connection) {
+  if (connection->is_active) return;
+  active_.push_back(connection);
+  connection->is_active = true;
   connection->last_ns = clock_.now();
 }
 
-void EngineThread::cool(ServerConnection* connection) noexcept {
-  if (!connection->is_hot) return;
-  connection->is_hot = false;
-  *std::find(hot_.begin(), hot_.end(), connection) =
-      nullptr;  // closed later: serve_hot() walks by index
+void EngineThread::deactivate(ServerConnection* connection) noexcept {
+  if (!connection->is_active) return;
+  connection->is_active = false;
+  // Only cleared here and removed later, because serve_hot() walks by index.
+  *std::find(active_.begin(), active_.end(), connection) = nullptr;
   has_gaps_ = true;
 }
 
 void EngineThread::close_gaps() noexcept {
-  hot_.erase(std::remove(hot_.begin(), hot_.end(), nullptr), hot_.end());
+  active_.erase(std::remove(active_.begin(), active_.end(), nullptr), active_.end());
   has_gaps_ = false;
 }
 
 void EngineThread::let_go(ServerConnection* connection, Ending ending, const std::string& text) {
-  cool(connection);
+  deactivate(connection);
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, connection->fd(), nullptr);
   all_.erase(std::find(all_.begin(), all_.end(), connection));
   num_connections_.fetch_sub(1, std::memory_order_relaxed);

@@ -1,5 +1,6 @@
-// One thread that calls the handler for the connections it owns: polls those that are busy, sleeps in epoll for the others. Used by the
-// control thread, which gives it connections and gets them back.
+// One thread that calls the handler for the connections it owns. It polls the active connections
+// and waits in epoll for the others. Used by the control thread, which gives it connections and
+// takes them back.
 #pragma once
 
 #include <atomic>
@@ -21,13 +22,13 @@ namespace sidecall::shm {
 // Why a connection ended.
 enum class Ending { kGone, kViolation, kFailed, kDrained };
 
-// What engine threads tell the control thread. Any of them, any time.
+// What engine threads report to the control thread. Any engine thread may call it at any time.
 class EngineOwner {
  public:
-  // The engine thread will not touch the connection again.
+  // The engine thread will not access the connection again.
   virtual void retire(ServerConnection* connection, Ending ending, const std::string& text) = 0;
 
-  // A thread woke up that was asleep: somebody must look after its deadlines.
+  // A sleeping engine thread woke up: the control thread must watch its deadlines again.
   virtual void note_awake() noexcept = 0;
 
  protected:
@@ -36,23 +37,26 @@ class EngineOwner {
 
 class EngineThread {
  public:
-  EngineThread(EngineOwner* owner, int32_t spin_us);  // throws OUT_OF_MEMORY; start() follows
+  EngineThread(EngineOwner* owner, int32_t spin_us);  // throws OUT_OF_MEMORY; call start() next
   ~EngineThread() { stop(); }
   void start();
 
   // ---- The control thread ----
 
-  void add(ServerConnection* connection);  // it must not be touched until it is retired
-  void drop(
-      ServerConnection*
-          connection);  // its client is gone: retired soon, also while another connection's handler runs
-  void drain();         // retires all, each as soon as no request of it is under way
-  void stop() noexcept;  // joins; connections are not retired
+  // Gives a connection to this thread. The control thread must not access it until it is retired.
+  void add(ServerConnection* connection);
+  // Says that the client of a connection is gone. The connection is retired soon, even while the
+  // handler of another connection runs.
+  void drop(ServerConnection* connection);
+  // Retires all connections, each as soon as no request of it is in progress.
+  void drain();
+  void stop() noexcept;  // joins the thread; connections are not retired
 
-  // Every few milliseconds while is_active(): asks a handler to stop that nobody waits for.
+  // Called every few milliseconds while Control::is_active(): interrupts a handler whose client no
+  // longer waits.
   void tick() noexcept;
 
-  // Whatever runs is asked to stop, and its client sees a hang-up.
+  // Interrupts the running handler, if any, and hangs up on its client.
   void cut_off() noexcept;
 
   size_t num_connections() const noexcept {
@@ -64,7 +68,7 @@ class EngineThread {
 
  private:
   enum class Order { kAdd, kDrop, kDrain, kStop };
-  struct Letter {
+  struct Command {
     Order order;
     ServerConnection* connection;
   };
@@ -75,16 +79,17 @@ class EngineThread {
   void run();
   bool serve_hot();
   void serve(ServerConnection* connection);
-  void note_cpu(uint32_t cpu) noexcept;  // of a client that was served
+  void note_cpu(uint32_t cpu) noexcept;  // `cpu` is that of a client that was just served
   void idle();
   void sleep();
   void poll_sockets(int timeout_ms);
-  void hear(ServerConnection* connection);
-  void read_letters();  // the engine thread, or the control thread while it holds watch_
-  bool obey(const Letter& letter);
+  void dispatch(ServerConnection* connection);
+  // Called by the engine thread, or by the control thread while it holds watch_.
+  void read_letters();
+  bool handle(const Command& command);
   void look_around(int64_t now);
-  void heat(ServerConnection* connection);
-  void cool(ServerConnection* connection) noexcept;
+  void activate(ServerConnection* connection);
+  void deactivate(ServerConnection* connection) noexcept;
   void close_gaps() noexcept;
   void let_go(ServerConnection* connection, Ending ending, const std::string& text);
 
@@ -96,24 +101,27 @@ class EngineThread {
   EngineCounters counters_;
 
   std::mutex letters_mutex_;
-  std::vector<Letter> letters_;
+  std::vector<Command> commands_;
   std::atomic<bool> has_letters_{false};
   std::atomic<bool> is_asleep_{false};
   std::atomic<size_t> num_connections_{0};
 
-  // The engine thread's own; the control thread's while it holds watch_.
-  std::vector<ServerConnection*> all_, hot_;
-  ServerConnection* running_ = nullptr;  // whose request is under way
-  bool has_gaps_ = false;                // in hot_
+  // Members used by the engine thread, or by the control thread while it holds watch_.
+  std::vector<ServerConnection*> all_,
+      active_;                           // active_ holds the active connections, which are polled
+  ServerConnection* running_ = nullptr;  // the connection whose request is in progress
+  bool has_gaps_ = false;                // active_ contains null pointers
   bool is_draining_ = false, is_stopping_ = false;
   QuickClock clock_;
-  Pace pace_;
+  SpinPolicy spin_policy_;
   int64_t last_work_ns_ = 0, last_poll_ns_ = 0, last_turn_ns_ = 0;
-  uint32_t peer_cpu_ = 0;    // of a client on another CPU where one has called lately
-  int64_t last_far_ns_ = 0;  // when it did
-  bool has_near_ = false;    // in this round, a client that runs on this CPU
+  // The CPU of the last client served, except that a recent client on another CPU takes precedence
+  // over a client on this one.
+  uint32_t peer_cpu_ = 0;
+  int64_t last_far_ns_ = 0;  // when a client on another CPU was last served
+  bool has_near_ = false;    // a client on this CPU was served in this round
 
-  // Since the last round with work.
+  // State since the last round with work.
   bool is_idle_ = false, is_polling_ = false, has_slept_ = false;
   int64_t idle_since_ns_ = 0;
 };

@@ -1,4 +1,4 @@
-// A token bucket for each event and user; see event_log.h.
+// Limits events with a token bucket for each kind of event and user; see event_log.h.
 #include "event_log.h"
 
 #include <algorithm>
@@ -7,7 +7,7 @@ namespace sidecall::shm {
 
 namespace {
 
-// Beyond so many kinds and users all others share one bucket.
+// If there are more kinds and users than this, all others share one bucket.
 constexpr size_t kMaxBuckets = 1024;
 
 }  // namespace
@@ -62,7 +62,8 @@ bool EventLog::take_token(const std::string& event, int64_t user, int64_t now) {
 EventLog::Bucket& EventLog::bucket_of(const std::string& event, int64_t user, int64_t now) {
   const auto found = buckets_.find({user, event});
   if (found != buckets_.end()) return found->second;
-  if (buckets_.size() >= kMaxBuckets) {  // forget those that are full again
+  // Remove the buckets that are full again.
+  if (buckets_.size() >= kMaxBuckets) {
     for (auto entry = buckets_.begin(); entry != buckets_.end();) {
       const Bucket& bucket = entry->second;
       const bool is_full = bucket.suppressed == 0 && now - bucket.filled_ns >= kBurst * kRefillNs;

@@ -1,6 +1,6 @@
-// The log of a server or supervisor: passes events on, but of warnings and errors only so many of
-// one kind for each user, because clients can provoke them. Used by the control thread, the
-// supervisor, and handlers through Request::log().
+// The log of a server or supervisor. It passes events on, but limits the warnings and errors of
+// each kind and user, because clients can provoke them. Used by the control thread, the supervisor,
+// and handlers through Request::log().
 #pragma once
 
 #include <atomic>
@@ -15,14 +15,14 @@
 
 namespace sidecall::shm {
 
-// Any thread may call any function. The lock is not held while an event is passed on.
+// All functions may be called from any thread. The lock is not held while an event is passed on.
 class EventLog {
  public:
-  // Of one event and user: so many at once, and then one for each kRefillNs.
+  // The limit for one kind of event and one user: kBurst events at once, then one per kRefillNs.
   static constexpr uint32_t kBurst = 10;
   static constexpr int64_t kRefillNs = INT64_C(1000) * 1000 * 1000;
 
-  // How long after the first event that was left out its number is logged.
+  // The number of suppressed events is logged this long after the first of them.
   static constexpr int64_t kReportAfterNs = INT64_C(10) * 1000 * 1000 * 1000;
 
   static constexpr int64_t kNoUser = -1;
@@ -33,14 +33,14 @@ class EventLog {
   void add(LogLevel level, const std::string& event, const std::string& facts,
            int64_t user = kNoUser);
 
-  // When report() is due; INT64_MAX while nothing was left out.
+  // When report() is due. INT64_MAX if no event was suppressed since the last report.
   int64_t report_due_ns() const noexcept { return report_due_ns_.load(std::memory_order_relaxed); }
 
-  // One event log.suppressed for each kind of event and user of which some were left out since the
-  // last report.
+  // Logs one event "log.suppressed" for each kind of event and user with suppressed events since
+  // the last report.
   void report();
 
-  // Events that the limit left out, and those that were dropped where they were passed on to.
+  // How many events the limit suppressed, and how many the LogFunction dropped.
   uint64_t num_suppressed() const noexcept {
     return num_suppressed_.load(std::memory_order_relaxed);
   }
@@ -50,7 +50,7 @@ class EventLog {
   struct Bucket {
     uint32_t tokens = kBurst;
     int64_t filled_ns = 0;
-    uint64_t suppressed = 0;  // not reported yet
+    uint64_t suppressed = 0;  // since the last report
   };
   using Key = std::pair<int64_t, std::string>;
 

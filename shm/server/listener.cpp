@@ -1,4 +1,5 @@
-// Takes the lock, binds beside the path and renames, so that no living server is ever disturbed; see listener.h.
+// Takes the lock, binds next to the path and renames, so that a living server is never disturbed;
+// see listener.h.
 #include "listener.h"
 
 #include <fcntl.h>
@@ -36,7 +37,8 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// The default folder has rules of its own; another one is made where it is missing, and otherwise left as its owner wants it.
+// The default folder has rules of its own. Any other folder is created if it is missing, and
+// otherwise left unchanged.
 void prepare_folder(const std::string& path, bool is_default, int64_t group) {
   const std::string folder = folder_of(path);
   bool is_ours = is_default;
@@ -54,7 +56,8 @@ void prepare_folder(const std::string& path, bool is_default, int64_t group) {
     fail(path, errno);
 }
 
-// Held until the server ends. Its holder may have removed the file between our open and our lock: then it guards nothing any more.
+// Takes the lock file, which is held until the server ends. Its previous holder may have removed
+// the file between our open and our flock; a removed file protects nothing, so try again.
 Fd lock(const std::string& path) {
   const std::string name = path + ".lock";
   for (;;) {
@@ -73,7 +76,8 @@ Fd lock(const std::string& path) {
   }
 }
 
-// With the lock held, a socket here belongs to the dead, unless its server keeps no lock of ours.
+// We hold the lock, so a socket found here is stale, unless it belongs to a server that does not
+// use our lock.
 void check_vacant(const std::string& path) {
   struct stat found{};
   if (lstat(path.c_str(), &found) != 0) {
@@ -89,7 +93,8 @@ void check_vacant(const std::string& path) {
   if (connect_to(path, &error) || error == EAGAIN) busy(path);
 }
 
-// A path that is too long with its suffix is reached through its folder's descriptor.
+// Binds to a path. If the path with its suffix is too long, it is reached through a descriptor of
+// its folder.
 void bind_at(int socket, const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -120,7 +125,8 @@ Listener::Listener(std::string_view address, const Access& access) {
   if (lstat(fresh.c_str(), &found) == 0 && S_ISSOCK(found.st_mode)) unlink(fresh.c_str());
   Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!socket) fail(path, errno);
-  // The mode before there is a name, so that no moment is more open than the last.
+  // Set the mode before the socket has a name, so that its permissions are never wider than in the
+  // end.
   const mode_t mode = access.is_for_others ? 0666 : access.group >= 0 ? 0660 : 0600;
   if (fchmod(socket.get(), mode) != 0) fail(path, errno);
   bind_at(socket.get(), fresh);
@@ -128,8 +134,8 @@ Listener::Listener(std::string_view address, const Access& access) {
     const auto group = static_cast<gid_t>(access.group);
     if (access.group >= 0 && lchown(fresh.c_str(), static_cast<uid_t>(-1), group) != 0)
       fail(path, errno);
-    if (mode != 0600 && chmod(fresh.c_str(), mode) != 0)
-      fail(path, errno);  // bind took the umask away
+    // bind has applied the umask to the mode, so set the mode again.
+    if (mode != 0600 && chmod(fresh.c_str(), mode) != 0) fail(path, errno);
     if (::listen(socket.get(), kBacklog) != 0 || lstat(fresh.c_str(), &found) != 0)
       fail(path, errno);
     if (std::rename(fresh.c_str(), path.c_str()) != 0) fail(path, errno);
@@ -162,8 +168,9 @@ void Listener::close() noexcept {
     struct stat found{};
     if (lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_)
       unlink(path_.c_str());
-    unlink((path_ + ".lock")
-               .c_str());  // before it is let go: a server that waits for it makes another
+    // Remove the lock file before releasing the lock: a server that waits for the lock then creates
+    // another file.
+    unlink((path_ + ".lock").c_str());
   }
   socket_.reset();
   lock_.reset();

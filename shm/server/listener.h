@@ -1,4 +1,5 @@
-// The socket of a server in the file system: its lock, its path, who may reach it. Used by Server and by the supervisor of several workers.
+// The socket of a server in the file system: its lock, its path and its permissions. Used by Server
+// and by the supervisor of several workers.
 #pragma once
 
 #include <sys/types.h>
@@ -12,20 +13,22 @@
 
 namespace sidecall::shm {
 
-// Who but this user can reach the socket; admission decides then.
+// Which other users can reach the socket. Admission then decides about each connection.
 struct Access {
-  int64_t group =
-      -1;  // the folder (where we make it, or it is the default one) and the socket are opened to this group
-  bool is_for_others = false;  // other users were named: the socket takes connections from all
+  // The socket is opened to this group, and so is its folder if we create it or if it is the
+  // default folder. -1 for none.
+  int64_t group = -1;
+  bool is_for_others = false;  // other users are allowed by uid: all users can reach the socket
 };
 
-// A listening socket. The path is removed at the end, if it is still this socket's.
+// A listening socket. The path is removed at the end if it still belongs to this socket.
 class Listener {
  public:
   Listener() = default;
 
-  // `address` is what follows "shm:". Replaces the path of a dead server. Throws BUSY (a living server is there), DENIED, INVALID_ARGUMENT,
-  // UNREACHABLE (the folder cannot be used), OUT_OF_MEMORY.
+  // `address` is the part after "shm:". Replaces the path of a dead server. Throws BUSY (a living
+  // server is there), DENIED, INVALID_ARGUMENT, UNREACHABLE (the folder cannot be used),
+  // OUT_OF_MEMORY.
   Listener(std::string_view address, const Access& access);
   Listener(Listener&& other) noexcept { *this = std::move(other); }
   Listener& operator=(Listener&& other) noexcept;
@@ -41,7 +44,7 @@ class Listener {
   Fd socket_;
   dev_t device_ = 0;
   ino_t inode_ = 0;
-  ForkMark mark_;  // a child must leave the path alone
+  ForkMark mark_;  // a forked child must not remove the path
 };
 
 }  // namespace sidecall::shm

@@ -1,4 +1,4 @@
-// The door to the control thread; see server.h.
+// Forwards the functions of Server to the control thread; see server.h.
 #include "server.h"
 
 #include <utility>
@@ -10,7 +10,7 @@ namespace sidecall::shm {
 Server::Server(Service service, Handler* handler, ServerOptions options)
     : control_(std::make_unique<Control>(std::move(service), handler, std::move(options))) {}
 
-// A forked child has none of the threads that it would wait for.
+// A forked child does not have the threads that close() would wait for, so it leaks the object.
 Server::~Server() {
   if (mark_.is_forked()) static_cast<void>(control_.release());
 }

@@ -1,5 +1,5 @@
-// One slot of a connection as the server keeps it: the checked copy of its table, what it copied of the inputs, and the answer under way.
-// Used by ServerConnection; handlers see it as Request and Response.
+// The server's state of one slot of a connection: the checked copy of its table, copies of inputs,
+// and the answer in progress. Used by ServerConnection; handlers see it as Request and Response.
 #pragma once
 
 #include <atomic>
@@ -19,10 +19,10 @@
 
 namespace sidecall::shm {
 
-// Private memory on a line of its own.
-class Aside {
+// An overflow buffer: private memory, aligned to cache lines.
+class OverflowBuffer {
  public:
-  void* resize(uint64_t bytes);  // keeps what is large enough
+  void* resize(uint64_t bytes);  // keeps the present memory if it is large enough
   void* data() const noexcept { return memory_.get(); }
   void reset() noexcept { memory_.reset(), capacity_ = 0; }
 
@@ -36,16 +36,16 @@ class Aside {
   uint64_t capacity_ = 0;
 };
 
-// Where a slot lies.
+// The memory of a slot.
 struct SlotMemory {
-  const unsigned char* request;  // the client writes here at any time
+  const unsigned char* request;  // the client may write here at any time
   uint64_t request_bytes;
   unsigned char* response;
   uint64_t response_bytes;
   const Word* cancelled;
 };
 
-// Where a slot's handler logs, and for which user.
+// The log for events of a slot's handler, and the user they are attributed to.
 struct SlotLog {
   EventLog* log;
   int64_t user;
@@ -56,18 +56,21 @@ class ServerSlot final : public Request, public Response {
   ServerSlot(const Service& service, uint64_t max_one_shot, const SlotMemory& memory,
              const SlotLog& log);
 
-  // ---- The engine thread, in this order ----
+  // ---- The engine thread calls these in this order ----
 
-  // Copies and checks the table, or keeps it. Throws PROTOCOL.
+  // Copies and checks the table, or keeps the former copy if `same_layout`. Throws PROTOCOL.
   void begin(uint64_t sequence, bool same_layout, int64_t deadline_ns);
 
-  // What the handler must not see change: strings, and inputs that are not read in place; gives their bytes. Throws PROTOCOL (strings), OUT_OF_MEMORY.
+  // Copies the inputs that must not change while the handler reads them: strings, and inputs that
+  // are not read in place. Returns the number of copied bytes. Throws PROTOCOL (strings),
+  // OUT_OF_MEMORY.
   uint64_t copy_inputs();
 
-  // The handler's turn. What it throws becomes the answer.
+  // Runs the handler. An exception that it throws becomes the answer.
   void handle(Session* session);
 
-  // The rest of the answer, all but its sequence. With ONE_SHOT the file is to be sent before that.
+  // Completes the answer except for its sequence. If ONE_SHOT is set, the caller must send the file
+  // before it publishes the sequence.
   void finish(ResponseFields* fields);
   Fd take_one_shot() noexcept { return std::move(one_shot_); }
 
@@ -98,8 +101,8 @@ class ServerSlot final : public Request, public Response {
   void set_run_ns(uint64_t nanoseconds) noexcept override { run_ns_ = nanoseconds; }
 
  private:
-  struct Private {  // of an input
-    Aside data;
+  struct Private {  // the private copy of one input
+    OverflowBuffer data;
     std::vector<int64_t> offsets;
     std::string text;
   };
@@ -120,21 +123,22 @@ class ServerSlot final : public Request, public Response {
   const SlotLog log_;
   std::unique_ptr<Session> session_;
 
-  // The request.
+  // State of the request.
   uint64_t sequence_ = 0;
   int64_t deadline_ns_ = -1;
   std::atomic<int32_t> stopped_{0};
-  std::vector<Tensor> tensors_;  // of the table in the slot, while has_table_
+  std::vector<Tensor> tensors_;  // the table in the request slot; valid if has_table_
   std::vector<InputView> inputs_;
   std::vector<Private> private_;
   bool has_table_ = false;
-  bool is_new_layout_ = true;  // since the session's last success
+  bool is_new_layout_ = true;  // the layout has changed since the session's last success
   bool is_same_layout_ = false;
 
-  // The answer.
-  std::vector<Tensor> outputs_;  // of the table in the slot, while has_answer_table_
+  // State of the answer.
+  std::vector<Tensor> outputs_;  // the table in the response slot; valid if has_answer_table_
   std::vector<char> is_placed_;
-  std::vector<Aside> aside_;  // by output, once one did not fit
+  std::vector<OverflowBuffer>
+      overflow_;  // overflow buffers by output; empty until one did not fit the slot
   uint64_t next_offset_ = 0;
   uint64_t aside_bytes_ = 0;
   bool has_answer_table_ = false;

@@ -1,4 +1,4 @@
-// Takes a request out of its slot: nothing that the client can still write is looked at twice.
+// Reads a request from its slot. Memory that the client can still write is read only once.
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -11,7 +11,8 @@ namespace {
 
 constexpr int32_t kBool = 9;
 
-// A byte of 2 to 255 is no bool: engines that take it for one behave as they like.
+// Copies a tensor. Bytes of a bool tensor become 0 or 1, because engines may misbehave on other
+// values.
 void copy(const Tensor& tensor, const unsigned char* from, void* to) noexcept {
   std::memcpy(to, from, tensor.bytes);
   if (tensor.dtype != kBool) return;
@@ -21,7 +22,7 @@ void copy(const Tensor& tensor, const unsigned char* from, void* to) noexcept {
 
 }  // namespace
 
-void* Aside::resize(uint64_t bytes) {
+void* OverflowBuffer::resize(uint64_t bytes) {
   if (memory_ && bytes <= capacity_) return memory_.get();
   reset();
   const uint64_t capacity = align_up(std::max<uint64_t>(bytes, 1), kLine);

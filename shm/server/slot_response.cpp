@@ -1,4 +1,5 @@
-// Puts an answer into its slot, into a one-shot file where it does not fit, or an error record in its place.
+// Writes an answer into its slot, or into a one-shot file if it does not fit, or writes an error
+// record.
 #include <algorithm>
 #include <cstring>
 #include <exception>
@@ -22,7 +23,8 @@ std::string describe(const int64_t* dims, uint32_t rank) {
   return text + "]";
 }
 
-// One line of UTF-8, cut to its space at a character's start; the rest is zero already.
+// Writes a text as one line of UTF-8, cut at the start of a character. The rest of `to` is already
+// zero.
 template <size_t N>
 void write_text(char (&to)[N], const std::string& text) noexcept {
   const bool is_text = is_utf8(text);
@@ -124,8 +126,8 @@ void* ServerSlot::reserve(size_t index, const int64_t* dims, uint32_t rank, bool
                                             std::to_string(max_one_shot_) + " bytes, got more");
   }
   kept.offset = 0;
-  aside_.resize(outputs_.size());
-  return aside_[index].resize(kept.bytes);
+  overflow_.resize(outputs_.size());
+  return overflow_[index].resize(kept.bytes);
 }
 
 void* ServerSlot::place(size_t index, const int64_t* dims, uint32_t rank) {
@@ -160,8 +162,8 @@ void ServerSlot::finish(ResponseFields* fields) {
       failure_ = Error(SIDECALL_OUT_OF_MEMORY, "the server is out of memory");
     }
     if (failure_) finish_failed(fields);
-    has_table_ = has_answer_table_ = false;  // after either neither side may say SAME_LAYOUT
-    aside_.clear();
+    has_table_ = has_answer_table_ = false;  // both sides must send their table again
+    overflow_.clear();
   }
   fields->run_ns = run_ns_;
 }
@@ -186,7 +188,7 @@ void ServerSlot::finish_one_shot(ResponseFields* fields) {
   Segment file = make_file(bytes);
   for (size_t i = 0; i < outputs_.size(); ++i) {
     const void* from =
-        outputs_[i].offset != 0 ? memory_.response + outputs_[i].offset : aside_[i].data();
+        outputs_[i].offset != 0 ? memory_.response + outputs_[i].offset : overflow_[i].data();
     std::memcpy(file.memory.data() + laid_out[i].offset, from, outputs_[i].bytes);
     write_entry(file.memory.data(), i, laid_out[i]);
   }
@@ -209,7 +211,7 @@ void ServerSlot::finish_failed(ResponseFields* fields) noexcept {
   write_faults(fields);
 }
 
-// The first rows, as many as the slot has room for with their texts.
+// Writes the first rows, as many as fit in the slot together with their texts.
 void ServerSlot::write_faults(ResponseFields* fields) noexcept {
   const std::vector<FaultRow>& rows = failure_->rows;
   uint32_t num_rows = 0, num_texts = 0;

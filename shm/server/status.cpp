@@ -1,4 +1,4 @@
-// Sums counters and writes them as JSON: what STATUS and log lines of the server consist of.
+// Sums counters and writes them as JSON, for STATUS and for the log of the server.
 #include "status.h"
 
 #include <algorithm>
@@ -9,7 +9,7 @@ namespace sidecall::shm {
 
 namespace {
 
-constexpr unsigned kFirstPower = 2;  // 0 to 3 ns have buckets of their own
+constexpr unsigned kFirstPower = 2;  // 0 to 3 ns have one bucket each
 
 void append_json_string(std::string_view value, std::string* out) {
   *out += '"';
@@ -54,7 +54,7 @@ std::string latency_json(const Status& status) {
   facts.number("p90", latency_percentile(status.latencies, 0.9));
   facts.number("p99", latency_percentile(status.latencies, 0.99));
   facts.number("p999", latency_percentile(status.latencies, 0.999));
-  // Bounds of all buckets but the last, which has none.
+  // The bounds of all buckets except the last, which has none.
   facts.raw("bounds", join(kBuckets - 1, latency_bound));
   facts.raw("counts", join(kBuckets, [&](size_t i) { return status.latencies[i]; }));
   return facts.take();

@@ -1,5 +1,5 @@
-// Counters of a server and the JSON that STATUS answers with. Written by engine threads and the control thread; the supervisor of several
-// workers adds theirs up.
+// Counters of a server, and the JSON that answers STATUS. Written by engine threads and the control
+// thread; the supervisor of several workers sums their counters.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 namespace sidecall::shm {
 
-// A number that one thread adds to and others read.
+// A counter that one thread writes and other threads read.
 class Counter {
  public:
   void add(uint64_t amount) noexcept {
@@ -25,22 +25,24 @@ class Counter {
 
 // ---- Latencies ----
 
-// Four buckets to each power of two: a percentile is at most a quarter too high. The last one holds everything above 2^38 ns (275 s).
+// There are four buckets for each power of two, so a percentile is at most a quarter too high. The
+// last bucket holds everything above 2^38 ns (275 s).
 constexpr size_t kBuckets = 4 * 37 + 1;
 size_t latency_bucket(uint64_t ns) noexcept;
-uint64_t latency_bound(
-    size_t bucket) noexcept;  // the largest latency of a bucket; UINT64_MAX of the last
+// The largest latency of a bucket; UINT64_MAX for the last.
+uint64_t latency_bound(size_t bucket) noexcept;
 
-// The bound of the bucket in which the share `q` of all is reached; 0 where there are none.
+// The bound of the bucket in which the fraction `q` of all counts is reached; 0 if there are none.
 uint64_t latency_percentile(const std::array<uint64_t, kBuckets>& counts, double q) noexcept;
 
 // ---- Counters ----
 
-constexpr size_t kStatuses = 100;  // status numbers are below; others count as the last
+// Status numbers are below this. Other numbers are counted under the last one.
+constexpr size_t kStatuses = 100;
 
-// Of one engine thread, which alone writes them.
+// The counters of one engine thread. Only that thread writes them.
 struct EngineCounters {
-  Counter calls;  // answered, in any way
+  Counter calls;  // answered calls, with success or failure
   Counter errors;
   Counter one_shots;
   Counter run_ns;
@@ -58,7 +60,7 @@ struct ClientStatus {
   uint64_t calls = 0;
 };
 
-// A moment's sum, plain.
+// The sum of all counters at one moment, in plain integers.
 struct Status {
   std::string name, version, model_id;
   uint64_t instance = 0;
@@ -68,7 +70,8 @@ struct Status {
   uint64_t workers = 0;
   uint64_t connections = 0, half_open = 0;
   uint64_t accepted = 0, refused = 0, violations = 0, closed = 0;
-  uint64_t log_suppressed = 0, log_dropped = 0;  // events: by the limit, for want of room
+  // Events left out by the limit, and events dropped by the LogFunction.
+  uint64_t log_suppressed = 0, log_dropped = 0;
   uint64_t in_flight = 0, queued = 0;
   uint64_t bytes_mapped = 0;
   uint64_t calls = 0, errors = 0, one_shots = 0, run_ns = 0, latency_ns = 0;
@@ -82,7 +85,7 @@ struct Status {
 
 // ---- JSON ----
 
-// A flat JSON object, member by member; also what log lines carry.
+// Builds a flat JSON object, member by member. Also used for the facts of log events.
 class Facts {
  public:
   Facts& text(const char* key, std::string_view value);

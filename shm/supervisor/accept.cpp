@@ -1,4 +1,4 @@
-// The door of a supervisor: accepting, the first message of a connection, and what it leads to;
+// Accepts connections for a supervisor, looks at their first message, and decides what follows;
 // part of the control thread.
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -13,9 +13,9 @@
 namespace sidecall::shm {
 namespace {
 
-constexpr int kMaxAccepts = 64;       // before others have their turn
+constexpr int kMaxAccepts = 64;       // then other events are handled
 constexpr size_t kMaxHeld = 64;       // connections that wait for a worker
-constexpr size_t kMaxQuestions = 32;  // STATUS that waits for an answer
+constexpr size_t kMaxQuestions = 32;  // requests for STATUS that wait for an answer
 
 }  // namespace
 
@@ -27,7 +27,7 @@ void Supervisor::Impl::accept_some(int listener) {
     } else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
       log_.add(LogLevel::kWarning, "supervisor.exhausted",
                Facts().text("reason", std::strerror(errno)).take());
-      // It stays readable: looked at again a moment later.
+      // The listener would stay readable, so do not watch it until the next round of the loop.
       if (::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, listener, nullptr) == 0)
         paused_listener_ = listener;
       return;
@@ -43,7 +43,7 @@ void Supervisor::Impl::admit(Fd fd) {
   waiting_.push_back(
       {std::move(fd), peer.uid, admission_.admits(peer), Deadline::after(options_.hello_ns)});
   num_waiting_ = waiting_.size();
-  // Most have sent their first message by now.
+  // Most clients have sent their first message by now.
   const auto newest = std::prev(waiting_.end());
   if (greet(newest)) return;
   try {
@@ -55,7 +55,8 @@ void Supervisor::Impl::admit(Fd fd) {
   make_room();
 }
 
-// Those who are not admitted go first: they cannot push out others.
+// Closes the oldest connections without a first message until few enough are left. Connections of
+// users who are not admitted go first, so that those users cannot displace others.
 void Supervisor::Impl::make_room() {
   while (waiting_.size() > options_.max_half_open) {
     const auto denied = std::find_if(waiting_.begin(), waiting_.end(),
@@ -83,11 +84,11 @@ bool Supervisor::Impl::greet(int number) {
   return found == waiting_.end() || greet(found);
 }
 
-// Looks for the first message of a connection, or its end. False where neither has come.
+// Looks for the first message of a connection, or its end. Returns false if neither has come.
 bool Supervisor::Impl::greet(std::list<Waiting>::iterator one) {
   const Peeked first = peek(one->fd.get());
   if (first == Peeked::kNotYet) return false;
-  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, one->fd.get(), nullptr);  // perhaps not watched yet
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, one->fd.get(), nullptr);  // it may not be watched yet
   Waiting taken = std::move(*one);
   waiting_.erase(one);
   num_waiting_ = waiting_.size();

@@ -1,5 +1,5 @@
-// The two threads of a supervisor and what they share. supervisor.cpp has the functions that other
-// threads call and the workers, accept.cpp what becomes of a new connection.
+// The two threads of a supervisor and their shared state. supervisor.cpp implements the functions
+// that other threads call, the workers and both threads; accept.cpp handles new connections.
 #pragma once
 
 #include <atomic>
@@ -40,7 +40,7 @@ class Supervisor::Impl {
     bool is_ready = false;
     uint64_t connections = 0;
   };
-  struct Waiting {  // for its first message
+  struct Waiting {  // a connection whose first message has not come yet
     Fd fd;
     uint32_t user;
     bool is_admitted;
@@ -50,21 +50,22 @@ class Supervisor::Impl {
     int32_t worker;
     Socket socket;
   };
-  // What an event is about: the upper half of its number; a worker's number or a descriptor is the
-  // lower one.
+  // The source of an epoll event is in the upper half of its number. The lower half is the number
+  // of a worker, or a descriptor.
   static constexpr uint64_t kWake = UINT64_C(1) << 32, kListener = UINT64_C(2) << 32,
                             kWorker = UINT64_C(3) << 32, kHello = UINT64_C(4) << 32;
 
   void watch(int fd, uint64_t about);
   void end_threads();
   void wake() noexcept;
-  int32_t count_ready() const;  // with mutex_ held
+  int32_t count_ready() const;  // the caller holds mutex_
   void refuse(Socket socket, int32_t status, const char* text);
   void refuse_all(std::deque<Fd>& fds);
 
   // ---- The control thread: supervisor.cpp ----
   void control();
-  // A failure of one connection, or a shortage of memory or watches, must not end the address.
+  // A failure of one connection, or a shortage of memory or of epoll watches, must not end the
+  // control thread.
   template <typename Body>
   void attend(Body body) noexcept {
     try {
@@ -75,7 +76,7 @@ class Supervisor::Impl {
   }
   int wait_ms();
   void handle(uint64_t about);
-  void hear(int32_t number);
+  void read(int32_t number);
   void hand_over_held();
   bool hand_over(int fd);
 
@@ -91,7 +92,7 @@ class Supervisor::Impl {
   bool greet(int number);
   bool greet(std::list<Waiting>::iterator one);
   void answer_hello(Waiting one, Peeked first);
-  uint64_t count_connections() const;  // with mutex_ held
+  uint64_t count_connections() const;  // the caller holds mutex_
 
   const int64_t started_ns_ = now_ns();
   const std::string address_;
@@ -102,22 +103,23 @@ class Supervisor::Impl {
   std::atomic<uint64_t> refused_{0}, violations_{0};
   std::atomic<size_t> num_waiting_{0};
 
-  std::mutex status_mutex_;  // taken before mutex_
+  std::mutex status_mutex_;  // lock order: before mutex_
   CounterMemory counted_;
 
-  // The control thread holds it for moments only, never while it accepts: others must get it while
-  // connections flood in.
+  // Guards the members below. The control thread holds it only briefly, and never while it accepts,
+  // so that other threads can take it during a flood of connections.
   mutable std::mutex mutex_;
-  std::condition_variable changed_;  // a worker became ready, a question came, the end
+  // Notified when a worker becomes ready, when a request for STATUS arrives, and at the end.
+  std::condition_variable changed_;
   bool is_closing_ = false;
   Listener listener_;
   std::map<int32_t, Worker> workers_;
-  std::deque<Fd> held_;  // connections for a worker
+  std::deque<Fd> held_;  // connections that wait for a worker
   std::deque<Fd> questions_;
 
-  // The control thread's own.
+  // Members that only the control thread uses.
   std::list<Waiting> waiting_;  // the oldest first
-  int paused_listener_ = -1;    // it is not watched for a moment
+  int paused_listener_ = -1;    // a listener that is not watched for a moment
   std::thread control_thread_, answer_thread_;
 };
 

@@ -1,4 +1,5 @@
-// HELLO as far as a supervisor looks at it: without taking it, for it belongs to the worker. Used by supervisor.cpp.
+// Looks at a HELLO without reading it from the socket, because the worker must read it. Used by
+// supervisor/accept.cpp.
 #pragma once
 
 #include <sys/socket.h>

@@ -112,8 +112,8 @@ void add_counters(const Status& from, Status* sum) {
 void CounterMemory::note(int32_t worker, const Status& told) {
   const auto [entry, is_new] = told_.emplace(worker, told);
   if (is_new) return;
-  if (entry->second.instance != told.instance)
-    add_counters(entry->second, &ended_);  // another one under the same number
+  // Another worker process has the same number now.
+  if (entry->second.instance != told.instance) add_counters(entry->second, &ended_);
   entry->second = told;
 }
 
@@ -163,7 +163,7 @@ std::string StatusSum::json(const std::vector<int32_t>& workers) {
   memory_->keep_only(workers);
   memory_->add_to(&sum_);
   std::string text = sum_.json();
-  text.pop_back();  // the object's end
+  text.pop_back();  // removes the closing brace
   text += ",\"workers_started\":" + std::to_string(workers.size()) + ",\"each\":[";
   for (size_t i = 0; i < each_.size(); ++i) text += (i == 0 ? "" : ",") + each_[i];
   return text + "]}";

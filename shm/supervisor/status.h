@@ -1,4 +1,4 @@
-// STATUS over a socket, and the sum of what several workers answer. Used by supervisor.cpp.
+// Requests STATUS over a socket, and sums the answers of several workers. Used by supervisor.cpp.
 #pragma once
 
 #include <cstdint>
@@ -12,11 +12,13 @@
 
 namespace sidecall::shm {
 
-// What workers have counted, as they told it last. It stays when one ends or does not answer: sums never fall, which metrics rely on.
+// The latest counters of each worker. They are kept when a worker ends or does not answer, so that
+// sums never fall, which metrics systems rely on.
 class CounterMemory {
  public:
   void note(int32_t worker, const Status& told);
-  void keep_only(const std::vector<int32_t>& workers);  // others have ended, and count on as one
+  // Adds the counters of all other workers, which have ended, to one common sum.
+  void keep_only(const std::vector<int32_t>& workers);
   void add_to(Status* sum) const;
 
  private:
@@ -24,14 +26,15 @@ class CounterMemory {
   Status ended_;
 };
 
-// Adds up the counters of workers. Text that is no status of ours is left out.
+// Sums the counters of workers. Ignores text that is not one of our statuses.
 class StatusSum {
  public:
   explicit StatusSum(CounterMemory* memory) : memory_(memory) {}
-  void set_own(const Status& own) { sum_ = own; }  // the supervisor's, first
+  void set_own(const Status& own) { sum_ = own; }  // the supervisor's own counters; call it first
   void add(int32_t worker, const std::string& json);
 
-  // Counters of all, also of those that are no longer among `workers`, and those of each that answered under "each".
+  // The sum over all workers, including those that are no longer among `workers`. The status of
+  // each worker that answered is under "each".
   std::string json(const std::vector<int32_t>& workers);
 
  private:
@@ -40,11 +43,12 @@ class StatusSum {
   std::vector<std::string> each_;
 };
 
-// Asks over a connection that a worker was given, and reads what it answers: "" where it does not in time.
+// ask_status requests the status over a connection that was given to a worker. read_status reads
+// the answer; it returns "" if none arrives before the deadline.
 void ask_status(Socket& socket);
 std::string read_status(Socket& socket, Deadline deadline);
 
-// Answers a HELLO that asks for the status and is still unread.
+// Answers a HELLO that asks for the status and that has not been read yet.
 void send_status(Socket& socket, std::string_view json);
 
 }  // namespace sidecall::shm

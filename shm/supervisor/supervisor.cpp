@@ -1,4 +1,5 @@
-// The functions of a supervisor, its workers, and its two threads; see supervisor.h.
+// The functions of a supervisor, the handling of its workers, and its two threads; see
+// supervisor.h.
 #include "supervisor.h"
 
 #include <sys/epoll.h>
@@ -17,7 +18,7 @@
 namespace sidecall::shm {
 namespace {
 
-constexpr int kRetryMs = 5;  // while control sockets are full, or descriptors are short
+constexpr int kRetryMs = 5;  // while control sockets are full or descriptors are exhausted
 constexpr int64_t kAnswerNs = INT64_C(1000) * 1000 * 1000;
 
 }  // namespace
@@ -107,7 +108,7 @@ std::string Supervisor::Impl::status() {
       Socket::pair(&ours, &theirs);
       const int fd = theirs.fd();
       if (worker.control.send(&kAttach, 1, &fd, 1) != Sent::kDone) continue;
-      ask_status(ours);  // all before the first answer: one that hangs must not hide the others
+      ask_status(ours);  // ask all before reading: a worker that hangs must not delay the others
       asked.push_back({number, std::move(ours)});
     }
     own.half_open = held_.size() + num_waiting_;
@@ -206,14 +207,14 @@ void Supervisor::Impl::handle(uint64_t about) {
     case kListener:
       return accept_some(static_cast<int>(low));
     case kWorker:
-      return hear(static_cast<int32_t>(low));
+      return read(static_cast<int32_t>(low));
     default:
       return static_cast<void>(greet(static_cast<int>(low)));
   }
 }
 
-// LOAD messages of a worker, or its end.
-void Supervisor::Impl::hear(int32_t number) {
+// Reads the LOAD messages of a worker, or notices its end.
+void Supervisor::Impl::read(int32_t number) {
   const std::lock_guard lock(mutex_);
   const auto found = workers_.find(number);
   if (found == workers_.end()) return;
@@ -242,7 +243,8 @@ void Supervisor::Impl::hand_over_held() {
   while (!held_.empty() && hand_over(held_.front().get())) held_.pop_front();
 }
 
-// False when no worker takes it now. With mutex_ held.
+// Passes a connection to a worker. Returns false if no worker can take it now. The caller holds
+// mutex_.
 bool Supervisor::Impl::hand_over(int fd) {
   std::vector<std::pair<uint64_t, Worker*>> order;
   for (auto& [number, worker] : workers_)
@@ -257,7 +259,7 @@ bool Supervisor::Impl::hand_over(int fd) {
   return false;
 }
 
-// ---- The answering thread: it waits for workers, which no other thread may do ----
+// ---- The answering thread: only this thread waits for answers of workers ----
 
 void Supervisor::Impl::answer() {
   for (;;) {
@@ -288,8 +290,8 @@ int32_t Supervisor::num_ready() const { return impl_->num_ready(); }
 bool Supervisor::listen(Deadline deadline) { return impl_->listen(deadline); }
 std::string Supervisor::status() { return impl_->status(); }
 void Supervisor::close() noexcept {
-  if (mark_.is_forked())
-    static_cast<void>(impl_.release());  // the child has none of the threads that it would wait for
+  // A forked child does not have the threads that it would wait for, so it leaks the object.
+  if (mark_.is_forked()) static_cast<void>(impl_.release());
   impl_.reset();
 }
 

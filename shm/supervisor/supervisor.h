@@ -1,5 +1,6 @@
-// One address in front of several worker processes: accepts, and hands each connection to the worker that has the fewest. Workers serve
-// with Server::control(). Used by bindings/c; PROTOCOL.md, section 1, has the messages.
+// One address in front of several worker processes: accepts connections, and gives each to the
+// worker that has the fewest. Workers serve with Server::control(). Used by bindings/c;
+// PROTOCOL.md, section 1, describes the messages.
 #pragma once
 
 #include <cstdint>
@@ -10,33 +11,39 @@
 
 namespace sidecall::shm {
 
-// Functions may be called from any thread. One thread of its own accepts and hands over, another answers STATUS. A forked child must not use it, but
-// may destroy it.
+// All functions may be called from any thread. One thread of the supervisor accepts connections and
+// passes them to workers; a second thread answers STATUS. A forked child must not use the
+// supervisor, but may destroy it.
 class Supervisor {
  public:
-  // `address` is what follows "shm:". Of `options` only admission, max_connections, max_half_open, hello_ns and log count. Throws INVALID_ARGUMENT,
-  // DENIED, BUSY (a living server is there).
+  // `address` is the part after "shm:". Of `options` only allowed_uids, group, max_connections,
+  // max_half_open, hello_ns and log are used. Throws INVALID_ARGUMENT, DENIED, BUSY (a living
+  // server is there).
   Supervisor(std::string address, ServerOptions options);
   ~Supervisor();  // close()
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;
 
-  // The worker's end of a new control socket; the other end stays here. `worker` is the caller's number, not in use. Throws INVALID_ARGUMENT.
+  // Creates a control socket and returns the worker's end; the supervisor keeps the other end.
+  // `worker` is a number that the caller chooses and that is not in use. Throws INVALID_ARGUMENT.
   Fd add(int32_t worker);
 
-  // Hangs up: the worker drains and exits.
+  // Closes the control socket: the worker drains and exits.
   void remove(int32_t worker) noexcept;
 
   int32_t num_ready() const;
 
-  // Waits until a worker is ready, and makes the address appear, once. False when the deadline came first. Throws what Listener throws.
+  // Waits until a worker is ready, then creates the socket at the address. Later calls do not
+  // create it again. Returns false if the deadline passes first. Throws what Listener throws.
   bool listen(Deadline deadline);
 
-  // Counters of all workers together, also of those that have ended as far as they were asked before, and of each under "each". Of those that do not
-  // answer within a second what they told last counts.
+  // Returns the summed counters of all workers, and the status of each worker under "each". A
+  // worker that has ended counts with its last answer, if it ever gave one; so does a worker that
+  // does not answer within a second.
   std::string status();
 
-  // Stops accepting, refuses who waits, hangs up on every worker, removes the address.
+  // Stops accepting, refuses the connections that wait, closes the control socket of every worker,
+  // and removes the address.
   void close() noexcept;
 
  private:

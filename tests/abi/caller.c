@@ -1,5 +1,8 @@
-/* A program as users write it, with a canary behind each struct that it allocates: a library of a newer header must not
- * write there. Usage: caller MODELS ADDRESS, the folder of the test models and a free shm: address. */
+/* A typical user program with a canary behind each struct that it allocates: a library built with a
+ * newer header must not write there.
+ *
+ * Usage: caller MODELS ADDRESS, where MODELS is the folder of the test models and ADDRESS a free
+ * shm: address. */
 #include <sidecall/server.h>
 #include <stdio.h>
 #include <string.h>
@@ -53,7 +56,7 @@ static sidecall_status twice(void* context, sidecall_request* request) {
   return SIDECALL_OK;
 }
 
-/* Runs a model of one float32 input on {1, 2} and checks its answer. */
+/* Runs a model that has one float32 input on {1, 2} and checks its answer. */
 static int use(const char* uri, float first, float second) {
   static const int64_t dims[] = {1, 2};
   static float x[] = {1, 2};

@@ -1,4 +1,8 @@
-"""benchmarks/cli gives right answers, notices wrong ones, and writes the document that it promises. Timings are never asserted."""
+"""Tests of benchmarks/cli: right answers pass, wrong ones are noticed, the result document is
+complete.
+
+Timings are never asserted.
+"""
 
 import importlib.util
 import json
@@ -89,7 +93,7 @@ def test_every_bar_is_there(document: dict) -> None:
 
 
 def test_a_wrong_answer_ends_the_run_without_a_document(tmp_path: Path) -> None:
-    """The command is replaced by one whose probabilities are off."""
+    """The command is replaced by one that returns wrong probabilities."""
     real = f"{BUILD}/bin/sidecall"
     bent = f"""#!/bin/sh
 if [ "$1" = predict ] && [ "$3" != --stream ]; then {real} "$@" | sed 's/:0\\./:0.0/g'; else exec {real} "$@"; fi

@@ -1,4 +1,4 @@
-"""benchmarks/fidelity writes the document that it promises, and goes on where it was stopped."""
+"""Tests of benchmarks/fidelity: it writes a complete document and resumes where it was stopped."""
 
 from __future__ import annotations
 

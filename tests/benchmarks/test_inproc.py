@@ -1,4 +1,7 @@
-"""benchmarks/inproc gives right answers, notices wrong ones, and writes the document that it promises. Timings are never asserted."""
+"""Tests of benchmarks/inproc: right answers pass, wrong ones are noticed, the document is complete.
+
+Timings are never asserted.
+"""
 
 import importlib.util
 import json
@@ -28,7 +31,7 @@ BARS = {
 
 
 def load(path: str) -> ModuleType:
-    """A module by its file: other tests have modules of the same name."""
+    """Loads a module by its file, because other tests have modules of the same name."""
     spec = importlib.util.spec_from_file_location("benchmarks_" + Path(path).stem, ROOT / path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module

@@ -1,4 +1,7 @@
-"""benchmarks/network: each approach starts against its real server or broker, answers rightly, and leaves nothing running."""
+"""Tests of benchmarks/network: each approach against its real server or broker.
+
+Each must start, give right answers and leave no process running.
+"""
 
 import os
 import subprocess
@@ -17,7 +20,7 @@ from approach import Approach, all_approaches, at_of, named  # noqa: E402
 from client_process import ClientProcess  # noqa: E402
 from host import UnavailableError, visit  # noqa: E402
 
-# Services have tests of their own; Ray Serve only says why it is not measured.
+# Services have their own tests. Ray Serve is left out: it only reports why it is not measured.
 APPROACHES = [one for one in all_approaches() if one.group != "service" and one.name != "ray-serve"]
 
 
@@ -44,14 +47,17 @@ def client_of(approach: Approach) -> str:
 
 
 def processes_of(folder: Path) -> list[str]:
-    """Commands of processes whose environment has the visit's folder, as everything has that a visit starts."""
+    """Commands of the processes that have the visit's folder in their environment.
+
+    Every process that a visit starts has it there.
+    """
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if os.fsencode(folder) in (process / "environ").read_bytes():
                 found.append((process / "cmdline").read_bytes().decode(errors="replace"))
         except OSError:
-            continue  # it ended, or is another user's
+            continue  # The process ended, or belongs to another user.
     return found
 
 
@@ -94,7 +100,7 @@ def test_answers_and_ends(
 def test_a_measurement_whose_time_is_over_at_once_has_a_call(
     client: str, workloads: Path, onnxruntime: Path, tmp_path: Path
 ) -> None:
-    """As where the machine is so busy that the callers wake up late."""
+    """The caller wakes up late, as it does on a very busy machine."""
     (approach,) = named(APPROACHES, ["in-process"])
     with (
         visit(build=BUILD, folder=tmp_path, workloads=workloads, onnxruntime=onnxruntime) as host,

@@ -1,4 +1,7 @@
-"""The Python client of benchmarks/network speaks clients/README.md: it measures, counts what is wrong or lost, and refuses what it cannot do."""
+"""The Python client of benchmarks/network implements the protocol of clients/README.md.
+
+It measures, counts wrong and lost answers, and refuses what it cannot do.
+"""
 
 import json
 import subprocess
@@ -65,7 +68,7 @@ def client() -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def workload(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twice the input, whose sum's sign is the label."""
+    """A model with two outputs: twice the input, and the sign of the input's sum as the label."""
     folder = tmp_path_factory.mktemp("workload") / "twice"
     folder.mkdir()
     rows = np.random.default_rng(0).standard_normal((RING + MAX_ROWS, COLUMNS)).astype(np.float32)
@@ -126,7 +129,7 @@ def right(rows: list) -> dict:
 
 @contextmanager
 def serving(answer: Answer) -> Iterator[str]:
-    """An HTTP server whose answers are the function's; None drops the connection."""
+    """Starts an HTTP server that answers with the function's result; None drops the connection."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -144,7 +147,7 @@ def serving(answer: Answer) -> Iterator[str]:
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Not to stderr."""
+            """Logs nothing to stderr."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -159,7 +162,7 @@ def serving(answer: Answer) -> Iterator[str]:
 
 
 def after_the_first(later: Answer) -> Answer:
-    """Right for the calls of opening, which must be right."""
+    """Answers rightly the two calls of opening, which must be right, and then with `later`."""
     opening = [right, right]
     return lambda rows: (opening.pop() if opening else later)(rows)
 
@@ -230,7 +233,7 @@ def test_many_callers_and_fixed_rates_over_http(client: Client, workload: Path) 
 
 
 def test_time_counts_from_when_a_call_was_due(client: Client, workload: Path) -> None:
-    """One worker, a slow server: the last call waits for all before it."""
+    """There is one worker and a slow server, so the last call waits for all calls before it."""
     pause = threading.Event()
 
     def slow(rows: list) -> dict:

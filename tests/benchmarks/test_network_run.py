@@ -1,4 +1,8 @@
-"""benchmarks/network: a run writes the document and the report that it promises, and fails on a wrong answer. Timings are never asserted."""
+"""Tests of benchmarks/network: a run writes the document and the report and fails on a wrong
+answer.
+
+Timings are never asserted.
+"""
 
 import json
 import os

@@ -1,4 +1,7 @@
-"""benchmarks/node gives right answers, notices wrong ones, and writes the document that it promises. Timings are never asserted."""
+"""Tests of benchmarks/node: right answers pass, wrong ones are noticed, the document is complete.
+
+Timings are never asserted.
+"""
 
 import importlib.util
 import json
@@ -28,7 +31,7 @@ OURS = {
 
 
 def load(path: str) -> ModuleType:
-    """A module by its file: other tests have modules of the same name."""
+    """Loads a module by its file, because other tests have modules of the same name."""
     spec = importlib.util.spec_from_file_location("benchmarks_node_" + Path(path).stem, ROOT / path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
@@ -103,7 +106,7 @@ def test_every_bar_is_there(document: dict) -> None:
 
 
 def test_a_wrong_answer_ends_the_run_without_a_document(tmp_path: Path) -> None:
-    """The package is replaced by one whose answers are off by a hundredth."""
+    """The package is replaced by one whose answers are wrong by 0.01."""
     wrong = f"""
     const sidecall = require({str(ROOT / "bindings" / "node")!r})
     exports.open = async file => {{

@@ -1,4 +1,4 @@
-"""benchmarks/shm gives right answers and writes the document that it promises. Timings are never asserted."""
+"""Tests of benchmarks/shm: right answers and a complete document. Timings are never asserted."""
 
 import importlib.util
 import json
@@ -23,7 +23,7 @@ BARS = {
     "idle_client_kib",
     "idle_client_descriptors",
 }
-MAY_LACK = {  # on one CPU; without iceoryx
+MAY_LACK = {  # absent on a machine with one CPU or without iceoryx
     "echo_spin_vs_cacheline",
     "echo_vs_iceoryx",
     "echo_vs_iceoryx_spin_two_cores",
@@ -73,11 +73,11 @@ def test_clients_that_do_nothing_hold_two_descriptors(document: dict) -> None:
     held = next(
         bar["value"] for bar in document["bars"] if bar["name"] == "idle_client_descriptors"
     )
-    assert held <= 2.5  # 20 clients in the short run
+    assert held <= 2.5  # the short run has 20 clients
 
 
 def living_of(group: int) -> dict[int, str]:
-    """Commands of the group's processes by number, without those that have ended and that nobody has asked for."""
+    """Commands of the group's processes by process id, without zombies."""
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -87,7 +87,7 @@ def living_of(group: int) -> dict[int, str]:
                     (process / "cmdline").read_bytes().decode(errors="replace")
                 )
         except OSError:
-            continue  # it ended
+            continue  # The process ended.
     return found
 
 

@@ -1,4 +1,4 @@
-// The vectors' backend over sidecall.h, used the way that a binding uses it.
+// The backend of the test vectors over sidecall.h, used the way that a binding uses it.
 #include <sidecall/sidecall.h>
 
 #include <cstring>
@@ -44,8 +44,8 @@ class CModel : public Model {
   Value get_record(int64_t row, rapidjson::Document::AllocatorType& allocator);
 
   sidecall_model* model_;
-  sidecall_call* call_ =
-      nullptr;  // one for all cases of a model: a failed run must leave it usable
+  // One call for all cases of a model: it must stay usable after a failed run.
+  sidecall_call* call_ = nullptr;
 };
 
 Named CModel::run(const Named& inputs) {
@@ -90,7 +90,7 @@ std::string CModel::predict_json(const std::string& json) {
   return out;
 }
 
-// The statuses are not looked at: the run reports what was refused.
+// The statuses are ignored: the run reports what the setters refused.
 void CModel::set(int64_t row, const Value& record) {
   for (const auto& member : record.GetObject()) {
     const std::string name(member.name.GetString(), member.name.GetStringLength());

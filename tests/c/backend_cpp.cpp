@@ -1,4 +1,5 @@
-// The vectors' backend over sidecall.hpp, used the way that a C++ program uses it: names looked up by throwing methods, values set one by one.
+// The backend of the test vectors over sidecall.hpp, used the way that a C++ program uses it: names
+// are looked up with throwing methods, values are set one by one.
 #include <sidecall/sidecall.hpp>
 
 #include <algorithm>
@@ -10,7 +11,7 @@ namespace {
 
 using rapidjson::Value;
 
-// Rebuilds the error from the exception's own methods, so that each of them is compared.
+// Rebuilds the error from the methods of the exception, so that each of them is compared.
 template <typename Body>
 auto translate(Body body) {
   try {
@@ -47,7 +48,8 @@ class CppModel : public Model {
                 ? sidecall::View::strings(text, {tensor.offsets.data(), tensor.offsets.size()},
                                           dims)
                 : sidecall::View::raw(tensor.dtype, tensor.bytes.data(), tensor.bytes.size(), dims);
-        // Bound, not copied: the C backend copies. What is to be converted cannot be bound.
+        // Binds instead of copying, because the C backend already covers copying. A tensor that
+        // needs a conversion cannot be bound.
         const bool is_own = input < 0 || tensor.dtype == model_.input_spec(input)->dtype;
         is_own ? call.bind_input(input, view) : call.copy_input(input, view);
       }
@@ -98,7 +100,8 @@ class CppModel : public Model {
     return out;
   }
 
-  // What is refused is remembered by the call and reported by its run, together with the rest.
+  // Ignores the exception: the call remembers what was refused, and its run reports it together
+  // with the rest.
   template <typename Body>
   static void remembered(Body body) {
     try {
@@ -130,7 +133,7 @@ class CppModel : public Model {
     }
   }
 
-  // By the names of the columns, as an application would write them.
+  // Reads by the names of the columns, as an application would.
   Value get(const sidecall::Call& call, int64_t row,
             rapidjson::Document::AllocatorType& allocator) {
     Value record(rapidjson::kObjectType);

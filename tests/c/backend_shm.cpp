@@ -1,4 +1,5 @@
-// The vectors' backend over shared memory: each model is served by this process, and opened through its socket by another backend.
+// The backend of the test vectors over shared memory: this process serves each model, and another
+// backend opens it through its socket.
 #include <sidecall/server.h>
 #include <unistd.h>
 
@@ -14,10 +15,11 @@ void check(sidecall_status status, const sidecall_error& error) {
   if (status != SIDECALL_OK) throw Failure{error};
 }
 
-// A server of one model, at an address of its own.
+// A server of one model, at its own address.
 class Server {
  public:
-  // What fails here fails in the file, before anything is served, and must be the same failure.
+  // A failure here is a failure of the model file, before anything is served. It must be the same
+  // as in process.
   explicit Server(const Case& one)
       : address_("shm:/tmp/sidecall-vectors-" + std::to_string(getpid()) + ".sock") {
     sidecall_error error = SIDECALL_ERROR_INIT;
@@ -58,7 +60,7 @@ class ServedModel : public Model {
 
  private:
   std::unique_ptr<Server> server_;
-  std::unique_ptr<Model> model_;  // closed first
+  std::unique_ptr<Model> model_;  // destroyed first
 };
 
 class ShmBackend : public Backend {

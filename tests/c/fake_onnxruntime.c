@@ -1,4 +1,5 @@
-/* A library that looks like an ONNX Runtime too old to be used (FAKE_VERSION), for test_engine.cpp. */
+/* A library that looks like an ONNX Runtime of a version that is too old (FAKE_VERSION). Used by
+ * test_engine.cpp. */
 #include <stddef.h>
 #include <stdint.h>
 

@@ -1,4 +1,4 @@
-// Memory for the struct of a caller with another header; see test_structs.cpp.
+// Memory for a struct as a caller with another header version sees it. Used by test_structs.cpp.
 #pragma once
 
 #include <sys/mman.h>
@@ -19,8 +19,8 @@ namespace support {
 constexpr size_t kPage = 4096;
 constexpr unsigned char kUnset = 0xa5;
 
-// A struct of `size` bytes in front of a page that cannot be touched. Where its alignment leaves a gap, the gap holds a
-// canary, which AddressSanitizer guards too.
+// A struct of `size` bytes in front of an inaccessible page. If alignment leaves a gap before the
+// page, the gap holds a canary, which AddressSanitizer guards too.
 template <typename Struct>
 class Foreign {
  public:
@@ -48,7 +48,7 @@ class Foreign {
     std::memcpy(bytes(), &number, sizeof number);
   }
 
-  // As much of `whole` as there is room for.
+  // Copies as much of `whole` as fits.
   void fill(const Struct& whole) {
     std::memcpy(bytes(), &whole, std::min(size_, sizeof whole));
     if (size_ > sizeof whole) std::memset(bytes() + sizeof whole, 0, size_ - sizeof whole);

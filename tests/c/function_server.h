@@ -1,4 +1,5 @@
-// A served C++ function for tests of the shm: route: the other end answers what the test says, when it says so.
+// A served C++ function for tests of the shm: route: the test decides what the server answers, and
+// when.
 #pragma once
 
 #include <sidecall/server.h>
@@ -18,7 +19,7 @@ namespace support {
 
 using Answer = std::function<sidecall_status(sidecall_request*)>;
 
-// An address that nobody else uses.
+// A socket address that no other test uses.
 inline std::string fresh_address() {
   static int last = 0;
   return "shm:/tmp/sidecall-route-" + std::to_string(getpid()) + "-" + std::to_string(++last) +
@@ -27,7 +28,7 @@ inline std::string fresh_address() {
 
 class FunctionServer {
  public:
-  // `tensors` is the signature, `contract` may be "".
+  // `tensors` is the signature; `contract` may be "".
   FunctionServer(std::string address, const std::string& tensors, Answer answer,
                  const std::string& contract = "", int32_t verify = SIDECALL_VERIFY_ERROR)
       : address_(std::move(address)), answer_(std::move(answer)) {
@@ -58,7 +59,7 @@ class FunctionServer {
   sidecall_server* server_ = nullptr;
 };
 
-// Holds answers back until it is opened.
+// Holds answers back until the gate is opened.
 class Gate {
  public:
   ~Gate() { open(); }
@@ -105,7 +106,7 @@ inline double* output_of(sidecall_request* request, int32_t index,
   return status == SIDECALL_OK ? static_cast<double*>(view.data) : nullptr;
 }
 
-// y = 2 x, elements of any number of float64.
+// y = 2 x, for any number of float64 elements.
 inline const char* const kDouble =
     R"({"inputs": [{"name": "x", "dtype": "float64", "dims": [-1, -1], "dim_names": ["N", "K"]}],
         "outputs": [{"name": "y", "dtype": "float64", "dims": [-1, -1], "dim_names": ["N", "K"]}]})";

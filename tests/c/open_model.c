@@ -1,5 +1,8 @@
-/* Opens one model and prints the status and message, or the engine: for tests that need a process and an environment of their own.
- * Usage: open_model [--maps] MODEL | open_model --engine [ONNXRUNTIME]; --maps prints what the process has mapped while the model is open. */
+/* Opens one model and prints the status and message, or the engine. Used by tests that need a
+ * process and an environment of their own.
+ *
+ * Usage: open_model [--maps] MODEL | open_model --engine [ONNXRUNTIME]. --maps prints the mappings
+ * of the process while the model is open. */
 #include <sidecall/sidecall.h>
 #include <stdio.h>
 #include <string.h>

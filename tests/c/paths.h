@@ -1,4 +1,4 @@
-// Where the tests find their data and libraries; CMake gives the folder of the sources.
+// The paths of the test data and libraries. CMake passes the source folder.
 #pragma once
 
 #include <cstdlib>
@@ -11,7 +11,8 @@ inline std::string vectors() { return SIDECALL_TEST_SOURCE_DIR "/tests/vectors";
 
 inline std::string model(const std::string& name) { return vectors() + "/models/" + name; }
 
-// The ONNX Runtime to test with. Without one every test fails: none may pass because its engine is missing.
+// The ONNX Runtime to test with. Without one every test fails: a test must not pass because its
+// engine is missing.
 inline std::string onnxruntime() {
   const char* path = std::getenv("SIDECALL_ONNXRUNTIME");
   if (path == nullptr || *path == '\0')

@@ -1,4 +1,5 @@
-/* The header as C99 reads it, without extensions: every function is called once. Exits with 0 when all is as expected. */
+/* Compiles the header as strict C99 and calls every function once. Exits with 0 if every result is
+ * as expected. */
 #include <sidecall/sidecall.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// What the tests of the C ABI share: an error to pass on, statuses as text, inputs of the models they use.
+// Shared helpers of the C ABI tests: an error to pass, statuses as text, inputs of the test models.
 #pragma once
 
 #include <sidecall/server.h>
@@ -17,7 +17,7 @@
 
 namespace support {
 
-// An error that is fresh for each call: `status(f(..., error()))`, then look at `last()`.
+// A fresh error for each call: write `status(f(..., error()))`, then read `last()`.
 inline sidecall_error& last() {
   static thread_local sidecall_error error;
   return error;
@@ -28,16 +28,17 @@ inline sidecall_error* error() {
   return &last();
 }
 
-// The name of a status, and its message when that was no success: what a failed check prints.
+// The name of a status, with the message if it is an error. This is what a failed check prints.
 inline std::string status(sidecall_status status) { return sidecall_status_name(status); }
 
-// SIDECALL_TEST_ROUTE=shm opens models through servers in this process: the same tests, another route.
+// With SIDECALL_TEST_ROUTE=shm, models are opened through servers in this process: the same tests
+// run over another route.
 inline bool is_shm() {
   const char* route = std::getenv("SIDECALL_TEST_ROUTE");
   return route != nullptr && std::string(route) == "shm";
 }
 
-// Serves one model as long as the process lives. At its end the server's threads end with it.
+// Serves one model until the process exits; the server's threads end with it.
 inline std::string serve(const std::string& name) {
   static std::map<std::string, std::string> served;
   std::string& address = served[name];
@@ -56,7 +57,7 @@ inline sidecall::Model open(const std::string& name) {
   return sidecall::Model(is_shm() ? serve(name) : test_paths::model(name));
 }
 
-// Whether it holds within five seconds.
+// Whether the condition becomes true within five seconds.
 template <typename Condition>
 bool eventually(Condition holds) {
   for (int i = 0; i < 5000; ++i) {
@@ -72,7 +73,8 @@ inline void give_x(sidecall::Call& call, const std::vector<float>& x) {
   call.copy_input(0, sidecall::View::of<float>({x.data(), x.size()}, {dims, 2}));
 }
 
-// Readies slow.onnx for `rounds` rounds over `width` elements; about 6 us a round at 10000 elements.
+// Prepares slow.onnx for `rounds` rounds over `width` elements; one round takes about 6 us at 10000
+// elements.
 inline void give_rounds(sidecall::Call& call, int64_t rounds, int64_t width) {
   const std::vector<float> x(static_cast<size_t>(width), 0.5F);
   call.copy_input(0, sidecall::View::of<float>({x.data(), x.size()}, {&width, 1}));

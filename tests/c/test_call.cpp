@@ -1,4 +1,4 @@
-// Tensors of a call: views, shapes, binding, strings, and how long each of them lives.
+// Tensors of a call: views, shapes, binding, strings, and the lifetime of each.
 #include <catch2/catch_test_macros.hpp>
 #include <cstring>
 #include <memory>
@@ -23,7 +23,7 @@ TEST_CASE("inputs are read where they lie") {
   call.run();
   const View y = call.output(0);
   CHECK(y.as<float>()[3] == 23);
-  // The same memory for the next run, in and out.
+  // The next run uses the same memory, for inputs and outputs.
   x.as<float>()[3] = 100;
   call.run();
   CHECK(y.as<float>()[3] == 120);
@@ -40,7 +40,7 @@ TEST_CASE("an output before and after a run") {
   CHECK(twice.rank() == 1);
   CHECK(twice.dims()[0] == 3);
   CHECK(twice.bytes().data() == nullptr);
-  CHECK(call.output(0).rank() == -1);  // how many are not zero, only a run can tell
+  CHECK(call.output(0).rank() == -1);  // only a run can tell how many elements are not zero
   double value = 0;
   CHECK(status(sidecall_call_get_f64(call.get(), 0, 0, &value, error())) == "NOT_RUN");
   call.input(0).as<int64_t>()[1] = 4;
@@ -85,7 +85,7 @@ TEST_CASE("resize loses values, and does nothing for the same number") {
   for (const int64_t rows : {int64_t{0}, int64_t{-5}})
     CHECK(status(sidecall_call_resize(call.get(), rows, error())) == "INVALID_ARGUMENT");
   CHECK(status(sidecall_call_resize(call.get(), INT64_MAX, error())) == "OUT_OF_RANGE");
-  // Still usable, with some number of rows.
+  // The call is still usable after it is resized.
   call.resize(1);
   support::give_x(call, {5, 6});
   call.run();
@@ -114,7 +114,7 @@ TEST_CASE("reshape takes what the spec allows") {
   CHECK(reshape({1, INT64_MAX / 3, 3}) == "OUT_OF_RANGE");
   CHECK(reshape({4294967296, 4294967296, 3}) == "OUT_OF_RANGE");
   CHECK(status(sidecall_call_reshape(call.get(), 0, nullptr, -1, error())) == "INVALID_ARGUMENT");
-  // A refused shape changed nothing.
+  // The refused shapes changed nothing.
   CHECK(call.input(0).dims()[1] == 4);
   for (float& value : call.input(0).as<float>()) value = 1;
   call.run();
@@ -132,7 +132,7 @@ TEST_CASE("borrowed memory is read in place, also when it changes") {
   x[0] = 5;
   call.run();
   CHECK(call.get_f64(0, 0) == 15);
-  // Given in another way, the loan is over.
+  // Setting the input in another way ends the binding.
   support::give_x(call, {7, 8});
   x[0] = 100;
   call.run();
@@ -203,7 +203,7 @@ TEST_CASE("outputs go into the caller's memory") {
   call.run();
   CHECK(y[0] == 0);
   CHECK(call.get_f64(0, 0) == 11);
-  // A new shape of an input ends it too: the memory might not suffice.
+  // A new input shape also ends the binding, because the bound memory might be too small.
   call.bind_output(0, y, 8);
   call.resize(2);
   support::give_x(call, {1, 2, 3, 4});
@@ -293,7 +293,7 @@ TEST_CASE("a call outlives its model") {
   auto call = std::make_unique<Call>(*model);
   const char* name = model->input_spec(0)->name;
   model.reset();
-  CHECK(name == std::string("X"));  // specs live until the last call is closed
+  CHECK(name == std::string("X"));  // specs are valid until the last call is closed
   for (float& value : call->input(0).as<float>()) value = 1;
   call->run();
   CHECK(call->get_f64(0, 0) == 1111);

@@ -1,4 +1,5 @@
-// Finding ONNX Runtime: none, one too old, foreign libraries. Each in a process of its own, because an engine is found once per process.
+// Finding ONNX Runtime: no library, a version that is too old, foreign libraries. Each test uses
+// its own process, because the engine is found once per process.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -14,7 +15,7 @@
 
 namespace {
 
-// What open_model prints, run with the environment given as "A=1 B=2".
+// What open_model prints when it runs with the given environment, for example "A=1 B=2".
 std::string run_program(const std::string& program, const std::string& environment,
                         const std::string& arguments) {
   const std::string command = "env " + environment + " '" + program + "' " + arguments + " 2>&1";
@@ -50,7 +51,7 @@ TEST_CASE("the engine that the environment names is used, and nothing is printed
   CHECK(has(engine, "\"telemetry\": \"off\"") + has(engine, "\"telemetry\":\"off\"") == 1);
 }
 
-// open_model as a program with more rights than its caller: it has another group.
+// open_model as a setgid program: it has a group that its caller lacks.
 class WithAnotherGroup {
  public:
   WithAnotherGroup() {
@@ -91,7 +92,8 @@ TEST_CASE("a setgid program does not let its caller's environment choose what it
                 label()),
             "SIDECALL_VERIFY"));
   CHECK_FALSE(has(program.run("SIDECALL_VERIFY=nonsense", label()), "SIDECALL_VERIFY"));
-  // A folder for sockets that everybody may change is refused where it is the default.
+  // In the default location, a socket folder that every user may write to is refused. The setgid
+  // program ignores XDG_RUNTIME_DIR, so it does not look there.
   const std::string folder = "/tmp/sidecall-engine-tests-" + std::to_string(getpid());
   std::filesystem::create_directories(folder + "/sidecall");
   std::filesystem::permissions(folder + "/sidecall", std::filesystem::perms::all);

@@ -1,4 +1,4 @@
-// Statuses, versions, element types, and how errors are filled and cut.
+// Statuses, versions, element types, and how errors are filled and truncated.
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cstddef>
@@ -137,7 +137,8 @@ TEST_CASE("an error of a newer header is filled as far as it is known") {
 
 TEST_CASE("texts are cut at a character") {
   const sidecall::Model model = support::open("matrix.onnx");
-  // Names of two, three and four bytes a character, shifted by up to three so that every cut falls inside one.
+  // Names with characters of two, three and four bytes, shifted by up to three bytes so that each
+  // cut falls inside a character.
   for (const char* character : {"é", "€", "🐧"}) {
     for (size_t shift = 0; shift < 4; ++shift) {
       std::string name(shift, 'x');
@@ -184,8 +185,8 @@ TEST_CASE("faults go where there is room for them") {
   CHECK(status(sidecall_predict_json(model.get(), json.data(), json.size(), &text, &room)) ==
         "DTYPE_MISMATCH");
   CHECK(text == nullptr);
-  CHECK(room.num_faults ==
-        13);  // 3 of a wrong type, and 5 features of each row that must not be missing
+  // There are 3 wrong types, and in each row 5 missing features that are not nullable.
+  CHECK(room.num_faults == 13);
   CHECK(room.faults == faults);
   CHECK(faults[0].row == 0);
   CHECK(faults[0].name == std::string("f32"));
@@ -194,8 +195,9 @@ TEST_CASE("faults go where there is room for them") {
   CHECK(faults[0].message == std::string("feature 'f32': expected float32, got string"));
   CHECK(faults[0].status == SIDECALL_DTYPE_MISMATCH);
   CHECK(faults[1].row == 0);
-  CHECK(reinterpret_cast<unsigned char*>(&faults[2])[0] == 0x5a);  // beyond the capacity: not ours
-  // No value of the data anywhere.
+  // This fault is beyond the capacity, so it must not be written.
+  CHECK(reinterpret_cast<unsigned char*>(&faults[2])[0] == 0x5a);
+  // The message contains no value of the data.
   CHECK(std::string(room.message).find("\"x\"") == std::string::npos);
 }
 

@@ -1,4 +1,5 @@
-// What outlives what: specs live until the model and its last call are closed. And structs that were never initialised.
+// Lifetimes: specs are valid until the model and its last call are closed. Also tests structs that
+// were never initialised.
 #include <catch2/catch_test_macros.hpp>
 #include <string>
 

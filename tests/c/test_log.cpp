@@ -1,4 +1,4 @@
-// The log of a server: on a thread of its own, bounded, and limited for each user.
+// The log of a server: written by its own thread, bounded, and limited for each user.
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/socket.h>
@@ -39,10 +39,10 @@ struct Pipe {
     return {sizeof(sidecall_log_lines), ends[1], as_json, least_level};
   }
 
-  static constexpr int kUntilEnd =
-      60;  // seconds: a busy machine may let a process or a thread begin late
+  // In seconds. It is long because on a busy machine a process or a thread may start late.
+  static constexpr int kUntilEnd = 60;
 
-  // Until no byte comes for `seconds`, or no writer is left.
+  // Reads until no byte arrives for `seconds`, or until every writer has closed the pipe.
   std::string read_all(int seconds = 1) const {
     std::string text;
     char buffer[4096];
@@ -65,11 +65,11 @@ std::vector<std::string> lines_of(const std::string& text) {
   size_t at = 0;
   for (size_t end; (end = text.find('\n', at)) != std::string::npos; at = end + 1)
     lines.push_back(text.substr(at, end - at));
-  CHECK(at == text.size());  // the last one is whole
+  CHECK(at == text.size());  // the last line is complete
   return lines;
 }
 
-// Whether no character of two bytes was cut.
+// Whether no two-byte character was cut.
 bool is_utf8(const std::string& text) {
   for (size_t i = 0; i < text.size(); ++i) {
     if (static_cast<unsigned char>(text[i]) < 0x80) continue;
@@ -84,7 +84,7 @@ size_t count(const std::vector<std::string>& lines, const std::string& part) {
   return found;
 }
 
-// A connection that breaks the protocol; the server has seen it when this returns.
+// Opens a connection that violates the protocol. The server has noticed it when this returns.
 void send_garbage(const std::string& address) {
   const int client = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
   sockaddr_un where{};
@@ -104,7 +104,7 @@ int64_t number_of(const std::string& status, const std::string& name) {
   return at == std::string::npos ? -1 : std::atoll(status.c_str() + at + name.size() + 3);
 }
 
-// What a callback was told. It may be made to block.
+// Records what a callback receives. The callback can be made to block.
 struct Told {
   static void log(void* context, int32_t, const char* json) {
     auto* self = static_cast<Told*>(context);
@@ -173,7 +173,7 @@ TEST_CASE("a line is queued while the pipe is not read, and lines that do not fi
   sidecall_log_lines lines = pipe.lines(1);
   const std::string json = R"({"event":"filler","text":")" + std::string(500, 'x') + "\"}";
   constexpr int kLines = 3000;
-  for (int i = 0; i < kLines; ++i) sidecall_log_line(&lines, 1, json.c_str());  // returns
+  for (int i = 0; i < kLines; ++i) sidecall_log_line(&lines, 1, json.c_str());  // does not block
   std::string text;
   std::thread reader([&] { text = pipe.read_all(Pipe::kUntilEnd); });
   sidecall_log_flush(20 * kSecond);
@@ -181,7 +181,8 @@ TEST_CASE("a line is queued while the pipe is not read, and lines that do not fi
   reader.join();
   const std::vector<std::string> written = lines_of(text);
   REQUIRE(written.size() > 1024);
-  // The pipe takes some while others are refused, so the count may come in parts. The last line is one.
+  // The pipe accepts some lines while others are dropped, so the count may be reported in several
+  // parts. The last line is such a report.
   const std::string dropped = "\"level\":\"warning\",\"event\":\"log.dropped\",\"lines\":";
   size_t num_dropped = 0, num_reports = 0;
   for (const std::string& line : written) {
@@ -205,7 +206,7 @@ TEST_CASE(
   const support::Stopwatch watch;
   sidecall_log_flush(kSecond / 10);
   CHECK(watch.seconds() < 5);
-  // What fits the pipe, and the line that was under way.
+  // The lines that fit into the pipe, and the line that was being written.
   const std::vector<std::string> written = lines_of(pipe.read_all());
   CHECK(written.size() >= 3);
   CHECK(written.size() <= 5);
@@ -251,7 +252,8 @@ TEST_CASE("lines of several processes stay whole") {
     sidecall_log_flush(20 * kSecond);
     _exit(0);
   }
-  // Only now: AddressSanitizer's allocator stays locked in a child that is forked while another thread allocates.
+  // The reader starts only after the forks: AddressSanitizer's allocator stays locked in a child
+  // that is forked while another thread allocates.
   std::string text;
   std::thread reader([&] { text = pipe.read_all(Pipe::kUntilEnd); });
   for (const pid_t child : children) waitpid(child, nullptr, 0);
@@ -267,7 +269,7 @@ TEST_CASE("lines of several processes stay whole") {
 
 TEST_CASE("a callback is called on a thread of its own, and one that blocks stops nothing") {
   const std::string address = fresh_address();
-  static Told told;  // outlives the server: its callback may still run then
+  static Told told;  // outlives the server, because its callback may still run then
   sidecall_server* const server = open_server(address, options_with(&told));
   told.gate.await_someone();
   CHECK(told.thread.load() != std::this_thread::get_id());
@@ -285,7 +287,7 @@ TEST_CASE("a callback is called on a thread of its own, and one that blocks stop
   CHECK(watch.seconds() < 5);
   CHECK(told.all().empty());
   told.gate.open();
-  // The event under way is over a moment later; none follows it.
+  // The event in progress ends a moment later. No other event follows it.
   CHECK(support::eventually([&] { return lines_of(told.all()).size() == 1; }));
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   CHECK(lines_of(told.all()).size() == 1);
@@ -307,7 +309,7 @@ TEST_CASE("events that find the queue full are dropped and counted") {
   static Told told;
   sidecall_server* const server = open_server(address, options_with(&told));
   told.gate.await_someone();
-  for (int i = 0; i < 700; ++i) {  // two events of level debug for each connection
+  for (int i = 0; i < 700; ++i) {  // each connection causes two events of level debug
     const sidecall::Model model(address);
     sidecall::Call call(model, 1);
     support::give_x(call, {1, 2});

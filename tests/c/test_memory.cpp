@@ -1,5 +1,7 @@
-// Counts allocations of a run beside those of a plain ONNX Runtime program, and watches the process grow. Replaces malloc, so it is a program
-// of its own and is not built with sanitizers.
+// Counts the allocations of a run and compares them with a plain ONNX Runtime program; also checks
+// that the process does not grow.
+//
+// It replaces malloc, so it is a separate program and is not built with sanitizers.
 #include <dlfcn.h>
 #include <unistd.h>
 
@@ -26,8 +28,8 @@ namespace {
 
 std::atomic<bool> counting{false};
 std::atomic<int64_t> allocations{0};
-thread_local int64_t failing =
-    -1;  // how many allocations of this thread are left until one fails; -1: none fails
+// The number of allocations of this thread before one fails; -1: none fails.
+thread_local int64_t failing = -1;
 
 void count() noexcept {
   if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
@@ -35,7 +37,7 @@ void count() noexcept {
 
 bool fails() noexcept { return failing >= 0 && failing-- == 0; }
 
-// Allocations of `rounds` times `body`, after some that warm up.
+// The number of allocations in `rounds` runs of `body`, after ten runs to warm up.
 template <typename Body>
 int64_t allocations_of(int rounds, Body body) {
   for (int i = 0; i < 10; ++i) body();
@@ -48,7 +50,7 @@ int64_t allocations_of(int rounds, Body body) {
 
 }  // namespace
 
-// The process's own: libonnxruntime finds these too.
+// These replace the allocator of the whole process, so libonnxruntime uses them too.
 extern "C" {
 __attribute__((visibility("default"))) void* malloc(size_t size) {
   count();
@@ -82,11 +84,11 @@ __attribute__((visibility("default"))) int posix_memalign(void** out, size_t ali
 
 namespace {
 
-// The shortest program over ONNX Runtime's own C API: one session, one kept binding.
+// The shortest program over ONNX Runtime's own C API: one session and one binding, which is reused.
 class Raw {
  public:
   explicit Raw(const std::string& path) {
-    setenv("ORT_DISABLE_TELEMETRY", "1", 1);  // its queue would grow with every session
+    setenv("ORT_DISABLE_TELEMETRY", "1", 1);  // the telemetry queue would grow with every session
     library_ = dlopen(test_paths::onnxruntime().c_str(), RTLD_NOW | RTLD_LOCAL);
     if (library_ == nullptr) throw std::runtime_error(dlerror());
     const auto base = reinterpret_cast<const OrtApiBase* (*)()>(dlsym(library_, "OrtGetApiBase"));
@@ -121,7 +123,7 @@ class Raw {
     check(api_->BindOutput(binding_, output, output_));
   }
 
-  // Another pointer for the same input, as a program does whose data lies elsewhere each time.
+  // Binds the same input to another pointer, as a program does when its data moves for each call.
   void rebind(const char* input, float* x, const std::vector<int64_t>& dims) {
     api_->ReleaseValue(input_);
     input_ = tensor(x, dims);
@@ -167,7 +169,8 @@ constexpr int kRounds = 1000;
 }  // namespace
 
 TEST_CASE("the hook counts") {
-  static void* volatile sink = nullptr;  // or the compiler leaves both out
+  // Without volatile the compiler would remove both the allocation and the release.
+  static void* volatile sink = nullptr;
   CHECK(allocations_of(kRounds, [] { std::free(sink = std::malloc(8)); }) == kRounds);
   CHECK(allocations_of(kRounds, [] { delete static_cast<int*>(sink = new int(3)); }) == kRounds);
   CHECK(allocations_of(kRounds, [] {}) == 0);
@@ -191,7 +194,7 @@ TEST_CASE("a run allocates nothing beyond what ONNX Runtime does") {
   std::copy(std::begin(x), std::end(x), values.begin());
   CHECK(allocations_of(kRounds, [&] { call.run(); }) <= of_engine);
   CHECK(call.get_f64(0, 0) == 4121);
-  // Nor do views, setters, getters and copies of a shape that was there before.
+  // Views, setters, getters and copies of a shape that was used before do not allocate either.
   const int64_t dims[] = {1, 4};
   CHECK(allocations_of(kRounds, [&] {
           call.set(0, 0, 5.0);

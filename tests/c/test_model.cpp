@@ -1,4 +1,4 @@
-// What an open model tells: specs, names, contract, verification, records as JSON.
+// What an open model reports: specs, names, contract, verification, records as JSON.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -129,7 +129,7 @@ TEST_CASE("name, version, contract and id") {
   CHECK(model.id().find_first_not_of("0123456789abcdef") == std::string_view::npos);
   const std::string bytes = vectors::read_file(test_paths::model("matrix.onnx"));
   CHECK(sidecall::Model::from_bytes(bytes.data(), bytes.size()).id() == model.id());
-  // Without a contract the id is computed; the same graph has the same one.
+  // Without a contract the id is computed from the graph: the same graph has the same id.
   CHECK(support::open("add.onnx").id() != support::open("static.onnx").id());
   CHECK(support::open("add.onnx").id() == support::open("add.onnx").id());
 }
@@ -205,7 +205,7 @@ TEST_CASE("verification may warn, and the environment has the last word") {
     const Variable set("SIDECALL_VERIFY", "");
     CHECK(open_status("matrix.onnx") == "OK");
   }
-  // A failure is found again at each open, not once per process.
+  // Each open verifies again; a failure is not remembered for the process.
   CHECK(open_status(bad) == "VERIFICATION_FAILED");
 }
 
@@ -216,8 +216,8 @@ TEST_CASE("types as source") {
   CHECK(derived.find(R"(label: 'no' | 'yes' | 'don\'t "know"')") != std::string::npos);
   CHECK(derived == model.types("typescript", "Classifier"));
   CHECK(model.types("typescript", "Answer").find("export interface Answer {") != std::string::npos);
-  const sidecall::Model plain(
-      test_paths::model("odd_names.onnx"));  // named by its file: a server has another name
+  // Opened from the file, which gives the name; a server reports another name.
+  const sidecall::Model plain(test_paths::model("odd_names.onnx"));
   CHECK(plain.types("typescript").find("export interface OddNames {") != std::string::npos);
 
   sidecall_text* text = nullptr;
@@ -245,8 +245,8 @@ TEST_CASE("files that are no files") {
   const std::string fifo =
       std::filesystem::temp_directory_path() / ("sidecall-test-" + std::to_string(getpid()));
   REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
-  CHECK(status(sidecall_model_open(fifo.c_str(), nullptr, &model, error())) ==
-        "FILE_UNREADABLE");  // and does not wait for a writer
+  // The open does not wait for a writer of the FIFO.
+  CHECK(status(sidecall_model_open(fifo.c_str(), nullptr, &model, error())) == "FILE_UNREADABLE");
   std::filesystem::remove(fifo);
   CHECK(status(sidecall_model_open(std::string(5000, 'x').c_str(), nullptr, &model, error()))
             .substr(0, 5) == "FILE_");
@@ -295,7 +295,7 @@ TEST_CASE("records that are long, deep or many") {
   for (size_t at = 0; (at = answer.find("\"prediction\"", at)) != std::string::npos; ++at) ++found;
   CHECK(found == 5000);
   CHECK(answer.find(std::to_string(1 - 10 + 100 + 4999000)) != std::string::npos);
-  // The length counts, not a NUL: the text ends where the caller says.
+  // The length counts, not a terminating NUL: the text ends where the caller says.
   const std::string more = R"({"a":1,"c":true,"d":1})" + std::string(10, 'x');
   CHECK(model.predict_json(std::string_view(more).substr(0, 22)) == R"({"prediction":1091})");
 }
@@ -306,7 +306,7 @@ TEST_CASE("a byte below 0x20 is refused wherever it stands in a string") {
       R"("f32_must": 2, "f64_must": 3, "i64_must": 4, "flag_must": false, "word_must": "b")";
   CHECK(model.predict_json("{" + good + "}").find("transformed") != std::string::npos);
   size_t num_wrong = 0;
-  // More than two blocks of 16 bytes, which is what parsers look at.
+  // 48 bytes are more than two blocks of 16 bytes, the unit that parsers look at.
   for (char byte = 0; byte < 0x20; ++byte) {
     for (size_t offset = 0; offset < 48; ++offset) {
       const std::string text = std::string(offset, 'a') + byte + std::string(47 - offset, 'b');
@@ -323,7 +323,7 @@ TEST_CASE("a byte below 0x20 is refused wherever it stands in a string") {
     }
   }
   CHECK(num_wrong == 0);
-  // Between values three of them are blanks.
+  // Three of these bytes (tab, CR and LF) are allowed as white space between values.
   CHECK(model.predict_json("\t{\r\n" + good + "\n}").find("transformed") != std::string::npos);
 }
 

@@ -1,4 +1,4 @@
-// NULL, indices out of range and structs of a wrong size, in every function that takes them.
+// NULL, indices out of range and structs of a wrong size, for every function that takes them.
 #include <catch2/catch_test_macros.hpp>
 #include <cstring>
 
@@ -233,7 +233,7 @@ TEST_CASE("options of another size") {
     CHECK(status(sidecall_model_open(path.c_str(), &newer.options, &model, error())) ==
           "INVALID_ARGUMENT");
   }
-  // A program built with a newer header works as long as it asks for nothing new.
+  // A program that was built with a newer header works as long as it sets no new option.
   newer.options.struct_size = sizeof newer;
   CHECK(status(sidecall_model_open(path.c_str(), &newer.options, &model, error())) == "OK");
   sidecall_model_close(model);
@@ -282,7 +282,7 @@ TEST_CASE("rows out of range") {
     CHECK(status(sidecall_call_open(model.get(), rows, &call, error())) == "INVALID_ARGUMENT");
     CHECK(call == nullptr);
   }
-  // Bytes that overflow, and bytes that no machine has.
+  // First a size in bytes that overflows, then one that no machine has.
   CHECK(status(sidecall_call_open(model.get(), INT64_MAX, &call, error())) == "OUT_OF_RANGE");
   CHECK(call == nullptr);
   const std::string answer =

@@ -1,4 +1,4 @@
-// Running: deadlines, cancellation, asynchronous runs, and that none of them touches the next run.
+// Runs: deadlines, cancellation, asynchronous runs. None of them may affect the next run.
 #include <poll.h>
 
 #include <atomic>
@@ -19,12 +19,12 @@ using support::Stopwatch;
 
 namespace {
 
-// Rounds of slow.onnx that take well over a second, and the width of its input.
+// A number of rounds of slow.onnx that takes well over a second, and the width of its input.
 constexpr int64_t kLong = 500000;
 constexpr int64_t kWidth = 10000;
 
 void require_runs(Call& call) {
-  call.resize(kWidth);  // waits for a run whose owner was let go
+  call.resize(kWidth);  // waits for an earlier run that was abandoned
   support::give_rounds(call, 1, kWidth);
   REQUIRE(status(sidecall_call_run(call.get(), -1, error())) == "OK");
   CHECK(call.output(0).as<float>()[0] > 0.52F);  // erf(0.5) = 0.5205
@@ -76,13 +76,14 @@ TEST_CASE("a deadline that is not reached changes nothing") {
   CHECK(call.get_f64(0, 0) == 11);
 }
 
-// A watcher that fires when its run has just ended must not end the next one, which has no deadline.
+// A deadline watcher that fires just after its run has ended must not end the next run, which has
+// no deadline.
 TEST_CASE("a late watcher never ends the next run") {
   const Model model = support::open("slow.onnx");
   Call call(model, 64);
   int ended = 0, completed = 0;
   for (int i = 0; i < 20000; ++i) {
-    // The deadline wanders over the time that a run takes.
+    // The deadline varies over the time that a run takes.
     support::give_rounds(call, 20, 64);
     const std::string first =
         status(sidecall_call_run(call.get(), 1000 + (i % 200) * 500, error()));
@@ -91,14 +92,14 @@ TEST_CASE("a late watcher never ends the next run") {
     support::give_rounds(call, 5, 64);
     REQUIRE(status(sidecall_call_run(call.get(), -1, error())) == "OK");
   }
-  // Otherwise the race was not tried at all.
+  // Both must have happened, otherwise the race was not tested.
   CHECK(ended > 0);
   CHECK(completed > 0);
 }
 
 TEST_CASE("strings of one run do not stay for the next") {
-  const sidecall::Model model =
-      support::open("strings.onnx");  // its engine appends to what it finds
+  // Its engine appends to strings that are already there.
+  const sidecall::Model model = support::open("strings.onnx");
   sidecall::Call call(model, 2);
   const int64_t offsets[] = {0, 1, 3};
   call.set_strings(0, "abb", {offsets, 3});
@@ -124,7 +125,7 @@ TEST_CASE("another thread cancels a run") {
   other.join();
   CHECK(watch.seconds() < 1.0);
   require_runs(call);
-  // Nothing runs: nothing to cancel, now or later.
+  // No run is in flight, so there is nothing to cancel, now or later.
   call.cancel();
   require_runs(call);
 }
@@ -158,7 +159,7 @@ TEST_CASE("a started run ends by itself") {
   CHECK(fd >= 0);
   CHECK_FALSE(is_readable(fd, 0));
   call.start();
-  // Until finish has taken the outcome the memory belongs to the engine.
+  // Until finish has taken the outcome, the memory belongs to the engine.
   sidecall_view view = SIDECALL_VIEW_INIT;
   const int64_t dims[] = {1};
   double value = 0;
@@ -173,14 +174,14 @@ TEST_CASE("a started run ends by itself") {
   CHECK(status(sidecall_call_bind_output(call.get(), 0, nullptr, 0, error())) == "BUSY");
   CHECK(status(sidecall_call_get_f64(call.get(), 0, 0, &value, error())) == "BUSY");
   CHECK(is_readable(fd, 10000));
-  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "BUSY");  // over, but not taken
+  // The run is over, but its outcome was not taken.
+  CHECK(status(sidecall_call_run(call.get(), -1, error())) == "BUSY");
   std::string answer;
+  // If the run is in another process, the descriptor may become readable spuriously.
   do {
     REQUIRE(is_readable(fd, 10000));
     answer = status(sidecall_call_finish(call.get(), 0, error()));
-  } while (
-      answer ==
-      "PENDING");  // the descriptor may become readable without an outcome where the run is in another process
+  } while (answer == "PENDING");
   CHECK(answer == "OK");
   CHECK_FALSE(is_readable(fd, 0));
   CHECK(call.output(0).size() == kWidth);
@@ -223,10 +224,10 @@ TEST_CASE("the deadline of a started run lets its waiter go") {
     CHECK(is_readable(fd, 5000));
     CHECK(status(sidecall_call_finish(call.get(), -1, error())) == "TIMEOUT");
     CHECK(watch.seconds() < 1.0);
-    require_runs(call);  // waits until the engine has let go
+    require_runs(call);  // waits until the engine has released the call
+    // Another process may send its wake-up late.
     if (is_readable(fd, 0))
-      CHECK(status(sidecall_call_finish(call.get(), 0, error())) ==
-            "NOT_RUN");  // another process may ring late
+      CHECK(status(sidecall_call_finish(call.get(), 0, error())) == "NOT_RUN");
     CHECK_FALSE(is_readable(fd, 0));
   }
 }

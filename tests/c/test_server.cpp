@@ -1,4 +1,5 @@
-// server.h and server.hpp: functions and models behind an address, what they may answer, options, refusals, the end.
+// server.h and server.hpp: functions and models behind an address, valid and invalid answers,
+// options, refusals, closing.
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -50,7 +51,7 @@ std::string call_twice(const std::string& address) {
   return std::to_string(y[0]) + " " + std::to_string(y[1]);
 }
 
-// What a caller of a function server that answers with `answer` hears.
+// What a client of a function server receives when the server answers with `answer`.
 std::string heard(support::Answer answer) {
   const FunctionServer server(fresh_address(), kTwice, std::move(answer));
   try {
@@ -69,7 +70,7 @@ TEST_CASE("a C++ function is served, and its server moves") {
   CHECK(call_twice(address) == "3.000000 -4.000000");
   CHECK(support::eventually([&] {
     return server.status().find("\"calls\":1,") != std::string::npos;
-  }));  // counted after the answer
+  }));  // the call is counted after its answer is sent
   server.drain(1000000000);
   CHECK_THROWS_AS(call_twice(address), sidecall::Error);
 }
@@ -100,7 +101,7 @@ TEST_CASE("what a handler says is what its caller hears") {
         }) == "UNKNOWN_CATEGORY: no such thing");
   CHECK(heard([](sidecall_request*) { return sidecall_status{SIDECALL_ENGINE}; }) ==
         "ENGINE: the served function failed with ENGINE");
-  // Said, and then another status returned: the status counts.
+  // The function reports one status and then returns another: the returned status counts.
   CHECK(heard([](sidecall_request* request) {
           sidecall_request_fail(request, SIDECALL_ENGINE, -1, nullptr, nullptr, nullptr, "first");
           return sidecall_status{SIDECALL_OUT_OF_RANGE};
@@ -242,7 +243,8 @@ TEST_CASE("a bool that a function was given stays as it was checked") {
   });
   const sidecall::Model model(server.address());
   sidecall::Call call(model, 1);
-  auto* const place = static_cast<unsigned char*>(call.input(0).get().data);  // in the segment
+  // This input lies in the shared segment.
+  auto* const place = static_cast<unsigned char*>(call.input(0).get().data);
   *place = 1;
   std::thread liar([&] {
     while (step != 1) std::this_thread::yield();
@@ -294,7 +296,7 @@ TEST_CASE("addresses are checked") {
        {"", "shm", "shm:", "shm:a/b", "shm:.hidden", "add.onnx", "exec:true", "tcp://x"})
     CHECK(opened_at(at) == SIDECALL_INVALID_ARGUMENT);
   CHECK(opened_at("shm:/nowhere/at/all.sock") == SIDECALL_UNREACHABLE);
-  CHECK(opened_at(nullptr) == SIDECALL_INVALID_ARGUMENT);  // no SIDECALL_FD here
+  CHECK(opened_at(nullptr) == SIDECALL_INVALID_ARGUMENT);  // SIDECALL_FD is not set here
   const std::string address = fresh_address();
   const sidecall::Server living(address, twice());
   CHECK(opened_at(address.c_str()) == SIDECALL_BUSY);

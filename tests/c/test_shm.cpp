@@ -1,4 +1,4 @@
-// Models in other processes: opening, memory of inputs and outputs, what answers look like.
+// Models in other processes: opening, the memory of inputs and outputs, the form of answers.
 #include <array>
 #include <catch2/catch_test_macros.hpp>
 #include <cstdio>
@@ -100,8 +100,8 @@ TEST_CASE("a client that runs out of descriptors says so, whichever is missing")
     REQUIRE(fread(out, 1, sizeof out - 1, pipe.get()) > 0);
     const std::string text = out;
     if (text.find("error while loading shared libraries") != std::string::npos)
-      continue;  // too few even to start
-    // UBSan needs a descriptor of its own to look at an object, and ends the program where it gets none.
+      continue;  // too few even to start the program
+    // UBSan needs a descriptor to inspect an object, and ends the program if it gets none.
     if (is_sanitized && text.find("object has invalid vptr") != std::string::npos) continue;
     INFO("ulimit -n " << limit << ": " << text);
     const bool is_short = text.rfind("OUT_OF_MEMORY\n", 0) == 0;
@@ -165,7 +165,7 @@ TEST_CASE("a call grows and shrinks with its rows") {
 TEST_CASE("memory of inputs is zero at first, and stays where it is") {
   const FunctionServer server(fresh_address(), kDouble, double_it);
   const Model model(server.address());
-  for (int round = 0; round < 3; ++round) {  // later ones get the connections of those before
+  for (int round = 0; round < 3; ++round) {  // later calls reuse the connections of earlier ones
     Call call(model, 16);
     double* const x = doubles(call.input(0));
     for (int i = 0; i < 16; ++i) CHECK(x[i] == 0);

@@ -1,4 +1,4 @@
-// Servers that come back, with the same model or another, and calls that wait for them.
+// Servers that restart, with the same model or another one, and calls that wait for them.
 #include <poll.h>
 
 #include <array>
@@ -114,7 +114,8 @@ TEST_CASE("every kind of call waits for a server that restarts, within its own d
   CHECK(watch.seconds() < 10);
 }
 
-// ThreadSanitizer's builds have both ends on one mapping, which no other can take the place of: a large answer then says once that it moved.
+// In ThreadSanitizer builds both ends share one mapping, which cannot be replaced. After a restart
+// a large answer therefore fails once because it moved.
 #ifdef __SANITIZE_THREAD__
 constexpr bool kAnswersMove = true;
 #else
@@ -140,7 +141,8 @@ TEST_CASE("a server that is started anew goes unnoticed, inputs and all") {
     CHECK(doubles(large.output(0))[9999] == 10);
     const sidecall_view y = large.output(0).get();
     server.reset();
-    CHECK(static_cast<const double*>(y.data)[9999] == 10);  // memory of the dead, still readable
+    // The memory of the dead server is still readable.
+    CHECK(static_cast<const double*>(y.data)[9999] == 10);
     CHECK(status(sidecall_call_run(call.get(), -1, error())) == "UNREACHABLE");
     server = std::make_unique<FunctionServer>(address, kDouble, double_it);
     CHECK(doubles(call.input(0)) == x);

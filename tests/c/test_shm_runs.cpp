@@ -1,4 +1,5 @@
-// Runs in other processes: deadlines that are exact, runs that are started, given up and awaited, forks.
+// Runs in other processes: exact deadlines, runs that are started, abandoned and awaited, and
+// forks.
 #include <poll.h>
 #include <sys/wait.h>
 
@@ -23,7 +24,7 @@ bool is_readable(int fd, int timeout_ms) {
 
 double* doubles(const sidecall::View& view) { return static_cast<double*>(view.get().data); }
 
-// A server that doubles, once the gate is open, and a call of it for two numbers.
+// A server that doubles its input once the gate is open, and a call to it with two numbers.
 struct Fixture {
   Gate gate;
   FunctionServer server{fresh_address(), kDouble, [this](sidecall_request* request) {
@@ -52,7 +53,8 @@ struct Fixture {
   }
 };
 
-// After a run was given up: its owner polls until the other end lets go, and gets no other outcome meanwhile.
+// Polls after an abandoned run until the server releases the call. There is no other outcome in the
+// meantime.
 void await_release(Fixture* f, int fd) {
   while (f->call.is_busy()) {
     CHECK(f->finish(0) == "NOT_RUN");
@@ -70,7 +72,8 @@ TEST_CASE(
   CHECK(last().retryable == 1);
   CHECK(f.run(20 * kMillisecond) == "TIMEOUT");
   const std::array<int64_t, 2> dims{3, 1};
-  f.call.reshape(0, {dims.data(), 2});  // another table: not before the other end has let go
+  // This needs another tensor table, which has to wait until the server has released the old one.
+  f.call.reshape(0, {dims.data(), 2});
   f.x = doubles(f.call.input(0));
   f.x[2] = 4;
   CHECK(f.run(20 * kMillisecond) == "TIMEOUT");
@@ -124,7 +127,7 @@ TEST_CASE("a lazy call connects when it runs, and one that may not wait starts w
   call.finish();
   CHECK(doubles(call.output(0))[0] == 42);
   const std::array<int64_t, 2> dims{100'000, 1};
-  call.reshape(0, {dims.data(), 2});  // needs more room than the connection has
+  call.reshape(0, {dims.data(), 2});  // needs more memory than the connection has
   x = doubles(call.input(0));
   x[99'999] = 5;
   CHECK_FALSE(call.try_start());
@@ -138,10 +141,10 @@ TEST_CASE("a lazy call connects when it runs, and one that may not wait starts w
   }
   Call heir = Call::lazy(f.model);
   *doubles(heir.input(0)) = 1;
-  CHECK(heir.try_start());  // over a connection that was left idle
+  CHECK(heir.try_start());  // uses a connection that was left idle
   heir.finish();
   f.server.close();
-  CHECK_FALSE(call.try_start());  // nobody is there
+  CHECK_FALSE(call.try_start());  // the server is gone
   CHECK(status(sidecall_call_run(call.get(), -1, error())) == "UNREACHABLE");
 }
 
@@ -169,7 +172,8 @@ TEST_CASE(
   CHECK(outcome == "TIMEOUT");
   CHECK(f.call.is_busy());
   CHECK(status(sidecall_call_reset(f.call.get(), error())) == "BUSY");
-  CHECK(f.finish(-1) == "NOT_RUN");  // it was taken; finish does not wait for another process
+  // The outcome was taken; finish does not wait for another process.
+  CHECK(f.finish(-1) == "NOT_RUN");
   CHECK_FALSE(is_readable(fd, 10));
   f.gate.open();
   CHECK(is_readable(fd, 20000));
@@ -206,7 +210,7 @@ TEST_CASE("a run is cancelled from another thread, waited for or polled for") {
   });
   CHECK(f.run(-1) == "CANCELLED");
   other.join();
-  sidecall_call_cancel(f.call.get());  // nothing runs
+  sidecall_call_cancel(f.call.get());  // no run is in flight
   f.gate.open();
   CHECK(f.run(-1) == "OK");
 }
@@ -300,7 +304,7 @@ TEST_CASE("records as JSON have the model's deadline") {
   CHECK(patient.predict_json("{\"x\": 1}").find("prediction") != std::string::npos);
 }
 
-// ThreadSanitizer does not follow a child of a process with threads.
+// ThreadSanitizer does not support a forked child of a process with threads.
 #ifndef __SANITIZE_THREAD__
 TEST_CASE("a child of fork is told to open the model again, and harms nobody") {
   Fixture f(true);
@@ -312,7 +316,7 @@ TEST_CASE("a child of fork is told to open the model again, and harms nobody") {
   const pid_t child = fork();
   if (child == 0) {
     alarm(20);
-    *f.x = -1;  // memory of the child alone
+    *f.x = -1;  // memory that only the child has
     int wrong = f.run(-1) == "FORKED" ? 0 : 1;
     wrong += status(sidecall_call_start(f.call.get(), -1, error())) == "FORKED" ? 0 : 2;
     int32_t number = 0;

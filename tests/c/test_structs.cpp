@@ -1,5 +1,5 @@
-// Callers that were built with an older or a newer header: each struct at each size, with memory behind it that may be
-// neither read nor written.
+// Callers that were built with an older or a newer header: each struct at each size. The memory
+// behind the struct must be neither read nor written.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -22,7 +22,7 @@ namespace {
 
 constexpr size_t kNewer = 64;  // bytes that a newer header adds
 
-// A field that a test looks at or sets: its place, and a value.
+// A field that a test compares or sets: its offset and its value.
 struct Field {
   size_t offset;
   std::vector<unsigned char> bytes;
@@ -36,7 +36,8 @@ Field field(size_t offset, Value value) {
 
 #define FIELD(type, name, value) field(offsetof(type, name), decltype(type::name)(value))
 
-// `init` makes each size of a struct: the size, the defaults that fit whole, and zeroes.
+// `init` initialises a struct of each size: the size itself, the defaults that fit completely, and
+// zeroes elsewhere.
 template <typename Struct, typename Init>
 void check_init(Init init, const std::vector<Field>& defaults) {
   for (size_t size = 0; size <= sizeof(Struct) + kNewer; ++size) {
@@ -55,14 +56,15 @@ void check_init(Init init, const std::vector<Field>& defaults) {
         std::memcpy(expected.data() + one.offset, one.bytes.data(), one.bytes.size());
     CHECK(std::memcmp(given.bytes(), expected.data(), size) == 0);
   }
-  // A size that none of these structs has is remembered as one that every function refuses.
+  // A size that is too large for any of these structs is stored as 0, which every function refuses.
   Foreign<Struct> given(sizeof(uint32_t));
   init(given.get(), 5000);
   CHECK(given.get()->struct_size == 0);
   init(nullptr, sizeof(Struct));
 }
 
-// Each of `faults` is a field with a value that `use` refuses: exactly where the caller's struct has the whole field.
+// Each of `faults` is a field with an invalid value. `use` refuses it if and only if the caller's
+// struct contains the whole field.
 template <typename Struct, typename Use>
 void check_read(const Struct& good, const std::vector<Field>& faults, Use use) {
   for (size_t size = sizeof(uint32_t); size <= sizeof(Struct) + kNewer; ++size) {
@@ -84,12 +86,12 @@ void check_read(const Struct& good, const std::vector<Field>& faults, Use use) {
   }
 }
 
-// Lies where a struct may lie.
+// A size field with the alignment of a real struct.
 struct AlignedSize {
   alignas(void*) uint32_t size;
 };
 
-// struct_size is all that is looked at.
+// The functions read only struct_size.
 template <typename Use>
 void check_refused_sizes(Use use) {
   for (const uint32_t size : {0U, 1U, 3U, 4097U, 0xa5a5a5a5U}) {
@@ -168,7 +170,7 @@ TEST_CASE("an error of any size is filled as far as it goes") {
     Foreign<sidecall_error> given(size);
     given.fill(SIDECALL_ERROR_INIT);
     if (size > sizeof whole)
-      given.bytes()[size - 1] = 7;  // a field of a newer header: not the library's
+      given.bytes()[size - 1] = 7;  // a field of a newer header: the library must not change it
     CHECK(fail(given.get()) == SIDECALL_FILE_NOT_FOUND);
     CHECK(given.is_intact());
     CHECK(given.get()->struct_size == size);
@@ -287,7 +289,7 @@ TEST_CASE("log lines of any size: what is missing has its default") {
     INFO("size " << size);
     Foreign<sidecall_log_lines> given(size);
     given.fill(whole);
-    CHECK(is_written(given.get(), 0) == (size >= sizeof whole));  // least_level is 1 by default
+    CHECK(is_written(given.get(), 0) == (size >= sizeof whole));  // the default of least_level is 1
     if (size >= offsetof(sidecall_log_lines, as_json)) CHECK(is_written(given.get(), 1));
   }
   check_refused_sizes(

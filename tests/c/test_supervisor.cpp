@@ -1,4 +1,5 @@
-// Workers behind one address: connections go to the one with the fewest, who is not ready waits, who is gone is forgotten.
+// Workers behind one address: a connection goes to the worker with the fewest connections, a worker
+// that is not ready gets none, a worker that has ended is removed.
 #include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -55,7 +56,7 @@ class Supervisor {
   sidecall_supervisor* supervisor_ = nullptr;
 };
 
-// A worker in this process: it answers with its own number.
+// A worker in this process, which answers with its own number.
 sidecall::Server worker(int fd, int64_t who) {
   setenv("SIDECALL_FD", std::to_string(fd).c_str(), 1);
   sidecall::Service service;
@@ -83,7 +84,8 @@ TEST_CASE("connections are spread over the workers, and the sum of their counter
   const std::string address = fresh_address();
   Supervisor supervisor(address);
   CHECK(sidecall_supervisor_listen(supervisor.get(), 0, error()) == SIDECALL_TIMEOUT);
-  CHECK(access(address.substr(4).c_str(), F_OK) != 0);  // no worker is ready: no address
+  // No worker is ready, so there is no socket yet.
+  CHECK(access(address.substr(4).c_str(), F_OK) != 0);
   const sidecall::Server one = worker(supervisor.add(1), 1);
   const sidecall::Server two = worker(supervisor.add(2), 2);
   REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
@@ -100,7 +102,7 @@ TEST_CASE("connections are spread over the workers, and the sum of their counter
   CHECK(answered[2] == 2);
   REQUIRE(support::eventually([&] {
     return supervisor.status().find("\"calls\":4,") != std::string::npos;
-  }));  // counted after the answer
+  }));  // the call is counted after its answer is sent
   const std::string status = supervisor.status();
   CHECK(status.find("\"workers\":2,") != std::string::npos);
   CHECK(status.find("\"each\":[{\"worker\":1,") != std::string::npos);
@@ -113,17 +115,18 @@ TEST_CASE("connections are spread over the workers, and the sum of their counter
 TEST_CASE("a worker that does not answer hides no other from the status") {
   Supervisor supervisor(fresh_address());
   const int silent = supervisor.add(1);
-  const unsigned char load[5] = {3, 0, 0, 0, 0};  // it is ready, and never heard of again
+  // This worker reports that it is ready and then sends nothing.
+  const unsigned char load[5] = {3, 0, 0, 0, 0};
   REQUIRE(send(silent, load, sizeof load, 0) == sizeof load);
   const int control = supervisor.add(2);
-  fcntl(control, F_SETFD, 0);  // as a worker inherits it
+  fcntl(control, F_SETFD, 0);  // without close-on-exec, as a worker inherits it
   const sidecall::Server two = worker(control, 2);
   REQUIRE(
       support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 2; }));
   const std::string status = supervisor.status();
   CHECK(status.find("\"each\":[{\"worker\":2,") != std::string::npos);
-  CHECK((fcntl(control, F_GETFD) & FD_CLOEXEC) !=
-        0);  // what a worker starts does not outlive it on this socket
+  // Close-on-exec is set again: processes that a worker starts do not inherit the socket.
+  CHECK((fcntl(control, F_GETFD) & FD_CLOEXEC) != 0);
   ::close(silent);
 }
 
@@ -138,7 +141,7 @@ TEST_CASE("a worker that is gone is forgotten, and its clients go to another") {
   one.reset();
   REQUIRE(
       support::eventually([&] { return sidecall_supervisor_num_ready(supervisor.get()) == 0; }));
-  // Nobody is ready: the next call waits for the next worker.
+  // No worker is ready: the next call waits for the next worker.
   std::unique_ptr<sidecall::Server> two;
   std::thread later([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
@@ -147,7 +150,7 @@ TEST_CASE("a worker that is gone is forgotten, and its clients go to another") {
   int64_t who = 0;
   try {
     who = who_answers(call);
-  } catch (const sidecall::Error& failure) {  // the connection that died may end one call
+  } catch (const sidecall::Error& failure) {  // the dead connection may end one call
     CHECK(failure.retryable());
     who = who_answers(call);
   }
@@ -175,7 +178,7 @@ TEST_CASE("what a worker has counted stays in the sum when it ends") {
   CHECK(counts("\"calls\":3,"));
   CHECK(counts("\"statuses\":{\"0\":3}"));
   CHECK(counts("\"connections\":0,"));
-  // The next one may have the same number.
+  // The next worker may have the same number.
   for (const int32_t number : {1, 2}) {
     auto next = std::make_unique<sidecall::Server>(worker(supervisor.add(number), number));
     REQUIRE(
@@ -197,7 +200,7 @@ TEST_CASE("whoever only asks what is served takes up no connection, and a refusa
   const sidecall::Server one = worker(supervisor.add(1), 1);
   REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
   sidecall::Options patient;
-  patient.wait_ns = 5000000000;  // the worker says a moment later that one is gone
+  patient.wait_ns = 5000000000;  // the worker reports a moment later that a connection is closed
   for (int i = 0; i < 10; ++i) sidecall::Model(address, patient).name();
   const sidecall::Model model(address, patient);
   sidecall::Call first(model, 1), second(model, 1);
@@ -215,7 +218,7 @@ TEST_CASE("a worker that is removed drains and ends") {
   Supervisor supervisor(address);
   const sidecall::Server one = worker(supervisor.add(1), 1);
   REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
-  sidecall_supervisor_remove(supervisor.get(), 7);  // unknown: nothing
+  sidecall_supervisor_remove(supervisor.get(), 7);  // unknown numbers are ignored
   sidecall_supervisor_remove(supervisor.get(), 1);
   CHECK(sidecall_supervisor_num_ready(supervisor.get()) == 0);
   CHECK(support::eventually([&] {
@@ -258,7 +261,7 @@ TEST_CASE("a supervisor is closed in a forked child without harm to its parent")
   REQUIRE(sidecall_supervisor_listen(supervisor.get(), 5000000000, error()) == SIDECALL_OK);
   const pid_t child = fork();
   if (child == 0) {
-    alarm(20);  // it hung
+    alarm(20);  // ends the child if it hangs
     supervisor.close();
     _exit(0);
   }
@@ -279,7 +282,7 @@ TEST_CASE("supervisors check what they are asked") {
   const int first = supervisor.add(1);
   CHECK(sidecall_supervisor_add(supervisor.get(), 1, &fd, error()) == SIDECALL_INVALID_ARGUMENT);
   CHECK(sidecall_supervisor_listen(supervisor.get(), -2, error()) == SIDECALL_INVALID_ARGUMENT);
-  // What is no LOAD is the end of that worker.
+  // A worker that sends anything but a LOAD message is disconnected.
   REQUIRE(send(first, "hello", 5, MSG_NOSIGNAL) == 5);
   char byte = 0;
   CHECK(recv(first, &byte, 1, 0) == 0);

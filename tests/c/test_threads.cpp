@@ -1,4 +1,5 @@
-// Many threads: one model with a call each, one call by mistake, opening at once, and after fork. Runs under ThreadSanitizer too.
+// Many threads: one model with a call per thread, one call shared by mistake, concurrent opens, and
+// fork. Runs under ThreadSanitizer too.
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,7 +16,8 @@ using support::status;
 
 namespace {
 
-// Catch2's macros are for one thread: threads count, and the test checks the counts.
+// Catch2's macros may be used by one thread only: the threads count, and the test checks the
+// counts.
 template <typename Body>
 void in_threads(int count, Body body) {
   std::vector<std::thread> threads;
@@ -113,7 +115,8 @@ TEST_CASE("started calls of many threads") {
       if (answer == SIDECALL_OK) {
         if (i % 5 == id) call.cancel();
         answer = sidecall_call_finish(call.get(), -1, nullptr);
-        // In process finish waits until the engine has let go; another process is not waited for.
+        // In process, finish waits until the engine has released the call. It does not wait for
+        // another process.
         while (call.is_busy() && sidecall_call_finish(call.get(), -1, nullptr) == SIDECALL_NOT_RUN)
           std::this_thread::yield();
       }
@@ -126,11 +129,11 @@ TEST_CASE("started calls of many threads") {
   CHECK(done == 400);
 }
 
-// ThreadSanitizer does not follow a child of a process with threads.
+// ThreadSanitizer does not support a forked child of a process with threads.
 #ifndef __SANITIZE_THREAD__
 TEST_CASE("a child of fork goes on using models, and may close them") {
-  const Model model(test_paths::model(
-      "matrix.onnx"));  // in process: what a server's handles answer is in test_shm.cpp
+  // The model runs in process; test_shm.cpp tests models of servers.
+  const Model model(test_paths::model("matrix.onnx"));
   Call call(model);
   const auto use = [](Call* one, const Model& other) {
     one->set(0, 2, true);
@@ -148,7 +151,7 @@ TEST_CASE("a child of fork goes on using models, and may close them") {
       Call second(model);
       right = right && use(&second, model);
       Call third(std::move(call));
-      // The pool's threads stayed behind in the parent: the child starts its own.
+      // The threads of the pool exist only in the parent, so the child starts its own.
       third.start(5000000000);
       third.finish();
     }
@@ -167,7 +170,8 @@ TEST_CASE("a run pending in the parent is not pending in its child") {
   call.start();
   const pid_t child = fork();
   if (child == 0) {
-    // Answers, whatever it is, without waiting for a thread that is not there.
+    // finish must return, with any status, and not wait for a thread that does not exist in the
+    // child.
     alarm(10);
     const sidecall_status answer =
         sidecall_call_finish(call.get(), 100 * support::kMillisecond, nullptr);

@@ -1,4 +1,5 @@
-// Values one at a time: every type into every feature, forgotten and refused ones, and reading them back.
+// Single values: every type into every feature, values that are forgotten or refused, and reading
+// them back.
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <limits>
@@ -13,7 +14,8 @@ using support::status;
 
 namespace {
 
-// Features of kinds.onnx, in its order: f32 f64 i64 flag word, nullable; then the same again, not nullable.
+// Features of kinds.onnx in order: f32 f64 i64 flag word, nullable; then the same again, not
+// nullable.
 constexpr int32_t kF32 = 0, kF64 = 1, kI64 = 2, kFlag = 3, kWord = 4, kMust = 5;
 
 std::string f64(Call& call, int32_t feature, double value) {
@@ -96,7 +98,8 @@ TEST_CASE("numbers at the ends of their types") {
   CHECK(f64(call, kF32, 1e39) == "OUT_OF_RANGE");
   CHECK(f64(call, kF32, std::numeric_limits<double>::infinity()) == "OK");
   CHECK(f64(call, kF64, std::numeric_limits<double>::max()) == "OK");
-  // An integer in a floating-point feature is rounded, as 0.1 is, and so is one of an integer feature in a float32 column.
+  // An integer in a floating-point feature is rounded, as 0.1 is. The same holds for an integer
+  // feature that is stored in a float32 column.
   CHECK(i64(call, kF64, 9007199254740993) == "OK");
   CHECK(i64(call, kF32, 16777217) == "OK");
   const Model columns = support::open("matrix.onnx");
@@ -258,7 +261,7 @@ TEST_CASE("reading a column as another type") {
   CHECK(status(sidecall_call_get_str(b.get(), 0, 0, &text, &length, error())) == "DTYPE_MISMATCH");
   CHECK(c.get_i64(0, 0) == 5);
   CHECK(c.get_f64(0, 0) == 5);
-  // Beyond 2^53 a double would lie.
+  // Beyond 2^53 a double would not be exact.
   for (const int64_t value :
        {int64_t{9007199254740992}, int64_t{9007199254740993}, INT64_MIN, INT64_MAX}) {
     d.input(0).as<int64_t>()[0] = value;

@@ -1,4 +1,5 @@
-// Runs every case of tests/vectors over the C ABI and over sidecall.hpp, in process and over shared memory.
+// Runs every case of tests/vectors over the C ABI and over sidecall.hpp, in process and over shared
+// memory.
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
 
@@ -15,7 +16,7 @@ void run_all(vectors::Backend& backend) {
     CHECK(vectors::run_case(backend, suite, one) == "");
     negative += one.expect_status.empty() ? 0 : 1;
   }
-  // A folder that was not found, or lost its cases, must not pass.
+  // A folder that is missing or has lost cases must not pass.
   CHECK(suite.cases.size() >= 400);
   CHECK(negative * 2 >= suite.cases.size());
 }

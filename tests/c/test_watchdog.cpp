@@ -19,7 +19,7 @@ struct Pipe {
   int ends[2];
 };
 
-// The exit status of a forked child that runs `body`, or 128 + signal. It does not hang.
+// The exit status of a forked child that runs `body`, or 128 + signal. Does not hang.
 template <typename Body>
 int exit_status_of(Body body) {
   const pid_t child = fork();
@@ -50,7 +50,7 @@ TEST_CASE("a watchdog ends a process whose handler never returns") {
           sidecall_watchdog* watchdog = nullptr;
           if (sidecall_watchdog_open(pipe.ends[0], 0, 8, &watchdog, nullptr) != SIDECALL_OK)
             _exit(98);
-          close(pipe.ends[1]);  // a hang-up counts too
+          close(pipe.ends[1]);  // a hang-up also triggers it
           for (;;) pause();
         }) == 8);
 }

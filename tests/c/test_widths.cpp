@@ -1,4 +1,5 @@
-// float32 and float64 tensors for inputs of the other type: a copy converts, a binding refuses.
+// float32 and float64 tensors for inputs of the other type: a copy converts them, a binding is
+// refused.
 #include <catch2/catch_test_macros.hpp>
 #include <cfloat>
 #include <cmath>
@@ -56,7 +57,7 @@ TEST_CASE("doubles become the nearest float32, and float32 means itself as a dou
   CHECK(answers<double>(to_double) == std::vector<double>{0.10000000149011612,
                                                           static_cast<double>(FLT_MAX), 0x1p-149,
                                                           -kInfinity});
-  // What equality does not see.
+  // Signs of zero and NaNs, which == does not compare.
   REQUIRE(copy<double>(to_float, {-0.0, std::nan(""), -5e-324}) == "OK");
   const std::vector<float> floats = answers<float>(to_float);
   CHECK(std::signbit(floats[0]));
@@ -103,7 +104,7 @@ TEST_CASE("only the input's own type is bound, and the error says what to do") {
   CHECK(bind<float>(to_double, {1}) == "DTYPE_MISMATCH");
   CHECK(last().message == std::string("input 'x': expected float64, got float32; only the input's "
                                       "own type can be bound, a copy converts"));
-  // Other types are refused both ways, in the words of before.
+  // Other types are refused by both, with the same message as before.
   for (const bool is_bound : {false, true}) {
     CHECK((is_bound ? bind<int64_t>(to_double, {1}) : copy<int64_t>(to_double, {1})) ==
           "DTYPE_MISMATCH");
@@ -135,8 +136,8 @@ TEST_CASE("a double beyond float32 is refused, and the input is as it was") {
   const Model model = support::open("identity_float32.onnx");
   Call call(model);
   REQUIRE(copy<float>(call, {5}) == "OK");
-  constexpr double kFirst =
-      3.4028235677973366e38;  // half-way to where the next float32 would be: rounds to infinity
+  // Half-way from the largest float32 to what would be the next one, so it rounds to infinity.
+  constexpr double kFirst = 3.4028235677973366e38;
   for (const double beyond : {kFirst, 1e39, -1e39, DBL_MAX, -DBL_MAX}) {
     CHECK(copy<double>(call, {1, 2, beyond, beyond}) == "OUT_OF_RANGE");
     CHECK(last().message ==
@@ -168,7 +169,7 @@ TEST_CASE("with a contract each number beyond float32 is a fault of its feature 
   CHECK(faults[0].row == 0);
   CHECK(faults[1].name == std::string("x"));
   CHECK(faults[1].row == 2);
-  // As the records would be.
+  // A record with this value is refused with the same message.
   CHECK(status(sidecall_call_set_f64(call.get(), 0, 0, -1e300, error())) == "OUT_OF_RANGE");
   CHECK(last().message == std::string(faults[0].message));
 }

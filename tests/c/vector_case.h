@@ -1,4 +1,5 @@
-// The cases of tests/vectors as C++ values; read by vector_case.cpp, run by vector_runner.cpp over two backends.
+// The cases of tests/vectors as C++ values. vector_case.cpp reads them, vector_runner.cpp runs them
+// over two backends.
 #pragma once
 
 #include <rapidjson/document.h>
@@ -12,7 +13,7 @@
 
 namespace vectors {
 
-// A tensor by its memory: what a sidecall_view points to.
+// The memory that a sidecall_view points to.
 struct Tensor {
   int32_t dtype = 0;
   std::vector<int64_t> dims;
@@ -29,16 +30,16 @@ struct Expected {
 
 struct Case {
   std::string name;
-  std::string uri;  // ready for open
+  std::string uri;  // can be passed to open as it is
   bool as_bytes = false;
   int32_t verify = 0;
   int32_t extra = 0;
   std::optional<Named> inputs, outputs;
-  const rapidjson::Value* record = nullptr;  // lives as long as the Suite
-  std::optional<std::string> json;           // `json` as it stands, or `record` as text
+  const rapidjson::Value* record = nullptr;  // valid as long as the Suite
+  std::optional<std::string> json;           // the member `json` verbatim, or `record` as text
   const rapidjson::Value* result = nullptr;
   double tolerance = 0;
-  std::string expect_status;  // "" where the case must pass
+  std::string expect_status;  // "" if the case must pass
   Expected expect_error;
   std::string after;
 };
@@ -47,10 +48,11 @@ struct Suite {
   std::vector<std::unique_ptr<rapidjson::Document>> documents;
   std::vector<Case> cases;
 
-  const Case& at(const std::string& name) const;  // throws where there is none
+  const Case& at(const std::string& name) const;  // throws if there is no such case
 };
 
-// Reads every file of `folder`/cases. Throws std::runtime_error on a key that it does not know: a typing error must not pass as a test.
+// Reads every file of `folder`/cases. Throws std::runtime_error on an unknown key, so that a typing
+// error does not pass as a test.
 Suite read_suite(const std::string& folder);
 
 std::string read_file(const std::string& path);

@@ -1,4 +1,5 @@
-// Compares what a backend answers with what a case expects; tests/vectors/README.md has the rules.
+// Compares the answer of a backend with the expectation of a case; see tests/vectors/README.md for
+// the rules.
 #include "vector_runner.h"
 
 #include <rapidjson/stringbuffer.h>
@@ -30,7 +31,7 @@ bool near(double got, double expected, double tolerance) {
   return std::fabs(got - expected) <= tolerance;
 }
 
-// JSON has no word for a number that is not finite, and says null.
+// JSON cannot express a number that is not finite, so a JSON answer has null instead.
 bool same_special(const Value& expected, const Value& got) {
   const std::string word = expected.GetString();
   if (word != "nan" && word != "inf" && word != "-inf") return false;
@@ -44,7 +45,7 @@ bool same_special(const Value& expected, const Value& got) {
 bool same(const Value& expected, const Value& got, double tolerance) {
   if (expected.IsObject()) {
     if (!got.IsObject() || got.MemberCount() != expected.MemberCount()) return false;
-    auto at = got.MemberBegin();  // the order of the contract is part of the answer
+    auto at = got.MemberBegin();  // the order of the outputs in the contract is part of the answer
     for (const auto& member : expected.GetObject()) {
       if (member.name != at->name || !same(member.value, at->value, tolerance)) return false;
       ++at;
@@ -104,7 +105,8 @@ std::string compare(const Named& expected, const Named& got, double tolerance) {
   return "";
 }
 
-// What every message must be, whoever words it: one line, lower case where it begins, no longer than its space, saying what was got.
+// Checks the rules that hold for every message: one line, starts in lower case, names the subject;
+// also checks the status and its retryable flag.
 std::string check_form(const sidecall_error& error) {
   const std::string message = error.message;
   if (message.empty()) return "no message";
@@ -148,7 +150,7 @@ std::string compare(const Case& one, const sidecall_error& error) {
   return problem.empty() ? "" : problem + " in: " + error.message;
 }
 
-// Runs one way of asking, and compares the failure or lets `check` compare the answer.
+// Runs one way of calling. A failure is compared here; `ask` itself compares an answer.
 std::string attempt(const Case& one, const char* way, const std::function<std::string()>& ask) {
   std::string problem;
   try {

@@ -1,4 +1,5 @@
-// Runs one case of tests/vectors over a backend: the C ABI itself or sidecall.hpp. Used by test_vectors.cpp.
+// Runs one case of tests/vectors over a backend: the C ABI itself or sidecall.hpp. Used by
+// test_vectors.cpp.
 #pragma once
 
 #include <rapidjson/document.h>
@@ -11,7 +12,7 @@
 
 namespace vectors {
 
-// What a backend throws: the error as the library filled it.
+// The exception of a backend: the error as the library filled it.
 struct Failure {
   sidecall_error error;
 };
@@ -36,10 +37,10 @@ std::unique_ptr<Backend> c_backend();
 std::unique_ptr<Backend> cpp_backend();
 std::unique_ptr<Backend> over_shm(std::unique_ptr<Backend> inner);
 
-// "" where the case holds, otherwise what is wrong.
+// Returns "" if the case passes, otherwise what is wrong.
 std::string run_case(Backend& backend, const Suite& suite, const Case& one);
 
-// An empty list has no rows, so no workspace to set values in: only JSON can say it.
+// An empty list has no rows and therefore no call to set values in: only JSON can express it.
 bool has_native_form(const rapidjson::Value& record);
 
 }  // namespace vectors

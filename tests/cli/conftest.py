@@ -1,4 +1,4 @@
-"""The command under test and a place for models; every test of the command starts it as a process."""
+"""Fixtures for the command's tests: the command as a process, and files with models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _command_path() -> str:
 
 
 def engine_path() -> str | None:
-    """The ONNX Runtime of this Python, found without importing it."""
+    """The path of the ONNX Runtime of this Python, found without importing it."""
     from importlib.util import find_spec
 
     spec = find_spec("onnxruntime")
@@ -66,7 +66,7 @@ class Command:
         env: dict[str, str | None] | None = None,
         **options: Any,
     ) -> Outcome:
-        """Runs to the end. `env` adds to the environment; None removes."""
+        """Runs the command until it exits. `env` adds variables; a value of None removes one."""
         environment = {k: v for k, v in (self.env | (env or {})).items() if v is not None}
         stdin = stdin.encode() if isinstance(stdin, str) else stdin
         options = {
@@ -104,7 +104,7 @@ def sidecall(command_path: str, tmp_path: Path) -> Command:
 
 @pytest.fixture
 def no_neighbour(command_path: str, sidecall: Command, tmp_path: Path) -> Command:
-    """The command alone in a folder, so that no Python stands beside it."""
+    """The command alone in a folder, so that it finds no Python next to itself."""
     (tmp_path / "alone").mkdir()
     sidecall.path = shutil.copy(command_path, tmp_path / "alone/sidecall")
     return sidecall
@@ -119,6 +119,6 @@ def jobs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def jobs(jobs_file: Path, tmp_path: Path) -> str:
-    """The classifier as `jobs.onnx` in the test's folder."""
+    """Copies the classifier to `jobs.onnx` in the test's folder."""
     shutil.copy(jobs_file, tmp_path / "jobs.onnx")
     return "jobs.onnx"

@@ -1,6 +1,7 @@
-"""Small models with a contract, written by hand, so that the command's tests need no exporter.
+"""Small hand-written models with a contract, so that the command's tests need no exporter.
 
-A classifier has one input per feature and scores z = bias + sum(weight * value); P(last class) = softmax over [-z, z].
+A classifier has one input per feature and scores z = bias + sum(weight * value); P(last class) =
+softmax over [-z, z].
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-MISSING_FLOAT = 40.0  # what the graph puts in place of a NaN
+MISSING_FLOAT = 40.0  # the value that the graph substitutes for a NaN
 MISSING_STRING = "\ufdd0"
 TYPES = {
     "float32": TensorProto.FLOAT,
@@ -73,7 +74,7 @@ def answer(
     classes: tuple[Any, Any] = ("no", "yes"),
     bias: float = 0.0,
 ) -> Record:
-    """What the classifier must give for one record, by the formula."""
+    """The answer that the classifier must give for one record, by the formula."""
     p = 1 / (1 + math.exp(-2 * score(features, record, bias)))
     return {
         "label": classes[int(p > 0.5)],
@@ -82,7 +83,7 @@ def answer(
 
 
 def _column(feature: Feature) -> list[onnx.NodeProto]:
-    """Nodes from the feature's input to a float32 column named after it."""
+    """Nodes that turn a feature's input into a float32 column of the same name."""
     name, result = feature["name"], f"{feature['name']}__column"
     if feature["type"] == "string":
         keys = feature["allowed"]
@@ -156,7 +157,7 @@ def _contract_feature(feature: Feature) -> Feature:
 def save(
     path: Path, graph: onnx.GraphProto, contract: dict[str, Any] | None, *, raw: str | None = None
 ) -> Path:
-    """Writes the model; `contract` gets its id, `raw` stands in its place as it is."""
+    """Writes the model. `contract` gets the model's id; `raw` is stored verbatim in its place."""
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
     )
@@ -241,7 +242,7 @@ def classifier(
     version: str = "1",
     change: Any = None,
 ) -> Path:
-    """Writes a classifier. `change(contract)` may spoil the contract before it is stored."""
+    """Writes a classifier. `change(contract)` may modify the contract before it is stored."""
     features = FEATURES if features is None else features
     contract = classifier_contract(
         features, classes, bias, ROWS if rows is None else rows, name, version
@@ -273,7 +274,9 @@ def regressor(
     weights: tuple[float, ...] = (2.0, 2.0),
     bias: float = 1.0,
 ) -> Path:
-    """Writes a linear regression over one matrix X: the layout of models that were trained on an array."""
+    """Writes a linear regression over one matrix X: the layout of models that were trained on an
+    array.
+    """
     width = len(names)
     graph = helper.make_graph(
         [

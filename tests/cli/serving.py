@@ -1,4 +1,4 @@
-"""A `sidecall serve` under test: started, waited for, ended."""
+"""Runs `sidecall serve` under test: starts it, waits until it is ready, ends it."""
 
 from __future__ import annotations
 
@@ -29,11 +29,13 @@ class Served:
         return self.log_file.read_text()
 
     def events(self) -> list[dict[str, Any]]:
-        """Of a log in JSON."""
+        """The events of a JSON log."""
         return [json.loads(line) for line in self.log().splitlines()]
 
     def status(self, calls: int = 0) -> dict[str, Any]:
-        """Once so many calls are counted, which happens just after they are answered."""
+        """The status once at least `calls` calls are counted, which happens just after their
+        answers.
+        """
         deadline = time.monotonic() + 10
         while True:
             answer: dict[str, Any] = json.loads(self.command("status", self.at, "--json").out)
@@ -74,7 +76,7 @@ def serving(
 
 
 def row_of(command: Any, model: str) -> str:
-    """A record that the model takes, as JSON: the first golden row."""
+    """A record that the model accepts, as JSON: the first golden row."""
     features = json.loads(command("info", model, "--json").out)["contract"]["features"]
     values = {"float32": 1.5, "float64": 1.5, "int64": 2, "bool": True, "string": "a"}
     record = {

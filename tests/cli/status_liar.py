@@ -29,7 +29,7 @@ def _answer_all(listener: socket.socket, text: bytes) -> None:
         try:
             client, _ = listener.accept()
         except OSError:
-            return  # closed: the test is over
+            return  # The listener was closed: the test is over.
         with client:
             client.recv(4096)
             fd = _sealed(text)
@@ -42,7 +42,7 @@ def _answer_all(listener: socket.socket, text: bytes) -> None:
 
 @contextmanager
 def lying(path: Path, text: bytes) -> Iterator[str]:
-    """The address of such a server."""
+    """Starts such a server and yields its address."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
         listener.bind(str(path))
         listener.listen(8)

@@ -1,4 +1,4 @@
-"""sidecall predict of lines that are wrong: what is told, and where they are wrong."""
+"""sidecall predict with invalid lines: the message, and the position that it names."""
 
 from __future__ import annotations
 
@@ -63,9 +63,8 @@ def test_a_value_that_is_wrong(sidecall, jobs, tmp_path, line, message):
     done = sidecall("predict", jobs, "rows.jsonl")
     name = message.split("'")[1]
     key = f'"{name}": '
-    column = (
-        line.index(key) + len(key) + 1 if key in line else 1
-    )  # of the value; of the record where there is none
+    # The message names the column of the value, or of the record if there is no value.
+    column = line.index(key) + len(key) + 1 if key in line else 1
     assert done.err == f"rows.jsonl:3:{column}: {message}\n"
     assert (done.code, len(done.lines())) == (2, 1)
 
@@ -103,7 +102,7 @@ def test_a_line_that_is_no_record(sidecall, jobs, line, words):
     assert (done.code, len(done.lines())) == (2, 1)
     assert re.match(r"<stdin>:2:\d+: ", done.err) and words in done.err
     assert done.err.count("\n") == 1
-    assert "39" not in done.err  # never a value of the data
+    assert "39" not in done.err  # a message never contains a value of the data
 
 
 def test_all_faults_of_a_line_are_told(sidecall, jobs):

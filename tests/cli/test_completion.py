@@ -1,4 +1,4 @@
-"""sidecall completion and sidecall man: nothing that --help shows is left out, and bash completes."""
+"""sidecall completion and sidecall man: they contain all that --help shows, and bash completes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def commands_of(sidecall) -> list[str]:
 
 
 def options_of(text: str) -> set[str]:
-    """The long options that a help text lists, at the begin of a line as CLI11 and argparse do."""
+    """The long options of a help text: those that begin a line, as CLI11 and argparse print."""
     return set(re.findall(r"^ +(?:-\w(?: [A-Z]+)?, *)?(--[a-z-]+)", text, flags=re.MULTILINE))
 
 
@@ -51,7 +51,7 @@ def python_options() -> dict[str, set[str]]:
 
 
 def block(shell: str, text: str, command: str) -> str:
-    """The lines of a completion about one command."""
+    """The lines of a completion script that belong to one command."""
     if shell == "fish":
         return "\n".join(
             line for line in text.splitlines() if f"'__fish_seen_subcommand_from {command}'" in line

@@ -1,4 +1,6 @@
-"""sidecall predict with CSV: what a field means, what is copied through, and what a file that is wrong leads to."""
+"""sidecall predict with CSV: what a field means, what is copied through, and how invalid files
+fail.
+"""
 
 from __future__ import annotations
 
@@ -27,14 +29,14 @@ def read(text: str) -> list[dict[str, str]]:
 
 @pytest.fixture
 def as_json(sidecall, jobs):
-    """What the records answer as JSON Lines, row by row."""
+    """The answers of the same records as JSON Lines, row by row."""
     done = sidecall(
         "predict", jobs, "--batch=1", stdin="".join(json.dumps(row) + "\n" for row in RECORDS)
     )
     return [json.loads(line) for line in done.lines()]
 
 
-# ---- What works ------------------------------------------------------------------------------------------------
+# Valid input.
 
 
 @pytest.mark.parametrize("batch", ["1", "2", "512"])
@@ -260,9 +262,8 @@ def test_progress_is_shown_on_a_terminal_alone(sidecall, jobs, tmp_path):
         os.close(theirs)
         process.stdin.write(b'{"income": 1, "kids": 0, "job": "nurse"}\n')
         process.stdin.flush()
-        while (
-            not answers.read_bytes() and process.poll() is None
-        ):  # the two seconds start when the command does, which may be late on a busy machine
+        # The two seconds begin when the command starts, which may be late on a busy machine.
+        while not answers.read_bytes() and process.poll() is None:
             time.sleep(0.01)
         time.sleep(2.1)
         process.stdin.write(b'{"income": 1, "kids": 0, "job": "nurse"}\n')
@@ -271,7 +272,7 @@ def test_progress_is_shown_on_a_terminal_alone(sidecall, jobs, tmp_path):
         try:
             while piece := os.read(ours, 4096):
                 shown += piece
-        except OSError:  # the terminal is gone with its last writer
+        except OSError:  # the terminal is gone when its last writer closes it
             pass
         assert process.wait(30) == 0
     os.close(ours)
@@ -279,7 +280,7 @@ def test_progress_is_shown_on_a_terminal_alone(sidecall, jobs, tmp_path):
     assert answers.read_bytes().count(b"\n") == 2
 
 
-# ---- Rows that are wrong ---------------------------------------------------------------------------------------
+# Invalid rows.
 
 
 @pytest.mark.parametrize(
@@ -467,7 +468,7 @@ def test_a_header_without_rows_gives_a_header(sidecall, jobs):
 
 
 def test_a_header_of_very_many_columns(sidecall, jobs):
-    """Its names are looked at in linear time: with quadratic time this takes minutes."""
+    """The columns are looked up in linear time: quadratic time would take minutes."""
     names, fields = ",column" * 300_000, ",0" * 300_000
     done = sidecall(
         "predict", jobs, "--from=csv", "--extra=ignore", stdin=f"{HEAD}{names}\n{ROWS[0]}{fields}\n"

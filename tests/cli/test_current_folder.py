@@ -1,4 +1,4 @@
-"""No command imports modules of the current folder unless the caller asks for them."""
+"""No command imports modules of the current folder unless the caller asks for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from sklearn.linear_model import LinearRegression
 from test_hand_over import make_package, make_python
 
-# Names that Python, the package or its dependencies import on the way.
+# Names that Python, the package or its dependencies import at startup.
 NAMES = [
     "numpy",
     "json",
@@ -30,7 +30,9 @@ NAMES = [
 
 @pytest.fixture
 def traps(tmp_path: Path) -> Path:
-    """Modules in the current folder that leave a file when they run; the folder of these files."""
+    """Creates modules in the current folder that leave a file when they run. Returns the files'
+    folder.
+    """
     sprung = tmp_path / "sprung"
     sprung.mkdir()
     for name in NAMES:
@@ -104,7 +106,7 @@ def test_a_trusted_pickle_finds_its_classes_beside_it(sidecall, tmp_path, monkey
     done = sidecall(
         "check", "ours.joblib", "--trust-pickle", env={"SIDECALL_PYTHON": sys.executable}
     )
-    assert done.code in (0, 1), done.err  # an answer, whichever
+    assert done.code in (0, 1), done.err  # any answer is fine
     assert "Ours" in done.out
     done = sidecall("check", "ours.joblib", env={"SIDECALL_PYTHON": sys.executable})
     assert (done.code, done.out) == (2, "")

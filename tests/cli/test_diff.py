@@ -1,4 +1,6 @@
-"""sidecall diff: who would break, to the letter for one page, and each kind of change."""
+"""sidecall diff: which clients would break. One page is compared literally, then each kind of
+change.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ answers on the 3 golden rows of the old file
 
 @pytest.fixture
 def diff(sidecall, tmp_path):
-    """diff(old options, new options) -> the report; the exit code must say the same as the report."""
+    """diff(old options, new options) returns the report, which must agree with the exit code."""
 
     def run(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         models.classifier(tmp_path / "old.onnx", **old)
@@ -273,11 +275,12 @@ def test_steps_that_refuse_rows(sidecall):
 def test_classes(diff, old, new, expected):
     report = diff({"classes": old}, {"classes": new})
     assert kinds(report) == expected
+    # The report has one line for both outputs.
     assert all(
         c["what"].endswith(": label, probabilities")
         for c in report["changes"]
         if "classes" in c["kind"]
-    )  # one line for both
+    )
 
 
 def test_reordered_classes_are_compared_by_name(diff):
@@ -310,7 +313,8 @@ def test_another_task(sidecall, jobs, tmp_path):
     found = {(change["kind"], change["what"]) for change in json.loads(done.out)["changes"]}
     assert ("output_removed", "output 'label' removed") in found
     assert ("output_added", "output 'prediction' added") in found
-    assert ("feature_removed", "feature 'age' removed") in found  # and not renamed to x0
+    # The feature is not reported as renamed to x0.
+    assert ("feature_removed", "feature 'age' removed") in found
 
 
 def test_no_output_in_common(sidecall, tmp_path):
@@ -367,12 +371,12 @@ def test_one_file_only(sidecall, jobs):
     assert done.err == "sidecall: diff: expected NEW, got nothing (see sidecall diff --help)\n"
 
 
-# --max-moved and --rows
+# The options --max-moved and --rows.
 
 
 @pytest.fixture
 def retrained(tmp_path):
-    """old.onnx, and new.onnx whose answers moved by up to 0.45 in three of the three golden rows."""
+    """old.onnx, and new.onnx, whose answers moved by up to 0.45 in all three golden rows."""
     models.classifier(tmp_path / "old.onnx")
     models.classifier(tmp_path / "new.onnx", bias=1.5)
     return tmp_path
@@ -386,7 +390,8 @@ def write_rows(path, rows):
     ("most", "code"), [("0", 1), ("2", 1), ("3", 0), ("99.9%", 1), ("100%", 0)]
 )
 def test_answers_that_moved_fail_the_gate(sidecall, retrained, most, code):
-    assert sidecall("diff", "old.onnx", "new.onnx").code == 0  # without the option nothing is asked
+    # Without the option, moved answers do not matter.
+    assert sidecall("diff", "old.onnx", "new.onnx").code == 0
     done = sidecall("diff", "old.onnx", "new.onnx", "--max-moved", most)
     assert (done.code, done.err) == (code, "")
     assert done.lines()[-1] == f"3 of 3 rows moved: {'' if code else 'not '}more than --max-moved"

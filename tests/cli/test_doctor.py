@@ -1,4 +1,4 @@
-"""sidecall doctor: what was found, for people and for programs."""
+"""sidecall doctor: its report, for people and for programs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from serving import serving
 
 @pytest.fixture
 def package(tmp_path: Path) -> Path:
-    """A Python package named sidecall, to be found by PYTHONPATH."""
+    """Creates a Python package named sidecall that can be found by PYTHONPATH."""
     folder = tmp_path / "site/sidecall"
     folder.mkdir(parents=True)
     (folder / "__init__.py").write_text("raise RuntimeError('doctor must not import it')\n")
@@ -89,7 +89,7 @@ def test_engine_where_package_managers_put_it(no_neighbour, tmp_path, folder, fo
 
 def test_no_python(no_neighbour, tmp_path):
     done = no_neighbour("doctor", env={"PATH": str(tmp_path), "SIDECALL_PYTHON": "/no/python3"})
-    assert done.code == 0  # the engine is what the command needs
+    assert done.code == 0  # the command only needs the engine
     assert "package sidecall not found" in done.out
     assert "tried /no/python3 (SIDECALL_PYTHON)\n" in done.out
 
@@ -119,7 +119,7 @@ def test_the_default_folder_for_sockets(sidecall, jobs):
     with serving(sidecall, jobs, address) as served:
         sockets = json.loads(sidecall("doctor", "--json").out)["sockets"]
         assert address in sockets["addresses"]
-        assert served.end() == 0  # which takes the socket away
+        assert served.end() == 0  # at its end the server removes the socket
 
 
 def test_limits(sidecall):
@@ -164,7 +164,7 @@ def test_an_argument_too_many(sidecall):
 
 
 def test_the_name_that_a_caller_gives_the_program_does_not_choose_the_engine(sidecall, tmp_path):
-    """argv[0] is the caller's: a setuid program must not load a library that lies beside it."""
+    """The caller chooses argv[0]: a setuid program must not load a library from that folder."""
     planted = tmp_path / "bin/libonnxruntime.so"
     planted.parent.mkdir()
     planted.write_bytes(b"not a library")

@@ -1,4 +1,7 @@
-"""A pipeline from a pickle to answers in the shell: check, export, info, verify and predict, with the real Python package."""
+"""A pipeline from a pickle to answers in the shell: check, export, info, verify and predict.
+
+Uses the real Python package.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import pytest
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """A folder with a pipeline, its rows as CSV, and the pipeline's own answers."""
+    """A folder with a pipeline, its rows as CSV, and the answers of the pipeline itself."""
     from sklearn.compose import make_column_transformer
     from sklearn.impute import SimpleImputer
     from sklearn.linear_model import LogisticRegression

@@ -1,4 +1,4 @@
-"""The programs of examples/bash and examples/perl, with the command on their path."""
+"""The programs of examples/bash and examples/perl, with the command in their PATH."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_loop_over_a_file(run, tmp_path):
 def test_a_loop_over_a_file_that_is_wrong(run, tmp_path):
     (tmp_path / "birds.csv").write_text("ring,bill_length_mm\na1,48.2\nb2,long\n")
     done = run("bash/loop.sh", MODEL, "birds.csv")
-    assert done.returncode == 2  # pipefail
+    assert done.returncode == 2  # because of pipefail
     assert done.stdout.startswith("bird a1: ") and done.stdout.count("\n") == 1
     assert done.stderr == "birds.csv:3:4: feature 'bill_length_mm': expected float32, got text\n"
 

@@ -1,4 +1,4 @@
-"""sidecall export, check, compare and serve of Python objects: handed over to the Python package, word for word."""
+"""sidecall export, check, compare and serve of Python objects: Python gets the same arguments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def make_package(folder: Path, main: str = ECHO) -> Path:
 
 
 def make_python(path: Path, package_folder: Path | None) -> Path:
-    """An interpreter that sees the package of that folder, or none at all."""
+    """Creates an interpreter that sees the package of that folder, or no package at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     line = (
         f'PYTHONPATH="{package_folder}" exec "{sys.executable}" -S "$@"'
@@ -43,7 +43,7 @@ def test_every_word_goes_over(no_neighbour, tmp_path, command):
     python = make_python(tmp_path / "bin/python3", make_package(tmp_path / "site"))
     words = ["a b.joblib", "--help", "--data", "", "-", "--trust-pickle", "ö"]
     done = no_neighbour(command, *words, env={"SIDECALL_PYTHON": str(python)}, stdin="input")
-    assert done.code == 7  # and so does the exit code
+    assert done.code == 7  # the exit code is passed on too
     assert done.out == f"{[command, *words]} input 1\n"
 
 

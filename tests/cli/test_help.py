@@ -1,4 +1,4 @@
-"""The command line itself: help that fits a screen, versions, usage errors."""
+"""The command line itself: help that fits on a screen, versions, usage errors."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_only_the_c_library_is_linked(command_path):
         for line in needed.splitlines()
         if line.strip()
     }
-    names -= {"libasan", "libubsan", "libtsan"}  # of a sanitizer build
+    names -= {"libasan", "libubsan", "libtsan"}  # libraries of a sanitizer build
     assert names <= {
         "linux-vdso",
         "libc",

@@ -1,4 +1,4 @@
-"""sidecall info: the page for people, to the letter, and the JSON for programs."""
+"""sidecall info: the page for people, compared literally, and the JSON for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sidecall predict: answers, order, flushing, and what a line that is wrong leads to."""
+"""sidecall predict: answers, order, flushing, and how invalid lines fail."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def good_with(**changes: object) -> str:
     return json.dumps({k: v for k, v in (json.loads(GOOD) | changes).items() if v is not ...})
 
 
-# ---- What works ------------------------------------------------------------------------------------------------
+# Valid input.
 
 
 def test_answers_come_in_the_order_of_the_lines(sidecall, jobs):
@@ -131,7 +131,7 @@ def test_many_rows_take_little_memory(sidecall, jobs, tmp_path):
         return usage.ru_maxrss
 
     small = peak_kib(few)
-    assert peak_kib(many) - small < 4096  # the input alone has 11 MiB, the answers 13
+    assert peak_kib(many) - small < 4096  # the input alone has 11 MiB, the answers have 13
     assert (tmp_path / "out.jsonl").read_bytes().count(b"\n") == 200_000
 
 
@@ -157,7 +157,7 @@ def test_a_model_without_classes(sidecall, tmp_path):
     assert [json.loads(line) for line in done.lines()] == [{"prediction": 8.0}, {"prediction": 1.0}]
 
 
-# ---- Files and models that are wrong ---------------------------------------------------------------------------
+# Invalid files and models.
 
 
 @pytest.mark.parametrize(
@@ -235,7 +235,7 @@ def test_an_engine_that_is_none(sidecall, jobs, tmp_path):
     assert (done.code, done.out) == (4, "")
 
 
-# ---- Pipes, disks and signals ----------------------------------------------------------------------------------
+# Pipes, disks and signals.
 
 
 @pytest.mark.parametrize(
@@ -320,11 +320,11 @@ def test_an_interrupt_while_rows_flow(sidecall, jobs, tmp_path):
         assert process.wait(30) == -signal.SIGINT
         assert process.stderr.read() == b""
     lines = (tmp_path / "out.jsonl").read_bytes()
-    assert lines.endswith(b"}\n")  # whole lines only
+    assert lines.endswith(b"}\n")  # only complete lines
 
 
 def test_descriptors_beyond_select(sidecall, jobs):
-    """A parent with many open files hands down high numbers."""
+    """Descriptors of 1024 and more, as a child of a process with many open files gets them."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit < 1100:
         resource.setrlimit(

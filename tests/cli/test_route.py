@@ -1,4 +1,4 @@
-"""Models of other processes through the command: every command that takes a model takes shm: and exec: too."""
+"""Models of other processes: every command that takes a model also takes shm: and exec:."""
 
 from __future__ import annotations
 

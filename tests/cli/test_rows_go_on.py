@@ -1,4 +1,4 @@
-"""A wrong line has an outcome of its own, whatever its bytes, and the next line is answered."""
+"""An invalid line has its own outcome, whatever its bytes, and the next line is answered."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 GOOD = {"age": 39, "income": 1000, "kids": 0, "job": "nurse"}
 LINE = json.dumps(GOOD).encode()
-OFFSETS = range(48)  # more than two blocks of 16 bytes, which is what parsers look at
+OFFSETS = range(48)  # 48 bytes are more than two blocks of 16 bytes, the unit that parsers look at
 
 
 def with_job(text: bytes) -> bytes:
@@ -17,7 +17,7 @@ def with_job(text: bytes) -> bytes:
 
 
 def control_lines() -> list[bytes]:
-    """Bytes below 0x20, but not the line end, at every offset of a block, in values and keys."""
+    """Bytes below 0x20 except the line end, at every offset of a block, in values and keys."""
     lines = []
     for code in (code for code in range(0x20) if code != 0x0A):
         for offset in OFFSETS:
@@ -169,7 +169,7 @@ def test_a_mark_at_the_begin_and_empty_lines(sidecall, jobs):
 
 
 def test_lines_of_random_damage_end_no_stream(sidecall, jobs):
-    """The command reads records itself, the library words the faults: both must agree."""
+    """The command reads records itself, the library describes the faults: both must agree."""
     source = random.Random(5)
     pieces = [
         b'"',

@@ -1,4 +1,7 @@
-"""Rows that the model refuses are bad rows like others: told with their line, skipped or answered with null, and the exit code is 2."""
+"""Rows that the model refuses are handled like other invalid rows.
+
+They are reported with their line, skipped or answered with null, and the exit code is 2.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import pytest
 
 STEPS = Path(__file__).resolve().parents[1] / "vectors/models/steps.onnx"
 LIMITS = STEPS.parent / "limits.onnx"
+# The second, the fourth and the fifth row are refused.
 ROWS = [
     (6, 2),
     (101, 2),
@@ -16,7 +20,7 @@ ROWS = [
     (-5, 2),
     (1, 0),
     (9, 3),
-]  # the second, the fourth and the fifth are refused
+]
 LINES = "".join(f'{{"a": {a}, "b": {b}}}\n' for a, b in ROWS)
 CSV = "key,a,b\n" + "".join(f"{key},{a},{b}\n" for key, (a, b) in zip("uvwxyz", ROWS, strict=True))
 COMPLAINTS = [

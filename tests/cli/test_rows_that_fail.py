@@ -1,4 +1,4 @@
-"""Rows on which the model itself fails have an outcome of their own; others are answered."""
+"""Rows on which the model itself fails have their own outcome; other rows are answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 @pytest.fixture(params=["kernel", "shape"])
 def picky(request, tmp_path):
-    """Answers 10 * x for x of 0 to 4; fails on others, in a kernel or by too few rows."""
+    """Answers 10 * x for x of 0 to 4. Other values fail in a kernel, or by missing rows."""
     constants = {"table": np.arange(5, dtype=np.float32) * 10, "five": np.array(5, np.int64)}
     nodes = [helper.make_node("Gather", ["table", "x"], ["y"])]
     if request.param == "shape":
@@ -124,7 +124,10 @@ def test_a_function_that_raises(sidecall, tmp_path):
 
 
 class Fussy(BaseEstimator, RegressorMixin):
-    """Raises for a whole batch as soon as one of its rows is not to its liking, as steps of a pipeline do: for numbers that no domain tells."""
+    """Raises for a whole batch if it contains 77 or 99, as steps of a pipeline do.
+
+    No domain in the contract describes these values.
+    """
 
     def fit(self, rows, target):
         self.n_features_in_ = 1

@@ -103,7 +103,7 @@ def test_all_outputs_into_a_folder(sidecall, tmp_path):
 
 
 def header(text: str, *, version: int = 1, claimed: int | None = None) -> bytes:
-    """A header that may say anything."""
+    """A .npy header with arbitrary text."""
     length = len(text) if claimed is None else claimed
     return (
         b"\x93NUMPY"
@@ -218,14 +218,14 @@ def test_a_pipe_that_is_wrong(sidecall, floats, name):
     content, message = BAD[name]
     done = sidecall("run", floats, "--tensor", "x=@-", stdin=content)
     assert (done.code, done.out) == (2, "")
-    # The number of bytes that are too many is known of a file only.
+    # How many bytes are too many is known only for a file, not for a pipe.
     assert (
         message.replace("got 25", "got more").replace("x.npy", "<stdin>") in done.err
         and done.err.count("\n") == 1
     )
 
 
-LITTLE_MEMORY = 1 << 30  # what is claimed is larger, what comes is smaller
+LITTLE_MEMORY = 1 << 30  # the claimed sizes are larger, the actual data is smaller
 
 
 @pytest.mark.parametrize(

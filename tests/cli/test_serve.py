@@ -1,4 +1,4 @@
-"""sidecall serve of model files: answers, refusals, the end, and what is left of it."""
+"""sidecall serve of model files: answers, refusals, its end, and what it leaves behind."""
 
 from __future__ import annotations
 
@@ -70,9 +70,8 @@ def test_nothing_is_left_behind(sidecall, jobs, at, shared_memory):
         descriptors = descriptors_of(served)
         for _ in range(5):
             sidecall("predict", at, stdin=row_of(sidecall, jobs))
-        deadline = (
-            time.monotonic() + 5
-        )  # the server may not yet have noticed that the last client is gone
+        # Waits a while, because the server may not have noticed yet that the last client is gone.
+        deadline = time.monotonic() + 5
         while descriptors_of(served) > descriptors and time.monotonic() < deadline:
             time.sleep(0.02)
         assert descriptors_of(served) <= descriptors
@@ -121,7 +120,7 @@ def test_a_living_server_is_never_disturbed(sidecall, jobs, at, tmp_path):
 
 
 def test_the_socket_appears_after_the_golden_rows(sidecall, at, tmp_path):
-    """A file whose golden rows disagree is refused before anybody can connect."""
+    """A file whose golden rows disagree is refused before any client can connect."""
 
     def spoil(contract):
         contract["verification"]["outputs"]["probabilities"][0] = [0.25, 0.75]
@@ -188,7 +187,9 @@ def test_connections_are_counted(sidecall, jobs, at, option):
 
 
 def test_exec_needs_no_address(sidecall, jobs):
-    """With SIDECALL_FD the parent's control socket stands in for an address; its hang-up is the end."""
+    """With SIDECALL_FD the parent's control socket replaces an address; its hang-up ends the
+    server.
+    """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     env = sidecall.env | {"SIDECALL_FD": str(theirs.fileno())}
     process = subprocess.Popen(
@@ -200,7 +201,7 @@ def test_exec_needs_no_address(sidecall, jobs):
     )
     theirs.close()
     ours.settimeout(20)
-    assert ours.recv(16) == b"\x03\x00\x00\x00\x00"  # LOAD: ready, no connections
+    assert ours.recv(16) == b"\x03\x00\x00\x00\x00"  # LOAD message: ready, no connections
     ours.close()
     assert process.wait(20) == 0
 
@@ -242,7 +243,10 @@ def test_no_python_in_the_process(sidecall, jobs, at):
 
 
 def test_calls_in_flight_are_answered_while_draining(sidecall, jobs, at):
-    """Clients that call all the time get an answer or a refusal to connect, never a wrong answer and never a hang."""
+    """Clients that call continuously get an answer or a refused connection.
+
+    They never get a wrong answer and never hang.
+    """
     row = row_of(sidecall, jobs)
     expected = sidecall("predict", jobs, stdin=row).out
     outcomes: list[tuple[int, str]] = []

@@ -1,5 +1,7 @@
-"""sidecall serve with a log that is not read, clients that do not read, calls that do not end: it
-serves on, and SIGTERM ends it in time."""
+"""sidecall serve under adverse conditions: it continues to serve, and SIGTERM ends it in time.
+
+The conditions: a log that is not read, clients that do not read, calls that do not end.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ def at(tmp_path: Path) -> str:
 def serving_into_a_pipe(
     command: Any, model: str, at: str, *options: Any
 ) -> Iterator[tuple[Served, int]]:
-    """The server and the end of its log pipe that the test may read. The pipe holds 4 KiB."""
+    """Starts a server whose log is a pipe of 4 KiB. Yields the server and the pipe's read end."""
     reader, writer = os.pipe()
     fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
     words = [command.path, "serve", model, "--at", at, *map(str, options)]
@@ -50,7 +52,7 @@ def serving_into_a_pipe(
 
 
 def send_garbage(at: str, count: int) -> None:
-    """So many connections that break the protocol, one after the other."""
+    """Opens `count` connections that violate the protocol, one after the other."""
     for _ in range(count):
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
             client.settimeout(10)
@@ -84,9 +86,8 @@ def test_a_signal_ends_a_server_whose_log_pipe_is_full(sidecall, jobs, at, numbe
         send_garbage(at, 100)
         started = time.monotonic()
         assert served.end(number) == 0
-        assert (
-            time.monotonic() - started < 8
-        )  # no call was running: the drain time of 10 s is not needed
+        # No call was running: the drain time of 10 s is not needed.
+        assert time.monotonic() - started < 8
     assert not [path.name for path in tmp_path.iterdir() if ".sock" in path.name]
 
 
@@ -128,7 +129,7 @@ SLOW = Path(__file__).parents[1] / "vectors/models/slow.onnx"
 
 @pytest.fixture
 def slow(tmp_path: Path) -> list[str]:
-    """The words of `sidecall run` for a call of slow.onnx that takes minutes."""
+    """The arguments of `sidecall run` for a call of slow.onnx that takes minutes."""
     np.save(tmp_path / "x.npy", np.full(10_000, 0.5, np.float32))
     np.save(tmp_path / "rounds.npy", np.array(50_000_000, np.int64))
     return [
@@ -170,14 +171,14 @@ def test_a_signal_ends_a_server_whose_clients_are_stopped(sidecall, jobs, at):
         try:
             started = time.monotonic()
             assert served.end() == 0
-            assert time.monotonic() - started < 8  # not the drain time of 10 s
+            assert time.monotonic() - started < 8  # less than the drain time of 10 s
         finally:
             client.kill()
             client.wait()
 
 
 def test_a_parent_that_hangs_up_ends_a_server_after_its_drain_time(sidecall, at, slow):
-    """As exec: and a supervisor do: the parent's control socket stands for the signal."""
+    """The hang-up of the parent acts like SIGTERM, for exec: and for a supervisor."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     env = sidecall.env | {"SIDECALL_FD": str(theirs.fileno())}
     words = [sidecall.path, "serve", str(SLOW), "--drain-timeout", "0.5"]

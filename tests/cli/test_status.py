@@ -1,4 +1,4 @@
-"""sidecall status: for people, probes, programs and Prometheus."""
+"""sidecall status: its output for people, probes, programs and Prometheus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sidecall status of servers that lie: no crash, no control character in what it prints."""
+"""sidecall status of servers that send false data: no crash, no control character in the output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""sidecall predict --stream: a line in, a line out, whatever the line holds."""
+"""sidecall predict --stream: one line in, one line out, whatever the line contains."""
 
 from __future__ import annotations
 

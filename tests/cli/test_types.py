@@ -1,4 +1,7 @@
-"""sidecall types: the declaration to the letter, names, refusals. tests/core has odd names and classes, tests/node compiles."""
+"""sidecall types: the declaration, compared literally, its names and its refusals.
+
+tests/core covers odd names and classes, tests/node compiles the declarations.
+"""
 
 from __future__ import annotations
 

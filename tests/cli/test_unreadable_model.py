@@ -1,4 +1,4 @@
-"""Every command on a model that does not open: a message that says why, and an exit code that says so too."""
+"""Every command on a model that does not open: the message and the exit code give the reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The test vectors through `sidecall predict`: the same answers, texts and statuses as in every binding."""
+"""The test vectors through `sidecall predict`: same answers, texts and statuses as in every
+binding.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ CASES: list[dict[str, Any]] = [
     for case in json.loads(file.read_text())
 ]
 
-# The exit code of each family of statuses, by the family's members (sidecall.h).
+# The exit code of each family of statuses, and the statuses of the family (sidecall.h).
 EXIT_CODES = {
     2: "DTYPE_MISMATCH SHAPE_MISMATCH UNKNOWN_NAME MISSING_INPUT MISSING_VALUE UNKNOWN_CATEGORY INVALID_STRING INVALID_JSON OUT_OF_RANGE REFUSED",
     3: "FILE_NOT_FOUND FILE_UNREADABLE FILE_INVALID FILE_TOO_LARGE FILE_FORBIDDEN "
@@ -35,7 +37,7 @@ def raw_bytes(value: Any) -> bytes:
 
 
 def lines_of(case: dict[str, Any]) -> list[bytes]:
-    """The rows of a case as lines."""
+    """The rows of a case as input lines."""
     if "json" in case:
         return [raw_bytes(case["json"])]
     records = case.get("record", [])
@@ -46,7 +48,7 @@ def lines_of(case: dict[str, Any]) -> list[bytes]:
 
 
 def reason_to_leave_out(case: dict[str, Any]) -> str | None:
-    """Why the command cannot express a case."""
+    """The reason why the command cannot express a case; None if it can."""
     if case.get("open", {}).get("as") == "bytes":
         return "the command opens files by name"
     if "inputs" in case and EXIT_CODE.get(case.get("expect_status", ""), 0) != 3:
@@ -69,7 +71,7 @@ RUN = [case for case in CASES if reason_to_leave_out(case) is None]
 
 def same(got: Any, expected: Any, tolerance: float) -> bool:
     if got is None:
-        return expected in (None, "nan", "inf", "-inf")  # JSON has no word for them
+        return expected in (None, "nan", "inf", "-inf")  # JSON cannot express these numbers
     if isinstance(expected, dict):
         return (
             isinstance(got, dict)
@@ -157,7 +159,7 @@ def check_error(case: dict[str, Any], text: str) -> None:
 
 
 def test_most_cases_of_records_are_run():
-    """What is left out is known by its reason, and is not most of it."""
+    """Each case that is left out has a known reason, and most cases are not left out."""
     of_records = [case for case in CASES if "record" in case or "json" in case]
     assert len(of_records) > 20
     assert len([case for case in of_records if case in RUN]) > len(of_records) * 3 / 4

@@ -1,4 +1,4 @@
-"""sidecall verify: the table, and what differs."""
+"""sidecall verify: the table, and the differences that it shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""float32 and float64 as one number through the command: .npy files of either width, JSON lines and CSV."""
+"""float32 and float64 represent one number in .npy files of either width, JSON Lines and CSV."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NUMBERS = [0.1, 7.315, 1e-45, 5e-324, 16777217.5, 3.4e38, -0.0]
 
 
 def held(value: float, model_dtype: str) -> float:
-    """What a tensor of that type holds for a double."""
+    """The value that a tensor of that type holds for a double."""
     return float(np.dtype(model_dtype).type(value))
 
 

@@ -1,5 +1,6 @@
-// An engine without ONNX Runtime, for tests and fuzzers of core: it keeps what it is given in memory of the exact size,
-// so that AddressSanitizer sees a step beyond, and answers what the test tells it.
+// An engine without ONNX Runtime, for tests and fuzzers of core. It stores inputs in memory of the
+// exact size, so that AddressSanitizer detects an access beyond the end, and its answers are set by
+// the test.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +26,7 @@ struct Tensor {
   std::vector<std::string> strings;
   bool is_known = true;
 
-  // As the real engine: memory grows and never shrinks.
+  // Like the real engine's, the memory grows and never shrinks.
   void* reserve(uint64_t bytes) {
     if (bytes > capacity || memory == nullptr) {
       memory = std::make_unique<char[]>(bytes);
@@ -64,7 +65,7 @@ class Binding final : public sidecall::Binding {
 
   std::vector<Tensor> inputs;
   std::vector<Tensor> outputs;
-  std::vector<int64_t> refusals;  // for on_run to write
+  std::vector<int64_t> refusals;  // on_run writes them
 
  private:
   const Engine& engine_;
@@ -74,10 +75,11 @@ class Engine final : public sidecall::Engine {
  public:
   std::vector<sidecall::TensorSpec> inputs;
   std::vector<sidecall::TensorSpec> outputs;
-  std::vector<Dims>
-      answers;  // by output: its shape after a run, where it is not known before; empty for one row of nothing
+  // By output: its shape after a run, if the signature does not give it. Empty: one row with no
+  // elements.
+  std::vector<Dims> answers;
   std::function<sidecall::Outcome(Binding&)> on_run;
-  std::function<void()> on_interrupt;  // from any thread
+  std::function<void()> on_interrupt;  // may be called from any thread
 
   void describe(std::vector<sidecall::TensorSpec>* to_inputs,
                 std::vector<sidecall::TensorSpec>* to_outputs) const override {
@@ -90,7 +92,7 @@ class Engine final : public sidecall::Engine {
   }
   std::string version() const override { return "fake 1"; }
 
-  // A signature of these tensors, and of nothing else yet.
+  // Fills a signature with these tensors and nothing else.
   void sign(sidecall::Signature* signature) const {
     describe(&signature->inputs, &signature->outputs);
     signature->index_tensors();

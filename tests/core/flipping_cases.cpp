@@ -1,4 +1,4 @@
-// The models of flipping_cases.h.
+// Builds the models of flipping_cases.h.
 #include "flipping_cases.h"
 
 #include <limits>
@@ -40,7 +40,7 @@ class Cases {
         "", opset);
   }
 
-  // x, z -> op -> y, once with the same shape and once with a row for all.
+  // x, z -> op -> y, once with equal shapes and once with one row that is broadcast.
   void binary(const std::string& op, int32_t takes = kFloat, int32_t gives = kFloat) {
     for (const Dims& dims : {kMatrix, Dims{8}, Dims{1}}) {
       add(op, Graph()
@@ -51,7 +51,8 @@ class Cases {
     }
   }
 
-  // x and constants -> op -> Neg -> y: memory that is handed on is read by another.
+  // x and constants -> op -> Neg -> y, because some kernels pass their memory on, and the next
+  // kernel reads it.
   void with(const std::string& op, const Ints& second, const Dims& gives,
             const Attributes& attributes = {}) {
     Graph graph;
@@ -256,14 +257,14 @@ void add_products(Cases* cases) {
   };
   convolution("Conv", {}, "");
   convolution("FusedConv", {{"activation", "Relu"}}, kMicrosoft);
-  // The optimiser gives these a layout of its own.
+  // The optimiser changes the memory layout of these nodes.
   Graph blocked;
   blocked.input("x", kFloat, {1, 16, 12, 12}).constant("w", {16, 16, 3, 3}, Floats(2304, 0.1F));
   blocked.node("Conv", {"x", "w"}, {"c"})
       .node("Relu", {"c"}, {"r"})
       .node("GlobalAveragePool", {"r"}, {"y"});
   cases->add("Conv", blocked.output("y", kFloat, {1, 16, 1, 1}));
-  // Behind what the optimiser moves, fuses and takes away.
+  // Nodes behind others that the optimiser moves, fuses or removes.
   Graph fused;
   fused.input("x", kFloat, kMatrix)
       .constant("w", {64, 5}, Floats(320, 0.5F))
@@ -306,7 +307,7 @@ void add_trees(Cases* cases) {
   }
   cases->ml("TreeEnsembleRegressor", joined(tree("target", "ids"), {{"n_targets", 3}}), {64, 3});
   const float nan = std::numeric_limits<float>::quiet_NaN();
-  // Mode 6: is the feature one of {1, 2, 31}?
+  // Mode 6 tests whether the feature is one of {1, 2, 31}.
   const std::vector<uint8_t> modes = {6};
   const Attributes attributes = {
       {"n_targets", 2},
@@ -368,7 +369,7 @@ void add_machine_learning(Cases* cases) {
              {"replaced_value_float", std::numeric_limits<float>::quiet_NaN()}},
             kMatrix);
   cases->ml("Binarizer", {{"threshold", 0.5F}}, kMatrix);
-  cases->made.back().may_refuse = true;  // NaN
+  cases->made.back().may_refuse = true;  // because of NaN
 }
 
 }  // namespace

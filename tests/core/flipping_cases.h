@@ -1,4 +1,5 @@
-// A small model for each kernel of the list of first readers; used by test_flipping_peer.cpp.
+// A small model for each kernel that may read its input in place (core/in_place_safety.h). Used by
+// test_flipping_peer.cpp.
 #pragma once
 
 #include <string>
@@ -8,11 +9,11 @@
 
 struct FlippingCase {
   std::string kernel;  // "domain:op"
-  onnx::Graph graph;   // its inputs are read in place
+  onnx::Graph graph;   // the kernel's inputs are read in place
   int64_t opset = 17;
   int64_t ml_opset = 3;
-  bool may_refuse = false;  // an error is an answer: the kernel does not take every value
+  bool may_refuse = false;  // An error is a valid outcome: the kernel does not accept every value.
 };
 
-// At least one for each listed kernel, more where it has several ways to compute.
+// At least one case for each listed kernel, and more if the kernel has several code paths.
 std::vector<FlippingCase> flipping_cases();

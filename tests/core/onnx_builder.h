@@ -1,4 +1,5 @@
-// Writes small ONNX models, field by field (onnx.proto3 gives the numbers); used by the tests of first readers.
+// Writes small ONNX models, field by field (onnx.proto3 defines the field numbers). Used by the
+// tests of in-place safety.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -44,7 +45,7 @@ inline std::string tensor(const std::string& name, int32_t dtype, const Dims& di
   return out + number(2, dtype) + bytes(8, name) + bytes(9, data);
 }
 
-// ---- Attributes ----
+// Attributes.
 enum AttributeType {
   kFloat = 1,
   kInt = 2,
@@ -95,7 +96,7 @@ struct Attribute {
 using Attributes = std::vector<Attribute>;
 using Names = std::vector<std::string>;
 
-// ---- Graphs ----
+// Graphs.
 struct Value {
   std::string name;
   int32_t dtype;

@@ -1,4 +1,5 @@
-// A model with a feature of every type and place, on the engine of fake_engine.h: for tests and fuzzers of records.
+// A model with a feature of every type and layout, on the engine of fake_engine.h. Used by tests
+// and fuzzers of records.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -57,7 +58,7 @@ struct RecordsModel {
   }
   int32_t feature(const char* name) const { return signature.feature_names.find(name); }
 
-  // Sets every feature of one row to something valid.
+  // Sets every feature of one row to a valid value.
   void fill(sidecall::Call* call, int64_t row) const {
     call->set_f64(row, feature("amount"), 1.5);
     call->set_bool(row, feature("flag"), 1);
@@ -67,7 +68,7 @@ struct RecordsModel {
   }
 };
 
-// The status of what `body` throws.
+// The status of the error that `body` throws; OK if it throws none.
 template <typename Body>
 int32_t status_of(Body body) {
   try {

@@ -1,4 +1,4 @@
-// Reading answers by column where the graph gave another shape than it declares.
+// Reading answers by column when the graph returned another shape than it declares.
 #include <sidecall/sidecall.h>
 
 #include <catch2/catch_test_macros.hpp>
@@ -11,7 +11,7 @@ using sidecall::Signature;
 
 namespace {
 
-// A graph that declares [?,5] and answers `shape`.
+// Runs a graph that declares [?,5] but returns `shape`, and reads the last column.
 int32_t read_last_column(int32_t dtype, const sidecall::Dims& shape) {
   fake::Engine engine;
   engine.outputs = {fake::tensor("y", dtype, {-1, 5})};

@@ -1,4 +1,5 @@
-// External data: confined to the model's folder, read once, and written into what the engine gets.
+// External data: confined to the model's folder, read once, and inlined into the model that the
+// engine gets.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,7 +29,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A folder of its own, with `m` for the model and a file beside it that must stay out of reach.
+// A temporary folder for the model at `m`, and a file outside `m` that must not be readable.
 class Folder {
  public:
   Folder()
@@ -165,8 +166,8 @@ TEST_CASE(
 TEST_CASE("external data are written into the tensors that name them, wherever those stand") {
   const Folder folder;
   const std::string w(300, 'w');
-  // In an attribute, in a graph inside an attribute, in a sparse tensor, and in a function: each
-  // message around them grows.
+  // Tensors in an attribute, in a graph inside an attribute, in a sparse tensor and in a function.
+  // Inlining makes each enclosing message longer.
   const auto everywhere = [](const std::string& tensor) {
     const std::string attribute = bytes(5, bytes(1, "value") + bytes(5, tensor) + number(20, 4));
     const std::string branch = bytes(
@@ -201,7 +202,7 @@ TEST_CASE("offset and length cut the file, and without a length type and dimensi
         model_of(inlined("t", 0, "")));
   CHECK(written(model_of(tensor("t", 16, file, entry("checksum", "00")))) ==
         model_of(inlined("t", 16, "0123456789abcdef")));
-  // Numbers that the message holds itself do not count beside a file.
+  // If a tensor names a file, numbers in the message itself are ignored.
   CHECK(written(model_of(tensor("t", 4, file, bytes(9, "zzzz") + bytes(5, "z")))) ==
         model_of(inlined("t", 4, "0123")));
 }
@@ -287,8 +288,8 @@ TEST_CASE("the id is that of what was read, whatever becomes of the files") {
                    bytes(5, tensor("u", 1, "w.bin", entry("offset", "9"))));
   const OnnxFile file(model, folder.path(), "m");
   REQUIRE(file.external_files().size() == 3);
-  CHECK(file.external_files()[0].content ==
-        file.external_files()[2].content);  // two names of one file: it is read once
+  // A file with two names is read once.
+  CHECK(file.external_files()[0].content == file.external_files()[2].content);
   const std::string graph = model.substr(5, model.size() - 5 - 8);
   CHECK(file.compute_id() == hash_of({graph, w, s, w}));
   const std::string fingerprint = file.fingerprint();

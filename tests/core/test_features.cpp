@@ -1,4 +1,5 @@
-// Records of a call whose tensors change under it: memory that is not the call's any more, values that are gone.
+// Records of a call whose tensors are replaced: memory that no longer belongs to the call, and
+// values that are lost.
 #include <catch2/catch_test_macros.hpp>
 #include <vector>
 
@@ -21,7 +22,7 @@ sidecall_view view_of(int32_t dtype, void* data, const Dims& dims) {
   return view;
 }
 
-// One input of floats with one nullable feature; the engine's own memory starts with one row.
+// One float input with one nullable feature; the engine's own memory starts with one row.
 struct OneFeature {
   fake::Engine engine;
   sidecall::Signature signature;
@@ -76,7 +77,7 @@ TEST_CASE("features of an input whose values are gone must be set again") {
   model.fill(call.get(), 0);
   call->run(-1);
   const Dims dims = {1, 1};
-  call->reshape(5, dims.data(), 2);  // sex
+  call->reshape(5, dims.data(), 2);  // the feature sex
   CHECK(status_of([&] { call->run(-1); }) == SIDECALL_MISSING_VALUE);
   call->set_str(0, model.feature("sex"), "male");
   call->run(-1);

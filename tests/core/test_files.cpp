@@ -1,4 +1,4 @@
-// Model files and contracts that claim what is not so.
+// Model files and contracts with false claims.
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
 #include <filesystem>
@@ -22,7 +22,8 @@ std::string bytes_field(const std::string& tag, const std::string& payload) {
   return tag + static_cast<char>(payload.size()) + payload;
 }
 
-// A model whose one initializer lies in the file `location`; `tag` introduces its external_data.
+// A model whose only initializer lies in the file `location`; `tag` precedes its external_data
+// field.
 std::string external_model(const std::string& location, const std::string& tag) {
   const std::string entry = bytes_field("\x0a", "location") + bytes_field("\x12", location);
   return bytes_field("\x3a", bytes_field("\x2a", bytes_field(tag, entry)));
@@ -94,7 +95,7 @@ TEST_CASE("contracts that would mislead are refused") {
       parse(
           R"([{"name": "y", "role": "probabilities", "type": "float32", "classes": ["\udc00"]}])") ==
       SIDECALL_CONTRACT_INVALID);
-  // A label that follows from a tensor without scores would hold whatever it is.
+  // A label that follows from a tensor without scores would accept any value.
   CHECK(
       parse(
           R"([{"name": "n", "role": "label", "type": "int64", "classes": [0, 1], "decision": {"rule": "argmax", "output": "n"}}])",
@@ -131,7 +132,7 @@ TEST_CASE("a contract may begin with the byte order mark of UTF-8, once") {
   CHECK(error_of(mark + R"({"a": 1})").empty());
   CHECK(error_of(mark + mark + "{}").find("(byte 3)") != std::string::npos);
   CHECK(error_of(mark + R"({"a": 1} x)").find("(byte 12)") != std::string::npos);
-  // Characters that are cut off by the end, in memory of exactly their size.
+  // Characters that are truncated by the end of the text, in memory of exactly the text's size.
   for (const char* text : {"\xff\"}", "\xc3", "\xe2\x82", "\xf1", "\xf0\x9f\x98"}) {
     CHECK(error_of(std::string(R"({"a": "xxxxxxxxxxxxxxxxxxxxxxx)") + text).find("expected JSON") !=
           std::string::npos);

@@ -1,4 +1,5 @@
-// Every listed first reader computes in place while a peer flips its input: it ends, and stays inside of its memory. SIDECALL_LONG=1 for longer.
+// Every listed kernel computes in place while a peer changes its input: it must finish and stay
+// inside its memory. SIDECALL_LONG=1 runs longer.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -13,7 +14,7 @@
 #include <thread>
 
 #include "core/error.h"
-#include "core/first_readers.h"
+#include "core/in_place_safety.h"
 #include "engines/onnxruntime/engine.h"
 #include "flipping_cases.h"
 
@@ -28,7 +29,7 @@ constexpr unsigned char kCanary = 0xa5;
 size_t round_up(size_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
 size_t page() { return static_cast<size_t>(sysconf(_SC_PAGESIZE)); }
 
-// Memory that ends at a page where every access is fatal.
+// Memory that ends at an inaccessible page.
 class Guarded {
  public:
   explicit Guarded(size_t bytes) : bytes_(bytes), mapped_(round_up(bytes + kCacheLine, page())) {
@@ -55,7 +56,7 @@ class Guarded {
   void* base_;
 };
 
-// The engine's read-only sight of an input, and the peer's that writes.
+// One input in two mappings: read-only for the engine, writable for the peer.
 class SharedInput {
  public:
   explicit SharedInput(size_t bytes) : engine(bytes), peer(bytes) {
@@ -101,7 +102,7 @@ void write_flips(unsigned char* data, size_t bytes, size_t round) {
                              static_cast<T>(31)};
   constexpr size_t kCount = sizeof values / sizeof *values;
   for (size_t i = 0; i * sizeof(T) < bytes; ++i) {
-    // Whole rounds of one value take turns with mixed ones.
+    // Even rounds write one value everywhere, odd rounds mix the values.
     const T value = values[(round % 2 == 0 ? round / 2 : round + i) % kCount];
     std::memcpy(data + i * sizeof(T), &value, sizeof value);
   }

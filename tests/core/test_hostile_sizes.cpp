@@ -1,6 +1,9 @@
-// Signatures and contracts that a hostile server or file makes as large, deep or awkward as it can: reading them takes time in
-// proportion to their bytes, or they are refused. The bound is far above what they take (some tenths of a second at most, without
-// sanitizers), and counts this thread's CPU time, so that a busy machine does not matter. Searches in lists took minutes.
+// Signatures and contracts that a hostile server or file makes as large, deep or awkward as it can.
+// Reading them takes time in proportion to their bytes, or they are refused.
+//
+// The bound is far above the time that they take (some tenths of a second at most, without
+// sanitizers). It counts the CPU time of this thread, so a busy machine does not matter. Linear
+// searches in lists took minutes.
 #include <time.h>
 
 #include <algorithm>
@@ -15,9 +18,9 @@
 #include <thread>
 #include <vector>
 
+#include "bindings/types/typescript.h"
 #include "core/model.h"
 #include "core/signature_json.h"
-#include "core/typescript.h"
 #include "records_model.h"
 
 using fake::status_of;
@@ -29,7 +32,7 @@ namespace {
 
 constexpr int kMany = 100000;
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr double kSeconds = 100;  // 5 to 12 with a sanitizer on a busy machine
+constexpr double kSeconds = 100;  // 5 to 12 s with a sanitizer on a busy machine
 #else
 constexpr double kSeconds = 10;
 #endif
@@ -55,7 +58,7 @@ std::string list_of(int count, const std::function<std::string(int)>& item) {
 
 std::string numbered(const char* start, int i) { return start + std::to_string(i); }
 
-// A contract of `count` features, each with an input of its own, and as many outputs, with golden rows.
+// A contract of `count` features with one input each, as many outputs, and golden rows.
 std::string wide_contract(int count) {
   const auto each = [&](const std::function<std::string(int)>& item) {
     return list_of(count, item);
@@ -101,7 +104,7 @@ std::string error_of(const std::function<void()>& work) {
   return "";
 }
 
-// ---- Names that all have one std::hash: libstdc++'s is MurmurHash64A with a seed that everybody knows.
+// Names with equal std::hash values. libstdc++ uses MurmurHash64A with a fixed, public seed.
 constexpr uint64_t kMultiplier = UINT64_C(0xc6a4a7935bd1e995), kSeed = UINT64_C(0xc70f6907);
 
 uint64_t inverse(uint64_t odd) {
@@ -110,7 +113,8 @@ uint64_t inverse(uint64_t odd) {
   return found;
 }
 
-// What the hash does to a block of eight bytes; with the multiplier's inverse it undoes it.
+// The mixing step of the hash for a block of eight bytes; with the inverse multiplier it is its own
+// inverse.
 uint64_t scrambled(uint64_t block, uint64_t factor) {
   block *= factor;
   block ^= block >> 47;
@@ -123,7 +127,8 @@ uint64_t block_of(const std::string& text) {
   return block;
 }
 
-// Each name is one of two forms of each part; both forms take the hash from the same state to the same state.
+// Each part of a name has one of two forms. Both forms lead the hash from the same state to the
+// same next state.
 std::vector<std::string> colliding_names(size_t parts) {
   std::mt19937_64 random(1);
   const auto letters = [&] {
@@ -321,7 +326,7 @@ TEST_CASE("a key of a megabyte above a great many lists costs no more than its b
                                   "server", SIDECALL_PROTOCOL, &inputs, &outputs);
   };
   CHECK(seconds_of([&] { read(lists); }) < kSeconds);
-  // The place is told all the same, shortened.
+  // The message still names the place, shortened.
   const std::string text = error_of([&] { read(R"([1,{"b":1,"b":2}])"); });
   CHECK(text == "server: signature: " + std::string(100, 'k') +
                     "...[1]: expected each key once, got 'b' twice");

@@ -1,5 +1,5 @@
-// The strict reader of ONNX files: what protobuf's parsers could read in two ways is refused, and
-// the refusal names the place.
+// The strict reader of ONNX files: it refuses what protobuf parsers could read in two ways, and the
+// error names the place.
 #include <catch2/catch_test_macros.hpp>
 #include <string>
 #include <utility>
@@ -19,7 +19,7 @@ namespace {
 
 using namespace std::string_literals;
 
-// "" where the bytes are accepted.
+// "" if the bytes are accepted, otherwise the refusal.
 std::string refusal_of(const std::string& model) {
   try {
     const OnnxFile file(model, "", "m");
@@ -93,7 +93,8 @@ TEST_CASE("unknown fields and groups are refused") {
 }
 
 TEST_CASE("a known field of another wire type is refused") {
-  // Protobuf keeps the key of this entry, a reader that takes the last value of field 1 loses it.
+  // Protobuf keeps the key of this entry; a reader that takes the last value of field 1 would lose
+  // it.
   const std::string hidden =
       bytes(13, bytes(1, "location") + number(1, 0) + bytes(2, "../secret")) + number(14, 1);
   CHECK(refuses(initializer(hidden),
@@ -169,7 +170,7 @@ TEST_CASE("messages nest a hundred deep and no deeper") {
     for (int i = 0; i < sequences; ++i) type = bytes(4, bytes(1, type));
     return graph(bytes(11, bytes(2, type)));
   };
-  // Graph, input and type are three levels below the model, each sequence is two more.
+  // Graph, input and type are three levels below the model; each sequence adds two.
   CHECK(refusal_of(nested(48)) == "");
   CHECK(refuses(nested(49), "nested more than 100 deep"));
   CHECK(refuses(nested(5000), "nested more than 100 deep"));

@@ -1,6 +1,8 @@
-// Every file that is opened while a model is: sidecall's own reads and none of ONNX Runtime's. A
-// seccomp filter reports each call of the open family of the opening thread, and of the threads
-// that it makes, to the main thread.
+// Which files are opened while a model opens: sidecall reads the model itself, ONNX Runtime opens
+// no file.
+//
+// A seccomp filter reports each call of the open family, by the opening thread and by the threads
+// that it starts, to the main thread.
 #include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
@@ -41,7 +43,7 @@ namespace {
 
 using Paths = std::vector<std::string>;
 
-// The library under test: SIDECALL_ONNXRUNTIME, or the oldest that is supported. `make test` sets
+// The library under test: SIDECALL_ONNXRUNTIME, or the oldest supported version. `make test` sets
 // both.
 const char* onnxruntime() {
   const char* const name = std::getenv("SIDECALL_TEST_OLDEST") != nullptr
@@ -54,8 +56,8 @@ const char* onnxruntime() {
   return path;
 }
 
-// Reports each call that opens a file by SECCOMP_RET_USER_NOTIF. Returns the descriptor that the
-// reports come from.
+// Reports each call that opens a file through SECCOMP_RET_USER_NOTIF. Returns the descriptor that
+// delivers the reports.
 int install_filter() {
   std::vector<sock_filter> program = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr))};
@@ -78,14 +80,16 @@ int install_filter() {
       ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &filter));
 }
 
-// The path of a call; the caller is this process, and stands still.
+// The path argument of a call. The pointer is valid because the calling thread belongs to this
+// process and is stopped.
 std::string path_of(const seccomp_data& call) {
   const bool has_folder = call.nr == SYS_openat || call.nr == 437;
   if (call.nr == SYS_open_by_handle_at) return "open_by_handle_at";
   return reinterpret_cast<const char*>(call.args[has_folder ? 1 : 0]);
 }
 
-// Runs `body` on a thread of its own. What it opened, in order; every call is let through.
+// Runs `body` on its own thread and returns the paths that it opened, in order. Every call is
+// permitted.
 Paths opened_by(const std::function<void()>& body) {
   std::promise<int> installed;
   std::promise<void> done;
@@ -112,7 +116,7 @@ Paths opened_by(const std::function<void()>& body) {
       seccomp_notif report{};
       if (::ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &report) != 0) continue;
       const std::string path = path_of(report.data);
-      // glibc's malloc reads this one when it first gives memory of a thread back.
+      // glibc's malloc reads this file when it first returns a thread's memory to the system.
       if (path != "/proc/sys/vm/overcommit_memory") paths.push_back(path);
       seccomp_notif_resp answer{};
       answer.id = report.id;
@@ -136,7 +140,7 @@ sidecall_model_options options() {
   return made;
 }
 
-// The status of opening, and what was opened.
+// The status of an open, and the paths that were opened.
 struct Opening {
   int32_t status = SIDECALL_OK;
   Paths paths;
@@ -162,7 +166,7 @@ Opening open_bytes(const std::string& path) {
   return opening;
 }
 
-// The first model of a process loads the library, and that opens files.
+// The first model of a process loads the library, which opens files.
 void load_library() {
   sidecall::Model::open(model_path("add.onnx"), options(), sidecall::open_ort_engine);
 }
@@ -232,7 +236,7 @@ TEST_CASE("initializers beside a model that is too long are used from memory") {
   fs::create_directories(folder);
   const std::vector<float> weights(kCount, 2.5F);
   std::ofstream(folder / "w.bin", std::ios::binary) << onnx::raw(weights);
-  // y = -(x + w): two nodes, so that ONNX Runtime optimises with the initializer at hand.
+  // y = -(x + w): two nodes, so that ONNX Runtime's optimiser uses the initializer.
   const std::string weight =
       onnx::number(1, kCount) + onnx::number(2, SIDECALL_FLOAT32) + onnx::bytes(8, "w") +
       onnx::bytes(13, onnx::bytes(1, "location") + onnx::bytes(2, "w.bin")) + onnx::number(14, 1);

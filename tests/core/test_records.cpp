@@ -1,4 +1,4 @@
-// JSON records against an engine of our own: amounts of memory, numbers at the edges, locales.
+// JSON records with the fake engine: memory use, numbers at the limits, locales.
 #include <catch2/catch_test_macros.hpp>
 #include <clocale>
 #include <string>
@@ -12,7 +12,7 @@ using fake::status_of;
 
 namespace {
 
-// What the feature `time` (float64) becomes.
+// The value that the feature `time` (float64) gets.
 double read_time(const std::string& number) {
   RecordsModel model;
   double seen = -1;
@@ -65,7 +65,7 @@ TEST_CASE("no control character reaches a message") {
 }
 
 TEST_CASE("numbers beyond a double are zero or refused, whatever the locale") {
-  // Where the machine has none of these locales the check is the same as in "C".
+  // On a machine without these locales the check is the same as in "C".
   const bool has_comma = std::setlocale(LC_NUMERIC, "de_DE.UTF-8") != nullptr ||
                          std::setlocale(LC_NUMERIC, "fr_FR.UTF-8") != nullptr;
   CHECK(read_time("1.5e-400") == 0);

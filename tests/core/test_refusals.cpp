@@ -1,4 +1,5 @@
-// What a call refuses for a contract of format 2, where no model file gets: more faults than are kept, tensors beside records, rows after rows.
+// Refusals of a call whose contract has format 2, in situations that no model file causes: more
+// faults than are kept, tensors mixed with records, one batch after another.
 #include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
@@ -18,7 +19,8 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
-// Two inputs of two numbers each, and one of a word; three outputs, one of which must be finite, and what steps refuse.
+// Two inputs of two numbers each and a string input; three outputs: scores that must be finite, a
+// prediction, and the steps that refused.
 struct Model {
   fake::Engine engine;
   sidecall::Signature signature;
@@ -180,7 +182,7 @@ TEST_CASE("each bad row after a run has one fault, for the step before what is n
     auto* scores = static_cast<float*>(binding.outputs[0].data);
     scores[3] = scores[5] = kNan;                                     // rows 1 and 2
     scores[8] = scores[9] = kInfinity;                                // row 4
-    static_cast<double*>(binding.outputs[1].data)[0] = std::nan("");  // may be so
+    static_cast<double*>(binding.outputs[1].data)[0] = std::nan("");  // this output may be NaN
     return sidecall::Outcome::kDone;
   };
   Call call(model.signature, model.engine, false, 5);

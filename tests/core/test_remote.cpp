@@ -1,4 +1,5 @@
-// Runs that happen in another process: a peer without a process, which answers when the test says so.
+// Runs in another process, tested with a fake peer in this process, which answers when the test
+// tells it to.
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <chrono>
@@ -15,7 +16,7 @@ using sidecall::Progress;
 
 namespace {
 
-// What the test and the binding share.
+// State shared by the test and the binding.
 struct Peer {
   std::mutex mutex;
   std::condition_variable changed;
@@ -101,7 +102,7 @@ class RemoteBinding final : public sidecall::Binding, public sidecall::RemoteRun
     return !peer_->is_holding;
   }
   int fd() override { return 42; }
-  void hush() noexcept override { ++peer_->num_hushed; }
+  void clear_fd() noexcept override { ++peer_->num_hushed; }
 
   void interrupt() noexcept override {
     const std::lock_guard lock(peer_->mutex);
@@ -191,8 +192,8 @@ TEST_CASE("a run elsewhere that fails says why, and the call goes on") {
 TEST_CASE("until a run elsewhere is over the call is busy") {
   Fixture f;
   f.call->start(-1);
-  CHECK(status_of([&] { f.call->fd(); }) ==
-        SIDECALL_BUSY);  // fd() has to be called before the run starts
+  // fd() must be called before the run starts.
+  CHECK(status_of([&] { f.call->fd(); }) == SIDECALL_BUSY);
   f.peer.answer();
   f.call->finish(0);
   CHECK(f.call->fd() == 42);
@@ -205,7 +206,7 @@ TEST_CASE("until a run elsewhere is over the call is busy") {
   CHECK(status_of([&] { f.call->resize(1); }) == SIDECALL_BUSY);
   CHECK(f.call->fd() == 42);
   f.peer.answer();
-  CHECK(status_of([&] { f.call->run(-1); }) == SIDECALL_BUSY);  // its outcome was not taken
+  CHECK(status_of([&] { f.call->run(-1); }) == SIDECALL_BUSY);  // the outcome was not taken
   f.call->finish(0);
   CHECK(f.peer.num_hushed == 0);
   CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_NOT_RUN);
@@ -216,7 +217,8 @@ TEST_CASE("a deadline is the outcome once, and the call is free when the peer ha
   Fixture f;
   f.call->start(kMillisecond);
   CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_TIMEOUT);
-  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_NOT_RUN);  // it does not wait for a peer
+  // finish does not wait for a peer.
+  CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_NOT_RUN);
   CHECK(f.call->is_busy());
   CHECK(status_of([&] { f.call->reset(); }) == SIDECALL_BUSY);
   f.peer.answer();
@@ -230,7 +232,7 @@ TEST_CASE("the next run waits for the peer within its own deadline") {
   CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
   CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
   CHECK(f.peer.num_runs == 1);
-  f.call->reset();  // the call is its owner's meanwhile
+  f.call->reset();  // the caller may use the call in the meantime
   f.call->view_input(0, &f.x);
   f.peer.answer();
   f.call->start(-1);
@@ -245,7 +247,7 @@ TEST_CASE("a start that may not wait is refused while the peer holds on to an ea
   CHECK_FALSE(f.call->try_start(-1));
   CHECK(f.peer.num_runs == 1);
   CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_NOT_RUN);
-  f.call->reset();  // not busy
+  f.call->reset();  // the call is not busy
   CHECK(status_of([&] { f.call->try_start(-1); }) == SIDECALL_MISSING_INPUT);
   CHECK(status_of([&] { f.call->try_start(0); }) == SIDECALL_INVALID_ARGUMENT);
   f.call->view_input(0, &f.x);
@@ -262,8 +264,8 @@ TEST_CASE("a run that was given up does not keep its call busy once its outcome 
   Fixture f;
   f.call->start(kMillisecond);
   std::this_thread::sleep_for(std::chrono::milliseconds(3));
-  CHECK(status_of([&] { f.call->run(kMillisecond); }) ==
-        SIDECALL_BUSY);  // its outcome was not taken
+  // The outcome was not taken.
+  CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_BUSY);
   CHECK(status_of([&] { f.call->finish(0); }) == SIDECALL_TIMEOUT);
   CHECK(status_of([&] { f.call->run(kMillisecond); }) == SIDECALL_TIMEOUT);
   f.peer.answer();
@@ -284,12 +286,12 @@ TEST_CASE("a cancel ends the waiting of another thread") {
   });
   CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_CANCELLED);
   other.join();
-  f.call->cancel();  // nothing runs
+  f.call->cancel();  // no run is in flight
   f.peer.answer();
   CHECK(status_of([&] { f.call->finish(-1); }) == SIDECALL_NOT_RUN);
   f.call->start(-1);
   f.peer.answer();
-  f.call->cancel();  // too late: the answer is there
+  f.call->cancel();  // too late: the answer has arrived
   f.call->finish(0);
   f.call->start(-1);
   CHECK_FALSE(f.call->finish(0));

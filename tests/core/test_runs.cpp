@@ -1,4 +1,5 @@
-// Runs that are cancelled at every moment: the outcome belongs to the run that was under way, never to the next.
+// Runs that are cancelled at any moment: the cancellation affects the run in flight and never the
+// next one.
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <cstdlib>
@@ -29,7 +30,7 @@ TEST_CASE("a cancel that comes late does not reach the next run") {
     call.start(-1);
     const int32_t first = status_of([&] { call.finish(-1); });
     if (first == SIDECALL_CANCELLED) ++num_cancelled, num_late += interrupts == 0 ? 1 : 0;
-    // Released before the engine let go: the outcome is still to be taken.
+    // If finish returned before the engine released the call, the outcome still has to be taken.
     while (status_of([&] { call.finish(-1); }) != SIDECALL_NOT_RUN) continue;
   }
   stop = true;
@@ -63,7 +64,8 @@ TEST_CASE(
   engine.on_run = [&](fake::Binding& binding) {
     began.set_value();
     may_end.get_future().wait();
-    std::memset(binding.outputs[0].data, 1, binding.outputs[0].capacity);  // AddressSanitizer looks
+    // AddressSanitizer checks this access.
+    std::memset(binding.outputs[0].data, 1, binding.outputs[0].capacity);
     return sidecall::Outcome::kDone;
   };
   struct Owned {

@@ -1,4 +1,4 @@
-// Signatures as text, and the tensors of contracts that no graph stands behind.
+// Signatures as JSON text, and the tensors of contracts that have no graph.
 #include <catch2/catch_test_macros.hpp>
 #include <string>
 

@@ -1,4 +1,5 @@
-// The TypeScript declaration of models whose names, classes and lists no file of tests/vectors has. tests/node compiles declarations.
+// The TypeScript declarations of models with names, classes and lists that no file of tests/vectors
+// has. tests/node compiles declarations.
 #include <sidecall/sidecall.h>
 
 #include <catch2/catch_test_macros.hpp>
@@ -20,7 +21,8 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
-// A model with one feature and one output. Both are JSON members besides name and place.
+// Declares a model with one feature and one output. Both arguments are JSON members besides name,
+// input and column.
 std::string declare(const std::string& feature, int32_t input_dtype, const std::string& output,
                     int32_t output_dtype, int64_t width = 1,
                     const std::string& model = R"("name": "m")") {
@@ -215,7 +217,7 @@ TEST_CASE("answers by role and classes") {
                     SIDECALL_STRING, 2) == "y: 'a'[]");
   CHECK(output_line(R"("role": "probabilities", "type": "float32", "classes": [0, 1])",
                     SIDECALL_FLOAT32, 2) == "y: {\n      '0': number\n      '1': number\n    }");
-  // Classes that are not what the label's type says promise nothing.
+  // Classes of another type than the label give no literal types.
   CHECK(output_line(R"("role": "label", "type": "string", "classes": [0, 1])", SIDECALL_STRING) ==
         "y: string");
 }

@@ -1,4 +1,7 @@
-"""The services of examples/node, started on a port of the kernel's choice and asked as clients ask: good, bad, malformed, too large."""
+"""The services of examples/node, on a port that the kernel chooses, with typical client requests.
+
+The requests are good, invalid, malformed or too large.
+"""
 
 import importlib.util
 import json
@@ -31,7 +34,7 @@ SERVICES = ["http.js", "fastify.js"]
 
 
 class Service:
-    """A running service; `ask` opens a connection for each request."""
+    """A running service. `ask` opens a connection for each request."""
 
     def __init__(self, process: subprocess.Popen):
         self.process = process
@@ -45,7 +48,7 @@ class Service:
     def ask(
         self, body: object, *, method: str = "POST", path: str = "/predict"
     ) -> tuple[int, object]:
-        """`body` is sent as it is where it is bytes or None, else as JSON."""
+        """`body` is sent verbatim if it is bytes or None, otherwise as JSON."""
         raw = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         connection = self.connect()
         try:
@@ -175,7 +178,7 @@ def test_a_request_under_way_is_answered_before_the_end(
     script: str, number: signal.Signals
 ) -> None:
     with started(script) as service:
-        idle = service.connect()  # kept alive: must not hold the process up
+        idle = service.connect()  # a kept-alive connection must not delay the exit
         idle.request("GET", "/model")
         assert read(idle)[0] == 200
         body = json.dumps(RECORD).encode()

@@ -1,4 +1,6 @@
-"""examples/sidecar: a server and a client in PID and mount namespaces of their own, with one folder in common."""
+"""examples/sidecar: a server and a client in separate PID and mount namespaces with one shared
+folder.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ def command() -> str:
 
 
 def namespaces() -> str | None:
-    """Why this process may not have namespaces of its own; None where it may."""
+    """The reason why this process cannot create namespaces; None if it can."""
     if shutil.which("unshare") is None:
         return "no unshare on this machine"
     user = [] if os.getuid() == 0 else ["--user", "--map-root-user"]
@@ -63,4 +65,4 @@ def test_two_containers_share_a_folder():
     assert ready == "ready"
     assert [json.loads(answer)["label"] for answer in answers] == ["Gentoo", "Chinstrap"]
     assert "serve.ready at=shm:/mnt/app/penguins.sock" in done.stderr
-    assert "process=1" in done.stderr  # the first of its own PID namespace
+    assert "process=1" in done.stderr  # the first process of its PID namespace

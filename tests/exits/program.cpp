@@ -1,4 +1,5 @@
-// Ends in the middle of runs: program SLOW MATMUL STATE END DELAY_US, of which test_exits.py says what may become of it. Prints "ending" before.
+// Exits while runs are in flight: program SLOW MATMUL STATE END DELAY_US. test_exits.py checks the
+// outcome. Prints "ending" before it exits.
 #include <signal.h>
 #include <unistd.h>
 
@@ -21,7 +22,7 @@ struct Runs {
   std::vector<std::unique_ptr<sidecall::Call>> calls;
 };
 
-// Global, so that its destructor runs after those of ONNX Runtime, which is loaded later.
+// A global, so that its destructor runs after those of ONNX Runtime, which is loaded later.
 Runs global_runs;
 
 void check(sidecall_status status, const sidecall_error& error) {
@@ -40,7 +41,7 @@ void copy(const sidecall::Call& call, int32_t input, int32_t dtype,
   check(sidecall_call_copy_input(call.get(), input, &view, &error), error);
 }
 
-// Does not end by itself, and can be interrupted.
+// Adds a run that does not end by itself and can be interrupted.
 sidecall::Call& add_slow(Runs* runs) {
   runs->calls.push_back(std::make_unique<sidecall::Call>(*runs->slow));
   const float x[16] = {};
@@ -50,7 +51,7 @@ sidecall::Call& add_slow(Runs* runs) {
   return *runs->calls.back();
 }
 
-// One node of some 50 ms, which cannot be interrupted.
+// Adds a run of one node, which takes about 50 ms and cannot be interrupted.
 sidecall::Call& add_matmul(Runs* runs) {
   runs->calls.push_back(std::make_unique<sidecall::Call>(*runs->matmul));
   const std::vector<float> factor(kSide * kSide, 1.0F);
@@ -108,11 +109,12 @@ int end(const std::string& how) {
 
 int main(int argc, char** argv) {
   if (argc != 6) return 97;
-  // Runs after the destructors of ONNX Runtime, so that its threads come to their end without what those destroy.
+  // This handler runs after the destructors of ONNX Runtime, so that its threads continue for a
+  // while without the objects that those destroyed.
   std::atexit([] { std::this_thread::sleep_for(std::chrono::milliseconds(100)); });
   const std::string state = argv[3], how = argv[4];
   Runs own_runs;
-  // Leaked where the calls stay open until the process is over.
+  // Leaked if the calls are to stay open until the process is gone.
   Runs* const runs = how == "destructors"              ? &own_runs
                      : how == "destructors of globals" ? &global_runs
                                                        : new Runs;

@@ -1,4 +1,5 @@
-// Ends in the middle of runs: node program.js SLOW MATMUL STATE END DELAY_MS, of which test_exits.py says what may become of it. Prints "ending" before.
+// Exits while runs are in flight: node program.js SLOW MATMUL STATE END DELAY_MS. test_exits.py
+// checks the outcome. Prints "ending" before it exits.
 'use strict'
 
 const fs = require('node:fs')
@@ -10,8 +11,9 @@ const { open } = require(path.join(__dirname, '..', '..', 'bindings', 'node'))
 
 const SIDE = 1024
 const FACTOR = { data: new Float32Array(SIDE * SIDE).fill(1), dims: [SIDE, SIDE] }
-const NODE = { a: FACTOR, b: FACTOR } // one node of some 50 ms, which cannot be interrupted
-const NEVER = { x: new Float32Array(16), n: { data: BigInt64Array.of(1_000_000_000n), dims: [] } } // can be interrupted
+const NODE = { a: FACTOR, b: FACTOR } // one node, which takes about 50 ms and cannot be interrupted
+// A run that can be interrupted.
+const NEVER = { x: new Float32Array(16), n: { data: BigInt64Array.of(1_000_000_000n), dims: [] } }
 
 const ignore = promise => promise.catch(() => {})
 
@@ -67,7 +69,7 @@ async function run({ slow, matmul, state, how, delay }) {
   }
 }
 
-/** Workers that begin and end one after the other. */
+/** Starts and ends workers one after the other. */
 async function inWorkers(data) {
   const times = data.how === 'terminated workers' ? 5 : 1
   for (let i = 0; i < times; ++i) {

@@ -1,8 +1,14 @@
-"""Ends in the middle of runs. `python program.py` reads scenarios as JSON from stdin, runs each in a process of its own and answers with JSON what became of it;
-test_exits.py says which. Each process is forked before anything but imports has happened, and ends as an interpreter that was started for it.
+"""Exits while runs are in flight.
 
-Nothing may be imported later: a module that makes a dataclass or a namedtuple calls `exec` with a string, and where that happens in a thread, CPython forgets
-that the main thread ended with KeyboardInterrupt (pythonrun.c, run_eval_code_obj) and the process ends with 1 and not by the signal."""
+`python program.py` reads scenarios as JSON from stdin, runs each in its own process and prints the
+outcomes as JSON; test_exits.py checks them. Each process is forked when only the imports have
+happened, and then exits like an interpreter that was started for it.
+
+Nothing may be imported later. A module that defines a dataclass or a namedtuple calls `exec` with a
+string. If that happens in a thread, CPython forgets that the main thread ended with
+KeyboardInterrupt (pythonrun.c, run_eval_code_obj), and the process exits with 1 instead of dying by
+the signal.
+"""
 
 from __future__ import annotations
 
@@ -27,29 +33,31 @@ import sidecall.serving.run
 AT_ONCE = 4
 START_SECONDS = 120  # generous: the machine may be busy
 
+# Inputs of slow.onnx: the run does not end by itself and can be interrupted.
 NEVER = {
     "x": np.full(16, 0.5, np.float32),
     "n": np.array(10**9, np.int64),
-}  # to slow.onnx: does not end by itself, can be interrupted
+}
 FACTOR = np.ones((1024, 1024), np.float32)
+# Inputs of matmul.onnx: one node, which takes about 50 ms and cannot be interrupted.
 NODE = {
     "a": FACTOR,
     "b": FACTOR,
-}  # to matmul.onnx: one node of some 50 ms, which cannot be interrupted
+}
 
 
 class Lingering:
-    """Makes the end of the interpreter long enough for the engine to come back in the middle of it."""
+    """Delays the end of the interpreter, so that the engine returns in the middle of it."""
 
     def __init__(self) -> None:
-        self.sleep = time.sleep  # modules may be empty when this is deleted
+        self.sleep = time.sleep  # modules may be empty when this object is deleted
 
     def __del__(self) -> None:
         self.sleep(0.1)
 
 
 async def into_state(scenario: dict[str, Any]) -> Any:
-    """Brings runs into the state that the scenario names. What it returns has to be kept."""
+    """Brings runs into the state that the scenario names. The caller has to keep the result."""
     state = scenario["state"]
     options = {"backend": scenario["backend"], "wait": 30, "allow_exec": True}
     slow, node = (sidecall.open(scenario[name], **options) for name in ("slow", "matmul"))
@@ -114,7 +122,7 @@ def tell_that_it_ends() -> None:
 
 
 class Child:
-    """A process that runs a scenario, as its parent sees it."""
+    """A process that runs a scenario, from the parent's point of view."""
 
     def __init__(self, scenario: dict[str, Any], pid: int, stderr: IO[bytes], told: int) -> None:
         self.outcome: dict[str, Any] | None = None
@@ -124,9 +132,9 @@ class Child:
         self._is_late = False
 
     def look(self) -> bool:
-        """Whether it has ended. Kills it where it takes too long."""
+        """Whether the process has ended. Kills it if it takes too long."""
         if select.select([self._told], [], [], 0)[0] and os.read(self._told, 16):
-            self._expiry = time.monotonic() + self._limit  # it is ending
+            self._expiry = time.monotonic() + self._limit  # the process is exiting now
         if not self._is_late and time.monotonic() > self._expiry:
             self._is_late = True
             os.kill(self._pid, signal.SIGKILL)
@@ -146,7 +154,7 @@ class Child:
 
 
 def run_all(scenarios: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, list[Child]]:
-    """In a child (its scenario, []), in the parent (None, the children)."""
+    """Returns (its scenario, []) in each child and (None, the children) in the parent."""
     global told
     children: list[Child] = []
     running: list[Child] = []
@@ -174,13 +182,12 @@ def await_one(running: list[Child]) -> None:
         running.remove(child)
 
 
-told = -1  # of a child: where it tells its parent
+told = -1  # in a child: the pipe by which it informs its parent
 mine, children = run_all(json.load(sys.stdin))
 if mine is None:
     print(json.dumps([child.outcome for child in children]))
 else:
     lingering = Lingering()
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # shells start background jobs with SIGINT ignored
+    # Shells start background jobs with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     asyncio.run(end_in_coroutine(mine))

@@ -1,7 +1,12 @@
-"""Programs in C++, Node.js and Python that end with runs under way: with the right exit code, without a word on stderr, at once, and without a child that stays.
+"""Programs in C++, Node.js and Python that exit while runs are in flight.
 
-Each way to end is tried fifty times: over every state of the runs, every route, and moments that are spread over the time in which the engine lets go of a
-run that was given up. What destroys things at the end takes longer than usual in these programs, so that the engine comes back in the middle of it."""
+They exit with the right code, at once, without output on stderr and without leaving a child
+process.
+
+Each way to exit is tried fifty times: in every state of the runs, over every route, and at moments
+that are spread over the time in which the engine releases an abandoned run. In these programs,
+destructors at exit take longer than usual, so that the engine returns in the middle of them.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +33,7 @@ ROUTES = ("file", "shm", "exec")
 STATES = ("under_way", "pending", "timed_out", "cancelled")
 TIMES = 50
 AT_ONCE = 4
-LONGEST_SECONDS = 0.06  # after which the engine has let go of a run that was given up
+LONGEST_SECONDS = 0.06  # by then the engine has released an abandoned run
 END_SECONDS = 5.0
 START_SECONDS = 120.0  # generous: the machine may be busy
 ENVIRONMENT = {"SIDECALL_ONNXRUNTIME": engine_path(), "OPENBLAS_NUM_THREADS": "1"} | os.environ
@@ -40,7 +45,7 @@ Address = Callable[[str, str], str]
 class Scenario:
     end: str
     state: str
-    backend: str  # of Python
+    backend: str  # the Python backend
     slow: str
     matmul: str
     delay: float
@@ -56,7 +61,9 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def mark() -> Iterator[str]:
-    """A word in the environment of every child that a program starts. None may stay."""
+    """A unique variable in the environment of every child that a program starts. No child may
+    remain.
+    """
     word = f"SIDECALL_EXITS={uuid.uuid4().hex}"
     yield word
     expiry = time.monotonic() + END_SECONDS
@@ -72,7 +79,7 @@ def processes_with(word: str) -> list[str]:
             if word.encode() in (folder / "environ").read_bytes().split(b"\0"):
                 found.append((folder / "cmdline").read_text().replace("\0", " "))
         except OSError:
-            continue  # it is gone, or somebody else's
+            continue  # the process is gone, or belongs to another user
     return found
 
 
@@ -94,7 +101,7 @@ def address(mark: str) -> Iterator[Address]:
 def scenarios(
     address: Address, end: str, states: tuple[str, ...] = STATES, backends: tuple[str, ...] = ("",)
 ) -> list[Scenario]:
-    """Fifty of them: states, routes and backends in turn, and moments that grow."""
+    """Fifty scenarios: states, routes and backends in turn, with increasing delays."""
     turns = itertools.cycle(itertools.product(states, ROUTES, backends))
     moments = [LONGEST_SECONDS * i / TIMES for i in range(TIMES)]
     return [
@@ -106,7 +113,7 @@ def scenarios(
 
 
 def run(words: list[str]) -> Outcome:
-    """A program that says "ending" just before it ends."""
+    """Runs a program that prints "ending" just before it exits."""
     with subprocess.Popen(
         words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
@@ -145,7 +152,7 @@ def is_expected(text: str, last_line: str) -> bool:
     return lines == [] if last_line == "" else any(last_line in line for line in lines)
 
 
-# ---- C and C++ ----
+# C and C++.
 
 
 @pytest.mark.parametrize(
@@ -175,7 +182,7 @@ def test_a_cpp_program_ends(address: Address, end: str, code: int, last_line: st
     )
 
 
-# ---- Node.js ----
+# Node.js.
 
 
 @pytest.mark.parametrize(
@@ -199,7 +206,7 @@ def test_a_node_program_ends(address: Address, end: str, code: int, last_line: s
     )
 
 
-# ---- Python ----
+# Python.
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
-/* Opens libsidecall as a plugin host would, has it start its threads, and unloads it: the threads must not lose their code.
- * unload LIBRARY SLOW_MODEL */
+/* Loads libsidecall as a plugin host would, lets it start its threads and unloads it: the threads
+ * must not lose their code.
+ *
+ * Usage: unload LIBRARY SLOW_MODEL */
 #include <dlfcn.h>
 #include <sidecall/sidecall.h>
 #include <stdint.h>
@@ -38,10 +40,10 @@ int main(int argc, char** argv) {
       own_sidecall_call_copy_input(call, 1, &count, &err) ||
       own_sidecall_call_start(call, 100 * 1000 * 1000, &err))
     return fprintf(stderr, "%s\n", err.message), 1;
-  own_sidecall_call_finish(call, -1, &err); /* in time or not */
+  own_sidecall_call_finish(call, -1, &err); /* any outcome is fine */
   own_sidecall_call_close(call);
   own_sidecall_model_close(model);
   if (dlclose(library) != 0) return fprintf(stderr, "%s\n", dlerror()), 1;
-  usleep(300 * 1000); /* the thread that watches deadlines wakes at that of the run */
+  usleep(300 * 1000); /* long enough for the deadline thread to wake at the deadline of the run */
   return 0;
 }

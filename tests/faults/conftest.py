@@ -1,4 +1,4 @@
-"""The fault tests share fault_peers.py, and a slot for sockets."""
+"""Makes fault_peers.py importable and gives each fault test a socket address."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,5 @@
-/* client ADDRESS CALLS TIMEOUT_MS: calls the doubling server that often, a line per call: its status, or WRONG. What fault_client.py and fault_client.js do too. */
+/* client ADDRESS CALLS TIMEOUT_MS: calls the doubling server CALLS times and prints one line per
+ * call: its status, or WRONG. fault_client.py and fault_client.js do the same. */
 #include <sidecall/sidecall.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ int main(int argc, char** argv) {
   puts("open OK");
   fflush(stdout);
   for (long number = 0; number < atol(argv[2]); ++number) {
-    float* x = in.data; /* stays where it is, also when another server takes over */
+    float* x = in.data; /* the memory stays at this address, even when another server takes over */
     for (int i = 0; i < 8; ++i) x[i] = (float)(number + i);
     sidecall_status status = sidecall_call_run(call, timeout_ns, &err);
     if (status == SIDECALL_OK) status = sidecall_call_output(call, 0, &out, &err);

@@ -1,4 +1,5 @@
-// fault_client.js ADDRESS CALLS TIMEOUT_MS: as fault_client.c, on the event loop; with "sync" behind it, on the thread
+// fault_client.js ADDRESS CALLS TIMEOUT_MS [sync]: like fault_client.c, with asynchronous calls;
+// with "sync", with synchronous calls.
 const { setTimeout: sleep } = require('node:timers/promises')
 const { open } = require('../../bindings/node')
 
@@ -19,7 +20,8 @@ async function main(address, calls, timeoutMs, way) {
       if (!error.code) throw error
       outcome = error.code
     }
-    // A call stays busy after a timeout until the server lets go of its memory, which may take longer than the pause.
+    // After a timeout a call stays busy until the server releases its memory, which may take longer
+    // than the pause.
     if (outcome === 'BUSY') {
       await sleep(2)
       --number

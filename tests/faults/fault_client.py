@@ -1,4 +1,4 @@
-"""fault_client.py ADDRESS CALLS TIMEOUT_MS: as fault_client.c."""
+"""fault_client.py ADDRESS CALLS TIMEOUT_MS: like fault_client.c."""
 
 import sys
 import time

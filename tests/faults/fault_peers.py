@@ -1,4 +1,7 @@
-"""Processes of the fault tests: servers and clients over a library with fault points, read line by line. Used by test_*.py here."""
+"""Processes of the fault tests: servers and clients that use a library with fault points.
+
+Their output is read line by line. Used by test_*.py in this folder.
+"""
 
 import os
 import queue
@@ -15,7 +18,8 @@ BUILD = Path(os.environ.get("SIDECALL_BUILD", ROOT / "build"))
 FAULTS = BUILD / "faults"
 HERE = Path(__file__).resolve().parent
 
-# `make faults` runs every combination and ten thousand deaths; `make test` each step once per language.
+# `make faults` runs every combination and ten thousand kills; `make test` runs each step once per
+# language.
 IS_LONG = os.environ.get("SIDECALL_LONG") == "1"
 
 CLIENTS = {
@@ -27,7 +31,7 @@ CLIENTS = {
 
 
 def fault_points(side: str) -> list[str]:
-    """Every point that the channel's source names: none can be added without being tested."""
+    """Every fault point in the source of the channel, so that none can be added without a test."""
     found = {
         name
         for path in sorted((ROOT / "shm").glob("*.cpp"))
@@ -37,7 +41,7 @@ def fault_points(side: str) -> list[str]:
 
 
 class Peer:
-    """A process whose stdout is collected; killed at the end of its with block."""
+    """A process whose stdout is collected. It is killed at the end of its with block."""
 
     def __init__(self, command: list[str], fault: str | None = None, **environment: str):
         env = {
@@ -77,11 +81,11 @@ class Peer:
         return self.process.pid
 
     def line(self, timeout: float = 30) -> str:
-        """The next line; "" at the end. Raises where none comes: somebody hangs."""
+        """The next line; "" at the end of the output. Raises after a timeout, because of a hang."""
         return self._lines.get(timeout=timeout)
 
     def lines(self, timeout: float = 60) -> list[str]:
-        """All lines until the end."""
+        """All lines until the end of the output."""
         deadline = time.monotonic() + timeout
         found = []
         while line := self.line(deadline - time.monotonic()):
@@ -98,12 +102,15 @@ class Peer:
         return state == "T"
 
     def holdings(self) -> tuple[int, int]:
-        """Open descriptors, and mappings of memory files."""
+        """The numbers of open descriptors and of memfd mappings."""
         maps = Path(f"/proc/{self.pid}/maps").read_text()
         return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir()), maps.count("/memfd:")
 
     def settled_holdings(self) -> tuple[int, int]:
-        """holdings() once they no longer change: mappings and descriptors of a connection go one after the other."""
+        """holdings() once they no longer change.
+
+        The mappings and descriptors of a connection are released one after the other.
+        """
         found = [self.holdings()]
         while len(found) < 20 or len(set(found[-20:])) > 1:
             time.sleep(0.005)
@@ -137,7 +144,7 @@ def start_client(
 
 
 def outcomes(lines: list[str]) -> list[str]:
-    """What each call ended with, in order; one line per call, none missing."""
+    """The outcome of each call, in order; one line per call, and none may be missing."""
     numbered = [line.split() for line in lines if line.split()[0].isdigit()]
     assert [int(number) for number, _ in numbered] == list(range(len(numbered)))
     return [outcome for _, outcome in numbered]

@@ -1,5 +1,6 @@
-/* server ADDRESS [MICROSECONDS]: doubles X, rows of four numbers, over the channel, and takes so long for it; says "ready", ends in good order when stdin
- * does. The server of the fault tests. */
+/* server ADDRESS [MICROSECONDS]: doubles X, rows of four numbers, over the channel, and takes
+ * MICROSECONDS per call. Prints "ready" and shuts down properly when its stdin is closed. The
+ * server of the fault tests. */
 #include <sidecall/server.h>
 #include <stdio.h>
 #include <stdlib.h>

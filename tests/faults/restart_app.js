@@ -1,5 +1,8 @@
-// restart_app.js ADDRESS RATE WORKERS: an HTTP service of Node's cluster whose workers ask the model at ADDRESS and wait for a server that restarts.
-// Its primary sends RATE requests a second until its stdin ends, then prints one JSON line: how often the service answered what. Used by test_restarts.py.
+// restart_app.js ADDRESS RATE WORKERS: an HTTP service with Node's cluster, whose workers call the
+// model at ADDRESS and wait for a server that restarts. Used by test_restarts.py.
+//
+// Its primary sends RATE requests per second until its stdin is closed, then prints one JSON line:
+// how often each answer occurred.
 const cluster = require('node:cluster')
 const http = require('node:http')
 const { once } = require('node:events')
@@ -27,7 +30,7 @@ async function work() {
   process.on('disconnect', () => process.exit(0))
 }
 
-/** 'OK', 'WRONG', the code of the error, or what became of the request itself. */
+/** 'OK', 'WRONG', the code of the error, or the failure of the HTTP request itself. */
 function ask(agent, port, x) {
   return new Promise(resolve => {
     const request = http.get({ agent, port, host: '127.0.0.1', path: `/${x}` }, response => {

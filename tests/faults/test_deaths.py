@@ -1,4 +1,7 @@
-"""Either side is killed, stopped or exits at each step of the protocol: one outcome per call, nothing left behind, nobody else disturbed."""
+"""Either side is killed, stopped or exits at each step of the protocol.
+
+Each call has one outcome, nothing is left behind, and no other client is disturbed.
+"""
 
 import signal
 import time
@@ -19,14 +22,17 @@ from fault_peers import (
 
 CALLS = 40
 ENDS = ["kill", "exit"]
+# Points that are reached only when the server dies or does not answer.
 ON_FAILURE = {
     "client.resends",
     "client.given_up",
-}  # reached only when the server dies, or does not answer
+}
 ON_THE_WAY = [point for point in fault_points("client") if point not in ON_FAILURE]
 
 
-# Of handshakes the one in which memory is handed out counts: it comes after the one that only asks what is served. Else the third call.
+# At which occurrence of its point a fault happens. For a point of the handshake it is the handshake
+# in which memory is handed out; an earlier one only asks what is served. Other points fail at the
+# third call.
 HANDSHAKE = {
     "server.hello": 2,
     "client.hello": 2,
@@ -37,8 +43,11 @@ HANDSHAKE = {
 
 
 def choose(points: list[str], actions: list[str]) -> list[tuple[str, str, str]]:
-    """All combinations in the long run; else every point and language with one action, and C with all."""
-    # An event loop sleeps for Node.js's asynchronous calls, not the channel.
+    """All combinations in the long run.
+
+    Otherwise every point and language with one action, and C with all actions.
+    """
+    # In Node.js's asynchronous calls the event loop sleeps, not the channel.
     pairs = [pair for pair in product(CLIENTS, points) if pair != ("node", "client.sleeps")]
     chosen = []
     for i, (language, point) in enumerate(pairs):
@@ -73,7 +82,7 @@ def test_a_server_that_dies_is_replaced(
         first.process.wait(timeout=30)
         with ready(start_server(address)):
             ended = outcomes(client.lines())
-    if said != "open OK":  # it died in the handshake of this client
+    if said != "open OK":  # the server died in the handshake of this client
         assert said.split()[1] in ("PEER_DIED", "UNREACHABLE")
         return
     assert len(ended) == CALLS
@@ -110,7 +119,8 @@ def test_a_server_that_stands_still_costs_deadlines_only(
 def test_a_client_that_dies_disturbs_nobody(
     address: str, language: str, point: str, action: str
 ) -> None:
-    # Where a client must fall asleep: an answer is often there before, also where nobody polls.
+    # This point needs a client that goes to sleep. Often the answer arrives earlier, even without
+    # spinning, so many more calls are made.
     waiting, calls = (
         ({"SIDECALL_SPIN_US": "0"}, 100 * CALLS) if point == "client.sleeps" else ({}, CALLS)
     )
@@ -165,7 +175,10 @@ def test_a_client_that_dies_while_it_sends_again(address: str, language: str, ac
 
 
 def test_deaths_leave_nothing_behind(address: str) -> None:
-    """Clients are killed at random moments; the server's descriptors, mappings and memory are what they were."""
+    """Clients are killed at random moments.
+
+    Afterwards the server has as many descriptors, mappings and as much memory as before.
+    """
     deaths = 10_000 if IS_LONG else 60
     random = Random(0)
     with ready(start_server(address)) as server, start_client("c", address, 10_000_000) as honest:

@@ -1,4 +1,8 @@
-"""A server that is killed again and again under load: with a wait for its successor only the calls that it had taken fail, and they say so."""
+"""A server that is killed repeatedly under load.
+
+Clients wait for its successor. Only the calls that the dead server had taken fail, and they report
+it.
+"""
 
 import json
 import signal
@@ -9,8 +13,8 @@ from random import Random
 from fault_peers import HERE, IS_LONG, Peer, start_server
 
 KILLS = 20 if IS_LONG else 3
-RATE = 800  # requests a second
-MICROSECONDS = 500  # that the server takes for each: it is at a call in four tenths of the time
+RATE = 800  # requests per second
+MICROSECONDS = 500  # time of the server per call: it is busy 40 % of the time
 
 
 def test_only_calls_that_a_dead_server_had_taken_fail(address: str) -> None:
@@ -43,7 +47,11 @@ def test_only_calls_that_a_dead_server_had_taken_fail(address: str) -> None:
 
 
 def test_a_program_opens_a_server_that_comes_late(address: str) -> None:
-    """A connected server has 30 s to answer an open; the wait for one that is not there yet is not counted."""
+    """A program waits for a server that starts late.
+
+    A connected server has 30 s to answer an open; the wait for a server that does not exist yet is
+    not included.
+    """
     seconds = 31 if IS_LONG else 1
     model = "import sidecall, sys; sidecall.open(sys.argv[1], wait=120); print('open', flush=True)"
     with Peer([sys.executable, "-c", model, address]) as program:

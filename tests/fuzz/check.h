@@ -1,4 +1,5 @@
-// What every fuzz target holds: an input ends well or in an Error of a known status, in one line of UTF-8.
+// The invariant of every fuzz target: an input succeeds, or fails with an Error of a known status
+// and a message of one line of UTF-8.
 #pragma once
 
 #include <cstdio>
@@ -32,7 +33,8 @@ inline void check(const sidecall::Error& error) {
   }
 }
 
-// Runs `body`; whatever else than an Error leaves it ends the process. True when nothing was thrown.
+// Runs `body`. Anything but an Error that it throws ends the process. Returns true if nothing was
+// thrown.
 template <typename Body>
 bool run(Body body) {
   try {

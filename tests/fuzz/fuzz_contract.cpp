@@ -1,4 +1,4 @@
-// Fuzzes the contract parser: any text against a fixed graph with tensors of every kind.
+// Fuzzes the contract parser: any text, with a fixed graph that has tensors of every kind.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -20,7 +20,7 @@ void check_domain(const std::vector<sidecall::Interval<Number>>& intervals) {
   }
 }
 
-// What a signature promises to those who index by it.
+// The invariants of a signature that code relies on when it uses it as an index.
 void check_signature(const sidecall::Signature& signature, const sidecall::Contract& contract) {
   for (size_t i = 0; i < signature.features.size(); ++i) {
     const sidecall::Feature& feature = signature.features[i];
@@ -61,7 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   signature.index_records();
   check_signature(signature, contract);
   fuzz::require(contract.text == json, "the contract as stored");
-  // What was accepted can be called, and refuses or takes golden rows of its own.
+  // An accepted contract can be called, and its golden rows are either accepted or refused.
   sidecall::Call call(signature, model.engine, false, 2);
   fuzz::run([&] {
     call.clear();

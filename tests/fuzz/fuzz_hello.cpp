@@ -1,4 +1,5 @@
-// Fuzzes the first message of a client: any bytes. What is granted lies within the limits, what is refused is refused in words.
+// Fuzzes the first message of a client with any bytes. Sizes that are granted lie within the
+// limits; a refusal has a message.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

@@ -1,5 +1,5 @@
-// Fuzzes the reader of ONNX files: any bytes. What it accepts is confined to the model's folder and
-// keeps its id; what the engine gets of it names no file.
+// Fuzzes the reader of ONNX files with any bytes. An accepted file stays confined to the model's
+// folder and keeps its id; the model that the engine gets names no file.
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -11,7 +11,7 @@
 #include <sidecall/sidecall.h>
 
 #include "check.h"
-#include "core/first_readers.h"
+#include "core/in_place_safety.h"
 #include "core/onnx_file.h"
 
 namespace {
@@ -27,7 +27,7 @@ std::string make_folder() {
   return std::filesystem::canonical(folder).string();
 }
 
-// What the engine gets names no file, and is read and written again as it is.
+// The model that the engine gets names no file, and is unchanged when it is read and written again.
 void check_engine_input(const sidecall::OnnxFile& file) {
   const sidecall::EngineInput input = file.engine_input();
   fuzz::require(input.initializers.empty(), "nothing beside a small model");

@@ -1,4 +1,5 @@
-// Fuzzes JSON records: any text against features of every type. Whatever happens, the call takes the next record.
+// Fuzzes JSON records: any text, with features of every type. Whatever happens, the call accepts
+// the next record.
 #include <rapidjson/document.h>
 
 #include <cstddef>
@@ -12,7 +13,7 @@
 
 namespace {
 
-// As sidecall_predict_json does it. "" where the records were refused.
+// Predicts as sidecall_predict_json does. Returns "" if the records were refused.
 std::string predict(std::string_view json, sidecall::RecordReader* reader, sidecall::Call* call) {
   std::string out;
   const bool done = fuzz::run([&] {
@@ -36,7 +37,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const fake::RecordsModel model;
   static const std::string good =
       R"({"amount": 1.5, "flag": true, "on": false, "sex": "male", "job": "a"})";
-  // Kept over inputs, as the library keeps its calls: nothing of one text may show in the next.
+  // Reused for all inputs, as the library reuses its calls: no text may affect the next one.
   static sidecall::RecordReader reader;
   static const auto kept = model.call(1);
   static const std::string expected = predict(good, &reader, kept.get());

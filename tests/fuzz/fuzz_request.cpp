@@ -1,5 +1,6 @@
-// Fuzzes a request as it lies in shared memory: descriptor, table, strings, elements, against a signature of every kind of tensor. What the
-// handler is shown holds together, and the slot takes the next request.
+// Fuzzes a request in shared memory: descriptor, table, strings and elements, with a signature of
+// every kind of tensor. The handler sees only consistent inputs, and the slot accepts the next
+// request.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
@@ -65,7 +66,7 @@ void check_view(const shm::InputView& view, const shm::TensorSpec& spec, bool is
   }
 }
 
-// Looks at everything, and answers it.
+// Checks every input and returns it as the output.
 class Checker final : public shm::Session {
  public:
   Checker(const shm::Service& service, const Memory& memory) : service_(service), memory_(memory) {}
@@ -91,7 +92,7 @@ class Checker final : public shm::Session {
   const Memory& memory_;
 };
 
-// False for a violation.
+// Returns false for a protocol violation.
 bool serve(shm::ServerSlot* slot, uint64_t sequence, bool same_layout, Checker* checker) {
   try {
     slot->begin(sequence, same_layout, -1);
@@ -136,7 +137,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Checker checker(service, memory);
   fuzz::require(!serve(&slot, 1, true, &checker), "no layout before the first");
   if (!serve(&slot, 1, false, &checker)) return 0;
-  // The same table, and elements that changed meanwhile.
+  // The same table with changed elements.
   const auto table = static_cast<size_t>(shm::table_bytes(service.inputs.size()));
   std::reverse(memory.request + table, memory.request + kSlot);
   serve(&slot, 2, true, &checker);

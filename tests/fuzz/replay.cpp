@@ -1,4 +1,4 @@
-// Feeds kept inputs to a fuzz target: the corpus as an ordinary test, which needs no clang.
+// Feeds the stored corpus to a fuzz target as an ordinary test, which needs no clang.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>

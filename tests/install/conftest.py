@@ -1,4 +1,8 @@
-"""What the tests of installation share: where the build is, how to run a tool, a tree installed from the build and moved, an npm application."""
+"""Fixtures of the installation tests: the build, running tools, an installed tree, an npm
+application.
+
+The tree is installed from the build and then moved.
+"""
 
 import importlib.util
 import os
@@ -15,7 +19,7 @@ VERSION = (ROOT / "VERSION").read_text(encoding="utf-8").strip()
 
 
 def run(*command: object, expect: int = 0, **options: object) -> str:
-    """Runs a tool and gives back what it printed; a wrong exit code fails the test with its output."""
+    """Runs a tool and returns its output. A wrong exit code fails the test with that output."""
     done = subprocess.run(
         [str(word) for word in command],
         stdout=subprocess.PIPE,
@@ -29,7 +33,9 @@ def run(*command: object, expect: int = 0, **options: object) -> str:
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An installed tree, moved after the installation: nothing in it may know where it was."""
+    """An installed tree that was moved after the installation: no file in it may contain its old
+    path.
+    """
     assert (BUILD / "build.ninja").exists(), f"no build in {BUILD}: run make build first"
     folder = tmp_path_factory.mktemp("install")
     run("cmake", "--install", BUILD, "--prefix", folder / "first")
@@ -50,7 +56,10 @@ def library_dir(tree: Path) -> Path:
 
 @dataclass(frozen=True)
 class Application:
-    """A folder with what `npm install` of tarballs put there, and an environment without compiler, Python, network or any of ours."""
+    """A folder with the result of `npm install` of the tarballs.
+
+    Its environment has no compiler, no Python, no network and no variable of this project.
+    """
 
     folder: Path
     environment: dict[str, str]
@@ -65,7 +74,10 @@ class Application:
 
 @pytest.fixture(scope="session")
 def tarballs(onnxruntime: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What `make package` gives to npm: the main package and the one of this platform, by "main" and "platform"."""
+    """The tarballs that `make package` builds for npm.
+
+    The keys are "main" for the main package and "platform" for the one of this platform.
+    """
     folder = tmp_path_factory.mktemp("npm")
     run(
         "npm",

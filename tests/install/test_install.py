@@ -1,4 +1,6 @@
-"""cmake --install: a C program and a CMake project of somebody else find the library, wherever the tree was moved to."""
+"""cmake --install: a foreign C program and a foreign CMake project find the library in a moved
+tree.
+"""
 
 import os
 from pathlib import Path
@@ -145,7 +147,7 @@ def test_bundled_library_is_installed_beside_ours(tmp_path: Path) -> None:
     ],
 )
 def test_configure_says_what_is_missing(tmp_path: Path, argument: str, message: str) -> None:
-    # An empty root keeps CMake from finding the header of this machine.
+    # An empty root prevents CMake from finding the header that is installed on this machine.
     root = (
         f"-DCMAKE_FIND_ROOT_PATH={tmp_path}"
         if "NOTFOUND" in argument

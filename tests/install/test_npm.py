@@ -1,4 +1,4 @@
-"""The npm tarballs: what they hold, and an application in an empty folder that has nothing but node, npm and them."""
+"""The npm tarballs: their content, and an application that has only node, npm and the tarballs."""
 
 import json
 import os
@@ -243,7 +243,7 @@ def test_attw_finds_nothing(tarballs: dict[str, Path]) -> None:
 
 @pytest.fixture(scope="module")
 def shared(tarballs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Application:
-    """An application that has onnxruntime-node too."""
+    """An application that also has onnxruntime-node."""
     assert PEER.is_dir(), f"no onnxruntime-node in {PEER}: make setup installs it"
     application = make_application(tmp_path_factory.mktemp("shared"), list(tarballs.values()))
     for name in ("onnxruntime-node", "onnxruntime-common"):

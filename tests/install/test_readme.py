@@ -1,4 +1,7 @@
-"""The programs of README.md, taken from it and run against the installed tree: every language gives the same answer."""
+"""The programs of README.md, extracted and run with the installed tree.
+
+Every language must give the same answer.
+"""
 
 import json
 import os
@@ -24,7 +27,7 @@ SHELL = next(text for language, text in BLOCKS if language == "sh" and "sidecall
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds penguins.onnx, exported as the README says."""
+    """A folder with penguins.onnx, exported as README.md describes."""
     path = tmp_path_factory.mktemp("readme")
     run(sys.executable, "-c", EXPORT, cwd=path)
     return path
@@ -68,9 +71,8 @@ def test_c_and_cpp_give_the_answer_of_the_command(
 ) -> None:
     expected = answer_of_command({"island": "Biscoe", "bill_length_mm": 48.2}, folder, environment)
     c = compiled("cc", folder / "program_c.c", C_PROGRAM, environment)
-    assert float(run(c, cwd=folder, env=environment)) == pytest.approx(
-        expected, abs=6e-4
-    )  # it prints three digits
+    # The program prints three digits.
+    assert float(run(c, cwd=folder, env=environment)) == pytest.approx(expected, abs=6e-4)
     cpp = compiled("c++", folder / "program_cpp.cpp", CPP_PROGRAM, environment)
     assert float(run(cpp, cwd=folder, env=environment)) == pytest.approx(expected, rel=1e-5)
 

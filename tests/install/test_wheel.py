@@ -1,4 +1,7 @@
-"""The sdist builds a wheel; the wheel installs into an empty environment, and its native command and module work there."""
+"""The sdist builds a wheel, and the wheel installs into an empty environment.
+
+Its native command and its module work there.
+"""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The real Python server for these tests: a model file, or the toy's function served by sidecall.
+"""The real Python server for these tests: it serves a model file, or the toy server's function.
 
 python tests/interop/app.py shm:/path [model.onnx]
 """

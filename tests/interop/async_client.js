@@ -1,4 +1,5 @@
-// async_client.js ADDRESS TIMEOUT_MS: after a line on stdin, asks the toy server in each asynchronous way; prints [way, outcome, milliseconds] as JSON.
+// async_client.js ADDRESS TIMEOUT_MS: waits for a line on stdin, calls the toy server in each
+// asynchronous way and prints [way, outcome, milliseconds] as JSON.
 'use strict'
 
 const { once } = require('node:events')

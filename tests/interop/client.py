@@ -1,8 +1,10 @@
-"""A client of the sidecall channel in pure Python, written from shm/PROTOCOL.md alone; the tests beside it use it.
+"""A client of the sidecall channel in pure Python, written from shm/PROTOCOL.md alone.
 
-model = client.open("shm:fraud")
-model.run({"X": array})["probabilities"]          # a wire.Tensor: dtype, dims, data
-with model.connect(slots=4) as connection: ...    # several requests in flight
+Used by the tests in this folder.
+
+    model = client.open("shm:fraud")
+    model.run({"X": array})["probabilities"]          # a wire.Tensor: dtype, dims, data
+    with model.connect(slots=4) as connection: ...    # several requests in flight
 """
 
 import hashlib
@@ -29,7 +31,7 @@ FORMATS = {"f": "float32", "d": "float64", "e": "float16", "?": "bool"} | {
 
 
 class Refused(Exception):
-    """The server said no to HELLO."""
+    """The server refused HELLO."""
 
     def __init__(self, status: int, versions: tuple[int, int], text: str):
         super().__init__(f"{wire.STATUS_NAMES.get(status, status)}: {text}")
@@ -47,7 +49,7 @@ class Failed(Exception):
         super().__init__(message)
         self.status, self.row, self.name = wire.STATUS_NAMES.get(status, str(status)), row, name
         self.expected, self.got, self.message = expected, got, message
-        self.faults: list[wire.Fault] = []  # that the server lists
+        self.faults: list[wire.Fault] = []  # as the server lists them
         self.num_faults = 0
 
 
@@ -62,7 +64,7 @@ def raise_failed(status: int, slot: memoryview, rows: int, texts: int, found: in
 
 
 class PeerDied(Exception):
-    """The server is gone. `never_taken`: the request may be sent again elsewhere."""
+    """The server is gone. With `never_taken`, the request may be sent again to another server."""
 
     def __init__(self, never_taken: bool):
         super().__init__("the process at the other end is gone")
@@ -70,7 +72,7 @@ class PeerDied(Exception):
 
 
 class ContractChanged(Exception):
-    """A server came back with another signature."""
+    """A restarted server has another signature."""
 
 
 def hello(
@@ -87,7 +89,7 @@ def hello(
 
 
 def greet(sock: socket.socket, message: bytes) -> tuple[bytes, list[int]]:
-    """Sends HELLO and gives the answer, which is WELCOME or STATUS."""
+    """Sends HELLO and returns the answer, which is WELCOME or STATUS."""
     wire.send(sock, message)
     answer, fds = wire.receive(sock)
     try:
@@ -138,7 +140,7 @@ def read_welcome(answer: bytes) -> Welcome:
 
 
 class Connection:
-    """Memory shared with the server, and the requests in flight on it. For one thread."""
+    """Memory shared with the server, and the requests in flight. For use by one thread."""
 
     def __init__(self, model: "Model", slots: int, request_bytes: int, response_bytes: int):
         self.model = model
@@ -217,9 +219,9 @@ class Connection:
         size = self.welcome.response_bytes
         return self.response[self.head + slot * size : self.head + (slot + 1) * size]
 
-    # ---- Requests ----
+    # Requests.
     def publish(self, slot: int, flags: int = 0, timeout_ns: int = 0) -> int:
-        """Sends what lies in the slot; tells its number."""
+        """Sends the request that is in the slot and returns its number."""
         number = self.next
         at = wire.HEAD_WORDS + wire.DESCRIPTOR_WORDS * ((number - 1) % self.slots)
         self.request[8 * at + 8 : 8 * at + 64] = wire.REQUEST.pack(
@@ -234,7 +236,7 @@ class Connection:
     def start(
         self, inputs: Mapping[str, Any], *, timeout_ns: int = 0, same_layout: bool = False
     ) -> int:
-        """Sends a request in a free slot; waits for the server to let go of one that timed out."""
+        """Sends a request in a free slot, after the server has released requests that timed out."""
         for number in sorted(self.abandoned):
             self.wait(number, None)
             self._let_go(number)
@@ -252,7 +254,7 @@ class Connection:
         return self.publish(free[0], wire.SAME_LAYOUT if same_layout else 0, timeout_ns)
 
     def finish(self, number: int, timeout: float | None = None) -> dict[str, Tensor]:
-        """The answer to a request; TimeoutError gives it up, Failed is the server's own error."""
+        """The answer to a request. TimeoutError abandons it; Failed is an error of the server."""
         descriptor = self.wait(number, timeout)
         slot = self._let_go(number)
         status, flags, _, _, zero, size, *faults, _ = wire.RESPONSE.unpack(descriptor)
@@ -278,16 +280,16 @@ class Connection:
         self.abandoned.discard(number)
         return self.pending.pop(number)
 
-    # ---- Waiting ----
+    # Waiting.
     def wait(self, number: int, timeout: float | None) -> bytes:
-        """Gives the descriptor of a response, without its sequence."""
+        """Waits for a response and returns its descriptor without the sequence."""
         deadline = None if timeout is None else time.monotonic() + timeout
         at = wire.HEAD_WORDS + wire.DESCRIPTOR_WORDS * ((number - 1) % self.slots)
         while True:
             gone = self.gone
             sequence = self.response_words[at]
             if sequence == number:
-                self._drain()  # a one-shot file was sent before
+                self._drain()  # a one-shot file is sent before its response
                 return bytes(self.response[8 * at + 8 : 8 * at + 64])
             require(
                 sequence == max(number - self.slots, 0),
@@ -350,7 +352,7 @@ class Connection:
 
 
 class Model:
-    """What an address serves."""
+    """The model that an address serves."""
 
     def __init__(self, address: str):
         self.address = address
@@ -413,7 +415,10 @@ class Model:
         return Connection(self, slots, request_bytes, response_bytes)
 
     def run(self, inputs: Mapping[str, Any], timeout: float | None = None) -> dict[str, Tensor]:
-        """One call over a kept connection, which is replaced when the server is gone or the inputs outgrow it."""
+        """One call over a connection that is reused.
+
+        The connection is replaced when the server is gone or the inputs need more memory.
+        """
         needed = wire.slot_bytes(self.tensors(inputs))
         if self.kept is not None and (self.kept.gone or needed > self.kept.welcome.request_bytes):
             self.close()
@@ -434,7 +439,10 @@ class Model:
 
 
 def tensor_of(value: Any, spec: Spec) -> Tensor:
-    """A Tensor, anything with a buffer, or a flat list of strings; a list has the dims of the signature with one free."""
+    """Converts a Tensor, a buffer or a flat list of strings to a Tensor.
+
+    A list gets the dims of the signature, of which one may be free.
+    """
     if isinstance(value, Tensor):
         return value
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Starts servers for the tests of this folder, and ends them."""
+"""Starts servers for the tests of this folder and ends them."""
 
 import signal
 from collections.abc import Generator
@@ -26,13 +26,15 @@ def starting_in(folder: Path) -> Generator[Start, None, None]:
 
 @pytest.fixture
 def start(tmp_path: Path) -> Generator[Start, None, None]:
-    """Starts servers: start("native", "add.onnx"), start("toy", "--delay-ms 5"); they end with the test."""
+    """Starts servers that end with the test: start("native", "add.onnx"), start("toy", "--delay-ms
+    5").
+    """
     with starting_in(tmp_path) as start_one:
         yield start_one
 
 
 @pytest.fixture(scope="module")
 def start_for_all(tmp_path_factory: pytest.TempPathFactory) -> Generator[Start, None, None]:
-    """The same for servers that serve all tests of a file."""
+    """The same for servers that all tests of a file share."""
     with starting_in(tmp_path_factory.mktemp("servers")) as start_one:
         yield start_one

@@ -1,9 +1,10 @@
-"""The toy server, but what it answers is wrong, or nothing: for tests that every call ends all the same.
+"""The toy server with wrong answers or none, for tests that every call ends nevertheless.
 
     python tests/interop/misbehaving.py /run/app/toy.sock BEHAVIOUR
 
-busy, pending, not-run: each request fails with that status. garbage: the sequence of a response is any number. silent: a request is taken and never
-answered. deaf: requests are not even looked at. ringing: as silent, but it rings for as long as the client reads.
+busy, pending, not-run: each request fails with that status. garbage: the response has a random
+sequence number. silent: a request is taken and never answered. deaf: requests are not read at all.
+ringing: like silent, but the server sends wake-ups for as long as the client reads them.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Servers of the channel as processes; the tests of this folder start them."""
+"""Starts servers of the channel as processes. Used by the tests of this folder."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ MODELS = ROOT / "tests/vectors/models"
 
 
 def environment() -> dict[str, str]:
-    """This process's own, and in it the ONNX Runtime of this Python where none is named."""
+    """The environment of this process, plus the ONNX Runtime of this Python unless one is set."""
     engine = find_spec("onnxruntime")
     if (
         engine is None
@@ -32,7 +32,7 @@ def environment() -> dict[str, str]:
 
 
 class ServerProcess:
-    """A server and the address where it listens."""
+    """A server process and its address."""
 
     def __init__(self, words: list[str], path: Path, name: str):
         self.name, self.path, self.address = name, path, f"shm:{path}"
@@ -57,14 +57,17 @@ class ServerProcess:
         return self.log.read()
 
     def status(self, calls: int) -> dict:
-        """Its counters, once it has counted so many calls: a call is counted after its answer. As they are after ten seconds."""
+        """The server's counters, once they include `calls` calls or after ten seconds.
+
+        A call is counted after its answer.
+        """
         until = time.monotonic() + 10
         while (status := client.status(self.address))["calls"] < calls and time.monotonic() < until:
             pass
         return status
 
     def stop(self) -> None:
-        """Returns when no thread of it runs any more."""
+        """Stops the process, and returns when none of its threads runs any more."""
         self.process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)
 

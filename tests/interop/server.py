@@ -1,8 +1,11 @@
-"""A tiny server of the sidecall channel in pure Python, written from shm/PROTOCOL.md alone: adds two columns, echoes text.
+"""A tiny server of the sidecall channel in pure Python, written from shm/PROTOCOL.md alone.
+
+It adds two columns and echoes text.
 
     python tests/interop/server.py /run/app/toy.sock [--delay-ms N] [--signature old|new]
 
-It has no atomic operations: it rings after every response, and sleeps as section 5 of the page says for such a server.
+Python has no atomic operations, so the server sends a wake-up after every response, and sleeps as
+section 5 of shm/PROTOCOL.md requires for such a server.
 """
 
 import argparse
@@ -34,7 +37,7 @@ HELLO_SECONDS = 2.0
 
 
 class Failed(Exception):
-    """An answer to one request; the connection goes on."""
+    """A request failed; the connection continues."""
 
     def __init__(
         self, status: str, name: str = "", expected: str = "", got: str = "", message: str = ""
@@ -75,14 +78,14 @@ class Connection:
     def __init__(self, server: "Server", sock: socket.socket):
         self.server, self.sock = server, sock
         self.accepted = time.monotonic()
-        self.slots = 0  # none before CONNECT
+        self.slots = 0  # zero before CONNECT
         self.next = 1
         self.rings = 0
         self.request_layout: dict[int, bool] = {}  # slots whose table has been checked
 
-    # ---- Handshake ----
+    # Handshake.
     def greet(self) -> bool:
-        """Reads HELLO; tells whether the connection stays."""
+        """Reads HELLO. Returns whether the connection stays open."""
         message, fds = wire.receive(self.sock, socket.MSG_DONTWAIT)
         wire.close_all(fds)
         require(
@@ -170,21 +173,21 @@ class Connection:
         return True
 
     def _map_response(self, fd: int, size: int) -> None:
-        """Before the seal, which forbids new writable mappings alone."""
+        """Maps the response file before it is sealed: the seal forbids new writable mappings."""
         os.posix_fallocate(fd, 0, size)
         self.response = memoryview(
             mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
         )
         self.response_words = self.response.cast("Q")
 
-    # ---- Requests ----
+    # Requests.
     def sleep(self) -> None:
-        """Asks to be rung; the caller then waits a millisecond, and looks again."""
+        """Asks the client for wake-ups. The caller then waits a millisecond and checks again."""
         if self.slots:
             self.response_words[0] += 1
 
     def hear(self) -> bool:
-        """Drops rings; tells whether the client is still there."""
+        """Reads and drops wake-ups. Returns whether the client is still connected."""
         while True:
             try:
                 data, fds = wire.receive(self.sock, socket.MSG_DONTWAIT)
@@ -198,7 +201,7 @@ class Connection:
             require(self.rings <= 4096, "expected requests, got rings alone")
 
     def serve(self) -> bool:
-        """Answers the request whose turn it is, if it has come."""
+        """Answers the next request, if it has arrived."""
         if not self.slots:
             return False
         at = wire.HEAD_WORDS + wire.DESCRIPTOR_WORDS * ((self.next - 1) % self.slots)
@@ -270,7 +273,7 @@ class Connection:
 
 
 class Server:
-    accepted = Connection  # what becomes of an accepted socket
+    accepted = Connection  # the class that handles an accepted socket
 
     def __init__(self, path: Path, delay: float, signature: str):
         self.path, self.delay, self.calls = path, delay, 0
@@ -336,7 +339,7 @@ class Server:
         )
 
     def _wait(self, milliseconds: int | None) -> bool:
-        """Deals with what comes within that time; tells whether anything did."""
+        """Handles the events of that time span. Returns whether there were any."""
         ready = self.poll.poll(milliseconds)
         for fd, _ in ready:
             if fd == self.listener.fileno():
@@ -353,7 +356,7 @@ class Server:
         return bool(ready)
 
     def _guarded(self, connection: Connection, step: Callable[[], bool]) -> bool:
-        """A violation, or a client that left, ends one connection."""
+        """A violation or a client that disconnected ends only its own connection."""
         try:
             return step()
         except (Violation, OSError):
@@ -384,7 +387,7 @@ def main() -> None:
     options = parser.parse_args()
     server = Server(options.path, options.delay_ms / 1000, options.signature)
     signal.signal(signal.SIGTERM, server.drain)
-    signal.set_wakeup_fd(server.wake.fileno())  # poll goes on after a signal
+    signal.set_wakeup_fd(server.wake.fileno())  # wakes poll after a signal
     server.listen()
     server.run()
 

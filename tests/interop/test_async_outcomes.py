@@ -1,4 +1,7 @@
-"""Asynchronous calls end, whatever the server answers or does not answer: in Python over both backends, in C and in Node.js."""
+"""Asynchronous calls end, whatever the server answers or fails to answer.
+
+Tested in Python over both backends, in C and in Node.js.
+"""
 
 import asyncio
 import json
@@ -18,7 +21,7 @@ from sidecall import errors
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT = 0.5  # seconds
-GRACE = 5.0  # beyond it, on a machine that is busy with other things
+GRACE = 5.0  # seconds beyond it, for a busy machine
 INPUTS = {"x": np.ones((1, 2), np.float32), "text": np.array(["a"], dtype=object)}
 
 Outcome = tuple[str, str, float]  # way, code of the outcome, seconds
@@ -29,7 +32,8 @@ CASES = {
     "garbage": {"PROTOCOL"},
     "silent": {"TIMEOUT"},
     "deaf": {"TIMEOUT"},
-    "ringing": {"TIMEOUT", "PROTOCOL"},  # rings without a reason are a violation in the end
+    # The client eventually treats spurious wake-ups as a violation.
+    "ringing": {"TIMEOUT", "PROTOCOL"},
     "stopped": {"TIMEOUT"},
     "killed": {"PEER_DIED", "UNREACHABLE"},
 }
@@ -102,7 +106,7 @@ def test_node(server: ServerProcess, case: str) -> None:
 
 @pytest.mark.parametrize("way", ["by the descriptor", "by looking"])
 def test_c(server: ServerProcess, case: str, way: str) -> None:
-    """Through the C ABI itself, as a program with an event loop, and one that looks now and then."""
+    """Through the C ABI itself: a program with an event loop, and a program that polls."""
     with sidecall.open(server.address, backend="cffi") as model:
         call = c.ffi.new("sidecall_call **")
         assert c.lib.sidecall_call_open(model._native.handle, 1, call, c.NULL) == 0
@@ -149,7 +153,10 @@ class Waiter:
 
 @pytest.mark.parametrize("backend", ["native", "cffi"])
 def test_a_wait_holds_for_asynchronous_calls(start: Start, backend: str) -> None:
-    """A server that comes back half a second later is waited for, by calls with and without a connection, within their own deadline."""
+    """Calls wait within their own deadline for a server that restarts half a second later.
+
+    This holds for calls with and without a connection.
+    """
 
     async def ask(model: sidecall.Model) -> list[Outcome]:
         runs = [outcome_of("arun", lambda: model.arun(INPUTS, timeout=30)) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""The pure-Python client against the pure-Python server: what both read out of shm/PROTOCOL.md fits together."""
+"""The pure-Python client against the pure-Python server: both implement shm/PROTOCOL.md alike."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def inputs_of(count: int, text: str = "é") -> dict[str, Tensor | list[str]]:
     return {"x": rows(*[(i, 0.5) for i in range(count)]), "text": [text] * count}
 
 
-# ---- Calls -----------------------------------------------------------------------------------------------------------
+# Calls.
 def test_open_tells_what_is_served(model: Model, toy: ServerProcess) -> None:
     assert model.inputs == [Spec("x", "float32", (-1, 2)), Spec("text", "string", (-1,))]
     assert [spec.name for spec in model.outputs] == ["sum", "text"]
@@ -82,7 +82,7 @@ def test_a_fifth_request_in_four_slots_waits_its_turn(model: Model) -> None:
         with pytest.raises(BlockingIOError):
             connection.start(inputs_of(1))
         connection.finish(numbers[1])
-        with pytest.raises(BlockingIOError):  # a slot is free, the entry of the ring is not
+        with pytest.raises(BlockingIOError):  # a slot is free, but the ring entry is not
             connection.start(inputs_of(1))
         connection.finish(numbers[0])
         connection.start(inputs_of(1))
@@ -124,7 +124,7 @@ def test_status(toy: ServerProcess, model: Model) -> None:
     assert toy.status(calls=1)["calls"] == 1
 
 
-# ---- Time and death --------------------------------------------------------------------------------------------------
+# Deadlines and dead servers.
 def test_a_timeout_gives_up_the_call_and_keeps_the_slot(start: Start) -> None:
     with client.open(start("toy", "--delay-ms 300").address).connect() as connection:
         with pytest.raises(TimeoutError):
@@ -139,7 +139,7 @@ def test_requests_that_are_cancelled_or_too_late(toy: ServerProcess, model: Mode
         with pytest.raises(TimeoutError):
             connection.finish(numbers[1], timeout=0.001)
         toy.process.send_signal(signal.SIGCONT)
-        for number in numbers[:2]:  # `cancelled` counts for all up to it
+        for number in numbers[:2]:  # `cancelled` applies to all requests up to its number
             with pytest.raises(client.Failed) as failure:
                 connection.finish(number)
             assert failure.value.status == "CANCELLED"
@@ -189,7 +189,7 @@ def test_a_second_server_does_not_disturb_the_first(toy: ServerProcess, model: M
     assert floats(model.run(inputs_of(1))["sum"]) == [0.5]
 
 
-# ---- Addresses -------------------------------------------------------------------------------------------------------
+# Addresses.
 def test_paths_of_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/somebody")
     assert wire.path_of("shm:fraud") == ("/run/somebody/sidecall/fraud.sock", True)
@@ -210,7 +210,7 @@ def test_a_default_folder_that_is_a_link_is_refused(
         client.open("shm:fraud")
 
 
-# ---- A server that lies ----------------------------------------------------------------------------------------------
+# A server that violates the protocol.
 def check_table(change: Callable[[list[int]], None], specs: list[Spec]) -> None:
     tensors = [rows((1, 2)), Tensor.of_strings(["a"], (1,))]
     slot = memoryview(bytearray(4096))
@@ -257,7 +257,7 @@ def test_offsets_of_strings_that_lie_are_a_violation(offsets: tuple[int, int]) -
 
 
 class Liar(Connection):
-    """A connection whose server end is in this test's hands."""
+    """A connection whose server end is controlled by the test."""
 
     def __init__(self, model: Model):
         super().__init__(model, 1, 4096, 4096)

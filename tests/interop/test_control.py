@@ -1,4 +1,7 @@
-"""A parent that holds a server's control socket (section 1 of the page), in pure Python: what `exec:` and supervisors do."""
+"""A parent that holds a server's control socket (section 1 of shm/PROTOCOL.md), in pure Python.
+
+This is what `exec:` and supervisors do.
+"""
 
 import os
 import signal
@@ -17,7 +20,7 @@ ATTACH, LOAD = b"\2", 3
 
 
 class Parent:
-    """A server without an address."""
+    """The parent of a server without an address."""
 
     def __init__(self) -> None:
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -31,7 +34,7 @@ class Parent:
         theirs.close()
 
     def load(self) -> int:
-        """The next number of connections that it tells."""
+        """The number of connections in the server's next LOAD message."""
         message = self.control.recv(100)
         assert len(message) == 5 and message[0] == LOAD
         return int(struct.unpack_from("<I", message, 1)[0])

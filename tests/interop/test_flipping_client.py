@@ -1,6 +1,8 @@
-"""A client that flips its inputs while the server reads them, before kernels that take places from values: these must work on a copy.
+"""A client that changes its inputs while the server reads them.
 
-Without the copy ONNX Runtime is gone within seconds: Gather and TopK read foreign memory, an integer Div traps.
+The models have kernels that use input values as indices or sizes; these kernels must work on a
+copy. Without the copy ONNX Runtime crashes within seconds: Gather and TopK read foreign memory, and
+an integer Div traps.
 """
 
 import os
@@ -27,7 +29,7 @@ FLOAT, INT64, INT32, BOOL = (
     TensorProto.BOOL,
 )
 SECONDS = 20 if os.environ.get("SIDECALL_LONG") == "1" else 0.4
-# What flips: element type, tame value, wild value.
+# The changing values: element type, valid value, invalid value.
 INDEX = (INT64, 0, 1 << 40)
 NEGATIVE = (INT64, 0, -(1 << 40))
 DIVISOR = (INT64, 1, 0)
@@ -91,13 +93,13 @@ MODELS = {
     "If": (FLAG, ["x"], [], {}),
     "Scan": (NUMBER, ["x"], [SIZE], {"num_scan_inputs": 1}),
 }
-# Where no inference tells the rank of the output.
+# Operators whose output rank shape inference cannot determine.
 RANKS = {"FeatureVectorizer": 2, "Split": 1, "Unsqueeze": 2}
 ML = {"LabelEncoder", "CategoryMapper", "OneHotEncoder", "FeatureVectorizer"}
 
 
 def branch(name: str, takes: str = "") -> onnx.GraphProto:
-    """A nested graph: of `takes`, or of what stands around it."""
+    """A nested graph that reads `takes`, or a value of the enclosing graph."""
     inputs = [helper.make_tensor_value_info(takes, FLOAT, [])] if takes else []
     nodes = [helper.make_node("Neg", [takes or "line"], [name])]
     return helper.make_graph(
@@ -204,7 +206,7 @@ def test_flipping_before(start: Start, op: str, tmp_path: Path) -> None:
 
 
 def test_the_wild_values_alone_are_refused(start: Start, tmp_path: Path) -> None:
-    """Whoever sends them gets them checked: by ONNX Runtime, on memory that stays as it is."""
+    """ONNX Runtime itself checks these values, on memory that does not change."""
     write_model("Gather", tmp_path / "flipped.onnx")
     model = client.open(start("native", str(tmp_path / "flipped.onnx")).address)
     with model.connect(1, 1 << 16) as connection, pytest.raises(client.Failed) as failure:

@@ -38,6 +38,7 @@ def check(result: dict[str, np.ndarray], rows: int, text: str = "é") -> None:
 
 
 def test_calls_of_all_sizes(model: sidecall.Model) -> None:
+    # The largest answers arrive as one-shot files, or over larger slots.
     for rows in (
         1,
         2,
@@ -46,7 +47,7 @@ def test_calls_of_all_sizes(model: sidecall.Model) -> None:
         3,
         40_000,
         1,
-    ):  # the largest answers come as files of their own, or over larger slots
+    ):
         check(model.run(inputs_of(rows)), rows)
 
 

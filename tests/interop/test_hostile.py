@@ -1,4 +1,7 @@
-"""A client that lies, in every way that shm/PROTOCOL.md forbids: its connection is closed, and the honest one next to it goes on."""
+"""A client that violates shm/PROTOCOL.md in every possible way.
+
+The server closes its connection, and an honest client next to it continues.
+"""
 
 import os
 import random
@@ -16,7 +19,7 @@ from client import Connection, Model, Refused
 from served import ServerProcess, Start
 from wire import Tensor
 
-GRACE = 10  # seconds until a connection counts as not closed
+GRACE = 10  # after so many seconds a connection counts as not closed
 
 
 @pytest.fixture(scope="module", params=["native", "python", "toy"])
@@ -26,7 +29,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def server(start_for_all: Start, kind: str) -> ServerProcess:
-    """One for all lies of this file: it has to survive them all."""
+    """One server for all violations of this file: it has to survive them all."""
     return start_for_all(kind, "strings.onnx" if kind == "native" else "", name=kind)
 
 
@@ -36,7 +39,7 @@ def model(server: ServerProcess) -> Model:
 
 
 def inputs_of(model: Model, text: str = "a") -> dict[str, Tensor]:
-    """One row for each server: two texts for the native one, numbers and a text for the toy."""
+    """One row for each server: two strings for the native one, numbers and a string for the toy."""
     made = {}
     for spec in model.inputs:
         numbers = Tensor("float32", (1, 2), struct.pack("<2f", 1, 2))
@@ -46,7 +49,7 @@ def inputs_of(model: Model, text: str = "a") -> dict[str, Tensor]:
 
 @pytest.fixture(autouse=True)
 def honest(server: ServerProcess, model: Model) -> Generator[None, None, None]:
-    """Calls before, while and after somebody lies; in the end the server is as it was."""
+    """An honest client calls before and after each violation. The server must be unchanged."""
     with model.connect(slots=2) as connection:
         first = connection.run(inputs_of(model))
         yield
@@ -57,7 +60,7 @@ def honest(server: ServerProcess, model: Model) -> Generator[None, None, None]:
 
 
 def is_closed(sock: socket.socket) -> bool:
-    """Reads what still comes until the hang-up."""
+    """Reads messages until the hang-up; False if there is none in time."""
     sock.settimeout(GRACE)
     try:
         while True:
@@ -71,7 +74,7 @@ def is_closed(sock: socket.socket) -> bool:
         return False
 
 
-# ---- Handshake -------------------------------------------------------------------------------------------------------
+# The handshake.
 def hello(**changes: object) -> bytes:
     fields = {
         "magic": wire.MAGIC,
@@ -159,9 +162,9 @@ def test_a_client_that_says_nothing(server: ServerProcess) -> None:
     assert time.monotonic() - begin >= 1.5
 
 
-# ---- After the handshake ---------------------------------------------------------------------------------------------
+# After the handshake.
 class Liar:
-    """A connection of two slots, with an honest request in slot 0 that has been answered."""
+    """A connection of two slots with a valid request in slot 0 that has been answered."""
 
     def __init__(self, model: Model):
         self.model = model
@@ -303,7 +306,10 @@ def test_hang_up_at_any_time(server: ServerProcess, model: Model) -> None:
 
 
 def test_segments_that_change_all_the_time(model: Model) -> None:
-    """Random bytes over a whole segment while it is read, with sequences that make the server look."""
+    """Random bytes over a whole segment while the server reads it.
+
+    The sequence numbers among them make the server read requests.
+    """
     dice = random.Random(1)
     until = time.monotonic() + (20 if os.environ.get("SIDECALL_LONG") == "1" else 1.5)
     while time.monotonic() < until:

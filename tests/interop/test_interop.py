@@ -1,4 +1,7 @@
-"""The pure-Python client against the real server: the vectors, several slots, files of their own, deadlines, death, versions."""
+"""The pure-Python client against the real server.
+
+Covers the test vectors, several slots, one-shot files, deadlines, dead servers and versions.
+"""
 
 import json
 import math
@@ -31,16 +34,20 @@ FORMATS = {
     10: "H",
     16: "H",
 }
-# Errors that the model gives. Others are of the client's own making: a table that does not fit the signature never leaves an honest one.
+# Errors that the server's model reports. A library reports others itself: an honest client never
+# sends a table that does not fit the signature.
 OF_THE_SERVER = {"ENGINE", "UNKNOWN_CATEGORY", "MISSING_VALUE", "REFUSED"}
+# Errors that the server reports too, if they concern the values of a feature.
 OF_A_FEATURE = {
     "OUT_OF_RANGE",
     "INVALID_STRING",
-}  # the server's too, where what a feature takes is concerned
+}
 
 
 def cases() -> dict[str, list[dict[str, Any]]]:
-    """By model: those that run tensors, open as usual, and are answered by the server."""
+    """The cases by model: those that run tensors, open with default options and are answered by the
+    server.
+    """
 
     def is_of_the_server(case: dict[str, Any]) -> bool:
         status = case["expect_status"]
@@ -102,7 +109,7 @@ def rows(*values: float) -> dict[str, Tensor]:
     return {"x": Tensor("float32", (len(values) // 2, 2), struct.pack(f"<{len(values)}f", *values))}
 
 
-# ---- Vectors ---------------------------------------------------------------------------------------------------------
+# Test vectors.
 @pytest.mark.parametrize("name", cases())
 def test_vectors(start: Start, name: str) -> None:
     run_cases(start("native", name), name)
@@ -135,7 +142,7 @@ def run_cases(server: ServerProcess, name: str) -> None:
         if any(
             inputs[spec.name].dtype != spec.dtype for spec in model.inputs if spec.name in inputs
         ):
-            continue  # a library converts such a tensor before it sends anything
+            continue  # a library converts such a tensor before it sends it
         if "outputs" in case:
             result = model.run(inputs)
             assert set(result) == set(case["outputs"]), case["name"]
@@ -170,7 +177,7 @@ def test_there_are_enough_vectors() -> None:
     } == OF_THE_SERVER | OF_A_FEATURE
 
 
-# ---- Calls -----------------------------------------------------------------------------------------------------------
+# Calls.
 def test_the_contract_comes_as_stored(start: Start) -> None:
     model = client.open(start("native", "gbm.onnx").address)
     assert model.contract is not None and model.contract["format"] == 1
@@ -220,7 +227,7 @@ def test_status_counts(add: ServerProcess, model: Model) -> None:
     assert status["calls"] == 5 and status["errors"] == 0 and status["ready"] is True
 
 
-# ---- Time and death --------------------------------------------------------------------------------------------------
+# Deadlines and dead servers.
 def slow_inputs(rounds: int) -> dict[str, Tensor]:
     return {
         "x": Tensor("float32", (10_000,), struct.pack("<f", 0.5) * 10_000),
@@ -289,7 +296,7 @@ def test_draining_answers_and_ends_with_0(start: Start) -> None:
     with client.open(server.address).connect(1, 65536, 65536) as connection:
         number = connection.start(slow_inputs(20_000))
         while connection.response_words[8] < number:
-            pass  # until it was taken
+            pass  # until the server has taken the request
         server.process.send_signal(signal.SIGTERM)
         connection.finish(number)
         assert server.process.wait(20) == 0
@@ -306,11 +313,11 @@ def test_a_second_server_at_the_same_address_fails(
 
 def start_beside(start: Start, first: ServerProcess) -> None:
     server = start("native", "add.onnx")
-    # It listens, says the check, because the first one does: the second has to end by itself.
+    # The check says that it listens, because the first server does; the second must exit by itself.
     assert server.process.wait(20) == 0, server.said()
 
 
-# ---- The page --------------------------------------------------------------------------------------------------------
+# shm/PROTOCOL.md.
 def test_the_numbers_of_the_page_are_those_of_the_header() -> None:
     text = PAGE.read_text()
     numbers = text[text.index("## 8. Numbers") :]

@@ -1,4 +1,7 @@
-"""The bytes of shm/PROTOCOL.md, written from that page alone: messages, descriptors, tables. Used by client.py and server.py."""
+"""The byte formats of shm/PROTOCOL.md, written from that page alone: messages, descriptors, tables.
+
+Used by client.py and server.py.
+"""
 
 import array
 import fcntl
@@ -17,9 +20,9 @@ MAGIC = b"sidecall"
 VERSION = 1
 OPEN, CONNECT, STATUS = 1, 2, 3  # kinds of HELLO
 WELCOME_KIND, REFUSED_KIND, STATUS_KIND, ONE_SHOT_KIND = 1, 2, 3, 4
-ALWAYS_RING = 1  # of HELLO
-HAS_CONTRACT, VERIFIED, HAS_PIDFD = 1, 2, 4  # of WELCOME
-SAME_LAYOUT, ONE_SHOT = 1, 2  # of descriptors
+ALWAYS_RING = 1  # flag of HELLO
+HAS_CONTRACT, VERIFIED, HAS_PIDFD = 1, 2, 4  # flags of WELCOME
+SAME_LAYOUT, ONE_SHOT = 1, 2  # flags of descriptors
 RING = b"\x01"
 RIGHTS = (socket.SOL_SOCKET, socket.SCM_RIGHTS)
 
@@ -28,17 +31,14 @@ WELCOME = struct.Struct("<8sHHIIIQQQQQ32s64sQI20s")
 REFUSED = struct.Struct("<8sHHIiIQ")
 STATUS_MESSAGE = struct.Struct("<8sHHIQQ")
 ONE_SHOT_MESSAGE = struct.Struct("<8sHHIQQ")
-REQUEST = struct.Struct(
-    "<IIQI36s"
-)  # a descriptor without its sequence: slot, flags, timeout, cpu, zero
-RESPONSE = struct.Struct(
-    "<iIQIIQIII12s"
-)  # status, flags, nanoseconds, cpu, zero, bytes, rows of faults, their texts, faults found, zero
+# A descriptor without its sequence: slot, flags, timeout, cpu, zero.
+REQUEST = struct.Struct("<IIQI36s")
+# Status, flags, nanoseconds, cpu, zero, bytes, fault rows, fault texts, faults found, zero.
+RESPONSE = struct.Struct("<iIQIIQIII12s")
 ENTRY = struct.Struct("<iIQQ16q8s")
 ERROR = struct.Struct("<iIq128s96s96s1024s")
-FAULT_TEXT = struct.Struct(
-    "<iI128s96s96s"
-)  # status, what the name is the name of, name, expected, got
+# Status, kind of the name, name, expected, got.
+FAULT_TEXT = struct.Struct("<iI128s96s96s")
 FAULT_ROW = struct.Struct("<qII")  # row, text, zero
 FAULT_KINDS = ("feature", "input", "output", "column", "step")
 
@@ -46,7 +46,7 @@ SEAL, SHRINK, GROW, WRITE, FUTURE_WRITE = 1, 2, 4, 8, 16
 SEALED_SIZE = SHRINK | GROW | SEAL
 SEALED = SEALED_SIZE | WRITE
 
-HEAD_WORDS = 16  # of 8 bytes, before the ring
+HEAD_WORDS = 16  # words of 8 bytes before the ring
 DESCRIPTOR_WORDS = 8
 
 # name -> number, bits of one element
@@ -98,7 +98,7 @@ STATUS_NUMBERS = {name: number for number, name in STATUS_NAMES.items()}
 
 
 class Violation(Exception):
-    """The other side did what the page forbids."""
+    """The peer violated the protocol."""
 
 
 def require(holds: bool, what: str) -> None:
@@ -107,7 +107,10 @@ def require(holds: bool, what: str) -> None:
 
 
 class Spec(NamedTuple):
-    """What the signature says of one input or output; -1 in dims is free, and None says nothing, of an output."""
+    """One input or output of the signature.
+
+    A dim of -1 is free. For an output, dims may be None: the signature gives no shape.
+    """
 
     name: str
     dtype: str
@@ -115,7 +118,7 @@ class Spec(NamedTuple):
 
 
 class Fault(NamedTuple):
-    """One of the faults that a failure lists."""
+    """One fault of a failed request."""
 
     status: str
     row: int
@@ -152,7 +155,7 @@ def read_faults(slot: memoryview, rows: int, texts: int) -> list[Fault]:
 
 
 class Tensor(NamedTuple):
-    """Elements in C order as raw bytes; of strings, the offsets and then the text."""
+    """Elements in C order as raw bytes; for strings, the offsets followed by the text."""
 
     dtype: str
     dims: tuple[int, ...]
@@ -186,7 +189,7 @@ def slot_bytes(tensors: Sequence[Tensor]) -> int:
     )
 
 
-# ---- Tables ----------------------------------------------------------------------------------------------------------
+# Tables.
 def write_tensors(slot: memoryview, tensors: Sequence[Tensor], with_table: bool = True) -> None:
     at = align(ENTRY.size * len(tensors), 64)
     for i, tensor in enumerate(tensors):
@@ -203,7 +206,7 @@ def write_tensors(slot: memoryview, tensors: Sequence[Tensor], with_table: bool 
 def read_table(
     table: bytes, specs: Sequence[Spec], limit: int
 ) -> list[tuple[Spec, tuple[int, ...], int, int]]:
-    """Checks a private copy of a table; gives spec, dims, offset and bytes of each tensor."""
+    """Checks a private copy of a table. Returns spec, dims, offset and bytes of each tensor."""
     layout = []
     for i, spec in enumerate(specs):
         number, rank, offset, size, *dims, zero = ENTRY.unpack_from(table, ENTRY.size * i)
@@ -248,7 +251,7 @@ def check_strings(tensor: Tensor) -> Tensor:
 
 
 def read_tensors(slot: memoryview, specs: Sequence[Spec]) -> list[Tensor]:
-    """Copies table and elements once, and checks the copies."""
+    """Copies table and elements once and checks the copies."""
     layout = read_table(bytes(slot[: ENTRY.size * len(specs)]), specs, len(slot))
     tensors = [
         Tensor(spec.dtype, dims, bytes(slot[offset : offset + size]))
@@ -257,7 +260,7 @@ def read_tensors(slot: memoryview, specs: Sequence[Spec]) -> list[Tensor]:
     return [check_strings(tensor) if tensor.dtype == "string" else tensor for tensor in tensors]
 
 
-# ---- Sockets and files -----------------------------------------------------------------------------------------------
+# Sockets and files.
 def default_folder() -> Path:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime:
@@ -267,7 +270,7 @@ def default_folder() -> Path:
 
 
 def path_of(address: str) -> tuple[str, bool]:
-    """The socket's path, and whether it lies in the default folder."""
+    """The socket's path, and whether it is in the default folder."""
     scheme, _, rest = address.partition(":")
     if scheme != "shm" or not rest:
         raise ValueError(f"address '{address}': expected shm:NAME or shm:/path")
@@ -296,8 +299,8 @@ def dial(address: str) -> socket.socket:
 
 
 def receive(sock: socket.socket, flags: int = 0) -> tuple[bytes, list[int]]:
-    """One message and its descriptors. Descriptors that were cut off are a violation."""
-    room = socket.CMSG_SPACE(8 * 4)  # socket.recv_fds drops the flags that it is given
+    """Receives one message and its descriptors. Truncated descriptors are a violation."""
+    room = socket.CMSG_SPACE(8 * 4)  # socket.recv_fds ignores the flags that it is given
     data, ancillary, got, _ = sock.recvmsg(4096, room, flags | socket.MSG_CMSG_CLOEXEC)
     fds = [
         fd
@@ -325,7 +328,8 @@ def close_all(fds: Sequence[int]) -> None:
 
 
 def ring(sock: socket.socket) -> None:
-    # Full: the peer has unread bytes. Gone: the next receive tells.
+    # If the socket is full, the peer has unread messages and is awake anyway. If the peer is gone,
+    # the next receive reports it.
     with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
         send(sock, RING)
 

@@ -1,4 +1,5 @@
-// AbortSignal and timeoutMs on everything asynchronous: exactly one outcome each, whatever races with what.
+// AbortSignal and timeoutMs on every asynchronous function: exactly one outcome each, in whatever
+// order events occur.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -10,7 +11,7 @@ const { open, openSync, SidecallError } = require('../../bindings/node')
 const { modelPath } = require('./support/paths.js')
 const slow = require('./support/slow.js')
 
-const LONG = 60_000 // ms that nobody waits for
+const LONG = 60_000 // ms; no test waits that long
 const x = Float32Array.of(1, 2)
 const RECORD = { x0: 1, x1: 2 }
 
@@ -170,7 +171,7 @@ test('a call after its run was aborted runs again', async () => {
     await sleep(i % 5)
     controller.abort('stop')
     assert.ok(['stop', 'TIMEOUT'].includes(await run))
-    // Until the engine lets go the call is busy.
+    // The call is busy until the engine releases it.
     let isReady = false
     while (!isReady) {
       try {

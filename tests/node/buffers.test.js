@@ -1,4 +1,5 @@
-// ArrayBuffers that are detached, resized, shared or given away, before, during and after runs. Never a crash, never foreign memory.
+// ArrayBuffers that are detached, resized, shared or transferred, before, during and after runs.
+// There must be no crash and no access to foreign memory.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -10,7 +11,7 @@ const { openSync, SidecallError } = require('../../bindings/node')
 const { modelPath } = require('./support/paths.js')
 const slow = require('./support/slow.js')
 
-const BIG = 4_000_000 // elements: memory that goes back to the system when it is freed
+const BIG = 4_000_000 // elements: so much memory is returned to the system when it is freed
 
 const identity = openSync(modelPath('identity_float32.onnx'))
 const slowModel = openSync(slow.source)
@@ -22,7 +23,8 @@ function detach(view) {
   return view
 }
 
-// The same for views of a call, which Node protects from being sent away; newer ones can be detached all the same.
+// Detaches the buffer of a call's view. Node refuses to transfer such a buffer by structuredClone,
+// but newer versions can detach it by transfer().
 function giveAway(view) {
   if (view.buffer.transfer !== undefined) return void view.buffer.transfer()
   try {
@@ -32,7 +34,7 @@ function giveAway(view) {
   }
 }
 
-// Writes over memory that was just freed.
+// Overwrites memory that was just freed.
 function overwrite() {
   globalThis.gc()
   const other = Array.from({ length: 4 }, () => new Float32Array(BIG).fill(13))
@@ -91,7 +93,7 @@ test('an input is sent to another thread and freed there during its run', async 
 
 test('resizable buffers: as they are, and shrunk during a run', async () => {
   const buffer = new ArrayBuffer(4 * BIG, { maxByteLength: 8 * BIG })
-  const x = new Float32Array(buffer) // tracks the length
+  const x = new Float32Array(buffer) // tracks the length of the buffer
   x.fill(7)
   assert.ok(identity.runSync({ x }).y.every(value => value === 7))
   assert.deepEqual([...identity.runSync({ x: new Float32Array(buffer, 8, 2) }).y], [7, 7])
@@ -99,7 +101,7 @@ test('resizable buffers: as they are, and shrunk during a run', async () => {
   buffer.resize(0)
   overwrite()
   assert.ok((await run).y.every(value => value === 7))
-  // Zero rows, as the length says now.
+  // Zero rows, according to the current length.
   assert.throws(() => identity.runSync({ x }), { code: 'SHAPE_MISMATCH' })
   buffer.resize(8)
   assert.equal(identity.runSync({ x }).y.length, 2)
@@ -153,7 +155,7 @@ test('properties of a class of the user spoil an input that was read before it',
         return 1e6
       }
     }
-    const fresh = openSync(slow.source) // whose inputs have no memory yet
+    const fresh = openSync(slow.source) // its inputs have no memory yet
     assert.ok(fresh.runSync({ x, n: new Odd(1) }).y.every(value => value === 1))
   }
 })
@@ -195,7 +197,7 @@ test('parts of a buffer, at any offset', async () => {
     assert.deepEqual([...identity.runSync({ x: part }).y], [...part])
     assert.deepEqual([...(await identity.run({ x: part })).y], [...part])
   }
-  const small = Buffer.from([1, 0, 1]) // lies in Node's pool
+  const small = Buffer.from([1, 0, 1]) // is part of Node's buffer pool
   assert.deepEqual(
     [...openSync(modelPath('identity_uint8.onnx')).runSync({ x: small }).y],
     [1, 0, 1]
@@ -212,7 +214,7 @@ test('a view of a call is given away: its memory stays, the call goes on', async
     giveAway(call.inputs.x)
     giveAway(y)
     overwrite()
-    // Whatever the call makes of it, it crashes not and answers right or refuses.
+    // The call may answer rightly or refuse, but it must not crash.
     const again = await failureOf(async () => call.runSync())
     if (!(again instanceof Error)) assert.equal(call.outputs.y.length, size)
     call.reshape('x', [size]).fill(3)

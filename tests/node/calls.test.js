@@ -1,4 +1,5 @@
-// Reusable calls: rows, shapes, strings, use by two runs at once, outputs before there are any. views.test.js looks at their memory.
+// Reusable calls: rows, shapes, strings, use by two runs at once, outputs before the first run.
+// views.test.js covers their memory.
 'use strict'
 
 const assert = require('node:assert/strict')

@@ -1,4 +1,5 @@
-// Where external ArrayBuffers are refused, as in Electron, views are copies: the same tests pass. The variable asks for that path.
+// Views are copies if external ArrayBuffers are not allowed, as in Electron; the same tests must
+// pass. SIDECALL_NODE_COPIES selects this mode.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -10,7 +11,7 @@ const { runScript } = require('./support/process.js')
 
 const COPIES = { SIDECALL_NODE_COPIES: '1' }
 
-/** What `node --test` says of these files in a process of their own. */
+/** The output of `node --test` for these files, in a process of its own. */
 function runTests(names) {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env
   const files = names.map(name => path.join(__dirname, `${name}.test.js`))
@@ -35,7 +36,7 @@ test('the switch is on', async () => {
     const { buffer } = call.inputs.x
     structuredClone(buffer, { transfer: [buffer] })
     console.log(buffer.byteLength)`
-  // Memory of JavaScript's own can be given away, that of the engine cannot.
+  // JavaScript's own memory can be transferred, the engine's memory cannot.
   assert.deepEqual(await runScript(body, { env: COPIES }), {
     code: 0,
     signal: null,

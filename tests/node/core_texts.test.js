@@ -1,4 +1,5 @@
-// The few errors that the JavaScript side makes itself say what core says of the same mistake, and mean the same.
+// The few errors that the JavaScript side creates itself have the same text and status as core's
+// errors for the same mistake.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -51,7 +52,8 @@ test('a call that is running, or waits for its turn', async () => {
 
   const model = openSync(path.join(models, 'slow.onnx'))
   const stop = new AbortController()
-  const calls = Array.from({ length: 2 * os.availableParallelism() + 64 }, () => model.call()) // the last waits in JavaScript
+  // The last call waits in JavaScript.
+  const calls = Array.from({ length: 2 * os.availableParallelism() + 64 }, () => model.call())
   for (const each of calls) each.inputs.n[0] = 10n ** 9n
   const runs = calls.map(each => each.run({ signal: stop.signal }))
   for (const each of [calls[0], calls.at(-1)]) {
@@ -78,7 +80,7 @@ test('a deadline that passes in a queue, and one that passes in the engine', asy
     }),
     expected
   )
-  // As many as are started at once, and one more that waits for its turn.
+  // More runs than can be started at once, and one more that has to wait.
   const stop = new AbortController()
   const runs = Array.from({ length: 2 * os.availableParallelism() + 64 }, () =>
     model.run(inputs, { signal: stop.signal })

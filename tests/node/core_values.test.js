@@ -1,4 +1,5 @@
-// Values of records: the compiled reader, the general one and core's setters must decide alike and give the same numbers.
+// Values of records: the compiled reader, the general reader and core's setters must decide alike
+// and give the same numbers.
 'use strict'
 
 const assert = require('node:assert')
@@ -12,7 +13,7 @@ const names = gbm.signature.features.map(feature => feature.name)
 
 class Row {}
 
-// Pseudo-random, the same in every run.
+// Pseudo-random numbers that are the same in every run.
 function generator(seed) {
   let state = seed
   return () => {
@@ -133,7 +134,7 @@ test('keys: own and enumerable count, whatever their names are', () => {
     () => gbm.predictSync(Object.assign(unseen, { other: 1 })),
     error => error.faults.length === 2
   )
-  // What a polluted process looks like.
+  // A property on Object.prototype, as in a process whose prototypes were polluted.
   Object.prototype[names[0]] = 1
   try {
     assert.throws(() => gbm.predictSync(rest), { code: 'MISSING_VALUE', feature: names[0] })

@@ -1,4 +1,5 @@
-// Every status of the C header has its name, family and type here; errors hold what an HTTP 400 is built from.
+// Every status of the C header has a name, a family and a type here. Errors contain what an HTTP
+// 400 response needs.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -52,7 +53,8 @@ test('Dtype of index.d.ts is exactly the element types of sidecall.h', () => {
   assert.deepEqual([...unionOf('Dtype')].sort(), names.sort())
 })
 
-// How each status comes about that this process can provoke. The others are the channel's, or need a broken machine.
+// Causes each status that this process can cause. The others belong to the channel, or need a
+// broken machine.
 const provoked = {
   INVALID_ARGUMENT: () => openSync(''),
   BUSY: () => {

@@ -1,4 +1,5 @@
-// The event loop goes on while models run and open; runs wait their turn; nothing keeps a process alive but work.
+// The event loop continues while models open and run, runs wait for their turn, and only pending
+// work keeps a process alive.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -9,7 +10,7 @@ const { modelPath } = require('./support/paths.js')
 const { runScript } = require('./support/process.js')
 const slow = require('./support/slow.js')
 
-/** Counts turns of the loop until `promise` settles. */
+/** Counts iterations of the event loop until `promise` settles. */
 async function turnsDuring(promise) {
   let turns = 0
   let isOver = false

@@ -1,4 +1,5 @@
-// Memory stays flat over many opens and many runs. SIDECALL_LONG=1 does ten million runs of each kind instead of a few hundred thousand.
+// Memory use stays constant over many opens and many runs. SIDECALL_LONG=1 does ten million runs of
+// each kind instead of a few hundred thousand.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -12,7 +13,7 @@ const RUNS = isLong ? 10_000_000 : 300_000
 const ASYNC_RUNS = isLong ? 1_000_000 : 30_000
 const OPENS = 10_000
 const SAMPLES = 12
-const ALLOWED = 6 * 1024 * 1024 // bytes; a leak of 20 a run would be as much
+const ALLOWED = 6 * 1024 * 1024 // bytes; a leak of 20 bytes per run would add up to this
 
 async function settle() {
   for (let i = 0; i < 3; i++) {
@@ -24,8 +25,9 @@ async function settle() {
 const median = values => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]
 
 /**
- * Does `step` so often in equal parts, measuring after each; fails when the last third lies above the third before it. The first is warm-up.
- * Freed pages may stay with the allocator, so a step down or up alone proves nothing: medians are compared.
+ * Runs `step` many times in equal parts and measures memory after each part. Fails if the median of
+ * the last third is above that of the second third; the first third is warm-up. Freed pages may
+ * stay with the allocator, so a single change proves nothing: medians are compared.
  */
 async function assertFlat(times, step) {
   const samples = []
@@ -40,7 +42,7 @@ async function assertFlat(times, step) {
   assert.ok(growth < ALLOWED, `grew by ${growth} bytes; MiB: ${shown}`)
 }
 
-/** For synchronous steps: an await each would be most of the work. */
+/** For synchronous steps: awaiting each step would take most of the time. */
 const inBlocks = (block, step) => () => {
   for (let i = 0; i < block; i++) step(i)
 }

@@ -1,4 +1,5 @@
-// Arguments of a wrong kind are TypeErrors; what is closed or busy says so; wrong tensors are SidecallErrors. Nothing is half done.
+// Arguments of a wrong type throw TypeErrors, closed or busy objects say so, wrong tensors throw
+// SidecallErrors. No operation is left half done.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -13,7 +14,7 @@ const NOT_OBJECTS = [null, 1, 'x', true, 1n, Symbol('s'), [], () => {}]
 const add = openSync(modelPath('add.onnx'))
 const x = Float32Array.of(1, 2)
 
-/** Fails alike both ways: throws, or rejects where that is asynchronous. */
+/** Both functions fail alike: the synchronous one throws, the asynchronous one rejects. */
 async function bothThrow(sync, async, expected) {
   assert.throws(sync, expected)
   await assert.rejects(async, expected)
@@ -222,7 +223,8 @@ function optionsClosing(model) {
 }
 
 test('using closes', () => {
-  if (typeof Symbol.dispose !== 'symbol') return // Node has it under that name from 18.18 on; nothing to test elsewhere
+  // Node has the symbol under this name since 18.18; older versions have nothing to test.
+  if (typeof Symbol.dispose !== 'symbol') return
   const model = openSync(modelPath('add.onnx'))
   const call = model.call()
   call[Symbol.dispose]()

@@ -1,4 +1,5 @@
-// Everything at once, in an order that chance makes and a seed repeats: each outcome is right, or one that the operation may have.
+// All operations at once, in a random order that a seed repeats: each outcome is right, or an error
+// that the operation may have.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -18,7 +19,7 @@ const SOURCES = {
   split: modelPath('split.onnx')
 }
 
-/** Numbers of 0 to 1, the same for the same seed (mulberry32 of Tommy Ettinger). */
+/** Random numbers from 0 to 1, the same for the same seed (mulberry32 by Tommy Ettinger). */
 function chance(seed) {
   let state = seed
   return () => {
@@ -52,7 +53,7 @@ class Mixture {
     promise.then(forget, forget)
   }
 
-  /** Awaits what a step gave; `codes` are the failures that it may have. */
+  /** Awaits the result of a step. `codes` are the errors that it may have. */
   outcome(name, answer, check, codes) {
     const promise = Promise.resolve(answer).then(check, error => {
       if (error === 'aborted') return
@@ -106,7 +107,7 @@ class Mixture {
       if (one.kind !== 'slow') return
       const { value, size, inputs } = this.tensors()
       const run = one.model.run(inputs, this.options())
-      const fate = this.random() // of memory that was given
+      const fate = this.random() // what happens to the input memory during the run
       if (fate < 0.2) structuredClone(inputs.x.buffer, { transfer: [inputs.x.buffer] })
       else if (fate < 0.4) inputs.x.fill(-1)
       const check = ({ y }) =>

@@ -1,4 +1,5 @@
-// Records as JavaScript can spoil them: getters, proxies, prototypes, odd keys, odd values. Right, or a SidecallError; the model goes on.
+// Hostile JavaScript records: getters, proxies, prototypes, odd keys, odd values. The answer is
+// right or a SidecallError, and the model stays usable.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -203,7 +204,7 @@ test('features with the names of what every object has', async () => {
   )
   assert.deepEqual(model.predictSync(record).prediction, [1, 2, 3, 4, 5, 6])
   assert.deepEqual((await model.predict([record, record]))[1].prediction, [1, 2, 3, 4, 5, 6])
-  // In a literal it sets the prototype, and names no feature.
+  // In an object literal, __proto__ sets the prototype and names no feature.
   const { __proto__: _, ...others } = record
   const literal = { __proto__: { a: 1 }, ...others }
   assert.deepEqual(

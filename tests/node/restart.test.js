@@ -1,4 +1,5 @@
-// A server that restarts: with waitMs every kind of call waits for its successor, within its own deadline, and the loop goes on.
+// A server that restarts: with waitMs every kind of call waits for its successor, within its own
+// deadline, and the event loop continues.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -16,7 +17,10 @@ const WAIT = { waitMs: 30_000 }
 const record = { a: 1, b: 2, c: true, d: 0.5 }
 const tensors = { X: Float32Array.of(1, 2, 1, 0.5) }
 
-/** `use` gets a model of matrix.onnx whose server was killed, and restart(), after which server.stop() ends the successor. */
+/**
+ * Passes to `use` a model of matrix.onnx whose server was killed, and restart(), which starts a
+ * successor. The successor is stopped at the end.
+ */
 async function withOrphan(options, use) {
   const file = modelPath('matrix.onnx')
   const first = serve(file)
@@ -36,7 +40,7 @@ async function withOrphan(options, use) {
   }
 }
 
-/** Each gives 621 for the record. */
+/** Ways to call the model; each returns 621 for the record. */
 const WAYS = {
   predict: async model => (await model.predict(record)).prediction,
   'predict of many': async model => (await model.predict([record, record]))[1].prediction,
@@ -67,7 +71,7 @@ test('asynchronous calls wait for the successor, and the loop goes on', () =>
 
 test('synchronous calls wait too', () =>
   withOrphan(WAIT, async (model, restart) => {
-    restart() // it is not there yet
+    restart() // the server is still starting
     assert.equal(model.predictSync(record).prediction, 621)
     assert.equal(model.runSync(tensors).prediction[0], 621)
     const call = model.call()

@@ -1,4 +1,5 @@
-// The same package over shared memory: all of tests/vectors on served models, and what only another process can do.
+// The same package over shared memory: all of tests/vectors on served models, and cases that only
+// another process can cause.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -19,7 +20,10 @@ const { cases, INEXPRESSIBLE, runCase } = require('./support/vector_runner.js')
 const WAIT = { waitMs: 20_000 }
 const LONG = 60_000
 
-/** The cases of each file that a server can open: those that ask something, opened by its path. */
+/**
+ * The cases of each file that a server can open: those that run something on a model opened by its
+ * path.
+ */
 function casesByFile() {
   const files = new Map()
   for (const [name, one] of cases) {
@@ -37,7 +41,7 @@ function casesByFile() {
     try {
       openSync(modelPath(file)).close()
     } catch {
-      files.delete(file) // vectors.test.js has it
+      files.delete(file) // covered by vectors.test.js
     }
   }
   return files
@@ -61,7 +65,7 @@ test('vectors over shm:', { concurrency: 3 }, async context => {
   assert.ok(count >= 200, `${count} cases`)
 })
 
-/** slow.onnx served, for as long as `use` takes. */
+/** Serves slow.onnx for as long as `use` takes. */
 async function withSlow(use) {
   const file = path.join(temporaryFolder(), 'slow.onnx')
   fs.writeFileSync(file, slow.source)
@@ -114,13 +118,13 @@ test('runs that wait for their turn hold no connection', () =>
         try {
           return fs.readlinkSync(`/proc/self/fd/${fd}`).startsWith('socket:')
         } catch {
-          return false // closed meanwhile
+          return false // closed in the meantime
         }
       }).length
     const before = numSockets()
     let most = 0
     let left = 2000
-    // There is always a backlog: one more is asked whenever one is answered.
+    // There is always a backlog: each answer starts another run.
     const ask = async () => {
       await model.run(slow.inputsFor(0.1, Float32Array.of(1)))
       most = Math.max(most, numSockets())
@@ -155,7 +159,8 @@ test('abort and deadline end a served run, and the model goes on', () =>
     controller.abort('enough')
     await assert.rejects(run, error => error === 'enough')
     assert.throws(() => model.runSync(slow.inputsFor(LONG), { timeoutMs: 5 }), { code: 'TIMEOUT' })
-    // The server may still be at the last run: what waits for it is the promise, not the loop, which has to tell the server of the abort.
+    // The server may still be busy with the last run. Only the promise waits for it, because the
+    // event loop has to tell the server of the abort.
     const { y } = await model.run(slow.inputsFor(1, Float32Array.of(9)), { timeoutMs: 10_000 })
     assert.equal(y[0], 9)
     await assertWorks(model)

@@ -1,4 +1,5 @@
-// A server that stands still while runs have to connect to it: the loop goes on, deadlines and aborts come on time, and nothing is lost.
+// A server that is stopped while runs have to connect to it: the event loop continues, deadlines
+// and aborts are on time, and nothing is lost.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -15,9 +16,12 @@ const { serve, serveAt } = require('./support/server.js')
 const slow = require('./support/slow.js')
 
 const folder = temporaryFolder()
-const LATER = 60_000 // a deadline that no test waits for
+const LATER = 60_000 // ms; a deadline that no test waits for
 
-/** Returns when no thread of the process runs any more, which is later than kill() does. */
+/**
+ * Stops the process and returns when none of its threads runs any more, which is later than kill()
+ * returns.
+ */
 function stop({ pid }) {
   process.kill(pid, 'SIGSTOP')
   const isStopped = thread =>
@@ -26,7 +30,7 @@ function stop({ pid }) {
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1)
 }
 
-/** `use` gets a model that has never run, and its server. */
+/** Passes to `use` a model that has never run, and its server. */
 async function withServed(file, use) {
   const server = serve(file)
   try {
@@ -60,12 +64,12 @@ async function assertWorks(model) {
   assert.deepEqual([...model.runSync(give(8, 9)).y], [8, 9])
 }
 
-/** Fulfils when the loop has turned so often. */
+/** Resolves after so many iterations of the event loop. */
 async function turn(times) {
   for (let i = 0; i < times; ++i) await new Promise(resolve => setImmediate(resolve))
 }
 
-/** How often a timer fired until `promise` settled. */
+/** Counts how often a timer fired until `promise` settled. */
 async function ticksDuring(promise) {
   let ticks = 0
   const timer = setInterval(() => ++ticks, 1)
@@ -253,7 +257,8 @@ test('a worker that is terminated while a run connects does not wait for the ser
     server.stop()
     worker.postMessage('run')
     await once(worker, 'message')
-    const isLate = sleep(15_000, true, { ref: false }) // half of what the run itself would wait
+    // Half of the time that the run itself would wait.
+    const isLate = sleep(15_000, true, { ref: false })
     assert.notEqual(await Promise.race([worker.terminate(), isLate]), true)
     server.goOn()
     await assertWorks(model)

@@ -1,4 +1,5 @@
-// What `run` takes: types, shapes, names, plain arrays. A wrong tensor is a SidecallError that names its input, whatever code it runs.
+// The inputs of `run`: types, shapes, names, plain arrays. A wrong tensor is a SidecallError that
+// names its input, even if its getters run code.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -11,7 +12,7 @@ const { modelPath } = require('./support/paths.js')
 const add = openSync(modelPath('add.onnx'))
 const x = Float32Array.of(1, 2)
 
-/** Fails alike both ways: throws, or rejects where that is asynchronous. */
+/** Both functions fail alike: the synchronous one throws, the asynchronous one rejects. */
 async function bothThrow(sync, async, expected) {
   assert.throws(sync, expected)
   await assert.rejects(async, expected)

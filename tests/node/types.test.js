@@ -1,4 +1,5 @@
-// The declarations that `sidecall types` writes: they compile, they take exactly a model's features, and refuse the rest.
+// The declarations that `sidecall types` writes: they compile, accept exactly the features of a
+// model and refuse the rest.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -24,7 +25,7 @@ const COMPILER_OPTIONS = {
   types: []
 }
 
-/** A folder in which `import ... from 'sidecall'` finds the package. */
+/** Creates a folder in which `import ... from 'sidecall'` finds the package. */
 function projectFolder(options = {}) {
   const folder = temporaryFolder()
   fs.mkdirSync(path.join(folder, 'node_modules'))
@@ -36,7 +37,7 @@ function projectFolder(options = {}) {
   return folder
 }
 
-/** What the compiler says; '' where it is content. */
+/** The output of the compiler; '' if there are no errors. */
 function compile(folder) {
   const tsc = path.join(packageFolder, 'node_modules', 'typescript', 'bin', 'tsc')
   const done = spawnSync(process.execPath, [tsc, '--project', folder, '--pretty', 'false'], {
@@ -64,7 +65,7 @@ function openedVectors() {
 
 test('declarations of odd models are used as they should, and not otherwise', () => {
   const folder = projectFolder()
-  // One file, so the import line stands once.
+  // All declarations are in one file, so the import line occurs once.
   const texts = Object.entries(oddModels).map(([name, bytes]) => openSync(bytes).types(name))
   const bodies = texts.map(text => text.replace(/^import .*\n/, ''))
   const imports = "import type { Float16Data, Tensor, TensorLike } from 'sidecall'\n"

@@ -1,4 +1,5 @@
-// The values of a record: what each type takes, what is missing, what is refused and how it is called.
+// The values of a record: what each type accepts, what counts as missing, and how refusals are
+// reported.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -13,7 +14,7 @@ const f32 = name => ({ name, type: 'float32' })
 const pair = openSync(echo({ features: [f32('a'), f32('b')] }))
 const integer = openSync(modelPath('kinds.onnx'))
 const KINDS = { f32_must: 2, f64_must: 3, i64_must: 4, flag_must: false, word_must: 'b' }
-const I64 = 7 // place of i64_must in the answer
+const I64 = 7 // index of i64_must in the answer
 
 const answerOf = record => pair.predictSync(record).prediction
 

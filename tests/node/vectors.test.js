@@ -1,4 +1,4 @@
-// Runs all cases of tests/vectors in process; support/vector_runner.js has the ways to ask.
+// Runs all cases of tests/vectors in process; support/vector_runner.js defines the ways to call.
 'use strict'
 
 const assert = require('node:assert/strict')

@@ -1,4 +1,5 @@
-// Memory that JavaScript sees: views outlive calls, models and the collector, and stay apart from what runs later.
+// Memory that JavaScript sees: views outlive calls, models and garbage collection, and later runs
+// do not change them.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -17,7 +18,7 @@ async function collect() {
   }
 }
 
-/** Runs other calls, so that memory which was given back is written again. */
+/** Runs other calls, so that freed memory is written again. */
 function overwrite(value, width) {
   const model = openSync(slow.source)
   for (let i = 0; i < 20; i++) {
@@ -54,7 +55,7 @@ for (const width of [1, 64, 10_000, 3_000_000]) {
       assert.equal(view.length, width)
       assert.ok(view.every(value => value === 0.25))
     }
-    views.x.fill(1) // writing is harmless
+    views.x.fill(1) // writing must not crash
     views.y.fill(2)
     overwrite(8, width)
     assert.ok(views.x.every(value => value === 1) && views.y.every(value => value === 2))

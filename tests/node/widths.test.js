@@ -1,4 +1,5 @@
-// float32 and float64 as one number: typed arrays of either width, plain arrays and records mean the same in an input of either.
+// float32 and float64 represent one number: typed arrays of either width, plain arrays and records
+// mean the same for inputs of either width.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -11,7 +12,7 @@ const narrow = openSync(modelPath('floats_float32.onnx'))
 const wide = openSync(modelPath('floats_float64.onnx'))
 const bareNarrow = openSync(modelPath('identity_float32.onnx'))
 const bareWide = openSync(modelPath('identity_float64.onnx'))
-const BIG = 100_000 // elements that a synchronous run would read in place
+const BIG = 100_000 // elements; a synchronous run reads so many in place
 const NUMBERS = [
   0.1,
   7.315,
@@ -28,7 +29,7 @@ const NUMBERS = [
   -Infinity
 ]
 
-/** What the model's tensor held for the number x: all ways to give it. */
+/** The value that the model's tensor held for the number x, the same for all ways to pass it. */
 async function heldBy(model, x, { asFloat32 = false } = {}) {
   const Class = asFloat32 ? Float32Array : Float64Array
   const data = Class.of(x, 1)
@@ -138,7 +139,8 @@ test('a double beyond float32 is refused with the faults that records have', asy
     } catch (error) {
       failures.push(error)
     }
-    assert.deepEqual([...narrow.runSync({ X: [0.5, 1] }).transformed], [0.5, 1]) // and the model goes on
+    // The model stays usable.
+    assert.deepEqual([...narrow.runSync({ X: [0.5, 1] }).transformed], [0.5, 1])
   }
   assert.equal(failures.length, 5)
   for (const failure of failures) {

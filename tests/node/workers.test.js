@@ -1,4 +1,5 @@
-// Worker threads, any number, ended at any moment; processes that end during a run; two copies of the package in one process.
+// Worker threads in any number that end at any moment, processes that exit during a run, and two
+// copies of the package in one process.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -33,7 +34,10 @@ function assertWorks({ openSync }) {
   assert.equal(y.length, 2)
 }
 
-/** The package once more, in a folder of its own; with a native part of its own, or the same file as npm may arrange it. */
+/**
+ * Copies the package to a folder of its own. The copy has its own native addon, or shares the file,
+ * as npm may arrange it.
+ */
 function copyPackage({ isShared = false } = {}) {
   const copy = path.join(temporaryFolder(), 'sidecall')
   const leftOut = ['node_modules', 'src', 'scripts'].map(name => path.join(packageFolder, name))
@@ -49,7 +53,7 @@ function copyPackage({ isShared = false } = {}) {
   return copy
 }
 
-// The variable that names one file for all copies must not hide the copy's own.
+// Loads a copy without the environment variable that names one addon for all copies.
 function requireCopy(copy) {
   const named = process.env.SIDECALL_NODE_ADDON
   delete process.env.SIDECALL_NODE_ADDON
@@ -173,7 +177,7 @@ for (const isShared of [false, true]) {
     )
     const answers = await Promise.all(models.map(model => model.predict({})))
     for (const answer of answers) assert.deepEqual(answer, answers[0])
-    // What a copy throws is what its users know.
+    // Users of a copy get the error class of that copy.
     for (const [i, model] of models.entries()) {
       const expected = [sidecall, other][i % 2].SidecallError
       assert.throws(

@@ -1,4 +1,6 @@
-"""What the Python tests share: the vectors' models, and a backend for every test that asks for one."""
+"""Fixtures of the Python tests: the models of tests/vectors, and a backend for every test that
+needs one.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,15 @@ def backend(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def load(backend: str) -> Callable[..., sidecall.Model]:
-    """Opens a model of the vectors with the backend under test."""
+    """Opens a model of tests/vectors with the backend under test."""
     return lambda name, **options: sidecall.open(MODELS / name, backend=backend, **options)
 
 
 @pytest.fixture
 def matrix(request: pytest.FixtureRequest) -> Iterator[sidecall.Model]:
-    """prediction = a + 10 b + 100 c + 1000 d over one float32 input X: a and b nullable, b int64, c bool."""
+    """prediction = a + 10 b + 100 c + 1000 d over one float32 input X: a and b nullable, b int64, c
+    bool.
+    """
     chosen = request.getfixturevalue("backend") if "backend" in request.fixturenames else None
     with sidecall.open(MODELS / "matrix.onnx", backend=chosen) as model:
         yield model

@@ -1,4 +1,6 @@
-"""arun and apredict: the loop goes on, deadlines and cancelling end a run, and its memory comes back."""
+"""arun and apredict: the event loop continues, deadlines and cancellation end a run, memory is
+freed.
+"""
 
 from __future__ import annotations
 
@@ -102,7 +104,7 @@ def test_a_run_that_is_given_up_leaves_no_thread_and_no_descriptor(load: Load) -
     asyncio.run(give_up())
     expiry = time.monotonic() + 10
     while num_descriptors() > before and time.monotonic() < expiry:
-        time.sleep(0.001)  # until the engine lets go
+        time.sleep(0.001)  # until the engine releases the run
     assert num_descriptors() <= before
 
 
@@ -115,11 +117,11 @@ def test_a_coroutine_that_is_thrown_away_ends_its_run(load: Load) -> None:
 
     async def begin() -> Coroutine[Any, Any, Any]:
         run = model.arun(ENDLESS)
-        run.send(None)  # as far as the event loop would take it
+        run.send(None)  # runs as far as the event loop would run it
         return run
 
     run = asyncio.run(begin())
-    run.close()  # its loop is closed by now
+    run.close()  # the event loop is closed by now
     assert asyncio.run(model.arun({**ENDLESS, "n": np.array(0, dtype=np.int64)}))["y"].tolist() == [
         1,
         1,
@@ -134,7 +136,7 @@ def test_an_array_may_be_changed_while_a_run_waits(load: Load) -> None:
         others = [
             asyncio.ensure_future(model.arun(ENDLESS)) for _ in range(2 * (os.cpu_count() or 1) + 2)
         ]
-        await asyncio.sleep(0.02)  # they have every thread of the library
+        await asyncio.sleep(0.02)  # they occupy every thread of the library
         run = asyncio.ensure_future(model.arun({"x": x, "n": np.array(0, dtype=np.int64)}))
         await asyncio.sleep(0)
         x[:] = 7

@@ -25,7 +25,7 @@ def test_arrays_are_the_calls_memory(matrix: sidecall.Model, backend: str) -> No
     assert y[0, 0] == 621
     x[0, 3] = 1
     call.run()
-    assert y[0, 0] == 1121  # no new array: the same memory
+    assert y[0, 0] == 1121  # y is the same memory, not a new array
 
 
 def test_a_view_outlives_everything(load: Load) -> None:
@@ -134,7 +134,7 @@ def test_values_by_name(matrix: sidecall.Model, backend: str) -> None:
         with pytest.raises(errors.DtypeMismatch, match="feature 'c': expected bool, got int64"):
             call.set(0, "c", 1)
         with pytest.raises(errors.DtypeMismatch):
-            call.run()  # a refused value is not forgotten
+            call.run()  # the refused value is remembered
         call.set(0, "c", False)
         call.run()
         assert call.get(0, "prediction") == 521

@@ -1,4 +1,4 @@
-"""Every example in a docstring runs and says the truth; everything public has one."""
+"""Every example in a docstring runs and gives the shown output; every public object has one."""
 
 from __future__ import annotations
 

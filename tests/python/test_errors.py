@@ -1,4 +1,7 @@
-"""Every status of the header has its exception, which is also a standard one, and survives a trip to another process."""
+"""Every status of the header has its exception class.
+
+Each is also a standard exception, and can be pickled to another process.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,9 @@ from sidecall._library import header
 from vector_files import BACKENDS
 
 TEXT = header().read_text(encoding="utf-8")
-# The status constants stand between these two headings.
+# The status constants are between these two places.
 SECTION = TEXT[TEXT.index("typedef int32_t sidecall_status;") : TEXT.index("sidecall_status_name")]
-# OK and PENDING are no failures: finish() of a backend answers false for the latter.
+# OK and PENDING are not failures; the finish() of a backend returns false for PENDING.
 STATUSES = {
     name: int(number)
     for name, number in re.findall(r"#define SIDECALL_(\w+) (\d+)", SECTION)

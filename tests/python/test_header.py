@@ -1,4 +1,4 @@
-"""How cffi reads the header, and that the library tells the same as the header."""
+"""How cffi reads the header, and that the library agrees with the header."""
 
 from __future__ import annotations
 
@@ -64,7 +64,10 @@ def test_every_struct_of_a_caller_has_an_init_function() -> None:
 
 @pytest.mark.parametrize("name", STRUCTS)
 def test_the_library_knows_the_struct_that_cffi_reads_from_the_header(name: str) -> None:
-    """Each field of the library's defaults lies where cffi finds it, and nothing is written beyond the size that was given."""
+    """Each field of the library's defaults is where cffi expects it.
+
+    Nothing is written beyond the given size.
+    """
     struct = new_struct(name)
     assert struct.struct_size == ffi.sizeof(name)
     defaults = {field: getattr(struct, field) for field, _ in ffi.typeof(name).fields}

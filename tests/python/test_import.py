@@ -1,4 +1,4 @@
-"""Importing and calling sidecall costs what it needs and nothing else. Each test is a process of its own."""
+"""Importing and calling sidecall loads only what it needs. Each test has its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nothing grows: opens and closes, runs, and errors in the middle of anything."""
+"""Memory does not grow: opens and closes, runs, and errors at any point."""
 
 from __future__ import annotations
 

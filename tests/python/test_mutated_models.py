@@ -1,4 +1,7 @@
-"""Mutated model files: what sidecall accepts, protobuf reads in the same way: nothing unknown, nothing left out."""
+"""Mutated model files: if sidecall accepts one, protobuf reads it in the same way.
+
+Nothing is unknown, and nothing is left out.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ MODELS = Path(__file__).resolve().parents[1] / "vectors/models"
 
 
 def is_accepted(data: bytes) -> bool:
-    """False where the reader refuses the bytes. What ONNX Runtime or the contract refuses was read."""
+    """False if the reader refuses the bytes.
+
+    If only ONNX Runtime or the contract refuses the model, the bytes were read.
+    """
     try:
         sidecall.open(data, verify="off")
     except sidecall.errors.FileInvalid:
@@ -24,7 +30,7 @@ def is_accepted(data: bytes) -> bool:
 
 
 def mutated(data: bytes, random_bytes: random.Random) -> bytes:
-    """One byte changed, left out, or put in."""
+    """The data with one byte changed, removed or inserted."""
     at = random_bytes.randrange(len(data))
     change = bytes([random_bytes.randrange(256)])
     return (
@@ -49,6 +55,6 @@ def test_protobuf_reads_accepted_files_in_the_same_way(name):
         assert known.SerializeToString(deterministic=True) == read.SerializeToString(
             deterministic=True
         )
-        # Numbers in a longer form or fields that occur twice would make it shorter.
+        # Overlong numbers or duplicate fields would make it shorter.
         assert read.ByteSize() == len(data)
     assert accepted > 50

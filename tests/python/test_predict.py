@@ -50,7 +50,7 @@ assert model.predict([record] * 1000) == [{"prediction": 621.0}] * 1000
 
 
 def test_more_records_than_memory_holds(backend: str) -> None:
-    """Under a memory limit. Where NumPy itself cannot make an array, its MemoryError stays."""
+    """Runs under a memory limit. If NumPy itself cannot make an array, its MemoryError stays."""
     path = Path(__file__).parents[1] / "vectors/models/matrix.onnx"
     done = subprocess.run(
         [sys.executable, "-c", TOO_MANY, str(path), backend],

@@ -1,4 +1,7 @@
-"""What a model of format 2 refuses, from Python with both backends: the same faults for records, frames and tensors, here and over shm:."""
+"""Refusals of a model of format 2, from Python with both backends.
+
+Records, frames and tensors give the same faults, in process and over shm:.
+"""
 
 from __future__ import annotations
 
@@ -89,17 +92,18 @@ def test_of_thousands_of_bad_rows_the_first_thousand_are_named(
         model.run({"X": x})
     rows = [fault.row for fault in caught.value.faults]
     assert rows == list(range(0, 2 * len(rows), 2))
-    assert len(rows) >= 256  # what a binding keeps
+    assert len(rows) >= 256  # the number of faults that a binding keeps
     assert "and 1497 more" in str(caught.value)
 
 
 def test_an_infinity_is_refused_where_the_model_refuses_it(
     opened: Callable[[str], sidecall.Model],
 ) -> None:
+    # The features of the model accept every number, but its answer must be finite.
     with (
         opened("steps.onnx") as model,
         pytest.raises(errors.Refused),
-    ):  # its features take every number, its answer is finite
+    ):
         model.predict({"a": float("inf"), "b": 1})
     good = {
         "share": 0.5,

@@ -1,4 +1,4 @@
-"""Tensors in, tensors out: what `run` accepts without a copy, what it converts, and what it refuses."""
+"""Tensors in, tensors out: what `run` accepts without a copy, what it converts, what it refuses."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_refused(
 ) -> None:
     with pytest.raises(kind, match=words.replace("[", r"\[")):
         matrix.run(inputs)
-    assert matrix.run({"X": ROW})["prediction"][0, 0] == 621  # and the model goes on
+    assert matrix.run({"X": ROW})["prediction"][0, 0] == 621  # the model stays usable
 
 
 def test_lists_take_the_inputs_type_only_without_loss(load: Load) -> None:
@@ -196,7 +196,7 @@ def test_the_gil_is_released(load: Load) -> None:
         )
     over.set()
     counter.join()
-    assert turns > 1000  # with the GIL held it would be about none
+    assert turns > 1000  # with the GIL held there would be almost none
 
 
 def test_threads_do_not_mix(matrix: sidecall.Model, backend: str) -> None:

@@ -1,4 +1,7 @@
-"""Models of other processes from Python, with both backends: options, arrays, asyncio, errors, servers that come and go."""
+"""Models of other processes from Python, with both backends.
+
+Options, arrays, asyncio, errors, and servers that restart.
+"""
 
 from __future__ import annotations
 
@@ -84,8 +87,8 @@ def test_arrays_of_a_call(served: Callable[..., sidecall.Model]) -> None:
             call.run()
             assert call.outputs["prediction"].tolist() == [[run], [1000]]
         small = call.outputs["prediction"]
-        small[0] = 5  # the call's own memory
-    assert x[1, 3] == 1  # still there
+        small[0] = 5  # the memory of the call
+    assert x[1, 3] == 1  # the memory is still valid
     with model.call(rows=100_000) as call:
         call.inputs["X"][:] = 1
         call.run()
@@ -142,11 +145,12 @@ def test_what_was_given_up_holds_no_descriptors(backend: str) -> None:
             servers.stop("matrix.onnx")
             num_files = num_descriptors()
             try:
-                # One waits for a connection, and those behind it are late when they are started: their errors come from the starting thread.
+                # One run waits for a connection. Those after it are late when they are started, so
+                # the starting thread raises their errors.
                 outcomes = asyncio.run(give_up(model))
                 assert {type(outcome) for outcome in outcomes} == {errors.Timeout}
                 await_starters()
-                assert num_descriptors() <= num_files  # although the exceptions are still here
+                assert num_descriptors() <= num_files  # even while the exceptions are still alive
             finally:
                 servers.signal("matrix.onnx", signal.SIGCONT)
     finally:
@@ -155,13 +159,14 @@ def test_what_was_given_up_holds_no_descriptors(backend: str) -> None:
 
 async def give_up(model: sidecall.Model) -> list[object]:
     tasks = [asyncio.ensure_future(model.apredict(ROW, timeout=0.05)) for _ in range(50)]
-    await asyncio.sleep(0)  # all of them wait
-    time.sleep(0.3)  # the loop is late, so that the thread is the first to see the deadlines
+    await asyncio.sleep(0)  # now all of them wait
+    # Blocks the event loop, so that the starting thread notices the deadlines first.
+    time.sleep(0.3)
     return list(await asyncio.gather(*tasks, return_exceptions=True))
 
 
 async def in_vain(model: sidecall.Model) -> None:
-    """No run has a connection yet, and the server gives none."""
+    """No run has a connection yet, and the server grants none."""
     turns = 0
 
     async def turn() -> None:
@@ -173,7 +178,7 @@ async def in_vain(model: sidecall.Model) -> None:
     turning = asyncio.create_task(turn())
     patient = asyncio.create_task(model.apredict(ROW))
     await asyncio.sleep(0.01)
-    num_files = num_descriptors()  # perhaps without the connection that `patient` asks for
+    num_files = num_descriptors()  # may not include the connection that `patient` requests
     for _ in range(3):
         with pytest.raises(errors.Timeout) as caught:
             await model.arun({"X": np.ones((1, 4), np.float32)}, timeout=0.05)
@@ -182,7 +187,7 @@ async def in_vain(model: sidecall.Model) -> None:
         *[model.apredict(ROW, timeout=0.05) for _ in range(50)], return_exceptions=True
     )
     assert [type(outcome) for outcome in outcomes] == [errors.Timeout] * 50
-    assert num_descriptors() <= num_files + 1  # what was given up holds nothing
+    assert num_descriptors() <= num_files + 1  # abandoned runs hold no descriptors
     waiting = asyncio.create_task(model.apredict(ROW))
     await asyncio.sleep(0.01)
     for task in (waiting, patient):
@@ -229,7 +234,7 @@ def test_a_server_that_restarts(backend: str) -> None:
             call.inputs["X"][:] = [[1, 2, 1, 0.5]]
             call.run()
             servers.restart("matrix.onnx", signal.SIGKILL)
-            call.run()  # the option `wait` counts here too
+            call.run()  # the option `wait` also applies here
             assert call.outputs["prediction"].tolist() == [[621]]
             assert model.predict(ROW) == {"prediction": 621.0}
     finally:

@@ -1,4 +1,4 @@
-"""Runs that a thread starts, and the event loop gives up at that moment."""
+"""Runs that a thread starts while the event loop abandons them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from sidecall._starting import Starter
 
 
 class SlowRun:
-    """A run whose start waits until it is cancelled, and whose cancelling takes longer than the thread needs to close it."""
+    """A run whose start waits until it is cancelled.
+
+    Its cancel takes longer than the thread needs to close it.
+    """
 
     fd = -1
     is_started = False

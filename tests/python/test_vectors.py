@@ -23,14 +23,14 @@ CASES: dict[str, Case] = {
 }
 CODES = {kind.code for kind in errors.Error.__subclasses__()}
 
-# Python takes records as values: raw JSON text has no entry point here.
+# Python takes records as values; it has no function that takes raw JSON text.
 RUNNABLE = {name: case for name, case in CASES.items() if "json" not in case}
 NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
-# What a server can be asked; the reasons for the others are in vector_servers.py.
+# Cases that a server can run; vector_servers.py gives the reasons for the others.
 SERVED = {name: case for name, case in RUNNABLE.items() if reason_to_leave_out(case) is None}
 
-# Cases that Python cannot express, each with the reason.
+# Cases that Python cannot express, each with its reason.
 ODD = "an odd number of 4-bit elements along a free dimension: numpy knows the bytes only"
 NUMBER = (
     "an array of integers, which Python takes for numbers as it does in a record (test_widths.py)"
@@ -107,7 +107,7 @@ def assert_tensors(got: dict[str, np.ndarray], case: Case) -> None:
 
 
 def assert_record(got: Any, expected: Any, tolerance: float) -> None:
-    """JSON on the right: null is NaN or infinity, float32 is written with its own digits."""
+    """`expected` comes from JSON: null is NaN or infinity, a float32 has its shortest digits."""
     if isinstance(expected, dict):
         assert isinstance(got, dict)
         assert list(got) == list(expected)

@@ -1,4 +1,7 @@
-"""float32 and float64 as one number: arrays of either width, integers, lists, records and DataFrames mean the same in an input of either."""
+"""float32 and float64 represent one number in inputs of either width.
+
+Arrays of either width, integers, lists, records and DataFrames mean the same.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ NUMBERS = [
     -0.0,
 ]
 BEYOND = [3.4028235677973366e38, 1e39, -1e39, float(np.finfo(np.float64).max)]
-LARGE = 100_000  # elements that a run reads in place where the type is the input's own
+LARGE = 100_000  # elements; a run reads so many in place if the type is the input's own
 
 FRAMES: dict[str, Callable[[np.ndarray], Any]] = {
     "pandas": lambda x: pd.DataFrame({"x": x, "n": 1}),
@@ -55,7 +58,7 @@ def model(load: Load, width: str) -> sidecall.Model:
 
 
 def held(x: np.ndarray, width: str) -> np.ndarray:
-    """What a tensor of that type holds, bit by bit."""
+    """The values that a tensor of that type holds, exactly."""
     return x.astype(width).astype(np.float64)
 
 
@@ -72,7 +75,7 @@ def test_arrays_of_either_width_mean_the_same_as_records(
     x = np.array(NUMBERS, dtype=given)
     expected = held(x, width)
     tensor = np.column_stack([x, np.ones(len(x), given)])
-    for _ in range(3):  # a kept call takes the short way
+    for _ in range(3):  # a reused call takes the fast path
         assert_same(model.run({"X": tensor})["transformed"][:, 0], expected)
         assert_same(model.run(tensor)["transformed"][:, 0], expected)
     assert_same(asyncio.run(model.arun({"X": tensor}))["transformed"][:, 0], expected)

@@ -1,4 +1,4 @@
-"""Where the vectors stand, and the backends that run them."""
+"""The folder of the test vectors, and the backends that run them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-// The program that the tests of exec: start: serves over SIDECALL_FD, or misbehaves as its first argument says.
+// The program that the tests of exec: start. It serves over SIDECALL_FD, or misbehaves as its first
+// argument says.
 #include <dirent.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -11,7 +12,8 @@ using namespace raw;
 
 namespace {
 
-// Descriptors beyond 0, 1, 2 and 3, signals that are blocked or ignored, what standard input holds, and an output that is not the error output.
+// Counts what the child should not inherit: descriptors beyond 0 to 3, blocked or ignored signals,
+// input on stdin, and a stdout that is not stderr.
 int count_inherited() {
   int count = 0;
   DIR* folder = opendir("/proc/self/fd");
@@ -43,7 +45,7 @@ void serve(Peer* peer, int requests) try {
   peer->serve(requests);
   if (requests == 1) _exit(5);
 } catch (const std::exception&) {
-  // The client went away: its own test knows why.
+  // The client disconnected: its own test knows why.
 }
 
 }  // namespace

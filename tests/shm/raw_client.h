@@ -1,4 +1,5 @@
-// A client of the channel that does exactly what a test says, lies included. Used by the tests of the server.
+// A client of the channel that does exactly what a test says, protocol violations included. Used by
+// the tests of the server.
 #pragma once
 
 #include <cerrno>
@@ -37,7 +38,7 @@ inline shm::Hello hello(uint32_t kind, uint32_t slots = 0, uint64_t request_byte
   return message;
 }
 
-// What came back: a message, or nothing but the end.
+// The server's answer: a message, or only the end of the connection.
 struct Answer {
   bool is_end = false;
   std::string bytes;
@@ -80,7 +81,7 @@ inline Answer ask(const std::string& path, const shm::Hello& message) {
   return ask(&socket, &message, sizeof(message));
 }
 
-// Whether the server has hung up, or does soon. Rings are read and dropped.
+// Whether the server has hung up or does so soon. Wake-up messages are read and dropped.
 inline bool is_closed(shm::Socket* socket) {
   for (int i = 0; i < 100000; ++i) {
     if (receive(socket).is_end) return true;
@@ -131,7 +132,7 @@ class Client {
     return reinterpret_cast<shm::TensorEntry*>(request_slot(slot))[index];
   }
 
-  // The table and the elements of x float32[rows,4]: first, first + 1, ...
+  // Writes the table and the elements of x float32[rows,4]: first, first + 1, ...
   void write_numbers(int64_t rows, float first, uint32_t slot = 0) {
     shm::TensorEntry table{};
     table.dtype = host::kFloat;
@@ -145,7 +146,7 @@ class Client {
     for (int64_t i = 0; i < rows * 4; ++i) values[i] = first + static_cast<float>(i);
   }
 
-  // As a client must: the sequence last, and a ring for a server that sleeps.
+  // Publishes as a client must: the sequence last, then a wake-up for a server that sleeps.
   void publish(uint64_t k, const shm::RequestFields& fields) {
     request_entry(k).fields = fields;
     publish_sequence(k, k);
@@ -165,7 +166,7 @@ class Client {
     socket.ring();
   }
 
-  // Polls for the response; throws when it does not come.
+  // Polls for the response. Throws if it does not arrive.
   shm::ResponseFields await(uint64_t k) {
     const shm::Deadline deadline = shm::Deadline::after(10000000000);
     while (response_entry(k).sequence.load(std::memory_order_acquire) != k) {
@@ -191,7 +192,7 @@ class Client {
     return *reinterpret_cast<const shm::ErrorRecord*>(response_slot(slot));
   }
 
-  // One honest call; whether the answer is right.
+  // Makes one valid call. Returns whether the answer is right.
   bool echo(uint64_t k, float first) {
     write_numbers(2, first);
     publish(k);

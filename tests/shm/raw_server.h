@@ -1,4 +1,5 @@
-// A server for tests of the client, written from PROTOCOL.md: it says and stores what a test wants it to, true or not.
+// A server for tests of the client, written from shm/PROTOCOL.md. It sends and stores what a test
+// tells it to, valid or not.
 #pragma once
 
 #include <fcntl.h>
@@ -32,10 +33,10 @@ inline const std::string kSignature =
     "\n";
 inline const std::string kModelId(64, 'a');
 
-// What the client expects of answers: y, one float32 per row.
+// The outputs that the client expects: y, one float32 per row.
 inline std::vector<TensorSpec> outputs() { return {{"y", SIDECALL_FLOAT32, {-1}}}; }
 
-// A folder of its own for a socket; removed with everything in it.
+// A temporary folder for a socket, removed with everything in it.
 class Folder {
  public:
   Folder() {
@@ -49,7 +50,8 @@ class Folder {
   std::string path_;
 };
 
-// Runs beside the test; joined at the end. What it throws is kept for the test to look at.
+// Runs `work` on a second thread, which join() or the destructor joins. Keeps the message of an
+// exception.
 class Beside {
  public:
   explicit Beside(std::function<void()> work)
@@ -61,7 +63,7 @@ class Beside {
           }
         }) {}
   ~Beside() { join(); }
-  // "" where it ended well.
+  // Returns "" if the work succeeded, otherwise the message of its exception.
   std::string join() {
     if (thread_.joinable()) thread_.join();
     return failure_;
@@ -98,12 +100,12 @@ inline std::string manifest(const std::string& signature, const std::string& con
   return std::string(reinterpret_cast<const char*>(parts), sizeof parts) + signature + contract;
 }
 
-// The server's end of one connection.
+// The server end of one connection.
 struct Peer {
   Socket socket;
   Hello hello{};
   Segment request, response;
-  uint64_t sequence = 0;  // of the last request taken
+  uint64_t sequence = 0;  // of the last request that was taken
   uint64_t rung = 0;
   uint64_t sleeping = 0;
 
@@ -123,7 +125,7 @@ struct Peer {
     response = make_response_segment(segment_bytes(welcome.slots, welcome.response_bytes));
   }
 
-  // The whole honest answer to CONNECT.
+  // Sends the complete valid answer to CONNECT.
   void grant(Welcome welcome) {
     make_segments(welcome);
     send(&welcome, sizeof welcome, {request.file.get(), response.file.get()});
@@ -140,7 +142,7 @@ struct Peer {
   unsigned char* request_slot() { return request.memory.data() + head_bytes(1); }
   unsigned char* response_slot() { return response.memory.data() + head_bytes(1); }
 
-  // Waits for the next request, asleep on the socket. False when the client has hung up instead.
+  // Waits for the next request, asleep on the socket. Returns false if the client hung up instead.
   bool await_request() {
     while (true) {
       response_head()->sleeping.store(++sleeping, std::memory_order_seq_cst);
@@ -159,7 +161,7 @@ struct Peer {
     return true;
   }
 
-  // A right answer: y[i] = x[i, 0] + x[i, 1]. The table is written each time.
+  // Writes a right answer: y[i] = x[i, 0] + x[i, 1]. It always writes the table.
   void write_answer(unsigned char* slot) {
     TensorEntry x;
     std::memcpy(&x, request_slot(), sizeof x);
@@ -234,7 +236,7 @@ class Server {
     return peer;
   }
 
-  // Answers OPEN and goes on until somebody wants memory; HELLO has been read.
+  // Answers each OPEN until a client sends CONNECT. The HELLO of the returned peer has been read.
   Peer accept_connect(const std::string& contract = {}) {
     while (true) {
       Peer peer = accept();
@@ -265,7 +267,7 @@ class Server {
   Fd listener_;
 };
 
-// ---- The client's side ----
+// The client side.
 
 inline std::unique_ptr<Client> open_client(const Server& server, ClientOptions options = {}) {
   auto client = std::make_unique<Client>(make_socket_endpoint(server.address()), options);
@@ -273,7 +275,7 @@ inline std::unique_ptr<Client> open_client(const Server& server, ClientOptions o
   return client;
 }
 
-// Writes one request of so many rows: x[i] = {i, 1}.
+// Writes one request of `rows` rows: x[i] = {i, 1}.
 inline void write_request(Channel& channel, int64_t rows) {
   std::vector<Tensor> tensors(1);
   tensors[0].dtype = SIDECALL_FLOAT32;
@@ -302,7 +304,7 @@ inline bool is_right(const Answer& answer, int64_t rows) {
   return true;
 }
 
-// A client with a channel, and the server's end of it.
+// A client with a channel, and the server end of that channel.
 struct Pair {
   Server server;
   std::unique_ptr<Client> client;
@@ -323,7 +325,7 @@ struct Pair {
   }
 };
 
-// The status that `work` fails with; 0 where it does not.
+// The status of the error that `work` throws; 0 if it throws none.
 inline int32_t status_of(const std::function<void()>& work) {
   try {
     work();

@@ -1,4 +1,5 @@
-// A server of the channel with a handler made of a function, and the services that the tests of the server use.
+// A server of the channel whose handler is a function, and the services that the tests of the
+// server use.
 #pragma once
 
 #include <unistd.h>
@@ -49,7 +50,7 @@ inline shm::Service texts() {
   return service;
 }
 
-// Answers each input as the output of the same number.
+// Answers each input with an equal output of the same index.
 inline void echo(const shm::Request& request, shm::Response& response) {
   for (size_t i = 0; i < request.num_inputs(); ++i) {
     const shm::InputView& input = request.input(i);
@@ -88,7 +89,7 @@ class FunctionHandler final : public shm::Handler {
   Body body_;
 };
 
-// A folder that goes with the test.
+// A folder that is removed with the test.
 class Folder {
  public:
   Folder() {
@@ -132,7 +133,7 @@ class Host {
     return "";
   }
 
-  // A number of status(), -1 where there is none of that name.
+  // A number of status(); -1 if there is none of that name.
   int64_t number(const std::string& name) const {
     const std::string json = server.status();
     const size_t at = json.find("\"" + name + "\":");
@@ -156,10 +157,10 @@ class Host {
   std::vector<std::pair<std::string, std::string>> events_;
 
  public:
-  shm::Server server;  // last: it logs until it ends
+  shm::Server server;  // last: it writes to the log until it is destroyed
 };
 
-// Looks until it holds, for at most ten seconds.
+// Checks the condition repeatedly, for at most ten seconds.
 template <typename Condition>
 bool eventually(Condition condition) {
   for (int i = 0; i < 10000; ++i) {

@@ -1,4 +1,5 @@
-// Calls of the client over an honest server: one outcome each, whatever the waiting, the deadline and the restart.
+// Calls of the client to a server that follows the protocol: one outcome each, for every way of
+// waiting, deadline and restart.
 #include <fcntl.h>
 #include <poll.h>
 
@@ -107,7 +108,7 @@ TEST_CASE("a deadline ends the call, and its late answer is dropped") {
   Pair pair;
   REQUIRE(pair.run(20 * kMillisecond) == Outcome::kTimedOut);
   CHECK(pair.peer.request_head()->mark.load() == 1);
-  // Within the next deadline the server does not let go either: nothing is sent.
+  // The server does not release the call within the next deadline either: nothing is sent.
   REQUIRE(pair.run(20 * kMillisecond) == Outcome::kTimedOut);
   CHECK(pair.peer.request_entry()->sequence.load() == 1);
   Beside serving([&] {
@@ -145,7 +146,7 @@ TEST_CASE("another thread cancels a call that nobody answers") {
   });
   CHECK(pair.run(-1) == Outcome::kCancelled);
   CHECK(cancelling.join().empty());
-  pair.channel->cancel();  // nothing is under way
+  pair.channel->cancel();  // no call is in flight
   Beside serving([&] { pair.peer.serve(2); });
   REQUIRE(pair.run() == Outcome::kAnswered);
   CHECK(is_right(pair.channel->take(), 3));
@@ -210,7 +211,8 @@ TEST_CASE("an event loop waits on the descriptor") {
   while (outcome == Outcome::kPending) outcome = pair.channel->poll();
   CHECK(outcome == Outcome::kTimedOut);
   CHECK(!is_readable(fd, 0));
-  // The next one is not sent before the late answer has come, and the descriptor tells both.
+  // The next request is not sent before the late answer has arrived. The descriptor becomes
+  // readable for both.
   pair.channel->publish(false, 5 * kSecond, Awaited::kByFd);
   CHECK(pair.channel->poll() == Outcome::kPending);
   Beside late([&] { pair.peer.serve(2); });
@@ -236,14 +238,14 @@ TEST_CASE(
   Beside serving([&] { pair.peer.serve(1); });
   REQUIRE(pair.run() == Outcome::kAnswered);
   CHECK(serving.join().empty());
-  pair.channel->hush();
+  pair.channel->clear_fd();
   pair.peer.socket.ring();
   REQUIRE(is_readable(fd, 5000));
-  pair.channel->hush();
+  pair.channel->clear_fd();
   CHECK(!is_readable(fd, 0));
   pair.peer.socket.close();
   REQUIRE(is_readable(fd, 5000));
-  pair.channel->hush();
+  pair.channel->clear_fd();
   CHECK(!is_readable(fd, 0));
   Beside coming_back([&] {
     Peer next = pair.server.accept_honest();
@@ -262,7 +264,7 @@ TEST_CASE("idle channels are kept, up to a number, and dead ones are not lent") 
   REQUIRE(accepting.join().empty());
   const unsigned char* address = pair.channel->request();
   pair.client->give_back(std::move(pair.channel));
-  pair.client->give_back(std::move(other));  // one too many
+  pair.client->give_back(std::move(other));  // one more than max_idle
   char byte;
   CHECK(second.socket.receive(&byte, 1, Deadline::after(5 * kSecond)).kind == Received::kEnd);
   pair.channel = pair.client->borrow(1, 1, Deadline::after(5 * kSecond));

@@ -1,4 +1,4 @@
-// exec: programs that serve, die, hang or do not exist; none is left behind.
+// exec: programs that serve, die, hang or do not exist. None is left running.
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -134,7 +134,7 @@ TEST_CASE("who waits for a child that keeps dying is told how it died, and soon"
   CHECK(starts.st_size == 3);
   CHECK(open_patiently("", &message, 60 * kSecond, "/no/such/program") == SIDECALL_UNREACHABLE);
 
-  // The first one dies, the next one is not ready in time.
+  // The first child dies, the second one is not ready in time.
   unlink(path.c_str());
   CHECK(status_of_open("-c 'test -e " + path + " && exec sleep 60; touch " + path + "; exit 5'",
                        &message, kSecond, "/bin/sh", 3 * kSecond) == SIDECALL_TIMEOUT);
@@ -163,7 +163,7 @@ TEST_CASE("a child that died is started again, with a pause") {
     REQUIRE(channel->wait() == Outcome::kAnswered);
     CHECK(is_right(channel->take(), 2));
   }
-  // Too short for the pause.
+  // The timeout is shorter than the pause before the next child.
   channel->publish(false, 5 * kSecond);
   CHECK(channel->wait() == Outcome::kAnswered);
   const int32_t status = status_of([&] {
@@ -200,16 +200,16 @@ TEST_CASE(
     while (!socket) socket = endpoint->connect(Deadline::after(20 * kSecond), &started, &not_yet);
   };
   for (int round = 0;; ++round) {
-    REQUIRE(round < 7);  // the pause has reached its five seconds
-    connect();           // the first connection of this child,
-    connect();           // and another one
+    REQUIRE(round < 7);  // the pause has reached its maximum of five seconds
+    connect();           // the first connection to this child,
+    connect();           // and a second one
     REQUIRE(write(Fd(open(path.c_str(), O_WRONLY)).get(), "\n", 1) == 1);
     while (!endpoint->has_successor(1, Deadline::never()))
       sleep_until(Deadline::after(kMillisecond));
     uint64_t started = 0;
     const auto attempt = [&] { endpoint->connect(Deadline::after(0), &started, &not_yet); };
     if (status_of(attempt) == SIDECALL_OK)
-      continue;  // this machine was so slow that the pause was over
+      continue;  // the machine was so slow that the pause was over
     CHECK(!endpoint->has_successor(0, Deadline::never()));
     break;
   }

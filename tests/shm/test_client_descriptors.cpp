@@ -1,4 +1,5 @@
-// A client that has no file descriptor left for what the server sends: its own shortage, and no fault of the server.
+// A client without a free file descriptor for those that the server sends: the error is its own,
+// not a violation by the server.
 #include <sys/resource.h>
 
 #include <catch2/catch_test_macros.hpp>
@@ -10,13 +11,13 @@ using namespace raw;
 
 namespace {
 
-// While it lives this process gets no new descriptor; those that it has stay usable.
+// While this object exists, the process gets no new descriptor; those that it has stay usable.
 class NoDescriptors {
  public:
   NoDescriptors() {
     getrlimit(RLIMIT_NOFILE, &before_);
     rlimit few = before_;
-    few.rlim_cur = 4;  // poll takes no more entries than that either
+    few.rlim_cur = 4;  // poll() accepts no more entries than this limit either
     setrlimit(RLIMIT_NOFILE, &few);
   }
   ~NoDescriptors() { setrlimit(RLIMIT_NOFILE, &before_); }
@@ -27,7 +28,8 @@ class NoDescriptors {
   rlimit before_{};
 };
 
-// What the client hears when `work` runs and `serve` answers, under NoDescriptors from the moment that `serve` has.
+// The client's error when it runs `work` while `serve` answers. `serve` creates a NoDescriptors
+// when the shortage should begin.
 template <typename Work>
 Error failure_of(const std::function<void()>& serve, Work work) {
   Beside serving(serve);
@@ -72,7 +74,7 @@ TEST_CASE("more descriptors than any message has are no shortage") {
   Socket one, other;
   Socket::pair(&one, &other);
   const std::vector<int> fds(kMaxDescriptors + 1, 0);
-  // As send() does, for one more than it takes.
+  // Does what send() does, with one more descriptor than send() accepts.
   char byte = 'a';
   iovec part{&byte, 1};
   alignas(cmsghdr) char control[CMSG_SPACE((kMaxDescriptors + 1) * sizeof(int))] = {};
@@ -183,7 +185,7 @@ TEST_CASE("a large answer that finds no descriptor fails its call alone") {
     fields.flags = kOneShot;
     fields.one_shot_bytes = kPage;
     pair.peer.publish(fields);
-    pair.peer.serve(1);  // the same connection goes on
+    pair.peer.serve(1);  // the same connection is still in use
   });
   CHECK(pair.run() == Outcome::kAnswered);
   try {

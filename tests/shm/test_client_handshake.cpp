@@ -1,4 +1,5 @@
-// Servers that lie, refuse or stall in the handshake: each gives the status that fits, and nothing is left open.
+// Servers that violate the protocol, refuse or stall in the handshake: each gives the matching
+// status and leaves no descriptor open.
 #include <sys/mman.h>
 
 #include <catch2/catch_test_macros.hpp>
@@ -11,7 +12,8 @@ using namespace raw;
 
 namespace {
 
-// Opens against one server that answers HELLO by `answer`; the status, after a look that no descriptor was left.
+// Opens a client against a server that answers HELLO by `answer`. Returns the status, after a check
+// that no descriptor was leaked.
 int32_t open_against(const std::function<void(Peer&)>& answer, std::string* message = nullptr,
                      int hang_ups = 0) {
   Server server;
@@ -52,7 +54,7 @@ int32_t open_with(const std::function<void(Welcome&)>& change,
       nullptr, hang_ups);
 }
 
-// The same for CONNECT, of one slot with 4096 bytes each way.
+// The same for CONNECT with one slot of 4096 bytes each way.
 int32_t connect_against(const std::function<void(Peer&, Welcome&)>& answer) {
   Server server;
   std::unique_ptr<Client> client;
@@ -199,7 +201,7 @@ TEST_CASE("descriptors that are missing or too many are a violation, and closed"
             welcome.manifest_bytes = text.size();
             const Fd file = make_sealed_file(text);
             std::vector<int> fds(count, file.get());
-            // The library's own send() takes at most eight.
+            // The library's own send() accepts at most eight descriptors.
             iovec part{&welcome, sizeof welcome};
             alignas(cmsghdr) char control[CMSG_SPACE(64 * sizeof(int))] = {};
             msghdr message{};
@@ -284,8 +286,8 @@ TEST_CASE("servers that hang up, stall or are not there have a status each") {
   Server server;
   ClientOptions options;
   options.timeout_ns = 20 * kMillisecond;
-  CHECK(status_of([&] { open_client(server, options); }) ==
-        SIDECALL_TIMEOUT);  // it listens and never accepts
+  // The server listens but never accepts.
+  CHECK(status_of([&] { open_client(server, options); }) == SIDECALL_TIMEOUT);
   server.stop();
   CHECK(status_of([&] { open_client(server, options); }) == SIDECALL_UNREACHABLE);
   unlink(server.address().c_str());
@@ -315,7 +317,8 @@ TEST_CASE("grants and memory files of CONNECT that differ from what was asked ar
   CHECK(with_files([](Peer& peer) { return std::vector<int>{peer.request.file.get()}; }) ==
         SIDECALL_PROTOCOL);
   CHECK(with_files([](Peer&) { return std::vector<int>{}; }) == SIDECALL_PROTOCOL);
-  // REQUEST has no FUTURE_WRITE, so as RESPONSE it could change under the server's own feet; the other way round it cannot be written.
+  // The request file has no FUTURE_WRITE seal, so as the response file the client could change it
+  // while the server uses it. In the opposite case the client could not write its requests.
   CHECK(with_files([](Peer& peer) {
           return std::vector<int>{peer.request.file.get(), peer.request.file.get()};
         }) == SIDECALL_PROTOCOL);
@@ -337,7 +340,7 @@ TEST_CASE("grants and memory files of CONNECT that differ from what was asked ar
           return std::vector<int>{growing.file.get(), peer.response.file.get()};
         }) == SIDECALL_PROTOCOL);
   CHECK(connect_against([](Peer& peer, Welcome& welcome) {
-          welcome.flags |= kHasPidfd;  // of something that is none
+          welcome.flags |= kHasPidfd;  // the third file is not a pidfd
           peer.make_segments(welcome);
           peer.send(&welcome, sizeof welcome,
                     {peer.request.file.get(), peer.response.file.get(), 0});

@@ -1,4 +1,5 @@
-// Servers that lie in answers, messages and memory: each lie ends that call with a status, and the channel goes on with the next server.
+// Servers that violate the protocol in answers, messages and memory: each violation ends that call
+// with a status, and the channel continues with the next server.
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 #include <random>
@@ -9,14 +10,15 @@ using namespace raw;
 
 namespace {
 
-// One call against a server that answers by `lie` (the request was taken); then an honest one on the same channel.
+// Makes one call against a server that took the request and answers by `lie`, then a valid call on
+// the same channel.
 int32_t call_against(const std::function<void(Peer&)>& lie, std::string* message = nullptr) {
   Pair pair;
   int32_t status = SIDECALL_OK;
   Beside serving([&] {
     pair.peer.next();
     lie(pair.peer);
-    // The client hangs up where it saw a lie; where it saw none it just goes on.
+    // The client hangs up if it notices a violation; otherwise it simply continues.
     if (pair.peer.await_request()) {
       pair.peer.take();
       pair.peer.answer();
@@ -72,7 +74,8 @@ int32_t fail_with(const std::function<void(ErrorRecord&)>& change,
   });
 }
 
-// A failure with two texts and three rows behind its record, whose bytes and numbers `change` may spoil.
+// A failure whose record is followed by two texts and three rows. `change` may corrupt their bytes
+// and counts.
 struct Listed {
   FaultTextEntry texts[2] = {};
   FaultRowEntry rows[3] = {{0, 0, 0}, {4, 1, 0}, {-1, 0, 0}};
@@ -100,11 +103,11 @@ int32_t list_with(const std::function<void(Listed&)>& change) {
 }
 
 struct OneShot {
-  uint64_t bytes = kPage;      // of the file
-  uint64_t said = kPage;       // in the message
-  uint64_t described = kPage;  // in the descriptor
+  uint64_t bytes = kPage;      // size of the file
+  uint64_t said = kPage;       // size in the message
+  uint64_t described = kPage;  // size in the descriptor
   uint64_t sequence = 1;
-  int copies = 1;  // of the message
+  int copies = 1;  // how often the message is sent
   size_t descriptors = 1;
   bool is_sealed = true;
   std::function<void(unsigned char*)> change = [](unsigned char*) {};
@@ -136,7 +139,8 @@ int32_t send_with(const std::string& bytes, bool with_descriptor = false) {
   return call_against([&](Peer& peer) {
     peer.send(bytes.data(), bytes.size(),
               with_descriptor ? std::vector<int>{0} : std::vector<int>{});
-    std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the client sleeps, and reads it
+    // The client goes to sleep, wakes up and reads the message.
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
   });
 }
 
@@ -164,7 +168,8 @@ TEST_CASE("a descriptor that is wrong in any field is a violation") {
         fields.flags = kOneShot;
         fields.one_shot_bytes = kPage;
       },
-      [](ResponseFields& fields) { fields.status = SIDECALL_ENGINE; },  // the slot holds a table
+      // The slot holds a tensor table, not an error record.
+      [](ResponseFields& fields) { fields.status = SIDECALL_ENGINE; },
   };
   for (const auto& lie : lies) CHECK(answer_with(lie) == SIDECALL_PROTOCOL);
   for (uint64_t sequence : {UINT64_C(2), UINT64_C(77), UINT64_MAX})
@@ -247,10 +252,10 @@ TEST_CASE("a list of faults that is malformed is a violation") {
   CHECK(list_with([](Listed&) {}) == SIDECALL_REFUSED);
   CHECK(list_with([](Listed& listed) { listed.fields.faults_found = UINT32_MAX; }) ==
         SIDECALL_REFUSED);
-  CHECK(list_with([](Listed& listed) { listed.texts[1].kind = UINT32_MAX; }) ==
-        SIDECALL_REFUSED);  // of a later version
-  CHECK(list_with([](Listed& listed) { listed.fields.fault_rows = 0; }) ==
-        SIDECALL_REFUSED);  // none is listed
+  // The kind may be one of a later protocol version.
+  CHECK(list_with([](Listed& listed) { listed.texts[1].kind = UINT32_MAX; }) == SIDECALL_REFUSED);
+  // A failure may list no row.
+  CHECK(list_with([](Listed& listed) { listed.fields.fault_rows = 0; }) == SIDECALL_REFUSED);
   const std::vector<std::function<void(Listed&)>> lies = {
       [](Listed& listed) { listed.fields.faults_found = 2; },
       [](Listed& listed) { listed.fields.fault_texts = 4; },
@@ -258,7 +263,7 @@ TEST_CASE("a list of faults that is malformed is a violation") {
       [](Listed& listed) { listed.fields.fault_rows = listed.fields.faults_found = 1001; },
       [](Listed& listed) {
         listed.fields.fault_rows = listed.fields.faults_found = 500;
-      },  // beyond the slot
+      },  // exceeds the slot
       [](Listed& listed) {
         listed.fields.fault_rows = listed.fields.fault_texts = listed.fields.faults_found =
             UINT32_MAX;
@@ -328,7 +333,7 @@ TEST_CASE("messages that mean nothing are a violation, and a flood of rings is")
     CHECK(send_with(bytes) == SIDECALL_PROTOCOL);
   CHECK(send_with("\x01", true) == SIDECALL_PROTOCOL);
   CHECK(call_against([](Peer& peer) {
-          // The queue is short: the client has to read in between.
+          // The socket's queue is short: the client has to read in the meantime.
           for (int rung = 0; rung <= 5000;) {
             const char ring = 1;
             switch (peer.socket.send(&ring, 1)) {
@@ -366,7 +371,7 @@ TEST_CASE("random bytes all over RESPONSE end in some status, and nothing worse"
   Beside serving([&] {
     std::mt19937_64 random(42);
     while (!is_over) {
-      // Mostly plausible sequences, so that what follows them is looked at.
+      // Mostly plausible sequences, so that the client reads the data after them.
       const uint64_t next = pair.peer.request_entry()->sequence.load();
       unsigned char* memory = pair.peer.response.memory.data();
       for (size_t i = sizeof(Head) + 8; i < pair.peer.response.memory.bytes(); i += 8) {
@@ -381,7 +386,7 @@ TEST_CASE("random bytes all over RESPONSE end in some status, and nothing worse"
       try {
         pair.peer = pair.server.accept_honest();
       } catch (const std::exception&) {
-        // A client whose time was up has gone again.
+        // A client whose deadline passed has disconnected again.
       }
     }
   });

@@ -1,4 +1,5 @@
-// The parts that both ends share: descriptors, messages, addresses, memory files, tables and strings.
+// The parts that both ends share: descriptors, messages, addresses, memory files, tables and
+// strings.
 #include <sidecall/sidecall.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -36,7 +37,7 @@ struct Strings {
   std::string bytes;
 };
 
-// Writes a string tensor as it stands into a slot and reads it back.
+// Writes a string tensor unchecked into a slot and reads it back.
 int32_t read_back(const Strings& strings, int64_t elements, Strings* got, bool is_text = true) {
   std::vector<unsigned char> slot(1024);
   Tensor tensor;
@@ -108,14 +109,14 @@ TEST_CASE("messages keep their bounds, their descriptors and the end") {
   int sent = 0;
   while (one.send("x", 1) == Sent::kDone) ++sent;
   CHECK(one.send("x", 1) == Sent::kFull);
-  CHECK(one.ring());  // dropped, and fine
+  CHECK(one.ring());  // the wake-up is dropped, which is fine
   CHECK(!other.is_hung_up());
   one.close();
   CHECK(other.is_hung_up());
   for (int i = 0; i < sent; ++i)
     CHECK(other.receive(buffer, sizeof buffer).kind == Received::kMessage);
   CHECK(other.receive(buffer, sizeof buffer).kind == Received::kEnd);
-  CHECK(other.send("x", 1) == Sent::kGone);  // without SIGPIPE
+  CHECK(other.send("x", 1) == Sent::kGone);  // raises no SIGPIPE
   CHECK(!other.ring());
 }
 
@@ -262,7 +263,7 @@ TEST_CASE("tables that both sides write are read as they were meant") {
         SIDECALL_PROTOCOL);
   CHECK(status_of([&] { read_table(slot.data(), 479, specs, "input", &got); }) ==
         SIDECALL_PROTOCOL);
-  tensors[1].bytes = 23;  // of 2 strings the offsets alone take 24
+  tensors[1].bytes = 23;  // the offsets of 2 strings alone take 24 bytes
   write_entry(slot.data(), 1, tensors[1]);
   CHECK(status_of([&] { read_table(slot.data(), size, specs, "input", &got); }) ==
         SIDECALL_PROTOCOL);

@@ -1,4 +1,4 @@
-// What is told of a process that ends, while its sockets may still be open.
+// How a process is recognised as ending while its sockets may still be open.
 #include <pthread.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -18,7 +18,7 @@ using sidecall::shm::pid_of;
 
 namespace {
 
-// A child that lives until it is killed, and is a zombie until the end of the test.
+// A child that lives until it is killed, and then is a zombie until the end of the test.
 class Child {
  public:
   explicit Child(const std::function<void()>& body = [] {}) : pid_(fork()) {
@@ -69,7 +69,8 @@ TEST_CASE("a process that was killed is ending until it is gone, and one that li
   kill(child.pid(), SIGSTOP);
   CHECK_FALSE(is_ending(child.pid()));
   kill(child.pid(), SIGKILL);
-  while (!is_ending(child.pid())) std::this_thread::yield();  // as a zombie at the latest
+  // A zombie counts as ending, so this loop ends.
+  while (!is_ending(child.pid())) std::this_thread::yield();
   CHECK(is_ending(child.pid()));
 }
 

@@ -1,4 +1,4 @@
-// Servers that die, restart and change under a client, and clients that fork.
+// Servers that die, restart and change while a client is connected, and clients that fork.
 #include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -14,7 +14,7 @@ namespace {
 
 constexpr bool kKeepsAddresses = !mapping_registry::kIsUsed;
 
-// The next server of a pair: accepts the client and answers so many requests.
+// The next server of a pair: accepts the client and answers `requests` requests.
 void serve_again(
     Pair& pair, int requests, const std::function<void(Welcome&)>& change = [](Welcome&) {}) {
   pair.peer = pair.server.accept_connect();
@@ -39,7 +39,7 @@ TEST_CASE("a server that restarted goes unnoticed, and views stay where they are
     if (kKeepsAddresses || i == 0) CHECK(view[2] == 3);
     Beside again([&] { serve_again(pair, 1); });
     REQUIRE(pair.run() == Outcome::kAnswered);
-    CHECK(is_right(pair.channel->take(), 3));  // of the inputs written for the first server
+    CHECK(is_right(pair.channel->take(), 3));  // the inputs were written for the first server
     CHECK(again.join().empty());
     if (!kKeepsAddresses) continue;
     CHECK(pair.channel->request() == request);
@@ -115,7 +115,7 @@ TEST_CASE("an answer that came just before the death counts") {
     pair.peer.next();
     pair.peer.write_answer(pair.peer.response_slot());
     pair.peer.response_entry()->fields = ResponseFields{};
-    pair.peer.response_entry()->sequence.store(1);  // no ring any more
+    pair.peer.response_entry()->sequence.store(1);  // without a wake-up
     pair.peer.socket.close();
   });
   REQUIRE(pair.run() == Outcome::kAnswered);
@@ -197,7 +197,7 @@ TEST_CASE("a server that is still starting is waited for") {
   Beside starting([&] {
     std::this_thread::sleep_for(std::chrono::milliseconds(30));
     server.listen();
-    for (int i = 0; i < 2; ++i) {  // the first drains, or dies, before it answers
+    for (int i = 0; i < 2; ++i) {  // the first server drains, or dies, before it answers
       Peer peer = server.accept();
       peer.read_hello();
       if (i == 1) Server::open(peer);
@@ -261,7 +261,8 @@ TEST_CASE("in a forked child calls are FORKED, views are private, and the parent
     failures += status_of([&] { pair.channel->fd(); }) != SIDECALL_FORKED;
     failures += status_of([&] { pair.client->borrow(1, 1, Deadline::never()); }) != SIDECALL_FORKED;
     failures += std::memcmp(view, &before, sizeof before) != 0;
-    std::memset(pair.channel->request(), 0xff, pair.channel->request_bytes());  // its own pages
+    // These pages belong to the child alone.
+    std::memset(pair.channel->request(), 0xff, pair.channel->request_bytes());
     pair.channel->cancel();
     pair.client->give_back(std::move(pair.channel));
     pair.client.reset();

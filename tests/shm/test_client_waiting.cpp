@@ -1,4 +1,5 @@
-// Calls that wait for a server that restarts: without blocking where their owner polls, within their deadline, until they are cancelled.
+// Calls that wait for a server that restarts: without blocking when the caller polls, within their
+// deadline, and until they are cancelled.
 #include <atomic>
 #include <catch2/catch_test_macros.hpp>
 
@@ -20,7 +21,7 @@ ClientOptions patient() {
   return options;
 }
 
-// A pair whose server has died; the address is there, and nobody listens.
+// A pair whose server has died. The address still exists, but no process listens.
 struct Orphan : Pair {
   Orphan() : Pair(patient()) {
     peer = Peer();
@@ -35,7 +36,7 @@ TEST_CASE("a successor is waited for without blocking, by poll and descriptor") 
   const int fd = pair.channel->fd();
   std::atomic<int> num_polls{0};
   Beside starting([&] {
-    while (num_polls < 3) std::this_thread::yield();  // for ever where a poll waits for the server
+    while (num_polls < 3) std::this_thread::yield();  // never ends if a poll waits for the server
     pair.server.listen();
     serve_again(pair);
   });
@@ -101,8 +102,8 @@ TEST_CASE(
     }
     CHECK(outcome == Outcome::kCancelled);
     cancelling.join();
-    if (awaited != Awaited::kByFd)
-      pair.channel->hush();  // the cancel has made it readable, and nothing polled for it
+    // The cancel made the descriptor readable, and no poll has cleared it.
+    if (awaited != Awaited::kByFd) pair.channel->clear_fd();
     CHECK_FALSE(wait_readable(&fd, 1, Deadline::after(0)));
     CHECK(pair.channel->is_free());
   }

@@ -1,4 +1,4 @@
-// How many events of one kind and user the log of a server passes on, and what it counts.
+// How many events of one kind and user the log of a server passes on, and which it counts instead.
 #include <catch2/catch_test_macros.hpp>
 
 #include <string>
@@ -40,7 +40,8 @@ TEST_CASE("a user who provokes warnings takes nothing from other users and event
   Passed passed;
   for (int i = 0; i < 1000; ++i)
     passed.log.add(LogLevel::kWarning, "connection.violation", "{}", 1000);
-  const size_t most = EventLog::kBurst + 5;  // and one for each second that this took
+  // One more event is allowed for each second that the loop takes.
+  const size_t most = EventLog::kBurst + 5;
   CHECK(passed.events.size() >= EventLog::kBurst);
   CHECK(passed.events.size() <= most);
   CHECK(passed.log.num_suppressed() == 1000 - passed.events.size());

@@ -1,4 +1,5 @@
-// Calls over the channel as the server answers them: layouts, strings, deadlines, several slots, results that do not fit.
+// Calls over the channel from the server's side: layouts, strings, deadlines, several slots,
+// results that do not fit.
 #include <catch2/catch_test_macros.hpp>
 
 #include <stdexcept>
@@ -68,7 +69,7 @@ TEST_CASE("a request is answered, and again with the same layout") {
   CHECK(client.value(11) == 12.0F);
 
   client.write_numbers(3, 50.0F);
-  client.entry().dtype = 77;  // the table is not read: SAME_LAYOUT
+  client.entry().dtype = 77;  // not read, because of SAME_LAYOUT
   client.publish(2, 0, shm::kSameLayout);
   const shm::ResponseFields second = client.await(2);
   CHECK(second.status == 0);
@@ -123,8 +124,8 @@ TEST_CASE("a server that sleeps is woken by the ring, and rings a client that sl
   for (uint64_t k = 1; k <= 20; ++k) {
     const uint64_t slept = client.response_head().sleeping.load();
     REQUIRE(host::eventually([&] { return k < 3 || client.response_head().sleeping.load() > 0; }));
-    usleep(2000);  // longer than it polls
-    // As section 5 has it: announce, look again, wait for the socket.
+    usleep(2000);  // longer than the server polls
+    // As section 5 of shm/PROTOCOL.md requires: announce, check again, wait for the socket.
     client.request_head().sleeping.store(k);
     client.write_numbers(1, static_cast<float>(k));
     client.publish(k);
@@ -188,7 +189,7 @@ TEST_CASE("inputs are read in place only where the service says so") {
     std::atomic<Client*> its_client{nullptr};
     Host server(std::move(service), [&](const shm::Request& request, shm::Response& response) {
       const auto* values = static_cast<const volatile float*>(request.input(0).data);
-      its_client.load()->write_numbers(1, 9.0F);  // under the handler's hands
+      its_client.load()->write_numbers(1, 9.0F);  // changes the input while the handler runs
       const float seen = values[0];
       *static_cast<float*>(response.place(0, request.input(0).dims, 2)) = seen;
     });
@@ -223,7 +224,7 @@ TEST_CASE("the layout is the same only after a success with it, and so are the a
   REQUIRE(seen.size() == 4);
   CHECK_FALSE(seen[0].same);
   CHECK(seen[1].same);
-  CHECK_FALSE(seen[2].same);  // the same table, but read again
+  CHECK_FALSE(seen[2].same);  // the same table, but it was read again
   CHECK(seen[3].same);
   for (const Seen& one : seen) CHECK((one.in == seen[0].in && one.out == seen[0].out));
 }
@@ -235,7 +236,7 @@ TEST_CASE("a deadline that passed before the start, and one that passes while th
   });
   Client client(server.path);
   client.write_numbers(1, 1);
-  client.publish(1, 0, 0, 1);  // a nanosecond
+  client.publish(1, 0, 0, 1);  // one nanosecond
   CHECK(client.await(1).status == SIDECALL_TIMEOUT);
   CHECK(server.handler.sessions == 0);
 
@@ -243,7 +244,7 @@ TEST_CASE("a deadline that passed before the start, and one that passes while th
   CHECK(client.await(2).status == SIDECALL_TIMEOUT);
   CHECK(client.echo(3, 1.0F));
 
-  client.publish(4, 0, 0, UINT64_MAX);  // no moment of the clock
+  client.publish(4, 0, 0, UINT64_MAX);  // beyond the range of the clock
   client.request_head().mark.store(4);
   CHECK(client.await(4).status == SIDECALL_CANCELLED);
 }
@@ -258,7 +259,7 @@ TEST_CASE("a handler that only listens to interrupt() is reached by deadline and
       throw shm::Error(request.stop_status(), "stopped");
     });
     interrupts = &server.handler.interrupts;
-    usleep(150000);  // until the control thread sleeps for good
+    usleep(150000);  // until the control thread sleeps indefinitely
     Client client(server.path);
     client.write_numbers(1, 1);
     client.publish(1, 0, 0, cancels ? 0 : 10000000);
@@ -295,7 +296,7 @@ TEST_CASE("a client that is gone before its handler starts does not keep the han
   });
   server.handler.while_opening = [&] {
     opens = true;
-    usleep(100000);  // the server sees the end of the client meanwhile
+    usleep(100000);  // in the meantime the server notices that the client is gone
   };
   {
     Client client(server.path);

@@ -1,4 +1,5 @@
-// Failures over the channel as the server answers them: one record, whatever was thrown, and the list of faults behind it.
+// Failures over the channel from the server's side: one record, whatever was thrown, followed by
+// the list of faults.
 #include <catch2/catch_test_macros.hpp>
 
 #include <cstring>
@@ -34,7 +35,7 @@ TEST_CASE("what a handler throws or leaves out is the answer") {
       case 3:
         throw 5;
       case 4:
-        return;  // no output
+        return;  // produces no output
       case 5:
         response.place(0, wrong, 2);
         return;
@@ -73,12 +74,11 @@ TEST_CASE("what a handler throws or leaves out is the answer") {
     CHECK(shm::is_utf8(record.message));
     CHECK(std::string(record.message).find('\n') == std::string::npos);
     CHECK(record.message[0] != '\0');
-    if (step == 0)
-      CHECK(std::string(record.name) ==
-            std::string(126, 'n'));  // cut before the character that does not fit
+    // The name is cut before the character that does not fit.
+    if (step == 0) CHECK(std::string(record.name) == std::string(126, 'n'));
     if (step == 0) CHECK(std::string(record.expected) == "one of them");
     ++step;
-    CHECK(client.echo(++k, 3.0F) == (step == 11));  // steps count on
+    CHECK(client.echo(++k, 3.0F) == (step == 11));  // the handler increments the step
   }
 }
 

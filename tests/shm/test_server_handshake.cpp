@@ -1,4 +1,4 @@
-// The handshake as the server holds it: what it answers, what it grants, and whom it sends away.
+// The server's handshake: its answers, the sizes that it grants, and the clients that it refuses.
 #include <catch2/catch_test_macros.hpp>
 
 #include <sys/resource.h>
@@ -157,7 +157,7 @@ TEST_CASE("a first message that is no HELLO only closes") {
     CHECK(raw::ask(&socket, bytes.data(), bytes.size()).is_end);
   }
   for (const std::string& bytes :
-       {good.substr(0, 63), good + '\0'}) {  // of some other version, perhaps
+       {good.substr(0, 63), good + '\0'}) {  // of another version, perhaps
     shm::Socket socket = raw::connect(server.path);
     CHECK(raw::ask(&socket, bytes.data(), bytes.size()).refusal() == SIDECALL_PROTOCOL);
   }
@@ -288,7 +288,7 @@ TEST_CASE("a server without descriptors tells one and serves the others again la
   for (const shm::Socket& socket : waiting)
     ::connect(socket.fd(), reinterpret_cast<sockaddr*>(&address), sizeof(address));
   CHECK(raw::receive(&waiting[0]).refusal() == SIDECALL_OUT_OF_MEMORY);
-  // The refusal must arrive also where HELLO has come before it.
+  // The refusal must also arrive if HELLO was sent before it.
   const shm::Hello hello = raw::hello(shm::kOpen);
   for (int i = 1; i < 4; ++i) waiting[i].send(&hello, sizeof(hello));
   for (int i = 1; i < 3; ++i) CHECK(raw::receive(&waiting[i]).refusal() == SIDECALL_OUT_OF_MEMORY);

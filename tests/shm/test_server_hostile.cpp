@@ -1,4 +1,5 @@
-// Clients that lie: each is closed for it, alone, while an honest one is served.
+// Clients that violate the protocol: the server closes only their connection, while another client
+// is served.
 #include <catch2/catch_test_macros.hpp>
 
 #include <fcntl.h>
@@ -27,7 +28,7 @@ size_t count_descriptors() {
   return count;
 }
 
-// Message with some descriptors, as sendmsg would have it from any program.
+// Sends a message with descriptors through sendmsg, as any program can.
 void send_with_descriptors(int socket, const void* data, size_t bytes,
                            const std::vector<int>& fds) {
   iovec part{const_cast<void*>(data), bytes};
@@ -57,7 +58,7 @@ shm::RequestFields fields(uint32_t slot, uint32_t flags) {
   return result;
 }
 
-// Each with a client of two slots that had one honest answer.
+// Each violation is tried by a client of two slots that has had one valid answer.
 const std::vector<Lie>& ring_lies() {
   static const std::vector<Lie> lies = {
       {"a slot out of range", [](Client* c) { c->publish(2, fields(2, 0)); }},
@@ -98,7 +99,7 @@ const std::vector<Lie>& ring_lies() {
   return lies;
 }
 
-// Each changes one entry of a table that is otherwise right.
+// Each changes one entry of a table that is otherwise valid.
 struct TableLie {
   const char* what;
   std::function<void(shm::TensorEntry*)> tell;

@@ -1,4 +1,4 @@
-// Deaths of clients, draining, sockets that others give, and the listener's path.
+// Deaths of clients, draining, sockets that a parent passes, and the path of the listener.
 #include <catch2/catch_test_macros.hpp>
 
 #include <fcntl.h>
@@ -26,8 +26,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// A client in a process of its own, forked before the server has threads: waits for the path, connects, publishes one
-// request unless it is `idle`, tells, and stays.
+// A client in a process of its own, forked before the server has threads: waits for the path,
+// connects, publishes one request unless it is `idle`, reports that and then waits.
 class OtherProcess {
  public:
   explicit OtherProcess(bool idle) {
@@ -78,7 +78,7 @@ int32_t status_of_listening(const std::string& address) {
   }
 }
 
-// Runs until it is let go, whatever the client thinks.
+// Runs until the gate is opened, whatever the client does.
 struct Gate {
   std::atomic<bool> is_entered{false}, is_open{false};
   void pass() {
@@ -87,7 +87,7 @@ struct Gate {
   }
 };
 
-// Opened whatever becomes of the test, so that the server can end.
+// Opens the gate even if the test fails, so that the server can end.
 struct Opens {
   Gate* gate;
   ~Opens() { gate->is_open = true; }
@@ -108,7 +108,7 @@ TEST_CASE("a client that is killed leaves nothing behind") {
   REQUIRE(host::eventually([&] { return gate.is_entered.load(); }));
   CHECK(server.number("connections") == 2);
   CHECK(server.number("in_flight") == 1);
-  idle.end(SIGKILL);  // freed although the only engine thread is in a handler
+  idle.end(SIGKILL);  // its connection is freed although the only engine thread is in a handler
   CHECK(host::eventually([&] { return server.number("connections") == 1; }));
   busy.end(SIGKILL);
   CHECK(host::eventually([&] { return server.handler.interrupts >= 1; }));
@@ -183,7 +183,8 @@ TEST_CASE("a drain answers what was taken, and leaves what was not") {
   gate.is_open = true;
   CHECK(busy.await(1).status == 0);
   CHECK(raw::is_closed(&busy.socket));
-  CHECK(busy.response_head().mark.load() == 1);  // the second was provably never taken
+  // This proves that the second request was never taken.
+  CHECK(busy.response_head().mark.load() == 1);
   CHECK_FALSE(busy.is_answered(2));
   draining.join();
   CHECK(all_answered);
@@ -265,7 +266,7 @@ TEST_CASE("the control socket brings connections, tells their number, and its en
     shm::Socket ours, theirs;
     shm::Socket::pair(&ours, &theirs);
     const int fd = theirs.fd();
-    parent.send("\3", 1, &fd, 1);  // no message that is known: ignored
+    parent.send("\3", 1, &fd, 1);  // an unknown message: ignored
     parent.send(&shm::kAttach, 1);
     parent.send(&shm::kAttach, 1, &fd, 1);
     theirs.close();
@@ -304,7 +305,8 @@ TEST_CASE("a path is taken from the dead, and from nobody else") {
   const host::Folder folder;
   const std::string path = folder / "s.sock";
   {
-    // A server that died: its socket, its lock file and what it was about to rename are there, and nobody holds them.
+    // What a dead server leaves: its socket, its lock file and the socket that it was about to
+    // rename. No process holds them.
     const shm::Fd socket(::socket(AF_UNIX, SOCK_SEQPACKET, 0));
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
@@ -318,7 +320,7 @@ TEST_CASE("a path is taken from the dead, and from nobody else") {
   CHECK(status_of_listening(path) == 0);
   CHECK_FALSE(fs::exists(path));
 
-  // A server that knows no lock.
+  // A server that uses no lock file.
   const shm::Fd foreign(::socket(AF_UNIX, SOCK_SEQPACKET, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
@@ -352,7 +354,7 @@ TEST_CASE("the socket's mode says who may reach it, and a missing folder is made
   {
     const shm::Listener listener(path, {group, false});
     CHECK(mode_of(path) == 0660);
-    CHECK(mode_of(folder / "made") == 0700);  // it was there: its owner's business
+    CHECK(mode_of(folder / "made") == 0700);  // the folder existed, so its mode is left alone
   }
   {
     const shm::Listener listener(folder / "group/s.sock", {group, false});

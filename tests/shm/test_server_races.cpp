@@ -1,5 +1,5 @@
-// Clients that write while the server reads: flipped between check and use, or at random over a whole segment. Not built for
-// ThreadSanitizer, which rightly calls that a race.
+// Clients that write while the server reads: values that change between check and use, or random
+// bytes over a whole segment. Not built for ThreadSanitizer, which rightly reports a race.
 #include <catch2/catch_test_macros.hpp>
 
 #include <random>
@@ -39,7 +39,7 @@ TEST_CASE("fields that flip between check and use are used as they were checked"
         const int32_t status = liar.await(k).status;
         CHECK(status == 0);
       }
-    } catch (const std::runtime_error&) {  // closed for it
+    } catch (const std::runtime_error&) {  // the server closed the connection
     }
     stops = true;
     flipping.join();

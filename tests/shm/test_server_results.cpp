@@ -1,4 +1,4 @@
-// Results that do not fit their slot, as the server sends them.
+// Results that do not fit into their slot, as the server sends them.
 #include <catch2/catch_test_macros.hpp>
 
 #include "raw_client.h"
@@ -41,7 +41,7 @@ TEST_CASE("a result that does not fit comes as a file of its own") {
   }
   client.write_numbers(1, 2.0F);
   client.publish(4);
-  CHECK(client.await(4).flags == 0);  // a table again
+  CHECK(client.await(4).flags == 0);  // a new table
   CHECK(client.output().dims[0] == 2);
   CHECK(server.number("one_shots") == 3);
 }
@@ -65,7 +65,7 @@ TEST_CASE("results beyond the limit, and results that nobody receives, are refus
   client.publish(2);
   CHECK(client.await(2).status == 0);
   client.publish(3);
-  CHECK(client.await(3).status == SIDECALL_OUT_OF_MEMORY);  // the first lies in the socket
+  CHECK(client.await(3).status == SIDECALL_OUT_OF_MEMORY);  // the first file is still in the socket
   CHECK(raw::receive(&client.socket).fds.size() == 1);
   client.publish(4);
   CHECK(client.await(4).status == 0);

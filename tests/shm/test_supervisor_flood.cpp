@@ -1,5 +1,5 @@
-// A supervisor under a flood of connections, of which none is honest: it hands newcomers over,
-// tells its status, and ends.
+// A supervisor under a flood of invalid connections: it still passes on new connections, reports
+// its status and ends.
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
@@ -18,7 +18,7 @@ namespace shm = sidecall::shm;
 
 namespace {
 
-// Connects as fast as it can, says something that is no HELLO, and goes.
+// Connects as fast as it can, sends something that is not a HELLO, and disconnects.
 class Flood {
  public:
   explicit Flood(const std::string& path) {
@@ -48,7 +48,7 @@ class Flood {
   std::vector<std::thread> threads_;
 };
 
-// The socket may be full for a moment.
+// The backlog of the socket may be full for a moment.
 shm::Socket connect(const std::string& path) {
   for (;;) {
     int error = 0;

@@ -1,4 +1,5 @@
-// Other users at the door, of a server and of a supervisor: who is admitted is answered, who is not cannot be in the way. Only root can be others.
+// Other users that connect to a server or a supervisor: admitted users are answered, and others
+// cannot delay them. Only root can run this test, because it changes its user id.
 #include <catch2/catch_test_macros.hpp>
 
 #include <sys/syscall.h>
@@ -18,7 +19,7 @@ namespace {
 
 constexpr uint32_t kFriend = 1001, kStranger = 1002;
 
-// Of this thread alone; those of the server stay who they are.
+// Changes the user id of this thread alone; the server's threads keep theirs.
 void become(uint32_t uid) {
   if (syscall(SYS_setresuid, -1, uid, -1) != 0) throw std::runtime_error("setresuid");
 }
@@ -40,7 +41,7 @@ shm::ServerOptions options_for(int64_t hello_ns, uint32_t max_half_open) {
   return options;
 }
 
-// A server, or one behind a supervisor, in a folder that everybody may enter.
+// A server, or a server behind a supervisor, in a folder that every user may enter.
 struct Door {
   Door(bool is_supervised, int64_t hello_ns, uint32_t max_half_open)
       : server(host::numbers(), host::echo, options_for(hello_ns, max_half_open)) {
@@ -71,7 +72,7 @@ struct Door {
   std::string path = server.path;
   std::mutex mutex;
   std::string log;
-  std::unique_ptr<shm::Supervisor> supervisor;  // last: it logs until it ends
+  std::unique_ptr<shm::Supervisor> supervisor;  // last: it writes to the log until it is destroyed
 };
 
 raw::Answer ask(shm::Socket* socket) {
@@ -112,7 +113,7 @@ TEST_CASE("who is not admitted pushes out nobody who is") {
     REQUIRE(is_open(first));
     CHECK(ask(&first).kind() == shm::kWelcome);
 
-    // A HELLO that has come in time is answered, whoever comes next.
+    // A HELLO that arrived in time is answered, whichever clients connect next.
     std::vector<shm::Socket> crowd;
     const shm::Hello hello = raw::hello(shm::kOpen);
     second.send(&hello, sizeof(hello));

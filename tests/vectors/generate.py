@@ -1,7 +1,10 @@
-"""Writes models/ and cases/: run it after a change in source/ and commit what it wrote. Needs `onnx`, and for the exported pipelines sidecall's export extra.
+"""Writes models/ and cases/. Run it after a change in source/ and commit the result.
+
+Needs `onnx`, and for the exported pipelines sidecall's export extra.
 
 python tests/vectors/generate.py            everything
-python tests/vectors/generate.py --plain    all but the exported pipelines, which differ with each release of what made them
+python tests/vectors/generate.py --plain    all but the exported pipelines, which differ
+                                            with each release of the libraries that made them
 """
 
 from __future__ import annotations

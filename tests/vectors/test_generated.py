@@ -1,4 +1,7 @@
-"""Holds models/ and cases/ against their sources: what is committed is what generate.py writes. Exported pipelines differ with each release and are left out."""
+"""Checks models/ and cases/ against their sources: generate.py must write the committed files.
+
+Exported pipelines are left out, because they differ with each release of their libraries.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Models of the vectors behind servers of this host: each is served by the native command when it is first asked for. Used by tests/python and tests/cli."""
+"""Serves models of tests/vectors on this host.
+
+The native command serves each model when it is first needed. Used by tests/python and tests/cli.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ Case = dict[str, Any]
 
 
 def command_path() -> str:
-    """The sidecall command: named, built, or beside this Python."""
+    """The sidecall command: from the environment, from the build, or next to this Python."""
     named = os.environ.get("SIDECALL_CLI")
     beside_python = Path(sys.executable).parent / "sidecall"
     for candidate in (
@@ -32,7 +35,7 @@ def command_path() -> str:
 
 
 def reason_to_leave_out(case: Case) -> str | None:
-    """Why a case cannot be asked of a server."""
+    """The reason why a case cannot run on a server; None if it can."""
     how = case.get("open", {})
     if how.get("as") == "bytes":
         return "opened as bytes: a server takes a path"
@@ -44,7 +47,7 @@ def reason_to_leave_out(case: Case) -> str | None:
 
 
 class Servers:
-    """Addresses by model. A few processes live at a time; `close` ends the last of them."""
+    """Addresses by model. Only a few server processes run at a time; `close` ends the last."""
 
     MOST = 8
 
@@ -54,7 +57,10 @@ class Servers:
         self._num_started = 0
 
     def address(self, model: str, verify: str = "error") -> str:
-        """Where a model of the vectors is served. Open it with a `wait`: the server may still be starting."""
+        """The address of a served model.
+
+        Open it with a `wait`, because the server may still be starting.
+        """
         known = self._served.pop((model, verify), None)
         if known is None:
             while len(self._served) >= self.MOST:
@@ -64,7 +70,7 @@ class Servers:
         return known[0]
 
     def restart(self, model: str, number: int, verify: str = "error") -> None:
-        """Ends a server by a signal and starts another at the same address."""
+        """Ends a server by a signal and starts another one at the same address."""
         address, process = self._served[model, verify]
         process.send_signal(number)
         process.wait(30)
@@ -74,7 +80,7 @@ class Servers:
         self._served[model, verify][1].send_signal(number)
 
     def stop(self, model: str, verify: str = "error") -> None:
-        """Sends SIGSTOP, and waits until every thread of the server stands still."""
+        """Sends SIGSTOP and waits until every thread of the server is stopped."""
         self.signal(model, signal.SIGSTOP, verify)
         threads = Path(f"/proc/{self._served[model, verify][1].pid}/task")
         while any(

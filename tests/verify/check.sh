@@ -1,5 +1,6 @@
 #!/bin/sh
-# Checks ring.pml with SPIN: the protocol holds, and weaker ordering is found to lose a wake-up. `make verify` runs it.
+# Checks ring.pml with SPIN: the protocol is correct, and with weaker memory ordering SPIN finds a
+# lost wake-up. `make verify` runs it.
 #   tests/verify/check.sh BUILD
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -7,7 +8,7 @@ work="$1/verify"
 mkdir -p "$work"
 cd "$work"
 
-# Explores every state. Exit 0: no error; 1: an error; 2: the search was not complete.
+# Explores every state. Exit codes: 0 no error, 1 an error, 2 the search was incomplete.
 explore() {
   name=$1
   shift

@@ -1,4 +1,5 @@
-/* The rival of a cold start: the least that a C program does on ONNX Runtime to answer one row. Usage: bench-cli-cold LIBRARY MODEL < numbers */
+/* Answers one row with the least code that a C program needs on ONNX Runtime; the baseline for a
+ * cold start. Usage: bench-cli-cold LIBRARY MODEL < numbers */
 #define ORT_API_MANUAL_INIT
 #include <dlfcn.h>
 #include <onnxruntime_c_api.h>

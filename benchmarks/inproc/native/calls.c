@@ -1,4 +1,5 @@
-/* sidecall from C: a kept call over views, a call filled feature by feature, and records as JSON. */
+/* sidecall from C: a kept call that uses views, a call that is filled feature by feature, and
+ * records as JSON. */
 #include <sidecall/sidecall.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,11 +18,11 @@ typedef struct call_state {
   sidecall_view label;
   sidecall_view answer;
 
-  /* Columns of the setters. */
+  /* Columns for the setters. */
   int32_t label_column;
   int32_t first_class;
 
-  /* The request as it came in. */
+  /* The request as it arrived. */
   char* request;
   size_t request_length;
 } call_state;
@@ -48,7 +49,7 @@ static void close_model(bench_state* base) {
   free(state);
 }
 
-/* ---- A kept call: write the row where the engine reads it, run, read where the engine wrote ---- */
+/* A kept call: write the row where the engine reads it, run, read where the engine wrote. */
 
 static bench_state* open_call(const bench_workload* workload) {
   static const sidecall_view unknown = SIDECALL_VIEW_INIT;
@@ -90,7 +91,7 @@ static void decode_call(bench_state* base, const void* slot, double* answers) {
   }
 }
 
-/* ---- Feature by feature ---- */
+/* Feature by feature. */
 
 static bench_state* open_setters(const bench_workload* workload) {
   call_state* state = open_model(workload);
@@ -126,7 +127,7 @@ static void decode_setters(bench_state* base, const void* slot, double* answers)
   memcpy(answers, slot, base->slot_bytes);
 }
 
-/* ---- Records as JSON ---- */
+/* Records as JSON. */
 
 static bench_state* open_json(const bench_workload* workload) {
   call_state* state = open_model(workload);
@@ -164,7 +165,8 @@ static void run_json(bench_state* base, int64_t row, void* slot) {
   sidecall_text_close(text);
 }
 
-/* {"label":0,"probabilities":{"0":0.9,"1":0.1}}: every number that follows a colon, in order. */
+/* Reads every number that follows a colon, in order, from
+ * {"label":0,"probabilities":{"0":0.9,"1":0.1}}. */
 static void decode_json(bench_state* base, const void* slot, double* answers) {
   const call_state* state = (const call_state*)base;
   const char* at = slot;

@@ -1,4 +1,5 @@
-/* Counts allocations of the whole process; preloaded before bench-inproc, which asks by bench_count_allocations(). */
+/* Counts allocations of the whole process. It is preloaded into bench-inproc, which reads the count
+ * with bench_count_allocations(). */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stddef.h>

@@ -1,11 +1,12 @@
-/* Rivals on the LightGBM twin of the GBM: LightGBM's own single-row C API, and the C code that m2cgen generates from the twin. */
+/* Approaches that use the LightGBM twin of the GBM: LightGBM's own single-row C API, and the C code
+ * that m2cgen generates from the twin. */
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
 
-/* From LightGBM's c_api.h, which its Python package does not ship. */
+/* Copied from LightGBM's c_api.h, which its Python package does not include. */
 #define C_API_DTYPE_FLOAT64 1
 #define C_API_PREDICT_NORMAL 0
 typedef int (*create_booster_fn)(const char* file, int* out_iterations, void** out_booster);
@@ -15,7 +16,7 @@ typedef int (*predict_fast_fn)(void* config, const void* row, int64_t* out_lengt
                                double* out_result);
 typedef int (*free_fn)(void* handle);
 
-typedef void (*score_fn)(const double* input, double* output); /* m2cgen leaves the const out */
+typedef void (*score_fn)(const double* input, double* output); /* m2cgen omits const */
 
 typedef struct twin_state {
   bench_state base;
@@ -73,7 +74,7 @@ static void run_lightgbm(bench_state* base, int64_t row, void* slot) {
     bench_fail("lightgbm: a call failed");
 }
 
-/* LightGBM gives the probability of class 1 alone. */
+/* LightGBM returns only the probability of class 1. */
 static void decode_lightgbm(bench_state* base, const void* slot, double* answers) {
   (void)base;
   double probability = 0;

@@ -1,13 +1,14 @@
 /* The native side of benchmarks/inproc: answers requests of run.py, one line each on stdin.
  *
- *   load FOLDER ROWS                 the workload that the next rounds are about
- *   round NAME FIRST CALLS WARM_UP   times CALLS calls of an approach, one by one, from call FIRST on
- *   allocations NAME CALLS           counts allocations during CALLS calls (with count_malloc preloaded)
+ *   load FOLDER ROWS                 loads the workload that the next rounds use
+ *   round NAME FIRST CALLS WARM_UP   times CALLS calls of an approach one by one, from call FIRST
+ *   allocations NAME CALLS           counts allocations in CALLS calls (needs count_malloc)
  *   opening FOLDER COUNT             bench_time_opening
  *   growth FILE WARM_UP COUNT        bench_growth
  *
- * An answer is the line "ok NUMBERS ANSWERS", that many int64 (times in ns, or what was counted), that many float64 (labels and
- * probabilities, to be checked by run.py); or "error TEXT", and the program ends. */
+ * An answer is the line "ok NUMBERS ANSWERS", followed by NUMBERS int64 (times in ns, or counts)
+ * and ANSWERS float64 (labels and probabilities, which run.py checks). On failure it is "error
+ * TEXT", and the program ends. */
 #include <dlfcn.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -43,7 +44,7 @@ static const bench_approach* find_in(const bench_approach* list, const char* nam
   return list->name == NULL ? NULL : list;
 }
 
-/* Opened on first use, kept until another workload is loaded. */
+/* The approach is opened on first use and stays open until another workload is loaded. */
 static int find(const char* name) {
   for (int i = 0; i < num_opened; ++i) {
     if (strcmp(opened[i].approach->name, name) == 0) return i;

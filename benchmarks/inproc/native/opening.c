@@ -1,4 +1,4 @@
-/* What opening a model costs in time and in memory that stays; used by main.c. */
+/* Measures the time to open a model and the memory that remains after it closes; used by main.c. */
 #include <sidecall/sidecall.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,7 +30,8 @@ static int64_t time_session(const char* path, int tuned) {
   return spent;
 }
 
-/* Who comes first changes with each file; before the clock counts, each has opened the first file once: the environment is there. */
+/* The order changes with each file. Before the times count, each of the three opens the first file
+ * once, so that one-time initialisation is not measured. */
 void bench_time_opening(const char* folder, int64_t count, int64_t* out_ns) {
   for (int64_t i = -1; i < count; ++i) {
     char name[64];

@@ -1,4 +1,5 @@
-/* The rival to match: ONNX Runtime's C API as a careful C programmer would use it, one thread, with a kept I/O binding or a fresh Run. */
+/* The main baseline: ONNX Runtime's C API as a careful C programmer would use it, with one thread
+ * and either a kept I/O binding or a fresh Run. */
 #define ORT_API_MANUAL_INIT
 #include <dlfcn.h>
 #include <onnxruntime_c_api.h>
@@ -52,12 +53,12 @@ typedef struct raw_state {
   const bench_workload* workload;
   OrtSession* session;
   OrtMemoryInfo* memory;
-  int64_t row_bytes;    /* of the inputs of one call */
-  int64_t label_bytes;  /* of one call */
-  int64_t answer_bytes; /* of its probabilities */
+  int64_t row_bytes;    /* size of the inputs of one call */
+  int64_t label_bytes;  /* size of the labels of one call */
+  int64_t answer_bytes; /* size of the probabilities of one call */
   ONNXTensorElementDataType answer_type;
 
-  /* The kept binding, and the memory that it reads and writes. */
+  /* The kept binding and its memory. */
   OrtIoBinding* binding;
   OrtRunOptions* options;
   OrtValue* values[3];

@@ -1,4 +1,6 @@
-"""What the approaches through a broker share: a body for each kind of workload, and one Python worker behind the broker."""
+"""Shared by the approaches that use a broker: a body for each kind of workload, and one Python
+worker behind the broker.
+"""
 
 import shutil
 from pathlib import Path
@@ -13,7 +15,7 @@ class Broker(Approach):
     crossings = 4  # into the kernel and out of it, to the broker and to the worker
 
     def body_of(self, kind: str) -> str:
-        """The generous one: arrays as bytes. Records need words."""
+        """The faster body: arrays as bytes. Records have strings and need JSON."""
         return "json" if kind == "record" else "binary"
 
     def start_worker(self, host: Host, folder: str, where: str) -> None:
@@ -22,7 +24,7 @@ class Broker(Approach):
 
 
 def program(*paths: str) -> str:
-    """The first that there is."""
+    """The first program that exists."""
     for path in paths:
         found = shutil.which(path)
         if found:

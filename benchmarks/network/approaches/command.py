@@ -1,4 +1,4 @@
-"""The `sidecall` command: a process for each call, and one that stays, with a line in and a line out."""
+"""The `sidecall` command: one process per call, and one that stays open and answers by line."""
 
 from approach import Approach
 from host import Host

@@ -1,4 +1,6 @@
-"""sidecall's `exec:`: the client library starts the server as its child. Same channel as `shm:`."""
+"""sidecall's `exec:`: the client library starts the server as its child; the channel is that of
+`shm:`.
+"""
 
 from approach import Approach
 from host import Host

@@ -1,4 +1,4 @@
-"""gRPC with prediction.proto: grpcio's server in Python and the C++ server, over TCP and a Unix socket."""
+"""gRPC with prediction.proto: servers in Python (grpcio) and C++, over TCP and a Unix socket."""
 
 from approach import Approach
 from host import Host, UnavailableError, free_port

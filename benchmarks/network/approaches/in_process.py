@@ -1,4 +1,6 @@
-"""The model in the caller's process: sidecall, the language's own onnxruntime, generated code, scikit-learn."""
+"""The model in the caller's process: sidecall, the language's own onnxruntime, generated code,
+scikit-learn.
+"""
 
 from approach import Approach
 from host import Host
@@ -37,7 +39,7 @@ class Generated(Approach):
     workloads = ("gbm",)
     engine = "generated"
     without = {"python": "generated Python is interpreted; who is in Python has the model itself"}
-    max_rows = 1  # it takes one row
+    max_rows = 1  # the generated code takes one row
     note = "a LightGBM model with as many trees of the same depth: the tool knows neither preprocessing nor labels"
 
     def start(self, host: Host) -> dict:

@@ -1,4 +1,8 @@
-"""Request-reply over the Kafka protocol. The broker is Tansu with storage in memory, not Apache Kafka: no registry that a build machine reaches has that."""
+"""Request-reply over the Kafka protocol.
+
+The broker is Tansu with storage in memory, not Apache Kafka, because no package registry that the
+build machine can reach offers Apache Kafka.
+"""
 
 from approaches.brokers import Broker
 from host import Host, UnavailableError, free_port

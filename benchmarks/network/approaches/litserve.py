@@ -9,7 +9,7 @@ class LitServe(ModelServer):
     title = "LitServe, JSON"
     product = "LitServe"
     crossings = (
-        4  # through the kernel to the web process, and through a socket of ZeroMQ to the worker
+        4  # through the kernel to the web process, and through a ZeroMQ socket to the worker
     )
     note = "a worker process for each model, fast_queue, no access log"
 

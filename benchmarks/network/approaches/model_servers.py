@@ -1,4 +1,6 @@
-"""What the model servers share whose packages stand apart in build/peers: JSON over HTTP, from one Python program."""
+"""Shared by the model servers whose packages are separate, in build/peers: JSON over HTTP, from one
+Python program.
+"""
 
 import os
 from typing import ClassVar
@@ -16,7 +18,7 @@ class ModelServer(Approach):
     crossings = 2
     product: ClassVar[str]
     ready: ClassVar[str] = (
-        ""  # the page that answers once the models are there, of a server that listens before
+        ""  # for a server that listens early: the page that answers once the models are loaded
     )
 
     def start(self, host: Host) -> dict:
@@ -38,7 +40,7 @@ class ModelServer(Approach):
         return {"url": url}
 
     def arguments(self, host: Host, port: int) -> list[str]:
-        """Of Python."""
+        """Arguments for the Python interpreter."""
         raise NotImplementedError
 
     def settings(self, host: Host, port: int) -> dict[str, str]:

@@ -20,7 +20,7 @@ class RabbitMq(Broker):
             "RABBITMQ_NODE_PORT": str(port),
             "RABBITMQ_DIST_PORT": str(
                 distribution
-            ),  # else 20 000 above the other, which may be none
+            ),  # otherwise 20 000 above the other port, where no port may exist
             "RABBITMQ_CONFIG_FILE": str(host.servers / "rabbitmq/rabbitmq.conf"),
             "RABBITMQ_ENABLED_PLUGINS_FILE": str(host.folder / "plugins"),
             "RABBITMQ_MNESIA_BASE": str(host.folder / "mnesia"),
@@ -28,9 +28,10 @@ class RabbitMq(Broker):
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1}",
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "ERL_EPMD_PORT": str(mapper),
-            "HOME": str(host.folder),  # where Erlang keeps its cookie
+            "HOME": str(host.folder),  # the folder in which Erlang keeps its cookie
         }
-        # Erlang would start its port mapper as a daemon that outlives everything.
+        # Start epmd here; otherwise Erlang starts it as a daemon that keeps running after the
+        # benchmark.
         host.start([program("epmd")], environment)
         host.wait_for_port(mapper, "epmd")
         host.start([server], environment)

@@ -1,4 +1,7 @@
-"""Ray Serve is not measured, and the report says why. Tried with Ray from PyPI, a local cluster, one replica and an answer in JSON."""
+"""Ray Serve is not measured; the report gives the reason.
+
+It was tried with Ray from PyPI, a local cluster, one replica and JSON answers.
+"""
 
 from approach import Approach
 from host import Host, UnavailableError

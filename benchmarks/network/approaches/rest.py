@@ -1,4 +1,8 @@
-"""REST: FastAPI on uvicorn over onnxruntime, JSON and binary, over TCP and a Unix socket; and with joblib and scikit-learn as most teams run it."""
+"""REST with FastAPI on uvicorn.
+
+Variants: onnxruntime with JSON and binary, over TCP and a Unix socket; and joblib with
+scikit-learn, which most teams use.
+"""
 
 from pathlib import Path
 
@@ -21,7 +25,7 @@ UVICORN = [
 
 
 def serve(host: Host, app: Path, socket: Path | None) -> dict:
-    """Starts the `app` of app.py; returns where it is."""
+    """Starts the `app` of app.py; returns its address."""
     command = [host.python, "-m", "uvicorn", "app:app", "--app-dir", str(app), *UVICORN]
     if socket is not None:
         host.start([*command, "--uds", str(socket)])
@@ -36,7 +40,7 @@ def serve(host: Host, app: Path, socket: Path | None) -> dict:
 class _Rest(Approach):
     group = "REST"
     transport = "http"
-    crossings = 2  # into the kernel, out of it
+    crossings = 2  # into the kernel and out of it
     app = "fastapi_onnx"
     is_unix = False
     note = "uvloop, httptools, kept-alive connections, no access log, one worker, async endpoints, orjson"

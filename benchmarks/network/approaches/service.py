@@ -1,4 +1,8 @@
-"""A whole service: Fastify scores a penguins record a request, with the model in its process, over `shm:`, and by calling FastAPI. The native client asks it over HTTP."""
+"""A whole web service: Fastify scores one penguins record per request.
+
+The model is in Fastify's process, behind `shm:`, or behind FastAPI. The native client calls Fastify
+over HTTP.
+"""
 
 import os
 import shutil
@@ -22,14 +26,14 @@ class _Service(Approach):
         "python": "one load generator for all three services",
     }
     workloads = (WORKLOAD,)
-    warm_up = 5000  # the first ones took four times as long
+    warm_up = 5000  # the first calls took four times as long
 
     def start(self, host: Host) -> dict:
         packages = host.peers / "node/node_modules"
         node = shutil.which("node")
         if node is None or not (packages / "fastify").exists():
             raise UnavailableError("Node.js or Fastify is not there: make bench installs Fastify")
-        # sidecall beside the others, as after npm install.
+        # Put sidecall beside the other packages, as npm install does.
         modules = host.folder / "node_modules"
         modules.mkdir()
         (modules / "sidecall").symlink_to(PACKAGE)
@@ -45,7 +49,7 @@ class _Service(Approach):
         return {"url": f"http://127.0.0.1:{port}/score"}
 
     def back_end(self, host: Host) -> list[str]:
-        """Starts what Fastify calls; returns its words for it."""
+        """Starts the back end that Fastify calls; returns Fastify's arguments for it."""
         raise NotImplementedError
 
     def model(self, host: Host) -> Path:
@@ -55,7 +59,7 @@ class _Service(Approach):
 class ServiceInProcess(_Service):
     name = "service-in-process"
     title = "Fastify, sidecall in its process"
-    crossings = 2  # of the request that Fastify gets
+    crossings = 2  # for the request that Fastify receives
     note = "predictSync in the handler"
 
     def back_end(self, host: Host) -> list[str]:
@@ -65,7 +69,7 @@ class ServiceInProcess(_Service):
 class ServiceShm(_Service):
     name = "service-shm"
     title = "Fastify, sidecall over shm:"
-    crossings = 3  # and into the segment
+    crossings = 3  # plus one into the segment
     note = "predict in the handler, to the native server in its default waiting mode"
 
     def back_end(self, host: Host) -> list[str]:
@@ -78,7 +82,7 @@ class ServiceShm(_Service):
 class ServiceRest(_Service):
     name = "service-fastapi"
     title = "Fastify, calling FastAPI"
-    crossings = 4  # and of the request that FastAPI gets
+    crossings = 4  # plus those of the request that FastAPI receives
     note = "undici's pool in the handler, to the tuned FastAPI of rest-json"
 
     def back_end(self, host: Host) -> list[str]:

@@ -1,4 +1,8 @@
-"""sidecall over shared memory: the native server, a Python server with the same ONNX session, and one with scikit-learn; waiting by default, and spinning."""
+"""sidecall over shared memory, waiting by default and spinning.
+
+Servers: the native server, a Python server with the same ONNX session, and a Python server with
+scikit-learn.
+"""
 
 from approach import Approach
 from host import Host
@@ -9,10 +13,10 @@ SPIN = {"SIDECALL_SPIN_US": "1000000"}
 class _Shm(Approach):
     group = "shared memory"
     transport = "sidecall"
-    crossings = 1  # into the segment, which the engine reads
+    crossings = 1  # into the segment, from which the engine reads
 
     def start(self, host: Host) -> dict:
-        """A server for each workload: an address is one model."""
+        """Starts one server per workload, because one address serves one model."""
         names = [name for name in host.workload_names() if name in self.workloads]
         for name in names:
             at = host.folder / f"{name}.sock"
@@ -46,7 +50,7 @@ class ShmNativeSpin(ShmNative):
 class ShmPython(_Shm):
     name = "shm-python"
     title = "sidecall, shm: to Python with onnxruntime"
-    crossings = 2  # into the segment, and out of it: a function gets copies
+    crossings = 2  # into the segment and out of it, because a Python function receives copies
 
     def command(self, host: Host, name: str) -> list[str]:
         return [host.python, str(host.servers / "sidecall_python/server.py"), name, "onnxruntime"]

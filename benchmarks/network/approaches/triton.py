@@ -1,4 +1,7 @@
-"""Triton's Python backend with onnxruntime inside: HTTP, gRPC, and HTTP with tensors in Triton's system shared memory."""
+"""Triton's Python backend with onnxruntime inside.
+
+Variants: HTTP, gRPC, and HTTP with tensors in Triton's system shared memory.
+"""
 
 import json
 import os
@@ -13,7 +16,9 @@ TYPES = {"float32": "TYPE_FP32", "float64": "TYPE_FP64", "int64": "TYPE_INT64"}
 
 
 def write_repository(host: Host) -> Path:
-    """The layout that Triton loads: MODEL/config.pbtxt and MODEL/1/model.py, for each workload of tensors."""
+    """Writes the layout that Triton loads: MODEL/config.pbtxt and MODEL/1/model.py for each tensor
+    workload.
+    """
     repository = host.folder / "repository"
     form = (host.servers / "triton/config.pbtxt").read_text()
     for name in host.workload_names():
@@ -70,11 +75,11 @@ class _Triton(Approach):
                 "--grpc-address=127.0.0.1",
                 "--allow-metrics=false",
                 "--log-info=false",
-                "--exit-timeout-secs=2",  # it waits for connections that clients left open
+                "--exit-timeout-secs=2",  # it would wait for connections that clients left open
             ],
             {"LD_LIBRARY_PATH": os.pathsep.join(libraries), "PYTHONPATH": os.pathsep.join(modules)},
         )
-        host.wait_for_port(grpc, "Triton")  # listens once all models are loaded
+        host.wait_for_port(grpc, "Triton")  # the gRPC port listens once all models are loaded
         host.wait_for_port(http, "Triton")
         return {"url": f"127.0.0.1:{grpc if self.transport == 'triton_grpc' else http}"}
 
@@ -84,7 +89,7 @@ class TritonHttp(_Triton):
     title = "Triton, HTTP"
     transport = "triton_http"
     body = "binary"
-    crossings = 3  # through the kernel to Triton, and by shared memory to the Python process
+    crossings = 3  # through the kernel to Triton, and through shared memory to the Python process
 
 
 class TritonGrpc(_Triton):
@@ -100,4 +105,4 @@ class TritonShm(_Triton):
     title = "Triton, its shared memory"
     transport = "triton_shm"
     body = "binary"
-    crossings = 2  # into the client's region, and from it to the Python process
+    crossings = 2  # into the client's region, and from there to the Python process

@@ -1,4 +1,6 @@
-"""The pictures of the report, as SVG whose colours follow the reader's light or dark scheme. Used by page/write.py."""
+"""The figures of the report, as SVG whose colours follow the reader's light or dark scheme. Used by
+page/write.py.
+"""
 
 import io
 import math
@@ -14,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-# Stand-ins that matplotlib draws with, and what a page puts in their place: light, dark.
+# Placeholder colours that matplotlib draws with, and the colours that replace them: light, dark.
 COLOURS = {
     "#010101": ("ink", "#1f2328", "#e6edf3"),
     "#020202": ("faint", "#d0d7de", "#3d444d"),
@@ -53,7 +55,7 @@ mpl.rcParams.update(STYLE)
 
 
 def theme_css() -> str:
-    """Custom properties for both schemes; inside of a lone SVG and in the page."""
+    """CSS custom properties for both schemes; used in a standalone SVG and in the page."""
     light, dark = (
         ";".join(f"--{name}:{pair[scheme]}" for name, *pair in COLOURS.values())
         for scheme in (0, 1)
@@ -98,7 +100,10 @@ def _log_time(axes: Axes, axis: str) -> None:
 
 
 def latency(rows: list[dict], approaches: dict[str, dict], title: str) -> Figure:
-    """Approaches by their best client's median; a mark for each client at the median, a whisker to the 99th percentile."""
+    """Approaches sorted by the median of their fastest client.
+
+    Each client has a mark at its median and a whisker to the 99th percentile.
+    """
     best: dict[str, float] = {}
     for row in rows:
         best[row["approach"]] = min(best.get(row["approach"], float("inf")), row["p50_us"])
@@ -161,7 +166,10 @@ def lines(
     title: str,
     x_format: Callable[[float, object], str],
 ) -> Figure:
-    """A line per name over points (x, microseconds, is full mark); hollow marks could not keep up."""
+    """One line per name over its points (x, microseconds, whether the mark is filled).
+
+    Hollow marks could not keep up.
+    """
     figure, axes = plt.subplots(figsize=(9, 5.2))
     palette = ["#030303", "#040404", "#050505", "#060606", "#070707"]
     for number, (name, points) in enumerate(series.items()):
@@ -193,7 +201,7 @@ def lines(
 
 
 def _part_labels(axes: Axes) -> None:
-    """Names at the ends of lines, moved apart where they would lie on one another."""
+    """Labels at the ends of lines, moved apart if they would overlap."""
     labels = sorted(axes.texts, key=lambda text: text.xy[1])
     low, high = axes.get_ylim()
     height = (math.log(high) - math.log(low)) / 22
@@ -260,7 +268,7 @@ def stacked(decomposition: list[dict], approaches: dict[str, dict], title: str) 
 
 
 def draw(folder: Path, name: str, figure: Figure, title: str) -> str:
-    """Writes NAME.svg and returns it for the page."""
+    """Writes NAME.svg and returns its text for the page."""
     svg = svg_of(figure, title)
     (folder / f"{name}.svg").write_text(svg + "\n", encoding="utf-8")
     return svg

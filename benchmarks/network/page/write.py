@@ -1,4 +1,8 @@
-"""The report: one page of HTML with its pictures inside, and a Markdown twin with the pictures beside it. Used by run.py; `python page/write.py results/network.json` makes it again."""
+"""Writes the report: one HTML page that contains its figures, and the same in Markdown with the
+figures beside it.
+
+Used by run.py; `python page/write.py results/network.json` writes it again.
+"""
 
 import argparse
 import json
@@ -16,7 +20,7 @@ from page import figures
 HERE = Path(__file__).resolve().parent
 
 BENCHMARKS = HERE.parents[1]
-# Those whose lines a picture of load or payload has room for; the tables have all.
+# The approaches that the figures of load and payload show; the tables show all.
 LINES = (
     "in-process",
     "shm-native",
@@ -32,7 +36,7 @@ LINES = (
 
 
 class Results:
-    """A document of results/network.json, asked by name."""
+    """A document of results/network.json with access by name."""
 
     def __init__(self, document: dict):
         self.document = document
@@ -40,10 +44,11 @@ class Results:
         titles = {one["name"]: one["title"] for one in document["workloads"]}
         first = [
             name for name in ("gbm", "penguins") if name in titles
-        ]  # what most people ask, first
+        ]  # the most common case first
         self.workloads = {name: titles[name] for name in dict.fromkeys([*first, *titles])}
         self.rows = [row for row in document["rows"] if row["load"] != "cold"]
-        self.left_out = document["unavailable"] | document.get("failed", {})  # by approach: why
+        # the reason, by approach
+        self.left_out = document["unavailable"] | document.get("failed", {})
         self.cold = [row for row in document["rows"] if row["load"] == "cold"]
 
     def of(self, workload: str = "gbm", rows: int = 1, load: str = "closed 1") -> list[dict]:
@@ -75,13 +80,15 @@ class Results:
         return min(found, key=lambda row: row["p50_us"], default=None)
 
     def services(self) -> list[dict]:
-        """Rows of whole services, by load."""
+        """The rows of whole services, sorted by load."""
         loads = [*self.crowds(), *self.loads()]
         found = [row for row in self.rows if self.approaches[row["approach"]]["group"] == "service"]
         return sorted(found, key=lambda row: (loads.index(row["load"]), row["p50_us"]))
 
     def first_best(self, approach: str) -> dict | None:
-        """One row, one client, of the first workload that the approach was asked about."""
+        """The fastest one-row, one-client result of the first workload that was measured for the
+        approach.
+        """
         return next(
             (
                 found
@@ -110,7 +117,7 @@ class Results:
         )
 
     def payloads(self) -> list[tuple[str, int, int]]:
-        """Workload, rows, bytes of one call's input, smallest first."""
+        """Workload, rows, and bytes of one call's input, smallest first."""
         rows = sorted({row["rows"] for row in self.rows if row["workload"] == "gbm"})
         found = [("gbm", count, 120 * count) for count in rows]
         if self.of("image"):
@@ -142,7 +149,7 @@ def load_lines(results: Results) -> dict[str, list[tuple[float, float, bool]]]:
 
 
 def payload_lines(results: Results) -> dict[str, list[tuple[float, float, bool]]]:
-    """The gradient boosting only: another model would bring its own time."""
+    """Only the gradient boosting model, because another model would add its own time."""
     found = {}
     for name in LINES:
         points = []
@@ -166,7 +173,7 @@ def cpu_values(results: Results) -> dict[str, float]:
 
 
 def draw_all(results: Results, folder: Path) -> dict[str, str]:
-    """SVG by name, written beside the Markdown."""
+    """SVG texts by name; the files are written beside the Markdown."""
     pictures = {}
 
     def add(name: str, figure: Any, title: str) -> None:
@@ -208,7 +215,7 @@ def draw_all(results: Results, folder: Path) -> dict[str, str]:
 
 
 def write(document: dict, folder: Path) -> list[Path]:
-    """Writes index.html, README.md and the pictures; returns the two pages."""
+    """Writes index.html, README.md and the figures; returns the paths of the two pages."""
     folder.mkdir(parents=True, exist_ok=True)
     results = Results(document)
     pictures = draw_all(results, folder)

@@ -1,6 +1,9 @@
-"""The models behind every Python server of this folder, loaded the same way for all of them: one ONNX Runtime thread, and scikit-learn where no ONNX file exists.
+"""The models of every Python server of this folder.
 
-A model is loaded at its first call, so that a server holds what it is asked for and no more. BENCH_WORKLOADS is the folder of the workloads' folders."""
+All servers load them in the same way: with one ONNX Runtime thread, or with scikit-learn if no ONNX
+file exists. A model is loaded at its first call, so that a server holds only the models that it
+needs. BENCH_WORKLOADS is the folder that holds the workloads' folders.
+"""
 
 import json
 import os
@@ -35,7 +38,8 @@ class Model:
     def _open_records(self) -> None:
         import sidecall
 
-        # Encoding of strings and missing values included. No peer has a faster way to score a record.
+        # This includes encoding of strings and missing values. No peer has a faster way to score a
+        # record.
         self.answer_record = sidecall.open(self.folder / "model.onnx").predict
 
     def _open_onnx(self) -> None:
@@ -60,7 +64,7 @@ class Model:
             return [
                 model.classes_[scores.argmax(axis=1)],
                 scores,
-            ]  # `predict` would ask the trees a second time
+            ]  # `predict` would evaluate the trees a second time
 
         self.answer = answer
 
@@ -78,7 +82,7 @@ def answer_record(name: str, record: dict[str, Any]) -> dict[str, Any]:
 
 
 def answer_json(name: str, body: bytes) -> bytes:
-    """A body of JSON (clients/README.md) for another."""
+    """Answers a JSON body (clients/README.md) with a JSON body."""
     model, asked = model_of(name), orjson.loads(body)
     if model.is_record:
         return orjson.dumps(model.answer_record(asked))
@@ -89,7 +93,7 @@ def answer_json(name: str, body: bytes) -> bytes:
 
 
 def answer_binary(name: str, body: bytes) -> bytes:
-    """The float32 rows for the outputs' values, one output after the other."""
+    """Takes float32 rows; returns the outputs' values, one output after the other."""
     model = model_of(name)
     return b"".join(
         [
@@ -100,7 +104,7 @@ def answer_binary(name: str, body: bytes) -> bytes:
 
 
 def answer_body(name: str, body: bytes) -> bytes:
-    """For brokers, which carry bytes: records are JSON, tensors binary."""
+    """Answers a body for brokers, which carry bytes: records are JSON, tensors binary."""
     return answer_json(name, body) if model_of(name).is_record else answer_binary(name, body)
 
 

@@ -1,10 +1,12 @@
-// A web service that scores penguins, with the model in its own process, in a sidecall server, or behind FastAPI. Started by approaches/service.py.
-// node app.js PORT in-process FILE | shm URI | http URL
+// A web service that scores penguins, with the model in its own process, in a sidecall server, or
+// behind FastAPI. Started by approaches/service.py.
+//
+// Usage: node app.js PORT in-process FILE | shm URI | http URL
 'use strict'
 
 const fastify = require('fastify')
 
-/** Where the model is: each gives a function from a record to its answer. */
+/** The possible places of the model; each returns a function from a record to its answer. */
 const backEnds = {
   async 'in-process'(file) {
     const model = await require('sidecall').open(file)
@@ -55,7 +57,8 @@ async function main() {
 
   app.post('/score/penguins', { schema: { response } }, request => score(request.body))
 
-  // The model says what is wrong with a record: no second description of its features is kept here.
+  // The model reports what is wrong with a record, so the service needs no second description of
+  // its features.
   app.setErrorHandler((error, _request, reply) => {
     if (error.family === 'data')
       reply.code(400).send({ message: error.message, faults: error.faults })

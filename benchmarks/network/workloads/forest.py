@@ -1,4 +1,4 @@
-"""200 trees that stay in scikit-learn: what a route costs when Python computes."""
+"""200 trees that stay in scikit-learn: the cost of a route when Python computes."""
 
 from pathlib import Path
 

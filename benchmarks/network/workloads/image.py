@@ -1,4 +1,6 @@
-"""An image of 602 112 bytes into a small convolutional network: what a route costs when much has to travel."""
+"""An image of 602 112 bytes and a small convolutional network: the cost of a route when the input
+is large.
+"""
 
 from pathlib import Path
 
@@ -43,7 +45,7 @@ class Image(Workload):
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
         onnx.save(model, folder / "model.onnx")
-        # As pictures have them: 256 levels, scaled.
+        # As in images: 256 levels, scaled.
         rows = (rng.integers(0, 256, (self.ring + 1, 3, 224, 224)) / 255).astype(np.float32)
         expected = ReferenceEvaluator(model).run(None, {"image": rows})[0]
         return Material(

@@ -1,4 +1,4 @@
-"""A number in, the same number out: what a route costs when the model costs nothing."""
+"""Returns the number that it receives: the cost of a route when the model costs nothing."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A record of strings and numbers, some missing, through a whole pipeline: what web backends send."""
+"""A record of strings and numbers, some missing, as web backends send it; a whole pipeline."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-/* One call over one URI, as client.h says. */
+/* One call over one URI, as declared in client.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +101,8 @@ static int64_t run_copy(bench_call* call, int64_t number) {
   const int64_t start = peer_now_ns();
   memcpy(call->input.data, call->payload, call->input.data_bytes);
   check(sidecall_call_run(call->call, -1, &err));
-  /* The shape is known, but a result may come in a file of its own: where it lies is asked anew. */
+  /* The shape is known, but a result may be in a separate shared-memory file, so ask for its
+   * address after each run. */
   check(sidecall_call_output(call->call, 0, &call->outputs[0], &err));
   memcpy(call->received, call->outputs[0].data, call->input.data_bytes);
   const int64_t time = peer_now_ns() - start;

@@ -1,13 +1,17 @@
-/* The native client of benchmarks/shm: answers requests of run.py, one line each on stdin. Which waiting mode it has is in its environment.
+/* The native client of benchmarks/shm: answers requests of run.py, one line each on stdin. The
+ * environment sets its waiting mode.
  *
- *   open NAME KIND URI ELEMENTS           a call over URI; KIND is echo, scalar, copy or gbm
- *   load FOLDER                           the rows of gbm (features.f64 and shape.txt, as benchmarks/inproc writes them)
- *   round NAME FIRST CALLS WARM_UP        times CALLS calls one by one; gbm also gives its answers
+ *   open NAME KIND URI ELEMENTS           opens a call over URI; KIND is echo, scalar, copy or gbm
+ *   load FOLDER                           loads the rows of gbm (features.f64 and shape.txt, in the
+ *                                         form of benchmarks/inproc)
+ *   round NAME FIRST CALLS WARM_UP        times CALLS calls one by one; gbm also returns answers
  *   ping KIND CPU PEER CALLS WARM_UP      a floor: KIND is cacheline, socket or semaphore
- *   throughput URI CLIENTS SECONDS_TENTHS gbm by that many threads with a call each: calls a second, p50 and p99 in ns
- *   idle URI CLIENTS                      opens that many calls, and keeps them until the next request
+ *   throughput URI CLIENTS SECONDS_TENTHS gbm by CLIENTS threads with one call each; returns calls
+ *                                         per second, p50 and p99 in ns
+ *   idle URI CLIENTS                      opens CLIENTS calls, keeps them until the next request
  *
- * Answers as those of benchmarks/inproc: "ok NUMBERS ANSWERS", int64s, float64s; or "error TEXT", and the program ends. */
+ * The form of the answers is that of benchmarks/inproc: "ok NUMBERS ANSWERS", int64s, float64s; or
+ * "error TEXT", and the program ends. */
 #include <inttypes.h>
 #include <sidecall/sidecall.h>
 #include <stdio.h>

@@ -1,11 +1,12 @@
-/* What client.c drives: one call over one URI, many at once, and many that do nothing. calls.c and crowd.c have it. */
+/* The functions that client.c uses: one call over one URI, many calls at once, and many idle
+ * clients. calls.c and crowd.c define them. */
 #ifndef SIDECALL_BENCHMARKS_SHM_CLIENT_H
 #define SIDECALL_BENCHMARKS_SHM_CLIENT_H
 
 #include <sidecall/sidecall.h>
 #include <stdint.h>
 
-/* Calls walk over this many distinct rows. */
+/* Calls cycle through this number of distinct rows. */
 #define BENCH_RING 1024
 
 typedef struct bench_rows {
@@ -18,13 +19,13 @@ typedef enum bench_kind { BENCH_ECHO, BENCH_SCALAR, BENCH_COPY, BENCH_GBM } benc
 typedef struct bench_call {
   char name[64];
   bench_kind kind;
-  int64_t elements; /* of X, for scalar and copy */
+  int64_t elements; /* elements of X, for scalar and copy */
   sidecall_model* model;
   sidecall_call* call;
   sidecall_view input;
   sidecall_view outputs[2];
   int32_t num_outputs;
-  float* payload; /* what copy sends and gets */
+  float* payload; /* the data that copy sends and receives */
   float* received;
 } bench_call;
 
@@ -33,11 +34,12 @@ void bench_rows_load(bench_rows* rows, const char* folder);
 void bench_call_open(bench_call* call, const char* name, const char* kind, const char* uri,
                      int64_t elements);
 void bench_call_close(bench_call* call);
-int64_t bench_call_answers(const bench_call* call); /* float64s per call */
-/* One round trip: values in, run, values out; gives its time in ns. Ends the program where an answer that it can check is wrong. */
+int64_t bench_call_answers(const bench_call* call); /* number of float64s per call */
+/* One round trip: writes the values, runs, reads the values; returns its time in ns. Ends the
+ * program if it can check the answer and the answer is wrong. */
 int64_t bench_call_run(bench_call* call, const bench_rows* rows, int64_t number, double* answers);
 
-/* Calls per second, p50 and p99 in ns of `clients` threads that call for `duration_ns`. */
+/* `clients` threads call for `duration_ns`; writes calls per second, p50 and p99 in ns. */
 void bench_throughput(const char* uri, const bench_rows* rows, int64_t clients, int64_t duration_ns,
                       int64_t out[3]);
 

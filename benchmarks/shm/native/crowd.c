@@ -1,4 +1,5 @@
-/* Many clients at once: throughput by number of threads, and clients that only hold a connection. */
+/* Many clients at once: throughput by number of threads, and clients that only keep a connection
+ * open. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@ typedef struct member {
   pthread_t thread;
   bench_call call;
   const bench_rows* rows;
-  atomic_int* phase; /* 0 wait, 1 call, 2 end */
+  atomic_int* phase; /* 0: wait, 1: call, 2: end */
   int64_t* times;
   int64_t num_times, capacity;
 } member;
@@ -55,7 +56,7 @@ void bench_throughput(const char* uri, const bench_rows* rows, int64_t clients, 
     if (pthread_create(&members[i].thread, NULL, call_until_the_end, &members[i]) != 0)
       peer_fail("cannot start a thread");
   }
-  sleep_ns(duration_ns / 4); /* everybody is under way */
+  sleep_ns(duration_ns / 4); /* until every thread is calling */
   const int64_t start = peer_now_ns();
   atomic_store(&phase, 1);
   sleep_ns(duration_ns);

@@ -1,4 +1,5 @@
-/* What the machine itself takes for a round trip between two processes: the floors that the channel is held against. */
+/* The time that the machine itself needs for a round trip between two processes. The channel is
+ * compared with these floors. */
 #include <errno.h>
 #include <semaphore.h>
 #include <signal.h>
@@ -24,7 +25,7 @@ static void pause_cpu(void) {
 #endif
 }
 
-/* Forks; the child goes on at `cpu` and dies with this process. */
+/* Forks; the child continues on `cpu` and dies with this process. */
 static pid_t fork_peer(int cpu) {
   const pid_t child = fork();
   if (child < 0) peer_fail("cannot fork");

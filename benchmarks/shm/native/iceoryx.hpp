@@ -1,4 +1,5 @@
-// The echo as iceoryx sees it: fixed structs and a service per waiting mode and place. Used by its client and server.
+// The echo for iceoryx: fixed structs and one service per waiting mode and place. Used by its
+// client and server.
 #pragma once
 
 #include <cstdio>
@@ -20,7 +21,7 @@ inline iox::capro::ServiceDescription service_of(const std::string& name) {
   return {"bench", "echo", iox::capro::IdString_t(iox::cxx::TruncateToCapacity, name)};
 }
 
-// Its log goes where the report goes.
+// Hides iceoryx's log, because it would be mixed with the report.
 inline void keep_quiet() {
   iox::log::LogManager::GetLogManager().SetDefaultLogLevel(iox::log::LogLevel::kError,
                                                            iox::log::LogLevelOutput::kHideLogLevel);

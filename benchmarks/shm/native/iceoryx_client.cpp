@@ -1,4 +1,5 @@
-// bench-shm-iceoryx-client spin|sleep SERVICE: times round trips of the echo over iceoryx. Answers "round NAME FIRST CALLS WARM_UP" of run.py.
+// bench-shm-iceoryx-client spin|sleep SERVICE: times round trips of the echo over iceoryx. Answers
+// "round NAME FIRST CALLS WARM_UP" of run.py.
 #include <cinttypes>
 #include <cstring>
 #include <iceoryx_posh/popo/client.hpp>

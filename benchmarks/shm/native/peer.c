@@ -1,4 +1,4 @@
-/* The shared helpers of peer.h. */
+/* The helpers that peer.h declares. */
 #include "peer.h"
 
 #include <sched.h>

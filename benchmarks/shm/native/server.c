@@ -1,8 +1,9 @@
-/* bench-shm-server KIND ADDRESS: sidecall's channel with next to nothing behind it, until stdin ends.
+/* bench-shm-server KIND ADDRESS: sidecall's channel with almost no work behind it, until stdin
+ * ends.
  *
- *   echo     the row's first value and its last two come back
- *   scalar   X of any length, of which the first element is read and comes back
- *   copy     X of any length comes back as a whole */
+ *   echo     returns the row's first value and its last two
+ *   scalar   X of any length; reads its first element and returns it
+ *   copy     X of any length; returns all of it */
 #include <sidecall/server.h>
 #include <stdio.h>
 #include <string.h>

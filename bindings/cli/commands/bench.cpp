@@ -1,4 +1,5 @@
-// sidecall bench: how long calls of a model take on this machine, with its own golden rows, whatever the route.
+// sidecall bench: measures how long calls of a model take on this machine, with its golden rows, in
+// process or over any transport.
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -14,7 +15,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr double kMaxWarmUp = 0.2;  // seconds, before it is measured
+constexpr double kMaxWarmUp = 0.2;  // seconds of warm-up before the measurement
 constexpr double kMaxBar = 40;      // characters
 
 int64_t ns_since(Clock::time_point begin) {
@@ -29,7 +30,7 @@ struct BenchOptions {
   bool json = false;
 };
 
-// What a program does for an answer: sets the features of its rows, runs, reads every column.
+// One call as a program makes it: sets the features of its rows, runs, reads every column.
 class GoldenCall {
  public:
   GoldenCall(const Model& model, const std::string& uri, int64_t rows, int64_t timeout_ns)
@@ -155,7 +156,7 @@ std::string bars_text(const Histogram& latencies) {
   int64_t most = 1;
   for (const auto& bar : bars) most = std::max(most, bar.calls);
   for (const auto& bar : bars) {
-    if (bar.calls == 0) continue;  // a few stragglers may lie far away
+    if (bar.calls == 0) continue;  // skip the empty bars before distant outliers
     const double length =
         std::ceil(kMaxBar * static_cast<double>(bar.calls) / static_cast<double>(most));
     table.add({duration_text(bar.from_ns), duration_text(bar.to_ns), std::to_string(bar.calls),
@@ -246,7 +247,7 @@ int run_bench(const Command& self, std::vector<std::string> words) {
       ->check(positive_seconds())
       ->option_text("SECONDS");
   add_route_options(app, options.model);
-  if (!arguments.parse(std::move(words))) return kYes;
+  if (!arguments.parse(std::move(words))) return kOk;
 
   note_interrupts();
   const Measured measured = measure(options);
@@ -256,7 +257,7 @@ int run_bench(const Command& self, std::vector<std::string> words) {
     out().flush();
     die_by_signal(signal);
   }
-  return kYes;
+  return kOk;
 }
 
 }  // namespace sidecall::cli

@@ -1,4 +1,4 @@
-// sidecall check: handed over to the Python package, which can load the pipeline.
+// sidecall check: runs in the Python package, which can load the pipeline.
 #include "command.hpp"
 #include "python.hpp"
 

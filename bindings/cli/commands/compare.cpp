@@ -1,4 +1,4 @@
-// sidecall compare: handed over to the Python package, which can ask the original.
+// sidecall compare: runs in the Python package, which can run the original pipeline.
 #include "command.hpp"
 #include "python.hpp"
 

@@ -1,4 +1,5 @@
-// sidecall completion: what a shell needs to complete the command line, written from the definitions of the options themselves.
+// sidecall completion: writes the completion script of a shell, generated from the option
+// definitions of all commands.
 #include <algorithm>
 
 #include "describe.hpp"
@@ -14,7 +15,8 @@ std::string joined(const std::vector<std::string>& words, const char* between = 
   return text;
 }
 
-// In single quotes, as bash and zsh read them. fish reads a backslash there too.
+// Returns `text` in single quotes for bash and zsh, or for fish, which also interprets backslashes
+// in single quotes.
 std::string quoted(const std::string& text, bool is_fish = false) {
   std::string result = "'";
   for (const char c : text) {
@@ -35,7 +37,7 @@ std::vector<std::string> names_of(const CommandHelp& help) {
   return names;
 }
 
-// ---- bash ------------------------------------------------------------------------------------------------------
+// ---- bash ----
 
 constexpr const char* kBashBegin =
     R"(# Completion of sidecall for bash, written by: sidecall completion bash
@@ -93,9 +95,9 @@ std::string bash() {
          "  esac\n}\ncomplete -F _sidecall sidecall\n";
 }
 
-// ---- zsh -------------------------------------------------------------------------------------------------------
+// ---- zsh ----
 
-// Of a description within a specification of _arguments.
+// Escapes a description for a specification of the zsh function _arguments.
 std::string zsh_escaped(const std::string& text) {
   std::string result;
   for (const char c : text) {
@@ -163,7 +165,7 @@ std::string zsh() {
          "sidecall; fi\n";
 }
 
-// ---- fish ------------------------------------------------------------------------------------------------------
+// ---- fish ----
 
 std::string fish() {
   std::string text =
@@ -204,9 +206,9 @@ int run_completion(const Command& self, std::vector<std::string> words) {
       ->required()
       ->check(one_of({"bash", "zsh", "fish"}))
       ->option_text(" ");
-  if (!arguments.parse(std::move(words))) return kYes;
+  if (!arguments.parse(std::move(words))) return kOk;
   out().write(shell == "bash" ? bash() : shell == "zsh" ? zsh() : fish());
-  return kYes;
+  return kOk;
 }
 
 }  // namespace sidecall::cli

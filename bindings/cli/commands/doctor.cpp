@@ -1,4 +1,4 @@
-// sidecall doctor: what the command finds on this machine, for bug reports and for its setup.
+// sidecall doctor: shows what the command finds on this machine, for bug reports and for the setup.
 #include <sidecall/sidecall.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 
 struct Findings {
   JsonDocument engine{rapidjson::kObjectType};
-  ExitCode engine_code = kYes;
+  ExitCode engine_code = kOk;
   std::string engine_problem;
   std::vector<PythonCandidate> pythons;
   JsonDocument machine{rapidjson::kObjectType};
@@ -44,7 +44,8 @@ std::string mebibytes(const Json& bytes) {
   return bytes.IsUint64() ? std::to_string(bytes.GetUint64() >> 20) + " MiB" : "no limit";
 }
 
-// "max 100000" is no limit, "150000 100000" are 1.5 CPUs.
+// Formats the cgroup limits. For the CPU, "max 100000" is no limit, and "150000 100000" is 1.5
+// CPUs.
 std::string cgroup_text(const Json& limits) {
   std::string text;
   const std::string cpu = text_at(limits, "cgroup_cpu_max"),
@@ -178,7 +179,7 @@ int run_doctor(const Command& self, std::vector<std::string> words) {
   bool json = false;
   arguments.app.add_flag("--json", json, "for programs");
   add_engine_option(arguments.app, options);
-  if (!arguments.parse(std::move(words))) return kYes;
+  if (!arguments.parse(std::move(words))) return kOk;
 
   const Findings findings = look(options);
   out().write(json ? as_json(findings) : page(findings));

@@ -1,4 +1,4 @@
-// Looks at the machine for doctor. Linux-only: cgroups, memfd.
+// Inspects the machine for doctor; see doctor_machine.hpp. Specific to Linux: cgroups and memfd.
 #include "doctor_machine.hpp"
 
 #include <dirent.h>
@@ -21,7 +21,7 @@
 namespace sidecall::cli {
 namespace {
 
-// Looks where require('sidecall') would, from the current folder.
+// Finds the package as require('sidecall') would from the current folder.
 constexpr char kProbe[] =
     "console.log(process.execPath); console.log(process.version);"
     "try { const file = require.resolve('sidecall/package.json', {paths: [process.cwd()]});"
@@ -58,7 +58,8 @@ Json node(JsonDocument& document) {
   return result;
 }
 
-// The rules of PROTOCOL.md, section 1; a test compares them with where a server listens.
+// The rules of shm/PROTOCOL.md, section 1. A test compares the result with the folder in which a
+// server listens.
 std::string socket_folder() {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
   if (runtime && runtime[0] == '/') return std::string(runtime) + "/sidecall";
@@ -71,7 +72,7 @@ std::string socket_folder() {
 
 std::string problem_of(const std::string& folder) {
   struct stat found = {};
-  if (::lstat(folder.c_str(), &found) != 0) return "";  // the first server makes it
+  if (::lstat(folder.c_str(), &found) != 0) return "";  // the first server creates it
   if (!S_ISDIR(found.st_mode)) return "expected a real folder, got something else of that name";
   if (found.st_uid != ::geteuid()) return "expected one of this user, got one of another";
   if ((found.st_mode & 022) != 0) return "expected one that only its user may change";
@@ -105,7 +106,8 @@ Json sockets(JsonDocument& document) {
   return result;
 }
 
-// Both ends seal their memory; kernels before 5.1 and some sandboxes refuse.
+// Client and server seal their shared memory. Kernels before 5.1 and some sandboxes do not allow
+// that.
 bool can_share_memory() {
   const int fd = ::memfd_create("sidecall-doctor", MFD_CLOEXEC | MFD_ALLOW_SEALING);
   if (fd == -1) return false;

@@ -1,4 +1,5 @@
-// sidecall export: handed over to the Python package, which knows the libraries that models are trained with.
+// sidecall export: runs in the Python package, which knows the libraries that models are trained
+// with.
 #include "command.hpp"
 #include "python.hpp"
 

@@ -1,4 +1,5 @@
-// sidecall info: what a model takes, gives and was made of; a page for people, JSON for programs.
+// sidecall info: shows the inputs and outputs of a model and how it was made, as a page for people
+// or JSON for programs.
 #include <cstdlib>
 
 #include "formats/json.hpp"
@@ -24,7 +25,8 @@ std::string describe_seen(const Json& feature) {
   return "";
 }
 
-// "32.1 to 59.6, takes 0 to 100". That infinities are refused goes without saying.
+// Returns text such as "32.1 to 59.6, takes 0 to 100". Does not mention that infinities are
+// refused, because that is the usual case.
 std::string describe_values(const Json& feature, bool has_domain) {
   const std::string seen = describe_seen(feature);
   const std::string domain = has_domain ? describe_domain(feature) : "";
@@ -177,13 +179,13 @@ int run_info(const Command& self, std::vector<std::string> words) {
   arguments.app.add_option("MODEL", uri, "a model file or URI")->required()->option_text(" ");
   arguments.app.add_flag("--json", json, "for programs: contract, tensors and column names");
   add_route_options(arguments.app, options);
-  if (!arguments.parse(std::move(words))) return kYes;
+  if (!arguments.parse(std::move(words))) return kOk;
 
-  unsetenv("SIDECALL_VERIFY");  // a model that does not verify can be looked at
+  unsetenv("SIDECALL_VERIFY");  // a model that fails verification can still be shown
   const Model model = open_model(uri, options);
   const JsonDocument contract = contract_of(model.get());
   out().write(json ? as_json(uri, model.get(), contract) : page(uri, model.get(), contract));
-  return kYes;
+  return kOk;
 }
 
 }  // namespace sidecall::cli

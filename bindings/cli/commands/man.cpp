@@ -1,4 +1,4 @@
-// sidecall man: the manual page in roff, written from the definitions that --help shows.
+// sidecall man: writes the manual page in roff, generated from the same definitions as --help.
 #include <sidecall/sidecall.h>
 
 #include "describe.hpp"
@@ -8,7 +8,7 @@
 namespace sidecall::cli {
 namespace {
 
-// Text of a line: what roff would read as something else is escaped.
+// Escapes the characters of a text that have a special meaning in roff.
 std::string roff(const std::string& text) {
   std::string result;
   for (const char c : text) {
@@ -85,9 +85,9 @@ std::string page() {
 
 int run_man(const Command& self, std::vector<std::string> words) {
   Arguments arguments(self, "In roff, from the same definitions as --help.");
-  if (!arguments.parse(std::move(words))) return kYes;
+  if (!arguments.parse(std::move(words))) return kOk;
   out().write(page());
-  return kYes;
+  return kOk;
 }
 
 }  // namespace sidecall::cli

@@ -1,4 +1,4 @@
-// sidecall predict: rows of JSON Lines or CSV in, their answers out, in bounded memory.
+// sidecall predict: reads rows as JSON Lines or CSV and writes their answers, in bounded memory.
 #include "predict.hpp"
 
 #include <algorithm>
@@ -62,12 +62,14 @@ void add_options(CLI::App& app, PredictOptions& options) {
       ->check(positive_seconds())
       ->option_text("SECONDS");
   add_route_options(app, options.model);
-  // The help of this command fills a screen without the two that every command has.
+  // Hide these two options, which every command has, so that the help of this command fits on a
+  // screen.
   app.get_option("--help")->group("");
   app.get_option("--onnxruntime")->group("");
 }
 
-// Records need a contract. The library says so at the first record; without one this must not look like success.
+// Records need a contract. The library reports a missing contract only at the first record, so
+// check it here: otherwise empty input would look like success.
 void require_contract(const std::string& uri, const Model& model) {
   if (sidecall_model_contract(model.get(), nullptr)) return;
   sidecall_error err = SIDECALL_ERROR_INIT;
@@ -89,7 +91,7 @@ TextFormat format_of(const PredictOptions& options, RowReader& reader) {
   return first == 0 || first == '{' || first == '[' ? TextFormat::kJson : TextFormat::kCsv;
 }
 
-// A graph that was made for one row at a time takes no batch.
+// Whether the model accepts batches; a graph that was made for one row at a time does not.
 bool takes_batches(const sidecall_model* model) {
   for (int32_t i = 0; i < sidecall_model_num_inputs(model); ++i) {
     if (!sidecall_model_input_spec(model, i)->has_rows) return false;
@@ -98,7 +100,9 @@ bool takes_batches(const sidecall_model* model) {
 }
 
 int predict(PredictOptions& options) {
-  RowReader reader(options.file, options.max_line);  // before the model: a wrong name costs no load
+  // Open the file before the model, so that a wrong file name does not cost the time to load the
+  // model.
+  RowReader reader(options.file, options.max_line);
   const Model model = open_model(options.uri, options.model);
   require_contract(options.uri, model);
   if (reader.from_terminal())
@@ -132,7 +136,7 @@ int run_predict(const Command& self, std::vector<std::string> words) {
   Arguments arguments(self, "");
   PredictOptions options;
   add_options(arguments.app, options);
-  if (!arguments.parse(std::move(words))) return kYes;
+  if (!arguments.parse(std::move(words))) return kOk;
 
   const int exit_code = predict(options);
   if (const int signal = noted_interrupt()) {

@@ -1,4 +1,5 @@
-// The two ways of predict: rows in batches (predict_rows.cpp), and line by line for a program at the other end (stream.cpp).
+// The two modes of predict: rows in batches (predict_rows.cpp), and line by line for a program at
+// the other end of a pipe (stream.cpp); used by predict.cpp.
 #pragma once
 
 #include <string>
@@ -19,7 +20,7 @@ struct PredictRun {
   OnError on_error;
 };
 
-// Both answer an ExitCode.
+// Both return an ExitCode.
 int predict_rows(const PredictRun& run, RowSource& source);
 int predict_stream(const PredictRun& run);
 

@@ -1,4 +1,5 @@
-// Answers rows in batches. A batch in which something is wrong is gone through row by row, so that each fault is told where it stands.
+// Answers rows in batches; see predict.hpp. A batch with any error is repeated row by row, so that
+// each fault is reported with its place.
 #include <algorithm>
 
 #include "predict.hpp"
@@ -9,10 +10,10 @@
 namespace sidecall::cli {
 namespace {
 
-constexpr int64_t kMaxToldRows = 100;  // with faults; the others are counted
+constexpr int64_t kMaxToldRows = 100;  // rows whose faults are printed; the rest is only counted
 
-// What the model itself says about some rows: the engine or a served function failed on them, or they
-// need more memory than there is.
+// Whether the status is a failure of the model on some rows: the engine or a served function
+// failed, or the rows need more memory than is available.
 bool is_of_model(sidecall_status status) {
   return status == SIDECALL_ENGINE || status == SIDECALL_OUT_OF_MEMORY;
 }
@@ -39,7 +40,7 @@ class Batches {
   std::string text_;  // answers that are not written yet
   int64_t num_rows_ = 0;
   int64_t num_refused_ = 0;
-  ExitCode worst_ = kYes;  // of the rows that were refused
+  ExitCode worst_ = kOk;  // the highest exit code of the refused rows
 };
 
 int Batches::answer_all() {
@@ -63,13 +64,13 @@ int Batches::answer_all() {
   return worst_;
 }
 
-// Runs it and looks where the answers stand.
+// Runs the call and finds its answers.
 sidecall_status Batches::run_call() {
   const sidecall_status status = run_.call.run();
   return status == SIDECALL_OK ? run_.answers.fetch(run_.call) : status;
 }
 
-// All in one run; false where a row needs to be looked at alone.
+// Answers all rows of the batch in one run. Returns false if the rows must be answered one by one.
 bool Batches::answer_together() {
   RowCall& call = run_.call;
   call.start(static_cast<int64_t>(rows_.size()), true);
@@ -85,7 +86,7 @@ bool Batches::answer_together() {
   return true;
 }
 
-// False where the command ends with this row.
+// Returns false if the command must end with this row.
 bool Batches::answer_alone(const Row& row) {
   RowCall& call = run_.call;
   if (row.is_too_long) return refuse(row, run_.reader.too_long(), false);
@@ -96,7 +97,7 @@ bool Batches::answer_alone(const Row& row) {
   if (exit_code_of(status) == kBadInput)
     return refuse(source_.explain(call, row, run_.reader.name()), true);
   if (is_of_model(status)) {
-    worst_ = kBadMachine;
+    worst_ = kEnvironment;
     return refuse(row, call.error().message, true);
   }
   if (status != SIDECALL_OK) throw Failure(exit_code_of(status), call.error().message);
@@ -129,7 +130,7 @@ void Batches::tell_count() const {
 }  // namespace
 
 int predict_rows(const PredictRun& run, RowSource& source) {
-  if (!source.open(run.reader)) return kYes;
+  if (!source.open(run.reader)) return kOk;
   out().write(run.answers.header());
   return Batches(run, source).answer_all();
 }

@@ -1,4 +1,4 @@
-// sidecall run: tensors from .npy files in, tensors to .npy files out.
+// sidecall run: reads input tensors from .npy files and writes output tensors to .npy files.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,34 +17,34 @@
 namespace sidecall::cli {
 namespace {
 
-// NAME=@FILE
+// An argument of the form NAME=@FILE.
 struct Named {
   std::string name;
   std::string file;
 };
 
 Named parse_named(const char* option, const std::string& text) {
-  const size_t at = text.find("=@");  // names may hold an equals sign, but hardly this
+  const size_t at = text.find("=@");  // a name may contain '=', but is unlikely to contain "=@"
   if (at == std::string::npos || at + 2 == text.size())
-    throw Failure(kNo,
+    throw Failure(kUsage,
                   std::string("run: ") + option + ": expected NAME=@FILE.npy, got '" + text + "'");
   return {text.substr(0, at), text.substr(at + 2)};
 }
 
-// A device or pipe must not be replaced by a file.
+// Whether the path is a device or pipe, which must not be replaced by a file.
 bool is_special(const std::string& path) {
   struct stat found = {};
   return ::stat(path.c_str(), &found) == 0 && !S_ISREG(found.st_mode);
 }
 
-// Where a symbolic link leads to, so that the file is replaced and not the link.
+// Resolves symbolic links, so that the target file is replaced and not the link.
 std::string followed(const std::string& path) {
   const std::unique_ptr<char, decltype(&std::free)> real(::realpath(path.c_str(), nullptr),
                                                          &std::free);
   return real ? real.get() : path;
 }
 
-// Whole or not at all: the file takes its name when it is complete.
+// Writes a file completely or not at all: the file gets its name only when it is complete.
 void write_whole(const std::string& path, std::string_view bytes) {
   if (path == "-") return out().write(bytes);
   const bool in_place = is_special(path);
@@ -52,14 +52,14 @@ void write_whole(const std::string& path, std::string_view bytes) {
   const std::string partial = in_place ? file : file + ".partial";
   const int fd =
       ::open(partial.c_str(), O_WRONLY | O_CLOEXEC | (in_place ? 0 : O_CREAT | O_TRUNC), 0666);
-  if (fd == -1) throw Failure(kBadMachine, path + ": " + error_text(errno));
+  if (fd == -1) throw Failure(kEnvironment, path + ": " + error_text(errno));
   int error = write_all(fd, bytes);
   if (::close(fd) != 0 && error == 0) error = errno;
   if (!in_place) {
     if (error == 0 && ::rename(partial.c_str(), file.c_str()) != 0) error = errno;
     if (error != 0) ::unlink(partial.c_str());
   }
-  if (error != 0) throw Failure(kBadMachine, path + ": " + error_text(error));
+  if (error != 0) throw Failure(kEnvironment, path + ": " + error_text(error));
 }
 
 class Run {
@@ -77,7 +77,7 @@ class Run {
     if (array.dtype == 0)
       check(sidecall_call_refuse_input(call_.get(), input, array.numpy_dtype.c_str(), &err_));
     const sidecall_view view = array.view();
-    // A copy converts a float32 file for a float64 input, and the other way round.
+    // Copying converts a float32 file for a float64 input, and a float64 file for a float32 input.
     const bool is_bound = array.dtype != SIDECALL_STRING &&
                           array.dtype == sidecall_model_input_spec(model_.get(), input)->dtype;
     check(is_bound ? sidecall_call_bind_input(call_.get(), input, &view, &err_)
@@ -109,11 +109,12 @@ class Run {
 
   Model model_;
   Call call_;
-  std::list<Array> arrays_;  // the engine reads them where they are
+  std::list<Array> arrays_;  // the engine reads them in place, so they must not move
   sidecall_error err_ = SIDECALL_ERROR_INIT;
 };
 
-// Which output goes to which file. A single output without --out goes to stdout.
+// Returns which output goes to which file. Without --out, the output of a model with one output
+// goes to stdout.
 std::vector<std::pair<int32_t, std::string>> destinations(Run& run,
                                                           const std::vector<std::string>& outs) {
   std::vector<std::pair<int32_t, std::string>> files;
@@ -126,7 +127,7 @@ std::vector<std::pair<int32_t, std::string>> destinations(Run& run,
     for (int32_t i = 0; i < run.num_outputs(); ++i) {
       const std::string name = run.name_of(i);
       if (name.find('/') != std::string::npos)
-        throw Failure(kNo,
+        throw Failure(kUsage,
                       "run: --out: expected NAME=@FILE.npy for an output whose name is no file "
                       "name, got a folder");
       files.emplace_back(i, out + "/" + name + ".npy");
@@ -134,11 +135,11 @@ std::vector<std::pair<int32_t, std::string>> destinations(Run& run,
   }
   if (!files.empty()) return files;
   if (run.num_outputs() > 1) {
-    throw Failure(kNo, "run: expected --out for a model of " + std::to_string(run.num_outputs()) +
-                           " outputs, got none");
+    throw Failure(kUsage, "run: expected --out for a model of " +
+                              std::to_string(run.num_outputs()) + " outputs, got none");
   }
   if (::isatty(STDOUT_FILENO) == 1)
-    throw Failure(kNo, "run: expected --out, or a pipe for the .npy file, got a terminal");
+    throw Failure(kUsage, "run: expected --out, or a pipe for the .npy file, got a terminal");
   return {{0, "-"}};
 }
 
@@ -168,7 +169,7 @@ int run_run(const Command& self, std::vector<std::string> words) {
       ->check(positive_seconds())
       ->option_text("SECONDS");
   add_route_options(app, options);
-  if (!arguments.parse(std::move(words))) return kYes;
+  if (!arguments.parse(std::move(words))) return kOk;
 
   std::vector<Named> inputs;
   for (const auto& tensor : tensors) {
@@ -176,19 +177,19 @@ int run_run(const Command& self, std::vector<std::string> words) {
     const auto& name = inputs.back().name;
     if (std::count_if(inputs.begin(), inputs.end(),
                       [&](const Named& input) { return input.name == name; }) > 1)
-      throw Failure(kNo, "run: --tensor: expected each input once, got '" + name + "' twice");
+      throw Failure(kUsage, "run: --tensor: expected each input once, got '" + name + "' twice");
   }
   if (std::count_if(inputs.begin(), inputs.end(),
                     [](const Named& input) { return input.file == "-"; }) > 1)
-    throw Failure(kNo, "run: --tensor: expected one input from stdin, got more");
+    throw Failure(kUsage, "run: --tensor: expected one input from stdin, got more");
   Run run(uri, options);
   const auto files = destinations(run, outs);
   for (const auto& input : inputs) run.give(input);
   run.run(run_timeout_ns(uri, options));
-  std::vector<std::string> bytes;  // all are made before the first is written
+  std::vector<std::string> bytes;  // make all files before writing the first
   for (const auto& [output, file] : files) bytes.push_back(run.npy(output));
   for (size_t i = 0; i < files.size(); ++i) write_whole(files[i].second, bytes[i]);
-  return kYes;
+  return kOk;
 }
 
 }  // namespace sidecall::cli

@@ -1,4 +1,5 @@
-// sidecall serve: a model file behind an address until SIGTERM; Python objects and pickles are handed over to the Python package.
+// sidecall serve: serves a model file at an address until SIGTERM. Python objects and pickles are
+// handed over to the Python package.
 #include <grp.h>
 #include <poll.h>
 #include <sidecall/server.h>
@@ -46,7 +47,8 @@ bool ends_with(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-// module:object and pickles are Python's; file: and everything else is a model file.
+// Whether the model is for the Python package: module:object or a pickle. file: URIs and everything
+// else are model files.
 bool is_for_python(const std::vector<std::string>& words) {
   for (const std::string& word : words) {
     if (word.empty() || word[0] == '-') continue;
@@ -69,8 +71,8 @@ int64_t group_id(const std::string& name) {
   errno = 0;
   const group* found = ::getgrnam(name.c_str());
   if (found == nullptr)
-    throw Failure(kNo, "serve: --group: expected the name or number of a group, got '" +
-                           printable(name) + "'");
+    throw Failure(kUsage, "serve: --group: expected the name or number of a group, got '" +
+                              printable(name) + "'");
   return found->gr_gid;
 }
 
@@ -120,7 +122,7 @@ bool parse(const Command& self, std::vector<std::string> words, ServeOptions& op
   add_engine_option(app, options.model);
   if (!arguments.parse(std::move(words))) return false;
   if (at->count() == 0 && std::getenv("SIDECALL_FD") == nullptr)
-    throw Failure(kNo, "serve: expected --at ADDRESS, got nothing (see sidecall serve --help)");
+    throw Failure(kUsage, "serve: expected --at ADDRESS, got nothing (see sidecall serve --help)");
   return true;
 }
 
@@ -170,8 +172,9 @@ std::string listening_event(const ServeOptions& options, const sidecall_model* m
 
 constexpr int64_t kFlushNs = INT64_C(200) * 1000 * 1000;
 
-// Until a signal, or until a parent process hangs up and the server has ended. Then calls that run
-// get what is left of `drain_ns`. False when some were still running after that.
+// Serves until a signal arrives, or until the parent process closes its control socket and the
+// server has ended. After a signal, running calls have `drain_ns` to complete. Returns false if
+// some were still running after that.
 bool serve_to_the_end(sidecall_server* server, int64_t drain_ns, sidecall_log_lines* log) {
   const bool is_signal = !wait_readable(sidecall_server_fd(server));
   if (is_signal) sidecall_log_line(log, 1, "{\"event\":\"serve.draining\"}");
@@ -183,7 +186,7 @@ bool serve_to_the_end(sidecall_server* server, int64_t drain_ns, sidecall_log_li
 int run_serve(const Command& self, std::vector<std::string> words) {
   if (is_for_python(words)) hand_over("sidecall.serving", self.name, words);
   ServeOptions options;
-  if (!parse(self, std::move(words), options)) return kYes;
+  if (!parse(self, std::move(words), options)) return kOk;
   sidecall_log_lines log;
   sidecall_log_lines_init(&log);
   log.as_json = options.as_json ? 1 : 0;
@@ -206,12 +209,12 @@ int run_serve(const Command& self, std::vector<std::string> words) {
         &log, 2,
         "{\"event\":\"serve.cut\",\"reason\":\"calls were still running at the drain timeout\"}");
     sidecall_log_flush(kFlushNs);
-    ::_exit(kBadMachine);  // closing would wait for them
+    ::_exit(kEnvironment);  // closing the server would wait for the running calls
   }
   server.reset();
   sidecall_log_line(&log, 1, "{\"event\":\"serve.ended\"}");
   sidecall_log_flush(kFlushNs);
-  return kYes;
+  return kOk;
 }
 
 }  // namespace sidecall::cli

@@ -1,4 +1,5 @@
-// sidecall status: how a server is doing, for people, probes, programs and Prometheus.
+// sidecall status: shows the state and counters of a server, for people, probes, programs and
+// Prometheus.
 #include "status.hpp"
 
 #include <sidecall/server.h>
@@ -107,7 +108,7 @@ int run_status(const Command& self, std::vector<std::string> words) {
   arguments.app.add_option("--wait", wait_s, "seconds to wait for a server that starts")
       ->check(positive_seconds())
       ->option_text("S");
-  if (!arguments.parse(std::move(words))) return kYes;
+  if (!arguments.parse(std::move(words))) return kOk;
 
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_text* raw = nullptr;
@@ -121,11 +122,11 @@ int run_status(const Command& self, std::vector<std::string> words) {
     out().write(takes_calls                   ? "ready\n"
                 : true_at(status, "draining") ? "draining\n"
                                               : "not ready\n");
-    return takes_calls ? kYes : kBadMachine;
+    return takes_calls ? kOk : kEnvironment;
   }
   if (as_json) out().write(printable(text_of(status)) + "\n");
   else out().write(as_prometheus ? prometheus_text(status) : page(status));
-  return kYes;
+  return kOk;
 }
 
 }  // namespace sidecall::cli

@@ -1,4 +1,4 @@
-// A server's counters for whoever scrapes them; used by status.cpp.
+// Formats the counters of a server for Prometheus; used by status.cpp.
 #pragma once
 
 #include <string>
@@ -7,7 +7,7 @@
 
 namespace sidecall::cli {
 
-// The text exposition format of Prometheus, 0.0.4.
+// Returns the counters in the text exposition format of Prometheus, version 0.0.4.
 std::string prometheus_text(const Json& status);
 
 }  // namespace sidecall::cli

@@ -1,4 +1,5 @@
-// Writes counters as Prometheus reads them: seconds and bytes, one HELP and TYPE for each name.
+// Writes the counters for Prometheus, see status.hpp: in seconds and bytes, with one HELP and TYPE
+// line for each name.
 #include <sidecall/sidecall.h>
 
 #include <charconv>
@@ -9,8 +10,8 @@
 namespace sidecall::cli {
 namespace {
 
-constexpr size_t kBucketsPerPower =
-    4;  // the server has four buckets to each power of two; a scrape gets one
+// The server has four buckets for each power of two; they are merged into one for Prometheus.
+constexpr size_t kBucketsPerPower = 4;
 
 std::string number_text(double value) {
   char text[32];
@@ -21,8 +22,8 @@ std::string seconds(const Json& nanoseconds) {
   return number_text(nanoseconds.IsNumber() ? nanoseconds.GetDouble() / 1e9 : 0);
 }
 
-// The value of a label. The format has escapes for backslash, quote and line feed alone; other
-// control characters become the text \u001b and the like.
+// Escapes the value of a label. The format has escapes only for backslash, quote and line feed;
+// other control characters become text such as \u001b.
 std::string escaped(const std::string& text) {
   std::string result;
   for (const char c : printable(text, LineEnds::kKeep)) {
@@ -44,7 +45,7 @@ class Exposition {
     text_ += name + " " + value + "\n";
   }
 
-  // One number of the status under its own name.
+  // Writes one number of the status as a metric of its own.
   void number(const char* name, const char* type, const char* help, const char* key) {
     head(name, type, help);
     const Json& value = at(status_, key);

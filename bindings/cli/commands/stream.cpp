@@ -1,4 +1,5 @@
-// predict --stream: a line in, a line out, at once; for a program that keeps the command running beside itself.
+// predict --stream: answers each line at once with one line; for a program that keeps the command
+// running as a child process. See predict.hpp.
 #include <algorithm>
 #include <array>
 
@@ -59,7 +60,8 @@ std::string answer_line(const PredictRun& run, JsonSource& source, const Row& ro
   };
   if (source.fill(run.call, 0, row.text) != Fill::kFilled) return judged();
   sidecall_status status = run.call.run();
-  // The library's own reader finds all faults of a record; a run over memory stops at the first.
+  // Values that were written directly to memory give only the first fault. Let the library read the
+  // record as text, which reports all faults.
   if (exit_code_of(status) == kBadInput) return judged();
   if (status == SIDECALL_OK) status = run.answers.fetch(run.call);
   if (status != SIDECALL_OK) return error_line(status, run.call.error());
@@ -78,7 +80,7 @@ int predict_stream(const PredictRun& run) {
     out().write(answer_line(run, source, rows[0]));
     out().flush();
   }
-  return kYes;
+  return kOk;
 }
 
 }  // namespace sidecall::cli

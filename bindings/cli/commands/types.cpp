@@ -1,4 +1,4 @@
-// sidecall types: a model's types as source in another language, on stdout.
+// sidecall types: writes the types of a model as source code of another language to stdout.
 #include <cstdlib>
 
 #include "model/model.hpp"
@@ -23,9 +23,9 @@ int run_types(const Command& self, std::vector<std::string> words) {
       ->check(one_of({"typescript"}))
       ->option_text("LANGUAGE");
   add_route_options(arguments.app, options);
-  if (!arguments.parse(std::move(words))) return kYes;
+  if (!arguments.parse(std::move(words))) return kOk;
 
-  unsetenv("SIDECALL_VERIFY");  // types need no answers
+  unsetenv("SIDECALL_VERIFY");  // the types do not depend on verification
   const Model model = open_model(uri, options);
   sidecall_error err = SIDECALL_ERROR_INIT;
   sidecall_text* text = nullptr;
@@ -34,7 +34,7 @@ int run_types(const Command& self, std::vector<std::string> words) {
   const Text owner(text);
   if (status != SIDECALL_OK) throw failure_of(uri, status, err);
   out().write({text->data, text->length});
-  return kYes;
+  return kOk;
 }
 
 }  // namespace sidecall::cli

@@ -1,4 +1,5 @@
-// sidecall verify: do the golden rows of a file give the recorded answers on this machine?
+// sidecall verify: checks whether the golden rows of a file give the recorded answers on this
+// machine.
 #include <algorithm>
 #include <cstdlib>
 
@@ -11,9 +12,9 @@ namespace {
 
 struct Verdict {
   std::string uri;
-  ExitCode code = kYes;
-  std::string problem;                          // "" where it holds
-  JsonDocument report{rapidjson::kObjectType};  // empty where none could be made
+  ExitCode code = kOk;
+  std::string problem;                          // "" if verification passed
+  JsonDocument report{rapidjson::kObjectType};  // empty if none could be made
 };
 
 Verdict verify(const std::string& uri, const ModelOptions& options) {
@@ -29,13 +30,14 @@ Verdict verify(const std::string& uri, const ModelOptions& options) {
     if (text) verdict.report = parse_json({text->data, text->length});
   }
   if (status != SIDECALL_OK) {
-    verdict.code = status == SIDECALL_VERIFICATION_FAILED ? kNo : exit_code_of(status);
+    verdict.code = status == SIDECALL_VERIFICATION_FAILED ? kUsage : exit_code_of(status);
     verdict.problem = message_about(uri, status, err);
   }
   return verdict;
 }
 
-// The hash of the file, shortened, where the recomputed one is that of its contract.
+// Returns the shortened id of the file if the recomputed id equals the stored one, otherwise
+// "DIFFERS".
 std::string id_text(const Json& report) {
   const std::string computed = text_at(at(report, "id"), "computed");
   if (computed.empty()) return "";
@@ -47,9 +49,9 @@ std::string to_table(const std::vector<Verdict>& verdicts) {
   Table table("lllrlrr", {"model", "verdict", "id", "rows", "output", "largest", "tolerance"});
   for (const auto& verdict : verdicts) {
     const std::string rows = text_at(verdict.report, "rows");
-    const std::string word = verdict.code == kYes  ? (rows == "0" ? "no rows" : "ok")
-                             : verdict.code == kNo ? "DIFFERS"
-                                                   : "error";
+    const std::string word = verdict.code == kOk      ? (rows == "0" ? "no rows" : "ok")
+                             : verdict.code == kUsage ? "DIFFERS"
+                                                      : "error";
     const Json& outputs = at(verdict.report, "outputs");
     if (!outputs.IsArray() || outputs.Empty()) {
       table.add({verdict.uri, word, id_text(verdict.report), rows, "", "", ""});
@@ -79,7 +81,7 @@ std::string as_json(const std::vector<Verdict>& verdicts) {
       json.StartObject();
       write_member(json, "file", verdict.uri);
       json.Key("holds");
-      json.Bool(verdict.code == kYes);
+      json.Bool(verdict.code == kOk);
       json.Key("problem");
       if (verdict.problem.empty()) json.Null();
       else write_text(json, verdict.problem);
@@ -99,17 +101,17 @@ int run_verify(const Command& self, std::vector<std::string> words) {
                       "Runs the rows that the export stored in each file with their answers, and\n"
                       "recomputes the file's id. Exit code 1 when an answer or the id differs.");
   ModelOptions options;
-  options.verify = "off";  // the open would stop at the first failure and make no report
+  options.verify = "off";  // otherwise open would stop at the first failure, without a report
   std::vector<std::string> uris;
   bool json = false;
   arguments.app.add_option("MODEL", uris, "model files or URIs")->required()->option_text(" ");
   arguments.app.add_flag("--json", json, "for programs: a report for each model");
   add_route_options(arguments.app, options);
-  if (!arguments.parse(std::move(words))) return kYes;
+  if (!arguments.parse(std::move(words))) return kOk;
 
   unsetenv("SIDECALL_VERIFY");
   std::vector<Verdict> verdicts;
-  int exit_code = kYes;
+  int exit_code = kOk;
   for (const auto& uri : uris) {
     verdicts.push_back(verify(uri, options));
     exit_code = std::max<int>(exit_code, verdicts.back().code);

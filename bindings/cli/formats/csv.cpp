@@ -1,4 +1,4 @@
-// Rows of CSV (RFC 4180) under a header of feature names, for predict.
+// Reads CSV (RFC 4180) with a header of feature names; used by predict and diff.
 #include "csv.hpp"
 
 #include <algorithm>
@@ -21,7 +21,7 @@ bool next_field(const char*& at, const char* end, CsvField* field) {
       at = static_cast<const char*>(std::memchr(at, '"', static_cast<size_t>(end - at)));
       if (at == nullptr) {
         at = end;
-        return false;  // never closed
+        return false;  // no closing quote
       }
       if (at + 1 >= end || at[1] != '"') break;
     }
@@ -74,7 +74,7 @@ class CsvSource : public RowSource {
     int32_t kept = kNotKept;
   };
 
-  std::string add_column(std::string name);  // what is wrong with it, or ""
+  std::string add_column(std::string name);  // returns an error text, or ""
   bool set_field(RowCall& call, int64_t at, const Column& column, const CsvField& field);
   bool set_value(RowCall& call, int64_t at, int32_t feature, const CsvField& field);
   Fill fail(const char* at, std::string problem);
@@ -82,14 +82,15 @@ class CsvSource : public RowSource {
   const RowCall& call_;
   const RowOptions& options_;
   std::vector<Column> columns_;
-  std::vector<int32_t> absent_;  // features without a column: missing
+  std::vector<int32_t> absent_;  // features without a column; they are set to missing
   std::vector<std::string_view> kept_;
   std::string memory_;
-  const char* problem_at_ = nullptr;  // what is wrong with the text of the last row itself
+  const char* problem_at_ = nullptr;  // place of the syntax error in the last row, or null
   std::string problem_;
 };
 
-// "file:line:column" of a byte of a row; both from 1, the column in characters.
+// Returns "file:line:column: " for a byte of a row. Line and column count from 1; the column is in
+// characters.
 std::string place_in(const std::string& file, const Row& row, const char* byte) {
   const std::string_view before = row.text.substr(0, static_cast<size_t>(byte - row.text.data()));
   const size_t line_begin = before.rfind('\n') + 1;  // npos + 1 is 0
@@ -112,7 +113,7 @@ bool CsvSource::open(RowReader& reader) {
   for (bool is_more = true; is_more; ++at) {
     const char* begin = at;
     CsvField field;
-    // Looked up only for a message: it counts the characters in front.
+    // The place is only computed for a message, because that counts all characters before it.
     const auto fail_here = [&](const std::string& problem) {
       throw InputFailure(place_in(reader.name(), header, begin) + problem);
     };
@@ -231,7 +232,7 @@ Fill CsvSource::fill(RowCall& call, int64_t row, std::string_view text) {
 
 bool CsvSource::set_field(RowCall& call, int64_t at, const Column& column, const CsvField& field) {
   if (column.feature == kNoFeature) return true;
-  // An empty field is missing; a string that is empty stands in quotes.
+  // An empty field is a missing value; an empty string must be in quotes.
   const auto& spec = call.feature(column.feature);
   if (field.text.empty() && !(field.is_quoted && spec.dtype == SIDECALL_STRING)) {
     const RowCall::Place& place = call.place(column.feature);

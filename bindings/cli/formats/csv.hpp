@@ -1,4 +1,4 @@
-// Fields of CSV, for the reader of rows and for kept values.
+// Splits a CSV row into fields; used by the CSV reader of predict and for kept values.
 #pragma once
 
 #include <string>
@@ -7,16 +7,18 @@
 namespace sidecall::cli {
 
 struct CsvField {
-  std::string_view raw;   // as it stands there, with its quotes
-  std::string_view text;  // between them
+  std::string_view raw;   // the field as in the input, with its quotes
+  std::string_view text;  // the field without the enclosing quotes
   bool is_quoted = false;
-  bool has_pairs = false;  // two quotes for one within the text
+  bool has_pairs = false;  // `text` contains doubled quotes, each of which means one quote
 };
 
-// Reads the field at `at` and leaves `at` on the comma behind it, or on `end`. False where quotes do not fit.
+// Reads the field at `at`, and moves `at` to the comma after it, or to `end`. Returns false if the
+// quotes are not correct.
 bool next_field(const char*& at, const char* end, CsvField* field);
 
-// The field's value; `memory` holds it where it stands nowhere.
+// Returns the value of the field. It points into the input, or into `memory` if doubled quotes had
+// to be replaced.
 std::string_view unquoted(const CsvField& field, std::string* memory);
 
 }  // namespace sidecall::cli

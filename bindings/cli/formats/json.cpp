@@ -1,4 +1,4 @@
-// Small readers and writers of JSON for the commands.
+// Reads and writes JSON for the commands; see json.hpp.
 #include "json.hpp"
 
 #include <rapidjson/writer.h>

@@ -1,4 +1,5 @@
-// Reads and writes JSON for the commands, on RapidJSON. Readers are forgiving: a key that is absent or of another kind gives the fallback.
+// Reads and writes JSON for the commands, with RapidJSON. Readers are tolerant: for a key that is
+// absent or has a value of another type they return a default.
 #pragma once
 
 #define RAPIDJSON_HAS_STDSTRING 1
@@ -17,19 +18,21 @@ using Json = rapidjson::Value;
 using JsonDocument = rapidjson::Document;
 using JsonWriter = rapidjson::PrettyWriter<rapidjson::StringBuffer>;
 
-// Parses text that the library has accepted before; an empty object for anything else, and for
-// more than 64 levels: RapidJSON writes and compares values by recursion.
+// Parses text that the library has already accepted. Returns an empty object for any other text.
+// Text with more than 64 levels also gives an empty object, because RapidJSON writes and compares
+// values recursively.
 JsonDocument parse_json(std::string_view text);
 
-// The member, or a null value. Safe on values of any kind, so that look-ups can be chained.
+// Returns the member `key`, or a null value. Works on values of any type, so that lookups can be
+// chained.
 const Json& at(const Json& value, const char* key);
 
-// Strings as they are, other values as JSON.
+// Returns strings as they are, other values as JSON text.
 std::string text_of(const Json& value);
 std::string text_at(const Json& value, const char* key);
 bool true_at(const Json& value, const char* key);
 
-// Values of an array joined by ", ", at most `limit` of them.
+// Returns the values of an array joined by ", ", at most `limit` of them.
 std::string list_of(const Json& array, size_t limit);
 
 inline void write_key(JsonWriter& json, std::string_view key) {
@@ -40,7 +43,8 @@ inline void write_text(JsonWriter& json, std::string_view text) {
 }
 void write_member(JsonWriter& json, const char* key, std::string_view text);
 
-// Prints what `write` puts into an indented writer. Only complete texts reach stdout.
+// Returns the indented JSON that `write` produces. It is complete text, so that stdout never gets a
+// part of it.
 template <typename Write>
 std::string to_json(Write write) {
   rapidjson::StringBuffer buffer;

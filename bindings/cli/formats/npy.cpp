@@ -1,4 +1,5 @@
-// The .npy format after numpy.lib.format: a magic, a header that is a Python dict of three keys, the elements.
+// Reads and writes the .npy format as in numpy.lib.format: a magic string, a header that is a
+// Python dict with three keys, then the elements.
 #include "npy.hpp"
 
 #include <fcntl.h>
@@ -28,17 +29,17 @@ constexpr TypeName kTypes[] = {
     {SIDECALL_UINT32, "<u4"},  {SIDECALL_UINT64, "<u8"},  {SIDECALL_BOOL, "|b1"}};
 constexpr std::string_view kMagic = "\x93NUMPY";
 constexpr size_t kAlignment = 64;
-constexpr size_t kCharacterBytes = 4;  // of an array of str
+constexpr size_t kCharacterBytes = 4;  // in an array of str (UTF-32)
 constexpr size_t kMaxBytes = SIZE_MAX / 2;
 constexpr size_t kMaxHeader = size_t{1} << 16;  // NumPy itself reads at most 10 000 bytes
-constexpr size_t kMaxRank = 64;                 // NumPy's own
+constexpr size_t kMaxRank = 64;                 // the limit of NumPy
 
 [[noreturn]] void fail(const std::string& name, const std::string& problem) {
   throw Failure(kBadInput, name + ": " + problem);
 }
 
-// A file or pipe that is read front to back. The claims of a header are compared with the size of
-// a file before memory is allocated; for a pipe, memory grows with what arrives.
+// A file or pipe that is read sequentially. For a file, the size in the header is compared with the
+// size of the file before memory is allocated; for a pipe, memory grows with the data that arrives.
 class NpyFile {
  public:
   explicit NpyFile(const std::string& path) : name_(path == "-" ? "<stdin>" : path) {
@@ -53,7 +54,8 @@ class NpyFile {
 
   const std::string& name() const { return name_; }
 
-  // Up to `most` bytes, fewer only at the end. Allocates `first` bytes at once, more as they come.
+  // Reads up to `most` bytes; fewer only at the end of the input. Allocates `first` bytes at first,
+  // and more as data arrives.
   std::string read(size_t most, size_t first = kFirstPiece) {
     std::string bytes;
     size_t size = 0;
@@ -69,7 +71,7 @@ class NpyFile {
     return bytes;
   }
 
-  // The elements, which must be all that is left.
+  // Reads the elements, which must be the rest of the input.
   std::string read_rest(size_t expected) {
     size_t first = kFirstPiece;
     struct stat about = {};
@@ -103,7 +105,7 @@ uint32_t little_endian(std::string_view bytes) {
   return value;
 }
 
-// The text behind `'key':` in the header, up to the comma or brace that ends it.
+// Returns the text of the value after `'key':` in the header.
 std::string_view value_of(const std::string& name, std::string_view header, std::string_view key) {
   const std::string quoted = "'" + std::string(key) + "':";
   size_t begin = header.find(quoted);
@@ -140,7 +142,7 @@ std::vector<int64_t> parse_shape(const std::string& name, std::string_view text)
   return dims;
 }
 
-// Sizes are checked for overflow before memory is allocated.
+// Multiplies two sizes and checks for overflow, before memory is allocated.
 size_t product(const std::string& name, size_t a, size_t b) {
   size_t result = 0;
   if (__builtin_mul_overflow(a, b, &result) || result > kMaxBytes)
@@ -154,8 +156,8 @@ size_t size_of(const std::string& name, const std::vector<int64_t>& dims, size_t
   return bytes;
 }
 
-// The 12 of "<U12". An array of <U0 has no bytes, so the size of the file says nothing about the
-// number of strings that its shape claims. NumPy writes no such file.
+// Returns the 12 of "<U12". An array of type <U0 has no bytes, so the size of the file could not
+// confirm the number of strings in its shape; it is refused, and NumPy never writes such a file.
 size_t parse_string_width(const std::string& name, const std::string& numpy_dtype) {
   size_t width = 0;
   const char* end = numpy_dtype.data() + numpy_dtype.size();
@@ -208,7 +210,8 @@ void append_utf8(uint32_t character, std::string* out) {
   }
 }
 
-// Turns UTF-32 into UTF-8. What is not a character stays invalid, so that the library refuses it.
+// Converts UTF-32 to UTF-8. An invalid code point gives invalid UTF-8, so that the library refuses
+// it.
 void take_strings(size_t width, Array* array) {
   const std::string characters = std::move(array->data);
   const std::string_view data = characters;
@@ -225,7 +228,7 @@ void take_strings(size_t width, Array* array) {
   }
 }
 
-// The code points of a UTF-8 text that the library gave.
+// Returns the code points of a UTF-8 text that comes from the library.
 std::u32string to_characters(std::string_view text) {
   std::u32string characters;
   for (const char c : text) {

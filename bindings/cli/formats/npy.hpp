@@ -1,4 +1,4 @@
-// NumPy's .npy files (format 1.0 to 3.0), read and written for `sidecall run`.
+// Reads and writes NumPy's .npy files (format 1.0 to 3.0); used by `sidecall run`.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -10,10 +10,11 @@
 
 namespace sidecall::cli {
 
-// An array as sidecall_view wants it: strings as UTF-8 with offsets, all else as it stands in the file.
+// An array in the layout of sidecall_view: strings as UTF-8 with offsets, all other types as in the
+// file.
 struct Array {
-  int32_t dtype = 0;        // 0: a type that no tensor has; `numpy_dtype` says which
-  std::string numpy_dtype;  // "<f4", or a name where it is no simple type
+  int32_t dtype = 0;        // 0: a type that tensors do not have; `numpy_dtype` names it
+  std::string numpy_dtype;  // "<f4", or other text for a type that is not simple
   std::vector<int64_t> dims;
   std::string data;
   std::vector<int64_t> offsets;
@@ -21,11 +22,12 @@ struct Array {
   sidecall_view view();
 };
 
-// Reads a file, or stdin for "-". Throws a Failure with kBadInput, which begins with the name, when
-// it is not a .npy file in C order.
+// Reads a file, or stdin for "-". If it is not a .npy file in C order, throws a Failure with
+// kBadInput whose message begins with the name of the file.
 Array read_npy(const std::string& path);
 
-// Failure with kBadModel for types that .npy has no word for (bfloat16, types of 4 and 8 bits).
+// Returns the .npy file for an output. Throws a Failure with kBadModel for types that .npy does not
+// have (bfloat16, 8-bit floats and 4-bit types).
 std::string to_npy(const std::string& output, const sidecall_view& view);
 
 }  // namespace sidecall::cli

@@ -1,4 +1,5 @@
-// Reads domains of features; see domain.hpp. The library has checked them when it opened the file.
+// Reads the domains of features; see domain.hpp. The library has already checked them when it
+// opened the file.
 #include "domain.hpp"
 
 #include <algorithm>

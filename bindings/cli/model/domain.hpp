@@ -1,4 +1,5 @@
-// What a feature's contract says about the numbers and strings that its model takes; info and diff use it.
+// Reads what the contract says about the numbers and strings that a feature accepts; used by info
+// and diff.
 #pragma once
 
 #include <string>
@@ -7,13 +8,13 @@
 
 namespace sidecall::cli {
 
-// Whether a contract is of a format that says so; in format 1 those keys mean nothing.
+// Whether the format of the contract has domains; in format 1 these keys have no meaning.
 bool has_domains(const Json& contract);
 
-// "0 to 1 or 2 to inf", "finite", "not empty"; "" where everything is taken.
+// Returns "0 to 1 or 2 to inf", "finite" or "not empty"; "" if every value is accepted.
 std::string describe_domain(const Json& feature);
 
-// Whether a feature takes every number that the other takes.
+// Whether `feature` accepts every number that `other` accepts.
 bool takes_all_of(const Json& feature, const Json& other);
 
 }  // namespace sidecall::cli

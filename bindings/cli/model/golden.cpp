@@ -1,4 +1,4 @@
-// Sets features of a call to values of golden rows; used by diff and bench.
+// Sets features of a call to values of golden rows; see golden.hpp.
 #include "golden.hpp"
 
 #include <limits>
@@ -6,7 +6,7 @@
 namespace sidecall::cli {
 namespace {
 
-// The contract writes what JSON cannot say as strings.
+// The contract stores numbers that JSON cannot represent as strings: "inf", "-inf", "nan".
 double number_of(const std::string& text) {
   const double infinity = std::numeric_limits<double>::infinity();
   return text == "inf"    ? infinity

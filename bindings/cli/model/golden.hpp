@@ -1,4 +1,4 @@
-// Golden rows as values of a call: the rows that a contract carries, for the commands that run them.
+// Sets features of a call to values of the golden rows of a contract; used by diff and bench.
 #pragma once
 
 #include "formats/json.hpp"
@@ -6,7 +6,8 @@
 
 namespace sidecall::cli {
 
-// Sets a feature to a value as the contract writes it. Statuses are not looked at: the run repeats every fault.
+// Sets a feature to a value from the contract. Ignores the status of the setter, because the run
+// reports every fault again.
 void set_golden(const sidecall_model* model, sidecall_call* call, int64_t row, int32_t feature,
                 const Json& value);
 

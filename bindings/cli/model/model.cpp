@@ -1,4 +1,4 @@
-// Opens models for the commands.
+// Opens models for the commands; see model.hpp.
 #include "model.hpp"
 
 #include "terminal/output.hpp"
@@ -7,19 +7,19 @@ namespace sidecall::cli {
 
 ExitCode exit_code_of(sidecall_status status) {
   if (status == SIDECALL_BUSY)
-    return kBadMachine;  // the only usage status that is not a caller error
+    return kEnvironment;  // the only usage status that is not a caller error
   switch (status / 10 * 10) {
     case 0:
-      return kYes;
+      return kOk;
     case 10:
-      return kNo;
+      return kUsage;
     case 20:
     case 30:
       return kBadModel;
     case 40:
       return kBadInput;
     default:
-      return kBadMachine;
+      return kEnvironment;
   }
 }
 
@@ -45,9 +45,9 @@ int64_t run_timeout_ns(const std::string& uri, const ModelOptions& options) {
 
 sidecall_status try_open_model(const std::string& uri, const ModelOptions& options, Model& model,
                                sidecall_error& err) {
-  // The library's words for it name a field of C.
+  // The error text of the library would name a field of the C API instead of the option.
   if (uri.compare(0, 5, "exec:") == 0 && !options.allow_exec)
-    throw Failure(kNo,
+    throw Failure(kUsage,
                   uri + ": expected --allow-exec, because opening it starts a program, got none");
   const sidecall_model_options opened_with = to_options(options);
   sidecall_model* opened = nullptr;

@@ -1,5 +1,5 @@
-// Models through the C ABI: opened with the command's options, closed by themselves, their errors
-// as Failures.
+// Models through the C ABI: opens them with the options of the command, closes them automatically,
+// and converts their errors to Failures; used by most commands.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -21,25 +21,27 @@ using Model = std::unique_ptr<sidecall_model, Closer>;
 using Call = std::unique_ptr<sidecall_call, Closer>;
 using Text = std::unique_ptr<sidecall_text, Closer>;
 
-// Where a status sends the exit code: data is the caller's input, files and contracts are the
-// model, the rest is the machine.
+// The exit code for a status: kBadInput for errors in the data, kBadModel for errors in files and
+// contracts, kEnvironment for the rest.
 ExitCode exit_code_of(sidecall_status status);
 
 sidecall_model_options to_options(const ModelOptions& options);
 
-// The deadline of a run: what was given, else none in process and 30 seconds for another process,
-// as in every language.
+// Returns the deadline of a run: the one that the user gave, otherwise none in process and 30
+// seconds for another process, as in every language. -1 is no deadline.
 int64_t run_timeout_ns(const std::string& uri, const ModelOptions& options);
 
-// Opens or throws Failure; `uri` stands in its message. Under verify=warn a warning goes to stderr.
+// Opens a model, or throws a Failure whose message contains `uri`. With verify=warn, a warning goes
+// to stderr.
 Model open_model(const std::string& uri, const ModelOptions& options);
 
-// The same for callers that go on after a failure: `model` stays empty, and `err` says why.
+// Opens a model, for callers that continue after a failure: then `model` stays empty, and `err` has
+// the reason.
 sidecall_status try_open_model(const std::string& uri, const ModelOptions& options, Model& model,
                                sidecall_error& err);
 
-// What failed with `status`, which is never OK: the error's message, with the model's name before
-// it where it does not stand in it already.
+// Return the message of an error, and a Failure with it. `status` must not be OK. The message
+// begins with `uri`, unless the error already contains it.
 std::string message_about(const std::string& uri, sidecall_status status,
                           const sidecall_error& err);
 Failure failure_of(const std::string& uri, sidecall_status status, const sidecall_error& err);

@@ -1,4 +1,4 @@
-// Tensors and contract of an open model as plain values.
+// Reads the tensors and the contract of an open model into plain values; see signature.hpp.
 #include "signature.hpp"
 
 namespace sidecall::cli {

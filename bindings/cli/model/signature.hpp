@@ -1,4 +1,5 @@
-// What a model takes and gives, read through the C ABI into plain values; info and diff use it.
+// The inputs, outputs and contract of a model, read through the C ABI into plain values; used by
+// info, diff and bench.
 #pragma once
 
 #include <sidecall/sidecall.h>
@@ -16,7 +17,7 @@ enum class Side { kInput, kOutput };
 struct Tensor {
   std::string name;
   std::string type;
-  std::vector<int64_t> dims;  // -1 is free
+  std::vector<int64_t> dims;  // -1 is a free dimension
   std::vector<std::string> dim_names;
 
   std::string shape() const;           // "[N, 4]"
@@ -25,7 +26,7 @@ struct Tensor {
 
 std::vector<Tensor> tensors_of(const sidecall_model* model, Side side);
 
-// The contract; an empty object for a file without one.
+// Returns the contract; an empty object for a file without a contract.
 JsonDocument contract_of(const sidecall_model* model);
 
 }  // namespace sidecall::cli

@@ -1,4 +1,5 @@
-// The writer of answers; see answers.hpp. Numbers are read where the engine left them, and written as the library writes them.
+// Writes answers; see answers.hpp. Reads numbers directly from the output memory of the engine, and
+// formats them as the library does.
 #include "answers.hpp"
 
 #include <algorithm>
@@ -13,7 +14,7 @@
 namespace sidecall::cli {
 namespace {
 
-// Marks the columns that a name of --only means; false where it means none.
+// Marks the columns that a name of --only selects. Returns false if it selects none.
 bool mark(const sidecall_model* model, const std::string& name, std::vector<bool>* wanted) {
   bool any = false;
   for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i) {
@@ -38,7 +39,7 @@ Answers::Answers(const sidecall_model* model, const std::vector<std::string>& on
     std::string known;
     for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i)
       known += (i ? ", '" : "'") + std::string(sidecall_model_column_spec(model, i)->name) + "'";
-    throw Failure(kNo,
+    throw Failure(kUsage,
                   "predict: --only: expected " + shortened(known, 200) + ", got '" + name + "'");
   }
   for (int32_t i = 0; i < sidecall_model_num_columns(model); ++i) {
@@ -51,23 +52,23 @@ Answers::Answers(const sidecall_model* model, const std::vector<std::string>& on
   if (to == TextFormat::kJson) write_parts();
 }
 
-// Two values of one name in a record would hide each other.
+// A record must not have two values with the same name, because one would hide the other.
 void Answers::check_kept() const {
   for (const auto& name : rows_.keep) {
     if (std::count(rows_.keep.begin(), rows_.keep.end(), name) > 1)
-      throw Failure(kNo, "predict: --keep: expected each name once, got '" + name + "' twice");
+      throw Failure(kUsage, "predict: --keep: expected each name once, got '" + name + "' twice");
     for (const auto& column : columns_) {
       const std::string answer =
           to_ == TextFormat::kCsv ? column.spec->name
                                   : sidecall_model_output_spec(model_, column.spec->output)->name;
       if (answer == name)
-        throw Failure(kNo, "predict: --keep: expected a name that no answer has, got '" + name +
-                               "' (--only leaves answers out)");
+        throw Failure(kUsage, "predict: --keep: expected a name that no answer has, got '" + name +
+                                  "' (--only leaves answers out)");
     }
   }
 }
 
-// What stands around the values of a record is the same in every row.
+// The text around the values of a JSON record is the same for every row, so it is made only once.
 void Answers::write_parts() {
   int32_t output = -1;
   char close = 0;
@@ -109,7 +110,7 @@ std::string Answers::header() const {
 sidecall_status Answers::fetch(RowCall& call) {
   sidecall_error* err = call.error_room();
   for (auto& column : columns_) {
-    // The getters look whether a graph answers the shape that it declares.
+    // The getters check that the output has the shape that the graph declares.
     const int64_t last = sidecall_call_rows(call.get()) - 1;
     sidecall_status status = SIDECALL_OK;
     if (column.spec->dtype == SIDECALL_STRING) {
@@ -139,7 +140,7 @@ void Answers::append(const RowCall& call, int64_t at, const RowSource& source, i
   bool is_first = rows_.keep.empty();
   for (const auto& column : columns_) {
     if (is_json) {
-      // After kept values the record is open already.
+      // After kept values the record already has its opening brace, so write a comma instead.
       const bool opens = column.before.front() == '{' && !rows_.keep.empty();
       if (opens) *out += ',', out->append(column.before, 1);
       else *out += column.before;
@@ -162,7 +163,7 @@ void Answers::append_nothing(const RowSource& source, int64_t kept_at, bool has_
   if (is_after_kept) append_kept(source, kept_at, out);
   const size_t fields = columns_.size() + (is_after_kept ? 0 : rows_.keep.size());
   out->append(is_after_kept ? fields : fields - 1, ',');
-  *out += fields == 1 && !is_after_kept ? "\"\"\n" : "\n";  // an empty line would be no row
+  *out += fields == 1 && !is_after_kept ? "\"\"\n" : "\n";  // an empty line is not a row
 }
 
 void Answers::append_kept(const RowSource& source, int64_t kept_at, std::string* out) const {
@@ -212,7 +213,7 @@ void Answers::append_value(const RowCall& call, int64_t at, const Column& column
   } else {
     sidecall_call_get_f64(call.get(), at, column.index, &number, nullptr);
   }
-  // Neither format has a word for NaN and the infinities.
+  // Neither format can represent NaN or infinities.
   if (std::isfinite(number)) append_double(number, out);
   else if (to_ == TextFormat::kJson) *out += "null";
 }

@@ -1,4 +1,5 @@
-// Writes the answers of predict, as JSON Lines or CSV, with what was kept of the rows in front.
+// Writes the answers of predict as JSON Lines or CSV. Values that --keep copies from the rows come
+// first.
 #pragma once
 
 #include <string>
@@ -12,22 +13,25 @@ enum class TextFormat { kJson, kCsv };
 
 class Answers {
  public:
-  // `only`: names of columns (probabilities.fraud) or outputs (probabilities); all where it is empty. Failure with kNo for an unknown one.
+  // `only`: names of columns (probabilities.fraud) or outputs (probabilities); if empty, all
+  // columns. Throws a Failure with kUsage for an unknown name.
   Answers(const sidecall_model* model, const std::vector<std::string>& only, const RowOptions& rows,
           TextFormat from, TextFormat to);
 
-  // The header of CSV, "" for JSON Lines.
+  // Returns the CSV header; "" for JSON Lines.
   std::string header() const;
 
-  // Finds the answers of a run that succeeded. A graph or a served function may give another shape
-  // than it declares, for some rows only; then call.error() describes the status.
+  // Finds the answers of a successful run in memory. A graph or a served function may return
+  // another shape than it declares, possibly only for some rows; then the status is an error, which
+  // call.error() describes.
   sidecall_status fetch(RowCall& call);
 
-  // One line. `at` is the row of the run, `kept_at` that of the source.
+  // Appends the line of one row. `at` is the index of the row in the run, `kept_at` its index in
+  // the source.
   void append(const RowCall& call, int64_t at, const RowSource& source, int64_t kept_at,
               std::string* out) const;
 
-  // The line of a row without an answer.
+  // Appends the line of a row that has no answer.
   void append_nothing(const RowSource& source, int64_t kept_at, bool has_kept,
                       std::string* out) const;
 
@@ -36,7 +40,7 @@ class Answers {
     int32_t index;
     const sidecall_column_spec* spec;
     int32_t output_dtype;
-    std::string before;  // of JSON: what stands in front of the value
+    std::string before;  // JSON only: the text before the value
     sidecall_view view;
     int64_t width;
   };
@@ -52,7 +56,7 @@ class Answers {
   TextFormat from_;
   TextFormat to_;
   std::vector<Column> columns_;
-  std::string after_;  // of JSON: what stands behind the last value
+  std::string after_;  // JSON only: the text after the last value
 };
 
 }  // namespace sidecall::cli

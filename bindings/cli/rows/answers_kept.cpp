@@ -1,4 +1,4 @@
-// Turns kept values from one format into the other; see answers_kept.hpp.
+// Converts kept values from one format to the other; see answers_kept.hpp.
 #include "answers_kept.hpp"
 
 #include "formats/csv.hpp"

@@ -1,4 +1,4 @@
-// Fills and runs the kept call of predict; see call.hpp.
+// Fills and runs the reusable call of predict; see call.hpp.
 #include "call.hpp"
 
 #include <algorithm>
@@ -91,7 +91,7 @@ sidecall_status RowCall::run() { return sidecall_call_run(call_.get(), timeout_n
 
 size_t RowCall::num_faults() const { return std::min<size_t>(err_.num_faults, kMaxFaults); }
 
-// What cannot fail but for memory or a server that went away.
+// For functions that only fail if memory runs out or the server is gone.
 void RowCall::check(sidecall_status status) const {
   if (status != SIDECALL_OK) throw Failure(exit_code_of(status), err_.message);
 }

@@ -1,5 +1,6 @@
-// The kept call of predict: values go straight into the memory that the engine reads where they are plain, else through the setters,
-// which word what they refuse.
+// The reusable call of predict and `diff --rows`. Plain values are written directly into the memory
+// that the engine reads; all other values go through the setters of the library, which report what
+// they refuse.
 #pragma once
 
 #include <array>
@@ -16,12 +17,14 @@ class RowCall {
  public:
   RowCall(const Model& model, int64_t timeout_ns);
 
-  // Before the values of `rows` rows. Without `direct` each value goes through a setter, so that the run finds every fault.
+  // Prepares the call for the values of `rows` rows. If `direct` is false, each value goes through
+  // a setter, so that the run reports every fault.
   void start(int64_t rows, bool direct);
 
-  // Where the value of a feature may be written as it is: floating-point features that land in a tensor of such.
+  // Where the values of a feature may be written directly. Only for floating-point features in a
+  // floating-point tensor.
   struct Place {
-    char* first = nullptr;  // of row 0; NULL where the setters must be used
+    char* first = nullptr;  // place of row 0; NULL if the setters must be used
     size_t row_bytes = 0;
     bool is_double = false;
   };
@@ -36,7 +39,7 @@ class RowCall {
     }
   }
 
-  // Answer false where the value was refused; the run tells why.
+  // Return false if the value was refused; the run reports the reason.
   bool set_number(int64_t row, int32_t feature, std::string_view text, const char* got_otherwise);
   bool set_text(int64_t row, int32_t feature, std::string_view text);
   bool set_bool(int64_t row, int32_t feature, bool value);
@@ -45,10 +48,10 @@ class RowCall {
 
   sidecall_status run();
 
-  // Of the run, or of what read its answers, that failed last.
+  // The error of the last run, or of the last read of its answers, that failed.
   const sidecall_error& error() const { return err_; }
   sidecall_error* error_room() { return &err_; }
-  size_t num_faults() const;  // those that were kept
+  size_t num_faults() const;  // the number of faults that were kept
   const sidecall_fault& fault(size_t index) const { return faults_[index]; }
 
   sidecall_call* get() const { return call_.get(); }

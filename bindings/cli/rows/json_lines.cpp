@@ -1,4 +1,5 @@
-// Reads records into the kept call. Whatever is not a plain good record is left to the library, which words what is wrong with it.
+// Reads JSON records into the reusable call; see json_lines.hpp. A record with any error is passed
+// to the library as text, which reports what is wrong with it.
 #include "json_lines.hpp"
 
 #include <rapidjson/reader.h>
@@ -16,14 +17,15 @@ namespace {
 
 constexpr unsigned kParseFlags =
     rapidjson::kParseInsituFlag | rapidjson::kParseNumbersAsStringsFlag;
-constexpr int kMaxDepth = 64;  // the library's own
-constexpr size_t kSlack = 16;  // the parser looks at whole blocks of this size
+constexpr int kMaxDepth = 64;  // the limit of the library
+constexpr size_t kSlack = 16;  // the parser reads whole blocks of this size
 constexpr int32_t kNoFeature = -1;
 constexpr size_t kNotKept = SIZE_MAX;
 
 }  // namespace
 
-// Receives RapidJSON's events. False ends the parse: the row is not a plain good one.
+// Receives the events of RapidJSON. A method that returns false ends the parse, because the row has
+// an error.
 class JsonSource::Handler {
  public:
   Handler(JsonSource& source, RowCall& call, int64_t at, std::string_view text,
@@ -48,7 +50,7 @@ class JsonSource::Handler {
     return value(begin, raw_length,
                  [&] { return call_.set_text(at_, feature_, {string, length}); });
   }
-  // Numbers come as text, so RapidJSON never calls these.
+  // RapidJSON passes numbers as text (kParseNumbersAsStringsFlag), so it never calls these.
   bool Double(double) { return false; }
   bool Int(int) { return false; }
   bool Uint(unsigned) { return false; }
@@ -61,7 +63,7 @@ class JsonSource::Handler {
   bool EndArray(rapidjson::SizeType) { return leave(); }
   bool Key(const char* text, rapidjson::SizeType length, bool);
 
-  // Features that the record did not have.
+  // Sets the features that the record did not have to missing.
   bool set_absent();
 
  private:
@@ -104,13 +106,13 @@ class JsonSource::Handler {
   JsonSource& source_;
   RowCall& call_;
   const int64_t at_;
-  const std::string_view text_;  // as it came
+  const std::string_view text_;  // the original row; the parser modifies a copy
   rapidjson::InsituStringStream& stream_;
   int depth_ = 0;
   int32_t feature_ = kNoFeature;  // of the last key
   size_t kept_ = kNotKept;
   size_t nested_from_ = 0;
-  int32_t guess_ = 0;  // records usually come in the order of the features
+  int32_t guess_ = 0;  // the next feature, if the record has the order of the model
 };
 
 bool JsonSource::Handler::Key(const char* text, rapidjson::SizeType length, bool) {
@@ -121,7 +123,8 @@ bool JsonSource::Handler::Key(const char* text, rapidjson::SizeType length, bool
   kept_ = kept == keep.end() ? kNotKept : static_cast<size_t>(kept - keep.begin());
   feature_ = guess_;
   if (guess_ >= call_.num_features() || name != call_.feature(guess_).name) {
-    // No feature has a NUL in its name. The parser ends a key with a NUL.
+    // No feature has a NUL in its name. The parser terminates a key with a NUL, so `text` is a C
+    // string.
     const bool has_nul = name.find('\0') != std::string_view::npos;
     feature_ = has_nul ? kNoFeature : sidecall_model_feature(call_.model(), text);
     if (feature_ == kNoFeature) return kept_ != kNotKept || source_.options_.ignore_extra;
@@ -179,7 +182,8 @@ sidecall_status JsonSource::judge(std::string_view text) {
       sidecall_predict_json(call_.model(), record.data(), record.size(), &raw, &err_);
   const Text answer(raw);
   if (status != SIDECALL_OK) return status;
-  // The two readers accept the same rows. If they ever differ, only this row has no answer.
+  // Both readers should accept the same rows. If they ever differ, report an error for this row
+  // only.
   err_.num_faults = 0;
   std::strcpy(err_.message,
               "expected a record that the command and the library both read, got one that only the "

@@ -1,4 +1,5 @@
-// Rows of JSON Lines: one record by feature name in each. For predict, and for its --stream.
+// Reads rows of JSON Lines, each a record of values by feature name; used by predict, its --stream,
+// and diff.
 #pragma once
 
 #include <array>
@@ -20,7 +21,8 @@ class JsonSource : public RowSource {
   std::vector<std::string> explain(const RowCall& call, const Row& row,
                                    const std::string& file) override;
 
-  // The library's status for a row that has no answer; error() has its own words.
+  // Returns the status of the library for a row that has no answer; error() then has the error of
+  // the library.
   sidecall_status judge(std::string_view text);
   const sidecall_error& error() const { return err_; }
 
@@ -30,8 +32,8 @@ class JsonSource : public RowSource {
 
   const RowCall& call_;
   const RowOptions& options_;
-  std::string text_;           // a copy, which the parser takes apart in place
-  std::vector<int32_t> seen_;  // by feature: 1 where the row had it
+  std::string text_;           // a copy of the row, which the parser modifies in place
+  std::vector<int32_t> seen_;  // for each feature, how often the row has it
   std::vector<std::string_view> kept_;
   sidecall_error err_;
   std::array<sidecall_fault, kMaxFaults> faults_;

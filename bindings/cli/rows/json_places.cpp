@@ -1,4 +1,4 @@
-// Looks through a line of JSON again, for the places of its values; see json_places.hpp.
+// Parses a line of JSON again to find the places of its values; see json_places.hpp.
 #include "json_places.hpp"
 
 #include <rapidjson/reader.h>
@@ -35,7 +35,7 @@ size_t literal_length(std::string_view text) {
 size_t place_of_problem(std::string_view line, std::string* message) {
   const std::string_view record = trimmed(line);
   const size_t begin = begin_of(line, record);
-  // The library counts bytes of the record, and says so last.
+  // The message of the library ends with the offset of the byte in the record: " (byte 12)".
   const size_t note = message->rfind(" (byte ");
   if (note != std::string::npos && message->back() == ')') {
     size_t byte = 0;
@@ -59,9 +59,9 @@ struct JsonPlaces::Handler : rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Han
   bool EndArray(rapidjson::SizeType) { return --depth_ >= 0; }
   bool Key(const char* name, rapidjson::SizeType length, bool) {
     if (depth_ != 1) return true;
-    const size_t key =
-        stream_
-            .Tell();  // the parser works on a copy of the stream, which comes back behind the key
+    // The parser works on a copy of the stream while it reads a string, and updates the stream only
+    // after the key. So the position here is that of the key.
+    const size_t key = stream_.Tell();
     const size_t value = text_.find_first_not_of(
         " \t\r\n:", key + literal_length(std::string_view(text_).substr(key)));
     places_.members_.push_back(

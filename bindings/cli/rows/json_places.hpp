@@ -1,4 +1,5 @@
-// Where in a line of JSON a fault stands; only looked for once there is one.
+// Finds the place of a fault in a line of JSON; used by json_lines.cpp, only after a fault was
+// found.
 #pragma once
 
 #include <string>
@@ -7,21 +8,22 @@
 
 namespace sidecall::cli {
 
-// A line without the blanks around it.
+// Returns the line without spaces and tabs at both ends.
 std::string_view trimmed(std::string_view line);
 
-// Bytes of the string literal in front of a JSON text.
+// Returns the length in bytes of the string literal at the beginning of a JSON text.
 size_t literal_length(std::string_view text);
 
-// The byte of the line that a message about its text means; what the message says of it is taken off.
+// Returns the offset in the line that an error message of the library refers to, and removes the
+// offset from the message.
 size_t place_of_problem(std::string_view line, std::string* message);
 
-// Where the values of a record begin, by key.
+// The offsets in a line at which the values of a record begin, by key.
 class JsonPlaces {
  public:
   explicit JsonPlaces(std::string_view line);
 
-  size_t of(std::string_view name) const;  // the record's own place where it has no such key
+  size_t of(std::string_view name) const;  // the place of the record if it has no such key
   size_t of_record() const { return record_; }
 
  private:

@@ -1,4 +1,5 @@
-// A reader of rows over read(): one buffer that holds a batch, and grows to the longest row.
+// Reads rows with read(); see rows.hpp. One buffer holds a batch, and grows to the size of the
+// longest row.
 #include "rows.hpp"
 
 #include <fcntl.h>
@@ -18,9 +19,9 @@ namespace sidecall::cli {
 namespace {
 
 constexpr size_t kFirstBytes = 1 << 16;
-constexpr size_t kBlockBytes = 1 << 20;  // of a batch and of a read; a row may be longer
-constexpr size_t kSlack =
-    16;  // readable bytes behind the last row, so that readers of numbers need not look for the end
+constexpr size_t kBlockBytes = 1 << 20;  // limit of a batch and of a read; a row may be longer
+// Readable bytes after the last row, so that number parsers need not check for the end.
+constexpr size_t kSlack = 16;
 
 }  // namespace
 
@@ -63,20 +64,21 @@ bool RowReader::next(size_t max_rows, std::vector<Row>& rows) {
     } else if (at_end_ || noted_interrupt() || (!rows.empty() && !has_more_now())) {
       break;
     } else if (is_skipping_ || end_ - start_ > max_row_bytes_) {
-      if (!rows.empty()) break;  // they come first
+      if (!rows.empty()) break;  // return the earlier rows first
       begin_to_skip();
       fill();
     } else {
       fill();
     }
   }
-  // Only now do the rows stay where they are.
+  // The buffer does not move any more, so the rows can now point into it.
   for (Row& row : rows)
     row.text = std::string_view(buffer_.data() + batch_ + row.offset, row.text.size());
   return !rows.empty();
 }
 
-// Puts what find_row() found into `rows`. False where those before it must come first.
+// Appends the row that find_row() found to `rows`. Returns false if the caller must handle the
+// earlier rows first.
 bool RowReader::take_row(std::vector<Row>& rows) {
   size_t length = at_ - start_;
   const bool is_too_long = is_skipping_ || length > max_row_bytes_;
@@ -90,8 +92,8 @@ bool RowReader::take_row(std::vector<Row>& rows) {
   if (length > 0 && buffer_[start_ + length - 1] == '\r') --length;
   Row row{std::string_view(buffer_.data() + start_, is_too_long ? 0 : length), start_ - batch_,
           line_, is_too_long};
-  if (!began_ &&
-      row.text.substr(0, 3) == "\xEF\xBB\xBF") {  // a byte order mark, as some editors write it
+  // Skip the byte order mark that some editors write at the beginning of a file.
+  if (!began_ && row.text.substr(0, 3) == "\xEF\xBB\xBF") {
     row.text.remove_prefix(3);
     row.offset += 3;
   }
@@ -105,7 +107,7 @@ bool RowReader::take_row(std::vector<Row>& rows) {
   return true;
 }
 
-// True when a whole row stands between start_ and at_.
+// Looks for the end of the next row. Returns true if a whole row lies between start_ and at_.
 bool RowReader::find_row() {
   if (format_ == RowFormat::kLines) {
     const void* found = std::memchr(buffer_.data() + at_, '\n', end_ - at_);
@@ -114,13 +116,13 @@ bool RowReader::find_row() {
   } else if (find_csv_end()) {
     return true;
   }
-  return at_end_ && (start_ < end_ || is_skipping_);  // the last one, without an end
+  return at_end_ && (start_ < end_ || is_skipping_);  // the last row, without a line end
 }
 
 bool RowReader::find_csv_end() {
   const char* data = buffer_.data();
   if (at_ == start_ && place_ == Place::kFieldStart) {
-    // Most rows hold no quote.
+    // Fast path: most rows contain no quote.
     const auto* found = static_cast<const char*>(std::memchr(data + at_, '\n', end_ - at_));
     if (found && !std::memchr(data + at_, '"', static_cast<size_t>(found - data) - at_)) {
       at_ = static_cast<size_t>(found - data);
@@ -141,7 +143,7 @@ bool RowReader::find_csv_end() {
     } else if (c == '\n') {
       return true;
     } else if (c == '"' && place_ != Place::kField) {
-      place_ = Place::kQuotes;  // the first of a field, or the second of two
+      place_ = Place::kQuotes;  // the opening quote of a field, or the second of a doubled quote
     } else {
       place_ = c == ',' ? Place::kFieldStart : Place::kField;
     }
@@ -160,7 +162,7 @@ void RowReader::fail_too_long() const {
   throw InputFailure(name_ + ":" + std::to_string(line_) + ":1: " + too_long());
 }
 
-// The row that begins here is longer than allowed, and its end is not in sight.
+// Called when the next row is already longer than allowed and its end has not been read yet.
 void RowReader::begin_to_skip() {
   if (!skips_long_ || format_ == RowFormat::kCsv) fail_too_long();
   is_skipping_ = true;
@@ -172,17 +174,19 @@ bool RowReader::has_more_now() const {
   return ::poll(&poll, 1, 0) == 1;
 }
 
-// Reads more; false at the end of input or after an interrupt.
+// Reads more input. Returns false at the end of input or after an interrupt.
 bool RowReader::fill() {
   if (end_ + kSlack >= buffer_.size()) make_room();
-  if (!has_more_now()) out().flush();  // nobody waits for an answer that is here
+  // If reading would block, write the answers so far first, so that the client does not wait for
+  // them.
+  if (!has_more_now()) out().flush();
   for (;;) {
     if (!wait_readable(fd_)) return false;
     const ssize_t got = ::read(fd_, buffer_.data() + end_, buffer_.size() - end_ - kSlack);
     if (got > 0) {
       end_ += static_cast<size_t>(got);
       bytes_read_ += got;
-      buffer_[end_] = '\n';  // ends a number that ends the input
+      buffer_[end_] = '\n';  // terminates a number at the end of the input
       return true;
     }
     if (got == 0) {
@@ -194,7 +198,8 @@ bool RowReader::fill() {
   }
 }
 
-// Moves the batch to the begin of the buffer, and makes that larger where the batch fills much of it.
+// Moves the batch to the beginning of the buffer, and doubles the buffer if the batch fills half of
+// it or more.
 void RowReader::make_room() {
   std::memmove(buffer_.data(), buffer_.data() + batch_, end_ - batch_);
   start_ -= batch_;

@@ -1,4 +1,5 @@
-// What predict asks of a format of rows: CSV (csv.cpp) or JSON Lines (json_lines.cpp).
+// The interface of an input format of rows: CSV (formats/csv.cpp) or JSON Lines (json_lines.cpp);
+// used by predict and diff.
 #pragma once
 
 #include <memory>
@@ -16,7 +17,8 @@ struct RowOptions {
   bool ignore_extra = false;
 };
 
-// kRefused: the call knows a value that is wrong, and its run will tell. kBroken: the text is, and explain() tells.
+// kRefused: a value is wrong; the call remembers it and the run reports it. kBroken: the text of
+// the row is wrong, and explain() reports it.
 enum class Fill { kFilled, kRefused, kBroken };
 
 class RowSource {
@@ -26,19 +28,22 @@ class RowSource {
   RowSource(const RowSource&) = delete;
   RowSource& operator=(const RowSource&) = delete;
 
-  // Reads what stands before the rows. False where the input is empty.
+  // Reads the header, if the format has one. Returns false if an interrupt came before the header.
+  // Throws an InputFailure if the header is wrong or absent.
   virtual bool open(RowReader& reader) = 0;
 
-  // Rows that are none, as empty lines, are left out.
+  // Whether the text is not a row, for example an empty line; such text is skipped.
   virtual bool is_blank(std::string_view text) const = 0;
 
   // Sets the features of row `at` of the call.
   virtual Fill fill(RowCall& call, int64_t at, std::string_view text) = 0;
 
-  // The kept values of the text that fill() read as row `at`, as they stand there; valid as long as that text. A value that is not there is empty.
+  // Returns a kept value of the row that fill() read as row `at`, exactly as in the text; valid as
+  // long as that text. Empty if the row does not have the value.
   virtual std::string_view kept(int64_t at, size_t index) const = 0;
 
-  // Why a row has no answer, after a fill() or a run of that row alone that failed: lines for people, with the place.
+  // Returns why a row has no answer: lines for people that begin with the place. Call it after a
+  // fill() or run of only this row has failed.
   virtual std::vector<std::string> explain(const RowCall& call, const Row& row,
                                            const std::string& file) = 0;
 };

@@ -1,4 +1,4 @@
-// Numbers, UTF-8 and quoting for predict; see text.hpp.
+// Parses numbers, checks UTF-8 and quotes text; see text.hpp.
 #include "text.hpp"
 
 #include <algorithm>
@@ -9,7 +9,8 @@
 namespace sidecall::cli {
 namespace {
 
-// Bytes of the character in front, after RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF. 0 for none.
+// Returns the length in bytes of the first UTF-8 character of `text`, or 0 if it is not valid by
+// RFC 3629 (overlong forms, surrogates and code points above U+10FFFF are not).
 size_t character_length(std::string_view text) {
   const auto byte = [&](size_t at) {
     return at < text.size() ? static_cast<unsigned char>(text[at]) : 0U;
@@ -29,7 +30,8 @@ size_t character_length(std::string_view text) {
   return is_overlong || is_beyond ? 0 : length;
 }
 
-// Of a number that no double holds: is it far above 1, or close to zero?
+// For a number that is out of the range of a double: whether it is too large, not too close to
+// zero.
 bool is_large(std::string_view text) {
   if (text.front() == '-') text.remove_prefix(1);
   const size_t mantissa_end = std::min(text.find_first_of("eE"), text.size());

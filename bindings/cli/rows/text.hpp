@@ -1,4 +1,5 @@
-// Text as rows hold it: numbers, UTF-8, JSON strings. Used by the readers and the writer of predict.
+// Reads and writes the text of rows: numbers, UTF-8, JSON strings, CSV fields. Used by the readers
+// and the writer of predict, and by diff.
 #pragma once
 
 #include <cstdint>
@@ -7,20 +8,20 @@
 
 namespace sidecall::cli {
 
-// Where the first byte stands that is not UTF-8, or the length of the text.
+// Returns the offset of the first byte that is not valid UTF-8, or the length of the text.
 size_t utf8_length(std::string_view text);
 inline bool is_utf8(std::string_view text) { return utf8_length(text) == text.size(); }
 
-// How many characters a text has, as a person counts a column.
+// Returns the number of characters (code points) of a text, for column numbers in messages.
 size_t count_characters(std::string_view text);
 
-// As the library writes strings in JSON.
+// Appends a JSON string, formatted as the library does.
 void append_json_string(std::string_view text, std::string* out);
 
-// A field of CSV, in quotes where it needs them.
+// Appends a CSV field, in quotes if it needs them.
 void append_csv_field(std::string_view text, std::string* out);
 
-// The shortest text that gives the number back, as the library writes it.
+// Appends the shortest text that parses back to the same number, formatted as the library does.
 void append_double(double number, std::string* out);
 
 struct Number {
@@ -29,11 +30,14 @@ struct Number {
   double real;
 };
 
-// A whole text as a number: digits with a sign, a point, an exponent. No words (nan, inf), no blanks, no leading plus.
+// Parses a whole text as a number: digits, optionally with a minus sign, a decimal point and an
+// exponent. Words (nan, inf), blanks and a leading plus are not accepted.
 Number parse_number(std::string_view text);
 
-// Reads a plain decimal, as "-17.99", from the front of a text that a byte that is none of a number ends. Up to 2^53 over a power of ten that a double
-// holds exactly, one division rounds as it should (Clinger 1990). The byte behind it, or NULL where the number is not that plain.
+// Parses a plain decimal such as "-17.99" at the beginning of a text; a byte that cannot be part of
+// a number must follow it. The digits are at most 2^53 and the power of ten is exact in a double,
+// so one division gives the correctly rounded result (Clinger 1990). Returns a pointer to the byte
+// after the number, or NULL if the number is not of this plain form.
 inline const char* parse_plain(const char* text, double* number) {
   static constexpr double kPowers[] = {1e0, 1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7, 1e8,
                                        1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16};
@@ -54,7 +58,7 @@ inline const char* parse_plain(const char* text, double* number) {
     num_digits += decimals;
     if (decimals == 0) return nullptr;
   }
-  if (num_digits == decimals || num_digits > 16 || digits > kTwoTo53) return nullptr;  // also ".5"
+  if (num_digits == decimals || num_digits > 16 || digits > kTwoTo53) return nullptr;  // ".5" too
   const double magnitude = static_cast<double>(digits) / kPowers[decimals];
   *number = is_negative ? -magnitude : magnitude;
   return at;

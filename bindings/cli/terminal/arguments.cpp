@@ -1,4 +1,4 @@
-// CLI11 with our help texts; used by every native command.
+// CLI11 with our help and error texts; see arguments.hpp.
 #include "arguments.hpp"
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 namespace sidecall::cli {
 namespace {
 
-// What CLI11 says, in the words of the library: what, expected, got. Always one line.
+// Converts an error of CLI11 to the form of our error texts: what, expected, got. Always one line.
 std::string plain_message(const CLI::ParseError& error) {
   std::string text = error.what();
   text = text.substr(0, text.find('\n'));
@@ -48,15 +48,15 @@ bool Arguments::parse(std::vector<std::string> arguments) {
     g_observer(*this);
     return false;
   }
-  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes a vector from its end
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 expects the vector in reverse order
   try {
     app.parse(std::move(arguments));
   } catch (const CLI::CallForHelp&) {
     out().write(app.help());
     return false;
   } catch (const CLI::ParseError& error) {
-    throw Failure(kNo, std::string(command_.name) + ": " + plain_message(error) +
-                           " (see sidecall " + command_.name + " --help)");
+    throw Failure(kUsage, std::string(command_.name) + ": " + plain_message(error) +
+                              " (see sidecall " + command_.name + " --help)");
   }
   return true;
 }

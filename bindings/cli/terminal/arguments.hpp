@@ -1,4 +1,5 @@
-// The command line of one command: CLI11 with our help texts, and the options that several commands share.
+// The command line of one command: CLI11 with our help texts, and the options that several commands
+// share; used by every native command.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -11,12 +12,14 @@
 
 namespace sidecall::cli {
 
-// `notes` and the command's example end the help text. Notes are wrapped by hand, at 80 columns.
+// `notes` and the example of the command are printed at the end of the help text. Notes are wrapped
+// by hand at 80 columns.
 class Arguments {
  public:
   Arguments(const Command& command, const std::string& notes);
 
-  // False when the help was asked for and printed, and while describe_instead() holds. A mistake on the command line is a Failure with kNo.
+  // Returns false if --help was given, after printing the help, and if an observer is set by
+  // describe_instead(). Throws a Failure with kUsage for a wrong command line.
   bool parse(std::vector<std::string> arguments);
 
   const Command& command() const { return command_; }
@@ -29,17 +32,19 @@ class Arguments {
   const std::string notes_;
 };
 
-// From now on commands do not parse, but show their definitions to `observer`: what completions and the manual page are made from. Empty ends it.
+// From now on commands pass their definitions to `observer` instead of parsing. Shell completions
+// and the manual page are made from these definitions. An empty observer ends this mode.
 void describe_instead(std::function<void(Arguments&)> observer);
 
-// Checks of values that say what was expected. The name of one_of lists its choices after kChoices, for completions.
+// Validators whose error texts say what was expected. The validator name of one_of is kChoices
+// followed by the choices, which completions read.
 constexpr const char* kChoices = "one of ";
 CLI::Validator one_of(std::vector<std::string> choices);
 CLI::Validator positive_seconds();
 CLI::Validator whole_number(int64_t least, int64_t most);
 CLI::Validator number_between(double least, double most);
 
-// How a model is opened; the defaults are the library's.
+// How a model is opened. The defaults are those of the library.
 struct ModelOptions {
   std::string verify = "error";
   std::string extra = "error";
@@ -51,7 +56,7 @@ struct ModelOptions {
 
 void add_engine_option(CLI::App& app, ModelOptions& options);
 
-// For commands whose model may be that of another process; the engine's option too.
+// Adds the options for a model that may run in another process, and the option of the engine.
 void add_route_options(CLI::App& app, ModelOptions& options);
 
 }  // namespace sidecall::cli

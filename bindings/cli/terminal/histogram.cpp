@@ -1,4 +1,4 @@
-// A histogram whose buckets grow with their value: 64 to each power of two.
+// A histogram with 64 buckets for each power of two; see histogram.hpp.
 #include "histogram.hpp"
 
 #include <algorithm>
@@ -7,8 +7,8 @@
 namespace sidecall::cli {
 namespace {
 
-constexpr int kBits = 6;      // of a bucket's place within its power of two
-constexpr int kMaxBits = 42;  // more than an hour
+constexpr int kBits = 6;      // bits of the index of a bucket within its power of two
+constexpr int kMaxBits = 42;  // values below 2^42 ns, more than an hour
 
 size_t bucket_of(int64_t ns) {
   const auto value =
@@ -18,14 +18,15 @@ size_t bucket_of(int64_t ns) {
   return (static_cast<size_t>(shift) << kBits) + static_cast<size_t>(value >> shift);
 }
 
-// The middle of a bucket.
+// The value in the middle of a bucket.
 double value_of(size_t bucket) {
   const size_t shift = bucket < (size_t{2} << kBits) ? 0 : (bucket >> kBits) - 1;
   const auto first = static_cast<double>(bucket - (shift << kBits));
   return std::ldexp(first + (shift == 0 ? 0.0 : 0.5), static_cast<int>(shift));
 }
 
-// 1, 1.25, 1.6, 2, ...: engineers' round numbers, ten to a decade.
+// The bounds of the bars: 1, 1.25, 1.6, 2, ... (the R10 series of preferred numbers), ten for each
+// decade.
 double step(int index) {
   static constexpr double kSteps[] = {1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.3, 8};
   return kSteps[index % 10] * std::pow(10.0, index / 10);

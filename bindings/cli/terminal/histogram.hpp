@@ -1,4 +1,5 @@
-// Latencies in bounded memory: buckets of a hundredth of their value, for quantiles and for the bars of `sidecall bench`.
+// Collects latencies in bounded memory, in buckets whose width is about a hundredth of their value;
+// used for the quantiles and bars of `sidecall bench`.
 #pragma once
 
 #include <cstdint>
@@ -17,10 +18,10 @@ class Histogram {
   int64_t max() const { return max_; }
   double mean() const { return count_ > 0 ? sum_ / static_cast<double>(count_) : 0; }
 
-  // The smallest time that at least this share of the calls took no longer than.
+  // The smallest time such that at least this share of the calls took that time or less.
   double quantile(double share) const;
 
-  // Ten steps a decade, from the first that has calls to the last.
+  // The bars of the histogram: ten for each decade, from the first to the last one that has calls.
   struct Bar {
     double from_ns;
     double to_ns;

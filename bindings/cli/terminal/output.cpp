@@ -1,4 +1,4 @@
-// The checked stdout, the lines on stderr and the tables of every command.
+// The checked stdout, the lines on stderr and the tables of every command; see output.hpp.
 #include "output.hpp"
 
 #include <sys/stat.h>
@@ -20,14 +20,15 @@ namespace {
 
 constexpr size_t kBufferBytes = 1 << 16;
 
-// A disk that is full in the middle of a line must not leave a part of it: who reads the file later could take it for an answer.
+// If the disk becomes full in the middle of a line, removes the partial line from the file, because
+// a later reader of the file could take it for a complete answer.
 void drop_partial_line(std::string_view written) {
   const size_t newline = written.rfind('\n');
   const auto excess = static_cast<off_t>(
       newline == std::string_view::npos ? written.size() : written.size() - newline - 1);
   struct stat about = {};
   if (excess == 0 || ::fstat(STDOUT_FILENO, &about) != 0 || !S_ISREG(about.st_mode)) return;
-  // Only what this process wrote last.
+  // Truncate only if the end of the file is what this process wrote last.
   const off_t end = ::lseek(STDOUT_FILENO, 0, SEEK_CUR);
   if (end == about.st_size && ::ftruncate(STDOUT_FILENO, end - excess) == 0)
     ::lseek(STDOUT_FILENO, end - excess, SEEK_SET);
@@ -89,7 +90,7 @@ void Output::close() {
 
 void Output::fail() {
   reported_ = true;
-  throw Failure(kBadMachine, std::string("cannot write the output: ") + error_text(error_));
+  throw Failure(kEnvironment, std::string("cannot write the output: ") + error_text(error_));
 }
 
 Output& out() {
@@ -114,7 +115,8 @@ std::string printable(std::string_view text, LineEnds line_ends) {
   result.reserve(text.size());
   for (size_t i = 0; i < text.size(); ++i) {
     const auto c = static_cast<unsigned char>(text[i]);
-    // C1 controls (U+0080 to U+009F) steer terminals too; in UTF-8 they are C2 80 to C2 9F.
+    // C1 control characters (U+0080 to U+009F) also control terminals; in UTF-8 they are C2 80 to
+    // C2 9F.
     const bool is_c1 =
         c == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0;
     if ((c >= 0x20 && c != 0x7F && !is_c1) || (c == '\n' && line_ends == LineEnds::kKeep)) {

@@ -1,4 +1,5 @@
-// Text for people and programs: a checked stdout, lines on stderr, and tables. Every command writes through this.
+// Writes text for people and programs: a checked stdout, lines on stderr, and tables. Every command
+// writes through this file.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +9,14 @@
 
 namespace sidecall::cli {
 
-// Buffers stdout and checks every write: a full disk is a Failure, thrown once; a reader that went away ends the process as SIGPIPE does.
+// Buffers stdout and checks every write. A failed write, such as on a full disk, throws a Failure
+// once. If the reader has closed the pipe, the process ends as by SIGPIPE.
 class Output {
  public:
   void write(std::string_view text);
   void flush();
-  void close();      // flushes; some file systems report a full disk only here
-  bool try_flush();  // leaves the Failure to the next flush or close
+  void close();      // flushes; some file systems report a full disk only in close()
+  bool try_flush();  // like flush, but a Failure is only thrown by the next flush or close
 
  private:
   [[noreturn]] void fail();
@@ -26,34 +28,38 @@ class Output {
 
 Output& out();
 
-// Answers 0, or the errno of the write that failed; `num_written` grows by the bytes that were written. Waits where `fd` does not block.
+// Writes all of `text`. Returns 0, or the errno of the write that failed. Adds the number of bytes
+// that were written to `num_written`. If `fd` is nonblocking, waits until it is writable.
 int write_all(int fd, std::string_view text, size_t* num_written = nullptr);
 
-// One line on stderr, after what stdout holds so far, so that a terminal shows both in order.
+// Writes one line to stderr. Flushes stdout first, so that a terminal shows both in order.
 void complain(std::string_view line);
 
-// What errno says, in lower case as all messages are.
+// The text of an errno, beginning in lower case like all messages.
 std::string error_text(int error);
 
-// `text` with control characters written as \u001b and the like, so that a name from a foreign file
-// cannot steer the terminal or fake a line. JSON keeps its meaning. kKeep: text of several lines.
+// Returns `text` with control characters escaped, such as \u001b, so that a name from an untrusted
+// file cannot control the terminal or fake a line of output. JSON keeps its meaning. kKeep keeps
+// line feeds, for text of several lines.
 enum class LineEnds { kEscape, kKeep };
 std::string printable(std::string_view text, LineEnds line_ends = LineEnds::kEscape);
 
-// At most `width` characters of a printable text, "..." at the end where it was cut.
+// Returns at most `width` characters of a printable text; a text that was cut ends with "...".
 std::string shortened(std::string_view text, size_t width);
 
-// "1 row", "2 rows".
+// Returns "1 row", "2 rows" and so on.
 std::string counted(int64_t number, std::string_view noun);
 
-// A number as people read it, 2007 or 32.1; and a difference, of which two digits say enough: 1.4e-06.
+// Format a number for people, such as 2007 or 32.1, and a difference with two significant digits,
+// such as 1.4e-06.
 std::string short_number(double value);
 std::string short_difference(double value);
 
-// 1.5 us, 20.25 ms, 3 min 5 s.
+// Formats a duration for people: 1.5 us, 20.25 ms, 3 min 5 s.
 std::string duration_text(double ns);
 
-// Columns as wide as their cells, two spaces apart, under a header where one is given. `layout` has a letter for each column: l is left, r is right.
+// A text table. Columns are as wide as their widest cell and two spaces apart; a header is
+// optional. `layout` has one letter for each column: l aligns left, r aligns right.
 class Table {
  public:
   explicit Table(std::string layout, std::vector<std::string> header = {})

@@ -1,4 +1,5 @@
-// Processes, signals and descriptors for the command. Linux-only: executable_folder.
+// Processes, signals and descriptors; see platform.hpp. Only executable_folder() is specific to
+// Linux.
 #include "platform.hpp"
 
 #include <fcntl.h>
@@ -62,7 +63,7 @@ void raise_descriptor_limit() {
 void occupy_standard_streams() {
   for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
     if (::fcntl(fd, F_GETFD) != -1 || errno != EBADF) continue;
-    // Opened the wrong way round, so that use is still answered with EBADF.
+    // Open it with the opposite access mode, so that reads or writes still fail with EBADF.
     if (::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) == -1) return;
   }
 }
@@ -88,7 +89,8 @@ void note_interrupts() {
 int noted_interrupt() { return g_interrupt; }
 
 bool wait_readable(int fd) {
-  // Blocked between the look at the flag and the wait, or a signal in that gap would be noticed only after the next line of input.
+  // Block the signals between the check of the flag and the wait. Otherwise a signal between the
+  // two would only be noticed after the next line of input.
   sigset_t set, before;
   sigemptyset(&set);
   sigaddset(&set, SIGINT);

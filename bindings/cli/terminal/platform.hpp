@@ -1,4 +1,5 @@
-// The calls that differ between systems; nothing else in the command is Linux-only.
+// Functions that depend on the operating system. Apart from these and doctor_machine.cpp, the
+// command has no code that is specific to Linux.
 #pragma once
 
 #include <string>
@@ -6,33 +7,37 @@
 
 namespace sidecall::cli {
 
-// The folder of the running command with its links resolved, "" where the system cannot tell.
+// Returns the folder of the running command, with symbolic links resolved, or "" if the system
+// cannot tell.
 std::string executable_folder();
 
-// Lets the process open as many descriptors as it may: a server has two for each client, and the soft limit is often 1 024.
+// Raises the soft limit of open descriptors to the hard limit: a server has two descriptors for
+// each client, and the soft limit is often 1024.
 void raise_descriptor_limit();
 
-// Makes sure that 0, 1 and 2 are taken: otherwise the next file opened would become our stdout.
+// Makes sure that the descriptors 0, 1 and 2 are in use. Otherwise a file that is opened later
+// could become stdout.
 void occupy_standard_streams();
 
-// Ends the process as the signal would have by default.
+// Ends the process as the default action of the signal does.
 [[noreturn]] void die_by_signal(int signal);
 
-// From here on the first SIGINT or SIGTERM is only noted; a second one ends the process.
+// From now on the first SIGINT or SIGTERM is only recorded; a second one ends the process.
 void note_interrupts();
 
-// The signal that was noted, or 0.
+// Returns the signal that was recorded, or 0.
 int noted_interrupt();
 
-// Waits until `fd` can be read. False when an interrupt was noted, before or while waiting.
+// Waits until `fd` is readable. Returns false if a signal was recorded before or during the wait.
 bool wait_readable(int fd);
 void wait_writable(int fd);
 
-// Runs a program with its stdout captured and stderr dropped. False when it could not start or did not exit with 0.
+// Runs a program, captures its stdout and discards its stderr. Returns false if it could not be
+// started or did not exit with 0.
 bool capture(const std::string& program, const std::vector<std::string>& arguments,
              std::string& output);
 
-// Replaces this process. Returns only when that failed.
+// Replaces this process. Returns only if that failed.
 void replace_process(const std::string& program, const std::vector<std::string>& arguments);
 
 }  // namespace sidecall::cli

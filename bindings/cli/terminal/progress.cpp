@@ -1,4 +1,4 @@
-// Prints progress over itself; see progress.hpp.
+// Prints the progress line, each time over the previous one; see progress.hpp.
 #include "progress.hpp"
 
 #include <unistd.h>
@@ -22,12 +22,12 @@ std::string grouped(int64_t number) {
 }
 
 void write_raw(const std::string& text) {
-  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // nobody depends on it
+  if (::write(STDERR_FILENO, text.data(), text.size()) < 0) return;  // an error does not matter
 }
 
 }  // namespace
 
-// With answers on the same screen they are the progress.
+// If the answers go to the same terminal, they show the progress themselves.
 Progress::Progress(const RowReader& reader)
     : reader_(reader),
       is_shown_(::isatty(STDERR_FILENO) == 1 && ::isatty(STDOUT_FILENO) != 1 &&

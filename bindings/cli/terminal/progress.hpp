@@ -1,4 +1,5 @@
-// The line that tells how far a long predict is: on a terminal, never in a pipe, and never between answers.
+// The progress line of a long predict: shown only on a terminal, never in a pipe and never between
+// answers.
 #pragma once
 
 #include <chrono>
@@ -12,10 +13,10 @@ class Progress {
  public:
   explicit Progress(const RowReader& reader);
 
-  // Now and then prints how far it is.
+  // Counts rows, and prints the progress twice a second at most.
   void add(int64_t rows);
 
-  // Before anything else goes to stderr, and at the end.
+  // Removes the progress line. Call it before writing anything else to stderr, and at the end.
   void clear();
 
  private:

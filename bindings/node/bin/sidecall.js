@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The `sidecall` command of npm: hands over to the native one and is gone, or where Node cannot do that, stands in its place.
+// The `sidecall` command of the npm package. It replaces its own process with the native command
+// (process.execve). Versions of Node without execve run the native command as a child process.
 'use strict'
 
 const { spawn } = require('node:child_process')
@@ -13,7 +14,10 @@ function fail(error) {
   process.exit(1)
 }
 
-/** Node 20: a child with the same terminal, signals and exit. */
+/**
+ * For Node 20, which has no process.execve: runs a child that shares the terminal, forwards signals
+ * to it, and exits as it does.
+ */
 function run(command, words) {
   const child = spawn(command, words, { stdio: 'inherit' })
   for (const signal of FORWARDED) process.on(signal, () => child.kill(signal))

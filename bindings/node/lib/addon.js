@@ -1,4 +1,5 @@
-// Loads the addon, and finds the ONNX Runtime that npm may have installed for it.
+// Loads the native addon, and finds an ONNX Runtime that npm has installed; used by the other files
+// of lib.
 'use strict'
 
 const fs = require('node:fs')
@@ -6,17 +7,19 @@ const path = require('node:path')
 const { makeError } = require('./errors.js')
 const { locate } = require('./platform.js')
 
-// Official builds of ONNX Runtime send telemetry unless this is set before their first use. The addon sets the same in C.
+// Official builds of ONNX Runtime send telemetry unless this variable is set before their first
+// use. The addon also sets it, with setenv().
 process.env.ORT_DISABLE_TELEMETRY ??= '1'
 
 const file = process.env.SIDECALL_NODE_ADDON || locate('sidecall.node')
-// Not by require(), which would give a second copy of this package the addon of the first, and with it its class of errors.
+// Use dlopen, because require() caches addons by path: a second copy of this package would get the
+// exports of the first copy, including the first copy's SidecallError class.
 const loaded = { exports: {} }
 process.dlopen(loaded, path.resolve(file))
 const addon = loaded.exports
-// Electron refuses external ArrayBuffers; tests ask for what happens then.
+// Electron does not allow external ArrayBuffers. SIDECALL_NODE_COPIES=1 lets tests simulate that.
 addon.configure({ makeError, copies: process.env.SIDECALL_NODE_COPIES === '1' })
-// Exit runs destructors of the engine: no run may be under way then.
+// The process exit runs destructors of the engine, so no run may be under way at that time.
 process.on('exit', () => addon.drain())
 
 function resolve(request, from) {
@@ -27,9 +30,12 @@ function resolve(request, from) {
   }
 }
 
-const OLDEST_MINOR = 22 // of ONNX Runtime 1.x, as core has it
+const OLDEST_MINOR = 22 // the oldest supported minor version of ONNX Runtime 1.x, as in core
 
-/** The library of onnxruntime-node, which could not be loaded any more once another copy is: both have the same SONAME. */
+/**
+ * Finds the library of the package onnxruntime-node. We prefer it to our own copy: both have the
+ * same SONAME, so if our copy were loaded first, onnxruntime-node could not load its own any more.
+ */
 function findInOnnxruntimeNode() {
   const program = process.argv[1] === undefined ? undefined : path.dirname(process.argv[1])
   const from = [require.main?.path, program, process.cwd(), __dirname].filter(
@@ -60,7 +66,10 @@ function findInPlatformPackage() {
 
 let found = null
 
-/** What the library is told as its package's place; looked for once. */
+/**
+ * The path that becomes the option `onnxruntime_package` of the C library; undefined if none is
+ * found. The search runs only once.
+ */
 function findOnnxruntime() {
   if (found === null) found = findInOnnxruntimeNode() ?? findInPlatformPackage()
   return found

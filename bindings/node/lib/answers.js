@@ -1,4 +1,4 @@
-// Makes the records that `predict` gives out of the outputs of a run.
+// Converts the outputs of a run to the records that `predict` returns; used by runner.js.
 'use strict'
 
 const { compileAnswer } = require('./quick.js')
@@ -10,7 +10,10 @@ function fromBigInt(value) {
   return value >= -9007199254740992n && value <= 9007199254740992n ? Number(value) : value
 }
 
-/** How one element of an output is read: classes and whole numbers stay what they are. */
+/**
+ * Returns the function that converts one element of an output to its JavaScript value: a boolean
+ * for bool columns, a number or bigint for 64-bit integers.
+ */
 function readerOf(column, spec) {
   if (column.dtype === 'bool')
     return spec.dtype === 'int64' ? value => value !== 0n : value => value !== 0
@@ -28,14 +31,14 @@ function defineMember(record, name, value) {
   else record[name] = value
 }
 
-/** The columns of one output, which stand together. */
+/** The columns of one output. They are contiguous in the list of columns. */
 class Part {
   constructor(columns, first, spec, outputIndex) {
     this.name = spec.name
     this.outputIndex = outputIndex
     this.rank = spec.dims.length
     this.form = columns[first].form
-    this.first = first // of the model's columns
+    this.first = first // index in the model's list of columns
     this.keys = []
     this.columns = []
     for (let i = first; i < columns.length && columns[i].output === spec.name; ++i) {
@@ -79,7 +82,10 @@ class Answers {
     this.quick = compileAnswer(this.parts)
   }
 
-  /** One output's data and the width of its rows; core words what does not fit its declaration. */
+  /**
+   * Returns the data of one output and the width of its rows. If the shape does not match the
+   * declaration, refuseColumn() throws an error whose text comes from core.
+   */
   static take(workspace, part, rows) {
     const output = workspace.outputs[part.outputIndex]
     const data = output.view ?? workspace.take(output)
@@ -91,7 +97,7 @@ class Answers {
     return { data, width }
   }
 
-  /** The answer to one record. */
+  /** Returns the answer for a run with one record. */
   one(workspace) {
     const { parts, quick } = this
     if (quick !== null && parts.length === 2)

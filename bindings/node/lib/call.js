@@ -1,15 +1,16 @@
-// The class behind model.call(): one workspace whose views belong to the user.
+// The class Call that model.call() returns: one workspace whose views the user reads and writes.
 'use strict'
 
 const { addon } = require('./addon.js')
 const { closed, fail } = require('./errors.js')
 const { readAsync, readTimeout } = require('./options.js')
 const { submit } = require('./tasks.js')
-const { Workspace } = require('./workspace.js')
+const { Workspace } = require('./workslatency.js')
 
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 const KIND_INPUT = 0
-// In the words of core, which does not know of runs that wait here for their turn.
+// These use the error texts of core. Core cannot report them itself, because it does not know about
+// runs that wait in the queue of tasks.js.
 const busy = () => fail('BUSY', 'the call is running')
 const notRun = () => fail('NOT_RUN', 'outputs are there after a run that succeeded')
 
@@ -24,7 +25,7 @@ class Call {
   #isClosed = false
   #isBusy = false
   #hasRun = false
-  #strings = [] // what was assigned to string inputs
+  #strings = [] // the arrays that the user assigned to string inputs, by index of the input
 
   constructor(native, signature, rows, timeoutNs, gate) {
     if (!(native instanceof addon.Model)) throw new TypeError('calls are opened by model.call()')
@@ -36,7 +37,7 @@ class Call {
     this.inputs = {}
     this.outputs = {}
     for (const input of workspace.inputs) {
-      // As core does: dimensions that are free beyond rows are 1 until reshaped.
+      // As in core: free dimensions other than rows are 1 until the input is reshaped.
       const dims = input.spec.dims.map((dim, i) => dim ?? (i === 0 ? rows : 1))
       if (input.isString) input.dims = dims
       else workspace.own(input, dims)
@@ -63,7 +64,7 @@ class Call {
 
   #input(input) {
     if (input.isString) return this.#strings[input.index]
-    // A view that was transferred away is empty for ever, and the engine does not read it: here is another.
+    // A transferred view stays empty and the engine no longer reads it, so create a new one.
     if (
       input.view.length === 0 &&
       !this.#isBusy &&
@@ -94,7 +95,10 @@ class Call {
     return output.fetched
   }
 
-  /** Before each run: no view was transferred away, and outputs have memory. */
+  /**
+   * Runs before each run: throws if a view of an input was transferred, and makes sure that outputs
+   * whose view was transferred get new memory.
+   */
   #prepare() {
     const { inputs, outputs } = this.#workspace
     for (let i = 0; i < inputs.length; ++i) {

@@ -1,7 +1,11 @@
-// Element types in JavaScript: the typed array of each, and what a typed array is called. Used by everything that meets tensors.
+// Element types in JavaScript: the typed array class for each type, and the type name for each
+// class. Used by all code that handles tensors.
 'use strict'
 
-/** What Node has for half precision: raw bits where it has nothing. */
+/**
+ * The class for half precision: Float16Array if this version of Node has it, otherwise Uint16Array
+ * for the raw bits.
+ */
 const Half = globalThis.Float16Array ?? Uint16Array
 
 const raw8 = { Array: Uint8Array, accepts: ['Uint8Array'], isRaw: true }
@@ -28,7 +32,7 @@ const DTYPES = {
   int4: { ...raw8, perByte: 2 }
 }
 
-// As the library would name a tensor of that class.
+// The type name that the library uses for a tensor of that class.
 const NAME_OF_CLASS = {
   Float16Array: 'float16',
   Float32Array: 'float32',
@@ -49,13 +53,17 @@ const getter = name => {
   return value => Reflect.apply(get, value, [])
 }
 
-/** 'Float32Array' for one of any realm or subclass, undefined for a value that is not a typed array. Ignores properties that the user set. */
+/**
+ * Returns the class name of a typed array, for example 'Float32Array', also if it comes from
+ * another realm or is an instance of a subclass; undefined for any other value. This function and
+ * the three getters below ignore properties that the user has overwritten.
+ */
 const classOf = getter(Symbol.toStringTag)
 const lengthOf = getter('length')
 const bufferOf = getter('buffer')
 const offsetOf = getter('byteOffset')
 
-/** The number of a floating-point type of the other width, as the library has it. */
+/** For float32 and float64, the dtype number of the other one in the C library. */
 const OTHER_WIDTH = { float32: 11, float64: 1 }
 
 const nameOfClass = name => NAME_OF_CLASS[name] ?? name

@@ -1,4 +1,5 @@
-// SidecallError, and the few errors that only JavaScript can see; core words all others.
+// SidecallError, and the few errors that only the JavaScript side can detect; the texts of all
+// other errors come from core.
 'use strict'
 
 const FAMILIES = {
@@ -41,7 +42,10 @@ Object.defineProperty(SidecallError.prototype, 'name', {
 
 const orNull = text => (text === '' ? null : text)
 
-/** Called by the addon with what the library reported; faults are [code, row, name, expected, got, message]. */
+/**
+ * Makes a SidecallError. The addon calls it with the error that the library reported; each fault is
+ * [code, row, name, expected, got, message].
+ */
 function makeError(code, status, retryable, message, row, name, expected, got, faults) {
   const list = faults.map(([faultCode, faultRow, faultName, faultExpected, faultGot, text]) =>
     Object.freeze({
@@ -67,18 +71,24 @@ function makeError(code, status, retryable, message, row, name, expected, got, f
   })
 }
 
-/** An error of the usage family, or of data that never reached the library. */
+/**
+ * Makes an error that JavaScript detected itself: a usage error, a passed deadline, or data that
+ * was rejected before it reached the library.
+ */
 function fail(code, message, name = '', expected = '', got = '') {
   const status = { INVALID_ARGUMENT: 10, BUSY: 11, NOT_RUN: 12, TIMEOUT: 51 }[code] ?? 40
   return makeError(code, status, RETRYABLE.has(code), message, null, name, expected, got, [])
 }
 
-/** One input of a run is wrong in a way that only JavaScript has: the words are those of core. */
+/**
+ * Makes the error for an input of a run that is wrong in a way that exists only in JavaScript. The
+ * text has the same form as in core.
+ */
 function failInput(code, name, expected, got) {
   return fail(code, `input '${name}': expected ${expected}, got ${got}`, name, expected, got)
 }
 
-/** The same error about something that only JavaScript has a name for. */
+/** Copies an error of core, with `got` replaced by a description that only JavaScript can give. */
 function withGot(error, got) {
   const message = error.message.replace(`, got ${error.got}`, `, got ${got}`)
   return makeError(

@@ -1,4 +1,4 @@
-// The class behind open(): checks arguments, the rest is runner.js and call.js.
+// The class Model that open() returns: checks arguments and passes them to runner.js and call.js.
 'use strict'
 
 const { addon } = require('./addon.js')
@@ -17,7 +17,10 @@ function freeze(value) {
 
 const pick = (object, names) => Object.fromEntries(names.map(name => [name, object[name]]))
 
-/** What index.d.ts promises of the signature; the addon tells more, for ourselves. */
+/**
+ * Returns the part of the signature that index.d.ts documents. The addon returns more fields, for
+ * internal use.
+ */
 function publicSignature({ inputs, outputs, features, columns }) {
   return freeze({
     inputs: inputs.map(spec => pick(spec, ['name', 'dtype', 'dims', 'dimNames'])),
@@ -77,7 +80,7 @@ class Model {
     return this.#contract
   }
 
-  // Options are read first: a getter of theirs may close the model.
+  // Read the options first: one of them may be a getter that closes the model.
   runSync(inputs, options) {
     const timeoutNs = readTimeout(options, this.#timeoutNs)
     this.#runner.requireOpen()
@@ -100,7 +103,10 @@ class Model {
     )
   }
 
-  /** Everything that goes wrong rejects; an aborted signal rejects before anything is read. */
+  /**
+   * Starts an asynchronous run. All errors reject the promise. If the signal is already aborted,
+   * the promise rejects before any input is read.
+   */
   #start(options, run) {
     try {
       const { timeoutNs, signal } = readAsync(options, this.#timeoutNs)

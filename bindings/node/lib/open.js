@@ -1,4 +1,4 @@
-// Opens models: the exported functions of the package.
+// Opens models: the functions that the package exports; used by index.js.
 'use strict'
 
 const { addon } = require('./addon.js')
@@ -8,7 +8,7 @@ const { onAbort } = require('./signals.js')
 
 const ENGINE = new Set(['onnxruntime'])
 
-/** Runs go to another process, which may stall. */
+/** Whether the model runs in another process, which may stop responding. */
 const isRemote = source => typeof source === 'string' && /^(shm|exec):/.test(source)
 
 function openSync(source, options) {
@@ -23,10 +23,10 @@ function open(source, options) {
     const signal = options === undefined ? undefined : readSignal(options)
     const from = readSource(source)
     if (signal?.aborted) return reject(signal.reason)
-    let forsake
+    let abandon
     const forget = onAbort(signal, () => {
       reject(signal.reason)
-      forsake?.()
+      abandon?.()
     })
     const done = (error, native) => {
       forget()
@@ -35,7 +35,7 @@ function open(source, options) {
       else resolve(new Model(native, fields, isRemote(from)))
     }
     try {
-      if (isRemote(from)) forsake = addon.openAside(from, fields, done)
+      if (isRemote(from)) abandon = addon.openOnThread(from, fields, done)
       else addon.open(from, fields, done)
     } catch (error) {
       done(error, null)

@@ -1,4 +1,6 @@
-// Checks of arguments: misuse is a TypeError, a time that is none a SidecallError, in milliseconds where the library would speak of nanoseconds.
+// Checks and converts arguments; used by open.js, model.js and call.js. A wrong type is a
+// TypeError. A time that is out of range is a SidecallError that is made here, because the library
+// would report nanoseconds where the user gave milliseconds.
 'use strict'
 
 const { fileURLToPath } = require('node:url')
@@ -8,7 +10,7 @@ const { fail } = require('./errors.js')
 
 const VERIFY = { error: 0, warn: 1, off: 2 }
 const EXTRA = { error: 0, ignore: 1 }
-const LONGEST_NS = 9e18 // what int64 holds, 285 years
+const LONGEST_NS = 9e18 // just below the largest int64; 285 years
 
 const typeName = value => (value === null ? 'null' : Array.isArray(value) ? 'array' : typeof value)
 
@@ -29,7 +31,7 @@ function checkNames(options, known) {
   }
 }
 
-/** -1 for none. */
+/** Converts a deadline to nanoseconds; -1 for no deadline. */
 function toNanoseconds(ms, what) {
   if (ms === undefined || ms === Infinity) return -1
   if (typeof ms !== 'number') throw wrongType(what, 'a number of milliseconds', ms)
@@ -67,7 +69,7 @@ const OPEN_ASYNC = new Set([...OPEN, 'signal'])
 const RUN = new Set(['timeoutMs'])
 const RUN_ASYNC = new Set(['timeoutMs', 'signal'])
 
-/** The fields of sidecall_model_options, under the names that src/open.cpp reads. */
+/** Returns the fields of sidecall_model_options, with the names that src/open.cpp reads. */
 function readOpenOptions(options = {}, isAsync = false) {
   checkNames(options, isAsync ? OPEN_ASYNC : OPEN)
   const { verify, extra, timeoutMs, waitMs, allowExec, onnxruntime } = options
@@ -92,7 +94,7 @@ function readSource(source) {
   throw wrongType('source', 'a path, a URL or a Uint8Array', source)
 }
 
-/** The deadline of one run in nanoseconds, -1 for none. */
+/** Returns the deadline of one run in nanoseconds, -1 for no deadline. */
 function readTimeout(options, fallbackNs) {
   if (options === undefined) return fallbackNs
   checkNames(options, RUN)
@@ -117,7 +119,7 @@ function readSignal(options) {
   return signal
 }
 
-/** {timeoutNs, signal} of an asynchronous run. */
+/** Reads the options of an asynchronous run. Returns {timeoutNs, signal}. */
 function readAsync(options = NO_OPTIONS, fallbackNs = -1) {
   if (options === NO_OPTIONS) return { timeoutNs: fallbackNs, signal: undefined }
   checkNames(options, RUN_ASYNC)

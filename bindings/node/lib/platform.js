@@ -1,4 +1,5 @@
-// Finds the native files of the package: the addon for index.js, the command for bin/sidecall.js.
+// Finds the native files of the package: the addon for lib/addon.js, the command for
+// bin/sidecall.js.
 'use strict'
 
 const fs = require('node:fs')
@@ -6,7 +7,9 @@ const path = require('node:path')
 
 const platform = `${process.platform}-${process.arch}`
 
-/** The C library of this process: Alpine's musl does not run what was linked for glibc. */
+/**
+ * Whether this process uses glibc. musl (Alpine) cannot run binaries that were linked for glibc.
+ */
 function isGlibc() {
   return process.report?.getReport().header.glibcVersionRuntime !== undefined
 }
@@ -18,8 +21,8 @@ function why() {
 }
 
 /**
- * The path of `name` ('sidecall.node', 'bin/sidecall', 'lib/libonnxruntime.so.1'): built here by `npm run build`, or from the platform package.
- * Throws an Error that says what is missing.
+ * Returns the path of the file `name` ('sidecall.node', 'bin/sidecall'), either built by `npm run
+ * build` or from the platform package. Throws an Error that says what is missing.
  */
 function locate(name) {
   const built = path.join(__dirname, '..', 'build', name)

@@ -1,9 +1,11 @@
-// Functions compiled for one model: a record of plain numbers into the engine's memory, and the outputs of one row into a record.
-// Named loads and object literals take a fifth of the time of loops over names. Where Node may not compile from strings, or a
-// model is not of the plain kind, there is none, and records.js and answers.js do the same in general.
+// Compiles two functions for one model: one copies a record of plain numbers into the engine's
+// memory, the other makes a record from the outputs of one row. Used by records.js and answers.js.
+// Loads of named properties and object literals take a fifth of the time of loops over names. If
+// Node may not compile code from strings, or the model does not qualify, the function is null, and
+// records.js and answers.js use their general code instead.
 'use strict'
 
-const MAX_FEATURES = 512 // beyond, V8 does not optimise a function this long
+const MAX_FEATURES = 512 // V8 does not optimise functions that are longer
 const SCALAR = 0
 const MEMBER = 1
 
@@ -15,12 +17,17 @@ function compile(parameters, body) {
   }
 }
 
-/** A computed key, so that no name means anything to JavaScript: not even __proto__. */
+/**
+ * The source of a computed key, so that no name has a special meaning in JavaScript, not even
+ * __proto__.
+ */
 const key = name => `[${JSON.stringify(name)}]`
 
 /**
- * (record, names, out, at) => were all values plain, in the range of their features, and the keys exactly `names`?
- * Only then `out` counts. Runs code of the user where a property is a getter.
+ * Compiles a function (record, names, out, at) => boolean. It writes the values of the record to
+ * `out` from index `at` on. It returns true if the keys are exactly `names` in this order and each
+ * value is a number in the range of its feature; otherwise the contents of `out` are not valid.
+ * Runs code of the user if a property is a getter.
  */
 function compileReader(layout) {
   const { names, low, high } = layout
@@ -52,7 +59,10 @@ function partText(part, p) {
   return part.form === MEMBER ? `{ ${elements.join(', ')} }` : `[${elements.join(', ')}]`
 }
 
-/** (d0, d1, ...) => record, from the data of each part's output. */
+/**
+ * Compiles a function (d0, d1, ...) => record, where d0, d1, ... are the data of the output of each
+ * part.
+ */
 function compileAnswer(parts) {
   if (parts.some(part => part.columns.length > MAX_FEATURES)) return null
   const make = compile(

@@ -1,5 +1,6 @@
-// Reads records into a staging area: every property of the user's once, then either straight into the engine's memory (plain
-// numbers) or through core's setters, which word every fault.
+// Reads records into a staging area; used by runner.js. Each property of a record is read only
+// once. The values then go either directly into the engine's memory (if all are plain numbers) or
+// through the setters of core, which report every fault.
 'use strict'
 
 const { types } = require('node:util')
@@ -8,7 +9,7 @@ const { compileReader } = require('./quick.js')
 const { INVALID } = require('./text.js')
 const { typeName } = require('./options.js')
 
-// As src/call_records.cpp has them.
+// The kinds of staged values; must match enum Kind in src/call_records.cpp.
 const ABSENT = 0
 const NUMBER = 1
 const BIGINT = 2
@@ -21,11 +22,16 @@ const TOLD = 7
 const BIG_LOW = -(2n ** 63n)
 const BIG_HIGH = 2n ** 63n - 1n
 const SHORT_TEXT = 64
-// What a staging may keep for the next records: more values of them, and more bytes of text, are given back.
+// A staging area with more values, or more bytes of text, than this is not kept for the next
+// records.
 const MAX_VALUES = 2 ** 20
 const MAX_TEXT = 2 ** 23
 
-/** What is an object and yet no record. Objects of a class are: their own enumerable properties count. */
+/**
+ * Whether the value can be a record: an object that is not an array, a buffer or one of the
+ * built-in types below. An instance of a class is a record; its own enumerable properties are the
+ * features.
+ */
 function isRecord(value) {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) return false
   return !(
@@ -66,7 +72,9 @@ function isPrototypeClean() {
   return true
 }
 
-/** Values of records on their way in; belongs to one call of predict at a time. */
+/**
+ * The staging area: the values of the records of one call of predict, one for each row and feature.
+ */
 class Staging {
   constructor(layout) {
     this.layout = layout
@@ -139,7 +147,10 @@ class Staging {
       this.integers[at] = value
       return
     }
-    // Beyond int64: a number that core refuses for int64, and takes for a float where it fits. Rounding must not bring it back inside.
+    // The value does not fit into int64, so pass it as a number: core rejects it for an int64
+    // feature, and accepts it for a float feature that can hold it. The rounding to a number must
+    // not bring it back into the range of int64. Only a value that rounds to -2^63 would be, so
+    // that number is doubled.
     const number = Number(value)
     if (!Number.isFinite(number))
       return this.addInvalid(at, row, feature, 'an integer beyond float64')
@@ -167,14 +178,15 @@ class Staging {
     if (!this.layout.isNanMissing[feature]) this.isPlain = false
   }
 
-  /** Everything but a number in the range of its feature. */
+  /** Stages any value that is not a number in the range of its feature. */
   addOther(at, value, row, feature) {
     const { layout } = this
     switch (typeof value) {
       case 'number':
         if (Number.isNaN(value)) return this.addMissing(at, feature)
         this.kinds[at] = NUMBER
-        // A whole number beyond 2^53 may have been another one before it came here: core is to say that it is out of range.
+        // A whole number beyond 2^53 may already have lost digits, so make it so large that core
+        // reports it as out of range.
         this.numbers[at] =
           layout.isInteger[feature] && isUnsafe(value) ? Math.sign(value) * Number.MAX_VALUE : value
         if (!layout.isExactInteger(feature, value)) this.isPlain = false
@@ -202,7 +214,7 @@ class Staging {
     }
   }
 
-  /** Reads one record. Runs code of the user. */
+  /** Stages the values of one record. Runs code of the user. */
   read(record, row) {
     const { layout } = this
     const { names, low, high } = layout
@@ -263,7 +275,7 @@ class Staging {
     }
   }
 
-  /** Writes plain values where the engine reads. */
+  /** Writes plain values into the memory that the engine reads. */
   write(inputs) {
     const { rows, numbers, layout } = this
     const { names, inputOf, columnOf, widthOf } = layout
@@ -281,7 +293,7 @@ class Staging {
     }
   }
 
-  /** Hands everything to core's setters. */
+  /** Passes all values and faults to the setters of core. */
   set(native) {
     native.clear(this.rows)
     for (const [row, feature, got] of this.invalid ?? []) native.setInvalid(row, feature, got)
@@ -297,7 +309,10 @@ class Staging {
   }
 }
 
-/** Where features land, and which values may be written there without asking core. Made once for a model. */
+/**
+ * For each feature, its place in the inputs and the values that may be written there without a
+ * check by core. Made once for each model.
+ */
 class Layout {
   constructor(signature, isClosed, ignoresExtra) {
     const { features, inputs } = signature
@@ -308,14 +323,15 @@ class Layout {
     this.inputOf = features.map(feature => inputIndex.get(feature.input))
     this.columnOf = features.map(feature => feature.column)
     const specs = this.inputOf.map(i => inputs[i])
-    // Every place of an input belongs to exactly one feature.
+    // Each column of an input belongs to exactly one feature.
     this.widths = inputs.map((_, i) => this.inputOf.filter(input => input === i).length)
     this.widthOf = this.inputOf.map(i => this.widths[i])
     const isFloat = specs.map(spec => spec.dtype === 'float32' || spec.dtype === 'float64')
     const isNumber = features.map(
       ({ dtype }, i) => isFloat[i] && (dtype === 'float32' || dtype === 'float64')
     )
-    // Empty ranges (NaN) send a number to addOther. Infinity goes there too: it is rare, and core decides.
+    // A range with NaN as its limit is empty, so every number of that feature goes to addOther.
+    // Infinity also goes there: it is rare, and core decides about it.
     const limit = specs.map((spec, i) =>
       isNumber[i] ? (spec.dtype === 'float32' ? LARGEST_FLOAT32 : Number.MAX_VALUE) : NaN
     )
@@ -327,7 +343,8 @@ class Layout {
       feature.dtype === 'int64' && isFloat[i] ? specs[i].dtype : ''
     )
     this.isInteger = features.map(feature => feature.dtype === 'int64')
-    // A closed list is looked at by core, which reports all faults of the setters together, but only the first of a tensor.
+    // Core checks features that have a closed list of values. These records must use the setters,
+    // because core reports all faults of setters together, but only the first fault of a tensor.
     this.isPlain =
       features.length > 0 &&
       isFloat.every(Boolean) &&
@@ -339,14 +356,17 @@ class Layout {
     this.order = this.names
   }
 
-  /** Records of one maker have their keys in one order: the compiled reader expects that of the last. */
+  /**
+   * Remembers the order of the keys. Records from the same code usually have the same order, so the
+   * compiled reader expects the order of the last record.
+   */
   learnOrder(record) {
     const order = Object.keys(record)
     if (order.length === this.names.length && order.every(name => this.index.has(name)))
       this.order = order
   }
 
-  /** The shape of input `i` for that many rows. */
+  /** Returns the shape of input `i` for `rows` rows. */
   dimsOf(spec, i, rows) {
     return spec.dims.length < 2 ? [rows] : [rows, this.widths[i]]
   }

@@ -1,17 +1,21 @@
-// What runs of a model share, and their steps: kept workspaces, estimates, tensors in and out, records in and out. model.js is the
-// public side.
+// Runs a model on tensors or records; used by model.js, which is the public class. Holds what all
+// runs of a model share: idle workspaces that are kept for reuse, and latency estimates.
 'use strict'
 
 const { Answers } = require('./answers.js')
 const { closed } = require('./errors.js')
-const { Pace, turn } = require('./pace.js')
+const { LatencyEstimates, turn } = require('./latency.js')
 const { Layout, Staging, isRecord, nameOf } = require('./records.js')
 const { Gate, isCrowded, submit } = require('./tasks.js')
-const { Workspace } = require('./workspace.js')
+const { Workspace } = require('./workslatency.js')
 
 const MAX_KEPT = 128
-const MAX_KEPT_REMOTE = 32 // each is a connection, and the kernel limits how many descriptors may watch one server
-const MAX_BULK = 32 * 1024 * 1024 // fresh memory for each run costs a page fault every 4 KiB
+// Each remote workspace is a connection, and the kernel limits how many descriptors may watch one
+// server.
+const MAX_KEPT_REMOTE = 32
+// The maximum bytes in bulky workspaces that are kept. Keeping them pays, because fresh memory for
+// each run would cost a page fault every 4 KiB.
+const MAX_BULK = 32 * 1024 * 1024
 const KIND_INPUT = 0
 
 class Runner {
@@ -24,12 +28,12 @@ class Runner {
     this.inputIndex = new Map(signature.inputs.map((spec, i) => [spec.name, i]))
     this.layout = new Layout(signature, isClosedFeature, ignoresExtra)
     this.answers = new Answers(signature)
-    this.tensors = [] // idle workspaces whose inputs are memory that views write
-    this.records = [] // and those whose inputs belong to core, written by its setters
+    this.tensors = [] // idle workspaces whose inputs are written through views
+    this.records = [] // idle workspaces whose inputs are written by the setters of core
     this.stagings = []
-    this.bulk = 0 // bytes of those of both that are bulky
-    this.tensorPace = new Pace(!isRemote)
-    this.recordPace = new Pace(!isRemote)
+    this.bulk = 0 // total bytes of the bulky workspaces in both lists
+    this.tensorPace = new LatencyEstimates(!isRemote)
+    this.recordPace = new LatencyEstimates(!isRemote)
     this.putTensors = workspace => this.put(this.tensors, workspace)
     this.putRecords = workspace => this.put(this.records, workspace)
   }
@@ -47,7 +51,9 @@ class Runner {
 
   put(kept, workspace) {
     const bytes = workspace.isBulky ? workspace.weigh() : 0
-    // A run that waits for its turn has a workspace already. Kept, this one would go to the next that comes, which would hold its connection while it waits.
+    // While runs wait in the queue, do not keep a remote workspace: runs that wait already have one
+    // of their own, and the next new run would take this one and hold its connection idle while it
+    // waits.
     if (this.gate !== null && isCrowded()) return workspace.close()
     if (this.isClosed || kept.length >= this.maxKept || this.bulk + bytes > MAX_BULK)
       return workspace.close()
@@ -65,9 +71,12 @@ class Runner {
     this.native.close()
   }
 
-  // ---- Tensors -----------------------------------------------------------------------------------------------------
+  // ---- Tensors ----
 
-  /** Reads tensors by name; the engine gets them by giveInputs(). Runs code of the user, which may close the model. */
+  /**
+   * Reads tensors by name; giveInputs() passes them to the engine later. Runs code of the user,
+   * which may close the model.
+   */
   readInputs(workspace, tensors) {
     if (!isRecord(tensors))
       throw new TypeError(`inputs: expected an object with tensors by name, got ${nameOf(tensors)}`)
@@ -109,7 +118,7 @@ class Runner {
     }
   }
 
-  /** May throw instead of rejecting. */
+  /** Returns a promise. Errors before the start may be thrown instead of rejecting it. */
   run(tensors, timeoutNs, signal) {
     const workspace = this.take(this.tensors)
     let estimate
@@ -132,9 +141,9 @@ class Runner {
     return submit({ workspace, timeoutNs, signal, estimate, read, release: this.putTensors })
   }
 
-  // ---- Records -----------------------------------------------------------------------------------------------------
+  // ---- Records ----
 
-  /** A staging with all values of the records in it. */
+  /** Returns a staging area with all values of the records. */
   stage(records, isList) {
     const staging = this.stagings.pop() ?? new Staging(this.layout)
     const rows = isList ? records.length : 1
@@ -146,7 +155,7 @@ class Runner {
     return staging
   }
 
-  /** A workspace with the records in it. */
+  /** Returns a workspace whose inputs hold the staged records. */
   fill(staging) {
     const workspace = this.take(staging.isPlain ? this.tensors : this.records)
     const { rows } = staging
@@ -173,7 +182,10 @@ class Runner {
     return input.view
   }
 
-  /** The same by the compiled reader; null where there is none or a value is not plain. Runs code of the user. */
+  /**
+   * Returns a workspace whose inputs hold the records, filled by the compiled reader; null if there
+   * is no compiled reader or a value is not plain. Runs code of the user.
+   */
   fillQuickly(records, isList) {
     const { quick, order, names } = this.layout
     if (quick === null) return null
@@ -196,7 +208,10 @@ class Runner {
     return isDone ? workspace : null
   }
 
-  /** {workspace, rows, kept}: everything of the records is read. */
+  /**
+   * Reads all records into a workspace. Returns {workspace, rows, isPlain}; `isPlain` says which
+   * list the workspace belongs to.
+   */
   load(records) {
     const isList = Array.isArray(records)
     const workspace = this.fillQuickly(records, isList)

@@ -1,4 +1,5 @@
-// AbortSignals: one listener for each signal, however many runs wait for it, and none when they are over.
+// AbortSignals: one listener for each signal, even if many runs use it, and none after the last of
+// these runs; used by open.js and tasks.js.
 'use strict'
 
 const watched = new WeakMap() // signal -> {waiting: a set of callbacks, listener}
@@ -24,7 +25,10 @@ function watch(signal) {
 
 const nothing = () => {}
 
-/** Calls `callback` when the signal aborts. Gives a function that forgets it, to be called in any case; undefined signals never abort. */
+/**
+ * Calls `callback` when the signal aborts. Returns a function that removes the callback; the
+ * caller must always call it when its run is over. An undefined signal never aborts.
+ */
 function onAbort(signal, callback) {
   if (signal === undefined) return nothing
   const entry = watched.get(signal) ?? watch(signal)

@@ -1,17 +1,21 @@
-// Runs that leave this thread: started on the pool of the library, in order, a bounded number at a time; their end comes back over
-// the event loop. Deadlines and AbortSignals of those that wait are honoured here, of those that run by the engine.
+// The queue of asynchronous runs; used by runner.js and call.js. It starts runs on the thread pool
+// of the library, in order, a bounded number at a time; the event loop reports when they end. This
+// file handles deadlines and AbortSignals of runs that wait in the queue; the engine handles those
+// of runs that have started.
 'use strict'
 
 const { clearTimeout, setTimeout } = require('node:timers')
 const { fail } = require('./errors.js')
-const { THREADS, now, turn } = require('./pace.js')
+const { THREADS, now, turn } = require('./latency.js')
 const { onAbort } = require('./signals.js')
 
-// Of this JavaScript thread. More would only wait in the library instead of here, and hold a descriptor each.
+// The limit of started runs for this JavaScript thread. More runs would only wait in the library
+// instead of here, and each would hold a descriptor.
 const MAX_STARTED = Math.max(32, 2 * THREADS)
 const MAX_WAITING = 16384
 const RETRY_MS = 1
-const CONNECT_MS = 30_000 // what the library gives a run in another process that has no deadline
+// The deadline that the library sets for a run in another process if the caller set none.
+const CONNECT_MS = 30_000
 
 let numStarted = 0
 let numGated = 0
@@ -19,8 +23,9 @@ let isRetrying = false
 const queue = { tasks: [], first: 0 }
 
 /**
- * Of a model in another process. Starting a run may have to connect, and then waits for that process, on a thread of its own: one run of a
- * model at a time.
+ * One for each model in another process. The start of a run may have to connect, and then waits for
+ * that process on a thread of its own. The gate lets only one run of a model do this at a time; the
+ * others wait.
  */
 class Gate {
   constructor() {
@@ -42,7 +47,10 @@ class Gate {
     this.offer()
   }
 
-  /** A start that began at `start` found no server. Runs that have waited at least as long fail too. */
+  /**
+   * A start that began at `start` found no server. Runs that began to wait at that time or earlier
+   * fail with the same error.
+   */
   refuse(error, start) {
     while (this.waiting.length > 0 && this.waiting[0].begin <= start) {
       const task = this.waiting.shift()
@@ -52,7 +60,10 @@ class Gate {
     }
   }
 
-  /** While no task has it: the next goes to the head of the queue, and comes back. */
+  /**
+   * If no task holds the gate, moves the next waiting task to the head of the queue, which starts
+   * it again.
+   */
   offer() {
     if (this.isTaken) return
     const task = this.waiting.shift()
@@ -65,17 +76,18 @@ class Gate {
 
 class Task {
   /**
-   * `workspace` has its inputs. `read` makes the answer; `release` is called when the engine has let go of the memory, which after an
-   * abort is later than the promise.
+   * The inputs of `workspace` are set. `read` makes the answer from it. `release` is called when
+   * the engine no longer uses the memory; after an abort, that is later than the rejection of the
+   * promise. `estimate` is null for a run that must always use a thread.
    */
   constructor({ workspace, timeoutNs, signal, estimate, read, release }) {
     this.workspace = workspace
     this.timeoutNs = timeoutNs
     this.signal = signal
-    this.estimate = estimate // null for what is to run on a thread in any case
+    this.estimate = estimate
     this.read = read
     this.release = release
-    this.isStarting = false // on a thread, which has the workspace
+    this.isStarting = false // a thread starts the run, and uses the workspace until onStart()
     this.isStarted = false
     this.isSettled = false
     this.begin = now()
@@ -125,10 +137,10 @@ class Task {
     this.stop()
   }
 
-  /** Settled before its end. */
+  /** Ends a run whose promise is already settled. */
   stop() {
     if (this.isStarted || this.isStarting) this.workspace.native.cancel()
-    else this.over() // a queue that still holds it sees that it is settled
+    else this.over() // the queue may still hold the task, and skips it because it is settled
   }
 
   expire() {
@@ -137,14 +149,14 @@ class Task {
     this.stop()
   }
 
-  /** For those that wait; a deadline counts from the call on. */
+  /** Starts the timer of a task that waits. The deadline counts from the call of the user. */
   watchDeadline() {
     if (this.timeoutNs === -1) return
     const ms = Math.min(this.timeoutNs / 1e6, 2 ** 31 - 1)
     this.timer = setTimeout(() => this.expire(), ms)
   }
 
-  /** -1 for none. */
+  /** Returns the time until the deadline; -1 if there is no deadline. */
   remainingNs() {
     return this.timeoutNs === -1
       ? -1
@@ -155,7 +167,10 @@ class Task {
     return this.estimate?.isShort === true
   }
 
-  /** On this thread, in a turn that has time for it; unless such runs have turned out to be long since. */
+  /**
+   * Runs on this thread, in a turn that has time left. If the estimate has grown in the meantime,
+   * the task goes to the queue again.
+   */
   runHere() {
     if (this.isSettled) return
     if (!this.isShort()) return enqueue(this)
@@ -167,7 +182,7 @@ class Task {
     this.succeed()
   }
 
-  /** On a thread; false when the library's queue is full. */
+  /** Starts the run on a thread. Returns false if the queue of the library is full. */
   start() {
     const { workspace } = this
     try {
@@ -191,7 +206,7 @@ class Task {
     clearTimeout(this.timer)
   }
 
-  /** Starts where that may take a while. */
+  /** Starts a run whose start may have to wait for another process, or waits for the gate first. */
   pass(gate) {
     if (gate.isTaken) {
       gate.wait(this)
@@ -209,7 +224,10 @@ class Task {
     if (this.timeoutNs === -1) clearTimeout(this.timer)
   }
 
-  /** From the event loop: the thread has given the workspace back. */
+  /**
+   * Called on the event loop when the thread has finished the start and no longer uses the
+   * workspace.
+   */
   onStart(error) {
     const { gate, native, isCancelled } = this.workspace
     this.isStarting = false
@@ -217,7 +235,8 @@ class Task {
     gate.open()
     if (error === undefined) {
       this.noteStarted()
-      if (this.isSettled || isCancelled) native.cancel() // the thread may not have seen it
+      // The thread may have started the run after an earlier cancel(), which then had no effect.
+      if (this.isSettled || isCancelled) native.cancel()
     } else {
       --numStarted
       this.fail(error)
@@ -225,7 +244,11 @@ class Task {
     pump()
   }
 
-  /** From the event loop. `isReleasedOnly`: the run was told to end, and the engine has not let go yet. */
+  /**
+   * Called on the event loop with the outcome of the run. `isReleasedOnly`: the run was cancelled
+   * or its deadline passed, but the engine still uses the memory; a second call follows when it
+   * does not.
+   */
   onFinish(error, isReleasedOnly) {
     if (isReleasedOnly) return this.settle(this.reject, error)
     --numStarted
@@ -250,14 +273,15 @@ function startAll() {
   return true
 }
 
-/** Starts those that wait, while there is room. */
+/** Starts waiting tasks while there is room. */
 function pump() {
   const hasRoom = startAll()
   if (queue.first > 1024 || queue.first === queue.tasks.length) {
     queue.tasks = queue.tasks.slice(queue.first)
     queue.first = 0
   }
-  // Runs of other threads fill the queue, and no event tells when there is room: ask again later.
+  // Runs of other threads fill the queue of the library, and no event reports when it has room, so
+  // try again later.
   if (!hasRoom && numStarted === 0) retry()
 }
 
@@ -280,7 +304,7 @@ function enqueue(task) {
   pump()
 }
 
-/** The promise of a run off this turn of the event loop. */
+/** Adds an asynchronous run to the queue. Returns its promise. */
 function submit(request) {
   const task = new Task(request)
   if (queue.tasks.length - queue.first + numGated + turn.numWaiting >= MAX_WAITING) {
@@ -292,7 +316,7 @@ function submit(request) {
   return task.promise
 }
 
-/** Whether runs wait for their turn. */
+/** Whether runs wait in the queue or at a gate. */
 const isCrowded = () => queue.tasks.length > queue.first || numGated > 0
 
 module.exports = { Gate, isCrowded, submit }

@@ -1,5 +1,6 @@
-// What `run` takes: checks and converts one input to a typed array (or strings) and dims. Runs code of the user (getters, proxies),
-// so nothing is bound to the engine before all inputs were read.
+// Checks one input of `run` and converts it to a typed array (or strings) and dims; used by
+// workslatency.js. This runs code of the user (getters, proxies), so no input may be bound to the
+// engine before all inputs have been read.
 'use strict'
 
 const {
@@ -28,7 +29,10 @@ const INTEGERS = {
 const BIG_INTEGERS = { int64: [-(2n ** 63n), 2n ** 63n - 1n], uint64: [0n, 2n ** 64n - 1n] }
 const LARGEST_FLOAT16 = 65504
 
-/** What core reports for a value that this input cannot take. Thrown to the workspace, which knows the call. */
+/**
+ * Thrown for a value that the input cannot take. The workspace catches it and lets core make the
+ * error, because only the workspace has the native call.
+ */
 class Refusal {
   constructor(kind, got) {
     this.kind = kind // 'dtype' or 'shape'
@@ -43,7 +47,8 @@ function outOfRange(spec) {
 function toFloat(value, spec) {
   const number = typeof value === 'bigint' ? Number(value) : value
   if (typeof number !== 'number') throw new Refusal('dtype', typeName(value))
-  // Beyond float32 is for core to say, which knows features and rows.
+  // Core checks for numbers that are too large for float32, because it knows the feature and the
+  // row.
   const largest = spec.dtype === 'float16' ? LARGEST_FLOAT16 : Number.MAX_VALUE
   if (Math.abs(number) > largest && value !== Infinity && value !== -Infinity)
     throw outOfRange(spec)
@@ -88,7 +93,10 @@ function converterOf(spec) {
   return spec.dtype in INTEGERS ? toSmallInteger : toFloat
 }
 
-/** Appends the elements of nested arrays to `flat`; `dims` is filled on the way down and compared afterwards. */
+/**
+ * Appends the elements of nested arrays to `flat`. The first array at each depth sets its entry of
+ * `dims`; later arrays must have the same length.
+ */
 function flatten(array, depth, dims, flat, convert, spec) {
   const length = array.length
   if (dims.length === depth) {
@@ -131,7 +139,7 @@ function readDims(dims, spec) {
     )
   const { length } = dims
   if (!(length <= MAX_DEPTH)) throw new Refusal('shape', `more than ${MAX_DEPTH} dimensions`)
-  const copy = [] // not by methods of the array, which may be the user's own
+  const copy = [] // copy by index: the user may have overwritten methods of the array
   for (let i = 0; i < length; ++i) {
     const dim = dims[i]
     if (!Number.isSafeInteger(dim) || dim < 0) {
@@ -144,7 +152,10 @@ function readDims(dims, spec) {
   return copy
 }
 
-/** The shape of `length` elements, where the signature leaves one dimension free at most. */
+/**
+ * Returns the shape for `length` elements, if the signature has at most one free dimension;
+ * otherwise, or if it does not fit, [length].
+ */
 function inferDims(spec, length) {
   const perByte = DTYPES[spec.dtype].perByte ?? 1
   let fixed = 1
@@ -173,8 +184,9 @@ function isDetached(buffer) {
 }
 
 /**
- * {data, isOtherWidth, dims}: data of the class that the input needs, or of the other one of Float32Array and Float64Array, to be converted; dims
- * undefined where they are to be inferred. Throws a Refusal.
+ * Reads one input. Returns {data, isOtherWidth, dims}. `data` is of the class that the input needs;
+ * or, if `isOtherWidth`, a Float64Array for a float32 input or a Float32Array for a float64 input,
+ * which is still to be converted. `dims` is undefined if it must be inferred. Throws a Refusal.
  */
 function readTensor(value, spec) {
   const name = classOf(value)
@@ -184,7 +196,7 @@ function readTensor(value, spec) {
       throw new Refusal('shape', 'a detached array')
     const Class = DTYPES[spec.dtype].Array
     const isOtherWidth = name !== Class.name && spec.dtype in OTHER_WIDTH
-    // float16 as raw bits: the same bytes, not numbers to convert.
+    // A Uint16Array for float16 holds raw bits: use its bytes as they are, without conversion.
     const data =
       name === Class.name || isOtherWidth
         ? value

@@ -1,10 +1,14 @@
-// JavaScript strings to UTF-8 for the addon. A lone surrogate becomes a byte that is no UTF-8, so that core refuses the string:
-// Node's own encoders put U+FFFD in its place without a word.
+// Encodes JavaScript strings as UTF-8 for the addon; used by workslatency.js and records.js. A string
+// with a lone surrogate becomes one byte that is not valid UTF-8, so that core rejects the string.
+// The encoders of Node would silently replace the surrogate by U+FFFD.
 'use strict'
 
 const INVALID = 0xff
 
-/** {bytes, ends}: all strings back to back, and where each ends. */
+/**
+ * Returns {bytes, ends}: the bytes of all strings without gaps, and the offset at which each string
+ * ends.
+ */
 function encodeStrings(strings) {
   const ends = new Float64Array(strings.length)
   const joined = strings.join('')

@@ -1,4 +1,5 @@
-// One native call with the views of its memory: what runs of a model borrow from its pool, and what a Call owns.
+// A workspace: one native call and the views of its memory. runner.js keeps a pool of them for the
+// runs of a model; each Call (call.js) owns one.
 'use strict'
 
 const { addon } = require('./addon.js')
@@ -8,7 +9,7 @@ const { types } = require('node:util')
 const { encodeStrings } = require('./text.js')
 const { Refusal, inferDims, readTensor } = require('./tensors.js')
 
-// Up to here a copy is cheaper than telling the engine of other memory (0.4 us).
+// Below this size a copy is cheaper than binding the engine to other memory (0.4 us).
 const LARGE_BYTES = 32 * 1024
 const BULKY_BYTES = 1024 * 1024
 
@@ -26,12 +27,15 @@ function count(dims, perByte = 1) {
   return perByte === 1 ? product : Math.ceil(product / perByte)
 }
 
-/** Gives a tensor its shape, which is frozen. */
+/** Sets the shape of a tensor; `dims` is frozen. */
 function withDims(data, dims) {
   return Object.defineProperty(data, 'dims', { value: dims, configurable: true })
 }
 
-/** Whether each double is infinite or at most the largest float32. Core rounds or refuses the others. */
+/**
+ * Whether each double is infinite or at most the largest float32. Core rounds or refuses the
+ * others.
+ */
 function fitsFloat32(doubles) {
   const length = lengthOf(doubles)
   for (let i = 0; i < length; ++i) {
@@ -49,11 +53,14 @@ class Input {
     this.isString = spec.dtype === 'string'
     this.width = DTYPES[spec.dtype].Array.BYTES_PER_ELEMENT
     this.dims = null
-    this.view = null // of memory that is ours, for `dims`; null where the engine reads other memory, or has its own copy
+    // A view of our own memory, of the shape `dims`; null if the engine reads other memory or has
+    // its own copy.
+    this.view = null
     this.inferred = -1 // the length that `dims` were inferred from
-    this.data = null // what the present run gives
-    this.isOtherWidth = false // is it doubles for float32, or float32 for doubles?
-    this.wanted = undefined
+    this.data = null // the data for the next run, between read() and give()
+    // Whether `data` is float64 for a float32 input, or float32 for a float64 input.
+    this.isOtherWidth = false
+    this.wanted = undefined // the dims that the user gave; undefined if they are to be inferred
   }
 }
 
@@ -64,14 +71,16 @@ class Output {
     this.isString = spec.dtype === 'string'
     this.Class = DTYPES[spec.dtype].Array
     this.perByte = DTYPES[spec.dtype].perByte ?? 1
-    this.dims = null // where they follow from the inputs
-    this.view = null // of memory that the engine writes; null where only a run tells the shape, and for strings
-    this.fetched = null // the last answer, where there is no view
+    this.dims = null // null if the shape does not follow from the inputs
+    // A view of the memory that the engine writes; null for strings, and if only a run can tell the
+    // shape.
+    this.view = null
+    this.fetched = null // the tensor of the last run, if there is no view
   }
 }
 
 class Workspace {
-  /** `gate`: of tasks.js, where runs happen in another process; else null. */
+  /** `gate`: the Gate (tasks.js) of a model that runs in another process; otherwise null. */
   constructor(native, signature, rows, gate) {
     this.gate = gate
     this.isCancelled = false
@@ -79,15 +88,15 @@ class Workspace {
     this.native = new addon.Call(native, rows, (error, isReleasedOnly) =>
       this.task.onFinish(error, isReleasedOnly)
     )
-    this.run = this.native.run // takes nothing and gives nothing
+    this.run = this.native.run // without arguments and result
     this.inputs = signature.inputs.map((spec, i) => new Input(spec, i))
     this.outputs = signature.outputs.map((spec, i) => new Output(spec, i))
-    this.rows = rows // of records
+    this.rows = rows // the number of rows that the setters of core use
     this.isShapeStale = true
-    this.isBulky = false // it may have much memory
+    this.isBulky = false // it may hold a tensor of more than BULKY_BYTES
   }
 
-  /** Memory of ours for an input; what it held is lost. */
+  /** Allocates new memory of our own for an input. The previous values of the input are lost. */
   own(input, dims) {
     const { Array: Class } = DTYPES[input.spec.dtype]
     input.view = null
@@ -104,7 +113,7 @@ class Workspace {
     input.dims = dims
   }
 
-  /** Reads one input without giving it to the engine yet. Runs code of the user. */
+  /** Reads one input, but does not pass it to the engine yet. Runs code of the user. */
   read(input, value) {
     try {
       const { data, isOtherWidth, dims } = readTensor(value, input.spec)
@@ -117,7 +126,7 @@ class Workspace {
     }
   }
 
-  /** Lets core say what it expects. */
+  /** Throws the error of core for this input, which says what core expects. */
   refuse(input, { kind, got }) {
     if (kind === 'dtype') this.native.refuseInput(input.index, got)
     try {
@@ -130,9 +139,12 @@ class Workspace {
   }
 
   /**
-   * Gives what was read to the engine. No code of the user runs from here to the end of the run, so that borrowed memory stays: the data may be
-   * of a class of theirs, so none of its properties is asked.
-   * `mayBorrow`: the run is over before anybody else runs.
+   * Passes the data that read() stored to the engine. No code of the user may run between this call
+   * and the end of the run, because it could detach borrowed memory. The data may be an instance of
+   * a subclass that the user wrote, so do not read its properties directly.
+   *
+   * `mayBorrow`: the run ends before any other JavaScript code runs, so the engine may read the
+   * caller's memory in place.
    */
   give(input, mayBorrow) {
     const { data, isOtherWidth, spec } = input
@@ -145,7 +157,7 @@ class Workspace {
       length === view.length &&
       (wanted === undefined ? input.inferred === length : isSame(wanted, input.dims))
     if (isSameShape && !isBeyond) {
-      view.set(data) // which converts
+      view.set(data) // also converts between float32 and float64
       return
     }
     const dims = wanted ?? inferDims(spec, length)
@@ -158,7 +170,7 @@ class Workspace {
         isOtherWidth ? OTHER_WIDTH[spec.dtype] : spec.type,
         dims,
         isBeyond ? new Float64Array(data) : data
-      ) // core says what is wrong, if anything
+      ) // core reports the error, if there is one
       this.setDims(input, dims)
     } else if (
       mayBorrow &&
@@ -191,7 +203,10 @@ class Workspace {
     this.setDims(input, dims)
   }
 
-  /** After shapes of inputs changed: memory for outputs whose shape follows from them. */
+  /**
+   * After the shape of an input has changed: allocates memory for the outputs whose shape follows
+   * from the inputs.
+   */
   settle() {
     const all = this.native.outputDims()
     for (const output of this.outputs) {
@@ -209,7 +224,7 @@ class Workspace {
     this.isShapeStale = false
   }
 
-  /** The last run's tensor of an output, copied into memory of its own. */
+  /** Returns the tensor of an output after a run, copied into new memory. */
   take(output) {
     if (output.view !== null) return withDims(new output.Class(output.view), output.dims)
     const [dims, raw] = this.native.readOutput(output.index)
@@ -234,7 +249,7 @@ class Workspace {
     return result
   }
 
-  /** The next run sees only what is given from now on. */
+  /** Discards all inputs: the next run uses only inputs that are given after this call. */
   forget() {
     this.native.reset()
     for (const input of this.inputs) input.view = null
@@ -250,7 +265,7 @@ class Workspace {
     else this.native.runUntil(timeoutNs)
   }
 
-  /** Elements that were read for the next run. */
+  /** The number of elements that were read for the next run. */
   get size() {
     let size = 0
     for (const { data, isString } of this.inputs)
@@ -258,7 +273,7 @@ class Workspace {
     return size
   }
 
-  /** Of tensors, in bytes. */
+  /** Returns the size of all views in bytes, and updates isBulky. */
   weigh() {
     let bytes = 0
     for (const { view } of this.inputs) bytes += view === null ? 0 : view.byteLength
@@ -267,7 +282,7 @@ class Workspace {
     return bytes
   }
 
-  /** The run under way, before close(). */
+  /** Cancels the run under way; close() follows when it has ended. */
   cancel() {
     this.isCancelled = true
     this.native.cancel()

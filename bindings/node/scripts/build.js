@@ -1,4 +1,5 @@
-// `npm run build`: builds the addon and the command from source with CMake and puts them into build/, where index.js looks first.
+// `npm run build`: builds the addon and the command from source with CMake and copies them to
+// build/, where lib/platform.js looks first.
 'use strict'
 
 const { spawnSync } = require('node:child_process')
@@ -17,7 +18,7 @@ function has(command) {
   return spawnSync(command, ['--version'], { stdio: 'ignore' }).status === 0
 }
 
-/** Everything that is missing, so that nobody has to run this five times. */
+/** Lists everything that is missing, so that the user can fix it all at once. */
 function missing() {
   const compiler = process.env.CXX?.split(' ')[0] ?? 'c++'
   const wanted = []

@@ -1,7 +1,10 @@
-// `npm run pack -- --build DIR --onnxruntime FILE --out DIR`: writes both tarballs of a release, sidecall and @sidecall/<platform>.
+// `npm run pack -- --build DIR --onnxruntime FILE --out DIR`: writes both tarballs of a release,
+// sidecall and @sidecall/<platform>.
 //
-// DIR is a CMake build folder with the addon and the command; FILE a libonnxruntime.so with its LICENSE and ThirdPartyNotices.txt
-// beside it or in one of the two folders above, as in the packages of PyPI and npm. `make package` and the tests run this.
+// --build is a CMake build folder with the addon and the command. --onnxruntime is a
+// libonnxruntime.so whose LICENSE and ThirdPartyNotices.txt lie beside it or in one of the two
+// folders above, as in the packages of PyPI and npm. --out is the folder for the tarballs. `make
+// package` and the tests run this script.
 'use strict'
 
 const { execFileSync } = require('node:child_process')
@@ -35,7 +38,7 @@ function writeJson(file, value) {
   fs.writeFileSync(file, `${JSON.stringify(value, null, 2)}\n`)
 }
 
-/** An empty folder that the next `npm pack` reads. */
+/** Makes the folder that the next `npm pack` reads; at first it contains only the LICENSE. */
 function stage(out, name) {
   const folder = path.join(out, 'stage', name)
   fs.rmSync(folder, { recursive: true, force: true })
@@ -51,7 +54,10 @@ function pack(folder, out) {
   })
 }
 
-/** The package that people name: JavaScript and types. What only its development needs is left out. */
+/**
+ * Packs the package `sidecall`: JavaScript and types. The fields of package.json that only
+ * development needs are left out.
+ */
 function packMain(manifest, out) {
   const folder = stage(out, 'sidecall')
   for (const name of manifest.files)
@@ -80,7 +86,7 @@ function copyStripped(from, to) {
   fs.chmodSync(to, 0o755)
 }
 
-/** The package with the native files for this machine's platform. */
+/** Packs the package with the native files for the platform of this machine. */
 function packPlatform(manifest, { build, onnxruntime, out }) {
   const name = `${process.platform}-${process.arch}`
   if (!platforms.includes(name))
@@ -88,7 +94,8 @@ function packPlatform(manifest, { build, onnxruntime, out }) {
   const folder = stage(out, name)
   copyStripped(path.join(build, 'lib', 'sidecall.node'), path.join(folder, 'sidecall.node'))
   copyStripped(path.join(build, 'bin', 'sidecall'), path.join(folder, 'bin', 'sidecall'))
-  // Not beside the addon, which would then take it before a copy that the application has: index.js decides.
+  // Put the library into lib/, not beside the addon: the addon would prefer a library beside itself
+  // over the application's own copy. lib/addon.js decides which one to use.
   const library = fs.realpathSync(onnxruntime)
   fs.mkdirSync(path.join(folder, 'lib'))
   fs.copyFileSync(library, path.join(folder, 'lib', 'libonnxruntime.so.1'))

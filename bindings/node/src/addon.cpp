@@ -1,4 +1,5 @@
-// The addon's entry: what lib/addon.js gets. Everything public of the package is JavaScript; this is the thin part below.
+// The entry point of the addon: defines the exports that lib/addon.js loads. The public API of the
+// package is JavaScript; the addon is a thin layer below it.
 #include <cstdlib>
 
 #include "call.h"
@@ -9,7 +10,8 @@
 namespace sidecall_node {
 namespace {
 
-// configure({makeError, copies}): the function that makes a SidecallError, and whether external ArrayBuffers are to be avoided.
+// configure({makeError, copies}): sets the function that makes a SidecallError, and whether the
+// addon must not use external ArrayBuffers.
 Napi::Value configure(const Napi::CallbackInfo& info) {
   Environment& environment = Environment::of(info.Env());
   const auto options = info[0].As<Napi::Object>();
@@ -26,8 +28,9 @@ Napi::Value drain(const Napi::CallbackInfo& info) {
 }  // namespace
 
 static Napi::Object define(Napi::Env env, Napi::Object exports) {
-  // Official builds of ONNX Runtime send telemetry unless this stands before their environment exists. Here, because later there
-  // may be threads that read the environment.
+  // Official builds of ONNX Runtime send telemetry unless this variable is set before they are
+  // initialized. Set it now: later there may be threads that read the environment, and setenv()
+  // would race with them.
   ::setenv("ORT_DISABLE_TELEMETRY", "1", 0);
   Environment::open(env);
   Model::define(env, exports);

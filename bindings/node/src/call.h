@@ -1,5 +1,6 @@
-// The native side of a call: one sidecall_call with the memory that JavaScript sees. Checks nothing that lib/*.js has checked
-// already, and lets core word what is wrong.
+// The native side of a call: one sidecall_call and the memory that JavaScript sees; used by
+// lib/workspace.js. It does not repeat the checks of lib/*.js; core makes the errors for everything
+// else.
 #pragma once
 
 #include <chrono>
@@ -19,14 +20,15 @@ class Call final : public Napi::ObjectWrap<Call> {
   explicit Call(const Napi::CallbackInfo& info);
   ~Call() override;
 
-  // What the engine may still use of a call that is closed.
+  // The parts of a closed call that the engine may still use.
   struct Left {
     sidecall_call* handle = nullptr;
     std::vector<std::shared_ptr<Memory>> memory;
   };
 
-  // close() is put off while a thread has the call. At the end of the environment, which gives `left`, it is not, and what it would have to wait
-  // for goes there.
+  // While a thread starts a run, close() only cancels it and takes effect when the thread is done.
+  // At the end of the environment, which passes `left`, close() is not deferred; a call whose run
+  // is still under way is appended to `left` instead of being waited for.
   void cancel() { sidecall_call_cancel(handle_); }
   void await(std::chrono::steady_clock::time_point deadline);
   void close(std::vector<Left>* left = nullptr);
@@ -72,11 +74,11 @@ class Call final : public Napi::ObjectWrap<Call> {
   sidecall_call* handle_ = nullptr;
   std::vector<Window> inputs_;
   std::vector<Window> outputs_;
-  std::vector<int64_t> dims_;  // of the input that is being given
+  std::vector<int64_t> dims_;  // of the input that is being set
   Poll* poll_ = nullptr;
-  bool is_pending_ = false;             // started, and the engine has not let go
-  std::shared_ptr<Starting> starting_;  // while a thread has the call
-  bool is_close_wanted_ = false;        // when it is back
+  bool is_pending_ = false;             // a run was started, and the engine still uses the memory
+  std::shared_ptr<Starting> starting_;  // set while a thread starts a run
+  bool is_close_wanted_ = false;        // close when that thread is done
   int64_t external_bytes_ = 0;
 };
 

@@ -1,4 +1,5 @@
-// Records of a call: values that lib/records.js staged, set one by one, so that core words and remembers every fault; see call.h.
+// Records of a call: sets the values that lib/records.js staged one by one, so that core remembers
+// and reports every fault; see call.h.
 #include <cmath>
 
 #include "call.h"
@@ -6,7 +7,8 @@
 namespace sidecall_node {
 namespace {
 
-// The layout that lib/staging.js writes: per value a kind, a number and a length.
+// The kinds of values; must match the constants in lib/records.js, which stages a kind, a number
+// and a length for each value.
 enum Kind : uint8_t {
   kAbsent = 0,
   kNumber = 1,
@@ -20,7 +22,8 @@ enum Kind : uint8_t {
 
 constexpr double kTwoTo53 = 9007199254740992.0;
 
-// JavaScript has one kind of number: a whole one goes to the setter of whole numbers, as in JSON. Not -0, which that one would lose.
+// JavaScript has only one number type. As in JSON, a whole number goes to the setter for integers,
+// except -0, whose sign an integer would lose.
 void set_number(sidecall_call* call, int64_t row, int32_t feature, double value) {
   if (std::trunc(value) == value && std::fabs(value) <= kTwoTo53 &&
       !(value == 0 && std::signbit(value))) {
@@ -32,8 +35,9 @@ void set_number(sidecall_call* call, int64_t row, int32_t feature, double value)
 
 }  // namespace
 
-// setRecords(rows, numFeatures, kinds, numbers, lengths, text): row by row, a value for each feature. A string is `text` from `number` on.
-// What is refused is remembered by the call, and reported by the run.
+// setRecords(rows, numFeatures, kinds, numbers, lengths, text): the arrays have one value for each
+// feature of each row, row by row. For a string, its number is the offset into `text`. The call
+// remembers refused values, and the run reports them.
 Napi::Value Call::set_records(const Napi::CallbackInfo& info) {
   const auto rows = info[0].As<Napi::Number>().Int64Value();
   const int32_t num_features = info[1].As<Napi::Number>().Int32Value();
@@ -67,7 +71,7 @@ Napi::Value Call::set_records(const Napi::CallbackInfo& info) {
               reinterpret_cast<const char*>(text.Data()) + static_cast<size_t>(number[at]),
               lengths.Data()[at], nullptr);
           break;
-        default:  // absent, or told by setInvalid
+        default:  // absent, or reported by setInvalid
           break;
       }
     }
@@ -75,7 +79,8 @@ Napi::Value Call::set_records(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// setInvalid(row, feature, got): feature -1 is the row itself, and throws.
+// setInvalid(row, feature, got): reports a value of a wrong type. With feature -1 the row itself is
+// wrong, and this throws.
 Napi::Value Call::set_invalid(const Napi::CallbackInfo& info) {
   const std::string got = info[2].As<Napi::String>();
   const int32_t feature = info[1].As<Napi::Number>().Int32Value();
@@ -86,7 +91,7 @@ Napi::Value Call::set_invalid(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// setUnknown(row, name)
+// setUnknown(row, name): reports a feature that the model does not have.
 Napi::Value Call::set_unknown(const Napi::CallbackInfo& info) {
   const std::string name = info[1].As<Napi::String>();
   sidecall_call_set_unknown(handle_, info[0].As<Napi::Number>().Int64Value(), name.data(),
@@ -94,7 +99,7 @@ Napi::Value Call::set_unknown(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// clear(rows): the start of the next records, for that many rows.
+// clear(rows): discards the previous records and prepares the call for `rows` new ones.
 Napi::Value Call::clear(const Napi::CallbackInfo& info) {
   environment_->check(sidecall_call_resize(handle_, info[0].As<Napi::Number>().Int64Value(),
                                            environment_->error()));
@@ -102,7 +107,7 @@ Napi::Value Call::clear(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// refuseColumn(row, column): throws what a getter says of a column that cannot be read.
+// refuseColumn(row, column): throws the error of core for a column that cannot be read.
 Napi::Value Call::refuse_column(const Napi::CallbackInfo& info) {
   double value = 0;
   environment_->check(sidecall_call_get_f64(handle_, info[0].As<Napi::Number>().Int64Value(),

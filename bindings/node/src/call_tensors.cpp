@@ -1,4 +1,5 @@
-// Tensors of a call: memory for inputs and outputs, or the caller's own; see call.h.
+// Tensors of a call: memory for inputs and outputs, and inputs in the caller's own memory; see
+// call.h.
 #include <algorithm>
 
 #include "call.h"
@@ -28,7 +29,7 @@ struct Bytes {
   size_t length;
 };
 
-// Of a typed array; of one that was detached it is nothing.
+// The memory of a typed array; empty if the array is detached.
 Bytes bytes_of(const Napi::Value& value) {
   const auto array = value.As<Napi::TypedArray>();
   return {static_cast<char*>(array.ArrayBuffer().Data()) + array.ByteOffset(), array.ByteLength()};
@@ -44,7 +45,7 @@ sidecall_view view_of(int32_t dtype, const std::vector<int64_t>& dims, void* dat
   return view;
 }
 
-// Saturates, for core to refuse.
+// The number of bytes of a tensor. Returns UINT64_MAX on overflow, which core refuses.
 uint64_t count_bytes(const std::vector<int64_t>& dims, int32_t dtype) {
   uint64_t bits = static_cast<uint64_t>(sidecall_dtype_bits(dtype));
   for (const int64_t dim : dims) {
@@ -56,13 +57,15 @@ uint64_t count_bytes(const std::vector<int64_t>& dims, int32_t dtype) {
 
 }  // namespace
 
-// ownInput(input, dtype, dims): fresh memory of that shape, zeroed, which the engine reads in place from now on.
+// ownInput(input, dtype, dims): allocates zeroed memory of that shape, which the engine reads in
+// place from now on. Returns its ArrayBuffer.
 Napi::Value Call::own_input(const Napi::CallbackInfo& info) {
   const size_t index = index_of(info[0]);
   const int32_t dtype = info[1].As<Napi::Number>().Int32Value();
   read_dims(info[2], &dims_);
   const uint64_t bytes = count_bytes(dims_, dtype);
-  // Does the shape fit? Asked without memory, so that nonsense is refused before it is allocated.
+  // First check the shape without memory, so that an invalid shape is refused before anything is
+  // allocated. INVALID_ARGUMENT is about the missing memory.
   const sidecall_view probe = view_of(dtype, dims_, nullptr, bytes);
   const auto input = static_cast<int32_t>(index);
   const sidecall_status status =
@@ -85,19 +88,21 @@ void Call::give_tensor(const Napi::CallbackInfo& info, bool borrow) {
   environment_->check(give(handle_, static_cast<int32_t>(index), &view, environment_->error()));
 }
 
-// borrowInput(input, dtype, dims, typedArray): the engine reads the caller's memory, until the input is given again.
+// borrowInput(input, dtype, dims, typedArray): the engine reads the caller's memory in place, until
+// the input is set again.
 Napi::Value Call::borrow_input(const Napi::CallbackInfo& info) {
   give_tensor(info, true);
   return info.Env().Undefined();
 }
 
-// copyInput(input, dtype, dims, typedArray)
+// copyInput(input, dtype, dims, typedArray): sets an input to a copy of the array.
 Napi::Value Call::copy_input(const Napi::CallbackInfo& info) {
   give_tensor(info, false);
   return info.Env().Undefined();
 }
 
-// giveStrings(input, dtype, dims, bytes, ends): UTF-8 back to back, and where each string ends, as a Float64Array.
+// giveStrings(input, dtype, dims, bytes, ends): sets a string input. `bytes` is the UTF-8 of all
+// strings without gaps; `ends`, a Float64Array, has the offset at which each string ends.
 Napi::Value Call::give_strings(const Napi::CallbackInfo& info) {
   read_dims(info[2], &dims_);
   const Bytes bytes = bytes_of(info[3]);
@@ -113,7 +118,7 @@ Napi::Value Call::give_strings(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// refuseInput(input, got): throws DTYPE_MISMATCH.
+// refuseInput(input, got): throws DTYPE_MISMATCH for an input whose type is `got`.
 Napi::Value Call::refuse_input(const Napi::CallbackInfo& info) {
   const std::string got = info[1].As<Napi::String>();
   environment_->check(sidecall_call_refuse_input(handle_, info[0].As<Napi::Number>().Int32Value(),
@@ -126,9 +131,12 @@ Napi::Value Call::reset(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// outputDims(): an array of dims by output, null where only a run can tell. Throws where inputs disagree.
+// outputDims(): returns an array with the dims of each output, or null if only a run can tell them.
+// Throws if the shapes of inputs do not agree.
 Napi::Value Call::output_dims(const Napi::CallbackInfo& info) {
-  // After a run, views show what it gave. Unbinding makes the call look at the shapes of its inputs again; what it refuses here, it refuses below.
+  // After a run, sidecall_call_output shows the outputs of that run. Unbinding makes the call
+  // derive the shapes from its inputs again. Errors can be ignored here, because
+  // sidecall_call_output reports them again below.
   for (size_t i = 0; i < outputs_.size(); ++i)
     sidecall_call_bind_output(handle_, static_cast<int32_t>(i), nullptr, 0, nullptr);
   auto all = Napi::Array::New(info.Env(), outputs_.size());
@@ -141,7 +149,8 @@ Napi::Value Call::output_dims(const Napi::CallbackInfo& info) {
   return all;
 }
 
-// ownOutput(output): fresh memory for an output whose shape is known, which the engine writes from now on.
+// ownOutput(output): allocates memory for an output whose shape is known; the engine writes to it
+// from now on. Returns its ArrayBuffer.
 Napi::Value Call::own_output(const Napi::CallbackInfo& info) {
   const size_t index = index_of(info[0]);
   const auto output = static_cast<int32_t>(index);
@@ -153,7 +162,8 @@ Napi::Value Call::own_output(const Napi::CallbackInfo& info) {
   return buffer;
 }
 
-// readOutput(output): [dims, data] of the last run, where data is a fresh ArrayBuffer or an array of strings.
+// readOutput(output): returns [dims, data] of the last run, where data is a new ArrayBuffer or an
+// array of strings.
 Napi::Value Call::read_output(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   sidecall_view view = SIDECALL_VIEW_INIT;

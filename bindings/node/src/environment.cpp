@@ -1,4 +1,4 @@
-// Errors and the end of an environment; see environment.h.
+// Makes errors, and cleans up at the end of an environment; see environment.h.
 #include "environment.h"
 
 #include <algorithm>
@@ -12,7 +12,8 @@
 namespace sidecall_node {
 namespace {
 
-// How long the process waits at its end for runs that it has cancelled. The end does not depend on it: what the engine uses is never freed.
+// How long the process waits at its exit for runs that it has cancelled. The exit is safe without
+// this wait, because memory that the engine uses is never freed.
 constexpr std::chrono::milliseconds kExitPatience{200};
 
 Napi::Value fault_fields(Napi::Env env, const sidecall_fault& fault) {
@@ -26,7 +27,8 @@ Napi::Value fault_fields(Napi::Env env, const sidecall_fault& fault) {
   return fields;
 }
 
-// The engine may still write into memory of these runs: it waits for that on a thread of its own, so that the end of a worker does not.
+// The engine may still write to the memory of these runs. Closing them waits for that, so do it on
+// a separate thread, so that the end of a worker does not wait.
 void close_on_thread(std::vector<Call::Left> left) {
   if (left.empty()) return;
   const auto shared = std::make_shared<std::vector<Call::Left>>(std::move(left));
@@ -35,7 +37,7 @@ void close_on_thread(std::vector<Call::Left> left) {
   };
   try {
     std::thread(close).detach();
-  } catch (const std::system_error&) {  // no thread is left
+  } catch (const std::system_error&) {  // no thread could be started
     close();
   }
 }
@@ -56,13 +58,14 @@ std::shared_ptr<Environment> Environment::open(Napi::Env env) {
     throw Napi::Error::New(env, "this environment has no event loop of libuv");
   napi_async_init(env, nullptr, Napi::String::New(env, "sidecall"), &made->context);
   env.SetInstanceData<std::shared_ptr<Environment>>(new std::shared_ptr<Environment>(made));
-  // Asynchronous, because handles of libuv close on the loop. Owns a reference until they are.
+  // The cleanup is asynchronous, because libuv handles close on the loop. `owner` keeps the
+  // environment alive until clean_up() runs.
   auto* owner = new std::shared_ptr<Environment>(made);
   if (napi_add_async_cleanup_hook(env, clean_up, owner, nullptr) != napi_ok) delete owner;
   return made;
 }
 
-// JavaScript is over and must not be called.
+// Runs when the environment ends; JavaScript must not be called any more.
 void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
   const std::unique_ptr<std::shared_ptr<Environment>> owner(
       static_cast<std::shared_ptr<Environment>*>(data));
@@ -74,7 +77,9 @@ void Environment::clean_up(napi_async_cleanup_hook_handle handle, void* data) {
   for (Call* call : self->calls) call->cancel();
   const std::vector<Call*> open_calls(self->calls.begin(), self->calls.end());
   self->hook_ = handle;
-  ++self->num_polls_;  // one more, so that the last to close does not end this loop
+  // Count one more, so that a handle that closes in the loop below does not remove the hook too
+  // early.
+  ++self->num_polls_;
   std::vector<Call::Left> left;
   for (Call* call : open_calls) call->close(&left);
   close_on_thread(std::move(left));

@@ -1,4 +1,5 @@
-// What the addon keeps per environment of Node, one for the main thread and one for each worker; used by every other file here.
+// The state that the addon keeps for each environment of Node (one for the main thread and one for
+// each worker); used by all other files here.
 #pragma once
 
 #define NAPI_VERSION 9
@@ -16,32 +17,37 @@ namespace sidecall_node {
 
 class Call;
 
-constexpr uint32_t kMaxFaults = 1000;  // what the library keeps
+constexpr uint32_t kMaxFaults = 1000;  // the number of faults that the library keeps
 
 class Environment {
  public:
-  // Registers the clean-up of the environment. Never global state: two copies of the package and any number of workers share the process.
+  // Creates the state of an environment and registers its cleanup. There must be no global state:
+  // two copies of the package and any number of workers may share the process.
   static std::shared_ptr<Environment> open(Napi::Env env);
   static Environment& of(Napi::Env env) {
     return **env.GetInstanceData<std::shared_ptr<Environment>>();
   }
 
-  // Takes what the library filled into error() to JavaScript: throws unless `status` is SIDECALL_OK.
+  // Throws the error that the library stored in error() as a JavaScript exception, unless `status`
+  // is SIDECALL_OK.
   void check(sidecall_status status) {
     if (status != SIDECALL_OK) throw Napi::Error(env, make_error(status));
   }
-  // A SidecallError, made by the function that the JavaScript side registered. `text` replaces the message of error() where given.
+  // Makes a SidecallError with the function that the JavaScript side registered, from `from`, or
+  // from error() if `from` is null.
   napi_value make_error(sidecall_status status, const sidecall_error* from = nullptr);
 
-  // The one error struct of this thread. The library writes it on failure only.
+  // The error struct of this thread. The library writes to it only on failure.
   sidecall_error* error() { return &error_; }
   static sidecall_error empty_error();
 
-  // Handles of libuv that are open or closing: the loop must not end before they are closed.
+  // Count the libuv handles that are open or closing: the loop must not end before all of them are
+  // closed.
   void poll_opened() { ++num_polls_; }
   void poll_closed();
 
-  // Cancels all runs under way and waits a moment for the engine to let go of their memory: before the process exits.
+  // Cancels all runs under way, and waits a short time until the engine no longer uses their
+  // memory. Called before the process exits.
   void drain();
 
   Napi::Env env;
@@ -49,21 +55,22 @@ class Environment {
   napi_async_context context = nullptr;
   Napi::FunctionReference error_factory;
   Napi::FunctionReference model_constructor;
-  bool copies = false;  // external ArrayBuffers are refused here, as in Electron: views are copies
-  bool is_closing = false;          // JavaScript is over
-  std::unordered_set<Call*> calls;  // those that hold a sidecall_call
+  // External ArrayBuffers are not allowed, as in Electron, so views are copies (see Window).
+  bool copies = false;
+  bool is_closing = false;          // JavaScript must not be called any more
+  std::unordered_set<Call*> calls;  // the calls that hold an open sidecall_call
 
  private:
   explicit Environment(Napi::Env from);
   static void clean_up(napi_async_cleanup_hook_handle handle, void* data);
 
   int num_polls_ = 0;
-  napi_async_cleanup_hook_handle hook_ = nullptr;  // while the environment waits for them
+  napi_async_cleanup_hook_handle hook_ = nullptr;  // set while the cleanup waits for the handles
   sidecall_error error_;
   std::unique_ptr<sidecall_fault[]> faults_;
 };
 
-// For what is -1 where there is none.
+// Converts a number for which -1 means that there is none.
 inline Napi::Value number_or_null(Napi::Env env, int64_t value) {
   return value < 0 ? env.Null()
                    : Napi::Number::New(env, static_cast<double>(value)).As<Napi::Value>();

@@ -1,4 +1,5 @@
-// External ArrayBuffers and their stand-ins; see memory.h.
+// External ArrayBuffers, and the mirrors that replace them where they are not allowed; see
+// memory.h.
 #include "memory.h"
 
 #include <cstdio>
@@ -9,7 +10,7 @@
 namespace sidecall_node {
 namespace {
 
-constexpr size_t kAlignment = 64;  // a cache line, and what ONNX Runtime's own allocator gives
+constexpr size_t kAlignment = 64;  // a cache line; the same as in ONNX Runtime's own allocator
 constexpr uint64_t kSmall = 1024 * 1024;
 
 Napi::Error no_room(Environment& environment, uint64_t bytes) {
@@ -22,7 +23,7 @@ Napi::Error no_room(Environment& environment, uint64_t bytes) {
 
 }  // namespace
 
-// A large one by its constructor, which can fail.
+// A large buffer is made with the JavaScript constructor, because that can fail with an exception.
 Napi::ArrayBuffer make_buffer(Environment& environment, uint64_t bytes) {
   const Napi::Env env = environment.env;
   if (bytes < kSmall) return Napi::ArrayBuffer::New(env, bytes);
@@ -33,13 +34,14 @@ Napi::ArrayBuffer make_buffer(Environment& environment, uint64_t bytes) {
                                  .New({Napi::Number::New(env, static_cast<double>(bytes))});
     if (made.IsArrayBuffer() && made.As<Napi::ArrayBuffer>().ByteLength() == bytes)
       return made.As<Napi::ArrayBuffer>();
-  } catch (const Napi::Error&) {  // a RangeError
+  } catch (const Napi::Error&) {  // a RangeError: V8 could not allocate the buffer
   }
   throw no_room(environment, bytes);
 }
 
 std::shared_ptr<Memory> Memory::allocate(Environment& environment, uint64_t bytes) {
-  // calloc, because it takes large blocks from the system as they are: zeroed, and not touched before somebody writes.
+  // Use calloc: it gets large blocks from the system already zeroed, so their pages are not touched
+  // before the first write.
   void* block = bytes < SIZE_MAX - kAlignment ? std::calloc(1, bytes + kAlignment) : nullptr;
   if (block == nullptr) throw no_room(environment, bytes);
   return std::shared_ptr<Memory>(new Memory(block, bytes));
@@ -65,7 +67,8 @@ Napi::ArrayBuffer Window::open(Environment& environment, uint64_t bytes) {
     const napi_status status =
         napi_create_external_arraybuffer(env, memory_->data(), bytes, finalize, owner, &buffer);
     if (status == napi_ok) return Napi::ArrayBuffer(env, buffer);
-    // Node has no buffer that long, or the environment ends. The owner is the finalizer's: called or not, it must not be freed twice.
+    // Node cannot make a buffer of that length, or the environment is ending. `owner` now belongs
+    // to the finalizer, which may or may not have been called, so do not delete it here.
     if (status != napi_no_external_buffers_allowed) {
       if (env.IsExceptionPending()) env.GetAndClearPendingException();
       throw no_room(environment, bytes);

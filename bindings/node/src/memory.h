@@ -1,4 +1,5 @@
-// Memory of tensors that JavaScript sees and the engine reads and writes in place; used by call.cpp.
+// Memory of tensors that JavaScript sees and the engine reads and writes in place; used by
+// call.cpp.
 #pragma once
 
 #include <cstddef>
@@ -9,10 +10,11 @@
 
 namespace sidecall_node {
 
-// A zeroed buffer of V8's own. Throws OUT_OF_MEMORY, where Node-API would end the process.
+// Makes a zeroed buffer in memory of V8. Throws OUT_OF_MEMORY, where Node-API would abort the
+// process.
 Napi::ArrayBuffer make_buffer(Environment& environment, uint64_t bytes);
 
-// Lives until both the call and the last view of it are gone.
+// A block of memory that lives until both the call and the last view of it are destroyed.
 class Memory {
  public:
   // Aligned and zeroed. Throws OUT_OF_MEMORY.
@@ -31,20 +33,22 @@ class Memory {
   size_t bytes_;
 };
 
-// One tensor's memory, and the ArrayBuffer through which JavaScript sees it. Where external ArrayBuffers are refused, that is a
-// mirror: a buffer of its own, made equal around each run.
+// The memory of one tensor, and the ArrayBuffer through which JavaScript sees it. If external
+// ArrayBuffers are not allowed, that buffer is a mirror: a separate buffer, which is copied to the
+// memory before each run and back after it.
 class Window {
  public:
-  // Makes new memory and returns its buffer. Views of the earlier memory stay valid; runs no longer use it.
+  // Makes new memory and returns its buffer. Views of the earlier memory stay valid; runs no longer
+  // use it.
   Napi::ArrayBuffer open(Environment& environment, uint64_t bytes);
-  // Returns the memory, which has to live until the engine lets go.
+  // Returns the memory, which must live until the engine no longer uses it.
   std::shared_ptr<Memory> close();
 
   bool is_open() const { return memory_ != nullptr; }
   void* data() const { return memory_->data(); }
   size_t bytes() const { return memory_->bytes(); }
 
-  // Nothing happens without a mirror, or when it was detached.
+  // Copy between the mirror and the memory. Do nothing if there is no mirror, or if it is detached.
   void copy_in() const { copy(true); }
   void copy_out() const { copy(false); }
 

@@ -1,4 +1,4 @@
-// What a model takes and gives, as plain objects; see model.h.
+// Describes the inputs and outputs of a model as plain objects; see model.h.
 #include "model.h"
 
 #include <string>
@@ -7,7 +7,7 @@
 namespace sidecall_node {
 namespace {
 
-// A session of ONNX Runtime, whatever the model; its weights come on top.
+// Approximate memory of an ONNX Runtime session, without the weights of the model.
 constexpr int64_t kSessionBytes = 256 * 1024;
 
 Napi::Value describe_tensor(Napi::Env env, const sidecall_tensor_spec& spec) {
@@ -61,7 +61,8 @@ Napi::Object Model::make(Environment& environment, sidecall_model** opened, int6
                                             Napi::Number::New(env, static_cast<double>(bytes))});
 }
 
-// The handle is taken last: before, anything may throw, and then it stays its owner's.
+// This takes ownership of the handle last: the lines before it may throw, and then the handle still
+// belongs to the caller.
 Model::Model(const Napi::CallbackInfo& info)
     : ObjectWrap(info),
       environment_(*info.Env().GetInstanceData<std::shared_ptr<Environment>>()),
@@ -84,7 +85,8 @@ Napi::Value Model::close(const Napi::CallbackInfo& info) {
   return info.Env().Undefined();
 }
 
-// describe(): {name, version, warning, contract, inputs, outputs, features, columns}; contract is its text, or null.
+// describe(): returns {name, version, warning, contract, inputs, outputs, features, columns};
+// `contract` is JSON text, or null.
 Napi::Value Model::describe(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const auto text_or_null = [&](const char* text) {
@@ -133,12 +135,13 @@ Napi::Value Model::describe(const Napi::CallbackInfo& info) {
   return all;
 }
 
-// Computed on first use where the file carries none: a pass over the whole model.
+// If the file does not contain the id, the library computes it on first use, which reads the whole
+// model.
 Napi::Value Model::id(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), sidecall_model_id(handle_));
 }
 
-// find(kind, name): throws UNKNOWN_NAME, in the words of core, or gives the index.
+// find(kind, name): returns the index of the name, or throws UNKNOWN_NAME with the text of core.
 Napi::Value Model::find(const Napi::CallbackInfo& info) {
   const std::string name = info[1].As<Napi::String>();
   int32_t index = -1;
@@ -147,7 +150,7 @@ Napi::Value Model::find(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), index);
 }
 
-// types(name): the TypeScript declaration of the model.
+// types(name): returns the TypeScript declaration of the model.
 Napi::Value Model::types(const Napi::CallbackInfo& info) {
   const std::string name = info[0].IsString() ? info[0].As<Napi::String>() : std::string();
   sidecall_text* text = nullptr;
@@ -159,7 +162,7 @@ Napi::Value Model::types(const Napi::CallbackInfo& info) {
   return result;
 }
 
-// Throws what core says of an empty list of records.
+// refuseEmpty(): throws the error of core for an empty list of records.
 Napi::Value Model::refuse_empty(const Napi::CallbackInfo& info) {
   sidecall_text* text = nullptr;
   environment_->check(sidecall_predict_json(handle_, "[]", 2, &text, environment_->error()));

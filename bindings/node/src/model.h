@@ -1,4 +1,4 @@
-// The native side of a model: describe and close it; used by open.cpp, which makes it, and call.cpp.
+// The native side of a model: describes and closes it; made by open.cpp, used by call.cpp.
 #pragma once
 
 #include <memory>
@@ -11,7 +11,8 @@ class Model final : public Napi::ObjectWrap<Model> {
  public:
   static void define(Napi::Env env, Napi::Object exports);
 
-  // Takes the handle out of `opened`. `bytes`: what the model weighs, for the garbage collector, which sees a tiny object.
+  // Takes ownership of the handle in `*opened`. `bytes` is the size of the model; the garbage
+  // collector is told, because it would see only a tiny object.
   static Napi::Object make(Environment& environment, sidecall_model** opened, int64_t bytes);
 
   explicit Model(const Napi::CallbackInfo& info);

@@ -1,4 +1,5 @@
-// Opens models, on this thread, on one of Node's pool, or where another process may keep it waiting on one of its own; see open.h.
+// Opens models: on this thread, on a thread of Node's pool, or, if it may have to wait for another
+// process, on a thread of its own; see open.h.
 #include "open.h"
 
 #include <filesystem>
@@ -12,7 +13,7 @@
 namespace sidecall_node {
 namespace {
 
-// Everything that an opening needs, away from JavaScript.
+// The arguments and the result of one opening, independent of JavaScript.
 struct Opening {
   std::shared_ptr<Environment> environment;
   std::string source;
@@ -104,7 +105,8 @@ void tell(Opening* opening, napi_value done) {
   }
 }
 
-// Plain C here: it runs at the end of an environment too, when JavaScript can no longer be called.
+// Uses only the C functions of Node-API, because it also runs at the end of an environment, when
+// JavaScript can no longer be called.
 void complete(napi_env env, napi_status status, void* data) {
   const std::unique_ptr<Opening> opening(static_cast<Opening*>(data));
   napi_delete_async_work(env, opening->work);
@@ -115,12 +117,14 @@ void complete(napi_env env, napi_status status, void* data) {
     tell(opening.get(), done);
 }
 
-// The way back from a thread that waits for another process. `back` is null once it was used.
+// The threadsafe function through which a thread that waits for another process reports back.
+// `back` is null once it was used.
 struct Way {
   napi_threadsafe_function back = nullptr;
 };
 
-// Without an environment where that has ended; then `way` has been finalized already.
+// Called on the loop. `env` is null if the environment has ended; then `way` has already been
+// freed.
 void come_back(napi_env env, napi_value done, void* way, void* data) {
   const std::unique_ptr<Opening> opening(static_cast<Opening*>(data));
   if (env == nullptr) return;
@@ -128,9 +132,11 @@ void come_back(napi_env env, napi_value done, void* way, void* data) {
   if (!opening->environment->is_closing) tell(opening.get(), done);
 }
 
-// openAside(source, options, done): open() on a thread of its own, so that servers that stand still do not take Node's pool, which files and names
-// need too. Gives a function that lets the process end meanwhile. The thread outlives an environment that ends, and then drops what it has.
-Napi::Value open_aside(const Napi::CallbackInfo& info) {
+// openOnThread(source, options, done): like open(), but on a thread of its own, so that servers that
+// do not respond do not occupy Node's pool, which file access and name lookups need too. Returns a
+// function that lets the process exit while the thread still waits. The thread outlives an
+// environment that ends, and then discards its result.
+Napi::Value open_on_thread(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   std::unique_ptr<Opening> opening = read_arguments(info);
   const auto way = std::make_shared<Way>();
@@ -197,7 +203,7 @@ Napi::Value describe_engine(const Napi::CallbackInfo& info) {
 void define_open(Napi::Env env, Napi::Object exports) {
   exports.Set("openSync", Napi::Function::New<open_sync>(env, "openSync"));
   exports.Set("open", Napi::Function::New<open_async>(env, "open"));
-  exports.Set("openAside", Napi::Function::New<open_aside>(env, "openAside"));
+  exports.Set("openOnThread", Napi::Function::New<open_on_thread>(env, "openOnThread"));
   exports.Set("describeEngine", Napi::Function::New<describe_engine>(env, "describeEngine"));
 }
 

@@ -5,7 +5,8 @@
 
 namespace sidecall_node {
 
-// open(source, options, done), openAside(source, options, done), openSync(source, options), describeEngine(options).
+// open(source, options, done), openOnThread(source, options, done), openSync(source, options),
+// describeEngine(options).
 void define_open(Napi::Env env, Napi::Object exports);
 
 }  // namespace sidecall_node

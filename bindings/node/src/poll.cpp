@@ -1,4 +1,4 @@
-// The uv_poll handle behind poll.h.
+// Implements Poll with a uv_poll handle of libuv; see poll.h.
 #include "poll.h"
 
 #include <cstdlib>
@@ -26,7 +26,7 @@ Poll* Poll::open(uv_loop_s* loop, int fd, std::function<void()> on_ready) {
   return poll;
 }
 
-// Cannot fail after a successful init on a descriptor that is open.
+// uv_poll_start cannot fail here: uv_poll_init succeeded and the descriptor is open.
 void Poll::arm() {
   uv_poll_start(handle_, kUvReadable, [](uv_handle_s* self, int, int) {
     static_cast<Poll*>(uv_handle_get_data(self))->on_ready_();

@@ -8,20 +8,24 @@ struct uv_handle_s;
 
 namespace sidecall_node {
 
-// Always armed, but keeps the loop alive only while it is held: arming anew for each run would cost two system calls.
+// Stays armed between runs, because arming it again for each run would cost two system calls. It
+// keeps the loop alive only between hold() and release().
 class Poll {
  public:
-  // nullptr where libuv refuses. `on_ready` is called on the loop whenever `fd` is readable.
+  // Returns nullptr if libuv reports an error. `on_ready` is called on the loop whenever `fd` is
+  // readable.
   static Poll* open(uv_loop_s* loop, int fd, std::function<void()> on_ready);
 
   void hold();
   void release();
 
-  // While nobody waits for `fd`: what is readable then would be told again and again.
+  // Stops watching `fd` while no run is under way: otherwise a readable `fd` would call `on_ready`
+  // again and again.
   void pause();
-  void resume();  // nothing where it is not paused
+  void resume();  // does nothing if it is not paused
 
-  // Nothing is called afterwards but `on_closed`, from the loop; frees the object. The descriptor must stay open until this returns.
+  // Closes the handle and frees the object. Afterwards only `on_closed` is called, on the loop. The
+  // descriptor must stay open until this function returns.
   void close(std::function<void()> on_closed);
 
  private:

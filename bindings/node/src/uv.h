@@ -1,5 +1,7 @@
-// The handful of libuv functions that poll.cpp needs, declared here: node has them, npm's headers of Node-API do not, and Debian's
-// uv.h is not on every machine that builds. They are part of libuv's stable ABI (docs/decisions/011-waiting-for-runs.md).
+// Declares the few libuv functions that poll.cpp needs. The node executable provides them, but the
+// npm package of the Node-API headers does not declare them, and Debian's uv.h is not installed on
+// every build machine. They are part of libuv's stable ABI
+// (docs/decisions/011-waiting-for-runs.md).
 #pragma once
 
 #include <cstddef>
@@ -25,8 +27,8 @@ void uv_close(uv_handle_s* handle, void (*on_closed)(uv_handle_s* handle));
 
 namespace sidecall_node {
 
-constexpr int kUvPoll =
-    8;  // UV_POLL of enum uv_handle_type; Poll's constructor asks libuv for its name
+// UV_POLL of enum uv_handle_type. Poll::open() checks that libuv names this number "poll".
+constexpr int kUvPoll = 8;
 constexpr int kUvReadable = 1;
 
 }  // namespace sidecall_node

@@ -1,4 +1,7 @@
-"""Comparison of an exported model with its original over any number of rows: `sidecall.compare`. Imports nothing heavy until used."""
+"""Comparison of an exported model with its original over any number of rows: `sidecall.compare`.
+
+Nothing heavy is imported before the first use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sidecall compare`: the native command hands it over to `python -m sidecall.comparing`."""
+"""`sidecall compare`: the native command runs `python -m sidecall.comparing`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sidecall.exporting.files import InputError, load_model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    # A reader that goes away (head, less) ends the command quietly.
+    # If the reader of the output exits (head, less), the command ends without an error message.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     options = _parser().parse_args(arguments)
     try:
@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _compare(options: argparse.Namespace) -> int:
     if options.trust_pickle:
-        # Classes of a pickled pipeline are mostly looked for beside the caller. Nothing of this folder is loaded without that trust.
+        # The classes of a pickled pipeline are usually in modules of the current folder. Nothing is
+        # imported from that folder unless the user trusts the pickle.
         sys.path.insert(0, str(Path.cwd()))
     original = load_model(options.original, options.trust_pickle)
     from .run import compare
@@ -68,7 +69,7 @@ def _compare(options: argparse.Namespace) -> int:
 def _fail(code: int, error: object) -> int:
     print(f"sidecall compare: {error}", file=sys.stderr)
     cause = getattr(error, "__cause__", None)
-    # Of a cause its class alone: its text may quote the data.
+    # Print only the class of the cause: its text may quote the data.
     if cause is not None:
         print(f"  caused by {type(cause).__name__}", file=sys.stderr)
     return code

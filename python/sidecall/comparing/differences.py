@@ -1,4 +1,4 @@
-"""When a row has moved, by how much, and what is kept of all rows: counts, a histogram, the worst."""
+"""Decides whether a row has moved; keeps counts, a histogram of differences, and the worst rows."""
 
 from __future__ import annotations
 
@@ -11,12 +11,16 @@ import numpy as np
 from .sides import Output
 
 HELD, MOVED, UNSTABLE = 0, 1, 2
-_LOWEST, _HIGHEST = -17, 6  # powers of ten that the histogram tells apart
+_LOWEST, _HIGHEST = -17, 6  # the powers of ten at the ends of the histogram
 
 
 @dataclass
 class Difference:
-    """Of one output over some rows: the largest absolute difference of each row, the largest over 1 + |expected|, and whether it is too much."""
+    """The differences of one output over some rows.
+
+    `amount` is the largest absolute difference of each row, `scaled` the largest difference over
+    1 + |expected|. `is_bad` is True if the row is beyond the tolerance.
+    """
 
     output: Output
     amount: np.ndarray
@@ -52,13 +56,16 @@ def _difference(output: Output, want: np.ndarray, have: np.ndarray) -> Differenc
     with np.errstate(all="ignore"):
         scaled = np.where(is_infinite, np.inf, amount / (1.0 + np.abs(want)))
         scaled[amount == 0] = 0.0
-        # An infinite difference is never within a tolerance, not even one that is relative to an infinity.
+        # An infinite difference is never tolerated, even if the tolerance itself is infinite.
         bad: np.ndarray = (is_infinite | (amount > tolerated(output, want))).any(axis=1)
     return Difference(output, amount.max(axis=1, initial=0.0), scaled.max(axis=1, initial=0.0), bad)
 
 
 def amounts(want: np.ndarray, have: np.ndarray) -> np.ndarray:
-    """|have - want| for each number: 0 where both are NaN or the same infinity, inf where only one is."""
+    """Returns |have - want| for each number.
+
+    0 if both are NaN or the same infinity, inf if only one of them is.
+    """
     with np.errstate(all="ignore"):
         amount: np.ndarray = np.abs(have - want)
     amount[np.isnan(amount)] = np.inf
@@ -67,7 +74,10 @@ def amounts(want: np.ndarray, have: np.ndarray) -> np.ndarray:
 
 
 def power_of(scaled: np.ndarray) -> np.ndarray:
-    """The power of ten that each difference reaches: 1e-7 <= x < 1e-6 is -7. Ends are open."""
+    """Returns the power of ten of each difference: -7 for 1e-7 <= x < 1e-6.
+
+    The lowest and the highest power hold everything beyond them as well.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         powers = np.floor(np.log10(scaled) + 1e-12)
     result: np.ndarray = np.clip(
@@ -77,7 +87,10 @@ def power_of(scaled: np.ndarray) -> np.ndarray:
 
 
 class Histogram:
-    """Rows by the power of ten of their largest difference, held, moved and unstable apart. Key None is no difference at all."""
+    """Counts rows by the power of ten of their largest difference; key None means no difference.
+
+    Rows that held, moved and are unstable are counted separately.
+    """
 
     def __init__(self) -> None:
         self.counts: dict[int | None, list[int]] = defaultdict(lambda: [0, 0, 0])
@@ -92,7 +105,7 @@ class Histogram:
                 self.counts[power][kind] += count
 
     def bins(self) -> list[tuple[float, float, list[int]]]:
-        """(low, high, counts) in order, without gaps between the lowest and the highest power."""
+        """Returns (low, high, counts) in order, with no power left out between the ends."""
         powers = sorted(power for power in self.counts if power is not None)
         between = range(powers[0], powers[-1] + 1) if powers else ()
         return [
@@ -107,14 +120,14 @@ def _edges(power: int) -> tuple[float, float]:
 
 
 class Worst:
-    """The entries of highest severity, in order; of equal ones the first that came."""
+    """The most severe entries, in descending order; of equal entries, the lower row comes first."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.entries: list[tuple[float, int, Any]] = []
 
     def wants(self, severity: np.ndarray) -> np.ndarray:
-        """Positions that may enter: at most `limit`."""
+        """Returns the positions that may get in: at most `limit`."""
         return np.argsort(-severity, kind="stable")[: self.limit]
 
     def add(self, severity: float, row: int, entry: Any) -> None:

@@ -1,4 +1,7 @@
-"""A comparison as a notebook shows it: the counts, a picture of the differences, the step where they begin, the worst rows."""
+"""Shows a comparison in a notebook.
+
+It has the counts, a picture of the differences, the step where they begin, and the worst rows.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +57,11 @@ def page(comparison: Comparison) -> str:
 
 
 def _differences(comparison: Comparison) -> str:
-    """A bar for each power of ten. Lengths grow with the logarithm of the rows; within a bar the parts are to scale."""
+    """Draws a bar for each power of ten.
+
+    The length of a bar grows with the logarithm of the number of rows; the parts of one bar are to
+    scale.
+    """
     longest = max((b.held + b.moved + b.unstable for b in comparison.bins), default=1)
     shapes = [text_at(0, 14, "rows by |got - expected| / (1 + |expected|)")]
     y = 26.0

@@ -1,8 +1,10 @@
-"""The step of a pipeline where the answers of the exported model begin to differ, found on the rows that moved most.
+"""Finds the step of a pipeline where the exported model's answers begin to differ.
 
-Two experiments. First the original is asked with other values that the file's float32 inputs cannot tell from the given ones: where most of
-the difference is gone then, the inputs are the cause. Otherwise beginnings of the pipeline are converted again in the file's precision and
-compared step by step, which counts only when the whole, converted so, gives the file's own answers.
+It uses the rows that moved most, in two experiments. First, the original is asked with other values
+that the file's float32 inputs cannot tell from the given ones: if most of the difference is gone
+then, the inputs are the cause. Otherwise, each prefix of the pipeline is converted again in the
+file's precision and compared. That counts only if the whole pipeline, converted in the same way,
+gives the file's own answers.
 """
 
 from __future__ import annotations
@@ -13,10 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sidecall.exporting.blame import flat_steps
 from sidecall.exporting.columns import Column
 from sidecall.exporting.data import Data, read_data
 from sidecall.exporting.engine import Session
+from sidecall.exporting.locate_mismatch import flat_steps
 from sidecall.exporting.original import Original
 from sidecall.exporting.schema import Feature, Schema, as_float32
 
@@ -26,7 +28,7 @@ from .rows import Rows
 from .sides import ModelSide, OriginalSide, words
 from .text import number
 
-# Other inputs explain a difference of which they leave no more than this.
+# The inputs are the cause if other inputs leave at most this fraction of the difference.
 _EXPLAINED = 0.1
 _FAR_LESS = 1e-3
 _SAME_FILE = 1e-6
@@ -41,13 +43,13 @@ _KINDS = {
 
 
 class _Unknown(Exception):
-    """Why the steps cannot be followed."""
+    """The steps cannot be compared; the message says why."""
 
 
 def locate(
     original: Original, asked: OriginalSide, model: ModelSide, contract: dict[str, Any], rows: Rows
 ) -> Begin:
-    """`rows` are answered by both sides, and have moved."""
+    """Finds where the difference begins. `rows` have moved and are answered by both sides."""
     got = model.ask(rows).values
     tensors = {tensor.name: tensor.dtype for tensor in model.model.inputs}
     narrow = [
@@ -60,7 +62,8 @@ def locate(
     if changed:
         before = _scaled(asked, asked.ask(rows).values, got)
         after = np.minimum(_distance(asked, rounded, got), _distance(asked, written, got))
-        # A jump is to be explained, and not the noise of float32 in rows that moved far less.
+        # Only the large differences have to be explained, not the float32 noise in rows that moved
+        # far less.
         most = before >= _FAR_LESS * before.max()
         explained = int((np.isfinite(after) & (after <= _EXPLAINED * before))[most].sum())
         if explained >= 0.5 * most.sum():
@@ -81,7 +84,7 @@ def _itself(values: np.ndarray) -> np.ndarray:
 
 
 def _as_written(values: np.ndarray) -> np.ndarray:
-    """The shortest decimals that the float32 are written as: 1.97 for 1.9700000286102295."""
+    """Returns the shortest decimals of the float32 values: 1.97 for 1.9700000286102295."""
     with np.errstate(over="ignore"):
         return np.array([float(str(value)) for value in values.astype(np.float32)])
 
@@ -89,7 +92,10 @@ def _as_written(values: np.ndarray) -> np.ndarray:
 def _replaced(
     rows: Rows, narrow: list[str], by: Callable[[np.ndarray], np.ndarray]
 ) -> tuple[Rows, list[str]]:
-    """The rows with other values of the same float32, in the same types, and the features of which a value changed."""
+    """Returns rows with other values that have the same float32, and the features that changed.
+
+    The types stay the same.
+    """
     frame, changed = rows.frame.copy(), []
     for name in narrow:
         series = frame[name]
@@ -105,7 +111,10 @@ def _replaced(
 
 
 def _distance(asked: OriginalSide, rows: Rows, got: dict[str, np.ndarray]) -> np.ndarray:
-    """How far the original's answers for these rows are from what the file gave; inf where it refuses one of them."""
+    """Returns how far the original's answers for these rows are from the file's answers `got`.
+
+    inf for all rows if the original refuses one of them.
+    """
     answers = asked.ask(rows)
     if len(answers.index) < len(rows):
         return np.full(len(rows), np.inf)
@@ -188,7 +197,7 @@ def _in_steps(
 
 
 def _branches(step: Any, path: str, found: np.ndarray) -> str:
-    """The transformers of a ColumnTransformer whose columns differ."""
+    """Returns the transformers of a ColumnTransformer whose columns differ."""
     slices = getattr(step, "output_indices_", None)
     if not isinstance(slices, dict):
         return ""
@@ -198,7 +207,7 @@ def _branches(step: Any, path: str, found: np.ndarray) -> str:
 
 
 class _Follower:
-    """Converts beginnings of the pipeline as the file was made and asks them for the same rows."""
+    """Converts prefixes of the pipeline as the file was made, and runs them on the same rows."""
 
     def __init__(
         self,
@@ -228,7 +237,10 @@ class _Follower:
         self.float32_stands_for = ""
 
     def expect(self, asked: OriginalSide, got: dict[str, np.ndarray]) -> None:
-        """Finds out how the file was made. Raises _Unknown where the model, converted now, gives other answers than the file."""
+        """Finds out how the file was made.
+
+        Raises _Unknown if the model, converted now, gives other answers than the file.
+        """
         for stands_for in ("float64", "float32"):
             answers = self._ask(self.original.model, stands_for)
             if answers is None:
@@ -252,7 +264,10 @@ class _Follower:
         )
 
     def behind(self, steps: list[tuple[str, Any]]) -> np.ndarray | None:
-        """|got - expected| / (1 + |expected|) behind these steps, [rows, columns]; None where that cannot be compared."""
+        """Returns |got - expected| / (1 + |expected|) after these steps, [rows, columns].
+
+        None if that cannot be compared.
+        """
         from sklearn.pipeline import Pipeline
 
         from sidecall.exporting.original import quiet
@@ -292,7 +307,7 @@ class _Follower:
             )
             return Session(graph, type(model).__name__).run(self.inputs)
         except Exception:
-            # A step that does not convert by itself is a step that cannot be compared, and the report says so.
+            # A step that cannot be converted on its own cannot be compared; the report says so.
             return None
 
 
@@ -326,7 +341,10 @@ def _schema(contract: dict[str, Any], tensors: dict[str, str]) -> Schema:
 
 
 def _as_kind(column: Column, kind: str) -> Column:
-    """In the contract's kind: whole numbers that a missing value turned into floats are integers again."""
+    """Converts a column to the contract's kind.
+
+    Whole numbers that became floats because of a missing value become integers again.
+    """
     if kind == "int" and column.kind == "float":
         return Column(
             column.name,

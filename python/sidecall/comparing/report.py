@@ -1,4 +1,7 @@
-"""What a comparison found: counts, differences, the worst rows; as text, as JSON, and as a page for notebooks."""
+"""The result of a comparison: counts, differences, the worst rows.
+
+It can be shown as text, as JSON, and as a page in a notebook.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,10 @@ import numpy as np
 class OutputComparison:
     """One output over the rows that both sides answered and that are stable.
 
-    `largest` is the largest absolute difference in the output's own unit and `largest_row` its row, from 0; both None for labels and other
-    exact answers, and where no row was compared. inf means NaN or an infinity against another number.
-    `moved` counts rows. A number may be off by `absolute` + `relative` x |expected|.
+    `largest` is the largest absolute difference in the output's own unit, and inf for NaN or an
+    infinity against another number. `largest_row` is its row, counted from 0. Both are None for
+    labels and other exact answers, and if no row was compared. `moved` counts rows. A number may
+    differ by `absolute` + `relative` x |expected|.
     """
 
     name: str
@@ -29,10 +33,12 @@ class OutputComparison:
 
 @dataclass
 class WorstRow:
-    """One row that moved. `row` counts from 0 over all rows. `kind` is "label", "value" or "refusal".
+    """One row that moved. `row` counts from 0 over all rows.
 
-    `expected` is the original's answer, `got` the exported model's, `output` the column that is off most; `difference` is absolute, and None
-    except for values. Of a refusal `output` is "refused", the side that answered has "answered", and the other one the class of its error.
+    `kind` is "label", "value" or "refusal". `expected` is the original's answer, `got` the exported
+    model's, and `output` the column that differs most. `difference` is the absolute difference; it
+    is None except for values. For a refusal `output` is "refused"; the side that answered has
+    "answered", and the other side has the class of its error.
     """
 
     row: int
@@ -45,7 +51,10 @@ class WorstRow:
 
 @dataclass
 class Bin:
-    """Rows whose largest |got - expected| / (1 + |expected|) is in [low, high); low = high = 0 has those without any difference."""
+    """Rows whose largest |got - expected| / (1 + |expected|) is in [low, high).
+
+    low = high = 0 holds the rows without any difference.
+    """
 
     low: float
     high: float
@@ -56,7 +65,11 @@ class Bin:
 
 @dataclass
 class Stage:
-    """One step of the pipeline and the largest |got - expected| / (1 + |expected|) behind it over the worst rows; None where it is not known."""
+    """One step of the pipeline.
+
+    `largest` is the largest |got - expected| / (1 + |expected|) after the step, over the worst
+    rows; None if it is not known.
+    """
 
     step: str
     largest: float | None
@@ -64,9 +77,10 @@ class Stage:
 
 @dataclass
 class Begin:
-    """Where the difference begins. `step` is "input", the path of a step with its class, or "" where it could not be determined; `reason` says why.
+    """Where the difference begins.
 
-    `stages` follow the pipeline as far as it could be followed.
+    `step` is "input", the path of a step with its class, or "" if it could not be determined;
+    `reason` says why. `stages` follow the pipeline as far as its steps could be compared.
     """
 
     step: str
@@ -76,20 +90,25 @@ class Begin:
 
 @dataclass
 class Comparison:
-    """The outcome of `sidecall.compare`. `str()` is a page of text, `as_json()` plain data, and a notebook shows it with a picture.
+    """The result of `sidecall.compare`.
+
+    `str()` gives text, `as_json()` plain data, and a notebook shows it with a picture.
 
     rows                 all rows that were read
-    moved                rows that differ: a number off by more than is tolerated, another label, or one side refuses and the other answers
-    refused_by_original  rows that the original alone refuses, and
-    refused_by_model     rows that the exported model alone refuses: both are part of `moved`
-    refused_by_both      rows that neither side answers; they agree
-    unstable             rows for which the original contradicts itself in other batches; they are not part of `moved`
-    checked              rows whose stability was looked at; of those that differ, `unchecked` were not and count as moved
-    outputs              what each output shows
+    moved                rows that differ: a number differs by more than the tolerance, the label
+                         differs, or only one side refuses the row
+    refused_by_original  rows that only the original refuses; part of `moved`
+    refused_by_model     rows that only the exported model refuses; part of `moved`
+    refused_by_both      rows that both sides refuse; they agree
+    unstable             rows for which the original gives other answers in other batches; not part
+                         of `moved`
+    checked              rows whose stability was checked
+    unchecked            rows that differ and were not checked; they count as moved
+    outputs              the differences of each output
     bins                 how many rows differ by how much
     worst                the worst rows of each kind: refusals, labels, values
-    begin                the step where the difference begins, or None where no row moved
-    precision            what the exported model computes in, by its contract
+    begin                the step where the difference begins, or None if no row moved
+    precision            the precision of the exported model, according to its contract
     notes                what was left out or assumed
     """
 
@@ -122,7 +141,10 @@ class Comparison:
         return self.moved == 0
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data for json.dumps: the attributes by name. JSON has no NaN and no infinities: "nan", "inf" and "-inf" stand for them."""
+        """Returns plain data for json.dumps: the attributes by name.
+
+        JSON has no NaN and no infinities; "nan", "inf" and "-inf" stand for them.
+        """
         result: dict[str, Any] = _plain(asdict(self))
         return result | {"compared": self.compared, "holds": self.holds}
 

@@ -1,4 +1,7 @@
-"""Rows on their way to both sides: in the container that the original was trained on, and as the DataFrame that the exported model takes."""
+"""Rows in the two forms of a comparison.
+
+The original takes the container that it was trained on, the exported model takes a DataFrame.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,11 @@ from sidecall.exporting.missing import as_fitted, to_pandas
 
 @dataclass
 class Rows:
-    """The same rows twice. `original` is a DataFrame, an array or a list of text; `frame` has the names of the contract's features."""
+    """The same rows in two forms.
+
+    `original` is a DataFrame, an array or a list of text. `frame` has the names of the contract's
+    features.
+    """
 
     original: Any
     frame: pd.DataFrame
@@ -25,7 +32,7 @@ class Rows:
         return len(self.frame)
 
     def take(self, index: Any) -> Rows:
-        """Some of the rows: an array of positions or a slice."""
+        """Returns some of the rows, by an array of positions or a slice."""
         if isinstance(self.original, list):
             chosen: Any = (
                 self.original[index]
@@ -53,7 +60,10 @@ def concatenate(parts: list[Rows]) -> Rows:
 
 
 class Shaper:
-    """Turns frames, arrays and lists of text into Rows. `notes` says what was left out or taken as it is."""
+    """Turns frames, arrays and lists of text into Rows.
+
+    `notes` says which columns were left out and which were taken unchanged.
+    """
 
     def __init__(
         self, model: Any, features: list[str], dtypes: str | Mapping[str, str] | None
@@ -75,7 +85,10 @@ class Shaper:
                 raise DataError(f"dtypes names '{unknown[0]}', which is no feature", unknown[0])
 
     def slices(self, piece: Any, size: int) -> Iterator[Rows]:
-        """`piece` in parts of at most `size` rows. Raises DataError for a container or columns that the model was not trained on."""
+        """Yields `piece` in parts of at most `size` rows.
+
+        Raises DataError for a container or columns that the model was not trained on.
+        """
         piece, is_converted = to_pandas(piece)
         total = piece.shape[0] if hasattr(piece, "shape") else len(piece)
         for start in range(0, total, size):
@@ -110,7 +123,7 @@ class Shaper:
                 self.notes["columns that are no features were left out: " + ", ".join(ignored)] = (
                     None
                 )
-            # In the order of fit: scikit-learn refuses another one.
+            # In the order in which fit saw the columns: scikit-learn refuses any other order.
             ordered = (
                 self.fitted
                 if self.fitted is not None and set(self.fitted) == set(self.features)

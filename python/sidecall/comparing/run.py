@@ -1,4 +1,7 @@
-"""sidecall.compare: any number of rows through the original and the exported model, piece by piece in bounded memory."""
+"""sidecall.compare: asks the original and the exported model for any number of rows.
+
+Reads the rows in pieces, so that memory is bounded.
+"""
 
 from __future__ import annotations
 
@@ -41,27 +44,41 @@ def compare(
     trust_pickle: bool = False,
     progress: bool | Callable[[int, int], None] | None = None,
 ) -> Comparison:
-    """Asks the original and the exported model for the same rows, and reports how many answers moved, by how much, and where that begins.
+    """Compares the answers of the original and of the exported model for the same rows.
+
+    Reports how many answers moved, by how much, and in which step the difference begins.
 
     original            the fitted model that the file was made from
-    model               an .onnx file with a contract, a URI such as "shm:fraud", or an open `sidecall.Model`
-    data                rows as the model was trained on: a DataFrame, an array [rows, features], a list of text; an iterator of these; or the path
-                        of a .csv, .tsv, .jsonl, .parquet, .npy or .txt file, which is read in pieces
-    absolute, relative  a number has moved when |got - expected| > absolute + relative x |expected|. By default both are 1e-8, and 1e-5 for an
-                        output that the original itself computes in float32
-    dtypes              the types that fit saw, by feature name or one for all numbers, where `data` has others: the original is asked with these
-    worst               how many of the worst rows the report keeps, for each of refusals, labels and values
-    chunk               rows that are read and held at a time; the original is always asked in batches of 1 000
-    stability           how many of the rows that differ are also asked in batches of 1 and 7, to tell apart those for which the original
-                        contradicts itself; in each chunk those that differ most come first. None looks at every row, which is slow
-    trust_pickle        lets `data` be the path of a .joblib or .pkl file; loading one runs code of its author
-    progress            True or False for a bar on stderr; a function (rows done, rows in all, or 0 where that is not known); by default a bar
-                        where it takes long on a terminal
+    model               an .onnx file with a contract, a URI such as "shm:fraud", or an open
+                        `sidecall.Model`
+    data                rows as the model was trained on: a DataFrame, an array [rows, features], a
+                        list of text; an iterator of these; or the path of a .csv, .tsv, .jsonl,
+                        .parquet, .npy or .txt file, which is read in pieces
+    absolute, relative  a number has moved if |got - expected| > absolute + relative x |expected|.
+                        By default both are 1e-8, or 1e-5 for an output that the original itself
+                        computes in float32
+    dtypes              the types that fit saw, by feature name or one for all numbers, if `data`
+                        has other types: the original gets the rows in these types
+    worst               how many of the worst rows the report keeps, for each of refusals, labels
+                        and values
+    chunk               how many rows are read and held at a time; the original is always asked in
+                        batches of 1 000
+    stability           how many of the rows that differ are asked again in batches of 1 and 7, to
+                        find those for which the original itself gives several answers. In each
+                        chunk, the rows that differ most come first. None checks every row, which is
+                        slow
+    trust_pickle        True lets `data` be the path of a .joblib or .pkl file; loading such a file
+                        can run any code of its author
+    progress            True or False for a bar on stderr, or a function (rows done, rows in all, or
+                        0 if that is not known); by default a bar if the comparison takes long and
+                        runs on a terminal
 
-    Rows are numbered from 0 over all pieces. A row has moved also when the labels differ, or when one side refuses it and the other answers.
+    Rows are numbered from 0 over all pieces. A row has also moved if the labels differ, or if one
+    side refuses it and the other answers.
 
-    Raises DataError (no rows, or other columns than the model's), ModelError (the original is not a fitted model or not the file's), ValueError
-    for a file that cannot be read, NoContract, and the errors of `sidecall.open`. Rows that a side refuses are counted and raise nothing.
+    Raises DataError (no rows, or other columns than the model's), ModelError (the original is not a
+    fitted model, or not the file's), ValueError for a file that cannot be read, NoContract, and the
+    errors of `sidecall.open`. Rows that a side refuses are counted and raise no error.
 
     >>> import sidecall
     >>> from sklearn.linear_model import LinearRegression
@@ -127,7 +144,7 @@ def _notes(shaper: Shaper, model: Model, contract: dict[str, Any]) -> list[str]:
 
 
 class _Run:
-    """What is known of all rows so far; its size does not grow with their number."""
+    """The results for all rows so far; the size does not grow with the number of rows."""
 
     def __init__(
         self, original: OriginalSide, model: ModelSide, worst: int, stability: int | None
@@ -197,7 +214,10 @@ class _Run:
     def _unstable(
         self, rows: Rows, both: np.ndarray, expected: Answers, bad: np.ndarray, scaled: np.ndarray
     ) -> np.ndarray:
-        """Positions in `both` of rows for which the original contradicts itself, of those that are looked at."""
+        """Checks some of the rows, and returns the positions in `both` of the unstable ones.
+
+        A row is unstable if the original gives other answers for it in other batches.
+        """
         if self.stability is None:
             places = np.arange(len(both))
         else:
@@ -321,7 +341,7 @@ def _worst_row(
     want: dict[str, np.ndarray],
     have: dict[str, np.ndarray],
 ) -> WorstRow:
-    """The output that is off most, and in it the column."""
+    """Describes a row by the output, and the column in that output, that differ most."""
     candidates = [d for d in found if d.is_bad[place] and d.output.is_number == (kind == "value")]
     output = max(candidates, key=lambda d: d.scaled[place]).output
     expected, got = want[output.name][place], have[output.name][place]

@@ -1,4 +1,7 @@
-"""The two sides of a comparison: the original and the exported model, each asked for many rows; a row that is refused is found and left out."""
+"""The two sides of a comparison: asks the original and the exported model for many rows.
+
+Rows that a side refuses are found and left out.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,18 @@ from sidecall.exporting.steps import estimators_in, is_xgboost
 
 from .rows import Rows
 
-BATCH = 1000  # rows that the original is asked together
+BATCH = 1000  # how many rows the original is asked at once
 _TOLERANCE, _FLOAT32_TOLERANCE = 1e-8, 1e-5
 
 
 @dataclass
 class Output:
-    """One output that both sides have. `columns` are its names in the exported model's answers, `order` the original's columns in that order.
+    """One output that both sides have.
 
-    A number is off by more than is tolerated when |got - expected| > absolute + relative x |expected|.
-    `is_float32`: the original computes it in float32, which decides the tolerances that were not given.
+    `columns` are its names in the exported model's answers. `order` lists the original's columns in
+    that order. A number differs by more than the tolerance if
+    |got - expected| > absolute + relative x |expected|. `is_float32` means that the original
+    computes the output in float32; tolerances that were not given depend on it.
     """
 
     name: str
@@ -52,14 +57,18 @@ class Output:
 
 @dataclass
 class Answers:
-    """Of the rows `index`, ascending positions: an array [len(index), width] for each output. `refusals` says of the others why not."""
+    """The answers for some rows.
+
+    `index` holds the answered rows, as ascending positions. `values` has an array
+    [len(index), width] for each output. `refusals` has the reasons for the rows without an answer.
+    """
 
     index: np.ndarray
     values: dict[str, np.ndarray]
     refusals: dict[int, str]
 
     def at(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The answers of some of the rows that have one."""
+        """Returns the answers for some of the answered rows."""
         places = np.searchsorted(self.index, rows)
         return {name: value[places] for name, value in self.values.items()}
 
@@ -71,7 +80,10 @@ def outputs_of(
     absolute: float | None = None,
     relative: float | None = None,
 ) -> list[Output]:
-    """The contract's outputs that are deterministic. Raises ModelError where the original is another model: other outputs or classes."""
+    """Returns the deterministic outputs of the contract.
+
+    Raises ModelError if the original is another model: it has other outputs or classes.
+    """
     methods = {output.name: output.method for output in original.outputs}
     is_float32 = any(map(is_xgboost, estimators_in(original.model)))
     result = []
@@ -125,7 +137,7 @@ def _order(original: Original, entry: dict[str, Any]) -> list[int] | None:
 
 
 class OriginalSide:
-    """Asks the original in batches of `batch` rows; rows of a batch that it refuses are asked in ever smaller parts."""
+    """Asks the original in batches; if it refuses a batch, the batch is split to find the rows."""
 
     def __init__(self, original: Original, outputs: list[Output]) -> None:
         self.model = original.model
@@ -158,7 +170,7 @@ class OriginalSide:
 
 
 class ModelSide:
-    """Asks the exported model, in process or on any other route, by name."""
+    """Asks the exported model by feature names, in process or in another process."""
 
     def __init__(self, model: Any, outputs: list[Output]) -> None:
         self.model = model
@@ -171,7 +183,7 @@ class ModelSide:
         try:
             frame = self.model.predict(rows.frame)
         except errors.Error as error:
-            # Anything else, such as a deadline or a server that went away, says nothing about the rows.
+            # Any other error, such as a timeout or a server that has gone, is not about the rows.
             if error.family != 40 and not isinstance(error, errors.Engine):
                 raise
             faults = {
@@ -188,7 +200,10 @@ class ModelSide:
 
 
 def words(matrix: np.ndarray) -> np.ndarray:
-    """Labels and other exact answers: whole numbers (booleans are 0 and 1) as int64, anything else as text."""
+    """Converts labels and other exact answers to int64, or to text if they are not whole numbers.
+
+    Booleans become 0 and 1.
+    """
     if matrix.dtype.kind in "iub":
         return matrix.astype(np.int64)
     if matrix.dtype.kind == "O" and all(
@@ -205,14 +220,15 @@ def words(matrix: np.ndarray) -> np.ndarray:
 
 
 def _reason(fault: Any) -> str:
-    """In words that hold no value of the data."""
-    if str(fault.code) == "REFUSED":  # what follows the first colon is the same for every row
+    """Returns a reason that contains no value of the data."""
+    # The message up to the first ": expected" is the same for every row.
+    if str(fault.code) == "REFUSED":
         return f"{fault.code}: {str(getattr(fault, 'message', fault)).partition(': expected')[0]}"
     return f"{fault.code}: feature '{fault.name}'" if fault.name else str(fault.code)
 
 
 class _Refused(Exception):
-    """Some of the rows are refused; `rows` names those that are known."""
+    """Some of the rows are refused; `rows` has those that are known, with the reasons."""
 
     def __init__(self, reason: str, rows: dict[int, str] | None = None) -> None:
         super().__init__(reason)
@@ -223,7 +239,11 @@ class _Refused(Exception):
 def _in_parts(
     rows: Rows, index: np.ndarray, ask: Callable[[Rows], dict[str, np.ndarray]]
 ) -> list[Answers]:
-    """Asks for all; where that is refused, leaves out the rows that are known and asks for the halves of the rest."""
+    """Asks for all rows; if some are refused, asks again without them.
+
+    The rows that are known to be refused are left out, and the two halves of the rest are asked
+    separately.
+    """
     if not len(index):
         return []
     try:

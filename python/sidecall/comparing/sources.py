@@ -1,4 +1,7 @@
-"""Where rows come from: containers, iterables of them, and files that are read piece by piece in bounded memory."""
+"""Reads rows from containers, from iterators of containers, and from files.
+
+Files are read in pieces, so that memory is bounded.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _SUFFIXES = ".csv, .tsv, .jsonl, .parquet, .npy, .txt, .joblib or .pkl"
 
 @dataclass
 class Source:
-    """`total` is the number of rows, or None where it is not known before they were read."""
+    """Pieces of rows. `total` is the number of rows; None if it is not known in advance."""
 
     pieces: Iterable[Any]
     total: int | None
@@ -29,7 +32,10 @@ class Source:
 def open_source(
     data: Any, features: list[dict[str, Any]], size: int, *, trusted: bool = False
 ) -> Source:
-    """`features` are those of the contract: text files say little about types. Raises DataError, InputError, ModuleNotFoundError."""
+    """Opens `data`. `features` are those of the contract, because text files have no types.
+
+    Raises DataError, InputError, ModuleNotFoundError.
+    """
     if data is None:
         raise DataError("expected data")
     if isinstance(data, (str, os.PathLike)):
@@ -95,7 +101,8 @@ def _csv(file: Path, features: list[dict[str, Any]], size: int) -> Iterator[Any]
     import pandas
 
     separator = "\t" if file.suffix.lower() == ".tsv" else ","
-    # Without the types a piece whose codes are all digits would be numbers, and the next one text.
+    # Without the types, a piece whose codes are all digits would be read as numbers, and the next
+    # piece as text.
     texts = {feature["name"]: str for feature in features if feature["type"] == "string"}
     with pandas.read_csv(file, sep=separator, dtype=texts, chunksize=size) as reader:
         for piece in reader:
@@ -124,7 +131,10 @@ def _texts(file: Path, features: list[dict[str, Any]], size: int) -> Iterator[An
 
 
 def _typed(frame: Any, features: list[dict[str, Any]]) -> Any:
-    """Numbers as float64 where the model knows floats, so that a column has one type in all pieces."""
+    """Converts integers to float64 for features that are floats.
+
+    So a column has the same type in all pieces.
+    """
     floats = {feature["name"] for feature in features if feature["type"] in ("float32", "float64")}
     return frame.astype(
         {

@@ -1,4 +1,4 @@
-"""Whether the original contradicts itself: its answers for the same rows alone and in other batches."""
+"""Finds rows for which the original gives other answers alone or in other batches."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ _OTHER_BATCHES = (1, 7)
 def unstable(
     original: OriginalSide, rows: Rows, expected: Answers, wanted: np.ndarray
 ) -> np.ndarray:
-    """Those of `wanted`, ascending positions, whose answers for batches of 1, 7 and 1 000 rows spread by more than is tolerated.
+    """Returns the rows of `wanted` whose answers vary by more than the tolerance.
 
-    `expected` are the answers for batches of 1 000. A row is asked again in the batches of `rows` that it would be in.
+    The answers are those for batches of 1, 7 and 1 000 rows; `expected` has those for 1 000. A row
+    is asked again in the batch of `rows` that contains it. `wanted` are ascending positions.
     """
-    # One row has no work for several threads, whose start and end would be most of the time. They change no sum of a row.
+    # For single rows, starting and stopping threads would take most of the time. The number of
+    # threads does not change a sum within a row.
     with threadpool_limits(limits=1, user_api="openmp"):
         return _unstable(original, rows, expected, wanted)
 
@@ -43,7 +45,7 @@ def _unstable(
 
 
 class _Range:
-    """The smallest and the largest answer so far; of labels whether one varied."""
+    """The smallest and the largest answer so far; for labels, whether the label varied."""
 
     def __init__(self, output: Output, expected: np.ndarray) -> None:
         self.output, self.expected = output, expected

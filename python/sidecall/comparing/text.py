@@ -1,4 +1,4 @@
-"""A comparison as a page of text; what its tables say is what a notebook shows too."""
+"""Shows a comparison as text; html.py shows the same tables in a notebook."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def bin_names(comparison: Comparison) -> list[str]:
 
 
 def _histogram(comparison: Comparison) -> str:
-    """The length of a bar grows with the logarithm: one row among a million must be seen."""
+    """Draws bars with logarithmic lengths, so that one row among a million is visible."""
     longest = max((b.held + b.moved + b.unstable for b in comparison.bins), default=1)
     rows = []
     for name, b in zip(bin_names(comparison), comparison.bins, strict=True):
@@ -158,11 +158,11 @@ def number(value: float) -> str:
 
 
 def short(edge: float) -> str:
-    """A power of ten: 1e-8 and not 1e-08."""
+    """Formats a power of ten as 1e-8, not as 1e-08."""
     return "infinity" if edge == np.inf else f"1e{round(np.log10(edge))}"
 
 
 def cell(value: Any) -> str:
-    """17 digits tell two doubles apart."""
+    """Formats a cell. A float has up to 17 digits, so that different doubles look different."""
     text = repr(value) if isinstance(value, float) else str(value)
     return text if len(text) <= 40 else text[:37] + "..."

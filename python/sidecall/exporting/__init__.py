@@ -1,4 +1,7 @@
-"""Export of fitted Python models: `sidecall.export`, `sidecall.check` and their errors. Imports nothing heavy until used."""
+"""Export of fitted Python models: `sidecall.export`, `sidecall.check` and their errors.
+
+Nothing heavy is imported before the first use.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`sidecall export` and `sidecall check`: the native command hands both over to `python -m sidecall.exporting`."""
+"""`sidecall export` and `sidecall check`: the native command runs this module with Python."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from .errors import DataError, ExportError, FileError, ModelError, StepError
 from .files import InputError, load_data, load_model
 
-# Those of every command of sidecall: 1 is also the answer "no".
+# Exit codes, the same for every command of sidecall. 1 also means that the answer is "no".
 OK, NO, BAD_INPUT, BAD_MODEL, BAD_MACHINE = 0, 1, 2, 3, 4
 
 
@@ -24,11 +24,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    # A reader that goes away (head, less) ends the command quietly.
+    # If the reader of the output exits (head, less), the command ends without an error message.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     options = _parser().parse_args(arguments)
-    # The command starts Python without the current folder in its search path. A trusted pickle
-    # mostly needs the modules beside it for its classes.
+    # The native command starts Python without the current folder in its search path. A trusted
+    # pickle usually needs the modules in that folder for its classes.
     if options.trust_pickle:
         sys.path.insert(0, str(Path.cwd()))
     try:

@@ -1,4 +1,4 @@
-"""The file: an ONNX model with its contract in metadata_props. Written whole or not at all."""
+"""Writes the exported file, whole or not at all: a model with its contract in metadata_props."""
 
 from __future__ import annotations
 
@@ -15,17 +15,20 @@ from .errors import FileError
 from .golden import dumps
 
 CONTRACT_KEY = "sidecall.contract"
-MAX_BYTES = 1_900_000_000  # protobuf ends at 2 GiB, and the contract needs room
+MAX_BYTES = 1_900_000_000  # protobuf allows 2 GiB, and the contract needs room
 _GRAPH_FIELD = 7
 
 
 def graph_id(serialised: bytes) -> str:
-    """SHA-256 of the graph field's payload as stored: docs/contract.md, model."""
+    """Returns the SHA-256 of the graph field's payload as stored: docs/contract.md, model."""
     return hashlib.sha256(_payload(serialised, _GRAPH_FIELD)).hexdigest()
 
 
 def seal(graph: Any, contract: dict[str, Any]) -> bytes:
-    """The file's bytes. Fills in contract["model"]["id"], which does not depend on the contract itself."""
+    """Returns the bytes of the file.
+
+    Fills in contract["model"]["id"], which does not depend on the contract itself.
+    """
     if graph.ByteSize() > MAX_BYTES:
         raise FileError(
             f"expected a graph of at most {MAX_BYTES} bytes, which one ONNX file holds, got {graph.ByteSize()}"
@@ -41,7 +44,7 @@ def seal(graph: Any, contract: dict[str, Any]) -> bytes:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Atomic: a reader finds the old file or the new one."""
+    """Writes the file atomically: a reader finds either the old file or the new one."""
     temporary = None
     try:
         descriptor, created = tempfile.mkstemp(
@@ -63,7 +66,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def versions(model: Any) -> dict[str, str]:
-    """Of every library that had a part in the model or its file."""
+    """Returns the version of each library that took part in making the model or its file."""
     result = {"sidecall": _own_version(), "python": platform.python_version()}
     names = ["scikit-learn", "onnx", "onnxruntime", "numpy"]
     modules = {
@@ -89,13 +92,14 @@ def _own_version() -> str:
     try:
         return importlib.metadata.version("sidecall")
     except importlib.metadata.PackageNotFoundError:
-        import sidecall  # a source tree that is not installed: the library itself knows
+        # In a source tree that is not installed, the native library knows its version.
+        import sidecall
 
         return str(sidecall.__version__)
 
 
 def _payload(message: bytes, wanted: int) -> memoryview:
-    """The bytes of one length-delimited field at the top level of a protobuf message."""
+    """Returns one length-delimited field at the top level of a protobuf message."""
     view, position = memoryview(message), 0
     while position < len(view):
         tag, position = _varint(view, position)

@@ -1,17 +1,19 @@
-"""Integers with which a model looks up a table, as CategoricalNB does: which of them it has."""
+"""Finds the integers that a model accepts as indices of a table, as CategoricalNB does."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-_MOST = 100_000  # codes that a contract lists
+_MOST = 100_000  # the most codes that a contract lists
 
 Accepts = Callable[[Sequence[int]], list[bool]]
 
 
 def accepted_codes(accepts: Accepts, smallest: int, largest: int) -> list[int] | None:
-    """The accepted integers around `smallest` and `largest`, which are accepted; None where they
-    do not end within the limit."""
+    """Returns the accepted integers around `smallest` and `largest`, or None for more than _MOST.
+
+    `smallest` and `largest` themselves must be accepted.
+    """
     low, high = _last(accepts, smallest, -1), _last(accepts, largest, 1)
     if low is None or high is None or high - low >= _MOST:
         return None
@@ -20,7 +22,10 @@ def accepted_codes(accepts: Accepts, smallest: int, largest: int) -> list[int] |
 
 
 def _last(accepts: Accepts, start: int, step: int) -> int | None:
-    """The last accepted integer from `start` on in one direction, by strides that double."""
+    """Returns the last accepted integer from `start` on, in the direction of `step`.
+
+    The stride doubles until an integer is refused; then bisection finds the end.
+    """
     good, stride = 0, 1
     while accepts([start + step * (good + stride)])[0]:
         good, stride = good + stride, 2 * stride

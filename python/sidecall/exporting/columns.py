@@ -1,4 +1,7 @@
-"""One column of data in canonical form, whatever container it came from; read by schema, probes and the graph's inputs."""
+"""One column of data in canonical form, from any container.
+
+Used by the schema, the probes and the inputs of the graph.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +14,28 @@ import numpy as np
 
 from .errors import DataError
 
-# What a missing value is written as in a string tensor: ONNX has no null. A noncharacter, so that no text holds it.
+# Stands for a missing value in a string tensor, because ONNX has no null. It is a Unicode
+# noncharacter, so no text contains it.
 MISSING_STRING = "\ufdd0"
 
 
 @dataclass
 class Column:
-    """Values of one feature: float64, int64, bool or object (str) by `kind`; where `missing` is set the value means nothing."""
+    """The values of one feature: float64, int64, bool or object (str), depending on `kind`.
+
+    Where `missing` is True, the value has no meaning.
+    """
 
     name: str
     kind: str
     values: np.ndarray
     missing: np.ndarray
-    narrow: bool = False  # the source holds float32 or less: every value survives a float32 tensor
+    # The source holds float32 or narrower: a float32 tensor holds every value exactly.
+    narrow: bool = False
 
     @property
     def dtype(self) -> str:
-        """Of a tensor that holds every number of the column as the model was given it, NaN for missing ones."""
+        """The type of a tensor that holds the numbers as the model gets them, NaN for missing."""
         return "float32" if self.narrow else "float64"
 
     def __len__(self) -> int:
@@ -41,13 +49,13 @@ class Column:
         return result
 
     def as_float(self) -> np.ndarray:
-        """float64 with NaN for missing. Not for strings."""
+        """Returns float64, with NaN for missing values. Not for strings."""
         values: np.ndarray = self.values.astype(np.float64)
         values[self.missing] = np.nan
         return values
 
     def as_objects(self, missing: object = None) -> np.ndarray:
-        """Python values, `missing` where there is none."""
+        """Returns Python values, with `missing` for missing values."""
         values = np.empty(len(self), dtype=object)
         values[:] = self.values.tolist()
         values[self.missing] = missing
@@ -55,7 +63,7 @@ class Column:
 
 
 def column_of(name: str, kind: str, values: Iterable[Any], narrow: bool = False) -> Column:
-    """A column of Python values, None for missing."""
+    """Makes a column from Python values; None means missing."""
     items = list(values)
     missing = np.array([value is None for value in items], dtype=bool)
     empty = {"float": np.nan, "int": 0, "bool": False, "string": ""}[kind]
@@ -75,7 +83,10 @@ def is_missing(value: object) -> bool:
 
 
 def column_of_array(name: str, array: np.ndarray) -> Column:
-    """A numpy column: numbers, booleans, text, or objects of one of these and missing values."""
+    """Makes a column from a numpy array.
+
+    It holds numbers, booleans, text, or objects of one of these kinds and missing values.
+    """
     kind = array.dtype.kind
     if kind == "f":
         if array.dtype.itemsize > 8:

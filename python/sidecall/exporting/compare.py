@@ -1,4 +1,7 @@
-"""When a graph's answers count as the model's answers; one rule per output, applied by parity and golden rows."""
+"""Decides whether a graph's answers equal the model's: one rule per output.
+
+Used for parity and for golden rows.
+"""
 
 from __future__ import annotations
 
@@ -9,15 +12,18 @@ import numpy as np
 
 from .original import Output
 
-# By the type in which the answers are computed: the part of 1 + |expected| by which they may be off; where all answers are small, of
-# their magnitude + |expected|.
+# By the type in which the answers are computed. An answer may differ by this fraction of
+# 1 + |expected|; if all answers are small, of their root mean square + |expected|.
 TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
 
 
 @dataclass
 class Difference:
-    """Of one output over some rows. `amount` is the largest absolute difference in each row; for labels the margin of a
-    row whose label differs, else 0."""
+    """The differences of one output over some rows.
+
+    `amount` is the largest absolute difference in each row. For labels it is the margin of a row
+    whose label differs, else 0.
+    """
 
     output: Output
     amount: np.ndarray
@@ -28,7 +34,7 @@ class Difference:
 def compare(
     outputs: list[Output], expected: dict[str, np.ndarray], got: dict[str, np.ndarray]
 ) -> list[Difference]:
-    """One Difference per output that is deterministic."""
+    """Returns one Difference for each deterministic output."""
     result = []
     for output in outputs:
         if not output.deterministic:
@@ -54,7 +60,11 @@ def compare(
 
 
 def tolerated(output: Output, expected: np.ndarray) -> np.ndarray:
-    """How far each value may be off. In float32 a column's magnitude counts too: what was large before it cancelled has lost digits."""
+    """Returns how far each value may be off.
+
+    In float32 the root mean square of the column counts too: if large numbers cancel, digits are
+    lost in proportion to those numbers.
+    """
     expected = as_matrix(expected).astype(np.float64)
     finite = np.abs(np.where(np.isfinite(expected), expected, 0.0))
     if not finite.size:
@@ -66,7 +76,7 @@ def tolerated(output: Output, expected: np.ndarray) -> np.ndarray:
 
 
 def _root_mean_square(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Of values that are not negative; their squares may be too large for a double."""
+    """Values are not negative. They are scaled first, because a square may overflow a double."""
     largest = values.max(axis=axis, keepdims=True)
     shares = values / np.where(largest > 0, largest, 1.0)
     return np.asarray(largest * np.sqrt(np.mean(shares**2, axis=axis, keepdims=True)))
@@ -75,7 +85,11 @@ def _root_mean_square(values: np.ndarray, axis: int | None = None) -> np.ndarray
 def margins(
     output: Output, expected: dict[str, np.ndarray], got: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray] | None:
-    """For each row: by how much the expected label won over the one that was got, and the margin below which either is right."""
+    """Returns two margins for each row, or None if it is not known how the label is decided.
+
+    The first is by how much the original's scores favour the expected label over the label in
+    `got`. The second is the margin up to which both labels count as right.
+    """
     rule = output.decision
     if rule is None or output.classes is None:
         return None
@@ -91,7 +105,7 @@ def margins(
 
 
 def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray], name: str) -> bool:
-    """Whether two runs gave the very same answers."""
+    """Whether two runs gave identical answers."""
     if a[name].dtype.kind in "fc":
         return np.array_equal(a[name], b[name], equal_nan=True)
     return np.array_equal(a[name], b[name])
@@ -124,7 +138,7 @@ def _compare_labels(
 
 
 def positions(output: Output, labels: np.ndarray) -> np.ndarray:
-    """Where each label stands in the classes; -1 for a label that is none of them."""
+    """Returns the index of each label in the classes; -1 for a label that is not among them."""
     index: dict[Any, int] = {
         (label if isinstance(label, str) else int(label)): i
         for i, label in enumerate(output.classes or [])

@@ -1,4 +1,4 @@
-"""The user's data in its own container: canonical columns for the schema, original form for the model."""
+"""The user's data in its own container, for the model, and as canonical columns, for the schema."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from .unused import readable, with_cure
 
 
 class Data:
-    """Rows of features. `columns` is the canonical form; `original` and `build` give what the model itself is asked with."""
+    """Rows of features.
+
+    `columns` is the canonical form. `original` and `build` make rows that the model itself takes.
+    """
 
     columns: list[Column]
     layout: str  # "array", "frame" or "text"
     notes: list[str]
-    left_out: list[
-        int
-    ]  # places, among the columns of the model, of those that it does not use and no feature can hold
+    # Indices, in the model's own columns, of columns that it does not use and no feature can hold.
+    left_out: list[int]
 
     def __init__(self, columns: list[Column]) -> None:
         self.columns = columns
         self.notes = []
         self.left_out = []
-        # What stands for a missing value in object columns; a probe may find out that the model wants another one.
+        # What stands for a missing value in object columns. A probe may find that the model expects
+        # another one.
         self.sentinels: list[object] = [np.nan] * len(columns)
 
     @property
@@ -39,19 +42,22 @@ class Data:
         return [column.name for column in self.columns]
 
     def original(self, rows: Any) -> Any:
-        """The user's own rows: a slice or an array of row numbers."""
+        """Returns the user's own rows, by a slice or an array of row numbers."""
         raise NotImplementedError
 
     def build(self, columns: list[Column]) -> Any:
-        """Other values in the container and types of the user's data."""
+        """Returns other values in the container and the types of the user's data."""
         raise NotImplementedError
 
     def holds_objects(self, index: int) -> bool:
-        """Whether the column can hold several kinds of missing value."""
+        """Whether the column can hold more than one kind of missing value."""
         raise NotImplementedError
 
     def holds(self, index: int, value: Any) -> bool:
-        """Whether the column's own type has a place for the integer, and int64 too; True for any other value."""
+        """Whether both the column's own type and int64 can hold the integer.
+
+        True for any value that is not an integer.
+        """
         return not isinstance(value, int) or (
             -(2**63) <= value < 2**63 and _holds(self._dtype(index), value)
         )
@@ -76,7 +82,8 @@ class ArrayData(Data):
     def build(self, columns: list[Column]) -> np.ndarray:
         kind = self.array.dtype.kind
         if kind in "fiub":
-            # Where a probe asks for numbers that are not whole, as where one is missing, the array becomes one of floats.
+            # If a probe sets a missing value, or a number that is not whole, the array becomes one
+            # of floats.
             missing = any(
                 column.missing.any() or (column.kind == "float" and kind != "f")
                 for column in columns
@@ -87,7 +94,7 @@ class ArrayData(Data):
                     for column in columns
                 ]
             )
-            with np.errstate(over="ignore"):  # a probe may try what a narrow type does not hold
+            with np.errstate(over="ignore"):  # a probe may try a number that overflows the type
                 return values.astype(np.float64 if missing and kind != "f" else self.array.dtype)
         result = np.empty((len(columns[0]), len(columns)), dtype=object)
         for i, column in enumerate(columns):
@@ -148,9 +155,8 @@ class FrameData(Data):
         parts = zip(columns, self.frame.dtypes, self.sentinels, strict=True)
         values = [_values_of(column, dtype, sentinel) for column, dtype, sentinel in parts]
         if all(isinstance(part, np.ndarray) and part.dtype == values[0].dtype for part in values):
-            frame = pandas.DataFrame(
-                np.column_stack(values)
-            )  # many times quicker where there are many columns
+            # Many times faster than one column at a time if there are many columns.
+            frame = pandas.DataFrame(np.column_stack(values))
         else:
             frame = pandas.DataFrame(dict(enumerate(values)))
         frame.columns = self.frame.columns
@@ -164,7 +170,10 @@ class FrameData(Data):
 
 
 def read_data(data: Any, model: Any, feature_names: Sequence[str] | None = None) -> Data:
-    """Any container that a model is trained on. Raises DataError, naming the column where one is at fault."""
+    """Reads any container that a model can be trained on.
+
+    Raises DataError; it names the column if the error concerns one.
+    """
     names = None if feature_names is None else [str(name) for name in feature_names]
     if data is None:
         raise DataError("expected data")
@@ -183,7 +192,7 @@ def read_data(data: Any, model: Any, feature_names: Sequence[str] | None = None)
 
 
 def fitted_names(model: Any) -> list[str] | None:
-    """The names that the model was fitted with, or None."""
+    """Returns the names that the model was fitted with, or None."""
     try:
         names = model.feature_names_in_
     except (AttributeError, TypeError, ValueError):
@@ -294,7 +303,7 @@ def _check_names(names: list[str]) -> None:
 
 
 def _holds(dtype: Any, value: int) -> bool:
-    """Of a type of numpy or pandas."""
+    """Whether an integer type of numpy or pandas can hold the value; True for other types."""
     kind = getattr(dtype, "kind", "O")
     if kind not in "iu":
         return True
@@ -337,11 +346,11 @@ def column_of_series(name: str, series: Any) -> Column:
 
 
 def _values_of(column: Column, dtype: Any, sentinel: object) -> Any:
-    """An array of numbers or booleans, or a series of what only a series says the type of."""
+    """Returns an array of numbers or booleans, or a Series if only a Series can have the type."""
     import pandas
 
     if isinstance(dtype, pandas.CategoricalDtype):
-        # A value outside the categories would silently become missing.
+        # Without new categories, an unknown value would silently become missing.
         values = column.as_objects()
         new = [
             v for v in dict.fromkeys(column.present().tolist()) if v not in set(dtype.categories)
@@ -359,9 +368,10 @@ def _values_of(column: Column, dtype: Any, sentinel: object) -> Any:
     if _is_objects(dtype):
         return pandas.Series(column.as_objects(sentinel), dtype=object)
     if dtype.kind == "f":
-        with np.errstate(over="ignore"):  # a probe may try what a narrow type does not hold
+        with np.errstate(over="ignore"):  # a probe may try a number that overflows the type
             return column.as_float().astype(dtype)
-    # A numpy column of integers or booleans becomes float64 as soon as pandas meets a missing value in it, or a number that is not whole.
+    # As in pandas, a numpy column of integers or booleans becomes float64 if it gets a missing
+    # value or a number that is not whole.
     return (
         column.as_float()
         if column.missing.any() or column.kind == "float"

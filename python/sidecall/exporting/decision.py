@@ -1,4 +1,7 @@
-"""How a label follows from scores, so that verification can tell a tie from an error; decided by what the model did."""
+"""Finds how a label follows from the scores, so that verification can tell a tie from an error.
+
+The rule is derived from the answers of the model.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from .original import Original
 
 
 def find_decision(original: Original, answers: dict[str, np.ndarray]) -> dict[str, Any] | None:
-    """The first rule that explains every label in `answers`, or None."""
+    """Returns the first rule that explains every label in `answers`, or None."""
     outputs = {output.name: output for output in original.outputs}
     label = outputs.get("label")
     scored = outputs.get("probabilities") or outputs.get("scores")
@@ -58,7 +61,7 @@ def _candidates(
 
 
 def _tuned_threshold(model: Any) -> tuple[float, int] | None:
-    """(threshold, index of the positive class) of a classifier with a threshold of its own."""
+    """Returns (threshold, index of the positive class) if the classifier has its own threshold."""
     for part in ("best_estimator_", "steps"):
         while hasattr(model, part):
             model = model.best_estimator_ if part == "best_estimator_" else model.steps[-1][1]

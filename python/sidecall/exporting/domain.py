@@ -1,4 +1,7 @@
-"""The numbers that the model takes for each feature, and whether it takes the empty string: found by asking it, as nullability is."""
+"""Finds the numbers that the model accepts for each feature, and whether it accepts "".
+
+Both are found by asking the model, as probe.py finds which features are nullable.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,11 @@ from .schema import Feature, Schema
 from .steps import estimators_in
 from .trials import Trials
 
-_ROWS = 4000  # that are asked for all features together, apart from the numbers that every feature is asked for
+# Rows to try for all features together, in addition to the numbers that are tried for each feature.
+_ROWS = 4000
 _ROWS_AT_ONCE = 1000
-_SAMPLE = 16  # features of a wide model for which rows are asked that the rules of its steps refuse
+# In a wide model, numbers that the rules refuse are tried on the model for so many features only.
+_SAMPLE = 16
 _WIDE = 32
 _MOST_INTERVALS = 64
 _BEYOND_SINGLE = float(np.nextafter(LAST_SINGLE, np.inf))
@@ -54,10 +59,10 @@ def find_domains(
     base: list[Column],
     rules: dict[int, Rule],
 ) -> None:
-    """Sets `domain` and `empty` of the features, and of what is accepted.
+    """Sets `domain` and `takes_empty` of the features and of `accepts`.
 
-    A feature whose domain would leave out a number of `data`, which the model has answered, has none: there the numbers of
-    other features decide too.
+    A feature gets no domain if the domain would exclude a number of `data`. The model has answered
+    that number, so whether it is accepted also depends on other features.
     """
     search_of = _Search(data, original, schema, base, rules)
     for i, intervals in search_of.domains(
@@ -74,7 +79,7 @@ def find_domains(
 
 
 def input_ranges(schema: Schema) -> dict[str, Range]:
-    """Between what the numbers of each input lie that pass a reader's checks."""
+    """Returns, for each input, the range of the numbers that pass the checks of a reader."""
     by_input: dict[str, list[tuple[int, Range]]] = {}
     for feature in schema.features:
         if feature.tensor != "string":
@@ -108,7 +113,7 @@ class _Search:
         rules: dict[int, Rule],
     ) -> None:
         self.data, self.original, self.schema = data, original, schema
-        # A caller may give any number where a tensor holds floats, though `data` has whole ones.
+        # If a tensor holds floats, a caller may pass any number, even if `data` has whole numbers.
         self.base = [
             Column(c.name, "float", c.values.astype(np.float64), c.missing, c.narrow)
             if c.kind == "int" and feature.tensor.startswith("float")
@@ -119,7 +124,7 @@ class _Search:
         self.trials = Trials(original, rules, self._rows, (own, self.base[own].values[0]))
 
     def _rows(self, changes: Sequence[tuple[int, Any]]) -> Any:
-        """One row per change: the base with one value replaced."""
+        """Makes one row for each change: the base row with one value replaced."""
         same = np.zeros(len(changes), dtype=np.intp)
         columns = [column.take(same) for column in self.base]
         for row, (i, value) in enumerate(changes):
@@ -128,7 +133,7 @@ class _Search:
         return self.data.build(columns)
 
     def domains(self, candidates: Sequence[int]) -> dict[int, Intervals]:
-        """Of the features that do not take every number."""
+        """Returns the domains of the features that do not accept every number."""
         result: dict[int, Intervals] = {}
         for dtype in ("float32", "float64", "int64"):
             features = [
@@ -159,7 +164,11 @@ class _Search:
         grids: dict[int, list[Number]],
         found: dict[int, Intervals],
     ) -> set[int]:
-        """The features for which the model itself answers otherwise, for a number of the grid or beside an end."""
+        """Returns the features for which the model contradicts `found`.
+
+        The model is asked for numbers of the grid, for the ends of the intervals, and for the
+        numbers beside the ends.
+        """
         taken = [(i, end) for i in features for interval in found[i] for end in interval]
         taken += [
             (i, v)
@@ -184,7 +193,7 @@ class _Search:
         column = self.data.columns[i]
         present = np.unique(column.present())
         own = [] if self.base[i].missing[0] else [self.base[i].values[0].item()]
-        # Quantiles of the data, among them the smallest and the largest.
+        # Quantiles of the data, including the smallest and the largest number.
         own += (
             present[np.linspace(0, len(present) - 1, 7).astype(int)].tolist()
             if len(present)
@@ -204,7 +213,10 @@ class _Search:
 
 
 def _constants(model: Any) -> list[float]:
-    """Numbers that the fitted steps hold one of for each column, such as means and knots: there a model may have holes."""
+    """Returns numbers that fitted steps hold for each column, such as means and knots.
+
+    The set of numbers that a model accepts may have gaps there.
+    """
     found: set[float] = set()
     for step in estimators_in(model):
         for name, value in vars(step).items():

@@ -1,4 +1,7 @@
-"""Runs a converted graph as its users will: ONNX Runtime, one thread. Used by parity and golden rows."""
+"""Runs a converted graph as its users do: with ONNX Runtime, on one thread.
+
+Used for parity and for golden rows.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ from .errors import StepError
 
 
 class Session:
-    """`run` gives an array per output; [N, 1] becomes [N], as in Original.ask."""
+    """`run` returns one array per output; [N, 1] becomes [N], as in Original.ask."""
 
     def __init__(self, graph: Any, step: str) -> None:
-        # Official builds send telemetry unless this stands before the library is loaded.
+        # Official builds send telemetry unless this variable is set before the library is loaded.
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
         import onnxruntime
 
@@ -56,7 +59,10 @@ class Session:
 
 
 def declare_shapes(graph: Any, session: Session, tensors: dict[str, np.ndarray]) -> None:
-    """Writes each output's shape into the graph where it says less than a run shows; readers rely on rank and width."""
+    """Writes the shape of each output into the graph if a run shows more than the graph declares.
+
+    Readers rely on the rank and the width.
+    """
     for output in graph.graph.output:
         shape = session.shape(output.name, tensors)
         dims = output.type.tensor_type.shape.dim

@@ -1,4 +1,4 @@
-"""The errors of export and check; `sidecall.ExportError` is the first of them."""
+"""The errors of export and check; `sidecall.ExportError` is their base class."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ SERVE_INSTEAD = (
 
 
 class ExportError(ValueError):
-    """A model was not exported. Nothing was written; a file that stood at the path is untouched."""
+    """A model was not exported. Nothing was written; an existing file at the path is unchanged."""
 
 
 class DataError(ExportError):
-    """The data cannot describe the model's features. `name` is the column concerned, or ""."""
+    """The data cannot describe the model's features. `name` is the column in question, or ""."""
 
     def __init__(self, message: str, name: str = "") -> None:
         super().__init__(message)
@@ -22,15 +22,15 @@ class DataError(ExportError):
 
 
 class ModelError(ExportError):
-    """The object is not a fitted model, or does not answer for the data."""
+    """The object is not a fitted model, or it fails for the data."""
 
 
 class FileError(ExportError):
-    """The file cannot be written: too large for one ONNX file, or the folder refuses."""
+    """The file cannot be written: too large for one ONNX file, or writing fails."""
 
 
 class StepError(ExportError):
-    """A step does not convert to the same numbers. `step` is its path, `reason` says why."""
+    """A step cannot be converted to the same numbers. `step` is its path, `reason` says why."""
 
     def __init__(self, step: str, reason: str) -> None:
         super().__init__(f"cannot export {step}: {reason}\n{SERVE_INSTEAD}")
@@ -39,7 +39,10 @@ class StepError(ExportError):
 
 
 class ParityError(StepError):
-    """The converted graph gives other numbers than the model. `output`, `row` and `largest` are the worst found."""
+    """The converted graph gives other numbers than the model.
+
+    `output`, `row` and `largest` describe the worst difference found.
+    """
 
     def __init__(self, step: str, reason: str, *, output: str, row: int, largest: float) -> None:
         super().__init__(step, reason)

@@ -1,4 +1,4 @@
-"""Loads pipelines and data from files for the command; a pickle only where the caller trusts it."""
+"""Loads models and data from files for the command; a pickle only if the caller trusts it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _PICKLES = (".joblib", ".pkl", ".pickle")
 
 
 class InputError(ValueError):
-    """A file that the command cannot use."""
+    """The command cannot use a file."""
 
 
 def load_model(path: str, trusted: bool) -> Any:
@@ -20,7 +20,7 @@ def load_model(path: str, trusted: bool) -> Any:
 
 
 def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
-    """A DataFrame, an array or a list of text, in the form that the model was trained on."""
+    """Returns a DataFrame, an array or a list of text, as the model was trained on."""
     file = existing(path)
     suffix = file.suffix.lower()
     try:
@@ -56,7 +56,11 @@ def load_data(path: str, model: Any, trusted: bool, drop: list[str]) -> Any:
 
 
 def records_of(numbered_lines: Iterable[tuple[int, str]], path: str) -> Any:
-    """A DataFrame of JSON Lines. Values as they are written: only numbers become numbers, nothing a date. Null and absent are missing."""
+    """Returns a DataFrame of JSON Lines.
+
+    Values stay as they are written: only numbers become numbers, and nothing becomes a date. Null
+    and absent keys are missing values.
+    """
     import json
 
     import pandas
@@ -97,7 +101,9 @@ def _shaped(data: Any, path: str, model: Any, drop: list[str]) -> Any:
         and not hasattr(model, "n_features_in_")
         and data.shape[1] == 1
     ):
-        return data.iloc[:, 0]  # a text pipeline: a vectorizer knows no columns
+        # A model without feature names or a number of features is a text pipeline: its vectorizer
+        # takes a flat list of text.
+        return data.iloc[:, 0]
     return data
 
 

@@ -1,4 +1,7 @@
-"""The few rows with the model's own answers that every reader checks on open: docs/contract.md, verification."""
+"""The golden rows: a few rows with the model's own answers, which every reader checks on open.
+
+See docs/contract.md, verification.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ _FLOORS = {"float32": (1e-6, 1e-5), "float64": (1e-12, 1e-9)}
 def verification(
     source: str, columns: list[Column], measure: Measure, largest: dict[str, float]
 ) -> dict[str, Any]:
-    """`largest` is what parity measured per output. As many of the rows as fit, from the first on."""
+    """Returns the verification part of the contract: as many of the rows, from the first, as fit.
+
+    `largest` is the largest difference that parity measured for each output.
+    """
     kept = _reproducible(columns, measure)
     columns = [column.take(kept) for column in columns]
     expected = measure.original.ask(measure.data.build(columns)) if len(kept) else {}
@@ -42,8 +48,11 @@ def dumps(value: Any) -> str:
 
 
 def mark_random(columns: list[Column], measure: Measure) -> None:
-    """Two runs of the model and two of the graph: an output that differs is not verified. Sums over threads may differ
-    in their last bits; that is no difference."""
+    """Marks outputs as not deterministic; those are not verified.
+
+    Runs the model twice and the graph twice: an output is marked if two runs differ by more than
+    parity tolerates. The last bits of a sum over threads may differ, and that is tolerated.
+    """
     rows, tensors = measure.data.build(columns), measure.schema.tensors(columns)
     pairs = (
         (measure.original.ask(rows), measure.original.ask(rows)),
@@ -60,7 +69,11 @@ def mark_random(columns: list[Column], measure: Measure) -> None:
 
 
 def _reproducible(columns: list[Column], measure: Measure) -> np.ndarray:
-    """Without rows that lie within float32 rounding of a threshold: on these, two right engines may differ."""
+    """Returns the rows on which graph and model agree.
+
+    Left out are rows within float32 rounding of a threshold, because two correct engines may differ
+    there.
+    """
     if len(columns[0]) == 0:
         return np.arange(0)
     got = measure.session.run(measure.schema.tensors(columns))
@@ -138,7 +151,7 @@ def _short(value: Any) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """JSON has no NaN and no infinities."""
+    """Returns the value for JSON, which has no NaN and no infinities."""
     if isinstance(value, float) and not np.isfinite(value):
         return "nan" if value != value else "inf" if value > 0 else "-inf"
     return value

@@ -1,18 +1,21 @@
-"""Pieces of HTML for reports in notebooks: no script, no style sheet, nothing from a network; colours that are right on light and dark."""
+"""Pieces of HTML for reports in notebooks; the colours suit light and dark pages.
+
+No script, no style sheet, nothing is loaded from a network.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-# Text and lines have the page's own colour, so that they can be read on any background.
+# Text and lines use the colour of the page, so they are readable on any background.
 CALM, WARM, COOL = "#8a94a0", "#e8590c", "#4c6ef5"
 _FAINT = "color-mix(in srgb, currentColor 25%, transparent)"
 _CELL = f"padding:2px 10px 2px 0;border-bottom:1px solid {_FAINT};text-align:left;vertical-align:top;white-space:pre-wrap"
 
 
 def section(title: str, *parts: str) -> str:
-    """A report: a title and what stands below it."""
+    """Returns a report: a title and the parts below it."""
     head = f'<div style="font-weight:600;font-size:1.1em;margin-bottom:6px">{escape(title)}</div>'
     return f'<div style="color:inherit;line-height:1.4;max-width:960px;overflow-x:auto">{head}{"".join(parts)}</div>'
 
@@ -41,7 +44,7 @@ def html_table(head: Sequence[str] | None, rows: Sequence[Sequence[str]]) -> str
 
 
 def picture(width: int, height: int, title: str, shapes: Sequence[str]) -> str:
-    """An SVG that is as wide as the page allows; `title` is what a screen reader says."""
+    """Returns an SVG that is as wide as the page allows; a screen reader reads `title`."""
     return (
         f'<svg role="img" aria-label="{escape(title)}" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg" '
         f'style="width:100%;max-width:{width}px;height:auto;display:block;margin:8px 0" font-size="12" font-family="inherit" '

@@ -1,4 +1,7 @@
-"""Searches a line of numbers for the intervals that are accepted: a grid, then bisection in the order of the type's numbers."""
+"""Finds the intervals of accepted numbers: asks for a grid, then bisects between its points.
+
+Bisection follows the order of the numbers that the type can hold.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ Intervals = list[tuple[Number, Number]]
 
 
 class Line:
-    """The numbers of a type ("float32", "float64" or "int64") by their places: neighbours differ by one."""
+    """Assigns an integer, the place, to each value of "float32", "float64" or "int64".
+
+    The order is that of the values, and the places of adjacent values differ by one.
+    """
 
     def __init__(self, dtype: str) -> None:
         self.dtype = np.dtype(dtype)
@@ -37,10 +43,11 @@ class Line:
 def search(
     line: Line, grids: Mapping[int, Sequence[Number]], accepts: Accepts, rows: int
 ) -> dict[int, Intervals]:
-    """For each key of `grids` the intervals of accepted numbers, from the smallest number of its grid to the largest.
+    """Returns, for each key of `grids`, the intervals of accepted numbers within its grid.
 
-    All keys take each step together. `rows` is how many numbers `accepts` is best asked for at once: more than one for each key divide
-    what is left of a key's line into more than two parts.
+    All keys are searched together. `rows` is the best number of values for one call of `accepts`:
+    if that is more than one for each key, each step divides the rest of a key's line into more
+    than two parts.
     """
     places = {key: sorted({line.place(value) for value in grid}) for key, grid in grids.items()}
     asked = sorted(
@@ -80,13 +87,13 @@ def search(
 
 
 def _between(low: int, high: int, ways: int) -> list[int]:
-    """At most so many places between two that are no neighbours, in equal steps."""
+    """Returns at most `ways` places between two places that are not adjacent, in equal steps."""
     ways = min(ways, high - low - 1)
     return [low + (high - low) * k // (ways + 1) for k in range(1, ways + 1)]
 
 
 def _joined(line: Line, known: Mapping[int, bool]) -> Intervals:
-    """Runs of accepted places."""
+    """Joins adjacent accepted places to intervals."""
     result: list[list[int]] = []
     previous = False
     for place in sorted(known):
@@ -99,7 +106,10 @@ def _joined(line: Line, known: Mapping[int, bool]) -> Intervals:
 
 
 def outside(line: Line, intervals: Intervals, last: tuple[Number, Number]) -> list[Number]:
-    """The numbers next to the ends of the intervals that lie in none, up to the `last` of the line."""
+    """Returns the numbers next to the ends of the intervals that lie in no interval.
+
+    `last` holds the smallest and the largest number to consider.
+    """
     first, final = map(line.place, last)
     ends = [(line.place(low), line.place(high)) for low, high in intervals]
     next_to = {
@@ -113,7 +123,7 @@ def outside(line: Line, intervals: Intervals, last: tuple[Number, Number]) -> li
 
 
 def holds(intervals: Intervals, values: np.ndarray) -> np.ndarray:
-    """Which values lie in one of the intervals."""
+    """Returns which values lie in one of the intervals."""
     result = np.zeros(len(values), dtype=bool)
     for low, high in intervals:
         result |= (values >= low) & (values <= high)

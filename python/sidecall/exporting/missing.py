@@ -1,4 +1,7 @@
-"""NaN, None and pd.NA are one thing for callers and three for encoders: which one fit saw."""
+"""Finds which kind of missing value fit saw: NaN, None or pd.NA.
+
+They are the same for callers, but encoders distinguish them.
+"""
 
 from __future__ import annotations
 
@@ -15,20 +18,20 @@ _SAMPLE = 100
 
 
 def to_pandas(data: Any) -> tuple[Any, bool]:
-    """A frame or series of another library as one of pandas, and True; anything else and False."""
+    """Converts a frame or series of another library to pandas, and says whether it did."""
     if hasattr(data, "to_pandas") and not hasattr(data, "iloc"):
         return data.to_pandas(), True
     return data, False
 
 
 def as_fitted(frame: Any, model: Any, *, is_converted: bool = False) -> tuple[Any, list[str]]:
-    """The frame with the missing values of text and booleans as fit saw them, and the names of
-    the columns that were changed.
+    """Returns the frame with missing values of the kind that fit saw, and the changed columns.
 
-    The nullable types of pandas, and the conversion of another library's frame (`is_converted`),
-    dictate how a missing value is written, which then says nothing of the model's training. Where
-    the categories of its encoders hold one kind of missing value, it is that one; otherwise the
-    first kind that the model accepts. Python objects of a pandas frame stay as they are.
+    Only text and booleans are changed. The nullable types of pandas, and the conversion of another
+    library's frame (`is_converted`), determine how a missing value is written, so the frame does
+    not show which kind the model was trained with. If the categories of the model's encoders hold
+    one kind of missing value, that kind is used; otherwise the first kind that the model accepts.
+    Python objects of a pandas frame stay as they are.
     """
     places = [i for i, dtype in enumerate(frame.dtypes) if _is_dictated(dtype, is_converted)]
     known = {type(value): value for value in missing_categories(model)}
@@ -47,7 +50,7 @@ def as_fitted(frame: Any, model: Any, *, is_converted: bool = False) -> tuple[An
 
 
 def fitted_categories(model: Any) -> Iterator[list[Any]]:
-    """The categories of each column of every fitted encoder anywhere inside."""
+    """Yields the categories of each column of every fitted encoder in the model."""
     for item in estimators_in(model):
         categories = vars(item).get("categories_")
         for group in categories if isinstance(categories, (list, tuple)) else ():
@@ -55,7 +58,7 @@ def fitted_categories(model: Any) -> Iterator[list[Any]]:
 
 
 def missing_categories(model: Any) -> list[Any]:
-    """The missing values among the categories of text and of booleans."""
+    """Returns the missing values among the categories of text and booleans."""
     groups = [
         group
         for group in fitted_categories(model)
@@ -65,7 +68,10 @@ def missing_categories(model: Any) -> list[Any]:
 
 
 def _is_dictated(dtype: Any, is_converted: bool) -> bool:
-    """Text or booleans in a type of pandas or pyarrow; a categorical keeps NaN."""
+    """Whether the type, not the user, determines how missing text or booleans are written.
+
+    A categorical type always uses NaN.
+    """
     if isinstance(dtype, np.dtype):
         return is_converted and dtype.kind == "O"
     if hasattr(dtype, "categories"):

@@ -1,4 +1,7 @@
-"""The fitted model as the one that is right: its task, its outputs, its answers. Read by parity, probes and golden rows."""
+"""The fitted model as the reference: its task, its outputs, its answers.
+
+Used by parity, probes and golden rows.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from sidecall._methods import method_of
 from .errors import ModelError
 from .steps import StepTypes
 
-# Models whose methods take no rows, and what to do.
+# Models whose methods do not take rows, and what the user can do.
 _NO_ROWS = {
     (
         "xgboost",
@@ -26,7 +29,7 @@ _NO_ROWS = {
 
 @dataclass
 class Output:
-    """One output of the contract. `width` is None where the tensor is [N] or [N, 1]."""
+    """One output of the contract. `width` is None if the tensor is [N] or [N, 1]."""
 
     name: str
     method: str
@@ -35,10 +38,10 @@ class Output:
     width: int | None = None
     decision: dict[str, Any] | None = None
     deterministic: bool = True
-    finite: bool = False  # the model never gave anything but finite numbers, also for the extremes of what it takes
-    computed_in: str = (
-        "float64"  # "float32" where a step computes in it, so that no more digits can agree
-    )
+    # The model gave only finite numbers, even for the extremes of the numbers that it accepts.
+    finite: bool = False
+    # "float32" if a step computes in float32, so that answers cannot agree to more digits.
+    computed_in: str = "float64"
 
     @property
     def role(self) -> str:
@@ -64,7 +67,7 @@ class Output:
 
 
 class Original:
-    """`ask` gives an array per output: [N], or [N, width] where the output has several columns."""
+    """`ask` returns an array per output: [N], or [N, width] if the output has several columns."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -76,7 +79,7 @@ class Original:
         return self.refusal(rows) is None
 
     def refusal(self, rows: Any) -> Exception | None:
-        """Why the model does not answer for these rows, or None."""
+        """Returns the exception that the model raises for these rows, or None."""
         try:
             with quiet():
                 method_of(self.model, self.outputs[0].method)(rows)
@@ -99,7 +102,10 @@ class Original:
             raise ModelError(f"the model does not answer for the data: {reason}") from error
 
     def describe(self, rows: Any) -> None:
-        """Completes the outputs' classes and widths, and the steps' types, from answers for `rows`; drops outputs that no contract can hold."""
+        """Completes the classes and widths of the outputs and the types of the steps.
+
+        Uses the answers for `rows`. Drops outputs that a contract cannot hold.
+        """
         with self.steps.watching():
             self._describe(rows)
         for output in self.outputs:
@@ -111,7 +117,8 @@ class Original:
             try:
                 answers[output.name] = self._ask(output, rows)
             except ModelError:
-                # A method that is there and refuses, such as decision_function over members that have none.
+                # The method exists but fails, such as decision_function of an ensemble whose
+                # members have none.
                 if output is self.outputs[0]:
                     raise
                 self.outputs.remove(output)
@@ -122,7 +129,10 @@ class Original:
             _complete(output, answers[output.name], self.task, self.classes(answers))
 
     def classes(self, answers: dict[str, np.ndarray] | None = None) -> list[Any] | None:
-        """Class labels as JSON values in the model's order, or None (several outputs, regressors, clusters)."""
+        """Returns the class labels as JSON values in the model's order.
+
+        None for several outputs, for regressors and for clusters.
+        """
         if self.task == "outlier":
             return [-1, 1]
         if self.task != "classification" or (
@@ -139,7 +149,7 @@ class Original:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Warnings about feature names and extreme values are the probe's own doing."""
+    """Hides warnings about feature names and extreme values, which the probes themselves cause."""
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         yield
@@ -174,7 +184,10 @@ def _task_of(model: Any) -> str:
 
 
 def _answers_about_neighbours(model: Any) -> bool:
-    """KernelDensity and NearestNeighbors, also inside of others; what has fit_predict answers for the rows of its training only."""
+    """Whether the model is like KernelDensity or NearestNeighbors, or contains such a model.
+
+    A model with fit_predict is not: it answers only for the rows of its training.
+    """
     if any(hasattr(model, method) for method in ("predict", "transform", "fit_predict")):
         return False
     return hasattr(model, "score_samples") or hasattr(model, "kneighbors")
@@ -203,9 +216,8 @@ def _methods_of(model: Any, task: str) -> list[tuple[str, str]]:
 
 def _as_array(answer: Any) -> np.ndarray:
     if isinstance(answer, list) and answer and getattr(answer[0], "ndim", 0) == 2:
-        return np.empty(
-            (0, 0, 0)
-        )  # one array per output of a multi-output classifier: no contract holds that
+        # A multi-output classifier returns one array per output, which a contract cannot hold.
+        return np.empty((0, 0, 0))
     if hasattr(answer, "toarray"):
         answer = answer.toarray()
     array = np.asarray(answer)
@@ -247,7 +259,10 @@ def _label_type(labels: list[Any]) -> str:
 
 
 def _json_label(label: Any) -> Any:
-    """A string, integer or boolean. Whole floats are what a column of integers with missing values leaves behind."""
+    """Returns a string, integer or boolean.
+
+    A whole float becomes an integer: a column of integers with missing values is read as float.
+    """
     if isinstance(label, (bool, np.bool_)):
         return bool(label)
     if isinstance(label, (int, np.integer)):
@@ -262,7 +277,7 @@ def _json_label(label: Any) -> Any:
 
 
 def labels_as_json(array: np.ndarray) -> list[Any]:
-    """Labels of one column or of several, as the contract writes them."""
+    """Returns labels of one column or of several as the contract writes them."""
     if array.ndim == 2:
         return [[_json_label(label) for label in row] for row in array.tolist()]
     return [_json_label(label) for label in array.tolist()]

@@ -1,4 +1,4 @@
-"""Measures a converted graph against the model that it came from; export refuses by what this finds."""
+"""Measures a converted graph against its original model; export raises an error if they differ."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ from .original import Original
 from .schema import Schema
 
 _BATCH = 10_000
-# Where a graph of float32 was asked for, so many rows may get another answer. One that is wrong gives one in most rows, and made-up
-# rows lie beside thresholds more often than rows of the data.
+# With precision "float32", at most this fraction of the rows may get another answer. A wrong graph
+# changes most rows. Synthetic rows lie beside thresholds more often than rows of the data.
 _MOST_ROUNDED = 0.1
 _MOST_ROUNDED_SYNTHETIC = 0.5
-# In batches of these sizes the original is asked again for a row whose answers differ, to see whether it answers differently itself.
+# If the answers for a row differ, the original is asked again for that row in batches of these
+# sizes, to find out whether its own answer depends on the batch.
 _OTHER_BATCHES = (1, 7)
-_MOST_ASKED_AGAIN = 500  # rows of a batch; a graph that is wrong differs in most rows
+_MOST_ASKED_AGAIN = 500  # rows of a batch; for a wrong graph most rows differ
 
 
 @dataclass
 class OutputParity:
-    """`at_row` counts from 0 in the data; `closest_margin` is the smallest by which a label that differs was decided."""
+    """The differences of one output.
+
+    `at_row` counts from 0 in the data. `closest_margin` is the smallest margin, in the original's
+    scores, of a label that differs.
+    """
 
     name: str
     is_label: bool
@@ -43,7 +48,11 @@ class OutputParity:
     worst_bad: float = 0.0
 
     def add(self, difference: Difference, counted: np.ndarray, offset: int) -> None:
-        """`counted` leaves out rows that only rounding moved, and rows for which the original has several answers."""
+        """Adds the rows that are True in `counted`.
+
+        Those are all rows, except those that differ only by rounding and those for which the
+        original itself gives several answers.
+        """
         amount, bad = difference.amount[counted], difference.bad[counted]
         rows = np.flatnonzero(counted) + offset
         if self.is_label:
@@ -78,15 +87,20 @@ class OutputParity:
 
 @dataclass
 class Parity:
-    """`rounded` rows differ because the float32 inputs that were asked for do not hold their values; for `unstable` rows the original's
-    answer depends on the rows that it is asked with. `refused` rows are answered by the original, and the graph refuses them in step `refusing`."""
+    """How far a graph agrees with the original.
+
+    `rounded` rows differ because the float32 inputs, which the user asked for, cannot hold their
+    values. For `unstable` rows the original's answer depends on the other rows of the batch.
+    `refused` rows are answered by the original but not by the graph; `refusing` is the number, from
+    1, of the check in the graph that refuses them.
+    """
 
     rows: int = 0
     rounded: int = 0
     unstable: int = 0
     refused: int = 0
     refusing: int = 0
-    most_rounded: float = 1.0  # the share that is tolerated
+    most_rounded: float = 1.0  # the fraction of rounded rows that is tolerated
     outputs: dict[str, OutputParity] = field(default_factory=dict)
 
     @property
@@ -100,7 +114,7 @@ class Parity:
         return max(self.outputs.values(), key=lambda output: (output.bad, output.worst_bad))
 
     def describe(self, where: str) -> str:
-        """Why it does not hold."""
+        """Says why parity does not hold."""
         worst = self.worst()
         if not worst.bad:
             return f"float32 is not enough: {self.rounded} of {self.rows} rows of {where} get another answer"
@@ -118,7 +132,10 @@ class Parity:
 
 
 class Measure:
-    """Feeds batches through both, keeps what differs. `slices` are the user's rows, `columns` are made up."""
+    """Runs batches through the original and the graph, and collects the differences.
+
+    `of_data` measures the user's rows, `of_columns` rows that are given as columns.
+    """
 
     def __init__(
         self, data: Data, schema: Schema, original: Original, session: Session, rounds: bool = False
@@ -131,9 +148,8 @@ class Measure:
             session,
             rounds,
         )
-        self.finite = {
-            output.name: True for output in original.outputs
-        }  # whether all answers of the original were
+        # For each output, whether all answers of the original were finite.
+        self.finite = {output.name: True for output in original.outputs}
 
     def of_data(self, on_rows: Callable[[int], None]) -> Parity:
         parity = self._new(_MOST_ROUNDED)
@@ -203,7 +219,7 @@ class Measure:
     def unstable(
         self, columns: list[Column], expected: dict[str, np.ndarray], rows: np.ndarray
     ) -> np.ndarray:
-        """Those of `rows` for which the original answers differently when it is asked for fewer rows at once."""
+        """Returns those of `rows` for which the original's answer changes in smaller batches."""
         spread = np.zeros(len(rows), dtype=bool)
         first = {name: answer[rows] for name, answer in expected.items()}
         for size in _OTHER_BATCHES:
@@ -225,7 +241,10 @@ class Measure:
     def only_rounded(
         self, columns: list[Column], got: dict[str, np.ndarray], rows: np.ndarray
     ) -> np.ndarray:
-        """Those of `rows` for which the model agrees with the graph once it is asked with what the float32 input holds."""
+        """Returns those of `rows` that differ only because the input is rounded to float32.
+
+        For these, the model agrees with the graph when the model gets the rounded values.
+        """
         batch = [column.take(rows) for column in columns]
         rounded = self.schema.rounds(batch)
         if all(

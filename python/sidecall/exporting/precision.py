@@ -1,4 +1,4 @@
-"""With how many decimals a column is written; used for made-up values between those of the data."""
+"""Finds with how many decimals a column is written, for synthetic values between those of data."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 
 from .columns import Column
 
-_SHORT_DIGITS = (
-    15  # what every double keeps of a decimal; more digits are the result of a computation
-)
+# A double keeps every decimal of so many digits; a value with more digits was computed.
+_SHORT_DIGITS = 15
 
 
 def is_short(values: np.ndarray) -> np.ndarray:
-    """True where a decimal of at most 15 significant digits was written."""
+    """True for values that were written as a decimal of at most 15 significant digits."""
     return _has_digits(values, _SHORT_DIGITS)
 
 
 def _has_digits(values: np.ndarray, digits: int) -> np.ndarray:
-    """True where the value is the double of a decimal of so many significant digits."""
+    """True for values that are the double nearest to a decimal of that many significant digits."""
     result: np.ndarray = values == 0
     rest = np.isfinite(values) & ~result
     magnitude = np.abs(values[rest])
-    # Powers of ten up to 10^22 are exact doubles, so that one division rounds as reading the decimal would.
+    # Powers of ten up to 10^22 are exact doubles, so one division rounds in the same way as parsing
+    # the decimal.
     exponent = digits - 1 - np.floor(np.log10(magnitude))
     power = np.minimum(np.abs(exponent), 22)
     scale = 10.0**power
@@ -34,7 +34,11 @@ def _has_digits(values: np.ndarray, digits: int) -> np.ndarray:
 
 
 def decimals(column: Column) -> int | None:
-    """How many decimals a column of short decimals is written with; None where there is nothing that float32 blurs."""
+    """Returns the number of decimals with which a column of short decimals is written.
+
+    None for columns of other types or of float32, for whole numbers, and if most of the values have
+    full precision.
+    """
     if column.kind != "float" or column.narrow:
         return None
     values = np.unique(column.present())

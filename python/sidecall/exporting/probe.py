@@ -1,4 +1,8 @@
-"""What the fitted model accepts, found by asking it: missing values, and which categories where the list is closed."""
+"""Finds what the fitted model accepts by asking it.
+
+That is, for each feature: whether it may be missing, and the categories if only certain ones are
+accepted.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +23,18 @@ from .steps import taken
 UNKNOWN = "unknown category"
 _BATCH = 256
 _SAMPLE = 24
-_FAR = 2**20  # beyond the codes of most tables
+_FAR = 2**20  # larger than the codes of most tables
 
-Change = tuple[int, Any]  # a feature and its new value, None for missing
+Change = tuple[int, Any]  # a feature and its new value; None means missing
 
 
 @dataclass
 class Acceptance:
-    """Of one feature. `allowed` is the closed list, or None; `unknown` is a value outside what was seen, where it is accepted.
+    """What the model accepts for one feature.
 
-    `domain` are the accepted numbers, or None for all; `takes_empty` tells of the empty string. Both are found by domain.py.
+    `allowed` is the list of the only accepted values, or None. `unknown` is an accepted value that
+    the data does not have, or None. `domain` are the accepted numbers, or None for all.
+    `takes_empty` says whether the empty string is accepted. domain.py finds the last two.
     """
 
     nullable: bool
@@ -39,7 +45,10 @@ class Acceptance:
 
 
 def accepted_rows(original: Original, rows: Any, count: int) -> np.ndarray:
-    """Which of the rows the model accepts, in few questions where most are."""
+    """Returns which of the rows the model accepts, by bisection.
+
+    This needs few calls of the model if most rows are accepted.
+    """
     if count == 0 or original.accepts(rows):
         return np.ones(count, dtype=bool)
     if count == 1:
@@ -55,7 +64,10 @@ def accepted_rows(original: Original, rows: Any, count: int) -> np.ndarray:
 
 
 def probe(data: Data, original: Original) -> tuple[list[Acceptance], list[Column]]:
-    """What is accepted, and the row that was asked with one feature changed at a time; rows that should have one outcome are asked together."""
+    """Returns what is accepted, and the base row of which one feature at a time was changed.
+
+    Rows that probably have the same outcome are asked together.
+    """
     asked = _Probe(data, original)
     return asked.run(), asked.base
 
@@ -86,7 +98,7 @@ class _Probe:
         return result
 
     def _base_row(self) -> list[Column]:
-        """A row that the model answers, without missing values where there is one."""
+        """Returns a row that the model answers, with as few missing values as possible."""
         missing = np.sum([column.missing for column in self.data.columns], axis=0)
         refusal: Exception | None = None
         for row in np.argsort(missing, kind="stable")[:20]:
@@ -100,7 +112,7 @@ class _Probe:
         ) from refusal
 
     def _rows(self, changes: Sequence[Change]) -> Any:
-        """One row per change: the base with one value replaced."""
+        """Makes one row for each change: the base row with one value replaced."""
         same = np.zeros(len(changes), dtype=np.intp)
         columns = [column.take(same) for column in self.base]
         for row, (i, value) in enumerate(changes):
@@ -110,7 +122,7 @@ class _Probe:
         return self.data.build(columns)
 
     def _accepted(self, changes: Sequence[Change]) -> list[bool]:
-        """Whether each change is accepted, in few questions where most are."""
+        """Whether each change is accepted; needs few calls of the model if most are accepted."""
         result: list[bool] = []
         for start in range(0, len(changes), _BATCH):
             part = changes[start : start + _BATCH]
@@ -120,7 +132,8 @@ class _Probe:
         return result
 
     def _nullable(self, features: Sequence[int]) -> list[bool]:
-        # Wide models mostly treat all features alike: where none of a sample is accepted, the rest is not tried.
+        # Wide models usually treat all features alike: if the model accepts a missing value for no
+        # feature of a sample, the other features are not tried.
         sample = np.unique(np.linspace(0, len(features) - 1, _SAMPLE).astype(int)).tolist()
         if len(features) > _BATCH and not any(self._accepted([(i, None) for i in sample])):
             return [False] * len(features)
@@ -138,15 +151,21 @@ class _Probe:
         return result
 
     def _unknown(self, i: int) -> list[Any]:
-        """Values outside what was seen that the column's type holds: one near, of numbers one far."""
+        """Returns values that the data does not have and that the column's type can hold.
+
+        One is near the data; for numbers another one is far from it.
+        """
         column = self.data.columns[i]
         near = _unknown_value(column)
         values = [] if near is None else [near] if column.kind == "string" else [near, near + _FAR]
         return [value for value in values if self.data.holds(i, value)]
 
     def _closed_list(self, i: int, refused: list[Any]) -> list[Any] | None:
-        """The accepted values where the model refuses the others as unknown categories, or fails
-        beyond the end of a table; else None."""
+        """Returns the accepted values if the list is closed, else None.
+
+        The list is closed if the model refuses other values as unknown categories, or if it fails
+        because they are beyond the end of a table.
+        """
         column = self.data.columns[i]
         for value in refused:
             refusal = self.original.refusal(self._rows([(i, value)]))
@@ -157,7 +176,7 @@ class _Probe:
                     int(present.min()),
                     int(present.max()),
                 )
-            # Text is always a category; a number may be refused for other reasons, such as a range.
+            # Text is always a category. A number may be refused for other reasons, such as a range.
             if column.kind == "string" or "categor" in str(refusal):
                 return self._allowed(i)
         return None

@@ -1,4 +1,4 @@
-"""A bar for exports that take longer than a second; silent without rich or a terminal."""
+"""A progress bar for exports that take longer than a second; needs rich and a terminal."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _PATIENCE_S = 1.0
 
 
 class Progress:
-    """`advance(rows)` after each batch. A refused float32 pass and its float64 repetition are one bar that starts again.
+    """Call `advance(rows)` after each batch. If all rows are measured again, the bar starts again.
 
-    `total` is None where the number of rows is not known; the callback then gets 0 for it.
+    `total` is None if the number of rows is not known; the callback then gets 0 for it.
     """
 
     def __init__(

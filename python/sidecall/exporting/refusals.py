@@ -1,4 +1,7 @@
-"""Whether the file refuses the rows that the model refuses, and answers the others: measured on extremes of what features take."""
+"""Checks that the file refuses the rows that the model refuses, and answers the others.
+
+The rows hold extremes of what the features accept.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from .probe import accepted_rows
 
 
 class Refusals:
-    """`strict` rows are refused by the graph alone, `lenient` ones by the model alone, of `rows` in all."""
+    """Counts rows: `strict` are refused only by the graph, `lenient` only by the model."""
 
     def __init__(self, measure: Measure, steps: list[dict[str, str]]) -> None:
         self.measure = measure
@@ -24,7 +27,10 @@ class Refusals:
         self.rows = self.strict = self.lenient = 0
 
     def judge(self, extremes: list[Column], refused: list[Column]) -> None:
-        """`refused` rows are known to be refused by the model. Sets `finite` of the outputs."""
+        """Counts the rows of both lists, and sets `finite` of the outputs.
+
+        `refused` holds rows that the model is known to refuse.
+        """
         measure = self.measure
         good = accepted_rows(measure.original, measure.data.build(extremes), len(extremes[0]))
         answered = [column.take(good) for column in extremes]
@@ -43,7 +49,11 @@ class Refusals:
         self.rows += int(good.sum())
 
     def _note_finite(self, columns: list[Column]) -> None:
-        """A sum that just overflows may do so in one batch and not in another: what the model refuses now, it is asked row by row."""
+        """Notes whether the model's answers are finite.
+
+        If a sum is close to overflow, it may overflow in one batch and not in another. If the model
+        refuses the batch now, the model is asked row by row.
+        """
         measure = self.measure
         try:
             measure.note_finite(measure.original.ask(measure.data.build(columns)))
@@ -57,7 +67,10 @@ class Refusals:
                     )
 
     def _is_answered(self, columns: list[Column], by_steps: bool = False) -> np.ndarray:
-        """For each row whether the file answers it; `by_steps`: only a step may refuse it."""
+        """Returns, for each row, whether the file answers it.
+
+        With `by_steps`, only the checks of steps count, not the domains of features.
+        """
         result = np.ones(len(columns[0]), dtype=bool)
         for feature, column in zip(self.measure.schema.features, columns, strict=True):
             if feature.domain is not None and not by_steps:
@@ -71,9 +84,8 @@ class Refusals:
         result = np.ones(len(columns[0]), dtype=bool)
         try:
             got = self.measure.session.run(self.measure.schema.tensors(columns))
-        except (
-            StepError
-        ):  # a lookup beyond the end of a table fails in the graph as it does in the model
+        except StepError:
+            # An index beyond the end of a table makes the graph fail, as it makes the model fail.
             rows = range(len(result))
             return (
                 np.concatenate(

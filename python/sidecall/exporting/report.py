@@ -1,4 +1,4 @@
-"""What export and check found, as tables that a data scientist reads; `str(report)` is plain text."""
+"""The results of export and check as tables for data scientists; `str(report)` is plain text."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 WEAK_ROWS = 1000
-# The largest numbers of float64 and float32, and the last one that a float32 rounds to its largest.
+# The largest float64, the largest float32, and the largest number that rounds to a finite float32.
 _LIMITS = (1.7976931348623157e308, 3.4028234663852886e38, 3.4028235677973362e38)
 
 
 @dataclass
 class Report:
-    """The outcome of one export. `contract` is what the file carries; `parity` is its part of that name."""
+    """The result of one export. `contract` is what the file holds; `parity` is a part of it."""
 
     path: Path | None
     contract: dict[str, Any]
@@ -141,7 +141,10 @@ class StepRow:
 
 @dataclass
 class CheckReport:
-    """Which steps convert. `report` is the export's outcome where data was given, `refusal` why there is none."""
+    """Which steps convert.
+
+    With data, `report` is the result of the export, or `refusal` says why there is none.
+    """
 
     steps: list[StepRow]
     report: Report | None = None
@@ -179,7 +182,7 @@ OUTPUTS_HEAD = ("output", "type", "classes or width", "largest difference", "ver
 
 
 def _features(features: list[dict[str, Any]]) -> tuple[list[tuple[str, ...]], str]:
-    """The rows of the table, and a line that says how many are not shown."""
+    """Returns the rows of the table, and a line that says how many are not shown."""
     shown = features if len(features) <= 60 else features[:50]
     rows: list[tuple[str, ...]] = []
     for feature in shown:
@@ -214,7 +217,11 @@ def _values(feature: dict[str, Any]) -> str:
 
 
 def _refused(contract: dict[str, Any]) -> str:
-    """What the file refuses beside infinities: numbers outside of a feature's domain, empty strings, and what steps compute."""
+    """Describes what the file refuses besides infinities.
+
+    That is: numbers outside of a feature's domain, empty strings, and rows for which a step
+    computes a number that it or the next step does not accept.
+    """
     parts = []
     for feature in contract["features"]:
         domain = feature.get("domain")
@@ -273,7 +280,10 @@ def _outputs(contract: dict[str, Any], parity: dict[str, Any]) -> list[tuple[str
 
 
 def _picture(contract: dict[str, Any], parity: dict[str, Any]) -> str:
-    """For each output of numbers its largest difference, and a line at what is tolerated, over powers of ten."""
+    """Draws the largest difference of each numeric output, and a line at its tolerance.
+
+    The scale is logarithmic.
+    """
     from .html import CALM, WARM, bar_at, picture, text_at
 
     width, left, right, lowest = 720.0, 130.0, 90.0, -17.0

@@ -1,4 +1,4 @@
-"""Nodes in front of a graph that turn the reserved value of an int64 input into NaN."""
+"""Adds nodes in front of a graph that turn the reserved value of an int64 input into NaN."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .schema import Schema
 
 
 def values(schema: Schema) -> dict[str, int]:
-    """Per int64 input that may hold a missing value: what stands for it."""
+    """Returns the value that means missing, for each int64 input that may hold a missing value."""
     return {
         f.input: f.missing["value"] for f in schema.features if f.tensor == "int64" and f.nullable
     }
 
 
 def prepend(graph: Any, reserved: dict[str, int]) -> None:
-    """Makes the float64 inputs that are named int64 ones, with nodes in front of what reads them."""
+    """Turns the named float64 inputs into int64 inputs, with nodes in front of their readers."""
     from onnx import TensorProto
 
     names = {name for node in graph.graph.node for name in (*node.input, *node.output)} | {
@@ -40,7 +40,7 @@ def prepend(graph: Any, reserved: dict[str, int]) -> None:
 
 
 def _nodes(graph: Any, name: str, value: int, taken: set[str]) -> list[Any]:
-    """The nodes between an int64 input and its readers; the last one gives the float64 tensor."""
+    """Returns the nodes between an int64 input and its readers; the last node outputs float64."""
     from onnx import TensorProto, numpy_helper
     from onnx.helper import make_node
 

@@ -1,4 +1,7 @@
-"""The rule by which each step of a fitted model refuses numbers, found by asking the fitted step with one number replaced."""
+"""Finds the rule by which each step of a fitted model refuses numbers.
+
+The fitted step is asked with one number of a row replaced.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,10 @@ from .steps import Given
 
 LARGEST = float(np.finfo(np.float64).max)
 LARGEST_SINGLE = float(np.finfo(np.float32).max)
-# The last number that rounds to a finite float32: half-way to the next one rounds to an infinity.
+# The largest number that rounds to a finite float32: the number half-way between the largest
+# float32 and 2^128 rounds to infinity.
 LAST_SINGLE = float(np.nextafter(LARGEST_SINGLE + 2.0**103, 0.0))
-# They hand rows on to their parts, which have rules of their own.
+# Models of these modules pass rows on to their parts, which have rules of their own.
 _HANDS_ON = (
     "sklearn.pipeline",
     "sklearn.compose",
@@ -37,9 +41,10 @@ def hands_on(step: Any) -> bool:
 
 
 def find_rules(given: dict[int, Given]) -> dict[int, Rule]:
-    """By the id() of each step whose columns all have one rule; steps that take every number have one too.
+    """Returns a rule by the id() of each step whose columns all have the same rule.
 
-    What no such rule explains is left to the domains of the features.
+    A step that accepts every number has a rule too. If no such rule explains what is refused, the
+    domains of the features describe it (domain.py).
     """
     rules, known = {}, {}
     for place, item in given.items():
@@ -54,7 +59,7 @@ def find_rules(given: dict[int, Given]) -> dict[int, Rule]:
 
 
 def _alike(item: Given) -> Any:
-    """Members of an ensemble are asked once."""
+    """Returns the same key for equal members of an ensemble, so that they are asked only once."""
     try:
         return (
             type(item.step),
@@ -62,7 +67,7 @@ def _alike(item: Given) -> Any:
             str(getattr(item.rows, "dtype", "")),
             repr(item.step.get_params(deep=False)),
         )
-    except Exception:  # parameters that do not show themselves
+    except Exception:  # a parameter whose repr fails
         return id(item.step)
 
 
@@ -99,7 +104,10 @@ def _asked(item: Given, column: int) -> Rule | None:
 
 
 def _largest(takes: Callable[[float], bool], single: bool, sign: float) -> float:
-    """Where the finite numbers end that a step takes, on one side. A number that only its own sums cannot hold breaks no rule."""
+    """Returns the last finite number, on one side of 0, that a step accepts.
+
+    If only the step's own sums overflow for a number, that is not part of the rule.
+    """
     if single:
         return LARGEST_SINGLE
     beyond = float(np.nextafter(LAST_SINGLE, np.inf))
@@ -129,9 +137,10 @@ def numeric_columns(rows: Any) -> list[int]:
 
 
 def with_number(rows: Any, column: int, value: float) -> Any:
-    """The row with one number replaced, in its own container."""
+    """Returns the row with one number replaced, in its own container."""
     if hasattr(rows, "iloc"):
-        # Columns of several types reach the step's arithmetic in their common type: a float32 beside a float64 has no bound of its own.
+        # The step computes with the common type of the columns: a float32 column beside a float64
+        # column has no bound of its own.
         common = np.result_type(
             *(
                 getattr(dtype, "numpy_dtype", dtype)
@@ -153,7 +162,7 @@ def with_number(rows: Any, column: int, value: float) -> Any:
 
 
 def numbers_of(rows: Any) -> Iterator[np.ndarray]:
-    """The numbers of many rows, as float64 matrices [N, width]."""
+    """Yields the numbers of the rows as float64 matrices [N, width]."""
     if hasattr(rows, "tocsr"):
         yield np.asarray(rows.toarray(), dtype=np.float64)
     elif hasattr(rows, "iloc") and {

@@ -1,4 +1,4 @@
-"""sidecall.export and sidecall.check: from a fitted model and its data to a file that is known to give the same answers."""
+"""sidecall.export and sidecall.check: writes a model as a file after checking its answers."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from . import artifact, golden, reserved
-from .blame import blame
 from .columns import Column
 from .data import Data, read_data
 from .decision import find_decision
 from .domain import find_domains, input_ranges
 from .engine import Session, declare_shapes
 from .errors import DataError, FileError, ModelError, ParityError, StepError
-from .invent import invent
+from .locate_mismatch import locate_mismatch
 from .original import Original
 from .parity import Measure, Parity
 from .probe import probe
@@ -29,6 +28,7 @@ from .report import WEAK_ROWS, CheckReport, Report, StepRow
 from .rules import find_rules
 from .schema import Schema, infer
 from .synthetic import Generator
+from .synthetic_data import synthetic_data
 
 Golden = Literal["synthetic", "real", "none"]
 Precision = Literal["original", "float32"]
@@ -51,27 +51,32 @@ def export(
     feature_names: Sequence[str] | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Writes a fitted model as an ONNX file that carries its contract, and measures that both give the same answers.
+    """Writes a fitted model as an ONNX file with its contract.
+
+    Measures that the file and the model give the same answers.
 
     model          a fitted scikit-learn estimator or pipeline, xgboost or lightgbm model
-    path           where the file goes; written whole or not at all
-    data           representative rows in the types that the model was trained on: a DataFrame (of pandas, polars or pyarrow), an array or a
-                   list of text; the more the better. They decide the types of the features, and parity is measured on them. Without them synthetic numbers are tried,
-                   which only a model of plain numbers allows.
-    name, version  for people and logs; the name is the file's stem unless given
+    path           where to write the file; it is written whole or not at all
+    data           representative rows in the types that the model was trained on: a DataFrame (of
+                   pandas, polars or pyarrow), an array or a list of text. They decide the types of
+                   the features, and parity is measured on them: the more rows, the better. Without
+                   data, synthetic numbers are tried, which works only for a model of plain numbers.
+    name, version  for people and logs; by default the name is the file's stem
     metadata       a JSON object of your own
-    golden         where the rows come from that are verified on every open: "synthetic", "real" (rows of `data` then
-                   stand in the file) or "none"
+    golden         which rows are verified on every open: "synthetic", "real" (rows of `data` are
+                   then stored in the file) or "none"
     ranges         False leaves minimum, maximum and categories seen out of the file
-    dtype          "float32" or "float64" for numbers, for all or by feature name, instead of the type in `data`: a caller's number is
-                   rounded to it once
-    precision      "original": each step computes in the type in which the model's own step does. "float32": inputs and arithmetic are
-                   float32, for a smaller file and shorter calls; the report says how many rows it costs
-    feature_names  names for the columns of an array; `x0`, `x1`, ... otherwise
-    progress       True or False for a bar; a function (rows done, rows in all); by default a bar where it takes long on a terminal
+    dtype          "float32" or "float64" for numbers, for all or by feature name, instead of the
+                   type in `data`: the number that a caller passes is rounded to it once
+    precision      "original": each step computes in the type of the model's own step. "float32":
+                   inputs and arithmetic are float32, for a smaller file and shorter calls; the
+                   report says how many rows get another answer
+    feature_names  names for the columns of an array; otherwise `x0`, `x1`, ...
+    progress       True or False for a bar, or a function (rows done, rows in all); by default a bar
+                   if the export takes long and runs on a terminal
 
-    Raises ExportError: DataError (names the column), ModelError, StepError (names the step that does not convert),
-    ParityError (a StepError: the numbers differ), FileError.
+    Raises ExportError: DataError (names the column), ModelError, StepError (names the step that
+    cannot be converted), ParityError (a StepError: the numbers differ), FileError.
 
     >>> from sklearn.linear_model import LogisticRegression
     >>> model = LogisticRegression().fit([[0.0], [1.0]], ["no", "yes"])
@@ -97,14 +102,15 @@ def export(
 def check(
     model: Any, data: Any = None, *, feature_names: Sequence[str] | None = None
 ) -> CheckReport:
-    """Says which steps of a fitted model convert and which do not, and why; with data also whether the numbers agree.
+    """Says which steps of a fitted model can be converted, and why the others cannot.
 
-    Never raises for a model that does not convert, nor for data that no contract describes: `ok` is False and `str(report)` says why.
-    Writes nothing.
+    With data, it also says whether the numbers agree. If the model cannot be converted, or no
+    contract can describe the data, it does not raise: `ok` is False and `str(report)` says why.
+    Writes no file.
     """
     from sidecall.convert import explain
 
-    Original(model)  # raises ModelError for an object that is not a model
+    Original(model)  # raises ModelError if the object is not a model
     result = CheckReport([StepRow(*row) for row in explain(model)])
     if data is None:
         return result
@@ -122,7 +128,10 @@ def check(
 
 
 class Job:
-    """Everything that is known of one model and its data on the way to a file, or to a server that keeps the model as it is."""
+    """One model and its data, on the way to a file or to a server that runs the model itself.
+
+    It holds everything that is found out about them.
+    """
 
     def __init__(
         self,
@@ -150,16 +159,14 @@ class Job:
             raise DataError("golden: expected data for 'real' rows, got none")
         self.model = model
         self.golden_source = golden_source
-        self.refusing: list[
-            dict[str, str]
-        ] = []  # the steps in which the graph refuses what was computed
-        self.notes: list[str] = []  # what converters say of their steps
+        self.refusing: list[dict[str, str]] = []  # the checks in the graph that can refuse a row
+        self.notes: list[str] = []  # what converters say about their steps
         self.refusals: Refusals | None = None
         self.ranges = ranges and data is not None
-        self.invented = data is None
+        self.is_synthetic = data is None
         self.original = Original(model)
         self.data: Data = (
-            invent(self.original, feature_names)
+            synthetic_data(self.original, feature_names)
             if data is None
             else read_data(data, model, feature_names)
         )
@@ -177,55 +184,67 @@ class Job:
         self.rules = find_rules(self.original.steps.given)
         find_domains(self.data, self.original, self.schema, self.accepts, base, self.rules)
         self.generator = Generator(self.data, self.accepts, self.original)
-        self.few = Generator(self.data, self.accepts, self.original, seed=1, exact=ranges).golden(
-            golden.ROWS
-        )
+        self.golden_rows = Generator(
+            self.data, self.accepts, self.original, seed=1, exact=ranges
+        ).golden(golden.ROWS)
         self._decide()
 
     def serve(self, session: Any) -> Report:
-        """The report of a model that is served as it is; `session` answers tensors as its callers will see it."""
+        """Returns the report of a model that is served without conversion.
+
+        `session` answers tensors as the server's callers will see the answers.
+        """
         measure = Measure(self.data, self.schema, self.original, session)
-        if len(self.few[0]):
-            golden.mark_random(self.few, measure)
+        if len(self.golden_rows[0]):
+            golden.mark_random(self.golden_rows, measure)
         rows = np.unique(np.linspace(0, self.data.rows - 1, _SAMPLE_ROWS).astype(int))
-        of_few = self._held(measure.of_columns(self.few), "synthetic rows")
-        of_many = self._held(
-            measure.of_columns(self.generator.many(_SYNTHETIC_ROWS)), "synthetic rows"
+        of_golden = self._held(measure.of_columns(self.golden_rows), "synthetic rows")
+        of_probes = self._held(
+            measure.of_columns(self.generator.probe_rows(_SYNTHETIC_ROWS)), "synthetic rows"
         )
         of_data = self._held(
             measure.of_columns([column.take(rows) for column in self.data.columns]), "the data"
         )
-        return self._report("original", "not converted", measure, of_data, of_many, of_few)
+        return self._report("original", "not converted", measure, of_data, of_probes, of_golden)
 
     def convert(self, on_rows: Callable[[int], None]) -> tuple[Report, Any]:
-        """The graph, and how far its answers are from the model's. Raises StepError."""
-        many = self.generator.many(_SYNTHETIC_ROWS)
+        """Returns a report on how far the graph's answers are from the model's, and the graph.
+
+        Raises StepError.
+        """
+        probe_rows = self.generator.probe_rows(_SYNTHETIC_ROWS)
         try:
             graph, measure = self._graph()
-            of_data, of_many, of_few = self._measure(graph, measure, many, on_rows)
+            of_data, of_probes, of_golden = self._measure(graph, measure, probe_rows, on_rows)
         except ParityError as error:
-            raise self._blamed(error, many) from error
+            raise self._located(error, probe_rows) from error
         if self.precision == "float32":
-            return self._report("float32", "as asked for", measure, of_data, of_many, of_few), graph
+            return self._report(
+                "float32", "as asked for", measure, of_data, of_probes, of_golden
+            ), graph
         if self.original.steps.any_float32:
             return self._report(
                 "by step",
                 "each step computes in the type of the model's own",
                 measure,
                 of_data,
-                of_many,
-                of_few,
+                of_probes,
+                of_golden,
             ), graph
         return self._report(
-            "float64", "that of the model", measure, of_data, of_many, of_few
+            "float64", "that of the model", measure, of_data, of_probes, of_golden
         ), graph
 
-    def _blamed(self, error: ParityError, many: list[Column]) -> ParityError:
-        """The same refusal, of the step that it comes from."""
+    def _located(self, error: ParityError, probe_rows: list[Column]) -> ParityError:
+        """Returns the same error with the step that causes it."""
         near = np.arange(error.row, min(error.row + _SAMPLE_ROWS, self.data.rows))
-        batches = [self.few, many, [column.take(near) for column in self.data.columns]]
+        batches = [
+            self.golden_rows,
+            probe_rows,
+            [column.take(near) for column in self.data.columns],
+        ]
         precision = "float32" if self.precision == "float32" else "float64"
-        step, hint = blame(
+        step, hint = locate_mismatch(
             self.model, self.data, self.schema, batches, self.original.steps.of, precision
         )
         return ParityError(
@@ -237,7 +256,8 @@ class Job:
         from sidecall.convert.checks import REFUSED, Checks
 
         step = type(self.model).__name__
-        # What a float32 input of a graph of float32 stands for: itself where the data holds nothing finer, else the rounding of a float64.
+        # What the number in a float32 input of a float32 graph stands for: for itself if the data
+        # holds nothing wider than float32, else for a rounded float64.
         narrow = all(column.narrow or column.kind != "float" for column in self.data.columns)
         values = reserved.values(self.schema)
         inputs = [
@@ -277,23 +297,23 @@ class Job:
         )
 
     def _measure(
-        self, graph: Any, measure: Measure, many: list[Column], on_rows: Callable[[int], None]
+        self, graph: Any, measure: Measure, probe_rows: list[Column], on_rows: Callable[[int], None]
     ) -> tuple[Parity, Parity, Parity]:
-        if len(self.few[0]):
-            declare_shapes(graph, measure.session, measure.schema.tensors(self.few))
-            golden.mark_random(self.few, measure)
-        # What is cheap first: a wrong conversion is mostly wrong on made-up rows already.
-        of_few = self._held(measure.of_columns(self.few), "synthetic rows")
-        of_many = self._held(measure.of_columns(many), "synthetic rows")
+        if len(self.golden_rows[0]):
+            declare_shapes(graph, measure.session, measure.schema.tensors(self.golden_rows))
+            golden.mark_random(self.golden_rows, measure)
+        # The cheap measurements first: a wrong conversion usually shows on synthetic rows already.
+        of_golden = self._held(measure.of_columns(self.golden_rows), "synthetic rows")
+        of_probes = self._held(measure.of_columns(probe_rows), "synthetic rows")
         of_data = self._held(
-            measure.of_data(on_rows), "synthetic rows" if self.invented else "the data"
+            measure.of_data(on_rows), "synthetic rows" if self.is_synthetic else "the data"
         )
         self.refusals = Refusals(measure, self.refusing)
         self.refusals.judge(self.generator.extremes(self.schema), self.generator.refused())
         if self.refusals.lenient:
             reason = f"the model refuses {self.refusals.lenient} of {self.refusals.rows} rows with extremes, which the converted graph answers"
             raise StepError(type(self.model).__name__, reason)
-        return of_data, of_many, of_few
+        return of_data, of_probes, of_golden
 
     def _held(self, parity: Parity, where: str) -> Parity:
         if parity.refused:
@@ -317,7 +337,9 @@ class Job:
         if label is None:
             return
         sample = self.original.ask(self.data.original(slice(0, _SAMPLE_ROWS)))
-        made_up = self.original.ask(self.data.build(self.few)) if len(self.few[0]) else {}
+        made_up = (
+            self.original.ask(self.data.build(self.golden_rows)) if len(self.golden_rows[0]) else {}
+        )
         answers = {
             name: np.concatenate([answer, made_up[name]]) if made_up else answer
             for name, answer in sample.items()
@@ -330,14 +352,14 @@ class Job:
         why: str,
         measure: Measure,
         of_data: Parity,
-        of_many: Parity,
-        of_few: Parity,
+        of_probes: Parity,
+        of_golden: Parity,
     ) -> Report:
         largest = {
-            name: max(p.outputs[name].largest for p in (of_data, of_many, of_few))
+            name: max(p.outputs[name].largest for p in (of_data, of_probes, of_golden))
             for name in of_data.outputs
         }
-        columns = self.few
+        columns = self.golden_rows
         if self.golden_source == "real":
             rows = np.unique(np.linspace(0, self.data.rows - 1, golden.ROWS).astype(int))
             columns = [column.take(rows) for column in self.data.columns]
@@ -348,16 +370,20 @@ class Job:
         )
         parity: dict[str, Any] = {
             "rows": of_data.rows,
-            "weak": self.invented or of_data.rows < WEAK_ROWS,
+            "weak": self.is_synthetic or of_data.rows < WEAK_ROWS,
         }
         parity["outputs"] = [output.as_json() for output in of_data.outputs.values()]
         parity |= {
             "precision": precision,
-            "source": "synthetic" if self.invented else "data",
-            "synthetic_rows": of_many.rows + of_few.rows,
+            "source": "synthetic" if self.is_synthetic else "data",
+            "synthetic_rows": of_probes.rows + of_golden.rows,
         }
         for word in ("rounded", "unstable"):
-            if count := getattr(of_data, word) + getattr(of_many, word) + getattr(of_few, word):
+            if (
+                count := getattr(of_data, word)
+                + getattr(of_probes, word)
+                + getattr(of_golden, word)
+            ):
                 parity[word] = count
         contract = {
             "format": 2,

@@ -1,4 +1,7 @@
-"""From data and what the model accepts to features and graph inputs: docs/contract.md, features."""
+"""Derives features and graph inputs from the data and from what the model accepts.
+
+See docs/contract.md, features.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,7 @@ _MAX_SEEN_CATEGORIES = 100
 
 @dataclass
 class Feature:
-    """One key of a record and its place in the graph. `tensor` is the element type of the input that it lands in."""
+    """One key of a record and its place in the graph. `tensor` is the element type of its input."""
 
     name: str
     kind: str
@@ -73,7 +76,7 @@ class Schema:
     inputs: list[tuple[str, str, int]]
 
     def tensors(self, columns: list[Column]) -> dict[str, np.ndarray]:
-        """What the graph is fed with for these columns, missing values encoded as the contract says."""
+        """Returns the inputs of the graph; missing values are encoded as the contract says."""
         parts: dict[str, list[np.ndarray]] = {name: [] for name, _, _ in self.inputs}
         for feature, column in zip(self.features, columns, strict=True):
             parts[feature.input].append(_encode(column, feature))
@@ -85,7 +88,7 @@ class Schema:
         }
 
     def rounds(self, columns: list[Column]) -> list[Column]:
-        """The columns as the graph sees them: rounded to float32 where the input is float32."""
+        """Returns the columns as the graph sees them: rounded if the input is float32."""
         result = []
         for feature, column in zip(self.features, columns, strict=True):
             if feature.kind == "float" and feature.tensor == "float32" and not column.narrow:
@@ -97,7 +100,7 @@ class Schema:
 
 
 def as_float32(values: np.ndarray) -> np.ndarray:
-    """float64 values as a float32 holds them."""
+    """Rounds float64 values to the values that float32 can hold."""
     with np.errstate(over="ignore"):
         return values.astype(np.float32).astype(np.float64)
 
@@ -109,7 +112,7 @@ def infer(
     dtype: str | Mapping[str, str] | None = None,
     ranges: bool = True,
 ) -> Schema:
-    """Raises DataError, naming the column that no input type can carry."""
+    """Makes the schema. Raises DataError, which names the column that no input type can hold."""
     hints = _hints(data, dtype)
     matrix = _is_matrix(data, hints)
     wanted = [
@@ -148,7 +151,7 @@ def infer(
 
 
 def _end(value: float | int) -> float | int | str:
-    """JSON has no infinities."""
+    """Returns the end of an interval for JSON, which has no infinities."""
     return value if np.isfinite(value) else "inf" if value > 0 else "-inf"
 
 
@@ -162,7 +165,7 @@ def _missing(column: Column, tensor: str) -> Any:
 
 
 def _input_name(name: str, taken: list[str]) -> str:
-    """The feature's own, except where an output has it: one name means one tensor in ONNX."""
+    """Returns the feature's name, changed if an output has it: tensor names are unique in ONNX."""
     while name in _OUTPUT_NAMES:
         name += "_input"
         while name in taken:
@@ -171,7 +174,10 @@ def _input_name(name: str, taken: list[str]) -> str:
 
 
 def _is_matrix(data: Data, hints: Mapping[str, str | None]) -> bool:
-    """Whether one tensor holds all features: numbers that are all float32 or all float64, or an array of text."""
+    """Whether one tensor holds all features.
+
+    It does for numbers that are all float32 or all float64, and for an array of text.
+    """
     kinds = {column.kind for column in data.columns}
     types = {hints[column.name] or column.dtype for column in data.columns}
     if data.layout == "array" and kinds == {"string"}:
@@ -207,7 +213,7 @@ def _tensor_type(column: Column, nullable: bool, hint: str | None, matrix: bool)
             and np.abs(column.present().astype(np.float64)).max(initial=0) > _EXACT_FLOAT64
         ):
             if not matrix:
-                return "int64"  # a missing value is a reserved one there
+                return "int64"  # a missing value is then a reserved integer
             raise DataError(
                 f"column '{column.name}': expected integers up to 2^53, beyond which no float holds them, got larger ones; "
                 "leave the column out, or turn it into text",
@@ -231,7 +237,7 @@ def _seen(column: Column) -> dict[str, Any] | None:
     present = column.present()
     if column.kind in ("string", "bool"):
         categories = sorted(set(present.tolist()))
-        # A column of free text is no list of categories: its texts do not belong in the file.
+        # A column of free text has no list of categories, and its texts must not get into the file.
         return {"categories": categories} if 0 < len(categories) <= _MAX_SEEN_CATEGORIES else None
     present = present[np.isfinite(present)]
     return {"min": present.min().item(), "max": present.max().item()} if len(present) else None

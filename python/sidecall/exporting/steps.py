@@ -1,4 +1,7 @@
-"""What each step of a fitted model is given and the type in which it computes, found by watching while the model answers for rows."""
+"""Records what each step of a fitted model gets, and the type in which it computes.
+
+Both are observed while the model answers for some rows.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _TYPED = METHODS[:5]
 
 
 class Given(NamedTuple):
-    """One row that a step was given, and the method that it was given to."""
+    """One row that a step got, and the method that got it."""
 
     step: Any
     method: str
@@ -30,10 +33,14 @@ class Given(NamedTuple):
 
 
 class StepTypes:
-    """`of` is "float32" or "float64" by the id() of each step that has answered with numbers; `given` has a few rows of what each step got.
+    """The types in which the steps compute.
 
-    A step that answers in float32 computes in float32: scikit-learn's scalers and linear models keep
-    the type of what they were fitted on, and XGBoost knows no other. Every other step computes in float64.
+    `of` is "float32" or "float64" by the id() of each step that has answered with numbers. `given`
+    holds one row that each step got.
+
+    A step that answers in float32 computes in float32: scikit-learn's scalers and linear models
+    keep the type that they were fitted on, and XGBoost has no other. Every other step computes in
+    float64.
     """
 
     def __init__(self, model: Any) -> None:
@@ -47,7 +54,7 @@ class StepTypes:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Notes what the steps are given and answer inside of the block."""
+        """Records, inside the block, what the steps get and answer."""
         with ExitStack() as stack:
             for step in self._steps:
                 for method in METHODS:
@@ -61,7 +68,7 @@ class StepTypes:
         self, step: Any, method: str, answer: Callable[..., Any], *args: Any, **options: Any
     ) -> Any:
         result = answer(*args, **options)
-        # Options such as check_input=False leave out the very checks that are asked for later.
+        # With options such as check_input=False, a step skips the checks that are tested later.
         if (
             len(args) == 1
             and not options
@@ -81,16 +88,19 @@ class StepTypes:
 
 @contextmanager
 def replaced(step: Any, method: str, instead: Callable[..., Any]) -> Iterator[None]:
-    """Inside of the block `instead` is called for the method of this object, with the method itself and its arguments."""
+    """Calls `instead` for a method of this object, inside the block.
+
+    `instead` gets the method itself and its arguments.
+    """
     answer: Callable[..., Any] = getattr(step, method)
 
-    @wraps(answer)  # scikit-learn asks methods for their names
+    @wraps(answer)  # scikit-learn reads the names of methods
     def calling(*args: Any, **options: Any) -> Any:
         return instead(answer, *args, **options)
 
     try:
         vars(step)[method] = calling
-    except TypeError:  # an object without a dictionary of its own cannot be watched
+    except TypeError:  # an object without a __dict__ cannot be observed
         yield
         return
     try:
@@ -100,7 +110,10 @@ def replaced(step: Any, method: str, instead: Callable[..., Any]) -> Iterator[No
 
 
 def taken(rows: Any, index: Any) -> Any:
-    """Some rows, by a slice or an array of numbers, in their own container; None of what holds no rows."""
+    """Returns some rows, by a slice or an array of numbers, in their own container.
+
+    None if `rows` is not a container of rows.
+    """
     if hasattr(rows, "iloc"):
         return rows.iloc[index]
     if isinstance(rows, np.ndarray) or (hasattr(rows, "tocsr") and hasattr(rows, "shape")):
@@ -111,15 +124,15 @@ def taken(rows: Any, index: Any) -> Any:
 
 
 def answers(step: Any, method: str) -> bool:
-    """Whether the class, not the instance, has the method."""
+    """Whether the class has the method; False if the instance replaces it."""
     try:
         return method not in vars(step) and callable(getattr(step, method, None))
-    except Exception:  # a property that fails for this fitted form
+    except Exception:  # a property that fails for this fitted model
         return False
 
 
 def estimators_in(model: Any) -> Iterator[Any]:
-    """The model and every estimator inside of it, each once."""
+    """Yields the model and every estimator inside it, each once."""
     pending, visited = [model], set()
     while pending:
         item = pending.pop()
@@ -138,12 +151,15 @@ def estimators_in(model: Any) -> Iterator[Any]:
 
 
 def is_xgboost(step: Any) -> bool:
-    """xgboost adds in float32, also where the model that holds it answers float64."""
+    """Whether the step is from xgboost, which adds in float32 even if it answers in float64."""
     return type(step).__module__.partition(".")[0] == "xgboost"
 
 
 def _may_hold_estimators(part: Any) -> bool:
-    """Also of the members of CalibratedClassifierCV, which hold an estimator and are none."""
+    """Whether the part is a container or an estimator, or has an estimator.
+
+    The members of CalibratedClassifierCV hold an estimator but are not estimators.
+    """
     return (
         isinstance(part, (list, tuple, dict))
         or hasattr(part, "get_params")
@@ -152,7 +168,10 @@ def _may_hold_estimators(part: Any) -> bool:
 
 
 def _float_type(answer: Any) -> str | None:
-    """ "float32" where every number of the answer is one or narrower, "float64" where one is wider; None without such numbers."""
+    """Returns "float32" if every float of the answer is float32 or narrower, else "float64".
+
+    None if the answer has no floats.
+    """
     if hasattr(answer, "iloc") and hasattr(answer, "dtypes"):
         kinds = getattr(answer.dtypes, "tolist", lambda: [answer.dtypes])()
     elif isinstance(answer, list):

@@ -1,4 +1,7 @@
-"""Rows that no one has seen: columns drawn independently, and the edges. For golden rows and for what data leaves untried."""
+"""Makes synthetic rows: columns drawn independently, and edge cases.
+
+Used for golden rows, and to test what the data does not cover.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,22 @@ from .schema import Feature, Schema
 _MISSING_SHARE = 0.1
 _UNKNOWN_SHARE = 0.05
 _BETWEEN_SHARE = 0.3
-_BETWEEN = 0.37  # where a float32 may round a value, not the middle: trees put their thresholds there, and no rounding is right
-_MIDDLE_SHARE = 0.5  # of the values between, where the middle is a number that a caller may write: it must be answered rightly
-_SMALL, _LARGE = 1e-30, 1e15  # beyond, an end says more of floating-point numbers than of the model
+# The position, from 0 to 1, of a new value between two values of the data. It is not the middle:
+# trees put their thresholds there, and a value rounded to float32 may fall on either side.
+_BETWEEN = 0.37
+# The fraction of new values that lie in the middle all the same, if the middle has no more decimals
+# than the data. A caller may pass such a number, so the answer must be right.
+_MIDDLE_SHARE = 0.5
+# An end of a domain outside of these magnitudes comes from floating point, not from the model.
+_SMALL, _LARGE = 1e-30, 1e15
 _WHOLE = (-(2**53), -(2**31), 0, 2**31 - 1, 2**53)
-_MOST_EXTREMES = 12  # features that are tried alone
+_MOST_EXTREMES = 12  # features whose extremes are tried alone
 _MIXTURES = 24
-_MAX_VALUES = 200_000  # of one table; wide models get fewer rows
+_MAX_VALUES = 200_000  # in one table; wide models get fewer rows
 
 
 class Source:
-    """What one feature's values are drawn from. `exact` False never gives a number that stands in the data."""
+    """The values to draw from for a feature. With `exact` False, no number of the data is drawn."""
 
     def __init__(
         self, column: Column, acceptance: Acceptance, rng: np.random.Generator, exact: bool
@@ -82,12 +90,16 @@ class Source:
         if self.kind == "int":
             return low + int((high - low) * _BETWEEN)
         value = low + (high - low) * _BETWEEN
-        # As short as a value that a caller writes: it must mean the same in a float32.
+        # The shortest decimal of the float32, like a value that a caller writes: the float32 then
+        # stands for the same decimal.
         short = float(np.format_float_positional(np.float32(value), unique=True))
         return short if low < short < high else value
 
     def middle(self, low: Any, high: Any) -> Any:
-        """Half-way in as many decimals as the data is written with; None where these two have no such number between."""
+        """Returns the middle, rounded to the decimals of the data.
+
+        None if there is no such number between the two.
+        """
         if self.places is None:
             return None
         value = (
@@ -134,14 +146,14 @@ class Generator:
         ]
 
     def golden(self, rows: int) -> list[Column]:
-        """The edges of all features at once, then rows drawn at random: few, and each says much."""
+        """Returns a few rows that cover much: edges of all features together, then random rows."""
         by_feature = [source.edges() for source in self.sources]
         deepest = max(len(edges) for edges in by_feature)
         edges = [[edges[min(i, len(edges) - 1)] for edges in by_feature] for i in range(deepest)]
         return self._accepted(edges + [self._draw() for _ in range(max(0, rows - len(edges)))])
 
-    def many(self, rows: int) -> list[Column]:
-        """Rows drawn at random, and each edge of each feature alone within such a row."""
+    def probe_rows(self, rows: int) -> list[Column]:
+        """Returns random rows, and random rows with one edge of one feature each."""
         affordable = max(32, _MAX_VALUES // len(self.sources))
         result = [self._draw() for _ in range(min(rows, affordable))]
         for i, source in enumerate(self.sources[: affordable // 4]):
@@ -155,7 +167,7 @@ class Generator:
         return [source.draw() for source in self.sources]
 
     def _accepted(self, rows: list[list[Any]]) -> list[Column]:
-        """Without the rows that the model itself refuses."""
+        """Returns the rows without those that the model itself refuses."""
         columns = self._columns(rows)
         good = (
             accepted_rows(self.original, self.data.build(columns), len(rows))
@@ -166,7 +178,7 @@ class Generator:
         return [column.take(good) for column in columns]
 
     def refused(self) -> list[Column]:
-        """The rows that were made so far and that the model refused."""
+        """Returns all rows made so far that the model refused."""
         return (
             [_joined(parts) for parts in zip(*self._refused, strict=True)]
             if self._refused
@@ -174,7 +186,10 @@ class Generator:
         )
 
     def extremes(self, schema: Schema) -> list[Column]:
-        """Rows with the ends of what each feature takes: one feature alone, all together, and mixtures. The model may refuse some."""
+        """Returns rows with the ends of what the features accept.
+
+        One feature alone, all features together, and mixtures. The model may refuse some rows.
+        """
         ends = [
             _extremes(self.data, i, feature, source)
             for i, (feature, source) in enumerate(zip(schema.features, self.sources, strict=True))
@@ -201,7 +216,7 @@ class Generator:
 
 
 def _ends(domain: list[tuple[Any, Any]] | None, kind: str) -> list[Any]:
-    """The ends that the model itself has set, which are no limits of the numbers' type."""
+    """Returns the ends that come from the model itself, not from the limits of the type."""
     ends = {end for interval in domain or () for end in interval}
     if kind == "int":
         ends = {
@@ -237,7 +252,7 @@ def _joined(parts: Sequence[Column]) -> Column:
 
 
 def _places(column: Column) -> int | None:
-    """The decimals of a column of short numbers, 0 for whole ones; None for full precision."""
+    """Returns how many decimals a column has, 0 for whole numbers; None for full precision."""
     if column.kind not in ("int", "float"):
         return None
     present = column.present()
@@ -246,7 +261,7 @@ def _places(column: Column) -> int | None:
 
 
 def _words(values: list[str]) -> list[str]:
-    """The words of free text; nothing for categories."""
+    """Returns the words of free text; none for categories."""
     if len(values) < 10 or sum(" " in value for value in values) < len(values) / 2:
         return []
     return sorted({word for value in values[:1000] for word in value.split()})[:5000]

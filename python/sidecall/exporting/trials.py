@@ -1,4 +1,8 @@
-"""Which rows of many a fitted model refuses, in one call: each step's rule is applied to what the step is given, and rows that break it go no further."""
+"""Finds, in one call of a fitted model, which of many rows the model refuses.
+
+Each step's rule is applied to the rows that the step gets. The step does not see the rows that
+break the rule.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +25,10 @@ _BATCH = 4096
 
 
 class Trials:
-    """`build` makes rows in the model's own container from changes of one row that the model takes."""
+    """Tries changes of one row that the model accepts.
+
+    `build` makes rows in the model's own container from such changes.
+    """
 
     def __init__(
         self,
@@ -32,7 +39,7 @@ class Trials:
     ) -> None:
         self.original = original
         self.rules = rules
-        self.build, self.base = build, base  # `base` is the change that changes nothing
+        self.build, self.base = build, base  # `base` is a change to the value that is there already
         self.last = _last_step(original.model)
         self.steps = [
             step
@@ -41,7 +48,10 @@ class Trials:
         ]
 
     def expected(self, changes: Sequence[Any]) -> list[bool]:
-        """Whether each change is accepted, as far as the rules of the steps tell; what they do not explain is asked for."""
+        """Whether each change is accepted, according to the rules of the steps.
+
+        If the rules do not explain what happens, the model is asked.
+        """
         result: list[bool] = []
         for start in range(0, len(changes), _BATCH):
             part = changes[start : start + _BATCH]
@@ -50,7 +60,7 @@ class Trials:
         return result
 
     def asked(self, changes: Sequence[Any]) -> list[bool]:
-        """The same by the model alone, in few questions where most are accepted."""
+        """Whether the model accepts each change; needs few calls if most are accepted."""
         result: list[bool] = []
         for start in range(0, len(changes), _BATCH):
             part = changes[start : start + _BATCH]
@@ -58,14 +68,17 @@ class Trials:
         return result
 
     def one_by_one(self, changes: Sequence[Any]) -> list[bool]:
-        """The same where most are refused."""
+        """Whether the model accepts each change; suits changes of which most are refused."""
         if not changes:
             return []
         rows = self.build(changes)
         return [self.original.accepts(taken(rows, slice(k, k + 1))) for k in range(len(changes))]
 
     def _by_rules(self, rows: Any, count: int) -> np.ndarray | None:
-        """For each row whether a step's rule refuses it, or None where something else went wrong. The first row must be accepted."""
+        """Returns, for each row, whether a step's rule refuses it; None after any other failure.
+
+        The first row must be one that is accepted.
+        """
         if not self.steps:
             return None
         refused = np.zeros(count, dtype=bool)
@@ -104,7 +117,7 @@ class Trials:
 
 
 class _EnoughError(Exception):
-    """All rows are judged: what the last step would answer does not matter."""
+    """All rows are judged, so the answer of the last step is not needed."""
 
 
 def _last_step(model: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Columns that no feature can hold, such as dates: left out where the model does not use them."""
+"""Leaves out columns that no feature can hold, such as dates, if the model does not use them."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .columns import Column
 from .errors import DataError, ModelError
 from .original import Original
 
-_ROWS = 10_000  # that are asked with the column and without it
+_ROWS = 10_000  # the model is asked for so many rows, with the column and without it
 
 
 def readable(
     frame: Any, names: list[str], model: Any, read: Callable[[str, Any], Column]
 ) -> tuple[list[Column], list[int]]:
-    """The columns that features can hold, and the places of the others, which are left out.
+    """Returns the columns that features can hold, and the places of the others.
 
-    Raises DataError for a column that the model uses.
+    Raises DataError for a column that no feature can hold but that the model uses.
     """
     columns, left_out = [], []
     for place, name in enumerate(names):
@@ -33,7 +33,7 @@ def readable(
 
 
 def with_cure(error: DataError) -> DataError:
-    """The same error, with what to do about the column."""
+    """Returns the same error with advice on what to do about the column."""
     return DataError(
         f"{error}; drop the column before fit, or turn it into numbers, text or booleans there",
         error.name,
@@ -41,9 +41,10 @@ def with_cure(error: DataError) -> DataError:
 
 
 def _is_unused(frame: Any, place: int, model: Any) -> bool:
-    """Whether the model gives the very same answers when the column is not there.
+    """Whether the model gives identical answers without the column.
 
-    So does a ColumnTransformer that drops the column, and a first step that selects others by name.
+    It does if a ColumnTransformer drops the column, or if the first step selects other columns by
+    name.
     """
     sample = frame.iloc[:_ROWS]
     without = sample.drop(columns=sample.columns[place])

@@ -1,4 +1,7 @@
-"""Serving of Python objects: `sidecall.serve`, and what the served object may ask. Imports nothing heavy until used."""
+"""Serving of Python objects: `sidecall.serve`, and functions that a served object may call.
+
+Nothing heavy is imported before the first use.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ _LAZY = {"serve": "run", "Server": "run", "status": "run"}
 
 
 def remaining() -> float | None:
-    """For a function that is being served, while it answers: seconds until its caller stops waiting; 0 when nobody waits any more.
-    None without a deadline, and outside a request.
+    """Returns how many seconds remain until the caller stops waiting; 0 if it waits no longer.
+
+    For a function that is being served, while it computes an answer. None if the caller has no
+    deadline, and outside a request.
 
     >>> remaining() is None
     True

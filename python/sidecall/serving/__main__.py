@@ -1,4 +1,7 @@
-"""`sidecall serve` of Python objects and pickles: the native command hands over to `python -m sidecall.serving serve`."""
+"""`sidecall serve` for Python objects and pickles.
+
+The native command runs `python -m sidecall.serving serve` for them.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any, NoReturn
 
 from sidecall import errors
 
-# Those of every command of sidecall: 1 is also wrong usage.
+# Exit codes, the same for every command of sidecall. 1 also means wrong usage.
 OK, NO, BAD_INPUT, BAD_MODEL, BAD_MACHINE = 0, 1, 2, 3, 4
 
 
@@ -21,8 +24,9 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    # The command starts Python without the current folder in its search path. A trusted pickle
-    # mostly needs the modules beside it for its classes. For module:object, targets.py adds the folder.
+    # The native command starts Python without the current folder in its search path. A trusted
+    # pickle usually needs the modules in that folder for its classes. For module:object, targets.py
+    # adds the folder.
     if options.trust_pickle:
         sys.path.insert(0, str(Path.cwd()))
     from .run import serve
@@ -85,7 +89,7 @@ def _code_of(error: errors.Error) -> int:
 
 
 def _code_of_export(error: Exception) -> int | None:
-    """What describing a model by data raises."""
+    """Returns the exit code if describing the model by data failed; None for any other error."""
     if "sidecall.exporting.errors" not in sys.modules:
         return None
     from sidecall.exporting.errors import DataError, ExportError

@@ -1,4 +1,7 @@
-"""The contract of an estimator that stays in Python: made as at export, without a conversion; the answers of the golden rows are its own."""
+"""Makes the contract of an estimator that is served without conversion.
+
+The contract is made as at export; the answers of its golden rows come from the estimator itself.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ def service_of(
     dtype: Any = None,
     feature_names: Sequence[str] | None = None,
 ) -> Service:
-    """Raises what `sidecall.export` raises, except for steps that do not convert."""
+    """Makes the service. Raises as `sidecall.export`, except for steps that cannot be converted."""
     job = Job(model, data, feature_names, dtype, ranges, golden)
     report, served = _served(job)
     contract = report.contract
@@ -53,7 +56,7 @@ def _served(job: Job) -> tuple[Any, _Served]:
 
 
 class _Served:
-    """Stands where export has a session over the converted graph: what callers of the server will get."""
+    """Takes the place of export's session: answers tensors as the server answers its callers."""
 
     def __init__(self, job: Job) -> None:
         answers = [_answer(output) for output in job.original.outputs]
@@ -78,7 +81,7 @@ class _Served:
 
 
 def row_builder(data: Data, schema: Schema) -> Any:
-    """What turns a request's tensors into rows of the container that the model was trained on."""
+    """Returns a callable from the tensors of a request to rows in the container of training."""
     inputs = [name for name, _, _ in schema.inputs]
     places = [_place(feature, inputs) for feature in schema.features]
     if data.layout == "text":
@@ -107,7 +110,8 @@ def _answer(output: Any) -> Answer:
     return Answer(output.name, output.method, output.type, width)
 
 
-# Classifiers whose `predict` is the class of the largest probability. Others, such as SVC, may decide otherwise in rows that no sample shows.
+# Classifiers whose `predict` returns the class of the largest probability. Others, such as SVC, may
+# decide differently in rows that no sample contains.
 _BY_PROBABILITY = {
     "sklearn": {
         "DecisionTreeClassifier",
@@ -146,7 +150,7 @@ def _type_of(answer: np.ndarray) -> str:
 
 
 def signature_text(schema: Schema, answers: list[Answer]) -> str:
-    """The tensors as shm/PROTOCOL.md writes them in the first line of a signature."""
+    """Returns the tensors as JSON for the first line of a signature: see shm/PROTOCOL.md."""
     inputs = [
         {"name": name, "dtype": dtype, "dims": [-1, width], "dim_names": ["N", ""]}
         for name, dtype, width in schema.inputs
@@ -164,12 +168,12 @@ def signature_text(schema: Schema, answers: list[Answer]) -> str:
 
 
 def _identity(model: Any, contract: dict[str, Any]) -> str:
-    """The numbers' identity: of the pickled model, or of its answers where it cannot be pickled."""
+    """Returns the id: SHA-256 of the pickled model, or of its answers if it cannot be pickled."""
     import pickle
 
     try:
         content = pickle.dumps(model)
-    except Exception:  # whatever an object raises when it is pickled
+    except Exception:  # an object may raise any exception when it is pickled
         content = json.dumps(
             [contract["features"], contract["outputs"], contract["verification"]], sort_keys=True
         ).encode()

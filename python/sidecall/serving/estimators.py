@@ -1,4 +1,7 @@
-"""A fitted estimator as a function over tensors. Its methods are asked with rows as they were in training; answers take the contract's types."""
+"""A fitted estimator as a function over tensors.
+
+Its methods get rows as they were in training, and the answers get the types of the contract.
+"""
 
 from __future__ import annotations
 
@@ -14,23 +17,25 @@ from sidecall._methods import method_of
 
 @dataclass
 class Answer:
-    """One output: the method that gives it, and its tensor."""
+    """One output: the method that computes it, and its tensor."""
 
     name: str
     method: str
     dtype: str
-    width: int | None  # columns of an [N, width] tensor; None for [N]
-    classes: list[Any] | None = None  # of a label that is the class of the largest probability
+    width: int | None  # the columns of an [N, width] tensor; None for [N]
+    # For a label that is the class of the largest probability: the classes.
+    classes: list[Any] | None = None
 
     def __post_init__(self) -> None:
         self.numpy = storage(self.dtype)
 
 
 class Estimator:
-    """Called with a tensor for each input; gives a tuple with an array for each output. Can be pickled, for workers.
+    """Takes a tensor for each input, and returns a tuple with an array for each output.
 
-    `predict` of a classifier mostly computes what `predict_proba` gave before: where the contract says that the label is the class of the largest
-    probability it is looked up, and asked for only where two probabilities tie.
+    Can be pickled, for workers. `predict` of a classifier usually computes again what
+    `predict_proba` has computed. So if the contract says that the label is the class of the largest
+    probability, the label is looked up; `predict` is called only if two probabilities tie.
     """
 
     def __init__(self, model: Any, rows: Callable[[Any], Any], answers: list[Answer]) -> None:
@@ -47,9 +52,12 @@ class Estimator:
         return tensor_of(predict(rows), label) if labels is None else labels, probabilities
 
     def _look_up(self, probabilities: np.ndarray) -> np.ndarray | None:
-        """The class of the largest probability in each row; None where two are the largest, or one is no number."""
+        """Returns the class of the largest probability in each row.
+
+        None if two probabilities are the largest in a row, or if one is NaN.
+        """
         assert self._classes is not None
-        if len(probabilities) == 1:  # for one row lists are several times faster than numpy
+        if len(probabilities) == 1:  # for one row, lists are several times faster than numpy
             row = probabilities[0].tolist()
             best = max(row)
             place = row.index(best)
@@ -83,7 +91,10 @@ class Estimator:
 
 
 def tensor_of(value: Any, answer: Answer) -> np.ndarray:
-    """What a method gave, as the output's tensor. Raises sidecall.errors.Engine where it does not fit."""
+    """Returns the answer of a method as the output's tensor.
+
+    Raises sidecall.errors.Engine if it does not fit.
+    """
     if type(value) is not np.ndarray:
         value = np.asarray(value.toarray() if hasattr(value, "toarray") else value)
     if answer.dtype == "string":
@@ -97,7 +108,10 @@ def tensor_of(value: Any, answer: Answer) -> np.ndarray:
 
 
 def converted(value: np.ndarray, answer: Answer) -> np.ndarray:
-    """Numbers in the output's type. Raises sidecall.errors.Engine for text, and for numbers that an integer type does not hold."""
+    """Converts numbers to the output's type.
+
+    Raises sidecall.errors.Engine for text, and for numbers that an integer type cannot hold.
+    """
     from sidecall import errors
 
     if value.dtype.kind not in "fiubO":
@@ -110,7 +124,7 @@ def converted(value: np.ndarray, answer: Answer) -> np.ndarray:
         raise errors.Engine(
             f"output '{answer.name}': expected {answer.dtype}, got {type(error).__name__} in its conversion"
         ) from error
-    # A label that is 1.0 stands for 1; a number that would be cut, or wrap around, does not.
+    # A label of 1.0 becomes 1. A number that would be truncated or would wrap around is an error.
     if result.dtype.kind in "iub" and (result != value).any():
         raise errors.Engine(
             f"output '{answer.name}': expected {answer.dtype}, got numbers that it does not hold"

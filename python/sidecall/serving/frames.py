@@ -1,4 +1,7 @@
-"""DataFrames over a request's tensors, with the columns and dtypes of training; built for one row at a time as cheaply as pandas allows."""
+"""Makes DataFrames from the tensors of a request, with the columns and dtypes of training.
+
+Requests often have one row, so making a DataFrame must be as fast as pandas allows.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from .rows import Place, Tensors
 
 
 class Frame:
-    """Rows as a DataFrame. `template` is an empty frame with the columns and dtypes wanted."""
+    """Makes DataFrames. `template` is an empty frame with the wanted columns and dtypes."""
 
     def __init__(self, places: list[Place], template: Any, sentinels: list[object]) -> None:
         self.places, self.template, self.sentinels = places, template, sentinels
@@ -47,11 +50,13 @@ class Frame:
 
             values = np.empty(len(tensors[0]), dtype=object)
             values[:] = place.objects(tensors, sentinel)
-            # As an array, a column of text would become one of pandas' own type, which holds one kind of missing value.
+            # From an array, pandas would make a column of its own text type, which holds only one
+            # kind of missing value.
             return pandas.Series(values, dtype=object, copy=False)
         values, missing = place.values(tensors)
         if dtype.kind == "f" or missing is not None:
-            # A numpy column of integers or booleans is float64 as soon as a value is missing in it.
+            # As in pandas, a numpy column of integers or booleans becomes float64 if a value is
+            # missing.
             wide = values.astype(np.float64)
             if missing is not None and place.reserved is not None:
                 wide[missing] = np.nan
@@ -63,7 +68,7 @@ class Frame:
 
         items = place.objects(tensors, None)
         if isinstance(dtype, pandas.CategoricalDtype):
-            # A value outside the categories would silently become missing.
+            # Without new categories, an unknown value would silently become missing.
             new = [
                 value
                 for value in dict.fromkeys(items)
@@ -76,7 +81,7 @@ class Frame:
 
 
 def template(features: list[dict[str, Any]]) -> Any:
-    """An empty frame for a contract's features, with the widest dtype of each type; text as objects."""
+    """Returns an empty frame for a contract's features: the widest dtypes, objects for text."""
     import pandas
 
     dtypes = {

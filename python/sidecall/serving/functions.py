@@ -1,5 +1,7 @@
-"""Functions as services: over records, one at a time or many, or over arrays. What they take and give follows from type hints, data, a contract
-or shapes that are written out."""
+"""Functions as services: over one record, over many records, or over arrays.
+
+The inputs and outputs follow from type hints, from data, from a contract, or from written shapes.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ _TENSOR = re.compile(r"(?P<dtype>\w+)\[(?P<dims>[^\]]*)\]")
 
 
 class RecordFunction:
-    """A function over records as one over tensors."""
+    """A function over records, called with tensors."""
 
     def __init__(
         self,
@@ -66,7 +68,7 @@ class RecordFunction:
 
 
 class ArrayFunction:
-    """A function over arrays whose tensors are written out; a dict answers by name."""
+    """A function over arrays with written shapes. It may return a dict with the outputs by name."""
 
     def __init__(self, function: Callable[..., Any], outputs: dict[str, str]) -> None:
         self.function = function
@@ -102,7 +104,10 @@ def service_of_function(
     outputs: Mapping[str, str] | None = None,
     about: Mapping[str, Any],
 ) -> Service:
-    """Raises sidecall.errors.ContractInvalid where nothing tells what the function takes or gives."""
+    """Makes the service of a function.
+
+    Raises sidecall.errors.ContractInvalid if the inputs or the outputs cannot be determined.
+    """
     if inputs is not None or outputs is not None:
         return _over_arrays(function, inputs, outputs)
     if is_over_arrays(function):
@@ -133,12 +138,12 @@ def service_of_function(
 
 
 def input_names(features: list[dict[str, Any]]) -> list[str]:
-    """The tensors' names, in the order in which the features first name them."""
+    """Returns the names of the tensors, in the order in which the features mention them."""
     return list(dict.fromkeys(feature["input"] for feature in features))
 
 
 def records_of(data: Any) -> list[dict[str, Any]]:
-    """A list of dicts with None for missing values, from one or from a DataFrame."""
+    """Returns a list of dicts with None for missing values, from such a list or a DataFrame."""
     if hasattr(data, "to_dict") and hasattr(data, "columns"):
         data = data.to_dict("records")
     if isinstance(data, Sequence) and data and all(isinstance(record, Mapping) for record in data):
@@ -157,7 +162,7 @@ def _defaults(function: Callable[..., Any], features: Features) -> dict[str, Any
 
 
 def _filled(records: list[dict[str, Any]], defaults: dict[str, Any]) -> list[dict[str, Any]]:
-    """With defaults in place of missing values."""
+    """Replaces missing values by defaults."""
     if not defaults:
         return records
     return [
@@ -210,7 +215,7 @@ def _over_arrays(
 
 
 def _tensor(name: str, text: str) -> dict[str, Any]:
-    """ "float32[N,30]": free dimensions are names or "?"."""
+    """Parses "float32[N,30]". A free dimension is a name or "?"."""
     match = _TENSOR.fullmatch(text.replace(" ", ""))
     if match is None:
         raise errors.ContractInvalid(
@@ -223,7 +228,7 @@ def _tensor(name: str, text: str) -> dict[str, Any]:
 
 
 class Column:
-    """One output of a function over records: its values of all answers as a tensor."""
+    """Makes the tensor of one output from the answers of a function over records."""
 
     def __init__(self, output: dict[str, Any], only: bool) -> None:
         self.tensor, self.only = Answer(output["name"], "", output["type"], None), only

@@ -1,4 +1,4 @@
-"""What a function's type hints say of the records that it takes and gives."""
+"""Derives the records that a function takes and returns from its type hints."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MISSING = {
 
 
 class Scalar(NamedTuple):
-    """A value of a record. `allowed` is a closed list."""
+    """A value of a record. `allowed` lists the only accepted values, or is None."""
 
     type: str
     nullable: bool
@@ -40,7 +40,10 @@ class Scalar(NamedTuple):
 
 
 def scalar_of(hint: Any) -> Scalar | None:
-    """float, int, bool, str, a Literal of these, or one of them with None; None for anything else."""
+    """Returns the scalar for a hint, or None.
+
+    A scalar is float, int, bool, str, a Literal of these, or one of them with None.
+    """
     if hint in WORDS:
         return Scalar(WORDS[hint], False, None)
     origin = get_origin(hint)
@@ -71,7 +74,10 @@ def is_over_arrays(function: Callable[..., Any]) -> bool:
 
 
 def features_of_hints(function: Callable[..., Any]) -> Features | None:
-    """None where the hints tell nothing. Raises ContractInvalid for a feature of a type that no record holds."""
+    """Returns the features, or None if the function has no usable hints.
+
+    Raises ContractInvalid for a hint that is not a scalar.
+    """
     record = _record_of(function)
     fields = _fields(record)
     if fields is None:
@@ -88,7 +94,7 @@ def features_of_hints(function: Callable[..., Any]) -> Features | None:
 
 
 def answers_of_hints(function: Callable[..., Any]) -> Answers | None:
-    """None where the hints tell nothing."""
+    """Returns the outputs, or None if the function has no usable hint."""
     hint = _hints(function).get("return")
     if is_over_many(function) and get_args(hint):
         hint = get_args(hint)[0]
@@ -144,7 +150,7 @@ def _answer(name: str, hint: Any) -> dict[str, Any]:
 
 
 def _fields(kind: Any) -> dict[str, Any] | None:
-    """Of a TypedDict, dataclass or NamedTuple."""
+    """Returns the fields of a TypedDict, dataclass or NamedTuple; None for anything else."""
     if (
         is_typeddict(kind)
         or dataclasses.is_dataclass(kind)
@@ -155,7 +161,10 @@ def _fields(kind: Any) -> dict[str, Any] | None:
 
 
 def defaults_of(function: Callable[..., Any]) -> dict[str, Any]:
-    """What stands for a missing value, where that is not None: defaults of parameters, or of the fields of a dataclass or NamedTuple."""
+    """Returns the defaults that replace missing values, except None.
+
+    They are the defaults of parameters, or of the fields of a dataclass or NamedTuple.
+    """
     return {
         name: default
         for name, default in _defaults(_record_of(function), function).items()
@@ -186,7 +195,7 @@ def _defaults(record: Any, function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def _record_of(function: Callable[..., Any]) -> Any:
-    """The hint of a record, where the function takes one or many."""
+    """Returns the hint of a single record, whether the function takes one or many."""
     first = first_hint(function)
     return get_args(first)[0] if is_over_many(function) and get_args(first) else first
 
@@ -207,7 +216,7 @@ def _hints(function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def first_hint(function: Callable[..., Any]) -> Any:
-    """Of the first parameter, names resolved; None without one."""
+    """Returns the hint of the first parameter, with names resolved; None without one."""
     parameters = list(_parameters(function))
     return _hints(function).get(parameters[0]) if parameters else None
 

@@ -1,4 +1,4 @@
-"""What `serve` was asked for, checked once and handed to every process that serves."""
+"""The options of `serve`, checked once and passed to every process that serves."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 @dataclass
 class Log:
-    """Lines on a descriptor, written by a thread of the library; None in its place logs nothing."""
+    """Writes log lines to a descriptor, on a thread of the library. None instead of it: no log."""
 
     fd: int = 2
     as_json: bool = False
@@ -25,7 +25,7 @@ class Log:
 
     @staticmethod
     def flush() -> None:
-        """Waits a moment until what was written is out. For the end of a process."""
+        """Waits a short time until all lines are written. Called before a process ends."""
         from sidecall import _backend
 
         _backend.load(None).log_flush(_FLUSH_NS)
@@ -43,7 +43,7 @@ class Log:
 
 @dataclass
 class Options:
-    """`native` are the fields of sidecall_server_options."""
+    """The options of one server. `native` holds the fields of sidecall_server_options."""
 
     at: str | None
     verify: int = 0

@@ -1,4 +1,7 @@
-"""One process that serves: opens the native server over a service or a model file, and waits for its end. Used by `serve` itself and by workers."""
+"""One process that serves: opens the native server and waits for its end.
+
+It serves a service or a model file. Used by `serve` itself and by workers.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,16 @@ if TYPE_CHECKING:
     from sidecall._protocols import Server as NativeServer
 
 
-CUT = 4  # the exit status where calls were cut off
-GRACE_NS = 2_000_000_000  # beyond the drain timeout, before a process that hangs is ended
-CLOSE_NS = 5_000_000_000  # that closing a server which has ended may take
+CUT = 4  # the exit status if calls were cut off
+GRACE_NS = 2_000_000_000  # time after the drain timeout before a process that hangs is ended
+CLOSE_NS = 5_000_000_000  # how long closing a server that has ended may take
 
 
 def open_server(served: Service | ModelFile, options: Options) -> NativeServer:
-    """Golden rows pass before the address appears. Raises sidecall.errors.Error."""
+    """Opens the server. The golden rows are verified before the address appears.
+
+    Raises sidecall.errors.Error.
+    """
     backend = _backend.load(None)
     log = None if options.log is None else options.log.native()
     if isinstance(served, ModelFile):
@@ -52,7 +58,7 @@ def open_server(served: Service | ModelFile, options: Options) -> NativeServer:
 
 
 class _Report:
-    """Tells the log, and not the caller, where an object failed."""
+    """Writes the traceback of a failed object to the log; the caller does not get it."""
 
     def __init__(self, log: Log | None) -> None:
         self.log = log
@@ -65,13 +71,16 @@ class _Report:
                 ensure_ascii=False,
                 separators=(",", ":"),
             )
-            _backend.load(None).log_event(
-                3, "object.failed", facts
-            )  # limited for each user: clients can provoke it
+            # The rate of these lines is limited for each user, because clients can provoke them.
+            _backend.load(None).log_event(3, "object.failed", facts)
 
 
 class Signals:
-    """The first SIGTERM or SIGINT is seen by `wait`; the next one ends the process as it would without us. Only the main thread may use it."""
+    """Makes `fd` readable on the first SIGTERM or SIGINT.
+
+    The next such signal has its default effect: it ends the process. Only the main thread may use
+    this class.
+    """
 
     def __init__(self, ignored: tuple[signal.Signals, ...] = ()) -> None:
         self._ignored = ignored
@@ -100,7 +109,7 @@ class Signals:
 
     @property
     def fd(self) -> int:
-        """Readable once a signal came."""
+        """A descriptor that becomes readable when a signal arrives."""
         return self._read
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -111,8 +120,10 @@ class Signals:
 
 @contextmanager
 def ended_by(fd: int, after_ns: int, status: int = CUT) -> Iterator[None]:
-    """Ends the process with `status` when the block still runs `after_ns` after `fd` became readable: an
-    object may never return, and may never let go of the GIL."""
+    """Ends the process with `status` if the block runs for `after_ns` after `fd` becomes readable.
+
+    This is necessary because an object may never return, and may never release the GIL.
+    """
     watchdog = _backend.load(None).Watchdog(fd, after_ns, status)
     try:
         yield
@@ -121,7 +132,7 @@ def ended_by(fd: int, after_ns: int, status: int = CUT) -> Iterator[None]:
 
 
 def cut_off(log: Log | None) -> NoReturn:
-    """Ends the process at once: closing the server would wait for the calls that still run."""
+    """Ends the process at once. Closing the server would wait for the calls that still run."""
     if log is not None:
         log.write(2, "serve.cut", reason="calls were still running at the drain timeout")
         log.flush()
@@ -129,7 +140,7 @@ def cut_off(log: Log | None) -> NoReturn:
 
 
 def readable(fds: list[int], timeout: float | None = None) -> set[int]:
-    """Those of the descriptors that are readable or hung up."""
+    """Returns the descriptors that are readable or hung up."""
     poll = select.poll()
     for fd in fds:
         poll.register(fd, select.POLLIN)

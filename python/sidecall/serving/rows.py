@@ -1,5 +1,7 @@
-"""From a request's tensors to rows as the served object was trained on or takes them: arrays, DataFrames, text, records. Numpy alone, unless
-frames are wanted."""
+"""Turns the tensors of a request into rows as the served object takes them.
+
+The rows are arrays, DataFrames, text or records. Only DataFrames need more than numpy.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +24,16 @@ _KINDS = {
 
 @dataclass
 class Place:
-    """Where one feature lies in the tensors, and how a missing value is written there."""
+    """The place of one feature in the tensors, and how a missing value is written there."""
 
     name: str
     kind: str  # float, int, bool, string
     input: int
     column: int
-    reserved: Any = None  # what stands for a missing value, where that is not NaN
+    reserved: Any = None  # the value that means missing, if that is not NaN
 
     def values(self, tensors: Tensors) -> tuple[np.ndarray, np.ndarray | None]:
-        """The values, and which are missing; None where none is."""
+        """Returns the values, and which of them are missing; None if none is."""
         tensor = tensors[self.input]
         values = tensor[:, self.column] if tensor.ndim == 2 else tensor
         if values.dtype.kind == "f":
@@ -43,7 +45,7 @@ class Place:
         return values, missing if missing.any() else None
 
     def objects(self, tensors: Tensors, nothing: object) -> list[Any]:
-        """Python values of the feature's own type, `nothing` for missing ones."""
+        """Returns Python values of the feature's own type, with `nothing` for missing ones."""
         values, missing = self.values(tensors)
         items: list[Any] = values.tolist()
         if missing is not None:
@@ -62,7 +64,7 @@ class Place:
 
 
 def places_of(features: list[dict[str, Any]], inputs: list[str]) -> list[Place]:
-    """Of a contract's features; `inputs` are the names of the tensors in order."""
+    """Returns the places of a contract's features. `inputs` are the tensor names in order."""
     result = []
     for feature in features:
         missing = feature.get("missing") if feature["nullable"] else None
@@ -80,7 +82,7 @@ def places_of(features: list[dict[str, Any]], inputs: list[str]) -> list[Place]:
 
 
 class Matrix:
-    """One tensor as the array that the object was trained on."""
+    """Makes the array that the object was trained on from one tensor."""
 
     def __init__(self, dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
@@ -93,7 +95,10 @@ class Matrix:
 
 
 class Objects:
-    """An array of Python objects: text and numbers in one, or with missing values of another kind than NaN."""
+    """Makes an array of Python objects.
+
+    For text and numbers in one array, or for missing values that are not NaN.
+    """
 
     def __init__(self, places: list[Place], sentinels: list[object]) -> None:
         self.places, self.sentinels = places, sentinels
@@ -106,7 +111,7 @@ class Objects:
 
 
 class Text:
-    """A list of strings, as vectorizers take them."""
+    """Makes a list of strings, as vectorizers take it."""
 
     def __init__(self, place: Place, sentinel: object) -> None:
         self.place, self.sentinel = place, sentinel
@@ -116,7 +121,7 @@ class Text:
 
 
 class Records:
-    """A list of dicts by feature name, None for missing."""
+    """Makes a list of dicts by feature name, with None for missing values."""
 
     def __init__(self, places: list[Place]) -> None:
         self.places = places

@@ -1,4 +1,4 @@
-"""`sidecall.serve`: from a Python object or a path to a running server."""
+"""`sidecall.serve`: makes a running server from a Python object or a path."""
 
 from __future__ import annotations
 
@@ -60,33 +60,44 @@ def serve(
     log_level: str = "info",
     block: bool = True,
 ) -> Any:
-    """Lets other processes of this host call an object: `sidecall.open("shm:NAME")` in any language.
+    """Lets other processes of this host call an object: `sidecall.open("shm:NAME")`, any language.
 
-    target         a fitted estimator or pipeline; a function over records or arrays; "module:object"; the path of an .onnx file (served without
-                   Python) or of a .joblib or .pkl (with trust_pickle)
-    at             "shm:NAME" or "shm:///path"; None takes the control socket that a parent process gives (`exec:`)
-    workers        processes that serve, each with a copy of the object; they are replaced when they die. None serves in this process
-    threads        of each process that run the object; more than one is for what releases the GIL
-    data           rows as the object takes them; they give the contract of an estimator, as at export, and of a function without type hints
-    contract       the contract itself, or the path of a .contract.json, in place of data
-    inputs,        for a function over arrays: its tensors by name, {"X": "float32[N,30]"}; it is called with copies in this order and gives an
-    outputs        array, a tuple or a dict
-    verify         what happens when the golden rows give other answers: "error", "warn" or "off"; SIDECALL_VERIFY wins
+    target         a fitted estimator or pipeline; a function over records or arrays;
+                   "module:object"; the path of an .onnx file (served without Python) or, with
+                   trust_pickle, of a .joblib or .pkl file
+    at             "shm:NAME" or "shm:///path"; None uses the control socket that a parent process
+                   passes (`exec:`)
+    workers        how many processes serve, each with a copy of the object; a worker that dies is
+                   replaced. None serves in this process
+    threads        how many threads of each process run the object; more than one helps if the
+                   object releases the GIL
+    data           rows as the object takes them; the contract of an estimator is made from them, as
+                   at export, and so is that of a function without type hints
+    contract       the contract itself, or the path of a .contract.json, instead of data
+    inputs,        for a function over arrays: its tensors by name, {"X": "float32[N,30]"}; the
+    outputs        function is called with copies in this order and returns an array, a tuple or a
+                   dict
+    verify         what happens if the golden rows give other answers: "error", "warn" or "off";
+                   SIDECALL_VERIFY overrides it
     golden, ranges, dtype, feature_names, metadata, name, version   as for `sidecall.export`
-    copy           "always" copies inputs of a model file, too; Python objects get copies anyway
-    allow_uids,    users and a group that are admitted besides this user and root
+    copy           "always" also copies the inputs of a model file; Python objects always get copies
+    allow_uids,    users and a group that are admitted in addition to this user and root
     group
-    max_connections   in all; max_connections_per_user and max_memory_bytes count in each worker
-    drain_timeout  seconds that running calls are given at the end
-    log            lines on stderr, as "text" or "json"; None for none
-    block          True serves until SIGTERM or SIGINT, drains and returns; a second signal ends the process. False returns a `Server`
+    max_connections   connections of the whole server; max_connections_per_user and
+                   max_memory_bytes count in each worker
+    drain_timeout  how many seconds running calls get at the end
+    log            lines on stderr, as "text" or "json"; None for no log
+    block          True serves until SIGTERM or SIGINT, then drains and returns; a second signal
+                   ends the process. False returns a `Server`
 
-    A function over records is annotated (one TypedDict or dataclass, a list of them, or a parameter for each feature), or `data` shows what it takes.
-    Its defaults stand for missing values.
-    Whatever it raises is answered with Engine, its type and message; the traceback goes to the log alone. Errors of `sidecall.errors` go to the caller as they are.
+    A function over records needs type hints (one TypedDict or dataclass, a list of them, or a
+    parameter for each feature) or `data`. Its defaults replace missing values. If it raises an
+    exception, the caller gets Engine with the type and the message of the exception; the traceback
+    only goes to the log. Errors of `sidecall.errors` go to the caller unchanged.
 
-    Raises Busy (a living server is there), Denied, InvalidArgument, ContractInvalid, VerificationFailed, PeerDied (no worker started); for data and models
-    that no contract describes what `sidecall.export` raises.
+    Raises Busy (a running server has the address), Denied, InvalidArgument, ContractInvalid,
+    VerificationFailed, PeerDied (no worker started); and the errors of `sidecall.export` for data
+    and models that no contract can describe.
 
     >>> import sidecall
     >>> def double(amount: float) -> float:
@@ -135,7 +146,7 @@ def serve(
         )
     if not block:
         return Server(served, workers, options)
-    # A supervisor kills workers that hang after that grace, so it may take longer itself.
+    # A supervisor needs more time, because it kills workers that hang only after their own grace.
     after_ns = drain_ns + (GRACE_NS if workers is None else 2 * GRACE_NS)
     with Signals() as signals, ended_by(signals.fd, after_ns):
         try:
@@ -150,7 +161,9 @@ def serve(
 
 
 def status(at: str, *, wait: float = 0.0) -> dict[str, Any]:
-    """The counters of a server in another process, of all its workers together; docs/serving.md names them.
+    """Returns the counters of a server in another process, summed over its workers.
+
+    docs/serving.md names the counters.
 
     wait  seconds to wait for a server that is still starting
 
@@ -163,7 +176,7 @@ def status(at: str, *, wait: float = 0.0) -> dict[str, Any]:
 
 
 class Server:
-    """A running server, from `serve(..., block=False)`. Closes by itself as a context manager."""
+    """A running server, from `serve(..., block=False)`. As a context manager it closes itself."""
 
     def __init__(
         self,
@@ -179,7 +192,8 @@ class Server:
         self._workers: Workers | None = None
         self._watcher: threading.Thread | None = None
         self._wake: tuple[int, int] | None = None
-        # A program that ends without closing must not have calls come in while the interpreter goes.
+        # If the program ends without closing the server, no call may arrive while the interpreter
+        # shuts down.
         if workers is None:
             self._native = open_server(served, options)
             weakref.finalize(self, self._native.close)
@@ -192,17 +206,20 @@ class Server:
 
     @property
     def at(self) -> str | None:
-        """The address."""
+        """The address of the server."""
         return self._options.at
 
     def status(self) -> dict[str, Any]:
-        """Counters, of all workers together; docs/serving.md names them. Raises InvalidArgument once closed."""
+        """Returns the counters, summed over all workers; docs/serving.md names them.
+
+        Raises InvalidArgument after `close`.
+        """
         text = self._opened().status() if self._workers is None else self._workers.status()
         answer: dict[str, Any] = json.loads(text)
         return answer
 
     def watch(self) -> None:
-        """Replaces workers that die, on a thread of its own. Without workers nothing has to be watched."""
+        """Starts a thread that replaces workers that die. Does nothing without workers."""
         if self._workers is None or self._watcher is not None:
             return
         self._wake = os.pipe2(os.O_CLOEXEC)
@@ -212,8 +229,12 @@ class Server:
         self._watcher.start()
 
     def drain(self, timeout: float | None = None) -> bool:
-        """Accepts nothing more, answers what was taken, and ends. False where calls were still running after `timeout` seconds (those of
-        `serve` by default)."""
+        """Accepts no more calls, answers the accepted ones, and ends the server.
+
+        timeout  seconds; by default the drain_timeout of `serve`
+
+        Returns False if calls were still running after that time.
+        """
         seconds = self._options.drain_ns / 1e9 if timeout is None else timeout
         self._stop_watching()
         if self._workers is not None:
@@ -221,7 +242,7 @@ class Server:
         return self._opened().drain(int(seconds * 1e9))
 
     def close(self) -> None:
-        """Ends everything at once; waits for what runs. Doing it twice is fine."""
+        """Ends the server at once, but waits for running calls. May be called twice."""
         self._stop_watching()
         if self._workers is not None:
             self._workers.end(0.0)
@@ -243,7 +264,7 @@ class Server:
         self.close()
 
     def _until(self, wake: int) -> None:
-        """Serves until `wake` is readable or a parent process hangs up; then drains."""
+        """Serves until `wake` is readable or a parent process hangs up, then drains."""
         with ExitStack() as stack:
             is_signal = True
             if self._workers is not None:
@@ -254,7 +275,7 @@ class Server:
                 is_signal = wake in readable([wake, ended])
             if is_signal:
                 self._log("serve.draining")
-            # After a hang-up the library has drained by itself.
+            # After a hang-up, the library has already drained.
             if not self.drain(None if is_signal else 0.0):
                 cut_off(self._options.log)
             self.close()

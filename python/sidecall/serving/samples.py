@@ -1,4 +1,7 @@
-"""What a function over records takes and gives, seen from sample records; and golden rows that it answers itself."""
+"""Derives the inputs and outputs of a function over records from sample records.
+
+Also makes golden rows from the function's own answers.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ _FLOORS = {"float32": (1e-6, 1e-5), "float64": (1e-12, 1e-9)}
 
 
 def features_of_records(records: list[dict[str, Any]] | None) -> Features:
-    """Raises ContractInvalid without records, and for values that no feature holds."""
+    """Returns the features of the records.
+
+    Raises ContractInvalid without records, and for values that no feature can hold.
+    """
     if records is None:
         raise errors.ContractInvalid(
             "a function over records: expected type hints, data or a contract to tell its features, got none"
@@ -30,7 +36,10 @@ def features_of_records(records: list[dict[str, Any]] | None) -> Features:
 def answers_of_sample(
     function: Callable[..., Any], form: str, records: list[dict[str, Any]] | None
 ) -> Answers:
-    """Asks the function for some of the records. Raises ContractInvalid."""
+    """Calls the function for some of the records, and returns its outputs.
+
+    Raises ContractInvalid.
+    """
     if records is None:
         raise errors.ContractInvalid(
             "a function over records: expected a return hint, data or a contract to tell its answers, got none"
@@ -50,7 +59,10 @@ def answers_of_sample(
 def golden_rows(
     served: Any, features: Features, outputs: Answers, records: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Rows drawn column by column, so that none of them is one of the data; rows that the function refuses are left out."""
+    """Returns golden rows in which each column is drawn separately from the records.
+
+    So the golden rows are not rows of the data. Rows that the function refuses are left out.
+    """
     rng = np.random.default_rng(0)
     kept: list[dict[str, Any]] = []
     for _ in range(_GOLDEN):
@@ -61,7 +73,7 @@ def golden_rows(
         record = {name: None if is_missing(value) else value for name, value in record.items()}
         try:
             served.answer([record])
-        except Exception:  # a combination that the function does not take
+        except Exception:  # the function does not accept this combination
             continue
         kept.append(record)
     if not kept:
@@ -95,7 +107,7 @@ def is_missing(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinities."""
+    """Returns the value for JSON, which has no NaN and no infinities."""
     if isinstance(value, list):
         return [_plain(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):

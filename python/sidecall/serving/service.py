@@ -1,4 +1,7 @@
-"""What a server process serves: a function over tensors and its description, or a model file. Can be pickled, for workers."""
+"""The objects that a server process serves: a described function over tensors, or a model file.
+
+They can be pickled, for workers.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,14 @@ from typing import Any
 
 @dataclass
 class Service:
-    """`function` takes an array for each input, a copy of what the caller sent, and gives an array, or a tuple of them, for the outputs."""
+    """A function over tensors and its description.
+
+    `function` takes an array for each input, a copy of the data that the caller sent. It returns an
+    array, or a tuple of arrays, for the outputs.
+    """
 
     function: Callable[..., Any]
-    signature: str | None = None  # JSON of the tensors; None follows from the contract
+    signature: str | None = None  # JSON of the tensors; if None, it follows from the contract
     contract: str | None = None  # JSON; None for tensors only
 
 

@@ -1,4 +1,7 @@
-"""From what `serve` is given to a service: a model file, a pickle, module:object, an estimator, a function."""
+"""Makes a service from the target of `serve`.
+
+A target is a model file, a pickle, module:object, an estimator or a function.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from sidecall import errors
 from .service import ModelFile, Service
 
 _PICKLES = (".joblib", ".pkl", ".pickle")
-_MAX_CONTRACT = 64 << 20  # bytes; what a server may tell its clients
+_MAX_CONTRACT = 64 << 20  # bytes; the most that a server may send to its clients
 _ASKED = ("predict", "transform", "predict_proba", "score_samples", "kneighbors")
 _METHODS = {
     "label": "predict",
@@ -27,14 +30,17 @@ _NEIGHBOURS = {"distances": "kneighbors.0", "indices": "kneighbors.1"}
 
 
 def is_estimator(target: Any) -> bool:
-    """Something with methods of a fitted model, and no class or function."""
+    """Whether the target has methods of a fitted model and is not a class."""
     return not isinstance(target, type) and any(
         callable(getattr(target, name, None)) for name in _ASKED
     )
 
 
 def resolve(target: Any, *, trust_pickle: bool) -> tuple[Any, str | None]:
-    """The object itself, or a ModelFile, and a name where the target has one. Raises InvalidArgument, FileNotFound."""
+    """Returns the object itself, or a ModelFile, and a name if the target has one.
+
+    Raises InvalidArgument, FileNotFound.
+    """
     if not isinstance(target, (str, os.PathLike)):
         return target, getattr(target, "__name__", None) or type(target).__name__
     text = os.fspath(target)
@@ -68,7 +74,11 @@ def service_of(
     dtype: Any,
     feature_names: Sequence[str] | None,
 ) -> Service:
-    """Raises sidecall.errors.Error, and what `sidecall.export` raises for data and models that it cannot describe."""
+    """Makes the service of an object.
+
+    Raises sidecall.errors.Error, and the errors of `sidecall.export` for data and models that no
+    contract can describe.
+    """
     written = None if contract is None else read_contract(contract)
     if inputs is None and outputs is None and is_estimator(target):
         if written is not None:
@@ -102,7 +112,10 @@ def service_of(
 
 
 def read_contract(contract: Any) -> dict[str, Any]:
-    """A dict, or the path of a .contract.json. Raises FileNotFound, ContractInvalid."""
+    """Reads a contract from a dict, or from the path of a .contract.json.
+
+    Raises FileNotFound, ContractInvalid.
+    """
     if isinstance(contract, Mapping):
         return _checked(dict(contract), "contract")
     where = f"file '{os.fspath(contract)}'"
@@ -127,7 +140,7 @@ def read_contract(contract: Any) -> dict[str, Any]:
 
 
 def _checked(value: Any, where: str) -> dict[str, Any]:
-    """The library checks the rest."""
+    """Checks that the value looks like a contract; the library checks the rest."""
     if (
         not isinstance(value, dict)
         or not isinstance(value.get("features"), list)
@@ -140,8 +153,11 @@ def _checked(value: Any, where: str) -> dict[str, Any]:
 
 
 def _by_contract(model: Any, contract: dict[str, Any]) -> Service:
-    """An estimator that a contract describes: asked with a DataFrame where it has an input for each column or was trained with names, else with an
-    array or text."""
+    """Makes the service of an estimator that a contract describes.
+
+    The estimator gets a DataFrame if the contract has several inputs or the estimator was trained
+    with names, else an array or text.
+    """
     import numpy as np
 
     from . import rows

@@ -1,4 +1,7 @@
-"""`python -m sidecall.serving.worker FD`: one worker of a supervised server. FD holds what it serves, SIDECALL_FD is its control socket."""
+"""`python -m sidecall.serving.worker FD`: one worker of a supervised server.
+
+FD is a file with the pickled service and options. SIDECALL_FD is the worker's control socket.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ FAILED = 3
 
 
 def pack(service: bytes, options: Options) -> int:
-    """A memory file with everything that a worker needs. `service` is a pickle."""
+    """Returns a memory file with everything that a worker needs. `service` is a pickle."""
     fd = os.memfd_create("sidecall-service", os.MFD_CLOEXEC)
     with os.fdopen(os.dup(fd), "wb") as file:
         pickle.dump({"path": sys.path, "options": options, "service": service}, file)
@@ -25,21 +28,21 @@ def pack(service: bytes, options: Options) -> int:
 
 
 def main(fd: int) -> int:
-    with Path(f"/proc/self/fd/{fd}").open(
-        "rb"
-    ) as file:  # its own offset: other workers read the same file
+    # Opening the file again gives an offset of its own: other workers read the same file.
+    with Path(f"/proc/self/fd/{fd}").open("rb") as file:
         parcel = pickle.load(file)
     os.close(fd)
     sys.path[:] = parcel["path"]
     options: Options = parcel["options"]
-    # Ctrl-C reaches the whole group: the supervisor then hangs up, and that is the sign to end.
+    # Ctrl-C reaches the whole process group, so the worker ignores it. The supervisor then hangs
+    # up, and that ends the worker.
     with (
         Signals(ignored=(signal.SIGINT,)) as signals,
         ended_by(signals.fd, options.drain_ns + GRACE_NS),
     ):
         try:
-            # Nothing comes over the control socket before the server is open: it is readable only
-            # when the supervisor has gone.
+            # The supervisor sends nothing over the control socket before the server is open. If the
+            # socket becomes readable before that, the supervisor is gone.
             with ended_by(int(os.environ["SIDECALL_FD"]), GRACE_NS, FAILED):
                 served = pickle.loads(parcel["service"])
             server = open_server(served, options)
@@ -48,7 +51,7 @@ def main(fd: int) -> int:
                 options.log.write(3, "worker.failed", reason=str(error))
                 options.log.flush()
             return FAILED
-        # When the supervisor hangs up, the library drains by itself; then the descriptor is readable.
+        # If the supervisor hangs up, the library drains on its own; then server.fd is readable.
         with ended_by(server.fd, CLOSE_NS):
             is_signal = signals.fd in readable([signals.fd, server.fd])
             if not server.drain(options.drain_ns if is_signal else 0):

@@ -1,4 +1,7 @@
-"""Worker processes behind one address: started as fresh interpreters, replaced when they die, drained together."""
+"""Worker processes behind one address.
+
+They are started as fresh interpreters, replaced when they die, and drained together.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +23,15 @@ from .worker import pack
 if TYPE_CHECKING:
     from sidecall._protocols import Supervisor as NativeSupervisor
 
-_SHORT_LIFE = 2.0  # seconds; a worker that died sooner is started again after a pause that grows
-_KILLED_STARTS = 5  # so many workers in a row that are killed before any was ready end the start
+# Seconds. A worker that dies sooner is started again only after a pause, which grows each time.
+_SHORT_LIFE = 2.0
+_KILLED_STARTS = 5  # the start fails if so many workers are killed before one is ready
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
-_GRACE = 2.0  # beyond the drain timeout, before a worker is killed
+_GRACE = 2.0  # seconds after the drain timeout before a worker is killed
 _LOOK = 0.05
 
-# The command starts Python with -P. Its workers must not import from the current folder either.
+# The native command starts Python with -P. Its workers must not import from the current folder
+# either.
 _SAFE_PATH = ["-P"] if sys.flags.safe_path else []
 
 
@@ -43,8 +48,11 @@ class Stopped(Exception):
 
 
 class Workers:
-    """Starts them all and waits for the first to be ready. Raises sidecall.errors.Error where none gets
-    so far, and Stopped when the descriptor `stop` becomes readable before that."""
+    """Starts all workers and waits until the first one is ready.
+
+    Raises sidecall.errors.Error if no worker becomes ready, and Stopped if the descriptor `stop`
+    becomes readable before that.
+    """
 
     def __init__(
         self, served: Service | ModelFile, count: int, options: Options, stop: int | None = None
@@ -55,9 +63,8 @@ class Workers:
         self._process = os.getpid()
         self._parcel = pack(_pickled(served), _of_worker(options))
         self._running: dict[int, _Worker] = {}
-        self._due: list[
-            tuple[float, int]
-        ] = []  # when a worker is to be started again, and its place
+        # When each dead worker is to be started again, and its place.
+        self._due: list[tuple[float, int]] = []
         self._pauses: dict[int, float] = {}
         self._next = 0
         self._supervisor: NativeSupervisor | None = None
@@ -75,7 +82,7 @@ class Workers:
         return self._native().status()
 
     def watch(self, wake: int) -> None:
-        """Replaces workers that end, until `wake` is readable."""
+        """Replaces workers that die, until `wake` is readable."""
         while True:
             pause = max(
                 0.0, min((due for due, _ in self._due), default=float("inf")) - time.monotonic()
@@ -87,8 +94,11 @@ class Workers:
             self._replace(ready)
 
     def end(self, drain: float) -> bool:
-        """Hangs up, waits for the workers to drain, kills what is left. True where no call was cut
-        off. Does nothing in a forked child: the workers are its parent's."""
+        """Hangs up, waits until the workers have drained, and kills those that are left.
+
+        Returns True if no call was cut off. Does nothing in a forked child, because the workers
+        belong to the parent.
+        """
         if os.getpid() != self._process:
             return True
         if self._supervisor is not None:
@@ -120,7 +130,7 @@ class Workers:
         number, self._next = self._next, self._next + 1
         control = self._native().add(number)
         environment = {**os.environ, "SIDECALL_FD": str(control)}
-        environment.setdefault("OMP_NUM_THREADS", "1")  # workers are the parallelism
+        environment.setdefault("OMP_NUM_THREADS", "1")  # the workers already run in parallel
         try:
             process = subprocess.Popen(
                 [sys.executable, *_SAFE_PATH, "-m", "sidecall.serving.worker", str(self._parcel)],
@@ -135,7 +145,7 @@ class Workers:
         )
 
     def _start_again(self, place: int) -> None:
-        """As `_start`; later, where processes or descriptors are short."""
+        """Starts a worker as `_start`. If processes or descriptors run out, tries again later."""
         try:
             self._start(place)
         except (OSError, errors.OutOfMemory) as error:
@@ -143,8 +153,10 @@ class Workers:
             self._log(3, "worker.failed", reason=str(error), restart_in=_LONGEST_PAUSE)
 
     def _replace(self, ready: set[int]) -> list[int]:
-        """Reaps the workers whose descriptor is readable, starts those that are due, and gives the
-        exit statuses of the reaped."""
+        """Reaps the workers whose descriptor is readable, and starts the workers that are due.
+
+        Returns the exit statuses of the reaped workers.
+        """
         statuses = [
             self._reap(place, worker)
             for place, worker in list(self._running.items())
@@ -178,8 +190,11 @@ class Workers:
         return status
 
     def _await_first(self, stop: int | None) -> None:
-        """A worker that fails says why and ends the start. One that is killed, or asked to end, is
-        started again: the kernel or an operator may have done that."""
+        """Waits until a worker is ready.
+
+        If a worker fails before that, the start fails. A worker that is killed or asked to end is
+        started again, because the kernel or an operator may have done that.
+        """
         killed = 0
         while not self._native().listen(int(_LOOK * 1e9)):
             pidfds = [worker.pidfd for worker in self._running.values()]
@@ -211,7 +226,10 @@ def _reason(status: int) -> str:
 
 
 def _pickled(served: Service | ModelFile) -> bytes:
-    """By value where a program's own module cannot be imported again. Raises InvalidArgument."""
+    """Pickles the service, by value if possible, so that workers need not import the main module.
+
+    Raises InvalidArgument.
+    """
     try:
         dumps: Any = _by_value() or pickle.dumps
         content: bytes = dumps(served)

@@ -1,4 +1,5 @@
-// Compares answers and errors with those of tests/vectors, and holds every error against the rules of all errors.
+// Compares answers and errors with those of tests/vectors, and checks every error against the rules
+// for all errors.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -18,14 +19,14 @@ const FAMILIES = {
 
 function near(got, expected, tolerance) {
   if (typeof got === 'bigint') return got === BigInt(expected)
-  if (typeof expected === 'bigint') return got === Number(expected) // of a float
+  if (typeof expected === 'bigint') return got === Number(expected) // an integer that a float holds
   if (!Number.isFinite(expected)) return Object.is(got, expected)
   return Math.abs(got - expected) <= tolerance
 }
 
 const isNumber = value => typeof value === 'number' || typeof value === 'bigint'
 
-/** A record or list of records, members in this order. */
+/** Compares a record or list of records, including the order of members. */
 function assertRecord(got, expected, tolerance = 0, at = 'result') {
   if (Array.isArray(expected)) {
     assert.ok(Array.isArray(got), `${at}: no array`)
@@ -58,14 +59,15 @@ function assertTensor(got, expected, tolerance, at) {
     assert.ok(near(got[i], value, tolerance), `${at}[${i}]: ${got[i]} is not ${value}`)
 }
 
-/** Tensors by output name, all of them and no more. */
+/** Compares tensors by output name; none may be missing or extra. */
 function assertTensors(got, expected, tolerance = 0) {
   assert.deepEqual(Object.keys(got).sort(), Object.keys(expected).sort())
   for (const [name, tensor] of Object.entries(expected))
     assertTensor(got[name], tensor, tolerance, name)
 }
 
-// One line that begins in lower case; it holds the name that it is about, unless that has control characters itself.
+// One line that does not start in upper case. It contains the name, unless the name has control
+// characters.
 function assertMessage(message, name) {
   assert.equal(typeof message, 'string')
   assert.doesNotMatch(message, /[\0-\x1f]/)
@@ -74,7 +76,7 @@ function assertMessage(message, name) {
     assert.ok(message.includes(name), `${message} does not name ${name}`)
 }
 
-/** What holds for every SidecallError. `statuses` are the numbers of the C header. */
+/** Checks the rules for every SidecallError. `statuses` are the numbers of the C header. */
 function assertForm(error, statuses) {
   assert.ok(error instanceof Error)
   assert.equal(error.name, 'SidecallError')
@@ -95,7 +97,7 @@ function assertForm(error, statuses) {
   )
 }
 
-/** `expect_error` of a case: each member exactly. */
+/** Compares each member of `expect_error` exactly. */
 function assertExpected(error, expected) {
   const got = {
     name: error.feature,

@@ -1,9 +1,9 @@
-// How a record fails. Used by the tests of records and values.
+// Checks how a record fails. Used by the tests of records and values.
 'use strict'
 
 const assert = require('node:assert/strict')
 
-/** Both ways to ask fail alike; gives the error. */
+/** Checks that predict and predictSync fail alike, and returns the error. */
 async function failureOf(model, record) {
   let first
   assert.throws(

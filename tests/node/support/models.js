@@ -1,4 +1,4 @@
-// Small models with contracts for the tests of Node.js: any features, any classes.
+// Builds small models with contracts for the tests of Node.js: any features, any classes.
 'use strict'
 
 const { modelBytes } = require('./onnx.js')
@@ -12,7 +12,7 @@ function missing(feature) {
   return { missing: 'nan' }
 }
 
-// A nullable bool needs a tensor that can hold a missing value.
+// A nullable bool needs a tensor type that can represent a missing value.
 const tensorType = feature =>
   feature.type === 'bool' && feature.nullable ? 'float32' : feature.type
 
@@ -24,7 +24,7 @@ const contractFeature = feature => ({
   ...missing(feature)
 })
 
-/** Nodes that make a float32 column of each feature: strings count as 0. */
+/** Nodes that make a float32 column of each feature; strings become 0. */
 function columns(features) {
   return features.map((feature, i) => {
     const places = { inputs: [feature.name], outputs: [`column ${i}`] }
@@ -47,7 +47,10 @@ function labelType(classes) {
   return typeof classes[0] === 'boolean' ? 'bool' : 'int64'
 }
 
-/** A classifier over features `{ name, type, nullable, allowed }`. It answers the class whose number is the first feature, rounded, modulo their count. */
+/**
+ * A classifier over features `{ name, type, nullable, allowed }`. The index of its class is the
+ * first feature, rounded, modulo the number of classes.
+ */
 function classifier({ features, classes, name = 'test', version = '1' }) {
   const dtype = labelType(classes)
   const count = classes.length
@@ -92,7 +95,7 @@ function classifier({ features, classes, name = 'test', version = '1' }) {
   })
 }
 
-/** Gives each feature back, as one float64 number a row: `prediction` of as many values as there are features. */
+/** Returns each feature as a float64 number: `prediction` has one value per feature. */
 function echo({ features, name = 'echo' }) {
   const wide = features.length > 1
   const cast = features.map((feature, i) => ({

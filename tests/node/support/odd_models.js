@@ -1,4 +1,4 @@
-// Models whose names, classes and lists are as odd as a file may have them. Used by types.test.js, by key.
+// Models whose names, classes and lists are as odd as a file allows. Used by types.test.js, by key.
 'use strict'
 
 const { classifier, echo, identity } = require('./models.js')
@@ -23,7 +23,7 @@ const kinds = [
   { name: 'grade', type: 'float32', allowed: [1, 2.5] }
 ]
 
-/** Name of the declaration -> the file's bytes. */
+/** Name of the declaration -> bytes of the file. */
 module.exports = {
   Kinds: classifier({
     features: kinds,

@@ -1,4 +1,5 @@
-// Writes ONNX files as bytes, so that the tests of Node.js need neither Python nor a file for each model. Used by models.js.
+// Writes ONNX files as bytes, so that the tests of Node.js need neither Python nor one file per
+// model. Used by models.js.
 'use strict'
 
 const crypto = require('node:crypto')
@@ -14,7 +15,7 @@ const DTYPES = {
   float64: 11
 }
 
-// Protobuf's wire format: a message is a list of [field, value]; null is left out.
+// Protobuf's wire format: a message is a list of [field, value]; a value of null is left out.
 
 function varint(value) {
   let rest = BigInt.asUintN(64, BigInt(value))
@@ -127,7 +128,7 @@ function graph({ nodes, inputs, outputs, initializers = [] }) {
   ]
 }
 
-/** The bytes of a model file. `contract` gets its id; null leaves it out. */
+/** The bytes of a model file. `contract` gets the model's id; null leaves the contract out. */
 function modelBytes({ contract = null, ...parts }) {
   const body = message(graph(parts))
   const metadata = []

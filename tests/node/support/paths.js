@@ -1,4 +1,5 @@
-// Where things lie: the package under test, its command, the vectors, and folders that end with the process.
+// Paths: the package under test, its command, the test vectors, and folders that are removed when
+// the process ends.
 'use strict'
 
 const fs = require('node:fs')
@@ -10,7 +11,7 @@ const packageFolder = path.join(root, 'bindings', 'node')
 const models = path.join(root, 'tests', 'vectors', 'models')
 const command = path.join(process.env.SIDECALL_BUILD ?? path.join(root, 'build'), 'bin', 'sidecall')
 
-/** A folder of its own that is removed when the process ends. */
+/** Creates a folder that is removed when the process ends. */
 function temporaryFolder() {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sidecall-node-'))
   process.on('exit', () => fs.rmSync(folder, { recursive: true, force: true }))

@@ -1,4 +1,5 @@
-// Runs JavaScript in a process of its own, with the package at hand. Used where a process must end, or might crash.
+// Runs JavaScript with the package in a process of its own. Used when a process must end, or might
+// crash.
 'use strict'
 
 const { spawn } = require('node:child_process')

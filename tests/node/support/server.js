@@ -1,4 +1,4 @@
-// Servers of models in processes of their own, `sidecall serve`: for tests of the shm: route.
+// Starts `sidecall serve` processes for tests of the shm: route.
 'use strict'
 
 const { spawn } = require('node:child_process')
@@ -10,12 +10,15 @@ const { command, temporaryFolder } = require('./paths.js')
 const folder = temporaryFolder()
 let started = 0
 
-/** Starts a server of the file. `address` is for open(); it may still be starting: open with waitMs. */
+/**
+ * Starts a server of the file. Pass its `address` to open() with waitMs, because it may still be
+ * starting.
+ */
 function serve(file, ...options) {
   return serveAt(`shm:${path.join(folder, `${++started}.sock`)}`, file, ...options)
 }
 
-/** The same at an address, for one that comes after another. */
+/** The same at a given address, for a server that replaces another one. */
 function serveAt(address, file, ...options) {
   const child = spawn(
     command,

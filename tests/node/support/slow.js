@@ -1,10 +1,11 @@
-// A model that takes as long as it is told and answers |x|; between its rounds the engine can be interrupted. Used where runs must overlap.
+// A model that takes as long as requested and returns |x|. The engine can be interrupted between
+// its rounds. Used when runs must overlap.
 'use strict'
 
 const { modelBytes } = require('./onnx.js')
 
 const WIDTH = 10_000
-const ROUNDS_PER_MS = 150 // about; nothing depends on it
+const ROUNDS_PER_MS = 150 // approximate; no test depends on it
 
 const body = {
   nodes: [
@@ -33,7 +34,7 @@ const source = modelBytes({
   outputs: [{ name: 'y', dtype: 'float32', dims: ['N'] }]
 })
 
-/** Inputs of a run of roughly so many milliseconds. */
+/** The inputs of a run of roughly `ms` milliseconds. */
 function inputsFor(ms, x = new Float32Array(WIDTH).fill(0.5)) {
   return { x, n: { data: BigInt64Array.of(BigInt(Math.round(ms * ROUNDS_PER_MS))), dims: [] } }
 }

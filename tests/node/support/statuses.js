@@ -1,4 +1,5 @@
-// The statuses of sidecall.h that a failure can have, read from the header itself: name -> number, without OK and PENDING.
+// The statuses of sidecall.h that a failure can have, read from the header itself: name -> number,
+// without OK and PENDING.
 'use strict'
 
 const fs = require('node:fs')

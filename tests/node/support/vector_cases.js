@@ -1,4 +1,4 @@
-// Reads tests/vectors and turns its tensors into what JavaScript has for them. Used by vectors.test.js.
+// Reads tests/vectors and converts its tensors to JavaScript values. Used by vectors.test.js.
 'use strict'
 
 const fs = require('node:fs')
@@ -26,7 +26,7 @@ const ARRAYS = {
   uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, uint64: BigUint64Array, bool: Uint8Array, bfloat16: Uint16Array
 } // biome-ignore format: one table
 
-// JSON.parse rounds integers beyond 2^53: those become bigint.
+// JSON.parse rounds integers beyond 2^53, so these are parsed as bigint.
 function parse(text) {
   const mark = part => (/^-?\d{16,}$/.test(part) ? `{"bigint":"${part}"}` : part)
   const marked = text.replace(/"(?:[^"\\]|\\.)*"|[-+.\w]+/g, mark)
@@ -35,7 +35,7 @@ function parse(text) {
   )
 }
 
-/** All cases by name. Throws for a key that the README does not know. */
+/** All cases by name. Throws on a key that the README does not list. */
 function loadCases() {
   const folder = path.join(root, 'tests', 'vectors', 'cases')
   const cases = new Map()
@@ -53,17 +53,20 @@ function loadCases() {
 /** A number of a case as a JavaScript number or bigint. */
 const number = value => (typeof value === 'string' ? NUMBERS[value] : value)
 
-/** The class of typed array for a dtype of the vectors; raw bytes for 8-bit and 4-bit types. */
+/** The typed array class for a dtype of the vectors; raw bytes for 8-bit and 4-bit types. */
 function arrayClass(dtype) {
   if (dtype === 'float16') return globalThis.Float16Array ?? Uint16Array
   return ARRAYS[dtype] ?? Uint8Array
 }
 
-/** A string of a case, which may be given by its bytes. Throws where JavaScript has no such string. */
+/**
+ * A string of a case, which may be given by its bytes. Throws if no JavaScript string has these
+ * bytes.
+ */
 function text(value) {
   if (typeof value === 'string') return value
   const bytes = Buffer.from(value.hex, 'hex')
-  // What no UTF-8 text holds and JavaScript has all the same.
+  // A lone surrogate is invalid in UTF-8, but JavaScript strings can contain it.
   if (value.hex === 'eda080') return '\ud800'
   const decoded = bytes.toString('utf8')
   if (!Buffer.from(decoded, 'utf8').equals(bytes))
@@ -80,7 +83,10 @@ function dataOf({ dtype, data }) {
   return Data.from(data, value => (isBig ? BigInt(value) : Number(number(value))))
 }
 
-/** The same as plain values, nested by dimension; undefined where they would not say as much. */
+/**
+ * The same as plain values, nested by dimension; undefined if plain values cannot express the
+ * tensor.
+ */
 function nestedOf({ dtype, shape, data, raw }) {
   if (raw) return undefined
   if (dtype.includes('4') && !dtype.includes('64')) return undefined

@@ -1,5 +1,6 @@
-// Runs one case of tests/vectors in every way that JavaScript has: synchronous and asynchronous, typed and plain arrays, runs and
-// reusable calls. Used by vectors.test.js, and by shm.test.js over the other route.
+// Runs one case of tests/vectors in every way of JavaScript: synchronous and asynchronous, typed
+// and plain arrays, runs and reusable calls. Used by vectors.test.js, and by shm.test.js over
+// shared memory.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -38,14 +39,14 @@ const INEXPRESSIBLE = new Map(
   WHY.flatMap(([reason, group, names]) => names.map(name => [`${group}/${name}`, reason]))
 )
 
-// ---- Ways to ask ----
+// Ways to call.
 
 const tensorsOf = (inputs, convert) =>
   Object.fromEntries(Object.entries(inputs).map(([name, tensor]) => [name, convert(tensor)]))
 const typed = tensor => ({ data: dataOf(tensor), dims: tensor.shape })
 const nested = tensor => nestedOf(tensor) ?? typed(tensor)
 
-// The engine reads and writes what the call shows.
+// Fills the input memory of a call and reads its output memory.
 function throughCall(model, inputs) {
   const call = model.call()
   for (const [name, tensor] of Object.entries(inputs)) {
@@ -57,7 +58,7 @@ function throughCall(model, inputs) {
   return Object.fromEntries(model.signature.outputs.map(({ name }) => [name, call.outputs[name]]))
 }
 
-/** Name -> how a case is asked; each throws or rejects as the package does. */
+/** Name -> function that runs the case in this way. Each throws or rejects as the package does. */
 function waysOf(one) {
   if (one.inputs !== undefined) {
     const ways = {
@@ -94,7 +95,7 @@ async function ask(model, one) {
   }
 }
 
-// ---- What must come of it ----
+// Expected outcomes.
 
 function assertFailure(error, one) {
   assert.ok(error instanceof SidecallError, error.stack)
@@ -112,7 +113,7 @@ async function failure(action) {
   return assert.fail('expected a failure, got an answer')
 }
 
-/** Runs a case on what each of `openers` gives for it; what they throw may be what the case expects. */
+/** Runs a case on the model of each of `openers`. A case may expect the error of an opener. */
 async function runCase(one, openers) {
   for (const opened of openers) {
     let model

@@ -1,4 +1,5 @@
-// What may and may not be written with the declarations of odd_models.js; types.test.js compiles it. Nothing of this runs.
+// Valid and invalid uses of the declarations of odd_models.js. types.test.js compiles this file;
+// nothing in it runs.
 import { open } from 'sidecall'
 import type {
   AllOptional,

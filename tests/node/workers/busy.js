@@ -1,4 +1,4 @@
-// A worker that does what it is told, over and over, until it is terminated. Started by workers.test.js.
+// A worker that repeats its operation until it is terminated. Started by workers.test.js.
 'use strict'
 
 const { parentPort, workerData } = require('node:worker_threads')

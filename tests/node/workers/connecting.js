@@ -1,4 +1,5 @@
-// A worker with an opened model that starts runs when it is told to; it is terminated then.
+// A worker with an open model that starts runs when told to, and is then terminated. Started by
+// stopped_server.test.js.
 'use strict'
 
 const { parentPort, workerData } = require('node:worker_threads')

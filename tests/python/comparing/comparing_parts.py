@@ -1,4 +1,4 @@
-"""An original that answers what a test wants."""
+"""An estimator whose answers a test controls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sklearn.base import BaseEstimator, RegressorMixin
 
 
 class Echo(RegressorMixin, BaseEstimator):
-    """Answers what `answer(rows)` gives, in place of a model of the same signature."""
+    """Returns `answer(rows)`, in place of a model with the same signature."""
 
     def __init__(self, answer):
         self.answer = answer

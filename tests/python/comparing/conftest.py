@@ -25,7 +25,10 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def fraud(folder):
-    """A pipeline of numbers and text, its file, and its rows: text that was not seen is refused by both sides."""
+    """A pipeline of numbers and text, its file and its rows.
+
+    Both the original and the file refuse unknown text.
+    """
     frame, target = payments(1200)
     frame = frame[["amount", "country", "hour"]].assign(country=frame["country"].fillna("none"))
     first = make_column_transformer(
@@ -38,7 +41,10 @@ def fraud(folder):
 
 @pytest.fixture(scope="module")
 def steps(folder):
-    """A tree over one column of whole numbers: its answers are exact in any precision. Values between them fall to other leaves."""
+    """A tree over one column of integers, its file and its rows.
+
+    Its answers are exact in any precision. Values between two integers fall into other leaves.
+    """
     data = np.arange(400.0).reshape(-1, 1)
     model = DecisionTreeRegressor(random_state=0).fit(data, np.floor(data[:, 0] / 2))
     sidecall.export(model, folder / "steps.onnx", data)

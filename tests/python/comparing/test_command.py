@@ -28,7 +28,7 @@ def run(folder, *arguments):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """old.joblib is the original of m.onnx; new.joblib answers otherwise in 10 of the 200 rows."""
+    """old.joblib is the original of m.onnx; new.joblib answers 10 of the 200 rows differently."""
     path = tmp_path_factory.mktemp("command")
     frame = pd.DataFrame({"a": np.arange(200.0)})
     target = np.floor(frame["a"] / 2)

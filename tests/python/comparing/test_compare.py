@@ -1,4 +1,6 @@
-"""sidecall.compare: what counts as moved, what is refused and by which side, what is unstable, and where the difference begins."""
+"""sidecall.compare: moved answers, refusals of either side, unstable rows, the first step that
+differs.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 from xgboost import XGBRegressor
 
-# What counts
+# Which answers count as moved.
 
 
 def test_an_exact_model_holds(steps):
@@ -76,7 +78,7 @@ def test_differences_are_counted_measured_and_put_in_order(steps):
     ],
 )
 def test_tolerances(steps, options, moved):
-    """0.2 off: a hundredth of the answer allows that from 19.8 on."""
+    """The difference is 0.2. A tolerance of 1 % of the answer allows it from 19.8 on."""
     _, path, data = steps
     assert (
         sidecall.compare(
@@ -143,14 +145,14 @@ def test_a_label_that_differs_has_moved(folder):
     )
 
 
-# Refusals
+# Refusals.
 
 
 def test_rows_that_both_sides_refuse_have_not_moved(fraud):
     model, path, frame = fraud
     rows = frame.head(60).reset_index(drop=True)
-    rows.loc[3, "country"] = "XX"  # both
-    rows.loc[7, "amount"] = np.inf  # both: the domain stands in the contract
+    rows.loc[3, "country"] = "XX"  # refused by both
+    rows.loc[7, "amount"] = np.inf  # refused by both: the contract contains the domain
     report = sidecall.compare(model, path, rows, absolute=1e-5)
     assert (report.refused_by_both, report.refused_by_original, report.refused_by_model) == (
         2,
@@ -203,13 +205,13 @@ def test_nothing_to_compare_is_said(fraud):
     assert "no row was answered by both sides" in str(report)
 
 
-# Stability
+# Stability.
 
 
 def test_a_row_for_which_the_original_contradicts_itself_is_not_moved(steps):
     _, path, data = steps
 
-    def by_batch(values):  # another answer for row 30, and for row 31 where it is alone
+    def by_batch(values):  # row 30 changes if it is asked alone, row 31 always differs
         return (
             floor_half(values)
             + np.where(values == 30, 0.5 * (len(values) > 1), 0)
@@ -248,11 +250,11 @@ def test_a_row_that_is_refused_in_another_batch_is_unstable(steps):
     assert (report.unstable, report.moved) == (1, 0)
 
 
-# Where the difference begins
+# The first step that differs.
 
 
 def test_rounded_inputs_are_named(folder):
-    """The table of issue 11: values beside a threshold that a float32 cannot tell from it."""
+    """The table of issue 11: values so close to a threshold that they equal it in float32."""
     rng = np.random.default_rng(0)
     frame = pd.DataFrame(
         {
@@ -295,7 +297,8 @@ def test_the_last_step_is_named_where_those_before_it_agree(folder):
         ),
     )
     report = sidecall.compare(changed, folder / "last.onnx", data, stability=5)
-    # Converted now, this model gives other answers than the file: nothing is claimed about its steps.
+    # Converted again, this model gives other answers than the file, so the report makes no claim
+    # about its steps.
     assert (
         report.moved > 0
         and report.begin.step == ""

@@ -1,4 +1,6 @@
-"""sidecall.compare: containers and files of rows, models that it refuses, and what people see."""
+"""sidecall.compare: containers and files of rows, models that it refuses, and its output for
+people.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 ROWS = 1200
 
-# Data
+# Data.
 
 
 def test_rows_in_pieces_are_the_same_rows(fraud):
@@ -87,7 +89,7 @@ def test_missing_values_come_through(folder):
 
 
 def test_dtypes_of_fit(folder):
-    """The original is asked in float64 although the rows are float32."""
+    """The original gets float64 although the rows are float32."""
     data = np.random.default_rng(0).normal(size=(300, 4)) * [1, 10, 100, 1000]
     model = StandardScaler().fit(data)
     sidecall.export(model, folder / "scaler.onnx", data, dtype="float64")
@@ -153,7 +155,7 @@ def test_parquet_without_pyarrow(steps, tmp_path, monkeypatch):
         sidecall.compare(model, path, tmp_path / "rows.parquet")
 
 
-# Models
+# Models.
 
 
 def test_another_model_is_refused(fraud, steps):
@@ -201,7 +203,7 @@ def test_an_open_model_stays_open(steps):
 
 
 def test_a_model_that_is_served_as_it_is(steps, tmp_path):
-    """It has no graph whose steps could be followed; the answers are compared all the same."""
+    """The file has no graph whose steps could be compared; the answers are still compared."""
     model, _, data = steps
     doubled = make_pipeline(
         FunctionTransformer(np.negative), FunctionTransformer(np.negative), model
@@ -219,7 +221,7 @@ def test_a_model_that_is_served_as_it_is(steps, tmp_path):
     assert report.begin.step == "" and "served as it is" in report.begin.reason
 
 
-# What people see
+# Output for people.
 
 
 def test_progress_counts_rows(steps):

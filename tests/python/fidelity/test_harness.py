@@ -1,4 +1,4 @@
-"""The harness of `make parity`: it finds what differs, and nothing else."""
+"""The harness of `make parity`: it finds the differences, and reports no others."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def drawn_of(model: Any, frame: pd.DataFrame = FRAME) -> Drawn:
 
 
 def compared(original: Any, other: Any, folder: Path, rows: int = 200) -> dict[str, Any]:
-    """What the judge counts where the file answers as `other` does."""
+    """The counts of the judge if the file answers as `other` does."""
     sidecall.export(other, folder / "model.onnx", FRAME, progress=False, dtype="float64")
     with sidecall.open(folder / "model.onnx") as opened:
         judging = Judge(drawn_of(original), opened)
@@ -46,7 +46,7 @@ def compared(original: Any, other: Any, folder: Path, rows: int = 200) -> dict[s
 
 
 class Checked(TransformerMixin, BaseEstimator):
-    """Lets numbers through, and refuses those above a limit."""
+    """Passes numbers through and refuses those above a limit."""
 
     def __init__(self, limit: float) -> None:
         self.limit = limit
@@ -62,7 +62,7 @@ class Checked(TransformerMixin, BaseEstimator):
 
 
 class Moody(RegressorMixin, BaseEstimator):
-    """Answers a row in another way when it comes alone."""
+    """Answers a row differently if it comes alone."""
 
     def __init__(self, model: Any) -> None:
         self.model = model

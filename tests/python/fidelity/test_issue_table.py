@@ -1,4 +1,4 @@
-"""The cases of silently wrong answers that users found: each row answers as the original does."""
+"""Cases of silently wrong answers that users reported: each row answers as the original does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NUMBERS = ["carat", "depth", "table", "x", "y", "z"]
 
 @pytest.fixture(scope="module")
 def diamonds() -> pd.DataFrame:
-    """All of pydataset's diamonds, shuffled: 15 000 rows for training, then 38 940 unseen ones."""
+    """All of pydataset's diamonds, shuffled: 15 000 rows for training, then 38 940 new ones."""
     return SPECS[0].read().sample(frac=1, random_state=0).reset_index(drop=True)
 
 
@@ -38,7 +38,10 @@ def boosting(diamonds: pd.DataFrame, tmp_path_factory: pytest.TempPathFactory) -
 
 
 def wrong(model: Any, path: Path, rows: pd.DataFrame, asked: pd.DataFrame | None = None) -> int:
-    """Rows that differ by more than 1e-8 x (1 + |expected|); the original is asked with `asked`."""
+    """Counts rows that differ by more than 1e-8 x (1 + |expected|).
+
+    The original gets `asked`, if given.
+    """
     expected = model.predict(rows if asked is None else asked)
     with sidecall.open(path) as opened:
         got = opened.predict(rows)["prediction"].to_numpy()

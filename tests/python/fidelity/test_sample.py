@@ -1,6 +1,6 @@
 """A sample of `make parity`: exported pipelines answer and refuse as their originals do.
 
-SIDECALL_LONG=1 takes a larger one. A failure names the command that looks at the pipeline alone.
+SIDECALL_LONG=1 takes a larger sample. A failure prints the command that checks the pipeline alone.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from fidelity.judge import judge
 from fidelity.pipelines import draw
 
 SEED = 11
-# Linear models, trees, forests, boosting of three libraries, a network, clusters, outliers and
-# transformers; frames of every type, arrays and text.
+# Linear models, trees, forests, boosting of three libraries, a network, clusters, outlier detectors
+# and transformers; frames of every type, arrays and text.
 FEW = (3, 5, 6, 9, 13, 16, 20, 22, 25, 28, 34, 36, 38, 41, 51, 52, 58)
 IS_LONG = os.environ.get("SIDECALL_LONG") == "1"
 NUMBERS, ROWS, ODD = (range(100), 3000, 200) if IS_LONG else (FEW, 300, 60)
@@ -28,7 +28,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 
 
 def named(results: list[dict[str, Any]], *keys: str) -> list[str]:
-    """The commands that look at the pipelines with a count that is not 0."""
+    """The commands that check the pipelines for which any of these counts is not 0."""
     found = [result for result in results if any(result.get(key) for key in keys)]
     return [f"{again(result)}  {result['steps']}" for result in found]
 

@@ -1,4 +1,4 @@
-"""An address for each test, and a server that ends with it."""
+"""A socket address for each test, and a server that ends with the test."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def serve(at: str) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture(params=["native", "cffi"])
 def each_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Server and client over either backend."""
+    """Runs the test with each backend, for server and client."""
     monkeypatch.setenv("SIDECALL_PYTHON_BACKEND", request.param)
     return str(request.param)
 
 
 @pytest.fixture
 def environment() -> dict[str, str]:
-    """For processes: this folder's modules can be imported."""
+    """An environment for processes that import the modules of this folder."""
     path = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path}

@@ -1,4 +1,4 @@
-"""What the tests of serving serve: importable, so that workers and processes find it by name."""
+"""Objects that the tests of serving serve. Importable, so that workers find them by name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 
 class Ratio(TransformerMixin, BaseEstimator):
-    """A step that no converter knows."""
+    """A step that no converter supports."""
 
     def fit(self, rows: Any, labels: Any = None) -> Ratio:
         return self
@@ -113,14 +113,14 @@ def misbehave(how: str) -> float:
         left = remaining()
         return -1.0 if left is None else left
     if how.startswith("hold "):
-        ctypes.PyDLL(None).sleep(int(how[5:]))  # without letting go of the GIL
+        ctypes.PyDLL(None).sleep(int(how[5:]))  # does not release the GIL
     if how.startswith("sleep "):
         time.sleep(float(how[6:]))
     return float(os.getpid())
 
 
 class Slow:
-    """An object that takes long to make, or cannot be made."""
+    """An object that can be pickled but not loaded."""
 
     def __call__(self, x: float) -> float:
         return x
@@ -133,7 +133,10 @@ class Slow:
 
 
 class DiesAtStart:
-    """An object whose first copies kill the worker that loads them, or never load (`number` 0)."""
+    """An object whose first `deaths` copies kill the worker that loads them.
+
+    With `number` 0, they never finish loading instead.
+    """
 
     def __init__(self, folder: Path, deaths: int, number: int = signal.SIGKILL) -> None:
         self.folder, self.deaths, self.number = folder, deaths, number

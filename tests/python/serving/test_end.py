@@ -1,5 +1,7 @@
-"""A Python server with a log that is not read, an object that never returns, workers that die early:
-it serves on, and a signal ends it in time."""
+"""A Python server under adverse conditions: it continues to serve, and a signal ends it in time.
+
+The conditions: a log that is not read, an object that never returns, workers that die early.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,7 @@ from serving_parts import misbehave
 sidecall.serve(misbehave, {at!r}, workers={workers}, log="json", drain_timeout={drain}, log_level="debug")
 """
 DRAIN = 1.0
-BOUND = 20.0  # far beyond drain timeout and grace: the machine may be busy
+BOUND = 20.0  # far beyond drain timeout and grace, for a busy machine
 
 X = {"inputs": {"x": "float64[N]"}, "outputs": {"y": "float64[N]"}}
 
@@ -50,7 +52,7 @@ def is_running(process: int) -> bool:
 
 
 class Program:
-    """A process that serves, and the end of its log pipe that the test may read: 4 KiB."""
+    """A process that serves, and the read end of its log pipe, which holds 4 KiB."""
 
     def __init__(self, code: str, environment: dict[str, str]) -> None:
         self.reader, writer = os.pipe()
@@ -61,13 +63,13 @@ class Program:
         os.close(writer)
 
     def end(self, number: int = signal.SIGTERM) -> tuple[int, float]:
-        """The exit status, and the seconds that it took."""
+        """Sends the signal. Returns the exit status and the seconds until the exit."""
         started = time.monotonic()
         self.process.send_signal(number)
         return self.process.wait(60), time.monotonic() - started
 
     def log(self) -> list[dict[str, Any]]:
-        """All events, once the process has ended."""
+        """All events of the log, once the process has ended."""
         content = b""
         while chunk := os.read(self.reader, 65536):
             content += chunk
@@ -96,7 +98,7 @@ def program(at: str, environment: dict[str, str]) -> Iterator[Callable[..., Prog
 
 @pytest.fixture
 def caller(at: str) -> Iterator[Callable[[str], None]]:
-    """Has calls run on threads of their own; returns once the server has taken them."""
+    """Makes calls on threads of their own, and returns once the server has taken them."""
     threads: list[threading.Thread] = []
 
     def call(how: str) -> None:
@@ -131,7 +133,7 @@ def test_a_full_log_pipe_stops_neither_the_server_nor_its_end(program, at, worke
     client = sidecall.open(at)
     for _ in range(30):
         with pytest.raises(errors.Engine):
-            client.predict({"how": "raise"}, timeout=10)  # its traceback goes to the log
+            client.predict({"how": "raise"}, timeout=10)  # the traceback goes to the log
         assert sidecall.open(at).predict({"how": "fine"}, timeout=10)["prediction"] > 0
     counters = status(at)
     assert counters["violations"] == 100
@@ -187,7 +189,7 @@ def test_a_signal_ends_a_server_whose_object_never_returns(
 
 
 def test_a_signal_ends_a_server_with_everything_at_once(program, at, caller):
-    """The log pipe is full, an object holds the GIL, a client does not read, garbage floods in."""
+    """The log pipe is full, an object holds the GIL, a client does not read, garbage arrives."""
     server = program(None)
     send_garbage(at, 100)
     caller("hold 600")

@@ -1,4 +1,4 @@
-"""Estimators behind an address: the very answers of the object, whatever container it was trained on."""
+"""Estimators behind an address: exactly the answers of the object, for any training container."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_labels_are_those_of_predict(serve, at, kind):
 
 
 def test_a_tie_is_asked_of_the_model(serve, at):
-    """Probabilities of a half each: predict alone knows which class that is."""
+    """Both probabilities are one half: only predict knows which class to choose."""
     from sklearn.tree import DecisionTreeClassifier
 
     rows = np.array([[0.0], [0.0], [1.0], [1.0], [1.0]])
@@ -201,7 +201,7 @@ def test_a_contract_in_place_of_data(serve, at, penguins, tmp_path):
 
 
 def test_a_contract_that_another_model_wrote(at, penguins):
-    """Golden rows that disagree keep the address away."""
+    """With golden rows that disagree, the address is not created."""
     model, rows, labels = penguins
     with sidecall.serve(model, at, data=rows, block=False, log=None):
         contract = sidecall.open(at).contract

@@ -1,4 +1,4 @@
-"""Functions behind an address: what their hints, data or tensors say, and what becomes of their mistakes."""
+"""Functions behind an address: signatures from hints, data or tensors, and their errors."""
 
 from __future__ import annotations
 
@@ -217,7 +217,8 @@ def test_the_time_that_is_left(serve, at, each_backend):
     serve(misbehave)
     client = sidecall.open(at)
     assert 4.0 < client.predict({"how": "left"}, timeout=5)["prediction"] <= 5.0
-    assert 20.0 < client.predict({"how": "left"})["prediction"] <= 30.0  # the route's default
+    # Without a timeout, the default of the route applies.
+    assert 20.0 < client.predict({"how": "left"})["prediction"] <= 30.0
     with pytest.raises(errors.Timeout):
         client.predict({"how": "sleep 0.5"}, timeout=0.05)
     assert client.predict({"how": "fine"})["prediction"] == os.getpid()
@@ -385,7 +386,7 @@ def test_the_status_from_outside(serve, at):
         status(at)
     serve(double)
     sidecall.open(at).predict({"amount": 1})
-    deadline = time.monotonic() + 10  # counters are written just after the answer
+    deadline = time.monotonic() + 10  # counters are updated just after the answer
     while (answer := status(at))["calls"] == 0 and time.monotonic() < deadline:
         time.sleep(0.001)
     assert (answer["calls"], answer["errors"], answer["ready"], answer["workers"]) == (

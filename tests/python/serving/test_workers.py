@@ -1,4 +1,6 @@
-"""Worker processes: spread, killed, replaced, drained, and ended with the process that supervises them."""
+"""Worker processes: distributed, killed, replaced, drained, and ended with their supervising
+process.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,7 @@ def processes_of(server: sidecall.Server) -> set[int]:
 
 @pytest.fixture
 def program(at: str, environment: dict[str, str], tmp_path: Path) -> Any:
-    """A process that serves `misbehave` until a signal."""
+    """A process that serves `misbehave` until it gets a signal."""
     started: list[subprocess.Popen[str]] = []
 
     def start(workers: int | None = 2, drain: float = 10.0) -> subprocess.Popen[str]:
@@ -80,7 +82,8 @@ def test_a_killed_worker_is_replaced(serve, at, options):
     victim = int(client.predict({"how": "fine"})["prediction"])
     assert victim in before
     os.kill(victim, signal.SIGKILL)
-    # The connection is found dead and made again, to a worker that lives: this call goes unharmed.
+    # The client finds the connection dead and connects again to a living worker, so this call
+    # succeeds.
     survivor = int(client.predict({"how": "fine"})["prediction"])
     assert survivor != victim
     eventually(
@@ -188,7 +191,7 @@ def test_workers_need_an_address():
 
 
 def test_a_function_of_the_program_itself(at, environment, tmp_path):
-    """What `__main__` defines goes to workers by value."""
+    """Definitions of `__main__` are passed to workers by value."""
     (tmp_path / "app.py").write_text(
         "import sidecall\n"
         "def triple(amount: float) -> float:\n    return 3 * amount\n"
@@ -294,7 +297,7 @@ def test_a_forked_child_that_ends_leaves_the_server_alone(at, environment):
         assert process.stdout.readline() == "0\n"
         (worker,) = {each["process"] for each in sidecall.serving.status(at)["each"]}
         os.kill(worker, signal.SIGKILL)
-        # Somebody still replaces workers.
+        # Workers are still replaced.
         eventually(
             lambda: {each["process"] for each in sidecall.serving.status(at)["each"]} - {worker}
         )

@@ -1,1 +1,4 @@
-"""What the vectors are made from: graphs, contracts, broken files and the cases about them. Used by ../generate.py."""
+"""The sources of the test vectors: graphs, contracts, broken files and their cases.
+
+Used by ../generate.py.
+"""

@@ -1,4 +1,7 @@
-"""Small helpers over onnx.helper: build a model, give it a contract, keep its bytes. Used by every module of this folder."""
+"""Small helpers over onnx.helper: build a model, add a contract, store its bytes.
+
+Used by every module of this folder.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ node = helper.make_node
 
 def model(inputs: list[Any], outputs: list[Any], nodes: list[Any], init: list[Any] | None = None, *, opset: int = 17,
           ir: int = 8, ml: bool = False, functions: list[Any] | None = None, domains: tuple[str, ...] = ()) -> onnx.ModelProto:  # fmt: skip
-    """inputs and outputs: (name, dtype, shape), or a ready ValueInfoProto."""
+    """Builds a model. inputs and outputs: (name, dtype, shape), or a ready ValueInfoProto."""
     ready = [[v if isinstance(v, onnx.ValueInfoProto) else value(*v) for v in side] for side in (inputs, outputs)]
     graph = helper.make_graph(nodes, "vectors", ready[0], ready[1], init or [])
     opsets = [helper.make_opsetid("", opset)] + ([helper.make_opsetid("ai.onnx.ml", 3)] if ml else [])
@@ -52,7 +55,7 @@ def data_of(proto: onnx.ModelProto) -> bytes:
 
 
 def graph_bytes(data: bytes) -> bytes:
-    """The payload of field 7 as stored, which docs/contract.md takes the id of."""
+    """The payload of field 7 as stored; docs/contract.md defines the id over these bytes."""
     at = 0
 
     def varint() -> int:
@@ -85,7 +88,10 @@ def model_id(proto: onnx.ModelProto, external: bytes = b"") -> str:
 
 
 def with_contract(proto: onnx.ModelProto, contract: dict[str, Any] | str | bytes, external: bytes = b"") -> bytes:
-    """The model's bytes with the contract inside. A text or bytes are stored as they are, however wrong."""
+    """The model's bytes with the contract inside.
+
+    A str or bytes contract is stored as it is, however wrong.
+    """
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
     if isinstance(contract, bytes):

@@ -1,4 +1,8 @@
-"""Models with a contract written by hand, after docs/contract.md: every feature type, encoding, role and rule. Used by records.py and opening.py."""
+"""Models with a hand-written contract after docs/contract.md: every feature type, encoding, role
+and rule.
+
+Used by records.py and opening.py.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ Contract = dict[str, Any]
 def feature(
     name: str, dtype: str, at: str | None = None, column: int = 0, missing: Any = None, **more: Any
 ) -> dict[str, Any]:
-    """`missing` makes it nullable."""
+    """`missing` makes the feature nullable."""
     out = {
         "name": name,
         "type": dtype,
@@ -91,7 +95,10 @@ def matrix() -> tuple[onnx.ModelProto, Contract]:
 
 
 def kinds() -> tuple[onnx.ModelProto, Contract]:
-    """One input per feature, of every type, nullable or not. `transformed` echoes each as float64; strings by a table."""
+    """One input per feature, of every type, nullable or not.
+
+    `transformed` echoes each as float64; a table maps the strings to numbers.
+    """
     table = {
         "keys_strings": ["a", "b", "Größe", "\ufdd0"],
         "values_floats": [1.0, 2.0, 3.0, -1.0],
@@ -107,7 +114,7 @@ def kinds() -> tuple[onnx.ModelProto, Contract]:
     columns += [(name + "_must", dtype, None) for name, dtype, _ in columns]
     inputs, nodes, features = [], [], []
     for name, dtype, missing in columns:
-        # A bool tensor has no value to spare for missing, a floating-point column has NaN.
+        # A bool tensor has no spare value for missing; a floating-point column has NaN.
         inputs.append((name, "float32" if dtype == "bool" and missing else dtype, ["N", 1]))
         features.append(feature(name, dtype, missing=missing))
         if dtype == "string":
@@ -132,7 +139,10 @@ def kinds() -> tuple[onnx.ModelProto, Contract]:
 
 
 def closed() -> tuple[onnx.ModelProto, Contract]:
-    """Closed lists for each type that can have one. prediction = code of size + level + 100 door, where a missing size counts as -1."""
+    """Closed lists for each type that can have one.
+
+    prediction = code of size + level + 100 door, where a missing size counts as -1.
+    """
     nodes = [
         node("LabelEncoder", ["size"], ["code"], domain="ai.onnx.ml", keys_strings=["S", "M", "L", "\ufdd0"], values_floats=[1.0, 2.0, 3.0, -1.0], default_float=99.0),
         node("Cast", ["level"], ["level_f"], to=1), node("Cast", ["door"], ["door_f"], to=1), node("Mul", ["door_f", "hundred"], ["door_h"]),
@@ -166,7 +176,10 @@ LABELS = {"string": ["no", "yes", 'don\'t "know"'], "int64": [3, 5, -7], "bool":
 def classifier(
     label_type: str, tensor_type: str | None = None, threshold: float | None = None
 ) -> tuple[onnx.ModelProto, Contract]:
-    """probabilities are the inputs x0, x1, (x2) themselves; the label is their argmax, or class 1 where x1 lies above the threshold."""
+    """probabilities are the inputs x0, x1, (x2) themselves.
+
+    The label is their argmax, or class 1 if x1 lies above the threshold.
+    """
     classes = LABELS[label_type]
     if threshold is not None:
         classes = classes[:2]
@@ -225,7 +238,7 @@ def wide(
     width: int | None = 2,
     rank1: bool = False,
 ) -> tuple[onnx.ModelProto, Contract]:
-    """Output `role` is x0 and x1 (or their sum alone, without a width), in `dtype`."""
+    """Output `role` holds x0 and x1, or only their sum if it has no width, in `dtype`."""
     shape: list[Any] = ["N", width] if width and width > 1 else ["N"] if rank1 else ["N", 1]
     nodes = (
         [node("Identity", ["X"], ["values"])]
@@ -272,7 +285,10 @@ def text() -> tuple[onnx.ModelProto, Contract]:
 
 
 def floats(dtype: str) -> tuple[onnx.ModelProto, Contract]:
-    """`transformed` is what the tensor of that type holds, as float64: a number x, which may be missing, and an integer n."""
+    """`transformed` holds, as float64, the values that the input tensor of that type holds.
+
+    The values are a number x, which may be missing, and an integer n.
+    """
     graph = model(
         [("X", dtype, ["N", 2])],
         [("transformed", "float64", ["N", 2])],
@@ -285,7 +301,7 @@ def floats(dtype: str) -> tuple[onnx.ModelProto, Contract]:
 
 
 def names() -> tuple[onnx.ModelProto, Contract]:
-    """Names and classes that no identifier could hold, and that JSON must escape."""
+    """Names and classes that are not identifiers, and that JSON must escape."""
     graph, made = classifier("string")
     features = ["Größe (cm)", 'a.b "c" \\ /', "tab\tnew\nline 🐧"]
     classes = ["", "dotted.class", 'quote " back \\ tab \t é']
@@ -317,7 +333,7 @@ def write_all() -> None:
 
 
 def changed(name: str, change: Any) -> bytes:
-    """The model `name` with its contract changed: what opening.py makes its broken files of."""
+    """The model `name` with a changed contract, from which opening.py makes its broken files."""
     graph, made = MAKERS[name]()
     made = copy.deepcopy(made)
     change(made)

@@ -1,4 +1,7 @@
-"""One model per element type and the cases of `run` that carry each through. Used by ../generate.py."""
+"""One model per element type, and cases of `run` with its values.
+
+Used by ../generate.py.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from onnx import TensorProto
 
 from .build import DTYPES, Cases, model, node, tensor, write_model
 
-# Three elements of each type that reach the ends of its range, and for raw types the bits.
+# Three elements of each type, including the limits of its range; for raw types, their bits.
 SAMPLES: dict[str, list[Any]] = {
     "float32": [1.5, -3.4028234663852886e38, 1.401298464324817e-45],
     "float64": [1.5, -1.7976931348623157e308, 5e-324],
@@ -39,7 +42,8 @@ def types() -> Cases:
         )
         given = tensor(dtype, [3], RAW[dtype] if raw else SAMPLES[dtype], raw)
         cases.ok(f"identity_{dtype}", name, inputs={"x": given}, outputs={"y": given})
-        # Of float32 and float64 widths.py has what they take; an array of integers is one in some languages.
+        # widths.py tests the wrong types of float32 and float64; in some languages an array of
+        # integers is valid for them.
         wrong = (
             "string"
             if dtype in ("float32", "float64")
@@ -86,7 +90,7 @@ def types() -> Cases:
             inputs={"x": tensor("int8", [4], back)},
             outputs={"y": tensor(dtype, [4], packed, True)},
         )
-        # Three elements fill one byte and a half: the upper half of the last byte is unused.
+        # Three elements fill one and a half bytes: the upper half of the last byte is unused.
         cases.ok(
             f"from_{dtype}_odd",
             f"from_{dtype}.onnx",

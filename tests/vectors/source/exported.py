@@ -1,4 +1,8 @@
-"""Real pipelines through sidecall.export, and cases whose answers are those of the Python model itself. Used by ../generate.py."""
+"""Real pipelines through sidecall.export; the expected answers are those of the Python model
+itself.
+
+Used by ../generate.py.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +29,7 @@ NUMBERS = ["bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"
 
 
 def answers(model: Any, frame: Any) -> list[dict[str, Any]]:
-    """What the Python model says, as records."""
+    """The answers of the Python model, as records."""
     labels, probabilities = model.predict(frame), model.predict_proba(frame)
     classes = [c.item() if isinstance(c, np.generic) else c for c in model.classes_]
     return [
@@ -38,7 +42,7 @@ def answers(model: Any, frame: Any) -> list[dict[str, Any]]:
 
 
 def records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as a caller would write them: plain values, null where missing."""
+    """Rows as records with plain values, null if missing."""
     return [
         {
             k: None if pd.isna(v) else v.item() if isinstance(v, np.generic) else v

@@ -1,4 +1,7 @@
-"""Files that must not open, or only with a warning: broken, foreign, external data, contracts that lie. Used by ../generate.py."""
+"""Files that must not open, or only with a warning.
+
+Broken files, foreign files, external data, false contracts. Used by ../generate.py.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ X1 = {"x": {"dtype": "float32", "shape": [2], "data": [1, 2]}}
 
 
 def field(number: int, payload: bytes) -> bytes:
-    """A length-delimited field, for what no writer of protobuf writes."""
+    """A length-delimited field, for content that no protobuf writer writes."""
     size, length = len(payload), b""
     while size >= 0x80:
         length, size = length + bytes([size & 0x7F | 0x80]), size >> 7
@@ -26,7 +29,7 @@ def field(number: int, payload: bytes) -> bytes:
 
 
 def with_graph_fields(more: bytes, *, without: str, proto: bytes) -> bytes:
-    """The model with `more` at the end of its graph, in place of what the graph has of `without`."""
+    """The model with `more` at the end of its graph, in place of the graph's field `without`."""
     parsed = onnx.load_from_string(proto)
     parsed.graph.ClearField(without)  # type: ignore[arg-type]
     graph = parsed.graph.SerializeToString(deterministic=True) + more
@@ -35,7 +38,10 @@ def with_graph_fields(more: bytes, *, without: str, proto: bytes) -> bytes:
 
 
 def group_in_output() -> bytes:
-    """A group, which ONNX does not know, where the shape of the output would stand; no engine can infer that shape."""
+    """A protobuf group, which ONNX does not use, in place of the output's shape.
+
+    No engine can infer that shape.
+    """
     inputs = [("x", "float32", ["N"]), ("shape", "int64", ["M"])]
     plain = data_of(
         model(inputs, [("y", "float32", ["N"])], [node("Reshape", ["x", "shape"], ["y"])])
@@ -48,7 +54,10 @@ def group_in_output() -> bytes:
 
 
 def hidden_location() -> bytes:
-    """A second location whose key is followed by a number under its own field: protobuf drops that, and a reader that takes it loses the key."""
+    """A second location whose key is followed by a number with the same field number.
+
+    Protobuf drops that number; a reader that accepts it loses the key.
+    """
     shown = field(13, field(1, b"location") + field(2, b"weights.bin"))
     hidden = field(13, field(1, b"location") + b"\x08\x00" + field(2, b"../outside.bin"))
     weight = field(8, b"w") + b"\x08\x02\x10\x01" + shown + hidden + b"\x70\x01"
@@ -126,7 +135,7 @@ def files() -> Cases:
 
 
 def graphs() -> Cases:
-    """Graphs that the API cannot carry or the engine does not know."""
+    """Graphs that the API cannot express or that the engine does not know."""
     c = Cases("graphs")
     x, y = ("x", "float32", ["N"]), ("y", "float32", ["N"])
     sequence = helper.make_tensor_sequence_value_info("y", TensorProto.FLOAT, None)
@@ -200,7 +209,10 @@ def graphs() -> Cases:
 def external_model(
     location: str | bytes | None, offset: Any = 0, length: Any = 8, *, nested: str = ""
 ) -> bytes:
-    """y = x + w, w of two float32 in an external file. nested: where w stands instead of among the graph's initializers."""
+    """y = x + w, with w of two float32 in an external file.
+
+    nested: where w is, instead of among the graph's initializers.
+    """
     weight = TensorProto(
         name="w", data_type=TensorProto.FLOAT, dims=[2], data_location=TensorProto.EXTERNAL
     )
@@ -283,7 +295,7 @@ def external() -> Cases:
     }  # fmt: skip
     for what, data in forbidden.items():
         write_model(f"external/{what}.onnx", data)
-        # A backslash is an ordinary letter of a file's name here.
+        # A backslash is an ordinary character of a file name here.
         c.bad(
             what,
             f"external/{what}.onnx",
@@ -318,7 +330,7 @@ def unreadable_contracts() -> dict[str, tuple[str, bytes]]:
 
 
 def put(path: str, value: Any) -> Callable[[Any], None]:
-    """A change of one place, `features.0.name`; the value ... removes it."""
+    """Changes one place, such as `features.0.name`; the value ... removes it."""
     *steps, last = [int(s) if s.isdigit() else s for s in path.split(".")]
 
     def change(made: Any) -> None:
@@ -397,7 +409,7 @@ def contracts() -> Cases:
 
 
 def verification() -> Cases:
-    """Golden rows that disagree, and those that look so and hold."""
+    """Golden rows that disagree, and some that only seem to."""
     c = Cases("verification")
     record, result = {"a": 1, "b": 2, "c": True, "d": 0.5}, {"prediction": 621}
     x3, r3 = (
@@ -411,7 +423,7 @@ def verification() -> Cases:
         "expected_nan": ("matrix", "verification.outputs.prediction", ["nan", 3989], False), "expected_inf": ("matrix", "verification.outputs.prediction", ["inf", 3989], False),
         "inside_tolerance": ("matrix", "verification.outputs.prediction", [371.503, 3989.03], True), "outside_tolerance": ("matrix", "verification.outputs.prediction", [371.51, 3989], False),
         "probability": ("label_string", "verification.outputs.probabilities", [[0.75, 0.25, 0], [0.125, 0.875, 0.01]], False),
-        # Row 0 scores 0.75 to 0.25: far from a tie, so another label is wrong.
+        # The scores of row 0 are 0.75 and 0.25: far from a tie, so another label is wrong.
         "label_far": ("label_string", "verification.outputs.label", ["yes", "yes"], False), "label_far_int": ("label_int", "verification.outputs.label", [5, 5], False), "label_far_bool": ("label_bool", "verification.outputs.label", [True, True], False),
         "label_unknown": ("label_string", "verification.outputs.label", ["maybe", "yes"], False), "threshold_far": ("threshold", "verification.outputs.label", ["yes", "yes"], False),
         "wide_second_column": ("prediction_wide", "verification.outputs.prediction", [[1, 2], [3, 5]], False), "integer": ("prediction_int64", "verification.outputs.prediction", [3, 8], False),
@@ -458,7 +470,7 @@ def verification() -> Cases:
 
     def near(made: Any) -> None:
         golden = made["verification"]
-        # A tie up to the tolerance: which of the two wins is not for us to judge.
+        # A tie within the tolerance: either label is accepted.
         golden["features"][0][0], golden["features"][1][0] = 0.5, 0.49999994
         golden["outputs"]["probabilities"][0] = [0.5, 0.49999994, 0]
         golden["outputs"]["label"][0] = "yes"

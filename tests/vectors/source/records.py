@@ -1,4 +1,7 @@
-"""The cases of `predict`: types, missing values, closed lists, roles, JSON texts. Used by ../generate.py."""
+"""The cases of `predict`: types, missing values, closed lists, roles, JSON texts.
+
+Used by ../generate.py.
+"""
 
 from __future__ import annotations
 
@@ -164,7 +167,7 @@ def kinds() -> Cases:
         name="i64",
         expected="int64",
     )
-    # As a text the float converts to an integer one above the range.
+    # As text, the float is an integer one above the range.
     bad(
         "float_two_to_63",
         {"i64": 9223372036854775808.0},
@@ -307,7 +310,7 @@ def roles() -> Cases:
         record={"a": 1, "c": 1, "d": 1},
         after="matrix",
     )
-    # 2^24 + 1 is rounded once where it lands in a float32 column.
+    # 2^24 + 1 is rounded once, when it is stored in a float32 column.
     c.ok(
         "matrix_b_rounded",
         "matrix.onnx",
@@ -434,7 +437,7 @@ def json_texts() -> Cases:
         json='{"word": "\\ud800"}',
         after="kinds/all",
     )
-    # Where a parser looks at blocks of 16 bytes: in the middle of a long string.
+    # In the middle of a long string, because parsers read blocks of 16 bytes.
     for code in range(0x20):
         long = f"{'a' * 21}{chr(code)}{'b' * 21}"
         for what, text in (("value", f'{{"word": "{long}"}}'), ("key", f'{{"{long}": 1}}')):

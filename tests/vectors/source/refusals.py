@@ -1,4 +1,8 @@
-"""Contracts of format 2: what a model refuses. Domains, empty strings, rows that a step refuses, answers that must be finite. Used by ../generate.py."""
+"""Contracts of format 2, which state what a model refuses.
+
+Domains, empty strings, rows that a step refuses, answers that must be finite. Used by
+../generate.py.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ Made = tuple[onnx.ModelProto, Contract]
 
 
 def limits() -> Made:
-    """A domain of each kind; `transformed` echoes each number, and 1 for a word."""
+    """A domain of each kind; `transformed` echoes each number, and 1 for a string."""
     features = [
         feature("share", "float32", "X", 0, NAN, domain=[[0, 1]]),
         feature("speed", "float32", "X", 1, domain=[[-LARGEST["float32"], LARGEST["float32"]]]),
@@ -68,7 +72,11 @@ STEPS = [
 
 
 def steps(is_column: bool) -> Made:
-    """prediction = a / b, which is finite. Step 1 refuses a < 0, step 2 a > 100, and for a = 77 the graph names a step that there is none of."""
+    """prediction = a / b, which must be finite.
+
+    Step 1 refuses a < 0, step 2 refuses a > 100. For a = 77 the graph reports a step that does not
+    exist.
+    """
     nodes = [
         node("Split", ["X"], ["a", "b"], axis=1),
         node("Div", ["a", "b"], ["prediction"]),
@@ -102,7 +110,7 @@ def steps(is_column: bool) -> Made:
 
 
 def finite() -> Made:
-    """probabilities are the inputs themselves, and finite."""
+    """probabilities are the inputs themselves, and must be finite."""
     graph, made = FORMAT_1["label_string"]()
     made["outputs"][1]["finite"] = True
     return graph, made
@@ -115,7 +123,7 @@ def finite_wide() -> Made:
 
 
 def inverse() -> Made:
-    """prediction = -1 / x. The model takes minus infinity, and nothing above 100."""
+    """prediction = -1 / x. The model accepts minus infinity, and nothing above 100."""
     graph = model([("X", "float32", ["N", 1])], [("prediction", "float32", ["N", 1])], [node("Div", ["minus_one", "X"], ["prediction"])],
                   [const("minus_one", "float32", [1], [-1])])  # fmt: skip
     features = [feature("x", "float32", "X", 0, domain=[["-inf", 100]])]
@@ -144,7 +152,7 @@ def bytes_of(name: str, change: Any = None) -> bytes:
 
 
 def put(path: str, value: Any) -> Any:
-    """A change of one place, `features.0.name`."""
+    """Changes one place, such as `features.0.name`."""
     *way, last = [int(step) if step.isdigit() else step for step in path.split(".")]
 
     def change(made: Any) -> None:
@@ -196,7 +204,7 @@ def limits_cases(c: Cases) -> None:
     ok("one_ulp_inside", 2, "level", float(np.nextafter(0.3, 0)), float(np.nextafter(0.3, 0)))
     bad("one_ulp_above", "level", up)
     bad("one_ulp_below", "level", down)
-    # As float32 holds it: 1.00000001 is 1, 1.0000001 is 1 + 2^-23; the smallest number below 0 is none.
+    # The values as float32: 1.00000001 is 1, 1.0000001 is 1 + 2^-23, and -1e-60 is zero.
     ok("rounded_to_the_end", 0, "share", 1.00000001, 1)
     ok("rounded_to_zero", 0, "share", -1e-60, 0)
     bad("rounded_beyond_the_end", "share", 1.0000001)
@@ -233,7 +241,7 @@ def limits_cases(c: Cases) -> None:
 
 
 def tensors_of(rows: int) -> dict[str, Any]:
-    """The same values as GOOD, so many times."""
+    """The tensors of `rows` rows with the values of GOOD."""
     floats = {
         name: tensor("float64", [rows, 1], [value] * rows)
         for name, value in (("level", 0.2), ("ratio", 0.5), ("step", 2), ("years", 2000))
@@ -332,7 +340,7 @@ def steps_cases(c: Cases) -> None:
         c.bad(f"{name}_refused_tensor", f"{name}.onnx", "REFUSED", {"name": "pca", "row": 1, "num_faults": 2, "message": message},
               inputs={"X": tensor("float32", [5, 2], [6, 2, 101, 2, 6, 2, -5, 0, 6, 2])}, after=f"{name}_tensor")  # fmt: skip
         c.bad(f"{name}_of_no_step", f"{name}.onnx", "ENGINE", record={"a": 77, "b": 1}, after=name)
-    # Of one row the step comes before what is not finite.
+    # If a step refuses a row, the row's non-finite output is not reported as well.
     message = "output 'prediction': expected finite numbers, got others (row 0); step 'pca': expected finite numbers, got others (row 1)"
     c.bad("refused_and_not_finite", "steps.onnx", "REFUSED", {"name": "prediction", "row": 0, "num_faults": 2, "message": message},
           record=[{"a": 1, "b": 0}, {"a": 200, "b": 0}, good], after="steps")  # fmt: skip
@@ -473,7 +481,7 @@ def contract_cases(c: Cases) -> None:
         "VERIFICATION_FAILED",
         {"name": "log"},
     )
-    # In format 1 the keys mean nothing, and the output is one like others.
+    # In format 1 the keys mean nothing, and the output is an ordinary one.
     build.write_model("contracts/format_1_with_a_domain.onnx", bytes_of("limits", put("format", 1)))
     c.ok("format_1_with_a_domain", "contracts/format_1_with_a_domain.onnx", record={**GOOD, "share": 2, "word": ""},
          result={"transformed": [2, *GOOD_OUT[1:]]})  # fmt: skip

@@ -1,4 +1,7 @@
-"""Models without a contract and the cases of `run`: shapes, strings, names. Used by ../generate.py."""
+"""Models without a contract, and the cases of `run`: shapes, strings, names.
+
+Used by ../generate.py.
+"""
 
 from __future__ import annotations
 
@@ -47,9 +50,8 @@ def shape_models() -> None:
             [node("Reshape", ["x", "shape"], ["y"])],
         ),
     )
-    unshaped = helper.make_tensor_value_info(
-        "y", TensorProto.FLOAT, None
-    )  # and ONNX Runtime infers none
+    # An output without a shape; ONNX Runtime infers none either.
+    unshaped = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
     write_model("unshaped.onnx", model([("x", "float32", ["N", 3])], [unshaped], [node("FeatureVectorizer", ["x"], ["y"], domain="ai.onnx.ml", inputdimensions=[3])], ml=True))  # fmt: skip
     write_model(
         "static.onnx",
@@ -96,7 +98,8 @@ def shape_models() -> None:
             [node("MatMul", ["a", "b"], ["y"])],
         ),
     )
-    # An initializer of an input's name is a default. The engine does not list such inputs, so they are constants to us.
+    # An initializer with an input's name is its default value. The engine does not list such
+    # inputs, so sidecall treats them as constants.
     write_model(
         "optional_input.onnx",
         model(
@@ -134,7 +137,8 @@ def shape_models() -> None:
             [node("Neg", ['Größe (cm) / "x"'], ["y.0"])],
         ),
     )
-    # Takes as long as asked: n rounds of a few nodes each, between which a run can be interrupted. For the tests of deadlines.
+    # Takes as long as requested: n rounds of a few nodes each, between which a run can be
+    # interrupted. For the tests of deadlines.
     body = helper.make_graph([node("Identity", ["go"], ["go_on"]), node("Erf", ["a"], ["b"])], "round",
                              [helper.make_tensor_value_info("i", TensorProto.INT64, []), helper.make_tensor_value_info("go", TensorProto.BOOL, []), helper.make_tensor_value_info("a", 1, ["N"])],
                              [helper.make_tensor_value_info("go_on", TensorProto.BOOL, []), helper.make_tensor_value_info("b", 1, ["N"])])  # fmt: skip
@@ -146,7 +150,7 @@ def shape_models() -> None:
             [node("Loop", ["n", "", "x"], ["y"], body=body)],
         ),
     )
-    # The width is not in the graph's signature, so it can change from one run to the next.
+    # The width is not in the graph's signature, so it can differ from run to run.
     write_model(
         "tile.onnx",
         model(
@@ -225,7 +229,7 @@ def shapes() -> Cases:
         ("add_missing", "MISSING_INPUT", {}, {"name": "x", "expected": "float32[N,2]", "got": "nothing"}),
     ]  # fmt: skip
     for what, status, inputs, error in bad:
-        # The words themselves, once: every language shows these.
+        # The complete message, tested once: every language gives this text.
         if "expected" in error:
             error["message"] = f"input 'x': expected {error['expected']}, got {error['got']}"
         c.bad(what, "add.onnx", status, error, inputs=inputs, after="add")

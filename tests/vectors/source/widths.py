@@ -1,4 +1,8 @@
-"""float32 and float64 as one number: tensors of either width, and records, for inputs of either. Used by ../generate.py."""
+"""float32 and float64 represent one number: tensors of either width, and records, for both input
+types.
+
+Used by ../generate.py.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,13 @@ from typing import Any
 
 from .build import Cases, tensor
 
-LARGEST = 3.4028234663852886e38  # of float32
-LAST = 3.4028235677973362e38  # the last double that rounds to it: the next one lies half-way to where another float32 would be
+LARGEST = 3.4028234663852886e38  # the largest float32
+# The last double that rounds to it; the next one is half-way to the following float32.
+LAST = 3.4028235677973362e38
 SMALLEST = 1.401298464324817e-45
-ULP = 2.0**-23  # of float32 at 1
+ULP = 2.0**-23  # the distance between float32 numbers at 1
 
-# What a double becomes in a float32 input. At a tie the even one is nearest.
+# The value that a double becomes in a float32 input. A tie rounds to even.
 ROUNDED: list[tuple[str, list[Any], list[Any]]] = [
     ("decimals", [0.1, 7.315, -1e-3], [0.10000000149011612, 7.315000057220459, -0.0010000000474974513]),
     ("ties", [1 + ULP / 2, 1 + 3 * ULP / 2, -1 - ULP / 2], [1.0, 1 + 2 * ULP, -1.0]),
@@ -28,7 +33,7 @@ TOO_LARGE = [3.4028235677973366e38, -1e39, 1.7976931348623157e308]
 
 
 def rows(data: list[Any], dtype: str) -> dict[str, Any]:
-    """A tensor for X: a row for each number, with an integer beside it."""
+    """A tensor for X: one row per number, with an integer next to it."""
     return tensor(
         dtype, [len(data), 2], [value for k, number in enumerate(data) for value in (number, k)]
     )
@@ -63,7 +68,7 @@ def widths() -> Cases:
             inputs={"X": rows(floats, "float32")},
             outputs={"transformed": held},
         )
-        if what != "not_finite":  # JSON has no word for these
+        if what != "not_finite":  # JSON cannot express these
             record = [{"x": number, "n": k} for k, number in enumerate(doubles)]
             for dtype, answers in (("float32", floats), ("float64", doubles)):
                 result = [{"transformed": [number, k]} for k, number in enumerate(answers)]
@@ -75,7 +80,10 @@ def widths() -> Cases:
 
 
 def beyond_where_infinity_is_taken(c: Cases) -> None:
-    """inverse.onnx takes minus infinity: what rounds to it is that, as in the model. It does not take infinity."""
+    """inverse.onnx accepts minus infinity, and so numbers that round to it, as the model does.
+
+    It does not accept infinity.
+    """
     for k, number in enumerate(TOO_LARGE):
         low = -abs(number)
         c.ok(f"minus_infinity_{k}", "inverse.onnx", inputs={"X": tensor("float64", [3, 1], [-2, low, 4])}, outputs={"prediction": tensor("float32", [3, 1], [0.5, 0, -0.25])})  # fmt: skip
@@ -119,7 +127,7 @@ def refusals(c: Cases) -> None:
         message = f"input 'x': expected float32, got {BEYOND} (row 1)"
         c.bad(f"beyond_{k}", "identity_float32.onnx", "OUT_OF_RANGE", {"name": "x", "expected": "float32", "got": BEYOND, "row": 1, "num_faults": 1, "message": message},
               inputs={"x": tensor("float64", [3], [0.5, number, 0.5])}, after=after)  # fmt: skip
-        # The words are those that a record gets.
+        # The message is the same as for a record.
         message = f"feature 'x': expected float32, got {BEYOND} (row 1)"
         error = {
             "name": "x",
@@ -225,7 +233,8 @@ def refusals(c: Cases) -> None:
                 inputs={"X": tensor(other, shape, data)},
                 after=f"features_{dtype}_decimals",
             )
-        for wrong in ("int32", "int64", "uint8"):  # numpy's integers are numbers as Python's are
+        # numpy's integers are accepted as numbers, as Python's are.
+        for wrong in ("int32", "int64", "uint8"):
             error = {
                 "name": "x",
                 "expected": dtype,

@@ -1,4 +1,4 @@
-// The binary body, and the choice of one by name.
+// The binary body, and the function that makes a body by its name.
 #include "body.h"
 
 #include <cstring>

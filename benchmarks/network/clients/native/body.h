@@ -1,4 +1,4 @@
-// Bodies: a caller's rows to bytes, bytes to a caller's answer. Used by transport.cpp.
+// Converts a caller's rows to bytes, and bytes to a caller's answer. Used by transport.cpp.
 #pragma once
 
 #include <memory>
@@ -11,13 +11,13 @@ namespace bench {
 class Body {
  public:
   virtual ~Body() = default;
-  // Appends the request for `rows` rows from `first_row`.
+  // Appends the request for `rows` rows, starting at `first_row`.
   virtual void encode(int64_t first_row, std::string& request) = 0;
-  // Fills an empty answer; may change `response`. Throws std::runtime_error where that is none.
+  // Fills an empty answer; may change `response`. Throws std::runtime_error if it is not an answer.
   virtual void decode(std::string& response, Answer& answer) = 0;
 };
 
-// Throws where no body of that name was built.
+// Throws if no body of that name was built.
 std::unique_ptr<Body> make_body(const std::string& name, const Workload& workload, int64_t rows);
 
 std::unique_ptr<Body> make_json_body(const Workload& workload, int64_t rows);

@@ -1,4 +1,4 @@
-// The JSON body: std::to_chars for numbers out, RapidJSON's reader for answers in.
+// The JSON body: writes numbers with std::to_chars and reads answers with RapidJSON's reader.
 #include <rapidjson/error/en.h>
 #include <rapidjson/reader.h>
 #include <rapidjson/stringbuffer.h>
@@ -12,7 +12,8 @@
 namespace bench {
 namespace {
 
-// {"label": [1], "probabilities": [[0.2, 0.8]]}, {"label": "Gentoo", "probabilities": {"Adelie": 0.0}}, and a record's numbers in any order of keys.
+// Reads {"label": [1], "probabilities": [[0.2, 0.8]]} and the answer to a record, {"label":
+// "Gentoo", "probabilities": {"Adelie": 0.0}}, whose keys may have any order.
 class AnswerReader : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, AnswerReader> {
  public:
   AnswerReader(const Workload& workload, Answer& answer) : workload_(workload), answer_(answer) {}
@@ -39,7 +40,7 @@ class AnswerReader : public rapidjson::BaseReaderHandler<rapidjson::UTF8<>, Answ
     for (const Output& output : workload_.outputs) {
       if (output.name == name) output_ = &output;
     }
-    return output_ != nullptr;  // an error object is no answer
+    return output_ != nullptr;  // an error object is not an answer
   }
   bool String(const char* text, rapidjson::SizeType length, bool) {
     answer_.label.assign(text, length);
@@ -91,7 +92,7 @@ class JsonBody : public Body {
 
   void decode(std::string& response, Answer& answer) override {
     AnswerReader reader(workload_, answer);
-    const std::string said = response.substr(0, 200);  // reading in place destroys it
+    const std::string said = response.substr(0, 200);  // the parser overwrites the text
     rapidjson::InsituStringStream stream(response.data());
     rapidjson::Reader parser;
     const auto result = parser.Parse<rapidjson::kParseInsituFlag>(stream, reader);
@@ -129,7 +130,7 @@ class JsonBody : public Body {
   }
 
   const Workload& workload_;
-  std::vector<int64_t> dims_;  // rows first
+  std::vector<int64_t> dims_;  // the dimension of rows comes first
   rapidjson::StringBuffer buffer_;
 };
 

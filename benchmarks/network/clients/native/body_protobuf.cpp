@@ -1,4 +1,4 @@
-// prediction.proto as a body, and the messages that gRPC sends itself.
+// The body that uses prediction.proto, and the conversions that gRPC's transport shares with it.
 #include <stdexcept>
 
 #include "body.h"

@@ -1,4 +1,4 @@
-// The one clock of all measurements.
+// The clock that all measurements use.
 #pragma once
 
 #include <cstdint>

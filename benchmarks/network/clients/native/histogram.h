@@ -1,4 +1,5 @@
-// HdrHistogram's buckets for 1 ns to 60 s at three significant digits, as its C and Java libraries lay them out. Used by measure.cpp.
+// A histogram with HdrHistogram's buckets for 1 ns to 60 s at three significant digits, in the
+// layout of its C and Java libraries. Used by measure.cpp.
 #pragma once
 
 #include <algorithm>
@@ -22,9 +23,9 @@ class Histogram {
   }
 
   int64_t total() const { return total_; }
-  int64_t max() const { return max_; }  // exact, not the bucket's
+  int64_t max() const { return max_; }  // the exact value, not that of its bucket
 
-  // The largest value of the bucket in which the percentile lies; 0 where nothing was recorded.
+  // The largest value of the bucket that holds the percentile; 0 if nothing was recorded.
   int64_t percentile(double percent) const {
     const int64_t wanted = std::max<int64_t>(
         1, static_cast<int64_t>(percent / 100 * static_cast<double>(total_) + 0.5));
@@ -37,12 +38,13 @@ class Histogram {
   }
 
  private:
-  // 2 048 values to a bucket give three digits; each further bucket has the upper half of them, twice as wide.
+  // 2 048 values per bucket give three digits. Each further bucket covers the upper half of these
+  // values, twice as wide.
   static constexpr int kHalfBits = 10;
   static constexpr int64_t kHalf = 1 << kHalfBits;
   static constexpr int64_t kMask = 2 * kHalf - 1;
   static constexpr int64_t kLargest = 60'000'000'000;
-  static constexpr int kBuckets = 26;  // 2 048 << 25 is the first power beyond 60 s
+  static constexpr int kBuckets = 26;  // 2 048 << 25 is the first power of two beyond 60 s
   static_assert((2 * kHalf << (kBuckets - 1)) > kLargest, "the last bucket holds 60 s");
 
   static size_t index_of(int64_t value) {

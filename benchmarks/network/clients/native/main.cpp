@@ -1,4 +1,5 @@
-// bench-network-client: speaks clients/README.md on stdin and stdout. Started by run.py.
+// bench-network-client: speaks the protocol of clients/README.md on stdin and stdout. Started by
+// run.py.
 #include <rapidjson/document.h>
 #include <rapidjson/stringbuffer.h>
 #include <rapidjson/writer.h>
@@ -46,7 +47,7 @@ void write_measurement(Writer& writer, const Measurement& one) {
 
 class Client {
  public:
-  // One request's answer. Throws with the reason.
+  // Writes the answer to one request. Throws with the reason.
   void answer(const std::string& line, Writer& writer) {
     rapidjson::Document request;
     if (request.Parse(line.c_str()).HasParseError() || !request.IsObject() ||
@@ -93,7 +94,7 @@ class Client {
     return made;
   }
 
-  // Read once: the time to the first answer is that of the approach.
+  // Reads a workload only once, so that the time to the first answer is only that of the approach.
   const Workload& workload(const std::string& folder) {
     const auto found = workloads_.find(folder);
     return found != workloads_.end()
@@ -102,7 +103,7 @@ class Client {
   }
 
   std::map<std::string, Workload> workloads_;
-  std::optional<Session> session_;  // reads a workload: declared after them
+  std::optional<Session> session_;  // declared after workloads_, because it refers to one of them
 };
 
 void serve() {
@@ -129,7 +130,8 @@ void serve() {
 }  // namespace bench
 
 int main() {
-  std::signal(SIGPIPE, SIG_IGN);  // a server that is gone is a lost call
+  // a closed connection then counts as a lost call and does not end the process
+  std::signal(SIGPIPE, SIG_IGN);
   bench::serve();
   return 0;
 }

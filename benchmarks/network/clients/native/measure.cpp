@@ -1,4 +1,4 @@
-// Threads that call, each over its own caller, and what their calls took.
+// Runs threads that call, each with its own caller, and records the times of their calls.
 #include "measure.h"
 
 #include <sys/prctl.h>
@@ -17,7 +17,8 @@
 namespace bench {
 namespace {
 
-constexpr int64_t kSpinNs = 100'000;  // before a call is due; a timer wakes up later than that
+// spin for this long before a call is due, because a timer may wake up late by as much
+constexpr int64_t kSpinNs = 100'000;
 constexpr int kPauseAfterLossMs = 10;
 
 double cpu_seconds() {
@@ -34,7 +35,7 @@ struct Worker {
   int64_t lost = 0;
   std::string error;
   int64_t end_ns = 0;
-  int64_t row = 0;  // of the last answer
+  int64_t row = 0;  // row of the last answer
   Answer answer;
   std::promise<void> is_warm;
   std::thread thread;
@@ -86,14 +87,15 @@ class Loop {
     } else {
       const int64_t end = start + static_cast<int64_t>(plan_.seconds * 1e9);
       int64_t now = now_ns();
-      do {  // once at least: on a busy machine the thread may wake up when all is over
+      do {  // at least once: on a busy machine the thread may wake up after the end
         call(worker, next_++, now, worker.times);
       } while ((now = now_ns()) < end);
     }
     worker.end_ns = now_ns();
   }
 
-  // Each worker takes the next call that is due, and waits for its time or is late for it: the clock does not care which.
+  // Each worker takes the next call and waits until it is due. The time of a call counts from then,
+  // even if the worker is late.
   void call_when_due(Worker& worker, int64_t start) {
     const int64_t count = std::llround(plan_.rate * plan_.seconds);
     for (int64_t i = due_++; i < count; i = due_++) {
@@ -105,7 +107,8 @@ class Loop {
     }
   }
 
-  // What it takes to check one answer: a clock around each check would cost more than the check.
+  // The time to check one answer. It is measured separately, because a clock around each check
+  // would cost more than the check.
   double checking_s(const Worker& worker) const {
     constexpr int kRounds = 10;
     int64_t right = 0;
@@ -115,7 +118,8 @@ class Loop {
     return right < kRounds ? 0 : static_cast<double>(time) / 1e9 / kRounds;
   }
 
-  // Checks right away: that costs nanoseconds here, no clock runs, and so no answer is left unchecked.
+  // Checks each answer immediately. This takes nanoseconds here and happens while no clock runs, so
+  // every answer can be checked.
   void call(Worker& worker, int64_t number, int64_t start, Histogram& times) {
     const int64_t row = worker.row = (plan_.first + number) % session_.ring();
     Answer& answer = worker.answer;
@@ -125,9 +129,9 @@ class Loop {
     } catch (const std::exception& error) {
       ++worker.lost;
       if (worker.error.empty()) worker.error = error.what();
-      session_.drop(
-          worker
-              .number);  // what comes over the old connection now might be the answer to this call
+      // A late answer to this call on the old connection would be taken for the answer to the next
+      // call.
+      session_.drop(worker.number);
       std::this_thread::sleep_for(std::chrono::milliseconds(kPauseAfterLossMs));
       return;
     }
@@ -139,7 +143,7 @@ class Loop {
   const Plan plan_;
   std::vector<Worker> workers_;
   std::shared_future<int64_t> start_;
-  std::atomic<int64_t> next_{0};  // numbers of calls, which choose their rows
+  std::atomic<int64_t> next_{0};  // numbers of calls; a number selects the rows
   std::atomic<int64_t> due_{0};   // numbers of due times
 };
 

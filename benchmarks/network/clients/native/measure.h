@@ -1,4 +1,4 @@
-// The closed and the open loop. Used by main.cpp.
+// The closed loop and the open loop. Used by main.cpp.
 #pragma once
 
 #include <cstdint>
@@ -11,9 +11,9 @@ namespace bench {
 
 struct Plan {
   int clients = 1;
-  double rate = 0;  // calls a second of all clients, at fixed times; 0 is the closed loop
+  double rate = 0;  // calls per second of all clients, at fixed times; 0 is the closed loop
   double seconds = 1;
-  int64_t warm_up = 0;  // calls of each client that do not count
+  int64_t warm_up = 0;  // calls of each client that are not counted
   int64_t first = 0;    // the row of call 0
 };
 
@@ -22,8 +22,8 @@ struct Measurement {
   int64_t wrong = 0;
   int64_t lost = 0;
   double seconds = 0;
-  double cpu_s = 0;   // of this process, checking taken off
-  std::string error;  // of the first call that was lost
+  double cpu_s = 0;   // CPU time of this process, without the checks
+  std::string error;  // error of the first lost call
   Lengths lengths;
 };
 

@@ -1,4 +1,5 @@
-// A caller's rows as messages of prediction.proto, and back. Used by body_protobuf.cpp and transports/grpc.cpp.
+// Converts a caller's rows to messages of prediction.proto, and back. Used by body_protobuf.cpp and
+// transports/grpc.cpp.
 #pragma once
 
 #include <prediction.pb.h>
@@ -7,7 +8,7 @@
 
 namespace bench {
 
-// Messages are kept: protobuf reuses their memory.
+// Pass the same message for each call, because protobuf reuses its memory.
 void fill(const Workload& workload, int64_t first_row, int64_t rows,
           prediction::PredictRequest& request);
 void fill(const Workload& workload, int64_t first_row, prediction::RecordRequest& request);

@@ -1,4 +1,4 @@
-// Opens what an "open" request names and makes its first call.
+// Opens the approach that an "open" request names and makes its first call.
 #include "session.h"
 
 #include <stdexcept>
@@ -45,7 +45,7 @@ void Session::connect(int count) {
 }
 
 Caller& Session::caller(int number) {
-  // Only `connect` makes the list longer, and no worker runs then.
+  // Only `connect` grows the vector, and no worker runs at that time.
   if (callers_.size() <= static_cast<size_t>(number))
     callers_.resize(static_cast<size_t>(number) + 1);
   std::unique_ptr<Caller>& found = callers_[static_cast<size_t>(number)];

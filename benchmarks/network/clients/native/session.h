@@ -1,4 +1,5 @@
-// What an "open" request leaves: a workload, a transport, and a caller for each worker. Used by main.cpp and measure.cpp.
+// The result of an "open" request: a workload, a transport, and one caller per worker. Used by
+// main.cpp and measure.cpp.
 #pragma once
 
 #include <rapidjson/document.h>
@@ -13,7 +14,8 @@ namespace bench {
 
 class Session {
  public:
-  // Opens, calls once and checks. Throws with the reason. `workload` must outlive the session.
+  // Opens the approach, calls once and checks the answer. Throws with the reason. `workload` must
+  // outlive the session.
   Session(const Workload& workload, const rapidjson::Value& request);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -21,9 +23,10 @@ class Session {
   double first_answer_s() const { return first_answer_s_; }
   int64_t ring() const { return workload_.ring; }
 
-  // Connects what `count` workers need and has not been connected yet.
+  // Connects those of `count` workers that have no connection yet.
   void connect(int count);
-  // Worker `number`'s caller; where its last call failed, a new connection. Throws where that cannot be had.
+  // The caller of worker `number`; makes a new connection if its last call failed. Throws if that
+  // fails.
   Caller& caller(int number);
   void drop(int number) { callers_[static_cast<size_t>(number)].reset(); }
   Lengths lengths(int number) const;
@@ -36,7 +39,7 @@ class Session {
   const Workload& wanted() const { return twin_ == nullptr ? workload_ : *twin_; }
 
   const Workload& workload_;
-  std::unique_ptr<Workload> twin_;  // where an approach has expected answers of its own
+  std::unique_ptr<Workload> twin_;  // set if the approach has its own expected answers
   int64_t rows_ = 1;
   std::unique_ptr<Approach> approach_;
   std::vector<std::unique_ptr<Caller>> callers_;

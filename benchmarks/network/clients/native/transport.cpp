@@ -1,4 +1,5 @@
-// The transports that were built in, by name; bodies over those that move bytes.
+// The registered transports by name, and an Approach that adds bodies to transports that move
+// bytes.
 #include "transport.h"
 
 #include <map>
@@ -54,7 +55,7 @@ class BodyApproach : public Approach {
   std::unique_ptr<Connector> connector_;
 };
 
-// Functions, so that they exist before the static objects that fill them.
+// These are functions, so that the maps exist before the static objects that fill them.
 std::map<std::string, OpenApproach>& approaches() {
   static std::map<std::string, OpenApproach> all;
   return all;

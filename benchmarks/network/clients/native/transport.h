@@ -1,6 +1,8 @@
-// What a transport is: one file of transports/, which registers itself by name. Used by session.cpp and transports/.
+// Defines a transport: a file of transports/ that registers itself by name. Used by session.cpp and
+// transports/.
 //
-// Most transports move bytes: a Transport and `register_transport`. Those whose users never see bytes (sidecall, gRPC, generated code) are an Approach.
+// Most transports move bytes; they implement Transport and use `register_transport`. Those whose
+// users never see bytes (sidecall, gRPC, generated code) implement Approach.
 #pragma once
 
 #include <rapidjson/document.h>
@@ -13,7 +15,7 @@
 
 namespace bench {
 
-constexpr int kPatienceSeconds = 30;  // an answer that has not come by then is lost
+constexpr int kPatienceSeconds = 30;  // an answer that has not arrived by then is lost
 
 struct Opening {
   const Workload& workload;
@@ -21,7 +23,7 @@ struct Opening {
   std::string body;
   const rapidjson::Value& at;
 
-  // A member of `at`; throws where it is missing.
+  // Returns a member of `at`; throws if it is missing.
   std::string text(const char* name) const;
   int number(const char* name) const;
   bool has(const char* name) const { return at.IsObject() && at.HasMember(name); }
@@ -32,22 +34,25 @@ struct Lengths {
   int64_t response = 0;
 };
 
-// What one worker calls with; made in its turn by one thread, used by one thread at a time.
+// The connection of one worker. Threads create callers one after the other, and one thread at a
+// time uses a caller.
 class Caller {
  public:
   virtual ~Caller() = default;
-  // From the caller's row to the caller's answer; `answer` is empty before. Throws std::exception where the call failed.
+  // Converts the caller's row to the caller's answer; `answer` is empty before. Throws
+  // std::exception if the call fails.
   virtual void call(int64_t first_row, Answer& answer) = 0;
-  // The bodies of the last call.
+  // The lengths of the bodies of the last call.
   virtual Lengths lengths() const { return {}; }
 };
 
-// What all workers share: a model, a channel, or nothing. Outlives its callers.
+// The state that all workers share: a model, a channel, or nothing. It outlives its callers.
 class Approach {
  public:
   virtual ~Approach() = default;
   virtual std::unique_ptr<Caller> connect() = 0;
-  // The file of the folder that holds what this approach must answer.
+  // The file in the workload's folder with the expected answers of this approach; null: the usual
+  // file.
   virtual const char* expected() const { return nullptr; }
 };
 
@@ -55,11 +60,11 @@ class Approach {
 class Transport {
  public:
   virtual ~Transport() = default;
-  // Sends `request` and waits for its answer. Throws std::exception where none came.
+  // Sends `request` and waits for its answer. Throws std::exception if no answer arrives.
   virtual void call(const std::string& request, std::string& response) = 0;
 };
 
-// What the transports of one opening share. Outlives them, and not the Opening.
+// The state that the transports of one opening share. It outlives them, but not the Opening.
 class Connector {
  public:
   virtual ~Connector() = default;
@@ -69,7 +74,7 @@ class Connector {
 using OpenApproach = std::unique_ptr<Approach> (*)(const Opening&);
 using OpenConnector = std::unique_ptr<Connector> (*)(const Opening&);
 
-// Static objects, one in each file of transports/.
+// Each file of transports/ has one static object of these types.
 struct RegisterApproach {
   RegisterApproach(const char* name, OpenApproach open);
 };
@@ -77,7 +82,7 @@ struct RegisterTransport {
   RegisterTransport(const char* name, OpenConnector open);
 };
 
-// Throws where this program was built without the transport.
+// Throws if this program was built without the transport.
 std::unique_ptr<Approach> open_approach(const std::string& transport, const Opening& opening);
 
 }  // namespace bench

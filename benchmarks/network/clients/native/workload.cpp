@@ -1,4 +1,4 @@
-// Reads a workload's folder and judges answers.
+// Reads a workload's folder and checks answers.
 #include "workload.h"
 
 #include <rapidjson/document.h>
@@ -99,7 +99,7 @@ bool Workload::is_right(int64_t first, int64_t rows, const Answer& answer) const
   const double* wanted = expected.data() + first * num_numbers;
   for (size_t i = 0; i < answer.numbers.size(); ++i) {
     if (!(std::abs(static_cast<double>(answer.numbers[i]) - wanted[i]) <= tolerance))
-      return false;  // NaN is wrong
+      return false;  // NaN is wrong too
   }
   if (!has_label) return true;
   if (is_record) {
@@ -132,7 +132,8 @@ Workload load_workload(const std::string& folder) {
   for (const Output& output : workload.outputs) {
     if (!output.is_label()) workload.num_numbers += output.row_values;
   }
-  // A record asks for one row; a tensor call that starts at the ring's end goes on behind it.
+  // A record call takes one row. A tensor call that starts at the end of the ring continues after
+  // it.
   const int64_t rows = workload.is_record ? workload.ring : workload.ring + workload.max_rows;
   if (workload.is_record) {
     workload.records = read_records(folder + "/records.jsonl");

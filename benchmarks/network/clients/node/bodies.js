@@ -1,11 +1,15 @@
-// The bodies of ../README.md: what a call sends and what it makes of the answer. For the transports that only move bytes.
+// The bodies of ../README.md: encode requests and decode answers, for transports that only move
+// bytes.
 'use strict'
 
 const { size } = require('./work.js')
 
 const ARRAYS = { float32: Float32Array, float64: Float64Array, int64: BigInt64Array }
 
-/** Of a call i: `ask` is what the program has, `encode` and `decode` belong to the call, `read` prepares the check. */
+/**
+ * For call i: `ask` makes the data that a program has already. `encode` and `decode` are part of
+ * the timed call. `read` prepares the answer for the check.
+ */
 const bodies = {
   json(work) {
     const decode = bytes => JSON.parse(bytes.toString())
@@ -49,7 +53,8 @@ const bodies = {
         let at = body.byteOffset
         for (const { name, Type, count } of outputs) {
           const end = at + count * Type.BYTES_PER_ELEMENT
-          answer[name] = new Type(body.buffer.slice(at, end)) // a copy: the body may start anywhere
+          // copy, because the body may start at an unaligned address
+          answer[name] = new Type(body.buffer.slice(at, end))
           at = end
         }
         return answer
@@ -60,8 +65,8 @@ const bodies = {
 }
 
 /**
- * An approach out of a body and `send(bytes or string, worker)`, which gives the bytes of the answer. `sizes` remembers the
- * lengths of the last call's bodies.
+ * Makes an approach from a body and `send(bytes or string, worker)`, which returns the bytes of the
+ * answer. `sizes` holds the lengths of the last call's bodies.
  */
 function moveBytes(work, name, send) {
   if (bodies[name] === undefined) throw new Error(`body: expected json or binary, got ${name}`)

@@ -1,4 +1,5 @@
-// The Node client of benchmarks/network: speaks ../README.md on its standard input and output. Started by run.py.
+// The Node client of benchmarks/network: speaks the protocol of ../README.md on stdin and stdout.
+// Started by run.py.
 'use strict'
 
 const fs = require('node:fs')
@@ -69,10 +70,10 @@ async function main() {
     fs.writeSync(1, `${JSON.stringify(answer)}\n`)
   }
   await close()
-  process.exit(0) // whatever a library keeps alive
+  process.exit(0) // exit even if a library keeps the event loop alive
 }
 
-// A connection that breaks between two calls: the call that needs it says so.
+// If a connection breaks between two calls, the next call reports it, so only log it here.
 process.on('unhandledRejection', error => fs.writeSync(2, `${error?.stack ?? error}\n`))
 
 main()

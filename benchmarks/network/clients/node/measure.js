@@ -1,4 +1,5 @@
-// The closed and the open loop of client.js, their histogram, and the answers that are kept to be checked.
+// The closed loop and the open loop of client.js, their histogram, and the kept answers that are
+// checked afterwards.
 'use strict'
 
 const { performance } = require('node:perf_hooks')
@@ -8,11 +9,11 @@ const MAX_NS = 60e9
 const KEEP = 1000
 const KEEP_BYTES = 64 * 2 ** 20
 const FIRST = 100
-// After the time is up; what has no answer by then is lost.
+// Time to wait after the end; calls without an answer by then are lost.
 const PATIENCE_MS = 30_000
 const HOT_SECONDS = 0.15
 
-/** Every k-th answer and each of the first 100; k doubles when there are too many. */
+/** Keeps each of the first 100 answers and every k-th one; k doubles if there are too many. */
 class Kept {
   constructor(bytes) {
     this.limit = Math.max(FIRST, Math.min(KEEP, Math.floor(KEEP_BYTES / Math.max(1, bytes))))
@@ -50,7 +51,7 @@ class Measurement {
     this.cpu = process.cpuUsage()
   }
 
-  /** The last call has ended: what follows, such as checking, is no part of it. */
+  /** Stops the measurement after the last call; later work, such as checking, is not part of it. */
   end(missing) {
     const { user, system } = process.cpuUsage(this.cpu)
     this.cpuSeconds = (user + system) / 1e6
@@ -77,7 +78,7 @@ class Measurement {
     this.error ??= String(error?.message ?? error)
   }
 
-  /** What is said of it, after the last answer or after patience ended with `missing` calls under way. */
+  /** The results, after the last answer or after a timeout with `missing` calls in progress. */
   report(seconds, missing) {
     this.end(missing)
     const wrong = this.kept.answers.filter(({ i, answer }) => !this.isRight(i, answer)).length
@@ -105,12 +106,12 @@ class Measurement {
     try {
       return this.work.isRight(i, this.approach.read(answer))
     } catch {
-      return false // not even of the right form
+      return false // the answer does not even have the right form
     }
   }
 }
 
-/** Waits for all, but not for ever: true when they ended. */
+/** Waits for all promises, but not longer than the given time; true if they all ended. */
 async function inTime(promises, milliseconds) {
   let timer
   const late = new Promise(resolve => {
@@ -121,7 +122,7 @@ async function inTime(promises, milliseconds) {
   return ended
 }
 
-/** Calls that do not count; their answers are checked all the same. Gives the next call's number. */
+/** Makes calls that are not counted, but checks their answers. Returns the next call's number. */
 async function warmUp(call, work, approach, clients, calls, first) {
   await approach.prepare?.(clients)
   const unchecked = new Measurement(work, approach)
@@ -144,7 +145,7 @@ async function warmUp(call, work, approach, clients, calls, first) {
   return next
 }
 
-/** One caller alone needs no promises where the approach has a synchronous call. */
+/** A single caller needs no promises if the approach has a synchronous call. */
 const callOf = (approach, clients) => (clients === 1 && approach.callSync) || approach.call
 
 async function closedLoop(work, approach, { clients, seconds, warm_up, first }) {
@@ -179,7 +180,7 @@ async function closedLoop(work, approach, { clients, seconds, warm_up, first }) 
   return measurement.report((end - begin) / 1000, ended ? 0 : underWay)
 }
 
-/** V8 compiles what is hot: calls until it has, before anything is measured. */
+/** Calls until V8 has compiled the code, before anything is measured. */
 async function compile(work, approach) {
   const { wrong, lost, error } = await closedLoop(work, approach, {
     clients: 1,
@@ -221,10 +222,13 @@ async function openLoop(work, approach, { clients, rate, seconds, warm_up, first
     idle.push(worker)
     done++
     if (done === total) finish()
-    else if (idle.length === 1) serve() // all were busy: calls may be waiting
+    else if (idle.length === 1) serve() // all workers were busy, so calls may be waiting
   }
 
-  /** Starts what is due. Timers are good to a millisecond, so the rest of a wait spins, through the event loop. */
+  /**
+   * Starts the calls that are due. Timers have a resolution of a millisecond, so the rest of a wait
+   * spins through the event loop.
+   */
   let isWaiting = false
   function serve() {
     while (next < total && idle.length > 0 && due(next) <= performance.now())

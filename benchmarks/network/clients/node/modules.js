@@ -1,4 +1,5 @@
-// Finds the packages that the clients and the service need: they are installed outside of the source tree, into build/peers/node.
+// Finds the packages that the clients and the service need. They are installed outside of the
+// source tree, in build/peers/node.
 'use strict'
 
 const path = require('node:path')
@@ -8,7 +9,7 @@ const build = path.join(__dirname, '..', '..', '..', '..', 'build')
 const folder = process.env.BENCH_NODE_MODULES ?? path.join(build, 'peers', 'node', 'node_modules')
 
 module.exports = {
-  /** A package of package.json, or a file in one. */
+  /** Loads a package of package.json, or a file of one. */
   peer: createRequire(path.join(folder, 'any.js')),
 
   sidecall() {

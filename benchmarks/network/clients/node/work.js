@@ -1,4 +1,5 @@
-// A workload's folder as a Node program holds it, and whether answers are right. What is in a folder: ../README.md.
+// A workload's folder as a Node program holds it, and the check of answers. ../README.md describes
+// the folder.
 'use strict'
 
 const fs = require('node:fs')
@@ -11,7 +12,7 @@ function read(file, Type) {
   return new Type(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength))
 }
 
-/** The number with the fewest digits that gives the same float32: what a program that has 5.1 sends as 5.1. */
+/** The number with the fewest digits that gives the same float32, as a program sends 5.1 as 5.1. */
 function shorten(value) {
   for (let digits = 6; digits < 9; ++digits) {
     const short = Number(value.toPrecision(digits))
@@ -20,7 +21,7 @@ function shorten(value) {
   return Number(value.toPrecision(9))
 }
 
-/** Flat numbers as arrays in arrays, the last of `dims` innermost. */
+/** Converts flat numbers to nested arrays, with the last of `dims` innermost. */
 function nest(numbers, dims) {
   if (dims.length <= 1) return numbers
   const step = numbers.length / dims[0]
@@ -53,13 +54,13 @@ class Work {
       throw new Error(`${folder}: expected ${all} rows of answers`)
   }
 
-  /** The file of right answers; generated code has its own. */
+  /** Loads the file of expected answers; generated code has its own file. */
   expect(file) {
     this.expected = read(file, Float64Array)
     this.numbers = this.expected.length / (this.ring + this.max_rows)
   }
 
-  /** The rows of call i, for what takes tensors. */
+  /** The rows of call i, for approaches that take tensors. */
   tensor(i) {
     const row = i % this.ring
     return this.floats.subarray(row * this.width, (row + this.rows) * this.width)
@@ -69,7 +70,10 @@ class Work {
     return this.records[i % this.ring]
   }
 
-  /** The rows of call i as plain arrays of numbers, as a program holds what it sends as JSON. Made once a row. */
+  /**
+   * The rows of call i as nested arrays of numbers, as a program holds the data that it sends as
+   * JSON. Each row is converted only once.
+   */
   nested(i) {
     this.plain ??= new Map()
     return Array.from({ length: this.rows }, (_, k) => {
@@ -85,7 +89,10 @@ class Work {
     })
   }
 
-  /** `labels` (undefined: the approach has none) and `values` (arrays of all rows, an output each) of call i. */
+  /**
+   * Checks the answer to call i: `labels` (undefined if the approach has none) and `values` (one
+   * array per output, with all rows).
+   */
   isRight(i, { labels, values }) {
     const first = i % this.ring
     const counts = values.map(one => one.length / this.rows)
@@ -114,7 +121,10 @@ class Work {
     return true
   }
 
-  /** What `isRight` takes, of the outputs by name: typed arrays, or arrays in arrays as JSON has them. */
+  /**
+   * Makes the argument of `isRight` from outputs by name: typed arrays, or nested arrays as in
+   * JSON.
+   */
   readTensors(answer) {
     const found = { labels: undefined, values: [] }
     for (const { name } of this.outputs) {

@@ -1,4 +1,7 @@
-"""The bodies of clients/README.md that transports only move: JSON by orjson, and float32 rows as they lie in memory. Used by transports/."""
+"""The bodies of clients/README.md for transports that only move bytes.
+
+JSON uses orjson; binary is the float32 rows as they are in memory. Used by transports/.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +16,7 @@ CONTENT_TYPES = {"json": "application/json", "binary": "application/octet-stream
 def codec(
     body: str, folder: WorkloadFolder
 ) -> tuple[Callable[[Any], bytes], Callable[[bytes], Any]]:
-    """How a row becomes a request's body, and a response's body the caller's answer."""
+    """Two functions: from a row to the request's body, from the response's body to the answer."""
     if body == "json":
         if folder.is_record:
             return orjson.dumps, orjson.loads

@@ -1,4 +1,6 @@
-"""The Python client of benchmarks/network: requests of clients/README.md on stdin, a JSON line each on stdout. Started by run.py."""
+"""The Python client of benchmarks/network: requests of clients/README.md on stdin, one JSON line
+each on stdout. Started by run.py.
+"""
 
 import gc
 import json
@@ -21,7 +23,9 @@ PERCENTILES = {"p50_us": 50.0, "p90_us": 90.0, "p99_us": 99.0, "p999_us": 99.9}
 
 
 class Client:
-    """At most one transport is open, with one connection of this thread."""
+    """The state between requests; at most one transport is open, with one connection of this
+    thread.
+    """
 
     def __init__(self) -> None:
         self._transport: BaseTransport | None = None
@@ -71,7 +75,8 @@ class Client:
             raise
         gc.unfreeze()
         gc.collect()
-        gc.freeze()  # what is there for good is not walked through again, as in any service that has started
+        # exclude long-lived objects from garbage collection, as in a service that has started
+        gc.freeze()
         return {"ok": True, "first_answer_s": taken}
 
     def closed(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -170,11 +175,14 @@ class Client:
 
 
 def _percentiles(times_ns: np.ndarray) -> dict[str, float]:
-    """By a histogram of three digits; equal buckets are recorded at once, which its pure Python needs."""
+    """Percentiles from a histogram with three significant digits.
+
+    Values in the same bucket are recorded together, because the histogram is slow pure Python.
+    """
     histogram = HdrHistogram(1, LONGEST_NS, 3)
     coarse = np.maximum(
         np.frexp(times_ns.astype(np.float64))[1] - 11, 0
-    )  # 2048 buckets for each power of two
+    )  # 2048 buckets per power of two
     values, counts = np.unique(
         np.clip(times_ns >> coarse << coarse, 1, LONGEST_NS), return_counts=True
     )
@@ -192,7 +200,7 @@ def _positive(name: str, value: float) -> Any:
 
 
 def main() -> None:
-    # Only answers go to stdout; whatever libraries print goes to stderr.
+    # Only answers may go to stdout, so redirect everything that libraries print to stderr.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     client = Client()

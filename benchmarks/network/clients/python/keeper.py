@@ -1,16 +1,19 @@
-"""Answers that are kept while the clock runs and judged afterwards. Used by loops.py and test_call.py."""
+"""Keeps answers while the clock runs, checks them later. Used by loops.py and test_call.py."""
 
 from typing import Any
 
 from transports import BaseTransport
 
-FIRST_CALLS = 100  # of which every answer is judged
+FIRST_CALLS = 100  # every answer of these calls is checked
 MOST_ANSWERS = 1000
 MOST_BYTES = 64 << 20
 
 
 class Keeper:
-    """Of one thread: each of the first calls and every k-th, where k doubles whenever the kept ones are too many."""
+    """The kept answers of one thread: those of the first calls, and every k-th one.
+
+    k doubles whenever too many answers are kept.
+    """
 
     def __init__(self, transport: BaseTransport, threads: int = 1):
         self._transport = transport
@@ -23,7 +26,9 @@ class Keeper:
         self.error: str | None = None
 
     def keep(self, number: int, call: int, answer: Any) -> None:
-        """`number` counts the calls of this measurement from 0, `call` says which rows were sent."""
+        """Keeps an answer if it is due. `number` counts the calls of this measurement from 0,
+        `call` selects the rows that were sent.
+        """
         if number % self._every and number >= FIRST_CALLS:
             return
         self._kept.append((number, call, answer))
@@ -37,6 +42,6 @@ class Keeper:
         self.error = self.error or f"{type(error).__name__}: {error}"
 
     def wrong(self) -> int:
-        """How many of the kept answers are not the expected ones."""
+        """The number of kept answers that differ from the expected ones."""
         folder, unpack = self._transport.folder, self._transport.unpack
         return sum(not folder.is_right(call, unpack(answer)) for _, call, answer in self._kept)

@@ -1,4 +1,4 @@
-"""Many callers: closed loops and the open loop, a thread each. Used by client.py."""
+"""Many callers, one thread each: the closed loop and the open loop. Used by client.py."""
 
 import ctypes
 import itertools
@@ -13,17 +13,18 @@ from keeper import Keeper
 from test_call import cpu_seconds
 from transports import BaseTransport, Connection
 
-SPIN_NS = 100_000  # before a call is due
+SPIN_NS = 100_000  # spin for this long before a call is due
 PR_SET_TIMERSLACK = 29
-# The number of a call in its measurement -> when its time starts, None where the loop is over.
+# Maps the number of a call in its measurement to the start of its time, or to None if the loop is
+# over.
 Due = Callable[[int], int | None]
 
 
 @dataclass
 class Loop:
-    """What a measurement of several threads gave."""
+    """The results of a measurement with several threads."""
 
-    times_ns: array  # of every call that counts
+    times_ns: array  # of every call that is counted
     keepers: list[Keeper]
     seconds: float
     cpu_s: float
@@ -32,7 +33,10 @@ class Loop:
 def closed_loop(
     transport: BaseTransport, first: int, clients: int, warm_up: int, seconds: float
 ) -> Loop:
-    """Each thread calls again as soon as it has its answer. The first call is made in any case: on a busy machine threads may wake up when all is over."""
+    """The closed loop: each thread calls again as soon as it has its answer.
+
+    Each thread makes at least one call, because on a busy machine it may wake up after the end.
+    """
 
     def due_from(start: int) -> Due:
         end = start + round(seconds * 1e9)
@@ -49,7 +53,10 @@ def closed_loop(
 def open_loop(
     transport: BaseTransport, first: int, clients: int, warm_up: int, seconds: float, rate: float
 ) -> Loop:
-    """Call i is due i / rate after the start, whatever the answers do; its time counts from then."""
+    """The open loop: call i is due i / rate after the start, however late answers are.
+
+    The time of a call starts when it is due.
+    """
     calls = max(1, round(rate * seconds))
 
     def due_from(start: int) -> Due:
@@ -61,7 +68,7 @@ def open_loop(
             if sleep_ns > 0:
                 time.sleep(sleep_ns / 1e9)
             while time.perf_counter_ns() < at:
-                time.sleep(0)  # yields the interpreter too
+                time.sleep(0)  # releases the interpreter lock too
             return at
 
         return due
@@ -74,7 +81,7 @@ def _run(
 ) -> Loop:
     together = threading.Barrier(
         clients + 1
-    )  # when all are warm, when the clock runs, when all are done
+    )  # three waits: all threads are warm, the clock runs, all threads are done
     workers = [_Worker(transport, clients, first, warm_up, together) for _ in range(clients)]
     for worker in workers:
         worker.start()
@@ -99,7 +106,7 @@ def _run(
 
 
 class _Worker(threading.Thread):
-    """One caller with a connection of its own."""
+    """One caller with its own connection."""
 
     numbers: Iterator[int]
     due: Due
@@ -126,7 +133,7 @@ class _Worker(threading.Thread):
 
     def run(self) -> None:
         try:
-            # A sleep ends up to 50 us late otherwise.
+            # Without this, a sleep ends up to 50 us late.
             ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1, 0, 0, 0)
             connection = self._transport.connect(self._crowded)
             try:
@@ -147,7 +154,7 @@ class _Worker(threading.Thread):
             self.keeper,
         )
         for i in range(self._warm_up):
-            with suppress(Exception):  # those that count are counted
+            with suppress(Exception):  # only calls of the measurement count as lost
                 call(row(first + i))
         self._together.wait()
         self._together.wait()

@@ -1,4 +1,7 @@
-"""One caller, driven by pytest-benchmark: client.py runs pytest on this file inside its own process. No test of the project."""
+"""Measures one caller with pytest-benchmark; client.py runs pytest on this file in its own process.
+
+This is not a test of the project.
+"""
 
 import os
 import resource
@@ -29,12 +32,12 @@ QUIETLY = [
     "-c",
     "/dev/null",
 ]
-os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # no plugin but the one above
+os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # load no plugin except pytest-benchmark
 
 
 @dataclass
 class Closed:
-    """What one measurement is about, and what came of it."""
+    """The input and the results of one measurement."""
 
     connection: Connection
     keeper: Keeper
@@ -50,7 +53,7 @@ class Closed:
 
 @dataclass
 class Plugin:
-    """Hands the measurement to the test, and keeps pytest-benchmark's document short."""
+    """Passes the measurement to the test, and keeps pytest-benchmark's document short."""
 
     closed: Closed
 
@@ -60,7 +63,7 @@ class Plugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_benchmark_generate_machine_info(self) -> dict[str, Any]:
-        if not MACHINE:  # half a second, once a process
+        if not MACHINE:  # this takes half a second, once per process
             from pytest_benchmark.plugin import pytest_benchmark_generate_machine_info as generate
 
             MACHINE.update(generate())
@@ -75,19 +78,22 @@ MACHINE: dict[str, Any] = {}
 
 
 def rounds_in(seconds: float, connection: Connection, row: Callable[[int], Any], first: int) -> int:
-    """How many calls fill that time, by the median of those that fill a tenth of it, or ten where they fit into half of it."""
+    """The number of calls that fill the given time, from the median time of some trial calls.
+
+    The trial calls fill a tenth of the time, or are at least ten if these fit into half of it.
+    """
     times: list[float] = []
     while not times or sum(times) < seconds / (10 if len(times) >= 10 else 2):
         sent = row(first + len(times))
         start = time.perf_counter()
-        with suppress(Exception):  # those of the measurement are counted
+        with suppress(Exception):  # only calls of the measurement count as lost
             connection.call(sent)
         times.append(time.perf_counter() - start)
     return max(1, min(MOST_ROUNDS, round(seconds / median(times))))
 
 
 def measure(closed: Closed) -> None:
-    """Runs the test below. Raises RuntimeError where pytest says that it failed."""
+    """Runs the test below. Raises RuntimeError if pytest reports that it failed."""
     arguments = [
         *QUIETLY,
         f"--rootdir={Path(__file__).parent}",
@@ -105,13 +111,13 @@ def measure(closed: Closed) -> None:
 
 def test_call(benchmark: BenchmarkFixture, closed_loop: Closed) -> None:
     call, keeper = closed_loop.connection.call, closed_loop.keeper
-    done = -closed_loop.warm_up - 1  # of the round that is under way
+    done = -closed_loop.warm_up - 1  # number of the current round
     answer: Any = None
     began = 0.0
-    marks: list[float] = []  # a time in each round
+    marks: list[float] = []  # one time per round
 
     def next_row() -> tuple[tuple[Any], dict[str, Any]]:
-        """Off the clock: looks after the answer of the round before."""
+        """Keeps the answer of the previous round and prepares the next row; this is not timed."""
         nonlocal done, answer, began
         look_after()
         done += 1
@@ -149,7 +155,8 @@ def test_call(benchmark: BenchmarkFixture, closed_loop: Closed) -> None:
     spent = cpu_seconds() - began
     look_after()
     times = np.array(benchmark.stats.stats.data)
-    # Between two calls only pytest-benchmark and next_row run, which no caller would spend. The median: others may have run too.
+    # Subtract the CPU time that pytest-benchmark and next_row need between two calls, because a
+    # caller does not spend it. Use the median, because other processes may have run as well.
     between = np.median(np.diff(marks) - times) * len(times)
     closed_loop.times = times.tolist()
     closed_loop.cpu_s = max(0.0, spent - float(between))

@@ -1,4 +1,7 @@
-"""A workload's folder as clients/README.md describes it: rows to send, answers to expect. Used by client.py and transports/."""
+"""A workload's folder as described in clients/README.md: rows to send, answers to expect.
+
+Used by client.py and transports/.
+"""
 
 import json
 from pathlib import Path
@@ -8,9 +11,12 @@ import numpy as np
 
 
 class WorkloadFolder:
-    """`row(i)` is what call i sends: an array of `rows` rows, or a record. `is_right(i, answer)` judges what came back.
+    """The rows and expected answers of a workload.
 
-    An answer is a mapping: outputs by name, or {"label": ..., "probabilities": {class: p}} for a record."""
+    `row(i)` is the input of call i: an array of `rows` rows, or a record. `is_right(i, answer)`
+    checks the answer. An answer is a mapping: outputs by name, or {"label": ..., "probabilities":
+    {class: p}} for a record.
+    """
 
     def __init__(self, path: str, rows: int):
         self.path = Path(path)
@@ -36,7 +42,7 @@ class WorkloadFolder:
             everything = np.fromfile(self.path / "input.f32", np.float32).reshape(
                 -1, *document["input"]["dims"]
             )
-            # Views that exist before the clock runs: a caller has its row.
+            # Make the views before the clock runs, because a caller has its row already.
             self.ready_rows = [everything[i : i + rows] for i in range(self.ring)]
 
     def row(self, call: int) -> Any:
@@ -44,7 +50,7 @@ class WorkloadFolder:
 
     @property
     def answer_bytes(self) -> int:
-        """About what a kept answer takes: lists of Python floats at worst."""
+        """Approximate size of a kept answer; at most, it is lists of Python floats."""
         return 32 * self.rows * (self._expected.shape[1] + 1) + 300
 
     def is_right(self, call: int, answer: Any) -> bool:
@@ -57,7 +63,7 @@ class WorkloadFolder:
         if (
             numbers.size != expected.size
             or not (np.abs(numbers.reshape(expected.shape) - expected) <= self._tolerance).all()
-        ):  # NaN is far
+        ):  # NaN counts as far
             return False
         wanted = self._labels[first : first + self.rows]
         if (wanted < 0).all():
@@ -68,7 +74,7 @@ class WorkloadFolder:
         )
 
     def _parts(self, answer: Any) -> tuple[list[Any], np.ndarray]:
-        """Labels (empty where the model has none) and numbers."""
+        """Labels (empty if the model has none) and numbers."""
         if self.is_record:
             probabilities = answer["probabilities"]
             return [answer["label"]], np.array(

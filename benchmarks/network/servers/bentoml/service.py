@@ -1,4 +1,6 @@
-"""BentoML over onnxruntime, JSON: an endpoint for each workload. approaches/bentoml.py runs `bentoml serve` with it."""
+"""BentoML over onnxruntime, JSON: one endpoint per workload. approaches/bentoml.py runs `bentoml
+serve` with it.
+"""
 
 from typing import Annotated, Any
 

@@ -1,6 +1,8 @@
-"""FastAPI over onnxruntime, tuned: async endpoints, bytes in and out (orjson), nothing validated that the model does not validate itself.
+"""FastAPI over onnxruntime, tuned: async endpoints, bytes in and out (orjson).
 
-Run with uvicorn (uvloop and httptools) as approaches/rest.py does, one worker."""
+Only the model itself validates the input. approaches/rest.py runs it with uvicorn (uvloop and
+httptools) and one worker.
+"""
 
 import models
 from fastapi import FastAPI, Request, Response

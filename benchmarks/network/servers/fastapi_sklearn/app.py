@@ -1,4 +1,7 @@
-"""FastAPI with joblib and scikit-learn, as most teams run it: pydantic models in and out, a `def` endpoint, the pipeline that was trained."""
+"""FastAPI with joblib and scikit-learn, as most teams use it.
+
+It has pydantic models for input and output, a `def` endpoint, and the pipeline that was trained.
+"""
 
 import math
 import os
@@ -49,7 +52,7 @@ def predict_penguin(penguin: Penguin) -> Species:
     model = load("penguins")
     row = (
         pd.DataFrame([penguin.model_dump()]).fillna(math.nan).astype(ROW)
-    )  # as at the training: NaN in columns of text too
+    )  # as in training: NaN, also in text columns
     probabilities = model.predict_proba(row)[0]
     return Species(
         label=model.predict(row)[0],
@@ -70,4 +73,4 @@ ROW = {
     "bill_depth_mm": float,
     "flipper_length_mm": float,
     "body_mass_g": float,
-}  # also where all are missing
+}  # also if all values are missing

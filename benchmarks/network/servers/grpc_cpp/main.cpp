@@ -1,6 +1,8 @@
-// bench-network-grpc-server: prediction.proto for all workloads of a folder, at the addresses given. Started by approaches/grpc.py.
+// bench-network-grpc-server: serves prediction.proto for all workloads of a folder, at the given
+// addresses. Started by approaches/grpc.py.
 //
-// Usage: BENCH_WORKLOADS=FOLDER SIDECALL_ONNXRUNTIME=LIBRARY bench-network-grpc-server ADDRESS...   (127.0.0.1:PORT, unix:PATH)
+// Usage: BENCH_WORKLOADS=FOLDER SIDECALL_ONNXRUNTIME=LIBRARY bench-network-grpc-server ADDRESS...
+// An ADDRESS is 127.0.0.1:PORT or unix:PATH.
 #include <grpcpp/grpcpp.h>
 #include <prediction.grpc.pb.h>
 
@@ -16,7 +18,7 @@
 
 namespace {
 
-// Looks a request's model up and turns what it throws into a status.
+// Finds the model of a request, and turns its exceptions into a status.
 template <class Models, class Request, class Response>
 grpc::Status answer(Models& models, const Request& request, Response& response) {
   const auto found = models.find(request.model());
@@ -64,15 +66,18 @@ int serve(const char* folder, char** addresses, int count) {
   sigaddset(&ends, SIGTERM);
   sigaddset(&ends, SIGINT);
   pthread_sigmask(SIG_BLOCK, &ends,
-                  nullptr);  // inherited by gRPC's threads, so that sigwait gets them
+                  // gRPC's threads inherit the mask, so that sigwait receives the signals
+                  nullptr);
   Service service(folder);
   grpc::ServerBuilder builder;
   for (int i = 0; i < count; ++i)
     builder.AddListeningPort(addresses[i], grpc::InsecureServerCredentials());
   builder.RegisterService(&service);
   builder.SetMaxReceiveMessageSize(-1);
-  // One client, medians of eleven rounds in us, TCP and Unix socket: 44 and 45 so, 50 and 45 with the callback API. That one is steadier over
-  // TCP and answers 64 clients there sooner (2.0 ms against 2.4). gRPC's default pollers were slower than both.
+  // Measured with one client, medians of eleven rounds in us, TCP and Unix socket: 44 and 45 with
+  // these options, 50 and 45 with the callback API. The callback API varies less over TCP and
+  // answers 64 clients faster there (2.0 ms against 2.4 ms). gRPC's default pollers were slower
+  // than both.
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MIN_POLLERS, 1);
   builder.SetSyncServerOption(grpc::ServerBuilder::MAX_POLLERS, 2);

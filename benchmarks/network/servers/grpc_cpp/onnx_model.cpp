@@ -1,4 +1,4 @@
-// Sessions of ONNX Runtime, which is opened at run time.
+// Sessions of ONNX Runtime, whose library is opened at run time.
 #include "onnx_model.h"
 
 #include <dlfcn.h>
@@ -32,7 +32,7 @@ std::string name_of(OrtSession* session, size_t index, bool is_input) {
   return kept;
 }
 
-// Of one call; released in any case.
+// The values of one call; they are always released.
 class Values {
  public:
   explicit Values(size_t count) : all_(count) {}
@@ -54,7 +54,7 @@ int64_t product(const std::vector<int64_t>& dims) {
   return std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
 }
 
-// The values of a repeated field, so many of them, for the engine to write.
+// Resizes a repeated field to `count` values and returns its memory, to which the engine writes.
 template <class Field>
 auto* space(Field* field, int64_t count) {
   field->Resize(static_cast<int>(count), 0);
@@ -115,7 +115,7 @@ void OnnxModel::predict(const prediction::PredictRequest& request,
   if (shape.empty() || product(shape) != request.values_size())
     throw std::runtime_error("values: expected as many as the shape says");
   Values input(1);
-  // The engine only reads it.
+  // The engine only reads the values.
   auto* values = const_cast<float*>(request.values().data());
   check(api->CreateTensorWithDataAsOrtValue(
       memory_, values, static_cast<size_t>(request.values_size()) * sizeof(float), shape.data(),

@@ -1,4 +1,5 @@
-// ONNX Runtime's C API as a careful C++ programmer uses it: one thread, one session for all callers, no copy in or out of messages.
+// ONNX Runtime's C API as a careful C++ programmer uses it: one thread, one session for all
+// callers, no copies of the messages' values.
 #pragma once
 
 #include <prediction.pb.h>
@@ -11,7 +12,7 @@
 struct OrtSession;
 struct OrtMemoryInfo;
 
-// Opens the library that SIDECALL_ONNXRUNTIME names, once. Throws std::runtime_error.
+// Opens, once, the library that SIDECALL_ONNXRUNTIME names. Throws std::runtime_error.
 void load_onnxruntime();
 
 class OnnxModel {
@@ -21,7 +22,7 @@ class OnnxModel {
   OnnxModel(const OnnxModel&) = delete;
   OnnxModel& operator=(const OnnxModel&) = delete;
 
-  // Any number of threads at once. Throws std::runtime_error.
+  // Several threads may call it at once. Throws std::runtime_error.
   void predict(const prediction::PredictRequest& request,
                prediction::PredictResponse& response) const;
 
@@ -29,7 +30,7 @@ class OnnxModel {
   struct Output {
     std::string name;
     int type;
-    std::vector<int64_t> dims;  // rows first, whose number a call gives
+    std::vector<int64_t> dims;  // the dimension of rows comes first; each call sets it
   };
 
   OrtSession* session_ = nullptr;

@@ -1,4 +1,4 @@
-// Kept calls of libsidecall, one for each request under way.
+// Kept calls of libsidecall, one for each request in progress.
 #include "record_model.h"
 
 #include <stdexcept>

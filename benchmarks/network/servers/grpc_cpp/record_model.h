@@ -1,4 +1,5 @@
-// Records through libsidecall in process: strings, categories and missing values are the contract's business, which raw ONNX Runtime does not have.
+// Records with libsidecall in process. The contract handles strings, categories and missing values,
+// for which raw ONNX Runtime has no counterpart.
 #pragma once
 
 #include <prediction.pb.h>
@@ -12,7 +13,7 @@
 class RecordModel {
  public:
   explicit RecordModel(const std::string& path);
-  // Any number of threads at once. Throws std::runtime_error.
+  // Several threads may call it at once. Throws std::runtime_error.
   void predict(const prediction::RecordRequest& request, prediction::RecordResponse& response);
 
  private:

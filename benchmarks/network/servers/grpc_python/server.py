@@ -1,4 +1,6 @@
-"""gRPC server in Python (grpcio): prediction.proto over the models of this machine. Usage: server.py ADDRESS..."""
+"""gRPC server in Python (grpcio): prediction.proto over the models of models.py. Usage: server.py
+ADDRESS...
+"""
 
 import sys
 from concurrent.futures import ThreadPoolExecutor

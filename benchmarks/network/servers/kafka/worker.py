@@ -1,12 +1,16 @@
-"""Kafka worker with confluent-kafka: takes from partition 0 of topic-NAME of every workload, answers under the same key to topic-NAME-replies. Usage: worker.py BOOTSTRAP"""
+"""Kafka worker with confluent-kafka. Usage: worker.py BOOTSTRAP
+
+For every workload, it reads partition 0 of topic-NAME and answers with the same key to
+topic-NAME-replies.
+"""
 
 import sys
 
 import models
 from confluent_kafka import Consumer, Producer, TopicPartition
 
-# For latency: nothing waits to be batched. This broker does not end a waiting fetch when a message comes: a call took 252 ms with
-# librdkafka's fetch.wait.max.ms of 500, 4.5 ms with 1.
+# For low latency, do not wait for a batch. This broker does not end a waiting fetch when a message
+# arrives: a call took 252 ms with librdkafka's fetch.wait.max.ms of 500, and 4.5 ms with 1.
 consumer = Consumer(
     {
         "bootstrap.servers": sys.argv[1],
@@ -27,7 +31,7 @@ producer = Producer(
         "message.max.bytes": 8 << 20,
     }
 )
-# By hand: joining a group takes seconds, and there is one worker.
+# Assign the partitions by hand: joining a group takes seconds, and there is only one worker.
 consumer.assign([TopicPartition(f"topic-{name}", 0, 0) for name in models.all_names()])
 print("ready", flush=True)
 while True:

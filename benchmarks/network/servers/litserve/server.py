@@ -1,4 +1,6 @@
-"""LitServe over onnxruntime, JSON: an API for each workload, one worker each. Usage: server.py PORT WORKLOAD..."""
+"""LitServe over onnxruntime, JSON: one API per workload, with one worker each. Usage: server.py
+PORT WORKLOAD...
+"""
 
 import sys
 

@@ -1,4 +1,8 @@
-"""MLServer runtime over onnxruntime: custom handlers, which take plain JSON instead of the V2 protocol. approaches/mlserver.py runs `mlserver start` with it."""
+"""MLServer runtime over onnxruntime; its custom handlers take plain JSON instead of the V2
+protocol.
+
+approaches/mlserver.py runs `mlserver start` with it.
+"""
 
 import models
 from fastapi import Request, Response

@@ -1,4 +1,7 @@
-"""RabbitMQ worker with pika: takes from queue.NAME of every workload, answers to the caller's direct reply-to. Usage: worker.py PORT"""
+"""RabbitMQ worker with pika. Usage: worker.py PORT
+
+It takes messages from queue.NAME of every workload and answers to the caller's direct reply-to.
+"""
 
 import sys
 
@@ -24,6 +27,6 @@ for name in models.all_names():
     channel.queue_declare(f"queue.{name}", auto_delete=True)
     channel.basic_consume(
         f"queue.{name}", answer, auto_ack=True
-    )  # no acknowledgement to wait for; messages are not kept
+    )  # no acknowledgement is needed; messages are not persistent
 print("ready", flush=True)
 channel.start_consuming()

@@ -1,4 +1,8 @@
-"""Redis worker with redis-py and hiredis: takes from the list requests.NAME of every workload, answers into the list that the caller waits at. Usage: worker.py PORT"""
+"""Redis worker with redis-py and hiredis. Usage: worker.py PORT
+
+It takes requests from the list requests.NAME of every workload and pushes each answer to the list
+on which the caller waits.
+"""
 
 import sys
 

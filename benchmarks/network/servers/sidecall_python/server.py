@@ -1,6 +1,8 @@
-"""A Python process behind sidecall: a function with the ONNX session of every other Python server here, or the scikit-learn model.
+"""A Python server behind sidecall; without an address it is the child of `exec:`.
 
-Without an address it is the child of `exec:`."""
+It serves a function with the ONNX session of the other Python servers here, or the scikit-learn
+model.
+"""
 
 import argparse
 import json

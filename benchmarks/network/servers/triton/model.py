@@ -1,9 +1,12 @@
-"""Triton's Python backend for one workload, which has the name of the model's folder. approaches/triton.py copies it to MODEL/1."""
+"""Triton's Python backend for one workload, which has the name of the model's folder.
+
+approaches/triton.py copies this file to MODEL/1.
+"""
 
 import os
 import sys
 
-# The backend's interpreter is isolated: it does not look for modules there by itself.
+# The backend's interpreter is isolated and does not search PYTHONPATH by itself.
 sys.path[:0] = os.environ["PYTHONPATH"].split(os.pathsep)
 
 import models  # noqa: E402
@@ -19,7 +22,8 @@ class TritonPythonModel:
         return [self.answer(request) for request in requests]
 
     def answer(self, request):
-        # DLPack both ways: no copy, and the backend's own way to NumPy knows NumPy 1 only.
+        # Use DLPack in both directions: it does not copy, and the backend's own conversion to NumPy
+        # supports only NumPy 1.
         rows = np.from_dlpack(pb_utils.get_input_tensor_by_name(request, self.model.input))
         answers = self.model.answer(rows)
         return pb_utils.InferenceResponse(

@@ -1,4 +1,5 @@
-// Runs the golden rows of the old file through both models and measures how far the answers moved.
+// Runs the golden rows of the old file through both models and measures how far the answers moved;
+// see diff.hpp.
 #include "model/golden.hpp"
 #include "pairs.hpp"
 

@@ -1,4 +1,5 @@
-// Compares what two models take and give, and tells which differences break a caller.
+// Compares the inputs and outputs of two models, and decides which differences break a caller; see
+// diff.hpp.
 #include <algorithm>
 #include <map>
 #include <set>
@@ -27,7 +28,7 @@ std::vector<Entry> entries_of(const Signature& signature, const char* key) {
   return entries;
 }
 
-// Items by name; they must outlive it.
+// Finds items by name. The items must outlive this object.
 template <typename Item>
 class Names {
  public:
@@ -47,7 +48,7 @@ std::string quoted(const char* noun, const std::string& name) {
   return std::string(noun) + " '" + name + "'";
 }
 
-// The names that both lists have, in the order of the first.
+// Returns the names that both lists have, in the order of the first list.
 template <typename Item>
 std::vector<std::string> common_names(const std::vector<Item>& first,
                                       const std::vector<Item>& second) {
@@ -82,7 +83,8 @@ void compare_order(const char* noun, const std::vector<Item>& before,
                      false, true});
 }
 
-// The features that the other side does not have, by the feature before them that it has.
+// Returns the features that the other side does not have, grouped by the last feature before them
+// that it has.
 std::map<std::string, std::vector<const Entry*>> gaps_between_common(
     const std::vector<Entry>& entries, const std::vector<Entry>& other_side) {
   const Names others(other_side);
@@ -189,7 +191,7 @@ void compare_features(const Signature& before, const Signature& after, Changes& 
   const auto new_features = entries_of(after, "features");
   const Names old_names(old_features), new_names(new_features);
   const auto renames = guess_renames(before, after);
-  // A file of format 1 does not say what it refuses.
+  // A contract of format 1 does not describe which values the model refuses.
   const bool has_domain = has_domains(before.contract) && has_domains(after.contract);
   std::set<std::string> explained;
   for (const auto& feature : old_features) {
@@ -211,7 +213,7 @@ void compare_features(const Signature& before, const Signature& after, Changes& 
   for (const auto& feature : new_features) {
     if (old_names.find(feature.name) || explained.count(feature.name)) continue;
     const bool optional = true_at(*feature.json, "nullable");
-    // Even where records may leave it out, its place in the tensors must be filled.
+    // Even if records may omit the feature, callers of run must fill its place in the tensors.
     changes.push_back({"feature_added",
                        quoted("feature", feature.name) + " added" +
                            (optional ? ", may be missing" : ", required"),
@@ -219,7 +221,8 @@ void compare_features(const Signature& before, const Signature& after, Changes& 
   }
 }
 
-// By their names, as in probabilities.3: strings that become integers are another type, told elsewhere.
+// Compares classes by their text, as in the column name probabilities.3. A change from strings to
+// integers is a change of type, which is reported elsewhere.
 void compare_classes(const std::string& name, const Json& before, const Json& after,
                      Changes& changes) {
   const std::string was = list_of(before, SIZE_MAX);
@@ -232,7 +235,7 @@ void compare_classes(const std::string& name, const Json& before, const Json& af
                    is,
                    !only_order,
                    true};
-  // label and probabilities share their classes: one line for both.
+  // label and probabilities have the same classes, so report both in one change.
   for (auto& known : changes) {
     if (known.kind == change.kind && known.before == change.before && known.after == change.after) {
       known.what += ", " + name;
@@ -248,8 +251,9 @@ void compare_output(const std::string& name, const Json& before, const Json& aft
   const std::string old_type = text_at(before, "type");
   const std::string new_type = text_at(after, "type");
   if (old_type != new_type) {
-    const bool both_float = old_type.compare(0, 5, "float") == 0 &&
-                            new_type.compare(0, 5, "float") == 0;  // the same number in a record
+    // In a record, float32 and float64 are the same number type.
+    const bool both_float =
+        old_type.compare(0, 5, "float") == 0 && new_type.compare(0, 5, "float") == 0;
     changes.push_back(
         {"output_retyped", subject + " has another type", old_type, new_type, !both_float, true});
   }
@@ -290,17 +294,19 @@ std::string steps_of(const Json& contract) {
   return joined(names);
 }
 
-// Which rows that means only the rows can tell.
+// Reports that other steps refuse rows. Which rows are affected is only known when they are run, so
+// this breaks no caller by itself.
 void compare_steps(const Json& before, const Json& after, Changes& changes) {
   if (steps_of(before) == steps_of(after)) return;
   changes.push_back({"steps_changed", "other steps refuse rows", steps_of(before), steps_of(after),
                      false, false});
 }
 
-// A free dimension takes every size, whatever it is called.
+// Compares only the sizes: a free dimension accepts every size, whatever its name is.
 bool same_shape(const Tensor& before, const Tensor& after) { return before.dims == after.dims; }
 
-// `noun` is input or output. Where contracts stand on both sides they tell the same better, except for types of inputs.
+// `noun` is input or output. If both models have a contract, the contracts describe the differences
+// better, except the types of inputs; then `types_only` is set.
 void compare_tensors(const char* noun, const std::vector<Tensor>& before,
                      const std::vector<Tensor>& after, bool types_only, Changes& changes) {
   const bool inputs = std::string(noun) == "input";

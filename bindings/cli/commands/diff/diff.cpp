@@ -1,4 +1,5 @@
-// sidecall diff: would a caller of the old model break with the new one, and how far do its answers move?
+// sidecall diff: shows whether a caller of the old model would break with the new one, and how far
+// the answers move.
 #include "diff.hpp"
 
 #include <algorithm>
@@ -74,7 +75,7 @@ std::string verdict(const std::vector<Change>& changes) {
          (predict ? "" : " of run; callers of predict are safe") + "\n";
 }
 
-// What --max-moved says.
+// The value of --max-moved.
 struct MaxMoved {
   bool is_given = false;
   double number = 0;
@@ -87,7 +88,7 @@ struct MaxMoved {
   }
 };
 
-// "3", or "0.5%" of the rows.
+// Parses "3" (rows) or "0.5%" (of the rows).
 MaxMoved parse_max_moved(const std::string& text) {
   MaxMoved result;
   if (text.empty()) return result;
@@ -99,8 +100,8 @@ MaxMoved parse_max_moved(const std::string& text) {
   result.number = is_whole ? static_cast<double>(number.integer) : number.real;
   if (!(is_whole || (result.is_share && number.kind == Number::Kind::kReal)) || result.number < 0)
     throw Failure(
-        kNo, "diff: --max-moved: expected a number of rows or a percentage such as 0.1%, got '" +
-                 text + "' (see sidecall diff --help)");
+        kUsage, "diff: --max-moved: expected a number of rows or a percentage such as 0.1%, got '" +
+                    text + "' (see sidecall diff --help)");
   return result;
 }
 
@@ -197,7 +198,7 @@ int run_diff(const Command& self, std::vector<std::string> words) {
       ->option_text("N|P%");
   arguments.app.add_flag("--json", json, "for programs");
   add_route_options(arguments.app, options);
-  if (!arguments.parse(std::move(words))) return kYes;
+  if (!arguments.parse(std::move(words))) return kOk;
 
   const MaxMoved most = parse_max_moved(max_moved);
   unsetenv("SIDECALL_VERIFY");
@@ -219,7 +220,7 @@ int run_diff(const Command& self, std::vector<std::string> words) {
                 changes_table(changes) + "\n" + answers_table(answers) + "\n" + verdict(changes) +
                 gate_text(answers, most));
   }
-  return num_breaking(changes) > 0 || (most.is_given && !most.allows(answers)) ? kNo : kYes;
+  return num_breaking(changes) > 0 || (most.is_given && !most.allows(answers)) ? kUsage : kOk;
 }
 
 }  // namespace sidecall::cli

@@ -1,4 +1,5 @@
-// What changes for a caller between two files of a model: the parts of `sidecall diff`.
+// Declares the parts of `sidecall diff`, which shows what changes for a caller between two files of
+// a model.
 #pragma once
 
 #include <map>
@@ -11,11 +12,11 @@
 
 namespace sidecall::cli {
 
-// One difference. Records (predict) and tensors (run) break for different reasons: a feature that moved to another column
-// harms only callers that fill tensors.
+// One difference. It may break callers of predict (records) or of run (tensors) or both: for
+// example, a feature that moved to another column breaks only callers that fill tensors.
 struct Change {
-  std::string kind;  // "feature_removed", ...: for programs
-  std::string what;  // "feature 'age' removed"
+  std::string kind;  // for programs: "feature_removed", ...
+  std::string what;  // for people: "feature 'age' removed"
   std::string before;
   std::string after;
   bool breaks_predict = false;
@@ -24,7 +25,7 @@ struct Change {
   bool breaks() const { return breaks_predict || breaks_run; }
 };
 
-// A model as diff sees it.
+// The parts of a model that diff compares.
 struct Signature {
   JsonDocument contract;
   std::vector<Tensor> inputs;
@@ -37,7 +38,9 @@ struct Signature {
   bool has_contract() const { return !contract.ObjectEmpty(); }
 };
 
-// Features that were probably renamed, old name to new: between two features that stayed, as many went as came, of the same types.
+// Guesses which features were renamed; maps old names to new names. Features count as renamed
+// if, after the same unchanged feature, equally many were removed and added, with the same
+// types in the same order.
 std::map<std::string, std::string> guess_renames(const Signature& before, const Signature& after);
 
 std::vector<Change> compare_signatures(const Signature& before, const Signature& after);
@@ -50,19 +53,20 @@ struct Movement {
   bool is_number = false;
 };
 
-// A row has moved when an answer differs by more than the old file's tolerance, or when one model alone refuses it.
+// The result of a comparison of answers. A row has moved if an answer differs by more than the
+// tolerance of the old file, or if only one of the models refuses it.
 struct MovedAnswers {
   std::string source;  // the file of the rows; "" for the golden rows of the old file
   int64_t rows = 0;
   int64_t moved = 0;
-  int64_t refused = 0;  // rows that the new model alone does not take
+  int64_t refused = 0;  // rows that only the new model refuses
   int64_t refused_by_old = 0;
   int64_t refused_by_both = 0;
   std::string first_refusal;
   std::vector<Movement> movements;
-  std::string problem;  // why nothing could be compared, else ""
+  std::string problem;  // why nothing could be compared, or ""
 
-  // Whether a row says anything about both models.
+  // Whether at least one row compared the two models.
   bool is_compared() const {
     return problem.empty() && rows > refused_by_both && !movements.empty();
   }
@@ -73,8 +77,9 @@ MovedAnswers compare_answers(const sidecall_model* before, const sidecall_model*
                              const Signature& old_signature,
                              const std::map<std::string, std::string>& renames);
 
-// Runs the rows of a file (.jsonl, .ndjson, .csv) through both models; features by name, other names are ignored. `timeouts_ns`: of the
-// old and of the new model. Failure where the file cannot be read or has no header for the old model.
+// Runs the rows of a file (.jsonl, .ndjson, .csv) through both models. Features are matched by
+// name; other names are ignored. `timeouts_ns` are the deadlines of a run of the old and of the new
+// model. Throws a Failure if the file cannot be read, or if its header does not suit the old model.
 MovedAnswers compare_rows(const Model& before, const Model& after, const Signature& old_signature,
                           const std::string& file, std::pair<int64_t, int64_t> timeouts_ns);
 

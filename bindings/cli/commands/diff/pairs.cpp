@@ -8,7 +8,8 @@
 namespace sidecall::cli {
 namespace {
 
-// One answer of one column. Text for strings and integers, which are equal or not.
+// The answer in one column. Strings and integers are stored as text, because they are only compared
+// for equality.
 struct Value {
   bool is_number = false;
   double number = 0;

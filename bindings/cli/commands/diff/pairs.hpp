@@ -1,4 +1,5 @@
-// The columns that two models share, and whether the answers of a row moved between them. For diff.
+// Compares the answers of two models in the columns that both have; used by the two comparisons of
+// diff (answers.cpp, rows.cpp).
 #pragma once
 
 #include <vector>
@@ -10,11 +11,13 @@ namespace sidecall::cli {
 
 class ColumnPairs {
  public:
-  // Fills `movements`, one for each output that stands in both files; compare() counts there.
+  // Fills `movements` with one entry for each output that both files have; compare() updates these
+  // entries.
   ColumnPairs(const sidecall_model* before, const sidecall_model* after, const Json& contract,
               std::vector<Movement>& movements);
 
-  // Row 0 of two calls that ran. True where an answer differs by more than the old file tolerates.
+  // Compares row 0 of two calls that have run. Returns true if an answer differs by more than the
+  // tolerance of the old file.
   bool compare(sidecall_call* old_call, sidecall_call* new_call);
 
  private:
@@ -32,7 +35,7 @@ class ColumnPairs {
   std::vector<Pair> pairs_;
 };
 
-// Why records cannot be compared at all, or "".
+// Returns why records cannot be compared at all, or "".
 std::string why_not_comparable(const sidecall_model* before, const sidecall_model* after);
 
 }  // namespace sidecall::cli

@@ -1,4 +1,5 @@
-// Runs rows of a file through both models, one at a time: the answers that `sidecall diff --rows` compares.
+// Runs the rows of a file through both models, one at a time, and compares the answers, for
+// `sidecall diff --rows`; see diff.hpp.
 #include <memory>
 #include <utility>
 
@@ -13,7 +14,8 @@ bool ends_with(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-// One of the models, with a reader of its own: a format takes its header from the reader.
+// One of the two models. Each has its own reader of the file, because the input format reads the
+// header from it.
 class AskedModel {
  public:
   AskedModel(const Model& model, const std::string& file, bool is_csv, int64_t timeout_ns)
@@ -25,7 +27,7 @@ class AskedModel {
 
   bool open() { return source_->open(reader_); }
 
-  // The next row that is not blank; false at the end.
+  // Reads the next row that is not blank. Returns false at the end.
   bool next() {
     do {
       if (!reader_.next(1, rows_)) return false;
@@ -33,7 +35,7 @@ class AskedModel {
     return true;
   }
 
-  // Whether the model answers the row. A row on which the model itself fails is refused too.
+  // Whether the model answers the row. A row on which the engine fails also counts as refused.
   bool answers() {
     failure_.clear();
     call_.start(1, false);
@@ -46,7 +48,7 @@ class AskedModel {
     return false;
   }
 
-  // Of the row that answers() refused last, with its place.
+  // Returns the message about the row that answers() refused last, with its place.
   std::string refusal() {
     if (failure_.empty()) return source_->explain(call_, rows_[0], reader_.name())[0];
     return reader_.name() + ":" + std::to_string(rows_[0].line) + ":1: " + failure_;
@@ -62,7 +64,7 @@ class AskedModel {
   RowOptions options_;
   std::unique_ptr<RowSource> source_;
   std::vector<Row> rows_;
-  std::string failure_;  // what the engine said of the last row, or ""
+  std::string failure_;  // the error of the engine for the last row, or ""
 };
 
 }  // namespace
@@ -82,7 +84,8 @@ MovedAnswers compare_rows(const Model& before, const Model& after, const Signatu
   try {
     new_side.open();
   } catch (const InputFailure& failure) {
-    // The header suits the old model: that the new one takes no row of the file is a finding.
+    // The header suits the old model but not the new one. That is a result of the comparison, not
+    // an error.
     answers.problem = std::string("the new model does not take the rows: ") + failure.what();
     return answers;
   }

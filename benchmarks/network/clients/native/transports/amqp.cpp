@@ -1,4 +1,5 @@
-// RabbitMQ's direct reply-to by librabbitmq: a connection and channel for each worker, transient messages, nothing acknowledged.
+// RabbitMQ's direct reply-to with librabbitmq: one connection and channel per worker, transient
+// messages, no acknowledgements.
 #include <rabbitmq-c/amqp.h>
 #include <rabbitmq-c/tcp_socket.h>
 
@@ -25,7 +26,8 @@ class Amqp : public Transport {
   Amqp(const std::string& host, int port, std::string queue)
       : queue_(std::move(queue)), state_(amqp_new_connection()) {
     amqp_socket_t* socket =
-        amqp_tcp_socket_new(state_.get());  // the state owns it; Nagle's algorithm is off
+        // state_ owns the socket; librabbitmq turns Nagle's algorithm off
+        amqp_tcp_socket_new(state_.get());
     if (socket == nullptr) throw std::runtime_error("amqp: no memory");
     check(amqp_socket_open_noblock(socket, host.c_str(), port, &kPatience), "connect");
     check(amqp_login(state_.get(), "/", 0, 131072, 0, AMQP_SASL_METHOD_PLAIN, "guest", "guest"),

@@ -1,4 +1,4 @@
-// posix_spawn with two pipes.
+// Starts a child process with posix_spawn and two pipes.
 #include "child.h"
 
 #include <fcntl.h>
@@ -46,7 +46,7 @@ Child::Child(const std::vector<std::string>& command) {
   posix_spawnattr_init(&attributes);
   sigset_t defaults;
   sigemptyset(&defaults);
-  sigaddset(&defaults, SIGPIPE);  // this program ignores it
+  sigaddset(&defaults, SIGPIPE);  // this program ignores SIGPIPE, but the child must not
   posix_spawnattr_setsigdefault(&attributes, &defaults);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
   const int number = posix_spawnp(&pid_, words[0], &actions, &attributes, words.data(), environ);

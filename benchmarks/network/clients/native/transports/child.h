@@ -8,26 +8,27 @@
 
 namespace bench {
 
-// {"command": [...]} of `at`.
+// Reads {"command": [...]} of `at`.
 class Child {
  public:
   explicit Child(const std::vector<std::string>& command);  // throws std::runtime_error
-  ~Child();  // ends it, when it has not ended by itself
+  ~Child();  // ends the process if it has not ended by itself
   Child(const Child&) = delete;
   Child& operator=(const Child&) = delete;
 
   void write(const std::string& text);
   void close_input();
-  // Appends what comes until a newline, which is left out, or the end. False at the end. Throws when nothing comes for too long.
+  // Appends the input up to a newline, without the newline, or up to the end. Returns false at the
+  // end. Throws if nothing arrives for too long.
   bool read_line(std::string& line);
-  // Waits for it and throws where its status is not 0.
+  // Waits for the process to end and throws if its exit status is not 0.
   void wait();
 
  private:
   pid_t pid_ = -1;
   int input_ = -1;
   int output_ = -1;
-  std::string rest_;  // behind the last line
+  std::string rest_;  // input after the last line
 };
 
 }  // namespace bench

@@ -1,4 +1,4 @@
-// m2cgen's C code of the LightGBM twin, compiled to a shared library: `score`, a row at a time.
+// m2cgen's C code of the LightGBM twin, compiled to a shared library: `score` takes one row.
 #include <dlfcn.h>
 
 #include <stdexcept>

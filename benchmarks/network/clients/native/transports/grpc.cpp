@@ -1,4 +1,5 @@
-// gRPC with generated stubs, synchronous calls, one channel for all workers, messages kept from call to call.
+// gRPC with generated stubs: synchronous calls, one channel for all workers, messages that are
+// reused from call to call.
 #include <grpcpp/grpcpp.h>
 #include <prediction.grpc.pb.h>
 
@@ -78,7 +79,7 @@ class GrpcApproach : public Approach {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // each opening connects anew
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // each opening makes a new connection
     channel_ = grpc::CreateCustomChannel(opening.text("target"), grpc::InsecureChannelCredentials(),
                                          arguments);
     stub_ = Prediction::NewStub(channel_);

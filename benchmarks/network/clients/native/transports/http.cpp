@@ -1,4 +1,5 @@
-// HTTP/1.1 by libcurl: an easy handle and its kept-alive connection for each worker, over TCP or a Unix socket.
+// HTTP/1.1 with libcurl: one easy handle per worker with a kept-alive connection, over TCP or a
+// Unix socket.
 #include <curl/curl.h>
 
 #include <stdexcept>
@@ -31,7 +32,8 @@ class Http : public Transport {
   explicit Http(const Place& place) : handle_(curl_easy_init()) {
     if (handle_ == nullptr) throw std::runtime_error("http: curl_easy_init failed");
     headers_.reset(curl_slist_append(nullptr, place.content_type.c_str()));
-    curl_slist_append(headers_.get(), "Expect:");  // else a large body waits for "100 Continue"
+    // otherwise a large body waits for "100 Continue"
+    curl_slist_append(headers_.get(), "Expect:");
     set(CURLOPT_URL, place.url.c_str());
     if (!place.unix_socket.empty()) set(CURLOPT_UNIX_SOCKET_PATH, place.unix_socket.c_str());
     set(CURLOPT_HTTPHEADER, headers_.get());
@@ -95,7 +97,7 @@ class HttpConnector : public Connector {
 
 const RegisterTransport kHttp("http", [](const Opening& opening) -> std::unique_ptr<Connector> {
   static const CURLcode initialized =
-      curl_global_init(CURL_GLOBAL_DEFAULT);  // before there are threads
+      curl_global_init(CURL_GLOBAL_DEFAULT);  // before any thread starts
   if (initialized != CURLE_OK) throw std::runtime_error("http: curl_global_init failed");
   return std::make_unique<HttpConnector>(opening);
 });

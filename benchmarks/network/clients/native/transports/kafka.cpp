@@ -1,4 +1,5 @@
-// Request-reply over the Kafka protocol by librdkafka: one producer and one consumer for all workers, replies told apart by their key.
+// Request-reply over the Kafka protocol with librdkafka: one producer and one consumer for all
+// workers; the key identifies a reply.
 #include <librdkafka/rdkafka.h>
 
 #include <atomic>
@@ -49,7 +50,7 @@ Handle make(rd_kafka_type_t type, const std::map<std::string, std::string>& sett
   return Handle(made);
 }
 
-// A call under way.
+// A call in progress.
 struct Waiting {
   std::string* response = nullptr;
   bool is_answered = false;
@@ -61,7 +62,7 @@ class Broker : public Connector {
   explicit Broker(const Opening& opening)
       : topic_(opening.text("topic") + "-" + opening.workload.name), next_(first_id()) {
     const std::string bootstrap = opening.text("bootstrap");
-    // Nothing waits for a batch; fetches wait as clients/README.md says.
+    // Do not wait for a batch; fetches wait as clients/README.md says.
     producer_ = make(RD_KAFKA_PRODUCER, {{"bootstrap.servers", bootstrap},
                                          {"linger.ms", "0"},
                                          {"acks", "1"},
@@ -109,10 +110,10 @@ class Broker : public Connector {
   }
 
  private:
-  // Replies of an earlier client may still lie in the topic.
+  // Start at a random number, because replies to an earlier client may still be in the topic.
   static uint64_t first_id() { return static_cast<uint64_t>(std::random_device()()) << 32; }
 
-  // From its present end on: what is older was for others.
+  // Reads from the present end of the topic; older replies are for other clients.
   void listen(const std::string& topic) {
     int64_t low = 0;
     int64_t high = 0;
@@ -128,7 +129,8 @@ class Broker : public Connector {
 
   void read() {
     while (!ends_) {
-      rd_kafka_poll(producer_.get(), 0);  // delivery reports, which would pile up
+      // handles delivery reports, which would otherwise accumulate
+      rd_kafka_poll(producer_.get(), 0);
       const std::unique_ptr<rd_kafka_message_t, Closer> message(
           rd_kafka_consumer_poll(consumer_.get(), 50));
       uint64_t id = 0;
@@ -138,7 +140,7 @@ class Broker : public Connector {
       std::memcpy(&id, message->key, sizeof id);
       const std::lock_guard<std::mutex> lock(mutex_);
       const auto found = waiting_.find(id);
-      if (found == waiting_.end()) continue;  // came too late
+      if (found == waiting_.end()) continue;  // the reply arrived too late
       found->second->response->assign(static_cast<const char*>(message->payload), message->len);
       found->second->is_answered = true;
       found->second->answered.notify_one();
@@ -150,7 +152,7 @@ class Broker : public Connector {
   Handle consumer_;
   std::atomic<uint64_t> next_;
   std::atomic<bool> ends_{false};
-  std::mutex mutex_;  // protects waiting_ and what it points to
+  std::mutex mutex_;  // protects waiting_ and the objects that it points to
   std::map<uint64_t, Waiting*> waiting_;
   std::thread reader_;
 };

@@ -1,4 +1,5 @@
-// NATS request-reply by nats.c: one connection for all workers, as its users are told, which sends each request at once.
+// NATS request-reply with nats.c. All workers share one connection, as its documentation
+// recommends; it sends each request immediately.
 #include <nats/nats.h>
 
 #include <stdexcept>

@@ -1,4 +1,5 @@
-// Commands: a fresh process for each call (`process`), and one that stays (`stream`), a line in and a line out.
+// Commands that read a line and write a line: one process per call (`process`), or one process that
+// stays open (`stream`).
 #include <stdexcept>
 
 #include "child.h"
@@ -21,7 +22,7 @@ class Process : public Transport {
  public:
   explicit Process(const Words& command) : command_(command) {}
 
-  // The whole life of the process: who calls a command waits for its end.
+  // Includes the end of the process, because a caller of a command waits for its end.
   void call(const std::string& request, std::string& response) override {
     Child child(command_);
     child.write(request + "\n");

@@ -1,4 +1,5 @@
-// Redis lists as a queue, by hiredis: RPUSH and BLPOP leave together, on a connection for each worker.
+// Redis lists as a queue, with hiredis: RPUSH and BLPOP are sent together, on one connection per
+// worker.
 #include <hiredis/hiredis.h>
 
 #include <cstdio>
@@ -23,7 +24,7 @@ class Redis : public Transport {
   Redis(int port, std::string list) : list_(std::move(list)), client_(std::random_device()()) {
     context_.reset(redisConnectWithTimeout("127.0.0.1", port, {kPatienceSeconds, 0}));
     if (context_ == nullptr || context_->err != 0) fail();
-    redisSetTimeout(context_.get(), {kPatienceSeconds + 1, 0});  // a little longer than BLPOP waits
+    redisSetTimeout(context_.get(), {kPatienceSeconds + 1, 0});  // slightly longer than BLPOP waits
   }
 
   void call(const std::string& request, std::string& response) override {

@@ -1,4 +1,5 @@
-// libsidecall in process, over shm: or exec: a kept call for each worker, which takes a row as a tensor or a record feature by feature.
+// libsidecall in process, over shm: or exec:. Each worker has a kept call, which takes a row as a
+// tensor or a record feature by feature.
 #include <sidecall/sidecall.h>
 
 #include <cstring>
@@ -10,7 +11,8 @@ namespace bench {
 namespace {
 
 constexpr uint64_t kBindBytes =
-    16384;  // from here on the engine reads the caller's memory: sidecall_call_copy_input's advice
+    // inputs of this size or more are bound without a copy, as sidecall_call_copy_input advises
+    16384;
 
 struct ModelCloser {
   void operator()(sidecall_model* model) const { sidecall_model_close(model); }
@@ -59,7 +61,7 @@ class TensorCall : public KeptCall {
   void call(int64_t first_row, Answer& answer) override {
     give(workload_.row(first_row));
     run();
-    if (rows_ > 1) ask_for_outputs();  // large ones may lie elsewhere after each run
+    if (rows_ > 1) ask_for_outputs();  // large outputs may be at another address after each run
     for (const sidecall_view& output : outputs_) take(output, answer);
   }
 
@@ -81,7 +83,8 @@ class TensorCall : public KeptCall {
       check(sidecall_call_bind_input(call_.get(), 0, &view, &err_));
     } else if (input_.dtype == SIDECALL_FLOAT32) {
       std::memcpy(input_.data, values, count * sizeof(float));
-    } else if (input_.dtype == SIDECALL_FLOAT64) {  // what a server in Python was trained on
+    } else if (input_.dtype == SIDECALL_FLOAT64) {
+      // A Python server's scikit-learn model has this type.
       for (size_t i = 0; i < count; ++i)
         static_cast<double*>(input_.data)[i] = static_cast<double>(values[i]);
     } else {
@@ -159,7 +162,7 @@ class RecordCall : public KeptCall {
     else check(sidecall_call_set_missing(call_.get(), 0, feature, &err_));
   }
 
-  std::vector<int32_t> features_;  // in the order of a record's keys
+  std::vector<int32_t> features_;  // in the order of the record's keys
   std::vector<int32_t> columns_;   // in the order of the classes
   int32_t label_ = -1;
 };

@@ -1,4 +1,5 @@
-// JavaScript that m2cgen generated from the LightGBM twin of the model. It takes one row and knows no labels.
+// JavaScript that m2cgen generated from the LightGBM twin of the model. It takes one row and
+// returns no label.
 'use strict'
 
 const path = require('node:path')

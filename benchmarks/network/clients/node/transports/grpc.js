@@ -1,4 +1,4 @@
-// gRPC with @grpc/grpc-js, one channel for all callers, as its users are told.
+// gRPC with @grpc/grpc-js. All callers share one channel, as its documentation recommends.
 'use strict'
 
 const path = require('node:path')
@@ -6,7 +6,7 @@ const { peer } = require('../modules.js')
 
 const PROTO = path.join(__dirname, '..', '..', '..', 'servers', 'prediction.proto')
 
-/** The service's definition; `sizes` gets the lengths of the last call's messages. */
+/** Loads the service's definition; `sizes` receives the lengths of the last call's messages. */
 function load(sizes) {
   const service = peer('@grpc/proto-loader').loadSync(PROTO, { longs: Number, defaults: true })[
     'prediction.Prediction'
@@ -28,7 +28,10 @@ function load(sizes) {
 
 const toValue = value => (typeof value === 'string' ? { text: value } : { number: value })
 
-/** What the messages of prediction.proto are made of, for a workload of records or of tensors. */
+/**
+ * The conversions to and from the messages of prediction.proto, for a workload of records or
+ * tensors.
+ */
 function describe(work) {
   if (work.kind === 'record') {
     const toMessage = record => {

@@ -1,4 +1,5 @@
-// HTTP with undici, Node's own client: one pool for all callers, a connection each, kept alive.
+// HTTP with undici, Node's own client: one pool for all callers, with one kept-alive connection
+// each.
 'use strict'
 
 const { moveBytes } = require('../bodies.js')
@@ -7,7 +8,7 @@ const { peer } = require('../modules.js')
 module.exports = async (work, at, body) => {
   const { Pool } = peer('undici')
   const url = new URL(at.unix === undefined ? at.url : `http://localhost${at.path ?? ''}`)
-  // The agent's defaults, but for silence: a server may close what is idle.
+  // undici's defaults. Its pool closes idle connections early, because a server may close them too.
   const pool = new Pool(url.origin, {
     connections: null,
     pipelining: 1,

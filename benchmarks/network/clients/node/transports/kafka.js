@@ -1,11 +1,13 @@
-// The Kafka protocol with @platformatic/kafka: a topic of requests, a topic of replies, correlation by key; one connection of each kind for all callers.
+// The Kafka protocol with @platformatic/kafka: one topic of requests, one of replies, correlation
+// by key. All callers share one connection of each kind.
 'use strict'
 
 const { randomBytes } = require('node:crypto')
 const { moveBytes } = require('../bodies.js')
 const { peer } = require('../modules.js')
 
-// A fetch comes back with the first message. Brokers that don't end a waiting fetch for it are asked again soon.
+// A fetch returns with the first message. Some brokers do not end a waiting fetch when a message
+// arrives, so a fetch waits only 1 ms and is then repeated.
 const FETCH = { minBytes: 1, maxBytes: 64 << 20, maxWaitTime: 1 }
 
 module.exports = async (work, { bootstrap, topic }, body) => {
@@ -16,7 +18,7 @@ module.exports = async (work, { bootstrap, topic }, body) => {
   const requests = `${topic}-${work.name}`
   const replies = `${requests}-replies`
 
-  // The partition is assigned by hand: joining a group takes seconds, and there is one reader.
+  // Assign the partition by hand: joining a group takes seconds, and there is only one reader.
   const { id, partitions } = (await consumer.metadata({ topics: [replies] })).topics.get(replies)
   const latest = await consumer.listOffsets({
     topics: [replies],

@@ -1,4 +1,4 @@
-// NATS request-reply, one connection for all callers; answers come to one inbox.
+// NATS request-reply: one connection for all callers; all answers arrive in one inbox.
 'use strict'
 
 const { moveBytes } = require('../bodies.js')

@@ -1,4 +1,4 @@
-// A process for each call: a line of JSON on its standard input, the answer on its standard output.
+// One process per call: a line of JSON on its stdin, the answer on its stdout.
 'use strict'
 
 const { spawn } = require('node:child_process')

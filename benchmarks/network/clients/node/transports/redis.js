@@ -1,4 +1,5 @@
-// Redis lists as a queue, with the redis package: a connection for each caller, because BLPOP blocks the one that it is asked on.
+// Redis lists as a queue, with the redis package. One connection per caller, because BLPOP blocks
+// its connection.
 'use strict'
 
 const { randomBytes } = require('node:crypto')
@@ -11,13 +12,13 @@ module.exports = async (work, { port }, body) => {
 
   async function connect() {
     const client = createClient({ socket: { host: '127.0.0.1', port, reconnectStrategy: false } })
-    client.on('error', () => {}) // calls under way are rejected, which says it
+    client.on('error', () => {}) // calls in progress are rejected, and this reports the error
     await client.connect()
     const commands = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
     return { client, commands, name: randomBytes(4).toString('hex'), calls: 0 }
   }
 
-  /** Both commands leave together: the answer cannot be missed, it waits in its list. */
+  /** Sends both commands together. The answer cannot be missed, because it stays in its list. */
   async function send(asked, worker) {
     const caller = callers[worker]
     const id = caller.name + (++caller.calls).toString(16).padStart(8, '0')

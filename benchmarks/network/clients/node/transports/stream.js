@@ -1,4 +1,4 @@
-// One process kept open: a line in, a line out, in the same order.
+// One process that stays open: a line in, a line out, in the same order.
 'use strict'
 
 const { spawn } = require('node:child_process')

@@ -1,4 +1,6 @@
-"""What a transport is: one file of this folder, which holds a class `Transport`. Used by client.py and every transport."""
+"""Defines a transport: a file of this folder that holds a class `Transport`. Used by client.py and
+every transport.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,52 +11,60 @@ from typing import Any
 from bodies import codec
 from workload_folder import WorkloadFolder
 
-CALL_TIMEOUT_S = 30.0  # an answer that has not come by then is lost
+CALL_TIMEOUT_S = 30.0  # an answer that has not arrived by then is lost
 
 
 def nothing() -> None:
-    """What closing does where there is nothing to close."""
+    """Closes a connection that has nothing to close."""
 
 
 @dataclass(frozen=True)
 class Connection:
-    """What one thread calls with. `call` takes the caller's row and returns the caller's answer."""
+    """One thread's connection. `call` takes the caller's row and returns the caller's answer."""
 
     call: Callable[[Any], Any]
     close: Callable[[], None] = field(default=nothing)
 
 
 class BaseTransport:
-    """Opened once, then connected by each thread that calls."""
+    """A way to reach a server; it is opened once, and then each calling thread connects."""
 
     def __init__(self, folder: WorkloadFolder, body: str, at: dict[str, Any]):
         self.folder, self.body, self.at = folder, body, at
 
     def connect(self, crowded: bool = False) -> Connection:
-        """A connection of the calling thread, or a shared one where the library's client is meant to be shared. `crowded`: others call too."""
+        """A connection for the calling thread, or a shared one if the library's client is meant to
+        be shared.
+
+        `crowded`: other threads call too.
+        """
         raise NotImplementedError
 
     def unpack(self, answer: Any) -> Any:
-        """The caller's answer as the mapping that WorkloadFolder judges; off the clock."""
+        """Converts the caller's answer to the mapping that WorkloadFolder checks; this is not
+        timed.
+        """
         return answer
 
     def sizes(self, row: Any) -> tuple[int, int]:
-        """Lengths of a call's bodies; may make a call."""
+        """The lengths of a call's bodies; may make a call."""
         return 0, 0
 
     def close(self) -> None:
-        """What all connections shared."""
+        """Closes whatever the connections share."""
 
 
 class BytesTransport(BaseTransport):
-    """One that moves bodies and does not look into them: `dial` is all it needs."""
+    """A transport that moves bodies without reading them; it only needs `dial`."""
 
     def __init__(self, folder: WorkloadFolder, body: str, at: dict[str, Any]):
         super().__init__(folder, body, at)
         self.encode, self.decode = codec(body, folder)
 
     def dial(self, crowded: bool) -> tuple[Callable[[bytes], bytes], Callable[[], None]]:
-        """Request to response, and how that connection is closed."""
+        """Returns the function from request to response, and the function that closes the
+        connection.
+        """
         raise NotImplementedError
 
     def connect(self, crowded: bool = False) -> Connection:

@@ -1,4 +1,4 @@
-"""RabbitMQ by pika: RPC over direct reply-to. A connection a thread, as pika demands."""
+"""RabbitMQ with pika: RPC over direct reply-to. One connection per thread, as pika requires."""
 
 import time
 from collections.abc import Callable
@@ -15,7 +15,7 @@ REPLIES = "amq.rabbitmq.reply-to"
 
 class Transport(BytesTransport):
     def dial(self, crowded: bool) -> tuple[Callable[[bytes], bytes], Callable[[], None]]:
-        # Heartbeats would be missed between measurements, when nobody reads.
+        # Disable heartbeats: between measurements no thread reads them.
         connection = pika.BlockingConnection(
             pika.ConnectionParameters(self.at["host"], self.at["port"], heartbeat=0)
         )
@@ -32,7 +32,7 @@ class Transport(BytesTransport):
         channel.basic_consume(REPLIES, on_reply, auto_ack=True)
 
         def exchange(body: bytes) -> bytes:
-            replies.clear()  # one that came too late
+            replies.clear()  # an answer that arrived too late
             number = str(next(numbers))
             channel.basic_publish(
                 "", queue, body, pika.BasicProperties(reply_to=REPLIES, correlation_id=number)
@@ -49,7 +49,7 @@ class Transport(BytesTransport):
         def close() -> None:
             with suppress(
                 pika.exceptions.AMQPError
-            ):  # the broker may have ended it: its calls were counted as lost
+            ):  # the broker may have closed it; its calls were counted as lost
                 connection.close()
 
         return exchange, close

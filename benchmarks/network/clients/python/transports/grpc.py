@@ -1,4 +1,7 @@
-"""gRPC by grpcio and stubs of servers/prediction.proto, over TCP or a Unix socket. One channel for all threads, as gRPC's users are told."""
+"""gRPC with grpcio and the stubs of servers/prediction.proto, over TCP or a Unix socket.
+
+All threads share one channel, as gRPC's documentation recommends.
+"""
 
 import os
 import sys
@@ -10,7 +13,7 @@ from workload_folder import WorkloadFolder
 
 from transports import CALL_TIMEOUT_S, BaseTransport, Connection
 
-# Where peers.py puts what protoc writes.
+# The folder in which peers.py puts the output of protoc.
 PEERS = Path(os.environ.get("BENCH_PEERS", Path(__file__).resolve().parents[5] / "build/peers"))
 sys.path.append(str(PEERS / "python"))
 
@@ -21,7 +24,7 @@ import prediction_pb2_grpc as services  # noqa: E402
 UNLIMITED = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-]  # 4 MiB otherwise
+]  # the default is 4 MiB
 
 
 class Transport(BaseTransport):
@@ -39,7 +42,7 @@ class Transport(BaseTransport):
         return Connection(lambda row: method(request(row), timeout=CALL_TIMEOUT_S))
 
     def _rows(self, rows: np.ndarray) -> messages.PredictRequest:
-        # Three times as quick as a list where there are many, and as quick where there are few.
+        # Three times as fast as a list if there are many values, and as fast if there are few.
         return messages.PredictRequest(
             model=self.folder.name, shape=rows.shape, values=memoryview(rows.reshape(-1))
         )
@@ -55,7 +58,7 @@ class Transport(BaseTransport):
         return request
 
     def unpack(self, answer: Any) -> dict[str, Any]:
-        """The message is what the caller reads from; here it becomes outputs by name."""
+        """The caller reads from the message; this converts it to outputs by name for the check."""
         if self.folder.is_record:
             return {"label": answer.label, "probabilities": dict(answer.probabilities)}
         *labelled, last = self.folder.outputs

@@ -1,6 +1,8 @@
-"""HTTP by the standard library's http.client, kept alive, over TCP or a Unix socket. A connection a thread.
+"""HTTP with the standard library's http.client, kept alive, over TCP or a Unix socket.
 
-The quickest of the well-known clients: a call of FastAPI's that took 205 us took 281 by urllib3, 326 by aiohttp, 499 by httpx and 700 by requests."""
+One connection per thread. http.client is the fastest of the well-known clients: a FastAPI call that
+took 205 us took 281 us with urllib3, 326 with aiohttp, 499 with httpx and 700 with requests.
+"""
 
 import http.client
 import socket

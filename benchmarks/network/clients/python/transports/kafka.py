@@ -1,4 +1,8 @@
-"""The Kafka protocol by confluent-kafka: a topic of requests, a topic of replies, correlation by key. Callers share a producer and a consumer."""
+"""The Kafka protocol with confluent-kafka: one topic of requests, one of replies, correlation by
+key.
+
+All callers share a producer and a consumer.
+"""
 
 import itertools
 import os
@@ -13,7 +17,8 @@ from workload_folder import WorkloadFolder
 
 from transports import CALL_TIMEOUT_S, BytesTransport, nothing
 
-# librdkafka's advice for low latency: nothing waits to be batched, and a fetch comes back with the first message.
+# librdkafka's advice for low latency: do not wait for a batch, and let a fetch return with the
+# first message.
 SOCKET = {"socket.nagle.disable": True}
 PRODUCER = SOCKET | {"linger.ms": 0, "acks": 1, "message.max.bytes": 8 << 20}
 CONSUMER = SOCKET | {
@@ -37,12 +42,16 @@ class Transport(BytesTransport):
         self._consumer.assign([replies])
         self._caller, self._numbers = os.urandom(4), itertools.count()
         self._lock = threading.Lock()
-        self._crowd = 0  # connections of threads among others
+        self._crowd = 0  # number of connections of threads that call together with others
         self._waiting: dict[bytes, queue.SimpleQueue[bytes]] = {}
         self._reader: threading.Thread | None = None
 
     def dial(self, crowded: bool) -> tuple[Callable[[bytes], bytes], Callable[[], None]]:
-        """A single caller polls for itself; of many, a thread polls and hands out as long as one of them is connected."""
+        """Returns the exchange function.
+
+        A single caller polls by itself. With many callers, a separate thread polls and hands out
+        the replies as long as one of them is connected.
+        """
         if not crowded:
             return self._exchange_alone, nothing
         with self._lock:

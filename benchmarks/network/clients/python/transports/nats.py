@@ -1,4 +1,4 @@
-"""NATS by nats-py on uvloop: request-reply. A connection and a loop a thread."""
+"""NATS with nats-py on uvloop: request-reply. One connection and one event loop per thread."""
 
 from collections.abc import Callable
 

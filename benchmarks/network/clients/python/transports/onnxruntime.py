@@ -1,4 +1,6 @@
-"""ONNX Runtime's own Python package on model.onnx, one thread. A session is shared by all threads."""
+"""ONNX Runtime's own Python package on model.onnx, with one engine thread. All threads share a
+session.
+"""
 
 from typing import Any
 

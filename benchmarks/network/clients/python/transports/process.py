@@ -1,4 +1,4 @@
-"""A fresh process a call: the row as a JSON line on its stdin, the answer on its stdout."""
+"""One process per call: the row as a JSON line on its stdin, the answer on its stdout."""
 
 import subprocess
 from collections.abc import Callable

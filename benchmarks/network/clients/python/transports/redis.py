@@ -1,4 +1,7 @@
-"""Redis by redis-py with hiredis: a list as the queue, a list a call for the reply. A connection a thread."""
+"""Redis with redis-py and hiredis: one list as the queue, and one list per call for the reply.
+
+One connection per thread.
+"""
 
 import os
 from collections.abc import Callable
@@ -19,7 +22,8 @@ class Transport(BytesTransport):
 
         def exchange(body: bytes) -> bytes:
             reply = f"{caller}{next(numbers) & 0xFFFFFFFF:08x}"
-            # Both commands in one write: waiting for the first one's answer would be a second round trip.
+            # Send both commands in one write; waiting for the answer to the first one would be a
+            # second round trip.
             pipeline = client.pipeline(transaction=False)
             pipeline.rpush(requests, reply.encode() + body).blpop(f"reply.{reply}", CALL_TIMEOUT_S)
             _, taken = pipeline.execute()

@@ -1,4 +1,4 @@
-"""sidecall itself: a file in process, `shm:` or `exec:`. A model is shared by all threads."""
+"""sidecall itself: a file in process, `shm:` or `exec:`. All threads share a model."""
 
 from typing import Any
 

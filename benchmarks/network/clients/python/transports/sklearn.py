@@ -1,4 +1,7 @@
-"""scikit-learn in process: model.joblib, `predict_proba` of one array or of a one-row DataFrame. The estimator is shared by all threads."""
+"""scikit-learn in process: model.joblib, `predict_proba` of one array or of a one-row DataFrame.
+
+All threads share the estimator.
+"""
 
 import math
 from typing import Any
@@ -26,7 +29,7 @@ class Transport(BaseTransport):
             }
 
             def call_record(record: dict[str, Any]) -> dict[str, Any]:
-                # As the DataFrame of the training: what is missing is NaN, in columns of text too.
+                # Build the DataFrame as in training: a missing value is NaN, also in text columns.
                 cells = {
                     name: math.nan if value is None else value for name, value in record.items()
                 }

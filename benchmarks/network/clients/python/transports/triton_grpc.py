@@ -1,4 +1,4 @@
-"""Triton over gRPC by tritonclient. One client, and so one channel, for all threads."""
+"""Triton over gRPC with tritonclient. All threads share one client and therefore one channel."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ class Transport(BaseTransport):
         return Connection(call)
 
     def sizes(self, row: np.ndarray) -> tuple[int, int]:
-        """Of the tensors: what stands around them is gRPC's."""
+        """The sizes of the tensors, without gRPC's own framing."""
         return row.nbytes, sum(
             self.folder.rows * int(np.prod(one["dims"])) * np.dtype(one["dtype"]).itemsize
             for one in self.folder.outputs

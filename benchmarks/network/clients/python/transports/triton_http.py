@@ -1,4 +1,6 @@
-"""Triton over HTTP by tritonclient, binary tensors. A client a thread, which is what its documentation asks for."""
+"""Triton over HTTP with tritonclient and binary tensors. One client per thread, as its
+documentation requires.
+"""
 
 from typing import Any
 
@@ -28,7 +30,7 @@ class Transport(BaseTransport):
         return Connection(call, client.close)
 
     def sizes(self, row: np.ndarray) -> tuple[int, int]:
-        """Of the tensors: what stands before them is HTTP's and JSON's."""
+        """The sizes of the tensors, without the HTTP and JSON headers."""
         return row.nbytes, sum(
             self.folder.rows * int(np.prod(one["dims"])) * np.dtype(one["dtype"]).itemsize
             for one in self.folder.outputs

@@ -1,4 +1,8 @@
-"""Triton with input and outputs in its system shared memory, registered once; calls over HTTP say where. A client and two regions a thread."""
+"""Triton with input and outputs in its system shared memory.
+
+The regions are registered once; calls over HTTP refer to them. One client and two regions per
+thread.
+"""
 
 import os
 from itertools import count
@@ -40,7 +44,7 @@ class Transport(BaseTransport):
         def call(rows: np.ndarray) -> dict[str, Any]:
             shm.set_shared_memory_region(region, [rows])
             client.infer(folder.name, [sent], outputs=answers)
-            # Copied: the next call overwrites the region.
+            # Copy the outputs, because the next call overwrites the region.
             return {
                 output: shm.get_contents_as_numpy(out_region, dtype, shape, at).copy()
                 for output, dtype, shape, at, _ in places

@@ -1,4 +1,4 @@
-"""Finds the step whose numbers are the first to differ, so that a refusal names what to change."""
+"""Finds the first step whose numbers differ, so that the error names the step to change."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .original import Original
 from .schema import Schema
 
 _NEIGHBOURS = ("KNNImputer", "KNeighborsClassifier", "KNeighborsRegressor")
-# Transformers whose answers jump: by the last digit of what they get they decide between two.
+# Transformers with discontinuous answers: the last digit of a number decides between two answers.
 _DECIDING = ("QuantileTransformer", "KBinsDiscretizer", "Binarizer")
 _SINGLE = "; it computes in float32, where a sum depends on the order in which each CPU adds: fit the model on float64 columns"
 _TIES = "; among neighbours that are equally near, up to rounding, it follows no order that a graph could keep"
 
 
 class Leaf(NamedTuple):
-    """A step that holds no others, and the steps from the first of the model to it.
+    """A step that contains no other steps, and the steps from the start of the model up to it.
 
-    `steps` make a pipeline, with a branch inside the transformer that holds it; `chain` are the
-    steps that the numbers pass, one after the other.
+    `steps` can be joined into a pipeline: a branch stays inside the transformer that contains it.
+    `chain` lists the steps that the numbers pass through, one after the other.
     """
 
     path: str
@@ -40,7 +40,7 @@ class Leaf(NamedTuple):
         return f"{self.path} ({kind})" if self.path else kind
 
 
-def blame(
+def locate_mismatch(
     model: Any,
     data: Data,
     schema: Schema,
@@ -48,12 +48,13 @@ def blame(
     types: Mapping[int, str],
     precision: str,
 ) -> tuple[str, str]:
-    """The path of the step with its class, and what is known of such steps or "".
+    """Returns the path of the step with its class, and a hint about such steps or "".
 
-    Beginnings of the model, and single branches of a ColumnTransformer or FeatureUnion, are
-    converted by themselves and asked with what the inputs hold. Where all before the last step
-    agree, and that one agrees when it is given the original's own numbers, the step is at fault
-    whose numbers are off in their last digits.
+    Parts of the model are converted and compared on their own: each prefix of the steps, and each
+    branch of a ColumnTransformer or FeatureUnion. The compared rows are rounded as the inputs round
+    them. The first part that differs names the step, with one exception: if its last step has
+    discontinuous answers, or is the last step of the model and agrees when it is given the
+    original's own numbers, then an earlier step is named whose numbers differ in their last digits.
     """
     asked = _Asked(data, schema, [batch for batch in batches if len(batch[0])], types, precision)
     leaves = list(_leaves(model, "", []))
@@ -83,7 +84,7 @@ def blame(
 
 
 def flat_steps(model: Any, path: str = "") -> list[tuple[str, Any]]:
-    """The steps of a pipeline, of pipelines inside it, and of the one that a search found best."""
+    """The steps of a pipeline, of nested pipelines, and of the best estimator of a search."""
     if type(model).__name__.endswith("SearchCV") and hasattr(model, "best_estimator_"):
         return flat_steps(
             model.best_estimator_, f"{path} > best_estimator_" if path else "best_estimator_"
@@ -141,7 +142,8 @@ def _pipeline(steps: list[Any]) -> Any:
 class _Asked:
     """Converts parts of the model and compares their answers with the original's.
 
-    What cannot be compared counts as alike: no error here may hide the refusal that is explained.
+    If a part cannot be compared, it counts as equal: an error here must not hide the difference
+    that is to be explained.
     """
 
     def __init__(
@@ -156,8 +158,11 @@ class _Asked:
         self.batches = [schema.rounds(batch) for batch in batches]
 
     def differs(self, steps: list[Any], *, exactly: bool = False) -> bool:
-        """Whether the steps, converted, give other numbers: by more than parity tolerates, or
-        `exactly` by any bit."""
+        """Whether the converted steps give other numbers than the original steps.
+
+        Differences within the tolerance of parity do not count, unless `exactly` is True: then any
+        bit counts.
+        """
         try:
             model = _pipeline(steps)
             session = self._session(model, list(self.schema.inputs), self.data.left_out)
@@ -169,7 +174,7 @@ class _Asked:
             return False
 
     def agrees_alone(self, steps: list[Any]) -> bool:
-        """Whether the last step, converted, answers alike for the original's own numbers."""
+        """Whether the last step, converted, agrees when it is given the original's own numbers."""
         try:
             *before, last = steps
             batches = [

@@ -1,5 +1,6 @@
-// Kept calls: the fast path of a run is a dict look-up, three comparisons and a memcpy per input.
-#include "slot.h"
+// Implements workspaces and their pools; see workspace.h. On the fast path a run costs a dict look-up,
+// three comparisons and a memcpy per input.
+#include "workspace.h"
 
 #include <algorithm>
 #include <cstring>
@@ -16,45 +17,45 @@ bool has_other_width(int type_num, const TensorSpec& spec) {
          (dtype == SIDECALL_FLOAT64 && spec.dtype == SIDECALL_FLOAT32);
 }
 
-// Below this, copying into bound memory costs less than binding the caller's.
+// Up to this size, copying an input to bound memory costs less than binding the caller's memory.
 constexpr uint64_t kCopyBytes = 16 * 1024;
 constexpr uint64_t kKeepBytes = 16 * 1024 * 1024;
 constexpr size_t kMostIdle = 8;
 
 }  // namespace
 
-Slot::Slot(const ModelHandle& model, int64_t rows, Kind kind) : model_(model) {
+Workspace::Workspace(const ModelHandle& model, int64_t rows, Kind kind) : model_(model) {
   const auto open = kind == Kind::kLazy ? sidecall_call_open_lazy : sidecall_call_open;
   error_.make_room();
   error_.check(without_gil([&] { return open(model.get(), rows, &call_, error_.get()); }));
 }
 
-void Slot::run(int64_t timeout_ns) {
+void Workspace::run(int64_t timeout_ns) {
   error_.check(without_gil([&] { return sidecall_call_run(call_, timeout_ns, error_.get()); }));
 }
 
-void Slot::start(int64_t timeout_ns) {
+void Workspace::start(int64_t timeout_ns) {
   error_.check(without_gil([&] { return sidecall_call_start(call_, timeout_ns, error_.get()); }));
 }
 
-bool Slot::try_start(int64_t timeout_ns) {
+bool Workspace::try_start(int64_t timeout_ns) {
   int32_t is_started = 0;
   error_.check(sidecall_call_try_start(call_, timeout_ns, &is_started, error_.get()));
   return is_started != 0;
 }
 
-void Slot::resize(int64_t rows) {
+void Workspace::resize(int64_t rows) {
   error_.check(without_gil([&] { return sidecall_call_resize(call_, rows, error_.get()); }));
 }
 
-void Slot::reshape(int32_t input, const std::vector<int64_t>& dims) {
+void Workspace::reshape(int32_t input, const std::vector<int64_t>& dims) {
   error_.check(without_gil([&] {
     return sidecall_call_reshape(call_, input, dims.data(), static_cast<int32_t>(dims.size()),
                                  error_.get());
   }));
 }
 
-bool Slot::write(const std::vector<TensorSpec>& specs, PyObject* inputs) {
+bool Workspace::write(const std::vector<TensorSpec>& specs, PyObject* inputs) {
   if (inputs_.empty()) return false;
   const bool is_dict = PyDict_CheckExact(inputs);
   if (is_dict ? static_cast<size_t>(PyDict_GET_SIZE(inputs)) != specs.size() : specs.size() != 1)
@@ -84,15 +85,16 @@ bool Slot::write(const std::vector<TensorSpec>& specs, PyObject* inputs) {
     view.dims = place.dims.data();
     view.data = array->data;
     view.data_bytes = static_cast<uint64_t>(py::reinterpret_borrow<py::array>(value).nbytes());
-    // What is wrong is found again, and reported, where everything is handed over anew.
+    // When this returns false, the caller passes all inputs to give(), which finds the same fault
+    // again and reports it.
     if (sidecall_call_copy_input(call_, static_cast<int32_t>(i), &view, nullptr) != SIDECALL_OK)
       return false;
   }
   return true;
 }
 
-void Slot::give(int32_t input, PyObject* value, const TensorSpec& spec,
-                std::vector<py::object>* keep) {
+void Workspace::give(int32_t input, PyObject* value, const TensorSpec& spec,
+                     std::vector<py::object>* keep) {
   Tensor tensor;
   const py::object floats = with_floats(value, spec);
   read_tensor(floats.ptr(), spec, &tensor);
@@ -108,7 +110,7 @@ void Slot::give(int32_t input, PyObject* value, const TensorSpec& spec,
   }
 }
 
-void Slot::remember(size_t num_inputs) {
+void Workspace::remember(size_t num_inputs) {
   const bool is_small = std::exchange(is_small_, true);
   if (!is_small) return;
   std::vector<Place> places;
@@ -122,43 +124,44 @@ void Slot::remember(size_t num_inputs) {
   inputs_ = std::move(places);
 }
 
-std::unique_ptr<Slot> Pool::take(size_t index) {
-  std::unique_ptr<Slot> slot = std::move(idle_[index]);
+std::unique_ptr<Workspace> Pool::take(size_t index) {
+  std::unique_ptr<Workspace> workspace = std::move(idle_[index]);
   idle_.erase(idle_.begin() + static_cast<std::ptrdiff_t>(index));
-  return slot;
+  return workspace;
 }
 
-std::unique_ptr<Slot> Pool::take_written(const std::vector<TensorSpec>& specs, PyObject* inputs) {
+std::unique_ptr<Workspace> Pool::take_written(const std::vector<TensorSpec>& specs,
+                                              PyObject* inputs) {
   for (size_t i = idle_.size(); i-- > 0;) {
     if (idle_[i]->write(specs, inputs)) return take(i);
   }
   return nullptr;
 }
 
-std::unique_ptr<Slot> Pool::take_any(const ModelHandle& model) {
+std::unique_ptr<Workspace> Pool::take_any(const ModelHandle& model) {
   for (size_t i = idle_.size(); i-- > 0;) {
     if (!idle_[i]->is_remembered()) return take(i);
   }
-  if (idle_.size() < kMostIdle) return std::make_unique<Slot>(model, 1);
-  std::unique_ptr<Slot> slot = take(0);
-  slot->forget();
-  return slot;
+  if (idle_.size() < kMostIdle) return std::make_unique<Workspace>(model, 1);
+  std::unique_ptr<Workspace> workspace = take(0);
+  workspace->forget();
+  return workspace;
 }
 
-std::unique_ptr<Slot> Pool::take_rows(const ModelHandle& model, int64_t rows) {
+std::unique_ptr<Workspace> Pool::take_rows(const ModelHandle& model, int64_t rows) {
   for (size_t i = idle_.size(); i-- > 0;) {
     if (sidecall_call_rows(idle_[i]->call()) == rows) return take(i);
   }
-  if (idle_.size() < kMostIdle) return std::make_unique<Slot>(model, rows);
-  std::unique_ptr<Slot> slot = take(0);
-  slot->resize(rows);
-  return slot;
+  if (idle_.size() < kMostIdle) return std::make_unique<Workspace>(model, rows);
+  std::unique_ptr<Workspace> workspace = take(0);
+  workspace->resize(rows);
+  return workspace;
 }
 
-void Pool::put(std::unique_ptr<Slot> slot, uint64_t bytes) {
+void Pool::put(std::unique_ptr<Workspace> workspace, uint64_t bytes) {
   if (bytes > kKeepBytes) return;
   if (idle_.size() >= kMostIdle) idle_.erase(idle_.begin());
-  idle_.push_back(std::move(slot));
+  idle_.push_back(std::move(workspace));
 }
 
 }  // namespace sidecall_python

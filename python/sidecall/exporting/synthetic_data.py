@@ -1,4 +1,4 @@
-"""Rows for a model that came without data: plain numbers of several scales, as far as the model takes them."""
+"""Makes rows for a model that came without data: plain numbers of several scales."""
 
 from __future__ import annotations
 
@@ -15,8 +15,11 @@ from .original import Original
 _ROWS = 1000
 
 
-def invent(original: Original, feature_names: Sequence[str] | None) -> Data:
-    """Raises DataError where only real rows can say what the model takes."""
+def synthetic_data(original: Original, feature_names: Sequence[str] | None) -> Data:
+    """Returns the first set of rows that the model accepts.
+
+    Raises DataError if only real rows can show what the model accepts.
+    """
     count = getattr(original.model, "n_features_in_", None)
     if count is None:
         raise DataError(

@@ -1,10 +1,11 @@
-// Which inputs may be read in place: the list, what lies behind nodes that may vanish, and all that must be copied.
+// Which inputs may be read in place: the listed kernels, nodes that the optimiser may remove, and
+// everything that must be copied.
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
 #include <string>
 #include <vector>
 
-#include "core/first_readers.h"
+#include "core/in_place_safety.h"
 #include "onnx_builder.h"
 
 using onnx::Attributes;
@@ -25,7 +26,7 @@ std::vector<bool> ask(const Graph& graph, const std::string& more = "") {
 
 bool in_place(const Graph& graph) { return ask(graph).at(0); }
 
-// x -> op -> y, and y is the output.
+// x -> op -> y, where y is the output.
 Graph one(const std::string& op, int32_t dtype = kFloat, const Attributes& attributes = {},
           const std::string& domain = "") {
   return Graph()
@@ -55,7 +56,7 @@ TEST_CASE(
   for (const auto& kernel : sidecall::listed_kernels()) {
     CAPTURE(kernel.domain, kernel.op);
     const std::string op(kernel.op), domain(kernel.domain);
-    // Behind those that pass memory on stands one that does not.
+    // Kernels that pass memory on are followed by one that does not (MatMul).
     Graph graph;
     graph.input("x", kFloat, {-1, 4}).input("z", kFloat, {-1, 4});
     graph.node(op, {"x", "z"}, {"y"}, {}, domain)
@@ -74,7 +75,8 @@ TEST_CASE("a kernel off the list has its input copied") {
       "Range", "ConstantOfShape", "GridSample", "RoiAlign", "NonMaxSuppression", "ReverseSequence",
       "CumSum", "BitShift", "Sin", "LSTM", "DequantizeLinear", "QuantizeLinear", "QLinearMatMul",
       "StringNormalizer", "If", "Loop", "Scan", "Anything", "");
-  const size_t position = op == "Gather" ? 1 : 0;  // its data may be read in place
+  // The data input of Gather may be read in place, its index may not.
+  const size_t position = op == "Gather" ? 1 : 0;
   CAPTURE(op);
   const onnx::Names inputs = position == 0 ? onnx::Names{"x", "z"} : onnx::Names{"z", "x"};
   Graph graph;
@@ -94,7 +96,7 @@ TEST_CASE("operators of ai.onnx.ml off the list, and other domains") {
   CHECK_FALSE(in_place(one("Relu", kFloat, {}, "ai.onnx.ml")));
   CHECK_FALSE(in_place(one("Scaler", kFloat, {}, "")));
   CHECK_FALSE(in_place(one("Relu", kFloat, {}, "com.example")));
-  CHECK(in_place(one("Relu", kFloat, {}, "ai.onnx")));  // another name of the default domain
+  CHECK(in_place(one("Relu", kFloat, {}, "ai.onnx")));  // an alternative name of the default domain
 }
 
 TEST_CASE("inputs where a kernel takes sizes and places are copied") {

@@ -1,5 +1,5 @@
-// Follows each input of a graph to the kernels that can read its memory; see first_readers.h.
-#include "first_readers.h"
+// Follows each input of a graph to the kernels that can read its memory; see in_place_safety.h.
+#include "in_place_safety.h"
 
 #include <sidecall/sidecall.h>
 
@@ -27,23 +27,29 @@ struct Group {
   std::vector<std::string_view> ops;
 };
 
-// The list. Each line tells where in ONNX Runtime's core/providers/cpu the kernels stand, and why their addresses are safe. Whatever is not
-// here is copied first: Gather, GatherND, ScatterND, OneHot, NonZero, TopK and others check a value, then read it again as an index; integer Div and
-// Mod look for zeros, then divide; LabelEncoder and CategoryMapper look keys up; DequantizeLinear may be fused into kernels with tables.
+// The list of safe kernels. Each comment names the sources of the kernels in ONNX Runtime's
+// core/providers/cpu, and says why their addresses are safe. An input that can reach anything else
+// is copied first: Gather (with its indices), GatherND, ScatterND, OneHot, NonZero, TopK and others
+// check a value and then read it again as an index; integer Div and Mod look for zeros and then
+// divide; LabelEncoder and CategoryMapper look up keys; DequantizeLinear may be fused into kernels
+// with lookup tables.
 const std::vector<Group>& groups() {
   static const auto* all = new std::vector<Group>{
-      // tensor/identity_op.h, reshape.cc, squeeze.h, unsqueeze.cc, flatten.cc, nn/dropout_op.h: no copy, or one memcpy. Shapes, axes and ratios
-      // are other inputs: an input that arrives there is copied.
+      // tensor/identity_op.h, reshape.cc, squeeze.h, unsqueeze.cc, flatten.cc, nn/dropout_op.h: no
+      // copy, or one memcpy. Only their first input is safe; shapes, axes and ratios are further
+      // inputs.
       {"",
        false,
        false,
        Reading::kAliases,
        {"Identity", "Reshape", "Squeeze", "Unsqueeze", "Flatten", "Dropout"}},
-      // tensor/shape_op.cc, size.cc: shapes alone, no element.
+      // tensor/shape_op.cc, size.cc: they read the shape alone and no element.
       {"", false, false, Reading::kEnds, {"Shape", "Size"}},
-      // tensor/cast_op.cc: one element to one element; a Cast to string is not taken (casts_to_string below).
+      // tensor/cast_op.cc: each element gives one element. A Cast to string is excluded
+      // (casts_to_string below).
       {"", false, false, Reading::kPasses, {"Cast"}},
-      // math/element_wise_ops.cc, tensor/where_op.cc, tensor/isnan.cc, isinf.cc, activation/activations.h: element by element, broadcast by shapes.
+      // math/element_wise_ops.cc, tensor/where_op.cc, tensor/isnan.cc, isinf.cc,
+      // activation/activations.h: element by element, broadcast by shapes.
       {"",
        true,
        false,
@@ -65,8 +71,9 @@ const std::vector<Group>& groups() {
                                             "Tanh",        "Softplus",
                                             "Softsign",    "ThresholdedRelu",
                                             "Gelu"}},
-      // tensor/concat.cc, transpose.cc, slice.cc, split.cc, expand.cc, tile.cc, pad.cc, gather.cc, ml/array_feature_extractor.cc: elements are
-      // moved, places come from shapes, attributes and the other inputs.
+      // tensor/concat.cc, transpose.cc, slice.cc, split.cc, expand.cc, tile.cc, pad.cc, gather.cc,
+      // ml/array_feature_extractor.cc: they move elements. The places come from shapes, attributes
+      // and the other inputs.
       {"", true, false, Reading::kPasses, {"Concat"}},
       {"",
        false,
@@ -74,8 +81,9 @@ const std::vector<Group>& groups() {
        Reading::kPasses,
        {"Transpose", "Slice", "Split", "Expand", "Tile", "Pad", "Gather"}},
       {kMl, false, false, Reading::kPasses, {"ArrayFeatureExtractor"}},
-      // reduction/reduction_ops.cc, math/softmax.cc, nn/batch_norm.h, layer_norm.cc, instance_norm.cc, lp_norm.h, pool.cc: sums, largest and
-      // smallest values. Not ArgMax, ArgMin, Hardmax, MaxPool: those keep a place.
+      // reduction/reduction_ops.cc, math/softmax.cc, nn/batch_norm.h, layer_norm.cc,
+      // instance_norm.cc, lp_norm.h, pool.cc: they compute sums, maxima and minima. ArgMax, ArgMin,
+      // Hardmax and MaxPool are excluded, because they keep a position.
       {"",
        false,
        false,
@@ -83,18 +91,21 @@ const std::vector<Group>& groups() {
        {"ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceL1", "ReduceL2",
         "ReduceSumSquare", "Softmax", "LogSoftmax", "BatchNormalization", "LayerNormalization",
         "InstanceNormalization", "LpNormalization", "AveragePool", "GlobalAveragePool"}},
-      // math/matmul.cc, gemm.cc, nn/conv.cc and their fused forms in contrib_ops/cpu: packed and multiplied.
+      // math/matmul.cc, gemm.cc, nn/conv.cc and their fused forms in contrib_ops/cpu: the inputs
+      // are packed and multiplied.
       {"", true, false, Reading::kEnds, {"MatMul", "Gemm", "Conv"}},
       {kMicrosoft, true, false, Reading::kEnds, {"FusedMatMul", "FusedGemm", "FusedConv"}},
       // ml/scaler.cc, imputer.cc, normalizer.cc, binarizer.cc: element by element, or row by row.
       {kMl, false, false, Reading::kEnds, {"Scaler", "Imputer", "Normalizer", "Binarizer"}},
-      // ml/linearclassifier.cc, linearregressor.cc, svmclassifier.cc, svmregressor.cc: a matrix product; classes are chosen by scores of their own.
+      // ml/linearclassifier.cc, linearregressor.cc, svmclassifier.cc, svmregressor.cc: a matrix
+      // product. The class is chosen from scores that the kernel keeps in its own memory.
       {kMl,
        false,
        false,
        Reading::kEnds,
        {"LinearClassifier", "LinearRegressor", "SVMClassifier", "SVMRegressor"}},
-      // ml/tree_ensemble_common.h: features are read at places that the nodes name, and compared; both ways lead to a node of the tree.
+      // ml/tree_ensemble_common.h: features are read from columns that the nodes of the trees name,
+      // and compared. Either result of a comparison leads to a node of the tree.
       {kMl,
        false,
        false,
@@ -130,10 +141,10 @@ struct Use {
   size_t position;
 };
 
-// The main graph as an input sees it. Views into the file's bytes.
+// The nodes of the main graph that read each value. Holds views into the bytes of the file.
 class Graph {
  public:
-  // OnnxFile has walked the same bytes, and bounded how deep graphs nest.
+  // OnnxFile has already validated the same bytes and limited how deep graphs nest.
   explicit Graph(std::string_view model) {
     Reader reader(model);
     for (Field field; reader.next(&field);) {
@@ -145,7 +156,7 @@ class Graph {
 
   bool is_harmless(std::string_view input, bool is_float) const {
     if (has_functions_) return false;
-    // What is left to look at: a value, and whether it may be the input's own memory.
+    // The values that are still to be checked, each with whether it may be the memory of the input.
     std::vector<std::pair<std::string_view, bool>> open = {{input, true}};
     std::unordered_map<std::string_view, bool> seen;
     while (!open.empty()) {
@@ -201,7 +212,7 @@ class Graph {
     nodes_.push_back(std::move(node));
   }
 
-  // Tells whether it is the attribute that makes a Cast give strings.
+  // Returns whether this is the attribute with which a Cast produces strings.
   bool read_attribute(std::string_view message) {
     std::string_view name;
     uint64_t number = 0;
@@ -214,7 +225,8 @@ class Graph {
     return name == "to" && number == SIDECALL_STRING;
   }
 
-  // A nested graph sees all values around it. What it mentions counts as read there, whatever it does with it.
+  // A nested graph can use all values of the graphs around it. Every value that it mentions counts
+  // as read in an unsafe way.
   void read_nested(std::string_view message) {
     Reader reader(message);
     for (Field field; reader.next(&field);) {
@@ -273,7 +285,8 @@ std::vector<bool> readable_in_place(const OnnxFile& file, const std::vector<Tens
   std::vector<bool> readable(inputs.size(), false);
   const Graph graph(file.bytes());
   for (size_t i = 0; i < inputs.size(); ++i) {
-    // A boolean that is neither 0 nor 1 is a trap for compiled code: the copy makes it one of them.
+    // Booleans are copied, so that their bytes cannot change after Call::check_bools() has checked
+    // them: compiled code misbehaves with a byte that is neither 0 nor 1.
     const int32_t dtype = inputs[i].dtype;
     if (is_float(dtype) || is_integer(dtype))
       readable[i] = graph.is_harmless(inputs[i].name, is_float(dtype));

@@ -1,0 +1,40 @@
+// Tells which inputs the engine may read in memory that a client can change during the run; used by
+// the server of the channel.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+#include "onnx_file.h"
+#include "signature.h"
+
+namespace sidecall {
+
+// For each input: true if every kernel that can read its memory computes addresses from shapes and
+// never from values. Then a value that changes between two reads changes the answer and nothing
+// else. docs/decisions/013-first-readers.md gives the reasons. False for strings, booleans and
+// types of less than a byte, and for every input of a graph that defines functions.
+std::vector<bool> readable_in_place(const OnnxFile& file, const std::vector<TensorSpec>& inputs);
+
+// What a kernel does with the memory that it reads.
+enum class Reading : uint8_t {
+  kEnds,  // always writes its results to memory of its own
+  // The same, but ONNX Runtime's optimiser may remove it or move it behind its reader, which then
+  // reads the memory of the input itself.
+  kPasses,
+  kAliases,  // may pass on the memory of the input as its output
+};
+
+// One kernel of the list. For the tests, which run each kernel while another thread changes the
+// values.
+struct ListedKernel {
+  std::string_view domain;
+  std::string_view op;
+  bool every_input;  // otherwise only the first input is safe
+  bool floats_alone;
+  Reading reading;
+};
+const std::vector<ListedKernel>& listed_kernels();
+
+}  // namespace sidecall
