@@ -195,8 +195,9 @@ class Call final : private Watched, private Job {
   // is full, states_ still holds kRefused.
   FaultList faults_;
 
-  // The owner or a worker thread changes kIdle to kRunning and back. The thread that ends a run
-  // early changes kRunning to kInterrupting and then to kInterrupted.
+  // The owner changes kIdle to kRunning. The thread that ends a run early changes kRunning to
+  // kInterrupting and then to kInterrupted. At the end of the run the owner or a worker thread
+  // changes kRunning or kInterrupted to kIdle.
   enum Phase : int { kIdle, kRunning, kInterrupting, kInterrupted };
   std::atomic<int> phase_{kIdle};
   // Written while the phase is kInterrupting; leave() reads it after it has seen kInterrupted.

@@ -1,5 +1,5 @@
 // The checks of a call. Before a run they refuse values for which the graph would silently compute
-// an answer; after it, rows that the model refuses.
+// an answer. After the run they throw an error if the model refuses a row.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -186,8 +186,8 @@ void Call::check_values(FaultList* faults) {
   }
 }
 
-// Checks value by value. `is_clean`: check_values() has found that no value is missing without
-// permission, and that none is beyond the ends of its domain.
+// Checks value by value. `is_clean`: check_values() has found no missing value in a feature that is
+// not nullable, and no value beyond the outer ends of its domain.
 template <typename Number>
 void Call::check_columns(size_t input, bool is_clean, FaultList* faults) {
   const InputCheck& check = signature_.checks[input];

@@ -32,7 +32,7 @@ void Call::require_contract() const {
         "records need a contract and the file carries none: export it with sidecall.export");
 }
 
-// Checks the row. From now on the call is one over records.
+// Checks the row, and marks the call as one whose inputs come from records (has_records_).
 void Call::use_row(int64_t row, int64_t rows) {
   if (row < 0 || row >= rows)
     throw Error(SIDECALL_INVALID_ARGUMENT,
@@ -109,7 +109,8 @@ void Call::unset_features(int32_t input) {
   }
 }
 
-// An integer for a floating-point column is rounded once, as the model rounds it.
+// Writes `value` to a floating-point column, where float32 rounds it as the model does, and
+// `integer` to any other column.
 void Call::write_number(int64_t row, const Feature& feature, double value, int64_t integer) {
   void* data = inputs_[static_cast<size_t>(feature.input)].data;
   const int64_t index = row * feature.width + feature.column;

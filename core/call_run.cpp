@@ -24,7 +24,7 @@ Error Call::ended_early(Reason reason) {
   return {SIDECALL_TIMEOUT, "the deadline passed before the run was over"};
 }
 
-// Everything that can be refused before the engine is called.
+// Makes all checks that are possible before the engine is called, and throws if one fails.
 void Call::prepare() {
   has_results_ = false;
   if (shapes_changed_) settle_shapes();
@@ -70,8 +70,8 @@ void Call::interrupt(Reason reason) noexcept {
   if (!phase_.compare_exchange_strong(running, kInterrupting, std::memory_order_acq_rel)) return;
   reason_ = reason;
   binding_->interrupt();
-  // Before the store, because leave() waits for the store. Later, this could wake the thread that
-  // waits for the next run.
+  // This must come before the store, for which leave() waits. After the store the next run may
+  // start, and this would wake the thread that waits for that run.
   release_waiter(reason);
   phase_.store(kInterrupted, std::memory_order_release);
 }

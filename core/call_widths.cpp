@@ -43,7 +43,8 @@ void Call::convert_width(const void* from, void* to, int32_t to_dtype, int64_t c
   else convert<float, double>(static_cast<const char*>(from), static_cast<char*>(to), count);
 }
 
-// Throws the same faults as records with these numbers, if any is beyond the range of float32.
+// If a number is beyond the range of float32, throws the same faults as a run over records with
+// these numbers.
 void Call::require_float32(int32_t index, const void* doubles, const Dims& dims) const {
   const TensorSpec& spec = signature_.inputs[static_cast<size_t>(index)];
   const std::vector<int32_t>& feature_at = signature_.checks[static_cast<size_t>(index)].feature_at;

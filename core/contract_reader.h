@@ -125,7 +125,7 @@ constexpr int64_t kMaxWidth = 1 << 20;
 struct OutputLayout {
   int64_t width = 1;
   bool has_members = false;  // as an object with one member per class
-  bool has_width = false;    // `width` was given: as an array, unless has_members
+  bool has_width = false;    // the contract gives `width`: as an array, unless has_members
   std::vector<Value> classes;
 };
 OutputLayout parse_layout(const JsonNode& output);

@@ -98,7 +98,7 @@ class Writer {
     Rewritten result;
     protobuf::Reader reader(message);
     for (protobuf::Field field; reader.next(&field);) {
-      // Data in the message itself count only if data_location is not EXTERNAL.
+      // Data in the message itself are used only if data_location is not EXTERNAL.
       const bool is_data = tensor.is_flagged && (kDataFields >> field.number & 1) != 0;
       if (field.number != kExternalData && field.number != kDataLocation && !is_data)
         result.head += reader.last();

@@ -29,10 +29,10 @@ struct Group {
 
 // The list of safe kernels. Each comment names the sources of the kernels in ONNX Runtime's
 // core/providers/cpu, and says why their addresses are safe. An input that can reach anything else
-// is copied first: Gather (with its indices), GatherND, ScatterND, OneHot, NonZero, TopK and others
-// check a value and then read it again as an index; integer Div and Mod look for zeros and then
-// divide; LabelEncoder and CategoryMapper look up keys; DequantizeLinear may be fused into kernels
-// with lookup tables.
+// is copied first. For example, Gather (with its indices), GatherND, ScatterND, OneHot, NonZero and
+// TopK check a value and then read it again as an index; integer Div and Mod look for zeros and
+// then divide; LabelEncoder and CategoryMapper look up keys; DequantizeLinear may be fused into
+// kernels with lookup tables.
 const std::vector<Group>& groups() {
   static const auto* all = new std::vector<Group>{
       // tensor/identity_op.h, reshape.cc, squeeze.h, unsqueeze.cc, flatten.cc, nn/dropout_op.h: no
@@ -156,7 +156,7 @@ class Graph {
 
   bool is_harmless(std::string_view input, bool is_float) const {
     if (has_functions_) return false;
-    // The values that are still to be checked, each with whether it may be the memory of the input.
+    // The values that are still to be checked. The flag: the value may share the input's memory.
     std::vector<std::pair<std::string_view, bool>> open = {{input, true}};
     std::unordered_map<std::string_view, bool> seen;
     while (!open.empty()) {

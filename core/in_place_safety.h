@@ -20,8 +20,8 @@ std::vector<bool> readable_in_place(const OnnxFile& file, const std::vector<Tens
 // What a kernel does with the memory that it reads.
 enum class Reading : uint8_t {
   kEnds,  // always writes its results to memory of its own
-  // The same, but ONNX Runtime's optimiser may remove it or move it behind its reader, which then
-  // reads the memory of the input itself.
+  // The same, but ONNX Runtime's optimiser may remove this kernel, or move it after the kernel that
+  // reads its output. That kernel then reads the memory of the input itself.
   kPasses,
   kAliases,  // may pass on the memory of the input as its output
 };

@@ -27,7 +27,8 @@ struct Origin {
   std::string title;                    // a name in case no contract gives one; may be ""
   std::optional<std::string> contract;  // text of the contract, if there is one
   bool is_verified = false;             // the golden rows passed where the model runs
-  // For golden rows that this process runs; nullopt if the model is in this process.
+  // The deadline for the golden rows if the model is in another process; nullopt if it is in this
+  // process.
   std::optional<Clock::time_point> deadline{};
 };
 

@@ -15,7 +15,7 @@ namespace sidecall {
 struct ExternalTensor {
   size_t begin = 0;  // begin and end of its payload in the bytes of the model
   size_t end = 0;
-  bool is_flagged = false;  // data_location is EXTERNAL; otherwise the data in the message count
+  bool is_flagged = false;        // data_location is EXTERNAL; otherwise the message has the data
   bool is_in_main_graph = false;  // an initializer of the main graph
   std::string name;
   int32_t dtype = 0;

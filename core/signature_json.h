@@ -1,5 +1,5 @@
-// A signature as text, which a server shows its clients and both compare. Used by servers
-// (serving/server.cpp) and by the engine for another process (engines/remote/engine.cpp).
+// A signature as text, which a server sends to its clients. Used by servers (serving/server.cpp)
+// and by the engine for another process (engines/remote/engine.cpp).
 #pragma once
 
 #include <string>

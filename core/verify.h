@@ -1,5 +1,5 @@
-// Golden rows: a few rows with the answers of the original Python model. They are run with the
-// engine of this machine to verify it.
+// Golden rows: a few rows with the answers of the original Python model. They verify that the
+// engine of this machine gives the same answers.
 #pragma once
 
 #include <optional>

@@ -26,7 +26,7 @@ namespace {
 
 constexpr const char* kLevels[] = {"debug", "info", "warning", "error"};
 
-// Written in place of an event that does not fit a line after its texts were shortened.
+// Written in place of an event that does not fit a line even after its texts were shortened.
 constexpr const char* kTooLong = "{\"event\":\"log.too_long\"}";
 constexpr int kMaxShortened = 32;
 constexpr rapidjson::SizeType kLeastShortened = 64;

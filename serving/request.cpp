@@ -105,12 +105,14 @@ void sidecall_request::view_output(int32_t index, const int64_t* dims, int32_t r
     throw Error("output", {SIDECALL_DTYPE_MISMATCH, -1, spec.name,
                            "a tensor of fixed size elements", "string"});
   auto& output = shape(index, dims, rank);
+  output.is_given = false;  // until there is memory for it
   const uint64_t bytes = sidecall::count_bytes(spec.dtype, output.dims);
+  if (output.bound == nullptr) output.buffer.reserve(bytes);
+  output.is_given = true;
   view->dtype = spec.dtype;
   view->rank = rank;
   view->flags = 0;
   view->dims = output.dims.data();
-  if (output.bound == nullptr) output.buffer.reserve(bytes);
   view->data = output.bound != nullptr ? output.bound : output.buffer.data();
   view->data_bytes = bytes;
   view->offsets = nullptr;

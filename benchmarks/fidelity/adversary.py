@@ -133,7 +133,10 @@ class Adversary:
         )
 
     def batches(self, rows: int, odd: int, *, with_jumps: bool) -> Iterator[Batch]:
-        """Yields about `rows` rows that the original answers, then up to `odd` that it may refuse."""
+        """Yields about `rows` rows that the original answers, then rows that it may refuse.
+
+        Up to `odd` of those have one odd value each; the others are rows of the table.
+        """
         if self.count:
             jumps = self._jumps(rows // _ROWS_A_JUMP) if with_jumps else None
             if jumps is not None:

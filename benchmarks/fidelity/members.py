@@ -130,7 +130,7 @@ def searched(d: Dice) -> Any:
 
 
 def transformed_target(d: Dice) -> Any:
-    # The logarithm of a target needs numbers above -1; a target with others is drawn again.
+    # log1p needs numbers above -1. If the target has others, the pipeline is drawn again.
     function, inverse = d.one([(np.log1p, np.expm1), (np.sqrt, np.square), (np.cbrt, np.square)])
     return compose.TransformedTargetRegressor(
         one_regressor(d), func=function, inverse_func=inverse, check_inverse=False

@@ -124,8 +124,9 @@ class Host:
         self.wait_until(lambda: _connects(socket.AF_UNIX, str(path)), what)
 
     def wait_for_file(self, path: Path, what: str) -> None:
-        """Waits for a server whose socket appears when it is ready and that would count a test
-        connection.
+        """Waits until a server has created its socket, without connecting to it.
+
+        For a server that is ready when its socket appears; its counters would include a connection.
         """
         self.wait_until(path.exists, what)
 

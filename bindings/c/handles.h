@@ -1,4 +1,4 @@
-// The handles behind the C ABI's opaque types. Both keep the model alive.
+// Defines sidecall_model and sidecall_call, opaque types of the C ABI. Both keep the model alive.
 #pragma once
 
 #include <sidecall/sidecall.h>

@@ -8,8 +8,8 @@
 
 namespace sidecall::cli {
 
-// The exit codes of every command. kUsage means wrong usage of the command line, or that the answer to
-// the question of the command is no (verify, diff, compare, check).
+// The exit codes of every command. kUsage: the command line is wrong, or the command asks a
+// question (verify, diff, compare, check) and the answer is no.
 enum ExitCode : int { kOk = 0, kUsage = 1, kBadInput = 2, kBadModel = 3, kEnvironment = 4 };
 
 // The text for --help and the manual page, two lines.

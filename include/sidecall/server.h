@@ -1,13 +1,20 @@
-/* server.h: serve a model, or a function, to other processes of this host over shared memory. Clients open the same
- * address: sidecall_model_open("shm:fraud", ...). The rules at the top of sidecall.h hold here too.
+/* server.h: serves a model, or a C function, to other processes of this host over shared memory.
+ * Clients open the same address: sidecall_model_open("shm:fraud", ...). The rules at the top of
+ * sidecall.h apply here too.
  *
  *   sidecall_server *server;
- *   sidecall_server_open("shm:fraud", model, NULL, &server, &err);     // listens; threads of its own do the work
+ *   sidecall_server_open("shm:fraud", model, NULL, &server, &err);  // its own threads do the work
  *   ...wait for SIGTERM...
- *   sidecall_server_drain(server, 5 * 1000000000LL, &err);             // finish what was taken, accept nothing more
+ *   sidecall_server_drain(server, 5 * 1000000000LL, &err);          // finish calls, accept no more
  *   sidecall_server_close(server);
  *
- * The bytes and states between the two processes are specified in shm/PROTOCOL.md. Linux only: elsewhere open fails with UNSUPPORTED.
+ * Threads: any thread may use a sidecall_server or a sidecall_supervisor, also several at once; no
+ * other thread may be using it when it is closed. A sidecall_request belongs to its handler.
+ *
+ * Fork: a child may only close the servers, supervisors and watchdogs of its parent.
+ *
+ * shm/PROTOCOL.md specifies the bytes and states between the two processes, and docs/serving.md
+ * describes serving as a whole. Linux only: elsewhere opening a server fails with UNSUPPORTED.
  */
 #ifndef SIDECALL_SERVER_H
 #define SIDECALL_SERVER_H
@@ -20,232 +27,364 @@ extern "C" {
 
 typedef struct sidecall_server sidecall_server;
 
-#define SIDECALL_COPY_AUTO 0            /* inputs are read in place where that is harmless whatever a client does; else copied first */
-#define SIDECALL_COPY_ALWAYS 1          /* always copied first */
+/* What a server does with the inputs of a request, which lie in memory that the client can write.
+ * With AUTO the input of a model is read in place if that is harmless whatever the client writes
+ * there meanwhile; otherwise it is copied first. A served function gets numeric inputs in place
+ * (see sidecall_request_input). Strings and bool inputs of a function are always copied. */
+#define SIDECALL_COPY_AUTO 0
+#define SIDECALL_COPY_ALWAYS 1          /* every input is copied first */
 
-/* What happened, for logs. `level` is 0 debug, 1 info, 2 warning, 3 error; `json` is one object
- * on one line, with "event" and what belongs to it, never a value of the data.
+/* ---- The log --------------------------------------------------------------------------------- */
+
+/* A function of the caller that receives the events of a server, for a log.
  *
- * Events wait in a queue, and a thread that does nothing else calls the function, one event at a
- * time. So a callback that blocks stops neither calls nor admission nor sidecall_server_drain.
- * While 1024 events wait, further ones are dropped; the event "log.dropped" then has their
- * number ("lines"), and so has the status ("log_dropped"). Warnings and errors are also limited
- * for each user, because clients can provoke them: 10 of one event at once, then one a second.
- * The event "log.suppressed" has the number of the rest.
+ * context     server_options.log_context
+ * level       0 debug, 1 info, 2 warning, 3 error
+ * json        one JSON object on one line: "event" and its facts, never a value of the data. Valid
+ *             during the function only.
  *
- * sidecall_server_close and sidecall_supervisor_close wait at most 0.2 s until the queue is
- * empty. A callback that blocks for longer may still run when they return, so its context must
- * live on. It must not call back into the server. */
+ * Events wait in a queue, and a separate thread calls the function, with one event at a time. So a
+ * callback that blocks delays neither calls nor admission nor sidecall_server_drain. At most 1024
+ * events (1 MiB) wait; further events are dropped. Their number is in the event "log.dropped"
+ * ("lines") and in the status ("log_dropped"). Clients can provoke warnings and errors, so these
+ * are also limited for each user: 10 of one event at once, then one per second. The event
+ * "log.suppressed" has the number of those that were left out.
+ *
+ * sidecall_server_close and sidecall_supervisor_close wait until the queue is empty, but at most
+ * 0.2 s. A callback that blocks for longer may still be running after that, so its context must
+ * stay valid. The callback must not call functions of its server. */
 typedef void (*sidecall_log)(void *context, int32_t level, const char *json);
 
-/* A ready-made log: writes each event as a line to a descriptor, "2026-11-25T03:10:55.123Z info
- * server.listening path=..." or, as JSON, the object with "time" and "level" before the rest.
- * `context` is a sidecall_log_lines that lives as long as the server.
- *
- * It queues the line and never blocks; a thread for each descriptor writes. The descriptor must
- * stay open until the server is closed or sidecall_log_flush has returned. Lines of several
- * threads and processes stay whole: where the descriptor is no regular file, a line of more than
- * 4096 bytes loses the middle of its longest text. A line that cannot be written is
- * lost.   Since 0.1. */
+/* The context of sidecall_log_line, which writes events as lines. It must stay valid and unchanged
+ * until the server is closed. */
 typedef struct sidecall_log_lines {
   uint32_t struct_size;
-  int32_t fd;                 /* 2, standard error, by default */
-  int32_t as_json;            /* 0 or 1 */
-  int32_t least_level;        /* events below it are left out; 1, info, by default */
+  int32_t fd;                 /* the descriptor to write to; the default is 2, standard error */
+  int32_t as_json;            /* 1 writes JSON objects, 0 (the default) plain text */
+  int32_t least_level;        /* events below this level are left out; the default is 1, info */
 } sidecall_log_lines;
 
-/* Fills `lines` with the defaults and sets struct_size. NULL is fine.   Since 0.1. */
+/* Fills `lines` with the defaults and sets struct_size. NULL is allowed; cannot fail. */
 #define sidecall_log_lines_init(lines) sidecall_log_lines_init_sized((lines), sizeof(sidecall_log_lines))
 SIDECALL_API void sidecall_log_lines_init_sized(sidecall_log_lines *lines, size_t size);
 
+/* A ready-made log function, for server_options.log. Writes each event as a line:
+ *
+ *   2026-11-25T03:10:55.123Z info server.listening path=...
+ *
+ * or, with as_json, as the JSON object with "time" and "level" before its other members.
+ *
+ * context     a sidecall_log_lines
+ *
+ * Queues the line and never blocks: one thread per descriptor writes. The descriptor must stay open
+ * until the server is closed or sidecall_log_flush has returned. Lines that several threads and
+ * processes write are not mixed up. For this purpose a line of more than 4096 bytes loses the
+ * middle of its longest text, unless the descriptor is a regular file. A line that cannot be
+ * written is lost. Cannot fail. Any thread. */
 SIDECALL_API void sidecall_log_line(void *context, int32_t level, const char *json);
 
-/* Waits until the lines of sidecall_log_line are written, at most timeout_ns (0 or more), and
- * drops those that still wait then. For the end of a program: what waits when a process exits is
- * lost.   Since 0.1. */
+/* Waits until all lines of sidecall_log_line are written, at most timeout_ns (0 or more), and drops
+ * the lines that are not written by then. Call it at the end of a program: lines that still wait
+ * when a process exits are lost. Cannot fail. Any thread. */
 SIDECALL_API void sidecall_log_flush(int64_t timeout_ns);
 
+/* ---- Serving a model ------------------------------------------------------------------------- */
+
+/* Limits: a client gets BUSY beyond max_connections and max_connections_per_user, OUT_OF_RANGE
+ * beyond max_request_bytes and OUT_OF_MEMORY beyond max_memory_bytes. */
 typedef struct sidecall_server_options {
   uint32_t struct_size;
-  int32_t num_threads;        /* that run the model; 0 is one. Each owns its share of the connections */
+  /* Threads that run the model, at most 1024; 0 is one. Each has its share of the connections. */
+  int32_t num_threads;
   int32_t copy_inputs;        /* SIDECALL_COPY_* */
-  const uint32_t *allow_uids; /* users admitted besides the server's own and root */
-  int32_t num_allow_uids;
+  /* Users that are admitted besides root and the user of the server. Read during open only. */
+  const uint32_t *allow_uids;
+  int32_t num_allow_uids;     /* number of elements of allow_uids */
   int32_t max_connections;    /* 0 is 1024 */
-  int64_t group;              /* id of a group whose members are admitted and may reach the socket; -1 for none */
+  /* Id of a group. Users whose primary group it is are admitted, and the socket is opened to the
+   * group. -1, the default, for none. */
+  int64_t group;
   int32_t max_connections_per_user; /* 0 is 512 */
-  int32_t spin_us;            /* how long an idle thread polls before it sleeps: -1 adapts, 0 never polls. SIDECALL_SPIN_US wins */
-  int64_t drain_ns;           /* what calls that run are given when the parent's control socket hangs up; 0 is 10 s */
-  uint64_t max_request_bytes; /* of one call; 0 is 256 MiB */
+  /* How many microseconds an idle thread polls before it sleeps: -1, the default, adapts; 0 never
+   * polls. The environment variable SIDECALL_SPIN_US takes precedence. */
+  int32_t spin_us;
+  /* For `at` NULL: how long running calls may continue after the parent process has closed its end
+   * of the control socket; 0 is 10 s. */
+  int64_t drain_ns;
+  uint64_t max_request_bytes; /* inputs of one call; 0 is 256 MiB */
+  /* Shared memory for the outputs of one call; 0 is 256 MiB. Larger answers, up to 2 GiB, use
+   * memory of their own. */
   uint64_t max_response_bytes;
-  uint64_t max_memory_bytes;  /* of the slots of all connections; larger answers and private copies do not count; 0 is 4 GiB */
-  sidecall_log log;           /* or NULL */
-  void *log_context;
+  /* Shared memory of all connections together; 0 is 4 GiB. Does not count answers that exceed
+   * max_response_bytes, or private copies of inputs. */
+  uint64_t max_memory_bytes;
+  sidecall_log log;           /* receives events; NULL for no log */
+  void *log_context;          /* passed to `log` */
 } sidecall_server_options;
 
-/* Fills `options` with the defaults and sets struct_size. NULL is fine.   Since 0.1. */
+/* Fills `options` with the defaults and sets struct_size. NULL is allowed; cannot fail. */
 #define sidecall_server_options_init(options) sidecall_server_options_init_sized((options), sizeof(sidecall_server_options))
 SIDECALL_API void sidecall_server_options_init_sized(sidecall_server_options *options, size_t size);
 
-/* Serves `model` at `at` until close. The model stays open as long as the server needs it; the handle may be closed at once.
+/* Serves `model` at an address until the server is closed. Returns as soon as clients can connect.
  *
- * at          "shm:NAME", "shm:/path" or "shm:///path"; NULL takes the control socket of SIDECALL_FD, by which a parent process
- *             (exec:, a supervisor) hands over connections
+ * at          "shm:NAME", "shm:/path" or "shm:///path". NULL serves the connections that a parent
+ *             process (an exec: URI or a supervisor) hands over, through the control socket whose
+ *             descriptor is in the environment variable SIDECALL_FD.
+ * model       used by the server as long as necessary; the caller may close its handle at once
+ * options     NULL for the defaults
+ * out_server  the handle, which the caller closes with sidecall_server_close
  *
- * The socket appears when everything is ready. A path that a dead server left behind is taken over.
- * Fails with INVALID_ARGUMENT, BUSY (a living server has that address), DENIED (a folder that is not ours), UNSUPPORTED, OUT_OF_MEMORY.   Since 0.1. */
+ * The socket appears when everything is ready. A socket that a dead server left is replaced.
+ *
+ * Errors: INVALID_ARGUMENT, BUSY (another server is running at that address), DENIED (no
+ * permission, or the default folder for sockets belongs to another user), UNREACHABLE (the folder
+ * cannot be used), UNSUPPORTED, OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_server_open(const char *at, const sidecall_model *model, const sidecall_server_options *options,
                                                   sidecall_server **out_server, sidecall_error *err);
 
-/* ---- Serving a function ---------------------------------------------------------------------------------------- */
+/* ---- Serving a function ---------------------------------------------------------------------- */
 
-/* One request, valid inside the handler only. */
+/* One request. Valid until its handler returns, and only on the thread that called the handler. */
 typedef struct sidecall_request sidecall_request;
 
-/* Answers one request: reads its inputs, gives every output. Returns SIDECALL_OK, or a status after sidecall_request_fail (a status alone
- * gets a plain text). Called on the server's threads, by num_threads of them at once, never twice at once for one connection. */
+/* A function of the caller that answers one request: it reads the inputs and gives every output.
+ *
+ * context     sidecall_service.context
+ * request     used with the sidecall_request_* functions below
+ *
+ * Returns SIDECALL_OK. To fail, it calls sidecall_request_fail and returns the same status; a
+ * status without that call gets a general message. An output that was not given is an ENGINE error.
+ *
+ * Called by the threads of the server, by up to num_threads of them at once, but never twice at
+ * once for one connection. During open the golden rows call it on the opening thread. */
 typedef sidecall_status (*sidecall_handler)(void *context, sidecall_request *request);
 
+/* What is served: a signature, a contract, or both must be given. Texts are read during open
+ * only. */
 typedef struct sidecall_service {
   uint32_t struct_size;
   uint32_t reserved;
-  const char *signature;      /* JSON of the tensors: {"inputs": [{"name": "X", "dtype": "float32", "dims": [-1, 30], "dim_names": ["N", ""]}], "outputs": [...]};
-                                 NULL derives them from the contract (docs/contract.md, "A contract without a graph") */
-  size_t signature_length;
-  const char *contract;       /* JSON as in docs/contract.md; NULL for tensors only */
-  size_t contract_length;
-  sidecall_handler handler;
-  void *context;              /* handed to the handler */
+  /* The tensors as JSON:
+   *   {"inputs": [{"name": "X", "dtype": "float32", "dims": [-1, 30], "dim_names": ["N", ""]}],
+   *    "outputs": [...]}
+   * NULL derives them from the contract (docs/contract.md, "A contract without a graph"). */
+  const char *signature;
+  size_t signature_length;    /* in bytes */
+  const char *contract;       /* JSON as in docs/contract.md; NULL if clients use tensors only */
+  size_t contract_length;     /* in bytes */
+  sidecall_handler handler;   /* must not be NULL */
+  void *context;              /* passed to the handler; must stay valid while the server is open */
 } sidecall_service;
 
-/* Makes `service` empty and sets struct_size. NULL is fine.   Since 0.1. */
+/* Makes `service` empty and sets struct_size. NULL is allowed; cannot fail. */
 #define sidecall_service_init(service) sidecall_service_init_sized((service), sizeof(sidecall_service))
 SIDECALL_API void sidecall_service_init_sized(sidecall_service *service, size_t size);
 
-/* Serves a function. Golden rows of the contract run through the handler first and must agree, as `verify` says (SIDECALL_VERIFY_*).
- * Fails as sidecall_server_open and with CONTRACT_INVALID, CONTRACT_FORMAT, VERIFICATION_FAILED, and what the handler answered.   Since 0.1. */
+/* Serves a function of the caller. If the contract has golden rows, they run through the handler
+ * first, and the answers must agree with those in the contract.
+ *
+ * verify      SIDECALL_VERIFY_*: what happens if they disagree. The environment variable
+ *             SIDECALL_VERIFY takes precedence.
+ *
+ * Otherwise like sidecall_server_open. Errors: those of sidecall_server_open, CONTRACT_INVALID,
+ * CONTRACT_FORMAT, VERIFICATION_FAILED, and those that the handler returned for golden rows. */
 SIDECALL_API sidecall_status sidecall_server_open_service(const char *at, const sidecall_service *service, int32_t verify,
                                                           const sidecall_server_options *options, sidecall_server **out_server, sidecall_error *err);
 
-/* What the signature says of inputs and outputs: the same for every request of a service. A spec is NULL when the index is out of range; it lives as
- * long as the server.   Since 0.1. */
+/* Return how many inputs and outputs the signature has, and describe one of them by its index from
+ * 0: the same for every request of a service. A spec is NULL if the index is out of range; it lives
+ * as long as the server. */
 SIDECALL_API int32_t sidecall_request_num_inputs(const sidecall_request *request);
 SIDECALL_API int32_t sidecall_request_num_outputs(const sidecall_request *request);
 SIDECALL_API const sidecall_tensor_spec *sidecall_request_input_spec(const sidecall_request *request, int32_t input);
 SIDECALL_API const sidecall_tensor_spec *sidecall_request_output_spec(const sidecall_request *request, int32_t output);
 
-/* The input of that index: checked against the signature, strings checked too. Numeric data lies in memory that the client may change at any
- * moment, unless SIDECALL_COPY_ALWAYS was asked for. Fails with UNKNOWN_NAME.   Since 0.1. */
+/* Fills *out_view with an input, whose type and shape have been checked against the signature.
+ * Strings have been checked to be UTF-8 without NULs. The view lives until the handler returns.
+ *
+ * The client may change numeric data at any moment, unless the server copies inputs
+ * (SIDECALL_COPY_ALWAYS). So read each value once, and check the copy. Bool inputs are always
+ * copied.
+ *
+ * Errors: UNKNOWN_NAME (no such input). */
 SIDECALL_API sidecall_status sidecall_request_input(sidecall_request *request, int32_t input, sidecall_view *out_view, sidecall_error *err);
 
-/* Memory for a numeric output of that shape, to be filled: part of the shared segment where it fits. Its contents are whatever was there before.
- * Fails with UNKNOWN_NAME, DTYPE_MISMATCH (a string output), SHAPE_MISMATCH (against the signature), OUT_OF_MEMORY.   Since 0.1. */
+/* Fills *out_view with memory for a numeric output, to which the handler writes all values. The
+ * memory is part of the shared memory if the output fits there. Its contents are undefined at
+ * first. The view lives until the handler returns.
+ *
+ * dims        `rank` sizes: the shape of the output
+ *
+ * Errors: UNKNOWN_NAME (no such output), DTYPE_MISMATCH (a string output), SHAPE_MISMATCH (does not
+ * fit the signature or the shapes of the inputs), OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_request_output(sidecall_request *request, int32_t output, const int64_t *dims, int32_t rank,
                                                      sidecall_view *out_view, sidecall_error *err);
 
-/* Gives a string output: `offsets` has one entry more than there are elements. Copied. Fails as above, and with INVALID_STRING.   Since 0.1. */
+/* Gives a string output, by copying it.
+ *
+ * dims        `rank` sizes: the shape of the output
+ * data        the strings back to back as UTF-8, without NULs
+ * offsets     one entry more than there are elements, in bytes of `data`, the first one 0; see
+ *             sidecall_view
+ *
+ * Errors: UNKNOWN_NAME (no such output), DTYPE_MISMATCH (not a string output), SHAPE_MISMATCH,
+ * INVALID_ARGUMENT (offsets that fall or do not start at 0), INVALID_STRING, OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_request_set_strings(sidecall_request *request, int32_t output, const int64_t *dims, int32_t rank,
                                                           const char *data, const int64_t *offsets, sidecall_error *err);
 
-/* Nanoseconds until the client's deadline; -1 without one; 0 when it has passed or the client gave up. A long-running handler looks now and then.   Since 0.1. */
+/* Returns the nanoseconds until the client's deadline: -1 without a deadline, 0 if it has passed,
+ * the client gave up, or the server is ending. A handler that runs for long should ask now and
+ * then, and return a failure when it is 0. */
 SIDECALL_API int64_t sidecall_request_remaining(const sidecall_request *request);
 
-/* Says why the request fails; the handler then returns `status`. The caller gets that status, BUSY and TIMEOUT included; NOT_RUN and PENDING
- * say nothing about a request, so the caller gets INTERNAL instead. `message` is one line for the caller; row -1, and name, expected, got NULL where they
- * do not apply.   Since 0.1. */
+/* Says why the request fails. The handler must then return `status`.
+ *
+ * status      the client gets this status, for example INVALID_ARGUMENT, BUSY or TIMEOUT. Instead
+ *             of OK, NOT_RUN and PENDING, which say nothing about a request, it gets INTERNAL.
+ * row         the row that is at fault, or -1
+ * name        the feature, input or output that is at fault, or NULL
+ * expected    what was expected, or NULL
+ * got         what was found in its place, or NULL; as in sidecall_fault
+ * message     one line for the client; NULL for a general text
+ *
+ * The texts are copied. Cannot fail. */
 SIDECALL_API void sidecall_request_fail(sidecall_request *request, sidecall_status status, int64_t row, const char *name, const char *expected,
                                         const char *got, const char *message);
 
-/* Adds an event to the server's log on behalf of the user whose request this is. It is limited
- * for that user like the server's own events (see sidecall_log), so that a client cannot fill a
- * disk. Never blocks.
+/* Adds an event to the server's log on behalf of the user who sent this request. Events are limited
+ * for that user like the server's own (see sidecall_log), so that a client cannot fill a disk.
  *
- * level       as of sidecall_log; events below 2 are not limited
- * event       letters a to z, digits, '.', '_' and '-', at most 64; another text is ignored
- * facts       a JSON object with what belongs to the event, or NULL
+ * level       as for sidecall_log; events below 2 are not limited
+ * event       1 to 64 letters a to z, digits, '.', '_' and '-'; an event with another name is
+ *             ignored
+ * facts       a JSON object with further members of the event, or NULL; another text becomes the
+ *             member "message"
  *
- * Cannot fail.   Since 0.1. */
+ * Never blocks. Cannot fail. */
 SIDECALL_API void sidecall_request_log(sidecall_request *request, int32_t level, const char *event, const char *facts);
 
-/* ---- Both ------------------------------------------------------------------------------------------------------ */
+/* ---- Status and end of a server -------------------------------------------------------------- */
 
-/* Counters as JSON; docs/serving.md names the members. Also what `sidecall status` prints.   Since 0.1. */
+/* Returns the counters of a server as JSON; docs/serving.md lists the members. `sidecall status`
+ * prints the same. The caller closes *out.
+ *
+ * Errors: OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_server_status(const sidecall_server *server, sidecall_text **out, sidecall_error *err);
 
-/* The same of a server in another process: of all its workers where it has several. Opens no model and loads no engine.
+/* Returns the counters of a server in another process, and of all its workers if it has several, as
+ * JSON. Opens no model and loads no engine. The caller closes *out.
  *
- * at          as in sidecall_server_open, but not NULL
- * wait_ns     how long to wait for a server that is still starting; 0 does not wait
+ * at          as for sidecall_server_open, but not NULL
+ * wait_ns     how long to wait for a server that is still starting: 0 does not wait, -1 waits
+ *             forever
  *
- * Fails with INVALID_ARGUMENT, UNREACHABLE, DENIED, PROTOCOL, TIMEOUT (no answer within two seconds), OUT_OF_MEMORY.   Since 0.1. */
+ * Errors: INVALID_ARGUMENT, UNREACHABLE, DENIED, PROTOCOL, TIMEOUT (no answer within two seconds
+ * after wait_ns), OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_server_query(const char *at, int64_t wait_ns, sidecall_text **out, sidecall_error *err);
 
-/* A descriptor that becomes readable when the server has nothing left to serve: drained, or the parent's control socket hung up. It belongs to
- * the server.   Since 0.1. */
+/* Returns a descriptor that becomes readable when the server has ended: after a drain, or after the
+ * parent process closed the control socket. It belongs to the server: do not read or close it. -1
+ * for NULL. */
 SIDECALL_API int32_t sidecall_server_fd(const sidecall_server *server);
 
-/* Accepts nothing more, answers what was taken, and closes the connections. Clients that have another server to go to do not notice.
- * Fails with TIMEOUT when calls were still running; close ends them.   Since 0.1. */
+/* Accepts nothing more, answers the calls that were taken, closes the connections, and returns when
+ * that is done. Clients that can reach another server at the address do not notice.
+ *
+ * timeout_ns  how long calls may take: 0 or more, or -1 for as long as they need. After that time
+ *             handlers that still run are asked to stop (sidecall_request_remaining is 0), and
+ *             their connections are closed.
+ *
+ * Errors: TIMEOUT (calls were still running; sidecall_server_close waits for them). */
 SIDECALL_API sidecall_status sidecall_server_drain(sidecall_server *server, int64_t timeout_ns, sidecall_error *err);
 
-/* Ends everything: waits for handlers that run, without limit. When sidecall_server_drain has
- * answered TIMEOUT, some still run: a program that must end then calls _exit(), or has a
- * watchdog. NULL is fine; cannot fail. Not from a handler.   Since 0.1. */
+/* Ends the server and releases the handle. Handlers that still run are asked to stop, and this
+ * function waits for them, without limit. If sidecall_server_drain has answered TIMEOUT, some still
+ * run: a program that must end then calls _exit(), or has a watchdog (below). Not from a handler.
+ * NULL is allowed; cannot fail. */
 SIDECALL_API void sidecall_server_close(sidecall_server *server);
 
-/* ---- Workers behind one address -------------------------------------------------------------------------------- */
+/* ---- Workers behind one address -------------------------------------------------------------- */
 
-/* Accepts at one address and hands each connection to the worker process that has the fewest. Workers serve with `at` NULL. */
+/* Accepts connections at one address and hands each to the worker process that has the fewest. The
+ * caller starts the workers, which serve with `at` NULL (sidecall_server_open). */
 typedef struct sidecall_supervisor sidecall_supervisor;
 
-/* Starts without workers and without an address. Only admission, max_connections and log of `options` count.
- * Fails with INVALID_ARGUMENT, BUSY (a living server has that address), OUT_OF_MEMORY.   Since 0.1. */
+/* Opens a supervisor without workers. The address appears later, by sidecall_supervisor_listen.
+ *
+ * at              as for sidecall_server_open, but not NULL
+ * options         only allow_uids, num_allow_uids, group, max_connections (of all workers
+ *                 together), log and log_context are used; NULL for the defaults
+ * out_supervisor  the handle, which the caller closes with sidecall_supervisor_close
+ *
+ * Errors: INVALID_ARGUMENT, BUSY (another server is running at that address), OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_supervisor_open(const char *at, const sidecall_server_options *options, sidecall_supervisor **out_supervisor,
                                                       sidecall_error *err);
 
-/* Makes the control socket of one more worker: start it with `out_fd` inherited and SIDECALL_FD set to its number, then close `out_fd` here. `worker` is the
- * caller's number for it, not in use. The worker counts as ready once it says so; it leaves when its end of the socket closes.
- * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY.   Since 0.1. */
+/* Makes the control socket of one more worker.
+ *
+ * worker      the caller's number for the worker: 0 or more, and not in use
+ * out_fd      the worker's end of the socket; -1 on failure. Start the worker so that it inherits
+ *             this descriptor (clear FD_CLOEXEC in the child) and has its number in the environment
+ *             variable SIDECALL_FD; then close the descriptor in this process.
+ *
+ * The worker is ready when it reports so over the socket, which sidecall_server_open does. It is
+ * removed when its end of the socket closes.
+ *
+ * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_supervisor_add(sidecall_supervisor *supervisor, int32_t worker, int32_t *out_fd, sidecall_error *err);
 
-/* Asks a worker to drain and exit, by hanging up. Unknown numbers are ignored.   Since 0.1. */
+/* Asks a worker to drain and exit, by closing its control socket. Unknown numbers are ignored.
+ * Cannot fail. */
 SIDECALL_API void sidecall_supervisor_remove(sidecall_supervisor *supervisor, int32_t worker);
 
-/* Workers that are ready.   Since 0.1. */
+/* Returns the number of workers that are ready; 0 for NULL. */
 SIDECALL_API int32_t sidecall_supervisor_num_ready(const sidecall_supervisor *supervisor);
 
-/* Waits up to `wait_ns` (-1 for ever) until a worker is ready, and then makes the address appear. Clients that come while no worker is
- * ready wait. Does nothing when the address is there. Fails with TIMEOUT and as sidecall_server_open.   Since 0.1. */
+/* Waits until a worker is ready, and then makes the address appear. Does nothing if the address is
+ * there already. Clients that connect later while no worker is ready wait.
+ *
+ * wait_ns     0 or more, or -1 to wait forever
+ *
+ * Errors: TIMEOUT, and those of sidecall_server_open. */
 SIDECALL_API sidecall_status sidecall_supervisor_listen(sidecall_supervisor *supervisor, int64_t wait_ns, sidecall_error *err);
 
-/* Counters of all workers together as JSON, and of each under "each".   Since 0.1. */
+/* Returns the counters of all workers together as JSON, and those of each worker under "each". The
+ * caller closes *out.
+ *
+ * Errors: OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_supervisor_status(sidecall_supervisor *supervisor, sidecall_text **out, sidecall_error *err);
 
-/* Stops accepting, hangs up on every worker and removes the address. NULL is fine; cannot fail.   Since 0.1. */
+/* Stops accepting, closes the control socket of every worker, removes the address and releases the
+ * handle. The workers then drain and exit; the caller waits for them. NULL is allowed; cannot
+ * fail. */
 SIDECALL_API void sidecall_supervisor_close(sidecall_supervisor *supervisor);
 
 /* ---- The end of the process ------------------------------------------------------------------ */
 
-/* Ends the process when its program does not: for handlers that never return, or that hold a
- * lock which the rest of the program needs (Python's GIL). */
+/* Ends the process if its program does not: for handlers that never return, or that hold a lock
+ * which the rest of the program needs (Python's GIL). */
 typedef struct sidecall_watchdog sidecall_watchdog;
 
-/* Waits on a thread of its own until `fd` is readable or hung up. after_ns later it ends the
- * process by _exit(exit_code), unless it was closed before. Lines of sidecall_log_line are
+/* Starts a thread that waits until `fd` is readable or hung up. after_ns later it ends the process
+ * with _exit(exit_code), unless the watchdog was closed before. Lines of sidecall_log_line are
  * written first, for at most 0.2 s.
  *
- *   signal handler:  write(pipe_end, "", 1);  // the main loop reads the other end, drains, exits
- *   sidecall_watchdog_open(other_end, drain_ns + 2 * 1000000000LL, 4, &watchdog, &err);
+ *   signal handler:  write(write_end, "", 1);  // the main loop polls read_end, drains and exits
+ *   sidecall_watchdog_open(read_end, drain_ns + 2 * 1000000000LL, 4, &watchdog, &err);
  *
- * fd          is duplicated; also sidecall_server_fd
- * exit_code   0 to 255
+ * fd            is duplicated. Do not read from it: once it is readable it must stay so. The
+ *               descriptor of sidecall_server_fd works too.
+ * after_ns      0 or more
+ * exit_code     0 to 255
+ * out_watchdog  the handle, which the caller closes with sidecall_watchdog_close
  *
- * Fails with INVALID_ARGUMENT, OUT_OF_MEMORY.   Since 0.1. */
+ * Errors: INVALID_ARGUMENT, OUT_OF_MEMORY. */
 SIDECALL_API sidecall_status sidecall_watchdog_open(int32_t fd, int64_t after_ns, int32_t exit_code, sidecall_watchdog **out_watchdog,
                                                     sidecall_error *err);
 
-/* From now on the process is not ended. NULL is fine; cannot fail. Does nothing in a forked
- * child, which has no such thread.   Since 0.1. */
+/* Stops the watchdog, which then does not end the process, and releases the handle. In a forked
+ * child, which does not have the thread, it does nothing. NULL is allowed; cannot fail. */
 SIDECALL_API void sidecall_watchdog_close(sidecall_watchdog *watchdog);
 
 #ifdef __cplusplus

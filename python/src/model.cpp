@@ -112,7 +112,7 @@ std::unique_ptr<Workspace> Model::give(PyObject* inputs, std::vector<py::object>
       }
     } else if (inputs_.size() == 1) {
       workspace->give(0, inputs, inputs_[0], keep);
-    }  // Otherwise no input is given, and the run reports which ones are missing.
+    }  // Otherwise no input is given, and the run reports the first one as missing.
   } catch (...) {
     put_tensors(std::move(workspace), 0);
     throw;

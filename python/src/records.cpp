@@ -33,6 +33,12 @@ void Model::set_record(Workspace* workspace, int64_t row, PyObject* record) cons
   PyObject* value = nullptr;
   for (Py_ssize_t at = 0; PyDict_Next(record, &at, &name, &value) != 0;) {
     const bool guessed = guess < features_.size() && features_[guess].name.ptr() == name;
+    // The look-up of a name may run code of its class, which may remove both from the record.
+    py::object kept_name, kept_value;
+    if (!guessed) {
+      kept_name = py::reinterpret_borrow<py::object>(name);
+      kept_value = py::reinterpret_borrow<py::object>(value);
+    }
     const int32_t feature = guessed ? static_cast<int32_t>(guess) : feature_of(name);
     if (feature >= 0) {
       guess = static_cast<size_t>(feature) + 1;

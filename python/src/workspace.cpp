@@ -1,5 +1,5 @@
-// Implements workspaces and their pools; see workspace.h. On the fast path a run costs a dict look-up,
-// three comparisons and a memcpy per input.
+// Implements workspaces and their pools; see workspace.h. On the fast path a run costs a dict
+// look-up, three comparisons and a memcpy per input.
 #include "workspace.h"
 
 #include <algorithm>

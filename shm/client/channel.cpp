@@ -34,7 +34,7 @@ void Channel::State::publish(bool same_layout, int64_t timeout, Awaited awaited)
   timeout_ns = timeout;
   until.reset();
   resends = polls = rings_read = 0;
-  // Relaxed, no partner: cancel() refers to a call in progress.
+  // Relaxed, no partner: a cancel() before this point has no call in progress to cancel.
   is_cancelled.store(false, std::memory_order_relaxed);
   is_armed = awaited == Awaited::kByFd;
   look_at = Deadline::never();

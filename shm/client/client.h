@@ -163,8 +163,8 @@ class Channel {
   void cancel() noexcept;
 
   // A descriptor that becomes readable when poll() has something to report about a request that was
-  // published with kByFd; poll() makes it unreadable. It is created on first use; use it before
-  // that publish.
+  // published with kByFd; poll() makes it unreadable. The first call creates the descriptor, and
+  // must come before that publish.
   int fd();
 
   // For use while no call is in progress: makes fd() unreadable again after the server rang late or

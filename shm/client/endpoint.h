@@ -27,10 +27,10 @@ class Endpoint {
   // The address as the user wrote it: "shm:fraud".
   virtual const std::string& label() const noexcept = 0;
 
-  // After UNREACHABLE: whether a new attempt, made at once, will reach another process than the
-  // last attempt, whose process was already ending. `num_hang_ups` is how many attempts of this
-  // handshake ended by a hang-up so far, or 0 if the last one did not. May wait a short time for
-  // the end of a process, until the deadline.
+  // After UNREACHABLE: whether to try again at once, because the last attempt reached a process
+  // that was already ending and the next attempt will reach another. `num_hang_ups` is how many
+  // attempts of this handshake have ended by a hang-up, or 0 if the last attempt ended in another
+  // way. May wait a short time for the end of a process, until the deadline.
   virtual bool has_successor(int /*num_hang_ups*/, Deadline /*deadline*/) { return false; }
 
   // After UNREACHABLE: whether a server may still appear. False if the program cannot be run or
@@ -47,9 +47,10 @@ std::unique_ptr<Endpoint> make_socket_endpoint(std::string_view address);
 
 // `command` is the part after "exec:": words in the quoting of a shell, without expansion. The
 // first connect starts the child. A child that died is started again, at the earliest 100 ms after
-// its last start; this time doubles with each short life, up to 5 s. After three short lives in a
-// row a handshake does not wait for another start. The child ends with the endpoint: its control
-// socket is closed, it gets SIGTERM, and 2 s later SIGKILL. Throws INVALID_ARGUMENT.
+// its last start; this time doubles with each start within 10 s of the one before, up to 5 s. After
+// three such starts in a row a handshake does not wait for another. The child ends with the
+// endpoint: its control socket is closed, it gets SIGTERM, and 2 s later SIGKILL. Throws
+// INVALID_ARGUMENT.
 std::unique_ptr<Endpoint> make_child_endpoint(std::string_view command);
 
 }  // namespace sidecall::shm

@@ -19,7 +19,8 @@ constexpr size_t kLoadBytes = 5;
 constexpr int64_t kMillisecond = 1000 * 1000;
 constexpr int64_t kFirstPause = 100 * kMillisecond;
 constexpr int64_t kLongestPause = 5000 * kMillisecond;
-constexpr int64_t kHopelessPause = 4 * kFirstPause;  // the pause after three short lives in a row
+// The pause after three starts, each within kLongLife of the one before.
+constexpr int64_t kHopelessPause = 4 * kFirstPause;
 constexpr int64_t kLongLife = 10000 * kMillisecond;
 constexpr int64_t kTermination = 2000 * kMillisecond;
 // How long to wait for the end of a child whose sockets have hung up.

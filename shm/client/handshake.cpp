@@ -17,7 +17,7 @@ namespace {
 
 constexpr int64_t kFirstPause = 2 * 1000 * 1000;
 constexpr int64_t kLongestPause = 50 * 1000 * 1000;
-// For a server that exists but cannot accept yet, or that is being started.
+// The longest pause if the server exists but cannot accept yet, or is being started.
 constexpr int64_t kLongestPauseForReady = 10 * 1000 * 1000;
 constexpr int64_t kLookAtStop = 20 * 1000 * 1000;
 

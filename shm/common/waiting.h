@@ -46,7 +46,7 @@ int64_t spin_override_ns() noexcept;
 // Determined once.
 int usable_cpus() noexcept;
 
-// The functions of the operating system that the spin policy (BasicSpinPolicy) uses. Tests replace them.
+// The functions of the operating system that BasicSpinPolicy uses. Tests replace them.
 struct Machine {
   static int64_t now() noexcept { return now_ns(); }
   static void yield() noexcept { sched_yield(); }
@@ -108,8 +108,9 @@ class BasicSpinPolicy {
   BasicSpinPolicy& operator=(const BasicSpinPolicy&) = delete;
   ~BasicSpinPolicy() { count(false); }
 
-  // Starts a wait. Returns false if the thread should sleep at once. `peer_cpu` is the CPU as in
-  // descriptors; `fixed_us` is as spin_us of a server: the polling time, or negative for adaptive.
+  // Starts a wait. Returns false if the thread should sleep at once. `peer_cpu` is 1 + the number
+  // of the peer's CPU, or 0 if it is unknown. `fixed_us` is the polling time, with the values of
+  // ServerOptions::spin_us; a negative value means adaptive polling.
   bool begin(uint32_t peer_cpu, int32_t fixed_us = -1) noexcept;
 
   // Whether the thread yields in this wait because of other threads on its CPU. is_near: the peer
@@ -121,12 +122,12 @@ class BasicSpinPolicy {
   // word once more before it sleeps. `now` receives the present time.
   bool rest(int64_t* now) noexcept;
 
-  // Records that the answer came after `ns` in this wait: 0 if polling saw it. More than kSpin
-  // counts as a wait in which polling failed.
+  // Ends the wait. `ns` is how long the answer took, or 0 if polling saw it. If it is more than
+  // kSpin, polling counts as failed.
   void note(int64_t ns) noexcept;
 
-  // Called by a server between two answers if peers run on this CPU: yields, so that they can read
-  // their answers. While there is work, this takes at most a sixth of the time.
+  // Called by a server between two answers if peers run, or may run, on this CPU: yields, so that
+  // they can read their answers. While there is work, this takes at most a sixth of the time.
   void give_turn(int64_t now, int32_t fixed_us) noexcept;
 
  private:

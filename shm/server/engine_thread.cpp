@@ -24,7 +24,7 @@ constexpr int64_t kLookEvery = 50 * 1000;
 constexpr int64_t kTurnEvery = 200 * 1000;
 
 // A connection without requests for this long, while others are busy, is no longer polled.
-constexpr int64_t kCoolAfter = 5 * 1000 * 1000;
+constexpr int64_t kDeactivateAfter = 5 * 1000 * 1000;
 
 }  // namespace
 
@@ -43,7 +43,7 @@ EngineThread::EngineThread(EngineOwner* owner, int32_t spin_us)
 
 void EngineThread::start() { thread_ = std::thread(&EngineThread::run, this); }
 
-// ---- Commands (Command) ----
+// ---- Commands ----
 
 void EngineThread::add(ServerConnection* connection) {
   num_connections_.fetch_add(1, std::memory_order_relaxed);
@@ -60,17 +60,17 @@ void EngineThread::stop() noexcept {
 
 void EngineThread::post(Order order, ServerConnection* connection) {
   {
-    const std::lock_guard<std::mutex> lock(letters_mutex_);
+    const std::lock_guard<std::mutex> lock(commands_mutex_);
     commands_.push_back({order, connection});
   }
   // Store the flag, then look for a sleeper. Partner: sleep() stores is_asleep_, then loads the
   // flag. Each side stores and then loads, so both need seq_cst.
-  has_letters_.store(true, std::memory_order_seq_cst);
+  has_commands_.store(true, std::memory_order_seq_cst);
   if (is_asleep_.load(std::memory_order_seq_cst)) return wake();
   // The thread is awake, but a handler may run for long. If none runs at this moment, the loop or
   // the next tick() reads the commands.
   if (!watch_.hold()) return;
-  read_letters();
+  read_commands();
   watch_.release();
 }
 
@@ -80,18 +80,18 @@ void EngineThread::wake() noexcept {
   [[maybe_unused]] const ssize_t written = write(alarm_.get(), &one, sizeof(one));
 }
 
-void EngineThread::read_letters() {
+void EngineThread::read_commands() {
   std::vector<Command> commands;
   {
-    const std::lock_guard<std::mutex> lock(letters_mutex_);
+    const std::lock_guard<std::mutex> lock(commands_mutex_);
     commands.swap(commands_);
-    has_letters_.store(false, std::memory_order_relaxed);
+    has_commands_.store(false, std::memory_order_relaxed);
   }
   for (const Command& command : commands) {
     if (handle(command)) continue;
-    const std::lock_guard<std::mutex> lock(letters_mutex_);
+    const std::lock_guard<std::mutex> lock(commands_mutex_);
     commands_.push_back(command);
-    has_letters_.store(true, std::memory_order_relaxed);
+    has_commands_.store(true, std::memory_order_relaxed);
   }
 }
 
@@ -141,7 +141,7 @@ bool EngineThread::handle(const Command& command) {
 void EngineThread::tick() noexcept {
   if (!watch_.hold()) return;
   if (const int32_t status = watch_.stop_status(); status != 0) watch_.interrupt(status);
-  if (has_letters_.load(std::memory_order_relaxed)) read_letters();
+  if (has_commands_.load(std::memory_order_relaxed)) read_commands();
   watch_.release();
 }
 
@@ -157,9 +157,9 @@ void EngineThread::cut_off() noexcept {
 void EngineThread::run() {
   pthread_setname_np(pthread_self(), "sidecall-engine");
   while (true) {
-    if (has_letters_.load(std::memory_order_acquire)) read_letters();
+    if (has_commands_.load(std::memory_order_acquire)) read_commands();
     if (is_stopping_) return;
-    if (!serve_hot()) {
+    if (!serve_active()) {
       idle();
       continue;
     }
@@ -175,7 +175,7 @@ void EngineThread::run() {
 }
 
 // Serves one request of each connection that has one.
-bool EngineThread::serve_hot() {
+bool EngineThread::serve_active() {
   bool has_worked = false;
   // Walk by index: the control thread may change active_ while a long handler runs.
   for (size_t i = 0; i < active_.size(); ++i) {
@@ -246,9 +246,9 @@ void EngineThread::sleep() {
   }
   close_gaps();
   if (!active_.empty()) return;
-  // Announce sleep, then look for commands. Partner: post() stores has_letters_, then loads this.
+  // Announce sleep, then look for commands. Partner: post() stores has_commands_, then loads this.
   is_asleep_.store(true, std::memory_order_seq_cst);
-  if (!has_letters_.load(std::memory_order_seq_cst)) poll_sockets(-1);
+  if (!has_commands_.load(std::memory_order_seq_cst)) poll_sockets(-1);
   is_asleep_.store(false, std::memory_order_seq_cst);
   owner_->note_awake();
   last_poll_ns_ = clock_.now();
@@ -259,7 +259,7 @@ void EngineThread::look_around(int64_t now) {
   last_poll_ns_ = now;
   poll_sockets(0);
   for (ServerConnection* const connection : active_) {
-    if (connection != nullptr && now - connection->last_ns > kCoolAfter &&
+    if (connection != nullptr && now - connection->last_ns > kDeactivateAfter &&
         !connection->has_news() && connection->park())
       deactivate(connection);
   }
@@ -303,7 +303,7 @@ void EngineThread::activate(ServerConnection* connection) {
 void EngineThread::deactivate(ServerConnection* connection) noexcept {
   if (!connection->is_active) return;
   connection->is_active = false;
-  // Only cleared here and removed later, because serve_hot() walks by index.
+  // Only cleared here and removed later, because serve_active() walks by index.
   *std::find(active_.begin(), active_.end(), connection) = nullptr;
   has_gaps_ = true;
 }

@@ -77,7 +77,7 @@ class EngineThread {
   void wake() noexcept;
 
   void run();
-  bool serve_hot();
+  bool serve_active();
   void serve(ServerConnection* connection);
   void note_cpu(uint32_t cpu) noexcept;  // `cpu` is that of a client that was just served
   void idle();
@@ -85,7 +85,7 @@ class EngineThread {
   void poll_sockets(int timeout_ms);
   void dispatch(ServerConnection* connection);
   // Called by the engine thread, or by the control thread while it holds watch_.
-  void read_letters();
+  void read_commands();
   bool handle(const Command& command);
   void look_around(int64_t now);
   void activate(ServerConnection* connection);
@@ -100,9 +100,9 @@ class EngineThread {
   RunWatch watch_;
   EngineCounters counters_;
 
-  std::mutex letters_mutex_;
+  std::mutex commands_mutex_;
   std::vector<Command> commands_;
-  std::atomic<bool> has_letters_{false};
+  std::atomic<bool> has_commands_{false};
   std::atomic<bool> is_asleep_{false};
   std::atomic<size_t> num_connections_{0};
 

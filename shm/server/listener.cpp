@@ -168,8 +168,8 @@ void Listener::close() noexcept {
     struct stat found{};
     if (lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ && found.st_ino == inode_)
       unlink(path_.c_str());
-    // Remove the lock file before releasing the lock: a server that waits for the lock then creates
-    // another file.
+    // Remove the lock file before releasing the lock: a server that has already opened the file
+    // then notices in lock() that it was removed, and creates another.
     unlink((path_ + ".lock").c_str());
   }
   socket_.reset();

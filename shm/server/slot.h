@@ -137,10 +137,9 @@ class ServerSlot final : public Request, public Response {
   // State of the answer.
   std::vector<Tensor> outputs_;  // the table in the response slot; valid if has_answer_table_
   std::vector<char> is_placed_;
-  std::vector<OverflowBuffer>
-      overflow_;  // overflow buffers by output; empty until one did not fit the slot
+  std::vector<OverflowBuffer> overflow_;  // by output; an empty list while all outputs fit the slot
   uint64_t next_offset_ = 0;
-  uint64_t aside_bytes_ = 0;
+  uint64_t overflow_bytes_ = 0;
   bool has_answer_table_ = false;
   bool is_changed_ = false;
   bool is_one_shot_ = false;

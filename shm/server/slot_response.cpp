@@ -118,9 +118,9 @@ void* ServerSlot::reserve(size_t index, const int64_t* dims, uint32_t rank, bool
     next_offset_ = align_up(next_offset_ + kept.bytes, kLine);
     return memory_.response + kept.offset;
   }
-  aside_bytes_ = (is_one_shot_ ? aside_bytes_ : 0) + kept.bytes;
+  overflow_bytes_ = (is_one_shot_ ? overflow_bytes_ : 0) + kept.bytes;
   is_one_shot_ = is_changed_ = true;
-  if (aside_bytes_ > max_one_shot_) {
+  if (overflow_bytes_ > max_one_shot_) {
     throw Error(SIDECALL_OUT_OF_MEMORY, "output '" + service_.outputs[index].name +
                                             "': expected a result of at most " +
                                             std::to_string(max_one_shot_) + " bytes, got more");

@@ -227,6 +227,26 @@ TEST_CASE("calls may be as large as a limit that is no power of two") {
   sidecall_server_close(server);
 }
 
+TEST_CASE("an output for which there was no memory was not given") {
+  const char signature[] =
+      R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1]}], "outputs": [{"name": "y", "dtype": "int64", "dims": [-1, -1]}]})";
+  std::atomic<sidecall_status> status{SIDECALL_OK};
+  const FunctionServer server(fresh_address(), signature, [&](sidecall_request* request) {
+    sidecall_view y = SIDECALL_VIEW_INIT;
+    const int64_t huge[] = {1, INT64_C(1) << 40};
+    status = sidecall_request_output(request, 0, huge, 2, &y, nullptr);
+    return sidecall_status{SIDECALL_OK};  // although that failed
+  });
+  const sidecall::Model model(server.address());
+  sidecall::Call call(model, 1);
+  const int64_t x[] = {1}, dims[] = {1};
+  call.copy_input(0, sidecall::View::of<int64_t>({x, 1}, {dims, 1}));
+  sidecall_error err = SIDECALL_ERROR_INIT;
+  CHECK(sidecall_call_run(call.get(), -1, &err) == SIDECALL_ENGINE);
+  CHECK(std::string(err.name) == "y");
+  CHECK(status == SIDECALL_OUT_OF_MEMORY);
+}
+
 TEST_CASE("a bool that a function was given stays as it was checked") {
   const char signature[] =
       R"({"inputs": [{"name": "x", "dtype": "bool", "dims": [-1]}], "outputs": [{"name": "y", "dtype": "int64", "dims": [1]}]})";

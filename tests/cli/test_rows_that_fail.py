@@ -19,7 +19,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 @pytest.fixture(params=["kernel", "shape"])
 def picky(request, tmp_path):
-    """Answers 10 * x for x of 0 to 4. Other values fail in a kernel, or by missing rows."""
+    """Answers 10 * x for x of 0 to 4. Other values fail in a kernel or get no row."""
     constants = {"table": np.arange(5, dtype=np.float32) * 10, "five": np.array(5, np.int64)}
     nodes = [helper.make_node("Gather", ["table", "x"], ["y"])]
     if request.param == "shape":

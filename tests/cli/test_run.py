@@ -218,7 +218,7 @@ def test_a_pipe_that_is_wrong(sidecall, floats, name):
     content, message = BAD[name]
     done = sidecall("run", floats, "--tensor", "x=@-", stdin=content)
     assert (done.code, done.out) == (2, "")
-    # How many bytes are too many is known only for a file, not for a pipe.
+    # The number of extra bytes is in the message for a file; for a pipe it is not known.
     assert (
         message.replace("got 25", "got more").replace("x.npy", "<stdin>") in done.err
         and done.err.count("\n") == 1

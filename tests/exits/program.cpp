@@ -109,8 +109,8 @@ int end(const std::string& how) {
 
 int main(int argc, char** argv) {
   if (argc != 6) return 97;
-  // This handler runs after the destructors of ONNX Runtime, so that its threads continue for a
-  // while without the objects that those destroyed.
+  // This handler runs after the destructors of ONNX Runtime. It keeps the process alive for a
+  // while, in which the threads of ONNX Runtime continue although its objects are destroyed.
   std::atexit([] { std::this_thread::sleep_for(std::chrono::milliseconds(100)); });
   const std::string state = argv[3], how = argv[4];
   Runs own_runs;

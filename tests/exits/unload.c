@@ -1,5 +1,5 @@
-/* Loads libsidecall as a plugin host would, lets it start its threads and unloads it: the threads
- * must not lose their code.
+/* Loads libsidecall as a plugin host would, lets it start its threads and unloads it. The code that
+ * the threads run must stay mapped.
  *
  * Usage: unload LIBRARY SLOW_MODEL */
 #include <dlfcn.h>

@@ -30,9 +30,10 @@ ON_FAILURE = {
 ON_THE_WAY = [point for point in fault_points("client") if point not in ON_FAILURE]
 
 
-# At which occurrence of its point a fault happens. For a point of the handshake it is the handshake
-# in which memory is handed out; an earlier one only asks what is served. Other points fail at the
-# third call.
+# A fault happens when its point is reached for the N-th time; these are the N of the points of the
+# handshake. A client makes two handshakes: the first only asks what is served, the second gets
+# memory. The fault happens in the second. Three points are reached in both, the others only in the
+# second. For other points see nth().
 HANDSHAKE = {
     "server.hello": 2,
     "client.hello": 2,
@@ -43,7 +44,7 @@ HANDSHAKE = {
 
 
 def choose(points: list[str], actions: list[str]) -> list[tuple[str, str, str]]:
-    """All combinations in the long run.
+    """With SIDECALL_LONG=1, all combinations.
 
     Otherwise every point and language with one action, and C with all actions.
     """

@@ -112,6 +112,26 @@ test('a server that never comes back: each run has waited once, not one after th
     assert.ok(performance.now() - start < 10_000)
   }))
 
+test('a deadline that passes at the gate releases the workspace once', () =>
+  withOrphan({ waitMs: 300 }, async (model, restart) => {
+    // The first run waits for the server, and the others wait for the first one.
+    const options = [{}, {}, ...Array(8).fill({ timeoutMs: 50 })]
+    const outcomes = await Promise.allSettled(options.map(each => model.run(tensors, each)))
+    for (const { reason } of outcomes)
+      assert.ok(['TIMEOUT', 'UNREACHABLE'].includes(reason.code), String(reason))
+    restart()
+    for (let isServed = false; !isServed; ) {
+      isServed = await model.run(tensors).then(
+        () => true,
+        error => {
+          if (error.code !== 'UNREACHABLE') throw error
+        }
+      )
+    }
+    const answers = await Promise.all(Array.from({ length: 8 }, () => WAYS.run(model)))
+    assert.deepEqual(answers, Array(8).fill(621))
+  }))
+
 test('without a wait a call during the restart is refused at once', () =>
   withOrphan({}, async model => {
     for (const ask of Object.values(WAYS))

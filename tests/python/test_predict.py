@@ -8,6 +8,7 @@ import sys
 import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -69,6 +70,29 @@ def test_any_order_and_any_mapping(matrix: sidecall.Model, backend: str) -> None
     for record in (turned, collections.OrderedDict(turned), types.MappingProxyType(turned)):
         assert matrix.predict(record) == {"prediction": 621.0}
     assert matrix.predict([types.MappingProxyType(turned)]) == [{"prediction": 621.0}]
+
+
+def test_a_record_that_is_cleared_while_it_is_read_is_read_safely(
+    matrix: sidecall.Model,
+) -> None:
+    class Name(str):
+        def __hash__(self) -> int:
+            if is_read:
+                record.clear()
+            return str.__hash__(self)
+
+        __eq__ = str.__eq__
+
+    is_read = False
+    record: dict[str, Any] = {
+        Name("d"): float("0.5"),
+        Name("c"): True,
+        Name("b"): int("2000"),
+        Name("a"): float("1.5"),
+    }
+    is_read = True
+    with pytest.raises(errors.Error):
+        matrix.predict(record)
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), np.nan, np.float32("nan"), pd.NA])

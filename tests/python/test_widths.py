@@ -36,7 +36,7 @@ NUMBERS = [
     -0.0,
 ]
 BEYOND = [3.4028235677973366e38, 1e39, -1e39, float(np.finfo(np.float64).max)]
-LARGE = 100_000  # elements; a run reads so many in place if the type is the input's own
+LARGE = 100_000  # elements; a run reads an array of this size in place if it has the input's type
 
 FRAMES: dict[str, Callable[[np.ndarray], Any]] = {
     "pandas": lambda x: pd.DataFrame({"x": x, "n": 1}),

@@ -1,4 +1,4 @@
-"""sidecall over shared memory, waiting by default and spinning.
+"""sidecall over shared memory, in the default waiting mode and in the spinning mode.
 
 Servers: the native server, a Python server with the same ONNX session, and a Python server with
 scikit-learn.

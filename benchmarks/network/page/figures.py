@@ -168,7 +168,7 @@ def lines(
 ) -> Figure:
     """One line per name over its points (x, microseconds, whether the mark is filled).
 
-    Hollow marks could not keep up.
+    A hollow mark is a measurement in which the approach could not keep up with the rate.
     """
     figure, axes = plt.subplots(figsize=(9, 5.2))
     palette = ["#030303", "#040404", "#050505", "#060606", "#070707"]

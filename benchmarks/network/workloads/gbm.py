@@ -22,7 +22,7 @@ class Gbm(Workload):
         )
         sidecall.export(model, folder / "model.onnx", data.astype(np.float32), precision="float32")
         rows = models.draw_rows(data, self.ring + max(self.rows))
-        # For generated code, which needs a model of another library: LightGBM's twin of the model.
+        # Generated code needs a model of another library: a LightGBM model of the same size.
         models.write_twin(folder, data.astype(np.float32), target, rows).tofile(folder / "twin.f64")
         outputs = [Tensor("label", "int64", ()), Tensor("probabilities", "float32", (2,))]
         return Material(

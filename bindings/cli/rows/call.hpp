@@ -48,7 +48,7 @@ class RowCall {
 
   sidecall_status run();
 
-  // The error of the last run, or of the last read of its answers, that failed.
+  // The error of the last run that failed, or of the last failed attempt to read its answers.
   const sidecall_error& error() const { return err_; }
   sidecall_error* error_room() { return &err_; }
   size_t num_faults() const;  // the number of faults that were kept

@@ -5,7 +5,7 @@ const { addon } = require('./addon.js')
 const { closed, fail } = require('./errors.js')
 const { readAsync, readTimeout } = require('./options.js')
 const { submit } = require('./tasks.js')
-const { Workspace } = require('./workslatency.js')
+const { Workspace } = require('./workspace.js')
 
 const dispose = Symbol.dispose ?? Symbol.for('nodejs.dispose')
 const KIND_INPUT = 0

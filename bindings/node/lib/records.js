@@ -148,8 +148,8 @@ class Staging {
       return
     }
     // The value does not fit into int64, so pass it as a number: core rejects it for an int64
-    // feature, and accepts it for a float feature that can hold it. The rounding to a number must
-    // not bring it back into the range of int64. Only a value that rounds to -2^63 would be, so
+    // feature, and accepts it for a float feature that can hold it. Rounding must not bring the
+    // value back into the range of int64. This can happen only to a value that rounds to -2^63, so
     // that number is doubled.
     const number = Number(value)
     if (!Number.isFinite(number))

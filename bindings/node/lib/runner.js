@@ -7,7 +7,7 @@ const { closed } = require('./errors.js')
 const { LatencyEstimates, turn } = require('./latency.js')
 const { Layout, Staging, isRecord, nameOf } = require('./records.js')
 const { Gate, isCrowded, submit } = require('./tasks.js')
-const { Workspace } = require('./workslatency.js')
+const { Workspace } = require('./workspace.js')
 
 const MAX_KEPT = 128
 // Each remote workspace is a connection, and the kernel limits how many descriptors may watch one
@@ -32,8 +32,8 @@ class Runner {
     this.records = [] // idle workspaces whose inputs are written by the setters of core
     this.stagings = []
     this.bulk = 0 // total bytes of the bulky workspaces in both lists
-    this.tensorPace = new LatencyEstimates(!isRemote)
-    this.recordPace = new LatencyEstimates(!isRemote)
+    this.tensorLatency = new LatencyEstimates(!isRemote)
+    this.recordLatency = new LatencyEstimates(!isRemote)
     this.putTensors = workspace => this.put(this.tensors, workspace)
     this.putRecords = workspace => this.put(this.records, workspace)
   }
@@ -124,7 +124,7 @@ class Runner {
     let estimate
     try {
       this.readInputs(workspace, tensors)
-      estimate = this.tensorPace.of(workspace.size)
+      estimate = this.tensorLatency.of(workspace.size)
       const isHere = estimate.isShort && !turn.isOver
       this.giveInputs(workspace, isHere)
       if (isHere) {
@@ -246,7 +246,7 @@ class Runner {
       ? done => this.answers.many(done, rows)
       : done => this.answers.one(done)
     const release = isPlain ? this.putTensors : this.putRecords
-    const estimate = this.recordPace.of(rows * this.layout.names.length)
+    const estimate = this.recordLatency.of(rows * this.layout.names.length)
     if (estimate.isShort && !turn.isOver) {
       try {
         turn.time(estimate, workspace, timeoutNs)

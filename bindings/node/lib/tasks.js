@@ -56,7 +56,8 @@ class Gate {
       const task = this.waiting.shift()
       --numGated
       task.leaveGate()
-      task.fail(error)
+      // An abort or a deadline has ended a settled task already, and released its workspace.
+      if (!task.isSettled) task.fail(error)
     }
   }
 

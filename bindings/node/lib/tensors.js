@@ -1,5 +1,5 @@
 // Checks one input of `run` and converts it to a typed array (or strings) and dims; used by
-// workslatency.js. This runs code of the user (getters, proxies), so no input may be bound to the
+// workspace.js. This runs code of the user (getters, proxies), so no input may be bound to the
 // engine before all inputs have been read.
 'use strict'
 

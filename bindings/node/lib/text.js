@@ -1,4 +1,4 @@
-// Encodes JavaScript strings as UTF-8 for the addon; used by workslatency.js and records.js. A string
+// Encodes JavaScript strings as UTF-8 for the addon; used by workspace.js and records.js. A string
 // with a lone surrogate becomes one byte that is not valid UTF-8, so that core rejects the string.
 // The encoders of Node would silently replace the surrogate by U+FFFD.
 'use strict'

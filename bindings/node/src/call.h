@@ -1,6 +1,5 @@
 // The native side of a call: one sidecall_call and the memory that JavaScript sees; used by
-// lib/workspace.js. It does not repeat the checks of lib/*.js; core makes the errors for everything
-// else.
+// lib/workspace.js. It does not repeat the checks of lib/*.js; core reports all other errors.
 #pragma once
 
 #include <chrono>

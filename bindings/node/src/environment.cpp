@@ -27,8 +27,8 @@ Napi::Value fault_fields(Napi::Env env, const sidecall_fault& fault) {
   return fields;
 }
 
-// The engine may still write to the memory of these runs. Closing them waits for that, so do it on
-// a separate thread, so that the end of a worker does not wait.
+// The engine may still write to the memory of these runs, and closing them waits until it stops. A
+// separate thread closes them, so that the end of a worker does not wait.
 void close_on_thread(std::vector<Call::Left> left) {
   if (left.empty()) return;
   const auto shared = std::make_shared<std::vector<Call::Left>>(std::move(left));

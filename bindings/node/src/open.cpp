@@ -132,10 +132,10 @@ void come_back(napi_env env, napi_value done, void* way, void* data) {
   if (!opening->environment->is_closing) tell(opening.get(), done);
 }
 
-// openOnThread(source, options, done): like open(), but on a thread of its own, so that servers that
-// do not respond do not occupy Node's pool, which file access and name lookups need too. Returns a
-// function that lets the process exit while the thread still waits. The thread outlives an
-// environment that ends, and then discards its result.
+// openOnThread(source, options, done): like open(), but on a thread of its own. Servers that do not
+// respond would otherwise occupy Node's pool, which file access and name lookups need too. Returns
+// a function that lets the process exit while the thread still waits. If the environment ends
+// first, the thread goes on, and then discards its result.
 Napi::Value open_on_thread(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   std::unique_ptr<Opening> opening = read_arguments(info);

@@ -245,8 +245,8 @@ def _multioutput(g: Conversion, model: Any, x: Frame, classes: list[Any]) -> lis
     index = g.call(model, "index", x)
     columns = [class_labels(g, np.asarray(c), g.columns(index, [k])) for k, c in enumerate(classes)]
     outputs: list[Output] = [("label", g.concat(columns), [len(classes)])]
-    # A ClassifierChain gives one probability per label, that the label is set. Other classifiers
-    # give one array per label, which no contract can describe.
+    # A ClassifierChain gives one probability per label: that of the label being set. Other
+    # classifiers give one array per label, which no contract can describe.
     if type(final_step(model)).__name__ == "ClassifierChain":
         for method, name in (("predict_proba", "probabilities"), ("decision_function", "scores")):
             if hasattr(model, method):

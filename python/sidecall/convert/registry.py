@@ -124,8 +124,9 @@ class Conversion(Graph):
         `single`: whether the caller's column is float32.
 
         If float32 inputs stand for float64 values, the values are rounded to float32 like the rows.
-        Then v <= t implies float32(v) <= float32(t). Equality is preserved as well, which is common
-        because bin edges and categories are values of the training data.
+        Rounding preserves order: v <= t implies float32(v) <= float32(t). It also preserves
+        equality. Equal values are common, because bin edges and categories are values of the
+        training data.
         """
         values = np.asarray(values, dtype="float64")
         if self.rows != "float64":
@@ -134,7 +135,8 @@ class Conversion(Graph):
             return np.where(single, values.astype("float32").astype("float64"), values)
 
     def narrow(self, x: Tensor) -> Tensor:
-        # A step of a model that computes in float32 rounds its result, even before thresholds.
+        # With `steps`, the graph rounds wherever the model does. Later thresholds must then see the
+        # rounded result, so the double is not kept.
         return super().narrow(x) if self.steps is None else self.cast(x, self.real)
 
     def handles(self, model: object, method: str) -> bool:

@@ -12,8 +12,8 @@ import numpy as np
 
 from .original import Output
 
-# By the type in which the answers are computed. An answer may differ by this fraction of
-# 1 + |expected|; if all answers are small, of their root mean square + |expected|.
+# The key is the type in which the answers are computed. An answer may differ by this fraction of
+# 1 + |expected|. If the root mean square of all answers is below 1, it takes the place of the 1.
 TOLERANCE = {"float64": 1e-8, "float32": 1e-5}
 
 
@@ -76,7 +76,7 @@ def tolerated(output: Output, expected: np.ndarray) -> np.ndarray:
 
 
 def _root_mean_square(values: np.ndarray, axis: int | None = None) -> np.ndarray:
-    """Values are not negative. They are scaled first, because a square may overflow a double."""
+    """For values >= 0. They are scaled first, because a square may overflow a double."""
     largest = values.max(axis=axis, keepdims=True)
     shares = values / np.where(largest > 0, largest, 1.0)
     return np.asarray(largest * np.sqrt(np.mean(shares**2, axis=axis, keepdims=True)))

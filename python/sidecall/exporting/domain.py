@@ -25,7 +25,7 @@ from .trials import Trials
 # Rows to try for all features together, in addition to the numbers that are tried for each feature.
 _ROWS = 4000
 _ROWS_AT_ONCE = 1000
-# In a wide model, numbers that the rules refuse are tried on the model for so many features only.
+# In a wide model, numbers that the rules refuse are tried on the model for only this many features.
 _SAMPLE = 16
 _WIDE = 32
 _MOST_INTERVALS = 64

@@ -6,7 +6,7 @@ import numpy as np
 
 from .columns import Column
 
-# A double keeps every decimal of so many digits; a value with more digits was computed.
+# A double keeps every decimal of this many digits; a value with more digits was computed.
 _SHORT_DIGITS = 15
 
 

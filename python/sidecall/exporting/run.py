@@ -53,7 +53,7 @@ def export(
 ) -> Report:
     """Writes a fitted model as an ONNX file with its contract.
 
-    Measures that the file and the model give the same answers.
+    Checks that the file and the model give the same answers.
 
     model          a fitted scikit-learn estimator or pipeline, xgboost or lightgbm model
     path           where to write the file; it is written whole or not at all
@@ -302,7 +302,7 @@ class Job:
         if len(self.golden_rows[0]):
             declare_shapes(graph, measure.session, measure.schema.tensors(self.golden_rows))
             golden.mark_random(self.golden_rows, measure)
-        # The cheap measurements first: a wrong conversion usually shows on synthetic rows already.
+        # Take the cheap measurements first: synthetic rows usually reveal a wrong conversion.
         of_golden = self._held(measure.of_columns(self.golden_rows), "synthetic rows")
         of_probes = self._held(measure.of_columns(probe_rows), "synthetic rows")
         of_data = self._held(

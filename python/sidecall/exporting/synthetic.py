@@ -24,7 +24,7 @@ _BETWEEN_SHARE = 0.3
 # The position, from 0 to 1, of a new value between two values of the data. It is not the middle:
 # trees put their thresholds there, and a value rounded to float32 may fall on either side.
 _BETWEEN = 0.37
-# The fraction of new values that lie in the middle all the same, if the middle has no more decimals
+# The fraction of new values that lie in the middle nevertheless, if the middle has no more decimals
 # than the data. A caller may pass such a number, so the answer must be right.
 _MIDDLE_SHARE = 0.5
 # An end of a domain outside of these magnitudes comes from floating point, not from the model.

@@ -11,7 +11,7 @@ from .columns import Column
 from .errors import DataError, ModelError
 from .original import Original
 
-_ROWS = 10_000  # the model is asked for so many rows, with the column and without it
+_ROWS = 10_000  # the model is asked for this many rows, with the column and without it
 
 
 def readable(

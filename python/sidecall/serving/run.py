@@ -83,8 +83,8 @@ def serve(
     copy           "always" also copies the inputs of a model file; Python objects always get copies
     allow_uids,    users and a group that are admitted in addition to this user and root
     group
-    max_connections   connections of the whole server; max_connections_per_user and
-                   max_memory_bytes count in each worker
+    max_connections   for the whole server; max_connections_per_user and max_memory_bytes are
+                   limits of each worker
     drain_timeout  how many seconds running calls get at the end
     log            lines on stderr, as "text" or "json"; None for no log
     block          True serves until SIGTERM or SIGINT, then drains and returns; a second signal

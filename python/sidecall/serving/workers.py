@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 # Seconds. A worker that dies sooner is started again only after a pause, which grows each time.
 _SHORT_LIFE = 2.0
-_KILLED_STARTS = 5  # the start fails if so many workers are killed before one is ready
+_KILLED_STARTS = 5  # the start fails if this many workers are killed before one is ready
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _GRACE = 2.0  # seconds after the drain timeout before a worker is killed
 _LOOK = 0.05

@@ -1,6 +1,6 @@
 """A refusal names the step at fault, not a later one, and says what to do.
 
-What resembles a refusal but is none converts.
+Models that resemble refused ones, but for which the reason does not hold, are converted.
 """
 
 from __future__ import annotations

@@ -38,8 +38,8 @@ class Histogram {
   }
 
  private:
-  // 2 048 values per bucket give three digits. Each further bucket covers the upper half of these
-  // values, twice as wide.
+  // The first bucket has 2 048 counters for 1 ns each, which gives three digits. Each further
+  // bucket has 1 024 counters, each twice as wide as those of the bucket before it.
   static constexpr int kHalfBits = 10;
   static constexpr int64_t kHalf = 1 << kHalfBits;
   static constexpr int64_t kMask = 2 * kHalf - 1;

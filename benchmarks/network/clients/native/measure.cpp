@@ -17,7 +17,7 @@
 namespace bench {
 namespace {
 
-// spin for this long before a call is due, because a timer may wake up late by as much
+// Spin for this long before a call is due, because a timer may wake up late by this much.
 constexpr int64_t kSpinNs = 100'000;
 constexpr int kPauseAfterLossMs = 10;
 

@@ -15,8 +15,8 @@ from transports import BaseTransport, Connection
 
 SPIN_NS = 100_000  # spin for this long before a call is due
 PR_SET_TIMERSLACK = 29
-# Maps the number of a call in its measurement to the start of its time, or to None if the loop is
-# over.
+# Takes the number of a call in its measurement. Returns the moment from which the call is timed, or
+# None if the loop is over.
 Due = Callable[[int], int | None]
 
 

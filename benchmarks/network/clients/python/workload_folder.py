@@ -50,7 +50,7 @@ class WorkloadFolder:
 
     @property
     def answer_bytes(self) -> int:
-        """Approximate size of a kept answer; at most, it is lists of Python floats."""
+        """Approximate size of a kept answer in its largest form: lists of Python floats."""
         return 32 * self.rows * (self._expected.shape[1] + 1) + 300
 
     def is_right(self, call: int, answer: Any) -> bool:
@@ -63,7 +63,7 @@ class WorkloadFolder:
         if (
             numbers.size != expected.size
             or not (np.abs(numbers.reshape(expected.shape) - expected) <= self._tolerance).all()
-        ):  # NaN counts as far
+        ):  # NaN counts as beyond the tolerance
             return False
         wanted = self._labels[first : first + self.rows]
         if (wanted < 0).all():

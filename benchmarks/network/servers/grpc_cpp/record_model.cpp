@@ -1,4 +1,4 @@
-// Kept calls of libsidecall, one for each request in progress.
+// Reusable workspaces (sidecall_call) of libsidecall, one for each request in progress.
 #include "record_model.h"
 
 #include <stdexcept>

@@ -83,8 +83,8 @@ void compare_order(const char* noun, const std::vector<Item>& before,
                      false, true});
 }
 
-// Returns the features that the other side does not have, grouped by the last feature before them
-// that it has.
+// Returns the features that only this side has. They are grouped by the last feature before them
+// that both sides have; "" if there is none.
 std::map<std::string, std::vector<const Entry*>> gaps_between_common(
     const std::vector<Entry>& entries, const std::vector<Entry>& other_side) {
   const Names others(other_side);
@@ -294,8 +294,8 @@ std::string steps_of(const Json& contract) {
   return joined(names);
 }
 
-// Reports that other steps refuse rows. Which rows are affected is only known when they are run, so
-// this breaks no caller by itself.
+// Reports a change in the steps that refuse rows. Only a run shows which rows are affected, so the
+// change does not count as breaking a caller.
 void compare_steps(const Json& before, const Json& after, Changes& changes) {
   if (steps_of(before) == steps_of(after)) return;
   changes.push_back({"steps_changed", "other steps refuse rows", steps_of(before), steps_of(after),

@@ -14,8 +14,8 @@ bool ends_with(const std::string& text, std::string_view end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-// One of the two models. Each has its own reader of the file, because the input format reads the
-// header from it.
+// One of the two models. Each reads the file with its own reader, because each has to read the
+// header.
 class AskedModel {
  public:
   AskedModel(const Model& model, const std::string& file, bool is_csv, int64_t timeout_ns)

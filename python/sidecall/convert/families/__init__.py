@@ -1,4 +1,4 @@
-"""The converters, one file per family of estimators. Importing this package registers all of them."""
+"""The converters, one file per family of estimators. Importing this package registers all."""
 
 from . import (  # noqa: F401
     boosting,

@@ -16,8 +16,9 @@ from .neighbors import nearest_rows, point_distances
 def density(g: Conversion, model: Any, x: Frame) -> Tensor:
     """The logarithm of the weighted mean of the kernels around the fitted rows.
 
-    More than about six bandwidths away from all fitted rows, scikit-learn's tree loses the sum in
-    the rounding of its bounds, and its answers end near -36. The graph computes the sum there too.
+    More than about six bandwidths away from all fitted rows, the sum is smaller than the rounding
+    errors of scikit-learn's tree, whose answers stop falling near -36. The graph computes the sum
+    there too.
     """
     if model.kernel not in ("gaussian", "exponential"):
         raise g.refuse(

@@ -19,7 +19,8 @@ ENCODERS = "OneHotEncoder OrdinalEncoder TargetEncoder"
 
 
 def is_missing(value: Any) -> bool:
-    # Of None, NaN, pd.NA and pd.NaT, only None equals itself, and it is not a number.
+    # pd.NA and pd.NaT are recognised by the names of their types: comparing pd.NA with itself gives
+    # no boolean, and pd.NaT is not a float.
     return (
         value is None
         or type(value).__name__ in ("NAType", "NaTType")

@@ -149,7 +149,8 @@ def _rewrite(g: Conversion, text: Tensor, table: dict[str, str], ascii_only: boo
 
 def _map(g: Graph, characters: Tensor, table: dict[str, str], ascii_only: bool) -> Tensor:
     if ascii_only:
-        # Nearly every character is removed, so the table holds those that leave something.
+        # Nearly every non-ASCII character is removed: that is the default, and the table lists only
+        # the characters that are kept or replaced by text.
         kept = {chr(c): table.get(chr(c), chr(c)) for c in range(128)} | {
             c: d for c, d in table.items() if d
         }

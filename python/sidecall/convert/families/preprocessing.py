@@ -23,7 +23,8 @@ def _scaled(g: Conversion, x: Frame, operations: Sequence[tuple[str, Any]]) -> T
 
     scikit-learn computes in place: if its array is float32, each operation is computed in double
     and its result is rounded. A float32 graph computes in float32. It also keeps the numbers in
-    double for the trees that follow, because their thresholds are often whole numbers.
+    double for trees that follow: a threshold is often a whole number before scaling, and a row with
+    exactly that number must take the same branch as in the model.
     """
     if g.steps is None and g.real == "float32":
         y = _applied(g, x.matrix(), operations)

@@ -24,10 +24,10 @@ def rounded_float32(g: Conversion, x: Frame) -> Tensor:
 
 
 def tree_rows(g: Conversion, x: Frame) -> Tensor:
-    """The row as a scikit-learn tree compares it: as float32, in the type in which the step sums.
+    """The row as a scikit-learn tree compares it: rounded to float32.
 
-    A float64 row stays unchanged, because its thresholds include the rounding (`rounding`). An
-    int64 is rounded once, to float32.
+    The tensor has the type in which the step sums. A float64 row stays unchanged, because its
+    thresholds include the rounding (`rounding`). An int64 is rounded once, to float32.
     """
     if g.real == "float64" and all(
         part.dtype in ("float32", "float64") and part.wide is None for part in x.parts
@@ -96,9 +96,9 @@ def _classified(g: Conversion, model: Any, x: Frame) -> tuple[Tensor, Tensor]:
         total = ensemble.scores(g, matrix)
         index = g.argmax(total)
     else:
-        # With two classes, the operator compares the second one with one half. With a third class
-        # that no leaf votes for, it takes the largest share, and the first of equal ones, as
-        # scikit-learn does.
+        # With two classes, the operator compares the share of the second class with one half. With
+        # three or more, it takes the largest share, and the first of equal shares, as scikit-learn
+        # does. So two classes get a third one that no leaf votes for.
         index, total = ensemble.classify(g, matrix, max(classes, 3), "NONE")
         total = g.columns(total, range(classes))
     return index, total / float(len(members)) if len(members) > 1 else total

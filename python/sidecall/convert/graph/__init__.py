@@ -1,1 +1,4 @@
-"""The machinery that every converter uses: tensors of a graph, frames of columns, numeric functions, trees, nearest rows."""
+"""The machinery that every converter uses.
+
+Tensors of a graph, frames of columns, numeric functions, trees, nearest rows.
+"""

@@ -1,5 +1,5 @@
-// libsidecall in process, over shm: or exec:. Each worker has a kept call, which takes a row as a
-// tensor or a record feature by feature.
+// libsidecall in process, over shm: or exec:. Each worker reuses one sidecall_call, which takes a
+// row as a tensor or a record feature by feature.
 #include <sidecall/sidecall.h>
 
 #include <cstring>

@@ -12,7 +12,7 @@ module.exports = async (work, { port }, body) => {
 
   async function connect() {
     const client = createClient({ socket: { host: '127.0.0.1', port, reconnectStrategy: false } })
-    client.on('error', () => {}) // calls in progress are rejected, and this reports the error
+    client.on('error', () => {}) // the rejected calls in progress report the error
     await client.connect()
     const commands = client.withTypeMapping({ [RESP_TYPES.BLOB_STRING]: Buffer })
     return { client, commands, name: randomBytes(4).toString('hex'), calls: 0 }

@@ -47,7 +47,7 @@ class Transport(BytesTransport):
         self._reader: threading.Thread | None = None
 
     def dial(self, crowded: bool) -> tuple[Callable[[bytes], bytes], Callable[[], None]]:
-        """Returns the exchange function.
+        """Returns the function from request to response, and the function that ends its use.
 
         A single caller polls by itself. With many callers, a separate thread polls and hands out
         the replies as long as one of them is connected.
