@@ -157,6 +157,7 @@ lint: build $(VENV)/.package $(BUILD)/.system-lint ## check formatting, types, w
 	$(BIN)/python tools/check_abi.py --library $(BUILD)/lib/libsidecall.so
 	$(BIN)/python tools/check_includes.py
 	$(BIN)/python tools/check_files.py
+	$(BIN)/python tools/check_names.py
 	$(BIN)/python tools/onnx_fields.py
 
 format: $(VENV)/.package $(BUILD)/.system-lint $(NODE)/node_modules/.created ## reformat the code with ruff, clang-format and biome

@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = {".c", ".cpp", ".h", ".hpp", ".py", ".pyi", ".sh", ".cmake", ".js", ".mjs", ".ts", ".mts"}
 BINARY = {".onnx", ".bin", ".data", ".joblib", ".png"}
 MAX_LINES = 600
+MAX_COLUMNS = 100  # of comments; the formatters hold code to the same
+LONE_COMMENT = re.compile(r"\s*(?://|\* |/\*|# )")
 # These files may be longer: a public header is a single file and also the manual.
 LONG_FILES = {"include/sidecall/sidecall.h", "include/sidecall/sidecall.hpp"}
 # The patterns are written in pieces, so that they do not match this file.
@@ -43,6 +45,11 @@ def check(path: Path) -> list[str]:
             for i, line in enumerate(lines, 1)
             if line != line.rstrip()
         ]
+        faults += [
+            f"{name}:{i}: a comment of {len(line)} columns, expected at most {MAX_COLUMNS}"
+            for i, line in enumerate(lines, 1)
+            if len(line) > MAX_COLUMNS and LONE_COMMENT.match(line) and "://" not in line
+        ]
         first = next((line for line in lines if not line.startswith("#!")), "")
         if lines and not re.match(r'\s*(//|/\*|#(?!include|define|pragma)|r?"""|@)', first):
             faults.append(f"{name}: the first line should say what the file does and who uses it")
@@ -51,7 +58,8 @@ def check(path: Path) -> list[str]:
     return faults
 
 
-def main() -> int:
+def listed_files() -> list[Path]:
+    """Every file that git knows, or would add."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -59,8 +67,11 @@ def main() -> int:
         capture_output=True,
         text=True,
     ).stdout
-    paths = [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
-    faults = [fault for path in sorted(paths) for fault in check(path)]
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+def main() -> int:
+    faults = [fault for path in sorted(listed_files()) for fault in check(path)]
     print("\n".join(faults), file=sys.stderr, end="\n" if faults else "")
     return 1 if faults else 0
 
