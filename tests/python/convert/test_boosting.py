@@ -39,6 +39,13 @@ def test_lightgbm_classifier(params):
         assert_agrees(model.fit(CANCER, MALIGNANT), CANCER.astype("float32"))
 
 
+def test_scores_of_two_classes_whose_leaves_are_all_positive():
+    rng = np.random.default_rng(0)
+    rows, is_common = rng.normal(size=(2000, 3)), rng.random(2000) < 0.97
+    model = lightgbm.LGBMClassifier(n_estimators=2, boost_from_average=False, verbose=-1)
+    assert_agrees(model.fit(rows, is_common.astype(int)), rows.astype("float32"))
+
+
 @pytest.mark.parametrize(
     "objective", ["regression", "l1", "poisson", "gamma", "tweedie", "quantile", "cross_entropy"]
 )

@@ -131,6 +131,19 @@ class Ensemble:
         self.trees.insert(0, lone | {"missing": np.zeros(1, bool), "leaf": np.ones(1, bool)})
         self.weights.insert(0, (np.zeros(self.targets, "int64"), targets, values.copy()))
 
+    def _with_negative_leaf(self) -> Ensemble:
+        """The same scores with at least one negative leaf.
+
+        Without one, ONNX Runtime takes the score of two classes for a probability and compares it
+        with one half. The leaf that is added is too small to change a sum of normal numbers.
+        """
+        if any(np.any(weight < 0) for _, _, weight in self.weights):
+            return self
+        copy = Ensemble(self.targets, self.rounds_rows)
+        copy.trees, copy.weights = list(self.trees), list(self.weights)
+        copy.start_with(-np.finfo("float32").smallest_subnormal)
+        return copy
+
     def against_zero(self) -> Ensemble:
         """The same ensemble with an additional first target, whose sum is always zero.
 
@@ -166,7 +179,8 @@ class Ensemble:
         """
         if g.new_trees:
             return self._classify(g, x, classes, transform)
-        attributes = self._nodes() | self._targets("class")
+        ensemble = self._with_negative_leaf() if self.targets == 1 and classes == 2 else self
+        attributes = ensemble._nodes() | ensemble._targets("class")
         index, probabilities = g.ops(
             "TreeEnsembleClassifier",
             (x,),
