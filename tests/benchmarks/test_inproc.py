@@ -94,7 +94,7 @@ def test_every_bar_is_there(document: dict) -> None:
 
 def test_what_can_be_counted_holds(document: dict) -> None:
     counted = {bar["name"]: bar["value"] for bar in document["bars"]}
-    assert counted["c_call_allocations"] == 0
+    assert counted["c_call_allocations"] <= 0  # a call may even make fewer than the rival
     assert counted["import_heavy_packages"] == 0
 
 

@@ -34,7 +34,7 @@ def fault_points(side: str) -> list[str]:
     """Every fault point in the source of the channel, so that none can be added without a test."""
     found = {
         name
-        for path in sorted((ROOT / "shm").glob("*.cpp"))
+        for path in sorted((ROOT / "shm").rglob("*.cpp"))
         for name in re.findall(r'fault_point\("([^"]+)"\)', path.read_text())
     }
     return sorted(name for name in found if name.startswith(side + "."))

@@ -12,7 +12,7 @@ import pytest
 import sidecall
 import xgboost
 from contract_reader import File, check_contract
-from sidecall.convert import functions
+from sidecall.convert.families import functions
 from sidecall.exporting import ModelError, StepError
 from sidecall.exporting.errors import ParityError
 from sklearn.base import BaseEstimator, RegressorMixin
