@@ -41,6 +41,8 @@ inline bool is_shm() {
 // Serves one model until the process exits; the server's threads end with it.
 inline std::string serve(const std::string& name) {
   static std::map<std::string, std::string> served;
+  // The servers end with the process. The list keeps them reachable for LeakSanitizer.
+  static auto* const servers = new std::vector<sidecall_server*>;
   std::string& address = served[name];
   if (!address.empty()) return address;
   const sidecall::Model model(test_paths::model(name));
@@ -50,6 +52,7 @@ inline std::string serve(const std::string& name) {
   sidecall_error failure = SIDECALL_ERROR_INIT;
   if (sidecall_server_open(address.c_str(), model.get(), nullptr, &server, &failure) != SIDECALL_OK)
     throw std::runtime_error(failure.message);
+  servers->push_back(server);
   return address;
 }
 

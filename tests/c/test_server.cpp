@@ -227,6 +227,7 @@ TEST_CASE("calls may be as large as a limit that is no power of two") {
   sidecall_server_close(server);
 }
 
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // they end the process instead
 TEST_CASE("an output for which there was no memory was not given") {
   const char signature[] =
       R"({"inputs": [{"name": "x", "dtype": "int64", "dims": [-1]}], "outputs": [{"name": "y", "dtype": "int64", "dims": [-1, -1]}]})";
@@ -246,6 +247,7 @@ TEST_CASE("an output for which there was no memory was not given") {
   CHECK(std::string(err.name) == "y");
   CHECK(status == SIDECALL_OUT_OF_MEMORY);
 }
+#endif
 
 TEST_CASE("a bool that a function was given stays as it was checked") {
   const char signature[] =
