@@ -135,7 +135,7 @@ TEST_CASE("a library without a version that can be read") {
   CHECK(has(out, "expected"));
 }
 
-TEST_CASE("a file that is no library, and a library that is no ONNX Runtime") {
+TEST_CASE("a file that is not a library, and a library that is not ONNX Runtime") {
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=" + add(), add()), "ENGINE_NOT_FOUND"));
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=libm.so.6", add()), "ENGINE_NOT_FOUND"));
   CHECK(has(open_model("SIDECALL_ONNXRUNTIME=/tmp", add()), "ENGINE_NOT_FOUND"));

@@ -165,7 +165,7 @@ TEST_CASE("strings go in and out") {
   }
 }
 
-TEST_CASE("a handler is told when nobody waits any more") {
+TEST_CASE("a handler learns that the client has stopped waiting") {
   std::atomic<bool> was_told{false}, was_given_up{false};
   const FunctionServer server(fresh_address(), kTwice, [&](sidecall_request* request) {
     const int64_t left = sidecall_request_remaining(request);
@@ -190,7 +190,7 @@ TEST_CASE("a handler is told when nobody waits any more") {
   CHECK(was_told);
 }
 
-TEST_CASE("calls may be as large as a limit that is no power of two") {
+TEST_CASE("calls may be as large as a limit that is not a power of two") {
   const std::string address = fresh_address();
   sidecall_service service;
   sidecall_service_init(&service);

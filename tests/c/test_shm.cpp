@@ -37,7 +37,7 @@ std::vector<double> counted(int64_t count) {
 
 }  // namespace
 
-TEST_CASE("nobody serves an address") {
+TEST_CASE("an address without a server is unreachable") {
   CHECK(open_status("shm:/tmp/sidecall-route-nobody.sock") == "UNREACHABLE");
   CHECK(last().retryable == 1);
   CHECK(std::string(last().message).find("'shm:/tmp/sidecall-route-nobody.sock'") !=

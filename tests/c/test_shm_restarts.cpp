@@ -149,7 +149,7 @@ TEST_CASE("a server that is started anew goes unnoticed, inputs and all") {
   }
 }
 
-TEST_CASE("a call that cannot grow while nobody serves stays what it was") {
+TEST_CASE("a call that cannot grow without a server keeps its size") {
   const std::string address = fresh_address();
   auto server = std::make_unique<FunctionServer>(address, kDouble, double_it);
   const Model model(address);

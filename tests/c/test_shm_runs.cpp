@@ -104,7 +104,7 @@ TEST_CASE("a started run is over when its descriptor says so") {
   }
 }
 
-TEST_CASE("a started run that nobody polls for can be waited for") {
+TEST_CASE("a started run can be waited for without polling") {
   Fixture f(true);
   for (int round = 0; round < 100; ++round) {
     *f.x = round;
@@ -306,7 +306,7 @@ TEST_CASE("records as JSON have the model's deadline") {
 
 // ThreadSanitizer does not support a forked child of a process with threads.
 #ifndef __SANITIZE_THREAD__
-TEST_CASE("a child of fork is told to open the model again, and harms nobody") {
+TEST_CASE("a child of fork gets FORKED, and the parent is not affected") {
   Fixture f(true);
   const int fd = f.fd();
   f.call.run();

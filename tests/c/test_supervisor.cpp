@@ -194,7 +194,7 @@ TEST_CASE("what a worker has counted stays in the sum when it ends") {
   }
 }
 
-TEST_CASE("whoever only asks what is served takes up no connection, and a refusal arrives") {
+TEST_CASE("asking what is served takes up no connection, and a refusal arrives") {
   const std::string address = fresh_address();
   Supervisor supervisor(address, 2);
   const sidecall::Server one = worker(supervisor.add(1), 1);
